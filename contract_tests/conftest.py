@@ -1,0 +1,107 @@
+"""The observations: each is asked for once, and every rule that needs it looks at the same answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from contract_tests import keys
+from contract_tests.figures import Figures
+from contract_tests.gate import Gate, first_answer
+from contract_tests.message import Answer
+from contract_tests.transport import NotTested, Transport
+from usage_contract import load
+
+MAIN_SAMPLE = 16
+OTHER_SAMPLE = 4
+REFUSED_SAMPLE = 3
+
+
+def pytest_pycollect_makemodule(parent: pytest.Collector) -> None:
+    """Refuse to run half a gate where its plugin was not loaded."""
+    if not parent.config.pluginmanager.has_plugin("contract_tests.plugin"):
+        raise pytest.UsageError("the gate runs only where the command line names it: pytest contract_tests")
+
+
+@pytest.fixture(scope="session")
+def gate(pytestconfig: pytest.Config) -> Iterator[Gate]:
+    """The deployment under test."""
+    from contract_tests.plugin import settings_key, verdicts_key
+
+    settings = pytestconfig.stash[settings_key]
+    transport = Transport(settings)
+    gate = Gate(settings, load(settings.level), transport)
+    pytestconfig.stash[verdicts_key].gate = gate
+    yield gate
+    transport.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def first(gate: Gate, request: pytest.FixtureRequest) -> Answer:
+    """The first 200 to the main key: what stands behind every rule."""
+    return first_answer(gate, request.session)
+
+
+@pytest.fixture(scope="session")
+def sample(gate: Gate, first: Answer) -> list[Answer]:
+    """Plain answers to the main key."""
+    return [first, *gate.ask_often(MAIN_SAMPLE - 1, gate.main)]
+
+
+@pytest.fixture(scope="session")
+def others(gate: Gate) -> list[Answer]:
+    """Plain answers to each further key, without those keys that the deployment does not know."""
+    answers: list[Answer] = []
+    for key in gate.settings.keys[1:]:
+        ours = gate.ask_often(OTHER_SAMPLE, key)
+        if any(answer.status == 200 for answer in ours):
+            answers += ours
+        else:
+            gate.shortfalls.append(f"{key.told} was never answered 200: is it a key of this deployment?")
+    return answers
+
+
+@pytest.fixture(scope="session")
+def missing(gate: Gate) -> list[Answer]:
+    """Plain answers to requests without a key."""
+    return gate.ask_often(REFUSED_SAMPLE)
+
+
+@pytest.fixture(scope="session")
+def unknown(gate: Gate) -> list[Answer]:
+    """Plain answers to a key that nobody issued."""
+    return gate.ask_often(REFUSED_SAMPLE, keys.UNKNOWN)
+
+
+@pytest.fixture(scope="session")
+def journal(gate: Gate, sample: object, others: object, missing: object, unknown: object) -> tuple[Answer, ...]:
+    """Every answer of the run; rules that use it come last."""
+    return tuple(gate.transport.journal)
+
+
+@pytest.fixture(scope="session")
+def good(gate: Gate, journal: tuple[Answer, ...], others: list[Answer]) -> list[Answer]:
+    """Every answer that must be a 200 with figures."""
+    known = {id(answer) for answer in others}
+    further = gate.settings.keys[1:]
+    return [
+        answer
+        for answer in journal
+        if gate.is_good(answer) and (answer.request.credential not in further or id(answer) in known)
+    ]
+
+
+@pytest.fixture(scope="session")
+def refused(gate: Gate, journal: tuple[Answer, ...]) -> list[Answer]:
+    """Every answer to a request without a valid key in its header."""
+    return [answer for answer in journal if answer.request.credential not in gate.settings.keys]
+
+
+@pytest.fixture(scope="session")
+def figures(good: list[Answer]) -> list[Figures]:
+    """The figures of every 200."""
+    found = [Figures(answer) for answer in good if answer.status == 200 and answer.object]
+    if not found:
+        raise NotTested("no 200 holds a JSON object")
+    return found

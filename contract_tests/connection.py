@@ -1,0 +1,234 @@
+"""One connection: bytes out unaltered, bytes in unhidden, every wait bounded.
+
+The reading is h11's; opening, deadlines and caps are ours, because a polite client re-encodes
+targets, merges repeated fields, and drops what follows an answer.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from dataclasses import dataclass, replace
+
+import h11
+
+from contract_tests.message import LARGEST_BODY, Answer, Ending, Request
+from contract_tests.settings import Target
+
+LARGEST_HEAD = 256 * 1024
+GRACE = 0.2  # seconds in which bytes after an answer that has no body would follow
+
+
+class UnreachableError(Exception):
+    """No connection, or no TLS on it: nothing can be said about the deployment."""
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Bounds in seconds: to connect, to the next byte, and for a whole answer."""
+
+    connect: float
+    read: float
+    total: float
+
+    @classmethod
+    def of(cls, seconds: float) -> Timeouts:
+        """Derive the bounds from the time that a first byte may take."""
+        return cls(connect=min(seconds, 5.0), read=seconds, total=1.5 * seconds)
+
+
+@dataclass
+class Connection:
+    """An open connection to the target; `reusable` says whether it may carry another request."""
+
+    sock: socket.socket
+    proxied: bool
+    reusable: bool = True
+
+    def close(self) -> None:
+        """Close it; closing twice is harmless."""
+        self.reusable = False
+        self.sock.close()
+
+    def exchange(self, request: Request, origin: str, timeouts: Timeouts) -> Answer:
+        """Send one request and read its answer, whatever happens to it."""
+        reader = _Reader(self.sock, request, timeouts)
+        try:
+            self.sock.settimeout(timeouts.read)
+            self.sock.sendall(wire(request, origin if self.proxied else ""))
+        except OSError as error:
+            reader.problem = f"the request could not be sent: {error.strerror or error}"
+        answer = reader.answer()
+        if not reader.reusable:
+            self.close()
+        return answer
+
+
+def wire(request: Request, origin: str = "") -> bytes:
+    """Return the request's bytes; with an origin the target is in absolute form, as a proxy needs it."""
+    lines = [b" ".join([request.method.encode("latin-1"), origin.encode() + request.target, b"HTTP/1.1"])]
+    lines += [name + b": " + value for name, value in request.fields]
+    return b"\r\n".join([*lines, b"", request.body])
+
+
+def connect(target: Target, proxy: Target | None, tls: ssl.SSLContext | None, timeouts: Timeouts) -> Connection:
+    """Open a connection, through the proxy if there is one.
+
+    Raises UnreachableError: name, port, proxy or TLS failed.
+    """
+    first = proxy or target
+    try:
+        sock = socket.create_connection((first.host, first.port), timeouts.connect)
+    except OSError as error:
+        raise UnreachableError(f"no connection to {first.authority}: {_why(error)}") from None
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if proxy and tls:
+            _tunnel(sock, target)
+        if tls:
+            sock = tls.wrap_socket(sock, server_hostname=target.host)
+    except OSError as error:
+        sock.close()
+        raise UnreachableError(f"no TLS with {target.authority}: {_why(error)}") from None
+    return Connection(sock, proxied=proxy is not None and tls is None)
+
+
+def _tunnel(sock: socket.socket, target: Target) -> None:
+    authority = f"{target.authority}:{target.port}" if target.port == 443 else target.authority
+    sock.sendall(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+    head = b""
+    while b"\r\n\r\n" not in head:
+        data = sock.recv(4096)
+        head += data
+        if not data or len(head) > LARGEST_HEAD:
+            break
+    if head.split(b" ")[1:2] != [b"200"]:
+        raise OSError(f"the proxy answered {head.split(bytes([13]))[0][:80].decode('latin-1')!r}")
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "it did not answer in time"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message}); give its CA with --ca-file"
+    return str(error.strerror or error)
+
+
+class _Reader:
+    """Reads one answer: h11 says what the bytes mean, the clock and the caps say when to stop."""
+
+    def __init__(self, sock: socket.socket, request: Request, timeouts: Timeouts) -> None:
+        self.sock, self.request, self.timeouts = sock, request, timeouts
+        self.started = time.monotonic()
+        self.received = 0
+        self.problem = ""
+        self.ending: Ending = "complete"
+        self.head: h11.Response | None = None
+        self.body = bytearray()
+        self.parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD)
+        method = request.method if request.method in {"HEAD", "CONNECT"} else "GET"
+        self.parser.send(h11.Request(method=method, target="/", headers=[("Host", "any")]))
+        self.parser.send(h11.EndOfMessage())
+        self.reusable = False
+
+    def answer(self) -> Answer:
+        """Read to the end, or to the first bound that is met."""
+        try:
+            while not self._step():
+                pass
+        except h11.RemoteProtocolError as error:
+            self._stop("malformed" if self.received else "closed", str(error))
+        answer = Answer(
+            self.request,
+            payload=bytes(self.body),
+            ending=self.ending,
+            problem=self.problem,
+            received=self.received,
+            started=self.started,
+            seconds=time.monotonic() - self.started,
+            extra=self._extra(),
+        )
+        self.reusable = self._may_be_reused() and not answer.extra
+        if self.head is None:
+            return answer
+        return replace(
+            answer,
+            status=self.head.status_code,
+            reason=self.head.reason.decode("latin-1"),
+            version=self.head.http_version.decode("latin-1"),
+            fields=tuple((name.decode("latin-1"), value) for name, value in self.head.headers.raw_items()),
+        )
+
+    def _step(self) -> bool:
+        """Handle one event; return whether the answer is over."""
+        event = self.parser.next_event()
+        if event is h11.NEED_DATA:
+            return not self._receive()
+        if isinstance(event, h11.Response):
+            self.head = event
+        elif isinstance(event, h11.Data):
+            self.body += event.data
+            if len(self.body) > LARGEST_BODY:
+                self._stop("too large", f"the body is larger than {LARGEST_BODY} bytes")
+                return True
+        return not isinstance(event, h11.Response | h11.Data | h11.InformationalResponse)
+
+    def _receive(self) -> bool:
+        left = self.started + self.timeouts.total - time.monotonic()
+        try:
+            self.sock.settimeout(max(0.001, min(self.timeouts.read, left)))
+            data = self.sock.recv(65536)
+        except TimeoutError:
+            return self._stop(*self._lateness(left))
+        except OSError as error:
+            return self._stop("reset", str(error.strerror or error))
+        self.received += len(data)
+        if not data and not self.received:
+            return self._stop("closed", self.problem or "the connection was closed without a byte")
+        if not data and self._lacks_bytes():
+            return self._stop("truncated", "the connection was closed before the answer's end")
+        if left <= 0:
+            return self._stop("deadline", f"the answer was not over after {self.timeouts.total:g} s")
+        self.parser.receive_data(data)
+        return True
+
+    def _lateness(self, left: float) -> tuple[Ending, str]:
+        if self.received and left <= self.timeouts.read:
+            return "deadline", f"the answer was not over after {self.timeouts.total:g} s"
+        return "timeout", f"no byte for {self.timeouts.read:g} s"
+
+    def _lacks_bytes(self) -> bool:
+        if self.head is None:
+            return True
+        names = {name for name, _ in self.head.headers}
+        return bool(names & {b"content-length", b"transfer-encoding"})
+
+    def _stop(self, ending: Ending, problem: str) -> bool:
+        self.ending, self.problem = ending, problem
+        return False
+
+    def _extra(self) -> bytes:
+        """Return what followed the answer; one without a body gets a moment to betray one."""
+        if self.head is None or self.ending != "complete":
+            return b""
+        extra = self.parser.trailing_data[0]
+        bodiless = self.request.method == "HEAD" or self.head.status_code in {204, 304}
+        if extra or not bodiless:
+            return extra
+        try:
+            self.sock.settimeout(GRACE)
+            return self.sock.recv(65536)
+        except OSError:
+            return b""
+
+    def _may_be_reused(self) -> bool:
+        closing = any(
+            name.lower() == b"connection" and value.lower() == b"close" for name, value in self.request.fields
+        )
+        return (
+            self.ending == "complete"
+            and not closing
+            and self.parser.their_state is h11.DONE
+            and self.parser.our_state is h11.DONE
+        )

@@ -1,0 +1,25 @@
+"""The embedded default deployment: the one place where the gate knows the mock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mock_server import UsageMock, load_deployment, make_app
+from mock_server.fixtures import RateLimit
+from usage_contract import load
+
+RAISED = RateLimit(rps=1000.0, burst=1000)
+
+
+def start() -> UsageMock:
+    """Start the mock on a free port with its default deployment.
+
+    Every key's rate is raised, so that the gate need not wait, but the second one's: its bucket shows
+    what a limit does.
+    """
+    deployment = load_deployment()
+    keys = {
+        name: key if index == 1 else replace(key, rate_limit=RAISED)
+        for index, (name, key) in enumerate(deployment.keys.items())
+    }
+    return UsageMock(make_app(load("documented"), replace(deployment, keys=keys))).start()

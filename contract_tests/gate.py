@@ -1,0 +1,166 @@
+"""What a rule works with: a deployment to ask, and the answers that all rules share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from typing import NoReturn, TypedDict, Unpack
+from uuid import uuid4
+
+import pytest
+
+from contract_tests.connection import UnreachableError
+from contract_tests.message import Answer, Credential, Request
+from contract_tests.settings import Settings
+from contract_tests.transport import NotTested, Transport
+from usage_contract import Contract, Operation
+
+OPERATION = "get_usage"  # the operation that the rules are about; all else of it is read off the document
+COULD_NOT_BE_TESTED = 4
+
+
+class Special(TypedDict, total=False):
+    """What may differ from the plain request.
+
+    `fields` replace the default fields of the same name; `key_field` is another spelling of the key
+    header; `plain` says that any deployment must take the request like the plain one; `fresh` asks
+    for a connection of its own.
+    """
+
+    method: str
+    target: str | bytes
+    fields: Iterable[tuple[str, str | bytes]]
+    body: bytes
+    key_field: str
+    plain: bool
+    fresh: bool
+
+
+@dataclass
+class Gate:
+    """One deployment under test: its settings, contract and transport."""
+
+    settings: Settings
+    contract: Contract
+    transport: Transport
+    shortfalls: list[str] = field(default_factory=list)
+
+    @cached_property
+    def operation(self) -> Operation:
+        """The operation under test."""
+        return self.contract.operations[OPERATION]
+
+    @cached_property
+    def key_header(self) -> str:
+        """The name of the header that carries the key."""
+        return self.operation.key_header or ""
+
+    @property
+    def main(self) -> Credential:
+        """The main key."""
+        return self.settings.keys[0]
+
+    @property
+    def second(self) -> Credential:
+        """The second key; NotTested where only one was given."""
+        if len(self.settings.keys) < 2:
+            raise NotTested("it needs a second key (CONTRACT_API_KEY_2, or --api-key once more)")
+        return self.settings.keys[1]
+
+    @property
+    def path(self) -> str:
+        """The operation's path at this deployment."""
+        return self.settings.target.path + self.operation.path
+
+    @cached_property
+    def _user_agent(self) -> str:
+        return f"usage-contract/{version('usage-contract')} run/{uuid4().hex[:12]}"
+
+    def request(self, key: Credential | None = None, told: str = "", **special: Unpack[Special]) -> Request:
+        """Build a request for the operation; without any argument it is the plain one without a key."""
+        own = [(name.encode(), _bytes(value)) for name, value in special.get("fields", ())]
+        replaced = {name.lower() for name, _ in own}
+        fields = [(name, value) for name, value in self._default_fields if name.lower() not in replaced]
+        if key:
+            fields.append((special.get("key_field", self.key_header).encode(), key.value))
+        body = special.get("body", b"")
+        if body:
+            fields.append((b"Content-Length", str(len(body)).encode()))
+        return Request(
+            method=special.get("method", self.operation.method),
+            target=_bytes(special.get("target", self.path)),
+            fields=(*fields, *own),
+            body=body,
+            credential=key,
+            told=told,
+            plain=special.get("plain", not told),
+        )
+
+    @cached_property
+    def _default_fields(self) -> list[tuple[bytes, bytes]]:
+        agent = f"usage-contract/{version('usage-contract')} run/{uuid4().hex[:12]}"
+        defaults = [
+            ("Host", self.settings.target.authority),
+            ("User-Agent", agent),
+            ("Accept", "application/json"),
+            ("Accept-Encoding", "identity"),
+            *self.settings.headers,
+        ]
+        return [(name.encode(), value.encode()) for name, value in defaults]
+
+    def ask(self, key: Credential | None = None, told: str = "", **special: Unpack[Special]) -> Answer:
+        """Build a request, see `request`, and send it."""
+        return self.transport.send(self.request(key, told, **special), fresh=special.get("fresh", False))
+
+    def ask_often(self, times: int, key: Credential | None = None) -> list[Answer]:
+        """Ask plainly, every other time on a connection of its own; `shortfalls` says if it was less often."""
+        answers: list[Answer] = []
+        try:
+            for number in range(times):
+                answers.append(self.ask(key, fresh=number % 2 == 1))  # noqa: PERF401 - what came before a failure counts
+        except NotTested as reason:
+            who = key.told if key else "no key"
+            self.shortfalls.append(f"{len(answers)} of {times} plain requests with {who} were sent: {reason}")
+        return answers
+
+    def is_good(self, answer: Answer) -> bool:
+        """Whether the answer is one of those that must be a 200 with figures: plain, with a key that was given."""
+        return answer.request.plain and answer.request.credential in self.settings.keys and answer.status != 429
+
+    def shows_figures(self, answer: Answer) -> bool:
+        """Whether the body has two or more of the documented members: somebody's figures were served."""
+        return len(self.members & answer.object.keys()) > 1
+
+    @cached_property
+    def members(self) -> frozenset[str]:
+        """The names of the 200 body's documented members."""
+        schema = self.operation.responses["200"].schema or {}
+        return frozenset(schema.get("properties", ()))
+
+
+def first_answer(gate: Gate, session: pytest.Session) -> Answer:
+    """Return the first 200 to the main key; without one the run ends here and says why."""
+    try:
+        answer = gate.ask(gate.main)
+    except UnreachableError as error:
+        _could_not_be_tested(gate, str(error))
+    except NotTested as reason:
+        _could_not_be_tested(gate, f"it answers 429, and {reason}")
+    if answer.status == 200:
+        return answer
+    if answer.status in {401, 403}:
+        _could_not_be_tested(gate, f"it refuses the main key with {answer.status}; is the key this deployment's?")
+    if not answer.received:
+        _could_not_be_tested(gate, f"no answer: {answer.problem}")
+    session.shouldfail = "without a first 200 to the main key nothing else can be tested"
+    raise AssertionError(f"{gate.operation} with a valid key is not answered 200\n{answer.seen}")
+
+
+def _could_not_be_tested(gate: Gate, why: str) -> NoReturn:
+    pytest.exit(f"{gate.settings.target.url} could not be tested: {why}", COULD_NOT_BE_TESTED)
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode()

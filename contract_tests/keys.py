@@ -1,0 +1,84 @@
+"""Values for the key header that are no keys, and how to speak of each without showing the key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hypothesis import strategies as st
+
+from contract_tests.message import Credential
+
+UNKNOWN = Credential(b"nobody-issued-this-key-0f6b1c", "a key that nobody issued", "nobody-issued-this-key-0f6b1c")
+EMPTY = Credential(b"", "an empty key", "")
+BLANK = Credential(b"   ", "a key of three spaces", "   ")
+
+
+def near(key: Credential) -> Iterator[Credential]:
+    """Yield the values that a careless comparison takes for the key."""
+    value, shell = key.value, key.shell.removeprefix("$")
+    middle = len(value) // 2
+    candidates = [
+        (value[:-1], "without its last character", f"${{{shell}%?}}"),
+        (value[1:], "without its first character", f"${{{shell}#?}}"),
+        (value[:middle], "cut to its first half", f"${{{shell}:0:{middle}}}"),
+        (value + b"x", "with an x appended", f"${{{shell}}}x"),
+        (b"x" + value, "with an x in front", f"x${{{shell}}}"),
+        (value + value, "twice in a row", f"${{{shell}}}${{{shell}}}"),
+        (value.swapcase(), "with its case swapped", f"${{{shell}~~}}"),
+        (value + b", other", "first in a list", f"${{{shell}}}, other"),
+        (b"other, " + value, "last in a list", f"other, ${{{shell}}}"),
+        (value + b" other", "before a space and another word", f"${{{shell}}} other"),
+        (b'"' + value + b'"', "in quotation marks", f'\\"${{{shell}}}\\"'),
+        (b"Bearer " + value, "after the word Bearer", f"Bearer ${{{shell}}}"),
+        (
+            b"%%%02x" % value[0] + value[1:],
+            "with its first character percent-encoded",
+            f"%{value[0]:02x}${{{shell}#?}}",
+        ),
+        (value[:3] + b"*", "cut to three characters and an asterisk", f"${{{shell}:0:3}}*"),
+        (value[:3] + b"%", "cut to three characters and a percent sign", f"${{{shell}:0:3}}%"),
+        (b"_" * len(value), "replaced by as many underscores", "_" * len(value)),
+        (b"." * len(value), "replaced by as many dots", "." * len(value)),
+        (value + b"'-- ", "with an SQL comment appended", f"${{{shell}}}'-- "),
+    ]
+    seen = {value}
+    for text, how, command in candidates:
+        if text and text not in seen:
+            seen.add(text)
+            yield Credential(text, f"{key.told} {how}", command)
+
+
+@st.composite
+def edits(draw: st.DrawFn, key: Credential) -> Credential:
+    """Draw the key with one character changed, removed, doubled or swapped with the next, anywhere."""
+    value = key.value
+    at = draw(st.integers(0, len(value) - 1))
+    letter = draw(st.sampled_from(b"aZ07-"))
+    how, text = draw(
+        st.sampled_from(
+            [
+                ("changed", value[:at] + bytes([letter]) + value[at + 1 :]),
+                ("removed", value[:at] + value[at + 1 :]),
+                ("doubled", value[: at + 1] + value[at:]),
+                ("preceded by another", value[:at] + bytes([letter]) + value[at:]),
+            ]
+        ).filter(lambda edit: edit[1] not in {b"", value})
+    )
+    return Credential(text, f"{key.told} with character {at + 1} {how}", "<described above>")
+
+
+PATTERNS = tuple(
+    Credential(text.encode(), f"the text {text}", text)
+    for text in (
+        "*", "%", ".*", "null", "undefined", "0", "true", "admin", "test", "' OR '1'='1", '" OR ""="',
+        '{"$ne": null}', "*)(uid=*",
+    )
+)  # fmt: skip
+MALFORMED = (
+    Credential(b"k" * 70000, "a key of 70,000 characters", "$(printf 'k%.0s' {1..70000})"),
+    Credential(b"caf\xe9-key", "a key with a Latin-1 byte", "caf\\xe9-key"),
+    Credential("schlüssel-🔑".encode(), "a key in UTF-8", "schlüssel-🔑"),
+    Credential(b"\xff\xfe\xfd", "a key of bytes that are no UTF-8", "\\xff\\xfe\\xfd"),
+    Credential(b"a\x00b", "a key with a NUL byte", "a\\x00b"),
+    Credential(b"a\x01\x1f\x7fb", "a key with control bytes", "a\\x01\\x1f\\x7fb"),
+)

@@ -1,0 +1,178 @@
+"""One request as it is sent and one answer as it arrived, with nothing hidden."""
+
+from __future__ import annotations
+
+import shlex
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from contract_tests.strict_json import Document, parse
+
+LARGEST_BODY = 4 * 1024 * 1024
+SHOWN = 300
+
+Ending = Literal["complete", "closed", "truncated", "reset", "timeout", "deadline", "malformed", "too large"]
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A value for the key header: how to speak of it, and how a shell makes it, without showing it."""
+
+    value: bytes = field(repr=False)
+    told: str
+    shell: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request; `target` and `fields` go over the wire byte for byte."""
+
+    method: str
+    target: bytes
+    fields: tuple[tuple[bytes, bytes], ...] = field(repr=False)
+    body: bytes = b""
+    credential: Credential | None = None
+    told: str = ""
+    plain: bool = True
+
+    def __str__(self) -> str:
+        who = f"with {self.credential.told}" if self.credential else "without a key"
+        target = self.target.decode("ascii", "backslashreplace")
+        return " ".join(filter(None, [self.method, target[:80], who, self.told]))
+
+    def curl(self, origin: str, skipped: frozenset[bytes]) -> str:
+        """Return the command that repeats it; the key is a shell variable, never a value."""
+        words = ["curl", "-isS", "--path-as-is"]
+        if self.method == "HEAD":
+            words.append("--head")
+        elif self.method != "GET":
+            words += ["-X", shlex.quote(self.method)]
+        for name, value in self.fields:
+            if name.lower() not in skipped:
+                words += ["-H", self._quoted(name + b": ", value)]
+        if self.body:
+            words += ["--data-binary", _shell(self.body)]
+        return " ".join([*words, _shell(origin.encode() + self.target)])
+
+    def _quoted(self, prefix: bytes, value: bytes) -> str:
+        if self.credential and value == self.credential.value:
+            return f'"{prefix.decode()}{self.credential.shell}"'
+        return _shell(prefix + value)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: `payload` is the body as sent, before any content coding is undone.
+
+    `status` is None where no status line arrived; `ending` says how the answer ended, `problem` why;
+    `received` counts all bytes, `extra` are those that followed its end; `started` and `seconds`
+    are on the run's monotonic clock.
+    """
+
+    request: Request
+    status: int | None = None
+    reason: str = ""
+    version: str = ""
+    fields: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
+    payload: bytes = field(default=b"", repr=False)
+    ending: Ending = "complete"
+    problem: str = ""
+    received: int = 0
+    extra: bytes = field(default=b"", repr=False)
+    started: float = 0.0
+    seconds: float = 0.0
+    curl: str = field(default="", repr=False)
+
+    def values(self, name: str) -> list[str]:
+        """Return the values of every field of that name, in order."""
+        return [value.decode("latin-1") for field_name, value in self.fields if field_name.lower() == name.lower()]
+
+    def header(self, name: str) -> str | None:
+        """Return the field's combined value (RFC 9110, section 5.3), or None."""
+        return ", ".join(self.values(name)) if self.values(name) else None
+
+    @property
+    def media_type(self) -> str:
+        """The lower-case media type without its parameters, or an empty text."""
+        return (self.header("Content-Type") or "").split(";")[0].strip().lower()
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the media type is application/json or has the +json suffix (RFC 6839)."""
+        return self.media_type == "application/json" or self.media_type.endswith("+json")
+
+    @cached_property
+    def _content(self) -> tuple[bytes, str]:
+        body = self.payload
+        for coding in reversed([token.strip().lower() for token in (self.header("Content-Encoding") or "").split(",")]):
+            if coding in {"", "identity"}:
+                continue
+            if coding not in {"gzip", "x-gzip", "deflate"}:
+                return body, f"content coding {coding!r} was not asked for"
+            body, problem = _inflate(body)
+            if problem:
+                return body, f"is not the {coding} that Content-Encoding announces: {problem}"
+        return body, ""
+
+    @property
+    def body(self) -> bytes:
+        """The body with its content coding undone, as far as that is possible."""
+        return self._content[0]
+
+    @property
+    def coding_problem(self) -> str:
+        """Why the content coding cannot be undone, or an empty text."""
+        return self._content[1]
+
+    @cached_property
+    def json(self) -> Document:
+        """The body parsed strictly (RFC 8259)."""
+        return parse(self.body)
+
+    @property
+    def object(self) -> dict[str, object]:
+        """The body's JSON object; empty where the body is anything else."""
+        return self.json.value if isinstance(self.json.value, dict) else {}
+
+    @property
+    def seen(self) -> str:
+        """Tell a reader what was asked, what came back, and how to ask again."""
+        return "\n".join(self._seen())
+
+    def _seen(self) -> Iterator[str]:
+        yield f"asked: {self.request}"
+        if self.status is None:
+            yield f"seen: no answer ({self.ending}{': ' + self.problem if self.problem else ''})"
+        else:
+            ending = "" if self.ending == "complete" else f", {self.ending}: {self.problem}"
+            yield (
+                f"seen: {self.status} {self.reason}, {self.header('Content-Type') or 'no Content-Type'}, "
+                f"{len(self.payload)} bytes in {self.seconds * 1000:.0f} ms{ending}"
+            )
+        if self.body:
+            text = self.body[: SHOWN * 4].decode("utf-8", "backslashreplace")
+            yield "body: " + (text if len(text) <= SHOWN else text[:SHOWN] + " …")
+        yield f"repeat: {self.curl}"
+
+
+def _inflate(data: bytes) -> tuple[bytes, str]:
+    for wbits in (47, -15):  # gzip or zlib by its header, then the raw deflate that some servers send
+        inflater = zlib.decompressobj(wbits)
+        try:
+            body = inflater.decompress(data, LARGEST_BODY + 1)
+        except zlib.error as error:
+            problem = str(error)
+            continue
+        if len(body) > LARGEST_BODY:
+            return body[:LARGEST_BODY], f"it unpacks to more than {LARGEST_BODY} bytes"
+        return body, "" if inflater.eof else "it is cut short"
+    return data, problem
+
+
+def _shell(text: bytes) -> str:
+    if text.isascii() and text.decode().isprintable():
+        return shlex.quote(text.decode())
+    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\x{b:02x}" for b in text) + "'"

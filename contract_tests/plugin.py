@@ -1,0 +1,195 @@
+"""The gate's pytest plugin: options, verdicts, redaction, exit codes. Loaded by the entry point."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as hypothesis_settings
+
+from contract_tests.gate import COULD_NOT_BE_TESTED
+from contract_tests.redaction import RedactedStream, Redactor, redact_all
+from contract_tests.rules import rule_of
+from contract_tests.settings import MAIN_KEY, Settings, Target, keys_from, settings_from
+from contract_tests.verdicts import Verdicts
+from usage_contract.contract import LEVELS
+
+ORDER = ("test_first", "test_schema", "test_auth", "test_keys", "test_meaning", "test_rate", "test_http")
+
+settings_key = pytest.StashKey[Settings]()
+redactor_key = pytest.StashKey[Redactor]()
+verdicts_key = pytest.StashKey[Verdicts]()
+
+hypothesis_settings.register_profile(
+    "contract",
+    max_examples=6,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
+hypothesis_settings.register_profile(
+    "thorough", hypothesis_settings.get_profile("contract"), max_examples=200, derandomize=False
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the gate's options; --base-url is pytest-base-url's."""
+    group = parser.getgroup("contract", "contract gate")
+
+    def add(option: str, text: str, **more: Any) -> None:
+        group.addoption(option, dest="contract_" + option.strip("-").replace("-", "_"), help=text, **more)
+
+    add(
+        "--api-key",
+        "a key of the deployment, the main one first; better kept in CONTRACT_API_KEY, CONTRACT_API_KEY_2, …",
+        action="append",
+        default=[],
+        metavar="KEY",
+    )
+    add("--api-key-file", "a file with one key a line, the main one first (or CONTRACT_API_KEY_FILE)", metavar="FILE")
+    add("--level", "rules above it are reported, never fatal (documented)", choices=LEVELS, default="documented")
+    add("--rules", "list every rule and send nothing", action="store_true")
+    add("--intrusive", "also empty a key's bucket and send writing methods with a valid key", action="store_true")
+    add("--require-complete", "be red where a rule was not tested", action="store_true")
+    add("--max-rate", "requests a second (0.9 of the key's own limit)", type=_positive, metavar="N")
+    add("--max-time", "seconds for the whole run (120)", type=_positive, default=120.0, metavar="S")
+    add("--max-requests", "requests for the whole run (400)", type=int, default=400, metavar="N")
+    add("--timeout", "seconds that an answer's first byte may take (10)", type=_positive, default=10.0, metavar="S")
+    add(
+        "--header",
+        "a field for every request, such as a gateway wants; its value is kept secret",
+        action="append",
+        default=[],
+        metavar="'NAME: VALUE'",
+    )
+    add("--ca-file", "certificates of a private CA, in PEM (or CONTRACT_CA_FILE)", metavar="FILE")
+    add("--proxy", "an HTTP proxy (or CONTRACT_PROXY)", metavar="URL")
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError(text)
+    return number
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the settings, and from here on let nothing out unredacted."""
+    config.addinivalue_line("markers", "rule(level, source): the promise that a test stands for, see --rules")
+    config.addinivalue_line("markers", "intrusive: disturbs whoever shares the deployment; needs --intrusive")
+    if getattr(config.option, "numprocesses", None) is not None:
+        raise pytest.UsageError("-n is refused: the rules share one request budget; run the gate without -n")
+    if not config.option.hypothesis_profile:
+        hypothesis_settings.load_profile("contract")
+    config.option.verify_base_url = False  # the first rule verifies it, over our own transport
+    settings = _settings(config)
+    redact = Redactor(settings.secrets)
+    config.stash[settings_key], config.stash[redactor_key] = settings, redact
+    config.stash[verdicts_key] = Verdicts(settings)
+    terminal = config.get_terminal_writer()
+    terminal._file = RedactedStream(terminal._file, redact)
+
+
+def _settings(config: pytest.Config) -> Settings:
+    option = config.option
+    base_url = option.base_url
+    keys = keys_from(option.contract_api_key, os.environ if base_url else {}, option.contract_api_key_file)
+    if base_url and not (keys or option.contract_rules or option.collectonly):
+        raise pytest.UsageError(f"no key: set {MAIN_KEY}, or give --api-key-file or --api-key")
+    if base_url:
+        return settings_from(config, Target.parse("--base-url", base_url), keys, embedded=False)
+    if keys:
+        raise pytest.UsageError("a key without --base-url: the embedded mock has keys of its own")
+    from contract_tests.embedded import start  # the mock is needed here only
+
+    mock = start()
+    config.add_cleanup(mock.close)
+    keys = keys_from(mock.keys, {}, None)
+    return settings_from(config, Target.parse("the mock's URL", mock.url), keys, embedded=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    """Put what tells most first, and the rules over all answers last."""
+    rules = {item: rule_of(item) for item in items}  # every one of them must be a rule
+    session.config.stash[verdicts_key].rules = list(rules.values())
+
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        stem = item.path.stem
+        return "journal" in getattr(item, "fixturenames", ()), ORDER.index(stem) if stem in ORDER else len(ORDER)
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """For --rules, list the rules instead of running them."""
+    if not session.config.option.contract_rules:
+        return None
+    terminal = session.config.get_terminal_writer()
+    for rule in session.config.stash[verdicts_key].rules:
+        terminal.line(f"\n{rule.id} ({rule.level}; {rule.source})\n    {rule.promise}")
+    return True
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave intrusive rules out where they were not asked for."""
+    if item.get_closest_marker("intrusive") and not item.config.stash[settings_key].intrusive:
+        pytest.skip("it is intrusive; --intrusive allows it")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Turn an outcome into a verdict on the rule, in the words of its promise, without keys."""
+    report: pytest.TestReport = yield
+    verdicts, redact = item.config.stash[verdicts_key], item.config.stash[redactor_key]
+    rule = rule_of(item)
+    if report.when == "setup":
+        report.user_properties.extend([("rule", rule.id), ("level", rule.level), ("source", rule.source)])
+    verdicts.judge(rule, report, call)
+    report.longrepr = _redacted(report.longrepr, redact)
+    report.sections = redact_all(redact, report.sections)
+    report.user_properties = redact_all(redact, report.user_properties)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """Keep keys out of collection errors as well."""
+    report: pytest.CollectReport = yield
+    report.longrepr = _redacted(report.longrepr, collector.config.stash[redactor_key])
+    return report
+
+
+def _redacted(longrepr: Any, redact: Redactor) -> Any:
+    if longrepr is None:
+        return None
+    if isinstance(longrepr, tuple):
+        path, line, reason = longrepr
+        return path, line, redact(reason)
+    return redact(str(longrepr))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Say by the exit code what the run is worth: 0 conforms, 1 broken, 4 could not be tested."""
+    if session.config.option.collectonly or session.config.option.contract_rules:
+        return
+    if session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+        verdicts = session.config.stash[verdicts_key]
+        session.exitstatus = pytest.ExitCode.OK if verdicts.suffice else COULD_NOT_BE_TESTED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """End with the verdict, what it rests on, and what was not tested."""
+    if config.option.collectonly or config.option.contract_rules:
+        return
+    terminalreporter.section("contract gate")
+    for line in config.stash[verdicts_key].summary():
+        terminalreporter.write_line(line)

@@ -1,0 +1,314 @@
+"""Who gets figures: the one key in the one header, and nobody else."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract_tests import keys
+from contract_tests.gate import Gate, Special
+from contract_tests.message import Answer
+from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, holds
+from contract_tests.transport import NotTested
+from contract_tests.validation import problems
+from usage_contract import load
+
+REFUSED = {401, 403}
+Way = tuple[str, Special]  # how something is asked, in words and on the wire
+HEADER_ONLY = f"{AUTHENTICATION_GUIDE}: a key is taken from the X-API-Key header only"
+KEY_NEEDED = f"{AUTHENTICATION_GUIDE}: every endpoint but GET / and GET /healthz needs a key"
+INVALID = f"{DOCUMENT}, 401 and 403: invalid API key"
+
+
+@pytest.mark.rule(level="specified", source=f"{DOCUMENT}, 200: usage metrics for the authenticated API key")
+def test_valid_key_is_200(good: list[Answer]) -> None:
+    """Every plain request with a valid key MUST be answered 200."""
+    holds(
+        f"{_status(answer)} instead of 200\n{answer.seen}"
+        for answer in good
+        if answer.status != 200 and answer.ending != "malformed"
+    )
+
+
+@pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing")
+def test_missing_key_is_401(missing: list[Answer]) -> None:
+    """A request without the key header MUST be answered 401."""
+    holds(f"{_status(answer)} instead of 401\n{answer.seen}" for answer in missing if answer.status != 401)
+
+
+@pytest.mark.rule(
+    level="documented", source=f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing, 403 that it is invalid"
+)
+def test_empty_key_is_refused(gate: Gate) -> None:
+    """An empty or blank key MUST be answered 401 or 403."""
+    answers = [gate.ask(keys.EMPTY), gate.ask(keys.BLANK)]
+    holds(_not_refused(gate, answers, REFUSED))
+
+
+@pytest.mark.rule(level="documented", source=INVALID)
+def test_unknown_key_is_refused(gate: Gate, unknown: list[Answer]) -> None:
+    """A key that nobody issued MUST be answered 403 or 401."""
+    holds(_not_refused(gate, unknown, REFUSED))
+
+
+@pytest.mark.rule(level="documented", source=INVALID)
+def test_near_key_is_refused(gate: Gate) -> None:
+    """A value close to a valid key (a part, an extension, another case, a list) MUST be answered 403 or 401."""
+    near = [key for key in keys.near(gate.main) if key.value not in _values(gate)]
+    holds(_not_refused(gate, (gate.ask(key) for key in near), REFUSED))
+
+
+@pytest.mark.rule(level="documented", source=INVALID)
+@given(data=st.data())
+def test_edited_key_is_refused(gate: Gate, data: st.DataObject) -> None:
+    """A valid key with any one character changed, removed or added MUST be answered 403 or 401."""
+    key = data.draw(keys.edits(gate.main).filter(lambda key: key.value not in _values(gate)))
+    holds(_not_refused(gate, [gate.ask(key)], REFUSED))
+
+
+@pytest.mark.rule(level="documented", source=INVALID)
+def test_pattern_is_refused(gate: Gate) -> None:
+    """Wildcards, placeholders, injections and guesses MUST be answered 403 or 401."""
+    patterns = [key for key in keys.PATTERNS if key.value not in _values(gate)]
+    holds(_not_refused(gate, (gate.ask(key) for key in patterns), REFUSED))
+
+
+@pytest.mark.rule(level="documented", source=f"{INVALID}; how a malformed one is refused is open")
+def test_malformed_key_is_refused(gate: Gate) -> None:
+    """A key that is very long, or holds control or non-ASCII bytes, MUST be refused: any 4xx, or no answer."""
+    answers = [gate.ask(key, "in a malformed field", fresh=True) for key in keys.MALFORMED]
+    answered = [answer for answer in answers if answer.status is not None]
+    holds(_not_refused(gate, answered, set(range(400, 500))))
+
+
+@pytest.mark.rule(
+    level="advisory", source="RFC 9110, section 5.3: a repeated field is one value, a list, and the list is no key"
+)
+def test_repeated_key_header_is_refused(gate: Gate) -> None:
+    """A valid key beside another value in a repeated key header SHOULD be refused."""
+    other = (gate.key_header, keys.UNKNOWN.value)
+    answers = [
+        gate.ask(gate.main, "and the key header repeated with another value", fields=[other]),
+        gate.ask(
+            keys.UNKNOWN, "and the key header repeated with the main key", fields=[(gate.key_header, gate.main.value)]
+        ),
+    ]
+    holds(_not_refused(gate, answers, set(range(400, 500))))
+
+
+@pytest.mark.rule(level="documented", source=INVALID)
+def test_repeated_wrong_key_is_refused(gate: Gate) -> None:
+    """Two wrong values in a repeated key header MUST be refused."""
+    answer = gate.ask(
+        keys.UNKNOWN,
+        "and the key header repeated with another such key",
+        fields=[(gate.key_header, b"nobody-issued-this-either")],
+    )
+    holds(_not_refused(gate, [answer], set(range(400, 500))))
+
+
+@pytest.mark.rule(level="documented", source=HEADER_ONLY)
+def test_key_in_the_query_is_no_key(gate: Gate) -> None:
+    """A valid key in the query MUST NOT be taken for one."""
+    names = (gate.key_header, "x-api-key", "api_key", "apikey", "api-key", "apiKey", "key", "token", "access_token")
+    ways: list[Way] = [
+        (
+            f"the main key in the query as {name}",
+            {"target": gate.path.encode() + f"?{name}=".encode() + gate.main.value},
+        )
+        for name in names
+    ]
+    together = b"&".join(name.encode() + b"=" + gate.main.value for name in names)
+    at_once: Way = ("the main key in the query, by all usual names", {"target": gate.path.encode() + b"?" + together})
+    holds(_let_in(gate, at_once, ways))
+
+
+@pytest.mark.rule(level="documented", source=HEADER_ONLY)
+def test_key_in_another_header_is_no_key(gate: Gate) -> None:
+    """A valid key in Authorization, in a cookie, or in a header of another name MUST NOT be taken for one."""
+    key = gate.main.value
+    names = (
+        "Api-Key",
+        "ApiKey",
+        "X-API-Token",
+        "X-Auth-Token",
+        "X-Access-Token",
+        "X-Key",
+        "X_API_Key",
+        "X-Api-Key-Id",
+        "Token",
+        "Proxy-Authorization",
+    )
+    cookies = (gate.key_header, "api_key", "apikey", "key", "token", "session")
+    schemes = (b"", b"Bearer ", b"ApiKey ", b"Basic ")
+    holds(_let_in_by_fields(gate, "the main key in headers of other names", [(name, key) for name in names]))
+    holds(
+        _let_in_by_fields(
+            gate, "the main key in cookies", [("Cookie", b"; ".join(name.encode() + b"=" + key for name in cookies))]
+        )
+    )
+    for scheme in schemes:
+        value = base64.b64encode(key + b":") if scheme == b"Basic " else key
+        how = f"the main key in Authorization, after {scheme.decode()!r}"
+        holds(_let_in_by_fields(gate, how, [("Authorization", scheme + value)]))
+
+
+@pytest.mark.rule(level="documented", source=HEADER_ONLY)
+def test_key_in_path_or_body_is_no_key(gate: Gate) -> None:
+    """A valid key in the path or in the body MUST NOT be taken for one."""
+    key, path = gate.main.value, gate.path.encode()
+    json = b'{"api_key": "' + key + b'", "X-API-Key": "' + key + b'"}'
+    form = b"api_key=" + key + b"&X-API-Key=" + key
+    ways: list[Way] = [
+        ("the main key at the end of the path", {"target": path + b"/" + key}),
+        ("the main key as a path parameter", {"target": path + b";key=" + key}),
+        (
+            "the main key in a JSON body",
+            {"body": json, "fields": [("Content-Type", "application/json")], "fresh": True},
+        ),
+        (
+            "the main key in a form",
+            {"body": form, "fields": [("Content-Type", "application/x-www-form-urlencoded")], "fresh": True},
+        ),
+    ]
+    for way in ways:
+        holds(_let_in(gate, way, ()))
+
+
+@pytest.mark.rule(level="documented", source=KEY_NEEDED)
+def test_claims_are_no_key(gate: Gate) -> None:
+    """A request without a key MUST be refused whatever it says of its origin, its sender, or its meaning."""
+    origins = (
+        "X-Forwarded-For",
+        "X-Real-IP",
+        "X-Client-IP",
+        "True-Client-IP",
+        "CF-Connecting-IP",
+        "X-Originating-IP",
+        "X-Remote-IP",
+        "X-Remote-Addr",
+    )
+    users = ("X-Forwarded-User", "X-Remote-User", "X-User", "X-Authenticated-User", "X-Consumer-Username", "X-User-Id")
+    switches = ("X-Internal", "X-Internal-Request", "X-Debug", "X-Admin", "X-Test", "X-Bypass-Auth", "X-Health-Check")
+    claims: dict[str, list[tuple[str, str]]] = {
+        "a loopback address of origin": [
+            *((name, "127.0.0.1") for name in origins),
+            ("Forwarded", "for=127.0.0.1;host=localhost"),
+        ],
+        "a user's name": [
+            *((name, "admin") for name in users),
+            ("Referer", "http://localhost/"),
+            ("Origin", "http://localhost"),
+        ],
+        "switches": [*((name, "true") for name in switches), ("User-Agent", "kube-probe/1.30")],
+        "another target": [
+            ("X-Original-URL", "/healthz"),
+            ("X-Rewrite-URL", "/healthz"),
+            ("X-HTTP-Method-Override", "OPTIONS"),
+        ],
+        "another host": [("Host", "localhost")],
+    }
+    for how, fields in claims.items():
+        holds(_let_in_by_fields(gate, how, fields))
+
+
+@pytest.mark.rule(level="documented", source=KEY_NEEDED)
+def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> None:
+    """No other spelling of the path MUST get figures without a key."""
+    path = gate.path
+    origin = gate.settings.target.origin
+    spellings = (
+        f"{path}/", f"/{path}", f"{path}?debug=true", f"{path};x", f"/.{path}", f"/healthz/..{path}", f"{path}%2f",
+        f"{path}%20",
+        f"{path}.json", path.upper(), f"{path[:-1]}%{ord(path[-1]):02x}", f"{path}/x", f"{origin}{path}",
+    )  # fmt: skip
+    for spelling in spellings:
+        answer = gate.ask(None, f"at {spelling}", target=spelling, fresh=True)
+        assert not (answer.status == 200 and gate.shows_figures(answer)), f"figures without a key\n{answer.seen}"
+
+
+@pytest.mark.rule(level="documented", source=KEY_NEEDED)
+def test_other_method_needs_a_key(gate: Gate) -> None:
+    """No method but OPTIONS and TRACE MUST be answered 2xx without a key, and none of them with figures."""
+    for method in ("HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"):
+        answer = gate.ask(None, f"by {method}", method=method, fresh=True)
+        successful = 200 <= (answer.status or 0) < 300
+        assert not (successful and method != "OPTIONS"), f"{answer.status} without a key\n{answer.seen}"
+        assert not (successful and gate.shows_figures(answer)), f"figures without a key\n{answer.seen}"
+
+
+@pytest.mark.rule(level="specified", source="RFC 9110, section 5.1: field names are case-insensitive")
+def test_header_name_is_case_insensitive(gate: Gate) -> None:
+    """The key header MUST be understood however its name is capitalised."""
+    name = gate.key_header
+    answers = [
+        gate.ask(gate.main, f"in a header written {spelling}", key_field=spelling)
+        for spelling in (name.lower(), name.upper(), name.title(), name.swapcase())
+    ]
+    holds(f"{_status(answer)} instead of 200\n{answer.seen}" for answer in answers if answer.status != 200)
+
+
+@pytest.mark.rule(level="documented", source=KEY_NEEDED)
+def test_connection_keeps_no_key(gate: Gate) -> None:
+    """Each request MUST be judged by its own key: nothing sticks to the connection that an earlier one used."""
+    gate.ask(gate.main)
+    refused = [
+        gate.ask(None, "right after a valid one on the same connection"),
+        gate.ask(keys.UNKNOWN, "soon after a valid one on the same connection"),
+    ]
+    holds(_not_refused(gate, refused, REFUSED))
+    after = gate.ask(gate.main)
+    assert after.status == 200, f"{_status(after)} for a valid key right after a refused one\n{after.seen}"
+
+
+@pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: GET / and GET /healthz need no key")
+def test_public_operation_needs_no_key(gate: Gate) -> None:
+    """The overview and the health check MUST NOT be refused for want of a key, and the latter answers {"ok": true}."""
+    public = [operation for operation in load("documented").operations.values() if operation.key_header is None]
+    served = False
+    for operation in public:
+        answer = gate.ask(
+            None, f"at {operation.path}", method=operation.method, target=gate.settings.target.path + operation.path
+        )
+        assert answer.status not in REFUSED, f"{answer.status} for want of a key\n{answer.seen}"
+        if answer.status == 200 and operation.responses["200"].schema:
+            served = True
+            holds(
+                f"{problem}\n{answer.seen}"
+                for problem in problems(operation.id, "200", "documented", answer.json.value)
+            )
+    if not served:
+        raise NotTested("this deployment does not serve /healthz")
+
+
+def _not_refused(gate: Gate, answers: Iterable[Answer], statuses: set[int]) -> Iterable[str]:
+    for answer in answers:
+        if answer.status not in statuses or gate.shows_figures(answer):
+            yield f"{_status(answer)}: it is not refused as it must be\n{answer.seen}"
+
+
+def _status(answer: Answer) -> str:
+    return str(answer.status) if answer.status is not None else f"no answer ({answer.ending})"
+
+
+def _values(gate: Gate) -> set[bytes]:
+    return {key.value for key in gate.settings.keys}
+
+
+def _let_in_by_fields(gate: Gate, how: str, fields: Sequence[tuple[str, str | bytes]]) -> Iterable[str]:
+    ways: list[Way] = [(f"the field {name}", {"fields": [(name, value)]}) for name, value in fields]
+    return _let_in(gate, (how, {"fields": fields}), ways)
+
+
+def _let_in(gate: Gate, at_once: Way, one_by_one: Iterable[Way]) -> Iterable[str]:
+    """Ask without a key in all ways at once; if that is let in, find the way that does it."""
+    for how, special in (at_once, *one_by_one):
+        answer = gate.ask(None, f"but with {how}", **special)
+        if answer.status not in range(300, 500) or gate.shows_figures(answer):
+            yield f"{_status(answer)}: it is not refused as it must be\n{answer.seen}"
+        elif how == at_once[0]:
+            return

@@ -1,0 +1,92 @@
+"""What an error answer carries, and what it keeps to itself."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from contract_tests.gate import OPERATION, Gate
+from contract_tests.message import Answer
+from contract_tests.rules import AUTHENTICATION_GUIDE, ERRORS_GUIDE, holds
+from contract_tests.transport import NotTested
+from contract_tests.validation import problems
+
+INTERNALS = re.compile(
+    rb'Traceback \(most recent call last\)|File "[^"]+", line \d+|\bat [\w.$<>]+\([\w.]+:\d+\)|\n\s+at .+:\d+:\d+'
+    rb"|goroutine \d+ \[|panicked at|\bSQLSTATE|sqlite3\.|psycopg|syntax error at or near|/site-packages/"
+)
+
+
+@pytest.fixture(scope="session")
+def errors(refused: list[Answer]) -> list[Answer]:
+    """The documented errors that plain requests were answered with."""
+    found = [answer for answer in refused if answer.request.plain and answer.status in {401, 403}]
+    if not found:
+        raise NotTested("no plain request was refused with 401 or 403")
+    return found
+
+
+@pytest.mark.rule(level="documented", source=ERRORS_GUIDE)
+def test_error_body_is_json_with_a_detail_text(errors: list[Answer]) -> None:
+    """Every 401 and 403 body MUST be JSON, under a JSON media type, with a `detail` text."""
+    for answer in errors:
+        assert answer.is_json, f"Content-Type is {answer.header('Content-Type')!r}, which is no JSON\n{answer.seen}"
+        assert not answer.json.problem, f"the body {answer.json.problem}\n{answer.seen}"
+        holds(
+            f"{problem}\n{answer.seen}"
+            for problem in problems(OPERATION, str(answer.status), "documented", answer.json.value)
+        )
+
+
+@pytest.mark.rule(level="advisory", source="RFC 9110, section 11.6.1")
+def test_401_carries_a_challenge(errors: list[Answer]) -> None:
+    """A 401 SHOULD say in WWW-Authenticate how to authenticate; servers of this shape commonly omit it."""
+    holds(
+        f"a 401 without WWW-Authenticate\n{a.seen}"
+        for a in errors
+        if a.status == 401 and not a.header("WWW-Authenticate")
+    )
+
+
+@pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: nothing is served without a valid key")
+def test_error_tells_no_figures(gate: Gate, refused: list[Answer]) -> None:
+    """An answer to a request without a valid key MUST NOT hold anybody's figures."""
+    holds(
+        f"the body holds figures\n{answer.seen}"
+        for answer in refused
+        if answer.status != 200 and gate.shows_figures(answer)
+    )
+
+
+@pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: the key is a secret of its owner")
+def test_error_tells_no_key(gate: Gate, missing: list[Answer], unknown: list[Answer]) -> None:
+    """An answer to a request that holds no key MUST NOT tell one."""
+    for answer in (*missing, *unknown):
+        everything = answer.payload + b"\n".join(value for _, value in answer.fields)
+        holds(f"the answer tells {key.told}\n{answer.seen}" for key in gate.settings.keys if key.value in everything)
+
+
+@pytest.mark.rule(level="documented", source=f"{ERRORS_GUIDE}: the body is a detail text for the client")
+def test_error_tells_no_internals(journal: tuple[Answer, ...]) -> None:
+    """An error MUST NOT show a stack trace, a file of the server, or a database's complaint."""
+    holds(
+        f"the body shows {match[0][:60].decode('latin-1')!r}\n{answer.seen}"
+        for answer in journal
+        if (answer.status or 0) >= 400 and (match := INTERNALS.search(answer.body))
+    )
+
+
+@pytest.mark.rule(level="documented", source=f"{ERRORS_GUIDE}: 502 and 504 are not this operation's, and no 5xx is")
+def test_no_request_is_answered_5xx(journal: tuple[Answer, ...]) -> None:
+    """No request, however odd, MUST be answered with a 5xx."""
+    holds(f"a {a.status}\n{a.seen}" for a in journal if (a.status or 0) >= 500 and a.status not in {501, 505})
+
+
+@pytest.mark.rule(level="documented", source=f"{ERRORS_GUIDE}: a request that is refused is answered")
+def test_no_request_stops_the_deployment(gate: Gate, journal: tuple[Answer, ...]) -> None:
+    """After every request, however odd, the deployment MUST go on answering."""
+    last = journal[-1]
+    assert not (gate.transport.lost and last.status is None), (
+        f"after this request nothing answered any more: {gate.transport.lost}\n{last.seen}"
+    )

@@ -1,0 +1,203 @@
+"""HTTP itself: whole answers, true labels, methods and conditions as RFC 9110 has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import pytest
+
+from contract_tests.gate import Gate
+from contract_tests.message import Answer
+from contract_tests.rules import DOCUMENT, holds
+from contract_tests.transport import NotTested
+
+CUT = {"truncated", "reset", "deadline", "timeout", "too large"}
+
+
+@pytest.mark.rule(level="specified", source="RFC 9112, sections 6 to 8: message body length, incomplete messages")
+def test_answers_arrive_whole(journal: tuple[Answer, ...]) -> None:
+    """Every plain request MUST be answered, in HTTP, to the end, and within the time-out."""
+    holds(
+        f"{answer.ending}: {answer.problem}\n{answer.seen}" for answer in _plain(journal) if answer.ending != "complete"
+    )
+
+
+@pytest.mark.rule(level="specified", source="RFC 9112, section 6.3: the length that is announced is the body's")
+def test_nothing_follows_an_answer(journal: tuple[Answer, ...]) -> None:
+    """Nothing MUST follow an answer that is over."""
+    holds(f"{len(answer.extra)} bytes follow the answer\n{answer.seen}" for answer in _plain(journal) if answer.extra)
+
+
+@pytest.mark.rule(level="specified", source="RFC 9110, section 8.4: Content-Encoding")
+def test_content_coding_is_true(gate: Gate, journal: tuple[Answer, ...]) -> None:
+    """A body MUST be coded as Content-Encoding says, also where gzip is accepted."""
+    compressed = gate.ask(gate.main, "and gzip accepted", fields=[("Accept-Encoding", "gzip, deflate")])
+    answers = [
+        answer for answer in (*_plain(journal), compressed) if answer.status is not None and answer.ending == "complete"
+    ]
+    holds(f"the body {answer.coding_problem}\n{answer.seen}" for answer in answers if answer.coding_problem)
+    assert compressed.status != 200 or not compressed.json.problem, (
+        f"the body {compressed.json.problem}\n{compressed.seen}"
+    )
+
+
+@pytest.fixture(scope="session")
+def head(gate: Gate) -> Answer:
+    """The answer to HEAD with the main key."""
+    return gate.ask(gate.main, "by HEAD", method="HEAD", fresh=True)
+
+
+@pytest.mark.rule(level="specified", source="RFC 9110, section 9.3.2: HEAD")
+def test_head_has_no_body(head: Answer) -> None:
+    """An answer to HEAD MUST NOT have a body."""
+    assert head.ending != "malformed", f"{head.problem}\n{head.seen}"
+    assert not head.extra, f"{len(head.extra)} bytes follow the head\n{head.seen}"
+
+
+@pytest.mark.rule(
+    level="advisory", source="RFC 9110, section 9.1: GET and HEAD are supported by all general-purpose servers"
+)
+def test_head_is_answered_as_get(head: Answer) -> None:
+    """HEAD SHOULD be answered as GET is; servers of this shape commonly answer 405."""
+    assert head.status == 200, head.seen
+
+
+@pytest.mark.rule(level="documented", source="common practice and RFC 9110: HEAD and OPTIONS are 2xx or 405, never 5xx")
+def test_head_and_options_are_no_server_error(gate: Gate, head: Answer) -> None:
+    """HEAD and OPTIONS MUST NOT be answered with a 5xx, nor left without an answer."""
+    options = gate.ask(gate.main, "by OPTIONS", method="OPTIONS", fresh=True)
+    holds(
+        f"{answer.status or answer.ending}\n{answer.seen}"
+        for answer in (head, options)
+        if answer.status is None or answer.status >= 500
+    )
+
+
+@pytest.mark.rule(level="documented", source="RFC 9110, section 15.5.6: 405")
+def test_405_names_the_allowed_methods(gate: Gate, journal: tuple[Answer, ...]) -> None:
+    """A 405 MUST name the allowed methods in Allow, the documented one among them."""
+    refused = [
+        a
+        for a in journal
+        if a.status == 405 and a.request.target == gate.path.encode() and a.request.method in STANDARD_METHODS
+    ]
+    if not refused:
+        raise NotTested("no method was refused with 405")
+    for answer in refused:
+        allowed = {method.strip().upper() for method in (answer.header("Allow") or "").split(",")}
+        assert gate.operation.method in allowed, f"Allow is {answer.header('Allow')!r}\n{answer.seen}"
+
+
+STANDARD_METHODS = {"HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
+
+
+@pytest.mark.intrusive
+@pytest.mark.rule(level="documented", source=f"{DOCUMENT}: GET is the only operation of this path")
+def test_undocumented_method_is_refused(gate: Gate) -> None:
+    """No writing method MUST succeed, also with a valid key."""
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        answer = gate.ask(gate.main, f"by {method}", method=method, fresh=True)
+        assert not 200 <= (answer.status or 0) < 300, f"{answer.status} to {method}\n{answer.seen}"
+    after = gate.ask(gate.main, "after writing methods")
+    assert after.status == 200, f"{after.status} after writing methods were sent\n{after.seen}"
+
+
+@pytest.mark.rule(level="specified", source="RFC 9110, sections 13.1.2 and 15.4.5: If-None-Match and 304")
+def test_unknown_condition_is_not_met(gate: Gate) -> None:
+    """A condition that names no entity tag that was ever issued MUST NOT be answered 304."""
+    answer = gate.ask(
+        gate.main, "if its tag is not one nobody issued", fields=[("If-None-Match", '"nobody-issued-this-tag"')]
+    )
+    assert answer.status == 200, f"{answer.status}\n{answer.seen}"
+
+
+@pytest.mark.rule(level="specified", source="RFC 9110, section 14.2 and 15.3.7: Range and 206")
+def test_part_is_labelled_as_one(gate: Gate) -> None:
+    """A part MUST be answered to a Range only, as 206 with Content-Range; otherwise the whole is."""
+    answer = gate.ask(gate.main, "for its first ten bytes", fields=[("Range", "bytes=0-9")])
+    assert answer.status in {200, 206, 416}, f"{answer.status}\n{answer.seen}"
+    if answer.status == 206:
+        assert re.fullmatch(r"bytes 0-\d+/(\d+|\*)", answer.header("Content-Range") or ""), (
+            f"Content-Range is {answer.header('Content-Range')!r}\n{answer.seen}"
+        )
+        assert len(answer.payload) <= 10, f"{len(answer.payload)} bytes instead of ten\n{answer.seen}"
+    elif answer.status == 200:
+        assert not answer.json.problem, f"the whole was announced, the body {answer.json.problem}\n{answer.seen}"
+
+
+@pytest.mark.rule(
+    level="documented", source=f"{DOCUMENT}, 200: metrics for the authenticated key, tokens now; RFC 9111, section 3"
+)
+def test_no_cache_may_share_an_answer(gate: Gate, good: list[Answer]) -> None:
+    """One key's figures MUST NOT be labelled so that a shared cache may give them to another caller."""
+    holds(
+        f"Cache-Control: {answer.header('Cache-Control')}, Vary: {answer.header('Vary')}\n{answer.seen}"
+        for answer in good
+        if _is_shared(gate, answer)
+    )
+
+
+def _is_shared(gate: Gate, answer: Answer) -> bool:
+    control = (answer.header("Cache-Control") or "").lower().replace(" ", "").split(",")
+    vary = (answer.header("Vary") or "").lower().replace(" ", "").split(",")
+    if (
+        answer.status != 200
+        or {"private", "no-store", "no-cache"} & set(control)
+        or {"*", gate.key_header.lower()} & set(vary)
+    ):
+        return False
+    ages = [
+        int(age)
+        for item in control
+        if (age := item.partition("=")[2].strip('"')).isdecimal() and item.startswith(("max-age", "s-maxage"))
+    ]
+    return any(ages) or ("public" in control and not ages)
+
+
+@pytest.mark.rule(level="documented", source=f"{DOCUMENT}, 200: content application/json")
+def test_negotiation_ends_in_json_or_406(gate: Gate) -> None:
+    """Whatever Accept says, the answer MUST be the documented one, or a 4xx."""
+    for accept in ("*/*", "text/html, application/xml;q=0.9", ";;;q=,/"):
+        answer = gate.ask(gate.main, f"and Accept: {accept}", fields=[("Accept", accept)])
+        must = {200} if accept == "*/*" else {200, *range(400, 500)}
+        assert answer.status in must, f"{answer.status or answer.ending}\n{answer.seen}"
+        if answer.status == 200:
+            assert answer.is_json and not answer.json.problem, f"{answer.header('Content-Type')}\n{answer.seen}"
+
+
+@pytest.mark.rule(
+    level="documented", source="RFC 9110, sections 7.4 and 15: odd requests are refused, if at all, with a 4xx"
+)
+def test_odd_request_is_answered(gate: Gate) -> None:
+    """An odd request with a valid key MUST be answered, with 200 or a 4xx, and the next one as if nothing had been."""
+    target, many = gate.path, [(f"X-Odd-{number}", "1") for number in range(60)]
+    odd = [
+        gate.ask(gate.main, "and an unknown query parameter", target=f"{target}?unexpected=1&limit=-1&format=xml"),
+        gate.ask(gate.main, "and a broken query", target=f"{target}?%zz&=&&a[]=1"),
+        gate.ask(gate.main, "and a query of 3,000 characters", target=f"{target}?q={'a' * 3000}"),
+        gate.ask(gate.main, "and sixty more fields", fields=many),
+        gate.ask(
+            gate.main,
+            "and odd fields",
+            fields=[
+                ("Accept-Language", ";;q=9"),
+                ("Cookie", "=;;a"),
+                ("If-Modified-Since", "yesterday"),
+                ("Accept-Charset", "*;q=x"),
+                ("Content-Type", "x"),
+            ],
+        ),
+        gate.ask(gate.main, "and a body of broken JSON", body=b'{"a":', fields=[("Content-Type", "application/json")]),
+    ]
+    holds(
+        f"{answer.status or answer.ending}\n{answer.seen}"
+        for answer in odd
+        if answer.status != 200 and not 400 <= (answer.status or 0) < 500
+    )
+    after = gate.ask(gate.main, "after odd requests")
+    assert after.status == 200 and not after.json.problem, f"{after.status} after odd requests\n{after.seen}"
+
+
+def _plain(answers: Iterable[Answer]) -> list[Answer]:
+    return [answer for answer in answers if answer.request.plain]

@@ -1,0 +1,166 @@
+"""The figures: what each one says, and that they do not contradict each other."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+
+from contract_tests.figures import Figures, having
+from contract_tests.message import Credential
+from contract_tests.rules import DOCUMENT, holds
+from contract_tests.transport import NotTested
+
+USAGE = f"{DOCUMENT}, UsageResponse"
+TOP = f'{USAGE}.top_domains: "Top 20 domains by request count"'
+
+
+@pytest.fixture(scope="session")
+def slack(figures: list[Figures]) -> int:
+    """How far figures read a moment apart may differ: not at all while nothing moves, else by a few requests."""
+    totals: dict[Credential | None, set[int | None]] = {}
+    for each in figures:
+        totals.setdefault(each.answer.request.credential, set()).add(each.total)
+    return 3 if any(len(seen) > 1 for seen in totals.values()) else 0
+
+
+@pytest.mark.rule(
+    level="documented",
+    source=f'{USAGE}: "Total requests across all protocols", "Successful requests", "Failed requests"',
+)
+def test_success_and_fail_fit_into_total(figures: list[Figures], slack: int) -> None:
+    """`success` and `fail` together MUST NOT exceed `total`; less is possible while requests are in flight."""
+    holds(
+        each.told(f"success {each.success} and fail {each.fail} are more than total {each.total}")
+        for each in having(figures, "total", "success", "fail")
+        if (each.success or 0) + (each.fail or 0) > (each.total or 0) + slack
+    )
+
+
+@pytest.mark.rule(level="advisory", source=f"{USAGE}: total, success, fail; requests in flight are few")
+def test_total_is_success_and_fail(figures: list[Figures], slack: int) -> None:
+    """`success` and `fail` together SHOULD be `total`, but for the few requests that are in flight."""
+    holds(
+        each.told(f"success {each.success} and fail {each.fail} are far less than total {each.total}")
+        for each in having(figures, "total", "success", "fail")
+        if (each.total or 0) - (each.success or 0) - (each.fail or 0) > max(slack, 20, (each.total or 0) // 50)
+    )
+
+
+@pytest.mark.rule(level="documented", source=f'{USAGE}.total: "Total requests across all protocols"')
+def test_protocols_add_up_to_total(figures: list[Figures], slack: int) -> None:
+    """The counts of `by_protocol` MUST add up to `total`."""
+    readable = having(figures, "total", "by_protocol")
+    if _counts_itself(readable):
+        raise NotTested("total grows with each request to this operation, which belongs to no protocol")
+    holds(
+        each.told(f"by_protocol adds up to {_sum(each)}, total is {each.total}")
+        for each in readable
+        if abs(_sum(each) - (each.total or 0)) > slack
+    )
+
+
+def _sum(figures: Figures) -> int:
+    return sum((figures.by_protocol or {}).values())
+
+
+def _counts_itself(figures: list[Figures]) -> bool:
+    """Whether total moved while the protocols did not: this operation may count in total alone."""
+    for key in {each.answer.request.credential for each in figures}:
+        ours = [each for each in figures if each.answer.request.credential == key]
+        grows = all(a.total is not None and b.total is not None and a.total < b.total for a, b in pairwise(ours))
+        if len(ours) > 1 and grows and len({_sum(each) for each in ours}) == 1:
+            return True
+    return False
+
+
+@pytest.mark.rule(level="documented", source=f'{USAGE}.success_rate: "Success percentage (0-100)"')
+def test_success_rate_is_the_percentage_of_success(figures: list[Figures], slack: int) -> None:
+    """`success_rate` MUST be what `success` is of all requests, or of those that ended, in per cent and rounded."""
+    for each in having(figures, "success_rate", "success"):
+        success, rate = each.success or 0, each.success_rate or Decimal(0)
+        wholes = [whole for whole in (each.total, success + each.fail if each.fail is not None else None) if whole]
+        rates = [Decimal(100) * success / whole for whole in wholes]
+        tolerance = _rounding(rate) + (Decimal(100) * slack / min(wholes) if wholes else 0)
+        assert not rates or any(abs(rate - expected) <= tolerance for expected in rates), each.told(
+            f"success_rate is {rate}, but success is {rates[0]:.4f} per cent"
+        )
+
+
+def _rounding(rate: Decimal) -> Decimal:
+    exponent = rate.as_tuple().exponent
+    return max(Decimal(1).scaleb(min(exponent, 0)) if isinstance(exponent, int) else Decimal(1), Decimal("0.000001"))
+
+
+@pytest.mark.rule(level="documented", source=f'{USAGE}.bytes_transferred: "Total response bytes (HTTP fetch only)"')
+def test_bytes_come_from_fetch(figures: list[Figures]) -> None:
+    """Without a request by fetch, `bytes_transferred` MUST be 0."""
+    holds(
+        each.told(f"{each.bytes_transferred} bytes without a fetch")
+        for each in having(figures, "bytes_transferred", "by_protocol")
+        if (each.by_protocol or {}).get("fetch") == 0 and each.bytes_transferred
+    )
+
+
+@pytest.mark.rule(level="documented", source=f'{USAGE}.total: "Total requests across all protocols"')
+def test_nothing_comes_from_nothing(figures: list[Figures]) -> None:
+    """Where `total` is 0, every other count MUST be 0 and no domain is listed."""
+    for each in having(figures, "total"):
+        if each.total == 0:
+            counts = {
+                "success": each.success,
+                "fail": each.fail,
+                "bytes_transferred": each.bytes_transferred,
+                "top_domains": each.top_domains,
+            }
+            holds(each.told(f"total is 0, but {name} is {value}") for name, value in counts.items() if value)
+
+
+@pytest.mark.rule(level="documented", source=TOP)
+def test_top_domains_are_ranked(figures: list[Figures]) -> None:
+    """`top_domains` MUST be in falling order of requests."""
+    for each in having(figures, "top_domains"):
+        counts = [count for _, count in each.top_domains or ()]
+        assert counts == sorted(counts, reverse=True), each.told(f"the order is {counts}")
+
+
+@pytest.mark.rule(level="documented", source=TOP)
+def test_top_domains_are_distinct(figures: list[Figures]) -> None:
+    """`top_domains` MUST name each domain once."""
+    for each in having(figures, "top_domains"):
+        names = [domain.lower().rstrip(".") for domain, _ in each.top_domains or ()]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        assert not repeated, each.told(f"listed more than once: {', '.join(repeated)}")
+
+
+@pytest.mark.rule(level="documented", source=f"{TOP}; {USAGE}.total")
+def test_top_domains_fit_into_total(figures: list[Figures], slack: int) -> None:
+    """The requests of `top_domains` together MUST NOT exceed `total`."""
+    holds(
+        each.told(f"top_domains adds up to {sum(count for _, count in each.top_domains or ())}, total is {each.total}")
+        for each in having(figures, "top_domains", "total")
+        if sum(count for _, count in each.top_domains or ()) > (each.total or 0) + slack
+    )
+
+
+@pytest.mark.rule(level="documented", source=TOP)
+def test_top_domains_are_not_empty_after_a_fetch(figures: list[Figures]) -> None:
+    """A key that has fetched something MUST have a domain in `top_domains`."""
+    holds(
+        each.told(f"no domain after {(each.by_protocol or {}).get('fetch')} fetches")
+        for each in having(figures, "top_domains", "by_protocol")
+        if (each.by_protocol or {}).get("fetch", 0) > 0 and not each.top_domains
+    )
+
+
+@pytest.mark.rule(level="advisory", source=f"{USAGE}: counts of one key; nobody promised that they are for all time")
+def test_counters_do_not_run_backwards(figures: list[Figures]) -> None:
+    """`total`, `success`, `fail` and `bytes_transferred` SHOULD NOT fall from one answer to the next."""
+    for name in ("total", "success", "fail", "bytes_transferred"):
+        last: dict[Credential | None, int] = {}
+        for each in figures:
+            value, key = getattr(each, name), each.answer.request.credential
+            if value is not None:
+                assert value >= last.get(key, value), each.told(f"{name} fell from {last[key]} to {value}")
+                last[key] = value

@@ -1,0 +1,127 @@
+"""The 200's body: JSON, of the documented shape, in every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import hypothesis
+import pytest
+import requests
+import schemathesis
+from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.config import SchemathesisConfig
+from schemathesis.core.failures import Failure, FailureGroup
+
+from contract_tests.adapter import TransportAdapter
+from contract_tests.gate import OPERATION, Gate
+from contract_tests.message import Answer
+from contract_tests.rules import DOCUMENT, holds
+from contract_tests.transport import NotTested
+from contract_tests.validation import problems
+from usage_contract.contract import Level
+
+CHECKED = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+)
+
+
+@pytest.mark.rule(level="specified", source=f"{DOCUMENT}, 200: content application/json; RFC 8259")
+def test_body_is_json(good: list[Answer]) -> None:
+    """Every 200 body MUST be one well-formed JSON text: UTF-8, no BOM, no NaN, no repeated member, nothing after it."""
+    holds(
+        f"the body {answer.json.problem}\n{answer.seen}"
+        for answer in _read(good)
+        if answer.json.problem and not answer.coding_problem
+    )
+
+
+@pytest.mark.rule(level="specified", source=f"{DOCUMENT}, 200: content; RFC 9110, section 8.3")
+def test_media_type_is_the_documented_one(gate: Gate, good: list[Answer]) -> None:
+    """Every 200 MUST have one Content-Type, the documented media type, and its charset, if named, MUST be UTF-8."""
+    documented = gate.operation.responses["200"].media_type
+    holds(
+        f"Content-Type is {answer.header('Content-Type')!r}, not {documented}\n{answer.seen}"
+        for answer in _read(good)
+        if not _is_media_type(answer, documented)
+    )
+
+
+@pytest.mark.rule(level="specified", source=f"{DOCUMENT}, components.schemas.UsageResponse")
+def test_body_has_the_specified_types(good: list[Answer]) -> None:
+    """Every 200 body MUST be valid against the schema of the vendor's document."""
+    holds(_invalid(good, "specified"))
+
+
+@pytest.mark.rule(
+    level="documented", source=f"{DOCUMENT}, the descriptions in UsageResponse; openapi/documented.overlay.yaml"
+)
+def test_body_keeps_the_documented_ranges(good: list[Answer]) -> None:
+    """Every 200 body MUST hold usage metrics whose values lie in the ranges that the descriptions give."""
+    holds(_invalid(good, "documented"))
+
+
+@pytest.mark.rule(level="advisory", source="openapi/advisory.overlay.yaml")
+def test_body_has_every_documented_member(good: list[Answer]) -> None:
+    """Every 200 body SHOULD have every member that the document describes."""
+    holds(_invalid(good, "advisory"))
+
+
+@pytest.mark.rule(level="specified", source=f"{DOCUMENT}, as Schemathesis reads it")
+def test_generated_requests_are_answered_as_described(gate: Gate) -> None:
+    """Every request that Schemathesis generates from the document MUST be answered as the document describes."""
+    load_all_checks()
+    config = SchemathesisConfig.from_dict({"generation": {"with-security-parameters": False}})
+    schema = schemathesis.openapi.from_dict(deepcopy(gate.contract.document), config=config)
+    strategy = schema.find_operation_by_id(OPERATION).as_strategy()
+    session = requests.Session()
+    session.trust_env = False
+    session.mount(gate.settings.target.origin, TransportAdapter(gate))
+
+    @hypothesis.given(strategy)
+    @hypothesis.settings(max_examples=3)
+    def conforms(case: Any) -> None:
+        case.call_and_validate(
+            base_url=gate.settings.target.url,
+            session=session,
+            checks=[CHECKS.get_one(name) for name in CHECKED],
+        )
+
+    try:
+        conforms()
+    except requests.ConnectionError as error:
+        raise AssertionError(f"no answer: {error}\n{gate.transport.journal[-1].seen}") from None
+    except (FailureGroup, Failure) as failure:
+        failures = failure.exceptions if isinstance(failure, FailureGroup) else [failure]
+        titles = ", ".join(sorted({getattr(each, "title", str(each)) for each in failures}))
+        raise AssertionError(f"Schemathesis: {titles}\n{gate.transport.journal[-1].seen}") from None
+
+
+def _read(answers: list[Answer]) -> list[Answer]:
+    """Return the 200s that arrived whole; NotTested where there are none."""
+    whole = [answer for answer in answers if answer.status == 200 and answer.ending == "complete"]
+    if not whole:
+        raise NotTested("no 200 arrived whole")
+    return whole
+
+
+def _is_media_type(answer: Answer, documented: str | None) -> bool:
+    if len(answer.values("Content-Type")) != 1 or answer.media_type != documented:
+        return False
+    parameters = (answer.header("Content-Type") or "").lower().split(";")[1:]
+    charset = [value.partition("=")[2].strip(' "') for value in parameters if value.strip().startswith("charset=")]
+    return charset in ([], ["utf-8"], ["utf8"])
+
+
+def _invalid(answers: list[Answer], level: Level) -> Iterator[str]:
+    readable = [answer for answer in _read(answers) if not answer.json.problem]
+    if not readable:
+        raise NotTested("no 200 body can be parsed")
+    for answer in readable:
+        for problem in problems(OPERATION, "200", level, answer.json.value):
+            yield f"{problem}\n{answer.seen}"

@@ -1,0 +1,192 @@
+"""The one way to the deployment: paced, budgeted, patient with 429, and remembering every answer."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
+
+import pytest
+from _pytest.outcomes import Skipped  # what pytest.skip raises; pytest exports it untyped
+
+from contract_tests.connection import Connection, Timeouts, UnreachableError, connect
+from contract_tests.message import Answer, Request
+from contract_tests.settings import Settings
+
+VENDOR_RATE = 10.0  # requests a second: the authentication guide's default
+SHARE = 0.9  # of a key's rate; the rest is left to whoever shares the deployment
+AFTER_A_HANG = 3.0  # seconds: a deployment that hung once does not get the full time-out again
+
+
+class NotTested(Skipped):
+    """The rule could not be tried; the text says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, _use_item_location=True)
+
+
+@dataclass
+class Pacer:
+    """Hands out send times, `rate` a second at most, and none at all until `pause` is over."""
+
+    rate: float
+    next_time: float = 0.0
+
+    def reserve(self, now: float) -> float:
+        """Return the time at which the next request may go, and take that place."""
+        at = max(now, self.next_time)
+        self.next_time = at + 1 / self.rate
+        return at
+
+
+@dataclass
+class Transport:
+    """Sends requests to one deployment; `journal` holds every answer, 429s included."""
+
+    settings: Settings
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    journal: list[Answer] = field(default_factory=list)
+    lost: str = ""
+
+    def __post_init__(self) -> None:
+        self.timeouts = Timeouts.of(self.settings.timeout)
+        self.ends = self.clock() + self.settings.max_time
+        self._overall = Pacer(self.settings.max_rate or VENDOR_RATE)
+        self._by_key: dict[bytes, Pacer] = defaultdict(lambda: Pacer(self.settings.max_rate or VENDOR_RATE))
+        self._idle: Connection | None = None
+        self._tls = self._tls_context() if self.settings.target.scheme == "https" else None
+
+    def _tls_context(self) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=self.settings.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise pytest.UsageError(f"--ca-file: {self.settings.ca_file} holds no certificate: {error}") from None
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+    def spent(self) -> str:
+        """Say what the run has cost."""
+        seconds = self.settings.max_time - (self.ends - self.clock())
+        return f"{len(self.journal)} requests in {seconds:.1f} s"
+
+    def close(self) -> None:
+        """Close the idle connection."""
+        if self._idle:
+            self._idle.close()
+            self._idle = None
+
+    def send(self, request: Request, *, fresh: bool = False, patient: bool = True) -> Answer:
+        """Send one request and return its answer, waiting out each 429 where `patient`.
+
+        `fresh` asks for a connection of its own. Raises NotTested when the budget, the time or the
+        deployment has gone.
+        """
+        while True:
+            self._wait(self._reserve(request))
+            answer = self._once(request, fresh=fresh)
+            self._learn(answer)
+            if answer.status != 429 or not patient:
+                return answer
+            self._back_off(answer)
+
+    def together(self, requests: Iterable[Request], *, paced: bool = True) -> list[Answer]:
+        """Send requests at the same time, each on a connection of its own."""
+        requests = list(requests)
+        places = [self._reserve(request) for request in requests]
+        if paced:
+            self._wait(max(places))
+        with ThreadPoolExecutor(len(requests)) as pool:
+            answers = list(pool.map(lambda request: self._once(request, fresh=True), requests))
+        for answer in answers:
+            self._learn(answer)
+        return answers
+
+    def rest(self, seconds: float) -> None:
+        """Send nothing for a while, and forget what earlier bursts have reserved."""
+        self._wait(self.clock() + seconds)
+        for pacer in (self._overall, *self._by_key.values()):
+            pacer.next_time = min(pacer.next_time, self.clock())
+
+    def _reserve(self, request: Request) -> float:
+        if self.lost:
+            raise NotTested(f"the deployment is not reachable any more: {self.lost}")
+        if len(self.journal) >= self.settings.max_requests:
+            raise NotTested(f"the budget of {self.settings.max_requests} requests is used up (--max-requests)")
+        now = self.clock()
+        at = self._overall.reserve(now)
+        if request.credential:
+            at = max(at, self._by_key[request.credential.value].reserve(now))
+        return at
+
+    def _wait(self, until: float) -> None:
+        if until > self.ends:
+            raise NotTested(f"the {self.settings.max_time:g} s of --max-time are over")
+        if until > self.clock():
+            self.sleep(until - self.clock())
+
+    def _once(self, request: Request, *, fresh: bool) -> Answer:
+        connection, reused = self._connection(fresh)
+        answer = connection.exchange(request, self.settings.target.origin, self.timeouts)
+        if reused and answer.ending in {"closed", "reset"} and answer.status is None:
+            # The server may close an idle connection at any time (RFC 9112, section 9.3.1).
+            connection, _ = self._connection(fresh=True)
+            answer = connection.exchange(request, self.settings.target.origin, self.timeouts)
+        if connection.reusable and not fresh:
+            self._idle = connection
+        else:
+            connection.close()
+        answer = replace(answer, curl=self._curl(request))
+        self.journal.append(answer)
+        return answer
+
+    def _connection(self, fresh: bool) -> tuple[Connection, bool]:
+        if self._idle and not fresh:
+            idle, self._idle = self._idle, None
+            return idle, True
+        try:
+            return self._open(), False
+        except UnreachableError as error:
+            if not self.journal:
+                raise
+            self.lost = str(error)
+            raise NotTested(f"the deployment is not reachable any more: {error}") from None
+
+    def _open(self) -> Connection:
+        return connect(self.settings.target, self.settings.proxy, self._tls, self.timeouts)
+
+    def _curl(self, request: Request) -> str:
+        return request.curl(self.settings.target.origin, frozenset({b"host", b"user-agent", b"accept-encoding"}))
+
+    def _learn(self, answer: Answer) -> None:
+        """Pace the key by the rate that the deployment states, and be brief with one that hangs."""
+        if answer.ending in {"timeout", "deadline"}:
+            self.timeouts = Timeouts.of(min(self.settings.timeout, AFTER_A_HANG))
+        limit = answer.object.get("rate_limit") if answer.status == 200 and answer.request.credential else None
+        rate = limit.get("rps") if isinstance(limit, dict) else None
+        if not answer.request.credential or not isinstance(rate, int | float) or rate <= 0 or self.settings.max_rate:
+            return
+        self._by_key[answer.request.credential.value].rate = max(SHARE * rate, 0.1)
+        self._overall.rate = max(self._overall.rate, SHARE * rate)
+
+    def _back_off(self, answer: Answer) -> None:
+        """Keep this key, or where there is none everybody, silent until Retry-After is over."""
+        credential = answer.request.credential
+        pacer = self._by_key[credential.value] if credential else self._overall
+        pacer.rate = max(pacer.rate / 2, 0.1)
+        pacer.next_time = max(pacer.next_time, self.clock() + retry_after(answer))
+
+
+def retry_after(answer: Answer) -> float:
+    """Return how many seconds the answer asks to wait: at least a second, also where it does not say."""
+    text = (answer.header("Retry-After") or "").strip()
+    if text.isdecimal() and len(text) < 10:
+        return max(1.0, float(text))
+    try:
+        return max(1.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return 1.0

@@ -1,0 +1,70 @@
+"""JSON Schema validation of bodies, level by level."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+from jsonschema.protocols import Validator
+
+from contract_tests.message import Answer
+from usage_contract import LEVELS, load
+from usage_contract.contract import Level
+from usage_contract.sources import pointer
+
+_contract = cache(load)
+
+
+@cache
+def validator(operation: str, status: str, level: Level) -> Validator:
+    """Return the validator, formats asserted, of the body that a level documents for a status, if any."""
+    described = _contract(level).operations.get(operation)
+    response = described.responses.get(status) if described else None
+    schema = response.schema if response else None
+    return Draft202012Validator(schema or {}, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def problems(operation: str, status: str, level: Level, body: Any) -> Iterator[str]:
+    """Yield what is wrong with a body at a level and was not already wrong at a lower one."""
+    known: set[tuple[Any, ...]] = set()
+    for lower in LEVELS[: LEVELS.index(level)]:
+        known |= {_place(error) for error in validator(operation, status, lower).iter_errors(body)}
+    for error in validator(operation, status, level).iter_errors(body):
+        if _place(error) not in known:
+            yield _sentence(error)
+
+
+def _place(error: ValidationError) -> tuple[Any, ...]:
+    return (*error.absolute_path, error.validator)
+
+
+def _sentence(error: ValidationError) -> str:
+    where = pointer(*error.absolute_path) or "the body"
+    if error.validator == "anyOf":
+        return f"{where} has none of the documented members"
+    return f"{where}: {error.message[:200]}"
+
+
+def header_problems(operation: str, answer: Answer) -> Iterator[str]:
+    """Yield what is wrong with an answer's header fields, by the headers that its status documents."""
+    documented = _contract("documented").operations[operation].responses[str(answer.status)].headers
+    for name, described in documented.items():
+        text = answer.header(name)
+        if text is None:
+            if described.get("required"):
+                yield f"{name} is missing"
+            continue
+        schema = described["schema"]
+        value = _as_number(text) if schema.get("type") in {"number", "integer"} else text
+        for error in Draft202012Validator(schema).iter_errors(value):
+            yield f"{name}: {error.message}"
+
+
+def _as_number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,104 @@
+"""What the run found out about each rule, and what that is worth as a whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import pytest
+
+from contract_tests.gate import Gate
+from contract_tests.rules import Rule
+from contract_tests.settings import Settings
+
+Outcome = Literal["held", "broken", "reported", "not tested", "gate error"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One rule's outcome; `evidence` is what was seen, or why it was not tested."""
+
+    rule: Rule
+    outcome: Outcome
+    evidence: str = ""
+
+
+@dataclass
+class Verdicts:
+    """The verdicts of a run, in the order in which the rules ran."""
+
+    settings: Settings
+    rules: list[Rule] = field(default_factory=list)
+    all: list[Verdict] = field(default_factory=list)
+    gate: Gate | None = None
+
+    def judge(self, rule: Rule, report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
+        """Record the verdict that a phase's report amounts to, and word the report accordingly."""
+        if report.skipped and call.excinfo:
+            self.all.append(Verdict(rule, "not tested", str(call.excinfo.value)))
+        elif report.failed and call.excinfo and call.excinfo.errisinstance(AssertionError):
+            evidence = str(call.excinfo.value)
+            above = rule.is_above(self.settings.level)
+            self.all.append(Verdict(rule, "reported" if above else "broken", evidence))
+            report.longrepr = _told(rule, evidence)
+            if above:  # what pytest itself does for an expected failure
+                report.outcome = "skipped"
+                report.wasxfail = f"{rule.level} rule, not fatal at level {self.settings.level}"
+        elif report.failed:
+            self.all.append(Verdict(rule, "gate error", str(report.longrepr)))
+        elif report.when == "call":
+            self.all.append(Verdict(rule, "held"))
+
+    @property
+    def counts(self) -> Counter[Outcome]:
+        """How many rules have which outcome."""
+        return Counter(verdict.outcome for verdict in self.all)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every selected rule was tested."""
+        return not self.counts["not tested"] and len(self.all) >= len(self.rules) and not self.shortfalls
+
+    @property
+    def shortfalls(self) -> list[str]:
+        """What was asked for less often than planned, and why."""
+        return self.gate.shortfalls if self.gate else []
+
+    @property
+    def suffice(self) -> bool:
+        """Whether a run without a failure may be called green."""
+        return self.counts["held"] > 0 and (self.complete or not self.settings.require_complete)
+
+    def summary(self) -> Iterator[str]:
+        """Yield the lines that end a run."""
+        counts = self.counts
+        yield f"{self.settings.target.url} {self._word()} at level {self.settings.level}"
+        tally = ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome) if counts[outcome])
+        yield f"{len(self.rules)} rules: {tally or 'none ran'}"
+        if self.gate:
+            yield self.gate.transport.spent()
+        worth_naming: tuple[Outcome, ...] = ("broken", "reported", "gate error")
+        for outcome in worth_naming:
+            for verdict in self._of(outcome):
+                yield f"{outcome}: {verdict.rule.id} ({verdict.rule.source})"
+        for verdict in self._of("not tested"):
+            yield f"not tested: {verdict.rule.id}: {verdict.evidence}"
+        yield from (f"not tested: {shortfall}" for shortfall in self.shortfalls)
+
+    def _of(self, outcome: Outcome) -> list[Verdict]:
+        return [verdict for verdict in self.all if verdict.outcome == outcome]
+
+    def _word(self) -> str:
+        if self.counts["broken"]:
+            return "BREAKS ITS CONTRACT"
+        if not self.counts["held"]:
+            return "could not be tested"
+        if self.counts["gate error"]:
+            return "was not judged: the gate itself failed"
+        return "conforms" if self.complete else "conforms as far as it was tested: the result is partial"
+
+
+def _told(rule: Rule, evidence: str) -> str:
+    return f"{rule.id} is broken\npromise: {rule.promise}\nsource: {rule.source} ({rule.level})\n{evidence}"
