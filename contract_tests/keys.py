@@ -70,7 +70,7 @@ def edits(draw: st.DrawFn, key: Credential) -> Credential:
 PATTERNS = tuple(
     Credential(text.encode(), f"the text {text}", text)
     for text in (
-        "*", "%", ".*", "null", "undefined", "0", "true", "admin", "test", "' OR '1'='1", '" OR ""="',
+        "*", "%", ".*", "null", "undefined", "0", "admin", "test", "' OR '1'='1", '" OR ""="',
         '{"$ne": null}', "*)(uid=*",
     )
 )  # fmt: skip

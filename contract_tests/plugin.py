@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from argparse import ArgumentTypeError
 from collections.abc import Generator
 from typing import Any
 
@@ -72,9 +73,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _positive(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
     if not 0 < number < float("inf"):
-        raise ValueError(text)
+        raise ArgumentTypeError(f"{text} is not a positive number")
     return number
 
 
@@ -139,7 +143,9 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave intrusive rules out where they were not asked for."""
+    """Name the rule in the reports, and leave it out where it is intrusive and that was not asked for."""
+    rule = rule_of(item)
+    item.user_properties += [("rule", rule.id), ("level", rule.level), ("source", rule.source)]
     if item.get_closest_marker("intrusive") and not item.config.stash[settings_key].intrusive:
         pytest.skip("it is intrusive; --intrusive allows it")
 
@@ -150,8 +156,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report: pytest.TestReport = yield
     verdicts, redact = item.config.stash[verdicts_key], item.config.stash[redactor_key]
     rule = rule_of(item)
-    if report.when == "setup":
-        report.user_properties.extend([("rule", rule.id), ("level", rule.level), ("source", rule.source)])
     verdicts.judge(rule, report, call)
     report.longrepr = _redacted(report.longrepr, redact)
     report.sections = redact_all(redact, report.sections)

@@ -39,7 +39,7 @@ class Verdicts:
         if report.skipped and call.excinfo:
             self.all.append(Verdict(rule, "not tested", str(call.excinfo.value)))
         elif report.failed and call.excinfo and call.excinfo.errisinstance(AssertionError):
-            evidence = str(call.excinfo.value)
+            evidence = str(call.excinfo.value).split("\nassert ")[0]  # without pytest's own introspection
             above = rule.is_above(self.settings.level)
             self.all.append(Verdict(rule, "reported" if above else "broken", evidence))
             report.longrepr = _told(rule, evidence)
@@ -76,7 +76,7 @@ class Verdicts:
         counts = self.counts
         yield f"{self.settings.target.url} {self._word()} at level {self.settings.level}"
         tally = ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome) if counts[outcome])
-        yield f"{len(self.rules)} rules: {tally or 'none ran'}"
+        yield f"rules: {len(self.rules)} selected; {tally or 'none ran'}"
         if self.gate:
             yield self.gate.transport.spent()
         worth_naming: tuple[Outcome, ...] = ("broken", "reported", "gate error")

@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(document, indent=2))
     else:
         yaml = YAML()
-        yaml.representer.ignore_aliases = lambda data: True
+        yaml.representer.ignore_aliases = lambda _: True
         text = io.StringIO()
         yaml.dump(document, text)
         print(text.getvalue(), end="")

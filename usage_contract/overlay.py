@@ -59,7 +59,8 @@ def _matches(document: Any, target: str, path: Path, line: int) -> list[jsonpath
 
 def _remove(match: jsonpath.JSONPathMatch) -> None:
     if match.parent is not None:
-        del match.parent.obj[match.parts[-1]]
+        container: Any = match.parent.obj
+        del container[match.parts[-1]]
 
 
 def _update(target: Any, update: Any) -> None:

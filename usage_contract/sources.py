@@ -42,7 +42,8 @@ class Source:
 
     def line(self, pointer: str) -> int:
         """Return the line (from 1) of the value at a JSON Pointer, or of its nearest ancestor."""
-        node, line = self.root, self.root.start_mark.line + 1
+        node = self.root
+        line: int = node.start_mark.line + 1
         for token in pointer_tokens(pointer):
             step = dict(_children(node)).get(token)
             if step is None:

@@ -1,0 +1,141 @@
+"""The shipped documents: unchanged, valid, sourced, and loaded level by level."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+from ruamel.yaml import YAML
+
+from usage_contract import LEVELS, Contract, ContractError, SourceError, load, read
+from usage_contract.contract import Level, folder
+
+SOURCES = ("document:", "authentication guide:", "errors guide:", "hope:", "RFC ")
+OVERLAYS = ("documented", "advisory")
+# The Overlay 1.0 schema, reduced to what our overlays may use; so any other tool can read them.
+OVERLAY_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["overlay", "info", "actions"],
+    "additionalProperties": False,
+    "properties": {
+        "overlay": {"pattern": r"^1\.0\.\d+$"},
+        "info": {
+            "required": ["title", "version"],
+            "additionalProperties": False,
+            "properties": {"title": {}, "version": {}},
+        },
+        "extends": {"const": "openapi.yaml"},
+        "actions": {
+            "minItems": 1,
+            "uniqueItems": True,
+            "items": {
+                "required": ["target", "description"],
+                "oneOf": [{"required": ["update"]}, {"required": ["remove"]}],
+                "additionalProperties": False,
+                "properties": {
+                    "target": {"pattern": r"^\$"},
+                    "description": {"type": "string"},
+                    "update": {},
+                    "remove": {},
+                },
+            },
+        },
+    },
+}
+
+
+def test_the_vendors_document_is_unchanged() -> None:
+    digest = hashlib.sha256((folder() / "openapi.yaml").read_bytes()).hexdigest()
+    assert digest in (folder() / "README.md").read_text()
+    assert load("specified").document["info"]["version"] == "2.2.0"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_level_is_valid_openapi(level: Level) -> None:
+    validate(load(level).document)
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_overlays_are_valid_for_other_peoples_tools(name: str) -> None:
+    Draft202012Validator(OVERLAY_SCHEMA).validate(read(folder() / f"{name}.overlay.yaml").data)
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_every_action_states_its_source(name: str) -> None:
+    for action in read(folder() / f"{name}.overlay.yaml").data["actions"]:
+        assert action["description"].startswith(SOURCES), action["description"]
+
+
+def test_the_operation_is_read_off_the_document() -> None:
+    operation = load("documented").operations["get_usage"]
+    assert (str(operation), operation.key_header) == ("GET /usage", "X-API-Key")
+    assert operation.responses["200"].media_type == "application/json"
+    assert set(operation.responses["429"].headers) == {"Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining"}
+
+
+BODIES: list[tuple[dict[str, Any], Level | None]] = [
+    ({"total": "many"}, "specified"),
+    ({}, "documented"),
+    ({"detail": "no"}, "documented"),
+    ({"success_rate": 101}, "documented"),
+    ({"total": -1}, "documented"),
+    ({"rate_limit": {"remaining": -0.1}}, "documented"),
+    ({"by_protocol": {"ws": -1}}, "documented"),
+    ({"top_domains": [{"domain": "d", "requests": 1}] * 21}, "documented"),
+    ({"top_domains": [{"domain": "", "requests": 1}]}, "documented"),
+    ({"total": 1}, "advisory"),
+]
+
+
+@pytest.mark.parametrize(("body", "refused_at"), BODIES, ids=range(len(BODIES)))
+def test_a_level_refuses_what_lower_levels_take(body: dict[str, Any], refused_at: Level) -> None:
+    for level in LEVELS:
+        schema = load(level).operations["get_usage"].responses["200"].schema
+        valid = Draft202012Validator(schema or False).is_valid(body)
+        assert valid == (LEVELS.index(level) < LEVELS.index(refused_at))
+
+
+def test_another_security_scheme_is_refused_rather_than_ignored() -> None:
+    document = json.loads(json.dumps(load("specified").document))
+    document["components"]["securitySchemes"]["ApiKeyHeader"]["in"] = "query"
+    with pytest.raises(ContractError, match="only one API key in a header"):
+        _ = Contract("specified", document).operations
+
+
+@pytest.mark.parametrize("arguments", [[], ["--format", "json"]])
+def test_the_command_prints_the_effective_document(arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "usage_contract", "--level", "advisory", *arguments]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert YAML(typ="safe", pure=True).load(printed) == load("advisory").document  # JSON is YAML, too
+
+
+FILES = {
+    b"a: 1\na: 2\n": (2, "found duplicate key"),
+    b"a:\n  - [\n": (3, "is not valid YAML"),
+    b"a: caf\xe9\n": (1, "is not UTF-8 text"),
+    b"": (1, "is empty"),
+    b"- *x\n": (1, "is not valid YAML"),
+}
+
+
+@pytest.mark.parametrize("content", FILES, ids=range(len(FILES)))
+def test_an_unreadable_file_is_told_with_its_line(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_bytes(content)
+    line, problem = FILES[content]
+    with pytest.raises(SourceError) as error:
+        read(path)
+    assert str(error.value).startswith(f"{path}:{line}: ")
+    assert problem in str(error.value)
+
+
+def test_a_missing_file_is_told() -> None:
+    with pytest.raises(SourceError, match="/nowhere:1: cannot be read: No such file or directory"):
+        read(Path("/nowhere"))

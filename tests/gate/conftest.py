@@ -1,0 +1,111 @@
+"""Runs the gate as its users do, and serves it deployments that are broken on purpose."""
+
+from __future__ import annotations
+
+import os
+import socketserver
+import sys
+import threading
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import contract_tests
+
+GATE = Path(contract_tests.__file__).parent
+Respond = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the gate: its exit code, its output, and each rule's outcome as JUnit has it."""
+
+    code: int
+    output: str
+    folder: Path
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        """Outcomes by rule id: held, failed, skipped."""
+        cases = ElementTree.parse(self.folder / "junit.xml").iter("testcase")
+        return {_rule(case): next((child.tag for child in case if child.tag != "properties"), "held") for case in cases}
+
+    @property
+    def failed(self) -> set[str]:
+        """The ids of the rules that failed."""
+        return {rule for rule, outcome in self.outcomes.items() if outcome in {"failure", "error"}}
+
+
+def _rule(case: ElementTree.Element) -> str:
+    return next(p.attrib["value"] for p in case.iter("property") if p.attrib["name"] == "rule")
+
+
+@pytest.fixture
+def run_gate(tmp_path: Path) -> Callable[..., Run]:
+    """Run `pytest contract_tests …` in a forked process, with an environment of its own."""
+
+    def run(*arguments: str, environment: Mapping[str, str] | None = None) -> Run:
+        child = os.fork()
+        if child == 0:
+            _become_the_gate(tmp_path, arguments, environment or {})
+        _, status = os.waitpid(child, 0)
+        return Run(os.waitstatus_to_exitcode(status), (tmp_path / "output.txt").read_text(), tmp_path)
+
+    return run
+
+
+def _become_the_gate(folder: Path, arguments: tuple[str, ...], environment: Mapping[str, str]) -> None:
+    code = 70
+    try:
+        os.chdir(folder)
+        sys.stdout = sys.stderr = Path("output.txt").open("w", encoding="utf-8")  # noqa: SIM115 - it lives as long as the process
+        os.dup2(sys.stdout.fileno(), 1)
+        os.dup2(sys.stdout.fileno(), 2)
+        for name in [name for name in os.environ if name.startswith(("CONTRACT_", "PYTEST_"))]:
+            del os.environ[name]
+        os.environ.update(environment)
+        code = pytest.main([str(GATE), "-p", "no:cacheprovider", "--junitxml=junit.xml", "--rootdir=.", *arguments])
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+@contextmanager
+def serving(respond: Respond) -> Iterator[str]:
+    """Serve, on a free port of loopback, whatever bytes a function makes of a request's head."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            head = b""
+            while (line := self.rfile.readline(1 << 20)) not in {b"\r\n", b""}:
+                head += line
+            if head:
+                self.wfile.write(respond(head))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Respond], str]]:
+    """Serve functions of a request's head, until the test is over; returns base URLs."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        yield lambda respond: stack.enter_context(serving(respond))
+
+
+def answer(body: bytes, status: str = "200 OK", fields: str = "Content-Type: application/json") -> bytes:
+    """Return an answer's bytes; the connection is closed after it."""
+    return f"HTTP/1.1 {status}\r\n{fields}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body

@@ -1,0 +1,231 @@
+"""What goes over the wire is what was meant, and what comes back is what is seen."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import ssl
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+
+import pytest
+import trustme
+
+from contract_tests.connection import Connection, Timeouts, UnreachableError, connect, wire
+from contract_tests.message import LARGEST_BODY, Answer, Credential, Ending, Request
+from contract_tests.settings import Target
+
+BRIEF = Timeouts(connect=1.0, read=0.2, total=0.5)
+LOCAL = Target("http", "127.0.0.1", 0, "")
+PLAIN = Request("GET", b"/usage", ((b"Host", b"here"),))
+Peer = Callable[[socket.socket], None]
+
+
+@pytest.fixture
+def peer() -> Iterator[Callable[[Peer], Connection]]:
+    """Connect to a function that plays the server on the other end of a socket pair."""
+    threads: list[threading.Thread] = []
+    connections: list[Connection] = []
+
+    def play(behave: Peer) -> Connection:
+        ours, theirs = socket.socketpair()
+
+        def serve() -> None:
+            with theirs:
+                behave(theirs)
+
+        threads.append(threading.Thread(target=serve))
+        threads[-1].start()
+        connections.append(Connection(ours, proxied=False))
+        return connections[-1]
+
+    yield play
+    for connection in connections:
+        connection.close()
+    for thread in threads:
+        thread.join()
+
+
+def saying(*pieces: bytes, then_wait: bool = False) -> Peer:
+    """Return a server that reads a request, sends the pieces, and hangs up, or waits for us to."""
+
+    def behave(sock: socket.socket) -> None:
+        sock.recv(65536)
+        for piece in pieces:
+            sock.sendall(piece)
+        if then_wait:
+            sock.recv(1)
+
+    return behave
+
+
+def exchange(connection: Connection, request: Request = PLAIN) -> Answer:
+    return connection.exchange(request, "", BRIEF)
+
+
+def test_odd_requests_go_out_byte_for_byte() -> None:
+    request = Request("gEt", b"/%zz/%75sage?\xff", ((b"x-aPi-KEY", b"\xe9"), (b"x-aPi-KEY", b"again")), b"body")
+    assert wire(request) == b"gEt /%zz/%75sage?\xff HTTP/1.1\r\nx-aPi-KEY: \xe9\r\nx-aPi-KEY: again\r\n\r\nbody"
+
+
+def test_a_proxy_gets_the_absolute_form() -> None:
+    assert wire(PLAIN, "http://there").startswith(b"GET http://there/usage HTTP/1.1\r\n")
+
+
+def test_repeated_fields_and_their_case_are_kept(peer: Callable[[Peer], Connection]) -> None:
+    answer = exchange(peer(saying(b"HTTP/1.1 200 OK\r\nX-a: 1\r\nx-A: 2\r\nContent-Length: 0\r\n\r\n")))
+    assert answer.fields == (("X-a", b"1"), ("x-A", b"2"), ("Content-Length", b"0"))
+    assert answer.header("X-A") == "1, 2"
+
+
+ENDINGS: dict[str, tuple[Peer, Ending]] = {
+    "a length that is kept": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"), "complete"),
+    "an end by hanging up": (saying(b"HTTP/1.1 200 OK\r\n\r\n{}"), "complete"),
+    "chunks": (saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"), "complete"),
+    "an interim answer": (
+        saying(b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"),
+        "complete",
+    ),
+    "hanging up at once": (saying(), "closed"),
+    "hanging up in the head": (saying(b"HTTP/1.1 200 OK\r\nCont"), "truncated"),
+    "hanging up in the body": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"), "truncated"),
+    "hanging up between chunks": (
+        saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"),
+        "truncated",
+    ),
+    "broken chunks": (saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), "malformed"),
+    "two lengths": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}"), "malformed"),
+    "a length that is no number": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\n{}"), "malformed"),
+    "no HTTP at all": (saying(b"220 mail.example ESMTP\r\n\r\n"), "malformed"),
+    "saying nothing": (saying(then_wait=True), "timeout"),
+    "stopping in the body": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", then_wait=True), "timeout"),
+    "a body without end": (saying(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * (LARGEST_BODY + 1)), "too large"),
+    "a head without end": (saying(b"HTTP/1.1 200 OK\r\n", b"x: y\r\n" * 60_000), "malformed"),
+}
+
+
+@pytest.mark.parametrize("how", ENDINGS)
+def test_every_ending_is_told_apart(how: str, peer: Callable[[Peer], Connection]) -> None:
+    behave, ending = ENDINGS[how]
+
+    def survive(sock: socket.socket) -> None:
+        try:
+            behave(sock)
+        except OSError:
+            assert ending in {"too large", "malformed"}  # we hung up on it
+
+    answer = exchange(peer(survive))
+    assert answer.ending == ending
+    assert (answer.problem == "") == (ending == "complete")
+
+
+def test_a_drip_ends_at_the_deadline(peer: Callable[[Peer], Connection]) -> None:
+    enough = threading.Event()
+
+    def drip(sock: socket.socket) -> None:
+        sock.recv(65536)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        while not enough.wait(0.05):
+            try:
+                sock.sendall(b"x")
+            except OSError:
+                return
+
+    answer = exchange(peer(drip))
+    enough.set()
+    assert answer.ending == "deadline"
+    assert 0.5 <= answer.seconds < 1
+
+
+def test_a_body_after_head_is_seen(peer: Callable[[Peer], Connection]) -> None:
+    head = Request("HEAD", b"/usage", ((b"Host", b"here"),))
+    answer = exchange(peer(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"{}")), head)
+    assert (answer.ending, answer.extra) == ("complete", b"{}")
+
+
+def test_bytes_after_an_answer_are_seen_and_end_the_connection(peer: Callable[[Peer], Connection]) -> None:
+    connection = peer(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}surplus", then_wait=True))
+    assert exchange(connection).extra == b"surplus"
+    assert not connection.reusable
+
+
+def test_a_connection_is_reused_until_the_server_announces_its_end(peer: Callable[[Peer], Connection]) -> None:
+    def twice(sock: socket.socket) -> None:
+        for close in (b"", b"Connection: close\r\n"):
+            sock.recv(65536)
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + close + b"\r\n{}")
+
+    connection = peer(twice)
+    assert exchange(connection).body == b"{}"
+    assert connection.reusable
+    assert exchange(connection).body == b"{}"
+    assert not connection.reusable
+
+
+@pytest.mark.parametrize(
+    ("coding", "payload"),
+    [("gzip", gzip.compress(b"{}")), ("deflate", zlib.compress(b"{}")), ("deflate", zlib.compress(b"{}", wbits=-15))],
+)
+def test_content_codings_are_undone(coding: str, payload: bytes) -> None:
+    answer = Answer(PLAIN, 200, fields=(("Content-Encoding", coding.encode()),), payload=payload)
+    assert (answer.body, answer.coding_problem) == (b"{}", "")
+
+
+@pytest.mark.parametrize(
+    ("coding", "payload", "problem"),
+    [
+        ("gzip", b"{}", "is not the gzip"),
+        ("gzip", gzip.compress(b"{}" * 99)[:-9], "cut short"),
+        ("gzip", gzip.compress(b"0" * (LARGEST_BODY + 9)), "unpacks to more than"),
+        ("br", b"\x8b", "was not asked for"),
+    ],
+)
+def test_a_false_coding_is_a_problem(coding: str, payload: bytes, problem: str) -> None:
+    answer = Answer(PLAIN, 200, fields=(("Content-Encoding", coding.encode()),), payload=payload)
+    assert problem in answer.coding_problem
+
+
+def test_curl_never_shows_a_key() -> None:
+    key = Credential(b"the-secret", "the main key", "$CONTRACT_API_KEY")
+    request = Request("POST", b"/u?x='1'", ((b"X-API-Key", key.value), (b"X", b"\xe9'")), b"\x00", key)
+    assert request.curl("http://h", frozenset()) == (
+        'curl -isS --path-as-is -X POST -H "X-API-Key: $CONTRACT_API_KEY" '
+        r"-H $'X: \xe9\x27' --data-binary $'\x00' "
+        """'http://h/u?x='"'"'1'"'"''"""
+    )
+
+
+def test_a_refused_port_is_told() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        with pytest.raises(UnreachableError, match="Connection refused"):
+            connect(Target("http", "127.0.0.1", unused.getsockname()[1], ""), None, None, BRIEF)
+
+
+def test_tls_is_spoken_with_a_private_ca_and_refused_without() -> None:
+    authority = trustme.CA()
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    trusting, strict = ssl.create_default_context(), ssl.create_default_context()
+    authority.configure_trust(trusting)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for _ in range(2):
+                raw, _address = listener.accept()
+                try:
+                    with server.wrap_socket(raw, server_side=True) as sock:
+                        saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")(sock)
+                except OSError:
+                    raw.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        target = Target("https", "127.0.0.1", listener.getsockname()[1], "")
+        connection = connect(target, None, trusting, BRIEF)
+        assert exchange(connection).body == b"{}"
+        connection.close()
+        with pytest.raises(UnreachableError, match=r"certificate is not trusted.*--ca-file"):
+            connect(target, None, strict, BRIEF)
+        thread.join()

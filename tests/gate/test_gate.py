@@ -1,0 +1,212 @@
+"""The gate as its users run it: exit codes, messages, options."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from mock_server import UsageMock
+from tests.gate.conftest import Respond, Run, answer
+
+RunGate = Callable[..., Run]
+KEYS = {"CONTRACT_API_KEY": "demo-busy", "CONTRACT_API_KEY_2": "demo-modest", "CONTRACT_API_KEY_3": "demo-fresh"}
+SECRET = "k3y-0f-a-very-secret-kind"
+FEW = ("-k", "missing_key or valid_key", "--max-rate", "1000")
+
+
+def test_the_embedded_mock_conforms_and_everything_is_tested(run_gate: RunGate) -> None:
+    run = run_gate()
+    assert run.code == 0, run.output
+    assert set(run.outcomes.values()) == {"held"}
+    assert " conforms at level documented" in run.output
+
+
+def test_a_deployment_at_the_vendors_limit_costs_at_most_150_requests(run_gate: RunGate) -> None:
+    with UsageMock() as mock:
+        run = run_gate("--base-url", mock.url, environment=KEYS)
+    assert run.code == 0, run.output
+    requests, seconds = map(float, re.search(r"(\d+) requests in ([\d.]+) s", run.output).groups())  # type: ignore[union-attr]
+    assert requests <= 150
+    assert seconds <= 30
+    assert "not tested: rate/over-the-limit-is-429: it is intrusive; --intrusive allows it" in run.output
+
+
+def test_a_broken_promise_is_named_with_its_source_and_a_way_to_repeat_it(
+    run_gate: RunGate, serve: Callable[[Respond], str]
+) -> None:
+    url = serve(lambda _: answer(b"{}"))
+    run = run_gate("--base-url", url, *FEW, environment={"CONTRACT_API_KEY": SECRET})
+    assert run.code == 1
+    assert run.failed == {"auth/missing-key-is-401"}
+    assert "promise: A request without the key header MUST be answered 401." in run.output
+    assert "source: authentication guide: 401 means that the key is missing (documented)" in run.output
+    assert f"repeat: curl -isS --path-as-is -H 'Accept: application/json' {url}/usage" in run.output
+    assert "BREAKS ITS CONTRACT" in run.output
+
+
+def test_a_rule_above_the_level_is_reported_and_not_fatal(run_gate: RunGate, serve: Callable[[Respond], str]) -> None:
+    url = serve(lambda _: answer(b"{}"))
+    run = run_gate("--base-url", url, "--level", "specified", *FEW, environment={"CONTRACT_API_KEY": SECRET})
+    assert run.code == 0
+    assert run.outcomes["auth/missing-key-is-401"] == "skipped"
+    assert "reported: auth/missing-key-is-401" in run.output
+
+
+def test_a_second_keys_absence_makes_the_result_partial_and_with_require_complete_red(run_gate: RunGate) -> None:
+    with UsageMock() as mock:
+        arguments = ("--base-url", mock.url, "-k", "only_the_header or missing_key", "--api-key", "demo-busy")
+        partial, complete = run_gate(*arguments), run_gate(*arguments, "--require-complete")
+    assert (partial.code, complete.code) == (0, 4)
+    assert "the result is partial" in partial.output
+    assert "not tested: keys/only-the-header-chooses-the-key: it needs a second key" in partial.output
+
+
+UNTESTABLE: dict[str, tuple[Respond, str]] = {
+    "401": (lambda _: answer(b"{}", "401 Unauthorized"), "it refuses the main key with 401"),
+    "403": (lambda _: answer(b"{}", "403 Forbidden"), "it refuses the main key with 403"),
+    "429": (lambda _: answer(b"{}", "429 Too Many Requests"), "it answers 429, and the 2 s of --max-time are over"),
+    "silence": (lambda _: b"", "no answer: the connection was closed without a byte"),
+}
+
+
+@pytest.mark.parametrize("how", UNTESTABLE)
+def test_what_could_not_be_tested_is_exit_code_4(how: str, run_gate: RunGate, serve: Callable[[Respond], str]) -> None:
+    respond, why = UNTESTABLE[how]
+    url = serve(respond)
+    run = run_gate("--base-url", url, "--max-time", "2", environment={"CONTRACT_API_KEY": SECRET})
+    assert run.code == 4
+    assert f"{url} could not be tested: {why}" in run.output
+    assert "Traceback" not in run.output
+
+
+BROKEN_AT_ONCE: dict[str, Respond] = {
+    "500": lambda _: answer(b"{}", "500 Oops"),
+    "302": lambda _: answer(b"", "302 Found", "Location: /login"),
+    "no HTTP": lambda _: b"hello\r\n\r\n",
+    "a head cut short": lambda _: b"HTTP/1.1 200 OK\r\nContent-",
+}
+
+
+@pytest.mark.parametrize("how", BROKEN_AT_ONCE)
+def test_any_other_first_answer_is_a_broken_promise(
+    how: str, run_gate: RunGate, serve: Callable[[Respond], str]
+) -> None:
+    run = run_gate("--base-url", serve(BROKEN_AT_ONCE[how]), environment={"CONTRACT_API_KEY": SECRET})
+    assert run.code == 1
+    assert "GET /usage with a valid key is not answered 200" in run.output
+    assert len(run.outcomes) == 1
+
+
+def test_a_refused_connection_is_one_clear_line(run_gate: RunGate) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        run = run_gate("--base-url", url, environment={"CONTRACT_API_KEY": SECRET})
+    assert run.code == 4
+    assert (
+        f"{url} could not be tested: no connection to {url.removeprefix('http://')}: Connection refused" in run.output
+    )
+
+
+BAD_OPTIONS = {
+    "no key: set CONTRACT_API_KEY": ("--base-url", "http://127.0.0.1:1"),
+    "--base-url: give an absolute URL": ("--base-url", "staging.example", "--api-key", SECRET),
+    "--base-url: Port could not be cast": ("--base-url", "http://h:port", "--api-key", SECRET),
+    "--base-url: a user name, query or fragment": ("--base-url", f"http://{SECRET}@h", "--api-key", SECRET),
+    "a key without --base-url": ("--api-key", SECRET),
+    "the same key is given twice": ("--base-url", "http://h", "--api-key", SECRET, "--api-key", SECRET),
+    "key 1 is empty or holds": ("--base-url", "http://h", "--api-key", f"{SECRET}\n"),
+    "the key file /nowhere cannot be read": ("--base-url", "http://h", "--api-key-file", "/nowhere"),
+    "did you mean --api-key": ("--base-url", "http://h", "--api-keys", SECRET),
+    "--ca-file: there is no file": ("--base-url", "https://h", "--api-key", SECRET, "--ca-file", "/nowhere"),
+    "--header: give it as 'Name: value'": ("--base-url", "http://h", "--api-key", SECRET, "--header", SECRET),
+    "-n is refused": ("-n", "2"),
+    "0 is not a positive number": ("--max-rate", "0"),
+}
+
+
+@pytest.mark.parametrize("message", BAD_OPTIONS)
+def test_a_bad_option_is_one_clear_line_without_the_key(message: str, run_gate: RunGate) -> None:
+    run = run_gate(*BAD_OPTIONS[message])
+    assert run.code == 4
+    assert message in run.output
+    assert SECRET not in run.output
+    assert "Traceback" not in run.output
+
+
+def test_no_selected_rule_is_not_green(run_gate: RunGate) -> None:
+    assert run_gate("-k", "no_such_rule").code == 4
+
+
+def test_the_rules_are_listed_without_a_request(run_gate: RunGate) -> None:
+    run = run_gate("--rules", "--base-url", "http://127.0.0.1:1")
+    assert run.code == 0
+    assert "auth/missing-key-is-401 (documented; authentication guide" in run.output
+
+
+def test_keys_come_from_options_before_the_environment_before_a_file(run_gate: RunGate, tmp_path: object) -> None:
+    with UsageMock() as mock:
+        chosen = ("--base-url", mock.url, *FEW)
+        assert run_gate(*chosen, "--api-key", "demo-busy", environment={"CONTRACT_API_KEY": "wrong-key"}).code == 0
+        (run_gate(*chosen).folder / "keys").write_text("demo-busy\n\ndemo-fresh\n")
+        assert run_gate(*chosen, "--api-key-file", "keys", environment={"CONTRACT_API_KEY": "wrong-key"}).code == 4
+        assert run_gate(*chosen, environment={"CONTRACT_API_KEY_FILE": "keys"}).code == 0
+
+
+def test_a_base_path_a_gateway_field_and_the_runs_agent_are_sent(
+    run_gate: RunGate, serve: Callable[[Respond], str]
+) -> None:
+    heads: list[bytes] = []
+
+    def respond(head: bytes) -> bytes:
+        heads.append(head)
+        return answer(b"{}")
+
+    url = serve(respond) + "/gateway/v1/"
+    run = run_gate(
+        "--base-url",
+        url,
+        "--header",
+        f"X-Gateway: {SECRET}",
+        "-k",
+        "valid_key",
+        environment={"CONTRACT_API_KEY": "main-key"},
+    )
+    assert heads[0].startswith(b"GET /gateway/v1/usage HTTP/1.1\r\n")
+    assert f"X-Gateway: {SECRET}\r\n".encode() in heads[0]
+    assert re.search(rb"User-Agent: usage-contract/[\d.]+ run/[0-9a-f]{12}\r\n", heads[0])
+    assert SECRET not in run.output
+
+
+def test_the_same_deployment_gets_the_same_requests_twice(run_gate: RunGate, serve: Callable[[Respond], str]) -> None:
+    runs: list[list[bytes]] = []
+
+    def respond(head: bytes) -> bytes:
+        runs[-1].append(re.sub(rb"run/\w+|X-Schemathesis-TestCaseId: \w+|127.0.0.1:\d+", b"", head))
+        return answer(b'{"total": 1}') if b"main-key\r\n" in head else answer(b'{"detail": "no"}', "401 Unauthorized")
+
+    url = serve(respond)
+    for _ in range(2):
+        runs.append([])
+        run_gate(
+            "--base-url",
+            url,
+            "--max-rate",
+            "1000",
+            "-k",
+            "not concurrent",
+            environment={"CONTRACT_API_KEY": "main-key"},
+        )
+    assert len(runs[0]) > 80
+    assert runs[0] == runs[1]
+
+
+def test_the_first_answer_may_take_its_time_but_not_for_ever(run_gate: RunGate) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        run = run_gate("--base-url", url, "--timeout", "0.2", environment={"CONTRACT_API_KEY": SECRET})
+    assert run.code == 4
+    assert "no answer: no byte for 0.2 s" in run.output
