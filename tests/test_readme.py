@@ -1,0 +1,96 @@
+"""What the documents show is what happens."""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mock_server import UsageMock
+
+CHECKOUT = Path(__file__).parents[1]
+README = (CHECKOUT / "README.md").read_text()
+SHELL = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+SECTIONS = ["What it is", "Against staging", "The mock for client work", "In CI"]
+
+
+@pytest.fixture
+def staging() -> Iterator[str]:
+    with UsageMock() as mock:
+        yield mock.url
+
+
+def run(script: str, folder: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")} | {"PATH": path}
+    return subprocess.run(
+        ["bash", "-ec", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_sections_stand_in_their_order() -> None:
+    assert re.findall(r"^## (.*)", README, re.MULTILINE) == SECTIONS
+
+
+def test_the_first_command_runs_the_main_job_in_a_fresh_clone(tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(CHECKOUT), str(clone)], check=True)
+    tracked = subprocess.run(
+        ["git", "ls-files", "-mo", "--exclude-standard"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    for name in tracked.stdout.split("\n"):  # what is not committed yet is tried, too
+        if (CHECKOUT / name).is_file():
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(CHECKOUT / name, clone / name)
+    result = run(SHELL[0], clone)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert " conforms at level documented" in result.stdout
+
+
+def test_the_second_command_is_what_ci_runs() -> None:
+    script = re.sub(r"^bash -c.*", "", (CHECKOUT / ".ci" / "run").read_text(), flags=re.MULTILINE)
+    script = script.replace('$(dirname "$0")/..', str(CHECKOUT))
+    assert run(script).stdout.strip() == f"+ {SHELL[1].strip()}"
+
+
+def test_the_staging_example_conforms(staging: str) -> None:
+    (example,) = [block for block in SHELL if "https://staging.example" in block]
+    result = run(example.replace("https://staging.example", staging))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "requests in " in result.stdout
+
+
+def test_the_curl_example_gets_figures(staging: str) -> None:
+    (example,) = [block for block in SHELL if block.startswith("curl")]
+    assert '"api_key":"demo-busy"' in run(example.replace("http://127.0.0.1:8080", staging)).stdout
+
+
+def test_the_document_example_prints_json() -> None:
+    (example,) = [block for block in SHELL if "usage_contract" in block]
+    assert run(example).stdout.startswith("{")
+
+
+def test_the_python_examples_are_true() -> None:
+    assert doctest.testfile(str(CHECKOUT / "README.md"), module_relative=False) == (0, 3)
+
+
+def test_every_option_of_the_gate_is_documented() -> None:
+    text = (CHECKOUT / "docs" / "gate.md").read_text()
+    plugin = (CHECKOUT / "contract_tests" / "plugin.py").read_text()
+    options = re.findall(r'"(--[\w-]+)",', plugin)
+    assert len(options) > 10
+    assert [option for option in options if f"`{option}" not in text] == []
+
+
+def test_every_option_of_the_mock_is_documented() -> None:
+    text = (CHECKOUT / "docs" / "mock.md").read_text()
+    options = re.findall(r"(--[\w-]+)", run("python -m mock_server --help").stdout)
+    assert len(set(options)) > 5
+    assert [option for option in options if option != "--help" and f"`{option}" not in text] == []

@@ -1,0 +1,82 @@
+"""What pip installs works without the checkout, and installs nothing that belongs to others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.request
+import venv
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[1]
+pytestmark = pytest.mark.xdist_group("wheel")
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A wheel in a fresh environment, and an empty folder to run it from."""
+
+    wheel: Path
+    python: Path
+    empty: Path
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the environment's Python, isolated from this one."""
+        command = [str(self.python), "-I", *arguments]
+        return subprocess.run(command, cwd=self.empty, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(CHECKOUT)]
+    subprocess.run(command, capture_output=True, check=True)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "environment", with_pip=True)
+    (folder / "empty").mkdir()
+    built = Installed(wheel, folder / "environment" / "bin" / "python", folder / "empty")
+    assert built.run("-m", "pip", "install", "-q", str(wheel)).returncode == 0
+    return built
+
+
+def test_the_wheel_holds_our_packages_and_their_data_only(installed: Installed) -> None:
+    names = zipfile.ZipFile(installed.wheel).namelist()
+    tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
+    assert tops == {"usage_contract", "mock_server", "contract_tests"}
+    assert {"usage_contract/openapi/openapi.yaml", "mock_server/fixtures/deployments/default.yaml"} <= set(names)
+
+
+def test_the_mock_alone_needs_no_test_framework(installed: Installed) -> None:
+    for module in ("pytest", "hypothesis", "schemathesis", "requests"):
+        assert "ModuleNotFoundError" in installed.run("-c", f"import {module}").stderr
+
+
+def test_the_mock_serves_from_an_empty_folder(installed: Installed) -> None:
+    command = [str(installed.python), "-I", "-m", "mock_server", "--port", "0"]
+    with subprocess.Popen(command, cwd=installed.empty, stdout=subprocess.PIPE, text=True) as mock:
+        assert mock.stdout
+        url = mock.stdout.readline().removeprefix("LISTENING ").strip()
+        with urllib.request.urlopen(f"{url}/healthz") as answer:
+            assert answer.status == 200
+        mock.terminate()
+    assert mock.returncode == 0
+
+
+def test_the_gate_runs_from_an_empty_folder(installed: Installed) -> None:
+    assert installed.run("-m", "pip", "install", "-q", f"{installed.wheel}[gate]").returncode == 0
+    run = installed.run("-m", "pytest", "--pyargs", "contract_tests")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert " conforms at level documented" in run.stdout
+
+
+def test_a_project_with_options_of_its_own_is_left_alone(installed: Installed) -> None:
+    (installed.empty / "conftest.py").write_text("def pytest_addoption(parser): parser.addoption('--api-key')\n")
+    (installed.empty / "test_own.py").write_text(
+        "def test_own(request): assert request.config.option.api_key == 'own'\n"
+    )
+    run = installed.run("-m", "pytest", "--api-key=own", "test_own.py")
+    assert run.returncode == 0, run.stdout + run.stderr
