@@ -18,11 +18,17 @@ Outcome = Literal["held", "broken", "reported", "not tested", "gate error"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """One rule's outcome; `evidence` is what was seen, or why it was not tested."""
+    """One rule's outcome and its cost.
+
+    `evidence` is what was seen, or why the rule was not tested; `requests` are the answers that were
+    asked for on its behalf, as a range of the journal; `seconds` is the time that it took.
+    """
 
     rule: Rule
     outcome: Outcome
     evidence: str = ""
+    requests: range = range(0)
+    seconds: float = 0.0
 
 
 @dataclass
@@ -33,23 +39,39 @@ class Verdicts:
     rules: list[Rule] = field(default_factory=list)
     all: list[Verdict] = field(default_factory=list)
     gate: Gate | None = None
+    _since: int = 0
+    _upto: int = 0
+    _began: float = 0.0
+
+    @property
+    def asked(self) -> int:
+        """How many answers the journal holds so far."""
+        return len(self.gate.transport.journal) if self.gate else 0
 
     def judge(self, rule: Rule, report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
         """Record the verdict that a phase's report amounts to, and word the report accordingly."""
+        if report.when == "setup":
+            self._since, self._began = self._upto, call.start
+        self._upto = self.asked
+
+        def record(outcome: Outcome, evidence: str = "") -> None:
+            asked = range(self._since, self._upto)
+            self.all.append(Verdict(rule, outcome, evidence, asked, call.stop - self._began))
+
         if report.skipped and call.excinfo:
-            self.all.append(Verdict(rule, "not tested", str(call.excinfo.value)))
+            record("not tested", str(call.excinfo.value))
         elif report.failed and call.excinfo and call.excinfo.errisinstance(AssertionError):
             evidence = str(call.excinfo.value).split("\nassert ")[0]  # without pytest's own introspection
             above = rule.is_above(self.settings.level)
-            self.all.append(Verdict(rule, "reported" if above else "broken", evidence))
+            record("reported" if above else "broken", evidence)
             report.longrepr = _told(rule, evidence)
             if above:  # what pytest itself does for an expected failure
                 report.outcome = "skipped"
                 report.wasxfail = f"{rule.level} rule, not fatal at level {self.settings.level}"
         elif report.failed:
-            self.all.append(Verdict(rule, "gate error", str(report.longrepr)))
+            record("gate error", str(report.longrepr))
         elif report.when == "call":
-            self.all.append(Verdict(rule, "held"))
+            record("held")
 
     @property
     def counts(self) -> Counter[Outcome]:
