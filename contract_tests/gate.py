@@ -36,6 +36,7 @@ class Special(TypedDict, total=False):
     key_field: str
     plain: bool
     fresh: bool
+    version: str
 
 
 @dataclass
@@ -96,6 +97,7 @@ class Gate:
             credential=key,
             told=told,
             plain=special.get("plain", not told),
+            version=special.get("version", "HTTP/1.1"),
         )
 
     @cached_property

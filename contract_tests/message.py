@@ -37,6 +37,7 @@ class Request:
     credential: Credential | None = None
     told: str = ""
     plain: bool = True
+    version: str = "HTTP/1.1"
 
     def __str__(self) -> str:
         who = f"with {self.credential.told}" if self.credential else "without a key"
@@ -46,6 +47,8 @@ class Request:
     def curl(self, origin: str, skipped: frozenset[bytes]) -> str:
         """Return the command that repeats it; the key is a shell variable, never a value."""
         words = ["curl", "-isS", "--path-as-is"]
+        if self.version == "HTTP/1.0":
+            words.append("--http1.0")
         if self.method == "HEAD":
             words.append("--head")
         elif self.method != "GET":

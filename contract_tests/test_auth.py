@@ -85,6 +85,13 @@ def test_malformed_key_is_refused(gate: Gate) -> None:
     holds(_not_refused(gate, answered, set(range(400, 500))))
 
 
+@pytest.mark.rule(level="specified", source="RFC 9112, section 5.1: no space between a field's name and its colon")
+def test_space_before_the_colon_is_refused(gate: Gate) -> None:
+    """A key header with a space before its colon MUST be refused."""
+    answer = gate.ask(gate.main, "and a space before the colon", key_field=f"{gate.key_header} ", fresh=True)
+    assert answer.status != 200, f"the field was taken for the key header\n{answer.seen}"
+
+
 @pytest.mark.rule(
     level="advisory", source="RFC 9110, section 5.3: a repeated field is one value, a list, and the list is no key"
 )

@@ -29,6 +29,36 @@ def test_nothing_follows_an_answer(journal: tuple[Answer, ...]) -> None:
     holds(f"{len(answer.extra)} bytes follow the answer\n{answer.seen}" for answer in _plain(journal) if answer.extra)
 
 
+@pytest.mark.rule(level="specified", source="RFC 9112, section 6.2: Content-Length beside Transfer-Encoding")
+def test_length_is_announced_in_one_way(journal: tuple[Answer, ...]) -> None:
+    """An answer MUST NOT announce its length by Content-Length and by Transfer-Encoding at once."""
+    holds(
+        f"both Content-Length and Transfer-Encoding\n{answer.seen}"
+        for answer in _plain(journal)
+        if answer.header("Content-Length") and answer.header("Transfer-Encoding")
+    )
+
+
+@pytest.mark.rule(level="specified", source="RFC 9112, section 6.1: Transfer-Encoding is HTTP/1.1's")
+def test_http_1_0_is_answered_without_chunks(gate: Gate) -> None:
+    """A request by HTTP/1.0 MUST NOT be answered in chunks, and is judged by its key like any other."""
+    answer = gate.ask(gate.main, "by HTTP/1.0", version="HTTP/1.0", fresh=True)
+    refused = gate.ask(None, "by HTTP/1.0", version="HTTP/1.0", fresh=True)
+    assert not answer.header("Transfer-Encoding"), (
+        f"Transfer-Encoding: {answer.header('Transfer-Encoding')}\n{answer.seen}"
+    )
+    assert not (refused.status == 200 or gate.shows_figures(refused)), f"{refused.status} without a key\n{refused.seen}"
+
+
+@pytest.mark.rule(
+    level="advisory", source="RFC 9112, section 3.2.2: a server MUST accept the absolute form; some frameworks do not"
+)
+def test_absolute_form_is_accepted(gate: Gate) -> None:
+    """A target in absolute form SHOULD be answered like the same target in origin form."""
+    answer = gate.ask(gate.main, "with a target in absolute form", target=gate.settings.target.origin + gate.path)
+    assert answer.status == 200, answer.seen
+
+
 @pytest.mark.rule(level="specified", source="RFC 9110, section 8.4: Content-Encoding")
 def test_content_coding_is_true(gate: Gate, journal: tuple[Answer, ...]) -> None:
     """A body MUST be coded as Content-Encoding says, also where gzip is accepted."""
