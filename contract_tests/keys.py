@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from hypothesis import strategies as st
@@ -39,6 +40,13 @@ def near(key: Credential) -> Iterator[Credential]:
         (value[:3] + b"%", "cut to three characters and a percent sign", f"${{{shell}:0:3}}%"),
         (b"_" * len(value), "replaced by as many underscores", "_" * len(value)),
         (b"." * len(value), "replaced by as many dots", "." * len(value)),
+        (value[::-1], "backwards", f"$(rev <<<${shell})"),
+        (re.sub(rb"[^A-Za-z0-9]", b"", value), "without its punctuation", f"${{{shell}//[^A-Za-z0-9]/}}"),
+        (
+            re.sub(rb"[^A-Za-z0-9]", b"_", value),
+            "with underscores for its punctuation",
+            f"${{{shell}//[^A-Za-z0-9]/_}}",
+        ),
         (value + b"'-- ", "with an SQL comment appended", f"${{{shell}}}'-- "),
     ]
     seen = {value}
@@ -67,6 +75,15 @@ def edits(draw: st.DrawFn, key: Credential) -> Credential:
     return Credential(text, f"{key.told} with character {at + 1} {how}", "<described above>")
 
 
+def padded(key: Credential) -> list[Credential]:
+    """Return the key with what only a careless trim takes for white space (RFC 9110, section 5.6.3)."""
+    paddings = {b"\xa0": "a non-breaking space", b"\x85": "a next-line character", b"\x0b": "a vertical tab"}
+    return [
+        Credential(key.value + pad, f"{key.told} and {told}", f"{key.shell}\\x{pad.hex()}")
+        for pad, told in paddings.items()
+    ]
+
+
 PATTERNS = tuple(
     Credential(text.encode(), f"the text {text}", text)
     for text in (
@@ -75,6 +92,7 @@ PATTERNS = tuple(
     )
 )  # fmt: skip
 MALFORMED = (
+    Credential(b"k" * 4000, "a key of 4,000 characters", "$(printf 'k%.0s' {1..4000})"),
     Credential(b"k" * 70000, "a key of 70,000 characters", "$(printf 'k%.0s' {1..70000})"),
     Credential(b"caf\xe9-key", "a key with a Latin-1 byte", "caf\\xe9-key"),
     Credential("schlüssel-🔑".encode(), "a key in UTF-8", "schlüssel-🔑"),

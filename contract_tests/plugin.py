@@ -55,6 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--api-key-file", "a file with one key a line, the main one first (or CONTRACT_API_KEY_FILE)", metavar="FILE")
     add("--level", "rules above it are reported, never fatal (documented)", choices=LEVELS, default="documented")
     add("--rules", "list every rule and send nothing", action="store_true")
+    add("--known-deviations", "a TOML file of failures that are accepted until a day", metavar="FILE")
     add("--intrusive", "also empty a key's bucket and send writing methods with a valid key", action="store_true")
     add("--require-complete", "be red where a rule was not tested", action="store_true")
     add("--max-rate", "requests a second (0.9 of the key's own limit)", type=_positive, metavar="N")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -37,9 +39,23 @@ def rule_of(item: pytest.Item) -> Rule:
     promise = " ".join((inspect.getdoc(item.function) or "").split())
     if mark is None or not promise or mark.kwargs.get("level") not in LEVELS:
         raise pytest.UsageError(f"{item.nodeid} is no rule: it needs a docstring and @rule(level=…, source=…)")
-    group = item.path.stem.removeprefix("test_")
-    name = item.originalname.removeprefix("test_").replace("_", "-")
-    return Rule(f"{group}/{name}", mark.kwargs["level"], mark.kwargs["source"], promise)
+    return Rule(rule_id(item.path.stem, item.originalname), mark.kwargs["level"], mark.kwargs["source"], promise)
+
+
+def rule_id(module: str, function: str) -> str:
+    """Derive a rule's id: `test_auth`, `test_missing_key_is_401` is auth/missing-key-is-401."""
+    return f"{module.removeprefix('test_')}/{function.removeprefix('test_').replace('_', '-')}"
+
+
+def rule_ids() -> list[str]:
+    """Return the id of every rule of the gate, also of those that a run does not select."""
+    files = sorted(Path(__file__).parent.glob("test_*.py"))
+    functions = [(file.stem, node) for file in files for node in ast.parse(file.read_text("utf-8")).body]
+    return [
+        rule_id(module, node.name)
+        for module, node in functions
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    ]
 
 
 def holds(problems: Iterable[str]) -> None:

@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from contract_tests.deviations import Deviation, read_deviations
 from contract_tests.message import Credential
+from contract_tests.rules import rule_ids
 from usage_contract.contract import Level
 
 MAIN_KEY = "CONTRACT_API_KEY"
@@ -76,6 +78,7 @@ class Settings:
     ca_file: Path | None
     proxy: Target | None
     headers: tuple[tuple[str, str], ...]
+    deviations: Mapping[str, Deviation]
     secrets: tuple[str, ...] = field(repr=False)
 
 
@@ -132,6 +135,7 @@ def header_from(text: str) -> tuple[str, str]:
 def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential, ...], *, embedded: bool) -> Settings:
     """Read and check every option; UsageError says which one is wrong and what is valid."""
     option = config.option
+    deviations = option.contract_known_deviations
     headers = tuple(header_from(text) for text in option.contract_header)
     proxy = option.contract_proxy or os.environ.get("CONTRACT_PROXY")
     ca_name = option.contract_ca_file or os.environ.get("CONTRACT_CA_FILE")
@@ -152,5 +156,6 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
         ca_file=ca_file,
         proxy=Target.parse("--proxy", proxy) if proxy else None,
         headers=headers,
+        deviations=read_deviations(Path(deviations), rule_ids()) if deviations else {},
         secrets=(*(key.value.decode() for key in keys), *(value for _, value in headers if value)),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Literal, get_args
 
 import pytest
@@ -13,7 +14,7 @@ from contract_tests.gate import Gate
 from contract_tests.rules import Rule
 from contract_tests.settings import Settings
 
-Outcome = Literal["held", "broken", "reported", "not tested", "gate error"]
+Outcome = Literal["held", "broken", "stale deviation", "known deviation", "reported", "not tested", "gate error"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Verdicts:
     settings: Settings
     rules: list[Rule] = field(default_factory=list)
     all: list[Verdict] = field(default_factory=list)
+    today: date = field(default_factory=date.today)
     gate: Gate | None = None
     _since: int = 0
     _upto: int = 0
@@ -62,16 +64,29 @@ class Verdicts:
             record("not tested", str(call.excinfo.value))
         elif report.failed and call.excinfo and call.excinfo.errisinstance(AssertionError):
             evidence = str(call.excinfo.value).split("\nassert ")[0]  # without pytest's own introspection
-            above = rule.is_above(self.settings.level)
-            record("reported" if above else "broken", evidence)
+            outcome, pardon = self._fault(rule)
+            record(outcome, evidence)
             report.longrepr = _told(rule, evidence)
-            if above:  # what pytest itself does for an expected failure
+            if pardon:  # what pytest itself does for an expected failure
                 report.outcome = "skipped"
-                report.wasxfail = f"{rule.level} rule, not fatal at level {self.settings.level}"
+                report.wasxfail = pardon
         elif report.failed:
             record("gate error", str(report.longrepr))
+        elif report.when == "call" and (deviation := self.settings.deviations.get(rule.id)):
+            record("stale deviation", f"the promise is kept; remove the {deviation}")
+            report.outcome = "failed"  # what pytest itself does for a strict xfail
+            report.longrepr = f"{rule.id} is kept: remove the {deviation}"
         elif report.when == "call":
             record("held")
+
+    def _fault(self, rule: Rule) -> tuple[Outcome, str]:
+        """Return what a failure of this rule amounts to, and why it is not fatal, if it is not."""
+        deviation = self.settings.deviations.get(rule.id)
+        if deviation and not deviation.has_expired(self.today):
+            return "known deviation", str(deviation)
+        if rule.is_above(self.settings.level):
+            return "reported", f"{rule.level} rule, not fatal at level {self.settings.level}"
+        return "broken", ""
 
     @property
     def counts(self) -> Counter[Outcome]:
@@ -101,7 +116,7 @@ class Verdicts:
         yield f"rules: {len(self.rules)} selected; {tally or 'none ran'}"
         if self.gate:
             yield self.gate.transport.spent()
-        worth_naming: tuple[Outcome, ...] = ("broken", "reported", "gate error")
+        worth_naming: tuple[Outcome, ...] = ("broken", "stale deviation", "known deviation", "reported", "gate error")
         for outcome in worth_naming:
             for verdict in self._of(outcome):
                 yield f"{outcome}: {verdict.rule.id} ({verdict.rule.source})"
@@ -115,6 +130,8 @@ class Verdicts:
     def _word(self) -> str:
         if self.counts["broken"]:
             return "BREAKS ITS CONTRACT"
+        if self.counts["stale deviation"]:
+            return "keeps a promise that is listed as a known deviation"
         if not self.counts["held"]:
             return "could not be tested"
         if self.counts["gate error"]:
