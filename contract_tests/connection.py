@@ -68,7 +68,7 @@ class Connection:
 def wire(request: Request, origin: str = "") -> bytes:
     """Return the request's bytes; with an origin the target is in absolute form, as a proxy needs it."""
     lines = [b" ".join([request.method.encode("latin-1"), origin.encode() + request.target, request.version.encode()])]
-    lines += [name + b": " + value for name, value in request.fields]
+    lines += [name + request.separator + value for name, value in request.fields]
     return b"\r\n".join([*lines, b"", request.body])
 
 

@@ -24,19 +24,23 @@ COULD_NOT_BE_TESTED = 4
 class Special(TypedDict, total=False):
     """What may differ from the plain request.
 
-    `fields` replace the default fields of the same name; `key_field` is another spelling of the key
-    header; `plain` says that any deployment must take the request like the plain one; `fresh` asks
-    for a connection of its own.
+    `fields` replace the default fields of the same name, `without` leaves some out; `key_field` is
+    another spelling of the key header, `key_first` puts it before all others, `separator` stands
+    between each name and value; `plain` says that any deployment must take the request like the plain
+    one; `fresh` asks for a connection of its own.
     """
 
     method: str
     target: str | bytes
     fields: Iterable[tuple[str, str | bytes]]
+    without: Iterable[str]
     body: bytes
     key_field: str
     plain: bool
     fresh: bool
     version: str
+    separator: bytes
+    key_first: bool
 
 
 @dataclass
@@ -47,6 +51,7 @@ class Gate:
     contract: Contract
     transport: Transport
     shortfalls: list[str] = field(default_factory=list)
+    shared: int = 0  # how many answers were asked for on behalf of all rules, before the first
 
     @cached_property
     def operation(self) -> Operation:
@@ -82,12 +87,13 @@ class Gate:
     def request(self, key: Credential | None = None, told: str = "", **special: Unpack[Special]) -> Request:
         """Build a request for the operation; without any argument it is the plain one without a key."""
         own = [(name.encode(), _bytes(value)) for name, value in special.get("fields", ())]
-        replaced = {name.lower() for name, _ in own}
+        replaced = {name.lower() for name, _ in own} | {name.lower().encode() for name in special.get("without", ())}
         fields = [(name, value) for name, value in self._default_fields if name.lower() not in replaced]
         if key:
-            fields.append((special.get("key_field", self.key_header).encode(), key.value))
+            place = 0 if special.get("key_first") else len(fields)
+            fields.insert(place, (special.get("key_field", self.key_header).encode(), key.value))
         body = special.get("body", b"")
-        if body:
+        if body and b"content-length" not in replaced:
             fields.append((b"Content-Length", str(len(body)).encode()))
         return Request(
             method=special.get("method", self.operation.method),
@@ -98,6 +104,7 @@ class Gate:
             told=told,
             plain=special.get("plain", not told),
             version=special.get("version", "HTTP/1.1"),
+            separator=special.get("separator", b": "),
         )
 
     @cached_property
@@ -152,12 +159,20 @@ def first_answer(gate: Gate, session: pytest.Session) -> Answer:
         _could_not_be_tested(gate, f"it answers 429, and {reason}")
     if answer.status == 200:
         return answer
+    if answer.status in {401, 403} and _is_refused_for_its_form(gate):
+        session.shouldfail = "the main key is refused for the form of its header"
+        raise AssertionError(f"a valid key is refused by the place or the case of its header\n{answer.seen}")
     if answer.status in {401, 403}:
         _could_not_be_tested(gate, f"it refuses the main key with {answer.status}; is the key this deployment's?")
     if not answer.received:
         _could_not_be_tested(gate, f"no answer: {answer.problem}")
     session.shouldfail = "without a first 200 to the main key nothing else can be tested"
     raise AssertionError(f"{gate.operation} with a valid key is not answered 200\n{answer.seen}")
+
+
+def _is_refused_for_its_form(gate: Gate) -> bool:
+    forms: tuple[Special, ...] = ({"key_first": True}, {"key_field": gate.key_header.lower()}, {"separator": b":"})
+    return any(gate.ask(gate.main, "in another form", **form).status == 200 for form in forms)
 
 
 def _could_not_be_tested(gate: Gate, why: str) -> NoReturn:

@@ -38,6 +38,7 @@ class Request:
     told: str = ""
     plain: bool = True
     version: str = "HTTP/1.1"
+    separator: bytes = b": "
 
     def __str__(self) -> str:
         who = f"with {self.credential.told}" if self.credential else "without a key"

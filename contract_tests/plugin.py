@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
 from contract_tests.gate import COULD_NOT_BE_TESTED
+from contract_tests.plan import plan
 from contract_tests.redaction import RedactedStream, Redactor, redact_all
 from contract_tests.rules import rule_of
 from contract_tests.settings import MAIN_KEY, Settings, Target, keys_from, settings_from
@@ -55,6 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--api-key-file", "a file with one key a line, the main one first (or CONTRACT_API_KEY_FILE)", metavar="FILE")
     add("--level", "rules above it are reported, never fatal (documented)", choices=LEVELS, default="documented")
     add("--rules", "list every rule and send nothing", action="store_true")
+    add("--plan", "print every request that a run would send, and send none", action="store_true")
     add("--known-deviations", "a TOML file of failures that are accepted until a day", metavar="FILE")
     add("--intrusive", "also empty a key's bucket and send writing methods with a valid key", action="store_true")
     add("--require-complete", "be red where a rule was not tested", action="store_true")
@@ -105,18 +107,20 @@ def _settings(config: pytest.Config) -> Settings:
     option = config.option
     base_url = option.base_url
     keys = keys_from(option.contract_api_key, os.environ if base_url else {}, option.contract_api_key_file)
-    if base_url and not (keys or option.contract_rules or option.collectonly):
+    sends_nothing = option.contract_rules or option.contract_plan or option.collectonly
+    if base_url and not (keys or sends_nothing):
         raise pytest.UsageError(f"no key: set {MAIN_KEY}, or give --api-key-file or --api-key")
-    if base_url:
+    if base_url and not option.contract_plan:
         return settings_from(config, Target.parse("--base-url", base_url), keys, embedded=False)
-    if keys:
+    if keys and not base_url:
         raise pytest.UsageError("a key without --base-url: the embedded mock has keys of its own")
     from contract_tests.embedded import start  # the mock is needed here only
 
     mock = start()
     config.add_cleanup(mock.close)
-    keys = keys_from(mock.keys, {}, None)
-    return settings_from(config, Target.parse("the mock's URL", mock.url), keys, embedded=True)
+    as_many = len(keys) or len(mock.keys)
+    keys = keys_from(mock.keys[:as_many], {}, None)
+    return settings_from(config, Target.parse("the mock's URL", mock.url), keys, embedded=not base_url)
 
 
 @pytest.hookimpl(trylast=True)
@@ -195,6 +199,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """End with the verdict, what it rests on, and what was not tested."""
     if config.option.collectonly or config.option.contract_rules:
         return
+    verdicts = config.stash[verdicts_key]
+    planned = plan(verdicts, config.option.base_url or "the embedded mock")
     terminalreporter.section("contract gate")
-    for line in config.stash[verdicts_key].summary():
+    for line in planned if config.option.contract_plan else verdicts.summary():
         terminalreporter.write_line(line)

@@ -221,6 +221,10 @@ def test_claims_are_no_key(gate: Gate) -> None:
     }
     for how, fields in claims.items():
         holds(_let_in_by_fields(gate, how, fields))
+    elsewhere = gate.settings.target.path + "/healthz"
+    rewritten = [("X-Original-URL", gate.path), ("X-Rewrite-URL", gate.path)]
+    answer = gate.ask(None, "at a public path, but with fields that name this one", target=elsewhere, fields=rewritten)
+    assert not gate.shows_figures(answer), f"figures without a key\n{answer.seen}"
 
 
 @pytest.mark.rule(level="documented", source=KEY_NEEDED)
@@ -240,7 +244,7 @@ def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> None:
 @pytest.mark.rule(level="documented", source=KEY_NEEDED)
 def test_other_method_needs_a_key(gate: Gate) -> None:
     """No method but OPTIONS and TRACE MUST be answered 2xx without a key, and none of them with figures."""
-    for method in ("HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+    for method in ("HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "FOO"):
         answer = gate.ask(None, f"by {method}", method=method, fresh=True)
         successful = 200 <= (answer.status or 0) < 300
         assert not (successful and method != "OPTIONS"), f"{answer.status} without a key\n{answer.seen}"
@@ -250,12 +254,23 @@ def test_other_method_needs_a_key(gate: Gate) -> None:
 @pytest.mark.rule(level="specified", source="RFC 9110, section 5.1: field names are case-insensitive")
 def test_header_name_is_case_insensitive(gate: Gate) -> None:
     """The key header MUST be understood however its name is capitalised."""
-    name = gate.key_header
+    spellings = (gate.key_header.lower(), gate.key_header.upper())
+    answers = [gate.ask(gate.main, f"in a header written {name}", key_field=name, plain=True) for name in spellings]
+    holds(_not_taken(answers))
+
+
+@pytest.mark.rule(
+    level="specified", source="RFC 9112, section 5 and RFC 9110, section 5.3: white space, order of fields"
+)
+def test_header_may_stand_anywhere(gate: Gate) -> None:
+    """The key header MUST be understood with any white space around its value, and in any place among the fields."""
     answers = [
-        gate.ask(gate.main, f"in a header written {spelling}", key_field=spelling)
-        for spelling in (name.lower(), name.upper(), name.title(), name.swapcase())
+        gate.ask(gate.main, "without a space after the colon", separator=b":"),
+        gate.ask(gate.main, "with a tab after the colon", separator=b":\t"),
+        gate.ask(gate.main, "with the key header first", key_first=True),
+        gate.ask(gate.main, "with the key header in the middle", fields=[("Accept-Language", "en"), ("X-Last", "1")]),
     ]
-    holds(f"{_status(answer)} instead of 200\n{answer.seen}" for answer in answers if answer.status != 200)
+    holds(_not_taken(answers))
 
 
 @pytest.mark.rule(level="documented", source=KEY_NEEDED)
@@ -295,6 +310,10 @@ def _not_refused(gate: Gate, answers: Iterable[Answer], statuses: set[int]) -> I
     for answer in answers:
         if answer.status not in statuses or gate.shows_figures(answer):
             yield f"{_status(answer)}: it is not refused as it must be\n{answer.seen}"
+
+
+def _not_taken(answers: Iterable[Answer]) -> Iterable[str]:
+    return (f"{_status(answer)} instead of 200\n{answer.seen}" for answer in answers if answer.status != 200)
 
 
 def _status(answer: Answer) -> str:

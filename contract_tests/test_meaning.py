@@ -82,6 +82,8 @@ def test_success_rate_is_the_percentage_of_success(figures: list[Figures], slack
         success, rate = each.success or 0, each.success_rate or Decimal(0)
         wholes = [whole for whole in (each.total, success + each.fail if each.fail is not None else None) if whole]
         rates = [Decimal(100) * success / whole for whole in wholes]
+        if not wholes:
+            assert rate in {0, 100}, each.told(f"success_rate is {rate} of no request; 0 or 100 would make sense")
         tolerance = _rounding(rate) + (Decimal(100) * slack / min(wholes) if wholes else 0)
         assert not rates or any(abs(rate - expected) <= tolerance for expected in rates), each.told(
             f"success_rate is {rate}, but success is {rates[0]:.4f} per cent"
