@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from contract_tests.gate import Gate, Special
+from contract_tests.lint import complaints
 from contract_tests.message import Answer
 from contract_tests.rules import DOCUMENT, holds
 from contract_tests.transport import NotTested
@@ -288,6 +289,15 @@ def _harmed(answers: Iterable[Answer]) -> Iterable[str]:
     for answer in answers:
         if answer.status not in {200, 206, 304, *REFUSALS}:
             yield f"{answer.status or answer.ending}\n{answer.seen}"
+
+
+@pytest.mark.rule(level="advisory", source="RFC 9110, 9111 and 9112, as httplint reads them")
+def test_heads_are_in_order(journal: tuple[Answer, ...]) -> None:
+    """The fields of an answer SHOULD be well-formed and SHOULD not contradict each other."""
+    heads = {
+        (answer.status, *(name for name, _ in answer.fields)): answer for answer in _plain(journal) if answer.status
+    }
+    holds(f"{complaint}\n{answer.seen}" for answer in heads.values() for complaint in complaints(answer))
 
 
 def _plain(answers: Iterable[Answer]) -> list[Answer]:
