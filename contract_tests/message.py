@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from contract_tests.strict_json import Document, parse
 
 LARGEST_BODY = 4 * 1024 * 1024
 SHOWN = 300
+LONG_RUN = re.compile(r"(\w)\1{99,}")
 
 Ending = Literal["complete", "closed", "truncated", "reset", "timeout", "deadline", "malformed", "too large"]
 
@@ -53,7 +54,7 @@ class Request:
         if self.method == "HEAD":
             words.append("--head")
         elif self.method != "GET":
-            words += ["-X", shlex.quote(self.method)]
+            words += ["-X", self.method]
         for name, value in self.fields:
             if name.lower() not in skipped:
                 words += ["-H", self._quoted(name + b": ", value)]
@@ -177,6 +178,8 @@ def _inflate(data: bytes) -> tuple[bytes, str]:
 
 
 def _shell(text: bytes) -> str:
+    """Quote bytes for bash; a long run of one letter is spelt as the command that makes it."""
     if text.isascii() and text.decode().isprintable():
-        return shlex.quote(text.decode())
+        quoted = "'" + text.decode().replace("'", "'\"'\"'") + "'"
+        return LONG_RUN.sub(lambda run: f"'$(printf '{run[1]}%.0s' {{1..{len(run[0])}}})'", quoted)
     return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\x{b:02x}" for b in text) + "'"

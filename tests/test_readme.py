@@ -81,6 +81,16 @@ def test_the_python_examples_are_true() -> None:
     assert doctest.testfile(str(CHECKOUT / "README.md"), module_relative=False) == (0, 3)
 
 
+def test_the_examples_about_the_mock_are_true(tmp_path: Path) -> None:
+    text = (CHECKOUT / "docs" / "mock.md").read_text()
+    (deployment,) = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (tmp_path / "deployments").mkdir()
+    (tmp_path / "deployments" / "mine.yaml").write_text(deployment)
+    assert run(f"usage-mock check {tmp_path}").returncode == 0
+    (program,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    exec(compile(program, "docs/mock.md", "exec"), {})
+
+
 def test_every_option_of_the_gate_is_documented() -> None:
     text = (CHECKOUT / "docs" / "gate.md").read_text()
     plugin = (CHECKOUT / "contract_tests" / "plugin.py").read_text()

@@ -43,7 +43,7 @@ def test_a_broken_promise_is_named_with_its_source_and_a_way_to_repeat_it(
     assert run.failed == {"auth/missing-key-is-401"}
     assert "promise: A request without the key header MUST be answered 401." in run.output
     assert "source: authentication guide: 401 means that the key is missing (documented)" in run.output
-    assert f"repeat: curl -isS --path-as-is -H 'Accept: application/json' {url}/usage" in run.output
+    assert f"repeat: curl -isS --path-as-is -H 'Accept: application/json' '{url}/usage'" in run.output
     assert "BREAKS ITS CONTRACT" in run.output
 
 
