@@ -13,9 +13,9 @@ from contract_tests.message import Answer
 from contract_tests.transport import NotTested, Transport
 from usage_contract import load
 
-MAIN_SAMPLE = 16
-OTHER_SAMPLE = 4
-REFUSED_SAMPLE = 3
+MAIN_SAMPLE = 24  # a deployment that errs once in eight answers escapes this many with 4 %
+OTHER_SAMPLE = 9
+REFUSED_SAMPLE = 5
 
 
 def pytest_pycollect_makemodule(parent: pytest.Collector) -> None:

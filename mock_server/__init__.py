@@ -1,0 +1,41 @@
+"""A mock of the 55 Tech Scraping API's `GET /usage`: the OpenAPI document and a fixture, served.
+
+The names below are imported when they are first used: `usage-mock --help` must not wait for aiohttp.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mock_server.app import ACCOUNTS, make_app
+    from mock_server.faults import Fault, load_fault
+    from mock_server.fixtures import Deployment, FixtureError, load_deployment
+    from mock_server.hosted import UsageMock
+
+__all__ = [
+    "ACCOUNTS",
+    "Deployment",
+    "Fault",
+    "FixtureError",
+    "UsageMock",
+    "load_deployment",
+    "load_fault",
+    "make_app",
+]
+
+_HOME = {
+    "ACCOUNTS": "app",
+    "Deployment": "fixtures",
+    "Fault": "faults",
+    "FixtureError": "fixtures",
+    "UsageMock": "hosted",
+    "load_deployment": "fixtures",
+    "load_fault": "faults",
+    "make_app": "app",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,54 @@
+"""Answers: status, headers and body, computed once and turned into a new aiohttp response each time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from mock_server.figures import documented
+from usage_contract import ContractError, Operation
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response that can be given any number of times; aiohttp's own objects serve only once."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def response(self) -> web.Response:
+        """Return the aiohttp response to one request."""
+        return web.Response(status=self.status, headers=self.headers, body=self.body)
+
+
+def documented_answer(
+    operation: Operation, status: int, members: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> Answer:
+    """Build a documented answer: the document gives the media type, the members and their order.
+
+    Raises ContractError for a status or a member that the document and the mock do not share.
+    """
+    response = operation.responses.get(str(status))
+    if response is None:
+        known = ", ".join(operation.responses)
+        raise ContractError(f"{operation}: the mock would answer {status}, the document gives {known}")
+    body = documented(response.schema, members, f"{operation} {status}")
+    content_type = {"Content-Type": response.media_type or JSON}
+    return Answer(status, {**content_type, **(headers or {})}, orjson.dumps(body))
+
+
+def refusal(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """Build an answer that no operation documents, in the vendor's shape.
+
+    Source: the errors guide ("every error body is JSON with a `detail` text"). It is never stored:
+    caches may keep a 404 or a 405 that does not forbid it (RFC 9110, section 15.1).
+    """
+    always = {"Content-Type": JSON, "Cache-Control": "no-store"}
+    return Answer(status, {**always, **(headers or {})}, orjson.dumps({"detail": detail}))

@@ -1,0 +1,62 @@
+"""The token bucket of one key, in whole numbers: no rounding makes a token or breaks a promise."""
+
+from __future__ import annotations
+
+# A tick is a microsecond and a part is a millionth of a token, so a rate of one token a second
+# is also a rate of one part a tick.
+TICKS_PER_SECOND = 1_000_000
+PARTS_PER_TOKEN = 1_000_000
+
+# RFC 9111, section 1.2.2: the number of seconds that stands for "longer than can be said".
+NEVER = 2**31
+
+
+class TokenBucket:
+    """A bucket that starts full and refills continuously, up to its capacity.
+
+    `rate` is in tokens a second (0: it never refills) and `capacity` in tokens. Every method takes
+    the time in seconds of one clock; a clock that goes backwards refills nothing.
+    """
+
+    __slots__ = ("_capacity", "_level", "_rate", "_since")
+
+    def __init__(self, rate: float, capacity: int, now: float) -> None:
+        self._rate = rate.as_integer_ratio()
+        self._capacity = capacity * PARTS_PER_TOKEN
+        self._level = self._capacity
+        self._since = _ticks(now)
+
+    def take(self, now: float, tokens: int = 1) -> float | None:
+        """Take `tokens` and return what is left, rounded down to one decimal.
+
+        Returns None, and takes nothing, while fewer tokens are there.
+        """
+        time = max(_ticks(now), self._since)
+        level = self._level_at(time) - tokens * PARTS_PER_TOKEN
+        if level < 0:
+            return None
+        self._level, self._since = level, time
+        return level * 10 // PARTS_PER_TOKEN / 10
+
+    def retry_after(self, now: float) -> int:
+        """Return the whole seconds, at least 1, after which a token is there if nobody else takes it.
+
+        Returns NEVER for a bucket that does not refill, or not within that time.
+        """
+        numerator, denominator = self._rate
+        if numerator == 0:
+            return NEVER
+        ready = self._since + _ceil_div((PARTS_PER_TOKEN - self._level) * denominator, numerator)
+        return min(max(1, _ceil_div(ready - _ticks(now), TICKS_PER_SECOND)), NEVER)
+
+    def _level_at(self, time: int) -> int:
+        numerator, denominator = self._rate
+        return min(self._capacity, self._level + (time - self._since) * numerator // denominator)
+
+
+def _ticks(seconds: float) -> int:
+    return round(seconds * TICKS_PER_SECOND)
+
+
+def _ceil_div(dividend: int, divisor: int) -> int:
+    return -(-dividend // divisor)

@@ -1,0 +1,184 @@
+"""Faults: what a deployment does wrong, or merely unlike others, read from YAML and validated before it is served."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from mock_server.edits import FLAGS, Edit, End, Fill, Framing, filled
+from mock_server.fixtures import Deployment, folder
+from mock_server.validation import FixtureError, problems, suggestion
+from usage_contract import Source, SourceError, read
+from usage_contract.sources import pointer
+
+# A variant is a fault that breaks nothing: unusual, and correct.
+FOLDERS = ("faults", "variants")
+
+Names = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class When:
+    """The conditions of a step, of which all must hold; the patterns are for what was received."""
+
+    path: re.Pattern[str]
+    request: re.Pattern[str]
+    body: re.Pattern[str] | None
+    status: tuple[int, ...]
+    key: str | None
+    after: int
+    first: int | None
+    every: int
+
+    def is_turn(self, count: int) -> bool:
+        """Whether the count'th request (from 1) for which all else holds is one to act on."""
+        place = count - self.after
+        return place > 0 and (self.first is None or place <= self.first) and place % self.every == 0
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a step changes of an answer; see `fixtures/fault.schema.json`, whose names these are."""
+
+    patch: Sequence[Edit] = ()
+    status: int | None = None
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    body: Sequence[Edit] = ()
+    head: Sequence[Edit] = ()
+    message: Sequence[Edit] = ()
+    framing: Framing | None = None
+    drip: float | None = None
+    end: End | None = None
+
+    def filled(self, fill: Fill) -> Changes:
+        """Return the same changes with every text filled in."""
+        return Changes(**{name: filled(value, fill) for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that is done to an answer; `answer_as` is `as`, which is no name in Python."""
+
+    when: When
+    wait: float
+    answer_as: str | None
+    recall: str | None
+    changes: Changes
+    store: str | None
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The bucket that keys really have: one for all of `keys`, whatever limit they state."""
+
+    keys: tuple[str, ...]
+    rps: float | None
+    burst: int | None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One file: what it shows, the ids of the rules that must notice, and what it does."""
+
+    name: str
+    description: str
+    breaks: tuple[str, ...]
+    buckets: tuple[Bucket, ...]
+    steps: tuple[Step, ...]
+    source: Source
+
+
+def fault_names(fixtures: Path | None = None) -> list[str]:
+    """Return the names of the faults and variants of a fixture folder, sorted."""
+    fixtures = fixtures or folder()
+    return sorted(path.stem for kind in FOLDERS for path in (fixtures / kind).glob("*.yaml"))
+
+
+def load_fault(name: str, fixtures: Path | None = None) -> Fault:
+    """Load one fault or variant by name from a fixture folder (default: the shipped one).
+
+    Raises FixtureError, with every problem of the file, for one that cannot be used.
+    """
+    fixtures = fixtures or folder()
+    names = fault_names(fixtures)
+    if name not in names:
+        advice = f"{suggestion(name, names)} the faults are {', '.join(names) or 'none'}".lstrip()
+        path = fixtures / FOLDERS[0] / f"{name}.yaml"
+        raise FixtureError([SourceError(path, 1, "", "is not a fault of this folder", advice)])
+    path = next(path for kind in FOLDERS if (path := fixtures / kind / f"{name}.yaml").is_file())
+    return _fault(name, _validated(path))
+
+
+def check_keys(fault: Fault, deployment: Deployment) -> None:
+    """Raise FixtureError where a fault speaks of a key that the deployment does not have."""
+    spoken_of = [
+        *((pointer("do", index, "when", "key"), step.when.key) for index, step in enumerate(fault.steps)),
+        *((pointer("buckets", index, "keys"), key) for index, each in enumerate(fault.buckets) for key in each.keys),
+    ]
+    known = list(deployment.keys)
+    errors = [
+        fault.source.error(
+            place, f"{key!r} is no key of {deployment.name}", suggestion(key, known) or f"the keys are {known}"
+        )
+        for place, key in spoken_of
+        if key is not None and key not in known
+    ]
+    if errors:
+        raise FixtureError(errors)
+
+
+def _validated(path: Path) -> Source:
+    try:
+        source = read(path)
+    except SourceError as error:
+        raise FixtureError([error]) from None
+    schema = json.loads((folder() / "fault.schema.json").read_bytes())
+    if found := problems(source, schema):
+        raise FixtureError(found)
+    return source
+
+
+def _fault(name: str, source: Source) -> Fault:
+    data = source.data
+    return Fault(
+        name,
+        data["description"],
+        tuple(data["breaks"]),
+        tuple(_bucket(each) for each in data.get("buckets", ())),
+        tuple(_step(each) for each in data.get("do", ())),
+        source,
+    )
+
+
+def _bucket(data: Mapping[str, Any]) -> Bucket:
+    burst = data.get("burst")
+    return Bucket(tuple(data.get("keys", ())), data.get("rps"), None if burst is None else int(burst))
+
+
+def _step(data: Mapping[str, Any]) -> Step:
+    changes = Changes(**{each.name: data[each.name] for each in fields(Changes) if each.name in data})
+    return Step(
+        _when(data.get("when", {})),
+        data.get("wait", 0),
+        data.get("as"),
+        data.get("recall"),
+        changes,
+        data.get("store"),
+    )
+
+
+def _when(data: Mapping[str, Any]) -> When:
+    return When(
+        path=re.compile(data.get("path", "/usage")),
+        request=re.compile(data.get("request", ""), FLAGS),
+        body=re.compile(data["body"], FLAGS) if "body" in data else None,
+        status=tuple(data.get("status", ())),
+        key=data.get("key"),
+        after=int(data.get("after", 0)),
+        first=data.get("first"),
+        every=int(data.get("every", 1)),
+    )

@@ -1,0 +1,120 @@
+"""Deployments: what the mock pretends, read from YAML and validated before anything is served."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mock_server.validation import FixtureError, problems, suggestion
+from usage_contract import Source, SourceError, read
+
+__all__ = ["Calls", "Deployment", "FixtureError", "Key", "RateLimit", "deployment_names", "folder", "load_deployment"]
+
+PROTOCOLS = ("fetch", "ws", "amqp")
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """A key's limit: `rps` tokens a second, up to `burst` of them.
+
+    Source of the defaults: the vendor's authentication guide.
+    """
+
+    rps: float = 10.0
+    burst: int = 10
+
+
+@dataclass(frozen=True)
+class Calls:
+    """What one key did with one domain over one protocol; `failures` are among the `requests`."""
+
+    requests: int
+    failures: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Key:
+    """One API key: its limit, and its calls by domain and protocol."""
+
+    rate_limit: RateLimit = RateLimit()
+    traffic: Mapping[str, Mapping[str, Calls]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What one running server pretends: its keys, by the text that a caller sends."""
+
+    name: str
+    description: str
+    keys: Mapping[str, Key]
+
+
+def folder() -> Path:
+    """Return the folder of the fixtures: inside an installed package, or beside it in a checkout."""
+    packaged = Path(__file__).with_name("fixtures")
+    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "fixtures"
+
+
+def deployment_names(fixtures: Path | None = None) -> list[str]:
+    """Return the names of the deployments of a fixture folder, sorted.
+
+    Raises FixtureError for a folder that has none.
+    """
+    deployments = (fixtures or folder()) / "deployments"
+    names = sorted(path.stem for path in deployments.glob("*.yaml"))
+    if not names:
+        raise FixtureError([SourceError(deployments, 1, "", "holds no deployment", "add a file NAME.yaml")])
+    return names
+
+
+def load_deployment(name: str = "default", fixtures: Path | None = None) -> Deployment:
+    """Load one deployment by name from a fixture folder (default: the shipped one).
+
+    Raises FixtureError, with every problem of the file, for a deployment that cannot be used.
+    """
+    names = deployment_names(fixtures)
+    path = (fixtures or folder()) / "deployments" / f"{name}.yaml"
+    if name not in names:
+        advice = f"{suggestion(name, names)} the deployments are {', '.join(names)}".lstrip()
+        raise FixtureError([SourceError(path, 1, "", "is not a deployment of this folder", advice)])
+    return _deployment(name, _validated(path))
+
+
+def _validated(path: Path) -> dict[str, Any]:
+    try:
+        source: Source = read(path)
+    except SourceError as error:
+        raise FixtureError([error]) from None
+    schema = json.loads((folder() / "deployment.schema.json").read_bytes())
+    if found := problems(source, schema):
+        raise FixtureError(found)
+    data: dict[str, Any] = source.data
+    return data
+
+
+def _deployment(name: str, data: Mapping[str, Any]) -> Deployment:
+    default = _rate_limit(data, RateLimit())
+    keys = {key: _key(facts, default) for key, facts in data["keys"].items()}
+    return Deployment(name, data["description"], keys)
+
+
+def _key(facts: Mapping[str, Any], default: RateLimit) -> Key:
+    traffic = {
+        domain: {protocol: _calls(calls) for protocol, calls in protocols.items()}
+        for domain, protocols in facts.get("traffic", {}).items()
+    }
+    return Key(_rate_limit(facts, default), traffic)
+
+
+def _rate_limit(facts: Mapping[str, Any], default: RateLimit) -> RateLimit:
+    stated = facts.get("rate_limit")
+    return RateLimit(float(stated["rps"]), int(stated["burst"])) if stated else default
+
+
+def _calls(facts: Mapping[str, Any]) -> Calls:
+    # JSON Schema takes 3.0 for an integer; the figures must not turn into floats.
+    return Calls(**{name: int(count) for name, count in facts.items()})

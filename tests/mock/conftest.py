@@ -1,0 +1,43 @@
+"""Served mocks: one for everything that keeps no state, one with a clock for what does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mock_server import UsageMock, load_deployment, make_app
+from usage_contract import Contract, load
+
+from .wire import Clock
+
+
+@pytest.fixture(scope="session")
+def contract() -> Contract:
+    return load("documented")
+
+
+@pytest.fixture(scope="session")
+def unlimited(contract: Contract) -> Iterator[UsageMock]:
+    with UsageMock(make_app(contract, load_deployment(), rate_limited=False)) as mock:
+        yield mock
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def limited(contract: Contract, clock: Clock) -> Iterator[UsageMock]:
+    with UsageMock(make_app(contract, load_deployment(), clock=clock)) as mock:
+        yield mock
+
+
+@pytest.fixture
+def deployments(tmp_path: Path) -> Path:
+    """An empty folder for deployments; its parent is the fixture folder."""
+    folder = tmp_path / "deployments"
+    folder.mkdir()
+    return folder

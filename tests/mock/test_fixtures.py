@@ -1,0 +1,212 @@
+"""Deployments that can be used, and what is said of those that cannot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from mock_server import FixtureError, load_deployment
+from mock_server.fixtures import Calls, RateLimit, deployment_names, folder
+from mock_server.validation import SENTENCES
+
+# YAML below `keys: {k: ...}`, and the complaint without the file's name.
+BAD_KEYS = {
+    "{trafic: {}}": "3 /keys/k/trafic: is not a name that is known here; did you mean 'traffic'?",
+    "{zzz: {}}": "3 /keys/k/zzz: is not a name that is known here; the names are rate_limit, traffic",
+    "[1]": "3 /keys/k: must be a mapping, not a list",
+    "null": "3 /keys/k: must be a mapping, not nothing",
+    "{rate_limit: {rps: 10}}": "3 /keys/k/rate_limit: 'burst' is missing",
+    "{rate_limit: {rps: .nan, burst: 1}}": "3 /keys/k/rate_limit/rps: must be a finite number",
+    "{rate_limit: {rps: .inf, burst: 1}}": "3 /keys/k/rate_limit/rps: must be a finite number",
+    "{rate_limit: {rps: -1, burst: 1}}": "3 /keys/k/rate_limit/rps: must be at least 0, not -1",
+    "{rate_limit: {rps: '10', burst: 1}}": "3 /keys/k/rate_limit/rps: must be a number, not text",
+    "{rate_limit: {rps: 1, burst: 0}}": "3 /keys/k/rate_limit/burst: must be at least 1, not 0",
+    "{rate_limit: {rps: 1, burst: true}}": "3 /keys/k/rate_limit/burst: must be a whole number, not true or false",
+    "{traffic: {d: {}}}": "3 /keys/k/traffic/d: must not be empty",
+    "{traffic: {d: {fech: {requests: 1}}}}": "3 /keys/k/traffic/d/fech: is not a name that is known here; "
+    "did you mean 'fetch'?",
+    "{traffic: {d: {ws: {requests: 1.5}}}}": "3 /keys/k/traffic/d/ws/requests: must be a whole number, "
+    "not a number with a fraction",
+    "{traffic: {d: {ws: {requests: 1, bytes: 1}}}}": "3 /keys/k/traffic/d/ws/bytes: is not a name that is known here; "
+    "the names are requests, failures",
+    "{traffic: {d: {ws: {requests: 1, failures: 2}}}}": "3 /keys/k/traffic/d/ws/failures: must not be above "
+    "'requests': 2 is more than 1",
+    "{traffic: {d: {ws: {requests: 1e300}}}}": "3 /keys/k/traffic/d/ws/requests: must be at most 1000000000000",
+    "{traffic: {http://d: {ws: {requests: 1}}}}": "3 /keys/k/traffic/http:~1~1d: cannot be used as a name; "
+    "it is a host name without scheme, port or path",
+    "{traffic: {1: {ws: {requests: 1}}}}": "3 /keys/k/traffic/1: is a name that YAML reads as a whole number; "
+    "put quotes around it",
+}
+
+BAD_FILES = {
+    "": "1: is empty",
+    "~": "1: must be a mapping, not nothing",
+    "description: d": "1: 'keys' is missing",
+    "description: d\nkeys: {}": "2 /keys: must not be empty",
+    "description: 2024-01-01\nkeys: {k: {}}": "1 /description: must be text, not a date",
+    "description: ''\nkeys: {k: {}}": "1 /description: must not be empty",
+    "description: d\nkeys: {' k': {}}": "2 /keys/ k: cannot be used as a name; it is visible ASCII characters, "
+    "as an HTTP header carries them; spaces only inside",
+    'description: d\nkeys: {"k\\n": {}}': "2 /keys/k\\n: cannot be used as a name; it is visible ASCII "
+    "characters, as an HTTP header carries them; spaces only inside",
+    'description: d\nkeys: {"k\\e": {}}': "2 /keys/k\\x1b: cannot be used as a name; it is visible ASCII "
+    "characters, as an HTTP header carries them; spaces only inside",
+    "a: &a {b: *a}": "1: contains itself; an alias must not refer to one of its own ancestors",
+    "description: d\nkeys: !!set {k}": "2 /keys: must be a mapping, not a set",
+}
+
+
+def complaints(deployments: Path, text: str) -> list[str]:
+    path = deployments / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(FixtureError) as caught:
+        load_deployment("bad", deployments.parent)
+    return [line.removeprefix(f"{path}:") for line in str(caught.value).splitlines()]
+
+
+@pytest.mark.parametrize("key", BAD_KEYS)
+def test_a_bad_key_is_refused_with_line_pointer_and_advice(deployments: Path, key: str) -> None:
+    assert complaints(deployments, f"description: d\nkeys:\n  k: {key}\n") == [BAD_KEYS[key]]
+
+
+@pytest.mark.parametrize("text", BAD_FILES)
+def test_a_bad_file_is_refused_with_line_pointer_and_advice(deployments: Path, text: str) -> None:
+    assert complaints(deployments, text) == [BAD_FILES[text]]
+
+
+@pytest.mark.parametrize("text", ["description: [", "a: 1\na: 2", "keys: !!python/name:os.system {}", "--- a\n--- b"])
+def test_what_is_no_yaml_is_refused_in_one_line(deployments: Path, text: str) -> None:
+    [complaint] = complaints(deployments, text)
+    assert "is not valid YAML" in complaint
+
+
+def test_all_problems_are_told_at_once_in_the_order_of_the_file(deployments: Path) -> None:
+    found = complaints(deployments, "descripton: d\nkeys:\n  a: {rate_limit: {rps: -1}}\n  b: []\n")
+    assert [line.split(":")[0] for line in found] == [
+        "1",
+        "1 /descripton",
+        "3 /keys/a/rate_limit",
+        "3 /keys/a/rate_limit/rps",
+        "4 /keys/b",
+    ]
+
+
+def test_of_very_many_problems_the_first_twenty_are_told(deployments: Path) -> None:
+    keys = "".join(f"  k{number}: []\n" for number in range(50))
+    found = complaints(deployments, f"description: d\nkeys:\n{keys}")
+    assert len(found) == 21
+    assert found[-1] == "... and 30 more"
+
+
+def test_an_unknown_deployment_is_refused_with_the_nearest_and_all_names(deployments: Path) -> None:
+    for name in ("default", "other"):
+        (deployments / f"{name}.yaml").touch()
+    with pytest.raises(FixtureError, match=r"did you mean 'default'\? the deployments are default, other"):
+        load_deployment("defualt", deployments.parent)
+
+
+@pytest.mark.parametrize("name", ["../deployments/default", "default.yaml", "", "/etc/passwd"])
+def test_a_deployment_is_a_name_and_not_a_path(name: str) -> None:
+    with pytest.raises(FixtureError, match="is not a deployment of this folder"):
+        load_deployment(name)
+
+
+def test_a_folder_without_deployments_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FixtureError, match=r"holds no deployment; add a file NAME\.yaml"):
+        deployment_names(tmp_path)
+
+
+def test_a_key_has_its_own_limit_or_the_deployments_or_the_vendors(deployments: Path) -> None:
+    own = "a: {rate_limit: {rps: 1, burst: 2}}"
+    (deployments / "one.yaml").write_text(f"description: d\nkeys: {{{own}, b: {{}}}}\n")
+    (deployments / "two.yaml").write_text(
+        f"description: d\nrate_limit: {{rps: 0.5, burst: 3}}\nkeys: {{{own}, b: {{}}}}\n"
+    )
+    one, two = (load_deployment(name, deployments.parent).keys for name in ("one", "two"))
+    assert [one["a"].rate_limit, one["b"].rate_limit] == [RateLimit(1.0, 2), RateLimit(10.0, 10)]
+    assert [two["a"].rate_limit, two["b"].rate_limit] == [RateLimit(1.0, 2), RateLimit(0.5, 3)]
+
+
+def test_a_count_written_as_a_float_is_still_a_count(deployments: Path) -> None:
+    (deployments / "floats.yaml").write_text("description: d\nkeys: {k: {traffic: {d: {ws: {requests: 3.0}}}}}\n")
+    made = load_deployment("floats", deployments.parent).keys["k"].traffic["d"]["ws"]
+    assert made == Calls(3)
+    assert isinstance(made.requests, int)
+
+
+WORDS = st.sampled_from(
+    ["description", "rate_limit", "keys", "rps", "burst", "traffic", "fetch", "ws", "requests", "k"]
+)
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(WORDS | st.text(max_size=3), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=200)
+@given(VALUES)
+def test_whatever_stands_in_a_file_it_loads_or_is_refused_line_by_line(
+    tmp_path_factory: pytest.TempPathFactory, value: object
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "deployments" / "any.yaml"
+    path.parent.mkdir()
+    path.write_text(json.dumps(value))
+    for line in refusal("any", path.parents[1]):
+        assert line.startswith((f"{path}:", "... and "))
+
+
+def refusal(name: str, fixtures: Path) -> list[str]:
+    try:
+        load_deployment(name, fixtures)
+    except FixtureError as error:
+        return str(error).splitlines()
+    return []
+
+
+def keywords(schema: Any, *, named: bool = False) -> set[str]:
+    """Collect the keywords of a JSON Schema; the members of `properties` and its like are names instead."""
+    if not isinstance(schema, dict):
+        return set()
+    here = set() if named else set(schema)
+    names = ("properties", "$defs", "x-not-above")
+    return here.union(*(keywords(value, named=not named and name in names) for name, value in schema.items()))
+
+
+def test_the_schema_of_deployments_is_a_json_schema() -> None:
+    Draft202012Validator.check_schema(json.loads((folder() / "deployment.schema.json").read_text()))
+
+
+def test_every_keyword_of_a_schema_has_a_sentence_and_every_sentence_a_keyword() -> None:
+    structure = {"$schema", "$ref", "$defs", "title", "description", "properties", "propertyNames", "items", "allOf"}
+    schemas = [json.loads(path.read_text()) for path in folder().glob("*.schema.json")]
+    assert set().union(*(keywords(schema) for schema in schemas)) - structure == set(SENTENCES)
+
+
+def test_the_shipped_deployments_are_fine() -> None:
+    assert [load_deployment(name).name for name in deployment_names()] == ["default"]
+
+
+def test_an_editor_finds_the_schema_of_each_shipped_deployment() -> None:
+    for path in (folder() / "deployments").glob("*.yaml"):
+        first = path.read_text().splitlines()[0]
+        prefix, schema = first.split("=")
+        assert prefix == "# yaml-language-server: $schema"
+        assert (path.parent / schema).resolve() == folder() / "deployment.schema.json"
+
+
+def test_the_default_deployment_has_a_busy_a_modest_and_a_fresh_key() -> None:
+    keys = load_deployment().keys
+    assert {name: len(key.traffic) for name, key in keys.items()} == {
+        "demo-busy": 35,
+        "demo-modest": 7,
+        "demo-fresh": 0,
+    }
+    assert {protocol for calls in keys["demo-busy"].traffic.values() for protocol in calls} == {"fetch", "ws", "amqp"}
+    assert {key.rate_limit for key in keys.values()} == {RateLimit()}

@@ -1,0 +1,261 @@
+"""HTTP itself: methods, paths, connections, and everything that is no HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import logging
+import re
+import socket
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mock_server import UsageMock
+
+from .wire import KEY, TIMEOUT, address, answer_so_far, ask, send, usage
+
+METHODS = ["POST", "PUT", "PATCH", "DELETE", "TRACE", "PURGE", "QUERY", "PROPFIND"]
+
+MALFORMED = {
+    "no host": b"GET /usage HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET /usage HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+    "unheard-of method": b"BREW /usage HTTP/1.1\r\nHost: x\r\n\r\n",
+    "small method": b"get /usage HTTP/1.1\r\nHost: x\r\n\r\n",
+    "no target": b"GET  HTTP/1.1\r\nHost: x\r\n\r\n",
+    "target of bytes": b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
+    "broken absolute target": b"GET http://[x/usage HTTP/1.1\r\nHost: x\r\n\r\n",
+    "port out of range": b"GET http://x:99999/usage HTTP/1.1\r\nHost: x\r\n\r\n",
+    "no version": b"GET /usage HTTQ\r\nHost: x\r\n\r\n",
+    "bare line feeds": b"GET /usage HTTP/1.1\nHost: x\n\n",
+    "space in a field name": b"GET /usage HTTP/1.1\r\nHost: x\r\nA b: c\r\n\r\n",
+    "no field name": b"GET /usage HTTP/1.1\r\nHost: x\r\n: c\r\n\r\n",
+    "folded field": b"GET /usage HTTP/1.1\r\nHost: x\r\n c\r\n\r\n",
+    "null in a field": b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: a\0b\r\n\r\n",
+    "too many fields": b"GET /usage HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 500 + b"\r\n",
+    "content length of letters": b"GET /usage HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
+    "expectation of bytes": b"GET /usage HTTP/1.1\r\nHost: x\r\nExpect: \x80\r\n\r\n",
+    "negative content length": b"GET /usage HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    "endless content length": b"GET /usage HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"9" * 30 + b"\r\n\r\n",
+    "length, chunks": b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunk without a size": b"GET /usage HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n",
+    "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "http/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+}
+
+ODD = {
+    "OPTIONS *": (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "CONNECT": (b"CONNECT example.com:80 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "CONNECT to a path": (b"CONNECT /usage HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "two slashes": (b"GET //usage HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "escaped bytes": (b"GET /%ff%00%2e HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "unknown expectation": (b"GET /usage HTTP/1.1\r\nHost: x\r\nExpect: pie\r\n\r\n", 417),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Nothing that a client sends is worth a line in the log, let alone a traceback."""
+    with caplog.at_level(logging.INFO):
+        yield
+    assert caplog.records == []
+
+
+def test_head_answers_like_get_without_the_body(unlimited: UsageMock) -> None:
+    get, head = (usage(unlimited.url, "demo-busy", method) for method in ("GET", "HEAD"))
+    assert head.status == get.status
+    assert head.body == b""
+    assert head.headers["Content-Length"] == str(len(get.body))
+    assert head.headers.keys() == get.headers.keys()
+
+
+@pytest.mark.parametrize("headers", [[], [(KEY, "nobody")]], ids=["missing", "unknown"])
+def test_head_is_refused_like_get(unlimited: UsageMock, headers: list[tuple[str, str]]) -> None:
+    get, head = (ask(unlimited.url, headers=headers, method=method) for method in ("GET", "HEAD"))
+    assert (head.status, head.body) == (get.status, b"")
+
+
+@pytest.mark.parametrize("path", ["/usage", "/healthz", "/"])
+def test_options_says_what_is_allowed(unlimited: UsageMock, path: str) -> None:
+    reply = ask(unlimited.url, path, method="OPTIONS")
+    assert (reply.status, reply.body) == (204, b"")
+    assert reply.headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("path", ["/usage", "/healthz", "/"])
+def test_another_method_is_405_and_says_what_is_allowed(unlimited: UsageMock, path: str, method: str) -> None:
+    reply = ask(unlimited.url, path, [(KEY, "demo-busy")], method)
+    assert reply.status == 405
+    assert reply.headers["Allow"] == "GET, HEAD, OPTIONS"
+    assert reply.headers["Content-Type"] == "application/json"
+    assert reply.json == {"detail": "Method Not Allowed"}
+
+
+@pytest.mark.parametrize("method", ["GET", *METHODS])
+@pytest.mark.parametrize("path", ["/nope", "/usage/", "/usage/x", "/Usage", "/usage;x", "/__mock__/", "/favicon.ico"])
+def test_an_unknown_path_is_404_whatever_the_method(unlimited: UsageMock, path: str, method: str) -> None:
+    reply = ask(unlimited.url, path, method=method)
+    assert reply.status == 404
+    assert reply.json == {"detail": "Not Found"}
+
+
+def test_health_is_ok_without_a_key(unlimited: UsageMock) -> None:
+    reply = ask(unlimited.url, "/healthz")
+    assert (reply.status, reply.json) == (200, {"ok": True})
+
+
+def test_the_overview_names_the_api_and_its_operations(unlimited: UsageMock) -> None:
+    reply = ask(unlimited.url, "/")
+    assert reply.status == 200
+    assert reply.json == {
+        "title": "55 Tech Scraping API",
+        "version": "2.2.0",
+        "paths": ["GET /usage", "GET /", "GET /healthz"],
+    }
+
+
+def test_the_host_of_an_absolute_target_does_not_matter(unlimited: UsageMock) -> None:
+    reply = send(unlimited.url, b"GET http://a.example/usage HTTP/1.1\r\nHost: x\r\nX-API-Key: demo-busy\r\n\r\n")
+    assert reply.status == 200
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_request_is_refused_in_json(unlimited: UsageMock, name: str) -> None:
+    request, status = ODD[name]
+    reply = send(unlimited.url, request)
+    assert reply.status == status
+    assert reply.headers["Content-Type"] == "application/json"
+    assert reply.json["detail"]
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_what_is_no_http_is_400_in_json(unlimited: UsageMock, name: str) -> None:
+    reply = send(unlimited.url, MALFORMED[name])
+    assert reply.status == 400
+    assert reply.headers["Content-Type"] == "application/json"
+    assert reply.json == {"detail": "The request is not valid HTTP."}
+
+
+def test_a_message_that_aiohttp_has_no_request_for_ends_the_connection(unlimited: UsageMock) -> None:
+    with socket.create_connection(address(unlimited.url), TIMEOUT) as connection:
+        connection.sendall(b"CONNECT \r\n\r\n")
+        assert connection.recv(1000) == b""
+
+
+@pytest.mark.parametrize(
+    "encoding", [{}, {"Content-Encoding": "gzip"}, {"Expect": "100-continue"}], ids=["plain", "no gzip", "expected"]
+)
+def test_a_body_does_not_disturb_the_next_request(unlimited: UsageMock, encoding: dict[str, str]) -> None:
+    with contextlib.closing(http.client.HTTPConnection(*address(unlimited.url), timeout=TIMEOUT)) as connection:
+        for _ in range(3):
+            connection.request("GET", "/usage", b"GET / HTTP/1.1\r\n\r\n" * 100, {KEY: "demo-busy", **encoding})
+            response = connection.getresponse()
+            assert response.status == 200
+            assert response.read().startswith(b'{"api_key":"demo-busy"')
+
+
+def test_a_chunked_body_does_not_disturb_the_next_request(unlimited: UsageMock) -> None:
+    with contextlib.closing(http.client.HTTPConnection(*address(unlimited.url), timeout=TIMEOUT)) as connection:
+        for _ in range(3):
+            connection.request("GET", "/healthz", iter([b"a", b"b" * 1000]), encode_chunked=True)
+            assert connection.getresponse().read() == b'{"ok":true}'
+
+
+def test_requests_may_be_pipelined(unlimited: UsageMock) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n%s\r\n"
+    with socket.create_connection(address(unlimited.url), TIMEOUT) as connection:
+        connection.sendall(request % b"" * 99 + request % b"Connection: close\r\n")
+        said = connection.makefile("rb").read()
+    assert said.count(b'{"ok":true}') == 100
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n", b"Content-Length: 9\r\n\r\nabc"],
+    ids=["bad chunk", "short"],
+)
+def test_a_body_that_breaks_off_costs_only_its_own_connection(unlimited: UsageMock, body: bytes) -> None:
+    said = answer_so_far(unlimited.url, b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: demo-busy\r\n" + body)
+    assert b" 500 " not in said
+    assert usage(unlimited.url, "demo-busy").status == 200
+
+
+METHOD = st.sampled_from([b"GET", b"HEAD", b"OPTIONS", b"POST", b"CONNECT", b"TRACE"])
+TARGET = st.sampled_from(
+    [
+        b"/usage",
+        b"/usage?",
+        b"/healthz",
+        b"/",
+        b"//",
+        b"///a",
+        b"/%",
+        b"/%ff",
+        b"*",
+        b"http://x/usage",
+        b"//x:y@z",
+        b"x:80",
+    ]
+)
+VERSION = st.sampled_from([b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"HTTP/0.9"])
+FIELD = st.sampled_from(
+    [
+        b"X-API-Key: demo-busy",
+        b"X-API-Key: \xff\xfe",
+        b"X-API-Key:",
+        b"Content-Length: 0",
+        b"Content-Length: 5",
+        b"Content-Length: 4294967296",
+        b"Transfer-Encoding: chunked",
+        b"Transfer-Encoding: gzip, chunked",
+        b"Content-Encoding: gzip",
+        b"Content-Encoding: br",
+        b"Content-Type: multipart/form-data; boundary=",
+        b"Content-Type: \xff",
+        b"Expect: 100-continue",
+        b"Expect: pie",
+        b"Expect: \xff",
+        b"Connection: close",
+        b"Connection: upgrade",
+        b"Upgrade: websocket",
+        b"Upgrade: h2c",
+        b"Sec-WebSocket-Key1: x",
+        b"Cookie: a=\xff; b",
+        b"Range: bytes=9-1",
+        b"If-Modified-Since: yesterday",
+        b"Accept-Encoding: gzip;q=x",
+    ]
+)
+BODY = st.sampled_from(
+    [b"", b"abcde", b"3\r\nabc\r\n0\r\n\r\n", b"f" * 18 + b"\r\n", b"0\r\nA: b\r\n\r\n", b"5;x\r\nab"]
+)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    """Draw a request whose parts need not fit, and spoil it in one place or nowhere."""
+    line = b" ".join([draw(METHOD), draw(TARGET), draw(VERSION)])
+    fields = draw(st.lists(FIELD, max_size=2))
+    body = draw(BODY) if draw(st.integers(0, 3)) == 0 else b""  # most often it is one more malformed message
+    request = b"\r\n".join([line, b"Host: x", *fields, b"", body])
+    if draw(st.booleans()):
+        return request
+    start = draw(st.integers(0, len(request)))
+    return request[:start] + draw(st.binary(max_size=8)) + request[start + draw(st.integers(0, 3)) :]
+
+
+@settings(derandomize=True, deadline=None, max_examples=400)
+@given(st.lists(requests(), min_size=1, max_size=3).map(b"".join))
+def test_no_request_however_spoiled_makes_the_server_fail(unlimited: UsageMock, request: bytes) -> None:
+    said = answer_so_far(unlimited.url, request)
+    assert re.findall(rb"HTTP/\d\.\d 5\d\d", said) == []
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.binary(max_size=200))
+def test_no_bytes_at_all_make_the_server_fail(unlimited: UsageMock, request: bytes) -> None:
+    said = answer_so_far(unlimited.url, request)
+    assert re.findall(rb"HTTP/\d\.\d 5\d\d", said) == []

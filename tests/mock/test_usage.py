@@ -1,0 +1,206 @@
+"""GET /usage over real sockets: keys, figures, limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mock_server import UsageMock, load_deployment, make_app
+from usage_contract import Contract
+
+from .wire import KEY, Clock, ask, send, usage
+
+VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=60)
+
+
+def test_a_known_key_gets_its_figures(unlimited: UsageMock) -> None:
+    reply = usage(unlimited.url, "demo-modest")
+    assert reply.status == 200
+    assert reply.headers["Content-Type"] == "application/json"
+    assert reply.json["api_key"] == "demo-modest"
+    assert reply.json["total"] == 3459
+    assert reply.json["rate_limit"] == {"rps": 10.0, "burst": 10, "remaining": 10.0}
+
+
+def test_a_key_that_was_never_used_has_nothing_but_zeros(unlimited: UsageMock) -> None:
+    figures = usage(unlimited.url, "demo-fresh").json
+    assert [figures[name] for name in ("total", "success", "fail", "bytes_transferred")] == [0, 0, 0, 0]
+    assert figures["success_rate"] == 0.0
+    assert figures["by_protocol"] == {"fetch": 0, "ws": 0, "amqp": 0}
+    assert figures["top_domains"] == []
+
+
+def test_asking_does_not_move_the_counters(unlimited: UsageMock) -> None:
+    assert usage(unlimited.url, "demo-busy").body == usage(unlimited.url, "demo-busy").body
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [(KEY, "")],
+        [(KEY, "   ")],
+        [(KEY, "\t")],
+        [(KEY, "\u00a0".encode())],
+        [(KEY, "demo-busy"), (KEY, "demo-busy")],
+        [(KEY, "demo-busy"), (KEY.lower(), "nobody")],
+        [("Authorization", "demo-busy")],
+        [("Authorization", "ApiKey demo-busy")],
+        [("Authorization", "Bearer demo-busy")],
+        [("Cookie", f"{KEY}=demo-busy")],
+        [("X-API-Key-2", "demo-busy")],
+        [("X_API_Key", "demo-busy")],
+    ],
+    ids=str,
+)
+def test_a_request_without_one_key_in_its_header_is_401(
+    unlimited: UsageMock, headers: list[tuple[str, str | bytes]]
+) -> None:
+    reply = ask(unlimited.url, headers=headers)
+    assert reply.status == 401
+    assert reply.json == {"detail": "Missing or invalid API key."}
+    assert reply.headers["WWW-Authenticate"] == 'ApiKey realm="usage"'
+
+
+@pytest.mark.parametrize("name", ["api_key", "X-API-Key", "x-api-key", "key"])
+def test_a_key_in_the_query_is_no_key(unlimited: UsageMock, name: str) -> None:
+    assert ask(unlimited.url, f"/usage?{name}=demo-busy").status == 401
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        b"nobody",
+        b"demo-bus",
+        b"demo-busyy",
+        b"Demo-Busy",
+        b"demo-busy,demo-busy",
+        b'"demo-busy"',
+        b"demo busy",
+        b"demo-busy\xff",
+        "d\u00e9mo-busy".encode(),
+        "\u2603".encode(),
+        b"\x80\x81",
+        b"null",
+        b"' OR 1=1 --",
+        b"../../etc/passwd",
+        b"%64emo-busy",
+        b"x" * 60_000,
+    ],
+    ids=lambda key: repr(key[:20]),
+)
+def test_an_unknown_key_is_403(unlimited: UsageMock, key: bytes) -> None:
+    reply = ask(unlimited.url, headers=[(KEY, key)])
+    assert reply.status == 403
+    assert reply.json == {"detail": "Invalid API key."}
+
+
+@settings(derandomize=True, deadline=None)
+@given(VISIBLE)
+def test_only_a_whole_key_is_known(unlimited: UsageMock, key: str) -> None:
+    assert usage(unlimited.url, key).status == (200 if key in unlimited.keys else 403)
+
+
+@pytest.mark.parametrize("name", ["x-api-key", "X-API-KEY", "x-Api-kEy"])
+def test_the_name_of_the_header_has_no_case(unlimited: UsageMock, name: str) -> None:
+    assert ask(unlimited.url, headers=[(name, "demo-busy")]).status == 200
+
+
+def test_an_unknown_key_can_be_401_with_a_challenge(contract: Contract) -> None:
+    with UsageMock(make_app(contract, load_deployment(), unknown_key_status=401)) as mock:
+        reply = usage(mock.url, "nobody")
+    assert reply.status == 401
+    assert "WWW-Authenticate" in reply.headers
+
+
+def test_no_answer_of_usage_is_ever_stored(limited: UsageMock) -> None:
+    replies = [usage(limited.url, "demo-busy") for _ in range(11)]
+    replies += [ask(limited.url), usage(limited.url, "nobody")]
+    replies += [usage(limited.url, "demo-fresh", method) for method in ("HEAD", "OPTIONS", "POST")]
+    assert {reply.status for reply in replies} == {200, 204, 401, 403, 405, 429}
+    assert {reply.headers["Cache-Control"] for reply in replies} == {"no-store"}
+
+
+def test_each_request_takes_a_token_and_time_brings_them_back(limited: UsageMock, clock: Clock) -> None:
+    def remaining() -> float:
+        left: float = usage(limited.url, "demo-busy").json["rate_limit"]["remaining"]
+        return left
+
+    assert [remaining(), remaining()] == [9.0, 8.0]
+    clock.now += 0.03
+    assert remaining() == 7.3
+    clock.now += 3600
+    assert remaining() == 9.0
+
+
+def test_head_takes_a_token_and_options_takes_none(limited: UsageMock) -> None:
+    usage(limited.url, "demo-busy", "OPTIONS")
+    usage(limited.url, "demo-busy", "HEAD")
+    assert usage(limited.url, "demo-busy").json["rate_limit"]["remaining"] == 8.0
+
+
+def test_over_the_limit_is_429_with_the_documented_headers(limited: UsageMock) -> None:
+    replies = [usage(limited.url, "demo-busy") for _ in range(11)]
+    assert [reply.status for reply in replies] == [200] * 10 + [429]
+    refused = replies[-1]
+    assert refused.json == {"detail": "Over the key's rate limit."}
+    assert refused.headers["Retry-After"] == "1"
+    assert refused.headers["X-RateLimit-Limit"] == "10"
+    assert refused.headers["X-RateLimit-Remaining"] == "0"
+
+
+def test_waiting_as_long_as_retry_after_says_is_enough(limited: UsageMock, clock: Clock) -> None:
+    while (reply := usage(limited.url, "demo-busy")).status == 200:
+        pass
+    clock.now += int(reply.headers["Retry-After"])
+    assert usage(limited.url, "demo-busy").status == 200
+
+
+def test_the_limit_of_one_key_is_not_that_of_another(limited: UsageMock) -> None:
+    while usage(limited.url, "demo-busy").status == 200:
+        pass
+    assert usage(limited.url, "demo-modest").json["rate_limit"]["remaining"] == 9.0
+
+
+def test_a_refused_key_takes_no_token(limited: UsageMock) -> None:
+    ask(limited.url, headers=[(KEY, "demo-busy"), (KEY, "demo-busy")])
+    usage(limited.url, "demo-busy ,")
+    assert usage(limited.url, "demo-busy").json["rate_limit"]["remaining"] == 9.0
+
+
+def test_without_a_limit_the_bucket_stays_full(unlimited: UsageMock) -> None:
+    replies = [usage(unlimited.url, "demo-busy") for _ in range(30)]
+    assert {(reply.status, reply.json["rate_limit"]["remaining"]) for reply in replies} == {(200, 10.0)}
+
+
+def test_a_key_that_never_refills_says_so(contract: Contract, deployments: Path) -> None:
+    (deployments / "dry.yaml").write_text("description: d\nkeys: {k: {rate_limit: {rps: 0, burst: 1}}}\n")
+    with UsageMock(make_app(contract, load_deployment("dry", deployments.parent))) as mock:
+        replies = [usage(mock.url, "k") for _ in range(2)]
+    assert [reply.status for reply in replies] == [200, 429]
+    assert replies[1].headers["Retry-After"] == str(2**31)
+    assert replies[1].headers["X-RateLimit-Limit"] == "0"
+
+
+def test_a_limit_with_a_fraction_is_told_with_it(contract: Contract, deployments: Path) -> None:
+    (deployments / "slow.yaml").write_text("description: d\nkeys: {k: {rate_limit: {rps: 0.25, burst: 1}}}\n")
+    with UsageMock(make_app(contract, load_deployment("slow", deployments.parent), clock=Clock())) as mock:
+        usage(mock.url, "k")
+        refused = usage(mock.url, "k")
+    assert refused.headers["X-RateLimit-Limit"] == "0.25"
+    assert refused.headers["Retry-After"] == "4"
+
+
+def test_a_key_may_hold_any_visible_character(contract: Contract, deployments: Path) -> None:
+    key = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ x"
+    (deployments / "odd.yaml").write_text("description: d\nkeys: {'" + key.replace("'", "''") + "': {}}\n")
+    with UsageMock(make_app(contract, load_deployment("odd", deployments.parent))) as mock:
+        assert usage(mock.url, key).json["api_key"] == key
+
+
+def test_spaces_around_a_key_belong_to_the_message_and_not_to_the_key(unlimited: UsageMock) -> None:
+    reply = send(unlimited.url, b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: \t demo-busy \t\r\n\r\n")
+    assert reply.status == 200
