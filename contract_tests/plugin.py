@@ -14,6 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from contract_tests.gate import COULD_NOT_BE_TESTED
 from contract_tests.plan import plan
 from contract_tests.redaction import RedactedStream, Redactor, redact_all
+from contract_tests.reports.plugin import Reports
 from contract_tests.rules import rule_of
 from contract_tests.settings import MAIN_KEY, Settings, Target, keys_from, settings_from
 from contract_tests.verdicts import Verdicts
@@ -72,6 +73,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="'NAME: VALUE'",
     )
     add("--ca-file", "certificates of a private CA, in PEM (or CONTRACT_CA_FILE)", metavar="FILE")
+    add("--report-dir", "write contract.json, contract.md and contract.html into this folder", metavar="DIR")
     add("--proxy", "an HTTP proxy (or CONTRACT_PROXY)", metavar="URL")
 
 
@@ -101,6 +103,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[verdicts_key] = Verdicts(settings)
     terminal = config.get_terminal_writer()
     terminal._file = RedactedStream(terminal._file, redact)
+    config.pluginmanager.register(Reports(config.stash[verdicts_key], redact, config.option.contract_report_dir))
 
 
 def _settings(config: pytest.Config) -> Settings:

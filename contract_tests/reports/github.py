@@ -1,0 +1,39 @@
+"""What a run says to GitHub Actions: annotations for its log, and the job's summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from contract_tests.reports.document import FATAL, Report, RuleReport
+from contract_tests.reports.run import NOT_REACHED
+
+TOLD = 3  # lines of evidence: what is wrong, what was asked, what was seen
+
+
+def workflow_commands(report: Report) -> Iterator[str]:
+    """Yield a workflow command for each rule that did not hold, errors first.
+
+    Source: GitHub's "Workflow commands for GitHub Actions".
+    """
+    if not report.green and not report.faults:
+        yield annotation("error", "contract gate", report.headline)
+    for outcome, rules in report.groups:
+        severity = "error" if outcome in FATAL else "warning"
+        yield from (
+            annotation(severity, rule.id, _told(rule))
+            for rule in rules
+            if outcome != "held" and rule.evidence != NOT_REACHED
+        )
+
+
+def annotation(severity: str, title: str, text: str) -> str:
+    """Return one workflow command with its title and text escaped."""
+    return f"::{severity} title={_escaped(title).replace(':', '%3A').replace(',', '%2C')}::{_escaped(text)}"
+
+
+def _told(rule: RuleReport) -> str:
+    return "\n".join([rule.promise, *rule.evidence.splitlines()[:TOLD]])
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,0 +1,76 @@
+"""The report as Markdown for a CI job's summary (GitHub's flavour: tables, details)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from contract_tests.reports.document import Report, RuleReport
+
+LONGEST = 2000  # characters of evidence: a job's summary may have 1 MiB for everything
+AT_LENGTH = {"broken", "gate error", "stale deviation", "known deviation", "reported"}
+
+
+def markdown(report: Report) -> str:
+    """Return the Markdown: the verdict, what to do, each rule that needs attention, a table of the others."""
+    return "\n\n".join(_parts(report)) + "\n"
+
+
+def _parts(report: Report) -> Iterator[str]:
+    yield f"# {report.title}"
+    yield f"**{inline(report.headline)}**"
+    yield inline(f"Exit code {report.exit_code}; level {report.level}; {report.tally}; {report.cost}; {report.started}")
+    yield "Run it again" + (f" with `{report.key_variables}` set:" if report.key_variables else ":")
+    yield fenced(report.reproduce, "sh")
+    for outcome, rules in report.groups:
+        if outcome in AT_LENGTH:
+            yield f"## {outcome.capitalize()} ({len(rules)})"
+            yield from (part for rule in rules for part in _rule(rule))
+        else:
+            yield _folded(f"{outcome.capitalize()} ({len(rules)})", _table(rules))
+    if report.shortfalls:
+        yield "## Asked for less often than planned"
+        yield "\n".join(f"- {inline(shortfall)}" for shortfall in report.shortfalls)
+    yield inline(", ".join(f"{tool} {version}" for tool, version in report.versions.items()))
+
+
+def _rule(rule: RuleReport) -> Iterator[str]:
+    yield f"### {inline(rule.id)}"
+    yield inline(rule.promise)
+    yield inline(f"Source: {rule.source} ({rule.level}). {rule.cost}.")
+    if rule.deviation:
+        yield inline(rule.deviation)
+    shown = rule.exchanges
+    yield fenced(shown[:LONGEST] + (" …" if len(shown) > LONGEST else ""), "text")
+    if rule.curl:
+        yield fenced("\n".join(rule.curl), "sh")
+
+
+def _table(rules: Iterable[RuleReport]) -> str:
+    heads = ("rule", "promise", "source", "seen", "requests", "seconds")
+    rows = [
+        (rule.id, rule.promise, f"{rule.source} ({rule.level})", rule.problem, rule.requests, f"{rule.seconds:.2f}")
+        for rule in rules
+    ]
+    lines = [heads, ("---",) * 4 + ("---:",) * 2]
+    return "\n".join(
+        [*(f"| {' | '.join(line)} |" for line in lines)]
+        + [f"| {' | '.join(inline(str(cell)) for cell in row)} |" for row in rows]
+    )
+
+
+def _folded(summary: str, content: str) -> str:
+    return f"<details><summary>{summary}</summary>\n\n{content}\n\n</details>"
+
+
+def inline(text: str) -> str:
+    """Return the text as one line in which nothing is markup."""
+    line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", line)
+
+
+def fenced(text: str, language: str) -> str:
+    """Return the text as a code block that it cannot end by itself."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"

@@ -1,0 +1,167 @@
+"""Turns a finished run's verdicts and journal into the report."""
+
+from __future__ import annotations
+
+import math
+import platform
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+
+from contract_tests.figures import Figures
+from contract_tests.message import Answer
+from contract_tests.reports.document import OUTCOMES, Report, RequestReport, RuleReport, Word
+from contract_tests.settings import Settings
+from contract_tests.verdicts import Verdict, Verdicts
+
+NOT_REACHED = "the run ended before it"
+TOOLS = ("usage-contract", "pytest", "hypothesis", "schemathesis", "h11")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended: its exit code, and the reason where it ended before its rules did.
+
+    `arguments` are pytest's own; `started` is when the run began, and `seconds` is how long it took.
+    """
+
+    exit_code: int
+    reason: str
+    arguments: Sequence[str]
+    started: datetime
+    seconds: float
+
+
+def report_of(verdicts: Verdicts, ending: Ending) -> Report:
+    """Build the report of a run that has ended."""
+    settings = verdicts.settings
+    rules = tuple(_rules(verdicts))
+    return Report(
+        verdict=_word(verdicts, ending),
+        headline=ending.reason or next(verdicts.summary()),
+        exit_code=ending.exit_code,
+        level=settings.level,
+        target=settings.target.url,
+        started=ending.started.isoformat(timespec="seconds"),
+        seconds=round(ending.seconds, 3),
+        requests=verdicts.asked,
+        keys=len(settings.keys),
+        reproduce=command(ending.arguments, settings),
+        versions={"python": platform.python_version()} | {tool: version(tool) for tool in TOOLS},
+        settings=_settings(settings),
+        counts={outcome: sum(rule.outcome == outcome for rule in rules) for outcome in OUTCOMES},
+        rules=rules,
+        shortfalls=tuple(verdicts.shortfalls),
+        timeline=tuple(_timeline(verdicts)),
+    )
+
+
+def _word(verdicts: Verdicts, ending: Ending) -> Word:
+    if ending.exit_code in {2, 3}:  # pytest's own
+        return "interrupted" if ending.exit_code == 2 else "gate error"
+    if ending.exit_code == 1:
+        faults = verdicts.counts["broken"] + verdicts.counts["stale deviation"]
+        return "broken" if faults else "gate error"
+    if ending.exit_code or not verdicts.counts["held"]:
+        return "could not be tested"
+    return "conforms" if verdicts.complete else "partial"
+
+
+def _settings(settings: Settings) -> Mapping[str, str | int | float | bool | None]:
+    return {
+        "embedded": settings.embedded,
+        "intrusive": settings.intrusive,
+        "require_complete": settings.require_complete,
+        "max_rate": settings.max_rate,
+        "max_time": settings.max_time,
+        "max_requests": settings.max_requests,
+        "timeout": settings.timeout,
+        "headers": ", ".join(name for name, _ in settings.headers),
+        "ca_file": str(settings.ca_file or ""),
+        "proxy": settings.proxy.url if settings.proxy else "",
+    }
+
+
+def _rules(verdicts: Verdicts) -> Iterator[RuleReport]:
+    commands = {answer.curl for answer in _journal(verdicts)}
+    for verdict in verdicts.all:
+        yield _rule(verdict, verdicts, commands)
+    judged = {verdict.rule.id for verdict in verdicts.all}
+    for rule in verdicts.rules:
+        if rule.id not in judged:
+            yield RuleReport(rule.id, rule.level, rule.source, rule.promise, "not tested", NOT_REACHED)
+
+
+def _rule(verdict: Verdict, verdicts: Verdicts, commands: set[str]) -> RuleReport:
+    rule, asked = verdict.rule, _own(verdict, verdicts)
+    deviation = verdicts.settings.deviations.get(rule.id)
+    told = [line.removeprefix("repeat: ") for line in verdict.evidence.splitlines() if line.startswith("repeat: ")]
+    shown = [line for line in told if line in commands]  # a body may hold a line that only looks like ours
+    first = [_journal(verdicts)[asked.start].curl] if asked else []
+    return RuleReport(
+        id=rule.id,
+        level=rule.level,
+        source=rule.source,
+        promise=rule.promise,
+        outcome=verdict.outcome,
+        evidence=verdict.evidence,
+        deviation=str(deviation or ""),
+        curl=tuple(dict.fromkeys(shown or first)),
+        requests=len(asked),
+        seconds=round(verdict.seconds, 3),
+    )
+
+
+def _own(verdict: Verdict, verdicts: Verdicts) -> range:
+    """Return the answers that were asked for on this rule's behalf alone."""
+    shared = verdicts.gate.shared if verdicts.gate else 0
+    return range(max(verdict.requests.start, shared), max(verdict.requests.stop, shared))
+
+
+def _journal(verdicts: Verdicts) -> list[Answer]:
+    return verdicts.gate.transport.journal if verdicts.gate else []
+
+
+def _timeline(verdicts: Verdicts) -> Iterator[RequestReport]:
+    journal = _journal(verdicts)
+    asked_by = {index: each.rule.id for each in verdicts.all for index in _own(each, verdicts)}
+    began = min((answer.started for answer in journal), default=0.0)
+    for index, answer in enumerate(journal):
+        credential = answer.request.credential
+        yield RequestReport(
+            at=round(answer.started - began, 4),
+            seconds=round(answer.seconds, 4),
+            status=answer.status,
+            ending=answer.ending,
+            rule=asked_by.get(index, ""),
+            key=credential.told if credential else "no key",
+            remaining=_remaining(answer) if credential in verdicts.settings.keys else None,
+        )
+
+
+def _remaining(answer: Answer) -> float | None:
+    told = Figures(answer).remaining if answer.status == 200 else None
+    tokens = float(told) if told is not None else math.nan
+    return tokens if math.isfinite(tokens) else None
+
+
+def command(arguments: Sequence[str], settings: Settings) -> str:
+    """Return the command that repeats the run: no key in it, and of each --header the name alone."""
+    words = ["pytest", *_without_secrets([str(argument) for argument in arguments])]
+    if not settings.embedded and not any(word.startswith("--base-url") for word in words):
+        words += ["--base-url", settings.target.url]
+    return shlex.join(words)
+
+
+def _without_secrets(arguments: Sequence[str]) -> Iterator[str]:
+    words = iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option not in {"--api-key", "--header"}:
+            yield word
+            continue
+        value = value if equals else next(words, "")
+        if option == "--header":
+            yield from (option, value.partition(":")[0] + ": …")
