@@ -14,9 +14,8 @@ from aiohttp import web
 
 from mock_server.answers import Answer, documented_answer
 from mock_server.faults import Fault, check_keys
-from mock_server.faulty import faulty, fill_real_buckets
+from mock_server.faulty import fill_real_buckets, install
 from mock_server.fixtures import Deployment
-from mock_server.serving import SERVERS
 from mock_server.usage import NO_STORE, Account, Usage, open_accounts
 from usage_contract import Contract, ContractError, Operation
 
@@ -49,14 +48,13 @@ def make_app(
     app, accounts = web.Application(), dict[str, Account]()
     if fault:
         check_keys(fault, deployment)
-        app[SERVERS] = []
 
     def usage(operation: Operation) -> Handler:
         accounts.update(open_accounts(operation, deployment, clock()))
         answer = Usage(operation, accounts, clock, int(rate_limited), unknown_key_status).answer
         if fault:
             fill_real_buckets(fault, accounts, clock())
-            app.middlewares.append(faulty(fault, operation, answer, sleep))
+            install(fault, app, operation, answer, sleep)
         return answer
 
     simulations: dict[str, Simulation] = {"get_usage": usage, "get_health": _health}

@@ -61,10 +61,13 @@ def patched(body: bytes, edits: Iterable[Edit], turn: int) -> bytes:
     """
     try:
         document = json.loads(body)
-        for edit in edits:
+    except ValueError:
+        raise EditError("there is no JSON to patch") from None
+    for edit in edits:
+        try:
             document = JSONPatch([_plain(edit, document, turn)]).apply(document)
-    except (ValueError, TypeError, JSONPatchError, JSONPathError) as error:
-        raise EditError(f"the patch does not fit the body: {error}") from None
+        except (ValueError, TypeError, JSONPatchError, JSONPathError) as error:
+            raise EditError(f"{edit['op']} at {edit['path']!r}: {error}") from None
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 

@@ -88,6 +88,7 @@ class Fault:
     description: str
     breaks: tuple[str, ...]
     buckets: tuple[Bucket, ...]
+    received: Sequence[Edit]
     steps: tuple[Step, ...]
     source: Source
 
@@ -149,6 +150,7 @@ def _fault(name: str, source: Source) -> Fault:
         data["description"],
         tuple(data["breaks"]),
         tuple(_bucket(each) for each in data.get("buckets", ())),
+        data.get("received", ()),
         tuple(_step(each) for each in data.get("do", ())),
         source,
     )

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
 from mock_server.answers import refusal
 from mock_server.bucket import TokenBucket
-from mock_server.edits import EditError, edited, filler, patched
+from mock_server.edits import Edit, EditError, edited, filler, patched
 from mock_server.faults import Changes, Fault, Names, Step
 from mock_server.raw import Fields, RawResponse, Reply, reason_of
-from mock_server.serving import SERVERS, as_json
+from mock_server.serving import CONNECTION, SERVERS, Connection, as_json
 from mock_server.usage import Account
 from usage_contract import Operation
 
@@ -30,15 +31,31 @@ GONE = Reply(0, "", (), b"", message=({"op": "cut", "at": 0},), end="reset")
 log = logging.getLogger("mock_server")
 
 
-def faulty(fault: Fault, operation: Operation, usage: Handler, sleep: Sleep) -> Middleware:
-    """Return the middleware that does to every answer what a fault says; `sleep` takes seconds."""
+def install(fault: Fault, app: web.Application, operation: Operation, usage: Handler, sleep: Sleep) -> None:
+    """Have an app do what a fault says; `usage` is the sound handler of the operation, `sleep` takes seconds."""
     steps = Faulty(fault, operation, usage, sleep)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await steps.answer(request, handler)
 
-    return middleware
+    app.middlewares.append(middleware)
+    app[SERVERS] = []
+    if fault.received:
+        app[CONNECTION] = _receiving(fault.received)
+
+
+def _receiving(edits: Sequence[Edit]) -> type[Connection]:
+    """Return a kind of connection that edits what it receives before anybody reads it."""
+
+    class Receiving(Connection):
+        def data_received(self, data: bytes) -> None:
+            for edit in edits:
+                with suppress(EditError):  # hardly any request has what the fault is about
+                    data = edited(data, [edit])
+            super().data_received(data)
+
+    return Receiving
 
 
 def fill_real_buckets(fault: Fault, accounts: dict[str, Account], now: float) -> None:

@@ -75,6 +75,10 @@ class Connection(web.RequestHandler):
         return await super().finish_response(request, resp, start_time)
 
 
+# An app may bring a kind of connection of its own.
+CONNECTION: web.AppKey[type[Connection]] = web.AppKey("connection")
+
+
 @asynccontextmanager
 async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
     """Serve an app while the context lasts, and give its base URL; port 0 picks a free one.
@@ -108,11 +112,11 @@ async def serve_until_signalled(app: web.Application, host: str, port: int) -> N
 
 async def _bind(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
     loop = asyncio.get_running_loop()
-    manager = runner.server
+    manager, kind = runner.server, runner.app.get(CONNECTION, Connection)
     assert manager is not None
 
     def connection() -> Connection:
-        return Connection(
+        return kind(
             manager,
             loop=loop,
             access_log=None,  # type: ignore[arg-type]  # None is what switches it off

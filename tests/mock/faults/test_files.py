@@ -1,0 +1,156 @@
+"""The files: what is said of a bad one, and that the shipped ones can be served."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
+
+from mock_server import FixtureError, UsageMock, load_deployment, load_fault, make_app
+from mock_server.cli import main
+from mock_server.faults import FOLDERS, fault_names
+from mock_server.fixtures import folder
+from tests.mock.wire import Clock
+from usage_contract import Contract
+
+from .served import Serve, glance, modest, said
+
+DOCS = (Path(__file__).parents[3] / "docs" / "faults.md").read_text()
+SCHEMA = json.loads((folder() / "fault.schema.json").read_text())
+SHIPPED = [path for kind in FOLDERS for path in sorted((folder() / kind).glob("*.yaml"))]
+
+# The YAML below `do:`, and the complaint without the file's name.
+BAD_STEPS = {
+    "{}": "4 /do/0: must not be empty",
+    "{pach: []}": "4 /do/0/pach: is not a name that is known here; did you mean 'patch'?",
+    "{patch: []}": "4 /do/0/patch: must not be empty",
+    "{patch: [{op: relace, path: /a, value: 1}]}": "4 /do/0/patch/0/op: must not be 'relace'; did you mean 'replace'?",
+    "{patch: [{op: add, path: /a}]}": "4 /do/0/patch/0: 'value' is missing",
+    "{patch: [{op: copy, path: /a}]}": "4 /do/0/patch/0: 'from' is missing",
+    "{patch: [{op: drift, path: /a}]}": "4 /do/0/patch/0: 'by' is missing",
+    "{patch: [{op: add, path: a, value: 1}]}": "4 /do/0/patch/0/path: cannot be used as a name; it is a JSON Pointer "
+    "(RFC 6901), such as /rate_limit/rps; empty for the whole body",
+    "{body: [{op: replace, pattern: x}]}": "4 /do/0/body/0: 'with' is missing",
+    "{head: [{op: replace, pattern: '(', with: ''}]}": "4 /do/0/head/0/pattern: is no regular expression: "
+    "missing ), unterminated subpattern at position 0",
+    "{body: [{op: set, base64: '*'}]}": "4 /do/0/body/0/base64: is no base64 text: Only base64 data is allowed",
+    "{body: [{op: encode, charset: utf-9}]}": "4 /do/0/body/0/charset: is no character encoding: "
+    "unknown encoding: utf-9",
+    "{end: hagn}": "4 /do/0/end: must not be 'hagn'; did you mean 'hang'?",
+    "{framing: 7}": "4 /do/0/framing: must be text, not a whole number",
+    "{when: {every: 0}, status: 500}": "4 /do/0/when/every: must be at least 1, not 0",
+    "{when: {request: '['}, status: 500}": "4 /do/0/when/request: is no regular expression: "
+    "unterminated character set at position 0",
+    "{when: {status: 200}, status: 500}": "4 /do/0/when/status: must be a list, not a whole number",
+}
+
+
+def complaints(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "faults" / "bad.yaml"
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(FixtureError) as caught:
+        load_fault("bad", tmp_path)
+    return [line.removeprefix(f"{path}:") for line in str(caught.value).splitlines()]
+
+
+@pytest.mark.parametrize("step", BAD_STEPS)
+def test_a_bad_step_is_refused_with_line_pointer_and_advice(tmp_path: Path, step: str) -> None:
+    found = complaints(tmp_path, f"description: d\nbreaks: []\ndo:\n  - {step}\n")
+    assert BAD_STEPS[step] in found
+
+
+def test_an_id_that_no_rule_can_have_is_refused(tmp_path: Path) -> None:
+    [complaint] = complaints(tmp_path, "description: d\nbreaks: [Schema]\n")
+    assert complaint.startswith("2 /breaks/0: cannot be used as a name; it is the id of a rule, such as ")
+
+
+def test_an_unknown_fault_is_refused_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--fault", "total-is-text", "--port", "0"]) == 4
+    assert "is not a fault of this folder; did you mean 'total-is-a-text'?" in capsys.readouterr().err
+
+
+def test_a_fault_that_speaks_of_a_key_which_is_not_there_is_refused(serve: Serve) -> None:
+    with pytest.raises(FixtureError, match=r":5 /do/0/when/key: 'demo-bussy' is no key .*; did you mean 'demo-busy'\?"):
+        serve("when: {key: demo-bussy}, status: 500")
+    with pytest.raises(FixtureError, match=r":3 /buckets/0/keys: 'x' is no key of default; the keys are \['demo-busy'"):
+        serve(more="buckets: [{keys: [x]}]")
+
+
+def test_the_command_checks_faults_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for kind, text in (("deployments", "description: d\nkeys: {k: {}}"), ("variants", "description: d")):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "one.yaml").write_text(text)
+    assert main(["check", str(tmp_path)]) == 4
+    told = capsys.readouterr()
+    assert told.out == "1 of 1 deployments are fine\n0 of 1 faults are fine\n"
+    assert "one.yaml:1: 'breaks' is missing" in told.err
+
+
+def test_the_shipped_files_are_fine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check"]) == 0
+    assert f"{len(SHIPPED)} of {len(SHIPPED)} faults are fine" in capsys.readouterr().out
+
+
+def test_no_name_is_used_twice() -> None:
+    assert len(set(fault_names())) == len(SHIPPED)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_file_says_what_it_breaks_and_a_variant_breaks_nothing(path: Path) -> None:
+    fault = load_fault(path.stem)
+    assert bool(fault.breaks) == (path.parent.name == "faults")
+    assert path.read_text().startswith("# yaml-language-server: $schema=../fault.schema.json\n")
+    assert fault.description.endswith(".")
+
+
+@pytest.mark.parametrize("name", fault_names())
+def test_a_shipped_file_fits_every_answer(name: str, contract: Contract, caplog: pytest.LogCaptureFixture) -> None:
+    async def no_sleep(_: float) -> None:
+        pass
+
+    app = make_app(contract, load_deployment(), clock=Clock(), fault=load_fault(name), sleep=no_sleep)
+    with UsageMock(app) as mock:
+        for method in ("GET", "HEAD"):
+            for key in ("demo-busy", "demo-modest", "demo-fresh", "nobody", "") * 7:
+                glance(mock.url, f"{method} /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode())
+    assert [record.message for record in caplog.records] == []
+
+
+def test_the_schema_is_a_json_schema_that_describes_each_member() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    members = [member for part in (SCHEMA, *SCHEMA["$defs"].values()) for member in part.get("properties", {}).items()]
+    assert [name for name, member in members if not {"title", "description", "$ref", "enum"} & set(member)] == []
+
+
+def test_the_document_names_every_member() -> None:
+    parts = [SCHEMA, *(SCHEMA["$defs"][name] for name in ("step", "when", "edit"))]
+    names = {name for part in parts for name in part["properties"]}
+    names |= set(SCHEMA["$defs"]["edit"]["properties"]["op"]["enum"]) - {"op"}
+    assert [name for name in sorted(names) if f"`{name}" not in DOCS and f"{name}:" not in DOCS] == []
+
+
+def test_the_examples_of_the_document_are_true() -> None:
+    assert doctest.testfile(str(Path(__file__).parents[3] / "docs" / "faults.md"), module_relative=False) == (0, 2)
+
+
+def test_the_recipes_of_the_document_can_be_used(tmp_path: Path) -> None:
+    example, recipes = re.findall(r"^```yaml\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL)
+    (tmp_path / "faults").mkdir()
+    for name, text in {"example": example, "recipes": f"description: d\nbreaks: []\ndo:\n{recipes}"}.items():
+        (tmp_path / "faults" / f"{name}.yaml").write_text(text)
+        assert load_fault(name, tmp_path).steps
+    steps: Any = YAML(typ="safe", pure=True).load(recipes)
+    assert len(steps) == 6
+
+
+def test_what_is_received_may_be_edited_before_it_is_read(serve: Serve) -> None:
+    url = serve("status: 203", more="received: [{op: replace, pattern: '^GET /nowhere ', with: 'GET /usage '}]")
+    assert said(url, b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 203")
+    assert modest(url)["api_key"] == "demo-modest"

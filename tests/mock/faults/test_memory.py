@@ -1,0 +1,78 @@
+"""What a fault keeps from one request to the next: slots, counts and buckets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+
+from tests.mock.wire import TIMEOUT, Clock, Reply, address, ask, usage
+
+from .served import BUSY_TOTAL, MODEST_TOTAL, OK, REQUEST, Serve, modest
+
+
+def test_a_slot_of_the_connection_is_forgotten_with_it(serve: Serve) -> None:
+    url = serve(f"{OK}, store: '{{connection}}'", "when: {status: [401]}, recall: '{connection}'")
+    nobody = b"GET /usage HTTP/1.1\r\nHost: x\r\n\r\n"
+    for _ in range(2):
+        with socket.create_connection(address(url), TIMEOUT) as connection:
+            for request, status in ((nobody, b"401"), (REQUEST, b"200"), (nobody, b"200")):
+                connection.sendall(request)
+                assert connection.recv(1 << 16)[9:12] == status
+
+
+def test_a_slot_of_the_target_is_for_all_who_ask_there(serve: Serve) -> None:
+    url = serve("recall: '{target}'", f"{OK}, store: '{{target}}'")
+    assert usage(url, "demo-modest").json["api_key"] == "demo-modest"
+    assert usage(url, "demo-busy").json["api_key"] == "demo-modest"
+    assert ask(url, "/usage?other").status == 401
+
+
+def test_concurrent_callers_get_the_last_ones_answer(serve: Serve) -> None:
+    waiting, second = threading.Event(), asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        if waiting.is_set():
+            second.set()
+        waiting.set()
+        await second.wait()
+
+    url = serve(f"{OK}, store: shared", f"{OK}, wait: 1, recall: shared", sleep=sleep)
+    with socket.create_connection(address(url), TIMEOUT) as connection:
+        connection.sendall(REQUEST)
+        assert waiting.wait(TIMEOUT)
+        assert usage(url, "demo-busy").json["total"] == BUSY_TOTAL
+        assert b'"total":804982' in connection.recv(1 << 16)
+    assert modest(url)["total"] == MODEST_TOTAL
+
+
+def test_keys_share_a_bucket_that_they_do_not_state(serve: Serve) -> None:
+    url = serve(more="buckets: [{keys: [demo-modest, demo-busy], burst: 3}]")
+    keys = ["demo-modest", "demo-busy", "demo-modest", "demo-busy", "demo-fresh"]
+    assert [usage(url, key).status for key in keys] == [200, 200, 200, 429, 200]
+
+
+def test_a_bucket_refills_more_slowly_than_stated(serve: Serve, clock: Clock) -> None:
+    url = serve(more="buckets: [{keys: [demo-modest], rps: 0.5, burst: 1}]")
+    states: list[tuple[Reply, float]] = [(usage(url, "demo-modest"), clock.now)]
+    for _ in range(3):
+        clock.now += 1
+        states.append((usage(url, "demo-modest"), clock.now))
+    assert [reply.status for reply, _ in states] == [200, 429, 200, 429]
+    assert states[0][0].json["rate_limit"] == {"rps": 10.0, "burst": 10, "remaining": 0.0}
+
+
+def test_the_same_requests_get_the_same_answers(serve: Serve) -> None:
+    steps = (
+        f"{OK}, patch: [{{op: drift, path: /total, by: 1}}]",
+        "when: {every: 3}, status: 503",
+        "recall: '{target}'",
+        "when: {after: 2, every: 4}, store: '{target}'",
+    )
+    keys = ["demo-modest", "demo-busy", "nobody", "demo-fresh"] * 6
+
+    def play() -> list[tuple[int, bytes]]:
+        url = serve(*steps)
+        return [(reply.status, reply.body) for reply in (usage(url, key) for key in keys)]
+
+    assert play() == play()

@@ -1,0 +1,108 @@
+"""How a changed answer reaches the client, byte by byte, if it does."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+
+import pytest
+
+from tests.mock.wire import TIMEOUT, address, ask
+
+from .served import MODEST_TOTAL, REQUEST, Serve, said, to_the_end
+
+
+def test_head_has_no_body_whatever_is_changed(serve: Serve) -> None:
+    url = serve("status: 203, framing: chunked")
+    head, _, rest = said(url, REQUEST.replace(b"GET", b"HEAD")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 203")
+    assert rest == b""
+
+
+def test_a_changed_answer_keeps_the_connection_as_long_as_the_client_does(serve: Serve) -> None:
+    with socket.create_connection(address(serve("status: 203")), TIMEOUT) as connection:
+        for _ in range(2):
+            connection.sendall(REQUEST)
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 203")
+        connection.sendall(REQUEST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert b"Connection: close" in connection.recv(1 << 16)
+        assert connection.recv(1) == b""
+
+
+def test_a_body_comes_in_chunks(serve: Serve) -> None:
+    message = said(serve("framing: chunked, body: [{op: set, text: a, times: 101}]"))
+    assert message.endswith(b"\r\n\r\n64\r\n" + b"a" * 100 + b"\r\n1\r\na\r\n0\r\n\r\n")
+    assert b"Content-Length" not in message
+
+
+def test_http_1_0_gets_no_chunks(serve: Serve) -> None:
+    message = said(serve("framing: chunked, body: [{op: set, text: abc}]"), REQUEST.replace(b"HTTP/1.1", b"HTTP/1.0"))
+    assert message.startswith(b"HTTP/1.0 200")
+    assert message.endswith(b"\r\n\r\nabc")
+
+
+def test_a_body_ends_with_its_connection(serve: Serve) -> None:
+    with socket.create_connection(
+        address(serve("framing: close, body: [{op: set, text: abc}]")), TIMEOUT
+    ) as connection:
+        connection.sendall(REQUEST)
+        message = to_the_end(connection)
+    assert message.endswith(b"\r\n\r\nabc")
+    assert b"Content-Length" not in message
+    assert b"Connection: close" in message
+
+
+def test_a_message_is_cut_and_the_connection_closed(serve: Serve) -> None:
+    with socket.create_connection(address(serve("message: [{op: cut, at: 20}], end: close")), TIMEOUT) as connection:
+        connection.sendall(REQUEST)
+        assert to_the_end(connection) == b"HTTP/1.1 200 OK\r\nCon"
+
+
+def test_a_connection_is_reset(serve: Serve) -> None:
+    with socket.create_connection(address(serve("message: [{op: cut, at: 0}], end: reset")), TIMEOUT) as connection:
+        connection.sendall(REQUEST)
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+
+
+def test_a_client_is_left_hanging_and_nobody_else_is(serve: Serve) -> None:
+    url = serve("message: [{op: cut, at: 8}], end: hang")
+    with socket.create_connection(address(url), TIMEOUT) as connection:
+        connection.sendall(REQUEST)
+        assert connection.recv(100) == b"HTTP/1.1"
+        assert ask(url, "/healthz").status == 200
+        connection.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            connection.recv(1)
+
+
+def test_a_body_is_sent_again_and_again_until_the_client_has_enough(serve: Serve) -> None:
+    url = serve("framing: close, body: [{op: set, text: ab}], end: endless")
+    with socket.create_connection(address(url), TIMEOUT) as connection:
+        connection.sendall(REQUEST)
+        message = b""
+        while len(message) < 10_000:
+            message += connection.recv(1 << 16)
+    assert message.partition(b"\r\n\r\n")[2].startswith(b"ab" * 4000)
+    assert ask(url, "/healthz").status == 200
+
+
+def test_a_server_stops_for_everybody(serve: Serve) -> None:
+    url = serve("when: {path: /stop}, end: stop")
+    with socket.create_connection(address(url), TIMEOUT) as idle, contextlib.suppress(ConnectionError):
+        idle.sendall(REQUEST)
+        assert idle.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        said(url, REQUEST.replace(b"/usage", b"/stop"))
+        idle.sendall(REQUEST)
+        assert idle.recv(1) == b""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address(url), TIMEOUT)
+
+
+def test_a_wait_comes_before_the_answer_and_a_drip_within_it(serve: Serve, slept: list[float]) -> None:
+    message = said(serve("wait: 0.5, drip: 200"))
+    assert json.loads(message.partition(b"\r\n\r\n")[2])["total"] == MODEST_TOTAL
+    assert slept[0] == 0.5
+    assert sum(slept[1:]) == pytest.approx(len(message) / 200)
+    assert set(slept[1:-1]) == {0.1}

@@ -1,0 +1,189 @@
+"""Steps: which requests they are for, and what they change of an answer."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+from email.utils import parsedate_to_datetime
+
+import pytest
+
+from mock_server import load_deployment, make_app
+from tests.mock.wire import KEY, TIMEOUT, address, ask, send, usage
+from usage_contract import Contract
+
+from .served import BUSY_TOTAL, MODEST_TOTAL, OK, Serve, modest, said
+
+
+def test_without_a_condition_a_step_is_for_the_path_usage_alone(serve: Serve) -> None:
+    url = serve("status: 418")
+    assert [ask(url, path).status for path in ("/usage", "/usage?x", "/usage/", "/healthz", "/")] == [
+        418, 418, 404, 200, 200,
+    ]  # fmt: skip
+
+
+def test_a_path_is_matched_whole_and_as_it_was_received(serve: Serve) -> None:
+    url = serve("when: {path: '/us%61ge|//usage'}, status: 418")
+    assert [ask(url, path).status for path in ("/us%61ge", "//usage?x", "/usage", "/us%61ge/")] == [418, 418, 401, 404]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "request_head"),
+    [
+        (r"\AGET /usage\?a=%7[eE] HTTP/1\.1$", b"GET /usage?a=%7e HTTP/1.1\r\nHost: x\r\n"),
+        (r"^(?-i:x-ODD): 1$", b"GET /usage HTTP/1.1\r\nHost: x\r\nx-ODD: 1\r\n"),
+        (r"^b: 1\na: 2$", b"GET /usage HTTP/1.1\r\nHost: x\r\nb: 1\r\na: 2\r\n"),
+        (r"\AHEAD .* HTTP/1\.0$", b"HEAD /usage HTTP/1.0\r\nHost: x\r\n"),
+        (r"\APOST ", b"POST /usage HTTP/1.1\r\nHost: x\r\n"),
+    ],
+)
+def test_a_request_is_matched_as_it_was_received(serve: Serve, pattern: str, request_head: bytes) -> None:
+    url = serve(f"when: {{request: '{pattern}'}}, status: 418")
+    assert b" 418 " in said(url, request_head + b"\r\n").split(b"\r\n")[0]
+    assert ask(url).status == 401
+
+
+def test_a_body_is_matched_also_when_it_comes_late(serve: Serve) -> None:
+    url = serve("when: {body: '\"key\": \"(?P<key>.*?)\"'}, as: '{key}'")
+    with socket.create_connection(address(url), TIMEOUT) as connection:
+        connection.sendall(b"GET /usage HTTP/1.1\r\nHost: x\r\nContent-Length: 22\r\n\r\n")
+        assert ask(url, "/healthz").status == 200
+        connection.sendall(b'{"key": "demo-modest"}')
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_a_key_and_a_status_are_those_of_the_answer_so_far(serve: Serve) -> None:
+    url = serve(
+        "when: {key: demo-busy}, as: demo-modest",
+        "when: {key: demo-busy}, status: 418",
+        "when: {key: demo-modest, status: [200]}, status: 203",
+        "when: {status: [203]}, headers: {set: {X-Seen: 'yes'}}",
+    )
+    reply = usage(url, "demo-busy")
+    assert (reply.status, reply.headers["X-Seen"]) == (203, "yes")
+
+
+def test_a_step_counts_the_requests_for_which_all_else_holds(serve: Serve) -> None:
+    url = serve(
+        "when: {key: demo-modest, after: 1, first: 4, every: 2}, headers: {add: {X-Odd: '1'}}",
+    )
+    keys = ["demo-modest", "demo-busy"] * 8
+    seen = [usage(url, key).headers["X-Odd"] for key in keys]
+    assert seen[1::2] == [None] * 8
+    assert seen[::2] == [None, None, "1", None, "1", None, None, None]
+
+
+def test_an_answer_that_no_step_looks_at_takes_no_token(serve: Serve) -> None:
+    url = serve("when: {request: x-twice}, as: demo-modest")
+    for _ in range(3):
+        left = ask(url, headers=[(KEY, "demo-modest"), ("X-Twice", "1")]).json["rate_limit"]["remaining"]
+    assert left == 7.0
+
+
+@pytest.mark.parametrize(
+    ("patch", "pointer", "value"),
+    [
+        ("{op: replace, path: /total, value: [1, {a: null}]}", "total", [1, {"a": None}]),
+        ("{op: move, from: /fail, path: /total}", "total", 59),
+        ("{op: multiply, path: /total, by: 0.5}", "total", 1730),
+        ("{op: multiply, path: /success_rate, by: 0.01}", "success_rate", 0.9829),
+        ("{op: increase, path: /fail, by: -60}", "fail", -1),
+        ("{op: drift, path: /total, by: 5}", "total", MODEST_TOTAL + 5),
+        ("{op: replace, path: '', value: {a: 1}}", "a", 1),
+    ],
+)
+def test_a_patch_changes_the_json_body(serve: Serve, patch: str, pointer: str, value: object) -> None:
+    assert modest(serve(f"{OK}, patch: [{patch}]"))[pointer] == value
+
+
+def test_a_drift_grows_with_each_answer_of_the_step(serve: Serve) -> None:
+    url = serve(f"{OK}, patch: [{{op: drift, path: /total, by: -2}}]")
+    assert [modest(url)["total"] - MODEST_TOTAL for _ in range(3)] == [-2, -4, -6]
+
+
+@pytest.mark.parametrize(
+    ("edits", "body"),
+    [
+        ("{op: set, text: é}", "é".encode()),
+        ("{op: set, base64: AP8=}", b"\x00\xff"),
+        ("{op: set, text: ab, times: 3}, {op: prepend, text: x}, {op: append, text: y, times: 2}", b"xabababyy"),
+        ("{op: set, text: abcd}, {op: cut, at: -1}", b"abc"),
+        ("{op: set, text: abcd}, {op: cut, at: 1}", b"a"),
+        ("{op: set, text: 'a1b2'}, {op: replace, pattern: '([a-z])(.)', with: '\\2\\1'}", b"1a2b"),
+        ("{op: set, text: é}, {op: encode, charset: latin-1}", b"\xe9"),
+        ("{op: set, text: é}, {op: encode, charset: utf-16-le}", b"\xe9\x00"),
+        ("{op: set, text: é}, {op: compress, coding: gzip}", gzip.compress("é".encode(), mtime=0)),
+    ],
+)
+def test_an_edit_changes_the_bytes_of_the_body_and_the_length_follows(serve: Serve, edits: str, body: bytes) -> None:
+    assert usage(serve(f"body: [{edits}]"), "demo-modest").body == body
+
+
+def test_edits_of_head_and_message_change_what_goes_over_the_wire(serve: Serve) -> None:
+    url = serve(
+        "body: [{op: set, text: abc}]",
+        "head: [{op: replace, pattern: '^Content-Length: .*?$', with: 'content-LENGTH: 99'}]",
+        'message: [{op: prepend, text: "HTTP/1.1 103 Early Hints\\r\\n\\r\\n"}, {op: append, text: zz}]',
+    )
+    message = said(url)
+    assert message.startswith(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n")
+    assert message.endswith(b"\r\n\r\nabczz")
+    assert b"content-LENGTH: 99" in message
+
+
+def test_another_status_has_its_usual_phrase_or_none(serve: Serve) -> None:
+    url = serve("when: {first: 1}, status: 503", "when: {after: 1}, status: 999")
+    assert [said(url).split(b"\r\n")[0] for _ in range(2)] == [b"HTTP/1.1 503 Service Unavailable", b"HTTP/1.1 999 "]
+
+
+def test_fields_are_removed_and_set_and_added(serve: Serve) -> None:
+    url = serve("headers: {remove: [DATE], set: {content-type: a}, add: {Content-Type: b}}")
+    headers = usage(url, "demo-modest").headers
+    assert (headers.get_all("Content-Type"), headers["Date"]) == (["a", "b"], None)
+
+
+def test_texts_hold_named_groups_and_dates_and_leave_other_braces_alone(serve: Serve) -> None:
+    url = serve(
+        "when: {request: '^x-api-key: (?P<key>.*)$'}, headers: {set: {Retry-After: '{date+2}', X-Key: '{key}{}{x}'}}"
+    )
+    headers = usage(url, "demo-modest").headers
+    late = parsedate_to_datetime(headers["Retry-After"]) - parsedate_to_datetime(headers["Date"])
+    assert headers["X-Key"] == "demo-modest{}{x}"
+    assert 1 <= late.total_seconds() <= 3
+
+
+def test_an_answer_is_given_as_to_another_key(serve: Serve) -> None:
+    url = serve(
+        r"when: {request: '\?key=(?P<key>\S+)'}, as: '{key}'",
+        "when: {path: /nowhere}, as: demo-busy",
+        "when: {key: demo-fresh}, as: ''",
+    )
+    assert ask(url, "/usage?key=demo-modest").json["total"] == MODEST_TOTAL
+    assert ask(url, "/nowhere", method="POST").json["total"] == BUSY_TOTAL
+    assert [ask(url, "/usage?key=x").status, usage(url, "demo-fresh").status] == [403, 401]
+
+
+@pytest.mark.parametrize(
+    ("step", "problem"),
+    [
+        ("patch: [{op: replace, path: /nowhere, value: 1}]", "replace at '/nowhere'"),
+        ("patch: [{op: increase, path: /api_key, by: 1}]", "/api_key is no number"),
+        ("body: [{op: replace, pattern: nowhere, with: x}]", "the pattern 'nowhere' is not there"),
+        ("head: [{op: replace, pattern: nowhere, with: x}]", "the pattern 'nowhere' is not there"),
+        (r"body: [{op: replace, pattern: '(total)', with: '\2'}]", "cannot be put in"),
+        ("body: [{op: set, text: …}, {op: encode, charset: latin-1}]", "cannot be encoded"),
+    ],
+)
+def test_a_step_that_does_not_fit_is_a_500_that_says_why(serve: Serve, step: str, problem: str) -> None:
+    reply = usage(serve(step), "demo-modest")
+    assert reply.status == 500
+    assert reply.json["detail"].startswith("The fault does not fit: ")
+    assert problem in reply.json["detail"]
+
+
+def test_what_is_no_http_never_reaches_a_fault(serve: Serve) -> None:
+    assert send(serve("when: {path: '.*'}, status: 418"), b"BREW /usage HTTP/1.1\r\nHost: x\r\n\r\n").status == 400
+
+
+def test_a_mock_without_a_fault_has_no_fault_layer(contract: Contract) -> None:
+    assert list(make_app(contract, load_deployment()).middlewares) == []
