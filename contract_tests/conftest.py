@@ -8,9 +8,10 @@ import pytest
 
 from contract_tests import keys
 from contract_tests.figures import Figures
-from contract_tests.gate import Gate, first_answer
+from contract_tests.gate import OPERATION, Gate, first_answer
 from contract_tests.message import Answer
-from contract_tests.transport import NotTested, Transport
+from contract_tests.transport import Clock, NotTested, Transport
+from contract_tests.validation import is_valid
 from usage_contract import load
 
 MAIN_SAMPLE = 24  # a deployment that errs once in eight answers escapes this many with 4 %
@@ -27,10 +28,10 @@ def pytest_pycollect_makemodule(parent: pytest.Collector) -> None:
 @pytest.fixture(scope="session")
 def gate(pytestconfig: pytest.Config) -> Iterator[Gate]:
     """The deployment under test."""
-    from contract_tests.plugin import settings_key, verdicts_key
+    from contract_tests.plugin import clock_key, settings_key, verdicts_key
 
     settings = pytestconfig.stash[settings_key]
-    transport = Transport(settings)
+    transport = Transport(settings, pytestconfig.stash.get(clock_key, Clock()))
     gate = Gate(settings, load(settings.level), transport)
     pytestconfig.stash[verdicts_key].gate = gate
     yield gate
@@ -77,27 +78,30 @@ def unknown(gate: Gate) -> list[Answer]:
 
 
 @pytest.fixture(scope="session")
-def journal(gate: Gate, sample: object, others: object, missing: object, unknown: object) -> tuple[Answer, ...]:
-    """Every answer of the run; rules that use it come last."""
-    return tuple(gate.transport.journal)
+def shared(
+    sample: list[Answer], others: list[Answer], missing: list[Answer], unknown: list[Answer]
+) -> tuple[Answer, ...]:
+    """The plain answers that most rules look at."""
+    return (*sample, *others, *missing, *unknown)
 
 
 @pytest.fixture(scope="session")
-def good(gate: Gate, journal: tuple[Answer, ...]) -> list[Answer]:
-    """Every answer that must be a 200 with figures."""
-    return [answer for answer in journal if gate.is_good(answer)]
-
-
-@pytest.fixture(scope="session")
-def refused(gate: Gate, journal: tuple[Answer, ...]) -> list[Answer]:
-    """Every answer to a request without a valid key in its header."""
-    return [answer for answer in journal if answer.request.credential not in gate.settings.keys]
+def good(gate: Gate, shared: tuple[Answer, ...]) -> list[Answer]:
+    """Those that must be a 200 with figures."""
+    return [answer for answer in shared if gate.is_good(answer)]
 
 
 @pytest.fixture(scope="session")
 def figures(good: list[Answer]) -> list[Figures]:
-    """The figures of every 200."""
-    found = [Figures(answer) for answer in good if answer.status == 200 and answer.object]
+    """The figures of every 200 that keeps the rules about its schema."""
+    readable = [answer for answer in good if answer.status == 200 and answer.ending == "complete" and answer.object]
+    found = [Figures(answer) for answer in readable if is_valid(OPERATION, answer)]
     if not found:
-        raise NotTested("no 200 holds a JSON object")
+        raise NotTested("no 200 holds figures that keep the rules about their schema")
     return found
+
+
+@pytest.fixture(scope="session")
+def journal(gate: Gate, shared: object) -> tuple[Answer, ...]:
+    """Every answer of the run; rules that use it come last."""
+    return tuple(gate.transport.journal)

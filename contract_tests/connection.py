@@ -145,7 +145,6 @@ class _Reader:
             ending=self.ending,
             problem=self.problem,
             received=self.received,
-            started=self.started,
             seconds=time.monotonic() - self.started,
             extra=self._extra(),
         )

@@ -17,13 +17,15 @@ from contract_tests.redaction import RedactedStream, Redactor, redact_all
 from contract_tests.reports.plugin import Reports
 from contract_tests.rules import rule_of
 from contract_tests.settings import MAIN_KEY, Settings, Target, keys_from, settings_from
+from contract_tests.transport import Clock
 from contract_tests.verdicts import Verdicts
 from usage_contract.contract import LEVELS
 
-ORDER = ("test_first", "test_schema", "test_auth", "test_keys", "test_meaning", "test_rate", "test_http")
+ORDER = ("test_auth", "test_schema", "test_errors", "test_meaning", "test_keys", "test_rate", "test_http")
 
 settings_key = pytest.StashKey[Settings]()
 redactor_key = pytest.StashKey[Redactor]()
+clock_key = pytest.StashKey[Clock]()
 verdicts_key = pytest.StashKey[Verdicts]()
 
 hypothesis_settings.register_profile(
@@ -91,6 +93,7 @@ def _positive(text: str) -> float:
 def pytest_configure(config: pytest.Config) -> None:
     """Read the settings, and from here on let nothing out unredacted."""
     config.addinivalue_line("markers", "rule(level, source): the promise that a test stands for, see --rules")
+    config.addinivalue_line("markers", "needs(*ids): the rules that must not be broken for this one to be tested")
     config.addinivalue_line("markers", "intrusive: disturbs whoever shares the deployment; needs --intrusive")
     if getattr(config.option, "numprocesses", None) is not None:
         raise pytest.UsageError("-n is refused: the rules share one request budget; run the gate without -n")
@@ -128,13 +131,14 @@ def _settings(config: pytest.Config) -> Settings:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
-    """Put what tells most first, and the rules over all answers last."""
+    """Put first what others need, and last the rules over all answers."""
     rules = {item: rule_of(item) for item in items}  # every one of them must be a rule
     session.config.stash[verdicts_key].rules = list(rules.values())
 
-    def place(item: pytest.Item) -> tuple[bool, int]:
-        stem = item.path.stem
-        return "journal" in getattr(item, "fixturenames", ()), ORDER.index(stem) if stem in ORDER else len(ORDER)
+    def place(item: pytest.Item) -> tuple[bool, bool, int]:
+        journal = "journal" in getattr(item, "fixturenames", ())
+        module = ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER)
+        return journal, bool(rules[item].needs), module
 
     items.sort(key=place)
 
@@ -154,6 +158,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Name the rule in the reports, and leave it out where it is intrusive and that was not asked for."""
     rule = rule_of(item)
     item.user_properties += [("rule", rule.id), ("level", rule.level), ("source", rule.source)]
+    if broken := item.config.stash[verdicts_key].broken_among(rule.needs):
+        pytest.skip(f"it would only repeat what {broken} says")
     if item.get_closest_marker("intrusive") and not item.config.stash[settings_key].intrusive:
         pytest.skip("it is intrusive; --intrusive allows it")
 

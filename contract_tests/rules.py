@@ -16,15 +16,29 @@ DOCUMENT = "document"
 AUTHENTICATION_GUIDE = "authentication guide"
 ERRORS_GUIDE = "errors guide"
 
+# What a rule that sends requests of its own needs: else it would report again what these rules say.
+SOUND = ("http/answers-arrive-whole", "auth/valid-key-is-200")
+READABLE = (
+    *SOUND,
+    "schema/media-type-is-the-documented-one",
+    "http/content-coding-is-true",
+    "schema/body-is-json",
+)
+REFUSING = ("auth/missing-key-is-401", "auth/unknown-key-is-refused")
+
 
 @dataclass(frozen=True)
 class Rule:
-    """One promise: `id` such as auth/missing-key-is-401, its level, where it is written, and its sentence."""
+    """One promise: `id` such as auth/missing-key-is-401, its level, where it is written, and its sentence.
+
+    `needs` are the ids of the rules that must not be broken for this one to be tested.
+    """
 
     id: str
     level: Level
     source: str
     promise: str
+    needs: tuple[str, ...] = ()
 
     def is_above(self, level: Level) -> bool:
         """Whether a run at `level` only reports a failure of this rule."""
@@ -39,7 +53,9 @@ def rule_of(item: pytest.Item) -> Rule:
     promise = " ".join((inspect.getdoc(item.function) or "").split())
     if mark is None or not promise or mark.kwargs.get("level") not in LEVELS:
         raise pytest.UsageError(f"{item.nodeid} is no rule: it needs a docstring and @rule(level=…, source=…)")
-    return Rule(rule_id(item.path.stem, item.originalname), mark.kwargs["level"], mark.kwargs["source"], promise)
+    needs = tuple(each for marked in item.iter_markers("needs") for each in marked.args)
+    name = rule_id(item.path.stem, item.originalname)
+    return Rule(name, mark.kwargs["level"], mark.kwargs["source"], promise, needs)
 
 
 def rule_id(module: str, function: str) -> str:

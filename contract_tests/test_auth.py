@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from contract_tests import keys
 from contract_tests.gate import Gate, Special
 from contract_tests.message import Answer
-from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, holds
+from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, REFUSING, SOUND, holds
 from contract_tests.transport import NotTested
 from contract_tests.validation import problems
 from usage_contract import load
@@ -40,6 +40,7 @@ def test_missing_key_is_401(missing: list[Answer]) -> None:
     holds(f"{_status(answer)} instead of 401\n{answer.seen}" for answer in missing if answer.status != 401)
 
 
+@pytest.mark.needs(*REFUSING)
 @pytest.mark.rule(
     level="documented", source=f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing, 403 that it is invalid"
 )
@@ -55,6 +56,7 @@ def test_unknown_key_is_refused(gate: Gate, unknown: list[Answer]) -> None:
     holds(_not_refused(gate, unknown, REFUSED))
 
 
+@pytest.mark.needs("auth/unknown-key-is-refused")
 @pytest.mark.rule(level="documented", source=INVALID)
 def test_near_key_is_refused(gate: Gate) -> None:
     """A value close to a valid key (a part, an extension, another case, a list) MUST be answered 403 or 401."""
@@ -62,6 +64,7 @@ def test_near_key_is_refused(gate: Gate) -> None:
     holds(_not_refused(gate, (gate.ask(key) for key in near), REFUSED))
 
 
+@pytest.mark.needs("auth/near-key-is-refused")
 @pytest.mark.rule(level="documented", source=INVALID)
 @given(data=st.data())
 def test_edited_key_is_refused(gate: Gate, data: st.DataObject) -> None:
@@ -70,6 +73,7 @@ def test_edited_key_is_refused(gate: Gate, data: st.DataObject) -> None:
     holds(_not_refused(gate, [gate.ask(key)], REFUSED))
 
 
+@pytest.mark.needs("auth/unknown-key-is-refused")
 @pytest.mark.rule(level="documented", source=INVALID)
 def test_pattern_is_refused(gate: Gate) -> None:
     """Wildcards, placeholders, injections and guesses MUST be answered 403 or 401."""
@@ -77,6 +81,7 @@ def test_pattern_is_refused(gate: Gate) -> None:
     holds(_not_refused(gate, (gate.ask(key) for key in patterns), REFUSED))
 
 
+@pytest.mark.needs("auth/unknown-key-is-refused")
 @pytest.mark.rule(level="documented", source=f"{INVALID}; how a malformed one is refused is open")
 def test_malformed_key_is_refused(gate: Gate) -> None:
     """A key that is very long, or holds control or non-ASCII bytes, MUST be refused: any 4xx, or no answer."""
@@ -85,6 +90,7 @@ def test_malformed_key_is_refused(gate: Gate) -> None:
     holds(_not_refused(gate, answered, set(range(400, 500))))
 
 
+@pytest.mark.needs(*SOUND)
 @pytest.mark.rule(level="specified", source="RFC 9112, section 5.1: no space between a field's name and its colon")
 def test_space_before_the_colon_is_refused(gate: Gate) -> None:
     """A key header with a space before its colon MUST be refused."""
@@ -92,6 +98,7 @@ def test_space_before_the_colon_is_refused(gate: Gate) -> None:
     assert answer.status != 200, f"the field was taken for the key header\n{answer.seen}"
 
 
+@pytest.mark.needs("auth/unknown-key-is-refused")
 @pytest.mark.rule(
     level="advisory", source="RFC 9110, section 5.3: a repeated field is one value, a list, and the list is no key"
 )
@@ -107,6 +114,7 @@ def test_repeated_key_header_is_refused(gate: Gate) -> None:
     holds(_not_refused(gate, answers, set(range(400, 500))))
 
 
+@pytest.mark.needs("auth/unknown-key-is-refused")
 @pytest.mark.rule(level="documented", source=INVALID)
 def test_repeated_wrong_key_is_refused(gate: Gate) -> None:
     """Two wrong values in a repeated key header MUST be refused."""
@@ -118,6 +126,7 @@ def test_repeated_wrong_key_is_refused(gate: Gate) -> None:
     holds(_not_refused(gate, [answer], set(range(400, 500))))
 
 
+@pytest.mark.needs("auth/missing-key-is-401")
 @pytest.mark.rule(level="documented", source=HEADER_ONLY)
 def test_key_in_the_query_is_no_key(gate: Gate) -> None:
     """A valid key in the query MUST NOT be taken for one."""
@@ -134,6 +143,7 @@ def test_key_in_the_query_is_no_key(gate: Gate) -> None:
     holds(_let_in(gate, at_once, ways))
 
 
+@pytest.mark.needs("auth/missing-key-is-401")
 @pytest.mark.rule(level="documented", source=HEADER_ONLY)
 def test_key_in_another_header_is_no_key(gate: Gate) -> None:
     """A valid key in Authorization, in a cookie, or in a header of another name MUST NOT be taken for one."""
@@ -164,6 +174,7 @@ def test_key_in_another_header_is_no_key(gate: Gate) -> None:
         holds(_let_in_by_fields(gate, how, [("Authorization", scheme + value)]))
 
 
+@pytest.mark.needs("auth/missing-key-is-401")
 @pytest.mark.rule(level="documented", source=HEADER_ONLY)
 def test_key_in_path_or_body_is_no_key(gate: Gate) -> None:
     """A valid key in the path or in the body MUST NOT be taken for one."""
@@ -186,6 +197,7 @@ def test_key_in_path_or_body_is_no_key(gate: Gate) -> None:
         holds(_let_in(gate, way, ()))
 
 
+@pytest.mark.needs("auth/missing-key-is-401")
 @pytest.mark.rule(level="documented", source=KEY_NEEDED)
 def test_claims_are_no_key(gate: Gate) -> None:
     """A request without a key MUST be refused whatever it says of its origin, its sender, or its meaning."""
@@ -227,6 +239,7 @@ def test_claims_are_no_key(gate: Gate) -> None:
     assert not gate.shows_figures(answer), f"figures without a key\n{answer.seen}"
 
 
+@pytest.mark.needs("auth/missing-key-is-401")
 @pytest.mark.rule(level="documented", source=KEY_NEEDED)
 def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> None:
     """No other spelling of the path MUST get figures without a key."""
@@ -241,6 +254,7 @@ def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> None:
         assert not (answer.status == 200 and gate.shows_figures(answer)), f"figures without a key\n{answer.seen}"
 
 
+@pytest.mark.needs("auth/missing-key-is-401")
 @pytest.mark.rule(level="documented", source=KEY_NEEDED)
 def test_other_method_needs_a_key(gate: Gate) -> None:
     """No method but OPTIONS and TRACE MUST be answered 2xx without a key, and none of them with figures."""
@@ -251,6 +265,7 @@ def test_other_method_needs_a_key(gate: Gate) -> None:
         assert not (successful and gate.shows_figures(answer)), f"figures without a key\n{answer.seen}"
 
 
+@pytest.mark.needs(*SOUND)
 @pytest.mark.rule(level="specified", source="RFC 9110, section 5.1: field names are case-insensitive")
 def test_header_name_is_case_insensitive(gate: Gate) -> None:
     """The key header MUST be understood however its name is capitalised."""
@@ -259,6 +274,7 @@ def test_header_name_is_case_insensitive(gate: Gate) -> None:
     holds(_not_taken(answers))
 
 
+@pytest.mark.needs(*SOUND)
 @pytest.mark.rule(
     level="specified", source="RFC 9112, section 5 and RFC 9110, section 5.3: white space, order of fields"
 )
@@ -273,6 +289,7 @@ def test_header_may_stand_anywhere(gate: Gate) -> None:
     holds(_not_taken(answers))
 
 
+@pytest.mark.needs(*SOUND, *REFUSING)
 @pytest.mark.rule(level="documented", source=KEY_NEEDED)
 def test_connection_keeps_no_key(gate: Gate) -> None:
     """Each request MUST be judged by its own key: nothing sticks to the connection that an earlier one used."""

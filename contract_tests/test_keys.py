@@ -11,7 +11,7 @@ from contract_tests import keys
 from contract_tests.figures import Figures, having
 from contract_tests.gate import Gate
 from contract_tests.message import Answer, Credential
-from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, holds
+from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, READABLE, REFUSING, SOUND, holds
 from contract_tests.transport import NotTested
 
 OWN = f"{DOCUMENT}, 200: usage metrics for the authenticated API key"
@@ -64,6 +64,7 @@ def _is_telling(value: int | list[tuple[str, int]] | None) -> bool:
     return abs(size) in TELLING
 
 
+@pytest.mark.needs("keys/figures-are-the-keys-own")
 @pytest.mark.rule(level="documented", source=OWN)
 def test_answers_are_not_mixed_up(used_keys: dict[Credential, Hashable], figures: list[Figures]) -> None:
     """No answer to one key MUST hold another key's figures."""
@@ -74,6 +75,7 @@ def test_answers_are_not_mixed_up(used_keys: dict[Credential, Hashable], figures
             assert not theirs, each.told(f"these are the figures of {theirs[0]}")
 
 
+@pytest.mark.needs(*READABLE, *REFUSING, "keys/figures-are-the-keys-own", "keys/answers-are-not-mixed-up")
 @pytest.mark.rule(level="documented", source=OWN)
 def test_concurrent_callers_are_kept_apart(gate: Gate, figures: list[Figures]) -> None:
     """Callers that ask at the same time MUST each get what their own key gets."""
@@ -92,6 +94,7 @@ def test_concurrent_callers_are_kept_apart(gate: Gate, figures: list[Figures]) -
             assert answer.status in {401, 403, 429} and not gate.shows_figures(answer), f"not refused\n{answer.seen}"
 
 
+@pytest.mark.needs(*READABLE, *REFUSING, "keys/figures-are-the-keys-own", "keys/answers-are-not-mixed-up")
 @pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: a key is taken from the X-API-Key header only")
 def test_only_the_header_chooses_the_key(gate: Gate, figures: list[Figures]) -> None:
     """A second key in the query, in Authorization or in a cookie MUST NOT choose whose figures are served."""
@@ -146,6 +149,7 @@ def _may_show(text: str, key: Credential) -> bool:
     return bool(start or end) and value.startswith(start) and value.endswith(end)
 
 
+@pytest.mark.needs(*SOUND, *REFUSING)
 @pytest.mark.rule(
     level="documented", source="authentication guide: each request is judged by its key; RFC 9111, section 4"
 )

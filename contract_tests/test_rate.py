@@ -9,7 +9,7 @@ import pytest
 from contract_tests.figures import Figures, having
 from contract_tests.gate import OPERATION, Gate
 from contract_tests.message import Answer, Credential
-from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, holds
+from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, SOUND, holds
 from contract_tests.transport import NotTested, retry_after
 from contract_tests.validation import header_problems, problems
 
@@ -99,6 +99,7 @@ def emptied(gate: Gate, smallest: tuple[Credential, int, float]) -> list[Answer]
     return _burst(gate, key, burst + 6)
 
 
+@pytest.mark.needs(*SOUND)
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=BUCKET)
 def test_burst_is_not_exceeded(emptied: list[Answer], smallest: tuple[Credential, int, float]) -> None:
@@ -114,6 +115,7 @@ def test_burst_is_not_exceeded(emptied: list[Answer], smallest: tuple[Credential
     )
 
 
+@pytest.mark.needs(*SOUND)
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=f"{ERRORS_GUIDE}: over the limit the answer is 429")
 def test_over_the_limit_is_429(emptied: list[Answer]) -> None:
@@ -121,6 +123,7 @@ def test_over_the_limit_is_429(emptied: list[Answer]) -> None:
     holds(f"{answer.status} in a burst\n{answer.seen}" for answer in emptied if answer.status not in {200, 429})
 
 
+@pytest.mark.needs(*SOUND, "rate/over-the-limit-is-429")
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=f"{ERRORS_GUIDE}: Retry-After")
 def test_retry_after_suffices(gate: Gate, emptied: list[Answer], smallest: tuple[Credential, int, float]) -> None:
@@ -145,6 +148,7 @@ def test_retry_after_suffices(gate: Gate, emptied: list[Answer], smallest: tuple
     raise AssertionError(f"{TRIES} times {seen[-1].status} after Retry-After was over\n{seen[-1].seen}")
 
 
+@pytest.mark.needs(*SOUND, "rate/over-the-limit-is-429")
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=f'{DOCUMENT}, UsageResponse.rate_limit.remaining: "Available tokens now"')
 def test_available_tokens_are_granted(gate: Gate, smallest: tuple[Credential, int, float]) -> None:
@@ -167,6 +171,7 @@ def test_available_tokens_are_granted(gate: Gate, smallest: tuple[Credential, in
     raise AssertionError(short[-1])
 
 
+@pytest.mark.needs(*SOUND, "rate/over-the-limit-is-429")
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: each key has its own rate limit")
 def test_keys_have_buckets_of_their_own(gate: Gate, smallest: tuple[Credential, int, float]) -> None:

@@ -17,7 +17,7 @@ from schemathesis.core.failures import Failure, FailureGroup
 from contract_tests.adapter import TransportAdapter
 from contract_tests.gate import OPERATION, Gate
 from contract_tests.message import Answer
-from contract_tests.rules import DOCUMENT, holds
+from contract_tests.rules import DOCUMENT, READABLE, holds
 from contract_tests.transport import NotTested
 from contract_tests.validation import problems
 from usage_contract.contract import Level
@@ -72,6 +72,7 @@ def test_body_has_every_documented_member(good: list[Answer]) -> None:
     holds(_invalid(good, "advisory"))
 
 
+@pytest.mark.needs(*READABLE, "schema/body-has-the-specified-types", "schema/body-keeps-the-documented-ranges")
 @pytest.mark.rule(level="specified", source=f"{DOCUMENT}, as Schemathesis reads it")
 def test_generated_requests_are_answered_as_described(gate: Gate) -> None:
     """Every request that Schemathesis generates from the document MUST be answered as the document describes."""

@@ -31,6 +31,14 @@ class NotTested(Skipped):
         super().__init__(reason, _use_item_location=True)
 
 
+@dataclass(frozen=True)
+class Clock:
+    """The run's time, in seconds; tests bring one on which waiting takes none."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
 @dataclass
 class Pacer:
     """Hands out send times, `rate` a second at most, and none at all until `pause` is over."""
@@ -50,14 +58,13 @@ class Transport:
     """Sends requests to one deployment; `journal` holds every answer, 429s included."""
 
     settings: Settings
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
+    clock: Clock = Clock()
     journal: list[Answer] = field(default_factory=list)
     lost: str = ""
 
     def __post_init__(self) -> None:
         self.timeouts = Timeouts.of(self.settings.timeout)
-        self.ends = self.clock() + self.settings.max_time
+        self.ends = self.clock.now() + self.settings.max_time
         self._overall = Pacer(self.settings.max_rate or VENDOR_RATE)
         self._by_key: dict[bytes, Pacer] = defaultdict(lambda: Pacer(self.settings.max_rate or VENDOR_RATE))
         self._idle: Connection | None = None
@@ -73,7 +80,7 @@ class Transport:
 
     def spent(self) -> str:
         """Say what the run has cost."""
-        seconds = self.settings.max_time - (self.ends - self.clock())
+        seconds = self.settings.max_time - (self.ends - self.clock.now())
         return f"{len(self.journal)} requests in {seconds:.1f} s"
 
     def close(self) -> None:
@@ -113,16 +120,16 @@ class Transport:
 
     def rest(self, seconds: float) -> None:
         """Send nothing for a while, and forget what earlier bursts have reserved."""
-        self._wait(self.clock() + seconds)
+        self._wait(self.clock.now() + seconds)
         for pacer in (self._overall, *self._by_key.values()):
-            pacer.next_time = min(pacer.next_time, self.clock())
+            pacer.next_time = min(pacer.next_time, self.clock.now())
 
     def _reserve(self, request: Request) -> float:
         if self.lost:
             raise NotTested(f"the deployment is not reachable any more: {self.lost}")
         if len(self.journal) >= self.settings.max_requests:
             raise NotTested(f"the budget of {self.settings.max_requests} requests is used up (--max-requests)")
-        now = self.clock()
+        now = self.clock.now()
         at = self._overall.reserve(now)
         if request.credential:
             at = max(at, self._by_key[request.credential.value].reserve(now))
@@ -131,10 +138,11 @@ class Transport:
     def _wait(self, until: float) -> None:
         if until > self.ends:
             raise NotTested(f"the {self.settings.max_time:g} s of --max-time are over")
-        if until > self.clock():
-            self.sleep(until - self.clock())
+        if until > self.clock.now():
+            self.clock.sleep(until - self.clock.now())
 
     def _once(self, request: Request, *, fresh: bool) -> Answer:
+        started = self.clock.now()
         connection, reused = self._connection(fresh)
         answer = connection.exchange(request, self.settings.target.origin, self.timeouts)
         if reused and answer.ending in {"closed", "reset"} and answer.status is None:
@@ -145,7 +153,7 @@ class Transport:
             self._idle = connection
         else:
             connection.close()
-        answer = replace(answer, curl=self._curl(request))
+        answer = replace(answer, curl=self._curl(request), started=started)
         self.journal.append(answer)
         return answer
 
@@ -183,7 +191,7 @@ class Transport:
         credential = answer.request.credential
         pacer = self._by_key[credential.value] if credential else self._overall
         pacer.rate = max(pacer.rate / 2, 0.1)
-        pacer.next_time = max(pacer.next_time, self.clock() + retry_after(answer))
+        pacer.next_time = max(pacer.next_time, self.clock.now() + retry_after(answer))
 
 
 def retry_after(answer: Answer) -> float:

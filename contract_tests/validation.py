@@ -37,6 +37,11 @@ def problems(operation: str, status: str, level: Level, body: Any) -> Iterator[s
             yield _sentence(error)
 
 
+def is_valid(operation: str, answer: Answer) -> bool:
+    """Whether the body is valid by the document and by the vendor's prose."""
+    return not any(True for _ in validator(operation, str(answer.status), "documented").iter_errors(answer.json.value))
+
+
 def _place(error: ValidationError) -> tuple[Any, ...]:
     return (*error.absolute_path, error.validator)
 

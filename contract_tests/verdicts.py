@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal, get_args
@@ -15,6 +15,7 @@ from contract_tests.rules import Rule
 from contract_tests.settings import Settings
 
 Outcome = Literal["held", "broken", "stale deviation", "known deviation", "reported", "not tested", "gate error"]
+SCREEN = 15  # lines: of what is worth naming, as much as a screen holds beside the rest
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,11 @@ class Verdicts:
             return "reported", f"{rule.level} rule, not fatal at level {self.settings.level}"
         return "broken", ""
 
+    def broken_among(self, ids: Collection[str]) -> str:
+        """Return the first of these rules that was found broken, or an empty text."""
+        faulty = ("broken", "known deviation", "reported")
+        return next((v.rule.id for v in self.all if v.rule.id in ids and v.outcome in faulty), "")
+
     @property
     def counts(self) -> Counter[Outcome]:
         """How many rules have which outcome."""
@@ -116,7 +122,13 @@ class Verdicts:
         yield f"rules: {len(self.rules)} selected; {tally or 'none ran'}"
         if self.gate:
             yield self.gate.transport.spent()
-        worth_naming: tuple[Outcome, ...] = ("broken", "stale deviation", "known deviation", "reported", "gate error")
+        named = list(self._named())
+        yield from named[:SCREEN]
+        if len(named) > SCREEN:
+            yield f"… and {len(named) - SCREEN} more: --report-dir DIR writes them all"
+
+    def _named(self) -> Iterator[str]:
+        worth_naming: tuple[Outcome, ...] = ("broken", "stale deviation", "gate error", "known deviation", "reported")
         for outcome in worth_naming:
             for verdict in self._of(outcome):
                 yield f"{outcome}: {verdict.rule.id} ({verdict.rule.source})"

@@ -1,0 +1,125 @@
+"""One run of the whole gate against one fault, in a forked process and on a clock that need not wait."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+import contract_tests
+from contract_tests.plugin import clock_key, verdicts_key
+from contract_tests.transport import Clock
+from contract_tests.verdicts import Verdicts
+from mock_server import UsageMock, load_deployment, make_app
+from mock_server.faults import load_fault
+from mock_server.fixtures import RateLimit
+from usage_contract import load
+
+GATE = str(Path(contract_tests.__file__).parent)
+RAISED = RateLimit(rps=1000.0, burst=1000)
+
+
+@dataclass
+class FastClock:
+    """Real time, and on top of it all the time that somebody would have slept."""
+
+    skipped: float = 0.0
+
+    def now(self) -> float:
+        """Return the seconds."""
+        return time.monotonic() + self.skipped
+
+    def sleep(self, seconds: float) -> None:
+        """Let the seconds pass at once."""
+        self.skipped += seconds
+
+
+@dataclass
+class Observer:
+    """A pytest plugin that brings the clock and takes the verdicts away."""
+
+    clock: FastClock = field(default_factory=FastClock)
+    verdicts: Verdicts | None = None
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Bring the clock."""
+        config.stash[clock_key] = Clock(self.clock.now, self.clock.sleep)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Take the verdicts away."""
+        self.verdicts = session.config.stash.get(verdicts_key, None)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to: exit code, output, and the rules by outcome."""
+
+    code: int
+    output: str
+    rules: dict[str, str]
+    requests: int
+
+    def having(self, *outcomes: str) -> set[str]:
+        """Return the ids of the rules with one of these outcomes."""
+        return {rule for rule, outcome in self.rules.items() if outcome in outcomes}
+
+
+def run_against(name: str | None, folder: Path, *arguments: str) -> Result:
+    """Run the gate, intrusive rules included, against the default deployment under a fault."""
+    receiving, sending = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(receiving)
+        _in_the_child(lambda: _run(name, folder, arguments), os.fdopen(sending, "wb"), folder)
+    os.close(sending)
+    with os.fdopen(receiving, "rb") as pipe:
+        data = pipe.read()
+    os.waitpid(child, 0)
+    assert data, (folder / "output.txt").read_text()
+    code, rules, requests = pickle.loads(data)
+    return Result(code, (folder / "output.txt").read_text(), rules, requests)
+
+
+async def _briefly(seconds: float) -> None:
+    """Wait a twentieth of the time: the gate's time-outs are as much shorter."""
+    await asyncio.sleep(seconds / 20)
+
+
+def _in_the_child(run: Callable[[], object], pipe: IO[bytes], folder: Path) -> None:
+    try:
+        os.chdir(folder)
+        sys.stdout = sys.stderr = Path("output.txt").open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
+        result = run()
+        sys.stdout.flush()
+        pickle.dump(result, pipe)
+        pipe.flush()
+    finally:
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def _run(name: str | None, folder: Path, arguments: tuple[str, ...]) -> tuple[int, dict[str, str], int]:
+    observer = Observer()
+    deployment = load_deployment()
+    keys = {
+        key: account if index == 1 else replace(account, rate_limit=RAISED)
+        for index, (key, account) in enumerate(deployment.keys.items())
+    }
+    fault = load_fault(name) if name else None
+    served = replace(deployment, keys=keys)
+    app = make_app(load("documented"), served, clock=observer.clock.now, fault=fault, sleep=_briefly)
+    with UsageMock(app) as mock:
+        options = ["--base-url", mock.url, "--intrusive", "--timeout", "0.4", "--rootdir", str(folder), *arguments]
+        options += [f"--api-key={key}" for key in mock.keys]
+        code = pytest.main([GATE, "-q", "-p", "no:cacheprovider", *options], plugins=[observer])
+    verdicts = observer.verdicts
+    rules = {verdict.rule.id: verdict.outcome for verdict in verdicts.all} if verdicts else {}
+    return int(code), rules, verdicts.asked if verdicts else 0

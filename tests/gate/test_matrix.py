@@ -1,0 +1,38 @@
+"""The matrix: exactly its rules notice each fault, each rule is proven, each correct variant is left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contract_tests.rules import rule_ids
+from mock_server.faults import fault_names, load_fault
+from tests.gate.matrix import run_against
+
+FAULTS = {name: load_fault(name) for name in fault_names()}
+BROKEN = sorted(name for name, fault in FAULTS.items() if fault.breaks)
+CORRECT = sorted(name for name, fault in FAULTS.items() if not fault.breaks)
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_fault_is_noticed_by_exactly_its_rules(name: str, tmp_path: Path) -> None:
+    result = run_against(name, tmp_path)
+    assert result.having("broken", "reported", "gate error") == set(FAULTS[name].breaks), result.output
+
+
+@pytest.mark.parametrize("name", CORRECT)
+def test_a_correct_variant_is_left_alone(name: str, tmp_path: Path) -> None:
+    result = run_against(name, tmp_path)
+    assert result.having("broken", "gate error") == set(), result.output
+    assert result.code == 0
+
+
+def test_every_rule_is_proven_by_a_fault() -> None:
+    assert set(rule_ids()) - {rule for fault in FAULTS.values() for rule in fault.breaks} == set()
+
+
+def test_the_sound_mock_keeps_every_rule(tmp_path: Path) -> None:
+    result = run_against(None, tmp_path)
+    assert set(result.rules.values()) == {"held"}, result.output
+    assert result.code == 0
