@@ -11,8 +11,7 @@ from contract_tests.figures import Figures
 from contract_tests.gate import OPERATION, Gate, first_answer
 from contract_tests.message import Answer
 from contract_tests.transport import Clock, NotTested, Transport
-from contract_tests.validation import is_valid
-from usage_contract import load
+from contract_tests.validation import contract, is_valid
 
 MAIN_SAMPLE = 24  # a deployment that errs once in eight answers escapes this many with 4 %
 OTHER_SAMPLE = 9
@@ -32,7 +31,7 @@ def gate(pytestconfig: pytest.Config) -> Iterator[Gate]:
 
     settings = pytestconfig.stash[settings_key]
     transport = Transport(settings, pytestconfig.stash.get(clock_key, Clock()))
-    gate = Gate(settings, load(settings.level), transport)
+    gate = Gate(settings, contract(settings.level), transport)
     pytestconfig.stash[verdicts_key].gate = gate
     yield gate
     transport.close()

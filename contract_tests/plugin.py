@@ -160,7 +160,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     item.user_properties += [("rule", rule.id), ("level", rule.level), ("source", rule.source)]
     if broken := item.config.stash[verdicts_key].broken_among(rule.needs):
         pytest.skip(f"it would only repeat what {broken} says")
-    if item.get_closest_marker("intrusive") and not item.config.stash[settings_key].intrusive:
+    if rule.intrusive and not item.config.stash[settings_key].intrusive:
         pytest.skip("it is intrusive; --intrusive allows it")
 
 

@@ -31,7 +31,8 @@ REFUSING = ("auth/missing-key-is-401", "auth/unknown-key-is-refused")
 class Rule:
     """One promise: `id` such as auth/missing-key-is-401, its level, where it is written, and its sentence.
 
-    `needs` are the ids of the rules that must not be broken for this one to be tested.
+    `needs` are the ids of the rules that must not be broken for this one to be tested; an `intrusive`
+    rule disturbs whoever shares the deployment.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Rule:
     source: str
     promise: str
     needs: tuple[str, ...] = ()
+    intrusive: bool = False
 
     def is_above(self, level: Level) -> bool:
         """Whether a run at `level` only reports a failure of this rule."""
@@ -55,7 +57,8 @@ def rule_of(item: pytest.Item) -> Rule:
         raise pytest.UsageError(f"{item.nodeid} is no rule: it needs a docstring and @rule(level=…, source=…)")
     needs = tuple(each for marked in item.iter_markers("needs") for each in marked.args)
     name = rule_id(item.path.stem, item.originalname)
-    return Rule(name, mark.kwargs["level"], mark.kwargs["source"], promise, needs)
+    intrusive = item.get_closest_marker("intrusive") is not None
+    return Rule(name, mark.kwargs["level"], mark.kwargs["source"], promise, needs, intrusive)
 
 
 def rule_id(module: str, function: str) -> str:

@@ -14,8 +14,7 @@ from contract_tests.gate import Gate, Special
 from contract_tests.message import Answer
 from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, REFUSING, SOUND, holds
 from contract_tests.transport import NotTested
-from contract_tests.validation import problems
-from usage_contract import load
+from contract_tests.validation import contract, problems
 
 REFUSED = {401, 403}
 Way = tuple[str, Special]  # how something is asked, in words and on the wire
@@ -306,7 +305,7 @@ def test_connection_keeps_no_key(gate: Gate) -> None:
 @pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: GET / and GET /healthz need no key")
 def test_public_operation_needs_no_key(gate: Gate) -> None:
     """The overview and the health check MUST NOT be refused for want of a key, and the latter answers {"ok": true}."""
-    public = [operation for operation in load("documented").operations.values() if operation.key_header is None]
+    public = [operation for operation in contract("documented").operations.values() if operation.key_header is None]
     served = False
     for operation in public:
         answer = gate.ask(

@@ -11,17 +11,21 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
 
 from contract_tests.message import Answer
-from usage_contract import LEVELS, load
+from usage_contract import LEVELS, Contract, load
 from usage_contract.contract import Level
 from usage_contract.sources import pointer
 
-_contract = cache(load)
+
+@cache
+def contract(level: Level) -> Contract:
+    """Return the shipped contract of a level, loaded once."""
+    return load(level)
 
 
 @cache
 def validator(operation: str, status: str, level: Level) -> Validator:
     """Return the validator, formats asserted, of the body that a level documents for a status, if any."""
-    described = _contract(level).operations.get(operation)
+    described = contract(level).operations.get(operation)
     response = described.responses.get(status) if described else None
     schema = response.schema if response else None
     return Draft202012Validator(schema or {}, format_checker=Draft202012Validator.FORMAT_CHECKER)
@@ -55,7 +59,7 @@ def _sentence(error: ValidationError) -> str:
 
 def header_problems(operation: str, answer: Answer) -> Iterator[str]:
     """Yield what is wrong with an answer's header fields, by the headers that its status documents."""
-    documented = _contract("documented").operations[operation].responses[str(answer.status)].headers
+    documented = contract("documented").operations[operation].responses[str(answer.status)].headers
     for name, described in documented.items():
         text = answer.header(name)
         if text is None:

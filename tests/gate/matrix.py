@@ -8,23 +8,32 @@ import pickle
 import sys
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
 import pytest
+import schemathesis
 
 import contract_tests
 from contract_tests.plugin import clock_key, verdicts_key
 from contract_tests.transport import Clock
-from contract_tests.verdicts import Verdicts
+from contract_tests.validation import validator
+from contract_tests.verdicts import Verdict, Verdicts
 from mock_server import UsageMock, load_deployment, make_app
 from mock_server.faults import load_fault
 from mock_server.fixtures import RateLimit
-from usage_contract import load
+from usage_contract import LEVELS, load
 
 GATE = str(Path(contract_tests.__file__).parent)
 RAISED = RateLimit(rps=1000.0, burst=1000)
+
+# What every run needs is made once, before the first fork.
+schemathesis.openapi.from_dict(deepcopy(load("documented").document))
+for status in ("200", "401", "403", "429"):
+    for level in LEVELS:
+        validator("get_usage", status, level)
 
 
 @dataclass
@@ -60,16 +69,20 @@ class Observer:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to: exit code, output, and the rules by outcome."""
+    """What a run came to: exit code, output, the rules' verdicts, and the requests on behalf of all of them."""
 
     code: int
     output: str
-    rules: dict[str, str]
-    requests: int
+    verdicts: tuple[Verdict, ...]
+    shared: int
 
     def having(self, *outcomes: str) -> set[str]:
         """Return the ids of the rules with one of these outcomes."""
-        return {rule for rule, outcome in self.rules.items() if outcome in outcomes}
+        return {verdict.rule.id for verdict in self.verdicts if verdict.outcome in outcomes}
+
+    def cost(self, verdict: Verdict) -> int:
+        """Return how many requests a rule asked for itself."""
+        return sum(index >= self.shared for index in verdict.requests)
 
 
 def run_against(name: str | None, folder: Path, *arguments: str) -> Result:
@@ -84,8 +97,8 @@ def run_against(name: str | None, folder: Path, *arguments: str) -> Result:
         data = pipe.read()
     os.waitpid(child, 0)
     assert data, (folder / "output.txt").read_text()
-    code, rules, requests = pickle.loads(data)
-    return Result(code, (folder / "output.txt").read_text(), rules, requests)
+    code, verdicts, shared = pickle.loads(data)
+    return Result(code, (folder / "output.txt").read_text(), verdicts, shared)
 
 
 async def _briefly(seconds: float) -> None:
@@ -106,7 +119,7 @@ def _in_the_child(run: Callable[[], object], pipe: IO[bytes], folder: Path) -> N
         os._exit(0)
 
 
-def _run(name: str | None, folder: Path, arguments: tuple[str, ...]) -> tuple[int, dict[str, str], int]:
+def _run(name: str | None, folder: Path, arguments: tuple[str, ...]) -> tuple[int, tuple[Verdict, ...], int]:
     observer = Observer()
     deployment = load_deployment()
     keys = {
@@ -121,5 +134,5 @@ def _run(name: str | None, folder: Path, arguments: tuple[str, ...]) -> tuple[in
         options += [f"--api-key={key}" for key in mock.keys]
         code = pytest.main([GATE, "-q", "-p", "no:cacheprovider", *options], plugins=[observer])
     verdicts = observer.verdicts
-    rules = {verdict.rule.id: verdict.outcome for verdict in verdicts.all} if verdicts else {}
-    return int(code), rules, verdicts.asked if verdicts else 0
+    gate = verdicts.gate if verdicts else None
+    return int(code), tuple(verdicts.all) if verdicts else (), gate.shared if gate else 0

@@ -1,0 +1,49 @@
+"""Writes docs/rules.md: `python -m tests.gate.rules_document`."""
+
+from __future__ import annotations
+
+import tempfile
+from itertools import groupby
+from pathlib import Path
+
+from contract_tests.verdicts import Verdict
+from mock_server.faults import fault_names, load_fault
+from tests.gate.matrix import Result, run_against
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "rules.md"
+HEAD = """# The rules
+
+Each rule is one promise. Generated from the rules and from `fixtures/faults/` by `python -m tests.gate.rules_document`.
+
+*Requests* are those that the rule asks for itself, on the embedded mock; {shared} more are asked for on behalf of all
+rules. What an intrusive rule asks for depends on the bucket that it empties. *Proven by* are faults that it must notice.
+"""
+
+
+def document() -> str:
+    """Return the text of docs/rules.md."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = run_against(None, Path(folder))
+    proofs = {name: load_fault(name).breaks for name in fault_names()}
+    parts = [HEAD.format(shared=result.shared)]
+    for group, verdicts in groupby(sorted(result.verdicts, key=_id), key=lambda verdict: _id(verdict).split("/")[0]):
+        parts += [f"## {group}\n", *(_entry(result, verdict, proofs) for verdict in verdicts)]
+    return "\n".join(parts)
+
+
+def _id(verdict: Verdict) -> str:
+    return verdict.rule.id
+
+
+def _entry(result: Result, verdict: Verdict, proofs: dict[str, tuple[str, ...]]) -> str:
+    rule = verdict.rule
+    cost = "intrusive" if rule.intrusive else result.cost(verdict)
+    proof = ", ".join(f"`{name}`" for name, breaks in sorted(proofs.items()) if rule.id in breaks)
+    return (
+        f"### `{rule.id}`\n\n{rule.promise}\n\n- level: {rule.level}\n- source: {rule.source}\n"
+        f"- requests: {cost}\n- proven by: {proof}\n"
+    )
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(document())

