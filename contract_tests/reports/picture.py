@@ -19,14 +19,14 @@ TOP, PLOT, BUCKET, GAP = 26, 150, 46, 40  # pixels
 MOST_TICKS = 6
 FASTEST = 0.0001  # seconds: what is faster is drawn there
 
-# Each has a shape of its own: the picture must be readable without colours.
+# Each has a shape of its own: the picture must be readable without colours. Later ones are drawn on top.
 MARKS = {
     "ok": ("2xx", '<circle r="3.5"/>'),
     "refused": ("4xx other than 429", '<rect x="-3.5" y="-3.5" width="7" height="7"/>'),
+    "other": ("any other status", '<path d="M0-5 5 0 0 5-5 0z"/>'),
     "waited": ("429, waited for", '<path d="M0-4.5 4.5 4h-9z"/>'),
     "failed": ("5xx", '<path d="M-4-4 4 4M4-4-4 4"/>'),
     "lost": ("no answer, or not a whole one", '<path d="M0 4.5 4.5-4h-9z"/>'),
-    "other": ("any other status", '<path d="M0-5 5 0 0 5-5 0z"/>'),
 }
 
 
@@ -100,7 +100,7 @@ def _drawing(timeline: Sequence[RequestReport], kinds: Counter[str]) -> str:
         f'<title id="run-title">Latency and status of each request</title><desc id="run-told">'
         f"{escape(_told(timeline, kinds, buckets))}</desc><defs>{shapes}</defs>",
         *_grid(scale, height),
-        *(_mark(number, request, scale) for number, request in enumerate(timeline, 1)),
+        *_marks(timeline, scale),
         *(part for row, key in enumerate(buckets) for part in _bucket(key, buckets[key], row, scale)),
         "</svg>",
     ]
@@ -122,7 +122,7 @@ def _grid(scale: Scale, height: int) -> Iterator[str]:
     yield '<text x="-52" y="12" class="name">latency</text>'
     for decade in range(scale.low, scale.high + 1):
         y = scale.y(10.0**decade)
-        yield _line(y) + f'<text x="-8" y="{y + 4}" text-anchor="end">{_time(10.0**decade)}</text>'
+        yield _line(y) + f'<text x="-6" y="{y + 4}" text-anchor="end">{_time(10.0**decade)}</text>'
     for tick in scale.ticks:
         x = scale.x(tick)
         yield f'<line class="rule" x1="{x}" x2="{x}" y1="{TOP}" y2="{height}"/>'
@@ -131,6 +131,12 @@ def _grid(scale: Scale, height: int) -> Iterator[str]:
 
 def _line(y: float) -> str:
     return f'<line class="rule" x1="0" x2="100%" y1="{y}" y2="{y}"/>'
+
+
+def _marks(timeline: Sequence[RequestReport], scale: Scale) -> list[str]:
+    order = list(MARKS)
+    numbered = sorted(enumerate(timeline, 1), key=lambda each: order.index(kind(each[1])))
+    return [_mark(number, request, scale) for number, request in numbered]
 
 
 def _mark(number: int, request: RequestReport, scale: Scale) -> str:
@@ -162,7 +168,7 @@ def _bucket(key: str, told: list[RequestReport], row: int, scale: Scale) -> Iter
     yield f'<text x="-52" y="{bottom - BUCKET - 12}" class="name">tokens left, {escape(key)}</text>'
     for count in (0, full):
         y = bottom - BUCKET * count / full
-        yield _line(y) + f'<text x="-8" y="{y + 4}" text-anchor="end">{count:.4g}</text>'
+        yield _line(y) + f'<text x="-6" y="{y + 4}" text-anchor="end">{count:.4g}</text>'
     for (x1, y1), (x2, y2) in pairwise(places):
         yield f'<line class="level" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>'
     for x, y in places:

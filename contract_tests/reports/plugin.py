@@ -22,6 +22,7 @@ from contract_tests.reports.page import page
 from contract_tests.reports.run import Ending, report_of
 from contract_tests.verdicts import Verdicts
 
+USUAL = "fE"  # what pytest lists at the end where -r does not say otherwise
 NAMES = ("contract.json", "contract.md", "contract.html")
 
 
@@ -86,6 +87,8 @@ class Reports:
         if self.report and os.environ.get("GITHUB_ACTIONS") == "true":
             for line in workflow_commands(self.report):
                 terminalreporter.write_line(line)
+        if terminalreporter.config.option.reportchars == USUAL:
+            terminalreporter.reportchars = ""  # pytest's own list would push the verdict off the screen
         yield
         if self.report and self.folder:
             terminalreporter.write_line(f"report: {self.folder / NAMES[-1]}")
