@@ -208,12 +208,12 @@ class _Reader:
         return False
 
     def _extra(self) -> bytes:
-        """Return what followed the answer; one without a body gets a moment to betray one."""
+        """Return what followed the answer; where a body may be mistaken for one it gets a moment to do so."""
         if self.head is None or self.ending != "complete":
             return b""
         extra = self.parser.trailing_data[0]
         bodiless = self.request.method == "HEAD" or self.head.status_code in {204, 304}
-        if extra or not bodiless:
+        if extra or not (bodiless or self.request.body):
             return extra
         try:
             self.sock.settimeout(GRACE)

@@ -270,11 +270,14 @@ def test_odd_bodies_do_no_harm(gate: Gate) -> None:
     json = [("Content-Type", "application/json")]
     inner = f"GET {gate.path} HTTP/1.1\r\nHost: {gate.settings.target.authority}\r\n\r\n".encode()
     bodies = [
-        gate.ask(gate.main, "and a body of broken JSON", body=b'{"a":', fields=json),
-        gate.ask(gate.main, "and Expect: 100-continue", body=b"{}", fields=[*json, ("Expect", "100-continue")]),
+        gate.ask(gate.main, "and a body of broken JSON", body=b'{"a":', fields=json, fresh=True),
+        gate.ask(
+            gate.main, "and Expect: 100-continue", body=b"{}", fields=[*json, ("Expect", "100-continue")], fresh=True
+        ),
         gate.ask(gate.main, "and a body that is a request itself", body=inner, fields=json),
     ]
     holds(_harmed(bodies))
+    holds(f"the body was answered like a request\n{answer.seen}" for answer in bodies if answer.extra)
     after = gate.ask(gate.main, "right after a GET with a body")
     assert after.status == 200, f"{after.status or after.ending}\n{after.seen}"
 
