@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from inspect import cleandoc
 from typing import Any, Literal, TypeVar
 
 from contract_tests.redaction import Redactor
@@ -54,9 +55,9 @@ class RuleReport:
 
     @property
     def exchanges(self) -> str:
-        """The evidence without the commands of `curl`; an empty line where one was."""
-        lines = ("" if line.removeprefix("repeat: ") in self.curl else line for line in self.evidence.splitlines())
-        return "\n".join(lines).strip()
+        """The evidence without pytest's indentation and without the commands of `curl`, a blank line for each."""
+        lines = self.evidence.splitlines()
+        return cleandoc("\n".join("" if line.strip().removeprefix("repeat: ") in self.curl else line for line in lines))
 
     @property
     def cost(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from html import escape
 from importlib.resources import files
@@ -81,7 +82,7 @@ def _kind(report: Report) -> str:
 def _why(report: Report) -> str:
     faults = report.faults
     links = [
-        f'<a href="#{_anchor(rule)}">{escape(rule.id)}</a>: {escape(rule.promise)} <em>{escape(rule.problem)}</em>'
+        f'<a href="#{_anchor(rule)}">{escape(rule.id)}</a>: {_prose(rule.promise)} <em>{escape(rule.problem)}</em>'
         for rule in faults[:FIRST_FAULTS]
     ]
     if more := faults[FIRST_FAULTS:]:
@@ -108,7 +109,7 @@ def _group(outcome: Outcome, rules: list[RuleReport]) -> str:
 def _row(rule: RuleReport, opened: bool) -> str:
     return (
         f'<tr id="{_anchor(rule)}"><th scope="row">{escape(rule.id)} <small>{rule.level}</small></th>'
-        f"<td><p>{escape(rule.promise)}</p>{_reason(rule)}{_details(rule, opened)}</td>"
+        f"<td><p>{_prose(rule.promise)}</p>{_reason(rule)}{_details(rule, opened)}</td>"
         f'<td class="number" data-unit="{"request" if rule.requests == 1 else "requests"}">{rule.requests}</td>'
         f'<td class="number" data-unit="s">{rule.seconds:.2f}</td></tr>'
     )
@@ -139,6 +140,10 @@ def _basis(report: Report) -> str:
 
 def _plain(value: object) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _prose(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _list(items: Iterable[str]) -> str:

@@ -97,7 +97,7 @@ def _rules(verdicts: Verdicts) -> Iterator[RuleReport]:
 def _rule(verdict: Verdict, verdicts: Verdicts, commands: set[str]) -> RuleReport:
     rule, asked = verdict.rule, _own(verdict, verdicts)
     deviation = verdicts.settings.deviations.get(rule.id)
-    told = [line.removeprefix("repeat: ") for line in verdict.evidence.splitlines() if line.startswith("repeat: ")]
+    told = [line.strip().removeprefix("repeat: ") for line in verdict.evidence.splitlines()]
     shown = [line for line in told if line in commands]  # a body may hold a line that only looks like ours
     first = [_journal(verdicts)[asked.start].curl] if asked else []
     return RuleReport(
@@ -131,8 +131,8 @@ def _timeline(verdicts: Verdicts) -> Iterator[RequestReport]:
     for index, answer in enumerate(journal):
         credential = answer.request.credential
         yield RequestReport(
-            at=round(answer.started - began, 4),
-            seconds=round(answer.seconds, 4),
+            at=round(answer.started - began, 6),
+            seconds=round(answer.seconds, 6),
             status=answer.status,
             ending=answer.ending,
             rule=asked_by.get(index, ""),

@@ -59,7 +59,7 @@ def test_a_broken_promise_is_told_with_source_evidence_command_requests_and_time
     assert rule["promise"] == "A request without the key header MUST be answered 401."
     assert rule["source"] == "authentication guide: 401 means that the key is missing"
     assert rule["evidence"].startswith("200 instead of 401\nasked: GET /usage without a key\n")
-    assert [line.split()[0] for line in rule["curl"]] == ["curl"]
+    assert rule["curl"] == [f"curl -isS --path-as-is -H 'Accept: application/json' '{url}/usage'"]
     assert told["counts"] | {"broken": 1} == told["counts"]
     assert told["requests"] == len(told["timeline"]) > 3
     assert f"report: {run.folder}/out/contract.html" in run.output
