@@ -159,8 +159,13 @@ class Answer:
             )
         if self.body:
             text = self.body[: SHOWN * 4].decode("utf-8", "backslashreplace")
-            yield "body: " + (text if len(text) <= SHOWN else text[:SHOWN] + " …")
+            yield "body: " + _one_line(text if len(text) <= SHOWN else text[:SHOWN] + " …")
         yield f"repeat: {self.curl}"
+
+
+def _one_line(text: str) -> str:
+    """Escape what would end the line or command a terminal or a CI system."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def _inflate(data: bytes) -> tuple[bytes, str]:

@@ -21,7 +21,16 @@ from contract_tests.transport import Clock
 from contract_tests.verdicts import Verdicts
 from usage_contract.contract import LEVELS
 
-ORDER = ("test_auth", "test_schema", "test_errors", "test_meaning", "test_keys", "test_rate", "test_http")
+ORDER = (
+    "test_auth",
+    "test_schema",
+    "test_errors",
+    "test_meaning",
+    "test_keys",
+    "test_rate",
+    "test_bucket",
+    "test_http",
+)
 
 settings_key = pytest.StashKey[Settings]()
 redactor_key = pytest.StashKey[Redactor]()

@@ -197,9 +197,16 @@ class Transport:
 def retry_after(answer: Answer) -> float:
     """Return how many seconds the answer asks to wait: at least a second, also where it does not say."""
     text = (answer.header("Retry-After") or "").strip()
-    if text.isdecimal() and len(text) < 10:
-        return max(1.0, float(text))
-    try:
-        return max(1.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
+    if not is_retry_after(text):
         return 1.0
+    return max(1.0, float(text) if text.isdecimal() else parsedate_to_datetime(text).timestamp() - time.time())
+
+
+def is_retry_after(text: str) -> bool:
+    """Whether the text is a number of seconds or an HTTP date (RFC 9110, section 10.2.3)."""
+    if text.isdecimal() and text.isascii():
+        return len(text) < 11
+    try:
+        return parsedate_to_datetime(text) is not None
+    except (ValueError, TypeError, OverflowError):
+        return False

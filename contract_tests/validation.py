@@ -11,6 +11,7 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
 
 from contract_tests.message import Answer
+from contract_tests.transport import is_retry_after
 from usage_contract import LEVELS, Contract, load
 from usage_contract.contract import Level
 from usage_contract.sources import pointer
@@ -66,6 +67,8 @@ def header_problems(operation: str, answer: Answer) -> Iterator[str]:
             if described.get("required"):
                 yield f"{name} is missing"
             continue
+        if name == "Retry-After" and not is_retry_after(text):
+            yield f"Retry-After: {text!r} is neither seconds nor an HTTP date (RFC 9110, section 10.2.3)"
         schema = described["schema"]
         value = _as_number(text) if schema.get("type") in {"number", "integer"} else text
         for error in Draft202012Validator(schema).iter_errors(value):

@@ -65,7 +65,7 @@ def _become_the_gate(folder: Path, arguments: tuple[str, ...], environment: Mapp
         sys.stdout = sys.stderr = Path("output.txt").open("w", encoding="utf-8")  # noqa: SIM115 - it lives as long as the process
         os.dup2(sys.stdout.fileno(), 1)
         os.dup2(sys.stdout.fileno(), 2)
-        for name in [name for name in os.environ if name.startswith(("CONTRACT_", "PYTEST_"))]:
+        for name in [name for name in os.environ if name.startswith(("CONTRACT_", "GITHUB_", "PYTEST_"))]:
             del os.environ[name]
         os.environ.update(environment)
         code = pytest.main([str(GATE), "-p", "no:cacheprovider", "--junitxml=junit.xml", "--rootdir=.", *arguments])

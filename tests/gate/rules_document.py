@@ -16,7 +16,7 @@ HEAD = """# The rules
 Each rule is one promise. Generated from the rules and from `fixtures/faults/` by `python -m tests.gate.rules_document`.
 
 *Requests* are those that the rule asks for itself, on the embedded mock; {shared} more are asked for on behalf of all
-rules. What an intrusive rule asks for depends on the bucket that it empties. *Proven by* are faults that it must notice.
+rules. What an intrusive rule asks for depends on the bucket that it empties. *Proven by* are faults it must notice.
 """
 
 

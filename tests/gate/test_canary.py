@@ -43,7 +43,7 @@ def test_no_key_in_any_artefact_of_a_failing_run(run_gate: Callable[..., Run], s
     )
     assert run.code == 1
     assert "<redacted:1>" in run.output
-    assert len(run.failed) > 20
+    assert len(run.failed) > 5
     assert (run.folder / ".pytest_cache").exists() or "cacheprovider" in run.output
     assert leaks(run.folder) == []
 

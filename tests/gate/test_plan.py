@@ -16,4 +16,4 @@ def test_the_plan_adds_up_and_needs_no_deployment(run_gate: Callable[..., Run]) 
     parts = [int(number) for number in re.findall(r"^[\w/ -]+: (\d+)$", run.output, re.MULTILINE)]
     assert len(parts) > 20
     assert sum(parts) == total
-    assert "rate/over-the-limit-is-429: none: it is intrusive" in run.output
+    assert "bucket/over-the-limit-is-429: none: it is intrusive" in run.output

@@ -1,0 +1,169 @@
+"""The key's token bucket, emptied on purpose: what happens at the limit, and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pytest
+
+from contract_tests import keys
+from contract_tests.figures import Figures
+from contract_tests.gate import Gate
+from contract_tests.message import Answer, Credential
+from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, SOUND, holds
+from contract_tests.transport import NotTested, retry_after
+
+LIMIT = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
+LARGEST = 40  # tokens: emptying a larger bucket would be a load test
+PATIENCE = 5.0  # seconds: how long a bucket is left to fill
+TRIES = 3  # a pattern that others' use of the key could explain must repeat itself as often
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """One key's bucket: its capacity in tokens and its rate in tokens a second, as stated."""
+
+    gate: Gate
+    key: Credential
+    burst: int
+    rps: float
+
+    def ask(self, told: str, key: Credential | None = None) -> Answer:
+        """Ask once, at once, and take a 429 for an answer."""
+        return self.gate.transport.send(self.gate.request(key or self.key, told), patient=False)
+
+    def spend(self, times: int, *others: Credential) -> list[Answer]:
+        """Ask as often at the same time, and with other keys beside it."""
+        callers = [self.key] * times + list(others)
+        return self.gate.transport.together([self.gate.request(key, "in a burst") for key in callers], paced=False)
+
+    def fill(self, share: float = 1.0) -> None:
+        """Wait until a share of the bucket has filled again."""
+        self.gate.transport.rest(min(share * self.burst / self.rps, PATIENCE))
+
+
+@pytest.fixture(scope="session")
+def bucket(gate: Gate, sample: object, others: object) -> Bucket:
+    """The smallest bucket of all keys, the last key's among equals; NotTested where all are large."""
+    stated = [Bucket(gate, key, int(each.burst or 0), float(each.rps or 0)) for key, each in _limits(gate)]
+    small = [each for each in stated if 0 < each.burst <= LARGEST and each.rps > 0]
+    if not small:
+        raise NotTested(f"no key states a burst of {LARGEST} or less")
+    return min(reversed(small), key=lambda each: each.burst)
+
+
+def _limits(gate: Gate) -> Iterable[tuple[Credential, Figures]]:
+    """Yield each key with the last figures that state its limit."""
+    for key in gate.settings.keys:
+        plain = [Figures(a) for a in gate.transport.journal if a.request.credential == key and a.request.plain]
+        yield from [(key, each) for each in plain if each.burst is not None and each.rps is not None][-1:]
+
+
+@pytest.fixture(scope="session")
+def emptied(bucket: Bucket) -> list[Answer]:
+    """What a burst larger than the bucket was answered; it ends throttled, if anything does."""
+    return bucket.spend(bucket.burst + 6)
+
+
+@pytest.fixture(scope="session")
+def throttled(emptied: list[Answer]) -> Answer:
+    """One of the 429s; NotTested where the burst met none."""
+    found = [answer for answer in emptied if answer.status == 429]
+    if not found:
+        raise NotTested("the burst met no 429")
+    return found[0]
+
+
+@pytest.mark.needs(*SOUND)
+@pytest.mark.intrusive
+@pytest.mark.rule(level="documented", source=LIMIT)
+def test_burst_is_not_exceeded(bucket: Bucket, emptied: list[Answer]) -> None:
+    """Where a request takes a token, more than the bucket can hold MUST NOT be let through at once."""
+    passed = [answer for answer in emptied if answer.status == 200]
+    seconds = max(a.started + a.seconds for a in emptied) - min(a.started for a in emptied)
+    left = [remaining for answer in passed if (remaining := Figures(answer).remaining) is not None]
+    if len(passed) == len(emptied) and (not left or min(left) >= 1):
+        raise NotTested("a request to this operation takes no token here")
+    assert len(passed) <= bucket.burst + bucket.rps * seconds + 1, (
+        f"{len(passed)} of {len(emptied)} requests within {seconds:.2f} s passed a bucket of {bucket.burst}\n"
+        f"{passed[-1].seen}"
+    )
+
+
+@pytest.mark.needs(*SOUND)
+@pytest.mark.intrusive
+@pytest.mark.rule(level="documented", source=f"{ERRORS_GUIDE}: over the limit the answer is 429")
+def test_over_the_limit_is_429(emptied: list[Answer]) -> None:
+    """A request over the limit MUST be answered 429, and nothing else."""
+    holds(f"{answer.status} in a burst\n{answer.seen}" for answer in emptied if answer.status not in {200, 429})
+
+
+@pytest.mark.needs(*SOUND, "bucket/over-the-limit-is-429")
+@pytest.mark.intrusive
+@pytest.mark.rule(level="documented", source=f"{ERRORS_GUIDE}: Retry-After")
+def test_retry_after_suffices(bucket: Bucket, throttled: Answer) -> None:
+    """After the seconds of Retry-After a request MUST pass again; it fails only if it never does."""
+    for _ in range(TRIES):
+        wait = retry_after(throttled)
+        assert wait <= 60, f"Retry-After asks for {wait:.0f} s at {bucket.rps:g} tokens a second\n{throttled.seen}"
+        bucket.gate.transport.rest(wait)
+        throttled = bucket.ask("after Retry-After")
+        if throttled.status == 200:
+            return
+    raise AssertionError(f"{TRIES} times {throttled.status} after Retry-After was over\n{throttled.seen}")
+
+
+@pytest.mark.needs(*SOUND, "bucket/over-the-limit-is-429", "rate/remaining-is-at-most-burst")
+@pytest.mark.intrusive
+@pytest.mark.rule(level="documented", source=LIMIT)
+def test_refills_at_rps(bucket: Bucket, throttled: Answer) -> None:
+    """An emptied bucket MUST NOT fill faster than `rate_limit.rps` says."""
+    for _ in range(TRIES):
+        spent = bucket.spend(bucket.burst + 3)
+        bucket.fill(0.4)
+        after = bucket.ask("while the bucket fills")
+        remaining = Figures(after).remaining
+        if remaining is not None and any(answer.status == 429 for answer in spent):
+            seconds = after.started + after.seconds - min(a.started for a in spent if a.status == 429)
+            assert float(remaining) <= bucket.rps * seconds + 1, (
+                f"{remaining} tokens {seconds:.2f} s after none was left, at {bucket.rps:g} a second\n{after.seen}"
+            )
+            return
+    raise NotTested("the bucket could not be emptied again")
+
+
+@pytest.mark.needs(*SOUND, "bucket/over-the-limit-is-429", "bucket/retry-after-suffices")
+@pytest.mark.intrusive
+@pytest.mark.rule(level="documented", source=f'{DOCUMENT}, UsageResponse.rate_limit.remaining: "Available tokens now"')
+def test_available_tokens_are_granted(bucket: Bucket) -> None:
+    """A bucket left to fill MUST state tokens, and as many requests MUST pass; it fails only if they never do."""
+    problem = ""
+    for _ in range(TRIES):
+        bucket.fill()
+        stated = bucket.ask("to learn what remains")
+        remaining = int(Figures(stated).remaining or 0)
+        refused = [answer for answer in bucket.spend(remaining) if answer.status == 429]
+        if (stated.status == 200 and bucket.burst < 2) or (remaining and not refused):
+            return
+        problem = f"{len(refused)} of {remaining} requests were refused while as many tokens remained\n{stated.seen}"
+    raise AssertionError(problem)
+
+
+@pytest.mark.needs(*SOUND, "bucket/over-the-limit-is-429")
+@pytest.mark.intrusive
+@pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: each key has its own rate limit")
+def test_keys_have_buckets_of_their_own(bucket: Bucket) -> None:
+    """What one key spends, or a caller without one, MUST NOT be missing to another; it fails only if it always is."""
+    gate, problem = bucket.gate, ""
+    other = gate.main if bucket.key != gate.main else gate.second
+    for _ in range(TRIES):
+        bucket.fill()
+        before = bucket.ask("before others spend", other)
+        bucket.spend(bucket.burst + 3, *[keys.UNKNOWN] * bucket.burst)
+        after = bucket.ask("after others have spent", other)
+        fallen = (Figures(before).remaining or 0) - (Figures(after).remaining or 0)
+        if before.status == after.status == 200 and fallen < max(4, bucket.burst // 2):
+            return
+        problem = f"others spent: {other.told} was answered {after.status}, with {fallen} tokens less\n{after.seen}"
+    raise AssertionError(problem)
