@@ -109,6 +109,13 @@ class Answer:
         """Whether the media type is application/json or has the +json suffix (RFC 6839)."""
         return self.media_type == "application/json" or self.media_type.endswith("+json")
 
+    @property
+    def has_true_charset(self) -> bool:
+        """Whether Content-Type names no charset, or the only one that JSON has (RFC 8259, section 8.1)."""
+        parameters = [part.strip() for part in (self.header("Content-Type") or "").lower().split(";")[1:]]
+        named = [part.partition("=")[2].strip('" ') for part in parameters if part.startswith("charset=")]
+        return named in ([], ["utf-8"], ["utf8"])
+
     @cached_property
     def _content(self) -> tuple[bytes, str]:
         body = self.payload

@@ -31,7 +31,7 @@ class Bucket:
 
     def ask(self, told: str, key: Credential | None = None) -> Answer:
         """Ask once, at once, and take a 429 for an answer."""
-        return self.gate.transport.send(self.gate.request(key or self.key, told), patient=False)
+        return self.gate.transport.together([self.gate.request(key or self.key, told)], paced=False)[0]
 
     def spend(self, times: int, *others: Credential) -> list[Answer]:
         """Ask as often at the same time, and with other keys beside it."""
@@ -104,6 +104,8 @@ def test_over_the_limit_is_429(emptied: list[Answer]) -> None:
 @pytest.mark.rule(level="documented", source=f"{ERRORS_GUIDE}: Retry-After")
 def test_retry_after_suffices(bucket: Bucket, throttled: Answer) -> None:
     """After the seconds of Retry-After a request MUST pass again; it fails only if it never does."""
+    starved = bucket.gate.transport.starved.values()
+    holds(f"a 429 however often Retry-After was honoured\n{answer.seen}" for answer in starved)
     for _ in range(TRIES):
         wait = retry_after(throttled)
         assert wait <= 60, f"Retry-After asks for {wait:.0f} s at {bucket.rps:g} tokens a second\n{throttled.seen}"

@@ -31,7 +31,9 @@ def errors(missing: list[Answer], unknown: list[Answer]) -> list[Answer]:
 def test_error_body_is_json_with_a_detail_text(errors: list[Answer]) -> None:
     """Every 401 and 403 body MUST be JSON, under a JSON media type, with a `detail` text."""
     for answer in errors:
-        assert answer.is_json, f"Content-Type is {answer.header('Content-Type')!r}, which is no JSON\n{answer.seen}"
+        assert answer.is_json and answer.has_true_charset, (
+            f"Content-Type is {answer.header('Content-Type')!r}, which is no JSON\n{answer.seen}"
+        )
         assert not answer.json.problem, f"the body {answer.json.problem}\n{answer.seen}"
         holds(
             f"{problem}\n{answer.seen}"

@@ -38,6 +38,16 @@ def test_success_and_fail_fit_into_total(figures: list[Figures], slack: int) -> 
     )
 
 
+@pytest.mark.rule(level="documented", source=f"{USAGE}: total, success, fail; what is in flight has passed the limit")
+def test_requests_in_flight_are_not_too_many(figures: list[Figures]) -> None:
+    """Requests in `total` without an outcome MUST be explicable: a minute's fetches, and open sessions."""
+    for each in having(figures, "total", "success", "fail", "by_protocol", "rps", "burst"):
+        sessions = sum(count for name, count in (each.by_protocol or {}).items() if name != "fetch")
+        most = (each.burst or 0) + 60 * (each.rps or 0) + sessions
+        flying = (each.total or 0) - (each.success or 0) - (each.fail or 0)
+        assert flying <= most, each.told(f"{flying} requests have no outcome, and at most {most} can be in flight")
+
+
 @pytest.mark.rule(level="advisory", source=f"{USAGE}: total, success, fail; requests in flight are few")
 def test_total_is_success_and_fail(figures: list[Figures], slack: int) -> None:
     """`success` and `fail` together SHOULD be `total`, but for the few requests that are in flight."""

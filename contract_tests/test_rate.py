@@ -55,7 +55,7 @@ def test_429_is_complete(journal: tuple[Answer, ...]) -> None:
         raise NotTested("no 429 was met, and --intrusive was not given to provoke one")
     for answer in throttled:
         found = [*header_problems(OPERATION, answer), *_another_limit(journal, answer)]
-        if not answer.is_json or answer.json.problem:
+        if not (answer.is_json and answer.has_true_charset) or answer.json.problem:
             found.append(f"the body is no JSON ({answer.header('Content-Type')})")
         else:
             found += problems(OPERATION, "429", "documented", answer.json.value)

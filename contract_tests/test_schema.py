@@ -114,9 +114,7 @@ def _read(answers: list[Answer]) -> list[Answer]:
 def _is_media_type(answer: Answer, documented: str | None) -> bool:
     if len(answer.values("Content-Type")) != 1 or answer.media_type != documented:
         return False
-    parameters = (answer.header("Content-Type") or "").lower().split(";")[1:]
-    charset = [value.partition("=")[2].strip(' "') for value in parameters if value.strip().startswith("charset=")]
-    return charset in ([], ["utf-8"], ["utf8"])
+    return answer.has_true_charset
 
 
 def _invalid(answers: list[Answer], level: Level) -> Iterator[str]:

@@ -15,7 +15,7 @@ import pytest
 from _pytest.outcomes import Skipped  # what pytest.skip raises; pytest exports it untyped
 
 from contract_tests.connection import Connection, Timeouts, UnreachableError, connect
-from contract_tests.message import Answer, Request
+from contract_tests.message import Answer, Credential, Request
 from contract_tests.settings import Settings
 
 VENDOR_RATE = 10.0  # requests a second: the authentication guide's default
@@ -61,6 +61,7 @@ class Transport:
     clock: Clock = Clock()
     journal: list[Answer] = field(default_factory=list)
     lost: str = ""
+    starved: dict[Credential, Answer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.timeouts = Timeouts.of(self.settings.timeout)
@@ -100,11 +101,19 @@ class Transport:
             self._wait(self._reserve(request))
             answer = self._once(request, fresh=fresh)
             self._learn(answer)
-            is_final = attempt >= PATIENCE and request.credential not in self.settings.keys
-            if answer.status != 429 or not patient or is_final:
+            if answer.status != 429 or not patient or self._is_enough(attempt, answer):
                 break
             self._back_off(answer)
         return answer
+
+    def _is_enough(self, attempt: int, throttled: Answer) -> bool:
+        """Whether a caller without a valid key was sent away often enough; NotTested where one with a key was."""
+        key = throttled.request.credential
+        if key not in self.settings.keys:
+            return attempt >= PATIENCE
+        if attempt >= 3 * PATIENCE and any(a.status == 200 and a.request.credential == key for a in self.journal):
+            self.starved[key] = throttled
+        return False
 
     def together(self, requests: Iterable[Request], *, paced: bool = True) -> list[Answer]:
         """Send requests at the same time, each on a connection of its own."""
@@ -127,6 +136,8 @@ class Transport:
     def _reserve(self, request: Request) -> float:
         if self.lost:
             raise NotTested(f"the deployment is not reachable any more: {self.lost}")
+        if request.credential in self.starved:
+            raise NotTested(f"{request.credential.told} is answered 429 however often Retry-After is honoured")
         if len(self.journal) >= self.settings.max_requests:
             raise NotTested(f"the budget of {self.settings.max_requests} requests is used up (--max-requests)")
         now = self.clock.now()

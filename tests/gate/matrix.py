@@ -22,7 +22,7 @@ from contract_tests.transport import Clock
 from contract_tests.validation import validator
 from contract_tests.verdicts import Verdict, Verdicts
 from mock_server import UsageMock, load_deployment, make_app
-from mock_server.faults import load_fault
+from mock_server.faults import Fault
 from mock_server.fixtures import RateLimit
 from usage_contract import LEVELS, load
 
@@ -85,13 +85,13 @@ class Result:
         return sum(index >= self.shared for index in verdict.requests)
 
 
-def run_against(name: str | None, folder: Path, *arguments: str) -> Result:
+def run_against(fault: Fault | None, folder: Path, *arguments: str) -> Result:
     """Run the gate, intrusive rules included, against the default deployment under a fault."""
     receiving, sending = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(receiving)
-        _in_the_child(lambda: _run(name, folder, arguments), os.fdopen(sending, "wb"), folder)
+        _in_the_child(lambda: _run(fault, folder, arguments), os.fdopen(sending, "wb"), folder)
     os.close(sending)
     with os.fdopen(receiving, "rb") as pipe:
         data = pipe.read()
@@ -119,14 +119,13 @@ def _in_the_child(run: Callable[[], object], pipe: IO[bytes], folder: Path) -> N
         os._exit(0)
 
 
-def _run(name: str | None, folder: Path, arguments: tuple[str, ...]) -> tuple[int, tuple[Verdict, ...], int]:
+def _run(fault: Fault | None, folder: Path, arguments: tuple[str, ...]) -> tuple[int, tuple[Verdict, ...], int]:
     observer = Observer()
     deployment = load_deployment()
     keys = {
         key: account if index == 1 else replace(account, rate_limit=RAISED)
         for index, (key, account) in enumerate(deployment.keys.items())
     }
-    fault = load_fault(name) if name else None
     served = replace(deployment, keys=keys)
     app = make_app(load("documented"), served, clock=observer.clock.now, fault=fault, sleep=_briefly)
     with UsageMock(app) as mock:

@@ -1,0 +1,122 @@
+"""What the gate lets through: every mutant of a good answer is killed, or named with the reason in docs/mutants.md.
+
+The mutants are generated from the effective document: each member of the 200's body, at every depth, in turn; each
+documented status, media type and header.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from contract_tests.gate import OPERATION
+from mock_server import load_deployment
+from mock_server.faults import load_fault
+from mock_server.figures import REMAINING, usage_figures
+from tests.gate.matrix import run_against
+from usage_contract import load
+from usage_contract.sources import pointer
+
+CONTRACT = load("documented").operations[OPERATION]
+KEY, ACCOUNT = list(load_deployment().keys.items())[1]  # the key whose small bucket the gate may empty
+DOCUMENT = Path(__file__).parents[2] / "docs" / "mutants.md"
+SURVIVORS = set(re.findall(r"^\| `([^`]+)` \|", DOCUMENT.read_text(), re.MULTILINE))
+
+Change = Callable[[Any], Any]
+NUMBER: dict[str, Change] = {
+    "negated": lambda value: -value - 1,
+    "a hundredfold": lambda value: value * 100,
+    "a hundredth": lambda value: value / 100,
+    "off by one": lambda value: value + 1,
+    "zero": lambda _: 0,
+    "a text": str,
+    "a list": lambda value: [value],
+}
+TEXT: dict[str, Change] = {"empty": lambda _: "", "a number": lambda _: 7, "doubled": lambda value: value * 2}
+LIST: dict[str, Change] = {
+    "reversed": lambda value: value[::-1],
+    "empty": lambda _: [],
+    "with its first item twice": lambda value: value[:1] + value,
+    "with an item too many": lambda value: [*value, {"domain": "one.more.example", "requests": 0}],
+    "an object": lambda value: dict(enumerate(map(str, value))),
+}
+OBJECT: dict[str, Change] = {"empty": lambda _: {}, "a list": lambda value: list(value.values())}
+ANY: dict[str, Change] = {"null": lambda _: None}
+CHANGES = {"integer": NUMBER, "number": NUMBER, "string": TEXT, "array": LIST, "object": OBJECT}
+
+
+def body() -> Any:
+    """Return the key's sound body, with a plausible number of tokens."""
+    return json.loads(orjson.dumps(usage_figures(KEY, ACCOUNT)).replace(REMAINING, b"9.0"))
+
+
+def members(schema: Mapping[str, Any], value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield the path, schema and value of each documented member, at every depth; of a list the first and last item."""
+    schema = resolved(schema)
+    if path:
+        yield path, schema, value
+    for name, member in schema.get("properties", {}).items():
+        yield from members(member, value[name], (*path, name))
+    if "items" in schema:
+        for index in (0, len(value) - 1):
+            yield from members(schema["items"], value[index], (*path, index))
+
+
+def resolved(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return load("documented").document["components"]["schemas"][name] if name else schema
+
+
+def body_mutants() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield each mutant of the body: its name, and the fault's steps."""
+    schema = CONTRACT.responses["200"].schema
+    assert schema
+    for path, member, value in members(schema, body()):
+        where = pointer(*path)
+        when = {"key": KEY, "status": [200]}
+        yield f"{where} dropped", [{"when": when, "patch": [{"op": "remove", "path": where}]}]
+        for how, change in {**CHANGES[member["type"]], **ANY}.items():
+            if (mutated := change(value)) != value:
+                patch = {"op": "replace", "path": where, "value": mutated}
+                yield f"{where} {how}", [{"when": when, "patch": [patch]}]
+
+
+def head_mutants() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield each mutant of a documented status, its media type and its headers."""
+    for status, response in CONTRACT.responses.items():
+        when = {"status": [int(status)]}
+        yield f"{status} as 418", [{"when": when, "status": 418}]
+        yield f"{status} as 500", [{"when": when, "status": 500}]
+        for media_type in response.content:
+            for other in ("text/plain", f"{media_type}; charset=utf-16"):
+                yield f"{status} as {other}", [{"when": when, "headers": {"set": {"Content-Type": other}}}]
+            yield f"{status} without Content-Type", [{"when": when, "headers": {"remove": ["Content-Type"]}}]
+            yield f"{status} with an empty body", [{"when": when, "body": [{"op": "set", "text": ""}]}]
+        for name in response.headers:
+            yield f"{status} without {name}", [{"when": when, "headers": {"remove": [name]}}]
+            yield f"{status} with garbage in {name}", [{"when": when, "headers": {"set": {name: "many"}}}]
+
+
+MUTANTS = {**dict(body_mutants()), **dict(head_mutants())}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_is_killed_or_explained(name: str, tmp_path: Path) -> None:
+    (tmp_path / "faults").mkdir()
+    mutant = {"description": name, "breaks": [], "do": MUTANTS[name]}
+    (tmp_path / "faults" / "mutant.yaml").write_text(json.dumps(mutant))
+    of_the_limit = name.startswith(("429", "/rate_limit"))
+    rules = "intrusive or not needs" if of_the_limit else "not needs"
+    result = run_against(load_fault("mutant", tmp_path), tmp_path, "-m", rules)
+    survived = not result.having("broken", "gate error") and result.code == 0
+    assert survived == (name in SURVIVORS), result.output
+
+
+def test_no_survivor_is_named_that_is_no_mutant() -> None:
+    assert SURVIVORS - MUTANTS.keys() == set()
