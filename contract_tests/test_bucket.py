@@ -144,6 +144,8 @@ def test_available_tokens_are_granted(bucket: Bucket) -> None:
     for _ in range(TRIES):
         bucket.fill()
         stated = bucket.ask("to learn what remains")
+        if stated.status == 200 and Figures(stated).remaining is None:
+            raise NotTested("what remains is not stated")
         remaining = int(Figures(stated).remaining or 0)
         refused = [answer for answer in bucket.spend(remaining) if answer.status == 429]
         if (stated.status == 200 and bucket.burst < 2) or (remaining and not refused):
