@@ -1,0 +1,246 @@
+"""The one transport: paced, budgeted, patient, and on a clock that the tests move."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from email.utils import formatdate
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract_tests.message import Answer, Credential, Request
+from contract_tests.settings import Settings, Target
+from contract_tests.transport import Clock, NotTested, Pacer, Transport, retry_after
+from tests.gate.conftest import answer, serving
+
+KEY = Credential(b"main-key", "the main key", "$CONTRACT_API_KEY")
+REFUSED = answer(
+    b'{"detail": "slow down"}', "429 Too Many Requests", "Content-Type: application/json\r\nRetry-After: 7"
+)
+
+
+@dataclass
+class ManualClock:
+    """A clock that moves when somebody sleeps on it."""
+
+    time: float = 1000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+def settings(url: str, **changes: Any) -> Settings:
+    base = Settings(
+        target=Target.parse("--base-url", url),
+        keys=(KEY,),
+        level="documented",
+        embedded=False,
+        intrusive=False,
+        require_complete=False,
+        max_rate=None,
+        max_time=120.0,
+        max_requests=1000,
+        timeout=1.0,
+        ca_file=None,
+        proxy=None,
+        headers=(),
+        deviations={},
+        secrets=(),
+    )
+    return replace(base, **changes)
+
+
+@dataclass
+class Bench:
+    """A transport to a scripted server, its clock, and the heads that the server saw."""
+
+    transport: Transport
+    clock: ManualClock
+    heads: list[bytes]
+
+    def ask(self, key: Credential | None = KEY, **how: Any) -> Answer:
+        fields = ((b"Host", b"here"), *(((b"X-API-Key", key.value),) if key else ()))
+        return self.transport.send(Request("GET", b"/usage", fields, credential=key), **how)
+
+
+@pytest.fixture
+def bench() -> Iterator[Callable[..., Bench]]:
+    with ExitStack() as stack:
+
+        def make(*script: bytes, **changes: Any) -> Bench:
+            heads: list[bytes] = []
+
+            def respond(head: bytes) -> bytes:
+                heads.append(head)
+                return script[min(len(heads), len(script)) - 1]
+
+            url = stack.enter_context(serving(respond))
+            clock = ManualClock()
+            transport = Transport(settings(url, **changes), Clock(clock.now, clock.sleep))
+            stack.callback(transport.close)
+            return Bench(transport, clock, heads)
+
+        yield make
+
+
+def limit(rps: Any) -> bytes:
+    return answer(json.dumps({"rate_limit": {"rps": rps}}).encode())
+
+
+def test_until_a_limit_is_known_it_keeps_the_vendors_rate(bench: Callable[..., Bench]) -> None:
+    it = bench(answer(b"{}"))
+    for _ in range(21):
+        it.ask()
+    assert it.clock.time - 1000 == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("rps", "seconds"), [(2, 10 / 1.8), (0.05, 100.0), (1000, 10 / 900), ("many", 1.0), (0, 1.0), (-3, 1.0)]
+)
+def test_it_keeps_to_nine_tenths_of_the_keys_own_limit(rps: Any, seconds: float, bench: Callable[..., Bench]) -> None:
+    it = bench(limit(rps), max_time=1e6)
+    it.ask()
+    it.clock.sleep(1000)
+    before = it.clock.time
+    for _ in range(11):
+        it.ask()
+    assert it.clock.time - before == pytest.approx(seconds)
+
+
+def test_a_slow_keys_pace_does_not_slow_others_down(bench: Callable[..., Bench]) -> None:
+    it = bench(limit(0.5))
+    it.ask()
+    before = it.clock.time
+    for _ in range(10):
+        it.ask(None)
+    assert it.clock.time - before <= 1.01
+
+
+def test_max_rate_goes_before_what_the_deployment_states(bench: Callable[..., Bench]) -> None:
+    it = bench(limit(1000), max_rate=4.0)
+    for _ in range(9):
+        it.ask()
+    assert it.clock.time - 1000 == pytest.approx(2.0)
+
+
+def test_a_429_is_waited_out_and_kept_in_the_journal(bench: Callable[..., Bench]) -> None:
+    it = bench(REFUSED, answer(b"{}"))
+    assert it.ask().status == 200
+    assert it.clock.time - 1000 >= 7
+    assert [each.status for each in it.transport.journal] == [429, 200]
+
+
+def test_a_429_until_the_time_is_over_is_not_tested(bench: Callable[..., Bench]) -> None:
+    it = bench(REFUSED, max_time=60.0)
+    with pytest.raises(NotTested, match="the 60 s of --max-time are over"):
+        it.ask()
+    assert it.clock.time - 1000 <= 60
+
+
+def test_a_key_that_only_gets_429_after_a_200_is_given_up(bench: Callable[..., Bench]) -> None:
+    it = bench(answer(b"{}"), REFUSED, max_time=1000.0)
+    it.ask()
+    with pytest.raises(NotTested, match="429 however often Retry-After is honoured"):
+        it.ask()
+    assert len(it.heads) == 10
+
+
+def test_a_caller_without_a_key_is_not_waited_for_for_ever(bench: Callable[..., Bench]) -> None:
+    it = bench(REFUSED)
+    assert it.ask(None).status == 429
+    assert len(it.heads) == 3
+
+
+def test_the_budget_ends_the_asking(bench: Callable[..., Bench]) -> None:
+    it = bench(answer(b"{}"), max_requests=2)
+    it.ask()
+    it.ask()
+    with pytest.raises(NotTested, match="the budget of 2 requests is used up"):
+        it.ask()
+    assert len(it.heads) == 2
+
+
+def test_an_idle_connection_that_was_closed_is_opened_anew(bench: Callable[..., Bench]) -> None:
+    promised = answer(b"{}").replace(b"Connection: close", b"X-Then: it closes all the same")
+    it = bench(promised)
+    assert [it.ask().status for _ in range(3)] == [200, 200, 200]
+
+
+def test_a_deployment_that_is_gone_is_not_tested_any_more() -> None:
+    with serving(lambda _: answer(b"{}")) as url:
+        clock = ManualClock()
+        transport = Transport(settings(url), Clock(clock.now, clock.sleep))
+        transport.send(Request("GET", b"/", ((b"Host", b"here"),)))
+    for _ in range(2):
+        with pytest.raises(NotTested, match="the deployment is not reachable any more"):
+            transport.send(Request("GET", b"/", ((b"Host", b"here"),)))
+
+
+def test_after_a_hang_the_time_outs_are_brief() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        clock = ManualClock()
+        transport = Transport(
+            settings(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.1), Clock(clock.now, clock.sleep)
+        )
+        assert transport.send(Request("GET", b"/", ())).ending == "timeout"
+        transport.settings = replace(transport.settings, timeout=60.0)
+        transport._learn(transport.journal[-1])
+        assert transport.timeouts.read == 3.0
+
+
+def test_concurrent_requests_have_connections_of_their_own(bench: Callable[..., Bench]) -> None:
+    it = bench(answer(b"{}"))
+    answers = it.transport.together([Request("GET", b"/%d" % number, ((b"Host", b"here"),)) for number in range(6)])
+    assert [each.request.target for each in answers] == [b"/%d" % number for number in range(6)]
+    assert {head.split(b" ")[1] for head in it.heads} == {b"/%d" % number for number in range(6)}
+
+
+def test_a_proxy_gets_absolute_targets_and_its_refusal_is_told(tmp_path: Path) -> None:
+    heads: list[bytes] = []
+
+    def proxy(head: bytes) -> bytes:
+        heads.append(head)
+        return answer(b"{}", "403 Forbidden" if head.startswith(b"CONNECT") else "200 OK")
+
+    with serving(proxy) as url:
+        through = Target.parse("--proxy", url)
+        plain = Transport(settings("http://there.example", proxy=through))
+        assert plain.send(Request("GET", b"/usage", ((b"Host", b"there.example"),))).status == 200
+        assert heads[0].startswith(b"GET http://there.example/usage HTTP/1.1\r\n")
+        secure = Transport(settings("https://there.example", proxy=through))
+        with pytest.raises(Exception, match=r"the proxy answered 'HTTP/1\.1 403 Forbidden'"):
+            secure.send(Request("GET", b"/usage", ()))
+        assert heads[1].startswith(b"CONNECT there.example:443 HTTP/1.1\r\n")
+
+
+@given(st.lists(st.floats(0, 3), max_size=40), st.floats(0.1, 100))
+def test_the_pacer_never_exceeds_its_rate(pauses: list[float], rate: float) -> None:
+    pacer, now, places = Pacer(rate), 0.0, []
+    for pause in pauses:
+        now += pause
+        places.append(pacer.reserve(now))
+        assert places[-1] >= now
+    assert all(later - earlier >= 1 / rate - 1e-9 for earlier, later in pairwise(places))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("3", 3.0), ("0", 1.0), ("", 1.0), ("soon", 1.0), ("-5", 1.0), ("9" * 40, 1.0), ("٣", 1.0)]
+)
+def test_retry_after_is_read_or_taken_for_a_second(text: str, seconds: float) -> None:
+    assert retry_after(Answer(Request("GET", b"/", ()), 429, fields=(("Retry-After", text.encode()),))) == seconds
+
+
+def test_retry_after_may_be_a_date() -> None:
+    in_the_past = formatdate(0, usegmt=True)
+    assert retry_after(Answer(Request("GET", b"/", ()), 429, fields=(("Retry-After", in_the_past.encode()),))) == 1.0
