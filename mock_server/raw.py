@@ -19,6 +19,7 @@ from mock_server.edits import Edit, End, Framing, edited
 Fields = tuple[tuple[str, str], ...]
 
 CHUNK = 100  # bytes
+PATIENCE = 0.05  # seconds between two looks whether a client that is left hanging has gone
 TICKS = 10  # pieces a second, where there are as many bytes
 
 
@@ -146,8 +147,8 @@ class RawResponse(web.StreamResponse):
             for piece in self._pieces(self._rest):
                 await self._write(request, piece)
             await asyncio.sleep(0)  # the loop has other clients
-        if end == "hang":
-            await asyncio.get_running_loop().create_future()
+        while end == "hang" and request.transport is not None:
+            await asyncio.sleep(PATIENCE)
         if end == "stop":
             self._stop(request)
         if end in {"reset", "stop"}:
