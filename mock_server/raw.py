@@ -147,7 +147,7 @@ class RawResponse(web.StreamResponse):
             for piece in self._pieces(self._rest):
                 await self._write(request, piece)
             await asyncio.sleep(0)  # the loop has other clients
-        while end == "hang" and request.transport is not None:
+        while end == "hang" and request.transport is not None:  # noqa: ASYNC110 - aiohttp tells nobody that a client went
             await asyncio.sleep(PATIENCE)
         if end == "stop":
             self._stop(request)
