@@ -27,7 +27,7 @@ class Special(TypedDict, total=False):
     `fields` replace the default fields of the same name, `without` leaves some out; `key_field` is
     another spelling of the key header, `key_first` puts it before all others, `separator` stands
     between each name and value; `plain` says that any deployment must take the request like the plain
-    one; `fresh` asks for a connection of its own.
+    one; `fresh` asks for a connection of its own, `lane` for the kept one of callers with a valid key.
     """
 
     method: str
@@ -38,6 +38,7 @@ class Special(TypedDict, total=False):
     key_field: str
     plain: bool
     fresh: bool
+    lane: bool
     version: str
     separator: bytes
     key_first: bool
@@ -121,14 +122,19 @@ class Gate:
 
     def ask(self, key: Credential | None = None, told: str = "", **special: Unpack[Special]) -> Answer:
         """Build a request, see `request`, and send it."""
-        return self.transport.send(self.request(key, told, **special), fresh=special.get("fresh", False))
+        request = self.request(key, told, **special)
+        return self.transport.send(request, fresh=special.get("fresh", False), lane=special.get("lane"))
 
     def ask_often(self, times: int, key: Credential | None = None) -> list[Answer]:
-        """Ask plainly, every other time on a connection of its own; `shortfalls` says if it was less often."""
+        """Ask plainly, with a valid key every other time on a connection of its own, else always.
+
+        `shortfalls` says if it was less often.
+        """
+        valid = key in self.settings.keys
         answers: list[Answer] = []
         try:
             for number in range(times):
-                answers.append(self.ask(key, fresh=number % 2 == 1))  # noqa: PERF401 - what came before a failure counts
+                answers.append(self.ask(key, fresh=number % 2 == 1 or not valid))  # noqa: PERF401 - what came before a failure counts
         except NotTested as reason:
             who = key.told if key else "no key"
             self.shortfalls.append(f"{len(answers)} of {times} plain requests with {who} were sent: {reason}")

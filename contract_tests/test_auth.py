@@ -294,8 +294,8 @@ def test_connection_keeps_no_key(gate: Gate) -> None:
     """Each request MUST be judged by its own key: nothing sticks to the connection that an earlier one used."""
     gate.ask(gate.main)
     refused = [
-        gate.ask(None, "right after a valid one on the same connection"),
-        gate.ask(keys.UNKNOWN, "soon after a valid one on the same connection"),
+        gate.ask(None, "right after a valid one on the same connection", lane=True),
+        gate.ask(keys.UNKNOWN, "soon after a valid one on the same connection", lane=True),
     ]
     holds(_not_refused(gate, refused, REFUSED))
     after = gate.ask(gate.main)

@@ -12,7 +12,7 @@ import requests
 import schemathesis
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.config import SchemathesisConfig
-from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.failures import Failure
 
 from contract_tests.adapter import TransportAdapter
 from contract_tests.gate import OPERATION, Gate
@@ -95,12 +95,15 @@ def test_generated_requests_are_answered_as_described(gate: Gate) -> None:
 
     try:
         conforms()
-    except requests.ConnectionError as error:
-        raise AssertionError(f"no answer: {error}\n{gate.transport.journal[-1].seen}") from None
-    except (FailureGroup, Failure) as failure:
-        failures = failure.exceptions if isinstance(failure, FailureGroup) else [failure]
-        titles = ", ".join(sorted({getattr(each, "title", str(each)) for each in failures}))
-        raise AssertionError(f"Schemathesis: {titles}\n{gate.transport.journal[-1].seen}") from None
+    except (ExceptionGroup, Failure, requests.RequestException) as error:
+        raise AssertionError(f"Schemathesis: {_titles(error)}\n{gate.transport.journal[-1].seen}") from None
+
+
+def _titles(error: Exception) -> str:
+    """Return the titles of Schemathesis's failures, however they are grouped."""
+    if isinstance(error, ExceptionGroup):
+        return ", ".join(sorted({_titles(each) for each in error.exceptions}))
+    return str(getattr(error, "title", error))
 
 
 def _read(answers: list[Answer]) -> list[Answer]:

@@ -68,7 +68,7 @@ class Transport:
         self.ends = self.clock.now() + self.settings.max_time
         self._overall = Pacer(self.settings.max_rate or VENDOR_RATE)
         self._by_key: dict[bytes, Pacer] = defaultdict(lambda: Pacer(self.settings.max_rate or VENDOR_RATE))
-        self._idle: Connection | None = None
+        self._idle: dict[bool, Connection] = {}  # one for callers with a valid key, one for the others
         self._tls = self._tls_context() if self.settings.target.scheme == "https" else None
 
     def _tls_context(self) -> ssl.SSLContext:
@@ -86,20 +86,21 @@ class Transport:
 
     def close(self) -> None:
         """Close the idle connection."""
-        if self._idle:
-            self._idle.close()
-            self._idle = None
+        for connection in self._idle.values():
+            connection.close()
+        self._idle.clear()
 
-    def send(self, request: Request, *, fresh: bool = False, patient: bool = True) -> Answer:
+    def send(self, request: Request, *, fresh: bool = False, patient: bool = True, lane: bool | None = None) -> Answer:
         """Send one request and return its answer, waiting out each 429 where `patient`.
 
         A key that nobody issued has no limit that others could have used up, so it is not waited for
-        more than a few times. `fresh` asks for a connection of its own. Raises NotTested when the
-        budget, the time or the deployment has gone.
+        more than a few times. `fresh` asks for a connection of its own; `lane` chooses the kept one of
+        callers with a valid key, or that of the others, which is otherwise the caller's own. Raises
+        NotTested when the budget, the time or the deployment has gone.
         """
         for attempt in count(1):
             self._wait(self._reserve(request))
-            answer = self._once(request, fresh=fresh)
+            answer = self._once(request, fresh=fresh, lane=lane)
             self._learn(answer)
             if answer.status != 429 or not patient or self._is_enough(attempt, answer):
                 break
@@ -118,6 +119,8 @@ class Transport:
     def together(self, requests: Iterable[Request], *, paced: bool = True) -> list[Answer]:
         """Send requests at the same time, each on a connection of its own."""
         requests = list(requests)
+        if not requests:
+            return []
         places = [self._reserve(request) for request in requests]
         if paced:
             self._wait(max(places))
@@ -152,26 +155,26 @@ class Transport:
         if until > self.clock.now():
             self.clock.sleep(until - self.clock.now())
 
-    def _once(self, request: Request, *, fresh: bool) -> Answer:
+    def _once(self, request: Request, *, fresh: bool, lane: bool | None = None) -> Answer:
+        lane = request.credential in self.settings.keys if lane is None else lane
         started = self.clock.now()
-        connection, reused = self._connection(fresh)
+        connection, reused = self._connection(lane, fresh=fresh)
         answer = connection.exchange(request, self.settings.target.origin, self.timeouts)
         if reused and answer.ending in {"closed", "reset"} and answer.status is None:
             # The server may close an idle connection at any time (RFC 9112, section 9.3.1).
-            connection, _ = self._connection(fresh=True)
+            connection, _ = self._connection(lane, fresh=True)
             answer = connection.exchange(request, self.settings.target.origin, self.timeouts)
         if connection.reusable and not fresh:
-            self._idle = connection
+            self._idle[lane] = connection
         else:
             connection.close()
         answer = replace(answer, curl=self._curl(request), started=started)
         self.journal.append(answer)
         return answer
 
-    def _connection(self, fresh: bool) -> tuple[Connection, bool]:
-        if self._idle and not fresh:
-            idle, self._idle = self._idle, None
-            return idle, True
+    def _connection(self, lane: bool, *, fresh: bool) -> tuple[Connection, bool]:
+        if lane in self._idle and not fresh:
+            return self._idle.pop(lane), True
         try:
             return self._open(), False
         except UnreachableError as error:
