@@ -17,7 +17,6 @@ from contract_tests.message import LARGEST_BODY, Answer, Ending, Request
 from contract_tests.settings import Target
 
 LARGEST_HEAD = 256 * 1024
-GRACE = 0.2  # seconds in which bytes after an answer that has no body would follow
 
 
 class UnreachableError(Exception):
@@ -26,16 +25,17 @@ class UnreachableError(Exception):
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Bounds in seconds: to connect, to the next byte, and for a whole answer."""
+    """Bounds in seconds: to connect, to the next byte, for a whole answer, and for bytes that follow one."""
 
     connect: float
     read: float
     total: float
+    grace: float = 0.2
 
     @classmethod
     def of(cls, seconds: float) -> Timeouts:
         """Derive the bounds from the time that a first byte may take."""
-        return cls(connect=min(seconds, 5.0), read=seconds, total=1.5 * seconds)
+        return cls(connect=min(seconds, 5.0), read=seconds, total=1.5 * seconds, grace=min(seconds / 10, 0.2))
 
 
 @dataclass
@@ -216,7 +216,7 @@ class _Reader:
         if extra or not (bodiless or self.request.body):
             return extra
         try:
-            self.sock.settimeout(GRACE)
+            self.sock.settimeout(self.timeouts.grace)
             return self.sock.recv(65536)
         except OSError:
             return b""

@@ -29,8 +29,12 @@ from usage_contract import LEVELS, load
 GATE = str(Path(contract_tests.__file__).parent)
 RAISED = RateLimit(rps=1000.0, burst=1000)
 
-# What every run needs is made once, before the first fork.
-schemathesis.openapi.from_dict(deepcopy(load("documented").document))
+# A run costs what it imports, parses and rewrites. All of that is done once, before the first fork.
+CONTRACT = load("documented")
+DEPLOYMENT = load_deployment()
+LEAN = ["--assert=plain", "-p", "no:cacheprovider", "-p", "no:unraisableexception"]
+PLUGINS = ["-p", "pytest_base_url.plugin", "-p", "_hypothesis_pytestplugin", "-p", "contract_tests.plugin"]
+schemathesis.openapi.from_dict(deepcopy(CONTRACT.document))
 for status in ("200", "401", "403", "429"):
     for level in LEVELS:
         validator("get_usage", status, level)
@@ -109,6 +113,7 @@ async def _briefly(seconds: float) -> None:
 def _in_the_child(run: Callable[[], object], pipe: IO[bytes], folder: Path) -> None:
     try:
         os.chdir(folder)
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         sys.stdout = sys.stderr = Path("output.txt").open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
         result = run()
         sys.stdout.flush()
@@ -121,17 +126,16 @@ def _in_the_child(run: Callable[[], object], pipe: IO[bytes], folder: Path) -> N
 
 def _run(fault: Fault | None, folder: Path, arguments: tuple[str, ...]) -> tuple[int, tuple[Verdict, ...], int]:
     observer = Observer()
-    deployment = load_deployment()
     keys = {
         key: account if index == 1 else replace(account, rate_limit=RAISED)
-        for index, (key, account) in enumerate(deployment.keys.items())
+        for index, (key, account) in enumerate(DEPLOYMENT.keys.items())
     }
-    served = replace(deployment, keys=keys)
-    app = make_app(load("documented"), served, clock=observer.clock.now, fault=fault, sleep=_briefly)
+    served = replace(DEPLOYMENT, keys=keys)
+    app = make_app(CONTRACT, served, clock=observer.clock.now, fault=fault, sleep=_briefly)
     with UsageMock(app) as mock:
         options = ["--base-url", mock.url, "--intrusive", "--timeout", "0.4", "--rootdir", str(folder), *arguments]
         options += [f"--api-key={key}" for key in mock.keys]
-        code = pytest.main([GATE, "-q", "-p", "no:cacheprovider", *options], plugins=[observer])
+        code = pytest.main([GATE, "-q", *LEAN, *PLUGINS, *options], plugins=[observer])
     verdicts = observer.verdicts
     gate = verdicts.gate if verdicts else None
     return int(code), tuple(verdicts.all) if verdicts else (), gate.shared if gate else 0
