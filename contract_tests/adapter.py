@@ -45,6 +45,7 @@ _OURS = {"User-Agent", "Connection", "Accept-Encoding", "Content-Length", "Host"
 def _response(request: requests.PreparedRequest, answer: Answer) -> requests.Response:
     if answer.status is None:
         raise requests.ConnectionError(f"{answer.ending}: {answer.problem}", request=request)
+    fields = [(name, value.decode("latin-1")) for name, value in answer.fields if name.lower() != "content-encoding"]
     response = requests.Response()
     response.status_code = answer.status
     response.reason = answer.reason
@@ -53,11 +54,11 @@ def _response(request: requests.PreparedRequest, answer: Answer) -> requests.Res
     response.elapsed = timedelta(seconds=answer.seconds)
     response.raw = HTTPResponse(
         BytesIO(answer.body),
-        headers=HTTPHeaderDict([(name, value.decode("latin-1")) for name, value in answer.fields]),
+        headers=HTTPHeaderDict(fields),
         status=answer.status,
         version=10 if answer.version == "1.0" else 11,
         decode_content=False,
         preload_content=False,
     )
-    response.headers.update({name: value.decode("latin-1") for name, value in answer.fields})
+    response.headers.update(dict(fields))
     return response

@@ -80,6 +80,8 @@ def connect(target: Target, proxy: Target | None, tls: ssl.SSLContext | None, ti
     first = proxy or target
     try:
         sock = socket.create_connection((first.host, first.port), timeouts.connect)
+    except UnicodeError:
+        raise UnreachableError(f"no connection to {first.authority}: it is no host name") from None
     except OSError as error:
         raise UnreachableError(f"no connection to {first.authority}: {_why(error)}") from None
     try:

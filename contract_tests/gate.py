@@ -81,10 +81,6 @@ class Gate:
         """The operation's path at this deployment."""
         return self.settings.target.path + self.operation.path
 
-    @cached_property
-    def _user_agent(self) -> str:
-        return f"usage-contract/{version('usage-contract')} run/{uuid4().hex[:12]}"
-
     def request(self, key: Credential | None = None, told: str = "", **special: Unpack[Special]) -> Request:
         """Build a request for the operation; without any argument it is the plain one without a key."""
         own = [(name.encode(), _bytes(value)) for name, value in special.get("fields", ())]
@@ -145,14 +141,18 @@ class Gate:
         return answer.request.plain and answer.request.credential in self.settings.keys and answer.status != 429
 
     def shows_figures(self, answer: Answer) -> bool:
-        """Whether the body has two or more of the documented members: somebody's figures were served."""
-        return len(self.members & answer.object.keys()) > 1
+        """Whether the body has two or more of the documented members, at any depth: somebody's figures."""
+        return _holds(answer.json.value, self.members)
 
     @cached_property
     def members(self) -> frozenset[str]:
         """The names of the 200 body's documented members."""
         schema = self.operation.responses["200"].schema or {}
         return frozenset(schema.get("properties", ()))
+
+
+class NoFirstAnswerError(AssertionError):
+    """The deployment answers, but not with the 200 that stands behind every rule."""
 
 
 def first_answer(gate: Gate, session: pytest.Session) -> Answer:
@@ -162,18 +162,19 @@ def first_answer(gate: Gate, session: pytest.Session) -> Answer:
     except UnreachableError as error:
         _could_not_be_tested(gate, str(error))
     except NotTested as reason:
-        _could_not_be_tested(gate, f"it answers 429, and {reason}")
+        throttled = any(answer.status == 429 for answer in gate.transport.journal)
+        _could_not_be_tested(gate, f"it answers 429, and {reason}" if throttled else str(reason))
     if answer.status == 200:
         return answer
     if answer.status in {401, 403} and _is_refused_for_its_form(gate):
         session.shouldfail = "the main key is refused for the form of its header"
-        raise AssertionError(f"a valid key is refused by the place or the case of its header\n{answer.seen}")
+        raise NoFirstAnswerError(f"a valid key is refused by the place or the case of its header\n{answer.seen}")
     if answer.status in {401, 403}:
         _could_not_be_tested(gate, f"it refuses the main key with {answer.status}; is the key this deployment's?")
     if not answer.received:
         _could_not_be_tested(gate, f"no answer: {answer.problem}")
     session.shouldfail = "without a first 200 to the main key nothing else can be tested"
-    raise AssertionError(f"{gate.operation} with a valid key is not answered 200\n{answer.seen}")
+    raise NoFirstAnswerError(f"{gate.operation} with a valid key is not answered 200\n{answer.seen}")
 
 
 def _is_refused_for_its_form(gate: Gate) -> bool:
@@ -183,6 +184,12 @@ def _is_refused_for_its_form(gate: Gate) -> bool:
 
 def _could_not_be_tested(gate: Gate, why: str) -> NoReturn:
     pytest.exit(f"{gate.settings.target.url} could not be tested: {why}", COULD_NOT_BE_TESTED)
+
+
+def _holds(value: object, members: frozenset[str]) -> bool:
+    if isinstance(value, dict):
+        return len(members & value.keys()) > 1 or any(_holds(each, members) for each in value.values())
+    return isinstance(value, list) and any(_holds(each, members) for each in value)
 
 
 def _bytes(text: str | bytes) -> bytes:

@@ -77,7 +77,12 @@ def edits(draw: st.DrawFn, key: Credential) -> Credential:
 
 def padded(key: Credential) -> list[Credential]:
     """Return the key with what only a careless trim takes for white space (RFC 9110, section 5.6.3)."""
-    paddings = {b"\xa0": "a non-breaking space", b"\x85": "a next-line character", b"\x0b": "a vertical tab"}
+    paddings = {
+        b"\xa0": "a non-breaking space",
+        b"\x85": "a next-line character",
+        b"\x0b": "a vertical tab",
+        b"\0x": "a NUL byte",
+    }
     return [
         Credential(key.value + pad, f"{key.told} and {told}", f"{key.shell}\\x{pad.hex()}")
         for pad, told in paddings.items()

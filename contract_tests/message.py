@@ -13,6 +13,7 @@ from contract_tests.strict_json import Document, parse
 
 LARGEST_BODY = 4 * 1024 * 1024
 SHOWN = 300
+GZIP_MEMBER = b"\x1f\x8b"
 LONG_RUN = re.compile(r"(\w)\1{99,}")
 
 Ending = Literal["complete", "closed", "truncated", "reset", "timeout", "deadline", "malformed", "too large"]
@@ -185,6 +186,9 @@ def _inflate(data: bytes) -> tuple[bytes, str]:
             continue
         if len(body) > LARGEST_BODY:
             return body[:LARGEST_BODY], f"it unpacks to more than {LARGEST_BODY} bytes"
+        if inflater.eof and inflater.unused_data.startswith(GZIP_MEMBER):  # RFC 1952, section 2.2: several members
+            rest, problem = _inflate(inflater.unused_data)
+            return body + rest, problem
         return body, "" if inflater.eof else "it is cut short"
     return data, problem
 

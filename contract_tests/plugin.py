@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentTypeError
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -121,6 +122,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def _settings(config: pytest.Config) -> Settings:
     option = config.option
     base_url = option.base_url
+    if not base_url and _is_emptied(config.invocation_params.args):
+        raise pytest.UsageError("--base-url is empty; leave it out to check the embedded mock")
     keys = keys_from(option.contract_api_key, os.environ if base_url else {}, option.contract_api_key_file)
     sends_nothing = option.contract_rules or option.contract_plan or option.collectonly
     if base_url and not (keys or sends_nothing):
@@ -136,6 +139,12 @@ def _settings(config: pytest.Config) -> Settings:
     as_many = len(keys) or len(mock.keys)
     keys = keys_from(mock.keys[:as_many], {}, None)
     return settings_from(config, Target.parse("the mock's URL", mock.url), keys, embedded=not base_url)
+
+
+def _is_emptied(arguments: Sequence[str | os.PathLike[str]]) -> bool:
+    """Whether a base URL was given, and is empty, as from a variable that is not set."""
+    given = ("--base-url", "") in pairwise(arguments) or "--base-url=" in arguments
+    return given or os.environ.get("PYTEST_BASE_URL") == ""
 
 
 @pytest.hookimpl(trylast=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,6 +70,9 @@ def _forms(secret: str) -> Iterator[tuple[str, int]]:
     raw = secret.encode()
     for plain in {secret, secret[::-1]}:
         yield plain, RUN
+        for escaped in (json.dumps(plain)[1:-1], json.dumps(plain)[1:-1].replace("/", "\\/")):
+            yield escaped, RUN + len(escaped) - len(plain)
+        yield "".join(f"\\u{ord(letter):04x}" for letter in plain), RUN * 6
         yield html.escape(plain), max(RUN, len(html.escape(plain)) - len(plain) + RUN)
         yield quote(plain, safe=""), RUN * 3
         yield "".join(f"%{byte:02x}" for byte in plain.encode()), RUN * 3

@@ -77,7 +77,7 @@ class Settings:
     timeout: float
     ca_file: Path | None
     proxy: Target | None
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
     deviations: Mapping[str, Deviation]
     secrets: tuple[str, ...] = field(repr=False)
 
@@ -115,7 +115,7 @@ def _environment_keys(environment: Mapping[str, str]) -> list[str]:
 
 def _key_file(path: Path) -> list[str]:
     try:
-        return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+        return [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise pytest.UsageError(f"the key file {path} cannot be read: {error}") from None
 
@@ -132,6 +132,13 @@ def header_from(text: str) -> tuple[str, str]:
     return name, value.strip()
 
 
+def _proxy(url: str) -> Target:
+    proxy = Target.parse("--proxy", url)
+    if proxy.scheme != "http":
+        raise pytest.UsageError("--proxy: it is spoken to by http; give it as http://host:port")
+    return proxy
+
+
 def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential, ...], *, embedded: bool) -> Settings:
     """Read and check every option; UsageError says which one is wrong and what is valid."""
     option = config.option
@@ -142,6 +149,7 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
     ca_file = Path(ca_name) if ca_name else None
     if ca_file and not ca_file.is_file():
         raise pytest.UsageError(f"--ca-file: there is no file {ca_file}")
+    is_remote = not embedded and not option.contract_plan
     return Settings(
         target=target,
         keys=keys,
@@ -154,8 +162,8 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
         max_requests=option.contract_max_requests,
         timeout=option.contract_timeout,
         ca_file=ca_file,
-        proxy=Target.parse("--proxy", proxy) if proxy else None,
+        proxy=_proxy(proxy) if proxy and is_remote else None,
         headers=headers,
-        deviations=read_deviations(Path(deviations), rule_ids()) if deviations else {},
+        deviations=read_deviations(Path(deviations), rule_ids()) if deviations and not option.contract_plan else {},
         secrets=(*(key.value.decode() for key in keys), *(value for _, value in headers if value)),
     )

@@ -14,7 +14,7 @@ from contract_tests.validation import problems
 
 INTERNALS = re.compile(
     rb'Traceback \(most recent call last\)|File "[^"]+", line \d+|\bat [\w.$<>]+\([\w.]+:\d+\)|\n\s+at .+:\d+:\d+'
-    rb"|goroutine \d+ \[|panicked at|\bSQLSTATE|sqlite3\.|psycopg|syntax error at or near|/site-packages/"
+    rb"|\[Errno \d+\]|goroutine \d+ \[|panicked at|\bSQLSTATE|sqlite3\.|psycopg|syntax error at or near|/site-packages/"
 )
 
 
@@ -59,20 +59,21 @@ def test_error_tells_no_figures(gate: Gate, journal: tuple[Answer, ...]) -> None
 
 
 @pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: the key is a secret of its owner")
-def test_error_tells_no_key(gate: Gate, missing: list[Answer], unknown: list[Answer]) -> None:
-    """An answer to a request that holds no key MUST NOT tell one."""
-    for answer in (*missing, *unknown):
+def test_error_tells_no_key(gate: Gate, shared: tuple[Answer, ...]) -> None:
+    """No answer MUST tell a key that its request did not hold."""
+    for answer in shared:
         everything = answer.payload + b"\n".join(value for _, value in answer.fields)
-        holds(f"the answer tells {key.told}\n{answer.seen}" for key in gate.settings.keys if key.value in everything)
+        others = [key for key in gate.settings.keys if key != answer.request.credential and len(key.value) > 5]
+        holds(f"the answer tells {key.told}\n{answer.seen}" for key in others if key.value in everything)
 
 
 @pytest.mark.rule(level="documented", source=f"{ERRORS_GUIDE}: the body is a detail text for the client")
 def test_error_tells_no_internals(journal: tuple[Answer, ...]) -> None:
-    """An error MUST NOT show a stack trace, a file of the server, or a database's complaint."""
+    """No answer MUST show a stack trace, a file of the server, or a database's complaint."""
     holds(
         f"the body shows {match[0][:60].decode('latin-1')!r}\n{answer.seen}"
         for answer in journal
-        if (answer.status or 0) >= 400 and (match := INTERNALS.search(answer.body))
+        if (match := INTERNALS.search(answer.body.replace(b"\\n", b"\n").replace(b"\\t", b"\t")))
     )
 
 

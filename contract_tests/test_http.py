@@ -10,7 +10,7 @@ import pytest
 from contract_tests.gate import Gate, Special
 from contract_tests.lint import complaints
 from contract_tests.message import Answer
-from contract_tests.rules import DOCUMENT, READABLE, SOUND, holds
+from contract_tests.rules import DOCUMENT, READABLE, REFUSING, SOUND, holds
 from contract_tests.transport import NotTested
 
 CUT = {"truncated", "reset", "deadline", "timeout", "too large"}
@@ -38,7 +38,7 @@ def test_length_is_announced_in_one_way(shared: tuple[Answer, ...]) -> None:
     )
 
 
-@pytest.mark.needs(*SOUND)
+@pytest.mark.needs(*SOUND, *REFUSING)
 @pytest.mark.rule(level="specified", source="RFC 9112, section 6.1: Transfer-Encoding is HTTP/1.1's")
 def test_http_1_0_is_answered_without_chunks(gate: Gate) -> None:
     """A request by HTTP/1.0 MUST NOT be answered in chunks, and is judged by its key like any other."""
@@ -188,9 +188,10 @@ def _is_shared(gate: Gate, answer: Answer) -> bool:
         or {"*", gate.key_header.lower()} & set(vary)
     ):
         return False
+    for_shared = [item for item in control if item.startswith("s-maxage")]  # it goes before max-age
     ages = [
         int(age)
-        for item in control
+        for item in for_shared or control
         if (age := item.partition("=")[2].strip('"')).isdecimal() and item.startswith(("max-age", "s-maxage"))
     ]
     return any(ages) or ("public" in control and not ages)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from itertools import combinations
 
 import pytest
 
@@ -51,12 +52,12 @@ def test_figures_are_the_keys_own(used_keys: dict[Credential, Hashable], figures
         )
         for key in used_keys
     }
-    (main, one), *rest = examples.items()
-    for key, other in rest:
+    for (one_key, one), (other_key, other) in combinations(examples.items(), 2):
         same = [
             name for name in OWN_FIGURES if _is_telling(value := getattr(one, name)) and getattr(other, name) == value
         ]
-        assert not same, other.told(f"{main.told} and {key.told} have the same {', '.join(same)}")
+        by_chance = len(same) < 2 and not {"bytes_transferred", "top_domains"} & set(same)
+        assert by_chance, other.told(f"{one_key.told} and {other_key.told} have the same {', '.join(same)}")
 
 
 def _is_telling(value: int | list[tuple[str, int]] | None) -> bool:
@@ -131,7 +132,8 @@ def test_api_key_is_the_asking_one(gate: Gate, figures: list[Figures]) -> None:
         for key in gate.settings.keys:
             fits_own = own is not None and _may_show(text, own)
             assert key == own or fits_own or not _may_show(text, key), each.told(f"api_key shows {key.told}")
-        is_masked = any(mask in text for mask in MASKS) or "..." in text or "xxx" in text.lower()
+        is_start = all(key.value.startswith(text.encode()) for key in gate.settings.keys)
+        is_masked = is_start or any(mask in text.lower() for mask in (*MASKS, "...", "xxx", "redacted", "hidden"))
         if own and text and not is_masked:
             first = shown.setdefault(text, own)
             assert first == own, each.told(f"api_key is the same for {first.told} and {own.told}")

@@ -18,11 +18,12 @@ TOP = f'{USAGE}.top_domains: "Top 20 domains by request count"'
 
 @pytest.fixture(scope="session")
 def slack(figures: list[Figures]) -> int:
-    """How far figures read a moment apart may differ: not at all while nothing moves, else by a few requests."""
-    totals: dict[Credential | None, set[int | None]] = {}
-    for each in figures:
-        totals.setdefault(each.answer.request.credential, set()).add(each.total)
-    return 3 if any(len(seen) > 1 for seen in totals.values()) else 0
+    """How far figures read a moment apart may differ: nothing while they stand still, else by a few steps."""
+    steps = [0]
+    for key in {each.answer.request.credential for each in figures}:
+        totals = [each.total for each in figures if each.answer.request.credential == key and each.total is not None]
+        steps += [abs(later - earlier) for earlier, later in pairwise(totals)]
+    return 3 * max(steps)
 
 
 @pytest.mark.rule(
@@ -38,9 +39,9 @@ def test_success_and_fail_fit_into_total(figures: list[Figures], slack: int) -> 
     )
 
 
-@pytest.mark.rule(level="documented", source=f"{USAGE}: total, success, fail; what is in flight has passed the limit")
+@pytest.mark.rule(level="advisory", source=f"{USAGE}: total, success, fail; what is in flight has passed the limit")
 def test_requests_in_flight_are_not_too_many(figures: list[Figures]) -> None:
-    """Requests in `total` without an outcome MUST be explicable: a minute's fetches, and open sessions."""
+    """Requests in `total` without an outcome SHOULD be explicable: a minute's fetches, and open sessions."""
     for each in having(figures, "total", "success", "fail", "by_protocol", "rps", "burst"):
         sessions = sum(count for name, count in (each.by_protocol or {}).items() if name != "fetch")
         most = (each.burst or 0) + 60 * (each.rps or 0) + sessions
@@ -101,8 +102,8 @@ def test_success_rate_is_the_percentage_of_success(figures: list[Figures], slack
 
 
 def _rounding(rate: Decimal) -> Decimal:
-    exponent = rate.as_tuple().exponent
-    return max(Decimal(1).scaleb(min(exponent, 0)) if isinstance(exponent, int) else Decimal(1), Decimal("0.000001"))
+    exponent = rate.normalize().as_tuple().exponent
+    return Decimal(1).scaleb(max(-6, min(exponent, 0))) if isinstance(exponent, int) else Decimal(1)
 
 
 @pytest.mark.rule(level="documented", source=f'{USAGE}.bytes_transferred: "Total response bytes (HTTP fetch only)"')

@@ -85,7 +85,7 @@ class Transport:
         return f"{len(self.journal)} requests in {seconds:.1f} s"
 
     def close(self) -> None:
-        """Close the idle connection."""
+        """Close the idle connections."""
         for connection in self._idle.values():
             connection.close()
         self._idle.clear()
@@ -100,6 +100,8 @@ class Transport:
         """
         for attempt in count(1):
             self._wait(self._reserve(request))
+            if fresh:
+                self.close()  # a server of one thread is not kept busy by a connection that idles
             answer = self._once(request, fresh=fresh, lane=lane)
             self._learn(answer)
             if answer.status != 429 or not patient or self._is_enough(attempt, answer):
@@ -110,9 +112,15 @@ class Transport:
     def _is_enough(self, attempt: int, throttled: Answer) -> bool:
         """Whether a caller without a valid key was sent away often enough; NotTested where one with a key was."""
         key = throttled.request.credential
-        if key not in self.settings.keys:
-            return attempt >= PATIENCE
-        if attempt >= 3 * PATIENCE and any(a.status == 200 and a.request.credential == key for a in self.journal):
+        if key not in self.settings.keys and attempt >= PATIENCE:
+            if any(a.status != 429 and a.request.credential not in self.settings.keys for a in self.journal):
+                raise NotTested("callers without a valid key are throttled")
+            return True
+        if (
+            key in self.settings.keys
+            and attempt >= 3 * PATIENCE
+            and any(a.status == 200 and a.request.credential == key for a in self.journal)
+        ):
             self.starved[key] = throttled
         return False
 
@@ -124,6 +132,7 @@ class Transport:
         places = [self._reserve(request) for request in requests]
         if paced:
             self._wait(max(places))
+        self.close()
         with ThreadPoolExecutor(len(requests)) as pool:
             answers = list(pool.map(lambda request: self._once(request, fresh=True), requests))
         for answer in answers:
@@ -162,7 +171,7 @@ class Transport:
         answer = connection.exchange(request, self.settings.target.origin, self.timeouts)
         if reused and answer.ending in {"closed", "reset"} and answer.status is None:
             # The server may close an idle connection at any time (RFC 9112, section 9.3.1).
-            connection, _ = self._connection(lane, fresh=True)
+            connection = self._again(answer)
             answer = connection.exchange(request, self.settings.target.origin, self.timeouts)
         if connection.reusable and not fresh:
             self._idle[lane] = connection
@@ -171,6 +180,15 @@ class Transport:
         answer = replace(answer, curl=self._curl(request), started=started)
         self.journal.append(answer)
         return answer
+
+    def _again(self, unanswered: Answer) -> Connection:
+        """Open another connection; where that fails, the journal ends with the request that stopped all."""
+        try:
+            return self._open()
+        except UnreachableError as error:
+            self.journal.append(replace(unanswered, curl=self._curl(unanswered.request)))
+            self.lost = str(error)
+            raise NotTested(f"the deployment is not reachable any more: {error}") from None
 
     def _connection(self, lane: bool, *, fresh: bool) -> tuple[Connection, bool]:
         if lane in self._idle and not fresh:
@@ -195,7 +213,12 @@ class Transport:
             self.timeouts = Timeouts.of(min(self.settings.timeout, AFTER_A_HANG))
         limit = answer.object.get("rate_limit") if answer.status == 200 and answer.request.credential else None
         rate = limit.get("rps") if isinstance(limit, dict) else None
-        if not answer.request.credential or not isinstance(rate, int | float) or rate <= 0 or self.settings.max_rate:
+        if (
+            not answer.request.credential
+            or not isinstance(rate, int | float)
+            or not 0 < rate < 1e6
+            or self.settings.max_rate
+        ):
             return
         self._by_key[answer.request.credential.value].rate = max(SHARE * rate, 0.1)
         self._overall.rate = max(self._overall.rate, SHARE * rate)
