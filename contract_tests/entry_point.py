@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
+import difflib
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parent
+KEY_OPTIONS = ("--api-key", "--api-key-file")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -31,6 +32,6 @@ def _refuse_mistyped_key_option(args: list[str]) -> None:
     """Stop before argparse would repeat the command line, key and all, in its own message."""
     for argument in args:
         option = argument.split("=")[0]
-        looks_like_a_key_option = re.fullmatch(r"-+[\w-]*(key|api)[\w-]*", option, re.IGNORECASE)
-        if looks_like_a_key_option and option not in {"--api-key", "--api-key-file"}:
+        is_near = difflib.get_close_matches(option, KEY_OPTIONS, cutoff=0.7)
+        if option.startswith("--") and is_near and option not in KEY_OPTIONS:
             raise pytest.UsageError(f"unknown option {option}; did you mean --api-key or --api-key-file?")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -47,8 +47,8 @@ class Request:
         target = self.target.decode("ascii", "backslashreplace")
         return " ".join(filter(None, [self.method, target[:80], who, self.told]))
 
-    def curl(self, origin: str, skipped: frozenset[bytes]) -> str:
-        """Return the command that repeats it; the key is a shell variable, never a value."""
+    def curl(self, origin: str, skipped: frozenset[bytes], keys: Sequence[Credential] = ()) -> str:
+        """Return the command that repeats it; a key, wherever it stands, is a shell variable, never a value."""
         words = ["curl", "-isS", "--path-as-is"]
         if self.version == "HTTP/1.0":
             words.append("--http1.0")
@@ -58,15 +58,17 @@ class Request:
             words += ["-X", self.method]
         for name, value in self.fields:
             if name.lower() not in skipped:
-                words += ["-H", self._quoted(name + b": ", value)]
+                words += ["-H", self._quoted(name, value, keys)]
         if self.body:
-            words += ["--data-binary", _shell(self.body)]
-        return " ".join([*words, _shell(origin.encode() + self.target)])
+            words += ["--data-binary", _shell(self.body, keys)]
+        return " ".join([*words, _shell(origin.encode() + self.target, keys)])
 
-    def _quoted(self, prefix: bytes, value: bytes) -> str:
-        if self.credential and value == self.credential.value:
-            return f'"{prefix.decode()}{self.credential.shell}"'
-        return _shell(prefix + value)
+    def _quoted(self, name: bytes, value: bytes, keys: Sequence[Credential]) -> str:
+        if not value.strip():
+            return _shell(name + b";")  # how curl spells a field without a value
+        if self.credential and value == self.credential.value and self.credential.shell[:1] in {"$", "<"}:
+            return f'"{name.decode()}: {self.credential.shell}"'
+        return _shell(name + b": " + value, keys)
 
 
 @dataclass(frozen=True)
@@ -193,8 +195,11 @@ def _inflate(data: bytes) -> tuple[bytes, str]:
     return data, problem
 
 
-def _shell(text: bytes) -> str:
-    """Quote bytes for bash; a long run of one letter is spelt as the command that makes it."""
+def _shell(text: bytes, keys: Sequence[Credential] = ()) -> str:
+    """Quote bytes for bash, keys as variables; a long run of one letter is spelt as the command that makes it."""
+    for key in keys:
+        if key.value in text:
+            return f'"{key.shell}"'.join(_shell(part, keys) if part else "" for part in text.split(key.value))
     if text.isascii() and text.decode().isprintable():
         quoted = "'" + text.decode().replace("'", "'\"'\"'") + "'"
         return LONG_RUN.sub(lambda run: f"'$(printf '{run[1]}%.0s' {{1..{len(run[0])}}})'", quoted)

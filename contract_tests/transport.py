@@ -205,7 +205,9 @@ class Transport:
         return connect(self.settings.target, self.settings.proxy, self._tls, self.timeouts)
 
     def _curl(self, request: Request) -> str:
-        return request.curl(self.settings.target.origin, frozenset({b"host", b"user-agent", b"accept-encoding"}))
+        return request.curl(
+            self.settings.target.origin, frozenset({b"host", b"user-agent", b"accept-encoding"}), self.settings.keys
+        )
 
     def _learn(self, answer: Answer) -> None:
         """Pace the key by the rate that the deployment states, and be brief with one that hangs."""

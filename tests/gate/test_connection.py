@@ -200,6 +200,15 @@ def test_curl_never_shows_a_key() -> None:
     )
 
 
+def test_curl_names_a_key_by_its_variable_wherever_it_stands() -> None:
+    key = Credential(b"the-secret", "the main key", "$CONTRACT_API_KEY")
+    request = Request("GET", b"/u?key=the-secret", ((b"Cookie", b"k=the-secret"), (b"Empty", b"")), b"[the-secret]")
+    assert request.curl("http://h", frozenset(), [key]) == (
+        """curl -isS --path-as-is -H 'Cookie: k='"$CONTRACT_API_KEY" -H 'Empty;' """
+        """--data-binary '['"$CONTRACT_API_KEY"']' 'http://h/u?key='"$CONTRACT_API_KEY\""""
+    )
+
+
 def test_a_refused_port_is_told() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
