@@ -66,17 +66,22 @@ def test_the_mock_serves_from_an_empty_folder(installed: Installed) -> None:
     assert mock.returncode == 0
 
 
-def test_the_gate_runs_from_an_empty_folder(installed: Installed) -> None:
+@pytest.fixture(scope="module")
+def with_gate(installed: Installed) -> Installed:
     assert installed.run("-m", "pip", "install", "-q", f"{installed.wheel}[gate]").returncode == 0
-    run = installed.run("-m", "pytest", "--pyargs", "contract_tests")
+    return installed
+
+
+def test_the_gate_runs_from_an_empty_folder(with_gate: Installed) -> None:
+    run = with_gate.run("-m", "pytest", "--pyargs", "contract_tests")
     assert run.returncode == 0, run.stdout + run.stderr
     assert " conforms at level documented" in run.stdout
 
 
-def test_a_project_with_options_of_its_own_is_left_alone(installed: Installed) -> None:
-    (installed.empty / "conftest.py").write_text("def pytest_addoption(parser): parser.addoption('--api-key')\n")
-    (installed.empty / "test_own.py").write_text(
+def test_a_project_with_options_of_its_own_is_left_alone(with_gate: Installed) -> None:
+    (with_gate.empty / "conftest.py").write_text("def pytest_addoption(parser): parser.addoption('--api-key')\n")
+    (with_gate.empty / "test_own.py").write_text(
         "def test_own(request): assert request.config.option.api_key == 'own'\n"
     )
-    run = installed.run("-m", "pytest", "--api-key=own", "test_own.py")
+    run = with_gate.run("-m", "pytest", "--api-key=own", "test_own.py")
     assert run.returncode == 0, run.stdout + run.stderr
