@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
@@ -65,6 +66,11 @@ class Connection(web.RequestHandler):
         response = refusal(400, "The request is not valid HTTP.").response()
         response.force_close()
         return response
+
+    def log_exception(self, *text: Any, exc_info: BaseException | None = None, **more: Any) -> None:
+        """Log an exception, but not of a handler that ends in the very tick in which aiohttp 3.14 stops waiting for it."""
+        if not isinstance(exc_info, asyncio.InvalidStateError):
+            super().log_exception(*text, exc_info=exc_info, **more)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socketserver
 import sys
@@ -53,7 +54,9 @@ def run_gate(tmp_path: Path) -> Callable[..., Run]:
         if child == 0:
             _become_the_gate(tmp_path, arguments, environment or {})
         _, status = os.waitpid(child, 0)
-        return Run(os.waitstatus_to_exitcode(status), (tmp_path / "output.txt").read_text(), tmp_path)
+        output = (tmp_path / "output.txt").read_text()
+        print(output)  # pytest shows it where the test fails
+        return Run(os.waitstatus_to_exitcode(status), output, tmp_path)
 
     return run
 
@@ -61,6 +64,7 @@ def run_gate(tmp_path: Path) -> Callable[..., Run]:
 def _become_the_gate(folder: Path, arguments: tuple[str, ...], environment: Mapping[str, str]) -> None:
     code = 70
     try:
+        gc.freeze()  # what the tests before left unclosed is no finding of this run
         os.chdir(folder)
         sys.stdout = sys.stderr = Path("output.txt").open("w", encoding="utf-8")  # noqa: SIM115 - it lives as long as the process
         os.dup2(sys.stdout.fileno(), 1)

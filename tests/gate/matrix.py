@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import pickle
 import sys
@@ -112,6 +113,7 @@ async def _briefly(seconds: float) -> None:
 
 def _in_the_child(run: Callable[[], object], pipe: IO[bytes], folder: Path) -> None:
     try:
+        gc.freeze()  # what the tests before left unclosed is no finding of this run
         os.chdir(folder)
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         sys.stdout = sys.stderr = Path("output.txt").open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
