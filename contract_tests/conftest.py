@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,15 +14,26 @@ from contract_tests.message import Answer
 from contract_tests.transport import Clock, NotTested, Transport
 from contract_tests.validation import contract, is_valid
 
+HERE = Path(__file__).resolve().parent
 MAIN_SAMPLE = 24  # a deployment that errs once in eight answers escapes this many with 4 %
 OTHER_SAMPLE = 9
 REFUSED_SAMPLE = 5
 
 
-def pytest_pycollect_makemodule(parent: pytest.Collector) -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Refuse to run half a gate where its plugin was not loaded."""
-    if not parent.config.pluginmanager.has_plugin("contract_tests.plugin"):
-        raise pytest.UsageError("the gate runs only where the command line names it: pytest contract_tests")
+    named = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
+    if not _is_loaded(config) and any(path == HERE or HERE in path.parents for path in named):
+        raise pytest.UsageError("the gate's plugin is not loaded; leave pytest's plugin autoloading on")
+
+
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    """Leave the rules out of a run that does not name the gate, such as `pytest .`."""
+    return None if _is_loaded(config) else True
+
+
+def _is_loaded(config: pytest.Config) -> bool:
+    return config.pluginmanager.has_plugin("contract_tests.plugin")
 
 
 @pytest.fixture(scope="session")

@@ -24,10 +24,10 @@ class Installed:
     python: Path
     empty: Path
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run the environment's Python, isolated from this one."""
         command = [str(self.python), "-I", *arguments]
-        return subprocess.run(command, cwd=self.empty, capture_output=True, text=True, check=False)
+        return subprocess.run(command, cwd=folder or self.empty, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 def test_the_wheel_holds_our_packages_and_their_data_only(installed: Installed) -> None:
     names = zipfile.ZipFile(installed.wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    assert tops == {"usage_contract", "mock_server", "contract_tests"}
+    assert tops == {"usage_contract", "usage_contract_pytest", "mock_server", "contract_tests"}
     assert {"usage_contract/openapi/openapi.yaml", "mock_server/fixtures/deployments/default.yaml"} <= set(names)
 
 
@@ -85,3 +85,14 @@ def test_a_project_with_options_of_its_own_is_left_alone(with_gate: Installed) -
     )
     run = with_gate.run("-m", "pytest", "--api-key=own", "test_own.py")
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_a_project_with_contract_tests_of_its_own_is_left_alone(with_gate: Installed, tmp_path: Path) -> None:
+    own = tmp_path / "contract_tests"
+    own.mkdir()
+    (own / "__init__.py").touch()
+    (own / "test_own.py").write_text("from contract_tests import __path__ as own\ndef test_own(): assert own\n")
+    program = "import sys, pytest; sys.path.insert(0, '.'); sys.exit(pytest.main(['contract_tests']))"
+    run = with_gate.run("-c", program, folder=tmp_path)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "1 passed" in run.stdout

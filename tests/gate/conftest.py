@@ -55,7 +55,7 @@ def run_gate(tmp_path: Path) -> Callable[..., Run]:
             _become_the_gate(tmp_path, arguments, environment or {})
         _, status = os.waitpid(child, 0)
         output = (tmp_path / "output.txt").read_text()
-        print(output)  # pytest shows it where the test fails
+        sys.stdout.write(output)  # pytest shows it where the test fails
         return Run(os.waitstatus_to_exitcode(status), output, tmp_path)
 
     return run

@@ -1,0 +1,101 @@
+"""The entry point loads the gate where it is named, and leaves every other pytest run alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+SECRET = "k3y-0f-a-very-secret-kind"
+
+
+def run_pytest(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest as a project does that only shares our environment."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CONTRACT_"))}
+    command = [
+        str(Path(sys.executable).with_name("pytest")),
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:schemathesis",
+        *arguments,
+    ]
+    return subprocess.run(command, cwd=folder, env=inherited | environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project whose own tests live in a package called contract_tests, with an option that is called like ours."""
+    own = tmp_path / "contract_tests"
+    own.mkdir()
+    (own / "__init__.py").touch()
+    (own / "conftest.py").write_text("def pytest_addoption(parser): parser.addoption('--api-key')\n")
+    (own / "test_own.py").write_text("def test_own(request): assert request.config.option.api_key == 'own'\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("arguments", [["contract_tests"], ["contract_tests/test_own.py"], ["./contract_tests"]])
+def test_a_projects_own_folder_of_that_name_is_its_own(arguments: list[str], project: Path) -> None:
+    run = run_pytest(*arguments, "--api-key=own", folder=project)
+    assert "1 passed" in run.stdout, run.stdout + run.stderr
+
+
+def test_an_options_value_of_that_name_is_not_the_gate(project: Path) -> None:
+    run = run_pytest("-k", "contract_tests", "contract_tests", "--api-key=own", folder=project)
+    assert "1 passed" in run.stdout, run.stdout + run.stderr
+
+
+def test_pyargs_names_the_gate_also_beside_a_folder_of_that_name(project: Path) -> None:
+    run = run_pytest("--pyargs", "contract_tests", "--rules", folder=project)
+    assert "auth/missing-key-is-401" in run.stdout, run.stdout + run.stderr
+
+
+def test_a_gate_that_another_package_hides_is_told(project: Path) -> None:
+    run = run_pytest(str(CHECKOUT / "contract_tests"), folder=project, PYTHONPATH=str(project))
+    assert run.returncode == 4
+    assert "another contract_tests hides the gate" in run.stderr
+
+
+def test_the_bare_name_of_an_installed_gate_is_explained_without_the_key(tmp_path: Path) -> None:
+    run = run_pytest("contract_tests", "--api-key", SECRET, folder=tmp_path)
+    assert run.returncode == 4
+    assert "name the gate by --pyargs contract_tests" in run.stderr
+    assert SECRET not in run.stdout + run.stderr
+
+
+def test_every_rule_is_left_out_where_the_gate_is_not_named() -> None:
+    run = run_pytest(".", "--collect-only", "-q", "--ignore=tests", folder=CHECKOUT)
+    assert "no tests collected" in run.stdout
+    assert "error" not in (run.stdout + run.stderr).lower()
+
+
+def test_a_gate_without_its_plugin_is_refused() -> None:
+    run = run_pytest("contract_tests", folder=CHECKOUT, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    assert run.returncode == 4
+    assert "the gate's plugin is not loaded" in run.stdout + run.stderr
+
+
+def test_other_runs_import_nothing_of_the_gate(tmp_path: Path) -> None:
+    (tmp_path / "test_own.py").write_text(
+        "import sys\n"
+        "def test_own():\n"
+        "    assert not {'contract_tests', 'usage_contract', 'mock_server', 'h11'} & sys.modules.keys()\n"
+    )
+    run = run_pytest("test_own.py", folder=tmp_path)
+    assert "1 passed" in run.stdout, run.stdout + run.stderr
+
+
+SHOWING = {"--debug": ["--debug"], "--pastebin": ["--pastebin=all"]}
+
+
+@pytest.mark.parametrize("option", SHOWING)
+def test_what_shows_keys_past_redaction_is_refused(option: str, tmp_path: Path) -> None:
+    run = run_pytest("--pyargs", "contract_tests", *SHOWING[option], "--api-key", SECRET, folder=tmp_path)
+    assert run.returncode == 4
+    assert f"{option} " in run.stderr
+    assert SECRET not in run.stdout + run.stderr
+    assert list(tmp_path.iterdir()) == []

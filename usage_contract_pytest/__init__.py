@@ -1,0 +1,80 @@
+"""The pytest11 entry point: silent, and cheap, unless the command line names the gate.
+
+It is a package of its own, because pytest loads it in every project of an environment: it must import nothing,
+and a project's own folder called `contract_tests` must not hide it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+GATE = Path(__file__).resolve().parents[1] / "contract_tests"
+KEY_OPTIONS = ("--api-key", "--api-key-file")
+
+
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Load the gate's plugin where one of the arguments is the gate's package, or lies in it."""
+    known = early_config.known_args_namespace
+    folder = early_config.invocation_params.dir
+    if not any(_is_of_the_gate(place, folder, pyargs=known.pyargs) for place in known.file_or_dir):
+        _refuse_the_bare_name(known.file_or_dir, folder, args)
+        return
+    if not _is_importable():
+        raise pytest.UsageError(f"another contract_tests hides the gate in {GATE}; start pytest in another folder")
+    _refuse_mistyped_key_option(args)
+    _refuse_what_shows_keys(early_config)
+    if known.pyargs:
+        known.file_or_dir[:] = map(_located, known.file_or_dir)
+    early_config.pluginmanager.import_plugin("contract_tests.plugin")
+
+
+def _is_of_the_gate(argument: str, folder: Path, *, pyargs: bool) -> bool:
+    place = argument.split("::")[0]
+    if pyargs and place.split(".")[0] == GATE.name:
+        return _is_importable()
+    path = (folder / place).resolve()
+    return path == GATE or GATE in path.parents
+
+
+def _located(argument: str) -> str:
+    """Return the gate's path for its name: pytest would look into a folder of that name for a conftest.py as well."""
+    name, colons, rule = argument.partition("::")
+    return f"{GATE}{colons}{rule}" if name == GATE.name else argument
+
+
+def _is_importable() -> bool:
+    """Whether Python finds the gate under its name, and not a project's own package."""
+    spec = find_spec(GATE.name)
+    return spec is not None and Path(spec.origin or "").resolve() == GATE / "__init__.py"
+
+
+def _refuse_the_bare_name(places: Sequence[str], folder: Path, args: Sequence[str]) -> None:
+    """Stop before argparse would repeat a command line that names an installed gate, key and all."""
+    has_key = any(argument.split("=")[0] in KEY_OPTIONS for argument in args)
+    if has_key and GATE.name in places and not (folder / GATE.name).exists():
+        raise pytest.UsageError("there is no folder contract_tests here; name the gate by --pyargs contract_tests")
+
+
+def _refuse_mistyped_key_option(args: Sequence[str]) -> None:
+    """Stop before argparse would repeat the command line, key and all, in its own message."""
+    from difflib import get_close_matches
+
+    for argument in args:
+        option = argument.split("=")[0]
+        is_near = get_close_matches(option, KEY_OPTIONS, cutoff=0.7)
+        if option.startswith("--") and is_near and option not in KEY_OPTIONS:
+            raise pytest.UsageError(f"unknown option {option}; did you mean --api-key or --api-key-file?")
+
+
+def _refuse_what_shows_keys(config: pytest.Config) -> None:
+    """Stop before pytest writes what no redaction reaches."""
+    known = config.known_args_namespace
+    if known.debug or "PYTEST_DEBUG" in os.environ:
+        raise pytest.UsageError("--debug and PYTEST_DEBUG are refused: pytest's own trace would show the keys")
+    if getattr(known, "pastebin", None):
+        raise pytest.UsageError("--pastebin is refused: it publishes the output before keys are taken out of it")
