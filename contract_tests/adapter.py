@@ -45,7 +45,8 @@ _OURS = {"User-Agent", "Connection", "Accept-Encoding", "Content-Length", "Host"
 def _response(request: requests.PreparedRequest, answer: Answer) -> requests.Response:
     if answer.status is None:
         raise requests.ConnectionError(f"{answer.ending}: {answer.problem}", request=request)
-    fields = [(name, value.decode("latin-1")) for name, value in answer.fields if name.lower() != "content-encoding"]
+    coded = {"content-encoding", "content-length"} if answer.header("Content-Encoding") else set()
+    fields = [(name, value.decode("latin-1")) for name, value in answer.fields if name.lower() not in coded]
     response = requests.Response()
     response.status_code = answer.status
     response.reason = answer.reason

@@ -14,6 +14,7 @@ from contract_tests.strict_json import Document, parse
 LARGEST_BODY = 4 * 1024 * 1024
 SHOWN = 300
 GZIP_MEMBER = b"\x1f\x8b"
+GZIP, DEFLATE = (31,), (15, -15)  # zlib's window bits: gzip; zlib, or the raw deflate that some servers send for it
 LONG_RUN = re.compile(r"(\w)\1{99,}")
 
 Ending = Literal["complete", "closed", "truncated", "reset", "timeout", "deadline", "malformed", "too large"]
@@ -127,7 +128,7 @@ class Answer:
                 continue
             if coding not in {"gzip", "x-gzip", "deflate"}:
                 return body, f"content coding {coding!r} was not asked for"
-            body, problem = _inflate(body)
+            body, problem = _inflate(body, DEFLATE if coding == "deflate" else GZIP)
             if problem:
                 return body, f"is not the {coding} that Content-Encoding announces: {problem}"
         return body, ""
@@ -178,8 +179,8 @@ def _one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
-def _inflate(data: bytes) -> tuple[bytes, str]:
-    for wbits in (47, -15):  # gzip or zlib by its header, then the raw deflate that some servers send
+def _inflate(data: bytes, formats: tuple[int, ...]) -> tuple[bytes, str]:
+    for wbits in formats:
         inflater = zlib.decompressobj(wbits)
         try:
             body = inflater.decompress(data, LARGEST_BODY + 1)
@@ -189,7 +190,7 @@ def _inflate(data: bytes) -> tuple[bytes, str]:
         if len(body) > LARGEST_BODY:
             return body[:LARGEST_BODY], f"it unpacks to more than {LARGEST_BODY} bytes"
         if inflater.eof and inflater.unused_data.startswith(GZIP_MEMBER):  # RFC 1952, section 2.2: several members
-            rest, problem = _inflate(inflater.unused_data)
+            rest, problem = _inflate(inflater.unused_data, GZIP)
             return body + rest, problem
         return body, "" if inflater.eof else "it is cut short"
     return data, problem

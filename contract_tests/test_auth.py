@@ -97,7 +97,7 @@ def test_space_before_the_colon_is_refused(gate: Gate) -> None:
     assert answer.status != 200, f"the field was taken for the key header\n{answer.seen}"
 
 
-@pytest.mark.needs("auth/unknown-key-is-refused")
+@pytest.mark.needs(*REFUSING)
 @pytest.mark.rule(
     level="advisory", source="RFC 9110, section 5.3: a repeated field is one value, a list, and the list is no key"
 )
@@ -116,7 +116,7 @@ def test_repeated_key_header_is_refused(gate: Gate) -> None:
     holds(_not_refused(gate, answers, set(range(400, 500))))
 
 
-@pytest.mark.needs("auth/unknown-key-is-refused")
+@pytest.mark.needs(*REFUSING)
 @pytest.mark.rule(level="documented", source=INVALID)
 def test_repeated_wrong_key_is_refused(gate: Gate) -> None:
     """Two wrong values in a repeated key header MUST be refused."""
@@ -174,6 +174,16 @@ def test_key_in_another_header_is_no_key(gate: Gate) -> None:
         value = base64.b64encode(key + b":") if scheme == b"Basic " else key
         how = f"the main key in Authorization, after {scheme.decode()!r}"
         holds(_let_in_by_fields(gate, how, [("Authorization", scheme + value)]))
+
+
+@pytest.mark.needs("auth/missing-key-is-401")
+@pytest.mark.rule(level="documented", source=HEADER_ONLY)
+def test_cookie_of_an_answer_is_no_key(gate: Gate, good: list[Answer]) -> None:
+    """A cookie that an answer to a valid key has set MUST NOT be taken for a key."""
+    cookies = {line.split(";")[0].strip() for answer in good for line in answer.values("Set-Cookie")}
+    fields = [("Cookie", "; ".join(sorted(cookies)).encode("latin-1"))]
+    if cookies:
+        holds(_let_in(gate, ("the cookies that answers to valid keys have set", {"fields": fields}), ()))
 
 
 @pytest.mark.needs("auth/missing-key-is-401")

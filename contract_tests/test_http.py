@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from email.utils import formatdate, parsedate_to_datetime
 
 import pytest
 
@@ -91,6 +92,28 @@ def test_head_has_no_body(head: Answer) -> None:
     assert not head.extra, f"{len(head.extra)} bytes follow the head\n{head.seen}"
 
 
+@pytest.mark.rule(level="specified", source="RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5: HEAD, 204 and 304")
+def test_bodiless_answers_have_no_body(journal: tuple[Answer, ...]) -> None:
+    """A 204 or 304 MUST NOT have a body."""
+    holds(
+        f"{len(answer.extra)} bytes follow the head\n{answer.seen}"
+        for answer in journal
+        if answer.status in {204, 304} and answer.request.method != "HEAD" and answer.extra
+    )
+
+
+@pytest.mark.needs(*SOUND)
+@pytest.mark.rule(level="advisory", source="RFC 9110, section 8.6: Content-Length in an answer to HEAD is that of GET")
+def test_head_states_the_length_of_get(head: Answer, sample: list[Answer]) -> None:
+    """A length that is announced to HEAD SHOULD be the one that GET has, as far as figures let it stand still."""
+    lengths = [len(answer.payload) for answer in sample if answer.status == 200]
+    stated = head.header("Content-Length") or ""
+    if head.status == 200 and not head.header("Content-Encoding") and stated.isdecimal():
+        assert min(lengths) - 100 <= int(stated) <= max(lengths) + 100, (
+            f"Content-Length is {stated}; GET has {min(lengths)} to {max(lengths)} bytes\n{head.seen}"
+        )
+
+
 @pytest.mark.needs(*SOUND)
 @pytest.mark.rule(
     level="advisory", source="RFC 9110, section 9.1: GET and HEAD are supported by all general-purpose servers"
@@ -152,6 +175,31 @@ def test_unknown_condition_is_not_met(gate: Gate) -> None:
     assert answer.status == 200, f"{answer.status}\n{answer.seen}"
 
 
+@pytest.mark.rule(level="specified", source="RFC 9110, section 8.8.3: ETag")
+def test_entity_tag_is_well_formed(good: list[Answer]) -> None:
+    """An entity tag MUST stand in quotation marks, after W/ where it is weak."""
+    holds(
+        f"ETag is {tag!r}\n{answer.seen}" for answer in good for tag in answer.values("ETag") if not TAG.fullmatch(tag)
+    )
+
+
+TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+
+
+@pytest.mark.needs(*SOUND, *REFUSING, "http/entity-tag-is-well-formed", "http/unknown-condition-is-not-met")
+@pytest.mark.rule(level="documented", source="RFC 9110, section 13.2.1: conditions come after authorization")
+def test_current_tag_is_a_condition(gate: Gate, first: Answer) -> None:
+    """Where an answer has an entity tag, a request that names it MUST be answered 200 or 304, and needs a key."""
+    tag = first.header("ETag")
+    if tag is None:
+        return
+    fields = [("If-None-Match", tag.encode("latin-1"))]
+    answer = gate.ask(gate.main, "if its tag is not that of the first answer", fields=fields)
+    assert answer.status in {200, 304}, f"{answer.status or answer.ending}\n{answer.seen}"
+    refused = gate.ask(None, "if its tag is not that of the first answer", fields=fields)
+    assert refused.status in {401, 403}, f"{refused.status} without a key\n{refused.seen}"
+
+
 @pytest.mark.needs(*READABLE)
 @pytest.mark.rule(level="specified", source="RFC 9110, section 14.2 and 15.3.7: Range and 206")
 def test_part_is_labelled_as_one(gate: Gate) -> None:
@@ -194,7 +242,19 @@ def _is_shared(gate: Gate, answer: Answer) -> bool:
         for item in for_shared or control
         if (age := item.partition("=")[2].strip('"')).isdecimal() and item.startswith(("max-age", "s-maxage"))
     ]
-    return any(ages) or ("public" in control and not ages)
+    if ages or "Expires" not in {name.title() for name, _ in answer.fields}:
+        return any(ages) or ("public" in control and not ages)
+    return _expires_later(answer)
+
+
+def _expires_later(answer: Answer) -> bool:
+    """Whether Expires names a later time than Date (RFC 9111, section 5.3); what is no date is over."""
+    try:
+        expires = parsedate_to_datetime(answer.header("Expires") or "")
+        now = parsedate_to_datetime(answer.header("Date") or formatdate(usegmt=True))
+    except ValueError:
+        return False
+    return expires.timestamp() > now.timestamp()
 
 
 @pytest.mark.needs(*READABLE)

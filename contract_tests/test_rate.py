@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
 
 from contract_tests.figures import Figures, having
-from contract_tests.gate import OPERATION
-from contract_tests.message import Answer, Credential
+from contract_tests.gate import OPERATION, Gate
+from contract_tests.message import Answer, Credential, Request
 from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, holds
 from contract_tests.transport import NotTested
 from contract_tests.validation import header_problems, problems
 
+REPLICAS = 4  # processes behind one address, each with a bucket of its own: more would be no limit
 BUCKET = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
 
 
@@ -29,28 +31,38 @@ def test_remaining_is_at_most_burst(figures: list[Figures]) -> None:
 
 @pytest.mark.rule(level="documented", source=BUCKET)
 def test_remaining_refills_at_rps(figures: list[Figures]) -> None:
-    """Between two answers `rate_limit.remaining` MUST NOT grow faster than `rate_limit.rps` allows."""
-    last: dict[Credential | None, Figures] = {}
+    """Between two answers `rate_limit.remaining` MUST NOT grow faster than `rate_limit.rps` allows.
+
+    A few processes with a bucket each are let pass: then the answers are those of a few such series.
+    """
+    buckets: dict[Credential | None, list[Figures]] = defaultdict(list)
     for each in sorted(having(figures, "remaining", "rps"), key=lambda each: each.answer.started):
-        before = last.get(each.answer.request.credential, each)
-        last[each.answer.request.credential] = each
-        seconds = each.answer.started + each.answer.seconds - before.answer.started
-        grown, allowed = (
-            (each.remaining or Decimal(0)) - (before.remaining or Decimal(0)),
-            (each.rps or Decimal(0)) * Decimal(seconds),
+        last = buckets[each.answer.request.credential]
+        fitting = [place for place, before in enumerate(last) if _excess(before, each) <= 1]
+        if fitting:
+            last[max(fitting, key=lambda place: _excess(last[place], each))] = each
+        else:
+            last.append(each)
+        assert len(last) <= REPLICAS, each.told(
+            f"remaining is {each.remaining}, {_excess(last[-2], each):.1f} more than could come back since it was "
+            f"{last[-2].remaining}, and that {REPLICAS} times"
         )
-        assert grown <= allowed + 1, each.told(
-            f"remaining grew by {grown} within {seconds:.3f} s at {each.rps} a second"
-        )
+
+
+def _excess(before: Figures, after: Figures) -> Decimal:
+    """Return how many tokens more than could come back in the meantime there are."""
+    seconds = after.answer.started + after.answer.seconds - before.answer.started
+    grown = (after.remaining or Decimal(0)) - (before.remaining or Decimal(0))
+    return grown - (after.rps or Decimal(0)) * Decimal(seconds)
 
 
 @pytest.mark.rule(
     level="documented",
     source=f"{ERRORS_GUIDE}: 429 with Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining and a detail text",
 )
-def test_429_is_complete(journal: tuple[Answer, ...]) -> None:
-    """Every 429 MUST carry Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining: 0 and a `detail` text."""
-    throttled = [answer for answer in journal if answer.status == 429]
+def test_429_is_complete(gate: Gate, journal: tuple[Answer, ...]) -> None:
+    """Every 429 to a valid key MUST carry Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining: 0 and a `detail`."""
+    throttled = [answer for answer in journal if answer.status == 429 and _has_a_limit(gate, answer.request)]
     if not throttled:
         raise NotTested("no 429 was met, and --intrusive was not given to provoke one")
     for answer in throttled:
@@ -60,6 +72,12 @@ def test_429_is_complete(journal: tuple[Answer, ...]) -> None:
         else:
             found += problems(OPERATION, "429", "documented", answer.json.value)
         holds(f"{problem}\n{answer.seen}" for problem in found)
+
+
+def _has_a_limit(gate: Gate, request: Request) -> bool:
+    """Whether the request has one valid key: nobody says how those who guess are kept off."""
+    names = [name.lower() for name, _ in request.fields]
+    return request.credential in gate.settings.keys and names.count(gate.key_header.lower().encode()) == 1
 
 
 def _another_limit(journal: tuple[Answer, ...], throttled: Answer) -> Iterator[str]:

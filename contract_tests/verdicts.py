@@ -101,9 +101,13 @@ class Verdicts:
         return "broken", ""
 
     def broken_among(self, ids: Collection[str]) -> str:
-        """Return the first of these rules that was found broken, or an empty text."""
-        faulty = ("broken", "known deviation", "reported")
-        return next((v.rule.id for v in self.all if v.rule.id in ids and v.outcome in faulty), "")
+        """Return the first of these rules, or of those that they need, that was found broken, or an empty text."""
+        needed = [verdict for verdict in self.all if verdict.rule.id in ids]
+        faulty = [v.rule.id for v in needed if v.outcome in {"broken", "known deviation", "reported"}]
+        if faulty:
+            return faulty[0]
+        untested = [verdict.rule.needs for verdict in needed if verdict.outcome == "not tested"]
+        return next((broken for needs in untested if (broken := self.broken_among(needs))), "")
 
     @property
     def counts(self) -> Counter[Outcome]:
