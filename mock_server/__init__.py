@@ -7,13 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mock_server.app import ACCOUNTS, make_app
+    from mock_server.app import make_app
     from mock_server.faults import Fault, load_fault
     from mock_server.fixtures import Deployment, FixtureError, load_deployment
     from mock_server.hosted import UsageMock
 
 __all__ = [
-    "ACCOUNTS",
     "Deployment",
     "Fault",
     "FixtureError",
@@ -24,7 +23,6 @@ __all__ = [
 ]
 
 _HOME = {
-    "ACCOUNTS": "app",
     "Deployment": "fixtures",
     "Fault": "faults",
     "FixtureError": "fixtures",

@@ -14,6 +14,9 @@ from usage_contract import ContractError, Operation
 
 JSON = "application/json"
 
+# The field in which the mock says why it refuses.
+REASON = "Mock-Reason"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -44,11 +47,18 @@ def documented_answer(
     return Answer(status, {**content_type, **(headers or {})}, orjson.dumps(body))
 
 
-def refusal(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """Build an answer that no operation documents, in the vendor's shape.
+def refusal(status: int, detail: str, reason: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """Build an answer that no operation documents, in the vendor's shape; `reason` is a word for programs.
 
     Source: the errors guide ("every error body is JSON with a `detail` text"). It is never stored:
     caches may keep a 404 or a 405 that does not forbid it (RFC 9110, section 15.1).
     """
-    always = {"Content-Type": JSON, "Cache-Control": "no-store"}
+    always = {"Content-Type": JSON, "Cache-Control": "no-store", REASON: reason}
     return Answer(status, {**always, **(headers or {})}, orjson.dumps({"detail": detail}))
+
+
+def as_json(refused: web.HTTPException) -> web.Response:
+    """Return what aiohttp refuses a request with in the vendor's shape."""
+    methods = sorted(refused.allowed_methods) if isinstance(refused, web.HTTPMethodNotAllowed) else []
+    allow = {"Allow": ", ".join(methods)} if methods else {}
+    return refusal(refused.status, refused.reason, refused.reason.lower().replace(" ", "-"), allow).response()

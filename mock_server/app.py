@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from aiohttp import web
 
 from mock_server.answers import Answer, documented_answer
-from mock_server.faults import Fault, check_keys
-from mock_server.faulty import fill_real_buckets, install
+from mock_server.clock import MockClock, wall_clock
+from mock_server.faults import Fault
 from mock_server.fixtures import Deployment
-from mock_server.usage import NO_STORE, Account, Usage, open_accounts
+from mock_server.front import Front
+from mock_server.library import Library
+from mock_server.serving import FRONT
+from mock_server.settings import Behaviour, FaultUse
+from mock_server.simulator import Simulator
+from mock_server.usage import NO_STORE, Usage
 from usage_contract import Contract, ContractError, Operation
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 Simulation = Callable[[Operation], Handler]
-
-ACCOUNTS = web.AppKey("accounts", dict[str, Account])
 
 log = logging.getLogger("mock_server")
 
@@ -31,35 +34,36 @@ def make_app(
     contract: Contract,
     deployment: Deployment,
     *,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = wall_clock,
     rate_limited: bool = True,
     unknown_key_status: Literal[401, 403] = 403,
     fault: Fault | None = None,
+    scenario: str | None = None,
+    delay: str | None = None,
+    seed: int = 0,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    fixtures: Path | None = None,
 ) -> web.Application:
     """Build the mock of a contract, with the keys of a deployment.
 
     `clock` gives seconds and drives the token buckets. Without `rate_limited` no request costs a
     token. `unknown_key_status` is the answer to a key that the deployment does not have.
-    `fault` is what it does wrong; `sleep` takes the seconds that a fault lets a client wait.
+    `fault`, `scenario` and `delay` are what it begins with; `seed` decides what random delays come to,
+    and `sleep` takes the seconds that a client is made to wait. `fixtures` is the folder of what can be
+    switched on later.
     Raises ContractError for a document that the mock cannot honour, and FixtureError for a fault
     that speaks of keys which the deployment does not have.
     """
-    app, accounts = web.Application(), dict[str, Account]()
+    library = Library(deployment, fixtures)
     if fault:
-        check_keys(fault, deployment)
-
-    def usage(operation: Operation) -> Handler:
-        accounts.update(open_accounts(operation, deployment, clock()))
-        answer = Usage(operation, accounts, clock, int(rate_limited), unknown_key_status).answer
-        if fault:
-            fill_real_buckets(fault, accounts, clock())
-            install(fault, app, operation, answer, sleep)
-        return answer
-
-    simulations: dict[str, Simulation] = {"get_usage": usage, "get_health": _health}
+        library.add(fault)
+    start = Behaviour(scenario=scenario, fault=FaultUse(fault.name, use="the start") if fault else None, delay=delay)
+    simulator = Simulator(library, MockClock(clock), start=start, seed=seed)
+    usage = Usage(contract.operations["get_usage"], simulator, int(rate_limited), unknown_key_status)
+    simulations: dict[str, Simulation] = {"get_usage": lambda _: usage.answer, "get_health": _health}
     simulations["get_overview"] = partial(_overview, contract, simulations)
-    app[ACCOUNTS] = accounts
+    app = web.Application()
+    app[FRONT] = Front(simulator, usage, sleep)
     _add_routes(app, contract, simulations)
     return app
 

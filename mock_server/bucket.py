@@ -12,18 +12,19 @@ NEVER = 2**31
 
 
 class TokenBucket:
-    """A bucket that starts full and refills continuously, up to its capacity.
+    """A bucket that refills continuously, up to its capacity.
 
-    `rate` is in tokens a second (0: it never refills) and `capacity` in tokens. Every method takes
+    `rate` is in tokens a second (0: it never refills) and `capacity` in tokens; it starts with
+    `tokens` of them (None: full). Every method takes
     the time in seconds of one clock; a clock that goes backwards refills nothing.
     """
 
     __slots__ = ("_capacity", "_level", "_rate", "_since")
 
-    def __init__(self, rate: float, capacity: int, now: float) -> None:
+    def __init__(self, rate: float, capacity: int, now: float, tokens: float | None = None) -> None:
         self._rate = rate.as_integer_ratio()
         self._capacity = capacity * PARTS_PER_TOKEN
-        self._level = self._capacity
+        self._level = self._capacity if tokens is None else min(self._capacity, round(tokens * PARTS_PER_TOKEN))
         self._since = _ticks(now)
 
     def take(self, now: float, tokens: int = 1) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -10,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mock_server.edits import FLAGS, Edit, End, Fill, Framing, filled
-from mock_server.fixtures import Deployment, folder
-from mock_server.validation import FixtureError, problems, suggestion
-from usage_contract import Source, SourceError, read
+from mock_server.fixtures import Deployment, folder, validated
+from mock_server.validation import FixtureError, suggestion
+from usage_contract import Source, SourceError
 from usage_contract.sources import pointer
 
 # A variant is a fault that breaks nothing: unusual, and correct.
@@ -111,7 +110,7 @@ def load_fault(name: str, fixtures: Path | None = None) -> Fault:
         path = fixtures / FOLDERS[0] / f"{name}.yaml"
         raise FixtureError([SourceError(path, 1, "", "is not a fault of this folder", advice)])
     path = next(path for kind in FOLDERS if (path := fixtures / kind / f"{name}.yaml").is_file())
-    return _fault(name, _validated(path))
+    return _fault(name, validated(path, "fault"))
 
 
 def check_keys(fault: Fault, deployment: Deployment) -> None:
@@ -130,17 +129,6 @@ def check_keys(fault: Fault, deployment: Deployment) -> None:
     ]
     if errors:
         raise FixtureError(errors)
-
-
-def _validated(path: Path) -> Source:
-    try:
-        source = read(path)
-    except SourceError as error:
-        raise FixtureError([error]) from None
-    schema = json.loads((folder() / "fault.schema.json").read_bytes())
-    if found := problems(source, schema):
-        raise FixtureError(found)
-    return source
 
 
 def _fault(name: str, source: Source) -> Fault:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from itertools import count
 from weakref import WeakKeyDictionary
@@ -14,14 +13,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
-from mock_server.answers import refusal
-from mock_server.bucket import TokenBucket
-from mock_server.edits import Edit, EditError, edited, filler, patched
+from mock_server.answers import as_json, refusal
+from mock_server.edits import EditError, edited, filler, patched
 from mock_server.faults import Changes, Fault, Names, Step
 from mock_server.raw import Fields, RawResponse, Reply, reason_of
-from mock_server.serving import CONNECTION, SERVERS, Connection, as_json
-from mock_server.usage import Account
-from usage_contract import Operation
+from mock_server.usage import Usage
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -29,43 +25,6 @@ Sleep = Callable[[float], Awaitable[None]]
 GONE = Reply(0, "", (), b"", message=({"op": "cut", "at": 0},), end="reset")
 
 log = logging.getLogger("mock_server")
-
-
-def install(fault: Fault, app: web.Application, operation: Operation, usage: Handler, sleep: Sleep) -> None:
-    """Have an app do what a fault says; `usage` is the sound handler of the operation, `sleep` takes seconds."""
-    steps = Faulty(fault, operation, usage, sleep)
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await steps.answer(request, handler)
-
-    app.middlewares.append(middleware)
-    app[SERVERS] = []
-    if fault.received:
-        app[CONNECTION] = _receiving(fault.received)
-
-
-def _receiving(edits: Sequence[Edit]) -> type[Connection]:
-    """Return a kind of connection that edits what it receives before anybody reads it."""
-
-    class Receiving(Connection):
-        def data_received(self, data: bytes) -> None:
-            for edit in edits:
-                with suppress(EditError):  # hardly any request has what the fault is about
-                    data = edited(data, [edit])
-            super().data_received(data)
-
-    return Receiving
-
-
-def fill_real_buckets(fault: Fault, accounts: dict[str, Account], now: float) -> None:
-    """Give accounts the buckets that a fault says they really have; what they state stays."""
-    for each in fault.buckets:
-        keys = each.keys or tuple(accounts)
-        stated = accounts[keys[0]].limit
-        rps = stated.rps if each.rps is None else each.rps
-        bucket = TokenBucket(float(rps), each.burst or stated.burst, now)
-        accounts.update({key: replace(accounts[key], bucket=bucket) for key in keys})
 
 
 @dataclass
@@ -97,21 +56,20 @@ class Exchange:
             self.sound = response
         return self.sound
 
-    def ask_as(self, key: str, usage: Handler, key_header: str) -> None:
+    def ask_as(self, key: str, usage: Usage) -> None:
         """Throw the answer away and have the operation answer another key; an empty one is none."""
-        self.request = self.request.clone(headers=CIMultiDict({key_header: key} if key else {}))
-        self.handler, self.key = usage, key
+        self.request = self.request.clone(headers=CIMultiDict({usage.key_header: key} if key else {}))
+        self.handler, self.key = usage.answer, key
         self.sound = self.changed = None
 
 
 class Faulty:
     """The steps of one fault, with all that they remember between requests."""
 
-    def __init__(self, fault: Fault, operation: Operation, usage: Handler, sleep: Sleep) -> None:
+    def __init__(self, fault: Fault, usage: Usage, sleep: Sleep, stop: Callable[[], None]) -> None:
         self._steps = fault.steps
         self._usage = usage
-        self._key_header = operation.key_header or ""
-        self._sleep = sleep
+        self._sleep, self._stop_listening = sleep, stop
         self._matched: Counter[int] = Counter()
         self._applied: Counter[int] = Counter()
         self._slots: dict[str, Reply] = {}
@@ -135,7 +93,7 @@ class Faulty:
             return RawResponse(exchange.changed, request, self._sleep, self._stop)
         except EditError as error:
             log.error("the fault does not fit: %s", error)  # noqa: TRY400 - the text says it all
-            return refusal(500, f"The fault does not fit: {error}.").response()
+            return refusal(500, f"The fault does not fit: {error}.", "fault-does-not-fit").response()
 
     async def _holds(self, number: int, step: Step, exchange: Exchange) -> Names | None:
         """Return the named groups of the request where all of the step's conditions hold."""
@@ -157,7 +115,7 @@ class Faulty:
         if step.wait:
             await self._sleep(step.wait)
         if step.answer_as is not None:
-            exchange.ask_as(fill(step.answer_as), self._usage, self._key_header)
+            exchange.ask_as(fill(step.answer_as), self._usage)
         if step.recall is not None:
             exchange.changed = self._slots.get(fill(step.recall), exchange.changed)
         if step.changes != Changes():
@@ -166,17 +124,16 @@ class Faulty:
             self._slots[fill(step.store)] = await exchange.reply()
 
     def _asking_key(self, request: web.Request) -> str:
-        return ", ".join(request.headers.getall(self._key_header, []))
+        return ", ".join(request.headers.getall(self._usage.key_header, []))
 
     def _places(self, request: web.Request) -> Names:
         """Name what a slot may belong to."""
         number = self._connections.setdefault(request.protocol, next(self._numbers))
         return {"connection": f"connection {number}", "target": f"target {request.raw_path}"}
 
-    def _stop(self, request: web.Request) -> None:
+    def _stop(self, _: web.Request) -> None:
         self._stopped = True
-        for server in request.app[SERVERS]:
-            server.close()
+        self._stop_listening()
 
 
 def _changed(reply: Reply, changes: Changes, turn: int) -> Reply:

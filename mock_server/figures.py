@@ -7,37 +7,30 @@ from typing import Any
 
 import orjson
 
-from mock_server.fixtures import PROTOCOLS, Calls, Key
+from mock_server.fixtures import RateLimit
+from mock_server.tally import Tally
 from usage_contract import ContractError
 
 # JSON text never holds a raw NUL, so this marks the place of `rate_limit.remaining` without doubt.
 REMAINING = b"\0"
 
-TOP_DOMAINS = 20
 
-
-def usage_figures(api_key: str, key: Key) -> dict[str, Any]:
+def usage_figures(api_key: str, limit: RateLimit, tally: Tally) -> dict[str, Any]:
     """Derive every figure of one key; `rate_limit.remaining` is the mark REMAINING.
 
     Source: the descriptions in the document's UsageResponse.
     """
-    calls = [(protocol, calls) for domain in key.traffic.values() for protocol, calls in domain.items()]
-    total = sum(each.requests for _, each in calls)
-    fail = sum(each.failures for _, each in calls)
+    total = tally.success + tally.fail
     return {
         "api_key": api_key,
         "total": total,
-        "success": total - fail,
-        "fail": fail,
-        "success_rate": round(100 * (total - fail) / total, 2) if total else 0.0,
-        "bytes_transferred": sum(each.bytes for _, each in calls),
-        "rate_limit": {
-            "rps": key.rate_limit.rps,
-            "burst": key.rate_limit.burst,
-            "remaining": orjson.Fragment(REMAINING),
-        },
-        "by_protocol": _by_protocol(calls),
-        "top_domains": _top_domains(key.traffic),
+        "success": tally.success,
+        "fail": tally.fail,
+        "success_rate": round(100 * tally.success / total, 2) if total else 0.0,
+        "bytes_transferred": tally.bytes,
+        "rate_limit": {"rps": limit.rps, "burst": limit.burst, "remaining": orjson.Fragment(REMAINING)},
+        "by_protocol": tally.by_protocol,
+        "top_domains": [{"domain": domain, "requests": requests} for domain, requests in tally.top_domains],
     }
 
 
@@ -63,16 +56,3 @@ def _figure(figures: Mapping[str, Any], name: str, where: str) -> Any:
         known = ", ".join(figures)
         raise ContractError(f"the document names {where}.{name}, which the mock cannot derive; it derives {known}")
     return figures[name]
-
-
-def _by_protocol(calls: list[tuple[str, Calls]]) -> dict[str, int]:
-    counts = dict.fromkeys(PROTOCOLS, 0)
-    for protocol, each in calls:
-        counts[protocol] += each.requests
-    return counts
-
-
-def _top_domains(traffic: Mapping[str, Mapping[str, Calls]]) -> list[dict[str, Any]]:
-    counts = {domain: sum(each.requests for each in calls.values()) for domain, calls in traffic.items()}
-    rows = sorted(counts.items(), key=lambda row: (-row[1], row[0]))
-    return [{"domain": domain, "requests": requests} for domain, requests in rows[:TOP_DOMAINS] if requests]

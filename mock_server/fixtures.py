@@ -8,10 +8,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from referencing import Registry, Resource
+
 from mock_server.validation import FixtureError, problems, suggestion
 from usage_contract import Source, SourceError, read
 
-__all__ = ["Calls", "Deployment", "FixtureError", "Key", "RateLimit", "deployment_names", "folder", "load_deployment"]
+__all__ = [
+    "Calls",
+    "Deployment",
+    "FixtureError",
+    "Key",
+    "Rate",
+    "RateLimit",
+    "Traffic",
+    "deployment_names",
+    "folder",
+    "key_of",
+    "load_deployment",
+    "traffic_of",
+    "validated",
+]
 
 PROTOCOLS = ("fetch", "ws", "amqp")
 
@@ -36,12 +52,29 @@ class Calls:
     bytes: int = 0
 
 
+Traffic = Mapping[str, Mapping[str, Calls]]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What one key does with one domain over one protocol in a second."""
+
+    requests: float
+    failures: float = 0.0
+    bytes: float = 0.0
+
+
 @dataclass(frozen=True)
 class Key:
-    """One API key: its limit, and its calls by domain and protocol."""
+    """One API key: its limit, and its calls by domain and protocol.
+
+    `tokens` are in its bucket at the start (None: all that it can hold); `growth` is what it does from then on.
+    """
 
     rate_limit: RateLimit = RateLimit()
-    traffic: Mapping[str, Mapping[str, Calls]] = field(default_factory=dict)
+    traffic: Traffic = field(default_factory=dict)
+    tokens: float | None = None
+    growth: Mapping[str, Mapping[str, Rate]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,33 +114,51 @@ def load_deployment(name: str = "default", fixtures: Path | None = None) -> Depl
     if name not in names:
         advice = f"{suggestion(name, names)} the deployments are {', '.join(names)}".lstrip()
         raise FixtureError([SourceError(path, 1, "", "is not a deployment of this folder", advice)])
-    return _deployment(name, _validated(path))
+    return _deployment(name, validated(path, "deployment").data)
 
 
-def _validated(path: Path) -> dict[str, Any]:
+def validated(path: Path, kind: str) -> Source:
+    """Read a fixture of a kind that has a schema, such as "deployment".
+
+    Raises FixtureError, with every problem of the file.
+    """
     try:
-        source: Source = read(path)
+        source = read(path)
     except SourceError as error:
         raise FixtureError([error]) from None
-    schema = json.loads((folder() / "deployment.schema.json").read_bytes())
-    if found := problems(source, schema):
+    if found := problems(source, json.loads((folder() / f"{kind}.schema.json").read_bytes()), SCHEMAS):
         raise FixtureError(found)
-    data: dict[str, Any] = source.data
-    return data
+    return source
+
+
+def _schema(uri: str) -> Resource[Any]:
+    return Resource.from_contents(json.loads((folder() / uri).read_bytes()))
+
+
+SCHEMAS: Registry[Any] = Registry(retrieve=_schema)  # type: ignore[call-arg]  # attrs' alias, which mypy does not see
 
 
 def _deployment(name: str, data: Mapping[str, Any]) -> Deployment:
     default = _rate_limit(data, RateLimit())
-    keys = {key: _key(facts, default) for key, facts in data["keys"].items()}
+    keys = {name: key_of(facts, default) for name, facts in data["keys"].items()}
     return Deployment(name, data["description"], keys)
 
 
-def _key(facts: Mapping[str, Any], default: RateLimit) -> Key:
-    traffic = {
-        domain: {protocol: _calls(calls) for protocol, calls in protocols.items()}
-        for domain, protocols in facts.get("traffic", {}).items()
+def key_of(facts: Mapping[str, Any], default: RateLimit = RateLimit()) -> Key:
+    """Return the key that the facts of a fixture, already validated, describe."""
+    growth = {
+        domain: {protocol: Rate(**rates) for protocol, rates in protocols.items()}
+        for domain, protocols in facts.get("growth", {}).items()
     }
-    return Key(_rate_limit(facts, default), traffic)
+    return Key(_rate_limit(facts, default), traffic_of(facts.get("traffic", {})), facts.get("tokens"), growth)
+
+
+def traffic_of(facts: Mapping[str, Any]) -> Traffic:
+    """Return the traffic that validated facts describe, by domain and protocol."""
+    return {
+        domain: {protocol: _calls(calls) for protocol, calls in protocols.items()}
+        for domain, protocols in facts.items()
+    }
 
 
 def _rate_limit(facts: Mapping[str, Any], default: RateLimit) -> RateLimit:

@@ -9,10 +9,10 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from mock_server.app import ACCOUNTS, make_app
+from mock_server.app import make_app
 from mock_server.faults import load_fault
 from mock_server.fixtures import load_deployment
-from mock_server.serving import listening, new_event_loop
+from mock_server.serving import FRONT, listening, new_event_loop
 from usage_contract import load
 
 
@@ -38,8 +38,7 @@ class UsageMock:
     @property
     def keys(self) -> tuple[str, ...]:
         """The API keys of the deployment, in the fixture's order."""
-        accounts = self._app[ACCOUNTS]
-        return tuple(accounts)
+        return tuple(self._app[FRONT].simulator.keys)
 
     def start(self) -> UsageMock:
         """Listen, and return when requests are answered.

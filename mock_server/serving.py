@@ -12,7 +12,9 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from mock_server.answers import refusal
+from mock_server.answers import as_json, refusal
+from mock_server.edits import EditError, edited
+from mock_server.front import Front
 
 # Long enough for a key that a client took for a short one: such a key is unknown, not malformed.
 MAX_FIELD_BYTES = 64 * 1024
@@ -23,8 +25,8 @@ GRACE_SECONDS = 0.02
 # aiohttp quotes an Expect that it does not know, and cannot when its bytes are no UTF-8.
 MALFORMED = (HttpProcessingError, UnicodeEncodeError)
 
-# An app that may want to stop its own server has a list for it here.
-SERVERS = web.AppKey("servers", list[asyncio.Server])
+# What takes an app's requests first.
+FRONT = web.AppKey("front", Front)
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -36,14 +38,28 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def as_json(refused: web.HTTPException) -> web.Response:
-    """Return what aiohttp refuses a request with in the vendor's shape."""
-    methods = sorted(refused.allowed_methods) if isinstance(refused, web.HTTPMethodNotAllowed) else []
-    return refusal(refused.status, refused.reason, {"Allow": ", ".join(methods)} if methods else {}).response()
-
-
 class Connection(web.RequestHandler):
     """aiohttp's side of one connection, except that what aiohttp refuses by itself is JSON as well."""
+
+    __slots__ = ("__weakref__", "_front")
+
+    def __init__(self, manager: web.Server, front: Front, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            manager,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]  # None is what switches it off
+            auto_decompress=False,  # no simulation reads a body
+            max_field_size=MAX_FIELD_BYTES,
+            max_line_size=MAX_FIELD_BYTES,
+        )
+        self._front = front
+
+    def data_received(self, data: bytes) -> None:
+        """Take what was received, which a fault may have changed."""
+        for edit in self._front.received:
+            with suppress(EditError):  # hardly any request has what the fault is about
+                data = edited(data, [edit])
+        super().data_received(data)
 
     async def start(self) -> None:
         """Answer the requests of the connection, one after the other."""
@@ -63,12 +79,12 @@ class Connection(web.RequestHandler):
         if not isinstance(exc, MALFORMED):
             return super().handle_error(request, status, exc, message)
         # The text of the exception quotes the request, and with it perhaps a key.
-        response = refusal(400, "The request is not valid HTTP.").response()
+        response = refusal(400, "The request is not valid HTTP.", "malformed-request").response()
         response.force_close()
         return response
 
     def log_exception(self, *text: Any, exc_info: BaseException | None = None, **more: Any) -> None:
-        """Log an exception, but not of a handler that ends in the very tick in which aiohttp 3.14 stops waiting for it."""
+        """Log an exception, unless a handler ended in the very tick in which aiohttp 3.14 gave up on it."""
         if not isinstance(exc_info, asyncio.InvalidStateError):
             super().log_exception(*text, exc_info=exc_info, **more)
 
@@ -81,10 +97,6 @@ class Connection(web.RequestHandler):
         return await super().finish_response(request, resp, start_time)
 
 
-# An app may bring a kind of connection of its own.
-CONNECTION: web.AppKey[type[Connection]] = web.AppKey("connection")
-
-
 @asynccontextmanager
 async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
     """Serve an app while the context lasts, and give its base URL; port 0 picks a free one.
@@ -95,7 +107,7 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
     await runner.setup()
     try:
         async with await _bind(runner, host, port) as server:
-            app.get(SERVERS, []).append(server)
+            app[FRONT].servers.append(server)
             yield _url(server)
     finally:
         await runner.cleanup()
@@ -117,19 +129,13 @@ async def serve_until_signalled(app: web.Application, host: str, port: int) -> N
 
 
 async def _bind(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
-    loop = asyncio.get_running_loop()
-    manager, kind = runner.server, runner.app.get(CONNECTION, Connection)
+    loop, manager, front = asyncio.get_running_loop(), runner.server, runner.app[FRONT]
     assert manager is not None
+    front.handler = manager.request_handler
+    manager.request_handler = front  # type: ignore[assignment]  # the manager makes web.Request, not its base
 
     def connection() -> Connection:
-        return kind(
-            manager,
-            loop=loop,
-            access_log=None,  # type: ignore[arg-type]  # None is what switches it off
-            auto_decompress=False,  # no simulation reads a body
-            max_field_size=MAX_FIELD_BYTES,
-            max_line_size=MAX_FIELD_BYTES,
-        )
+        return Connection(manager, front, loop)
 
     try:
         return await loop.create_server(connection, host, port)

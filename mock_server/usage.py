@@ -2,102 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 from multidict import CIMultiDict
 
-from mock_server.answers import Answer, documented_answer
-from mock_server.bucket import TokenBucket
-from mock_server.figures import REMAINING, usage_figures
-from mock_server.fixtures import Deployment, RateLimit
+from mock_server.answers import REASON, Answer, documented_answer, refusal
+from mock_server.figures import usage_figures
+from mock_server.fixtures import Calls, RateLimit
+from mock_server.settings import NOTHING, Behaviour
+from mock_server.simulator import Simulator
+from mock_server.tally import Tally
 from usage_contract import ContractError, Operation
 
 NO_STORE = {"Cache-Control": "no-store"}
 CHALLENGE = {"WWW-Authenticate": 'ApiKey realm="usage"'}
 
-
-@dataclass(frozen=True)
-class Account:
-    """All that the running mock keeps for one key: its limit, its tokens and its answer.
-
-    The body of `answer` holds the mark REMAINING where the number of tokens goes.
-    """
-
-    limit: RateLimit
-    bucket: TokenBucket
-    answer: Answer
-
-    def usage(self, remaining: float) -> web.Response:
-        """Return the 200 with `remaining` tokens, to one decimal."""
-        body = self.answer.body.replace(REMAINING, b"%.1f" % remaining)
-        return web.Response(status=self.answer.status, headers=self.answer.headers, body=body)
-
-
-def open_accounts(operation: Operation, deployment: Deployment, now: float) -> dict[str, Account]:
-    """Open an account with a full bucket for every key of a deployment.
-
-    Raises ContractError when the document names a figure that the mock cannot derive.
-    """
-    accounts = {}
-    for name, key in deployment.keys.items():
-        answer = documented_answer(operation, 200, usage_figures(name, key), NO_STORE)
-        bucket = TokenBucket(key.rate_limit.rps, key.rate_limit.burst, now)
-        accounts[name] = Account(key.rate_limit, bucket, answer)
-    return accounts
+# What stands before the application leaves in a request: how it is to be answered, and in which scenario of its own.
+WANTED = web.RequestKey("wanted", Behaviour)
+SCENARIO = web.RequestKey("scenario", str)
 
 
 class Usage:
-    """Answers GET /usage from a mapping of accounts.
+    """Answers GET /usage for the keys of a simulator.
 
     `cost` is the number of tokens that an answered request takes: 0 lifts the rate limit.
     Raises ContractError for a document whose operation cannot be simulated.
     """
 
-    def __init__(
-        self,
-        operation: Operation,
-        accounts: Mapping[str, Account],
-        clock: Callable[[], float],
-        cost: int,
-        unknown_key_status: int,
-    ) -> None:
+    def __init__(self, operation: Operation, simulator: Simulator, cost: int, unknown_key_status: int) -> None:
         if operation.key_header is None:
             raise ContractError(f"{operation}: the document asks for no API key, the mock has figures only by key")
-        self._key_header = operation.key_header
-        self._accounts = accounts
-        self._clock = clock
+        self._operation = operation
+        self.key_header = operation.key_header
+        self._simulator = simulator
         self._cost = cost
-        self._missing_key = _refused(operation, 401)
-        self._unknown_key = _refused(operation, unknown_key_status)
-        self._over_limit = _refused(operation, 429)
+        self._missing_key = _refused(operation, 401, "missing-key")
+        self._unknown_key = _refused(operation, unknown_key_status, "unknown-key")
+        self._over_limit = _refused(operation, 429, "no-token")
         self._limit_headers = _documented_limit_headers(operation)
+        self.codes = sorted(int(status) for status in operation.responses)
+        simulator.figures = self._figures
+        self._figures(
+            usage_figures("", RateLimit(), Tally({"": {"fetch": Calls(1)}}))
+        )  # a figure it lacks is told at once
+
+    def _figures(self, figures: Mapping[str, Any]) -> Answer:
+        return documented_answer(self._operation, 200, figures, NO_STORE)
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer one request; only an authorised one reaches the bucket."""
-        keys = request.headers.getall(self._key_header, [])
+        wanted = request.get(WANTED, NOTHING)
+        if wanted.code not in (None, 200):
+            return self._as_wanted(wanted.code)
+        keys = request.headers.getall(self.key_header, [])
         if len(keys) != 1 or not keys[0].strip():
             return self._missing_key.response()
-        account = self._accounts.get(keys[0])
+        account = self._simulator.account(keys[0], request.get(SCENARIO))
         if account is None:
             return self._unknown_key.response()
-        now = self._clock()
-        remaining = account.bucket.take(now, self._cost)
-        return self._refuse(account, now) if remaining is None else account.usage(remaining)
+        now = self._simulator.clock()
+        cost = 0 if wanted.code == 200 else self._cost
+        taken = await self._simulator.state.take(self._simulator.bucket(account, wanted.fault), now, cost)
+        if taken.remaining is None:
+            return self._refuse(account.limit, taken.retry_after)
+        return account.usage(taken.remaining, now)
 
-    def _refuse(self, account: Account, now: float) -> web.Response:
+    def _as_wanted(self, code: int) -> web.Response:
+        if code == 429:
+            return self._refuse(RateLimit(), 1)
+        if str(code) in self._operation.responses:
+            return _refused(self._operation, code, "code-wanted").response()
+        phrase = HTTPStatus(code).phrase if code in set(HTTPStatus) else "An error that the mock was asked for."
+        return refusal(code, phrase, "code-wanted").response()
+
+    def _refuse(self, limit: RateLimit, retry_after: int) -> web.Response:
         response = self._over_limit.response()
-        values = _limit_values(account.limit, account.bucket.retry_after(now))
+        values = _limit_values(limit, retry_after)
         response.headers.update((name, values[name]) for name in self._limit_headers)
         return response
 
 
-def _refused(operation: Operation, status: int) -> Answer:
+def _refused(operation: Operation, status: int, reason: str) -> Answer:
     """Build a documented refusal, which says what the document says of its status."""
     response = operation.responses.get(str(status))
     headers = {**NO_STORE, **CHALLENGE} if status == 401 else NO_STORE
-    return documented_answer(operation, status, {"detail": response.description if response else ""}, headers)
+    members = {"detail": response.description if response else ""}
+    return documented_answer(operation, status, members, {**headers, REASON: reason})
 
 
 def _documented_limit_headers(operation: Operation) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
+from referencing import Registry
 
 from usage_contract import Source, SourceError
 from usage_contract.sources import pointer
@@ -46,11 +47,11 @@ class FixtureError(Exception):
         return "\n".join(lines)
 
 
-def problems(source: Source, schema: Mapping[str, Any]) -> list[SourceError]:
+def problems(source: Source, schema: Mapping[str, Any], schemas: Registry[Any]) -> list[SourceError]:
     """Return everything that is wrong with a parsed fixture, one error for each problem."""
     try:
         # Only what YAML has beyond JSON comes first: JSON Schema does not speak of such values.
-        found = list(_not_json(source.data)) or list(_violations(source.data, schema))
+        found = list(_not_json(source.data)) or list(_violations(source.data, schema, schemas))
     except RecursionError:
         found = [((), "contains itself", "an alias must not refer to one of its own ancestors")]
     return [source.error(pointer(*tokens), problem, advice) for tokens, problem, advice in found]
@@ -82,8 +83,8 @@ def _children(value: Any) -> Iterable[tuple[Any, Any]]:
     return enumerate(value) if isinstance(value, list) else ()
 
 
-def _violations(data: Any, schema: Mapping[str, Any]) -> Iterator[Problem]:
-    for error in VALIDATOR(schema).iter_errors(data):
+def _violations(data: Any, schema: Mapping[str, Any], schemas: Registry[Any]) -> Iterator[Problem]:
+    for error in VALIDATOR(schema, registry=schemas).iter_errors(data):
         yield from SENTENCES[str(error.validator)](error)
 
 

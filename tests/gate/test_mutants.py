@@ -19,6 +19,7 @@ from contract_tests.gate import OPERATION
 from mock_server import load_deployment
 from mock_server.faults import load_fault
 from mock_server.figures import REMAINING, usage_figures
+from mock_server.tally import Tally
 from tests.gate.matrix import run_against
 from usage_contract import load
 from usage_contract.sources import pointer
@@ -53,7 +54,7 @@ CHANGES = {"integer": NUMBER, "number": NUMBER, "string": TEXT, "array": LIST, "
 
 def body() -> Any:
     """Return the key's sound body, with a plausible number of tokens."""
-    return json.loads(orjson.dumps(usage_figures(KEY, ACCOUNT)).replace(REMAINING, b"9.0"))
+    return json.loads(orjson.dumps(usage_figures(KEY, ACCOUNT.rate_limit, Tally(ACCOUNT.traffic))).replace(REMAINING, b"9.0"))
 
 
 def members(schema: Mapping[str, Any], value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, Any, Any]]:

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from mock_server.answers import documented_answer
 from mock_server.figures import REMAINING, documented, usage_figures
 from mock_server.fixtures import PROTOCOLS, Calls, Key, RateLimit, folder, load_deployment
+from mock_server.tally import Tally
 from usage_contract import Contract, ContractError, load
 
 COUNTS = st.integers(0, 10**12)
@@ -51,7 +52,7 @@ def all_calls(key: Key, protocol: str | None = None) -> list[Calls]:
 @steady
 @every_key
 def test_the_total_is_the_sum_over_all_protocols(key: Key) -> None:
-    figures = usage_figures("k", key)
+    figures = usage_figures("k", key.rate_limit, Tally(key.traffic))
     assert figures["total"] == sum(each.requests for each in all_calls(key))
     assert figures["total"] == sum(figures["by_protocol"].values())
 
@@ -59,7 +60,7 @@ def test_the_total_is_the_sum_over_all_protocols(key: Key) -> None:
 @steady
 @every_key
 def test_every_protocol_is_counted_also_where_it_was_not_spoken(key: Key) -> None:
-    figures = usage_figures("k", key)
+    figures = usage_figures("k", key.rate_limit, Tally(key.traffic))
     for protocol in PROTOCOLS:
         assert figures["by_protocol"][protocol] == sum(each.requests for each in all_calls(key, protocol))
 
@@ -67,7 +68,7 @@ def test_every_protocol_is_counted_also_where_it_was_not_spoken(key: Key) -> Non
 @steady
 @every_key
 def test_success_and_fail_share_the_total(key: Key) -> None:
-    figures = usage_figures("k", key)
+    figures = usage_figures("k", key.rate_limit, Tally(key.traffic))
     assert figures["fail"] == sum(each.failures for each in all_calls(key))
     assert figures["success"] + figures["fail"] == figures["total"]
 
@@ -75,7 +76,7 @@ def test_success_and_fail_share_the_total(key: Key) -> None:
 @steady
 @every_key
 def test_the_success_rate_is_the_percentage_to_two_decimals(key: Key) -> None:
-    figures = usage_figures("k", key)
+    figures = usage_figures("k", key.rate_limit, Tally(key.traffic))
     exact = Fraction(100 * figures["success"], figures["total"]) if figures["total"] else Fraction(0)
     assert 0 <= figures["success_rate"] <= 100
     assert figures["success_rate"] == round(figures["success_rate"], 2)
@@ -85,7 +86,7 @@ def test_the_success_rate_is_the_percentage_to_two_decimals(key: Key) -> None:
 @steady
 @every_key
 def test_bytes_are_those_of_http_fetch_only(key: Key) -> None:
-    assert usage_figures("k", key)["bytes_transferred"] == sum(each.bytes for each in all_calls(key, "fetch"))
+    assert usage_figures("k", key.rate_limit, Tally(key.traffic))["bytes_transferred"] == sum(each.bytes for each in all_calls(key, "fetch"))
 
 
 @steady
@@ -94,13 +95,13 @@ def test_the_top_domains_are_the_twenty_with_the_most_requests_ties_by_name(key:
     counts = {name: sum(each.requests for each in domain.values()) for name, domain in key.traffic.items()}
     ranked = sorted((-requests, name) for name, requests in counts.items() if requests)
     expected = [{"domain": name, "requests": -requests} for requests, name in ranked[:20]]
-    assert usage_figures("k", key)["top_domains"] == expected
+    assert usage_figures("k", key.rate_limit, Tally(key.traffic))["top_domains"] == expected
 
 
 def answered(contract: Contract, name: str, key: Key) -> Any:
     """Return the body that a key gets, and check it against the schema of the contract."""
     operation = contract.operations["get_usage"]
-    body = documented_answer(operation, 200, usage_figures(name, key)).body
+    body = documented_answer(operation, 200, usage_figures(name, key.rate_limit, Tally(key.traffic))).body
     assert body.count(REMAINING) == 1
     figures = json.loads(body.replace(REMAINING, b"1.5"))
     schema = operation.responses["200"].schema

@@ -18,7 +18,7 @@ from mock_server.validation import SENTENCES
 # YAML below `keys: {k: ...}`, and the complaint without the file's name.
 BAD_KEYS = {
     "{trafic: {}}": "3 /keys/k/trafic: is not a name that is known here; did you mean 'traffic'?",
-    "{zzz: {}}": "3 /keys/k/zzz: is not a name that is known here; the names are rate_limit, traffic",
+    "{zzz: {}}": "3 /keys/k/zzz: is not a name that is known here; the names are rate_limit, traffic, tokens, growth",
     "[1]": "3 /keys/k: must be a mapping, not a list",
     "null": "3 /keys/k: must be a mapping, not nothing",
     "{rate_limit: {rps: 10}}": "3 /keys/k/rate_limit: 'burst' is missing",

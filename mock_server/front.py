@@ -1,0 +1,119 @@
+"""What stands before the application: `/__mock__/`, what was switched on or preferred, and the journal."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from mock_server.answers import REASON, as_json, refusal
+from mock_server.edits import Edit
+from mock_server.faulty import Faulty, Sleep
+from mock_server.prefer import PREFERRED, PreferenceError, behaviour, preferences
+from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse
+from mock_server.simulator import Simulator
+from mock_server.usage import SCENARIO, WANTED, Usage
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+APPLIED = web.RequestKey("applied", str)
+
+
+class Front:
+    """Takes every request first; `handler` is the application's own way to an answer.
+
+    `sleep` takes the seconds that a client is made to wait.
+    """
+
+    def __init__(self, simulator: Simulator, usage: Usage, sleep: Sleep) -> None:
+        self.simulator = simulator
+        self.handler: Handler
+        self.servers: list[asyncio.Server] = []
+        self._usage, self._sleep = usage, sleep
+        self._faulties: dict[tuple[str, ...], Faulty] = {}
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request and write it down."""
+        started = time.perf_counter()
+        key = ", ".join(request.headers.getall(self._usage.key_header, ()))
+        wanted = NOTHING
+        response: web.StreamResponse
+        try:
+            wanted = self._wanted(request, key)
+        except PreferenceError as error:
+            response = refusal(400, str(error), "unknown-preference").response()
+        else:
+            response = await (self._sound(request) if wanted == NOTHING else self._as_wanted(request, key, wanted))
+        self.simulator.journal.add(
+            self.simulator.clock(),
+            request.method,
+            request.raw_path,
+            key,
+            response.status,
+            time.perf_counter() - started,
+            response.headers.get(REASON, "") if response.status >= 400 else "",
+            told(wanted),
+        )
+        return response
+
+    @property
+    def received(self) -> tuple[Edit, ...]:
+        """The edits that faults make to whatever is received."""
+        library = self.simulator.library
+        return tuple(edit for use in self.simulator.settings.faults for edit in library.fault(use.name).received)
+
+    def _wanted(self, request: web.Request, key: str) -> Behaviour:
+        simulator, fields = self.simulator, request.headers.getall("Prefer", ())
+        if not fields:
+            return NOTHING if simulator.settings.is_plain else simulator.behaviour(key, NOTHING)
+        preferred = preferences(fields)
+        own = behaviour(preferred, simulator.library, self._usage.codes)
+        if own.scenario is not None:
+            request[SCENARIO] = own.scenario
+        if preferred:
+            request[APPLIED] = ", ".join(f"{name}={value}" for name, value in preferred.items())
+        return simulator.behaviour(key, own)
+
+    async def _as_wanted(self, request: web.Request, key: str, wanted: Behaviour) -> web.StreamResponse:
+        request[WANTED] = wanted
+        if wanted.delay not in (None, NONE):
+            await self._sleep(self.simulator.delay(wanted.delay))
+        if wanted.fault and await self._is_turn(wanted.fault):
+            return await self._faulty(wanted.fault, key).answer(request, self._sound)
+        return await self._sound(request)
+
+    async def _sound(self, request: web.Request) -> web.StreamResponse:
+        try:
+            response = await self.handler(request)
+        except web.HTTPException as refused:
+            response = as_json(refused)
+        if APPLIED in request:
+            response.headers["Preference-Applied"] = request[APPLIED]
+        return response
+
+    async def _is_turn(self, use: FaultUse) -> bool:
+        if use.name == NONE:
+            return False
+        return use.is_turn(await self.simulator.state.count(use.use)) if use.after or use.times else True
+
+    def _faulty(self, use: FaultUse, key: str) -> Faulty:
+        # What a preferred fault remembers is the key's own; unknown ones share, they could be any number.
+        owner = key if use.use == PREFERRED and self.simulator.has(key) else ""
+        place = (use.name, use.use, owner)
+        if place not in self._faulties:
+            fault = self.simulator.library.fault(use.name)
+            self._faulties[place] = Faulty(fault, self._usage, self._sleep, self.stop)
+        return self._faulties[place]
+
+    def stop(self) -> None:
+        """Stop listening, as a server does that has crashed."""
+        for server in self.servers:
+            server.close()
+
+
+def told(wanted: Behaviour) -> str:
+    """Return what is at work in words, such as `scenario=heavy, delay=0.2`; empty where nothing is."""
+    named = {name: value for name, value in vars(wanted).items() if value not in (None, NONE)}
+    return ", ".join(f"{name}={value.name if isinstance(value, FaultUse) else value}" for name, value in named.items())

@@ -1,0 +1,73 @@
+"""A fixture folder as the running mock sees it: each file is read when it is first asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from mock_server.faults import Fault, check_keys, fault_names, load_fault
+from mock_server.fixtures import Deployment
+from mock_server.scenarios import Scenario, load_scenario, scenario_names
+from mock_server.validation import suggestion
+
+
+class UnknownNameError(LookupError):
+    """Something was asked for by a name that nothing has.
+
+    `kind` is what was meant ("scenario", "fault"), `names` are the valid ones.
+    """
+
+    def __init__(self, kind: str, name: str, names: list[str]) -> None:
+        self.kind, self.name, self.names = kind, name, names
+        hint = suggestion(name, names)
+        text = f"{name!r} is no {kind}; {hint + ' ' if hint else ''}the {kind}s are {', '.join(names) or 'none'}"
+        super().__init__(text)
+
+
+class Library:
+    """The scenarios and faults of a folder, for the keys of one deployment."""
+
+    def __init__(self, deployment: Deployment, fixtures: Path | None = None) -> None:
+        self.deployment = deployment
+        self._fixtures = fixtures
+        self._scenarios: dict[str, Scenario] = {}
+        self._faults: dict[str, Fault] = {}
+
+    @cached_property
+    def scenarios(self) -> list[str]:
+        """The names of the scenarios, sorted."""
+        return scenario_names(self._fixtures)
+
+    @cached_property
+    def faults(self) -> list[str]:
+        """The names of the faults and variants, sorted."""
+        return fault_names(self._fixtures)
+
+    def scenario(self, name: str) -> Scenario:
+        """Return a scenario.
+
+        Raises UnknownNameError, and FixtureError for a file that cannot be used.
+        """
+        if name not in self._scenarios:
+            if name not in self.scenarios:
+                raise UnknownNameError("scenario", name, self.scenarios)
+            self._scenarios[name] = load_scenario(name, self._fixtures)
+        return self._scenarios[name]
+
+    def fault(self, name: str) -> Fault:
+        """Return a fault or a variant.
+
+        Raises UnknownNameError, and FixtureError for a file that cannot be used or speaks of other keys.
+        """
+        if name not in self._faults:
+            if name not in self.faults:
+                raise UnknownNameError("fault", name, self.faults)
+            fault = load_fault(name, self._fixtures)
+            check_keys(fault, self.deployment)
+            self._faults[name] = fault
+        return self._faults[name]
+
+    def add(self, fault: Fault) -> None:
+        """Take in a fault that did not come from the folder."""
+        check_keys(fault, self.deployment)
+        self._faults[fault.name] = fault

@@ -1,0 +1,89 @@
+"""The `Prefer` header (RFC 7240): how one single request wants to be answered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from mock_server.delays import DelayError, delay
+from mock_server.library import Library, UnknownNameError
+from mock_server.settings import NONE, Behaviour, FaultUse
+
+CODES = range(400, 600)
+
+# The use of a fault that one request asked for.
+PREFERRED = "a preference"
+
+_TOKEN = r"[!#$%&'*+.^_`|~\w-]+"  # noqa: S105 - RFC 9110's token
+_PREFERENCE = re.compile(rf'\s*({_TOKEN})(?:\s*=\s*({_TOKEN}|"(?:[^"\\]|\\.)*"))?\s*(?:;[^,]*)?(?:,|$)', re.ASCII)
+_KNOWN = ("scenario", "code", "fault", "delay")
+
+
+class PreferenceError(ValueError):
+    """A preference for something that does not exist; the text lists what does."""
+
+
+def preferences(fields: Sequence[str]) -> dict[str, str]:
+    """Return those preferences of a request's Prefer fields that the mock knows.
+
+    Of a repeated one the first counts (RFC 7240, section 2); what is unknown or malformed is ignored.
+    """
+    found: dict[str, str] = {}
+    for name, value in _parsed(", ".join(fields)):
+        if name in _KNOWN:
+            found.setdefault(name, value)
+    return found
+
+
+def behaviour(wanted: dict[str, str], library: Library, documented: Sequence[int]) -> Behaviour:
+    """Return how a request with these preferences is answered.
+
+    Raises PreferenceError for an unknown name, and FixtureError for a file that cannot be used.
+    """
+    try:
+        return Behaviour(
+            scenario=_scenario(wanted.get("scenario"), library),
+            code=_code(wanted.get("code"), documented),
+            fault=_fault(wanted.get("fault"), library),
+            delay=_delay(wanted.get("delay")),
+        )
+    except (UnknownNameError, DelayError) as error:
+        raise PreferenceError(f"Prefer: {error}") from None
+
+
+def _parsed(text: str) -> Iterator[tuple[str, str]]:
+    for found in _PREFERENCE.finditer(text):
+        value = found[2] or ""
+        yield found[1].lower(), re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
+
+
+def _scenario(name: str | None, library: Library) -> str | None:
+    if name not in (None, NONE):
+        library.scenario(name)
+    return name
+
+
+def _code(text: str | None, documented: Sequence[int]) -> int | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d{3}", text, re.ASCII) or (int(text) not in CODES and int(text) not in documented):
+        codes = ", ".join(str(status) for status in documented)
+        raise PreferenceError(f"Prefer: {text!r} is no code; the codes are {codes} (documented) and 400 to 599")
+    return int(text)
+
+
+def _fault(name: str | None, library: Library) -> FaultUse | None:
+    if name is None:
+        return None
+    if name != NONE and library.fault(name).received:
+        raise PreferenceError(
+            f"Prefer: the fault {name!r} changes what is received, which is over when this is read; "
+            "switch it on with --fault or through the control API"
+        )
+    return FaultUse(name, use=PREFERRED)
+
+
+def _delay(text: str | None) -> str | None:
+    if text not in (None, NONE):
+        delay(text)
+    return text

@@ -1,0 +1,52 @@
+"""Scenarios: what happens to an account, by name, read from YAML and validated before it is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mock_server.delays import DelayError, delay
+from mock_server.faults import load_fault
+from mock_server.fixtures import Key, folder, key_of, validated
+from mock_server.validation import FixtureError, suggestion
+from usage_contract import SourceError
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One file. What it leaves out (None) stays as it was: the key's own facts, no fault, no delay."""
+
+    name: str
+    description: str
+    key: Key | None = None
+    revoked: bool = False
+    code: int | None = None
+    fault: str | None = None
+    delay: str | None = None
+
+
+def scenario_names(fixtures: Path | None = None) -> list[str]:
+    """Return the names of the scenarios of a fixture folder, sorted."""
+    return sorted(path.stem for path in ((fixtures or folder()) / "scenarios").glob("*.yaml"))
+
+
+def load_scenario(name: str, fixtures: Path | None = None) -> Scenario:
+    """Load one scenario by name from a fixture folder (default: the shipped one).
+
+    Raises FixtureError, with every problem of the file, for one that cannot be used.
+    """
+    names = scenario_names(fixtures)
+    path = (fixtures or folder()) / "scenarios" / f"{name}.yaml"
+    if name not in names:
+        advice = f"{suggestion(name, names)} the scenarios are {', '.join(names) or 'none'}".lstrip()
+        raise FixtureError([SourceError(path, 1, "", "is not a scenario of this folder", advice)])
+    source = validated(path, "scenario")
+    facts = dict(source.data)
+    try:
+        if "delay" in facts:
+            delay(facts["delay"])
+    except DelayError as error:
+        raise FixtureError([source.error("/delay", str(error), "see docs/mock.md")]) from None
+    if "fault" in facts:
+        load_fault(facts["fault"], fixtures)
+    return Scenario(name, **(facts | {"key": key_of(facts["key"]) if "key" in facts else None}))

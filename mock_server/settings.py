@@ -1,0 +1,83 @@
+"""What was switched on while the mock runs, for everybody and for single keys, and what outranks what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class FaultUse:
+    """A fault in use: the first `after` requests pass, then it acts on `times` of them (None: on all).
+
+    `use` tells one use from another of the same fault: what a fault remembers belongs to the use.
+    """
+
+    name: str
+    after: int = 0
+    times: int | None = None
+    use: str = ""
+
+    def is_turn(self, count: int) -> bool:
+        """Whether it acts on the count'th request, from 1."""
+        return count > self.after and (self.times is None or count <= self.after + self.times)
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How requests are answered; None leaves a thing to what ranks lower, NONE says that there is none."""
+
+    scenario: str | None = None
+    code: int | None = None
+    fault: FaultUse | None = None
+    delay: str | None = None
+
+    def over(self, lower: Behaviour) -> Behaviour:
+        """Return the two of them as one, in which this one ranks higher."""
+        ours = {each.name: value for each in fields(self) if (value := getattr(self, each.name)) is not None}
+        return replace(lower, **ours)
+
+
+NOTHING = Behaviour()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that was switched on; a change makes a new object.
+
+    Precedence, the only place where it is stated in code: one request over one key over everybody
+    over the start. A scenario's own fault and delay rank below all of them.
+    """
+
+    start: Behaviour = NOTHING
+    everybody: Behaviour = NOTHING
+    keys: Mapping[str, Behaviour] = field(default_factory=dict)
+    made: frozenset[str] = frozenset()
+
+    def behaviour(self, key: str, request: Behaviour = NOTHING) -> Behaviour:
+        """Return how a request with a key (empty: without one) is answered."""
+        found = request
+        for lower in (self.keys.get(key, NOTHING), self.everybody, self.start):
+            found = found.over(lower)
+        return found
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing at all was switched on."""
+        return all(each == NOTHING for each in self._all())
+
+    @property
+    def faults(self) -> list[FaultUse]:
+        """The faults that somebody may meet."""
+        return [each.fault for each in self._all() if each.fault and each.fault.name != NONE]
+
+    def switched(self, key: str | None, change: Behaviour) -> Settings:
+        """Return the settings with a change for one key, or for everybody (None)."""
+        if key is None:
+            return replace(self, everybody=change.over(self.everybody))
+        return replace(self, keys={**self.keys, key: change.over(self.keys.get(key, NOTHING))})
+
+    def _all(self) -> Iterable[Behaviour]:
+        return (self.start, self.everybody, *self.keys.values())
