@@ -10,7 +10,7 @@ from contract_tests.transport import SHARE, VENDOR_RATE
 from contract_tests.verdicts import Verdicts
 
 
-def plan(verdicts: Verdicts, deployment: str) -> Iterator[str]:
+def plan(verdicts: Verdicts, deployment: str, max_rate: float | None) -> Iterator[str]:
     """Yield the lines of the plan: what is asked for all rules, what for each, and the sum."""
     gate = verdicts.gate
     journal = gate.transport.journal if gate else []
@@ -23,7 +23,7 @@ def plan(verdicts: Verdicts, deployment: str) -> Iterator[str]:
             yield from _part(verdict.rule.id, asked)
         elif verdict.outcome == "not tested":
             yield f"{verdict.rule.id}: none: {verdict.evidence}"
-    rate = SHARE * VENDOR_RATE
+    rate = max_rate or SHARE * VENDOR_RATE
     yield f"in total {len(journal)} requests: {len(journal) / rate:.0f} s at {rate:g} a second"
 
 

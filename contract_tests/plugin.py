@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentTypeError
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -33,10 +33,13 @@ ORDER = (
     "test_http",
 )
 
+PROFILES = ("contract", "thorough")
+
 settings_key = pytest.StashKey[Settings]()
 redactor_key = pytest.StashKey[Redactor]()
 clock_key = pytest.StashKey[Clock]()
 verdicts_key = pytest.StashKey[Verdicts]()
+reports_key = pytest.StashKey[Reports]()
 
 hypothesis_settings.register_profile(
     "contract",
@@ -75,7 +78,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--require-complete", "be red where a rule was not tested", action="store_true")
     add("--max-rate", "requests a second (0.9 of the key's own limit)", type=_positive, metavar="N")
     add("--max-time", "seconds for the whole run (120)", type=_positive, default=120.0, metavar="S")
-    add("--max-requests", "requests for the whole run (400)", type=int, default=400, metavar="N")
+    add("--max-requests", "requests for the whole run (400)", type=_count, default=400, metavar="N")
     add("--timeout", "seconds that an answer's first byte may take (10)", type=_positive, default=10.0, metavar="S")
     add(
         "--header",
@@ -89,6 +92,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--proxy", "an HTTP proxy (or CONTRACT_PROXY)", metavar="URL")
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text} is not a positive whole number")
+    return int(text)
+
+
 def _positive(text: str) -> float:
     try:
         number = float(text)
@@ -99,6 +108,14 @@ def _positive(text: str) -> float:
     return number
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Choose how much is generated, before Hypothesis's own plugin loads what was chosen."""
+    profile = config.option.hypothesis_profile = config.option.hypothesis_profile or PROFILES[0]
+    if profile not in PROFILES:
+        raise pytest.UsageError(f"--hypothesis-profile: there is no {profile}; choose {' or '.join(PROFILES)}")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Read the settings, and from here on let nothing out unredacted."""
@@ -107,8 +124,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "intrusive: disturbs whoever shares the deployment; needs --intrusive")
     if getattr(config.option, "numprocesses", None) is not None:
         raise pytest.UsageError("-n is refused: the rules share one request budget; run the gate without -n")
-    if not config.option.hypothesis_profile:
-        hypothesis_settings.load_profile("contract")
     config.option.verify_base_url = False  # the first rule verifies it, over our own transport
     settings = _settings(config)
     redact = Redactor(settings.secrets)
@@ -116,7 +131,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[verdicts_key] = Verdicts(settings)
     terminal = config.get_terminal_writer()
     terminal._file = RedactedStream(terminal._file, redact)
-    config.pluginmanager.register(Reports(config.stash[verdicts_key], redact, config.option.contract_report_dir))
+    report_dir = None if _sends_nothing(config) else config.option.contract_report_dir  # an earlier report stays
+    config.stash[reports_key] = Reports(config.stash[verdicts_key], redact, report_dir)
+    config.pluginmanager.register(config.stash[reports_key])
+
+
+def _sends_nothing(config: pytest.Config) -> bool:
+    return bool(config.option.contract_rules or config.option.contract_plan or config.option.collectonly)
 
 
 def _settings(config: pytest.Config) -> Settings:
@@ -125,8 +146,7 @@ def _settings(config: pytest.Config) -> Settings:
     if not base_url and _is_emptied(config.invocation_params.args):
         raise pytest.UsageError("--base-url is empty; leave it out to check the embedded mock")
     keys = keys_from(option.contract_api_key, os.environ if base_url else {}, option.contract_api_key_file)
-    sends_nothing = option.contract_rules or option.contract_plan or option.collectonly
-    if base_url and not (keys or sends_nothing):
+    if base_url and not (keys or _sends_nothing(config)):
         raise pytest.UsageError(f"no key: set {MAIN_KEY}, or give --api-key-file or --api-key")
     if base_url and not option.contract_plan:
         return settings_from(config, Target.parse("--base-url", base_url), keys, embedded=False)
@@ -226,8 +246,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """End with the verdict, what it rests on, and what was not tested."""
     if config.option.collectonly or config.option.contract_rules:
         return
-    verdicts = config.stash[verdicts_key]
-    planned = plan(verdicts, config.option.base_url or "the embedded mock")
     terminalreporter.section("contract gate")
-    for line in planned if config.option.contract_plan else verdicts.summary():
+    for line in _ending(config):
         terminalreporter.write_line(line)
+
+
+def _ending(config: pytest.Config) -> Iterator[str]:
+    verdicts, reason = config.stash[verdicts_key], config.stash[reports_key].reason
+    if config.option.contract_plan:
+        return plan(verdicts, config.option.base_url or "the embedded mock", config.option.contract_max_rate)
+    verdict, *more = verdicts.summary()
+    return iter([reason or verdict, *more])

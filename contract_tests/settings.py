@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from usage_contract.contract import Level
 
 MAIN_KEY = "CONTRACT_API_KEY"
 KEY_FILE = "CONTRACT_API_KEY_FILE"
+DEFAULT_PORTS = {"http": 80, "https": 443}
+SHORTEST_SECRET = 4  # characters: a shorter one stands in any text by chance
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -34,7 +37,7 @@ class Target:
     def authority(self) -> str:
         """The Host field's value: the port is named where it is not the scheme's own."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == {"http": 80, "https": 443}[self.scheme] else f"{host}:{self.port}"
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def origin(self) -> str:
@@ -49,16 +52,24 @@ class Target:
     @classmethod
     def parse(cls, option: str, url: str) -> Target:
         """Read an http or https URL; UsageError says which part of it is wrong."""
+        if not url.isascii() or not url.isprintable() or " " in url:
+            raise pytest.UsageError(
+                f"{option}: it holds spaces, line ends or characters beyond ASCII; percent-encode a path, and "
+                "give a name as xn--…"
+            )
         try:
             parts = urlsplit(url)
-            port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
-        except ValueError as error:
-            raise pytest.UsageError(f"{option}: {error}") from None
-        if not port or not parts.hostname:
+            port = parts.port
+        except ValueError:  # its own text may repeat a password
+            raise pytest.UsageError(f"{option}: its host or port cannot be read; a port is 1 to 65535") from None
+        if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
             raise pytest.UsageError(f"{option}: give an absolute URL such as https://staging.example")
-        if parts.username or parts.query or parts.fragment:
-            raise pytest.UsageError(f"{option}: a user name, query or fragment has no place in a base URL")
-        return cls(parts.scheme, parts.hostname, port, parts.path.rstrip("/"))
+        unwanted = {"a user name or password": "@" in parts.netloc, "a query": "?" in url, "a fragment": "#" in url}
+        if found := [what for what, is_there in unwanted.items() if is_there]:
+            raise pytest.UsageError(f"{option}: {' and '.join(found)} has no place in it")
+        if port == 0:
+            raise pytest.UsageError(f"{option}: 0 is no port; a port is 1 to 65535")
+        return cls(parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], parts.path.rstrip("/"))
 
 
 @dataclass(frozen=True)
@@ -88,29 +99,40 @@ def keys_from(options: Sequence[str], environment: Mapping[str, str], file: str 
     The environment's are CONTRACT_API_KEY, CONTRACT_API_KEY_2, CONTRACT_API_KEY_3 and so on; a key
     file holds one key a line, the main key first.
     """
-    values = list(options) or _environment_keys(environment)
+    values = dict(enumerate(options, 1)) or _environment_keys(environment)
     file = file or environment.get(KEY_FILE)
     if not values and file:
-        values = _key_file(Path(file))
-    for index, value in enumerate(values, 1):
-        if not value.strip() or not value.isprintable() or not value.isascii() or value != value.strip():
-            raise pytest.UsageError(f"key {index} is empty or holds spaces or characters that no header carries")
-    if len(set(values)) < len(values):
+        values = dict(enumerate(_key_file(Path(file)), 1))
+    for number, value in values.items():
+        _check_key(number, value)
+    if len(set(values.values())) < len(values):
         raise pytest.UsageError("the same key is given twice; each further key must be another one")
     return tuple(
-        Credential(value.encode(), _told(index), f"${MAIN_KEY}" if index == 1 else f"${MAIN_KEY}_{index}")
-        for index, value in enumerate(values, 1)
+        Credential(value.encode(), _told(number), f"${MAIN_KEY}" if number == 1 else f"${MAIN_KEY}_{number}")
+        for number, value in values.items()
     )
 
 
-def _environment_keys(environment: Mapping[str, str]) -> list[str]:
-    numbered = re.compile(rf"{MAIN_KEY}(?:_(\d+))?")
-    found = {
-        int(match[1] or 1): value
-        for name, value in environment.items()
-        if value and (match := numbered.fullmatch(name))
-    }
-    return [found[number] for number in sorted(found)]
+def _check_key(number: int, value: str) -> None:
+    if not value.strip() or not value.isprintable() or not value.isascii() or value != value.strip():
+        raise pytest.UsageError(f"key {number} is empty or holds spaces or characters that no header carries")
+    if len(value) < SHORTEST_SECRET:
+        raise pytest.UsageError(
+            f"key {number} has fewer than {SHORTEST_SECRET} characters: it cannot be told from other text, "
+            "and so not be kept out of what is printed"
+        )
+
+
+def _environment_keys(environment: Mapping[str, str]) -> dict[int, str]:
+    """Return the keys by their numbers, of which some may be missing; the main one is number 1."""
+    numbered = {match[1]: name for name in environment if (match := re.fullmatch(rf"{MAIN_KEY}_(\d+)", name))}
+    further = {number: environment[name] for number, name in numbered.items() if environment[name]}
+    if wrong := [numbered[number] for number in further if number != str(int(number)) or int(number) < 2]:
+        raise pytest.UsageError(f"{wrong[0]}: the main key is {MAIN_KEY}, and further ones begin with {MAIN_KEY}_2")
+    main = environment.get(MAIN_KEY)
+    if further and not main:
+        raise pytest.UsageError(f"{numbered[min(further, key=int)]} is set, and {MAIN_KEY}, the main key, is not")
+    return {1: main, **{int(number): further[number] for number in sorted(further, key=int)}} if main else {}
 
 
 def _key_file(path: Path) -> list[str]:
@@ -139,16 +161,22 @@ def _proxy(url: str) -> Target:
     return proxy
 
 
+def _certificates(path: Path) -> Path:
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # SSLError is one
+        why = "it holds no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise pytest.UsageError(f"--ca-file: {path} cannot be used: {why}") from None
+    return path
+
+
 def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential, ...], *, embedded: bool) -> Settings:
     """Read and check every option; UsageError says which one is wrong and what is valid."""
     option = config.option
     deviations = option.contract_known_deviations
     headers = tuple(header_from(text) for text in option.contract_header)
     proxy = option.contract_proxy or os.environ.get("CONTRACT_PROXY")
-    ca_name = option.contract_ca_file or os.environ.get("CONTRACT_CA_FILE")
-    ca_file = Path(ca_name) if ca_name else None
-    if ca_file and not ca_file.is_file():
-        raise pytest.UsageError(f"--ca-file: there is no file {ca_file}")
+    ca_file = option.contract_ca_file or os.environ.get("CONTRACT_CA_FILE")
     is_remote = not embedded and not option.contract_plan
     return Settings(
         target=target,
@@ -157,13 +185,13 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
         embedded=embedded,
         intrusive=embedded or option.contract_intrusive,
         require_complete=option.contract_require_complete,
-        max_rate=option.contract_max_rate,
+        max_rate=None if option.contract_plan else option.contract_max_rate,
         max_time=option.contract_max_time,
         max_requests=option.contract_max_requests,
         timeout=option.contract_timeout,
-        ca_file=ca_file,
+        ca_file=_certificates(Path(ca_file)) if ca_file else None,
         proxy=_proxy(proxy) if proxy and is_remote else None,
         headers=headers,
         deviations=read_deviations(Path(deviations), rule_ids()) if deviations and not option.contract_plan else {},
-        secrets=(*(key.value.decode() for key in keys), *(value for _, value in headers if value)),
+        secrets=(*(key.value.decode() for key in keys), *(v for _, v in headers if len(v) >= SHORTEST_SECRET)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 import time
 from collections import defaultdict
@@ -11,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from itertools import count
 
-import pytest
 from _pytest.outcomes import Skipped  # what pytest.skip raises; pytest exports it untyped
 
 from contract_tests.connection import Connection, Timeouts, UnreachableError, connect
@@ -62,20 +62,19 @@ class Transport:
     journal: list[Answer] = field(default_factory=list)
     lost: str = ""
     starved: dict[Credential, Answer] = field(default_factory=dict)
+    sent_away: dict[Credential | None, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.timeouts = Timeouts.of(self.settings.timeout)
         self.ends = self.clock.now() + self.settings.max_time
         self._overall = Pacer(self.settings.max_rate or VENDOR_RATE)
         self._by_key: dict[bytes, Pacer] = defaultdict(lambda: Pacer(self.settings.max_rate or VENDOR_RATE))
+        self._without_key = Pacer(math.inf)  # no pace of its own until it is throttled
         self._idle: dict[bool, Connection] = {}  # one for callers with a valid key, one for the others
         self._tls = self._tls_context() if self.settings.target.scheme == "https" else None
 
     def _tls_context(self) -> ssl.SSLContext:
-        try:
-            context = ssl.create_default_context(cafile=self.settings.ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise pytest.UsageError(f"--ca-file: {self.settings.ca_file} holds no certificate: {error}") from None
+        context = ssl.create_default_context(cafile=self.settings.ca_file)
         context.set_alpn_protocols(["http/1.1"])
         return context
 
@@ -142,7 +141,7 @@ class Transport:
     def rest(self, seconds: float) -> None:
         """Send nothing for a while, and forget what earlier bursts have reserved."""
         self._wait(self.clock.now() + seconds)
-        for pacer in (self._overall, *self._by_key.values()):
+        for pacer in (self._overall, self._without_key, *self._by_key.values()):
             pacer.next_time = min(pacer.next_time, self.clock.now())
 
     def _reserve(self, request: Request) -> float:
@@ -150,13 +149,15 @@ class Transport:
             raise NotTested(f"the deployment is not reachable any more: {self.lost}")
         if request.credential in self.starved:
             raise NotTested(f"{request.credential.told} is answered 429 however often Retry-After is honoured")
+        if request.credential in self.sent_away:
+            raise NotTested(self.sent_away[request.credential])
         if len(self.journal) >= self.settings.max_requests:
             raise NotTested(f"the budget of {self.settings.max_requests} requests is used up (--max-requests)")
         now = self.clock.now()
-        at = self._overall.reserve(now)
-        if request.credential:
-            at = max(at, self._by_key[request.credential.value].reserve(now))
-        return at
+        return max(self._overall.reserve(now), self._own_pacer(request.credential).reserve(now))
+
+    def _own_pacer(self, credential: Credential | None) -> Pacer:
+        return self._by_key[credential.value] if credential else self._without_key
 
     def _wait(self, until: float) -> None:
         if until > self.ends:
@@ -225,12 +226,19 @@ class Transport:
         self._by_key[answer.request.credential.value].rate = max(SHARE * rate, 0.1)
         self._overall.rate = max(self._overall.rate, SHARE * rate)
 
-    def _back_off(self, answer: Answer) -> None:
-        """Keep this key, or where there is none everybody, silent until Retry-After is over."""
-        credential = answer.request.credential
-        pacer = self._by_key[credential.value] if credential else self._overall
-        pacer.rate = max(pacer.rate / 2, 0.1)
-        pacer.next_time = max(pacer.next_time, self.clock.now() + retry_after(answer))
+    def _back_off(self, throttled: Answer) -> None:
+        """Keep this caller silent until Retry-After is over; NotTested where the run is over before that."""
+        credential, wait = throttled.request.credential, retry_after(throttled)
+        left = self.ends - self.clock.now()
+        if wait > left:
+            who = credential.told if credential else "a caller without a key"
+            self.sent_away[credential] = (
+                f"{who} must wait {wait:.0f} s after a 429, and of --max-time {max(left, 0):.1f} s are left"
+            )
+            raise NotTested(self.sent_away[credential])
+        pacer = self._own_pacer(credential)
+        pacer.rate = max(min(pacer.rate, VENDOR_RATE) / 2, 0.1)
+        pacer.next_time = max(pacer.next_time, self.clock.now() + wait)
 
 
 def retry_after(answer: Answer) -> float:

@@ -126,8 +126,7 @@ class Report:
     @property
     def key_variables(self) -> str:
         """The shell variables that hold the keys; none for the embedded mock, which brings its own."""
-        names = ["CONTRACT_API_KEY", *(f"CONTRACT_API_KEY_{number}" for number in range(2, self.keys + 1))]
-        return "" if self.settings["embedded"] else ", ".join(names[: self.keys])
+        return str(self.settings.get("key_variables", ""))
 
     @property
     def groups(self) -> Iterator[tuple[Outcome, list[RuleReport]]]:

@@ -72,6 +72,7 @@ def _word(verdicts: Verdicts, ending: Ending) -> Word:
 def _settings(settings: Settings) -> Mapping[str, str | int | float | bool | None]:
     return {
         "embedded": settings.embedded,
+        "key_variables": "" if settings.embedded else ", ".join(key.shell.removeprefix("$") for key in settings.keys),
         "intrusive": settings.intrusive,
         "require_complete": settings.require_complete,
         "max_rate": settings.max_rate,

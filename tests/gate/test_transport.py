@@ -143,7 +143,7 @@ def test_a_429_is_waited_out_and_kept_in_the_journal(bench: Callable[..., Bench]
 
 def test_a_429_until_the_time_is_over_is_not_tested(bench: Callable[..., Bench]) -> None:
     it = bench(REFUSED, max_time=60.0)
-    with pytest.raises(NotTested, match="the 60 s of --max-time are over"):
+    with pytest.raises(NotTested, match="the main key must wait 7 s after a 429, and of --max-time"):
         it.ask()
     assert it.clock.time - 1000 <= 60
 
@@ -160,6 +160,30 @@ def test_a_caller_without_a_key_is_not_waited_for_for_ever(bench: Callable[..., 
     it = bench(REFUSED)
     assert it.ask(None).status == 429
     assert len(it.heads) == 3
+
+
+def long_refusal(seconds: int) -> bytes:
+    return REFUSED.replace(b"Retry-After: 7", f"Retry-After: {seconds}".encode())
+
+
+def test_a_wait_beyond_the_runs_end_is_not_begun(bench: Callable[..., Bench]) -> None:
+    it = bench(long_refusal(3600))
+    for _ in range(2):
+        with pytest.raises(NotTested, match=r"the main key must wait 3600 s after a 429, and of --max-time 120\.0 s"):
+            it.ask()
+    assert len(it.heads) == 1
+    assert it.clock.time == 1000
+
+
+@pytest.mark.parametrize("refused", [None, Credential(b"unknown-key", "a key that nobody issued", "unknown-key")])
+def test_who_is_sent_away_slows_nobody_else_down(refused: Credential | None, bench: Callable[..., Bench]) -> None:
+    it = bench(long_refusal(100), answer(b"{}"), max_time=50.0)
+    with pytest.raises(NotTested):
+        it.ask(refused)
+    before = it.clock.time
+    for _ in range(9):
+        it.ask()
+    assert it.clock.time - before <= 1.0
 
 
 def test_the_budget_ends_the_asking(bench: Callable[..., Bench]) -> None:

@@ -1,0 +1,144 @@
+"""What is asked of a run is checked before it begins, and every mistake is one line that holds no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract_tests.settings import Target, keys_from
+from mock_server import UsageMock
+from tests.gate.conftest import Run
+
+RunGate = Callable[..., Run]
+SECRET = "k3y-0f-a-very-secret-kind"
+THERE = ("--base-url", "http://127.0.0.1:1")
+HERE = Path(__file__)
+
+BAD_OPTIONS = {
+    "no key: set CONTRACT_API_KEY": THERE,
+    "--base-url is empty": ("--base-url", ""),
+    "a key without --base-url": ("--api-key", SECRET),
+    "the same key is given twice": (*THERE, "--api-key", SECRET, "--api-key", SECRET),
+    "key 1 is empty or holds": (*THERE, "--api-key", f"{SECRET}\n"),
+    "key 2 has fewer than 4 characters": (*THERE, "--api-key", SECRET, "--api-key", "k1"),
+    "the key file /nowhere cannot be read": (*THERE, "--api-key-file", "/nowhere"),
+    "did you mean --api-key": (*THERE, "--api-keys", SECRET),
+    "--ca-file: /nowhere cannot be used: No such file": (*THERE, "--api-key", SECRET, "--ca-file", "/nowhere"),
+    "it holds no certificate in PEM": (*THERE, "--api-key", SECRET, "--ca-file", str(HERE)),
+    "--header: give it as 'Name: value'": (*THERE, "--api-key", SECRET, "--header", SECRET),
+    "--proxy: a user name or password": (*THERE, "--api-key", SECRET, "--proxy", f"http://u:{SECRET}@h:1"),
+    "-n is refused": ("-n", "2"),
+    "0 is not a positive number": ("--max-rate", "0"),
+    "0 is not a positive whole number": ("--max-requests", "0"),
+    "-1 is not a positive whole number": ("--max-requests", "-1"),
+    "--hypothesis-profile: there is no default; choose contract or thorough": ("--hypothesis-profile", "default"),
+    "--hypothesis-profile: there is no quick; choose": ("--hypothesis-profile", "quick"),
+}
+
+
+@pytest.mark.parametrize("message", BAD_OPTIONS)
+def test_a_bad_option_is_one_clear_line_without_the_key(message: str, run_gate: RunGate) -> None:
+    run = run_gate(*BAD_OPTIONS[message])
+    assert run.code == 4
+    assert message in run.output
+    assert SECRET not in run.output
+    assert "Traceback" not in run.output
+
+
+BAD_URLS = {
+    "staging.example": "give an absolute URL",
+    "ftp://h": "give an absolute URL",
+    "http://": "give an absolute URL",
+    "http://h:port": "host or port cannot be read",
+    "http://h:65536": "host or port cannot be read",
+    "http://[::1": "host or port cannot be read",
+    "http://h:0": "0 is no port",
+    "http://h /": "spaces, line ends",
+    "http://h/\n": "spaces, line ends",
+    "http://bücher.example": "characters beyond ASCII",
+    f"http://{SECRET}@h": "a user name or password",
+    f"http://u:{SECRET}@h": "a user name or password",
+    f"http://:{SECRET}@h": "a user name or password",
+    f"http://u:{SECRET}/@h": "host or port cannot be read",
+    "http://@h": "a user name or password",
+    f"http://h?key={SECRET}": "a query",
+    "http://h?": "a query",
+    f"http://h#{SECRET}": "a fragment",
+}
+
+
+@pytest.mark.parametrize("url", BAD_URLS)
+def test_a_base_url_of_another_form_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(pytest.UsageError, match=f"^--base-url: .*{BAD_URLS[url]}") as refused:
+        Target.parse("--base-url", url)
+    assert SECRET not in str(refused.value)
+
+
+@given(st.text(), st.sampled_from(["", "http://", "https://u:p@", "http://h:", "http://["]))
+def test_any_text_is_a_target_or_a_usage_error(text: str, start: str) -> None:
+    try:
+        target = Target.parse("--base-url", start + text)
+    except pytest.UsageError:
+        return
+    assert Target.parse("--base-url", target.url) == target
+
+
+def test_a_certificate_in_pem_is_accepted(run_gate: RunGate, tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    assert run_gate(*THERE, "--rules", "--ca-file", "ca.pem").code == 0
+
+
+MAIN, SECOND, THIRD = "CONTRACT_API_KEY", "CONTRACT_API_KEY_2", "CONTRACT_API_KEY_3"
+
+
+def test_keys_keep_the_numbers_of_their_variables() -> None:
+    found = keys_from([], {MAIN: "main-key", SECOND: "", THIRD: "third-key"}, None)
+    assert [(key.value, key.told, key.shell) for key in found] == [
+        (b"main-key", "the main key", "$CONTRACT_API_KEY"),
+        (b"third-key", "key 3", "$CONTRACT_API_KEY_3"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({SECOND: "second-key"}, "CONTRACT_API_KEY_2 is set, and CONTRACT_API_KEY, the main key, is not"),
+        ({MAIN: "", THIRD: "third-key"}, "CONTRACT_API_KEY_3 is set, and CONTRACT_API_KEY, the main key, is not"),
+        ({MAIN: "main-key", f"{MAIN}_1": "other-key"}, "CONTRACT_API_KEY_1: the main key is CONTRACT_API_KEY"),
+        ({MAIN: "main-key", f"{MAIN}_02": "other-key"}, "CONTRACT_API_KEY_02: the main key is CONTRACT_API_KEY"),
+    ],
+)
+def test_variables_that_are_misnumbered_are_told(environment: dict[str, str], message: str) -> None:
+    with pytest.raises(pytest.UsageError, match=message):
+        keys_from([], environment, None)
+
+
+def test_a_selection_that_is_written_to_its_option_is_no_key_option(run_gate: RunGate) -> None:
+    assert run_gate("-kmissing_key", "--max-rate=1000").code == 0
+
+
+def test_a_short_header_value_is_no_secret_and_is_not_cut_out_of_the_output(run_gate: RunGate) -> None:
+    with UsageMock() as mock:
+        options = ("--base-url", mock.url, "--api-key", "demo-busy", "-k", "missing_key")
+        run = run_gate(*options, "--header", "X-Hop: 1", "--header", "X-Long: a-secret-of-a-gateway")
+    assert run.code == 0
+    assert "redacted" not in run.output
+
+
+@pytest.mark.parametrize("option", ["--rules", "--plan", "--collect-only"])
+def test_what_sends_nothing_leaves_an_earlier_report_alone(option: str, run_gate: RunGate, tmp_path: Path) -> None:
+    earlier = tmp_path / "out" / "contract.json"
+    earlier.parent.mkdir()
+    earlier.write_text("an earlier report")
+    assert run_gate(option, "--report-dir", "out", "-k", "missing_key").code == 0
+    assert earlier.read_text() == "an earlier report"
+
+
+def test_the_profiles_of_the_gate_are_accepted(run_gate: RunGate) -> None:
+    few = ("-k", "missing_key", "--max-rate=1000")
+    assert run_gate(*few, "--hypothesis-profile", "thorough", "--hypothesis-verbosity=debug").code == 0
