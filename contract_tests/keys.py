@@ -12,6 +12,7 @@ from contract_tests.message import Credential
 UNKNOWN = Credential(b"nobody-issued-this-key-0f6b1c", "a key that nobody issued", "nobody-issued-this-key-0f6b1c")
 EMPTY = Credential(b"", "an empty key", "")
 BLANK = Credential(b"   ", "a key of three spaces", "   ")
+PLAIN = re.compile(rb"[\w-]*")  # values that nobody takes for an attack
 
 
 def near(key: Credential) -> Iterator[Credential]:

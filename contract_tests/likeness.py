@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import pairwise
 from statistics import median_low
 from typing import Any
@@ -14,6 +15,7 @@ from contract_tests.message import Credential
 
 TELLING = range(1000, 2**53)  # figures that do not agree by chance, and are no saturated counters
 OWN_FIGURES = ("total", "success", "bytes_transferred", "top_domains")
+COUNTERS = ("total", "success", "bytes_transferred")
 SPECIFIC = frozenset({"bytes_transferred", "top_domains"})  # hardly two keys agree in one of these
 STEPS = 3  # how many times the largest step from one answer to the next still counts as near
 
@@ -95,6 +97,28 @@ def _continues(one: Sequence[Figures], other: Sequence[Figures], name: str) -> b
     step = max((abs(later - earlier) for earlier, later in pairwise(before)), default=0)
     near = [min(STEPS * step * place, before[-1] // 100) for place in range(1, len(after) + 1)] if before else []
     return bool(near) and all(abs(value - before[-1]) <= most for value, most in zip(after, near, strict=True))
+
+
+def there_and_back(
+    values: Sequence[tuple[Figures, Decimal]], strays: Callable[[Decimal, Decimal], bool]
+) -> Iterator[tuple[Figures, Decimal, Decimal, Decimal]]:
+    """Yield each value that strays from one before it while a later one does not, between these two."""
+    for place, (figures, value) in enumerate(values):
+        for _, before in values[:place]:
+            back = next((after for _, after in values[place + 1 :] if not strays(before, after)), None)
+            if strays(before, value) and back is not None:
+                yield figures, before, value, back
+                break
+
+
+def is_elsewhere(one: Decimal, other: Decimal) -> bool:
+    """Whether no use in a moment explains the difference between two values of a counter."""
+    return max(one, other) >= TELLING.start and 2 * min(one, other) < max(one, other)
+
+
+def is_another(one: Decimal, other: Decimal) -> bool:
+    """Whether two values differ at all."""
+    return one != other
 
 
 def _votes(figures: Figures, for_one: Profile, against: Profile) -> list[str]:

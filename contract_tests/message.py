@@ -192,6 +192,8 @@ def _inflate(data: bytes, formats: tuple[int, ...]) -> tuple[bytes, str]:
         if inflater.eof and inflater.unused_data.startswith(GZIP_MEMBER):  # RFC 1952, section 2.2: several members
             rest, problem = _inflate(inflater.unused_data, GZIP)
             return body + rest, problem
+        if inflater.unused_data.strip(b"\0"):
+            return body, f"{len(inflater.unused_data)} bytes follow its end"
         return body, "" if inflater.eof else "it is cut short"
     return data, problem
 

@@ -8,11 +8,12 @@ from email.utils import formatdate, parsedate_to_datetime
 
 import pytest
 
-from contract_tests.gate import Gate, Special
+from contract_tests.gate import OPERATION, Gate, Special
 from contract_tests.lint import complaints
 from contract_tests.message import Answer
 from contract_tests.rules import DOCUMENT, READABLE, REFUSING, SOUND, holds
 from contract_tests.transport import NotTested
+from contract_tests.validation import problems
 
 CUT = {"truncated", "reset", "deadline", "timeout", "too large"}
 
@@ -257,18 +258,23 @@ def _expires_later(answer: Answer) -> bool:
     return expires.timestamp() > now.timestamp()
 
 
-@pytest.mark.needs(*READABLE)
+@pytest.mark.needs(*READABLE, "schema/body-has-the-specified-types")
 @pytest.mark.rule(level="documented", source=f"{DOCUMENT}, 200: content application/json")
 def test_negotiation_ends_in_json_or_406(gate: Gate) -> None:
     """Whatever Accept says, the answer MUST be the documented one, or a 4xx."""
-    for accept in ("*/*", "text/html, application/xml;q=0.9", ";;;q=,/"):
-        answer = gate.ask(gate.main, f"and Accept: {accept}", fields=[("Accept", accept)])
+    browser = [("User-Agent", BROWSER), ("Accept", "text/html,*/*;q=0.8"), ("Accept-Language", "de-DE,de;q=0.9")]
+    answers = {accept: gate.ask(gate.main, f"and Accept: {accept}", fields=[("Accept", accept)]) for accept in ACCEPTS}
+    answers["as a browser"] = gate.ask(gate.main, "as a browser asks", fields=browser)
+    for accept, answer in answers.items():
         must = {200} if accept == "*/*" else {200, *range(400, 500)}
         assert answer.status in must, f"{answer.status or answer.ending}\n{answer.seen}"
         if answer.status == 200:
             assert answer.is_json and not answer.json.problem, f"{answer.header('Content-Type')}\n{answer.seen}"
+            holds(f"{problem}\n{answer.seen}" for problem in problems(OPERATION, "200", "specified", answer.json.value))
 
 
+ACCEPTS = ("*/*", "text/html, application/xml;q=0.9", ";;;q=,/")
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 ODD = "RFC 9110, section 15.5: what cannot be served is refused with a 4xx; errors guide: no 5xx is documented"
 FIELDS = (
     *("Accept", "Accept-Charset", "Accept-Language", "Accept-Encoding", "Cookie", "Range", "If-Range", "If-Match"),

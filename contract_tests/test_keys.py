@@ -10,7 +10,15 @@ import pytest
 from contract_tests import keys
 from contract_tests.figures import Figures, having
 from contract_tests.gate import Gate
-from contract_tests.likeness import Profile, profiles, shared_figures
+from contract_tests.likeness import (
+    COUNTERS,
+    Profile,
+    is_another,
+    is_elsewhere,
+    profiles,
+    shared_figures,
+    there_and_back,
+)
 from contract_tests.message import Answer, Credential
 from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, READABLE, REFUSING, SOUND, holds
 from contract_tests.transport import NotTested
@@ -43,6 +51,24 @@ def test_answers_are_not_mixed_up(used_keys: dict[Credential, Profile], figures:
     """No answer to one key MUST hold another key's figures."""
     for each in figures:
         assert not (theirs := _anothers(each, used_keys)), each.told(f"these are the figures of {theirs}")
+
+
+@pytest.mark.needs("keys/answers-are-not-mixed-up")
+@pytest.mark.rule(level="documented", source=OWN)
+def test_figures_of_a_key_hang_together(gate: Gate, figures: list[Figures]) -> None:
+    """No figure of a key MUST halve or double and a moment later be what it was, nor its limit change and change back.
+
+    A window that starts anew changes its counters once; a new limit comes to stay.
+    """
+    for key in gate.settings.keys:
+        of_key = [each for each in figures if each.answer.request.credential == key]
+        for name in (*COUNTERS, "rps", "burst"):
+            values = [(each, value) for each in of_key if (value := getattr(each, name)) is not None]
+            strays = is_elsewhere if name in COUNTERS else is_another
+            holds(
+                each.told(f"{name} was {before}, is {value}, and then {after}")
+                for each, before, value, after in there_and_back(values, strays)
+            )
 
 
 def _anothers(figures: Figures, used_keys: Mapping[Credential, Profile]) -> str:

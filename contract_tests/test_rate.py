@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
@@ -15,6 +16,7 @@ from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, h
 from contract_tests.transport import NotTested
 from contract_tests.validation import header_problems, problems
 
+OFTEN = 3  # times: what happens as often is no coincidence
 REPLICAS = 4  # processes behind one address, each with a bucket of its own: more would be no limit
 BUCKET = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
 
@@ -56,6 +58,28 @@ def _excess(before: Figures, after: Figures) -> Decimal:
     return grown - (after.rps or Decimal(0)) * Decimal(seconds)
 
 
+@pytest.mark.rule(level="documented", source=f"{BUCKET}; {ERRORS_GUIDE}: 429 is for what is over the limit")
+def test_remaining_tokens_are_granted(gate: Gate, journal: tuple[Answer, ...]) -> None:
+    """Right after an answer that states half a bucket or more, a request MUST NOT be answered 429 time and again."""
+    for key in gate.settings.keys:
+        ours = [answer for answer in journal if answer.request.credential == key and answer.request.plain]
+        entitled = [after for before, after in pairwise(ours) if _leaves_tokens(before, after)]
+        refused = [answer for answer in entitled if answer.status == 429]
+        by_chance = len(refused) < OFTEN or OFTEN * 2 * len(refused) < len(entitled)  # others may use the key as well
+        assert by_chance, (
+            f"{len(refused)} of {len(entitled)} requests met a 429 right after half a bucket or more remained\n"
+            f"{refused[0].seen}"
+        )
+
+
+def _leaves_tokens(before: Answer, after: Answer) -> bool:
+    figures = Figures(before)
+    if before.status != 200 or figures.remaining is None or figures.burst is None:
+        return False
+    half_full = figures.remaining >= 2 and 2 * figures.remaining >= figures.burst
+    return half_full and after.started - before.started < 1
+
+
 @pytest.mark.rule(
     level="documented",
     source=f"{ERRORS_GUIDE}: 429 with Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining and a detail text",
@@ -75,9 +99,9 @@ def test_429_is_complete(gate: Gate, journal: tuple[Answer, ...]) -> None:
 
 
 def _has_a_limit(gate: Gate, request: Request) -> bool:
-    """Whether the request has one valid key: nobody says how those who guess are kept off."""
-    names = [name.lower() for name, _ in request.fields]
-    return request.credential in gate.settings.keys and names.count(gate.key_header.lower().encode()) == 1
+    """Whether the request is the operation's, with one valid key: nobody says how those who guess are kept off."""
+    keys_sent = [name.lower() for name, _ in request.fields].count(gate.key_header.lower().encode())
+    return request.credential in gate.settings.keys and keys_sent == 1 and request.method == gate.operation.method
 
 
 def _another_limit(journal: tuple[Answer, ...], throttled: Answer) -> Iterator[str]:
