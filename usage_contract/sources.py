@@ -65,7 +65,7 @@ def read(path: Path) -> Source:
     try:
         text = path.read_bytes().decode()
         root = yaml.compose(text)
-        data = YAML(typ="safe", pure=True).load(text)
+        data = None if root is None else yaml.constructor.construct_document(root)
     except OSError as error:
         raise SourceError(path, 1, "", f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
