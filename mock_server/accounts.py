@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from aiohttp import web
-
 from mock_server.answers import Answer
 from mock_server.figures import REMAINING, usage_figures
 from mock_server.fixtures import Calls, Key, Rate, RateLimit, Traffic
@@ -37,12 +35,12 @@ class Account:
         self.tally.record(traffic)
         self._rendered = None
 
-    def usage(self, remaining: float, now: float) -> web.Response:
+    def usage(self, remaining: float, now: float) -> Answer:
         """Return the 200 with `remaining` tokens, to one decimal."""
         if self._growth:
             self.grow(now)
         answer, pieces = self._rendered or self._render()
-        return web.Response(status=answer.status, headers=answer.headers, body=(b"%.1f" % remaining).join(pieces))
+        return answer.of((b"%.1f" % remaining).join(pieces))
 
     def grow(self, now: float) -> None:
         """Catch up with what the key has done by itself."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -18,17 +18,37 @@ JSON = "application/json"
 REASON = "Mock-Reason"
 
 
-@dataclass(frozen=True)
 class Answer:
-    """A response that can be given any number of times; aiohttp's own objects serve only once."""
+    """A response that can be given any number of times; aiohttp's own objects serve only once.
 
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+    `head` is its status line and its fields as bytes, but for those that belong to one sending of it.
+    """
+
+    __slots__ = ("body", "head", "headers", "status")
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, head: bytes = b"") -> None:
+        self.status, self.headers, self.body = status, headers, body
+        self.head = head or _head(status, headers)
+
+    @property
+    def reason(self) -> str:
+        """Why it refuses; empty where it does not."""
+        return self.headers.get(REASON, "")
+
+    def of(self, body: bytes) -> Answer:
+        """Return the same answer with another body."""
+        return Answer(self.status, self.headers, body, self.head)
 
     def response(self) -> web.Response:
         """Return the aiohttp response to one request."""
         return web.Response(status=self.status, headers=self.headers, body=self.body)
+
+
+def _head(status: int, headers: Mapping[str, str]) -> bytes:
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
+    return "\r\n".join(
+        [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in headers.items()), ""]
+    ).encode()
 
 
 def documented_answer(

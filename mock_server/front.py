@@ -10,6 +10,7 @@ from aiohttp import web
 
 from mock_server.answers import REASON, as_json, refusal
 from mock_server.edits import Edit
+from mock_server.fast import Written, is_plain
 from mock_server.faulty import Faulty, Sleep
 from mock_server.prefer import PREFERRED, PreferenceError, behaviour, preferences
 from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse
@@ -37,30 +38,40 @@ class Front:
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer one request and write it down."""
         started = time.perf_counter()
-        key = ", ".join(request.headers.getall(self._usage.key_header, ()))
-        wanted = NOTHING
+        keys = request.headers.getall(self._usage.key_header, ())
         response: web.StreamResponse
-        try:
-            wanted = self._wanted(request, key)
-        except PreferenceError as error:
-            response = refusal(400, str(error), "unknown-preference").response()
+        wanted = NOTHING
+        if self.simulator.settings.is_plain and is_plain(request, self._usage.path):
+            answer = await self._usage.decided(keys)
+            response, reason = Written(answer), answer.reason
         else:
-            response = await (self._sound(request) if wanted == NOTHING else self._as_wanted(request, key, wanted))
+            wanted, response = await self._ordinary(request, ", ".join(keys))
+            reason = response.headers.get(REASON, "") if response.status >= 400 else ""
         self.simulator.journal.add(
             self.simulator.clock(),
             request.method,
             request.raw_path,
-            key,
+            keys,
             response.status,
             time.perf_counter() - started,
-            response.headers.get(REASON, "") if response.status >= 400 else "",
-            told(wanted),
+            reason,
+            wanted,
         )
         return response
+
+    async def _ordinary(self, request: web.Request, key: str) -> tuple[Behaviour, web.StreamResponse]:
+        try:
+            wanted = self._wanted(request, key)
+        except PreferenceError as error:
+            return NOTHING, refusal(400, str(error), "unknown-preference").response()
+        answer = self._sound(request) if wanted == NOTHING else self._as_wanted(request, key, wanted)
+        return wanted, await answer
 
     @property
     def received(self) -> tuple[Edit, ...]:
         """The edits that faults make to whatever is received."""
+        if self.simulator.settings.is_plain:
+            return ()
         library = self.simulator.library
         return tuple(edit for use in self.simulator.settings.faults for edit in library.fault(use.name).received)
 
@@ -111,9 +122,3 @@ class Front:
         """Stop listening, as a server does that has crashed."""
         for server in self.servers:
             server.close()
-
-
-def told(wanted: Behaviour) -> str:
-    """Return what is at work in words, such as `scenario=heavy, delay=0.2`; empty where nothing is."""
-    named = {name: value for name, value in vars(wanted).items() if value not in (None, NONE)}
-    return ", ".join(f"{name}={value.name if isinstance(value, FaultUse) else value}" for name, value in named.items())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple
 
 CAPACITY = 1000
 
@@ -28,34 +29,52 @@ class Journal:
     """The last requests, at most `capacity` of them, and how many there were of each kind."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        self.entries: deque[Entry] = deque(maxlen=capacity)
         self.counts: Counter[tuple[str, int, str]] = Counter()  # by method, status and reason
         self.seconds = 0.0
         self.number = 0
+        self._written: deque[tuple[Any, ...]] = deque(maxlen=capacity)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What is still there, oldest first."""
+        return [_entry(written) for written in tuple(self._written)]
 
     def add(
-        self, at: float, method: str, target: str, key: str, status: int, seconds: float, reason: str, applied: str
+        self,
+        at: float,
+        method: str,
+        target: str,
+        keys: Sequence[str],
+        status: int,
+        seconds: float,
+        reason: str,
+        applied: object,
     ) -> None:
-        """Write down one request; see Entry."""
+        """Write down one request; see Entry. It costs little: what is to be told is worked out when somebody looks."""
         self.number += 1
         self.counts[method, status, reason] += 1
         self.seconds += seconds
-        self.entries.append(Entry(self.number, at, method, target, key, status, seconds, reason, applied))
+        self._written.append((self.number, at, method, target, keys, status, seconds, reason, applied))
 
-    def since(self, number: int) -> Iterator[Entry]:
-        """Yield what was written after the entry of that number, oldest first, as far as it is still there."""
-        missing = self.number - number
-        if missing <= 0:
-            return iter(())
-        if missing >= len(self.entries):
-            return iter(tuple(self.entries))
-        return iter(tuple(self.entries)[-missing:])
+    def since(self, number: int) -> list[Entry]:
+        """Return what was written after the entry of that number, oldest first, as far as it is still there."""
+        last = islice(reversed(self._written), max(0, self.number - number))
+        return [_entry(written) for written in last if written[0] > number][::-1]
 
     def clear(self, key: str | None = None) -> None:
         """Forget the requests with one key, or all of them (None); the counts stay."""
-        kept = () if key is None else tuple(entry for entry in self.entries if entry.key != key)
-        self.entries.clear()
-        self.entries.extend(kept)
+        kept = (
+            []
+            if key is None
+            else [each for each, entry in zip(self._written, self.entries, strict=True) if entry.key != key]
+        )
+        self._written.clear()
+        self._written.extend(kept)
+
+
+def _entry(written: tuple[Any, ...]) -> Entry:
+    number, at, method, target, keys, status, seconds, reason, applied = written
+    return Entry(number, at, method, target, ", ".join(keys), status, seconds, reason, str(applied))
 
 
 def masked(key: str) -> str:

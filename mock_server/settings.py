@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 
 NONE = "none"
 
@@ -34,6 +35,11 @@ class Behaviour:
     fault: FaultUse | None = None
     delay: str | None = None
 
+    def __str__(self) -> str:
+        """Return what is at work in words, such as `scenario=heavy, delay=0.2`; empty where nothing is."""
+        named = {name: value for name, value in vars(self).items() if value is not None}
+        return ", ".join(f"{name}={getattr(value, 'name', value)}" for name, value in named.items())
+
     def over(self, lower: Behaviour) -> Behaviour:
         """Return the two of them as one, in which this one ranks higher."""
         ours = {each.name: value for each in fields(self) if (value := getattr(self, each.name)) is not None}
@@ -63,7 +69,7 @@ class Settings:
             found = found.over(lower)
         return found
 
-    @property
+    @cached_property
     def is_plain(self) -> bool:
         """Whether nothing at all was switched on."""
         return all(each == NOTHING for each in self._all())

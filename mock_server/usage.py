@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -37,12 +38,14 @@ class Usage:
             raise ContractError(f"{operation}: the document asks for no API key, the mock has figures only by key")
         self._operation = operation
         self.key_header = operation.key_header
+        self.path = operation.path if operation.method == "GET" else None
         self._simulator = simulator
         self._cost = cost
         self._missing_key = _refused(operation, 401, "missing-key")
         self._unknown_key = _refused(operation, unknown_key_status, "unknown-key")
-        self._over_limit = _refused(operation, 429, "no-token")
+        _refused(operation, 429, "no-token")  # a document without it is told now
         self._limit_headers = _documented_limit_headers(operation)
+        self._refuse = lru_cache(maxsize=1024)(self._over_limit)  # few limits, few waits
         self.codes = sorted(int(status) for status in operation.responses)
         simulator.figures = self._figures
         self._figures(
@@ -53,16 +56,22 @@ class Usage:
         return documented_answer(self._operation, 200, figures, NO_STORE)
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Answer one request; only an authorised one reaches the bucket."""
-        wanted = request.get(WANTED, NOTHING)
+        """Answer one request in aiohttp's own way."""
+        keys = request.headers.getall(self.key_header, ())
+        return (await self.decided(keys, request.get(WANTED, NOTHING), request.get(SCENARIO))).response()
+
+    async def decided(self, keys: Sequence[str], wanted: Behaviour = NOTHING, scenario: str | None = None) -> Answer:
+        """Return the answer to a request with these keys; only an authorised one reaches the bucket.
+
+        `scenario` is one that this request alone wants.
+        """
         if wanted.code not in (None, 200):
             return self._as_wanted(wanted.code)
-        keys = request.headers.getall(self.key_header, [])
         if len(keys) != 1 or not keys[0].strip():
-            return self._missing_key.response()
-        account = self._simulator.account(keys[0], request.get(SCENARIO))
+            return self._missing_key
+        account = self._simulator.account(keys[0], scenario)
         if account is None:
-            return self._unknown_key.response()
+            return self._unknown_key
         now = self._simulator.clock()
         cost = 0 if wanted.code == 200 else self._cost
         taken = await self._simulator.state.take(self._simulator.bucket(account, wanted.fault), now, cost)
@@ -70,27 +79,26 @@ class Usage:
             return self._refuse(account.limit, taken.retry_after)
         return account.usage(taken.remaining, now)
 
-    def _as_wanted(self, code: int) -> web.Response:
+    def _as_wanted(self, code: int) -> Answer:
         if code == 429:
             return self._refuse(RateLimit(), 1)
         if str(code) in self._operation.responses:
-            return _refused(self._operation, code, "code-wanted").response()
+            return _refused(self._operation, code, "code-wanted")
         phrase = HTTPStatus(code).phrase if code in set(HTTPStatus) else "An error that the mock was asked for."
-        return refusal(code, phrase, "code-wanted").response()
+        return refusal(code, phrase, "code-wanted")
 
-    def _refuse(self, limit: RateLimit, retry_after: int) -> web.Response:
-        response = self._over_limit.response()
+    def _over_limit(self, limit: RateLimit, retry_after: int) -> Answer:
         values = _limit_values(limit, retry_after)
-        response.headers.update((name, values[name]) for name in self._limit_headers)
-        return response
+        named = {name: values[name] for name in self._limit_headers}
+        return _refused(self._operation, 429, "no-token", named)
 
 
-def _refused(operation: Operation, status: int, reason: str) -> Answer:
+def _refused(operation: Operation, status: int, reason: str, more: Mapping[str, str] | None = None) -> Answer:
     """Build a documented refusal, which says what the document says of its status."""
     response = operation.responses.get(str(status))
     headers = {**NO_STORE, **CHALLENGE} if status == 401 else NO_STORE
     members = {"detail": response.description if response else ""}
-    return documented_answer(operation, status, members, {**headers, REASON: reason})
+    return documented_answer(operation, status, members, {**headers, **(more or {}), REASON: reason})
 
 
 def _documented_limit_headers(operation: Operation) -> tuple[str, ...]:

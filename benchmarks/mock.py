@@ -1,0 +1,187 @@
+"""Requests a second of the mock against a bare aiohttp application and a raw socket, in one interleaved run of wrk.
+
+    python -m benchmarks.mock [--rounds 9] [--seconds 3] [--json FILE]
+
+Each round asks every server in turn; a ratio is the median of the rounds' ratios to the bare
+application in the same round, so that a busy machine slows all of them down alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+BODY = b"x" * 918
+KEY = "X-API-Key: demo-busy"
+MIB = 1 << 20
+
+Sample = dict[str, float]
+
+
+def bare() -> None:
+    """Serve one prebuilt answer through an ordinary aiohttp application on uvloop."""
+    import uvloop
+    from aiohttp import web
+
+    async def usage(_: web.Request) -> web.Response:
+        return web.Response(body=BODY, content_type="application/json")
+
+    async def serve() -> None:
+        app = web.Application()
+        app.router.add_get("/usage", usage)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        print(f"LISTENING http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
+        await asyncio.Event().wait()
+
+    uvloop.run(serve())
+
+
+def floor() -> None:
+    """Serve one prebuilt answer without any HTTP: what sockets and the loop cost."""
+    import uvloop
+
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+
+    class Raw(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            self.transport.write(answer * data.count(b"\r\n\r\n"))
+
+    async def serve() -> None:
+        server = await asyncio.get_running_loop().create_server(Raw, "127.0.0.1", 0)
+        print(f"LISTENING http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+        await server.serve_forever()
+
+    uvloop.run(serve())
+
+
+MOCK = [sys.executable, "-m", "mock_server", "--port", "0"]
+SELF = [sys.executable, "-m", "benchmarks.mock", "--serve"]
+
+# name: the server's command, and the header that wrk sends.
+SERVERS: dict[str, tuple[list[str], str]] = {
+    "floor": ([*SELF, "floor"], KEY),
+    "bare": ([*SELF, "bare"], KEY),
+    "mock 200": ([*MOCK, "--no-rate-limit"], KEY),
+    "mock 401": (MOCK, "X-Nothing: 1"),
+    "mock 403": (MOCK, "X-API-Key: nobody"),
+    "mock 429": ([*MOCK, "--scenario", "throttled"], KEY),
+}
+
+
+@contextmanager
+def running(command: list[str]) -> Iterator[tuple[str, int]]:
+    """Run a server; give its base URL and its process id."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().split()[1], process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def load(url: str, header: str, seconds: int) -> Sample:
+    """Ask for /usage with 32 connections; give requests a second and the latencies in milliseconds."""
+    wrk = ["wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", "-H", header, f"{url}/usage"]
+    told = subprocess.run(wrk, check=True, capture_output=True, text=True).stdout
+    return {
+        "rps": float(re.search(r"Requests/sec:\s+([\d.]+)", told)[1]),  # type: ignore[index]
+        "p50": _milliseconds(re.search(r"50%\s+([\d.]+)(us|ms|s)", told)),
+        "p99": _milliseconds(re.search(r"99%\s+([\d.]+)(us|ms|s)", told)),
+    }
+
+
+def _milliseconds(found: re.Match[str] | None) -> float:
+    assert found is not None
+    return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[found[2]]
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident(pid: int) -> float:
+    """Return the memory of a process, in MiB."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MIB
+
+
+def measure(names: list[str], rounds: int, seconds: int) -> dict[str, list[Sample]]:
+    """Ask every server in turn, so many rounds."""
+    found: dict[str, list[Sample]] = {name: [] for name in names}
+    with ExitStack() as stack:
+        servers = {name: stack.enter_context(running(SERVERS[name][0])) for name in names}
+        for name, (url, _) in servers.items():
+            load(url, SERVERS[name][1], 1)
+        for _ in range(rounds):
+            for name, (url, pid) in servers.items():
+                before = cpu_seconds(pid)
+                sample = load(url, SERVERS[name][1], seconds)
+                sample["cpu_us"] = (cpu_seconds(pid) - before) / (sample["rps"] * seconds) * 1e6
+                found[name].append(sample | {"mib": resident(pid)})
+    return found
+
+
+def summary(found: dict[str, list[Sample]]) -> list[dict[str, Any]]:
+    """Return for each server the medians, the ratio to the bare application and that ratio's range."""
+    rows = []
+    for name, samples in found.items():
+        ratios = [each["rps"] / other["rps"] for each, other in zip(samples, found["bare"], strict=True)]
+        medians = {key: round(statistics.median(each[key] for each in samples), 2) for key in samples[0]}
+        row = {"server": name, **medians, "ratio": round(statistics.median(ratios), 2)}
+        rows.append(row | {"from": round(min(ratios), 2), "to": round(max(ratios), 2)})
+    return rows
+
+
+def machine() -> str:
+    """Return what the figures stand on."""
+    versions = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "uvloop"))
+    return f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, {versions}"
+
+
+def main() -> None:
+    """Run the benchmark and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=list(SERVERS), choices=SERVERS)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--serve", choices=("bare", "floor"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    serving: dict[str, Callable[[], None]] = {"bare": bare, "floor": floor}
+    if options.serve:
+        serving[options.serve]()
+        return
+    if not shutil.which("wrk"):
+        sys.exit("wrk is not installed; Debian has it: apt-get install wrk")
+    rows = summary(measure(sorted({"bare", *options.only}, key=list(SERVERS).index), options.rounds, options.seconds))
+    print(machine())
+    print(f"{'server':<10}" + "".join(f"{name:>10}" for name in list(rows[0])[1:]))
+    for row in rows:
+        print(f"{row['server']:<10}" + "".join(f"{value:>10}" for value in list(row.values())[1:]))
+    if options.json:
+        options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
