@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -16,6 +16,9 @@ from mock_server.prefer import PREFERRED, PreferenceError, behaviour, preference
 from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse
 from mock_server.simulator import Simulator
 from mock_server.usage import SCENARIO, WANTED, Usage
+
+if TYPE_CHECKING:
+    from mock_server.serving import Listener
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -31,7 +34,7 @@ class Front:
     def __init__(self, simulator: Simulator, usage: Usage, sleep: Sleep) -> None:
         self.simulator = simulator
         self.handler: Handler
-        self.servers: list[asyncio.Server] = []
+        self.servers: list[Listener] = []
         self._usage, self._sleep = usage, sleep
         self._faulties: dict[tuple[str, ...], Faulty] = {}
 

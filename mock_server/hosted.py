@@ -79,6 +79,6 @@ class UsageMock:
             self._ready.set_exception(error)
 
     async def _serve(self) -> None:
-        async with listening(self._app, "127.0.0.1", 0) as url:
-            self._ready.set_result((asyncio.get_running_loop(), url))
+        async with listening(self._app, "127.0.0.1", 0) as listener:
+            self._ready.set_result((asyncio.get_running_loop(), listener.url))
             await self._stop.wait()

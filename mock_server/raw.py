@@ -119,6 +119,11 @@ class RawResponse(web.StreamResponse):
         """Whether aiohttp may take another request from this connection."""
         return self._alive
 
+    @property
+    def is_unending(self) -> bool:
+        """Whether the client is to wait until it gives up."""
+        return self._reply.end in {"hang", "endless"}
+
     async def prepare(self, request: web.BaseRequest) -> None:
         """Send everything: there is nothing left that aiohttp could do."""
         assert isinstance(request, web.Request)

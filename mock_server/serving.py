@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
@@ -15,12 +15,19 @@ from aiohttp.http import HttpProcessingError
 from mock_server.answers import as_json, refusal
 from mock_server.edits import EditError, edited
 from mock_server.front import Front
+from mock_server.raw import RawResponse
+
+if TYPE_CHECKING:
+    import ssl
 
 # Long enough for a key that a client took for a short one: such a key is unknown, not malformed.
 MAX_FIELD_BYTES = 64 * 1024
 
-# Our handlers answer at once; only a client that stopped halfway through its message is cut off.
-GRACE_SECONDS = 0.02
+# How long answers in flight are waited for when the mock is stopped.
+GRACE_SECONDS = 5.0
+
+# Whatever is then still open has this long to end by itself: it is nobody's answer.
+CUT_SECONDS = 0.02
 
 # aiohttp quotes an Expect that it does not know, and cannot when its bytes are no UTF-8.
 MALFORMED = (HttpProcessingError, UnicodeEncodeError)
@@ -41,7 +48,7 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 class Connection(web.RequestHandler):
     """aiohttp's side of one connection, except that what aiohttp refuses by itself is JSON as well."""
 
-    __slots__ = ("__weakref__", "_front")
+    __slots__ = ("__weakref__", "_front", "_is_unending", "_serving")
 
     def __init__(self, manager: web.Server, front: Front, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -53,6 +60,8 @@ class Connection(web.RequestHandler):
             max_line_size=MAX_FIELD_BYTES,
         )
         self._front = front
+        self._serving: asyncio.Task[None] | None = None
+        self._is_unending = False
 
     def data_received(self, data: bytes) -> None:
         """Take what was received, which a fault may have changed."""
@@ -63,6 +72,7 @@ class Connection(web.RequestHandler):
 
     async def start(self) -> None:
         """Answer the requests of the connection, one after the other."""
+        self._serving = asyncio.current_task()
         try:
             await super().start()
         except AttributeError:  # aiohttp 3.14 has no request for `CONNECT` without a target, and would hang
@@ -94,26 +104,99 @@ class Connection(web.RequestHandler):
         """Send a response; aiohttp's own 404, 405 and 417 get a body with a `detail`."""
         if isinstance(resp, web.HTTPException):
             resp = as_json(resp)
+        self._is_unending = isinstance(resp, RawResponse) and resp.is_unending
         return await super().finish_response(request, resp, start_time)
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the name is aiohttp's
+        """Close the connection, once the answer in flight is finished or `timeout` (seconds) is over.
+
+        A client that has gone, or that is meant to wait for ever, is not waited for.
+        """
+        if self._request_in_progress and self.transport is not None and not self._is_unending:
+            self._handler_waiter = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._handler_waiter], timeout=timeout)
+        await super().shutdown(CUT_SECONDS)
+        if self._serving is not None and not self._serving.done():  # aiohttp forgets it when the client goes
+            self._serving.cancel()
+            await asyncio.wait([self._serving])
+
+
+class Listener:
+    """The socket of an app: it may be closed, as by a server that crashes, and opened again on the same port.
+
+    `url` is its base URL, once it was opened.
+    """
+
+    def __init__(self, runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        front, manager = runner.app[FRONT], runner.server
+        assert manager is not None
+        front.handler = manager.request_handler
+        manager.request_handler = front  # type: ignore[assignment]  # the manager makes web.Request, not its base
+        self._front, self._manager = front, manager
+        self._host, self._port, self._tls = host, port, tls
+        self._server: asyncio.Server | None = None
+        self.url = ""
+
+    async def open(self) -> None:
+        """Listen, if that is not so.
+
+        Raises OSError for an address that cannot be listened on.
+        """
+        if self._server is not None and self._server.is_serving():
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: Connection(self._manager, self._front, loop), self._host, self._port, ssl=self._tls
+            )
+        except (OSError, ValueError) as error:  # ValueError: a host that is no host name
+            problem = getattr(error, "strerror", None) or error
+            raise OSError(f"cannot listen on {self._host} port {self._port}: {problem}") from None
+        host, self._port = self._server.sockets[0].getsockname()[:2]
+        self.url = f"http{'s' if self._tls else ''}://{f'[{host}]' if ':' in host else host}:{self._port}"
+
+    def close(self) -> None:
+        """Stop listening; connections stay."""
+        if self._server is not None:
+            self._server.close()
 
 
 @asynccontextmanager
-async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
-    """Serve an app while the context lasts, and give its base URL; port 0 picks a free one.
+async def listening(
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    tls: ssl.SSLContext | None = None,
+    grace: float = GRACE_SECONDS,
+) -> AsyncIterator[Listener]:
+    """Serve an app while the context lasts; port 0 picks a free one.
 
+    At the end nobody is let in any more, and answers in flight have `grace` seconds to be finished.
     Raises OSError for an address that cannot be listened on.
     """
-    runner = web.AppRunner(app, shutdown_timeout=GRACE_SECONDS)
+    runner = web.AppRunner(app, shutdown_timeout=grace)
     await runner.setup()
     try:
-        async with await _bind(runner, host, port) as server:
-            app[FRONT].servers.append(server)
-            yield _url(server)
+        listener = Listener(runner, host, port, tls)
+        app[FRONT].servers.append(listener)
+        await listener.open()
+        try:
+            yield listener
+        finally:
+            listener.close()
     finally:
         await runner.cleanup()
 
 
-async def serve_until_signalled(app: web.Application, host: str, port: int) -> None:
+async def serve_until_signalled(
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    tls: ssl.SSLContext | None = None,
+    grace: float = GRACE_SECONDS,
+) -> None:
     """Serve an app until SIGINT or SIGTERM; the first line on standard output says where.
 
     Raises OSError for an address that cannot be listened on.
@@ -122,28 +205,7 @@ async def serve_until_signalled(app: web.Application, host: str, port: int) -> N
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):  # Windows, where SIGINT is a KeyboardInterrupt
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with listening(app, host, port) as url:
-        sys.stdout.write(f"LISTENING {url}\n")
+    async with listening(app, host, port, tls=tls, grace=grace) as listener:
+        sys.stdout.write(f"LISTENING {listener.url}\n")
         sys.stdout.flush()
         await stop.wait()
-
-
-async def _bind(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
-    loop, manager, front = asyncio.get_running_loop(), runner.server, runner.app[FRONT]
-    assert manager is not None
-    front.handler = manager.request_handler
-    manager.request_handler = front  # type: ignore[assignment]  # the manager makes web.Request, not its base
-
-    def connection() -> Connection:
-        return Connection(manager, front, loop)
-
-    try:
-        return await loop.create_server(connection, host, port)
-    except (OSError, ValueError) as error:  # ValueError: a host that is no host name
-        problem = getattr(error, "strerror", None) or error
-        raise OSError(f"cannot listen on {host} port {port}: {problem}") from None
-
-
-def _url(server: asyncio.Server) -> str:
-    host, port = server.sockets[0].getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
