@@ -27,14 +27,15 @@ class Redactor:
     secrets: tuple[str, ...]
 
     @cached_property
-    def _runs(self) -> dict[int, dict[str, str]]:
-        """Placeholders by lower-case run, by the run's length."""
-        runs: dict[int, dict[str, str]] = {}
+    def _runs(self) -> dict[str, str]:
+        """The placeholder for each lower-case run of characters that betrays a secret."""
+        runs: dict[str, str] = {}
         for number, secret in enumerate(self.secrets, 1):
             for form, length in _forms(secret):
                 width = min(length, len(form))
                 for start in range(len(form) - width + 1):
-                    runs.setdefault(width, {}).setdefault(form[start : start + width].lower(), f"<redacted:{number}>")
+                    runs.setdefault(form[start : start + width].lower(), f"<redacted:{number}>")
+        runs.pop("", None)
         return runs
 
     def __call__(self, text: str) -> str:
@@ -45,12 +46,14 @@ class Redactor:
 
     def _hits(self, text: str) -> Iterator[tuple[int, str]]:
         """Yield each position that belongs to a secret, with its placeholder."""
-        lowered = text.lower() if len(text.lower()) == len(text) else text
-        for width, runs in self._runs.items():
-            for start in range(len(text) - width + 1):
-                placeholder = runs.get(lowered[start : start + width])
-                if placeholder:
-                    yield from ((position, placeholder) for position in range(start, start + width))
+        lowered = text.lower()
+        if len(lowered) != len(text):  # some letters of other scripts become two
+            lowered = "".join(letter.lower() if letter.isascii() else letter for letter in text)
+        for run, placeholder in self._runs.items():
+            start = lowered.find(run)
+            while start >= 0:
+                yield from ((position, placeholder) for position in range(start, start + len(run)))
+                start = lowered.find(run, start + 1)
 
 
 def _pieces(text: str, hits: dict[int, str]) -> Iterator[str]:

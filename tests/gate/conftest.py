@@ -67,6 +67,7 @@ def _become_the_gate(folder: Path, arguments: tuple[str, ...], environment: Mapp
         gc.freeze()  # what the tests before left unclosed is no finding of this run
         os.chdir(folder)
         sys.stdout = sys.stderr = Path("output.txt").open("w", encoding="utf-8")  # noqa: SIM115 - it lives as long as the process
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # nobody talks to a debugger
         os.dup2(sys.stdout.fileno(), 1)
         os.dup2(sys.stdout.fileno(), 2)
         for name in [name for name in os.environ if name.startswith(("CONTRACT_", "GITHUB_", "PYTEST_"))]:

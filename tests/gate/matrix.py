@@ -28,11 +28,13 @@ from mock_server.fixtures import RateLimit
 from usage_contract import LEVELS, load
 
 GATE = str(Path(contract_tests.__file__).parent)
+REPORTS = "reports"
 RAISED = RateLimit(rps=1000.0, burst=1000)
 
 # A run costs what it imports, parses and rewrites. All of that is done once, before the first fork.
 CONTRACT = load("documented")
 DEPLOYMENT = load_deployment()
+KEY_RUNS = {key[start : start + 8].lower() for key in DEPLOYMENT.keys for start in range(max(1, len(key) - 7))}
 LEAN = ["--assert=plain", "-p", "no:cacheprovider", "-p", "no:unraisableexception"]
 PLUGINS = ["-p", "pytest_base_url.plugin", "-p", "_hypothesis_pytestplugin", "-p", "contract_tests.plugin"]
 schemathesis.openapi.from_dict(deepcopy(CONTRACT.document))
@@ -74,12 +76,16 @@ class Observer:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to: exit code, output, the rules' verdicts, and the requests on behalf of all of them."""
+    """What a run came to: exit code, output, the rules' verdicts, and the requests on behalf of all of them.
+
+    `leaks` are the runs of eight characters of any key that stand in its output or in its reports.
+    """
 
     code: int
     output: str
     verdicts: tuple[Verdict, ...]
     shared: int
+    leaks: frozenset[str]
 
     def having(self, *outcomes: str) -> set[str]:
         """Return the ids of the rules with one of these outcomes."""
@@ -103,7 +109,11 @@ def run_against(fault: Fault | None, folder: Path, *arguments: str) -> Result:
     os.waitpid(child, 0)
     assert data, (folder / "output.txt").read_text()
     code, verdicts, shared = pickle.loads(data)
-    return Result(code, (folder / "output.txt").read_text(), verdicts, shared)
+    output = (folder / "output.txt").read_text()
+    reports = [path.read_text() for path in (folder / REPORTS).iterdir()]
+    assert len(reports) == 3, output
+    written = "".join([output, *reports]).lower()
+    return Result(code, output, verdicts, shared, frozenset(run for run in KEY_RUNS if run in written))
 
 
 async def _briefly(seconds: float) -> None:
@@ -135,8 +145,8 @@ def _run(fault: Fault | None, folder: Path, arguments: tuple[str, ...]) -> tuple
     served = replace(DEPLOYMENT, keys=keys)
     app = make_app(CONTRACT, served, clock=observer.clock.now, fault=fault, sleep=_briefly)
     with UsageMock(app) as mock:
-        options = ["--base-url", mock.url, "--intrusive", "--timeout", "0.4", "--rootdir", str(folder), *arguments]
-        options += [f"--api-key={key}" for key in mock.keys]
+        options = ["--base-url", mock.url, "--intrusive", "--timeout", "0.4", "--rootdir", str(folder)]
+        options += ["--report-dir", REPORTS, *arguments, *(f"--api-key={key}" for key in mock.keys)]
         code = pytest.main([GATE, "-q", *LEAN, *PLUGINS, *options], plugins=[observer])
     verdicts = observer.verdicts
     gate = verdicts.gate if verdicts else None

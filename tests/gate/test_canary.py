@@ -6,6 +6,8 @@ import base64
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.gate.conftest import Respond, Run, answer
 
 KEY, OTHER = "canary-7h1s-1s-s3cr3t", "0th3r-canary-as-well"
@@ -46,6 +48,37 @@ def test_no_key_in_any_artefact_of_a_failing_run(run_gate: Callable[..., Run], s
     assert len(run.failed) > 5
     assert (run.folder / ".pytest_cache").exists() or "cacheprovider" in run.output
     assert leaks(run.folder) == []
+
+
+TALKATIVE = {
+    "how fixtures are set up": ("--setup-plan",),
+    "how fixtures are set up, alone": ("--setup-only",),
+    "plugins": ("--trace-config", "--fixtures-per-test"),
+    "a log file": ("--log-file=log.txt", "--log-file-level=DEBUG", "--log-cli-level=DEBUG"),
+    "nothing captured": ("-s", "--hypothesis-verbosity=debug"),
+    "what is captured, twice": ("--capture=tee-sys", "--hypothesis-verbosity=debug", "-rA"),
+    "each style": ("--tb=long", "-l", "-vvv", "--durations=0"),
+    "another style": ("--tb=native", "-l"),
+    "a debugger that nobody talks to": ("--pdb", "-x"),
+}
+
+
+@pytest.mark.parametrize("what", TALKATIVE)
+def test_no_key_in_what_pytest_is_asked_to_show(
+    what: str, run_gate: Callable[..., Run], serve: Callable[[Respond], str]
+) -> None:
+    options = ("--base-url", serve(echo_to_some), "--max-rate", "1000", "-k", "test_keys or test_auth or test_schema")
+    secrets = ("--api-key", KEY, f"--api-key={OTHER}", "--report-dir", "out")
+    run = run_gate(*options, *secrets, *TALKATIVE[what])
+    assert run.output
+    assert leaks(run.folder) == []
+
+
+def echo_to_some(head: bytes) -> bytes:
+    """Answer a caller with a key with figures that hold the key, so that the rules go on; echo to others."""
+    if KEY.encode() in head or OTHER.encode() in head:
+        return answer(f'{{"total": 1, "success": 1, "fail": 0, "api_key": "{KEY}"}}'.encode())
+    return echo(head).replace(b"200 OK", b"401 Unauthorized", 1)
 
 
 def test_no_key_when_the_gate_itself_fails(run_gate: Callable[..., Run], serve: Callable[[Respond], str]) -> None:

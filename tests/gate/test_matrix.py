@@ -19,12 +19,14 @@ CORRECT = sorted(name for name, fault in FAULTS.items() if not fault.breaks)
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_fault_is_noticed_by_exactly_its_rules(name: str, tmp_path: Path) -> None:
     result = run_against(FAULTS[name], tmp_path)
+    assert result.leaks == set()
     assert result.having("broken", "reported", "gate error") == set(FAULTS[name].breaks), result.output
 
 
 @pytest.mark.parametrize("name", CORRECT)
 def test_a_correct_variant_is_left_alone(name: str, tmp_path: Path) -> None:
     result = run_against(FAULTS[name], tmp_path)
+    assert result.leaks == set()
     assert result.having("broken", "gate error") == set(), result.output
     assert result.code == 0
 
@@ -39,5 +41,6 @@ def test_the_document_of_the_rules_is_current() -> None:
 
 def test_the_sound_mock_keeps_every_rule(tmp_path: Path) -> None:
     result = run_against(None, tmp_path)
+    assert result.leaks == set()
     assert {verdict.outcome for verdict in result.verdicts} == {"held"}, result.output
     assert result.code == 0

@@ -54,6 +54,10 @@ def test_other_text_is_left_alone(text: str) -> None:
     assert Redactor(("kkkkkkkkkkkk",))(text) == text
 
 
+def test_a_letter_that_grows_in_lower_case_hides_no_key() -> None:
+    assert Redactor((KEY,))(f"İ{KEY.upper()}İ") == "İ<redacted:1>İ"
+
+
 def test_each_secret_has_a_placeholder_of_its_own() -> None:
     assert Redactor(("first-secret", "second-secret"))("second-secret first-secret") == "<redacted:2> <redacted:1>"
 
