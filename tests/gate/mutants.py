@@ -1,0 +1,40 @@
+"""Prints what the gate lets through, with the reason from docs/mutants.md: `python -m tests.gate.mutants`."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from tests.gate.test_mutants import DOCUMENT, MUTANTS, is_let_through, run_against_mutant
+
+
+def survivors(names: Iterable[str]) -> Iterator[str]:
+    """Run the gate against each mutant, and yield those that it lets through."""
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            if is_let_through(run_against_mutant(name, Path(folder))):
+                yield name
+
+
+def row(name: str) -> str:
+    """Return a survivor's row of docs/mutants.md."""
+    reasons = dict(re.findall(r"^\| `([^`]+)` \| (.+) \|$", DOCUMENT.read_text(), re.MULTILINE))
+    return f"| `{name}` | {reasons.get(name, 'NOT EXPLAINED')} |"
+
+
+def main(words: Collection[str]) -> None:
+    """Print a row for each survivor among the mutants whose names hold one of the words; without words, among all."""
+    chosen = [name for name in MUTANTS if not words or any(word in name for word in words)]
+    found = []
+    for name in survivors(chosen):
+        found.append(name)
+        sys.stdout.write(row(name) + "\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"{len(found)} of {len(chosen)} mutants are let through\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

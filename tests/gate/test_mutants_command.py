@@ -1,0 +1,15 @@
+"""What the gate lets through can be printed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.gate.mutants import main
+
+
+def test_the_command_prints_a_survivor_with_its_reason_and_counts_the_others(capfd: pytest.CaptureFixture[str]) -> None:
+    main(["/fail dropped", "/fail negated"])
+    assert capfd.readouterr().out.splitlines() == [
+        "| `/fail dropped` | no member is required |",
+        "1 of 2 mutants are let through",
+    ]
