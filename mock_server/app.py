@@ -17,6 +17,7 @@ from mock_server.clock import MockClock, wall_clock
 from mock_server.faults import Fault
 from mock_server.fixtures import Deployment
 from mock_server.front import Front
+from mock_server.journal import Journal
 from mock_server.library import Library
 from mock_server.serving import FRONT
 from mock_server.settings import Behaviour, FaultUse
@@ -38,17 +39,20 @@ def make_app(
     rate_limited: bool = True,
     unknown_key_status: Literal[401, 403] = 403,
     fault: Fault | None = None,
+    fault_at: int | None = None,
     scenario: str | None = None,
     delay: str | None = None,
     seed: int = 0,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     fixtures: Path | None = None,
+    journal: Journal | None = None,
 ) -> web.Application:
     """Build the mock of a contract, with the keys of a deployment.
 
     `clock` gives seconds and drives the token buckets. Without `rate_limited` no request costs a
     token. `unknown_key_status` is the answer to a key that the deployment does not have.
-    `fault`, `scenario` and `delay` are what it begins with; `seed` decides what random delays come to,
+    `fault` (only on request number `fault_at`, if that is given), `scenario` and `delay` are what it
+    begins with; `seed` decides what random delays come to,
     and `sleep` takes the seconds that a client is made to wait. `fixtures` is the folder of what can be
     switched on later.
     Raises ContractError for a document that the mock cannot honour, and FixtureError for a fault
@@ -57,8 +61,8 @@ def make_app(
     library = Library(deployment, fixtures)
     if fault:
         library.add(fault)
-    start = Behaviour(scenario=scenario, fault=FaultUse(fault.name, use="the start") if fault else None, delay=delay)
-    simulator = Simulator(library, MockClock(clock), start=start, seed=seed)
+    start = Behaviour(scenario=scenario, fault=_first_use(fault, fault_at), delay=delay)
+    simulator = Simulator(library, MockClock(clock), start=start, journal=journal, seed=seed)
     usage = Usage(contract.operations["get_usage"], simulator, int(rate_limited), unknown_key_status)
     simulations: dict[str, Simulation] = {"get_usage": lambda _: usage.answer, "get_health": _health}
     simulations["get_overview"] = partial(_overview, contract, simulations)
@@ -66,6 +70,12 @@ def make_app(
     app[FRONT] = Front(simulator, usage, sleep)
     _add_routes(app, contract, simulations)
     return app
+
+
+def _first_use(fault: Fault | None, nth: int | None) -> FaultUse | None:
+    if fault is None:
+        return None
+    return FaultUse(fault.name, nth - 1 if nth else 0, 1 if nth else None, use="the start")
 
 
 def _add_routes(app: web.Application, contract: Contract, simulations: Mapping[str, Simulation]) -> None:

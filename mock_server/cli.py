@@ -1,23 +1,36 @@
-"""The command `usage-mock`: serve a deployment, or check a folder of them."""
+"""The command `usage-mock`: serve a deployment, or check a folder of fixtures."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from mock_server.config import OPTIONS, Config, Option, OptionError, configured
+from mock_server.names import suggestion
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 # What is slow to import is imported where it is used, so that `--help` and a wrong option answer at once.
 
 FAILED = 4
+COMMANDS = ("check",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, or 4 when something kept it from its work."""
-    options = _parser().parse_args(arguments)
-    run: Callable[[argparse.Namespace], int] = options.run
     try:
-        return run(options)
+        given = _parsed(sys.argv[1:] if arguments is None else arguments)
+        config = configured(vars(given), os.environ)
+    except OptionError as error:
+        _complain(error)
+        return FAILED
+    try:
+        return _check(given.folder or config.fixtures) if given.command else _serve(config)
     except KeyboardInterrupt:
         return 0
     except _expected() as error:
@@ -30,72 +43,131 @@ def _complain(error: Exception) -> None:
         sys.stderr.write(f"usage-mock: {line}\n")
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise OptionError([f"{message}; `usage-mock --help` lists the options"])
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    known = ["--", "--help", *(flag for option in OPTIONS for flag in option.flags)]
+    flags = [each.partition("=")[0] for each in arguments if each.startswith("--")]
+    if unknown := [each for each in flags if each not in known]:
+        raise OptionError(_no_option(each, known) for each in unknown)
+    given = _parser().parse_intermixed_args(arguments)
+    if given.command not in (None, *COMMANDS):
+        hint = suggestion(given.command, COMMANDS)
+        raise OptionError([f"{given.command!r} is no command; {hint} there is only check".replace("  ", " ")])
+    return given
+
+
+def _no_option(flag: str, known: Sequence[str]) -> str:
+    return f"{flag} is no option; {suggestion(flag, known)} `usage-mock --help` lists them".replace("  ", " ")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="usage-mock", description="Serve a mock of GET /usage.")
-    parser.set_defaults(run=_serve)
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=port_number, default=8080, help="0 picks a free one (default: %(default)s)")
-    parser.add_argument("--fixtures", type=Path, metavar="DIR", help="fixture folder (default: the shipped one)")
-    parser.add_argument("--deployment", default="default", metavar="NAME", help="fixture (default: %(default)s)")
-    parser.add_argument("--fault", metavar="NAME", help="what it does wrong: a file of faults/ or variants/")
-    parser.add_argument("--no-rate-limit", action="store_true", help="never answer 429")
-    parser.add_argument("--unknown-key-status", type=int, choices=(401, 403), default=403, help="default: %(default)s")
-    commands = parser.add_subparsers(title="commands", metavar="")
-    check = commands.add_parser("check", help="validate every deployment and fault of a fixture folder")
-    check.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="default: that of --fixtures")
-    check.set_defaults(run=_check)
+    parser = _Parser(
+        prog="usage-mock",
+        description="Serve a mock of GET /usage, or check a fixture folder.",
+        epilog="Each option is also a variable USAGE_MOCK_NAME and a key of usage-mock.toml.",
+        allow_abbrev=False,
+    )
+    for option in OPTIONS:
+        _add(parser, option)
+    parser.add_argument("command", nargs="?", metavar="check", help="validate every file of a fixture folder, and end")
+    parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="what to check instead of --fixtures")
     return parser
 
 
-def port_number(text: str) -> int:
-    """Parse a port; argparse names this function in its complaint about what is no number."""
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{port} is not between 0 and 65535")
-    return port
+def _add(parser: argparse.ArgumentParser, option: Option) -> None:
+    default = "" if option.default is None else f" (default: {option.default})"
+    if option.is_switch:
+        action = argparse.BooleanOptionalAction
+        text = f"{option.help} (default: {'on' if option.default else 'off'})"
+        parser.add_argument(f"--{option.name}", action=action, default=argparse.SUPPRESS, help=text)
+    else:
+        text = option.help + default
+        parser.add_argument(f"--{option.name}", metavar=option.metavar, default=argparse.SUPPRESS, help=text)
 
 
 def _expected() -> tuple[type[Exception], ...]:
     """Return the errors whose text is all that a user needs: no traceback."""
     from mock_server.fixtures import FixtureError
+    from mock_server.library import UnknownNameError
     from usage_contract import ContractError, OverlayError, SourceError
 
-    return (FixtureError, ContractError, OverlayError, SourceError, OSError, UnicodeError)
+    return (
+        OptionError,
+        FixtureError,
+        UnknownNameError,
+        ContractError,
+        OverlayError,
+        SourceError,
+        OSError,
+        UnicodeError,
+    )
 
 
-def _serve(options: argparse.Namespace) -> int:
+def _serve(config: Config) -> int:
     import asyncio
     import signal
 
     # A supervisor may stop the process before the loop listens to signals.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
-    from mock_server.app import make_app
-    from mock_server.faults import load_fault
-    from mock_server.fixtures import load_deployment
     from mock_server.serving import new_event_loop, serve_until_signalled
-    from usage_contract import load
 
-    app = make_app(
-        load("documented"),
-        load_deployment(options.deployment, options.fixtures),
-        rate_limited=not options.no_rate_limit,
-        unknown_key_status=options.unknown_key_status,
-        fault=load_fault(options.fault, options.fixtures) if options.fault else None,
-    )
+    app = _app(config)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve_until_signalled(app, options.host, options.port))
+        runner.run(serve_until_signalled(app, config.host, config.port))
     return 0
 
 
-def _check(options: argparse.Namespace) -> int:
+def _app(config: Config) -> web.Application:
+    from mock_server.app import make_app
+    from mock_server.delays import DelayError
+    from mock_server.faults import load_fault
+    from mock_server.fixtures import load_deployment
+    from mock_server.journal import Journal
+    from usage_contract import load
+
+    name, nth = _fault_at(config.fault)
+    try:
+        return make_app(
+            load("documented"),
+            load_deployment(config.deployment, config.fixtures),
+            rate_limited=config.rate_limit,
+            unknown_key_status=config.unknown_key_status,
+            fault=load_fault(name, config.fixtures) if name else None,
+            fault_at=nth,
+            scenario=config.scenario,
+            delay=config.delay,
+            seed=config.seed,
+            fixtures=config.fixtures,
+            journal=Journal(config.journal),
+        )
+    except DelayError as error:
+        raise OptionError([f"--delay: {error}"]) from None
+
+
+def _fault_at(text: str | None) -> tuple[str | None, int | None]:
+    """Read `NAME` or `NAME@NTH`."""
+    name, at, nth = (text or "").partition("@")
+    if at and not (nth.isascii() and nth.isdecimal() and int(nth)):
+        raise OptionError([f"--fault: {nth!r} is no number of a request, which is from 1"])
+    return name or None, int(nth) if at else None
+
+
+def _check(fixtures: Path | None) -> int:
     from mock_server.faults import fault_names, load_fault
     from mock_server.fixtures import deployment_names, load_deployment
+    from mock_server.scenarios import load_scenario, scenario_names
 
-    fixtures = options.folder or options.fixtures
-    deployments = _all_fine("deployments", deployment_names(fixtures), lambda name: load_deployment(name, fixtures))
-    faults = _all_fine("faults", fault_names(fixtures), lambda name: load_fault(name, fixtures))
-    return 0 if deployments and faults else FAILED
+    fine = [
+        _all_fine("deployments", deployment_names(fixtures), lambda name: load_deployment(name, fixtures)),
+        _all_fine("scenarios", scenario_names(fixtures), lambda name: load_scenario(name, fixtures)),
+        _all_fine("faults", fault_names(fixtures), lambda name: load_fault(name, fixtures)),
+    ]
+    return 0 if all(fine) else FAILED
 
 
 def _all_fine(what: str, names: Sequence[str], load: Callable[[str], object]) -> bool:

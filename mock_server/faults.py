@@ -10,7 +10,8 @@ from typing import Any
 
 from mock_server.edits import FLAGS, Edit, End, Fill, Framing, filled
 from mock_server.fixtures import Deployment, folder, validated
-from mock_server.validation import FixtureError, suggestion
+from mock_server.names import suggestion
+from mock_server.validation import FixtureError
 from usage_contract import Source, SourceError
 from usage_contract.sources import pointer
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from referencing import Registry, Resource
 
-from mock_server.validation import FixtureError, problems, suggestion
+from mock_server.names import suggestion
+from mock_server.validation import FixtureError, problems
 from usage_contract import Source, SourceError, read
 
 __all__ = [

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mock_server.faults import Fault, check_keys, fault_names, load_fault
 from mock_server.fixtures import Deployment
+from mock_server.names import suggestion
 from mock_server.scenarios import Scenario, load_scenario, scenario_names
-from mock_server.validation import suggestion
 
 
 class UnknownNameError(LookupError):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mock_server.delays import DelayError, delay
-from mock_server.faults import load_fault
+from mock_server.faults import fault_names, load_fault
 from mock_server.fixtures import Key, folder, key_of, validated
-from mock_server.validation import FixtureError, suggestion
-from usage_contract import SourceError
+from mock_server.names import suggestion
+from mock_server.validation import FixtureError
+from usage_contract import Source, SourceError
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,24 @@ def load_scenario(name: str, fixtures: Path | None = None) -> Scenario:
         raise FixtureError([SourceError(path, 1, "", "is not a scenario of this folder", advice)])
     source = validated(path, "scenario")
     facts = dict(source.data)
+    _check(source, facts, fixtures)
+    return Scenario(name, **(facts | {"key": key_of(facts["key"]) if "key" in facts else None}))
+
+
+def _check(source: Source, facts: Mapping[str, Any], fixtures: Path | None) -> None:
+    """Raise FixtureError for what a schema cannot say."""
+    errors = []
     try:
         if "delay" in facts:
             delay(facts["delay"])
     except DelayError as error:
-        raise FixtureError([source.error("/delay", str(error), "see docs/mock.md")]) from None
-    if "fault" in facts:
-        load_fault(facts["fault"], fixtures)
-    return Scenario(name, **(facts | {"key": key_of(facts["key"]) if "key" in facts else None}))
+        errors.append(source.error("/delay", str(error), "see docs/mock.md"))
+    fault: str | None = facts.get("fault")
+    faults = fault_names(fixtures)
+    if fault and fault not in faults:
+        advice = suggestion(fault, faults) or "add faults/NAME.yaml"
+        errors.append(source.error("/fault", f"{fault!r} is no fault of this folder", advice))
+    if errors:
+        raise FixtureError(errors)
+    if fault:
+        load_fault(fault, fixtures)

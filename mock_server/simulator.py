@@ -49,6 +49,7 @@ class Simulator:
         self._guests: dict[tuple[str, str], Account] = {}
         self._chance, self._seed = random.Random(seed), seed  # noqa: S311 - it only delays
         self._uses = count(1)
+        self._check(start, None)
 
     @property
     def keys(self) -> list[str]:

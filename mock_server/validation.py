@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import codecs
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 from referencing import Registry
 
+from mock_server.names import suggestion
 from usage_contract import Source, SourceError
 from usage_contract.sources import pointer
 
@@ -55,12 +55,6 @@ def problems(source: Source, schema: Mapping[str, Any], schemas: Registry[Any]) 
     except RecursionError:
         found = [((), "contains itself", "an alias must not refer to one of its own ancestors")]
     return [source.error(pointer(*tokens), problem, advice) for tokens, problem, advice in found]
-
-
-def suggestion(name: str, names: Iterable[str]) -> str:
-    """Return `did you mean 'x'?` for the nearest of the names, or an empty text."""
-    near = difflib.get_close_matches(name.lower(), list(names), n=1)
-    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def _one_line(text: str) -> str:

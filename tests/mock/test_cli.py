@@ -91,12 +91,60 @@ def test_a_host_that_is_none_is_told_in_one_line(capfd: pytest.CaptureFixture[st
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("port", ["-1", "65536", "http", ""])
-def test_a_port_that_is_none_is_refused(capsys: pytest.CaptureFixture[str], port: str) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(["--port", port])
-    assert caught.value.code == 2
-    assert "argument --port" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--prot", "80"], "--prot is no option; did you mean '--port'?"),
+        (["--ratelimit=off"], "--ratelimit is no option; did you mean '--rate-limit'?"),
+        (["--port", "http"], "--port: 'http' is no whole number"),
+        (["--port"], "argument --port: expected one argument"),
+        (["--delay", "soon"], "--delay: 'soon' is no delay"),
+        (["--scenario", "hevy"], "'hevy' is no scenario; did you mean 'heavy'?"),
+        (["--fault", "body-dripz"], "did you mean 'body-drips'?"),
+        (["--fault", "body-drips@0"], "--fault: '0' is no number of a request"),
+        (["--log", "jsno"], "did you mean 'json'?"),
+        (["--unknown-key-status", "404"], "did you mean '403'?"),
+        (["chekc"], "'chekc' is no command; did you mean 'check'?"),
+        (["check", "a", "b"], "unrecognized arguments: b"),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else "",
+)
+def test_what_is_no_option_and_no_name_is_told_in_a_line_with_what_may_have_been_meant(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+) -> None:
+    assert main(arguments) == 4
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("usage-mock: ")
+    assert complaint in err
+
+
+def test_a_variable_that_is_none_keeps_it_from_starting(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USAGE_MOCK_SENARIO", "heavy")
+    assert main([]) == 4
+    assert "did you mean 'USAGE_MOCK_SCENARIO'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "statuses"),
+    [
+        (["--scenario", "revoked"], [403, 403, 403]),
+        (["--fault", "every-fourth-answer-is-503"], [200, 200, 200, 503]),
+        (["--fault", "error-comes-as-200@2"], [200, 200, 200]),
+        (["--delay", "0.001..0.002", "--seed", "7"], [200, 200]),
+    ],
+    ids=lambda each: " ".join(map(str, each)),
+)
+def test_what_it_begins_with_can_be_chosen(arguments: list[str], statuses: list[int]) -> None:
+    with serving(*arguments) as (_, url):
+        assert [usage(url, "demo-busy").status for _ in statuses] == statuses
+
+
+def test_a_fault_can_wait_for_the_nth_request_and_act_once() -> None:
+    with serving("--fault", "body-is-empty@2") as (_, url):
+        assert [bool(usage(url, "demo-fresh").body) for _ in range(3)] == [True, False, True]
 
 
 def test_an_unknown_deployment_is_told_with_the_names(capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,6 +180,22 @@ def test_check_tells_every_problem_of_every_deployment(deployments: Path, capsys
     out, err = capsys.readouterr()
     assert out == "1 of 3 deployments are fine\n"
     assert len(err.splitlines()) == 3
+
+
+def test_check_tells_what_is_wrong_with_scenarios_and_with_what_they_refer_to(
+    deployments: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (deployments / "default.yaml").write_text(FINE)
+    scenarios = deployments.with_name("scenarios")
+    scenarios.mkdir()
+    (scenarios / "faulty.yaml").write_text("description: d\nfault: none-such\n")
+    (scenarios / "late.yaml").write_text("description: d\ndelay: soon\n")
+    (scenarios / "sound.yaml").write_text("description: d\nrevoked: true\n")
+    assert main(["check", str(deployments.parent)]) == 4
+    out, err = capsys.readouterr()
+    assert "1 of 3 scenarios are fine\n" in out
+    assert "faulty.yaml:2 /fault: 'none-such' is no fault of this folder" in err
+    assert "late.yaml:2 /delay: 'soon' is no delay" in err
 
 
 def test_check_without_a_folder_checks_that_of_fixtures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
