@@ -90,7 +90,7 @@ SERVERS: dict[str, tuple[list[str], str]] = {
 @contextmanager
 def running(command: list[str]) -> Iterator[tuple[str, int]]:
     """Run a server; give its base URL and its process id."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         yield process.stdout.readline().split()[1], process.pid
@@ -99,9 +99,9 @@ def running(command: list[str]) -> Iterator[tuple[str, int]]:
         process.wait()
 
 
-def load(url: str, header: str, seconds: int) -> Sample:
+def load(url: str, *options: str, seconds: int) -> Sample:
     """Ask for /usage with 32 connections; give requests a second and the latencies in milliseconds."""
-    wrk = ["wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", "-H", header, f"{url}/usage"]
+    wrk = ["wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", *options, f"{url}/usage"]
     told = subprocess.run(wrk, check=True, capture_output=True, text=True).stdout
     return {
         "rps": float(re.search(r"Requests/sec:\s+([\d.]+)", told)[1]),  # type: ignore[index]
@@ -132,11 +132,11 @@ def measure(names: list[str], rounds: int, seconds: int) -> dict[str, list[Sampl
     with ExitStack() as stack:
         servers = {name: stack.enter_context(running(SERVERS[name][0])) for name in names}
         for name, (url, _) in servers.items():
-            load(url, SERVERS[name][1], 1)
+            load(url, "-H", SERVERS[name][1], seconds=1)
         for _ in range(rounds):
             for name, (url, pid) in servers.items():
                 before = cpu_seconds(pid)
-                sample = load(url, SERVERS[name][1], seconds)
+                sample = load(url, "-H", SERVERS[name][1], seconds=seconds)
                 sample["cpu_us"] = (cpu_seconds(pid) - before) / (sample["rps"] * seconds) * 1e6
                 found[name].append(sample | {"mib": resident(pid)})
     return found

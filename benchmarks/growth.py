@@ -1,0 +1,129 @@
+"""What a larger deployment costs a request: `python -m benchmarks.growth [--rounds 5] [--seconds 3] [--json FILE]`.
+
+Every case is one server with a state that is generated in memory. The rounds are interleaved, and a ratio is the
+median of the rounds' ratios of CPU time a request to that of the smallest case in the same round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.mock import Sample, cpu_seconds, load, machine, resident, running
+from mock_server.app import make_app
+from mock_server.fixtures import Calls, Deployment, Key, RateLimit
+from mock_server.serving import FRONT, new_event_loop, serve_until_signalled
+from usage_contract import load as contract
+
+TRAFFIC = {f"d{number:02}.example": {"fetch": Calls(1000 - number, 1, 5000)} for number in range(25)}
+KEY = Key(RateLimit(1e6, 10**6), TRAFFIC)
+JOURNAL = 1_000_000
+
+
+def keys(number: int) -> Deployment:
+    """Return a deployment of so many keys."""
+    return Deployment("generated", "keys", {f"key-{index}": KEY for index in range(number)})
+
+
+def domains(number: int) -> Deployment:
+    """Return a deployment whose first key knows so many domains."""
+    traffic = {f"d{index}.example": {"fetch": Calls(index % 1000, 0, 10)} for index in range(number)}
+    return Deployment("generated", "domains", {**keys(10).keys, "key-0": replace(KEY, traffic=traffic)})
+
+
+# name: the deployment, the requests that are in the journal already, and how many keys ask.
+CASES: dict[str, tuple[Callable[[], Deployment], int, int]] = {
+    "10 keys": (lambda: keys(10), 0, 10),
+    "1,000 keys": (lambda: keys(1_000), 0, 10),
+    "1,000 keys, all asking": (lambda: keys(1_000), 0, 1_000),
+    "100,000 keys": (lambda: keys(100_000), 0, 10),
+    "100,000 keys, all asking": (lambda: keys(100_000), 0, 100_000),
+    "1,000,000 domains": (lambda: domains(1_000_000), 0, 1),
+    "1,000,000 requests before": (lambda: keys(10), JOURNAL, 10),
+}
+
+
+def serve(name: str) -> None:
+    """Serve one case."""
+    deployment, written, _ = CASES[name]
+    app = make_app(contract("documented"), deployment())
+    for _ in range(written):
+        app[FRONT].simulator.journal.add(0.0, "GET", "/usage", ("key-0",), 200, 0.0001, "", "")
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(serve_until_signalled(app, "127.0.0.1", 0))
+
+
+def spread(asking: int, folder: Path) -> list[str]:
+    """Return the options with which wrk asks with one key after the other."""
+    script = folder / f"{asking}.lua"
+    script.write_text(
+        f"local n = 0\nrequest = function()\n  n = (n + 1) % {asking}\n"
+        '  return wrk.format("GET", "/usage", {["X-API-Key"] = "key-" .. n})\nend\n'
+    )
+    return ["-s", str(script)]
+
+
+def measure(rounds: int, seconds: int, folder: Path) -> dict[str, list[Sample]]:
+    """Ask every case in turn, so many rounds."""
+    found: dict[str, list[Sample]] = {name: [] for name in CASES}
+    with ExitStack() as stack:
+        servers = {}
+        for name in CASES:
+            started = time.perf_counter()
+            server = running([sys.executable, "-m", "benchmarks.growth", "--serve", name])
+            servers[name] = (*stack.enter_context(server), time.perf_counter() - started)
+        for name, (url, _, _) in servers.items():
+            load(url, *spread(CASES[name][2], folder), seconds=seconds * 3)
+        for _ in range(rounds):
+            for name, (url, pid, started) in servers.items():
+                before = cpu_seconds(pid)
+                sample = load(url, *spread(CASES[name][2], folder), seconds=seconds)
+                sample["cpu_us"] = (cpu_seconds(pid) - before) / (sample["rps"] * seconds) * 1e6
+                found[name].append(sample | {"mib": resident(pid), "start_s": started})
+    return found
+
+
+def summary(found: dict[str, list[Sample]]) -> list[dict[str, Any]]:
+    """Return for each case the medians, and the CPU time a request as a ratio to the smallest case."""
+    small = next(iter(found.values()))
+    rows = []
+    for name, samples in found.items():
+        ratios = [each["cpu_us"] / other["cpu_us"] for each, other in zip(samples, small, strict=True)]
+        medians = {key: round(statistics.median(each[key] for each in samples), 2) for key in samples[0]}
+        rows.append({"case": name, **medians, "ratio": round(statistics.median(ratios), 2)})
+    return rows
+
+
+def main() -> None:
+    """Run the benchmark and print the curve."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--serve", choices=CASES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.serve)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        rows = summary(measure(options.rounds, options.seconds, Path(folder)))
+    print(machine())
+    print(f"{'case':<28}" + "".join(f"{name:>10}" for name in list(rows[0])[1:]))
+    for row in rows:
+        print(f"{row['case']:<28}" + "".join(f"{value:>10}" for value in list(row.values())[1:]))
+    if options.json:
+        options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
