@@ -54,7 +54,9 @@ CHANGES = {"integer": NUMBER, "number": NUMBER, "string": TEXT, "array": LIST, "
 
 def body() -> Any:
     """Return the key's sound body, with a plausible number of tokens."""
-    return json.loads(orjson.dumps(usage_figures(KEY, ACCOUNT.rate_limit, Tally(ACCOUNT.traffic))).replace(REMAINING, b"9.0"))
+    return json.loads(
+        orjson.dumps(usage_figures(KEY, ACCOUNT.rate_limit, Tally(ACCOUNT.traffic))).replace(REMAINING, b"9.0")
+    )
 
 
 def members(schema: Mapping[str, Any], value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, Any, Any]]:
