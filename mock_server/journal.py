@@ -39,6 +39,16 @@ class Journal:
         """What is still there, oldest first."""
         return [_entry(written) for written in tuple(self._written)]
 
+    @property
+    def capacity(self) -> int:
+        """The number of requests that it holds at most."""
+        return self._written.maxlen or 0
+
+    @property
+    def kept(self) -> int:
+        """The number of requests that it holds."""
+        return len(self._written)
+
     def add(
         self,
         at: float,

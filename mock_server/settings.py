@@ -81,9 +81,14 @@ class Settings:
 
     def switched(self, key: str | None, change: Behaviour) -> Settings:
         """Return the settings with a change for one key, or for everybody (None)."""
+        own = self.everybody if key is None else self.keys.get(key, NOTHING)
+        return self.put(key, change.over(own))
+
+    def put(self, key: str | None, wanted: Behaviour) -> Settings:
+        """Return the settings with just this for one key, or for everybody (None)."""
         if key is None:
-            return replace(self, everybody=change.over(self.everybody))
-        return replace(self, keys={**self.keys, key: change.over(self.keys.get(key, NOTHING))})
+            return replace(self, everybody=wanted)
+        return replace(self, keys={**self.keys, key: wanted})
 
     def _all(self) -> Iterable[Behaviour]:
         return (self.start, self.everybody, *self.keys.values())

@@ -12,7 +12,7 @@ from mock_server.delays import delay
 from mock_server.fixtures import Key, Traffic
 from mock_server.journal import Journal
 from mock_server.library import Library
-from mock_server.settings import NONE, Behaviour, FaultUse, Settings
+from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse, Settings
 from mock_server.state import BucketSpec, MemoryState, State
 
 
@@ -77,6 +77,12 @@ class Simulator:
             return self._guest(key, scenario)
         return self.accounts.get(key) or self._opened(key)
 
+    def peek(self, key: str) -> Account | None:
+        """Return what `account` would, and open nothing: an account's time begins with its first request."""
+        if key in self.accounts or not self.has(key):
+            return self.accounts.get(key)
+        return self._open(key, key, self.settings.behaviour(key).scenario)
+
     def delay(self, text: str) -> float:
         """Draw the seconds of a delay."""
         return delay(text).draw(self._chance)
@@ -100,11 +106,22 @@ class Simulator:
 
         Raises UnknownKeyError, UnknownNameError, DelayError, and FixtureError for a file that cannot be used.
         """
-        self._check(change, key)
-        if change.fault and change.fault.name != NONE:
-            change = replace(change, fault=replace(change.fault, use=f"use {next(self._uses)}"))
-        await self._change(self.settings.switched(key, change))
+        own = self.settings.everybody if key is None else self.settings.keys.get(key, NOTHING)
+        await self.put(change.over(own), key)
         if change.scenario is not None:
+            await self._forget(key)
+
+    async def put(self, wanted: Behaviour, key: str | None = None) -> None:
+        """Say all that is switched on for one key or for everybody: what is None there is taken back.
+
+        Raises what `switch` raises.
+        """
+        self._check(wanted, key)
+        if wanted.fault and not wanted.fault.use:
+            wanted = replace(wanted, fault=replace(wanted.fault, use=f"use {next(self._uses)}"))
+        before = self.settings.everybody if key is None else self.settings.keys.get(key, NOTHING)
+        await self._change(self.settings.put(key, wanted))
+        if wanted.scenario != before.scenario:
             await self._forget(key)
 
     async def make_key(self, key: str, scenario: str | None = None) -> None:
