@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from mock_server.faults import Fault, load_fault
     from mock_server.fixtures import Deployment, FixtureError, load_deployment
     from mock_server.hosted import UsageMock
+    from mock_server.hosted_async import AsyncUsageMock
 
 __all__ = [
+    "AsyncUsageMock",
     "Deployment",
     "Fault",
     "FixtureError",
@@ -26,6 +28,7 @@ _HOME = {
     "Deployment": "fixtures",
     "Fault": "faults",
     "FixtureError": "fixtures",
+    "AsyncUsageMock": "hosted_async",
     "UsageMock": "hosted",
     "load_deployment": "fixtures",
     "load_fault": "faults",

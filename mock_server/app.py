@@ -14,6 +14,7 @@ from aiohttp import web
 
 from mock_server.answers import Answer, documented_answer
 from mock_server.clock import MockClock, wall_clock
+from mock_server.cors import CROSS_ORIGIN
 from mock_server.faults import Fault
 from mock_server.fixtures import Deployment
 from mock_server.front import Front
@@ -45,6 +46,7 @@ def make_app(
     seed: int = 0,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     fixtures: Path | None = None,
+    cors: bool = True,
     journal: Journal | None = None,
 ) -> web.Application:
     """Build the mock of a contract, with the keys of a deployment.
@@ -54,7 +56,7 @@ def make_app(
     `fault` (only on request number `fault_at`, if that is given), `scenario` and `delay` are what it
     begins with; `seed` decides what random delays come to,
     and `sleep` takes the seconds that a client is made to wait. `fixtures` is the folder of what can be
-    switched on later.
+    switched on later. With `cors` pages of other origins may ask, too.
     Raises ContractError for a document that the mock cannot honour, and FixtureError for a fault
     that speaks of keys which the deployment does not have.
     """
@@ -63,11 +65,13 @@ def make_app(
         library.add(fault)
     start = Behaviour(scenario=scenario, fault=_first_use(fault, fault_at), delay=delay)
     simulator = Simulator(library, MockClock(clock), start=start, journal=journal, seed=seed)
-    usage = Usage(contract.operations["get_usage"], simulator, int(rate_limited), unknown_key_status)
+    usage = Usage(
+        contract.operations["get_usage"], simulator, int(rate_limited), unknown_key_status, CROSS_ORIGIN if cors else {}
+    )
     simulations: dict[str, Simulation] = {"get_usage": lambda _: usage.answer, "get_health": _health}
     simulations["get_overview"] = partial(_overview, contract, simulations)
     app = web.Application()
-    app[FRONT] = Front(simulator, usage, sleep)
+    app[FRONT] = Front(simulator, usage, sleep, cors)
     _add_routes(app, contract, simulations)
     return app
 

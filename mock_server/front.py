@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from mock_server.answers import REASON, as_json, refusal
+from mock_server.cors import CROSS_ORIGIN, preflight
 from mock_server.edits import Edit
 from mock_server.fast import Written, is_plain
 from mock_server.faulty import Faulty, Sleep
@@ -28,11 +29,13 @@ APPLIED = web.RequestKey("applied", str)
 class Front:
     """Takes every request first; `handler` is the application's own way to an answer.
 
-    `sleep` takes the seconds that a client is made to wait.
+    `sleep` takes the seconds that a client is made to wait. With `cors` pages of other
+    origins may ask, too.
     """
 
-    def __init__(self, simulator: Simulator, usage: Usage, sleep: Sleep) -> None:
-        self.simulator = simulator
+    def __init__(self, simulator: Simulator, usage: Usage, sleep: Sleep, cors: bool) -> None:
+        self.simulator, self.cors = simulator, cors
+        self.headers = CROSS_ORIGIN if cors else {}
         self.handler: Handler
         self.servers: list[Listener] = []
         self._usage, self._sleep = usage, sleep
@@ -63,12 +66,19 @@ class Front:
         return response
 
     async def _ordinary(self, request: web.Request, key: str) -> tuple[Behaviour, web.StreamResponse]:
+        if self.cors and (answered := preflight(request)):
+            return NOTHING, answered.response()
         try:
             wanted = self._wanted(request, key)
         except PreferenceError as error:
-            return NOTHING, refusal(400, str(error), "unknown-preference").response()
+            return NOTHING, refusal(400, str(error), "unknown-preference", self.headers).response()
         answer = self._sound(request) if wanted == NOTHING else self._as_wanted(request, key, wanted)
         return wanted, await answer
+
+    @property
+    def codes(self) -> list[int]:
+        """The statuses that the document has."""
+        return self._usage.codes
 
     @property
     def received(self) -> tuple[Edit, ...]:
@@ -103,6 +113,7 @@ class Front:
             response = await self.handler(request)
         except web.HTTPException as refused:
             response = as_json(refused)
+        response.headers.update(self.headers)
         if APPLIED in request:
             response.headers["Preference-Applied"] = request[APPLIED]
         return response

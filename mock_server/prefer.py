@@ -19,6 +19,10 @@ _PREFERENCE = re.compile(rf'\s*({_TOKEN})(?:\s*=\s*({_TOKEN}|"(?:[^"\\]|\\.)*"))
 _KNOWN = ("scenario", "code", "fault", "delay")
 
 
+class CodeError(ValueError):
+    """A text that is no status to answer with."""
+
+
 class PreferenceError(ValueError):
     """A preference for something that does not exist; the text lists what does."""
 
@@ -43,11 +47,11 @@ def behaviour(wanted: dict[str, str], library: Library, documented: Sequence[int
     try:
         return Behaviour(
             scenario=_scenario(wanted.get("scenario"), library),
-            code=_code(wanted.get("code"), documented),
+            code=code_of(wanted["code"], documented) if "code" in wanted else None,
             fault=_fault(wanted.get("fault"), library),
             delay=_delay(wanted.get("delay")),
         )
-    except (UnknownNameError, DelayError) as error:
+    except (UnknownNameError, DelayError, CodeError) as error:
         raise PreferenceError(f"Prefer: {error}") from None
 
 
@@ -63,12 +67,14 @@ def _scenario(name: str | None, library: Library) -> str | None:
     return name
 
 
-def _code(text: str | None, documented: Sequence[int]) -> int | None:
-    if text is None:
-        return None
+def code_of(text: str, documented: Sequence[int]) -> int:
+    """Read a status to answer with: any error, or one that the document has.
+
+    Raises CodeError for any other.
+    """
     if not re.fullmatch(r"\d{3}", text, re.ASCII) or (int(text) not in CODES and int(text) not in documented):
         codes = ", ".join(str(status) for status in documented)
-        raise PreferenceError(f"Prefer: {text!r} is no code; the codes are {codes} (documented) and 400 to 599")
+        raise CodeError(f"{text!r} is no code; the codes are {codes} (documented) and 400 to 599")
     return int(text)
 
 

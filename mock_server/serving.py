@@ -89,7 +89,7 @@ class Connection(web.RequestHandler):
         if not isinstance(exc, MALFORMED):
             return super().handle_error(request, status, exc, message)
         # The text of the exception quotes the request, and with it perhaps a key.
-        response = refusal(400, "The request is not valid HTTP.", "malformed-request").response()
+        response = refusal(400, "The request is not valid HTTP.", "malformed-request", self._front.headers).response()
         response.force_close()
         return response
 

@@ -29,21 +29,29 @@ SCENARIO = web.RequestKey("scenario", str)
 class Usage:
     """Answers GET /usage for the keys of a simulator.
 
-    `cost` is the number of tokens that an answered request takes: 0 lifts the rate limit.
+    `cost` is the number of tokens that an answered request takes: 0 lifts the rate limit. `headers` are
+    in every answer.
     Raises ContractError for a document whose operation cannot be simulated.
     """
 
-    def __init__(self, operation: Operation, simulator: Simulator, cost: int, unknown_key_status: int) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        simulator: Simulator,
+        cost: int,
+        unknown_key_status: int,
+        headers: Mapping[str, str],
+    ) -> None:
         if operation.key_header is None:
             raise ContractError(f"{operation}: the document asks for no API key, the mock has figures only by key")
         self._operation = operation
         self.key_header = operation.key_header
         self.path = operation.path if operation.method == "GET" else None
         self._simulator = simulator
-        self._cost = cost
-        self._missing_key = _refused(operation, 401, "missing-key")
-        self._unknown_key = _refused(operation, unknown_key_status, "unknown-key")
-        _refused(operation, 429, "no-token")  # a document without it is told now
+        self._cost, self._headers = cost, headers
+        self._missing_key = _refused(operation, 401, "missing-key", headers)
+        self._unknown_key = _refused(operation, unknown_key_status, "unknown-key", headers)
+        _refused(operation, 429, "no-token", headers)  # a document without it is told now
         self._limit_headers = _documented_limit_headers(operation)
         self._refuse = lru_cache(maxsize=1024)(self._over_limit)  # few limits, few waits
         self.codes = sorted(int(status) for status in operation.responses)
@@ -53,7 +61,7 @@ class Usage:
         )  # a figure it lacks is told at once
 
     def _figures(self, figures: Mapping[str, Any]) -> Answer:
-        return documented_answer(self._operation, 200, figures, NO_STORE)
+        return documented_answer(self._operation, 200, figures, {**NO_STORE, **self._headers})
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer one request in aiohttp's own way."""
@@ -83,22 +91,22 @@ class Usage:
         if code == 429:
             return self._refuse(RateLimit(), 1)
         if str(code) in self._operation.responses:
-            return _refused(self._operation, code, "code-wanted")
+            return _refused(self._operation, code, "code-wanted", self._headers)
         phrase = HTTPStatus(code).phrase if code in set(HTTPStatus) else "An error that the mock was asked for."
-        return refusal(code, phrase, "code-wanted")
+        return refusal(code, phrase, "code-wanted", self._headers)
 
     def _over_limit(self, limit: RateLimit, retry_after: int) -> Answer:
         values = _limit_values(limit, retry_after)
         named = {name: values[name] for name in self._limit_headers}
-        return _refused(self._operation, 429, "no-token", named)
+        return _refused(self._operation, 429, "no-token", {**self._headers, **named})
 
 
-def _refused(operation: Operation, status: int, reason: str, more: Mapping[str, str] | None = None) -> Answer:
+def _refused(operation: Operation, status: int, reason: str, more: Mapping[str, str]) -> Answer:
     """Build a documented refusal, which says what the document says of its status."""
     response = operation.responses.get(str(status))
     headers = {**NO_STORE, **CHALLENGE} if status == 401 else NO_STORE
     members = {"detail": response.description if response else ""}
-    return documented_answer(operation, status, members, {**headers, **(more or {}), REASON: reason})
+    return documented_answer(operation, status, members, {**headers, **more, REASON: reason})
 
 
 def _documented_limit_headers(operation: Operation) -> tuple[str, ...]:

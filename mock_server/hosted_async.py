@@ -1,0 +1,198 @@
+"""The mock inside the caller's own event loop: `async with AsyncUsageMock() as mock: ...`."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import AsyncExitStack
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+from aiohttp import web
+
+from mock_server.app import make_app
+from mock_server.faults import load_fault
+from mock_server.fixtures import PROTOCOLS, Calls, Deployment, load_deployment
+from mock_server.journal import Entry
+from mock_server.library import UnknownNameError
+from mock_server.prefer import code_of
+from mock_server.serving import FRONT, GRACE_SECONDS, listening
+from mock_server.settings import Behaviour, FaultUse
+from mock_server.simulator import Simulator
+from usage_contract import Contract, load
+
+if TYPE_CHECKING:
+    import ssl
+    from typing import Unpack
+
+
+class AppOptions(TypedDict, total=False):
+    """What a mock pretends from the start; see the options of the command, whose names these are."""
+
+    deployment: str | Deployment
+    fixtures: Path | None
+    scenario: str | None
+    fault: str | None
+    delay: str | None
+    seed: int
+    rate_limited: bool
+    unknown_key_status: Literal[401, 403]
+    cors: bool
+
+
+class Options(AppOptions, total=False):
+    """All options of a hosted mock: `tls` is a server's SSLContext, `grace` the seconds for answers in flight."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    grace: float
+
+
+class AsyncUsageMock:
+    """Serves an app on a free port of 127.0.0.1 while the context lasts.
+
+    Without an app: the documented contract and what the options say. One object serves once.
+    A name that nothing has is an UnknownNameError (a LookupError), which says what may have been meant.
+    """
+
+    def __init__(
+        self,
+        app: web.Application | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        grace: float = GRACE_SECONDS,
+        **options: Unpack[AppOptions],
+    ) -> None:
+        if app is not None and options:
+            raise TypeError(f"an app that is there already takes no {', '.join(options)}; give them to make_app")
+        self._app = app or _app(**options)
+        self._listener = listening(self._app, host, port, tls=tls, grace=grace)
+        self._stack = AsyncExitStack()
+        #: The base URL, such as `http://127.0.0.1:40123`, once it is served.
+        self.url = ""
+
+    async def __aenter__(self) -> AsyncUsageMock:
+        self.url = (await self._stack.enter_async_context(self._listener)).url
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def _simulator(self) -> Simulator:
+        return self._app[FRONT].simulator
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The API keys: the deployment's in the fixture's order, then those that were made."""
+        return tuple(self._simulator.keys)
+
+    @property
+    def api_key(self) -> str:
+        """The first API key."""
+        return self.keys[0]
+
+    @property
+    def requests(self) -> tuple[Entry, ...]:
+        """What was asked and answered since the last reset, oldest first; the last 1,000 of it."""
+        return tuple(self._simulator.journal.entries)
+
+    def requests_of(self, key: str) -> tuple[Entry, ...]:
+        """Return what was asked with one key."""
+        return tuple(entry for entry in self.requests if entry.key == key)
+
+    async def use(self, scenario: str, key: str | None = None) -> None:
+        """Put one key, or everybody, into a scenario; "none" ends it."""
+        await self._simulator.switch(Behaviour(scenario=scenario), key)
+
+    async def fail(self, fault: str, key: str | None = None, after: int = 0, times: int | None = None) -> None:
+        """Switch a fault on: `after` requests pass, then it acts on `times` of them (None: on all); "none" ends it."""
+        await self._simulator.switch(Behaviour(fault=FaultUse(fault, after, times)), key)
+
+    async def answer(self, code: int, key: str | None = None) -> None:
+        """Answer with one status, whatever is asked.
+
+        Raises ValueError for a status that is neither documented nor 400 to 599.
+        """
+        await self._simulator.switch(Behaviour(code=code_of(str(code), self._app[FRONT].codes)), key)
+
+    async def delay(self, seconds: float | str, key: str | None = None) -> None:
+        """Hold every answer back: 0.2, "0.1..0.5" (evenly spread), "0.1~2" (a long tail), or "none"."""
+        await self._simulator.switch(Behaviour(delay=seconds if isinstance(seconds, str) else f"{seconds:g}"), key)
+
+    async def freeze(self) -> None:
+        """Let the mock's time stand still."""
+        self._simulator.clock.freeze()
+
+    async def resume(self) -> None:
+        """Let the mock's time pass again."""
+        self._simulator.clock.resume()
+
+    async def advance(self, seconds: float) -> None:
+        """Move the mock's time: buckets fill up and accounts grow as if it had passed."""
+        self._simulator.clock.advance(seconds)
+
+    async def record(
+        self,
+        domain: str,
+        protocol: str = "fetch",
+        requests: int = 1,
+        failures: int = 0,
+        bytes: int = 0,  # noqa: A002 - the fixtures' name
+        key: str | None = None,
+    ) -> None:
+        """Count traffic of one key (default: the first).
+
+        Raises ValueError for figures that cannot be, such as more failures than requests.
+        """
+        if protocol not in PROTOCOLS:
+            raise UnknownNameError("protocol", protocol, list(PROTOCOLS))
+        if not 0 <= failures <= requests or bytes < 0 or (bytes and protocol != "fetch") or not domain:
+            raise ValueError("traffic needs a domain, 0 <= failures <= requests, and bytes >= 0, which only fetch has")
+        await self._simulator.record(key or self.api_key, {domain: {protocol: Calls(requests, failures, bytes)}})
+
+    async def make_key(self, scenario: str | None = None) -> str:
+        """Make a key of one's own, never used or in a scenario, and return it; a reset takes it away."""
+        key = f"made-{secrets.token_hex(8)}"
+        await self._simulator.make_key(key, scenario)
+        return key
+
+    async def reset(self, key: str | None = None) -> None:
+        """Put one key, or everything, back to what it was at the start: figures, faults, time and journal."""
+        await self._simulator.reset(key)
+        for listener in self._app[FRONT].servers:  # a fault may have stopped the server
+            await listener.open()
+
+
+def _app(
+    *,
+    deployment: str | Deployment = "default",
+    fixtures: Path | None = None,
+    fault: str | None = None,
+    scenario: str | None = None,
+    delay: str | None = None,
+    seed: int = 0,
+    rate_limited: bool = True,
+    unknown_key_status: Literal[401, 403] = 403,
+    cors: bool = True,
+) -> web.Application:
+    return make_app(
+        _contract(),
+        load_deployment(deployment, fixtures) if isinstance(deployment, str) else deployment,
+        rate_limited=rate_limited,
+        unknown_key_status=unknown_key_status,
+        fault=load_fault(fault, fixtures) if fault else None,
+        scenario=scenario,
+        delay=delay,
+        seed=seed,
+        fixtures=fixtures,
+        cors=cors,
+    )
+
+
+@cache  # a test suite starts many
+def _contract() -> Contract:
+    return load("documented")

@@ -1,0 +1,157 @@
+"""Pages of other origins: what a browser asks for, what it is told, and what it then lets a page see."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from mock_server import UsageMock, load_deployment, make_app
+from tests.gate.test_report_page import CHROMIUM, FLAGS, IN_CI
+from usage_contract import Contract
+
+from .wire import KEY, Headers, Reply, ask
+
+ORIGIN = ("Origin", "http://page.example")
+PREFLIGHT = [ORIGIN, ("Access-Control-Request-Method", "GET")]
+READABLE = "Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, Mock-Reason, Preference-Applied"
+
+FETCH = """async ([url, options]) => {
+  const answer = await fetch(url + '/usage', options)
+  const names = ['retry-after', 'x-ratelimit-limit', 'x-ratelimit-remaining', 'mock-reason', 'preference-applied']
+  const headers = Object.fromEntries(names.map(name => [name, answer.headers.get(name)]))
+  return {status: answer.status, headers, body: await answer.json()}
+}"""
+
+
+def preflight(url: str, *more: tuple[str, str], path: str = "/usage") -> Reply:
+    return ask(url, path, [*PREFLIGHT, *more], "OPTIONS")
+
+
+def test_a_preflight_is_answered_before_any_key_is_looked_at(unlimited: UsageMock) -> None:
+    answer = preflight(unlimited.url, ("Access-Control-Request-Headers", "x-api-key,prefer,x-own"))
+    assert (answer.status, answer.body) == (204, b"")
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.headers["Access-Control-Allow-Methods"] == "GET"
+    assert answer.headers["Access-Control-Allow-Headers"] == "x-api-key,prefer,x-own"
+    assert answer.headers["Access-Control-Allow-Private-Network"] is None
+
+
+def test_a_preflight_takes_no_token_and_meets_no_fault(limited: UsageMock) -> None:
+    limited.fail("connection-is-reset")
+    for _ in range(20):
+        assert preflight(limited.url, (KEY, "demo-busy")).status == 204
+    limited.fail("none")
+    assert ask(limited.url, headers=[(KEY, "demo-busy")]).json["rate_limit"]["remaining"] == 9.0
+
+
+def test_a_preflight_that_names_no_header_is_told_which_there_are(unlimited: UsageMock) -> None:
+    assert preflight(unlimited.url).headers["Access-Control-Allow-Headers"] == "X-API-Key, Prefer"
+
+
+def test_a_public_page_may_reach_a_private_network(unlimited: UsageMock) -> None:
+    answer = preflight(unlimited.url, ("Access-Control-Request-Private-Network", "true"))
+    assert answer.headers["Access-Control-Allow-Private-Network"] == "true"
+
+
+@pytest.mark.parametrize("headers", [[], [ORIGIN], PREFLIGHT[1:]], ids=["plain", "origin only", "method only"])
+def test_any_other_options_request_is_told_the_methods(unlimited: UsageMock, headers: Headers) -> None:
+    answer = ask(unlimited.url, "/usage", headers, "OPTIONS")
+    assert (answer.status, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
+    assert answer.headers["Access-Control-Allow-Methods"] is None
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "method", "headers"),
+    [
+        (200, "/usage", "GET", [(KEY, "demo-busy")]),
+        (200, "/usage?fresh", "GET", [(KEY, "demo-busy")]),
+        (200, "/usage", "HEAD", [(KEY, "demo-busy")]),
+        (200, "/healthz", "GET", []),
+        (200, "/", "GET", []),
+        (400, "/usage", "GET", [("Prefer", "code=7")]),
+        (401, "/usage", "GET", []),
+        (403, "/usage", "GET", [(KEY, "nobody")]),
+        (404, "/elsewhere", "GET", []),
+        (405, "/usage", "POST", []),
+        (429, "/usage", "GET", [("Prefer", "code=429")]),
+        (503, "/usage", "GET", [("Prefer", "code=503")]),
+    ],
+)
+def test_every_answer_may_be_read_by_any_page(
+    unlimited: UsageMock, status: int, path: str, method: str, headers: list[tuple[str, str]]
+) -> None:
+    answer = ask(unlimited.url, path, [ORIGIN, *headers], method)
+    assert answer.status == status
+    assert answer.headers.get_all("Access-Control-Allow-Origin") == ["*"]
+    assert answer.headers.get_all("Access-Control-Expose-Headers") == [READABLE]
+
+
+def test_a_fault_keeps_what_the_sound_answer_says_to_browsers(unlimited: UsageMock) -> None:
+    answer = ask(unlimited.url, headers=[(KEY, "demo-modest"), ("Prefer", "fault=json-is-labelled-text")])
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers.get_all("Access-Control-Allow-Origin") == ["*"]
+
+
+def test_it_can_be_switched_off(contract: Contract) -> None:
+    with UsageMock(make_app(contract, load_deployment(), cors=False)) as mock:
+        told = preflight(mock.url)
+        assert (told.status, told.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
+        for answer in (told, ask(mock.url), ask(mock.url, "/elsewhere"), ask(mock.url, headers=[("Prefer", "code=7")])):
+            assert [name for name in answer.headers if name.startswith("Access-Control")] == []
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        missing = f"{CHROMIUM} is missing: apt-get install chromium"
+        pytest.fail(missing) if IN_CI else pytest.skip(missing)
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that came from another origin than the mock's: another port."""
+    with UsageMock() as elsewhere, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(elsewhere.url + "/healthz")
+        yield page
+
+
+def fetched(page: Page, mock: UsageMock, **headers: str) -> Any:
+    return page.evaluate(FETCH, [mock.url, {"headers": headers}])
+
+
+@pytest.mark.xdist_group("browser")
+def test_a_page_reads_figures_and_refusals_with_their_headers(page: Page, limited: UsageMock) -> None:
+    assert fetched(page, limited, **{KEY: "demo-busy"})["body"]["api_key"] == "demo-busy"
+    missing = fetched(page, limited)
+    assert (missing["status"], missing["headers"]["mock-reason"]) == (401, "missing-key")
+    limited.use("throttled")
+    refused = fetched(page, limited, **{KEY: "demo-busy"})
+    assert (refused["status"], refused["headers"]["mock-reason"]) == (429, "no-token")
+    assert refused["headers"]["x-ratelimit-remaining"] == "0"
+    assert int(refused["headers"]["retry-after"]) >= 1
+    wanted = fetched(page, limited, **{KEY: "demo-busy", "Prefer": "code=403"})
+    assert (wanted["status"], wanted["headers"]["preference-applied"]) == (403, "code=403")
+
+
+@pytest.mark.xdist_group("browser")
+def test_a_page_sees_that_a_method_is_not_allowed(page: Page, limited: UsageMock) -> None:
+    answer = page.evaluate(FETCH, [limited.url, {"method": "PUT", "body": json.dumps({}), "headers": {KEY: "k"}}])
+    assert answer["status"] == 405
+
+
+@pytest.mark.xdist_group("browser")
+def test_a_page_learns_nothing_where_it_is_switched_off(page: Page, contract: Contract) -> None:
+    with (
+        UsageMock(make_app(contract, load_deployment(), cors=False)) as mock,
+        pytest.raises(Exception, match="Failed to fetch"),
+    ):
+        fetched(page, mock)
