@@ -1,0 +1,125 @@
+"""The operations that change: keys, what is switched on, traffic, time, and back to the start."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from aiohttp import web
+
+from mock_server.accounts import Account
+from mock_server.control.context import Call, Context, Operate, as_json, nothing
+from mock_server.control.refusals import Refused
+from mock_server.control.views import behaviour_view, clock_view
+from mock_server.fixtures import Calls, Traffic
+from mock_server.journal import masked
+from mock_server.prefer import CODES
+from mock_server.settings import NOTHING, Behaviour, FaultUse
+
+# Year 5138: what comes later has no date.
+END_OF_TIME = 100_000_000_000
+
+# A figure beyond it is no longer exact in JSON, as most programs read it.
+MOST = 2**53
+
+
+async def make_key(context: Context, call: Call) -> web.Response:
+    """Make a key."""
+    key = call.body.get("key") or f"mock-{secrets.token_hex(8)}"
+    await context.simulator.make_key(key, call.body.get("scenario"))
+    return as_json({"key": key, "id": masked(key)}, 201)
+
+
+async def change_behaviour(context: Context, call: Call) -> web.Response:
+    """Switch things on and off."""
+    simulator, change = context.simulator, call.body
+    key = context.key(change["key"]) if "key" in change else None
+    own = simulator.settings.everybody if key is None else simulator.settings.keys.get(key, NOTHING)
+    wanted = replace(own, **_changes(change))
+    _check_code(wanted, context)
+    await simulator.put(wanted, key)
+    return as_json(behaviour_view(wanted))
+
+
+def _changes(change: Mapping[str, Any]) -> dict[str, Any]:
+    changes = {name: change[name] for name in ("scenario", "delay") if name in change}
+    if "code" in change:
+        changes["code"] = _whole(change["code"])
+    if "fault" in change:
+        changes["fault"] = _fault(change)
+    return changes
+
+
+def _fault(change: Mapping[str, Any]) -> FaultUse | None:
+    if change["fault"] is None:
+        return None
+    return FaultUse(change["fault"], int(change.get("after", 0)), _whole(change.get("times")))
+
+
+def _whole(number: float | None) -> int | None:
+    # JSON Schema takes 3.0 for an integer.
+    return None if number is None else int(number)
+
+
+def _check_code(behaviour: Behaviour, context: Context) -> None:
+    code = behaviour.code
+    if code is not None and code not in CODES and code not in context.codes:
+        codes = ", ".join(str(status) for status in context.codes)
+        detail = f"{code} is no code; the codes are {codes} (documented) and 400 to 599."
+        raise Refused(404, "unknown-code", detail)
+
+
+async def record_traffic(context: Context, call: Call) -> web.Response:
+    """Record traffic: all of it, or none."""
+    entries = call.body if isinstance(call.body, list) else [call.body]
+    recorded = [(context.key(each["key"]), _calls(each), each) for each in entries]
+    for index, (key, calls, _) in enumerate(recorded):
+        _check_room(context.simulator.account(key), calls, index)
+    for key, calls, each in recorded:
+        traffic: Traffic = {each["domain"]: {each.get("protocol", "fetch"): calls}}
+        await context.simulator.record(key, traffic)
+    return nothing()
+
+
+def _calls(facts: Mapping[str, Any]) -> Calls:
+    calls = Calls(int(facts.get("requests", 1)), int(facts.get("failures", 0)), int(facts.get("bytes", 0)))
+    if calls.failures > calls.requests:
+        detail = f"failures are among the requests: {calls.failures} of {calls.requests} cannot have failed."
+        raise Refused(422, "wrong-body", f"The body is wrong: {detail}")
+    return calls
+
+
+def _check_room(account: Account | None, calls: Calls, place: int) -> None:
+    if account is None:
+        raise Refused(409, "revoked-key", f"Entry {place}: the key is revoked by its scenario, and has no figures.")
+    tally = account.tally
+    if tally.success + tally.fail + calls.requests > MOST or tally.bytes + calls.bytes > MOST:
+        raise Refused(409, "full", f"Entry {place}: the key's figures would pass {MOST}; reset it.")
+
+
+async def change_clock(context: Context, call: Call) -> web.Response:
+    """Set, advance, freeze or resume time."""
+    clock, change = context.simulator.clock, call.body
+    now = change.get("now", clock()) + change.get("advance", 0)
+    if now > END_OF_TIME:
+        raise Refused(409, "end-of-time", f"The mock's time ends {END_OF_TIME} seconds after 1970.")
+    is_frozen = change.get("frozen", clock.is_frozen)
+    if "now" in change:
+        clock.set(change["now"])
+    clock.advance(change.get("advance", 0))
+    if is_frozen:
+        clock.freeze()
+    elif clock.is_frozen:
+        clock.resume()
+    return as_json(clock_view(clock))
+
+
+async def reset(context: Context, call: Call) -> web.Response:
+    """Put a key, or everything, back to the start."""
+    await context.simulator.reset(context.key(call.body["key"]) if "key" in call.body else None)
+    return nothing()
+
+
+OPERATIONS: tuple[Operate, ...] = (make_key, change_behaviour, record_traffic, change_clock, reset)

@@ -1,0 +1,124 @@
+"""The operations that look: the page, the document, the state, what can be switched on, figures."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+from mock_server.control.context import ALWAYS, Call, Context, Operate, as_json, own_version
+from mock_server.control.document import PATH, document
+from mock_server.control.views import clock_view, state_view
+from mock_server.validation import FixtureError
+
+CONSOLE = Path(__file__).with_name("console.html")
+
+_INLINE = r"<{0}(?:\s[^>]*)?>(.*?)</{0}>"
+
+
+async def get_console(_: Context, __: Call) -> web.Response:
+    """Answer the console page."""
+    page = CONSOLE.read_bytes().decode()
+    return _text(page, "text/html; charset=utf-8", {"Content-Security-Policy": policy(page)})
+
+
+def policy(page: str) -> str:
+    """Return the strictest Content-Security-Policy under which a page of one file works."""
+    allowed = {
+        "default-src": "'none'",
+        "script-src": _hashes(page, "script"),
+        "style-src": _hashes(page, "style"),
+        "img-src": "data:",
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return "; ".join(f"{name} {sources}" for name, sources in allowed.items())
+
+
+def _hashes(page: str, element: str) -> str:
+    texts = re.findall(_INLINE.format(element), page, re.DOTALL | re.IGNORECASE)
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts)
+    return " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
+
+
+async def get_document_as_yaml(_: Context, __: Call) -> web.Response:
+    """Answer the document as it is written."""
+    return _text(PATH.read_bytes().decode(), "application/yaml")
+
+
+async def get_document_as_json(_: Context, __: Call) -> web.Response:
+    """Answer the document as JSON."""
+    return as_json(document())
+
+
+async def get_control_health(context: Context, _: Call) -> web.Response:
+    """Answer that the mock runs."""
+    return as_json({"ok": True, "version": own_version(), "uptime": context.uptime})
+
+
+async def get_state(context: Context, _: Call) -> web.Response:
+    """Answer the state."""
+    return as_json(await state_view(context))
+
+
+async def get_clock(context: Context, _: Call) -> web.Response:
+    """Answer the time."""
+    return as_json(clock_view(context.simulator.clock))
+
+
+async def get_metrics(context: Context, _: Call) -> web.Response:
+    """Answer figures for Prometheus."""
+    from mock_server.control.metrics import CONTENT_TYPE, metrics  # only who scrapes waits for its library
+
+    return _text(metrics(context, await state_view(context)), CONTENT_TYPE)
+
+
+async def get_scenarios(context: Context, _: Call) -> web.Response:
+    """Answer the scenarios."""
+    library = context.simulator.library
+    return as_json(await _choices(library.scenarios, lambda name: library.scenario(name).description))
+
+
+async def get_faults(context: Context, _: Call) -> web.Response:
+    """Answer the faults and variants."""
+    library = context.simulator.library
+    return as_json(await _choices(library.faults, lambda name: library.fault(name).description))
+
+
+async def _choices(names: Sequence[str], describe: Callable[[str], str]) -> list[dict[str, str]]:
+    found = []
+    for name in names:
+        found.append({"name": name, "description": _described(name, describe)})
+        await asyncio.sleep(0)  # there are hundreds of files, and others wait for their answers
+    return found
+
+
+def _described(name: str, describe: Callable[[str], str]) -> str:
+    try:
+        return describe(name)
+    except FixtureError as error:
+        return f"It cannot be used: {error}"
+
+
+def _text(text: str, content_type: str, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(headers={"Content-Type": content_type, **ALWAYS, **(headers or {})}, body=text.encode())
+
+
+OPERATIONS: tuple[Operate, ...] = (
+    get_console,
+    get_document_as_yaml,
+    get_document_as_json,
+    get_control_health,
+    get_state,
+    get_clock,
+    get_metrics,
+    get_scenarios,
+    get_faults,
+)

@@ -1,0 +1,67 @@
+"""Figures for Prometheus, worked out when somebody scrapes them: nothing is counted twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from mock_server.control.context import Context
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
+
+
+def metrics(context: Context, state: Mapping[str, Any]) -> str:
+    """Return the figures of a mock, whose State is given, in the text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Figures(context, state))
+    return generate_latest(registry).decode()
+
+
+class Figures(Collector):
+    """The figures of one moment."""
+
+    def __init__(self, context: Context, state: Mapping[str, Any]) -> None:
+        self._journal, self._state = context.simulator.journal, state
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield them."""
+        state = self._state
+        yield InfoMetricFamily("usage_mock", "The mock.", {"version": state["version"]})
+        yield GaugeMetricFamily("usage_mock_uptime_seconds", "Real seconds since the start.", state["uptime"])
+        yield GaugeMetricFamily("usage_mock_clock_seconds", "The mock's time, since 1970.", state["clock"]["now"])
+        yield GaugeMetricFamily("usage_mock_journal_entries", "Requests in the journal.", state["journal"]["kept"])
+        yield CounterMetricFamily(
+            "usage_mock_answer_seconds", "Seconds that all answers took together.", self._journal.seconds
+        )
+        yield self._requests()
+        yield from self._keys()
+
+    def _requests(self) -> Metric:
+        labels = ("method", "status", "reason")
+        family = CounterMetricFamily("usage_mock_requests", "Requests that were answered.", labels=labels)
+        counts: dict[tuple[str, str, str], int] = {}
+        for (method, status, reason), count in self._journal.counts.items():
+            place = (method if method in METHODS else "other", str(status), reason)
+            counts[place] = counts.get(place, 0) + count
+        for place, count in sorted(counts.items()):
+            family.add_metric(place, count)
+        return family
+
+    def _keys(self) -> Iterator[Metric]:
+        tokens = GaugeMetricFamily("usage_mock_tokens", "Tokens in the bucket of a key.", labels=("key",))
+        calls = GaugeMetricFamily("usage_mock_key_calls", "What GET /usage tells of a key.", labels=("key", "outcome"))
+        moved = GaugeMetricFamily("usage_mock_key_bytes", "Bytes that GET /usage tells of a key.", labels=("key",))
+        for key in (each for each in self._state["keys"] if each["known"]):
+            tokens.add_metric((key["id"],), key["tokens"])
+            moved.add_metric((key["id"],), key["figures"]["bytes_transferred"])
+            for outcome in ("success", "fail"):
+                calls.add_metric((key["id"], outcome), key["figures"][outcome])
+        yield from (tokens, calls, moved)

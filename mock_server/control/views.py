@@ -1,0 +1,140 @@
+"""What the mock knows, as values that JSON has; keys only as their ids."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote_plus
+
+from mock_server.accounts import Account
+from mock_server.clock import MockClock
+from mock_server.control.context import Context, own_version
+from mock_server.journal import Entry, Journal, masked
+from mock_server.settings import NONE, NOTHING, Behaviour
+from mock_server.simulator import Simulator
+
+# A parameter by whose name somebody may have sent a key.
+_TELLING = re.compile("key|token|auth|secret", re.IGNORECASE)
+
+
+def time_text(seconds: float) -> str:
+    """Return seconds since 1970 as RFC 3339 writes them."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def clock_view(clock: MockClock) -> dict[str, Any]:
+    """Return a Clock."""
+    now = clock()
+    return {"now": now, "time": time_text(now), "frozen": clock.is_frozen}
+
+
+def behaviour_view(behaviour: Behaviour) -> dict[str, Any]:
+    """Return a Behaviour."""
+    fault = behaviour.fault
+    acts = fault is not None and fault.name != NONE
+    return {
+        "scenario": behaviour.scenario,
+        "code": behaviour.code,
+        "fault": fault.name if fault else None,
+        "after": fault.after if fault and acts else None,
+        "times": fault.times if fault and acts else None,
+        "delay": behaviour.delay,
+    }
+
+
+def figures_view(account: Account) -> dict[str, int]:
+    """Return the totals of an account."""
+    tally = account.tally
+    total = tally.success + tally.fail
+    return {"total": total, "success": tally.success, "fail": tally.fail, "bytes_transferred": tally.bytes}
+
+
+def journal_view(journal: Journal) -> dict[str, Any]:
+    """Return how much the journal holds."""
+    return {"number": journal.number, "kept": journal.kept, "capacity": journal.capacity}
+
+
+async def state_view(context: Context) -> dict[str, Any]:
+    """Return a State."""
+    simulator = context.simulator
+    return {
+        "version": own_version(),
+        "uptime": context.uptime,
+        "deployment": simulator.library.deployment.description,
+        "clock": clock_view(simulator.clock),
+        "start": behaviour_view(simulator.settings.start),
+        "everybody": behaviour_view(simulator.settings.everybody),
+        "keys": [await key_view(simulator, key) for key in simulator.keys],
+        "journal": journal_view(simulator.journal),
+    }
+
+
+async def key_view(simulator: Simulator, key: str) -> dict[str, Any]:
+    """Return a KeyState."""
+    in_force = simulator.behaviour(key, NOTHING)
+    account = simulator.peek(key)
+    return {
+        "id": masked(key),
+        "made": key not in simulator.library.deployment.keys,
+        "known": account is not None,
+        **(await _account_view(simulator, account, in_force) if account else NO_ACCOUNT),
+        "own": behaviour_view(simulator.settings.keys.get(key, NOTHING)),
+        "in_force": behaviour_view(in_force),
+    }
+
+
+NO_ACCOUNT: dict[str, Any] = {"limit": None, "tokens": None, "figures": None}
+
+
+async def _account_view(simulator: Simulator, account: Account, in_force: Behaviour) -> dict[str, Any]:
+    now = simulator.clock()
+    account.grow(now)
+    return {
+        "limit": {"rps": account.limit.rps, "burst": account.limit.burst},
+        "tokens": await simulator.state.look(simulator.bucket(account, in_force.fault), now),
+        "figures": figures_view(account),
+    }
+
+
+def entry_view(context: Context, entry: Entry, base_url: str) -> dict[str, Any]:
+    """Return an Entry; `base_url` is where its curl command leads to."""
+    simulator = context.simulator
+    target = masked_target(entry.target, (*simulator.keys, entry.key))
+    return {
+        **entry._asdict(),
+        "time": time_text(entry.at),
+        "target": target,
+        "key": masked(entry.key),
+        "curl": _curl(context.key_header, entry, base_url + target),
+    }
+
+
+def masked_target(target: str, keys: Sequence[str]) -> str:
+    """Return a request's path and query without keys: every known one, and whatever is called one."""
+    path, mark, query = target.partition("?")
+    segments = [_masked_if(segment, unquote_plus(segment) in keys) for segment in path.split("/")]
+    pairs = [_masked_pair(pair, keys) for pair in query.split("&")]
+    return "/".join(segments) + mark + "&".join(pairs)
+
+
+def _masked_pair(pair: str, keys: Sequence[str]) -> str:
+    name, equals, value = pair.partition("=")
+    text = unquote_plus(value)
+    name = _masked_if(name, unquote_plus(name) in keys)
+    return name + equals + _masked_if(value, bool(_TELLING.search(name)) or any(key and key in text for key in keys))
+
+
+def _masked_if(text: str, is_key: bool) -> str:
+    return masked(unquote_plus(text)) if is_key and text else text
+
+
+def _curl(key_header: str, entry: Entry, url: str) -> str:
+    method = {"GET": [], "HEAD": ["--head"]}.get(entry.method, ["-X", shlex.quote(entry.method)])
+    key = ["-H", f'"{key_header}: $USAGE_KEY"'] if entry.key else []
+    return " ".join(["curl", *method, *key, re.sub(_ID, "'\"$USAGE_KEY\"'", shlex.quote(url))])
+
+
+_ID = r"[!-&(-~]{0,4}…[0-9a-f]{6}"
