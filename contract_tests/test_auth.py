@@ -132,7 +132,18 @@ def test_repeated_wrong_key_is_refused(gate: Gate) -> None:
 @pytest.mark.rule(level="documented", source=HEADER_ONLY)
 def test_key_in_the_query_is_no_key(gate: Gate) -> None:
     """A valid key in the query MUST NOT be taken for one."""
-    names = (gate.key_header, "x-api-key", "api_key", "apikey", "api-key", "apiKey", "key", "token", "access_token")
+    names = (
+        gate.key_header,
+        "x-api-key",
+        "api_key",
+        "apikey",
+        "api-key",
+        "apiKey",
+        "key",
+        "token",
+        "access_token",
+        "auth",
+    )
     ways: list[Way] = [
         (
             f"the main key in the query as {name}",
@@ -163,17 +174,18 @@ def test_key_in_another_header_is_no_key(gate: Gate) -> None:
         "Proxy-Authorization",
     )
     cookies = (gate.key_header, "api_key", "apikey", "key", "token", "session")
-    schemes = (b"", b"Bearer ", b"ApiKey ", b"Basic ")
+    schemes = {"": key, "Bearer": key, "ApiKey": key, "Token": key}
+    schemes |= {"Basic": base64.b64encode(key + b":"), "Basic, as a password": base64.b64encode(b":" + key)}
     holds(_let_in_by_fields(gate, "the main key in headers of other names", [(name, key) for name in names]))
     holds(
         _let_in_by_fields(
             gate, "the main key in cookies", [("Cookie", b"; ".join(name.encode() + b"=" + key for name in cookies))]
         )
     )
-    for scheme in schemes:
-        value = base64.b64encode(key + b":") if scheme == b"Basic " else key
-        how = f"the main key in Authorization, after {scheme.decode()!r}"
-        holds(_let_in_by_fields(gate, how, [("Authorization", scheme + value)]))
+    for scheme, value in schemes.items():
+        how = f"the main key in Authorization, after {scheme!r}"
+        credentials = scheme.partition(",")[0].encode() + b" " + value
+        holds(_let_in_by_fields(gate, how, [("Authorization", credentials.strip())]))
 
 
 @pytest.mark.needs("auth/missing-key-is-401")
