@@ -14,6 +14,7 @@ from aiohttp import web
 
 from mock_server.answers import Answer, documented_answer
 from mock_server.clock import MockClock, wall_clock
+from mock_server.control import Control
 from mock_server.cors import CROSS_ORIGIN
 from mock_server.faults import Fault
 from mock_server.fixtures import Deployment
@@ -48,6 +49,7 @@ def make_app(
     fixtures: Path | None = None,
     cors: bool = True,
     journal: Journal | None = None,
+    control_token: str | None = None,
 ) -> web.Application:
     """Build the mock of a contract, with the keys of a deployment.
 
@@ -56,7 +58,8 @@ def make_app(
     `fault` (only on request number `fault_at`, if that is given), `scenario` and `delay` are what it
     begins with; `seed` decides what random delays come to,
     and `sleep` takes the seconds that a client is made to wait. `fixtures` is the folder of what can be
-    switched on later. With `cors` pages of other origins may ask, too.
+    switched on later. With `cors` pages of other origins may ask, too. With
+    `control_token` the control API wants it, and answers other machines.
     Raises ContractError for a document that the mock cannot honour, and FixtureError for a fault
     that speaks of keys which the deployment does not have.
     """
@@ -72,6 +75,8 @@ def make_app(
     simulations["get_overview"] = partial(_overview, contract, simulations)
     app = web.Application()
     app[FRONT] = Front(simulator, usage, sleep, cors)
+    app[FRONT].control = Control(simulator, usage.key_header, usage.codes, control_token)
+    app.on_shutdown.append(app[FRONT].control.stop)
     _add_routes(app, contract, simulations)
     return app
 

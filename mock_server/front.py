@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from mock_server.answers import REASON, as_json, refusal
+from mock_server.control import Control
 from mock_server.cors import CROSS_ORIGIN, preflight
 from mock_server.edits import Edit
 from mock_server.fast import Written, is_plain
@@ -37,6 +38,7 @@ class Front:
         self.simulator, self.cors = simulator, cors
         self.headers = CROSS_ORIGIN if cors else {}
         self.handler: Handler
+        self.control: Control
         self.servers: list[Listener] = []
         self._usage, self._sleep = usage, sleep
         self._faulties: dict[tuple[str, ...], Faulty] = {}
@@ -50,6 +52,8 @@ class Front:
         if self.simulator.settings.is_plain and is_plain(request, self._usage.path):
             answer = await self._usage.decided(keys)
             response, reason = Written(answer), answer.reason
+        elif self.control.owns(request.path):
+            return await self.control(request)
         else:
             wanted, response = await self._ordinary(request, ", ".join(keys))
             reason = response.headers.get(REASON, "") if response.status >= 400 else ""

@@ -89,10 +89,11 @@ def _expected(body: Mapping[str, Any]) -> tuple[int, int | None, str]:
 
 
 def _told(wanted: Mapping[str, Any]) -> str:
-    named = [
-        f"{name} {masked(value) if name == 'key' and '…' not in value else value}" for name, value in wanted.items()
-    ]
-    return "requests" + (f" with {', '.join(named)}" if named else "")
+    shown = dict(wanted)
+    if "key" in wanted and "…" not in wanted["key"]:
+        shown["key"] = masked(wanted["key"])
+    named = ", ".join(f"{name} {value}" for name, value in shown.items())
+    return f"requests with {named}" if named else "requests"
 
 
 def _were(count: int) -> str:

@@ -17,8 +17,9 @@ from mock_server.control.refusals import Refused
 from mock_server.control.sentences import wrong
 from mock_server.delays import DelayError
 from mock_server.library import UnknownNameError
+from mock_server.names import suggestion
 from mock_server.simulator import Simulator, UnknownKeyError
-from mock_server.validation import FixtureError, suggestion
+from mock_server.validation import FixtureError
 
 PREFIX = "/__mock__"
 
@@ -52,13 +53,18 @@ class Control:
             return await self._answer(request)
         except Refused as refused:
             return _refused(refused)
-        except web.HTTPRequestEntityTooLarge as error:
-            return _refused(Refused(413, "too-long", f"The body is longer than {error.text or 'allowed'}."))
+        except web.HTTPRequestEntityTooLarge:
+            return _refused(Refused(413, "too-long", "The body is longer than a mebibyte."))
         except web.RequestPayloadError:
             return _refused(Refused(400, "malformed-request", "The body is not valid HTTP."))
         except tuple(ANSWERS) as error:
             status, reason = ANSWERS[type(error)]
             return _refused(Refused(status, reason, str(error)))
+
+    @staticmethod
+    def owns(path: str) -> bool:
+        """Whether a request's path is one of the control API's."""
+        return path == PREFIX or path.startswith(f"{PREFIX}/")
 
     async def stop(self, _: web.Application) -> None:
         """End what would go on: the streams of events."""
@@ -98,10 +104,9 @@ def _unknown_path(path: str) -> Refused:
     if path == "":
         return Refused(308, "slash-missing", f"It is {PREFIX}/.", {"Location": f"{PREFIX}/"})
     hint = suggestion(path, operations())
-    paths = ", ".join(operations())
-    return Refused(
-        404, "unknown-path", f"{path} is no path of {PREFIX}; {hint + ' ' if hint else ''}there are {paths}."
-    )
+    advice = f"{hint} " if hint else ""
+    detail = f"{path} is no path of {PREFIX}; {advice}there are {', '.join(operations())}."
+    return Refused(404, "unknown-path", detail)
 
 
 def _query(request: web.Request, operation: Operation) -> Mapping[str, Any]:
