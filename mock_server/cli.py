@@ -13,6 +13,8 @@ from mock_server.config import OPTIONS, Config, Option, OptionError, configured
 from mock_server.names import suggestion
 
 if TYPE_CHECKING:
+    import ssl
+
     from aiohttp import web
 
 # What is slow to import is imported where it is used, so that `--help` and a wrong option answer at once.
@@ -116,10 +118,23 @@ def _serve(config: Config) -> int:
 
     from mock_server.serving import new_event_loop, serve_until_signalled
 
-    app = _app(config)
+    app, tls = _app(config), _tls(config)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve_until_signalled(app, config.host, config.port))
+        runner.run(serve_until_signalled(app, config.host, config.port, tls=tls, grace=config.grace))
     return 0
+
+
+def _tls(config: Config) -> ssl.SSLContext | None:
+    if config.tls_cert is None and config.tls_key is None:
+        return None
+    if config.tls_cert is None or config.tls_key is None:
+        raise OptionError(["--tls-cert and --tls-key go together; one of them is missing"])
+    from mock_server.tls import CertificateError, server_context
+
+    try:
+        return server_context(config.tls_cert, config.tls_key)
+    except CertificateError as error:
+        raise OptionError([f"--tls-cert: {error}"]) from None
 
 
 def _app(config: Config) -> web.Application:
@@ -144,6 +159,7 @@ def _app(config: Config) -> web.Application:
             seed=config.seed,
             fixtures=config.fixtures,
             journal=Journal(config.journal),
+            cors=config.cors,
         )
     except DelayError as error:
         raise OptionError([f"--delay: {error}"]) from None

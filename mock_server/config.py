@@ -122,6 +122,10 @@ class Config:
     journal: int = option(1000, "N", "how many requests the journal holds", whole(1, 1_000_000))
     rate_limit: bool = option(True, "", "take tokens, and answer 429 when there are none", on_or_off)
     unknown_key_status: Literal[401, 403] = option(403, "STATUS", "answer to a key that nobody has: 401 or 403", status)
+    cors: bool = option(True, "", "let pages of other origins ask", on_or_off)
+    tls_cert: Path | None = option(None, "FILE", "serve HTTPS with this certificate (PEM)", Path)
+    tls_key: Path | None = option(None, "FILE", "the certificate's private key (PEM)", Path)
+    grace: int = option(5, "SECONDS", "how long a stop waits for answers in flight", whole(0, 3600))
     reload: bool = option(True, "", "serve changed fixtures and documents without a restart", on_or_off)
     log: str = option("text", "FORM", "a line for each request: text, json or none", one_of("text", "json", "none"))
 

@@ -41,11 +41,11 @@ class AppOptions(TypedDict, total=False):
 
 
 class Options(AppOptions, total=False):
-    """All options of a hosted mock: `tls` is a server's SSLContext, `grace` the seconds for answers in flight."""
+    """All of them: `tls` is a certificate and its key (PEM files), `grace` the seconds for answers in flight."""
 
     host: str
     port: int
-    tls: ssl.SSLContext | None
+    tls: tuple[Path, Path] | None
     grace: float
 
 
@@ -62,14 +62,14 @@ class AsyncUsageMock:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        tls: ssl.SSLContext | None = None,
+        tls: tuple[Path, Path] | None = None,
         grace: float = GRACE_SECONDS,
         **options: Unpack[AppOptions],
     ) -> None:
         if app is not None and options:
             raise TypeError(f"an app that is there already takes no {', '.join(options)}; give them to make_app")
         self._app = app or _app(**options)
-        self._listener = listening(self._app, host, port, tls=tls, grace=grace)
+        self._listener = listening(self._app, host, port, tls=_context(tls) if tls else None, grace=grace)
         self._stack = AsyncExitStack()
         #: The base URL, such as `http://127.0.0.1:40123`, once it is served.
         self.url = ""
@@ -191,6 +191,12 @@ def _app(
         fixtures=fixtures,
         cors=cors,
     )
+
+
+def _context(tls: tuple[Path, Path]) -> ssl.SSLContext:
+    from mock_server.tls import server_context  # few want it, and it takes its time
+
+    return server_context(*tls)
 
 
 @cache  # a test suite starts many

@@ -1,0 +1,36 @@
+"""TLS with one's own certificate."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+
+class CertificateError(Exception):
+    """A certificate or a key that cannot be served with; the text names the file."""
+
+
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return what a server needs of a certificate (PEM, its chain behind it) and its key (PEM, not encrypted).
+
+    Raises CertificateError.
+    """
+    for path in (certificate, key):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise CertificateError(f"{path}: cannot be read: {error.strerror}") from None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, key, password=str)  # an encrypted key must not ask the terminal
+    except ssl.SSLError as error:
+        raise CertificateError(_problem(certificate, key, error)) from None
+    return context
+
+
+def _problem(certificate: Path, key: Path, error: ssl.SSLError) -> str:
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"{key}: is not the key of the certificate in {certificate}"
+    if "ENCRYPTED" in key.read_text("latin-1"):
+        return f"{key}: is encrypted; `openssl pkey -in KEY -out PLAIN` writes one that is not"
+    return f"{certificate} and {key}: must be a certificate and its private key in PEM"
