@@ -8,7 +8,7 @@ from collections.abc import Callable
 from mock_server.answers import Answer
 from mock_server.figures import REMAINING, usage_figures
 from mock_server.fixtures import Calls, Key, Rate, RateLimit, Traffic
-from mock_server.state import BucketSpec
+from mock_server.state import BucketSpec, Known, Recorded
 from mock_server.tally import Tally
 
 Figures = Callable[[dict[str, object]], Answer]
@@ -24,16 +24,29 @@ class Account:
     def __init__(self, name: str, api_key: str, key: Key, answer: Figures, now: float) -> None:
         self.name, self.api_key = name, api_key
         self.limit: RateLimit = key.rate_limit
-        self.bucket = BucketSpec(name, self.limit.rps, self.limit.burst, key.tokens)
+        # A limit that has changed, because its file has, is another bucket.
+        self.bucket = BucketSpec(f"{name}\0{self.limit.rps} {self.limit.burst}", self.limit.rps, self.limit.burst, key.tokens, api_key)
+        self.known = Known(name, api_key)
         self.tally = Tally(key.traffic)
-        self._answer, self._since, self._growth = answer, now, key.growth
+        self._answer, self._since, self._growth, self._traffic = answer, now, key.growth, key.traffic
         self._grown: dict[tuple[str, str], Calls] = {}
         self._rendered: tuple[Answer, list[bytes]] | None = None
+
+    def tell_by(self, answer: Figures) -> None:
+        """Make another 200 of the figures from now on."""
+        self._answer, self._rendered = answer, None
 
     def record(self, traffic: Traffic) -> None:
         """Add traffic to the figures."""
         self.tally.record(traffic)
         self._rendered = None
+
+    def restate(self, news: Recorded) -> None:
+        """Begin anew with what all processes did to the account."""
+        self.known, self._since = self.known._replace(version=news.version), news.since
+        self.tally = Tally(self._traffic)
+        self._grown.clear()
+        self.record(news.traffic)
 
     def usage(self, remaining: float, now: float) -> Answer:
         """Return the 200 with `remaining` tokens, to one decimal."""

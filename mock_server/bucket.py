@@ -25,19 +25,28 @@ class TokenBucket:
         self._rate = rate.as_integer_ratio()
         self._capacity = capacity * PARTS_PER_TOKEN
         self._level = self._capacity if tokens is None else min(self._capacity, round(tokens * PARTS_PER_TOKEN))
-        self._since = _ticks(now)
+        self._since = ticks(now)
+
+    @property
+    def level(self) -> int:
+        """The parts that were in it when somebody took from it last."""
+        return self._level
+
+    def keep(self, level: int, since: int) -> None:
+        """Put it in the state of one that is kept elsewhere: its parts, and the tick at which it had them."""
+        self._level, self._since = level, since
 
     def take(self, now: float, tokens: int = 1) -> float | None:
         """Take `tokens` and return what is left, rounded down to one decimal.
 
         Returns None, and takes nothing, while fewer tokens are there.
         """
-        time = max(_ticks(now), self._since)
+        time = max(ticks(now), self._since)
         level = self._level_at(time) - tokens * PARTS_PER_TOKEN
         if level < 0:
             return None
         self._level, self._since = level, time
-        return level * 10 // PARTS_PER_TOKEN / 10
+        return tenths(level)
 
     def retry_after(self, now: float) -> int:
         """Return the whole seconds, at least 1, after which a token is there if nobody else takes it.
@@ -48,15 +57,21 @@ class TokenBucket:
         if numerator == 0:
             return NEVER
         ready = self._since + _ceil_div((PARTS_PER_TOKEN - self._level) * denominator, numerator)
-        return min(max(1, _ceil_div(ready - _ticks(now), TICKS_PER_SECOND)), NEVER)
+        return min(max(1, _ceil_div(ready - ticks(now), TICKS_PER_SECOND)), NEVER)
 
     def _level_at(self, time: int) -> int:
         numerator, denominator = self._rate
         return min(self._capacity, self._level + (time - self._since) * numerator // denominator)
 
 
-def _ticks(seconds: float) -> int:
+def ticks(seconds: float) -> int:
+    """Return a time in whole ticks."""
     return round(seconds * TICKS_PER_SECOND)
+
+
+def tenths(level: int) -> float:
+    """Return the tokens in so many parts, rounded down to one decimal."""
+    return level * 10 // PARTS_PER_TOKEN / 10
 
 
 def _ceil_div(dividend: int, divisor: int) -> int:

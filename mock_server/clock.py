@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 _ANCHOR = time.time() - time.monotonic()
 
@@ -13,26 +14,36 @@ def wall_clock() -> float:
     return _ANCHOR + time.monotonic()
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How a clock differs from the one that it is based on: the seconds that it is ahead, or when it stopped."""
+
+    offset: float = 0.0
+    frozen_at: float | None = None
+
+
+AS_BASE = Standing()
+
+
 class MockClock:
     """Seconds since 1970, as far as the mock is concerned; token buckets and ageing accounts follow them."""
 
-    def __init__(self, base: Callable[[], float] = wall_clock) -> None:
-        self.base = base
-        self._offset = 0.0
-        self._frozen_at: float | None = None
+    def __init__(self, base: Callable[[], float] = wall_clock, standing: Standing = AS_BASE) -> None:
+        self.base, self.standing = base, standing
 
     def __call__(self) -> float:
         """Return the time."""
-        return self.base() + self._offset if self._frozen_at is None else self._frozen_at
+        standing = self.standing
+        return self.base() + standing.offset if standing.frozen_at is None else standing.frozen_at
 
     @property
     def is_frozen(self) -> bool:
         """Whether time stands still."""
-        return self._frozen_at is not None
+        return self.standing.frozen_at is not None
 
     def freeze(self) -> None:
         """Let time stand still; a second call changes nothing."""
-        self._frozen_at = self()
+        self.standing = Standing(frozen_at=self())
 
     def resume(self) -> None:
         """Let time pass again, from where it stands."""
@@ -40,11 +51,11 @@ class MockClock:
 
     def set(self, now: float) -> None:
         """Let time pass from `now`, in seconds since 1970."""
-        self._frozen_at, self._offset = None, now - self.base()
+        self.standing = Standing(now - self.base())
 
     def advance(self, seconds: float) -> None:
         """Move time by some seconds; if it is frozen it stays so."""
-        if self._frozen_at is None:
-            self._offset += seconds
+        if self.standing.frozen_at is None:
+            self.standing = Standing(self.standing.offset + seconds)
         else:
-            self._frozen_at += seconds
+            self.standing = Standing(frozen_at=self.standing.frozen_at + seconds)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
+from mock_server.clock import AS_BASE, Standing
+
 NONE = "none"
 
 
@@ -61,6 +63,7 @@ class Settings:
     everybody: Behaviour = NOTHING
     keys: Mapping[str, Behaviour] = field(default_factory=dict)
     made: frozenset[str] = frozenset()
+    clock: Standing = AS_BASE
 
     def behaviour(self, key: str, request: Behaviour = NOTHING) -> Behaviour:
         """Return how a request with a key (empty: without one) is answered."""
@@ -72,12 +75,12 @@ class Settings:
     @cached_property
     def is_plain(self) -> bool:
         """Whether nothing at all was switched on."""
-        return all(each == NOTHING for each in self._all())
+        return all(each == NOTHING for each in self.behaviours)
 
     @property
     def faults(self) -> list[FaultUse]:
         """The faults that somebody may meet."""
-        return [each.fault for each in self._all() if each.fault and each.fault.name != NONE]
+        return [each.fault for each in self.behaviours if each.fault and each.fault.name != NONE]
 
     def switched(self, key: str | None, change: Behaviour) -> Settings:
         """Return the settings with a change for one key, or for everybody (None)."""
@@ -90,5 +93,15 @@ class Settings:
             return replace(self, everybody=wanted)
         return replace(self, keys={**self.keys, key: wanted})
 
-    def _all(self) -> Iterable[Behaviour]:
+    def own(self, key: str | None) -> Behaviour:
+        """Return just what is switched on for one key, or for everybody (None)."""
+        return self.everybody if key is None else self.keys.get(key, NOTHING)
+
+    def without(self, key: str) -> Settings:
+        """Return the settings with nothing for one key."""
+        return replace(self, keys={name: each for name, each in self.keys.items() if name != key})
+
+    @property
+    def behaviours(self) -> Iterable[Behaviour]:
+        """Everything that was switched on, for whomever."""
         return (self.start, self.everybody, *self.keys.values())

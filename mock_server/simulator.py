@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
+import secrets
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from itertools import count
 
 from mock_server.accounts import Account, Figures
 from mock_server.clock import MockClock
 from mock_server.delays import delay
-from mock_server.fixtures import Key, Traffic
+from mock_server.fixtures import Traffic
 from mock_server.journal import Journal
 from mock_server.library import Library
 from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse, Settings
-from mock_server.state import BucketSpec, MemoryState, State
+from mock_server.state import BucketSpec, MemoryState, StaleError, State
 
 
 class UnknownKeyError(LookupError):
@@ -45,10 +46,10 @@ class Simulator:
         self.journal = journal or Journal()
         self.accounts: dict[str, Account] = {}
         self.figures: Figures | None = None  # the operation brings it
+        self.problem: str | None = None  # why files that have changed are not served
         self._start = start
         self._guests: dict[tuple[str, str], Account] = {}
         self._chance, self._seed = random.Random(seed), seed  # noqa: S311 - it only delays
-        self._uses = count(1)
         self._check(start, None)
 
     @property
@@ -106,42 +107,48 @@ class Simulator:
 
         Raises UnknownKeyError, UnknownNameError, DelayError, and FixtureError for a file that cannot be used.
         """
-        own = self.settings.everybody if key is None else self.settings.keys.get(key, NOTHING)
-        await self.put(change.over(own), key)
-        if change.scenario is not None:
-            await self._forget(key)
+        await self.catch_up()
+        self._check(change, key)
+        used = _used(change)
+        await self._change(lambda old: old.put(key, used.over(old.own(key))), key, anew=change.scenario is not None)
 
     async def put(self, wanted: Behaviour, key: str | None = None) -> None:
         """Say all that is switched on for one key or for everybody: what is None there is taken back.
 
         Raises what `switch` raises.
         """
+        await self.catch_up()
         self._check(wanted, key)
-        if wanted.fault and not wanted.fault.use:
-            wanted = replace(wanted, fault=replace(wanted.fault, use=f"use {next(self._uses)}"))
-        before = self.settings.everybody if key is None else self.settings.keys.get(key, NOTHING)
-        await self._change(self.settings.put(key, wanted))
-        if wanted.scenario != before.scenario:
-            await self._forget(key)
+        used = _used(wanted)
+        await self._change(lambda old: old.put(key, used), key)
 
     async def make_key(self, key: str, scenario: str | None = None) -> None:
         """Make a key that was never used, or one in a scenario; one that is there begins anew."""
         change = Behaviour(scenario=scenario)
         self._check(change, None)
-        made = self.settings.made | {key}
-        await self._change(replace(self.settings.switched(key, change), made=made))
-        await self._forget(key)
+        await self._change(lambda old: replace(old.switched(key, change), made=old.made | {key}), key, anew=True)
 
     async def record(self, key: str, traffic: Traffic) -> None:
         """Count simulated traffic of a key.
 
         Raises UnknownKeyError.
         """
+        await self.catch_up()
         account = self.account(key)
         if account is None:
             raise UnknownKeyError
-        await self.state.record(account.name, traffic)
+        await self.state.record(account.known, self.clock(), traffic)
         account.record(traffic)
+
+    async def turn(self, change: Callable[[MockClock], None]) -> None:
+        """Freeze, resume, set or advance the clock, for every process."""
+
+        def turned(old: Settings) -> Settings:
+            clock = MockClock(self.clock.base, old.clock)
+            change(clock)
+            return replace(old, clock=clock.standing)
+
+        await self._change(turned)
 
     async def reset(self, key: str | None = None) -> None:
         """Put a key, or everything (None), back to what it was at the start, time and journal included.
@@ -149,36 +156,76 @@ class Simulator:
         A key that was made stays, as one that was never used; with everything it goes.
         """
         if key is None:
-            await self._change(Settings(self._start))
-            self.clock.set(self.clock.base())
+            await self._change(lambda _: Settings(self._start), anew=True)
             self._chance.seed(self._seed)
-            await self.state.clear()
         else:
-            self._check(Behaviour(), key)
-            kept = {name: each for name, each in self.settings.keys.items() if name != key}
-            await self._change(replace(self.settings, keys=kept))
-        await self._forget(key)
+            await self.catch_up()
+            self._check(NOTHING, key)
+            await self._change(lambda old: old.without(key), key, anew=True)
         self.journal.clear(key)
+
+    async def catch_up(self) -> None:
+        """Take over what other processes have changed."""
+        latest = await self.state.latest()
+        if latest is None:
+            return
+        old, self.settings, self.clock.standing = self.settings, replace(latest, start=self._start), latest.clock
+        self._close(key for key in tuple(self.accounts) if not self._is_same(key, old))
+
+    def renew(self, library: Library) -> None:
+        """Go on with other files.
+
+        An account whose facts are others begins anew; its bucket stays as it is if its limit is the same.
+        Raises UnknownNameError, or FixtureError, for something switched on that is no more; nothing is changed then.
+        """
+        for behaviour in self.settings.behaviours:
+            library.check(behaviour)
+        before, self.library = self.library, library
+        self._close([key for key in self.accounts if self._differs(key, before)])
+        self._guests.clear()
+
+    def tell_by(self, figures: Figures) -> None:
+        """Make other answers of the figures from now on."""
+        self.figures = figures
+        for account in (*self.accounts.values(), *self._guests.values()):
+            account.tell_by(figures)
+
+    def _differs(self, key: str, before: Library) -> bool:
+        scenario = self.settings.behaviour(key).scenario
+        return before.facts(key, scenario) != self.library.facts(key, scenario) or not self.has(key)
 
     def _check(self, change: Behaviour, key: str | None) -> None:
         if key is not None and not self.has(key):
             raise UnknownKeyError
-        if change.scenario not in (None, NONE):
-            self.library.scenario(change.scenario)
-        if change.fault and change.fault.name != NONE:
-            self.library.fault(change.fault.name)
+        self.library.check(change)
         if change.delay not in (None, NONE):
             delay(change.delay)
 
-    async def _change(self, settings: Settings) -> None:
-        self.settings = settings
-        await self.state.change(settings)
+    async def _change(
+        self, change: Callable[[Settings], Settings], key: str | None = None, *, anew: bool = False
+    ) -> None:
+        """Change the settings; with a new scenario, or if it is wanted, a key (None: every one) begins anew."""
+        while True:
+            old = replace(self.settings, clock=self.clock.standing)
+            new = change(old)
+            begins = anew or new.own(key).scenario != old.own(key).scenario
+            try:
+                await self.state.change(new, anew=begins, key=key)
+                break
+            except StaleError:
+                await self.catch_up()
+        self.settings, self.clock.standing = new, new.clock
+        if begins:
+            self._close(tuple(self.accounts) if key is None else [key])
 
-    async def _forget(self, key: str | None) -> None:
-        gone = [name for name in self.accounts if key in (None, name)]
-        guests = [each for each in self._guests if key in (None, each[0])]
-        names = [self.accounts.pop(name).name for name in gone] + [self._guests.pop(each).name for each in guests]
-        await self.state.forget(*names)
+    def _is_same(self, key: str, old: Settings) -> bool:
+        return self.has(key) and self.settings.behaviour(key).scenario == old.behaviour(key).scenario
+
+    def _close(self, keys: Iterable[str]) -> None:
+        gone = set(keys)
+        for key in gone:
+            self.accounts.pop(key, None)
+        self._guests = {place: guest for place, guest in self._guests.items() if place[0] not in gone}
 
     def _opened(self, key: str) -> Account | None:
         if not self.has(key):
@@ -199,11 +246,15 @@ class Simulator:
         return self._guests[key, scenario]
 
     def _open(self, name: str, key: str, scenario: str | None) -> Account | None:
-        facts = self.library.deployment.keys.get(key, Key())
-        if scenario not in (None, NONE):
-            found = self.library.scenario(scenario)
-            if found.revoked:
-                return None
-            facts = found.key or facts
+        facts = self.library.facts(key, scenario)
+        if facts is None:
+            return None
         assert self.figures is not None  # nobody asks before the operation has its route
         return Account(name, key, facts, self.figures, self.clock())
+
+
+def _used(wanted: Behaviour) -> Behaviour:
+    """Begin a new use of a wanted fault, which no use in any process is mistaken for."""
+    if wanted.fault is None or wanted.fault.use:
+        return wanted
+    return replace(wanted, fault=replace(wanted.fault, use=f"use {secrets.token_hex(8)}"))

@@ -1,13 +1,14 @@
-"""What must be one truth however many processes serve: tokens, counts and settings."""
+"""What must be one truth however many processes serve: tokens, counts, traffic and settings."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from mock_server.bucket import TokenBucket
-from mock_server.fixtures import Traffic
+from mock_server.fixtures import Calls, Traffic
 from mock_server.settings import Settings
 
 
@@ -19,20 +20,52 @@ class BucketSpec:
     rps: float
     burst: int
     tokens: float | None = None
+    key: str = ""  # whose it is; empty for a fault's own, which may be several keys'
+
+
+class Known(NamedTuple):
+    """What a process knows of an account that others may change: its name, its key, and the version it has read."""
+
+    name: str
+    key: str
+    version: str = ""
+
+
+class Recorded(NamedTuple):
+    """What all processes did to an account: since when it is there (seconds), and the traffic that was recorded."""
+
+    version: str
+    since: float
+    traffic: Mapping[str, Mapping[str, Calls]]
 
 
 class Taken(NamedTuple):
-    """What a bucket gave: the tokens left, or None and the whole seconds after which to ask again."""
+    """What a bucket gave: the tokens left, or None and the whole seconds after which to ask again.
+
+    `news` is there when the account has changed since the version that is known.
+    """
 
     remaining: float | None
     retry_after: int = 0
+    news: Recorded | None = None
+
+
+class StaleError(Exception):
+    """Another process has changed the settings; nothing was done. Ask for the latest ones and try again."""
+
+
+class StateUnavailableError(ConnectionError):
+    """What keeps the state cannot be reached, or refuses; the text tells no password."""
 
 
 class State(Protocol):
-    """Keeps what processes share; every method may have to ask another machine."""
+    """Keeps what processes share; every method may have to ask another machine.
 
-    async def take(self, bucket: BucketSpec, now: float, tokens: int) -> Taken:
-        """Take tokens from a bucket, which is filled when it is first asked for."""
+    Each may raise StateUnavailableError, and those that say so StaleError.
+    """
+
+    async def take(self, bucket: BucketSpec, now: float, tokens: int, account: Known) -> Taken:
+        """Take tokens from a bucket, which is filled when it is first asked for; may be stale."""
 
     async def look(self, bucket: BucketSpec, now: float) -> float:
         """Return how many tokens a bucket holds."""
@@ -40,17 +73,17 @@ class State(Protocol):
     async def count(self, name: str) -> int:
         """Count one more of something and return how many there were, this one included."""
 
-    async def record(self, account: str, traffic: Traffic) -> None:
+    async def record(self, account: Known, now: float, traffic: Traffic) -> None:
         """Keep traffic of an account."""
 
-    async def forget(self, *names: str) -> None:
-        """Forget buckets, counts and traffic by name."""
+    async def latest(self) -> Settings | None:
+        """Return the settings that are not known yet, if there are such."""
 
-    async def clear(self) -> None:
-        """Forget everything."""
+    async def change(self, settings: Settings, *, anew: bool = False, key: str | None = None) -> None:
+        """Make settings those of every process; if `anew`, forget what a key did, or all of them; may be stale."""
 
-    async def change(self, settings: Settings) -> None:
-        """Make settings those of every process."""
+    async def close(self) -> None:
+        """Let go of what is open."""
 
 
 class MemoryState:
@@ -58,9 +91,10 @@ class MemoryState:
 
     def __init__(self) -> None:
         self._buckets: dict[str, TokenBucket] = {}
+        self._names: defaultdict[str, list[str]] = defaultdict(list)  # of buckets, by key
         self._counts: Counter[str] = Counter()
 
-    async def take(self, bucket: BucketSpec, now: float, tokens: int) -> Taken:
+    async def take(self, bucket: BucketSpec, now: float, tokens: int, account: Known) -> Taken:  # noqa: ARG002 - nobody else changes it
         """Take tokens from a bucket."""
         found = self._buckets.get(bucket.name) or self._filled(bucket, now)
         remaining = found.take(now, tokens)
@@ -77,22 +111,23 @@ class MemoryState:
         self._counts[name] += 1
         return self._counts[name]
 
-    async def record(self, account: str, traffic: Traffic) -> None:
+    async def record(self, account: Known, now: float, traffic: Traffic) -> None:
         """Do nothing: there is nobody else to tell."""
 
-    async def forget(self, *names: str) -> None:
-        """Forget buckets and counts by name."""
-        for name in names:
-            self._buckets.pop(name, None)
-            self._counts.pop(name, None)
+    async def latest(self) -> Settings | None:
+        """Return nothing: there is nobody else to change them."""
 
-    async def clear(self) -> None:
-        """Forget everything."""
-        self._buckets.clear()
-        self._counts.clear()
+    async def change(self, settings: Settings, *, anew: bool = False, key: str | None = None) -> None:  # noqa: ARG002 - the simulator keeps them
+        """Forget the buckets of a key, or all of them."""
+        if anew:
+            for owner in tuple(self._names) if key is None else (key,):
+                for name in self._names.pop(owner, ()):
+                    del self._buckets[name]
 
-    async def change(self, settings: Settings) -> None:
-        """Do nothing: there is nobody else to tell."""
+    async def close(self) -> None:
+        """Do nothing."""
 
-    def _filled(self, bucket: BucketSpec, now: float) -> TokenBucket:
-        return self._buckets.setdefault(bucket.name, TokenBucket(bucket.rps, bucket.burst, now, bucket.tokens))
+    def _filled(self, spec: BucketSpec, now: float) -> TokenBucket:
+        self._names[spec.key].append(spec.name)
+        self._buckets[spec.name] = bucket = TokenBucket(spec.rps, spec.burst, now, spec.tokens)
+        return bucket

@@ -60,6 +60,11 @@ class Usage:
             usage_figures("", RateLimit(), Tally({"": {"fetch": Calls(1)}}))
         )  # a figure it lacks is told at once
 
+    def serve(self, simulator: Simulator) -> None:
+        """Go on for another simulator, which another document served so far."""
+        self._simulator = simulator
+        simulator.tell_by(self._figures)
+
     def _figures(self, figures: Mapping[str, Any]) -> Answer:
         return documented_answer(self._operation, 200, figures, {**NO_STORE, **self._headers})
 
@@ -82,7 +87,11 @@ class Usage:
             return self._unknown_key
         now = self._simulator.clock()
         cost = 0 if wanted.code == 200 else self._cost
-        taken = await self._simulator.state.take(self._simulator.bucket(account, wanted.fault), now, cost)
+        taken = await self._simulator.state.take(
+            self._simulator.bucket(account, wanted.fault), now, cost, account.known
+        )
+        if taken.news:
+            account.restate(taken.news)
         if taken.remaining is None:
             return self._refuse(account.limit, taken.retry_after)
         return account.usage(taken.remaining, now)
