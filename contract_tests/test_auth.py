@@ -105,13 +105,13 @@ def test_repeated_key_header_is_refused(gate: Gate) -> None:
     """A valid key beside another value in a repeated key header SHOULD be refused."""
     other = (gate.key_header, keys.UNKNOWN.value)
     answers = [
-        gate.ask(gate.main, "and the key header repeated with another value", fields=[other], fresh=True),
         gate.ask(
             keys.UNKNOWN,
             "and the key header repeated with the main key",
             fields=[(gate.key_header, gate.main.value)],
             fresh=True,
         ),
+        gate.ask(gate.main, "and the key header repeated with another value", fields=[other], fresh=True),
     ]
     holds(_not_refused(gate, answers, set(range(400, 500))))
 
