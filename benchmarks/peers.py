@@ -1,0 +1,224 @@
+"""How other mock servers answer what clients really send: `python -m benchmarks.peers FOLDER [--document FILE]`.
+
+npm installs the peers into the folder, at first. Every peer serves the vendor's document, a fresh process for each
+request, and gets the same bytes. What it answered is printed as a Markdown table; ✓ is as the vendor's document and
+guides or the standards say. `docs/peers.md` is made from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from usage_contract.contract import folder as documents
+
+PACKAGES = {
+    "prism": "@stoplight/prism-cli",
+    "steady": "@stdy/cli",
+    "mockoon-cli": "@mockoon/cli",
+    "wiremock": "wiremock",
+}
+DOCUMENT = documents() / "openapi.yaml"
+START = 40.0  # seconds
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A mock server: its name and its command, given the folder of the peers and a port."""
+
+    name: str
+    command: Callable[[Path, int], list[str]]
+
+
+def _bin(folder: Path, name: str) -> str:
+    return str(folder / "node_modules" / ".bin" / name)
+
+
+OURS = Peer("usage-mock", lambda _, port: [sys.executable, "-m", "mock_server", "--port", str(port)])
+PEERS = (
+    Peer("Prism", lambda folder, port: [_bin(folder, "prism"), "mock", "-p", str(port), str(DOCUMENT)]),
+    Peer("steady", lambda folder, port: [_bin(folder, "steady"), "-p", str(port), str(DOCUMENT)]),
+    Peer("Mockoon", lambda folder, port: [
+        _bin(folder, "mockoon-cli"), "start", "--data", str(DOCUMENT), "--port", str(port), "--disable-admin-api",
+    ]),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: the status (0: nothing, the connection was closed or reset), the fields and the body."""
+
+    status: int
+    fields: Mapping[str, str]
+    body: bytes
+
+    def has(self, name: str, pattern: str) -> bool:
+        """Whether there is such a field and its value matches."""
+        return bool(re.search(pattern, self.fields.get(name, ""), re.IGNORECASE))
+
+
+def ask(port: int, data: bytes) -> Answer:
+    """Send bytes and read one answer."""
+    received = b""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as connection:
+        connection.settimeout(5)
+        connection.sendall(data)
+        while piece := connection.recv(1 << 16):
+            received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    line, *fields = head.decode("latin-1").split("\r\n")
+    status = re.match(r"HTTP/1\.[01] (\d{3})", line)
+    named = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
+    return Answer(int(status[1]) if status else 0, named, body)
+
+
+def get(*fields: str, line: str = "GET /usage", body: str = "") -> bytes:
+    """Return the bytes of a request, after which the connection is to be closed."""
+    return "\r\n".join([f"{line} HTTP/1.1", "Host: localhost", "Connection: close", *fields, "", body]).encode()
+
+
+KEY = "X-API-Key: demo-busy"
+Verdict = Callable[[Answer], bool]
+
+
+def is_status(*statuses: int) -> Verdict:
+    """Return whether an answer has one of these statuses."""
+    return lambda answer: answer.status in statuses
+
+
+def is_plausible(answer: Answer) -> bool:
+    """Whether a 200 has figures that can be true."""
+    body = answer.body[answer.body.find(b"{") : answer.body.rfind(b"}") + 1]
+    try:
+        figures = json.loads(body)
+        rate, added = figures["success_rate"], figures["success"] + figures["fail"]
+        return answer.status == 200 and 0 <= rate <= 100 and added == figures["total"]
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def is_not_allowed(answer: Answer) -> bool:
+    """Whether a method is refused as RFC 9110, section 15.5.6, demands."""
+    return answer.status == 405 and answer.has("allow", "GET")
+
+
+def is_preflight(answer: Answer) -> bool:
+    """Whether a browser would send the real request after this."""
+    return answer.status in {200, 204} and answer.has("access-control-allow-headers", r"\*|x-api-key")
+
+
+def is_limit(answer: Answer) -> bool:
+    """Whether it is the documented answer over the limit."""
+    return answer.status == 429 and answer.has("retry-after", r"^\d+$") and "x-ratelimit-limit" in answer.fields
+
+
+# What is sent, and what is right; a request that is to be sent several times says how often.
+CASES: dict[str, tuple[bytes, Verdict, int]] = {
+    "a valid key: figures that can be true": (get(KEY), is_plausible, 1),
+    "no key: 401": (get(), is_status(401), 1),
+    "an empty key: 401": (get("X-API-Key:"), is_status(401), 1),
+    "an unknown key: 403 (or 401)": (get("X-API-Key: nobody"), is_status(401, 403), 1),
+    "the key twice: refused": (get(KEY, "X-API-Key: nobody"), is_status(400, 401, 403), 1),
+    "12 requests at once, 10 allowed: 429": (get(KEY), is_limit, 12),
+    "`Accept: /;q=x`: no 5xx": (get(KEY, "Accept: /;q=x"), is_status(200, 400, 406), 1),
+    "`Accept: text/html`: 200 or 406": (get(KEY, "Accept: text/html"), is_status(200, 406), 1),
+    "HEAD: 200 without a body, or 405": (
+        get(KEY, line="HEAD /usage"),
+        lambda answer: (answer.status == 200 and not answer.body) or is_not_allowed(answer),
+        1,
+    ),
+    "POST with broken JSON: 405 with Allow": (
+        get(KEY, "Content-Type: application/json", "Content-Length: 5", line="POST /usage", body='{"a":'),
+        is_not_allowed,
+        1,
+    ),
+    "DELETE: 405 with Allow": (get(KEY, line="DELETE /usage"), is_not_allowed, 1),
+    "a browser's preflight": (
+        get(
+            "Origin: https://app.example",
+            "Access-Control-Request-Method: GET",
+            "Access-Control-Request-Headers: x-api-key",
+            line="OPTIONS /usage",
+        ),
+        is_preflight,
+        1,
+    ),
+    "`/usage/`: 404 or a redirect": (get(KEY, line="GET /usage/"), is_status(404, 301, 307, 308), 1),
+    "a space in a field's name: 400": (get(KEY, "X Y: 1"), is_status(400), 1),
+    "`Prefer: code=403`: 403": (get(KEY, "Prefer: code=403"), is_status(403), 1),
+}
+
+
+@contextmanager
+def running(peer: Peer, folder: Path) -> Iterator[int]:
+    """Run a peer on a free port until the context ends; gives the port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    process = subprocess.Popen(peer.command(folder, port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + START
+        while time.monotonic() < until and not ask(port, get(KEY, line="GET /")).status:
+            time.sleep(0.2)
+        time.sleep(1.2)  # whatever the first look has cost of a bucket is back
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def cell(peer: Peer, folder: Path, case: str) -> str:
+    """Return what a peer does with one request, and whether it is still there afterwards."""
+    data, is_right, times = CASES[case]
+    with running(peer, folder) as port:
+        answers = [ask(port, data) for _ in range(times)]
+        lives = ask(port, get(KEY)).status != 0
+    told = str(answers[-1].status or "no answer") + ("" if lives else ", and it has ended")
+    return f"{'✓' if is_right(answers[-1]) and lives else '✗'} {told}"
+
+
+def table(folder: Path, peers: tuple[Peer, ...]) -> Iterator[str]:
+    """Yield the lines of the table."""
+    yield "| request | " + " | ".join(peer.name for peer in peers) + " |"
+    yield "|---" * (len(peers) + 1) + "|"
+    for case in CASES:
+        yield f"| {case} | " + " | ".join(cell(peer, folder, case) for peer in peers) + " |"
+
+
+def versions(folder: Path) -> str:
+    """Return the peers' versions, as npm has them."""
+    found = json.loads((folder / "package-lock.json").read_text())["packages"]
+    return ", ".join(f"{package} {found[f'node_modules/{package}']['version']}" for package in PACKAGES.values())
+
+
+def install(folder: Path) -> None:
+    """Install the peers, unless they are there."""
+    folder.mkdir(exist_ok=True)
+    if not all((folder / "node_modules" / ".bin" / name).exists() for name in PACKAGES):
+        npm = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), *PACKAGES.values()]
+        subprocess.run(npm, check=True, stdout=subprocess.DEVNULL)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="where npm installs the peers")
+    options = parser.parse_args()
+    install(options.folder)
+    print(versions(options.folder))
+    print()
+    for line in table(options.folder, (OURS, *PEERS)):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
