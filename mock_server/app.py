@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -24,6 +24,7 @@ from mock_server.library import Library
 from mock_server.serving import FRONT
 from mock_server.settings import Behaviour, FaultUse
 from mock_server.simulator import Simulator
+from mock_server.state import State
 from mock_server.usage import NO_STORE, Usage
 from usage_contract import Contract, ContractError, Operation
 
@@ -50,6 +51,7 @@ def make_app(
     cors: bool = True,
     journal: Journal | None = None,
     control_token: str | None = None,
+    state: State | None = None,
 ) -> web.Application:
     """Build the mock of a contract, with the keys of a deployment.
 
@@ -59,7 +61,8 @@ def make_app(
     begins with; `seed` decides what random delays come to,
     and `sleep` takes the seconds that a client is made to wait. `fixtures` is the folder of what can be
     switched on later. With `cors` pages of other origins may ask, too. With
-    `control_token` the control API wants it, and answers other machines.
+    `control_token` the control API wants it, and answers other machines. `state` is what other
+    processes share (default: nobody does).
     Raises ContractError for a document that the mock cannot honour, and FixtureError for a fault
     that speaks of keys which the deployment does not have.
     """
@@ -67,18 +70,35 @@ def make_app(
     if fault:
         library.add(fault)
     start = Behaviour(scenario=scenario, fault=_first_use(fault, fault_at), delay=delay)
-    simulator = Simulator(library, MockClock(clock), start=start, journal=journal, seed=seed)
+    simulator = Simulator(library, MockClock(clock), start=start, state=state, journal=journal, seed=seed)
     usage = Usage(
         contract.operations["get_usage"], simulator, int(rate_limited), unknown_key_status, CROSS_ORIGIN if cors else {}
     )
     simulations: dict[str, Simulation] = {"get_usage": lambda _: usage.answer, "get_health": _health}
     simulations["get_overview"] = partial(_overview, contract, simulations)
     app = web.Application()
-    app[FRONT] = Front(simulator, usage, sleep, cors)
+    app[FRONT] = _front(state)(simulator, usage, sleep, cors)
+    app.cleanup_ctx.append(partial(_connected, simulator))
     app[FRONT].control = Control(simulator, usage.key_header, usage.codes, control_token)
     app.on_shutdown.append(app[FRONT].control.stop)
     _add_routes(app, contract, simulations)
     return app
+
+
+def _front(state: State | None) -> type[Front]:
+    if state is None:
+        return Front
+    from mock_server.shared import SharedFront
+
+    return SharedFront
+
+
+async def _connected(simulator: Simulator, _: web.Application) -> AsyncIterator[None]:
+    try:
+        await simulator.catch_up()
+        yield
+    finally:
+        await simulator.state.close()
 
 
 def _first_use(fault: Fault | None, nth: int | None) -> FaultUse | None:

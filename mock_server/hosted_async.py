@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 from aiohttp import web
 
 from mock_server.app import make_app
+from mock_server.clock import MockClock
 from mock_server.faults import load_fault
 from mock_server.fixtures import PROTOCOLS, Calls, Deployment, load_deployment
 from mock_server.journal import Entry
@@ -125,15 +126,15 @@ class AsyncUsageMock:
 
     async def freeze(self) -> None:
         """Let the mock's time stand still."""
-        self._simulator.clock.freeze()
+        await self._simulator.turn(MockClock.freeze)
 
     async def resume(self) -> None:
         """Let the mock's time pass again."""
-        self._simulator.clock.resume()
+        await self._simulator.turn(MockClock.resume)
 
     async def advance(self, seconds: float) -> None:
         """Move the mock's time: buckets fill up and accounts grow as if it had passed."""
-        self._simulator.clock.advance(seconds)
+        await self._simulator.turn(lambda clock: clock.advance(seconds))
 
     async def record(
         self,

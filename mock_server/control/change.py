@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from mock_server.accounts import Account
+from mock_server.clock import MockClock
 from mock_server.control.context import Call, Context, Operate, as_json, nothing
 from mock_server.control.refusals import Refused
 from mock_server.control.views import behaviour_view, clock_view
@@ -106,13 +107,17 @@ async def change_clock(context: Context, call: Call) -> web.Response:
     if now > END_OF_TIME:
         raise Refused(409, "end-of-time", f"The mock's time ends {END_OF_TIME} seconds after 1970.")
     is_frozen = change.get("frozen", clock.is_frozen)
-    if "now" in change:
-        clock.set(change["now"])
-    clock.advance(change.get("advance", 0))
-    if is_frozen:
-        clock.freeze()
-    elif clock.is_frozen:
-        clock.resume()
+
+    def turn(clock: MockClock) -> None:
+        if "now" in change:
+            clock.set(change["now"])
+        clock.advance(change.get("advance", 0))
+        if is_frozen:
+            clock.freeze()
+        elif clock.is_frozen:
+            clock.resume()
+
+    await context.simulator.turn(turn)
     return as_json(clock_view(clock))
 
 
