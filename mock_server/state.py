@@ -28,7 +28,7 @@ class Known(NamedTuple):
 
     name: str
     key: str
-    version: str = ""
+    version: str = "unread"
 
 
 class Recorded(NamedTuple):
