@@ -9,52 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page
 
+from tests.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme, chromium
 from tests.gate.conftest import GATE, answer, serving
 
 pytestmark = pytest.mark.xdist_group("browser")
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-# tox hides CI from what it runs, and leaves its value in a variable of its own.
-IN_CI = "true" in {os.environ.get("CI"), os.environ.get("__TOX_ENVIRONMENT_VARIABLE_ORIGINAL_CI")}
 RUNS = ("green", "red", "refused")
-WIDE, NARROW = (1280, 900), (360, 740)
 OpenPage = Callable[..., Page]
-
-# Every text's contrast to what is painted behind it (WCAG 2.2, relative luminance), the worst first.
-CONTRASTS = """() => {
-  const channel = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4
-  const rgb = text => text.match(/[\\d.]+/g).map(Number)
-  const luminance = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b)
-  const paper = element => {
-    for (let e = element; e; e = e.parentElement) {
-      const color = rgb(getComputedStyle(e).backgroundColor)
-      if (color.length < 4 || color[3] === 1) return color
-    }
-  }
-  const contrast = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)
-  const told = (element, ink) => [
-    contrast(luminance(rgb(ink)), luminance(paper(element))), element.tagName + ' ' + element.textContent.slice(0, 40)]
-  const texts = [...document.body.querySelectorAll('*')].filter(
-    e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) && !e.closest('title, desc'))
-  const found = texts.map(e => told(e, getComputedStyle(e)[e.closest('svg') ? 'fill' : 'color']))
-  const marks = [...document.querySelectorAll('.mark')].map(e => {
-    const {stroke, fill} = getComputedStyle(e)
-    return told(e, stroke === 'none' ? fill : stroke)
-  })
-  return {texts: found.sort((a, b) => a[0] - b[0]), marks: marks.sort((a, b) => a[0] - b[0])}
-}"""
-OVERFLOWING = """() => [...document.querySelectorAll('body *')].filter(
-  e => e.getClientRects().length && !e.closest('defs') && e.getBoundingClientRect().right > innerWidth + 0.5
-).map(e => e.outerHTML.slice(0, 80))"""
 
 
 def run(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Path:
@@ -90,13 +52,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def browser(pages: object) -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        missing = f"{CHROMIUM} is missing: apt-get install chromium"
-        pytest.fail(missing) if IN_CI else pytest.skip(missing)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture
@@ -105,8 +62,8 @@ def open_page(browser: Browser, pages: dict[str, Path]) -> Iterator[OpenPage]:
     said: list[str] = []
     opened: list[Page] = []
 
-    def open_it(name: str, size: tuple[int, int] = WIDE, scheme: str = "light") -> Page:
-        page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)  # type: ignore[arg-type]
+    def open_it(name: str, size: tuple[int, int] = WIDE, scheme: Scheme = "light") -> Page:
+        page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: said.append(request.url) if request.url != pages[name].as_uri() else None)
@@ -169,7 +126,7 @@ def test_nothing_is_wider_than_a_narrow_screen(name: str, open_page: OpenPage) -
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", RUNS)
-def test_every_text_and_mark_has_contrast(name: str, scheme: str, open_page: OpenPage) -> None:
+def test_every_text_and_mark_has_contrast(name: str, scheme: Scheme, open_page: OpenPage) -> None:
     page = open_page(name, scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     found = page.evaluate(CONTRASTS)

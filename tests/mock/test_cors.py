@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from mock_server import UsageMock, load_deployment, make_app
-from tests.gate.test_report_page import CHROMIUM, FLAGS, IN_CI
+from tests.browser import chromium
 from usage_contract import Contract
 
 from .wire import KEY, Headers, Reply, ask
@@ -106,13 +106,8 @@ def test_it_can_be_switched_off(contract: Contract) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        missing = f"{CHROMIUM} is missing: apt-get install chromium"
-        pytest.fail(missing) if IN_CI else pytest.skip(missing)
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture

@@ -1,0 +1,65 @@
+"""A real browser: where it is, how it is started, and what is measured in its pages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# tox hides CI from what it runs, and leaves its value in a variable of its own.
+IN_CI = "true" in {os.environ.get("CI"), os.environ.get("__TOX_ENVIRONMENT_VARIABLE_ORIGINAL_CI")}
+WIDE, NARROW = (1280, 900), (360, 740)
+Scheme = Literal["light", "dark"]
+
+# Every text's contrast to what is painted behind it (WCAG 2.2, relative luminance), the worst first.
+CONTRASTS = """() => {
+  const channel = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4
+  const rgb = text => text.match(/[\\d.]+/g).map(Number)
+  const luminance = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b)
+  const paper = element => {
+    for (let e = element; e; e = e.parentElement) {
+      const color = rgb(getComputedStyle(e).backgroundColor)
+      if (color.length < 4 || color[3] === 1) return color
+    }
+  }
+  const contrast = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)
+  const told = (element, ink) => [
+    contrast(luminance(rgb(ink)), luminance(paper(element))), element.tagName + ' ' + element.textContent.slice(0, 40)]
+  const texts = [...document.body.querySelectorAll('*')].filter(
+    e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) && !e.closest('title, desc'))
+  const found = texts.map(e => told(e, getComputedStyle(e)[e.closest('svg') ? 'fill' : 'color']))
+  const marks = [...document.querySelectorAll('.mark')].map(e => {
+    const {stroke, fill} = getComputedStyle(e)
+    return told(e, stroke === 'none' ? fill : stroke)
+  })
+  return {texts: found.sort((a, b) => a[0] - b[0]), marks: marks.sort((a, b) => a[0] - b[0])}
+}"""
+OVERFLOWING = """() => [...document.querySelectorAll('body *')].filter(
+  e => e.getClientRects().length && !e.closest('defs') && e.getBoundingClientRect().right > innerWidth + 0.5
+).map(e => e.outerHTML.slice(0, 80))"""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start Chromium; skip where there is none, but not in CI."""
+    if not CHROMIUM.exists():
+        missing = f"{CHROMIUM} is missing: apt-get install chromium"
+        pytest.fail(missing) if IN_CI else pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
