@@ -16,6 +16,7 @@ from typing import IO
 
 import pytest
 import schemathesis
+from httplint import HttpResponseLinter
 
 import contract_tests
 from contract_tests.plugin import clock_key, verdicts_key
@@ -41,6 +42,14 @@ schemathesis.openapi.from_dict(deepcopy(CONTRACT.document))
 for status in ("200", "401", "403", "429"):
     for level in LEVELS:
         validator("get_usage", status, level)
+FIELDS = (
+    b"Content-Type: application/json",
+    b"Cache-Control: no-store",
+    b"Date: Thu, 01 Jan 1970 00:00:00 GMT",
+    b"Server: x",
+)
+linter = HttpResponseLinter()
+linter.process_headers([(name, value) for name, _, value in (field.partition(b": ") for field in FIELDS)])
 
 
 @dataclass
