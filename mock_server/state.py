@@ -68,7 +68,7 @@ class State(Protocol):
         """Take tokens from a bucket, which is filled when it is first asked for; may be stale."""
 
     async def look(self, bucket: BucketSpec, now: float) -> float:
-        """Return how many tokens a bucket holds."""
+        """Return how many tokens a bucket holds; one that was never asked is not filled by this."""
 
     async def count(self, name: str) -> int:
         """Count one more of something and return how many there were, this one included."""
@@ -102,7 +102,8 @@ class MemoryState:
 
     async def look(self, bucket: BucketSpec, now: float) -> float:
         """Return how many tokens a bucket holds."""
-        remaining = (self._buckets.get(bucket.name) or self._filled(bucket, now)).take(now, 0)
+        unfilled = TokenBucket(bucket.rps, bucket.burst, now, bucket.tokens)
+        remaining = self._buckets.get(bucket.name, unfilled).take(now, 0)
         assert remaining is not None  # no tokens were asked for
         return remaining
 
