@@ -27,11 +27,6 @@ class TokenBucket:
         self._level = self._capacity if tokens is None else min(self._capacity, round(tokens * PARTS_PER_TOKEN))
         self._since = ticks(now)
 
-    @property
-    def level(self) -> int:
-        """The parts that were in it when somebody took from it last."""
-        return self._level
-
     def keep(self, level: int, since: int) -> None:
         """Put it in the state of one that is kept elsewhere: its parts, and the tick at which it had them."""
         self._level, self._since = level, since
@@ -47,6 +42,10 @@ class TokenBucket:
             return None
         self._level, self._since = level, time
         return tenths(level)
+
+    def look(self, now: float) -> float:
+        """Return what is left, rounded down to one decimal."""
+        return tenths(self._level_at(max(ticks(now), self._since)))
 
     def retry_after(self, now: float) -> int:
         """Return the whole seconds, at least 1, after which a token is there if nobody else takes it.

@@ -103,9 +103,7 @@ class MemoryState:
     async def look(self, bucket: BucketSpec, now: float) -> float:
         """Return how many tokens a bucket holds."""
         unfilled = TokenBucket(bucket.rps, bucket.burst, now, bucket.tokens)
-        remaining = self._buckets.get(bucket.name, unfilled).take(now, 0)
-        assert remaining is not None  # no tokens were asked for
-        return remaining
+        return self._buckets.get(bucket.name, unfilled).look(now)
 
     async def count(self, name: str) -> int:
         """Count one more of something."""

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urldefrag
+from urllib.parse import quote
 
 import orjson
 
@@ -53,7 +53,7 @@ class RedisState:
     """
 
     def __init__(self, url: str, name: str = "") -> None:
-        url, own_name = urldefrag(url)
+        url, _, own_name = url.partition("#")
         self._server = _Server(_client(url))
         prefix = f"usage-mock:{{{quote(own_name or name, safe='')}}}:"  # the braces keep a cluster's scripts together
         self._version_key, self._settings_key = f"{prefix}version", f"{prefix}settings"
@@ -76,8 +76,11 @@ class RedisState:
 
     async def look(self, bucket: BucketSpec, now: float) -> float:
         """Return how many tokens a bucket holds."""
-        answer = await self._server.ask(self._taking(bucket, now, 0, Known("", bucket.key), ANY))
-        return tenths(answer[1])
+        found = TokenBucket(bucket.rps, bucket.burst, now, bucket.tokens)
+        if kept := await self._server.ask(("HGET", self._account + bucket.key, f"bucket {bucket.name}")):
+            level, since = kept.split()
+            found.keep(int(level), int(since))
+        return found.look(now)
 
     async def count(self, name: str) -> int:
         """Count one more of something."""

@@ -1,0 +1,52 @@
+"""A real Redis or Valkey, which can be killed, stopped and started again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+BINARY = shutil.which("redis-server") or shutil.which("valkey-server")
+
+
+def required() -> str:
+    """Return the server's path; without one a test is skipped, and fails where everything is to be tested."""
+    if BINARY is None:
+        reason = "not run: there is no redis-server here (Debian: apt-get install redis-server)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return BINARY
+
+
+class Redis:
+    """A server on a socket in a folder; what it keeps on disk outlives it."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._command = [required(), "--port", "0", "--unixsocket", "redis.sock", "--save", "", *options]
+        self._folder = folder
+        self.url = f"unix://{folder}/redis.sock"
+
+    def start(self) -> None:
+        """Return when it answers."""
+        self._process = subprocess.Popen(self._command, cwd=self._folder, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout
+        log = []
+        for line in self._process.stdout:
+            log.append(line)
+            if "eady to accept connections" in line:
+                return
+        pytest.fail(f"redis-server does not start:\n{''.join(log)}")
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Return when it has ended by a signal."""
+        self.signal(number)
+        self._process.communicate()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)

@@ -1,0 +1,75 @@
+"""Redis and memory give the same answers, whatever is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from itertools import count
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from mock_server.settings import Settings
+from mock_server.state import BucketSpec, Known, MemoryState, State, Taken
+from mock_server.state_redis import RedisState
+
+from .server import Redis
+
+KEYS = st.sampled_from(["a", "b"])
+RATES = st.one_of(st.sampled_from([0.0, 0.1, 0.3, 1.0, 10.0, 1e6, 5e-324]), st.floats(0, 1e6))
+TOKENS = st.one_of(st.none(), st.floats(0, 60))
+BUCKETS = st.builds(BucketSpec, KEYS, RATES, st.one_of(st.integers(1, 50), st.just(1_000_000)), TOKENS, KEYS)
+TIMES = st.one_of(st.floats(-10, 10), st.floats(0, 4e9))
+
+take = st.tuples(st.just("take"), st.integers(0, 1), TIMES, st.integers(0, 3))
+look = st.tuples(st.just("look"), st.integers(0, 1), TIMES)
+counting = st.tuples(st.just("count"), KEYS)
+forget = st.tuples(st.just("forget"), st.one_of(st.none(), KEYS))
+STEPS = st.lists(st.one_of(take, take, take, look, counting, forget), max_size=30)
+
+Step = tuple[object, ...]
+
+_names = count()
+
+
+async def results(state: State, buckets: tuple[BucketSpec, BucketSpec], steps: list[Step]) -> list[object]:
+    """Return what a state answers to each step."""
+    ways: dict[object, Callable[..., Coroutine[object, object, object]]] = {
+        "take": lambda number, now, tokens: without_news(state, buckets[number], now, tokens),
+        "look": lambda number, now: state.look(buckets[number], now),
+        "count": state.count,
+        "forget": lambda key: state.change(Settings(), anew=True, key=key),
+    }
+    try:
+        return [await ways[name](*arguments) for name, *arguments in steps]
+    finally:
+        await state.close()
+
+
+async def without_news(state: State, bucket: BucketSpec, now: float, tokens: int) -> Taken:
+    return (await state.take(bucket, now, tokens, Known(bucket.name, bucket.key)))._replace(news=None)
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(st.tuples(BUCKETS, BUCKETS), STEPS)
+@example(
+    (BucketSpec("a", 0.1, 1_000_000, 0.0, "a"),) * 2, [("take", 0, 0.0, 0), ("take", 0, 4e9, 0), ("look", 0, 4.1e9)]
+)
+@example((BucketSpec("a", 1 / 3, 50, 0.0, "a"),) * 2, [("take", 0, t / 7, 1) for t in range(60)])
+def test_the_two_states_agree_on_every_token(
+    redis: Redis, buckets: tuple[BucketSpec, BucketSpec], steps: list[Step]
+) -> None:
+    one, other = buckets
+    if one.name == other.name:
+        buckets = (one, one)  # a name stands for one bucket
+    shared = RedisState(f"{redis.url}#same-{next(_names)}")
+    assert asyncio.run(results(shared, buckets, steps)) == asyncio.run(results(MemoryState(), buckets, steps))
+
+
+@pytest.mark.parametrize("rps", [1e-9, 0.1, 1 / 3, 9.999999, 123456.789, 1e6])
+def test_long_times_at_odd_rates_are_exact(redis: Redis, rps: float) -> None:
+    buckets = (BucketSpec("a", rps, 1_000_000, 0.0, "a"),) * 2
+    steps: list[Step] = [("take", 0, now, 0) for now in (0.0, 1e-6, 0.1, 1.7, 1e3, 1e5 + 1e-6, 3e8, 4e9)]
+    shared = RedisState(f"{redis.url}#same-{next(_names)}")
+    assert asyncio.run(results(shared, buckets, steps)) == asyncio.run(results(MemoryState(), buckets, steps))
