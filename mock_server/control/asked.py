@@ -46,7 +46,7 @@ async def verify(context: Context, call: Call) -> web.Response:
     low, high, expected = _expected(call.body)
     detail = f"Expected {expected} {_told(wanted)}; there {_were(len(matched))}."
     if context.simulator.journal.number > len(entries):
-        detail += f" The journal holds the last {len(entries)} of {context.simulator.journal.number} requests."
+        detail += f" The journal holds {len(entries)} of {context.simulator.journal.number} requests."
     if low <= len(matched) and (high is None or len(matched) <= high):
         return as_json({"ok": True, "matched": len(matched), "detail": detail})
     nearest = _nearest(entries, wanted) if len(matched) < low else matched[-NEAREST:]

@@ -15,8 +15,6 @@ from mock_server.control.context import Context
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
-
 
 def metrics(context: Context, state: Mapping[str, Any]) -> str:
     """Return the figures of a mock, whose State is given, in the text format."""
@@ -47,12 +45,8 @@ class Figures(Collector):
     def _requests(self) -> Metric:
         labels = ("method", "status", "reason")
         family = CounterMetricFamily("usage_mock_requests", "Requests that were answered.", labels=labels)
-        counts: dict[tuple[str, str, str], int] = {}
-        for (method, status, reason), count in self._journal.counts.items():
-            place = (method if method in METHODS else "other", str(status), reason)
-            counts[place] = counts.get(place, 0) + count
-        for place, count in sorted(counts.items()):
-            family.add_metric(place, count)
+        for (method, status, reason), count in sorted(self._journal.counts.items()):
+            family.add_metric((method, str(status), reason), count)
         return family
 
     def _keys(self) -> Iterator[Metric]:

@@ -137,4 +137,4 @@ def _curl(key_header: str, entry: Entry, url: str) -> str:
     return " ".join(["curl", *method, *key, re.sub(_ID, "'\"$USAGE_KEY\"'", shlex.quote(url))])
 
 
-_ID = r"[!-&(-~]{0,4}…[0-9a-f]{6}"
+_ID = r"[^=&;/?']{0,4}…[0-9a-f]{6}"

@@ -1,0 +1,254 @@
+"""What the control API changes, and that one key's changes are not another's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mock_server import UsageMock
+from mock_server.journal import masked
+
+from ..wire import Clock, usage
+from .api import Api
+
+BUSY, MODEST = "demo-busy", "demo-modest"
+FAULT = "without-a-user-agent-is-500"  # and these tests send none
+
+
+def total(mock: UsageMock, key: str) -> int:
+    figure = usage(mock.url, key).json["total"]
+    assert isinstance(figure, int)
+    return figure
+
+
+@pytest.mark.parametrize("name", [BUSY, masked(BUSY)])
+def test_a_scenario_is_for_the_key_that_is_named_by_itself_or_by_its_id(
+    api: Api, limited: UsageMock, name: str
+) -> None:
+    api.do("PATCH", "/behaviour", {"key": name, "scenario": "revoked"})
+    assert [usage(limited.url, key).status for key in (BUSY, MODEST)] == [403, 200]
+
+
+def test_what_names_no_key_is_for_everybody(api: Api, limited: UsageMock) -> None:
+    api.do("PATCH", "/behaviour", {"code": 503})
+    assert [usage(limited.url, key).status for key in (BUSY, MODEST)] == [503, 503]
+
+
+def test_what_is_not_named_stays(api: Api) -> None:
+    api.do("PATCH", "/behaviour", {"scenario": "heavy", "delay": "0.001"})
+    changed = api.do("PATCH", "/behaviour", {"delay": "0.002"})
+    assert (changed["scenario"], changed["delay"]) == ("heavy", "0.002")
+
+
+def test_null_takes_back_and_none_overrules(api: Api, limited: UsageMock) -> None:
+    api.do("PATCH", "/behaviour", {"scenario": "revoked"})
+    api.do("PATCH", "/behaviour", {"key": BUSY, "scenario": "none"})
+    assert usage(limited.url, BUSY).status == 200
+    api.do("PATCH", "/behaviour", {"key": BUSY, "scenario": None})
+    assert usage(limited.url, BUSY).status == 403
+    api.do("PATCH", "/behaviour", {"scenario": None})
+    assert usage(limited.url, BUSY).status == 200
+
+
+def test_a_fault_acts_after_so_many_requests_and_so_often(api: Api, limited: UsageMock) -> None:
+    api.do("PATCH", "/behaviour", {"key": BUSY, "fault": FAULT, "after": 1, "times": 1})
+    assert [usage(limited.url, BUSY).status for _ in range(3)] == [200, 500, 200]
+
+
+def test_switching_the_same_fault_on_again_begins_anew(api: Api, limited: UsageMock) -> None:
+    for _ in range(2):
+        api.do("PATCH", "/behaviour", {"key": BUSY, "fault": FAULT, "times": 1})
+        assert [usage(limited.url, BUSY).status for _ in range(2)] == [500, 200]
+
+
+def test_the_state_tells_what_is_in_force_and_where_it_comes_from(api: Api) -> None:
+    api.do("PATCH", "/behaviour", {"delay": "0.001"})
+    api.do("PATCH", "/behaviour", {"key": MODEST, "scenario": "down"})
+    state = api.get("/state")
+    assert state["everybody"]["delay"] == "0.001"
+    assert (state["keys"][1]["own"]["scenario"], state["keys"][1]["own"]["delay"]) == ("down", None)
+    assert (state["keys"][1]["in_force"]["code"], state["keys"][1]["in_force"]["delay"]) == (502, "0.001")
+    assert state["keys"][0]["in_force"]["scenario"] is None
+
+
+def test_nothing_that_is_switched_on_meets_the_control_api(api: Api) -> None:
+    api.do("PATCH", "/behaviour", {"code": 503, "delay": "3600"})
+    assert api.ask("GET", "/state", headers={"Prefer": "code=500, delay=3600"}).status == 200
+
+
+def test_no_fault_meets_the_control_api(api: Api) -> None:
+    for name in [each["name"] for each in api.get("/faults")]:
+        api.do("PATCH", "/behaviour", {"fault": name})
+        assert api.get("/state")["everybody"]["fault"] == name
+
+
+def test_a_made_key_was_never_used_and_is_told_once(api: Api, limited: UsageMock) -> None:
+    made = api.do("POST", "/keys")
+    assert total(limited, made["key"]) == 0
+    assert (api.key(-1)["id"], api.key(-1)["made"]) == (made["id"], True)
+    assert made["key"].encode() not in api.ask("GET", "/state").body
+
+
+def test_a_key_can_be_made_by_name_and_in_a_scenario(api: Api, limited: UsageMock) -> None:
+    assert api.do("POST", "/keys", {"key": "mine", "scenario": "heavy"})["key"] == "mine"
+    assert total(limited, "mine") > 1000
+
+
+def test_traffic_moves_the_figures_of_its_key(api: Api, limited: UsageMock) -> None:
+    before, other = usage(limited.url, MODEST).json, total(limited, BUSY)
+    sent = {"key": MODEST, "domain": "shop.example", "protocol": "ws", "requests": 5, "failures": 2, "bytes": 700}
+    api.do("POST", "/traffic", sent)
+    after = usage(limited.url, MODEST).json
+    moved = ("total", "success", "fail", "bytes_transferred")
+    assert [after[name] - before[name] for name in moved] == [5, 3, 2, 700]
+    assert after["by_protocol"]["ws"] - before["by_protocol"]["ws"] == 5
+    assert total(limited, BUSY) == other
+
+
+def test_one_request_is_recorded_where_nothing_else_is_said(api: Api, limited: UsageMock) -> None:
+    before = total(limited, BUSY)
+    api.do("POST", "/traffic", {"key": BUSY, "domain": "shop.example"})
+    assert total(limited, BUSY) == before + 1
+
+
+def test_a_list_is_recorded_wholly_or_not_at_all(api: Api, limited: UsageMock) -> None:
+    before, entry = total(limited, BUSY), {"key": BUSY, "domain": "shop.example"}
+    assert api.refused("POST", "/traffic", [entry, {"key": "nobody's", "domain": "shop.example"}])[0] == 404
+    assert total(limited, BUSY) == before
+    api.do("POST", "/traffic", [entry, entry])
+    assert total(limited, BUSY) == before + 2
+
+
+def test_a_revoked_key_records_nothing(api: Api) -> None:
+    api.do("PATCH", "/behaviour", {"key": BUSY, "scenario": "revoked"})
+    status, detail = api.refused("POST", "/traffic", {"key": BUSY, "domain": "shop.example"})
+    assert (status, "revoked" in detail) == (409, True)
+
+
+def test_figures_stay_exact(api: Api) -> None:
+    entries = [{"key": BUSY, "domain": "shop.example", "bytes": 10**12}] * 1000
+    for _ in range(9):
+        api.do("POST", "/traffic", entries)
+    api.ask("POST", "/traffic", entries)
+    assert api.refused("POST", "/traffic", entries[0])[0] == 409
+
+
+def test_time_stands_still_moves_and_goes_on(api: Api, limited: UsageMock, clock: Clock) -> None:
+    assert api.do("PATCH", "/clock", {"frozen": True}) == {
+        "now": 1000.0,
+        "time": "1970-01-01T00:16:40.000Z",
+        "frozen": True,
+    }
+    clock.now += 5
+    assert api.do("PATCH", "/clock", {"advance": 60})["now"] == 1060
+    assert api.do("PATCH", "/clock", {"now": 5000, "advance": 1}) == {
+        "now": 5001.0,
+        "time": "1970-01-01T01:23:21.000Z",
+        "frozen": True,
+    }
+    assert api.do("PATCH", "/clock", {"frozen": False})["frozen"] is False
+    clock.now += 5
+    assert api.get("/clock")["now"] == 5006
+
+
+def test_a_bucket_fills_by_the_clock(api: Api, limited: UsageMock) -> None:
+    assert [usage(limited.url, BUSY).status for _ in range(11)][-1] == 429
+    api.do("PATCH", "/clock", {"advance": 0.1})
+    assert usage(limited.url, BUSY).status == 200
+
+
+def test_time_ends(api: Api) -> None:
+    api.do("PATCH", "/clock", {"now": 100_000_000_000})
+    assert api.refused("PATCH", "/clock", {"advance": 1})[0] == 409
+    assert api.get("/clock")["now"] == 100_000_000_000
+
+
+def test_a_key_alone_is_put_back_to_the_start(api: Api, limited: UsageMock) -> None:
+    for key in (BUSY, MODEST):
+        usage(limited.url, key)
+        api.do("PATCH", "/behaviour", {"key": key, "code": 503})
+    api.do("POST", "/reset", {"key": masked(BUSY)})
+    assert [usage(limited.url, key).status for key in (BUSY, MODEST)] == [200, 503]
+    assert api.key()["tokens"] == 9
+    assert {entry["key"] for entry in api.get("/journal")["entries"]} == {masked(BUSY), masked(MODEST)}
+
+
+def test_everything_is_put_back_to_the_start(api: Api, limited: UsageMock) -> None:
+    start = stable(api.get("/state"))
+    api.do("POST", "/keys", {"key": "mine"})
+    api.do("PATCH", "/behaviour", {"scenario": "heavy"})
+    api.do("PATCH", "/clock", {"advance": 60, "frozen": True})
+    usage(limited.url, BUSY)
+    api.do("POST", "/reset")
+    after = api.get("/state")
+    assert after["journal"]["kept"] == 0
+    assert stable(after) == start
+
+
+def stable(state: dict[str, Any]) -> dict[str, Any]:
+    return {**state, "uptime": 0, "journal": None}
+
+
+WRONG: list[tuple[str, str, object, int, str]] = [
+    ("PATCH", "/behaviour", {"scenario": "hevay"}, 404, "did you mean 'heavy'?"),
+    ("PATCH", "/behaviour", {"fault": "nothing-like-it"}, 404, "is no fault"),
+    ("PATCH", "/behaviour", {"key": "nobody's"}, 404, masked(BUSY)),
+    ("PATCH", "/behaviour", {"code": 250}, 404, "400 to 599"),
+    ("PATCH", "/behaviour", {"code": 700}, 422, "body /code must be at most 599"),
+    ("PATCH", "/behaviour", {"delay": "soon"}, 422, "LOW..HIGH"),
+    ("PATCH", "/behaviour", {"times": 2}, 422, "times, which is only for fault"),
+    ("PATCH", "/behaviour", {"scenaro": "heavy"}, 422, "did you mean 'scenario'?"),
+    ("POST", "/traffic", {"domain": "shop.example"}, 422, "'key' is missing"),
+    ("POST", "/traffic", {"key": BUSY, "domain": "x", "requests": 1, "failures": 2}, 422, "failures"),
+    ("POST", "/traffic", {"key": BUSY, "domain": "x", "failures": 2}, 422, "failures are among the requests"),
+    ("POST", "/traffic", {"key": BUSY, "domain": "x", "protocol": "http"}, 422, "fetch, ws, amqp"),
+    ("POST", "/traffic", {"key": BUSY, "domain": "x", "bytes": 1.5}, 422, "must be a whole number"),
+    ("POST", "/traffic", [], 422, "must not be empty"),
+    ("POST", "/traffic", "x", 422, "must be a mapping or a list"),
+    ("POST", "/keys", {"key": "a b"}, 422, "visible ASCII characters"),
+    ("PATCH", "/clock", {}, 422, "must not be empty"),
+    ("PATCH", "/clock", {"frozen": "yes"}, 422, "must be true or false"),
+    ("GET", "/journal?limit=lots", None, 422, "query /limit must be a whole number"),
+    ("GET", "/journal?statuss=200", None, 422, "did you mean 'status'?"),
+    ("GET", "/journal?status=200&status=403", None, 422, "twice"),
+    ("GET", "/journall", None, 404, "did you mean '/journal'?"),
+    ("DELETE", "/state", None, 405, "GET, HEAD, OPTIONS"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status", "told"), WRONG)
+def test_what_is_wrong_is_told(api: Api, method: str, path: str, body: object, status: int, told: str) -> None:
+    found, detail = api.refused(method, path, body)
+    assert (found, told in detail) == (status, True), detail
+
+
+BODIES = {
+    "no JSON": (b"{", {"Content-Type": "application/json"}, 400),
+    "not a number": (b'{"advance": NaN}', {"Content-Type": "application/json"}, 400),
+    "no UTF-8": (b'{"now": "\xff"}', {"Content-Type": "application/json"}, 400),
+    "too deep": (b"[" * 100_000, {"Content-Type": "application/json"}, 400),
+    "a form": (b"advance=1", {"Content-Type": "application/x-www-form-urlencoded"}, 415),
+    "plain text": (b'{"advance": 1}', {"Content-Type": "text/plain"}, 415),
+    "unnamed": (b'{"advance": 1}', {}, 415),
+    "compressed": (b'{"advance": 1}', {"Content-Type": "application/json", "Content-Encoding": "gzip"}, 415),
+    "too long": (b" " * (1 << 20) + b'{"advance": 1}', {"Content-Type": "application/json"}, 413),
+}
+
+
+@pytest.mark.parametrize("case", BODIES)
+def test_a_body_that_cannot_be_read_changes_nothing(api: Api, case: str) -> None:
+    raw, headers, status = BODIES[case]
+    reply = api.ask("PATCH", "/clock", headers=headers, raw=raw)
+    assert (reply.status, bool(reply.json["detail"])) == (status, True)
+    assert api.get("/clock")["now"] == 1000
+
+
+def test_it_invites_a_body_that_waits(api: Api) -> None:
+    reply = api.ask("PATCH", "/clock", {"advance": 1}, headers={"Expect": "100-continue"})
+    assert reply.json["now"] == 1001
+
+
+def test_the_prefix_without_its_slash_leads_to_the_page(api: Api) -> None:
+    reply = api.ask("GET", "")
+    assert (reply.status, reply.headers["Location"]) == (308, "/__mock__/")

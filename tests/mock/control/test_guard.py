@@ -1,0 +1,133 @@
+"""Who may use the control API, and who may not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import pytest
+from aiohttp import web
+
+from mock_server import UsageMock, load_deployment, make_app
+from mock_server.control.guard import is_loopback
+from mock_server.serving import listening
+from usage_contract import Contract
+
+from ..wire import send
+from .api import Api
+
+TOKEN = "a token"  # of the tests
+GIVEN = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture
+def with_token(contract: Contract) -> Iterator[Api]:
+    with UsageMock(make_app(contract, load_deployment(), control_token=TOKEN)) as mock:
+        yield Api(mock.url)
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:80", "127.0.0.1", "127.9.9.9:8080", "[::1]:1", "[::ffff:127.0.0.1]"]
+)
+def test_a_name_of_this_machine_is_welcome(api: Api, host: str) -> None:
+    assert api.ask("GET", "/state", headers={"Host": host}).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("", "rebound.example", "rebound.example:80", "localhost.rebound.example", "127.0.0.1.rebound.example"),
+        *("127.1", "10.0.0.1", "0.0.0.0", "[::]", "[::1", "::1", "localhost:x", "127.0.0.1@rebound.example"),
+    ],
+)
+def test_a_name_that_was_made_to_lead_here_is_not(api: Api, host: str) -> None:
+    for path in ("/", "/state", "/openapi.json", "/nowhere"):
+        reply = api.ask("GET", path, headers={"Host": host})
+        assert (reply.status, reply.headers["Mock-Reason"]) == (403, "foreign-host")
+
+
+@pytest.mark.parametrize("hosts", [b"", b"Host: localhost\r\nHost: rebound.example\r\n"])
+def test_a_host_that_is_in_doubt_is_not(api: Api, hosts: bytes) -> None:
+    assert send(api.url, b"GET /__mock__/state HTTP/1.0\r\n" + hosts + b"\r\n").status in (400, 403)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("::1", True), ("::ffff:127.0.0.1", True), ("::ffff:10.0.0.1", False), ("", False)]
+)
+def test_a_socket_is_of_this_machine_or_not(name: str, expected: bool) -> None:
+    assert is_loopback(name) is expected
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://elsewhere.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_a_page_of_another_origin_changes_nothing(api: Api, headers: dict[str, str]) -> None:
+    for method, path, body in (
+        ("PATCH", "/clock", {"advance": 1}),
+        ("DELETE", "/journal", None),
+        ("POST", "/reset", None),
+    ):
+        reply = api.ask(method, path, body, headers=headers)
+        assert (reply.status, reply.headers["Mock-Reason"]) == (403, "foreign-origin")
+    assert api.get("/clock")["now"] == 1000
+
+
+def test_the_page_itself_may(api: Api) -> None:
+    headers = {"Origin": api.url, "Sec-Fetch-Site": "same-origin"}
+    assert api.ask("PATCH", "/clock", {"advance": 1}, headers=headers).status == 200
+
+
+@pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer a tokeñ"])
+def test_where_there_is_a_token_it_is_needed(with_token: Api, given: str | None) -> None:
+    headers = {} if given is None else {"Authorization": given}
+    for path in ("/state", "/events", "/nowhere"):
+        reply = with_token.ask("GET", path, headers=headers)
+        assert (reply.status, reply.headers["WWW-Authenticate"]) == (401, 'Bearer realm="control"')
+        assert TOKEN.encode() not in reply.body
+
+
+def test_with_the_token_any_name_will_do(with_token: Api) -> None:
+    assert with_token.ask("GET", "/state", headers={"Host": "mock.internal", **GIVEN}).status == 200
+
+
+def test_the_page_and_the_document_are_no_secret(with_token: Api) -> None:
+    for path in ("/", "/openapi.yaml", "/openapi.json", "/health"):
+        assert with_token.ask("GET", path, headers={"Host": "mock.internal"}).status == 200
+
+
+def test_a_token_does_not_excuse_another_origin(with_token: Api) -> None:
+    headers = {"Origin": "https://elsewhere.example", **GIVEN}
+    assert with_token.ask("POST", "/reset", headers=headers).status == 403
+
+
+def test_another_address_of_the_machine_needs_a_token(contract: Contract) -> None:
+    own = own_address()
+    assert asyncio.run(status_by(own, make_app(contract, load_deployment()), {})) == 403
+    assert asyncio.run(status_by(own, make_app(contract, load_deployment(), control_token=TOKEN), GIVEN)) == 200
+
+
+def own_address() -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        with contextlib.suppress(OSError):
+            probe.connect(("192.0.2.1", 9))  # nothing is sent: it only chooses an address
+        address = str(probe.getsockname()[0])
+    if is_loopback(address) or address == "0.0.0.0":
+        pytest.skip("this machine has no address but its loopback ones")
+    return address
+
+
+async def status_by(address: str, app: web.Application, headers: dict[str, str]) -> int:
+    """Listen everywhere, and ask for the state by one address and the name localhost."""
+    async with listening(app, "0.0.0.0", 0) as url:
+        api = Api(url.replace("0.0.0.0", address))
+        reply = await asyncio.to_thread(api.ask, "GET", "/state", headers={"Host": "localhost", **headers})
+    return reply.status
