@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -65,6 +66,10 @@ class Control:
     def owns(path: str) -> bool:
         """Whether a request's path is one of the control API's."""
         return path == PREFIX or path.startswith(f"{PREFIX}/")
+
+    def renew(self, key_header: str, codes: Sequence[int]) -> None:
+        """Go on with another document."""
+        self._context = replace(self._context, key_header=key_header, codes=codes)
 
     async def stop(self, _: web.Application) -> None:
         """End what would go on: the streams of events."""

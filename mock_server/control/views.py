@@ -64,6 +64,7 @@ async def state_view(context: Context) -> dict[str, Any]:
         "version": own_version(),
         "uptime": context.uptime,
         "deployment": simulator.library.deployment.description,
+        "problem": simulator.problem,
         "clock": clock_view(simulator.clock),
         "start": behaviour_view(simulator.settings.start),
         "everybody": behaviour_view(simulator.settings.everybody),
