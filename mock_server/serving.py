@@ -112,13 +112,16 @@ class Connection(web.RequestHandler):
 
         A client that has gone, or that is meant to wait for ever, is not waited for.
         """
-        if self._request_in_progress and self.transport is not None and not self._is_unending:
+        transport = self.transport
+        if self._request_in_progress and transport is not None and not self._is_unending:
             self._handler_waiter = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._handler_waiter], timeout=timeout)
         await super().shutdown(CUT_SECONDS)
         if self._serving is not None and not self._serving.done():  # aiohttp forgets it when the client goes
             self._serving.cancel()
             await asyncio.wait([self._serving])
+        if transport is not None and transport.get_write_buffer_size():  # for a client that does not read
+            transport.abort()
 
 
 class Listener:
