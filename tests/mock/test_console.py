@@ -1,0 +1,513 @@
+"""The console page in a real browser: what it shows, what a click or a key press does, how it looks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+import mock_server.control
+from mock_server import UsageMock, load_deployment, make_app
+from mock_server.journal import masked
+from tests.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme, chromium
+from usage_contract import Contract
+
+from .wire import Clock, ask, send, usage
+
+pytestmark = pytest.mark.xdist_group("browser")
+BUSY, MODEST = "demo-busy", "demo-modest"
+HOSTILE = (
+    b"GET /usage?x=<img/src=x/onerror=console.error(1)>\"'`</script> HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+)
+SHOW_ALL = """() => {
+  document.querySelectorAll('details').forEach(each => each.open = true)
+  document.querySelectorAll('[hidden]').forEach(each => each.hidden = false)
+}"""
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[UsageMock]:
+    with UsageMock() as mock:
+        yield mock
+
+
+@pytest.fixture
+def mock(served: UsageMock) -> UsageMock:
+    served.reset()
+    return served
+
+
+@pytest.fixture
+def open_console(browser: Browser, mock: UsageMock) -> Iterator[OpenPage]:
+    """Open the page; the browser must have nothing to say about it, and ask nobody but the mock."""
+    said: list[str] = []
+    opened: list[Page] = []
+
+    def open_it(size: tuple[int, int] = WIDE, scheme: Scheme = "light") -> Page:
+        page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+        opened.append(page)
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: said.append(request.url))
+        page.goto(f"{mock.url}/__mock__/")
+        expect(page.locator("#connection")).to_have_text("live")
+        return page
+
+    yield open_it
+    for page in opened:
+        page.close()
+    expected = (f"{mock.url}/__mock__/", "data:,", "Failed to load resource: the server responded with a status of 422")
+    assert [each for each in said if not each.startswith(expected)] == []
+
+
+@pytest.fixture
+def page(open_console: OpenPage) -> Page:
+    return open_console()
+
+
+def card(page: Page, key: str) -> Locator:
+    return page.locator("#cards > li").filter(has=page.get_by_role("button", name=masked(key), exact=True))
+
+
+def pick(page: Page, key: str) -> None:
+    page.get_by_role("button", name=masked(key), exact=True).click()
+
+
+def section(page: Page, name: str) -> Locator:
+    """Return a part of the panel, opened."""
+    found = page.locator("#panel details").filter(has=page.locator("summary", has_text=name))
+    if found.get_attribute("open") is None:
+        found.locator("summary").click()
+    return found
+
+
+def choose(page: Page, group: str, name: str) -> Locator:
+    chosen = page.get_by_role("group", name=group).locator("button", has=page.get_by_text(name, exact=True))
+    chosen.click()
+    return chosen
+
+
+def rows(page: Page) -> Locator:
+    return page.locator("#rows > li")
+
+
+def asked(page: Page, mock: UsageMock, key: str, times: int = 1) -> None:
+    before = rows(page).count()
+    for _ in range(times):
+        usage(mock.url, key)
+    expect(rows(page)).to_have_count(before + times)
+
+
+def notice(page: Page) -> Locator:
+    return page.locator("#notice > span")
+
+
+# Keys and buckets.
+
+
+def test_it_shows_each_key_by_a_label_and_its_bucket_and_no_key_in_clear(page: Page, mock: UsageMock) -> None:
+    expect(page.locator("#cards .pick")).to_have_text(["Everybody", *map(masked, mock.keys)])
+    meter = page.get_by_role("meter", name=f"Tokens of {masked(BUSY)}")
+    expect(meter).to_have_attribute("aria-valuenow", "10")
+    expect(meter).to_have_attribute("aria-valuemax", "10")
+    expect(card(page, BUSY)).to_contain_text("804,982 requests")
+    assert not any(key in page.content() for key in mock.keys)
+
+
+def test_a_bucket_drains_as_requests_come_and_fills_as_time_passes(page: Page, mock: UsageMock) -> None:
+    mock.freeze()
+    asked(page, mock, BUSY, 10)
+    expect(card(page, BUSY)).to_contain_text("0.0 of 10 tokens")
+    expect(card(page, BUSY).locator(".bucket")).to_have_attribute("data-level", "empty")
+    mock.advance(0.5)
+    expect(card(page, BUSY)).to_contain_text("5.0 of 10 tokens")
+    mock.resume()
+    expect(card(page, BUSY)).to_contain_text("10.0 of 10 tokens")
+    assert card(page, BUSY).locator(".bucket i").evaluate("e => e.style.getPropertyValue('--full')") == "1"
+
+
+def test_between_two_events_a_bucket_fills_by_its_rate(browser: Browser, contract: Contract) -> None:
+    standing = make_app(contract, load_deployment(), clock=Clock(), scenario="throttled")
+    with UsageMock(standing) as mock, browser.new_context() as context:
+        page = context.new_page()
+        page.clock.install()
+        page.goto(f"{mock.url}/__mock__/")
+        expect(card(page, BUSY)).to_contain_text("0.0 of 10 tokens · 0.001/s")
+        page.clock.fast_forward(2_000_000)
+        expect(card(page, BUSY)).to_contain_text("2.0 of 10 tokens")
+
+
+def test_a_revoked_key_has_no_bucket(page: Page, mock: UsageMock) -> None:
+    mock.use("revoked", BUSY)
+    expect(card(page, BUSY)).to_contain_text("Revoked")
+    expect(card(page, BUSY).locator(".bucket")).to_be_hidden()
+
+
+def test_of_many_keys_some_are_shown_and_each_is_found(page: Page, mock: UsageMock) -> None:
+    expect(page.get_by_label("Find a key")).to_be_hidden()
+    made = [mock.make_key() for _ in range(70)]
+    expect(page.locator("#more-keys")).to_have_text("and 13 more: find them by name")
+    page.get_by_label("Find a key").fill(masked(made[50])[-6:])
+    expect(page.locator("#cards .pick")).to_have_text(["Everybody", masked(made[50])])
+
+
+# What answers.
+
+
+def test_a_click_puts_everybody_into_a_scenario_and_another_click_takes_it_back(page: Page, mock: UsageMock) -> None:
+    before = usage(mock.url, BUSY).json["total"]
+    chosen = choose(page, "Scenarios", "heavy")
+    expect(chosen).to_have_attribute("aria-pressed", "true")
+    expect(card(page, BUSY)).to_contain_text("scenario heavy")
+    assert usage(mock.url, BUSY).json["total"] > 1000 * before
+    chosen.click()
+    expect(chosen).to_have_attribute("aria-pressed", "false")
+    assert usage(mock.url, BUSY).json["total"] == before
+
+
+def test_a_scenario_can_be_one_keys_alone_and_none_lifts_it(page: Page, mock: UsageMock) -> None:
+    choose(page, "Scenarios", "revoked")
+    expect(page.locator("#scenario-now")).to_have_text("revoked")
+    pick(page, BUSY)
+    expect(page.locator("#target")).to_have_value(masked(BUSY))
+    expect(choose(page, "Scenarios", "none")).to_have_attribute("aria-pressed", "true")
+    assert (usage(mock.url, BUSY).status, usage(mock.url, MODEST).status) == (200, 403)
+
+
+def test_a_fault_is_found_by_its_words_switched_on_and_off(page: Page, mock: UsageMock) -> None:
+    page.get_by_label("Find a fault").fill("429 detail")
+    expect(page.locator("#found")).to_contain_text(re.compile(r"^\d of 3\d\d faults$"))
+    page.get_by_label("Find a fault").fill("json-is-labelled-text")
+    chosen = choose(page, "Faults", "json-is-labelled-text")
+    expect(page.locator("#fault-now")).to_have_text("json-is-labelled-text")
+    assert usage(mock.url, MODEST).headers.get_content_type() == "text/plain"
+    chosen.click()
+    expect(page.locator("#fault-now")).to_have_text("none")
+    assert usage(mock.url, MODEST).headers.get_content_type() == "application/json"
+
+
+def test_a_fault_can_be_for_some_requests_only(page: Page, mock: UsageMock) -> None:
+    page.get_by_label("After this many requests").fill("1")
+    page.get_by_label("On this many").fill("1")
+    page.get_by_label("Find a fault").fill("json-is-labelled-text")
+    choose(page, "Faults", "json-is-labelled-text")
+    expect(page.locator("#cards > li").first).to_contain_text("fault json-is-labelled-text after 1, 1 times")
+    types = [usage(mock.url, MODEST).headers.get_content_type() for _ in range(3)]
+    assert types == ["application/json", "text/plain", "application/json"]
+
+
+def test_a_status_code_and_a_delay_are_switched_on_and_all_off(page: Page, mock: UsageMock) -> None:
+    section(page, "Status code")
+    choose(page, "Status codes", "503")
+    expect(page.locator("#code-now")).to_have_text("503")
+    assert usage(mock.url, BUSY).status == 503
+    page.get_by_label("Another status code").fill("418")
+    page.get_by_role("button", name="Answer it").click()
+    expect(page.locator("#code-now")).to_have_text("418")
+    section(page, "Delay")
+    page.get_by_label("Another delay").fill("0.01..0.02")
+    page.get_by_role("button", name="Wait it").click()
+    expect(page.locator("#cards > li").first.locator(".chips")).to_have_text("code 418delay 0.01..0.02 s")
+    page.get_by_role("button", name="Switch all off").click()
+    expect(page.locator("#cards > li").first.locator(".chips")).to_be_hidden()
+    assert usage(mock.url, BUSY).status == 200
+
+
+def test_what_is_refused_is_told_and_can_be_dismissed(page: Page) -> None:
+    section(page, "Delay")
+    page.get_by_label("Another delay").fill("soon")
+    page.get_by_role("button", name="Wait it").click()
+    expect(notice(page)).to_contain_text("soon")
+    page.keyboard.press("Escape")
+    expect(notice(page)).to_be_hidden()
+
+
+def test_injected_traffic_moves_the_totals(page: Page, mock: UsageMock) -> None:
+    before = usage(mock.url, MODEST).json
+    pick(page, MODEST)
+    form = section(page, "Traffic")
+    for name, value in {"Domain": "new.example", "Requests": "41", "Failed among them": "1", "Bytes": "1000"}.items():
+        form.get_by_label(name).fill(value)
+    form.get_by_label("Protocol").select_option("ws")
+    form.get_by_role("button", name="Record traffic").click()
+    expect(card(page, MODEST)).to_contain_text(f"{before['total'] + 41:,} requests")
+    after = usage(mock.url, MODEST).json
+    assert [after[name] - before[name] for name in ("total", "success", "fail")] == [41, 40, 1]
+
+
+def test_time_is_frozen_advanced_and_resumed(page: Page) -> None:
+    page.get_by_role("button", name="Freeze").click()
+    expect(page.locator("#now")).to_contain_text("frozen")
+    before = str(page.locator("#now").text_content())
+    section(page, "Time").get_by_role("button", name="+ 1 day").click()
+    expect(page.locator("#now")).not_to_have_text(before)
+    page.get_by_label("Seconds to advance").fill("0.5")
+    page.get_by_role("button", name="Advance", exact=True).click()
+    expect(notice(page)).to_have_text("Time went on by 0.5 s.")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("#now")).not_to_contain_text("frozen")
+
+
+def test_one_key_is_reset_alone(page: Page, mock: UsageMock) -> None:
+    mock.use("heavy", BUSY)
+    mock.use("heavy", MODEST)
+    expect(card(page, BUSY)).to_contain_text("heavy")
+    page.get_by_role("button", name=f"Reset {masked(BUSY)}").click()
+    expect(card(page, BUSY)).not_to_contain_text("heavy")
+    expect(card(page, MODEST)).to_contain_text("heavy")
+
+
+def test_everything_is_reset_once_one_is_sure(page: Page, mock: UsageMock) -> None:
+    made = mock.make_key()
+    asked(page, mock, made)
+    page.get_by_role("button", name="Reset everything").click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    assert made in mock.keys
+    page.get_by_role("button", name="Reset everything").click()
+    page.get_by_role("dialog").get_by_role("button", name="Reset everything").click()
+    expect(card(page, made)).to_have_count(0)
+    expect(rows(page)).to_have_count(0)
+
+
+def test_a_made_key_is_shown_once(page: Page, mock: UsageMock) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    form = section(page, "A new key")
+    form.get_by_label("Scenario").select_option("heavy")
+    form.get_by_role("button", name="Make a key").click()
+    made = str(page.locator("#made-key").text_content())
+    assert usage(mock.url, made).json["total"] > 10**9
+    page.get_by_role("button", name="Copy the key").click()
+    expect(notice(page)).to_have_text("The key is copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == made
+    page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    expect(card(page, made)).to_contain_text("made")
+    assert made not in page.content()
+
+
+def test_an_export_line_survives_a_shell(page: Page) -> None:
+    form = section(page, "A new key")
+    form.get_by_label("Key", exact=True).fill("it's")
+    form.get_by_role("button", name="Make a key").click()
+    expect(page.locator("#made-export")).to_have_text("export USAGE_KEY='it'\\''s'")
+
+
+# The journal.
+
+
+def test_a_request_appears_with_its_answer_and_why_it_was_refused(page: Page, mock: UsageMock) -> None:
+    asked(page, mock, BUSY)
+    asked(page, mock, "nobody")
+    expect(rows(page).first).to_contain_text("403GET/usageunknown-key")
+    expect(rows(page).last).to_contain_text("200GET/usage")
+    expect(rows(page).last).to_contain_text(masked(BUSY))
+
+
+def test_what_was_asked_before_the_page_was_opened_is_there(open_console: OpenPage, mock: UsageMock) -> None:
+    for _ in range(3):
+        usage(mock.url, BUSY)
+    expect(rows(open_console())).to_have_count(3)
+
+
+def test_a_row_opens_and_its_answer_is_copied_as_curl(page: Page, mock: UsageMock) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    asked(page, mock, BUSY)
+    rows(page).first.locator("summary").click()
+    page.get_by_role("button", name="Copy as curl").click()
+    expect(notice(page)).to_have_text("The curl line is copied.")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == f'curl -H "X-API-Key: $USAGE_KEY" {mock.url}/usage'
+
+
+def test_the_journal_is_filtered_by_key_status_and_text(page: Page, mock: UsageMock) -> None:
+    asked(page, mock, BUSY, 2)
+    asked(page, mock, "nobody")
+    ask(mock.url, "/elsewhere")
+    expect(rows(page)).to_have_count(4)
+    page.get_by_label("Only with a status").select_option("refused")
+    expect(rows(page)).to_have_count(2)
+    page.get_by_label("Only with a text").fill("elsewhere")
+    expect(rows(page)).to_have_count(1)
+    page.get_by_label("Only of a key").select_option("-")
+    expect(rows(page)).to_have_count(1)
+    page.get_by_label("Only with a text").fill("")
+    page.get_by_label("Only with a status").select_option("2xx")
+    expect(page.locator("#nothing")).to_contain_text("No request is like that.")
+    page.get_by_role("button", name=f"Requests of {masked(BUSY)}").click()
+    expect(rows(page)).to_have_count(2)
+
+
+def test_a_paused_journal_stands_still_and_counts_what_is_new(page: Page, mock: UsageMock) -> None:
+    asked(page, mock, BUSY)
+    page.get_by_role("button", name="Pause").click()
+    usage(mock.url, BUSY)
+    expect(page.locator("#counted")).to_have_text("1 shown · 2 held · 1 new")
+    page.get_by_role("button", name="Pause").click()
+    expect(rows(page)).to_have_count(2)
+
+
+def test_the_page_holds_a_bounded_part_of_the_journal(page: Page, mock: UsageMock) -> None:
+    for _ in range(210):
+        ask(mock.url, "/healthz")
+    expect(page.locator("#counted")).to_have_text("200 shown · 210 held")
+    assert rows(page).count() == 200
+
+
+def test_what_is_cleared_elsewhere_is_gone_here(page: Page, mock: UsageMock) -> None:
+    asked(page, mock, BUSY, 2)
+    mock.reset(BUSY)
+    expect(rows(page)).to_have_count(0)
+    asked(page, mock, BUSY)
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#nothing")).to_contain_text(f"{mock.url}/usage")
+
+
+def test_a_hostile_target_is_text(page: Page, mock: UsageMock) -> None:
+    send(mock.url, HOSTILE)
+    expect(rows(page).first).to_contain_text("<img/src=x/onerror=console.error(1)>")
+    rows(page).first.locator("summary").click()
+    expect(rows(page).first.locator("dl")).to_contain_text("</script>")
+    assert page.locator("main").locator("img, script, iframe").count() == 0
+
+
+def test_the_page_never_parses_what_it_inserts() -> None:
+    source = Path(mock_server.control.__path__[0], "console.html").read_text()
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\b", source)
+
+
+# Connection and token.
+
+
+def test_a_lost_mock_is_told_and_found_again_by_itself(browser: Browser) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        with UsageMock() as first:
+            page.goto(f"{first.url}/__mock__/")
+            expect(page.locator("#connection")).to_have_text("live")
+            asked(page, first, BUSY, 2)
+        expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+        with UsageMock(port=urlsplit(first.url).port or 0) as second:
+            expect(page.locator("#connection")).to_have_text("live", timeout=15_000)
+            expect(page.locator("#lost")).to_be_hidden()
+            expect(rows(page)).to_have_count(0)
+            asked(page, second, BUSY)
+
+
+def test_a_token_is_asked_for_and_kept_for_the_tab(browser: Browser, contract: Contract) -> None:
+    guarded = make_app(contract, load_deployment(), control_token="open-sesame")
+    with UsageMock(guarded) as mock, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{mock.url}/__mock__/")
+        expect(page.get_by_label("Token")).to_be_focused()
+        page.keyboard.type("wrong")
+        page.keyboard.press("Enter")
+        expect(page.get_by_label("Token")).to_have_value("")
+        expect(page.get_by_label("Token")).to_be_focused()
+        page.keyboard.type("open-sesame")
+        page.keyboard.press("Enter")
+        expect(page.locator("#connection")).to_have_text("live")
+        expect(page.locator("#unlock")).to_be_hidden()
+        page.reload()
+        expect(page.locator("#connection")).to_have_text("live")
+        assert page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
+
+
+# Keyboard and looks.
+
+
+def test_a_fault_is_switched_on_by_keyboard_alone(page: Page, mock: UsageMock) -> None:
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "find-fault":
+            break
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.type("405")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    name = page.locator(":focus b").inner_text()
+    page.keyboard.press("Enter")
+    expect(page.locator("#fault-now")).to_have_text(name)
+    expect(page.locator(":focus")).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_long_list_is_one_stop_of_the_tab_key(page: Page) -> None:
+    assert page.locator("#faults button").count() > 300
+    assert page.locator("#faults button[tabindex='0']").count() == 1
+
+
+def test_escape_closes_an_open_row(page: Page, mock: UsageMock) -> None:
+    asked(page, mock, BUSY)
+    rows(page).first.locator("summary").press("Enter")
+    expect(rows(page).first.locator("dl")).to_be_visible()
+    page.get_by_role("button", name="Copy as curl").press("Escape")
+    expect(rows(page).first.locator("dl")).to_be_hidden()
+    expect(rows(page).first.locator("summary")).to_be_focused()
+
+
+def test_every_control_has_a_name(page: Page) -> None:
+    page.evaluate(SHOW_ALL)
+    controls = page.locator("main, header, #unlock, #notice").locator("button:not(.choices *), input, select").all()
+    assert len(controls) > 50
+    for control in controls:
+        expect(control).to_have_accessible_name(re.compile(r"\S"))
+
+
+def test_the_journal_is_not_read_out_as_it_streams(page: Page) -> None:
+    expect(page.locator("#rows")).to_have_attribute("aria-live", "off")
+
+
+def lively(page: Page, mock: UsageMock) -> None:
+    """Let the page show something of everything."""
+    mock.use("throttled", MODEST)
+    mock.delay("0.001")
+    mock.make_key()
+    asked(page, mock, MODEST)
+    send(mock.url, HOSTILE)
+    ask(mock.url, "/long/" + "x" * 300)
+    ask(mock.url, headers=[("Prefer", "code=503")])
+    expect(rows(page)).to_have_count(4)
+    page.evaluate(SHOW_ALL)
+    expect(page.locator("#rows dl")).to_have_count(4)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW, (800, 900), (1920, 1080)])
+def test_nothing_is_wider_than_the_screen(size: tuple[int, int], open_console: OpenPage, mock: UsageMock) -> None:
+    page = open_console(size)
+    lively(page, mock)
+    assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+    assert page.evaluate(OVERFLOWING) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_has_contrast(scheme: Scheme, open_console: OpenPage, mock: UsageMock) -> None:
+    page = open_console(scheme=scheme)
+    pick(page, BUSY)
+    lively(page, mock)
+    texts = page.evaluate(CONTRASTS)["texts"]
+    assert len(texts) > 500
+    assert texts[0][0] >= 4.5, texts[0]
+
+
+def test_light_and_dark_differ(open_console: OpenPage) -> None:
+    papers = [
+        open_console(scheme=scheme).evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        for scheme in ("light", "dark")
+    ]
+    assert papers == ["rgb(244, 246, 248)", "rgb(15, 18, 21)"]
+
+
+def test_nothing_glides_for_who_wants_no_motion(page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    moving = "[...document.querySelectorAll('*')].filter(e => getComputedStyle(e).transitionDuration !== '0s').length"
+    assert page.evaluate(moving) == 0
