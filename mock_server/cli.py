@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import ssl
 
     from aiohttp import web
+
+    from mock_server.state import State
 
 # What is slow to import is imported where it is used, so that `--help` and a wrong option answer at once.
 
@@ -31,8 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OptionError as error:
         _complain(error)
         return FAILED
+    return _guarded(lambda: _check(given.folder or config.fixtures) if given.command else _serve(config))
+
+
+def _guarded(work: Callable[[], int]) -> int:
     try:
-        return _check(given.folder or config.fixtures) if given.command else _serve(config)
+        return work()
     except KeyboardInterrupt:
         return 0
     except _expected() as error:
@@ -110,17 +117,42 @@ def _expected() -> tuple[type[Exception], ...]:
 
 
 def _serve(config: Config) -> int:
-    import asyncio
     import signal
 
     # A supervisor may stop the process before the loop listens to signals.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return _serve_alone(config) if config.workers == 1 else _serve_with_others(config)
+
+
+def _serve_with_others(config: Config) -> int:
+    from mock_server import workers
+
+    if config.state is None:
+        reason = "without a shared state each process would have tokens and figures of its own"
+        raise OptionError([f"--workers needs --state redis://HOST: {reason}"])
+    if not workers.IS_POSSIBLE:
+        raise OptionError(["--workers needs a system with fork and SO_REUSEPORT, such as Linux; start one process"])
+    return workers.supervise(
+        config.host,
+        config.port,
+        config.workers,
+        lambda port: _guarded(lambda: _serve_alone(replace(config, port=port))),
+    )
+
+
+def _serve_alone(config: Config) -> int:
+    import asyncio
 
     from mock_server.serving import new_event_loop, serve_until_signalled
 
     app, tls = _app(config), _tls(config)
+
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve_until_signalled(app, config.host, config.port, tls=tls, grace=config.grace))
+        runner.run(
+            serve_until_signalled(
+                app, config.host, config.port, tls=tls, grace=config.grace, shares_port=config.workers > 1
+            )
+        )
     return 0
 
 
@@ -160,9 +192,23 @@ def _app(config: Config) -> web.Application:
             fixtures=config.fixtures,
             journal=Journal(config.journal),
             cors=config.cors,
+            state=_state(config),
         )
     except DelayError as error:
         raise OptionError([f"--delay: {error}"]) from None
+
+
+def _state(config: Config) -> State | None:
+    if config.state is None:
+        return None
+    from mock_server.state import StateUnavailableError
+
+    try:
+        from mock_server.state_redis import RedisState
+
+        return RedisState(config.state, config.deployment)
+    except StateUnavailableError as error:
+        raise OptionError([f"--state: {error}"]) from None
 
 
 def _fault_at(text: str | None) -> tuple[str | None, int | None]:

@@ -130,13 +130,15 @@ class Listener:
     `url` is its base URL, once it was opened.
     """
 
-    def __init__(self, runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None, shares_port: bool = False
+    ) -> None:
         front, manager = runner.app[FRONT], runner.server
         assert manager is not None
         front.handler = manager.request_handler
         manager.request_handler = front  # type: ignore[assignment]  # the manager makes web.Request, not its base
         self._front, self._manager = front, manager
-        self._host, self._port, self._tls = host, port, tls
+        self._host, self._port, self._tls, self._shares_port = host, port, tls, shares_port
         self._server: asyncio.Server | None = None
         self.url = ""
 
@@ -150,7 +152,11 @@ class Listener:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: Connection(self._manager, self._front, loop), self._host, self._port, ssl=self._tls
+                lambda: Connection(self._manager, self._front, loop),
+                self._host,
+                self._port,
+                ssl=self._tls,
+                reuse_port=self._shares_port or None,
             )
         except (OSError, ValueError) as error:  # ValueError: a host that is no host name
             problem = getattr(error, "strerror", None) or error
@@ -172,8 +178,9 @@ async def listening(
     *,
     tls: ssl.SSLContext | None = None,
     grace: float = GRACE_SECONDS,
+    shares_port: bool = False,
 ) -> AsyncIterator[Listener]:
-    """Serve an app while the context lasts; port 0 picks a free one.
+    """Serve an app while the context lasts; port 0 picks a free one, and other processes may share one.
 
     At the end nobody is let in any more, and answers in flight have `grace` seconds to be finished.
     Raises OSError for an address that cannot be listened on.
@@ -181,7 +188,7 @@ async def listening(
     runner = web.AppRunner(app, shutdown_timeout=grace)
     await runner.setup()
     try:
-        listener = Listener(runner, host, port, tls)
+        listener = Listener(runner, host, port, tls, shares_port)
         app[FRONT].servers.append(listener)
         await listener.open()
         try:
@@ -199,6 +206,7 @@ async def serve_until_signalled(
     *,
     tls: ssl.SSLContext | None = None,
     grace: float = GRACE_SECONDS,
+    shares_port: bool = False,
 ) -> None:
     """Serve an app until SIGINT or SIGTERM; the first line on standard output says where.
 
@@ -208,7 +216,7 @@ async def serve_until_signalled(
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):  # Windows, where SIGINT is a KeyboardInterrupt
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with listening(app, host, port, tls=tls, grace=grace) as listener:
+    async with listening(app, host, port, tls=tls, grace=grace, shares_port=shares_port) as listener:
         sys.stdout.write(f"LISTENING {listener.url}\n")
         sys.stdout.flush()
         await stop.wait()

@@ -152,7 +152,7 @@ class _Server:
         self._client = client
         self._waiting: list[tuple[Command, asyncio.Future[Any]]] = []
         self._sending: asyncio.Task[None] | None = None
-        self._is_away = False
+        self._is_away: bool | None = None  # at the start nobody knows
 
     async def ask(self, command: Command) -> Any:
         """Return the answer to a command.
@@ -210,7 +210,7 @@ class _Server:
             return await pipe.execute(raise_on_error=False)
 
     def _notice(self, problem: Exception | None) -> None:
-        if problem and not self._is_away:
+        if problem and self._is_away is False:
             log.error("%s", problem)
         if not problem and self._is_away:
             log.warning("the shared state is back")
@@ -234,7 +234,7 @@ def _client(url: str) -> redis.Redis:
 
 
 def _unavailable(error: Exception) -> StateUnavailableError:
-    return StateUnavailableError(f"the shared state cannot be used: {error or type(error).__name__}")
+    return StateUnavailableError(f"the shared state (--state) cannot be used: {error or type(error).__name__}")
 
 
 def _script(name: str, keys: list[str], *arguments: Any) -> Command:
