@@ -24,8 +24,9 @@ class Account:
     def __init__(self, name: str, api_key: str, key: Key, answer: Figures, now: float) -> None:
         self.name, self.api_key = name, api_key
         self.limit: RateLimit = key.rate_limit
+        rps, burst = self.limit.rps, self.limit.burst
         # A limit that has changed, because its file has, is another bucket.
-        self.bucket = BucketSpec(f"{name}\0{self.limit.rps} {self.limit.burst}", self.limit.rps, self.limit.burst, key.tokens, api_key)
+        self.bucket = BucketSpec(f"{name}\0{rps} {burst}", rps, burst, key.tokens, api_key)
         self.known = Known(name, api_key)
         self.tally = Tally(key.traffic)
         self._answer, self._since, self._growth, self._traffic = answer, now, key.growth, key.traffic

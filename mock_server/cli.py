@@ -143,16 +143,19 @@ def _serve_with_others(config: Config) -> int:
 def _serve_alone(config: Config) -> int:
     import asyncio
 
+    from mock_server.attended import attended
     from mock_server.serving import new_event_loop, serve_until_signalled
 
     app, tls = _app(config), _tls(config)
 
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(
-            serve_until_signalled(
+    async def serve() -> None:
+        async with attended(app, config, lambda: _app(config)):
+            await serve_until_signalled(
                 app, config.host, config.port, tls=tls, grace=config.grace, shares_port=config.workers > 1
             )
-        )
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(serve())
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+# The field in which the mock says that it serves older files than there are.
+RELOAD = "Mock-Reload"
+
 APPLIED = web.RequestKey("applied", str)
 
 
@@ -36,7 +39,7 @@ class Front:
 
     def __init__(self, simulator: Simulator, usage: Usage, sleep: Sleep, cors: bool) -> None:
         self.simulator, self.cors = simulator, cors
-        self.headers = CROSS_ORIGIN if cors else {}
+        self.headers: Mapping[str, str] = CROSS_ORIGIN if cors else {}
         self.handler: Handler
         self.control: Control
         self.servers: list[Listener] = []
@@ -49,7 +52,7 @@ class Front:
         keys = request.headers.getall(self._usage.key_header, ())
         response: web.StreamResponse
         wanted = NOTHING
-        if self.simulator.settings.is_plain and is_plain(request, self._usage.path):
+        if self.simulator.settings.is_plain and not self.simulator.problem and is_plain(request, self._usage.path):
             answer = await self._usage.decided(keys)
             response, reason = Written(answer), answer.reason
         elif self.control.owns(request.path):
@@ -135,6 +138,24 @@ class Front:
             fault = self.simulator.library.fault(use.name)
             self._faulties[place] = Faulty(fault, self._usage, self._sleep, self.stop)
         return self._faulties[place]
+
+    def renew(self, other: Front, handler: Handler) -> None:
+        """Answer by other files, as another front would; what has happened so far stays, but for what faults remember.
+
+        Raises what Simulator.renew raises; nothing is changed then.
+        """
+        self.simulator.renew(other.simulator.library)
+        self._usage, self.handler = other._usage, handler
+        self._usage.serve(self.simulator)
+        self._faulties.clear()
+        self.control.renew(self._usage.key_header, self._usage.codes)
+        self.trouble(None)
+
+    def trouble(self, problem: str | None, where: str = "") -> None:
+        """Say in every answer that files at some place have changed and cannot be served, until there is no problem."""
+        self.simulator.problem = problem
+        own = {RELOAD: f"failed; {where}"} if problem else {}
+        self.headers = {**(CROSS_ORIGIN if self.cors else {}), **own}
 
     def stop(self) -> None:
         """Stop listening, as a server does that has crashed."""

@@ -6,9 +6,10 @@ from functools import cached_property
 from pathlib import Path
 
 from mock_server.faults import Fault, check_keys, fault_names, load_fault
-from mock_server.fixtures import Deployment
+from mock_server.fixtures import Deployment, Key
 from mock_server.names import suggestion
 from mock_server.scenarios import Scenario, load_scenario, scenario_names
+from mock_server.settings import NONE, Behaviour
 
 
 class UnknownNameError(LookupError):
@@ -66,6 +67,24 @@ class Library:
             check_keys(fault, self.deployment)
             self._faults[name] = fault
         return self._faults[name]
+
+    def check(self, behaviour: Behaviour) -> None:
+        """Raise what `scenario` and `fault` raise, if there is something that cannot be used."""
+        if behaviour.scenario not in (None, NONE):
+            self.scenario(behaviour.scenario)
+        if behaviour.fault and behaviour.fault.name != NONE:
+            self.fault(behaviour.fault.name)
+
+    def facts(self, key: str, scenario: str | None) -> Key | None:
+        """Return what a key is and did in a scenario (None: in none); a revoked one is nothing.
+
+        Raises what `scenario` raises.
+        """
+        own = self.deployment.keys.get(key, Key())
+        if scenario in (None, NONE):
+            return own
+        found = self.scenario(scenario)
+        return None if found.revoked else found.key or own
 
     def add(self, fault: Fault) -> None:
         """Take in a fault that did not come from the folder."""

@@ -62,7 +62,12 @@ def test_no_key_is_ever_printed() -> None:
         assert usage(url, "some-secret").status == 403
         assert send(url, b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: some\0secret\r\n\r\n").status == 400
         process.terminate()
-        assert process.communicate(timeout=5) == ("", "")
+        out, err = process.communicate(timeout=5)
+    assert out == ""
+    assert [re.sub(r"^.*? |[0-9.]+ ms ", "", line) for line in err.splitlines()] == [
+        "200 GET /usage key=dem…0fd2c2",
+        "403 GET /usage unknown-key key=som…e5a1fc",
+    ]
 
 
 def test_options_choose_the_deployment_the_status_and_the_limit(deployments: Path) -> None:

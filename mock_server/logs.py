@@ -1,0 +1,162 @@
+"""The log: a line for each request and for what happens to the mock, written while nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+import orjson
+
+from mock_server.journal import Entry, masked
+from mock_server.masking import masked_target, printable
+from mock_server.simulator import Simulator
+
+Form = Literal["text", "json"]
+Sleep = Callable[[float], Awaitable[None]]
+Facts = Mapping[str, Any]
+Show = Callable[[Facts], str]
+
+PAUSE = 0.15  # seconds between two looks into the journal
+BATCH = 100  # lines after which requests have their turn
+WAITING = 50  # batches that a slow reader may be behind
+PATIENCE = 1.0  # seconds for what is still to be written when the mock stops
+
+_COLOURS = {2: "\x1b[32m", 3: "\x1b[36m", 4: "\x1b[33m", 5: "\x1b[31m"}
+_RED, _FAINT, _PLAIN = "\x1b[31m", "\x1b[2m", "\x1b[0m"
+
+
+class Writer:
+    """Writes to a stream from a thread of its own: a terminal that stands still stops nobody."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._texts: queue.Queue[str | None] = queue.Queue(WAITING)
+        self._thread = threading.Thread(target=self._run, name="usage-mock-log", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it takes nothing more for now."""
+        return self._texts.full()
+
+    def write(self, text: str) -> None:
+        """Write a text later."""
+        with suppress(queue.Full):  # the journal still has it, or the log says that it is lost
+            self._texts.put_nowait(text)
+
+    def close(self) -> None:
+        """Write the rest, if that does not take long."""
+        with suppress(queue.Full):
+            self._texts.put(None, timeout=PATIENCE)
+        self._thread.join(PATIENCE)
+
+    def _run(self) -> None:
+        with suppress(OSError, ValueError):  # nobody reads any more
+            while (text := self._texts.get()) is not None:
+                self._stream.write(text)
+                self._stream.flush()
+
+
+class RequestLog:
+    """Tells what a journal has got, and what is said, in one form."""
+
+    def __init__(self, simulator: Simulator, writer: Writer, show: Show) -> None:
+        self._simulator, self._writer, self._show = simulator, writer, show
+        self._told = simulator.journal.number
+
+    def say(self, text: str, *, is_error: bool = False) -> None:
+        """Tell something that is no request, in as many lines as it has."""
+        level, now = "error" if is_error else "info", self._simulator.clock()
+        lines = (self._show({"at": now, "level": level, "message": line}) for line in text.splitlines())
+        self._writer.write("".join(lines))
+
+    async def run(self, sleep: Sleep = asyncio.sleep) -> None:
+        """Tell what comes, until cancelled."""
+        while True:
+            await sleep(PAUSE)
+            for _ in self._batches():
+                await sleep(0)
+
+    def finish(self) -> None:
+        """Tell the rest."""
+        for _ in self._batches():
+            pass
+
+    def _batches(self) -> Iterator[None]:
+        """Tell what has come, and stop after each batch."""
+        journal = self._simulator.journal
+        if self._told >= journal.number or self._writer.is_behind:
+            return
+        entries, before, self._told = journal.since(self._told), self._told, journal.number
+        if lost := journal.number - before - len(entries):
+            self.say(f"{lost} requests are not shown: the journal was cleared, or is too short for so many at once")
+        for start in range(0, len(entries), BATCH):
+            self._writer.write("".join(map(self._show, self._facts(entries[start : start + BATCH]))))
+            yield
+
+    def _facts(self, entries: Iterable[Entry]) -> Iterator[Facts]:
+        keys, targets = self._simulator.keys, dict[str, str]()
+        for entry in entries:
+            if entry.target not in targets:
+                targets[entry.target] = masked_target(entry.target, keys)
+            yield {
+                "at": entry.at,
+                "method": entry.method,
+                "target": targets[entry.target],
+                "status": entry.status,
+                "ms": round(entry.seconds * 1000, 2),
+                "key": masked(entry.key),
+                "reason": entry.reason,
+                "applied": entry.applied,
+            }
+
+
+def as_json(facts: Facts) -> str:
+    """Return a line of JSON; what there is not is left out."""
+    told: dict[str, Any] = {
+        name: printable(value) if isinstance(value, str) else value for name, value in facts.items() if value != ""
+    }
+    return orjson.dumps({"time": _iso(told.pop("at")), **told}).decode() + "\n"
+
+
+def as_text(facts: Facts) -> str:
+    """Return a line for people."""
+    return _line(facts, lambda _, text: text)
+
+
+def as_coloured_text(facts: Facts) -> str:
+    """Return a line for people at a terminal."""
+    return _line(facts, lambda colour, text: f"{colour}{text}{_PLAIN}")
+
+
+def show_for(form: Form, stream: TextIO, environment: Mapping[str, str] = os.environ) -> Show:
+    """Return how lines look in a stream; see https://no-color.org for NO_COLOR."""
+    if form == "json":
+        return as_json
+    colours = stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+    return as_coloured_text if colours else as_text
+
+
+def _line(facts: Mapping[str, Any], paint: Callable[[str, str], str]) -> str:
+    time = paint(_FAINT, _iso(facts["at"])[11:19])
+    if "message" in facts:
+        message = printable(facts["message"])
+        return f"{time} {paint(_RED, message) if facts['level'] == 'error' else message}\n"
+    status = paint(_COLOURS.get(facts["status"] // 100, _PLAIN), str(facts["status"]))
+    more = [facts["reason"], facts["applied"], f"key={facts['key']}" if facts["key"] else ""]
+    request = printable(f"{facts['method']} {facts['target']}")
+    return " ".join([time, status, request, f"{facts['ms']:g} ms", *map(printable, filter(None, more))]) + "\n"
+
+
+def _iso(seconds: float) -> str:
+    """Return the mock's time, which may have been set to anything, as RFC 3339 writes it."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (OverflowError, ValueError, OSError):
+        return "no-date"
