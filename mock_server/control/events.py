@@ -30,7 +30,7 @@ async def get_events(context: Context, call: Call) -> web.StreamResponse:
     if call.request.method == "GET":
         feed = Feed(context, call)
         try:
-            while not context.stopping.is_set():
+            while not context.stopping.is_set() and call.request.transport:  # none once the client has gone
                 started = time.monotonic()
                 if text := await feed.news():
                     await response.write(text)

@@ -1,0 +1,125 @@
+"""The control API's own document: valid, complete, and true of every request that is generated from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis
+import openapi_spec_validator
+import pytest
+import schemathesis
+from hypothesis import HealthCheck
+from hypothesis import strategies as st
+from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.config import SchemathesisConfig
+
+from mock_server import UsageMock, load_deployment, make_app
+from mock_server.control.document import document, operations
+from mock_server.control.service import OPERATE
+from mock_server.delays import DelayError, delay
+from usage_contract import Contract
+
+from ..wire import send, usage
+from .api import Api
+
+load_all_checks()
+
+CHECKED = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "negative_data_rejection",
+    "positive_data_acceptance",
+    "unsupported_method",
+    "allow_header_conformance",
+)
+
+CONFIG = SchemathesisConfig.from_dict({"generation": {"deterministic": True, "max-examples": 10}})
+# Whoever gets the events waits for their end.
+SCHEMA = schemathesis.openapi.from_dict(document(), config=CONFIG).exclude(operation_id="get_events")
+
+
+@pytest.fixture(scope="module")
+def mock(contract: Contract) -> Iterator[UsageMock]:
+    with UsageMock(make_app(contract, load_deployment())) as mock:
+        for key in mock.keys:
+            usage(mock.url, key)
+        yield mock
+
+
+def test_the_document_is_valid() -> None:
+    openapi_spec_validator.validate(document())
+
+
+def test_the_document_is_served_as_it_is_written(api: Api) -> None:
+    assert api.get("/openapi.json") == document()
+    assert api.ask("GET", "/openapi.yaml").body.startswith(b"openapi: 3.1.0\n")
+
+
+def test_what_is_documented_is_what_there_is() -> None:
+    assert {each.id for methods in operations().values() for each in methods.values()} == set(OPERATE)
+
+
+def test_every_schema_is_used() -> None:
+    used = set(re.findall(r"#/components/schemas/(\w+)", str(document())))
+    assert used == set(document()["components"]["schemas"])
+
+
+@SCHEMA.parametrize()
+@hypothesis.settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
+def test_every_generated_request_is_answered_as_documented(case: Any, mock: UsageMock) -> None:
+    hypothesis.assume(is_sensible(case.body))
+    case.call_and_validate(base_url=f"{mock.url}/__mock__", checks=[CHECKS.get_one(name) for name in CHECKED])
+
+
+def is_sensible(body: object) -> bool:
+    """Whether a body breaks none of the rules that JSON Schema has no word for."""
+    for each in body if isinstance(body, list) else [body]:
+        if isinstance(each, dict):
+            requests, failures = each.get("requests", 1), each.get("failures", 0)
+            if isinstance(requests, int | float) and isinstance(failures, int | float) and failures > requests:
+                return False
+            if isinstance(each.get("delay"), str) and not is_delay(each["delay"]):
+                return False
+    return True
+
+
+def is_delay(text: str) -> bool:
+    try:
+        delay(text)
+    except DelayError:
+        return False
+    return True
+
+
+METHODS = ("GET", "POST", "PATCH", "DELETE", "PUT", "OPTIONS", "HEAD")
+PATHS = tuple(path for path in operations() if path != "/events")
+NAMES = ("key", "scenario", "code", "fault", "after", "times", "delay", "domain", "protocol", "requests", "failures")
+NAMES += ("bytes", "now", "advance", "frozen", "method", "path", "status", "exactly", "at_least", "at_most")
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5) | st.just("demo-busy"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=3), inner),
+    max_leaves=6,
+)
+
+
+@hypothesis.settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@hypothesis.given(st.sampled_from(METHODS), st.sampled_from(PATHS), VALUES)
+def test_no_body_is_answered_by_a_5xx(mock: UsageMock, method: str, path: str, body: object) -> None:
+    assert Api(mock.url).ask(method, path, body).status < 500
+
+
+@hypothesis.settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@hypothesis.given(
+    st.sampled_from(METHODS[:-1]).map(str.encode),
+    st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=12).map(str.encode),
+    st.binary(max_size=20),
+)
+def test_no_target_and_no_bytes_are_answered_by_a_5xx(mock: UsageMock, method: bytes, rest: bytes, body: bytes) -> None:
+    fields = b"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close" % len(body)
+    reply = send(mock.url, b"%b /__mock__/%b HTTP/1.1\r\n%b\r\n\r\n%b" % (method, rest, fields, body))
+    assert reply.status < 500

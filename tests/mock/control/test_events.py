@@ -1,0 +1,116 @@
+"""The stream of events: what comes, what does not, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+
+from mock_server import UsageMock, load_deployment, make_app
+from mock_server.journal import masked
+from mock_server.serving import listening
+from usage_contract import Contract
+
+from ..wire import TIMEOUT, Clock, address, usage
+from .api import Api
+
+BUSY = "demo-busy"
+
+
+def test_the_state_comes_first_and_requests_as_they_are_made(api: Api, limited: UsageMock) -> None:
+    usage(limited.url, BUSY)
+    with api.events() as events:
+        name, state = next(events)
+        assert (name, state["keys"][0]["tokens"]) == ("state", 9)
+        usage(limited.url, BUSY, "HEAD")
+        told = dict([next(events), next(events)])
+        assert (told["request"]["number"], told["request"]["key"]) == (2, masked(BUSY))
+        assert told["state"]["keys"][0]["tokens"] == 8
+
+
+def test_a_bucket_that_fills_is_told(api: Api, limited: UsageMock, clock: Clock) -> None:
+    usage(limited.url, BUSY)
+    with api.events() as events:
+        assert next(events)[1]["keys"][0]["tokens"] == 9
+        clock.now += 0.1
+        assert next(events)[1]["keys"][0]["tokens"] == 10
+
+
+def test_what_is_switched_on_is_told(api: Api) -> None:
+    with api.events() as events:
+        next(events)
+        api.do("PATCH", "/behaviour", {"key": BUSY, "code": 503})
+        assert next(events)[1]["keys"][0]["in_force"]["code"] == 503
+
+
+def test_a_clock_that_is_turned_is_told(api: Api) -> None:
+    with api.events() as events:
+        next(events)
+        api.do("PATCH", "/clock", {"advance": 60})
+        assert next(events)[1]["clock"]["now"] == 1060
+
+
+def test_nothing_is_told_where_nothing_changes(api: Api) -> None:
+    with api.events() as events:
+        next(events)
+        api.do("PATCH", "/clock", {"frozen": True})
+        assert next(events)[1]["clock"]["frozen"] is True
+        api.do("PATCH", "/behaviour", {"delay": "0.001"})
+        name, state = next(events)
+        assert (name, state["everybody"]["delay"]) == ("state", "0.001")
+
+
+def test_it_goes_on_where_it_was_left(api: Api, limited: UsageMock) -> None:
+    for _ in range(3):
+        usage(limited.url, BUSY)
+    with api.events("?since=0", {"Last-Event-ID": "1"}) as events:
+        next(events)
+        assert [next(events)[1]["number"] for _ in range(2)] == [2, 3]
+    with api.events("?since=0", {"Last-Event-ID": "no number"}) as events:
+        next(events)
+        assert [next(events)[1]["number"] for _ in range(3)] == [1, 2, 3]
+
+
+def test_it_shows_no_key(api: Api, limited: UsageMock) -> None:
+    usage(limited.url, BUSY)
+    with api.events("?since=0") as events:
+        assert BUSY not in str([next(events), next(events)])
+
+
+def test_it_ends_with_the_mock() -> None:
+    before = set(threading.enumerate())
+    with UsageMock() as mock:
+        listener = socket.create_connection(address(mock.url), 5)
+        listener.sendall(b"GET /__mock__/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = listener.makefile("rb")
+        assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
+    with listener, answer:
+        assert answer.read().endswith(b"0\r\n\r\n")
+    assert set(threading.enumerate()) == before
+
+
+def test_a_listener_that_does_not_read_does_not_keep_the_mock() -> None:
+    with UsageMock() as mock, socket.create_connection(address(mock.url), 5) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listener.sendall(b"GET /__mock__/events?since=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for _ in range(1000):
+            usage(mock.url, "x" * 2000)
+
+
+def test_a_listener_that_has_gone_is_let_go(contract: Contract) -> None:
+    async def listen_and_go() -> set[asyncio.Task[None]]:
+        async with listening(make_app(contract, load_deployment()), "127.0.0.1", 0) as listener:
+            before = asyncio.all_tasks()
+            answer, request = await asyncio.open_connection(*address(listener.url))
+            request.write(b"GET /__mock__/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await answer.readline()
+            serving = asyncio.all_tasks() - before
+            request.close()
+            _, unfinished = await asyncio.wait(serving, timeout=TIMEOUT)
+            return unfinished
+
+    assert asyncio.run(listen_and_go()) == set()
+
+
+def test_head_of_the_stream_ends_at_once(api: Api) -> None:
+    assert api.ask("HEAD", "/events").headers["Content-Type"] == "text/event-stream"
