@@ -35,6 +35,7 @@ def policy(page: str) -> str:
         "style-src": _hashes(page, "style"),
         "img-src": "data:",
         "connect-src": "'self'",
+        "require-trusted-types-for": "'script'",
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",

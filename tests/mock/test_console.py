@@ -13,6 +13,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 import mock_server.control
 from mock_server import UsageMock, load_deployment, make_app
 from mock_server.journal import masked
+from mock_server.library import Library
+from mock_server.serving import FRONT
 from tests.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme, chromium
 from usage_contract import Contract
 
@@ -286,6 +288,7 @@ def test_a_made_key_is_shown_once(page: Page, mock: UsageMock) -> None:
     form = section(page, "A new key")
     form.get_by_label("Scenario").select_option("heavy")
     form.get_by_role("button", name="Make a key").click()
+    expect(page.locator("#made-key")).to_be_visible()
     made = str(page.locator("#made-key").text_content())
     assert usage(mock.url, made).json["total"] > 10**9
     page.get_by_role("button", name="Copy the key").click()
@@ -404,15 +407,43 @@ def test_a_lost_mock_is_told_and_found_again_by_itself(browser: Browser) -> None
             asked(page, second, BUSY)
 
 
+def test_files_that_cannot_be_served_are_told(browser: Browser, contract: Contract) -> None:
+    app = make_app(contract, load_deployment())
+    with UsageMock(app) as mock, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{mock.url}/__mock__/")
+        expect(page.locator("#connection")).to_have_text("live")
+        app[FRONT].trouble("faults/own.yaml:3: <b>that</b> is no delay")
+        expect(page.get_by_role("alert")).to_contain_text("faults/own.yaml:3: <b>that</b> is no delay")
+        app[FRONT].trouble(None)
+        expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_scenarios_that_came_since_are_offered_to_who_comes_back(
+    browser: Browser, contract: Contract, tmp_path: Path
+) -> None:
+    app = make_app(contract, load_deployment())
+    with UsageMock(app) as mock, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{mock.url}/__mock__/")
+        expect(page.locator("#found")).to_contain_text("faults")
+        (tmp_path / "scenarios").mkdir()
+        (tmp_path / "scenarios" / "own.yaml").write_text("description: My own.\ncode: 503\n")
+        app[FRONT].simulator.library = Library(load_deployment(), tmp_path)
+        page.evaluate("dispatchEvent(new Event('focus'))")
+        expect(page.locator("#scenarios b")).to_have_text(["none", "own"])
+
+
 def test_a_token_is_asked_for_and_kept_for_the_tab(browser: Browser, contract: Contract) -> None:
     guarded = make_app(contract, load_deployment(), control_token="open-sesame")
     with UsageMock(guarded) as mock, browser.new_context() as context:
         page = context.new_page()
         page.goto(f"{mock.url}/__mock__/")
         expect(page.get_by_label("Token")).to_be_focused()
+        expect(page.locator("#wrong")).to_be_hidden()
         page.keyboard.type("wrong")
         page.keyboard.press("Enter")
-        expect(page.get_by_label("Token")).to_have_value("")
+        expect(page.locator("#wrong")).to_be_visible()
         expect(page.get_by_label("Token")).to_be_focused()
         page.keyboard.type("open-sesame")
         page.keyboard.press("Enter")
