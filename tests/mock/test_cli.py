@@ -66,7 +66,7 @@ def test_no_key_is_ever_printed() -> None:
     assert out == ""
     assert [re.sub(r"^.*? |[0-9.]+ ms ", "", line) for line in err.splitlines()] == [
         "200 GET /usage key=dem…0fd2c2",
-        "403 GET /usage unknown-key key=som…e5a1fc",
+        "403 GET /usage unknown-key key=som…a6f2f3",
     ]
 
 
