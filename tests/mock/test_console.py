@@ -20,7 +20,7 @@ from usage_contract import Contract
 
 from .wire import Clock, ask, send, usage
 
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = pytest.mark.xdist_group("console")
 BUSY, MODEST = "demo-busy", "demo-modest"
 HOSTILE = (
     b"GET /usage?x=<img/src=x/onerror=console.error(1)>\"'`</script> HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -28,6 +28,7 @@ HOSTILE = (
 SHOW_ALL = """() => {
   document.querySelectorAll('details').forEach(each => each.open = true)
   document.querySelectorAll('[hidden]').forEach(each => each.hidden = false)
+  document.querySelector('#notice').showPopover()
 }"""
 OpenPage = Callable[..., Page]
 
@@ -252,7 +253,7 @@ def test_time_is_frozen_advanced_and_resumed(page: Page) -> None:
     page.get_by_role("button", name="Freeze").click()
     expect(page.locator("#now")).to_contain_text("frozen")
     before = str(page.locator("#now").text_content())
-    section(page, "Time").get_by_role("button", name="+ 1 day").click()
+    section(page, "Time").get_by_role("button", name="+1 day").click()
     expect(page.locator("#now")).not_to_have_text(before)
     page.get_by_label("Seconds to advance").fill("0.5")
     page.get_by_role("button", name="Advance", exact=True).click()
