@@ -196,6 +196,7 @@ def _app(config: Config) -> web.Application:
             journal=Journal(config.journal),
             cors=config.cors,
             state=_state(config),
+            control_token=config.control_token,
         )
     except DelayError as error:
         raise OptionError([f"--delay: {error}"]) from None

@@ -41,9 +41,9 @@ class MockClock:
         """Whether time stands still."""
         return self.standing.frozen_at is not None
 
-    def freeze(self) -> None:
-        """Let time stand still; a second call changes nothing."""
-        self.standing = Standing(frozen_at=self())
+    def freeze(self, at: float | None = None) -> None:
+        """Let time stand still, at some moment or (None) as it is; a second call changes nothing."""
+        self.standing = Standing(frozen_at=self() if at is None else at)
 
     def resume(self) -> None:
         """Let time pass again, from where it stands."""

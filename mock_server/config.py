@@ -125,6 +125,7 @@ class Config:
     rate_limit: bool = option(True, "", "take tokens, and answer 429 when there are none", on_or_off)
     unknown_key_status: Literal[401, 403] = option(403, "STATUS", "answer to a key that nobody has: 401 or 403", status)
     cors: bool = option(True, "", "let pages of other origins ask", on_or_off)
+    control_token: str | None = option(None, "TEXT", "what /__mock__/ wants to be told; without it: loopback only")
     tls_cert: Path | None = option(None, "FILE", "serve HTTPS with this certificate (PEM)", Path)
     tls_key: Path | None = option(None, "FILE", "the certificate's private key (PEM)", Path)
     grace: int = option(5, "SECONDS", "how long a stop waits for answers in flight", whole(0, 3600))

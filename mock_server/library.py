@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mock_server.faults import Fault, check_keys, fault_names, load_fault
-from mock_server.fixtures import Deployment, Key
+from mock_server.fixtures import Deployment, Key, folder
 from mock_server.names import suggestion
 from mock_server.scenarios import Scenario, load_scenario, scenario_names
 from mock_server.settings import NONE, Behaviour
@@ -33,6 +33,11 @@ class Library:
         self._fixtures = fixtures
         self._scenarios: dict[str, Scenario] = {}
         self._faults: dict[str, Fault] = {}
+
+    @property
+    def folder(self) -> Path:
+        """The folder."""
+        return self._fixtures or folder()
 
     @cached_property
     def scenarios(self) -> list[str]:

@@ -93,6 +93,15 @@ def test_the_examples_about_the_mock_are_true(tmp_path: Path) -> None:
     exec(compile(program, "docs/mock.md", "exec"), {})
 
 
+def test_the_control_api_does_what_its_examples_show(staging: str) -> None:
+    text = (CHECKOUT / "docs" / "mock.md").read_text()
+    (session,) = re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    session = session.replace("http://127.0.0.1:8080", staging)
+    script = "\n".join(f"{line}; echo" for line in re.findall(r"^\$ (.*)", session, re.MULTILINE))
+    shown = re.sub(r"^\$ .*\n", "", session, flags=re.MULTILINE)
+    assert [line for line in run(script).stdout.splitlines() if line] == shown.splitlines()
+
+
 def test_every_option_of_the_gate_is_documented() -> None:
     text = (CHECKOUT / "docs" / "gate.md").read_text()
     plugin = (CHECKOUT / "contract_tests" / "plugin.py").read_text()

@@ -44,7 +44,7 @@ async def verify(context: Context, call: Call) -> web.Response:
     wanted, entries = _wanted(call.body), context.simulator.journal.entries
     matched = [entry for entry in entries if not _differences(entry, wanted)]
     low, high, expected = _expected(call.body)
-    detail = f"Expected {expected} {_told(wanted)}; there {_were(len(matched))}."
+    detail = f"{_told(wanted)}: expected {expected}, found {len(matched)}."
     if context.simulator.journal.number > len(entries):
         detail += f" The journal holds {len(entries)} of {context.simulator.journal.number} requests."
     if low <= len(matched) and (high is None or len(matched) <= high):
@@ -93,11 +93,7 @@ def _told(wanted: Mapping[str, Any]) -> str:
     if "key" in wanted and "…" not in wanted["key"]:
         shown["key"] = masked(wanted["key"])
     named = ", ".join(f"{name} {value}" for name, value in shown.items())
-    return f"requests with {named}" if named else "requests"
-
-
-def _were(count: int) -> str:
-    return f"was {count}" if count == 1 else f"were {count}"
+    return f"Requests with {named}" if named else "Requests"
 
 
 def _nearest(entries: list[Entry], wanted: Mapping[str, Any]) -> list[Entry]:

@@ -103,19 +103,17 @@ def _check_room(account: Account | None, calls: Calls, place: int) -> None:
 async def change_clock(context: Context, call: Call) -> web.Response:
     """Set, advance, freeze or resume time."""
     clock, change = context.simulator.clock, call.body
-    now = change.get("now", clock()) + change.get("advance", 0)
-    if now > END_OF_TIME:
+    seconds = change.get("advance", 0)
+    if change.get("now", clock()) + seconds > END_OF_TIME:
         raise Refused(409, "end-of-time", f"The mock's time ends {END_OF_TIME} seconds after 1970.")
     is_frozen = change.get("frozen", clock.is_frozen)
 
     def turn(clock: MockClock) -> None:
-        if "now" in change:
-            clock.set(change["now"])
-        clock.advance(change.get("advance", 0))
+        now = float(change.get("now", clock()) + seconds)
         if is_frozen:
-            clock.freeze()
-        elif clock.is_frozen:
-            clock.resume()
+            clock.freeze(now)
+        else:
+            clock.set(now)
 
     await context.simulator.turn(turn)
     return as_json(clock_view(clock))

@@ -6,15 +6,17 @@ import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 from aiohttp import web
 
 from mock_server.control.context import ALWAYS, Call, Context, Operate, as_json, own_version
+from mock_server.control.descriptions import description
 from mock_server.control.document import PATH, document
 from mock_server.control.views import clock_view, state_view
-from mock_server.validation import FixtureError
+from mock_server.faults import FOLDERS
+from mock_server.library import Library
 
 CONSOLE = Path(__file__).with_name("console.html")
 
@@ -83,29 +85,20 @@ async def get_metrics(context: Context, _: Call) -> web.Response:
 
 async def get_scenarios(context: Context, _: Call) -> web.Response:
     """Answer the scenarios."""
-    library = context.simulator.library
-    return as_json(await _choices(library.scenarios, lambda name: library.scenario(name).description))
+    return as_json(await _choices(context.simulator.library, "scenarios"))
 
 
 async def get_faults(context: Context, _: Call) -> web.Response:
     """Answer the faults and variants."""
-    library = context.simulator.library
-    return as_json(await _choices(library.faults, lambda name: library.fault(name).description))
+    return as_json(await _choices(context.simulator.library, *FOLDERS))
 
 
-async def _choices(names: Sequence[str], describe: Callable[[str], str]) -> list[dict[str, str]]:
+async def _choices(library: Library, *kinds: str) -> list[dict[str, str]]:
     found = []
-    for name in names:
-        found.append({"name": name, "description": _described(name, describe)})
+    for path in (path for kind in kinds for path in (library.folder / kind).glob("*.yaml")):
+        found.append({"name": path.stem, "description": description(path)})
         await asyncio.sleep(0)  # there are hundreds of files, and others wait for their answers
-    return found
-
-
-def _described(name: str, describe: Callable[[str], str]) -> str:
-    try:
-        return describe(name)
-    except FixtureError as error:
-        return f"It cannot be used: {error}"
+    return sorted(found, key=itemgetter("name"))
 
 
 def _text(text: str, content_type: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -121,7 +121,7 @@ def test_too_few_requests_are_explained_by_the_nearest(asked: Api) -> None:
     detail = asked.ask("POST", "/verify", {"key": BUSY, "method": "GET", "exactly": 3}).json["detail"]
     key = masked(BUSY)
     assert detail.splitlines() == [
-        f"Expected exactly 3 requests with key {key}, method GET; there was 1.",
+        f"Requests with key {key}, method GET: expected exactly 3, found 1.",
         "The nearest:",
         f"#1 GET /usage with {key} was answered 200",
         f"#2 HEAD /usage with {key} was answered 200 (another method)",

@@ -98,8 +98,10 @@ def is_delay(text: str) -> bool:
 
 METHODS = ("GET", "POST", "PATCH", "DELETE", "PUT", "OPTIONS", "HEAD")
 PATHS = tuple(path for path in operations() if path != "/events")
-NAMES = ("key", "scenario", "code", "fault", "after", "times", "delay", "domain", "protocol", "requests", "failures")
-NAMES += ("bytes", "now", "advance", "frozen", "method", "path", "status", "exactly", "at_least", "at_most")
+NAMES = (
+    *("key", "scenario", "code", "fault", "after", "times", "delay", "domain", "protocol", "requests", "failures"),
+    *("bytes", "now", "advance", "frozen", "method", "path", "status", "exactly", "at_least", "at_most"),
+)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5) | st.just("demo-busy"),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=3), inner),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from mock_server import UsageMock
+from mock_server import UsageMock, load_deployment, make_app
+from mock_server.control.descriptions import UNREADABLE
 from mock_server.control.look import policy
 from mock_server.journal import masked
+from usage_contract import Contract
 
 from ..wire import Clock, usage
 from .api import Api
@@ -51,6 +55,18 @@ def test_scenarios_and_faults_are_described(api: Api) -> None:
     assert "nearly-exhausted" in [each["name"] for each in scenarios]
     assert len(faults) > 300
     assert all(each["description"] for each in scenarios + faults)
+
+
+def test_a_file_that_cannot_be_used_is_listed_and_says_why_when_it_is_switched_on(
+    contract: Contract, tmp_path: Path
+) -> None:
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "broken.yaml").write_text("key: [")
+    with UsageMock(make_app(contract, load_deployment(), fixtures=tmp_path)) as mock:
+        api = Api(mock.url)
+        assert api.get("/scenarios") == [{"name": "broken", "description": UNREADABLE}]
+        status, detail = api.refused("PATCH", "/behaviour", {"scenario": "broken"})
+        assert (status, "broken.yaml:" in detail) == (409, True)
 
 
 def test_health_tells_the_version(api: Api) -> None:
