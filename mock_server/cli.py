@@ -149,7 +149,7 @@ def _serve_alone(config: Config) -> int:
     app, tls = _app(config), _tls(config)
 
     async def serve() -> None:
-        async with attended(app, config, lambda: _app(config)):
+        async with attended(app, config, lambda: _app(replace(config, state=None))):
             await serve_until_signalled(
                 app, config.host, config.port, tls=tls, grace=config.grace, shares_port=config.workers > 1
             )

@@ -11,7 +11,7 @@ FORMS = "SECONDS (0.2), LOW..HIGH (0.1..0.5, evenly spread) or MEDIAN~P99 (0.1~2
 LONGEST = 3600.0  # seconds
 
 _NUMBER = r"\d{1,6}(?:\.\d{1,6})?"
-_TEXT = re.compile(rf"({_NUMBER})(?:(\.\.|~)({_NUMBER}))?")
+_TEXT = re.compile(rf"({_NUMBER})(?:(\.\.|~)({_NUMBER}))?", re.ASCII)
 _P99 = 2.3263478740408408  # standard deviations above the median of a normal distribution
 
 
