@@ -1,0 +1,194 @@
+"""The Prefer header: how one request wants to be answered, and what outranks what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mock_server import UsageMock, load_deployment, make_app
+from mock_server.library import Library
+from mock_server.prefer import PREFERRED, PreferenceError, behaviour, preferences
+from mock_server.serving import FRONT
+from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse, Settings
+from usage_contract import Contract
+
+from .wire import KEY, Reply, ask, send, usage
+
+CODES = [200, 401, 403, 429]
+LIBRARY = Library(load_deployment())
+
+
+@pytest.fixture(scope="module")
+def mock(contract: Contract) -> Iterator[UsageMock]:
+    async def at_once(_: float) -> None:
+        pass
+
+    with UsageMock(make_app(contract, load_deployment(), rate_limited=False, sleep=at_once)) as mock:
+        yield mock
+
+
+def preferring(mock: UsageMock, *fields: str, key: str = "demo-busy") -> Reply:
+    return ask(mock.url, headers=[(KEY, key), *(("Prefer", field) for field in fields)])
+
+
+# How it is read.
+
+
+@pytest.mark.parametrize(
+    ("fields", "read"),
+    [
+        ([], {}),
+        (["code=403"], {"code": "403"}),
+        (['code="403"'], {"code": "403"}),
+        (["CODE = 403"], {"code": "403"}),
+        (["code=403, code=500"], {"code": "403"}),
+        (["code=403", "code=500"], {"code": "403"}),
+        (["code=403, scenario=heavy;x=y;z, delay=1"], {"code": "403", "scenario": "heavy", "delay": "1"}),
+        (['scenario="a \\"b\\" \\\\"'], {"scenario": 'a "b" \\'}),
+        (["respond-async, wait=10, handling=lenient"], {}),
+        (['x="code=403, fault=y", delay=1'], {"delay": "1"}),
+        (["code"], {"code": ""}),
+        (["delay=0.1..0.5, fault=none"], {"delay": "0.1..0.5", "fault": "none"}),
+        (["delay=0.1~2"], {"delay": "0.1~2"}),
+        (["foo=, code=403", "=,;=,,"], {"code": "403"}),
+    ],
+)
+def test_the_first_of_what_is_known_counts_and_what_is_unknown_is_ignored(
+    fields: list[str], read: dict[str, str]
+) -> None:
+    assert preferences(fields) == read
+
+
+@given(st.lists(st.text(), max_size=3))
+def test_any_text_is_read_in_some_way(fields: list[str]) -> None:
+    assert preferences(fields).keys() <= {"scenario", "code", "fault", "delay"}
+
+
+PIECES = [*'=;,"\\ \t', "code", "delay", "scenario", "fault", "403", "none", "x", "é", "\xff"]
+
+
+@settings(deadline=None)  # a file may be read
+@given(st.lists(st.sampled_from(PIECES)))
+def test_what_is_nearly_a_preference_is_one_or_is_refused(pieces: list[str]) -> None:
+    with suppress(PreferenceError):
+        assert behaviour(preferences(["".join(pieces)]), LIBRARY, CODES)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=60))
+def test_no_bytes_are_a_fault_of_the_server(mock: UsageMock, value: bytes) -> None:
+    request = b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: demo-busy\r\nPrefer: " + value + b"\r\n\r\n"
+    assert send(mock.url, request).status in (200, 400, 403, 429)
+
+
+# What comes of it.
+
+
+@pytest.mark.parametrize("code", [401, 403, 429, 400, 404, 418, 499, 500, 502, 503, 599])
+def test_a_code_is_answered_and_acknowledged(mock: UsageMock, code: int) -> None:
+    reply = preferring(mock, f"code={code}")
+    assert reply.status == code
+    assert reply.headers["Preference-Applied"] == f"code={code}"
+    assert reply.json["detail"]
+    assert reply.headers["Mock-Reason"]
+
+
+def test_a_code_is_answered_without_a_key_but_200_is_not(mock: UsageMock) -> None:
+    assert ask(mock.url, headers=[("Prefer", "code=503")]).status == 503
+    assert ask(mock.url, headers=[("Prefer", "code=200")]).status == 401
+
+
+def test_several_preferences_are_acknowledged_together(mock: UsageMock) -> None:
+    reply = preferring(mock, "delay=0.1..0.2", "scenario=heavy, wait=3")
+    assert reply.headers["Preference-Applied"] == "delay=0.1..0.2, scenario=heavy"
+    assert reply.json["total"] > 10**9
+
+
+def test_a_fault_is_met_by_this_request_alone(mock: UsageMock) -> None:
+    assert preferring(mock, "fault=body-is-null", key="demo-fresh").body == b"null"
+    assert usage(mock.url, "demo-fresh").json["total"] == 0
+
+
+def test_what_is_unknown_is_not_acknowledged(mock: UsageMock) -> None:
+    assert "Preference-Applied" not in preferring(mock, "respond-async, wait=10").headers
+
+
+@pytest.mark.parametrize(
+    ("field", "told"),
+    [
+        ("scenario=hevy", ["did you mean 'heavy'?", "ageing", "throttled"]),
+        ("fault=body-is-nul", ["did you mean 'body-is-null'?", "zlib-is-labelled-gzip"]),
+        ("code=200.5", ["200, 401, 403, 429 (documented) and 400 to 599"]),
+        ("code=204", ["400 to 599"]),
+        ("code=600", ["400 to 599"]),
+        ("code", ["400 to 599"]),
+        ("delay=soon", ["SECONDS", "LOW..HIGH", "MEDIAN~P99"]),
+        ('delay=""', ["SECONDS"]),
+        ("fault=odd-field-name-is-500", ["--fault"]),
+    ],
+)
+def test_what_does_not_exist_is_refused_with_what_does(mock: UsageMock, field: str, told: list[str]) -> None:
+    reply = preferring(mock, field)
+    assert (reply.status, reply.headers["Mock-Reason"]) == (400, "unknown-preference")
+    assert [each for each in told if each not in reply.json["detail"]] == []
+
+
+# What outranks what.
+
+RANKS = ("request", "key", "everybody", "start")
+
+
+def at(rank: str, wanted: Behaviour) -> tuple[Settings, Behaviour]:
+    """Return settings in which something is wanted at a rank, and what the request wants."""
+    return {
+        "request": (Settings(), wanted),
+        "key": (Settings(keys={"k": wanted}), NOTHING),
+        "everybody": (Settings(everybody=wanted), NOTHING),
+        "start": (Settings(wanted), NOTHING),
+    }[rank]
+
+
+@pytest.mark.parametrize("name", ["scenario", "code", "fault", "delay"])
+@pytest.mark.parametrize("highest", range(4), ids=RANKS)
+def test_request_outranks_key_outranks_everybody_outranks_start(highest: int, name: str) -> None:
+    all_values: Mapping[str, Sequence[Any]] = {
+        "scenario": list("abcd"),
+        "code": [500, 501, 502, 503],
+        "fault": [FaultUse(each) for each in "abcd"],
+        "delay": list("1234"),
+    }
+    values = all_values[name]
+    said = [Behaviour(**{name: value}) if place >= highest else NOTHING for place, value in enumerate(values)]
+    request, key, everybody, start = said
+    found = Settings(start, everybody, {"k": key}).behaviour("k", request)
+    assert getattr(found, name) == values[highest]
+
+
+@pytest.mark.parametrize("rank", RANKS)
+def test_what_a_scenario_brings_is_below_everything(contract: Contract, rank: str) -> None:
+    said, request = at(rank, Behaviour(delay="7", code=418, fault=FaultUse("body-is-null")))
+    simulator = make_app(contract, load_deployment(), scenario="brown-out")[FRONT].simulator
+    start = said.start.over(Behaviour(scenario="brown-out"))
+    simulator.settings = Settings(start, said.everybody, said.keys)
+    found = simulator.behaviour("k", request)
+    assert (found.delay, found.code, found.fault) == ("7", 418, FaultUse("body-is-null"))
+
+
+def test_a_scenario_brings_its_own_where_nothing_else_is_said(contract: Contract) -> None:
+    simulator = make_app(contract, load_deployment(), scenario="brown-out")[FRONT].simulator
+    found = simulator.behaviour("k", NOTHING)
+    assert (found.delay, found.fault and found.fault.name) == ("0.1~1", "every-fourth-answer-is-503")
+
+
+@pytest.mark.parametrize("name", ["scenario", "fault", "delay"])
+def test_none_takes_back_what_ranks_lower(name: str) -> None:
+    lower = Behaviour("heavy", None, FaultUse("body-is-null"), "1")
+    own = behaviour({name: NONE}, LIBRARY, CODES)
+    found = Settings(lower).behaviour("k", own)
+    expected = FaultUse(NONE, use=PREFERRED) if name == "fault" else NONE
+    assert getattr(found, name) == expected
