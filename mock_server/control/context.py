@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import orjson
@@ -42,7 +41,7 @@ class Context:
     """The mock that is controlled.
 
     `key_header` is the field that carries a key, `codes` are the statuses of the document, `stopping` is
-    set when the mock ends.
+    set when the mock ends, `listeners` are the connections that still hear of events.
     """
 
     simulator: Simulator
@@ -50,6 +49,7 @@ class Context:
     codes: Sequence[int]
     started: float = field(default_factory=time.monotonic)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    listeners: set[web.RequestHandler] = field(default_factory=set)
 
     @property
     def uptime(self) -> float:
@@ -86,6 +86,8 @@ def nothing() -> web.Response:
 @cache
 def own_version() -> str:
     """Return the version of the mock; a checkout that is not installed has none."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and only looked at
+
     try:
         return version("usage-contract")
     except PackageNotFoundError:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import orjson
-from aiohttp import web
+from aiohttp import ClientConnectionError, web
 
 from mock_server.control.context import ALWAYS, Call, Context, Operate
 from mock_server.control.views import entry_view, state_view
@@ -28,16 +28,25 @@ async def get_events(context: Context, call: Call) -> web.StreamResponse:
     response = web.StreamResponse(headers=HEADERS)
     await response.prepare(call.request)
     if call.request.method == "GET":
-        feed = Feed(context, call)
+        context.listeners.add(call.request.protocol)
         try:
-            while not context.stopping.is_set() and call.request.transport:  # none once the client has gone
-                started = time.monotonic()
-                if text := await feed.news():
-                    await response.write(text)
-                await _pause(context.stopping, max(PERIOD, REST * (time.monotonic() - started)))
-        except ConnectionResetError:  # the client had enough
+            await _tell(context, call, response)
+        except (ConnectionError, ClientConnectionError):  # the client had enough
             pass
+        finally:
+            context.listeners.remove(call.request.protocol)
     return response
+
+
+async def _tell(context: Context, call: Call, response: web.StreamResponse) -> None:
+    feed = Feed(context, call)
+    while not context.stopping.is_set() and call.request.transport:  # none once the client has gone
+        started = time.monotonic()
+        text = await feed.news()
+        spent = time.monotonic() - started
+        if text:
+            await response.write(text)
+        await _pause(context.stopping, max(PERIOD, REST * spent))
 
 
 async def _pause(stopping: asyncio.Event, seconds: float) -> None:

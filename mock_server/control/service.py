@@ -74,6 +74,9 @@ class Control:
     async def stop(self, _: web.Application) -> None:
         """End what would go on: the streams of events."""
         self._context.stopping.set()
+        for listener in self._context.listeners:
+            if listener.transport and listener.writing_paused:  # its end would wait for a client that sleeps
+                listener.transport.abort()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         path = request.path.removeprefix(PREFIX)

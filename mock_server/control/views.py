@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import unquote_plus
 
 from mock_server.accounts import Account
 from mock_server.clock import MockClock
 from mock_server.control.context import Context, own_version
 from mock_server.journal import Entry, Journal, masked
+from mock_server.masking import masked_target
 from mock_server.settings import NONE, NOTHING, Behaviour
 from mock_server.simulator import Simulator
-
-# A parameter by whose name somebody may have sent a key.
-_TELLING = re.compile("key|token|auth|secret", re.IGNORECASE)
 
 
 def time_text(seconds: float) -> str:
@@ -111,25 +107,6 @@ def entry_view(context: Context, entry: Entry, base_url: str) -> dict[str, Any]:
         "key": masked(entry.key),
         "curl": _curl(context.key_header, entry, base_url + target),
     }
-
-
-def masked_target(target: str, keys: Sequence[str]) -> str:
-    """Return a request's path and query without keys: every known one, and whatever is called one."""
-    path, mark, query = target.partition("?")
-    segments = [_masked_if(segment, unquote_plus(segment) in keys) for segment in path.split("/")]
-    pairs = [_masked_pair(pair, keys) for pair in query.split("&")]
-    return "/".join(segments) + mark + "&".join(pairs)
-
-
-def _masked_pair(pair: str, keys: Sequence[str]) -> str:
-    name, equals, value = pair.partition("=")
-    text = unquote_plus(value)
-    name = _masked_if(name, unquote_plus(name) in keys)
-    return name + equals + _masked_if(value, bool(_TELLING.search(name)) or any(key and key in text for key in keys))
-
-
-def _masked_if(text: str, is_key: bool) -> str:
-    return masked(unquote_plus(text)) if is_key and text else text
 
 
 def _curl(key_header: str, entry: Entry, url: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import threading
 
@@ -11,7 +12,7 @@ from mock_server.journal import masked
 from mock_server.serving import listening
 from usage_contract import Contract
 
-from ..wire import TIMEOUT, Clock, address, usage
+from ..wire import TIMEOUT, Clock, address, ask, usage
 from .api import Api
 
 BUSY = "demo-busy"
@@ -90,11 +91,16 @@ def test_it_ends_with_the_mock() -> None:
 
 
 def test_a_listener_that_does_not_read_does_not_keep_the_mock() -> None:
-    with UsageMock() as mock, socket.create_connection(address(mock.url), 5) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    mock = UsageMock(grace=math.inf).start()
+    closing = threading.Thread(target=mock.close)
+    with socket.create_connection(address(mock.url), TIMEOUT) as listener:
+        for number in range(1000):
+            ask(mock.url, f"/usage?{number:08000}")
         listener.sendall(b"GET /__mock__/events?since=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        for _ in range(1000):
-            usage(mock.url, "x" * 2000)
+        listener.recv(1)  # megabytes have set out, and nobody takes them
+        closing.start()
+        closing.join(TIMEOUT)
+        assert not closing.is_alive()
 
 
 def test_a_listener_that_has_gone_is_let_go(contract: Contract) -> None:
