@@ -65,6 +65,7 @@ def open_console(browser: Browser, mock: UsageMock) -> Iterator[OpenPage]:
         page.on("request", lambda request: said.append(request.url))
         page.goto(f"{mock.url}/__mock__/")
         expect(page.locator("#connection")).to_have_text("live")
+        expect(page.locator("#found")).to_contain_text("faults")
         return page
 
     yield open_it
