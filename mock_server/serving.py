@@ -120,8 +120,8 @@ class Connection(web.RequestHandler):
         if self._serving is not None and not self._serving.done():  # aiohttp forgets it when the client goes
             self._serving.cancel()
             await asyncio.wait([self._serving])
-        if transport is not None and transport.get_write_buffer_size():  # for a client that does not read
-            transport.abort()
+        if transport is not None and (transport.get_write_buffer_size() or transport.get_extra_info("sslcontext")):
+            transport.abort()  # it would wait for a client that does not read, or does not say goodbye in TLS
 
 
 class Listener:

@@ -224,3 +224,12 @@ def test_an_idle_connection_is_closed_at_once() -> None:
         mock.close()  # and does not wait for an hour
         assert idle.sock.recv(1) == b""
         idle.close()
+
+
+def test_an_idle_tls_client_does_not_keep_it_from_stopping(files: Path, trusting: ssl.SSLContext) -> None:
+    with UsageMock(tls=(files / "cert.pem", files / "plain.key"), grace=3600) as mock:
+        idle = http.client.HTTPSConnection(*address(mock.url), context=trusting, timeout=TIMEOUT)
+        idle.request("GET", "/healthz")
+        idle.getresponse().read()
+        mock.close()  # and does not wait for its goodbye
+        idle.close()

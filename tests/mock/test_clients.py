@@ -1,0 +1,97 @@
+"""The mock as clients see it: the usual ones of Python, and Node's fetch."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+import aiohttp
+import httpx
+import pytest
+import requests
+
+from mock_server import AsyncUsageMock, UsageMock
+
+from .test_cli import serving
+from .wire import KEY, TIMEOUT
+
+Seen = tuple[int, str | None]  # a status, and why it is not 200
+Client = Callable[[str, dict[str, str]], Seen]
+
+NODE = shutil.which("node") or ""
+IN_CI = "true" in {os.environ.get("CI"), os.environ.get("__TOX_ENVIRONMENT_VARIABLE_ORIGINAL_CI")}
+
+
+def with_requests(url: str, headers: dict[str, str]) -> Seen:
+    answer = requests.get(url, headers=headers, timeout=TIMEOUT)
+    return answer.status_code, answer.headers.get("Mock-Reason")
+
+
+def with_httpx(url: str, headers: dict[str, str]) -> Seen:
+    answer = httpx.get(url, headers=headers, timeout=TIMEOUT)
+    return answer.status_code, answer.headers.get("Mock-Reason")
+
+
+def with_urllib(url: str, headers: dict[str, str]) -> Seen:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
+            return answer.status, answer.headers["Mock-Reason"]
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers["Mock-Reason"]
+
+
+def with_aiohttp(url: str, headers: dict[str, str]) -> Seen:
+    return asyncio.run(asked(url, headers))
+
+
+async def asked(url: str, headers: dict[str, str]) -> Seen:
+    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
+        return answer.status, answer.headers.get("Mock-Reason")
+
+
+@pytest.mark.parametrize("client", [with_requests, with_httpx, with_urllib, with_aiohttp])
+def test_a_client_sees_figures_refusals_and_the_limit(client: Client) -> None:
+    with UsageMock() as mock:
+        url = mock.url + "/usage"
+        assert client(url, {KEY: mock.api_key}) == (200, None)
+        assert client(url, {}) == (401, "missing-key")
+        assert client(url, {KEY: "nobody"}) == (403, "unknown-key")
+        mock.use("throttled")
+        assert client(url, {KEY: mock.api_key}) == (429, "no-token")
+        assert client(url, {KEY: mock.api_key, "Prefer": "code=503"}) == (503, "code-wanted")
+
+
+def test_a_client_shares_its_loop_with_the_mock() -> None:
+    async def caller() -> list[Seen]:
+        async with AsyncUsageMock() as mock:
+            before = await asked(mock.url + "/usage", {KEY: mock.api_key})
+            await mock.use("revoked")
+            return [before, await asked(mock.url + "/usage", {KEY: mock.api_key})]
+
+    assert asyncio.run(caller()) == [(200, None), (403, "unknown-key")]
+
+
+def test_a_client_in_node_sees_figures_and_refusals() -> None:
+    if not NODE:
+        missing = "node is missing: apt-get install nodejs"
+        pytest.fail(missing) if IN_CI else pytest.skip(missing)
+    script = """
+      const ask = async headers => {
+        const answer = await fetch(process.argv[1] + '/usage', {headers})
+        const body = await answer.json()
+        return [answer.status, body.api_key ?? answer.headers.get('mock-reason')]
+      }
+      const all = [await ask({'X-API-Key': 'demo-busy'}), await ask({}), await ask({Prefer: 'code=429'})]
+      console.log(JSON.stringify(all))
+    """
+    with serving() as (_, url):
+        command = [NODE, "--input-type=module", "-e", script, url]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [[200, "demo-busy"], [401, "missing-key"], [429, "no-token"]]

@@ -1,0 +1,128 @@
+"""The pytest plugin in projects of its own: what their tests see, and that nothing of one reaches the next."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+GET = """
+import urllib.request, urllib.error
+def get(mock, key=None):
+    request = urllib.request.Request(mock.url + "/usage", headers={"X-API-Key": key or mock.api_key})
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+"""
+
+
+def passes(pytester: pytest.Pytester, *options: str, passed: int) -> None:
+    done = pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", *options)
+    done.assert_outcomes(passed=passed)
+
+
+def test_the_fixture_is_a_mock_with_a_url_and_a_key(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(GET + "def test_it(usage_mock): assert get(usage_mock) == 200")
+    passes(pytester, passed=1)
+
+
+def test_each_test_meets_a_mock_as_it_is_at_the_start(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        GET
+        + """
+def test_one(usage_mock):
+    usage_mock.use("revoked", key=usage_mock.api_key)
+    usage_mock.answer(503, usage_mock.make_key())
+    usage_mock.freeze()
+    assert get(usage_mock) == 403
+def test_two(usage_mock):
+    assert usage_mock.requests == ()
+    assert [each for each in usage_mock.keys if each.startswith("made-")] == []
+    assert get(usage_mock) == 200
+"""
+    )
+    passes(pytester, passed=2)
+
+
+def test_a_server_that_a_fault_stopped_is_there_again(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        GET
+        + """
+import http.client, pytest
+def test_one(usage_mock):
+    usage_mock.fail("long-query-stops-the-server")
+    with pytest.raises((OSError, http.client.HTTPException)):
+        urllib.request.urlopen(usage_mock.url + "/usage?" + "q" * 3000)
+    with pytest.raises(OSError):
+        urllib.request.urlopen(usage_mock.url + "/usage")
+def test_two(usage_mock): assert get(usage_mock) == 200
+"""
+    )
+    passes(pytester, passed=2)
+
+
+def test_a_project_chooses_the_deployment_and_the_options(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+import pytest
+from mock_server.fixtures import Deployment, Key
+@pytest.fixture(scope="session")
+def usage_mock_deployment(): return Deployment("own", "", {"own-key": Key()})
+@pytest.fixture(scope="session")
+def usage_mock_options(usage_mock_deployment):
+    return {"deployment": usage_mock_deployment, "unknown_key_status": 401}
+"""
+    )
+    pytester.makepyfile(
+        GET
+        + """
+def test_it(usage_mock):
+    assert (usage_mock.keys, get(usage_mock), get(usage_mock, "nobody")) == (("own-key",), 200, 401)
+"""
+    )
+    passes(pytester, passed=1)
+
+
+def test_workers_have_a_mock_each(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        GET
+        + """
+import pytest
+@pytest.mark.parametrize("number", range(8))
+def test_it(usage_mock, number):
+    assert [get(usage_mock) for _ in range(10)] == [200] * 10
+    assert len(usage_mock.requests) == 10
+"""
+    )
+    passes(pytester, "-n", "2", passed=8)
+
+
+def test_the_session_leaves_no_thread_and_no_socket(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+import psutil, threading
+def pytest_unconfigure(config):
+    sockets = [each for each in psutil.Process().net_connections() if each.status == "LISTEN"]
+    assert (threading.enumerate(), sockets) == ([threading.main_thread()], [])
+"""
+    )
+    pytester.makepyfile(GET + "def test_it(usage_mock): assert get(usage_mock) == 200")
+    passes(pytester, passed=1)
+
+
+def test_the_plugin_costs_a_project_nothing_until_it_is_used() -> None:
+    code = "import sys, pytest; before = set(sys.modules); import mock_server.pytest_plugin; "
+    code += "print(sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['mock_server', 'mock_server.pytest_plugin']"
+
+
+def test_the_mock_never_imports_the_plugin() -> None:
+    code = "import sys, mock_server.hosted, mock_server.cli; print('pytest' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
