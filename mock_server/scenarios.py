@@ -57,6 +57,8 @@ def _check(source: Source, facts: Mapping[str, Any], fixtures: Path | None) -> N
             delay(facts["delay"])
     except DelayError as error:
         errors.append(source.error("/delay", str(error), "see docs/mock.md"))
+    if 200 < facts.get("code", 200) < 400:
+        errors.append(source.error("/code", f"{facts['code']} is never answered", "200 and 400 to 599 are"))
     fault: str | None = facts.get("fault")
     faults = fault_names(fixtures)
     if fault and fault not in faults:

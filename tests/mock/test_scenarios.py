@@ -1,0 +1,145 @@
+"""Each shipped scenario shows what its description says, and the files of scenarios are validated."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mock_server import FixtureError, UsageMock, load_deployment, make_app
+from mock_server.scenarios import load_scenario, scenario_names
+from usage_contract import Contract
+
+from .wire import Clock, Reply, usage
+
+KEY = "demo-busy"
+
+
+class World:
+    """A mock with a clock of its own that notes how long its answers were held back."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.clock, self.waits = Clock(), list[float]()
+        self.mock = UsageMock(make_app(contract, load_deployment(), clock=self.clock, sleep=self.sleep))
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+    def ask(self, times: int = 1) -> list[Reply]:
+        return [usage(self.mock.url, KEY) for _ in range(times)]
+
+    def __call__(self, scenario: str) -> None:
+        self.mock.use(scenario)
+
+
+@pytest.fixture
+def use(contract: Contract) -> Iterator[World]:
+    world = World(contract)
+    with world.mock:
+        yield world
+
+
+def test_ageing(use: World) -> None:
+    use("ageing")
+    [first] = use.ask()
+    use.clock.now += 100
+    [later] = use.ask()
+    assert first.json["total"] == 1000
+    assert later.json["total"] == 1000 + 400 + 150 + 50
+    assert later.json["fail"] == 10 + 5
+    assert later.json["bytes_transferred"] == 25_000_000 + 100 * 100_000 + 100 * 4000
+    assert later.json["by_protocol"] == {"fetch": 1450, "ws": 150, "amqp": 0}
+
+
+def test_all_failed(use: World) -> None:
+    use("all-failed")
+    [reply] = use.ask()
+    assert reply.json["total"] == reply.json["fail"] == 524
+    assert (reply.json["success"], reply.json["success_rate"]) == (0, 0.0)
+
+
+def test_brown_out(use: World) -> None:
+    use("brown-out")
+    assert [reply.status for reply in use.ask(8)] == [200, 200, 200, 503] * 2
+    assert len(use.waits) == 8
+    assert all(seconds > 0 for seconds in use.waits)
+
+
+def test_down(use: World) -> None:
+    use("down")
+    assert [reply.status for reply in use.ask(3)] == [502] * 3
+
+
+def test_fresh(use: World) -> None:
+    use("fresh")
+    [reply] = use.ask()
+    assert (reply.json["total"], reply.json["top_domains"]) == (0, [])
+
+
+def test_heavy(use: World) -> None:
+    use("heavy")
+    [reply] = use.ask()
+    assert reply.json["total"] > 10**10
+    assert reply.json["rate_limit"]["rps"] == 500.0
+
+
+def test_nearly_exhausted(use: World) -> None:
+    use("nearly-exhausted")
+    first, second = use.ask(2)
+    assert (first.status, first.json["rate_limit"]["remaining"]) == (200, 0.0)
+    assert (second.status, second.headers["Retry-After"]) == (429, "10")
+    use.clock.now += 10
+    assert [reply.status for reply in use.ask(2)] == [200, 429]
+
+
+def test_revoked(use: World) -> None:
+    [before] = use.ask()
+    use("revoked")
+    [after] = use.ask()
+    assert (before.status, after.status, after.headers["Mock-Reason"]) == (200, 403, "unknown-key")
+
+
+def test_slow(use: World) -> None:
+    use("slow")
+    assert [reply.status for reply in use.ask(10)] == [200] * 10
+    assert len(use.waits) == 10
+    assert min(use.waits) < 0.2 < max(use.waits)
+
+
+def test_throttled(use: World) -> None:
+    use("throttled")
+    assert [reply.status for reply in use.ask(3)] == [429] * 3
+    use.clock.now += 900
+    assert [reply.status for reply in use.ask()] == [429]
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_each_shipped_scenario_has_a_test_and_a_description(name: str) -> None:
+    found: Callable[[World], None] = getattr(sys.modules[__name__], f"test_{name.replace('-', '_')}")
+    assert callable(found)
+    assert load_scenario(name).description.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("key: {}\n", "'description' is missing"),
+        ("description: d\nkeys: {}\n", "did you mean 'key'?"),
+        ("description: d\nkey: {rate_limit: {rps: 1, brst: 1}}\n", "did you mean 'burst'?"),
+        ("description: d\ndelay: soon\n", ":2 /delay: 'soon' is no delay"),
+        ("description: d\nfault: body-dripz\n", ":2 /fault: 'body-dripz' is no fault of this folder"),
+        ("description: d\ncode: 99\n", ":2 /code"),
+        ("description: d\ncode: 204\n", ":2 /code"),
+        ("description: d\ncode: 302\n", ":2 /code"),
+        ("description: d\nrevoked: 1\n", ":2 /revoked"),
+        ("", "is empty"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "mine.yaml").write_text(text)
+    with pytest.raises(FixtureError) as caught:
+        load_scenario("mine", tmp_path)
+    assert told in str(caught.value)
