@@ -127,6 +127,7 @@ class _Reader:
         self.problem = ""
         self.ending: Ending = "complete"
         self.head: h11.Response | None = None
+        self.start = bytearray()
         self.body = bytearray()
         self.parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD)
         method = request.method if request.method in {"HEAD", "CONNECT"} else "GET"
@@ -149,6 +150,7 @@ class _Reader:
             received=self.received,
             seconds=time.monotonic() - self.started,
             extra=self._extra(),
+            start=bytes(self.start),
         )
         self.reusable = self._may_be_reused() and not answer.extra
         if self.head is None:
@@ -185,6 +187,8 @@ class _Reader:
         except OSError as error:
             return self._stop("reset", str(error.strerror or error))
         self.received += len(data)
+        if self.head is None:
+            self.start += data
         if not data and not self.received:
             return self._stop("closed", self.problem or "the connection was closed without a byte")
         if not data and self._lacks_bytes():

@@ -77,8 +77,8 @@ class Answer:
     """What came back: `payload` is the body as sent, before any content coding is undone.
 
     `status` is None where no status line arrived; `ending` says how the answer ended, `problem` why;
-    `received` counts all bytes, `extra` are those that followed its end; `started` and `seconds`
-    are on the run's monotonic clock.
+    `received` counts all bytes, `extra` are those that followed its end and `start` those that came
+    until its head was whole; `started` and `seconds` are on the run's monotonic clock.
     """
 
     request: Request
@@ -91,6 +91,7 @@ class Answer:
     problem: str = ""
     received: int = 0
     extra: bytes = field(default=b"", repr=False)
+    start: bytes = field(default=b"", repr=False)
     started: float = 0.0
     seconds: float = 0.0
     curl: str = field(default="", repr=False)

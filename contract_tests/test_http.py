@@ -185,6 +185,7 @@ def test_entity_tag_is_well_formed(good: list[Answer]) -> None:
 
 
 TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
 @pytest.mark.needs(*SOUND, *REFUSING, "http/entity-tag-is-well-formed", "http/unknown-condition-is-not-met")
@@ -377,6 +378,15 @@ def _harmed(answers: Iterable[Answer]) -> Iterable[str]:
     for answer in answers:
         if answer.status not in {200, 206, 304, *REFUSALS}:
             yield f"{answer.status or answer.ending}\n{answer.seen}"
+
+
+@pytest.mark.rule(level="documented", source="RFC 9112, section 2.1: every line of a head ends with CRLF")
+def test_lines_end_with_crlf(shared: tuple[Answer, ...]) -> None:
+    """The lines of an answer's head MUST end with CRLF; many a client takes a bare LF for the end of the message."""
+    heads = ((answer, re.match(rb"(?s).*?\n\r?\n", answer.start)) for answer in shared)
+    holds(
+        f"a bare LF in {head[0][:300]!r}\n{answer.seen}" for answer, head in heads if head and BARE_LF.search(head[0])
+    )
 
 
 @pytest.mark.needs(*READABLE, "http/length-is-announced-in-one-way", "http/nothing-follows-an-answer")
