@@ -1,0 +1,182 @@
+"""The simulator: what is switched on and taken back, reset, time, and that keys do not see each other."""
+
+from __future__ import annotations
+
+from asyncio import run
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mock_server import load_deployment, make_app
+from mock_server.clock import MockClock
+from mock_server.delays import DelayError
+from mock_server.fixtures import Calls
+from mock_server.library import UnknownNameError
+from mock_server.serving import FRONT
+from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse
+from mock_server.simulator import Simulator, UnknownKeyError
+from usage_contract import Contract
+
+from .wire import Clock
+
+ONE, OTHER = "demo-busy", "demo-modest"
+TRAFFIC = {"new.example": {"ws": Calls(5, 1)}}
+SECONDS = st.floats(-1e9, 1e9)
+
+
+@pytest.fixture
+def simulator(contract: Contract, clock: Clock) -> Simulator:
+    return make_app(contract, load_deployment(), clock=clock, seed=5)[FRONT].simulator
+
+
+def total(simulator: Simulator, key: str) -> int:
+    account = simulator.account(key)
+    assert account
+    account.grow(simulator.clock())
+    return account.tally.success + account.tally.fail
+
+
+async def take(simulator: Simulator, key: str) -> float | None:
+    account = simulator.account(key)
+    assert account
+    spec = simulator.bucket(account, None)
+    return (await simulator.state.take(spec, simulator.clock(), 1, account.known)).remaining
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (Behaviour(scenario="hevy"), UnknownNameError),
+        (Behaviour(fault=FaultUse("none-such")), UnknownNameError),
+        (Behaviour(delay="soon"), DelayError),
+    ],
+)
+def test_what_cannot_be_used_is_refused_and_changes_nothing(
+    simulator: Simulator, change: Behaviour, error: type[Exception]
+) -> None:
+    before = simulator.settings
+    with pytest.raises(error):
+        run(simulator.switch(change))
+    with pytest.raises(error):
+        Simulator(simulator.library, simulator.clock, start=change)
+    assert simulator.settings == before
+
+
+def test_an_unknown_key_is_refused_without_being_told(simulator: Simulator) -> None:
+    for operation in (
+        simulator.record("secret", TRAFFIC),
+        simulator.reset("secret"),
+        simulator.switch(NOTHING, "secret"),
+    ):
+        with pytest.raises(UnknownKeyError) as caught:
+            run(operation)
+        assert "secret" not in str(caught.value)
+
+
+def test_recorded_traffic_moves_the_figures_of_one_key(simulator: Simulator) -> None:
+    before = total(simulator, ONE), total(simulator, OTHER)
+    run(simulator.record(ONE, TRAFFIC))
+    assert (total(simulator, ONE), total(simulator, OTHER)) == (before[0] + 5, before[1])
+
+
+def test_a_reset_of_a_key_is_its_own(simulator: Simulator) -> None:
+    before = total(simulator, ONE)
+    for key in (ONE, OTHER):
+        run(simulator.record(key, TRAFFIC))
+        run(simulator.switch(Behaviour(delay="1"), key))
+        run(take(simulator, key))
+    run(simulator.reset(ONE))
+    assert total(simulator, ONE) == before
+    assert simulator.behaviour(ONE, NOTHING) == NOTHING
+    assert simulator.behaviour(OTHER, NOTHING) == Behaviour(delay="1")
+    assert run(take(simulator, ONE)) == 9.0
+    assert run(take(simulator, OTHER)) != 9.0
+
+
+def test_a_reset_of_everything_is_the_start(simulator: Simulator) -> None:
+    before = total(simulator, ONE)
+    drawn = [simulator.delay("0..1") for _ in range(3)]
+    run(simulator.record(ONE, TRAFFIC))
+    run(simulator.make_key("made"))
+    run(simulator.switch(Behaviour(scenario="heavy")))
+    run(simulator.turn(lambda clock: clock.advance(99)))
+    run(take(simulator, ONE))
+    run(simulator.reset())
+    assert total(simulator, ONE) == before
+    assert simulator.settings.is_plain
+    assert not simulator.has("made")
+    assert simulator.clock() == 1000.0
+    assert run(take(simulator, ONE)) == 9.0
+    assert [simulator.delay("0..1") for _ in range(3)] == drawn
+
+
+def test_a_made_key_that_is_reset_stays_and_was_never_used(simulator: Simulator) -> None:
+    run(simulator.make_key("made"))
+    run(simulator.record("made", TRAFFIC))
+    run(simulator.reset("made"))
+    assert simulator.has("made")
+    assert total(simulator, "made") == 0
+
+
+def test_a_key_can_be_made_in_a_scenario(simulator: Simulator) -> None:
+    run(simulator.make_key("made", "all-failed"))
+    assert total(simulator, "made") == 524
+    assert simulator.keys[-1] == "made"
+
+
+def test_a_new_scenario_begins_anew_and_none_leads_back(simulator: Simulator) -> None:
+    before = total(simulator, ONE)
+    run(simulator.switch(Behaviour(scenario="ageing"), ONE))
+    assert total(simulator, ONE) == 1000
+    run(simulator.switch(Behaviour(scenario=NONE), ONE))
+    assert total(simulator, ONE) == before
+
+
+def test_an_account_ages_when_time_is_advanced(simulator: Simulator) -> None:
+    run(simulator.switch(Behaviour(scenario="ageing")))
+    assert total(simulator, ONE) == 1000
+    run(simulator.turn(lambda clock: clock.advance(10)))
+    assert total(simulator, ONE) == 1000 + 40 + 15 + 5
+
+
+def test_a_scenario_of_one_request_has_an_account_of_its_own(simulator: Simulator) -> None:
+    guest = simulator.account(ONE, "fresh")
+    assert guest is simulator.account(ONE, "fresh")
+    assert guest is not simulator.account(ONE)
+    assert simulator.account(ONE, "revoked") is None
+    assert simulator.account("unknown", "fresh") is None
+
+
+# Time.
+
+
+@given(SECONDS, SECONDS)
+def test_a_frozen_clock_moves_only_when_it_is_told(start: float, later: float) -> None:
+    base = Clock(start)
+    clock = MockClock(base)
+    clock.freeze()
+    base.now += abs(later)
+    assert (clock(), clock.is_frozen) == (start, True)
+    clock.advance(5)
+    assert (clock(), clock.is_frozen) == (start + 5, True)
+    clock.resume()
+    assert clock.is_frozen is False
+    assert clock() == pytest.approx(start + 5, abs=1e-5)
+
+
+@given(SECONDS, SECONDS, SECONDS)
+def test_a_clock_that_was_set_goes_on_from_there(start: float, to: float, passed: float) -> None:
+    base = Clock(start)
+    clock = MockClock(base)
+    clock.set(to)
+    base.now += passed
+    assert clock() == pytest.approx(to + passed, abs=1e-5)
+
+
+@given(SECONDS, st.lists(SECONDS, max_size=5))
+def test_advances_add_up(start: float, steps: list[float]) -> None:
+    clock = MockClock(Clock(start))
+    for step in steps:
+        clock.advance(step)
+    assert clock() == pytest.approx(start + sum(steps), abs=1e-4)
