@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from mock_server.control.context import Call, Context, Operate, as_json, nothing
-from mock_server.control.views import entry_view, journal_view
+from mock_server.control.views import entry_views, journal_view
 from mock_server.journal import Entry, masked
 
 LIMIT = 100
@@ -24,8 +24,8 @@ async def get_journal(context: Context, call: Call) -> web.Response:
     query, journal = call.query, context.simulator.journal
     wanted = _wanted(query)
     found = (entry for entry in reversed(journal.since(query.get("since", 0))) if not _differences(entry, wanted))
-    last = [_view(context, call, entry) for entry in islice(found, query.get("limit", LIMIT))]
-    return as_json({"entries": last[::-1], **journal_view(journal)})
+    last = [*islice(found, query.get("limit", LIMIT))][::-1]
+    return as_json({"entries": entry_views(context, last, call.request), **journal_view(journal)})
 
 
 async def clear_journal(context: Context, call: Call) -> web.Response:
@@ -50,14 +50,10 @@ async def verify(context: Context, call: Call) -> web.Response:
     if low <= len(matched) and (high is None or len(matched) <= high):
         return as_json({"ok": True, "matched": len(matched), "detail": detail})
     nearest = _nearest(entries, wanted) if len(matched) < low else matched[-NEAREST:]
-    views = [_view(context, call, entry) for entry in nearest]
+    views = entry_views(context, nearest, call.request)
     lines = [_line(view, _differences(entry, wanted)) for view, entry in zip(views, nearest, strict=True)]
     detail = "\n".join([detail, *(["The nearest:", *lines] if lines else [])])
     return as_json({"ok": False, "matched": len(matched), "detail": detail, "nearest": views}, 409)
-
-
-def _view(context: Context, call: Call, entry: Entry) -> dict[str, Any]:
-    return entry_view(context, entry, f"{call.request.scheme}://{call.request.host}")
 
 
 def _wanted(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import orjson
 from aiohttp import ClientConnectionError, web
 
 from mock_server.control.context import ALWAYS, Call, Context, Operate
-from mock_server.control.views import entry_view, state_view
+from mock_server.control.views import entry_views, state_view
 
 # How often it is looked whether something changed. Whatever the number of keys, looking takes a twentieth of the time.
 PERIOD = 0.2
@@ -59,7 +59,7 @@ class Feed:
 
     def __init__(self, context: Context, call: Call) -> None:
         self._context, self._seen = context, _first(context, call)
-        self._base_url = f"{call.request.scheme}://{call.request.host}"
+        self._request = call.request
         self._known: dict[str, Any] | None = None
         self._quiet = 0
 
@@ -68,7 +68,8 @@ class Feed:
         journal = self._context.simulator.journal
         entries = journal.since(self._seen)
         self._seen = journal.number
-        events = [_event("request", entry_view(self._context, each, self._base_url), each.number) for each in entries]
+        views = entry_views(self._context, entries, self._request)
+        events = [_event("request", view, view["number"]) for view in views]
         state = await state_view(self._context)
         if (lasting := self._lasting(state)) != self._known:
             self._known = lasting

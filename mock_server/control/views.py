@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
+
+from aiohttp import web
 
 from mock_server.accounts import Account
 from mock_server.clock import MockClock
@@ -96,10 +100,18 @@ async def _account_view(simulator: Simulator, account: Account, in_force: Behavi
     }
 
 
-def entry_view(context: Context, entry: Entry, base_url: str) -> dict[str, Any]:
-    """Return an Entry; `base_url` is where its curl command leads to."""
-    simulator = context.simulator
-    target = masked_target(entry.target, (*simulator.keys, entry.key))
+def entry_views(context: Context, entries: Iterable[Entry], request: web.Request) -> list[dict[str, Any]]:
+    """Return Entries, whose curl commands lead to where the request was sent."""
+    base_url, known = f"{request.scheme}://{request.host}", context.simulator.keys
+
+    @cache  # most are alike, and looking for a thousand keys takes its time
+    def target(asked: str, key: str) -> str:
+        return masked_target(asked, (*known, key))
+
+    return [_entry_view(context, entry, target(entry.target, entry.key), base_url) for entry in entries]
+
+
+def _entry_view(context: Context, entry: Entry, target: str, base_url: str) -> dict[str, Any]:
     return {
         **entry._asdict(),
         "time": time_text(entry.at),
