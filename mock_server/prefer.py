@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from mock_server.delays import DelayError, delay
 from mock_server.library import Library, UnknownNameError
 from mock_server.settings import NONE, Behaviour, FaultUse
+from mock_server.validation import FixtureError
 
 CODES = range(400, 600)
 
@@ -42,7 +43,7 @@ def preferences(fields: Sequence[str]) -> dict[str, str]:
 def behaviour(wanted: dict[str, str], library: Library, documented: Sequence[int]) -> Behaviour:
     """Return how a request with these preferences is answered.
 
-    Raises PreferenceError for an unknown name, and FixtureError for a file that cannot be used.
+    Raises PreferenceError for an unknown name, and for a file that cannot be used.
     """
     try:
         return Behaviour(
@@ -53,6 +54,9 @@ def behaviour(wanted: dict[str, str], library: Library, documented: Sequence[int
         )
     except (UnknownNameError, DelayError, CodeError) as error:
         raise PreferenceError(f"Prefer: {error}") from None
+    except FixtureError as error:  # its text may list keys
+        place = f"{error.errors[0].path.name}:{error.errors[0].line}"
+        raise PreferenceError(f"Prefer: {place} cannot be used here: {error.errors[0].problem}") from None
 
 
 def _parsed(text: str) -> Iterator[tuple[str, str]]:

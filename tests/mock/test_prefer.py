@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server import UsageMock, load_deployment, make_app
+from mock_server.fixtures import Deployment, Key
 from mock_server.library import Library
 from mock_server.prefer import PREFERRED, PreferenceError, behaviour, preferences
 from mock_server.serving import FRONT
@@ -136,6 +137,15 @@ def test_what_does_not_exist_is_refused_with_what_does(mock: UsageMock, field: s
     reply = preferring(mock, field)
     assert (reply.status, reply.headers["Mock-Reason"]) == (400, "unknown-preference")
     assert [each for each in told if each not in reply.json["detail"]] == []
+
+
+def test_a_fault_that_speaks_of_keys_which_there_are_not_is_refused(contract: Contract) -> None:
+    deployment = Deployment("mine", "d", {"my-secret": Key()})
+    with UsageMock(make_app(contract, deployment)) as mock:
+        reply = preferring(mock, "fault=body-is-null", key="my-secret")
+    assert (reply.status, reply.headers["Mock-Reason"]) == (400, "unknown-preference")
+    assert "body-is-null.yaml:5 cannot be used here: 'demo-fresh' is no key of mine" in reply.json["detail"]
+    assert "my-secret" not in reply.json["detail"]
 
 
 # What outranks what.
