@@ -45,6 +45,7 @@ class Front:
         self.servers: list[Listener] = []
         self._usage, self._sleep = usage, sleep
         self._faulties: dict[tuple[str, ...], Faulty] = {}
+        simulator.at_reset = self._faulties.clear
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer one request and write it down."""

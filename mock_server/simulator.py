@@ -47,6 +47,7 @@ class Simulator:
         self.accounts: dict[str, Account] = {}
         self.figures: Figures | None = None  # the operation brings it
         self.problem: str | None = None  # why files that have changed are not served
+        self.at_reset: Callable[[], object] = dict  # the front brings what forgets what faults remember
         self._start = start
         self._guests: dict[tuple[str, str], Account] = {}
         self._chance, self._seed = random.Random(seed), seed  # noqa: S311 - it only delays
@@ -158,6 +159,7 @@ class Simulator:
         if key is None:
             await self._change(lambda _: Settings(self._start), anew=True)
             self._chance.seed(self._seed)
+            self.at_reset()
         else:
             await self.catch_up()
             self._check(NOTHING, key)

@@ -17,7 +17,7 @@ from .wire import KEY, Headers, Reply, ask
 
 ORIGIN = ("Origin", "http://page.example")
 PREFLIGHT = [ORIGIN, ("Access-Control-Request-Method", "GET")]
-READABLE = "Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, Mock-Reason, Preference-Applied"
+READABLE = "Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, Mock-Reason, Preference-Applied, Mock-Reload"
 
 FETCH = """async ([url, options]) => {
   const answer = await fetch(url + '/usage', options)
@@ -94,6 +94,12 @@ def test_a_fault_keeps_what_the_sound_answer_says_to_browsers(unlimited: UsageMo
     answer = ask(unlimited.url, headers=[(KEY, "demo-modest"), ("Prefer", "fault=json-is-labelled-text")])
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert answer.headers.get_all("Access-Control-Allow-Origin") == ["*"]
+
+
+@pytest.mark.parametrize("path", ["/__mock__/", "/__mock__/health", "/__mock__/nothing"])
+def test_the_control_api_is_for_no_page_of_another_origin(unlimited: UsageMock, path: str) -> None:
+    for answer in (preflight(unlimited.url, path=path), ask(unlimited.url, path, [ORIGIN])):
+        assert [name for name in answer.headers if name.startswith("Access-Control")] == []
 
 
 def test_it_can_be_switched_off(contract: Contract) -> None:
