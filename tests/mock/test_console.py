@@ -245,6 +245,7 @@ def test_injected_traffic_moves_the_totals(page: Page, mock: UsageMock) -> None:
         form.get_by_label(name).fill(value)
     form.get_by_label("Protocol").select_option("ws")
     form.get_by_role("button", name="Record traffic").click()
+    expect(notice(page)).to_have_text(f"41 requests to new.example are recorded for {masked(MODEST)}.")
     expect(card(page, MODEST)).to_contain_text(f"{before['total'] + 41:,} requests")
     after = usage(mock.url, MODEST).json
     assert [after[name] - before[name] for name in ("total", "success", "fail")] == [41, 40, 1]
