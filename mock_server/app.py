@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -104,7 +105,8 @@ async def _connected(simulator: Simulator, _: web.Application) -> AsyncIterator[
 def _first_use(fault: Fault | None, nth: int | None) -> FaultUse | None:
     if fault is None:
         return None
-    return FaultUse(fault.name, nth - 1 if nth else 0, 1 if nth else None, use="the start")
+    use = FaultUse(fault.name, use="the start")
+    return replace(use, after=nth - 1, times=1, is_at_once=True) if nth else use
 
 
 def _add_routes(app: web.Application, contract: Contract, simulations: Mapping[str, Simulation]) -> None:

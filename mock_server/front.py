@@ -137,7 +137,9 @@ class Front:
         place = (use.name, use.use, owner)
         if place not in self._faulties:
             fault = self.simulator.library.fault(use.name)
-            self._faulties[place] = Faulty(fault, self._usage, self._sleep, self.stop)
+            self._faulties[place] = Faulty(
+                fault.at_once() if use.is_at_once else fault, self._usage, self._sleep, self.stop
+            )
         return self._faulties[place]
 
     def renew(self, other: Front, handler: Handler) -> None:

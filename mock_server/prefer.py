@@ -90,7 +90,7 @@ def _fault(name: str | None, library: Library) -> FaultUse | None:
             f"Prefer: the fault {name!r} changes what is received, which is over when this is read; "
             "switch it on with --fault or through the control API"
         )
-    return FaultUse(name, use=PREFERRED)
+    return FaultUse(name, use=PREFERRED, is_at_once=True)
 
 
 def _delay(text: str | None) -> str | None:

@@ -16,12 +16,14 @@ class FaultUse:
     """A fault in use: the first `after` requests pass, then it acts on `times` of them (None: on all).
 
     `use` tells one use from another of the same fault: what a fault remembers belongs to the use.
+    `is_at_once` says that it acts whenever this allows it, whatever turns and keys its file names.
     """
 
     name: str
     after: int = 0
     times: int | None = None
     use: str = ""
+    is_at_once: bool = False
 
     def is_turn(self, count: int) -> bool:
         """Whether it acts on the count'th request, from 1."""

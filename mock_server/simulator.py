@@ -259,4 +259,4 @@ def _used(wanted: Behaviour) -> Behaviour:
     """Begin a new use of a wanted fault, which no use in any process is mistaken for."""
     if wanted.fault is None or wanted.fault.use:
         return wanted
-    return replace(wanted, fault=replace(wanted.fault, use=f"use {secrets.token_hex(8)}"))
+    return replace(wanted, fault=replace(wanted.fault, use=f"use {secrets.token_hex(8)}", is_at_once=True))

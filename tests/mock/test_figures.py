@@ -86,7 +86,8 @@ def test_the_success_rate_is_the_percentage_to_two_decimals(key: Key) -> None:
 @steady
 @every_key
 def test_bytes_are_those_of_http_fetch_only(key: Key) -> None:
-    assert usage_figures("k", key.rate_limit, Tally(key.traffic))["bytes_transferred"] == sum(each.bytes for each in all_calls(key, "fetch"))
+    figures = usage_figures("k", key.rate_limit, Tally(key.traffic))
+    assert figures["bytes_transferred"] == sum(each.bytes for each in all_calls(key, "fetch"))
 
 
 @steady

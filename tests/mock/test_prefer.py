@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mock_server import UsageMock, load_deployment, make_app
+from mock_server import UsageMock, load_deployment, load_fault, make_app
 from mock_server.fixtures import Deployment, Key
 from mock_server.library import Library
 from mock_server.prefer import PREFERRED, PreferenceError, behaviour, preferences
@@ -115,6 +115,14 @@ def test_a_fault_is_met_by_this_request_alone(mock: UsageMock) -> None:
     assert usage(mock.url, "demo-fresh").json["total"] == 0
 
 
+@pytest.mark.parametrize("key", ["demo-busy", "demo-fresh"])
+def test_a_preferred_fault_acts_at_once_and_for_any_key(mock: UsageMock, key: str) -> None:
+    assert load_fault("every-fourth-answer-is-503").steps[0].when.every == 4
+    assert preferring(mock, "fault=every-fourth-answer-is-503", key=key).status == 503
+    assert load_fault("modest-key-is-sent-elsewhere").steps[0].when.key == "demo-modest"
+    assert preferring(mock, "fault=modest-key-is-sent-elsewhere", key=key).status in range(300, 400)
+
+
 def test_what_is_unknown_is_not_acknowledged(mock: UsageMock) -> None:
     assert "Preference-Applied" not in preferring(mock, "respond-async, wait=10").headers
 
@@ -200,5 +208,5 @@ def test_none_takes_back_what_ranks_lower(name: str) -> None:
     lower = Behaviour("heavy", None, FaultUse("body-is-null"), "1")
     own = behaviour({name: NONE}, LIBRARY, CODES)
     found = Settings(lower).behaviour("k", own)
-    expected = FaultUse(NONE, use=PREFERRED) if name == "fault" else NONE
+    expected = FaultUse(NONE, use=PREFERRED, is_at_once=True) if name == "fault" else NONE
     assert getattr(found, name) == expected

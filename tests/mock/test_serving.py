@@ -185,10 +185,8 @@ def test_a_client_that_has_gone_is_not_waited_for(held: UsageMock, gate: Gate) -
 def test_a_client_that_would_wait_for_ever_is_cut_off(fault: str) -> None:
     with UsageMock(grace=3600) as mock, socket.create_connection(address(mock.url), TIMEOUT) as connection:
         mock.fail(fault)
-        for _ in range(5):
-            usage(mock.url, mock.api_key)
         connection.sendall(b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: demo-busy\r\n\r\n")
-        while len(mock.requests) < 6:
+        while not mock.requests:
             pass
         mock.close()  # and does not wait for an hour
 
