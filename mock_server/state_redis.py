@@ -191,6 +191,9 @@ class _Server:
                 answers = await self._taught(commands, answers)
         except (RedisError, OSError) as error:
             answers = [error] * len(commands)
+        except Exception as error:  # whatever it is, nobody may wait for ever
+            log.exception("the shared state could not be asked")
+            answers = [error] * len(commands)
         answers = [_unavailable(answer) if isinstance(answer, Exception) else answer for answer in answers]
         self._notice(next((answer for answer in answers if isinstance(answer, Exception)), None))
         return answers
@@ -228,6 +231,7 @@ def _client(url: str) -> redis.Redis:
             socket_connect_timeout=PATIENCE,
             retry=Retry(NoBackoff(), 0),  # what was asked once may have been done once
         )
+        client.connection_pool.make_connection()  # tells of parameters that nobody knows
     except (ValueError, TypeError):  # its text may quote a password
         raise StateUnavailableError(f"what was given is no URL of a shared state; write {FORMS}") from None
     return client

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.browser import IN_CI
 
 BINARY = shutil.which("redis-server") or shutil.which("valkey-server")
 
@@ -17,7 +18,7 @@ def required() -> str:
     """Return the server's path; without one a test is skipped, and fails where everything is to be tested."""
     if BINARY is None:
         reason = "not run: there is no redis-server here (Debian: apt-get install redis-server)"
-        if os.environ.get("CI"):
+        if IN_CI:
             pytest.fail(reason)
         pytest.skip(reason)
     return BINARY
@@ -28,12 +29,12 @@ class Redis:
 
     def __init__(self, folder: Path, *options: str) -> None:
         self._command = [required(), "--port", "0", "--unixsocket", "redis.sock", "--save", "", *options]
-        self._folder = folder
+        self.folder = folder
         self.url = f"unix://{folder}/redis.sock"
 
     def start(self) -> None:
         """Return when it answers."""
-        self._process = subprocess.Popen(self._command, cwd=self._folder, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(self._command, cwd=self.folder, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout
         log = []
         for line in self._process.stdout:

@@ -1,0 +1,157 @@
+"""What one process is told, the very next request to another knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from mock_server import UsageMock, load_deployment, make_app
+from mock_server.state_redis import RedisState
+from usage_contract import Contract
+
+from ..control.api import Api
+from ..wire import KEY, Clock, ask, usage
+
+BUSY, FRESH = list(load_deployment().keys)[:2]
+
+Pair = tuple[UsageMock, UsageMock]
+
+
+@pytest.fixture
+def pair(contract: Contract, clock: Clock, url: str) -> Iterator[Pair]:
+    """Two mocks with one state, which have both answered before."""
+    with ExitStack() as stack:
+        one, other = (
+            stack.enter_context(UsageMock(make_app(contract, load_deployment(), clock=clock, state=RedisState(url))))
+            for _ in range(2)
+        )
+        assert usage(other.url, BUSY).status == 200
+        yield one, other
+
+
+def test_tokens_are_taken_from_one_bucket(pair: Pair) -> None:
+    one, other = pair
+    before = usage(one.url, BUSY).json["rate_limit"]["remaining"]
+    assert usage(other.url, BUSY).json["rate_limit"]["remaining"] == before - 1
+
+
+def test_a_switch_reaches_a_request_with_a_key(pair: Pair) -> None:
+    one, other = pair
+    one.answer(418, BUSY)
+    assert usage(other.url, BUSY).status == 418
+
+
+@pytest.mark.parametrize("headers", [[], [(KEY, "nobody")], [(KEY, BUSY), (KEY, BUSY)]])
+def test_a_switch_for_everybody_reaches_requests_without_a_known_key(
+    pair: Pair, headers: list[tuple[str, str]]
+) -> None:
+    one, other = pair
+    one.answer(418)
+    assert ask(other.url, headers=headers).status == 418
+
+
+def test_a_scenario_reaches_all(pair: Pair) -> None:
+    one, other = pair
+    one.use("down")
+    assert ask(other.url, "/usage", [(KEY, BUSY)]).status == 502
+
+
+def test_requests_that_a_fault_lets_pass_are_counted_together(pair: Pair) -> None:
+    one, other = pair
+    one.fail("total-is-null", after=2, times=1)
+    totals = [usage(mock.url, "demo-modest").json["total"] for mock in (one, other, one, other)]
+    assert [total is None for total in totals] == [False, False, True, False]
+
+
+def test_a_key_that_is_made_is_known_to_all(pair: Pair) -> None:
+    one, other = pair
+    key = one.make_key()
+    assert usage(other.url, key).json["total"] == 0
+    assert key in other.keys
+
+
+def test_keys_that_are_made_at_once_are_all_there(pair: Pair) -> None:
+    made = [mock.make_key() for _ in range(5) for mock in pair]
+    assert [usage(mock.url, key).status for key in made for mock in pair] == [200] * 20
+
+
+def test_recorded_traffic_is_in_the_next_answer_of_all(pair: Pair) -> None:
+    one, other = pair
+    before = usage(other.url, BUSY).json
+    one.record("new.example", "fetch", requests=3, failures=1, bytes=10, key=BUSY)
+    after = usage(other.url, BUSY).json
+    assert (after["total"], after["fail"]) == (before["total"] + 3, before["fail"] + 1)
+    assert usage(one.url, BUSY).json["total"] == after["total"]
+
+
+def test_traffic_recorded_by_two_is_counted_once_each(pair: Pair) -> None:
+    before = usage(pair[0].url, BUSY).json["total"]
+    for mock in pair:
+        mock.record("new.example", "fetch", requests=2, key=BUSY)
+    assert [usage(mock.url, BUSY).json["total"] for mock in pair] == [before + 4] * 2
+
+
+def test_time_that_is_frozen_and_moved_is_so_for_all(pair: Pair, clock: Clock) -> None:
+    one, other = pair
+    one.freeze()
+    clock.now += 1000
+    assert Api(other.url).get("/clock")["now"] == 1000.0
+    other.advance(5)
+    assert Api(one.url).get("/clock")["now"] == 1005.0
+    one.resume()
+    clock.now += 1
+    assert Api(other.url).get("/clock") == {**Api(one.url).get("/clock"), "now": 1006.0, "frozen": False}
+
+
+def test_a_bucket_refills_by_the_shared_clock(pair: Pair) -> None:
+    one, other = pair
+    one.freeze()
+    while usage(one.url, BUSY).status == 200:
+        pass
+    assert usage(other.url, BUSY).status == 429
+    one.advance(3600)
+    assert usage(other.url, BUSY).status == 200
+
+
+def test_a_reset_begins_anew_for_all(pair: Pair) -> None:
+    one, other = pair
+    first = usage(other.url, FRESH).json
+    key = one.make_key()
+    one.record("new.example", "fetch", requests=2, key=FRESH)
+    one.answer(418)
+    one.freeze()
+    other.reset()
+    assert usage(one.url, FRESH).json == first
+    assert usage(one.url, key).status == 403
+
+
+def test_a_scenario_that_is_chosen_again_begins_anew_for_all(pair: Pair) -> None:
+    one, other = pair
+    one.use("fresh", BUSY)
+    first = usage(other.url, BUSY).json
+    one.record("new.example", "fetch", requests=2, key=BUSY)
+    assert usage(other.url, BUSY).json["total"] == first["total"] + 2
+    one.use("fresh", BUSY)
+    assert usage(other.url, BUSY).json == first
+
+
+def test_what_was_switched_on_outlives_the_processes(contract: Contract, url: str) -> None:
+    def app() -> UsageMock:
+        return UsageMock(make_app(contract, load_deployment(), state=RedisState(url)))
+
+    with app() as mock:
+        mock.answer(418, BUSY)
+    with app() as mock:
+        assert usage(mock.url, BUSY).status == 418
+
+
+def test_names_keep_states_apart(contract: Contract, clock: Clock, url: str) -> None:
+    with ExitStack() as stack:
+        one, other = (
+            stack.enter_context(UsageMock(make_app(contract, load_deployment(), clock=clock, state=RedisState(each))))
+            for each in (url, f"{url}-other")
+        )
+        one.answer(418)
+        assert usage(other.url, BUSY).status == 200

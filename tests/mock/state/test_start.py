@@ -1,0 +1,138 @@
+"""`--state` and `--workers`: what is refused at the start, and how processes come and go behind one port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mock_server.cli import main
+
+from ..control.api import Api
+from ..test_cli import serving
+from ..wire import usage
+from .load import fire
+from .server import Redis
+from .test_load import BURST
+
+LINUX = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux: it names a process's children")
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://:s3cret@x", "redis:s3cret", "redis://:s3cret@x:port", "redis://:s3cret@x/?no=1", "s3cret"]
+)
+def test_a_url_that_is_none_is_told_in_one_line_without_quoting_it(capfd: pytest.CaptureFixture[str], url: str) -> None:
+    assert main(["--port", "0", "--state", url]) == 4
+    out, err = capfd.readouterr()
+    assert re.fullmatch(r"usage-mock: --state: .*redis://\[USER:PASSWORD@\]HOST.*\n", err)
+    assert "s3cret" not in out + err
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:s3cret@127.0.0.1:{port}", "valkey://127.0.0.1:{port}/2#x", "unix:///no/where"]
+)
+def test_a_state_that_cannot_be_reached_is_told_in_one_line(capfd: pytest.CaptureFixture[str], url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    assert main(["--port", "0", "--state", url.format(port=port)]) == 4
+    out, err = capfd.readouterr()
+    assert re.fullmatch(r"usage-mock: the shared state \(--state\) cannot be used: .+\n", err)
+    assert "s3cret" not in out + err
+
+
+def test_a_password_is_sent_and_a_wrong_one_is_told_without_quoting_it(
+    lasting: Redis, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lasting.end()
+    secured = Redis(lasting.folder, "--requirepass", "s3cret")
+    secured.start()
+    try:
+        right, wrong = (f"unix://:{word}@{lasting.folder}/redis.sock" for word in ("s3cret", "wr0ng"))
+        with serving("--state", right) as (_, url):
+            assert usage(url, "demo-busy").status == 200
+        assert main(["--port", "0", "--state", wrong]) == 4
+    finally:
+        secured.end()
+        lasting.start()
+    assert "wr0ng" not in capfd.readouterr().err
+
+
+def test_workers_without_a_state_are_refused_with_the_reason(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--port", "0", "--workers", "2"]) == 4
+    assert "--workers needs --state redis://HOST: without a shared state" in capfd.readouterr().err
+
+
+@LINUX
+def test_workers_answer_with_one_state(deployments: Path, url: str) -> None:
+    (deployments / "default.yaml").write_text(
+        f"description: d\nrate_limit: {{rps: 10, burst: {BURST}}}\nkeys: {{k: {{}}}}\n"
+    )
+    options = ["--fixtures", str(deployments.parent), "--state", url, "--log", "none", "--workers", "2"]
+    with serving(*options) as (process, base):
+        Api(base).do("PATCH", "/clock", {"frozen": True})
+        statuses = asyncio.run(fire([base], "k", lambda statuses, _: statuses.total() >= 2 * BURST, clients=48))
+        assert statuses == {200: BURST, 429: statuses.total() - BURST}
+        assert len(workers_of(process)) == 2
+
+
+@LINUX
+def test_a_worker_that_dies_is_replaced_and_a_stop_leaves_none(url: str) -> None:
+    with serving("--state", url, "--log", "none", "--workers", "2") as (process, base):
+        first, second = workers_of(process)
+        os.kill(first, signal.SIGKILL)
+        assert process.stderr
+        assert (
+            process.stderr.readline() == f"usage-mock: worker {first} was ended by SIGKILL; another takes its place\n"
+        )
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert not Path(f"/proc/{second}").exists()
+        with pytest.raises(ConnectionRefusedError):
+            usage(base, "demo-busy")
+
+
+@LINUX
+def test_workers_end_with_a_parent_that_is_killed(url: str) -> None:
+    with serving("--state", url, "--log", "none", "--workers", "2") as (process, _):
+        pids = [os.pidfd_open(pid) for pid in workers_of(process)]
+        process.kill()
+        process.wait()
+        for pid in pids:
+            ended, _, _ = select.select([pid], [], [], 10)
+            assert ended
+            os.close(pid)
+
+
+def test_what_keeps_workers_from_their_work_is_told_once(deployments: Path, url: str) -> None:
+    command = [sys.executable, "-m", "mock_server", "--port", "0", "--state", url, "--workers", "3"]
+    done = subprocess.run(
+        [*command, "--fixtures", str(deployments.parent)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 4
+    assert done.stdout == ""
+    assert done.stderr.count("holds no deployment") == 1
+    assert "a worker ended before it listened" in done.stderr
+
+
+@LINUX
+def test_the_port_of_other_workers_is_in_use(url: str) -> None:
+    with serving("--state", url, "--log", "none", "--workers", "2") as (_, base):
+        port = base.rpartition(":")[2]
+        command = [sys.executable, "-m", "mock_server", "--port", port, "--state", url, "--workers", "2"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert re.fullmatch(
+        rf"usage-mock: cannot listen on 127\.0\.0\.1 port {port}: Address already in use\n", done.stderr
+    )
