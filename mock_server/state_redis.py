@@ -231,7 +231,7 @@ def _client(url: str) -> redis.Redis:
             socket_connect_timeout=PATIENCE,
             retry=Retry(NoBackoff(), 0),  # what was asked once may have been done once
         )
-        client.connection_pool.make_connection()  # tells of parameters that nobody knows
+        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # tells of parameters that nobody knows
     except (ValueError, TypeError):  # its text may quote a password
         raise StateUnavailableError(f"what was given is no URL of a shared state; write {FORMS}") from None
     return client
