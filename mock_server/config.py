@@ -180,6 +180,8 @@ def _read(option: Option, value: object) -> Any:
         return value
     if not isinstance(value, (str, int, float)) or (isinstance(value, bool) and not option.is_switch):
         raise ValueError(f"must be {'true or false' if option.is_switch else 'a text or a number'}")
+    if value == "":  # an unset variable of a script must not open the mock to every host, or to an empty token
+        raise ValueError("is empty; leave it out to have the default")
     return option.read(str(value))
 
 

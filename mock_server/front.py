@@ -51,15 +51,16 @@ class Front:
         """Answer one request and write it down."""
         started = time.perf_counter()
         keys = request.headers.getall(self._usage.key_header, ())
+        key = keys[0] if len(keys) == 1 else ", ".join(keys)
+        wanted = self.simulator.standing(key)
         response: web.StreamResponse
-        wanted = NOTHING
-        if self.simulator.settings.is_plain and not self.simulator.problem and is_plain(request, self._usage.path):
+        if wanted.is_quiet and not self.simulator.problem and is_plain(request, self._usage.path):
             answer = await self._usage.decided(keys)
             response, reason = Written(answer), answer.reason
         elif self.control.owns(request.path):
             return await self.control(request)
         else:
-            wanted, response = await self._ordinary(request, ", ".join(keys))
+            wanted, response = await self._ordinary(request, key)
             reason = response.headers.get(REASON, "") if response.status >= 400 else ""
         self.simulator.journal.add(
             self.simulator.clock(),
@@ -99,7 +100,7 @@ class Front:
     def _wanted(self, request: web.Request, key: str) -> Behaviour:
         simulator, fields = self.simulator, request.headers.getall("Prefer", ())
         if not fields:
-            return NOTHING if simulator.settings.is_plain else simulator.behaviour(key, NOTHING)
+            return simulator.standing(key)
         preferred = preferences(fields)
         own = behaviour(preferred, simulator.library, self._usage.codes)
         if own.scenario is not None:

@@ -44,6 +44,12 @@ class Behaviour:
         named = {name: value for name, value in vars(self).items() if value is not None}
         return ", ".join(f"{name}={getattr(value, 'name', value)}" for name, value in named.items())
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it leaves an answer as the account has it: no code, no fault, no delay."""
+        no_fault = self.fault is None or self.fault.name == NONE
+        return no_fault and self.code is None and self.delay in (None, NONE)
+
     def over(self, lower: Behaviour) -> Behaviour:
         """Return the two of them as one, in which this one ranks higher."""
         ours = {each.name: value for each in fields(self) if (value := getattr(self, each.name)) is not None}
@@ -73,6 +79,11 @@ class Settings:
         for lower in (self.keys.get(key, NOTHING), self.everybody, self.start):
             found = found.over(lower)
         return found
+
+    @cached_property
+    def standing(self) -> dict[str, Behaviour]:
+        """What `Simulator.standing` has found out under these settings."""
+        return {}
 
     @cached_property
     def is_plain(self) -> bool:

@@ -9,7 +9,7 @@ from aiohttp import web
 from mock_server.answers import refusal
 from mock_server.fast import is_plain
 from mock_server.front import Front
-from mock_server.settings import NONE, NOTHING
+from mock_server.settings import NOTHING
 from mock_server.state import StaleError, StateUnavailableError
 from mock_server.state_redis import ANY, GOES_BY, RedisState
 
@@ -53,9 +53,7 @@ class SharedFront(Front):
         if len(keys) != 1 or not is_plain(request, self._usage.path):
             return False
         simulator = self.simulator
-        wanted = NOTHING if simulator.settings.is_plain else simulator.behaviour(keys[0], NOTHING)
-        does_nothing_else = wanted.code is None and all(each in (None, NONE) for each in (wanted.fault, wanted.delay))
-        return does_nothing_else and simulator.account(keys[0]) is not None
+        return simulator.standing(keys[0]).is_quiet and simulator.account(keys[0]) is not None
 
     def _unavailable(self, request: web.Request, started: float) -> web.Response:
         detail = "The state that this mock shares with other processes is away; it answers again when that is back."

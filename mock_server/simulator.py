@@ -73,6 +73,16 @@ class Simulator:
         fault = FaultUse(scenario.fault, use=f"scenario {scenario.name}") if scenario.fault else None
         return found.over(Behaviour(code=scenario.code, fault=fault, delay=scenario.delay))
 
+    def standing(self, key: str) -> Behaviour:
+        """Return how a request with a key is answered that prefers nothing; it is worked out once."""
+        if self.settings.is_plain:
+            return NOTHING
+        known = key if self.has(key) else ""  # of unknown ones there may be any number
+        found = self.settings.standing.get(known)
+        if found is None:
+            found = self.settings.standing[known] = self.behaviour(known, NOTHING)
+        return found
+
     def account(self, key: str, scenario: str | None = None) -> Account | None:
         """Return the account of a key, in the scenario that one request wants or as it is; None for an unknown key."""
         if scenario is not None:
@@ -185,6 +195,7 @@ class Simulator:
         before, self.library = self.library, library
         self._close([key for key in self.accounts if self._differs(key, before)])
         self._guests.clear()
+        self.settings.standing.clear()
 
     def tell_by(self, figures: Figures) -> None:
         """Make other answers of the figures from now on."""
