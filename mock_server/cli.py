@@ -218,8 +218,8 @@ def _state(config: Config) -> State | None:
 def _fault_at(text: str | None) -> tuple[str | None, int | None]:
     """Read `NAME` or `NAME@NTH`."""
     name, at, nth = (text or "").partition("@")
-    if at and not (nth.isascii() and nth.isdecimal() and int(nth)):
-        raise OptionError([f"--fault: {nth!r} is no number of a request, which is from 1"])
+    if at and not (name and nth.isascii() and nth.isdecimal() and int(nth)):
+        raise OptionError([f"--fault: {text!r} is no NAME@NTH, in which NTH is the number of a request, from 1"])
     return name or None, int(nth) if at else None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mock_server.edits import FLAGS, Edit, End, Fill, Framing, filled
-from mock_server.fixtures import Deployment, folder, validated
+from mock_server.fixtures import Deployment, folder, validated, yaml_files
 from mock_server.names import suggestion
 from mock_server.validation import FixtureError
 from usage_contract import Source, SourceError
@@ -100,8 +100,7 @@ class Fault:
 
 def fault_names(fixtures: Path | None = None) -> list[str]:
     """Return the names of the faults and variants of a fixture folder, sorted."""
-    fixtures = fixtures or folder()
-    return sorted(path.stem for kind in FOLDERS for path in (fixtures / kind).glob("*.yaml"))
+    return sorted(_files(fixtures or folder()))
 
 
 def load_fault(name: str, fixtures: Path | None = None) -> Fault:
@@ -110,13 +109,13 @@ def load_fault(name: str, fixtures: Path | None = None) -> Fault:
     Raises FixtureError, with every problem of the file, for one that cannot be used.
     """
     fixtures = fixtures or folder()
-    names = fault_names(fixtures)
-    if name not in names:
+    files = _files(fixtures)
+    if name not in files:
+        names = sorted(files)
         advice = f"{suggestion(name, names)} the faults are {', '.join(names) or 'none'}".lstrip()
         path = fixtures / FOLDERS[0] / f"{name}.yaml"
         raise FixtureError([SourceError(path, 1, "", "is not a fault of this folder", advice)])
-    path = next(path for kind in FOLDERS if (path := fixtures / kind / f"{name}.yaml").is_file())
-    return _fault(name, validated(path, "fault"))
+    return _fault(name, validated(files[name], "fault"))
 
 
 def check_keys(fault: Fault, deployment: Deployment) -> None:
@@ -135,6 +134,11 @@ def check_keys(fault: Fault, deployment: Deployment) -> None:
     ]
     if errors:
         raise FixtureError(errors)
+
+
+def _files(fixtures: Path) -> dict[str, Path]:
+    """Return the files by name; where both folders have one, the fault's."""
+    return {path.stem: path for kind in reversed(FOLDERS) for path in yaml_files(fixtures / kind)}
 
 
 def _fault(name: str, source: Source) -> Fault:

@@ -93,13 +93,18 @@ def folder() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[1] / "fixtures"
 
 
+def yaml_files(folder: Path) -> list[Path]:
+    """Return the YAML files of a folder, which need not be there; an editor's hidden ones are none of ours."""
+    return [path for path in folder.glob("*.yaml") if not path.name.startswith(".")]
+
+
 def deployment_names(fixtures: Path | None = None) -> list[str]:
     """Return the names of the deployments of a fixture folder, sorted.
 
     Raises FixtureError for a folder that has none.
     """
     deployments = (fixtures or folder()) / "deployments"
-    names = sorted(path.stem for path in deployments.glob("*.yaml"))
+    names = sorted(path.stem for path in yaml_files(deployments))
     if not names:
         raise FixtureError([SourceError(deployments, 1, "", "holds no deployment", "add a file NAME.yaml")])
     return names

@@ -126,10 +126,10 @@ def _stamps(folder: Path) -> Iterator[tuple[Path, tuple[int, ...]]]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.endswith(".yaml"):
+                if entry.name.endswith(".yaml") and not entry.name.startswith("."):
                     found = entry.stat()
                     yield folder / entry.name, (found.st_mtime_ns, found.st_size, found.st_ino)
-    except FileNotFoundError:  # a folder need not be there, and a file may go at any time
+    except OSError:  # a folder need not be there, and a file may go at any time; what cannot be read is told when built
         return
 
 
@@ -149,7 +149,7 @@ def _listed(paths: Sequence[Path]) -> str:
 
 
 def _short(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
+    return "/".join(path.parts[-2:])
 
 
 def _in_a_field(text: str) -> str:

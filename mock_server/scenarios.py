@@ -9,7 +9,7 @@ from typing import Any
 
 from mock_server.delays import DelayError, delay
 from mock_server.faults import fault_names, load_fault
-from mock_server.fixtures import Key, folder, key_of, validated
+from mock_server.fixtures import Key, folder, key_of, validated, yaml_files
 from mock_server.names import suggestion
 from mock_server.validation import FixtureError
 from usage_contract import Source, SourceError
@@ -30,7 +30,7 @@ class Scenario:
 
 def scenario_names(fixtures: Path | None = None) -> list[str]:
     """Return the names of the scenarios of a fixture folder, sorted."""
-    return sorted(path.stem for path in ((fixtures or folder()) / "scenarios").glob("*.yaml"))
+    return sorted(path.stem for path in yaml_files((fixtures or folder()) / "scenarios"))
 
 
 def load_scenario(name: str, fixtures: Path | None = None) -> Scenario:

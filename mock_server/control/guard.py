@@ -21,7 +21,7 @@ def check(request: web.Request, token: str | None, *, is_public: bool) -> None:
     Without a token, socket and Host must both be this machine's: a page whose name was made to lead here
     still sends its own name. With one, all but what is public needs it.
     """
-    if token is None:
+    if not token:  # an empty one would be everybody's
         _check_place(request)
     elif not is_public:
         _check_token(request, token)

@@ -16,6 +16,7 @@ from mock_server.control.descriptions import description
 from mock_server.control.document import PATH, document
 from mock_server.control.views import clock_view, state_view
 from mock_server.faults import FOLDERS
+from mock_server.fixtures import yaml_files
 from mock_server.library import Library
 
 CONSOLE = Path(__file__).with_name("console.html")
@@ -95,7 +96,7 @@ async def get_faults(context: Context, _: Call) -> web.Response:
 
 async def _choices(library: Library, *kinds: str) -> list[dict[str, str]]:
     found = []
-    for path in (path for kind in kinds for path in (library.folder / kind).glob("*.yaml")):
+    for path in (path for kind in kinds for path in yaml_files(library.folder / kind)):
         found.append({"name": path.stem, "description": description(path)})
         await asyncio.sleep(0)  # there are hundreds of files, and others wait for their answers
     return sorted(found, key=itemgetter("name"))

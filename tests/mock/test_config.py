@@ -64,6 +64,12 @@ def test_an_empty_variable_is_none() -> None:
     assert configured({}, {"USAGE_MOCK_PORT": ""}) == Config()
 
 
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_an_empty_argument_is_refused_and_never_means_everybody(option: Option) -> None:
+    with pytest.raises(OptionError, match=f"^--{option.name}: is empty"):
+        configured({option.attribute: ""}, {})
+
+
 @pytest.mark.parametrize("named", ["argument", "environment"])
 def test_a_named_file_is_read_instead_of_the_one_that_is_there(named: str) -> None:
     Path("usage-mock.toml").write_text("port = 1\n")
@@ -119,7 +125,7 @@ def test_a_list_a_table_and_a_date_are_no_values(value: str) -> None:
     assert problems({}, {}) == ["usage-mock.toml:1 port: must be a text or a number"]
 
 
-@pytest.mark.parametrize("port", ["-1", "65536", "http", "", " 1", "1.0", "٣", "1" * 5000])
+@pytest.mark.parametrize("port", ["-1", "65536", "http", " 1", "1.0", "٣", "1" * 5000])
 def test_a_port_that_is_none_is_refused(port: str) -> None:
     [problem] = problems({"port": port}, {})
     assert problem == f"--port: {port!r} is no whole number from 0 to 65535"

@@ -196,6 +196,24 @@ def test_an_account_whose_facts_are_the_same_keeps_what_was_recorded(lived: Live
     assert usage(lived.mock.url, "first-key").json["total"] == 14
 
 
+@pytest.mark.parametrize("kind", ["scenarios", "faults"])
+def test_a_folder_that_is_called_like_a_file_is_a_problem_until_it_goes(lived: Lived, kind: str) -> None:
+    place = lived.fixtures / kind / "odd.yaml"
+    place.mkdir()
+    lived.look()
+    assert lived.simulator.problem
+    place.rmdir()
+    lived.look()
+    assert lived.simulator.problem is None
+
+
+def test_what_an_editor_hides_beside_a_file_is_not_looked_at(lived: Lived) -> None:
+    (lived.fixtures / "faults" / ".#body-is-null.yaml").symlink_to("somebody@here.1234")
+    lived.look()
+    assert lived.said == []
+    assert lived.simulator.library.faults == ["body-is-null"]
+
+
 def test_no_key_of_a_broken_deployment_is_told(lived: Lived) -> None:
     lived.write("deployments/default.yaml", "description: d\nkeys: {very-secret: {trafic: {}}}\n")
     lived.look()
