@@ -95,6 +95,12 @@ def test_where_there_is_a_token_it_is_needed(with_token: Api, given: str | None)
         assert TOKEN.encode() not in reply.body
 
 
+def test_an_empty_token_lets_nobody_in(contract: Contract) -> None:
+    with UsageMock(make_app(contract, load_deployment(), control_token="")) as mock:
+        headers = {"Host": "mock.internal", "Authorization": "Bearer "}
+        assert Api(mock.url).ask("GET", "/state", headers=headers).status == 403
+
+
 def test_with_the_token_any_name_will_do(with_token: Api) -> None:
     assert with_token.ask("GET", "/state", headers={"Host": "mock.internal", **GIVEN}).status == 200
 

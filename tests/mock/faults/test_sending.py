@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+from mock_server import UsageMock
 from tests.mock.wire import TIMEOUT, address, ask
 
 from .served import MODEST_TOTAL, REQUEST, Serve, said, to_the_end
@@ -64,6 +65,34 @@ def test_a_connection_is_reset(serve: Serve) -> None:
         connection.sendall(REQUEST)
         with pytest.raises(ConnectionResetError):
             connection.recv(1)
+
+
+@pytest.mark.parametrize("key", ["demo-busy", "demo-fresh"])
+@pytest.mark.parametrize(
+    ("name", "missing", "is_reset"),
+    [
+        ("connection-is-closed-at-once", None, False),
+        ("connection-is-reset-before-the-answer", None, True),
+        ("connection-is-reset", 100, True),
+        ("answer-is-shorter-than-announced", 20, False),
+        ("connection-is-reset-after-the-answer", 0, True),
+    ],
+)
+def test_a_shipped_fault_ends_an_answer_where_its_name_says_however_short_it_is(
+    name: str, missing: int | None, is_reset: bool, key: str
+) -> None:
+    request = REQUEST.replace(b"demo-modest", key.encode())
+    with UsageMock(rate_limited=False) as mock:
+        whole = said(mock.url, request)
+        mock.fail(name)
+        with socket.create_connection(address(mock.url), TIMEOUT) as connection:
+            connection.sendall(request)
+            got = b""
+            with pytest.raises(ConnectionResetError) if is_reset else contextlib.nullcontext():
+                while piece := connection.recv(1 << 16):
+                    got += piece
+    body = whole.partition(b"\r\n\r\n")[2]
+    assert got.partition(b"\r\n\r\n")[2] == (b"" if missing is None else body[: len(body) - missing])
 
 
 def test_a_client_is_left_hanging_and_nobody_else_is(serve: Serve) -> None:
