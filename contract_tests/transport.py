@@ -166,7 +166,7 @@ class Transport:
         if until > self.ends:
             raise NotTested(f"the {self.settings.max_time:g} s of --max-time are over")
         if until > self.clock.now():
-            self.clock.sleep(until - self.clock.now())
+            self.clock.sleep(max(0.0, until - self.clock.now()))  # it may have become time since
 
     def _once(self, request: Request, *, fresh: bool, lane: bool | None = None) -> Answer:
         lane = request.credential in self.settings.keys if lane is None else lane

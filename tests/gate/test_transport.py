@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from email.utils import formatdate
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -125,6 +127,19 @@ def test_a_slow_keys_pace_does_not_slow_others_down(bench: Callable[..., Bench])
     for _ in range(10):
         it.ask(None)
     assert it.clock.time - before <= 1.01
+
+
+def test_a_moment_that_is_over_while_it_is_looked_at_is_not_waited_for(bench: Callable[..., Bench]) -> None:
+    it = bench(limit(1000))
+
+    def sleep(seconds: float) -> None:
+        assert seconds >= 0
+
+    for tick in range(1, 30):  # time goes on from one look to the next
+        moments = itertools.count(start=1000.0 + tick, step=tick / 10000)
+        it.transport.clock = Clock(partial(next, moments), sleep)
+        for _ in range(5):
+            it.ask()
 
 
 def test_max_rate_goes_before_what_the_deployment_states(bench: Callable[..., Bench]) -> None:
