@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -22,6 +22,7 @@ FLAGS = [
 ]
 # tox hides CI from what it runs, and leaves its value in a variable of its own.
 IN_CI = "true" in {os.environ.get("CI"), os.environ.get("__TOX_ENVIRONMENT_VARIABLE_ORIGINAL_CI")}
+expect.set_options(timeout=60_000)  # milliseconds; how long it takes on a busy machine is no finding
 WIDE, NARROW = (1280, 900), (360, 740)
 Scheme = Literal["light", "dark"]
 
