@@ -1,6 +1,6 @@
 """Requests a second of the mock against a bare aiohttp application and a raw socket, in one interleaved run of wrk.
 
-    python -m benchmarks.mock [--rounds 9] [--seconds 3] [--json FILE]
+    python -m benchmarks.mock [--rounds 9] [--seconds 3] [--peers FOLDER] [--json FILE] [--plot FILE]
 
 Each round asks every server in turn; a ratio is the median of the rounds' ratios to the bare
 application in the same round, so that a busy machine slows all of them down alike.
@@ -15,11 +15,16 @@ import os
 import platform
 import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
+import tempfile
+import threading
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -73,6 +78,17 @@ def floor() -> None:
     uvloop.run(serve())
 
 
+# Buckets that never run dry and yet count every token.
+DEPLOYMENT = """
+description: Two keys that are asked all the time.
+rate_limit: { rps: 1000000, burst: 1000000 }
+keys:
+  demo-busy:
+    traffic:
+"""
+DOMAINS = "".join(f"      d{n:02}.example: {{ fetch: {{ requests: {9999 - n}, bytes: 5000 }} }}\n" for n in range(25))
+FIXTURES = Path(tempfile.mkdtemp(prefix="usage-mock-"))
+
 MOCK = [sys.executable, "-m", "mock_server", "--port", "0"]
 SELF = [sys.executable, "-m", "benchmarks.mock", "--serve"]
 
@@ -80,20 +96,32 @@ SELF = [sys.executable, "-m", "benchmarks.mock", "--serve"]
 SERVERS: dict[str, tuple[list[str], str]] = {
     "floor": ([*SELF, "floor"], KEY),
     "bare": ([*SELF, "bare"], KEY),
-    "mock 200": ([*MOCK, "--no-rate-limit"], KEY),
+    "mock 200": ([*MOCK, "--fixtures", str(FIXTURES)], KEY),
     "mock 401": (MOCK, "X-Nothing: 1"),
     "mock 403": (MOCK, "X-API-Key: nobody"),
     "mock 429": ([*MOCK, "--scenario", "throttled"], KEY),
 }
 
 
+def peers(folder: Path) -> dict[str, tuple[list[str], str]]:
+    """Return the peers that npm has in a folder, as SERVERS has ours; each gets a free port of its own."""
+    from benchmarks.peers import FAST, free_port, install
+
+    install(folder)
+    return {peer.name: ([*peer.command(folder, port := free_port()), f"#{port}"], KEY) for peer in FAST}
+
+
 @contextmanager
 def running(command: list[str]) -> Iterator[tuple[str, int]]:
     """Run a server; give its base URL and its process id."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    port = command.pop()[1:] if command[-1].startswith("#") else ""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     try:
-        yield process.stdout.readline().split()[1], process.pid
+        if port:
+            threading.Thread(target=process.stdout.read, daemon=True).start()  # a peer logs to it
+            wait_for(int(port))
+        yield f"http://127.0.0.1:{port}" if port else process.stdout.readline().split()[1], process.pid
     finally:
         process.terminate()
         process.wait()
@@ -115,6 +143,17 @@ def _milliseconds(found: re.Match[str] | None) -> float:
     return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[found[2]]
 
 
+def wait_for(port: int) -> None:
+    """Wait until a peer listens, at most a minute."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    sys.exit(f"nothing listens on port {port}")
+
+
 def cpu_seconds(pid: int) -> float:
     """Return the CPU time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -124,6 +163,26 @@ def cpu_seconds(pid: int) -> float:
 def resident(pid: int) -> float:
     """Return the memory of a process, in MiB."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MIB
+
+
+@contextmanager
+def living(url: str) -> Iterator[None]:
+    """Have the figures of the asking key change ten times a second."""
+    traffic = b'{"key": "demo-busy", "domain": "d07.example", "protocol": "fetch", "requests": 3, "bytes": 1000}'
+    headers = {"Content-Type": "application/json"}
+    over = threading.Event()
+
+    def record() -> None:
+        while not over.wait(0.1):
+            urllib.request.urlopen(urllib.request.Request(f"{url}/__mock__/traffic", traffic, headers)).close()
+
+    thread = threading.Thread(target=record)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def measure(names: list[str], rounds: int, seconds: int) -> dict[str, list[Sample]]:
@@ -136,7 +195,8 @@ def measure(names: list[str], rounds: int, seconds: int) -> dict[str, list[Sampl
         for _ in range(rounds):
             for name, (url, pid) in servers.items():
                 before = cpu_seconds(pid)
-                sample = load(url, "-H", SERVERS[name][1], seconds=seconds)
+                with living(url) if name == "mock 200" else nullcontext():
+                    sample = load(url, "-H", SERVERS[name][1], seconds=seconds)
                 sample["cpu_us"] = (cpu_seconds(pid) - before) / (sample["rps"] * seconds) * 1e6
                 found[name].append(sample | {"mib": resident(pid)})
     return found
@@ -159,13 +219,29 @@ def machine() -> str:
     return f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, {versions}"
 
 
+def plot(rows: list[dict[str, Any]], file: Path) -> None:
+    """Draw the ratios and their ranges; the file's ending says in which format."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 0.5 + 0.4 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    shown = [row for row in rows if row["server"] != "floor"][::-1]
+    ranges = [[row["ratio"] - row["from"] for row in shown], [row["to"] - row["ratio"] for row in shown]]
+    axes.barh([row["server"] for row in shown], [row["ratio"] for row in shown], xerr=ranges, color="#5b8def")
+    axes.axvline(1.0, color="#444", linewidth=1)
+    axes.set_xlabel("requests a second, as a ratio to a bare aiohttp application (median and range of the rounds)")
+    figure.savefig(file)
+
+
 def main() -> None:
     """Run the benchmark and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=list(SERVERS), choices=SERVERS)
+    parser.add_argument("--peers", type=Path, metavar="FOLDER", help="also those that npm installs into this folder")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="needs matplotlib: benchmarks/requirements.txt")
     parser.add_argument("--serve", choices=("bare", "floor"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     serving: dict[str, Callable[[], None]] = {"bare": bare, "floor": floor}
@@ -174,13 +250,22 @@ def main() -> None:
         return
     if not shutil.which("wrk"):
         sys.exit("wrk is not installed; Debian has it: apt-get install wrk")
-    rows = summary(measure(sorted({"bare", *options.only}, key=list(SERVERS).index), options.rounds, options.seconds))
+    (FIXTURES / "deployments").mkdir(exist_ok=True)
+    (FIXTURES / "deployments" / "default.yaml").write_text(DEPLOYMENT + DOMAINS)
+    names = sorted({"bare", *options.only}, key=list(SERVERS).index)
+    if options.peers:
+        others = peers(options.peers)
+        SERVERS.update(others)
+        names += others
+    rows = summary(measure(names, options.rounds, options.seconds))
     print(machine())
     print(f"{'server':<10}" + "".join(f"{name:>10}" for name in list(rows[0])[1:]))
     for row in rows:
         print(f"{row['server']:<10}" + "".join(f"{value:>10}" for value in list(row.values())[1:]))
     if options.json:
         options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+    if options.plot:
+        plot(rows, options.plot)
 
 
 if __name__ == "__main__":

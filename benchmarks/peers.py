@@ -52,6 +52,16 @@ PEERS = (
     ]),
 )  # fmt: skip
 
+# WireMock reads no OpenAPI document; how fast it is shows with one stub.
+STUB = {
+    "request": {"method": "GET", "urlPath": "/usage"},
+    "response": {"status": 200, "body": "x" * 918, "headers": {"Content-Type": "application/json"}},
+}
+WIREMOCK = Peer("WireMock", lambda folder, port: [
+    _bin(folder, "wiremock"), "--port", str(port), "--root-dir", str(folder / "stubs"), "--no-request-journal",
+])  # fmt: skip
+FAST = (*PEERS, WIREMOCK)
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -158,12 +168,18 @@ CASES: dict[str, tuple[bytes, Verdict, int]] = {
 }
 
 
-@contextmanager
-def running(peer: Peer, folder: Path) -> Iterator[int]:
-    """Run a peer on a free port until the context ends; gives the port."""
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
+    return port
+
+
+@contextmanager
+def running(peer: Peer, folder: Path) -> Iterator[int]:
+    """Run a peer on a free port until the context ends; gives the port."""
+    port = free_port()
     process = subprocess.Popen(peer.command(folder, port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until = time.monotonic() + START
@@ -202,7 +218,8 @@ def versions(folder: Path) -> str:
 
 def install(folder: Path) -> None:
     """Install the peers, unless they are there."""
-    folder.mkdir(exist_ok=True)
+    (folder / "stubs" / "mappings").mkdir(parents=True, exist_ok=True)
+    (folder / "stubs" / "mappings" / "usage.json").write_text(json.dumps(STUB))
     if not all((folder / "node_modules" / ".bin" / name).exists() for name in PACKAGES):
         npm = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), *PACKAGES.values()]
         subprocess.run(npm, check=True, stdout=subprocess.DEVNULL)

@@ -1,0 +1,128 @@
+"""What a run of the gate costs: `python -m benchmarks.gate [--all] [--json FILE]`.
+
+One run against the embedded mock, each rule with its requests, seconds and the memory that the process has grown
+by; then a second, profiled run, whose CPU time is told by the package that it was spent in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import json
+import os
+import pstats
+import resource
+import sys
+import time
+from collections import Counter
+from collections.abc import Generator
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import contract_tests
+from benchmarks.mock import machine
+from contract_tests.plugin import verdicts_key
+
+GATE = str(Path(contract_tests.__file__).parent)
+KIB = 1024
+
+
+@dataclass
+class Meter:
+    """A pytest plugin that looks at time and memory after each rule."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Measure one rule."""
+        started, before, sent = time.perf_counter(), _resident(), _requests(item)
+        result = yield
+        rule = dict(item.user_properties).get("rule", item.name)
+        row = {"rule": rule, "requests": _requests(item) - sent, "seconds": round(time.perf_counter() - started, 3)}
+        self.rows.append(row | {"mib": round(_resident() - before, 1)})
+        return result
+
+
+def _requests(item: pytest.Item) -> int:
+    gate = item.config.stash[verdicts_key].gate
+    return len(gate.transport.journal) if gate else 0
+
+
+def _resident() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / KIB / KIB
+
+
+def run(meter: Meter) -> float:
+    """Run the gate in this process and return its seconds; what it prints is thrown away."""
+    started = time.perf_counter()
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        code = pytest.main([GATE, "-q", "-p", "no:cacheprovider"], plugins=[meter])
+    assert code == 0, f"the gate's exit code was {code}"
+    return time.perf_counter() - started
+
+
+def in_a_process_of_its_own(*arguments: str) -> None:
+    """Run this module once more, so that what one run has imported is not free for another."""
+    child = os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-m", "benchmarks.gate", *arguments])
+    assert child == 0, f"exit code {child}"
+
+
+def metered(every: bool, file: Path | None) -> None:
+    """Print what each rule costs: the ten dearest, or every one."""
+    meter = Meter()
+    seconds = run(meter)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB
+    total = {"rules": len(meter.rows), "requests": sum(row["requests"] for row in meter.rows)}
+    total |= {"seconds": round(seconds, 1), "peak_mib": round(peak, 1)}
+    print(machine(), total, "", sep="\n")
+    print(f"{'requests':>8} {'seconds':>8} {'MiB':>6}  rule")
+    rows = sorted(meter.rows, key=lambda row: -row["seconds"])
+    for row in rows if every else rows[:10]:
+        print(f"{row['requests']:>8} {row['seconds']:>8} {row['mib']:>6}  {row['rule']}")
+    if file:
+        file.write_text(json.dumps({"machine": machine(), "total": total, "rules": rows}, indent=2) + "\n")
+
+
+def profiled() -> None:
+    """Print in which packages the CPU time of a run is spent."""
+    profile = cProfile.Profile(time.process_time)
+    profile.enable()
+    run(Meter())
+    profile.disable()
+    spent: Counter[str] = Counter()
+    for (file, _, _), (_, _, own, _, _) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
+        spent[_package(file)] += own
+    print("\nCPU time of the gate's own thread, profiled:")
+    for package, seconds in spent.most_common(12):
+        print(f"{100 * seconds / spent.total():>7.0f} %  {package}")
+
+
+def _package(file: str) -> str:
+    parts = Path(file).parts
+    if "site-packages" in parts:
+        return parts[parts.index("site-packages") + 1].removesuffix(".py")
+    ours = [name for name in ("contract_tests", "mock_server", "usage_contract") if name in parts]
+    return ours[0] if ours else "Python itself"
+
+
+def main() -> None:
+    """Run both."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--all", action="store_true", help="every rule, not the ten dearest")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--profiled", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.profiled:
+        profiled()
+        return
+    metered(options.all, options.json)
+    in_a_process_of_its_own("--profiled")
+
+
+if __name__ == "__main__":
+    main()
