@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import h11
@@ -53,16 +54,39 @@ class Connection:
 
     def exchange(self, request: Request, origin: str, timeouts: Timeouts) -> Answer:
         """Send one request and read its answer, whatever happens to it."""
-        reader = _Reader(self.sock, request, timeouts)
+        return self.pipeline([request], origin, timeouts)[0]
+
+    def pipeline(self, requests: Sequence[Request], origin: str, timeouts: Timeouts, ahead: int = 0) -> list[Answer]:
+        """Send requests in one write and read their answers, as many as the connection lasts for.
+
+        `ahead` bytes go first, by themselves.
+        """
+        data = b"".join(wire(request, origin if self.proxied else "") for request in requests)
+        problem = self._send(data, timeouts, ahead)
+        answers: list[Answer] = []
+        early = b""
+        for number, request in enumerate(requests, 1):
+            reader = _Reader(self.sock, request, timeouts, problem, early)
+            answer = reader.answer()
+            early = answer.extra
+            is_last = number == len(requests)
+            answers.append(answer if is_last else replace(answer, extra=b""))
+            if not reader.reusable or (is_last and early):
+                self.close()
+                break
+        return answers
+
+    def _send(self, data: bytes, timeouts: Timeouts, ahead: int) -> str:
+        """Send the bytes; return why that could not be done, or an empty text."""
         try:
             self.sock.settimeout(timeouts.read)
-            self.sock.sendall(wire(request, origin if self.proxied else ""))
+            if ahead:
+                self.sock.sendall(data[:ahead])
+                time.sleep(timeouts.grace)
+            self.sock.sendall(data[ahead:])
         except OSError as error:
-            reader.problem = f"the request could not be sent: {error.strerror or error}"
-        answer = reader.answer()
-        if not reader.reusable:
-            self.close()
-        return answer
+            return f"the request could not be sent: {error.strerror or error}"
+        return ""
 
 
 def wire(request: Request, origin: str = "") -> bytes:
@@ -120,19 +144,23 @@ def _why(error: OSError) -> str:
 class _Reader:
     """Reads one answer: h11 says what the bytes mean, the clock and the caps say when to stop."""
 
-    def __init__(self, sock: socket.socket, request: Request, timeouts: Timeouts) -> None:
+    def __init__(
+        self, sock: socket.socket, request: Request, timeouts: Timeouts, problem: str = "", early: bytes = b""
+    ) -> None:
         self.sock, self.request, self.timeouts = sock, request, timeouts
         self.started = time.monotonic()
-        self.received = 0
-        self.problem = ""
+        self.received = len(early)
+        self.problem = problem
         self.ending: Ending = "complete"
         self.head: h11.Response | None = None
-        self.start = bytearray()
+        self.start = bytearray(early)
         self.body = bytearray()
         self.parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD)
         method = request.method if request.method in {"HEAD", "CONNECT"} else "GET"
         self.parser.send(h11.Request(method=method, target="/", headers=[("Host", "any")]))
         self.parser.send(h11.EndOfMessage())
+        if early:
+            self.parser.receive_data(early)
         self.reusable = False
 
     def answer(self) -> Answer:
@@ -152,7 +180,7 @@ class _Reader:
             extra=self._extra(),
             start=bytes(self.start),
         )
-        self.reusable = self._may_be_reused() and not answer.extra
+        self.reusable = self._may_be_reused()
         if self.head is None:
             return answer
         return replace(

@@ -19,6 +19,11 @@ from usage_contract import Contract, Operation
 
 OPERATION = "get_usage"  # the operation that the rules are about; all else of it is read off the document
 COULD_NOT_BE_TESTED = 4
+BROWSER = (
+    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    ("Accept", "text/html,*/*;q=0.8"),
+    ("Accept-Language", "de-DE,de;q=0.9"),
+)
 
 
 class Special(TypedDict, total=False):

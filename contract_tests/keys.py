@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
+from hashlib import sha256
 
 from hypothesis import strategies as st
 
 from contract_tests.message import Credential
 
 UNKNOWN = Credential(b"nobody-issued-this-key-0f6b1c", "a key that nobody issued", "nobody-issued-this-key-0f6b1c")
+FULL_WIDTH = 0xFEE0  # from a character of ASCII to the one that Unicode's NFKC turns into it
 EMPTY = Credential(b"", "an empty key", "")
 BLANK = Credential(b"   ", "a key of three spaces", "   ")
+SENDABLE = re.compile(r"[!-~]+")  # texts that are a field's value as they stand
 PLAIN = re.compile(rb"[\w-]*")  # values that nobody takes for an attack
 
 
@@ -48,6 +52,14 @@ def near(key: Credential) -> Iterator[Credential]:
             "with underscores for its punctuation",
             f"${{{shell}//[^A-Za-z0-9]/_}}",
         ),
+        (value + b":x", "before a colon and another word", f"${{{shell}}}:x"),
+        (value + b";x", "before a semicolon and another word", f"${{{shell}}};x"),
+        (base64.b64encode(value), "in base64", f"$(printf %s ${shell} | base64)"),
+        (
+            sha256(value).hexdigest().encode(),
+            "replaced by its SHA-256",
+            f"$(printf %s ${shell} | sha256sum | cut -c 1-64)",
+        ),
         (value + b"'-- ", "with an SQL comment appended", f"${{{shell}}}'-- "),
     ]
     seen = {value}
@@ -55,6 +67,11 @@ def near(key: Credential) -> Iterator[Credential]:
         if text and text not in seen:
             seen.add(text)
             yield Credential(text, f"{key.told} {how}", command)
+
+
+def shown(text: str) -> Credential:
+    """Return what an answer shows of a key, as a key."""
+    return Credential(text.encode(), "what api_key shows", "<what api_key shows>")
 
 
 @st.composite
@@ -77,14 +94,16 @@ def edits(draw: st.DrawFn, key: Credential) -> Credential:
 
 
 def padded(key: Credential) -> list[Credential]:
-    """Return the key with what only a careless trim takes for white space (RFC 9110, section 5.6.3)."""
+    """Return the key with what only a careless reader takes for white space, or for its first character."""
     paddings = {
         b"\xa0": "a non-breaking space",
         b"\x85": "a next-line character",
         b"\x0b": "a vertical tab",
         b"\0x": "a NUL byte",
     }
-    return [
+    wide = chr(key.value[0] + FULL_WIDTH).encode()
+    look = Credential(wide + key.value[1:], f"{key.told} with its first character in full width", "<described above>")
+    return [look] + [
         Credential(key.value + pad, f"{key.told} and {told}", f"{key.shell}\\x{pad.hex()}")
         for pad, told in paddings.items()
     ]

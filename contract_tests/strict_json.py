@@ -30,6 +30,9 @@ def parse(body: bytes) -> Document:
         text = body.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_members, parse_constant=_no_constant, parse_float=_finite)
         exact = json.loads(text, parse_float=Decimal)
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return Document(problem="escapes half of a surrogate pair, which is no character (RFC 8259, section 8.2)")
     except UnicodeDecodeError as error:
         return Document(problem=f"is not UTF-8 at byte {error.start} (RFC 8259, section 8.1)")
     except json.JSONDecodeError as error:

@@ -8,7 +8,7 @@ from email.utils import formatdate, parsedate_to_datetime
 
 import pytest
 
-from contract_tests.gate import OPERATION, Gate, Special
+from contract_tests.gate import BROWSER, OPERATION, Gate, Special
 from contract_tests.lint import complaints
 from contract_tests.message import Answer
 from contract_tests.rules import DOCUMENT, READABLE, REFUSING, SOUND, holds
@@ -167,13 +167,15 @@ def test_undocumented_method_is_refused(gate: Gate) -> None:
 
 
 @pytest.mark.needs(*SOUND)
-@pytest.mark.rule(level="specified", source="RFC 9110, sections 13.1.2 and 15.4.5: If-None-Match and 304")
+@pytest.mark.rule(level="specified", source="RFC 9110, sections 13.1.2, 13.1.3 and 15.4.5: conditions and 304")
 def test_unknown_condition_is_not_met(gate: Gate) -> None:
-    """A condition that names no entity tag that was ever issued MUST NOT be answered 304."""
-    answer = gate.ask(
-        gate.main, "if its tag is not one nobody issued", fields=[("If-None-Match", '"nobody-issued-this-tag"')]
-    )
-    assert answer.status == 200, f"{answer.status}\n{answer.seen}"
+    """A condition that names a tag that nobody issued, or a day before there was HTTP, MUST NOT be answered 304."""
+    conditions = {
+        "if its tag is not one nobody issued": ("If-None-Match", '"nobody-issued-this-tag"'),
+        "if modified since 1985": ("If-Modified-Since", "Tue, 01 Jan 1985 00:00:00 GMT"),
+    }
+    answers = [gate.ask(gate.main, told, fields=[condition]) for told, condition in conditions.items()]
+    holds(f"{answer.status}\n{answer.seen}" for answer in answers if answer.status != 200)
 
 
 @pytest.mark.rule(level="specified", source="RFC 9110, section 8.8.3: ETag")
@@ -263,9 +265,8 @@ def _expires_later(answer: Answer) -> bool:
 @pytest.mark.rule(level="documented", source=f"{DOCUMENT}, 200: content application/json")
 def test_negotiation_ends_in_json_or_406(gate: Gate) -> None:
     """Whatever Accept says, the answer MUST be the documented one, or a 4xx."""
-    browser = [("User-Agent", BROWSER), ("Accept", "text/html,*/*;q=0.8"), ("Accept-Language", "de-DE,de;q=0.9")]
     answers = {accept: gate.ask(gate.main, f"and Accept: {accept}", fields=[("Accept", accept)]) for accept in ACCEPTS}
-    answers["as a browser"] = gate.ask(gate.main, "as a browser asks", fields=browser)
+    answers["as a browser"] = gate.ask(gate.main, "as a browser asks", fields=BROWSER)
     for accept, answer in answers.items():
         must = {200} if accept == "*/*" else {200, *range(400, 500)}
         assert answer.status in must, f"{answer.status or answer.ending}\n{answer.seen}"
@@ -275,7 +276,6 @@ def test_negotiation_ends_in_json_or_406(gate: Gate) -> None:
 
 
 ACCEPTS = ("*/*", "text/html, application/xml;q=0.9", ";;;q=,/")
-BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 ODD = "RFC 9110, section 15.5: what cannot be served is refused with a 4xx; errors guide: no 5xx is documented"
 FIELDS = (
     *("Accept", "Accept-Charset", "Accept-Language", "Accept-Encoding", "Cookie", "Range", "If-Range", "If-Match"),
@@ -310,8 +310,14 @@ def test_odd_fields_do_no_harm(gate: Gate) -> None:
         holds(_harmed([answer]))
         if answer.status in REFUSALS:  # one field's refusal may hide another's harm
             holds(_harmed(gate.ask(gate.main, f"and {what} in {name}", fields=[(name, value)]) for name in FIELDS))
+    many = [(f"X-Field-{number}", "1") for number in range(100)]
     holds(
-        _harmed([gate.ask(gate.main, "and hardly another field", without=("User-Agent", "Accept", "Accept-Encoding"))])
+        _harmed(
+            [
+                gate.ask(gate.main, "and 100 unknown fields", fields=many),
+                gate.ask(gate.main, "and hardly another field", without=("User-Agent", "Accept", "Accept-Encoding")),
+            ]
+        )
     )
 
 
@@ -372,6 +378,25 @@ def test_malformed_request_does_no_harm(gate: Gate) -> None:
         assert answer.status in {None, 200, 501, 505, *REFUSALS}, f"{answer.status}\n{answer.seen}"
     after = gate.ask(gate.main, "after malformed requests", fresh=True)
     assert after.status == 200, f"{after.status or after.ending}\n{after.seen}"
+
+
+@pytest.mark.needs(*READABLE, *REFUSING)
+@pytest.mark.rule(
+    level="specified",
+    source="RFC 9112, sections 2.2 and 9.3.2: a message is a sequence of octets; answers come in the requests' order",
+)
+def test_requests_are_told_apart(gate: Gate) -> None:
+    """A request in two pieces MUST be answered as in one, and several in one piece each, in their order.
+
+    After any of them the connection may be closed instead.
+    """
+    halved = gate.transport.pipelined([gate.request(gate.main, "in two pieces")], ahead=24)
+    pipelined = gate.transport.pipelined(
+        [gate.request(key, "in one piece with others") for key in (gate.main, None, gate.main)]
+    )
+    for answer in (*halved, pipelined[0], *(each for each in pipelined[1:] if each.ending not in {"closed", "reset"})):
+        must = {200} if answer.request.credential else {401}
+        assert answer.status in {429, *must}, f"{answer.status or answer.ending}\n{answer.seen}"
 
 
 def _harmed(answers: Iterable[Answer]) -> Iterable[str]:
