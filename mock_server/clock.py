@@ -43,7 +43,7 @@ class MockClock:
 
     def freeze(self, at: float | None = None) -> None:
         """Let time stand still, at some moment or (None) as it is; a second call changes nothing."""
-        self.standing = Standing(frozen_at=self() if at is None else at)
+        self.standing = _frozen(self() if at is None else at)
 
     def resume(self) -> None:
         """Let time pass again, from where it stands."""
@@ -58,4 +58,9 @@ class MockClock:
         if self.standing.frozen_at is None:
             self.standing = Standing(self.standing.offset + seconds)
         else:
-            self.standing = Standing(frozen_at=self.standing.frozen_at + seconds)
+            self.standing = _frozen(self.standing.frozen_at + seconds)
+
+
+def _frozen(at: float) -> Standing:
+    # A whole microsecond, as buckets count: else a tenth of a second on might fill a bucket by a tick less than that.
+    return Standing(frozen_at=round(at, 6))

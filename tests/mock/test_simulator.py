@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mock_server import load_deployment, make_app
+from mock_server.bucket import ticks
 from mock_server.clock import MockClock
 from mock_server.delays import DelayError
 from mock_server.fixtures import Calls
@@ -157,9 +158,9 @@ def test_a_frozen_clock_moves_only_when_it_is_told(start: float, later: float) -
     clock = MockClock(base)
     clock.freeze()
     base.now += abs(later)
-    assert (clock(), clock.is_frozen) == (start, True)
+    assert (clock(), clock.is_frozen) == (pytest.approx(start, abs=1e-6), True)
     clock.advance(5)
-    assert (clock(), clock.is_frozen) == (start + 5, True)
+    assert (clock(), clock.is_frozen) == (pytest.approx(start + 5, abs=2e-6), True)
     clock.resume()
     assert clock.is_frozen is False
     assert clock() == pytest.approx(start + 5, abs=1e-5)
@@ -172,6 +173,15 @@ def test_a_clock_that_was_set_goes_on_from_there(start: float, to: float, passed
     clock.set(to)
     base.now += passed
     assert clock() == pytest.approx(to + passed, abs=1e-5)
+
+
+@given(st.floats(0, 4e9), st.integers(0, 100_000_000))
+def test_frozen_time_advances_by_just_the_ticks_that_buckets_count(start: float, microseconds: int) -> None:
+    clock = MockClock(Clock(start))
+    clock.freeze()
+    before = ticks(clock())
+    clock.advance(microseconds / 1_000_000)
+    assert ticks(clock()) - before == microseconds
 
 
 @given(SECONDS, st.lists(SECONDS, max_size=5))
