@@ -16,6 +16,7 @@ from mock_server.faults import load_fault
 from mock_server.fixtures import PROTOCOLS, Calls, Deployment, load_deployment
 from mock_server.journal import Entry
 from mock_server.library import UnknownNameError
+from mock_server.names import suggestion
 from mock_server.prefer import code_of
 from mock_server.serving import FRONT, GRACE_SECONDS, listening
 from mock_server.settings import Behaviour, FaultUse
@@ -27,11 +28,15 @@ if TYPE_CHECKING:
     from typing import Unpack
 
 
+# The most seconds that time advances by at once: the figures of an account that ages stay figures.
+LONGEST = 1_000_000_000
+
+
 class AppOptions(TypedDict, total=False):
     """What a mock pretends from the start; see the options of the command, whose names these are."""
 
     deployment: str | Deployment
-    fixtures: Path | None
+    fixtures: Path | str | None
     scenario: str | None
     fault: str | None
     delay: str | None
@@ -46,7 +51,7 @@ class Options(AppOptions, total=False):
 
     host: str
     port: int
-    tls: tuple[Path, Path] | None
+    tls: tuple[Path | str, Path | str] | None
     grace: float
 
 
@@ -63,12 +68,14 @@ class AsyncUsageMock:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        tls: tuple[Path, Path] | None = None,
+        tls: tuple[Path | str, Path | str] | None = None,
         grace: float = GRACE_SECONDS,
         **options: Unpack[AppOptions],
     ) -> None:
         if app is not None and options:
             raise TypeError(f"an app that is there already takes no {', '.join(options)}; give them to make_app")
+        if unknown := options.keys() - AppOptions.__annotations__.keys():
+            raise TypeError(_no_option(min(unknown)))
         self._app = app or _app(**options)
         self._listener = listening(self._app, host, port, tls=_context(tls) if tls else None, grace=grace)
         self._stack = AsyncExitStack()
@@ -110,7 +117,12 @@ class AsyncUsageMock:
         await self._simulator.switch(Behaviour(scenario=scenario), key)
 
     async def fail(self, fault: str, key: str | None = None, after: int = 0, times: int | None = None) -> None:
-        """Switch a fault on: `after` requests pass, then it acts on `times` of them (None: on all); "none" ends it."""
+        """Switch a fault on: `after` requests pass, then it acts on `times` of them (None: on all); "none" ends it.
+
+        Raises ValueError for counts that cannot be.
+        """
+        if after < 0 or (times is not None and times < 1):
+            raise ValueError(f"a fault needs after >= 0 and times >= 1, not {after} and {times}")
         await self._simulator.switch(Behaviour(fault=FaultUse(fault, after, times)), key)
 
     async def answer(self, code: int, key: str | None = None) -> None:
@@ -133,7 +145,12 @@ class AsyncUsageMock:
         await self._simulator.turn(MockClock.resume)
 
     async def advance(self, seconds: float) -> None:
-        """Move the mock's time: buckets fill up and accounts grow as if it had passed."""
+        """Move the mock's time: buckets fill up and accounts grow as if it had passed.
+
+        Raises ValueError for seconds that are no time to pass.
+        """
+        if not 0 <= seconds <= LONGEST:
+            raise ValueError(f"time advances by 0 to {LONGEST} seconds, not by {seconds}")
         await self._simulator.turn(lambda clock: clock.advance(seconds))
 
     async def record(
@@ -168,10 +185,15 @@ class AsyncUsageMock:
             await listener.open()
 
 
+def _no_option(name: str) -> str:
+    names = list(Options.__annotations__)
+    return f"{name!r} is no option; {suggestion(name, names)} the options are {', '.join(names)}".replace("  ", " ")
+
+
 def _app(
     *,
     deployment: str | Deployment = "default",
-    fixtures: Path | None = None,
+    fixtures: Path | str | None = None,
     fault: str | None = None,
     scenario: str | None = None,
     delay: str | None = None,
@@ -180,24 +202,25 @@ def _app(
     unknown_key_status: Literal[401, 403] = 403,
     cors: bool = True,
 ) -> web.Application:
+    folder = None if fixtures is None else Path(fixtures)
     return make_app(
         _contract(),
-        load_deployment(deployment, fixtures) if isinstance(deployment, str) else deployment,
+        load_deployment(deployment, folder) if isinstance(deployment, str) else deployment,
         rate_limited=rate_limited,
         unknown_key_status=unknown_key_status,
-        fault=load_fault(fault, fixtures) if fault else None,
+        fault=load_fault(fault, folder) if fault else None,
         scenario=scenario,
         delay=delay,
         seed=seed,
-        fixtures=fixtures,
+        fixtures=folder,
         cors=cors,
     )
 
 
-def _context(tls: tuple[Path, Path]) -> ssl.SSLContext:
+def _context(tls: tuple[Path | str, Path | str]) -> ssl.SSLContext:
     from mock_server.tls import server_context  # few want it, and it takes its time
 
-    return server_context(*tls)
+    return server_context(*map(Path, tls))
 
 
 @cache  # a test suite starts many

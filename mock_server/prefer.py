@@ -16,7 +16,7 @@ CODES = range(400, 600)
 PREFERRED = "a preference"
 
 _TOKEN = r"[!#$%&'*+.^_`|~\w-]+"  # noqa: S105 - RFC 9110's token
-_PREFERENCE = re.compile(rf'\s*({_TOKEN})(?:\s*=\s*({_TOKEN}|"(?:[^"\\]|\\.)*"))?\s*(?:;[^,]*)?(?:,|$)', re.ASCII)
+_PREFERENCE = re.compile(rf'\s*({_TOKEN})(?:\s*=\s*({_TOKEN}|"(?:[^"\\]|\\.)*"|))?\s*(?:;[^,]*)?(?:,|$)', re.ASCII)
 _KNOWN = ("scenario", "code", "fault", "delay")
 
 

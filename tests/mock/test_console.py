@@ -244,6 +244,7 @@ def test_injected_traffic_moves_the_totals(page: Page, mock: UsageMock) -> None:
     for name, value in {"Domain": "new.example", "Requests": "41", "Failed among them": "1", "Bytes": "1000"}.items():
         form.get_by_label(name).fill(value)
     form.get_by_label("Protocol").select_option("ws")
+    expect(form.get_by_label("Bytes")).to_be_disabled()  # only fetch has any
     form.get_by_role("button", name="Record traffic").click()
     expect(notice(page)).to_have_text(f"41 requests to new.example are recorded for {masked(MODEST)}.")
     expect(card(page, MODEST)).to_contain_text(f"{before['total'] + 41:,} requests")

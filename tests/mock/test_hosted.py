@@ -9,11 +9,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from mock_server import AsyncUsageMock, UsageMock, load_deployment, make_app
+from mock_server.tls import CertificateError
 from usage_contract import Contract
 
 from .wire import address, ask, usage
@@ -182,6 +184,32 @@ def test_a_name_that_nothing_has_is_told_with_what_may_have_been_meant(
 ) -> None:
     with pytest.raises(LookupError, match=re.escape(hint)):
         do(hosted)
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), 1e300])
+def test_time_that_cannot_pass_is_refused(hosted: UsageMock, seconds: float) -> None:
+    with pytest.raises(ValueError, match="time advances by 0 to"):
+        hosted.advance(seconds)
+
+
+@pytest.mark.parametrize("counts", [{"after": -1}, {"times": 0}])
+def test_a_fault_that_would_never_have_its_turn_is_refused(hosted: UsageMock, counts: Any) -> None:
+    with pytest.raises(ValueError, match="after >= 0 and times >= 1"):
+        hosted.fail("body-is-null", **counts)
+
+
+def test_an_unknown_option_is_told_with_what_may_have_been_meant() -> None:
+    with pytest.raises(TypeError, match="is no option; did you mean 'rate_limited'"):
+        UsageMock(rate_limit=False)  # type: ignore[call-arg]  # it is the mistake
+
+
+def test_paths_may_be_texts(tmp_path: Path) -> None:
+    (tmp_path / "deployments").mkdir()
+    (tmp_path / "deployments" / "default.yaml").write_text("description: d\nkeys: {only-key: {}}\n")
+    with UsageMock(fixtures=str(tmp_path)) as mock:
+        assert mock.keys == ("only-key",)
+    with pytest.raises(CertificateError, match="cannot be read"):
+        UsageMock(tls=(str(tmp_path / "no"), str(tmp_path / "no")))
 
 
 def test_traffic_that_cannot_be_is_refused(hosted: UsageMock) -> None:

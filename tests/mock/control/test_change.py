@@ -97,12 +97,12 @@ def test_a_key_can_be_made_by_name_and_in_a_scenario(api: Api, limited: UsageMoc
 
 def test_traffic_moves_the_figures_of_its_key(api: Api, limited: UsageMock) -> None:
     before, other = usage(limited.url, MODEST).json, total(limited, BUSY)
-    sent = {"key": MODEST, "domain": "shop.example", "protocol": "ws", "requests": 5, "failures": 2, "bytes": 700}
+    sent = {"key": MODEST, "domain": "shop.example", "protocol": "fetch", "requests": 5, "failures": 2, "bytes": 700}
     api.do("POST", "/traffic", sent)
     after = usage(limited.url, MODEST).json
     moved = ("total", "success", "fail", "bytes_transferred")
     assert [after[name] - before[name] for name in moved] == [5, 3, 2, 700]
-    assert after["by_protocol"]["ws"] - before["by_protocol"]["ws"] == 5
+    assert after["by_protocol"]["fetch"] - before["by_protocol"]["fetch"] == 5
     assert total(limited, BUSY) == other
 
 
@@ -202,6 +202,7 @@ WRONG: list[tuple[str, str, object, int, str]] = [
     ("POST", "/traffic", {"domain": "shop.example"}, 422, "'key' is missing"),
     ("POST", "/traffic", {"key": BUSY, "domain": "x", "requests": 1, "failures": 2}, 422, "failures"),
     ("POST", "/traffic", {"key": BUSY, "domain": "x", "failures": 2}, 422, "failures are among the requests"),
+    ("POST", "/traffic", {"key": BUSY, "domain": "x", "protocol": "ws", "bytes": 1}, 422, "/bytes must be at most 0"),
     ("POST", "/traffic", {"key": BUSY, "domain": "x", "protocol": "http"}, 422, "fetch, ws, amqp"),
     ("POST", "/traffic", {"key": BUSY, "domain": "x", "bytes": 1.5}, 422, "must be a whole number"),
     ("POST", "/traffic", [], 422, "must not be empty"),
