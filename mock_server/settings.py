@@ -97,8 +97,7 @@ class Settings:
 
     def switched(self, key: str | None, change: Behaviour) -> Settings:
         """Return the settings with a change for one key, or for everybody (None)."""
-        own = self.everybody if key is None else self.keys.get(key, NOTHING)
-        return self.put(key, change.over(own))
+        return self.put(key, change.over(self.own(key)))
 
     def put(self, key: str | None, wanted: Behaviour) -> Settings:
         """Return the settings with just this for one key, or for everybody (None)."""

@@ -17,7 +17,7 @@ from mock_server.control.views import behaviour_view, clock_view
 from mock_server.fixtures import Calls, Traffic
 from mock_server.journal import masked
 from mock_server.prefer import CODES
-from mock_server.settings import NOTHING, Behaviour, FaultUse
+from mock_server.settings import Behaviour, FaultUse
 
 # Year 5138: what comes later has no date.
 END_OF_TIME = 100_000_000_000
@@ -37,8 +37,7 @@ async def change_behaviour(context: Context, call: Call) -> web.Response:
     """Switch things on and off."""
     simulator, change = context.simulator, call.body
     key = context.key(change["key"]) if "key" in change else None
-    own = simulator.settings.everybody if key is None else simulator.settings.keys.get(key, NOTHING)
-    wanted = replace(own, **_changes(change))
+    wanted = replace(simulator.settings.own(key), **_changes(change))
     _check_code(wanted, context)
     await simulator.put(wanted, key)
     return as_json(behaviour_view(wanted))
