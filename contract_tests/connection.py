@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import h11
 
-from contract_tests.message import LARGEST_BODY, Answer, Ending, Request
+from contract_tests.message import KEPT, LARGEST_BODY, Answer, Ending, Request
 from contract_tests.settings import Target
 
 LARGEST_HEAD = 256 * 1024
@@ -202,6 +202,7 @@ class _Reader:
             self.body += event.data
             if len(self.body) > LARGEST_BODY:
                 self._stop("too large", f"the body is larger than {LARGEST_BODY} bytes")
+                del self.body[KEPT:]
                 return True
         return not isinstance(event, h11.Response | h11.Data | h11.InformationalResponse)
 

@@ -380,7 +380,7 @@ def test_malformed_request_does_no_harm(gate: Gate) -> None:
     assert after.status == 200, f"{after.status or after.ending}\n{after.seen}"
 
 
-@pytest.mark.needs(*READABLE, *REFUSING)
+@pytest.mark.needs(*READABLE, *REFUSING, "auth/connection-keeps-no-key")
 @pytest.mark.rule(
     level="specified",
     source="RFC 9112, sections 2.2 and 9.3.2: a message is a sequence of octets; answers come in the requests' order",
