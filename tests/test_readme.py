@@ -67,8 +67,8 @@ def test_the_staging_example_conforms(staging: str) -> None:
     assert "requests in " in result.stdout
 
 
-def test_the_curl_example_gets_figures(staging: str) -> None:
-    (example,) = [block for block in SHELL if block.startswith("curl")]
+@pytest.mark.parametrize("example", [block for block in SHELL if block.startswith("curl")])
+def test_a_curl_example_gets_figures(staging: str, example: str) -> None:
     assert '"api_key":"demo-busy"' in run(example.replace("http://127.0.0.1:8080", staging)).stdout
 
 
