@@ -36,7 +36,7 @@ def test_valid_key_is_200(good: list[Answer]) -> None:
 
 @pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing")
 def test_missing_key_is_401(gate: Gate, missing: list[Answer]) -> None:
-    """A request without the key header MUST be answered 401, whoever asks."""
+    """A request without the key header MUST be answered 401."""
     holds(f"{_status(answer)} instead of 401\n{answer.seen}" for answer in missing if answer.status != 401)
     answers = [
         gate.ask(None, "as a browser asks", fields=BROWSER),
