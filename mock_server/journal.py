@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from itertools import islice
 from typing import Any, NamedTuple
@@ -87,6 +88,7 @@ def _entry(written: tuple[Any, ...]) -> Entry:
     return Entry(number, at, method, target, ", ".join(keys), status, seconds, reason, str(applied))
 
 
+@lru_cache(maxsize=256)
 def masked(key: str) -> str:
     """Return a name for a key that does not tell it: its first third, at most 4 characters, and a hash."""
     if not key:

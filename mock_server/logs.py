@@ -9,6 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal, TextIO
 
 import orjson
@@ -144,7 +145,7 @@ def show_for(form: Form, stream: TextIO, environment: Mapping[str, str] = os.env
 
 
 def _line(facts: Mapping[str, Any], paint: Callable[[str, str], str]) -> str:
-    time = paint(_FAINT, _iso(facts["at"])[11:19])
+    time = paint(_FAINT, _clock_time(int(facts["at"])))
     if "message" in facts:
         message = printable(facts["message"])
         return f"{time} {paint(_RED, message) if facts['level'] == 'error' else message}\n"
@@ -152,6 +153,11 @@ def _line(facts: Mapping[str, Any], paint: Callable[[str, str], str]) -> str:
     more = [facts["reason"], facts["applied"], f"key={facts['key']}" if facts["key"] else ""]
     request = printable(f"{facts['method']} {facts['target']}")
     return " ".join([time, status, request, f"{facts['ms']:g} ms", *map(printable, filter(None, more))]) + "\n"
+
+
+@lru_cache(maxsize=16)
+def _clock_time(second: int) -> str:
+    return _iso(second)[11:19]
 
 
 def _iso(seconds: float) -> str:

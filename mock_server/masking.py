@@ -28,6 +28,8 @@ def masked_target(target: str, keys: Iterable[str]) -> str:
 
 def printable(text: str) -> str:
     """Return a text in one line that any terminal and any encoding takes."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -219,4 +220,5 @@ async def serve_until_signalled(
     async with listening(app, host, port, tls=tls, grace=grace, shares_port=shares_port) as listener:
         sys.stdout.write(f"LISTENING {listener.url}\n")
         sys.stdout.flush()
+        gc.freeze()  # what is there now is there until the end; the collector need not look at it
         await stop.wait()
