@@ -27,7 +27,7 @@ def mock() -> Iterator[tuple[str, float]]:
     """Start the mock; yield its URL and the seconds from its start to its first 200."""
     started = time.perf_counter()
     with subprocess.Popen(
-        [sys.executable, "-m", "mock_server", "--port", "0"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "mock_server", "--port", "0", "--log", "none"], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
         url = process.stdout.readline().removeprefix("LISTENING ").strip()

@@ -94,4 +94,5 @@ def masked(key: str) -> str:
     if not key:
         return ""
     digest = sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:6]
-    return f"{key[: min(4, len(key) // 3)]}…{digest}"
+    shown = key[: min(4, len(key) // 3)].encode("utf-8", "replace").decode()  # any byte may have been sent
+    return f"{shown}…{digest}"

@@ -15,7 +15,7 @@ from mock_server.accounts import Account
 from mock_server.clock import MockClock
 from mock_server.control.context import Context, own_version
 from mock_server.journal import Entry, Journal, masked
-from mock_server.masking import masked_target
+from mock_server.masking import masked_target, printable
 from mock_server.settings import NONE, NOTHING, Behaviour
 from mock_server.simulator import Simulator
 
@@ -106,7 +106,7 @@ def entry_views(context: Context, entries: Iterable[Entry], request: web.Request
 
     @cache  # most are alike, and looking for a thousand keys takes its time
     def target(asked: str, key: str) -> str:
-        return masked_target(asked, (*known, key))
+        return printable(masked_target(asked, (*known, key)))
 
     return [_entry_view(context, entry, target(entry.target, entry.key), base_url) for entry in entries]
 
