@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from mock_server.answers import REASON, as_json, refusal
+from mock_server.answers import REASON, Answer, as_json, refusal
 from mock_server.control import Control
 from mock_server.cors import CROSS_ORIGIN, preflight
 from mock_server.edits import Edit
-from mock_server.fast import Written, is_plain
+from mock_server.fast import Repeat, Written, is_plain
 from mock_server.faulty import Faulty, Sleep
 from mock_server.prefer import PREFERRED, PreferenceError, behaviour, preferences
 from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse
 from mock_server.simulator import Simulator
+from mock_server.state import MemoryState
 from mock_server.usage import SCENARIO, WANTED, Usage
 
 if TYPE_CHECKING:
@@ -54,25 +55,39 @@ class Front:
         key = keys[0] if len(keys) == 1 else ", ".join(keys)
         wanted = self.simulator.standing(key)
         response: web.StreamResponse
-        if wanted.is_quiet and not self.simulator.problem and is_plain(request, self._usage.path):
+        if self._leaves_it(wanted) and is_plain(request, self._usage.path):
             answer = await self._usage.decided(keys)
-            response, reason = Written(answer), answer.reason
+            response, reason = Written(answer, keys, self._usage), answer.reason
         elif self.control.owns(request.path):
             return await self.control(request)
         else:
             wanted, response = await self._ordinary(request, key)
             reason = response.headers.get(REASON, "") if response.status >= 400 else ""
-        self.simulator.journal.add(
-            self.simulator.clock(),
-            request.method,
-            request.raw_path,
-            keys,
-            response.status,
-            time.perf_counter() - started,
-            reason,
-            wanted,
-        )
+        self._write_down(request.method, request.raw_path, keys, response.status, started, reason, wanted)
         return response
+
+    def at_once(self, repeat: Repeat, data: bytes) -> Answer | None:
+        """Answer bytes that were received, and write them down, if they are a plain request and nobody has to wait."""
+        started = time.perf_counter()
+        state, keys = self.simulator.state, repeat.api_keys(data)
+        if repeat.usage is not self._usage or keys is None or not isinstance(state, MemoryState):
+            return None
+        wanted = self.simulator.standing(keys[0] if len(keys) == 1 else "")
+        if not self._leaves_it(wanted):
+            return None
+        answer = self._usage.decided_now(keys, state)
+        self._write_down("GET", repeat.usage.path or "", keys, answer.status, started, answer.reason, wanted)
+        return answer
+
+    def _leaves_it(self, wanted: Behaviour) -> bool:
+        """Whether an answer is left as the account has it."""
+        return wanted.is_quiet and not self.simulator.problem
+
+    def _write_down(
+        self, method: str, target: str, keys: Sequence[str], status: int, started: float, reason: str, wanted: Behaviour
+    ) -> None:
+        seconds = time.perf_counter() - started
+        self.simulator.journal.add(self.simulator.clock(), method, target, keys, status, seconds, reason, wanted)
 
     async def _ordinary(self, request: web.Request, key: str) -> tuple[Behaviour, web.StreamResponse]:
         if self.cors and (answered := preflight(request)):

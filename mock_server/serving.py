@@ -15,6 +15,7 @@ from aiohttp.http import HttpProcessingError
 
 from mock_server.answers import as_json, refusal
 from mock_server.edits import EditError, edited
+from mock_server.fast import Repeat, Written, sendable
 from mock_server.front import Front
 from mock_server.raw import RawResponse
 
@@ -49,7 +50,7 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 class Connection(web.RequestHandler):
     """aiohttp's side of one connection, except that what aiohttp refuses by itself is JSON as well."""
 
-    __slots__ = ("__weakref__", "_front", "_is_unending", "_serving")
+    __slots__ = ("__weakref__", "_answers", "_front", "_is_unending", "_received", "_repeat", "_serving")
 
     def __init__(self, manager: web.Server, front: Front, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -63,13 +64,30 @@ class Connection(web.RequestHandler):
         self._front = front
         self._serving: asyncio.Task[None] | None = None
         self._is_unending = False
+        self._answers = 0
+        self._received = b""  # since all that was asked had been answered
+        self._repeat: Repeat | None = None  # there is one while that is answered, and nothing else was received
 
     def data_received(self, data: bytes) -> None:
-        """Take what was received, which a fault may have changed."""
-        for edit in self._front.received:
+        """Take what was received, which a fault may have changed; more of the same may be answered at once."""
+        edits = self._front.received
+        if self._repeat and not edits and self._answered(self._repeat, data):
+            return
+        self._repeat, self._received = None, data if self._answers == self._request_count else b""
+        for edit in edits:
             with suppress(EditError):  # hardly any request has what the fault is about
                 data = edited(data, [edit])
         super().data_received(data)
+
+    def _answered(self, repeat: Repeat, data: bytes) -> bool:
+        if self.transport is None or self.writing_paused:
+            return False
+        answer = self._front.at_once(repeat, data)
+        if answer is None:
+            return False
+        self.transport.write(sendable(answer))
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        return True
 
     async def start(self) -> None:
         """Answer the requests of the connection, one after the other."""
@@ -106,7 +124,12 @@ class Connection(web.RequestHandler):
         if isinstance(resp, web.HTTPException):
             resp = as_json(resp)
         self._is_unending = isinstance(resp, RawResponse) and resp.is_unending
-        return await super().finish_response(request, resp, start_time)
+        finished = await super().finish_response(request, resp, start_time)
+        self._answers += 1
+        if isinstance(resp, Written) and self._answers == self._request_count and Repeat.is_possible(self._received):
+            self._repeat = Repeat(self._received, resp)
+        self._received = b""
+        return finished
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the name is aiohttp's
         """Close the connection, once the answer in flight is finished or `timeout` (seconds) is over.

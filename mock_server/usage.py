@@ -10,11 +10,13 @@ from typing import Any
 from aiohttp import web
 from multidict import CIMultiDict
 
+from mock_server.accounts import Account
 from mock_server.answers import REASON, Answer, documented_answer, refusal
 from mock_server.figures import usage_figures
 from mock_server.fixtures import Calls, RateLimit
 from mock_server.settings import NOTHING, Behaviour
 from mock_server.simulator import Simulator
+from mock_server.state import MemoryState, Taken
 from mock_server.tally import Tally
 from usage_contract import ContractError, Operation
 
@@ -80,18 +82,30 @@ class Usage:
         """
         if wanted.code not in (None, 200):
             return self._as_wanted(wanted.code)
-        if len(keys) != 1 or not keys[0].strip():
-            return self._missing_key
-        account = self._simulator.account(keys[0], scenario)
-        if account is None:
-            return self._unknown_key
-        now = self._simulator.clock()
-        cost = 0 if wanted.code == 200 else self._cost
-        taken = await self._simulator.state.take(
-            self._simulator.bucket(account, wanted.fault), now, cost, account.known
-        )
+        account = self._admitted(keys, scenario)
+        if isinstance(account, Answer):
+            return account
+        now, cost = self._simulator.clock(), 0 if wanted.code == 200 else self._cost
+        bucket = self._simulator.bucket(account, wanted.fault)
+        taken = await self._simulator.state.take(bucket, now, cost, account.known)
         if taken.news:
             account.restate(taken.news)
+        return self._told(account, taken, now)
+
+    def decided_now(self, keys: Sequence[str], state: MemoryState) -> Answer:
+        """Do what `decided` does for a request that wants nothing, where the state is in memory."""
+        account = self._admitted(keys)
+        if isinstance(account, Answer):
+            return account
+        now = self._simulator.clock()
+        return self._told(account, state.take_now(account.bucket, now, self._cost), now)
+
+    def _admitted(self, keys: Sequence[str], scenario: str | None = None) -> Account | Answer:
+        if len(keys) != 1 or not keys[0].strip():
+            return self._missing_key
+        return self._simulator.account(keys[0], scenario) or self._unknown_key
+
+    def _told(self, account: Account, taken: Taken, now: float) -> Answer:
         if taken.remaining is None:
             return self._refuse(account.limit, taken.retry_after)
         return account.usage(taken.remaining, now)

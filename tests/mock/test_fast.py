@@ -1,0 +1,177 @@
+"""A connection that is asked the same again is answered as a new connection would be, whatever comes in between."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mock_server import UsageMock
+
+from .wire import KEY, TIMEOUT, Clock, Reply, address, send
+
+FRESH, BUSY, MODEST, UNKNOWN = "demo-fresh", "demo-busy", "demo-modest", "nobody"
+
+
+def plain(key: str, *more: str) -> bytes:
+    fields = [f"{KEY}: {key}", *more]
+    return "\r\n".join(["GET /usage HTTP/1.1", "Host: localhost", *fields, "", ""]).encode()
+
+
+class Kept:
+    """One connection that stays open."""
+
+    def __init__(self, url: str) -> None:
+        self.socket = socket.create_connection(address(url), TIMEOUT)
+        self._file = self.socket.makefile("rb")  # it may hold more than one reply
+
+    def ask(self, *pieces: bytes) -> Reply:
+        for piece in pieces:
+            self.socket.sendall(piece)
+        return self.reply(has_body=not b"".join(pieces).startswith(b"HEAD"))
+
+    def reply(self, *, has_body: bool = True) -> Reply:
+        status = int(self._file.readline().split()[1])
+        headers = http.client.parse_headers(self._file)
+        return Reply(status, headers, self._file.read(int(headers["Content-Length"])) if has_body else b"")
+
+    def close(self) -> None:
+        self._file.close()
+        self.socket.close()
+
+
+def kept(url: str) -> contextlib.closing[Kept]:
+    return contextlib.closing(Kept(url))
+
+
+@pytest.fixture
+def repeating(limited: UsageMock) -> Iterator[Kept]:
+    """A connection that has asked the same twice."""
+    with kept(limited.url) as connection:
+        for _ in range(2):
+            assert connection.ask(plain(BUSY)).status == 200
+        yield connection
+
+
+def test_each_takes_a_token_and_the_last_ones_meet_a_429(repeating: Kept) -> None:
+    assert [repeating.ask(plain(BUSY)).json["rate_limit"]["remaining"] for _ in range(8)] == [7, 6, 5, 4, 3, 2, 1, 0]
+    over = repeating.ask(plain(BUSY))
+    assert (over.status, over.headers["Retry-After"]) == (429, "1")
+
+
+def test_tokens_come_back(repeating: Kept, clock: Clock) -> None:
+    clock.now += 0.1
+    assert repeating.ask(plain(BUSY)).json["rate_limit"]["remaining"] == 8
+
+
+def test_another_key_is_told_its_own_figures(repeating: Kept) -> None:
+    assert repeating.ask(plain(MODEST)).json["api_key"] == MODEST
+    assert repeating.ask(plain(FRESH)).json["total"] == 0
+    assert repeating.ask(plain(UNKNOWN)).status == 403
+    assert repeating.ask(plain(BUSY)).json["api_key"] == BUSY
+
+
+@pytest.mark.parametrize("key", ["", " ", "demo-busy, demo-busy", "é", "demo-busy\r\nX-API-Key: demo-busy"])
+def test_what_is_no_word_in_the_place_of_the_key_is_read_with_care(
+    repeating: Kept, limited: UsageMock, key: str
+) -> None:
+    assert repeating.ask(plain(key)).status == send(limited.url, plain(key)).status
+
+
+def test_one_more_field_is_seen(repeating: Kept) -> None:
+    assert repeating.ask(plain(BUSY, "Prefer: code=503")).status == 503
+    assert repeating.ask(plain(f"{BUSY}\r\nPrefer: code=503")).status == 503
+
+
+def test_what_is_switched_on_in_between_holds(repeating: Kept, limited: UsageMock) -> None:
+    limited.answer(503, BUSY)
+    assert repeating.ask(plain(BUSY)).status == 503
+    assert repeating.ask(plain(MODEST)).status == 200
+    limited.reset()
+    limited.fail("fail-is-negative")
+    assert repeating.ask(plain(BUSY)).json["fail"] < 0
+
+
+def test_a_fault_of_what_is_received_acts(tmp_path: Path) -> None:
+    files = {
+        "deployments/default.yaml": f"description: Two keys.\nkeys: {{ {BUSY}: {{}}, {MODEST}: {{}} }}\n",
+        "faults/swapped.yaml": "description: One key is read for the other.\nbreaks: [auth/near-key-is-refused]\n"
+        f"received: [{{ op: replace, pattern: {BUSY}, with: {MODEST} }}]\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text)
+    with UsageMock(fixtures=tmp_path) as mock, kept(mock.url) as connection:
+        for _ in range(2):
+            assert connection.ask(plain(BUSY)).json["api_key"] == BUSY
+        mock.fail("swapped", MODEST)
+        assert connection.ask(plain(BUSY)).json["api_key"] == MODEST
+
+
+def test_recorded_traffic_is_told(repeating: Kept, limited: UsageMock) -> None:
+    before = repeating.ask(plain(BUSY)).json["total"]
+    limited.record("shop.example", requests=5, key=BUSY)
+    assert repeating.ask(plain(BUSY)).json["total"] == before + 5
+
+
+def test_a_request_in_pieces_is_one_request(repeating: Kept) -> None:
+    request = plain(BUSY)
+    for cut in (1, 20, len(request) - 1):
+        assert repeating.ask(request[:cut], request[cut:]).status == 200
+
+
+def test_two_requests_at_once_are_answered_in_turn(repeating: Kept) -> None:
+    assert repeating.ask(plain(BUSY) + plain(MODEST) + plain(BUSY)).json["api_key"] == BUSY
+    assert [repeating.reply().json["api_key"] for _ in range(2)] == [MODEST, BUSY]
+
+
+def test_a_body_that_follows_is_no_request(limited: UsageMock) -> None:
+    body = plain(UNKNOWN)
+    head = plain(BUSY, f"Content-Length: {len(body)}")
+    with kept(limited.url) as connection:
+        for _ in range(3):
+            connection.socket.sendall(head)
+            assert connection.ask(body).json["api_key"] == BUSY
+
+
+def test_the_journal_has_all_of_them(limited: UsageMock, repeating: Kept) -> None:
+    repeating.ask(plain(UNKNOWN))
+    told = [(entry.number, entry.method, entry.target, entry.key, entry.status) for entry in limited.requests]
+    assert told == [
+        (1, "GET", "/usage", BUSY, 200),
+        (2, "GET", "/usage", BUSY, 200),
+        (3, "GET", "/usage", UNKNOWN, 403),
+    ]
+
+
+REQUESTS = st.sampled_from(
+    [
+        *(plain(key) for key in (BUSY, BUSY, MODEST, FRESH, UNKNOWN, "", "a b", "x" * 2000)),
+        plain(BUSY, "Prefer: code=404"),
+        plain(BUSY, "Expect: x"),
+        plain(BUSY).replace(b"X-API-Key", b"x-api-key"),
+        plain(BUSY).replace(b"GET", b"HEAD"),
+        plain(BUSY).replace(b"GET", b"POST"),
+        plain(BUSY).replace(b"/usage", b"/usage?a"),
+        b"GET /usage HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ]
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_whatever_came_before_an_answer_is_that_of_a_new_connection(unlimited: UsageMock, data: st.DataObject) -> None:
+    requests = data.draw(st.lists(REQUESTS, min_size=2, max_size=8))
+    with kept(unlimited.url) as connection:
+        for request in requests:
+            cut = data.draw(st.one_of(st.just(0), st.integers(1, len(request) - 1)))
+            here = connection.ask(*filter(None, (request[:cut], request[cut:])))
+            with kept(unlimited.url) as another:
+                alone = another.ask(request)
+            assert (here.status, here.body) == (alone.status, alone.body)
