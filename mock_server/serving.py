@@ -126,7 +126,7 @@ class Connection(web.RequestHandler):
         self._is_unending = isinstance(resp, RawResponse) and resp.is_unending
         finished = await super().finish_response(request, resp, start_time)
         self._answers += 1
-        if isinstance(resp, Written) and self._answers == self._request_count and Repeat.is_possible(self._received):
+        if isinstance(resp, Written) and Repeat.is_possible(self._received):
             self._repeat = Repeat(self._received, resp)
         self._received = b""
         return finished

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import socket
@@ -9,11 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mock_server import UsageMock
+from mock_server import UsageMock, load_deployment, make_app
+from mock_server.serving import FRONT
+from usage_contract import Contract
 
+from .test_document import renamed
 from .wire import KEY, TIMEOUT, Clock, Reply, address, send
 
 FRESH, BUSY, MODEST, UNKNOWN = "demo-fresh", "demo-busy", "demo-modest", "nobody"
@@ -131,13 +136,51 @@ def test_two_requests_at_once_are_answered_in_turn(repeating: Kept) -> None:
     assert [repeating.reply().json["api_key"] for _ in range(2)] == [MODEST, BUSY]
 
 
-def test_a_body_that_follows_is_no_request(limited: UsageMock) -> None:
-    body = plain(UNKNOWN)
-    head = plain(BUSY, f"Content-Length: {len(body)}")
+def test_two_requests_at_once_are_two_once_more(limited: UsageMock) -> None:
     with kept(limited.url) as connection:
-        for _ in range(3):
-            connection.socket.sendall(head)
-            assert connection.ask(body).json["api_key"] == BUSY
+        for _ in range(2):
+            assert connection.ask(plain(BUSY) + plain(MODEST)).json["api_key"] == BUSY
+            assert connection.reply().json["api_key"] == MODEST
+
+
+def test_a_body_that_looks_like_its_request_is_none(limited: UsageMock) -> None:
+    head = plain(BUSY, f"Content-Length: {len(plain(BUSY, 'Content-Length: 99'))}")
+    with kept(limited.url) as connection:
+        assert connection.ask(head).json["api_key"] == BUSY
+        connection.socket.sendall(head)  # its body
+        assert connection.ask(plain(MODEST)).json["api_key"] == MODEST
+
+
+def test_what_comes_while_a_request_is_answered_is_not_taken_for_it(contract: Contract) -> None:
+    app = make_app(contract, load_deployment())
+    preferring = plain(BUSY, "Prefer: code=503")
+    with UsageMock(app) as mock, kept(mock.url) as kept_open:
+        assert kept_open.ask(plain(BUSY)).status == 200
+        (connection,) = app[FRONT].servers[0]._manager.connections
+
+        def receive_both_in_one_tick() -> None:
+            connection.data_received(plain(BUSY))
+            connection.data_received(preferring)
+
+        mock._loop().call_soon_threadsafe(receive_both_in_one_tick)
+        assert [kept_open.reply().status for _ in range(2)] == [200, 503]
+        assert kept_open.ask(preferring).status == 503
+
+
+def test_another_document_is_another_question(contract: Contract) -> None:
+    app = make_app(contract, load_deployment())
+    with UsageMock(app) as mock, kept(mock.url) as connection:
+        for _ in range(2):
+            assert connection.ask(plain(BUSY)).status == 200
+        asyncio.run(_renew(app, make_app(renamed(contract, "/usage", "/figures"), load_deployment())))
+        assert connection.ask(plain(BUSY)).status == 404
+
+
+async def _renew(app: web.Application, other: web.Application) -> None:
+    runner = web.AppRunner(other)
+    await runner.setup()
+    assert runner.server is not None
+    app[FRONT].renew(other[FRONT], runner.server.request_handler)
 
 
 def test_the_journal_has_all_of_them(limited: UsageMock, repeating: Kept) -> None:
