@@ -7,9 +7,10 @@ import logging
 import math
 import secrets
 from contextvars import ContextVar
+from functools import lru_cache
 from hashlib import sha1
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import orjson
@@ -64,7 +65,7 @@ class RedisState:
     async def take(self, bucket: BucketSpec, now: float, tokens: int, account: Known) -> Taken:
         """Take tokens from a bucket, unless the settings have changed since those that the request goes by."""
         answer = await self._server.ask(self._taking(bucket, now, tokens, account, GOES_BY.get()))
-        if answer is None:
+        if answer is None:  # the script says nothing of what goes by other settings
             raise StaleError
         granted, level, since, version = answer
         news = await self._open(account, now) if version.decode() != account.version else None
@@ -122,20 +123,20 @@ class RedisState:
         """Disconnect."""
         await self._server.close()
 
-    def _taking(self, bucket: BucketSpec, now: float, tokens: int, account: Known, version: str) -> Command:
-        mantissa, exponent = math.frexp(bucket.rps)
+    def _taking(self, bucket: BucketSpec, now: float, tokens: int, account: Known, version: str) -> _Take:
         full = bucket.burst if bucket.tokens is None else min(bucket.burst, bucket.tokens)
-        return _script(
-            "take",
-            [self._version_key, self._account + bucket.key, self._account + account.key, self._accounts],
-            version,
-            f"bucket {bucket.name}",
-            ticks(now),
-            int(mantissa * 2**53),
-            53 - exponent,
-            bucket.burst * PARTS_PER_TOKEN,
-            round(full * PARTS_PER_TOKEN),
-            tokens * PARTS_PER_TOKEN,
+        return _Take(
+            (self._version_key, self._accounts),
+            (self._account + bucket.key, self._account + account.key),
+            (
+                version,
+                f"bucket {bucket.name}",
+                ticks(now),
+                *_in_binary(bucket.rps),
+                bucket.burst * PARTS_PER_TOKEN,
+                round(full * PARTS_PER_TOKEN),
+                tokens * PARTS_PER_TOKEN,
+            ),
         )
 
     async def _open(self, account: Known, now: float) -> Recorded:
@@ -145,17 +146,25 @@ class RedisState:
         return Recorded(version.decode(), float(since), _traffic(account.name, fields))
 
 
+class _Take(NamedTuple):
+    """One question to a bucket; a script answers any number of them."""
+
+    shared: tuple[str, ...]
+    keys: tuple[str, ...]
+    arguments: tuple[Any, ...]
+
+
 class _Server:
     """Asks Redis; what is asked while an earlier question is under way, or in one tick, goes out together."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self._waiting: list[tuple[Command, asyncio.Future[Any]]] = []
+        self._waiting: list[tuple[Command | _Take, asyncio.Future[Any]]] = []
         self._sending: asyncio.Task[None] | None = None
         self._is_away: bool | None = None  # at the start nobody knows
 
-    async def ask(self, command: Command) -> Any:
-        """Return the answer to a command.
+    async def ask(self, command: Command | _Take) -> Any:
+        """Return the answer to a command, or to a question to a bucket.
 
         Raises StateUnavailableError.
         """
@@ -174,8 +183,10 @@ class _Server:
     async def _send(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            answers = await self._answers([command for command, _ in batch])
-            for (_, future), answer in zip(batch, answers, strict=True):
+            commands = [(each, future) for each, future in batch if not isinstance(each, _Take)]
+            takes = [(each, future) for each, future in batch if isinstance(each, _Take)]
+            answers = await self._answers([each for each, _ in commands], [each for each, _ in takes])
+            for (_, future), answer in zip([*commands, *takes], answers, strict=True):
                 if future.done():  # whoever asked has gone
                     continue
                 if isinstance(answer, Exception):
@@ -184,7 +195,13 @@ class _Server:
                     future.set_result(answer)
         self._sending = None
 
-    async def _answers(self, commands: list[Command]) -> list[Any]:
+    async def _answers(self, commands: list[Command], takes: list[_Take]) -> list[Any]:
+        if not takes:
+            return await self._told(commands)
+        *answers, taken = await self._told([*commands, _taking(takes)])
+        return answers + (taken if isinstance(taken, list) else [taken] * len(takes))
+
+    async def _told(self, commands: list[Command]) -> list[Any]:
         try:
             answers = await self._execute(commands)
             if any(isinstance(answer, NoScriptError) for answer in answers):
@@ -243,6 +260,18 @@ def _unavailable(error: Exception) -> StateUnavailableError:
 
 def _script(name: str, keys: list[str], *arguments: Any) -> Command:
     return ("EVALSHA", _HASHES[name], len(keys), *keys, *arguments)
+
+
+def _taking(takes: list[_Take]) -> Command:
+    keys = [*takes[0].shared, *(key for take in takes for key in take.keys)]
+    return _script("take", keys, *(argument for take in takes for argument in take.arguments))
+
+
+@lru_cache(maxsize=1024)
+def _in_binary(rate: float) -> tuple[int, int]:
+    """Return a rate as MANTISSA and SHIFT: it is MANTISSA / 2^SHIFT."""
+    mantissa, exponent = math.frexp(rate)
+    return int(mantissa * 2**53), 53 - exponent
 
 
 def _unused() -> str:
