@@ -116,3 +116,10 @@ def figures(good: list[Answer]) -> list[Figures]:
 def journal(gate: Gate, shared: object) -> tuple[Answer, ...]:
     """Every answer of the run; rules that use it come last."""
     return tuple(gate.transport.journal)
+
+
+@pytest.fixture(scope="session")
+def later(gate: Gate, good: list[Answer], journal: tuple[Answer, ...]) -> list[Answer]:
+    """All other answers that grant what was asked."""
+    seen = {id(answer) for answer in good}
+    return [answer for answer in journal if gate.is_granted(answer) and id(answer) not in seen]

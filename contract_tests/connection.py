@@ -26,17 +26,24 @@ class UnreachableError(Exception):
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Bounds in seconds: to connect, to the next byte, for a whole answer, and for bytes that follow one."""
+    """Bounds in seconds: to connect, to the next byte, for a whole answer, for bytes that follow one, for its end."""
 
     connect: float
     read: float
     total: float
     grace: float = 0.2
+    closing: float = 3.0
 
     @classmethod
     def of(cls, seconds: float) -> Timeouts:
         """Derive the bounds from the time that a first byte may take."""
-        return cls(connect=min(seconds, 5.0), read=seconds, total=1.5 * seconds, grace=min(seconds / 10, 0.2))
+        return cls(
+            connect=min(seconds, 5.0),
+            read=seconds,
+            total=1.5 * seconds,
+            grace=min(seconds / 10, 0.2),
+            closing=min(seconds, 3.0),
+        )
 
 
 @dataclass
@@ -52,6 +59,20 @@ class Connection:
         self.reusable = False
         self.sock.close()
 
+    def ends(self, seconds: float) -> bool:
+        """Whether the other side closes it within some time."""
+        until = time.monotonic() + seconds
+        try:
+            while (left := until - time.monotonic()) > 0:
+                self.sock.settimeout(left)
+                if not self.sock.recv(65536):
+                    return True
+        except TimeoutError:
+            return False
+        except OSError:  # closed the hard way, by either side
+            return True
+        return False
+
     def exchange(self, request: Request, origin: str, timeouts: Timeouts) -> Answer:
         """Send one request and read its answer, whatever happens to it."""
         return self.pipeline([request], origin, timeouts)[0]
@@ -62,17 +83,18 @@ class Connection:
         `ahead` bytes go first, by themselves.
         """
         data = b"".join(wire(request, origin if self.proxied else "") for request in requests)
+        started = time.monotonic()
         problem = self._send(data, timeouts, ahead)
         answers: list[Answer] = []
         early = b""
         for number, request in enumerate(requests, 1):
-            reader = _Reader(self.sock, request, timeouts, problem, early)
+            reader = _Reader(self.sock, request, timeouts, started, problem, early)
             answer = reader.answer()
             early = answer.extra
             is_last = number == len(requests)
             answers.append(answer if is_last else replace(answer, extra=b""))
             if not reader.reusable or (is_last and early):
-                self.close()
+                self.reusable = False
                 break
         return answers
 
@@ -92,7 +114,7 @@ class Connection:
 def wire(request: Request, origin: str = "") -> bytes:
     """Return the request's bytes; with an origin the target is in absolute form, as a proxy needs it."""
     lines = [b" ".join([request.method.encode("latin-1"), origin.encode() + request.target, request.version.encode()])]
-    lines += [name + request.separator + value for name, value in request.fields]
+    lines += [name + request.separator_of(value) + value for name, value in request.fields]
     return b"\r\n".join([*lines, b"", request.body])
 
 
@@ -145,10 +167,16 @@ class _Reader:
     """Reads one answer: h11 says what the bytes mean, the clock and the caps say when to stop."""
 
     def __init__(
-        self, sock: socket.socket, request: Request, timeouts: Timeouts, problem: str = "", early: bytes = b""
+        self,
+        sock: socket.socket,
+        request: Request,
+        timeouts: Timeouts,
+        started: float,
+        problem: str = "",
+        early: bytes = b"",
     ) -> None:
         self.sock, self.request, self.timeouts = sock, request, timeouts
-        self.started = time.monotonic()
+        self.started = started
         self.received = len(early)
         self.problem = problem
         self.ending: Ending = "complete"

@@ -14,7 +14,7 @@ import pytest
 from contract_tests.connection import UnreachableError
 from contract_tests.message import Answer, Credential, Request
 from contract_tests.settings import Settings
-from contract_tests.transport import NotTested, Transport
+from contract_tests.transport import AGENT, NotTested, Transport
 from usage_contract import Contract, Operation
 
 OPERATION = "get_usage"  # the operation that the rules are about; all else of it is read off the document
@@ -111,7 +111,7 @@ class Gate:
 
     @cached_property
     def _default_fields(self) -> list[tuple[bytes, bytes]]:
-        agent = f"usage-contract/{version('usage-contract')} run/{uuid4().hex[:12]}"
+        agent = f"{AGENT}{version('usage-contract')} run/{uuid4().hex[:12]}"
         defaults = [
             ("Host", self.settings.target.authority),
             ("User-Agent", agent),
@@ -140,6 +140,12 @@ class Gate:
             who = key.told if key else "no key"
             self.shortfalls.append(f"{len(answers)} of {times} plain requests with {who} were sent: {reason}")
         return answers
+
+    def is_granted(self, answer: Answer) -> bool:
+        """Whether the answer is a 200 to the operation with a key that was given, whatever else was sent."""
+        request = answer.request
+        asked = request.method == self.operation.method and request.target.split(b"?")[0] == self.path.encode()
+        return asked and answer.status == 200 and request.credential in self.settings.keys
 
     def is_good(self, answer: Answer) -> bool:
         """Whether the answer is one of those that must be a 200 with figures: plain, with a key that was given."""

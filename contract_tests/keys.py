@@ -19,6 +19,15 @@ SENDABLE = re.compile(r"[!-~]+")  # texts that are a field's value as they stand
 PLAIN = re.compile(rb"[\w-]*")  # values that nobody takes for an attack
 
 
+def changed(key: Credential) -> Credential:
+    """Return the key with the character in its middle changed: a masked key is all that is compared with some."""
+    value, shell, middle = key.value, key.shell.removeprefix("$"), len(key.value) // 2
+    other = b"y" if value[middle : middle + 1] == b"x" else b"x"
+    text = value[:middle] + other + value[middle + 1 :]
+    command = f"${{{shell}:0:{middle}}}{other.decode()}${{{shell}:{middle + 1}}}"
+    return Credential(text, f"{key.told} with the character in its middle changed", command)
+
+
 def near(key: Credential) -> Iterator[Credential]:
     """Yield the values that a careless comparison takes for the key."""
     value, shell = key.value, key.shell.removeprefix("$")
@@ -93,17 +102,23 @@ def edits(draw: st.DrawFn, key: Credential) -> Credential:
     return Credential(text, f"{key.told} with character {at + 1} {how}", "<described above>")
 
 
+def disguised(key: Credential) -> list[Credential]:
+    """Return the key as a careless reader might see it in other bytes: in full width, and before a NUL byte."""
+    wide = chr(key.value[0] + FULL_WIDTH).encode()
+    return [
+        Credential(wide + key.value[1:], f"{key.told} with its first character in full width", "<described above>"),
+        Credential(key.value + b"\0x", f"{key.told} and a NUL byte", f"{key.shell}\\x00x"),
+    ]
+
+
 def padded(key: Credential) -> list[Credential]:
-    """Return the key with what only a careless reader takes for white space, or for its first character."""
+    """Return the key with what only a lenient reader takes for white space around it."""
     paddings = {
         b"\xa0": "a non-breaking space",
         b"\x85": "a next-line character",
         b"\x0b": "a vertical tab",
-        b"\0x": "a NUL byte",
     }
-    wide = chr(key.value[0] + FULL_WIDTH).encode()
-    look = Credential(wide + key.value[1:], f"{key.told} with its first character in full width", "<described above>")
-    return [look] + [
+    return [
         Credential(key.value + pad, f"{key.told} and {told}", f"{key.shell}\\x{pad.hex()}")
         for pad, told in paddings.items()
     ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
+
+import brotli
 
 from contract_tests.strict_json import Document, parse
 
@@ -16,6 +18,7 @@ KEPT = 64 * 1024  # bytes of a body that is too large: the journal holds hundred
 SHOWN = 300
 GZIP_MEMBER = b"\x1f\x8b"
 GZIP, DEFLATE = (31,), (15, -15)  # zlib's window bits: gzip; zlib, or the raw deflate that some servers send for it
+OF_CURL = ("Host", "User-Agent", "Accept")  # fields that curl adds unless it is told not to
 LONG_RUN = re.compile(r"(\w)\1{99,}")
 
 Ending = Literal["complete", "closed", "truncated", "reset", "timeout", "deadline", "malformed", "too large"]
@@ -49,8 +52,20 @@ class Request:
         target = self.target.decode("ascii", "backslashreplace")
         return " ".join(filter(None, [self.method, target[:80], who, self.told]))
 
-    def curl(self, origin: str, skipped: frozenset[bytes], keys: Sequence[Credential] = ()) -> str:
-        """Return the command that repeats it; a key, wherever it stands, is a shell variable, never a value."""
+    @property
+    def accepts_brotli(self) -> bool:
+        """Whether Accept-Encoding names brotli; gzip is understood by anybody, asked for or not."""
+        return any(name.lower() == b"accept-encoding" and b"br" in value for name, value in self.fields)
+
+    def separator_of(self, value: bytes) -> bytes:
+        """Return what stands between a field's name and this value: only the key may have it otherwise."""
+        return self.separator if self.credential and value == self.credential.value else b": "
+
+    def curl(self, origin: str, skipped: Collection[tuple[bytes, bytes]] = (), keys: Sequence[Credential] = ()) -> str:
+        """Return the command that repeats it; a key, wherever it stands, is a shell variable, never a value.
+
+        The fields of `skipped` go without saying: curl sends their like by itself.
+        """
         words = ["curl", "-isS", "--path-as-is"]
         if self.version == "HTTP/1.0":
             words.append("--http1.0")
@@ -59,8 +74,10 @@ class Request:
         elif self.method != "GET":
             words += ["-X", self.method]
         for name, value in self.fields:
-            if name.lower() not in skipped:
+            if (name, value) not in skipped:
                 words += ["-H", self._quoted(name, value, keys)]
+        sent = {name.lower() for name, _ in self.fields}
+        words += [f"-H '{name}:'" for name in OF_CURL if name.lower().encode() not in sent]
         if self.body:
             words += ["--data-binary", _shell(self.body, keys)]
         return " ".join([*words, _shell(origin.encode() + self.target, keys)])
@@ -69,7 +86,7 @@ class Request:
         if not value.strip():
             return _shell(name + b";")  # how curl spells a field without a value
         if self.credential and value == self.credential.value and self.credential.shell[:1] in {"$", "<"}:
-            return f'"{name.decode()}: {self.credential.shell}"'
+            return f'"{name.decode()}{self.separator.decode()}{self.credential.shell}"'
         return _shell(name + b": " + value, keys)
 
 
@@ -128,9 +145,12 @@ class Answer:
         for coding in reversed([token.strip().lower() for token in (self.header("Content-Encoding") or "").split(",")]):
             if coding in {"", "identity"}:
                 continue
-            if coding not in {"gzip", "x-gzip", "deflate"}:
+            if coding not in {"gzip", "x-gzip", "deflate", *(["br"] if self.request.accepts_brotli else [])}:
                 return body, f"content coding {coding!r} was not asked for"
-            body, problem = _inflate(body, DEFLATE if coding == "deflate" else GZIP)
+            if coding == "br":
+                body, problem = _unbrotli(body)
+            else:
+                body, problem = _inflate(body, DEFLATE if coding == "deflate" else GZIP)
             if problem:
                 return body, f"is not the {coding} that Content-Encoding announces: {problem}"
         return body, ""
@@ -179,6 +199,17 @@ class Answer:
 def _one_line(text: str) -> str:
     """Escape what would end the line or command a terminal or a CI system."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def _unbrotli(data: bytes) -> tuple[bytes, str]:
+    decoder = brotli.Decompressor()
+    try:
+        body = decoder.process(data, output_buffer_limit=LARGEST_BODY + 1)
+    except brotli.error as error:
+        return data, str(error)
+    if len(body) > LARGEST_BODY:
+        return body[:KEPT], f"it unpacks to more than {LARGEST_BODY} bytes"
+    return body, "" if decoder.is_finished() else "it is cut short"
 
 
 def _inflate(data: bytes, formats: tuple[int, ...]) -> tuple[bytes, str]:

@@ -17,7 +17,7 @@ from contract_tests.plan import plan
 from contract_tests.redaction import RedactedStream, Redactor, redact_all
 from contract_tests.reports.plugin import Reports
 from contract_tests.rules import rule_of
-from contract_tests.settings import MAIN_KEY, Settings, Target, keys_from, settings_from
+from contract_tests.settings import BUDGET, INTRUSIVE_BUDGET, MAIN_KEY, Settings, Target, keys_from, settings_from
 from contract_tests.transport import Clock
 from contract_tests.verdicts import Verdicts
 from usage_contract.contract import LEVELS
@@ -78,7 +78,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--require-complete", "be red where a rule was not tested", action="store_true")
     add("--max-rate", "requests a second (0.9 of the key's own limit)", type=_positive, metavar="N")
     add("--max-time", "seconds for the whole run (120)", type=_positive, default=120.0, metavar="S")
-    add("--max-requests", "requests for the whole run (400)", type=_count, default=400, metavar="N")
+    budget = f"requests for the whole run ({BUDGET}, with --intrusive {INTRUSIVE_BUDGET})"
+    add("--max-requests", budget, type=_count, metavar="N")
     add("--timeout", "seconds that an answer's first byte may take (10)", type=_positive, default=10.0, metavar="S")
     add(
         "--header",

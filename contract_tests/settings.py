@@ -20,6 +20,7 @@ from usage_contract.contract import Level
 MAIN_KEY = "CONTRACT_API_KEY"
 KEY_FILE = "CONTRACT_API_KEY_FILE"
 DEFAULT_PORTS = {"http": 80, "https": 443}
+BUDGET, INTRUSIVE_BUDGET = 400, 1000  # requests: emptying buckets takes many
 SHORTEST_SECRET = 4  # characters: a shorter one stands in any text by chance
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -177,17 +178,18 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
     headers = tuple(header_from(text) for text in option.contract_header)
     proxy = option.contract_proxy or os.environ.get("CONTRACT_PROXY")
     ca_file = option.contract_ca_file or os.environ.get("CONTRACT_CA_FILE")
+    intrusive = embedded or option.contract_intrusive
     is_remote = not embedded and not option.contract_plan
     return Settings(
         target=target,
         keys=keys,
         level=option.contract_level,
         embedded=embedded,
-        intrusive=embedded or option.contract_intrusive,
+        intrusive=intrusive,
         require_complete=option.contract_require_complete,
         max_rate=None if option.contract_plan else option.contract_max_rate,
         max_time=option.contract_max_time,
-        max_requests=option.contract_max_requests,
+        max_requests=option.contract_max_requests or (INTRUSIVE_BUDGET if intrusive else BUDGET),
         timeout=option.contract_timeout,
         ca_file=_certificates(Path(ca_file)) if ca_file else None,
         proxy=_proxy(proxy) if proxy and is_remote else None,

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Unpack
 
 import pytest
 
 from contract_tests import keys
 from contract_tests.figures import Figures
-from contract_tests.gate import Gate
+from contract_tests.gate import BROWSER, Gate, Special
 from contract_tests.message import Answer, Credential
 from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, SOUND, holds
-from contract_tests.transport import NotTested, retry_after
+from contract_tests.transport import NotTested, stated_wait
 
 LIMIT = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
 LARGEST = 40  # tokens: emptying a larger bucket would be a load test
 FALL = 2  # tokens: if less are missing after a burst, nothing was taken
 PATIENCE = 5.0  # seconds: how long a bucket is left to fill
+MORE = 6  # requests beyond the bucket's size
+SLOWEST = 0.6  # of the stated rate: what comes back more slowly is another rate
+TAKEN = 1.5  # tokens: what the request that looks takes itself, and rounding
 TRIES = 3  # a pattern that others' use of the key could explain must repeat itself as often
 
 
@@ -30,9 +34,9 @@ class Bucket:
     burst: int
     rps: float
 
-    def ask(self, told: str, key: Credential | None = None) -> Answer:
+    def ask(self, told: str, key: Credential | None = None, **special: Unpack[Special]) -> Answer:
         """Ask once, at once, and take a 429 for an answer."""
-        return self.gate.transport.together([self.gate.request(key or self.key, told)], paced=False)[0]
+        return self.gate.transport.together([self.gate.request(key or self.key, told, **special)], paced=False)[0]
 
     def spend(self, times: int, *others: Credential) -> list[Answer]:
         """Ask as often at the same time, and with other keys beside it."""
@@ -43,15 +47,26 @@ class Bucket:
         """Wait until a share of the bucket has filled again."""
         self.gate.transport.rest(min(share * self.burst / self.rps, PATIENCE))
 
+    def takes_tokens(self) -> bool:
+        """Whether `remaining` falls from one request to the next that follows at once."""
+        asked = [Figures(self.ask("one after the other")).remaining for _ in range(3)]
+        return asked[0] is not None and asked[-1] is not None and asked[0] - asked[-1] >= 1
+
 
 @pytest.fixture(scope="session")
-def bucket(gate: Gate, sample: object, others: object) -> Bucket:
-    """The smallest bucket of all keys, the last key's among equals; NotTested where all are large."""
+def buckets(gate: Gate, sample: object, others: object) -> list[Bucket]:
+    """The keys' buckets that may be emptied; NotTested where all are large."""
     stated = [Bucket(gate, key, int(each.burst or 0), float(each.rps or 0)) for key, each in _limits(gate)]
     small = [each for each in stated if 0 < each.burst <= LARGEST and each.rps > 0]
     if not small:
         raise NotTested(f"no key states a burst of {LARGEST} or less")
-    return min(reversed(small), key=lambda each: each.burst)
+    return small
+
+
+@pytest.fixture(scope="session")
+def bucket(buckets: list[Bucket]) -> Bucket:
+    """The smallest bucket of all keys, the last key's among equals."""
+    return min(reversed(buckets), key=lambda each: each.burst)
 
 
 def _limits(gate: Gate) -> Iterable[tuple[Credential, Figures]]:
@@ -64,7 +79,7 @@ def _limits(gate: Gate) -> Iterable[tuple[Credential, Figures]]:
 @pytest.fixture(scope="session")
 def emptied(bucket: Bucket) -> list[Answer]:
     """What a burst larger than the bucket was answered; it ends throttled, if anything does."""
-    return bucket.spend(bucket.burst + 6)
+    return bucket.spend(bucket.burst + MORE)
 
 
 @pytest.fixture(scope="session")
@@ -79,12 +94,20 @@ def throttled(emptied: list[Answer]) -> Answer:
 @pytest.mark.needs(*SOUND)
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=LIMIT)
-def test_burst_is_not_exceeded(bucket: Bucket, emptied: list[Answer]) -> None:
-    """Where a request takes a token, more than the bucket can hold MUST NOT be let through at once."""
+def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: list[Answer]) -> None:
+    """Where a request takes a token, more than any key's bucket can hold MUST NOT be let through at once."""
+    _check_burst(bucket, emptied)
+    for each in buckets:
+        if each != bucket:
+            _check_burst(each, each.spend(each.burst + MORE))
+
+
+def _check_burst(bucket: Bucket, emptied: list[Answer]) -> None:
     passed = [answer for answer in emptied if answer.status == 200]
     seconds = max(a.started + a.seconds for a in emptied) - min(a.started for a in emptied)
     left = [remaining for answer in passed if (remaining := Figures(answer).remaining) is not None]
-    if len(passed) == len(emptied) and (not left or (max(left) - min(left) < FALL and min(left) >= 1)):
+    untouched = not left or (max(left) - min(left) < FALL and min(left) >= 1)
+    if len(passed) == len(emptied) and untouched and not bucket.takes_tokens():
         raise NotTested("a request to this operation takes no token here")
     assert len(passed) <= bucket.burst + bucket.rps * seconds + 1, (
         f"{len(passed)} of {len(emptied)} requests within {seconds:.2f} s passed a bucket of {bucket.burst}\n"
@@ -108,13 +131,15 @@ def test_retry_after_suffices(bucket: Bucket, throttled: Answer) -> None:
     starved = bucket.gate.transport.starved.values()
     holds(f"a 429 however often Retry-After was honoured\n{answer.seen}" for answer in starved)
     for _ in range(TRIES):
-        wait = retry_after(throttled)
+        wait = stated_wait(throttled)
         assert wait <= 60, f"Retry-After asks for {wait:.0f} s at {bucket.rps:g} tokens a second\n{throttled.seen}"
         bucket.gate.transport.rest(wait)
-        throttled = bucket.ask("after Retry-After")
-        if throttled.status == 200:
+        after = bucket.ask("after Retry-After")
+        if after.status == 200:
             return
-    raise AssertionError(f"{TRIES} times {throttled.status} after Retry-After was over\n{throttled.seen}")
+        bucket.fill()  # a wait that is too short is found out by a bucket that is emptied anew
+        throttled = next((each for each in bucket.spend(bucket.burst + 3) if each.status == 429), after)
+    raise AssertionError(f"{TRIES} times {after.status} after Retry-After was over\n{after.seen}")
 
 
 @pytest.mark.needs(*SOUND, "bucket/over-the-limit-is-429", "rate/remaining-is-at-most-burst")
@@ -135,6 +160,50 @@ def test_refills_at_rps(bucket: Bucket, throttled: Answer) -> None:
             return
         problem = f"{remaining} tokens {seconds:.2f} s after none was left, at {bucket.rps:g} a second\n{after.seen}"
     raise AssertionError(problem)
+
+
+@pytest.mark.needs(*SOUND, "bucket/over-the-limit-is-429", "bucket/retry-after-suffices")
+@pytest.mark.intrusive
+@pytest.mark.rule(level="documented", source=f'{DOCUMENT}, UsageResponse.rate_limit.rps: "Allowed requests per second"')
+def test_refills_as_fast_as_stated(bucket: Bucket, throttled: Answer) -> None:
+    """An emptied bucket MUST fill about as fast as `rate_limit.rps` says; it fails only if it never does."""
+    problem = ""
+    for _ in range(TRIES):
+        spent = bucket.spend(bucket.burst + 3)
+        bucket.fill(1.2)
+        after = bucket.ask("once the bucket should be full")
+        remaining = Figures(after).remaining
+        if after.status == 200 and remaining is None:
+            raise NotTested("what remains is not stated")
+        seconds = after.started - max(answer.started + answer.seconds for answer in spent)
+        expected = SLOWEST * min(bucket.burst, bucket.rps * seconds)
+        if float(remaining or 0) + TAKEN >= expected:
+            return
+        problem = (
+            f"{remaining or 0} tokens {seconds:.2f} s after none was left, at {bucket.rps:g} a second\n{after.seen}"
+        )
+    raise AssertionError(problem)
+
+
+@pytest.mark.needs(*SOUND, "bucket/over-the-limit-is-429", "bucket/burst-is-not-exceeded")
+@pytest.mark.intrusive
+@pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: each key has its own rate limit, one")
+def test_nothing_else_brings_another_bucket(bucket: Bucket, throttled: Answer) -> None:
+    """A key whose bucket is empty MUST NOT find a full one by a query or by fields; it fails only if it always does."""
+    ways: dict[str, Special] = {
+        "with a query": {"target": f"{bucket.gate.path}?page=2"},
+        "from elsewhere, as it says": {"fields": [("X-Forwarded-For", "203.0.113.7"), ("X-Real-IP", "203.0.113.7")]},
+        "as another client": {"fields": BROWSER},
+    }
+    for told, special in ways.items():
+        for _ in range(TRIES):
+            bucket.spend(bucket.burst + 3)
+            answer = bucket.ask(f"{told}, after the bucket was emptied", **special)
+            remaining = Figures(answer).remaining or 0
+            if answer.status != 200 or 2 * remaining < bucket.burst or bucket.burst < FALL:
+                break
+        else:
+            raise AssertionError(f"{remaining} of {bucket.burst} tokens right after none was left\n{answer.seen}")
 
 
 @pytest.mark.needs(

@@ -48,7 +48,7 @@ def test_figures_are_the_keys_own(used_keys: dict[Credential, Profile], figures:
 @pytest.mark.needs("keys/figures-are-the-keys-own")
 @pytest.mark.rule(level="documented", source=OWN)
 def test_answers_are_not_mixed_up(used_keys: dict[Credential, Profile], figures: list[Figures]) -> None:
-    """No answer to one key MUST hold another key's figures."""
+    """An answer to one key MUST NOT hold another key's figures."""
     for each in figures:
         assert not (theirs := _anothers(each, used_keys)), each.told(f"these are the figures of {theirs}")
 
@@ -56,7 +56,7 @@ def test_answers_are_not_mixed_up(used_keys: dict[Credential, Profile], figures:
 @pytest.mark.needs("keys/answers-are-not-mixed-up")
 @pytest.mark.rule(level="documented", source=OWN)
 def test_figures_of_a_key_hang_together(gate: Gate, figures: list[Figures]) -> None:
-    """No figure of a key MUST halve or double and a moment later be what it was, nor its limit change and change back.
+    """A figure of a key MUST NOT halve or double and a moment later be what it was, nor its limit change there and back.
 
     A window that starts anew changes its counters once; a new limit comes to stay.
     """

@@ -22,6 +22,7 @@ from contract_tests.transport import NotTested
 from contract_tests.validation import problems
 from usage_contract.contract import Level
 
+SHAPED = ("schema/body-has-the-specified-types", "schema/body-keeps-the-documented-ranges")
 CHECKED = (
     "not_a_server_error",
     "status_code_conformance",
@@ -72,7 +73,19 @@ def test_body_has_every_documented_member(good: list[Answer]) -> None:
     holds(_invalid(good, "advisory"))
 
 
-@pytest.mark.needs(*READABLE, "schema/body-has-the-specified-types", "schema/body-keeps-the-documented-ranges")
+@pytest.mark.needs(*READABLE, *SHAPED)
+@pytest.mark.rule(level="documented", source=f"{DOCUMENT}, 200: usage metrics, whatever was asked before or beside it")
+def test_later_answers_are_usage_metrics(gate: Gate, later: list[Answer]) -> None:
+    """Any other 200 to a valid key MUST be whole, of the documented media type, and hold usage metrics as well."""
+    media_type = gate.operation.responses["200"].media_type
+    for answer in later:
+        found = answer.problem if answer.ending != "complete" else answer.coding_problem or answer.json.problem
+        assert not found, f"the body {found}\n{answer.seen}"
+        assert _is_media_type(answer, media_type), f"Content-Type is {answer.header('Content-Type')!r}\n{answer.seen}"
+    holds(_invalid(later, "documented"))
+
+
+@pytest.mark.needs(*READABLE, *SHAPED)
 @pytest.mark.rule(level="specified", source=f"{DOCUMENT}, as Schemathesis reads it")
 def test_generated_requests_are_answered_as_described(gate: Gate) -> None:
     """Every request that Schemathesis generates from the document MUST be answered as the document describes."""

@@ -22,6 +22,7 @@ VENDOR_RATE = 10.0  # requests a second: the authentication guide's default
 SHARE = 0.9  # of a key's rate; the rest is left to whoever shares the deployment
 MOMENT = 2.0  # seconds: a longer Retry-After to a caller without a valid key is meant for those who guess
 PATIENCE = 3  # times that a caller without a valid key is sent away with 429
+AGENT = "usage-contract/"  # how the User-Agent of every request begins that is not about its User-Agent
 AFTER_A_HANG = 3.0  # seconds: a deployment that hung once does not get the full time-out again
 
 
@@ -145,8 +146,8 @@ class Transport:
         """Send requests in one write on a connection of their own, `ahead` bytes before the rest."""
         self._wait(max([self._reserve(request) for request in requests]))
         self.close()
-        started = self.clock.now()
         connection, _ = self._connection(True, fresh=True)
+        started = self.clock.now()
         answers = connection.pipeline(requests, self.settings.target.origin, self.timeouts, ahead)
         connection.close()
         answers = [replace(answer, curl=self._curl(answer.request), started=started) for answer in answers]
@@ -154,6 +155,20 @@ class Transport:
         for answer in answers:
             self._learn(answer)
         return answers
+
+    def last(self, request: Request) -> tuple[Answer, bool]:
+        """Send a request on a connection of its own, and say whether the other side closed that after its answer."""
+        self._wait(self._reserve(request))
+        self.close()
+        connection, _ = self._connection(True, fresh=True)
+        started = self.clock.now()
+        answer = connection.exchange(request, self.settings.target.origin, self.timeouts)
+        closed = connection.ends(self.timeouts.closing)
+        connection.close()
+        answer = replace(answer, curl=self._curl(request), started=started)
+        self.journal.append(answer)
+        self._learn(answer)
+        return answer, closed
 
     def rest(self, seconds: float) -> None:
         """Send nothing for a while, and forget what earlier bursts have reserved."""
@@ -184,12 +199,13 @@ class Transport:
 
     def _once(self, request: Request, *, fresh: bool, lane: bool | None = None) -> Answer:
         lane = request.credential in self.settings.keys if lane is None else lane
-        started = self.clock.now()
         connection, reused = self._connection(lane, fresh=fresh)
+        started = self.clock.now()
         answer = connection.exchange(request, self.settings.target.origin, self.timeouts)
         if reused and answer.ending in {"closed", "reset"} and answer.status is None:
             # The server may close an idle connection at any time (RFC 9112, section 9.3.1).
             connection = self._again(answer)
+            started = self.clock.now()
             answer = connection.exchange(request, self.settings.target.origin, self.timeouts)
         if connection.reusable and not fresh:
             self._idle[lane] = connection
@@ -223,9 +239,10 @@ class Transport:
         return connect(self.settings.target, self.settings.proxy, self._tls, self.timeouts)
 
     def _curl(self, request: Request) -> str:
-        return request.curl(
-            self.settings.target.origin, frozenset({b"host", b"user-agent", b"accept-encoding"}), self.settings.keys
-        )
+        authority = self.settings.target.authority.encode()
+        skipped = {(b"Host", authority), (b"Accept-Encoding", b"identity")}
+        skipped |= {(name, value) for name, value in request.fields if value.startswith(AGENT.encode())}
+        return request.curl(self.settings.target.origin, skipped, self.settings.keys)
 
     def _learn(self, answer: Answer) -> None:
         """Pace the key by the rate that the deployment states, and be brief with one that hangs."""
@@ -260,16 +277,28 @@ class Transport:
 
 def retry_after(answer: Answer) -> float:
     """Return how many seconds the answer asks to wait: at least a second, also where it does not say."""
+    return max(1.0, stated_wait(answer))
+
+
+def stated_wait(answer: Answer) -> float:
+    """Return how many seconds Retry-After names, by the answer's own clock where it is a date; 1 without it."""
     text = (answer.header("Retry-After") or "").strip()
     if not is_retry_after(text):
         return 1.0
-    return max(1.0, float(text) if text.isdecimal() else parsedate_to_datetime(text).timestamp() - time.time())
+    if text.isdecimal():
+        return float(text)
+    now = (answer.header("Date") or "").strip()
+    said = parsedate_to_datetime(now).timestamp() if is_date(now) else time.time()
+    return max(0.0, parsedate_to_datetime(text).timestamp() - said)
 
 
 def is_retry_after(text: str) -> bool:
     """Whether the text is a number of seconds or an HTTP date (RFC 9110, section 10.2.3)."""
-    if text.isdecimal() and text.isascii():
-        return len(text) < 11
+    return len(text) < 11 if text.isdecimal() and text.isascii() else is_date(text)
+
+
+def is_date(text: str) -> bool:
+    """Whether the text is an HTTP date (RFC 9110, section 5.6.7)."""
     try:
         return parsedate_to_datetime(text) is not None
     except (ValueError, TypeError, OverflowError):
