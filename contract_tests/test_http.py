@@ -45,10 +45,11 @@ def test_nothing_follows_a_refusal(journal: tuple[Answer, ...]) -> None:
 @pytest.mark.rule(level="specified", source="RFC 9112, section 6.2: Content-Length beside Transfer-Encoding")
 def test_length_is_announced_in_one_way(shared: tuple[Answer, ...]) -> None:
     """An answer MUST NOT announce its length twice, be it by Content-Length or by Transfer-Encoding."""
-    for answer in shared:
-        announced = [name for name in ("Content-Length", "Transfer-Encoding") for _ in answer.values(name)]
-        lengths = len(announced) - max(0, announced.count("Transfer-Encoding") - 1)
-        assert lengths < 2, f"announced by {' and '.join(announced)}\n{answer.seen}"
+    for answer in shared:  # as it came: of two equal lengths a parser makes one
+        lengths = LENGTH.findall(answer.start.split(b"\r\n\r\n")[0])
+        chunked = ["Transfer-Encoding"] if answer.header("Transfer-Encoding") else []
+        announced = [*(length.decode("latin-1") for length in lengths), *chunked]
+        assert len(lengths) < 2 and not (lengths and chunked), f"{' and '.join(announced)}\n{answer.seen}"
 
 
 @pytest.mark.rule(level="specified", source="RFC 9112, section 4: status-line")
@@ -61,6 +62,7 @@ def test_status_line_is_well_formed(shared: tuple[Answer, ...]) -> None:
     )
 
 
+LENGTH = re.compile(rb"(?im)^(content-length:[^\r\n]*)")
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5]\d\d ")
 
 
@@ -397,9 +399,11 @@ def test_odd_targets_do_no_harm(gate: Gate) -> None:
         "an odd query": path + b"?&=&&a=1&a=2&%ff=%00",
         "percent-encoding in the path that is no UTF-8": path + b"/%ff",
     }
-    holds(_harmed(gate.ask(gate.main, f"and {what}", target=target, fresh=True) for what, target in targets.items()))
-    odd = (gate.ask(gate.main, f"and {what}", target=target, fresh=True) for what, target in suspicious.items())
-    holds(_harmed(odd, CLOSED))
+    plain, odd = (
+        [gate.ask(gate.main, f"and {what}", target=target, fresh=True) for what, target in each.items()]
+        for each in (targets, suspicious)
+    )
+    holds([*_harmed(plain), *_harmed(odd, CLOSED)])
 
 
 PARAMETERS = b"&".join(b"p%d=%d" % (number, number) for number in range(100))

@@ -56,7 +56,7 @@ def test_answers_are_not_mixed_up(used_keys: dict[Credential, Profile], figures:
 @pytest.mark.needs("keys/answers-are-not-mixed-up")
 @pytest.mark.rule(level="documented", source=OWN)
 def test_figures_of_a_key_hang_together(gate: Gate, figures: list[Figures]) -> None:
-    """A figure of a key MUST NOT halve or double and a moment later be what it was, nor its limit change there and back.
+    """A figure MUST NOT halve or double and a moment later be what it was, nor a limit change there and back.
 
     A window that starts anew changes its counters once; a new limit comes to stay.
     """
