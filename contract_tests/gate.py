@@ -143,9 +143,13 @@ class Gate:
 
     def is_granted(self, answer: Answer) -> bool:
         """Whether the answer is a 200 to the operation with a key that was given, whatever else was sent."""
-        request = answer.request
-        asked = request.method == self.operation.method and request.target.split(b"?")[0] == self.path.encode()
-        return asked and answer.status == 200 and request.credential in self.settings.keys
+        return (
+            answer.status == 200 and self.is_asked(answer.request) and answer.request.credential in self.settings.keys
+        )
+
+    def is_asked(self, request: Request) -> bool:
+        """Whether a request asks for the operation, with any query, fields and body."""
+        return request.method == self.operation.method and request.target.split(b"?")[0] == self.path.encode()
 
     def is_good(self, answer: Answer) -> bool:
         """Whether the answer is one of those that must be a 200 with figures: plain, with a key that was given."""

@@ -11,7 +11,7 @@ from typing import Any
 from mock_server.edits import FLAGS, Edit, End, Fill, Framing, filled
 from mock_server.fixtures import Deployment, folder, validated, yaml_files
 from mock_server.names import suggestion
-from mock_server.validation import FixtureError
+from mock_server.validation import FixtureError, UnknownFixtureError
 from usage_contract import Source, SourceError
 from usage_contract.sources import pointer
 
@@ -114,7 +114,7 @@ def load_fault(name: str, fixtures: Path | None = None) -> Fault:
         names = sorted(files)
         advice = f"{suggestion(name, names)} the faults are {', '.join(names) or 'none'}".lstrip()
         path = fixtures / FOLDERS[0] / f"{name}.yaml"
-        raise FixtureError([SourceError(path, 1, "", "is not a fault of this folder", advice)])
+        raise UnknownFixtureError([SourceError(path, 1, "", "is not a fault of this folder", advice)])
     return _fault(name, validated(files[name], "fault"))
 
 

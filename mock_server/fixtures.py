@@ -11,7 +11,7 @@ from typing import Any
 from referencing import Registry, Resource
 
 from mock_server.names import suggestion
-from mock_server.validation import FixtureError, problems
+from mock_server.validation import FixtureError, UnknownFixtureError, problems
 from usage_contract import Source, SourceError, read
 
 __all__ = [
@@ -31,6 +31,9 @@ __all__ = [
 ]
 
 PROTOCOLS = ("fetch", "ws", "amqp")
+
+# A figure beyond it is no longer exact in JSON, as most programs read it.
+MOST = 2**53
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def load_deployment(name: str = "default", fixtures: Path | None = None) -> Depl
     path = (fixtures or folder()) / "deployments" / f"{name}.yaml"
     if name not in names:
         advice = f"{suggestion(name, names)} the deployments are {', '.join(names)}".lstrip()
-        raise FixtureError([SourceError(path, 1, "", "is not a deployment of this folder", advice)])
+        raise UnknownFixtureError([SourceError(path, 1, "", "is not a deployment of this folder", advice)])
     return _deployment(name, validated(path, "deployment").data)
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+OVER = "this mock was served already, and serves once; make another one"
+
 
 class UsageMock:
     """Serves an app on a free port of 127.0.0.1, in a thread with an event loop of its own.
@@ -38,7 +40,7 @@ class UsageMock:
     @property
     def url(self) -> str:
         """The base URL, such as `http://127.0.0.1:40123`, once it is served."""
-        self._loop()
+        self._served()
         return self._mock.url
 
     @property
@@ -111,8 +113,10 @@ class UsageMock:
     def start(self) -> UsageMock:
         """Listen, and return when requests are answered.
 
-        Raises whatever kept the app from being served.
+        Raises whatever kept the app from being served, and RuntimeError when it was served before.
         """
+        if self._thread.ident is not None:
+            raise RuntimeError(OVER)
         self._thread.start()
         try:
             self._ready.result()
@@ -144,6 +148,11 @@ class UsageMock:
             raise
 
     def _loop(self) -> asyncio.AbstractEventLoop:
+        if (loop := self._served()).is_closed():
+            raise RuntimeError(OVER)
+        return loop
+
+    def _served(self) -> asyncio.AbstractEventLoop:
         if self._thread.ident is None:
             raise RuntimeError("the mock is not served yet; use it in a `with`, or call start()")
         return self._ready.result()

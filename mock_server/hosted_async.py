@@ -13,7 +13,7 @@ from aiohttp import web
 from mock_server.app import make_app
 from mock_server.clock import MockClock
 from mock_server.faults import load_fault
-from mock_server.fixtures import PROTOCOLS, Calls, Deployment, load_deployment
+from mock_server.fixtures import MOST, PROTOCOLS, Calls, Deployment, load_deployment
 from mock_server.journal import Entry
 from mock_server.library import UnknownNameError
 from mock_server.names import suggestion
@@ -114,16 +114,17 @@ class AsyncUsageMock:
 
     async def use(self, scenario: str, key: str | None = None) -> None:
         """Put one key, or everybody, into a scenario; "none" ends it."""
-        await self._simulator.switch(Behaviour(scenario=scenario), key)
+        await self._simulator.switch(Behaviour(scenario=_text("scenario", scenario)), key)
 
     async def fail(self, fault: str, key: str | None = None, after: int = 0, times: int | None = None) -> None:
         """Switch a fault on: `after` requests pass, then it acts on `times` of them (None: on all); "none" ends it.
 
         Raises ValueError for counts that cannot be.
         """
-        if after < 0 or (times is not None and times < 1):
-            raise ValueError(f"a fault needs after >= 0 and times >= 1, not {after} and {times}")
-        await self._simulator.switch(Behaviour(fault=FaultUse(fault, after, times)), key)
+        _check_whole(0, after=after)
+        if times is not None:
+            _check_whole(1, times=times)
+        await self._simulator.switch(Behaviour(fault=FaultUse(_text("fault", fault), after, times)), key)
 
     async def answer(self, code: int, key: str | None = None) -> None:
         """Answer with one status, whatever is asked.
@@ -168,8 +169,9 @@ class AsyncUsageMock:
         """
         if protocol not in PROTOCOLS:
             raise UnknownNameError("protocol", protocol, list(PROTOCOLS))
-        if not 0 <= failures <= requests or bytes < 0 or (bytes and protocol != "fetch") or not domain:
-            raise ValueError("traffic needs a domain, 0 <= failures <= requests, and bytes >= 0, which only fetch has")
+        _check_whole(0, requests=requests, failures=failures, bytes=bytes)
+        if failures > requests or (bytes and protocol != "fetch") or not _text("domain", domain):
+            raise ValueError("traffic needs a domain, failures <= requests, and bytes of fetch only")
         await self._simulator.record(key or self.api_key, {domain: {protocol: Calls(requests, failures, bytes)}})
 
     async def make_key(self, scenario: str | None = None) -> str:
@@ -183,6 +185,20 @@ class AsyncUsageMock:
         await self._simulator.reset(key)
         for listener in self._app[FRONT].servers:  # a fault may have stopped the server
             await listener.open()
+
+
+def _text(what: str, value: str) -> str:
+    """Return a text; TypeError for what is none, where no type checker has seen it."""
+    if not isinstance(value, str):
+        raise TypeError(f"a {what} is a text, not {value!r}")
+    return value
+
+
+def _check_whole(least: int, **numbers: int) -> None:
+    """Raise ValueError for what is no whole number, or less than one may be, or more than JSON is exact for."""
+    for name, number in numbers.items():
+        if not isinstance(number, int) or isinstance(number, bool) or not least <= number <= MOST:
+            raise ValueError(f"{name} is a whole number from {least} to {MOST}, not {number!r}")
 
 
 def _no_option(name: str) -> str:

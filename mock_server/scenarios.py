@@ -11,7 +11,7 @@ from mock_server.delays import DelayError, delay
 from mock_server.faults import fault_names, load_fault
 from mock_server.fixtures import Key, folder, key_of, validated, yaml_files
 from mock_server.names import suggestion
-from mock_server.validation import FixtureError
+from mock_server.validation import FixtureError, UnknownFixtureError
 from usage_contract import Source, SourceError
 
 
@@ -42,7 +42,7 @@ def load_scenario(name: str, fixtures: Path | None = None) -> Scenario:
     path = (fixtures or folder()) / "scenarios" / f"{name}.yaml"
     if name not in names:
         advice = f"{suggestion(name, names)} the scenarios are {', '.join(names) or 'none'}".lstrip()
-        raise FixtureError([SourceError(path, 1, "", "is not a scenario of this folder", advice)])
+        raise UnknownFixtureError([SourceError(path, 1, "", "is not a scenario of this folder", advice)])
     source = validated(path, "scenario")
     facts = dict(source.data)
     _check(source, facts, fixtures)

@@ -157,6 +157,8 @@ class Listener:
     def __init__(
         self, runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None, shares_port: bool = False
     ) -> None:
+        if not 0 <= port <= 65535:
+            raise ValueError(f"a port is 0 to 65535, not {port}")
         front, manager = runner.app[FRONT], runner.server
         assert manager is not None
         front.handler = manager.request_handler
@@ -207,8 +209,10 @@ async def listening(
     """Serve an app while the context lasts; port 0 picks a free one, and other processes may share one.
 
     At the end nobody is let in any more, and answers in flight have `grace` seconds to be finished.
-    Raises OSError for an address that cannot be listened on.
+    Raises OSError for an address that cannot be listened on, and ValueError for what is no port or no time.
     """
+    if grace < 0:
+        raise ValueError(f"grace is 0 seconds or more, not {grace}")
     runner = web.AppRunner(app, shutdown_timeout=grace)
     await runner.setup()
     try:

@@ -47,6 +47,10 @@ class FixtureError(Exception):
         return "\n".join(lines)
 
 
+class UnknownFixtureError(FixtureError, LookupError):
+    """A fixture was asked for by a name that no file of its folder has."""
+
+
 def problems(source: Source, schema: Mapping[str, Any], schemas: Registry[Any]) -> list[SourceError]:
     """Return everything that is wrong with a parsed fixture, one error for each problem."""
     try:

@@ -14,16 +14,13 @@ from mock_server.clock import MockClock
 from mock_server.control.context import Call, Context, Operate, as_json, nothing
 from mock_server.control.refusals import Refused
 from mock_server.control.views import behaviour_view, clock_view
-from mock_server.fixtures import Calls, Traffic
+from mock_server.fixtures import MOST, Calls, Traffic
 from mock_server.journal import masked
 from mock_server.prefer import CODES
 from mock_server.settings import Behaviour, FaultUse
 
 # Year 5138: what comes later has no date.
 END_OF_TIME = 100_000_000_000
-
-# A figure beyond it is no longer exact in JSON, as most programs read it.
-MOST = 2**53
 
 
 async def make_key(context: Context, call: Call) -> web.Response:

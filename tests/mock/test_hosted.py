@@ -177,10 +177,13 @@ def test_answers_can_be_held_back(contract: Contract) -> None:
         (lambda mock: mock.fail("connection-is-rest"), "did you mean 'connection-is-reset'?"),
         (lambda mock: mock.record("d.example", "fetsch"), "did you mean 'fetch'?"),
         (lambda mock: mock.use("fresh", key="nobody"), "has no such key"),
+        (lambda _: UsageMock(deployment="defualt"), "did you mean 'default'?"),
+        (lambda _: UsageMock(fault="body-is-nul"), "did you mean 'body-is-null'?"),
+        (lambda _: UsageMock(scenario="hevy"), "did you mean 'heavy'?"),
     ],
 )
 def test_a_name_that_nothing_has_is_told_with_what_may_have_been_meant(
-    hosted: UsageMock, do: Callable[[UsageMock], None], hint: str
+    hosted: UsageMock, do: Callable[[UsageMock], object], hint: str
 ) -> None:
     with pytest.raises(LookupError, match=re.escape(hint)):
         do(hosted)
@@ -192,10 +195,23 @@ def test_time_that_cannot_pass_is_refused(hosted: UsageMock, seconds: float) -> 
         hosted.advance(seconds)
 
 
-@pytest.mark.parametrize("counts", [{"after": -1}, {"times": 0}])
+@pytest.mark.parametrize("counts", [{"after": -1}, {"times": 0}, {"after": 1.5}, {"times": True}])
 def test_a_fault_that_would_never_have_its_turn_is_refused(hosted: UsageMock, counts: Any) -> None:
-    with pytest.raises(ValueError, match="after >= 0 and times >= 1"):
+    with pytest.raises(ValueError, match="is a whole number from"):
         hosted.fail("body-is-null", **counts)
+
+
+@pytest.mark.parametrize("name", [None, 3])
+def test_a_name_is_a_text(hosted: UsageMock, name: Any) -> None:
+    for do in (hosted.use, hosted.fail, hosted.record):
+        with pytest.raises(TypeError, match="is a text, not"):
+            do(name)
+
+
+@pytest.mark.parametrize(("option", "value"), [("port", 99999), ("port", -1), ("grace", -1.0)])
+def test_a_port_or_a_time_that_is_none_is_refused(option: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{option} is 0"), UsageMock(**{option: value}):
+        pass
 
 
 def test_an_unknown_option_is_told_with_what_may_have_been_meant() -> None:
@@ -215,6 +231,10 @@ def test_paths_may_be_texts(tmp_path: Path) -> None:
 def test_traffic_that_cannot_be_is_refused(hosted: UsageMock) -> None:
     with pytest.raises(ValueError, match="failures <= requests"):
         hosted.record("d.example", requests=1, failures=2)
+    with pytest.raises(ValueError, match="requests is a whole number"):
+        hosted.record("d.example", requests=1.5)  # type: ignore[arg-type]  # it is the mistake
+    with pytest.raises(ValueError, match="bytes is a whole number"):
+        hosted.record("d.example", bytes=2**60)
 
 
 def test_a_reset_forgets_all_even_what_a_fault_remembers() -> None:
@@ -237,6 +257,14 @@ def test_any_thread_may_use_it(hosted: UsageMock) -> None:
 def test_what_is_not_served_yet_says_so() -> None:
     with pytest.raises(RuntimeError, match="not served yet"):
         UsageMock().use("fresh")
+
+
+def test_what_is_over_says_so() -> None:
+    with UsageMock() as mock:
+        pass
+    for again in (mock.start, lambda: mock.use("fresh")):
+        with pytest.raises(RuntimeError, match="serves once; make another one"):
+            again()
 
 
 def test_in_the_callers_loop_it_leaves_no_task() -> None:
