@@ -414,8 +414,10 @@ def test_public_operation_needs_no_key(gate: Gate) -> None:
 
 def _not_refused(gate: Gate, answers: Iterable[Answer], statuses: set[int]) -> Iterable[str]:
     for answer in answers:
-        if answer.status not in statuses or gate.shows_figures(answer):
+        if answer.status not in statuses:
             yield f"{_status(answer)}: it is not refused as it must be\n{answer.seen}"
+        elif gate.shows_figures(answer):
+            yield f"the {_status(answer)} holds somebody's figures\n{answer.seen}"
 
 
 def _answered(answers: Iterable[Answer]) -> list[Answer]:
@@ -454,7 +456,9 @@ def _let_in(gate: Gate, at_once: Way, one_by_one: Iterable[Way]) -> Iterable[str
     for how, special in (at_once, *one_by_one):
         answer = gate.ask(None, f"but with {how}", **special)
         closed = answer.status is None and answer.ending in {"closed", "reset"}
-        if not (closed or answer.status in SENT_AWAY) or gate.shows_figures(answer):
+        if not (closed or answer.status in SENT_AWAY):
             yield f"{_status(answer)}: it is not refused as it must be\n{answer.seen}"
+        elif gate.shows_figures(answer):
+            yield f"the {_status(answer)} holds somebody's figures\n{answer.seen}"
         elif how == at_once[0]:
             return
