@@ -23,7 +23,7 @@ STATED = "schema/body-keeps-the-documented-ranges"  # else what remains says not
 MORE = 6  # requests beyond the bucket's size
 SLOWEST = 0.6  # of the stated rate: what comes back more slowly is another rate
 FULL = 1.3  # times the bucket's size: what has come back in a time that tells nothing of the rate any more
-TAKEN = 1.5  # tokens: what the request that looks takes itself, and rounding
+TAKEN = 0.7  # tokens: what a small bucket may lack for the request that looks, and for rounding
 LONGEST = 60.0  # seconds: a Retry-After beyond is no answer to a bucket that fills in seconds
 TRIES = 3  # a pattern that others' use of the key could explain must repeat itself as often
 
