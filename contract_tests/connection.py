@@ -18,6 +18,7 @@ from contract_tests.message import KEPT, LARGEST_BODY, Answer, Ending, Request
 from contract_tests.settings import Target
 
 LARGEST_HEAD = 256 * 1024
+UNKNOWN_CA = {18, 19, 20, 21}  # OpenSSL's numbers: signed by itself, or by somebody whom this machine does not know
 
 
 class UnreachableError(Exception):
@@ -159,7 +160,10 @@ def _why(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "it did not answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({error.verify_message}); give its CA with --ca-file"
+        advice = "; give its CA with --ca-file" if error.verify_code in UNKNOWN_CA else ""
+        return f"its certificate is not trusted ({error.verify_message}){advice}"
+    if isinstance(error, ssl.SSLError) and error.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}:
+        return "it does not speak TLS; is it http instead of https?"
     return str(error.strerror or error)
 
 

@@ -6,7 +6,7 @@ import difflib
 import tomllib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,8 @@ def read_deviations(path: Path, rules: Collection[str]) -> dict[str, Deviation]:
 
 def _problems(entry: dict[str, Any], rules: Collection[str]) -> Iterator[str]:
     for name, kind in MEMBERS.items():
-        if not isinstance(entry.get(name), kind) or entry[name] == "":
+        value = entry.get(name)
+        if not isinstance(value, kind) or isinstance(value, datetime) or value == "":
             yield f"{name} is missing, or is no {'date' if kind is date else 'text'}"
     for name in sorted(entry.keys() - MEMBERS.keys()):
         yield f"{name!r} is not known; the members are {', '.join(MEMBERS)}"

@@ -172,6 +172,8 @@ class NoFirstAnswerError(AssertionError):
 
 def first_answer(gate: Gate, session: pytest.Session) -> Answer:
     """Return the first 200 to the main key; without one the run ends here and says why."""
+    if gate.key_header.lower() in {name.lower() for name, _ in gate.settings.headers}:
+        _could_not_be_tested(gate, f"--header gives {gate.key_header}; give keys as keys, not as a field")
     try:
         answer = gate.ask(gate.main)
     except UnreachableError as error:
@@ -186,10 +188,14 @@ def first_answer(gate: Gate, session: pytest.Session) -> Answer:
         raise NoFirstAnswerError(f"a valid key is refused by the place or the case of its header\n{answer.seen}")
     if answer.status in {401, 403}:
         _could_not_be_tested(gate, f"it refuses the main key with {answer.status}; is the key this deployment's?")
+    if answer.status == 407:
+        _could_not_be_tested(gate, "the proxy wants to know who asks (407), and --proxy takes no password")
     if not answer.received:
         _could_not_be_tested(gate, f"no answer: {answer.problem}")
     session.shouldfail = "without a first 200 to the main key nothing else can be tested"
-    raise NoFirstAnswerError(f"{gate.operation} with a valid key is not answered 200\n{answer.seen}")
+    repeated = answer.status == 404 and gate.settings.target.path.endswith(gate.operation.path)
+    hint = f"; --base-url ends in {gate.operation.path} already" if repeated else ""
+    raise NoFirstAnswerError(f"{gate.operation} with a valid key is not answered 200{hint}\n{answer.seen}")
 
 
 def _is_refused_for_its_form(gate: Gate) -> bool:

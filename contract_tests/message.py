@@ -190,6 +190,8 @@ class Answer:
                 f"seen: {self.status} {self.reason}, {self.header('Content-Type') or 'no Content-Type'}, "
                 f"{len(self.payload)} bytes in {self.seconds * 1000:.0f} ms{ending}"
             )
+        if location := self.header("Location"):
+            yield "to: " + _one_line(location[:SHOWN])
         if self.body:
             text = self.body[: SHOWN * 4].decode("utf-8", "backslashreplace")
             yield "body: " + _one_line(text if len(text) <= SHOWN else text[:SHOWN] + " …")

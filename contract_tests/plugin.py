@@ -80,7 +80,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--max-time", "seconds for the whole run (120)", type=_positive, default=120.0, metavar="S")
     budget = f"requests for the whole run ({BUDGET}, with --intrusive {INTRUSIVE_BUDGET})"
     add("--max-requests", budget, type=_count, metavar="N")
-    add("--timeout", "seconds that an answer's first byte may take (10)", type=_positive, default=10.0, metavar="S")
+    first_byte = "seconds that an answer's first byte may take (10)"
+    add("--answer-timeout", first_byte, type=_patience, default=10.0, metavar="S")
     add(
         "--header",
         "a field for every request, such as a gateway wants; its value is kept secret",
@@ -109,9 +110,19 @@ def _positive(text: str) -> float:
     return number
 
 
+def _patience(text: str) -> float:
+    seconds = _positive(text)
+    if not 0.1 <= seconds <= 3600:
+        raise ArgumentTypeError(f"{text} is not between 0.1 and 3600 seconds")
+    return seconds
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Choose how much is generated, before Hypothesis's own plugin loads what was chosen."""
+    for plugin in ("hypothesispytest", "terminal"):
+        if config.pluginmanager.is_blocked(plugin):
+            raise pytest.UsageError(f"-p no:{plugin} is refused: the gate cannot do without that plugin")
     profile = config.option.hypothesis_profile = config.option.hypothesis_profile or PROFILES[0]
     if profile not in PROFILES:
         raise pytest.UsageError(f"--hypothesis-profile: there is no {profile}; choose {' or '.join(PROFILES)}")
@@ -123,8 +134,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rule(level, source): the promise that a test stands for, see --rules")
     config.addinivalue_line("markers", "needs(*ids): the rules that must not be broken for this one to be tested")
     config.addinivalue_line("markers", "intrusive: disturbs whoever shares the deployment; needs --intrusive")
-    if getattr(config.option, "numprocesses", None) is not None:
-        raise pytest.UsageError("-n is refused: the rules share one request budget; run the gate without -n")
+    _refuse_what_other_plugins_offer(config.option)
     config.option.verify_base_url = False  # the first rule verifies it, over our own transport
     settings = _settings(config)
     redact = Redactor(settings.secrets)
@@ -135,6 +145,15 @@ def pytest_configure(config: pytest.Config) -> None:
     report_dir = None if _sends_nothing(config) else config.option.contract_report_dir  # an earlier report stays
     config.stash[reports_key] = Reports(config.stash[verdicts_key], redact, report_dir)
     config.pluginmanager.register(config.stash[reports_key])
+
+
+def _refuse_what_other_plugins_offer(option: Any) -> None:
+    if getattr(option, "numprocesses", None) or getattr(option, "tx", None):
+        raise pytest.UsageError("-n and --tx are refused: the rules share one request budget; -n0 switches xdist off")
+    if getattr(option, "reruns", None):
+        raise pytest.UsageError("--reruns is refused: a promise that is broken now and then is broken")
+    if option.hypothesis_verbosity in {"verbose", "debug"}:
+        raise pytest.UsageError("--hypothesis-verbosity is refused: Hypothesis would print the keys that it tries")
 
 
 def _sends_nothing(config: pytest.Config) -> bool:

@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,8 @@ from urllib.parse import quote
 
 RUN = 8  # characters: a run of a key this long, wherever it starts, is redacted
 BASE64_RUN = 11  # characters: what eight bytes take
+CUT = " …"  # how the evidence ends where it is cut
+SHORTEST_START = 3  # characters: fewer tell nothing
 SHORTEST_BASE64 = 6  # characters: fewer would be found by chance in any text
 
 
@@ -41,8 +44,17 @@ class Redactor:
     def __call__(self, text: str) -> str:
         """Return the text without secrets, and without the lone surrogates that no terminal can print."""
         text = text.encode("utf-8", "backslashreplace").decode()
+        if CUT in text:
+            text = self._beginnings.sub("<redacted>", text)
         hits = dict(self._hits(text))
         return "".join(_pieces(text, hits)) if hits else text
+
+    @cached_property
+    def _beginnings(self) -> re.Pattern[str]:
+        """What a secret may have been cut to, where a long text ends in an ellipsis."""
+        starts = {secret[:length] for secret in self.secrets for length in range(SHORTEST_START, RUN)}
+        found = "|".join(re.escape(start) for start in sorted(starts, key=len, reverse=True) if start)
+        return re.compile(f"(?:{found or '(?!)'})(?={re.escape(CUT)})", re.IGNORECASE)
 
     def _hits(self, text: str) -> Iterator[tuple[int, str]]:
         """Yield each position that belongs to a secret, with its placeholder."""

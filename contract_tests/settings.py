@@ -21,6 +21,7 @@ MAIN_KEY = "CONTRACT_API_KEY"
 KEY_FILE = "CONTRACT_API_KEY_FILE"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 BUDGET, INTRUSIVE_BUDGET = 400, 1000  # requests: emptying buckets takes many
+OWN_FIELDS = {"host", "content-length", "transfer-encoding", "connection"}
 SHORTEST_SECRET = 4  # characters: a shorter one stands in any text by chance
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -98,7 +99,7 @@ def keys_from(options: Sequence[str], environment: Mapping[str, str], file: str 
     """Return the keys of the first source that gives any: options, environment, key file.
 
     The environment's are CONTRACT_API_KEY, CONTRACT_API_KEY_2, CONTRACT_API_KEY_3 and so on; a key
-    file holds one key a line, the main key first.
+    file holds one key a line, the main key first; a line that begins with # is a comment.
     """
     values = dict(enumerate(options, 1)) or _environment_keys(environment)
     file = file or environment.get(KEY_FILE)
@@ -138,7 +139,8 @@ def _environment_keys(environment: Mapping[str, str]) -> dict[int, str]:
 
 def _key_file(path: Path) -> list[str]:
     try:
-        return [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
+        return [line for line in lines if line and not line.startswith("#")]
     except (OSError, UnicodeDecodeError) as error:
         raise pytest.UsageError(f"the key file {path} cannot be read: {error}") from None
 
@@ -152,6 +154,8 @@ def header_from(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not TOKEN.fullmatch(name) or not value.strip().isprintable():
         raise pytest.UsageError("--header: give it as 'Name: value'")
+    if name.lower() in OWN_FIELDS:
+        raise pytest.UsageError(f"--header: {name} is the gate's own to send; a field for a gateway has another name")
     return name, value.strip()
 
 
@@ -190,7 +194,7 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
         max_rate=None if option.contract_plan else option.contract_max_rate,
         max_time=option.contract_max_time,
         max_requests=option.contract_max_requests or (INTRUSIVE_BUDGET if intrusive else BUDGET),
-        timeout=option.contract_timeout,
+        timeout=option.contract_answer_timeout,
         ca_file=_certificates(Path(ca_file)) if ca_file else None,
         proxy=_proxy(proxy) if proxy and is_remote else None,
         headers=headers,

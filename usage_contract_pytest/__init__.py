@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 GATE = Path(__file__).resolve().parents[1] / "contract_tests"
+NEEDED = ("brotli", "h11", "httplint", "hypothesis", "pytest_base_url", "requests", "schemathesis")
 KEY_OPTIONS = ("--api-key", "--api-key-file")
 
 
@@ -26,6 +27,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
         return
     if not _is_importable():
         raise pytest.UsageError(f"another contract_tests hides the gate in {GATE}; start pytest in another folder")
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise pytest.UsageError(f"the gate needs {', '.join(missing)}: pip install 'usage-contract[gate]'")
     _refuse_mistyped_key_option(args)
     _refuse_what_shows_keys(early_config)
     if known.pyargs:

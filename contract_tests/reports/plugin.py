@@ -7,6 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,7 +64,9 @@ class Reports:
                 with path.open("a", encoding="utf-8") as file:
                     file.write(text)
         except OSError as error:
-            session.config.get_terminal_writer().line(f"\nthe report could not be written: {error}", red=True)
+            self.report, self.reason = None, f"The report could not be written: {error}"
+            if self.folder:
+                _remove(self.folder)  # half a report is none
             session.exitstatus = session.exitstatus or COULD_NOT_BE_TESTED
 
     def _files(self, session: pytest.Session) -> Iterator[tuple[Path, str]]:
@@ -97,6 +100,12 @@ class Reports:
 def as_json(report: Report) -> str:
     """Return the report as JSON; `report.schema.json` beside this file describes it."""
     return json.dumps(asdict(report), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+
+def _remove(folder: Path) -> None:
+    for name in NAMES:
+        with suppress(OSError):  # what kept it from being written may keep it from going
+            (folder / name).unlink()
 
 
 def _prepare(folder: Path, redact: Redactor) -> None:

@@ -154,7 +154,7 @@ def _run(fault: Fault | None, folder: Path, arguments: tuple[str, ...]) -> tuple
     served = replace(DEPLOYMENT, keys=keys)
     app = make_app(CONTRACT, served, clock=observer.clock.now, fault=fault, sleep=_briefly)
     with UsageMock(app) as mock:
-        options = ["--base-url", mock.url, "--intrusive", "--timeout", "0.4", "--rootdir", str(folder)]
+        options = ["--base-url", mock.url, "--intrusive", "--answer-timeout", "0.4", "--rootdir", str(folder)]
         options += ["--report-dir", REPORTS, *arguments, *(f"--api-key={key}" for key in mock.keys)]
         code = pytest.main([GATE, "-q", *LEAN, *PLUGINS, *options], plugins=[observer])
     verdicts = observer.verdicts

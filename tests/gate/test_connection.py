@@ -9,6 +9,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 
+import brotli
 import pytest
 import trustme
 
@@ -193,20 +194,60 @@ def test_a_false_coding_is_a_problem(coding: str, payload: bytes, problem: str) 
 def test_curl_never_shows_a_key() -> None:
     key = Credential(b"the-secret", "the main key", "$CONTRACT_API_KEY")
     request = Request("POST", b"/u?x='1'", ((b"X-API-Key", key.value), (b"X", b"\xe9'")), b"\x00", key)
-    assert request.curl("http://h", frozenset()) == (
+    assert request.curl("http://h") == (
         'curl -isS --path-as-is -X POST -H "X-API-Key: $CONTRACT_API_KEY" '
-        r"-H $'X: \xe9\x27' --data-binary $'\x00' "
+        r"-H $'X: \xe9\x27' -H 'Host:' -H 'User-Agent:' -H 'Accept:' --data-binary $'\x00' "
         """'http://h/u?x='"'"'1'"'"''"""
     )
 
 
 def test_curl_names_a_key_by_its_variable_wherever_it_stands() -> None:
     key = Credential(b"the-secret", "the main key", "$CONTRACT_API_KEY")
-    request = Request("GET", b"/u?key=the-secret", ((b"Cookie", b"k=the-secret"), (b"Empty", b"")), b"[the-secret]")
-    assert request.curl("http://h", frozenset(), [key]) == (
+    usual = tuple((name, b"h") for name in (b"Host", b"User-Agent", b"Accept"))
+    fields = (*usual, (b"Cookie", b"k=the-secret"), (b"Empty", b""))
+    request = Request("GET", b"/u?key=the-secret", fields, b"[the-secret]")
+    assert request.curl("http://h", usual, [key]) == (
         """curl -isS --path-as-is -H 'Cookie: k='"$CONTRACT_API_KEY" -H 'Empty;' """
         """--data-binary '['"$CONTRACT_API_KEY"']' 'http://h/u?key='"$CONTRACT_API_KEY\""""
     )
+
+
+def test_curl_repeats_what_stands_between_name_and_key() -> None:
+    key = Credential(b"the-secret", "the main key", "$CONTRACT_API_KEY")
+    fields = ((b"Host", b"elsewhere"), (b"User-Agent", b"a"), (b"Accept", b"b"), (b"X-API-Key", key.value))
+    command = Request("GET", b"/u", fields, credential=key, separator=b":").curl("http://h")
+    assert '-H "X-API-Key:$CONTRACT_API_KEY"' in command
+    assert "-H 'Host: elsewhere'" in command
+
+
+def test_only_the_key_has_another_separator() -> None:
+    key = Credential(b"the-secret", "the main key", "$CONTRACT_API_KEY")
+    request = Request("GET", b"/", ((b"Host", b"h"), (b"X-API-Key", key.value)), credential=key, separator=b":\t")
+    assert wire(request) == b"GET / HTTP/1.1\r\nHost: h\r\nX-API-Key:\tthe-secret\r\n\r\n"
+
+
+def test_a_connection_that_ends_is_told_from_one_that_stays() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        connection = Connection(ours, proxied=False)
+        assert not connection.ends(0.01)
+        theirs.close()
+        assert connection.ends(BRIEF.read)
+
+
+@pytest.mark.parametrize(("accepted", "problem"), [(b"br", ""), (b"identity", "content coding 'br' was not asked for")])
+def test_brotli_is_read_where_it_was_asked_for(accepted: bytes, problem: str) -> None:
+    request = Request("GET", b"/", ((b"Accept-Encoding", accepted),))
+    answer = Answer(request, 200, fields=(("Content-Encoding", b"br"),), payload=brotli.compress(b"{}"))
+    assert answer.coding_problem == problem
+    assert bool(problem) or answer.body == b"{}"
+
+
+def test_a_brotli_bomb_is_not_unpacked() -> None:
+    request = Request("GET", b"/", ((b"Accept-Encoding", b"br"),))
+    payload = brotli.compress(bytes(64 * LARGEST_BODY))
+    answer = Answer(request, 200, fields=(("Content-Encoding", b"br"),), payload=payload)
+    assert "unpacks to more than" in answer.coding_problem
 
 
 def test_a_refused_port_is_told() -> None:

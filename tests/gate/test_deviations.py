@@ -83,3 +83,8 @@ def test_a_bad_file_is_told(content: str, tmp_path: Path) -> None:
 def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
     deviations = read_deviations(Path(listed(tmp_path, "auth/missing-key-is-401")), rule_ids())
     assert deviations["auth/missing-key-is-401"].expires == date(9999, 12, 31)
+
+
+def test_a_time_is_no_date(tmp_path: Path) -> None:
+    with pytest.raises(pytest.UsageError, match="expires is missing, or is no date"):
+        read_deviations(Path(listed(tmp_path, "auth/missing-key-is-401", "2027-03-31T10:00:00")), rule_ids())

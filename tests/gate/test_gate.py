@@ -192,6 +192,6 @@ def test_the_same_deployment_gets_the_same_requests_twice(run_gate: RunGate, ser
 def test_the_first_answer_may_take_its_time_but_not_for_ever(run_gate: RunGate) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        run = run_gate("--base-url", url, "--timeout", "0.2", environment={"CONTRACT_API_KEY": SECRET})
+        run = run_gate("--base-url", url, "--answer-timeout", "0.2", environment={"CONTRACT_API_KEY": SECRET})
     assert run.code == 4
     assert "no answer: no byte for 0.2 s" in run.output

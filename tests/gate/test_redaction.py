@@ -54,6 +54,12 @@ def test_other_text_is_left_alone(text: str) -> None:
     assert Redactor(("kkkkkkkkkkkk",))(text) == text
 
 
+@given(key=keys, data=st.data())
+def test_the_beginning_of_a_key_is_not_left_before_an_ellipsis(key: str, data: st.DataObject) -> None:
+    start = key[: data.draw(st.integers(3, len(key)))]
+    assert f"{start} …" not in Redactor((key,))(f"| {start} …")
+
+
 def test_a_letter_that_grows_in_lower_case_hides_no_key() -> None:
     assert Redactor((KEY,))(f"İ{KEY.upper()}İ") == "İ<redacted:1>İ"
 

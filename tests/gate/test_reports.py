@@ -199,7 +199,8 @@ def test_a_report_that_cannot_be_written_is_no_green_run(run_gate: RunGate, serv
 
     run = run_gate("--base-url", serve(respond), *FEW[2:], "-k", "valid_key_is_200", environment=MAIN)
     assert run.code == 4
-    assert "the report could not be written: [Errno 21] Is a directory" in run.output
+    assert "The report could not be written: [Errno 21] Is a directory" in run.output
+    assert "conforms" not in run.output
 
 
 def test_each_run_replaces_the_report_of_the_one_before(run_gate: RunGate, serve: Serve) -> None:

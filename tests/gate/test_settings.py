@@ -32,7 +32,13 @@ BAD_OPTIONS = {
     "it holds no certificate in PEM": (*THERE, "--api-key", SECRET, "--ca-file", str(HERE)),
     "--header: give it as 'Name: value'": (*THERE, "--api-key", SECRET, "--header", SECRET),
     "--proxy: a user name or password": (*THERE, "--api-key", SECRET, "--proxy", f"http://u:{SECRET}@h:1"),
-    "-n is refused": ("-n", "2"),
+    "-n and --tx are refused": ("-n", "2"),
+    "-n0 switches xdist off": ("--dist", "load", "--tx", "2*popen"),
+    "--hypothesis-verbosity is refused": ("--hypothesis-verbosity", "debug"),
+    "-p no:hypothesispytest is refused": ("-p", "no:hypothesispytest"),
+    "1e10 is not between 0.1 and 3600 seconds": ("--answer-timeout", "1e10"),
+    "--header: Content-Length is the gate's own": (*THERE, "--api-key", SECRET, "--header", "Content-Length: 5"),
+    "--header gives X-API-Key; give keys as keys": (*THERE, "--api-key", SECRET, "--header", "x-api-key: other"),
     "0 is not a positive number": ("--max-rate", "0"),
     "0 is not a positive whole number": ("--max-requests", "0"),
     "-1 is not a positive whole number": ("--max-requests", "-1"),
@@ -118,6 +124,26 @@ def test_variables_that_are_misnumbered_are_told(environment: dict[str, str], me
         keys_from([], environment, None)
 
 
+def test_a_line_of_the_key_file_may_be_a_comment(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("# staging\nmain-key\n\n  # and another\nsecond-key\n")
+    assert [key.value for key in keys_from([], {}, str(tmp_path / "keys"))] == [b"main-key", b"second-key"]
+
+
+def test_an_option_called_timeout_may_be_anothers(
+    run_gate: RunGate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = (
+        "def pytest_addoption(parser):\n    for name in ('--timeout', '--reruns'):\n        parser.addoption(name)\n"
+    )
+    (tmp_path / "anothers.py").write_text(plugin)
+    monkeypatch.syspath_prepend(tmp_path)
+    few = ("-p", "anothers", "-k", "missing_key", "--max-rate=1000")
+    assert run_gate(*few, "--timeout", "9").code == 0
+    refused = run_gate(*few, "--reruns", "2")
+    assert refused.code == 4
+    assert "--reruns is refused" in refused.output
+
+
 def test_a_selection_that_is_written_to_its_option_is_no_key_option(run_gate: RunGate) -> None:
     assert run_gate("-kmissing_key", "--max-rate=1000").code == 0
 
@@ -141,4 +167,4 @@ def test_what_sends_nothing_leaves_an_earlier_report_alone(option: str, run_gate
 
 def test_the_profiles_of_the_gate_are_accepted(run_gate: RunGate) -> None:
     few = ("-k", "missing_key", "--max-rate=1000")
-    assert run_gate(*few, "--hypothesis-profile", "thorough", "--hypothesis-verbosity=debug").code == 0
+    assert run_gate(*few, "--hypothesis-profile", "thorough", "-n0").code == 0
