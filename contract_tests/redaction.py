@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -41,6 +41,7 @@ class Redactor:
         runs.pop("", None)
         return runs
 
+    @lru_cache(maxsize=4096)  # noqa: B019 - there is one redactor in a run, and it hears the same again and again
     def __call__(self, text: str) -> str:
         """Return the text without secrets, and without the lone surrogates that no terminal can print."""
         text = text.encode("utf-8", "backslashreplace").decode()

@@ -220,15 +220,20 @@ def test_nothing_else_brings_another_bucket(bucket: Bucket, throttled: Answer) -
         "from elsewhere, as it says": {"fields": [("X-Forwarded-For", "203.0.113.7"), ("X-Real-IP", "203.0.113.7")]},
         "as another client": {"fields": BROWSER},
     }
-    for told, special in ways.items():
-        for _ in range(TRIES):
-            bucket.spend(bucket.burst + 3)
-            answer = bucket.ask(f"{told}, after the bucket was emptied", **special)
-            remaining = Figures(answer).remaining or 0
-            if answer.status != 200 or 2 * remaining < bucket.burst or bucket.burst < FALL:
-                break
-        else:
-            raise AssertionError(f"{remaining} of {bucket.burst} tokens right after none was left\n{answer.seen}")
+    for _ in range(TRIES):
+        bucket.spend(bucket.burst + 3)
+        answers = {told: bucket.ask(f"{told}, after the bucket was emptied", **ways[told]) for told in ways}
+        ways = {told: ways[told] for told, answer in answers.items() if _is_filled(bucket, answer)}
+        if not ways:
+            return
+    answer = answers[next(iter(ways))]
+    raise AssertionError(
+        f"{Figures(answer).remaining} of {bucket.burst} tokens right after none was left\n{answer.seen}"
+    )
+
+
+def _is_filled(bucket: Bucket, answer: Answer) -> bool:
+    return answer.status == 200 and 2 * (Figures(answer).remaining or 0) >= bucket.burst >= FALL
 
 
 @pytest.mark.needs(
