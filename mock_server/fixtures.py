@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,11 @@ class RateLimit:
     rps: float = 10.0
     burst: int = 10
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for what is no limit."""
+        if not (0 <= self.rps < math.inf and 1 <= self.burst <= MOST):
+            raise ValueError(f"a limit has rps >= 0 and burst >= 1, not {self.rps} and {self.burst}")
+
 
 @dataclass(frozen=True)
 class Calls:
@@ -54,6 +60,11 @@ class Calls:
     requests: int
     failures: int = 0
     bytes: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for figures that cannot be."""
+        if not (0 <= self.failures <= self.requests <= MOST and 0 <= self.bytes <= MOST):
+            raise ValueError(f"calls have 0 <= failures <= requests and bytes >= 0, up to {MOST}; these are {self}")
 
 
 Traffic = Mapping[str, Mapping[str, Calls]]
@@ -88,6 +99,11 @@ class Deployment:
     name: str
     description: str
     keys: Mapping[str, Key]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where nobody can ask."""
+        if not self.keys:
+            raise ValueError(f"the deployment {self.name} has no keys")
 
 
 def folder() -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
-from mock_server.hosted_async import AsyncUsageMock, Options
+from mock_server.hosted_async import NOT_YET, OVER, AsyncUsageMock, Options
 from mock_server.journal import Entry
 from mock_server.serving import new_event_loop
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from typing import Unpack
 
 T = TypeVar("T")
-
-OVER = "this mock was served already, and serves once; make another one"
 
 
 class UsageMock:
@@ -154,7 +152,7 @@ class UsageMock:
 
     def _served(self) -> asyncio.AbstractEventLoop:
         if self._thread.ident is None:
-            raise RuntimeError("the mock is not served yet; use it in a `with`, or call start()")
+            raise RuntimeError(NOT_YET)
         return self._ready.result()
 
     def _run(self) -> None:

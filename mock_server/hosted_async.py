@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from typing import Unpack
 
 
+NOT_YET = "the mock is not served yet; enter its context first, or call start()"
+OVER = "this mock was served already, and serves once; make another one"
+
 # The most seconds that time advances by at once: the figures of an account that ages stay figures.
 LONGEST = 1_000_000_000
 
@@ -72,6 +75,8 @@ class AsyncUsageMock:
         grace: float = GRACE_SECONDS,
         **options: Unpack[AppOptions],
     ) -> None:
+        if not host:
+            raise ValueError("host is empty; 0.0.0.0 listens on every address")
         if app is not None and options:
             raise TypeError(f"an app that is there already takes no {', '.join(options)}; give them to make_app")
         if unknown := options.keys() - AppOptions.__annotations__.keys():
@@ -81,17 +86,28 @@ class AsyncUsageMock:
         self._stack = AsyncExitStack()
         #: The base URL, such as `http://127.0.0.1:40123`, once it is served.
         self.url = ""
+        self._is_served = False
 
     async def __aenter__(self) -> AsyncUsageMock:
+        if self.url:
+            raise RuntimeError(OVER)
         self.url = (await self._stack.enter_async_context(self._listener)).url
+        self._is_served = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._is_served = False
         await self._stack.aclose()
 
     @property
     def _simulator(self) -> Simulator:
         return self._app[FRONT].simulator
+
+    @property
+    def _served(self) -> Simulator:
+        if not self._is_served:
+            raise RuntimeError(OVER if self.url else NOT_YET)
+        return self._simulator
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -114,7 +130,7 @@ class AsyncUsageMock:
 
     async def use(self, scenario: str, key: str | None = None) -> None:
         """Put one key, or everybody, into a scenario; "none" ends it."""
-        await self._simulator.switch(Behaviour(scenario=_text("scenario", scenario)), key)
+        await self._served.switch(Behaviour(scenario=_text("scenario", scenario)), key)
 
     async def fail(self, fault: str, key: str | None = None, after: int = 0, times: int | None = None) -> None:
         """Switch a fault on: `after` requests pass, then it acts on `times` of them (None: on all); "none" ends it.
@@ -124,26 +140,26 @@ class AsyncUsageMock:
         _check_whole(0, after=after)
         if times is not None:
             _check_whole(1, times=times)
-        await self._simulator.switch(Behaviour(fault=FaultUse(_text("fault", fault), after, times)), key)
+        await self._served.switch(Behaviour(fault=FaultUse(_text("fault", fault), after, times)), key)
 
     async def answer(self, code: int, key: str | None = None) -> None:
         """Answer with one status, whatever is asked.
 
         Raises ValueError for a status that is neither documented nor 400 to 599.
         """
-        await self._simulator.switch(Behaviour(code=code_of(str(code), self._app[FRONT].codes)), key)
+        await self._served.switch(Behaviour(code=code_of(str(code), self._app[FRONT].codes)), key)
 
     async def delay(self, seconds: float | str, key: str | None = None) -> None:
         """Hold every answer back: 0.2, "0.1..0.5" (evenly spread), "0.1~2" (a long tail), or "none"."""
-        await self._simulator.switch(Behaviour(delay=seconds if isinstance(seconds, str) else f"{seconds:g}"), key)
+        await self._served.switch(Behaviour(delay=seconds if isinstance(seconds, str) else f"{seconds:.6f}"), key)
 
     async def freeze(self) -> None:
         """Let the mock's time stand still."""
-        await self._simulator.turn(MockClock.freeze)
+        await self._served.turn(MockClock.freeze)
 
     async def resume(self) -> None:
         """Let the mock's time pass again."""
-        await self._simulator.turn(MockClock.resume)
+        await self._served.turn(MockClock.resume)
 
     async def advance(self, seconds: float) -> None:
         """Move the mock's time: buckets fill up and accounts grow as if it had passed.
@@ -152,7 +168,7 @@ class AsyncUsageMock:
         """
         if not 0 <= seconds <= LONGEST:
             raise ValueError(f"time advances by 0 to {LONGEST} seconds, not by {seconds}")
-        await self._simulator.turn(lambda clock: clock.advance(seconds))
+        await self._served.turn(lambda clock: clock.advance(seconds))
 
     async def record(
         self,
@@ -172,17 +188,17 @@ class AsyncUsageMock:
         _check_whole(0, requests=requests, failures=failures, bytes=bytes)
         if failures > requests or (bytes and protocol != "fetch") or not _text("domain", domain):
             raise ValueError("traffic needs a domain, failures <= requests, and bytes of fetch only")
-        await self._simulator.record(key or self.api_key, {domain: {protocol: Calls(requests, failures, bytes)}})
+        await self._served.record(key or self.api_key, {domain: {protocol: Calls(requests, failures, bytes)}})
 
     async def make_key(self, scenario: str | None = None) -> str:
         """Make a key of one's own, never used or in a scenario, and return it; a reset takes it away."""
         key = f"made-{secrets.token_hex(8)}"
-        await self._simulator.make_key(key, scenario)
+        await self._served.make_key(key, scenario)
         return key
 
     async def reset(self, key: str | None = None) -> None:
         """Put one key, or everything, back to what it was at the start: figures, faults, time and journal."""
-        await self._simulator.reset(key)
+        await self._served.reset(key)
         for listener in self._app[FRONT].servers:  # a fault may have stopped the server
             await listener.open()
 

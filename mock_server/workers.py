@@ -9,10 +9,12 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TextIO
+from contextlib import contextmanager, suppress
 
-WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else ()
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+WATCHED = (*STOPPING, signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else ()
+
+PAUSE = 1.0  # seconds until a worker that could not start is tried again
 
 IS_POSSIBLE = hasattr(os, "fork") and hasattr(socket, "SO_REUSEPORT")
 
@@ -37,7 +39,7 @@ def supervise(host: str, port: int, number: int, serve: Callable[[int], int]) ->
                 crew.start()
             sys.stdout.write(told)
             sys.stdout.flush()
-            while signal.sigwait(WATCHED) == signal.SIGCHLD:
+            while crew.wait() in {None, signal.SIGCHLD}:
                 crew.replace_the_dead()
         finally:
             crew.stop()
@@ -50,6 +52,7 @@ class _Crew:
     def __init__(self, serve: Callable[[], int]) -> None:
         self._serve = serve
         self._pids: list[int] = []
+        self._missing = 0
         self._lifeline, self._held = os.pipe()  # it breaks when the parent is no more, however that came
 
     def start(self) -> str:
@@ -65,16 +68,32 @@ class _Crew:
         os.close(says)
         self._pids.append(pid)
         with os.fdopen(said) as lines:
-            return _first_line(lines)
+            line = lines.readline()
+        if not line.startswith("LISTENING "):
+            self._pids.remove(pid)
+            os.waitpid(pid, 0)
+            raise WorkerError("a worker ended before it listened, for the reason that it told itself")
+        return line
+
+    def wait(self) -> int | None:
+        """Wait for a signal and return it; None where one that is missing is to be tried again."""
+        if not self._missing:
+            return signal.sigwait(WATCHED)
+        received = signal.sigtimedwait(STOPPING, PAUSE)
+        return received.si_signo if received else None
 
     def replace_the_dead(self) -> None:
-        """Start another for each that has ended."""
+        """Start another for each that has ended; one that cannot start, as without the state, is tried again."""
         for pid in tuple(self._pids):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 self._pids.remove(pid)
+                self._missing += 1
                 sys.stderr.write(f"usage-mock: worker {pid} {_end(status)}; another takes its place\n")
+        with suppress(WorkerError):  # it has told itself why
+            while self._missing:
                 self.start()
+                self._missing -= 1
 
     def stop(self) -> None:
         """Tell all to stop, and wait until they have."""
@@ -101,13 +120,6 @@ class _Crew:
     def _stop_with_the_parent(self) -> None:
         os.read(self._lifeline, 1)
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _first_line(lines: TextIO) -> str:
-    line = lines.readline()
-    if not line.startswith("LISTENING "):
-        raise WorkerError("a worker ended before it listened, and so all were stopped; its own message is above")
-    return line
 
 
 def _end(status: int) -> str:

@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from mock_server import AsyncUsageMock, UsageMock, load_deployment, make_app
+from mock_server.fixtures import Calls, Deployment, RateLimit
 from mock_server.tls import CertificateError
 from usage_contract import Contract
 
@@ -265,6 +266,48 @@ def test_what_is_over_says_so() -> None:
     for again in (mock.start, lambda: mock.use("fresh")):
         with pytest.raises(RuntimeError, match="serves once; make another one"):
             again()
+
+
+def test_in_the_callers_loop_it_is_used_while_it_is_served() -> None:
+    async def caller() -> None:
+        mock = AsyncUsageMock()
+        with pytest.raises(RuntimeError, match="not served yet"):
+            await mock.use("fresh")
+        async with mock:
+            await mock.use("fresh")
+        with pytest.raises(RuntimeError, match="serves once"):
+            await mock.make_key()
+        with pytest.raises(RuntimeError, match="serves once"):
+            await mock.__aenter__()
+
+    asyncio.run(caller())
+
+
+def test_a_short_delay_is_a_delay(hosted: UsageMock) -> None:
+    hosted.delay(0.00001)
+    assert usage(hosted.url, "demo-busy").status == 200
+
+
+def test_an_empty_host_is_not_every_address() -> None:
+    with pytest.raises(ValueError, match="host is empty"):
+        UsageMock(host="")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: RateLimit(rps=float("nan")),
+        lambda: RateLimit(rps=float("inf")),
+        lambda: RateLimit(burst=0),
+        lambda: Calls(1, 2),
+        lambda: Calls(-1),
+        lambda: Calls(2**60),
+        lambda: Deployment("mine", "nobody may ask", {}),
+    ],
+)
+def test_facts_that_cannot_be_are_refused_where_they_are_made(make: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match=r"\bha(s|ve)\b"):
+        make()
 
 
 def test_in_the_callers_loop_it_leaves_no_task() -> None:

@@ -104,6 +104,23 @@ def test_a_worker_that_dies_is_replaced_and_a_stop_leaves_none(url: str) -> None
 
 
 @LINUX
+def test_a_worker_that_dies_while_the_state_is_away_is_replaced_when_it_is_back(lasting: Redis) -> None:
+    with serving("--state", lasting.url, "--log", "none", "--workers", "2") as (process, base):
+        first, second = workers_of(process)
+        lasting.end(signal.SIGKILL)
+        os.kill(first, signal.SIGKILL)
+        assert process.stderr
+        told = [process.stderr.readline() for _ in range(3)]
+        assert "another takes its place" in told[0]
+        assert "cannot be used" in "".join(told)
+        assert usage(base, "demo-busy").status == 503
+        lasting.start()
+        while len(workers_of(process)) < 2:
+            assert process.poll() is None
+        assert second in workers_of(process)
+
+
+@LINUX
 def test_workers_end_with_a_parent_that_is_killed(url: str) -> None:
     with serving("--state", url, "--log", "none", "--workers", "2") as (process, _):
         pids = [os.pidfd_open(pid) for pid in workers_of(process)]
