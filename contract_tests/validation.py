@@ -34,12 +34,10 @@ def validator(operation: str, status: str, level: Level) -> Validator:
 
 def problems(operation: str, status: str, level: Level, body: Any) -> Iterator[str]:
     """Yield what is wrong with a body at a level and was not already wrong at a lower one."""
-    known: set[tuple[Any, ...]] = set()
-    for lower in LEVELS[: LEVELS.index(level)]:
-        known |= {_place(error) for error in validator(operation, status, lower).iter_errors(body)}
-    for error in validator(operation, status, level).iter_errors(body):
-        if _place(error) not in known:
-            yield _sentence(error)
+    errors = list(validator(operation, status, level).iter_errors(body))
+    lower_levels = LEVELS[: LEVELS.index(level)] if errors else ()
+    known = {_place(error) for lower in lower_levels for error in validator(operation, status, lower).iter_errors(body)}
+    yield from (_sentence(error) for error in errors if _place(error) not in known)
 
 
 def is_valid(operation: str, answer: Answer) -> bool:
