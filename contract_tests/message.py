@@ -114,6 +114,11 @@ class Answer:
     seconds: float = 0.0
     curl: str = field(default="", repr=False)
 
+    @property
+    def ended(self) -> float:
+        """When it was over, on the run's clock."""
+        return self.started + self.seconds
+
     def values(self, name: str) -> list[str]:
         """Return the values of every field of that name, in order."""
         return [value.decode("latin-1") for field_name, value in self.fields if field_name.lower() == name.lower()]

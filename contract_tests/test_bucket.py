@@ -131,7 +131,7 @@ def _is_untouched(emptied: list[Answer]) -> bool:
 
 def _check_burst(bucket: Bucket, emptied: list[Answer]) -> None:
     passed = [answer for answer in emptied if answer.status == 200]
-    seconds = max(a.started + a.seconds for a in emptied) - min(a.started for a in emptied)
+    seconds = max(a.ended for a in emptied) - min(a.started for a in emptied)
     assert len(passed) <= bucket.burst + bucket.rps * seconds + 1, (
         f"{len(passed)} of {len(emptied)} requests within {seconds:.2f} s passed a bucket of {bucket.burst}\n"
         f"{passed[-1].seen}"
@@ -178,7 +178,7 @@ def test_refills_at_rps(bucket: Bucket, throttled: Answer) -> None:
         remaining = Figures(after).remaining
         if not spent or remaining is None:
             raise NotTested("the bucket could not be emptied again")
-        seconds = after.started + after.seconds - min(answer.started for answer in spent)
+        seconds = after.ended - min(answer.started for answer in spent)
         if float(remaining) <= bucket.rps * seconds + 1:
             return
         problem = f"{remaining} tokens {seconds:.2f} s after none was left, at {bucket.rps:g} a second\n{after.seen}"
@@ -198,7 +198,7 @@ def test_refills_as_fast_as_stated(bucket: Bucket, emptied: list[Answer], recove
             after = bucket.ask("while the bucket fills")
         if after.status == 200 and Figures(after).remaining is None:
             raise NotTested("what remains is not stated")
-        due = bucket.rps * (after.started - max(answer.started + answer.seconds for answer in spent))
+        due = bucket.rps * (after.started - max(answer.ended for answer in spent))
         if due > FULL * bucket.burst:  # by now it is full at any rate
             continue
         remaining = float(Figures(after).remaining or 0)

@@ -90,6 +90,8 @@ def _is_baseless(before: Answer, refused: Answer, after: Answer) -> bool:
     one, other = Figures(before), Figures(after)
     if refused.status != 429 or {before.status, after.status} != {200} or one.remaining is None or one.burst is None:
         return False
+    if not (before.ended <= refused.started and refused.ended <= after.started):  # in a burst nobody knows the order
+        return False
     nearly_full = one.remaining >= 4 and 5 * one.remaining >= 4 * one.burst
     unused = one.total is not None and other.total is not None and other.total - one.total < one.remaining
     return nearly_full and unused and refused.started - before.started < 0.5

@@ -204,6 +204,7 @@ class Transport:
         answer = connection.exchange(request, self.settings.target.origin, self.timeouts)
         if reused and answer.ending in {"closed", "reset"} and answer.status is None:
             # The server may close an idle connection at any time (RFC 9112, section 9.3.1).
+            connection.close()
             connection = self._again(answer)
             started = self.clock.now()
             answer = connection.exchange(request, self.settings.target.origin, self.timeouts)

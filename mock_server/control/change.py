@@ -81,11 +81,11 @@ async def record_traffic(context: Context, call: Call) -> web.Response:
 
 
 def _calls(facts: Mapping[str, Any]) -> Calls:
-    calls = Calls(int(facts.get("requests", 1)), int(facts.get("failures", 0)), int(facts.get("bytes", 0)))
-    if calls.failures > calls.requests:
-        detail = f"failures are among the requests: {calls.failures} of {calls.requests} cannot have failed."
+    requests, failures = int(facts.get("requests", 1)), int(facts.get("failures", 0))
+    if failures > requests:
+        detail = f"failures are among the requests: {failures} of {requests} cannot have failed."
         raise Refused(422, "wrong-body", f"The body is wrong: {detail}")
-    return calls
+    return Calls(requests, failures, int(facts.get("bytes", 0)))
 
 
 def _check_room(account: Account | None, calls: Calls, place: int) -> None:

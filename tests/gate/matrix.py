@@ -155,6 +155,10 @@ def _in_the_child(run: Callable[[], object], pipe: IO[bytes], folder: Path) -> N
         os._exit(0)
 
 
+def _is_of_a_429(fault: Fault) -> bool:
+    return any(429 in (step.when.status or ()) for step in fault.steps)
+
+
 def _run(fault: Fault | None, folder: Path, arguments: tuple[str, ...]) -> tuple[int, tuple[Verdict, ...], int]:
     observer = Observer()
     keys = {
@@ -165,7 +169,7 @@ def _run(fault: Fault | None, folder: Path, arguments: tuple[str, ...]) -> tuple
     app = make_app(CONTRACT, served, clock=observer.clock.now, fault=fault, sleep=_briefly)
     with UsageMock(app) as mock:
         options = ["--base-url", mock.url, "--answer-timeout", "0.4", "--rootdir", str(folder)]
-        if fault is None or not fault.breaks or OF_INTRUSIVE_RULES & set(fault.breaks):
+        if fault is None or not fault.breaks or OF_INTRUSIVE_RULES & set(fault.breaks) or _is_of_a_429(fault):
             options.append("--intrusive")
         options += ["--report-dir", REPORTS, *arguments, *(f"--api-key={key}" for key in mock.keys)]
         code = pytest.main([GATE, "-q", *LEAN, *PLUGINS, *options], plugins=[observer])

@@ -191,7 +191,7 @@ def test_a_scenario_can_be_one_keys_alone_and_none_lifts_it(page: Page, mock: Us
 
 def test_a_fault_is_found_by_its_words_switched_on_and_off(page: Page, mock: UsageMock) -> None:
     page.get_by_label("Find a fault").fill("429 detail")
-    expect(page.locator("#found")).to_contain_text(re.compile(r"^\d of 3\d\d faults$"))
+    expect(page.locator("#found")).to_contain_text(re.compile(r"^\d of \d{3} faults$"))
     page.get_by_label("Find a fault").fill("json-is-labelled-text")
     chosen = choose(page, "Faults", "json-is-labelled-text")
     expect(page.locator("#fault-now")).to_have_text("json-is-labelled-text")
