@@ -9,17 +9,18 @@ from mock_server.fixtures import RateLimit
 from usage_contract import load
 
 RAISED = RateLimit(rps=1000.0, burst=1000)
+SMALL = RateLimit(rps=20.0, burst=10)
 
 
 def start() -> UsageMock:
     """Start the mock on a free port with its default deployment.
 
-    Every key's rate is raised, so that the gate need not wait, but the second one's: its bucket shows
-    what a limit does.
+    Every key's rate is raised, so that the gate need not wait; the second one's bucket stays as small as the
+    vendor's and shows what a limit does, in half the time.
     """
     deployment = load_deployment()
     keys = {
-        name: key if index == 1 else replace(key, rate_limit=RAISED)
+        name: replace(key, rate_limit=SMALL if index == 1 else RAISED)
         for index, (name, key) in enumerate(deployment.keys.items())
     }
     return UsageMock(make_app(load("documented"), replace(deployment, keys=keys))).start()

@@ -70,8 +70,11 @@ class Transport:
         self.timeouts = Timeouts.of(self.settings.timeout)
         self.ends = self.clock.now() + self.settings.max_time
         self._overall = Pacer(self.settings.max_rate or VENDOR_RATE)
-        self._by_key: dict[bytes, Pacer] = defaultdict(lambda: Pacer(self.settings.max_rate or VENDOR_RATE))
-        self._without_key = Pacer(math.inf)  # no pace of its own until it is throttled
+        rate = self.settings.max_rate or VENDOR_RATE
+        # Who has no valid key has no pace of his own until he is throttled.
+        self._by_key: dict[bytes, Pacer] = defaultdict(lambda: Pacer(math.inf))
+        self._by_key.update({key.value: Pacer(rate) for key in self.settings.keys})
+        self._without_key = Pacer(math.inf)
         self._idle: dict[bool, Connection] = {}  # one for callers with a valid key, one for the others
         self._tls = self._tls_context() if self.settings.target.scheme == "https" else None
 
