@@ -32,6 +32,11 @@ class Redis:
         self.folder = folder
         self.url = f"unix://{folder}/redis.sock"
 
+    @property
+    def pid(self) -> int:
+        """The process's id, once it was started."""
+        return self._process.pid
+
     def start(self) -> None:
         """Return when it answers."""
         self._process = subprocess.Popen(self._command, cwd=self.folder, stdout=subprocess.PIPE, text=True)
