@@ -32,7 +32,7 @@ class Timeouts:
     connect: float
     read: float
     total: float
-    grace: float = 0.2
+    grace: float = 0.1
     closing: float = 3.0
 
     @classmethod
@@ -42,7 +42,7 @@ class Timeouts:
             connect=min(seconds, 5.0),
             read=seconds,
             total=1.5 * seconds,
-            grace=min(seconds / 10, 0.2),
+            grace=min(seconds / 10, 0.1),
             closing=min(seconds, 3.0),
         )
 
