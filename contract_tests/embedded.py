@@ -9,14 +9,14 @@ from mock_server.fixtures import RateLimit
 from usage_contract import load
 
 RAISED = RateLimit(rps=1000.0, burst=1000)
-SMALL = RateLimit(rps=20.0, burst=10)
+SMALL = RateLimit(rps=40.0, burst=10)
 
 
 def start() -> UsageMock:
     """Start the mock on a free port with its default deployment.
 
     Every key's rate is raised, so that the gate need not wait; the second one's bucket stays as small as the
-    vendor's and shows what a limit does, in half the time.
+    vendor's and shows what a limit does, in a quarter of the time.
     """
     deployment = load_deployment()
     keys = {
