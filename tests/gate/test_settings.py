@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract_tests.settings import Target, keys_from
-from mock_server import UsageMock
+from mock_server import UsageMock, load_deployment, load_fault, make_app
 from tests.gate.conftest import Run
+from usage_contract import load
 
 RunGate = Callable[..., Run]
 SECRET = "k3y-0f-a-very-secret-kind"
@@ -127,6 +128,18 @@ def test_variables_that_are_misnumbered_are_told(environment: dict[str, str], me
 def test_a_line_of_the_key_file_may_be_a_comment(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("# staging\nmain-key\n\n  # and another\nsecond-key\n")
     assert [key.value for key in keys_from([], {}, str(tmp_path / "keys"))] == [b"main-key", b"second-key"]
+
+
+def test_what_a_gateway_wants_is_sent_whatever_a_rule_is_about(run_gate: RunGate, tmp_path: Path) -> None:
+    (tmp_path / "faults").mkdir()
+    (tmp_path / "faults" / "gateway.yaml").write_text(
+        "description: A gateway wants credentials of its own.\nbreaks: []\n"
+        "do: [{ when: { request: '\\A(?!(?s:.)*^Authorization: Basic of-the-gateway)' }, status: 401 }]\n"
+    )
+    with UsageMock(make_app(load("documented"), load_deployment(), fault=load_fault("gateway", tmp_path))) as mock:
+        options = ("--base-url", mock.url, "--api-key", "demo-busy", "-k", "valid_key_is_enough")
+        assert run_gate(*options, "--header", "Authorization: Basic of-the-gateway").code == 0
+        assert run_gate(*options).code == 4
 
 
 def test_an_option_called_timeout_may_be_anothers(
