@@ -61,7 +61,7 @@ class Figures:
         counts = {name: _count(count) for name, count in value.items()} if isinstance(value, dict) else {}
         return {n: c for n, c in counts.items() if c is not None} if counts and None not in counts.values() else None
 
-    @property
+    @cached_property
     def top_domains(self) -> list[tuple[str, int]] | None:
         """Domains with their requests, in order; None where a row is incomplete."""
         value = self._body.get("top_domains")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Unpack
 
 import pytest
@@ -46,6 +47,10 @@ class Bucket:
         callers = [self.key] * times + list(others)
         return self.gate.transport.together([self.gate.request(key, "in a burst") for key in callers], paced=False)
 
+    def in_a_row(self, times: int) -> list[Answer]:
+        """Ask as often in one write on one connection: hardly any time passes between one request and the next."""
+        return self.gate.transport.pipelined([self.gate.request(self.key, "one after the other")] * times)
+
     def fill(self, share: float = 1.0) -> None:
         """Wait until a share of the bucket has filled again."""
         self.gate.transport.rest(min(share * self.burst / self.rps, PATIENCE))
@@ -57,10 +62,7 @@ class Bucket:
 
     def takes_tokens(self) -> bool:
         """Whether `remaining` falls from one request to the next that follows at once, on one connection."""
-        three = [self.gate.request(self.key, "one after the other")] * 3
-        left = [
-            remaining for answer in self.gate.transport.pipelined(three) if (remaining := Figures(answer).remaining)
-        ]
+        left = [remaining for answer in self.in_a_row(3) if (remaining := Figures(answer).remaining)]
         return len(left) > 1 and max(left) - min(left) >= len(left) - 1.5
 
 
@@ -153,6 +155,13 @@ def test_retry_after_suffices(bucket: Bucket, throttled: Answer, recovered: Answ
     """After the seconds of Retry-After a request MUST pass again; it fails only if it never does."""
     starved = bucket.gate.transport.starved.values()
     holds(f"a 429 however often Retry-After was honoured\n{answer.seen}" for answer in starved)
+    if not stated_wait(throttled):  # whoever is slower than the next token would not notice
+        refused = [_refused_at_once(bucket) for _ in range(TRIES)]
+        holds(
+            f"{TRIES} times a 429 right after one that asked for no wait\n{each.seen}"
+            for each in refused
+            if each and all(refused)
+        )
     after = recovered
     for _ in range(TRIES):
         wait = stated_wait(throttled)
@@ -163,6 +172,12 @@ def test_retry_after_suffices(bucket: Bucket, throttled: Answer, recovered: Answ
         throttled = next((each for each in bucket.spend(bucket.burst + 3) if each.status == 429), after)
         after = bucket.ask_after_waiting(throttled)
     raise AssertionError(f"{TRIES} times {after.status} after Retry-After was over\n{after.seen}")
+
+
+def _refused_at_once(bucket: Bucket) -> Answer | None:
+    """Return a 429 whose predecessor on the connection was one that asked for no wait, if there is such."""
+    pairs = pairwise(bucket.in_a_row(bucket.burst + MORE))
+    return next((b for a, b in pairs if a.status == b.status == 429 and not stated_wait(a)), None)
 
 
 @pytest.mark.needs(*SOUND, "bucket/over-the-limit-is-429", "rate/remaining-is-at-most-burst")

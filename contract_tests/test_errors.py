@@ -37,10 +37,7 @@ def test_error_body_is_json_with_a_detail_text(errors: list[Answer]) -> None:
             f"Content-Type is {answer.header('Content-Type')!r}, which is no JSON\n{answer.seen}"
         )
         assert not answer.json.problem, f"the body {answer.json.problem}\n{answer.seen}"
-        holds(
-            f"{problem}\n{answer.seen}"
-            for problem in problems(OPERATION, str(answer.status), "documented", answer.json.value)
-        )
+        holds(f"{problem}\n{answer.seen}" for problem in problems(OPERATION, answer, "documented"))
 
 
 @pytest.mark.needs("errors/error-body-is-json-with-a-detail-text")
@@ -54,10 +51,7 @@ def test_every_refusal_has_a_detail(gate: Gate, journal: tuple[Answer, ...]) -> 
             raise AssertionError(f"the body {answer.json.problem}\n{answer.seen}")
         if _is_unsuspicious(gate, answer.request):
             assert answer.is_json, f"the body is no JSON ({answer.header('Content-Type')})\n{answer.seen}"
-            holds(
-                f"{problem}\n{answer.seen}"
-                for problem in problems(OPERATION, str(answer.status), "documented", answer.json.value)
-            )
+            holds(f"{problem}\n{answer.seen}" for problem in problems(OPERATION, answer, "documented"))
 
 
 def _is_unsuspicious(gate: Gate, request: Request) -> bool:

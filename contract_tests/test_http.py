@@ -328,7 +328,7 @@ def test_negotiation_ends_in_json_or_406(gate: Gate) -> None:
         assert answer.status in must, f"{answer.status or answer.ending}\n{answer.seen}"
         if answer.status == 200:
             assert answer.is_json and not answer.json.problem, f"{answer.header('Content-Type')}\n{answer.seen}"
-            holds(f"{problem}\n{answer.seen}" for problem in problems(OPERATION, "200", "specified", answer.json.value))
+            holds(f"{problem}\n{answer.seen}" for problem in problems(OPERATION, answer, "specified"))
 
 
 ACCEPTS = ("*/*", "text/html, application/xml;q=0.9", "text/csv", ";;;q=,/")

@@ -112,7 +112,7 @@ def test_429_is_complete(gate: Gate, journal: tuple[Answer, ...]) -> None:
         if not (answer.is_json and answer.has_true_charset) or answer.json.problem:
             found.append(f"the body is no JSON ({answer.header('Content-Type')})")
         else:
-            found += problems(OPERATION, "429", "documented", answer.json.value)
+            found += problems(OPERATION, answer, "documented")
         holds(f"{problem}\n{answer.seen}" for problem in found)
 
 

@@ -138,5 +138,5 @@ def _invalid(answers: list[Answer], level: Level) -> Iterator[str]:
     if not readable:
         raise NotTested("no 200 body can be parsed")
     for answer in readable:
-        for problem in problems(OPERATION, "200", level, answer.json.value):
+        for problem in problems(OPERATION, answer, level):
             yield f"{problem}\n{answer.seen}"

@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from itertools import count
@@ -139,8 +140,13 @@ class Transport:
         if paced:
             self._wait(max(places))
         self.close()
-        with ThreadPoolExecutor(len(requests)) as pool:
-            answers = list(pool.map(lambda request: self._once(request, fresh=True), requests))
+        with ExitStack() as opened, ThreadPoolExecutor(len(requests)) as pool:
+
+            def opening(_: Request) -> Connection:
+                return opened.enter_context(closing(self._connection(True, fresh=True)[0]))
+
+            # All are open before the first one asks, or the first answers would be there before the last questions.
+            answers = list(pool.map(self._asked_once, list(pool.map(opening, requests)), requests))
         for answer in answers:
             self._learn(answer)
         return answers
@@ -164,11 +170,9 @@ class Transport:
         self._wait(self._reserve(request))
         self.close()
         connection, _ = self._connection(True, fresh=True)
-        started = self.clock.now()
-        answer = connection.exchange(request, self.settings.target.origin, self.timeouts)
+        answer = self._exchanged(connection, request)
         closed = connection.ends(self.timeouts.closing)
         connection.close()
-        answer = replace(answer, curl=self._curl(request), started=started)
         self.journal.append(answer)
         self._learn(answer)
         return answer, closed
@@ -203,28 +207,36 @@ class Transport:
     def _once(self, request: Request, *, fresh: bool, lane: bool | None = None) -> Answer:
         lane = request.credential in self.settings.keys if lane is None else lane
         connection, reused = self._connection(lane, fresh=fresh)
-        started = self.clock.now()
-        answer = connection.exchange(request, self.settings.target.origin, self.timeouts)
+        answer = self._exchanged(connection, request)
         if reused and answer.ending in {"closed", "reset"} and answer.status is None:
             # The server may close an idle connection at any time (RFC 9112, section 9.3.1).
             connection.close()
             connection = self._again(answer)
-            started = self.clock.now()
-            answer = connection.exchange(request, self.settings.target.origin, self.timeouts)
+            answer = self._exchanged(connection, request)
         if connection.reusable and not fresh:
             self._idle[lane] = connection
         else:
             connection.close()
-        answer = replace(answer, curl=self._curl(request), started=started)
         self.journal.append(answer)
         return answer
+
+    def _asked_once(self, connection: Connection, request: Request) -> Answer:
+        with closing(connection):
+            answer = self._exchanged(connection, request)
+        self.journal.append(answer)
+        return answer
+
+    def _exchanged(self, connection: Connection, request: Request) -> Answer:
+        started = self.clock.now()
+        answer = connection.exchange(request, self.settings.target.origin, self.timeouts)
+        return replace(answer, curl=self._curl(request), started=started)
 
     def _again(self, unanswered: Answer) -> Connection:
         """Open another connection; where that fails, the journal ends with the request that stopped all."""
         try:
             return self._open()
         except UnreachableError as error:
-            self.journal.append(replace(unanswered, curl=self._curl(unanswered.request)))
+            self.journal.append(unanswered)
             self.lost = str(error)
             raise NotTested(f"the deployment is not reachable any more: {error}") from None
 

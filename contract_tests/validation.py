@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -32,17 +32,23 @@ def validator(operation: str, status: str, level: Level) -> Validator:
     return Draft202012Validator(schema or {}, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
-def problems(operation: str, status: str, level: Level, body: Any) -> Iterator[str]:
-    """Yield what is wrong with a body at a level and was not already wrong at a lower one."""
-    errors = list(validator(operation, status, level).iter_errors(body))
-    lower_levels = LEVELS[: LEVELS.index(level)] if errors else ()
-    known = {_place(error) for lower in lower_levels for error in validator(operation, status, lower).iter_errors(body)}
-    yield from (_sentence(error) for error in errors if _place(error) not in known)
+def problems(operation: str, answer: Answer, level: Level) -> Iterator[str]:
+    """Yield what is wrong with an answer's body at a level and was not already wrong at a lower one."""
+    known = {_place(e) for lower in LEVELS[: LEVELS.index(level)] for e in _errors(operation, answer, lower)}
+    yield from (_sentence(error) for error in _errors(operation, answer, level) if _place(error) not in known)
 
 
 def is_valid(operation: str, answer: Answer) -> bool:
     """Whether the body is valid by the document and by the vendor's prose."""
-    return not any(True for _ in validator(operation, str(answer.status), "documented").iter_errors(answer.json.value))
+    return not _errors(operation, answer, "documented")
+
+
+@lru_cache(maxsize=1024)  # several rules look at the same answers
+def _errors(operation: str, answer: Answer, level: Level) -> tuple[ValidationError, ...]:
+    higher = LEVELS[LEVELS.index(level) + 1 :][:1]
+    if higher and not _errors(operation, answer, *higher):
+        return ()  # a higher level only adds to a lower one
+    return tuple(validator(operation, str(answer.status), level).iter_errors(answer.json.value))
 
 
 def _place(error: ValidationError) -> tuple[Any, ...]:

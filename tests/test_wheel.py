@@ -5,15 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 import urllib.request
-import venv
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 CHECKOUT = Path(__file__).parents[1]
 pytestmark = pytest.mark.xdist_group("wheel")
+
+
+def uv(*arguments: str) -> None:
+    subprocess.run([find_uv_bin(), "-q", *arguments], check=True)
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,10 @@ class Installed:
     python: Path
     empty: Path
 
+    def install(self, what: str) -> None:
+        """Install something there."""
+        uv("pip", "install", "--compile-bytecode", "--python", str(self.python), what)
+
     def run(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run the environment's Python, isolated from this one."""
         command = [str(self.python), "-I", *arguments]
@@ -33,13 +41,12 @@ class Installed:
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(CHECKOUT)]
-    subprocess.run(command, capture_output=True, check=True)
+    uv("build", "--wheel", "--out-dir", str(folder), str(CHECKOUT))
     (wheel,) = folder.glob("*.whl")
-    venv.create(folder / "environment", with_pip=True)
+    uv("venv", "--python", sys.executable, str(folder / "environment"))
     (folder / "empty").mkdir()
     built = Installed(wheel, folder / "environment" / "bin" / "python", folder / "empty")
-    assert built.run("-m", "pip", "install", "-q", str(wheel)).returncode == 0
+    built.install(str(wheel))
     return built
 
 
@@ -68,7 +75,7 @@ def test_the_mock_serves_from_an_empty_folder(installed: Installed) -> None:
 
 @pytest.fixture(scope="module")
 def with_gate(installed: Installed) -> Installed:
-    assert installed.run("-m", "pip", "install", "-q", f"{installed.wheel}[gate]").returncode == 0
+    installed.install(f"{installed.wheel}[gate]")
     return installed
 
 

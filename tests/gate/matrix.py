@@ -1,39 +1,32 @@
-"""One run of the whole gate against one fault, in a forked process and on a clock that need not wait."""
+"""One run of the whole gate against one fault, in a process of its own and on a clock that need not wait."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
+import multiprocessing
 import os
-import pickle
-import sys
 import time
-from collections.abc import Callable
-from copy import deepcopy
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
 
 import pytest
-import schemathesis
-from httplint import HttpResponseLinter
 
 import contract_tests
 from contract_tests.plugin import clock_key, verdicts_key
 from contract_tests.rules import rule_ids
 from contract_tests.transport import Clock
-from contract_tests.validation import validator
 from contract_tests.verdicts import Verdict, Verdicts
 from mock_server import UsageMock, load_deployment, make_app
 from mock_server.faults import Fault
 from mock_server.fixtures import RateLimit
-from usage_contract import LEVELS, load
+from usage_contract import load
 
 GATE = str(Path(contract_tests.__file__).parent)
 REPORTS = "reports"
 RAISED = RateLimit(rps=1000.0, burst=1000)
 
-# A run costs what it imports, parses and rewrites. All of that is done once, before the first fork.
 CONTRACT = load("documented")
 DEPLOYMENT = load_deployment()
 KEY_RUNS = {key[start : start + 8].lower() for key in DEPLOYMENT.keys for start in range(max(1, len(key) - 7))}
@@ -45,18 +38,10 @@ OF_INTRUSIVE_RULES = {
 }
 LEAN = ["--assert=plain", "-p", "no:cacheprovider", "-p", "no:unraisableexception"]
 PLUGINS = ["-p", "pytest_base_url.plugin", "-p", "_hypothesis_pytestplugin", "-p", "contract_tests.plugin"]
-schemathesis.openapi.from_dict(deepcopy(CONTRACT.document))
-for status in ("200", "401", "403", "429"):
-    for level in LEVELS:
-        validator("get_usage", status, level)
-FIELDS = (
-    b"Content-Type: application/json",
-    b"Cache-Control: no-store",
-    b"Date: Thu, 01 Jan 1970 00:00:00 GMT",
-    b"Server: x",
-)
-linter = HttpResponseLinter()
-linter.process_headers([(name, value) for name, _, value in (field.partition(b": ") for field in FIELDS)])
+
+# A run costs what it imports, parses and compiles: each is forked from a process that has done one already.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.gate.warm"])
 
 
 @dataclass
@@ -117,17 +102,8 @@ def run_against(fault: Fault | None, folder: Path, *arguments: str) -> Result:
 
     A fault that none of them has to notice is tried without them: they take as long as all others.
     """
-    receiving, sending = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(receiving)
-        _in_the_child(lambda: _run(fault, folder, arguments), os.fdopen(sending, "wb"), folder)
-    os.close(sending)
-    with os.fdopen(receiving, "rb") as pipe:
-        data = pipe.read()
-    os.waitpid(child, 0)
-    assert data, (folder / "output.txt").read_text()
-    code, verdicts, shared = pickle.loads(data)
+    with ProcessPoolExecutor(1, FORKS) as process:
+        code, verdicts, shared = process.submit(run_in, folder, fault, *arguments).result()
     output = (folder / "output.txt").read_text()
     reports = [path.read_text() for path in (folder / REPORTS).iterdir()]
     assert len(reports) == 3, output
@@ -135,24 +111,20 @@ def run_against(fault: Fault | None, folder: Path, *arguments: str) -> Result:
     return Result(code, output, verdicts, shared, frozenset(run for run in KEY_RUNS if run in written))
 
 
+def run_in(folder: Path, fault: Fault | None, *arguments: str) -> tuple[int, tuple[Verdict, ...], int]:
+    """Run the gate in this process, and leave its output and its reports in a folder.
+
+    Returns the exit code, the verdicts, and the requests on behalf of all rules.
+    """
+    os.chdir(folder)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    with Path("output.txt").open("w", encoding="utf-8") as output, redirect_stdout(output), redirect_stderr(output):
+        return _run(fault, folder, arguments)
+
+
 async def _briefly(seconds: float) -> None:
     """Wait a twentieth of the time: the gate's time-outs are as much shorter."""
     await asyncio.sleep(seconds / 20)
-
-
-def _in_the_child(run: Callable[[], object], pipe: IO[bytes], folder: Path) -> None:
-    try:
-        gc.freeze()  # what the tests before left unclosed is no finding of this run
-        os.chdir(folder)
-        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-        sys.stdout = sys.stderr = Path("output.txt").open("w", encoding="utf-8")  # noqa: SIM115 - until the process ends
-        result = run()
-        sys.stdout.flush()
-        pickle.dump(result, pipe)
-        pipe.flush()
-    finally:
-        sys.stdout.flush()
-        os._exit(0)
 
 
 def _is_of_a_429(fault: Fault) -> bool:

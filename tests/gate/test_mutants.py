@@ -110,13 +110,13 @@ MUTANTS = {**dict(body_mutants()), **dict(head_mutants())}
 
 
 def run_against_mutant(name: str, folder: Path) -> Result:
-    """Run the gate against a mutant, without the rules that only repeat what others say."""
+    """Run the gate against a mutant until it is noticed, without the rules that only repeat what others say."""
     (folder / "faults").mkdir()
     mutant = {"description": name, "breaks": [], "do": MUTANTS[name]}
     (folder / "faults" / "mutant.yaml").write_text(json.dumps(mutant))
     of_the_limit = name.startswith(("429", "/rate_limit"))
     rules = "intrusive or not needs" if of_the_limit else "not needs"
-    return run_against(load_fault("mutant", folder), folder, "-m", rules)
+    return run_against(load_fault("mutant", folder), folder, "-m", rules, "--exitfirst")
 
 
 def is_let_through(result: Result) -> bool:
