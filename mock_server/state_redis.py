@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import secrets
 from contextvars import ContextVar
 from functools import lru_cache
@@ -25,7 +24,7 @@ try:
     import redis.asyncio as redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
-    from redis.exceptions import NoScriptError, RedisError
+    from redis.exceptions import NoScriptError, RedisError, ResponseError
 except ImportError:
     raise StateUnavailableError("a shared state needs the package redis: install usage-contract[redis]") from None
 
@@ -55,7 +54,7 @@ class RedisState:
 
     def __init__(self, url: str, name: str = "") -> None:
         url, _, own_name = url.partition("#")
-        self._server = _Server(_client(url))
+        self._server = _Server(_connection(url))
         prefix = f"usage-mock:{{{quote(own_name or name, safe='')}}}:"  # the braces keep a cluster's scripts together
         self._version_key, self._settings_key = f"{prefix}version", f"{prefix}settings"
         self._counts, self._accounts = f"{prefix}counts", f"{prefix}accounts"
@@ -155,10 +154,13 @@ class _Take(NamedTuple):
 
 
 class _Server:
-    """Asks Redis; what is asked while an earlier question is under way, or in one tick, goes out together."""
+    """Asks Redis; what is asked while an earlier question is under way, or in one tick, goes out together.
 
-    def __init__(self, client: redis.Redis) -> None:
-        self._client = client
+    One connection carries it all: redis-py's pool and pipeline take as long as ten questions.
+    """
+
+    def __init__(self, connection: redis.Connection) -> None:
+        self._connection = connection
         self._waiting: list[tuple[Command | _Take, asyncio.Future[Any]]] = []
         self._sending: asyncio.Task[None] | None = None
         self._is_away: bool | None = None  # at the start nobody knows
@@ -178,7 +180,7 @@ class _Server:
     async def close(self) -> None:
         if self._sending is not None:
             await self._sending
-        await self._client.aclose()
+        await self._connection.disconnect()
 
     async def _send(self) -> None:
         while self._waiting:
@@ -224,10 +226,24 @@ class _Server:
         return [found.get(index, answer) for index, answer in enumerate(answers)]
 
     async def _execute(self, commands: list[Command]) -> list[Any]:
-        async with self._client.pipeline(transaction=False) as pipe:
-            for command in commands:
-                pipe.execute_command(*command)
-            return await pipe.execute(raise_on_error=False)
+        connection = self._connection
+        if connection.is_connected and await self._has_ended():
+            await connection.disconnect()
+        await connection.send_packed_command(connection.pack_commands(commands))  # it connects where that is due
+        return [await self._read() for _ in commands]
+
+    async def _has_ended(self) -> bool:
+        """Whether Redis has closed the connection, or says what nobody has asked."""
+        try:
+            return await self._connection.can_read()
+        except (RedisError, OSError):
+            return True
+
+    async def _read(self) -> Any:
+        try:
+            return await self._connection.read_response()
+        except ResponseError as refusal:
+            return refusal
 
     def _notice(self, problem: Exception | None) -> None:
         if problem and self._is_away is False:
@@ -237,21 +253,22 @@ class _Server:
         self._is_away = problem is not None
 
 
-def _client(url: str) -> redis.Redis:
+def _connection(url: str) -> redis.Connection:
     scheme, _, rest = url.partition("://")
     if not rest or scheme not in SCHEMES:
         raise StateUnavailableError(f"what was given is no URL of a shared state; write {FORMS}")
     try:
-        client: redis.Redis = redis.from_url(
+        pool = redis.ConnectionPool.from_url(
             f"{SCHEMES[scheme]}://{rest}",
             socket_timeout=PATIENCE,
             socket_connect_timeout=PATIENCE,
             retry=Retry(NoBackoff(), 0),  # what was asked once may have been done once
         )
-        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # tells of parameters that nobody knows
+        # It is made, not opened: that tells of parameters that nobody knows.
+        connection: redis.Connection = pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError):  # its text may quote a password
         raise StateUnavailableError(f"what was given is no URL of a shared state; write {FORMS}") from None
-    return client
+    return connection
 
 
 def _unavailable(error: Exception) -> StateUnavailableError:
@@ -270,8 +287,8 @@ def _taking(takes: list[_Take]) -> Command:
 @lru_cache(maxsize=1024)
 def _in_binary(rate: float) -> tuple[int, int]:
     """Return a rate as MANTISSA and SHIFT: it is MANTISSA / 2^SHIFT."""
-    mantissa, exponent = math.frexp(rate)
-    return int(mantissa * 2**53), 53 - exponent
+    mantissa, power = rate.as_integer_ratio()
+    return mantissa, power.bit_length() - 1
 
 
 def _unused() -> str:

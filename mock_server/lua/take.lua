@@ -35,27 +35,49 @@ local function shifted(number, shift)
   return result
 end
 
-local function take(bucket, account, field, now, mantissa, shift, capacity, full, cost)
-  local level, since = full, now
-  local kept = redis.call('HGET', bucket, field)
-  if kept then
-    level, since = kept:match('(%S+) (%S+)')
-    level, since = tonumber(level), tonumber(since)
-  else
-    redis.call('SADD', KEYS[2], bucket)
+local function grown(elapsed, mantissa, shift)
+  local parts = elapsed * mantissa
+  if parts < 2 ^ 53 then
+    return math.floor(parts / 2 ^ shift)
   end
+  return shifted(product(elapsed, mantissa), shift)
+end
 
-  local time = math.max(now, since)
-  local grown = shifted(product(time - since, mantissa), shift)
-  local left = math.min(capacity, level + grown) - cost
-  local granted = left >= 0
-  if granted then
-    level, since = left, time
+-- Each bucket is read once and written once, each account looked at once, however many questions are about it.
+local buckets, versions = {}, {}
+
+local function opened(hash, field, full, now)
+  local name = #hash .. hash .. field
+  if not buckets[name] then
+    local bucket = {hash = hash, field = field, level = full, since = now}
+    local kept = redis.call('HGET', hash, field)
+    if kept then
+      local level, since = kept:match('(%S+) (%S+)')
+      bucket.level, bucket.since = tonumber(level), tonumber(since)
+    else
+      redis.call('SADD', KEYS[2], hash)
+      bucket.is_changed = true
+    end
+    buckets[name] = bucket
   end
-  if granted or not kept then
-    redis.call('HSET', bucket, field, string.format('%.0f %.0f', level, since))
+  return buckets[name]
+end
+
+local function version_of(account)
+  if not versions[account] then
+    versions[account] = redis.call('HGET', account, 'version') or ''
   end
-  return {granted and 1 or 0, level, since, redis.call('HGET', account, 'version') or ''}
+  return versions[account]
+end
+
+local function take(bucket, now, mantissa, shift, capacity, cost)
+  local time = math.max(now, bucket.since)
+  local left = math.min(capacity, bucket.level + grown(time - bucket.since, mantissa, shift)) - cost
+  if left < 0 then
+    return 0
+  end
+  bucket.level, bucket.since, bucket.is_changed = left, time, true
+  return 1
 end
 
 local version = redis.call('GET', KEYS[1]) or ''
@@ -65,11 +87,16 @@ for i = 1, #ARGV / 8 do
   if ARGV[at + 1] ~= '*' and ARGV[at + 1] ~= version then
     answers[i] = false
   else
-    local numbers = {}
-    for j = 3, 8 do
-      numbers[j - 2] = tonumber(ARGV[at + j])
-    end
-    answers[i] = take(KEYS[2 * i + 1], KEYS[2 * i + 2], ARGV[at + 2], unpack(numbers))
+    local now, mantissa, shift, capacity, full, cost = unpack(ARGV, at + 3, at + 8)
+    now = tonumber(now)
+    local bucket = opened(KEYS[2 * i + 1], ARGV[at + 2], tonumber(full), now)
+    local granted = take(bucket, now, tonumber(mantissa), tonumber(shift), tonumber(capacity), tonumber(cost))
+    answers[i] = {granted, bucket.level, bucket.since, version_of(KEYS[2 * i + 2])}
+  end
+end
+for _, bucket in pairs(buckets) do
+  if bucket.is_changed then
+    redis.call('HSET', bucket.hash, bucket.field, string.format('%.0f %.0f', bucket.level, bucket.since))
   end
 end
 return answers
