@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from argparse import ArgumentTypeError
 from collections.abc import Generator, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, Phase
@@ -17,7 +19,16 @@ from contract_tests.plan import plan
 from contract_tests.redaction import RedactedStream, Redactor, redact_all
 from contract_tests.reports.plugin import Reports
 from contract_tests.rules import rule_of
-from contract_tests.settings import BUDGET, INTRUSIVE_BUDGET, MAIN_KEY, Settings, Target, keys_from, settings_from
+from contract_tests.settings import (
+    BUDGET,
+    INTRUSIVE_BUDGET,
+    MAIN_KEY,
+    Settings,
+    Target,
+    keys_from,
+    refuse_misspelt,
+    settings_from,
+)
 from contract_tests.transport import Clock
 from contract_tests.verdicts import Verdicts
 from usage_contract.contract import LEVELS
@@ -145,6 +156,22 @@ def pytest_configure(config: pytest.Config) -> None:
     report_dir = None if _sends_nothing(config) else config.option.contract_report_dir  # an earlier report stays
     config.stash[reports_key] = Reports(config.stash[verdicts_key], redact, report_dir)
     config.pluginmanager.register(config.stash[reports_key])
+    _end_in_order(config)
+
+
+def _end_in_order(config: pytest.Config) -> None:
+    """Let a CI system's SIGTERM end the run as Ctrl-C does: with what was found, and the reports."""
+    if threading.current_thread() is threading.main_thread():  # nobody else may ask for signals
+        before = signal.signal(signal.SIGTERM, _stop)
+
+        def restore() -> None:
+            signal.signal(signal.SIGTERM, before)
+
+        config.add_cleanup(restore)
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    raise KeyboardInterrupt(f"The run was ended by {signal.Signals(number).name}.")
 
 
 def _refuse_what_other_plugins_offer(option: Any) -> None:
@@ -165,6 +192,8 @@ def _settings(config: pytest.Config) -> Settings:
     base_url = option.base_url
     if not base_url and _is_emptied(config.invocation_params.args):
         raise pytest.UsageError("--base-url is empty; leave it out to check the embedded mock")
+    if base_url:
+        refuse_misspelt(os.environ)
     keys = keys_from(option.contract_api_key, os.environ if base_url else {}, option.contract_api_key_file)
     if base_url and not (keys or _sends_nothing(config)):
         raise pytest.UsageError(f"no key: set {MAIN_KEY}, or give --api-key-file or --api-key")

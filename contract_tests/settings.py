@@ -115,8 +115,17 @@ def keys_from(options: Sequence[str], environment: Mapping[str, str], file: str 
     )
 
 
+def refuse_misspelt(environment: Mapping[str, str]) -> None:
+    """Raise UsageError for a variable that was meant to hold a key, and would be overlooked."""
+    for name in environment:
+        if re.match("CONTRACT_?API_?KEY", name) and not re.fullmatch(rf"{MAIN_KEY}(_\d+)?|{KEY_FILE}", name):
+            raise pytest.UsageError(
+                f"{name} is no variable of the gate; keys are in {MAIN_KEY}, {MAIN_KEY}_2 and so on, or {KEY_FILE}"
+            )
+
+
 def _check_key(number: int, value: str) -> None:
-    if not value.strip() or not value.isprintable() or not value.isascii() or value != value.strip():
+    if not value or not value.isprintable() or not value.isascii() or " " in value:
         raise pytest.UsageError(f"key {number} is empty or holds spaces or characters that no header carries")
     if len(value) < SHORTEST_SECRET:
         raise pytest.UsageError(

@@ -85,12 +85,24 @@ def test_http_1_0_needs_a_key(gate: Gate) -> None:
 
 
 @pytest.mark.needs(*SOUND)
-@pytest.mark.rule(level="specified", source="RFC 9112, section 9.6: the server closes after the last answer")
+@pytest.mark.rule(
+    level="specified",
+    source="RFC 9112, sections 9.3 and 9.6: the server closes after the last answer, in HTTP/1.0 after any",
+)
 def test_connection_is_closed_when_asked(gate: Gate) -> None:
-    """After the answer to a request that says `Connection: close` the connection MUST be closed."""
-    answer, closed = gate.transport.last(gate.request(gate.main, "that says so", fields=[("Connection", "close")]))
-    assert answer.status in {200, 429}, f"{answer.status or answer.ending}\n{answer.seen}"
-    assert closed, f"it is still open after {gate.transport.timeouts.closing:g} s\n{answer.seen}"
+    """After the answer to a request by HTTP/1.0, or with `Connection: close`, the connection MUST be closed."""
+    requests = [
+        gate.request(gate.main, "that says so", fields=[("Connection", "close")]),
+        gate.request(gate.main, "by HTTP/1.0, without keep-alive", version="HTTP/1.0"),
+    ]
+    for request in requests:
+        answer, closed = gate.transport.last(request)
+        assert answer.status in {200, 429} or request.version == "HTTP/1.0", (
+            f"{answer.status or answer.ending}\n{answer.seen}"
+        )
+        assert closed or answer.status != 200, (
+            f"it is still open after {gate.transport.timeouts.closing:g} s\n{answer.seen}"
+        )
 
 
 @pytest.mark.needs(*SOUND)

@@ -141,7 +141,7 @@ async def _body(request: web.Request, operation: Operation) -> Any:
     text = await request.read()
     if text and not has_type:
         raise _no_json()
-    if not text and not operation.needs_body and not has_type:
+    if not text and not operation.needs_body:
         return {}
     value = _parsed(text)
     _check(value, operation.body, "body")

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,6 +102,20 @@ def test_a_partial_run_says_so(run_gate: RunGate) -> None:
         run = run_gate(*arguments, environment={"CONTRACT_API_KEY": "demo-busy"})
     told = report(run)
     assert (run.code, told["verdict"], told["counts"]["not tested"]) == (0, "partial", 1)
+
+
+def test_a_run_that_is_told_to_stop_leaves_its_reports(run_gate: RunGate, serve: Serve) -> None:
+    others = psutil.Process().children()
+
+    def stop(_: bytes) -> bytes:
+        (gate,) = set(psutil.Process().children()) - set(others)
+        gate.terminate()
+        return answer(b"{}")
+
+    run = run_gate("--base-url", serve(stop), *FEW, environment=MAIN)
+    assert run.code == 2
+    assert "The run was ended by SIGTERM." in run.output
+    assert report(run)["headline"] == "The run was ended by SIGTERM."
 
 
 def test_no_key_in_any_report(run_gate: RunGate, serve: Serve) -> None:

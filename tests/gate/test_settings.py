@@ -125,6 +125,20 @@ def test_variables_that_are_misnumbered_are_told(environment: dict[str, str], me
         keys_from([], environment, None)
 
 
+@pytest.mark.parametrize("name", ["CONTRACT_API_KEYS", "CONTRACT_APIKEY", "CONTRACT_API_KEY2", "CONTRACT_API_KEYFILE"])
+def test_a_variable_that_would_be_overlooked_is_told(name: str, run_gate: RunGate) -> None:
+    run = run_gate(*THERE, environment={MAIN: "main-key", name: SECRET})
+    assert run.code == 4
+    assert f"{name} is no variable of the gate; keys are in CONTRACT_API_KEY, CONTRACT_API_KEY_2" in run.output
+    assert SECRET not in run.output
+
+
+def test_a_comment_behind_a_key_is_told(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("main-key # staging\n")
+    with pytest.raises(pytest.UsageError, match="key 1 is empty or holds spaces"):
+        keys_from([], {}, str(tmp_path / "keys"))
+
+
 def test_a_line_of_the_key_file_may_be_a_comment(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("# staging\nmain-key\n\n  # and another\nsecond-key\n")
     assert [key.value for key in keys_from([], {}, str(tmp_path / "keys"))] == [b"main-key", b"second-key"]

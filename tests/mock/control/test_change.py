@@ -10,7 +10,7 @@ from mock_server import UsageMock
 from mock_server.journal import masked
 
 from ..wire import Clock, usage
-from .api import Api
+from .api import JSON, Api
 
 BUSY, MODEST = "demo-busy", "demo-modest"
 FAULT = "without-a-user-agent-is-500"  # and these tests send none
@@ -184,6 +184,10 @@ def test_everything_is_put_back_to_the_start(api: Api, limited: UsageMock) -> No
     after = api.get("/state")
     assert after["journal"]["kept"] == 0
     assert stable(after) == start
+
+
+def test_an_empty_body_is_none_whatever_its_type_is_said_to_be(api: Api) -> None:
+    assert api.ask("POST", "/reset", headers=JSON).status == 204
 
 
 def stable(state: dict[str, Any]) -> dict[str, Any]:
