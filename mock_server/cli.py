@@ -125,7 +125,7 @@ def _serve(config: Config) -> int:
 
 
 def _serve_with_others(config: Config) -> int:
-    from mock_server import workers
+    from mock_server import app, attended, workers  # noqa: F401 - once for all, before they part
 
     if config.state is None:
         reason = "without a shared state each process would have tokens and figures of its own"

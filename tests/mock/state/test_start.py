@@ -10,9 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+import trustme
 
 from mock_server.cli import main
 
@@ -67,6 +69,28 @@ def test_a_password_is_sent_and_a_wrong_one_is_told_without_quoting_it(
         secured.end()
         lasting.start()
     assert "wr0ng" not in capfd.readouterr().err
+
+
+def test_a_state_is_asked_by_tls_and_must_be_trusted(capfd: pytest.CaptureFixture[str]) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    with tempfile.TemporaryDirectory(prefix="redis") as folder, socket.create_server(("127.0.0.1", 0)) as free:
+        ca, cert, key = (str(Path(folder) / name) for name in ("ca.pem", "cert.pem", "key.pem"))
+        authority.cert_pem.write_to_path(ca)
+        certificate.cert_chain_pems[0].write_to_path(cert)
+        certificate.private_key_pem.write_to_path(key)
+        port = free.getsockname()[1]
+        free.close()
+        of_tls = ("--tls-port", str(port), "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", ca)
+        secured = Redis(Path(folder), *of_tls, "--tls-auth-clients", "no")
+        secured.start()
+        try:
+            with serving("--state", f"rediss://localhost:{port}?ssl_ca_certs={ca}") as (_, url):
+                assert usage(url, "demo-busy").status == 200
+            assert main(["--port", "0", "--state", f"rediss://localhost:{port}"]) == 4
+        finally:
+            secured.end()
+    assert "CERTIFICATE_VERIFY_FAILED" in capfd.readouterr().err
 
 
 def test_workers_without_a_state_are_refused_with_the_reason(capfd: pytest.CaptureFixture[str]) -> None:
