@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -154,6 +154,14 @@ class Gate:
     def is_good(self, answer: Answer) -> bool:
         """Whether the answer is one of those that must be a 200 with figures: plain, with a key that was given."""
         return answer.request.plain and answer.request.credential in self.settings.keys and answer.status != 429
+
+    def not_refused(self, answers: Iterable[Answer], statuses: Collection[int]) -> Iterator[str]:
+        """Yield what is wrong with answers that must have one of the statuses, and hold nobody's figures."""
+        for answer in answers:
+            if answer.status not in statuses:
+                yield f"{answer.outcome}: it is not refused as it must be\n{answer.seen}"
+            elif self.shows_figures(answer):
+                yield f"the {answer.outcome} holds somebody's figures\n{answer.seen}"
 
     def shows_figures(self, answer: Answer) -> bool:
         """Whether the body has two or more of the documented members, at any depth: somebody's figures."""

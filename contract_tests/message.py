@@ -21,6 +21,10 @@ GZIP, DEFLATE = (31,), (15, -15)  # zlib's window bits: gzip; zlib, or the raw d
 OF_CURL = ("Host", "User-Agent", "Accept")  # fields that curl adds unless it is told not to
 LONG_RUN = re.compile(r"(\w)\1{99,}")
 
+REFUSED = frozenset({401, 403})
+REFUSALS = frozenset(range(400, 500))
+CLOSED = frozenset({"closed", "reset"})  # endings without an answer, by the other side
+
 Ending = Literal["complete", "closed", "truncated", "reset", "timeout", "deadline", "malformed", "too large"]
 
 
@@ -118,6 +122,11 @@ class Answer:
     def ended(self) -> float:
         """When it was over, on the run's clock."""
         return self.started + self.seconds
+
+    @property
+    def outcome(self) -> str:
+        """Its status, or how there came none."""
+        return str(self.status) if self.status is not None else f"no answer ({self.ending})"
 
     def values(self, name: str) -> list[str]:
         """Return the values of every field of that name, in order."""

@@ -35,6 +35,7 @@ from usage_contract.contract import LEVELS
 
 ORDER = (
     "test_auth",
+    "test_bypass",
     "test_schema",
     "test_errors",
     "test_meaning",
@@ -42,6 +43,8 @@ ORDER = (
     "test_rate",
     "test_bucket",
     "test_http",
+    "test_cache",
+    "test_odd",
 )
 
 PROFILES = ("contract", "thorough")

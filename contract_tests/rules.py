@@ -15,6 +15,8 @@ from usage_contract.contract import LEVELS, Level
 DOCUMENT = "document"
 AUTHENTICATION_GUIDE = "authentication guide"
 ERRORS_GUIDE = "errors guide"
+HEADER_ONLY = f"{AUTHENTICATION_GUIDE}: a key is taken from the X-API-Key header only"
+KEY_NEEDED = f"{AUTHENTICATION_GUIDE}: every endpoint but GET / and GET /healthz needs a key"
 
 # What a rule that sends requests of its own needs: else it would report again what these rules say.
 SOUND = ("http/answers-arrive-whole", "auth/valid-key-is-200")

@@ -20,7 +20,7 @@ from contract_tests.likeness import (
     there_and_back,
 )
 from contract_tests.message import Answer, Credential
-from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, READABLE, REFUSING, SOUND, holds
+from contract_tests.rules import DOCUMENT, HEADER_ONLY, READABLE, REFUSING, SOUND, holds
 from contract_tests.transport import NotTested
 
 OWN = f"{DOCUMENT}, 200: usage metrics for the authenticated API key"
@@ -94,7 +94,7 @@ def test_concurrent_callers_are_kept_apart(gate: Gate, used_keys: dict[Credentia
 
 
 @pytest.mark.needs(*READABLE, *REFUSING, "keys/figures-are-the-keys-own", "keys/answers-are-not-mixed-up")
-@pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: a key is taken from the X-API-Key header only")
+@pytest.mark.rule(level="documented", source=HEADER_ONLY)
 def test_only_the_header_chooses_the_key(gate: Gate, used_keys: dict[Credential, Profile]) -> None:
     """A second key in the query, in Authorization or in a cookie MUST NOT choose whose figures are served."""
     other = gate.second.value

@@ -73,7 +73,7 @@ def test_body_has_every_documented_member(good: list[Answer]) -> None:
     holds(_invalid(good, "advisory"))
 
 
-@pytest.mark.needs(*READABLE, *SHAPED, "http/accepted-coding-is-true", "http/negotiation-ends-in-json-or-406")
+@pytest.mark.needs(*READABLE, *SHAPED, "http/accepted-coding-is-true", "odd/negotiation-ends-in-json-or-406")
 @pytest.mark.rule(level="documented", source=f"{DOCUMENT}, 200: usage metrics, whatever was asked before or beside it")
 def test_later_answers_are_usage_metrics(gate: Gate, later: list[Answer]) -> None:
     """Any other 200 to a valid key MUST be whole, of the documented media type, and hold usage metrics as well."""

@@ -16,7 +16,7 @@ from itertools import count
 from _pytest.outcomes import Skipped  # what pytest.skip raises; pytest exports it untyped
 
 from contract_tests.connection import Connection, Timeouts, UnreachableError, connect
-from contract_tests.message import Answer, Credential, Request
+from contract_tests.message import CLOSED, Answer, Credential, Request
 from contract_tests.settings import Settings
 
 VENDOR_RATE = 10.0  # requests a second: the authentication guide's default
@@ -208,7 +208,7 @@ class Transport:
         lane = request.credential in self.settings.keys if lane is None else lane
         connection, reused = self._connection(lane, fresh=fresh)
         answer = self._exchanged(connection, request)
-        if reused and answer.ending in {"closed", "reset"} and answer.status is None:
+        if reused and answer.ending in CLOSED and answer.status is None:
             # The server may close an idle connection at any time (RFC 9112, section 9.3.1).
             connection.close()
             connection = self._again(answer)

@@ -1,0 +1,164 @@
+"""Odd requests: what is unusual beside a valid key does no harm, to its answer or to the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import pytest
+
+from contract_tests.gate import BROWSER, OPERATION, Gate, Special
+from contract_tests.message import CLOSED, REFUSALS, Answer
+from contract_tests.rules import DOCUMENT, READABLE, SOUND, holds
+from contract_tests.validation import problems
+
+
+@pytest.mark.needs(*READABLE, "schema/body-has-the-specified-types")
+@pytest.mark.rule(level="documented", source=f"{DOCUMENT}, 200: content application/json")
+def test_negotiation_ends_in_json_or_406(gate: Gate) -> None:
+    """Whatever Accept says, the answer MUST be the documented one, or a 4xx."""
+    answers = {accept: gate.ask(gate.main, f"and Accept: {accept}", fields=[("Accept", accept)]) for accept in ACCEPTS}
+    answers["as a browser"] = gate.ask(gate.main, "as a browser asks", fields=BROWSER)
+    for accept, answer in answers.items():
+        must = {200} if accept == "*/*" else {200, *range(400, 500)}
+        assert answer.status in must, f"{answer.outcome}\n{answer.seen}"
+        if answer.status == 200:
+            assert answer.is_json and not answer.json.problem, f"{answer.header('Content-Type')}\n{answer.seen}"
+            holds(f"{problem}\n{answer.seen}" for problem in problems(OPERATION, answer, "specified"))
+
+
+ACCEPTS = ("*/*", "text/html, application/xml;q=0.9", "text/csv", ";;;q=,/")
+ODD = "RFC 9110, section 15.5: what cannot be served is refused with a 4xx; errors guide: no 5xx is documented"
+FIELDS = (
+    *("Accept", "Accept-Charset", "Accept-Language", "Accept-Encoding", "Cookie", "Range", "If-Range", "If-Match"),
+    *("If-None-Match", "If-Modified-Since", "Content-Type", "Authorization", "Forwarded", "X-Forwarded-For", "Origin"),
+    *(
+        "X-Forwarded-Proto",
+        "Referer",
+        "User-Agent",
+        "Date",
+        "TE",
+        "Cache-Control",
+        "Via",
+        "X-Request-Id",
+        "traceparent",
+    ),
+)
+ODD_VALUES = {
+    "garbage": b'@@;;q=zz,="',
+    "bytes that are no ASCII": b"\xe9\xff",
+    "nothing": b"",
+    "200 characters": b"a" * 200,  # together less than the 8 KiB that any server takes
+}
+# A firewall may take these for an attack, and give no answer at all.
+SUSPICIOUS = {"garbage": CLOSED, "bytes that are no ASCII": CLOSED}
+HOPS = (("Max-Forwards", "10"), ("Priority", "u=3, i"), ("Upgrade-Insecure-Requests", "1"), ("Save-Data", "on"))
+
+
+@pytest.mark.needs(*SOUND)
+@pytest.mark.rule(level="documented", source=ODD)
+def test_fields_do_no_harm(gate: Gate) -> None:
+    """Whatever other fields hold, a request with a valid key MUST be answered with 200, 206, 304, or a 4xx."""
+    for what, value in ODD_VALUES.items():
+        stopped = SUSPICIOUS.get(what, frozenset())
+        answer = gate.ask(gate.main, f"and {what} in every other field", fields=[(name, value) for name in FIELDS])
+        holds(_harmed([answer], stopped))
+        if answer.status is None or answer.status in REFUSALS:  # one field's refusal may hide another's harm
+            alone = (gate.ask(gate.main, f"and {what} in {name}", fields=[(name, value)]) for name in FIELDS)
+            holds(_harmed(alone, stopped))
+    many = [(f"X-Field-{number}", "1") for number in range(100)]
+    holds(
+        _harmed(
+            [
+                gate.ask(gate.main, "and 100 unknown fields", fields=many),
+                gate.ask(gate.main, "and a field of 4,500 characters", fields=[("X-Long", "a" * 4500), *HOPS]),
+                gate.ask(gate.main, "and hardly another field", without=("User-Agent", "Accept", "Accept-Encoding")),
+            ]
+        )
+    )
+
+
+@pytest.mark.needs(*SOUND)
+@pytest.mark.rule(level="documented", source=ODD)
+def test_targets_do_no_harm(gate: Gate) -> None:
+    """Whatever the query or the path, a request with a valid key MUST be answered, and not with a 5xx."""
+    path = gate.path.encode()
+    targets = {
+        "an unknown query parameter": path + b"?unexpected=1&limit=-1&format=xml&callback=f",
+        "an empty query": path + b"?",
+        "a hundred parameters, a semicolon, and a word in UTF-8": path + b"?" + PARAMETERS + b"&a;b=%C3%A9",
+        "a query of 3,000 characters": path + b"?q=" + b"a" * 3000,
+    }
+    suspicious = {
+        "an odd query": path + b"?&=&&a=1&a=2&%ff=%00",
+        "a query of 9,000 characters": path + b"?q=" + b"a" * 9000,
+        "percent-encoding in the path that is no UTF-8": path + b"/%ff",
+    }
+    plain, odd = (
+        [gate.ask(gate.main, f"and {what}", target=target, fresh=True) for what, target in each.items()]
+        for each in (targets, suspicious)
+    )
+    holds([*_harmed(plain), *_harmed(odd, CLOSED)])
+
+
+PARAMETERS = b"&".join(b"p%d=%d" % (number, number) for number in range(100))
+
+
+@pytest.mark.needs(*SOUND)
+@pytest.mark.rule(level="specified", source="RFC 9110, section 5.5: no line break in a field's value")
+def test_query_adds_no_field(gate: Gate) -> None:
+    """A line break in the query, percent-encoded, MUST NOT become one in the answer's head."""
+    target = gate.path.encode() + b"?q=1%0d%0aX-Injected:%20yes%0d%0a%0d%0abody"
+    answer = gate.ask(gate.main, "and a line break in the query", target=target, fresh=True)
+    assert not answer.header("X-Injected") and answer.ending != "malformed", f"the query is in the head\n{answer.seen}"
+
+
+@pytest.mark.needs(*SOUND)
+@pytest.mark.rule(level="documented", source=ODD)
+def test_bodies_do_no_harm(gate: Gate) -> None:
+    """A GET with a body MUST be answered, and the next request on the connection as if there had been none."""
+    json = [("Content-Type", "application/json")]
+    inner = f"GET {gate.path} HTTP/1.1\r\nHost: {gate.settings.target.authority}\r\n\r\n".encode()
+    bodies = [
+        gate.ask(gate.main, "and a body of broken JSON", body=b'{"a":', fields=json, fresh=True),
+        gate.ask(
+            gate.main, "and Expect: 100-continue", body=b"{}", fields=[*json, ("Expect", "100-continue")], fresh=True
+        ),
+        gate.ask(gate.main, "and a body that is a request itself", body=inner, fields=json),
+    ]
+    holds(_harmed(bodies))
+    holds(f"the body was answered like a request\n{answer.seen}" for answer in bodies if answer.extra)
+    after = gate.ask(gate.main, "right after a GET with a body")
+    assert after.status == 200, f"{after.outcome}\n{after.seen}"
+
+
+@pytest.mark.needs(*SOUND)
+@pytest.mark.rule(level="documented", source=ODD)
+def test_malformed_request_does_no_harm(gate: Gate) -> None:
+    """A malformed request MUST be refused with a 4xx, or by closing the connection, and stop nothing."""
+    path = gate.path.encode()
+    chunked = [("Content-Length", "45"), ("Transfer-Encoding", "chunked")]
+    malformed: dict[str, Special] = {
+        "without Host": {"without": ("Host",)},
+        "with a line that is no field": {"fields": [("X-Odd", b"1\r\nno field")]},
+        "with a length that is no number": {"fields": [("Content-Length", "many")]},
+        "with a length beside chunks": {"fields": chunked, "body": b"0\r\n\r\n"},
+        "with a field name that is none": {"fields": [("b@d(name)", "x")]},
+        "by HTTP/9.9": {"version": "HTTP/9.9"},
+        "with bytes that are no ASCII in the path": {"target": path + b"\xff"},
+        "with broken percent-encoding in the path": {"target": path + b"/%zz%00"},
+        "with broken percent-encoding in the query": {"target": path + b"?%zz&a[]=1"},
+    }
+    for what, special in malformed.items():
+        special["fresh"] = True
+        answer = gate.ask(gate.main, what, **special)
+        assert answer.ending not in {"timeout", "deadline"}, f"no answer\n{answer.seen}"
+        assert answer.status in {None, 200, 501, 505, *REFUSALS}, f"{answer.status}\n{answer.seen}"
+    after = gate.ask(gate.main, "after malformed requests", fresh=True)
+    assert after.status == 200, f"{after.outcome}\n{after.seen}"
+
+
+def _harmed(answers: Iterable[Answer], stopped: Collection[str] = ()) -> Iterable[str]:
+    """Yield what was answered otherwise, or not at all; `stopped` are the endings by which a firewall may refuse it."""
+    for answer in answers:
+        if answer.status not in {200, 206, 304, *REFUSALS} and answer.ending not in stopped:
+            yield f"{answer.outcome}\n{answer.seen}"
