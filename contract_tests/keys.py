@@ -19,13 +19,15 @@ SENDABLE = re.compile(r"[!-~]+")  # texts that are a field's value as they stand
 PLAIN = re.compile(rb"[\w-]*")  # values that nobody takes for an attack
 
 
-def changed(key: Credential) -> Credential:
-    """Return the key with the character in its middle changed: a masked key is all that is compared with some."""
-    value, shell, middle = key.value, key.shell.removeprefix("$"), len(key.value) // 2
-    other = b"y" if value[middle : middle + 1] == b"x" else b"x"
-    text = value[:middle] + other + value[middle + 1 :]
-    command = f"${{{shell}:0:{middle}}}{other.decode()}${{{shell}:{middle + 1}}}"
-    return Credential(text, f"{key.told} with the character in its middle changed", command)
+def changed(key: Credential) -> Iterator[Credential]:
+    """Yield the key with one character changed: in its middle, where it may be masked, at its end, at its beginning."""
+    value, shell = key.value, key.shell.removeprefix("$")
+    places = {"in its middle": len(value) // 2, "at its end": len(value) - 1, "at its beginning": 0}
+    for where, at in places.items():
+        other = b"y" if value[at : at + 1] == b"x" else b"x"
+        text = value[:at] + other + value[at + 1 :]
+        command = f"${{{shell}:0:{at}}}{other.decode()}${{{shell}:{at + 1}}}"
+        yield Credential(text, f"{key.told} with the character {where} changed", command)
 
 
 def near(key: Credential) -> Iterator[Credential]:
