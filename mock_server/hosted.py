@@ -68,8 +68,8 @@ class UsageMock:
         """Switch a fault on: `after` requests pass, then it acts on `times` of them (None: on all); "none" ends it."""
         self._do(self._mock.fail(fault, key, after, times))
 
-    def answer(self, code: int, key: str | None = None) -> None:
-        """Answer with one status, whatever is asked."""
+    def answer(self, code: int | None, key: str | None = None) -> None:
+        """Answer with one status, whatever is asked; None ends it."""
         self._do(self._mock.answer(code, key))
 
     def delay(self, seconds: float | str, key: str | None = None) -> None:

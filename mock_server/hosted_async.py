@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 
 from aiohttp import web
 
@@ -28,8 +31,11 @@ if TYPE_CHECKING:
     from typing import Unpack
 
 
-NOT_YET = "the mock is not served yet; enter its context first, or call start()"
+NOT_YET = "the mock is not served yet; enter its context first"
 OVER = "this mock was served already, and serves once; make another one"
+
+# What fixtures/deployment.schema.json says of a domain.
+DOMAIN = r"[^\s/:@?#]+"
 
 # The most seconds that time advances by at once: the figures of an account that ages stay figures.
 LONGEST = 1_000_000_000
@@ -42,7 +48,7 @@ class AppOptions(TypedDict, total=False):
     fixtures: Path | str | None
     scenario: str | None
     fault: str | None
-    delay: str | None
+    delay: float | str | None
     seed: int
     rate_limited: bool
     unknown_key_status: Literal[401, 403]
@@ -77,10 +83,9 @@ class AsyncUsageMock:
     ) -> None:
         if not host:
             raise ValueError("host is empty; 0.0.0.0 listens on every address")
+        _check_types({"host": host, "port": port, "tls": tls, "grace": grace, **options})
         if app is not None and options:
             raise TypeError(f"an app that is there already takes no {', '.join(options)}; give them to make_app")
-        if unknown := options.keys() - AppOptions.__annotations__.keys():
-            raise TypeError(_no_option(min(unknown)))
         self._app = app or _app(**options)
         self._listener = listening(self._app, host, port, tls=_context(tls) if tls else None, grace=grace)
         self._stack = AsyncExitStack()
@@ -142,16 +147,17 @@ class AsyncUsageMock:
             _check_whole(1, times=times)
         await self._served.switch(Behaviour(fault=FaultUse(_text("fault", fault), after, times)), key)
 
-    async def answer(self, code: int, key: str | None = None) -> None:
-        """Answer with one status, whatever is asked.
+    async def answer(self, code: int | None, key: str | None = None) -> None:
+        """Answer with one status, whatever is asked; None ends it.
 
         Raises ValueError for a status that is neither documented nor 400 to 599.
         """
-        await self._served.switch(Behaviour(code=code_of(str(code), self._app[FRONT].codes)), key)
+        wanted = None if code is None else code_of(str(code), self._app[FRONT].codes)
+        await self._served.put(replace(self._simulator.settings.own(key), code=wanted), key)
 
     async def delay(self, seconds: float | str, key: str | None = None) -> None:
         """Hold every answer back: 0.2, "0.1..0.5" (evenly spread), "0.1~2" (a long tail), or "none"."""
-        await self._served.switch(Behaviour(delay=seconds if isinstance(seconds, str) else f"{seconds:.6f}"), key)
+        await self._served.switch(Behaviour(delay=_delay(seconds)), key)
 
     async def freeze(self) -> None:
         """Let the mock's time stand still."""
@@ -186,8 +192,10 @@ class AsyncUsageMock:
         if protocol not in PROTOCOLS:
             raise UnknownNameError("protocol", protocol, list(PROTOCOLS))
         _check_whole(0, requests=requests, failures=failures, bytes=bytes)
-        if failures > requests or (bytes and protocol != "fetch") or not _text("domain", domain):
-            raise ValueError("traffic needs a domain, failures <= requests, and bytes of fetch only")
+        if not re.fullmatch(DOMAIN, _text("domain", domain)):
+            raise ValueError(f"a domain is a host name without scheme, port or path, not {domain!r}")
+        if failures > requests or (bytes and protocol != "fetch"):
+            raise ValueError("traffic needs failures <= requests, and bytes of fetch only")
         await self._served.record(key or self.api_key, {domain: {protocol: Calls(requests, failures, bytes)}})
 
     async def make_key(self, scenario: str | None = None) -> str:
@@ -217,6 +225,33 @@ def _check_whole(least: int, **numbers: int) -> None:
             raise ValueError(f"{name} is a whole number from {least} to {MOST}, not {number!r}")
 
 
+def _delay(seconds: float | str) -> str:
+    return seconds if isinstance(seconds, str) else f"{seconds:.6f}"
+
+
+def _check_types(options: Mapping[str, object]) -> None:
+    """Raise TypeError for an option that does not exist, or is given as what it is not."""
+    hints = get_type_hints(Options)
+    for name, value in options.items():
+        if name not in hints:
+            raise TypeError(_no_option(name))
+        if not _fits(value, hints[name]):
+            kind = getattr(hints[name], "__name__", hints[name])
+            raise TypeError(f"{name} is a {kind}, not {value!r}")
+
+
+def _fits(value: object, hint: Any) -> bool:
+    kinds = get_args(hint)
+    if get_origin(hint) is Literal:
+        return value in kinds
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+    if kinds:
+        return any(_fits(value, kind) for kind in kinds)
+    number = (int, float) if hint is float else hint
+    return isinstance(value, number) and (hint is bool or not isinstance(value, bool))
+
+
 def _no_option(name: str) -> str:
     names = list(Options.__annotations__)
     return f"{name!r} is no option; {suggestion(name, names)} the options are {', '.join(names)}".replace("  ", " ")
@@ -228,7 +263,7 @@ def _app(
     fixtures: Path | str | None = None,
     fault: str | None = None,
     scenario: str | None = None,
-    delay: str | None = None,
+    delay: float | str | None = None,
     seed: int = 0,
     rate_limited: bool = True,
     unknown_key_status: Literal[401, 403] = 403,
@@ -242,7 +277,7 @@ def _app(
         unknown_key_status=unknown_key_status,
         fault=load_fault(fault, folder) if fault else None,
         scenario=scenario,
-        delay=delay,
+        delay=None if delay is None else _delay(delay),
         seed=seed,
         fixtures=folder,
         cors=cors,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 import threading
@@ -16,6 +17,7 @@ from aiohttp import web
 
 from mock_server import AsyncUsageMock, UsageMock, load_deployment, make_app
 from mock_server.fixtures import Calls, Deployment, RateLimit
+from mock_server.hosted_async import DOMAIN
 from mock_server.tls import CertificateError
 from usage_contract import Contract
 
@@ -322,3 +324,51 @@ def test_in_the_callers_loop_it_leaves_no_task() -> None:
         assert asyncio.all_tasks() == before
 
     asyncio.run(caller())
+
+
+def kind(name: str, value: object) -> dict[str, Any]:
+    return {name: value}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("cors", "off"),
+        ("rate_limited", "no"),
+        ("port", "8080"),
+        ("port", True),
+        ("grace", "x"),
+        ("tls", "cert.pem"),
+        ("tls", ("cert.pem",)),
+        ("seed", 1.5),
+        ("scenario", 1),
+        ("fault", ["a"]),
+        ("deployment", 3),
+        ("unknown_key_status", 404),
+    ],
+)
+def test_an_option_of_another_kind_is_told(name: str, value: object) -> None:
+    with pytest.raises(TypeError, match=rf"^{name} is a .+, not "):
+        UsageMock(**kind(name, value))
+
+
+def test_a_delay_may_be_a_number_from_the_start() -> None:
+    with UsageMock(delay=0.0) as mock:
+        assert usage(mock.url, mock.api_key).status == 200
+
+
+def test_a_forced_status_is_taken_back(hosted: UsageMock) -> None:
+    hosted.use("throttled")
+    hosted.answer(503)
+    hosted.answer(None)
+    assert usage(hosted.url, hosted.api_key).status == 429
+
+
+def test_traffic_is_of_a_host_name(hosted: UsageMock) -> None:
+    with pytest.raises(ValueError, match="a domain is a host name"):
+        hosted.record("https://shop.example/")
+
+
+def test_a_domain_is_the_same_in_a_fixture() -> None:
+    schema = Path(__file__).parents[2] / "fixtures" / "deployment.schema.json"
+    assert json.dumps(f"^{DOMAIN}$").rstrip('"') in schema.read_text()
