@@ -10,7 +10,7 @@ import pytest
 from contract_tests import keys
 from contract_tests.figures import Figures
 from contract_tests.gate import OPERATION, Gate, first_answer
-from contract_tests.message import Answer
+from contract_tests.message import Answer, Credential
 from contract_tests.transport import Clock, NotTested, Transport
 from contract_tests.validation import contract, is_valid
 
@@ -58,7 +58,7 @@ def first(gate: Gate, request: pytest.FixtureRequest) -> Answer:
 @pytest.fixture(scope="session", autouse=True)
 def observations(request: pytest.FixtureRequest, gate: Gate, first: Answer) -> None:
     """Ask first for what several rules look at: it tells most, should the time run out."""
-    for name in ("sample", "missing", "unknown", "others"):
+    for name in ("sample", "refused", "others"):
         if any(name in item.fixturenames for item in request.session.items if isinstance(item, pytest.Function)):
             request.getfixturevalue(name)
     gate.shared = len(gate.transport.journal)
@@ -77,23 +77,35 @@ def others(gate: Gate) -> list[Answer]:
 
 
 @pytest.fixture(scope="session")
-def missing(gate: Gate) -> list[Answer]:
-    """Plain answers to requests without a key."""
-    return gate.ask_often(REFUSED_SAMPLE)
+def refused(gate: Gate) -> dict[Credential | None, list[Answer]]:
+    """Plain answers to no key, and to a key that nobody issued; where the run is short there may be none."""
+    return {key: gate.ask_often(REFUSED_SAMPLE, key) for key in (None, keys.UNKNOWN)}
 
 
 @pytest.fixture(scope="session")
-def unknown(gate: Gate) -> list[Answer]:
-    """Plain answers to a key that nobody issued."""
-    return gate.ask_often(REFUSED_SAMPLE, keys.UNKNOWN)
+def missing(refused: dict[Credential | None, list[Answer]]) -> list[Answer]:
+    """Plain answers to requests without a key; NotTested without any."""
+    return _some(refused[None], "no key")
+
+
+@pytest.fixture(scope="session")
+def unknown(refused: dict[Credential | None, list[Answer]]) -> list[Answer]:
+    """Plain answers to a key that nobody issued; NotTested without any."""
+    return _some(refused[keys.UNKNOWN], keys.UNKNOWN.told)
+
+
+def _some(answers: list[Answer], who: str) -> list[Answer]:
+    if not answers:
+        raise NotTested(f"no plain request with {who} was sent")
+    return answers
 
 
 @pytest.fixture(scope="session")
 def shared(
-    sample: list[Answer], others: list[Answer], missing: list[Answer], unknown: list[Answer]
+    sample: list[Answer], others: list[Answer], refused: dict[Credential | None, list[Answer]]
 ) -> tuple[Answer, ...]:
     """The plain answers that most rules look at."""
-    return (*sample, *others, *missing, *unknown)
+    return (*sample, *others, *(answer for answers in refused.values() for answer in answers))
 
 
 @pytest.fixture(scope="session")

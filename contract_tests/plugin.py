@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from argparse import ArgumentTypeError
 from collections.abc import Generator, Iterator, Sequence
@@ -48,6 +49,7 @@ ORDER = (
 )
 
 PROFILES = ("contract", "thorough")
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 settings_key = pytest.StashKey[Settings]()
 redactor_key = pytest.StashKey[Redactor]()
@@ -163,12 +165,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _end_in_order(config: pytest.Config) -> None:
-    """Let a CI system's SIGTERM end the run as Ctrl-C does: with what was found, and the reports."""
+    """Let a CI system, or a terminal that goes, end the run as Ctrl-C does: with what was found, and the reports."""
     if threading.current_thread() is threading.main_thread():  # nobody else may ask for signals
-        before = signal.signal(signal.SIGTERM, _stop)
+        before = {number: signal.signal(number, _stop) for number in ENDING}
 
         def restore() -> None:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
         config.add_cleanup(restore)
 
@@ -178,6 +181,8 @@ def _stop(number: int, _: object) -> NoReturn:
 
 
 def _refuse_what_other_plugins_offer(option: Any) -> None:
+    if sys.flags.optimize:
+        raise pytest.UsageError("-O and PYTHONOPTIMIZE are refused: they drop assertions, and the gate is made of them")
     if getattr(option, "numprocesses", None) or getattr(option, "tx", None):
         raise pytest.UsageError("-n and --tx are refused: the rules share one request budget; -n0 switches xdist off")
     if getattr(option, "reruns", None):
@@ -195,8 +200,7 @@ def _settings(config: pytest.Config) -> Settings:
     base_url = option.base_url
     if not base_url and _is_emptied(config.invocation_params.args):
         raise pytest.UsageError("--base-url is empty; leave it out to check the embedded mock")
-    if base_url:
-        refuse_misspelt(os.environ)
+    refuse_misspelt(os.environ, is_remote=bool(base_url))
     keys = keys_from(option.contract_api_key, os.environ if base_url else {}, option.contract_api_key_file)
     if base_url and not (keys or _sends_nothing(config)):
         raise pytest.UsageError(f"no key: set {MAIN_KEY}, or give --api-key-file or --api-key")

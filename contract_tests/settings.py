@@ -19,6 +19,8 @@ from usage_contract.contract import Level
 
 MAIN_KEY = "CONTRACT_API_KEY"
 KEY_FILE = "CONTRACT_API_KEY_FILE"
+URL = "PYTEST_BASE_URL"  # pytest-base-url's
+LIKE_KEY, LIKE_URL = re.compile("CONTRACT_?(API_?)?KEY"), re.compile("(CONTRACT|PYTEST)_?(BASE_?)?URL")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 BUDGET, INTRUSIVE_BUDGET = 400, 1000  # requests: emptying buckets takes many
 OWN_FIELDS = {"host", "content-length", "transfer-encoding", "connection"}
@@ -115,10 +117,12 @@ def keys_from(options: Sequence[str], environment: Mapping[str, str], file: str 
     )
 
 
-def refuse_misspelt(environment: Mapping[str, str]) -> None:
-    """Raise UsageError for a variable that was meant to hold a key, and would be overlooked."""
+def refuse_misspelt(environment: Mapping[str, str], *, is_remote: bool) -> None:
+    """Raise UsageError for a variable that was meant to hold a key or the base URL, and would be overlooked."""
     for name in environment:
-        if re.match("CONTRACT_?API_?KEY", name) and not re.fullmatch(rf"{MAIN_KEY}(_\d+)?|{KEY_FILE}", name):
+        if not is_remote and name != URL and LIKE_URL.fullmatch(name):
+            raise pytest.UsageError(f"{name} is no variable of the gate; give --base-url, or {URL}")
+        if is_remote and LIKE_KEY.match(name) and not re.fullmatch(rf"{MAIN_KEY}(_\d+)?|{KEY_FILE}", name):
             raise pytest.UsageError(
                 f"{name} is no variable of the gate; keys are in {MAIN_KEY}, {MAIN_KEY}_2 and so on, or {KEY_FILE}"
             )
@@ -126,7 +130,10 @@ def refuse_misspelt(environment: Mapping[str, str]) -> None:
 
 def _check_key(number: int, value: str) -> None:
     if not value or not value.isprintable() or not value.isascii() or " " in value:
-        raise pytest.UsageError(f"key {number} is empty or holds spaces or characters that no header carries")
+        raise pytest.UsageError(
+            f"key {number} is empty or holds spaces or characters that no header carries; in a key file a comment has "
+            "a line of its own"
+        )
     if len(value) < SHORTEST_SECRET:
         raise pytest.UsageError(
             f"key {number} has fewer than {SHORTEST_SECRET} characters: it cannot be told from other text, "

@@ -42,7 +42,7 @@ def test_error_body_is_json_with_a_detail_text(errors: list[Answer]) -> None:
 
 @pytest.mark.needs("errors/error-body-is-json-with-a-detail-text")
 @pytest.mark.rule(level="documented", source=ERRORS_GUIDE)
-def test_every_refusal_has_a_detail(gate: Gate, journal: tuple[Answer, ...]) -> None:
+def test_every_refusal_has_a_detail(gate: Gate, missing: object, unknown: object, journal: tuple[Answer, ...]) -> None:
     """A 401 or 403 for a wrong key, or for one in the wrong place, MUST be such JSON as well."""
     for answer in journal:
         if answer.status not in {401, 403} or answer.ending != "complete":
@@ -75,7 +75,7 @@ def test_401_carries_a_challenge(errors: list[Answer]) -> None:
 
 
 @pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: nothing is served without a valid key")
-def test_error_tells_no_figures(gate: Gate, journal: tuple[Answer, ...]) -> None:
+def test_error_tells_no_figures(gate: Gate, missing: object, journal: tuple[Answer, ...]) -> None:
     """An answer that refuses a request MUST NOT hold anybody's figures."""
     valid = gate.settings.keys
     refusals = [a for a in journal if (a.status or 0) >= (400 if a.request.credential in valid else 300)]

@@ -30,7 +30,7 @@ def test_nothing_follows_an_answer(shared: tuple[Answer, ...]) -> None:
 
 @pytest.mark.needs("http/nothing-follows-an-answer")
 @pytest.mark.rule(level="specified", source="RFC 9112, section 6.3: the length that is announced is the body's")
-def test_nothing_follows_a_refusal(journal: tuple[Answer, ...]) -> None:
+def test_nothing_follows_a_refusal(missing: object, journal: tuple[Answer, ...]) -> None:
     """A refusal, such as a 404 or a 405, MUST NOT be followed by more bytes than it announces either."""
     holds(
         f"{len(answer.extra)} bytes follow the answer\n{answer.seen}"

@@ -133,9 +133,12 @@ class Verdicts:
     def summary(self) -> Iterator[str]:
         """Yield the lines that end a run."""
         counts = self.counts
-        yield f"{self.settings.target.url} {self._word()} at level {self.settings.level}"
+        embedded = " (the embedded mock)" if self.settings.embedded else ""
+        yield f"{self.settings.target.url}{embedded} {self._word()} at level {self.settings.level}"
         tally = ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome) if counts[outcome])
         yield f"rules: {len(self.rules)} selected; {tally or 'none ran'}"
+        if not self.rules:
+            yield "pytest has collected no rule: -k, -m, or python_files and python_functions in its configuration"
         if self.gate:
             yield self.gate.transport.spent()
         named = list(self._named())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,22 @@ def test_a_rule_above_the_level_is_reported_and_not_fatal(run_gate: RunGate, ser
     assert run.code == 0
     assert run.outcomes["auth/missing-key-is-401"] == "skipped"
     assert "reported: auth/missing-key-is-401" in run.output
+
+
+def test_a_rule_that_nothing_was_asked_for_does_not_hold(run_gate: RunGate) -> None:
+    with UsageMock() as mock:
+        run = run_gate("--base-url", mock.url, "--max-requests", "1", "--api-key", "demo-busy")
+    about_others = ("auth/missing", "auth/unknown", "errors/401", "errors/every", "errors/error-tells-no-figures")
+    asked_for = {rule for rule, outcome in run.outcomes.items() if outcome == "held" and rule.startswith(about_others)}
+    assert asked_for == set()
+    assert "the result is partial" in run.output
+
+
+def test_a_configuration_that_hides_the_rules_is_told(run_gate: RunGate, tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\npython_files = check_*.py\n")
+    run = run_gate("-c", "pytest.ini")
+    assert run.code == 4
+    assert "pytest has collected no rule: -k, -m, or python_files" in run.output
 
 
 def test_a_second_keys_absence_makes_the_result_partial_and_with_require_complete_red(run_gate: RunGate) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,12 +127,28 @@ def test_variables_that_are_misnumbered_are_told(environment: dict[str, str], me
         keys_from([], environment, None)
 
 
-@pytest.mark.parametrize("name", ["CONTRACT_API_KEYS", "CONTRACT_APIKEY", "CONTRACT_API_KEY2", "CONTRACT_API_KEYFILE"])
+@pytest.mark.parametrize(
+    "name", ["CONTRACT_API_KEYS", "CONTRACT_APIKEY", "CONTRACT_API_KEY2", "CONTRACT_API_KEYFILE", "CONTRACT_KEY_2"]
+)
 def test_a_variable_that_would_be_overlooked_is_told(name: str, run_gate: RunGate) -> None:
     run = run_gate(*THERE, environment={MAIN: "main-key", name: SECRET})
     assert run.code == 4
     assert f"{name} is no variable of the gate; keys are in CONTRACT_API_KEY, CONTRACT_API_KEY_2" in run.output
     assert SECRET not in run.output
+
+
+@pytest.mark.parametrize("name", ["CONTRACT_BASE_URL", "CONTRACT_URL", "PYTEST_BASEURL"])
+def test_a_url_that_would_be_overlooked_is_told(name: str, run_gate: RunGate) -> None:
+    run = run_gate("-k", "missing_key", environment={name: THERE[1]})
+    assert run.code == 4
+    assert f"{name} is no variable of the gate; give --base-url, or PYTEST_BASE_URL" in run.output
+
+
+def test_assertions_that_python_drops_are_told() -> None:
+    command = [sys.executable, "-OO", "-m", "pytest", "contract_tests"]
+    run = subprocess.run(command, cwd=HERE.parents[2], capture_output=True, text=True, check=False)
+    assert run.returncode == 4
+    assert "-O and PYTHONOPTIMIZE are refused" in run.stderr
 
 
 def test_a_comment_behind_a_key_is_told(tmp_path: Path) -> None:
