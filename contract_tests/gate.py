@@ -151,6 +151,11 @@ class Gate:
         """Whether a request asks for the operation, with any query, fields and body."""
         return request.method == self.operation.method and request.target.split(b"?")[0] == self.path.encode()
 
+    def is_public(self, request: Request) -> bool:
+        """Whether a request asks for an operation that needs no key."""
+        public = {operation.path for operation in self.contract.operations.values() if operation.key_header is None}
+        return request.target in {(self.settings.target.path + path).encode() for path in public}
+
     def is_good(self, answer: Answer) -> bool:
         """Whether the answer is one of those that must be a 200 with figures: plain, with a key that was given."""
         return answer.request.plain and answer.request.credential in self.settings.keys and answer.status != 429

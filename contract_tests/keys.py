@@ -20,21 +20,26 @@ PLAIN = re.compile(rb"[\w-]*")  # values that nobody takes for an attack
 
 
 def changed(key: Credential) -> Iterator[Credential]:
-    """Yield the key with one character changed: in its middle, where it may be masked, at its end, at its beginning."""
+    """Yield the key with one character changed: in its middle, where it may be masked, and at its end."""
     value, shell = key.value, key.shell.removeprefix("$")
-    places = {"in its middle": len(value) // 2, "at its end": len(value) - 1, "at its beginning": 0}
+    places = {"in its middle": len(value) // 2, "at its end": len(value) - 1}
     for where, at in places.items():
-        other = b"y" if value[at : at + 1] == b"x" else b"x"
+        other = _other(value[at : at + 1])
         text = value[:at] + other + value[at + 1 :]
         command = f"${{{shell}:0:{at}}}{other.decode()}${{{shell}:{at + 1}}}"
         yield Credential(text, f"{key.told} with the character {where} changed", command)
 
 
+def _other(letter: bytes) -> bytes:
+    return b"y" if letter == b"x" else b"x"
+
+
 def near(key: Credential) -> Iterator[Credential]:
     """Yield the values that a careless comparison takes for the key."""
     value, shell = key.value, key.shell.removeprefix("$")
-    middle = len(value) // 2
+    middle, other = len(value) // 2, _other(value[:1])
     candidates = [
+        (other + value[1:], "with its first character changed", f"{other.decode()}${{{shell}#?}}"),
         (value[:-1], "without its last character", f"${{{shell}%?}}"),
         (value[1:], "without its first character", f"${{{shell}#?}}"),
         (value[:middle], "cut to its first half", f"${{{shell}:0:{middle}}}"),
@@ -78,6 +83,15 @@ def near(key: Credential) -> Iterator[Credential]:
         if text and text not in seen:
             seen.add(text)
             yield Credential(text, f"{key.told} {how}", command)
+
+
+def mixed(one: Credential, other: Credential) -> Iterator[Credential]:
+    """Yield the beginning of each of two keys with the end of the other."""
+    for first, second in ((one, other), (other, one)):
+        at, since = len(first.value) // 2, len(second.value) // 2
+        command = f"${{{first.shell.removeprefix('$')}:0:{at}}}${{{second.shell.removeprefix('$')}:{since}}}"
+        told = f"the first half of {first.told} and the second of {second.told}"
+        yield Credential(first.value[:at] + second.value[since:], told, command)
 
 
 def shown(text: str) -> Credential:

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable
 
 import pytest
 
+from contract_tests import keys
 from contract_tests.gate import BROWSER, OPERATION, Gate, Special
-from contract_tests.message import CLOSED, REFUSALS, Answer
-from contract_tests.rules import DOCUMENT, READABLE, SOUND, holds
+from contract_tests.message import CLOSED, REFUSALS, REFUSED, Answer
+from contract_tests.rules import DOCUMENT, READABLE, REFUSING, SOUND, holds
 from contract_tests.validation import problems
 
 
@@ -131,10 +132,10 @@ def test_bodies_do_no_harm(gate: Gate) -> None:
     assert after.status == 200, f"{after.outcome}\n{after.seen}"
 
 
-@pytest.mark.needs(*SOUND)
+@pytest.mark.needs(*SOUND, *REFUSING)
 @pytest.mark.rule(level="documented", source=ODD)
 def test_malformed_request_does_no_harm(gate: Gate) -> None:
-    """A malformed request MUST be refused with a 4xx, or by closing the connection, and stop nothing."""
+    """A malformed request MUST be refused with a 4xx, or by closing the connection, and stop or open nothing."""
     path = gate.path.encode()
     chunked = [("Content-Length", "45"), ("Transfer-Encoding", "chunked")]
     malformed: dict[str, Special] = {
@@ -155,6 +156,8 @@ def test_malformed_request_does_no_harm(gate: Gate) -> None:
         assert answer.status in {None, 200, 501, 505, *REFUSALS}, f"{answer.status}\n{answer.seen}"
     after = gate.ask(gate.main, "after malformed requests", fresh=True)
     assert after.status == 200, f"{after.outcome}\n{after.seen}"
+    strangers = [gate.ask(key, "after malformed requests", fresh=True) for key in (None, keys.UNKNOWN)]
+    holds(gate.not_refused(strangers, {429, *REFUSED}))
 
 
 def _harmed(answers: Iterable[Answer], stopped: Collection[str] = ()) -> Iterable[str]:
