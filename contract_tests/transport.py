@@ -115,21 +115,19 @@ class Transport:
         return answer
 
     def _is_enough(self, attempt: int, throttled: Answer) -> bool:
-        """Whether a caller without a valid key was sent away often enough; NotTested where one with a key was."""
+        """Whether a 429 is the answer to take; to a valid key it never is, and one that is starved says so next time.
+
+        Raises NotTested where those who guess are kept off.
+        """
         key = throttled.request.credential
-        if key not in self.settings.keys:
-            others = [answer for answer in self.journal if answer.request.credential not in self.settings.keys]
-            guessing = attempt >= PATIENCE or retry_after(throttled) > MOMENT
-            if guessing and any(answer.status != 429 for answer in others):
-                raise NotTested("callers without a valid key are throttled")
-            return attempt >= PATIENCE
-        if (
-            key in self.settings.keys
-            and attempt >= 3 * PATIENCE
-            and any(a.status == 200 and a.request.credential == key for a in self.journal)
-        ):
-            self.starved[key] = throttled
-        return False
+        if key in self.settings.keys:
+            if attempt >= 3 * PATIENCE and any(a.status == 200 and a.request.credential == key for a in self.journal):
+                self.starved[key] = throttled
+            return False
+        is_kept_off = attempt >= PATIENCE or retry_after(throttled) > MOMENT
+        if is_kept_off and any(a.status != 429 for a in self.journal if a.request.credential not in self.settings.keys):
+            raise NotTested("callers without a valid key are throttled")
+        return attempt >= PATIENCE
 
     def together(self, requests: Iterable[Request], *, paced: bool = True) -> list[Answer]:
         """Send requests at the same time, each on a connection of its own."""
