@@ -48,8 +48,8 @@ TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 
 @pytest.mark.needs(*SOUND, *REFUSING, "cache/entity-tag-is-well-formed", "cache/unknown-condition-is-not-met")
 @pytest.mark.rule(level="documented", source="RFC 9110, section 13.2.1: conditions come after authorization")
-def test_current_tag_is_a_condition(gate: Gate, first: Answer) -> None:
-    """Where an answer has an entity tag, a request that names it MUST be answered 200 or 304, and needs a key."""
+def test_current_tag_is_a_condition(gate: Gate, first: Answer, others: list[Answer]) -> None:
+    """Where an answer has an entity tag, a request that names it MUST be answered 200 or 304, and needs its key."""
     tag = first.header("ETag")
     if tag is None:
         return
@@ -58,6 +58,10 @@ def test_current_tag_is_a_condition(gate: Gate, first: Answer) -> None:
     assert answer.status in {200, 304}, f"{answer.outcome}\n{answer.seen}"
     refused = gate.ask(None, "if its tag is not that of the first answer", fields=fields)
     assert refused.status in {401, 403}, f"{refused.status} without a key\n{refused.seen}"
+    tagged = [each for each in others if each.status == 200 and each.header("ETag") not in {None, tag}]
+    if tagged:
+        other = gate.ask(tagged[0].request.credential, "if its tag is not that of the main key's answer", fields=fields)
+        assert other.status == 200, f"{other.outcome} to another key's tag\n{other.seen}"
 
 
 @pytest.mark.needs(*READABLE)
