@@ -20,7 +20,8 @@ from usage_contract.contract import Level
 MAIN_KEY = "CONTRACT_API_KEY"
 KEY_FILE = "CONTRACT_API_KEY_FILE"
 URL = "PYTEST_BASE_URL"  # pytest-base-url's
-LIKE_KEY, LIKE_URL = re.compile("CONTRACT_?(API_?)?KEY"), re.compile("(CONTRACT|PYTEST)_?(BASE_?)?URL")
+LIKE_KEY = re.compile(r"CONTRACT_?(API_?)?KEYS?_?(\d+|FILE)?")
+LIKE_URL = re.compile("(CONTRACT|PYTEST)_?(BASE_?)?URL")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 BUDGET, INTRUSIVE_BUDGET = 400, 1000  # requests: emptying buckets takes many
 OWN_FIELDS = {"host", "content-length", "transfer-encoding", "connection"}
@@ -122,7 +123,7 @@ def refuse_misspelt(environment: Mapping[str, str], *, is_remote: bool) -> None:
     for name in environment:
         if not is_remote and name != URL and LIKE_URL.fullmatch(name):
             raise pytest.UsageError(f"{name} is no variable of the gate; give --base-url, or {URL}")
-        if is_remote and LIKE_KEY.match(name) and not re.fullmatch(rf"{MAIN_KEY}(_\d+)?|{KEY_FILE}", name):
+        if is_remote and LIKE_KEY.fullmatch(name) and not re.fullmatch(rf"{MAIN_KEY}(_\d+)?|{KEY_FILE}", name):
             raise pytest.UsageError(
                 f"{name} is no variable of the gate; keys are in {MAIN_KEY}, {MAIN_KEY}_2 and so on, or {KEY_FILE}"
             )

@@ -137,6 +137,11 @@ def test_a_variable_that_would_be_overlooked_is_told(name: str, run_gate: RunGat
     assert SECRET not in run.output
 
 
+def test_a_variable_of_somebody_else_is_left_alone(run_gate: RunGate) -> None:
+    run = run_gate(*THERE, environment={MAIN: "main-key", "CONTRACT_KEYSTORE_PATH": "/keys"})
+    assert "no connection to 127.0.0.1:1" in run.output
+
+
 @pytest.mark.parametrize("name", ["CONTRACT_BASE_URL", "CONTRACT_URL", "PYTEST_BASEURL"])
 def test_a_url_that_would_be_overlooked_is_told(name: str, run_gate: RunGate) -> None:
     run = run_gate("-k", "missing_key", environment={name: THERE[1]})
