@@ -113,8 +113,9 @@ class Connection:
 
 
 def wire(request: Request, origin: str = "") -> bytes:
-    """Return the request's bytes; with an origin the target is in absolute form, as a proxy needs it."""
-    lines = [b" ".join([request.method.encode("latin-1"), origin.encode() + request.target, request.version.encode()])]
+    """Return the request's bytes; with an origin a path becomes a target in absolute form, as a proxy needs it."""
+    target = origin.encode() + request.target if request.target.startswith(b"/") else request.target
+    lines = [b" ".join([request.method.encode("latin-1"), target, request.version.encode()])]
     lines += [name + request.separator_of(value) + value for name, value in request.fields]
     return b"\r\n".join([*lines, b"", request.body])
 
@@ -134,7 +135,8 @@ def connect(target: Target, proxy: Target | None, tls: ssl.SSLContext | None, ti
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if proxy and tls:
-            _tunnel(sock, target)
+            _tunnel(sock, target, timeouts.connect)
+            sock.settimeout(timeouts.connect)
         if tls:
             sock = tls.wrap_socket(sock, server_hostname=target.host)
     except OSError as error:
@@ -143,11 +145,13 @@ def connect(target: Target, proxy: Target | None, tls: ssl.SSLContext | None, ti
     return Connection(sock, proxied=proxy is not None and tls is None)
 
 
-def _tunnel(sock: socket.socket, target: Target) -> None:
+def _tunnel(sock: socket.socket, target: Target, seconds: float) -> None:
+    until = time.monotonic() + seconds
     authority = f"{target.authority}:{target.port}" if target.port == 443 else target.authority
     sock.sendall(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
     head = b""
     while b"\r\n\r\n" not in head:
+        sock.settimeout(max(until - time.monotonic(), 0.001))
         data = sock.recv(4096)
         head += data
         if not data or len(head) > LARGEST_HEAD:

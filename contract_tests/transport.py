@@ -63,6 +63,7 @@ class Transport:
     settings: Settings
     clock: Clock = Clock()
     journal: list[Answer] = field(default_factory=list)
+    sent: int = 0
     lost: str = ""
     starved: dict[Credential, Answer] = field(default_factory=dict)
     sent_away: dict[Credential | None, str] = field(default_factory=dict)
@@ -87,7 +88,7 @@ class Transport:
     def spent(self) -> str:
         """Say what the run has cost."""
         seconds = self.settings.max_time - (self.ends - self.clock.now())
-        return f"{len(self.journal)} requests in {seconds:.1f} s"
+        return f"{self.sent} requests in {seconds:.1f} s"
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -104,7 +105,7 @@ class Transport:
         NotTested when the budget, the time or the deployment has gone.
         """
         for attempt in count(1):
-            self._wait(self._reserve(request))
+            self._wait(self._reserve([request]))
             if fresh:
                 self.close()  # a server of one thread is not kept busy by a connection that idles
             answer = self._once(request, fresh=fresh, lane=lane)
@@ -130,28 +131,32 @@ class Transport:
         return attempt >= PATIENCE
 
     def together(self, requests: Iterable[Request], *, paced: bool = True) -> list[Answer]:
-        """Send requests at the same time, each on a connection of its own."""
+        """Send requests at the same time, each on a connection of its own; NotTested where there cannot be as many."""
         requests = list(requests)
         if not requests:
             return []
-        places = [self._reserve(request) for request in requests]
+        place = self._reserve(requests)
         if paced:
-            self._wait(max(places))
+            self._wait(place)
         self.close()
         with ExitStack() as opened, ThreadPoolExecutor(len(requests)) as pool:
 
             def opening(_: Request) -> Connection:
-                return opened.enter_context(closing(self._connection(True, fresh=True)[0]))
+                return opened.enter_context(closing(self._open()))
 
             # All are open before the first one asks, or the first answers would be there before the last questions.
-            answers = list(pool.map(self._asked_once, list(pool.map(opening, requests)), requests))
+            try:
+                connections = list(pool.map(opening, requests))
+            except UnreachableError as error:
+                raise NotTested(f"{len(requests)} connections cannot be open at once: {error}") from None
+            answers = list(pool.map(self._asked_once, connections, requests))
         for answer in answers:
             self._learn(answer)
         return answers
 
     def pipelined(self, requests: Sequence[Request], ahead: int = 0) -> list[Answer]:
         """Send requests in one write on a connection of their own, `ahead` bytes before the rest."""
-        self._wait(max([self._reserve(request) for request in requests]))
+        self._wait(self._reserve(requests))
         self.close()
         connection, _ = self._connection(True, fresh=True)
         started = self.clock.now()
@@ -165,7 +170,7 @@ class Transport:
 
     def last(self, request: Request) -> tuple[Answer, bool]:
         """Send a request on a connection of its own, and say whether the other side closed that after its answer."""
-        self._wait(self._reserve(request))
+        self._wait(self._reserve([request]))
         self.close()
         connection, _ = self._connection(True, fresh=True)
         answer = self._exchanged(connection, request)
@@ -181,17 +186,25 @@ class Transport:
         for pacer in (self._overall, self._without_key, *self._by_key.values()):
             pacer.next_time = min(pacer.next_time, self.clock.now())
 
-    def _reserve(self, request: Request) -> float:
+    def _reserve(self, requests: Sequence[Request]) -> float:
+        """Return when the last of some requests may go, and count them."""
         if self.lost:
             raise NotTested(f"the deployment is not reachable any more: {self.lost}")
-        if request.credential in self.starved:
-            raise NotTested(f"{request.credential.told} is answered 429 however often Retry-After is honoured")
-        if request.credential in self.sent_away:
-            raise NotTested(self.sent_away[request.credential])
-        if len(self.journal) >= self.settings.max_requests:
-            raise NotTested(f"the budget of {self.settings.max_requests} requests is used up (--max-requests)")
+        for credential in {request.credential for request in requests}:
+            if credential in self.starved:
+                raise NotTested(f"{credential.told} is answered 429 however often Retry-After is honoured")
+            if credential in self.sent_away:
+                raise NotTested(self.sent_away[credential])
+        left = self.settings.max_requests - self.sent
+        if left < len(requests):
+            raise NotTested(
+                f"the budget of {self.settings.max_requests} requests (--max-requests) has only {left} left"
+            )
+        self.sent += len(requests)
         now = self.clock.now()
-        return max(self._overall.reserve(now), self._own_pacer(request.credential).reserve(now))
+        return max(
+            max(self._overall.reserve(now), self._own_pacer(request.credential).reserve(now)) for request in requests
+        )
 
     def _own_pacer(self, credential: Credential | None) -> Pacer:
         return self._by_key[credential.value] if credential else self._without_key
@@ -210,6 +223,7 @@ class Transport:
             # The server may close an idle connection at any time (RFC 9112, section 9.3.1).
             connection.close()
             connection = self._again(answer)
+            self.sent += 1
             answer = self._exchanged(connection, request)
         if connection.reusable and not fresh:
             self._idle[lane] = connection

@@ -8,6 +8,7 @@ import ssl
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import brotli
 import pytest
@@ -72,6 +73,9 @@ def test_odd_requests_go_out_byte_for_byte() -> None:
 
 def test_a_proxy_gets_the_absolute_form() -> None:
     assert wire(PLAIN, "http://there").startswith(b"GET http://there/usage HTTP/1.1\r\n")
+    absolute = replace(PLAIN, target=b"http://there/usage")
+    assert wire(absolute, "http://there").startswith(b"GET http://there/usage HTTP/1.1\r\n")
+    assert "--request-target http://there/usage http://there" in absolute.curl("http://there").replace("'", "")
 
 
 def test_repeated_fields_and_their_case_are_kept(peer: Callable[[Peer], Connection]) -> None:
@@ -183,6 +187,8 @@ def test_content_codings_are_undone(coding: str, payload: bytes) -> None:
         ("gzip", b"{}", "is not the gzip"),
         ("gzip", gzip.compress(b"{}" * 99, mtime=0)[:-9], "cut short"),
         ("gzip", gzip.compress(b"0" * (LARGEST_BODY + 9), mtime=0), "unpacks to more than"),
+        ("gzip", gzip.compress(b"0" * LARGEST_BODY, mtime=0) * 2, "unpacks to more than"),
+        ("gzip", gzip.compress(b"", mtime=0) * 2000, "more than 100 members"),
         ("br", b"\x8b", "was not asked for"),
     ],
 )

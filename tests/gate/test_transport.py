@@ -13,11 +13,13 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract_tests.connection import UnreachableError
 from contract_tests.message import Answer, Credential, Request
 from contract_tests.settings import Settings, Target
 from contract_tests.transport import Clock, NotTested, Pacer, Transport, retry_after
@@ -205,9 +207,32 @@ def test_the_budget_ends_the_asking(bench: Callable[..., Bench]) -> None:
     it = bench(answer(b"{}"), max_requests=2)
     it.ask()
     it.ask()
-    with pytest.raises(NotTested, match="the budget of 2 requests is used up"):
+    with pytest.raises(NotTested, match=r"the budget of 2 requests \(--max-requests\) has only 0 left"):
         it.ask()
     assert len(it.heads) == 2
+
+
+def test_what_is_asked_at_the_same_time_must_fit_into_the_budget(bench: Callable[..., Bench]) -> None:
+    it = bench(answer(b"{}"), max_requests=4)
+    it.ask()
+    with pytest.raises(NotTested, match="has only 3 left"):
+        it.transport.together([Request("GET", b"/", ())] * 4)
+    with pytest.raises(NotTested, match="has only 3 left"):
+        it.transport.pipelined([Request("GET", b"/", ())] * 4)
+    it.transport.together([Request("GET", b"/", ())] * 3)
+    assert len(it.heads) == 4
+
+
+def test_a_server_that_takes_few_connections_is_not_lost(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = bench(answer(b"{}"))
+    it.ask()
+    with monkeypatch.context() as full:
+        full.setattr("contract_tests.transport.connect", Mock(side_effect=UnreachableError("it did not answer")))
+        with pytest.raises(NotTested, match="6 connections cannot be open at once: it did not answer"):
+            it.transport.together([Request("GET", b"/", ())] * 6)
+    assert it.ask().status == 200
 
 
 def test_an_idle_connection_that_was_closed_is_opened_anew(bench: Callable[..., Bench]) -> None:
