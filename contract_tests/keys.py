@@ -143,7 +143,7 @@ def padded(key: Credential) -> list[Credential]:
 PATTERNS = tuple(
     Credential(text.encode(), f"the text {text}", text)
     for text in (
-        "*", "%", ".*", "null", "undefined", "0", "admin", "test", "' OR '1'='1", '" OR ""="',
+        "*", "%", ".*", "null", "undefined", "0", "admin", "test", "' OR '1'='1", "YOUR_API_KEY",
         '{"$ne": null}', "*)(uid=*",
     )
 )  # fmt: skip

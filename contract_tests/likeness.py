@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -109,6 +109,25 @@ def there_and_back(
             if strays(before, value) and back is not None:
                 yield figures, before, value, back
                 break
+
+
+def swings(values: Sequence[tuple[Figures, Decimal]]) -> Iterator[tuple[Figures, Decimal, Decimal, Decimal]]:
+    """Yield each value that is far from the one before it, while the one after it is not."""
+    for (_, before), (figures, value), (_, after) in zip(values, values[1:], values[2:], strict=False):
+        if before >= TELLING.start and abs(value - before) > before / 20 and abs(after - before) < before / 100:
+            yield figures, before, value, after
+
+
+def counters(figures: Iterable[Figures]) -> dict[str, list[tuple[Figures, Decimal]]]:
+    """Return every counter's values in their order, those of the protocols included, with the figures they stand in."""
+    found: defaultdict[str, list[tuple[Figures, Decimal]]] = defaultdict(list)
+    for each in figures:
+        named = {name: getattr(each, name) for name in COUNTERS}
+        named |= {f"by_protocol.{name}": count for name, count in (each.by_protocol or {}).items()}
+        for name, value in named.items():
+            if value is not None:
+                found[name].append((each, Decimal(value)))
+    return found
 
 
 def is_elsewhere(one: Decimal, other: Decimal) -> bool:

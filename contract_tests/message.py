@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -24,6 +24,7 @@ LONG_RUN = re.compile(r"(\w)\1{99,}")
 
 REFUSED = frozenset({401, 403})
 REFUSALS = frozenset(range(400, 500))
+SENT_AWAY = REFUSALS | frozenset(range(300, 400)) - {304}
 CLOSED = frozenset({"closed", "reset"})  # endings without an answer, by the other side
 
 Ending = Literal["complete", "closed", "truncated", "reset", "timeout", "deadline", "malformed", "too large"]
@@ -213,6 +214,12 @@ class Answer:
             text = self.body[: SHOWN * 4].decode("utf-8", "backslashreplace")
             yield "body: " + _one_line(text if len(text) <= SHOWN else text[:SHOWN] + " …")
         yield f"repeat: {self.curl}"
+
+
+def cookies_set(answers: Iterable[Answer]) -> bytes:
+    """Return what a browser sends back of the cookies that answers have set; empty without any."""
+    cookies = {line.split(";")[0].strip() for answer in answers for line in answer.values("Set-Cookie")}
+    return "; ".join(sorted(cookies)).encode("latin-1")
 
 
 def _one_line(text: str) -> str:

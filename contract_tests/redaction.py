@@ -34,7 +34,7 @@ class Redactor:
         """The placeholder for each lower-case run of characters that betrays a secret."""
         runs: dict[str, str] = {}
         for number, secret in enumerate(self.secrets, 1):
-            for form, length in _forms(secret):
+            for form, length in forms(secret):
                 width = min(length, len(form))
                 for start in range(len(form) - width + 1):
                     runs.setdefault(form[start : start + width].lower(), f"<redacted:{number}>")
@@ -81,7 +81,7 @@ def _pieces(text: str, hits: dict[int, str]) -> Iterator[str]:
         last = placeholder
 
 
-def _forms(secret: str) -> Iterator[tuple[str, int]]:
+def forms(secret: str) -> Iterator[tuple[str, int]]:
     """Yield each spelling of a secret with the length of a run that betrays it."""
     raw = secret.encode()
     for plain in {secret, secret[::-1]}:

@@ -13,7 +13,7 @@ from contract_tests.message import CLOSED, Answer
 from contract_tests.rules import DOCUMENT, READABLE, REFUSING, SOUND, holds
 from contract_tests.transport import NotTested
 
-CUT = {"truncated", "reset", "deadline", "timeout", "too large"}
+MOMENTS = 2.0  # seconds after which another Date is due
 
 
 @pytest.mark.rule(level="specified", source="RFC 9112, sections 6 to 8: message body length, incomplete messages")
@@ -114,7 +114,7 @@ def test_content_coding_is_true(shared: tuple[Answer, ...]) -> None:
 @pytest.mark.rule(level="specified", source="RFC 9110, section 8.4: Content-Encoding")
 def test_accepted_coding_is_true(gate: Gate) -> None:
     """Where a coding is accepted, the body MUST be coded as Content-Encoding says, and be the same JSON inside."""
-    for codings in ("gzip, deflate", "deflate", "br"):
+    for codings in ("gzip, identity;q=0.5, *;q=0", "deflate", "br"):
         answer = gate.ask(gate.main, f"and {codings} accepted", fields=[("Accept-Encoding", codings)])
         assert answer.status == 200, f"{answer.outcome}\n{answer.seen}"
         problem = answer.coding_problem or answer.json.problem
@@ -167,7 +167,10 @@ def test_head_is_answered_as_get(head: Answer) -> None:
 
 
 @pytest.mark.needs(*SOUND)
-@pytest.mark.rule(level="documented", source="common practice and RFC 9110: HEAD and OPTIONS are 2xx or 405, never 5xx")
+@pytest.mark.rule(
+    level="documented",
+    source="errors guide: no 5xx is documented; by common practice HEAD and OPTIONS are answered 2xx or 405",
+)
 def test_head_and_options_are_no_server_error(gate: Gate, head: Answer) -> None:
     """HEAD and OPTIONS MUST NOT be answered with a 5xx, nor left without an answer."""
     options = gate.ask(gate.main, "by OPTIONS", method="OPTIONS", fresh=True)
@@ -234,6 +237,17 @@ def test_lines_end_with_crlf(shared: tuple[Answer, ...]) -> None:
     holds(
         f"a bare LF in {head[0][:300]!r}\n{answer.seen}" for answer, head in heads if head and BARE_LF.search(head[0])
     )
+
+
+@pytest.mark.rule(level="specified", source="RFC 9110, section 6.6.1: Date is when the message was made")
+def test_date_moves_on(gate: Gate, journal: tuple[Answer, ...]) -> None:
+    """`Date` MUST NOT stand still."""
+    dated = [answer for answer in journal if gate.is_granted(answer) and answer.header("Date")]
+    seconds = max(a.started for a in dated) - min(a.started for a in dated) if dated else 0.0
+    if seconds < MOMENTS:
+        raise NotTested("no two answers with a Date are far enough apart")
+    dates = {answer.header("Date") for answer in dated}
+    assert len(dates) > 1, f"Date is {dated[0].header('Date')} for {seconds:.0f} s\n{dated[0].seen}"
 
 
 @pytest.mark.needs(*READABLE, "http/length-is-announced-in-one-way", "http/nothing-follows-an-answer")

@@ -17,6 +17,7 @@ from contract_tests.rules import DOCUMENT, holds
 from contract_tests.transport import NotTested
 
 USAGE = f"{DOCUMENT}, UsageResponse"
+MANY = 1000
 TOP = f'{USAGE}.top_domains: "Top 20 domains by request count"'
 
 
@@ -126,6 +127,17 @@ def test_bytes_come_from_fetch(figures: list[Figures]) -> None:
     )
 
 
+@pytest.mark.rule(level="advisory", source=f'{USAGE}.bytes_transferred: "Total bytes transferred (HTTP fetch only)"')
+def test_fetches_transfer_bytes(figures: list[Figures]) -> None:
+    """A thousand successful fetches SHOULD have transferred a byte each."""
+    for each in having(figures, "bytes_transferred", "by_protocol", "success"):
+        others = sum(count for name, count in (each.by_protocol or {}).items() if name != "fetch")
+        fetched = (each.success or 0) - others  # at least as many
+        assert fetched < MANY or (each.bytes_transferred or 0) >= fetched, each.told(
+            f"{each.bytes_transferred} bytes after {fetched} successful fetches or more"
+        )
+
+
 @pytest.mark.rule(level="documented", source=f'{USAGE}.total: "Total requests across all protocols"')
 def test_nothing_comes_from_nothing(figures: list[Figures]) -> None:
     """Where `total` is 0, every other count MUST be 0 and no domain is listed."""
@@ -164,6 +176,17 @@ def _spelt_alike(domain: str) -> str:
         return name.encode("idna").decode()
     except UnicodeError:  # it is no name that DNS knows
         return name
+
+
+@pytest.mark.rule(level="documented", source=f"{USAGE}.top_domains[].domain")
+def test_top_domains_are_no_addresses(figures: list[Figures]) -> None:
+    """A `domain` MUST NOT be a page's address: it would tell paths, queries and what is secret in them."""
+    holds(
+        each.told(f"{domain!r} is listed as a domain")
+        for each in having(figures, "top_domains")
+        for domain, _ in each.top_domains or ()
+        if "://" in domain or "?" in domain
+    )
 
 
 @pytest.mark.rule(level="documented", source=f"{TOP}; {USAGE}.total")

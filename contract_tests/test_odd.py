@@ -27,28 +27,23 @@ def test_negotiation_ends_in_json_or_406(gate: Gate) -> None:
             holds(f"{problem}\n{answer.seen}" for problem in problems(OPERATION, answer, "specified"))
 
 
-ACCEPTS = ("*/*", "text/html, application/xml;q=0.9", "text/csv", ";;;q=,/")
+STREAMS = (
+    "text/csv, text/event-stream, application/x-ndjson, application/msgpack, application/openmetrics-text;version=1.0.0"
+)
+ACCEPTS = ("*/*", "text/html, application/xml;q=0.9", STREAMS, ";;;q=,/")
 ODD = "RFC 9110, section 15.5: what cannot be served is refused with a 4xx; errors guide: no 5xx is documented"
 FIELDS = (
-    *("Accept", "Accept-Charset", "Accept-Language", "Accept-Encoding", "Cookie", "Range", "If-Range", "If-Match"),
-    *("If-None-Match", "If-Modified-Since", "Content-Type", "Authorization", "Forwarded", "X-Forwarded-For", "Origin"),
-    *(
-        "X-Forwarded-Proto",
-        "Referer",
-        "User-Agent",
-        "Date",
-        "TE",
-        "Cache-Control",
-        "Via",
-        "X-Request-Id",
-        "traceparent",
-    ),
-)
+    "Accept", "Accept-Charset", "Accept-Language", "Accept-Encoding", "Cookie", "Range", "If-Range", "If-Match",
+    "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Content-Type", "Authorization", "Forwarded",
+    "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Origin", "Referer", "User-Agent", "Date", "TE",
+    "Cache-Control", "Via", "Prefer", "X-Request-Id", "X-Requested-With", "Sec-Fetch-Site", "Idempotency-Key",
+    "traceparent", "baggage", "b3",
+)  # fmt: skip
 ODD_VALUES = {
     "garbage": b'@@;;q=zz,="',
     "bytes that are no ASCII": b"\xe9\xff",
     "nothing": b"",
-    "200 characters": b"a" * 200,  # together less than the 8 KiB that any server takes
+    "180 characters": b"a" * 180,  # together less than the 8 KiB that any server takes
 }
 # A firewall may take these for an attack, and give no answer at all.
 SUSPICIOUS = {"garbage": CLOSED, "bytes that are no ASCII": CLOSED}
@@ -61,11 +56,12 @@ def test_fields_do_no_harm(gate: Gate) -> None:
     """Whatever other fields hold, a request with a valid key MUST be answered with 200, 206, 304, or a 4xx."""
     for what, value in ODD_VALUES.items():
         stopped = SUSPICIOUS.get(what, frozenset())
-        answer = gate.ask(gate.main, f"and {what} in every other field", fields=[(name, value) for name in FIELDS])
-        holds(_harmed([answer], stopped))
-        if answer.status is None or answer.status in REFUSALS:  # one field's refusal may hide another's harm
-            alone = (gate.ask(gate.main, f"and {what} in {name}", fields=[(name, value)]) for name in FIELDS)
-            holds(_harmed(alone, stopped))
+        answers = [gate.ask(gate.main, f"and {what} in every other field", fields=[(name, value) for name in FIELDS])]
+        if answers[0].status not in {200, 206, 304}:  # which field does it, and does its refusal hide another's harm?
+            answers = [
+                gate.ask(gate.main, f"and {what} in {name}", fields=[(name, value)]) for name in FIELDS
+            ] + answers
+        holds(_harmed(answers, stopped))
     many = [(f"X-Field-{number}", "1") for number in range(100)]
     holds(
         _harmed(
@@ -84,7 +80,7 @@ def test_targets_do_no_harm(gate: Gate) -> None:
     """Whatever the query or the path, a request with a valid key MUST be answered, and not with a 5xx."""
     path = gate.path.encode()
     targets = {
-        "an unknown query parameter": path + b"?unexpected=1&limit=-1&format=xml&callback=f",
+        "an unknown query parameter": path + UNEXPECTED,
         "an empty query": path + b"?",
         "a hundred parameters, a semicolon, and a word in UTF-8": path + b"?" + PARAMETERS + b"&a;b=%C3%A9",
         "a query of 3,000 characters": path + b"?q=" + b"a" * 3000,
@@ -101,6 +97,7 @@ def test_targets_do_no_harm(gate: Gate) -> None:
     holds([*_harmed(plain), *_harmed(odd, CLOSED)])
 
 
+UNEXPECTED = b"?unexpected=1&limit=-1&format=xml&callback=f&fields=total&pretty=1&period=day&page=2&__proto__=1"
 PARAMETERS = b"&".join(b"p%d=%d" % (number, number) for number in range(100))
 
 
