@@ -176,7 +176,9 @@ def header_from(text: str) -> tuple[str, str]:
     return name, value.strip()
 
 
-def _proxy(url: str) -> Target:
+def _proxy(url: str | None) -> Target | None:
+    if not url:
+        return None
     proxy = Target.parse("--proxy", url)
     if proxy.scheme != "http":
         raise pytest.UsageError("--proxy: it is spoken to by http; give it as http://host:port")
@@ -197,7 +199,7 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
     option = config.option
     deviations = option.contract_known_deviations
     headers = tuple(header_from(text) for text in option.contract_header)
-    proxy = option.contract_proxy or os.environ.get("CONTRACT_PROXY")
+    proxy = _proxy(option.contract_proxy or os.environ.get("CONTRACT_PROXY"))
     ca_file = option.contract_ca_file or os.environ.get("CONTRACT_CA_FILE")
     intrusive = embedded or option.contract_intrusive
     is_remote = not embedded and not option.contract_plan
@@ -213,7 +215,7 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
         max_requests=option.contract_max_requests or (INTRUSIVE_BUDGET if intrusive else BUDGET),
         timeout=option.contract_answer_timeout,
         ca_file=_certificates(Path(ca_file)) if ca_file else None,
-        proxy=_proxy(proxy) if proxy and is_remote else None,
+        proxy=proxy if is_remote else None,
         headers=headers,
         deviations=read_deviations(Path(deviations), rule_ids()) if deviations and not option.contract_plan else {},
         secrets=(*(key.value.decode() for key in keys), *(v for _, v in headers if len(v) >= SHORTEST_SECRET)),

@@ -35,6 +35,7 @@ BAD_OPTIONS = {
     "it holds no certificate in PEM": (*THERE, "--api-key", SECRET, "--ca-file", str(HERE)),
     "--header: give it as 'Name: value'": (*THERE, "--api-key", SECRET, "--header", SECRET),
     "--proxy: a user name or password": (*THERE, "--api-key", SECRET, "--proxy", f"http://u:{SECRET}@h:1"),
+    "--proxy: it is spoken to by http": ("--proxy", "https://h:1"),
     "-n and --tx are refused": ("-n", "2"),
     "-n0 switches xdist off": ("--dist", "load", "--tx", "2*popen"),
     "--hypothesis-verbosity is refused": ("--hypothesis-verbosity", "debug"),
