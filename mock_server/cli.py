@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from mock_server.config import OPTIONS, Config, Option, OptionError, configured
-from mock_server.names import suggestion
+from mock_server.names import advice
 
 if TYPE_CHECKING:
     import ssl
@@ -61,16 +61,12 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     known = ["--", "--help", *(flag for option in OPTIONS for flag in option.flags)]
     flags = [each.partition("=")[0] for each in arguments if each.startswith("--")]
     if unknown := [each for each in flags if each not in known]:
-        raise OptionError(_no_option(each, known) for each in unknown)
+        more = "`usage-mock --help` lists them"
+        raise OptionError(f"{each} is no option; {advice(each, known, more)}" for each in unknown)
     given = _parser().parse_intermixed_args(arguments)
     if given.command not in (None, *COMMANDS):
-        hint = suggestion(given.command, COMMANDS)
-        raise OptionError([f"{given.command!r} is no command; {hint} there is only check".replace("  ", " ")])
+        raise OptionError([f"{given.command!r} is no command; {advice(given.command, COMMANDS)}"])
     return given
-
-
-def _no_option(flag: str, known: Sequence[str]) -> str:
-    return f"{flag} is no option; {suggestion(flag, known)} `usage-mock --help` lists them".replace("  ", " ")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -101,7 +97,7 @@ def _add(parser: argparse.ArgumentParser, option: Option) -> None:
 def _expected() -> tuple[type[Exception], ...]:
     """Return the errors whose text is all that a user needs: no traceback."""
     from mock_server.fixtures import FixtureError
-    from mock_server.library import UnknownNameError
+    from mock_server.names import UnknownNameError
     from usage_contract import ContractError, OverlayError, SourceError
 
     return (

@@ -6,12 +6,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+# Year 5138: what comes later has no date.
+END_OF_TIME = 100_000_000_000
+
 _ANCHOR = time.time() - time.monotonic()
 
 
 def wall_clock() -> float:
     """Return the seconds since 1970 by a clock that nobody sets back while the mock runs."""
     return _ANCHOR + time.monotonic()
+
+
+class EndOfTimeError(ValueError):
+    """Time was to be moved to where there are no dates."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the mock's time ends {END_OF_TIME} seconds after 1970")
 
 
 @dataclass(frozen=True)

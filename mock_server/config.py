@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from mock_server.names import suggestion
+from mock_server.names import advice
 
 PREFIX = "USAGE_MOCK_"
 
@@ -223,5 +223,4 @@ def _line(text: str, name: str) -> int:
 
 
 def _unknown(name: str, what: str, names: Iterable[str]) -> str:
-    names = list(names)
-    return f"{name!r} is not {what}; {suggestion(name, names)} there are {', '.join(names)}".replace("  ", " ")
+    return f"{name!r} is not {what}; {advice(name, names)}"

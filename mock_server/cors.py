@@ -9,7 +9,10 @@ from aiohttp import web
 
 from mock_server.answers import REASON, Answer
 
-_READABLE = ("Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", REASON, "Preference-Applied", "Mock-Reload")
+_READABLE = (
+    *("Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining"),
+    *("Preference-Applied", REASON, "Mock-Ignored", "Mock-Reload"),
+)
 
 # What every answer says. No `*` for what may be read: a page that sends credentials would take it for a name.
 CROSS_ORIGIN = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": ", ".join(_READABLE)}

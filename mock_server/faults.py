@@ -10,9 +10,9 @@ from typing import Any
 
 from mock_server.edits import FLAGS, Edit, End, Fill, Framing, filled
 from mock_server.fixtures import Deployment, folder, validated, yaml_files
-from mock_server.names import suggestion
-from mock_server.validation import FixtureError, UnknownFixtureError
-from usage_contract import Source, SourceError
+from mock_server.names import UnknownNameError, advice
+from mock_server.validation import FixtureError
+from usage_contract import Source
 from usage_contract.sources import pointer
 
 # A variant is a fault that breaks nothing: unusual, and correct.
@@ -106,15 +106,11 @@ def fault_names(fixtures: Path | None = None) -> list[str]:
 def load_fault(name: str, fixtures: Path | None = None) -> Fault:
     """Load one fault or variant by name from a fixture folder (default: the shipped one).
 
-    Raises FixtureError, with every problem of the file, for one that cannot be used.
+    Raises UnknownNameError, and FixtureError, with every problem of the file, for one that cannot be used.
     """
-    fixtures = fixtures or folder()
-    files = _files(fixtures)
+    files = _files(fixtures or folder())
     if name not in files:
-        names = sorted(files)
-        advice = f"{suggestion(name, names)} the faults are {', '.join(names) or 'none'}".lstrip()
-        path = fixtures / FOLDERS[0] / f"{name}.yaml"
-        raise UnknownFixtureError([SourceError(path, 1, "", "is not a fault of this folder", advice)])
+        raise UnknownNameError("fault", name, sorted(files))
     return _fault(name, validated(files[name], "fault"))
 
 
@@ -126,9 +122,7 @@ def check_keys(fault: Fault, deployment: Deployment) -> None:
     ]
     known = list(deployment.keys)
     errors = [
-        fault.source.error(
-            place, f"{key!r} is no key of {deployment.name}", suggestion(key, known) or f"the keys are {known}"
-        )
+        fault.source.error(place, f"{key!r} is no key of {deployment.name}", advice(key, known))
         for place, key in spoken_of
         if key is not None and key not in known
     ]

@@ -11,8 +11,8 @@ from typing import Any
 
 from referencing import Registry, Resource
 
-from mock_server.names import suggestion
-from mock_server.validation import FixtureError, UnknownFixtureError, problems
+from mock_server.names import UnknownNameError
+from mock_server.validation import FixtureError, problems
 from usage_contract import Source, SourceError, read
 
 __all__ = [
@@ -132,13 +132,12 @@ def deployment_names(fixtures: Path | None = None) -> list[str]:
 def load_deployment(name: str = "default", fixtures: Path | None = None) -> Deployment:
     """Load one deployment by name from a fixture folder (default: the shipped one).
 
-    Raises FixtureError, with every problem of the file, for a deployment that cannot be used.
+    Raises UnknownNameError, and FixtureError, with every problem of the file, for one that cannot be used.
     """
     names = deployment_names(fixtures)
-    path = (fixtures or folder()) / "deployments" / f"{name}.yaml"
     if name not in names:
-        advice = f"{suggestion(name, names)} the deployments are {', '.join(names)}".lstrip()
-        raise UnknownFixtureError([SourceError(path, 1, "", "is not a deployment of this folder", advice)])
+        raise UnknownNameError("deployment", name, names)
+    path = (fixtures or folder()) / "deployments" / f"{name}.yaml"
     return _deployment(name, validated(path, "deployment").data)
 
 

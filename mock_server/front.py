@@ -14,11 +14,12 @@ from mock_server.cors import CROSS_ORIGIN, preflight
 from mock_server.edits import Edit
 from mock_server.fast import Repeat, Written, is_plain
 from mock_server.faulty import Faulty, Sleep
-from mock_server.prefer import PREFERRED, PreferenceError, behaviour, preferences
+from mock_server.prefer import PREFERRED, PreferenceError, behaviour, ignored, preferences
+from mock_server.raw import RawResponse
 from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse
 from mock_server.simulator import Simulator
 from mock_server.state import MemoryState
-from mock_server.usage import SCENARIO, WANTED, Usage
+from mock_server.usage import HONOURED, SCENARIO, WANTED, Usage
 
 if TYPE_CHECKING:
     from mock_server.serving import Listener
@@ -28,7 +29,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # The field in which the mock says that it serves older files than there are.
 RELOAD = "Mock-Reload"
 
-APPLIED = web.RequestKey("applied", str)
+PREFERENCES = web.RequestKey("preferences", dict[str, str])
+
+# The field in which the mock names what was probably meant for it, and is no preference that it knows.
+IGNORED = "Mock-Ignored"
 
 
 class Front:
@@ -120,8 +124,8 @@ class Front:
         own = behaviour(preferred, simulator.library, self._usage.codes)
         if own.scenario is not None:
             request[SCENARIO] = own.scenario
-        if preferred:
-            request[APPLIED] = ", ".join(f"{name}={value}" for name, value in preferred.items())
+        request[PREFERENCES] = preferred
+        request[HONOURED] = {"delay", "fault"} if preferred.get("fault") == NONE else {"delay"}
         return simulator.behaviour(key, own)
 
     async def _as_wanted(self, request: web.Request, key: str, wanted: Behaviour) -> web.StreamResponse:
@@ -129,8 +133,17 @@ class Front:
         if wanted.delay not in (None, NONE):
             await self._sleep(self.simulator.delay(wanted.delay))
         if wanted.fault and await self._is_turn(wanted.fault):
-            return await self._faulty(wanted.fault, key).answer(request, self._sound)
+            return await self._by_fault(wanted.fault, request, key)
         return await self._sound(request)
+
+    async def _by_fault(self, use: FaultUse, request: web.Request, key: str) -> web.StreamResponse:
+        honoured = request.get(HONOURED, set())
+        honoured.add("fault")  # an answer that it changes says so, or no longer can
+        response = await self._faulty(use, key).answer(request, self._sound)
+        if not isinstance(response, RawResponse):
+            honoured.remove("fault")
+            self._acknowledge(request, response)
+        return response
 
     async def _sound(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -138,9 +151,18 @@ class Front:
         except web.HTTPException as refused:
             response = as_json(refused)
         response.headers.update(self.headers)
-        if APPLIED in request:
-            response.headers["Preference-Applied"] = request[APPLIED]
+        self._acknowledge(request, response)
+        if "Prefer" in request.headers and (names := ignored(request.headers.getall("Prefer"))):
+            response.headers[IGNORED] = names
         return response
+
+    def _acknowledge(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Name those preferences that were honoured (RFC 7240, section 3)."""
+        preferred, honoured = request.get(PREFERENCES, {}), request.get(HONOURED, set())
+        if applied := [f"{name}={value}" for name, value in preferred.items() if name in honoured]:
+            response.headers["Preference-Applied"] = ", ".join(applied)
+        else:
+            response.headers.pop("Preference-Applied", None)
 
     async def _is_turn(self, use: FaultUse) -> bool:
         if use.name == NONE:

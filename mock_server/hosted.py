@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,6 +34,8 @@ class UsageMock:
         self._stop = asyncio.Event()
         self._ready: Future[asyncio.AbstractEventLoop] = Future()
         self._thread = threading.Thread(target=self._run, name="usage-mock")
+        self._lock = threading.Lock()  # what was submitted before the stop is done, and nothing is submitted after it
+        self._is_over = False
 
     @property
     def url(self) -> str:
@@ -60,20 +62,26 @@ class UsageMock:
         """Return what was asked with one key."""
         return self._mock.requests_of(key)
 
-    def use(self, scenario: str, key: str | None = None) -> None:
-        """Put one key, or everybody, into a scenario; "none" ends it."""
+    def use(self, scenario: str | None, key: str | None = None) -> None:
+        """Put one key, or everybody, into a scenario; "none" ends it, None takes it back."""
         self._do(self._mock.use(scenario, key))
 
-    def fail(self, fault: str, key: str | None = None, after: int = 0, times: int | None = None) -> None:
-        """Switch a fault on: `after` requests pass, then it acts on `times` of them (None: on all); "none" ends it."""
+    def fail(self, fault: str | None, key: str | None = None, after: int = 0, times: int | None = None) -> None:
+        """Switch a fault on: `after` requests pass, then it acts on `times` of them (None: on all).
+
+        "none" ends it, None takes it back.
+        """
         self._do(self._mock.fail(fault, key, after, times))
 
     def answer(self, code: int | None, key: str | None = None) -> None:
         """Answer with one status, whatever is asked; None ends it."""
         self._do(self._mock.answer(code, key))
 
-    def delay(self, seconds: float | str, key: str | None = None) -> None:
-        """Hold every answer back: 0.2, "0.1..0.5" (evenly spread), "0.1~2" (a long tail), or "none"."""
+    def delay(self, seconds: float | str | None, key: str | None = None) -> None:
+        """Hold every answer back: 0.2, "0.1..0.5" (evenly spread), "0.1~2" (a long tail), or "none".
+
+        None takes it back.
+        """
         self._do(self._mock.delay(seconds, key))
 
     def freeze(self) -> None:
@@ -114,7 +122,7 @@ class UsageMock:
         Raises whatever kept the app from being served, and RuntimeError when it was served before.
         """
         if self._thread.ident is not None:
-            raise RuntimeError(OVER)
+            raise RuntimeError(self._mock.why_not or OVER)
         self._thread.start()
         try:
             self._ready.result()
@@ -128,7 +136,8 @@ class UsageMock:
         if not self._thread.is_alive():
             return
         if self._ready.exception() is None:
-            with suppress(RuntimeError):  # the loop has ended since
+            with self._lock, suppress(RuntimeError):  # the loop has ended since
+                self._is_over = True
                 self._ready.result().call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
@@ -139,14 +148,23 @@ class UsageMock:
         self.close()
 
     def _do(self, operation: Coroutine[Any, Any, T]) -> T:
+        submitted = self._submitted(operation)
         try:
-            return asyncio.run_coroutine_threadsafe(operation, self._loop()).result()
+            return submitted.result()
+        except CancelledError:  # it was still at work when the loop ended
+            raise RuntimeError(OVER) from None
+
+    def _submitted(self, operation: Coroutine[Any, Any, T]) -> Future[T]:
+        try:
+            with self._lock:
+                return asyncio.run_coroutine_threadsafe(operation, self._loop())
         except BaseException:
             operation.close()
             raise
 
     def _loop(self) -> asyncio.AbstractEventLoop:
-        if (loop := self._served()).is_closed():
+        loop = self._served()
+        if self._is_over:
             raise RuntimeError(OVER)
         return loop
 

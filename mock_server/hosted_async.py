@@ -18,8 +18,7 @@ from mock_server.clock import MockClock
 from mock_server.faults import load_fault
 from mock_server.fixtures import MOST, PROTOCOLS, Calls, Deployment, load_deployment
 from mock_server.journal import Entry
-from mock_server.library import UnknownNameError
-from mock_server.names import suggestion
+from mock_server.names import UnknownNameError, advice
 from mock_server.prefer import code_of
 from mock_server.serving import FRONT, GRACE_SECONDS, listening
 from mock_server.settings import Behaviour, FaultUse
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
 NOT_YET = "the mock is not served yet; enter its context first"
 OVER = "this mock was served already, and serves once; make another one"
+FAILED = "this mock could not be served ({}); make another one"
 
 # What fixtures/deployment.schema.json says of a domain.
 DOMAIN = r"[^\s/:@?#]+"
@@ -84,6 +84,8 @@ class AsyncUsageMock:
         if not host:
             raise ValueError("host is empty; 0.0.0.0 listens on every address")
         _check_types({"host": host, "port": port, "tls": tls, "grace": grace, **options})
+        if app is not None and not (isinstance(app, web.Application) and FRONT in app):
+            raise TypeError(f"app is what make_app returns, not {app!r}; an option has a name: deployment='default'")
         if app is not None and options:
             raise TypeError(f"an app that is there already takes no {', '.join(options)}; give them to make_app")
         self._app = app or _app(**options)
@@ -91,12 +93,19 @@ class AsyncUsageMock:
         self._stack = AsyncExitStack()
         #: The base URL, such as `http://127.0.0.1:40123`, once it is served.
         self.url = ""
+        #: Why it cannot be served any more, once it was tried.
+        self.why_not = ""
         self._is_served = False
 
     async def __aenter__(self) -> AsyncUsageMock:
-        if self.url:
-            raise RuntimeError(OVER)
-        self.url = (await self._stack.enter_async_context(self._listener)).url
+        if self.why_not:
+            raise RuntimeError(self.why_not)
+        self.why_not = OVER
+        try:
+            self.url = (await self._stack.enter_async_context(self._listener)).url
+        except BaseException as error:
+            self.why_not = FAILED.format(error)
+            raise
         self._is_served = True
         return self
 
@@ -111,7 +120,7 @@ class AsyncUsageMock:
     @property
     def _served(self) -> Simulator:
         if not self._is_served:
-            raise RuntimeError(OVER if self.url else NOT_YET)
+            raise RuntimeError(self.why_not or NOT_YET)
         return self._simulator
 
     @property
@@ -133,19 +142,20 @@ class AsyncUsageMock:
         """Return what was asked with one key."""
         return tuple(entry for entry in self.requests if entry.key == key)
 
-    async def use(self, scenario: str, key: str | None = None) -> None:
-        """Put one key, or everybody, into a scenario; "none" ends it."""
-        await self._served.switch(Behaviour(scenario=_text("scenario", scenario)), key)
+    async def use(self, scenario: str | None, key: str | None = None) -> None:
+        """Put one key, or everybody, into a scenario; "none" ends it, None takes it back."""
+        await self._switch("scenario", None if scenario is None else _text("scenario", scenario), key)
 
-    async def fail(self, fault: str, key: str | None = None, after: int = 0, times: int | None = None) -> None:
-        """Switch a fault on: `after` requests pass, then it acts on `times` of them (None: on all); "none" ends it.
+    async def fail(self, fault: str | None, key: str | None = None, after: int = 0, times: int | None = None) -> None:
+        """Switch a fault on: `after` requests pass, then it acts on `times` of them (None: on all).
 
-        Raises ValueError for counts that cannot be.
+        "none" ends it, None takes it back. Raises ValueError for counts that cannot be.
         """
         _check_whole(0, after=after)
         if times is not None:
             _check_whole(1, times=times)
-        await self._served.switch(Behaviour(fault=FaultUse(_text("fault", fault), after, times)), key)
+        use = None if fault is None else FaultUse(_fault_name(fault), after, times)
+        await self._switch("fault", use, key)
 
     async def answer(self, code: int | None, key: str | None = None) -> None:
         """Answer with one status, whatever is asked; None ends it.
@@ -153,11 +163,22 @@ class AsyncUsageMock:
         Raises ValueError for a status that is neither documented nor 400 to 599.
         """
         wanted = None if code is None else code_of(str(code), self._app[FRONT].codes)
-        await self._served.put(replace(self._simulator.settings.own(key), code=wanted), key)
+        await self._switch("code", wanted, key)
 
-    async def delay(self, seconds: float | str, key: str | None = None) -> None:
-        """Hold every answer back: 0.2, "0.1..0.5" (evenly spread), "0.1~2" (a long tail), or "none"."""
-        await self._served.switch(Behaviour(delay=_delay(seconds)), key)
+    async def delay(self, seconds: float | str | None, key: str | None = None) -> None:
+        """Hold every answer back: 0.2, "0.1..0.5" (evenly spread), "0.1~2" (a long tail), or "none".
+
+        None takes it back.
+        """
+        await self._switch("delay", None if seconds is None else _delay(seconds), key)
+
+    async def _switch(self, name: str, value: Any, key: str | None) -> None:
+        """Switch one thing on, or (None) take it back, so that what ranks lower counts."""
+        if value is None:
+            await self._served.catch_up()
+            await self._served.put(replace(self._simulator.settings.own(key), **{name: None}), key)
+        else:
+            await self._served.switch(Behaviour(**{name: value}), key)
 
     async def freeze(self) -> None:
         """Let the mock's time stand still."""
@@ -170,9 +191,9 @@ class AsyncUsageMock:
     async def advance(self, seconds: float) -> None:
         """Move the mock's time: buckets fill up and accounts grow as if it had passed.
 
-        Raises ValueError for seconds that are no time to pass.
+        Raises ValueError for seconds that are no time to pass, or lead to where there are no dates.
         """
-        if not 0 <= seconds <= LONGEST:
+        if not 0 <= _number("time", seconds) <= LONGEST:
             raise ValueError(f"time advances by 0 to {LONGEST} seconds, not by {seconds}")
         await self._served.turn(lambda clock: clock.advance(seconds))
 
@@ -187,16 +208,18 @@ class AsyncUsageMock:
     ) -> None:
         """Count traffic of one key (default: the first).
 
-        Raises ValueError for figures that cannot be, such as more failures than requests.
+        Raises ValueError for figures that cannot be, such as more failures than requests, and RevokedKeyError.
         """
         if protocol not in PROTOCOLS:
-            raise UnknownNameError("protocol", protocol, list(PROTOCOLS))
+            raise UnknownNameError("protocol", protocol, PROTOCOLS)
         _check_whole(0, requests=requests, failures=failures, bytes=bytes)
         if not re.fullmatch(DOMAIN, _text("domain", domain)):
             raise ValueError(f"a domain is a host name without scheme, port or path, not {domain!r}")
         if failures > requests or (bytes and protocol != "fetch"):
             raise ValueError("traffic needs failures <= requests, and bytes of fetch only")
-        await self._served.record(key or self.api_key, {domain: {protocol: Calls(requests, failures, bytes)}})
+        await self._served.record(
+            self.api_key if key is None else key, {domain: {protocol: Calls(requests, failures, bytes)}}
+        )
 
     async def make_key(self, scenario: str | None = None) -> str:
         """Make a key of one's own, never used or in a scenario, and return it; a reset takes it away."""
@@ -225,8 +248,23 @@ def _check_whole(least: int, **numbers: int) -> None:
             raise ValueError(f"{name} is a whole number from {least} to {MOST}, not {number!r}")
 
 
+def _number(what: str, value: float) -> float:
+    if not _fits(value, float):
+        raise TypeError(f"a {what} is a number of seconds, not {value!r}")
+    return value
+
+
 def _delay(seconds: float | str) -> str:
-    return seconds if isinstance(seconds, str) else f"{seconds:.6f}"
+    return seconds if isinstance(seconds, str) else f"{_number('delay', seconds):.6f}"
+
+
+def _fault_name(text: str) -> str:
+    name, at, _ = _text("fault", text).partition("@")
+    if at:
+        raise ValueError(
+            f"{text!r} is for the command only; use fail({name!r}, after=2, times=1) for its third request"
+        )
+    return name
 
 
 def _check_types(options: Mapping[str, object]) -> None:
@@ -234,7 +272,7 @@ def _check_types(options: Mapping[str, object]) -> None:
     hints = get_type_hints(Options)
     for name, value in options.items():
         if name not in hints:
-            raise TypeError(_no_option(name))
+            raise TypeError(f"{name!r} is no option; {advice(name, hints)}")
         if not _fits(value, hints[name]):
             kind = getattr(hints[name], "__name__", hints[name])
             raise TypeError(f"{name} is a {kind}, not {value!r}")
@@ -250,11 +288,6 @@ def _fits(value: object, hint: Any) -> bool:
         return any(_fits(value, kind) for kind in kinds)
     number = (int, float) if hint is float else hint
     return isinstance(value, number) and (hint is bool or not isinstance(value, bool))
-
-
-def _no_option(name: str) -> str:
-    names = list(Options.__annotations__)
-    return f"{name!r} is no option; {suggestion(name, names)} the options are {', '.join(names)}".replace("  ", " ")
 
 
 def _app(
@@ -275,7 +308,7 @@ def _app(
         load_deployment(deployment, folder) if isinstance(deployment, str) else deployment,
         rate_limited=rate_limited,
         unknown_key_status=unknown_key_status,
-        fault=load_fault(fault, folder) if fault else None,
+        fault=load_fault(_fault_name(fault), folder) if fault else None,
         scenario=scenario,
         delay=None if delay is None else _delay(delay),
         seed=seed,

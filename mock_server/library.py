@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 
-from mock_server.faults import Fault, check_keys, fault_names, load_fault
+from mock_server.faults import Fault, check_keys, load_fault
 from mock_server.fixtures import Deployment, Key, folder
-from mock_server.names import suggestion
-from mock_server.scenarios import Scenario, load_scenario, scenario_names
+from mock_server.scenarios import Scenario, load_scenario
 from mock_server.settings import NONE, Behaviour
-
-
-class UnknownNameError(LookupError):
-    """Something was asked for by a name that nothing has.
-
-    `kind` is what was meant ("scenario", "fault"), `names` are the valid ones.
-    """
-
-    def __init__(self, kind: str, name: str, names: list[str]) -> None:
-        self.kind, self.name, self.names = kind, name, names
-        hint = suggestion(name, names)
-        text = f"{name!r} is no {kind}; {hint + ' ' if hint else ''}the {kind}s are {', '.join(names) or 'none'}"
-        super().__init__(text)
 
 
 class Library:
@@ -39,24 +24,12 @@ class Library:
         """The folder."""
         return self._fixtures or folder()
 
-    @cached_property
-    def scenarios(self) -> list[str]:
-        """The names of the scenarios, sorted."""
-        return scenario_names(self._fixtures)
-
-    @cached_property
-    def faults(self) -> list[str]:
-        """The names of the faults and variants, sorted."""
-        return fault_names(self._fixtures)
-
     def scenario(self, name: str) -> Scenario:
         """Return a scenario.
 
         Raises UnknownNameError, and FixtureError for a file that cannot be used.
         """
         if name not in self._scenarios:
-            if name not in self.scenarios:
-                raise UnknownNameError("scenario", name, self.scenarios)
             self._scenarios[name] = load_scenario(name, self._fixtures)
         return self._scenarios[name]
 
@@ -66,8 +39,6 @@ class Library:
         Raises UnknownNameError, and FixtureError for a file that cannot be used or speaks of other keys.
         """
         if name not in self._faults:
-            if name not in self.faults:
-                raise UnknownNameError("fault", name, self.faults)
             fault = load_fault(name, self._fixtures)
             check_keys(fault, self.deployment)
             self._faults[name] = fault

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from mock_server.delays import DelayError, delay
-from mock_server.library import Library, UnknownNameError
+from mock_server.library import Library
+from mock_server.names import UnknownNameError, nearest
 from mock_server.settings import NONE, Behaviour, FaultUse
 from mock_server.validation import FixtureError
 
@@ -17,7 +18,12 @@ PREFERRED = "a preference"
 
 _TOKEN = r"[!#$%&'*+.^_`|~\w-]+"  # noqa: S105 - RFC 9110's token
 _PREFERENCE = re.compile(rf'\s*({_TOKEN})(?:\s*=\s*({_TOKEN}|"(?:[^"\\]|\\.)*"|))?\s*(?:;[^,]*)?(?:,|$)', re.ASCII)
-_KNOWN = ("scenario", "code", "fault", "delay")
+
+# The preferences that the mock knows, with a value for each.
+_KNOWN = {"scenario": "heavy", "code": "503", "fault": "body-is-null", "delay": "0.2"}
+
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)')
+_NAMED = re.compile(r"(?:^|,)\s*([a-z-]{3,12})(?=\s*([=:;,]|$))", re.ASCII | re.IGNORECASE)
 
 
 class CodeError(ValueError):
@@ -40,11 +46,26 @@ def preferences(fields: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def ignored(fields: Sequence[str]) -> str:
+    """Return what of a request's Prefer fields is nearly a preference that the mock knows, and what may be meant."""
+    found = []
+    for name, sign in _NAMED.findall(_QUOTED.sub('""', ", ".join(fields))):
+        known = name.lower()
+        if known not in _KNOWN and (near := nearest(known, _KNOWN)):
+            found.append(f"{name}; did you mean {near}?")
+        elif known in _KNOWN and sign == ":":
+            found.append(f"{name}; write {known}={_KNOWN[known]}")
+    return ", ".join(found)
+
+
 def behaviour(wanted: dict[str, str], library: Library, documented: Sequence[int]) -> Behaviour:
     """Return how a request with these preferences is answered.
 
     Raises PreferenceError for an unknown name, and for a file that cannot be used.
     """
+    for name, value in wanted.items():
+        if not value:
+            raise PreferenceError(f"Prefer: {name} needs a value, such as {name}={_KNOWN[name]}")
     try:
         return Behaviour(
             scenario=_scenario(wanted.get("scenario"), library),

@@ -14,8 +14,8 @@ from aiohttp import web
 from mock_server.faults import FOLDERS, load_fault
 from mock_server.fixtures import FixtureError, folder
 from mock_server.journal import masked
-from mock_server.library import UnknownNameError
 from mock_server.masking import printable
+from mock_server.names import UnknownNameError
 from mock_server.scenarios import load_scenario
 from mock_server.serving import FRONT
 from usage_contract import ContractError, OverlayError, SourceError

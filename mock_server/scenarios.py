@@ -10,9 +10,9 @@ from typing import Any
 from mock_server.delays import DelayError, delay
 from mock_server.faults import fault_names, load_fault
 from mock_server.fixtures import Key, folder, key_of, validated, yaml_files
-from mock_server.names import suggestion
-from mock_server.validation import FixtureError, UnknownFixtureError
-from usage_contract import Source, SourceError
+from mock_server.names import UnknownNameError, nearest
+from mock_server.validation import FixtureError
+from usage_contract import Source
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,12 @@ def scenario_names(fixtures: Path | None = None) -> list[str]:
 def load_scenario(name: str, fixtures: Path | None = None) -> Scenario:
     """Load one scenario by name from a fixture folder (default: the shipped one).
 
-    Raises FixtureError, with every problem of the file, for one that cannot be used.
+    Raises UnknownNameError, and FixtureError, with every problem of the file, for one that cannot be used.
     """
     names = scenario_names(fixtures)
-    path = (fixtures or folder()) / "scenarios" / f"{name}.yaml"
     if name not in names:
-        advice = f"{suggestion(name, names)} the scenarios are {', '.join(names) or 'none'}".lstrip()
-        raise UnknownFixtureError([SourceError(path, 1, "", "is not a scenario of this folder", advice)])
-    source = validated(path, "scenario")
+        raise UnknownNameError("scenario", name, names)
+    source = validated((fixtures or folder()) / "scenarios" / f"{name}.yaml", "scenario")
     facts = dict(source.data)
     _check(source, facts, fixtures)
     return Scenario(name, **(facts | {"key": key_of(facts["key"]) if "key" in facts else None}))
@@ -62,7 +60,8 @@ def _check(source: Source, facts: Mapping[str, Any], fixtures: Path | None) -> N
     fault: str | None = facts.get("fault")
     faults = fault_names(fixtures)
     if fault and fault not in faults:
-        advice = suggestion(fault, faults) or "add faults/NAME.yaml"
+        near = nearest(fault, faults)
+        advice = f"did you mean {near!r}?" if near else "add faults/NAME.yaml"
         errors.append(source.error("/fault", f"{fault!r} is no fault of this folder", advice))
     if errors:
         raise FixtureError(errors)

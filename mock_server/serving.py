@@ -211,7 +211,7 @@ async def listening(
     At the end nobody is let in any more, and answers in flight have `grace` seconds to be finished.
     Raises OSError for an address that cannot be listened on, and ValueError for what is no port or no time.
     """
-    if grace < 0:
+    if not grace >= 0:  # NaN is none, either
         raise ValueError(f"grace is 0 seconds or more, not {grace}")
     runner = web.AppRunner(app, shutdown_timeout=grace)
     await runner.setup()

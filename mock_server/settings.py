@@ -95,10 +95,6 @@ class Settings:
         """The faults that somebody may meet."""
         return [each.fault for each in self.behaviours if each.fault and each.fault.name != NONE]
 
-    def switched(self, key: str | None, change: Behaviour) -> Settings:
-        """Return the settings with a change for one key, or for everybody (None)."""
-        return self.put(key, change.over(self.own(key)))
-
     def put(self, key: str | None, wanted: Behaviour) -> Settings:
         """Return the settings with just this for one key, or for everybody (None)."""
         if key is None:

@@ -7,6 +7,7 @@ import time
 from aiohttp import web
 
 from mock_server.answers import refusal
+from mock_server.control.service import PREFIX
 from mock_server.fast import is_plain
 from mock_server.front import Front
 from mock_server.settings import NOTHING
@@ -15,6 +16,9 @@ from mock_server.state_redis import ANY, GOES_BY, RedisState
 
 # In seconds; the state recovers by itself, whenever that may be.
 RETRY_AFTER = 1
+
+# What says whether this process runs, whatever the state does.
+HEALTH = f"{PREFIX}/health"
 
 
 class SharedFront(Front):
@@ -26,6 +30,8 @@ class SharedFront(Front):
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer one request and write it down."""
+        if request.path == HEALTH:
+            return await self.control(request)
         started = time.perf_counter()
         try:
             if self._goes_straight_to_its_bucket(request):

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from mock_server.accounts import Account, Figures
-from mock_server.clock import MockClock
+from mock_server.clock import END_OF_TIME, EndOfTimeError, MockClock
 from mock_server.delays import delay
-from mock_server.fixtures import Traffic
-from mock_server.journal import Journal
+from mock_server.fixtures import MOST, Calls, Traffic
+from mock_server.journal import Journal, masked
 from mock_server.library import Library
+from mock_server.names import nearest
 from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse, Settings
 from mock_server.state import BucketSpec, MemoryState, StaleError, State
 
@@ -20,8 +21,24 @@ from mock_server.state import BucketSpec, MemoryState, StaleError, State
 class UnknownKeyError(LookupError):
     """A key was named that the mock does not have; the text does not quote it."""
 
-    def __init__(self) -> None:
-        super().__init__("the mock has no such key; make it first")
+    def __init__(self, key: str, keys: Iterable[str]) -> None:
+        near = nearest(str(key), keys)
+        hint = f"; did you mean {masked(near)}?" if near else "; make it first"
+        super().__init__(f"the mock has no such key{hint}")
+
+
+class RevokedKeyError(LookupError):
+    """A key was to do what its scenario, in which it is revoked, leaves no account for."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the key {masked(key)} is revoked by its scenario, and has no figures")
+
+
+class FullError(ValueError):
+    """Figures would no longer be exact in JSON."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the figures of the key {masked(key)} would pass {MOST}; reset it")
 
 
 class Simulator:
@@ -135,28 +152,45 @@ class Simulator:
 
     async def make_key(self, key: str, scenario: str | None = None) -> None:
         """Make a key that was never used, or one in a scenario; one that is there begins anew."""
-        change = Behaviour(scenario=scenario)
-        self._check(change, None)
-        await self._change(lambda old: replace(old.switched(key, change), made=old.made | {key}), key, anew=True)
+        wanted = Behaviour(scenario=scenario)
+        self._check(wanted, None)
+        await self._change(lambda old: replace(old.put(key, wanted), made=old.made | {key}), key, anew=True)
 
     async def record(self, key: str, traffic: Traffic) -> None:
         """Count simulated traffic of a key.
 
-        Raises UnknownKeyError.
+        Raises what `check_room` raises.
         """
         await self.catch_up()
-        account = self.account(key)
-        if account is None:
-            raise UnknownKeyError
+        account = self.check_room(key, [calls for each in traffic.values() for calls in each.values()])
         await self.state.record(account.known, self.clock(), traffic)
         account.record(traffic)
 
+    def check_room(self, key: str, calls: Iterable[Calls]) -> Account:
+        """Return the account of a key that is to count calls.
+
+        Raises UnknownKeyError, RevokedKeyError, and FullError for calls that are too many.
+        """
+        account = self.account(key)
+        if account is None:
+            raise RevokedKeyError(key) if self.has(key) else UnknownKeyError(key, self.keys)
+        calls, tally = list(calls), account.tally
+        requests = tally.success + tally.fail + sum(each.requests for each in calls)
+        if max(requests, tally.bytes + sum(each.bytes for each in calls)) > MOST:
+            raise FullError(key)
+        return account
+
     async def turn(self, change: Callable[[MockClock], None]) -> None:
-        """Freeze, resume, set or advance the clock, for every process."""
+        """Freeze, resume, set or advance the clock, for every process.
+
+        Raises EndOfTimeError.
+        """
 
         def turned(old: Settings) -> Settings:
             clock = MockClock(self.clock.base, old.clock)
             change(clock)
+            if clock() > END_OF_TIME:
+                raise EndOfTimeError
             return replace(old, clock=clock.standing)
 
         await self._change(turned)
@@ -168,6 +202,7 @@ class Simulator:
         """
         if key is None:
             await self._change(lambda _: Settings(self._start), anew=True)
+            await self.state.forget_counts()
             self._chance.seed(self._seed)
             self.at_reset()
         else:
@@ -209,7 +244,7 @@ class Simulator:
 
     def _check(self, change: Behaviour, key: str | None) -> None:
         if key is not None and not self.has(key):
-            raise UnknownKeyError
+            raise UnknownKeyError(key, self.keys)
         self.library.check(change)
         if change.delay not in (None, NONE):
             delay(change.delay)

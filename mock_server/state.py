@@ -73,6 +73,9 @@ class State(Protocol):
     async def count(self, name: str) -> int:
         """Count one more of something and return how many there were, this one included."""
 
+    async def forget_counts(self) -> None:
+        """Count everything from one again."""
+
     async def record(self, account: Known, now: float, traffic: Traffic) -> None:
         """Keep traffic of an account."""
 
@@ -113,6 +116,10 @@ class MemoryState:
         """Count one more of something."""
         self._counts[name] += 1
         return self._counts[name]
+
+    async def forget_counts(self) -> None:
+        """Count everything from one again."""
+        self._counts.clear()
 
     async def record(self, account: Known, now: float, traffic: Traffic) -> None:
         """Do nothing: there is nobody else to tell."""

@@ -87,6 +87,10 @@ class RedisState:
         """Count one more of something."""
         return int(await self._server.ask(("HINCRBY", self._counts, name, 1)))
 
+    async def forget_counts(self) -> None:
+        """Count everything from one again."""
+        await self._server.ask(("DEL", self._counts))
+
     async def record(self, account: Known, now: float, traffic: Traffic) -> None:
         """Keep traffic of an account."""
         await self._open(account, now)

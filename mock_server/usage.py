@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +14,7 @@ from mock_server.accounts import Account
 from mock_server.answers import REASON, Answer, documented_answer, refusal
 from mock_server.figures import usage_figures
 from mock_server.fixtures import Calls, RateLimit
-from mock_server.settings import NOTHING, Behaviour
+from mock_server.settings import NONE, NOTHING, Behaviour
 from mock_server.simulator import Simulator
 from mock_server.state import MemoryState, Taken
 from mock_server.tally import Tally
@@ -26,6 +26,9 @@ CHALLENGE = {"WWW-Authenticate": 'ApiKey realm="usage"'}
 # What stands before the application leaves in a request: how it is to be answered, and in which scenario of its own.
 WANTED = web.RequestKey("wanted", Behaviour)
 SCENARIO = web.RequestKey("scenario", str)
+
+# What of it was done: the names of preferences. A request and its clones share the set.
+HONOURED = web.RequestKey("honoured", set[str])
 
 
 class Usage:
@@ -73,7 +76,18 @@ class Usage:
     async def answer(self, request: web.Request) -> web.Response:
         """Answer one request in aiohttp's own way."""
         keys = request.headers.getall(self.key_header, ())
-        return (await self.decided(keys, request.get(WANTED, NOTHING), request.get(SCENARIO))).response()
+        wanted = request.get(WANTED, NOTHING)
+        answer = await self.decided(keys, wanted, request.get(SCENARIO))
+        request.get(HONOURED, set()).update(self._honoured(keys, wanted, request.get(SCENARIO), answer))
+        return answer.response()
+
+    def _honoured(self, keys: Sequence[str], wanted: Behaviour, scenario: str | None, answer: Answer) -> Iterator[str]:
+        if wanted.code == answer.status:
+            yield "code"
+            if scenario not in (None, NONE) and self._simulator.library.scenario(scenario).code == wanted.code:
+                yield "scenario"
+        if wanted.code in (None, 200) and len(keys) == 1 and self._simulator.has(keys[0]):
+            yield "scenario"
 
     async def decided(self, keys: Sequence[str], wanted: Behaviour = NOTHING, scenario: str | None = None) -> Answer:
         """Return the answer to a request with these keys; only an authorised one reaches the bucket.
@@ -81,7 +95,7 @@ class Usage:
         `scenario` is one that this request alone wants.
         """
         if wanted.code not in (None, 200):
-            return self._as_wanted(wanted.code)
+            return self._as_wanted(wanted.code, keys, scenario)
         account = self._admitted(keys, scenario)
         if isinstance(account, Answer):
             return account
@@ -110,9 +124,10 @@ class Usage:
             return self._refuse(account.limit, taken.retry_after)
         return account.usage(taken.remaining, now)
 
-    def _as_wanted(self, code: int) -> Answer:
+    def _as_wanted(self, code: int, keys: Sequence[str], scenario: str | None) -> Answer:
         if code == 429:
-            return self._refuse(RateLimit(), 1)
+            account = self._admitted(keys, scenario)
+            return self._refuse(RateLimit() if isinstance(account, Answer) else account.limit, 1)
         if str(code) in self._operation.responses:
             return _refused(self._operation, code, "code-wanted", self._headers)
         phrase = HTTPStatus(code).phrase if code in set(HTTPStatus) else "An error that the mock was asked for."

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 from referencing import Registry
 
-from mock_server.names import suggestion
+from mock_server.names import advice
 from usage_contract import Source, SourceError
 from usage_contract.sources import pointer
 
@@ -45,10 +45,6 @@ class FixtureError(Exception):
         if len(self.errors) > SHOWN:
             lines.append(f"... and {len(self.errors) - SHOWN} more")
         return "\n".join(lines)
-
-
-class UnknownFixtureError(FixtureError, LookupError):
-    """A fixture was asked for by a name that no file of its folder has."""
 
 
 def problems(source: Source, schema: Mapping[str, Any], schemas: Registry[Any]) -> list[SourceError]:
@@ -100,8 +96,7 @@ def _additional(error: ValidationError) -> Iterator[Problem]:
     instance: Any = error.instance
     for name in instance:
         if name not in names:
-            advice = suggestion(name, names) or f"the names are {', '.join(names)}"
-            yield (*error.absolute_path, name), "is not a name that is known here", advice
+            yield (*error.absolute_path, name), "is not a name that is known here", advice(name, names)
 
 
 def _minimum(error: ValidationError) -> Iterator[Problem]:
@@ -123,8 +118,7 @@ def _pattern(error: ValidationError) -> Iterator[Problem]:
 
 def _enum(error: ValidationError) -> Iterator[Problem]:
     names: Any = error.validator_value
-    advice = suggestion(str(error.instance), names) or f"it is one of {', '.join(names)}"
-    yield _place(error), f"must not be {error.instance!r}", advice
+    yield _place(error), f"must not be {error.instance!r}", advice(str(error.instance), names)
 
 
 def _is(error: ValidationError) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from mock_server.clock import EndOfTimeError
 from mock_server.control import asked, change, events, look
 from mock_server.control.context import ALWAYS, Call, Context, Operate
 from mock_server.control.document import Operation, operations
@@ -17,9 +18,8 @@ from mock_server.control.guard import check
 from mock_server.control.refusals import Refused
 from mock_server.control.sentences import wrong
 from mock_server.delays import DelayError
-from mock_server.library import UnknownNameError
-from mock_server.names import suggestion
-from mock_server.simulator import Simulator, UnknownKeyError
+from mock_server.names import UnknownNameError, advice
+from mock_server.simulator import FullError, RevokedKeyError, Simulator, UnknownKeyError
 from mock_server.validation import FixtureError
 
 PREFIX = "/__mock__"
@@ -31,6 +31,9 @@ OPERATE: Mapping[str, Operate] = {
 # What an operation finds out late, and what it is answered.
 ANSWERS: Mapping[type[Exception], tuple[int, str]] = {
     UnknownKeyError: (404, "unknown-key"),
+    RevokedKeyError: (409, "revoked-key"),
+    FullError: (409, "full"),
+    EndOfTimeError: (409, "end-of-time"),
     UnknownNameError: (404, "unknown-name"),
     FixtureError: (409, "broken-file"),
     DelayError: (422, "wrong-body"),
@@ -59,7 +62,7 @@ class Control:
         except web.RequestPayloadError:
             return _refused(Refused(400, "malformed-request", "The body is not valid HTTP."))
         except tuple(ANSWERS) as error:
-            status, reason = ANSWERS[type(error)]
+            status, reason = next(answer for kind, answer in ANSWERS.items() if isinstance(error, kind))
             return _refused(Refused(status, reason, str(error)))
 
     @staticmethod
@@ -111,10 +114,8 @@ def _allowed(methods: Mapping[str, Operation]) -> str:
 def _unknown_path(path: str) -> Refused:
     if path == "":
         return Refused(308, "slash-missing", f"It is {PREFIX}/.", {"Location": f"{PREFIX}/"})
-    hint = suggestion(path, operations())
-    advice = f"{hint} " if hint else ""
-    detail = f"{path} is no path of {PREFIX}; {advice}there are {', '.join(operations())}."
-    return Refused(404, "unknown-path", detail)
+    more = f"{PREFIX}/openapi.yaml lists them"
+    return Refused(404, "unknown-path", f"{path} is no path of {PREFIX}; {advice(path, operations(), more)}")
 
 
 def _query(request: web.Request, operation: Operation) -> Mapping[str, Any]:

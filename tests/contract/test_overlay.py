@@ -40,6 +40,37 @@ def test_matches_are_removed(tmp_path: Path) -> None:
     assert overlaid(tmp_path, "- {target: '$.paths.*', remove: true}")["paths"] == {}
 
 
+def test_many_items_of_an_array_are_removed(tmp_path: Path) -> None:
+    actions = (
+        "- {target: $.info, update: {list: [{a: 1}, {b: 2}, {c: 3}]}}\n- {target: '$.info.list[%s]', remove: true}"
+    )
+    assert overlaid(tmp_path, actions % "*")["info"]["list"] == []
+    assert overlaid(tmp_path, actions % "0,1")["info"]["list"] == [{"c": 3}]
+    assert overlaid(tmp_path, actions % "-1,0")["info"]["list"] == [{"b": 2}]
+    assert overlaid(tmp_path, actions % "1,1")["info"]["list"] == [{"a": 1}, {"c": 3}]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("overlay: 1.0.0\n", "1: the overlay has no list of actions"),
+        ("- 1\n", "1: the overlay has no list of actions"),
+        ("actions: []\n", "1: the overlay has no list of actions"),
+        ("actions:\n- {target: $.info}\n", "2: an action needs a target (a text), and update or remove: true"),
+        ("actions:\n- {remove: true}\n", "2: an action needs a target (a text), and update or remove: true"),
+        ("actions:\n- {target: $, remove: true}\n", "2: target $: is the whole document, which cannot be removed"),
+        ("actions:\n- {target: $.info, update: text}\n", "2: target $.info: an object is updated by an object only"),
+        ("actions:\n- {target: 1, update: {}}\n", "2: an action needs a target (a text), and update or remove: true"),
+    ],
+)
+def test_an_overlay_that_is_none_is_an_error_with_its_place(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "overlay.yaml"
+    path.write_text(text)
+    with pytest.raises(OverlayError) as error:
+        apply(DOCUMENT, read(path))
+    assert str(error.value).startswith(f"{path}:{problem}")
+
+
 def test_actions_are_applied_in_order(tmp_path: Path) -> None:
     actions = "- {target: $.info, update: {x: {}}}\n- {target: $.info.x, update: {y: 1}}"
     assert overlaid(tmp_path, actions)["info"]["x"] == {"y": 1}

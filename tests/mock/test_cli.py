@@ -16,6 +16,7 @@ import pytest
 from mock_server import load_deployment
 from mock_server.cli import main
 
+from .control.api import Api
 from .wire import address, ask, send, usage
 
 FINE = "description: d\nkeys: {k: {}}\n"
@@ -138,14 +139,19 @@ def test_a_variable_that_is_none_keeps_it_from_starting(
     [
         (["--scenario", "revoked"], [403, 403, 403]),
         (["--fault", "every-fourth-answer-is-503"], [200, 200, 200, 503]),
-        (["--fault", "error-comes-as-200@2"], [200, 200, 200]),
-        (["--delay", "0.001..0.002", "--seed", "7"], [200, 200]),
+        (["--fault", "every-fourth-answer-is-503@2"], [200, 503, 200]),
     ],
     ids=lambda each: " ".join(map(str, each)),
 )
 def test_what_it_begins_with_can_be_chosen(arguments: list[str], statuses: list[int]) -> None:
     with serving(*arguments) as (_, url):
         assert [usage(url, "demo-busy").status for _ in statuses] == statuses
+
+
+def test_a_delay_can_be_chosen() -> None:
+    with serving("--delay", "0.001..0.002", "--seed", "7") as (_, url):
+        assert usage(url, "demo-busy").status == 200
+        assert Api(url).get("/state")["start"]["delay"] == "0.001..0.002"
 
 
 def test_a_fault_can_wait_for_the_nth_request_and_act_once() -> None:
@@ -155,7 +161,7 @@ def test_a_fault_can_wait_for_the_nth_request_and_act_once() -> None:
 
 def test_an_unknown_deployment_is_told_with_the_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--deployment", "defualt"]) == 4
-    assert "did you mean 'default'? the deployments are default" in capsys.readouterr().err
+    assert "'defualt' is no deployment; did you mean 'default'?" in capsys.readouterr().err
 
 
 def test_a_bad_fixture_keeps_it_from_starting_with_a_line_for_each_problem(

@@ -17,7 +17,9 @@ from .wire import KEY, Headers, Reply, ask
 
 ORIGIN = ("Origin", "http://page.example")
 PREFLIGHT = [ORIGIN, ("Access-Control-Request-Method", "GET")]
-READABLE = "Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, Mock-Reason, Preference-Applied, Mock-Reload"
+READABLE = (
+    "Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, Preference-Applied, Mock-Reason, Mock-Ignored, Mock-Reload"
+)
 
 FETCH = """async ([url, options]) => {
   const answer = await fetch(url + '/usage', options)

@@ -18,7 +18,7 @@ from mock_server.validation import SENTENCES
 # YAML below `keys: {k: ...}`, and the complaint without the file's name.
 BAD_KEYS = {
     "{trafic: {}}": "3 /keys/k/trafic: is not a name that is known here; did you mean 'traffic'?",
-    "{zzz: {}}": "3 /keys/k/zzz: is not a name that is known here; the names are rate_limit, traffic, tokens, growth",
+    "{zzz: {}}": "3 /keys/k/zzz: is not a name that is known here; there are rate_limit, traffic, tokens, growth",
     "[1]": "3 /keys/k: must be a mapping, not a list",
     "null": "3 /keys/k: must be a mapping, not nothing",
     "{rate_limit: {rps: 10}}": "3 /keys/k/rate_limit: 'burst' is missing",
@@ -34,7 +34,7 @@ BAD_KEYS = {
     "{traffic: {d: {ws: {requests: 1.5}}}}": "3 /keys/k/traffic/d/ws/requests: must be a whole number, "
     "not a number with a fraction",
     "{traffic: {d: {ws: {requests: 1, bytes: 1}}}}": "3 /keys/k/traffic/d/ws/bytes: is not a name that is known here; "
-    "the names are requests, failures",
+    "there are requests, failures",
     "{traffic: {d: {ws: {requests: 1, failures: 2}}}}": "3 /keys/k/traffic/d/ws/failures: must not be above "
     "'requests': 2 is more than 1",
     "{traffic: {d: {ws: {requests: 1e300}}}}": "3 /keys/k/traffic/d/ws/requests: must be at most 1000000000000",
@@ -104,16 +104,22 @@ def test_of_very_many_problems_the_first_twenty_are_told(deployments: Path) -> N
     assert found[-1] == "... and 30 more"
 
 
-def test_an_unknown_deployment_is_refused_with_the_nearest_and_all_names(deployments: Path) -> None:
-    for name in ("default", "other"):
-        (deployments / f"{name}.yaml").touch()
-    with pytest.raises(FixtureError, match=r"did you mean 'default'\? the deployments are default, other"):
-        load_deployment("defualt", deployments.parent)
+@pytest.mark.parametrize(
+    ("name", "told"), [("defualt", "did you mean 'default'?"), ("mine", "there are default, other")]
+)
+def test_an_unknown_deployment_is_refused_with_the_nearest_name_or_with_all(
+    deployments: Path, name: str, told: str
+) -> None:
+    for each in ("default", "other"):
+        (deployments / f"{each}.yaml").touch()
+    with pytest.raises(LookupError) as error:
+        load_deployment(name, deployments.parent)
+    assert str(error.value) == f"{name!r} is no deployment; {told}"
 
 
 @pytest.mark.parametrize("name", ["../deployments/default", "default.yaml", "", "/etc/passwd"])
 def test_a_deployment_is_a_name_and_not_a_path(name: str) -> None:
-    with pytest.raises(FixtureError, match="is not a deployment of this folder"):
+    with pytest.raises(LookupError, match="is no deployment"):
         load_deployment(name)
 
 

@@ -17,10 +17,12 @@ from aiohttp import web
 
 from mock_server import AsyncUsageMock, UsageMock, load_deployment, make_app
 from mock_server.fixtures import Calls, Deployment, RateLimit
-from mock_server.hosted_async import DOMAIN
+from mock_server.hosted_async import DOMAIN, OVER
+from mock_server.state import MemoryState
 from mock_server.tls import CertificateError
-from usage_contract import Contract
+from usage_contract import Contract, load
 
+from .control.api import Api
 from .wire import address, ask, usage
 
 OPEN_FILES = Path("/dev/fd")
@@ -80,16 +82,17 @@ def test_what_keeps_an_app_from_starting_is_raised_to_the_caller() -> None:
         raise LookupError("no such thing")
 
     before = set(threading.enumerate())
-    app = make_app_that(fail)
+    app = make_app(load("documented"), load_deployment())
+    app.on_startup.append(fail)
     with pytest.raises(LookupError, match="no such thing"):
         UsageMock(app).start()
     assert set(threading.enumerate()) == before
 
 
-def make_app_that(runs: object) -> web.Application:
-    app = web.Application()
-    app.on_startup.append(runs)  # type: ignore[arg-type]  # any coroutine function with one argument
-    return app
+@pytest.mark.parametrize("app", ["default", web.Application()])
+def test_an_app_is_one_of_the_mocks(app: Any) -> None:
+    with pytest.raises(TypeError, match="app is what make_app returns, not "):
+        UsageMock(app)
 
 
 @pytest.mark.parametrize(
@@ -167,10 +170,10 @@ def test_answers_can_be_held_back(contract: Contract) -> None:
         waited.append(seconds)
 
     with UsageMock(make_app(contract, load_deployment(), sleep=sleep)) as mock:
-        for delay in (0.25, "7", "none"):
+        for delay in (0.25, "7", "none", 0.00001, None):
             mock.delay(delay)
             usage(mock.url, mock.api_key)
-    assert waited == [0.25, 7.0]
+    assert waited == [0.25, 7.0, 0.00001]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +182,10 @@ def test_answers_can_be_held_back(contract: Contract) -> None:
         (lambda mock: mock.use("throtled"), "did you mean 'throttled'?"),
         (lambda mock: mock.fail("connection-is-rest"), "did you mean 'connection-is-reset'?"),
         (lambda mock: mock.record("d.example", "fetsch"), "did you mean 'fetch'?"),
-        (lambda mock: mock.use("fresh", key="nobody"), "has no such key"),
+        (lambda mock: mock.use("fresh", key="nobody"), "the mock has no such key; make it first"),
+        (lambda mock: mock.use("fresh", key="demo-bsy"), "the mock has no such key; did you mean dem…0fd2c2?"),
+        (lambda mock: mock.use("fresh", key=5), "the mock has no such key"),
+        (lambda mock: mock.record("d.example", key=""), "the mock has no such key"),
         (lambda _: UsageMock(deployment="defualt"), "did you mean 'default'?"),
         (lambda _: UsageMock(fault="body-is-nul"), "did you mean 'body-is-null'?"),
         (lambda _: UsageMock(scenario="hevy"), "did you mean 'heavy'?"),
@@ -198,20 +204,67 @@ def test_time_that_cannot_pass_is_refused(hosted: UsageMock, seconds: float) -> 
         hosted.advance(seconds)
 
 
+def test_time_ends_where_dates_do(hosted: UsageMock) -> None:
+    api = Api(hosted.url)
+    api.do("PATCH", "/clock", {"now": 10**11, "frozen": True})
+    with pytest.raises(ValueError, match="the mock's time ends 100000000000 seconds after 1970"):
+        hosted.advance(1)
+    assert api.get("/clock")["now"] == 10**11
+
+
+def test_figures_that_would_no_longer_be_exact_are_refused(hosted: UsageMock) -> None:
+    with pytest.raises(ValueError, match="would pass 9007199254740992; reset it"):
+        hosted.record("d.example", requests=2**53)
+    assert usage(hosted.url, hosted.api_key).status == 200
+
+
+def test_a_revoked_key_counts_nothing(hosted: UsageMock) -> None:
+    hosted.use("revoked")
+    with pytest.raises(LookupError, match="the key dem…0fd2c2 is revoked by its scenario"):
+        hosted.record("d.example")
+
+
+def test_none_takes_a_switch_back(hosted: UsageMock) -> None:
+    hosted.use("revoked")
+    hosted.use("fresh", key="demo-busy")
+    hosted.fail("body-is-null", key="demo-busy")
+    assert usage(hosted.url, "demo-busy").body == b"null"
+    hosted.fail(None, key="demo-busy")
+    assert usage(hosted.url, "demo-busy").json["total"] == 0
+    hosted.use(None, key="demo-busy")
+    assert usage(hosted.url, "demo-busy").status == 403
+
+
+@pytest.mark.parametrize("value", [True, [1]])
+def test_seconds_are_a_number(hosted: UsageMock, value: Any) -> None:
+    for do in (hosted.delay, hosted.advance):
+        with pytest.raises(TypeError, match="is a number of seconds, not"):
+            do(value)
+    with pytest.raises(TypeError, match="is a number of seconds, not '1'"):
+        hosted.advance("1")  # type: ignore[arg-type]  # it is the mistake
+
+
+def test_which_request_a_fault_meets_is_told_in_numbers(hosted: UsageMock) -> None:
+    told = re.escape("use fail('body-drips', after=2, times=1)")
+    with pytest.raises(ValueError, match=told):
+        hosted.fail("body-drips@3")
+    with pytest.raises(ValueError, match=told):
+        UsageMock(fault="body-drips@3")
+
+
 @pytest.mark.parametrize("counts", [{"after": -1}, {"times": 0}, {"after": 1.5}, {"times": True}])
 def test_a_fault_that_would_never_have_its_turn_is_refused(hosted: UsageMock, counts: Any) -> None:
     with pytest.raises(ValueError, match="is a whole number from"):
         hosted.fail("body-is-null", **counts)
 
 
-@pytest.mark.parametrize("name", [None, 3])
-def test_a_name_is_a_text(hosted: UsageMock, name: Any) -> None:
-    for do in (hosted.use, hosted.fail, hosted.record):
-        with pytest.raises(TypeError, match="is a text, not"):
-            do(name)
+@pytest.mark.parametrize("name", ["use", "fail", "record"])
+def test_a_name_is_a_text(hosted: UsageMock, name: str) -> None:
+    with pytest.raises(TypeError, match="is a text, not 3"):
+        getattr(hosted, name)(3)
 
 
-@pytest.mark.parametrize(("option", "value"), [("port", 99999), ("port", -1), ("grace", -1.0)])
+@pytest.mark.parametrize(("option", "value"), [("port", 99999), ("port", -1), ("grace", -1.0), ("grace", float("nan"))])
 def test_a_port_or_a_time_that_is_none_is_refused(option: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"{option} is 0"), UsageMock(**{option: value}):
         pass
@@ -254,7 +307,63 @@ def test_a_reset_forgets_all_even_what_a_fault_remembers() -> None:
 def test_any_thread_may_use_it(hosted: UsageMock) -> None:
     with ThreadPoolExecutor(8) as pool:
         keys = list(pool.map(lambda _: hosted.make_key(), range(50)))
+    assert len(set(keys)) == 50
     assert set(keys) < set(hosted.keys)
+
+
+def test_a_thread_that_uses_it_while_it_is_closed_does_it_or_is_told() -> None:
+    def use(mock: UsageMock, barrier: threading.Barrier) -> str:
+        barrier.wait()
+        try:
+            while True:
+                mock.freeze()
+        except RuntimeError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            barrier = threading.Barrier(5)
+            with UsageMock() as mock:
+                users = [pool.submit(use, mock, barrier) for _ in range(4)]
+                barrier.wait()
+            assert {each.result(timeout=10) for each in users} == {OVER}
+
+
+def test_what_is_at_work_when_it_is_closed_is_told_that_it_is_over() -> None:
+    class Stuck(MemoryState):
+        async def latest(self) -> None:
+            if asked.is_set():
+                waiting.set()
+                await asyncio.Event().wait()
+
+    asked, waiting = threading.Event(), threading.Event()
+    app = make_app(load("documented"), load_deployment(), state=Stuck())
+    with ThreadPoolExecutor(1) as pool, UsageMock(app) as mock:
+        asked.set()
+        stuck = pool.submit(mock.use, "fresh")
+        assert waiting.wait(10)
+        mock.close()
+        with pytest.raises(RuntimeError, match="serves once"):
+            stuck.result(timeout=10)
+
+
+def test_one_that_could_not_be_served_says_why_when_it_is_tried_again() -> None:
+    async def caller(port: int) -> None:
+        mock = AsyncUsageMock(port=port)
+        with pytest.raises(OSError, match="in use"):
+            await mock.__aenter__()
+        for again in (mock.__aenter__, mock.freeze):
+            with pytest.raises(RuntimeError, match=r"could not be served \(cannot listen on .* in use\); make another"):
+                await again()
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        asyncio.run(caller(port))
+        mock = UsageMock(port=port)
+        with pytest.raises(OSError, match="in use"):
+            mock.start()
+        with pytest.raises(RuntimeError, match="could not be served"):
+            mock.start()
 
 
 def test_what_is_not_served_yet_says_so() -> None:
@@ -283,11 +392,6 @@ def test_in_the_callers_loop_it_is_used_while_it_is_served() -> None:
             await mock.__aenter__()
 
     asyncio.run(caller())
-
-
-def test_a_short_delay_is_a_delay(hosted: UsageMock) -> None:
-    hosted.delay(0.00001)
-    assert usage(hosted.url, "demo-busy").status == 200
 
 
 def test_an_empty_host_is_not_every_address() -> None:

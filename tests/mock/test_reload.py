@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 
 from mock_server import UsageMock, load_deployment, make_app
+from mock_server.faults import fault_names
 from mock_server.fixtures import folder
 from mock_server.journal import masked
 from mock_server.reload import Reloader
@@ -211,7 +212,7 @@ def test_what_an_editor_hides_beside_a_file_is_not_looked_at(lived: Lived) -> No
     (lived.fixtures / "faults" / ".#body-is-null.yaml").symlink_to("somebody@here.1234")
     lived.look()
     assert lived.said == []
-    assert lived.simulator.library.faults == ["body-is-null"]
+    assert fault_names(lived.fixtures) == ["body-is-null"]
 
 
 def test_no_key_of_a_broken_deployment_is_told(lived: Lived) -> None:

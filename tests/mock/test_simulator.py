@@ -13,7 +13,7 @@ from mock_server.bucket import ticks
 from mock_server.clock import MockClock
 from mock_server.delays import DelayError
 from mock_server.fixtures import Calls
-from mock_server.library import UnknownNameError
+from mock_server.names import UnknownNameError
 from mock_server.serving import FRONT
 from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse
 from mock_server.simulator import Simulator, UnknownKeyError

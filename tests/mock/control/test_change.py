@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mock_server import UsageMock
+from mock_server.fixtures import folder
 from mock_server.journal import masked
 
 from ..wire import Clock, usage
@@ -95,6 +98,15 @@ def test_a_key_can_be_made_by_name_and_in_a_scenario(api: Api, limited: UsageMoc
     assert total(limited, "mine") > 1000
 
 
+def test_making_a_key_that_is_there_begins_it_anew(api: Api, limited: UsageMock) -> None:
+    changes = {"key": MODEST, "scenario": "heavy", "code": 503, "fault": FAULT, "delay": "0.001"}
+    before = total(limited, MODEST)
+    api.do("PATCH", "/behaviour", changes)
+    api.do("POST", "/keys", {"key": MODEST})
+    assert set(api.key(1)["own"].values()) == {None}
+    assert total(limited, MODEST) == before
+
+
 def test_traffic_moves_the_figures_of_its_key(api: Api, limited: UsageMock) -> None:
     before, other = usage(limited.url, MODEST).json, total(limited, BUSY)
     sent = {"key": MODEST, "domain": "shop.example", "protocol": "fetch", "requests": 5, "failures": 2, "bytes": 700}
@@ -130,8 +142,10 @@ def test_figures_stay_exact(api: Api) -> None:
     entries = [{"key": BUSY, "domain": "shop.example", "bytes": 10**12}] * 1000
     for _ in range(9):
         api.do("POST", "/traffic", entries)
-    api.ask("POST", "/traffic", entries)
-    assert api.refused("POST", "/traffic", entries[0])[0] == 409
+    before = api.key()["figures"]
+    status, detail = api.refused("POST", "/traffic", entries)
+    assert (status, detail) == (409, f"the figures of the key {masked(BUSY)} would pass {2**53}; reset it")
+    assert api.key()["figures"] == before
 
 
 def test_time_stands_still_moves_and_goes_on(api: Api, limited: UsageMock, clock: Clock) -> None:
@@ -226,6 +240,18 @@ WRONG: list[tuple[str, str, object, int, str]] = [
 def test_what_is_wrong_is_told(api: Api, method: str, path: str, body: object, status: int, told: str) -> None:
     found, detail = api.refused(method, path, body)
     assert (found, told in detail) == (status, True), detail
+
+
+def test_a_fault_whose_file_has_gone_is_told(tmp_path: Path) -> None:
+    for kind in ("deployments/default", "faults/body-is-null"):
+        (tmp_path / kind).parent.mkdir()
+        shutil.copy(folder() / f"{kind}.yaml", (tmp_path / kind).parent)
+    with UsageMock(fixtures=tmp_path) as mock:
+        api = Api(mock.url)
+        assert len(api.get("/faults")) == 1
+        (tmp_path / "faults" / "body-is-null.yaml").unlink()
+        status, detail = api.refused("PATCH", "/behaviour", {"fault": "body-is-null"})
+    assert (status, detail) == (404, "'body-is-null' is no fault; there are none")
 
 
 BODIES = {

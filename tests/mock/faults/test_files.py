@@ -74,13 +74,13 @@ def test_an_id_that_no_rule_can_have_is_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_fault_is_refused_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--fault", "total-is-text", "--port", "0"]) == 4
-    assert "is not a fault of this folder; did you mean 'total-is-a-text'?" in capsys.readouterr().err
+    assert "'total-is-text' is no fault; did you mean 'total-is-a-text'?" in capsys.readouterr().err
 
 
 def test_a_fault_that_speaks_of_a_key_which_is_not_there_is_refused(serve: Serve) -> None:
     with pytest.raises(FixtureError, match=r":5 /do/0/when/key: 'demo-bussy' is no key .*; did you mean 'demo-busy'\?"):
         serve("when: {key: demo-bussy}, status: 500")
-    with pytest.raises(FixtureError, match=r":3 /buckets/0/keys: 'x' is no key of default; the keys are \['demo-busy'"):
+    with pytest.raises(FixtureError, match=r":3 /buckets/0/keys: 'x' is no key of default; there are demo-busy"):
         serve(more="buckets: [{keys: [x]}]")
 
 

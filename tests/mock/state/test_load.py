@@ -84,6 +84,7 @@ def test_without_redis_every_request_is_answered_503_at_once(
             assert reply.status == 503
             assert (reply.headers["Retry-After"], reply.headers["Mock-Reason"]) == ("1", "state-unavailable")
             assert "state" in reply.json["detail"]
+        assert Api(urls[0]).get("/health")["ok"] is True
 
 
 def test_what_redis_kept_is_there_when_it_is_back(deployments: Path, lasting: Redis) -> None:

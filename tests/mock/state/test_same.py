@@ -26,7 +26,8 @@ take = st.tuples(st.just("take"), st.integers(0, 1), TIMES, st.integers(0, 3))
 look = st.tuples(st.just("look"), st.integers(0, 1), TIMES)
 counting = st.tuples(st.just("count"), KEYS)
 forget = st.tuples(st.just("forget"), st.one_of(st.none(), KEYS))
-STEPS = st.lists(st.one_of(take, take, take, look, counting, forget), max_size=30)
+forget_counts = st.just(("forget counts",))
+STEPS = st.lists(st.one_of(take, take, take, look, counting, forget, forget_counts), max_size=30)
 
 Step = tuple[object, ...]
 
@@ -39,6 +40,7 @@ async def results(state: State, buckets: tuple[BucketSpec, BucketSpec], steps: l
         "take": lambda number, now, tokens: without_news(state, buckets[number], now, tokens),
         "look": lambda number, now: state.look(buckets[number], now),
         "count": state.count,
+        "forget counts": state.forget_counts,
         "forget": lambda key: state.change(Settings(), anew=True, key=key),
     }
     try:
@@ -56,6 +58,7 @@ async def without_news(state: State, bucket: BucketSpec, now: float, tokens: int
 @example(
     (BucketSpec("a", 0.1, 1_000_000, 0.0, "a"),) * 2, [("take", 0, 0.0, 0), ("take", 0, 4e9, 0), ("look", 0, 4.1e9)]
 )
+@example((BucketSpec("a", 1, 1),) * 2, [("count", "a"), ("count", "a"), ("forget counts",), ("count", "a")])
 @example((BucketSpec("a", 1 / 3, 50, 0.0, "a"),) * 2, [("take", 0, t / 7, 1) for t in range(60)])
 def test_the_two_states_agree_on_every_token(
     redis: Redis, buckets: tuple[BucketSpec, BucketSpec], steps: list[Step]

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from mock_server import UsageMock, load_deployment, make_app
+from mock_server import UsageMock, load_deployment, load_fault, make_app
 from mock_server.state_redis import RedisState
 from usage_contract import Contract
 
@@ -50,6 +50,16 @@ def test_a_switch_for_everybody_reaches_requests_without_a_known_key(
     one, other = pair
     one.answer(418)
     assert ask(other.url, headers=headers).status == 418
+
+
+def test_after_a_reset_the_fault_of_the_start_waits_for_its_request_again(contract: Contract, url: str) -> None:
+    fault = load_fault("every-fourth-answer-is-503")
+    for state in (None, RedisState(url)):
+        app = make_app(contract, load_deployment(), fault=fault, fault_at=2, state=state)
+        with UsageMock(app) as mock:
+            for _ in range(2):
+                assert [usage(mock.url, BUSY).status for _ in range(3)] == [200, 503, 200]
+                mock.reset()
 
 
 def test_a_scenario_reaches_all(pair: Pair) -> None:
