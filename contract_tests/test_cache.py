@@ -8,7 +8,7 @@ from email.utils import formatdate, parsedate_to_datetime
 import pytest
 
 from contract_tests.gate import Gate
-from contract_tests.message import Answer
+from contract_tests.message import REFUSED, Answer
 from contract_tests.rules import DOCUMENT, READABLE, REFUSING, SOUND, holds
 
 
@@ -85,11 +85,11 @@ def test_part_is_labelled_as_one(gate: Gate) -> None:
 @pytest.mark.rule(
     level="documented", source=f"{DOCUMENT}, 200: metrics for the authenticated key, tokens now; RFC 9111, section 3"
 )
-def test_no_cache_may_share_an_answer(gate: Gate, good: list[Answer]) -> None:
-    """One key's figures MUST NOT be labelled so that a shared cache may give them to another caller."""
+def test_no_cache_may_share_an_answer(gate: Gate, shared: tuple[Answer, ...], journal: tuple[Answer, ...]) -> None:
+    """Figures, and refusals, MUST NOT be labelled so that a shared cache may give them to another caller."""
     holds(
         f"Cache-Control: {answer.header('Cache-Control')}, Vary: {answer.header('Vary')}\n{answer.seen}"
-        for answer in good
+        for answer in (*shared, *(answer for answer in journal if answer.status == 429))
         if _is_shared(gate, answer)
     )
 
@@ -98,7 +98,7 @@ def _is_shared(gate: Gate, answer: Answer) -> bool:
     control = (answer.header("Cache-Control") or "").lower().replace(" ", "").split(",")
     vary = (answer.header("Vary") or "").lower().replace(" ", "").split(",")
     if (
-        answer.status != 200
+        answer.status not in {200, 429, *REFUSED}
         or {"private", "no-store", "no-cache"} & set(control)
         or {"*", gate.key_header.lower()} & set(vary)
     ):

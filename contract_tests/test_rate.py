@@ -109,6 +109,7 @@ def test_429_is_complete(gate: Gate, journal: tuple[Answer, ...]) -> None:
         raise NotTested(f"no 429 was met; {provoked}")
     for answer in throttled:
         found = [*header_problems(OPERATION, answer), *_another_limit(journal, answer)]
+        found += [f"the body {answer.coding_problem}"] if answer.coding_problem else []
         if not (answer.is_json and answer.has_true_charset) or answer.json.problem:
             found.append(f"the body is no JSON ({answer.header('Content-Type')})")
         else:
