@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -81,8 +81,13 @@ def _pieces(text: str, hits: dict[int, str]) -> Iterator[str]:
         last = placeholder
 
 
-def forms(secret: str) -> Iterator[tuple[str, int]]:
-    """Yield each spelling of a secret with the length of a run that betrays it."""
+@cache
+def forms(secret: str) -> tuple[tuple[str, int], ...]:
+    """Return each spelling of a secret with the length of a run that betrays it."""
+    return tuple(_forms(secret))
+
+
+def _forms(secret: str) -> Iterator[tuple[str, int]]:
     raw = secret.encode()
     for plain in {secret, secret[::-1]}:
         yield plain, RUN

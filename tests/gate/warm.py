@@ -1,4 +1,4 @@
-"""What the runs of the matrix are forked from: a process that has run the gate once."""
+"""What the runs of the matrix are forked from: a process that has run the gate once, to the end and to a failure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import os
 import tempfile
 from pathlib import Path
 
+from mock_server.faults import load_fault
 from tests.gate.matrix import run_in
 
 HERE = Path.cwd()
 with tempfile.TemporaryDirectory() as folder:
-    run_in(Path(folder), None)
+    run_in(Path(folder), load_fault("429-has-no-headers"))
     os.chdir(HERE)
 gc.freeze()  # a collector that looks at it would copy it
