@@ -54,6 +54,10 @@ class FastClock:
         """Return the seconds."""
         return time.monotonic() + self.skipped
 
+    def wall(self) -> float:
+        """Return the seconds since 1970: what is dated is dated by the same clock."""
+        return time.time_ns() / 1e9 + self.skipped
+
     def sleep(self, seconds: float) -> None:
         """Let the seconds pass at once."""
         self.skipped += seconds
@@ -139,7 +143,8 @@ def _run(fault: Fault | None, folder: Path, arguments: tuple[str, ...]) -> tuple
     }
     served = replace(DEPLOYMENT, keys=keys)
     app = make_app(CONTRACT, served, clock=observer.clock.now, fault=fault, sleep=_briefly)
-    with UsageMock(app) as mock:
+    with pytest.MonkeyPatch.context() as patched, UsageMock(app) as mock:
+        patched.setattr(time, "time", observer.clock.wall)
         options = ["--base-url", mock.url, "--answer-timeout", "0.4", "--rootdir", str(folder)]
         if fault is None or not fault.breaks or OF_INTRUSIVE_RULES & set(fault.breaks) or _is_of_a_429(fault):
             options.append("--intrusive")
