@@ -13,7 +13,6 @@ import pytest
 from uv import find_uv_bin
 
 CHECKOUT = Path(__file__).parents[1]
-pytestmark = pytest.mark.xdist_group("wheel")
 
 
 def uv(*arguments: str) -> None:

@@ -14,7 +14,6 @@ from playwright.sync_api import Browser, Locator, Page
 from tests.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme, chromium
 from tests.gate.conftest import GATE, answer, serving
 
-pytestmark = pytest.mark.xdist_group("browser")
 RUNS = ("green", "red", "refused")
 OpenPage = Callable[..., Page]
 

@@ -20,7 +20,6 @@ from usage_contract import Contract
 
 from .wire import Clock, ask, send, usage
 
-pytestmark = pytest.mark.xdist_group("console")
 BUSY, MODEST = "demo-busy", "demo-modest"
 HOSTILE = (
     b"GET /usage?x=<img/src=x/onerror=console.error(1)>\"'`</script> HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

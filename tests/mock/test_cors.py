@@ -131,7 +131,6 @@ def fetched(page: Page, mock: UsageMock, **headers: str) -> Any:
     return page.evaluate(FETCH, [mock.url, {"headers": headers}])
 
 
-@pytest.mark.xdist_group("browser")
 def test_a_page_reads_figures_and_refusals_with_their_headers(page: Page, limited: UsageMock) -> None:
     assert fetched(page, limited, **{KEY: "demo-busy"})["body"]["api_key"] == "demo-busy"
     missing = fetched(page, limited)
@@ -145,13 +144,11 @@ def test_a_page_reads_figures_and_refusals_with_their_headers(page: Page, limite
     assert (wanted["status"], wanted["headers"]["preference-applied"]) == (403, "code=403")
 
 
-@pytest.mark.xdist_group("browser")
 def test_a_page_sees_that_a_method_is_not_allowed(page: Page, limited: UsageMock) -> None:
     answer = page.evaluate(FETCH, [limited.url, {"method": "PUT", "body": json.dumps({}), "headers": {KEY: "k"}}])
     assert answer["status"] == 405
 
 
-@pytest.mark.xdist_group("browser")
 def test_a_page_learns_nothing_where_it_is_switched_off(page: Page, contract: Contract) -> None:
     with (
         UsageMock(make_app(contract, load_deployment(), cors=False)) as mock,
