@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from mock_server.answers import as_json, refusal
-from mock_server.edits import EditError, edited
+from mock_server.edits import Edit, EditError, edited
 from mock_server.fast import Repeat, Written, sendable
 from mock_server.front import Front
 from mock_server.raw import RawResponse
@@ -34,6 +35,9 @@ CUT_SECONDS = 0.02
 # aiohttp quotes an Expect that it does not know, and cannot when its bytes are no UTF-8.
 MALFORMED = (HttpProcessingError, UnicodeEncodeError)
 
+# A request's method and path, where it begins with what was received.
+BEGINNING = re.compile(rb"[A-Z]+ (?:http://[^/ ]*)?(/[^? ]*)")
+
 # What takes an app's requests first.
 FRONT = web.AppKey("front", Front)
 
@@ -50,7 +54,16 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 class Connection(web.RequestHandler):
     """aiohttp's side of one connection, except that what aiohttp refuses by itself is JSON as well."""
 
-    __slots__ = ("__weakref__", "_answers", "_front", "_is_unending", "_received", "_repeat", "_serving")
+    __slots__ = (
+        "__weakref__",
+        "_answers",
+        "_front",
+        "_is_of_control",
+        "_is_unending",
+        "_received",
+        "_repeat",
+        "_serving",
+    )
 
     def __init__(self, manager: web.Server, front: Front, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -65,7 +78,8 @@ class Connection(web.RequestHandler):
         self._serving: asyncio.Task[None] | None = None
         self._is_unending = False
         self._answers = 0
-        self._received = b""  # since all that was asked had been answered
+        self._received: bytes | None = b""  # since the last answer; None once a client did not wait for one
+        self._is_of_control = False  # what was received last
         self._repeat: Repeat | None = None  # there is one while that is answered, and nothing else was received
 
     def data_received(self, data: bytes) -> None:
@@ -73,11 +87,19 @@ class Connection(web.RequestHandler):
         edits = self._front.received
         if self._repeat and not edits and self._answered(self._repeat, data):
             return
-        self._repeat, self._received = None, data if self._answers == self._request_count else b""
-        for edit in edits:
+        self._repeat = None
+        waits = self._received is not None and self._answers == self._request_count
+        self._received = (self._received or b"") + data if waits else None
+        super().data_received(self._edited(data, edits) if edits else data)
+
+    def _edited(self, data: bytes, edits: Sequence[Edit]) -> bytes:
+        """Return what was received as a fault changes it, unless it is a request to the control API, or more of it."""
+        if begins := BEGINNING.match(data):
+            self._is_of_control = self._front.control.owns(begins[1].decode("latin-1"))
+        for edit in () if self._is_of_control else edits:
             with suppress(EditError):  # hardly any request has what the fault is about
                 data = edited(data, [edit])
-        super().data_received(data)
+        return data
 
     def _answered(self, repeat: Repeat, data: bytes) -> bool:
         if self.transport is None or self.writing_paused:
@@ -126,9 +148,10 @@ class Connection(web.RequestHandler):
         self._is_unending = isinstance(resp, RawResponse) and resp.is_unending
         finished = await super().finish_response(request, resp, start_time)
         self._answers += 1
-        if isinstance(resp, Written) and Repeat.is_possible(self._received):
-            self._repeat = Repeat(self._received, resp)
-        self._received = b""
+        if self._received is not None:
+            if isinstance(resp, Written) and Repeat.is_possible(self._received):
+                self._repeat = Repeat(self._received, resp)
+            self._received = b""
         return finished
 
     async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the name is aiohttp's

@@ -156,15 +156,30 @@ def test_what_comes_while_a_request_is_answered_is_not_taken_for_it(contract: Co
     preferring = plain(BUSY, "Prefer: code=503")
     with UsageMock(app) as mock, kept(mock.url) as kept_open:
         assert kept_open.ask(preferring).status == 503
-        (connection,) = app[FRONT].servers[0]._manager.connections
-
-        def receive_both_in_one_tick() -> None:
-            connection.data_received(plain(BUSY))
-            connection.data_received(preferring)
-
-        mock._loop().call_soon_threadsafe(receive_both_in_one_tick)
+        receive(mock, app, plain(BUSY), preferring)
         assert [kept_open.reply().status for _ in range(2)] == [200, 503]
         assert kept_open.ask(preferring).status == 503
+
+
+def test_the_end_of_a_request_is_no_request(contract: Contract) -> None:
+    app = make_app(contract, load_deployment())
+    beginning, end = plain(BUSY, "X-Note: GET it")[:-10], b"GET it\r\n\r\n"
+    with UsageMock(app) as mock, kept(mock.url) as kept_open:
+        assert kept_open.ask(plain(BUSY)).status == 200
+        receive(mock, app, beginning, end)
+        assert kept_open.reply().json["api_key"] == BUSY
+        assert kept_open.ask(end).status == 400
+
+
+def receive(mock: UsageMock, app: web.Application, *pieces: bytes) -> None:
+    """Let the mock's only connection receive pieces in one tick, which no network can promise."""
+    (connection,) = app[FRONT].servers[0]._manager.connections
+
+    def in_one_tick() -> None:
+        for piece in pieces:
+            connection.data_received(piece)
+
+    mock._loop().call_soon_threadsafe(in_one_tick)
 
 
 def test_another_document_is_another_question(contract: Contract) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from mock_server import UsageMock
 from mock_server.fixtures import folder
 from mock_server.journal import masked
 
-from ..wire import Clock, usage
+from ..wire import TIMEOUT, Clock, address, usage
 from .api import JSON, Api
 
 BUSY, MODEST = "demo-busy", "demo-modest"
@@ -84,6 +85,19 @@ def test_no_fault_meets_the_control_api(api: Api) -> None:
     for name in [each["name"] for each in api.get("/faults")]:
         api.do("PATCH", "/behaviour", {"fault": name})
         assert api.get("/state")["everybody"]["fault"] == name
+
+
+def test_a_fault_of_what_is_received_leaves_a_request_in_pieces_to_the_control_api_alone(api: Api) -> None:
+    api.do("PATCH", "/behaviour", {"fault": "request-in-pieces-is-400"})
+    head = b"PATCH /__mock__/behaviour HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(address(api.url), TIMEOUT) as connection:
+        for _ in range(2):
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+            connection.sendall(head + b"Content-Length: 15\r\nExpect: 100-continue\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
+            connection.sendall(b'{"delay": null}')
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_made_key_was_never_used_and_is_told_once(api: Api, limited: UsageMock) -> None:
