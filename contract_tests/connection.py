@@ -192,7 +192,7 @@ class _Reader:
         self.start = bytearray(early)
         self.body = bytearray()
         self.parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD)
-        method = request.method if request.method in {"HEAD", "CONNECT"} else "GET"
+        method = "HEAD" if request.method == "HEAD" else "GET"
         self.parser.send(h11.Request(method=method, target="/", headers=[("Host", "any")]))
         self.parser.send(h11.EndOfMessage())
         if early:

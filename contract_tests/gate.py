@@ -31,7 +31,7 @@ class Special(TypedDict, total=False):
 
     `fields` replace the default fields of the same name, `without` leaves some out; `key_field` is
     another spelling of the key header, `key_first` puts it before all others, `separator` stands
-    between each name and value; `plain` says that any deployment must take the request like the plain
+    between its name and the key; `plain` says that any deployment must take the request like the plain
     one; `fresh` asks for a connection of its own, `lane` for the kept one of callers with a valid key.
     """
 
@@ -112,14 +112,15 @@ class Gate:
     @cached_property
     def _default_fields(self) -> list[tuple[bytes, bytes]]:
         agent = f"{AGENT}{version('usage-contract')} run/{uuid4().hex[:12]}"
-        defaults = [
-            ("Host", self.settings.target.authority),
-            ("User-Agent", agent),
-            ("Accept", "application/json"),
-            ("Accept-Encoding", "identity"),
-            *self.settings.headers,
-        ]
-        return [(name.encode(), value.encode()) for name, value in defaults]
+        defaults = {
+            "Host": self.settings.target.authority,
+            "User-Agent": agent,
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+        }
+        given = {name.lower() for name, _ in self.settings.headers}
+        fields = [(name, value) for name, value in defaults.items() if name.lower() not in given]
+        return [(name.encode(), value.encode()) for name, value in (*fields, *self.settings.headers)]
 
     def ask(self, key: Credential | None = None, told: str = "", **special: Unpack[Special]) -> Answer:
         """Build a request, see `request`, and send it."""
@@ -127,15 +128,15 @@ class Gate:
         return self.transport.send(request, fresh=special.get("fresh", False), lane=special.get("lane"))
 
     def ask_often(self, times: int, key: Credential | None = None) -> list[Answer]:
-        """Ask plainly, with a valid key every other time on a connection of its own, else always.
+        """Ask plainly; `shortfalls` says if it was less often.
 
-        `shortfalls` says if it was less often.
+        With a valid key, two requests on one connection and two on one each take turns; without, each has its own.
         """
         valid = key in self.settings.keys
         answers: list[Answer] = []
         try:
             for number in range(times):
-                answers.append(self.ask(key, fresh=number % 2 == 1 or not valid))  # noqa: PERF401 - what came before a failure counts
+                answers.append(self.ask(key, fresh=number % 4 > 1 or not valid))  # noqa: PERF401 - what came before a failure counts
         except NotTested as reason:
             who = key.told if key else "no key"
             self.shortfalls.append(f"{len(answers)} of {times} plain requests with {who} were sent: {reason}")

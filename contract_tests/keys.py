@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from contract_tests.message import Credential
 
-UNKNOWN = Credential(b"nobody-issued-this-key-0f6b1c", "a key that nobody issued", "nobody-issued-this-key-0f6b1c")
+UNKNOWN = Credential(b"nobody-issued-this-key-0f6b1c", "a key that nobody issued")
 FULL_WIDTH = 0xFEE0  # from a character of ASCII to the one that Unicode's NFKC turns into it
-EMPTY = Credential(b"", "an empty key", "")
-BLANK = Credential(b"   ", "a key of three spaces", "   ")
+EMPTY = Credential(b"", "an empty key")
+BLANK = Credential(b"   ", "a key of three spaces")
 SENDABLE = re.compile(r"[!-~]+")  # texts that are a field's value as they stand
 PLAIN = re.compile(rb"[\w-]*")  # values that nobody takes for an attack
 
@@ -43,15 +43,15 @@ def near(key: Credential) -> Iterator[Credential]:
         (value[:-1], "without its last character", f"${{{shell}%?}}"),
         (value[1:], "without its first character", f"${{{shell}#?}}"),
         (value[:middle], "cut to its first half", f"${{{shell}:0:{middle}}}"),
-        (value + b"x", "with an x appended", f"${{{shell}}}x"),
-        (b"x" + value, "with an x in front", f"x${{{shell}}}"),
-        (value + value, "twice in a row", f"${{{shell}}}${{{shell}}}"),
+        (value + b"x", "with an x appended", ""),
+        (b"x" + value, "with an x in front", ""),
+        (value + value, "twice in a row", ""),
         (value.swapcase(), "with its case swapped", f"${{{shell}~~}}"),
-        (value + b", other", "first in a list", f"${{{shell}}}, other"),
-        (b"other, " + value, "last in a list", f"other, ${{{shell}}}"),
-        (value + b" other", "before a space and another word", f"${{{shell}}} other"),
-        (b'"' + value + b'"', "in quotation marks", f'\\"${{{shell}}}\\"'),
-        (b"Bearer " + value, "after the word Bearer", f"Bearer ${{{shell}}}"),
+        (value + b", other", "first in a list", ""),
+        (b"other, " + value, "last in a list", ""),
+        (value + b" other", "before a space and another word", ""),
+        (b'"' + value + b'"', "in quotation marks", ""),
+        (b"Bearer " + value, "after the word Bearer", ""),
         (
             b"%%%02x" % value[0] + value[1:],
             "with its first character percent-encoded",
@@ -59,8 +59,8 @@ def near(key: Credential) -> Iterator[Credential]:
         ),
         (value[:3] + b"*", "cut to three characters and an asterisk", f"${{{shell}:0:3}}*"),
         (value[:3] + b"%", "cut to three characters and a percent sign", f"${{{shell}:0:3}}%"),
-        (b"_" * len(value), "replaced by as many underscores", "_" * len(value)),
-        (b"." * len(value), "replaced by as many dots", "." * len(value)),
+        (b"_" * len(value), "replaced by as many underscores", ""),
+        (b"." * len(value), "replaced by as many dots", ""),
         (value[::-1], "backwards", f"$(rev <<<${shell})"),
         (re.sub(rb"[^A-Za-z0-9]", b"", value), "without its punctuation", f"${{{shell}//[^A-Za-z0-9]/}}"),
         (
@@ -68,15 +68,15 @@ def near(key: Credential) -> Iterator[Credential]:
             "with underscores for its punctuation",
             f"${{{shell}//[^A-Za-z0-9]/_}}",
         ),
-        (value + b":x", "before a colon and another word", f"${{{shell}}}:x"),
-        (value + b";x", "before a semicolon and another word", f"${{{shell}}};x"),
-        (base64.b64encode(value), "in base64", f"$(printf %s ${shell} | base64)"),
+        (value + b":x", "before a colon and another word", ""),
+        (value + b";x", "before a semicolon and another word", ""),
+        (base64.b64encode(value), "in base64", f"$(printf %s ${shell} | base64 -w0)"),
         (
             sha256(value).hexdigest().encode(),
             "replaced by its SHA-256",
             f"$(printf %s ${shell} | sha256sum | cut -c 1-64)",
         ),
-        (value + b"'-- ", "with an SQL comment appended", f"${{{shell}}}'-- "),
+        (value + b"'-- ", "with an SQL comment appended", ""),
     ]
     seen = {value}
     for text, how, command in candidates:
@@ -101,7 +101,7 @@ def shown(text: str) -> Credential:
 
 @st.composite
 def edits(draw: st.DrawFn, key: Credential) -> Credential:
-    """Draw the key with one character changed, removed, doubled or swapped with the next, anywhere."""
+    """Draw the key with one character changed, removed, doubled or preceded by another, anywhere."""
     value = key.value
     at = draw(st.integers(0, len(value) - 1))
     letter = draw(st.sampled_from(b"aZ07-"))
@@ -123,7 +123,7 @@ def disguised(key: Credential) -> list[Credential]:
     wide = chr(key.value[0] + FULL_WIDTH).encode()
     return [
         Credential(wide + key.value[1:], f"{key.told} with its first character in full width", "<described above>"),
-        Credential(key.value + b"\0x", f"{key.told} and a NUL byte", f"{key.shell}\\x00x"),
+        Credential(key.value + b"\0x", f"{key.told} and a NUL byte"),
     ]
 
 
@@ -134,25 +134,22 @@ def padded(key: Credential) -> list[Credential]:
         b"\x85": "a next-line character",
         b"\x0b": "a vertical tab",
     }
-    return [
-        Credential(key.value + pad, f"{key.told} and {told}", f"{key.shell}\\x{pad.hex()}")
-        for pad, told in paddings.items()
-    ]
+    return [Credential(key.value + pad, f"{key.told} and {told}") for pad, told in paddings.items()]
 
 
 PATTERNS = tuple(
-    Credential(text.encode(), f"the text {text}", text)
+    Credential(text.encode(), f"the text {text}")
     for text in (
         "*", "%", ".*", "null", "undefined", "0", "admin", "test", "' OR '1'='1", "YOUR_API_KEY",
         '{"$ne": null}', "*)(uid=*",
     )
 )  # fmt: skip
 MALFORMED = (
-    Credential(b"k" * 4000, "a key of 4,000 characters", "$(printf 'k%.0s' {1..4000})"),
-    Credential(b"k" * 70000, "a key of 70,000 characters", "$(printf 'k%.0s' {1..70000})"),
-    Credential(b"caf\xe9-key", "a key with a Latin-1 byte", "caf\\xe9-key"),
-    Credential("schlüssel-🔑".encode(), "a key in UTF-8", "schlüssel-🔑"),
-    Credential(b"\xff\xfe\xfd", "a key of bytes that are no UTF-8", "\\xff\\xfe\\xfd"),
-    Credential(b"a\x00b", "a key with a NUL byte", "a\\x00b"),
-    Credential(b"a\x01\x1f\x7fb", "a key with control bytes", "a\\x01\\x1f\\x7fb"),
+    Credential(b"k" * 4000, "a key of 4,000 characters"),
+    Credential(b"k" * 70000, "a key of 70,000 characters"),
+    Credential(b"caf\xe9-key", "a key with a Latin-1 byte"),
+    Credential("schlüssel-🔑".encode(), "a key in UTF-8"),
+    Credential(b"\xff\xfe\xfd", "a key of bytes that are no UTF-8"),
+    Credential(b"a\x00b", "a key with a NUL byte"),
+    Credential(b"a\x01\x1f\x7fb", "a key with control bytes"),
 )

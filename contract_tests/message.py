@@ -32,11 +32,14 @@ Ending = Literal["complete", "closed", "truncated", "reset", "timeout", "deadlin
 
 @dataclass(frozen=True)
 class Credential:
-    """A value for the key header: how to speak of it, and how a shell makes it, without showing it."""
+    """A value for the key header, and how to speak of it without showing it.
+
+    `shell` is how bash makes it where it holds a part of a key; keys as a whole are known to be variables.
+    """
 
     value: bytes = field(repr=False)
     told: str
-    shell: str
+    shell: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Request:
     def _quoted(self, name: bytes, value: bytes, keys: Sequence[Credential]) -> str:
         if not value.strip():
             return _shell(name + b";")  # how curl spells a field without a value
-        if self.credential and value == self.credential.value and self.credential.shell[:1] in {"$", "<"}:
+        if self.credential and value == self.credential.value and self.credential.shell:
             return f'"{name.decode()}{self.separator.decode()}{self.credential.shell}"'
         return _shell(name + b": " + value, keys)
 

@@ -167,7 +167,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def _end_in_order(config: pytest.Config) -> None:
     """Let a CI system, or a terminal that goes, end the run as Ctrl-C does: with what was found, and the reports."""
     if threading.current_thread() is threading.main_thread():  # nobody else may ask for signals
-        before = {number: signal.signal(number, _stop) for number in ENDING}
+        heeded = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]  # not so by nohup
+        before = {number: signal.signal(number, _stop) for number in heeded}
 
         def restore() -> None:
             for number, handler in before.items():
@@ -225,21 +226,22 @@ def _is_emptied(arguments: Sequence[str | os.PathLike[str]]) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    """Read the rules: every item must be one."""
+    items.sort(key=_place)
+    session.config.stash[verdicts_key].rules = [rule_of(item) for item in items]
+
+
+def _place(item: pytest.Item) -> tuple[bool, bool, int]:
     """Put first what others need, and last the rules over all answers."""
-    rules = {item: rule_of(item) for item in items}  # every one of them must be a rule
-    session.config.stash[verdicts_key].rules = list(rules.values())
-
-    def place(item: pytest.Item) -> tuple[bool, bool, int]:
-        journal = "journal" in getattr(item, "fixturenames", ())
-        module = ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER)
-        return journal, bool(rules[item].needs), module
-
-    items.sort(key=place)
+    journal = "journal" in getattr(item, "fixturenames", ())
+    module = ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER)
+    return journal, bool(rule_of(item).needs), module
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """For --rules, list the rules instead of running them."""
+    """Put the rules in their order, whatever --ff and the like have made of it; for --rules, list and not run them."""
+    session.items.sort(key=_place)
     if not session.config.option.contract_rules:
         return None
     terminal = session.config.get_terminal_writer()
@@ -290,11 +292,13 @@ def _redacted(longrepr: Any, redact: Redactor) -> Any:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Say by the exit code what the run is worth: 0 conforms, 1 broken, 4 could not be tested."""
+    """Say by the exit code what the run is worth: 0 conforms, 1 broken, 3 the gate failed, 4 could not be tested."""
     if session.config.option.collectonly or session.config.option.contract_rules:
         return
+    verdicts = session.config.stash[verdicts_key]
+    if session.exitstatus == pytest.ExitCode.TESTS_FAILED and not verdicts.faults:
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
     if session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
-        verdicts = session.config.stash[verdicts_key]
         session.exitstatus = pytest.ExitCode.OK if verdicts.suffice else COULD_NOT_BE_TESTED
 
 

@@ -24,6 +24,7 @@ LIKE_KEY = re.compile(r"CONTRACT_?(API_?)?KEYS?_?(\d+|FILE)?")
 LIKE_URL = re.compile("(CONTRACT|PYTEST)_?(BASE_?)?URL")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 BUDGET, INTRUSIVE_BUDGET = 400, 1000  # requests: emptying buckets takes many
+THOROUGH = 200  # requests more, for what --hypothesis-profile thorough generates
 OWN_FIELDS = {"host", "content-length", "transfer-encoding", "connection"}
 SHORTEST_SECRET = 4  # characters: a shorter one stands in any text by chance
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -203,6 +204,7 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
     ca_file = option.contract_ca_file or os.environ.get("CONTRACT_CA_FILE")
     intrusive = embedded or option.contract_intrusive
     is_remote = not embedded and not option.contract_plan
+    budget = (INTRUSIVE_BUDGET if intrusive else BUDGET) + (THOROUGH if option.hypothesis_profile == "thorough" else 0)
     return Settings(
         target=target,
         keys=keys,
@@ -212,7 +214,7 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
         require_complete=option.contract_require_complete,
         max_rate=None if option.contract_plan else option.contract_max_rate,
         max_time=option.contract_max_time,
-        max_requests=option.contract_max_requests or (INTRUSIVE_BUDGET if intrusive else BUDGET),
+        max_requests=option.contract_max_requests or budget,
         timeout=option.contract_answer_timeout,
         ca_file=_certificates(Path(ca_file)) if ca_file else None,
         proxy=proxy if is_remote else None,

@@ -39,6 +39,8 @@ def parse(body: bytes) -> Document:
         return Document(problem=f"is not JSON: {error.msg} at character {error.pos}")
     except ValueError as error:
         return Document(problem=str(error)[:200])
+    except ArithmeticError:  # of Decimal
+        return Document(problem="has a number with an exponent that nobody can read (RFC 8259, section 6)")
     except RecursionError:
         return Document(problem="is nested too deeply to be read")
     return Document(value, exact)

@@ -222,5 +222,5 @@ def _let_in(gate: Gate, at_once: Way, one_by_one: Iterable[Way]) -> Iterable[str
         is_told = (answer.status or 0) >= 500 and not gate.shows_figures(answer)  # by the rule about 5xx
         problems = [] if is_closed or is_told else list(gate.not_refused([answer], SENT_AWAY))
         yield from problems
-        if how == at_once[0] and not problems:
-            return
+        if how == at_once[0] and answer.status in REFUSED and not problems:
+            return  # any other answer may be about one of the ways, and says nothing of the rest

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import parsedate_to_datetime
 
 import pytest
 
 from contract_tests.gate import Gate
 from contract_tests.message import REFUSED, Answer
 from contract_tests.rules import DOCUMENT, READABLE, REFUSING, SOUND, holds
+from contract_tests.transport import is_date, made_at
 
 
 @pytest.mark.needs(*SOUND)
@@ -116,9 +117,5 @@ def _is_shared(gate: Gate, answer: Answer) -> bool:
 
 def _expires_later(answer: Answer) -> bool:
     """Whether Expires names a later time than Date (RFC 9111, section 5.3); what is no date is over."""
-    try:
-        expires = parsedate_to_datetime(answer.header("Expires") or "")
-        now = parsedate_to_datetime(answer.header("Date") or formatdate(usegmt=True))
-    except ValueError:
-        return False
-    return expires.timestamp() > now.timestamp()
+    expires = answer.header("Expires") or ""
+    return is_date(expires) and parsedate_to_datetime(expires).timestamp() > made_at(answer)

@@ -24,7 +24,8 @@ SHARE = 0.9  # of a key's rate; the rest is left to whoever shares the deploymen
 MOMENT = 2.0  # seconds: a longer Retry-After to a caller without a valid key is meant for those who guess
 PATIENCE = 3  # times that a caller without a valid key is sent away with 429
 AGENT = "usage-contract/"  # how the User-Agent of every request begins that is not about its User-Agent
-AFTER_A_HANG = 3.0  # seconds: a deployment that hung once does not get the full time-out again
+AFTER_A_HANG = 3.0  # seconds: a deployment that hung once does not get the full time-out again, if it is not slow
+RECOVERY = 1.2  # times as fast after each answer that is no 429, until the pace is what it was
 
 
 class NotTested(Skipped):
@@ -44,10 +45,25 @@ class Clock:
 
 @dataclass
 class Pacer:
-    """Hands out send times, `rate` a second at most, and none at all until `pause` is over."""
+    """Hands out send times, `rate` a second at most and none before `next_time`."""
 
     rate: float
     next_time: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._usual = self.rate
+
+    def state(self, rate: float) -> None:
+        """Take another rate for the usual one."""
+        self.rate = self._usual = rate
+
+    def slow_down(self) -> None:
+        """Halve the rate, as a 429 asks for."""
+        self.rate = max(min(self.rate, VENDOR_RATE) / 2, 0.1)
+
+    def speed_up(self) -> None:
+        """Come closer to the usual rate again."""
+        self.rate = min(self.rate * RECOVERY, self._usual)
 
     def reserve(self, now: float) -> float:
         """Return the time at which the next request may go, and take that place."""
@@ -96,8 +112,8 @@ class Transport:
             connection.close()
         self._idle.clear()
 
-    def send(self, request: Request, *, fresh: bool = False, patient: bool = True, lane: bool | None = None) -> Answer:
-        """Send one request and return its answer, waiting out each 429 where `patient`.
+    def send(self, request: Request, *, fresh: bool = False, lane: bool | None = None) -> Answer:
+        """Send one request and return its answer, waiting out each 429.
 
         A key that nobody issued has no limit that others could have used up, so it is not waited for
         more than a few times. `fresh` asks for a connection of its own; `lane` chooses the kept one of
@@ -110,7 +126,7 @@ class Transport:
                 self.close()  # a server of one thread is not kept busy by a connection that idles
             answer = self._once(request, fresh=fresh, lane=lane)
             self._learn(answer)
-            if answer.status != 429 or not patient or self._is_enough(attempt, answer):
+            if answer.status != 429 or self._is_enough(attempt, answer):
                 break
             self._back_off(answer)
         return answer
@@ -149,6 +165,7 @@ class Transport:
                 connections = list(pool.map(opening, requests))
             except UnreachableError as error:
                 raise NotTested(f"{len(requests)} connections cannot be open at once: {error}") from None
+            self.sent += len(requests)
             answers = list(pool.map(self._asked_once, connections, requests))
         for answer in answers:
             self._learn(answer)
@@ -159,6 +176,7 @@ class Transport:
         self._wait(self._reserve(requests))
         self.close()
         connection, _ = self._connection(True, fresh=True)
+        self.sent += len(requests)
         started = self.clock.now()
         answers = connection.pipeline(requests, self.settings.target.origin, self.timeouts, ahead)
         connection.close()
@@ -173,6 +191,7 @@ class Transport:
         self._wait(self._reserve([request]))
         self.close()
         connection, _ = self._connection(True, fresh=True)
+        self.sent += 1
         answer = self._exchanged(connection, request)
         closed = connection.ends(self.timeouts.closing)
         connection.close()
@@ -187,7 +206,7 @@ class Transport:
             pacer.next_time = min(pacer.next_time, self.clock.now())
 
     def _reserve(self, requests: Sequence[Request]) -> float:
-        """Return when the last of some requests may go, and count them."""
+        """Return when the last of some requests may go."""
         if self.lost:
             raise NotTested(f"the deployment is not reachable any more: {self.lost}")
         for credential in {request.credential for request in requests}:
@@ -195,16 +214,18 @@ class Transport:
                 raise NotTested(f"{credential.told} is answered 429 however often Retry-After is honoured")
             if credential in self.sent_away:
                 raise NotTested(self.sent_away[credential])
-        left = self.settings.max_requests - self.sent
-        if left < len(requests):
-            raise NotTested(
-                f"the budget of {self.settings.max_requests} requests (--max-requests) has only {left} left"
-            )
-        self.sent += len(requests)
+        self._afford(len(requests))
         now = self.clock.now()
         return max(
             max(self._overall.reserve(now), self._own_pacer(request.credential).reserve(now)) for request in requests
         )
+
+    def _afford(self, requests: int) -> None:
+        left = self.settings.max_requests - self.sent
+        if left < requests:
+            raise NotTested(
+                f"the budget of {self.settings.max_requests} requests (--max-requests) has only {left} left"
+            )
 
     def _own_pacer(self, credential: Credential | None) -> Pacer:
         return self._by_key[credential.value] if credential else self._without_key
@@ -218,6 +239,7 @@ class Transport:
     def _once(self, request: Request, *, fresh: bool, lane: bool | None = None) -> Answer:
         lane = request.credential in self.settings.keys if lane is None else lane
         connection, reused = self._connection(lane, fresh=fresh)
+        self.sent += 1
         answer = self._exchanged(connection, request)
         if reused and answer.ending in CLOSED and answer.status is None:
             # The server may close an idle connection at any time (RFC 9112, section 9.3.1).
@@ -246,7 +268,11 @@ class Transport:
     def _again(self, unanswered: Answer) -> Connection:
         """Open another connection; where that fails, the journal ends with the request that stopped all."""
         try:
+            self._afford(1)
             return self._open()
+        except NotTested:
+            self.journal.append(unanswered)
+            raise
         except UnreachableError as error:
             self.journal.append(unanswered)
             self.lost = str(error)
@@ -275,7 +301,10 @@ class Transport:
     def _learn(self, answer: Answer) -> None:
         """Pace the key by the rate that the deployment states, and be brief with one that hangs."""
         if answer.ending in {"timeout", "deadline"}:
-            self.timeouts = Timeouts.of(min(self.settings.timeout, AFTER_A_HANG))
+            slowest = max((each.seconds for each in self.journal if each.ending == "complete"), default=0.0)
+            self.timeouts = Timeouts.of(min(self.settings.timeout, max(AFTER_A_HANG, 2 * slowest)))
+        if answer.status != 429:
+            self._own_pacer(answer.request.credential).speed_up()
         limit = answer.object.get("rate_limit") if answer.status == 200 and answer.request.credential else None
         rate = limit.get("rps") if isinstance(limit, dict) else None
         if (
@@ -285,7 +314,7 @@ class Transport:
             or self.settings.max_rate
         ):
             return
-        self._by_key[answer.request.credential.value].rate = max(SHARE * rate, 0.1)
+        self._by_key[answer.request.credential.value].state(max(SHARE * rate, 0.1))
         self._overall.rate = max(self._overall.rate, SHARE * rate)
 
     def _back_off(self, throttled: Answer) -> None:
@@ -299,7 +328,7 @@ class Transport:
             )
             raise NotTested(self.sent_away[credential])
         pacer = self._own_pacer(credential)
-        pacer.rate = max(min(pacer.rate, VENDOR_RATE) / 2, 0.1)
+        pacer.slow_down()
         pacer.next_time = max(pacer.next_time, self.clock.now() + wait)
 
 
@@ -315,9 +344,13 @@ def stated_wait(answer: Answer) -> float:
         return 1.0
     if text.isdecimal():
         return float(text)
-    now = (answer.header("Date") or "").strip()
-    said = parsedate_to_datetime(now).timestamp() if is_date(now) else time.time()
-    return max(0.0, parsedate_to_datetime(text).timestamp() - said)
+    return max(0.0, parsedate_to_datetime(text).timestamp() - made_at(answer))
+
+
+def made_at(answer: Answer) -> float:
+    """Return when an answer was made, in seconds since 1970: by its Date, and without one just now."""
+    text = (answer.header("Date") or "").strip()
+    return parsedate_to_datetime(text).timestamp() if is_date(text) else time.time()
 
 
 def is_retry_after(text: str) -> bool:
@@ -328,6 +361,7 @@ def is_retry_after(text: str) -> bool:
 def is_date(text: str) -> bool:
     """Whether the text is an HTTP date (RFC 9110, section 5.6.7)."""
     try:
-        return parsedate_to_datetime(text) is not None
+        parsedate_to_datetime(text).timestamp()
     except (ValueError, TypeError, OverflowError):
         return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import Any
@@ -80,7 +81,4 @@ def header_problems(operation: str, answer: Answer) -> Iterator[str]:
 
 
 def _as_number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    return float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text.strip()) else text

@@ -115,6 +115,11 @@ class Verdicts:
         return Counter(verdict.outcome for verdict in self.all)
 
     @property
+    def faults(self) -> int:
+        """How many rules make the run red."""
+        return self.counts["broken"] + self.counts["stale deviation"]
+
+    @property
     def complete(self) -> bool:
         """Whether every selected rule was tested."""
         return not self.counts["not tested"] and len(self.all) >= len(self.rules) and not self.shortfalls

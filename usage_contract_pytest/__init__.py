@@ -16,6 +16,7 @@ import pytest
 GATE = Path(__file__).resolve().parents[1] / "contract_tests"
 NEEDED = ("brotli", "h11", "httplint", "hypothesis", "pytest_base_url", "requests", "schemathesis")
 KEY_OPTIONS = ("--api-key", "--api-key-file")
+SECRET_OPTIONS = (*KEY_OPTIONS, "--header")  # what follows them is never repeated
 
 
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
@@ -29,7 +30,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
         raise pytest.UsageError(f"another contract_tests hides the gate in {GATE}; start pytest in another folder")
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise pytest.UsageError(f"the gate needs {', '.join(missing)}: pip install 'usage-contract[gate]'")
-    _refuse_mistyped_key_option(args)
+    _refuse_mistyped_secret_option(args)
     _refuse_what_shows_keys(early_config)
     if known.pyargs:
         known.file_or_dir[:] = map(_located, known.file_or_dir)
@@ -63,15 +64,16 @@ def _refuse_the_bare_name(places: Sequence[str], folder: Path, args: Sequence[st
         raise pytest.UsageError("there is no folder contract_tests here; name the gate by --pyargs contract_tests")
 
 
-def _refuse_mistyped_key_option(args: Sequence[str]) -> None:
+def _refuse_mistyped_secret_option(args: Sequence[str]) -> None:
     """Stop before argparse would repeat the command line, key and all, in its own message."""
     from difflib import get_close_matches
 
     for argument in args:
-        option = argument.split("=")[0]
-        is_near = get_close_matches(option, KEY_OPTIONS, cutoff=0.7)
-        if option.startswith("--") and is_near and option not in KEY_OPTIONS:
-            raise pytest.UsageError(f"unknown option {option}; did you mean --api-key or --api-key-file?")
+        option = argument.split("=")[0].split(" ")[0]
+        if option in (*SECRET_OPTIONS, "--no-header") or option[:2] not in {"--", "-a", "-h"}:
+            continue
+        if near := get_close_matches("--" + option.lstrip("-"), SECRET_OPTIONS, cutoff=0.7):
+            raise pytest.UsageError(f"unknown option {option}; did you mean {' or '.join(sorted(near))}?")
 
 
 def _refuse_what_shows_keys(config: pytest.Config) -> None:

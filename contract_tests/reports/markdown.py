@@ -52,11 +52,8 @@ def _table(rules: Iterable[RuleReport]) -> str:
         (rule.id, rule.promise, f"{rule.source} ({rule.level})", rule.problem, rule.requests, f"{rule.seconds:.2f}")
         for rule in rules
     ]
-    lines = [heads, ("---",) * 4 + ("---:",) * 2]
-    return "\n".join(
-        [*(f"| {' | '.join(line)} |" for line in lines)]
-        + [f"| {' | '.join(inline(str(cell)) for cell in row)} |" for row in rows]
-    )
+    lines = [heads, ("---",) * 4 + ("---:",) * 2, *([inline(str(cell)) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _folded(summary: str, content: str) -> str:

@@ -62,9 +62,8 @@ def _word(verdicts: Verdicts, ending: Ending) -> Word:
     if ending.exit_code in {2, 3}:  # pytest's own
         return "interrupted" if ending.exit_code == 2 else "gate error"
     if ending.exit_code == 1:
-        faults = verdicts.counts["broken"] + verdicts.counts["stale deviation"]
-        return "broken" if faults else "gate error"
-    if ending.exit_code or not verdicts.counts["held"]:
+        return "broken"
+    if ending.exit_code:
         return "could not be tested"
     return "conforms" if verdicts.complete else "partial"
 

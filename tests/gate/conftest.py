@@ -91,7 +91,14 @@ def serving(respond: Respond) -> Iterator[str]:
             if head:
                 self.wfile.write(respond(head))
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+    with serving_with(Handler) as url:
+        yield url
+
+
+@contextmanager
+def serving_with(handler: type[socketserver.BaseRequestHandler]) -> Iterator[str]:
+    """Serve connections as a handler does, on a free port of loopback."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -20,7 +21,7 @@ from contract_tests.transport import Clock
 from contract_tests.verdicts import Verdict, Verdicts
 from mock_server import UsageMock, load_deployment, make_app
 from mock_server.faults import Fault
-from mock_server.fixtures import RateLimit
+from mock_server.fixtures import Deployment, RateLimit
 from usage_contract import load
 
 GATE = str(Path(contract_tests.__file__).parent)
@@ -29,6 +30,12 @@ RAISED = RateLimit(rps=1000.0, burst=1000)
 
 CONTRACT = load("documented")
 DEPLOYMENT = load_deployment()
+KEYS = {
+    key: account if index == 1 else replace(account, rate_limit=RAISED)
+    for index, (key, account) in enumerate(DEPLOYMENT.keys.items())
+}
+Limits = Literal["raised", "as shipped"]
+DEPLOYMENTS: dict[Limits, Deployment] = {"raised": replace(DEPLOYMENT, keys=KEYS), "as shipped": DEPLOYMENT}
 KEY_RUNS = {key[start : start + 8].lower() for key in DEPLOYMENT.keys for start in range(max(1, len(key) - 7))}
 OF_INTRUSIVE_RULES = {
     *(rule for rule in rule_ids() if rule.startswith("bucket/")),
@@ -101,13 +108,14 @@ class Result:
         return sum(index >= self.shared for index in verdict.requests)
 
 
-def run_against(fault: Fault | None, folder: Path, *arguments: str) -> Result:
+def run_against(fault: Fault | None, folder: Path, *arguments: str, limits: Limits = "raised") -> Result:
     """Run the gate, intrusive rules included, against the default deployment under a fault.
 
-    A fault that none of them has to notice is tried without them: they take as long as all others.
+    A fault that none of them has to notice is tried without them: they take as long as all others. The keys' rate
+    limits are raised, but for one whose bucket may be emptied.
     """
     with ProcessPoolExecutor(1, FORKS) as process:
-        code, verdicts, shared = process.submit(run_in, folder, fault, *arguments).result()
+        code, verdicts, shared = process.submit(run_in, folder, fault, *arguments, limits=limits).result()
     output = (folder / "output.txt").read_text()
     reports = [path.read_text() for path in (folder / REPORTS).iterdir()]
     assert len(reports) == 3, output
@@ -115,7 +123,9 @@ def run_against(fault: Fault | None, folder: Path, *arguments: str) -> Result:
     return Result(code, output, verdicts, shared, frozenset(run for run in KEY_RUNS if run in written))
 
 
-def run_in(folder: Path, fault: Fault | None, *arguments: str) -> tuple[int, tuple[Verdict, ...], int]:
+def run_in(
+    folder: Path, fault: Fault | None, *arguments: str, limits: Limits = "raised"
+) -> tuple[int, tuple[Verdict, ...], int]:
     """Run the gate in this process, and leave its output and its reports in a folder.
 
     Returns the exit code, the verdicts, and the requests on behalf of all rules.
@@ -123,7 +133,7 @@ def run_in(folder: Path, fault: Fault | None, *arguments: str) -> tuple[int, tup
     os.chdir(folder)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     with Path("output.txt").open("w", encoding="utf-8") as output, redirect_stdout(output), redirect_stderr(output):
-        return _run(fault, folder, arguments)
+        return _run(fault, folder, arguments, limits)
 
 
 async def _briefly(seconds: float) -> None:
@@ -135,14 +145,11 @@ def _is_of_a_429(fault: Fault) -> bool:
     return any(429 in (step.when.status or ()) for step in fault.steps)
 
 
-def _run(fault: Fault | None, folder: Path, arguments: tuple[str, ...]) -> tuple[int, tuple[Verdict, ...], int]:
+def _run(
+    fault: Fault | None, folder: Path, arguments: tuple[str, ...], limits: Limits
+) -> tuple[int, tuple[Verdict, ...], int]:
     observer = Observer()
-    keys = {
-        key: account if index == 1 else replace(account, rate_limit=RAISED)
-        for index, (key, account) in enumerate(DEPLOYMENT.keys.items())
-    }
-    served = replace(DEPLOYMENT, keys=keys)
-    app = make_app(CONTRACT, served, clock=observer.clock.now, fault=fault, sleep=_briefly)
+    app = make_app(CONTRACT, DEPLOYMENTS[limits], clock=observer.clock.now, fault=fault, sleep=_briefly)
     with pytest.MonkeyPatch.context() as patched, UsageMock(app) as mock:
         patched.setattr(time, "time", observer.clock.wall)
         options = ["--base-url", mock.url, "--answer-timeout", "0.4", "--rootdir", str(folder)]

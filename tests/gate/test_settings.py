@@ -31,6 +31,8 @@ BAD_OPTIONS = {
     "key 2 has fewer than 4 characters": (*THERE, "--api-key", SECRET, "--api-key", "k1"),
     "the key file /nowhere cannot be read": (*THERE, "--api-key-file", "/nowhere"),
     "did you mean --api-key": (*THERE, "--api-keys", SECRET),
+    "unknown option -api-key; did you mean --api-key": (*THERE, "-api-key", SECRET),
+    "unknown option --headers; did you mean --header": (*THERE, f"--headers=Authorization: Basic {SECRET}"),
     "--ca-file: /nowhere cannot be used: No such file": (*THERE, "--api-key", SECRET, "--ca-file", "/nowhere"),
     "it holds no certificate in PEM": (*THERE, "--api-key", SECRET, "--ca-file", str(HERE)),
     "--header: give it as 'Name: value'": (*THERE, "--api-key", SECRET, "--header", SECRET),

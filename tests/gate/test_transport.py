@@ -212,6 +212,23 @@ def test_the_budget_ends_the_asking(bench: Callable[..., Bench]) -> None:
     assert len(it.heads) == 2
 
 
+def test_only_what_was_sent_is_counted(bench: Callable[..., Bench]) -> None:
+    it = bench(answer(b"{}"), max_time=0.25)
+    assert [it.ask().status for _ in range(3)] == [200, 200, 200]
+    with pytest.raises(NotTested, match="max-time"):
+        it.ask()
+    assert it.transport.spent().startswith(f"{len(it.heads)} requests in ")
+
+
+def test_what_is_sent_again_must_fit_into_the_budget(bench: Callable[..., Bench]) -> None:
+    promised = answer(b"{}").replace(b"Connection: close", b"X-Then: it closes all the same")
+    it = bench(promised, max_requests=2)
+    it.ask()
+    with pytest.raises(NotTested, match="has only 0 left"):
+        it.ask()
+    assert [each.status for each in it.transport.journal] == [200, None]
+
+
 def test_what_is_asked_at_the_same_time_must_fit_into_the_budget(bench: Callable[..., Bench]) -> None:
     it = bench(answer(b"{}"), max_requests=4)
     it.ask()
@@ -261,6 +278,24 @@ def test_after_a_hang_the_time_outs_are_brief() -> None:
         transport.settings = replace(transport.settings, timeout=60.0)
         transport._learn(transport.journal[-1])
         assert transport.timeouts.read == 3.0
+
+
+def test_a_slow_deployment_keeps_its_time_after_a_hang(bench: Callable[..., Bench]) -> None:
+    it = bench(answer(b"{}"), timeout=60.0)
+    it.ask()
+    (slow,) = it.transport.journal = [replace(it.transport.journal[0], seconds=4.0)]
+    it.transport._learn(replace(slow, status=None, ending="timeout"))
+    assert it.transport.timeouts.read == 8.0
+
+
+def test_the_pace_recovers_from_a_429(bench: Callable[..., Bench]) -> None:
+    it = bench(REFUSED, REFUSED, answer(b"{}"), max_rate=8.0)
+    for _ in range(20):
+        it.ask()
+    before = it.clock.time
+    for _ in range(8):
+        it.ask()
+    assert it.clock.time - before == pytest.approx(1.0)
 
 
 def test_concurrent_requests_have_connections_of_their_own(bench: Callable[..., Bench]) -> None:

@@ -1,0 +1,96 @@
+"""How rules are written: what they need, and what of them counts."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import contract_tests
+from contract_tests import rules
+from contract_tests.message import Answer, Request
+from contract_tests.rules import holds, rule_ids
+from contract_tests.transport import NotTested
+from contract_tests.verdicts import FIRST
+
+ANSWER = Answer(Request("GET", b"/usage", ()), 200)
+
+
+@pytest.fixture
+def module(pytestconfig: pytest.Config) -> Callable[[str], Any]:
+    """Import a module of rules, whose marks only the gate itself registers."""
+    for mark in ("rule", "needs", "intrusive"):
+        pytestconfig.addinivalue_line("markers", f"{mark}: of the gate")
+    return lambda name: import_module(f"contract_tests.{name}")
+
+
+def needs() -> Iterator[str]:
+    """Yield every id that a rule needs."""
+    for file in Path(contract_tests.__file__).parent.glob("test_*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.needs":
+                yield from (str(each.value) for each in node.args if isinstance(each, ast.Constant))
+
+
+def test_what_a_rule_needs_is_a_rule() -> None:
+    needed = {*needs(), *rules.READABLE, *rules.REFUSING}
+    assert len(needed) > 10
+    assert needed - set(rule_ids()) == set()
+
+
+def test_the_rule_about_the_first_answer_is_told_as_it_is_written(module: Callable[[str], Any]) -> None:
+    rule = module("test_auth").test_valid_key_is_200
+    (mark,) = [mark for mark in rule.pytestmark if mark.name == "rule"]
+    assert {"id": "auth/valid-key-is-200", "promise": inspect.getdoc(rule), **mark.kwargs} == FIRST
+
+
+def test_what_was_found_before_the_rest_could_not_be_tested_counts() -> None:
+    def problems(found: list[str]) -> Iterator[str]:
+        yield from found
+        raise NotTested("the budget is spent")
+
+    with pytest.raises(AssertionError, match="it let in"):
+        holds(problems(["it let in"]))
+    with pytest.raises(NotTested):
+        holds(problems([]))
+
+
+@dataclass
+class CountedBucket:
+    """A bucket of which only that counts how often it is emptied."""
+
+    times: int = 0
+    burst: int = 10
+    rps: float = 0.1
+
+    def spend(self, _: int) -> list[Answer]:
+        self.times += 1
+        return [ANSWER]
+
+    def fill(self, _: float) -> None:
+        pass
+
+    def ask(self, _: str) -> Answer:
+        return ANSWER
+
+
+@pytest.mark.parametrize("good", [1, 2, 3])
+def test_a_bucket_is_emptied_no_more_often_than_it_is_looked_at(good: int, module: Callable[[str], Any]) -> None:
+    rules = module("test_bucket")
+    bucket, looks = CountedBucket(), iter([1, 2, 3])
+    refill = rules.Refill(bucket, [ANSWER], ANSWER)
+    rules._is_not_always(lambda _: "" if next(looks) == good else "a problem", refill)
+    assert bucket.times == good - 1
+
+
+def test_a_bucket_that_fills_in_minutes_is_not_waited_for(module: Callable[[str], Any]) -> None:
+    bucket = CountedBucket()
+    with pytest.raises(NotTested, match=r"fills too slowly to be looked at: 0\.1 tokens a second"):
+        module("test_bucket").test_available_tokens_are_granted(bucket)
+    assert bucket.times == 0
