@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 from collections.abc import Callable
 from importlib.resources import files
@@ -116,6 +117,22 @@ def test_a_run_that_is_told_to_stop_leaves_its_reports(run_gate: RunGate, serve:
     assert run.code == 2
     assert "The run was ended by SIGTERM." in run.output
     assert report(run)["headline"] == "The run was ended by SIGTERM."
+
+
+def test_a_terminal_that_goes_does_not_end_a_run_that_ignores_it(run_gate: RunGate, serve: Serve) -> None:
+    others = psutil.Process().children()
+
+    def hang_up(_: bytes) -> bytes:
+        (gate,) = set(psutil.Process().children()) - set(others)
+        gate.send_signal(signal.SIGHUP)
+        return answer(b"{}")
+
+    heeded = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does; the gate's process inherits it
+    try:
+        run = run_gate("--base-url", serve(hang_up), *FEW, environment=MAIN)
+    finally:
+        signal.signal(signal.SIGHUP, heeded)
+    assert (run.code, report(run)["verdict"]) == (1, "broken")
 
 
 def test_no_key_in_any_report(run_gate: RunGate, serve: Serve) -> None:
