@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 BODY = b"x" * 918
 KEY = "X-API-Key: demo-busy"
@@ -87,40 +87,56 @@ keys:
     traffic:
 """
 DOMAINS = "".join(f"      d{n:02}.example: {{ fetch: {{ requests: {9999 - n}, bytes: 5000 }} }}\n" for n in range(25))
-FIXTURES = Path(tempfile.mkdtemp(prefix="usage-mock-"))
+
+
+@contextmanager
+def deployed() -> Iterator[list[str]]:
+    """Give the options with which the mock serves that deployment."""
+    with tempfile.TemporaryDirectory(prefix="usage-mock-") as folder:
+        deployments = Path(folder, "deployments")
+        deployments.mkdir()
+        (deployments / "default.yaml").write_text(DEPLOYMENT + DOMAINS)
+        yield ["--fixtures", folder]
+
+
+class Server(NamedTuple):
+    """A server's command, the header that wrk sends, and its port where its first line does not tell it."""
+
+    command: list[str]
+    header: str = KEY
+    port: int = 0
+
 
 MOCK = [sys.executable, "-m", "mock_server", "--port", "0"]
 SELF = [sys.executable, "-m", "benchmarks.mock", "--serve"]
 
-# name: the server's command, and the header that wrk sends.
-SERVERS: dict[str, tuple[list[str], str]] = {
-    "floor": ([*SELF, "floor"], KEY),
-    "bare": ([*SELF, "bare"], KEY),
-    "mock 200": ([*MOCK, "--fixtures", str(FIXTURES)], KEY),
-    "mock 401": (MOCK, "X-Nothing: 1"),
-    "mock 403": (MOCK, "X-API-Key: nobody"),
-    "mock 429": ([*MOCK, "--scenario", "throttled"], KEY),
+SERVERS = {
+    "floor": Server([*SELF, "floor"]),
+    "bare": Server([*SELF, "bare"]),
+    "mock 200": Server(MOCK),
+    "mock 401": Server(MOCK, "X-Nothing: 1"),
+    "mock 403": Server(MOCK, "X-API-Key: nobody"),
+    "mock 429": Server([*MOCK, "--scenario", "throttled"]),
 }
 
 
-def peers(folder: Path) -> dict[str, tuple[list[str], str]]:
+def peers(folder: Path) -> dict[str, Server]:
     """Return the peers that npm has in a folder, as SERVERS has ours; each gets a free port of its own."""
     from benchmarks.peers import FAST, free_port, install
 
     install(folder)
-    return {peer.name: ([*peer.command(folder, port := free_port()), f"#{port}"], KEY) for peer in FAST}
+    return {peer.name: Server(peer.command(folder, port := free_port()), port=port) for peer in FAST}
 
 
 @contextmanager
-def running(command: list[str]) -> Iterator[tuple[str, int]]:
+def running(command: list[str], port: int = 0) -> Iterator[tuple[str, int]]:
     """Run a server; give its base URL and its process id."""
-    port = command.pop()[1:] if command[-1].startswith("#") else ""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     try:
         if port:
             threading.Thread(target=process.stdout.read, daemon=True).start()  # a peer logs to it
-            wait_for(int(port))
+            wait_for(port)
         yield f"http://127.0.0.1:{port}" if port else process.stdout.readline().split()[1], process.pid
     finally:
         process.terminate()
@@ -189,14 +205,17 @@ def measure(names: list[str], rounds: int, seconds: int) -> dict[str, list[Sampl
     """Ask every server in turn, so many rounds."""
     found: dict[str, list[Sample]] = {name: [] for name in names}
     with ExitStack() as stack:
-        servers = {name: stack.enter_context(running(SERVERS[name][0])) for name in names}
-        for name, (url, _) in servers.items():
-            load(url, "-H", SERVERS[name][1], seconds=1)
+        options = {"mock 200": stack.enter_context(deployed())}
+        servers = {}
+        for name in names:
+            command, header, port = SERVERS[name]
+            servers[name] = stack.enter_context(running([*command, *options.get(name, [])], port))
+            load(servers[name][0], "-H", header, seconds=1)
         for _ in range(rounds):
             for name, (url, pid) in servers.items():
                 before = cpu_seconds(pid)
                 with living(url) if name == "mock 200" else nullcontext():
-                    sample = load(url, "-H", SERVERS[name][1], seconds=seconds)
+                    sample = load(url, "-H", SERVERS[name].header, seconds=seconds)
                 sample["cpu_us"] = (cpu_seconds(pid) - before) / (sample["rps"] * seconds) * 1e6
                 found[name].append(sample | {"mib": resident(pid)})
     return found
@@ -250,8 +269,6 @@ def main() -> None:
         return
     if not shutil.which("wrk"):
         sys.exit("wrk is not installed; Debian has it: apt-get install wrk")
-    (FIXTURES / "deployments").mkdir(exist_ok=True)
-    (FIXTURES / "deployments" / "default.yaml").write_text(DEPLOYMENT + DOMAINS)
     names = sorted({"bare", *options.only}, key=list(SERVERS).index)
     if options.peers:
         others = peers(options.peers)

@@ -1,4 +1,4 @@
-"""How other mock servers answer what clients really send: `python -m benchmarks.peers FOLDER [--document FILE]`.
+"""How other mock servers answer what clients really send: `python -m benchmarks.peers FOLDER`.
 
 npm installs the peers into the folder, at first. Every peer serves the vendor's document, a fresh process for each
 request, and gets the same bytes. What it answered is printed as a Markdown table; ✓ is as the vendor's document and
@@ -138,7 +138,7 @@ CASES: dict[str, tuple[bytes, Verdict, int]] = {
     "an empty key: 401": (get("X-API-Key:"), is_status(401), 1),
     "an unknown key: 403 (or 401)": (get("X-API-Key: nobody"), is_status(401, 403), 1),
     "the key twice: refused": (get(KEY, "X-API-Key: nobody"), is_status(400, 401, 403), 1),
-    "12 requests at once, 10 allowed: 429": (get(KEY), is_limit, 12),
+    "12 requests in a row, 10 allowed: 429": (get(KEY), is_limit, 12),
     "`Accept: /;q=x`: no 5xx": (get(KEY, "Accept: /;q=x"), is_status(200, 400, 406), 1),
     "`Accept: text/html`: 200 or 406": (get(KEY, "Accept: text/html"), is_status(200, 406), 1),
     "HEAD: 200 without a body, or 405": (

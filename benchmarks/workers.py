@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.mock import DEPLOYMENT, DOMAINS, FIXTURES, KEY, MOCK, Sample, cpu_seconds, load, machine, running
+from benchmarks.mock import KEY, MOCK, Sample, cpu_seconds, deployed, load, machine, running
 from tests.mock.state.server import Redis
 
 SHOWN = ("rps", "p50", "p99", "cpu_us", "redis_us")
@@ -27,7 +26,7 @@ def measure(redis: Redis, rounds: int, seconds: int) -> dict[int, list[Sample]]:
     """Ask one worker and two in turn, so many rounds."""
     found: dict[int, list[Sample]] = {1: [], 2: []}
     with ExitStack() as stack:
-        options = ["--fixtures", str(FIXTURES), "--state", redis.url, "--workers"]
+        options = [*stack.enter_context(deployed()), "--state", redis.url, "--workers"]
         servers = {number: stack.enter_context(running([*MOCK, *options, str(number)])) for number in found}
         for url, _ in servers.values():
             load(url, "-H", KEY, seconds=1)
@@ -49,8 +48,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
     options = parser.parse_args()
-    (FIXTURES / "deployments").mkdir(exist_ok=True)
-    (FIXTURES / "deployments" / "default.yaml").write_text(DEPLOYMENT + DOMAINS)
     with tempfile.TemporaryDirectory(prefix="redis") as folder:
         redis = Redis(Path(folder))
         redis.start()
@@ -69,4 +66,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mock_server.app import make_app
     from mock_server.faults import Fault, load_fault
-    from mock_server.fixtures import Deployment, FixtureError, load_deployment
+    from mock_server.fixtures import Deployment, load_deployment
     from mock_server.hosted import UsageMock
     from mock_server.hosted_async import AsyncUsageMock
+    from mock_server.validation import FixtureError
 
 __all__ = [
     "AsyncUsageMock",
@@ -27,7 +28,7 @@ __all__ = [
 _HOME = {
     "Deployment": "fixtures",
     "Fault": "faults",
-    "FixtureError": "fixtures",
+    "FixtureError": "validation",
     "AsyncUsageMock": "hosted_async",
     "UsageMock": "hosted",
     "load_deployment": "fixtures",

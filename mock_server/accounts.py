@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 
 from mock_server.answers import Answer
 from mock_server.figures import REMAINING, usage_figures
-from mock_server.fixtures import Calls, Key, Rate, RateLimit, Traffic
+from mock_server.fixtures import MOST, Calls, Key, Rate, RateLimit, Traffic
 from mock_server.state import BucketSpec, Known, Recorded
 from mock_server.tally import Tally
 
@@ -17,21 +18,28 @@ Figures = Callable[[dict[str, object]], Answer]
 class Account:
     """What one key is and did, from a moment on (`now`, seconds).
 
-    `name` is what the state knows it by; `answer` makes a 200 of its figures, in whose body the mark
-    REMAINING stands where the number of tokens goes.
+    The state knows it by its `name` and the `mark` of its facts: with other facts it is another account,
+    with the same bucket. `answer` makes a 200 of its figures, in whose body the mark REMAINING stands where the
+    number of tokens goes.
     """
 
-    def __init__(self, name: str, api_key: str, key: Key, answer: Figures, now: float) -> None:
+    def __init__(self, name: str, api_key: str, key: Key, answer: Figures, now: float, mark: str = "") -> None:
         self.name, self.api_key = name, api_key
         self.limit: RateLimit = key.rate_limit
         rps, burst = self.limit.rps, self.limit.burst
         # A limit that has changed, because its file has, is another bucket.
         self.bucket = BucketSpec(f"{name}\0{rps} {burst}", rps, burst, key.tokens, api_key)
-        self.known = Known(name, api_key)
-        self.tally = Tally(key.traffic)
-        self._answer, self._since, self._growth, self._traffic = answer, now, key.growth, key.traffic
-        self._grown: dict[tuple[str, str], Calls] = {}
+        self.known = Known(f"{name}\0{mark}", api_key)
+        self._answer, self._since, self._traffic = answer, now, key.traffic
+        self._growth = [
+            (domain, protocol, rate, _failing(rate))
+            for domain, rates in key.growth.items()
+            for protocol, rate in rates.items()
+        ]
         self._rendered: tuple[Answer, list[bytes]] | None = None
+        self._grown: dict[tuple[str, str], Calls] = {}
+        self._aged = 0.0  # seconds
+        self._begin(Tally(key.traffic))
 
     def tell_by(self, answer: Figures) -> None:
         """Make another 200 of the figures from now on."""
@@ -39,14 +47,15 @@ class Account:
 
     def record(self, traffic: Traffic) -> None:
         """Add traffic to the figures."""
-        self.tally.record(traffic)
+        self._still.record(traffic)
+        if self.tally is not self._still:
+            self.tally.record(traffic)
         self._rendered = None
 
     def restate(self, news: Recorded) -> None:
         """Begin anew with what all processes did to the account."""
         self.known, self._since = self.known._replace(version=news.version), news.since
-        self.tally = Tally(self._traffic)
-        self._grown.clear()
+        self._begin(Tally(self._traffic))
         self.record(news.traffic)
 
     def usage(self, remaining: float, now: float) -> Answer:
@@ -59,13 +68,20 @@ class Account:
     def grow(self, now: float) -> None:
         """Catch up with what the key has done by itself."""
         seconds = max(0.0, now - self._since)
-        for domain, rates in self._growth.items():
-            for protocol, rate in rates.items():
-                before = self._grown.get((domain, protocol), Calls(0))
-                done = _done(rate, seconds)
-                if done != before:
-                    self._grown[domain, protocol] = done
-                    self.record({domain: {protocol: _difference(done, before)}})
+        if seconds < self._aged:  # somebody has set time back
+            self._begin(self._still)
+        self._aged = seconds
+        for domain, protocol, rate, failing in self._growth:
+            before, done = self._grown.get((domain, protocol), Calls(0)), _done(rate, failing, seconds)
+            if done != before:
+                self._grown[domain, protocol] = done
+                self.tally.record({domain: {protocol: _difference(done, before)}})
+                self._rendered = None
+
+    def _begin(self, still: Tally) -> None:
+        """Let the key have done nothing by itself yet; `still` is what it did otherwise."""
+        self._still, self.tally = still, still.copy() if self._growth else still
+        self._grown, self._aged, self._rendered = {}, 0.0, None
 
     def _render(self) -> tuple[Answer, list[bytes]]:
         answer = self._answer(usage_figures(self.api_key, self.limit, self.tally))
@@ -73,11 +89,19 @@ class Account:
         return self._rendered
 
 
-def _done(rate: Rate, seconds: float) -> Calls:
-    requests = math.floor(rate.requests * seconds)
-    failures = math.floor(requests * rate.failures / rate.requests) if rate.requests else 0
-    return Calls(requests, failures, math.floor(rate.bytes * seconds))
+def _failing(rate: Rate) -> Fraction:
+    """Return the share that fails: exactly, or more might fail in a moment than is asked in it."""
+    return Fraction(rate.failures) / Fraction(rate.requests) if rate.requests else Fraction()
+
+
+def _done(rate: Rate, failing: Fraction, seconds: float) -> Calls:
+    requests = _whole(rate.requests * seconds)
+    return Calls(requests, math.floor(requests * failing), _whole(rate.bytes * seconds))
 
 
 def _difference(now: Calls, before: Calls) -> Calls:
     return Calls(now.requests - before.requests, now.failures - before.failures, now.bytes - before.bytes)
+
+
+def _whole(number: float) -> int:
+    return min(MOST, math.floor(number))

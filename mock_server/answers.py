@@ -44,10 +44,14 @@ class Answer:
         return web.Response(status=self.status, headers=self.headers, body=self.body)
 
 
+def reason_of(status: int) -> str:
+    """Return the standard reason phrase of a status, or an empty text."""
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
+
+
 def _head(status: int, headers: Mapping[str, str]) -> bytes:
-    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
     return "\r\n".join(
-        [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in headers.items()), ""]
+        [f"HTTP/1.1 {status} {reason_of(status)}", *(f"{name}: {value}" for name, value in headers.items()), ""]
     ).encode()
 
 

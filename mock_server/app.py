@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -25,7 +24,7 @@ from mock_server.library import Library
 from mock_server.serving import FRONT
 from mock_server.settings import Behaviour, FaultUse
 from mock_server.simulator import Simulator
-from mock_server.state import State
+from mock_server.state import MemoryState, State
 from mock_server.usage import NO_STORE, Usage
 from usage_contract import Contract, ContractError, Operation
 
@@ -80,14 +79,14 @@ def make_app(
     app = web.Application()
     app[FRONT] = _front(state)(simulator, usage, sleep, cors)
     app.cleanup_ctx.append(partial(_connected, simulator))
-    app[FRONT].control = Control(simulator, usage.key_header, usage.codes, control_token)
+    app[FRONT].control = Control(simulator, app[FRONT].reset, usage.key_header, usage.codes, control_token)
     app.on_shutdown.append(app[FRONT].control.stop)
     _add_routes(app, contract, simulations)
     return app
 
 
 def _front(state: State | None) -> type[Front]:
-    if state is None:
+    if state is None or isinstance(state, MemoryState):
         return Front
     from mock_server.shared import SharedFront
 
@@ -105,8 +104,10 @@ async def _connected(simulator: Simulator, _: web.Application) -> AsyncIterator[
 def _first_use(fault: Fault | None, nth: int | None) -> FaultUse | None:
     if fault is None:
         return None
-    use = FaultUse(fault.name, use="the start")
-    return replace(use, after=nth - 1, times=1, is_at_once=True) if nth else use
+    if nth is None:
+        return FaultUse(fault.name, use="the start")
+    # A shared state outlives the start, and must not take its count for that of another.
+    return FaultUse(fault.name, nth - 1, 1, use=f"the start {fault.name}@{nth}", is_at_once=True)
 
 
 def _add_routes(app: web.Application, contract: Contract, simulations: Mapping[str, Simulation]) -> None:

@@ -96,20 +96,9 @@ def _add(parser: argparse.ArgumentParser, option: Option) -> None:
 
 def _expected() -> tuple[type[Exception], ...]:
     """Return the errors whose text is all that a user needs: no traceback."""
-    from mock_server.fixtures import FixtureError
-    from mock_server.names import UnknownNameError
-    from usage_contract import ContractError, OverlayError, SourceError
+    from mock_server.reload import EXPECTED
 
-    return (
-        OptionError,
-        FixtureError,
-        UnknownNameError,
-        ContractError,
-        OverlayError,
-        SourceError,
-        OSError,
-        UnicodeError,
-    )
+    return OptionError, *EXPECTED
 
 
 def _serve(config: Config) -> int:
@@ -233,7 +222,7 @@ def _check(fixtures: Path | None) -> int:
 
 
 def _all_fine(what: str, names: Sequence[str], load: Callable[[str], object]) -> bool:
-    from mock_server.fixtures import FixtureError
+    from mock_server.validation import FixtureError
 
     fine = 0
     for name in names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 # Year 5138: what comes later has no date.
 END_OF_TIME = 100_000_000_000
@@ -15,6 +16,11 @@ _ANCHOR = time.time() - time.monotonic()
 def wall_clock() -> float:
     """Return the seconds since 1970 by a clock that nobody sets back while the mock runs."""
     return _ANCHOR + time.monotonic()
+
+
+def time_text(seconds: float) -> str:
+    """Return seconds since 1970 as RFC 3339 writes them."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class EndOfTimeError(ValueError):

@@ -211,7 +211,7 @@ def _file(named: Path | None, problems: list[str]) -> Iterator[Given]:
         where = f"{path}:{_line(text, name)} {name}"
         if name not in names:
             problems.append(f"{path}:{_line(text, name)} {_unknown(name, 'an option', names)}")
-        elif _BY_NAME[name].read is Path and isinstance(value, str):
+        elif _BY_NAME[name].read is Path and isinstance(value, str) and value:
             yield Given(_BY_NAME[name], where, path.parent / value)
         else:
             yield Given(_BY_NAME[name], where, value)

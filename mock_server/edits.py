@@ -66,7 +66,7 @@ def patched(body: bytes, edits: Iterable[Edit], turn: int) -> bytes:
     for edit in edits:
         try:
             document = JSONPatch([_plain(edit, document, turn)]).apply(document)
-        except (ValueError, TypeError, JSONPatchError, JSONPathError) as error:
+        except (ValueError, TypeError, ArithmeticError, JSONPatchError, JSONPathError) as error:
             raise EditError(f"{edit['op']} at {edit['path']!r}: {error}") from None
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from mock_server.edits import FLAGS, Edit, End, Fill, Framing, filled
 from mock_server.fixtures import Deployment, folder, validated, yaml_files
-from mock_server.names import UnknownNameError, advice
+from mock_server.journal import masked
+from mock_server.names import UnknownNameError, nearest
 from mock_server.validation import FixtureError
 from usage_contract import Source
 from usage_contract.sources import pointer
@@ -115,19 +116,27 @@ def load_fault(name: str, fixtures: Path | None = None) -> Fault:
 
 
 def check_keys(fault: Fault, deployment: Deployment) -> None:
-    """Raise FixtureError where a fault speaks of a key that the deployment does not have."""
+    """Raise FixtureError, whose text tells no key, where a fault speaks of one that the deployment does not have."""
     spoken_of = [
         *((pointer("do", index, "when", "key"), step.when.key) for index, step in enumerate(fault.steps)),
-        *((pointer("buckets", index, "keys"), key) for index, each in enumerate(fault.buckets) for key in each.keys),
+        *(
+            (pointer("buckets", index, "keys", number), key)
+            for index, each in enumerate(fault.buckets)
+            for number, key in enumerate(each.keys)
+        ),
     ]
-    known = list(deployment.keys)
     errors = [
-        fault.source.error(place, f"{key!r} is no key of {deployment.name}", advice(key, known))
+        fault.source.error(place, f"names a key that {deployment.name} does not have", _meant(key, deployment))
         for place, key in spoken_of
-        if key is not None and key not in known
+        if key is not None and key not in deployment.keys
     ]
     if errors:
         raise FixtureError(errors)
+
+
+def _meant(key: str, deployment: Deployment) -> str:
+    near = nearest(key, deployment.keys)
+    return f"did you mean {masked(near)}?" if near else "name one of its keys"
 
 
 def _files(fixtures: Path) -> dict[str, Path]:

@@ -13,16 +13,19 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
-from mock_server.answers import as_json, refusal
+from mock_server.answers import as_json, reason_of, refusal
 from mock_server.edits import EditError, edited, filler, patched
 from mock_server.faults import Changes, Fault, Names, Step
-from mock_server.raw import Fields, RawResponse, Reply, reason_of
+from mock_server.raw import Fields, RawResponse, Reply
 from mock_server.usage import Usage
 
 Sleep = Callable[[float], Awaitable[None]]
 
 # What a connection that is still open when the server has stopped gets: nothing.
 GONE = Reply(0, "", (), b"", message=({"op": "cut", "at": 0},), end="reset")
+
+# How many answers a fault keeps; the one that was stored longest ago is forgotten first.
+SLOTS = 1000
 
 log = logging.getLogger("mock_server")
 
@@ -91,6 +94,8 @@ class Faulty:
             if exchange.changed is None:
                 return await exchange.answer()
             return RawResponse(exchange.changed, request, self._sleep, self._stop)
+        except web.HTTPRequestEntityTooLarge as refused:
+            return as_json(refused)
         except EditError as error:
             log.error("the fault does not fit: %s", error)  # noqa: TRY400 - the text says it all
             return refusal(500, f"The fault does not fit: {error}.", "fault-does-not-fit").response()
@@ -121,7 +126,14 @@ class Faulty:
         if step.changes != Changes():
             exchange.changed = _changed(await exchange.reply(), step.changes.filled(fill), self._applied[number])
         if step.store is not None:
-            self._slots[fill(step.store)] = await exchange.reply()
+            self._keep(fill(step.store), await exchange.reply())
+
+    def _keep(self, slot: str, reply: Reply) -> None:
+        """Store an answer, behind all others; a slot of a connection that has gone would otherwise stay for ever."""
+        self._slots.pop(slot, None)
+        self._slots[slot] = reply
+        if len(self._slots) > SLOTS:
+            del self._slots[next(iter(self._slots))]
 
     def _asking_key(self, request: web.Request) -> str:
         return ", ".join(request.headers.getall(self._usage.key_header, []))

@@ -15,22 +15,6 @@ from mock_server.names import UnknownNameError
 from mock_server.validation import FixtureError, problems
 from usage_contract import Source, SourceError, read
 
-__all__ = [
-    "Calls",
-    "Deployment",
-    "FixtureError",
-    "Key",
-    "Rate",
-    "RateLimit",
-    "Traffic",
-    "deployment_names",
-    "folder",
-    "key_of",
-    "load_deployment",
-    "traffic_of",
-    "validated",
-]
-
 PROTOCOLS = ("fetch", "ws", "amqp")
 
 # A figure beyond it is no longer exact in JSON, as most programs read it.

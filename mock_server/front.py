@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -14,9 +16,10 @@ from mock_server.cors import CROSS_ORIGIN, preflight
 from mock_server.edits import Edit
 from mock_server.fast import Repeat, Written, is_plain
 from mock_server.faulty import Faulty, Sleep
+from mock_server.library import UNUSABLE
 from mock_server.prefer import PREFERRED, PreferenceError, behaviour, ignored, preferences
 from mock_server.raw import RawResponse
-from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse
+from mock_server.settings import NONE, NOTHING, SWITCHED_ON, Behaviour, FaultUse
 from mock_server.simulator import Simulator
 from mock_server.state import MemoryState
 from mock_server.usage import HONOURED, SCENARIO, WANTED, Usage
@@ -50,7 +53,6 @@ class Front:
         self.servers: list[Listener] = []
         self._usage, self._sleep = usage, sleep
         self._faulties: dict[tuple[str, ...], Faulty] = {}
-        simulator.at_reset = self._faulties.clear
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer one request and write it down."""
@@ -113,8 +115,11 @@ class Front:
         """The edits that faults make to whatever is received."""
         if self.simulator.settings.is_plain:
             return ()
-        library = self.simulator.library
-        return tuple(edit for use in self.simulator.settings.faults for edit in library.fault(use.name).received)
+        found: list[Edit] = []
+        for use in self.simulator.settings.faults:
+            with suppress(*UNUSABLE):  # the answer tells it
+                found += self.simulator.library.fault(use.name).received
+        return tuple(found)
 
     def _wanted(self, request: web.Request, key: str) -> Behaviour:
         simulator, fields = self.simulator, request.headers.getall("Prefer", ())
@@ -132,8 +137,10 @@ class Front:
         request[WANTED] = wanted
         if wanted.delay not in (None, NONE):
             await self._sleep(self.simulator.delay(wanted.delay))
-        if wanted.fault and await self._is_turn(wanted.fault):
-            return await self._by_fault(wanted.fault, request, key)
+        if wanted.fault:
+            if await self._is_turn(wanted.fault):
+                return await self._by_fault(wanted.fault, request, key)
+            request[WANTED] = replace(wanted, fault=None)  # nor is it the turn of its buckets
         return await self._sound(request)
 
     async def _by_fault(self, use: FaultUse, request: web.Request, key: str) -> web.StreamResponse:
@@ -174,11 +181,27 @@ class Front:
         owner = key if use.use == PREFERRED and self.simulator.has(key) else ""
         place = (use.name, use.use, owner)
         if place not in self._faulties:
+            self._forget_what_is_over()
             fault = self.simulator.library.fault(use.name)
             self._faulties[place] = Faulty(
                 fault.at_once() if use.is_at_once else fault, self._usage, self._sleep, self.stop
             )
         return self._faulties[place]
+
+    def _forget_what_is_over(self) -> None:
+        uses = {each.use for each in self.simulator.settings.faults}
+        for place in tuple(self._faulties):
+            if place[1] not in uses and place[1].startswith(SWITCHED_ON):
+                del self._faulties[place]
+
+    async def reset(self, key: str | None = None) -> None:
+        """Put a key, or everything (None), back to the start; a server that a fault has stopped listens again."""
+        await self.simulator.reset(key)
+        for place in tuple(self._faulties):
+            if key in (None, place[2]):
+                del self._faulties[place]
+        for server in self.servers:
+            await server.open()
 
     def renew(self, other: Front, handler: Handler) -> None:
         """Answer by other files, as another front would; what has happened so far stays, but for what faults remember.

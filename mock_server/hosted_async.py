@@ -6,7 +6,6 @@ import re
 import secrets
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args, get_origin, get_type_hints
@@ -14,14 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args, get_origin,
 from aiohttp import web
 
 from mock_server.app import make_app
-from mock_server.clock import MockClock
+from mock_server.clock import END_OF_TIME, MockClock
 from mock_server.faults import load_fault
 from mock_server.fixtures import MOST, PROTOCOLS, Calls, Deployment, load_deployment
+from mock_server.front import Front
 from mock_server.journal import Entry
 from mock_server.names import UnknownNameError, advice
 from mock_server.prefer import code_of
 from mock_server.serving import FRONT, GRACE_SECONDS, listening
-from mock_server.settings import Behaviour, FaultUse
+from mock_server.settings import FaultUse
 from mock_server.simulator import Simulator
 from usage_contract import Contract, load
 
@@ -36,9 +36,6 @@ FAILED = "this mock could not be served ({}); make another one"
 
 # What fixtures/deployment.schema.json says of a domain.
 DOMAIN = r"[^\s/:@?#]+"
-
-# The most seconds that time advances by at once: the figures of an account that ages stay figures.
-LONGEST = 1_000_000_000
 
 
 class AppOptions(TypedDict, total=False):
@@ -118,10 +115,14 @@ class AsyncUsageMock:
         return self._app[FRONT].simulator
 
     @property
-    def _served(self) -> Simulator:
+    def _front(self) -> Front:
         if not self._is_served:
             raise RuntimeError(self.why_not or NOT_YET)
-        return self._simulator
+        return self._app[FRONT]
+
+    @property
+    def _served(self) -> Simulator:
+        return self._front.simulator
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -144,7 +145,7 @@ class AsyncUsageMock:
 
     async def use(self, scenario: str | None, key: str | None = None) -> None:
         """Put one key, or everybody, into a scenario; "none" ends it, None takes it back."""
-        await self._switch("scenario", None if scenario is None else _text("scenario", scenario), key)
+        await self._served.switch(key, scenario=None if scenario is None else _text("scenario", scenario))
 
     async def fail(self, fault: str | None, key: str | None = None, after: int = 0, times: int | None = None) -> None:
         """Switch a fault on: `after` requests pass, then it acts on `times` of them (None: on all).
@@ -155,7 +156,7 @@ class AsyncUsageMock:
         if times is not None:
             _check_whole(1, times=times)
         use = None if fault is None else FaultUse(_fault_name(fault), after, times)
-        await self._switch("fault", use, key)
+        await self._served.switch(key, fault=use)
 
     async def answer(self, code: int | None, key: str | None = None) -> None:
         """Answer with one status, whatever is asked; None ends it.
@@ -163,22 +164,14 @@ class AsyncUsageMock:
         Raises ValueError for a status that is neither documented nor 400 to 599.
         """
         wanted = None if code is None else code_of(str(code), self._app[FRONT].codes)
-        await self._switch("code", wanted, key)
+        await self._served.switch(key, code=wanted)
 
     async def delay(self, seconds: float | str | None, key: str | None = None) -> None:
         """Hold every answer back: 0.2, "0.1..0.5" (evenly spread), "0.1~2" (a long tail), or "none".
 
         None takes it back.
         """
-        await self._switch("delay", None if seconds is None else _delay(seconds), key)
-
-    async def _switch(self, name: str, value: Any, key: str | None) -> None:
-        """Switch one thing on, or (None) take it back, so that what ranks lower counts."""
-        if value is None:
-            await self._served.catch_up()
-            await self._served.put(replace(self._simulator.settings.own(key), **{name: None}), key)
-        else:
-            await self._served.switch(Behaviour(**{name: value}), key)
+        await self._served.switch(key, delay=None if seconds is None else _delay(seconds))
 
     async def freeze(self) -> None:
         """Let the mock's time stand still."""
@@ -193,8 +186,8 @@ class AsyncUsageMock:
 
         Raises ValueError for seconds that are no time to pass, or lead to where there are no dates.
         """
-        if not 0 <= _number("time", seconds) <= LONGEST:
-            raise ValueError(f"time advances by 0 to {LONGEST} seconds, not by {seconds}")
+        if not 0 <= _number("time", seconds) <= END_OF_TIME:
+            raise ValueError(f"time advances by 0 to {END_OF_TIME} seconds, not by {seconds}")
         await self._served.turn(lambda clock: clock.advance(seconds))
 
     async def record(
@@ -229,9 +222,7 @@ class AsyncUsageMock:
 
     async def reset(self, key: str | None = None) -> None:
         """Put one key, or everything, back to what it was at the start: figures, faults, time and journal."""
-        await self._served.reset(key)
-        for listener in self._app[FRONT].servers:  # a fault may have stopped the server
-            await listener.open()
+        await self._front.reset(key)
 
 
 def _text(what: str, value: str) -> str:
@@ -305,7 +296,7 @@ def _app(
     folder = None if fixtures is None else Path(fixtures)
     return make_app(
         _contract(),
-        load_deployment(deployment, folder) if isinstance(deployment, str) else deployment,
+        _deployment(deployment, folder) if isinstance(deployment, str) else deployment,
         rate_limited=rate_limited,
         unknown_key_status=unknown_key_status,
         fault=load_fault(_fault_name(fault), folder) if fault else None,
@@ -326,3 +317,12 @@ def _context(tls: tuple[Path | str, Path | str]) -> ssl.SSLContext:
 @cache  # a test suite starts many
 def _contract() -> Contract:
     return load("documented")
+
+
+def _deployment(name: str, folder: Path | None) -> Deployment:
+    return _shipped(name) if folder is None else load_deployment(name, folder)
+
+
+@cache
+def _shipped(name: str) -> Deployment:
+    return load_deployment(name)

@@ -67,10 +67,14 @@ class Journal:
         self.seconds += seconds
         self._written.append((self.number, at, method, target, keys, status, seconds, reason, applied))
 
-    def since(self, number: int) -> list[Entry]:
-        """Return what was written after the entry of that number, oldest first, as far as it is still there."""
+    def since(self, number: int, most: int | None = None) -> list[Entry]:
+        """Return what was written after the entry of that number, oldest first, as far as it is still there.
+
+        With `most` only the oldest so many.
+        """
         last = islice(reversed(self._written), max(0, self.number - number))
-        return [_entry(written) for written in last if written[0] > number][::-1]
+        found = [written for written in last if written[0] > number]
+        return [_entry(written) for written in islice(reversed(found), most)]
 
     def clear(self, key: str | None = None) -> None:
         """Forget the requests with one key, or all of them (None); the counts stay."""

@@ -6,8 +6,13 @@ from pathlib import Path
 
 from mock_server.faults import Fault, check_keys, load_fault
 from mock_server.fixtures import Deployment, Key, folder
+from mock_server.names import UnknownNameError
 from mock_server.scenarios import Scenario, load_scenario
 from mock_server.settings import NONE, Behaviour
+from mock_server.validation import FixtureError
+
+# What is raised for a scenario or a fault that there is not, or that cannot be used.
+UNUSABLE = (UnknownNameError, FixtureError)
 
 
 class Library:
@@ -27,10 +32,13 @@ class Library:
     def scenario(self, name: str) -> Scenario:
         """Return a scenario.
 
-        Raises UnknownNameError, and FixtureError for a file that cannot be used.
+        Raises UnknownNameError, and FixtureError for a file that cannot be used, or whose fault speaks of other keys.
         """
         if name not in self._scenarios:
-            self._scenarios[name] = load_scenario(name, self._fixtures)
+            scenario = load_scenario(name, self._fixtures)
+            if scenario.fault:
+                self.fault(scenario.fault)
+            self._scenarios[name] = scenario
         return self._scenarios[name]
 
     def fault(self, name: str) -> Fault:

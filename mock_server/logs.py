@@ -8,12 +8,13 @@ import queue
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal, TextIO
+from urllib.parse import unquote_plus
 
 import orjson
 
+from mock_server.clock import time_text
 from mock_server.journal import Entry, masked
 from mock_server.masking import masked_target, printable
 from mock_server.simulator import Simulator
@@ -37,24 +38,22 @@ class Writer:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._texts: queue.Queue[str | None] = queue.Queue(WAITING)
+        self._texts: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="usage-mock-log", daemon=True)
         self._thread.start()
 
     @property
-    def is_behind(self) -> bool:
-        """Whether it takes nothing more for now."""
-        return self._texts.full()
+    def room(self) -> int:
+        """How many texts it had better get for now."""
+        return max(0, WAITING - self._texts.qsize())
 
     def write(self, text: str) -> None:
         """Write a text later."""
-        with suppress(queue.Full):  # the journal still has it, or the log says that it is lost
-            self._texts.put_nowait(text)
+        self._texts.put(text)
 
     def close(self) -> None:
         """Write the rest, if that does not take long."""
-        with suppress(queue.Full):
-            self._texts.put(None, timeout=PATIENCE)
+        self._texts.put(None)
         self._thread.join(PATIENCE)
 
     def _run(self) -> None:
@@ -85,31 +84,40 @@ class RequestLog:
                 await sleep(0)
 
     def finish(self) -> None:
-        """Tell the rest."""
+        """Tell the rest, or how much of it a slow reader has no time for."""
         for _ in self._batches():
             pass
+        self._skip_to(self._simulator.journal.number)
 
     def _batches(self) -> Iterator[None]:
-        """Tell what has come, and stop after each batch."""
-        journal = self._simulator.journal
-        if self._told >= journal.number or self._writer.is_behind:
-            return
-        entries, before, self._told = journal.since(self._told), self._told, journal.number
-        if lost := journal.number - before - len(entries):
-            self.say(f"{lost} requests are not shown: the journal was cleared, or is too short for so many at once")
+        """Tell what has come, and stop after each batch; what a slow reader has no room for is left for later."""
+        entries = self._simulator.journal.since(self._told, BATCH * self._writer.room)
         for start in range(0, len(entries), BATCH):
-            self._writer.write("".join(map(self._show, self._facts(entries[start : start + BATCH]))))
+            batch = entries[start : start + BATCH]
+            self._skip_to(batch[-1].number - len(batch))
+            self._writer.write("".join(map(self._show, self._facts(batch))))
+            self._told = batch[-1].number
             yield
 
+    def _skip_to(self, number: int) -> None:
+        """Tell how many requests up to that one the log leaves out."""
+        if lost := number - self._told:
+            self.say(f"{lost} requests are not shown: they were too many at once, or the journal was cleared")
+            self._told = number
+
     def _facts(self, entries: Iterable[Entry]) -> Iterator[Facts]:
-        keys, targets = self._simulator.keys, dict[str, str]()
+        known = self._simulator.keys
+
+        @cache  # most are alike, and looking for a thousand keys takes its time
+        def target(asked: str, key: str) -> str:
+            return masked_target(asked, (*known, key))
+
         for entry in entries:
-            if entry.target not in targets:
-                targets[entry.target] = masked_target(entry.target, keys)
+            told = entry.key if entry.key in unquote_plus(entry.target) else ""
             yield {
                 "at": entry.at,
                 "method": entry.method,
-                "target": targets[entry.target],
+                "target": target(entry.target, told),
                 "status": entry.status,
                 "ms": round(entry.seconds * 1000, 2),
                 "key": masked(entry.key),
@@ -123,7 +131,7 @@ def as_json(facts: Facts) -> str:
     told: dict[str, Any] = {
         name: printable(value) if isinstance(value, str) else value for name, value in facts.items() if value != ""
     }
-    return orjson.dumps({"time": _iso(told.pop("at")), **told}).decode() + "\n"
+    return orjson.dumps({"time": time_text(told.pop("at")), **told}).decode() + "\n"
 
 
 def as_text(facts: Facts) -> str:
@@ -157,12 +165,4 @@ def _line(facts: Mapping[str, Any], paint: Callable[[str, str], str]) -> str:
 
 @lru_cache(maxsize=16)
 def _clock_time(second: int) -> str:
-    return _iso(second)[11:19]
-
-
-def _iso(seconds: float) -> str:
-    """Return the mock's time, which may have been set to anything, as RFC 3339 writes it."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    except (OverflowError, ValueError, OSError):
-        return "no-date"
+    return time_text(second)[11:19]

@@ -16,8 +16,14 @@ CODES = range(400, 600)
 # The use of a fault that one request asked for.
 PREFERRED = "a preference"
 
-_TOKEN = r"[!#$%&'*+.^_`|~\w-]+"  # noqa: S105 - RFC 9110's token
-_PREFERENCE = re.compile(rf'\s*({_TOKEN})(?:\s*=\s*({_TOKEN}|"(?:[^"\\]|\\.)*"|))?\s*(?:;[^,]*)?(?:,|$)', re.ASCII)
+# It takes back nothing that it has taken (`++`), or a long field would be read for seconds.
+_TOKEN = r"[!#$%&'*+.^_`|~\w-]++"  # noqa: S105 - RFC 9110's token
+_PREFERENCE = re.compile(
+    rf'(?:^|,)\s*+({_TOKEN})(?:\s*+=\s*+({_TOKEN}|"(?:[^"\\]|\\.)*+"|))?\s*+(?:;[^,]*+)?(?=,|$)', re.ASCII
+)
+
+# How many names of a request are held against those that the mock knows.
+LOOKED_AT = 20
 
 # The preferences that the mock knows, with a value for each.
 _KNOWN = {"scenario": "heavy", "code": "503", "fault": "body-is-null", "delay": "0.2"}
@@ -49,7 +55,7 @@ def preferences(fields: Sequence[str]) -> dict[str, str]:
 def ignored(fields: Sequence[str]) -> str:
     """Return what of a request's Prefer fields is nearly a preference that the mock knows, and what may be meant."""
     found = []
-    for name, sign in _NAMED.findall(_QUOTED.sub('""', ", ".join(fields))):
+    for name, sign in _NAMED.findall(_QUOTED.sub('""', ", ".join(fields)))[:LOOKED_AT]:
         known = name.lower()
         if known not in _KNOWN and (near := nearest(known, _KNOWN)):
             found.append(f"{name}; did you mean {near}?")

@@ -9,7 +9,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
-from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE, HttpVersion10
@@ -53,11 +52,6 @@ class Reply:
     def has(self, name: str) -> bool:
         """Whether there is a field of that name."""
         return any(field.lower() == name.lower() for field, _ in self.fields)
-
-
-def reason_of(status: int) -> str:
-    """Return the standard reason phrase of a status, or an empty text."""
-    return HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
 
 
 def message(reply: Reply, request: web.Request) -> tuple[bytes, bytes]:

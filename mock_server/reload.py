@@ -7,19 +7,22 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
 
 from mock_server.faults import FOLDERS, load_fault
-from mock_server.fixtures import FixtureError, folder
+from mock_server.fixtures import folder
 from mock_server.journal import masked
 from mock_server.masking import printable
 from mock_server.names import UnknownNameError
 from mock_server.scenarios import load_scenario
 from mock_server.serving import FRONT
+from mock_server.validation import FixtureError
 from usage_contract import ContractError, OverlayError, SourceError
 from usage_contract.contract import folder as shipped_documents
+from usage_contract.sources import pointer, pointer_tokens
 
 PAUSE = 0.25  # seconds between two looks
 
@@ -134,8 +137,17 @@ def _stamps(folder: Path) -> Iterator[tuple[Path, tuple[int, ...]]]:
 
 
 def _text(error: Exception) -> str:
-    """Return what is wrong, with the keys of a deployment masked."""
-    return re.sub(r"(/keys/)([^/\s:;]+)", lambda found: found[1] + masked(found[2]), str(error))
+    """Return what is wrong, without the keys of a deployment."""
+    return str(FixtureError(map(_without_keys, error.errors)) if isinstance(error, FixtureError) else error)
+
+
+def _without_keys(error: SourceError) -> SourceError:
+    tokens = pointer_tokens(error.pointer)
+    if tokens[:1] == ["keys"]:
+        return replace(error, pointer=pointer("keys", *map(masked, tokens[1:2]), *tokens[2:]))
+    if not tokens and error.path.parent.name == "deployments":  # what a parser quotes of it may be a key
+        return replace(error, problem=re.sub(r"""(["'])..+\1""", "…", error.problem))
+    return error
 
 
 def _place(error: Exception) -> str:

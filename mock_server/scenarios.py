@@ -65,5 +65,6 @@ def _check(source: Source, facts: Mapping[str, Any], fixtures: Path | None) -> N
         errors.append(source.error("/fault", f"{fault!r} is no fault of this folder", advice))
     if errors:
         raise FixtureError(errors)
-    if fault:
-        load_fault(fault, fixtures)
+    if fault and load_fault(fault, fixtures).received:
+        problem = f"{fault!r} changes what is received, before it is known who asks"
+        raise FixtureError([source.error("/fault", problem, "switch it on for everybody, beside the scenario")])

@@ -33,7 +33,7 @@ GRACE_SECONDS = 5.0
 CUT_SECONDS = 0.02
 
 # aiohttp quotes an Expect that it does not know, and cannot when its bytes are no UTF-8.
-MALFORMED = (HttpProcessingError, UnicodeEncodeError)
+MALFORMED = (HttpProcessingError, web.RequestPayloadError, UnicodeEncodeError)
 
 # A request's method and path, where it begins with what was received.
 BEGINNING = re.compile(rb"[A-Z]+ (?:http://[^/ ]*)?(/[^? ]*)")
@@ -126,11 +126,15 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer a malformed message; anything else is a fault of ours, which aiohttp logs."""
-        if not isinstance(exc, MALFORMED):
-            return super().handle_error(request, status, exc, message)
-        # The text of the exception quotes the request, and with it perhaps a key.
-        response = refusal(400, "The request is not valid HTTP.", "malformed-request", self._front.headers).response()
+        """Answer a malformed message; anything else is a fault of ours, which aiohttp logs, unless the client went."""
+        if isinstance(exc, ConnectionError) and self.transport is None:
+            raise exc
+        if isinstance(exc, MALFORMED):  # its text quotes the request, and with it perhaps a key
+            answer = refusal(400, "The request is not valid HTTP.", "malformed-request", self._front.headers)
+        else:
+            super().handle_error(request, status, exc, message)
+            answer = refusal(status, "The mock failed; its log says why.", "internal-error", self._front.headers)
+        response = answer.response()
         response.force_close()
         return response
 

@@ -10,6 +10,9 @@ from mock_server.clock import AS_BASE, Standing
 
 NONE = "none"
 
+# What the name of a fault's use begins with that was switched on while the mock runs.
+SWITCHED_ON = "use "
+
 
 @dataclass(frozen=True)
 class FaultUse:

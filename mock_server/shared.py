@@ -10,12 +10,16 @@ from mock_server.answers import refusal
 from mock_server.control.service import PREFIX
 from mock_server.fast import is_plain
 from mock_server.front import Front
+from mock_server.library import UNUSABLE
 from mock_server.settings import NOTHING
 from mock_server.state import StaleError, StateUnavailableError
 from mock_server.state_redis import ANY, GOES_BY, RedisState
 
 # In seconds; the state recovers by itself, whenever that may be.
 RETRY_AFTER = 1
+
+AWAY = "The state that this mock shares with other processes is away; it answers again when that is back."
+MISSING = "Another process has switched on what this one does not have"
 
 # What says whether this process runs, whatever the state does.
 HEALTH = f"{PREFIX}/health"
@@ -38,7 +42,9 @@ class SharedFront(Front):
                 return await self._unless_stale(request)
             return await self._by_the_latest(request)
         except StateUnavailableError:
-            return self._unavailable(request, started)
+            return self._unavailable(request, started, "state-unavailable", AWAY)
+        except UNUSABLE as error:
+            return self._unavailable(request, started, "unknown-name", f"{MISSING}: {error}")
 
     async def _unless_stale(self, request: web.Request) -> web.StreamResponse:
         state = self.simulator.state
@@ -52,6 +58,8 @@ class SharedFront(Front):
     async def _by_the_latest(self, request: web.Request) -> web.StreamResponse:
         await self.simulator.catch_up()
         GOES_BY.set(ANY)
+        if self.control.owns(request.path):
+            return await self.control(request)
         return await super().__call__(request)
 
     def _goes_straight_to_its_bucket(self, request: web.Request) -> bool:
@@ -59,11 +67,12 @@ class SharedFront(Front):
         if len(keys) != 1 or not is_plain(request, self._usage.path):
             return False
         simulator = self.simulator
-        return simulator.standing(keys[0]).is_quiet and simulator.account(keys[0]) is not None
+        try:
+            return simulator.standing(keys[0]).is_quiet and simulator.account(keys[0]) is not None
+        except UNUSABLE:  # it may be switched off by now
+            return False
 
-    def _unavailable(self, request: web.Request, started: float) -> web.Response:
-        detail = "The state that this mock shares with other processes is away; it answers again when that is back."
-        reason = "state-unavailable"
+    def _unavailable(self, request: web.Request, started: float, reason: str, detail: str) -> web.Response:
         answer = refusal(503, detail, reason, {**self.headers, "Retry-After": str(RETRY_AFTER)})
         keys = request.headers.getall(self._usage.key_header, ())
         seconds = time.perf_counter() - started

@@ -6,6 +6,8 @@ import random
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from hashlib import sha256
+from typing import Any
 
 from mock_server.accounts import Account, Figures
 from mock_server.clock import END_OF_TIME, EndOfTimeError, MockClock
@@ -14,7 +16,7 @@ from mock_server.fixtures import MOST, Calls, Traffic
 from mock_server.journal import Journal, masked
 from mock_server.library import Library
 from mock_server.names import nearest
-from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse, Settings
+from mock_server.settings import NONE, NOTHING, SWITCHED_ON, Behaviour, FaultUse, Settings
 from mock_server.state import BucketSpec, MemoryState, StaleError, State
 
 
@@ -64,7 +66,6 @@ class Simulator:
         self.accounts: dict[str, Account] = {}
         self.figures: Figures | None = None  # the operation brings it
         self.problem: str | None = None  # why files that have changed are not served
-        self.at_reset: Callable[[], object] = dict  # the front brings what forgets what faults remember
         self._start = start
         self._guests: dict[tuple[str, str], Account] = {}
         self._chance, self._seed = random.Random(seed), seed  # noqa: S311 - it only delays
@@ -82,8 +83,12 @@ class Simulator:
     # What a request meets.
 
     def behaviour(self, key: str, request: Behaviour) -> Behaviour:
-        """Return how a request with a key is answered, the scenario's own fault, code and delay included."""
+        """Return how a request with a key is answered, the scenario's own fault, code and delay included.
+
+        Raises UnknownNameError, or FixtureError, for what another process has switched on and this one does not have.
+        """
         found = self.settings.behaviour(key, request)
+        self.library.check(found)
         if found.scenario in (None, NONE):
             return found
         scenario = self.library.scenario(found.scenario)
@@ -123,32 +128,25 @@ class Simulator:
         for index, each in enumerate(self.library.fault(fault.name).buckets):
             keys = each.keys or tuple(self.keys)
             if account.api_key in keys:
-                stated = self.account(keys[0]) or account
-                rps = stated.limit.rps if each.rps is None else float(each.rps)
-                return BucketSpec(f"{fault.name} {index} {fault.use}", rps, each.burst or stated.limit.burst)
+                stated = (self.peek(keys[0]) or account).limit
+                rps, burst = stated.rps if each.rps is None else float(each.rps), each.burst or stated.burst
+                return BucketSpec(f"{fault.name} {index} {fault.use}\0{rps} {burst}", rps, burst)
         return account.bucket
 
     # What can be changed while it runs.
 
-    async def switch(self, change: Behaviour, key: str | None = None) -> None:
-        """Switch things on, for one key or for everybody; a new scenario begins with new accounts.
+    async def switch(self, key: str | None = None, **changes: Any) -> None:
+        """Switch things on, or (None) take them back, for one key or for everybody; a new scenario begins anew.
 
+        `changes` are members of a Behaviour; what is not named stays as the latest settings have it.
         Raises UnknownKeyError, UnknownNameError, DelayError, and FixtureError for a file that cannot be used.
         """
         await self.catch_up()
-        self._check(change, key)
-        used = _used(change)
-        await self._change(lambda old: old.put(key, used.over(old.own(key))), key, anew=change.scenario is not None)
-
-    async def put(self, wanted: Behaviour, key: str | None = None) -> None:
-        """Say all that is switched on for one key or for everybody: what is None there is taken back.
-
-        Raises what `switch` raises.
-        """
-        await self.catch_up()
-        self._check(wanted, key)
-        used = _used(wanted)
-        await self._change(lambda old: old.put(key, used), key)
+        self._check(Behaviour(**changes), key)
+        if use := changes.get("fault"):  # a new one, which no use in any process is mistaken for
+            changes["fault"] = replace(use, use=f"{SWITCHED_ON}{secrets.token_hex(8)}", is_at_once=True)
+        anew = changes.get("scenario") is not None
+        await self._change(lambda old: old.put(key, replace(old.own(key), **changes)), key, anew=anew)
 
     async def make_key(self, key: str, scenario: str | None = None) -> None:
         """Make a key that was never used, or one in a scenario; one that is there begins anew."""
@@ -174,6 +172,7 @@ class Simulator:
         account = self.account(key)
         if account is None:
             raise RevokedKeyError(key) if self.has(key) else UnknownKeyError(key, self.keys)
+        account.grow(self.clock())
         calls, tally = list(calls), account.tally
         requests = tally.success + tally.fail + sum(each.requests for each in calls)
         if max(requests, tally.bytes + sum(each.bytes for each in calls)) > MOST:
@@ -204,7 +203,6 @@ class Simulator:
             await self._change(lambda _: Settings(self._start), anew=True)
             await self.state.forget_counts()
             self._chance.seed(self._seed)
-            self.at_reset()
         else:
             await self.catch_up()
             self._check(NOTHING, key)
@@ -298,11 +296,5 @@ class Simulator:
         if facts is None:
             return None
         assert self.figures is not None  # nobody asks before the operation has its route
-        return Account(name, key, facts, self.figures, self.clock())
-
-
-def _used(wanted: Behaviour) -> Behaviour:
-    """Begin a new use of a wanted fault, which no use in any process is mistaken for."""
-    if wanted.fault is None or wanted.fault.use:
-        return wanted
-    return replace(wanted, fault=replace(wanted.fault, use=f"use {secrets.token_hex(8)}", is_at_once=True))
+        mark = "" if isinstance(self.state, MemoryState) else sha256(repr(facts).encode()).hexdigest()[:16]
+        return Account(name, key, facts, self.figures, self.clock(), mark)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from mock_server.bucket import TokenBucket
-from mock_server.fixtures import Calls, Traffic
+from mock_server.fixtures import Traffic
 from mock_server.settings import Settings
 
 
@@ -23,12 +22,16 @@ class BucketSpec:
     key: str = ""  # whose it is; empty for a fault's own, which may be several keys'
 
 
+# The version of an account of which nothing was read, or of which there is nothing.
+UNREAD = "unread"
+
+
 class Known(NamedTuple):
     """What a process knows of an account that others may change: its name, its key, and the version it has read."""
 
     name: str
     key: str
-    version: str = "unread"
+    version: str = UNREAD
 
 
 class Recorded(NamedTuple):
@@ -36,7 +39,7 @@ class Recorded(NamedTuple):
 
     version: str
     since: float
-    traffic: Mapping[str, Mapping[str, Calls]]
+    traffic: Traffic
 
 
 class Taken(NamedTuple):
@@ -78,6 +81,9 @@ class State(Protocol):
 
     async def record(self, account: Known, now: float, traffic: Traffic) -> None:
         """Keep traffic of an account."""
+
+    async def recorded(self, account: Known, now: float) -> Recorded | None:
+        """Return what was done to an account, if that is not known yet; one that was never asked is not opened."""
 
     async def latest(self) -> Settings | None:
         """Return the settings that are not known yet, if there are such."""
@@ -123,6 +129,9 @@ class MemoryState:
 
     async def record(self, account: Known, now: float, traffic: Traffic) -> None:
         """Do nothing: there is nobody else to tell."""
+
+    async def recorded(self, account: Known, now: float) -> Recorded | None:
+        """Return nothing: there is nobody else to change it."""
 
     async def latest(self) -> Settings | None:
         """Return nothing: there is nobody else to change them."""

@@ -18,7 +18,7 @@ from mock_server.bucket import PARTS_PER_TOKEN, TokenBucket, tenths, ticks
 from mock_server.clock import Standing
 from mock_server.fixtures import Calls, Traffic
 from mock_server.settings import Behaviour, FaultUse, Settings
-from mock_server.state import BucketSpec, Known, Recorded, StaleError, StateUnavailableError, Taken
+from mock_server.state import UNREAD, BucketSpec, Known, Recorded, StaleError, StateUnavailableError, Taken
 
 try:
     import redis.asyncio as redis
@@ -93,7 +93,6 @@ class RedisState:
 
     async def record(self, account: Known, now: float, traffic: Traffic) -> None:
         """Keep traffic of an account."""
-        await self._open(account, now)
         added = [
             argument
             for domain, each in traffic.items()
@@ -101,7 +100,15 @@ class RedisState:
             for what, number in vars(calls).items()
             for argument in (orjson.dumps([account.name, domain, protocol, what]), number)
         ]
-        await self._server.ask(_script("record", [self._account + account.key, self._accounts], _unused(), *added))
+        keys = [self._account + account.key, self._accounts]
+        await self._server.ask(_script("record", keys, _unused(), f"since {account.name}", repr(now), *added))
+
+    async def recorded(self, account: Known, now: float) -> Recorded | None:
+        """Return what was done to an account, if that is not known yet."""
+        since = f"since {account.name}"
+        asked = _script("look", [self._account + account.key], since, repr(now), account.version, UNREAD)
+        answer = await self._server.ask(asked)
+        return _recorded(account, answer) if answer else None
 
     async def latest(self) -> Settings | None:
         """Return the settings that are not known yet, if there are such."""
@@ -146,8 +153,7 @@ class RedisState:
     async def _open(self, account: Known, now: float) -> Recorded:
         keys = [self._account + account.key, self._accounts]
         answer = await self._server.ask(_script("open", keys, f"since {account.name}", repr(now), _unused()))
-        version, since, fields = answer
-        return Recorded(version.decode(), float(since), _traffic(account.name, fields))
+        return _recorded(account, answer)
 
 
 class _Take(NamedTuple):
@@ -303,6 +309,11 @@ def _in_binary(rate: float) -> tuple[int, int]:
 
 def _unused() -> str:
     return secrets.token_hex(8)
+
+
+def _recorded(account: Known, answer: tuple[bytes, bytes, list[bytes]]) -> Recorded:
+    version, since, fields = answer
+    return Recorded(version.decode(), float(since), _traffic(account.name, fields))
 
 
 def _traffic(name: str, fields: list[bytes]) -> Traffic:

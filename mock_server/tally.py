@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from copy import copy
 
-from mock_server.fixtures import PROTOCOLS, Calls
+from mock_server.fixtures import PROTOCOLS, Calls, Traffic
 
 TOP_DOMAINS = 20
-
-Traffic = Mapping[str, Mapping[str, Calls]]
 
 
 class Tally:
@@ -38,6 +37,16 @@ class Tally:
         for domain, protocol, calls in _each(traffic):
             self._count(domain, protocol, calls)
             self._place(domain)
+
+    def copy(self) -> Tally:
+        """Return the same figures, which then go their own way."""
+        other = copy(self)
+        other.by_protocol, other._requests, other._top = (
+            self.by_protocol.copy(),
+            self._requests.copy(),
+            self._top.copy(),
+        )
+        return other
 
     def _count(self, domain: str, protocol: str, calls: Calls) -> None:
         self.success += calls.requests - calls.failures

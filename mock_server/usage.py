@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from mock_server.accounts import Account
-from mock_server.answers import REASON, Answer, documented_answer, refusal
+from mock_server.answers import REASON, Answer, documented_answer, reason_of, refusal
 from mock_server.figures import usage_figures
 from mock_server.fixtures import Calls, RateLimit
 from mock_server.settings import NONE, NOTHING, Behaviour
@@ -130,8 +129,8 @@ class Usage:
             return self._refuse(RateLimit() if isinstance(account, Answer) else account.limit, 1)
         if str(code) in self._operation.responses:
             return _refused(self._operation, code, "code-wanted", self._headers)
-        phrase = HTTPStatus(code).phrase if code in set(HTTPStatus) else "An error that the mock was asked for."
-        return refusal(code, phrase, "code-wanted", self._headers)
+        detail = reason_of(code) or "An error that the mock was asked for."
+        return refusal(code, detail, "code-wanted", self._headers)
 
     def _over_limit(self, limit: RateLimit, retry_after: int) -> Answer:
         values = _limit_values(limit, retry_after)

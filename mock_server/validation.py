@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import codecs
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,6 +12,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 from referencing import Registry
 
+from mock_server.masking import printable
 from mock_server.names import advice
 from usage_contract import Source, SourceError
 from usage_contract.sources import pointer
@@ -41,7 +41,7 @@ class FixtureError(Exception):
         super().__init__(*self.errors)
 
     def __str__(self) -> str:
-        lines = [_one_line(str(error)) for error in self.errors[:SHOWN]]
+        lines = [printable(str(error)) for error in self.errors[:SHOWN]]  # a name in a fixture may hold anything
         if len(self.errors) > SHOWN:
             lines.append(f"... and {len(self.errors) - SHOWN} more")
         return "\n".join(lines)
@@ -55,11 +55,6 @@ def problems(source: Source, schema: Mapping[str, Any], schemas: Registry[Any]) 
     except RecursionError:
         found = [((), "contains itself", "an alias must not refer to one of its own ancestors")]
     return [source.error(pointer(*tokens), problem, advice) for tokens, problem, advice in found]
-
-
-def _one_line(text: str) -> str:
-    """Escape what would end the line or steer the terminal: a name in a fixture may hold anything."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _not_json(value: Any, at: Tokens = ()) -> Iterator[Problem]:
@@ -169,7 +164,7 @@ def _check_is(_: Any, form: str, instance: Any, __: Any) -> Iterator[ValidationE
 FORMS: Mapping[str, Callable[[str], object]] = {
     "regular expression": re.compile,
     "base64 text": lambda text: base64.b64decode(text, validate=True),
-    "character encoding": codecs.lookup,
+    "character encoding": "".encode,  # Python has also codecs for what is no text
 }
 
 VALIDATOR = extend(  # type: ignore[no-untyped-call]

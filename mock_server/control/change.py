@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -16,8 +15,8 @@ from mock_server.control.refusals import Refused
 from mock_server.control.views import behaviour_view, clock_view
 from mock_server.fixtures import Calls, Traffic
 from mock_server.journal import masked
-from mock_server.prefer import CODES
-from mock_server.settings import Behaviour, FaultUse
+from mock_server.prefer import code_of
+from mock_server.settings import FaultUse
 
 
 async def make_key(context: Context, call: Call) -> web.Response:
@@ -31,10 +30,11 @@ async def change_behaviour(context: Context, call: Call) -> web.Response:
     """Switch things on and off."""
     simulator, change = context.simulator, call.body
     key = context.key(change["key"]) if "key" in change else None
-    wanted = replace(simulator.settings.own(key), **_changes(change))
-    _check_code(wanted, context)
-    await simulator.put(wanted, key)
-    return as_json(behaviour_view(wanted))
+    changes = _changes(change)
+    if changes.get("code") is not None:
+        code_of(str(changes["code"]), context.codes)
+    await simulator.switch(key, **changes)
+    return as_json(behaviour_view(simulator.settings.own(key)))
 
 
 def _changes(change: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,14 +55,6 @@ def _fault(change: Mapping[str, Any]) -> FaultUse | None:
 def _whole(number: float | None) -> int | None:
     # JSON Schema takes 3.0 for an integer.
     return None if number is None else int(number)
-
-
-def _check_code(behaviour: Behaviour, context: Context) -> None:
-    code = behaviour.code
-    if code is not None and code not in CODES and code not in context.codes:
-        codes = ", ".join(str(status) for status in context.codes)
-        detail = f"{code} is no code; the codes are {codes} (documented) and 400 to 599."
-        raise Refused(404, "unknown-code", detail)
 
 
 async def record_traffic(context: Context, call: Call) -> web.Response:
@@ -90,24 +82,22 @@ def _calls(facts: Mapping[str, Any]) -> Calls:
 
 async def change_clock(context: Context, call: Call) -> web.Response:
     """Set, advance, freeze or resume time."""
-    clock, change = context.simulator.clock, call.body
-    seconds = change.get("advance", 0)
-    is_frozen = change.get("frozen", clock.is_frozen)
+    change = call.body
 
     def turn(clock: MockClock) -> None:
-        now = float(change.get("now", clock()) + seconds)
-        if is_frozen:
+        now = float(change.get("now", clock()) + change.get("advance", 0))
+        if change.get("frozen", clock.is_frozen):
             clock.freeze(now)
         else:
             clock.set(now)
 
     await context.simulator.turn(turn)
-    return as_json(clock_view(clock))
+    return as_json(clock_view(context.simulator.clock))
 
 
 async def reset(context: Context, call: Call) -> web.Response:
     """Put a key, or everything, back to the start."""
-    await context.simulator.reset(context.key(call.body["key"]) if "key" in call.body else None)
+    await context.reset(context.key(call.body["key"]) if "key" in call.body else None)
     return nothing()
 
 

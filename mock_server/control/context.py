@@ -19,6 +19,8 @@ from mock_server.simulator import Simulator
 
 LISTED = 20
 
+Reset = Callable[[str | None], Awaitable[None]]
+
 # No answer is stored, guessed at, or shown within a page of somebody else.
 ALWAYS = {
     "Cache-Control": "no-store",
@@ -40,11 +42,13 @@ class Call:
 class Context:
     """The mock that is controlled.
 
-    `key_header` is the field that carries a key, `codes` are the statuses of the document, `stopping` is
-    set when the mock ends, `listeners` are the connections that still hear of events.
+    `reset` puts a key, or everything, back to the start, `key_header` is the field that carries a key,
+    `codes` are the statuses of the document, `stopping` is set when the mock ends, `listeners` are the
+    connections that still hear of events.
     """
 
     simulator: Simulator
+    reset: Reset
     key_header: str
     codes: Sequence[int]
     started: float = field(default_factory=time.monotonic)

@@ -12,13 +12,14 @@ from aiohttp import web
 
 from mock_server.clock import EndOfTimeError
 from mock_server.control import asked, change, events, look
-from mock_server.control.context import ALWAYS, Call, Context, Operate
+from mock_server.control.context import ALWAYS, Call, Context, Operate, Reset
 from mock_server.control.document import Operation, operations
 from mock_server.control.guard import check
 from mock_server.control.refusals import Refused
 from mock_server.control.sentences import wrong
 from mock_server.delays import DelayError
 from mock_server.names import UnknownNameError, advice
+from mock_server.prefer import CodeError
 from mock_server.simulator import FullError, RevokedKeyError, Simulator, UnknownKeyError
 from mock_server.validation import FixtureError
 
@@ -36,6 +37,7 @@ ANSWERS: Mapping[type[Exception], tuple[int, str]] = {
     EndOfTimeError: (409, "end-of-time"),
     UnknownNameError: (404, "unknown-name"),
     FixtureError: (409, "broken-file"),
+    CodeError: (404, "unknown-code"),
     DelayError: (422, "wrong-body"),
 }
 
@@ -43,12 +45,15 @@ ANSWERS: Mapping[type[Exception], tuple[int, str]] = {
 class Control:
     """Answers what lies under PREFIX.
 
-    `key_header` is the field that carries a key and `codes` are the statuses of the document. With a
-    `token` everything needs it, and the mock can be controlled from other machines.
+    `reset` puts a key, or everything, back to the start, `key_header` is the field that carries a key and
+    `codes` are the statuses of the document. With a `token` everything needs it, and the mock can be
+    controlled from other machines.
     """
 
-    def __init__(self, simulator: Simulator, key_header: str, codes: Sequence[int], token: str | None = None) -> None:
-        self._context = Context(simulator, key_header, codes)
+    def __init__(
+        self, simulator: Simulator, reset: Reset, key_header: str, codes: Sequence[int], token: str | None = None
+    ) -> None:
+        self._context = Context(simulator, reset, key_header, codes)
         self._token = token
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:

@@ -5,24 +5,19 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from aiohttp import web
 
 from mock_server.accounts import Account
-from mock_server.clock import MockClock
+from mock_server.clock import MockClock, time_text
 from mock_server.control.context import Context, own_version
 from mock_server.journal import Entry, Journal, masked
+from mock_server.library import UNUSABLE
 from mock_server.masking import masked_target, printable
 from mock_server.settings import NONE, NOTHING, Behaviour
 from mock_server.simulator import Simulator
-
-
-def time_text(seconds: float) -> str:
-    """Return seconds since 1970 as RFC 3339 writes them."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def clock_view(clock: MockClock) -> dict[str, Any]:
@@ -60,6 +55,7 @@ def journal_view(journal: Journal) -> dict[str, Any]:
 async def state_view(context: Context) -> dict[str, Any]:
     """Return a State."""
     simulator = context.simulator
+    await simulator.catch_up()  # a stream of events outlives the settings that it began with
     return {
         "version": own_version(),
         "uptime": context.uptime,
@@ -75,8 +71,10 @@ async def state_view(context: Context) -> dict[str, Any]:
 
 async def key_view(simulator: Simulator, key: str) -> dict[str, Any]:
     """Return a KeyState."""
-    in_force = simulator.behaviour(key, NOTHING)
-    account = simulator.peek(key)
+    try:
+        in_force, account = simulator.behaviour(key, NOTHING), simulator.peek(key)
+    except UNUSABLE:  # another process has switched on what this one does not have
+        in_force, account = simulator.settings.behaviour(key), None
     return {
         "id": masked(key),
         "made": key not in simulator.library.deployment.keys,
@@ -92,6 +90,8 @@ NO_ACCOUNT: dict[str, Any] = {"limit": None, "tokens": None, "figures": None}
 
 async def _account_view(simulator: Simulator, account: Account, in_force: Behaviour) -> dict[str, Any]:
     now = simulator.clock()
+    if news := await simulator.state.recorded(account.known, now):
+        account.restate(news)
     account.grow(now)
     return {
         "limit": {"rps": account.limit.rps, "burst": account.limit.burst},

@@ -1,9 +1,11 @@
--- Adds traffic to an account.
+-- Adds traffic to an account, and opens it unless it is.
 -- KEYS: the hash of the account, the set of all such hashes
--- ARGV: a version that was never used, then fields and what is added to them, in turn
+-- ARGV: a version that was never used, the field of its beginning, now in seconds, then fields and what is added to
+--       them, in turn
 
 redis.call('SADD', KEYS[2], KEYS[1])
 redis.call('HSET', KEYS[1], 'version', ARGV[1])
-for i = 2, #ARGV, 2 do
+redis.call('HSETNX', KEYS[1], ARGV[2], ARGV[3])
+for i = 4, #ARGV, 2 do
   redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1])
 end

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mock_server import UsageMock, load_deployment, make_app
+from mock_server.fixtures import Deployment
 from usage_contract import Contract, load
 
 from .wire import Clock
@@ -19,8 +20,13 @@ def contract() -> Contract:
 
 
 @pytest.fixture(scope="session")
-def unlimited(contract: Contract) -> Iterator[UsageMock]:
-    with UsageMock(make_app(contract, load_deployment(), rate_limited=False)) as mock:
+def deployment() -> Deployment:
+    return load_deployment()
+
+
+@pytest.fixture(scope="session")
+def unlimited(contract: Contract, deployment: Deployment) -> Iterator[UsageMock]:
+    with UsageMock(make_app(contract, deployment, rate_limited=False)) as mock:
         yield mock
 
 
@@ -30,8 +36,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def limited(contract: Contract, clock: Clock) -> Iterator[UsageMock]:
-    with UsageMock(make_app(contract, load_deployment(), clock=clock)) as mock:
+def limited(contract: Contract, deployment: Deployment, clock: Clock) -> Iterator[UsageMock]:
+    with UsageMock(make_app(contract, deployment, clock=clock)) as mock:
         yield mock
 
 

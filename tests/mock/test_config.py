@@ -70,6 +70,12 @@ def test_an_empty_argument_is_refused_and_never_means_everybody(option: Option) 
         configured({option.attribute: ""}, {})
 
 
+@pytest.mark.parametrize("option", OPTIONS[1:], ids=lambda option: option.name)
+def test_an_empty_text_in_the_file_is_refused_and_means_no_folder(option: Option) -> None:
+    Path("usage-mock.toml").write_text(f'{option.name} = ""\n')
+    assert problems({}, {}) == [f"usage-mock.toml:1 {option.name}: is empty; leave it out to have the default"]
+
+
 @pytest.mark.parametrize("named", ["argument", "environment"])
 def test_a_named_file_is_read_instead_of_the_one_that_is_there(named: str) -> None:
     Path("usage-mock.toml").write_text("port = 1\n")

@@ -212,6 +212,13 @@ def test_time_ends_where_dates_do(hosted: UsageMock) -> None:
     assert api.get("/clock")["now"] == 10**11
 
 
+def test_figures_go_on_however_far_time_advances(hosted: UsageMock) -> None:
+    hosted.use("ageing")
+    for _ in range(9):
+        hosted.advance(10**10)
+        assert usage(hosted.url, hosted.api_key).status == 200
+
+
 def test_figures_that_would_no_longer_be_exact_are_refused(hosted: UsageMock) -> None:
     with pytest.raises(ValueError, match="would pass 9007199254740992; reset it"):
         hosted.record("d.example", requests=2**53)
@@ -345,6 +352,11 @@ def test_what_is_at_work_when_it_is_closed_is_told_that_it_is_over() -> None:
         mock.close()
         with pytest.raises(RuntimeError, match="serves once"):
             stuck.result(timeout=10)
+
+
+def test_an_app_may_be_given_a_state_in_memory(contract: Contract) -> None:
+    with UsageMock(make_app(contract, load_deployment(), state=MemoryState())) as mock:
+        assert usage(mock.url, mock.api_key).status == 200
 
 
 def test_one_that_could_not_be_served_says_why_when_it_is_tried_again() -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from mock_server import load_deployment, make_app
 from mock_server.journal import Journal
-from mock_server.logs import RequestLog, Show, Writer, as_coloured_text, as_json, as_text, show_for
+from mock_server.logs import BATCH, WAITING, RequestLog, Show, Writer, as_coloured_text, as_json, as_text, show_for
 from mock_server.masking import masked_target
 from mock_server.serving import FRONT
 from mock_server.settings import NOTHING, Behaviour
@@ -29,6 +30,18 @@ KEYS = ("demo-busy", "k", "a/b&c-key")
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+class Slow(io.StringIO):
+    """A stream that takes nothing before it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.goes_on.wait()
+        return super().write(text)
 
 
 @pytest.fixture
@@ -55,6 +68,21 @@ def told(simulator: Simulator, show: Show = as_text, count: int = 0) -> list[str
     log.finish()
     writer.close()
     return stream.getvalue().splitlines()
+
+
+def looking(log: RequestLog, simulator: Simulator, times: int, each: int = 1) -> None:
+    """Let a log look into the journal so many times, and have so many requests before each."""
+    looks = iter(range(times))
+
+    async def sleep(seconds: float) -> None:
+        if seconds:
+            if next(looks, None) is None:
+                raise asyncio.CancelledError
+            for _ in range(each):
+                add(simulator)
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(log.run(sleep))
 
 
 def test_a_request_is_a_line_with_what_was_answered_why_and_what_was_at_work(simulator: Simulator) -> None:
@@ -126,29 +154,64 @@ def test_no_character_of_a_request_steers_the_terminal_or_ends_the_line(simulato
     assert all(line.isprintable() for line in lines)
 
 
-def test_a_time_that_no_calendar_has_is_told(simulator: Simulator) -> None:
-    simulator.clock.set(1e18)
-    stream = io.StringIO()
-    writer = Writer(stream)
-    RequestLog(simulator, writer, as_json).say("text")
-    writer.close()
-    assert json.loads(stream.getvalue())["time"] == "no-date"
-
-
-def test_a_reader_that_stands_still_stops_nobody(simulator: Simulator) -> None:
+def test_a_reader_that_stands_still_stops_nobody_and_is_told_how_much_it_missed(simulator: Simulator) -> None:
     reading, writing = os.pipe()
     with open(reading) as lines, open(writing, "w") as stream:  # noqa: PTH123 - they have no path
         writer = Writer(stream)
         log = RequestLog(simulator, writer, as_text)
-        for _ in range(300):
-            for _ in range(100):
-                add(simulator)
-            log.finish()
-        reader = threading.Thread(target=lines.read)
-        reader.start()
-        writer.close()
-        stream.close()
-        reader.join()
+        looking(log, simulator, 300, BATCH)
+        log.finish()
+        with ThreadPoolExecutor() as pool:
+            reader = pool.submit(lines.read)
+            writer.close()
+            stream.close()
+    told = reader.result().splitlines()
+    missed = [int(line.split()[1]) for line in told if "not shown" in line]
+    assert sum(missed) + len(told) - len(missed) == 300 * BATCH
+    assert len(told) > WAITING * BATCH
+
+
+def test_what_a_slow_reader_has_no_room_for_is_told_later(simulator: Simulator) -> None:
+    stream = Slow()
+    writer = Writer(stream)
+    log = RequestLog(simulator, writer, as_text)
+    looking(log, simulator, WAITING + 10)
+    stream.goes_on.set()
+    while writer.room < WAITING:
+        pass
+    log.finish()
+    writer.close()
+    assert len(re.findall("200 GET", stream.getvalue())) == len(stream.getvalue().splitlines()) == WAITING + 10
+
+
+def test_what_was_not_told_when_it_is_cancelled_is_told_at_the_end(simulator: Simulator) -> None:
+    stream = io.StringIO()
+    writer = Writer(stream)
+    log = RequestLog(simulator, writer, as_text)
+    for _ in range(240):
+        add(simulator)
+
+    async def sleep(seconds: float) -> None:
+        if not seconds:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(log.run(sleep))
+    log.finish()
+    writer.close()
+    assert len(stream.getvalue().splitlines()) == 240
+
+
+def test_a_key_that_nobody_has_is_shown_nowhere(simulator: Simulator) -> None:
+    stream = io.StringIO()
+    writer = Writer(stream)
+    log = RequestLog(simulator, writer, as_text)
+    for key in ("other", "prod-secret-77"):
+        add(simulator, "/usage/prod-secret-77?x=prod-secret-77", key)
+    log.finish()
+    writer.close()
+    assert "GET /usage/prod…" in stream.getvalue().splitlines()[1]
+    assert "prod-secret-77" not in stream.getvalue().splitlines()[1]
 
 
 def test_a_reader_that_has_gone_is_no_problem(simulator: Simulator) -> None:

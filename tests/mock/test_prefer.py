@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 from mock_server import UsageMock, load_deployment, load_fault, make_app
 from mock_server.fixtures import Deployment, Key
 from mock_server.library import Library
-from mock_server.prefer import PREFERRED, PreferenceError, behaviour, preferences
-from mock_server.serving import FRONT
+from mock_server.prefer import LOOKED_AT, PREFERRED, PreferenceError, behaviour, preferences
+from mock_server.serving import FRONT, MAX_FIELD_BYTES
 from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse, Settings
 from usage_contract import Contract
 
@@ -71,14 +72,26 @@ def test_any_text_is_read_in_some_way(fields: list[str]) -> None:
     assert preferences(fields).keys() <= {"scenario", "code", "fault", "delay"}
 
 
+@pytest.mark.parametrize("piece", ["a", " ", "a ", "a=", ',a="', "a;", ", ", "\\"])
+def test_a_field_as_long_as_can_be_is_read_at_once(piece: str) -> None:
+    assert preferences(["code=403, " + piece * (MAX_FIELD_BYTES // len(piece)) + "@"]) == {"code": "403"}
+
+
+def test_of_many_names_that_are_nearly_preferences_only_the_first_are_told(mock: UsageMock) -> None:
+    reply = preferring(mock, ",".join(["scenaro"] * 8000))
+    assert reply.headers["Mock-Ignored"].count("did you mean") == LOOKED_AT
+
+
 PIECES = [*'=;,"\\ \t', "code", "delay", "scenario", "fault", "403", "none", "x", "é", "\xff"]
 
 
 @settings(deadline=None)  # a file may be read
 @given(st.lists(st.sampled_from(PIECES)))
 def test_what_is_nearly_a_preference_is_one_or_is_refused(pieces: list[str]) -> None:
+    read = preferences(["".join(pieces)])
     with suppress(PreferenceError):
-        assert behaviour(preferences(["".join(pieces)]), LIBRARY, CODES)
+        wanted = behaviour(read, LIBRARY, CODES)
+        assert {name for name, value in asdict(wanted).items() if value is not None} == read.keys()
 
 
 @settings(deadline=None)
@@ -210,7 +223,7 @@ def test_a_fault_that_speaks_of_keys_which_there_are_not_is_refused(contract: Co
     with UsageMock(make_app(contract, deployment)) as mock:
         reply = preferring(mock, "fault=body-is-null", key="my-secret")
     assert (reply.status, reply.headers["Mock-Reason"]) == (400, "unknown-preference")
-    assert "body-is-null.yaml:5 cannot be used here: 'demo-fresh' is no key of mine" in reply.json["detail"]
+    assert "body-is-null.yaml:5 cannot be used here: names a key that mine does not have" in reply.json["detail"]
     assert "my-secret" not in reply.json["detail"]
 
 

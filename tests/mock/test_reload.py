@@ -177,6 +177,16 @@ def test_a_changed_limit_is_a_new_bucket(lived: Lived) -> None:
     assert usage(lived.mock.url, "other-key").json["rate_limit"] == {"rps": 1.0, "burst": 3, "remaining": 2.0}
 
 
+def test_a_changed_bucket_of_a_fault_is_a_new_bucket(lived: Lived) -> None:
+    fault = "description: d\nbreaks: []\nbuckets: [{rps: 0, burst: 3}]\n"
+    lived.write("faults/few.yaml", fault)
+    lived.mock.fail("few")
+    assert [usage(lived.mock.url, "other-key").status for _ in range(4)] == [200, 200, 200, 429]
+    lived.write("faults/few.yaml", fault.replace("3", "1"))
+    lived.look()
+    assert [usage(lived.mock.url, "other-key").status for _ in range(2)] == [200, 429]
+
+
 def test_the_journal_the_time_and_made_keys_stay(lived: Lived) -> None:
     lived.do(lived.simulator.make_key("made"))
     usage(lived.mock.url, "made")
@@ -215,12 +225,21 @@ def test_what_an_editor_hides_beside_a_file_is_not_looked_at(lived: Lived) -> No
     assert fault_names(lived.fixtures) == ["body-is-null"]
 
 
-def test_no_key_of_a_broken_deployment_is_told(lived: Lived) -> None:
-    lived.write("deployments/default.yaml", "description: d\nkeys: {very-secret: {trafic: {}}}\n")
+@pytest.mark.parametrize("key", ["very-secret", "user:very-secret", "a very-secret", "very/secret~", "a;very-secret"])
+def test_no_key_of_a_broken_deployment_is_told(lived: Lived, key: str) -> None:
+    lived.write("deployments/default.yaml", f"description: d\nkeys: {{'{key}': {{trafic: {{}}}}}}\n")
     lived.look()
     reply = usage(lived.mock.url, "first-key")
-    assert "very-secret" not in f"{lived.said} {lived.simulator.problem} {reply.headers}"
-    assert masked("very-secret") in lived.said[0]
+    assert "secret" not in f"{lived.said} {lived.simulator.problem} {reply.headers}"
+    assert f":2 /keys/{masked(key)}/trafic: is not a name that is known here" in lived.said[0]
+
+
+@pytest.mark.parametrize("keys", ["{very-secret: {}, very-secret: {}}", "{'a very-secret': {}, 'a very-secret': {}}"])
+def test_no_key_that_stands_twice_is_told(lived: Lived, keys: str) -> None:
+    lived.write("deployments/default.yaml", f"description: d\nkeys: {keys}\n")
+    lived.look()
+    assert "secret" not in f"{lived.said} {lived.simulator.problem}"
+    assert "default.yaml:2: is not valid YAML: found duplicate key …" in lived.said[0]
 
 
 def test_the_command_serves_changed_files_until_it_is_told_not_to(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from mock_server import FixtureError, UsageMock, load_deployment, make_app
+from mock_server.clock import END_OF_TIME
 from mock_server.scenarios import load_scenario, scenario_names
 from usage_contract import Contract
 
-from .wire import Clock, Reply, usage
+from .control.api import Api
+from .wire import Clock, Reply, ask, usage
 
 KEY = "demo-busy"
 
@@ -116,10 +118,47 @@ def test_throttled(use: World) -> None:
 
 
 @pytest.mark.parametrize("name", scenario_names())
+def test_whatever_time_it_is_figures_are_told_and_are_those_of_the_state(use: World, name: str) -> None:
+    use(name)
+    api, told = Api(use.mock.url), list[object]()
+    for now in (1000, 0, 1_000_000_000, END_OF_TIME, 0, 1001):
+        api.do("PATCH", "/clock", {"now": now, "frozen": True})
+        [reply], state = use.ask(), api.key()
+        assert reply.status in {200, 403, 429, 502, 503}
+        told.append(state["figures"])
+        if reply.status == 200:
+            assert state["figures"] == {figure: reply.json[figure] for figure in state["figures"]}
+    assert told[1] == told[4]
+
+
+@pytest.mark.parametrize("name", scenario_names())
 def test_each_shipped_scenario_has_a_test_and_a_description(name: str) -> None:
     found: Callable[[World], None] = getattr(sys.modules[__name__], f"test_{name.replace('-', '_')}")
     assert callable(found)
     assert load_scenario(name).description.endswith(".")
+
+
+def test_a_scenario_whose_fault_is_for_other_keys_is_refused(contract: Contract, tmp_path: Path) -> None:
+    for kind, text in (
+        ("scenarios", "fault: strange"),
+        ("faults", "breaks: []\ndo: [{when: {key: nobodys}, status: 500}]"),
+    ):
+        (tmp_path / kind).mkdir()
+        name = "strange" if kind == "faults" else "mine"
+        (tmp_path / kind / f"{name}.yaml").write_text(f"description: d\n{text}\n")
+    with UsageMock(make_app(contract, load_deployment(), fixtures=tmp_path)) as mock:
+        with pytest.raises(FixtureError, match="names a key that default does not have"):
+            mock.use("mine")
+        preferring = ask(mock.url, headers=[("X-API-Key", KEY), ("Prefer", "scenario=mine")])
+        assert (preferring.status, usage(mock.url, KEY).status) == (400, 200)
+
+
+def test_a_scenario_whose_fault_changes_what_is_received_is_refused(tmp_path: Path) -> None:
+    for kind, text in (("scenarios", "fault: mine"), ("faults", "breaks: []\nreceived: [{op: prepend, text: x}]")):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "mine.yaml").write_text(f"description: d\n{text}\n")
+    with pytest.raises(FixtureError, match=r":2 /fault: 'mine' changes what is received, before it is known who asks"):
+        load_scenario("mine", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,19 @@ def test_a_client_that_has_gone_is_not_waited_for(held: UsageMock, gate: Gate) -
     held.close()  # though the gate is shut
 
 
+def test_a_fault_of_the_mock_itself_is_a_500_in_json_and_in_the_log(
+    contract: Contract, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_: float) -> None:
+        raise RuntimeError("broken")
+
+    with UsageMock(make_app(contract, Deployment("d", "", {"k": Key()}), delay="1", sleep=broken)) as mock:
+        reply = usage(mock.url, "k")
+    assert (reply.status, reply.headers["Mock-Reason"]) == (500, "internal-error")
+    assert reply.json == {"detail": "The mock failed; its log says why."}
+    assert "RuntimeError: broken" in caplog.text
+
+
 @pytest.mark.parametrize("fault", ["answer-never-comes", "body-never-ends"])
 def test_a_client_that_would_wait_for_ever_is_cut_off(fault: str) -> None:
     with UsageMock(grace=3600) as mock, socket.create_connection(address(mock.url), TIMEOUT) as connection:

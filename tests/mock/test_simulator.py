@@ -58,7 +58,7 @@ def test_what_cannot_be_used_is_refused_and_changes_nothing(
 ) -> None:
     before = simulator.settings
     with pytest.raises(error):
-        run(simulator.switch(change))
+        run(simulator.switch(**vars(change)))
     with pytest.raises(error):
         Simulator(simulator.library, simulator.clock, start=change)
     assert simulator.settings == before
@@ -68,7 +68,7 @@ def test_an_unknown_key_is_refused_without_being_told(simulator: Simulator) -> N
     for operation in (
         simulator.record("secret", TRAFFIC),
         simulator.reset("secret"),
-        simulator.switch(NOTHING, "secret"),
+        simulator.switch("secret"),
     ):
         with pytest.raises(UnknownKeyError) as caught:
             run(operation)
@@ -85,7 +85,7 @@ def test_a_reset_of_a_key_is_its_own(simulator: Simulator) -> None:
     before = total(simulator, ONE)
     for key in (ONE, OTHER):
         run(simulator.record(key, TRAFFIC))
-        run(simulator.switch(Behaviour(delay="1"), key))
+        run(simulator.switch(key, delay="1"))
         run(take(simulator, key))
     run(simulator.reset(ONE))
     assert total(simulator, ONE) == before
@@ -100,7 +100,7 @@ def test_a_reset_of_everything_is_the_start(simulator: Simulator) -> None:
     drawn = [simulator.delay("0..1") for _ in range(3)]
     run(simulator.record(ONE, TRAFFIC))
     run(simulator.make_key("made"))
-    run(simulator.switch(Behaviour(scenario="heavy")))
+    run(simulator.switch(scenario="heavy"))
     run(simulator.turn(lambda clock: clock.advance(99)))
     run(take(simulator, ONE))
     run(simulator.reset())
@@ -128,14 +128,14 @@ def test_a_key_can_be_made_in_a_scenario(simulator: Simulator) -> None:
 
 def test_a_new_scenario_begins_anew_and_none_leads_back(simulator: Simulator) -> None:
     before = total(simulator, ONE)
-    run(simulator.switch(Behaviour(scenario="ageing"), ONE))
+    run(simulator.switch(ONE, scenario="ageing"))
     assert total(simulator, ONE) == 1000
-    run(simulator.switch(Behaviour(scenario=NONE), ONE))
+    run(simulator.switch(ONE, scenario=NONE))
     assert total(simulator, ONE) == before
 
 
 def test_an_account_ages_when_time_is_advanced(simulator: Simulator) -> None:
-    run(simulator.switch(Behaviour(scenario="ageing")))
+    run(simulator.switch(scenario="ageing"))
     assert total(simulator, ONE) == 1000
     run(simulator.turn(lambda clock: clock.advance(10)))
     assert total(simulator, ONE) == 1000 + 40 + 15 + 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import shutil
 import socket
 from pathlib import Path
@@ -13,7 +15,7 @@ from mock_server import UsageMock
 from mock_server.fixtures import folder
 from mock_server.journal import masked
 
-from ..wire import TIMEOUT, Clock, address, usage
+from ..wire import KEY, TIMEOUT, Clock, address, ask, usage
 from .api import JSON, Api
 
 BUSY, MODEST = "demo-busy", "demo-modest"
@@ -64,6 +66,13 @@ def test_switching_the_same_fault_on_again_begins_anew(api: Api, limited: UsageM
     for _ in range(2):
         api.do("PATCH", "/behaviour", {"key": BUSY, "fault": FAULT, "times": 1})
         assert [usage(limited.url, BUSY).status for _ in range(2)] == [500, 200]
+
+
+def test_switching_the_same_scenario_on_again_begins_anew(api: Api, limited: UsageMock) -> None:
+    for _ in range(2):
+        api.do("PATCH", "/behaviour", {"key": BUSY, "scenario": "nearly-exhausted"})
+        api.do("PATCH", "/behaviour", {"key": BUSY, "delay": "0.001"})
+        assert [usage(limited.url, BUSY).status for _ in range(2)] == [200, 429]
 
 
 def test_the_state_tells_what_is_in_force_and_where_it_comes_from(api: Api) -> None:
@@ -197,9 +206,9 @@ def test_a_key_alone_is_put_back_to_the_start(api: Api, limited: UsageMock) -> N
         usage(limited.url, key)
         api.do("PATCH", "/behaviour", {"key": key, "code": 503})
     api.do("POST", "/reset", {"key": masked(BUSY)})
+    assert [entry["key"] for entry in api.get("/journal")["entries"]] == [masked(MODEST)]
     assert [usage(limited.url, key).status for key in (BUSY, MODEST)] == [200, 503]
     assert api.key()["tokens"] == 9
-    assert {entry["key"] for entry in api.get("/journal")["entries"]} == {masked(BUSY), masked(MODEST)}
 
 
 def test_everything_is_put_back_to_the_start(api: Api, limited: UsageMock) -> None:
@@ -212,6 +221,30 @@ def test_everything_is_put_back_to_the_start(api: Api, limited: UsageMock) -> No
     after = api.get("/state")
     assert after["journal"]["kept"] == 0
     assert stable(after) == start
+
+
+def test_a_server_that_a_fault_has_stopped_listens_again(api: Api, limited: UsageMock) -> None:
+    api.do("PATCH", "/behaviour", {"fault": "long-query-stops-the-server"})
+    with contextlib.closing(http.client.HTTPConnection(*address(api.url), timeout=TIMEOUT)) as kept:
+        kept.request("GET", "/__mock__/health")
+        kept.getresponse().read()
+        with pytest.raises(ConnectionResetError):
+            ask(limited.url, f"/usage?{'x' * 20_000}")
+        with pytest.raises(ConnectionRefusedError):
+            api.get("/health")
+        kept.request("POST", "/__mock__/reset")
+        assert kept.getresponse().status == 204
+    assert usage(limited.url, BUSY).status == 200
+
+
+def test_a_key_that_is_put_back_to_the_start_begins_a_preferred_fault_anew(api: Api, limited: UsageMock) -> None:
+    def drifting(key: str) -> object:
+        return ask(limited.url, headers=[(KEY, key), ("Prefer", "fault=this-operation-counts-in-total")]).json["total"]
+
+    first = {key: [drifting(key), drifting(key)] for key in (BUSY, MODEST)}
+    api.do("POST", "/reset", {"key": BUSY})
+    assert [drifting(BUSY), drifting(BUSY)] == first[BUSY]
+    assert drifting(MODEST) not in first[MODEST]
 
 
 def test_an_empty_body_is_none_whatever_its_type_is_said_to_be(api: Api) -> None:

@@ -9,6 +9,7 @@ import pytest
 from mock_server import UsageMock, load_deployment, make_app
 from mock_server.control.descriptions import UNREADABLE
 from mock_server.control.look import policy
+from mock_server.fixtures import Deployment, Key
 from mock_server.journal import masked
 from usage_contract import Contract
 
@@ -36,6 +37,13 @@ def test_looking_takes_no_token_and_opens_no_account(api: Api, limited: UsageMoc
     clock.now += 1000
     assert api.key()["tokens"] == 1
     assert usage(limited.url, "demo-busy").json["rate_limit"]["remaining"] == 0.0
+
+
+def test_looking_at_the_bucket_of_a_fault_opens_no_account(api: Api, limited: UsageMock, clock: Clock) -> None:
+    api.do("PATCH", "/behaviour", {"scenario": "ageing", "fault": "keys-share-a-bucket"})
+    assert api.key()["tokens"] == 10
+    clock.now += 100
+    assert usage(limited.url, "demo-modest").json["total"] == 1000
 
 
 def test_the_state_tells_figures_as_usage_does(api: Api, limited: UsageMock) -> None:
@@ -67,6 +75,14 @@ def test_a_file_that_cannot_be_used_is_listed_and_says_why_when_it_is_switched_o
         assert api.get("/scenarios") == [{"name": "broken", "description": UNREADABLE}]
         status, detail = api.refused("PATCH", "/behaviour", {"scenario": "broken"})
         assert (status, "broken.yaml:" in detail) == (409, True)
+
+
+def test_a_fault_for_other_keys_is_refused_without_telling_a_key(contract: Contract) -> None:
+    deployment = Deployment("mine", "d", {"my-secret-key": Key(), "demo-fresher": Key()})
+    with UsageMock(make_app(contract, deployment)) as mock:
+        status, detail = Api(mock.url).refused("PATCH", "/behaviour", {"fault": "body-is-null"})
+    assert (status, "body-is-null.yaml:5" in detail, masked("demo-fresher") in detail) == (409, True, True)
+    assert not any(key in detail for key in ("my-secret-key", "demo-fresh"))
 
 
 def test_health_tells_the_version(api: Api) -> None:

@@ -6,12 +6,16 @@ import asyncio
 import socket
 import threading
 
-from tests.mock.wire import TIMEOUT, Clock, Reply, address, ask, usage
+from mock_server import UsageMock, load_deployment, load_fault, make_app
+from mock_server.faulty import SLOTS
+from mock_server.serving import FRONT
+from tests.mock.wire import KEY, TIMEOUT, Clock, Reply, address, ask, usage
+from usage_contract import Contract
 
-from .served import BUSY_TOTAL, MODEST_TOTAL, OK, REQUEST, Serve, modest
+from .served import BUSY_TOTAL, MODEST_TOTAL, OK, REQUEST, Serve, modest, to_the_end
 
 
-def test_a_slot_of_the_connection_is_forgotten_with_it(serve: Serve) -> None:
+def test_a_slot_of_the_connection_is_that_of_no_other(serve: Serve) -> None:
     url = serve(f"{OK}, store: '{{connection}}'", "when: {status: [401]}, recall: '{connection}'")
     nobody = b"GET /usage HTTP/1.1\r\nHost: x\r\n\r\n"
     for _ in range(2):
@@ -26,6 +30,18 @@ def test_a_slot_of_the_target_is_for_all_who_ask_there(serve: Serve) -> None:
     assert usage(url, "demo-modest").json["api_key"] == "demo-modest"
     assert usage(url, "demo-busy").json["api_key"] == "demo-modest"
     assert ask(url, "/usage?other").status == 401
+
+
+def test_the_slot_that_was_stored_longest_ago_is_forgotten_first(serve: Serve) -> None:
+    url = serve("recall: '{target}'", "store: '{target}'")
+    for key in ("demo-modest", "demo-busy", "demo-modest"):
+        assert ask(url, f"/usage?{key}", [(KEY, key)]).status == 200
+    others = [b"GET /usage?%d HTTP/1.1\r\nHost: x\r\n" % number for number in range(SLOTS - 1)]
+    with socket.create_connection(address(url), TIMEOUT) as connection:
+        connection.sendall(b"\r\n".join(others) + b"Connection: close\r\n\r\n")
+        assert to_the_end(connection).count(b"HTTP/1.1 401") == SLOTS - 1
+    assert ask(url, "/usage?demo-modest").status == 200
+    assert ask(url, "/usage?demo-busy").status == 401
 
 
 def test_concurrent_callers_get_the_last_ones_answer(serve: Serve) -> None:
@@ -50,6 +66,26 @@ def test_keys_share_a_bucket_that_they_do_not_state(serve: Serve) -> None:
     url = serve(more="buckets: [{keys: [demo-modest, demo-busy], burst: 3}]")
     keys = ["demo-modest", "demo-busy", "demo-modest", "demo-busy", "demo-fresh"]
     assert [usage(url, key).status for key in keys] == [200, 200, 200, 429, 200]
+
+
+def test_a_bucket_is_another_only_when_it_is_the_turn_of_its_fault(contract: Contract) -> None:
+    fault = load_fault("fewer-tokens-than-stated")
+    with UsageMock(make_app(contract, load_deployment(), clock=Clock(), fault=fault, fault_at=2)) as mock:
+        assert [modest(mock.url)["rate_limit"]["remaining"] for _ in range(3)] == [9, 4 + 5, 8]
+        mock.fail("bucket-holds-half-of-its-burst", after=1, times=1)
+        left = [modest(mock.url)["rate_limit"]["remaining"] for _ in range(3)]
+        assert left == [7, 4, 6]
+
+
+def test_what_a_fault_remembers_goes_with_its_use(contract: Contract) -> None:
+    app, keys = make_app(contract, load_deployment(), rate_limited=False), ("demo-busy", "demo-modest")
+    with UsageMock(app) as mock:
+        for _ in range(3):
+            for key in keys:
+                mock.fail("this-operation-counts-in-total", key)
+            first, later = ([usage(mock.url, key).json["total"] for key in keys] for _ in range(2))
+            assert [first, later] == [[BUSY_TOTAL + 2, MODEST_TOTAL + 2], [BUSY_TOTAL + 4, MODEST_TOTAL + 4]]
+        assert len(app[FRONT]._faulties) == 2
 
 
 def test_a_bucket_refills_more_slowly_than_stated(serve: Serve, clock: Clock) -> None:

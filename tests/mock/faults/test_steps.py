@@ -8,9 +8,8 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from mock_server import load_deployment, make_app
-from tests.mock.wire import KEY, TIMEOUT, address, ask, send, usage
-from usage_contract import Contract
+from tests.mock.control.api import Api
+from tests.mock.wire import KEY, TIMEOUT, address, answer_so_far, ask, send, usage
 
 from .served import BUSY_TOTAL, MODEST_TOTAL, OK, Serve, modest, said
 
@@ -50,6 +49,23 @@ def test_a_body_is_matched_also_when_it_comes_late(serve: Serve) -> None:
         assert ask(url, "/healthz").status == 200
         connection.sendall(b'{"key": "demo-modest"}')
         assert connection.recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_a_body_that_cannot_be_matched_is_no_fault_of_the_server(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = serve("when: {body: x}, status: 418")
+    head = b"POST /usage HTTP/1.1\r\nHost: x\r\n"
+    assert answer_so_far(url, head + b"Content-Length: 9\r\n\r\nabc") == b""
+    assert send(url, head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n").status == 400
+    assert caplog.records == []
+
+
+def test_a_body_that_is_too_long_to_be_matched_is_refused_and_written_down(serve: Serve) -> None:
+    url = serve("when: {body: x}, status: 418")
+    head = b"POST /usage HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n"
+    assert send(url, head + bytes(1048577)).status == 413
+    assert [entry["status"] for entry in Api(url).get("/journal")["entries"]] == [413]
 
 
 def test_a_key_and_a_status_are_those_of_the_answer_so_far(serve: Serve) -> None:
@@ -168,6 +184,7 @@ def test_an_answer_is_given_as_to_another_key(serve: Serve) -> None:
     [
         ("patch: [{op: replace, path: /nowhere, value: 1}]", "replace at '/nowhere'"),
         ("patch: [{op: increase, path: /api_key, by: 1}]", "/api_key is no number"),
+        ("patch: [{op: multiply, path: /total, by: 1.0e+308}]", "cannot convert float infinity to integer"),
         ("body: [{op: replace, pattern: nowhere, with: x}]", "the pattern 'nowhere' is not there"),
         ("head: [{op: replace, pattern: nowhere, with: x}]", "the pattern 'nowhere' is not there"),
         (r"body: [{op: replace, pattern: '(total)', with: '\2'}]", "cannot be put in"),
@@ -183,7 +200,3 @@ def test_a_step_that_does_not_fit_is_a_500_that_says_why(serve: Serve, step: str
 
 def test_what_is_no_http_never_reaches_a_fault(serve: Serve) -> None:
     assert send(serve("when: {path: '.*'}, status: 418"), b"BREW /usage HTTP/1.1\r\nHost: x\r\n\r\n").status == 400
-
-
-def test_a_mock_without_a_fault_has_no_fault_layer(contract: Contract) -> None:
-    assert list(make_app(contract, load_deployment()).middlewares) == []

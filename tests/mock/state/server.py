@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.browser import IN_CI
 
@@ -36,6 +37,11 @@ class Redis:
     def pid(self) -> int:
         """The process's id, once it was started."""
         return self._process.pid
+
+    def asked(self, command: str) -> int:
+        """Return how often it was asked something."""
+        with redis.Redis(unix_socket_path=f"{self.folder}/redis.sock") as client:
+            return int(client.info("commandstats")[f"cmdstat_{command}"]["calls"])
 
     def start(self) -> None:
         """Return when it answers."""

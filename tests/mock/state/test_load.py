@@ -41,11 +41,9 @@ def test_two_processes_give_as_many_answers_as_there_are_tokens(deployments: Pat
 
 def test_no_token_is_given_twice_while_redis_is_killed_and_started_again(deployments: Path, lasting: Redis) -> None:
     async def outage() -> Statuses:
-        seen: Statuses = Statuses()
         killed, away = asyncio.Event(), asyncio.Event()
 
         def until(statuses: Statuses, status: int) -> bool:
-            seen.update(statuses)
             if statuses[200] >= BURST // 3:
                 killed.set()
             if statuses[503] >= 2 * CLIENTS:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mock_server.fixtures import Calls
 from mock_server.settings import Settings
-from mock_server.state import BucketSpec, Known, MemoryState, State, Taken
+from mock_server.state import BucketSpec, Known, MemoryState, Recorded, State, Taken
 from mock_server.state_redis import RedisState
 
 from .server import Redis
@@ -68,6 +69,26 @@ def test_the_two_states_agree_on_every_token(
         buckets = (one, one)  # a name stands for one bucket
     shared = RedisState(f"{redis.url}#same-{next(_names)}")
     assert asyncio.run(results(shared, buckets, steps)) == asyncio.run(results(MemoryState(), buckets, steps))
+
+
+def test_traffic_is_recorded_by_one_question_which_opens_the_account(redis: Redis) -> None:
+    account, bucket = Known("a", "a"), BucketSpec("a", 1, 5, None, "a")
+
+    async def recorded() -> tuple[int, Recorded | None]:
+        state = RedisState(f"{redis.url}#same-{next(_names)}")
+        await state.take(bucket, 0, 0, Known("b", "b"))  # now the scripts are known
+        await state.record(Known("b", "b"), 0, {"b.example": {"ws": Calls(1)}})
+        before = redis.asked("evalsha")
+        for now in (7.5, 9.0):
+            await state.record(account, now, {"a.example": {"ws": Calls(2, 1)}})
+        asked = redis.asked("evalsha") - before
+        taken = await state.take(bucket, 10, 0, account)
+        await state.close()
+        return asked, taken.news
+
+    asked, news = asyncio.run(recorded())
+    assert asked == 2
+    assert news and (news.since, news.traffic) == (7.5, {"a.example": {"ws": Calls(4, 2)}})
 
 
 @pytest.mark.parametrize("rps", [1e-9, 0.1, 1 / 3, 9.999999, 123456.789, 1e6])

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from mock_server import UsageMock, load_deployment, load_fault, make_app
+from mock_server.fixtures import Calls, Deployment, Key
+from mock_server.library import Library
+from mock_server.serving import FRONT
 from mock_server.state_redis import RedisState
 from usage_contract import Contract
 
@@ -62,6 +67,32 @@ def test_after_a_reset_the_fault_of_the_start_waits_for_its_request_again(contra
                 mock.reset()
 
 
+def test_changes_at_once_are_all_there(pair: Pair) -> None:
+    one, other = pair
+    changes = [
+        ("/behaviour", {"delay": "0.001"}),
+        ("/behaviour", {"code": 418}),
+        ("/behaviour", {"scenario": "heavy"}),
+        ("/clock", {"frozen": True}),
+        ("/clock", {"advance": 60}),
+    ]
+    for _ in range(5):
+        with ThreadPoolExecutor(len(changes)) as pool:
+            asked = [pool.submit(Api(one.url).do, "PATCH", *change) for change in changes]
+        assert [each.exception() for each in asked] == [None] * len(changes)
+        state = Api(other.url).get("/state")
+        assert [state["everybody"][name] for name in ("scenario", "code", "delay")] == ["heavy", 418, "0.001"]
+        assert (state["clock"]["now"], state["clock"]["frozen"]) == (1060.0, True)
+        one.reset()
+
+
+def test_the_turns_of_another_start_are_not_counted(contract: Contract, url: str) -> None:
+    for name in ("body-is-null", "body-is-empty"):
+        app = make_app(contract, load_deployment(), fault=load_fault(name), fault_at=2, state=RedisState(url))
+        with UsageMock(app) as mock:
+            assert [len(usage(mock.url, BUSY).body) > 4 for _ in range(3)] == [True, False, True]
+
+
 def test_a_scenario_reaches_all(pair: Pair) -> None:
     one, other = pair
     one.use("down")
@@ -94,6 +125,56 @@ def test_recorded_traffic_is_in_the_next_answer_of_all(pair: Pair) -> None:
     after = usage(other.url, BUSY).json
     assert (after["total"], after["fail"]) == (before["total"] + 3, before["fail"] + 1)
     assert usage(one.url, BUSY).json["total"] == after["total"]
+
+
+def test_the_state_of_any_process_tells_the_figures_that_all_have(pair: Pair, clock: Clock) -> None:
+    one, other = pair
+    one.use("ageing", FRESH)
+    for key in (BUSY, FRESH):
+        one.record("new.example", "fetch", requests=3, failures=1, bytes=10, key=key)
+    clock.now += 100
+    for mock in (other, one):
+        for number, key in enumerate((BUSY, FRESH)):
+            told = Api(mock.url).key(number)["figures"]
+            assert told == {name: value for name, value in usage(mock.url, key).json.items() if name in told}
+    one.reset()
+    after = Api(other.url).key()["figures"]
+    assert after["total"] == usage(one.url, BUSY).json["total"]
+
+
+def test_looking_at_a_shared_state_opens_no_account(pair: Pair, clock: Clock) -> None:
+    one, other = pair
+    one.use("ageing", FRESH)
+    assert [Api(mock.url).key(1)["figures"]["total"] for mock in pair] == [1000, 1000]
+    clock.now += 100
+    assert usage(other.url, FRESH).json["total"] == 1000
+    clock.now += 100
+    assert usage(one.url, FRESH).json["total"] == Api(other.url).key(1)["figures"]["total"] > 1000
+
+
+def test_a_stream_of_events_tells_what_another_process_does(pair: Pair) -> None:
+    one, other = pair
+    with Api(other.url).events() as events:
+        before = next(events)[1]["keys"][0]["figures"]["total"]
+        one.answer(503)
+        assert next(events)[1]["everybody"]["code"] == 503
+        one.record("new.example", key=BUSY)
+        assert next(events)[1]["keys"][0]["figures"]["total"] == before + 1
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_an_account_whose_facts_have_changed_begins_anew(contract: Contract, url: str, is_shared: bool) -> None:
+    def facts(requests: int, other: int) -> Deployment:
+        keys = {name: {"a.example": {"ws": Calls(number)}} for name, number in (("k", requests), ("o", other))}
+        return Deployment("d", "d", {name: Key(traffic=traffic) for name, traffic in keys.items()})
+
+    app = make_app(contract, facts(7, 9), state=RedisState(url) if is_shared else None)
+    with UsageMock(app) as mock:
+        for key in mock.keys:
+            mock.record("new.example", requests=100, key=key)
+        assert [usage(mock.url, key).json["total"] for key in mock.keys] == [107, 109]
+        app[FRONT].simulator.renew(Library(facts(8, 9)))
+        assert [usage(mock.url, key).json["total"] for key in mock.keys] == [8, 109]
 
 
 def test_traffic_recorded_by_two_is_counted_once_each(pair: Pair) -> None:
@@ -155,6 +236,51 @@ def test_what_was_switched_on_outlives_the_processes(contract: Contract, url: st
         mock.answer(418, BUSY)
     with app() as mock:
         assert usage(mock.url, BUSY).status == 418
+
+
+@pytest.fixture
+def strangers(contract: Contract, url: str, tmp_path: Path) -> Iterator[Pair]:
+    """Two mocks with one state, of which only the first has the scenario and the fault `mine`."""
+    for kind, text in (("scenarios", "code: 418"), ("faults", "breaks: []\nreceived: [{op: prepend, text: x}]")):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "mine.yaml").write_text(f"description: d\n{text}\n")
+    with ExitStack() as stack:
+        one, other = (
+            stack.enter_context(
+                UsageMock(make_app(contract, load_deployment(), fixtures=fixtures, state=RedisState(url)))
+            )
+            for fixtures in (tmp_path, None)
+        )
+        assert usage(other.url, BUSY).status == 200
+        yield one, other
+
+
+@pytest.mark.parametrize("kind", ["scenario", "fault"])
+@pytest.mark.parametrize("of_key", [{"key": BUSY}, {}])
+def test_what_a_process_does_not_have_is_told_until_it_is_taken_back(
+    strangers: Pair, kind: str, of_key: dict[str, str]
+) -> None:
+    one, other = strangers
+    Api(one.url).do("PATCH", "/behaviour", {kind: "mine", **of_key})
+    for _ in range(2):
+        reply = usage(other.url, BUSY)
+        assert (reply.status, reply.headers["Mock-Reason"]) == (503, "unknown-name")
+        assert f"'mine' is no {kind}" in reply.json["detail"]
+    api = Api(other.url)
+    assert api.key()["in_force"][kind] == "mine"
+    assert api.key()["known"] is False
+    with api.events() as events:
+        assert next(events)[1]["keys"][0]["in_force"][kind] == "mine"
+    api.do("PATCH", "/behaviour", {kind: None, **of_key})
+    assert usage(other.url, BUSY).status == 200
+
+
+def test_what_a_process_does_not_have_is_over_when_another_takes_it_back(strangers: Pair) -> None:
+    one, other = strangers
+    one.use("mine")
+    assert usage(other.url, BUSY).status == 503
+    one.use(None)
+    assert usage(other.url, BUSY).status == 200
 
 
 def test_names_keep_states_apart(contract: Contract, clock: Clock, url: str) -> None:

@@ -1,0 +1,61 @@
+"""An account that grows by itself: its figures follow time wherever that goes."""
+
+from __future__ import annotations
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mock_server.accounts import Account
+from mock_server.answers import Answer
+from mock_server.clock import END_OF_TIME
+from mock_server.fixtures import MOST, Calls, Key, Rate, Traffic
+from mock_server.state import Recorded
+
+START = 1000.0
+NUMBERS = st.floats(0, 1e6)
+RATES = st.builds(lambda one, other, size: Rate(max(one, other), min(one, other), size), NUMBERS, NUMBERS, NUMBERS)
+TIMES = st.lists(st.floats(-END_OF_TIME, END_OF_TIME) | st.floats(0, 2000), min_size=1)
+RECORDED: Traffic = {"new.example": {"ws": Calls(5, 1)}, "a.example": {"fetch": Calls(2, 0, 10)}}
+STEPS_OF_A_SEVENTH = [START + step / 7 for step in range(2000)]
+
+
+def grown(rate: Rate) -> Account:
+    key = Key(traffic={"a.example": {"fetch": Calls(10, 1, 100)}}, growth={"a.example": {"fetch": rate}})
+    return Account("k", "k", key, lambda _: Answer(200, {}, b""), START)
+
+
+def figures(account: Account) -> tuple[object, ...]:
+    tally = account.tally
+    return tally.success, tally.fail, tally.bytes, tally.by_protocol, tally.top_domains
+
+
+@given(RATES, TIMES)
+@example(Rate(0.06, 0.06), STEPS_OF_A_SEVENTH)
+@example(Rate(1e6, 1e6, 1e12), [END_OF_TIME, 0])
+def test_figures_are_those_of_the_moment_however_time_has_moved(rate: Rate, times: list[float]) -> None:
+    moved = grown(rate)
+    moved.record(RECORDED)
+    for now in times:
+        moved.grow(now)
+    straight = grown(rate)
+    straight.grow(times[-1])
+    straight.record(RECORDED)
+    assert figures(moved) == figures(straight)
+    assert moved.tally.success >= 10
+    assert moved.tally.fail <= 2 + MOST
+
+
+@given(st.floats(0.001, 1e6), st.floats(0, 1e6))
+@example(0.06, 250 / 7)
+def test_of_a_rate_that_always_fails_nothing_succeeds(requests: float, seconds: float) -> None:
+    account = grown(Rate(requests, requests))
+    account.grow(START + seconds)
+    assert account.tally.success == 9
+
+
+def test_what_another_process_says_is_taken_over_with_its_beginning() -> None:
+    account = grown(Rate(1))
+    account.grow(START + 100)
+    account.restate(Recorded("1", START + 50, RECORDED))
+    account.grow(START + 100)
+    assert account.tally.success + account.tally.fail == 10 + 50 + 7
