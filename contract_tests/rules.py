@@ -6,6 +6,7 @@ import ast
 import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,7 @@ class Rule:
         return LEVELS.index(self.level) > LEVELS.index(level)
 
 
+@cache
 def rule_of(item: pytest.Item) -> Rule:
     """Read the rule off a test function; UsageError names what it lacks."""
     if not isinstance(item, pytest.Function):

@@ -29,7 +29,8 @@ HOW_TO = PYTHON.findall((Path(__file__).parents[2] / "docs" / "testing.md").read
 
 
 def passes(pytester: pytest.Pytester, *options: str, passed: int) -> None:
-    done = pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", *options)
+    others = ("-p", "no:schemathesis", "-p", "no:hypothesispytest")  # whose start takes seconds
+    done = pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", *others, *options)
     done.assert_outcomes(passed=passed)
 
 
