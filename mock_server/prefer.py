@@ -81,7 +81,7 @@ def behaviour(wanted: dict[str, str], library: Library, documented: Sequence[int
         )
     except (UnknownNameError, DelayError, CodeError) as error:
         raise PreferenceError(f"Prefer: {error}") from None
-    except FixtureError as error:  # its text may list keys
+    except FixtureError as error:  # in one line, without the folders of this machine
         place = f"{error.errors[0].path.name}:{error.errors[0].line}"
         raise PreferenceError(f"Prefer: {place} cannot be used here: {error.errors[0].problem}") from None
 
