@@ -94,3 +94,41 @@ def test_a_bucket_that_fills_in_minutes_is_not_waited_for(module: Callable[[str]
     with pytest.raises(NotTested, match=r"fills too slowly to be looked at: 0\.1 tokens a second"):
         module("test_bucket").test_available_tokens_are_granted(bucket)
     assert bucket.times == 0
+
+
+@dataclass
+class SlowGate:
+    """A deployment that takes its time, in which a bucket fills again."""
+
+    seconds: float
+    path: str = "/usage"
+    key_header: str = "X-API-Key"
+
+    @property
+    def transport(self) -> SlowGate:
+        return self
+
+    def request(self, *_: object, **__: object) -> Request:
+        return ANSWER.request
+
+    def together(self, requests: list[Request], *, paced: bool) -> list[Answer]:
+        assert not paced
+        full = b'{"rate_limit": {"remaining": 9}}'
+        return [Answer(request, 200, payload=full, seconds=self.seconds) for request in requests]
+
+
+def test_a_bucket_that_fills_while_an_answer_is_awaited_is_no_other(module: Callable[[str], Any]) -> None:
+    rules = module("test_bucket")
+
+    class Emptied(rules.Bucket):  # type: ignore[misc, name-defined]
+        def spend(self, *_: object) -> list[Answer]:
+            return [Answer(ANSWER.request, 429)]
+
+    def look(seconds: float) -> None:
+        bucket = Emptied(SlowGate(seconds), None, burst=10, rps=10.0)
+        rules.test_nothing_else_brings_another_bucket(bucket, None)
+
+    with pytest.raises(AssertionError, match="9 of 10 tokens right after none was left"):
+        look(0.01)
+    with pytest.raises(NotTested, match="answers come too slowly"):
+        look(0.6)
