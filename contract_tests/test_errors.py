@@ -16,7 +16,9 @@ from contract_tests.transport import NotTested
 from contract_tests.validation import problems
 
 INTERNALS = re.compile(
-    rb'Traceback \(most recent call last\)|File "[^"]+", line \d+|\bat [\w.$<>]+\([\w.]+:\d+\)|\n\s+at .+:\d+:\d+'
+    # In JSON there are backslashes before quotation marks, and for the ends of lines.
+    rb'Traceback \(most recent call last\)|File \\?"[^"]+", line \d+|\bat [\w.$<>]+\([\w.]+:\d+\)'
+    rb"|(?:\n|\\n)\s+at .+:\d+:\d+"
     rb"|\[Errno \d+\]|goroutine \d+ \[|panicked at|\bSQLSTATE|sqlite3\.|psycopg|syntax error at or near|/site-packages/"
 )
 

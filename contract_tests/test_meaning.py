@@ -183,12 +183,12 @@ def _spelt_alike(domain: str) -> str:
 
 @pytest.mark.rule(level="documented", source=f"{USAGE}.top_domains[].domain")
 def test_top_domains_are_no_addresses(figures: list[Figures]) -> None:
-    """A `domain` MUST NOT be a page's address: it would tell paths, queries and what is secret in them."""
+    """A `domain` MUST NOT be a page's address: it would tell paths, queries, passwords and what is secret in them."""
     holds(
         each.told(f"{domain!r} is listed as a domain")
         for each in having(figures, "top_domains")
         for domain, _ in each.top_domains or ()
-        if "://" in domain or "?" in domain
+        if "://" in domain or "?" in domain or "@" in domain
     )
 
 
