@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 import pytest
 
 from contract_tests import keys
 from contract_tests.connection import wire
-from contract_tests.gate import OPERATION, Gate
+from contract_tests.gate import BROWSER, OPERATION, Gate
 from contract_tests.message import REFUSED, Answer, Credential, Request
 from contract_tests.redaction import forms
 from contract_tests.rules import AUTHENTICATION_GUIDE, ERRORS_GUIDE, holds
@@ -65,8 +66,10 @@ def _is_unsuspicious(gate: Gate, request: Request) -> bool:
     wrong_key = key is None or (key not in gate.settings.keys and keys.PLAIN.fullmatch(key.value))
     host = (b"Host", gate.settings.target.authority.encode())
     ours = request.method == gate.operation.method and request.target.split(b"?")[0] == gate.path.encode()
-    upgrading = any(name == b"Upgrade" for name, _ in request.fields)  # refused by what knows of WebSocket, and no key
-    return bool(wrong_key and ours and host in request.fields and not request.body and not upgrading)
+    names = Counter(name.lower() for name, _ in request.fields)
+    usual = {name.lower() for name, _ in gate.request(gate.main, fields=BROWSER).fields}
+    common = names.keys() <= usual and max(names.values()) == 1
+    return bool(wrong_key and ours and host in request.fields and not request.body and common)
 
 
 @pytest.mark.rule(level="advisory", source="RFC 9110, section 11.6.1")

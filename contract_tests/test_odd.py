@@ -86,7 +86,7 @@ def test_targets_do_no_harm(gate: Gate) -> None:
         "a query of 3,000 characters": path + b"?q=" + b"a" * 3000,
     }
     suspicious = {
-        "an odd query": path + b"?&=&&a=1&a=2&%ff=%00",
+        "an odd query": path + b"?&=&&a=1&a=2&%ff=%00&__proto__=1",
         "a query of 9,000 characters": path + b"?q=" + b"a" * 9000,
         "percent-encoding in the path that is no UTF-8": path + b"/%ff",
     }
@@ -97,7 +97,7 @@ def test_targets_do_no_harm(gate: Gate) -> None:
     holds([*_harmed(plain), *_harmed(odd, CLOSED)])
 
 
-UNEXPECTED = b"?unexpected=1&limit=-1&format=xml&callback=f&fields=total&pretty=1&period=day&page=2&__proto__=1"
+UNEXPECTED = b"?unexpected=1&limit=-1&format=xml&callback=f&fields=total&pretty=1&period=day&page=2"
 PARAMETERS = b"&".join(b"p%d=%d" % (number, number) for number in range(100))
 
 
@@ -113,7 +113,7 @@ def test_query_adds_no_field(gate: Gate) -> None:
 @pytest.mark.needs(*SOUND)
 @pytest.mark.rule(level="documented", source=ODD)
 def test_bodies_do_no_harm(gate: Gate) -> None:
-    """A GET with a body MUST be answered, and the next request on the connection as if there had been none."""
+    """A GET with a body MUST do no harm, and the next request MUST be answered as if there had been none."""
     json = [("Content-Type", "application/json")]
     inner = f"GET {gate.path} HTTP/1.1\r\nHost: {gate.settings.target.authority}\r\n\r\n".encode()
     bodies = [
@@ -123,7 +123,7 @@ def test_bodies_do_no_harm(gate: Gate) -> None:
         ),
         gate.ask(gate.main, "and a body that is a request itself", body=inner, fields=json),
     ]
-    holds(_harmed(bodies))
+    holds(_harmed(bodies, CLOSED))  # RFC 9110, section 9.3.1: such a request may be rejected so
     holds(f"the body was answered like a request\n{answer.seen}" for answer in bodies if answer.extra)
     after = gate.ask(gate.main, "right after a GET with a body")
     assert after.status == 200, f"{after.outcome}\n{after.seen}"
