@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from contract_tests import keys
+from contract_tests.clock import REAL_TIME
 from contract_tests.figures import Figures
 from contract_tests.gate import OPERATION, Gate, first_answer
 from contract_tests.message import Answer, Credential
-from contract_tests.transport import Clock, NotTested, Transport
+from contract_tests.transport import NotTested, Transport
 from contract_tests.validation import contract, is_valid
 
 HERE = Path(__file__).resolve().parent
@@ -42,7 +43,7 @@ def gate(pytestconfig: pytest.Config) -> Iterator[Gate]:
     from contract_tests.plugin import clock_key, settings_key, verdicts_key
 
     settings = pytestconfig.stash[settings_key]
-    transport = Transport(settings, pytestconfig.stash.get(clock_key, Clock()))
+    transport = Transport(settings, pytestconfig.stash.get(clock_key, REAL_TIME))
     gate = Gate(settings, contract(settings.level), transport)
     pytestconfig.stash[verdicts_key].gate = gate
     yield gate

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import socket
 import ssl
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import h11
 
+from contract_tests.clock import REAL_TIME, Clock
 from contract_tests.message import KEPT, LARGEST_BODY, Answer, Ending, Request
 from contract_tests.settings import Target
 
@@ -54,6 +54,7 @@ class Connection:
     sock: socket.socket
     proxied: bool
     reusable: bool = True
+    clock: Clock = REAL_TIME
 
     def close(self) -> None:
         """Close it; closing twice is harmless."""
@@ -62,9 +63,9 @@ class Connection:
 
     def ends(self, seconds: float) -> bool:
         """Whether the other side closes it within some time."""
-        until = time.monotonic() + seconds
+        until = self.clock.now() + seconds
         try:
-            while (left := until - time.monotonic()) > 0:
+            while (left := until - self.clock.now()) > 0:
                 self.sock.settimeout(left)
                 if not self.sock.recv(65536):
                     return True
@@ -84,12 +85,12 @@ class Connection:
         `ahead` bytes go first, by themselves.
         """
         data = b"".join(wire(request, origin if self.proxied else "") for request in requests)
-        started = time.monotonic()
+        started = self.clock.now()
         problem = self._send(data, timeouts, ahead)
         answers: list[Answer] = []
         early = b""
         for number, request in enumerate(requests, 1):
-            reader = _Reader(self.sock, request, timeouts, started, problem, early)
+            reader = _Reader(self.sock, self.clock, request, timeouts, started, problem, early)
             answer = reader.answer()
             early = answer.extra
             is_last = number == len(requests)
@@ -105,7 +106,7 @@ class Connection:
             self.sock.settimeout(timeouts.read)
             if ahead:
                 self.sock.sendall(data[:ahead])
-                time.sleep(timeouts.grace)
+                self.clock.sleep(timeouts.grace)
             self.sock.sendall(data[ahead:])
         except OSError as error:
             return f"the request could not be sent: {error.strerror or error}"
@@ -120,14 +121,16 @@ def wire(request: Request, origin: str = "") -> bytes:
     return b"\r\n".join([*lines, b"", request.body])
 
 
-def connect(target: Target, proxy: Target | None, tls: ssl.SSLContext | None, timeouts: Timeouts) -> Connection:
+def connect(
+    target: Target, proxy: Target | None, tls: ssl.SSLContext | None, timeouts: Timeouts, clock: Clock = REAL_TIME
+) -> Connection:
     """Open a connection, through the proxy if there is one.
 
     Raises UnreachableError: name, port, proxy or TLS failed.
     """
     first = proxy or target
     try:
-        sock = socket.create_connection((first.host, first.port), timeouts.connect)
+        sock = clock.timed(socket.create_connection((first.host, first.port), timeouts.connect))
     except UnicodeError:
         raise UnreachableError(f"no connection to {first.authority}: it is no host name") from None
     except OSError as error:
@@ -135,23 +138,23 @@ def connect(target: Target, proxy: Target | None, tls: ssl.SSLContext | None, ti
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if proxy and tls:
-            _tunnel(sock, target, timeouts.connect)
+            _tunnel(sock, target, timeouts.connect, clock)
             sock.settimeout(timeouts.connect)
         if tls:
             sock = tls.wrap_socket(sock, server_hostname=target.host)
     except OSError as error:
         sock.close()
         raise UnreachableError(f"no TLS with {target.authority}: {_why(error)}") from None
-    return Connection(sock, proxied=proxy is not None and tls is None)
+    return Connection(sock, proxied=proxy is not None and tls is None, clock=clock)
 
 
-def _tunnel(sock: socket.socket, target: Target, seconds: float) -> None:
-    until = time.monotonic() + seconds
+def _tunnel(sock: socket.socket, target: Target, seconds: float, clock: Clock) -> None:
+    until = clock.now() + seconds
     authority = f"{target.authority}:{target.port}" if target.port == 443 else target.authority
     sock.sendall(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
     head = b""
     while b"\r\n\r\n" not in head:
-        sock.settimeout(max(until - time.monotonic(), 0.001))
+        sock.settimeout(max(until - clock.now(), 0.001))
         data = sock.recv(4096)
         head += data
         if not data or len(head) > LARGEST_HEAD:
@@ -177,13 +180,14 @@ class _Reader:
     def __init__(
         self,
         sock: socket.socket,
+        clock: Clock,
         request: Request,
         timeouts: Timeouts,
         started: float,
         problem: str = "",
         early: bytes = b"",
     ) -> None:
-        self.sock, self.request, self.timeouts = sock, request, timeouts
+        self.sock, self.clock, self.request, self.timeouts = sock, clock, request, timeouts
         self.started = started
         self.received = len(early)
         self.problem = problem
@@ -212,7 +216,7 @@ class _Reader:
             ending=self.ending,
             problem=self.problem,
             received=self.received,
-            seconds=time.monotonic() - self.started,
+            seconds=self.clock.now() - self.started,
             extra=self._extra(),
             start=bytes(self.start),
         )
@@ -243,7 +247,7 @@ class _Reader:
         return not isinstance(event, h11.Response | h11.Data | h11.InformationalResponse)
 
     def _receive(self) -> bool:
-        left = self.started + self.timeouts.total - time.monotonic()
+        left = self.started + self.timeouts.total - self.clock.now()
         try:
             self.sock.settimeout(max(0.001, min(self.timeouts.read, left)))
             data = self.sock.recv(65536)

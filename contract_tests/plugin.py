@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
+from contract_tests.clock import Clock
 from contract_tests.gate import COULD_NOT_BE_TESTED
 from contract_tests.plan import plan
 from contract_tests.redaction import RedactedStream, Redactor, redact_all
@@ -30,7 +31,6 @@ from contract_tests.settings import (
     refuse_misspelt,
     settings_from,
 )
-from contract_tests.transport import Clock
 from contract_tests.verdicts import Verdicts
 from usage_contract.contract import LEVELS
 

@@ -6,7 +6,7 @@ import math
 import ssl
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -15,6 +15,7 @@ from itertools import count
 
 from _pytest.outcomes import Skipped  # what pytest.skip raises; pytest exports it untyped
 
+from contract_tests.clock import REAL_TIME, Clock
 from contract_tests.connection import Connection, Timeouts, UnreachableError, connect
 from contract_tests.message import CLOSED, Answer, Credential, Request
 from contract_tests.settings import Settings
@@ -33,14 +34,6 @@ class NotTested(Skipped):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, _use_item_location=True)
-
-
-@dataclass(frozen=True)
-class Clock:
-    """The run's time, in seconds; tests bring one on which waiting takes none."""
-
-    now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
 
 
 @dataclass
@@ -77,7 +70,7 @@ class Transport:
     """Sends requests to one deployment; `journal` holds every answer, 429s included."""
 
     settings: Settings
-    clock: Clock = Clock()
+    clock: Clock = REAL_TIME
     journal: list[Answer] = field(default_factory=list)
     sent: int = 0
     lost: str = ""
@@ -290,7 +283,7 @@ class Transport:
             raise NotTested(f"the deployment is not reachable any more: {error}") from None
 
     def _open(self) -> Connection:
-        return connect(self.settings.target, self.settings.proxy, self._tls, self.timeouts)
+        return connect(self.settings.target, self.settings.proxy, self._tls, self.timeouts, self.clock)
 
     def _curl(self, request: Request) -> str:
         authority = self.settings.target.authority.encode()

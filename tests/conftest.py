@@ -1,22 +1,28 @@
-"""How the tests are spread over processes: `pytest -n 4`."""
+"""The tiers of the tests, and how `pytest -n 4` distributes them over processes."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-# Each has fixtures that take seconds, which one process sets up for all of it.
+from tests.support.tiers import IN_CI, TIERS, missing_tools
+
+pytest_plugins = ["tests.support.gate", "tests.support.mocks"]
+
+HERE = Path(__file__).parent
+# Their fixtures take seconds, so one process runs all tests of such a module.
 TOGETHER = (
-    "tests/gate/test_report_page.py",
-    "tests/mock/test_console.py",
-    "tests/test_readme.py",
-    "tests/test_wheel.py",
+    "tests/browser/test_console.py",
+    "tests/browser/test_report_page.py",
+    "tests/packaging/test_wheel.py",
 )
 
 
-class Spread(LoadScopeScheduling):
-    """What is together goes to one process, and goes first, so that nobody waits for it alone; all else goes singly."""
+class Distribution(LoadScopeScheduling):
+    """Sends the tests of some modules to one process, and first; all other tests one by one."""
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
@@ -24,6 +30,41 @@ class Spread(LoadScopeScheduling):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Spread:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Distribution:
     """Return the scheduler, whatever `--dist` says."""
-    return Spread(config, log)
+    return Distribution(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register a mark for each tier."""
+    for tier in TIERS:
+        config.addinivalue_line("markers", f"{tier}: runs in `tox -e {tier}`")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m deselects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the tier whose folder it is in."""
+    for item in items:
+        if tier := _tier(item):
+            item.add_marker(tier)
+
+
+@pytest.hookimpl(tryfirst=True)  # before a fixture needs the tool
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail a test whose tool is missing in CI, and skip it elsewhere."""
+    if (tier := _tier(item)) and (problem := missing_tools(tier)):
+        if IN_CI:
+            pytest.fail(problem, pytrace=False)
+        pytest.skip(problem)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print one line for each reason for which tests were skipped."""
+    reasons = {report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped")}
+    for reason in sorted(reasons):
+        terminalreporter.write_line(f"skipped: {reason}")
+
+
+def _tier(item: pytest.Item) -> str:
+    folder = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
+    return folder if folder in TIERS else ""

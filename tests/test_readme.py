@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import doctest
-import os
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mock_server import UsageMock
+from tests.support.readme import CHECKOUT, README, SHELL, run
 
-CHECKOUT = Path(__file__).parents[1]
-README = (CHECKOUT / "README.md").read_text()
-SHELL = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 SECTIONS = ["What it is", "Against staging", "The mock for client work", "In CI"]
 
 
@@ -27,37 +21,8 @@ def staging() -> Iterator[str]:
         yield mock.url
 
 
-def run(script: str, folder: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")} | {"PATH": path}
-    return subprocess.run(
-        ["bash", "-ec", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-
-
 def test_the_sections_stand_in_their_order() -> None:
     assert re.findall(r"^## (.*)", README, re.MULTILINE) == SECTIONS
-
-
-def test_the_first_command_runs_the_main_job_in_a_fresh_clone(tmp_path: Path) -> None:
-    clone = tmp_path / "clone"
-    subprocess.run(["git", "clone", "-q", str(CHECKOUT), str(clone)], check=True)
-    tracked = subprocess.run(
-        ["git", "ls-files", "-mo", "--exclude-standard"], cwd=CHECKOUT, capture_output=True, text=True, check=True
-    )
-    for name in tracked.stdout.split("\n"):  # what is not committed yet is tried, too
-        if (CHECKOUT / name).is_file():
-            (clone / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(CHECKOUT / name, clone / name)
-    result = run(SHELL[0], clone)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert " conforms at level documented" in result.stdout
-
-
-def test_the_second_command_is_what_ci_runs() -> None:
-    script = (CHECKOUT / ".ci" / "run").read_text()
-    script = script.split("command=", 1)[1].replace('bash -c "$command"', "")
-    assert run(f"command={script}").stdout.strip() == f"+ {SHELL[1].strip()}"
 
 
 def test_the_staging_example_conforms(staging: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from contract_tests.deviations import read_deviations
 from contract_tests.rules import rule_ids
-from tests.gate.conftest import Respond, Run, answer
+from tests.support.gate import Respond, Run, answer
 
 ENTRY = 'rule = "{rule}"\nreason = "the gateway"\nowner = "platform"\nticket = "OPS-1"\nexpires = {expires}\n'
 LATER, EARLIER = "9999-12-31", "2020-01-01"

@@ -13,8 +13,9 @@ import pytest
 
 from mock_server import UsageMock, load_deployment, make_app
 from mock_server.faults import load_fault
-from tests.gate.conftest import GATE, Respond, Run, answer, serving_with
-from tests.gate.matrix import run_against
+from tests.support.forked_gate import GATE
+from tests.support.gate import Respond, Run, answer, serving_with
+from tests.support.proof import run_against
 from usage_contract import load
 
 RunGate = Callable[..., Run]

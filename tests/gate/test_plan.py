@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from tests.gate.conftest import Run
+from tests.support.gate import Run
 
 
 def test_the_plan_adds_up_and_needs_no_deployment(run_gate: Callable[..., Run]) -> None:

@@ -24,8 +24,8 @@ from contract_tests.reports.github import annotation
 from contract_tests.reports.markdown import fenced, inline
 from contract_tests.verdicts import Outcome
 from mock_server import UsageMock
-from tests.gate.conftest import Respond, Run, answer
-from tests.gate.test_canary import KEY, OTHER, echo, leaks
+from tests.support.canary import KEY, OTHER, echo, leaks
+from tests.support.gate import Respond, Run, answer
 
 RunGate = Callable[..., Run]
 Serve = Callable[[Respond], str]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from contract_tests.settings import Target, keys_from
 from mock_server import UsageMock, load_deployment, load_fault, make_app
-from tests.gate.conftest import Run
+from tests.support.gate import Run
 from usage_contract import load
 
 RunGate = Callable[..., Run]

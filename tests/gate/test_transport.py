@@ -19,11 +19,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract_tests.clock import Clock
 from contract_tests.connection import UnreachableError
 from contract_tests.message import Answer, Credential, Request
 from contract_tests.settings import Settings, Target
-from contract_tests.transport import Clock, NotTested, Pacer, Transport, retry_after
-from tests.gate.conftest import answer, serving
+from contract_tests.transport import NotTested, Pacer, Transport, retry_after
+from tests.support.gate import answer, serving
 
 KEY = Credential(b"main-key", "the main key", "$CONTRACT_API_KEY")
 REFUSED = answer(

@@ -7,33 +7,17 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from mock_server import load_deployment
 from mock_server.cli import main
-
-from .control.api import Api
-from .wire import address, ask, send, usage
+from tests.support.command import serving
+from tests.support.control_api import Api
+from tests.support.wire import address, ask, send, usage
 
 FINE = "description: d\nkeys: {k: {}}\n"
-
-
-@contextmanager
-def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the command on a free port; give the process and its base URL, and stop it at the end."""
-    command = [sys.executable, "-m", "mock_server", "--port", "0", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        try:
-            listening, _, url = process.stdout.readline().strip().partition(" ")
-            assert listening == "LISTENING"
-            yield process, url
-        finally:
-            process.terminate()
 
 
 def test_the_first_line_says_where_it_listens() -> None:

@@ -1,12 +1,8 @@
-"""The mock as clients see it: the usual ones of Python, and Node's fetch."""
+"""The mock as the usual HTTP clients of Python see it."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import shutil
-import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -17,15 +13,10 @@ import pytest
 import requests
 
 from mock_server import AsyncUsageMock, UsageMock
-
-from .test_cli import serving
-from .wire import KEY, TIMEOUT
+from tests.support.wire import KEY, TIMEOUT
 
 Seen = tuple[int, str | None]  # a status, and why it is not 200
 Client = Callable[[str, dict[str, str]], Seen]
-
-NODE = shutil.which("node") or ""
-IN_CI = "true" in {os.environ.get("CI"), os.environ.get("__TOX_ENVIRONMENT_VARIABLE_ORIGINAL_CI")}
 
 
 def with_requests(url: str, headers: dict[str, str]) -> Seen:
@@ -76,22 +67,3 @@ def test_a_client_shares_its_loop_with_the_mock() -> None:
             return [before, await asked(mock.url + "/usage", {KEY: mock.api_key})]
 
     assert asyncio.run(caller()) == [(200, None), (403, "unknown-key")]
-
-
-def test_a_client_in_node_sees_figures_and_refusals() -> None:
-    if not NODE:
-        missing = "node is missing: apt-get install nodejs"
-        pytest.fail(missing) if IN_CI else pytest.skip(missing)
-    script = """
-      const ask = async headers => {
-        const answer = await fetch(process.argv[1] + '/usage', {headers})
-        const body = await answer.json()
-        return [answer.status, body.api_key ?? answer.headers.get('mock-reason')]
-      }
-      const all = [await ask({'X-API-Key': 'demo-busy'}), await ask({}), await ask({Prefer: 'code=429'})]
-      console.log(JSON.stringify(all))
-    """
-    with serving() as (_, url):
-        command = [NODE, "--input-type=module", "-e", script, url]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == [[200, "demo-busy"], [401, "missing-key"], [429, "no-token"]]

@@ -1,32 +1,18 @@
-"""Pages of other origins: what a browser asks for, what it is told, and what it then lets a page see."""
+"""Pages of other origins: the requests that a browser sends for them, and the responses to these."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
-from playwright.sync_api import Browser, Page
 
 from mock_server import UsageMock, load_deployment, make_app
-from tests.browser import chromium
+from tests.support.wire import KEY, Headers, Reply, ask
 from usage_contract import Contract
-
-from .wire import KEY, Headers, Reply, ask
 
 ORIGIN = ("Origin", "http://page.example")
 PREFLIGHT = [ORIGIN, ("Access-Control-Request-Method", "GET")]
 READABLE = (
     "Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, Preference-Applied, Mock-Reason, Mock-Ignored, Mock-Reload"
 )
-
-FETCH = """async ([url, options]) => {
-  const answer = await fetch(url + '/usage', options)
-  const names = ['retry-after', 'x-ratelimit-limit', 'x-ratelimit-remaining', 'mock-reason', 'preference-applied']
-  const headers = Object.fromEntries(names.map(name => [name, answer.headers.get(name)]))
-  return {status: answer.status, headers, body: await answer.json()}
-}"""
 
 
 def preflight(url: str, *more: tuple[str, str], path: str = "/usage") -> Reply:
@@ -110,48 +96,3 @@ def test_it_can_be_switched_off(contract: Contract) -> None:
         assert (told.status, told.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
         for answer in (told, ask(mock.url), ask(mock.url, "/elsewhere"), ask(mock.url, headers=[("Prefer", "code=7")])):
             assert [name for name in answer.headers if name.startswith("Access-Control")] == []
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that came from another origin than the mock's: another port."""
-    with UsageMock() as elsewhere, browser.new_context() as context:
-        page = context.new_page()
-        page.goto(elsewhere.url + "/healthz")
-        yield page
-
-
-def fetched(page: Page, mock: UsageMock, **headers: str) -> Any:
-    return page.evaluate(FETCH, [mock.url, {"headers": headers}])
-
-
-def test_a_page_reads_figures_and_refusals_with_their_headers(page: Page, limited: UsageMock) -> None:
-    assert fetched(page, limited, **{KEY: "demo-busy"})["body"]["api_key"] == "demo-busy"
-    missing = fetched(page, limited)
-    assert (missing["status"], missing["headers"]["mock-reason"]) == (401, "missing-key")
-    limited.use("throttled")
-    refused = fetched(page, limited, **{KEY: "demo-busy"})
-    assert (refused["status"], refused["headers"]["mock-reason"]) == (429, "no-token")
-    assert refused["headers"]["x-ratelimit-remaining"] == "0"
-    assert int(refused["headers"]["retry-after"]) >= 1
-    wanted = fetched(page, limited, **{KEY: "demo-busy", "Prefer": "code=403"})
-    assert (wanted["status"], wanted["headers"]["preference-applied"]) == (403, "code=403")
-
-
-def test_a_page_sees_that_a_method_is_not_allowed(page: Page, limited: UsageMock) -> None:
-    answer = page.evaluate(FETCH, [limited.url, {"method": "PUT", "body": json.dumps({}), "headers": {KEY: "k"}}])
-    assert answer["status"] == 405
-
-
-def test_a_page_learns_nothing_where_it_is_switched_off(page: Page, contract: Contract) -> None:
-    with (
-        UsageMock(make_app(contract, load_deployment(), cors=False)) as mock,
-        pytest.raises(Exception, match="Failed to fetch"),
-    ):
-        fetched(page, mock)

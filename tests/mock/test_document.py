@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from mock_server import UsageMock, load_deployment, make_app
+from tests.support.wire import Clock, ask, usage
 from usage_contract import Contract, ContractError
-
-from .wire import Clock, ask, usage
 
 
 def renamed(contract: Contract, old: str, new: str) -> Contract:

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from mock_server import UsageMock, load_deployment, make_app
 from mock_server.serving import FRONT
+from tests.support.wire import KEY, TIMEOUT, Clock, Reply, address, send
 from usage_contract import Contract
 
 from .test_document import renamed
-from .wire import KEY, TIMEOUT, Clock, Reply, address, send
 
 FRESH, BUSY, MODEST, UNKNOWN = "demo-fresh", "demo-busy", "demo-modest", "nobody"
 

@@ -20,10 +20,9 @@ from mock_server.fixtures import Calls, Deployment, RateLimit
 from mock_server.hosted_async import DOMAIN, OVER
 from mock_server.state import MemoryState
 from mock_server.tls import CertificateError
+from tests.support.control_api import Api
+from tests.support.wire import address, ask, usage
 from usage_contract import Contract, load
-
-from .control.api import Api
-from .wire import address, ask, usage
 
 OPEN_FILES = Path("/dev/fd")
 

@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server import UsageMock
-
-from .wire import KEY, TIMEOUT, address, answer_so_far, ask, send, usage
+from tests.support.wire import KEY, TIMEOUT, address, answer_so_far, ask, send, usage
 
 METHODS = ["POST", "PUT", "PATCH", "DELETE", "TRACE", "PURGE", "QUERY", "PROPFIND"]
 

@@ -17,9 +17,8 @@ from mock_server.library import Library
 from mock_server.prefer import LOOKED_AT, PREFERRED, PreferenceError, behaviour, preferences
 from mock_server.serving import FRONT, MAX_FIELD_BYTES
 from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse, Settings
+from tests.support.wire import KEY, Reply, ask, send, usage
 from usage_contract import Contract
-
-from .wire import KEY, Reply, ask, send, usage
 
 CODES = [200, 401, 403, 429]
 LIBRARY = Library(load_deployment())

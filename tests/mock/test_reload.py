@@ -19,10 +19,9 @@ from mock_server.fixtures import folder
 from mock_server.journal import masked
 from mock_server.reload import Reloader
 from mock_server.serving import FRONT
+from tests.support.wire import KEY, Clock, ask, usage
 from usage_contract import Contract, load
 from usage_contract.contract import folder as documents
-
-from .wire import KEY, Clock, ask, usage
 
 ONE = "description: d\nkeys:\n  first-key: {traffic: {a.example: {fetch: {requests: 7}}}}\n  other-key: {}\n"
 

@@ -26,10 +26,9 @@ from cryptography.hazmat.primitives.serialization import (
 from mock_server import UsageMock, make_app
 from mock_server.cli import main
 from mock_server.fixtures import Deployment, Key
+from tests.support.command import serving
+from tests.support.wire import KEY, TIMEOUT, Reply, address, ask, usage
 from usage_contract import Contract
-
-from .test_cli import serving
-from .wire import KEY, TIMEOUT, Reply, address, ask, usage
 
 needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
 

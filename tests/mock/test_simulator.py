@@ -17,9 +17,8 @@ from mock_server.names import UnknownNameError
 from mock_server.serving import FRONT
 from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse
 from mock_server.simulator import Simulator, UnknownKeyError
+from tests.support.wire import Clock
 from usage_contract import Contract
-
-from .wire import Clock
 
 ONE, OTHER = "demo-busy", "demo-modest"
 TRAFFIC = {"new.example": {"ws": Calls(5, 1)}}

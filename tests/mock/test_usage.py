@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server import UsageMock, load_deployment, make_app
+from tests.support.wire import KEY, Clock, ask, send, usage
 from usage_contract import Contract
-
-from .wire import KEY, Clock, ask, send, usage
 
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=60)
 

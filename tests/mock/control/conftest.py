@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mock_server import UsageMock
-
-from .api import Api
+from tests.support.control_api import Api
 
 
 @pytest.fixture

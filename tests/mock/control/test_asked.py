@@ -8,9 +8,8 @@ import pytest
 
 from mock_server import UsageMock
 from mock_server.journal import masked
-
-from ..wire import KEY, ask, send, usage
-from .api import Api
+from tests.support.control_api import Api
+from tests.support.wire import KEY, ask, send, usage
 
 BUSY, MODEST, UNKNOWN = "demo-busy", "demo-modest", "a-strangers-key"
 

@@ -14,9 +14,8 @@ import pytest
 from mock_server import UsageMock
 from mock_server.fixtures import folder
 from mock_server.journal import masked
-
-from ..wire import KEY, TIMEOUT, Clock, address, ask, usage
-from .api import JSON, Api
+from tests.support.control_api import JSON, Api
+from tests.support.wire import KEY, TIMEOUT, Clock, address, ask, usage
 
 BUSY, MODEST = "demo-busy", "demo-modest"
 FAULT = "without-a-user-agent-is-500"  # and these tests send none

@@ -19,10 +19,9 @@ from mock_server import UsageMock, load_deployment, make_app
 from mock_server.control.document import document, operations
 from mock_server.control.service import OPERATE
 from mock_server.delays import DelayError, delay
+from tests.support.control_api import Api
+from tests.support.wire import send, usage
 from usage_contract import Contract
-
-from ..wire import send, usage
-from .api import Api
 
 load_all_checks()
 

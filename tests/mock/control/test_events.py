@@ -10,10 +10,9 @@ import threading
 from mock_server import UsageMock, load_deployment, make_app
 from mock_server.journal import masked
 from mock_server.serving import listening
+from tests.support.control_api import Api
+from tests.support.wire import TIMEOUT, Clock, address, ask, usage
 from usage_contract import Contract
-
-from ..wire import TIMEOUT, Clock, address, ask, usage
-from .api import Api
 
 BUSY = "demo-busy"
 

@@ -13,10 +13,9 @@ from aiohttp import web
 from mock_server import UsageMock, load_deployment, make_app
 from mock_server.control.guard import is_loopback
 from mock_server.serving import listening
+from tests.support.control_api import Api
+from tests.support.wire import send
 from usage_contract import Contract
-
-from ..wire import send
-from .api import Api
 
 TOKEN = "a token"  # of the tests
 GIVEN = {"Authorization": f"Bearer {TOKEN}"}

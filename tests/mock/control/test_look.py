@@ -11,10 +11,9 @@ from mock_server.control.descriptions import UNREADABLE
 from mock_server.control.look import policy
 from mock_server.fixtures import Deployment, Key
 from mock_server.journal import masked
+from tests.support.control_api import Api
+from tests.support.wire import Clock, usage
 from usage_contract import Contract
-
-from ..wire import Clock, usage
-from .api import Api
 
 
 def test_the_state_names_every_key_and_tells_none(api: Api, limited: UsageMock) -> None:

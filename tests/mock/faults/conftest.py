@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mock_server import UsageMock, load_deployment, load_fault, make_app
-from tests.mock.wire import Clock
+from tests.support.wire import Clock
 from usage_contract import Contract
 
 from .served import Serve, Sleep

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.mock.wire import TIMEOUT, address, ask, usage
+from tests.support.wire import TIMEOUT, address, ask, usage
 
 Serve = Callable[..., str]
 Sleep = Callable[[float], Awaitable[None]]

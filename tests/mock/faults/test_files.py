@@ -18,7 +18,7 @@ from mock_server.cli import main
 from mock_server.faults import FOLDERS, Fault, fault_names
 from mock_server.fixtures import folder
 from mock_server.journal import masked
-from tests.mock.wire import Clock
+from tests.support.wire import Clock
 from usage_contract import Contract
 
 from .served import Serve, glance, modest, said

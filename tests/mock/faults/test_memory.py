@@ -9,7 +9,7 @@ import threading
 from mock_server import UsageMock, load_deployment, load_fault, make_app
 from mock_server.faulty import SLOTS
 from mock_server.serving import FRONT
-from tests.mock.wire import KEY, TIMEOUT, Clock, Reply, address, ask, usage
+from tests.support.wire import KEY, TIMEOUT, Clock, Reply, address, ask, usage
 from usage_contract import Contract
 
 from .served import BUSY_TOTAL, MODEST_TOTAL, OK, REQUEST, Serve, modest, to_the_end

@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from mock_server import UsageMock
-from tests.mock.wire import TIMEOUT, address, ask
+from tests.support.wire import TIMEOUT, address, ask
 
 from .served import MODEST_TOTAL, REQUEST, Serve, said, to_the_end
 

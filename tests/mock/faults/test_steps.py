@@ -8,8 +8,8 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from tests.mock.control.api import Api
-from tests.mock.wire import KEY, TIMEOUT, address, answer_so_far, ask, send, usage
+from tests.support.control_api import Api
+from tests.support.wire import KEY, TIMEOUT, address, answer_so_far, ask, send, usage
 
 from .served import BUSY_TOTAL, MODEST_TOTAL, OK, Serve, modest, said
 

@@ -14,10 +14,9 @@ from mock_server.fixtures import Calls, Deployment, Key
 from mock_server.library import Library
 from mock_server.serving import FRONT
 from mock_server.state_redis import RedisState
+from tests.support.control_api import Api
+from tests.support.wire import KEY, Clock, ask, usage
 from usage_contract import Contract
-
-from ..control.api import Api
-from ..wire import KEY, Clock, ask, usage
 
 BUSY, FRESH = list(load_deployment().keys)[:2]
 

@@ -1,4 +1,4 @@
-"""Prints what the gate lets through, with the reason from docs/mutants.md: `python -m tests.gate.mutants`."""
+"""Prints what the gate lets through, with the reason from docs/mutants.md: `python -m tools.mutants`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from tests.gate.test_mutants import DOCUMENT, MUTANTS, is_let_through, run_against_mutant
+from tests.support.mutants import DOCUMENT, MUTANTS, is_let_through, run_against_mutant
 
 
 def survivors(names: Iterable[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Writes docs/rules.md: `python -m tests.gate.rules_document`."""
+"""Writes docs/rules.md: `python -m tools.rules_document`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from contract_tests.verdicts import Verdict
 from mock_server.faults import fault_names, load_fault
-from tests.gate.matrix import Result, run_against
+from tests.support.proof import Result, run_against
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "rules.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "rules.md"
 HEAD = """# The rules
 
-Each rule is one promise. Generated from the rules and from `fixtures/faults/` by `python -m tests.gate.rules_document`.
+Each rule is one promise. Generated from the rules and from `fixtures/faults/` by `python -m tools.rules_document`.
 
 *Requests* are those that the rule asks for itself, on the embedded mock; {shared} more are asked for on behalf of all
 rules. What an intrusive rule asks for depends on the bucket that it empties. *Proven by* are faults it must notice.

@@ -15,10 +15,9 @@ from mock_server import UsageMock, load_deployment, make_app
 from mock_server.journal import masked
 from mock_server.library import Library
 from mock_server.serving import FRONT
-from tests.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme, chromium
+from tests.support.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme, chromium
+from tests.support.wire import Clock, ask, send, usage
 from usage_contract import Contract
-
-from .wire import Clock, ask, send, usage
 
 BUSY, MODEST = "demo-busy", "demo-modest"
 HOSTILE = (

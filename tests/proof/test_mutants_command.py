@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.gate.mutants import main
+from tools.mutants import main
 
 
 def test_the_command_prints_a_survivor_with_its_reason_and_counts_the_others(capfd: pytest.CaptureFixture[str]) -> None:

@@ -9,9 +9,8 @@ import pytest
 
 from mock_server import UsageMock, load_deployment, make_app
 from mock_server.fixtures import Deployment
+from tests.support.wire import Clock
 from usage_contract import Contract, load
-
-from .wire import Clock
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ..control.api import Api
-from ..test_cli import serving
-from ..wire import ask, usage
+from tests.support.command import serving
+from tests.support.control_api import Api
+from tests.support.wire import ask, usage
+
 from .load import CLIENTS, Statuses, fire
 from .server import Redis
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from ..wire import KEY, TIMEOUT, address
+from tests.support.wire import KEY, TIMEOUT, address
 
 CLIENTS = 24  # for each mock
 

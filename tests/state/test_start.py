@@ -17,10 +17,10 @@ import pytest
 import trustme
 
 from mock_server.cli import main
+from tests.support.command import serving
+from tests.support.control_api import Api
+from tests.support.wire import usage
 
-from ..control.api import Api
-from ..test_cli import serving
-from ..wire import usage
 from .load import fire
 from .server import Redis
 from .test_load import BURST

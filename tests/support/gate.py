@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-import contract_tests
+from tests.support.forked_gate import GATE
+from tests.support.proof import FORKS
 
-GATE = Path(contract_tests.__file__).parent
 Respond = Callable[[bytes], bytes]
 
 
@@ -47,35 +47,33 @@ def _rule(case: ElementTree.Element) -> str:
 
 @pytest.fixture
 def run_gate(tmp_path: Path) -> Callable[..., Run]:
-    """Run `pytest contract_tests …` in a forked process, with an environment of its own."""
+    """Run `pytest contract_tests …` in a process and an environment of its own."""
 
     def run(*arguments: str, environment: Mapping[str, str] | None = None) -> Run:
-        child = os.fork()
-        if child == 0:
-            _become_the_gate(tmp_path, arguments, environment or {})
-        _, status = os.waitpid(child, 0)
+        process = FORKS.Process(target=_become_the_gate, args=(tmp_path, arguments, dict(environment or {})))
+        process.start()
+        process.join()
         output = (tmp_path / "output.txt").read_text()
         sys.stdout.write(output)  # pytest shows it where the test fails
-        return Run(os.waitstatus_to_exitcode(status), output, tmp_path)
+        assert process.exitcode is not None
+        return Run(process.exitcode, output, tmp_path)
 
     return run
 
 
 def _become_the_gate(folder: Path, arguments: tuple[str, ...], environment: Mapping[str, str]) -> None:
-    code = 70
-    try:
-        gc.freeze()  # what the tests before left unclosed is no finding of this run
-        os.chdir(folder)
-        sys.stdout = sys.stderr = Path("output.txt").open("w", encoding="utf-8")  # noqa: SIM115 - it lives as long as the process
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # nobody talks to a debugger
-        os.dup2(sys.stdout.fileno(), 1)
-        os.dup2(sys.stdout.fileno(), 2)
+    gc.enable()
+    os.chdir(folder)
+    with Path("output.txt").open("w", encoding="utf-8") as output:
+        sys.stdout = sys.stderr = output
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a debugger finds the end of its input
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
         for name in [name for name in os.environ if name.startswith(("CONTRACT_", "GITHUB_", "PYTEST_"))]:
             del os.environ[name]
         os.environ.update(environment)
         code = pytest.main([str(GATE), "-p", "no:cacheprovider", "--junitxml=junit.xml", "--rootdir=.", *arguments])
-    finally:
-        sys.stdout.flush()
+        output.flush()
         os._exit(code)
 
 

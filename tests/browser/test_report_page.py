@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page
 
-from tests.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme, chromium
-from tests.gate.conftest import GATE, answer, serving
+from tests.support.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme, chromium
+from tests.support.forked_gate import GATE
+from tests.support.gate import answer, serving
 
 RUNS = ("green", "red", "refused")
 OpenPage = Callable[..., Page]

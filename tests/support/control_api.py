@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..wire import TIMEOUT, Reply, address
+from tests.support.wire import TIMEOUT, Reply, address
 
 JSON = {"Content-Type": "application/json"}
 

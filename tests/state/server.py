@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -10,26 +9,14 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.browser import IN_CI
-
-BINARY = shutil.which("redis-server") or shutil.which("valkey-server")
-
-
-def required() -> str:
-    """Return the server's path; without one a test is skipped, and fails where everything is to be tested."""
-    if BINARY is None:
-        reason = "not run: there is no redis-server here (Debian: apt-get install redis-server)"
-        if IN_CI:
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return BINARY
+from tests.support.tiers import REDIS
 
 
 class Redis:
     """A server on a socket in a folder; what it keeps on disk outlives it."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        self._command = [required(), "--port", "0", "--unixsocket", "redis.sock", "--save", "", *options]
+        self._command = [str(REDIS), "--port", "0", "--unixsocket", "redis.sock", "--save", "", *options]
         self.folder = folder
         self.url = f"unix://{folder}/redis.sock"
 

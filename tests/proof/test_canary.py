@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from tests.gate.conftest import Respond, Run, answer
-
-KEY, OTHER = "canary-7h1s-1s-s3cr3t", "0th3r-canary-as-well"
-
-
-def echo(head: bytes) -> bytes:
-    """Answer everything with the whole request, and the keys in every spelling that comes to mind."""
-    spelt = [KEY, KEY[::-1], KEY.upper(), KEY.encode().hex(), base64.b64encode(KEY.encode()).decode(), OTHER]
-    body = repr(head.decode("latin-1")) + " ".join(spelt)
-    return answer(body.encode(), fields=f"Content-Type: text/{KEY}\r\nX-Echo: {KEY}\r\nSet-Cookie: {OTHER}")
-
-
-def leaks(folder: Path) -> list[str]:
-    """Return the files and names below a folder that hold a run of eight characters of a key."""
-    runs = {key[start : start + 8].lower() for key in (KEY, OTHER) for start in range(len(key) - 7)}
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return [str(path) for path in files if any(run in (path.name + path.read_text()).lower() for run in runs)]
+from tests.support.canary import KEY, OTHER, echo, leaks
+from tests.support.gate import Respond, Run, answer
 
 
 def test_no_key_in_any_artefact_of_a_failing_run(run_gate: Callable[..., Run], serve: Callable[[Respond], str]) -> None:

@@ -1,0 +1,67 @@
+"""A page of another origin: the responses that a browser lets it read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from mock_server import UsageMock, load_deployment, make_app
+from tests.support.browser import chromium
+from tests.support.wire import KEY
+from usage_contract import Contract
+
+FETCH = """async ([url, options]) => {
+  const answer = await fetch(url + '/usage', options)
+  const names = ['retry-after', 'x-ratelimit-limit', 'x-ratelimit-remaining', 'mock-reason', 'preference-applied']
+  const headers = Object.fromEntries(names.map(name => [name, answer.headers.get(name)]))
+  return {status: answer.status, headers, body: await answer.json()}
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that came from another origin than the mock's: another port."""
+    with UsageMock() as elsewhere, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(elsewhere.url + "/healthz")
+        yield page
+
+
+def fetched(page: Page, mock: UsageMock, **headers: str) -> Any:
+    return page.evaluate(FETCH, [mock.url, {"headers": headers}])
+
+
+def test_a_page_reads_figures_and_refusals_with_their_headers(page: Page, limited: UsageMock) -> None:
+    assert fetched(page, limited, **{KEY: "demo-busy"})["body"]["api_key"] == "demo-busy"
+    missing = fetched(page, limited)
+    assert (missing["status"], missing["headers"]["mock-reason"]) == (401, "missing-key")
+    limited.use("throttled")
+    refused = fetched(page, limited, **{KEY: "demo-busy"})
+    assert (refused["status"], refused["headers"]["mock-reason"]) == (429, "no-token")
+    assert refused["headers"]["x-ratelimit-remaining"] == "0"
+    assert int(refused["headers"]["retry-after"]) >= 1
+    wanted = fetched(page, limited, **{KEY: "demo-busy", "Prefer": "code=403"})
+    assert (wanted["status"], wanted["headers"]["preference-applied"]) == (403, "code=403")
+
+
+def test_a_page_sees_that_a_method_is_not_allowed(page: Page, limited: UsageMock) -> None:
+    answer = page.evaluate(FETCH, [limited.url, {"method": "PUT", "body": json.dumps({}), "headers": {KEY: "k"}}])
+    assert answer["status"] == 405
+
+
+def test_a_page_learns_nothing_where_it_is_switched_off(page: Page, contract: Contract) -> None:
+    with (
+        UsageMock(make_app(contract, load_deployment(), cors=False)) as mock,
+        pytest.raises(Exception, match="Failed to fetch"),
+    ):
+        fetched(page, mock)

@@ -1,0 +1,52 @@
+"""A fixed sample of the proof: the sound mock, one fault for each family of rules, and a few correct variants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contract_tests.rules import rule_ids
+from mock_server.faults import load_fault
+from tests.support.proof import assert_accepted, assert_noticed_by_exactly_its_rules
+
+FAULTS = (
+    "unknown-key-is-422",
+    "key-as-a-password-is-taken",
+    "success-rate-is-above-100",
+    "refusal-has-no-detail",
+    "figures-are-zero-at-times",
+    "session-chooses-the-key",
+    "429-has-no-detail",
+    "remaining-never-falls",
+    "date-stands-still",
+    "429-may-be-kept-by-any-cache",
+    "body-of-a-get-is-the-next-request",
+    "body-drips",
+)
+VARIANTS = (
+    "chunked",
+    "figures-move",
+    "first-answer-is-slow",
+    "replicas-have-buckets-of-their-own",
+    "window-starts-anew",
+)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_noticed_by_exactly_its_rules(name: str, tmp_path: Path) -> None:
+    assert_noticed_by_exactly_its_rules(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_correct_variant_is_accepted(name: str, tmp_path: Path) -> None:
+    assert_accepted(name, tmp_path)
+
+
+def test_the_sound_mock_keeps_every_rule(tmp_path: Path) -> None:
+    assert_accepted(None, tmp_path)
+
+
+def test_the_sample_has_a_fault_for_each_family_of_rules() -> None:
+    families = {rule.split("/")[0] for rule in rule_ids()}
+    assert families - {rule.split("/")[0] for name in FAULTS for rule in load_fault(name).breaks} == set()

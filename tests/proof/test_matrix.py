@@ -1,0 +1,34 @@
+"""The matrix: exactly its rules notice each fault, each rule is proven, each correct variant is accepted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contract_tests.rules import rule_ids
+from mock_server.faults import load_fault
+from tests.support.proof import BROKEN, CORRECT, assert_accepted, assert_noticed_by_exactly_its_rules
+from tools.rules_document import DOCUMENT, document
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_fault_is_noticed_by_exactly_its_rules(name: str, tmp_path: Path) -> None:
+    assert_noticed_by_exactly_its_rules(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", CORRECT)
+def test_a_correct_variant_is_accepted(name: str, tmp_path: Path) -> None:
+    assert_accepted(name, tmp_path)
+
+
+def test_the_sound_mock_keeps_every_rule(tmp_path: Path) -> None:
+    assert_accepted(None, tmp_path)
+
+
+def test_every_rule_is_proven_by_a_fault() -> None:
+    assert set(rule_ids()) - {rule for name in BROKEN for rule in load_fault(name).breaks} == set()
+
+
+def test_the_document_of_the_rules_is_current() -> None:
+    assert DOCUMENT.read_text() == document(), "run python -m tools.rules_document"

@@ -1,0 +1,145 @@
+"""A gate that collects its rules once and forks a run for each job, so that a run costs neither imports nor parsing."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+
+import contract_tests
+from contract_tests.plugin import clock_key, reports_key, settings_key, verdicts_key
+from contract_tests.settings import Target
+from contract_tests.verdicts import Verdict, Verdicts
+from mock_server import UsageMock, make_app
+from mock_server.faults import Fault
+from mock_server.fixtures import Deployment
+from tests.support.virtual_clock import VirtualClock
+from usage_contract import load
+
+GATE = Path(contract_tests.__file__).parent
+REPORTS = "reports"
+CONTRACT = load("documented")
+LEAN = ["--assert=plain", "-p", "no:cacheprovider", "-p", "no:unraisableexception"]
+PLUGINS = ["-p", "pytest_base_url.plugin", "-p", "_hypothesis_pytestplugin", "-p", "contract_tests.plugin"]
+LATER = "http://127.0.0.1:9"  # each run replaces it by the URL of its own mock
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: its folder, the fault and the deployment of the mock, and whether it writes reports."""
+
+    folder: Path
+    fault: Fault | None
+    deployment: Deployment
+    writes_reports: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to: its exit code, its verdicts, and the number of requests that all rules share."""
+
+    code: int
+    verdicts: tuple[Verdict, ...]
+    shared: int
+
+
+class JobRunner:
+    """A pytest plugin that runs the collected rules against the mock of a job."""
+
+    def __init__(self, output: TextIO, job: Job | None = None) -> None:
+        self.output, self.job = output, job
+        self.verdicts: Verdicts | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Start the mock of the job, and give the gate its URL and its clock."""
+        assert self.job
+        self._redirect(self.job.folder)
+        config, clock = session.config, VirtualClock()
+        app = make_app(CONTRACT, self.job.deployment, clock=clock.now, fault=self.job.fault, sleep=clock.sleep_in_mock)
+        app.on_startup.append(clock.attach)
+        mock = UsageMock(app).start()
+        config.add_cleanup(mock.close)
+        time.time = clock.now  # aiohttp, too, dates its responses by it
+        self.verdicts = config.stash[verdicts_key]
+        target = Target.parse("--base-url", mock.url)
+        self.verdicts.settings = config.stash[settings_key] = replace(config.stash[settings_key], target=target)
+        config.stash[clock_key] = clock.for_gate()
+        if self.job.writes_reports:
+            config.stash[reports_key].folder = self.job.folder / REPORTS
+            (self.job.folder / REPORTS).mkdir()
+        return None
+
+    def _redirect(self, folder: Path) -> None:
+        """Work in the folder, and write the output there."""
+        os.chdir(folder)
+        with Path("output.txt").open("wb") as file:
+            os.dup2(file.fileno(), self.output.fileno())
+
+    def outcome(self, code: int) -> Outcome:
+        """Return the outcome of the run that has ended."""
+        gate = self.verdicts.gate if self.verdicts else None
+        return Outcome(code, tuple(self.verdicts.all) if self.verdicts else (), gate.shared if gate else 0)
+
+
+class ForkingJobRunner(JobRunner):
+    """A job runner that receives jobs when the rules are collected, and forks a process for each."""
+
+    def __init__(self, output: TextIO, jobs: Connection) -> None:
+        super().__init__(output)
+        self._jobs = jobs
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Return True when there are no more jobs; a forked process returns None, and so runs the rules."""
+        self.output.flush()
+        while True:
+            try:
+                job = self._jobs.recv()
+            except EOFError:
+                return True
+            child = os.fork()
+            if child == 0:
+                self.job = job
+                return super().pytest_runtestloop(session)
+            _, status = os.waitpid(child, 0)
+            if status:
+                self._jobs.send(f"the forked run ended with status {status}")
+
+
+def run_here(job: Job) -> None:
+    """Run the gate in this process."""
+    with _output(job.folder) as output:
+        _main(JobRunner(output, job), ["--intrusive"], tuple(job.deployment.keys))
+
+
+def serve_runs(jobs: Connection, arguments: Sequence[str], keys: Sequence[str]) -> None:
+    """Collect the rules with some options, and run the jobs that are received until the connection is closed."""
+    with tempfile.TemporaryDirectory() as folder, _output(Path(folder)) as output:
+        runner = ForkingJobRunner(output, jobs)
+        code = _main(runner, arguments, keys)
+        if runner.job:
+            output.flush()
+            jobs.send(runner.outcome(code))
+            os._exit(0)
+
+
+def _main(runner: JobRunner, arguments: Sequence[str], keys: Sequence[str]) -> int:
+    options = ["--base-url", LATER, *arguments, *(f"--api-key={key}" for key in keys)]
+    return int(pytest.main([str(GATE), "-q", "--rootdir=.", *LEAN, *PLUGINS, *options], plugins=[runner]))
+
+
+@contextmanager
+def _output(folder: Path) -> Iterator[TextIO]:
+    os.chdir(folder)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    with Path("output.txt").open("w", encoding="utf-8") as output, redirect_stdout(output), redirect_stderr(output):
+        yield output

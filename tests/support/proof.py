@@ -1,0 +1,124 @@
+"""Runs of the whole gate against one fault each, on a virtual clock and in forked processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import zlib
+from dataclasses import dataclass, replace
+from functools import cache
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Literal
+
+from contract_tests.rules import rule_ids
+from contract_tests.verdicts import Verdict
+from mock_server import load_deployment
+from mock_server.faults import FOLDERS, Fault, load_fault
+from mock_server.fixtures import Deployment, RateLimit, folder
+from tests.support.forked_gate import REPORTS, Job, Outcome, serve_runs
+
+RAISED = RateLimit(rps=50.0, burst=1000)
+STUCK = 600  # seconds of real time for a run that takes one
+REPORTED = 10  # one run of so many writes its reports
+
+DEPLOYMENT = load_deployment()
+KEYS = {
+    key: account if index == 1 else replace(account, rate_limit=RAISED)
+    for index, (key, account) in enumerate(DEPLOYMENT.keys.items())
+}
+Limits = Literal["raised", "as shipped"]
+DEPLOYMENTS: dict[Limits, Deployment] = {"raised": replace(DEPLOYMENT, keys=KEYS), "as shipped": DEPLOYMENT}
+KEY_RUNS = {key[start : start + 8].lower() for key in DEPLOYMENT.keys for start in range(max(1, len(key) - 7))}
+OF_INTRUSIVE_RULES = {
+    *(rule for rule in rule_ids() if rule.startswith("bucket/")),
+    "http/undocumented-method-is-refused",
+    "rate/429-is-complete",
+    "rate/remaining-is-at-most-burst",
+}
+
+BROKEN, CORRECT = (sorted(path.stem for path in (folder() / kind).glob("*.yaml")) for kind in FOLDERS)
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.support.warm_gate"])
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of a run: exit code, output, verdicts, and the number of requests that all rules share.
+
+    `leaks` are the runs of eight characters of any key in its output or its reports.
+    """
+
+    code: int
+    output: str
+    verdicts: tuple[Verdict, ...]
+    shared: int
+    leaks: frozenset[str]
+
+    def having(self, *outcomes: str) -> set[str]:
+        """Return the ids of the rules with one of these outcomes."""
+        return {verdict.rule.id for verdict in self.verdicts if verdict.outcome in outcomes}
+
+    def cost(self, verdict: Verdict) -> int:
+        """Return how many requests were sent for a rule alone."""
+        return sum(index >= self.shared for index in verdict.requests)
+
+
+def run_against(fault: Fault | None, folder: Path, *arguments: str, limits: Limits = "raised") -> Result:
+    """Run the gate against the default deployment with a fault, and leave its output in a folder.
+
+    Intrusive rules run where a fault is about them: they take as long as all others. The keys' rate limits are
+    raised, but for one whose bucket the gate may empty. One run in ten, chosen by the fault's name, writes reports.
+    """
+    if fault is None or not fault.breaks or OF_INTRUSIVE_RULES & set(fault.breaks) or _is_about_429(fault):
+        arguments = ("--intrusive", *arguments)
+    writes_reports = fault is None or zlib.crc32(fault.name.encode()) % REPORTED == 0
+    outcome = _run(arguments, Job(folder, fault, DEPLOYMENTS[limits], writes_reports))
+    output = (folder / "output.txt").read_text()
+    reports = [path.read_text() for path in (folder / REPORTS).glob("*")]
+    assert len(reports) == (3 if writes_reports else 0), output
+    written = "".join([output, *reports]).lower()
+    leaks = frozenset(run for run in KEY_RUNS if run in written)
+    return Result(outcome.code, output, outcome.verdicts, outcome.shared, leaks)
+
+
+def assert_noticed_by_exactly_its_rules(name: str, folder: Path) -> None:
+    """Fail unless exactly the rules that a fault names notice it, and no output holds a key."""
+    fault = load_fault(name)
+    result = run_against(fault, folder)
+    assert result.leaks == set()
+    assert result.having("broken", "reported", "gate error") == set(fault.breaks), result.output
+
+
+def assert_accepted(name: str | None, folder: Path) -> None:
+    """Fail unless the gate accepts a correct variant, or the mock as it is (None), and no output holds a key."""
+    result = run_against(load_fault(name) if name else None, folder)
+    assert result.leaks == set()
+    assert result.having("broken", "gate error") == set(), result.output
+    assert result.code == 0
+    if name is None:
+        assert {verdict.outcome for verdict in result.verdicts} == {"held"}, result.output
+
+
+def _is_about_429(fault: Fault) -> bool:
+    return any(429 in (step.when.status or ()) for step in fault.steps)
+
+
+def _run(arguments: tuple[str, ...], job: Job) -> Outcome:
+    jobs = _collected_gate(arguments, os.getpid())
+    jobs.send(job)
+    if not jobs.poll(STUCK):
+        raise TimeoutError(f"the gate's run in {job.folder} did not end within {STUCK} s")
+    outcome = jobs.recv()
+    assert isinstance(outcome, Outcome), outcome
+    return outcome
+
+
+@cache
+def _collected_gate(arguments: tuple[str, ...], _: int) -> Connection:
+    """Start a process that has collected the rules with these options; it forks a run for each job that it receives."""
+    ours, theirs = FORKS.Pipe()
+    FORKS.Process(target=serve_runs, args=(theirs, arguments, tuple(KEYS)), daemon=True).start()
+    theirs.close()
+    return ours
