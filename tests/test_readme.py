@@ -5,11 +5,13 @@ from __future__ import annotations
 import doctest
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mock_server import UsageMock
+from mock_server import UsageMock, load_deployment
+from mock_server.fixtures import RateLimit
 from tests.support.readme import CHECKOUT, README, SHELL, run
 
 SECTIONS = ["What it is", "Against staging", "The mock for client work", "In CI"]
@@ -17,7 +19,10 @@ SECTIONS = ["What it is", "Against staging", "The mock for client work", "In CI"
 
 @pytest.fixture
 def staging() -> Iterator[str]:
-    with UsageMock() as mock:
+    """A deployment whose limits are raised, so that the gate need not wait."""
+    deployment = load_deployment()
+    keys = {name: replace(key, rate_limit=RateLimit(1000.0, 1000)) for name, key in deployment.keys.items()}
+    with UsageMock(deployment=replace(deployment, keys=keys)) as mock:
         yield mock.url
 
 

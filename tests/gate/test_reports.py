@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -11,7 +12,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
-import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,12 +105,9 @@ def test_a_partial_run_says_so(run_gate: RunGate) -> None:
     assert (run.code, told["verdict"], told["counts"]["not tested"]) == (0, "partial", 1)
 
 
-def test_a_run_that_is_told_to_stop_leaves_its_reports(run_gate: RunGate, serve: Serve) -> None:
-    others = psutil.Process().children()
-
+def test_a_terminated_run_leaves_its_reports(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
     def stop(_: bytes) -> bytes:
-        (gate,) = set(psutil.Process().children()) - set(others)
-        gate.terminate()
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
         return answer(b"{}")
 
     run = run_gate("--base-url", serve(stop), *FEW, environment=MAIN)
@@ -119,19 +116,12 @@ def test_a_run_that_is_told_to_stop_leaves_its_reports(run_gate: RunGate, serve:
     assert report(run)["headline"] == "The run was ended by SIGTERM."
 
 
-def test_a_terminal_that_goes_does_not_end_a_run_that_ignores_it(run_gate: RunGate, serve: Serve) -> None:
-    others = psutil.Process().children()
-
+def test_a_closed_terminal_does_not_end_a_run_that_ignores_it(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
     def hang_up(_: bytes) -> bytes:
-        (gate,) = set(psutil.Process().children()) - set(others)
-        gate.send_signal(signal.SIGHUP)
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGHUP)
         return answer(b"{}")
 
-    heeded = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does; the gate's process inherits it
-    try:
-        run = run_gate("--base-url", serve(hang_up), *FEW, environment=MAIN)
-    finally:
-        signal.signal(signal.SIGHUP, heeded)
+    run = run_gate("--base-url", serve(hang_up), *FEW, environment=MAIN, ignored=[signal.SIGHUP])  # as nohup does
     assert (run.code, report(run)["verdict"]) == (1, "broken")
 
 

@@ -56,7 +56,7 @@ def settings(url: str, **changes: Any) -> Settings:
         max_rate=None,
         max_time=120.0,
         max_requests=1000,
-        timeout=1.0,
+        timeout=30.0,  # thousands of times what a server on this machine takes
         ca_file=None,
         proxy=None,
         headers=(),

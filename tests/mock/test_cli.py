@@ -15,7 +15,7 @@ from mock_server import load_deployment
 from mock_server.cli import main
 from tests.support.command import serving
 from tests.support.control_api import Api
-from tests.support.wire import address, ask, send, usage
+from tests.support.wire import TIMEOUT, address, ask, send, usage
 
 FINE = "description: d\nkeys: {k: {}}\n"
 
@@ -38,7 +38,7 @@ def test_a_signal_ends_it_in_peace(number: signal.Signals) -> None:
     with serving() as (process, url):
         ask(url)
         process.send_signal(number)
-        assert process.wait(5) == 0
+        assert process.wait(TIMEOUT) == 0
 
 
 def test_no_key_is_ever_printed() -> None:
@@ -47,7 +47,7 @@ def test_no_key_is_ever_printed() -> None:
         assert usage(url, "some-secret").status == 403
         assert send(url, b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: some\0secret\r\n\r\n").status == 400
         process.terminate()
-        out, err = process.communicate(timeout=5)
+        out, err = process.communicate(timeout=TIMEOUT)
     assert out == ""
     assert [re.sub(r"^.*? |[0-9.]+ ms ", "", line) for line in err.splitlines()] == [
         "200 GET /usage key=dem…0fd2c2",

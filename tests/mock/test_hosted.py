@@ -21,7 +21,7 @@ from mock_server.hosted_async import DOMAIN, OVER
 from mock_server.state import MemoryState
 from mock_server.tls import CertificateError
 from tests.support.control_api import Api
-from tests.support.wire import address, ask, usage
+from tests.support.wire import TIMEOUT, address, ask, usage
 from usage_contract import Contract, load
 
 OPEN_FILES = Path("/dev/fd")
@@ -332,7 +332,7 @@ def test_a_thread_that_uses_it_while_it_is_closed_does_it_or_is_told() -> None:
             with UsageMock() as mock:
                 users = [pool.submit(use, mock, barrier) for _ in range(4)]
                 barrier.wait()
-            assert {each.result(timeout=10) for each in users} == {OVER}
+            assert {each.result(timeout=TIMEOUT) for each in users} == {OVER}
 
 
 def test_what_is_at_work_when_it_is_closed_is_told_that_it_is_over() -> None:
@@ -347,10 +347,10 @@ def test_what_is_at_work_when_it_is_closed_is_told_that_it_is_over() -> None:
     with ThreadPoolExecutor(1) as pool, UsageMock(app) as mock:
         asked.set()
         stuck = pool.submit(mock.use, "fresh")
-        assert waiting.wait(10)
+        assert waiting.wait(TIMEOUT)
         mock.close()
         with pytest.raises(RuntimeError, match="serves once"):
-            stuck.result(timeout=10)
+            stuck.result(timeout=TIMEOUT)
 
 
 def test_an_app_may_be_given_a_state_in_memory(contract: Contract) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import socketserver
 import sys
 import threading
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,10 +48,12 @@ def _rule(case: ElementTree.Element) -> str:
 
 @pytest.fixture
 def run_gate(tmp_path: Path) -> Callable[..., Run]:
-    """Run `pytest contract_tests …` in a process and an environment of its own."""
+    """Run `pytest contract_tests …` in a process and an environment of its own, whose id is in the file `pid`."""
 
-    def run(*arguments: str, environment: Mapping[str, str] | None = None) -> Run:
-        process = FORKS.Process(target=_become_the_gate, args=(tmp_path, arguments, dict(environment or {})))
+    def run(
+        *arguments: str, environment: Mapping[str, str] | None = None, ignored: Sequence[signal.Signals] = ()
+    ) -> Run:
+        process = FORKS.Process(target=_become_the_gate, args=(tmp_path, arguments, dict(environment or {}), ignored))
         process.start()
         process.join()
         output = (tmp_path / "output.txt").read_text()
@@ -61,9 +64,14 @@ def run_gate(tmp_path: Path) -> Callable[..., Run]:
     return run
 
 
-def _become_the_gate(folder: Path, arguments: tuple[str, ...], environment: Mapping[str, str]) -> None:
+def _become_the_gate(
+    folder: Path, arguments: tuple[str, ...], environment: Mapping[str, str], ignored: Sequence[signal.Signals]
+) -> None:
     gc.enable()
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
     os.chdir(folder)
+    Path("pid").write_text(str(os.getpid()))
     with Path("output.txt").open("w", encoding="utf-8") as output:
         sys.stdout = sys.stderr = output
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a debugger finds the end of its input

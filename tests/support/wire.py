@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-TIMEOUT = 5.0
+TIMEOUT = 60.0  # seconds: thousands of times what a response takes, a hundred times what a process takes to end
 KEY = "X-API-Key"
 
 Headers = Iterable[tuple[str, str | bytes]]

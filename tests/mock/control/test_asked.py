@@ -9,7 +9,7 @@ import pytest
 from mock_server import UsageMock
 from mock_server.journal import masked
 from tests.support.control_api import Api
-from tests.support.wire import KEY, ask, send, usage
+from tests.support.wire import KEY, TIMEOUT, ask, send, usage
 
 BUSY, MODEST, UNKNOWN = "demo-busy", "demo-modest", "a-strangers-key"
 
@@ -89,7 +89,7 @@ def test_a_key_in_the_target_is_masked(asked: Api) -> None:
 def test_an_entry_can_be_asked_again_with_curl(asked: Api, limited: UsageMock) -> None:
     for entry in asked.get("/journal")["entries"][:3] + asked.get("/journal")["entries"][4:]:
         subprocess.run(
-            ["bash", "-c", f"USAGE_KEY={BUSY}; {entry['curl']} -s"], capture_output=True, timeout=10, check=True
+            ["bash", "-c", f"USAGE_KEY={BUSY}; {entry['curl']} -s"], capture_output=True, timeout=TIMEOUT, check=True
         )
         again = limited.requests[-1]
         assert (again.method, again.status) == (entry["method"], entry["status"])
