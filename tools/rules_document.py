@@ -13,10 +13,11 @@ from tests.support.proof import Result, run_against
 DOCUMENT = Path(__file__).parents[1] / "docs" / "rules.md"
 HEAD = """# The rules
 
-Each rule is one promise. Generated from the rules and from `fixtures/faults/` by `python -m tools.rules_document`.
+Each rule is one promise. `python -m tools.rules_document` writes this page from the rules and from `fixtures/faults/`.
 
-*Requests* are those that the rule asks for itself, on the embedded mock; {shared} more are asked for on behalf of all
-rules. What an intrusive rule asks for depends on the bucket that it empties. *Proven by* are faults it must notice.
+*Requests* is the number of requests that only this rule sends to the embedded mock.
+All rules share {shared} more. The number for an intrusive rule depends on the bucket that it empties.
+*Proven by* lists the faults that the rule must notice.
 """
 
 
