@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from contract_tests.gate import COULD_NOT_BE_TESTED
-from contract_tests.redaction import RUN, Redactor
+from contract_tests.redaction import Redactor
 from contract_tests.reports.document import Report, redacted
 from contract_tests.reports.github import workflow_commands
 from contract_tests.reports.markdown import markdown
 from contract_tests.reports.page import page
 from contract_tests.reports.run import Ending, report_of
+from contract_tests.spellings import RUN
 from contract_tests.verdicts import Verdicts
 
 USUAL = "fE"  # what pytest lists at the end where -r does not say otherwise
