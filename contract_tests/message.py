@@ -5,21 +5,24 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
 import brotli
 
+from contract_tests.redaction import WINDOW, Redactor
 from contract_tests.strict_json import Document, parse
 
 LARGEST_BODY = 1024 * 1024
 KEPT = 64 * 1024  # bytes of a body that is too large: the journal holds hundreds of answers
-SHOWN = 300
+SHOWN = 300  # characters of a received text
+SHOWN_OF_A_TARGET = 80  # characters
 GZIP_MEMBER = b"\x1f\x8b"  # RFC 1952, section 2.2: there may be several
 MOST_MEMBERS = 100
 GZIP, DEFLATE = (31,), (15, -15)  # zlib's window bits: gzip; zlib, or the raw deflate that some servers send for it
 OF_CURL = ("Host", "User-Agent", "Accept")  # fields that curl adds unless it is told not to
+LONGEST_CHARACTER = 4  # bytes: RFC 3629
 LONG_RUN = re.compile(r"(\w)\1{99,}")
 
 REFUSED = frozenset({401, 403})
@@ -56,10 +59,11 @@ class Request:
     version: str = "HTTP/1.1"
     separator: bytes = b": "
 
-    def __str__(self) -> str:
+    def described(self, redact: Redactor) -> str:
+        """Return method, target, credential and purpose, in a line without secrets."""
         who = f"with {self.credential.told}" if self.credential else "without a key"
-        target = self.target.decode("ascii", "backslashreplace")
-        return " ".join(filter(None, [self.method, target[:80], who, self.told]))
+        target = one_line(redact.shortened(self.target.decode("ascii", "backslashreplace"), SHOWN_OF_A_TARGET))
+        return " ".join(filter(None, [self.method, target, who, self.told]))
 
     @property
     def accepts_brotli(self) -> bool:
@@ -107,7 +111,8 @@ class Answer:
 
     `status` is None where no status line arrived; `ending` says how the answer ended, `problem` why;
     `received` counts all bytes, `extra` are those that followed its end and `start` those that came
-    until its head was whole; `started` and `seconds` are on the run's monotonic clock.
+    until its head was whole; `started` and `seconds` are on the run's monotonic clock. `redact` removes the
+    run's secrets from the evidence.
     """
 
     request: Request
@@ -124,6 +129,12 @@ class Answer:
     started: float = 0.0
     seconds: float = 0.0
     curl: str = field(default="", repr=False)
+    redact: Redactor = field(default=Redactor(()), repr=False)
+
+    def excerpt(self, received: str | bytes, longest: int = SHOWN) -> str:
+        """Return the beginning of a text that was received, in one line and without secrets."""
+        text = received if isinstance(received, str) else received.decode("utf-8", "backslashreplace")
+        return one_line(self.redact.shortened(text, longest))
 
     @property
     def ended(self) -> float:
@@ -167,7 +178,7 @@ class Answer:
             if coding in {"", "identity"}:
                 continue
             if coding not in {"gzip", "x-gzip", "deflate", *(["br"] if self.request.accepts_brotli else [])}:
-                return body, f"content coding {coding!r} was not asked for"
+                return body, f"content coding '{self.excerpt(coding)}' was not asked for"
             if coding == "br":
                 body, problem = _unbrotli(body)
             else:
@@ -189,7 +200,8 @@ class Answer:
     @cached_property
     def json(self) -> Document:
         """The body parsed strictly (RFC 8259)."""
-        return parse(self.body)
+        document = parse(self.body)
+        return replace(document, problem=self.excerpt(document.problem))
 
     @property
     def object(self) -> dict[str, object]:
@@ -202,20 +214,21 @@ class Answer:
         return "\n".join(self._seen())
 
     def _seen(self) -> Iterator[str]:
-        yield f"asked: {self.request}"
+        yield f"asked: {self.request.described(self.redact)}"
+        problem = self.excerpt(self.problem)
         if self.status is None:
-            yield f"seen: no answer ({self.ending}{': ' + self.problem if self.problem else ''})"
+            yield f"seen: no answer ({self.ending}{': ' + problem if problem else ''})"
         else:
-            ending = "" if self.ending == "complete" else f", {self.ending}: {self.problem}"
+            ending = "" if self.ending == "complete" else f", {self.ending}: {problem}"
             yield (
-                f"seen: {self.status} {self.reason}, {self.header('Content-Type') or 'no Content-Type'}, "
+                f"seen: {self.status} {self.excerpt(self.reason)}, "
+                f"{self.excerpt(self.header('Content-Type') or 'no Content-Type')}, "
                 f"{len(self.payload)} bytes in {self.seconds * 1000:.0f} ms{ending}"
             )
         if location := self.header("Location"):
-            yield "to: " + _one_line(location[:SHOWN])
+            yield f"to: {self.excerpt(location)}"
         if self.body:
-            text = self.body[: SHOWN * 4].decode("utf-8", "backslashreplace")
-            yield "body: " + _one_line(text if len(text) <= SHOWN else text[:SHOWN] + " …")
+            yield f"body: {self.excerpt(self.body[: (SHOWN + WINDOW) * LONGEST_CHARACTER])}"
         yield f"repeat: {self.curl}"
 
 
@@ -225,8 +238,8 @@ def cookies_set(answers: Iterable[Answer]) -> bytes:
     return "; ".join(sorted(cookies)).encode("latin-1")
 
 
-def _one_line(text: str) -> str:
-    """Escape what would end the line or command a terminal or a CI system."""
+def one_line(text: str) -> str:
+    """Escape line ends, and characters that control a terminal."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 

@@ -38,7 +38,7 @@ def parse(body: bytes) -> Document:
     except json.JSONDecodeError as error:
         return Document(problem=f"is not JSON: {error.msg} at character {error.pos}")
     except ValueError as error:
-        return Document(problem=str(error)[:200])
+        return Document(problem=str(error))
     except ArithmeticError:  # of Decimal
         return Document(problem="has a number with an exponent that nobody can read (RFC 8259, section 6)")
     except RecursionError:
@@ -60,5 +60,5 @@ def _no_constant(name: str) -> NoReturn:
 def _finite(text: str) -> float:
     number = float(text)
     if number in {float("inf"), float("-inf")}:
-        raise ValueError(f"holds the number {text[:40]}, which no client can read")
+        raise ValueError(f"holds the number {text}, which no client can read")
     return number
