@@ -23,7 +23,11 @@ MOST_MEMBERS = 100
 GZIP, DEFLATE = (31,), (15, -15)  # zlib's window bits: gzip; zlib, or the raw deflate that some servers send for it
 OF_CURL = ("Host", "User-Agent", "Accept")  # fields that curl adds unless it is told not to
 LONGEST_CHARACTER = 4  # bytes: RFC 3629
-LONG_RUN = re.compile(r"(\w)\1{99,}")
+LONG = 100  # characters: a longer run of one letter is spelt as the command that makes it
+PARTS = re.compile(rb"(?s)([A-Za-z0-9_])\1{99,}|[ -~]+?(?=([A-Za-z0-9_])\2{99}|[^ -~]|\Z)|[^ -~]+")
+PRINTABLE = re.compile(rb"[ -~]+")
+GLOBBED = re.compile(rb"[\[\]{}]")  # what curl takes for a pattern in a URL
+IN_A_URL = re.compile(rb"/[!\"$-~]*")  # a target that curl sends as it stands in a URL: no fragment, no raw byte
 
 REFUSED = frozenset({401, 403})
 REFUSALS = frozenset(range(400, 500))
@@ -37,7 +41,8 @@ Ending = Literal["complete", "closed", "truncated", "reset", "timeout", "deadlin
 class Credential:
     """A value for the key header, and how to speak of it without showing it.
 
-    `shell` is how bash makes it where it holds a part of a key; keys as a whole are known to be variables.
+    `shell` is the POSIX shell expression, for use within double quotes, that makes a value from a part of a key;
+    a whole key in a value is recognised and becomes its variable.
     """
 
     value: bytes = field(repr=False)
@@ -79,30 +84,42 @@ class Request:
 
         The fields of `skipped` go without saying: curl sends their like by itself.
         """
-        words = ["curl", "-isS", "--path-as-is"]
-        if self.version == "HTTP/1.0":
-            words.append("--http1.0")
-        if self.method == "HEAD":
-            words.append("--head")
-        elif self.method != "GET":
-            words += ["-X", self.method]
+        for name, value in self.fields:
+            if b"\0" in value:
+                return f"# curl cannot send the NUL byte in {name.decode()}"
+        words = ["curl", "-isS", "--path-as-is", *self._method_options]
         for name, value in self.fields:
             if (name, value) not in skipped:
                 words += ["-H", self._quoted(name, value, keys)]
         sent = {name.lower() for name, _ in self.fields}
-        words += [f"-H '{name}:'" for name in OF_CURL if name.lower().encode() not in sent]
-        if self.body:
+        added = (*OF_CURL, "Content-Type") if self.body else OF_CURL
+        words += [f"-H '{name}:'" for name in added if name.lower().encode() not in sent]
+        if self.body.endswith(b"\n") or b"\0" in self.body:  # which a command substitution would remove
+            words = [_printf(self.body, keys), "|", *words, "--data-binary", "@-"]
+        elif self.body:
             words += ["--data-binary", _shell(self.body, keys)]
-        if self.target.startswith(b"/"):
+        if GLOBBED.search(self.target):
+            words.append("--globoff")
+        if IN_A_URL.fullmatch(self.target):
             return " ".join([*words, _shell(origin.encode() + self.target, keys)])
         return " ".join([*words, "--request-target", _shell(self.target, keys), _shell(origin.encode())])
+
+    @property
+    def _method_options(self) -> list[str]:
+        version = ["--http1.0"] if self.version == "HTTP/1.0" else []
+        if self.method == "HEAD":
+            return [*version, "--head"]
+        return version if self.method == "GET" and not self.body else [*version, "-X", self.method]
 
     def _quoted(self, name: bytes, value: bytes, keys: Sequence[Credential]) -> str:
         if not value.strip():
             return _shell(name + b";")  # how curl spells a field without a value
-        if self.credential and value == self.credential.value and self.credential.shell:
-            return f'"{name.decode()}{self.separator.decode()}{self.credential.shell}"'
-        return _shell(name + b": " + value, keys)
+        start = name + self.separator_of(value)
+        if not self.credential or value != self.credential.value or not self.credential.shell:
+            return _shell(start + value, keys)
+        if start.decode("latin-1").isprintable():
+            return f'"{start.decode()}{self.credential.shell}"'
+        return f'{_shell(start)}"{self.credential.shell}"'
 
 
 @dataclass(frozen=True)
@@ -279,11 +296,31 @@ def _inflated(data: bytes, wbits: int) -> tuple[bytes, str]:
 
 
 def _shell(text: bytes, keys: Sequence[Credential] = ()) -> str:
-    """Quote bytes for bash, keys as variables; a long run of one letter is spelt as the command that makes it."""
+    """Quote bytes for a POSIX shell, keys as variables and long runs of a letter as the command that makes them."""
     for key in keys:
         if key.value in text:
             return f'"{key.shell}"'.join(_shell(part, keys) if part else "" for part in text.split(key.value))
-    if text.isascii() and text.decode().isprintable():
-        quoted = "'" + text.decode().replace("'", "'\"'\"'") + "'"
-        return LONG_RUN.sub(lambda run: f"'$(printf '{run[1]}%.0s' {{1..{len(run[0])}}})'", quoted)
-    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\x{b:02x}" for b in text) + "'"
+    return "".join(map(_quoted_part, (part[0] for part in PARTS.finditer(text)))) or "''"
+
+
+def _quoted_part(part: bytes) -> str:
+    if not PRINTABLE.fullmatch(part):
+        return f'"$({_printf(part)})"'
+    text = part.decode()
+    if len(text) >= LONG and len(set(text)) == 1:
+        return f"\"$(printf '%{len(text)}s' '' | tr ' ' {text[0]})\""
+    return "'" + text.replace("'", "'\"'\"'").replace("##", "#''#") + "'"  # "##" might begin a CI system's command
+
+
+def _printf(data: bytes, keys: Sequence[Credential] = ()) -> str:
+    """Return the printf command that writes the bytes, keys as variables."""
+    pieces = re.split(b"(" + b"|".join(re.escape(key.value) for key in keys) + b")", data) if keys else [data]
+    shells = {key.value: key.shell for key in keys}
+    form = "".join("%s" if place % 2 else "".join(map(_printf_byte, piece)) for place, piece in enumerate(pieces))
+    return " ".join([f"printf '{form}'", *(f'"{shells[piece]}"' for piece in pieces[1::2])])
+
+
+def _printf_byte(byte: int) -> str:
+    if byte == ord("%"):
+        return "%%"
+    return chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\{byte:03o}"
