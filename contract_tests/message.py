@@ -11,6 +11,7 @@ from typing import Literal
 
 import brotli
 
+from contract_tests.escaping import one_line
 from contract_tests.redaction import WINDOW, Redactor
 from contract_tests.strict_json import Document, parse
 
@@ -253,11 +254,6 @@ def cookies_set(answers: Iterable[Answer]) -> bytes:
     """Return what a browser sends back of the cookies that answers have set; empty without any."""
     cookies = {line.split(";")[0].strip() for answer in answers for line in answer.values("Set-Cookie")}
     return "; ".join(sorted(cookies)).encode("latin-1")
-
-
-def one_line(text: str) -> str:
-    """Escape line ends, and characters that control a terminal."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def _unbrotli(data: bytes) -> tuple[bytes, str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
+from contract_tests.escaping import escaped, unfinished
 from contract_tests.spellings import (
     RUN,
     Form,
@@ -164,20 +165,33 @@ def _pieces(text: str, hits: list[Hit], longest: int) -> Iterator[str]:
 
 
 def redact_all(redact: Redactor, pairs: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Redact the values, as texts, of a report's sections or properties."""
-    return [(name, redact(str(value))) for name, value in pairs]
+    """Redact and escape the values, as texts, of a report's sections or properties."""
+    return [(name, escaped(redact(str(value)))) for name, value in pairs]
 
 
 class RedactedStream(io.TextIOBase):
-    """A text stream that redacts what is written to another one."""
+    """A text stream that redacts and escapes what is written to another one.
 
-    def __init__(self, stream: Any, redact: Redactor) -> None:
-        self.stream, self.redact = stream, redact
+    `styled` says whether pytest's colours pass.
+    """
+
+    def __init__(self, stream: Any, redact: Redactor, *, styled: bool = False) -> None:
+        self.stream, self.redact, self.styled = stream, redact, styled
+        self._line = ""
 
     def write(self, text: str) -> int:
-        """Write the text without secrets."""
-        self.stream.write(self.redact(text))
+        """Write the text without secrets, and without what a terminal or a CI system would obey."""
+        shown = escaped(self.redact(text), self._line, styled=self.styled)
+        self._pass(shown)
         return len(text)
+
+    def write_command(self, command: str) -> None:
+        """Write a CI system's command of our own, whose parts are escaped already, on a line of its own."""
+        self._pass(self.redact(f"{command}\n"))
+
+    def _pass(self, shown: str) -> None:
+        self.stream.write(shown)
+        self._line = unfinished((self._line + shown).rpartition("\n")[2])
 
     def flush(self) -> None:
         """Flush the other stream."""
