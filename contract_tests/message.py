@@ -7,13 +7,13 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import brotli
 
 from contract_tests.escaping import one_line
 from contract_tests.redaction import WINDOW, Redactor
-from contract_tests.strict_json import Document, parse
+from contract_tests.strict_json import Document, parse, parse_exactly
 
 LARGEST_BODY = 1024 * 1024
 KEPT = 64 * 1024  # bytes of a body that is too large: the journal holds hundreds of answers
@@ -220,6 +220,11 @@ class Answer:
         """The body parsed strictly (RFC 8259)."""
         document = parse(self.body)
         return replace(document, problem=self.excerpt(document.problem))
+
+    @cached_property
+    def exact(self) -> Any:
+        """The body's JSON value with exact decimals; None where the body is not well-formed."""
+        return None if self.json.problem else parse_exactly(self.body)
 
     @property
     def object(self) -> dict[str, object]:
