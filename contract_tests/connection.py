@@ -18,6 +18,7 @@ from contract_tests.message import KEPT, LARGEST_BODY, Answer, Ending, Request
 from contract_tests.settings import Target
 
 LARGEST_HEAD = 256 * 1024
+LONGEST_LINE = 80  # bytes of a proxy's status line that are shown
 UNKNOWN_CA = {18, 19, 20, 21}  # OpenSSL's numbers: signed by itself, or by somebody whom this machine does not know
 
 
@@ -160,7 +161,9 @@ def _tunnel(sock: socket.socket, target: Target, seconds: float, clock: Clock) -
         if not data or len(head) > LARGEST_HEAD:
             break
     if head.split(b" ")[1:2] != [b"200"]:
-        raise OSError(f"the proxy answered {head.split(bytes([13]))[0][:80].decode('latin-1')!r}")
+        line = head.split(b"\r")[0]  # whole or not at all: a cut may leave a part of a secret
+        shown = repr(line.decode("latin-1")) if len(line) <= LONGEST_LINE else f"a line of {len(line)} bytes"
+        raise OSError(f"the proxy answered {shown}")
 
 
 def _why(error: OSError) -> str:

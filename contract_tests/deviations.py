@@ -36,7 +36,7 @@ class Deviation:
 def read_deviations(path: Path, rules: Collection[str]) -> dict[str, Deviation]:
     """Read a file of `[[deviation]]` tables; UsageError names every entry that cannot stand, and why."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise pytest.UsageError(f"--known-deviations: {path} cannot be read: {error}") from None
     entries = content.get("deviation", [])

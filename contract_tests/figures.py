@@ -20,7 +20,7 @@ class Figures:
 
     @cached_property
     def _body(self) -> dict[str, Any]:
-        exact = self.answer.json.exact
+        exact = self.answer.exact
         return exact if isinstance(exact, dict) else {}
 
     @property

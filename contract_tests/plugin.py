@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
 from contract_tests.clock import Clock
+from contract_tests.escaping import escaped
 from contract_tests.gate import COULD_NOT_BE_TESTED
 from contract_tests.plan import plan
 from contract_tests.redaction import RedactedStream, Redactor, redact_all
@@ -157,7 +158,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[settings_key], config.stash[redactor_key] = settings, redact
     config.stash[verdicts_key] = Verdicts(settings)
     terminal = config.get_terminal_writer()
-    terminal._file = RedactedStream(terminal._file, redact)
+    terminal._file = RedactedStream(terminal._file, redact, styled=terminal.hasmarkup)
     report_dir = None if _sends_nothing(config) else config.option.contract_report_dir  # an earlier report stays
     config.stash[reports_key] = Reports(config.stash[verdicts_key], redact, report_dir)
     config.pluginmanager.register(config.stash[reports_key])
@@ -286,8 +287,8 @@ def _redacted(longrepr: Any, redact: Redactor) -> Any:
         return None
     if isinstance(longrepr, tuple):
         path, line, reason = longrepr
-        return path, line, redact(reason)
-    return redact(str(longrepr))
+        return path, line, escaped(redact(reason))
+    return escaped(redact(str(longrepr)))
 
 
 @pytest.hookimpl(trylast=True)

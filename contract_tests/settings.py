@@ -146,10 +146,10 @@ def _check_key(number: int, value: str) -> None:
 def _environment_keys(environment: Mapping[str, str]) -> dict[int, str]:
     """Return the keys by their numbers, of which some may be missing; the main one is number 1."""
     numbered = {match[1]: name for name in environment if (match := re.fullmatch(rf"{MAIN_KEY}_(\d+)", name))}
-    further = {number: environment[name] for number, name in numbered.items() if environment[name]}
+    further = {number: value for number, name in numbered.items() if (value := environment[name].strip())}
     if wrong := [numbered[number] for number in further if number != str(int(number)) or int(number) < 2]:
         raise pytest.UsageError(f"{wrong[0]}: the main key is {MAIN_KEY}, and further ones begin with {MAIN_KEY}_2")
-    main = environment.get(MAIN_KEY)
+    main = environment.get(MAIN_KEY, "").strip()  # a secret from a file often ends with a line end
     if further and not main:
         raise pytest.UsageError(f"{numbered[min(further, key=int)]} is set, and {MAIN_KEY}, the main key, is not")
     return {1: main, **{int(number): further[number] for number in sorted(further, key=int)}} if main else {}

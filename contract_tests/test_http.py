@@ -53,7 +53,7 @@ def test_length_is_announced_in_one_way(shared: tuple[Answer, ...]) -> None:
 def test_status_line_is_well_formed(shared: tuple[Answer, ...]) -> None:
     """An answer MUST begin with its version, a space, three digits, and another space."""
     holds(
-        f"it begins with {line[0][:60]!r}\n{answer.seen}"
+        f"it begins with '{answer.excerpt(line[0], 60)}'\n{answer.seen}"
         for answer in shared
         if answer.status and (line := answer.start.lstrip(b"\r\n").splitlines()) and not STATUS_LINE.match(line[0])
     )
@@ -235,7 +235,9 @@ def test_lines_end_with_crlf(shared: tuple[Answer, ...]) -> None:
     """The lines of an answer's head MUST end with CRLF; many a client takes a bare LF for the end of the message."""
     heads = ((answer, re.match(rb"(?s).*?\n\r?\n", answer.start)) for answer in shared)
     holds(
-        f"a bare LF in {head[0][:300]!r}\n{answer.seen}" for answer, head in heads if head and BARE_LF.search(head[0])
+        f"a bare LF in '{answer.excerpt(head[0])}'\n{answer.seen}"
+        for answer, head in heads
+        if head and BARE_LF.search(head[0])
     )
 
 

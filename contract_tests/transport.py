@@ -18,6 +18,7 @@ from _pytest.outcomes import Skipped  # what pytest.skip raises; pytest exports 
 from contract_tests.clock import REAL_TIME, Clock
 from contract_tests.connection import Connection, Timeouts, UnreachableError, connect
 from contract_tests.message import CLOSED, Answer, Credential, Request
+from contract_tests.redaction import Redactor
 from contract_tests.settings import Settings
 
 VENDOR_RATE = 10.0  # requests a second: the authentication guide's default
@@ -80,6 +81,7 @@ class Transport:
     def __post_init__(self) -> None:
         self.timeouts = Timeouts.of(self.settings.timeout)
         self.ends = self.clock.now() + self.settings.max_time
+        self._redact = Redactor(self.settings.secrets)
         self._overall = Pacer(self.settings.max_rate or VENDOR_RATE)
         rate = self.settings.max_rate or VENDOR_RATE
         # Who has no valid key has no pace of his own until he is throttled.
@@ -173,7 +175,7 @@ class Transport:
         started = self.clock.now()
         answers = connection.pipeline(requests, self.settings.target.origin, self.timeouts, ahead)
         connection.close()
-        answers = [replace(answer, curl=self._curl(answer.request), started=started) for answer in answers]
+        answers = [self._as_evidence(answer, started) for answer in answers]
         self.journal += answers
         for answer in answers:
             self._learn(answer)
@@ -256,7 +258,10 @@ class Transport:
     def _exchanged(self, connection: Connection, request: Request) -> Answer:
         started = self.clock.now()
         answer = connection.exchange(request, self.settings.target.origin, self.timeouts)
-        return replace(answer, curl=self._curl(request), started=started)
+        return self._as_evidence(answer, started)
+
+    def _as_evidence(self, answer: Answer, started: float) -> Answer:
+        return replace(answer, curl=self._curl(answer.request), started=started, redact=self._redact)
 
     def _again(self, unanswered: Answer) -> Connection:
         """Open another connection; where that fails, the journal ends with the request that stopped all."""

@@ -36,7 +36,7 @@ def validator(operation: str, status: str, level: Level) -> Validator:
 def problems(operation: str, answer: Answer, level: Level) -> Iterator[str]:
     """Yield what is wrong with an answer's body at a level and was not already wrong at a lower one."""
     known = {_place(e) for lower in LEVELS[: LEVELS.index(level)] for e in _errors(operation, answer, lower)}
-    yield from (_sentence(error) for error in _errors(operation, answer, level) if _place(error) not in known)
+    yield from (_sentence(error, answer) for error in _errors(operation, answer, level) if _place(error) not in known)
 
 
 def is_valid(operation: str, answer: Answer) -> bool:
@@ -56,11 +56,11 @@ def _place(error: ValidationError) -> tuple[Any, ...]:
     return (*error.absolute_path, error.validator)
 
 
-def _sentence(error: ValidationError) -> str:
-    where = pointer(*error.absolute_path) or "the body"
+def _sentence(error: ValidationError, answer: Answer) -> str:
+    where = answer.excerpt(pointer(*error.absolute_path)) or "the body"
     if error.validator == "anyOf":
         return f"{where} has none of the documented members"
-    return f"{where}: {error.message[:200]}"
+    return f"{where}: {answer.excerpt(error.message)}"
 
 
 def header_problems(operation: str, answer: Answer) -> Iterator[str]:
@@ -73,11 +73,12 @@ def header_problems(operation: str, answer: Answer) -> Iterator[str]:
                 yield f"{name} is missing"
             continue
         if name == "Retry-After" and not is_retry_after(text):
-            yield f"Retry-After: {text!r} is neither seconds nor an HTTP date (RFC 9110, section 10.2.3)"
+            shown = answer.excerpt(text)
+            yield f"Retry-After: '{shown}' is neither seconds nor an HTTP date (RFC 9110, section 10.2.3)"
         schema = described["schema"]
         value = _as_number(text) if schema.get("type") in {"number", "integer"} else text
         for error in Draft202012Validator(schema).iter_errors(value):
-            yield f"{name}: {error.message}"
+            yield f"{name}: {answer.excerpt(error.message)}"
 
 
 def _as_number(text: str) -> float | str:

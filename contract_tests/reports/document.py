@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from inspect import cleandoc
 from typing import Any, Literal, TypeVar
 
+from contract_tests.escaping import escaped
 from contract_tests.redaction import Redactor
 from contract_tests.verdicts import Outcome
 from usage_contract.contract import Level
@@ -152,13 +153,13 @@ def counted(number: int, thing: str) -> str:
 
 
 def redacted(value: T, redact: Redactor) -> T:
-    """Return the value with every text in it redacted, but for members of few fixed values."""
+    """Return the value with every text in it redacted and escaped, but for members of few fixed values."""
     return _redacted(value, redact)  # type: ignore[no-any-return]
 
 
 def _redacted(value: Any, redact: Redactor) -> Any:
     if isinstance(value, str):
-        return redact(value)
+        return escaped(redact(value))
     if isinstance(value, tuple):
         return tuple(_redacted(item, redact) for item in value)
     if isinstance(value, Mapping):

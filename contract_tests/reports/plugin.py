@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from contract_tests.gate import COULD_NOT_BE_TESTED
-from contract_tests.redaction import RUN, Redactor
+from contract_tests.redaction import RedactedStream, Redactor
 from contract_tests.reports.document import Report, redacted
 from contract_tests.reports.github import workflow_commands
 from contract_tests.reports.markdown import markdown
 from contract_tests.reports.page import page
 from contract_tests.reports.run import Ending, report_of
+from contract_tests.spellings import RUN
 from contract_tests.verdicts import Verdicts
 
 USUAL = "fE"  # what pytest lists at the end where -r does not say otherwise
@@ -89,12 +90,18 @@ class Reports:
         """Annotate the run where GitHub runs it, and end with the place of the report."""
         if self.report and os.environ.get("GITHUB_ACTIONS") == "true":
             for line in workflow_commands(self.report):
-                terminalreporter.write_line(line)
+                self._write_command(terminalreporter, line)
         if terminalreporter.config.option.reportchars == USUAL:
             terminalreporter.reportchars = ""  # pytest's own list would push the verdict off the screen
         yield
         if self.report and self.folder:
             terminalreporter.write_line(f"report: {self.folder / NAMES[-1]}")
+
+    def _write_command(self, terminalreporter: pytest.TerminalReporter, line: str) -> None:
+        stream = terminalreporter.config.get_terminal_writer()._file
+        assert isinstance(stream, RedactedStream)  # which would escape the line like one of a deployment
+        terminalreporter.ensure_newline()
+        stream.write_command(line)
 
 
 def as_json(report: Report) -> str:
