@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from contract_tests import keys
+from contract_tests.facts import NEEDS_AUTH_ERRORS
 from contract_tests.figures import Figures
 from contract_tests.gate import OPERATION, Gate, first_answer
 from contract_tests.message import Answer, Credential
+from contract_tests.rules import rule_of
 from contract_tests.transport import Clock, NotTested, Transport
 from contract_tests.validation import contract, is_valid
 
@@ -18,6 +20,15 @@ HERE = Path(__file__).resolve().parent
 MAIN_SAMPLE = 24  # a deployment that errs once in eight answers escapes this many with 4 %
 OTHER_SAMPLE = 9
 REFUSED_SAMPLE = 5
+
+OF_THE_BODY = (
+    "auth/valid-key-is-200",
+    "http/answers-arrive-whole",
+    "http/content-coding-is-true",
+    "schema/body-is-json",
+    "schema/body-has-the-specified-types",
+    "schema/body-keeps-the-documented-ranges",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,10 +69,20 @@ def first(gate: Gate, request: pytest.FixtureRequest) -> Answer:
 @pytest.fixture(scope="session", autouse=True)
 def observations(request: pytest.FixtureRequest, gate: Gate, first: Answer) -> None:
     """Ask first for what several rules look at: it tells most, should the time run out."""
+    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    of_facts = {"refused"} if any(set(NEEDS_AUTH_ERRORS) & set(rule_of(item).facts) for item in items) else set()
     for name in ("sample", "refused", "others"):
-        if any(name in item.fixturenames for item in request.session.items if isinstance(item, pytest.Function)):
+        if name in of_facts or any(name in item.fixturenames for item in items):
             request.getfixturevalue(name)
     gate.shared = len(gate.transport.journal)
+
+
+@pytest.fixture(autouse=True)
+def needed_facts(request: pytest.FixtureRequest, gate: Gate, observations: None) -> None:
+    """Skip the rule where the deployment lacks a fact that it needs; set up before the rule's own fixtures."""
+    for fact in rule_of(request.node).facts:
+        if not fact.holds(gate.baseline):
+            raise NotTested(fact.missing, because=fact.reported_by)
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +141,7 @@ def figures(good: list[Answer]) -> list[Figures]:
     readable = [answer for answer in good if answer.status == 200 and answer.ending == "complete" and answer.object]
     found = [Figures(answer) for answer in readable if is_valid(OPERATION, answer)]
     if not found:
-        raise NotTested("no 200 holds figures that keep the rules about their schema")
+        raise NotTested("no 200 response has usage metrics that are valid against the schema", because=OF_THE_BODY)
     return found
 
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from contract_tests.connection import UnreachableError
+from contract_tests.facts import Baseline, contains_metrics
 from contract_tests.message import Answer, Credential, Request
 from contract_tests.settings import Settings
 from contract_tests.transport import AGENT, NotTested, Transport
@@ -58,6 +59,7 @@ class Gate:
     transport: Transport
     shortfalls: list[str] = field(default_factory=list)
     shared: int = 0  # how many answers were asked for on behalf of all rules, before the first
+    _baseline: list[Answer] = field(default_factory=list)
 
     @cached_property
     def operation(self) -> Operation:
@@ -127,6 +129,17 @@ class Gate:
         request = self.request(key, told, **special)
         return self.transport.send(request, fresh=special.get("fresh", False), lane=special.get("lane"))
 
+    def ask_plainly(self, key: Credential | None, *, fresh: bool = False) -> Answer:
+        """Send one baseline request."""
+        answer = self.ask(key, fresh=fresh)
+        self._baseline.append(answer)
+        return answer
+
+    @cached_property
+    def baseline(self) -> Baseline:
+        """The baseline exchanges; complete when the first rule runs."""
+        return Baseline.of(self._baseline, self.members)
+
     def ask_often(self, times: int, key: Credential | None = None) -> list[Answer]:
         """Ask plainly; `shortfalls` says if it was less often.
 
@@ -136,7 +149,7 @@ class Gate:
         answers: list[Answer] = []
         try:
             for number in range(times):
-                answers.append(self.ask(key, fresh=number % 4 > 1 or not valid))  # noqa: PERF401 - what came before a failure counts
+                answers.append(self.ask_plainly(key, fresh=number % 4 > 1 or not valid))  # noqa: PERF401 - what came before a failure counts
         except NotTested as reason:
             who = key.told if key else "no key"
             self.shortfalls.append(f"{len(answers)} of {times} plain requests with {who} were sent: {reason}")
@@ -171,7 +184,7 @@ class Gate:
 
     def shows_figures(self, answer: Answer) -> bool:
         """Whether the body has two or more of the documented members, at any depth: somebody's figures."""
-        return _holds(answer.json.value, self.members)
+        return contains_metrics(answer.json.value, self.members)
 
     @cached_property
     def members(self) -> frozenset[str]:
@@ -189,7 +202,7 @@ def first_answer(gate: Gate, session: pytest.Session) -> Answer:
     if gate.key_header.lower() in {name.lower() for name, _ in gate.settings.headers}:
         _could_not_be_tested(gate, f"--header gives {gate.key_header}; give keys as keys, not as a field")
     try:
-        answer = gate.ask(gate.main)
+        answer = gate.ask_plainly(gate.main)
     except UnreachableError as error:
         _could_not_be_tested(gate, str(error))
     except NotTested as reason:
@@ -219,12 +232,6 @@ def _is_refused_for_its_form(gate: Gate) -> bool:
 
 def _could_not_be_tested(gate: Gate, why: str) -> NoReturn:
     pytest.exit(f"{gate.settings.target.url} could not be tested: {why}", COULD_NOT_BE_TESTED)
-
-
-def _holds(value: object, members: frozenset[str]) -> bool:
-    if isinstance(value, dict):
-        return len(members & value.keys()) > 1 or any(_holds(each, members) for each in value.values())
-    return isinstance(value, list) and any(_holds(each, members) for each in value)
 
 
 def _bytes(text: str | bytes) -> bytes:

@@ -30,7 +30,7 @@ from contract_tests.settings import (
     refuse_misspelt,
     settings_from,
 )
-from contract_tests.transport import Clock
+from contract_tests.transport import Clock, NotTested
 from contract_tests.verdicts import Verdicts
 from usage_contract.contract import LEVELS
 
@@ -148,7 +148,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Read the settings, and from here on let nothing out unredacted."""
     config.addinivalue_line("markers", "rule(level, source): the promise that a test stands for, see --rules")
-    config.addinivalue_line("markers", "needs(*ids): the rules that must not be broken for this one to be tested")
+    config.addinivalue_line(
+        "markers", "needs(*facts_or_ids): facts that the rule needs, and rules whose findings it would repeat"
+    )
     config.addinivalue_line("markers", "intrusive: disturbs whoever shares the deployment; needs --intrusive")
     _refuse_what_other_plugins_offer(config.option)
     config.option.verify_base_url = False  # the first rule verifies it, over our own transport
@@ -229,13 +231,17 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
     """Read the rules: every item must be one."""
     items.sort(key=_place)
     session.config.stash[verdicts_key].rules = [rule_of(item) for item in items]
+    for item in items:
+        names = getattr(item, "fixturenames", [])
+        names.sort(key=lambda name: name != "needed_facts")  # before fixtures that send requests
 
 
 def _place(item: pytest.Item) -> tuple[bool, bool, int]:
     """Put first what others need, and last the rules over all answers."""
     journal = "journal" in getattr(item, "fixturenames", ())
     module = ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER)
-    return journal, bool(rule_of(item).needs), module
+    rule = rule_of(item)
+    return journal, bool(rule.facts or rule.repeats), module
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -254,10 +260,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Name the rule in the reports, and leave it out where it is intrusive and that was not asked for."""
     rule = rule_of(item)
     item.user_properties += [("rule", rule.id), ("level", rule.level), ("source", rule.source)]
-    if broken := item.config.stash[verdicts_key].broken_among(rule.needs):
-        pytest.skip(f"it would only repeat what {broken} says")
+    if broken := item.config.stash[verdicts_key].broken_among(rule.repeats):
+        raise NotTested(f"{broken} is broken, and the same defect would be found again", because=[broken])
     if rule.intrusive and not item.config.stash[settings_key].intrusive:
-        pytest.skip("it is intrusive; --intrusive allows it")
+        raise NotTested("it is intrusive; --intrusive allows it")
 
 
 @pytest.hookimpl(wrapper=True)

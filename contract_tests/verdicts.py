@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Literal, get_args
@@ -15,6 +15,7 @@ from contract_tests.rules import Rule
 from contract_tests.settings import Settings
 
 Outcome = Literal["held", "broken", "stale deviation", "known deviation", "reported", "not tested", "gate error"]
+ACCEPTED: tuple[Outcome, ...] = ("known deviation", "reported")
 SCREEN = 15  # lines: of what is worth naming, as much as a screen holds beside the rest
 
 
@@ -32,7 +33,8 @@ class Verdict:
     """One rule's outcome and its cost.
 
     `evidence` is what was seen, or why the rule was not tested; `requests` are the answers that were
-    asked for on its behalf, as a range of the journal; `seconds` is the time that it took.
+    asked for on its behalf, as a range of the journal; `seconds` is the time that it took. `because` are the ids of
+    the rules that report why this one was not tested.
     """
 
     rule: Rule
@@ -40,6 +42,7 @@ class Verdict:
     evidence: str = ""
     requests: range = range(0)
     seconds: float = 0.0
+    because: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -66,12 +69,12 @@ class Verdicts:
             self._since, self._began = self._upto, call.start
         self._upto = self.asked
 
-        def record(outcome: Outcome, evidence: str = "") -> None:
+        def record(outcome: Outcome, evidence: str = "", because: Iterable[str] = ()) -> None:
             asked = range(self._since, self._upto)
-            self.all.append(Verdict(rule, outcome, evidence, asked, call.stop - self._began))
+            self.all.append(Verdict(rule, outcome, evidence, asked, call.stop - self._began, frozenset(because)))
 
         if report.skipped and call.excinfo:
-            record("not tested", str(call.excinfo.value))
+            record("not tested", str(call.excinfo.value), getattr(call.excinfo.value, "because", ()))
         elif report.failed and call.excinfo and (failure := _failure(call.excinfo.value)):
             evidence = str(failure).split("\nassert ")[0]  # without pytest's own introspection
             if isinstance(failure, NoFirstAnswerError):
@@ -101,13 +104,18 @@ class Verdicts:
         return "broken", ""
 
     def broken_among(self, ids: Collection[str]) -> str:
-        """Return the first of these rules, or of those that they need, that was found broken, or an empty text."""
+        """Return the first of these rules, or of those that they would repeat, that was found broken, if any."""
         needed = [verdict for verdict in self.all if verdict.rule.id in ids]
         faulty = [v.rule.id for v in needed if v.outcome in {"broken", "known deviation", "reported"}]
         if faulty:
             return faulty[0]
-        untested = [verdict.rule.needs for verdict in needed if verdict.outcome == "not tested"]
+        untested = [verdict.rule.repeats for verdict in needed if verdict.outcome == "not tested"]
         return next((broken for needs in untested if (broken := self.broken_among(needs))), "")
+
+    def unproven(self, rule: Rule) -> list[str]:
+        """Return the ids of the rules that were not tested because of an accepted failure of this rule."""
+        accepted = {verdict.rule.id for verdict in self.all if verdict.outcome in ACCEPTED}
+        return [each.rule.id for each in self.all if rule.id in each.because] if rule.id in accepted else []
 
     @property
     def counts(self) -> Counter[Outcome]:
@@ -156,6 +164,8 @@ class Verdicts:
         for outcome in worth_naming:
             for verdict in self._of(outcome):
                 yield f"{outcome}: {verdict.rule.id} ({verdict.rule.source})"
+                if unproven := self.unproven(verdict.rule):
+                    yield f"    not tested because of it: {', '.join(unproven)}"
         for verdict in self._of("not tested"):
             yield f"not tested: {verdict.rule.id}: {verdict.evidence}"
         yield from (f"not tested: {shortfall}" for shortfall in self.shortfalls)

@@ -34,7 +34,8 @@ class RuleReport:
     """One rule and what became of it.
 
     `evidence` is what was seen, or why the rule was not tested; `curl` are the commands that show it again;
-    `deviation` says who accepts the failure until when; `seconds` is the time that it took.
+    `deviation` says who accepts the failure until when; `seconds` is the time that it took. `unproven` are the ids of
+    the rules that were not tested because of this accepted failure.
     """
 
     id: str
@@ -47,6 +48,7 @@ class RuleReport:
     curl: tuple[str, ...] = ()
     requests: int = 0
     seconds: float = 0.0
+    unproven: tuple[str, ...] = ()
 
     @property
     def problem(self) -> str:

@@ -40,6 +40,8 @@ def _rule(rule: RuleReport) -> Iterator[str]:
     yield inline(f"Source: {rule.source} ({rule.level}). {rule.cost}.")
     if rule.deviation:
         yield inline(rule.deviation)
+    if rule.unproven:
+        yield inline(f"Not tested because of it: {', '.join(rule.unproven)}")
     shown = rule.exchanges
     yield fenced(shown[:LONGEST] + (" …" if len(shown) > LONGEST else ""), "text")
     if rule.curl:

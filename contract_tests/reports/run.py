@@ -111,6 +111,7 @@ def _rule(verdict: Verdict, verdicts: Verdicts, commands: set[str]) -> RuleRepor
         curl=tuple(dict.fromkeys(shown or first)),
         requests=len(asked),
         seconds=round(verdict.seconds, 3),
+        unproven=tuple(verdicts.unproven(rule)),
     )
 
 
