@@ -95,3 +95,13 @@ def test_what_a_known_deviation_leaves_unproven_is_listed(run_gate: RunGate, tmp
     assert unproven == {"auth/missing-key-is-401": ["bypass/key-in-the-query-is-no-key"]}
     for name in ("contract.md", "contract.html"):
         assert "Not tested because of it: bypass/key-in-the-query-is-no-key" in (tmp_path / "out" / name).read_text()
+
+
+def test_a_known_deviation_of_one_member_leaves_the_rules_about_the_others_at_work(
+    run_gate: RunGate, tmp_path: Path
+) -> None:
+    fault = "total-is-a-text-and-domains-are-not-ranked"
+    chosen = ("-k", "specified_types or ranked or fit_into_total", "--max-rate", "1000", "--api-key", "demo-modest")
+    run = run_listed(run_gate, tmp_path, "schema/body-has-the-specified-types", fault, *chosen)
+    assert run.failed == {"meaning/top-domains-are-ranked"}
+    assert "not tested because of it: meaning/success-and-fail-fit-into-total" in run.output
