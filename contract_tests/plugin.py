@@ -230,7 +230,7 @@ def _is_emptied(arguments: Sequence[str | os.PathLike[str]]) -> bool:
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     """Read the rules: every item must be one."""
     items.sort(key=_place)
-    session.config.stash[verdicts_key].rules = [rule_of(item) for item in items]
+    session.config.stash[verdicts_key].rules = list(dict.fromkeys(map(rule_of, items)))
     for item in items:
         names = getattr(item, "fixturenames", [])
         names.sort(key=lambda name: name != "needed_facts")  # before fixtures that send requests
@@ -301,11 +301,22 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Say by the exit code what the run is worth: 0 conforms, 1 broken, 3 the gate failed, 4 could not be tested."""
     if session.config.option.collectonly or session.config.option.contract_rules:
         return
+    if session.exitstatus in {
+        pytest.ExitCode.OK,
+        pytest.ExitCode.TESTS_FAILED,
+        pytest.ExitCode.NO_TESTS_COLLECTED,
+    }:
+        session.exitstatus = _exit_code(session)
+
+
+def _exit_code(session: pytest.Session) -> int:
+    """Return the exit code of a run that ended by itself; a plugin that repeats rules does not change it."""
     verdicts = session.config.stash[verdicts_key]
-    if session.exitstatus == pytest.ExitCode.TESTS_FAILED and not verdicts.faults:
-        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-    if session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
-        session.exitstatus = pytest.ExitCode.OK if verdicts.suffice else COULD_NOT_BE_TESTED
+    if verdicts.faults:
+        return pytest.ExitCode.TESTS_FAILED
+    if verdicts.counts["gate error"]:
+        return pytest.ExitCode.INTERNAL_ERROR
+    return pytest.ExitCode.OK if verdicts.suffice and not session.shouldfail else COULD_NOT_BE_TESTED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -15,6 +15,15 @@ from contract_tests.rules import Rule
 from contract_tests.settings import Settings
 
 Outcome = Literal["held", "broken", "stale deviation", "known deviation", "reported", "not tested", "gate error"]
+WORST_FIRST: tuple[Outcome, ...] = (
+    "broken",
+    "gate error",
+    "known deviation",
+    "reported",
+    "stale deviation",
+    "not tested",
+    "held",
+)
 ACCEPTED: tuple[Outcome, ...] = ("known deviation", "reported")
 SCREEN = 15  # lines: of what is worth naming, as much as a screen holds beside the rest
 
@@ -30,7 +39,7 @@ FIRST: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """One rule's outcome and its cost.
+    """One rule's outcome and its cost: the worst of its runs, where a pytest plugin repeats it.
 
     `evidence` is what was seen, or why the rule was not tested; `requests` are the answers that were
     asked for on its behalf, as a range of the journal; `seconds` is the time that it took. `because` are the ids of
@@ -43,6 +52,14 @@ class Verdict:
     requests: range = range(0)
     seconds: float = 0.0
     because: frozenset[str] = frozenset()
+    runs: int = 1
+
+    def worst(self, other: Verdict) -> Verdict:
+        """Return the worse of two verdicts on a rule, with the cost of both where one run followed the other."""
+        worst = min((self, other), key=lambda verdict: WORST_FIRST.index(verdict.outcome))
+        follows = self.requests.stop == other.requests.start
+        requests = range(self.requests.start, other.requests.stop) if follows else worst.requests
+        return replace(worst, requests=requests, seconds=self.seconds + other.seconds)
 
 
 @dataclass
@@ -54,6 +71,7 @@ class Verdicts:
     all: list[Verdict] = field(default_factory=list)
     today: date = field(default_factory=date.today)
     gate: Gate | None = None
+    _runs: Counter[str] = field(default_factory=Counter)
     _since: int = 0
     _upto: int = 0
     _began: float = 0.0
@@ -67,11 +85,12 @@ class Verdicts:
         """Record the verdict that a phase's report amounts to, and word the report accordingly."""
         if report.when == "setup":
             self._since, self._began = self._upto, call.start
+            self._runs[rule.id] += 1
         self._upto = self.asked
 
         def record(outcome: Outcome, evidence: str = "", because: Iterable[str] = ()) -> None:
             asked = range(self._since, self._upto)
-            self.all.append(Verdict(rule, outcome, evidence, asked, call.stop - self._began, frozenset(because)))
+            self._record(Verdict(rule, outcome, evidence, asked, call.stop - self._began, frozenset(because)))
 
         if report.skipped and call.excinfo:
             record("not tested", str(call.excinfo.value), getattr(call.excinfo.value, "because", ()))
@@ -87,12 +106,33 @@ class Verdicts:
                 report.wasxfail = pardon
         elif report.failed:
             record("gate error", str(report.longrepr))
-        elif report.when == "call" and (deviation := self.settings.deviations.get(rule.id)):
-            record("stale deviation", f"the promise is kept; remove the {deviation}")
-            report.outcome = "failed"  # what pytest itself does for a strict xfail
-            report.longrepr = f"{rule.id} is kept: remove the {deviation}"
         elif report.when == "call":
-            record("held")
+            record(*self._success(rule))
+            self._fail_again(rule, report)
+
+    def _success(self, rule: Rule) -> tuple[Outcome, str]:
+        """Return what it amounts to that this rule is kept."""
+        deviation = self.settings.deviations.get(rule.id)
+        return ("stale deviation", f"the promise is kept; remove the {deviation}") if deviation else ("held", "")
+
+    def _fail_again(self, rule: Rule, report: pytest.TestReport) -> None:
+        """Let the report fail where a deviation is stale, or where an earlier run of the rule was broken."""
+        worst = next(verdict for verdict in self.all if verdict.rule.id == rule.id)
+        if worst.outcome == "stale deviation":  # what pytest itself does for a strict xfail
+            report.outcome = "failed"
+            report.longrepr = f"{rule.id} is kept: remove the {self.settings.deviations[rule.id]}"
+        elif worst.outcome == "broken":
+            report.outcome = "failed"
+            report.longrepr = _told(rule, worst.evidence)
+
+    def _record(self, verdict: Verdict) -> None:
+        """Add a verdict, or make it one with that of an earlier run or phase of the same rule."""
+        runs = max(self._runs[verdict.rule.id], 1)
+        for index, earlier in enumerate(self.all):
+            if earlier.rule.id == verdict.rule.id:
+                self.all[index] = replace(earlier.worst(verdict), runs=runs)
+                return
+        self.all.append(verdict)
 
     def _fault(self, rule: Rule) -> tuple[Outcome, str]:
         """Return what a failure of this rule amounts to, and why it is not fatal, if it is not."""
@@ -166,6 +206,9 @@ class Verdicts:
                 yield f"{outcome}: {verdict.rule.id} ({verdict.rule.source})"
                 if unproven := self.unproven(verdict.rule):
                     yield f"    not tested because of it: {', '.join(unproven)}"
+        for verdict in self.all:
+            if verdict.runs > 1:
+                yield f"repeated: {verdict.rule.id} ran {verdict.runs} times, and the worst result counts"
         for verdict in self._of("not tested"):
             yield f"not tested: {verdict.rule.id}: {verdict.evidence}"
         yield from (f"not tested: {shortfall}" for shortfall in self.shortfalls)

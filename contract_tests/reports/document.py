@@ -35,7 +35,7 @@ class RuleReport:
 
     `evidence` is what was seen, or why the rule was not tested; `curl` are the commands that show it again;
     `deviation` says who accepts the failure until when; `seconds` is the time that it took. `unproven` are the ids of
-    the rules that were not tested because of this accepted failure.
+    the rules that were not tested because of this accepted failure. `runs` is how often a pytest plugin ran the rule.
     """
 
     id: str
@@ -49,6 +49,7 @@ class RuleReport:
     requests: int = 0
     seconds: float = 0.0
     unproven: tuple[str, ...] = ()
+    runs: int = 1
 
     @property
     def problem(self) -> str:
@@ -64,7 +65,8 @@ class RuleReport:
     @property
     def cost(self) -> str:
         """The requests and the time that the rule took."""
-        return f"{counted(self.requests, 'request')}, {self.seconds:.2f} s"
+        cost = f"{counted(self.requests, 'request')}, {self.seconds:.2f} s"
+        return f"{cost}, in {self.runs} runs, of which the worst counts" if self.runs > 1 else cost
 
 
 @dataclass(frozen=True)

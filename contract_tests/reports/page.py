@@ -118,6 +118,7 @@ def _row(rule: RuleReport, opened: bool) -> str:
 def _reason(rule: RuleReport) -> str:
     told = [rule.deviation] if rule.deviation else []
     told += [rule.problem] if rule.problem else []
+    told += [f"Repeated: {rule.cost}"] if rule.runs > 1 else []
     told += [f"Not tested because of it: {', '.join(rule.unproven)}"] if rule.unproven else []
     return "".join(f'<p class="seen">{escape(text)}</p>' for text in told)
 

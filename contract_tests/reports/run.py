@@ -112,6 +112,7 @@ def _rule(verdict: Verdict, verdicts: Verdicts, commands: set[str]) -> RuleRepor
         requests=len(asked),
         seconds=round(verdict.seconds, 3),
         unproven=tuple(verdicts.unproven(rule)),
+        runs=verdict.runs,
     )
 
 
