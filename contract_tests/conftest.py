@@ -10,7 +10,8 @@ import pytest
 from contract_tests import keys
 from contract_tests.facts import NEEDS_AUTH_ERRORS
 from contract_tests.figures import READING, Figures
-from contract_tests.gate import OPERATION, Gate, first_answer
+from contract_tests.first_request import first_answer
+from contract_tests.gate import OPERATION, Gate
 from contract_tests.message import Answer, Credential
 from contract_tests.rules import rule_of
 from contract_tests.transport import Clock, NotTested, Transport
@@ -85,7 +86,11 @@ def sample(gate: Gate, first: Answer) -> list[Answer]:
 @pytest.fixture(scope="session")
 def others(gate: Gate) -> list[Answer]:
     """Plain answers to each further key."""
-    return [answer for key in gate.settings.keys[1:] for answer in gate.ask_often(OTHER_SAMPLE, key)]
+    answers: list[Answer] = []
+    for key in gate.keys[1:]:
+        first_with = gate.first_with.get(key, [])
+        answers += [*first_with, *gate.ask_often(OTHER_SAMPLE - len(first_with), key)]
+    return answers
 
 
 @pytest.fixture(scope="session")

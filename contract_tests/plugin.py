@@ -27,6 +27,7 @@ from contract_tests.settings import (
     Settings,
     Target,
     keys_from,
+    refuse_lost_base_url,
     refuse_misspelt,
     settings_from,
 )
@@ -209,6 +210,8 @@ def _settings(config: pytest.Config) -> Settings:
         raise pytest.UsageError(f"no key: set {MAIN_KEY}, or give --api-key-file or --api-key")
     if base_url and not option.contract_plan:
         return settings_from(config, Target.parse("--base-url", base_url), keys, embedded=False)
+    if not base_url and not _sends_nothing(config):
+        refuse_lost_base_url(os.environ)
     if keys and not base_url:
         raise pytest.UsageError("a key without --base-url: the embedded mock has keys of its own")
     from contract_tests.embedded import start  # the mock is needed here only
@@ -329,8 +332,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _ending(config: pytest.Config) -> Iterator[str]:
-    verdicts, reason = config.stash[verdicts_key], config.stash[reports_key].reason
+    verdicts, reports = config.stash[verdicts_key], config.stash[reports_key]
     if config.option.contract_plan:
         return plan(verdicts, config.option.base_url or "the embedded mock", config.option.contract_max_rate)
     verdict, *more = verdicts.summary()
-    return iter([reason or verdict, *more])
+    return iter([reports.reason or verdict, *reports.evidence.splitlines(), *more])

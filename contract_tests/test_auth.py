@@ -62,8 +62,8 @@ def test_unknown_key_is_refused(gate: Gate, unknown: list[Answer]) -> None:
 def test_near_key_is_refused(gate: Gate, good: list[Answer]) -> None:
     """A value close to a valid key (a part, an extension, another form of it) MUST be answered 403 or 401."""
     shown = {text for answer in good if keys.SENDABLE.fullmatch(text := Figures(answer).api_key or "")}
-    changed = [wrong for key in gate.settings.keys for wrong in keys.changed(key)]
-    mixed = keys.mixed(*gate.settings.keys[:2]) if len(gate.settings.keys) > 1 else ()
+    changed = [wrong for key in gate.keys for wrong in keys.changed(key)]
+    mixed = keys.mixed(*gate.keys[:2]) if len(gate.keys) > 1 else ()
     candidates = [*changed, *mixed, *keys.near(gate.main), *map(keys.shown, sorted(shown)[:3])]
     near = [key for key in candidates if key.value not in _values(gate)]
     holds(_not_let_in(gate, near))

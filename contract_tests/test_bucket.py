@@ -86,7 +86,7 @@ def bucket(buckets: list[Bucket]) -> Bucket:
 
 def _limits(gate: Gate) -> Iterable[tuple[Credential, Figures]]:
     """Yield each key with the last figures that state its limit."""
-    for key in gate.settings.keys:
+    for key in gate.keys:
         plain = [Figures(a) for a in gate.transport.journal if a.request.credential == key and a.request.plain]
         yield from [(key, each) for each in plain if each.burst is not None and each.rps is not None][-1:]
 
@@ -330,7 +330,7 @@ def test_available_tokens_are_granted(bucket: Bucket) -> None:
 def test_keys_have_buckets_of_their_own(bucket: Bucket) -> None:
     """What one key spends, or a caller without one, MUST NOT be missing to another; it fails only if it always is."""
     gate, problem = bucket.gate, ""
-    others = [key for key in gate.settings.keys if key != bucket.key] or [gate.second]
+    others = [key for key in gate.keys if key != bucket.key] or [gate.second]
     for _ in range(TRIES):
         bucket.fill()
         before = [bucket.ask("before others spend", key) for key in others]

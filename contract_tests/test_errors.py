@@ -87,7 +87,7 @@ def test_401_carries_a_challenge(errors: list[Answer]) -> None:
 @pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: nothing is served without a valid key")
 def test_error_tells_no_figures(gate: Gate, missing: object, journal: tuple[Answer, ...]) -> None:
     """An answer that refuses a request MUST NOT hold anybody's figures."""
-    valid = gate.settings.keys
+    valid = gate.keys
     refusals = [a for a in journal if (a.status or 0) >= (400 if a.request.credential in valid else 300)]
     holds(f"the body holds figures\n{answer.seen}" for answer in refusals if gate.shows_figures(answer))
 

@@ -35,7 +35,7 @@ SWINGS = 3  # times: a window that slides over uneven use may swing by chance
 @pytest.fixture(scope="session")
 def used_keys(gate: Gate, figures: list[Figures]) -> dict[Credential, Profile]:
     """What the figures of each key that was ever used usually are; NotTested where there are not two."""
-    used = profiles(figures, gate.settings.keys)
+    used = profiles(figures, gate.keys)
     if len(used) < 2:
         raise NotTested("it needs two keys of this deployment that were both used")
     return used
@@ -65,7 +65,7 @@ def test_figures_of_a_key_hang_together(gate: Gate, figures: list[Figures]) -> N
 
     A window that starts anew changes its counters once; a new limit comes to stay.
     """
-    for key in gate.settings.keys:
+    for key in gate.keys:
         of_key = [each for each in figures if each.answer.request.credential == key]
         for name, values in counters(of_key).items():
             _stays(name, there_and_back(values, is_elsewhere))
@@ -80,7 +80,7 @@ def test_figures_of_a_key_hang_together(gate: Gate, figures: list[Figures]) -> N
 def test_first_answer_is_as_later_ones(gate: Gate, figures: list[Figures]) -> None:
     """The first answers to two keys MUST NOT both have far less in `total` than all later ones: no use does that."""
     strays = []
-    for key in gate.settings.keys:
+    for key in gate.keys:
         values = counters(each for each in figures if each.answer.request.credential == key)["total"]
         if len(values) > STEADY:
             (first, total), (_, usual), *_ = values
@@ -122,7 +122,7 @@ def test_concurrent_callers_are_kept_apart(gate: Gate, used_keys: dict[Credentia
         [gate.request(key, "at the same time as others", **special) for key, special in callers]
     )
     for (key, _), answer in zip(callers, answers, strict=True):
-        if key in gate.settings.keys:
+        if key in gate.keys:
             assert answer.status in {200, 429}, f"{answer.status} for a valid key\n{answer.seen}"
             theirs = _anothers(Figures(answer), used_keys)
             assert not theirs, f"these are the figures of {theirs}\n{answer.seen}"
@@ -164,10 +164,10 @@ def test_api_key_is_the_asking_one(gate: Gate, figures: list[Figures]) -> None:
     shown: dict[str, Credential] = {}
     for each in having(figures, "api_key"):
         text, own = each.api_key or "", each.answer.request.credential
-        for key in gate.settings.keys:
+        for key in gate.keys:
             fits_own = own is not None and _may_show(text, own)
             assert key == own or fits_own or not _may_show(text, key), each.told(f"api_key shows {key.told}")
-        is_start = all(key.value.startswith(text.encode()) for key in gate.settings.keys)
+        is_start = all(key.value.startswith(text.encode()) for key in gate.keys)
         is_masked = is_start or any(mask in text.lower() for mask in (*MASKS, "...", "xxx", "redacted", "hidden"))
         if own and text and not is_masked:
             first = shown.setdefault(text, own)

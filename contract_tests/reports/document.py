@@ -90,12 +90,14 @@ class RequestReport:
 class Report:
     """One run: the verdict, what it rests on, and how to repeat it.
 
-    `headline` is the verdict as a sentence; `keys` is how many were given; `reproduce` is the command,
-    with shell variables for keys; `shortfalls` say what was asked for less often than planned.
+    `headline` is the verdict as a sentence; `evidence` is the response because of which the run ended at once; `keys`
+    is how many were given; `reproduce` is the command, with shell variables for keys; `shortfalls` say what was not
+    tested as planned.
     """
 
     verdict: Word = field(metadata=OURS)
     headline: str
+    evidence: str
     exit_code: int
     level: Level = field(metadata=OURS)
     target: str
