@@ -10,7 +10,7 @@ import pytest
 from contract_tests import keys
 from contract_tests.facts import NEEDS_AUTH_ERRORS
 from contract_tests.figures import READING, Figures
-from contract_tests.first_request import first_answer
+from contract_tests.first_request import first_answer, try_further_keys
 from contract_tests.gate import OPERATION, Gate
 from contract_tests.message import Answer, Credential
 from contract_tests.rules import rule_of
@@ -63,8 +63,8 @@ def observations(request: pytest.FixtureRequest, gate: Gate, first: Answer) -> N
     """Ask first for what several rules look at: it tells most, should the time run out."""
     items = [item for item in request.session.items if isinstance(item, pytest.Function)]
     of_facts = {"refused"} if any(set(NEEDS_AUTH_ERRORS) & set(rule_of(item).facts) for item in items) else set()
-    for name in ("sample", "refused", "others"):
-        if name in of_facts or any(name in item.fixturenames for item in items):
+    for name in ("sample", "further_keys", "refused", "others"):
+        if name in {*of_facts, "further_keys"} or any(name in item.fixturenames for item in items):
             request.getfixturevalue(name)
     gate.shared = gate.shared or len(gate.transport.journal)
 
@@ -84,7 +84,13 @@ def sample(gate: Gate, first: Answer) -> list[Answer]:
 
 
 @pytest.fixture(scope="session")
-def others(gate: Gate) -> list[Answer]:
+def further_keys(gate: Gate) -> None:
+    """The first exchange with each further key, whichever rules are selected."""
+    try_further_keys(gate)
+
+
+@pytest.fixture(scope="session")
+def others(gate: Gate, further_keys: None) -> list[Answer]:
     """Plain answers to each further key."""
     answers: list[Answer] = []
     for key in gate.keys[1:]:

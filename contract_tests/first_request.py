@@ -36,7 +36,7 @@ class CouldNotBeTestedError(Exit):
 
 
 def first_answer(gate: Gate, session: pytest.Session) -> Answer:
-    """Return the first 200 response to the main key, after a first request with each further key.
+    """Return the first 200 response to the main key.
 
     Raises:
         CouldNotBeTestedError: The deployment, its address or the main key cannot be used.
@@ -56,8 +56,6 @@ def first_answer(gate: Gate, session: pytest.Session) -> Answer:
     if answer.status != 200 or _is_page(answer):
         _no_first_200(gate, session, answer)
     gate.first = answer
-    for key in gate.settings.keys[1:]:
-        _first_request_with(gate, key)
     return answer
 
 
@@ -125,8 +123,14 @@ def _serves_health(gate: Gate) -> bool:
     return False
 
 
+def try_further_keys(gate: Gate) -> None:
+    """Send a first request with each further key; one that is always rejected is left out of the run."""
+    for key in gate.settings.keys[1:]:
+        if key not in gate.first_with:
+            _first_request_with(gate, key)
+
+
 def _first_request_with(gate: Gate, key: Credential) -> None:
-    """Find out whether a further key can be used; one that is always rejected is left out of the run."""
     try:
         answers = [gate.ask_plainly(key)]
         while answers[-1].status in REFUSED and len(answers) <= CONFIRMATIONS:
