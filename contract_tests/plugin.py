@@ -29,9 +29,11 @@ from contract_tests.settings import (
     Settings,
     Target,
     keys_from,
+    refuse_lost_base_url,
     refuse_misspelt,
     settings_from,
 )
+from contract_tests.transport import NotTested
 from contract_tests.verdicts import Verdicts
 from usage_contract.contract import LEVELS
 
@@ -149,7 +151,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Read the settings, and from here on let nothing out unredacted."""
     config.addinivalue_line("markers", "rule(level, source): the promise that a test stands for, see --rules")
-    config.addinivalue_line("markers", "needs(*ids): the rules that must not be broken for this one to be tested")
+    config.addinivalue_line(
+        "markers", "needs(*facts_or_ids): facts that the rule needs, and rules whose findings it would repeat"
+    )
     config.addinivalue_line("markers", "intrusive: disturbs whoever shares the deployment; needs --intrusive")
     _refuse_what_other_plugins_offer(config.option)
     config.option.verify_base_url = False  # the first rule verifies it, over our own transport
@@ -208,6 +212,8 @@ def _settings(config: pytest.Config) -> Settings:
         raise pytest.UsageError(f"no key: set {MAIN_KEY}, or give --api-key-file or --api-key")
     if base_url and not option.contract_plan:
         return settings_from(config, Target.parse("--base-url", base_url), keys, embedded=False)
+    if not base_url and not _sends_nothing(config):
+        refuse_lost_base_url(os.environ)
     if keys and not base_url:
         raise pytest.UsageError("a key without --base-url: the embedded mock has keys of its own")
     from contract_tests.embedded import start  # the mock is needed here only
@@ -229,14 +235,18 @@ def _is_emptied(arguments: Sequence[str | os.PathLike[str]]) -> bool:
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     """Read the rules: every item must be one."""
     items.sort(key=_place)
-    session.config.stash[verdicts_key].rules = [rule_of(item) for item in items]
+    session.config.stash[verdicts_key].rules = list(dict.fromkeys(map(rule_of, items)))
+    for item in items:
+        names = getattr(item, "fixturenames", [])
+        names.sort(key=lambda name: name != "needed_facts")  # before fixtures that send requests
 
 
 def _place(item: pytest.Item) -> tuple[bool, bool, int]:
     """Put first what others need, and last the rules over all answers."""
     journal = "journal" in getattr(item, "fixturenames", ())
     module = ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER)
-    return journal, bool(rule_of(item).needs), module
+    rule = rule_of(item)
+    return journal, bool(rule.facts or rule.repeats), module
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -255,10 +265,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Name the rule in the reports, and leave it out where it is intrusive and that was not asked for."""
     rule = rule_of(item)
     item.user_properties += [("rule", rule.id), ("level", rule.level), ("source", rule.source)]
-    if broken := item.config.stash[verdicts_key].broken_among(rule.needs):
-        pytest.skip(f"it would only repeat what {broken} says")
+    if broken := item.config.stash[verdicts_key].broken_among(rule.repeats):
+        raise NotTested(f"{broken} is broken, and the same defect would be found again", because=[broken])
     if rule.intrusive and not item.config.stash[settings_key].intrusive:
-        pytest.skip("it is intrusive; --intrusive allows it")
+        raise NotTested("it is intrusive; --intrusive allows it")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -296,11 +306,22 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Say by the exit code what the run is worth: 0 conforms, 1 broken, 3 the gate failed, 4 could not be tested."""
     if session.config.option.collectonly or session.config.option.contract_rules:
         return
+    if session.exitstatus in {
+        pytest.ExitCode.OK,
+        pytest.ExitCode.TESTS_FAILED,
+        pytest.ExitCode.NO_TESTS_COLLECTED,
+    }:
+        session.exitstatus = _exit_code(session)
+
+
+def _exit_code(session: pytest.Session) -> int:
+    """Return the exit code of a run that ended by itself; a plugin that repeats rules does not change it."""
     verdicts = session.config.stash[verdicts_key]
-    if session.exitstatus == pytest.ExitCode.TESTS_FAILED and not verdicts.faults:
-        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-    if session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
-        session.exitstatus = pytest.ExitCode.OK if verdicts.suffice else COULD_NOT_BE_TESTED
+    if verdicts.faults:
+        return pytest.ExitCode.TESTS_FAILED
+    if verdicts.counts["gate error"]:
+        return pytest.ExitCode.INTERNAL_ERROR
+    return pytest.ExitCode.OK if verdicts.suffice and not session.shouldfail else COULD_NOT_BE_TESTED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -313,8 +334,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _ending(config: pytest.Config) -> Iterator[str]:
-    verdicts, reason = config.stash[verdicts_key], config.stash[reports_key].reason
+    verdicts, reports = config.stash[verdicts_key], config.stash[reports_key]
     if config.option.contract_plan:
         return plan(verdicts, config.option.base_url or "the embedded mock", config.option.contract_max_rate)
     verdict, *more = verdicts.summary()
-    return iter([reason or verdict, *more])
+    return iter([reports.reason or verdict, *reports.evidence.splitlines(), *more])

@@ -119,6 +119,14 @@ def keys_from(options: Sequence[str], environment: Mapping[str, str], file: str 
     )
 
 
+def refuse_lost_base_url(environment: Mapping[str, str]) -> None:
+    """Raise UsageError for a key in the environment without a base URL: the embedded mock has keys of its own."""
+    if given := [name for name in environment if re.fullmatch(rf"{MAIN_KEY}(_\d+)?|{KEY_FILE}", name)]:
+        raise pytest.UsageError(
+            f"{given[0]}: a key needs a base URL. Give --base-url, or unset the variable to check the embedded mock"
+        )
+
+
 def refuse_misspelt(environment: Mapping[str, str], *, is_remote: bool) -> None:
     """Raise UsageError for a variable that was meant to hold a key or the base URL, and would be overlooked."""
     for name in environment:

@@ -61,7 +61,7 @@ def _excess(before: Figures, after: Figures) -> Decimal:
 @pytest.mark.rule(level="documented", source=f"{BUCKET}; {ERRORS_GUIDE}: 429 is for what is over the limit")
 def test_remaining_tokens_are_granted(gate: Gate, journal: tuple[Answer, ...]) -> None:
     """Right after an answer that states half a bucket or more, a request MUST NOT be answered 429 time and again."""
-    for key in gate.settings.keys:
+    for key in gate.keys:
         asked = [answer for answer in journal if answer.request.credential == key and gate.is_asked(answer.request)]
         baseless = [triple[1] for triple in zip(asked, asked[1:], asked[2:], strict=False) if _is_baseless(*triple)]
         assert len(baseless) < OFTEN, (
@@ -120,7 +120,7 @@ def test_429_is_complete(gate: Gate, journal: tuple[Answer, ...]) -> None:
 def _has_a_limit(gate: Gate, request: Request) -> bool:
     """Whether the request is the operation's, with one valid key: nobody says how those who guess are kept off."""
     keys_sent = [name.lower() for name, _ in request.fields].count(gate.key_header.lower().encode())
-    return request.credential in gate.settings.keys and keys_sent == 1 and request.method == gate.operation.method
+    return request.credential in gate.keys and keys_sent == 1 and request.method == gate.operation.method
 
 
 def _another_limit(journal: tuple[Answer, ...], throttled: Answer) -> Iterator[str]:

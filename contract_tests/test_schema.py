@@ -15,14 +15,19 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import Failure, FailureGroup
 
 from contract_tests.adapter import TransportAdapter
+from contract_tests.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY
 from contract_tests.gate import OPERATION, Gate
 from contract_tests.message import Answer
-from contract_tests.rules import DOCUMENT, READABLE, holds
+from contract_tests.rules import DOCUMENT, holds
 from contract_tests.transport import NotTested
 from contract_tests.validation import problems
 from usage_contract.contract import Level
 
-SHAPED = ("schema/body-has-the-specified-types", "schema/body-keeps-the-documented-ranges")
+SHAPED = (
+    "schema/media-type-is-the-documented-one",
+    "schema/body-has-the-specified-types",
+    "schema/body-keeps-the-documented-ranges",
+)
 CHECKED = (
     "not_a_server_error",
     "status_code_conformance",
@@ -73,7 +78,7 @@ def test_body_has_every_documented_member(good: list[Answer]) -> None:
     holds(_invalid(good, "advisory"))
 
 
-@pytest.mark.needs(*READABLE, *SHAPED, "http/accepted-coding-is-true", "odd/negotiation-ends-in-json-or-406")
+@pytest.mark.needs(*NEEDS_READABLE_BODY, *SHAPED, "http/accepted-coding-is-true", "odd/negotiation-ends-in-json-or-406")
 @pytest.mark.rule(level="documented", source=f"{DOCUMENT}, 200: usage metrics, whatever was asked before or beside it")
 def test_later_answers_are_usage_metrics(gate: Gate, later: list[Answer]) -> None:
     """Any other 200 to a valid key MUST be whole, of the documented media type, and hold usage metrics as well."""
@@ -85,7 +90,7 @@ def test_later_answers_are_usage_metrics(gate: Gate, later: list[Answer]) -> Non
     holds(_invalid(later, "documented"))
 
 
-@pytest.mark.needs(*READABLE, *SHAPED)
+@pytest.mark.needs(*NEEDS_READABLE_BODY, *SHAPED)
 @pytest.mark.rule(level="specified", source=f"{DOCUMENT}, as Schemathesis reads it")
 def test_generated_requests_are_answered_as_described(gate: Gate) -> None:
     """Every request that Schemathesis generates from the document MUST be answered as the document describes."""
@@ -123,7 +128,7 @@ def _read(answers: list[Answer]) -> list[Answer]:
     """Return the 200s that arrived whole; NotTested where there are none."""
     whole = [answer for answer in answers if answer.status == 200 and answer.ending == "complete"]
     if not whole:
-        raise NotTested("no 200 arrived whole")
+        raise NotTested("no 200 response arrived whole", because=VALID_KEY.reported_by)
     return whole
 
 
@@ -136,7 +141,7 @@ def _is_media_type(answer: Answer, documented: str | None) -> bool:
 def _invalid(answers: list[Answer], level: Level) -> Iterator[str]:
     readable = [answer for answer in _read(answers) if not answer.json.problem]
     if not readable:
-        raise NotTested("no 200 body can be parsed")
+        raise NotTested("no 200 body can be parsed", because=READABLE_BODY.reported_by)
     for answer in readable:
         for problem in problems(OPERATION, answer, level):
             yield f"{problem}\n{answer.seen}"

@@ -31,10 +31,14 @@ RECOVERY = 1.2  # times as fast after each answer that is no 429, until the pace
 
 
 class NotTested(Skipped):
-    """The rule could not be tried; the text says why."""
+    """The rule could not be tested, for this reason.
 
-    def __init__(self, reason: str) -> None:
+    `because` are the ids of rules that report the cause, if it is a defect of the deployment.
+    """
+
+    def __init__(self, reason: str, because: Iterable[str] = ()) -> None:
         super().__init__(reason, _use_item_location=True)
+        self.because = frozenset(because)
 
 
 @dataclass

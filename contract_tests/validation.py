@@ -39,9 +39,9 @@ def problems(operation: str, answer: Answer, level: Level) -> Iterator[str]:
     yield from (_sentence(error, answer) for error in _errors(operation, answer, level) if _place(error) not in known)
 
 
-def is_valid(operation: str, answer: Answer) -> bool:
-    """Whether the body is valid by the document and by the vendor's prose."""
-    return not _errors(operation, answer, "documented")
+def invalid_members(operation: str, answer: Answer) -> frozenset[str]:
+    """Return the members of the body whose values are not valid by the document and by the vendor's prose."""
+    return frozenset(str(error.absolute_path[0]) for error in _errors(operation, answer, "documented") if error.path)
 
 
 @lru_cache(maxsize=1024)  # several rules look at the same answers

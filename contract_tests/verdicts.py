@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Literal, get_args
@@ -15,6 +15,16 @@ from contract_tests.rules import Rule
 from contract_tests.settings import Settings
 
 Outcome = Literal["held", "broken", "stale deviation", "known deviation", "reported", "not tested", "gate error"]
+WORST_FIRST: tuple[Outcome, ...] = (
+    "broken",
+    "gate error",
+    "known deviation",
+    "reported",
+    "stale deviation",
+    "not tested",
+    "held",
+)
+ACCEPTED: tuple[Outcome, ...] = ("known deviation", "reported")
 SCREEN = 15  # lines: of what is worth naming, as much as a screen holds beside the rest
 
 
@@ -29,10 +39,11 @@ FIRST: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """One rule's outcome and its cost.
+    """One rule's outcome and its cost: the worst of its runs, where a pytest plugin repeats it.
 
     `evidence` is what was seen, or why the rule was not tested; `requests` are the answers that were
-    asked for on its behalf, as a range of the journal; `seconds` is the time that it took.
+    asked for on its behalf, as a range of the journal; `seconds` is the time that it took. `because` are the ids of
+    the rules that report why this one was not tested.
     """
 
     rule: Rule
@@ -40,6 +51,15 @@ class Verdict:
     evidence: str = ""
     requests: range = range(0)
     seconds: float = 0.0
+    because: frozenset[str] = frozenset()
+    runs: int = 1
+
+    def worst(self, other: Verdict) -> Verdict:
+        """Return the worse of two verdicts on a rule, with the cost of both where one run followed the other."""
+        worst = min((self, other), key=lambda verdict: WORST_FIRST.index(verdict.outcome))
+        follows = self.requests.stop == other.requests.start
+        requests = range(self.requests.start, other.requests.stop) if follows else worst.requests
+        return replace(worst, requests=requests, seconds=self.seconds + other.seconds)
 
 
 @dataclass
@@ -51,6 +71,7 @@ class Verdicts:
     all: list[Verdict] = field(default_factory=list)
     today: date = field(default_factory=date.today)
     gate: Gate | None = None
+    _runs: Counter[str] = field(default_factory=Counter)
     _since: int = 0
     _upto: int = 0
     _began: float = 0.0
@@ -64,14 +85,15 @@ class Verdicts:
         """Record the verdict that a phase's report amounts to, and word the report accordingly."""
         if report.when == "setup":
             self._since, self._began = self._upto, call.start
+            self._runs[rule.id] += 1
         self._upto = self.asked
 
-        def record(outcome: Outcome, evidence: str = "") -> None:
+        def record(outcome: Outcome, evidence: str = "", because: Iterable[str] = ()) -> None:
             asked = range(self._since, self._upto)
-            self.all.append(Verdict(rule, outcome, evidence, asked, call.stop - self._began))
+            self._record(Verdict(rule, outcome, evidence, asked, call.stop - self._began, frozenset(because)))
 
         if report.skipped and call.excinfo:
-            record("not tested", str(call.excinfo.value))
+            record("not tested", str(call.excinfo.value), getattr(call.excinfo.value, "because", ()))
         elif report.failed and call.excinfo and (failure := _failure(call.excinfo.value)):
             evidence = str(failure).split("\nassert ")[0]  # without pytest's own introspection
             if isinstance(failure, NoFirstAnswerError):
@@ -84,12 +106,33 @@ class Verdicts:
                 report.wasxfail = pardon
         elif report.failed:
             record("gate error", str(report.longrepr))
-        elif report.when == "call" and (deviation := self.settings.deviations.get(rule.id)):
-            record("stale deviation", f"the promise is kept; remove the {deviation}")
-            report.outcome = "failed"  # what pytest itself does for a strict xfail
-            report.longrepr = f"{rule.id} is kept: remove the {deviation}"
         elif report.when == "call":
-            record("held")
+            record(*self._success(rule))
+            self._fail_again(rule, report)
+
+    def _success(self, rule: Rule) -> tuple[Outcome, str]:
+        """Return what it amounts to that this rule is kept."""
+        deviation = self.settings.deviations.get(rule.id)
+        return ("stale deviation", f"the promise is kept; remove the {deviation}") if deviation else ("held", "")
+
+    def _fail_again(self, rule: Rule, report: pytest.TestReport) -> None:
+        """Let the report fail where a deviation is stale, or where an earlier run of the rule was broken."""
+        worst = next(verdict for verdict in self.all if verdict.rule.id == rule.id)
+        if worst.outcome == "stale deviation":  # what pytest itself does for a strict xfail
+            report.outcome = "failed"
+            report.longrepr = f"{rule.id} is kept: remove the {self.settings.deviations[rule.id]}"
+        elif worst.outcome == "broken":
+            report.outcome = "failed"
+            report.longrepr = _told(rule, worst.evidence)
+
+    def _record(self, verdict: Verdict) -> None:
+        """Add a verdict, or make it one with that of an earlier run or phase of the same rule."""
+        runs = max(self._runs[verdict.rule.id], 1)
+        for index, earlier in enumerate(self.all):
+            if earlier.rule.id == verdict.rule.id:
+                self.all[index] = replace(earlier.worst(verdict), runs=runs)
+                return
+        self.all.append(verdict)
 
     def _fault(self, rule: Rule) -> tuple[Outcome, str]:
         """Return what a failure of this rule amounts to, and why it is not fatal, if it is not."""
@@ -101,13 +144,18 @@ class Verdicts:
         return "broken", ""
 
     def broken_among(self, ids: Collection[str]) -> str:
-        """Return the first of these rules, or of those that they need, that was found broken, or an empty text."""
+        """Return the first of these rules, or of those that they would repeat, that was found broken, if any."""
         needed = [verdict for verdict in self.all if verdict.rule.id in ids]
         faulty = [v.rule.id for v in needed if v.outcome in {"broken", "known deviation", "reported"}]
         if faulty:
             return faulty[0]
-        untested = [verdict.rule.needs for verdict in needed if verdict.outcome == "not tested"]
+        untested = [verdict.rule.repeats for verdict in needed if verdict.outcome == "not tested"]
         return next((broken for needs in untested if (broken := self.broken_among(needs))), "")
+
+    def unproven(self, rule: Rule) -> list[str]:
+        """Return the ids of the rules that were not tested because of an accepted failure of this rule."""
+        accepted = {verdict.rule.id for verdict in self.all if verdict.outcome in ACCEPTED}
+        return [each.rule.id for each in self.all if rule.id in each.because] if rule.id in accepted else []
 
     @property
     def counts(self) -> Counter[Outcome]:
@@ -156,6 +204,11 @@ class Verdicts:
         for outcome in worth_naming:
             for verdict in self._of(outcome):
                 yield f"{outcome}: {verdict.rule.id} ({verdict.rule.source})"
+                if unproven := self.unproven(verdict.rule):
+                    yield f"    not tested because of it: {', '.join(unproven)}"
+        for verdict in self.all:
+            if verdict.runs > 1:
+                yield f"repeated: {verdict.rule.id} ran {verdict.runs} times, and the worst result counts"
         for verdict in self._of("not tested"):
             yield f"not tested: {verdict.rule.id}: {verdict.evidence}"
         yield from (f"not tested: {shortfall}" for shortfall in self.shortfalls)

@@ -35,7 +35,8 @@ class RuleReport:
     """One rule and what became of it.
 
     `evidence` is what was seen, or why the rule was not tested; `curl` are the commands that show it again;
-    `deviation` says who accepts the failure until when; `seconds` is the time that it took.
+    `deviation` says who accepts the failure until when; `seconds` is the time that it took. `unproven` are the ids of
+    the rules that were not tested because of this accepted failure. `runs` is how often a pytest plugin ran the rule.
     """
 
     id: str
@@ -48,6 +49,8 @@ class RuleReport:
     curl: tuple[str, ...] = ()
     requests: int = 0
     seconds: float = 0.0
+    unproven: tuple[str, ...] = ()
+    runs: int = 1
 
     @property
     def problem(self) -> str:
@@ -63,7 +66,8 @@ class RuleReport:
     @property
     def cost(self) -> str:
         """The requests and the time that the rule took."""
-        return f"{counted(self.requests, 'request')}, {self.seconds:.2f} s"
+        cost = f"{counted(self.requests, 'request')}, {self.seconds:.2f} s"
+        return f"{cost}, in {self.runs} runs, of which the worst counts" if self.runs > 1 else cost
 
 
 @dataclass(frozen=True)
@@ -87,12 +91,14 @@ class RequestReport:
 class Report:
     """One run: the verdict, what it rests on, and how to repeat it.
 
-    `headline` is the verdict as a sentence; `keys` is how many were given; `reproduce` is the command,
-    with shell variables for keys; `shortfalls` say what was asked for less often than planned.
+    `headline` is the verdict as a sentence; `evidence` is the response because of which the run ended at once; `keys`
+    is how many were given; `reproduce` is the command, with shell variables for keys; `shortfalls` say what was not
+    tested as planned.
     """
 
     verdict: Word = field(metadata=OURS)
     headline: str
+    evidence: str
     exit_code: int
     level: Level = field(metadata=OURS)
     target: str

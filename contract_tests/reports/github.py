@@ -16,7 +16,7 @@ def workflow_commands(report: Report) -> Iterator[str]:
     Source: GitHub's "Workflow commands for GitHub Actions".
     """
     if not report.green and not report.faults:
-        yield annotation("error", "contract gate", report.headline)
+        yield annotation("error", "contract gate", "\n".join([report.headline, *report.evidence.splitlines()[:TOLD]]))
     for outcome, rules in report.groups:
         severity = "error" if outcome in FATAL else "warning"
         yield from (

@@ -38,6 +38,7 @@ class Reports:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     clock: float = field(default_factory=time.monotonic)
     reason: str = ""
+    evidence: str = ""
     report: Report | None = None
 
     def __post_init__(self) -> None:
@@ -49,6 +50,7 @@ class Reports:
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Remember why the run ended before its rules did."""
         self.reason = str(excinfo.value) or "The run was interrupted."
+        self.evidence = str(getattr(excinfo.value, "evidence", ""))
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Remember what went wrong in the gate itself."""
@@ -73,7 +75,9 @@ class Reports:
     def _files(self, session: pytest.Session) -> Iterator[tuple[Path, str]]:
         arguments = session.config.invocation_params.args
         seconds = time.monotonic() - self.clock
-        ending = Ending(int(session.exitstatus), self.reason, [*map(str, arguments)], self.started, seconds)
+        ending = Ending(
+            int(session.exitstatus), self.reason, self.evidence, [*map(str, arguments)], self.started, seconds
+        )
         self.report = redacted(report_of(self.verdicts, ending), self.redact)
         if self.folder:
             texts = (as_json(self.report), markdown(self.report), page(self.report))

@@ -24,11 +24,13 @@ TOOLS = ("usage-contract", "pytest", "hypothesis", "schemathesis", "h11")
 class Ending:
     """How a run ended: its exit code, and the reason where it ended before its rules did.
 
-    `arguments` are pytest's own; `started` is when the run began, and `seconds` is how long it took.
+    `evidence` is the response that shows the reason; `arguments` are pytest's own; `started` is when the run began,
+    and `seconds` is how long it took.
     """
 
     exit_code: int
     reason: str
+    evidence: str
     arguments: Sequence[str]
     started: datetime
     seconds: float
@@ -41,6 +43,7 @@ def report_of(verdicts: Verdicts, ending: Ending) -> Report:
     return Report(
         verdict=_word(verdicts, ending),
         headline=ending.reason or next(verdicts.summary()),
+        evidence=ending.evidence,
         exit_code=ending.exit_code,
         level=settings.level,
         target=settings.target.url,
@@ -111,6 +114,8 @@ def _rule(verdict: Verdict, verdicts: Verdicts, commands: set[str]) -> RuleRepor
         curl=tuple(dict.fromkeys(shown or first)),
         requests=len(asked),
         seconds=round(verdict.seconds, 3),
+        unproven=tuple(verdicts.unproven(rule)),
+        runs=verdict.runs,
     )
 
 

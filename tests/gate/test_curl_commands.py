@@ -16,7 +16,7 @@ from hypothesis import find
 from contract_tests import keys
 from contract_tests.connection import wire
 from contract_tests.message import Credential, Request
-from tests.gate.conftest import answer, serving_with
+from tests.support.gate import answer, serving_with
 
 SHELL = shutil.which("dash") or "/bin/sh"
 MAIN = Credential(b"s3cr3t-K3y/0f+some=7Q.x", "the main key", "$CONTRACT_API_KEY")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from contract_tests.escaping import escaped
 from contract_tests.redaction import RedactedStream, Redactor
-from tests.gate.conftest import Respond, Run
+from tests.support.gate import Respond, Run
 
 COMMANDS = (
     "::error::forged", "##[error]forged", "##vso[task.complete result=Succeeded]forged", "##teamcity[buildStop forged]",

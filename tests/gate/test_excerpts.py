@@ -14,7 +14,7 @@ from contract_tests.message import SHOWN, SHOWN_OF_A_TARGET, Answer, Request
 from contract_tests.redaction import CUT, Redactor
 from contract_tests.strict_json import parse
 from contract_tests.validation import header_problems, problems
-from tests.gate.conftest import Respond, Run, answer
+from tests.support.gate import Respond, Run, answer
 
 FILLING = "~"  # a character that no key of these tests contains
 LONGEST_PIECE = 3  # characters: a longer run of a key is a part of it, not chance

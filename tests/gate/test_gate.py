@@ -122,7 +122,6 @@ def test_what_could_not_be_tested_is_exit_code_4(how: str, run_gate: RunGate, se
 
 BROKEN_AT_ONCE: dict[str, Respond] = {
     "500": lambda _: answer(b"{}", "500 Oops"),
-    "302": lambda _: answer(b"", "302 Found", "Location: /login"),
     "no HTTP": lambda _: b"hello\r\n\r\n",
     "a head cut short": lambda _: b"HTTP/1.1 200 OK\r\nContent-",
 }
