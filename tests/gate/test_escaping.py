@@ -82,7 +82,7 @@ def hostile(where: str) -> Respond:
 
     def respond(head: bytes) -> bytes:
         is_valid = b"main-key" in head or b"##vso" in head
-        status = b"302 " if where == "header" else b"200 " if is_valid else b"418 "
+        status = b"200 " if is_valid else b"302 " if where == "header" else b"418 "
         payload = json.dumps({"total": 1}).encode() if is_valid else body if where == "body" else b"{}"
         kind = fields[where] or b"Content-Type: application/json\r\n"
         head = b"HTTP/1.1 " + status + (line if where == "reason" else b"Odd") + b"\r\n" + kind
