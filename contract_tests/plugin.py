@@ -18,6 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from contract_tests.gate import COULD_NOT_BE_TESTED
 from contract_tests.plan import plan
 from contract_tests.redaction import RedactedStream, Redactor, redact_all
+from contract_tests.reports.outputs import watch
 from contract_tests.reports.plugin import Reports
 from contract_tests.rules import rule_of
 from contract_tests.settings import (
@@ -135,6 +136,12 @@ def _patience(text: str) -> float:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Clear an earlier run's outputs first; the entry point does so where it has loaded this plugin."""
+    watch(early_config, args)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Choose how much is generated, before Hypothesis's own plugin loads what was chosen."""
     for plugin in ("hypothesispytest", "terminal"):
@@ -153,6 +160,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "needs(*facts_or_ids): facts that the rule needs, and rules whose findings it would repeat"
     )
     config.addinivalue_line("markers", "intrusive: disturbs whoever shares the deployment; needs --intrusive")
+    outputs = watch(config, [*map(str, config.invocation_params.args)])
     _refuse_what_other_plugins_offer(config.option)
     config.option.verify_base_url = False  # the first rule verifies it, over our own transport
     settings = _settings(config)
@@ -161,8 +169,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[verdicts_key] = Verdicts(settings)
     terminal = config.get_terminal_writer()
     terminal._file = RedactedStream(terminal._file, redact)
-    report_dir = None if _sends_nothing(config) else config.option.contract_report_dir  # an earlier report stays
-    config.stash[reports_key] = Reports(config.stash[verdicts_key], redact, report_dir)
+    config.stash[reports_key] = Reports(config.stash[verdicts_key], redact, outputs)
     config.pluginmanager.register(config.stash[reports_key])
     _end_in_order(config)
 

@@ -30,11 +30,19 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
         raise pytest.UsageError(f"another contract_tests hides the gate in {GATE}; start pytest in another folder")
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise pytest.UsageError(f"the gate needs {', '.join(missing)}: pip install 'usage-contract[gate]'")
+    _load(early_config, args)
     _refuse_mistyped_secret_option(args)
     _refuse_what_shows_keys(early_config)
     if known.pyargs:
         known.file_or_dir[:] = map(_located, known.file_or_dir)
-    early_config.pluginmanager.import_plugin("contract_tests.plugin")
+
+
+def _load(config: pytest.Config, args: list[str]) -> None:
+    """Load the gate's plugin, and from here on report a run that cannot start."""
+    config.pluginmanager.import_plugin("contract_tests.plugin")
+    from contract_tests.reports.outputs import watch
+
+    watch(config, args)
 
 
 def _is_of_the_gate(argument: str, folder: Path, *, pyargs: bool) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from importlib.metadata import version
 from inspect import cleandoc
 from typing import Any, Literal, TypeVar
 
@@ -14,6 +17,7 @@ from usage_contract.contract import Level
 Word = Literal["conforms", "partial", "broken", "could not be tested", "gate error", "interrupted"]
 T = TypeVar("T")
 
+TOOLS = ("usage-contract", "pytest", "hypothesis", "schemathesis", "h11")
 FORMAT = "usage-contract/report/1"
 FATAL: tuple[Outcome, ...] = ("broken", "gate error", "stale deviation")
 REPORTED: tuple[Outcome, ...] = ("known deviation", "reported", "not tested")
@@ -150,6 +154,16 @@ class Report:
     def cost(self) -> str:
         """The requests and the time that it took."""
         return f"{counted(self.requests, 'request')} in {self.seconds:.1f} s"
+
+
+def as_json(report: Report) -> str:
+    """Return the report as JSON; `report.schema.json` beside this file describes it."""
+    return json.dumps(asdict(report), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+
+def versions() -> Mapping[str, str]:
+    """Return the versions of Python and of the packages that a result depends on."""
+    return {"python": platform.python_version()} | {tool: version(tool) for tool in TOOLS}
 
 
 def counted(number: int, thing: str) -> str:

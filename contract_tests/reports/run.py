@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-import platform
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 
 from contract_tests.figures import Figures
 from contract_tests.message import Answer
-from contract_tests.reports.document import OUTCOMES, Report, RequestReport, RuleReport, Word
+from contract_tests.reports.document import OUTCOMES, Report, RequestReport, RuleReport, Word, versions
 from contract_tests.settings import Settings
 from contract_tests.verdicts import Verdict, Verdicts
 
 NOT_REACHED = "the run ended before it"
-TOOLS = ("usage-contract", "pytest", "hypothesis", "schemathesis", "h11")
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ def report_of(verdicts: Verdicts, ending: Ending) -> Report:
         requests=verdicts.asked,
         keys=len(settings.keys),
         reproduce=command(ending.arguments, settings),
-        versions={"python": platform.python_version()} | {tool: version(tool) for tool in TOOLS},
+        versions=versions(),
         settings=_settings(settings),
         counts={outcome: sum(rule.outcome == outcome for rule in rules) for outcome in OUTCOMES},
         rules=rules,
