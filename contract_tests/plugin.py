@@ -196,6 +196,8 @@ def _refuse_what_other_plugins_offer(option: Any) -> None:
         raise pytest.UsageError("-O and PYTHONOPTIMIZE are refused: they drop assertions, and the gate is made of them")
     if getattr(option, "numprocesses", None) or getattr(option, "tx", None):
         raise pytest.UsageError("-n and --tx are refused: the rules share one request budget; -n0 switches xdist off")
+    if getattr(option, "forked", False):
+        raise pytest.UsageError("--forked: the rules share one process. Leave the option out, or add -p no:forked")
     if getattr(option, "reruns", None):
         raise pytest.UsageError("--reruns is refused: a promise that is broken now and then is broken")
     if option.hypothesis_verbosity in {"verbose", "debug"}:
