@@ -40,6 +40,7 @@ class RuleReport:
     `evidence` is what was seen, or why the rule was not tested; `curl` are the commands that show it again;
     `deviation` says who accepts the failure until when; `seconds` is the time that it took. `unproven` are the ids of
     the rules that were not tested because of this accepted failure. `runs` is how often a pytest plugin ran the rule.
+    `reproduce` is the command that runs a failed rule again.
     """
 
     id: str
@@ -54,6 +55,7 @@ class RuleReport:
     seconds: float = 0.0
     unproven: tuple[str, ...] = ()
     runs: int = 1
+    reproduce: str = ""
 
     @property
     def problem(self) -> str:

@@ -75,5 +75,7 @@ class Reports:
         if terminalreporter.config.option.reportchars == USUAL:
             terminalreporter.reportchars = ""  # pytest's own list would push the verdict off the screen
         yield
+        if self.report and self.report.faults:
+            terminalreporter.write_line(f"run again: {self.report.faults[0].reproduce}")
         if self.report and self.outputs.folder:
             terminalreporter.write_line(f"report: {self.outputs.folder / NAMES[-1]}")
