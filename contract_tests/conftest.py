@@ -27,8 +27,21 @@ REFUSED_SAMPLE = 5
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse to run half a gate where its plugin was not loaded."""
     named = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
-    if not _is_loaded(config) and any(path == HERE or HERE in path.parents for path in named):
-        raise pytest.UsageError("the gate's plugin is not loaded; leave pytest's plugin autoloading on")
+    if any(path == HERE or HERE in path.parents for path in named):
+        _refuse_without_plugin(config)
+
+
+def pytest_collection_modifyitems(config: pytest.Config) -> None:
+    """Refuse it also where the gate is named by its package: pytest reads this file while it collects."""
+    if config.option.pyargs and any(argument.split(".")[0].split("::")[0] == HERE.name for argument in config.args):
+        _refuse_without_plugin(config)
+
+
+def _refuse_without_plugin(config: pytest.Config) -> None:
+    if not _is_loaded(config):
+        raise pytest.UsageError(
+            "the gate's plugin is not loaded. Leave pytest's plugin autoloading on, and install this copy of the gate"
+        )
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:

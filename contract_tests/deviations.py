@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from contract_tests.rules import unknown_rule
 
 MEMBERS = {"rule": str, "reason": str, "owner": str, "ticket": str, "expires": date}
 
@@ -64,5 +65,4 @@ def _problems(entry: dict[str, Any], rules: Collection[str]) -> Iterator[str]:
         yield f"{name!r} is not known; the members are {', '.join(MEMBERS)}"
     rule = entry.get("rule")
     if isinstance(rule, str) and rule not in rules:
-        near = difflib.get_close_matches(rule, rules, 1)
-        yield f"there is no rule {rule}" + (f"; did you mean {near[0]}?" if near else "")
+        yield unknown_rule(rule, rules)

@@ -50,6 +50,10 @@ def first_answer(gate: Gate, session: pytest.Session) -> Answer:
         answer = gate.ask_plainly(gate.main)
     except UnreachableError as error:
         _could_not_be_tested(gate, str(error))
+    except RuntimeError as error:
+        if type(error).__module__ == "builtins":
+            raise
+        _could_not_be_tested(gate, f"a pytest plugin blocks its connections ({type(error).__module__}): {error}")
     except NotTested as reason:
         throttled = any(answer.status == 429 for answer in gate.transport.journal)
         _could_not_be_tested(gate, f"it answers 429, and {reason}" if throttled else str(reason))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -20,8 +21,9 @@ from contract_tests.escaping import escaped
 from contract_tests.gate import COULD_NOT_BE_TESTED
 from contract_tests.plan import plan
 from contract_tests.redaction import RedactedStream, Redactor, redact_all
+from contract_tests.reports.outputs import watch
 from contract_tests.reports.plugin import Reports
-from contract_tests.rules import rule_of
+from contract_tests.rules import Rule, rule_ids, rule_of, unknown_rule
 from contract_tests.settings import (
     BUDGET,
     INTRUSIVE_BUDGET,
@@ -91,6 +93,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--api-key-file", "a file with one key a line, the main one first (or CONTRACT_API_KEY_FILE)", metavar="FILE")
     add("--level", "rules above it are reported, never fatal (documented)", choices=LEVELS, default="documented")
     add("--rules", "list every rule and send nothing", action="store_true")
+    add("--rules-json", "list every rule as JSON and send nothing", action="store_true")
+    add("--rule", "run the rule with this id; repeatable", action="append", default=[], metavar="ID")
     add("--plan", "print every request that a run would send, and send none", action="store_true")
     add("--known-deviations", "a TOML file of failures that are accepted until a day", metavar="FILE")
     add("--intrusive", "also empty a key's bucket and send writing methods with a valid key", action="store_true")
@@ -137,6 +141,12 @@ def _patience(text: str) -> float:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Clear an earlier run's outputs first; the entry point does so where it has loaded this plugin."""
+    watch(early_config, args)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Choose how much is generated, before Hypothesis's own plugin loads what was chosen."""
     for plugin in ("hypothesispytest", "terminal"):
@@ -155,7 +165,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "needs(*facts_or_ids): facts that the rule needs, and rules whose findings it would repeat"
     )
     config.addinivalue_line("markers", "intrusive: disturbs whoever shares the deployment; needs --intrusive")
+    outputs = watch(config, [*map(str, config.invocation_params.args)])
     _refuse_what_other_plugins_offer(config.option)
+    _refuse_unknown_rules(config.option.contract_rule)
+    if config.option.contract_rules_json:
+        _print_nothing_else(config)
     config.option.verify_base_url = False  # the first rule verifies it, over our own transport
     settings = _settings(config)
     redact = Redactor(settings.secrets)
@@ -163,10 +177,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[verdicts_key] = Verdicts(settings)
     terminal = config.get_terminal_writer()
     terminal._file = RedactedStream(terminal._file, redact, styled=terminal.hasmarkup)
-    report_dir = None if _sends_nothing(config) else config.option.contract_report_dir  # an earlier report stays
-    config.stash[reports_key] = Reports(config.stash[verdicts_key], redact, report_dir)
+    config.stash[reports_key] = Reports(config.stash[verdicts_key], redact, outputs)
     config.pluginmanager.register(config.stash[reports_key])
     _end_in_order(config)
+
+
+def _refuse_unknown_rules(names: Sequence[str]) -> None:
+    rules = rule_ids()
+    if unknown := [unknown_rule(name, rules) for name in names if name not in rules]:
+        raise pytest.UsageError(f"--rule: {'; '.join(unknown)}")
+
+
+def _print_nothing_else(config: pytest.Config) -> None:
+    """Silence pytest, so that its output is one JSON document."""
+    config.option.verbose = -2
+    if reporter := config.pluginmanager.get_plugin("terminalreporter"):
+        reporter.reportchars = ""
 
 
 def _end_in_order(config: pytest.Config) -> None:
@@ -191,6 +217,8 @@ def _refuse_what_other_plugins_offer(option: Any) -> None:
         raise pytest.UsageError("-O and PYTHONOPTIMIZE are refused: they drop assertions, and the gate is made of them")
     if getattr(option, "numprocesses", None) or getattr(option, "tx", None):
         raise pytest.UsageError("-n and --tx are refused: the rules share one request budget; -n0 switches xdist off")
+    if getattr(option, "forked", False):
+        raise pytest.UsageError("--forked: the rules share one process. Leave the option out, or add -p no:forked")
     if getattr(option, "reruns", None):
         raise pytest.UsageError("--reruns is refused: a promise that is broken now and then is broken")
     if option.hypothesis_verbosity in {"verbose", "debug"}:
@@ -198,7 +226,11 @@ def _refuse_what_other_plugins_offer(option: Any) -> None:
 
 
 def _sends_nothing(config: pytest.Config) -> bool:
-    return bool(config.option.contract_rules or config.option.contract_plan or config.option.collectonly)
+    return bool(_lists_rules(config) or config.option.contract_plan or config.option.collectonly)
+
+
+def _lists_rules(config: pytest.Config) -> bool:
+    return bool(config.option.contract_rules or config.option.contract_rules_json)
 
 
 def _settings(config: pytest.Config) -> Settings:
@@ -233,7 +265,10 @@ def _is_emptied(arguments: Sequence[str | os.PathLike[str]]) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
-    """Read the rules: every item must be one."""
+    """Read the rules, every item must be one, and select those that --rule names."""
+    if chosen := session.config.option.contract_rule:
+        session.config.hook.pytest_deselected(items=[item for item in items if rule_of(item).id not in chosen])
+        items[:] = [item for item in items if rule_of(item).id in chosen]
     items.sort(key=_place)
     session.config.stash[verdicts_key].rules = list(dict.fromkeys(map(rule_of, items)))
     for item in items:
@@ -253,12 +288,28 @@ def _place(item: pytest.Item) -> tuple[bool, bool, int]:
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Put the rules in their order, whatever --ff and the like have made of it; for --rules, list and not run them."""
     session.items.sort(key=_place)
-    if not session.config.option.contract_rules:
+    if not _lists_rules(session.config):
         return None
     terminal = session.config.get_terminal_writer()
-    for rule in session.config.stash[verdicts_key].rules:
+    rules = session.config.stash[verdicts_key].rules
+    if session.config.option.contract_rules_json:
+        terminal.line(json.dumps([_described(rule) for rule in rules], ensure_ascii=False, indent=1))
+        return True
+    for rule in rules:
         terminal.line(f"\n{rule.id} ({rule.level}; {rule.source})\n    {rule.promise}")
     return True
+
+
+def _described(rule: Rule) -> dict[str, object]:
+    return {
+        "id": rule.id,
+        "level": rule.level,
+        "source": rule.source,
+        "promise": rule.promise,
+        "needs": [fact.name for fact in rule.facts],
+        "repeats": rule.repeats,
+        "intrusive": rule.intrusive,
+    }
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -304,7 +355,7 @@ def _redacted(longrepr: Any, redact: Redactor) -> Any:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Say by the exit code what the run is worth: 0 conforms, 1 broken, 3 the gate failed, 4 could not be tested."""
-    if session.config.option.collectonly or session.config.option.contract_rules:
+    if session.config.option.collectonly or _lists_rules(session.config):
         return
     if session.exitstatus in {
         pytest.ExitCode.OK,
@@ -326,7 +377,7 @@ def _exit_code(session: pytest.Session) -> int:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """End with the verdict, what it rests on, and what was not tested."""
-    if config.option.collectonly or config.option.contract_rules:
+    if config.option.collectonly or _lists_rules(config):
         return
     terminalreporter.section("contract gate")
     for line in _ending(config):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,7 +29,7 @@ class Rule:
 
     `facts` are what the deployment must have for this rule to be tested. `repeats` are the ids of rules that find the
     same defect in the same exchanges: where one of them is broken, this rule is not tested. An `intrusive` rule can
-    affect other users of the deployment.
+    affect other users of the deployment. A rule that is `over_all` exchanges needs the whole run.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Rule:
     facts: tuple[Fact, ...] = ()
     repeats: tuple[str, ...] = ()
     intrusive: bool = False
+    over_all: bool = False
 
     def is_above(self, level: Level) -> bool:
         """Whether a run at `level` only reports a failure of this rule."""
@@ -58,7 +60,16 @@ def rule_of(item: pytest.Item) -> Rule:
     repeats = tuple(each for each in needs if isinstance(each, str))
     name = rule_id(item.path.stem, item.originalname)
     intrusive = item.get_closest_marker("intrusive") is not None
-    return Rule(name, mark.kwargs["level"], mark.kwargs["source"], promise, facts, repeats, intrusive)
+    return Rule(
+        name,
+        mark.kwargs["level"],
+        mark.kwargs["source"],
+        promise,
+        facts,
+        repeats,
+        intrusive,
+        "journal" in item.fixturenames,
+    )
 
 
 def rule_id(module: str, function: str) -> str:
@@ -75,6 +86,12 @@ def rule_ids() -> list[str]:
         for module, node in functions
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     ]
+
+
+def unknown_rule(name: str, rules: Collection[str]) -> str:
+    """Return the message for a name that is not a rule's id, with the nearest id."""
+    near = difflib.get_close_matches(name, rules, 1)
+    return f"{name} is not a rule" + (f"; did you mean {near[0]}?" if near else "; --rules lists them")
 
 
 def holds(problems: Iterable[str]) -> None:

@@ -194,6 +194,17 @@ def _proxy(url: str | None) -> Target | None:
     return proxy
 
 
+def _check_key_log(path: str) -> None:
+    """Raise UsageError where Python cannot write the TLS secrets that SSLKEYLOGFILE requests."""
+    try:
+        with Path(path).open("a"):
+            pass
+    except OSError as error:
+        raise pytest.UsageError(
+            f"SSLKEYLOGFILE: {path} cannot be written: {error.strerror}. Unset the variable, or name another file"
+        ) from None
+
+
 def _certificates(path: Path) -> Path:
     try:
         ssl.create_default_context(cafile=path)
@@ -210,6 +221,8 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
     headers = tuple(header_from(text) for text in option.contract_header)
     proxy = _proxy(option.contract_proxy or os.environ.get("CONTRACT_PROXY"))
     ca_file = option.contract_ca_file or os.environ.get("CONTRACT_CA_FILE")
+    if (key_log := os.environ.get("SSLKEYLOGFILE")) and (ca_file or target.scheme == "https"):
+        _check_key_log(key_log)
     intrusive = embedded or option.contract_intrusive
     is_remote = not embedded and not option.contract_plan
     budget = (INTRUSIVE_BUDGET if intrusive else BUDGET) + (THOROUGH if option.hypothesis_profile == "thorough" else 0)

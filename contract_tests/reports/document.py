@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from importlib.metadata import version
 from inspect import cleandoc
 from typing import Any, Literal, TypeVar
 
@@ -15,6 +18,7 @@ from usage_contract.contract import Level
 Word = Literal["conforms", "partial", "broken", "could not be tested", "gate error", "interrupted"]
 T = TypeVar("T")
 
+TOOLS = ("usage-contract", "pytest", "hypothesis", "schemathesis", "h11")
 FORMAT = "usage-contract/report/1"
 FATAL: tuple[Outcome, ...] = ("broken", "gate error", "stale deviation")
 REPORTED: tuple[Outcome, ...] = ("known deviation", "reported", "not tested")
@@ -37,6 +41,7 @@ class RuleReport:
     `evidence` is what was seen, or why the rule was not tested; `curl` are the commands that show it again;
     `deviation` says who accepts the failure until when; `seconds` is the time that it took. `unproven` are the ids of
     the rules that were not tested because of this accepted failure. `runs` is how often a pytest plugin ran the rule.
+    `reproduce` is the command that runs a failed rule again.
     """
 
     id: str
@@ -51,6 +56,7 @@ class RuleReport:
     seconds: float = 0.0
     unproven: tuple[str, ...] = ()
     runs: int = 1
+    reproduce: str = ""
 
     @property
     def problem(self) -> str:
@@ -151,6 +157,16 @@ class Report:
     def cost(self) -> str:
         """The requests and the time that it took."""
         return f"{counted(self.requests, 'request')} in {self.seconds:.1f} s"
+
+
+def as_json(report: Report) -> str:
+    """Return the report as JSON; `report.schema.json` beside this file describes it."""
+    return json.dumps(asdict(report), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+
+def versions() -> Mapping[str, str]:
+    """Return the versions of Python and of the packages that a result depends on."""
+    return {"python": platform.python_version()} | {tool: version(tool) for tool in TOOLS}
 
 
 def counted(number: int, thing: str) -> str:

@@ -48,6 +48,9 @@ def _rule(rule: RuleReport) -> Iterator[str]:
     yield fenced(shown[:LONGEST] + (" …" if len(shown) > LONGEST else ""), "text")
     if rule.curl:
         yield fenced("\n".join(rule.curl), "sh")
+    if rule.reproduce:
+        yield "Run this rule again:"
+        yield fenced(rule.reproduce, "sh")
 
 
 def _table(rules: Iterable[RuleReport]) -> str:

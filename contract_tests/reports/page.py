@@ -129,6 +129,7 @@ def _details(rule: RuleReport, opened: bool) -> str:
     parts = [f"<p>Source: {escape(rule.source)}</p>"]
     parts += [_pre(evidence)] if evidence else []
     parts += [f"<p>See it again:</p>{''.join(map(_pre, rule.curl))}"] if rule.curl else []
+    parts += [f"<p>Run this rule again:</p>{_pre(rule.reproduce)}"] if rule.reproduce else []
     label = ", ".join(["Source"] + ["evidence"] * bool(evidence) + ["curl"] * bool(rule.curl))
     return f"<details{' open' * opened}><summary>{label}</summary>{''.join(parts)}</details>"
 

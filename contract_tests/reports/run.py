@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-import platform
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from importlib.metadata import version
 
 from contract_tests.figures import Figures
 from contract_tests.message import Answer
-from contract_tests.reports.document import OUTCOMES, Report, RequestReport, RuleReport, Word
+from contract_tests.reports.document import OUTCOMES, Report, RequestReport, RuleReport, Word, versions
 from contract_tests.settings import Settings
 from contract_tests.verdicts import Verdict, Verdicts
 
 NOT_REACHED = "the run ended before it"
-TOOLS = ("usage-contract", "pytest", "hypothesis", "schemathesis", "h11")
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,8 @@ class Ending:
 def report_of(verdicts: Verdicts, ending: Ending) -> Report:
     """Build the report of a run that has ended."""
     settings = verdicts.settings
-    rules = tuple(_rules(verdicts))
+    reproduce = command(ending.arguments, settings)
+    rules = tuple(replace(rule, reproduce=_again(rule, verdicts, ending)) for rule in _rules(verdicts))
     return Report(
         verdict=_word(verdicts, ending),
         headline=ending.reason or next(verdicts.summary()),
@@ -51,8 +49,8 @@ def report_of(verdicts: Verdicts, ending: Ending) -> Report:
         seconds=round(ending.seconds, 3),
         requests=verdicts.asked,
         keys=len(settings.keys),
-        reproduce=command(ending.arguments, settings),
-        versions={"python": platform.python_version()} | {tool: version(tool) for tool in TOOLS},
+        reproduce=reproduce,
+        versions=versions(),
         settings=_settings(settings),
         counts={outcome: sum(rule.outcome == outcome for rule in rules) for outcome in OUTCOMES},
         rules=rules,
@@ -158,6 +156,25 @@ def command(arguments: Sequence[str], settings: Settings) -> str:
     if not settings.embedded and not any(word.startswith("--base-url") for word in words):
         words += ["--base-url", settings.target.url]
     return shlex.join(words)
+
+
+def _again(rule: RuleReport, verdicts: Verdicts, ending: Ending) -> str:
+    """Return the command that runs a failed rule again: alone, unless it needs the exchanges of the whole run."""
+    if rule.outcome in {"held", "not tested"}:
+        return ""
+    is_over_all = any(each.over_all for each in verdicts.rules if each.id == rule.id)
+    arguments = [str(argument) for argument in ending.arguments]
+    alone = arguments if is_over_all else [*_without_option(arguments, "--rule"), "--rule", rule.id]
+    return command(alone, verdicts.settings)
+
+
+def _without_option(arguments: Sequence[str], option: str) -> Iterator[str]:
+    words = iter(arguments)
+    for word in words:
+        if word == option:
+            next(words, "")
+        elif not word.startswith(f"{option}="):
+            yield word
 
 
 def _without_secrets(arguments: Sequence[str]) -> Iterator[str]:
