@@ -62,24 +62,26 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     flags = [each.partition("=")[0] for each in arguments if each.startswith("--")]
     if unknown := [each for each in flags if each not in known]:
         more = "`usage-mock --help` lists them"
-        raise OptionError(f"{each} is no option; {advice(each, known, more)}" for each in unknown)
+        raise OptionError(f"{each}: unknown option; {advice(each, known, more)}" for each in unknown)
     given = _parser().parse_intermixed_args(arguments)
     if given.command not in (None, *COMMANDS):
-        raise OptionError([f"{given.command!r} is no command; {advice(given.command, COMMANDS)}"])
+        raise OptionError([f"{given.command!r}: unknown command; {advice(given.command, COMMANDS)}"])
     return given
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="usage-mock",
-        description="Serve a mock of GET /usage, or check a fixture folder.",
-        epilog="Each option is also a variable USAGE_MOCK_NAME and a key of usage-mock.toml.",
+        description="Serve a mock of GET /usage, or validate a fixture folder.",
+        epilog="Environment variables such as USAGE_MOCK_PORT, and the file usage-mock.toml, set the same options.",
         allow_abbrev=False,
     )
     for option in OPTIONS:
         _add(parser, option)
-    parser.add_argument("command", nargs="?", metavar="check", help="validate every file of a fixture folder, and end")
-    parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="what to check instead of --fixtures")
+    parser.add_argument("command", nargs="?", metavar="check", help="validate each file of a fixture folder, then exit")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, metavar="DIR", help="the folder to validate (default: that of --fixtures)"
+    )
     return parser
 
 
@@ -113,10 +115,9 @@ def _serve_with_others(config: Config) -> int:
     from mock_server import app, attended, workers  # noqa: F401 - once for all, before they part
 
     if config.state is None:
-        reason = "without a shared state each process would have tokens and figures of its own"
-        raise OptionError([f"--workers needs --state redis://HOST: {reason}"])
+        raise OptionError(["--workers: more than one process needs a shared state; add --state redis://HOST"])
     if not workers.IS_POSSIBLE:
-        raise OptionError(["--workers needs a system with fork and SO_REUSEPORT, such as Linux; start one process"])
+        raise OptionError(["--workers: this system has no fork or no SO_REUSEPORT; start one process"])
     return workers.supervise(
         config.host,
         config.port,
@@ -148,7 +149,7 @@ def _tls(config: Config) -> ssl.SSLContext | None:
     if config.tls_cert is None and config.tls_key is None:
         return None
     if config.tls_cert is None or config.tls_key is None:
-        raise OptionError(["--tls-cert and --tls-key go together; one of them is missing"])
+        raise OptionError(["--tls-cert, --tls-key: one of them is missing; set both or neither"])
     from mock_server.tls import CertificateError, server_context
 
     try:
@@ -201,10 +202,12 @@ def _state(config: Config) -> State | None:
 
 
 def _fault_at(text: str | None) -> tuple[str | None, int | None]:
-    """Read `NAME` or `NAME@NTH`."""
+    """Read `NAME` or `NAME@N`."""
     name, at, nth = (text or "").partition("@")
     if at and not (name and nth.isascii() and nth.isdecimal() and int(nth)):
-        raise OptionError([f"--fault: {text!r} is no NAME@NTH, in which NTH is the number of a request, from 1"])
+        raise OptionError(
+            [f"--fault: {text!r} is not valid; expected NAME or NAME@N, where N is the number of a request, from 1"]
+        )
     return name or None, int(nth) if at else None
 
 

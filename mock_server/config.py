@@ -65,7 +65,7 @@ class Option(NamedTuple):
 def on_or_off(text: str) -> bool:
     """Read a switch."""
     if text.lower() not in ("on", "off", "true", "false", "yes", "no", "1", "0"):
-        raise ValueError(f"{text!r} is neither on nor off")
+        raise ValueError(f"{text!r} is not a switch; expected on or off")
     return text.lower() in ("on", "true", "yes", "1")
 
 
@@ -75,7 +75,7 @@ def whole(low: int, high: int | None = None) -> Callable[[str], int]:
 
     def read(text: str) -> int:
         if not re.fullmatch(r"-?[0-9]{1,18}", text) or int(text) < low or (high is not None and int(text) > high):
-            raise ValueError(f"{text!r} is no whole number {bounds}")
+            raise ValueError(f"{text!r} is not a whole number {bounds}")
         return int(text)
 
     return read
@@ -110,27 +110,39 @@ class Config:
     what is on, so that `--no-NAME` exists: `rate_limit`, not `no_rate_limit`.
     """
 
-    config: Path | None = option(None, "FILE", "a TOML file of options", Path)
+    config: Path | None = option(None, "FILE", "TOML file to read options from", Path)
     host: str = option("127.0.0.1", "HOST", "address to listen on")
-    port: int = option(8080, "PORT", "port to listen on; 0 picks a free one", whole(0, 65535))
+    port: int = option(8080, "PORT", "port to listen on; 0 picks a free port", whole(0, 65535))
     fixtures: Path | None = option(None, "DIR", "fixture folder instead of the shipped one", Path)
-    deployment: str = option("default", "NAME", "keys to pretend: a file of deployments/")
-    scenario: str | None = option(None, "NAME", "what happens to every account: a file of scenarios/")
-    fault: str | None = option(None, "NAME[@NTH]", "what it does wrong: a file of faults/ or variants/")
-    delay: str | None = option(None, "TEXT", "how late answers come: 0.2, 0.1..0.5 or 0.1~2 (seconds)")
-    seed: int = option(0, "N", "what random delays come to", whole(0))
-    state: str | None = option(None, "URL", "Redis or Valkey, for several processes: redis://HOST, unix:///SOCKET, …")
-    workers: int = option(1, "N", "processes behind the port; more than one need --state", whole(1, 1024))
-    journal: int = option(1000, "N", "how many requests the journal holds", whole(1, 1_000_000))
-    rate_limit: bool = option(True, "", "take tokens, and answer 429 when there are none", on_or_off)
-    unknown_key_status: Literal[401, 403] = option(403, "STATUS", "answer to a key that nobody has: 401 or 403", status)
-    cors: bool = option(True, "", "let pages of other origins ask", on_or_off)
-    control_token: str | None = option(None, "TEXT", "what /__mock__/ wants to be told; without it: loopback only")
-    tls_cert: Path | None = option(None, "FILE", "serve HTTPS with this certificate (PEM)", Path)
-    tls_key: Path | None = option(None, "FILE", "the certificate's private key (PEM)", Path)
-    grace: int = option(5, "SECONDS", "how long a stop waits for answers in flight", whole(0, 3600))
-    reload: bool = option(True, "", "serve changed fixtures and documents without a restart", on_or_off)
-    log: str = option("text", "FORM", "a line for each request: text, json or none", one_of("text", "json", "none"))
+    deployment: str = option("default", "NAME", "deployment to serve: a file in deployments/")
+    scenario: str | None = option(None, "NAME", "scenario of every API key: a file in scenarios/")
+    fault: str | None = option(
+        None, "NAME[@N]", "fault to apply (@N: to request number N only): a file in faults/ or variants/"
+    )
+    delay: str | None = option(
+        None, "DELAY", "delay of every response in seconds: 0.2, 0.1..0.5 (even) or 0.1~2 (median~p99)"
+    )
+    seed: int = option(0, "N", "seed of random delays", whole(0))
+    state: str | None = option(
+        None, "URL", "Redis or Valkey server with the state of several processes: redis://HOST, unix:///SOCKET"
+    )
+    workers: int = option(1, "N", "number of processes behind the port; more than one need --state", whole(1, 1024))
+    journal: int = option(1000, "N", "number of requests that the journal keeps", whole(1, 1_000_000))
+    rate_limit: bool = option(True, "", "limit the rate of requests: return 429 when a bucket is empty", on_or_off)
+    unknown_key_status: Literal[401, 403] = option(
+        403, "STATUS", "status code for an unknown API key: 401 or 403", status
+    )
+    cors: bool = option(True, "", "send CORS headers, so that web pages of other origins can call the mock", on_or_off)
+    control_token: str | None = option(
+        None, "TOKEN", "token of the control API; without one, only this machine has access"
+    )
+    tls_cert: Path | None = option(None, "FILE", "certificate for HTTPS (PEM)", Path)
+    tls_key: Path | None = option(None, "FILE", "private key of the certificate (PEM)", Path)
+    grace: int = option(5, "SECONDS", "time that a stop waits for unfinished responses", whole(0, 3600))
+    reload: bool = option(True, "", "serve changed files without a restart", on_or_off)
+    log: str = option(
+        "text", "FORMAT", "format of the log on standard error: text, json or none", one_of("text", "json", "none")
+    )
 
 
 OPTIONS = tuple(Option(each.name.replace("_", "-"), each.default, **each.metadata) for each in fields(Config))

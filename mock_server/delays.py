@@ -16,10 +16,10 @@ _P99 = 2.3263478740408408  # standard deviations above the median of a normal di
 
 
 class DelayError(ValueError):
-    """A text that is no delay."""
+    """A text that is not a valid delay."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(f"{text!r} is no delay; write {FORMS}, at most {LONGEST:.0f} s")
+        super().__init__(f"{text!r} is not a valid delay; expected {FORMS}, at most {LONGEST:.0f} s")
 
 
 @dataclass(frozen=True)

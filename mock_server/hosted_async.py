@@ -263,7 +263,7 @@ def _check_types(options: Mapping[str, object]) -> None:
     hints = get_type_hints(Options)
     for name, value in options.items():
         if name not in hints:
-            raise TypeError(f"{name!r} is no option; {advice(name, hints)}")
+            raise TypeError(f"{name!r} is not an option; {advice(name, hints)}")
         if not _fits(value, hints[name]):
             kind = getattr(hints[name], "__name__", hints[name])
             raise TypeError(f"{name} is a {kind}, not {value!r}")

@@ -16,7 +16,7 @@ class UnknownNameError(LookupError):
 
     def __init__(self, kind: str, name: str, names: Iterable[str]) -> None:
         self.kind, self.name, self.names = kind, name, list(names)
-        super().__init__(f"{name!r} is no {kind}; {advice(name, self.names, _LISTS.get(kind, ''))}")
+        super().__init__(f"{name!r} is not a {kind}; {advice(name, self.names, _LISTS.get(kind, ''))}")
 
 
 _LISTS = {kind: f"GET /__mock__/{kind}s lists them" for kind in ("scenario", "fault")}

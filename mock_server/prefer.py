@@ -105,7 +105,7 @@ def code_of(text: str, documented: Sequence[int]) -> int:
     """
     if not re.fullmatch(r"\d{3}", text, re.ASCII) or (int(text) not in CODES and int(text) not in documented):
         codes = ", ".join(str(status) for status in documented)
-        raise CodeError(f"{text!r} is no code; the codes are {codes} (documented) and 400 to 599")
+        raise CodeError(f"{text!r} is not a status code of the mock; expected {codes} (documented) or 400 to 599")
     return int(text)
 
 

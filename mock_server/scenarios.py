@@ -54,7 +54,7 @@ def _check(source: Source, facts: Mapping[str, Any], fixtures: Path | None) -> N
         if "delay" in facts:
             delay(facts["delay"])
     except DelayError as error:
-        errors.append(source.error("/delay", str(error), "see docs/mock.md"))
+        errors.append(source.error("/delay", str(error), "see docs/faults.md"))
     if 200 < facts.get("code", 200) < 400:
         errors.append(source.error("/code", f"{facts['code']} is never answered", "200 and 400 to 599 are"))
     fault: str | None = facts.get("fault")
@@ -62,7 +62,7 @@ def _check(source: Source, facts: Mapping[str, Any], fixtures: Path | None) -> N
     if fault and fault not in faults:
         near = nearest(fault, faults)
         advice = f"did you mean {near!r}?" if near else "add faults/NAME.yaml"
-        errors.append(source.error("/fault", f"{fault!r} is no fault of this folder", advice))
+        errors.append(source.error("/fault", f"{fault!r} is not a fault of this folder", advice))
     if errors:
         raise FixtureError(errors)
     if fault and load_fault(fault, fixtures).received:

@@ -84,18 +84,18 @@ def test_a_host_that_is_none_is_told_in_one_line(capfd: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--prot", "80"], "--prot is no option; did you mean '--port'?"),
-        (["--ratelimit=off"], "--ratelimit is no option; did you mean '--rate-limit'?"),
-        (["--port", "http"], "--port: 'http' is no whole number"),
+        (["--prot", "80"], "--prot: unknown option; did you mean '--port'?"),
+        (["--ratelimit=off"], "--ratelimit: unknown option; did you mean '--rate-limit'?"),
+        (["--port", "http"], "--port: 'http' is not a whole number"),
         (["--port"], "argument --port: expected one argument"),
-        (["--delay", "soon"], "--delay: 'soon' is no delay"),
-        (["--scenario", "hevy"], "'hevy' is no scenario; did you mean 'heavy'?"),
+        (["--delay", "soon"], "--delay: 'soon' is not a valid delay"),
+        (["--scenario", "hevy"], "'hevy' is not a scenario; did you mean 'heavy'?"),
         (["--fault", "body-dripz"], "did you mean 'body-drips'?"),
-        (["--fault", "body-drips@0"], "--fault: 'body-drips@0' is no NAME@NTH"),
-        (["--fault", "@2"], "--fault: '@2' is no NAME@NTH"),
+        (["--fault", "body-drips@0"], "--fault: 'body-drips@0' is not valid; expected NAME or NAME@N"),
+        (["--fault", "@2"], "--fault: '@2' is not valid; expected NAME or NAME@N"),
         (["--log", "jsno"], "did you mean 'json'?"),
         (["--unknown-key-status", "404"], "did you mean '403'?"),
-        (["chekc"], "'chekc' is no command; did you mean 'check'?"),
+        (["chekc"], "'chekc': unknown command; did you mean 'check'?"),
         (["check", "a", "b"], "unrecognized arguments: b"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
@@ -145,7 +145,7 @@ def test_a_fault_can_wait_for_the_nth_request_and_act_once() -> None:
 
 def test_an_unknown_deployment_is_told_with_the_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--deployment", "defualt"]) == 4
-    assert "'defualt' is no deployment; did you mean 'default'?" in capsys.readouterr().err
+    assert "'defualt' is not a deployment; did you mean 'default'?" in capsys.readouterr().err
 
 
 def test_a_bad_fixture_keeps_it_from_starting_with_a_line_for_each_problem(
@@ -190,8 +190,8 @@ def test_check_tells_what_is_wrong_with_scenarios_and_with_what_they_refer_to(
     assert main(["check", str(deployments.parent)]) == 4
     out, err = capsys.readouterr()
     assert "1 of 3 scenarios are fine\n" in out
-    assert "faulty.yaml:2 /fault: 'none-such' is no fault of this folder" in err
-    assert "late.yaml:2 /delay: 'soon' is no delay" in err
+    assert "faulty.yaml:2 /fault: 'none-such' is not a fault of this folder" in err
+    assert "late.yaml:2 /delay: 'soon' is not a valid delay" in err
 
 
 def test_check_without_a_folder_checks_that_of_fixtures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

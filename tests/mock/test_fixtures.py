@@ -114,12 +114,12 @@ def test_an_unknown_deployment_is_refused_with_the_nearest_name_or_with_all(
         (deployments / f"{each}.yaml").touch()
     with pytest.raises(LookupError) as error:
         load_deployment(name, deployments.parent)
-    assert str(error.value) == f"{name!r} is no deployment; {told}"
+    assert str(error.value) == f"{name!r} is not a deployment; {told}"
 
 
 @pytest.mark.parametrize("name", ["../deployments/default", "default.yaml", "", "/etc/passwd"])
 def test_a_deployment_is_a_name_and_not_a_path(name: str) -> None:
-    with pytest.raises(LookupError, match="is no deployment"):
+    with pytest.raises(LookupError, match="is not a deployment"):
         load_deployment(name)
 
 

@@ -158,7 +158,7 @@ def test_time_stands_still_and_moves_when_it_is_told(hosted: UsageMock) -> None:
 def test_one_status_can_be_answered_to_all(hosted: UsageMock) -> None:
     hosted.answer(503)
     assert usage(hosted.url, hosted.api_key).status == 503
-    with pytest.raises(ValueError, match="'777' is no code; the codes are 200, 401, "):
+    with pytest.raises(ValueError, match="'777' is not a status code of the mock; expected 200, 401, "):
         hosted.answer(777)
 
 
@@ -277,7 +277,7 @@ def test_a_port_or_a_time_that_is_none_is_refused(option: str, value: Any) -> No
 
 
 def test_an_unknown_option_is_told_with_what_may_have_been_meant() -> None:
-    with pytest.raises(TypeError, match="is no option; did you mean 'rate_limited'"):
+    with pytest.raises(TypeError, match="is not an option; did you mean 'rate_limited'"):
         UsageMock(rate_limit=False)  # type: ignore[call-arg]  # it is the mistake
 
 

@@ -199,7 +199,7 @@ def test_what_is_nearly_a_preference_is_ignored_and_named(mock: UsageMock, field
         ("scenario=hevy", ["did you mean 'heavy'?"]),
         ("fault=body-is-nul", ["did you mean 'body-is-null'?"]),
         ("fault=nothing-like-it", [" more (GET /__mock__/faults lists them)"]),
-        ("code=200.5", ["200, 401, 403, 429 (documented) and 400 to 599"]),
+        ("code=200.5", ["200, 401, 403, 429 (documented) or 400 to 599"]),
         ("code=204", ["400 to 599"]),
         ("code=600", ["400 to 599"]),
         ("code", ["Prefer: code needs a value, such as code=503"]),

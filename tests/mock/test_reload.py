@@ -141,7 +141,7 @@ def test_what_was_switched_on_and_is_no_more_is_a_problem(lived: Lived) -> None:
     lived.do(lived.simulator.make_key("made", "idle"))
     (lived.fixtures / "scenarios" / "idle.yaml").unlink()
     lived.look()
-    assert "'idle' is no scenario" in lived.said[0]
+    assert "'idle' is not a scenario" in lived.said[0]
     assert usage(lived.mock.url, "made").status == 200
 
 

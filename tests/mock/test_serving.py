@@ -107,7 +107,7 @@ def test_a_certificate_that_cannot_be_used_is_told_in_one_line(
 
 def test_a_certificate_without_its_key_is_told_in_one_line(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--tls-cert", str(files / "cert.pem")]) == 4
-    assert capsys.readouterr().err == "usage-mock: --tls-cert and --tls-key go together; one of them is missing\n"
+    assert capsys.readouterr().err == "usage-mock: --tls-cert, --tls-key: one of them is missing; set both or neither\n"
 
 
 @needs_ipv6

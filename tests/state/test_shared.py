@@ -264,7 +264,7 @@ def test_what_a_process_does_not_have_is_told_until_it_is_taken_back(
     for _ in range(2):
         reply = usage(other.url, BUSY)
         assert (reply.status, reply.headers["Mock-Reason"]) == (503, "unknown-name")
-        assert f"'mine' is no {kind}" in reply.json["detail"]
+        assert f"'mine' is not a {kind}" in reply.json["detail"]
     api = Api(other.url)
     assert api.key()["in_force"][kind] == "mine"
     assert api.key()["known"] is False

@@ -256,7 +256,7 @@ def stable(state: dict[str, Any]) -> dict[str, Any]:
 
 WRONG: list[tuple[str, str, object, int, str]] = [
     ("PATCH", "/behaviour", {"scenario": "hevay"}, 404, "did you mean 'heavy'?"),
-    ("PATCH", "/behaviour", {"fault": "nothing-like-it"}, 404, "is no fault"),
+    ("PATCH", "/behaviour", {"fault": "nothing-like-it"}, 404, "is not a fault"),
     ("PATCH", "/behaviour", {"key": "nobody's"}, 404, masked(BUSY)),
     ("PATCH", "/behaviour", {"code": 250}, 404, "400 to 599"),
     ("PATCH", "/behaviour", {"code": 700}, 422, "body /code must be at most 599"),
@@ -297,7 +297,7 @@ def test_a_fault_whose_file_has_gone_is_told(tmp_path: Path) -> None:
         assert len(api.get("/faults")) == 1
         (tmp_path / "faults" / "body-is-null.yaml").unlink()
         status, detail = api.refused("PATCH", "/behaviour", {"fault": "body-is-null"})
-    assert (status, detail) == (404, "'body-is-null' is no fault; there are none")
+    assert (status, detail) == (404, "'body-is-null' is not a fault; there are none")
 
 
 BODIES = {
