@@ -379,7 +379,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """End with the verdict, what it rests on, and what was not tested."""
     if config.option.collectonly or _lists_rules(config):
         return
-    terminalreporter.section("contract gate")
+    terminalreporter.write_sep("=", "contract gate")
     for line in _ending(config):
         terminalreporter.write_line(line)
 
