@@ -141,12 +141,14 @@ def _first_request_with(gate: Gate, key: Credential) -> None:
             answers.append(gate.ask_plainly(key))
     except NotTested as reason:
         gate.shortfalls.append(f"no request with {key.told} was answered: {reason}")
+        gate.wanted.add(reason.wanted)
         return
     gate.first_with[key] = answers
     if all(answer.status in REFUSED for answer in answers):
         gate.rejected[key] = answers[0]
         variable = key.shell.removeprefix("$")
         gate.shortfalls.append(f"{key.told} ({variable}) was rejected with {answers[0].status} and is not used")
+        gate.wanted.add(f"a valid {key.told}")
 
 
 def _is_refused_for_its_form(gate: Gate) -> bool:

@@ -17,6 +17,7 @@ from usage_contract import Contract, Operation
 
 OPERATION = "get_usage"  # the operation that the rules are about; all else of it is read off the document
 COULD_NOT_BE_TESTED = 4
+TWO_KEYS = "two used keys"
 BROWSER = (
     ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
     ("Accept", "text/html,*/*;q=0.8"),
@@ -55,6 +56,7 @@ class Gate:
     contract: Contract
     transport: Transport
     shortfalls: list[str] = field(default_factory=list)
+    wanted: set[str] = field(default_factory=set)  # what the shortfalls lack
     first: Answer | None = None  # the first 200 response, to the main key
     shared: int = 0  # how many answers were asked for on behalf of all rules, before the first
     first_with: dict[Credential, list[Answer]] = field(default_factory=dict)  # the first exchanges of further keys
@@ -86,7 +88,7 @@ class Gate:
     def second(self) -> Credential:
         """The second key; NotTested where only one was given."""
         if len(self.keys) < 2:
-            raise NotTested("it needs a second key (CONTRACT_API_KEY_2, or --api-key once more)")
+            raise NotTested("it needs a second key (CONTRACT_API_KEY_2, or --api-key once more)", wanted=TWO_KEYS)
         return self.keys[1]
 
     @property
@@ -160,6 +162,7 @@ class Gate:
             for number in range(times):
                 answers.append(self.ask_plainly(key, fresh=number % 4 > 1 or not valid))  # noqa: PERF401 - what came before a failure counts
         except NotTested as reason:
+            self.wanted.add(reason.wanted)
             who = key.told if key else "no key"
             self.shortfalls.append(f"{len(answers)} of {times} plain requests with {who} were sent: {reason}")
         return answers
