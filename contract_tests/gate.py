@@ -62,7 +62,7 @@ class Gate:
     first_with: dict[Credential, list[Answer]] = field(default_factory=dict)  # the first exchanges of further keys
     rejected: dict[Credential, Answer] = field(default_factory=dict)  # further keys that this deployment rejects
     _baseline: list[Answer] = field(default_factory=list)
-    _asked_often: dict[Credential | None, list[Answer]] = field(default_factory=dict)
+    _samples: dict[Credential | None, list[Answer]] = field(default_factory=dict)
 
     @cached_property
     def operation(self) -> Operation:
@@ -137,7 +137,7 @@ class Gate:
         request = self.request(key, told, **special)
         return self.transport.send(request, fresh=special.get("fresh", False), lane=special.get("lane"))
 
-    def ask_plainly(self, key: Credential | None, *, fresh: bool = False) -> Answer:
+    def send_baseline(self, key: Credential | None, *, fresh: bool = False) -> Answer:
         """Send one baseline request."""
         answer = self.ask(key, fresh=fresh)
         self._baseline.append(answer)
@@ -154,13 +154,13 @@ class Gate:
 
         With a valid key, two requests on one connection and two on one each take turns; without, each has its own.
         """
-        if key in self._asked_often:
-            return self._asked_often[key]
+        if key in self._samples:
+            return self._samples[key]
         valid = key in self.keys
-        answers = self._asked_often[key] = []
+        answers = self._samples[key] = []
         try:
             for number in range(times):
-                answers.append(self.ask_plainly(key, fresh=number % 4 > 1 or not valid))  # noqa: PERF401 - what came before a failure counts
+                answers.append(self.send_baseline(key, fresh=number % 4 > 1 or not valid))  # noqa: PERF401 - what came before a failure counts
         except NotTested as reason:
             self.wanted.add(reason.wanted)
             who = key.told if key else "no key"

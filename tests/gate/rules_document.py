@@ -16,7 +16,9 @@ HEAD = """# The rules
 Each rule is one promise. Generated from the rules and from `fixtures/faults/` by `python -m tests.gate.rules_document`.
 
 *Requests* are those that the rule asks for itself, on the embedded mock; {shared} more are asked for on behalf of all
-rules. What an intrusive rule asks for depends on the bucket that it empties. *Proven by* are faults it must notice.
+rules. The requests of an intrusive rule depend on the bucket that it empties. *Needs* are facts about the deployment,
+see [gate.md](gate.md#facts). *Not tested after* are rules that find the same defect in the same exchanges. *Proven by*
+are faults that the rule must notice.
 """
 
 
@@ -38,10 +40,12 @@ def _id(verdict: Verdict) -> str:
 def _entry(result: Result, verdict: Verdict, proofs: dict[str, tuple[str, ...]]) -> str:
     rule = verdict.rule
     cost = "intrusive" if rule.intrusive else result.cost(verdict)
+    needs = f"- needs: {', '.join(fact.name for fact in rule.facts)}\n" if rule.facts else ""
+    repeats = f"- not tested after: {', '.join(f'`{each}`' for each in rule.repeats)}\n" if rule.repeats else ""
     proof = ", ".join(f"`{name}`" for name, breaks in sorted(proofs.items()) if rule.id in breaks)
     return (
         f"### `{rule.id}`\n\n{rule.promise}\n\n- level: {rule.level}\n- source: {rule.source}\n"
-        f"- requests: {cost}\n- proven by: {proof}\n"
+        f"- requests: {cost}\n{needs}{repeats}- proven by: {proof}\n"
     )
 
 

@@ -50,7 +50,8 @@ def test_a_partial_run_ends_with_what_a_complete_one_needs(run_partly: Callable[
 
 def test_a_partial_run_of_all_rules_estimates_the_time_of_a_complete_one(run_partly: Callable[..., Run]) -> None:
     run = run_partly("--max-requests", "1")
-    assert re.search(r"a complete run needs --intrusive, more --max-requests and two used keys: about \d\d s", run.output)
+    needs = "a complete run needs --intrusive, more --max-requests and two used keys"
+    assert re.search(rf"{needs}: about \d\d s", run.output)
 
 
 def test_require_complete_names_itself(run_partly: Callable[..., Run]) -> None:
@@ -98,11 +99,11 @@ def test_after_an_interrupt_terminal_and_reports_agree(run_gate: RunGate, serve:
 
     chosen = ("-k", "missing_key or valid_key", "--max-rate", "1000", "--report-dir", "out")
     run = run_gate("--base-url", serve(interrupt), *chosen, environment=MAIN)
-    told = report(run)
-    assert (run.code, told["verdict"], told["exit_code"]) == (2, "interrupted", 2)
-    counts = {outcome: number for outcome, number in told["counts"].items() if number}
+    document = report(run)
+    assert (run.code, document["verdict"], document["exit_code"]) == (2, "interrupted", 2)
+    counts = {outcome: number for outcome, number in document["counts"].items() if number}
     (tally,) = re.findall(r"^rules: (\d+) selected; (.*)$", run.output, re.MULTILINE)
-    assert int(tally[0]) == len(told["rules"]) == sum(counts.values())
+    assert int(tally[0]) == len(document["rules"]) == sum(counts.values())
     assert {name: int(number) for number, name in re.findall(r"(\d+) ([a-z ]+)", tally[1])} == counts
     assert counts["not tested"] > 0
     assert counts["broken"] > 0
