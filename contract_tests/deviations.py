@@ -29,6 +29,10 @@ class Deviation:
     def __str__(self) -> str:
         return f"known deviation until {self.expires} ({self.owner}, {self.ticket}): {self.reason}"
 
+    def expiry(self) -> str:
+        """Return the sentence for an expired deviation."""
+        return f"its known deviation expired on {self.expires} ({self.owner}, {self.ticket}): {self.reason}"
+
     def has_expired(self, today: date) -> bool:
         """Whether the last day on which it was accepted is over."""
         return self.expires < today

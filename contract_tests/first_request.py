@@ -47,7 +47,7 @@ def first_answer(gate: Gate, session: pytest.Session) -> Answer:
     if gate.key_header.lower() in {name.lower() for name, _ in gate.settings.headers}:
         _could_not_be_tested(gate, f"--header gives {gate.key_header}; give keys as keys, not as a field")
     try:
-        answer = gate.ask_plainly(gate.main)
+        answer = gate.send_baseline(gate.main)
     except UnreachableError as error:
         _could_not_be_tested(gate, str(error))
     except RuntimeError as error:
@@ -136,17 +136,19 @@ def try_further_keys(gate: Gate) -> None:
 
 def _first_request_with(gate: Gate, key: Credential) -> None:
     try:
-        answers = [gate.ask_plainly(key)]
+        answers = [gate.send_baseline(key)]
         while answers[-1].status in REFUSED and len(answers) <= CONFIRMATIONS:
-            answers.append(gate.ask_plainly(key))
+            answers.append(gate.send_baseline(key))
     except NotTested as reason:
         gate.shortfalls.append(f"no request with {key.told} was answered: {reason}")
+        gate.wanted.add(reason.wanted)
         return
     gate.first_with[key] = answers
     if all(answer.status in REFUSED for answer in answers):
         gate.rejected[key] = answers[0]
         variable = key.shell.removeprefix("$")
         gate.shortfalls.append(f"{key.told} ({variable}) was rejected with {answers[0].status} and is not used")
+        gate.wanted.add(f"a valid {key.told}")
 
 
 def _is_refused_for_its_form(gate: Gate) -> bool:

@@ -17,6 +17,7 @@ from usage_contract import Contract, Operation
 
 OPERATION = "get_usage"  # the operation that the rules are about; all else of it is read off the document
 COULD_NOT_BE_TESTED = 4
+TWO_KEYS = "two used keys"
 BROWSER = (
     ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
     ("Accept", "text/html,*/*;q=0.8"),
@@ -55,12 +56,13 @@ class Gate:
     contract: Contract
     transport: Transport
     shortfalls: list[str] = field(default_factory=list)
+    wanted: set[str] = field(default_factory=set)  # what the shortfalls lack
     first: Answer | None = None  # the first 200 response, to the main key
     shared: int = 0  # how many answers were asked for on behalf of all rules, before the first
     first_with: dict[Credential, list[Answer]] = field(default_factory=dict)  # the first exchanges of further keys
     rejected: dict[Credential, Answer] = field(default_factory=dict)  # further keys that this deployment rejects
     _baseline: list[Answer] = field(default_factory=list)
-    _asked_often: dict[Credential | None, list[Answer]] = field(default_factory=dict)
+    _samples: dict[Credential | None, list[Answer]] = field(default_factory=dict)
 
     @cached_property
     def operation(self) -> Operation:
@@ -86,7 +88,7 @@ class Gate:
     def second(self) -> Credential:
         """The second key; NotTested where only one was given."""
         if len(self.keys) < 2:
-            raise NotTested("it needs a second key (CONTRACT_API_KEY_2, or --api-key once more)")
+            raise NotTested("it needs a second key (CONTRACT_API_KEY_2, or --api-key once more)", wanted=TWO_KEYS)
         return self.keys[1]
 
     @property
@@ -135,7 +137,7 @@ class Gate:
         request = self.request(key, told, **special)
         return self.transport.send(request, fresh=special.get("fresh", False), lane=special.get("lane"))
 
-    def ask_plainly(self, key: Credential | None, *, fresh: bool = False) -> Answer:
+    def send_baseline(self, key: Credential | None, *, fresh: bool = False) -> Answer:
         """Send one baseline request."""
         answer = self.ask(key, fresh=fresh)
         self._baseline.append(answer)
@@ -152,14 +154,15 @@ class Gate:
 
         With a valid key, two requests on one connection and two on one each take turns; without, each has its own.
         """
-        if key in self._asked_often:
-            return self._asked_often[key]
+        if key in self._samples:
+            return self._samples[key]
         valid = key in self.keys
-        answers = self._asked_often[key] = []
+        answers = self._samples[key] = []
         try:
             for number in range(times):
-                answers.append(self.ask_plainly(key, fresh=number % 4 > 1 or not valid))  # noqa: PERF401 - what came before a failure counts
+                answers.append(self.send_baseline(key, fresh=number % 4 > 1 or not valid))  # noqa: PERF401 - what came before a failure counts
         except NotTested as reason:
+            self.wanted.add(reason.wanted)
             who = key.told if key else "no key"
             self.shortfalls.append(f"{len(answers)} of {times} plain requests with {who} were sent: {reason}")
         return answers

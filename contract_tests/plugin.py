@@ -319,7 +319,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if broken := item.config.stash[verdicts_key].broken_among(rule.repeats):
         raise NotTested(f"{broken} is broken, and the same defect would be found again", because=[broken])
     if rule.intrusive and not item.config.stash[settings_key].intrusive:
-        raise NotTested("it is intrusive; --intrusive allows it")
+        raise NotTested("it is intrusive; --intrusive allows it", wanted="--intrusive")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,7 +11,7 @@ import pytest
 from contract_tests import keys
 from contract_tests.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
 from contract_tests.figures import Figures, having
-from contract_tests.gate import Gate, Special
+from contract_tests.gate import TWO_KEYS, Gate, Special
 from contract_tests.likeness import (
     Profile,
     counters,
@@ -37,7 +37,7 @@ def used_keys(gate: Gate, figures: list[Figures]) -> dict[Credential, Profile]:
     """What the figures of each key that was ever used usually are; NotTested where there are not two."""
     used = profiles(figures, gate.keys)
     if len(used) < 2:
-        raise NotTested("it needs two keys of this deployment that were both used")
+        raise NotTested("it needs two keys of this deployment that were both used", wanted=TWO_KEYS)
     return used
 
 

@@ -33,12 +33,14 @@ RECOVERY = 1.2  # times as fast after each answer that is no 429, until the pace
 class NotTested(Skipped):
     """The rule could not be tested, for this reason.
 
-    `because` are the ids of rules that report the cause, if it is a defect of the deployment.
+    `because` are the ids of rules that report the cause, if it is a defect of the deployment; `wanted` is what a run
+    must be given so that the rule is tested, if that is up to its user.
     """
 
-    def __init__(self, reason: str, because: Iterable[str] = ()) -> None:
+    def __init__(self, reason: str, because: Iterable[str] = (), wanted: str = "") -> None:
         super().__init__(reason, _use_item_location=True)
         self.because = frozenset(because)
+        self.wanted = wanted
 
 
 @dataclass
@@ -223,7 +225,8 @@ class Transport:
         left = self.settings.max_requests - self.sent
         if left < requests:
             raise NotTested(
-                f"the budget of {self.settings.max_requests} requests (--max-requests) has only {left} left"
+                f"the budget of {self.settings.max_requests} requests (--max-requests) has only {left} left",
+                wanted="more --max-requests",
             )
 
     def _own_pacer(self, credential: Credential | None) -> Pacer:
@@ -231,7 +234,7 @@ class Transport:
 
     def _wait(self, until: float) -> None:
         if until > self.ends:
-            raise NotTested(f"the {self.settings.max_time:g} s of --max-time are over")
+            raise NotTested(f"the {self.settings.max_time:g} s of --max-time are over", wanted="more --max-time")
         if until > self.clock.now():
             self.clock.sleep(max(0.0, until - self.clock.now()))  # it may have become time since
 

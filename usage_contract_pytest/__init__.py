@@ -28,8 +28,10 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
         _refuse_another_copy(known.file_or_dir, folder)
         return
     if not _is_importable():
+        _remove_earlier_reports(args, folder)
         raise pytest.UsageError(f"another contract_tests hides the gate in {GATE}; start pytest in another folder")
     if missing := [name for name in NEEDED if find_spec(name) is None]:
+        _remove_earlier_reports(args, folder)
         raise pytest.UsageError(f"the gate needs {', '.join(missing)}: pip install 'usage-contract[gate]'")
     _load(early_config, args)
     _refuse_mistyped_secret_option(args)
@@ -44,6 +46,15 @@ def _load(config: pytest.Config, args: list[str]) -> None:
     from contract_tests.reports.outputs import watch
 
     watch(config, args)
+
+
+def _remove_earlier_reports(args: Sequence[str], folder: Path) -> None:
+    """Remove an earlier run's reports where the gate cannot even be imported to write others."""
+    for option, value in zip(args, [*args[1:], ""], strict=True):
+        name, equals, rest = option.partition("=")
+        if name == "--report-dir":
+            for report in ("contract.json", "contract.md", "contract.html"):
+                (folder / (rest if equals else value) / report).unlink(missing_ok=True)
 
 
 def _is_of_the_gate(argument: str, folder: Path, *, pyargs: bool) -> bool:

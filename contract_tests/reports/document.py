@@ -99,7 +99,7 @@ class Report:
 
     `headline` is the verdict as a sentence; `evidence` is the response because of which the run ended at once; `keys`
     is how many were given; `reproduce` is the command, with shell variables for keys; `shortfalls` say what was not
-    tested as planned.
+    tested as planned, and `complete_run` what a complete run needs.
     """
 
     verdict: Word = field(metadata=OURS)
@@ -118,6 +118,7 @@ class Report:
     counts: Mapping[Outcome, int] = field(metadata=OURS)
     rules: tuple[RuleReport, ...]
     shortfalls: tuple[str, ...] = ()
+    complete_run: str = ""
     timeline: tuple[RequestReport, ...] = ()
     format: str = field(default=FORMAT, metadata=OURS)
 

@@ -33,6 +33,8 @@ def _parts(report: Report) -> Iterator[str]:
     if report.shortfalls:
         yield "## Less was tested than planned"
         yield "\n".join(f"- {inline(shortfall)}" for shortfall in report.shortfalls)
+    if report.complete_run:
+        yield inline(f"To do: {report.complete_run}.")
     yield inline(", ".join(f"{tool} {version}" for tool, version in report.versions.items()))
 
 

@@ -52,6 +52,8 @@ def _body(report: Report) -> Iterator[str]:
         yield f"<section><h2>The run</h2>{picture(report)}</section>"
     if report.shortfalls:
         yield f"<section><h2>Less was tested than planned</h2>{_list(map(escape, report.shortfalls))}</section>"
+    if report.complete_run:
+        yield f"<p>To do: {escape(report.complete_run)}.</p>"
     for outcome, rules in report.groups:
         if outcome in QUIET:
             yield _group(outcome, rules)

@@ -55,6 +55,7 @@ def report_of(verdicts: Verdicts, ending: Ending) -> Report:
         counts={outcome: sum(rule.outcome == outcome for rule in rules) for outcome in OUTCOMES},
         rules=rules,
         shortfalls=tuple(verdicts.shortfalls),
+        complete_run=verdicts.complete_run,
         timeline=tuple(_timeline(verdicts)),
     )
 
@@ -89,15 +90,12 @@ def _rules(verdicts: Verdicts) -> Iterator[RuleReport]:
     commands = {answer.curl for answer in _journal(verdicts)}
     for verdict in verdicts.all:
         yield _rule(verdict, verdicts, commands)
-    judged = {verdict.rule.id for verdict in verdicts.all}
-    for rule in verdicts.rules:
-        if rule.id not in judged:
-            yield RuleReport(rule.id, rule.level, rule.source, rule.promise, "not tested", NOT_REACHED)
+    for rule in verdicts.unreached:
+        yield RuleReport(rule.id, rule.level, rule.source, rule.promise, "not tested", NOT_REACHED)
 
 
 def _rule(verdict: Verdict, verdicts: Verdicts, commands: set[str]) -> RuleReport:
     rule, asked = verdict.rule, _own(verdict, verdicts)
-    deviation = verdicts.settings.deviations.get(rule.id)
     told = [line.strip().removeprefix("repeat: ") for line in verdict.evidence.splitlines()]
     shown = [line for line in told if line in commands]  # a body may hold a line that only looks like ours
     first = [_journal(verdicts)[asked.start].curl] if asked else []
@@ -108,7 +106,7 @@ def _rule(verdict: Verdict, verdicts: Verdicts, commands: set[str]) -> RuleRepor
         promise=rule.promise,
         outcome=verdict.outcome,
         evidence=verdict.evidence,
-        deviation=str(deviation or ""),
+        deviation=verdicts.deviation(rule),
         curl=tuple(dict.fromkeys(shown or first)),
         requests=len(asked),
         seconds=round(verdict.seconds, 3),

@@ -68,6 +68,17 @@ def test_plugin_autoloading_that_is_off_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in run.stdout + run.stderr
 
 
+def test_a_gate_that_another_package_hides_leaves_no_earlier_report(tmp_path: Path) -> None:
+    (tmp_path / "contract_tests").mkdir()
+    (tmp_path / "contract_tests" / "__init__.py").touch()
+    report = tmp_path / "out" / "contract.html"
+    report.parent.mkdir()
+    report.write_text("an earlier green run")
+    run = run_pytest(str(GATE), "--report-dir", "out", folder=tmp_path, PYTHONPATH=str(tmp_path))
+    assert run.returncode == 4
+    assert not report.exists()
+
+
 @pytest.mark.parametrize("place", ["contract_tests", "contract_tests/test_auth.py::test_missing_key_is_401"])
 def test_another_copy_of_the_gate_is_named_without_the_key(place: str, tmp_path: Path) -> None:
     shutil.copytree(GATE, tmp_path / "contract_tests")
