@@ -1,4 +1,4 @@
-"""The fenced code blocks of a Markdown document, and a shell that runs them in order as a reader would."""
+"""The code blocks of a Markdown document, and a shell that runs them in order as a reader would."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from markdown_it import MarkdownIt
 PYTEST_OPTIONS = "-W error -p no:cacheprovider -p no:schemathesis -p no:hypothesispytest"
 
 END = "::end of the command::"
+STOP = '[ -z "$server" ] || { kill $server; wait $server; server=; }'
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n?", re.MULTILINE)
 FILE = re.compile(r"# ([\w./-]+\.\w+)\n")
 
 
 class Block(NamedTuple):
-    """A fenced code block: its language, its text and the number of its first line."""
+    """A code block: its language (empty for an indented one), its text and the number of its first line."""
 
     language: str
     text: str
@@ -39,16 +40,16 @@ class Example(NamedTuple):
 
 
 def blocks(path: Path) -> list[Block]:
-    """Return the fenced code blocks of a document."""
+    """Return the code blocks of a document."""
     tokens = MarkdownIt("commonmark").parse(path.read_text(encoding="utf-8"))
-    return [
-        Block(each.info.strip(), each.content, each.map[0] + 1) for each in tokens if each.type == "fence" and each.map
-    ]
+    codes = [each for each in tokens if each.type in {"fence", "code_block"}]
+    return [Block(each.info.strip(), each.content, each.map[0] + 1) for each in codes if each.map]
 
 
 def examples(text: str) -> Iterator[Example]:
     """Yield the commands of a console block; a line that ends with a backslash continues on the next."""
-    _, *parts = COMMAND.split(text)
+    before, *parts = COMMAND.split(text)
+    assert parts and not before, "a console block starts with a command"
     for command, output in zip(parts[::2], parts[1::2], strict=True):
         yield Example(command, output)
 
@@ -91,6 +92,7 @@ class Walkthrough:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self._send(f"trap {shlex.quote(STOP)} EXIT")
 
     def run(self, block: Block) -> None:
         """Run one block, and compare what it prints with what the document shows."""
@@ -113,8 +115,7 @@ class Walkthrough:
             raise AssertionError(f"a block of {block.language or 'no language'} cannot be run")
 
     def close(self) -> None:
-        """Stop the server and the shell."""
-        self._stop()
+        """End the shell, and with it the server."""
         self._bash.communicate()
 
     @property
@@ -143,7 +144,7 @@ class Walkthrough:
         return line
 
     def _stop(self) -> None:
-        self._printed('[ -z "$server" ] || { kill $server; wait $server; server=; }')
+        self._printed(STOP)
 
     def _printed(self, command: str) -> str:
         """Run a command in the shell and return what it prints."""
