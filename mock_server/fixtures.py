@@ -15,6 +15,9 @@ from mock_server.names import UnknownNameError
 from mock_server.validation import FixtureError, problems
 from usage_contract import Source, SourceError, read
 
+# How the name of a fixture ends.
+SUFFIXES = (".yaml", ".yml")
+
 PROTOCOLS = ("fetch", "ws", "amqp")
 
 # A figure beyond it is no longer exact in JSON, as most programs read it.
@@ -96,9 +99,13 @@ def folder() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[1] / "fixtures"
 
 
-def yaml_files(folder: Path) -> list[Path]:
-    """Return the YAML files of a folder, which need not be there; an editor's hidden ones are none of ours."""
-    return [path for path in folder.glob("*.yaml") if not path.name.startswith(".")]
+def yaml_files(folder: Path) -> dict[str, Path]:
+    """Return the YAML files of a folder by name; the folder can be missing, and hidden files belong to editors.
+
+    Of `NAME.yaml` and `NAME.yml` the first is returned; reading it raises FixtureError.
+    """
+    found = (path for suffix in reversed(SUFFIXES) for path in folder.glob(f"*{suffix}"))
+    return {path.stem: path for path in found if not path.name.startswith(".")}
 
 
 def deployment_names(fixtures: Path | None = None) -> list[str]:
@@ -107,7 +114,7 @@ def deployment_names(fixtures: Path | None = None) -> list[str]:
     Raises FixtureError for a folder that has none.
     """
     deployments = (fixtures or folder()) / "deployments"
-    names = sorted(path.stem for path in yaml_files(deployments))
+    names = sorted(yaml_files(deployments))
     if not names:
         raise FixtureError([SourceError(deployments, 1, "", "holds no deployment", "add a file NAME.yaml")])
     return names
@@ -121,7 +128,7 @@ def load_deployment(name: str = "default", fixtures: Path | None = None) -> Depl
     names = deployment_names(fixtures)
     if name not in names:
         raise UnknownNameError("deployment", name, names)
-    path = (fixtures or folder()) / "deployments" / f"{name}.yaml"
+    path = yaml_files((fixtures or folder()) / "deployments")[name]
     return _deployment(name, validated(path, "deployment").data)
 
 
@@ -131,12 +138,20 @@ def validated(path: Path, kind: str) -> Source:
     Raises FixtureError, with every problem of the file.
     """
     try:
+        _check_name(path)
         source = read(path)
     except SourceError as error:
         raise FixtureError([error]) from None
     if found := problems(source, json.loads((folder() / f"{kind}.schema.json").read_bytes()), SCHEMAS):
         raise FixtureError(found)
     return source
+
+
+def _check_name(path: Path) -> None:
+    """Raise SourceError where two files have one name, so that neither is ignored in silence."""
+    other = path.with_suffix(SUFFIXES[1])
+    if path != other and other.exists():
+        raise SourceError(path, 1, "", f"has the same name as {other.name}", "remove or rename one of them")
 
 
 def _schema(uri: str) -> Resource[Any]:

@@ -96,8 +96,8 @@ async def get_faults(context: Context, _: Call) -> web.Response:
 
 async def _choices(library: Library, *kinds: str) -> list[dict[str, str]]:
     found = []
-    for path in (path for kind in kinds for path in yaml_files(library.folder / kind)):
-        found.append({"name": path.stem, "description": description(path)})
+    for name, path in (file for kind in kinds for file in yaml_files(library.folder / kind).items()):
+        found.append({"name": name, "description": description(path)})
         await asyncio.sleep(0)  # there are hundreds of files, and others wait for their answers
     return sorted(found, key=itemgetter("name"))
 
