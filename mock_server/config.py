@@ -203,7 +203,7 @@ def _file(named: Path | None, problems: list[str]) -> Iterator[Given]:
     try:
         text = path.read_text("utf-8")
         data = tomllib.loads(text)
-    except (OSError, ValueError) as error:  # no UTF-8 and no TOML are both a ValueError
+    except (OSError, ValueError, RecursionError) as error:  # no UTF-8 and no TOML are both a ValueError
         problems.append(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
         return
     names = [name for name in _BY_NAME if name != "config"]
