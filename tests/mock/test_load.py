@@ -36,9 +36,11 @@ def connections(mock: UsageMock) -> list[Connection]:
 def test_a_long_body_is_not_joined_in_memory(mock: UsageMock, framing: str) -> None:
     with socket.create_connection(address(mock.url), TIMEOUT) as client:
         client.sendall(f"GET /usage HTTP/1.1\r\nHost: x\r\n{KEY}: demo-busy\r\n{framing}\r\n\r\n".encode())
-        client.sendall((b"100000\r\n" if "chunked" in framing else b"") + bytes(MIB))
         assert client.recv(12) == b"HTTP/1.1 200"
+        client.sendall((b"100000\r\n" if "chunked" in framing else b"") + bytes(MIB))
         [connection] = connections(mock)
+        for _ in range(100):  # each time the loop reads a part of the body as well
+            assert ask(mock.url, "/healthz").status == 200
         assert len(connection._received or b"") <= MAX_REPEAT_BYTES
 
 
