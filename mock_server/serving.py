@@ -102,9 +102,12 @@ class Connection(web.RequestHandler):
         """Return what was received as a fault changes it, unless it is a request to the control API, or more of it."""
         if begins := BEGINNING.match(data):
             self._is_of_control = self._front.control.owns(begins[1].decode("latin-1"))
+        received = data
         for edit in () if self._is_of_control else edits:
             with suppress(EditError):  # hardly any request has what the fault is about
                 data = edited(data, [edit])
+        if data != received:
+            self._front.edited.add(self)
         return data
 
     def _answered(self, repeat: Repeat, data: bytes) -> bool:
