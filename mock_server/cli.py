@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from mock_server.config import OPTIONS, Config, Option, OptionError, configured
 from mock_server.names import advice
+from mock_server.streams import prepare_streams
 
 if TYPE_CHECKING:
     import ssl
@@ -28,6 +29,7 @@ COMMANDS = ("check",)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, or 4 when something kept it from its work."""
+    prepare_streams()
     try:
         given = _parsed(sys.argv[1:] if arguments is None else arguments)
         config = configured(vars(given), os.environ)

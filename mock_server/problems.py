@@ -14,7 +14,7 @@ from mock_server.fixtures import folder
 from mock_server.journal import masked
 from mock_server.validation import FixtureError
 from usage_contract import SourceError
-from usage_contract.sources import pointer, pointer_tokens
+from usage_contract.sources import pointer, pointer_tokens, read_bytes
 
 # The folders of the files whose names can be API keys.
 _FOLDERS = ("deployments", "scenarios")
@@ -59,7 +59,7 @@ def _is_misspelled(token: str, names: frozenset[str]) -> bool:
 @cache
 def _names() -> frozenset[str]:
     """Return all names that the schemas of deployments and scenarios define."""
-    schemas = [json.loads((folder() / f"{kind}.schema.json").read_bytes()) for kind in ("deployment", "scenario")]
+    schemas = [json.loads(read_bytes(folder() / f"{kind}.schema.json")) for kind in ("deployment", "scenario")]
     return frozenset(_property_names(schemas))
 
 

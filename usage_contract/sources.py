@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,14 @@ MAX_BYTES = 16 * 1024 * 1024
 # A document whose aliases multiply it beyond both limits is an alias bomb: walking it could take hours.
 MAX_ALIASED_VALUES = 100_000
 MAX_ALIAS_FACTOR = 10
+
+
+# The functions behind `os`, which a library that replaces the file system leaves alone.
+_REAL: Any = import_module("nt" if sys.platform == "win32" else "posix")
+
+# The folders of the project: in a checkout fixtures and documents lie beside the packages.
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+_OWN = tuple(os.path.join(_ROOT, name) for name in ("usage_contract", "mock_server", "fixtures", "openapi"))  # noqa: PTH118
 
 
 @dataclass(eq=False)
@@ -101,16 +111,36 @@ def read_bytes(path: Path) -> bytes:
     A FIFO or a device is never opened: reading one can block for ever, and opening one can have effects.
     Raises SourceError for a file that is not regular or too long, and OSError.
     """
-    _check_status(path, path.stat())
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        _check_status(path, os.fstat(descriptor))  # the name can lead to another file by now
-        data = file.read(MAX_BYTES + 1)
-    if data is None:
-        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    system = functions_for(path)
+    _check_status(path, system.stat(path))
+    descriptor = system.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _check_status(path, system.fstat(descriptor))  # the name can lead to another file by now
+        data = b""
+        while part := system.read(descriptor, MAX_BYTES + 1 - len(data)):
+            data += part
+    finally:
+        system.close(descriptor)
     if len(data) > MAX_BYTES:
         raise _too_long(path)
     return data
+
+
+def own_folder(packaged: Path) -> Path:
+    """Return a folder of the project: inside the package, or beside the package in a checkout."""
+    try:
+        functions_for(packaged).stat(packaged)
+    except OSError:
+        return packaged.parents[1] / packaged.name
+    return packaged
+
+
+def functions_for(path: Path) -> Any:
+    """Return the functions of the operating system for a path, as the module `os` has them.
+
+    For the project's own files they are the real ones, also where a test has replaced the file system (pyfakefs).
+    """
+    return _REAL if os.path.abspath(path).startswith(_OWN) else os  # noqa: PTH100 - pathlib can be replaced as well
 
 
 def _check_status(path: Path, status: os.stat_result) -> None:
