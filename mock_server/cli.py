@@ -126,6 +126,7 @@ def _serve_with_others(config: Config) -> int:
         config.port,
         config.workers,
         lambda port: _guarded(lambda: _serve_alone(replace(config, port=port))),
+        config.grace,
     )
 
 
