@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from aiohttp import web
+from aiohttp.http import HttpVersion10, HttpVersion11
+from aiohttp.http_exceptions import BadHttpMessage
+from yarl import URL
 
 from mock_server.answers import REASON, Answer, as_json, refusal
 from mock_server.control import Control
@@ -37,6 +40,18 @@ PREFERENCES = web.RequestKey("preferences", dict[str, str])
 
 # The field in which the mock names what was probably meant for it, and is no preference that it knows.
 IGNORED = "Mock-Ignored"
+
+
+def checked(request: web.Request) -> web.Request:
+    """Return a request whose target has a path: `http://host` means `/` (RFC 9110, section 4.2.3).
+
+    Raises BadHttpMessage for a version that this server does not speak, though its parser accepts it.
+    """
+    if request.version not in (HttpVersion10, HttpVersion11):
+        raise BadHttpMessage(f"HTTP/{request.version.major}.{request.version.minor} is not supported")
+    if request.rel_url.raw_path or request.method == "CONNECT":
+        return request
+    return request.clone(rel_url=URL.build(path="/", query_string=request.rel_url.raw_query_string, encoded=True))
 
 
 class Front:
@@ -67,10 +82,10 @@ class Front:
         if self._leaves_it(wanted) and is_plain(request, self._usage.path):
             answer = await self._usage.decided(keys)
             response, reason = Written(answer, keys, self._usage), answer.reason
-        elif self.control.owns(request.path):
-            return await self.control(request)
+        elif self.control.owns(request.rel_url.raw_path):
+            return await self.control(checked(request))
         else:
-            wanted, response = await self._ordinary(request, key)
+            wanted, response = await self._ordinary(checked(request), key)
             reason = response.headers.get(REASON, "") if response.status >= 400 else ""
         self._write_down(request.method, request.raw_path, keys, response.status, started, reason, wanted)
         return response

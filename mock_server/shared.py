@@ -9,7 +9,7 @@ from aiohttp import web
 from mock_server.answers import refusal
 from mock_server.control.service import PREFIX
 from mock_server.fast import is_plain
-from mock_server.front import Front
+from mock_server.front import Front, checked
 from mock_server.library import UNUSABLE
 from mock_server.settings import NOTHING
 from mock_server.state import StaleError, StateUnavailableError, UnreadableStateError
@@ -37,8 +37,8 @@ class SharedFront(Front):
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer one request and write it down."""
-        if request.path == HEALTH:
-            return await self.control(request)
+        if request.rel_url.raw_path == HEALTH:
+            return await self.control(checked(request))
         started = time.perf_counter()
         try:
             if self._goes_straight_to_its_bucket(request):
@@ -64,11 +64,11 @@ class SharedFront(Front):
         try:
             await self.simulator.catch_up()
         except UnreadableStateError:
-            if (request.method, request.path) != RESET:
+            if (request.method, request.rel_url.raw_path) != RESET:
                 raise
         GOES_BY.set(ANY)
-        if self.control.owns(request.path):
-            return await self.control(request)
+        if self.control.owns(request.rel_url.raw_path):
+            return await self.control(checked(request))
         return await super().__call__(request)
 
     def _goes_straight_to_its_bucket(self, request: web.Request) -> bool:

@@ -25,6 +25,9 @@ from mock_server.validation import FixtureError
 
 PREFIX = "/__mock__"
 
+# The path of the stream of events, which ends with its client.
+STREAM = f"{PREFIX}/events"
+
 # No body of the document is nested deeper than this; checking a deeper one would exhaust the stack.
 MAX_DEPTH = 10
 
@@ -75,7 +78,10 @@ class Control:
 
     @staticmethod
     def owns(path: str) -> bool:
-        """Whether a request's path is one of the control API's."""
+        """Whether a path, as it was sent, is one of the control API's.
+
+        A percent-encoded spelling is not: a proxy that keeps the prefix from other clients would not see it.
+        """
         return path == PREFIX or path.startswith(f"{PREFIX}/")
 
     def renew(self, key_header: str, codes: Sequence[int]) -> None:
@@ -90,7 +96,7 @@ class Control:
                 listener.transport.abort()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        path = request.path.removeprefix(PREFIX)
+        path = request.rel_url.raw_path.removeprefix(PREFIX)
         methods = operations().get(path)
         operation = methods.get(_method(request)) if methods else None
         check(request, self._token, is_public=operation is not None and operation.is_public)
