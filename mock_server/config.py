@@ -213,9 +213,9 @@ def _file(named: Path | None, problems: list[str]) -> Iterator[Given]:
     import tomllib
 
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # some editors write a byte order mark
         data = tomllib.loads(text)
-    except (OSError, ValueError) as error:  # no UTF-8 and no TOML are both a ValueError
+    except (OSError, ValueError, RecursionError) as error:  # no UTF-8 and no TOML are both a ValueError
         problems.append(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
         return
     names = [name for name in _BY_NAME if name != "config"]

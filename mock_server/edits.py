@@ -61,7 +61,7 @@ def patched(body: bytes, edits: Iterable[Edit], turn: int) -> bytes:
     """
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise EditError("there is no JSON to patch") from None
     for edit in edits:
         try:

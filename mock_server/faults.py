@@ -141,7 +141,7 @@ def _meant(key: str, deployment: Deployment) -> str:
 
 def _files(fixtures: Path) -> dict[str, Path]:
     """Return the files by name; where both folders have one, the fault's."""
-    return {path.stem: path for kind in reversed(FOLDERS) for path in yaml_files(fixtures / kind)}
+    return {name: path for kind in reversed(FOLDERS) for name, path in yaml_files(fixtures / kind).items()}
 
 
 def _fault(name: str, source: Source) -> Fault:

@@ -14,6 +14,10 @@ from referencing import Registry, Resource
 from mock_server.names import UnknownNameError
 from mock_server.validation import FixtureError, problems
 from usage_contract import Source, SourceError, read
+from usage_contract.sources import functions_for, own_folder, read_bytes
+
+# How the name of a fixture ends.
+SUFFIXES = (".yaml", ".yml")
 
 PROTOCOLS = ("fetch", "ws", "amqp")
 
@@ -92,13 +96,24 @@ class Deployment:
 
 def folder() -> Path:
     """Return the folder of the fixtures: inside an installed package, or beside it in a checkout."""
-    packaged = Path(__file__).with_name("fixtures")
-    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "fixtures"
+    return own_folder(Path(__file__).with_name("fixtures"))
 
 
-def yaml_files(folder: Path) -> list[Path]:
-    """Return the YAML files of a folder, which need not be there; an editor's hidden ones are none of ours."""
-    return [path for path in folder.glob("*.yaml") if not path.name.startswith(".")]
+def yaml_files(folder: Path) -> dict[str, Path]:
+    """Return the YAML files of a folder by name; the folder can be missing.
+
+    Of `NAME.yaml` and `NAME.yml` the first is returned; reading it raises FixtureError.
+    """
+    return {path.stem: path for path in sorted(yaml_paths(folder), key=lambda path: path.suffix, reverse=True)}
+
+
+def yaml_paths(folder: Path) -> list[Path]:
+    """Return the YAML files of a folder, without hidden ones, which belong to editors."""
+    try:
+        names = functions_for(folder).listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [folder / name for name in names if name.endswith(SUFFIXES) and not name.startswith(".")]
 
 
 def deployment_names(fixtures: Path | None = None) -> list[str]:
@@ -107,7 +122,7 @@ def deployment_names(fixtures: Path | None = None) -> list[str]:
     Raises FixtureError for a folder that has none.
     """
     deployments = (fixtures or folder()) / "deployments"
-    names = sorted(path.stem for path in yaml_files(deployments))
+    names = sorted(yaml_files(deployments))
     if not names:
         raise FixtureError([SourceError(deployments, 1, "", "holds no deployment", "add a file NAME.yaml")])
     return names
@@ -121,7 +136,7 @@ def load_deployment(name: str = "default", fixtures: Path | None = None) -> Depl
     names = deployment_names(fixtures)
     if name not in names:
         raise UnknownNameError("deployment", name, names)
-    path = (fixtures or folder()) / "deployments" / f"{name}.yaml"
+    path = yaml_files((fixtures or folder()) / "deployments")[name]
     return _deployment(name, validated(path, "deployment").data)
 
 
@@ -131,16 +146,24 @@ def validated(path: Path, kind: str) -> Source:
     Raises FixtureError, with every problem of the file.
     """
     try:
+        _check_name(path)
         source = read(path)
     except SourceError as error:
         raise FixtureError([error]) from None
-    if found := problems(source, json.loads((folder() / f"{kind}.schema.json").read_bytes()), SCHEMAS):
+    if found := problems(source, json.loads(read_bytes(folder() / f"{kind}.schema.json")), SCHEMAS):
         raise FixtureError(found)
     return source
 
 
+def _check_name(path: Path) -> None:
+    """Raise SourceError where two files have one name, so that neither is ignored in silence."""
+    other = path.with_suffix(SUFFIXES[1])
+    if path != other and other in yaml_paths(path.parent):
+        raise SourceError(path, 1, "", f"has the same name as {other.name}", "remove or rename one of them")
+
+
 def _schema(uri: str) -> Resource[Any]:
-    return Resource.from_contents(json.loads((folder() / uri).read_bytes()))
+    return Resource.from_contents(json.loads(read_bytes(folder() / uri)))
 
 
 SCHEMAS: Registry[Any] = Registry(retrieve=_schema)  # type: ignore[call-arg]  # attrs' alias, which mypy does not see

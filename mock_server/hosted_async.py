@@ -35,7 +35,7 @@ OVER = "this mock was served already, and serves once; make another one"
 FAILED = "this mock could not be served ({}); make another one"
 
 # What fixtures/deployment.schema.json says of a domain.
-DOMAIN = r"[^\s/:@?#]+"
+DOMAIN = r"[^\s\x00-\x20\x7f-\xa0\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff/:@?#]+"
 
 
 class AppOptions(TypedDict, total=False):
@@ -207,7 +207,9 @@ class AsyncUsageMock:
             raise UnknownNameError("protocol", protocol, PROTOCOLS)
         _check_whole(0, requests=requests, failures=failures, bytes=bytes)
         if not re.fullmatch(DOMAIN, _text("domain", domain)):
-            raise ValueError(f"a domain is a host name without scheme, port or path, not {domain!r}")
+            raise ValueError(
+                f"a domain is a host name without scheme, port, path or invisible characters, not {domain!r}"
+            )
         if failures > requests or (bytes and protocol != "fetch"):
             raise ValueError("traffic needs failures <= requests, and bytes of fetch only")
         await self._served.record(

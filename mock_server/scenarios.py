@@ -30,7 +30,7 @@ class Scenario:
 
 def scenario_names(fixtures: Path | None = None) -> list[str]:
     """Return the names of the scenarios of a fixture folder, sorted."""
-    return sorted(path.stem for path in yaml_files((fixtures or folder()) / "scenarios"))
+    return sorted(yaml_files((fixtures or folder()) / "scenarios"))
 
 
 def load_scenario(name: str, fixtures: Path | None = None) -> Scenario:
@@ -38,10 +38,10 @@ def load_scenario(name: str, fixtures: Path | None = None) -> Scenario:
 
     Raises UnknownNameError, and FixtureError, with every problem of the file, for one that cannot be used.
     """
-    names = scenario_names(fixtures)
-    if name not in names:
-        raise UnknownNameError("scenario", name, names)
-    source = validated((fixtures or folder()) / "scenarios" / f"{name}.yaml", "scenario")
+    files = yaml_files((fixtures or folder()) / "scenarios")
+    if name not in files:
+        raise UnknownNameError("scenario", name, sorted(files))
+    source = validated(files[name], "scenario")
     facts = dict(source.data)
     _check(source, facts, fixtures)
     return Scenario(name, **(facts | {"key": key_of(facts["key"]) if "key" in facts else None}))

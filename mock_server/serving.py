@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
+from aiohttp.http import HttpProcessingError, HttpVersion10, HttpVersion11
 
 from mock_server.answers import as_json, refusal
+from mock_server.control.service import STREAM
 from mock_server.edits import Edit, EditError, edited
 from mock_server.fast import Repeat, Written, sendable
 from mock_server.front import Front
@@ -38,6 +39,9 @@ MALFORMED = (HttpProcessingError, web.RequestPayloadError, UnicodeEncodeError)
 # A request's method and path, where it begins with what was received.
 BEGINNING = re.compile(rb"[A-Z]+ (?:http://[^/ ]*)?(/[^? ]*)")
 
+# A longer request is not answered as the repeat of another: joining what was received must not cost more than reading.
+MAX_REPEAT_BYTES = 16 * 1024
+
 # What takes an app's requests first.
 FRONT = web.AppKey("front", Front)
 
@@ -58,8 +62,10 @@ class Connection(web.RequestHandler):
         "__weakref__",
         "_answers",
         "_front",
+        "_is_half_closed",
         "_is_of_control",
         "_is_unending",
+        "_last",
         "_received",
         "_repeat",
         "_serving",
@@ -77,8 +83,10 @@ class Connection(web.RequestHandler):
         self._front = front
         self._serving: asyncio.Task[None] | None = None
         self._is_unending = False
+        self._is_half_closed = False  # the client has finished sending, and waits
+        self._last: tuple[Any, Any] | None = None  # the message that was received last, and its body
         self._answers = 0
-        self._received: bytes | None = b""  # since the last answer; None once a client did not wait for one
+        self._received: bytes | None = b""  # since the last answer; None once it was too long or a client did not wait
         self._is_of_control = False  # what was received last
         self._repeat: Repeat | None = None  # there is one while that is answered, and nothing else was received
 
@@ -88,17 +96,25 @@ class Connection(web.RequestHandler):
         if self._repeat and not edits and self._answered(self._repeat, data):
             return
         self._repeat = None
-        waits = self._received is not None and self._answers == self._request_count
-        self._received = (self._received or b"") + data if waits else None
+        received = self._received
+        if received is not None and self._answers == self._request_count and len(received) < MAX_REPEAT_BYTES:
+            self._received = received + data
+        else:
+            self._received = None
         super().data_received(self._edited(data, edits) if edits else data)
+        if self._messages:
+            self._last = self._messages[-1]
 
     def _edited(self, data: bytes, edits: Sequence[Edit]) -> bytes:
         """Return what was received as a fault changes it, unless it is a request to the control API, or more of it."""
         if begins := BEGINNING.match(data):
             self._is_of_control = self._front.control.owns(begins[1].decode("latin-1"))
+        received = data
         for edit in () if self._is_of_control else edits:
             with suppress(EditError):  # hardly any request has what the fault is about
                 data = edited(data, [edit])
+        if data != received:
+            self._front.edited.add(self)
         return data
 
     def _answered(self, repeat: Repeat, data: bytes) -> bool:
@@ -110,6 +126,20 @@ class Connection(web.RequestHandler):
         self.transport.write(sendable(answer))
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         return True
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for it, and aiohttp never answers
+        """Keep the connection for responses to complete requests: the client may have finished only its own side.
+
+        A client that has gone looks the same, so that a response without an end is not waited for; nor can TLS do it.
+        """
+        if self._is_unending or self.transport is None or self.transport.get_extra_info("sslcontext"):
+            return False
+        if self._last is None or self._answers == self._request_count:
+            return False
+        message, body = self._last
+        path = getattr(message, "path", "")  # a malformed one has none
+        self._is_half_closed = body.is_eof() and path.partition("?")[0] != STREAM
+        return self._is_half_closed
 
     async def start(self) -> None:
         """Answer the requests of the connection, one after the other."""
@@ -130,6 +160,8 @@ class Connection(web.RequestHandler):
         if isinstance(exc, ConnectionError) and self.transport is None:
             raise exc
         if isinstance(exc, MALFORMED):  # its text quotes the request, and with it perhaps a key
+            if request.version > HttpVersion11 or request.version < HttpVersion10:
+                request._cache["version"] = HttpVersion11  # aiohttp 3.14 repeats the version of the request
             answer = refusal(400, "The request is not valid HTTP.", "malformed-request", self._front.headers)
         else:
             super().handle_error(request, status, exc, message)
@@ -150,6 +182,10 @@ class Connection(web.RequestHandler):
         if isinstance(resp, web.HTTPException):
             resp = as_json(resp)
         self._is_unending = isinstance(resp, RawResponse) and resp.is_unending
+        if self._is_half_closed and self._is_unending and self.transport is not None:
+            self._loop.call_soon(self.transport.close)  # once the beginning is written
+        if self._is_half_closed and not self._messages:
+            self.close()
         finished = await super().finish_response(request, resp, start_time)
         self._answers += 1
         if self._received is not None:
@@ -164,7 +200,8 @@ class Connection(web.RequestHandler):
         A client that has gone, or that is meant to wait for ever, is not waited for.
         """
         transport = self.transport
-        if self._request_in_progress and transport is not None and not self._is_unending:
+        is_waiting = self._request_in_progress and transport is not None and not self._is_half_closed
+        if is_waiting and not self._is_unending:
             self._handler_waiter = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._handler_waiter], timeout=timeout)
         await super().shutdown(CUT_SECONDS)

@@ -9,10 +9,10 @@ from aiohttp import web
 from mock_server.answers import refusal
 from mock_server.control.service import PREFIX
 from mock_server.fast import is_plain
-from mock_server.front import Front
+from mock_server.front import Front, checked
 from mock_server.library import UNUSABLE
 from mock_server.settings import NOTHING
-from mock_server.state import StaleError, StateUnavailableError
+from mock_server.state import StaleError, StateUnavailableError, UnreadableStateError
 from mock_server.state_redis import ANY, GOES_BY, RedisState
 
 # In seconds; the state recovers by itself, whenever that may be.
@@ -20,6 +20,9 @@ RETRY_AFTER = 1
 
 AWAY = "The state that this mock shares with other processes is away; it answers again when that is back."
 MISSING = "Another process has switched on what this one does not have"
+
+# The request that replaces settings which cannot be read.
+RESET = ("POST", f"{PREFIX}/reset")
 
 # What says whether this process runs, whatever the state does.
 HEALTH = f"{PREFIX}/health"
@@ -34,13 +37,15 @@ class SharedFront(Front):
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer one request and write it down."""
-        if request.path == HEALTH:
-            return await self.control(request)
+        if request.rel_url.raw_path == HEALTH:
+            return await self.control(checked(request))
         started = time.perf_counter()
         try:
             if self._goes_straight_to_its_bucket(request):
                 return await self._unless_stale(request)
             return await self._by_the_latest(request)
+        except UnreadableStateError as error:
+            return self._unavailable(request, started, "state-unreadable", str(error))
         except StateUnavailableError:
             return self._unavailable(request, started, "state-unavailable", AWAY)
         except UNUSABLE as error:
@@ -56,10 +61,14 @@ class SharedFront(Front):
             return await self._by_the_latest(request)
 
     async def _by_the_latest(self, request: web.Request) -> web.StreamResponse:
-        await self.simulator.catch_up()
+        try:
+            await self.simulator.catch_up()
+        except UnreadableStateError:
+            if (request.method, request.rel_url.raw_path) != RESET:
+                raise
         GOES_BY.set(ANY)
-        if self.control.owns(request.path):
-            return await self.control(request)
+        if self.control.owns(request.rel_url.raw_path):
+            return await self.control(checked(request))
         return await super().__call__(request)
 
     def _goes_straight_to_its_bucket(self, request: web.Request) -> bool:

@@ -200,7 +200,7 @@ class Simulator:
         A key that was made stays, as one that was never used; with everything it goes.
         """
         if key is None:
-            await self._change(lambda _: Settings(self._start), anew=True)
+            await self._change(lambda _: Settings(self._start), anew=True, is_forced=True)
             await self.state.forget_counts()
             self._chance.seed(self._seed)
         else:
@@ -248,7 +248,12 @@ class Simulator:
             delay(change.delay)
 
     async def _change(
-        self, change: Callable[[Settings], Settings], key: str | None = None, *, anew: bool = False
+        self,
+        change: Callable[[Settings], Settings],
+        key: str | None = None,
+        *,
+        anew: bool = False,
+        is_forced: bool = False,
     ) -> None:
         """Change the settings; with a new scenario, or if it is wanted, a key (None: every one) begins anew."""
         while True:
@@ -256,7 +261,7 @@ class Simulator:
             new = change(old)
             begins = anew or new.own(key).scenario != old.own(key).scenario
             try:
-                await self.state.change(new, anew=begins, key=key)
+                await self.state.change(new, anew=begins, key=key, is_forced=is_forced)
                 break
             except StaleError:
                 await self.catch_up()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -61,6 +62,14 @@ class StateUnavailableError(ConnectionError):
     """What keeps the state cannot be reached, or refuses; the text tells no password."""
 
 
+class UnreadableStateError(StateUnavailableError):
+    """A record in the state is not one that this version can read; the text names it and discloses nothing of it."""
+
+    def __init__(self, record: str, error: Exception) -> None:
+        problem = f"{record} in the shared state cannot be read ({type(error).__name__})"
+        super().__init__(f"{problem}; POST /__mock__/reset puts everything back to the start")
+
+
 class State(Protocol):
     """Keeps what processes share; every method may have to ask another machine.
 
@@ -76,6 +85,9 @@ class State(Protocol):
     async def count(self, name: str) -> int:
         """Count one more of something and return how many there were, this one included."""
 
+    async def counted(self, names: Sequence[str]) -> Sequence[int]:
+        """Return how many there were of each of some things."""
+
     async def forget_counts(self) -> None:
         """Count everything from one again."""
 
@@ -88,8 +100,13 @@ class State(Protocol):
     async def latest(self) -> Settings | None:
         """Return the settings that are not known yet, if there are such."""
 
-    async def change(self, settings: Settings, *, anew: bool = False, key: str | None = None) -> None:
-        """Make settings those of every process; if `anew`, forget what a key did, or all of them; may be stale."""
+    async def change(
+        self, settings: Settings, *, anew: bool = False, key: str | None = None, is_forced: bool = False
+    ) -> None:
+        """Make settings those of every process; if `anew`, forget what a key did, or all of them.
+
+        May be stale, unless `is_forced` because the settings do not depend on the old ones.
+        """
 
     async def close(self) -> None:
         """Let go of what is open."""
@@ -123,6 +140,10 @@ class MemoryState:
         self._counts[name] += 1
         return self._counts[name]
 
+    async def counted(self, names: Sequence[str]) -> Sequence[int]:
+        """Return how many there were of each of some things."""
+        return [self._counts[name] for name in names]
+
     async def forget_counts(self) -> None:
         """Count everything from one again."""
         self._counts.clear()
@@ -136,7 +157,14 @@ class MemoryState:
     async def latest(self) -> Settings | None:
         """Return nothing: there is nobody else to change them."""
 
-    async def change(self, settings: Settings, *, anew: bool = False, key: str | None = None) -> None:  # noqa: ARG002 - the simulator keeps them
+    async def change(
+        self,
+        settings: Settings,  # noqa: ARG002 - the simulator keeps them
+        *,
+        anew: bool = False,
+        key: str | None = None,
+        is_forced: bool = False,  # noqa: ARG002 - nothing else changes them
+    ) -> None:
         """Forget the buckets of a key, or all of them."""
         if anew:
             for owner in tuple(self._names) if key is None else (key,):

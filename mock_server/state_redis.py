@@ -5,20 +5,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from hashlib import sha1
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
 from urllib.parse import quote
 
 import orjson
 
 from mock_server.bucket import PARTS_PER_TOKEN, TokenBucket, tenths, ticks
 from mock_server.clock import Standing
+from mock_server.delays import delay
 from mock_server.fixtures import Calls, Traffic
-from mock_server.settings import Behaviour, FaultUse, Settings
-from mock_server.state import UNREAD, BucketSpec, Known, Recorded, StaleError, StateUnavailableError, Taken
+from mock_server.settings import NONE, Behaviour, FaultUse, Settings
+from mock_server.state import (
+    UNREAD,
+    BucketSpec,
+    Known,
+    Recorded,
+    StaleError,
+    StateUnavailableError,
+    Taken,
+    UnreadableStateError,
+)
 
 try:
     import redis.asyncio as redis
@@ -79,13 +91,20 @@ class RedisState:
         """Return how many tokens a bucket holds."""
         found = TokenBucket(bucket.rps, bucket.burst, now, bucket.tokens)
         if kept := await self._server.ask(("HGET", self._account + bucket.key, f"bucket {bucket.name}")):
-            level, since = kept.split()
-            found.keep(int(level), int(since))
+            with _reading("A bucket"):
+                level, since = kept.split()
+                found.keep(int(level), int(since))
         return found.look(now)
 
     async def count(self, name: str) -> int:
         """Count one more of something."""
         return int(await self._server.ask(("HINCRBY", self._counts, name, 1)))
+
+    async def counted(self, names: Sequence[str]) -> Sequence[int]:
+        """Return how many there were of each of some things."""
+        if not names:
+            return []
+        return [int(number or 0) for number in await self._server.ask(("HMGET", self._counts, *names))]
 
     async def forget_counts(self) -> None:
         """Count everything from one again."""
@@ -113,20 +132,25 @@ class RedisState:
     async def latest(self) -> Settings | None:
         """Return the settings that are not known yet, if there are such."""
         version, settings = await self._server.ask(("MGET", self._version_key, self._settings_key))
-        version = (version or b"").decode()
-        if version == self.version:
-            return None
-        self.version = version
-        return _loaded(settings) if settings else Settings()
+        with _reading("The settings' record"):
+            version = (version or b"").decode()
+            if version == self.version:
+                return None
+            found = _loaded(settings) if settings else Settings()
+        self.version = version  # only of settings that could be read
+        return found
 
-    async def change(self, settings: Settings, *, anew: bool = False, key: str | None = None) -> None:
-        """Make settings those of every process, if they came from the latest."""
+    async def change(
+        self, settings: Settings, *, anew: bool = False, key: str | None = None, is_forced: bool = False
+    ) -> None:
+        """Make settings those of every process, if they came from the latest or are forced."""
         version = _unused()
         keys = [self._version_key, self._settings_key, self._accounts]
         if anew and key is not None:
             keys.append(self._account + key)
         what = "all" if anew and key is None else ""
-        if not await self._server.ask(_script("change", keys, self.version, version, _dumped(settings), what)):
+        known = ANY if is_forced else self.version
+        if not await self._server.ask(_script("change", keys, known, version, _dumped(settings), what)):
             raise StaleError
         self.version = version
 
@@ -311,9 +335,19 @@ def _unused() -> str:
     return secrets.token_hex(8)
 
 
+@contextmanager
+def _reading(record: str) -> Iterator[None]:
+    """Raise UnreadableStateError for a record that another program, or another version, has written."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise UnreadableStateError(record, error) from None
+
+
 def _recorded(account: Known, answer: tuple[bytes, bytes, list[bytes]]) -> Recorded:
-    version, since, fields = answer
-    return Recorded(version.decode(), float(since), _traffic(account.name, fields))
+    with _reading("An account"):
+        version, since, fields = answer
+        return Recorded(version.decode(), float(since), _traffic(account.name, fields))
 
 
 def _traffic(name: str, fields: list[bytes]) -> Traffic:
@@ -335,14 +369,31 @@ def _dumped(settings: Settings) -> bytes:
 
 def _loaded(text: bytes) -> Settings:
     data = orjson.loads(text)
+    if not all(isinstance(key, str) for key in data["made"]):
+        raise TypeError("a key does not have its type")
     return Settings(
         everybody=_behaviour(data["everybody"]),
         keys={key: _behaviour(each) for key, each in data["keys"].items()},
         made=frozenset(data["made"]),
-        clock=Standing(**data["clock"]),
+        clock=_fitting(Standing(**data["clock"])),
     )
 
 
 def _behaviour(data: dict[str, Any]) -> Behaviour:
-    fault = data["fault"] and FaultUse(**data["fault"])
-    return Behaviour(**{**data, "fault": fault})
+    fault = None if data["fault"] is None else _fitting(FaultUse(**data["fault"]))
+    found = _fitting(Behaviour(**{**data, "fault": fault}))
+    if found.delay not in (None, NONE):
+        delay(found.delay)
+    return found
+
+
+T = TypeVar("T", Behaviour, FaultUse, Standing)
+
+
+def _fitting(read: T) -> T:
+    """Return what was read, or raise TypeError where a member does not have its type."""
+    for name, hint in get_type_hints(type(read)).items():
+        kind, kinds = type(getattr(read, name)), get_args(hint) or (hint,)
+        if kind not in kinds and not (kind is int and float in kinds):
+            raise TypeError(f"{name} does not have its type")
+    return read

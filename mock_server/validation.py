@@ -53,7 +53,7 @@ def problems(source: Source, schema: Mapping[str, Any], schemas: Registry[Any]) 
         # Only what YAML has beyond JSON comes first: JSON Schema does not speak of such values.
         found = list(_not_json(source.data)) or list(_violations(source.data, schema, schemas))
     except RecursionError:
-        found = [((), "contains itself", "an alias must not refer to one of its own ancestors")]
+        found = [((), "is nested too deeply", "")]
     return [source.error(pointer(*tokens), problem, advice) for tokens, problem, advice in found]
 
 

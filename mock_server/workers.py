@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +17,10 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 WATCHED = (*STOPPING, signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else ()
 
 PAUSE = 1.0  # seconds until a worker that could not start is tried again
+LOOK = 0.1  # seconds between two looks whether a signal came while a worker starts
+
+# The seconds after the grace period that a worker has to close its files and its connection to the state.
+MARGIN = 2.0
 
 IS_POSSIBLE = hasattr(os, "fork") and hasattr(socket, "SO_REUSEPORT")
 
@@ -23,11 +29,11 @@ class WorkerError(ChildProcessError):
     """A worker ended before it listened, for the reason that it told itself."""
 
 
-def supervise(host: str, port: int, number: int, serve: Callable[[int], int]) -> int:
+def supervise(host: str, port: int, number: int, serve: Callable[[int], int], grace: float) -> int:
     """Run `serve(port)` in `number` processes until SIGINT or SIGTERM, and return the exit code.
 
     `serve` listens with SO_REUSEPORT, and says LISTENING on standard output when it does. The same line
-    of the parent says that all do.
+    of the parent says that all do. A worker that has not ended `grace` seconds after the signal, and MARGIN, is killed.
     Raises OSError for an address that cannot be listened on, and WorkerError.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
@@ -41,9 +47,15 @@ def supervise(host: str, port: int, number: int, serve: Callable[[int], int]) ->
             sys.stdout.flush()
             while crew.wait() in {None, signal.SIGCHLD}:
                 crew.replace_the_dead()
+        except _StoppedError:
+            pass
         finally:
-            crew.stop()
+            crew.stop(grace + MARGIN)
     return 0
+
+
+class _StoppedError(Exception):
+    """A signal to stop came while a worker started."""
 
 
 class _Crew:
@@ -58,7 +70,7 @@ class _Crew:
     def start(self) -> str:
         """Start one more, and return the line that says where it listens.
 
-        Raises WorkerError.
+        Raises WorkerError, and _StoppedError when a signal comes first: a worker can hang before it listens.
         """
         said, says = os.pipe()
         pid = os.fork()
@@ -68,6 +80,9 @@ class _Crew:
         os.close(says)
         self._pids.append(pid)
         with os.fdopen(said) as lines:
+            while not select.select([lines], [], [], LOOK)[0]:
+                if signal.sigpending() & set(STOPPING):
+                    raise _StoppedError
             line = lines.readline()
         if not line.startswith("LISTENING "):
             self._pids.remove(pid)
@@ -95,12 +110,22 @@ class _Crew:
                 self.start()
                 self._missing -= 1
 
-    def stop(self) -> None:
-        """Tell all to stop, and wait until they have."""
+    def stop(self, seconds: float) -> None:
+        """Send SIGTERM to all workers, SIGKILL to those that have not ended after `seconds`, and wait for their end."""
         for pid in self._pids:
             os.kill(pid, signal.SIGTERM)  # one that has ended is there until it is waited for
+        deadline = time.monotonic() + seconds
+        while self._forget_the_ended() and (left := deadline - time.monotonic()) > 0:
+            signal.sigtimedwait({signal.SIGCHLD}, left)
         for pid in self._pids:
+            os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+            sys.stderr.write(f"usage-mock: worker {pid} did not end within {seconds:g} s, and was killed\n")
+
+    def _forget_the_ended(self) -> list[int]:
+        """Return the workers that are left."""
+        self._pids = [pid for pid in self._pids if not os.waitpid(pid, os.WNOHANG)[0]]
+        return self._pids
 
     def _work(self, says: int) -> None:
         code = 1

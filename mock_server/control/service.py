@@ -25,6 +25,12 @@ from mock_server.validation import FixtureError
 
 PREFIX = "/__mock__"
 
+# The path of the stream of events, which ends with its client.
+STREAM = f"{PREFIX}/events"
+
+# No body of the document is nested deeper than this; checking a deeper one would exhaust the stack.
+MAX_DEPTH = 10
+
 OPERATE: Mapping[str, Operate] = {
     each.__name__: each for each in (*look.OPERATIONS, *change.OPERATIONS, *asked.OPERATIONS, *events.OPERATIONS)
 }
@@ -72,7 +78,10 @@ class Control:
 
     @staticmethod
     def owns(path: str) -> bool:
-        """Whether a request's path is one of the control API's."""
+        """Whether a path, as it was sent, is one of the control API's.
+
+        A percent-encoded spelling is not: a proxy that keeps the prefix from other clients would not see it.
+        """
         return path == PREFIX or path.startswith(f"{PREFIX}/")
 
     def renew(self, key_header: str, codes: Sequence[int]) -> None:
@@ -87,7 +96,7 @@ class Control:
                 listener.transport.abort()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        path = request.path.removeprefix(PREFIX)
+        path = request.rel_url.raw_path.removeprefix(PREFIX)
         methods = operations().get(path)
         operation = methods.get(_method(request)) if methods else None
         check(request, self._token, is_public=operation is not None and operation.is_public)
@@ -161,9 +170,17 @@ def _no_json() -> Refused:
 
 def _parsed(text: bytes) -> Any:
     try:
-        return orjson.loads(text)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise Refused(400, "malformed-json", f"The body is not valid JSON: {error}.") from None
+    if _is_deeper(value, MAX_DEPTH):
+        raise Refused(422, "wrong-body", f"The body is nested more than {MAX_DEPTH} levels deep.")
+    return value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_is_deeper(child, levels - 1) for child in children)
 
 
 def _check(value: Any, schema: Mapping[str, Any], where: str) -> None:
