@@ -172,7 +172,7 @@ class Gate:
 
     def shows_figures(self, answer: Answer) -> bool:
         """Whether the body has two or more of the documented members, at any depth: somebody's figures."""
-        if answer.json.is_too_deep:
+        if not answer.json.is_readable:
             return len(self.members & member_names(answer.body)) > 1
         return any(len(self.members & each.keys()) > 1 for each in _objects(answer.json.value))
 

@@ -31,6 +31,13 @@ READABLE = (
 REFUSING = ("auth/missing-key-is-401", "auth/unknown-key-is-refused")
 
 
+class NotTested(Skipped):
+    """The rule could not be tried; the text says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, _use_item_location=True)
+
+
 @dataclass(frozen=True)
 class Rule:
     """One promise: `id` such as auth/missing-key-is-401, its level, where it is written, and its sentence.

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from contract_tests.figures import Figures
 from contract_tests.message import Answer
 from contract_tests.reports.document import OUTCOMES, Report, RequestReport, RuleReport, Word
+from contract_tests.rules import NotTested
 from contract_tests.settings import Settings
 from contract_tests.verdicts import Verdict, Verdicts
 
@@ -142,7 +143,10 @@ def _timeline(verdicts: Verdicts) -> Iterator[RequestReport]:
 
 
 def _remaining(answer: Answer) -> float | None:
-    told = Figures(answer).remaining if answer.status == 200 else None
+    try:
+        told = Figures(answer).remaining if answer.status == 200 else None
+    except NotTested:  # too large, or too late: a report is written all the same
+        told = None
     tokens = float(told) if told is not None else math.nan
     return tokens if math.isfinite(tokens) else None
 
