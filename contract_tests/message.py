@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from typing import Any, Literal
 
 import brotli
 
 from contract_tests.escaping import one_line
+from contract_tests.parsed_forms import FORMS
 from contract_tests.redaction import WINDOW, Redactor
-from contract_tests.strict_json import Document, parse, parse_exactly
+from contract_tests.rules import NotTested
+from contract_tests.strict_json import MOST_VALUES, Document, is_too_large, parse, parse_exactly
 
 LARGEST_BODY = 1024 * 1024
 KEPT = 64 * 1024  # bytes of a body that is too large: the journal holds hundreds of answers
@@ -124,13 +127,31 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Abridged:
+    """A body of which only the beginning is kept: its size and its SHA-256.
+
+    `head` says that the head was cut too, and what followed the response, which had `extra` bytes.
+    """
+
+    size: int
+    sha256: str
+    head: bool = False
+    extra: int = 0
+
+
+def _at_any_time() -> None:
+    """Let a response be read at any time: it is not one of a run."""
+
+
+@dataclass(frozen=True)
 class Answer:
     """What came back: `payload` is the body as sent, before any content coding is undone.
 
     `status` is None where no status line arrived; `ending` says how the answer ended, `problem` why;
     `received` counts all bytes, `extra` are those that followed its end and `start` those that came
     until its head was whole; `started` and `seconds` are on the run's monotonic clock. `redact` removes the
-    run's secrets from the evidence.
+    run's secrets from the evidence. `abridged` is set where not all of it is kept; what needs the rest raises
+    NotTested, as does the reading of a large body once `check_time` says that the run's time is over.
     """
 
     request: Request
@@ -147,7 +168,42 @@ class Answer:
     started: float = 0.0
     seconds: float = 0.0
     curl: str = field(default="", repr=False)
-    redact: Redactor = field(default=Redactor(()), repr=False)
+    redact: Redactor = field(default=Redactor(()), repr=False, compare=False)
+    abridged: Abridged | None = None
+    check_time: Callable[[], None] = field(default=_at_any_time, repr=False, compare=False)
+
+    @property
+    def size(self) -> int:
+        """The number of bytes of the body as it was sent."""
+        return self.abridged.size if self.abridged else len(self.payload)
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the body as it was sent."""
+        return self.abridged.sha256 if self.abridged else sha256(self.payload).hexdigest()
+
+    @property
+    def extra_size(self) -> int:
+        """The number of bytes that followed the response."""
+        return self.abridged.extra if self.abridged and self.abridged.head else len(self.extra)
+
+    @property
+    def raw_head(self) -> bytes:
+        """The bytes of the head."""
+        self._need(head=True)
+        return self.start
+
+    @property
+    def raw_body(self) -> bytes:
+        """The bytes of the body as it was sent, all of them."""
+        self._need()
+        if len(self.payload) > KEPT:
+            self.check_time()
+        return self.payload
+
+    def _need(self, *, head: bool = False) -> None:
+        if self.abridged and (self.abridged.head or not head):
+            raise NotTested(f"not all of a response of {self.received} bytes was kept: the responses were too large")
 
     def excerpt(self, received: str | bytes, longest: int = SHOWN) -> str:
         """Return the beginning of a text that was received, in one line and without secrets."""
@@ -166,6 +222,11 @@ class Answer:
 
     def values(self, name: str) -> list[str]:
         """Return the values of every field of that name, in order."""
+        if self.abridged and self.abridged.head:
+            self._need(head=True)
+        return self._values(name)
+
+    def _values(self, name: str) -> list[str]:
         return [value.decode("latin-1") for field_name, value in self.fields if field_name.lower() == name.lower()]
 
     def header(self, name: str) -> str | None:
@@ -189,20 +250,22 @@ class Answer:
         named = [part.partition("=")[2].strip('" ') for part in parameters if part.startswith("charset=")]
         return named in ([], ["utf-8"], ["utf8"])
 
-    @cached_property
+    @property
+    def _codings(self) -> tuple[str, ...]:
+        named = (token.strip().lower() for token in (self.header("Content-Encoding") or "").split(","))
+        return tuple(coding for coding in named if coding not in {"", "identity"})
+
+    @property
     def _content(self) -> tuple[bytes, str]:
-        body = self.payload
-        for coding in reversed([token.strip().lower() for token in (self.header("Content-Encoding") or "").split(",")]):
-            if coding in {"", "identity"}:
-                continue
+        body = self.raw_body
+        for coding in reversed(self._codings):
             if coding not in {"gzip", "x-gzip", "deflate", *(["br"] if self.request.accepts_brotli else [])}:
                 return body, f"content coding '{self.excerpt(coding)}' was not asked for"
-            if coding == "br":
-                body, problem = _unbrotli(body)
-            else:
-                body, problem = _inflate(body, DEFLATE if coding == "deflate" else GZIP)
+            body, problem = FORMS.form(coding, body, DECODERS.get(coding, _gunzip))
             if problem:
                 return body, f"is not the {coding} that Content-Encoding announces: {problem}"
+            if len(body) > KEPT:
+                self.check_time()
         return body, ""
 
     @property
@@ -216,15 +279,19 @@ class Answer:
         return self._content[1]
 
     @cached_property
-    def json(self) -> Document:
+    def json(self) -> Json:
         """The body parsed strictly (RFC 8259)."""
-        document = parse(self.body)
-        return replace(document, problem=self.excerpt(document.problem))
+        return Json(self)
 
-    @cached_property
+    @property
     def exact(self) -> Any:
         """The body's JSON value with exact decimals; None where the body is not well-formed."""
-        return None if self.json.problem else parse_exactly(self.body)
+        return None if self.json.problem else FORMS.form("exact JSON", self.body, parse_exactly)
+
+    @property
+    def _beginning(self) -> bytes:
+        """The beginning of the body, decoded where that is possible."""
+        return self.payload if self.abridged or len(self.payload) > KEPT else self.body
 
     @property
     def object(self) -> dict[str, object]:
@@ -245,14 +312,55 @@ class Answer:
             ending = "" if self.ending == "complete" else f", {self.ending}: {problem}"
             yield (
                 f"seen: {self.status} {self.excerpt(self.reason)}, "
-                f"{self.excerpt(self.header('Content-Type') or 'no Content-Type')}, "
-                f"{len(self.payload)} bytes in {self.seconds * 1000:.0f} ms{ending}"
+                f"{self.excerpt(', '.join(self._values('Content-Type')) or 'no Content-Type')}, "
+                f"{self.size} bytes in {self.seconds * 1000:.0f} ms{ending}"
             )
-        if location := self.header("Location"):
+        for location in self._values("Location")[:1]:
             yield f"to: {self.excerpt(location)}"
-        if self.body:
-            yield f"body: {self.excerpt(self.body[: (SHOWN + WINDOW) * LONGEST_CHARACTER])}"
+        if beginning := self._beginning:
+            yield f"body: {self.excerpt(beginning[: (SHOWN + WINDOW) * LONGEST_CHARACTER])}"
         yield f"repeat: {self.curl}"
+
+
+@dataclass(frozen=True)
+class Json:
+    """A body as JSON: what is wrong with it is remembered, its value is parsed anew where it is not kept."""
+
+    answer: Answer
+
+    @property
+    def value(self) -> Any:
+        """The value; None where the body has a problem."""
+        return self._document.value
+
+    @cached_property
+    def problem(self) -> str:
+        """A sentence's end such as "is empty", or an empty text."""
+        return self.answer.excerpt(self._document.problem)
+
+    @cached_property
+    def is_readable(self) -> bool:
+        """Whether the body is neither too large nor nested too deeply to be parsed."""
+        return not is_too_large(self.answer.body) and not self._document.is_too_deep
+
+    @property
+    def _document(self) -> Document:
+        """Raises NotTested where the body has too many values."""
+        if is_too_large(self.answer.body):
+            raise NotTested(f"a body of {self.answer.size} bytes has more than {MOST_VALUES} values")
+        return FORMS.form("json", self.answer.body, parse)
+
+
+def kept_whole(answers: Iterable[Answer]) -> Iterator[Answer]:
+    """Yield the responses of which all is kept; then raise NotTested if there are others."""
+    abridged = None
+    for answer in answers:
+        if answer.abridged:
+            abridged = answer
+        else:
+            yield answer
+    if abridged:
+        abridged.raw_body  # noqa: B018 - raises
 
 
 def cookies_set(answers: Iterable[Answer]) -> bytes:
@@ -272,7 +380,11 @@ def _unbrotli(data: bytes) -> tuple[bytes, str]:
     return body, "" if decoder.is_finished() else "it is cut short"
 
 
-def _inflate(data: bytes, formats: tuple[int, ...]) -> tuple[bytes, str]:
+def _gunzip(data: bytes) -> tuple[bytes, str]:
+    return _inflate(data, GZIP)
+
+
+def _inflate(data: bytes, formats: tuple[int, ...] = DEFLATE) -> tuple[bytes, str]:
     for wbits in formats:
         try:
             return _inflated(data, wbits)
@@ -294,6 +406,9 @@ def _inflated(data: bytes, wbits: int) -> tuple[bytes, str]:
         if wbits not in GZIP or not data.startswith(GZIP_MEMBER):
             return bytes(body), f"{len(data)} bytes follow its end" if data.strip(b"\0") else ""
     return bytes(body), f"it has more than {MOST_MEMBERS} members"
+
+
+DECODERS = {"br": _unbrotli, "deflate": _inflate}
 
 
 def _shell(text: bytes, keys: Sequence[Credential] = ()) -> str:

@@ -16,6 +16,7 @@ BASE64_RUN = 11  # characters: the base64 of eight bytes
 SHORTEST_BASE64 = 6  # characters: a shorter form is found in any text by chance
 SHORTEST_FORM = 4  # characters: decoding may leave less than that of a secret of escapes
 MOST_ROUNDS = 30  # an ordinary text is decoded in one or two rounds
+CHUNK, OVERLAP = 65536, 4096  # characters: a large text is decoded in parts, a spelt secret is in one of them
 PERCENT = "%(?:25)*"  # also encoded again, any number of times
 ESCAPES = (
     rf"(?P<utf8>(?i:{PERCENT}[c-f][0-9a-f](?:{PERCENT}[89ab][0-9a-f]){{1,3}}))"
@@ -212,17 +213,22 @@ class Disclosure:
     """A text in which whole secrets are searched, in all their spellings."""
 
     def __init__(self, text: str) -> None:
-        try:
-            view = decoded(text)
-        except NestedTooDeeplyError:
-            view = View(text)
-        self._plain = (text, view.text)
-        self._coded = squeeze(view.text.lower())
+        views = [_decoded_or_raw(text[at : at + CHUNK + OVERLAP]) for at in range(0, len(text) or 1, CHUNK)]
+        self._plain = (text, *views)
+        self._coded = [squeeze(view.lower()) for view in views]
 
     def forms_of(self, secret: str) -> frozenset[str]:
         """Return the forms of a secret that the text contains."""
         plain = {text for text in _texts(plain_forms, secret) if any(text in view for view in self._plain)}
-        return frozenset(plain | {text for text in _texts(coded_forms, secret) if squeeze(text.lower()) in self._coded})
+        coded = {text for text in _texts(coded_forms, secret) if any(squeeze(text.lower()) in x for x in self._coded)}
+        return frozenset(plain | coded)
+
+
+def _decoded_or_raw(text: str) -> str:
+    try:
+        return decoded(text).text
+    except NestedTooDeeplyError:
+        return text
 
 
 @cache

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 BOM = b"\xef\xbb\xbf"
 DEEPEST = 512  # levels: RFC 8259, section 9 allows a limit, and ours must not depend on the caller's stack
+MOST_VALUES = 200_000  # commas and brackets: each value takes a hundred bytes and more
 STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 NO_BRACKETS = bytes(byte for byte in range(256) if byte not in STEPS)
@@ -67,16 +68,22 @@ def nesting(body: bytes) -> int:
     return max(accumulate(map(STEPS.__getitem__, brackets)), default=0)
 
 
+def is_too_large(body: bytes) -> bool:
+    """Whether so many values are in a JSON text that their parsed form would take too much memory."""
+    return len(body) > MOST_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_VALUES
+
+
 def member_names(body: bytes) -> set[str]:
-    """Return the texts in front of a colon: the member names, also of a JSON text that is too deep to be parsed."""
+    """Return the texts in front of a colon: the member names, also of a text that is too deep or large to be parsed."""
     return {match[1].decode("utf-8", "replace") for match in NAMES.finditer(body)}
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    repeated = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
-    if repeated:
-        raise ValueError(f"repeats the member {repeated[0]!r} (RFC 8259, section 4)")
-    return dict(pairs)
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        repeated = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"repeats the member {repeated!r} (RFC 8259, section 4)")
+    return members
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -26,7 +26,7 @@ def test_answers_arrive_whole(shared: tuple[Answer, ...]) -> None:
 @pytest.mark.rule(level="specified", source="RFC 9112, section 6.3: the length that is announced is the body's")
 def test_nothing_follows_an_answer(shared: tuple[Answer, ...]) -> None:
     """An answer MUST NOT be followed by more bytes than it announces."""
-    holds(f"{len(answer.extra)} bytes follow the answer\n{answer.seen}" for answer in shared if answer.extra)
+    holds(f"{answer.extra_size} bytes follow the answer\n{answer.seen}" for answer in shared if answer.extra)
 
 
 @pytest.mark.needs("http/nothing-follows-an-answer")
@@ -34,7 +34,7 @@ def test_nothing_follows_an_answer(shared: tuple[Answer, ...]) -> None:
 def test_nothing_follows_a_refusal(missing: object, journal: tuple[Answer, ...]) -> None:
     """A refusal, such as a 404 or a 405, MUST NOT be followed by more bytes than it announces either."""
     holds(
-        f"{len(answer.extra)} bytes follow the answer\n{answer.seen}"
+        f"{answer.extra_size} bytes follow the answer\n{answer.seen}"
         for answer in journal
         if answer.extra and answer.status in {401, 403, 404, 405} and not answer.request.body
     )
@@ -44,7 +44,7 @@ def test_nothing_follows_a_refusal(missing: object, journal: tuple[Answer, ...])
 def test_length_is_announced_in_one_way(shared: tuple[Answer, ...]) -> None:
     """An answer MUST NOT announce its length twice, be it by Content-Length or by Transfer-Encoding."""
     for answer in shared:  # as it came: of two equal lengths a parser makes one
-        lengths = LENGTH.findall(answer.start.split(b"\r\n\r\n")[0])
+        lengths = LENGTH.findall(answer.raw_head.split(b"\r\n\r\n")[0])
         chunked = ["Transfer-Encoding"] if answer.header("Transfer-Encoding") else []
         announced = [*(length.decode("latin-1") for length in lengths), *chunked]
         assert len(lengths) < 2 and not (lengths and chunked), f"{' and '.join(announced)}\n{answer.seen}"
@@ -56,7 +56,7 @@ def test_status_line_is_well_formed(shared: tuple[Answer, ...]) -> None:
     holds(
         f"it begins with '{answer.excerpt(line[0], 60)}'\n{answer.seen}"
         for answer in shared
-        if answer.status and (line := answer.start.lstrip(b"\r\n").splitlines()) and not STATUS_LINE.match(line[0])
+        if answer.status and (line := answer.raw_head.lstrip(b"\r\n").splitlines()) and not STATUS_LINE.match(line[0])
     )
 
 
@@ -133,14 +133,14 @@ def head(gate: Gate) -> Answer:
 def test_head_has_no_body(head: Answer) -> None:
     """An answer to HEAD MUST NOT have a body."""
     assert head.ending != "malformed", f"{head.problem}\n{head.seen}"
-    assert not head.extra, f"{len(head.extra)} bytes follow the head\n{head.seen}"
+    assert not head.extra, f"{head.extra_size} bytes follow the head\n{head.seen}"
 
 
 @pytest.mark.rule(level="specified", source="RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5: HEAD, 204 and 304")
 def test_bodiless_answers_have_no_body(journal: tuple[Answer, ...]) -> None:
     """A 204 or 304 MUST NOT have a body."""
     holds(
-        f"{len(answer.extra)} bytes follow the head\n{answer.seen}"
+        f"{answer.extra_size} bytes follow the head\n{answer.seen}"
         for answer in journal
         if answer.status in {204, 304} and answer.request.method != "HEAD" and answer.extra
     )
@@ -150,7 +150,7 @@ def test_bodiless_answers_have_no_body(journal: tuple[Answer, ...]) -> None:
 @pytest.mark.rule(level="advisory", source="RFC 9110, section 8.6: Content-Length in an answer to HEAD is that of GET")
 def test_head_states_the_length_of_get(head: Answer, sample: list[Answer]) -> None:
     """A length that is announced to HEAD SHOULD be the one that GET has, as far as figures let it stand still."""
-    lengths = [len(answer.payload) for answer in sample if answer.status == 200]
+    lengths = [answer.size for answer in sample if answer.status == 200]
     stated = head.header("Content-Length") or ""
     if head.status == 200 and not head.header("Content-Encoding") and stated.isdecimal():
         assert min(lengths) - 100 <= int(stated) <= max(lengths) + 100, (
@@ -235,7 +235,7 @@ def test_requests_are_told_apart(gate: Gate) -> None:
 @pytest.mark.rule(level="documented", source="RFC 9112, section 2.1: every line of a head ends with CRLF")
 def test_lines_end_with_crlf(shared: tuple[Answer, ...]) -> None:
     """The lines of an answer's head MUST end with CRLF; many a client takes a bare LF for the end of the message."""
-    heads = ((answer, re.match(rb"(?s).*?\n\r?\n", answer.start)) for answer in shared)
+    heads = ((answer, re.match(rb"(?s).*?\n\r?\n", answer.raw_head)) for answer in shared)
     holds(
         f"a bare LF in '{answer.excerpt(head[0])}'\n{answer.seen}"
         for answer, head in heads

@@ -11,6 +11,7 @@ from datetime import datetime
 from contract_tests.figures import Figures
 from contract_tests.message import Answer
 from contract_tests.reports.document import OUTCOMES, Report, RequestReport, RuleReport, Word, versions
+from contract_tests.rules import NotTested
 from contract_tests.settings import Settings
 from contract_tests.verdicts import Verdict, Verdicts
 
@@ -143,7 +144,10 @@ def _timeline(verdicts: Verdicts) -> Iterator[RequestReport]:
 
 
 def _remaining(answer: Answer) -> float | None:
-    told = Figures(answer).remaining if answer.status == 200 else None
+    try:
+        told = Figures(answer).remaining if answer.status == 200 else None
+    except NotTested:  # too large, or too late: a report is written all the same
+        told = None
     tokens = float(told) if told is not None else math.nan
     return tokens if math.isfinite(tokens) else None
 
