@@ -14,8 +14,9 @@ from contract_tests.figures import READING, Figures
 from contract_tests.first_request import first_answer, try_further_keys
 from contract_tests.gate import OPERATION, Gate
 from contract_tests.message import Answer, Credential
+from contract_tests.not_tested import NotTested
 from contract_tests.rules import rule_of
-from contract_tests.transport import NotTested, Transport
+from contract_tests.transport import Transport
 from contract_tests.validation import contract, invalid_members
 
 HERE = Path(__file__).resolve().parent

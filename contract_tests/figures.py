@@ -10,7 +10,7 @@ from typing import Any
 
 from contract_tests.facts import READABLE_BODY, VALID_KEY
 from contract_tests.message import Answer
-from contract_tests.transport import NotTested
+from contract_tests.not_tested import NotTested
 
 READING = (*VALID_KEY.reported_by, *READABLE_BODY.reported_by)  # the rules that report why a body cannot be read
 MOST_COUNTS = 1000  # protocols: usage metrics have a handful

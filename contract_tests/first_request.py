@@ -13,8 +13,8 @@ from _pytest.outcomes import Exit  # what pytest.exit raises; pytest exports it 
 from contract_tests.connection import UnreachableError
 from contract_tests.gate import COULD_NOT_BE_TESTED, Gate, NoFirstAnswerError, Special
 from contract_tests.message import REFUSED, Answer, Credential
+from contract_tests.not_tested import NotTested
 from contract_tests.settings import Target
-from contract_tests.transport import NotTested
 
 CONFIRMATIONS = 2  # further requests with a key that was rejected: a deployment may reject a valid key at times
 LOOKED_AT = 4096  # bytes of a body

@@ -11,8 +11,9 @@ from uuid import uuid4
 
 from contract_tests.facts import Baseline, contains_metrics
 from contract_tests.message import Answer, Credential, Request
+from contract_tests.not_tested import NotTested
 from contract_tests.settings import Settings
-from contract_tests.transport import AGENT, NotTested, Transport
+from contract_tests.transport import AGENT, Transport
 from usage_contract import Contract, Operation
 
 OPERATION = "get_usage"  # the operation that the rules are about; all else of it is read off the document

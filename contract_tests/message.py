@@ -13,9 +13,9 @@ from typing import Any, Literal
 import brotli
 
 from contract_tests.escaping import one_line
+from contract_tests.not_tested import NotTested
 from contract_tests.parsed_forms import FORMS
 from contract_tests.redaction import WINDOW, Redactor
-from contract_tests.rules import NotTested
 from contract_tests.strict_json import MOST_VALUES, Document, is_too_large, parse, parse_exactly
 
 LARGEST_BODY = 1024 * 1024

@@ -19,6 +19,7 @@ from hypothesis import settings as hypothesis_settings
 from contract_tests.clock import Clock
 from contract_tests.escaping import escaped
 from contract_tests.gate import COULD_NOT_BE_TESTED
+from contract_tests.not_tested import NotTested
 from contract_tests.plan import plan
 from contract_tests.redaction import RedactedStream, Redactor, redact_all
 from contract_tests.reports.outputs import watch
@@ -35,7 +36,6 @@ from contract_tests.settings import (
     refuse_misspelt,
     settings_from,
 )
-from contract_tests.transport import NotTested
 from contract_tests.verdicts import Verdicts
 from usage_contract.contract import LEVELS
 

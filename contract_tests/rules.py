@@ -23,19 +23,6 @@ HEADER_ONLY = f"{AUTHENTICATION_GUIDE}: a key is taken from the X-API-Key header
 KEY_NEEDED = f"{AUTHENTICATION_GUIDE}: every endpoint but GET / and GET /healthz needs a key"
 
 
-class NotTested(Skipped):
-    """The rule could not be tested, for this reason.
-
-    `because` are the ids of rules that report the cause, if it is a defect of the deployment; `wanted` is what a run
-    must be given so that the rule is tested, if that is up to its user.
-    """
-
-    def __init__(self, reason: str, because: Iterable[str] = (), wanted: str = "") -> None:
-        super().__init__(reason, _use_item_location=True)
-        self.because = frozenset(because)
-        self.wanted = wanted
-
-
 @dataclass(frozen=True)
 class Rule:
     """One promise: `id` such as auth/missing-key-is-401, its level, where it is written, and its sentence.

@@ -13,8 +13,8 @@ from contract_tests.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY, UNKNOWN_KEY
 from contract_tests.figures import Figures
 from contract_tests.gate import BROWSER, Gate
 from contract_tests.message import REFUSALS, REFUSED, Answer, Credential
+from contract_tests.not_tested import NotTested
 from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, holds
-from contract_tests.transport import NotTested
 from contract_tests.validation import contract, problems
 
 INVALID = f"{DOCUMENT}, 401 and 403: invalid API key"

@@ -15,8 +15,9 @@ from contract_tests.facts import NEEDS_VALID_KEY
 from contract_tests.figures import Figures
 from contract_tests.gate import BROWSER, Gate, Special
 from contract_tests.message import Answer, Credential
+from contract_tests.not_tested import NotTested
 from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, holds
-from contract_tests.transport import NotTested, stated_wait
+from contract_tests.transport import stated_wait
 
 LIMIT = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
 LARGEST = 40  # tokens: emptying a larger bucket would be a load test

@@ -12,9 +12,9 @@ from contract_tests.facts import NEEDS_AUTH_ERRORS
 from contract_tests.gate import BROWSER, OPERATION, Gate
 from contract_tests.internals import internals
 from contract_tests.message import REFUSED, Answer, Credential, Request, kept_whole
+from contract_tests.not_tested import NotTested
 from contract_tests.rules import AUTHENTICATION_GUIDE, ERRORS_GUIDE, holds
 from contract_tests.spellings import Disclosure
-from contract_tests.transport import NotTested
 from contract_tests.validation import problems
 
 TELLING = 8  # characters of a key: a shorter run may stand anywhere by chance

@@ -11,8 +11,8 @@ from contract_tests.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_V
 from contract_tests.gate import Gate
 from contract_tests.lint import complaints
 from contract_tests.message import CLOSED, Answer
+from contract_tests.not_tested import NotTested
 from contract_tests.rules import DOCUMENT, holds
-from contract_tests.transport import NotTested
 
 MOMENTS = 2.0  # seconds after which another Date is due
 

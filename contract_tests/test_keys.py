@@ -23,8 +23,8 @@ from contract_tests.likeness import (
     there_and_back,
 )
 from contract_tests.message import SENT_AWAY, Answer, Credential, cookies_set
+from contract_tests.not_tested import NotTested
 from contract_tests.rules import DOCUMENT, HEADER_ONLY, holds
-from contract_tests.transport import NotTested
 
 OWN = f"{DOCUMENT}, 200: usage metrics for the authenticated API key"
 MASKS = "*•…#"

@@ -12,8 +12,8 @@ import pytest
 from contract_tests.figures import Figures, having
 from contract_tests.gate import OPERATION, Gate
 from contract_tests.message import Answer, Credential, Request
+from contract_tests.not_tested import NotTested
 from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, holds
-from contract_tests.transport import NotTested
 from contract_tests.validation import header_problems, problems
 
 OFTEN = 3  # times: what happens as often is no coincidence

@@ -18,8 +18,8 @@ from contract_tests.adapter import TransportAdapter
 from contract_tests.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY
 from contract_tests.gate import OPERATION, Gate
 from contract_tests.message import Answer, kept_whole
+from contract_tests.not_tested import NotTested
 from contract_tests.rules import DOCUMENT, holds
-from contract_tests.transport import NotTested
 from contract_tests.validation import problems
 from usage_contract.contract import Level
 

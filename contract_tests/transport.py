@@ -17,9 +17,9 @@ from itertools import count
 from contract_tests.clock import REAL_TIME, Clock
 from contract_tests.connection import Connection, Timeouts, UnreachableError, connect
 from contract_tests.message import CLOSED, KEPT, Answer, Credential, Request
+from contract_tests.not_tested import NotTested
 from contract_tests.redaction import Redactor
 from contract_tests.retention import Retention
-from contract_tests.rules import NotTested as NotTested
 from contract_tests.settings import Settings
 
 VENDOR_RATE = 10.0  # requests a second: the authentication guide's default

@@ -14,7 +14,7 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
 
 from contract_tests.message import Answer
-from contract_tests.rules import NotTested
+from contract_tests.not_tested import NotTested
 from contract_tests.transport import is_retry_after
 from usage_contract import LEVELS, Contract, load
 from usage_contract.contract import Level

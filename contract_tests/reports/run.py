@@ -10,8 +10,8 @@ from datetime import datetime
 
 from contract_tests.figures import Figures
 from contract_tests.message import Answer
+from contract_tests.not_tested import NotTested
 from contract_tests.reports.document import OUTCOMES, Report, RequestReport, RuleReport, Word, versions
-from contract_tests.rules import NotTested
 from contract_tests.settings import Settings
 from contract_tests.verdicts import Verdict, Verdicts
 

@@ -16,8 +16,8 @@ from contract_tests.message import Answer, Request
 from contract_tests.strict_json import DEEPEST, nesting, parse, parse_exactly
 from contract_tests.transport import Transport
 from contract_tests.validation import contract
-from tests.gate.test_transport import settings
 from tests.support.gate import Respond, Run, answer
+from tests.support.transport import settings
 
 FIGURES = '{"total": 1, "success": 1}'
 GOOD = b'{"total": 3, "success": 3, "fail": 0}'

@@ -15,8 +15,8 @@ import pytest
 import contract_tests
 from contract_tests.facts import FACTS
 from contract_tests.message import Answer, Request
+from contract_tests.not_tested import NotTested
 from contract_tests.rules import holds, rule_ids
-from contract_tests.transport import NotTested
 from contract_tests.verdicts import FIRST
 
 ANSWER = Answer(Request("GET", b"/usage", ()), 200)

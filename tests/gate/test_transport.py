@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from contract_tests.clock import Clock
 from contract_tests.connection import UnreachableError
 from contract_tests.message import Answer, Credential, Request
+from contract_tests.not_tested import NotTested
 from contract_tests.settings import Target
-from contract_tests.transport import NotTested, Pacer, Transport, retry_after
+from contract_tests.transport import Pacer, Transport, retry_after
 from tests.support.gate import answer, serving
 from tests.support.transport import KEY, ManualClock, settings
 
