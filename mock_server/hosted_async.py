@@ -23,6 +23,7 @@ from mock_server.prefer import code_of
 from mock_server.serving import FRONT, GRACE_SECONDS, listening
 from mock_server.settings import FaultUse
 from mock_server.simulator import Simulator
+from mock_server.validation import SURROGATE
 from usage_contract import Contract, load
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ OVER = "this mock was served already, and serves once; make another one"
 FAILED = "this mock could not be served ({}); make another one"
 
 # What fixtures/deployment.schema.json says of a domain.
-DOMAIN = r"[^\s\x00-\x20\x7f-\xa0\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff/:@?#]+"
+DOMAIN = r"[^\s\x00-\x20\x7f-\xa0\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff/:@?#]+"
 
 
 class AppOptions(TypedDict, total=False):
@@ -206,7 +207,7 @@ class AsyncUsageMock:
         if protocol not in PROTOCOLS:
             raise UnknownNameError("protocol", protocol, PROTOCOLS)
         _check_whole(0, requests=requests, failures=failures, bytes=bytes)
-        if not re.fullmatch(DOMAIN, _text("domain", domain)):
+        if not re.fullmatch(DOMAIN, _text("domain", domain)) or SURROGATE.search(domain):
             raise ValueError(
                 f"a domain is a host name without scheme, port, path or invisible characters, not {domain!r}"
             )

@@ -29,6 +29,9 @@ KINDS = {
     "null": "nothing",
 }
 
+# Half of a character outside the Basic Multilingual Plane: no encoding of JSON has it.
+SURROGATE = re.compile("[\\ud800-\\udfff]")
+
 Tokens = tuple[str | int, ...]
 Problem = tuple[Tokens, str, str]
 
@@ -60,9 +63,13 @@ def problems(source: Source, schema: Mapping[str, Any], schemas: Registry[Any]) 
 def _not_json(value: Any, at: Tokens = ()) -> Iterator[Problem]:
     if isinstance(value, float) and not math.isfinite(value):
         yield at, "must be a finite number", ""
+    if isinstance(value, str) and SURROGATE.search(value):
+        yield at, "contains half of a surrogate pair", ""
     for token, child in _children(value):
         if isinstance(value, dict) and not isinstance(token, str):
             yield (*at, str(token)), f"is a name that YAML reads as {_kind(token)}", "put quotes around it"
+        elif isinstance(token, str) and SURROGATE.search(token):
+            yield (*at, token), "is a name with half of a surrogate pair", ""
         yield from _not_json(child, (*at, token if isinstance(token, int | str) else str(token)))
 
 

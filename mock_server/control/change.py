@@ -76,7 +76,7 @@ def _calls(facts: Mapping[str, Any]) -> Calls:
     requests, failures = int(facts.get("requests", 1)), int(facts.get("failures", 0))
     if failures > requests:
         detail = f"failures are among the requests: {failures} of {requests} cannot have failed."
-        raise Refused(422, "wrong-body", f"The body is wrong: {detail}")
+        raise Refused(409, "too-many-failures", f"The body is wrong: {detail}")
     return Calls(requests, failures, int(facts.get("bytes", 0)))
 
 

@@ -44,7 +44,7 @@ ANSWERS: Mapping[type[Exception], tuple[int, str]] = {
     UnknownNameError: (404, "unknown-name"),
     FixtureError: (409, "broken-file"),
     CodeError: (404, "unknown-code"),
-    DelayError: (422, "wrong-body"),
+    DelayError: (409, "wrong-delay"),
 }
 
 
