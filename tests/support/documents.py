@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from doctest import ELLIPSIS, OutputChecker
+from doctest import ELLIPSIS, NORMALIZE_WHITESPACE, OutputChecker
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ PYTEST_OPTIONS = "-W error -p no:cacheprovider -p no:schemathesis -p no:hypothes
 END = "::end of the command::"
 STOP = '[ -z "$server" ] || { kill $server; wait $server; server=; }'
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n?", re.MULTILINE)
+# A time of day, and a duration as the log and pytest print it.
+VARYING = re.compile(r"\b\d\d:\d\d:\d\d\b|\b[0-9.]+ ms\b|\bin [0-9.]+s\b")
 FILE = re.compile(r"# ([\w./-]+\.\w+)\n")
 
 
@@ -68,7 +70,9 @@ def run_page(path: Path, folder: Path, replacements: Mapping[str, str] | None = 
 
 
 class Walkthrough:
-    r"""Runs the blocks of a document in one shell and one folder; `...` in a shown output matches any text.
+    """Runs the blocks of a document in one shell and one folder.
+
+    In a shown output, `...` matches any text, whitespace any whitespace, and a duration any duration.
 
     - `console`: each command must print what is shown. A command that shows `LISTENING` runs until the next one that
       does; its port is a free one.
@@ -171,14 +175,14 @@ class Walkthrough:
         for text, real in self._replacements.items():
             printed = printed.replace(real, text)
         checked = _tidy(printed)
-        assert OutputChecker().check_output(_tidy(shown), checked, ELLIPSIS), (
+        assert OutputChecker().check_output(_tidy(shown), checked, ELLIPSIS | NORMALIZE_WHITESPACE), (
             f"{name}\n--- shown\n{shown}\n--- printed\n{checked}"
         )
 
 
 def _tidy(text: str) -> str:
-    """Return a text without carriage returns, trailing spaces and trailing lines that are empty."""
-    return "\n".join(line.rstrip() for line in text.splitlines()).rstrip() + "\n"
+    """Return a text in which times and durations are alike, and which ends with a newline."""
+    return VARYING.sub(lambda found: re.sub(r"[0-9.]+", "N", found[0]), text).rstrip() + "\n"
 
 
 def _address(line: str) -> str:
