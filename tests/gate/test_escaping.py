@@ -8,6 +8,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 
+import hypothesis
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from contract_tests.escaping import escaped
 from contract_tests.redaction import RedactedStream, Redactor
 from tests.support.gate import Respond, Run
 
+no_deadline = hypothesis.settings(deadline=None)  # no result depends on the speed of the machine
 COMMANDS = (
     "::error::forged", "##[error]forged", "##vso[task.complete result=Succeeded]forged", "##teamcity[buildStop forged]",
     "  ::stop-commands::forged", "\t::set-output name=a::forged", "##[section]forged",
@@ -32,6 +34,7 @@ def is_harmless(text: str) -> bool:
     return all(letter == "\n" or letter.isprintable() for letter in text) and not OBEYED.search(text)
 
 
+@no_deadline
 @given(texts)
 @example(CONTROLS)
 @example("\n".join(COMMANDS))
@@ -40,6 +43,7 @@ def test_escaped_text_has_line_ends_and_printable_characters_only(text: str) -> 
     assert escaped(escaped(text)) == escaped(text)
 
 
+@no_deadline
 @given(st.lists(texts, max_size=6))
 @example(["#", "#", "v", "so", "[task]"])
 @example([" ", ":", ":error::"])
@@ -52,6 +56,7 @@ def test_command_that_arrives_in_pieces_is_escaped(written: list[str]) -> None:
     assert is_harmless(plain.getvalue())
 
 
+@no_deadline
 @given(texts)
 def test_styled_text_keeps_colours_and_nothing_else(text: str) -> None:
     left = re.sub(r"\x1b\[[0-9;]*m|\r", "", escaped(text, styled=True))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from contract_tests.strict_json import parse
 from contract_tests.validation import header_problems, problems
 from tests.support.gate import Respond, Run, answer
 
+no_deadline = hypothesis.settings(deadline=None)  # no result depends on the speed of the machine
 FILLING = "~"  # a character that no key of these tests contains
 LONGEST_PIECE = 3  # characters: a longer run of a key is a part of it, not chance
 keys = st.text("qzxjvkQZXJVK2357", min_size=8, max_size=40)  # letters of which the evidence has no word
@@ -31,6 +33,7 @@ def pieces(key: str, text: str) -> set[str]:
 @pytest.mark.parametrize(
     "place", ["target", "reason", "Content-Type", "Location", "Content-Encoding", "body", "problem"]
 )
+@no_deadline
 @given(key=keys, offset=offsets)
 def test_key_at_any_offset_leaves_no_piece_in_the_evidence(place: str, key: str, offset: int) -> None:
     text = FILLING * offset + key + FILLING * 700
@@ -50,6 +53,7 @@ def test_key_at_any_offset_leaves_no_piece_in_the_evidence(place: str, key: str,
     assert not pieces(key, answer.seen + answer.coding_problem)
 
 
+@no_deadline
 @given(key=keys, offset=offsets)
 def test_key_at_any_offset_leaves_no_piece_in_a_problem(key: str, offset: int) -> None:
     text = FILLING * offset + key + FILLING * 700
@@ -74,6 +78,7 @@ def test_no_problem_of_a_body_is_cut_before_it_is_redacted() -> None:
     assert key in parse(f'{{"{"~" * 250}{key}": 1, "{"~" * 250}{key}": 1}}'.encode()).problem
 
 
+@no_deadline
 @given(key=keys, offset=st.integers(0, SHOWN))
 def test_key_across_the_cut_is_replaced_whole(key: str, offset: int) -> None:
     shortened = Redactor((key,)).shortened(FILLING * offset + key + FILLING * 900, SHOWN)
