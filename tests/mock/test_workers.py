@@ -71,6 +71,8 @@ def test_a_worker_that_is_stopped_by_a_signal_is_killed_as_well() -> None:
         process.stdout.readline()
         workers += children(process)
         os.kill(workers[0].pid, signal.SIGSTOP)
+        while workers[0].status() != psutil.STATUS_STOPPED:  # until then another signal can overtake it
+            pass
         process.terminate()
         assert process.wait(WAIT) == 0
         assert f"worker {workers[0].pid} did not end" in process.stderr.read()
