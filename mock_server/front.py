@@ -187,7 +187,7 @@ class Front:
         return response, acts
 
     def _fills_the_bucket(self, use: FaultUse, request: web.Request, response: web.StreamResponse, key: str) -> bool:
-        """Whether a response tells of a bucket that a fault gives to the key."""
+        """Whether a response shows the bucket that a fault gives to the key."""
         if request.path != self._usage.path or response.status not in (200, 429):
             return False
         account = self.simulator.account(key, request.get(SCENARIO)) if self.simulator.has(key) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 from threading import Event, Thread
@@ -81,10 +81,10 @@ class Reloader:
         self._served = self._tried = self._files()
         self._runner: web.AppRunner | None = None
 
-    async def run(self, changes: AsyncIterator[None] | None = None) -> None:
+    async def run(self, changes: AsyncGenerator[None, None] | None = None) -> None:
         """Serve what has changed whenever `changes` reports one (default: the file system), until cancelled."""
         try:
-            async with aclosing(changes or self._watched()) as reports:  # type: ignore[type-var]  # a generator
+            async with aclosing(changes or self._watched()) as reports:
                 async for _ in reports:
                     await self.look()
         finally:
@@ -139,7 +139,7 @@ class Reloader:
     def _is_used(self, path: Path) -> bool:
         return path.parent.name != "deployments" or path.stem == self._deployment
 
-    async def _watched(self) -> AsyncIterator[None]:
+    async def _watched(self) -> AsyncGenerator[None, None]:
         """Yield whenever a watched folder has changed."""
         loop, is_changed, stop = asyncio.get_running_loop(), asyncio.Event(), Event()
 
@@ -218,7 +218,7 @@ def _short(path: Path) -> str:
 
 def watcher_of(folders: Iterable[Path], *, polls: bool) -> RustNotify:
     """Return what reports changes in folders, but not below them; `polls` is for folders that send no events."""
-    from watchfiles._rust_notify import RustNotify  # documented; `watch` itself does not say when it has begun
+    from watchfiles._rust_notify import RustNotify  # documented; `watch` itself does not report that it has begun
 
     return RustNotify([str(path) for path in folders], False, polls, POLL, False, True)
 

@@ -188,6 +188,8 @@ class Connection(web.RequestHandler):
             self.close()
         finished = await super().finish_response(request, resp, start_time)
         self._answers += 1
+        if not self._messages:
+            self._last = None
         if self._received is not None:
             if isinstance(resp, Written) and Repeat.is_possible(self._received):
                 self._repeat = Repeat(self._received, resp)

@@ -17,7 +17,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 WATCHED = (*STOPPING, signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else ()
 
 PAUSE = 1.0  # seconds until a worker that could not start is tried again
-LOOK = 0.1  # seconds between two looks whether a signal came while a worker starts
+LOOK = 0.1  # seconds between two checks for a signal while a worker starts
 
 # The seconds after the grace period that a worker has to close its files and its connection to the state.
 MARGIN = 2.0
@@ -55,7 +55,7 @@ def supervise(host: str, port: int, number: int, serve: Callable[[int], int], gr
 
 
 class _StoppedError(Exception):
-    """A signal to stop came while a worker started."""
+    """A signal to stop arrived while a worker started."""
 
 
 class _Crew:
@@ -70,7 +70,7 @@ class _Crew:
     def start(self) -> str:
         """Start one more, and return the line that says where it listens.
 
-        Raises WorkerError, and _StoppedError when a signal comes first: a worker can hang before it listens.
+        Raises WorkerError, and _StoppedError when a signal arrives first: a worker can hang before it listens.
         """
         said, says = os.pipe()
         pid = os.fork()

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from mock_server import UsageMock, load_deployment, make_app
+from mock_server import UsageMock
 from mock_server.faults import load_fault
 from tests.support.forked_gate import GATE
 from tests.support.gate import Respond, Run, answer, serving_with
 from tests.support.proof import run_against
-from usage_contract import load
 
 RunGate = Callable[..., Run]
 KEYS = {"CONTRACT_API_KEY": "demo-busy", "CONTRACT_API_KEY_2": "demo-modest", "CONTRACT_API_KEY_3": "demo-fresh"}
@@ -39,18 +38,16 @@ def test_a_deployment_at_the_vendors_limit_costs_at_most_250_requests(tmp_path: 
     assert 20 <= seconds <= 40
 
 
-def test_the_bucket_of_every_key_is_looked_at(run_gate: RunGate, tmp_path: Path) -> None:
+def test_the_bucket_of_every_key_is_tested(tmp_path: Path) -> None:
     fault = tmp_path / "faults" / "one-key-refills-faster.yaml"
     fault.parent.mkdir()
     fault.write_text(
-        "description: The busy key's tokens, and no other's, come back five times as fast as stated.\n"
+        "description: The bucket of the busy key, and no other one, refills five times as fast as stated.\n"
         "breaks: [bucket/refills-at-rps]\n"
         "buckets: [{ keys: [demo-busy], rps: 50 }]\n"
     )
-    app = make_app(load("documented"), load_deployment(), fault=load_fault(fault.stem, tmp_path))
-    with UsageMock(app) as mock:
-        run = run_gate("--base-url", mock.url, "--intrusive", "-k", "refills_at_rps", environment=KEYS)
-    assert run.failed == {"bucket/refills-at-rps"}
+    result = run_against(load_fault(fault.stem, tmp_path), tmp_path, "-k", "refills_at_rps", limits="as shipped")
+    assert result.having("broken") == {"bucket/refills-at-rps"}, result.output
 
 
 def test_a_broken_promise_is_named_with_its_source_and_a_way_to_repeat_it(
