@@ -90,8 +90,8 @@ def test_a_host_that_is_none_is_told_in_one_line(capfd: pytest.CaptureFixture[st
         (["--port"], "argument --port: expected one argument"),
         (["--delay", "soon"], "--delay: 'soon' is no delay"),
         (["--scenario", "hevy"], "'hevy' is no scenario; did you mean 'heavy'?"),
-        (["--fault", "body-dripz"], "did you mean 'body-drips'?"),
-        (["--fault", "body-drips@0"], "--fault: 'body-drips@0' is no NAME@NTH"),
+        (["--fault", "body-dripz"], "did you mean 'body-is-sent-slowly'?"),
+        (["--fault", "body-is-sent-slowly@0"], "--fault: 'body-is-sent-slowly@0' is no NAME@NTH"),
         (["--fault", "@2"], "--fault: '@2' is no NAME@NTH"),
         (["--log", "jsno"], "did you mean 'json'?"),
         (["--unknown-key-status", "404"], "did you mean '403'?"),
@@ -122,8 +122,8 @@ def test_a_variable_that_is_none_keeps_it_from_starting(
     ("arguments", "statuses"),
     [
         (["--scenario", "revoked"], [403, 403, 403]),
-        (["--fault", "every-fourth-answer-is-503"], [200, 200, 200, 503]),
-        (["--fault", "every-fourth-answer-is-503@2"], [200, 503, 200]),
+        (["--fault", "every-fourth-response-is-503"], [200, 200, 200, 503]),
+        (["--fault", "every-fourth-response-is-503@2"], [200, 503, 200]),
     ],
     ids=lambda each: " ".join(map(str, each)),
 )
