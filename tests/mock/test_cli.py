@@ -90,7 +90,7 @@ def test_a_host_that_is_none_is_told_in_one_line(capfd: pytest.CaptureFixture[st
         (["--port"], "argument --port: expected one argument"),
         (["--delay", "soon"], "--delay: 'soon' is no delay"),
         (["--scenario", "hevy"], "'hevy' is no scenario; did you mean 'heavy'?"),
-        (["--fault", "body-dripz"], "did you mean 'body-is-sent-slowly'?"),
+        (["--fault", "body-is-sent-slow"], "did you mean 'body-is-sent-slowly'?"),
         (["--fault", "body-is-sent-slowly@0"], "--fault: 'body-is-sent-slowly@0' is no NAME@NTH"),
         (["--fault", "@2"], "--fault: '@2' is no NAME@NTH"),
         (["--log", "jsno"], "did you mean 'json'?"),
