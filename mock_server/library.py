@@ -32,7 +32,7 @@ class Library:
     def scenario(self, name: str) -> Scenario:
         """Return a scenario.
 
-        Raises UnknownNameError, and FixtureError for a file that cannot be used, or whose fault speaks of other keys.
+        Raises UnknownNameError, and FixtureError for a file that cannot be used, or whose fault names other keys.
         """
         if name not in self._scenarios:
             scenario = load_scenario(name, self._fixtures)
@@ -44,7 +44,8 @@ class Library:
     def fault(self, name: str) -> Fault:
         """Return a fault or a variant.
 
-        Raises UnknownNameError, and FixtureError for a file that cannot be used or speaks of other keys.
+        Raises UnknownNameError, and FixtureError for a file that cannot be used, or that names a key or a role
+        which the deployment lacks.
         """
         if name not in self._faults:
             self._faults[name] = for_deployment(load_fault(name, self._fixtures), self.deployment)
