@@ -64,7 +64,7 @@ def make_app(
     `control_token` the control API wants it, and answers other machines. `state` is what other
     processes share (default: nobody does).
     Raises ContractError for a document that the mock cannot honour, and FixtureError for a fault
-    that speaks of keys which the deployment does not have.
+    that names a key, or the role of a key, which the deployment lacks.
     """
     library = Library(deployment, fixtures)
     if fault:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from mock_server.edits import FLAGS, Edit, End, Fill, Framing, filled
 from mock_server.fixtures import Deployment, folder, validated, yaml_files
 from mock_server.journal import masked
 from mock_server.names import UnknownNameError, nearest
+from mock_server.roles import ROLES, keys_by_role, placeholders, with_keys
 from mock_server.validation import FixtureError
-from usage_contract import Source
+from usage_contract import Source, SourceError
 from usage_contract.sources import pointer
 
 # A variant is a fault that breaks nothing: unusual, and correct.
@@ -115,28 +116,84 @@ def load_fault(name: str, fixtures: Path | None = None) -> Fault:
     return _fault(name, validated(files[name], "fault"))
 
 
-def check_keys(fault: Fault, deployment: Deployment) -> None:
-    """Raise FixtureError, whose text tells no key, where a fault speaks of one that the deployment does not have."""
-    spoken_of = [
-        *((pointer("do", index, "when", "key"), step.when.key) for index, step in enumerate(fault.steps)),
-        *(
-            (pointer("buckets", index, "keys", number), key)
-            for index, each in enumerate(fault.buckets)
-            for number, key in enumerate(each.keys)
-        ),
-    ]
-    errors = [
-        fault.source.error(place, f"names a key that {deployment.name} does not have", _meant(key, deployment))
-        for place, key in spoken_of
-        if key is not None and key not in deployment.keys
-    ]
-    if errors:
+def for_deployment(fault: Fault, deployment: Deployment) -> Fault:
+    """Return a fault that names the keys of a deployment instead of their roles.
+
+    Raises FixtureError for a role or a key that the deployment lacks; the text does not disclose a key.
+    """
+    keys = keys_by_role(deployment)
+    if errors := list(_errors(fault, deployment, keys)):
         raise FixtureError(errors)
+    return replace(
+        fault,
+        buckets=tuple(replace(each, keys=tuple(keys.get(key, key) for key in each.keys)) for each in fault.buckets),
+        received=with_keys(fault.received, keys),
+        steps=tuple(_with_keys(step, keys) for step in fault.steps),
+    )
 
 
-def _meant(key: str, deployment: Deployment) -> str:
-    near = nearest(key, deployment.keys)
-    return f"did you mean {masked(near)}?" if near else "name one of its keys"
+def _errors(fault: Fault, deployment: Deployment, keys: Mapping[str, str]) -> Iterator[SourceError]:
+    for place, name in _named_keys(fault):
+        if name not in ROLES and name not in deployment.keys:
+            problem = f"names a key that {deployment.name} does not have"
+            yield fault.source.error(place, problem, _meant(name, deployment))
+    needed = {name: place for place, name in _named_keys(fault) if name in ROLES}
+    for at, text in _texts(fault.source.data):
+        for role, problem in placeholders(text):
+            if problem:
+                yield fault.source.error(pointer(*at), problem)
+            else:
+                needed.setdefault(role, pointer(*at))
+    for role in needed.keys() - keys.keys():
+        problem = f"the deployment {deployment.name} has no {role}, which the fault {fault.name} needs"
+        yield fault.source.error(needed[role], problem)
+
+
+def _named_keys(fault: Fault) -> Iterator[tuple[str, str]]:
+    """Yield the place and the text of each key, or role, of a condition or a bucket."""
+    for index, step in enumerate(fault.steps):
+        if step.when.key is not None:
+            yield pointer("do", index, "when", "key"), step.when.key
+    for index, each in enumerate(fault.buckets):
+        for number, key in enumerate(each.keys):
+            yield pointer("buckets", index, "keys", number), key
+
+
+def _texts(data: Any, *place: str | int) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield the place and the text of every string in a file."""
+    if isinstance(data, str):
+        yield place, data
+    elif isinstance(data, Mapping | list):
+        for token, part in data.items() if isinstance(data, Mapping) else enumerate(data):
+            yield from _texts(part, *place, token)
+
+
+def _with_keys(step: Step, keys: Mapping[str, str]) -> Step:
+    def compiled(pattern: re.Pattern[str]) -> re.Pattern[str]:
+        return re.compile(with_keys(pattern.pattern, keys, re.escape), pattern.flags)
+
+    when = replace(
+        step.when,
+        path=compiled(step.when.path),
+        request=compiled(step.when.request),
+        body=compiled(step.when.body) if step.when.body else None,
+        key=keys.get(step.when.key or "", step.when.key),
+    )
+    return replace(
+        step,
+        when=when,
+        answer_as=with_keys(step.answer_as, keys),
+        recall=with_keys(step.recall, keys),
+        changes=Changes(**with_keys(vars(step.changes), keys)),
+        store=with_keys(step.store, keys),
+    )
+
+
+def _meant(name: str, deployment: Deployment) -> str:
+    near = nearest(name, [*ROLES, *deployment.keys])
+    if near is None:
+        return "name one of its keys, or a role"
+    return f"did you mean {near if near in ROLES else masked(near)}?"
 
 
 def _files(fixtures: Path) -> dict[str, Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mock_server.faults import Fault, check_keys, load_fault
+from mock_server.faults import Fault, for_deployment, load_fault
 from mock_server.fixtures import Deployment, Key, folder
 from mock_server.names import UnknownNameError
 from mock_server.scenarios import Scenario, load_scenario
@@ -32,7 +32,7 @@ class Library:
     def scenario(self, name: str) -> Scenario:
         """Return a scenario.
 
-        Raises UnknownNameError, and FixtureError for a file that cannot be used, or whose fault speaks of other keys.
+        Raises UnknownNameError, and FixtureError for a file that cannot be used, or whose fault names other keys.
         """
         if name not in self._scenarios:
             scenario = load_scenario(name, self._fixtures)
@@ -44,12 +44,11 @@ class Library:
     def fault(self, name: str) -> Fault:
         """Return a fault or a variant.
 
-        Raises UnknownNameError, and FixtureError for a file that cannot be used or speaks of other keys.
+        Raises UnknownNameError, and FixtureError for a file that cannot be used, or that names a key or a role
+        which the deployment lacks.
         """
         if name not in self._faults:
-            fault = load_fault(name, self._fixtures)
-            check_keys(fault, self.deployment)
-            self._faults[name] = fault
+            self._faults[name] = for_deployment(load_fault(name, self._fixtures), self.deployment)
         return self._faults[name]
 
     def check(self, behaviour: Behaviour) -> None:
@@ -72,5 +71,4 @@ class Library:
 
     def add(self, fault: Fault) -> None:
         """Take in a fault that did not come from the folder."""
-        check_keys(fault, self.deployment)
-        self._faults[fault.name] = fault
+        self._faults[fault.name] = for_deployment(fault, self.deployment)

@@ -190,9 +190,9 @@ def test_a_scenario_can_be_one_keys_alone_and_none_lifts_it(page: Page, mock: Us
 def test_a_fault_is_found_by_its_words_switched_on_and_off(page: Page, mock: UsageMock) -> None:
     page.get_by_label("Find a fault").fill("429 detail")
     expect(page.locator("#found")).to_contain_text(re.compile(r"^\d of \d{3} faults$"))
-    page.get_by_label("Find a fault").fill("json-is-labelled-text")
-    chosen = choose(page, "Faults", "json-is-labelled-text")
-    expect(page.locator("#fault-now")).to_have_text("json-is-labelled-text")
+    page.get_by_label("Find a fault").fill("content-type-is-text")
+    chosen = choose(page, "Faults", "content-type-is-text")
+    expect(page.locator("#fault-now")).to_have_text("content-type-is-text")
     assert usage(mock.url, MODEST).headers.get_content_type() == "text/plain"
     chosen.click()
     expect(page.locator("#fault-now")).to_have_text("none")
@@ -202,12 +202,12 @@ def test_a_fault_is_found_by_its_words_switched_on_and_off(page: Page, mock: Usa
 def test_a_fault_can_be_for_some_requests_only(page: Page, mock: UsageMock) -> None:
     page.get_by_label("Requests to skip").fill("1")
     page.get_by_label("Requests to change").fill("1")
-    page.get_by_label("Find a fault").fill("json-is-labelled-text")
-    choose(page, "Faults", "json-is-labelled-text")
-    expect(page.locator("#cards > li").first).to_contain_text("fault json-is-labelled-text after 1, 1 of 1 left")
+    page.get_by_label("Find a fault").fill("content-type-is-text")
+    choose(page, "Faults", "content-type-is-text")
+    expect(page.locator("#cards > li").first).to_contain_text("fault content-type-is-text after 1, 1 of 1 left")
     types = [usage(mock.url, MODEST).headers.get_content_type() for _ in range(3)]
     assert types == ["application/json", "text/plain", "application/json"]
-    expect(page.locator("#cards > li").first).to_contain_text("fault json-is-labelled-text, 0 of 1 left")
+    expect(page.locator("#cards > li").first).to_contain_text("fault content-type-is-text, 0 of 1 left")
 
 
 def test_a_status_code_and_a_delay_are_switched_on_and_all_off(page: Page, mock: UsageMock) -> None:

@@ -69,7 +69,7 @@ def run_listed(run_gate: RunGate, folder: Path, rule: str, fault: str, *argument
 
 
 def test_a_known_deviation_does_not_switch_off_the_rules_about_bypasses(run_gate: RunGate, tmp_path: Path) -> None:
-    fault = "missing-key-is-403-and-a-key-in-the-query-is-accepted"
+    fault = "missing-key-is-403-query-key-is-accepted"
     run = run_listed(run_gate, tmp_path, "auth/missing-key-is-401", fault, *FEW)
     assert run.code == 1
     assert run.failed == {"bypass/key-in-the-query-is-no-key"}
@@ -100,7 +100,7 @@ def test_what_a_known_deviation_leaves_unproven_is_listed(run_gate: RunGate, tmp
 def test_a_known_deviation_of_one_member_leaves_the_rules_about_the_others_at_work(
     run_gate: RunGate, tmp_path: Path
 ) -> None:
-    fault = "total-is-a-text-and-domains-are-not-ranked"
+    fault = "total-is-a-text-domains-are-unranked"
     chosen = ("-k", "specified_types or ranked or fit_into_total", "--max-rate", "1000", "--api-key", "demo-modest")
     run = run_listed(run_gate, tmp_path, "schema/body-has-the-specified-types", fault, *chosen)
     assert run.failed == {"meaning/top-domains-are-ranked"}

@@ -91,8 +91,11 @@ def test_a_host_that_is_none_is_told_in_one_line(capfd: pytest.CaptureFixture[st
         (["--port"], "argument --port: expected one argument"),
         (["--delay", "soon"], "--delay: 'soon' is not a valid delay"),
         (["--scenario", "hevy"], "'hevy' is not a scenario; did you mean 'heavy'?"),
-        (["--fault", "body-dripz"], "did you mean 'body-drips'?"),
-        (["--fault", "body-drips@0"], "--fault: 'body-drips@0' is not valid; expected NAME or NAME@N"),
+        (["--fault", "body-dripz"], "did you mean 'body-is-sent-slowly'?"),
+        (
+            ["--fault", "body-is-sent-slowly@0"],
+            "--fault: 'body-is-sent-slowly@0' is not valid; expected NAME or NAME@N",
+        ),
         (["--fault", "@2"], "--fault: '@2' is not valid; expected NAME or NAME@N"),
         (["--log", "jsno"], "did you mean 'json'?"),
         (["--unknown-key-status", "404"], "did you mean '403'?"),
@@ -123,8 +126,8 @@ def test_a_variable_that_is_none_keeps_it_from_starting(
     ("arguments", "statuses"),
     [
         (["--scenario", "revoked"], [403, 403, 403]),
-        (["--fault", "every-fourth-answer-is-503"], [200, 200, 200, 503]),
-        (["--fault", "every-fourth-answer-is-503@2"], [200, 503, 200]),
+        (["--fault", "every-fourth-response-is-503"], [200, 200, 200, 503]),
+        (["--fault", "every-fourth-response-is-503@2"], [200, 503, 200]),
     ],
     ids=lambda each: " ".join(map(str, each)),
 )

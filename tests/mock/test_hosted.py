@@ -130,7 +130,7 @@ def hosted() -> Iterator[UsageMock]:
 def test_a_key_of_ones_own_is_not_disturbed_by_others(hosted: UsageMock) -> None:
     mine = hosted.make_key()
     hosted.use("revoked", key=hosted.api_key)
-    hosted.fail("connection-is-reset", key="demo-modest")
+    hosted.fail("connection-is-reset-in-the-body", key="demo-modest")
     hosted.record("shop.example", requests=4, failures=1, bytes=9, key=mine)
     figures = usage(hosted.url, mine).json
     assert (figures["total"], figures["success_rate"], figures["bytes_transferred"]) == (4, 75.0, 9)
@@ -139,7 +139,7 @@ def test_a_key_of_ones_own_is_not_disturbed_by_others(hosted: UsageMock) -> None
 
 
 def test_a_fault_passes_some_requests_and_then_acts_on_some(hosted: UsageMock) -> None:
-    hosted.fail("json-is-labelled-text", key="demo-modest", after=1, times=1)
+    hosted.fail("content-type-is-text", key="demo-modest", after=1, times=1)
     types = [usage(hosted.url, "demo-modest").headers["Content-Type"] for _ in range(3)]
     assert types == ["application/json", "text/plain; charset=utf-8", "application/json"]
 
@@ -179,7 +179,7 @@ def test_answers_can_be_held_back(contract: Contract) -> None:
     ("do", "hint"),
     [
         (lambda mock: mock.use("throtled"), "did you mean 'throttled'?"),
-        (lambda mock: mock.fail("connection-is-rest"), "did you mean 'connection-is-reset'?"),
+        (lambda mock: mock.fail("connection-is-rest"), "did you mean 'connection-is-reset-in-the-body'?"),
         (lambda mock: mock.record("d.example", "fetsch"), "did you mean 'fetch'?"),
         (lambda mock: mock.use("fresh", key="nobody"), "the mock has no such key; make it first"),
         (lambda mock: mock.use("fresh", key="demo-bsy"), "the mock has no such key; did you mean dem…0fd2c2?"),
@@ -251,11 +251,11 @@ def test_seconds_are_a_number(hosted: UsageMock, value: Any) -> None:
 
 
 def test_which_request_a_fault_meets_is_told_in_numbers(hosted: UsageMock) -> None:
-    told = re.escape("use fail('body-drips', after=2, times=1)")
+    told = re.escape("use fail('body-is-sent-slowly', after=2, times=1)")
     with pytest.raises(ValueError, match=told):
-        hosted.fail("body-drips@3")
+        hosted.fail("body-is-sent-slowly@3")
     with pytest.raises(ValueError, match=told):
-        UsageMock(fault="body-drips@3")
+        UsageMock(fault="body-is-sent-slowly@3")
 
 
 @pytest.mark.parametrize("counts", [{"after": -1}, {"times": 0}, {"after": 1.5}, {"times": True}])

@@ -130,10 +130,10 @@ def test_a_fault_is_met_by_this_request_alone(mock: UsageMock) -> None:
 
 @pytest.mark.parametrize("key", ["demo-busy", "demo-fresh"])
 def test_a_preferred_fault_acts_at_once_and_for_any_key(mock: UsageMock, key: str) -> None:
-    assert load_fault("every-fourth-answer-is-503").steps[0].when.every == 4
-    assert preferring(mock, "fault=every-fourth-answer-is-503", key=key).status == 503
-    assert load_fault("modest-key-is-sent-elsewhere").steps[0].when.key == "demo-modest"
-    assert preferring(mock, "fault=modest-key-is-sent-elsewhere", key=key).status in range(300, 400)
+    assert load_fault("every-fourth-response-is-503").steps[0].when.every == 4
+    assert preferring(mock, "fault=every-fourth-response-is-503", key=key).status == 503
+    assert load_fault("second-key-is-redirected").steps[0].when.key == "demo-modest"
+    assert preferring(mock, "fault=second-key-is-redirected", key=key).status in range(300, 400)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_preferred_fault_acts_at_once_and_for_any_key(mock: UsageMock, key: st
         ("/usage", "nobody", "code=200", None),
         ("/usage", "nobody", "code=503", "code=503"),
         ("/healthz", "demo-busy", "code=503", None),
-        ("/healthz", "demo-busy", "fault=every-fourth-answer-is-503, delay=1", None),
+        ("/healthz", "demo-busy", "fault=every-fourth-response-is-503, delay=1", None),
         ("/nothing", "demo-busy", "code=503, scenario=heavy", None),
     ],
 )
@@ -207,7 +207,7 @@ def test_what_is_nearly_a_preference_is_ignored_and_named(mock: UsageMock, field
         ("scenario", ["Prefer: scenario needs a value, such as scenario=heavy"]),
         ("delay=soon", ["SECONDS", "LOW..HIGH", "MEDIAN~P99"]),
         ('delay=""', ["Prefer: delay needs a value, such as delay=0.2"]),
-        ("fault=odd-field-name-is-500", ["--fault"]),
+        ("fault=malformed-header-name-is-500", ["--fault"]),
     ],
 )
 def test_what_does_not_exist_is_refused_with_what_does(mock: UsageMock, field: str, told: list[str]) -> None:
@@ -270,7 +270,7 @@ def test_what_a_scenario_brings_is_below_everything(contract: Contract, rank: st
 def test_a_scenario_brings_its_own_where_nothing_else_is_said(contract: Contract) -> None:
     simulator = make_app(contract, load_deployment(), scenario="brown-out")[FRONT].simulator
     found = simulator.behaviour("k", NOTHING)
-    assert (found.delay, found.fault and found.fault.name) == ("0.1~1", "every-fourth-answer-is-503")
+    assert (found.delay, found.fault and found.fault.name) == ("0.1~1", "every-fourth-response-is-503")
 
 
 @pytest.mark.parametrize("name", ["scenario", "fault", "delay"])
