@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server import UsageMock, load_deployment, load_fault, make_app
-from mock_server.fixtures import Deployment, Key
+from mock_server.fixtures import Calls, Deployment, Key
 from mock_server.library import Library
 from mock_server.prefer import LOOKED_AT, PREFERRED, PreferenceError, behaviour, preferences
 from mock_server.serving import FRONT, MAX_FIELD_BYTES
@@ -132,7 +132,7 @@ def test_a_fault_is_met_by_this_request_alone(mock: UsageMock) -> None:
 def test_a_preferred_fault_acts_at_once_and_for_any_key(mock: UsageMock, key: str) -> None:
     assert load_fault("every-fourth-response-is-503").steps[0].when.every == 4
     assert preferring(mock, "fault=every-fourth-response-is-503", key=key).status == 503
-    assert load_fault("second-key-is-redirected").steps[0].when.key == "demo-modest"
+    assert load_fault("second-key-is-redirected").steps[0].when.key == "second key"
     assert preferring(mock, "fault=second-key-is-redirected", key=key).status in range(300, 400)
 
 
@@ -217,12 +217,12 @@ def test_what_does_not_exist_is_refused_with_what_does(mock: UsageMock, field: s
     assert len(reply.json["detail"]) < 1000
 
 
-def test_a_fault_that_speaks_of_keys_which_there_are_not_is_refused(contract: Contract) -> None:
-    deployment = Deployment("mine", "d", {"my-secret": Key()})
+def test_a_fault_whose_role_the_deployment_lacks_is_rejected(contract: Contract) -> None:
+    deployment = Deployment("mine", "d", {"my-secret": Key(traffic={"a.example": {"fetch": Calls(1)}})})
     with UsageMock(make_app(contract, deployment)) as mock:
         reply = preferring(mock, "fault=body-is-null", key="my-secret")
     assert (reply.status, reply.headers["Mock-Reason"]) == (400, "unknown-preference")
-    assert "body-is-null.yaml:5 cannot be used here: names a key that mine does not have" in reply.json["detail"]
+    assert "body-is-null.yaml:5 cannot be used here: the deployment mine has no unused key" in reply.json["detail"]
     assert "my-secret" not in reply.json["detail"]
 
 
