@@ -91,11 +91,8 @@ def test_a_host_that_is_none_is_told_in_one_line(capfd: pytest.CaptureFixture[st
         (["--port"], "argument --port: expected one argument"),
         (["--delay", "soon"], "--delay: 'soon' is not a valid delay"),
         (["--scenario", "hevy"], "'hevy' is not a scenario; did you mean 'heavy'?"),
-        (["--fault", "body-dripz"], "did you mean 'body-is-sent-slowly'?"),
-        (
-            ["--fault", "body-is-sent-slowly@0"],
-            "--fault: 'body-is-sent-slowly@0' is not valid; expected NAME or NAME@N",
-        ),
+        (["--fault", "body-is-nul"], "did you mean 'body-is-null'?"),
+        (["--fault", "body-is-null@0"], "--fault: 'body-is-null@0' is not valid; expected NAME or NAME@N"),
         (["--fault", "@2"], "--fault: '@2' is not valid; expected NAME or NAME@N"),
         (["--log", "jsno"], "did you mean 'json'?"),
         (["--unknown-key-status", "404"], "did you mean '403'?"),
