@@ -121,20 +121,20 @@ def refused(gate: Gate) -> dict[Credential | None, list[Answer]]:
 
 
 @pytest.fixture(scope="session")
-def missing(refused: dict[Credential | None, list[Answer]]) -> list[Answer]:
+def missing(gate: Gate, refused: dict[Credential | None, list[Answer]]) -> list[Answer]:
     """Plain answers to requests without a key; NotTested without any."""
-    return _some(refused[None], "no key")
+    return _some(gate, refused[None], "no key")
 
 
 @pytest.fixture(scope="session")
-def unknown(refused: dict[Credential | None, list[Answer]]) -> list[Answer]:
+def unknown(gate: Gate, refused: dict[Credential | None, list[Answer]]) -> list[Answer]:
     """Plain answers to a key that nobody issued; NotTested without any."""
-    return _some(refused[keys.UNKNOWN], keys.UNKNOWN.told)
+    return _some(gate, refused[keys.UNKNOWN], keys.UNKNOWN.told)
 
 
-def _some(answers: list[Answer], who: str) -> list[Answer]:
+def _some(gate: Gate, answers: list[Answer], who: str) -> list[Answer]:
     if not answers:
-        raise NotTested(f"no plain request with {who} was sent")
+        raise NotTested(next(shortfall for shortfall in gate.shortfalls if f"with {who} " in shortfall))
     return answers
 
 

@@ -165,7 +165,9 @@ class Gate:
         except NotTested as reason:
             self.wanted.add(reason.wanted)
             who = key.told if key else "no key"
-            self.shortfalls.append(f"{len(answers)} of {times} plain requests with {who} were sent: {reason}")
+            self.shortfalls.append(
+                f"{len(answers)} of {times} baseline requests with {who} got a response to judge: {reason}"
+            )
         return answers
 
     def is_granted(self, answer: Answer) -> bool:

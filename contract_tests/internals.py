@@ -10,7 +10,8 @@ INTERNALS = re.compile(
     rb'Traceback \(most recent call last\)|File \\?"[^"]{1,1000}", line \d|\bat [\w.$<>]{1,300}\([\w.]{1,300}:\d{1,9}\)'
     rb"|\n[ \t\r]{1,100}at [^\n]{1,1000}:\d{1,9}:\d"
     rb"|\[Errno \d{1,9}\]|goroutine \d{1,20} \[|panicked at|\bSQLSTATE|sqlite3\.|psycopg|syntax error at or near"
-    rb"|/site-packages/"
+    rb"|/site-packages/|(?<!/)/\w{1,60}\.(?:py|rb|js|ts|go|php|java|cs):\d|\.(?:py|rb|php) line \d"
+    rb'|\bORA-\d{5}|relation \\?"[\w.]{1,200}\\?" does not exist|panic: runtime error'
 )
 
 

@@ -30,6 +30,8 @@ def test_key_in_the_query_is_no_key(gate: Gate) -> None:
         "key",
         "token",
         "access_token",
+        "access_key",
+        "api_token",
         "auth",
     )
     ways: list[Way] = [
@@ -56,6 +58,8 @@ def test_key_in_another_header_is_no_key(gate: Gate) -> None:
         "X-Auth-Token",
         "X-Access-Token",
         "X-Key",
+        "X-Token",
+        "X-Apikey",
         "X_API_Key",
         "X-Api-Key-Id",
         "Token",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
         raise pytest.UsageError(f"the gate needs {', '.join(missing)}: pip install 'usage-contract[gate]'")
     _load(early_config, args)
     _refuse_mistyped_secret_option(args)
+    _refuse_empty_secret(args)
     _refuse_what_shows_keys(early_config)
     if known.pyargs:
         known.file_or_dir[:] = map(_located, known.file_or_dir)
@@ -110,6 +112,13 @@ def _refuse_mistyped_secret_option(args: Sequence[str]) -> None:
             continue
         if near := get_close_matches("--" + option.lstrip("-"), SECRET_OPTIONS, cutoff=0.7):
             raise pytest.UsageError(f"unknown option {option}; did you mean {' or '.join(sorted(near))}?")
+
+
+def _refuse_empty_secret(args: Sequence[str]) -> None:
+    """Stop before pytest takes an empty value, as from an unset variable, for a path to collect."""
+    for option, value in pairwise(args):
+        if option in SECRET_OPTIONS and not value:
+            raise pytest.UsageError(f"{option}: the value is empty. Is a variable not set?")
 
 
 def _refuse_what_shows_keys(config: pytest.Config) -> None:
