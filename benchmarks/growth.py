@@ -21,8 +21,8 @@ from typing import Any
 
 from benchmarks.mock import Sample, cpu_seconds, load, machine, resident, running
 from mock_server.app import make_app
-from mock_server.fixtures import Calls, Deployment, Key, RateLimit
-from mock_server.serving import FRONT, new_event_loop, serve_until_signalled
+from mock_server.fixtures.deployments import Calls, Deployment, Key, RateLimit
+from mock_server.web.server import FRONT, new_event_loop, serve_until_signalled
 from usage_contract import load as contract
 
 TRAFFIC = {f"d{number:02}.example": {"fetch": Calls(1000 - number, 1, 5000)} for number in range(25)}

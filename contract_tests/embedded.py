@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mock_server import UsageMock, load_deployment, make_app
-from mock_server.fixtures import RateLimit
+from mock_server.fixtures.deployments import RateLimit
 from usage_contract import load
 
 RAISED = RateLimit(rps=1000.0, burst=1000)

@@ -12,20 +12,20 @@ from typing import Literal
 
 from aiohttp import web
 
-from mock_server.answers import Answer, documented_answer
-from mock_server.clock import MockClock, wall_clock
 from mock_server.control import Control
-from mock_server.cors import CROSS_ORIGIN
-from mock_server.faults import Fault
-from mock_server.fixtures import Deployment
-from mock_server.front import Front
-from mock_server.journal import Journal
-from mock_server.library import Library
-from mock_server.serving import FRONT
-from mock_server.settings import Behaviour, FaultUse
-from mock_server.simulator import Simulator
-from mock_server.state import MemoryState, State
-from mock_server.usage import NO_STORE, Usage
+from mock_server.fixtures.deployments import Deployment
+from mock_server.fixtures.faults import Fault
+from mock_server.fixtures.library import Library
+from mock_server.simulation.clock import MockClock, wall_clock
+from mock_server.simulation.journal import Journal
+from mock_server.simulation.overrides import Behaviour, FaultUse
+from mock_server.simulation.simulator import Simulator
+from mock_server.simulation.state import MemoryState, State
+from mock_server.web.cors import CROSS_ORIGIN
+from mock_server.web.dispatcher import Front
+from mock_server.web.responses import Answer, documented_answer
+from mock_server.web.server import FRONT
+from mock_server.web.usage import NO_STORE, Usage
 from usage_contract import Contract, ContractError, Operation
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -88,7 +88,7 @@ def make_app(
 def _front(state: State | None) -> type[Front]:
     if state is None or isinstance(state, MemoryState):
         return Front
-    from mock_server.shared import SharedFront
+    from mock_server.shared_state.dispatcher import SharedFront
 
     return SharedFront
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote_plus
 
-from mock_server.journal import masked
+from mock_server.simulation.journal import masked
 
 # A parameter by whose name somebody may have sent a key.
 _TELLING = re.compile("key|token|auth|secret|passw", re.IGNORECASE)

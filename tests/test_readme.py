@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mock_server import UsageMock, load_deployment
-from mock_server.fixtures import RateLimit
+from mock_server.fixtures.deployments import RateLimit
 from tests.support.readme import CHECKOUT, README, SHELL, run
 
 SECTIONS = ["What it is", "Against staging", "The mock for client work", "In CI"]

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from mock_server.control.context import Call, Context, Operate, as_json, nothing
 from mock_server.control.views import entry_views, journal_view
-from mock_server.journal import Entry, masked
+from mock_server.simulation.journal import Entry, masked
 
 LIMIT = 100
 NEAREST = 5

@@ -9,14 +9,14 @@ from typing import Any
 
 from aiohttp import web
 
-from mock_server.clock import MockClock
 from mock_server.control.context import Call, Context, Operate, as_json, nothing
 from mock_server.control.refusals import Refused
 from mock_server.control.views import behaviour_view, clock_view
-from mock_server.fixtures import Calls, Traffic
-from mock_server.journal import masked
-from mock_server.prefer import code_of
-from mock_server.settings import FaultUse
+from mock_server.fixtures.deployments import Calls, Traffic
+from mock_server.simulation.clock import MockClock
+from mock_server.simulation.journal import masked
+from mock_server.simulation.overrides import FaultUse
+from mock_server.web.preferences import code_of
 
 
 async def make_key(context: Context, call: Call) -> web.Response:

@@ -12,10 +12,10 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from mock_server.answers import JSON
 from mock_server.control.refusals import Refused
-from mock_server.journal import masked
-from mock_server.simulator import Simulator
+from mock_server.simulation.journal import masked
+from mock_server.simulation.simulator import Simulator
+from mock_server.web.responses import JSON
 
 LISTED = 20
 

@@ -15,9 +15,9 @@ from mock_server.control.context import ALWAYS, Call, Context, Operate, as_json,
 from mock_server.control.descriptions import description
 from mock_server.control.document import PATH, document
 from mock_server.control.views import clock_view, state_view
-from mock_server.faults import FOLDERS
-from mock_server.fixtures import yaml_files
-from mock_server.library import Library
+from mock_server.fixtures.deployments import yaml_files
+from mock_server.fixtures.faults import FOLDERS
+from mock_server.fixtures.library import Library
 
 CONSOLE = Path(__file__).with_name("console.html")
 

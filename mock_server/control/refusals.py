@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from mock_server.answers import refusal
+from mock_server.web.responses import refusal
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer, and nothing went wrong

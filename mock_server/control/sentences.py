@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonschema import ValidationError
 
-from mock_server.validation import KINDS, SENTENCES, VALIDATOR
+from mock_server.fixtures.validation import KINDS, SENTENCES, VALIDATOR
 from usage_contract.sources import pointer
 
 SHOWN = 10

@@ -10,18 +10,18 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from mock_server.clock import EndOfTimeError
 from mock_server.control import asked, change, events, look
 from mock_server.control.context import ALWAYS, Call, Context, Operate, Reset
 from mock_server.control.document import Operation, operations
 from mock_server.control.guard import check
 from mock_server.control.refusals import Refused
 from mock_server.control.sentences import wrong
-from mock_server.delays import DelayError
-from mock_server.names import UnknownNameError, advice
-from mock_server.prefer import CodeError
-from mock_server.simulator import FullError, RevokedKeyError, Simulator, UnknownKeyError
-from mock_server.validation import FixtureError
+from mock_server.fixtures.delays import DelayError
+from mock_server.fixtures.validation import FixtureError
+from mock_server.simulation.clock import EndOfTimeError
+from mock_server.simulation.simulator import FullError, RevokedKeyError, Simulator, UnknownKeyError
+from mock_server.suggestions import UnknownNameError, advice
+from mock_server.web.preferences import CodeError
 
 PREFIX = "/__mock__"
 

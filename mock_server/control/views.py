@@ -10,14 +10,14 @@ from typing import Any
 
 from aiohttp import web
 
-from mock_server.accounts import Account
-from mock_server.clock import MockClock, time_text
 from mock_server.control.context import Context, own_version
-from mock_server.journal import Entry, Journal, masked
-from mock_server.library import UNUSABLE
+from mock_server.fixtures.library import UNUSABLE
 from mock_server.masking import masked_target, printable
-from mock_server.settings import NONE, NOTHING, Behaviour
-from mock_server.simulator import Simulator
+from mock_server.simulation.accounts import Account
+from mock_server.simulation.clock import MockClock, time_text
+from mock_server.simulation.journal import Entry, Journal, masked
+from mock_server.simulation.overrides import NONE, NOTHING, Behaviour
+from mock_server.simulation.simulator import Simulator
 
 
 def clock_view(clock: MockClock) -> dict[str, Any]:

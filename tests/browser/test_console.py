@@ -12,9 +12,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 import mock_server.control
 from mock_server import UsageMock, load_deployment, make_app
-from mock_server.journal import masked
-from mock_server.library import Library
-from mock_server.serving import FRONT
+from mock_server.fixtures.library import Library
+from mock_server.simulation.journal import masked
+from mock_server.web.server import FRONT
 from tests.support.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme, chromium
 from tests.support.wire import Clock, ask, send, usage
 from usage_contract import Contract

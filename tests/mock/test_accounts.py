@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mock_server.accounts import Account
-from mock_server.answers import Answer
-from mock_server.clock import END_OF_TIME
-from mock_server.fixtures import MOST, Calls, Key, Rate, Traffic
-from mock_server.state import Recorded
+from mock_server.fixtures.deployments import MOST, Calls, Key, Rate, Traffic
+from mock_server.simulation.accounts import Account
+from mock_server.simulation.clock import END_OF_TIME
+from mock_server.simulation.state import Recorded
+from mock_server.web.responses import Answer
 
 START = 1000.0
 NUMBERS = st.floats(0, 1e6)

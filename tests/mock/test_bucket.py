@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mock_server.bucket import NEVER, TokenBucket
+from mock_server.simulation.bucket import NEVER, TokenBucket
 
 RATES = st.one_of(st.sampled_from([0.0, 0.1, 0.3, 1.0, 10.0]), st.floats(0, 1000, allow_subnormal=False))
 BURSTS = st.integers(1, 50)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mock_server import load_deployment
-from mock_server.cli import main
+from mock_server.command.cli import main
 from tests.support.command import serving
 from tests.support.control_api import Api
 from tests.support.wire import TIMEOUT, address, ask, send, usage
@@ -202,8 +202,8 @@ def test_check_without_a_folder_checks_that_of_fixtures(tmp_path: Path, capsys: 
 
 def test_help_waits_for_nothing_that_is_slow_to_import() -> None:
     code = (
-        "import sys, mock_server.cli\n"
-        "try: mock_server.cli.main(['--help'])\n"
+        "import sys, mock_server.command.cli\n"
+        "try: mock_server.command.cli.main(['--help'])\n"
         "except SystemExit: pass\n"
         "print({'aiohttp', 'asyncio', 'jsonschema', 'ruamel'} & {name.partition('.')[0] for name in sys.modules})\n"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mock_server.config import OPTIONS, Config, Option, OptionError, configured
+from mock_server.options import OPTIONS, Config, Option, OptionError, configured
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "mock.md").read_text()
 ROWS = dict(re.findall(r"^\| `(--[^`]*)` (\|.*)\|$", DOCUMENT, re.MULTILINE))

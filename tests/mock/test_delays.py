@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.delays import LONGEST, Delay, DelayError, delay
+from mock_server.fixtures.delays import LONGEST, Delay, DelayError, delay
 
 DRAWS = 20_000
 

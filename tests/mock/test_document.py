@@ -143,7 +143,7 @@ def test_what_the_mock_cannot_honour_keeps_it_from_starting(contract: Contract, 
 
 def test_the_mock_stands_on_the_contract_and_on_no_test_tool() -> None:
     code = (
-        "import sys, mock_server.cli\n"
+        "import sys, mock_server.command.cli\n"
         "from mock_server import *\n"
         "print(sorted({name.partition('.')[0] for name in sys.modules}\n"
         "             & {'pytest', '_pytest', 'hypothesis', 'schemathesis', 'contract_tests'}))\n"

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server import UsageMock, load_deployment, make_app
-from mock_server.serving import FRONT
+from mock_server.web.server import FRONT
 from tests.support.wire import KEY, TIMEOUT, Clock, Reply, address, send
 from usage_contract import Contract
 

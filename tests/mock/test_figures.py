@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from mock_server.answers import documented_answer
-from mock_server.figures import REMAINING, documented, usage_figures
-from mock_server.fixtures import PROTOCOLS, Calls, Key, RateLimit, folder, load_deployment
-from mock_server.tally import Tally
+from mock_server.fixtures.deployments import PROTOCOLS, Calls, Key, RateLimit, folder, load_deployment
+from mock_server.simulation.usage_counters import Tally
+from mock_server.simulation.usage_metrics import REMAINING, documented, usage_figures
+from mock_server.web.responses import documented_answer
 from usage_contract import Contract, ContractError, load
 
 COUNTS = st.integers(0, 10**12)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from mock_server import FixtureError, load_deployment
-from mock_server.fixtures import Calls, RateLimit, deployment_names, folder
-from mock_server.validation import SENTENCES
+from mock_server.fixtures.deployments import Calls, RateLimit, deployment_names, folder
+from mock_server.fixtures.validation import SENTENCES
 
 # YAML below `keys: {k: ...}`, and the complaint without the file's name.
 BAD_KEYS = {

@@ -16,10 +16,10 @@ import pytest
 from aiohttp import web
 
 from mock_server import AsyncUsageMock, UsageMock, load_deployment, make_app
-from mock_server.fixtures import Calls, Deployment, RateLimit
-from mock_server.hosted_async import DOMAIN, OVER
-from mock_server.state import MemoryState
-from mock_server.tls import CertificateError
+from mock_server.fixtures.deployments import Calls, Deployment, RateLimit
+from mock_server.simulation.state import MemoryState
+from mock_server.testing.async_usage_mock import DOMAIN, OVER
+from mock_server.web.tls import CertificateError
 from tests.support.control_api import Api
 from tests.support.wire import TIMEOUT, address, ask, usage
 from usage_contract import Contract, load

@@ -16,12 +16,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mock_server import load_deployment, make_app
-from mock_server.journal import Journal
-from mock_server.logs import BATCH, WAITING, RequestLog, Show, Writer, as_coloured_text, as_json, as_text, show_for
+from mock_server.command.request_log import (
+    BATCH,
+    WAITING,
+    RequestLog,
+    Show,
+    Writer,
+    as_coloured_text,
+    as_json,
+    as_text,
+    show_for,
+)
 from mock_server.masking import masked_target
-from mock_server.serving import FRONT
-from mock_server.settings import NOTHING, Behaviour
-from mock_server.simulator import Simulator
+from mock_server.simulation.journal import Journal
+from mock_server.simulation.overrides import NOTHING, Behaviour
+from mock_server.simulation.simulator import Simulator
+from mock_server.web.server import FRONT
 from usage_contract import Contract
 
 KEYS = ("demo-busy", "k", "a/b&c-key")

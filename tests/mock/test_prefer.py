@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server import UsageMock, load_deployment, load_fault, make_app
-from mock_server.fixtures import Deployment, Key
-from mock_server.library import Library
-from mock_server.prefer import LOOKED_AT, PREFERRED, PreferenceError, behaviour, preferences
-from mock_server.serving import FRONT, MAX_FIELD_BYTES
-from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse, Settings
+from mock_server.fixtures.deployments import Deployment, Key
+from mock_server.fixtures.library import Library
+from mock_server.simulation.overrides import NONE, NOTHING, Behaviour, FaultUse, Settings
+from mock_server.web.preferences import LOOKED_AT, PREFERRED, PreferenceError, behaviour, preferences
+from mock_server.web.server import FRONT, MAX_FIELD_BYTES
 from tests.support.wire import KEY, Reply, ask, send, usage
 from usage_contract import Contract
 

@@ -14,11 +14,11 @@ import pytest
 from aiohttp import web
 
 from mock_server import UsageMock, load_deployment, make_app
-from mock_server.faults import fault_names
-from mock_server.fixtures import folder
-from mock_server.journal import masked
-from mock_server.reload import Reloader
-from mock_server.serving import FRONT
+from mock_server.command.reload import Reloader
+from mock_server.fixtures.deployments import folder
+from mock_server.fixtures.faults import fault_names
+from mock_server.simulation.journal import masked
+from mock_server.web.server import FRONT
 from tests.support.wire import KEY, Clock, ask, usage
 from usage_contract import Contract, load
 from usage_contract.contract import folder as documents

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mock_server import FixtureError, UsageMock, load_deployment, make_app
-from mock_server.clock import END_OF_TIME
-from mock_server.scenarios import load_scenario, scenario_names
+from mock_server.fixtures.scenarios import load_scenario, scenario_names
+from mock_server.simulation.clock import END_OF_TIME
 from tests.support.control_api import Api
 from tests.support.wire import Clock, Reply, ask, usage
 from usage_contract import Contract

@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from mock_server import UsageMock, make_app
-from mock_server.cli import main
-from mock_server.fixtures import Deployment, Key
+from mock_server.command.cli import main
+from mock_server.fixtures.deployments import Deployment, Key
 from tests.support.command import serving
 from tests.support.wire import KEY, TIMEOUT, Reply, address, ask, usage
 from usage_contract import Contract

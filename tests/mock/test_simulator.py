@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mock_server import load_deployment, make_app
-from mock_server.bucket import ticks
-from mock_server.clock import MockClock
-from mock_server.delays import DelayError
-from mock_server.fixtures import Calls
-from mock_server.names import UnknownNameError
-from mock_server.serving import FRONT
-from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse
-from mock_server.simulator import Simulator, UnknownKeyError
+from mock_server.fixtures.delays import DelayError
+from mock_server.fixtures.deployments import Calls
+from mock_server.simulation.bucket import ticks
+from mock_server.simulation.clock import MockClock
+from mock_server.simulation.overrides import NONE, NOTHING, Behaviour, FaultUse
+from mock_server.simulation.simulator import Simulator, UnknownKeyError
+from mock_server.suggestions import UnknownNameError
+from mock_server.web.server import FRONT
 from tests.support.wire import Clock
 from usage_contract import Contract
 

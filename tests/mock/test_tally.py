@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.fixtures import PROTOCOLS, Calls, Traffic
-from mock_server.tally import TOP_DOMAINS, Tally
+from mock_server.fixtures.deployments import PROTOCOLS, Calls, Traffic
+from mock_server.simulation.usage_counters import TOP_DOMAINS, Tally
 
 Call = tuple[int, str, int, int]  # domain, protocol, requests, failures (more than there are requests are all)
 CALLS = st.tuples(st.integers(0, 40), st.sampled_from(PROTOCOLS), st.integers(0, 30), st.integers(0, 30))

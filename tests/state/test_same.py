@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mock_server.fixtures import Calls
-from mock_server.settings import Settings
-from mock_server.state import BucketSpec, Known, MemoryState, Recorded, State, Taken
-from mock_server.state_redis import RedisState
+from mock_server.fixtures.deployments import Calls
+from mock_server.shared_state.redis_state import RedisState
+from mock_server.simulation.overrides import Settings
+from mock_server.simulation.state import BucketSpec, Known, MemoryState, Recorded, State, Taken
 
 from .server import Redis
 

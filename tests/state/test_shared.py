@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from mock_server import UsageMock, load_deployment, load_fault, make_app
-from mock_server.fixtures import Calls, Deployment, Key
-from mock_server.library import Library
-from mock_server.serving import FRONT
-from mock_server.state_redis import RedisState
+from mock_server.fixtures.deployments import Calls, Deployment, Key
+from mock_server.fixtures.library import Library
+from mock_server.shared_state.redis_state import RedisState
+from mock_server.web.server import FRONT
 from tests.support.control_api import Api
 from tests.support.wire import KEY, Clock, ask, usage
 from usage_contract import Contract

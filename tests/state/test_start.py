@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from mock_server.cli import main
+from mock_server.command.cli import main
 from tests.support.command import serving
 from tests.support.control_api import Api
 from tests.support.wire import usage

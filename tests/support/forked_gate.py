@@ -19,8 +19,8 @@ from contract_tests.plugin import clock_key, reports_key, settings_key, verdicts
 from contract_tests.settings import Target
 from contract_tests.verdicts import Verdict, Verdicts
 from mock_server import UsageMock, make_app
-from mock_server.faults import Fault
-from mock_server.fixtures import Deployment
+from mock_server.fixtures.deployments import Deployment
+from mock_server.fixtures.faults import Fault
 from tests.support.virtual_clock import VirtualClock
 from usage_contract import load
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mock_server import UsageMock, load_deployment, make_app
-from mock_server.fixtures import Deployment
+from mock_server.fixtures.deployments import Deployment
 from tests.support.wire import Clock
 from usage_contract import Contract, load
 

@@ -16,9 +16,9 @@ import orjson
 
 from contract_tests.gate import OPERATION
 from mock_server import load_deployment
-from mock_server.faults import load_fault
-from mock_server.figures import REMAINING, usage_figures
-from mock_server.tally import Tally
+from mock_server.fixtures.faults import load_fault
+from mock_server.simulation.usage_counters import Tally
+from mock_server.simulation.usage_metrics import REMAINING, usage_figures
 from tests.support.proof import Result, run_against
 from usage_contract import load
 from usage_contract.sources import pointer

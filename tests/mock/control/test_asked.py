@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from mock_server import UsageMock
-from mock_server.journal import masked
+from mock_server.simulation.journal import masked
 from tests.support.control_api import Api
 from tests.support.wire import KEY, TIMEOUT, ask, send, usage
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from mock_server import UsageMock
-from mock_server.fixtures import folder
-from mock_server.journal import masked
+from mock_server.fixtures.deployments import folder
+from mock_server.simulation.journal import masked
 from tests.support.control_api import JSON, Api
 from tests.support.wire import KEY, TIMEOUT, Clock, address, ask, usage
 

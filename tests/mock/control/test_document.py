@@ -18,7 +18,7 @@ from schemathesis.config import SchemathesisConfig
 from mock_server import UsageMock, load_deployment, make_app
 from mock_server.control.document import document, operations
 from mock_server.control.service import OPERATE
-from mock_server.delays import DelayError, delay
+from mock_server.fixtures.delays import DelayError, delay
 from tests.support.control_api import Api
 from tests.support.wire import send, usage
 from usage_contract import Contract

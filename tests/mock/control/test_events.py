@@ -8,8 +8,8 @@ import socket
 import threading
 
 from mock_server import UsageMock, load_deployment, make_app
-from mock_server.journal import masked
-from mock_server.serving import listening
+from mock_server.simulation.journal import masked
+from mock_server.web.server import listening
 from tests.support.control_api import Api
 from tests.support.wire import TIMEOUT, Clock, address, ask, usage
 from usage_contract import Contract

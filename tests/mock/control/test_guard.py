@@ -12,7 +12,7 @@ from aiohttp import web
 
 from mock_server import UsageMock, load_deployment, make_app
 from mock_server.control.guard import is_loopback
-from mock_server.serving import listening
+from mock_server.web.server import listening
 from tests.support.control_api import Api
 from tests.support.wire import send
 from usage_contract import Contract

@@ -9,8 +9,8 @@ import pytest
 from mock_server import UsageMock, load_deployment, make_app
 from mock_server.control.descriptions import UNREADABLE
 from mock_server.control.look import policy
-from mock_server.fixtures import Deployment, Key
-from mock_server.journal import masked
+from mock_server.fixtures.deployments import Deployment, Key
+from mock_server.simulation.journal import masked
 from tests.support.control_api import Api
 from tests.support.wire import Clock, usage
 from usage_contract import Contract

@@ -14,10 +14,10 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from mock_server import FixtureError, UsageMock, load_deployment, load_fault, make_app
-from mock_server.cli import main
-from mock_server.faults import FOLDERS, Fault, fault_names
-from mock_server.fixtures import folder
-from mock_server.journal import masked
+from mock_server.command.cli import main
+from mock_server.fixtures.deployments import folder
+from mock_server.fixtures.faults import FOLDERS, Fault, fault_names
+from mock_server.simulation.journal import masked
 from tests.support.wire import Clock
 from usage_contract import Contract
 

@@ -7,8 +7,8 @@ import socket
 import threading
 
 from mock_server import UsageMock, load_deployment, load_fault, make_app
-from mock_server.faulty import SLOTS
-from mock_server.serving import FRONT
+from mock_server.web.fault_injector import SLOTS
+from mock_server.web.server import FRONT
 from tests.support.wire import KEY, TIMEOUT, Clock, Reply, address, ask, usage
 from usage_contract import Contract
 
