@@ -3,6 +3,7 @@
 The names below are imported when they are first used: `usage-mock --help` must not wait for aiohttp.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,23 @@ _HOME = {
     "load_fault": "fixtures.faults",
     "make_app": "app",
 }
+
+
+def _import_aiohttp_without_key_log(path: str) -> None:
+    """Import aiohttp, which makes TLS contexts at once, where the file of SSLKEYLOGFILE cannot be written."""
+    try:
+        with open(path, "ab"):  # noqa: PTH123 - pathlib is slow to import
+            return
+    except OSError:
+        del os.environ["SSLKEYLOGFILE"]
+    try:
+        import_module("aiohttp")
+    finally:
+        os.environ["SSLKEYLOGFILE"] = path
+
+
+if "SSLKEYLOGFILE" in os.environ:
+    _import_aiohttp_without_key_log(os.environ["SSLKEYLOGFILE"])
 
 
 def __getattr__(name: str) -> Any:

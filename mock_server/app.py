@@ -77,7 +77,8 @@ def make_app(
     simulations: dict[str, Simulation] = {"get_usage": lambda _: usage.answer, "get_health": _health}
     simulations["get_overview"] = partial(_overview, contract, simulations)
     app = web.Application()
-    app[FRONT] = _front(state)(simulator, usage, sleep, cors)
+    probes = frozenset(each.path for each in contract.operations.values() if each.key_header is None)
+    app[FRONT] = _front(state)(simulator, usage, sleep, cors, probes)
     app.cleanup_ctx.append(partial(_connected, simulator))
     app[FRONT].control = Control(simulator, app[FRONT].reset, usage.key_header, usage.codes, control_token)
     app.on_shutdown.append(app[FRONT].control.stop)

@@ -119,7 +119,7 @@ class Config:
     fault: str | None = option(None, "NAME[@NTH]", "what it does wrong: a file of faults/ or variants/")
     delay: str | None = option(None, "TEXT", "how late answers come: 0.2, 0.1..0.5 or 0.1~2 (seconds)")
     seed: int = option(0, "N", "what random delays come to", whole(0))
-    state: str | None = option(None, "URL", "Redis or Valkey, for several processes: redis://HOST, unix:///SOCKET, …")
+    state: str | None = option(None, "URL", "Redis or Valkey, for several processes: redis://HOST, unix:///SOCKET, ...")
     workers: int = option(1, "N", "processes behind the port; more than one need --state", whole(1, 1024))
     journal: int = option(1000, "N", "how many requests the journal holds", whole(1, 1_000_000))
     rate_limit: bool = option(True, "", "take tokens, and answer 429 when there are none", on_or_off)
@@ -201,9 +201,9 @@ def _file(named: Path | None, problems: list[str]) -> Iterator[Given]:
     import tomllib
 
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # some editors write a byte order mark
         data = tomllib.loads(text)
-    except (OSError, ValueError) as error:  # no UTF-8 and no TOML are both a ValueError
+    except (OSError, ValueError, RecursionError) as error:  # no UTF-8 and no TOML are both a ValueError
         problems.append(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
         return
     names = [name for name in _BY_NAME if name != "config"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from usage_contract.overlay import apply
-from usage_contract.sources import pointer_tokens, read
+from usage_contract.sources import own_folder, pointer_tokens, read
 
 Level = Literal["specified", "documented", "advisory"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -106,8 +106,7 @@ class Contract:
 
 def folder() -> Path:
     """Return the folder of the documents: inside an installed package, or beside it in a checkout."""
-    packaged = Path(__file__).with_name("openapi")
-    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "openapi"
+    return own_folder(Path(__file__).with_name("openapi"), "openapi")
 
 
 def load(level: Level = "documented", documents: Path | None = None) -> Contract:

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+
+# No document or fixture comes near it, and the parser, which is pure Python, takes minutes for more.
+MAX_BYTES = 16 * 1024 * 1024
+
+# A document whose aliases multiply it beyond both limits is an alias bomb: walking it could take hours.
+MAX_ALIASED_VALUES = 100_000
+MAX_ALIAS_FACTOR = 10
+
+
+# The functions behind `os`, which a library that replaces the file system leaves alone.
+_REAL: Any = import_module("nt" if sys.platform == "win32" else "posix")
+
+# The folders of the project: in a checkout fixtures and documents lie beside the packages.
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+_OWN = tuple(os.path.join(_ROOT, name) for name in ("usage_contract", "mock_server", "fixtures", "openapi"))  # noqa: PTH118
 
 
 @dataclass(eq=False)
@@ -59,12 +79,15 @@ class Source:
 def read(path: Path) -> Source:
     """Read one YAML 1.2 (or JSON) document.
 
-    Raises SourceError when the file is missing, unreadable, not UTF-8, not YAML, or repeats a key.
+    Raises SourceError when the file is missing, unreadable, not a regular file, too long, not UTF-8, not YAML,
+    repeats a key, or is an alias bomb.
     """
     yaml = YAML(typ="safe", pure=True)
     try:
-        text = path.read_bytes().decode()
+        text = read_bytes(path).decode()
         root = yaml.compose(text)
+        if root is not None:
+            _check_aliases(path, root)
         data = None if root is None else yaml.constructor.construct_document(root)
     except OSError as error:
         raise SourceError(path, 1, "", f"cannot be read: {error.strerror}") from None
@@ -80,6 +103,86 @@ def read(path: Path) -> Source:
     if root is None:
         raise SourceError(path, 1, "", "is empty")
     return Source(path, data, root)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a regular file.
+
+    A FIFO or a device is never opened: reading one can block for ever, and opening one can have effects.
+    Raises SourceError for a file that is not regular or too long, and OSError.
+    """
+    system = functions_for(path)
+    _check_status(path, system.stat(path))
+    descriptor = system.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _check_status(path, system.fstat(descriptor))  # the name can lead to another file by now
+        data = b""
+        while part := system.read(descriptor, MAX_BYTES + 1 - len(data)):
+            data += part
+    finally:
+        system.close(descriptor)
+    if len(data) > MAX_BYTES:
+        raise _too_long(path)
+    return data
+
+
+def own_folder(packaged: Path, in_checkout: str) -> Path:
+    """Return a folder of the project: inside the package, or beside the package in a checkout."""
+    try:
+        functions_for(packaged).stat(packaged)
+    except OSError:
+        return packaged.parents[1] / in_checkout
+    return packaged
+
+
+def functions_for(path: Path) -> Any:
+    """Return the functions of the operating system for a path, as the module `os` has them.
+
+    For the project's own files they are the real ones, also where a test has replaced the file system (pyfakefs).
+    """
+    return _REAL if os.path.abspath(path).startswith(_OWN) else os  # noqa: PTH100 - pathlib can be replaced as well
+
+
+def _check_status(path: Path, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(status.st_mode):
+        raise SourceError(path, 1, "", "is not a regular file")
+    if status.st_size > MAX_BYTES:
+        raise _too_long(path)
+
+
+def _too_long(path: Path) -> SourceError:
+    return SourceError(path, 1, "", f"is longer than {MAX_BYTES // 1024 // 1024} MiB")
+
+
+def _check_aliases(path: Path, root: Node) -> None:
+    """Raise SourceError for a document whose aliases contain themselves or multiply its size; visit each node once."""
+    sizes: dict[int, int] = {}  # by node; 0 while the node's descendants are visited
+    waiting: list[tuple[Node, bool]] = [(root, False)]
+    while waiting:
+        node, is_measured = waiting.pop()
+        children = _values(node)
+        if is_measured:
+            sizes[id(node)] = 1 + sum(sizes[id(child)] for child in children)
+            continue
+        if id(node) in sizes:
+            if not sizes[id(node)]:
+                advice = "an alias must not refer to one of its own ancestors"
+                raise SourceError(path, root.start_mark.line + 1, "", "contains itself", advice)
+            continue
+        sizes[id(node)] = 0
+        waiting += [(node, True), *((child, False) for child in children)]
+    if sizes[id(root)] > max(MAX_ALIASED_VALUES, MAX_ALIAS_FACTOR * len(sizes)):
+        problem = f"multiplies its {len(sizes)} values to more than {MAX_ALIASED_VALUES} by aliases"
+        raise SourceError(path, 1, "", problem, "repeat fewer aliases")
+
+
+def _values(node: Node) -> list[Node]:
+    """Return the nodes directly below a node: keys, values and entries."""
+    if isinstance(node, MappingNode):
+        return [child for pair in node.value for child in pair]
+    return list(node.value) if isinstance(node, SequenceNode) else []
 
 
 def pointer(*tokens: str | int) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from mock_server.options import OPTIONS, Config, Option, OptionError, configured
+from mock_server.streams import prepare_streams
 from mock_server.suggestions import advice
 
 if TYPE_CHECKING:
@@ -28,11 +29,12 @@ COMMANDS = ("check",)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, or 4 when something kept it from its work."""
+    prepare_streams()
     try:
         given = _parsed(sys.argv[1:] if arguments is None else arguments)
         config = configured(vars(given), os.environ)
     except OptionError as error:
-        _complain(error)
+        _complain(str(error))
         return FAILED
     return _guarded(lambda: _check(given.folder or config.fixtures) if given.command else _serve(config))
 
@@ -43,12 +45,14 @@ def _guarded(work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return 0
     except _expected() as error:
-        _complain(error)
+        from mock_server.fixtures.problems import text_of
+
+        _complain(text_of(error))
         return FAILED
 
 
-def _complain(error: Exception) -> None:
-    for line in str(error).splitlines():
+def _complain(text: str) -> None:
+    for line in text.splitlines():
         sys.stderr.write(f"usage-mock: {line}\n")
 
 
@@ -223,6 +227,7 @@ def _check(fixtures: Path | None) -> int:
 
 
 def _all_fine(what: str, names: Sequence[str], load: Callable[[str], object]) -> bool:
+    from mock_server.fixtures.problems import text_of
     from mock_server.fixtures.validation import FixtureError
 
     fine = 0
@@ -231,7 +236,7 @@ def _all_fine(what: str, names: Sequence[str], load: Callable[[str], object]) ->
             load(name)
             fine += 1
         except FixtureError as error:
-            _complain(error)
+            _complain(text_of(error))
     if names:
         sys.stdout.write(f"{fine} of {len(names)} {what} are fine\n")
     return fine == len(names)

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from mock_server.control.context import Call, Context, Operate, as_json, nothing
 from mock_server.control.refusals import Refused
-from mock_server.control.views import behaviour_view, clock_view
+from mock_server.control.views import behaviour_view, clock_view, fault_counts
 from mock_server.fixtures.deployments import Calls, Traffic
 from mock_server.simulation.clock import MockClock
 from mock_server.simulation.journal import masked
@@ -34,7 +34,7 @@ async def change_behaviour(context: Context, call: Call) -> web.Response:
     if changes.get("code") is not None:
         code_of(str(changes["code"]), context.codes)
     await simulator.switch(key, **changes)
-    return as_json(behaviour_view(simulator.settings.own(key)))
+    return as_json(behaviour_view(simulator.settings.own(key), await fault_counts(simulator)))
 
 
 def _changes(change: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from mock_server.control.broadcast import Broadcast
 from mock_server.control.refusals import Refused
 from mock_server.simulation.journal import masked
 from mock_server.simulation.simulator import Simulator
@@ -44,7 +45,7 @@ class Context:
 
     `reset` puts a key, or everything, back to the start, `key_header` is the field that carries a key,
     `codes` are the statuses of the document, `stopping` is set when the mock ends, `listeners` are the
-    connections that still hear of events.
+    connections that still hear of events, `broadcast` is what they share.
     """
 
     simulator: Simulator
@@ -54,6 +55,7 @@ class Context:
     started: float = field(default_factory=time.monotonic)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     listeners: set[web.RequestHandler] = field(default_factory=set)
+    broadcast: Broadcast = field(default_factory=Broadcast)
 
     @property
     def uptime(self) -> float:

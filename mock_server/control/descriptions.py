@@ -8,6 +8,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import ScalarEvent
 
+from usage_contract import SourceError
+from usage_contract.sources import read_bytes
+
 UNREADABLE = "It cannot be read; switch it on to be told why."
 
 
@@ -15,11 +18,11 @@ def description(path: Path) -> str:
     """Return the description that a scenario or a fault begins with; to read hundreds of whole files takes seconds."""
     before = ""
     try:
-        for event in YAML(typ="safe", pure=True).parse(path.read_bytes().decode()):
+        for event in YAML(typ="safe", pure=True).parse(read_bytes(path).decode()):
             if isinstance(event, ScalarEvent):
                 if before == "description":
                     return str(event.value)
                 before = event.value
-    except (OSError, UnicodeDecodeError, YAMLError):
+    except (OSError, SourceError, UnicodeDecodeError, YAMLError):
         return UNREADABLE
     return UNREADABLE

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,12 +13,15 @@ from aiohttp import ClientConnectionError, web
 
 from mock_server.control.context import ALWAYS, Call, Context, Operate
 from mock_server.control.views import entry_views, state_view
+from mock_server.simulation.journal import Entry
 
-# How often it is looked whether something changed. Whatever the number of keys, looking takes a twentieth of the time.
+# The seconds between two looks of one stream.
 PERIOD = 0.2
-REST = 19
 
-# A comment now and then: whoever has gone without a word is noticed by it.
+# The events of so many entries are written at once: a client that does not read holds no more in memory.
+BATCH = 100
+
+# A comment now and then: a client that has gone without a word is noticed by it.
 QUIET_PERIODS = 75
 
 HEADERS = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no", **ALWAYS}
@@ -39,14 +43,18 @@ async def get_events(context: Context, call: Call) -> web.StreamResponse:
 
 
 async def _tell(context: Context, call: Call, response: web.StreamResponse) -> None:
-    feed = Feed(context, call)
+    seen, version, quiet = _first(context, call), 0, 0
     while not context.stopping.is_set() and call.request.transport:  # none once the client has gone
-        started = time.monotonic()
-        text = await feed.news()
-        spent = time.monotonic() - started
-        if text:
-            await response.write(text)
-        await _pause(context.stopping, max(PERIOD, REST * spent))
+        state = await context.broadcast.state(partial(_state, context))
+        entries = context.simulator.journal.since(seen, BATCH)
+        events = [*([state.event] if state.version != version else []), *_entry_events(context, entries, call.request)]
+        version, quiet = state.version, 0 if events else quiet + 1
+        if events or quiet % QUIET_PERIODS == 0:
+            await response.write(b"".join(events) or b": quiet\n\n")
+        if entries:
+            seen = entries[-1].number
+        if len(entries) < BATCH:
+            await _pause(context.stopping, PERIOD)
 
 
 async def _pause(stopping: asyncio.Event, seconds: float) -> None:
@@ -54,34 +62,24 @@ async def _pause(stopping: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(stopping.wait(), seconds)
 
 
-class Feed:
-    """What one listener has not been told yet."""
+async def _state(context: Context) -> tuple[object, bytes]:
+    """Return what of a state does not change by itself from one moment to the next, and the event of all of it."""
+    state = await state_view(context)
+    clock = context.simulator.clock
+    time_told = clock() if clock.is_frozen else round(clock() - clock.base(), 1)
+    return {**state, "uptime": None, "clock": (clock.is_frozen, time_told)}, _event("state", state)
 
-    def __init__(self, context: Context, call: Call) -> None:
-        self._context, self._seen = context, _first(context, call)
-        self._request = call.request
-        self._known: dict[str, Any] | None = None
-        self._quiet = 0
 
-    async def news(self) -> bytes:
-        """Return the events of what changed since the last call; empty where nothing did."""
-        journal = self._context.simulator.journal
-        entries = journal.since(self._seen)
-        self._seen = journal.number
-        views = entry_views(self._context, entries, self._request)
-        events = [_event("request", view, view["number"]) for view in views]
-        state = await state_view(self._context)
-        if (lasting := self._lasting(state)) != self._known:
-            self._known = lasting
-            events.insert(0, _event("state", state))
-        self._quiet = 0 if events else self._quiet + 1
-        return b"".join(events) or (b": quiet\n\n" if self._quiet % QUIET_PERIODS == 0 else b"")
-
-    def _lasting(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Return what of a state does not change by itself from one moment to the next."""
-        clock = self._context.simulator.clock
-        time_told = clock() if clock.is_frozen else round(clock() - clock.base(), 1)
-        return {**state, "uptime": None, "clock": (clock.is_frozen, time_told)}
+def _entry_events(context: Context, entries: Sequence[Entry], request: web.Request) -> list[bytes]:
+    """Return the events of entries; all streams of one base URL share them."""
+    known, base_url = context.broadcast.entries, f"{request.scheme}://{request.host}"
+    new = [entry for entry in entries if (base_url, entry.number) not in known]
+    for view in entry_views(context, new, request):
+        known[base_url, view["number"]] = _event("request", view, view["number"])
+    events = [known[base_url, entry.number] for entry in entries]
+    while len(known) > context.simulator.journal.capacity:
+        del known[next(iter(known))]
+    return events
 
 
 def _first(context: Context, call: Call) -> int:

@@ -18,6 +18,7 @@ from mock_server.control.views import clock_view, state_view
 from mock_server.fixtures.deployments import yaml_files
 from mock_server.fixtures.faults import FOLDERS
 from mock_server.fixtures.library import Library
+from usage_contract.sources import read_bytes
 
 CONSOLE = Path(__file__).with_name("console.html")
 
@@ -26,7 +27,7 @@ _INLINE = r"<{0}(?:\s[^>]*)?>(.*?)</{0}>"
 
 async def get_console(_: Context, __: Call) -> web.Response:
     """Answer the console page."""
-    page = CONSOLE.read_bytes().decode()
+    page = read_bytes(CONSOLE).decode()
     return _text(page, "text/html; charset=utf-8", {"Content-Security-Policy": policy(page)})
 
 
@@ -54,7 +55,7 @@ def _hashes(page: str, element: str) -> str:
 
 async def get_document_as_yaml(_: Context, __: Call) -> web.Response:
     """Answer the document as it is written."""
-    return _text(PATH.read_bytes().decode(), "application/yaml")
+    return _text(read_bytes(PATH).decode(), "application/yaml")
 
 
 async def get_document_as_json(_: Context, __: Call) -> web.Response:
@@ -96,8 +97,8 @@ async def get_faults(context: Context, _: Call) -> web.Response:
 
 async def _choices(library: Library, *kinds: str) -> list[dict[str, str]]:
     found = []
-    for path in (path for kind in kinds for path in yaml_files(library.folder / kind)):
-        found.append({"name": path.stem, "description": description(path)})
+    for name, path in (file for kind in kinds for file in yaml_files(library.folder / kind).items()):
+        found.append({"name": name, "description": description(path)})
         await asyncio.sleep(0)  # there are hundreds of files, and others wait for their answers
     return sorted(found, key=itemgetter("name"))
 

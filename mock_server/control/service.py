@@ -25,6 +25,9 @@ from mock_server.web.preferences import CodeError
 
 PREFIX = "/__mock__"
 
+# No body of the document is nested deeper than this; checking a deeper one would exhaust the stack.
+MAX_DEPTH = 10
+
 OPERATE: Mapping[str, Operate] = {
     each.__name__: each for each in (*look.OPERATIONS, *change.OPERATIONS, *asked.OPERATIONS, *events.OPERATIONS)
 }
@@ -161,9 +164,17 @@ def _no_json() -> Refused:
 
 def _parsed(text: bytes) -> Any:
     try:
-        return orjson.loads(text)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise Refused(400, "malformed-json", f"The body is not valid JSON: {error}.") from None
+    if _is_deeper(value, MAX_DEPTH):
+        raise Refused(422, "wrong-body", f"The body is nested more than {MAX_DEPTH} levels deep.")
+    return value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_is_deeper(child, levels - 1) for child in children)
 
 
 def _check(value: Any, schema: Mapping[str, Any], where: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -26,7 +26,16 @@ def clock_view(clock: MockClock) -> dict[str, Any]:
     return {"now": now, "time": time_text(now), "frozen": clock.is_frozen}
 
 
-def behaviour_view(behaviour: Behaviour) -> dict[str, Any]:
+Counts = Mapping[str, int]
+
+
+async def fault_counts(simulator: Simulator) -> Counts:
+    """Return how many requests each use of a fault has met, where that decides on which it still acts."""
+    uses = sorted({use.use for use in simulator.settings.faults if use.times is not None})
+    return dict(zip(uses, await simulator.state.counted(uses), strict=True))
+
+
+def behaviour_view(behaviour: Behaviour, counts: Counts) -> dict[str, Any]:
     """Return a Behaviour."""
     fault = behaviour.fault
     acts = fault is not None and fault.name != NONE
@@ -36,6 +45,7 @@ def behaviour_view(behaviour: Behaviour) -> dict[str, Any]:
         "fault": fault.name if fault else None,
         "after": fault.after if fault and acts else None,
         "times": fault.times if fault and acts else None,
+        "left": fault.left(counts.get(fault.use, 0)) if fault and acts else None,
         "delay": behaviour.delay,
     }
 
@@ -56,20 +66,21 @@ async def state_view(context: Context) -> dict[str, Any]:
     """Return a State."""
     simulator = context.simulator
     await simulator.catch_up()  # a stream of events outlives the settings that it began with
+    counts = await fault_counts(simulator)
     return {
         "version": own_version(),
         "uptime": context.uptime,
         "deployment": simulator.library.deployment.description,
         "problem": simulator.problem,
         "clock": clock_view(simulator.clock),
-        "start": behaviour_view(simulator.settings.start),
-        "everybody": behaviour_view(simulator.settings.everybody),
-        "keys": [await key_view(simulator, key) for key in simulator.keys],
+        "start": behaviour_view(simulator.settings.start, counts),
+        "everybody": behaviour_view(simulator.settings.everybody, counts),
+        "keys": [await key_view(simulator, key, counts) for key in simulator.keys],
         "journal": journal_view(simulator.journal),
     }
 
 
-async def key_view(simulator: Simulator, key: str) -> dict[str, Any]:
+async def key_view(simulator: Simulator, key: str, counts: Counts) -> dict[str, Any]:
     """Return a KeyState."""
     try:
         in_force, account = simulator.behaviour(key, NOTHING), simulator.peek(key)
@@ -80,8 +91,8 @@ async def key_view(simulator: Simulator, key: str) -> dict[str, Any]:
         "made": key not in simulator.library.deployment.keys,
         "known": account is not None,
         **(await _account_view(simulator, account, in_force) if account else NO_ACCOUNT),
-        "own": behaviour_view(simulator.settings.keys.get(key, NOTHING)),
-        "in_force": behaviour_view(in_force),
+        "own": behaviour_view(simulator.settings.keys.get(key, NOTHING), counts),
+        "in_force": behaviour_view(in_force, counts),
     }
 
 

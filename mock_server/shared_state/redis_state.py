@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Sequence
 from contextvars import ContextVar
 from functools import lru_cache
 from hashlib import sha1
@@ -86,6 +87,12 @@ class RedisState:
     async def count(self, name: str) -> int:
         """Count one more of something."""
         return int(await self._server.ask(("HINCRBY", self._counts, name, 1)))
+
+    async def counted(self, names: Sequence[str]) -> Sequence[int]:
+        """Return how many there were of each of some things."""
+        if not names:
+            return []
+        return [int(number or 0) for number in await self._server.ask(("HMGET", self._counts, *names))]
 
     async def forget_counts(self) -> None:
         """Count everything from one again."""

@@ -32,6 +32,10 @@ class FaultUse:
         """Whether it acts on the count'th request, from 1."""
         return count > self.after and (self.times is None or count <= self.after + self.times)
 
+    def left(self, count: int) -> int | None:
+        """Return on how many requests it still acts when it has met `count` of them; None for all."""
+        return None if self.times is None else min(self.times, max(0, self.after + self.times - count))
+
 
 @dataclass(frozen=True)
 class Behaviour:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -76,6 +77,9 @@ class State(Protocol):
     async def count(self, name: str) -> int:
         """Count one more of something and return how many there were, this one included."""
 
+    async def counted(self, names: Sequence[str]) -> Sequence[int]:
+        """Return how many there were of each of some things."""
+
     async def forget_counts(self) -> None:
         """Count everything from one again."""
 
@@ -122,6 +126,10 @@ class MemoryState:
         """Count one more of something."""
         self._counts[name] += 1
         return self._counts[name]
+
+    async def counted(self, names: Sequence[str]) -> Sequence[int]:
+        """Return how many there were of each of some things."""
+        return [self._counts[name] for name in names]
 
     async def forget_counts(self) -> None:
         """Count everything from one again."""

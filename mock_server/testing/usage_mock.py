@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aiohttp import web
 
 from mock_server.simulation.journal import Entry
+from mock_server.streams import open_closed_streams
 from mock_server.testing.async_usage_mock import NOT_YET, OVER, AsyncUsageMock, Options
+from mock_server.testing.gevent_threads import NativeThread, is_patched, wait
 from mock_server.web.server import new_event_loop
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ class UsageMock:
         self._mock = AsyncUsageMock(app, **options)
         self._stop = asyncio.Event()
         self._ready: Future[asyncio.AbstractEventLoop] = Future()
-        self._thread = threading.Thread(target=self._run, name="usage-mock")
+        self._is_patched = is_patched()
+        self._thread = (NativeThread if self._is_patched else threading.Thread)(target=self._run, name="usage-mock")
         self._lock = threading.Lock()  # what was submitted before the stop is done, and nothing is submitted after it
         self._is_over = False
 
@@ -123,9 +126,10 @@ class UsageMock:
         """
         if self._thread.ident is not None:
             raise RuntimeError(self._mock.why_not or OVER)
+        open_closed_streams()
         self._thread.start()
         try:
-            self._ready.result()
+            self._done(self._ready).result()
         except BaseException:
             self.close()
             raise
@@ -135,7 +139,7 @@ class UsageMock:
         """Stop listening, finish what is in flight and end the thread; a second call does nothing."""
         if not self._thread.is_alive():
             return
-        if self._ready.exception() is None:
+        if self._done(self._ready).exception() is None:
             with self._lock, suppress(RuntimeError):  # the loop has ended since
                 self._is_over = True
                 self._ready.result().call_soon_threadsafe(self._stop.set)
@@ -150,7 +154,7 @@ class UsageMock:
     def _do(self, operation: Coroutine[Any, Any, T]) -> T:
         submitted = self._submitted(operation)
         try:
-            return submitted.result()
+            return self._done(submitted).result()
         except CancelledError:  # it was still at work when the loop ended
             raise RuntimeError(OVER) from None
 
@@ -171,7 +175,12 @@ class UsageMock:
     def _served(self) -> asyncio.AbstractEventLoop:
         if self._thread.ident is None:
             raise RuntimeError(NOT_YET)
-        return self._ready.result()
+        return self._done(self._ready).result()
+
+    def _done(self, future: Future[T]) -> Future[T]:
+        if self._is_patched:
+            wait(future)
+        return future
 
     def _run(self) -> None:
         try:

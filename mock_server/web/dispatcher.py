@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from aiohttp import web
 
@@ -42,17 +43,19 @@ class Front:
     """Takes every request first; `handler` is the application's own way to an answer.
 
     `sleep` takes the seconds that a client is made to wait. With `cors` pages of other
-    origins may ask, too.
+    origins may ask, too. Requests to the paths of `probes` are never delayed.
     """
 
-    def __init__(self, simulator: Simulator, usage: Usage, sleep: Sleep, cors: bool) -> None:
-        self.simulator, self.cors = simulator, cors
+    def __init__(self, simulator: Simulator, usage: Usage, sleep: Sleep, cors: bool, probes: frozenset[str]) -> None:
+        self.simulator, self.cors, self._probes = simulator, cors, probes
         self.headers: Mapping[str, str] = CROSS_ORIGIN if cors else {}
         self.handler: Handler
         self.control: Control
         self.servers: list[Listener] = []
         self._usage, self._sleep = usage, sleep
         self._faulties: dict[tuple[str, ...], Faulty] = {}
+        #: The connections of which a fault has changed what was received.
+        self.edited: WeakSet[object] = WeakSet()
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer one request and write it down."""
@@ -102,8 +105,9 @@ class Front:
             wanted = self._wanted(request, key)
         except PreferenceError as error:
             return NOTHING, refusal(400, str(error), "unknown-preference", self.headers).response()
-        answer = self._sound(request) if wanted == NOTHING else self._as_wanted(request, key, wanted)
-        return wanted, await answer
+        if wanted == NOTHING:
+            return NOTHING, await self._sound(request)
+        return await self._as_wanted(request, key, wanted)
 
     @property
     def codes(self) -> list[int]:
@@ -130,27 +134,56 @@ class Front:
         if own.scenario is not None:
             request[SCENARIO] = own.scenario
         request[PREFERENCES] = preferred
-        request[HONOURED] = {"delay", "fault"} if preferred.get("fault") == NONE else {"delay"}
+        request[HONOURED] = {"fault"} if preferred.get("fault") == NONE else set()
         return simulator.behaviour(key, own)
 
-    async def _as_wanted(self, request: web.Request, key: str, wanted: Behaviour) -> web.StreamResponse:
+    async def _as_wanted(
+        self, request: web.Request, key: str, wanted: Behaviour
+    ) -> tuple[Behaviour, web.StreamResponse]:
+        """Return what acted on this exchange, and the response."""
         request[WANTED] = wanted
-        if wanted.delay not in (None, NONE):
-            await self._sleep(self.simulator.delay(wanted.delay))
-        if wanted.fault:
-            if await self._is_turn(wanted.fault):
-                return await self._by_fault(wanted.fault, request, key)
+        honoured = request[HONOURED] = request.get(HONOURED, set())
+        if wanted.delay is not None and request.path not in self._probes:
+            honoured.add("delay")
+            if wanted.delay != NONE:
+                await self._sleep(self.simulator.delay(wanted.delay))
+        use, acts = wanted.fault, False
+        if use and await self._is_turn(use):
+            response, acts = await self._by_fault(use, request, key)
+            acts = acts or self._fills_the_bucket(use, request, response, key)
+        else:
             request[WANTED] = replace(wanted, fault=None)  # nor is it the turn of its buckets
-        return await self._sound(request)
+            response = await self._sound(request)
+        acted = Behaviour(
+            scenario=wanted.scenario if request.path == self._usage.path else None,
+            code=wanted.code if "code" in honoured else None,
+            fault=use if acts or self._has_edited(use, request) else None,
+            delay=wanted.delay if "delay" in honoured else None,
+        )
+        return acted, response
 
-    async def _by_fault(self, use: FaultUse, request: web.Request, key: str) -> web.StreamResponse:
-        honoured = request.get(HONOURED, set())
-        honoured.add("fault")  # an answer that it changes says so, or no longer can
-        response = await self._faulty(use, key).answer(request, self._sound)
+    async def _by_fault(self, use: FaultUse, request: web.Request, key: str) -> tuple[web.StreamResponse, bool]:
+        honoured = request[HONOURED]
+        honoured.add("fault")  # a response that it changes says so, or no longer can
+        response, acts = await self._faulty(use, key).answer(request, self._sound)
         if not isinstance(response, RawResponse):
             honoured.remove("fault")
             self._acknowledge(request, response)
-        return response
+        return response, acts
+
+    def _fills_the_bucket(self, use: FaultUse, request: web.Request, response: web.StreamResponse, key: str) -> bool:
+        """Whether a response tells of a bucket that a fault gives to the key."""
+        if request.path != self._usage.path or response.status not in (200, 429):
+            return False
+        account = self.simulator.account(key, request.get(SCENARIO)) if self.simulator.has(key) else None
+        return account is not None and self.simulator.bucket(account, use) is not account.bucket
+
+    def _has_edited(self, use: FaultUse | None, request: web.Request) -> bool:
+        """Whether a fault has changed what was received of this request."""
+        if use is None or request.protocol not in self.edited:
+            return False
+        self.edited.discard(request.protocol)
+        return bool(self.simulator.library.fault(use.name).received)
 
     async def _sound(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -209,7 +242,7 @@ class Front:
         Raises what Simulator.renew raises; nothing is changed then.
         """
         self.simulator.renew(other.simulator.library)
-        self._usage, self.handler = other._usage, handler
+        self._usage, self.handler, self._probes = other._usage, handler, other._probes
         self._usage.serve(self.simulator)
         self._faulties.clear()
         self.control.renew(self._usage.key_header, self._usage.codes)

@@ -35,6 +35,7 @@ class Exchange:
     """One request on its way through the steps: who is taken to ask, and the answer that there is so far.
 
     The sound answer is asked for when a step looks at it, so that one which nobody saw takes no token.
+    `is_touched` says that a step has delayed or changed something.
     """
 
     received: web.Request
@@ -43,6 +44,7 @@ class Exchange:
     key: str
     sound: web.Response | None = None
     changed: Reply | None = None
+    is_touched: bool = False
 
     async def reply(self) -> Reply:
         """Return the answer so far, ready to be changed."""
@@ -80,10 +82,10 @@ class Faulty:
         self._numbers = count(1)
         self._stopped = False
 
-    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer one request, by the handler that a sound server has for it and by the steps."""
+    async def answer(self, request: web.Request, handler: Handler) -> tuple[web.StreamResponse, bool]:
+        """Return the response of the handler that a sound server has, as the steps change it, and whether they do."""
         if self._stopped:
-            return RawResponse(GONE, request, self._sleep, self._stop)
+            return RawResponse(GONE, request, self._sleep, self._stop), True
         # A request whose body was read cannot be cloned any more.
         exchange = Exchange(request, request.clone(), handler, self._asking_key(request))
         try:
@@ -92,13 +94,13 @@ class Faulty:
                 if names is not None:
                     await self._apply(number, step, exchange, {**self._places(request), **names})
             if exchange.changed is None:
-                return await exchange.answer()
-            return RawResponse(exchange.changed, request, self._sleep, self._stop)
+                return await exchange.answer(), exchange.is_touched
+            return RawResponse(exchange.changed, request, self._sleep, self._stop), True
         except web.HTTPRequestEntityTooLarge as refused:
-            return as_json(refused)
+            return as_json(refused), True
         except EditError as error:
             log.error("the fault does not fit: %s", error)  # noqa: TRY400 - the text says it all
-            return refusal(500, f"The fault does not fit: {error}.", "fault-does-not-fit").response()
+            return refusal(500, f"The fault does not fit: {error}.", "fault-does-not-fit").response(), True
 
     async def _holds(self, number: int, step: Step, exchange: Exchange) -> Names | None:
         """Return the named groups of the request where all of the step's conditions hold."""
@@ -117,6 +119,7 @@ class Faulty:
     async def _apply(self, number: int, step: Step, exchange: Exchange, names: Names) -> None:
         fill = filler(names)
         self._applied[number] += 1
+        exchange.is_touched |= bool(step.wait) or step.answer_as is not None
         if step.wait:
             await self._sleep(step.wait)
         if step.answer_as is not None:

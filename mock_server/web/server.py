@@ -38,6 +38,9 @@ MALFORMED = (HttpProcessingError, web.RequestPayloadError, UnicodeEncodeError)
 # A request's method and path, where it begins with what was received.
 BEGINNING = re.compile(rb"[A-Z]+ (?:http://[^/ ]*)?(/[^? ]*)")
 
+# A longer request is not answered as the repeat of another: joining what was received must not cost more than reading.
+MAX_REPEAT_BYTES = 16 * 1024
+
 # What takes an app's requests first.
 FRONT = web.AppKey("front", Front)
 
@@ -78,7 +81,7 @@ class Connection(web.RequestHandler):
         self._serving: asyncio.Task[None] | None = None
         self._is_unending = False
         self._answers = 0
-        self._received: bytes | None = b""  # since the last answer; None once a client did not wait for one
+        self._received: bytes | None = b""  # since the last answer; None once it was too long or a client did not wait
         self._is_of_control = False  # what was received last
         self._repeat: Repeat | None = None  # there is one while that is answered, and nothing else was received
 
@@ -88,17 +91,23 @@ class Connection(web.RequestHandler):
         if self._repeat and not edits and self._answered(self._repeat, data):
             return
         self._repeat = None
-        waits = self._received is not None and self._answers == self._request_count
-        self._received = (self._received or b"") + data if waits else None
+        received = self._received
+        if received is not None and self._answers == self._request_count and len(received) < MAX_REPEAT_BYTES:
+            self._received = received + data
+        else:
+            self._received = None
         super().data_received(self._edited(data, edits) if edits else data)
 
     def _edited(self, data: bytes, edits: Sequence[Edit]) -> bytes:
         """Return what was received as a fault changes it, unless it is a request to the control API, or more of it."""
         if begins := BEGINNING.match(data):
             self._is_of_control = self._front.control.owns(begins[1].decode("latin-1"))
+        received = data
         for edit in () if self._is_of_control else edits:
             with suppress(EditError):  # hardly any request has what the fault is about
                 data = edited(data, [edit])
+        if data != received:
+            self._front.edited.add(self)
         return data
 
     def _answered(self, repeat: Repeat, data: bytes) -> bool:

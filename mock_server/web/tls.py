@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 
@@ -20,7 +21,11 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
             path.read_bytes()
         except OSError as error:
             raise CertificateError(f"{path}: cannot be read: {error.strerror}") from None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    except OSError as error:
+        log = os.environ.get("SSLKEYLOGFILE", "")
+        raise CertificateError(f"{log}: cannot be written (SSLKEYLOGFILE): {error.strerror}") from None
     try:
         context.load_cert_chain(certificate, key, password=str)  # an encrypted key must not ask the terminal
     except ssl.SSLError as error:

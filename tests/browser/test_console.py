@@ -204,9 +204,10 @@ def test_a_fault_can_be_for_some_requests_only(page: Page, mock: UsageMock) -> N
     page.get_by_label("On this many").fill("1")
     page.get_by_label("Find a fault").fill("json-is-labelled-text")
     choose(page, "Faults", "json-is-labelled-text")
-    expect(page.locator("#cards > li").first).to_contain_text("fault json-is-labelled-text after 1, 1 times")
+    expect(page.locator("#cards > li").first).to_contain_text("fault json-is-labelled-text after 1, 1 of 1 left")
     types = [usage(mock.url, MODEST).headers.get_content_type() for _ in range(3)]
     assert types == ["application/json", "text/plain", "application/json"]
+    expect(page.locator("#cards > li").first).to_contain_text("fault json-is-labelled-text, 0 of 1 left")
 
 
 def test_a_status_code_and_a_delay_are_switched_on_and_all_off(page: Page, mock: UsageMock) -> None:
@@ -329,8 +330,9 @@ def test_a_row_opens_and_its_answer_is_copied_as_curl(page: Page, mock: UsageMoc
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     asked(page, mock, BUSY)
     rows(page).first.locator("summary").click()
+    expect(rows(page).first).to_contain_text("A similar request")
     page.get_by_role("button", name="Copy as curl").click()
-    expect(notice(page)).to_have_text("The curl line is copied.")
+    expect(notice(page)).to_have_text("The curl command is copied.")
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == f'curl -H "X-API-Key: $USAGE_KEY" {mock.url}/usage'
 

@@ -13,6 +13,7 @@ import pytest
 
 from mock_server import load_deployment
 from mock_server.command.cli import main
+from mock_server.simulation.journal import masked
 from tests.support.command import serving
 from tests.support.control_api import Api
 from tests.support.wire import TIMEOUT, address, ask, send, usage
@@ -157,7 +158,7 @@ def test_a_bad_fixture_keeps_it_from_starting_with_a_line_for_each_problem(
     assert capsys.readouterr().err.splitlines() == [
         f"usage-mock: {path}:1: 'description' is missing",
         f"usage-mock: {path}:1 /descripton: is not a name that is known here; did you mean 'description'?",
-        f"usage-mock: {path}:2 /keys/k/trafic: is not a name that is known here; did you mean 'traffic'?",
+        f"usage-mock: {path}:2 /keys/{masked('k')}/trafic: is not a name that is known here; did you mean 'traffic'?",
     ]
 
 

@@ -1,0 +1,36 @@
+"""Standard streams that a parent process has closed, and terminals whose encoding lacks characters."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+# The functions behind `os`, which a library that replaces the file system leaves alone.
+_REAL: Any = import_module("nt" if sys.platform == "win32" else "posix")
+
+
+def open_closed_streams() -> None:
+    """Open each closed standard stream on the null device.
+
+    Otherwise the event loop gets its descriptor, and libuv aborts the process when it closes that.
+    """
+    for number in range(3):
+        try:
+            _REAL.fstat(number)
+        except OSError:
+            opened = _REAL.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                _REAL.dup2(opened, number)
+                _REAL.close(opened)
+
+
+def prepare_streams() -> None:
+    """Let a command write to its standard streams, whether they are closed and whatever they can encode."""
+    open_closed_streams()
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - until the end
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - until the end
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it

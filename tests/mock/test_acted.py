@@ -1,0 +1,131 @@
+"""What a journal says of an exchange: a fault, code, scenario or delay is named only where it changed something."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mock_server import UsageMock, load_deployment, load_fault, make_app
+from tests.support.control_api import Api
+from tests.support.wire import KEY, ask, send, usage
+from usage_contract import Contract
+
+FAULTS = {
+    "waits": "do: [{wait: 0.001}]",
+    "other-path": "do: [{when: {path: /other}, status: 500}]",
+    "third-time": "do: [{when: {after: 2}, status: 500}]",
+    "few-tokens": "buckets: [{keys: [demo-busy], rps: 0, burst: 1}]",
+    "other-key": "do: [{as: demo-fresh}]",
+    "edits": "received: [{op: replace, pattern: 'X-Odd: yes', with: 'X-Odd: no'}]",
+    "does-not-fit": "do: [{patch: [{op: remove, path: /none-such}]}]",
+}
+
+
+@pytest.fixture
+def mock(contract: Contract, tmp_path: Path) -> Iterator[UsageMock]:
+    (tmp_path / "faults").mkdir()
+    for name, text in FAULTS.items():
+        (tmp_path / "faults" / f"{name}.yaml").write_text(f"description: d\nbreaks: []\n{text}\n")
+    with UsageMock(make_app(contract, load_deployment(), fixtures=tmp_path)) as mock:
+        yield mock
+
+
+def acted(mock: UsageMock) -> list[str]:
+    """Return what the journal says to have acted on each exchange."""
+    return [entry.applied for entry in mock.requests]
+
+
+def test_a_fault_is_named_only_for_the_requests_that_it_changed(contract: Contract) -> None:
+    with UsageMock() as mock:
+        mock.fail("body-is-null", after=1, times=2)
+        for _ in range(5):
+            usage(mock.url, "demo-busy")
+        assert acted(mock) == ["", "fault=body-is-null", "fault=body-is-null", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("fault", "named"),
+    [
+        ("waits", [True, True, True]),
+        ("other-path", [False, False, False]),
+        ("few-tokens", [True, True, True]),
+        ("other-key", [True, True, True]),
+        ("edits", [False, False, False]),
+        ("does-not-fit", [True, True, True]),
+    ],
+)
+def test_a_fault_is_named_where_it_acts_in_any_way(mock: UsageMock, fault: str, named: list[bool]) -> None:
+    mock.fail(fault)
+    for _ in named:
+        usage(mock.url, "demo-busy")
+    assert [bool(each) for each in acted(mock)] == named
+
+
+def test_a_fault_of_the_start_is_named_from_its_turn_on(contract: Contract) -> None:
+    fault = load_fault("every-fourth-answer-is-503")
+    with UsageMock(make_app(contract, load_deployment(), fault=fault)) as mock:
+        statuses = [usage(mock.url, "demo-busy").status for _ in range(5)]
+        assert statuses == [200, 200, 200, 503, 200]
+        assert [bool(each) for each in acted(mock)] == [status == 503 for status in statuses]
+
+
+def test_a_bucket_of_a_fault_is_named_for_its_keys_only(mock: UsageMock) -> None:
+    mock.fail("few-tokens")
+    for key in ("demo-busy", "demo-fresh", "nobody"):
+        usage(mock.url, key)
+    assert acted(mock) == ["fault=few-tokens", "", ""]
+
+
+def test_a_fault_that_edits_what_is_received_is_named_where_it_did(mock: UsageMock) -> None:
+    mock.fail("edits")
+    for odd in ("yes", "other"):
+        ask(mock.url, headers=[(KEY, "demo-busy"), ("X-Odd", odd)])
+    assert acted(mock) == ["fault=edits", ""]
+
+
+def test_a_code_is_named_where_it_was_answered(mock: UsageMock) -> None:
+    mock.answer(503)
+    ask(mock.url)
+    ask(mock.url, "/healthz")
+    ask(mock.url, "/nowhere")
+    send(mock.url, b"PUT /usage HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+    assert acted(mock) == ["code=503", "", "", ""]
+
+
+def test_a_scenario_is_named_for_its_path_only(mock: UsageMock) -> None:
+    with UsageMock(scenario="heavy") as heavy:
+        usage(heavy.url, "demo-busy")
+        ask(heavy.url, "/healthz")
+        assert acted(heavy) == ["scenario=heavy", ""]
+
+
+@pytest.mark.parametrize("key", [None, "demo-busy"])
+def test_the_control_api_counts_down_on_how_many_requests_a_fault_still_acts(key: str | None) -> None:
+    with UsageMock() as mock:
+        api, own = Api(mock.url), {} if key is None else {"key": key}
+        changed = api.do("PATCH", "/behaviour", {**own, "fault": "body-is-null", "after": 1, "times": 2})
+        left = [changed["left"]]
+        for _ in range(4):
+            usage(mock.url, "demo-busy")
+            left.append(api.key()["in_force"]["left"])
+        assert left == [2, 2, 1, 0, 0]
+        assert api.do("PATCH", "/behaviour", {**own, "delay": "0"})["left"] == 0
+
+
+def test_a_fault_without_an_end_has_nothing_to_count_down() -> None:
+    with UsageMock() as mock:
+        assert Api(mock.url).do("PATCH", "/behaviour", {"fault": "body-is-null"})["left"] is None
+
+
+def test_a_curl_command_names_method_target_and_key_and_is_called_a_similar_request() -> None:
+    with UsageMock() as mock:
+        ask(mock.url, "/usage?a=b", [(KEY, "demo-busy"), ("Prefer", "code=503")], "POST")
+        api = Api(mock.url)
+        [entry] = api.get("/journal")["entries"]
+        assert shlex.split(entry["curl"]) == ["curl", "-X", "POST", "-H", f"{KEY}: $USAGE_KEY", f"{mock.url}/usage?a=b"]
+        described = api.get("/openapi.json")["components"]["schemas"]["Entry"]["properties"]["curl"]["description"]
+        assert "a similar request" in described
+        assert "`Prefer`" in described

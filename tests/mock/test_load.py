@@ -1,0 +1,128 @@
+"""Load on one connection: it costs other clients nothing, and no request is a fault of the mock."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from mock_server import UsageMock, load_deployment, make_app
+from mock_server.control.broadcast import Broadcast, StateEvent
+from mock_server.web.server import FRONT, MAX_REPEAT_BYTES, Connection
+from tests.support.control_api import Api
+from tests.support.wire import KEY, TIMEOUT, Reply, address, ask, usage
+from usage_contract import Contract
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def mock(contract: Contract) -> Iterator[UsageMock]:
+    with UsageMock(make_app(contract, load_deployment(), rate_limited=False)) as mock:
+        yield mock
+
+
+def connections(mock: UsageMock) -> list[Connection]:
+    """Return the open connections of a mock."""
+    [listener] = mock._mock._app[FRONT].servers
+    return [each for each in listener._manager.connections if isinstance(each, Connection)]
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 8388608", "Transfer-Encoding: chunked"])
+def test_a_long_body_is_not_joined_in_memory(mock: UsageMock, framing: str) -> None:
+    with socket.create_connection(address(mock.url), TIMEOUT) as client:
+        client.sendall(f"GET /usage HTTP/1.1\r\nHost: x\r\n{KEY}: demo-busy\r\n{framing}\r\n\r\n".encode())
+        assert client.recv(12) == b"HTTP/1.1 200"
+        client.sendall((b"100000\r\n" if "chunked" in framing else b"") + bytes(MIB))
+        [connection] = connections(mock)
+        for _ in range(100):  # each time the loop reads a part of the body as well
+            assert ask(mock.url, "/healthz").status == 200
+        assert len(connection._received or b"") <= MAX_REPEAT_BYTES
+
+
+def test_a_head_that_does_not_end_is_not_joined_in_memory(mock: UsageMock) -> None:
+    with socket.create_connection(address(mock.url), TIMEOUT) as client:
+        client.sendall(b"GET /usage HTTP/1.1\r\nHost: x\r\n")
+        for number in range(20):
+            client.sendall(b"X-%d: %b\r\n" % (number, b"x" * 2000))
+        assert ask(mock.url, "/healthz").status == 200
+        assert all(len(each._received or b"") <= MAX_REPEAT_BYTES + MIB for each in connections(mock))
+        client.sendall(b"\r\n")
+        assert client.recv(12) == b"HTTP/1.1 401"
+
+
+@pytest.mark.parametrize("depth", [11, 100, 500, 1000, 10_000, 100_000])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_deep_json_to_the_control_api_is_the_client_s_fault(
+    mock: UsageMock, depth: int, opening: str, closing: str
+) -> None:
+    body = (opening * depth + "1" + closing * depth).encode()
+    reply = Api(mock.url).ask("POST", "/verify", raw=body, headers={"Content-Type": "application/json"})
+    assert reply.status in (400, 422)
+    assert reply.json["detail"]
+
+
+def test_all_streams_of_events_share_one_state() -> None:
+    worked_out = 0
+
+    async def work_out() -> tuple[object, bytes]:
+        nonlocal worked_out
+        worked_out += 1
+        return worked_out, b"event"
+
+    async def listen() -> list[StateEvent]:
+        broadcast = Broadcast()
+        first = await asyncio.gather(*(broadcast.state(work_out) for _ in range(200)))
+        return [*first, await broadcast.state(work_out)]
+
+    events = asyncio.run(listen())
+    assert events == [StateEvent(1, b"event")] * 200 + [StateEvent(2, b"event")]
+
+
+def test_a_state_that_does_not_change_keeps_its_version() -> None:
+    async def listen() -> list[int]:
+        broadcast, lasting = Broadcast(), iter("aab")
+
+        async def work_out() -> tuple[object, bytes]:
+            return next(lasting), b"event"
+
+        return [(await broadcast.state(work_out)).version for _ in range(3)]
+
+    assert asyncio.run(listen()) == [1, 1, 2]
+
+
+def test_a_state_that_cannot_be_worked_out_fails_all_that_wait_and_no_later_one() -> None:
+    async def fail() -> tuple[object, bytes]:
+        raise ConnectionError
+
+    async def succeed() -> tuple[object, bytes]:
+        return "a", b"event"
+
+    async def listen() -> tuple[list[StateEvent | BaseException], StateEvent]:
+        broadcast = Broadcast()
+        waiting = (broadcast.state(fail) for _ in range(3))
+        return await asyncio.gather(*waiting, return_exceptions=True), await broadcast.state(succeed)
+
+    failed, later = asyncio.run(listen())
+    assert [type(each) for each in failed] == [ConnectionError] * 3
+    assert later.version == 1
+
+
+def test_clients_that_do_not_read_their_events_hold_a_bounded_amount(mock: UsageMock) -> None:
+    for number in range(300):
+        ask(mock.url, f"/usage?{number:04000}")
+    with ExitStack() as stack:
+        for _ in range(20):
+            client = stack.enter_context(socket.create_connection(address(mock.url), TIMEOUT))
+            client.sendall(b"GET /__mock__/events?since=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 200"
+        with Api(mock.url).events("?since=0") as events:
+            numbers = [data["number"] for name, data in (next(events) for _ in range(300)) if name == "request"]
+        waiting = [each.transport.get_write_buffer_size() for each in connections(mock) if each.transport]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert max(waiting) < 2 * MIB
+    reply: Reply = usage(mock.url, "demo-busy")
+    assert reply.status == 200

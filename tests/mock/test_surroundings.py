@@ -1,0 +1,205 @@
+"""The mock in unusual processes: closed streams, other threads, file systems, encodings and TLS key logs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import trustme
+
+from mock_server.options import OptionError, configured
+
+WAIT = 30.0
+
+USE_A_MOCK = """
+import http.client
+from mock_server import UsageMock
+
+def status(mock):
+    connection = http.client.HTTPConnection("127.0.0.1", int(mock.url.rpartition(":")[2]), timeout=5)
+    connection.request("GET", "/usage", headers={"X-API-Key": mock.api_key})
+    return connection.getresponse().status
+"""
+
+
+def run(
+    code: str, environment: Mapping[str, str] | None = None, redirections: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own, with redirections as a shell writes them."""
+    command = ["sh", "-c", f'exec "$0" "$@" {redirections}', sys.executable, "-c", USE_A_MOCK + code]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=WAIT, env={**os.environ, **(environment or {})}
+    )
+
+
+CLOSED = ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"]
+
+
+@pytest.mark.parametrize("closed", CLOSED)
+def test_a_mock_in_a_process_with_closed_streams_answers(tmp_path: Path, closed: str) -> None:
+    code = f"""
+with UsageMock() as mock:
+    open({str(tmp_path / "status")!r}, "w").write(str(status(mock)))
+with UsageMock() as mock:
+    status(mock)
+"""
+    assert run(code, redirections=closed).returncode == 0
+    assert (tmp_path / "status").read_text() == "200"
+
+
+@pytest.mark.parametrize("closed", CLOSED)
+def test_the_command_with_closed_streams_serves_until_it_is_stopped(tmp_path: Path, closed: str) -> None:
+    code = f"""
+import os, signal, socket, sys, threading, time
+from mock_server.command.cli import main
+
+with socket.create_server(("127.0.0.1", 0)) as free:
+    port = free.getsockname()[1]
+
+def stop():
+    while True:
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", "/healthz")
+            open({str(tmp_path / "status")!r}, "w").write(str(connection.getresponse().status))
+            break
+        except ConnectionRefusedError:
+            pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=stop).start()
+sys.exit(main(["--port", str(port)]))
+"""
+    assert run(code, redirections=closed).returncode == 0
+    assert (tmp_path / "status").read_text() == "200"
+
+
+@pytest.mark.parametrize(("arguments", "code"), [("--help", 0), ("--prot", 4)])
+def test_a_command_that_only_prints_ends_with_closed_streams(arguments: str, code: int) -> None:
+    command = ["sh", "-c", f"exec {shlex.quote(sys.executable)} -m mock_server {arguments} >&- 2>&-"]
+    assert subprocess.run(command, timeout=WAIT).returncode == code
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-16"])
+def test_help_is_printed_in_any_encoding(encoding: str) -> None:
+    command = [sys.executable, "-m", "mock_server", "--help"]
+    done = subprocess.run(
+        command, capture_output=True, timeout=WAIT, env={**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": "80"}
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    printed = done.stdout.decode(encoding)
+    assert "--state URL" in printed
+    assert "\\u" not in printed
+
+
+def test_a_name_that_the_encoding_lacks_is_printed_escaped(tmp_path: Path) -> None:
+    folder = tmp_path / "d\u00e9p\u00f4t\u2026"
+    (folder / "deployments").mkdir(parents=True)
+    (folder / "deployments" / "default.yaml").write_text("")
+    command = [sys.executable, "-m", "mock_server", "check", str(folder)]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"}
+    done = subprocess.run(command, capture_output=True, timeout=WAIT, env=environment)
+    assert (done.returncode, done.stdout) == (4, b"0 of 1 deployments are fine\n")
+    assert b"d\\xe9p\\xf4t\\u2026/deployments/default.yaml:1: is empty" in done.stderr
+
+
+@pytest.mark.parametrize("path", ["/none/such/keys.log", "/"])
+def test_a_key_log_that_cannot_be_written_matters_only_for_tls(path: str) -> None:
+    code = "import os\nwith UsageMock() as mock: print(status(mock), os.environ['SSLKEYLOGFILE'])"
+    done = run(code, {"SSLKEYLOGFILE": path})
+    assert (done.stdout, done.stderr) == (f"200 {path}\n", "")
+
+
+def test_a_key_log_that_cannot_be_written_is_a_sentence_where_tls_is_used(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    issued = trustme.CA().issue_cert("localhost")
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    issued.private_key_pem.write_to_path(key)
+    command = [sys.executable, "-m", "mock_server", "--tls-cert", str(certificate), "--tls-key", str(key)]
+    environment = {**os.environ, "SSLKEYLOGFILE": "/none/such/keys.log"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT, env=environment)
+    assert done.returncode == 4
+    assert done.stderr == (
+        "usage-mock: --tls-cert: /none/such/keys.log: cannot be written (SSLKEYLOGFILE): No such file or directory\n"
+    )
+
+
+GREENLETS = """
+import gevent
+
+def use():
+    with UsageMock() as mock:
+        mock.use("heavy")
+        clients = [gevent.spawn(status, mock) for _ in range(10)]
+        gevent.joinall(clients)
+        assert [client.value for client in clients] == [200] * 10
+        assert len(mock.requests) == 10
+    try:
+        mock.use("heavy")
+    except RuntimeError as error:
+        print(error)
+
+gevent.joinall([gevent.spawn(use) for _ in range(12)], raise_error=True)
+try:
+    UsageMock(host="256.1.1.1").start()
+except OSError as error:
+    print(error)
+"""
+
+
+def test_greenlets_use_mocks_of_their_own() -> None:
+    code = "from gevent import monkey\nmonkey.patch_all()\n" + USE_A_MOCK + GREENLETS
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT)
+    assert (done.stderr, done.returncode) == ("", 0)
+    *over, refused = done.stdout.splitlines()
+    assert over == ["this mock was served already, and serves once; make another one"] * 12
+    assert refused.startswith("cannot listen on 256.1.1.1 port 0: ")
+
+
+FAKE_FILES = """
+from pathlib import Path
+from pyfakefs.fake_filesystem_unittest import Patcher
+from mock_server import load_deployment
+
+with UsageMock() as mock, Patcher() as patcher:
+    mock.use("heavy")
+    mock.fail("body-is-null", times=1)
+    print(status(mock), status(mock), mock.requests[-1].applied)
+    patcher.fs.create_file("/mine/deployments/default.yaml", contents="description: d\\nkeys: {k: {}}\\n")
+    print(*load_deployment("default", Path("/mine")).keys)
+    with UsageMock(scenario="fresh") as other:
+        print(status(other))
+    for path in ("/", "/scenarios", "/faults", "/openapi.yaml"):
+        connection = http.client.HTTPConnection("127.0.0.1", int(mock.url.rpartition(":")[2]), timeout=5)
+        connection.request("GET", f"/__mock__{path}")
+        print(connection.getresponse().status)
+"""
+
+
+def test_the_packaged_files_are_read_where_the_file_system_is_a_fake() -> None:
+    done = run(FAKE_FILES)
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout.split() == ["200", "200", "scenario=heavy", "k", "200", *["200"] * 4]
+
+
+def test_a_file_of_options_can_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "options.toml").write_bytes(b"\xef\xbb\xbfport = 8099\n")
+    assert configured({"config": str(tmp_path / "options.toml")}, {}).port == 8099
+
+
+def test_a_wrong_option_after_a_byte_order_mark_is_named_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "options.toml").write_bytes(b"\xef\xbb\xbfprot = 8099\n")
+    with pytest.raises(OptionError, match=r"options\.toml:1 'prot' is not an option; did you mean 'port'\?"):
+        configured({"config": str(tmp_path / "options.toml")}, {})
+
+
+def test_a_fixture_can_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "deployments").mkdir()
+    (tmp_path / "deployments" / "default.yaml").write_bytes(b"\xef\xbb\xbfdescription: d\nkeys: {k: {}}\n")
+    code = f"with UsageMock(fixtures={str(tmp_path)!r}) as mock: print(status(mock))"
+    assert run(code).stdout == "200\n"
