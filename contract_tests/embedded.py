@@ -23,4 +23,4 @@ def start() -> UsageMock:
         name: replace(key, rate_limit=SMALL if index == 1 else RAISED)
         for index, (name, key) in enumerate(deployment.keys.items())
     }
-    return UsageMock(make_app(load("documented"), replace(deployment, keys=keys))).start()
+    return UsageMock(make_app(load("documented"), deployment=replace(deployment, keys=keys))).start()

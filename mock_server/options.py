@@ -1,226 +1,350 @@
-"""Options: one table, which the command line, the environment, the file and the documentation share."""
+"""Options: one list, read by the command line, the environment, a file, UsageMock and make_app alike."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict, get_args, get_origin, get_type_hints
 
-from mock_server.suggestions import advice
+import click
+
+from mock_server.suggestions import suggest
 
 PREFIX = "USAGE_MOCK_"
 
-# Read if it is in the working directory, and no other file was named.
+# Read if the working directory contains it and no other file is given.
 FILE = "usage-mock.toml"
 
 
-class OptionError(Exception):
-    """Options that cannot be used; `problems` holds a line for each."""
+class OptionError(ValueError):
+    """Options that cannot be used.
+
+    Args:
+        problems: A line for each problem.
+    """
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = list(problems)
         super().__init__("\n".join(self.problems))
 
 
-class Option(NamedTuple):
-    """One option: what it is called, how its text is read, what it is by default, what it is for."""
+class FaultType(click.ParamType[str]):
+    """`NAME` or `NAME@NTH`, in which NTH is the number of a request, from 1."""
 
-    name: str
+    name = "fault"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text."""
+        text = str(value)
+        name, at, number = text.partition("@")
+        if at and not (name and number.isascii() and number.isdecimal() and int(number)):
+            self.fail(f"{text!r} is not a valid fault; expected NAME or NAME@NTH, where NTH is from 1", param, ctx)
+        return text
+
+
+class IntegerType(click.IntRange):
+    """A whole number in ASCII digits."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        bounds = f"{self.min} to {self.max}" if self.max is not None else f"{self.min} or more"
+        text = str(value)
+        is_number = re.fullmatch(r"-?[0-9]{1,18}", text) and self.min is not None and int(text) >= self.min
+        if not is_number or (self.max is not None and int(text) > self.max):
+            self.fail(f"{text!r} is not a valid whole number; expected {bounds}", param, ctx)
+        return int(text)
+
+
+class ChoiceType(click.Choice[Any]):
+    """One of several values, with a suggestion for another one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value."""
+        by_text = {str(choice): choice for choice in self.choices}
+        if str(value) not in by_text:
+            self.fail(f"{str(value)!r} is not a valid value; {suggest(str(value), by_text)}", param, ctx)
+        return by_text[str(value)]
+
+
+PATH = click.Path(path_type=Path)
+
+
+class Option(NamedTuple):
+    """One option.
+
+    Attributes:
+        attribute: The name in MockOptions.
+        default: The default; None for an option without one.
+        metavar: The placeholder of the value in help texts.
+        type: Reads the value from a text.
+        help: The help text.
+        is_for_command: The option is for the command only.
+    """
+
+    attribute: str
     default: Any
     metavar: str
-    read: Callable[[str], Any]
+    type: click.ParamType[Any]
     help: str
+    is_for_command: bool
 
     @property
-    def attribute(self) -> str:
-        """What it is called in Config."""
-        return self.name.replace("-", "_")
+    def name(self) -> str:
+        """The name on the command line and in the file."""
+        return self.attribute.replace("_", "-")
 
     @property
     def variable(self) -> str:
-        """What it is called in the environment."""
+        """The name in the environment."""
         return PREFIX + self.attribute.upper()
 
     @property
     def is_switch(self) -> bool:
-        """Whether it is on or off, as `--NAME` and `--no-NAME`."""
-        return self.read is on_or_off
+        """Whether the option is on or off, as `--NAME` and `--no-NAME`."""
+        return self.type is click.BOOL
 
     @property
-    def flags(self) -> tuple[str, ...]:
-        """How it is named on the command line."""
-        return (f"--{self.name}", f"--no-{self.name}") if self.is_switch else (f"--{self.name}",)
+    def flags(self) -> str:
+        """The declaration of the option on the command line."""
+        return f"--{self.name}/--no-{self.name}" if self.is_switch else f"--{self.name}"
 
     @property
     def usage(self) -> str:
-        """How it is written to get what is not the default."""
+        """The option with a value that is not its default."""
         return f"--{'no-' if self.default is True else ''}{self.name} {self.metavar}".rstrip()
 
+    def read(self, value: object) -> Any:
+        """Return the value of the option in a text, a number or a path.
 
-# How the text of an option is read; each raises ValueError for what is none.
-
-
-def on_or_off(text: str) -> bool:
-    """Read a switch."""
-    if text.lower() not in ("on", "off", "true", "false", "yes", "no", "1", "0"):
-        raise ValueError(f"{text!r} is neither on nor off")
-    return text.lower() in ("on", "true", "yes", "1")
-
-
-def whole(low: int, high: int | None = None) -> Callable[[str], int]:
-    """Return a reader of whole numbers from `low` to `high`."""
-    bounds = f"from {low} to {high}" if high is not None else f"of at least {low}"
-
-    def read(text: str) -> int:
-        if not re.fullmatch(r"-?[0-9]{1,18}", text) or int(text) < low or (high is not None and int(text) > high):
-            raise ValueError(f"{text!r} is no whole number {bounds}")
-        return int(text)
-
-    return read
+        Raises:
+            ValueError: The value is not valid.
+        """
+        if not isinstance(value, (str, int, float, Path)) or (isinstance(value, bool) and not self.is_switch):
+            raise ValueError(f"must be {'true or false' if self.is_switch else 'a text or a number'}")
+        if value == "":  # an unset variable of a script must not mean every host, or an empty token
+            raise ValueError("is empty; omit it for the default")
+        try:
+            return self.type.convert(value if isinstance(value, (bool, Path)) else str(value), None, None)
+        except click.BadParameter as error:
+            raise ValueError(error.message) from None
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
-    """Return a reader of one of several words."""
-
-    def read(text: str) -> str:
-        if text not in choices:
-            raise ValueError(_unknown(text, "one of the values", choices))
-        return text
-
-    return read
-
-
-def status(text: str) -> int:
-    """Read the status for an unknown key."""
-    return int(one_of("401", "403")(text))
-
-
-def option(default: Any, metavar: str, text: str, read: Callable[[str], Any] = str) -> Any:
-    """Describe an option; its default is not read."""
-    return field(default=default, metadata={"metavar": metavar, "read": read, "help": text})
+def _option(
+    default: Any, metavar: str, text: str, reader: click.ParamType[Any] = click.STRING, *, is_for_command: bool = False
+) -> Any:
+    metadata = {"metavar": metavar, "help": text, "type": reader, "is_for_command": is_for_command}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
-class Config:
-    """What the command was told: the one table of options.
+class MockOptions:
+    """The options of a mock. A new option is a field here and a row in docs/mock.md; everything else is derived.
 
-    A new one is a field here and a row in docs/mock.md; all else is derived. A switch is named for
-    what is on, so that `--no-NAME` exists: `rate_limit`, not `no_rate_limit`.
+    A switch has the name of what is on, so that `--no-NAME` exists: `rate_limit`, not `no_rate_limit`.
+
+    Raises:
+        TypeError: A value has another type.
+        ValueError: A value is not valid.
     """
 
-    config: Path | None = option(None, "FILE", "a TOML file of options", Path)
-    host: str = option("127.0.0.1", "HOST", "address to listen on")
-    port: int = option(8080, "PORT", "port to listen on; 0 picks a free one", whole(0, 65535))
-    fixtures: Path | None = option(None, "DIR", "fixture folder instead of the shipped one", Path)
-    deployment: str = option("default", "NAME", "keys to pretend: a file of deployments/")
-    scenario: str | None = option(None, "NAME", "what happens to every account: a file of scenarios/")
-    fault: str | None = option(None, "NAME[@NTH]", "what it does wrong: a file of faults/ or variants/")
-    delay: str | None = option(None, "TEXT", "how late answers come: 0.2, 0.1..0.5 or 0.1~2 (seconds)")
-    seed: int = option(0, "N", "what random delays come to", whole(0))
-    state: str | None = option(None, "URL", "Redis or Valkey, for several processes: redis://HOST, unix:///SOCKET, ...")
-    workers: int = option(1, "N", "processes behind the port; more than one need --state", whole(1, 1024))
-    journal: int = option(1000, "N", "how many requests the journal holds", whole(1, 1_000_000))
-    rate_limit: bool = option(True, "", "take tokens, and answer 429 when there are none", on_or_off)
-    unknown_key_status: Literal[401, 403] = option(403, "STATUS", "answer to a key that nobody has: 401 or 403", status)
-    cors: bool = option(True, "", "let pages of other origins ask", on_or_off)
-    control_token: str | None = option(None, "TEXT", "what /__mock__/ wants to be told; without it: loopback only")
-    tls_cert: Path | None = option(None, "FILE", "serve HTTPS with this certificate (PEM)", Path)
-    tls_key: Path | None = option(None, "FILE", "the certificate's private key (PEM)", Path)
-    grace: int = option(5, "SECONDS", "how long a stop waits for answers in flight", whole(0, 3600))
-    reload: bool = option(True, "", "serve changed fixtures and documents without a restart", on_or_off)
-    log: str = option("text", "FORM", "a line for each request: text, json or none", one_of("text", "json", "none"))
+    config: Path | None = _option(None, "FILE", "TOML file with options", PATH, is_for_command=True)
+    host: str = _option("127.0.0.1", "HOST", "address to listen on")
+    port: int = _option(8080, "PORT", "port to listen on; 0 picks a free port", IntegerType(0, 65535))
+    fixtures: Path | str | None = _option(None, "DIR", "fixture folder instead of the shipped one", PATH)
+    deployment: str = _option("default", "NAME", "API keys: a file of deployments/")
+    scenario: str | None = _option(None, "NAME", "scenario of every account: a file of scenarios/")
+    fault: str | None = _option(None, "NAME[@NTH]", "fault or variant: a file of faults/ or variants/", FaultType())
+    delay: float | str | None = _option(None, "TEXT", "delay of responses: 0.2, 0.1..0.5 or 0.1~2 (seconds)")
+    seed: int = _option(0, "N", "seed of random delays", IntegerType(0))
+    state: str | None = _option(None, "URL", "Redis or Valkey, for several processes: redis://HOST, unix:///SOCKET")
+    workers: int = _option(
+        1, "N", "processes behind the port; more than one need --state", IntegerType(1, 1024), is_for_command=True
+    )
+    journal: int = _option(1000, "N", "number of requests in the journal", IntegerType(1, 1_000_000))
+    rate_limit: bool = _option(True, "", "take tokens, and respond with 429 when none is left", click.BOOL)
+    unknown_key_status: Literal[401, 403] = _option(
+        403, "STATUS", "status code for an unknown key: 401 or 403", ChoiceType((401, 403))
+    )
+    cors: bool = _option(True, "", "allow requests from pages of other origins", click.BOOL)
+    control_token: str | None = _option(None, "TEXT", "token that the control API requires; without it, loopback only")
+    tls_cert: Path | str | None = _option(None, "FILE", "certificate for HTTPS (PEM)", PATH)
+    tls_key: Path | str | None = _option(None, "FILE", "private key of the certificate (PEM)", PATH)
+    grace: float = _option(5, "SECONDS", "time for responses in flight when the mock stops", IntegerType(0, 3600))
+    reload: bool = _option(
+        True, "", "serve changed fixtures and documents without a restart", click.BOOL, is_for_command=True
+    )
+    log: str = _option(
+        "text", "FORM", "a line for each request: text, json or none", ChoiceType(("text", "json", "none")),
+        is_for_command=True,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Check the types and ranges of all values."""
+        hints = _hints()
+        for option in OPTIONS:
+            value, hint = getattr(self, option.attribute), hints[option.attribute]
+            if not _fits(value, hint):
+                kind = getattr(hint, "__name__", hint)
+                raise TypeError(f"{option.attribute}: {value!r} is not valid; expected {kind}")
+            if isinstance(value, (str, int)) and not isinstance(value, bool):
+                try:
+                    option.type.convert(value, None, None)
+                except click.BadParameter as error:
+                    raise ValueError(f"{option.attribute}: {error.message}") from None
+
+    @property
+    def fixture_folder(self) -> Path | None:
+        """The fixture folder; None for the shipped one."""
+        return None if self.fixtures is None else Path(self.fixtures)
+
+    @property
+    def tls_files(self) -> tuple[Path, Path] | None:
+        """The certificate and its key; None without TLS.
+
+        Raises:
+            OptionError: One of them is missing.
+        """
+        if self.tls_cert is None and self.tls_key is None:
+            return None
+        if self.tls_cert is None or self.tls_key is None:
+            raise OptionError(["--tls-cert and --tls-key: one of them is missing"])
+        return Path(self.tls_cert), Path(self.tls_key)
+
+    @property
+    def fault_name(self) -> str | None:
+        """The name of the fault."""
+        return self.fault.partition("@")[0] if self.fault else None
+
+    @property
+    def fault_number(self) -> int | None:
+        """The number of the only request with the fault; None for all requests."""
+        number = (self.fault or "").partition("@")[2]
+        return int(number) if number else None
+
+    @property
+    def delay_text(self) -> str | None:
+        """The delay as a text."""
+        return self.delay if self.delay is None or isinstance(self.delay, str) else f"{self.delay:.6f}"
 
 
-OPTIONS = tuple(Option(each.name.replace("_", "-"), each.default, **each.metadata) for each in fields(Config))
-_BY_NAME = {each.name: each for each in OPTIONS}
+class UsageMockOptions(TypedDict, total=False):
+    """The members of MockOptions that UsageMock accepts, for type checkers; a test compares both."""
+
+    host: str
+    port: int
+    fixtures: Path | str | None
+    scenario: str | None
+    fault: str | None
+    delay: float | str | None
+    seed: int
+    state: str | None
+    journal: int
+    rate_limit: bool
+    unknown_key_status: Literal[401, 403]
+    cors: bool
+    control_token: str | None
+    tls_cert: Path | str | None
+    tls_key: Path | str | None
+    grace: float
 
 
-class Given(NamedTuple):
-    """A value that somebody gave to an option, and where."""
+OPTIONS = tuple(Option(option.name, option.default, **option.metadata) for option in fields(MockOptions))
+_BY_NAME = {option.name: option for option in OPTIONS}
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(MockOptions)
+
+
+def _fits(value: object, hint: Any) -> bool:
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if kinds := get_args(hint):
+        return any(_fits(value, kind) for kind in kinds)
+    number = (int, float) if hint is float else hint
+    return isinstance(value, number) and (hint is bool or not isinstance(value, bool))
+
+
+class _Value(NamedTuple):
+    """A value of an option, and the place where it is given."""
 
     option: Option
-    where: str
+    place: str
     value: object
 
 
-def configured(arguments: Mapping[str, object], environment: Mapping[str, str]) -> Config:
-    """Return the options as the command line, the environment, a file and the defaults say, in this order.
+def read_options(arguments: Mapping[str, object], environment: Mapping[str, str]) -> MockOptions:
+    """Return the options of the command.
 
-    `arguments` are what the command line says, by attribute.
-    Raises OptionError, with every problem that was found.
+    Precedence: command line > environment > file > default.
+
+    Args:
+        arguments: The options of the command line, by attribute.
+        environment: The environment variables.
+
+    Raises:
+        OptionError: Some options cannot be used; the error has all problems.
     """
     problems: list[str] = []
-    typed = [
-        Given(each, f"--{each.name}", arguments[each.attribute]) for each in OPTIONS if each.attribute in arguments
+    on_command_line = [
+        _Value(option, f"--{option.name}", arguments[option.attribute])
+        for option in OPTIONS
+        if option.attribute in arguments
     ]
-    exported = list(_environment(environment, problems))
-    named = _values([*exported, *typed], problems)
-    written = list(_file(named.get("config"), problems))
-    values = _values(written, problems) | named
+    values = _read([*_environment(environment, problems), *on_command_line], problems)
+    values = _read([*_file(values.get("config"), problems)], problems) | values
     if problems:
         raise OptionError(problems)
-    return Config(**values)
+    return MockOptions(**values)
 
 
-def _values(given: Iterable[Given], problems: list[str]) -> dict[str, Any]:
-    """Read values, of which a later one outranks an earlier one."""
-    values: dict[str, Any] = {}
-    for each in given:
+def _read(values: Iterable[_Value], problems: list[str]) -> dict[str, Any]:
+    """Return the values by attribute; a later one takes precedence."""
+    found: dict[str, Any] = {}
+    for option, place, value in values:
         try:
-            values[each.option.attribute] = _read(each.option, each.value)
+            found[option.attribute] = option.read(value)
         except ValueError as error:
-            problems.append(f"{each.where}: {error}")
-    return values
+            problems.append(f"{place}: {error}")
+    return found
 
 
-def _read(option: Option, value: object) -> Any:
-    if isinstance(value, Path):
-        return value
-    if not isinstance(value, (str, int, float)) or (isinstance(value, bool) and not option.is_switch):
-        raise ValueError(f"must be {'true or false' if option.is_switch else 'a text or a number'}")
-    if value == "":  # an unset variable of a script must not open the mock to every host, or to an empty token
-        raise ValueError("is empty; leave it out to have the default")
-    return option.read(str(value))
-
-
-def _environment(environment: Mapping[str, str], problems: list[str]) -> Iterator[Given]:
-    by_variable = {each.variable: each for each in OPTIONS}
+def _environment(environment: Mapping[str, str], problems: list[str]) -> Iterator[_Value]:
+    by_variable = {option.variable: option for option in OPTIONS}
     for name, value in sorted(environment.items()):
-        if name in by_variable and value:  # an empty one is how a CI system says that there is none
-            yield Given(by_variable[name], name, value)
+        if name in by_variable and value:  # a CI system passes an empty variable for a missing one
+            yield _Value(by_variable[name], name, value)
         elif name.startswith(PREFIX) and name not in by_variable:
-            problems.append(_unknown(name, "a variable of the mock", by_variable))
+            problems.append(f"{name!r} is not a variable of the mock; {suggest(name, by_variable)}")
 
 
-def _file(named: Path | None, problems: list[str]) -> Iterator[Given]:
-    path = named or Path(FILE)
-    if not named and not path.is_file():
+def _file(given: Path | None, problems: list[str]) -> Iterator[_Value]:
+    path = given or Path(FILE)
+    if not given and not path.is_file():
         return
     import tomllib
 
     try:
-        text = path.read_text("utf-8-sig")  # some editors write a byte order mark
+        text = path.read_text("utf-8-sig")
         data = tomllib.loads(text)
-    except (OSError, ValueError, RecursionError) as error:  # no UTF-8 and no TOML are both a ValueError
+    except (OSError, ValueError) as error:  # ValueError: the text is not UTF-8 or not TOML
         problems.append(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
         return
     names = [name for name in _BY_NAME if name != "config"]
     for name, value in data.items():
-        where = f"{path}:{_line(text, name)} {name}"
+        place = f"{path}:{_line(text, name)}"
         if name not in names:
-            problems.append(f"{path}:{_line(text, name)} {_unknown(name, 'an option', names)}")
-        elif _BY_NAME[name].read is Path and isinstance(value, str) and value:
-            yield Given(_BY_NAME[name], where, path.parent / value)
+            problems.append(f"{place} {name!r} is not an option; {suggest(name, names)}")
+        elif _BY_NAME[name].type is PATH and isinstance(value, str) and value:
+            yield _Value(_BY_NAME[name], f"{place} {name}", path.parent / value)
         else:
-            yield Given(_BY_NAME[name], where, value)
+            yield _Value(_BY_NAME[name], f"{place} {name}", value)
 
 
 def _line(text: str, name: str) -> int:
     found = re.search(rf"^[ \t]*\[*[ \t]*[\"']?{re.escape(name)}\b", text, re.MULTILINE)
     return text.count("\n", 0, found.start()) + 1 if found else 1
-
-
-def _unknown(name: str, what: str, names: Iterable[str]) -> str:
-    return f"{name!r} is not {what}; {advice(name, names)}"

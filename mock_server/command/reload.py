@@ -11,16 +11,16 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, TypeVar
 
-from aiohttp import web
-
 from mock_server.fixtures.deployments import SUFFIXES, folder
 from mock_server.fixtures.faults import FOLDERS, load_fault
+from mock_server.fixtures.library import Library
 from mock_server.fixtures.problems import text_of
 from mock_server.fixtures.scenarios import load_scenario
 from mock_server.fixtures.validation import FixtureError
 from mock_server.masking import printable
 from mock_server.suggestions import UnknownNameError
-from mock_server.web.server import FRONT
+from mock_server.web.mock import Mock
+from mock_server.web.routes import Routes
 from usage_contract import ContractError, OverlayError, SourceError
 from usage_contract.contract import folder as shipped_documents
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 QUIET, LONGEST = 200, 1600
 POLL = 300
 
-# How many seconds the watching thread has to end; a file system that hangs can keep it longer.
-PATIENCE = 1.0
+# The seconds that the watching thread has to end; a file system that hangs can delay it longer.
+THREAD_TIMEOUT = 1.0
 
 # Without an event the files are compared all the same: the watched folder itself can have been replaced.
 WITHOUT_EVENT = 5000
@@ -40,17 +40,17 @@ WITHOUT_EVENT = 5000
 # File systems of other machines, and of the host of a virtual machine: they report no changes that are made there.
 SILENT = ("nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "vboxsf", "prl_fs", "fuse")
 
-# How many files are named.
+# The maximum number of files in a message.
 LISTED = 3
 
-# What is checked although it may not be in use.
+# Files that are checked although they are not in use.
 LOADERS: Mapping[str, Callable[[str, Path], object]] = {
     "scenarios": load_scenario,
     **dict.fromkeys(FOLDERS, load_fault),
 }
 
-# What says all that there is to say of a file.
-EXPECTED = (FixtureError, UnknownNameError, ContractError, OverlayError, SourceError, OSError, UnicodeError)
+# Errors whose text is complete: they need no traceback.
+USER_ERRORS = (FixtureError, UnknownNameError, ContractError, OverlayError, SourceError, OSError, UnicodeError)
 
 Files = Mapping[Path, tuple[int, ...]]
 T = TypeVar("T")
@@ -59,74 +59,66 @@ log = logging.getLogger("mock_server")
 
 
 class Reloader:
-    """Has an app built anew when a file that it was built from has changed.
+    """Serves files that have changed.
 
-    `build` makes the app, or raises what is wrong; `say` is told what happened.
+    Args:
+        mock: The running mock.
+        build: Reads the files, or raises an error.
+        say: Logs a message.
+        deployment: The name of the deployment.
+        fixtures: The fixture folder; None for the shipped one.
+        documents: The folder of the OpenAPI documents; None for the shipped one.
     """
 
     def __init__(
         self,
-        app: web.Application,
-        build: Callable[[], web.Application],
+        mock: Mock,
+        build: Callable[[], tuple[Library, Routes]],
         say: Callable[..., None],
         *,
         deployment: str = "default",
         fixtures: Path | None = None,
         documents: Path | None = None,
     ) -> None:
-        self._front, self._build, self._say = app[FRONT], build, say
+        self._mock, self._build, self._say = mock, build, say
         self._fixtures, self._deployment = fixtures or folder(), deployment
         kinds = ("deployments", "scenarios", *FOLDERS)
         self._folders = [documents or shipped_documents(), *(self._fixtures / kind for kind in kinds)]
         self._served = self._tried = self._files()
-        self._runner: web.AppRunner | None = None
 
     async def run(self, changes: AsyncIterator[None] | None = None) -> None:
-        """Serve what has changed whenever `changes` reports one (default: the file system), until cancelled."""
-        try:
-            async with aclosing(changes or self._watched()) as reports:  # type: ignore[type-var]  # a generator
-                async for _ in reports:
-                    await self.look()
-        finally:
-            await self._use(None)
+        """Serve changed files whenever `changes` yields (default: when the file system changes), until cancelled."""
+        async with aclosing(changes or self._watched()) as reports:  # type: ignore[type-var]  # a generator
+            async for _ in reports:
+                await self.look()
 
     async def look(self) -> None:
-        """Serve or report files that have changed since the last look."""
-        files = await _in_a_daemon(self._files)
+        """Serve files that have changed since the last call, or report their errors."""
+        files = await _in_daemon_thread(self._files)
         if files == self._tried:
             return
         self._tried = files
         changed = self._changed()
         try:
-            app = await _in_a_daemon(lambda: self._built(changed))
-            runner = web.AppRunner(app)
-            await runner.setup()
-            assert runner.server is not None
-            self._front.renew(app[FRONT], runner.server.request_handler)
-        except EXPECTED as error:
-            self._tell(text_of(error), _place(error) or _listed(changed))
+            self._mock.swap_fixtures(*await _in_daemon_thread(lambda: self._read(changed)))
+        except USER_ERRORS as error:
+            self._fail(text_of(error), _place(error) or _listed(changed))
         except Exception as error:
             log.exception("a changed file cannot be served")
-            self._tell(f"{_listed(changed)}: {type(error).__name__}", _listed(changed))
+            self._fail(f"{_listed(changed)}: {type(error).__name__}", _listed(changed))
         else:
-            await self._use(runner)
             self._served = self._tried
-            self._say(f"serving {_listed(changed) or 'what was there before'}")
+            self._say(f"serving {_listed(changed) or 'the previous files'}")
 
     def _changed(self) -> list[Path]:
         now, then = self._tried, self._served
         return sorted(path for path in {*now, *then} if now.get(path) != then.get(path))
 
-    def _tell(self, text: str, where: str) -> None:
-        self._front.trouble(text, _in_a_field(where))
-        self._say(f"{text}\nstill serving what was there before", is_error=True)
+    def _fail(self, text: str, where: str) -> None:
+        self._mock.set_reload_error(text, printable(where).encode("ascii", "backslashreplace").decode())
+        self._say(f"{text}\nstill serving the previous files", is_error=True)
 
-    async def _use(self, runner: web.AppRunner | None) -> None:
-        old, self._runner = self._runner, runner
-        if old:
-            await old.cleanup()
-
-    def _built(self, changed: Iterable[Path]) -> web.Application:
+    def _read(self, changed: Iterable[Path]) -> tuple[Library, Routes]:
         for path in changed:
             load = LOADERS.get(path.parent.name)
             if load and path.parent.parent == self._fixtures and path.exists():
@@ -156,7 +148,7 @@ class Reloader:
                 yield
         finally:
             stop.set()
-            thread.join(PATIENCE)  # the interpreter must not end while Rust code runs
+            thread.join(THREAD_TIMEOUT)  # the interpreter must not end while Rust code runs
 
     def _watch(self, notify: Callable[[], None], stop: Event) -> None:
         has_watches = True
@@ -217,7 +209,7 @@ def _short(path: Path) -> str:
 
 
 def watcher_of(folders: Iterable[Path], *, polls: bool) -> RustNotify:
-    """Return what reports changes in folders, but not below them; `polls` is for folders that send no events."""
+    """Return a watcher of folders, without their subfolders; `polls` is for folders that send no events."""
     from watchfiles._rust_notify import RustNotify  # documented; `watch` itself does not say when it has begun
 
     return RustNotify([str(path) for path in folders], False, polls, POLL, False, True)
@@ -236,7 +228,7 @@ def is_silent(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> bool
     return kind.partition(".")[0] in SILENT
 
 
-async def _in_a_daemon(work: Callable[[], T]) -> T:
+async def _in_daemon_thread(work: Callable[[], T]) -> T:
     """Return the result of work in a thread that neither the loop's end nor the process's end waits for."""
     loop = asyncio.get_running_loop()
     result: asyncio.Future[T] = loop.create_future()
@@ -261,7 +253,3 @@ async def _in_a_daemon(work: Callable[[], T]) -> T:
 def _identity(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino
-
-
-def _in_a_field(text: str) -> str:
-    return printable(text).encode("ascii", "backslashreplace").decode()

@@ -1,45 +1,162 @@
-"""What goes on beside the answers while the command serves: the log, and a look at the files."""
+"""Serving a mock, and checking a fixture folder: the heavy part of the command."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
+import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from mock_server.command.reload import Reloader
-from mock_server.command.request_log import Form, RequestLog, Writer, show_for
-from mock_server.options import Config
-from mock_server.web.server import FRONT
+from mock_server.app import make_app, read_files
+from mock_server.command import workers
+from mock_server.command.reload import USER_ERRORS, Reloader
+from mock_server.command.report import FAILED, report
+from mock_server.command.request_log import RequestLog, Writer, format_for
+from mock_server.fixtures.delays import DelayError
+from mock_server.fixtures.deployments import deployment_names, load_deployment
+from mock_server.fixtures.faults import fault_names, load_fault
+from mock_server.fixtures.problems import text_of
+from mock_server.fixtures.scenarios import load_scenario, scenario_names
+from mock_server.fixtures.validation import FixtureError
+from mock_server.options import MockOptions, OptionError
+from mock_server.simulation.state import StateUnavailableError
+from mock_server.web.mock import MOCK
+from mock_server.web.server import listening, new_event_loop
+from mock_server.web.tls import CertificateError, server_context
+from usage_contract import load
+
+if TYPE_CHECKING:
+    import ssl
+
+
+def serve(options: MockOptions) -> int:
+    """Serve a mock until a signal stops it, and return the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a signal can come before the event loop handles it
+    if options.workers == 1:
+        return _exit_code(lambda: _serve(options))
+    if options.state is None:
+        raise OptionError(
+            ["--workers: --state is missing; without it, each process would have its own tokens and usage metrics"]
+        )
+    if not workers.IS_POSSIBLE:
+        raise OptionError(["--workers: this system lacks fork or SO_REUSEPORT; start one process"])
+
+    def work(port: int) -> int:
+        return _exit_code(lambda: _serve(replace(options, port=port)))
+
+    def supervise() -> int:
+        return workers.supervise(
+            work, host=options.host, port=options.port, number=options.workers, grace=options.grace
+        )
+
+    return _exit_code(supervise)
+
+
+def check(fixtures: Path | None) -> int:
+    """Validate every file of a fixture folder, and return the exit code."""
+    return _exit_code(lambda: _check(fixtures))
+
+
+def _exit_code(work: Callable[[], int]) -> int:
+    try:
+        return work()
+    except KeyboardInterrupt:
+        return 0
+    except (OptionError, *USER_ERRORS) as error:
+        return report(text_of(error))
+
+
+def _serve(options: MockOptions) -> int:
+    tls = None
+    try:
+        app = make_app(load("documented"), options)
+        if options.tls_files:
+            tls = server_context(*options.tls_files)
+    except DelayError as error:
+        raise OptionError([f"--delay: {error}"]) from None
+    except CertificateError as error:
+        raise OptionError([f"--tls-cert: {error}"]) from None
+    except StateUnavailableError as error:
+        raise OptionError([f"--state: {error}"]) from None
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(_serve_until_signalled(app, options, tls))
+    return 0
+
+
+async def _serve_until_signalled(app: web.Application, options: MockOptions, tls: ssl.SSLContext | None) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows, where SIGINT is a KeyboardInterrupt
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = listening(
+        app, host=options.host, port=options.port, tls=tls, grace=options.grace, shares_port=options.workers > 1
+    )
+    async with _log_and_reload(app, options), server as listener:
+        sys.stdout.write(f"LISTENING {listener.url}\n")
+        sys.stdout.flush()
+        gc.freeze()  # the present objects stay until the end; the garbage collector skips them
+        await stop.wait()
 
 
 @asynccontextmanager
-async def attended(app: web.Application, config: Config, build: Callable[[], web.Application]) -> AsyncIterator[None]:
-    """Log an app's requests and have it built anew when its files change, while the context lasts."""
-    writer = Writer(sys.stderr)
-    form: Form = "json" if config.log == "json" else "text"
-    log = RequestLog(app[FRONT].simulator, writer, show_for(form, sys.stderr))
+async def _log_and_reload(app: web.Application, options: MockOptions) -> AsyncIterator[None]:
+    """Log the requests of an application, and reload its files when they change, while the context lasts."""
+    mock, writer = app[MOCK], Writer(sys.stderr)
+    log = RequestLog(mock.simulator, writer, format_for(options.log, sys.stderr))
     try:
-        async with AsyncExitStack() as tasks:
-            if config.log != "none":
-                tasks.callback(log.finish)
-                await tasks.enter_async_context(_running(log.run()))
-            if config.reload:
-                reloader = Reloader(app, build, log.say, deployment=config.deployment, fixtures=config.fixtures)
-                await tasks.enter_async_context(_running(reloader.run()))
+        async with AsyncExitStack() as stack:
+            if options.log != "none":
+                stack.callback(log.finish)
+                await stack.enter_async_context(_running(log.run()))
+            if options.reload:
+                reloader = Reloader(
+                    mock,
+                    lambda: read_files(load("documented"), options, mock.simulator),
+                    log.say,
+                    deployment=options.deployment,
+                    fixtures=options.fixture_folder,
+                )
+                await stack.enter_async_context(_running(reloader.run()))
             yield
     finally:
         writer.close()
 
 
 @asynccontextmanager
-async def _running(what: Coroutine[object, object, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(what)
+async def _running(coroutine: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(coroutine)
     try:
         yield
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+def _check(fixtures: Path | None) -> int:
+    results = [
+        _check_kind("deployments", deployment_names(fixtures), lambda name: load_deployment(name, fixtures)),
+        _check_kind("scenarios", scenario_names(fixtures), lambda name: load_scenario(name, fixtures)),
+        _check_kind("faults", fault_names(fixtures), lambda name: load_fault(name, fixtures)),
+    ]
+    return 0 if all(results) else FAILED
+
+
+def _check_kind(kind: str, names: Sequence[str], load_one: Callable[[str], object]) -> bool:
+    valid = 0
+    for name in names:
+        try:
+            load_one(name)
+            valid += 1
+        except FixtureError as error:
+            report(text_of(error))
+    if names:
+        sys.stdout.write(f"{valid} of {len(names)} {kind} are valid\n")
+    return valid == len(names)

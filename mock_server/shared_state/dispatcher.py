@@ -1,4 +1,4 @@
-"""Front for a state that several processes share: nobody is answered by settings that another process has changed."""
+"""The dispatcher of a mock with a shared state: no response depends on overrides that another process has changed."""
 
 from __future__ import annotations
 
@@ -6,76 +6,81 @@ import time
 
 from aiohttp import web
 
-from mock_server.control.service import PREFIX
-from mock_server.fixtures.library import UNUSABLE
-from mock_server.shared_state.redis_state import ANY, GOES_BY, RedisState
-from mock_server.simulation.overrides import NOTHING
-from mock_server.simulation.state import StaleError, StateUnavailableError
-from mock_server.web.dispatcher import Front
+from mock_server.control.api import PREFIX
+from mock_server.fixtures.library import FIXTURE_ERRORS
+from mock_server.shared_state.redis_state import ANY, REQUIRED_VERSION, RedisState
+from mock_server.simulation.overrides import NO_OVERRIDE
+from mock_server.simulation.state import StaleError, StateUnavailableError, UnreadableStateError
+from mock_server.web.dispatcher import Dispatcher, normalize
 from mock_server.web.fast_path import is_plain
-from mock_server.web.responses import refusal
+from mock_server.web.responses import error_response
 
-# In seconds; the state recovers by itself, whenever that may be.
+# In seconds; the time until the state is available again is unknown.
 RETRY_AFTER = 1
 
-AWAY = "The state that this mock shares with other processes is away; it answers again when that is back."
-MISSING = "Another process has switched on what this one does not have"
+UNAVAILABLE = "The state that this mock shares with other processes is unavailable; the mock recovers by itself."
+MISSING = "Another process has switched on a scenario or fault that this one does not have"
 
-# What says whether this process runs, whatever the state does.
+# The request that replaces unreadable overrides.
+RESET = ("POST", f"{PREFIX}/reset")
+
+# The path that reports whether this process runs, regardless of the state.
 HEALTH = f"{PREFIX}/health"
 
 
-class SharedFront(Front):
-    """Takes every request first, and answers by the latest settings or not at all.
+class SharedDispatcher(Dispatcher):
+    """Responds by the latest overrides of all processes, or with 503.
 
-    A plain request goes by the settings that this process knows: the very question that takes its token
-    tells whether they are the latest, and if not it is answered anew. Any other asks for them first.
+    A plain request uses the overrides that this process knows. The command that takes its token also checks their
+    version. If it is not the latest one, the request is handled again. Any other request reads the overrides first.
     """
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request and write it down."""
-        if request.path == HEALTH:
-            return await self.control(request)
+        """Respond to one request."""
+        if request.rel_url.raw_path == HEALTH:
+            return await self.control(normalize(request))
         started = time.perf_counter()
         try:
-            if self._goes_straight_to_its_bucket(request):
-                return await self._unless_stale(request)
-            return await self._by_the_latest(request)
+            if self._needs_only_its_bucket(request):
+                return await self._respond_unless_stale(request)
+            return await self._respond_by_latest(request)
+        except UnreadableStateError as error:
+            return self._unavailable(request, started, "state-unreadable", str(error))
         except StateUnavailableError:
-            return self._unavailable(request, started, "state-unavailable", AWAY)
-        except UNUSABLE as error:
+            return self._unavailable(request, started, "state-unavailable", UNAVAILABLE)
+        except FIXTURE_ERRORS as error:
             return self._unavailable(request, started, "unknown-name", f"{MISSING}: {error}")
 
-    async def _unless_stale(self, request: web.Request) -> web.StreamResponse:
+    async def _respond_unless_stale(self, request: web.Request) -> web.StreamResponse:
         state = self.simulator.state
         assert isinstance(state, RedisState)
-        GOES_BY.set(state.version)
+        REQUIRED_VERSION.set(state.version)
         try:
             return await super().__call__(request)
         except StaleError:
-            return await self._by_the_latest(request)
+            return await self._respond_by_latest(request)
 
-    async def _by_the_latest(self, request: web.Request) -> web.StreamResponse:
-        await self.simulator.catch_up()
-        GOES_BY.set(ANY)
-        if self.control.owns(request.path):
-            return await self.control(request)
+    async def _respond_by_latest(self, request: web.Request) -> web.StreamResponse:
+        try:
+            await self.simulator.catch_up()
+        except UnreadableStateError:
+            if (request.method, request.rel_url.raw_path) != RESET:
+                raise
+        REQUIRED_VERSION.set(ANY)
         return await super().__call__(request)
 
-    def _goes_straight_to_its_bucket(self, request: web.Request) -> bool:
-        keys = request.headers.getall(self._usage.key_header, ())
-        if len(keys) != 1 or not is_plain(request, self._usage.path):
+    def _needs_only_its_bucket(self, request: web.Request) -> bool:
+        usage = self.mock.routes.usage
+        keys = request.headers.getall(usage.key_header, ())
+        if len(keys) != 1 or not is_plain(request, usage.path):
             return False
-        simulator = self.simulator
         try:
-            return simulator.standing(keys[0]).is_quiet and simulator.account(keys[0]) is not None
-        except UNUSABLE:  # it may be switched off by now
+            return self.simulator.effective(keys[0]).is_passthrough and self.simulator.account(keys[0]) is not None
+        except FIXTURE_ERRORS:  # the override can be removed already
             return False
 
     def _unavailable(self, request: web.Request, started: float, reason: str, detail: str) -> web.Response:
-        answer = refusal(503, detail, reason, {**self.headers, "Retry-After": str(RETRY_AFTER)})
-        keys = request.headers.getall(self._usage.key_header, ())
-        seconds = time.perf_counter() - started
-        now = self.simulator.clock()
-        self.simulator.journal.add(now, request.method, request.raw_path, keys, 503, seconds, reason, NOTHING)
-        return answer.response()
+        prepared = error_response(503, detail, reason, {**self.mock.headers, "Retry-After": str(RETRY_AFTER)})
+        keys = request.headers.getall(self.mock.routes.usage.key_header, ())
+        self.record_request(request.method, request.raw_path, keys, 503, started, reason, NO_OVERRIDE)
+        return prepared.response()

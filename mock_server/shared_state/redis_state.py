@@ -5,21 +5,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from hashlib import sha1
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
 from urllib.parse import quote
 
 import orjson
 
+from mock_server.fixtures.delays import delay
 from mock_server.fixtures.deployments import Calls, Traffic
 from mock_server.simulation.bucket import PARTS_PER_TOKEN, TokenBucket, tenths, ticks
-from mock_server.simulation.clock import Standing
-from mock_server.simulation.overrides import Behaviour, FaultUse, Settings
-from mock_server.simulation.state import UNREAD, BucketSpec, Known, Recorded, StaleError, StateUnavailableError, Taken
+from mock_server.simulation.clock import ClockOffset
+from mock_server.simulation.overrides import NONE, FaultUse, Override, Overrides
+from mock_server.simulation.state import (
+    UNREAD,
+    AccountRef,
+    AccountSnapshot,
+    BucketSpec,
+    StaleError,
+    StateUnavailableError,
+    TakeResult,
+    UnreadableStateError,
+)
 
 try:
     import redis.asyncio as redis
@@ -33,12 +44,12 @@ except ImportError:
 SCHEMES = {"redis": "redis", "rediss": "rediss", "unix": "unix", "valkey": "redis", "valkeys": "rediss"}
 FORMS = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE][#NAME], also rediss://, valkey://, valkeys:// and unix://"
 
-# A Redis that does not answer within this many seconds is as good as away.
-PATIENCE = 1.0
+# The seconds after which a Redis that has not answered counts as unavailable.
+REDIS_TIMEOUT = 1.0
 
-# The version of the settings that a request goes by; ANY if it has just looked at the latest.
+# The version of the overrides that a request requires; ANY for a request that has just read the latest ones.
 ANY = "*"
-GOES_BY: ContextVar[str] = ContextVar("GOES_BY", default=ANY)
+REQUIRED_VERSION: ContextVar[str] = ContextVar("REQUIRED_VERSION", default=ANY)
 
 _SCRIPTS = {path.stem: path.read_bytes() for path in (Path(__file__).parent / "lua").glob("*.lua")}
 _HASHES = {name: sha1(text, usedforsecurity=False).hexdigest() for name, text in _SCRIPTS.items()}
@@ -49,9 +60,14 @@ Command = tuple[Any, ...]
 
 
 class RedisState:
-    """Keeps the state at a URL, apart from others by a name: that of the URL, or else `name`.
+    """The state in a Redis or Valkey.
 
-    Raises StateUnavailableError for a URL that is none.
+    Args:
+        url: The URL of the server.
+        name: The name of the state, unless the fragment of the URL gives one.
+
+    Raises:
+        StateUnavailableError: The URL is not valid.
     """
 
     def __init__(self, url: str, name: str = "") -> None:
@@ -63,85 +79,91 @@ class RedisState:
         self._account = f"{prefix}account:"
         self.version = ""
 
-    async def take(self, bucket: BucketSpec, now: float, tokens: int, account: Known) -> Taken:
-        """Take tokens from a bucket, unless the settings have changed since those that the request goes by."""
-        answer = await self._server.ask(self._taking(bucket, now, tokens, account, GOES_BY.get()))
-        if answer is None:  # the script says nothing of what goes by other settings
+    async def take(self, bucket: BucketSpec, now: float, tokens: int, account: AccountRef) -> TakeResult:
+        """Take tokens from a bucket, unless the overrides have changed since the version that the request requires."""
+        answer = await self._server.ask(self._taking(bucket, now, tokens, account, REQUIRED_VERSION.get()))
+        if answer is None:  # the script requires the version
             raise StaleError
         granted, level, since, version = answer
-        news = await self._open(account, now) if version.decode() != account.version else None
+        snapshot = await self._open(account, now) if version.decode() != account.version else None
         if granted:
-            return Taken(tenths(level), news=news)
+            return TakeResult(tenths(level), snapshot=snapshot)
         kept = TokenBucket(bucket.rps, bucket.burst, now)
         kept.keep(level, since)
-        return Taken(None, kept.retry_after(now), news)
+        return TakeResult(None, kept.retry_after(now), snapshot)
 
     async def look(self, bucket: BucketSpec, now: float) -> float:
-        """Return how many tokens a bucket holds."""
+        """Return the tokens of a bucket."""
         found = TokenBucket(bucket.rps, bucket.burst, now, bucket.tokens)
         if kept := await self._server.ask(("HGET", self._account + bucket.key, f"bucket {bucket.name}")):
-            level, since = kept.split()
-            found.keep(int(level), int(since))
+            with _reading("A bucket"):
+                level, since = kept.split()
+                found.keep(int(level), int(since))
         return found.look(now)
 
     async def count(self, name: str) -> int:
-        """Count one more of something."""
+        """Increase a counter and return its value."""
         return int(await self._server.ask(("HINCRBY", self._counts, name, 1)))
 
     async def counted(self, names: Sequence[str]) -> Sequence[int]:
-        """Return how many there were of each of some things."""
+        """Return the values of counters."""
         if not names:
             return []
         return [int(number or 0) for number in await self._server.ask(("HMGET", self._counts, *names))]
 
     async def forget_counts(self) -> None:
-        """Count everything from one again."""
+        """Reset all counters."""
         await self._server.ask(("DEL", self._counts))
 
-    async def record(self, account: Known, now: float, traffic: Traffic) -> None:
-        """Keep traffic of an account."""
+    async def record(self, account: AccountRef, now: float, traffic: Traffic) -> None:
+        """Record traffic of an account."""
         added = [
             argument
-            for domain, each in traffic.items()
-            for protocol, calls in each.items()
-            for what, number in vars(calls).items()
-            for argument in (orjson.dumps([account.name, domain, protocol, what]), number)
+            for domain, protocols in traffic.items()
+            for protocol, calls in protocols.items()
+            for member, number in vars(calls).items()
+            for argument in (orjson.dumps([account.name, domain, protocol, member]), number)
         ]
         keys = [self._account + account.key, self._accounts]
         await self._server.ask(_script("record", keys, _unused(), f"since {account.name}", repr(now), *added))
 
-    async def recorded(self, account: Known, now: float) -> Recorded | None:
-        """Return what was done to an account, if that is not known yet."""
+    async def snapshot(self, account: AccountRef, now: float) -> AccountSnapshot | None:
+        """Return an account, unless the process has read this version."""
         since = f"since {account.name}"
-        asked = _script("look", [self._account + account.key], since, repr(now), account.version, UNREAD)
-        answer = await self._server.ask(asked)
-        return _recorded(account, answer) if answer else None
+        command = _script("look", [self._account + account.key], since, repr(now), account.version, UNREAD)
+        answer = await self._server.ask(command)
+        return _snapshot(account, answer) if answer else None
 
-    async def latest(self) -> Settings | None:
-        """Return the settings that are not known yet, if there are such."""
-        version, settings = await self._server.ask(("MGET", self._version_key, self._settings_key))
-        version = (version or b"").decode()
-        if version == self.version:
-            return None
-        self.version = version
-        return _loaded(settings) if settings else Settings()
+    async def latest(self) -> Overrides | None:
+        """Return the latest overrides, unless this process has read them."""
+        version, overrides = await self._server.ask(("MGET", self._version_key, self._settings_key))
+        with _reading("The record of the overrides"):
+            version = (version or b"").decode()
+            if version == self.version:
+                return None
+            found = _load(overrides) if overrides else Overrides()
+        self.version = version  # only of overrides that could be read
+        return found
 
-    async def change(self, settings: Settings, *, anew: bool = False, key: str | None = None) -> None:
-        """Make settings those of every process, if they came from the latest."""
+    async def change(
+        self, overrides: Overrides, *, restart: bool = False, key: str | None = None, force: bool = False
+    ) -> None:
+        """Set the overrides of every process, if they derive from the latest ones or are forced."""
         version = _unused()
         keys = [self._version_key, self._settings_key, self._accounts]
-        if anew and key is not None:
+        if restart and key is not None:
             keys.append(self._account + key)
-        what = "all" if anew and key is None else ""
-        if not await self._server.ask(_script("change", keys, self.version, version, _dumped(settings), what)):
+        forgotten = "all" if restart and key is None else ""
+        known = ANY if force else self.version
+        if not await self._server.ask(_script("change", keys, known, version, _dump(overrides), forgotten)):
             raise StaleError
         self.version = version
 
     async def close(self) -> None:
-        """Disconnect."""
+        """Close the connection."""
         await self._server.close()
 
-    def _taking(self, bucket: BucketSpec, now: float, tokens: int, account: Known, version: str) -> _Take:
+    def _taking(self, bucket: BucketSpec, now: float, tokens: int, account: AccountRef, version: str) -> _Take:
         full = bucket.burst if bucket.tokens is None else min(bucket.burst, bucket.tokens)
         return _Take(
             (self._version_key, self._accounts),
@@ -157,14 +179,14 @@ class RedisState:
             ),
         )
 
-    async def _open(self, account: Known, now: float) -> Recorded:
+    async def _open(self, account: AccountRef, now: float) -> AccountSnapshot:
         keys = [self._account + account.key, self._accounts]
         answer = await self._server.ask(_script("open", keys, f"since {account.name}", repr(now), _unused()))
-        return _recorded(account, answer)
+        return _snapshot(account, answer)
 
 
 class _Take(NamedTuple):
-    """One question to a bucket; a script answers any number of them."""
+    """The arguments of taking tokens; a script handles any number of them."""
 
     shared: tuple[str, ...]
     keys: tuple[str, ...]
@@ -172,21 +194,23 @@ class _Take(NamedTuple):
 
 
 class _Server:
-    """Asks Redis; what is asked while an earlier question is under way, or in one tick, goes out together.
+    """Sends commands to Redis on one connection.
 
-    One connection carries it all: redis-py's pool and pipeline take as long as ten questions.
+    Commands that come in one tick, or while earlier ones are in flight, are sent together.
+    The pool and the pipeline of redis-py would take as long as ten commands.
     """
 
     def __init__(self, connection: redis.Connection) -> None:
         self._connection = connection
         self._waiting: list[tuple[Command | _Take, asyncio.Future[Any]]] = []
         self._sending: asyncio.Task[None] | None = None
-        self._is_away: bool | None = None  # at the start nobody knows
+        self._is_away: bool | None = None  # None before the first command
 
     async def ask(self, command: Command | _Take) -> Any:
-        """Return the answer to a command, or to a question to a bucket.
+        """Return the result of a command.
 
-        Raises StateUnavailableError.
+        Raises:
+            StateUnavailableError: Redis cannot be reached or refuses the command.
         """
         loop = asyncio.get_running_loop()
         answer = loop.create_future()
@@ -207,7 +231,7 @@ class _Server:
             takes = [(each, future) for each, future in batch if isinstance(each, _Take)]
             answers = await self._answers([each for each, _ in commands], [each for each, _ in takes])
             for (_, future), answer in zip([*commands, *takes], answers, strict=True):
-                if future.done():  # whoever asked has gone
+                if future.done():  # the request was cancelled
                     continue
                 if isinstance(answer, Exception):
                     future.set_exception(answer)
@@ -224,23 +248,23 @@ class _Server:
     async def _told(self, commands: list[Command]) -> list[Any]:
         answers: list[Any]
         try:
-            async with asyncio.timeout(PATIENCE):  # redis-py's own costs a task for each sending
+            async with asyncio.timeout(REDIS_TIMEOUT):  # redis-py's own time-out would start a task for each command
                 answers = await self._execute(commands)
                 if any(isinstance(answer, NoScriptError) for answer in answers):
-                    answers = await self._taught(commands, answers)
+                    answers = await self._with_scripts(commands, answers)
         except TimeoutError:
-            answers = [RedisError(f"no answer within {PATIENCE:g} s")] * len(commands)
+            answers = [RedisError(f"no answer within {REDIS_TIMEOUT:g} s")] * len(commands)
         except (RedisError, OSError) as error:
             answers = [error] * len(commands)
-        except Exception as error:  # whatever it is, nobody may wait for ever
-            log.exception("the shared state could not be asked")
+        except Exception as error:  # otherwise the requests would wait for ever
+            log.exception("a command to the shared state has failed")
             answers = [error] * len(commands)
         answers = [_unavailable(answer) if isinstance(answer, Exception) else answer for answer in answers]
         self._notice(next((answer for answer in answers if isinstance(answer, Exception)), None))
         return answers
 
-    async def _taught(self, commands: list[Command], answers: list[Any]) -> list[Any]:
-        """Teach Redis the scripts, which it forgets when it ends, and ask again what needed them."""
+    async def _with_scripts(self, commands: list[Command], answers: list[Any]) -> list[Any]:
+        """Load the scripts, which Redis forgets when it ends, and repeat the commands that needed them."""
         await self._execute([("SCRIPT", "LOAD", text) for text in _SCRIPTS.values()])
         missing = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         late = await self._execute([commands[index] for index in missing])
@@ -251,12 +275,12 @@ class _Server:
         connection = self._connection
         if connection.is_connected and await self._has_ended():
             await connection.disconnect()
-        packed = [pack_command(command) for command in commands]  # redis-py's own is Python, and six times as slow
-        await connection.send_packed_command(packed)  # it connects where that is due
+        packed = [pack_command(command) for command in commands]  # redis-py's own is six times as slow
+        await connection.send_packed_command(packed)  # this connects first if necessary
         return [await self._read() for _ in commands]
 
     async def _has_ended(self) -> bool:
-        """Whether Redis has closed the connection, or says what nobody has asked."""
+        """Return whether Redis has closed the connection, or has sent an unexpected reply."""
         try:
             return await self._connection.can_read()
         except (RedisError, OSError):
@@ -265,8 +289,8 @@ class _Server:
     async def _read(self) -> Any:
         try:
             return await self._connection.read_response()
-        except ResponseError as refusal:
-            return refusal
+        except ResponseError as error_response:
+            return error_response
 
     def _notice(self, problem: Exception | None) -> None:
         if problem and self._is_away is False:
@@ -279,18 +303,18 @@ class _Server:
 def _connection(url: str) -> redis.Connection:
     scheme, _, rest = url.partition("://")
     if not rest or scheme not in SCHEMES:
-        raise StateUnavailableError(f"what was given is no URL of a shared state; write {FORMS}")
+        raise StateUnavailableError(f"the URL of the shared state is not valid; expected {FORMS}")
     try:
         pool = redis.ConnectionPool.from_url(
             f"{SCHEMES[scheme]}://{rest}",
             socket_timeout=None,
             socket_connect_timeout=None,
-            retry=Retry(NoBackoff(), 0),  # what was asked once may have been done once
+            retry=Retry(NoBackoff(), 0),  # Redis can have done a command whose reply was lost
         )
-        # It is made, not opened: that tells of parameters that nobody knows.
+        # The connection is created but not opened: this reports unknown parameters.
         connection: redis.Connection = pool.make_connection()  # type: ignore[no-untyped-call]
-    except (ValueError, TypeError):  # its text may quote a password
-        raise StateUnavailableError(f"what was given is no URL of a shared state; write {FORMS}") from None
+    except (ValueError, TypeError):  # the text can quote a password
+        raise StateUnavailableError(f"the URL of the shared state is not valid; expected {FORMS}") from None
     return connection
 
 
@@ -318,9 +342,19 @@ def _unused() -> str:
     return secrets.token_hex(8)
 
 
-def _recorded(account: Known, answer: tuple[bytes, bytes, list[bytes]]) -> Recorded:
-    version, since, fields = answer
-    return Recorded(version.decode(), float(since), _traffic(account.name, fields))
+@contextmanager
+def _reading(record: str) -> Iterator[None]:
+    """Raise UnreadableStateError for a record of another program or version."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise UnreadableStateError(record, error) from None
+
+
+def _snapshot(account: AccountRef, answer: tuple[bytes, bytes, list[bytes]]) -> AccountSnapshot:
+    with _reading("An account"):
+        version, since, fields = answer
+        return AccountSnapshot(version.decode(), float(since), _traffic(account.name, fields))
 
 
 def _traffic(name: str, fields: list[bytes]) -> Traffic:
@@ -335,21 +369,38 @@ def _traffic(name: str, fields: list[bytes]) -> Traffic:
     }
 
 
-def _dumped(settings: Settings) -> bytes:
-    shared = {"everybody": settings.everybody, "keys": dict(settings.keys), "clock": settings.clock}
-    return orjson.dumps({**shared, "made": sorted(settings.made)})
+def _dump(overrides: Overrides) -> bytes:
+    shared = {"everyone": overrides.everyone, "keys": dict(overrides.keys), "clock": overrides.clock}
+    return orjson.dumps({**shared, "created_keys": sorted(overrides.created_keys)})
 
 
-def _loaded(text: bytes) -> Settings:
+def _load(text: bytes) -> Overrides:
     data = orjson.loads(text)
-    return Settings(
-        everybody=_behaviour(data["everybody"]),
-        keys={key: _behaviour(each) for key, each in data["keys"].items()},
-        made=frozenset(data["made"]),
-        clock=Standing(**data["clock"]),
+    if not all(isinstance(key, str) for key in data["created_keys"]):
+        raise TypeError("a key does not have its type")
+    return Overrides(
+        everyone=_override(data["everyone"]),
+        keys={key: _override(override) for key, override in data["keys"].items()},
+        created_keys=frozenset(data["created_keys"]),
+        clock=_checked(ClockOffset(**data["clock"])),
     )
 
 
-def _behaviour(data: dict[str, Any]) -> Behaviour:
-    fault = data["fault"] and FaultUse(**data["fault"])
-    return Behaviour(**{**data, "fault": fault})
+def _override(data: dict[str, Any]) -> Override:
+    fault = None if data["fault"] is None else _checked(FaultUse(**data["fault"]))
+    found = _checked(Override(**{**data, "fault": fault}))
+    if found.delay not in (None, NONE):
+        delay(found.delay)
+    return found
+
+
+T = TypeVar("T", Override, FaultUse, ClockOffset)
+
+
+def _checked(read: T) -> T:
+    """Return an object, or raise TypeError if a member has another type."""
+    for name, hint in get_type_hints(type(read)).items():
+        kind, kinds = type(getattr(read, name)), get_args(hint) or (hint,)
+        if kind not in kinds and not (kind is int and float in kinds):
+            raise TypeError(f"{name} does not have its type")
+    return read

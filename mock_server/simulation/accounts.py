@@ -1,107 +1,99 @@
-"""Accounts: all that the running mock keeps for one key, and the answer that tells it."""
+"""Accounts: everything that the running mock keeps for one key."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
-from mock_server.fixtures.deployments import MOST, Calls, Key, Rate, RateLimit, Traffic
-from mock_server.simulation.state import BucketSpec, Known, Recorded
-from mock_server.simulation.usage_counters import Tally
-from mock_server.simulation.usage_metrics import REMAINING, usage_figures
-from mock_server.web.responses import Answer
-
-Figures = Callable[[dict[str, object]], Answer]
+from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, Calls, Key, Rate, RateLimit, Traffic
+from mock_server.simulation.state import AccountRef, AccountSnapshot, BucketSpec
+from mock_server.simulation.usage_counters import UsageCounters
+from mock_server.simulation.usage_metrics import usage_metrics
 
 
 class Account:
-    """What one key is and did, from a moment on (`now`, seconds).
+    """The usage of one key from a moment on.
 
-    The state knows it by its `name` and the `mark` of its facts: with other facts it is another account,
-    with the same bucket. `answer` makes a 200 of its figures, in whose body the mark REMAINING stands where the
-    number of tokens goes.
+    The state identifies an account by its name and the mark of its facts.
+    Other facts make another account, which keeps the bucket of the same limit.
+
+    Args:
+        name: The name of the account in the state.
+        api_key: The key of the account.
+        key: The facts of the key in the fixture files.
+        now: The mock's time at which the account begins, in seconds.
+        mark: A digest of the facts, empty where the state is not shared.
     """
 
-    def __init__(self, name: str, api_key: str, key: Key, answer: Figures, now: float, mark: str = "") -> None:
+    def __init__(self, name: str, api_key: str, key: Key, now: float, mark: str = "") -> None:
         self.name, self.api_key = name, api_key
         self.limit: RateLimit = key.rate_limit
         rps, burst = self.limit.rps, self.limit.burst
-        # A limit that has changed, because its file has, is another bucket.
         self.bucket = BucketSpec(f"{name}\0{rps} {burst}", rps, burst, key.tokens, api_key)
-        self.known = Known(f"{name}\0{mark}", api_key)
-        self._answer, self._since, self._traffic = answer, now, key.traffic
+        self.ref = AccountRef(f"{name}\0{mark}", api_key)
+        self._since, self._traffic = now, key.traffic
         self._growth = [
-            (domain, protocol, rate, _failing(rate))
+            (domain, protocol, rate, _failure_share(rate))
             for domain, rates in key.growth.items()
             for protocol, rate in rates.items()
         ]
-        self._rendered: tuple[Answer, list[bytes]] | None = None
+        #: Increases with every change of the usage metrics.
+        self.version = 0
+        self._recorded = self.counters = UsageCounters(key.traffic)
         self._grown: dict[tuple[str, str], Calls] = {}
-        self._aged = 0.0  # seconds
-        self._begin(Tally(key.traffic))
-
-    def tell_by(self, answer: Figures) -> None:
-        """Make another 200 of the figures from now on."""
-        self._answer, self._rendered = answer, None
+        self._age = 0.0  # seconds
+        self._restart_growth(self._recorded)
 
     def record(self, traffic: Traffic) -> None:
-        """Add traffic to the figures."""
-        self._still.record(traffic)
-        if self.tally is not self._still:
-            self.tally.record(traffic)
-        self._rendered = None
+        """Add traffic to the counters."""
+        self._recorded.record(traffic)
+        if self.counters is not self._recorded:
+            self.counters.record(traffic)
+        self.version += 1
 
-    def restate(self, news: Recorded) -> None:
-        """Begin anew with what all processes did to the account."""
-        self.known, self._since = self.known._replace(version=news.version), news.since
-        self._begin(Tally(self._traffic))
-        self.record(news.traffic)
+    def apply_snapshot(self, snapshot: AccountSnapshot) -> None:
+        """Replace the counters by what all processes have recorded."""
+        self.ref, self._since = self.ref._replace(version=snapshot.version), snapshot.since
+        self._restart_growth(UsageCounters(self._traffic))
+        self.record(snapshot.traffic)
 
-    def usage(self, remaining: float, now: float) -> Answer:
-        """Return the 200 with `remaining` tokens, to one decimal."""
-        if self._growth:
-            self.grow(now)
-        answer, pieces = self._rendered or self._render()
-        return answer.of((b"%.1f" % remaining).join(pieces))
+    def usage_metrics(self, remaining: Any) -> dict[str, Any]:
+        """Return the usage metrics with a value for `rate_limit.remaining`."""
+        return usage_metrics(self.api_key, self.limit, self.counters, remaining)
 
     def grow(self, now: float) -> None:
-        """Catch up with what the key has done by itself."""
-        seconds = max(0.0, now - self._since)
-        if seconds < self._aged:  # somebody has set time back
-            self._begin(self._still)
-        self._aged = seconds
-        for domain, protocol, rate, failing in self._growth:
-            before, done = self._grown.get((domain, protocol), Calls(0)), _done(rate, failing, seconds)
-            if done != before:
-                self._grown[domain, protocol] = done
-                self.tally.record({domain: {protocol: _difference(done, before)}})
-                self._rendered = None
+        """Add the traffic that the fixture's growth has produced until `now`."""
+        if not self._growth:
+            return
+        age = max(0.0, now - self._since)
+        if age < self._age:  # the clock was set back
+            self._restart_growth(self._recorded)
+        self._age = age
+        for domain, protocol, rate, failure_share in self._growth:
+            before = self._grown.get((domain, protocol), Calls(0))
+            requests = _whole(rate.requests * age)
+            after = Calls(requests, math.floor(requests * failure_share), _whole(rate.bytes * age))
+            if after != before:
+                self._grown[domain, protocol] = after
+                self.counters.record({domain: {protocol: _difference(after, before)}})
+                self.version += 1
 
-    def _begin(self, still: Tally) -> None:
-        """Let the key have done nothing by itself yet; `still` is what it did otherwise."""
-        self._still, self.tally = still, still.copy() if self._growth else still
-        self._grown, self._aged, self._rendered = {}, 0.0, None
-
-    def _render(self) -> tuple[Answer, list[bytes]]:
-        answer = self._answer(usage_figures(self.api_key, self.limit, self.tally))
-        self._rendered = answer, answer.body.split(REMAINING)
-        return self._rendered
+    def _restart_growth(self, recorded: UsageCounters) -> None:
+        """Forget all growth; `recorded` are the counters without it."""
+        self._recorded, self.counters = recorded, recorded.copy() if self._growth else recorded
+        self._grown, self._age = {}, 0.0
+        self.version += 1
 
 
-def _failing(rate: Rate) -> Fraction:
-    """Return the share that fails: exactly, or more might fail in a moment than is asked in it."""
+def _failure_share(rate: Rate) -> Fraction:
+    """Return the share of requests that fail, exactly: rounding could make more failures than requests."""
     return Fraction(rate.failures) / Fraction(rate.requests) if rate.requests else Fraction()
 
 
-def _done(rate: Rate, failing: Fraction, seconds: float) -> Calls:
-    requests = _whole(rate.requests * seconds)
-    return Calls(requests, math.floor(requests * failing), _whole(rate.bytes * seconds))
-
-
-def _difference(now: Calls, before: Calls) -> Calls:
-    return Calls(now.requests - before.requests, now.failures - before.failures, now.bytes - before.bytes)
+def _difference(after: Calls, before: Calls) -> Calls:
+    return Calls(after.requests - before.requests, after.failures - before.failures, after.bytes - before.bytes)
 
 
 def _whole(number: float) -> int:
-    return min(MOST, math.floor(number))
+    return min(MAX_SAFE_INTEGER, math.floor(number))

@@ -1,11 +1,9 @@
-"""The journal: what was asked and answered of late, for whoever wants to look, search or verify."""
+"""The journal: the bounded list of requests that the mock received."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from functools import lru_cache
-from hashlib import sha256
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -13,42 +11,55 @@ CAPACITY = 1000
 
 
 class Entry(NamedTuple):
-    """One request and its answer. The key is the one that was sent: mask it before it is shown."""
+    """One request and its response.
+
+    Attributes:
+        number: The number of the request, from 1.
+        at: The mock's time, in seconds since the Unix epoch.
+        method: The request method.
+        target: The request target.
+        key: The API key as the client sent it; mask it before it is shown.
+        status: The status code of the response.
+        seconds: The real time from the request to the response.
+        reason: The value of `Mock-Reason`, empty for a success.
+        applied: The overrides that acted on the exchange.
+    """
 
     number: int
-    at: float  # the mock's time, in seconds since 1970
+    at: float
     method: str
     target: str
     key: str
     status: int
     seconds: float
-    reason: str  # why it was refused, empty where it was not
-    applied: str  # what of scenario, code, fault and delay was at work
+    reason: str
+    applied: str
 
 
 class Journal:
-    """The last requests, at most `capacity` of them, and how many there were of each kind."""
+    """The latest requests, at most `capacity`, and the number of requests of each kind."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        self.counts: Counter[tuple[str, int, str]] = Counter()  # by method, status and reason
+        #: The number of requests by method, status code and reason.
+        self.counts: Counter[tuple[str, int, str]] = Counter()
         self.seconds = 0.0
         self.number = 0
-        self._written: deque[tuple[Any, ...]] = deque(maxlen=capacity)
+        self._records: deque[tuple[Any, ...]] = deque(maxlen=capacity)
 
     @property
     def entries(self) -> list[Entry]:
-        """What is still there, oldest first."""
-        return [_entry(written) for written in tuple(self._written)]
+        """The entries that are still in the journal, oldest first."""
+        return [_entry(record) for record in tuple(self._records)]
 
     @property
     def capacity(self) -> int:
-        """The number of requests that it holds at most."""
-        return self._written.maxlen or 0
+        """The maximum number of entries."""
+        return self._records.maxlen or 0
 
     @property
     def kept(self) -> int:
-        """The number of requests that it holds."""
-        return len(self._written)
+        """The number of entries."""
+        return len(self._records)
 
     def add(
         self,
@@ -61,42 +72,28 @@ class Journal:
         reason: str,
         applied: object,
     ) -> None:
-        """Write down one request; see Entry. It costs little: what is to be told is worked out when somebody looks."""
+        """Record one request; see Entry.
+
+        The entry itself is built when it is read, so that recording costs little.
+        """
         self.number += 1
         self.counts[method, status, reason] += 1
         self.seconds += seconds
-        self._written.append((self.number, at, method, target, keys, status, seconds, reason, applied))
+        self._records.append((self.number, at, method, target, keys, status, seconds, reason, applied))
 
-    def since(self, number: int, most: int | None = None) -> list[Entry]:
-        """Return what was written after the entry of that number, oldest first, as far as it is still there.
-
-        With `most` only the oldest so many.
-        """
-        last = islice(reversed(self._written), max(0, self.number - number))
-        found = [written for written in last if written[0] > number]
-        return [_entry(written) for written in islice(reversed(found), most)]
+    def since(self, number: int, limit: int | None = None) -> list[Entry]:
+        """Return the entries after the entry with a number, oldest first, and at most `limit` of them."""
+        last = islice(reversed(self._records), max(0, self.number - number))
+        newer = [record for record in last if record[0] > number]
+        return [_entry(record) for record in islice(reversed(newer), limit)]
 
     def clear(self, key: str | None = None) -> None:
-        """Forget the requests with one key, or all of them (None); the counts stay."""
-        kept = (
-            []
-            if key is None
-            else [each for each, entry in zip(self._written, self.entries, strict=True) if entry.key != key]
-        )
-        self._written.clear()
-        self._written.extend(kept)
+        """Remove the entries of one key, or all entries (None); the counts remain."""
+        kept = [] if key is None else [record for record in self._records if _entry(record).key != key]
+        self._records.clear()
+        self._records.extend(kept)
 
 
-def _entry(written: tuple[Any, ...]) -> Entry:
-    number, at, method, target, keys, status, seconds, reason, applied = written
+def _entry(record: tuple[Any, ...]) -> Entry:
+    number, at, method, target, keys, status, seconds, reason, applied = record
     return Entry(number, at, method, target, ", ".join(keys), status, seconds, reason, str(applied))
-
-
-@lru_cache(maxsize=256)
-def masked(key: str) -> str:
-    """Return a name for a key that does not tell it: its first third, at most 4 characters, and a hash."""
-    if not key:
-        return ""
-    digest = sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:6]
-    shown = key[: min(4, len(key) // 3)].encode("utf-8", "replace").decode()  # any byte may have been sent
-    return f"{shown}…{digest}"

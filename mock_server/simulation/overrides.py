@@ -1,45 +1,50 @@
-"""What was switched on while the mock runs, for everybody and for single keys, and what outranks what."""
+"""Overrides: behaviour that is switched on for all keys, one key or one request, and its precedence."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
-from mock_server.simulation.clock import AS_BASE, Standing
+from mock_server.simulation.clock import NO_OFFSET, ClockOffset
 
+# The value that switches a scenario, a fault or a delay off, also where a lower level of precedence sets one.
 NONE = "none"
 
-# What the name of a fault's use begins with that was switched on while the mock runs.
-SWITCHED_ON = "use "
+# The use of a fault that was switched on at run time begins with this text.
+RUNTIME_USE = "use "
 
 
 @dataclass(frozen=True)
 class FaultUse:
-    """A fault in use: the first `after` requests pass, then it acts on `times` of them (None: on all).
+    """A fault in use.
 
-    `use` tells one use from another of the same fault: what a fault remembers belongs to the use.
-    `is_at_once` says that it acts whenever this allows it, whatever turns and keys its file names.
+    Attributes:
+        name: The name of the fault.
+        after: The number of requests that pass before the fault acts.
+        times: The number of requests on which the fault acts; None for all.
+        use: Distinguishes uses of the same fault; each use has a memory of its own.
+        is_unconditional: The fault ignores the turns and keys that its file names.
     """
 
     name: str
     after: int = 0
     times: int | None = None
     use: str = ""
-    is_at_once: bool = False
+    is_unconditional: bool = False
 
     def is_turn(self, count: int) -> bool:
-        """Whether it acts on the count'th request, from 1."""
+        """Return whether the fault acts on the count'th request, from 1."""
         return count > self.after and (self.times is None or count <= self.after + self.times)
 
     def left(self, count: int) -> int | None:
-        """Return on how many requests it still acts when it has met `count` of them; None for all."""
+        """Return the number of requests on which the fault still acts after `count` of them; None for all."""
         return None if self.times is None else min(self.times, max(0, self.after + self.times - count))
 
 
 @dataclass(frozen=True)
-class Behaviour:
-    """How requests are answered; None leaves a thing to what ranks lower, NONE says that there is none."""
+class Override:
+    """Overrides of one level of precedence; None leaves a member to the next lower level."""
 
     scenario: str | None = None
     code: int | None = None
@@ -47,76 +52,85 @@ class Behaviour:
     delay: str | None = None
 
     def __str__(self) -> str:
-        """Return what is at work in words, such as `scenario=heavy, delay=0.2`; empty where nothing is."""
-        named = {name: value for name, value in vars(self).items() if value is not None}
-        return ", ".join(f"{name}={getattr(value, 'name', value)}" for name, value in named.items())
+        """Return the members that are set, such as `scenario=heavy, delay=0.2`."""
+        members = {name: value for name, value in vars(self).items() if value is not None}
+        return ", ".join(f"{name}={getattr(value, 'name', value)}" for name, value in members.items())
 
     @property
-    def is_quiet(self) -> bool:
-        """Whether it leaves an answer as the account has it: no code, no fault, no delay."""
-        no_fault = self.fault is None or self.fault.name == NONE
-        return no_fault and self.code is None and self.delay in (None, NONE)
+    def active_fault(self) -> FaultUse | None:
+        """The fault, unless it is switched off."""
+        return None if self.fault is None or self.fault.name == NONE else self.fault
 
-    def over(self, lower: Behaviour) -> Behaviour:
-        """Return the two of them as one, in which this one ranks higher."""
-        ours = {each.name: value for each in fields(self) if (value := getattr(self, each.name)) is not None}
-        return replace(lower, **ours)
+    @property
+    def active_scenario(self) -> str | None:
+        """The scenario, unless it is switched off."""
+        return None if self.scenario == NONE else self.scenario
+
+    @property
+    def is_passthrough(self) -> bool:
+        """Whether the response of the account stays unchanged: no status code, no fault and no delay."""
+        return self.active_fault is None and self.code is None and self.delay in (None, NONE)
+
+    def merged_over(self, lower: Override) -> Override:
+        """Return both overrides as one; this one takes precedence."""
+        members = {member.name: value for member in fields(self) if (value := getattr(self, member.name)) is not None}
+        return replace(lower, **members)
 
 
-NOTHING = Behaviour()
+NO_OVERRIDE = Override()
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Everything that was switched on; a change makes a new object.
+class Overrides:
+    """All overrides; a change makes a new object.
 
-    Precedence, the only place where it is stated in code: one request over one key over everybody
-    over the start. A scenario's own fault and delay rank below all of them.
+    Precedence: request > key > everyone > start > scenario.
+    This is the only place that states it in code; the simulator adds the scenario's own override below all others.
     """
 
-    start: Behaviour = NOTHING
-    everybody: Behaviour = NOTHING
-    keys: Mapping[str, Behaviour] = field(default_factory=dict)
-    made: frozenset[str] = frozenset()
-    clock: Standing = AS_BASE
+    start: Override = NO_OVERRIDE
+    everyone: Override = NO_OVERRIDE
+    keys: Mapping[str, Override] = field(default_factory=dict)
+    created_keys: frozenset[str] = frozenset()
+    clock: ClockOffset = NO_OFFSET
 
-    def behaviour(self, key: str, request: Behaviour = NOTHING) -> Behaviour:
-        """Return how a request with a key (empty: without one) is answered."""
-        found = request
-        for lower in (self.keys.get(key, NOTHING), self.everybody, self.start):
-            found = found.over(lower)
-        return found
+    def merged(self, key: str, request: Override = NO_OVERRIDE) -> Override:
+        """Return the override of a request with a key; an empty text stands for a request without one."""
+        merged = request
+        for lower in (self.keys.get(key, NO_OVERRIDE), self.everyone, self.start):
+            merged = merged.merged_over(lower)
+        return merged
 
     @cached_property
-    def standing(self) -> dict[str, Behaviour]:
-        """What `Simulator.standing` has found out under these settings."""
+    def effective(self) -> dict[str, Override]:
+        """A cache of `Simulator.effective`, by key; it lasts as long as these overrides."""
         return {}
 
     @cached_property
-    def is_plain(self) -> bool:
-        """Whether nothing at all was switched on."""
-        return all(each == NOTHING for each in self.behaviours)
+    def is_empty(self) -> bool:
+        """Whether no override is set."""
+        return all(override == NO_OVERRIDE for override in self.all)
+
+    @property
+    def all(self) -> tuple[Override, ...]:
+        """The overrides of every level."""
+        return (self.start, self.everyone, *self.keys.values())
 
     @property
     def faults(self) -> list[FaultUse]:
-        """The faults that somebody may meet."""
-        return [each.fault for each in self.behaviours if each.fault and each.fault.name != NONE]
+        """The active faults of every level."""
+        return [override.active_fault for override in self.all if override.active_fault]
 
-    def put(self, key: str | None, wanted: Behaviour) -> Settings:
-        """Return the settings with just this for one key, or for everybody (None)."""
+    def override_for(self, key: str | None) -> Override:
+        """Return the override of one key, or of everyone (None)."""
+        return self.everyone if key is None else self.keys.get(key, NO_OVERRIDE)
+
+    def with_override(self, key: str | None, override: Override) -> Overrides:
+        """Return these overrides with another one for a key, or for everyone (None)."""
         if key is None:
-            return replace(self, everybody=wanted)
-        return replace(self, keys={**self.keys, key: wanted})
+            return replace(self, everyone=override)
+        return replace(self, keys={**self.keys, key: override})
 
-    def own(self, key: str | None) -> Behaviour:
-        """Return just what is switched on for one key, or for everybody (None)."""
-        return self.everybody if key is None else self.keys.get(key, NOTHING)
-
-    def without(self, key: str) -> Settings:
-        """Return the settings with nothing for one key."""
-        return replace(self, keys={name: each for name, each in self.keys.items() if name != key})
-
-    @property
-    def behaviours(self) -> Iterable[Behaviour]:
-        """Everything that was switched on, for whomever."""
-        return (self.start, self.everybody, *self.keys.values())
+    def without(self, key: str) -> Overrides:
+        """Return these overrides without the one of a key."""
+        return replace(self, keys={name: override for name, override in self.keys.items() if name != key})

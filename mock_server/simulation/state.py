@@ -1,4 +1,4 @@
-"""What must be one truth however many processes serve: tokens, counts, traffic and settings."""
+"""State that several processes can share: tokens, counts, traffic and overrides."""
 
 from __future__ import annotations
 
@@ -9,152 +9,187 @@ from typing import NamedTuple, Protocol
 
 from mock_server.fixtures.deployments import Traffic
 from mock_server.simulation.bucket import TokenBucket
-from mock_server.simulation.overrides import Settings
+from mock_server.simulation.overrides import Overrides
 
 
 @dataclass(frozen=True, slots=True)
 class BucketSpec:
-    """A token bucket by name: its rate (tokens a second), its capacity, and what is in it at first (None: all)."""
+    """The definition of a token bucket.
+
+    Attributes:
+        name: The name of the bucket in the state.
+        rps: The rate, in tokens a second.
+        burst: The capacity, in tokens.
+        tokens: The number of tokens at the start; None for a full bucket.
+        key: The key that owns the bucket, empty for the bucket of a fault, which several keys can share.
+    """
 
     name: str
     rps: float
     burst: int
     tokens: float | None = None
-    key: str = ""  # whose it is; empty for a fault's own, which may be several keys'
+    key: str = ""
 
 
-# The version of an account of which nothing was read, or of which there is nothing.
+# The version of an account that was not read yet, or that the state does not contain.
 UNREAD = "unread"
 
 
-class Known(NamedTuple):
-    """What a process knows of an account that others may change: its name, its key, and the version it has read."""
+class AccountRef(NamedTuple):
+    """An account in the state: its name, its key, and the version that this process has read."""
 
     name: str
     key: str
     version: str = UNREAD
 
 
-class Recorded(NamedTuple):
-    """What all processes did to an account: since when it is there (seconds), and the traffic that was recorded."""
+class AccountSnapshot(NamedTuple):
+    """An account as all processes have changed it: its version, its beginning (seconds) and its recorded traffic."""
 
     version: str
     since: float
     traffic: Traffic
 
 
-class Taken(NamedTuple):
-    """What a bucket gave: the tokens left, or None and the whole seconds after which to ask again.
+class TakeResult(NamedTuple):
+    """The result of taking tokens from a bucket.
 
-    `news` is there when the account has changed since the version that is known.
+    Attributes:
+        remaining: The remaining tokens; None where the bucket holds too few.
+        retry_after: The whole seconds until the bucket holds enough.
+        snapshot: The account, where its version differs from the one that the process has read.
     """
 
     remaining: float | None
     retry_after: int = 0
-    news: Recorded | None = None
+    snapshot: AccountSnapshot | None = None
 
 
 class StaleError(Exception):
-    """Another process has changed the settings; nothing was done. Ask for the latest ones and try again."""
+    """Another process has changed the overrides; nothing was done. Read the latest ones and try again."""
 
 
 class StateUnavailableError(ConnectionError):
-    """What keeps the state cannot be reached, or refuses; the text tells no password."""
+    """The shared state cannot be reached or refuses a command; the text contains no password."""
+
+
+class UnreadableStateError(StateUnavailableError):
+    """This version cannot read a record in the shared state; the text discloses nothing of its content."""
+
+    def __init__(self, record: str, error: Exception) -> None:
+        problem = f"{record} in the shared state cannot be read ({type(error).__name__})"
+        super().__init__(f"{problem}; POST /__mock__/reset resets everything")
 
 
 class State(Protocol):
-    """Keeps what processes share; every method may have to ask another machine.
+    """State that processes can share.
 
-    Each may raise StateUnavailableError, and those that say so StaleError.
+    Every method can raise StateUnavailableError; `take` and `change` can raise StaleError.
     """
 
-    async def take(self, bucket: BucketSpec, now: float, tokens: int, account: Known) -> Taken:
-        """Take tokens from a bucket, which is filled when it is first asked for; may be stale."""
+    async def take(self, bucket: BucketSpec, now: float, tokens: int, account: AccountRef) -> TakeResult:
+        """Take tokens from a bucket; the first use fills the bucket."""
 
     async def look(self, bucket: BucketSpec, now: float) -> float:
-        """Return how many tokens a bucket holds; one that was never asked is not filled by this."""
+        """Return the tokens of a bucket, without filling an unused one."""
 
     async def count(self, name: str) -> int:
-        """Count one more of something and return how many there were, this one included."""
+        """Increase a counter and return its value."""
 
     async def counted(self, names: Sequence[str]) -> Sequence[int]:
-        """Return how many there were of each of some things."""
+        """Return the values of counters."""
 
     async def forget_counts(self) -> None:
-        """Count everything from one again."""
+        """Reset all counters."""
 
-    async def record(self, account: Known, now: float, traffic: Traffic) -> None:
-        """Keep traffic of an account."""
+    async def record(self, account: AccountRef, now: float, traffic: Traffic) -> None:
+        """Record traffic of an account."""
 
-    async def recorded(self, account: Known, now: float) -> Recorded | None:
-        """Return what was done to an account, if that is not known yet; one that was never asked is not opened."""
+    async def snapshot(self, account: AccountRef, now: float) -> AccountSnapshot | None:
+        """Return an account, unless the process has read this version or the account was never used."""
 
-    async def latest(self) -> Settings | None:
-        """Return the settings that are not known yet, if there are such."""
+    async def latest(self) -> Overrides | None:
+        """Return the latest overrides, unless this process has read them."""
 
-    async def change(self, settings: Settings, *, anew: bool = False, key: str | None = None) -> None:
-        """Make settings those of every process; if `anew`, forget what a key did, or all of them; may be stale."""
+    async def change(
+        self, overrides: Overrides, *, restart: bool = False, key: str | None = None, force: bool = False
+    ) -> None:
+        """Set the overrides of every process.
+
+        Args:
+            overrides: The new overrides.
+            restart: Forget the account of the key, or all accounts.
+            key: The key; None for all.
+            force: Do not raise StaleError, because the new overrides do not depend on the old ones.
+        """
 
     async def close(self) -> None:
-        """Let go of what is open."""
+        """Close the connection to the state."""
 
 
 class MemoryState:
-    """The state of one process, in its memory; accounts keep their traffic themselves."""
+    """The state of a single process. Accounts keep their traffic themselves."""
 
     def __init__(self) -> None:
         self._buckets: dict[str, TokenBucket] = {}
-        self._names: defaultdict[str, list[str]] = defaultdict(list)  # of buckets, by key
+        self._bucket_names: defaultdict[str, list[str]] = defaultdict(list)  # by key
         self._counts: Counter[str] = Counter()
 
-    async def take(self, bucket: BucketSpec, now: float, tokens: int, account: Known) -> Taken:  # noqa: ARG002 - nobody else changes it
+    async def take(self, bucket: BucketSpec, now: float, tokens: int, account: AccountRef) -> TakeResult:  # noqa: ARG002 - no other process changes it
         """Take tokens from a bucket."""
-        return self.take_now(bucket, now, tokens)
+        return self.take_sync(bucket, now, tokens)
 
-    def take_now(self, bucket: BucketSpec, now: float, tokens: int) -> Taken:
-        """Do what `take` does, for which nobody has to wait here."""
-        found = self._buckets.get(bucket.name) or self._filled(bucket, now)
+    def take_sync(self, bucket: BucketSpec, now: float, tokens: int) -> TakeResult:
+        """Do what `take` does, without a coroutine."""
+        found = self._buckets.get(bucket.name) or self._fill(bucket, now)
         remaining = found.take(now, tokens)
-        return Taken(remaining) if remaining is not None else Taken(None, found.retry_after(now))
+        return TakeResult(remaining) if remaining is not None else TakeResult(None, found.retry_after(now))
 
     async def look(self, bucket: BucketSpec, now: float) -> float:
-        """Return how many tokens a bucket holds."""
+        """Return the tokens of a bucket."""
         unfilled = TokenBucket(bucket.rps, bucket.burst, now, bucket.tokens)
         return self._buckets.get(bucket.name, unfilled).look(now)
 
     async def count(self, name: str) -> int:
-        """Count one more of something."""
+        """Increase a counter and return its value."""
         self._counts[name] += 1
         return self._counts[name]
 
     async def counted(self, names: Sequence[str]) -> Sequence[int]:
-        """Return how many there were of each of some things."""
+        """Return the values of counters."""
         return [self._counts[name] for name in names]
 
     async def forget_counts(self) -> None:
-        """Count everything from one again."""
+        """Reset all counters."""
         self._counts.clear()
 
-    async def record(self, account: Known, now: float, traffic: Traffic) -> None:
-        """Do nothing: there is nobody else to tell."""
+    async def record(self, account: AccountRef, now: float, traffic: Traffic) -> None:
+        """Do nothing: the account has recorded the traffic."""
 
-    async def recorded(self, account: Known, now: float) -> Recorded | None:
-        """Return nothing: there is nobody else to change it."""
+    async def snapshot(self, account: AccountRef, now: float) -> AccountSnapshot | None:
+        """Return nothing: no other process changes an account."""
 
-    async def latest(self) -> Settings | None:
-        """Return nothing: there is nobody else to change them."""
+    async def latest(self) -> Overrides | None:
+        """Return nothing: no other process changes the overrides."""
 
-    async def change(self, settings: Settings, *, anew: bool = False, key: str | None = None) -> None:  # noqa: ARG002 - the simulator keeps them
-        """Forget the buckets of a key, or all of them."""
-        if anew:
-            for owner in tuple(self._names) if key is None else (key,):
-                for name in self._names.pop(owner, ()):
+    async def change(
+        self,
+        overrides: Overrides,  # noqa: ARG002 - the simulator keeps them
+        *,
+        restart: bool = False,
+        key: str | None = None,
+        force: bool = False,  # noqa: ARG002 - no other process changes them
+    ) -> None:
+        """Forget the buckets of a key, or of all keys (None), if accounts restart."""
+        if restart:
+            for owner in tuple(self._bucket_names) if key is None else (key,):
+                for name in self._bucket_names.pop(owner, ()):
                     del self._buckets[name]
 
     async def close(self) -> None:
         """Do nothing."""
 
-    def _filled(self, spec: BucketSpec, now: float) -> TokenBucket:
-        self._names[spec.key].append(spec.name)
+    def _fill(self, spec: BucketSpec, now: float) -> TokenBucket:
+        self._bucket_names[spec.key].append(spec.name)
         self._buckets[spec.name] = bucket = TokenBucket(spec.rps, spec.burst, now, spec.tokens)
         return bucket

@@ -1,4 +1,4 @@
-"""An answer as bytes that are ours to the last one, and how they reach the client, if they do."""
+"""Raw messages: responses of which a fault determines every byte, and how they are sent."""
 
 from __future__ import annotations
 
@@ -15,24 +15,32 @@ from aiohttp.http import SERVER_SOFTWARE, HttpVersion10
 
 from mock_server.fixtures.edits import Edit, End, Framing, edited
 
-Fields = tuple[tuple[str, str], ...]
+Headers = tuple[tuple[str, str], ...]
 
 CHUNK = 100  # bytes
-PATIENCE = 0.05  # seconds between two looks whether a client that is left hanging has gone
-TICKS = 10  # pieces a second, where there are as many bytes
+HANG_POLL_INTERVAL = 0.05  # seconds; aiohttp does not report to a response that its client has closed the connection
+DRIP_RATE = 10  # pieces a second, of at least one byte
 
 
 @dataclass(frozen=True)
-class Reply:
-    """An answer that a fault may change in any way, with how it is framed and sent.
+class RawMessage:
+    """A response that a fault can change in any way.
 
-    `head` and `message` are byte edits for the time when there are such bytes; `drip` is in bytes a
-    second, 0 for all at once.
+    Attributes:
+        status: The status code.
+        reason: The reason phrase.
+        headers: The headers, in order.
+        body: The body.
+        head: Edits of the bytes of status line and headers.
+        message: Edits of the bytes of the whole message.
+        framing: How the end of the body is marked.
+        drip: The rate at which the bytes are sent, in bytes a second; 0 sends them at once.
+        end: What happens to the connection afterwards.
     """
 
     status: int
     reason: str
-    fields: Fields
+    headers: Headers
     body: bytes
     head: tuple[Edit, ...] = ()
     message: tuple[Edit, ...] = ()
@@ -41,44 +49,47 @@ class Reply:
     end: End = "keep"
 
     @classmethod
-    def of(cls, response: web.Response) -> Reply:
-        """Take over a sound answer, with the fields that aiohttp adds to each."""
-        fields = dict(response.headers)
-        fields.setdefault("Date", formatdate(time.time(), usegmt=True))
-        fields.setdefault("Server", SERVER_SOFTWARE)
+    def of(cls, response: web.Response) -> RawMessage:
+        """Return the message of an unmodified response, with the headers that aiohttp adds."""
+        headers = dict(response.headers)
+        headers.setdefault("Date", formatdate(time.time(), usegmt=True))
+        headers.setdefault("Server", SERVER_SOFTWARE)
         body = response.body if isinstance(response.body, bytes) else b""
-        return cls(response.status, response.reason or "", tuple(fields.items()), body)
+        return cls(response.status, response.reason or "", tuple(headers.items()), body)
 
     def has(self, name: str) -> bool:
-        """Whether there is a field of that name."""
-        return any(field.lower() == name.lower() for field, _ in self.fields)
+        """Return whether the message has a header."""
+        return any(header.lower() == name.lower() for header, _ in self.headers)
 
 
-def message(reply: Reply, request: web.Request) -> tuple[bytes, bytes]:
-    """Return the head and all that follows it, as HTTP has them, and then with the reply's edits."""
-    old = request.version <= HttpVersion10
-    framing = "close" if reply.framing == "chunked" and old else reply.framing
-    has_body = request.method != "HEAD" and reply.status not in {204, 304} and reply.status >= 200
-    fields = [*reply.fields, *_framing_fields(reply, framing), *_connection_fields(reply, request, framing)]
+def serialize_message(message: RawMessage, request: web.Request) -> tuple[bytes, bytes]:
+    """Return the head of a message, and all its bytes, with the edits.
+
+    Raises:
+        EditError: An edit cannot be applied to these bytes.
+    """
+    is_old = request.version <= HttpVersion10
+    framing = "close" if message.framing == "chunked" and is_old else message.framing
+    has_body = request.method != "HEAD" and message.status not in {204, 304} and message.status >= 200
+    headers = [*message.headers, *_framing_headers(message, framing), *_connection_headers(message, request, framing)]
     version = f"HTTP/{request.version.major}.{request.version.minor}"
-    lines = [f"{version} {reply.status} {reply.reason}", *(f"{name}: {value}" for name, value in fields)]
-    head = edited(("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape"), reply.head)
-    payload = (_chunks(reply.body) if framing == "chunked" else reply.body) if has_body else b""
-    whole = edited(head + payload, reply.message)
-    return whole[: len(head)], whole[len(head) :]
+    lines = [f"{version} {message.status} {message.reason}", *(f"{name}: {value}" for name, value in headers)]
+    head = edited(("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape"), message.head)
+    payload = (_chunks(message.body) if framing == "chunked" else message.body) if has_body else b""
+    return head, edited(head + payload, message.message)
 
 
-def _framing_fields(reply: Reply, framing: Framing) -> Fields:
+def _framing_headers(message: RawMessage, framing: Framing) -> Headers:
     if framing == "chunked":
         return (("Transfer-Encoding", "chunked"),)
-    bodiless = reply.status in {204, 304} or reply.status < 200
-    if framing == "close" or bodiless or reply.has("Content-Length") or reply.has("Transfer-Encoding"):
+    is_bodiless = message.status in {204, 304} or message.status < 200
+    if framing == "close" or is_bodiless or message.has("Content-Length") or message.has("Transfer-Encoding"):
         return ()
-    return (("Content-Length", str(len(reply.body))),)
+    return (("Content-Length", str(len(message.body))),)
 
 
-def _connection_fields(reply: Reply, request: web.Request, framing: Framing) -> Fields:
-    if reply.has("Connection"):
+def _connection_headers(message: RawMessage, request: web.Request, framing: Framing) -> Headers:
+    if message.has("Connection"):
         return ()
     if framing == "close" or not request.keep_alive:
         return (("Connection", "close"),)
@@ -91,72 +102,77 @@ def _chunks(body: bytes) -> bytes:
 
 
 class RawResponse(web.StreamResponse):
-    """Writes a reply to one request past aiohttp; `sleep` takes seconds, `stop` ends the server.
+    """Sends a raw message past aiohttp's response.
 
-    Raises EditError for an edit that does not fit.
+    Args:
+        message: The message.
+        request: The request that it responds to.
+        sleep: Waits for a number of seconds.
+        stop: Stops the server.
+
+    Raises:
+        EditError: An edit cannot be applied to the message.
     """
 
     def __init__(
         self,
-        reply: Reply,
+        message: RawMessage,
         request: web.Request,
+        *,
         sleep: Callable[[float], Awaitable[None]],
-        stop: Callable[[web.Request], None],
+        stop: Callable[[], None],
     ) -> None:
-        super().__init__(status=reply.status, reason=reply.reason)
-        self._head, self._rest = message(reply, request)
-        self._reply, self._sleep, self._stop = reply, sleep, stop
-        self._alive = False
+        super().__init__(status=message.status, reason=message.reason)
+        head, self._data = serialize_message(message, request)
+        self._message_body = self._data[len(head) :]
+        self._message, self._sleep, self._stop = message, sleep, stop
+        self._stays_open = False
 
     @property
     def keep_alive(self) -> bool:
-        """Whether aiohttp may take another request from this connection."""
-        return self._alive
+        """Whether aiohttp may receive another request on this connection."""
+        return self._stays_open
 
     @property
     def is_unending(self) -> bool:
-        """Whether the client is to wait until it gives up."""
-        return self._reply.end in {"hang", "endless"}
+        """Whether the response lasts until the client closes the connection."""
+        return self._message.end in {"hang", "endless"}
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        """Send everything: there is nothing left that aiohttp could do."""
+        """Send the response; nothing remains for aiohttp."""
         assert isinstance(request, web.Request)
-        for piece in self._pieces(self._head + self._rest):
-            await self._write(request, piece)
-        await self._end(request)
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Do nothing: it is over."""
-
-    def _pieces(self, data: bytes) -> Iterator[bytes]:
-        size = max(1, int(self._reply.drip / TICKS)) if self._reply.drip else max(1, len(data))
-        return (data[start : start + size] for start in range(0, len(data), size))
-
-    async def _write(self, request: web.Request, piece: bytes) -> None:
-        if request.transport is None or request.transport.is_closing():
-            raise ConnectionResetError("the client has gone")
-        request.transport.write(piece)
-        await request.writer.drain()
-        if self._reply.drip:
-            await self._sleep(len(piece) / self._reply.drip)
-
-    async def _end(self, request: web.Request) -> None:
-        end = self._reply.end
-        while end == "endless" and self._rest:
-            for piece in self._pieces(self._rest):
-                await self._write(request, piece)
-            await asyncio.sleep(0)  # the loop has other clients
-        while end == "hang" and request.transport is not None:  # noqa: ASYNC110 - aiohttp tells nobody that a client went
-            await asyncio.sleep(PATIENCE)
+        await self._write(request, self._data)
+        end = self._message.end
+        while end == "endless" and self._message_body:
+            await self._write(request, self._message_body)
+            await asyncio.sleep(0)  # other clients have their turn
+        while end == "hang" and request.transport is not None:  # noqa: ASYNC110 - see HANG_POLL_INTERVAL
+            await asyncio.sleep(HANG_POLL_INTERVAL)
         if end == "stop":
-            self._stop(request)
+            self._stop()
         if end in {"reset", "stop"}:
             _reset(request)
-        self._alive = end == "keep" and self._reply.framing != "close" and request.keep_alive
+        self._stays_open = end == "keep" and self._message.framing != "close" and request.keep_alive
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing: `prepare` has sent the response."""
+
+    async def _write(self, request: web.Request, data: bytes) -> None:
+        for piece in self._pieces(data):
+            if request.transport is None or request.transport.is_closing():
+                raise ConnectionResetError("the client has closed the connection")
+            request.transport.write(piece)
+            await request.writer.drain()
+            if self._message.drip:
+                await self._sleep(len(piece) / self._message.drip)
+
+    def _pieces(self, data: bytes) -> Iterator[bytes]:
+        size = max(1, int(self._message.drip / DRIP_RATE)) if self._message.drip else max(1, len(data))
+        return (data[start : start + size] for start in range(0, len(data), size))
 
 
 def _reset(request: web.Request) -> None:
-    """Close with RST instead of FIN: what was not sent yet is thrown away."""
+    """Close the connection with RST instead of FIN: unsent bytes are discarded."""
     if request.transport is not None:
         connection = request.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,21 +1,31 @@
-"""TLS with one's own certificate."""
+"""TLS with a certificate of the user."""
 
 from __future__ import annotations
 
 import os
-import ssl
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class CertificateError(Exception):
-    """A certificate or a key that cannot be served with; the text names the file."""
+    """A certificate or a key that cannot be used; the text names the file."""
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return what a server needs of a certificate (PEM, its chain behind it) and its key (PEM, not encrypted).
+    """Return the TLS settings of a server.
 
-    Raises CertificateError.
+    Args:
+        certificate: The certificate in PEM, followed by its chain.
+        key: The private key in PEM, not encrypted.
+
+    Raises:
+        CertificateError: One of the files cannot be used.
     """
+    import ssl  # slow to import
+
     for path in (certificate, key):
         try:
             path.read_bytes()
@@ -27,7 +37,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
         log = os.environ.get("SSLKEYLOGFILE", "")
         raise CertificateError(f"{log}: cannot be written (SSLKEYLOGFILE): {error.strerror}") from None
     try:
-        context.load_cert_chain(certificate, key, password=str)  # an encrypted key must not ask the terminal
+        context.load_cert_chain(certificate, key, password=str)  # otherwise OpenSSL would prompt for a password
     except ssl.SSLError as error:
         raise CertificateError(_problem(certificate, key, error)) from None
     return context

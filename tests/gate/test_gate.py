@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mock_server import UsageMock, load_deployment, make_app
+from mock_server import UsageMock, make_app
 from mock_server.fixtures.faults import load_fault
 from tests.support.forked_gate import GATE
 from tests.support.gate import Respond, Run, answer, serving_with
@@ -47,7 +47,7 @@ def test_the_bucket_of_every_key_is_looked_at(run_gate: RunGate, tmp_path: Path)
         "breaks: [bucket/refills-at-rps]\n"
         "buckets: [{ keys: [demo-busy], rps: 50 }]\n"
     )
-    app = make_app(load("documented"), load_deployment(), fault=load_fault(fault.stem, tmp_path))
+    app = make_app(load("documented"), fault=load_fault(fault.stem, tmp_path))
     with UsageMock(app) as mock:
         run = run_gate("--base-url", mock.url, "--intrusive", "-k", "refills_at_rps", environment=KEYS)
     assert run.failed == {"bucket/refills-at-rps"}

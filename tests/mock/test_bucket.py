@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mock_server.simulation.bucket import NEVER, TokenBucket
+from mock_server.simulation.bucket import MAX_DELTA_SECONDS, TokenBucket
 
 RATES = st.one_of(st.sampled_from([0.0, 0.1, 0.3, 1.0, 10.0]), st.floats(0, 1000, allow_subnormal=False))
 BURSTS = st.integers(1, 50)
@@ -85,7 +85,7 @@ def test_waiting_as_long_as_told_always_suffices(rate: float, burst: int, steps:
     now += polled_at
     seconds = bucket.retry_after(now / 1000)
     assert seconds >= 1
-    if seconds < NEVER:
+    if seconds < MAX_DELTA_SECONDS:
         assert bucket.take(now / 1000 + seconds) is not None
 
 
@@ -125,7 +125,7 @@ def test_a_rate_of_nearly_nothing_asks_for_the_longest_wait_that_can_be_said(rat
     bucket = TokenBucket(rate, 1, 0.0)
     assert bucket.take(0.0) == 0.0
     assert bucket.take(0.0) is None
-    assert bucket.retry_after(0.0) == NEVER
+    assert bucket.retry_after(0.0) == MAX_DELTA_SECONDS
 
 
 def test_the_documented_example_leaves_nine_point_three() -> None:

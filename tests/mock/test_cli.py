@@ -13,7 +13,7 @@ import pytest
 
 from mock_server import load_deployment
 from mock_server.command.cli import main
-from mock_server.simulation.journal import masked
+from mock_server.masking import mask_key
 from tests.support.command import serving
 from tests.support.control_api import Api
 from tests.support.wire import TIMEOUT, address, ask, send, usage
@@ -85,19 +85,22 @@ def test_a_host_that_is_none_is_told_in_one_line(capfd: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--prot", "80"], "--prot is no option; did you mean '--port'?"),
-        (["--ratelimit=off"], "--ratelimit is no option; did you mean '--rate-limit'?"),
-        (["--port", "http"], "--port: 'http' is no whole number"),
-        (["--port"], "argument --port: expected one argument"),
-        (["--delay", "soon"], "--delay: 'soon' is no delay"),
-        (["--scenario", "hevy"], "'hevy' is no scenario; did you mean 'heavy'?"),
+        (["--prot", "80"], "No such option '--prot'. (Did you mean one of: '--host', '--port'?)"),
+        (
+            ["--ratelimit=off"],
+            "No such option '--ratelimit'. (Did you mean one of: '--no-rate-limit'",
+        ),
+        (["--port", "http"], "--port: 'http' is not a valid whole number"),
+        (["--port"], "Option '--port' requires an argument."),
+        (["--delay", "soon"], "--delay: 'soon' is not a valid delay"),
+        (["--scenario", "hevy"], "'hevy' is not a scenario; did you mean 'heavy'?"),
         (["--fault", "body-dripz"], "did you mean 'body-drips'?"),
-        (["--fault", "body-drips@0"], "--fault: 'body-drips@0' is no NAME@NTH"),
-        (["--fault", "@2"], "--fault: '@2' is no NAME@NTH"),
+        (["--fault", "body-drips@0"], "--fault: 'body-drips@0' is not a valid fault; expected NAME or NAME@NTH"),
+        (["--fault", "@2"], "--fault: '@2' is not a valid fault; expected NAME or NAME@NTH"),
         (["--log", "jsno"], "did you mean 'json'?"),
         (["--unknown-key-status", "404"], "did you mean '403'?"),
-        (["chekc"], "'chekc' is no command; did you mean 'check'?"),
-        (["check", "a", "b"], "unrecognized arguments: b"),
+        (["chekc"], "'chekc' is not a command; did you mean 'check'?"),
+        (["check", "a", "b"], "'b': unexpected argument"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
 )
@@ -146,7 +149,7 @@ def test_a_fault_can_wait_for_the_nth_request_and_act_once() -> None:
 
 def test_an_unknown_deployment_is_told_with_the_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--deployment", "defualt"]) == 4
-    assert "'defualt' is no deployment; did you mean 'default'?" in capsys.readouterr().err
+    assert "'defualt' is not a deployment; did you mean 'default'?" in capsys.readouterr().err
 
 
 def test_a_bad_fixture_keeps_it_from_starting_with_a_line_for_each_problem(
@@ -157,8 +160,8 @@ def test_a_bad_fixture_keeps_it_from_starting_with_a_line_for_each_problem(
     assert main(["--fixtures", str(deployments.parent)]) == 4
     assert capsys.readouterr().err.splitlines() == [
         f"usage-mock: {path}:1: 'description' is missing",
-        f"usage-mock: {path}:1 /descripton: is not a name that is known here; did you mean 'description'?",
-        f"usage-mock: {path}:2 /keys/{masked('k')}/trafic: is not a name that is known here; did you mean 'traffic'?",
+        f"usage-mock: {path}:1 /descripton: is not a known name; did you mean 'description'?",
+        f"usage-mock: {path}:2 /keys/{mask_key('k')}/trafic: is not a known name; did you mean 'traffic'?",
     ]
 
 
@@ -166,7 +169,7 @@ def test_check_says_how_many_deployments_are_fine(deployments: Path, capsys: pyt
     (deployments / "one.yaml").write_text(FINE)
     (deployments / "two.yaml").write_text(FINE)
     assert main(["check", str(deployments.parent)]) == 0
-    assert capsys.readouterr().out == "2 of 2 deployments are fine\n"
+    assert capsys.readouterr().out == "2 of 2 deployments are valid\n"
 
 
 def test_check_tells_every_problem_of_every_deployment(deployments: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,7 +178,7 @@ def test_check_tells_every_problem_of_every_deployment(deployments: Path, capsys
     (deployments / "two.yaml").write_text(FINE)
     assert main(["check", str(deployments.parent)]) == 4
     out, err = capsys.readouterr()
-    assert out == "1 of 3 deployments are fine\n"
+    assert out == "1 of 3 deployments are valid\n"
     assert len(err.splitlines()) == 3
 
 
@@ -190,9 +193,9 @@ def test_check_tells_what_is_wrong_with_scenarios_and_with_what_they_refer_to(
     (scenarios / "sound.yaml").write_text("description: d\nrevoked: true\n")
     assert main(["check", str(deployments.parent)]) == 4
     out, err = capsys.readouterr()
-    assert "1 of 3 scenarios are fine\n" in out
-    assert "faulty.yaml:2 /fault: 'none-such' is no fault of this folder" in err
-    assert "late.yaml:2 /delay: 'soon' is no delay" in err
+    assert "1 of 3 scenarios are valid\n" in out
+    assert "faulty.yaml:2 /fault: 'none-such' is not a fault of this folder" in err
+    assert "late.yaml:2 /delay: 'soon' is not a valid delay" in err
 
 
 def test_check_without_a_folder_checks_that_of_fixtures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

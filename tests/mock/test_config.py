@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mock_server.options import OPTIONS, Config, Option, OptionError, configured
+from mock_server.options import OPTIONS, MockOptions, Option, OptionError, read_options
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "mock.md").read_text()
 ROWS = dict(re.findall(r"^\| `(--[^`]*)` (\|.*)\|$", DOCUMENT, re.MULTILINE))
@@ -20,7 +20,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def problems(arguments: dict[str, object], environment: dict[str, str]) -> list[str]:
     with pytest.raises(OptionError) as caught:
-        configured(arguments, environment)
+        read_options(arguments, environment)
     return caught.value.problems
 
 
@@ -40,40 +40,40 @@ def test_the_documentation_has_no_option_that_is_none() -> None:
 
 
 def test_without_anything_every_option_has_its_default() -> None:
-    assert configured({}, {"PATH": "/bin"}) == Config()
+    assert read_options({}, {"PATH": "/bin"}) == MockOptions()
 
 
 def test_an_option_outranks_the_environment_which_outranks_the_file_which_outranks_the_default() -> None:
-    assert configured({}, {}).port == 8080
+    assert read_options({}, {}).port == 8080
     Path("usage-mock.toml").write_text("port = 1\n")
-    assert configured({}, {}).port == 1
-    assert configured({}, {"USAGE_MOCK_PORT": "2"}).port == 2
-    assert configured({"port": "3"}, {"USAGE_MOCK_PORT": "2"}).port == 3
+    assert read_options({}, {}).port == 1
+    assert read_options({}, {"USAGE_MOCK_PORT": "2"}).port == 2
+    assert read_options({"port": "3"}, {"USAGE_MOCK_PORT": "2"}).port == 3
 
 
 @pytest.mark.parametrize("option", [each for each in OPTIONS if each.name != "config"], ids=lambda option: option.name)
 def test_each_option_can_come_from_the_environment_and_the_file(option: Option) -> None:
     text = {bool: "off", int: "401", Path: "x"}.get(type(option.default), "json")
     value = option.read(text)
-    assert getattr(configured({}, {option.variable: text}), option.attribute) == value
+    assert getattr(read_options({}, {option.variable: text}), option.attribute) == value
     Path("usage-mock.toml").write_text(f'{option.name} = "{text}"\n')
-    assert getattr(configured({}, {}), option.attribute) == value
+    assert getattr(read_options({}, {}), option.attribute) == value
 
 
 def test_an_empty_variable_is_none() -> None:
-    assert configured({}, {"USAGE_MOCK_PORT": ""}) == Config()
+    assert read_options({}, {"USAGE_MOCK_PORT": ""}) == MockOptions()
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_an_empty_argument_is_refused_and_never_means_everybody(option: Option) -> None:
     with pytest.raises(OptionError, match=f"^--{option.name}: is empty"):
-        configured({option.attribute: ""}, {})
+        read_options({option.attribute: ""}, {})
 
 
 @pytest.mark.parametrize("option", OPTIONS[1:], ids=lambda option: option.name)
 def test_an_empty_text_in_the_file_is_refused_and_means_no_folder(option: Option) -> None:
     Path("usage-mock.toml").write_text(f'{option.name} = ""\n')
-    assert problems({}, {}) == [f"usage-mock.toml:1 {option.name}: is empty; leave it out to have the default"]
+    assert problems({}, {}) == [f"usage-mock.toml:1 {option.name}: is empty; omit it for the default"]
 
 
 @pytest.mark.parametrize("named", ["argument", "environment"])
@@ -81,9 +81,9 @@ def test_a_named_file_is_read_instead_of_the_one_that_is_there(named: str) -> No
     Path("usage-mock.toml").write_text("port = 1\n")
     Path("other.toml").write_text("seed = 2\n")
     config = (
-        configured({"config": "other.toml"}, {})
+        read_options({"config": "other.toml"}, {})
         if named == "argument"
-        else configured({}, {"USAGE_MOCK_CONFIG": "other.toml"})
+        else read_options({}, {"USAGE_MOCK_CONFIG": "other.toml"})
     )
     assert (config.port, config.seed) == (8080, 2)
 
@@ -91,26 +91,26 @@ def test_a_named_file_is_read_instead_of_the_one_that_is_there(named: str) -> No
 def test_a_path_in_a_file_starts_at_its_folder() -> None:
     Path("folder").mkdir()
     Path("folder", "mock.toml").write_text('fixtures = "mine"\n')
-    assert configured({"config": "folder/mock.toml"}, {}).fixtures == Path("folder", "mine")
+    assert read_options({"config": "folder/mock.toml"}, {}).fixtures == Path("folder", "mine")
 
 
 def test_a_file_takes_the_types_of_toml() -> None:
     Path("usage-mock.toml").write_text("rate-limit = false\ndelay = 0.25\nport = 9\n")
-    config = configured({}, {})
+    config = read_options({}, {})
     assert (config.rate_limit, config.delay, config.port) == (False, "0.25", 9)
 
 
 def test_every_problem_is_told_with_its_place() -> None:
     Path("usage-mock.toml").write_text('# mine\nport = true\n\nsenario = "heavy"\nlog = "jsn"\n[hots]\n')
     found = problems({"seed": "-1"}, {"USAGE_MOCK_PROT": "1", "USAGE_MOCK_RATE_LIMIT": "maybe"})
-    assert [each.partition(";")[0] for each in found] == [
+    assert [re.split(r"[;.] ", each)[0] for each in found] == [
         "'USAGE_MOCK_PROT' is not a variable of the mock",
-        "USAGE_MOCK_RATE_LIMIT: 'maybe' is neither on nor off",
-        "--seed: '-1' is no whole number of at least 0",
+        "USAGE_MOCK_RATE_LIMIT: 'maybe' is not a valid boolean",
+        "--seed: '-1' is not a valid whole number",
         "usage-mock.toml:4 'senario' is not an option",
         "usage-mock.toml:6 'hots' is not an option",
         "usage-mock.toml:2 port: must be a text or a number",
-        "usage-mock.toml:5 log: 'jsn' is not one of the values",
+        "usage-mock.toml:5 log: 'jsn' is not a valid value",
     ]
     assert [re.findall(r"did you mean '(.*?)'", each) for each in found] == [
         ["USAGE_MOCK_PORT"], [], [], ["scenario"], ["host"], [], ["json"],
@@ -134,7 +134,7 @@ def test_a_list_a_table_and_a_date_are_no_values(value: str) -> None:
 @pytest.mark.parametrize("port", ["-1", "65536", "http", " 1", "1.0", "٣", "1" * 5000])
 def test_a_port_that_is_none_is_refused(port: str) -> None:
     [problem] = problems({"port": port}, {})
-    assert problem == f"--port: {port!r} is no whole number from 0 to 65535"
+    assert problem == f"--port: {port!r} is not a valid whole number; expected 0 to 65535"
 
 
 def test_the_file_does_not_name_another_file() -> None:

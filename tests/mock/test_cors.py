@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mock_server import UsageMock, load_deployment, make_app
+from mock_server import UsageMock, make_app
+from mock_server.options import MockOptions
 from tests.support.wire import KEY, Headers, Reply, ask
 from usage_contract import Contract
 
@@ -91,7 +92,7 @@ def test_the_control_api_is_for_no_page_of_another_origin(unlimited: UsageMock, 
 
 
 def test_it_can_be_switched_off(contract: Contract) -> None:
-    with UsageMock(make_app(contract, load_deployment(), cors=False)) as mock:
+    with UsageMock(make_app(contract, MockOptions(cors=False))) as mock:
         told = preflight(mock.url)
         assert (told.status, told.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
         for answer in (told, ask(mock.url), ask(mock.url, "/elsewhere"), ask(mock.url, headers=[("Prefer", "code=7")])):

@@ -14,8 +14,12 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mock_server import UsageMock, load_deployment, make_app
-from mock_server.web.server import FRONT
+from mock_server import UsageMock, make_app
+from mock_server.app import read_files
+from mock_server.fixtures.library import Library
+from mock_server.options import MockOptions
+from mock_server.web.mock import MOCK, Mock
+from mock_server.web.routes import Routes
 from tests.support.wire import KEY, TIMEOUT, Clock, Reply, address, send
 from usage_contract import Contract
 
@@ -152,7 +156,7 @@ def test_a_body_that_looks_like_its_request_is_none(limited: UsageMock) -> None:
 
 
 def test_what_comes_while_a_request_is_answered_is_not_taken_for_it(contract: Contract) -> None:
-    app = make_app(contract, load_deployment())
+    app = make_app(contract)
     preferring = plain(BUSY, "Prefer: code=503")
     with UsageMock(app) as mock, kept(mock.url) as kept_open:
         assert kept_open.ask(preferring).status == 503
@@ -162,7 +166,7 @@ def test_what_comes_while_a_request_is_answered_is_not_taken_for_it(contract: Co
 
 
 def test_the_end_of_a_request_is_no_request(contract: Contract) -> None:
-    app = make_app(contract, load_deployment())
+    app = make_app(contract)
     beginning, end = plain(BUSY, "X-Note: GET it")[:-10], b"GET it\r\n\r\n"
     with UsageMock(app) as mock, kept(mock.url) as kept_open:
         assert kept_open.ask(plain(BUSY)).status == 200
@@ -173,29 +177,28 @@ def test_the_end_of_a_request_is_no_request(contract: Contract) -> None:
 
 def receive(mock: UsageMock, app: web.Application, *pieces: bytes) -> None:
     """Let the mock's only connection receive pieces in one tick, which no network can promise."""
-    (connection,) = app[FRONT].servers[0]._manager.connections
+    (connection,) = app[MOCK]._listeners[0].server.connections  # type: ignore[attr-defined]  # it is a Listener
 
     def in_one_tick() -> None:
         for piece in pieces:
             connection.data_received(piece)
 
-    mock._loop().call_soon_threadsafe(in_one_tick)
+    mock._running_loop().call_soon_threadsafe(in_one_tick)
 
 
 def test_another_document_is_another_question(contract: Contract) -> None:
-    app = make_app(contract, load_deployment())
+    app = make_app(contract)
     with UsageMock(app) as mock, kept(mock.url) as connection:
         for _ in range(2):
             assert connection.ask(plain(BUSY)).status == 200
-        asyncio.run(_renew(app, make_app(renamed(contract, "/usage", "/figures"), load_deployment())))
+        asyncio.run(
+            _swap(app[MOCK], read_files(renamed(contract, "/usage", "/figures"), MockOptions(), app[MOCK].simulator))
+        )
         assert connection.ask(plain(BUSY)).status == 404
 
 
-async def _renew(app: web.Application, other: web.Application) -> None:
-    runner = web.AppRunner(other)
-    await runner.setup()
-    assert runner.server is not None
-    app[FRONT].renew(other[FRONT], runner.server.request_handler)
+async def _swap(mock: Mock, files: tuple[Library, Routes]) -> None:
+    mock.swap_fixtures(*files)
 
 
 def test_the_journal_has_all_of_them(limited: UsageMock, repeating: Kept) -> None:

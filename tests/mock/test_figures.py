@@ -6,18 +6,21 @@ import json
 from fractions import Fraction
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from mock_server.fixtures.deployments import PROTOCOLS, Calls, Key, RateLimit, folder, load_deployment
-from mock_server.simulation.usage_counters import Tally
-from mock_server.simulation.usage_metrics import REMAINING, documented, usage_figures
-from mock_server.web.responses import documented_answer
+from mock_server.simulation.usage_counters import UsageCounters
+from mock_server.simulation.usage_metrics import usage_metrics
+from mock_server.web.responses import documented_members, documented_response
+from mock_server.web.usage import REMAINING
 from usage_contract import Contract, ContractError, load
 
 COUNTS = st.integers(0, 10**12)
+REMAINS = orjson.Fragment(REMAINING)
 
 
 @st.composite
@@ -52,7 +55,7 @@ def all_calls(key: Key, protocol: str | None = None) -> list[Calls]:
 @steady
 @every_key
 def test_the_total_is_the_sum_over_all_protocols(key: Key) -> None:
-    figures = usage_figures("k", key.rate_limit, Tally(key.traffic))
+    figures = usage_metrics("k", key.rate_limit, UsageCounters(key.traffic), remaining=REMAINS)
     assert figures["total"] == sum(each.requests for each in all_calls(key))
     assert figures["total"] == sum(figures["by_protocol"].values())
 
@@ -60,7 +63,7 @@ def test_the_total_is_the_sum_over_all_protocols(key: Key) -> None:
 @steady
 @every_key
 def test_every_protocol_is_counted_also_where_it_was_not_spoken(key: Key) -> None:
-    figures = usage_figures("k", key.rate_limit, Tally(key.traffic))
+    figures = usage_metrics("k", key.rate_limit, UsageCounters(key.traffic), remaining=REMAINS)
     for protocol in PROTOCOLS:
         assert figures["by_protocol"][protocol] == sum(each.requests for each in all_calls(key, protocol))
 
@@ -68,7 +71,7 @@ def test_every_protocol_is_counted_also_where_it_was_not_spoken(key: Key) -> Non
 @steady
 @every_key
 def test_success_and_fail_share_the_total(key: Key) -> None:
-    figures = usage_figures("k", key.rate_limit, Tally(key.traffic))
+    figures = usage_metrics("k", key.rate_limit, UsageCounters(key.traffic), remaining=REMAINS)
     assert figures["fail"] == sum(each.failures for each in all_calls(key))
     assert figures["success"] + figures["fail"] == figures["total"]
 
@@ -76,7 +79,7 @@ def test_success_and_fail_share_the_total(key: Key) -> None:
 @steady
 @every_key
 def test_the_success_rate_is_the_percentage_to_two_decimals(key: Key) -> None:
-    figures = usage_figures("k", key.rate_limit, Tally(key.traffic))
+    figures = usage_metrics("k", key.rate_limit, UsageCounters(key.traffic), remaining=REMAINS)
     exact = Fraction(100 * figures["success"], figures["total"]) if figures["total"] else Fraction(0)
     assert 0 <= figures["success_rate"] <= 100
     assert figures["success_rate"] == round(figures["success_rate"], 2)
@@ -86,7 +89,7 @@ def test_the_success_rate_is_the_percentage_to_two_decimals(key: Key) -> None:
 @steady
 @every_key
 def test_bytes_are_those_of_http_fetch_only(key: Key) -> None:
-    figures = usage_figures("k", key.rate_limit, Tally(key.traffic))
+    figures = usage_metrics("k", key.rate_limit, UsageCounters(key.traffic), remaining=REMAINS)
     assert figures["bytes_transferred"] == sum(each.bytes for each in all_calls(key, "fetch"))
 
 
@@ -96,13 +99,15 @@ def test_the_top_domains_are_the_twenty_with_the_most_requests_ties_by_name(key:
     counts = {name: sum(each.requests for each in domain.values()) for name, domain in key.traffic.items()}
     ranked = sorted((-requests, name) for name, requests in counts.items() if requests)
     expected = [{"domain": name, "requests": -requests} for requests, name in ranked[:20]]
-    assert usage_figures("k", key.rate_limit, Tally(key.traffic))["top_domains"] == expected
+    assert usage_metrics("k", key.rate_limit, UsageCounters(key.traffic), remaining=REMAINS)["top_domains"] == expected
 
 
 def answered(contract: Contract, name: str, key: Key) -> Any:
     """Return the body that a key gets, and check it against the schema of the contract."""
     operation = contract.operations["get_usage"]
-    body = documented_answer(operation, 200, usage_figures(name, key.rate_limit, Tally(key.traffic))).body
+    body = documented_response(
+        operation, 200, usage_metrics(name, key.rate_limit, UsageCounters(key.traffic), remaining=REMAINS)
+    ).body
     assert body.count(REMAINING) == 1
     figures = json.loads(body.replace(REMAINING, b"1.5"))
     schema = operation.responses["200"].schema
@@ -129,13 +134,13 @@ def test_the_members_come_in_the_order_of_the_document(contract: Contract) -> No
 
 
 def test_a_figure_that_the_document_does_not_name_is_not_given() -> None:
-    assert documented({"properties": {"b": {}}}, {"a": 1, "b": 2}, "X") == {"b": 2}
+    assert documented_members({"properties": {"b": {}}}, {"a": 1, "b": 2}, "X") == {"b": 2}
 
 
 def test_a_member_that_cannot_be_derived_is_refused_with_its_name() -> None:
     schema: dict[str, Any] = {"properties": {"rows": {"items": {"properties": {"latency": {}}}}}}
     with pytest.raises(ContractError, match=r"X\.rows\[\]\.latency, which the mock cannot derive; it derives domain"):
-        documented(schema, {"rows": [{"domain": "d"}]}, "X")
+        documented_members(schema, {"rows": [{"domain": "d"}]}, "X")
 
 
 def test_the_protocols_of_the_mock_the_document_and_the_fixtures_are_the_same(contract: Contract) -> None:

@@ -35,7 +35,7 @@ def test_files_that_end_in_yml_are_read(fixtures: Path) -> None:
 
 def test_check_counts_files_that_end_in_yml(fixtures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(fixtures)]) == 0
-    assert capsys.readouterr().out.splitlines() == [f"1 of 1 {kind} are fine" for kind in FILES]
+    assert capsys.readouterr().out.splitlines() == [f"1 of 1 {kind} are valid" for kind in FILES]
 
 
 @pytest.mark.parametrize("kind", FILES)

@@ -15,23 +15,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server import load_deployment, make_app
+from mock_server import make_app
 from mock_server.command.request_log import (
     BATCH,
-    WAITING,
+    MAX_WAITING,
+    Format,
     RequestLog,
-    Show,
     Writer,
     as_coloured_text,
     as_json,
     as_text,
-    show_for,
+    format_for,
 )
-from mock_server.masking import masked_target
-from mock_server.simulation.journal import Journal
-from mock_server.simulation.overrides import NOTHING, Behaviour
+from mock_server.masking import mask_target
+from mock_server.options import MockOptions
+from mock_server.simulation.overrides import NO_OVERRIDE, Override
 from mock_server.simulation.simulator import Simulator
-from mock_server.web.server import FRONT
+from mock_server.web.mock import MOCK
 from usage_contract import Contract
 
 KEYS = ("demo-busy", "k", "a/b&c-key")
@@ -56,18 +56,18 @@ class Slow(io.StringIO):
 
 @pytest.fixture
 def simulator(contract: Contract) -> Simulator:
-    app = make_app(contract, load_deployment(), clock=lambda: 1000.25, journal=Journal(250))
-    return app[FRONT].simulator
+    app = make_app(contract, MockOptions(journal=250), clock=lambda: 1000.25)
+    return app[MOCK].simulator
 
 
 def add(simulator: Simulator, target: str = "/usage", key: str = "demo-busy", status: int = 200) -> None:
-    applied = Behaviour(scenario="heavy") if status == 403 else NOTHING
+    applied = Override(scenario="heavy") if status == 403 else NO_OVERRIDE
     simulator.journal.add(
         1000.25, "GET", target, [key], status, 0.0012, "unknown-key" if status == 403 else "", applied
     )
 
 
-def told(simulator: Simulator, show: Show = as_text, count: int = 0) -> list[str]:
+def told(simulator: Simulator, show: Format = as_text, count: int = 0) -> list[str]:
     """Return what a log says of what is added now, and of `count` more requests."""
     stream = io.StringIO()
     writer = Writer(stream)
@@ -139,9 +139,9 @@ def test_what_the_journal_has_lost_is_counted(simulator: Simulator) -> None:
     ],
 )
 def test_there_is_colour_on_a_terminal_that_wants_it(
-    stream: io.StringIO, environment: dict[str, str], show: Show
+    stream: io.StringIO, environment: dict[str, str], show: Format
 ) -> None:
-    assert show_for("text", stream, environment) is show
+    assert format_for("text", stream, environment) is show
 
 
 def test_colour_changes_nothing_but_the_colour(simulator: Simulator) -> None:
@@ -151,7 +151,7 @@ def test_colour_changes_nothing_but_the_colour(simulator: Simulator) -> None:
 
 
 @pytest.mark.parametrize("show", [as_text, as_json])
-def test_no_character_of_a_request_steers_the_terminal_or_ends_the_line(simulator: Simulator, show: Show) -> None:
+def test_no_character_of_a_request_steers_the_terminal_or_ends_the_line(simulator: Simulator, show: Format) -> None:
     stream = io.StringIO()
     writer = Writer(stream)
     log = RequestLog(simulator, writer, show)
@@ -178,20 +178,20 @@ def test_a_reader_that_stands_still_stops_nobody_and_is_told_how_much_it_missed(
     told = reader.result().splitlines()
     missed = [int(line.split()[1]) for line in told if "not shown" in line]
     assert sum(missed) + len(told) - len(missed) == 300 * BATCH
-    assert len(told) > WAITING * BATCH
+    assert len(told) > MAX_WAITING * BATCH
 
 
 def test_what_a_slow_reader_has_no_room_for_is_told_later(simulator: Simulator) -> None:
     stream = Slow()
     writer = Writer(stream)
     log = RequestLog(simulator, writer, as_text)
-    looking(log, simulator, WAITING + 10)
+    looking(log, simulator, MAX_WAITING + 10)
     stream.goes_on.set()
-    while writer.room < WAITING:
+    while writer.room < MAX_WAITING:
         pass
     log.finish()
     writer.close()
-    assert len(re.findall("200 GET", stream.getvalue())) == len(stream.getvalue().splitlines()) == WAITING + 10
+    assert len(re.findall("200 GET", stream.getvalue())) == len(stream.getvalue().splitlines()) == MAX_WAITING + 10
 
 
 def test_what_was_not_told_when_it_is_cancelled_is_told_at_the_end(simulator: Simulator) -> None:
@@ -270,10 +270,10 @@ def test_it_looks_into_the_journal_now_and_then(simulator: Simulator) -> None:
     ],
 )
 def test_a_target_is_shown_without_keys(target: str, shown: str) -> None:
-    assert masked_target(target, KEYS) == shown
+    assert mask_target(target, KEYS) == shown
 
 
 @given(st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=6), st.text(), st.text())
 def test_a_known_key_is_found_wherever_it_stands(key: str, before: str, after: str) -> None:
     for target in (f"/{quote(before)}{quote(key, safe='')}{quote(after)}", f"/u?{quote(before)}={quote(key)}{after}"):
-        assert key not in masked_target(target, [key])
+        assert key not in mask_target(target, [key])

@@ -14,9 +14,17 @@ from hypothesis import strategies as st
 from mock_server import UsageMock, load_deployment, load_fault, make_app
 from mock_server.fixtures.deployments import Deployment, Key
 from mock_server.fixtures.library import Library
-from mock_server.simulation.overrides import NONE, NOTHING, Behaviour, FaultUse, Settings
-from mock_server.web.preferences import LOOKED_AT, PREFERRED, PreferenceError, behaviour, preferences
-from mock_server.web.server import FRONT, MAX_FIELD_BYTES
+from mock_server.options import MockOptions
+from mock_server.simulation.overrides import NO_OVERRIDE, NONE, FaultUse, Override, Overrides
+from mock_server.web.connection import MAX_FIELD_BYTES
+from mock_server.web.mock import MOCK
+from mock_server.web.preferences import (
+    MAX_CHECKED,
+    PREFERENCE_USE,
+    PreferenceError,
+    parse_preferences,
+    preferred_override,
+)
 from tests.support.wire import KEY, Reply, ask, send, usage
 from usage_contract import Contract
 
@@ -26,10 +34,10 @@ LIBRARY = Library(load_deployment())
 
 @pytest.fixture(scope="module")
 def mock(contract: Contract) -> Iterator[UsageMock]:
-    async def at_once(_: float) -> None:
+    async def unconditional(_: float) -> None:
         pass
 
-    with UsageMock(make_app(contract, load_deployment(), rate_limited=False, sleep=at_once)) as mock:
+    with UsageMock(make_app(contract, MockOptions(rate_limit=False), sleep=unconditional)) as mock:
         yield mock
 
 
@@ -63,22 +71,22 @@ def preferring(mock: UsageMock, *fields: str, key: str = "demo-busy") -> Reply:
 def test_the_first_of_what_is_known_counts_and_what_is_unknown_is_ignored(
     fields: list[str], read: dict[str, str]
 ) -> None:
-    assert preferences(fields) == read
+    assert parse_preferences(fields) == read
 
 
 @given(st.lists(st.text(), max_size=3))
 def test_any_text_is_read_in_some_way(fields: list[str]) -> None:
-    assert preferences(fields).keys() <= {"scenario", "code", "fault", "delay"}
+    assert parse_preferences(fields).keys() <= {"scenario", "code", "fault", "delay"}
 
 
 @pytest.mark.parametrize("piece", ["a", " ", "a ", "a=", ',a="', "a;", ", ", "\\"])
 def test_a_field_as_long_as_can_be_is_read_at_once(piece: str) -> None:
-    assert preferences(["code=403, " + piece * (MAX_FIELD_BYTES // len(piece)) + "@"]) == {"code": "403"}
+    assert parse_preferences(["code=403, " + piece * (MAX_FIELD_BYTES // len(piece)) + "@"]) == {"code": "403"}
 
 
 def test_of_many_names_that_are_nearly_preferences_only_the_first_are_told(mock: UsageMock) -> None:
     reply = preferring(mock, ",".join(["scenaro"] * 8000))
-    assert reply.headers["Mock-Ignored"].count("did you mean") == LOOKED_AT
+    assert reply.headers["Mock-Ignored"].count("did you mean") == MAX_CHECKED
 
 
 PIECES = [*'=;,"\\ \t', "code", "delay", "scenario", "fault", "403", "none", "x", "é", "\xff"]
@@ -87,9 +95,9 @@ PIECES = [*'=;,"\\ \t', "code", "delay", "scenario", "fault", "403", "none", "x"
 @settings(deadline=None)  # a file may be read
 @given(st.lists(st.sampled_from(PIECES)))
 def test_what_is_nearly_a_preference_is_one_or_is_refused(pieces: list[str]) -> None:
-    read = preferences(["".join(pieces)])
+    read = parse_preferences(["".join(pieces)])
     with suppress(PreferenceError):
-        wanted = behaviour(read, LIBRARY, CODES)
+        wanted = preferred_override(read, LIBRARY, CODES)
         assert {name for name, value in asdict(wanted).items() if value is not None} == read.keys()
 
 
@@ -199,7 +207,7 @@ def test_what_is_nearly_a_preference_is_ignored_and_named(mock: UsageMock, field
         ("scenario=hevy", ["did you mean 'heavy'?"]),
         ("fault=body-is-nul", ["did you mean 'body-is-null'?"]),
         ("fault=nothing-like-it", [" more (GET /__mock__/faults lists them)"]),
-        ("code=200.5", ["200, 401, 403, 429 (documented) and 400 to 599"]),
+        ("code=200.5", ["200, 401, 403, 429 (documented) or 400 to 599"]),
         ("code=204", ["400 to 599"]),
         ("code=600", ["400 to 599"]),
         ("code", ["Prefer: code needs a value, such as code=503"]),
@@ -219,7 +227,7 @@ def test_what_does_not_exist_is_refused_with_what_does(mock: UsageMock, field: s
 
 def test_a_fault_that_speaks_of_keys_which_there_are_not_is_refused(contract: Contract) -> None:
     deployment = Deployment("mine", "d", {"my-secret": Key()})
-    with UsageMock(make_app(contract, deployment)) as mock:
+    with UsageMock(make_app(contract, deployment=deployment)) as mock:
         reply = preferring(mock, "fault=body-is-null", key="my-secret")
     assert (reply.status, reply.headers["Mock-Reason"]) == (400, "unknown-preference")
     assert "body-is-null.yaml:5 cannot be used here: names a key that mine does not have" in reply.json["detail"]
@@ -231,13 +239,13 @@ def test_a_fault_that_speaks_of_keys_which_there_are_not_is_refused(contract: Co
 RANKS = ("request", "key", "everybody", "start")
 
 
-def at(rank: str, wanted: Behaviour) -> tuple[Settings, Behaviour]:
+def at(rank: str, wanted: Override) -> tuple[Overrides, Override]:
     """Return settings in which something is wanted at a rank, and what the request wants."""
     return {
-        "request": (Settings(), wanted),
-        "key": (Settings(keys={"k": wanted}), NOTHING),
-        "everybody": (Settings(everybody=wanted), NOTHING),
-        "start": (Settings(wanted), NOTHING),
+        "request": (Overrides(), wanted),
+        "key": (Overrides(keys={"k": wanted}), NO_OVERRIDE),
+        "everybody": (Overrides(everyone=wanted), NO_OVERRIDE),
+        "start": (Overrides(wanted), NO_OVERRIDE),
     }[rank]
 
 
@@ -251,32 +259,32 @@ def test_request_outranks_key_outranks_everybody_outranks_start(highest: int, na
         "delay": list("1234"),
     }
     values = all_values[name]
-    said = [Behaviour(**{name: value}) if place >= highest else NOTHING for place, value in enumerate(values)]
+    said = [Override(**{name: value}) if place >= highest else NO_OVERRIDE for place, value in enumerate(values)]
     request, key, everybody, start = said
-    found = Settings(start, everybody, {"k": key}).behaviour("k", request)
+    found = Overrides(start, everybody, {"k": key}).merged("k", request)
     assert getattr(found, name) == values[highest]
 
 
 @pytest.mark.parametrize("rank", RANKS)
 def test_what_a_scenario_brings_is_below_everything(contract: Contract, rank: str) -> None:
-    said, request = at(rank, Behaviour(delay="7", code=418, fault=FaultUse("body-is-null")))
-    simulator = make_app(contract, load_deployment(), scenario="brown-out")[FRONT].simulator
-    start = said.start.over(Behaviour(scenario="brown-out"))
-    simulator.settings = Settings(start, said.everybody, said.keys)
-    found = simulator.behaviour("k", request)
+    said, request = at(rank, Override(delay="7", code=418, fault=FaultUse("body-is-null")))
+    simulator = make_app(contract, MockOptions(scenario="brown-out"))[MOCK].simulator
+    start = said.start.merged_over(Override(scenario="brown-out"))
+    simulator.overrides = Overrides(start, said.everyone, said.keys)
+    found = simulator.resolve("k", request)
     assert (found.delay, found.code, found.fault) == ("7", 418, FaultUse("body-is-null"))
 
 
 def test_a_scenario_brings_its_own_where_nothing_else_is_said(contract: Contract) -> None:
-    simulator = make_app(contract, load_deployment(), scenario="brown-out")[FRONT].simulator
-    found = simulator.behaviour("k", NOTHING)
+    simulator = make_app(contract, MockOptions(scenario="brown-out"))[MOCK].simulator
+    found = simulator.resolve("k", NO_OVERRIDE)
     assert (found.delay, found.fault and found.fault.name) == ("0.1~1", "every-fourth-answer-is-503")
 
 
 @pytest.mark.parametrize("name", ["scenario", "fault", "delay"])
 def test_none_takes_back_what_ranks_lower(name: str) -> None:
-    lower = Behaviour("heavy", None, FaultUse("body-is-null"), "1")
-    own = behaviour({name: NONE}, LIBRARY, CODES)
-    found = Settings(lower).behaviour("k", own)
-    expected = FaultUse(NONE, use=PREFERRED, is_at_once=True) if name == "fault" else NONE
+    lower = Override("heavy", None, FaultUse("body-is-null"), "1")
+    own = preferred_override({name: NONE}, LIBRARY, CODES)
+    found = Overrides(lower).merged("k", own)
+    expected = FaultUse(NONE, use=PREFERENCE_USE, is_unconditional=True) if name == "fault" else NONE
     assert getattr(found, name) == expected

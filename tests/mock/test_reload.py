@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 
-from mock_server import UsageMock, load_deployment, make_app
+from mock_server import UsageMock, make_app
+from mock_server.app import read_files
 from mock_server.command.reload import Reloader
 from mock_server.fixtures.deployments import folder
 from mock_server.fixtures.faults import fault_names
-from mock_server.simulation.journal import masked
-from mock_server.web.server import FRONT
+from mock_server.fixtures.library import Library
+from mock_server.masking import mask_key
+from mock_server.options import MockOptions
+from mock_server.web.mock import MOCK
+from mock_server.web.routes import Routes
 from tests.support.wire import KEY, Clock, ask, usage
 from usage_contract import Contract, load
 from usage_contract.contract import folder as documents
@@ -38,15 +41,19 @@ class Lived:
         self.write("deployments/default.yaml", ONE)
         self.write("scenarios/idle.yaml", "description: d\nkey: {}\n")
         shutil.copy(folder() / "faults" / "body-is-null.yaml", self.fixtures / "faults")
-        app = make_app(self.load(), load_deployment("default", self.fixtures), clock=self.clock, fixtures=self.fixtures)
-        self.mock, self.simulator = UsageMock(app), app[FRONT].simulator
-        self.reloader = Reloader(app, self.build, self.say, fixtures=self.fixtures, documents=self.documents)
+        app = make_app(
+            self.load(),
+            MockOptions(fixtures=self.fixtures),
+            clock=self.clock,
+        )
+        self.mock, self.parts, self.simulator = UsageMock(app), app[MOCK], app[MOCK].simulator
+        self.reloader = Reloader(self.parts, self.build, self.say, fixtures=self.fixtures, documents=self.documents)
 
     def load(self) -> Contract:
         return load("documented", self.documents)
 
-    def build(self) -> web.Application:
-        return make_app(self.load(), load_deployment("default", self.fixtures), fixtures=self.fixtures)
+    def build(self) -> tuple[Library, Routes]:
+        return read_files(self.load(), MockOptions(fixtures=self.fixtures), self.simulator)
 
     def say(self, text: str, *, is_error: bool = False) -> None:
         self.said.append(f"{'error: ' if is_error else ''}{text}")
@@ -67,7 +74,6 @@ def lived(tmp_path: Path) -> Iterator[Lived]:
     lived = Lived(tmp_path)
     with lived.mock:
         yield lived
-        lived.do(lived.reloader._use(None))
 
 
 def test_without_a_change_nothing_is_built(lived: Lived) -> None:
@@ -118,12 +124,12 @@ def test_a_broken_file_is_told_once_and_the_last_good_one_is_served_until_it_is_
     assert ask(lived.mock.url, "/nowhere").headers["Mock-Reload"]
     [told] = lived.said
     assert told.startswith("error: ")
-    assert lived.simulator.problem
+    assert lived.parts.reload_error
     path.write_text(good) if good is not None else path.unlink()
     lived.look()
     assert len(lived.said) == 2
     assert "Mock-Reload" not in usage(lived.mock.url, "first-key").headers
-    assert lived.simulator.problem is None
+    assert lived.parts.reload_error is None
 
 
 def test_what_was_switched_on_and_is_no_more_is_a_problem(lived: Lived) -> None:
@@ -131,7 +137,7 @@ def test_what_was_switched_on_and_is_no_more_is_a_problem(lived: Lived) -> None:
     lived.do(lived.simulator.make_key("made", "idle"))
     (lived.fixtures / "scenarios" / "idle.yaml").unlink()
     lived.look()
-    assert "'idle' is no scenario" in lived.said[0]
+    assert "'idle' is not a scenario" in lived.said[0]
     assert usage(lived.mock.url, "made").status == 200
 
 
@@ -201,10 +207,10 @@ def test_a_folder_that_is_called_like_a_file_is_a_problem_until_it_goes(lived: L
     place = lived.fixtures / kind / "odd.yaml"
     place.mkdir()
     lived.look()
-    assert lived.simulator.problem
+    assert lived.parts.reload_error
     place.rmdir()
     lived.look()
-    assert lived.simulator.problem is None
+    assert lived.parts.reload_error is None
 
 
 def test_what_an_editor_hides_beside_a_file_is_not_looked_at(lived: Lived) -> None:
@@ -219,15 +225,15 @@ def test_no_key_of_a_broken_deployment_is_told(lived: Lived, key: str) -> None:
     lived.write("deployments/default.yaml", f"description: d\nkeys: {{'{key}': {{trafic: {{}}}}}}\n")
     lived.look()
     reply = usage(lived.mock.url, "first-key")
-    assert "secret" not in f"{lived.said} {lived.simulator.problem} {reply.headers}"
-    assert f":2 /keys/{masked(key)}/trafic: is not a name that is known here" in lived.said[0]
+    assert "secret" not in f"{lived.said} {lived.parts.reload_error} {reply.headers}"
+    assert f":2 /keys/{mask_key(key)}/trafic: is not a known name" in lived.said[0]
 
 
 @pytest.mark.parametrize("keys", ["{very-secret: {}, very-secret: {}}", "{'a very-secret': {}, 'a very-secret': {}}"])
 def test_no_key_that_stands_twice_is_told(lived: Lived, keys: str) -> None:
     lived.write("deployments/default.yaml", f"description: d\nkeys: {keys}\n")
     lived.look()
-    assert "secret" not in f"{lived.said} {lived.simulator.problem}"
+    assert "secret" not in f"{lived.said} {lived.parts.reload_error}"
     assert "default.yaml:2: is not valid YAML: found duplicate key …" in lived.said[0]
 
 

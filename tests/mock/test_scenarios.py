@@ -10,6 +10,7 @@ import pytest
 
 from mock_server import FixtureError, UsageMock, load_deployment, make_app
 from mock_server.fixtures.scenarios import load_scenario, scenario_names
+from mock_server.options import MockOptions
 from mock_server.simulation.clock import END_OF_TIME
 from tests.support.control_api import Api
 from tests.support.wire import Clock, Reply, ask, usage
@@ -23,7 +24,7 @@ class World:
 
     def __init__(self, contract: Contract) -> None:
         self.clock, self.waits = Clock(), list[float]()
-        self.mock = UsageMock(make_app(contract, load_deployment(), clock=self.clock, sleep=self.sleep))
+        self.mock = UsageMock(make_app(contract, clock=self.clock, sleep=self.sleep))
 
     async def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
@@ -145,7 +146,7 @@ def test_a_scenario_whose_fault_is_for_other_keys_is_refused(contract: Contract,
         (tmp_path / kind).mkdir()
         name = "strange" if kind == "faults" else "mine"
         (tmp_path / kind / f"{name}.yaml").write_text(f"description: d\n{text}\n")
-    with UsageMock(make_app(contract, load_deployment(), fixtures=tmp_path)) as mock:
+    with UsageMock(make_app(contract, MockOptions(fixtures=tmp_path), deployment=load_deployment())) as mock:
         with pytest.raises(FixtureError, match="names a key that default does not have"):
             mock.use("mine")
         preferring = ask(mock.url, headers=[("X-API-Key", KEY), ("Prefer", "scenario=mine")])
@@ -156,7 +157,7 @@ def test_a_scenario_whose_fault_changes_what_is_received_is_refused(tmp_path: Pa
     for kind, text in (("scenarios", "fault: mine"), ("faults", "breaks: []\nreceived: [{op: prepend, text: x}]")):
         (tmp_path / kind).mkdir()
         (tmp_path / kind / "mine.yaml").write_text(f"description: d\n{text}\n")
-    with pytest.raises(FixtureError, match=r":2 /fault: 'mine' changes what is received, before it is known who asks"):
+    with pytest.raises(FixtureError, match=r":2 /fault: 'mine' changes received bytes, before the key is known"):
         load_scenario("mine", tmp_path)
 
 
@@ -166,8 +167,8 @@ def test_a_scenario_whose_fault_changes_what_is_received_is_refused(tmp_path: Pa
         ("key: {}\n", "'description' is missing"),
         ("description: d\nkeys: {}\n", "did you mean 'key'?"),
         ("description: d\nkey: {rate_limit: {rps: 1, brst: 1}}\n", "did you mean 'burst'?"),
-        ("description: d\ndelay: soon\n", ":2 /delay: 'soon' is no delay"),
-        ("description: d\nfault: body-dripz\n", ":2 /fault: 'body-dripz' is no fault of this folder"),
+        ("description: d\ndelay: soon\n", ":2 /delay: 'soon' is not a valid delay"),
+        ("description: d\nfault: body-dripz\n", ":2 /fault: 'body-dripz' is not a fault of this folder"),
         ("description: d\ncode: 99\n", ":2 /code"),
         ("description: d\ncode: 204\n", ":2 /code"),
         ("description: d\ncode: 302\n", ":2 /code"),

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 from mock_server import UsageMock, make_app
 from mock_server.command.cli import main
 from mock_server.fixtures.deployments import Deployment, Key
+from mock_server.options import MockOptions
 from tests.support.command import serving
 from tests.support.wire import KEY, TIMEOUT, Reply, address, ask, usage
 from usage_contract import Contract
@@ -78,12 +79,12 @@ def test_the_command_serves_with_ones_own_certificate(files: Path, trusting: ssl
 
 
 def test_a_hosted_mock_serves_with_ones_own_certificate(files: Path, trusting: ssl.SSLContext) -> None:
-    with UsageMock(tls=(files / "cert.pem", files / "plain.key")) as mock:
+    with UsageMock(tls_cert=files / "cert.pem", tls_key=files / "plain.key") as mock:
         assert usage_over_tls(mock.url, trusting) == 200
 
 
 def test_who_speaks_no_tls_disturbs_nobody(files: Path, trusting: ssl.SSLContext) -> None:
-    with UsageMock(tls=(files / "cert.pem", files / "plain.key")) as mock:
+    with UsageMock(tls_cert=files / "cert.pem", tls_key=files / "plain.key") as mock:
         with pytest.raises((http.client.HTTPException, ConnectionError)):
             ask(mock.url)
         assert usage_over_tls(mock.url, trusting) == 200
@@ -107,7 +108,7 @@ def test_a_certificate_that_cannot_be_used_is_told_in_one_line(
 
 def test_a_certificate_without_its_key_is_told_in_one_line(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--tls-cert", str(files / "cert.pem")]) == 4
-    assert capsys.readouterr().err == "usage-mock: --tls-cert and --tls-key go together; one of them is missing\n"
+    assert capsys.readouterr().err == "usage-mock: --tls-cert and --tls-key: one of them is missing\n"
 
 
 @needs_ipv6
@@ -141,7 +142,7 @@ def gate() -> Gate:
 @pytest.fixture
 def held(contract: Contract, gate: Gate) -> Iterator[UsageMock]:
     """A mock whose answers wait at the gate."""
-    app = make_app(contract, Deployment("d", "", {"k": Key()}), delay="1", sleep=gate)
+    app = make_app(contract, MockOptions(delay="1"), deployment=Deployment("d", "", {"k": Key()}), sleep=gate)
     with UsageMock(app, grace=TIMEOUT) as mock:
         yield mock
 
@@ -186,10 +187,12 @@ def test_a_fault_of_the_mock_itself_is_a_500_in_json_and_in_the_log(
     async def broken(_: float) -> None:
         raise RuntimeError("broken")
 
-    with UsageMock(make_app(contract, Deployment("d", "", {"k": Key()}), delay="1", sleep=broken)) as mock:
+    with UsageMock(
+        make_app(contract, MockOptions(delay="1"), deployment=Deployment("d", "", {"k": Key()}), sleep=broken)
+    ) as mock:
         reply = usage(mock.url, "k")
     assert (reply.status, reply.headers["Mock-Reason"]) == (500, "internal-error")
-    assert reply.json == {"detail": "The mock failed; its log says why."}
+    assert reply.json == {"detail": "The mock failed; its log has the reason."}
     assert "RuntimeError: broken" in caplog.text
 
 
@@ -237,7 +240,7 @@ def test_an_idle_connection_is_closed_at_once() -> None:
 
 
 def test_an_idle_tls_client_does_not_keep_it_from_stopping(files: Path, trusting: ssl.SSLContext) -> None:
-    with UsageMock(tls=(files / "cert.pem", files / "plain.key"), grace=3600) as mock:
+    with UsageMock(tls_cert=files / "cert.pem", tls_key=files / "plain.key", grace=3600) as mock:
         idle = http.client.HTTPSConnection(*address(mock.url), context=trusting, timeout=TIMEOUT)
         idle.request("GET", "/healthz")
         idle.getresponse().read()

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server import load_deployment, make_app
+from mock_server import make_app
 from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.deployments import Calls
+from mock_server.options import MockOptions
 from mock_server.simulation.bucket import ticks
 from mock_server.simulation.clock import MockClock
-from mock_server.simulation.overrides import NONE, NOTHING, Behaviour, FaultUse
+from mock_server.simulation.overrides import NO_OVERRIDE, NONE, FaultUse, Override
 from mock_server.simulation.simulator import Simulator, UnknownKeyError
 from mock_server.suggestions import UnknownNameError
-from mock_server.web.server import FRONT
+from mock_server.web.mock import MOCK
 from tests.support.wire import Clock
 from usage_contract import Contract
 
@@ -27,40 +28,40 @@ SECONDS = st.floats(-1e9, 1e9)
 
 @pytest.fixture
 def simulator(contract: Contract, clock: Clock) -> Simulator:
-    return make_app(contract, load_deployment(), clock=clock, seed=5)[FRONT].simulator
+    return make_app(contract, MockOptions(seed=5), clock=clock)[MOCK].simulator
 
 
 def total(simulator: Simulator, key: str) -> int:
     account = simulator.account(key)
     assert account
     account.grow(simulator.clock())
-    return account.tally.success + account.tally.fail
+    return account.counters.success + account.counters.fail
 
 
 async def take(simulator: Simulator, key: str) -> float | None:
     account = simulator.account(key)
     assert account
     spec = simulator.bucket(account, None)
-    return (await simulator.state.take(spec, simulator.clock(), 1, account.known)).remaining
+    return (await simulator.state.take(spec, simulator.clock(), 1, account.ref)).remaining
 
 
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (Behaviour(scenario="hevy"), UnknownNameError),
-        (Behaviour(fault=FaultUse("none-such")), UnknownNameError),
-        (Behaviour(delay="soon"), DelayError),
+        (Override(scenario="hevy"), UnknownNameError),
+        (Override(fault=FaultUse("none-such")), UnknownNameError),
+        (Override(delay="soon"), DelayError),
     ],
 )
 def test_what_cannot_be_used_is_refused_and_changes_nothing(
-    simulator: Simulator, change: Behaviour, error: type[Exception]
+    simulator: Simulator, change: Override, error: type[Exception]
 ) -> None:
-    before = simulator.settings
+    before = simulator.overrides
     with pytest.raises(error):
         run(simulator.switch(**vars(change)))
     with pytest.raises(error):
         Simulator(simulator.library, simulator.clock, start=change)
-    assert simulator.settings == before
+    assert simulator.overrides == before
 
 
 def test_an_unknown_key_is_refused_without_being_told(simulator: Simulator) -> None:
@@ -88,8 +89,8 @@ def test_a_reset_of_a_key_is_its_own(simulator: Simulator) -> None:
         run(take(simulator, key))
     run(simulator.reset(ONE))
     assert total(simulator, ONE) == before
-    assert simulator.behaviour(ONE, NOTHING) == NOTHING
-    assert simulator.behaviour(OTHER, NOTHING) == Behaviour(delay="1")
+    assert simulator.resolve(ONE, NO_OVERRIDE) == NO_OVERRIDE
+    assert simulator.resolve(OTHER, NO_OVERRIDE) == Override(delay="1")
     assert run(take(simulator, ONE)) == 9.0
     assert run(take(simulator, OTHER)) != 9.0
 
@@ -100,11 +101,11 @@ def test_a_reset_of_everything_is_the_start(simulator: Simulator) -> None:
     run(simulator.record(ONE, TRAFFIC))
     run(simulator.make_key("made"))
     run(simulator.switch(scenario="heavy"))
-    run(simulator.turn(lambda clock: clock.advance(99)))
+    run(simulator.adjust_clock(lambda clock: clock.advance(99)))
     run(take(simulator, ONE))
     run(simulator.reset())
     assert total(simulator, ONE) == before
-    assert simulator.settings.is_plain
+    assert simulator.overrides.is_empty
     assert not simulator.has("made")
     assert simulator.clock() == 1000.0
     assert run(take(simulator, ONE)) == 9.0
@@ -136,7 +137,7 @@ def test_a_new_scenario_begins_anew_and_none_leads_back(simulator: Simulator) ->
 def test_an_account_ages_when_time_is_advanced(simulator: Simulator) -> None:
     run(simulator.switch(scenario="ageing"))
     assert total(simulator, ONE) == 1000
-    run(simulator.turn(lambda clock: clock.advance(10)))
+    run(simulator.adjust_clock(lambda clock: clock.advance(10)))
     assert total(simulator, ONE) == 1000 + 40 + 15 + 5
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mock_server.fixtures.deployments import PROTOCOLS, Calls, Traffic
-from mock_server.simulation.usage_counters import TOP_DOMAINS, Tally
+from mock_server.simulation.usage_counters import TOP_DOMAINS, UsageCounters
 
 Call = tuple[int, str, int, int]  # domain, protocol, requests, failures (more than there are requests are all)
 CALLS = st.tuples(st.integers(0, 40), st.sampled_from(PROTOCOLS), st.integers(0, 30), st.integers(0, 30))
@@ -32,7 +32,7 @@ def all_calls(pieces: list[Traffic]) -> list[tuple[str, str, Calls]]:
 @given(PIECES)
 def test_the_top_domains_are_those_of_sorting_from_scratch(pieces: list[list[Call]]) -> None:
     first, *later = map(traffic, pieces)
-    tally = Tally(first)
+    tally = UsageCounters(first)
     for more in later:
         tally.record(more)
     requests: dict[str, int] = {}
@@ -45,7 +45,7 @@ def test_the_top_domains_are_those_of_sorting_from_scratch(pieces: list[list[Cal
 @given(PIECES)
 def test_the_totals_are_those_of_all_calls(pieces: list[list[Call]]) -> None:
     first, *later = map(traffic, pieces)
-    tally = Tally(first)
+    tally = UsageCounters(first)
     for more in later:
         tally.record(more)
     calls = all_calls([first, *later])

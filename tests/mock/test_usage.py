@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server import UsageMock, load_deployment, make_app
+from mock_server.options import MockOptions
 from tests.support.wire import KEY, Clock, ask, send, usage
 from usage_contract import Contract
 
@@ -109,7 +110,7 @@ def test_the_name_of_the_header_has_no_case(unlimited: UsageMock, name: str) -> 
 
 
 def test_an_unknown_key_can_be_401_with_a_challenge(contract: Contract) -> None:
-    with UsageMock(make_app(contract, load_deployment(), unknown_key_status=401)) as mock:
+    with UsageMock(make_app(contract, MockOptions(unknown_key_status=401))) as mock:
         reply = usage(mock.url, "nobody")
     assert reply.status == 401
     assert "WWW-Authenticate" in reply.headers
@@ -177,7 +178,7 @@ def test_without_a_limit_the_bucket_stays_full(unlimited: UsageMock) -> None:
 
 def test_a_key_that_never_refills_says_so(contract: Contract, deployments: Path) -> None:
     (deployments / "dry.yaml").write_text("description: d\nkeys: {k: {rate_limit: {rps: 0, burst: 1}}}\n")
-    with UsageMock(make_app(contract, load_deployment("dry", deployments.parent))) as mock:
+    with UsageMock(make_app(contract, deployment=load_deployment("dry", deployments.parent))) as mock:
         replies = [usage(mock.url, "k") for _ in range(2)]
     assert [reply.status for reply in replies] == [200, 429]
     assert replies[1].headers["Retry-After"] == str(2**31)
@@ -186,7 +187,7 @@ def test_a_key_that_never_refills_says_so(contract: Contract, deployments: Path)
 
 def test_a_limit_with_a_fraction_is_told_with_it(contract: Contract, deployments: Path) -> None:
     (deployments / "slow.yaml").write_text("description: d\nkeys: {k: {rate_limit: {rps: 0.25, burst: 1}}}\n")
-    with UsageMock(make_app(contract, load_deployment("slow", deployments.parent), clock=Clock())) as mock:
+    with UsageMock(make_app(contract, deployment=load_deployment("slow", deployments.parent), clock=Clock())) as mock:
         usage(mock.url, "k")
         refused = usage(mock.url, "k")
     assert refused.headers["X-RateLimit-Limit"] == "0.25"
@@ -196,7 +197,7 @@ def test_a_limit_with_a_fraction_is_told_with_it(contract: Contract, deployments
 def test_a_key_may_hold_any_visible_character(contract: Contract, deployments: Path) -> None:
     key = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ x"
     (deployments / "odd.yaml").write_text("description: d\nkeys: {'" + key.replace("'", "''") + "': {}}\n")
-    with UsageMock(make_app(contract, load_deployment("odd", deployments.parent))) as mock:
+    with UsageMock(make_app(contract, deployment=load_deployment("odd", deployments.parent))) as mock:
         assert usage(mock.url, key).json["api_key"] == key
 
 

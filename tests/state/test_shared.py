@@ -12,8 +12,9 @@ import pytest
 from mock_server import UsageMock, load_deployment, load_fault, make_app
 from mock_server.fixtures.deployments import Calls, Deployment, Key
 from mock_server.fixtures.library import Library
+from mock_server.options import MockOptions
 from mock_server.shared_state.redis_state import RedisState
-from mock_server.web.server import FRONT
+from mock_server.web.mock import MOCK
 from tests.support.control_api import Api
 from tests.support.wire import KEY, Clock, ask, usage
 from usage_contract import Contract
@@ -28,8 +29,7 @@ def pair(contract: Contract, clock: Clock, url: str) -> Iterator[Pair]:
     """Two mocks with one state, which have both answered before."""
     with ExitStack() as stack:
         one, other = (
-            stack.enter_context(UsageMock(make_app(contract, load_deployment(), clock=clock, state=RedisState(url))))
-            for _ in range(2)
+            stack.enter_context(UsageMock(make_app(contract, clock=clock, state=RedisState(url)))) for _ in range(2)
         )
         assert usage(other.url, BUSY).status == 200
         yield one, other
@@ -59,7 +59,7 @@ def test_a_switch_for_everybody_reaches_requests_without_a_known_key(
 def test_after_a_reset_the_fault_of_the_start_waits_for_its_request_again(contract: Contract, url: str) -> None:
     fault = load_fault("every-fourth-answer-is-503")
     for state in (None, RedisState(url)):
-        app = make_app(contract, load_deployment(), fault=fault, fault_at=2, state=state)
+        app = make_app(contract, MockOptions(fault=f"{fault.name}@2"), fault=fault, state=state)
         with UsageMock(app) as mock:
             for _ in range(2):
                 assert [usage(mock.url, BUSY).status for _ in range(3)] == [200, 503, 200]
@@ -87,7 +87,7 @@ def test_changes_at_once_are_all_there(pair: Pair) -> None:
 
 def test_the_turns_of_another_start_are_not_counted(contract: Contract, url: str) -> None:
     for name in ("body-is-null", "body-is-empty"):
-        app = make_app(contract, load_deployment(), fault=load_fault(name), fault_at=2, state=RedisState(url))
+        app = make_app(contract, MockOptions(fault=f"{name}@2"), fault=load_fault(name), state=RedisState(url))
         with UsageMock(app) as mock:
             assert [len(usage(mock.url, BUSY).body) > 4 for _ in range(3)] == [True, False, True]
 
@@ -167,12 +167,12 @@ def test_an_account_whose_facts_have_changed_begins_anew(contract: Contract, url
         keys = {name: {"a.example": {"ws": Calls(number)}} for name, number in (("k", requests), ("o", other))}
         return Deployment("d", "d", {name: Key(traffic=traffic) for name, traffic in keys.items()})
 
-    app = make_app(contract, facts(7, 9), state=RedisState(url) if is_shared else None)
+    app = make_app(contract, deployment=facts(7, 9), state=RedisState(url) if is_shared else None)
     with UsageMock(app) as mock:
         for key in mock.keys:
             mock.record("new.example", requests=100, key=key)
         assert [usage(mock.url, key).json["total"] for key in mock.keys] == [107, 109]
-        app[FRONT].simulator.renew(Library(facts(8, 9)))
+        app[MOCK].simulator.swap_library(Library(facts(8, 9)))
         assert [usage(mock.url, key).json["total"] for key in mock.keys] == [8, 109]
 
 
@@ -229,7 +229,7 @@ def test_a_scenario_that_is_chosen_again_begins_anew_for_all(pair: Pair) -> None
 
 def test_what_was_switched_on_outlives_the_processes(contract: Contract, url: str) -> None:
     def app() -> UsageMock:
-        return UsageMock(make_app(contract, load_deployment(), state=RedisState(url)))
+        return UsageMock(make_app(contract, state=RedisState(url)))
 
     with app() as mock:
         mock.answer(418, BUSY)
@@ -246,7 +246,11 @@ def strangers(contract: Contract, url: str, tmp_path: Path) -> Iterator[Pair]:
     with ExitStack() as stack:
         one, other = (
             stack.enter_context(
-                UsageMock(make_app(contract, load_deployment(), fixtures=fixtures, state=RedisState(url)))
+                UsageMock(
+                    make_app(
+                        contract, MockOptions(fixtures=fixtures), deployment=load_deployment(), state=RedisState(url)
+                    )
+                )
             )
             for fixtures in (tmp_path, None)
         )
@@ -264,7 +268,7 @@ def test_what_a_process_does_not_have_is_told_until_it_is_taken_back(
     for _ in range(2):
         reply = usage(other.url, BUSY)
         assert (reply.status, reply.headers["Mock-Reason"]) == (503, "unknown-name")
-        assert f"'mine' is no {kind}" in reply.json["detail"]
+        assert f"'mine' is not a {kind}" in reply.json["detail"]
     api = Api(other.url)
     assert api.key()["in_force"][kind] == "mine"
     assert api.key()["known"] is False
@@ -285,7 +289,7 @@ def test_what_a_process_does_not_have_is_over_when_another_takes_it_back(strange
 def test_names_keep_states_apart(contract: Contract, clock: Clock, url: str) -> None:
     with ExitStack() as stack:
         one, other = (
-            stack.enter_context(UsageMock(make_app(contract, load_deployment(), clock=clock, state=RedisState(each))))
+            stack.enter_context(UsageMock(make_app(contract, clock=clock, state=RedisState(each))))
             for each in (url, f"{url}-other")
         )
         one.answer(418)

@@ -64,7 +64,9 @@ class JobRunner:
         assert self.job
         self._redirect(self.job.folder)
         config, clock = session.config, VirtualClock()
-        app = make_app(CONTRACT, self.job.deployment, clock=clock.now, fault=self.job.fault, sleep=clock.sleep_in_mock)
+        app = make_app(
+            CONTRACT, deployment=self.job.deployment, clock=clock.now, fault=self.job.fault, sleep=clock.sleep_in_mock
+        )
         app.on_startup.append(clock.attach)
         mock = UsageMock(app).start()
         config.add_cleanup(mock.close)

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from mock_server import UsageMock
-from mock_server.simulation.journal import masked
+from mock_server.masking import mask_key
 from tests.support.control_api import Api
 from tests.support.wire import KEY, TIMEOUT, ask, send, usage
 
@@ -47,7 +47,7 @@ def numbers(api: Api, query: str) -> list[int]:
     [
         ("", [1, 2, 3, 4, 5]),
         (f"key={BUSY}", [1, 2]),
-        (f"key={masked(MODEST).replace('…', '%E2%80%A6')}", [3]),
+        (f"key={mask_key(MODEST).replace('…', '%E2%80%A6')}", [3]),
         (f"key={UNKNOWN}", [4]),
         ("method=HEAD", [2]),
         ("path=/usage", [1, 2, 3, 4, 5]),
@@ -66,7 +66,7 @@ def test_the_journal_is_searched(asked: Api, query: str, found: list[int]) -> No
 def test_no_key_is_shown(asked: Api) -> None:
     shown = asked.ask("GET", "/journal").body
     assert not any(key.encode() in shown for key in (BUSY, MODEST, UNKNOWN))
-    assert masked(UNKNOWN).encode() in shown
+    assert mask_key(UNKNOWN).encode() in shown
 
 
 def test_the_control_api_is_not_in_the_journal(asked: Api) -> None:
@@ -83,7 +83,7 @@ def test_the_journal_is_cleared_of_one_key_or_of_all(asked: Api) -> None:
 
 
 def test_a_key_in_the_target_is_masked(asked: Api) -> None:
-    assert asked.get("/journal?limit=1")["entries"][0]["target"] == f"/usage?api_key={masked(BUSY)}&page=2"
+    assert asked.get("/journal?limit=1")["entries"][0]["target"] == f"/usage?api_key={mask_key(BUSY)}&page=2"
 
 
 def test_an_entry_can_be_asked_again_with_curl(asked: Api, limited: UsageMock) -> None:
@@ -102,7 +102,7 @@ def test_an_entry_can_be_asked_again_with_curl(asked: Api, limited: UsageMock) -
         {},
         {"exactly": 5},
         {"key": BUSY, "exactly": 2},
-        {"key": masked(BUSY), "exactly": 2},
+        {"key": mask_key(BUSY), "exactly": 2},
         {"key": BUSY, "method": "GET", "exactly": 1},
         {"path": "/usage", "at_least": 5},
         {"status": 403, "at_most": 1},
@@ -131,15 +131,15 @@ def test_what_was_not_asked_is_a_conflict(asked: Api, expectation: dict[str, obj
 
 def test_too_few_requests_are_explained_by_the_nearest(asked: Api) -> None:
     detail = asked.ask("POST", "/verify", {"key": BUSY, "method": "GET", "exactly": 3}).json["detail"]
-    key = masked(BUSY)
+    key = mask_key(BUSY)
     assert detail.splitlines() == [
         f"Requests with key {key}, method GET: expected exactly 3, found 1.",
-        "The nearest:",
-        f"#1 GET /usage with {key} was answered 200",
-        f"#2 HEAD /usage with {key} was answered 200 (another method)",
-        f"#3 GET /usage with {masked(MODEST)} was answered 200 (another key)",
-        f"#4 GET /usage with {masked(UNKNOWN)} was answered 403 (another key)",
-        f"#5 GET /usage?api_key={key}&page=2 without a key was answered 401 (another key)",
+        "The closest requests:",
+        f"#1 GET /usage with {key}: status 200",
+        f"#2 HEAD /usage with {key}: status 200 (different method)",
+        f"#3 GET /usage with {mask_key(MODEST)}: status 200 (different key)",
+        f"#4 GET /usage with {mask_key(UNKNOWN)}: status 403 (different key)",
+        f"#5 GET /usage?api_key={key}&page=2 without a key: status 401 (different key)",
     ]
 
 

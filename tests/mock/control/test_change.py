@@ -13,7 +13,7 @@ import pytest
 
 from mock_server import UsageMock
 from mock_server.fixtures.deployments import folder
-from mock_server.simulation.journal import masked
+from mock_server.masking import mask_key
 from tests.support.control_api import JSON, Api
 from tests.support.wire import KEY, TIMEOUT, Clock, address, ask, usage
 
@@ -27,7 +27,7 @@ def total(mock: UsageMock, key: str) -> int:
     return figure
 
 
-@pytest.mark.parametrize("name", [BUSY, masked(BUSY)])
+@pytest.mark.parametrize("name", [BUSY, mask_key(BUSY)])
 def test_a_scenario_is_for_the_key_that_is_named_by_itself_or_by_its_id(
     api: Api, limited: UsageMock, name: str
 ) -> None:
@@ -166,7 +166,10 @@ def test_figures_stay_exact(api: Api) -> None:
         api.do("POST", "/traffic", entries)
     before = api.key()["figures"]
     status, detail = api.refused("POST", "/traffic", entries)
-    assert (status, detail) == (409, f"the figures of the key {masked(BUSY)} would pass {2**53}; reset it")
+    assert (status, detail) == (
+        409,
+        f"the usage metrics of the key {mask_key(BUSY)} would exceed {2**53}; reset the key",
+    )
     assert api.key()["figures"] == before
 
 
@@ -204,8 +207,8 @@ def test_a_key_alone_is_put_back_to_the_start(api: Api, limited: UsageMock) -> N
     for key in (BUSY, MODEST):
         usage(limited.url, key)
         api.do("PATCH", "/behaviour", {"key": key, "code": 503})
-    api.do("POST", "/reset", {"key": masked(BUSY)})
-    assert [entry["key"] for entry in api.get("/journal")["entries"]] == [masked(MODEST)]
+    api.do("POST", "/reset", {"key": mask_key(BUSY)})
+    assert [entry["key"] for entry in api.get("/journal")["entries"]] == [mask_key(MODEST)]
     assert [usage(limited.url, key).status for key in (BUSY, MODEST)] == [200, 503]
     assert api.key()["tokens"] == 9
 
@@ -256,16 +259,16 @@ def stable(state: dict[str, Any]) -> dict[str, Any]:
 
 WRONG: list[tuple[str, str, object, int, str]] = [
     ("PATCH", "/behaviour", {"scenario": "hevay"}, 404, "did you mean 'heavy'?"),
-    ("PATCH", "/behaviour", {"fault": "nothing-like-it"}, 404, "is no fault"),
-    ("PATCH", "/behaviour", {"key": "nobody's"}, 404, masked(BUSY)),
+    ("PATCH", "/behaviour", {"fault": "nothing-like-it"}, 404, "is not a fault"),
+    ("PATCH", "/behaviour", {"key": "nobody's"}, 404, mask_key(BUSY)),
     ("PATCH", "/behaviour", {"code": 250}, 404, "400 to 599"),
     ("PATCH", "/behaviour", {"code": 700}, 422, "body /code must be at most 599"),
-    ("PATCH", "/behaviour", {"delay": "soon"}, 422, "LOW..HIGH"),
-    ("PATCH", "/behaviour", {"times": 2}, 422, "times, which is only for fault"),
+    ("PATCH", "/behaviour", {"delay": "soon"}, 409, "LOW..HIGH"),
+    ("PATCH", "/behaviour", {"times": 2}, 422, "times, which needs fault"),
     ("PATCH", "/behaviour", {"scenaro": "heavy"}, 422, "did you mean 'scenario'?"),
     ("POST", "/traffic", {"domain": "shop.example"}, 422, "'key' is missing"),
-    ("POST", "/traffic", {"key": BUSY, "domain": "x", "requests": 1, "failures": 2}, 422, "failures"),
-    ("POST", "/traffic", {"key": BUSY, "domain": "x", "failures": 2}, 422, "failures are among the requests"),
+    ("POST", "/traffic", {"key": BUSY, "domain": "x", "requests": 1, "failures": 2}, 409, "failures"),
+    ("POST", "/traffic", {"key": BUSY, "domain": "x", "failures": 2}, 409, "failures are among the requests"),
     ("POST", "/traffic", {"key": BUSY, "domain": "x", "protocol": "ws", "bytes": 1}, 422, "/bytes must be at most 0"),
     ("POST", "/traffic", {"key": BUSY, "domain": "x", "protocol": "http"}, 422, "fetch, ws, amqp"),
     ("POST", "/traffic", {"key": BUSY, "domain": "x", "bytes": 1.5}, 422, "must be a whole number"),
@@ -297,7 +300,7 @@ def test_a_fault_whose_file_has_gone_is_told(tmp_path: Path) -> None:
         assert len(api.get("/faults")) == 1
         (tmp_path / "faults" / "body-is-null.yaml").unlink()
         status, detail = api.refused("PATCH", "/behaviour", {"fault": "body-is-null"})
-    assert (status, detail) == (404, "'body-is-null' is no fault; there are none")
+    assert (status, detail) == (404, "'body-is-null' is not a fault; valid: none")
 
 
 BODIES = {

@@ -7,8 +7,8 @@ import math
 import socket
 import threading
 
-from mock_server import UsageMock, load_deployment, make_app
-from mock_server.simulation.journal import masked
+from mock_server import UsageMock, make_app
+from mock_server.masking import mask_key
 from mock_server.web.server import listening
 from tests.support.control_api import Api
 from tests.support.wire import TIMEOUT, Clock, address, ask, usage
@@ -24,7 +24,7 @@ def test_the_state_comes_first_and_requests_as_they_are_made(api: Api, limited: 
         assert (name, state["keys"][0]["tokens"]) == ("state", 9)
         usage(limited.url, BUSY, "HEAD")
         told = dict([next(events), next(events)])
-        assert (told["request"]["number"], told["request"]["key"]) == (2, masked(BUSY))
+        assert (told["request"]["number"], told["request"]["key"]) == (2, mask_key(BUSY))
         assert told["state"]["keys"][0]["tokens"] == 8
 
 
@@ -104,7 +104,7 @@ def test_a_listener_that_does_not_read_does_not_keep_the_mock() -> None:
 
 def test_a_listener_that_has_gone_is_let_go(contract: Contract) -> None:
     async def listen_and_go() -> set[asyncio.Task[None]]:
-        async with listening(make_app(contract, load_deployment()), "127.0.0.1", 0) as listener:
+        async with listening(make_app(contract), host="127.0.0.1", port=0) as listener:
             before = asyncio.all_tasks()
             answer, request = await asyncio.open_connection(*address(listener.url))
             request.write(b"GET /__mock__/events HTTP/1.1\r\nHost: localhost\r\n\r\n")

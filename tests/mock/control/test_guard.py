@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import pytest
 from aiohttp import web
 
-from mock_server import UsageMock, load_deployment, make_app
+from mock_server import UsageMock, make_app
 from mock_server.control.guard import is_loopback
+from mock_server.options import MockOptions
 from mock_server.web.server import listening
 from tests.support.control_api import Api
 from tests.support.wire import send
@@ -23,7 +24,7 @@ GIVEN = {"Authorization": f"Bearer {TOKEN}"}
 
 @pytest.fixture
 def with_token(contract: Contract) -> Iterator[Api]:
-    with UsageMock(make_app(contract, load_deployment(), control_token=TOKEN)) as mock:
+    with UsageMock(make_app(contract, MockOptions(control_token=TOKEN))) as mock:
         yield Api(mock.url)
 
 
@@ -95,7 +96,7 @@ def test_where_there_is_a_token_it_is_needed(with_token: Api, given: str | None)
 
 
 def test_an_empty_token_lets_nobody_in(contract: Contract) -> None:
-    with UsageMock(make_app(contract, load_deployment(), control_token="")) as mock:
+    with UsageMock(make_app(contract, MockOptions(control_token=""))) as mock:
         headers = {"Host": "mock.internal", "Authorization": "Bearer "}
         assert Api(mock.url).ask("GET", "/state", headers=headers).status == 403
 
@@ -116,8 +117,8 @@ def test_a_token_does_not_excuse_another_origin(with_token: Api) -> None:
 
 def test_another_address_of_the_machine_needs_a_token(contract: Contract) -> None:
     own = own_address()
-    assert asyncio.run(status_by(own, make_app(contract, load_deployment()), {})) == 403
-    assert asyncio.run(status_by(own, make_app(contract, load_deployment(), control_token=TOKEN), GIVEN)) == 200
+    assert asyncio.run(status_by(own, make_app(contract), {})) == 403
+    assert asyncio.run(status_by(own, make_app(contract, MockOptions(control_token=TOKEN)), GIVEN)) == 200
 
 
 def own_address() -> str:
@@ -132,7 +133,7 @@ def own_address() -> str:
 
 async def status_by(address: str, app: web.Application, headers: dict[str, str]) -> int:
     """Listen everywhere, and ask for the state by one address and the name localhost."""
-    async with listening(app, "0.0.0.0", 0) as listener:
+    async with listening(app, host="0.0.0.0", port=0) as listener:
         api = Api(listener.url.replace("0.0.0.0", address))
         reply = await asyncio.to_thread(api.ask, "GET", "/state", headers={"Host": "localhost", **headers})
     return reply.status

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from mock_server import UsageMock, load_deployment, make_app
-from mock_server.control.descriptions import UNREADABLE
-from mock_server.control.look import policy
+from mock_server.control.console import content_security_policy
+from mock_server.control.library import UNREADABLE
 from mock_server.fixtures.deployments import Deployment, Key
-from mock_server.simulation.journal import masked
+from mock_server.masking import mask_key
+from mock_server.options import MockOptions
 from tests.support.control_api import Api
 from tests.support.wire import Clock, usage
 from usage_contract import Contract
@@ -18,7 +19,7 @@ from usage_contract import Contract
 
 def test_the_state_names_every_key_and_tells_none(api: Api, limited: UsageMock) -> None:
     reply = api.ask("GET", "/state")
-    assert [key["id"] for key in reply.json["keys"]] == [masked(key) for key in limited.keys]
+    assert [key["id"] for key in reply.json["keys"]] == [mask_key(key) for key in limited.keys]
     assert not any(key.encode() in reply.body for key in limited.keys)
 
 
@@ -69,7 +70,7 @@ def test_a_file_that_cannot_be_used_is_listed_and_says_why_when_it_is_switched_o
 ) -> None:
     (tmp_path / "scenarios").mkdir()
     (tmp_path / "scenarios" / "broken.yaml").write_text("key: [")
-    with UsageMock(make_app(contract, load_deployment(), fixtures=tmp_path)) as mock:
+    with UsageMock(make_app(contract, MockOptions(fixtures=tmp_path), deployment=load_deployment())) as mock:
         api = Api(mock.url)
         assert api.get("/scenarios") == [{"name": "broken", "description": UNREADABLE}]
         status, detail = api.refused("PATCH", "/behaviour", {"scenario": "broken"})
@@ -78,9 +79,9 @@ def test_a_file_that_cannot_be_used_is_listed_and_says_why_when_it_is_switched_o
 
 def test_a_fault_for_other_keys_is_refused_without_telling_a_key(contract: Contract) -> None:
     deployment = Deployment("mine", "d", {"my-secret-key": Key(), "demo-fresher": Key()})
-    with UsageMock(make_app(contract, deployment)) as mock:
+    with UsageMock(make_app(contract, deployment=deployment)) as mock:
         status, detail = Api(mock.url).refused("PATCH", "/behaviour", {"fault": "body-is-null"})
-    assert (status, "body-is-null.yaml:5" in detail, masked("demo-fresher") in detail) == (409, True, True)
+    assert (status, "body-is-null.yaml:5" in detail, mask_key("demo-fresher") in detail) == (409, True, True)
     assert not any(key in detail for key in ("my-secret-key", "demo-fresh"))
 
 
@@ -94,7 +95,7 @@ def test_the_page_may_run_what_stands_in_it_and_nothing_else(api: Api) -> None:
     reply = api.ask("GET", "/")
     assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
     allowed = reply.headers["Content-Security-Policy"]
-    assert allowed == policy(reply.body.decode())
+    assert allowed == content_security_policy(reply.body.decode())
     assert "default-src 'none'" in allowed
     assert "unsafe" not in allowed
 
@@ -125,4 +126,4 @@ def test_metrics_count_requests_and_tell_tokens(api: Api, limited: UsageMock) ->
     lines = api.ask("GET", "/metrics").body.decode().splitlines()
     assert 'usage_mock_requests_total{method="GET",reason="",status="200"} 1.0' in lines
     assert 'usage_mock_requests_total{method="GET",reason="unknown-key",status="403"} 1.0' in lines
-    assert f'usage_mock_tokens{{key="{masked("demo-busy")}"}} 9.0' in lines
+    assert f'usage_mock_tokens{{key="{mask_key("demo-busy")}"}} 9.0' in lines

@@ -17,7 +17,7 @@ from mock_server import FixtureError, UsageMock, load_deployment, load_fault, ma
 from mock_server.command.cli import main
 from mock_server.fixtures.deployments import folder
 from mock_server.fixtures.faults import FOLDERS, Fault, fault_names
-from mock_server.simulation.journal import masked
+from mock_server.masking import mask_key
 from tests.support.wire import Clock
 from usage_contract import Contract
 
@@ -31,7 +31,7 @@ SHIPPED = [path for kind in FOLDERS for path in sorted((folder() / kind).glob("*
 # The YAML below `do:`, and the complaint without the file's name.
 BAD_STEPS = {
     "{}": "4 /do/0: must not be empty",
-    "{pach: []}": "4 /do/0/pach: is not a name that is known here; did you mean 'patch'?",
+    "{pach: []}": "4 /do/0/pach: is not a known name; did you mean 'patch'?",
     "{patch: []}": "4 /do/0/patch: must not be empty",
     "{patch: [{op: relace, path: /a, value: 1}]}": "4 /do/0/patch/0/op: must not be 'relace'; did you mean 'replace'?",
     "{patch: [{op: add, path: /a}]}": "4 /do/0/patch/0: 'value' is missing",
@@ -40,17 +40,18 @@ BAD_STEPS = {
     "{patch: [{op: add, path: a, value: 1}]}": "4 /do/0/patch/0/path: cannot be used as a name; it is a JSON Pointer "
     "(RFC 6901), such as /rate_limit/rps; empty for the whole body",
     "{body: [{op: replace, pattern: x}]}": "4 /do/0/body/0: 'with' is missing",
-    "{head: [{op: replace, pattern: '(', with: ''}]}": "4 /do/0/head/0/pattern: is no regular expression: "
+    "{head: [{op: replace, pattern: '(', with: ''}]}": "4 /do/0/head/0/pattern: is not a valid regular expression: "
     "missing ), unterminated subpattern at position 0",
-    "{body: [{op: set, base64: '*'}]}": "4 /do/0/body/0/base64: is no base64 text: Only base64 data is allowed",
-    "{body: [{op: encode, charset: utf-9}]}": "4 /do/0/body/0/charset: is no character encoding: "
+    "{body: [{op: set, base64: '*'}]}": "4 /do/0/body/0/base64: is not a valid base64 text: "
+    "Only base64 data is allowed",
+    "{body: [{op: encode, charset: utf-9}]}": "4 /do/0/body/0/charset: is not a valid character encoding: "
     "unknown encoding: utf-9",
-    "{body: [{op: encode, charset: hex}]}": "4 /do/0/body/0/charset: is no character encoding: "
+    "{body: [{op: encode, charset: hex}]}": "4 /do/0/body/0/charset: is not a valid character encoding: "
     "'hex' is not a text encoding; use codecs.encode() to handle arbitrary codecs",
     "{end: hagn}": "4 /do/0/end: must not be 'hagn'; did you mean 'hang'?",
     "{framing: 7}": "4 /do/0/framing: must be text, not a whole number",
     "{when: {every: 0}, status: 500}": "4 /do/0/when/every: must be at least 1, not 0",
-    "{when: {request: '['}, status: 500}": "4 /do/0/when/request: is no regular expression: "
+    "{when: {request: '['}, status: 500}": "4 /do/0/when/request: is not a valid regular expression: "
     "unterminated character set at position 0",
     "{when: {status: 200}, status: 500}": "4 /do/0/when/status: must be a list, not a whole number",
 }
@@ -78,11 +79,11 @@ def test_an_id_that_no_rule_can_have_is_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_fault_is_refused_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--fault", "total-is-text", "--port", "0"]) == 4
-    assert "'total-is-text' is no fault; did you mean 'total-is-a-text'?" in capsys.readouterr().err
+    assert "'total-is-text' is not a fault; did you mean 'total-is-a-text'?" in capsys.readouterr().err
 
 
 def test_a_fault_that_speaks_of_a_key_which_is_not_there_is_refused(serve: Serve) -> None:
-    told = f":5 /do/0/when/key: names a key that default does not have; did you mean {masked('demo-busy')}?"
+    told = f":5 /do/0/when/key: names a key that default does not have; did you mean {mask_key('demo-busy')}?"
     with pytest.raises(FixtureError, match=re.escape(told)):
         serve("when: {key: demo-bussy}, status: 500")
     with pytest.raises(FixtureError, match=r":3 /buckets/0/keys/1: .*; name one of its keys"):
@@ -95,13 +96,13 @@ def test_the_command_checks_faults_as_well(tmp_path: Path, capsys: pytest.Captur
         (tmp_path / kind / "one.yaml").write_text(text)
     assert main(["check", str(tmp_path)]) == 4
     told = capsys.readouterr()
-    assert told.out == "1 of 1 deployments are fine\n0 of 1 faults are fine\n"
+    assert told.out == "1 of 1 deployments are valid\n0 of 1 faults are valid\n"
     assert "one.yaml:1: 'breaks' is missing" in told.err
 
 
 def test_the_shipped_files_are_fine(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == 0
-    assert f"{len(SHIPPED)} of {len(SHIPPED)} faults are fine" in capsys.readouterr().out
+    assert f"{len(SHIPPED)} of {len(SHIPPED)} faults are valid" in capsys.readouterr().out
 
 
 def test_no_name_is_used_twice() -> None:
@@ -126,7 +127,9 @@ def test_a_shipped_file_fits_every_answer(name: str, contract: Contract, caplog:
     async def no_sleep(_: float) -> None:
         pass
 
-    app = make_app(contract, DEPLOYMENT, clock=Clock(), fault=taking_no_turns(load_fault(name)), sleep=no_sleep)
+    app = make_app(
+        contract, deployment=DEPLOYMENT, clock=Clock(), fault=taking_no_turns(load_fault(name)), sleep=no_sleep
+    )
     with UsageMock(app) as mock:
         for method in ("GET", "HEAD"):  # which is the second turn of each key
             for key in ("demo-busy", "demo-modest", "demo-fresh", "nobody", ""):

@@ -82,7 +82,7 @@ def test_a_shipped_fault_ends_an_answer_where_its_name_says_however_short_it_is(
     name: str, missing: int | None, is_reset: bool, key: str
 ) -> None:
     request = REQUEST.replace(b"demo-modest", key.encode())
-    with UsageMock(rate_limited=False) as mock:
+    with UsageMock(rate_limit=False) as mock:
         whole = said(mock.url, request)
         mock.fail(name)
         with socket.create_connection(address(mock.url), TIMEOUT) as connection:

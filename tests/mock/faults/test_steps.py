@@ -186,18 +186,18 @@ def test_an_answer_is_given_as_to_another_key(serve: Serve) -> None:
     ("step", "problem"),
     [
         ("patch: [{op: replace, path: /nowhere, value: 1}]", "replace at '/nowhere'"),
-        ("patch: [{op: increase, path: /api_key, by: 1}]", "/api_key is no number"),
+        ("patch: [{op: increase, path: /api_key, by: 1}]", "/api_key is not a number"),
         ("patch: [{op: multiply, path: /total, by: 1.0e+308}]", "cannot convert float infinity to integer"),
-        ("body: [{op: replace, pattern: nowhere, with: x}]", "the pattern 'nowhere' is not there"),
-        ("head: [{op: replace, pattern: nowhere, with: x}]", "the pattern 'nowhere' is not there"),
-        (r"body: [{op: replace, pattern: '(total)', with: '\2'}]", "cannot be put in"),
+        ("body: [{op: replace, pattern: nowhere, with: x}]", "the pattern 'nowhere' does not match"),
+        ("head: [{op: replace, pattern: nowhere, with: x}]", "the pattern 'nowhere' does not match"),
+        (r"body: [{op: replace, pattern: '(total)', with: '\2'}]", "is not a valid replacement"),
         ("body: [{op: set, text: …}, {op: encode, charset: latin-1}]", "cannot be encoded"),
     ],
 )
 def test_a_step_that_does_not_fit_is_a_500_that_says_why(serve: Serve, step: str, problem: str) -> None:
     reply = usage(serve(step), "demo-modest")
     assert reply.status == 500
-    assert reply.json["detail"].startswith("The fault does not fit: ")
+    assert reply.json["detail"].startswith("The fault cannot be applied: ")
     assert problem in reply.json["detail"]
 
 

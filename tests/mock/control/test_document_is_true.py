@@ -1,0 +1,129 @@
+"""The control API's document: valid OpenAPI 3.1 without unknown members, and Schemathesis finds no fault in it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import openapi_spec_validator
+import pytest
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
+from referencing.exceptions import Unresolvable
+
+from mock_server import UsageMock
+from mock_server.control.document import document
+
+# The keywords of JSON Schema 2020-12 and of the OpenAPI dialect, by what they contain.
+SCHEMAS = {"properties", "patternProperties", "$defs", "dependentSchemas"}
+LISTS = {"allOf", "anyOf", "oneOf", "prefixItems"}
+SCHEMA = {
+    *("items", "contains", "not", "if", "then", "else", "additionalProperties", "propertyNames"),
+    *("unevaluatedItems", "unevaluatedProperties", "contentSchema"),
+}
+VALUES = {
+    *("$schema", "$id", "$ref", "$anchor", "$dynamicRef", "$dynamicAnchor", "$vocabulary", "$comment"),
+    *("type", "enum", "const", "multipleOf", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum"),
+    *("maxLength", "minLength", "pattern", "maxItems", "minItems", "uniqueItems", "maxContains", "minContains"),
+    *("maxProperties", "minProperties", "required", "dependentRequired"),
+    *("title", "description", "default", "deprecated", "readOnly", "writeOnly", "examples"),
+    *("format", "contentEncoding", "contentMediaType", "discriminator", "xml", "externalDocs", "example"),
+}
+
+
+def schemas(node: Any) -> Iterator[dict[str, Any]]:
+    """Yield the schemas of a document, each with all below it."""
+    if isinstance(node, list):
+        for each in node:
+            yield from schemas(each)
+    elif isinstance(node, dict):
+        for name, value in node.items():
+            if name == "schema":
+                yield from with_inner(value)
+            elif name == "schemas":
+                for each in value.values():
+                    yield from with_inner(each)
+            else:
+                yield from schemas(value)
+
+
+def with_inner(schema: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(schema, dict):
+        yield schema
+        for name, value in schema.items():
+            inner = value.values() if name in SCHEMAS else value if name in LISTS else [value] if name in SCHEMA else ()
+            for each in inner:
+                yield from with_inner(each)
+
+
+def unknown_members(whole: Any) -> list[str]:
+    """Return the members of schemas that no specification defines."""
+    known = SCHEMAS | LISTS | SCHEMA | VALUES
+    return [name for schema in schemas(whole) for name in schema if name not in known and not name.startswith("x-")]
+
+
+def check(whole: dict[str, Any]) -> None:
+    """Raise what is wrong with a document."""
+    openapi_spec_validator.validate(whole)
+    for schema in schemas(whole):
+        Draft202012Validator.check_schema(schema)
+    assert unknown_members(whole) == []
+
+
+def test_the_document_is_valid_and_has_no_unknown_members() -> None:
+    assert len(list(schemas(document()))) > 100
+    check(document())
+
+
+def test_no_description_is_cut() -> None:
+    def descriptions(node: Any) -> Iterator[str]:
+        if isinstance(node, dict):
+            yield from (node[name] for name in ("description", "summary") if isinstance(node.get(name), str))
+        for each in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+            yield from descriptions(each)
+
+    found = [text for text in descriptions(document()) if " " in text]
+    assert [text for text in found if text.count("`") % 2 or text.count("(") != text.count(")")] == []
+    assert [text for text in found if text.endswith((",", ";", ":"))] == []
+
+
+CUT = {"type": "string", "description": "Path and query", "with keys masked.": None}
+
+BROKEN: dict[str, Callable[[Any], object]] = {
+    "a cut description": lambda whole: whole["components"]["schemas"].update(Odd=CUT),
+    "a misspelt keyword": lambda whole: whole["components"]["schemas"].update(Odd={"type": "string", "patern": "x"}),
+    "an odd value of a keyword": lambda whole: whole["components"]["schemas"].update(Odd={"type": "text"}),
+    "a reference to nothing": lambda whole: whole["components"]["schemas"].pop("Clock"),
+    "an unknown member of an operation": lambda whole: whole["paths"]["/state"]["get"].update({"and more": None}),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_the_check_notices(case: str) -> None:
+    whole = deepcopy(document())
+    BROKEN[case](whole)
+    with pytest.raises((AssertionError, SchemaError, OpenAPIValidationError, Unresolvable)):
+        check(whole)
+
+
+# A stream of events takes as long as a request may: each of its few cases waits for the timeout, in seconds.
+RUNS = {
+    "events": ["--include-operation-id", "get_events", "--phases", "coverage", "--request-timeout", "2"],
+    "all else": ["--exclude-operation-id", "get_events", "--max-examples", "3"],
+}
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_schemathesis_with_all_checks_finds_no_fault(tmp_path: Path, run: str) -> None:
+    with UsageMock() as mock:
+        base = f"{mock.url}/__mock__"
+        command = [sys.executable, "-m", "schemathesis.cli", "run", f"{base}/openapi.json", "--url", base]
+        options = ["--checks", "all", "--seed", "1", "--no-color", *RUNS[run]]
+        done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert "No issues found" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0

@@ -1,0 +1,191 @@
+"""Edges of HTTP: versions, targets without a path, half-closed connections, encoded paths, and names in domains."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mock_server import FixtureError, UsageMock, load_deployment, make_app
+from mock_server.control.document import document
+from mock_server.fixtures.deployments import folder
+from mock_server.options import MockOptions
+from mock_server.testing.async_usage_mock import DOMAIN
+from tests.support.control_api import Api
+from tests.support.wire import TIMEOUT, address, ask, send, usage
+from usage_contract import Contract
+
+FIELDS = b"Host: localhost\r\nX-API-Key: demo-busy\r\n"
+
+
+@pytest.fixture
+def mock(contract: Contract) -> Iterator[UsageMock]:
+    with UsageMock(make_app(contract, MockOptions(rate_limit=False))) as mock:
+        yield mock
+
+
+def finish(mock: UsageMock, requests: bytes) -> bytes:
+    """Send requests, finish sending, and return all that the server sends until it closes."""
+    with socket.create_connection(address(mock.url), TIMEOUT) as client:
+        client.sendall(requests)
+        client.shutdown(socket.SHUT_WR)
+        return client.makefile("rb").read()
+
+
+@pytest.mark.parametrize(
+    "version", [b"", b" HTTP/0.9", b" HTTP/2.0", b" HTTP/1.2", b" HTTP/3.0", b" http/1.1", b" H/1.1"]
+)
+@pytest.mark.parametrize("path", [b"/usage", b"/healthz", b"/nowhere", b"/__mock__/state"])
+def test_an_unsupported_version_is_malformed(mock: UsageMock, path: bytes, version: bytes) -> None:
+    reply = send(mock.url, b"GET %b%b\r\n%b\r\n" % (path, version, FIELDS))
+    assert (reply.status, reply.headers["Mock-Reason"]) == (400, "malformed-request")
+    assert mock.requests == ()
+
+
+@pytest.mark.parametrize("version", [b" HTTP/0.9", b" HTTP/2.0"])
+def test_a_response_to_an_unsupported_version_has_a_version_of_the_server(mock: UsageMock, version: bytes) -> None:
+    assert finish(mock, b"GET /usage%b\r\n%b\r\n" % (version, FIELDS)).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+
+
+@pytest.mark.parametrize(
+    "target", ["http://localhost", "http://localhost?a=b", "HTTP://localhost", "http://localhost/"]
+)
+def test_an_absolute_target_without_a_path_is_the_root(mock: UsageMock, target: str) -> None:
+    assert ask(mock.url, target).json == ask(mock.url, "/").json
+    assert mock.requests[0].target == target
+
+
+def test_a_half_closed_client_gets_its_response(mock: UsageMock) -> None:
+    head, _, body = finish(mock, b"GET /usage HTTP/1.1\r\n%b\r\n" % FIELDS).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert json.loads(body)["api_key"] == "demo-busy"
+    assert [entry.status for entry in mock.requests] == [200]
+
+
+def test_a_half_closed_client_gets_all_responses_to_pipelined_requests(mock: UsageMock) -> None:
+    request = b"GET /usage?%d HTTP/1.1\r\n%b\r\n"
+    received = finish(mock, b"".join(request % (number, FIELDS) for number in range(10)))
+    assert len(re.findall(rb"HTTP/1\.1 200 OK", received)) == len(mock.requests) == 10
+
+
+def test_a_half_closed_client_gets_a_delayed_and_a_dripping_response(mock: UsageMock) -> None:
+    mock.delay("0.05")
+    assert finish(mock, b"GET /usage HTTP/1.1\r\n%b\r\n" % FIELDS).startswith(b"HTTP/1.1 200 OK\r\n")
+    request = b"GET /usage HTTP/1.1\r\n%bPrefer: fault=body-is-null\r\n\r\n" % FIELDS
+    assert finish(mock, request).endswith(b"\r\n\r\nnull")
+
+
+def test_a_half_closed_client_gets_the_refusal_of_a_malformed_request(mock: UsageMock) -> None:
+    assert finish(mock, b"GET /usage HTTP/1.1\r\nHost localhost\r\n\r\n").startswith(b"HTTP/1.0 400 ")
+
+
+def test_a_half_closed_client_of_the_control_api_gets_its_response(mock: UsageMock) -> None:
+    request = b"GET /__mock__/clock HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert finish(mock, request).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+JSON = b"Host: localhost\r\nContent-Type: application/json\r\n"
+
+WITHOUT_AN_END = {
+    "an incomplete head": b"GET /usage HTTP/1.1\r\nHost: loc",
+    "an incomplete body": b"POST /__mock__/verify HTTP/1.1\r\n%bContent-Length: 9\r\n\r\n{" % JSON,
+    "a stream of events": b"GET /__mock__/events HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a response that never comes": b"GET /usage HTTP/1.1\r\n%bPrefer: fault=answer-never-comes\r\n\r\n" % FIELDS,
+    "a body that never ends": b"GET /usage HTTP/1.1\r\n%bPrefer: fault=body-never-ends\r\n\r\n" % FIELDS,
+}
+
+
+@pytest.mark.parametrize("case", WITHOUT_AN_END)
+def test_a_half_closed_connection_without_a_response_to_finish_is_closed(mock: UsageMock, case: str) -> None:
+    assert finish(mock, WITHOUT_AN_END[case]).count(b"HTTP/1.1 ") <= 1  # it ends: otherwise this times out
+
+
+def test_a_half_closed_client_does_not_keep_the_mock() -> None:
+    mock = UsageMock(delay=3600).start()
+    with socket.create_connection(address(mock.url), TIMEOUT) as client:
+        client.sendall(b"GET /usage HTTP/1.1\r\n%b\r\n" % FIELDS)
+        client.shutdown(socket.SHUT_WR)
+        assert ask(mock.url, "/healthz").status == 200
+        mock.close()
+        assert client.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/__mock__%2Fstate",
+        "/__mock__%2fstate",
+        "/%5F%5Fmock__/state",
+        "/%5f_mock__%2Fstate",
+        "//__mock__/state",
+        "/.//__mock__/state",
+    ],
+)
+def test_an_encoded_path_does_not_reach_the_control_api(mock: UsageMock, path: str) -> None:
+    assert ask(mock.url, path).status == 404
+    assert "keys" not in ask(mock.url, path).json
+    assert len(mock.requests) == 2
+
+
+def test_an_encoded_path_changes_nothing(mock: UsageMock) -> None:
+    mock.answer(503)
+    assert (
+        send(mock.url, b"POST /__mock__%2Freset HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").status == 404
+    )
+    assert usage(mock.url, "demo-busy").status == 503
+
+
+# Characters that steer a terminal, break a line, or are not seen.
+INVISIBLE = "\x00\x1b\x7f\x80\x85\x9b\xa0\u200b\u200e\u2028\u2029\u202e\u2066\ufeff\ud800\udcff"
+
+
+def schema_pattern() -> str:
+    schema = json.loads((folder() / "deployment.schema.json").read_bytes())
+    patterns = {schema["$defs"][kind]["propertyNames"]["pattern"] for kind in ("traffic", "growth")}
+    [pattern] = patterns
+    return str(pattern)
+
+
+def test_the_schema_the_python_api_and_the_control_api_have_one_pattern_for_domains() -> None:
+    control = document()["components"]["schemas"]["Traffic"]["properties"]["domain"]["pattern"]
+    assert schema_pattern() == control == f"^{DOMAIN}$(?!\\n)"
+
+
+@pytest.mark.parametrize("character", INVISIBLE, ids=ascii)
+def test_an_invisible_character_in_a_domain_is_refused_everywhere(
+    mock: UsageMock, tmp_path: Path, character: str
+) -> None:
+    domain = f"shop{character}.example"
+    with pytest.raises(ValueError, match="invisible characters"):
+        mock.record(domain)
+    status, detail = Api(mock.url).refused("POST", "/traffic", {"key": "demo-busy", "domain": domain})
+    assert status in (400, 422), detail
+    (tmp_path / "deployments").mkdir()
+    escaped = f"\\u{ord(character):04x}"
+    text = f'description: d\nkeys: {{k: {{traffic: {{"shop{escaped}.example": {{fetch: {{requests: 1}}}}}}}}}}\n'
+    (tmp_path / "deployments" / "default.yaml").write_text(text)
+    with pytest.raises(FixtureError):
+        load_deployment("default", tmp_path)
+    assert usage(mock.url, "demo-busy").status == 200
+
+
+@pytest.mark.parametrize(
+    "domain", ["shop.example", "b\u00fccher.example", "xn--bcher-kva.example", "\u4f8b\u5b50.\u6d4b\u8bd5", "a_b"]
+)
+def test_a_domain_of_any_script_is_accepted(mock: UsageMock, domain: str) -> None:
+    mock.record(domain, key="demo-fresh")
+    Api(mock.url).do("POST", "/traffic", {"key": "demo-fresh", "domain": domain})
+    assert usage(mock.url, "demo-fresh").json["top_domains"] == [{"domain": domain, "requests": 2}]
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=10))
+def test_an_accepted_domain_is_printable_or_a_private_or_unassigned_character(domain: str) -> None:
+    if re.fullmatch(DOMAIN, domain):
+        assert not re.search(r"[\x00-\x20\x7f-\x9f\u2028\u2029]", domain)
+        assert len(domain.splitlines()) == 1

@@ -1,0 +1,86 @@
+"""The supervisor of several workers: it ends although a worker does not react."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+WAIT = 20.0
+
+CODE = """
+import signal, sys
+from mock_server.command.workers import supervise
+
+def serve(port):
+    {before}
+    sys.stdout.write(f"LISTENING {{port}}\\n")
+    sys.stdout.flush()
+    while True:
+        signal.pause()
+
+sys.exit(supervise(serve, host="127.0.0.1", port=0, number=2, grace=0.1))
+"""
+
+DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+HANGING = "print('starting', file=sys.stderr, flush=True); signal.pause()"
+
+
+@contextmanager
+def supervisor(before: str) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
+    """Run a supervisor whose workers do something before they listen; give it with a list for its workers."""
+    command = [sys.executable, "-c", CODE.format(before=before)]
+    workers: list[psutil.Process] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process, workers
+        finally:
+            process.kill()
+            for worker in workers:
+                if worker.is_running():
+                    worker.kill()
+
+
+def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_does_not_react_is_killed_after_the_grace_period(number: signal.Signals) -> None:
+    with supervisor(DEAF) as (process, workers):
+        assert process.stdout and process.stderr
+        assert process.stdout.readline().startswith("LISTENING ")
+        workers += children(process)
+        assert len(workers) == 2
+        process.send_signal(number)
+        assert process.wait(WAIT) == 0
+        assert not any(worker.is_running() for worker in workers)
+        told = process.stderr.read().splitlines()
+        assert told == [f"usage-mock: worker {each.pid} did not end within 2.1 s and was killed" for each in workers]
+
+
+def test_a_worker_that_is_stopped_by_a_signal_is_killed_as_well() -> None:
+    with supervisor("pass") as (process, workers):
+        assert process.stdout and process.stderr
+        process.stdout.readline()
+        workers += children(process)
+        os.kill(workers[0].pid, signal.SIGSTOP)
+        process.terminate()
+        assert process.wait(WAIT) == 0
+        assert f"worker {workers[0].pid} did not end" in process.stderr.read()
+
+
+def test_the_supervisor_ends_while_a_worker_hangs_before_it_listens() -> None:
+    with supervisor(HANGING) as (process, workers):
+        assert process.stderr
+        assert process.stderr.readline() == "starting\n"
+        workers += children(process)
+        process.terminate()
+        assert process.wait(WAIT) == 0
+        assert not any(worker.is_running() for worker in workers)
