@@ -2,7 +2,7 @@
 
 npm installs the peers into the folder, at first. Every peer serves the vendor's document, a fresh process for each
 request, and gets the same bytes. What it answered is printed as a Markdown table; ✓ is as the vendor's document and
-guides or the standards say. `docs/peers.md` is made from it.
+guides or the standards say. `docs/other-mocks.md` is made from it.
 """
 
 from __future__ import annotations
@@ -133,12 +133,12 @@ def is_limit(answer: Answer) -> bool:
 
 # What is sent, and what is right; a request that is to be sent several times says how often.
 CASES: dict[str, tuple[bytes, Verdict, int]] = {
-    "a valid key: figures that can be true": (get(KEY), is_plausible, 1),
+    "a valid key: consistent usage metrics": (get(KEY), is_plausible, 1),
     "no key: 401": (get(), is_status(401), 1),
     "an empty key: 401": (get("X-API-Key:"), is_status(401), 1),
     "an unknown key: 403 (or 401)": (get("X-API-Key: nobody"), is_status(401, 403), 1),
-    "the key twice: refused": (get(KEY, "X-API-Key: nobody"), is_status(400, 401, 403), 1),
-    "12 requests in a row, 10 allowed: 429": (get(KEY), is_limit, 12),
+    "two keys: 400, 401 or 403": (get(KEY, "X-API-Key: nobody"), is_status(400, 401, 403), 1),
+    "12 requests in a row with a burst of 10: 429": (get(KEY), is_limit, 12),
     "`Accept: /;q=x`: no 5xx": (get(KEY, "Accept: /;q=x"), is_status(200, 400, 406), 1),
     "`Accept: text/html`: 200 or 406": (get(KEY, "Accept: text/html"), is_status(200, 406), 1),
     "HEAD: 200 without a body, or 405": (
@@ -163,7 +163,7 @@ CASES: dict[str, tuple[bytes, Verdict, int]] = {
         1,
     ),
     "`/usage/`: 404 or a redirect": (get(KEY, line="GET /usage/"), is_status(404, 301, 307, 308), 1),
-    "a space in a field's name: 400": (get(KEY, "X Y: 1"), is_status(400), 1),
+    "a space in a header's name: 400": (get(KEY, "X Y: 1"), is_status(400), 1),
     "`Prefer: code=403`: 403": (get(KEY, "Prefer: code=403"), is_status(403), 1),
 }
 
@@ -198,7 +198,7 @@ def cell(peer: Peer, folder: Path, case: str) -> str:
     with running(peer, folder) as port:
         answers = [ask(port, data) for _ in range(times)]
         lives = ask(port, get(KEY)).status != 0
-    told = str(answers[-1].status or "no answer") + ("" if lives else ", and it has ended")
+    told = str(answers[-1].status or "no response") + ("" if lives else "; the process exited")
     return f"{'✓' if is_right(answers[-1]) and lives else '✗'} {told}"
 
 

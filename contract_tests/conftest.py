@@ -9,11 +9,15 @@ import pytest
 
 from contract_tests import keys
 from contract_tests.clock import REAL_TIME
-from contract_tests.figures import Figures
-from contract_tests.gate import OPERATION, Gate, first_answer
+from contract_tests.facts import NEEDS_AUTH_ERRORS
+from contract_tests.figures import READING, Figures
+from contract_tests.first_request import first_answer, try_further_keys
+from contract_tests.gate import OPERATION, Gate
 from contract_tests.message import Answer, Credential
-from contract_tests.transport import NotTested, Transport
-from contract_tests.validation import contract, is_valid
+from contract_tests.not_tested import NotTested
+from contract_tests.rules import rule_of
+from contract_tests.transport import Transport
+from contract_tests.validation import contract, invalid_members
 
 HERE = Path(__file__).resolve().parent
 MAIN_SAMPLE = 24  # a deployment that errs once in eight answers escapes this many with 4 %
@@ -24,8 +28,21 @@ REFUSED_SAMPLE = 5
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse to run half a gate where its plugin was not loaded."""
     named = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
-    if not _is_loaded(config) and any(path == HERE or HERE in path.parents for path in named):
-        raise pytest.UsageError("the gate's plugin is not loaded; leave pytest's plugin autoloading on")
+    if any(path == HERE or HERE in path.parents for path in named):
+        _refuse_without_plugin(config)
+
+
+def pytest_collection_modifyitems(config: pytest.Config) -> None:
+    """Refuse it also where the gate is named by its package: pytest reads this file while it collects."""
+    if config.option.pyargs and any(argument.split(".")[0].split("::")[0] == HERE.name for argument in config.args):
+        _refuse_without_plugin(config)
+
+
+def _refuse_without_plugin(config: pytest.Config) -> None:
+    if not _is_loaded(config):
+        raise pytest.UsageError(
+            "the gate's plugin is not loaded. Leave pytest's plugin autoloading on, and install this copy of the gate"
+        )
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
@@ -42,12 +59,12 @@ def gate(pytestconfig: pytest.Config) -> Iterator[Gate]:
     """The deployment under test."""
     from contract_tests.plugin import clock_key, settings_key, verdicts_key
 
-    settings = pytestconfig.stash[settings_key]
-    transport = Transport(settings, pytestconfig.stash.get(clock_key, REAL_TIME))
-    gate = Gate(settings, contract(settings.level), transport)
-    pytestconfig.stash[verdicts_key].gate = gate
-    yield gate
-    transport.close()
+    settings, verdicts = pytestconfig.stash[settings_key], pytestconfig.stash[verdicts_key]
+    if verdicts.gate is None:  # a plugin that repeats the last rule sets this up once more
+        transport = Transport(settings, pytestconfig.stash.get(clock_key, REAL_TIME))
+        verdicts.gate = Gate(settings, contract(settings.level), transport)
+    yield verdicts.gate
+    verdicts.gate.transport.close()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,10 +76,20 @@ def first(gate: Gate, request: pytest.FixtureRequest) -> Answer:
 @pytest.fixture(scope="session", autouse=True)
 def observations(request: pytest.FixtureRequest, gate: Gate, first: Answer) -> None:
     """Ask first for what several rules look at: it tells most, should the time run out."""
-    for name in ("sample", "refused", "others"):
-        if any(name in item.fixturenames for item in request.session.items if isinstance(item, pytest.Function)):
+    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    of_facts = {"refused"} if any(set(NEEDS_AUTH_ERRORS) & set(rule_of(item).facts) for item in items) else set()
+    for name in ("sample", "further_keys", "refused", "others"):
+        if name in {*of_facts, "further_keys"} or any(name in item.fixturenames for item in items):
             request.getfixturevalue(name)
-    gate.shared = len(gate.transport.journal)
+    gate.shared = gate.shared or len(gate.transport.journal)
+
+
+@pytest.fixture(autouse=True)
+def needed_facts(request: pytest.FixtureRequest, gate: Gate, observations: None) -> None:
+    """Skip the rule where the deployment lacks a fact that it needs; set up before the rule's own fixtures."""
+    for fact in rule_of(request.node).facts:
+        if not fact.holds(gate.baseline):
+            raise NotTested(fact.missing, because=fact.reported_by)
 
 
 @pytest.fixture(scope="session")
@@ -72,9 +99,19 @@ def sample(gate: Gate, first: Answer) -> list[Answer]:
 
 
 @pytest.fixture(scope="session")
-def others(gate: Gate) -> list[Answer]:
+def further_keys(gate: Gate) -> None:
+    """The first exchange with each further key, whichever rules are selected."""
+    try_further_keys(gate)
+
+
+@pytest.fixture(scope="session")
+def others(gate: Gate, further_keys: None) -> list[Answer]:
     """Plain answers to each further key."""
-    return [answer for key in gate.settings.keys[1:] for answer in gate.ask_often(OTHER_SAMPLE, key)]
+    answers: list[Answer] = []
+    for key in gate.keys[1:]:
+        first_with = gate.first_with.get(key, [])
+        answers += [*first_with, *gate.ask_often(OTHER_SAMPLE - len(first_with), key)]
+    return answers
 
 
 @pytest.fixture(scope="session")
@@ -117,12 +154,11 @@ def good(gate: Gate, shared: tuple[Answer, ...]) -> list[Answer]:
 
 @pytest.fixture(scope="session")
 def figures(good: list[Answer]) -> list[Figures]:
-    """The figures of every 200 that keeps the rules about its schema."""
+    """The usage metrics of every 200 response that can be read, without members that are not valid."""
     readable = [answer for answer in good if answer.status == 200 and answer.ending == "complete" and answer.object]
-    found = [Figures(answer) for answer in readable if is_valid(OPERATION, answer)]
-    if not found:
-        raise NotTested("no 200 holds figures that keep the rules about their schema")
-    return found
+    if not readable:
+        raise NotTested("no 200 response has a body that can be read", because=READING)
+    return [Figures(answer, invalid_members(OPERATION, answer)) for answer in readable]
 
 
 @pytest.fixture(scope="session")

@@ -6,18 +6,23 @@ targets, merges repeated fields, and drops what follows an answer.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
+from itertools import islice
 
 import h11
 
 from contract_tests.clock import REAL_TIME, Clock
-from contract_tests.message import KEPT, LARGEST_BODY, Answer, Ending, Request
+from contract_tests.message import KEPT, LARGEST_BODY, Abridged, Answer, Ending, Request
 from contract_tests.settings import Target
 
 LARGEST_HEAD = 256 * 1024
+LONGEST_LINE = 80  # bytes of a proxy's status line that are shown
+MOST_FIELDS = 1000  # Python's own client takes 100
 UNKNOWN_CA = {18, 19, 20, 21}  # OpenSSL's numbers: signed by itself, or by somebody whom this machine does not know
 
 
@@ -45,6 +50,11 @@ class Timeouts:
             grace=min(seconds / 10, 0.1),
             closing=min(seconds, 3.0),
         )
+
+    def within(self, seconds: float) -> Timeouts:
+        """Return the same bounds, of which none is longer than so many seconds."""
+        bounds = (self.connect, self.read, self.total, self.grace, self.closing)
+        return Timeouts(*(min(bound, seconds) for bound in bounds))
 
 
 @dataclass
@@ -75,14 +85,16 @@ class Connection:
             return True
         return False
 
-    def exchange(self, request: Request, origin: str, timeouts: Timeouts) -> Answer:
+    def exchange(self, request: Request, origin: str, timeouts: Timeouts, room: int = LARGEST_BODY) -> Answer:
         """Send one request and read its answer, whatever happens to it."""
-        return self.pipeline([request], origin, timeouts)[0]
+        return self.pipeline([request], origin, timeouts, room=room)[0]
 
-    def pipeline(self, requests: Sequence[Request], origin: str, timeouts: Timeouts, ahead: int = 0) -> list[Answer]:
+    def pipeline(
+        self, requests: Sequence[Request], origin: str, timeouts: Timeouts, ahead: int = 0, room: int = LARGEST_BODY
+    ) -> list[Answer]:
         """Send requests in one write and read their answers, as many as the connection lasts for.
 
-        `ahead` bytes go first, by themselves.
+        `ahead` bytes go first, by themselves. Of a body of more than `room` bytes only the beginning is kept.
         """
         data = b"".join(wire(request, origin if self.proxied else "") for request in requests)
         started = self.clock.now()
@@ -90,7 +102,7 @@ class Connection:
         answers: list[Answer] = []
         early = b""
         for number, request in enumerate(requests, 1):
-            reader = _Reader(self.sock, self.clock, request, timeouts, started, problem, early)
+            reader = _Reader(self.sock, self.clock, request, timeouts, started, problem, early, room)
             answer = reader.answer()
             early = answer.extra
             is_last = number == len(requests)
@@ -160,7 +172,9 @@ def _tunnel(sock: socket.socket, target: Target, seconds: float, clock: Clock) -
         if not data or len(head) > LARGEST_HEAD:
             break
     if head.split(b" ")[1:2] != [b"200"]:
-        raise OSError(f"the proxy answered {head.split(bytes([13]))[0][:80].decode('latin-1')!r}")
+        line = head.split(b"\r")[0]  # whole or not at all: a cut may leave a part of a secret
+        shown = repr(line.decode("latin-1")) if len(line) <= LONGEST_LINE else f"a line of {len(line)} bytes"
+        raise OSError(f"the proxy answered {shown}")
 
 
 def _why(error: OSError) -> str:
@@ -172,6 +186,12 @@ def _why(error: OSError) -> str:
     if isinstance(error, ssl.SSLError) and error.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}:
         return "it does not speak TLS; is it http instead of https?"
     return str(error.strerror or error)
+
+
+def _head_of(start: bytearray) -> bytes:
+    """Return what was received up to the first empty line, without the body behind it."""
+    head = re.match(rb"[\r\n]*(?s:.*?)\n\r?\n", start)
+    return head[0] if head else bytes(start)
 
 
 class _Reader:
@@ -186,6 +206,7 @@ class _Reader:
         started: float,
         problem: str = "",
         early: bytes = b"",
+        room: int = LARGEST_BODY,
     ) -> None:
         self.sock, self.clock, self.request, self.timeouts = sock, clock, request, timeouts
         self.started = started
@@ -195,6 +216,8 @@ class _Reader:
         self.head: h11.Response | None = None
         self.start = bytearray(early)
         self.body = bytearray()
+        self.room, self.size = room, 0
+        self.digest = sha256()
         self.parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD)
         method = "HEAD" if request.method == "HEAD" else "GET"
         self.parser.send(h11.Request(method=method, target="/", headers=[("Host", "any")]))
@@ -218,17 +241,19 @@ class _Reader:
             received=self.received,
             seconds=self.clock.now() - self.started,
             extra=self._extra(),
-            start=bytes(self.start),
+            start=_head_of(self.start),
+            abridged=Abridged(self.size, self.digest.hexdigest()) if self.size > len(self.body) else None,
         )
         self.reusable = self._may_be_reused()
         if self.head is None:
             return answer
+        raw_fields = self.head.headers.raw_items()
         return replace(
             answer,
             status=self.head.status_code,
             reason=self.head.reason.decode("latin-1"),
             version=self.head.http_version.decode("latin-1"),
-            fields=tuple((name.decode("latin-1"), value) for name, value in self.head.headers.raw_items()),
+            fields=tuple((name.decode("latin-1"), value) for name, value in islice(raw_fields, MOST_FIELDS)),
         )
 
     def _step(self) -> bool:
@@ -238,13 +263,22 @@ class _Reader:
             return not self._receive()
         if isinstance(event, h11.Response):
             self.head = event
-        elif isinstance(event, h11.Data):
-            self.body += event.data
-            if len(self.body) > LARGEST_BODY:
-                self._stop("too large", f"the body is larger than {LARGEST_BODY} bytes")
-                del self.body[KEPT:]
+            if len(event.headers) > MOST_FIELDS:
+                self._stop("too large", f"the head has {len(event.headers)} fields")
                 return True
+        elif isinstance(event, h11.Data):
+            return not self._add(event.data)
         return not isinstance(event, h11.Response | h11.Data | h11.InformationalResponse)
+
+    def _add(self, data: bytes | bytearray) -> bool:
+        """Add to the body, or to its digest alone where there is no more room."""
+        self.size += len(data)
+        self.digest.update(data)
+        if self.size == len(self.body) + len(data):
+            self.body += data
+        if self.size > self.room:
+            del self.body[KEPT:]
+        return self.size <= LARGEST_BODY or self._stop("too large", f"the body is larger than {LARGEST_BODY} bytes")
 
     def _receive(self) -> bool:
         left = self.started + self.timeouts.total - self.clock.now()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from contract_tests.rules import unknown_rule
 
 MEMBERS = {"rule": str, "reason": str, "owner": str, "ticket": str, "expires": date}
 
@@ -28,6 +29,10 @@ class Deviation:
     def __str__(self) -> str:
         return f"known deviation until {self.expires} ({self.owner}, {self.ticket}): {self.reason}"
 
+    def expiry(self) -> str:
+        """Return the sentence for an expired deviation."""
+        return f"its known deviation expired on {self.expires} ({self.owner}, {self.ticket}): {self.reason}"
+
     def has_expired(self, today: date) -> bool:
         """Whether the last day on which it was accepted is over."""
         return self.expires < today
@@ -36,7 +41,7 @@ class Deviation:
 def read_deviations(path: Path, rules: Collection[str]) -> dict[str, Deviation]:
     """Read a file of `[[deviation]]` tables; UsageError names every entry that cannot stand, and why."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise pytest.UsageError(f"--known-deviations: {path} cannot be read: {error}") from None
     entries = content.get("deviation", [])
@@ -64,5 +69,4 @@ def _problems(entry: dict[str, Any], rules: Collection[str]) -> Iterator[str]:
         yield f"{name!r} is not known; the members are {', '.join(MEMBERS)}"
     rule = entry.get("rule")
     if isinstance(rule, str) and rule not in rules:
-        near = difflib.get_close_matches(rule, rules, 1)
-        yield f"there is no rule {rule}" + (f"; did you mean {near[0]}?" if near else "")
+        yield unknown_rule(rule, rules)

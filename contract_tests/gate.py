@@ -6,19 +6,19 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
-from typing import NoReturn, TypedDict, Unpack
+from typing import TypedDict, Unpack
 from uuid import uuid4
 
-import pytest
-
-from contract_tests.connection import UnreachableError
+from contract_tests.facts import Baseline, contains_metrics
 from contract_tests.message import Answer, Credential, Request
+from contract_tests.not_tested import NotTested
 from contract_tests.settings import Settings
-from contract_tests.transport import AGENT, NotTested, Transport
+from contract_tests.transport import AGENT, Transport
 from usage_contract import Contract, Operation
 
 OPERATION = "get_usage"  # the operation that the rules are about; all else of it is read off the document
 COULD_NOT_BE_TESTED = 4
+TWO_KEYS = "two used keys"
 BROWSER = (
     ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
     ("Accept", "text/html,*/*;q=0.8"),
@@ -57,7 +57,13 @@ class Gate:
     contract: Contract
     transport: Transport
     shortfalls: list[str] = field(default_factory=list)
+    wanted: set[str] = field(default_factory=set)  # what the shortfalls lack
+    first: Answer | None = None  # the first 200 response, to the main key
     shared: int = 0  # how many answers were asked for on behalf of all rules, before the first
+    first_with: dict[Credential, list[Answer]] = field(default_factory=dict)  # the first exchanges of further keys
+    rejected: dict[Credential, Answer] = field(default_factory=dict)  # further keys that this deployment rejects
+    _baseline: list[Answer] = field(default_factory=list)
+    _samples: dict[Credential | None, list[Answer]] = field(default_factory=dict)
 
     @cached_property
     def operation(self) -> Operation:
@@ -70,6 +76,11 @@ class Gate:
         return self.operation.key_header or ""
 
     @property
+    def keys(self) -> tuple[Credential, ...]:
+        """The keys that were given and can be used, the main one first."""
+        return tuple(key for key in self.settings.keys if key not in self.rejected)
+
+    @property
     def main(self) -> Credential:
         """The main key."""
         return self.settings.keys[0]
@@ -77,9 +88,9 @@ class Gate:
     @property
     def second(self) -> Credential:
         """The second key; NotTested where only one was given."""
-        if len(self.settings.keys) < 2:
-            raise NotTested("it needs a second key (CONTRACT_API_KEY_2, or --api-key once more)")
-        return self.settings.keys[1]
+        if len(self.keys) < 2:
+            raise NotTested("it needs a second key (CONTRACT_API_KEY_2, or --api-key once more)", wanted=TWO_KEYS)
+        return self.keys[1]
 
     @property
     def path(self) -> str:
@@ -127,26 +138,39 @@ class Gate:
         request = self.request(key, told, **special)
         return self.transport.send(request, fresh=special.get("fresh", False), lane=special.get("lane"))
 
+    def send_baseline(self, key: Credential | None, *, fresh: bool = False) -> Answer:
+        """Send one baseline request."""
+        answer = self.ask(key, fresh=fresh)
+        self._baseline.append(answer)
+        return answer
+
+    @cached_property
+    def baseline(self) -> Baseline:
+        """The baseline exchanges; complete when the first rule runs."""
+        exchanges = [answer for answer in self._baseline if answer.request.credential not in self.rejected]
+        return Baseline.of(exchanges, self.members)
+
     def ask_often(self, times: int, key: Credential | None = None) -> list[Answer]:
         """Ask plainly; `shortfalls` says if it was less often.
 
         With a valid key, two requests on one connection and two on one each take turns; without, each has its own.
         """
-        valid = key in self.settings.keys
-        answers: list[Answer] = []
+        if key in self._samples:
+            return self._samples[key]
+        valid = key in self.keys
+        answers = self._samples[key] = []
         try:
             for number in range(times):
-                answers.append(self.ask(key, fresh=number % 4 > 1 or not valid))  # noqa: PERF401 - what came before a failure counts
+                answers.append(self.send_baseline(key, fresh=number % 4 > 1 or not valid))  # noqa: PERF401 - what came before a failure counts
         except NotTested as reason:
+            self.wanted.add(reason.wanted)
             who = key.told if key else "no key"
             self.shortfalls.append(f"{len(answers)} of {times} plain requests with {who} were sent: {reason}")
         return answers
 
     def is_granted(self, answer: Answer) -> bool:
         """Whether the answer is a 200 to the operation with a key that was given, whatever else was sent."""
-        return (
-            answer.status == 200 and self.is_asked(answer.request) and answer.request.credential in self.settings.keys
-        )
+        return answer.status == 200 and self.is_asked(answer.request) and answer.request.credential in self.keys
 
     def is_asked(self, request: Request) -> bool:
         """Whether a request asks for the operation, with any query, fields and body."""
@@ -159,7 +183,7 @@ class Gate:
 
     def is_good(self, answer: Answer) -> bool:
         """Whether the answer is one of those that must be a 200 with figures: plain, with a key that was given."""
-        return answer.request.plain and answer.request.credential in self.settings.keys and answer.status != 429
+        return answer.request.plain and answer.request.credential in self.keys and answer.status != 429
 
     def not_refused(self, answers: Iterable[Answer], statuses: Collection[int]) -> Iterator[str]:
         """Yield what is wrong with answers that must have one of the statuses, and hold nobody's figures."""
@@ -171,7 +195,7 @@ class Gate:
 
     def shows_figures(self, answer: Answer) -> bool:
         """Whether the body has two or more of the documented members, at any depth: somebody's figures."""
-        return _holds(answer.json.value, self.members)
+        return contains_metrics(answer, self.members)
 
     @cached_property
     def members(self) -> frozenset[str]:
@@ -182,49 +206,6 @@ class Gate:
 
 class NoFirstAnswerError(AssertionError):
     """The deployment answers, but not with the 200 that stands behind every rule."""
-
-
-def first_answer(gate: Gate, session: pytest.Session) -> Answer:
-    """Return the first 200 to the main key; without one the run ends here and says why."""
-    if gate.key_header.lower() in {name.lower() for name, _ in gate.settings.headers}:
-        _could_not_be_tested(gate, f"--header gives {gate.key_header}; give keys as keys, not as a field")
-    try:
-        answer = gate.ask(gate.main)
-    except UnreachableError as error:
-        _could_not_be_tested(gate, str(error))
-    except NotTested as reason:
-        throttled = any(answer.status == 429 for answer in gate.transport.journal)
-        _could_not_be_tested(gate, f"it answers 429, and {reason}" if throttled else str(reason))
-    if answer.status == 200:
-        return answer
-    if answer.status in {401, 403} and _is_refused_for_its_form(gate):
-        session.shouldfail = "the main key is refused for the form of its header"
-        raise NoFirstAnswerError(f"a valid key is refused by the place or the case of its header\n{answer.seen}")
-    if answer.status in {401, 403}:
-        _could_not_be_tested(gate, f"it refuses the main key with {answer.status}; is the key this deployment's?")
-    if answer.status == 407:
-        _could_not_be_tested(gate, "the proxy wants to know who asks (407), and --proxy takes no password")
-    if not answer.received:
-        _could_not_be_tested(gate, f"no answer: {answer.problem}")
-    session.shouldfail = "without a first 200 to the main key nothing else can be tested"
-    repeated = answer.status == 404 and gate.settings.target.path.endswith(gate.operation.path)
-    hint = f"; --base-url ends in {gate.operation.path} already" if repeated else ""
-    raise NoFirstAnswerError(f"{gate.operation} with a valid key is not answered 200{hint}\n{answer.seen}")
-
-
-def _is_refused_for_its_form(gate: Gate) -> bool:
-    forms: tuple[Special, ...] = ({"key_first": True}, {"key_field": gate.key_header.lower()}, {"separator": b":"})
-    return any(gate.ask(gate.main, "in another form", **form).status == 200 for form in forms)
-
-
-def _could_not_be_tested(gate: Gate, why: str) -> NoReturn:
-    pytest.exit(f"{gate.settings.target.url} could not be tested: {why}", COULD_NOT_BE_TESTED)
-
-
-def _holds(value: object, members: frozenset[str]) -> bool:
-    if isinstance(value, dict):
-        return len(members & value.keys()) > 1 or any(_holds(each, members) for each in value.values())
-    return isinstance(value, list) and any(_holds(each, members) for each in value)
 
 
 def _bytes(text: str | bytes) -> bytes:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from contract_tests.message import Credential
 
+BACKWARDS = '{for (i = length($0); i; i--) printf "%s", substr($0, i, 1)}'  # for awk
 UNKNOWN = Credential(b"nobody-issued-this-key-0f6b1c", "a key that nobody issued")
 FULL_WIDTH = 0xFEE0  # from a character of ASCII to the one that Unicode's NFKC turns into it
 EMPTY = Credential(b"", "an empty key")
@@ -21,13 +22,29 @@ PLAIN = re.compile(rb"[\w-]*")  # values that nobody takes for an attack
 
 def changed(key: Credential) -> Iterator[Credential]:
     """Yield the key with one character changed: in its middle, where it may be masked, and at its end."""
-    value, shell = key.value, key.shell.removeprefix("$")
+    value = key.value
     places = {"in its middle": len(value) // 2, "at its end": len(value) - 1}
     for where, at in places.items():
         other = _other(value[at : at + 1])
         text = value[:at] + other + value[at + 1 :]
-        command = f"${{{shell}:0:{at}}}{other.decode()}${{{shell}:{at + 1}}}"
+        command = piece(key, 0, at) + other.decode() + piece(key, at + 1)
         yield Credential(text, f"{key.told} with the character {where} changed", command)
+
+
+def piece(key: Credential, start: int, end: int | None = None) -> str:
+    """Return the shell expression for the characters of a key from `start` to before `end`."""
+    end = len(key.value) if end is None else end
+    return f"$({_piped(key)} | cut -c {start + 1}-{end})" if start < end else ""
+
+
+def _piped(key: Credential) -> str:
+    return f'printf %s "{key.shell}"'
+
+
+def _with_first(key: Credential, printed: str) -> str:
+    """Return the shell expression for a key whose first character, of code `i`, is replaced by what awk prints."""
+    program = f'{{for (i = 33; i < 127; i++) if (sprintf("%c", i) == substr($0, 1, 1)) printf {printed}}}'
+    return f"$({_piped(key)} | LC_ALL=C awk '{program}'){piece(key, 1)}"
 
 
 def _other(letter: bytes) -> bytes:
@@ -42,11 +59,11 @@ def near(key: Credential) -> Iterator[Credential]:
         (other + value[1:], "with its first character changed", f"{other.decode()}${{{shell}#?}}"),
         (value[:-1], "without its last character", f"${{{shell}%?}}"),
         (value[1:], "without its first character", f"${{{shell}#?}}"),
-        (value[:middle], "cut to its first half", f"${{{shell}:0:{middle}}}"),
+        (value[:middle], "cut to its first half", piece(key, 0, middle)),
         (value + b"x", "with an x appended", ""),
         (b"x" + value, "with an x in front", ""),
         (value + value, "twice in a row", ""),
-        (value.swapcase(), "with its case swapped", f"${{{shell}~~}}"),
+        (value.swapcase(), "with its case swapped", f"$({_piped(key)} | tr A-Za-z a-zA-Z)"),
         (value + b", other", "first in a list", ""),
         (b"other, " + value, "last in a list", ""),
         (value + b" other", "before a space and another word", ""),
@@ -55,26 +72,26 @@ def near(key: Credential) -> Iterator[Credential]:
         (
             b"%%%02x" % value[0] + value[1:],
             "with its first character percent-encoded",
-            f"%{value[0]:02x}${{{shell}#?}}",
+            _with_first(key, '"%%%02x", i'),
         ),
-        (value[:3] + b"*", "cut to three characters and an asterisk", f"${{{shell}:0:3}}*"),
-        (value[:3] + b"%", "cut to three characters and a percent sign", f"${{{shell}:0:3}}%"),
+        (value[:3] + b"*", "cut to three characters and an asterisk", piece(key, 0, 3) + "*"),
+        (value[:3] + b"%", "cut to three characters and a percent sign", piece(key, 0, 3) + "%"),
         (b"_" * len(value), "replaced by as many underscores", ""),
         (b"." * len(value), "replaced by as many dots", ""),
-        (value[::-1], "backwards", f"$(rev <<<${shell})"),
-        (re.sub(rb"[^A-Za-z0-9]", b"", value), "without its punctuation", f"${{{shell}//[^A-Za-z0-9]/}}"),
+        (value[::-1], "backwards", f"$({_piped(key)} | awk '{BACKWARDS}')"),
+        (re.sub(rb"[^A-Za-z0-9]", b"", value), "without its punctuation", f"$({_piped(key)} | tr -cd A-Za-z0-9)"),
         (
             re.sub(rb"[^A-Za-z0-9]", b"_", value),
             "with underscores for its punctuation",
-            f"${{{shell}//[^A-Za-z0-9]/_}}",
+            f"$({_piped(key)} | tr -c A-Za-z0-9 _)",
         ),
         (value + b":x", "before a colon and another word", ""),
         (value + b";x", "before a semicolon and another word", ""),
-        (base64.b64encode(value), "in base64", f"$(printf %s ${shell} | base64 -w0)"),
+        (base64.b64encode(value), "in base64", f"$({_piped(key)} | base64 | tr -d '\\n')"),
         (
             sha256(value).hexdigest().encode(),
             "replaced by its SHA-256",
-            f"$(printf %s ${shell} | sha256sum | cut -c 1-64)",
+            f"$({_piped(key)} | sha256sum | cut -c 1-64)",
         ),
         (value + b"'-- ", "with an SQL comment appended", ""),
     ]
@@ -89,14 +106,14 @@ def mixed(one: Credential, other: Credential) -> Iterator[Credential]:
     """Yield the beginning of each of two keys with the end of the other."""
     for first, second in ((one, other), (other, one)):
         at, since = len(first.value) // 2, len(second.value) // 2
-        command = f"${{{first.shell.removeprefix('$')}:0:{at}}}${{{second.shell.removeprefix('$')}:{since}}}"
+        command = piece(first, 0, at) + piece(second, since)
         told = f"the first half of {first.told} and the second of {second.told}"
         yield Credential(first.value[:at] + second.value[since:], told, command)
 
 
 def shown(text: str) -> Credential:
     """Return what an answer shows of a key, as a key."""
-    return Credential(text.encode(), "what api_key shows", "<what api_key shows>")
+    return Credential(text.encode(), "what api_key shows")
 
 
 @st.composite
@@ -104,25 +121,27 @@ def edits(draw: st.DrawFn, key: Credential) -> Credential:
     """Draw the key with one character changed, removed, doubled or preceded by another, anywhere."""
     value = key.value
     at = draw(st.integers(0, len(value) - 1))
-    letter = draw(st.sampled_from(b"aZ07-"))
-    how, text = draw(
+    letter = draw(st.sampled_from("aZ07-"))
+    start, end = piece(key, 0, at), piece(key, at + 1)
+    how, text, command = draw(
         st.sampled_from(
             [
-                ("changed", value[:at] + bytes([letter]) + value[at + 1 :]),
-                ("removed", value[:at] + value[at + 1 :]),
-                ("doubled", value[: at + 1] + value[at:]),
-                ("preceded by another", value[:at] + bytes([letter]) + value[at:]),
+                ("changed", value[:at] + letter.encode() + value[at + 1 :], start + letter + end),
+                ("removed", value[:at] + value[at + 1 :], start + end),
+                ("doubled", value[: at + 1] + value[at:], piece(key, 0, at + 1) + piece(key, at)),
+                ("preceded by another", value[:at] + letter.encode() + value[at:], start + letter + piece(key, at)),
             ]
         ).filter(lambda edit: edit[1] not in {b"", value})
     )
-    return Credential(text, f"{key.told} with character {at + 1} {how}", "<described above>")
+    return Credential(text, f"{key.told} with character {at + 1} {how}", command)
 
 
 def disguised(key: Credential) -> list[Credential]:
     """Return the key as a careless reader might see it in other bytes: in full width, and before a NUL byte."""
     wide = chr(key.value[0] + FULL_WIDTH).encode()
+    command = _with_first(key, '"%c%c%c", 239, 188 + int((i - 32) / 64), 128 + (i - 32) % 64')  # in UTF-8
     return [
-        Credential(wide + key.value[1:], f"{key.told} with its first character in full width", "<described above>"),
+        Credential(wide + key.value[1:], f"{key.told} with its first character in full width", command),
         Credential(key.value + b"\0x", f"{key.told} and a NUL byte"),
     ]
 

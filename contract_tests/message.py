@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from hashlib import sha256
+from typing import Any, Literal
 
 import brotli
 
-from contract_tests.strict_json import Document, parse
+from contract_tests.escaping import one_line
+from contract_tests.not_tested import NotTested
+from contract_tests.parsed_forms import FORMS
+from contract_tests.redaction import WINDOW, Redactor
+from contract_tests.strict_json import MOST_VALUES, Document, is_too_large, parse, parse_exactly
 
 LARGEST_BODY = 1024 * 1024
 KEPT = 64 * 1024  # bytes of a body that is too large: the journal holds hundreds of answers
-SHOWN = 300
+SHOWN = 300  # characters of a received text
+SHOWN_OF_A_TARGET = 80  # characters
 GZIP_MEMBER = b"\x1f\x8b"  # RFC 1952, section 2.2: there may be several
 MOST_MEMBERS = 100
 GZIP, DEFLATE = (31,), (15, -15)  # zlib's window bits: gzip; zlib, or the raw deflate that some servers send for it
 OF_CURL = ("Host", "User-Agent", "Accept")  # fields that curl adds unless it is told not to
-LONG_RUN = re.compile(r"(\w)\1{99,}")
+LONGEST_CHARACTER = 4  # bytes: RFC 3629
+LONG = 100  # characters: a longer run of one letter is spelt as the command that makes it
+PARTS = re.compile(rb"(?s)([A-Za-z0-9_])\1{99,}|[ -~]+?(?=([A-Za-z0-9_])\2{99}|[^ -~]|\Z)|[^ -~]+")
+PRINTABLE = re.compile(rb"[ -~]+")
+GLOBBED = re.compile(rb"[\[\]{}]")  # what curl takes for a pattern in a URL
+IN_A_URL = re.compile(rb"/[!\"$-~]*")  # a target that curl sends as it stands in a URL: no fragment, no raw byte
 
 REFUSED = frozenset({401, 403})
 REFUSALS = frozenset(range(400, 500))
@@ -34,7 +45,8 @@ Ending = Literal["complete", "closed", "truncated", "reset", "timeout", "deadlin
 class Credential:
     """A value for the key header, and how to speak of it without showing it.
 
-    `shell` is how bash makes it where it holds a part of a key; keys as a whole are known to be variables.
+    `shell` is the POSIX shell expression, for use within double quotes, that makes a value from a part of a key;
+    a whole key in a value is recognised and becomes its variable.
     """
 
     value: bytes = field(repr=False)
@@ -56,10 +68,11 @@ class Request:
     version: str = "HTTP/1.1"
     separator: bytes = b": "
 
-    def __str__(self) -> str:
+    def described(self, redact: Redactor) -> str:
+        """Return method, target, credential and purpose, in a line without secrets."""
         who = f"with {self.credential.told}" if self.credential else "without a key"
-        target = self.target.decode("ascii", "backslashreplace")
-        return " ".join(filter(None, [self.method, target[:80], who, self.told]))
+        target = one_line(redact.shortened(self.target.decode("ascii", "backslashreplace"), SHOWN_OF_A_TARGET))
+        return " ".join(filter(None, [self.method, target, who, self.told]))
 
     @property
     def accepts_brotli(self) -> bool:
@@ -75,30 +88,59 @@ class Request:
 
         The fields of `skipped` go without saying: curl sends their like by itself.
         """
-        words = ["curl", "-isS", "--path-as-is"]
-        if self.version == "HTTP/1.0":
-            words.append("--http1.0")
-        if self.method == "HEAD":
-            words.append("--head")
-        elif self.method != "GET":
-            words += ["-X", self.method]
+        for name, value in self.fields:
+            if b"\0" in value:
+                return f"# curl cannot send the NUL byte in {name.decode()}"
+        words = ["curl", "-isS", "--path-as-is", *self._method_options]
         for name, value in self.fields:
             if (name, value) not in skipped:
                 words += ["-H", self._quoted(name, value, keys)]
         sent = {name.lower() for name, _ in self.fields}
-        words += [f"-H '{name}:'" for name in OF_CURL if name.lower().encode() not in sent]
-        if self.body:
+        added = (*OF_CURL, "Content-Type") if self.body else OF_CURL
+        words += [f"-H '{name}:'" for name in added if name.lower().encode() not in sent]
+        if self.body.endswith(b"\n") or b"\0" in self.body:  # which a command substitution would remove
+            words = [_printf(self.body, keys), "|", *words, "--data-binary", "@-"]
+        elif self.body:
             words += ["--data-binary", _shell(self.body, keys)]
-        if self.target.startswith(b"/"):
+        if GLOBBED.search(self.target):
+            words.append("--globoff")
+        if IN_A_URL.fullmatch(self.target):
             return " ".join([*words, _shell(origin.encode() + self.target, keys)])
         return " ".join([*words, "--request-target", _shell(self.target, keys), _shell(origin.encode())])
+
+    @property
+    def _method_options(self) -> list[str]:
+        version = ["--http1.0"] if self.version == "HTTP/1.0" else []
+        if self.method == "HEAD":
+            return [*version, "--head"]
+        return version if self.method == "GET" and not self.body else [*version, "-X", self.method]
 
     def _quoted(self, name: bytes, value: bytes, keys: Sequence[Credential]) -> str:
         if not value.strip():
             return _shell(name + b";")  # how curl spells a field without a value
-        if self.credential and value == self.credential.value and self.credential.shell:
-            return f'"{name.decode()}{self.separator.decode()}{self.credential.shell}"'
-        return _shell(name + b": " + value, keys)
+        start = name + self.separator_of(value)
+        if not self.credential or value != self.credential.value or not self.credential.shell:
+            return _shell(start + value, keys)
+        if start.decode("latin-1").isprintable():
+            return f'"{start.decode()}{self.credential.shell}"'
+        return f'{_shell(start)}"{self.credential.shell}"'
+
+
+@dataclass(frozen=True)
+class Abridged:
+    """A body of which only the beginning is kept: its size and its SHA-256.
+
+    `head` says that the head was cut too, and what followed the response, which had `extra` bytes.
+    """
+
+    size: int
+    sha256: str
+    head: bool = False
+    extra: int = 0
+
+
+def _at_any_time() -> None:
+    """Let a response be read at any time: it is not one of a run."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +149,9 @@ class Answer:
 
     `status` is None where no status line arrived; `ending` says how the answer ended, `problem` why;
     `received` counts all bytes, `extra` are those that followed its end and `start` those that came
-    until its head was whole; `started` and `seconds` are on the run's monotonic clock.
+    until its head was whole; `started` and `seconds` are on the run's monotonic clock. `redact` removes the
+    run's secrets from the evidence. `abridged` is set where not all of it is kept; what needs the rest raises
+    NotTested, as does the reading of a large body once `check_time` says that the run's time is over.
     """
 
     request: Request
@@ -124,6 +168,47 @@ class Answer:
     started: float = 0.0
     seconds: float = 0.0
     curl: str = field(default="", repr=False)
+    redact: Redactor = field(default=Redactor(()), repr=False, compare=False)
+    abridged: Abridged | None = None
+    check_time: Callable[[], None] = field(default=_at_any_time, repr=False, compare=False)
+
+    @property
+    def size(self) -> int:
+        """The number of bytes of the body as it was sent."""
+        return self.abridged.size if self.abridged else len(self.payload)
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the body as it was sent."""
+        return self.abridged.sha256 if self.abridged else sha256(self.payload).hexdigest()
+
+    @property
+    def extra_size(self) -> int:
+        """The number of bytes that followed the response."""
+        return self.abridged.extra if self.abridged and self.abridged.head else len(self.extra)
+
+    @property
+    def raw_head(self) -> bytes:
+        """The bytes of the head."""
+        self._need(head=True)
+        return self.start
+
+    @property
+    def raw_body(self) -> bytes:
+        """The bytes of the body as it was sent, all of them."""
+        self._need()
+        if len(self.payload) > KEPT:
+            self.check_time()
+        return self.payload
+
+    def _need(self, *, head: bool = False) -> None:
+        if self.abridged and (self.abridged.head or not head):
+            raise NotTested(f"not all of a response of {self.received} bytes was kept: the responses were too large")
+
+    def excerpt(self, received: str | bytes, longest: int = SHOWN) -> str:
+        """Return the beginning of a text that was received, in one line and without secrets."""
+        text = received if isinstance(received, str) else received.decode("utf-8", "backslashreplace")
+        return one_line(self.redact.shortened(text, longest))
 
     @property
     def ended(self) -> float:
@@ -137,6 +222,11 @@ class Answer:
 
     def values(self, name: str) -> list[str]:
         """Return the values of every field of that name, in order."""
+        if self.abridged and self.abridged.head:
+            self._need(head=True)
+        return self._values(name)
+
+    def _values(self, name: str) -> list[str]:
         return [value.decode("latin-1") for field_name, value in self.fields if field_name.lower() == name.lower()]
 
     def header(self, name: str) -> str | None:
@@ -160,20 +250,22 @@ class Answer:
         named = [part.partition("=")[2].strip('" ') for part in parameters if part.startswith("charset=")]
         return named in ([], ["utf-8"], ["utf8"])
 
-    @cached_property
+    @property
+    def _codings(self) -> tuple[str, ...]:
+        named = (token.strip().lower() for token in (self.header("Content-Encoding") or "").split(","))
+        return tuple(coding for coding in named if coding not in {"", "identity"})
+
+    @property
     def _content(self) -> tuple[bytes, str]:
-        body = self.payload
-        for coding in reversed([token.strip().lower() for token in (self.header("Content-Encoding") or "").split(",")]):
-            if coding in {"", "identity"}:
-                continue
+        body = self.raw_body
+        for coding in reversed(self._codings):
             if coding not in {"gzip", "x-gzip", "deflate", *(["br"] if self.request.accepts_brotli else [])}:
-                return body, f"content coding {coding!r} was not asked for"
-            if coding == "br":
-                body, problem = _unbrotli(body)
-            else:
-                body, problem = _inflate(body, DEFLATE if coding == "deflate" else GZIP)
+                return body, f"content coding '{self.excerpt(coding)}' was not asked for"
+            body, problem = FORMS.form(coding, body, DECODERS.get(coding, _gunzip))
             if problem:
                 return body, f"is not the {coding} that Content-Encoding announces: {problem}"
+            if len(body) > KEPT:
+                self.check_time()
         return body, ""
 
     @property
@@ -187,9 +279,19 @@ class Answer:
         return self._content[1]
 
     @cached_property
-    def json(self) -> Document:
+    def json(self) -> Json:
         """The body parsed strictly (RFC 8259)."""
-        return parse(self.body)
+        return Json(self)
+
+    @property
+    def exact(self) -> Any:
+        """The body's JSON value with exact decimals; None where the body is not well-formed."""
+        return None if self.json.problem else FORMS.form("exact JSON", self.body, parse_exactly)
+
+    @property
+    def _beginning(self) -> bytes:
+        """The beginning of the body, decoded where that is possible."""
+        return self.payload if self.abridged or len(self.payload) > KEPT else self.body
 
     @property
     def object(self) -> dict[str, object]:
@@ -202,32 +304,69 @@ class Answer:
         return "\n".join(self._seen())
 
     def _seen(self) -> Iterator[str]:
-        yield f"asked: {self.request}"
+        yield f"asked: {self.request.described(self.redact)}"
+        problem = self.excerpt(self.problem)
         if self.status is None:
-            yield f"seen: no answer ({self.ending}{': ' + self.problem if self.problem else ''})"
+            yield f"seen: no answer ({self.ending}{': ' + problem if problem else ''})"
         else:
-            ending = "" if self.ending == "complete" else f", {self.ending}: {self.problem}"
+            ending = "" if self.ending == "complete" else f", {self.ending}: {problem}"
             yield (
-                f"seen: {self.status} {self.reason}, {self.header('Content-Type') or 'no Content-Type'}, "
-                f"{len(self.payload)} bytes in {self.seconds * 1000:.0f} ms{ending}"
+                f"seen: {self.status} {self.excerpt(self.reason)}, "
+                f"{self.excerpt(', '.join(self._values('Content-Type')) or 'no Content-Type')}, "
+                f"{self.size} bytes in {self.seconds * 1000:.0f} ms{ending}"
             )
-        if location := self.header("Location"):
-            yield "to: " + _one_line(location[:SHOWN])
-        if self.body:
-            text = self.body[: SHOWN * 4].decode("utf-8", "backslashreplace")
-            yield "body: " + _one_line(text if len(text) <= SHOWN else text[:SHOWN] + " …")
+        for location in self._values("Location")[:1]:
+            yield f"to: {self.excerpt(location)}"
+        if beginning := self._beginning:
+            yield f"body: {self.excerpt(beginning[: (SHOWN + WINDOW) * LONGEST_CHARACTER])}"
         yield f"repeat: {self.curl}"
+
+
+@dataclass(frozen=True)
+class Json:
+    """A body as JSON: what is wrong with it is remembered, its value is parsed anew where it is not kept."""
+
+    answer: Answer
+
+    @property
+    def value(self) -> Any:
+        """The value; None where the body has a problem."""
+        return self._document.value
+
+    @cached_property
+    def problem(self) -> str:
+        """A sentence's end such as "is empty", or an empty text."""
+        return self.answer.excerpt(self._document.problem)
+
+    @cached_property
+    def is_readable(self) -> bool:
+        """Whether the body is neither too large nor nested too deeply to be parsed."""
+        return not is_too_large(self.answer.body) and not self._document.is_too_deep
+
+    @property
+    def _document(self) -> Document:
+        """Raises NotTested where the body has too many values."""
+        if is_too_large(self.answer.body):
+            raise NotTested(f"a body of {self.answer.size} bytes has more than {MOST_VALUES} values")
+        return FORMS.form("json", self.answer.body, parse)
+
+
+def kept_whole(answers: Iterable[Answer]) -> Iterator[Answer]:
+    """Yield the responses of which all is kept; then raise NotTested if there are others."""
+    abridged = None
+    for answer in answers:
+        if answer.abridged:
+            abridged = answer
+        else:
+            yield answer
+    if abridged:
+        abridged.raw_body  # noqa: B018 - raises
 
 
 def cookies_set(answers: Iterable[Answer]) -> bytes:
     """Return what a browser sends back of the cookies that answers have set; empty without any."""
     cookies = {line.split(";")[0].strip() for answer in answers for line in answer.values("Set-Cookie")}
     return "; ".join(sorted(cookies)).encode("latin-1")
-
-
-def _one_line(text: str) -> str:
-    """Escape what would end the line or command a terminal or a CI system."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def _unbrotli(data: bytes) -> tuple[bytes, str]:
@@ -241,7 +380,11 @@ def _unbrotli(data: bytes) -> tuple[bytes, str]:
     return body, "" if decoder.is_finished() else "it is cut short"
 
 
-def _inflate(data: bytes, formats: tuple[int, ...]) -> tuple[bytes, str]:
+def _gunzip(data: bytes) -> tuple[bytes, str]:
+    return _inflate(data, GZIP)
+
+
+def _inflate(data: bytes, formats: tuple[int, ...] = DEFLATE) -> tuple[bytes, str]:
     for wbits in formats:
         try:
             return _inflated(data, wbits)
@@ -265,12 +408,35 @@ def _inflated(data: bytes, wbits: int) -> tuple[bytes, str]:
     return bytes(body), f"it has more than {MOST_MEMBERS} members"
 
 
+DECODERS = {"br": _unbrotli, "deflate": _inflate}
+
+
 def _shell(text: bytes, keys: Sequence[Credential] = ()) -> str:
-    """Quote bytes for bash, keys as variables; a long run of one letter is spelt as the command that makes it."""
+    """Quote bytes for a POSIX shell, keys as variables and long runs of a letter as the command that makes them."""
     for key in keys:
         if key.value in text:
             return f'"{key.shell}"'.join(_shell(part, keys) if part else "" for part in text.split(key.value))
-    if text.isascii() and text.decode().isprintable():
-        quoted = "'" + text.decode().replace("'", "'\"'\"'") + "'"
-        return LONG_RUN.sub(lambda run: f"'$(printf '{run[1]}%.0s' {{1..{len(run[0])}}})'", quoted)
-    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\x{b:02x}" for b in text) + "'"
+    return "".join(map(_quoted_part, (part[0] for part in PARTS.finditer(text)))) or "''"
+
+
+def _quoted_part(part: bytes) -> str:
+    if not PRINTABLE.fullmatch(part):
+        return f'"$({_printf(part)})"'
+    text = part.decode()
+    if len(text) >= LONG and len(set(text)) == 1:
+        return f"\"$(printf '%{len(text)}s' '' | tr ' ' {text[0]})\""
+    return "'" + text.replace("'", "'\"'\"'").replace("##", "#''#") + "'"  # "##" might begin a CI system's command
+
+
+def _printf(data: bytes, keys: Sequence[Credential] = ()) -> str:
+    """Return the printf command that writes the bytes, keys as variables."""
+    pieces = re.split(b"(" + b"|".join(re.escape(key.value) for key in keys) + b")", data) if keys else [data]
+    shells = {key.value: key.shell for key in keys}
+    form = "".join("%s" if place % 2 else "".join(map(_printf_byte, piece)) for place, piece in enumerate(pieces))
+    return " ".join([f"printf '{form}'", *(f'"{shells[piece]}"' for piece in pieces[1::2])])
+
+
+def _printf_byte(byte: int) -> str:
+    if byte == ord("%"):
+        return "%%"
+    return chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\{byte:03o}"

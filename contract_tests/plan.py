@@ -29,6 +29,6 @@ def plan(verdicts: Verdicts, deployment: str, max_rate: float | None) -> Iterato
 
 def _part(title: str, answers: Sequence[Answer]) -> Iterator[str]:
     yield f"{title}: {len(answers)}"
-    for request, same in groupby(str(answer.request) for answer in answers):
+    for request, same in groupby(answer.request.described(answer.redact) for answer in answers):
         times = len(list(same))
         yield f"    {request}" + (f" (x {times})" if times > 1 else "")

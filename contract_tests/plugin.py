@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -16,11 +17,14 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
 from contract_tests.clock import Clock
+from contract_tests.escaping import escaped
 from contract_tests.gate import COULD_NOT_BE_TESTED
+from contract_tests.not_tested import NotTested
 from contract_tests.plan import plan
 from contract_tests.redaction import RedactedStream, Redactor, redact_all
+from contract_tests.reports.outputs import watch
 from contract_tests.reports.plugin import Reports
-from contract_tests.rules import rule_of
+from contract_tests.rules import Rule, rule_ids, rule_of, unknown_rule
 from contract_tests.settings import (
     BUDGET,
     INTRUSIVE_BUDGET,
@@ -28,6 +32,7 @@ from contract_tests.settings import (
     Settings,
     Target,
     keys_from,
+    refuse_lost_base_url,
     refuse_misspelt,
     settings_from,
 )
@@ -88,6 +93,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--api-key-file", "a file with one key a line, the main one first (or CONTRACT_API_KEY_FILE)", metavar="FILE")
     add("--level", "rules above it are reported, never fatal (documented)", choices=LEVELS, default="documented")
     add("--rules", "list every rule and send nothing", action="store_true")
+    add("--rules-json", "list every rule as JSON and send nothing", action="store_true")
+    add("--rule", "run the rule with this id; repeatable", action="append", default=[], metavar="ID")
     add("--plan", "print every request that a run would send, and send none", action="store_true")
     add("--known-deviations", "a TOML file of failures that are accepted until a day", metavar="FILE")
     add("--intrusive", "also empty a key's bucket and send writing methods with a valid key", action="store_true")
@@ -134,6 +141,12 @@ def _patience(text: str) -> float:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Clear an earlier run's outputs first; the entry point does so where it has loaded this plugin."""
+    watch(early_config, args)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Choose how much is generated, before Hypothesis's own plugin loads what was chosen."""
     for plugin in ("hypothesispytest", "terminal"):
@@ -148,20 +161,38 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Read the settings, and from here on let nothing out unredacted."""
     config.addinivalue_line("markers", "rule(level, source): the promise that a test stands for, see --rules")
-    config.addinivalue_line("markers", "needs(*ids): the rules that must not be broken for this one to be tested")
+    config.addinivalue_line(
+        "markers", "needs(*facts_or_ids): facts that the rule needs, and rules whose findings it would repeat"
+    )
     config.addinivalue_line("markers", "intrusive: disturbs whoever shares the deployment; needs --intrusive")
+    outputs = watch(config, [*map(str, config.invocation_params.args)])
     _refuse_what_other_plugins_offer(config.option)
+    _refuse_unknown_rules(config.option.contract_rule)
+    if config.option.contract_rules_json:
+        _print_nothing_else(config)
     config.option.verify_base_url = False  # the first rule verifies it, over our own transport
     settings = _settings(config)
     redact = Redactor(settings.secrets)
     config.stash[settings_key], config.stash[redactor_key] = settings, redact
     config.stash[verdicts_key] = Verdicts(settings)
     terminal = config.get_terminal_writer()
-    terminal._file = RedactedStream(terminal._file, redact)
-    report_dir = None if _sends_nothing(config) else config.option.contract_report_dir  # an earlier report stays
-    config.stash[reports_key] = Reports(config.stash[verdicts_key], redact, report_dir)
+    terminal._file = RedactedStream(terminal._file, redact, styled=terminal.hasmarkup)
+    config.stash[reports_key] = Reports(config.stash[verdicts_key], redact, outputs)
     config.pluginmanager.register(config.stash[reports_key])
     _end_in_order(config)
+
+
+def _refuse_unknown_rules(names: Sequence[str]) -> None:
+    rules = rule_ids()
+    if unknown := [unknown_rule(name, rules) for name in names if name not in rules]:
+        raise pytest.UsageError(f"--rule: {'; '.join(unknown)}")
+
+
+def _print_nothing_else(config: pytest.Config) -> None:
+    """Silence pytest, so that its output is one JSON document."""
+    config.option.verbose = -2
+    if reporter := config.pluginmanager.get_plugin("terminalreporter"):
+        reporter.reportchars = ""
 
 
 def _end_in_order(config: pytest.Config) -> None:
@@ -186,6 +217,8 @@ def _refuse_what_other_plugins_offer(option: Any) -> None:
         raise pytest.UsageError("-O and PYTHONOPTIMIZE are refused: they drop assertions, and the gate is made of them")
     if getattr(option, "numprocesses", None) or getattr(option, "tx", None):
         raise pytest.UsageError("-n and --tx are refused: the rules share one request budget; -n0 switches xdist off")
+    if getattr(option, "forked", False):
+        raise pytest.UsageError("--forked: the rules share one process. Leave the option out, or add -p no:forked")
     if getattr(option, "reruns", None):
         raise pytest.UsageError("--reruns is refused: a promise that is broken now and then is broken")
     if option.hypothesis_verbosity in {"verbose", "debug"}:
@@ -193,7 +226,11 @@ def _refuse_what_other_plugins_offer(option: Any) -> None:
 
 
 def _sends_nothing(config: pytest.Config) -> bool:
-    return bool(config.option.contract_rules or config.option.contract_plan or config.option.collectonly)
+    return bool(_lists_rules(config) or config.option.contract_plan or config.option.collectonly)
+
+
+def _lists_rules(config: pytest.Config) -> bool:
+    return bool(config.option.contract_rules or config.option.contract_rules_json)
 
 
 def _settings(config: pytest.Config) -> Settings:
@@ -207,6 +244,8 @@ def _settings(config: pytest.Config) -> Settings:
         raise pytest.UsageError(f"no key: set {MAIN_KEY}, or give --api-key-file or --api-key")
     if base_url and not option.contract_plan:
         return settings_from(config, Target.parse("--base-url", base_url), keys, embedded=False)
+    if not base_url and not _sends_nothing(config):
+        refuse_lost_base_url(os.environ)
     if keys and not base_url:
         raise pytest.UsageError("a key without --base-url: the embedded mock has keys of its own")
     from contract_tests.embedded import start  # the mock is needed here only
@@ -226,38 +265,61 @@ def _is_emptied(arguments: Sequence[str | os.PathLike[str]]) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
-    """Read the rules: every item must be one."""
+    """Read the rules, every item must be one, and select those that --rule names."""
+    if chosen := session.config.option.contract_rule:
+        session.config.hook.pytest_deselected(items=[item for item in items if rule_of(item).id not in chosen])
+        items[:] = [item for item in items if rule_of(item).id in chosen]
     items.sort(key=_place)
-    session.config.stash[verdicts_key].rules = [rule_of(item) for item in items]
+    session.config.stash[verdicts_key].rules = list(dict.fromkeys(map(rule_of, items)))
+    for item in items:
+        names = getattr(item, "fixturenames", [])
+        names.sort(key=lambda name: name != "needed_facts")  # before fixtures that send requests
 
 
 def _place(item: pytest.Item) -> tuple[bool, bool, int]:
     """Put first what others need, and last the rules over all answers."""
     journal = "journal" in getattr(item, "fixturenames", ())
     module = ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER)
-    return journal, bool(rule_of(item).needs), module
+    rule = rule_of(item)
+    return journal, bool(rule.facts or rule.repeats), module
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Put the rules in their order, whatever --ff and the like have made of it; for --rules, list and not run them."""
     session.items.sort(key=_place)
-    if not session.config.option.contract_rules:
+    if not _lists_rules(session.config):
         return None
     terminal = session.config.get_terminal_writer()
-    for rule in session.config.stash[verdicts_key].rules:
+    rules = session.config.stash[verdicts_key].rules
+    if session.config.option.contract_rules_json:
+        terminal.line(json.dumps([_described(rule) for rule in rules], ensure_ascii=False, indent=1))
+        return True
+    for rule in rules:
         terminal.line(f"\n{rule.id} ({rule.level}; {rule.source})\n    {rule.promise}")
     return True
+
+
+def _described(rule: Rule) -> dict[str, object]:
+    return {
+        "id": rule.id,
+        "level": rule.level,
+        "source": rule.source,
+        "promise": rule.promise,
+        "needs": [fact.name for fact in rule.facts],
+        "repeats": rule.repeats,
+        "intrusive": rule.intrusive,
+    }
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Name the rule in the reports, and leave it out where it is intrusive and that was not asked for."""
     rule = rule_of(item)
     item.user_properties += [("rule", rule.id), ("level", rule.level), ("source", rule.source)]
-    if broken := item.config.stash[verdicts_key].broken_among(rule.needs):
-        pytest.skip(f"it would only repeat what {broken} says")
+    if broken := item.config.stash[verdicts_key].broken_among(rule.repeats):
+        raise NotTested(f"{broken} is broken, and the same defect would be found again", because=[broken])
     if rule.intrusive and not item.config.stash[settings_key].intrusive:
-        pytest.skip("it is intrusive; --intrusive allows it")
+        raise NotTested("it is intrusive; --intrusive allows it", wanted="--intrusive")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -286,34 +348,45 @@ def _redacted(longrepr: Any, redact: Redactor) -> Any:
         return None
     if isinstance(longrepr, tuple):
         path, line, reason = longrepr
-        return path, line, redact(reason)
-    return redact(str(longrepr))
+        return path, line, escaped(redact(reason))
+    return escaped(redact(str(longrepr)))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Say by the exit code what the run is worth: 0 conforms, 1 broken, 3 the gate failed, 4 could not be tested."""
-    if session.config.option.collectonly or session.config.option.contract_rules:
+    if session.config.option.collectonly or _lists_rules(session.config):
         return
+    if session.exitstatus in {
+        pytest.ExitCode.OK,
+        pytest.ExitCode.TESTS_FAILED,
+        pytest.ExitCode.NO_TESTS_COLLECTED,
+    }:
+        session.exitstatus = _exit_code(session)
+
+
+def _exit_code(session: pytest.Session) -> int:
+    """Return the exit code of a run that ended by itself; a plugin that repeats rules does not change it."""
     verdicts = session.config.stash[verdicts_key]
-    if session.exitstatus == pytest.ExitCode.TESTS_FAILED and not verdicts.faults:
-        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-    if session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
-        session.exitstatus = pytest.ExitCode.OK if verdicts.suffice else COULD_NOT_BE_TESTED
+    if verdicts.faults:
+        return pytest.ExitCode.TESTS_FAILED
+    if verdicts.counts["gate error"]:
+        return pytest.ExitCode.INTERNAL_ERROR
+    return pytest.ExitCode.OK if verdicts.suffice and not session.shouldfail else COULD_NOT_BE_TESTED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """End with the verdict, what it rests on, and what was not tested."""
-    if config.option.collectonly or config.option.contract_rules:
+    if config.option.collectonly or _lists_rules(config):
         return
-    terminalreporter.section("contract gate")
+    terminalreporter.write_sep("=", "contract gate")
     for line in _ending(config):
         terminalreporter.write_line(line)
 
 
 def _ending(config: pytest.Config) -> Iterator[str]:
-    verdicts, reason = config.stash[verdicts_key], config.stash[reports_key].reason
+    verdicts, reports = config.stash[verdicts_key], config.stash[reports_key]
     if config.option.contract_plan:
         return plan(verdicts, config.option.base_url or "the embedded mock", config.option.contract_max_rate)
     verdict, *more = verdicts.summary()
-    return iter([reason or verdict, *more])
+    return iter([reports.reason or verdict, *reports.evidence.splitlines(), *more])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from _pytest.outcomes import Skipped  # what pytest.skip raises; pytest exports it untyped
 
+from contract_tests.facts import Fact
 from usage_contract.contract import LEVELS, Level
 
 DOCUMENT = "document"
@@ -20,31 +22,24 @@ ERRORS_GUIDE = "errors guide"
 HEADER_ONLY = f"{AUTHENTICATION_GUIDE}: a key is taken from the X-API-Key header only"
 KEY_NEEDED = f"{AUTHENTICATION_GUIDE}: every endpoint but GET / and GET /healthz needs a key"
 
-# What a rule that sends requests of its own needs: else it would report again what these rules say.
-SOUND = ("http/answers-arrive-whole", "auth/valid-key-is-200")
-READABLE = (
-    *SOUND,
-    "schema/media-type-is-the-documented-one",
-    "http/content-coding-is-true",
-    "schema/body-is-json",
-)
-REFUSING = ("auth/missing-key-is-401", "auth/unknown-key-is-refused")
-
 
 @dataclass(frozen=True)
 class Rule:
     """One promise: `id` such as auth/missing-key-is-401, its level, where it is written, and its sentence.
 
-    `needs` are the ids of the rules that must not be broken for this one to be tested; an `intrusive`
-    rule disturbs whoever shares the deployment.
+    `facts` are what the deployment must have for this rule to be tested. `repeats` are the ids of rules that find the
+    same defect in the same exchanges: where one of them is broken, this rule is not tested. An `intrusive` rule can
+    affect other users of the deployment. A rule that is `over_all` exchanges needs the whole run.
     """
 
     id: str
     level: Level
     source: str
     promise: str
-    needs: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    repeats: tuple[str, ...] = ()
     intrusive: bool = False
+    over_all: bool = False
 
     def is_above(self, level: Level) -> bool:
         """Whether a run at `level` only reports a failure of this rule."""
@@ -60,10 +55,21 @@ def rule_of(item: pytest.Item) -> Rule:
     promise = " ".join((inspect.getdoc(item.function) or "").split())
     if mark is None or not promise or mark.kwargs.get("level") not in LEVELS:
         raise pytest.UsageError(f"{item.nodeid} is no rule: it needs a docstring and @rule(level=…, source=…)")
-    needs = tuple(each for marked in item.iter_markers("needs") for each in marked.args)
+    needs = [each for marked in item.iter_markers("needs") for each in marked.args]
+    facts = tuple(each for each in needs if isinstance(each, Fact))
+    repeats = tuple(each for each in needs if isinstance(each, str))
     name = rule_id(item.path.stem, item.originalname)
     intrusive = item.get_closest_marker("intrusive") is not None
-    return Rule(name, mark.kwargs["level"], mark.kwargs["source"], promise, needs, intrusive)
+    return Rule(
+        name,
+        mark.kwargs["level"],
+        mark.kwargs["source"],
+        promise,
+        facts,
+        repeats,
+        intrusive,
+        "journal" in item.fixturenames,
+    )
 
 
 def rule_id(module: str, function: str) -> str:
@@ -80,6 +86,12 @@ def rule_ids() -> list[str]:
         for module, node in functions
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     ]
+
+
+def unknown_rule(name: str, rules: Collection[str]) -> str:
+    """Return the message for a name that is not a rule's id, with the nearest id."""
+    near = difflib.get_close_matches(name, rules, 1)
+    return f"{name} is not a rule" + (f"; did you mean {near[0]}?" if near else "; --rules lists them")
 
 
 def holds(problems: Iterable[str]) -> None:

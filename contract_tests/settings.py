@@ -119,6 +119,14 @@ def keys_from(options: Sequence[str], environment: Mapping[str, str], file: str 
     )
 
 
+def refuse_lost_base_url(environment: Mapping[str, str]) -> None:
+    """Raise UsageError for a key in the environment without a base URL: the embedded mock has keys of its own."""
+    if given := [name for name in environment if re.fullmatch(rf"{MAIN_KEY}(_\d+)?|{KEY_FILE}", name)]:
+        raise pytest.UsageError(
+            f"{given[0]}: a key needs a base URL. Give --base-url, or unset the variable to check the embedded mock"
+        )
+
+
 def refuse_misspelt(environment: Mapping[str, str], *, is_remote: bool) -> None:
     """Raise UsageError for a variable that was meant to hold a key or the base URL, and would be overlooked."""
     for name in environment:
@@ -146,10 +154,10 @@ def _check_key(number: int, value: str) -> None:
 def _environment_keys(environment: Mapping[str, str]) -> dict[int, str]:
     """Return the keys by their numbers, of which some may be missing; the main one is number 1."""
     numbered = {match[1]: name for name in environment if (match := re.fullmatch(rf"{MAIN_KEY}_(\d+)", name))}
-    further = {number: environment[name] for number, name in numbered.items() if environment[name]}
+    further = {number: value for number, name in numbered.items() if (value := environment[name].strip())}
     if wrong := [numbered[number] for number in further if number != str(int(number)) or int(number) < 2]:
         raise pytest.UsageError(f"{wrong[0]}: the main key is {MAIN_KEY}, and further ones begin with {MAIN_KEY}_2")
-    main = environment.get(MAIN_KEY)
+    main = environment.get(MAIN_KEY, "").strip()  # a secret from a file often ends with a line end
     if further and not main:
         raise pytest.UsageError(f"{numbered[min(further, key=int)]} is set, and {MAIN_KEY}, the main key, is not")
     return {1: main, **{int(number): further[number] for number in sorted(further, key=int)}} if main else {}
@@ -186,6 +194,17 @@ def _proxy(url: str | None) -> Target | None:
     return proxy
 
 
+def _check_key_log(path: str) -> None:
+    """Raise UsageError where Python cannot write the TLS secrets that SSLKEYLOGFILE requests."""
+    try:
+        with Path(path).open("a"):
+            pass
+    except OSError as error:
+        raise pytest.UsageError(
+            f"SSLKEYLOGFILE: {path} cannot be written: {error.strerror}. Unset the variable, or name another file"
+        ) from None
+
+
 def _certificates(path: Path) -> Path:
     try:
         ssl.create_default_context(cafile=path)
@@ -202,6 +221,8 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
     headers = tuple(header_from(text) for text in option.contract_header)
     proxy = _proxy(option.contract_proxy or os.environ.get("CONTRACT_PROXY"))
     ca_file = option.contract_ca_file or os.environ.get("CONTRACT_CA_FILE")
+    if (key_log := os.environ.get("SSLKEYLOGFILE")) and (ca_file or target.scheme == "https"):
+        _check_key_log(key_log)
     intrusive = embedded or option.contract_intrusive
     is_remote = not embedded and not option.contract_plan
     budget = (INTRUSIVE_BUDGET if intrusive else BUDGET) + (THOROUGH if option.hypothesis_profile == "thorough" else 0)

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import accumulate
 from typing import Any, NoReturn
 
 BOM = b"\xef\xbb\xbf"
+DEEPEST = 512  # levels: RFC 8259, section 9 allows a limit, and ours must not depend on the caller's stack
+MOST_VALUES = 200_000  # commas and brackets: each value takes a hundred bytes and more
+STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+NO_BRACKETS = bytes(byte for byte in range(256) if byte not in STEPS)
+NAMES = re.compile(rb'"([^"\\]{1,100})"[ \t\r\n]*:')
+HALF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed body: its value, the same with exact decimals, or the problem that it has."""
+    """A parsed body: its value, or the problem that it has; of too deep a text only the member names are known."""
 
     value: Any = None
-    exact: Any = None
     problem: str = ""
+    is_too_deep: bool = False
 
 
 def parse(body: bytes) -> Document:
@@ -26,11 +35,13 @@ def parse(body: bytes) -> Document:
         return Document(problem="is empty")
     if body.startswith(BOM):
         return Document(problem="starts with a byte order mark (RFC 8259, section 8.1)")
+    if (depth := nesting(body)) > DEEPEST:
+        return Document(problem=f"is nested too deeply to be read: {depth} levels", is_too_deep=True)
     try:
         text = body.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_members, parse_constant=_no_constant, parse_float=_finite)
-        exact = json.loads(text, parse_float=Decimal)
-        json.dumps(value, ensure_ascii=False).encode()
+        if HALF_A_PAIR.search(body):
+            json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return Document(problem="escapes half of a surrogate pair, which is no character (RFC 8259, section 8.2)")
     except UnicodeDecodeError as error:
@@ -38,19 +49,41 @@ def parse(body: bytes) -> Document:
     except json.JSONDecodeError as error:
         return Document(problem=f"is not JSON: {error.msg} at character {error.pos}")
     except ValueError as error:
-        return Document(problem=str(error)[:200])
+        return Document(problem=str(error))
     except ArithmeticError:  # of Decimal
         return Document(problem="has a number with an exponent that nobody can read (RFC 8259, section 6)")
-    except RecursionError:
-        return Document(problem="is nested too deeply to be read")
-    return Document(value, exact)
+    return Document(value)
+
+
+def parse_exactly(body: bytes) -> Any:
+    """Return the value of a body that `parse` finds no problem in, with exact decimals."""
+    return json.loads(body, parse_float=Decimal)
+
+
+def nesting(body: bytes) -> int:
+    """Return how many arrays and objects of a JSON text lie within each other at most."""
+    if body.count(b"[") + body.count(b"{") <= DEEPEST:
+        return 0  # as good as any number that is small enough
+    brackets = STRINGS.sub(b"", body).translate(None, NO_BRACKETS)
+    return max(accumulate(map(STEPS.__getitem__, brackets)), default=0)
+
+
+def is_too_large(body: bytes) -> bool:
+    """Whether so many values are in a JSON text that their parsed form would take too much memory."""
+    return len(body) > MOST_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_VALUES
+
+
+def member_names(body: bytes) -> set[str]:
+    """Return the texts in front of a colon: the member names, also of a text that is too deep or large to be parsed."""
+    return {match[1].decode("utf-8", "replace") for match in NAMES.finditer(body)}
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    repeated = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
-    if repeated:
-        raise ValueError(f"repeats the member {repeated[0]!r} (RFC 8259, section 4)")
-    return dict(pairs)
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        repeated = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"repeats the member {repeated!r} (RFC 8259, section 4)")
+    return members
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -59,6 +92,7 @@ def _no_constant(name: str) -> NoReturn:
 
 def _finite(text: str) -> float:
     number = float(text)
+    Decimal(text)  # raises where even an exact number cannot hold the exponent
     if number in {float("inf"), float("-inf")}:
-        raise ValueError(f"holds the number {text[:40]}, which no client can read")
+        raise ValueError(f"holds the number {text}, which no client can read")
     return number

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract_tests import keys
+from contract_tests.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
 from contract_tests.figures import Figures
 from contract_tests.gate import BROWSER, Gate
 from contract_tests.message import REFUSALS, REFUSED, Answer, Credential
-from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, REFUSING, SOUND, holds
-from contract_tests.transport import NotTested
+from contract_tests.not_tested import NotTested
+from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, holds
 from contract_tests.validation import contract, problems
 
 INVALID = f"{DOCUMENT}, 401 and 403: invalid API key"
@@ -40,14 +41,14 @@ def test_missing_key_is_401(gate: Gate, missing: list[Answer]) -> None:
     holds(f"{answer.outcome} instead of 401\n{answer.seen}" for answer in answers if answer.status not in {401, 429})
 
 
-@pytest.mark.needs(*REFUSING)
+@pytest.mark.needs(*NEEDS_AUTH_ERRORS)
 @pytest.mark.rule(
     level="documented", source=f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing, 403 that it is invalid"
 )
 def test_empty_key_is_refused(gate: Gate) -> None:
     """An empty or blank key MUST be answered 401 or 403."""
     answers = [gate.ask(keys.EMPTY), gate.ask(keys.BLANK)]
-    holds(gate.not_refused(answers, REFUSED))
+    holds(gate.not_refused(answers, gate.baseline.refusals(None, keys.UNKNOWN)))
 
 
 @pytest.mark.rule(level="documented", source=INVALID)
@@ -56,28 +57,28 @@ def test_unknown_key_is_refused(gate: Gate, unknown: list[Answer]) -> None:
     holds(gate.not_refused(unknown, REFUSED))
 
 
-@pytest.mark.needs("auth/unknown-key-is-refused")
+@pytest.mark.needs(UNKNOWN_KEY_REFUSED)
 @pytest.mark.rule(level="documented", source=INVALID)
 def test_near_key_is_refused(gate: Gate, good: list[Answer]) -> None:
     """A value close to a valid key (a part, an extension, another form of it) MUST be answered 403 or 401."""
     shown = {text for answer in good if keys.SENDABLE.fullmatch(text := Figures(answer).api_key or "")}
-    changed = [wrong for key in gate.settings.keys for wrong in keys.changed(key)]
-    mixed = keys.mixed(*gate.settings.keys[:2]) if len(gate.settings.keys) > 1 else ()
+    changed = [wrong for key in gate.keys for wrong in keys.changed(key)]
+    mixed = keys.mixed(*gate.keys[:2]) if len(gate.keys) > 1 else ()
     candidates = [*changed, *mixed, *keys.near(gate.main), *map(keys.shown, sorted(shown)[:3])]
     near = [key for key in candidates if key.value not in _values(gate)]
     holds(_not_let_in(gate, near))
 
 
-@pytest.mark.needs("auth/near-key-is-refused")
+@pytest.mark.needs(UNKNOWN_KEY_REFUSED, "auth/near-key-is-refused")
 @pytest.mark.rule(level="documented", source=INVALID)
 @given(data=st.data())
 def test_edited_key_is_refused(gate: Gate, data: st.DataObject) -> None:
     """A valid key with any one character changed, removed or added MUST be answered 403 or 401."""
     key = data.draw(keys.edits(gate.main).filter(lambda key: key.value not in _values(gate)))
-    holds(gate.not_refused([gate.ask(key)], REFUSED))
+    holds(gate.not_refused([gate.ask(key)], gate.baseline.refusals(keys.UNKNOWN)))
 
 
-@pytest.mark.needs("auth/unknown-key-is-refused")
+@pytest.mark.needs(UNKNOWN_KEY_REFUSED)
 @pytest.mark.rule(level="documented", source=INVALID)
 def test_pattern_is_refused(gate: Gate) -> None:
     """Wildcards, placeholders, injections and guesses MUST be answered 403 or 401, or as a firewall does: any 4xx."""
@@ -85,25 +86,25 @@ def test_pattern_is_refused(gate: Gate) -> None:
     holds(_not_let_in(gate, patterns))
 
 
-@pytest.mark.needs("auth/unknown-key-is-refused")
+@pytest.mark.needs(UNKNOWN_KEY_REFUSED)
 @pytest.mark.rule(level="documented", source=f"{INVALID}; how a malformed one is refused is open")
 def test_malformed_key_is_refused(gate: Gate) -> None:
     """A key that is very long, or holds control or non-ASCII bytes, MUST be refused: any 4xx, or no answer."""
     answers = [
         gate.ask(key, "in a malformed field", fresh=True) for key in (*keys.MALFORMED, *keys.disguised(gate.main))
     ]
-    holds(gate.not_refused(_answered(answers), REFUSALS))
+    holds(gate.not_refused(_answered(answers), _any_refusal(gate)))
 
 
-@pytest.mark.needs("auth/unknown-key-is-refused")
+@pytest.mark.needs(UNKNOWN_KEY_REFUSED)
 @pytest.mark.rule(level="advisory", source=f"{INVALID}; some servers strip more from a value than RFC 9110 calls space")
 def test_padded_key_is_refused(gate: Gate) -> None:
     """A valid key with other bytes behind it that look like white space SHOULD be refused."""
     answers = [gate.ask(key, "in a malformed field", fresh=True) for key in keys.padded(gate.main)]
-    holds(gate.not_refused(_answered(answers), REFUSALS))
+    holds(gate.not_refused(_answered(answers), _any_refusal(gate)))
 
 
-@pytest.mark.needs(*SOUND)
+@pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.rule(level="specified", source="RFC 9112, section 5.1: no space between a field's name and its colon")
 def test_space_before_the_colon_is_refused(gate: Gate) -> None:
     """A key header with a space before its colon MUST be refused."""
@@ -111,7 +112,7 @@ def test_space_before_the_colon_is_refused(gate: Gate) -> None:
     assert answer.status != 200, f"the field was taken for the key header\n{answer.seen}"
 
 
-@pytest.mark.needs(*REFUSING)
+@pytest.mark.needs(UNKNOWN_KEY_REFUSED)
 @pytest.mark.rule(
     level="advisory", source="RFC 9110, section 5.3: a repeated field is one value, a list, and the list is no key"
 )
@@ -127,10 +128,10 @@ def test_repeated_key_header_is_refused(gate: Gate) -> None:
         ),
         gate.ask(gate.main, "and the key header repeated with another value", fields=[other], fresh=True),
     ]
-    holds(gate.not_refused(_answered(answers), REFUSALS))
+    holds(gate.not_refused(_answered(answers), _any_refusal(gate)))
 
 
-@pytest.mark.needs(*REFUSING)
+@pytest.mark.needs(UNKNOWN_KEY_REFUSED)
 @pytest.mark.rule(level="documented", source=INVALID)
 def test_repeated_wrong_key_is_refused(gate: Gate) -> None:
     """Two wrong values in a repeated key header MUST be refused."""
@@ -139,10 +140,10 @@ def test_repeated_wrong_key_is_refused(gate: Gate) -> None:
         "and the key header repeated with another such key",
         fields=[(gate.key_header, b"nobody-issued-this-either")],
     )
-    holds(gate.not_refused(_answered([answer]), REFUSALS))
+    holds(gate.not_refused(_answered([answer]), _any_refusal(gate)))
 
 
-@pytest.mark.needs(*SOUND)
+@pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.rule(level="specified", source="RFC 9110, section 5.1: field names are case-insensitive")
 def test_header_name_is_case_insensitive(gate: Gate) -> None:
     """The key header MUST be understood however its name is capitalised."""
@@ -151,7 +152,7 @@ def test_header_name_is_case_insensitive(gate: Gate) -> None:
     holds(_not_taken(answers))
 
 
-@pytest.mark.needs(*SOUND)
+@pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.rule(level="documented", source=f"{HEADER_ONLY}, and 401 and 403 say that it is missing or invalid")
 def test_valid_key_is_enough(gate: Gate) -> None:
     """A valid key MUST be let in whatever a browser or another client says beside it, and whatever the query is."""
@@ -185,7 +186,7 @@ BROWSER_FIELDS = (
 OTHER_CREDENTIALS = (("Authorization", "Bearer of-another-service"), ("Cookie", "session=of-another-service"))
 
 
-@pytest.mark.needs(*SOUND)
+@pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.rule(
     level="specified", source="RFC 9112, section 5 and RFC 9110, section 5.3: white space, order of fields"
 )
@@ -200,7 +201,7 @@ def test_header_may_stand_anywhere(gate: Gate) -> None:
     holds(_not_taken(answers))
 
 
-@pytest.mark.needs(*SOUND)
+@pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.rule(level="advisory", source="RFC 9110, section 5.5: white space behind a value; some parsers keep it")
 def test_space_may_follow_the_key(gate: Gate) -> None:
     """A valid key SHOULD be understood with a space behind it."""
@@ -230,13 +231,17 @@ def _answered(answers: Iterable[Answer]) -> list[Answer]:
     return [answer for answer in answers if answer.status is not None]
 
 
+def _any_refusal(gate: Gate) -> frozenset[int]:
+    return REFUSALS | gate.baseline.refusals(keys.UNKNOWN)
+
+
 def _not_let_in(gate: Gate, wrong: Iterable[Credential]) -> Iterable[str]:
     """Ask with each of these keys; one that looks like an attack may be stopped by whoever stands in front."""
     for key in wrong:
         if keys.PLAIN.fullmatch(key.value):
-            yield from gate.not_refused([gate.ask(key)], REFUSED)
+            yield from gate.not_refused([gate.ask(key)], gate.baseline.refusals(keys.UNKNOWN))
         else:
-            yield from gate.not_refused(_answered([gate.ask(key)]), REFUSALS)
+            yield from gate.not_refused(_answered([gate.ask(key)]), _any_refusal(gate))
 
 
 def _not_taken(answers: Iterable[Answer]) -> Iterable[str]:

@@ -11,11 +11,13 @@ from typing import Unpack
 import pytest
 
 from contract_tests import keys
+from contract_tests.facts import NEEDS_VALID_KEY
 from contract_tests.figures import Figures
 from contract_tests.gate import BROWSER, Gate, Special
 from contract_tests.message import Answer, Credential
-from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, SOUND, holds
-from contract_tests.transport import NotTested, stated_wait
+from contract_tests.not_tested import NotTested
+from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, holds
+from contract_tests.transport import stated_wait
 
 LIMIT = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
 LARGEST = 40  # tokens: emptying a larger bucket would be a load test
@@ -85,7 +87,7 @@ def bucket(buckets: list[Bucket]) -> Bucket:
 
 def _limits(gate: Gate) -> Iterable[tuple[Credential, Figures]]:
     """Yield each key with the last figures that state its limit."""
-    for key in gate.settings.keys:
+    for key in gate.keys:
         plain = [Figures(a) for a in gate.transport.journal if a.request.credential == key and a.request.plain]
         yield from [(key, each) for each in plain if each.burst is not None and each.rps is not None][-1:]
 
@@ -101,7 +103,8 @@ def throttled(emptied: list[Answer]) -> Answer:
     """One of the 429s; NotTested where the burst met none."""
     found = [answer for answer in emptied if answer.status == 429]
     if not found:
-        raise NotTested("the burst met no 429")
+        because = ("bucket/over-the-limit-is-429", "bucket/burst-is-not-exceeded")
+        raise NotTested("no request of the burst was answered 429", because=because)
     return found[0]
 
 
@@ -111,7 +114,7 @@ def recovered(bucket: Bucket, throttled: Answer) -> Answer:
     return bucket.ask_after_waiting(throttled)
 
 
-@pytest.mark.needs(*SOUND)
+@pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=LIMIT)
 def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: list[Answer]) -> None:
@@ -141,7 +144,7 @@ def _check_burst(bucket: Bucket, emptied: list[Answer]) -> None:
     )
 
 
-@pytest.mark.needs(*SOUND)
+@pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=f"{ERRORS_GUIDE}: over the limit the answer is 429")
 def test_over_the_limit_is_429(emptied: list[Answer]) -> None:
@@ -149,7 +152,7 @@ def test_over_the_limit_is_429(emptied: list[Answer]) -> None:
     holds(f"{answer.status} in a burst\n{answer.seen}" for answer in emptied if answer.status not in {200, 429})
 
 
-@pytest.mark.needs(*SOUND, "bucket/over-the-limit-is-429")
+@pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=f"{ERRORS_GUIDE}: Retry-After")
 def test_retry_after_suffices(bucket: Bucket, throttled: Answer, recovered: Answer) -> None:
@@ -231,7 +234,7 @@ def refills(buckets: list[Bucket], throttled: object) -> list[Refill]:
     return [Refill.of(bucket) for bucket in buckets]
 
 
-@pytest.mark.needs(*SOUND, "bucket/over-the-limit-is-429", "rate/remaining-is-at-most-burst")
+@pytest.mark.needs(*NEEDS_VALID_KEY, "rate/remaining-is-at-most-burst")
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=LIMIT)
 def test_refills_at_rps(refills: list[Refill]) -> None:
@@ -240,7 +243,7 @@ def test_refills_at_rps(refills: list[Refill]) -> None:
         _is_not_always(Refill.too_fast, refill)
 
 
-@pytest.mark.needs(*SOUND, STATED, "bucket/over-the-limit-is-429", "bucket/retry-after-suffices")
+@pytest.mark.needs(*NEEDS_VALID_KEY, STATED, "bucket/retry-after-suffices")
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=f'{DOCUMENT}, UsageResponse.rate_limit.rps: "Allowed requests per second"')
 def test_refills_as_fast_as_stated(
@@ -264,7 +267,7 @@ def _is_not_always(problem_of: Callable[[Refill], str], refill: Refill) -> None:
     raise AssertionError(problem)
 
 
-@pytest.mark.needs(*SOUND, "bucket/over-the-limit-is-429", "bucket/burst-is-not-exceeded")
+@pytest.mark.needs(*NEEDS_VALID_KEY, "bucket/burst-is-not-exceeded")
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: each key has its own rate limit, one")
 def test_nothing_else_brings_another_bucket(bucket: Bucket, throttled: Answer) -> None:
@@ -298,9 +301,7 @@ def _is_filled(bucket: Bucket, answer: Answer, due: float) -> bool:
     return answer.status == 200 and bucket.burst >= FALL and 2 * (remaining - due) >= bucket.burst - 1
 
 
-@pytest.mark.needs(
-    *SOUND, "bucket/over-the-limit-is-429", "bucket/burst-is-not-exceeded", "bucket/retry-after-suffices"
-)
+@pytest.mark.needs(*NEEDS_VALID_KEY, "bucket/burst-is-not-exceeded", "bucket/retry-after-suffices")
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=f'{DOCUMENT}, UsageResponse.rate_limit.remaining: "Available tokens now"')
 def test_available_tokens_are_granted(bucket: Bucket) -> None:
@@ -324,13 +325,13 @@ def test_available_tokens_are_granted(bucket: Bucket) -> None:
     raise AssertionError(problem)
 
 
-@pytest.mark.needs(*SOUND, "bucket/over-the-limit-is-429")
+@pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: each key has its own rate limit")
 def test_keys_have_buckets_of_their_own(bucket: Bucket) -> None:
     """What one key spends, or a caller without one, MUST NOT be missing to another; it fails only if it always is."""
     gate, problem = bucket.gate, ""
-    others = [key for key in gate.settings.keys if key != bucket.key] or [gate.second]
+    others = [key for key in gate.keys if key != bucket.key] or [gate.second]
     for _ in range(TRIES):
         bucket.fill()
         before = [bucket.ask("before others spend", key) for key in others]

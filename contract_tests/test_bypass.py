@@ -8,14 +8,15 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from contract_tests import keys
+from contract_tests.facts import MISSING_KEY_REFUSED, NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY
 from contract_tests.gate import Gate, Special
-from contract_tests.message import CLOSED, REFUSED, SENT_AWAY, Answer, cookies_set
-from contract_tests.rules import HEADER_ONLY, KEY_NEEDED, REFUSING, SOUND, holds
+from contract_tests.message import CLOSED, SENT_AWAY, Answer, cookies_set
+from contract_tests.rules import HEADER_ONLY, KEY_NEEDED, holds
 
 Way = tuple[str, Special]  # how something is asked, in words and on the wire
 
 
-@pytest.mark.needs("auth/missing-key-is-401")
+@pytest.mark.needs(MISSING_KEY_REFUSED)
 @pytest.mark.rule(level="documented", source=HEADER_ONLY)
 def test_key_in_the_query_is_no_key(gate: Gate) -> None:
     """A valid key in the query MUST NOT be taken for one."""
@@ -43,7 +44,7 @@ def test_key_in_the_query_is_no_key(gate: Gate) -> None:
     holds(_let_in(gate, at_once, ways))
 
 
-@pytest.mark.needs("auth/missing-key-is-401")
+@pytest.mark.needs(MISSING_KEY_REFUSED)
 @pytest.mark.rule(level="documented", source=HEADER_ONLY)
 def test_key_in_another_header_is_no_key(gate: Gate) -> None:
     """A valid key in Authorization, in a cookie, or in a header of another name MUST NOT be taken for one."""
@@ -75,7 +76,7 @@ def test_key_in_another_header_is_no_key(gate: Gate) -> None:
         holds(_let_in_by_fields(gate, how, [("Authorization", credentials.strip())]))
 
 
-@pytest.mark.needs("auth/missing-key-is-401")
+@pytest.mark.needs(MISSING_KEY_REFUSED)
 @pytest.mark.rule(level="documented", source=HEADER_ONLY)
 def test_cookie_of_an_answer_is_no_key(gate: Gate, good: list[Answer]) -> None:
     """A cookie that an answer to a valid key has set MUST NOT be taken for a key."""
@@ -84,7 +85,7 @@ def test_cookie_of_an_answer_is_no_key(gate: Gate, good: list[Answer]) -> None:
         holds(_let_in(gate, way, ()))
 
 
-@pytest.mark.needs("auth/missing-key-is-401")
+@pytest.mark.needs(MISSING_KEY_REFUSED)
 @pytest.mark.rule(level="documented", source=HEADER_ONLY)
 def test_key_in_path_or_body_is_no_key(gate: Gate) -> None:
     """A valid key in the path or in the body MUST NOT be taken for one."""
@@ -107,7 +108,7 @@ def test_key_in_path_or_body_is_no_key(gate: Gate) -> None:
         holds(_let_in(gate, way, ()))
 
 
-@pytest.mark.needs("auth/missing-key-is-401")
+@pytest.mark.needs(MISSING_KEY_REFUSED)
 @pytest.mark.rule(level="documented", source=KEY_NEEDED)
 def test_claims_are_no_key(gate: Gate) -> None:
     """A request without a key MUST be refused whatever it says of its origin, its sender, or its meaning."""
@@ -160,7 +161,7 @@ def test_claims_are_no_key(gate: Gate) -> None:
     assert not gate.shows_figures(answer), f"figures without a key\n{answer.seen}"
 
 
-@pytest.mark.needs("auth/missing-key-is-401")
+@pytest.mark.needs(MISSING_KEY_REFUSED)
 @pytest.mark.rule(level="documented", source=KEY_NEEDED)
 def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> None:
     """Another spelling of the path MUST NOT get figures without a key."""
@@ -176,7 +177,7 @@ def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> None:
         assert not (answer.status == 200 and gate.shows_figures(answer)), f"figures without a key\n{answer.seen}"
 
 
-@pytest.mark.needs("auth/missing-key-is-401")
+@pytest.mark.needs(MISSING_KEY_REFUSED)
 @pytest.mark.rule(level="documented", source=KEY_NEEDED)
 def test_other_method_needs_a_key(gate: Gate) -> None:
     """A method other than OPTIONS MUST NOT be answered 2xx without a key, and none with figures."""
@@ -187,7 +188,7 @@ def test_other_method_needs_a_key(gate: Gate) -> None:
         assert not (successful and gate.shows_figures(answer)), f"figures without a key\n{answer.seen}"
 
 
-@pytest.mark.needs(*SOUND, *REFUSING)
+@pytest.mark.needs(MISSING_KEY_REFUSED)
 @pytest.mark.rule(level="documented", source=KEY_NEEDED)
 def test_http_1_0_needs_a_key(gate: Gate) -> None:
     """A request by HTTP/1.0 MUST NOT be let in without a key."""
@@ -195,7 +196,7 @@ def test_http_1_0_needs_a_key(gate: Gate) -> None:
     assert not (refused.status == 200 or gate.shows_figures(refused)), f"{refused.status} without a key\n{refused.seen}"
 
 
-@pytest.mark.needs(*SOUND, *REFUSING)
+@pytest.mark.needs(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS)
 @pytest.mark.rule(level="documented", source=KEY_NEEDED)
 def test_connection_keeps_no_key(gate: Gate) -> None:
     """Each request MUST be judged by its own key: nothing sticks to the connection that an earlier one used."""
@@ -204,7 +205,7 @@ def test_connection_keeps_no_key(gate: Gate) -> None:
         gate.ask(None, "right after a valid one on the same connection", lane=True),
         gate.ask(keys.UNKNOWN, "soon after a valid one on the same connection", lane=True),
     ]
-    holds(gate.not_refused(refused, REFUSED))
+    holds(gate.not_refused(refused, gate.baseline.refusals(None, keys.UNKNOWN)))
     after = gate.ask(gate.main)
     assert after.status == 200, f"{after.outcome} for a valid key right after a refused one\n{after.seen}"
 
@@ -216,11 +217,12 @@ def _let_in_by_fields(gate: Gate, how: str, fields: Sequence[tuple[str, str | by
 
 def _let_in(gate: Gate, at_once: Way, one_by_one: Iterable[Way]) -> Iterable[str]:
     """Ask without a key in all ways at once; if that is let in, find the way that does it."""
+    refusals = gate.baseline.refusals(None)
     for how, special in (at_once, *one_by_one):
         answer = gate.ask(None, f"but with {how}", **special)
         is_closed = answer.status is None and answer.ending in CLOSED
         is_told = (answer.status or 0) >= 500 and not gate.shows_figures(answer)  # by the rule about 5xx
-        problems = [] if is_closed or is_told else list(gate.not_refused([answer], SENT_AWAY))
+        problems = [] if is_closed or is_told else list(gate.not_refused([answer], SENT_AWAY | refusals))
         yield from problems
-        if how == at_once[0] and answer.status in REFUSED and not problems:
+        if how == at_once[0] and answer.status in refusals and not problems:
             return  # any other answer may be about one of the ways, and says nothing of the rest

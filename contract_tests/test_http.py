@@ -7,11 +7,12 @@ import re
 import pytest
 
 from contract_tests import keys
+from contract_tests.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
 from contract_tests.gate import Gate
 from contract_tests.lint import complaints
 from contract_tests.message import CLOSED, Answer
-from contract_tests.rules import DOCUMENT, READABLE, REFUSING, SOUND, holds
-from contract_tests.transport import NotTested
+from contract_tests.not_tested import NotTested
+from contract_tests.rules import DOCUMENT, holds
 
 MOMENTS = 2.0  # seconds after which another Date is due
 
@@ -25,7 +26,7 @@ def test_answers_arrive_whole(shared: tuple[Answer, ...]) -> None:
 @pytest.mark.rule(level="specified", source="RFC 9112, section 6.3: the length that is announced is the body's")
 def test_nothing_follows_an_answer(shared: tuple[Answer, ...]) -> None:
     """An answer MUST NOT be followed by more bytes than it announces."""
-    holds(f"{len(answer.extra)} bytes follow the answer\n{answer.seen}" for answer in shared if answer.extra)
+    holds(f"{answer.extra_size} bytes follow the answer\n{answer.seen}" for answer in shared if answer.extra)
 
 
 @pytest.mark.needs("http/nothing-follows-an-answer")
@@ -33,7 +34,7 @@ def test_nothing_follows_an_answer(shared: tuple[Answer, ...]) -> None:
 def test_nothing_follows_a_refusal(missing: object, journal: tuple[Answer, ...]) -> None:
     """A refusal, such as a 404 or a 405, MUST NOT be followed by more bytes than it announces either."""
     holds(
-        f"{len(answer.extra)} bytes follow the answer\n{answer.seen}"
+        f"{answer.extra_size} bytes follow the answer\n{answer.seen}"
         for answer in journal
         if answer.extra and answer.status in {401, 403, 404, 405} and not answer.request.body
     )
@@ -43,7 +44,7 @@ def test_nothing_follows_a_refusal(missing: object, journal: tuple[Answer, ...])
 def test_length_is_announced_in_one_way(shared: tuple[Answer, ...]) -> None:
     """An answer MUST NOT announce its length twice, be it by Content-Length or by Transfer-Encoding."""
     for answer in shared:  # as it came: of two equal lengths a parser makes one
-        lengths = LENGTH.findall(answer.start.split(b"\r\n\r\n")[0])
+        lengths = LENGTH.findall(answer.raw_head.split(b"\r\n\r\n")[0])
         chunked = ["Transfer-Encoding"] if answer.header("Transfer-Encoding") else []
         announced = [*(length.decode("latin-1") for length in lengths), *chunked]
         assert len(lengths) < 2 and not (lengths and chunked), f"{' and '.join(announced)}\n{answer.seen}"
@@ -53,9 +54,9 @@ def test_length_is_announced_in_one_way(shared: tuple[Answer, ...]) -> None:
 def test_status_line_is_well_formed(shared: tuple[Answer, ...]) -> None:
     """An answer MUST begin with its version, a space, three digits, and another space."""
     holds(
-        f"it begins with {line[0][:60]!r}\n{answer.seen}"
+        f"it begins with '{answer.excerpt(line[0], 60)}'\n{answer.seen}"
         for answer in shared
-        if answer.status and (line := answer.start.lstrip(b"\r\n").splitlines()) and not STATUS_LINE.match(line[0])
+        if answer.status and (line := answer.raw_head.lstrip(b"\r\n").splitlines()) and not STATUS_LINE.match(line[0])
     )
 
 
@@ -64,7 +65,7 @@ STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5]\d\d ")
 BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
-@pytest.mark.needs(*SOUND)
+@pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.rule(level="specified", source="RFC 9112, section 6.1: Transfer-Encoding is HTTP/1.1's")
 def test_http_1_0_is_answered_without_chunks(gate: Gate) -> None:
     """A request by HTTP/1.0 MUST NOT be answered in chunks."""
@@ -74,7 +75,7 @@ def test_http_1_0_is_answered_without_chunks(gate: Gate) -> None:
     )
 
 
-@pytest.mark.needs(*SOUND)
+@pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.rule(
     level="specified",
     source="RFC 9112, sections 9.3 and 9.6: the server closes after the last answer, in HTTP/1.0 after any",
@@ -93,7 +94,7 @@ def test_connection_is_closed_when_asked(gate: Gate) -> None:
         )
 
 
-@pytest.mark.needs(*SOUND)
+@pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.rule(
     level="advisory", source="RFC 9112, section 3.2.2: a server MUST accept the absolute form; some frameworks do not"
 )
@@ -110,7 +111,7 @@ def test_content_coding_is_true(shared: tuple[Answer, ...]) -> None:
     holds(f"the body {answer.coding_problem}\n{answer.seen}" for answer in whole if answer.coding_problem)
 
 
-@pytest.mark.needs(*READABLE)
+@pytest.mark.needs(*NEEDS_READABLE_BODY)
 @pytest.mark.rule(level="specified", source="RFC 9110, section 8.4: Content-Encoding")
 def test_accepted_coding_is_true(gate: Gate) -> None:
     """Where a coding is accepted, the body MUST be coded as Content-Encoding says, and be the same JSON inside."""
@@ -127,29 +128,29 @@ def head(gate: Gate) -> Answer:
     return gate.ask(gate.main, "by HEAD", method="HEAD", fresh=True)
 
 
-@pytest.mark.needs(*SOUND)
+@pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.rule(level="specified", source="RFC 9110, section 9.3.2: HEAD")
 def test_head_has_no_body(head: Answer) -> None:
     """An answer to HEAD MUST NOT have a body."""
     assert head.ending != "malformed", f"{head.problem}\n{head.seen}"
-    assert not head.extra, f"{len(head.extra)} bytes follow the head\n{head.seen}"
+    assert not head.extra, f"{head.extra_size} bytes follow the head\n{head.seen}"
 
 
 @pytest.mark.rule(level="specified", source="RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5: HEAD, 204 and 304")
 def test_bodiless_answers_have_no_body(journal: tuple[Answer, ...]) -> None:
     """A 204 or 304 MUST NOT have a body."""
     holds(
-        f"{len(answer.extra)} bytes follow the head\n{answer.seen}"
+        f"{answer.extra_size} bytes follow the head\n{answer.seen}"
         for answer in journal
         if answer.status in {204, 304} and answer.request.method != "HEAD" and answer.extra
     )
 
 
-@pytest.mark.needs(*SOUND)
+@pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.rule(level="advisory", source="RFC 9110, section 8.6: Content-Length in an answer to HEAD is that of GET")
 def test_head_states_the_length_of_get(head: Answer, sample: list[Answer]) -> None:
     """A length that is announced to HEAD SHOULD be the one that GET has, as far as figures let it stand still."""
-    lengths = [len(answer.payload) for answer in sample if answer.status == 200]
+    lengths = [answer.size for answer in sample if answer.status == 200]
     stated = head.header("Content-Length") or ""
     if head.status == 200 and not head.header("Content-Encoding") and stated.isdecimal():
         assert min(lengths) - 100 <= int(stated) <= max(lengths) + 100, (
@@ -157,7 +158,7 @@ def test_head_states_the_length_of_get(head: Answer, sample: list[Answer]) -> No
         )
 
 
-@pytest.mark.needs(*SOUND)
+@pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.rule(
     level="advisory", source="RFC 9110, section 9.1: GET and HEAD are supported by all general-purpose servers"
 )
@@ -166,7 +167,7 @@ def test_head_is_answered_as_get(head: Answer) -> None:
     assert head.status == 200, head.seen
 
 
-@pytest.mark.needs(*SOUND)
+@pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.rule(
     level="documented",
     source="errors guide: no 5xx is documented; by common practice HEAD and OPTIONS are answered 2xx or 405",
@@ -199,7 +200,7 @@ def test_405_names_the_allowed_methods(gate: Gate, journal: tuple[Answer, ...]) 
 STANDARD_METHODS = {"HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 
 
-@pytest.mark.needs(*SOUND)
+@pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=f"{DOCUMENT}: GET is the only operation of this path")
 def test_undocumented_method_is_refused(gate: Gate) -> None:
@@ -211,7 +212,7 @@ def test_undocumented_method_is_refused(gate: Gate) -> None:
     assert after.status == 200, f"{after.status} after writing methods were sent\n{after.seen}"
 
 
-@pytest.mark.needs(*READABLE, *REFUSING, "bypass/connection-keeps-no-key")
+@pytest.mark.needs(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS, "bypass/connection-keeps-no-key")
 @pytest.mark.rule(
     level="specified",
     source="RFC 9112, sections 2.2 and 9.3.2: a message is a sequence of octets; answers come in the requests' order",
@@ -226,16 +227,19 @@ def test_requests_are_told_apart(gate: Gate) -> None:
         [gate.request(key, "in one piece with others") for key in (gate.main, None, keys.UNKNOWN)]
     )
     for answer in (*halved, pipelined[0], *(each for each in pipelined[1:] if each.ending not in CLOSED)):
-        must = {gate.main: {200}, None: {401}}.get(answer.request.credential, {401, 403})
-        assert answer.status in {429, *must}, f"{answer.outcome}\n{answer.seen}"
+        credential = answer.request.credential
+        expected = {200} if credential == gate.main else gate.baseline.refusals(credential)
+        assert answer.status in {429, *expected}, f"{answer.outcome}\n{answer.seen}"
 
 
 @pytest.mark.rule(level="documented", source="RFC 9112, section 2.1: every line of a head ends with CRLF")
 def test_lines_end_with_crlf(shared: tuple[Answer, ...]) -> None:
     """The lines of an answer's head MUST end with CRLF; many a client takes a bare LF for the end of the message."""
-    heads = ((answer, re.match(rb"(?s).*?\n\r?\n", answer.start)) for answer in shared)
+    heads = ((answer, re.match(rb"(?s).*?\n\r?\n", answer.raw_head)) for answer in shared)
     holds(
-        f"a bare LF in {head[0][:300]!r}\n{answer.seen}" for answer, head in heads if head and BARE_LF.search(head[0])
+        f"a bare LF in '{answer.excerpt(head[0])}'\n{answer.seen}"
+        for answer, head in heads
+        if head and BARE_LF.search(head[0])
     )
 
 
@@ -250,7 +254,15 @@ def test_date_moves_on(gate: Gate, journal: tuple[Answer, ...]) -> None:
     assert len(dates) > 1, f"Date is {dated[0].header('Date')} for {seconds:.0f} s\n{dated[0].seen}"
 
 
-@pytest.mark.needs(*READABLE, "http/length-is-announced-in-one-way", "http/nothing-follows-an-answer")
+@pytest.mark.needs(
+    "auth/valid-key-is-200",
+    "http/answers-arrive-whole",
+    "http/content-coding-is-true",
+    "http/length-is-announced-in-one-way",
+    "http/nothing-follows-an-answer",
+    "schema/body-is-json",
+    "schema/media-type-is-the-documented-one",
+)
 @pytest.mark.rule(level="advisory", source="RFC 9110, 9111 and 9112, as httplint reads them")
 def test_heads_are_in_order(shared: tuple[Answer, ...]) -> None:
     """The fields of an answer SHOULD be well-formed and SHOULD not contradict each other."""

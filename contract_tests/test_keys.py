@@ -9,8 +9,9 @@ from itertools import combinations
 import pytest
 
 from contract_tests import keys
+from contract_tests.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
 from contract_tests.figures import Figures, having
-from contract_tests.gate import Gate, Special
+from contract_tests.gate import TWO_KEYS, Gate, Special
 from contract_tests.likeness import (
     Profile,
     counters,
@@ -22,8 +23,8 @@ from contract_tests.likeness import (
     there_and_back,
 )
 from contract_tests.message import SENT_AWAY, Answer, Credential, cookies_set
-from contract_tests.rules import DOCUMENT, HEADER_ONLY, READABLE, REFUSING, SOUND, holds
-from contract_tests.transport import NotTested
+from contract_tests.not_tested import NotTested
+from contract_tests.rules import DOCUMENT, HEADER_ONLY, holds
 
 OWN = f"{DOCUMENT}, 200: usage metrics for the authenticated API key"
 MASKS = "*•…#"
@@ -34,9 +35,9 @@ SWINGS = 3  # times: a window that slides over uneven use may swing by chance
 @pytest.fixture(scope="session")
 def used_keys(gate: Gate, figures: list[Figures]) -> dict[Credential, Profile]:
     """What the figures of each key that was ever used usually are; NotTested where there are not two."""
-    used = profiles(figures, gate.settings.keys)
+    used = profiles(figures, gate.keys)
     if len(used) < 2:
-        raise NotTested("it needs two keys of this deployment that were both used")
+        raise NotTested("it needs two keys of this deployment that were both used", wanted=TWO_KEYS)
     return used
 
 
@@ -64,7 +65,7 @@ def test_figures_of_a_key_hang_together(gate: Gate, figures: list[Figures]) -> N
 
     A window that starts anew changes its counters once; a new limit comes to stay.
     """
-    for key in gate.settings.keys:
+    for key in gate.keys:
         of_key = [each for each in figures if each.answer.request.credential == key]
         for name, values in counters(of_key).items():
             _stays(name, there_and_back(values, is_elsewhere))
@@ -79,7 +80,7 @@ def test_figures_of_a_key_hang_together(gate: Gate, figures: list[Figures]) -> N
 def test_first_answer_is_as_later_ones(gate: Gate, figures: list[Figures]) -> None:
     """The first answers to two keys MUST NOT both have far less in `total` than all later ones: no use does that."""
     strays = []
-    for key in gate.settings.keys:
+    for key in gate.keys:
         values = counters(each for each in figures if each.answer.request.credential == key)["total"]
         if len(values) > STEADY:
             (first, total), (_, usual), *_ = values
@@ -105,7 +106,9 @@ def _anothers(figures: Figures, used_keys: Mapping[Credential, Profile]) -> str:
     return next((other.key.told for other in others if own and other.explains(figures, own)), "")
 
 
-@pytest.mark.needs(*READABLE, *REFUSING, "keys/figures-are-the-keys-own", "keys/answers-are-not-mixed-up")
+@pytest.mark.needs(
+    *NEEDS_READABLE_BODY, *NEEDS_AUTH_ERRORS, "keys/figures-are-the-keys-own", "keys/answers-are-not-mixed-up"
+)
 @pytest.mark.rule(level="documented", source=OWN)
 def test_concurrent_callers_are_kept_apart(gate: Gate, used_keys: dict[Credential, Profile]) -> None:
     """Callers that ask at the same time MUST each get what their own key gets."""
@@ -119,15 +122,16 @@ def test_concurrent_callers_are_kept_apart(gate: Gate, used_keys: dict[Credentia
         [gate.request(key, "at the same time as others", **special) for key, special in callers]
     )
     for (key, _), answer in zip(callers, answers, strict=True):
-        if key in gate.settings.keys:
+        if key in gate.keys:
             assert answer.status in {200, 429}, f"{answer.status} for a valid key\n{answer.seen}"
             theirs = _anothers(Figures(answer), used_keys)
             assert not theirs, f"these are the figures of {theirs}\n{answer.seen}"
         else:
-            assert answer.status in {401, 403, 429} and not gate.shows_figures(answer), f"not refused\n{answer.seen}"
+            refusals = {429, *gate.baseline.refusals(key)}
+            assert answer.status in refusals and not gate.shows_figures(answer), f"not refused\n{answer.seen}"
 
 
-@pytest.mark.needs(*READABLE, *REFUSING, "keys/figures-are-the-keys-own", "keys/answers-are-not-mixed-up")
+@pytest.mark.needs(*NEEDS_READABLE_BODY, "keys/figures-are-the-keys-own", "keys/answers-are-not-mixed-up")
 @pytest.mark.rule(level="documented", source=HEADER_ONLY)
 def test_only_the_header_chooses_the_key(gate: Gate, good: list[Answer], used_keys: dict[Credential, Profile]) -> None:
     """A second key in the query, in Authorization or in a cookie MUST NOT choose whose figures are served."""
@@ -160,10 +164,10 @@ def test_api_key_is_the_asking_one(gate: Gate, figures: list[Figures]) -> None:
     shown: dict[str, Credential] = {}
     for each in having(figures, "api_key"):
         text, own = each.api_key or "", each.answer.request.credential
-        for key in gate.settings.keys:
+        for key in gate.keys:
             fits_own = own is not None and _may_show(text, own)
             assert key == own or fits_own or not _may_show(text, key), each.told(f"api_key shows {key.told}")
-        is_start = all(key.value.startswith(text.encode()) for key in gate.settings.keys)
+        is_start = all(key.value.startswith(text.encode()) for key in gate.keys)
         is_masked = is_start or any(mask in text.lower() for mask in (*MASKS, "...", "xxx", "redacted", "hidden"))
         if own and text and not is_masked:
             first = shown.setdefault(text, own)
@@ -182,7 +186,7 @@ def _may_show(text: str, key: Credential) -> bool:
     return bool(start or end) and value.startswith(start) and value.endswith(end)
 
 
-@pytest.mark.needs(*SOUND, *REFUSING)
+@pytest.mark.needs(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS)
 @pytest.mark.rule(
     level="documented", source="authentication guide: each request is judged by its key; RFC 9111, section 4"
 )

@@ -13,8 +13,8 @@ import pytest
 from contract_tests.figures import Figures, having
 from contract_tests.gate import Gate
 from contract_tests.message import Answer, Credential
+from contract_tests.not_tested import NotTested
 from contract_tests.rules import DOCUMENT, holds
-from contract_tests.transport import NotTested
 
 USAGE = f"{DOCUMENT}, UsageResponse"
 MANY = 1000

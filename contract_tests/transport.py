@@ -11,13 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
+from functools import partial
 from itertools import count
-
-from _pytest.outcomes import Skipped  # what pytest.skip raises; pytest exports it untyped
 
 from contract_tests.clock import REAL_TIME, Clock
 from contract_tests.connection import Connection, Timeouts, UnreachableError, connect
-from contract_tests.message import CLOSED, Answer, Credential, Request
+from contract_tests.message import CLOSED, KEPT, Answer, Credential, Request
+from contract_tests.not_tested import NotTested
+from contract_tests.redaction import Redactor
+from contract_tests.retention import Retention
 from contract_tests.settings import Settings
 
 VENDOR_RATE = 10.0  # requests a second: the authentication guide's default
@@ -26,14 +28,8 @@ MOMENT = 2.0  # seconds: a longer Retry-After to a caller without a valid key is
 PATIENCE = 3  # times that a caller without a valid key is sent away with 429
 AGENT = "usage-contract/"  # how the User-Agent of every request begins that is not about its User-Agent
 AFTER_A_HANG = 3.0  # seconds: a deployment that hung once does not get the full time-out again, if it is not slow
+LAST_MOMENT = 1.0  # seconds: what a request gets that is sent when the run's time is nearly over
 RECOVERY = 1.2  # times as fast after each answer that is no 429, until the pace is what it was
-
-
-class NotTested(Skipped):
-    """The rule could not be tried; the text says why."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason, _use_item_location=True)
 
 
 @dataclass
@@ -76,10 +72,12 @@ class Transport:
     lost: str = ""
     starved: dict[Credential, Answer] = field(default_factory=dict)
     sent_away: dict[Credential | None, str] = field(default_factory=dict)
+    retention: Retention = field(default_factory=Retention)
 
     def __post_init__(self) -> None:
         self.timeouts = Timeouts.of(self.settings.timeout)
         self.ends = self.clock.now() + self.settings.max_time
+        self._redact = Redactor(self.settings.secrets)
         self._overall = Pacer(self.settings.max_rate or VENDOR_RATE)
         rate = self.settings.max_rate or VENDOR_RATE
         # Who has no valid key has no pace of his own until he is throttled.
@@ -159,7 +157,8 @@ class Transport:
             except UnreachableError as error:
                 raise NotTested(f"{len(requests)} connections cannot be open at once: {error}") from None
             self.sent += len(requests)
-            answers = list(pool.map(self._asked_once, connections, requests))
+            room = self.retention.room(len(requests))
+            answers = list(pool.map(partial(self._asked_once, room=room), connections, requests))
         for answer in answers:
             self._learn(answer)
         return answers
@@ -171,9 +170,10 @@ class Transport:
         connection, _ = self._connection(True, fresh=True)
         self.sent += len(requests)
         started = self.clock.now()
-        answers = connection.pipeline(requests, self.settings.target.origin, self.timeouts, ahead)
+        room = self.retention.room(len(requests))
+        answers = connection.pipeline(requests, self.settings.target.origin, self._patience(), ahead, room)
         connection.close()
-        answers = [replace(answer, curl=self._curl(answer.request), started=started) for answer in answers]
+        answers = [self._as_evidence(answer, started) for answer in answers]
         self.journal += answers
         for answer in answers:
             self._learn(answer)
@@ -186,7 +186,7 @@ class Transport:
         connection, _ = self._connection(True, fresh=True)
         self.sent += 1
         answer = self._exchanged(connection, request)
-        closed = connection.ends(self.timeouts.closing)
+        closed = connection.ends(self._patience().closing)
         connection.close()
         self.journal.append(answer)
         self._learn(answer)
@@ -217,7 +217,8 @@ class Transport:
         left = self.settings.max_requests - self.sent
         if left < requests:
             raise NotTested(
-                f"the budget of {self.settings.max_requests} requests (--max-requests) has only {left} left"
+                f"the budget of {self.settings.max_requests} requests (--max-requests) has only {left} left",
+                wanted="more --max-requests",
             )
 
     def _own_pacer(self, credential: Credential | None) -> Pacer:
@@ -225,7 +226,7 @@ class Transport:
 
     def _wait(self, until: float) -> None:
         if until > self.ends:
-            raise NotTested(f"the {self.settings.max_time:g} s of --max-time are over")
+            raise NotTested(self._over, wanted="more --max-time")
         if until > self.clock.now():
             self.clock.sleep(max(0.0, until - self.clock.now()))  # it may have become time since
 
@@ -247,16 +248,36 @@ class Transport:
         self.journal.append(answer)
         return answer
 
-    def _asked_once(self, connection: Connection, request: Request) -> Answer:
+    def _asked_once(self, connection: Connection, request: Request, room: int) -> Answer:
         with closing(connection):
-            answer = self._exchanged(connection, request)
+            answer = self._exchanged(connection, request, room)
         self.journal.append(answer)
         return answer
 
-    def _exchanged(self, connection: Connection, request: Request) -> Answer:
+    def _exchanged(self, connection: Connection, request: Request, room: int | None = None) -> Answer:
         started = self.clock.now()
-        answer = connection.exchange(request, self.settings.target.origin, self.timeouts)
-        return replace(answer, curl=self._curl(request), started=started)
+        room = self.retention.room() if room is None else room
+        answer = connection.exchange(request, self.settings.target.origin, self._patience(), room)
+        return self._as_evidence(answer, started)
+
+    def _as_evidence(self, answer: Answer, started: float) -> Answer:
+        curl = self._curl(answer.request)
+        return self.retention.kept(
+            replace(answer, curl=curl, started=started, redact=self._redact, check_time=self.check_time)
+        )
+
+    def _patience(self) -> Timeouts:
+        """Return the time-outs, none of which is much longer than the run."""
+        return self.timeouts.within(max(self.ends - self.clock.now(), LAST_MOMENT))
+
+    def check_time(self) -> None:
+        """Raise NotTested where the run's time is over."""
+        if self.clock.now() >= self.ends:
+            raise NotTested(self._over)
+
+    @property
+    def _over(self) -> str:
+        return f"the {self.settings.max_time:g} s of --max-time are over"
 
     def _again(self, unanswered: Answer) -> Connection:
         """Open another connection; where that fails, the journal ends with the request that stopped all."""
@@ -283,7 +304,7 @@ class Transport:
             raise NotTested(f"the deployment is not reachable any more: {error}") from None
 
     def _open(self) -> Connection:
-        return connect(self.settings.target, self.settings.proxy, self._tls, self.timeouts, self.clock)
+        return connect(self.settings.target, self.settings.proxy, self._tls, self._patience(), self.clock)
 
     def _curl(self, request: Request) -> str:
         authority = self.settings.target.authority.encode()
@@ -292,13 +313,19 @@ class Transport:
         return request.curl(self.settings.target.origin, skipped, self.settings.keys)
 
     def _learn(self, answer: Answer) -> None:
-        """Pace the key by the rate that the deployment states, and be brief with one that hangs."""
+        """Pace the key by the rate that the deployment states, and be brief with one that hangs.
+
+        Raises NotTested where a response was not waited for because the run's time is over.
+        """
         if answer.ending in {"timeout", "deadline"}:
+            self.check_time()
             slowest = max((each.seconds for each in self.journal if each.ending == "complete"), default=0.0)
             self.timeouts = Timeouts.of(min(self.settings.timeout, max(AFTER_A_HANG, 2 * slowest)))
         if answer.status != 429:
             self._own_pacer(answer.request.credential).speed_up()
-        limit = answer.object.get("rate_limit") if answer.status == 200 and answer.request.credential else None
+        is_small = answer.size <= KEPT and not answer.abridged
+        stated = answer.status == 200 and answer.request.credential and is_small and answer.json.is_readable
+        limit = answer.object.get("rate_limit") if stated else None
         rate = limit.get("rps") if isinstance(limit, dict) else None
         if (
             not answer.request.credential

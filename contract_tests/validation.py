@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any
+from itertools import islice
+from typing import Any, cast
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
 
 from contract_tests.message import Answer
+from contract_tests.not_tested import NotTested
 from contract_tests.transport import is_retry_after
 from usage_contract import LEVELS, Contract, load
 from usage_contract.contract import Level
 from usage_contract.sources import pointer
+
+MOST = 200  # items and problems of a body that are looked at: far more than usage metrics have
+UNCHECKED = "unchecked"
 
 
 @cache
@@ -24,43 +30,92 @@ def contract(level: Level) -> Contract:
     return load(level)
 
 
+def _first_items(validator: Validator, items: Any, instance: Any, schema: dict[str, Any]) -> Iterator[ValidationError]:
+    """Validate the first items of an array, and mark the array where there are more."""
+    if isinstance(instance, list) and len(instance) > MOST:
+        yield from _items(validator, items, instance[:MOST], schema)
+        yield ValidationError(f"of {len(instance)} items only the first {MOST} are looked at", validator=UNCHECKED)
+    else:
+        yield from _items(validator, items, instance, schema)
+
+
+_items = Draft202012Validator.VALIDATORS["items"]
+BoundedValidator = cast(
+    "type[Validator]",
+    validators.extend(  # type: ignore[no-untyped-call]
+        Draft202012Validator, {"items": _first_items}
+    ),
+)
+
+
 @cache
 def validator(operation: str, status: str, level: Level) -> Validator:
     """Return the validator, formats asserted, of the body that a level documents for a status, if any."""
     described = contract(level).operations.get(operation)
     response = described.responses.get(status) if described else None
     schema = response.schema if response else None
-    return Draft202012Validator(schema or {}, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    return BoundedValidator(schema or {}, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is wrong with a body: a sentence for each place and keyword, and why not all of it was checked."""
+
+    sentences: tuple[tuple[tuple[Any, ...], str], ...] = ()
+    unchecked: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.sentences or self.unchecked)
 
 
 def problems(operation: str, answer: Answer, level: Level) -> Iterator[str]:
-    """Yield what is wrong with an answer's body at a level and was not already wrong at a lower one."""
-    known = {_place(e) for lower in LEVELS[: LEVELS.index(level)] for e in _errors(operation, answer, lower)}
-    yield from (_sentence(error) for error in _errors(operation, answer, level) if _place(error) not in known)
+    """Yield what is wrong with an answer's body at a level and was not already wrong at a lower one.
+
+    Raises NotTested at the end where the body is too large to be checked as a whole.
+    """
+    known = {
+        place for lower in LEVELS[: LEVELS.index(level)] for place, _ in _findings(operation, answer, lower).sentences
+    }
+    found = _findings(operation, answer, level)
+    yield from (sentence for place, sentence in found.sentences if place not in known)
+    if found.unchecked:
+        raise NotTested(found.unchecked)
 
 
-def is_valid(operation: str, answer: Answer) -> bool:
-    """Whether the body is valid by the document and by the vendor's prose."""
-    return not _errors(operation, answer, "documented")
+def invalid_members(operation: str, answer: Answer) -> frozenset[str]:
+    """Return the members of the body whose values are not valid by the document and by the vendor's prose.
+
+    Where only a part of the body was checked, these are all of its members.
+    """
+    found = _findings(operation, answer, "documented")
+    if found.unchecked:
+        return frozenset(answer.object)
+    return frozenset(str(place[0]) for place, _ in found.sentences if len(place) > 1)
 
 
 @lru_cache(maxsize=1024)  # several rules look at the same answers
-def _errors(operation: str, answer: Answer, level: Level) -> tuple[ValidationError, ...]:
+def _findings(operation: str, answer: Answer, level: Level) -> Findings:
     higher = LEVELS[LEVELS.index(level) + 1 :][:1]
-    if higher and not _errors(operation, answer, *higher):
-        return ()  # a higher level only adds to a lower one
-    return tuple(validator(operation, str(answer.status), level).iter_errors(answer.json.value))
+    if higher and not _findings(operation, answer, *higher):
+        return Findings()  # a higher level only adds to a lower one
+    errors = islice(validator(operation, str(answer.status), level).iter_errors(answer.json.value), MOST)
+    found = [(error.validator, _place(error), _sentence(error, answer)) for error in errors]
+    unchecked = [sentence for keyword, _, sentence in found if keyword == UNCHECKED]
+    if len(found) == MOST:
+        unchecked.append(f"only the first {MOST} problems of a body are looked at")
+    sentences = tuple((place, sentence) for keyword, place, sentence in found if keyword != UNCHECKED)
+    return Findings(sentences, next(iter(unchecked), ""))
 
 
 def _place(error: ValidationError) -> tuple[Any, ...]:
     return (*error.absolute_path, error.validator)
 
 
-def _sentence(error: ValidationError) -> str:
-    where = pointer(*error.absolute_path) or "the body"
+def _sentence(error: ValidationError, answer: Answer) -> str:
+    where = answer.excerpt(pointer(*error.absolute_path)) or "the body"
     if error.validator == "anyOf":
         return f"{where} has none of the documented members"
-    return f"{where}: {error.message[:200]}"
+    return f"{where}: {answer.excerpt(error.message)}"
 
 
 def header_problems(operation: str, answer: Answer) -> Iterator[str]:
@@ -73,11 +128,12 @@ def header_problems(operation: str, answer: Answer) -> Iterator[str]:
                 yield f"{name} is missing"
             continue
         if name == "Retry-After" and not is_retry_after(text):
-            yield f"Retry-After: {text!r} is neither seconds nor an HTTP date (RFC 9110, section 10.2.3)"
+            shown = answer.excerpt(text)
+            yield f"Retry-After: '{shown}' is neither seconds nor an HTTP date (RFC 9110, section 10.2.3)"
         schema = described["schema"]
         value = _as_number(text) if schema.get("type") in {"number", "integer"} else text
         for error in Draft202012Validator(schema).iter_errors(value):
-            yield f"{name}: {error.message}"
+            yield f"{name}: {answer.excerpt(error.message)}"
 
 
 def _as_number(text: str) -> float | str:

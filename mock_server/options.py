@@ -32,7 +32,7 @@ class OptionError(ValueError):
 
 
 class FaultType(click.ParamType[str]):
-    """`NAME` or `NAME@NTH`, in which NTH is the number of a request, from 1."""
+    """`NAME` or `NAME@N`, where N is the number of a request, from 1."""
 
     name = "fault"
 
@@ -41,7 +41,11 @@ class FaultType(click.ParamType[str]):
         text = str(value)
         name, at, number = text.partition("@")
         if at and not (name and number.isascii() and number.isdecimal() and int(number)):
-            self.fail(f"{text!r} is not a valid fault; expected NAME or NAME@NTH, where NTH is from 1", param, ctx)
+            self.fail(
+                f"{text!r} is not valid; expected NAME or NAME@N, where N is the number of a request, from 1",
+                param,
+                ctx,
+            )
         return text
 
 
@@ -50,11 +54,11 @@ class IntegerType(click.IntRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the number."""
-        bounds = f"{self.min} to {self.max}" if self.max is not None else f"{self.min} or more"
+        bounds = f"from {self.min} to {self.max}" if self.max is not None else f"of at least {self.min}"
         text = str(value)
         is_number = re.fullmatch(r"-?[0-9]{1,18}", text) and self.min is not None and int(text) >= self.min
         if not is_number or (self.max is not None and int(text) > self.max):
-            self.fail(f"{text!r} is not a valid whole number; expected {bounds}", param, ctx)
+            self.fail(f"{text!r} is not a whole number {bounds}", param, ctx)
         return int(text)
 
 
@@ -70,6 +74,7 @@ class ChoiceType(click.Choice[Any]):
 
 
 PATH = click.Path(path_type=Path)
+LOG_FORMAT = ChoiceType(("text", "json", "none"))
 
 
 class Option(NamedTuple):
@@ -133,9 +138,9 @@ class Option(NamedTuple):
 
 
 def _option(
-    default: Any, metavar: str, text: str, reader: click.ParamType[Any] = click.STRING, *, is_for_command: bool = False
+    default: Any, metavar: str, text: str, reader: click.ParamType[Any] = click.STRING, *, for_command: bool = False
 ) -> Any:
-    metadata = {"metavar": metavar, "help": text, "type": reader, "is_for_command": is_for_command}
+    metadata = {"metavar": metavar, "help": text, "type": reader, "is_for_command": for_command}
     return field(default=default, metadata=metadata)
 
 
@@ -150,36 +155,47 @@ class MockOptions:
         ValueError: A value is not valid.
     """
 
-    config: Path | None = _option(None, "FILE", "TOML file with options", PATH, is_for_command=True)
+    config: Path | None = _option(None, "FILE", "TOML file to read options from", PATH, for_command=True)
     host: str = _option("127.0.0.1", "HOST", "address to listen on")
     port: int = _option(8080, "PORT", "port to listen on; 0 picks a free port", IntegerType(0, 65535))
     fixtures: Path | str | None = _option(None, "DIR", "fixture folder instead of the shipped one", PATH)
-    deployment: str = _option("default", "NAME", "API keys: a file of deployments/")
-    scenario: str | None = _option(None, "NAME", "scenario of every account: a file of scenarios/")
-    fault: str | None = _option(None, "NAME[@NTH]", "fault or variant: a file of faults/ or variants/", FaultType())
-    delay: float | str | None = _option(None, "TEXT", "delay of responses: 0.2, 0.1..0.5 or 0.1~2 (seconds)")
+    deployment: str = _option("default", "NAME", "deployment to serve: a file in deployments/")
+    scenario: str | None = _option(None, "NAME", "scenario of every API key: a file in scenarios/")
+    fault: str | None = _option(
+        None, "NAME[@N]", "fault to apply (@N: to request number N only): a file in faults/ or variants/", FaultType()
+    )
+    delay: float | str | None = _option(
+        None, "DELAY", "delay of every response in seconds: 0.2, 0.1..0.5 (even) or 0.1~2 (median~p99)"
+    )
     seed: int = _option(0, "N", "seed of random delays", IntegerType(0))
-    state: str | None = _option(None, "URL", "Redis or Valkey, for several processes: redis://HOST, unix:///SOCKET")
+    state: str | None = _option(
+        None, "URL", "Redis or Valkey server with the state of several processes: redis://HOST, unix:///SOCKET"
+    )
     workers: int = _option(
-        1, "N", "processes behind the port; more than one need --state", IntegerType(1, 1024), is_for_command=True
+        1,
+        "N",
+        "number of processes behind the port; more than one need --state",
+        IntegerType(1, 1024),
+        for_command=True,
     )
-    journal: int = _option(1000, "N", "number of requests in the journal", IntegerType(1, 1_000_000))
-    rate_limit: bool = _option(True, "", "take tokens, and respond with 429 when none is left", click.BOOL)
+    journal: int = _option(1000, "N", "number of requests that the journal keeps", IntegerType(1, 1_000_000))
+    rate_limit: bool = _option(True, "", "limit the rate of requests: return 429 when a bucket is empty", click.BOOL)
     unknown_key_status: Literal[401, 403] = _option(
-        403, "STATUS", "status code for an unknown key: 401 or 403", ChoiceType((401, 403))
+        403, "STATUS", "status code for an unknown API key: 401 or 403", ChoiceType((401, 403))
     )
-    cors: bool = _option(True, "", "allow requests from pages of other origins", click.BOOL)
-    control_token: str | None = _option(None, "TEXT", "token that the control API requires; without it, loopback only")
+    cors: bool = _option(
+        True, "", "send CORS headers, so that web pages of other origins can call the mock", click.BOOL
+    )
+    control_token: str | None = _option(
+        None, "TOKEN", "token of the control API; without one, only this machine has access"
+    )
     tls_cert: Path | str | None = _option(None, "FILE", "certificate for HTTPS (PEM)", PATH)
     tls_key: Path | str | None = _option(None, "FILE", "private key of the certificate (PEM)", PATH)
-    grace: float = _option(5, "SECONDS", "time for responses in flight when the mock stops", IntegerType(0, 3600))
-    reload: bool = _option(
-        True, "", "serve changed fixtures and documents without a restart", click.BOOL, is_for_command=True
-    )
+    grace: float = _option(5, "SECONDS", "time that a stop waits for unfinished responses", IntegerType(0, 3600))
+    reload: bool = _option(True, "", "serve changed files without a restart", click.BOOL, for_command=True)
     log: str = _option(
-        "text", "FORM", "a line for each request: text, json or none", ChoiceType(("text", "json", "none")),
-        is_for_command=True,
-    )  # fmt: skip
+        "text", "FORMAT", "format of the log on standard error: text, json or none", LOG_FORMAT, for_command=True
+    )
 
     def __post_init__(self) -> None:
         """Check the types and ranges of all values."""
@@ -210,7 +226,7 @@ class MockOptions:
         if self.tls_cert is None and self.tls_key is None:
             return None
         if self.tls_cert is None or self.tls_key is None:
-            raise OptionError(["--tls-cert and --tls-key: one of them is missing"])
+            raise OptionError(["--tls-cert, --tls-key: one of them is missing; set both or neither"])
         return Path(self.tls_cert), Path(self.tls_key)
 
     @property

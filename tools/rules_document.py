@@ -17,6 +17,8 @@ Each rule is one promise. `python -m tools.rules_document` writes this page from
 
 *Requests* is the number of requests that only this rule sends to the embedded mock.
 All rules share {shared} more. The number for an intrusive rule depends on the bucket that it empties.
+*Needs* lists [facts](gate.md#facts) about the deployment.
+*Not tested after* lists rules that find the same defect in the same exchanges.
 *Proven by* lists the faults that the rule must notice.
 """
 
@@ -39,10 +41,12 @@ def _id(verdict: Verdict) -> str:
 def _entry(result: Result, verdict: Verdict, proofs: dict[str, tuple[str, ...]]) -> str:
     rule = verdict.rule
     cost = "intrusive" if rule.intrusive else result.cost(verdict)
+    needs = f"- needs: {', '.join(fact.name for fact in rule.facts)}\n" if rule.facts else ""
+    repeats = f"- not tested after: {', '.join(f'`{each}`' for each in rule.repeats)}\n" if rule.repeats else ""
     proof = ", ".join(f"`{name}`" for name, breaks in sorted(proofs.items()) if rule.id in breaks)
     return (
         f"### `{rule.id}`\n\n{rule.promise}\n\n- level: {rule.level}\n- source: {rule.source}\n"
-        f"- requests: {cost}\n- proven by: {proof}\n"
+        f"- requests: {cost}\n{needs}{repeats}- proven by: {proof}\n"
     )
 
 

@@ -25,16 +25,36 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     folder = early_config.invocation_params.dir
     if not any(_is_of_the_gate(place, folder, pyargs=known.pyargs) for place in known.file_or_dir):
         _refuse_the_bare_name(known.file_or_dir, folder, args)
+        _refuse_another_copy(known.file_or_dir, folder)
         return
     if not _is_importable():
+        _remove_earlier_reports(args, folder)
         raise pytest.UsageError(f"another contract_tests hides the gate in {GATE}; start pytest in another folder")
     if missing := [name for name in NEEDED if find_spec(name) is None]:
+        _remove_earlier_reports(args, folder)
         raise pytest.UsageError(f"the gate needs {', '.join(missing)}: pip install 'usage-contract[gate]'")
+    _load(early_config, args)
     _refuse_mistyped_secret_option(args)
     _refuse_what_shows_keys(early_config)
     if known.pyargs:
         known.file_or_dir[:] = map(_located, known.file_or_dir)
-    early_config.pluginmanager.import_plugin("contract_tests.plugin")
+
+
+def _load(config: pytest.Config, args: list[str]) -> None:
+    """Load the gate's plugin, and from here on report a run that cannot start."""
+    config.pluginmanager.import_plugin("contract_tests.plugin")
+    from contract_tests.reports.outputs import watch
+
+    watch(config, args)
+
+
+def _remove_earlier_reports(args: Sequence[str], folder: Path) -> None:
+    """Remove an earlier run's reports where the gate cannot even be imported to write others."""
+    for option, value in zip(args, [*args[1:], ""], strict=True):
+        name, equals, rest = option.partition("=")
+        if name == "--report-dir":
+            for report in ("contract.json", "contract.md", "contract.html"):
+                (folder / (rest if equals else value) / report).unlink(missing_ok=True)
 
 
 def _is_of_the_gate(argument: str, folder: Path, *, pyargs: bool) -> bool:
@@ -62,6 +82,22 @@ def _refuse_the_bare_name(places: Sequence[str], folder: Path, args: Sequence[st
     has_key = any(argument.split("=")[0] in KEY_OPTIONS for argument in args)
     if has_key and GATE.name in places and not (folder / GATE.name).exists():
         raise pytest.UsageError("there is no folder contract_tests here; name the gate by --pyargs contract_tests")
+
+
+def _refuse_another_copy(places: Sequence[str], folder: Path) -> None:
+    """Stop where a checkout is named, and the installed gate is another copy: its options would be unknown."""
+    for place in places:
+        path = (folder / place.split("::")[0]).resolve()
+        copies = [each for each in (path, *path.parents) if each.name == GATE.name and _has_rules(each)]
+        if copies:
+            raise pytest.UsageError(
+                f"{copies[0]} is not the installed gate, which is {GATE}. Install this checkout with pip install -e, "
+                "or name the installed gate with --pyargs contract_tests"
+            )
+
+
+def _has_rules(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("plugin.py", "verdicts.py", "test_auth.py"))
 
 
 def _refuse_mistyped_secret_option(args: Sequence[str]) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from importlib.metadata import version
 from inspect import cleandoc
 from typing import Any, Literal, TypeVar
 
+from contract_tests.escaping import escaped
 from contract_tests.redaction import Redactor
 from contract_tests.verdicts import Outcome
 from usage_contract.contract import Level
@@ -14,6 +18,7 @@ from usage_contract.contract import Level
 Word = Literal["conforms", "partial", "broken", "could not be tested", "gate error", "interrupted"]
 T = TypeVar("T")
 
+TOOLS = ("usage-contract", "pytest", "hypothesis", "schemathesis", "h11")
 FORMAT = "usage-contract/report/1"
 FATAL: tuple[Outcome, ...] = ("broken", "gate error", "stale deviation")
 REPORTED: tuple[Outcome, ...] = ("known deviation", "reported", "not tested")
@@ -34,7 +39,9 @@ class RuleReport:
     """One rule and what became of it.
 
     `evidence` is what was seen, or why the rule was not tested; `curl` are the commands that show it again;
-    `deviation` says who accepts the failure until when; `seconds` is the time that it took.
+    `deviation` says who accepts the failure until when; `seconds` is the time that it took. `unproven` are the ids of
+    the rules that were not tested because of this accepted failure. `runs` is how often a pytest plugin ran the rule.
+    `reproduce` is the command that runs a failed rule again.
     """
 
     id: str
@@ -47,6 +54,9 @@ class RuleReport:
     curl: tuple[str, ...] = ()
     requests: int = 0
     seconds: float = 0.0
+    unproven: tuple[str, ...] = ()
+    runs: int = 1
+    reproduce: str = ""
 
     @property
     def problem(self) -> str:
@@ -62,7 +72,8 @@ class RuleReport:
     @property
     def cost(self) -> str:
         """The requests and the time that the rule took."""
-        return f"{counted(self.requests, 'request')}, {self.seconds:.2f} s"
+        cost = f"{counted(self.requests, 'request')}, {self.seconds:.2f} s"
+        return f"{cost}, in {self.runs} runs, of which the worst counts" if self.runs > 1 else cost
 
 
 @dataclass(frozen=True)
@@ -86,12 +97,14 @@ class RequestReport:
 class Report:
     """One run: the verdict, what it rests on, and how to repeat it.
 
-    `headline` is the verdict as a sentence; `keys` is how many were given; `reproduce` is the command,
-    with shell variables for keys; `shortfalls` say what was asked for less often than planned.
+    `headline` is the verdict as a sentence; `evidence` is the response because of which the run ended at once; `keys`
+    is how many were given; `reproduce` is the command, with shell variables for keys; `shortfalls` say what was not
+    tested as planned, and `complete_run` what a complete run needs.
     """
 
     verdict: Word = field(metadata=OURS)
     headline: str
+    evidence: str
     exit_code: int
     level: Level = field(metadata=OURS)
     target: str
@@ -105,6 +118,7 @@ class Report:
     counts: Mapping[Outcome, int] = field(metadata=OURS)
     rules: tuple[RuleReport, ...]
     shortfalls: tuple[str, ...] = ()
+    complete_run: str = ""
     timeline: tuple[RequestReport, ...] = ()
     format: str = field(default=FORMAT, metadata=OURS)
 
@@ -146,19 +160,29 @@ class Report:
         return f"{counted(self.requests, 'request')} in {self.seconds:.1f} s"
 
 
+def as_json(report: Report) -> str:
+    """Return the report as JSON; `report.schema.json` beside this file describes it."""
+    return json.dumps(asdict(report), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+
+def versions() -> Mapping[str, str]:
+    """Return the versions of Python and of the packages that a result depends on."""
+    return {"python": platform.python_version()} | {tool: version(tool) for tool in TOOLS}
+
+
 def counted(number: int, thing: str) -> str:
     """Return `1 request`, `2 requests`."""
     return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def redacted(value: T, redact: Redactor) -> T:
-    """Return the value with every text in it redacted, but for members of few fixed values."""
+    """Return the value with every text in it redacted and escaped, but for members of few fixed values."""
     return _redacted(value, redact)  # type: ignore[no-any-return]
 
 
 def _redacted(value: Any, redact: Redactor) -> Any:
     if isinstance(value, str):
-        return redact(value)
+        return escaped(redact(value))
     if isinstance(value, tuple):
         return tuple(_redacted(item, redact) for item in value)
     if isinstance(value, Mapping):

@@ -19,6 +19,8 @@ def markdown(report: Report) -> str:
 def _parts(report: Report) -> Iterator[str]:
     yield f"# {report.title}"
     yield f"**{inline(report.headline)}**"
+    if report.evidence:
+        yield fenced(report.evidence, "text")
     yield inline(f"Exit code {report.exit_code}; level {report.level}; {report.tally}; {report.cost}; {report.started}")
     yield "Run it again" + (f" with `{report.key_variables}` set:" if report.key_variables else ":")
     yield fenced(report.reproduce, "sh")
@@ -29,8 +31,10 @@ def _parts(report: Report) -> Iterator[str]:
         else:
             yield _folded(f"{outcome.capitalize()} ({len(rules)})", _table(rules))
     if report.shortfalls:
-        yield "## Asked for less often than planned"
+        yield "## Less was tested than planned"
         yield "\n".join(f"- {inline(shortfall)}" for shortfall in report.shortfalls)
+    if report.complete_run:
+        yield inline(f"To do: {report.complete_run}.")
     yield inline(", ".join(f"{tool} {version}" for tool, version in report.versions.items()))
 
 
@@ -40,10 +44,15 @@ def _rule(rule: RuleReport) -> Iterator[str]:
     yield inline(f"Source: {rule.source} ({rule.level}). {rule.cost}.")
     if rule.deviation:
         yield inline(rule.deviation)
+    if rule.unproven:
+        yield inline(f"Not tested because of it: {', '.join(rule.unproven)}")
     shown = rule.exchanges
     yield fenced(shown[:LONGEST] + (" …" if len(shown) > LONGEST else ""), "text")
     if rule.curl:
         yield fenced("\n".join(rule.curl), "sh")
+    if rule.reproduce:
+        yield "Run this rule again:"
+        yield fenced(rule.reproduce, "sh")
 
 
 def _table(rules: Iterable[RuleReport]) -> str:

@@ -51,7 +51,9 @@ def _body(report: Report) -> Iterator[str]:
     if report.timeline:
         yield f"<section><h2>The run</h2>{picture(report)}</section>"
     if report.shortfalls:
-        yield f"<section><h2>Asked for less often than planned</h2>{_list(map(escape, report.shortfalls))}</section>"
+        yield f"<section><h2>Less was tested than planned</h2>{_list(map(escape, report.shortfalls))}</section>"
+    if report.complete_run:
+        yield f"<p>To do: {escape(report.complete_run)}.</p>"
     for outcome, rules in report.groups:
         if outcome in QUIET:
             yield _group(outcome, rules)
@@ -64,7 +66,7 @@ def _verdict(report: Report) -> str:
     return (
         f'<header class="{_kind(report)}"><h1>{escape(report.title)}</h1>'
         f'<p class="headline">{escape(report.headline)}</p>'
-        f"{_why(report)}"
+        f"{_pre(report.evidence) if report.evidence else ''}{_why(report)}"
         f'<p class="facts">{"".join(f"<span>{escape(fact)}</span> " for fact in facts)}</p></header>'
     )
 
@@ -118,6 +120,8 @@ def _row(rule: RuleReport, opened: bool) -> str:
 def _reason(rule: RuleReport) -> str:
     told = [rule.deviation] if rule.deviation else []
     told += [rule.problem] if rule.problem else []
+    told += [f"Repeated: {rule.cost}"] if rule.runs > 1 else []
+    told += [f"Not tested because of it: {', '.join(rule.unproven)}"] if rule.unproven else []
     return "".join(f'<p class="seen">{escape(text)}</p>' for text in told)
 
 
@@ -127,6 +131,7 @@ def _details(rule: RuleReport, opened: bool) -> str:
     parts = [f"<p>Source: {escape(rule.source)}</p>"]
     parts += [_pre(evidence)] if evidence else []
     parts += [f"<p>See it again:</p>{''.join(map(_pre, rule.curl))}"] if rule.curl else []
+    parts += [f"<p>Run this rule again:</p>{_pre(rule.reproduce)}"] if rule.reproduce else []
     label = ", ".join(["Source"] + ["evidence"] * bool(evidence) + ["curl"] * bool(rule.curl))
     return f"<details{' open' * opened}><summary>{label}</summary>{''.join(parts)}</details>"
 

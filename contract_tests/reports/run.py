@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import math
-import platform
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from importlib.metadata import version
 
 from contract_tests.figures import Figures
 from contract_tests.message import Answer
-from contract_tests.reports.document import OUTCOMES, Report, RequestReport, RuleReport, Word
+from contract_tests.not_tested import NotTested
+from contract_tests.reports.document import OUTCOMES, Report, RequestReport, RuleReport, Word, versions
 from contract_tests.settings import Settings
 from contract_tests.verdicts import Verdict, Verdicts
 
 NOT_REACHED = "the run ended before it"
-TOOLS = ("usage-contract", "pytest", "hypothesis", "schemathesis", "h11")
 
 
 @dataclass(frozen=True)
 class Ending:
     """How a run ended: its exit code, and the reason where it ended before its rules did.
 
-    `arguments` are pytest's own; `started` is when the run began, and `seconds` is how long it took.
+    `evidence` is the response that shows the reason; `arguments` are pytest's own; `started` is when the run began,
+    and `seconds` is how long it took.
     """
 
     exit_code: int
     reason: str
+    evidence: str
     arguments: Sequence[str]
     started: datetime
     seconds: float
@@ -37,10 +37,12 @@ class Ending:
 def report_of(verdicts: Verdicts, ending: Ending) -> Report:
     """Build the report of a run that has ended."""
     settings = verdicts.settings
-    rules = tuple(_rules(verdicts))
+    reproduce = command(ending.arguments, settings)
+    rules = tuple(replace(rule, reproduce=_again(rule, verdicts, ending)) for rule in _rules(verdicts))
     return Report(
         verdict=_word(verdicts, ending),
         headline=ending.reason or next(verdicts.summary()),
+        evidence=ending.evidence,
         exit_code=ending.exit_code,
         level=settings.level,
         target=settings.target.url,
@@ -48,12 +50,13 @@ def report_of(verdicts: Verdicts, ending: Ending) -> Report:
         seconds=round(ending.seconds, 3),
         requests=verdicts.asked,
         keys=len(settings.keys),
-        reproduce=command(ending.arguments, settings),
-        versions={"python": platform.python_version()} | {tool: version(tool) for tool in TOOLS},
+        reproduce=reproduce,
+        versions=versions(),
         settings=_settings(settings),
         counts={outcome: sum(rule.outcome == outcome for rule in rules) for outcome in OUTCOMES},
         rules=rules,
         shortfalls=tuple(verdicts.shortfalls),
+        complete_run=verdicts.complete_run,
         timeline=tuple(_timeline(verdicts)),
     )
 
@@ -88,15 +91,12 @@ def _rules(verdicts: Verdicts) -> Iterator[RuleReport]:
     commands = {answer.curl for answer in _journal(verdicts)}
     for verdict in verdicts.all:
         yield _rule(verdict, verdicts, commands)
-    judged = {verdict.rule.id for verdict in verdicts.all}
-    for rule in verdicts.rules:
-        if rule.id not in judged:
-            yield RuleReport(rule.id, rule.level, rule.source, rule.promise, "not tested", NOT_REACHED)
+    for rule in verdicts.unreached:
+        yield RuleReport(rule.id, rule.level, rule.source, rule.promise, "not tested", NOT_REACHED)
 
 
 def _rule(verdict: Verdict, verdicts: Verdicts, commands: set[str]) -> RuleReport:
     rule, asked = verdict.rule, _own(verdict, verdicts)
-    deviation = verdicts.settings.deviations.get(rule.id)
     told = [line.strip().removeprefix("repeat: ") for line in verdict.evidence.splitlines()]
     shown = [line for line in told if line in commands]  # a body may hold a line that only looks like ours
     first = [_journal(verdicts)[asked.start].curl] if asked else []
@@ -107,10 +107,12 @@ def _rule(verdict: Verdict, verdicts: Verdicts, commands: set[str]) -> RuleRepor
         promise=rule.promise,
         outcome=verdict.outcome,
         evidence=verdict.evidence,
-        deviation=str(deviation or ""),
+        deviation=verdicts.deviation(rule),
         curl=tuple(dict.fromkeys(shown or first)),
         requests=len(asked),
         seconds=round(verdict.seconds, 3),
+        unproven=tuple(verdicts.unproven(rule)),
+        runs=verdict.runs,
     )
 
 
@@ -142,7 +144,10 @@ def _timeline(verdicts: Verdicts) -> Iterator[RequestReport]:
 
 
 def _remaining(answer: Answer) -> float | None:
-    told = Figures(answer).remaining if answer.status == 200 else None
+    try:
+        told = Figures(answer).remaining if answer.status == 200 else None
+    except NotTested:  # too large, or too late: a report is written all the same
+        told = None
     tokens = float(told) if told is not None else math.nan
     return tokens if math.isfinite(tokens) else None
 
@@ -153,6 +158,25 @@ def command(arguments: Sequence[str], settings: Settings) -> str:
     if not settings.embedded and not any(word.startswith("--base-url") for word in words):
         words += ["--base-url", settings.target.url]
     return shlex.join(words)
+
+
+def _again(rule: RuleReport, verdicts: Verdicts, ending: Ending) -> str:
+    """Return the command that runs a failed rule again: alone, unless it needs the exchanges of the whole run."""
+    if rule.outcome in {"held", "not tested"}:
+        return ""
+    is_over_all = any(each.over_all for each in verdicts.rules if each.id == rule.id)
+    arguments = [str(argument) for argument in ending.arguments]
+    alone = arguments if is_over_all else [*_without_option(arguments, "--rule"), "--rule", rule.id]
+    return command(alone, verdicts.settings)
+
+
+def _without_option(arguments: Sequence[str], option: str) -> Iterator[str]:
+    words = iter(arguments)
+    for word in words:
+        if word == option:
+            next(words, "")
+        elif not word.startswith(f"{option}="):
+            yield word
 
 
 def _without_secrets(arguments: Sequence[str]) -> Iterator[str]:

@@ -41,8 +41,8 @@ def _command() -> click.Command:
         "usage-mock",
         callback=_run,
         params=[*map(_parameter, OPTIONS), click.Argument(["command"], nargs=-1, metavar="[check [DIR]]")],
-        help="Serve a mock of GET /usage, or check every file of a fixture folder.",
-        epilog="Each option is also a variable USAGE_MOCK_NAME and a key of usage-mock.toml.",
+        help="Serve a mock of GET /usage, or validate each file of a fixture folder (check).",
+        epilog="Environment variables such as USAGE_MOCK_PORT, and the file usage-mock.toml, set the same options.",
         context_settings={"help_option_names": ["--help"], "max_content_width": 100},
     )
 
@@ -63,7 +63,7 @@ def _run(command: tuple[str, ...], **values: Any) -> int:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
     if command and command[0] not in COMMANDS:
-        raise OptionError([f"{command[0]!r} is not a command; {suggest(command[0], COMMANDS)}"])
+        raise OptionError([f"{command[0]!r}: unknown command; {suggest(command[0], COMMANDS)}"])
     if len(command) > 2:
         raise OptionError([f"{command[2]!r}: unexpected argument; expected check [DIR]"])
     options = read_options(given, os.environ)

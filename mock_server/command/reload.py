@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 from threading import Event, Thread
@@ -86,9 +86,9 @@ class Reloader:
         self._folders = [documents or shipped_documents(), *(self._fixtures / kind for kind in kinds)]
         self._served = self._tried = self._files()
 
-    async def run(self, changes: AsyncIterator[None] | None = None) -> None:
+    async def run(self, changes: AsyncGenerator[None, None] | None = None) -> None:
         """Serve changed files whenever `changes` yields (default: when the file system changes), until cancelled."""
-        async with aclosing(changes or self._watched()) as reports:  # type: ignore[type-var]  # a generator
+        async with aclosing(changes or self._watched()) as reports:
             async for _ in reports:
                 await self.look()
 
@@ -131,7 +131,7 @@ class Reloader:
     def _is_used(self, path: Path) -> bool:
         return path.parent.name != "deployments" or path.stem == self._deployment
 
-    async def _watched(self) -> AsyncIterator[None]:
+    async def _watched(self) -> AsyncGenerator[None, None]:
         """Yield whenever a watched folder has changed."""
         loop, is_changed, stop = asyncio.get_running_loop(), asyncio.Event(), Event()
 
@@ -210,7 +210,7 @@ def _short(path: Path) -> str:
 
 def watcher_of(folders: Iterable[Path], *, polls: bool) -> RustNotify:
     """Return a watcher of folders, without their subfolders; `polls` is for folders that send no events."""
-    from watchfiles._rust_notify import RustNotify  # documented; `watch` itself does not say when it has begun
+    from watchfiles._rust_notify import RustNotify  # documented; `watch` itself does not report that it has begun
 
     return RustNotify([str(path) for path in folders], False, polls, POLL, False, True)
 

@@ -42,11 +42,9 @@ def serve(options: MockOptions) -> int:
     if options.workers == 1:
         return _exit_code(lambda: _serve(options))
     if options.state is None:
-        raise OptionError(
-            ["--workers: --state is missing; without it, each process would have its own tokens and usage metrics"]
-        )
+        raise OptionError(["--workers: more than one process needs a shared state; add --state redis://HOST"])
     if not workers.IS_POSSIBLE:
-        raise OptionError(["--workers: this system lacks fork or SO_REUSEPORT; start one process"])
+        raise OptionError(["--workers: this system has no fork or no SO_REUSEPORT; start one process"])
 
     def work(port: int) -> int:
         return _exit_code(lambda: _serve(replace(options, port=port)))

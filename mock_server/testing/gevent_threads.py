@@ -31,7 +31,7 @@ class NativeThread:
         return self.ident is not None and not self._end.done()
 
     def join(self) -> None:
-        """Wait for the end of the target; other greenlets go on."""
+        """Wait for the end of the target; other greenlets continue."""
         wait(self._end)
 
     def _run(self) -> None:
@@ -42,7 +42,7 @@ class NativeThread:
 
 
 def wait(future: Future[Any]) -> None:
-    """Wait for a future that another thread completes; other greenlets go on.
+    """Wait for a future that another thread completes; other greenlets continue.
 
     gevent takes a greenlet that waits for another thread by a patched lock for one that waits for ever.
     """

@@ -41,6 +41,11 @@ class ServerConnection(web.RequestHandler):
             return None
         return getattr(self._last_message[0], "path", "")
 
+    def forget_last_message(self) -> None:
+        """Forget the last request, once no request waits for a response."""
+        if not self._messages:
+            self._last_message = None
+
     @property
     def has_waiting_requests(self) -> bool:
         """Whether parsed requests wait for a response; uses `_messages`."""

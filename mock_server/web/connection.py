@@ -122,6 +122,7 @@ class Connection(ServerConnection):
             self.close()
         finished = await super().finish_response(request, resp, start_time)
         self._responses += 1
+        self.forget_last_message()
         self._fast_path.learn(resp)
         return finished
 

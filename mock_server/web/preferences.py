@@ -112,7 +112,7 @@ def parse_code(text: str, documented: Sequence[int]) -> int:
     """
     if not re.fullmatch(r"\d{3}", text, re.ASCII) or (int(text) not in CODES and int(text) not in documented):
         codes = ", ".join(str(status) for status in documented)
-        raise CodeError(f"{text!r} is not a valid code; expected {codes} (documented) or 400 to 599")
+        raise CodeError(f"{text!r} is not a status code of the mock; expected {codes} (documented) or 400 to 599")
     return int(text)
 
 

@@ -120,7 +120,7 @@ def notice(page: Page) -> Locator:
 
 
 def test_it_shows_each_key_by_a_label_and_its_bucket_and_no_key_in_clear(page: Page, mock: UsageMock) -> None:
-    expect(page.locator("#cards .pick")).to_have_text(["Everybody", *map(mask_key, mock.keys)])
+    expect(page.locator("#cards .pick")).to_have_text(["All keys", *map(mask_key, mock.keys)])
     meter = page.get_by_role("meter", name=f"Tokens of {mask_key(BUSY)}")
     expect(meter).to_have_attribute("aria-valuenow", "10")
     expect(meter).to_have_attribute("aria-valuemax", "10")
@@ -162,10 +162,10 @@ def test_of_many_keys_some_are_shown_and_each_is_found(page: Page, mock: UsageMo
     made = [mock.make_key() for _ in range(70)]
     expect(page.locator("#more-keys")).to_have_text("and 13 more: find them by name")
     page.get_by_label("Find a key").fill(mask_key(made[50])[-6:])
-    expect(page.locator("#cards .pick")).to_have_text(["Everybody", mask_key(made[50])])
+    expect(page.locator("#cards .pick")).to_have_text(["All keys", mask_key(made[50])])
 
 
-# What answers.
+# Overrides.
 
 
 def test_a_click_puts_everybody_into_a_scenario_and_another_click_takes_it_back(page: Page, mock: UsageMock) -> None:
@@ -191,9 +191,9 @@ def test_a_scenario_can_be_one_keys_alone_and_none_lifts_it(page: Page, mock: Us
 def test_a_fault_is_found_by_its_words_switched_on_and_off(page: Page, mock: UsageMock) -> None:
     page.get_by_label("Find a fault").fill("429 detail")
     expect(page.locator("#found")).to_contain_text(re.compile(r"^\d of \d{3} faults$"))
-    page.get_by_label("Find a fault").fill("json-is-labelled-text")
-    chosen = choose(page, "Faults", "json-is-labelled-text")
-    expect(page.locator("#fault-now")).to_have_text("json-is-labelled-text")
+    page.get_by_label("Find a fault").fill("content-type-is-text")
+    chosen = choose(page, "Faults", "content-type-is-text")
+    expect(page.locator("#fault-now")).to_have_text("content-type-is-text")
     assert usage(mock.url, MODEST).headers.get_content_type() == "text/plain"
     chosen.click()
     expect(page.locator("#fault-now")).to_have_text("none")
@@ -201,14 +201,14 @@ def test_a_fault_is_found_by_its_words_switched_on_and_off(page: Page, mock: Usa
 
 
 def test_a_fault_can_be_for_some_requests_only(page: Page, mock: UsageMock) -> None:
-    page.get_by_label("After this many requests").fill("1")
-    page.get_by_label("On this many").fill("1")
-    page.get_by_label("Find a fault").fill("json-is-labelled-text")
-    choose(page, "Faults", "json-is-labelled-text")
-    expect(page.locator("#cards > li").first).to_contain_text("fault json-is-labelled-text after 1, 1 of 1 left")
+    page.get_by_label("Requests to skip").fill("1")
+    page.get_by_label("Requests to change").fill("1")
+    page.get_by_label("Find a fault").fill("content-type-is-text")
+    choose(page, "Faults", "content-type-is-text")
+    expect(page.locator("#cards > li").first).to_contain_text("fault content-type-is-text after 1, 1 of 1 left")
     types = [usage(mock.url, MODEST).headers.get_content_type() for _ in range(3)]
     assert types == ["application/json", "text/plain", "application/json"]
-    expect(page.locator("#cards > li").first).to_contain_text("fault json-is-labelled-text, 0 of 1 left")
+    expect(page.locator("#cards > li").first).to_contain_text("fault content-type-is-text, 0 of 1 left")
 
 
 def test_a_status_code_and_a_delay_are_switched_on_and_all_off(page: Page, mock: UsageMock) -> None:
@@ -217,13 +217,13 @@ def test_a_status_code_and_a_delay_are_switched_on_and_all_off(page: Page, mock:
     expect(page.locator("#code-now")).to_have_text("503")
     assert usage(mock.url, BUSY).status == 503
     page.get_by_label("Another status code").fill("418")
-    page.get_by_role("button", name="Answer it").click()
+    page.get_by_role("button", name="Set status").click()
     expect(page.locator("#code-now")).to_have_text("418")
     section(page, "Delay")
     page.get_by_label("Another delay").fill("0.01..0.02")
-    page.get_by_role("button", name="Wait it").click()
+    page.get_by_role("button", name="Set delay").click()
     expect(page.locator("#cards > li").first.locator(".chips")).to_have_text("code 418delay 0.01..0.02 s")
-    page.get_by_role("button", name="Switch all off").click()
+    page.get_by_role("button", name="Remove overrides").click()
     expect(page.locator("#cards > li").first.locator(".chips")).to_be_hidden()
     assert usage(mock.url, BUSY).status == 200
 
@@ -231,7 +231,7 @@ def test_a_status_code_and_a_delay_are_switched_on_and_all_off(page: Page, mock:
 def test_what_is_refused_is_told_and_can_be_dismissed(page: Page) -> None:
     section(page, "Delay")
     page.get_by_label("Another delay").fill("soon")
-    page.get_by_role("button", name="Wait it").click()
+    page.get_by_role("button", name="Set delay").click()
     expect(notice(page)).to_contain_text("soon")
     page.keyboard.press("Escape")
     expect(notice(page)).to_be_hidden()
@@ -241,7 +241,7 @@ def test_injected_traffic_moves_the_totals(page: Page, mock: UsageMock) -> None:
     before = usage(mock.url, MODEST).json
     pick(page, MODEST)
     form = section(page, "Traffic")
-    for name, value in {"Domain": "new.example", "Requests": "41", "Failed among them": "1", "Bytes": "1000"}.items():
+    for name, value in {"Domain": "new.example", "Requests": "41", "Failures": "1", "Bytes": "1000"}.items():
         form.get_by_label(name).fill(value)
     form.get_by_label("Protocol").select_option("ws")
     expect(form.get_by_label("Bytes")).to_be_disabled()  # only fetch has any
@@ -260,7 +260,7 @@ def test_time_is_frozen_advanced_and_resumed(page: Page) -> None:
     expect(page.locator("#now")).not_to_have_text(before)
     page.get_by_label("Seconds to advance").fill("0.5")
     page.get_by_role("button", name="Advance", exact=True).click()
-    expect(notice(page)).to_have_text("Time went on by 0.5 s.")
+    expect(notice(page)).to_have_text("The clock advanced by 0.5 s.")
     page.get_by_role("button", name="Resume").click()
     expect(page.locator("#now")).not_to_contain_text("frozen")
 
@@ -289,9 +289,9 @@ def test_everything_is_reset_once_one_is_sure(page: Page, mock: UsageMock) -> No
 
 def test_a_made_key_is_shown_once(page: Page, mock: UsageMock) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    form = section(page, "A new key")
+    form = section(page, "New key")
     form.get_by_label("Scenario").select_option("heavy")
-    form.get_by_role("button", name="Make a key").click()
+    form.get_by_role("button", name="Create key").click()
     expect(page.locator("#made-key")).to_be_visible()
     made = str(page.locator("#made-key").text_content())
     assert usage(mock.url, made).json["total"] > 10**9
@@ -299,14 +299,14 @@ def test_a_made_key_is_shown_once(page: Page, mock: UsageMock) -> None:
     expect(notice(page)).to_have_text("The key is copied.")
     assert page.evaluate("navigator.clipboard.readText()") == made
     page.get_by_role("dialog").get_by_role("button", name="Close").click()
-    expect(card(page, made)).to_contain_text("made")
+    expect(card(page, made)).to_contain_text("created")
     assert made not in page.content()
 
 
 def test_an_export_line_survives_a_shell(page: Page) -> None:
-    form = section(page, "A new key")
+    form = section(page, "New key")
     form.get_by_label("Key", exact=True).fill("it's")
-    form.get_by_role("button", name="Make a key").click()
+    form.get_by_role("button", name="Create key").click()
     expect(page.locator("#made-export")).to_have_text("export USAGE_KEY='it'\\''s'")
 
 
@@ -343,15 +343,15 @@ def test_the_journal_is_filtered_by_key_status_and_text(page: Page, mock: UsageM
     asked(page, mock, "nobody")
     ask(mock.url, "/elsewhere")
     expect(rows(page)).to_have_count(4)
-    page.get_by_label("Only with a status").select_option("refused")
+    page.get_by_label("Filter by status").select_option("refused")
     expect(rows(page)).to_have_count(2)
-    page.get_by_label("Only with a text").fill("elsewhere")
+    page.get_by_label("Filter by text").fill("elsewhere")
     expect(rows(page)).to_have_count(1)
-    page.get_by_label("Only of a key").select_option("-")
+    page.get_by_label("Filter by key").select_option("-")
     expect(rows(page)).to_have_count(1)
-    page.get_by_label("Only with a text").fill("")
-    page.get_by_label("Only with a status").select_option("2xx")
-    expect(page.locator("#nothing")).to_contain_text("No request is like that.")
+    page.get_by_label("Filter by text").fill("")
+    page.get_by_label("Filter by status").select_option("2xx")
+    expect(page.locator("#nothing")).to_contain_text("No request matches the filters.")
     page.get_by_role("button", name=f"Requests of {mask_key(BUSY)}").click()
     expect(rows(page)).to_have_count(2)
 

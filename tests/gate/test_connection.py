@@ -206,8 +206,10 @@ def test_curl_never_shows_a_key() -> None:
     key = Credential(b"the-secret", "the main key", "$CONTRACT_API_KEY")
     request = Request("POST", b"/u?x='1'", ((b"X-API-Key", key.value), (b"X", b"\xe9'")), b"\x00", key)
     assert request.curl("http://h") == (
+        r"printf '\000' | "
         'curl -isS --path-as-is -X POST -H "X-API-Key: $CONTRACT_API_KEY" '
-        r"-H $'X: \xe9\x27' -H 'Host:' -H 'User-Agent:' -H 'Accept:' --data-binary $'\x00' "
+        """-H 'X: '"$(printf '\\351')"''"'"'' -H 'Host:' -H 'User-Agent:' -H 'Accept:' -H 'Content-Type:' """
+        "--data-binary @- "
         """'http://h/u?x='"'"'1'"'"''"""
     )
 
@@ -218,8 +220,8 @@ def test_curl_names_a_key_by_its_variable_wherever_it_stands() -> None:
     fields = (*usual, (b"Cookie", b"k=the-secret"), (b"Empty", b""))
     request = Request("GET", b"/u?key=the-secret", fields, b"[the-secret]")
     assert request.curl("http://h", usual, [key]) == (
-        """curl -isS --path-as-is -H 'Cookie: k='"$CONTRACT_API_KEY" -H 'Empty;' """
-        """--data-binary '['"$CONTRACT_API_KEY"']' 'http://h/u?key='"$CONTRACT_API_KEY\""""
+        """curl -isS --path-as-is -X GET -H 'Cookie: k='"$CONTRACT_API_KEY" -H 'Empty;' """
+        """-H 'Content-Type:' --data-binary '['"$CONTRACT_API_KEY"']' 'http://h/u?key='"$CONTRACT_API_KEY\""""
     )
 
 

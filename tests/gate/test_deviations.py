@@ -57,7 +57,7 @@ def test_a_deviation_that_no_longer_occurs_is_red(expires: str, run_listed: Call
 def test_an_unknown_rule_is_red_and_the_nearest_is_named(run_listed: Callable[..., Run]) -> None:
     run = run_listed("auth/mising-key-is-401")
     assert run.code == 4
-    assert "there is no rule auth/mising-key-is-401; did you mean auth/missing-key-is-401?" in run.output
+    assert "auth/mising-key-is-401 is not a rule; did you mean auth/missing-key-is-401?" in run.output
 
 
 PROBLEMS = {

@@ -12,24 +12,24 @@ from tests.support.proof import assert_accepted, assert_noticed_by_exactly_its_r
 
 FAULTS = (
     "unknown-key-is-422",
-    "key-as-a-password-is-taken",
+    "basic-password-is-accepted-as-a-key",
     "success-rate-is-above-100",
-    "refusal-has-no-detail",
-    "figures-are-zero-at-times",
-    "session-chooses-the-key",
+    "401-has-no-detail",
+    "usage-metrics-are-zero-at-times",
+    "session-cookie-selects-the-key",
     "429-has-no-detail",
     "remaining-never-falls",
-    "date-stands-still",
-    "429-may-be-kept-by-any-cache",
-    "body-of-a-get-is-the-next-request",
-    "body-drips",
+    "date-header-never-changes",
+    "429-allows-shared-caching",
+    "get-body-is-read-as-a-request",
+    "body-is-sent-slowly",
 )
 VARIANTS = (
-    "chunked",
-    "figures-move",
-    "first-answer-is-slow",
-    "replicas-have-buckets-of-their-own",
-    "window-starts-anew",
+    "responses-are-chunked",
+    "usage-metrics-grow",
+    "first-response-is-slow",
+    "replicas-have-separate-buckets",
+    "counters-restart-at-zero",
 )
 
 

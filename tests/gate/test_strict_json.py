@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract_tests.strict_json import parse
+from contract_tests.strict_json import parse, parse_exactly
 
 REFUSED = {
     b"": "is empty",
@@ -51,4 +51,4 @@ def test_every_json_text_is_read_as_it_is(value: object) -> None:
 
 
 def test_decimals_keep_their_digits() -> None:
-    assert str(parse(b"98.50").exact) == "98.50"
+    assert str(parse_exactly(b"98.50")) == "98.50"

@@ -22,48 +22,15 @@ from hypothesis import strategies as st
 from contract_tests.clock import Clock
 from contract_tests.connection import UnreachableError
 from contract_tests.message import Answer, Credential, Request
-from contract_tests.settings import Settings, Target
-from contract_tests.transport import NotTested, Pacer, Transport, retry_after
+from contract_tests.not_tested import NotTested
+from contract_tests.settings import Target
+from contract_tests.transport import Pacer, Transport, retry_after
 from tests.support.gate import answer, serving
+from tests.support.transport import KEY, ManualClock, settings
 
-KEY = Credential(b"main-key", "the main key", "$CONTRACT_API_KEY")
 REFUSED = answer(
     b'{"detail": "slow down"}', "429 Too Many Requests", "Content-Type: application/json\r\nRetry-After: 7"
 )
-
-
-@dataclass
-class ManualClock:
-    """A clock that moves when somebody sleeps on it."""
-
-    time: float = 1000.0
-
-    def now(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
-
-def settings(url: str, **changes: Any) -> Settings:
-    base = Settings(
-        target=Target.parse("--base-url", url),
-        keys=(KEY,),
-        level="documented",
-        embedded=False,
-        intrusive=False,
-        require_complete=False,
-        max_rate=None,
-        max_time=120.0,
-        max_requests=1000,
-        timeout=30.0,  # thousands of times what a server on this machine takes
-        ca_file=None,
-        proxy=None,
-        headers=(),
-        deviations={},
-        secrets=(),
-    )
-    return replace(base, **changes)
 
 
 @dataclass

@@ -66,7 +66,7 @@ def test_a_fault_is_named_where_it_acts_in_any_way(mock: UsageMock, fault: str, 
 
 
 def test_a_fault_of_the_start_is_named_from_its_turn_on(contract: Contract) -> None:
-    fault = load_fault("every-fourth-answer-is-503")
+    fault = load_fault("every-fourth-response-is-503")
     with UsageMock(make_app(contract, fault=fault)) as mock:
         statuses = [usage(mock.url, "demo-busy").status for _ in range(5)]
         assert statuses == [200, 200, 200, 503, 200]

@@ -106,7 +106,7 @@ def test_every_problem_is_told_with_its_place() -> None:
     assert [re.split(r"[;.] ", each)[0] for each in found] == [
         "'USAGE_MOCK_PROT' is not a variable of the mock",
         "USAGE_MOCK_RATE_LIMIT: 'maybe' is not a valid boolean",
-        "--seed: '-1' is not a valid whole number",
+        "--seed: '-1' is not a whole number of at least 0",
         "usage-mock.toml:4 'senario' is not an option",
         "usage-mock.toml:6 'hots' is not an option",
         "usage-mock.toml:2 port: must be a text or a number",
@@ -134,7 +134,7 @@ def test_a_list_a_table_and_a_date_are_no_values(value: str) -> None:
 @pytest.mark.parametrize("port", ["-1", "65536", "http", " 1", "1.0", "٣", "1" * 5000])
 def test_a_port_that_is_none_is_refused(port: str) -> None:
     [problem] = problems({"port": port}, {})
-    assert problem == f"--port: {port!r} is not a valid whole number; expected 0 to 65535"
+    assert problem == f"--port: {port!r} is not a whole number from 0 to 65535"
 
 
 def test_the_file_does_not_name_another_file() -> None:

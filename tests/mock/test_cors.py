@@ -30,7 +30,7 @@ def test_a_preflight_is_answered_before_any_key_is_looked_at(unlimited: UsageMoc
 
 
 def test_a_preflight_takes_no_token_and_meets_no_fault(limited: UsageMock) -> None:
-    limited.fail("connection-is-reset")
+    limited.fail("connection-is-reset-in-the-body")
     for _ in range(20):
         assert preflight(limited.url, (KEY, "demo-busy")).status == 204
     limited.fail("none")
@@ -80,7 +80,7 @@ def test_every_answer_may_be_read_by_any_page(
 
 
 def test_a_fault_keeps_what_the_sound_answer_says_to_browsers(unlimited: UsageMock) -> None:
-    answer = ask(unlimited.url, headers=[(KEY, "demo-modest"), ("Prefer", "fault=json-is-labelled-text")])
+    answer = ask(unlimited.url, headers=[(KEY, "demo-modest"), ("Prefer", "fault=content-type-is-text")])
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert answer.headers.get_all("Access-Control-Allow-Origin") == ["*"]
 

@@ -130,7 +130,7 @@ def hosted() -> Iterator[UsageMock]:
 def test_a_key_of_ones_own_is_not_disturbed_by_others(hosted: UsageMock) -> None:
     mine = hosted.make_key()
     hosted.use("revoked", key=hosted.api_key)
-    hosted.fail("connection-is-reset", key="demo-modest")
+    hosted.fail("connection-is-reset-in-the-body", key="demo-modest")
     hosted.record("shop.example", requests=4, failures=1, bytes=9, key=mine)
     figures = usage(hosted.url, mine).json
     assert (figures["total"], figures["success_rate"], figures["bytes_transferred"]) == (4, 75.0, 9)
@@ -139,7 +139,7 @@ def test_a_key_of_ones_own_is_not_disturbed_by_others(hosted: UsageMock) -> None
 
 
 def test_a_fault_passes_some_requests_and_then_acts_on_some(hosted: UsageMock) -> None:
-    hosted.fail("json-is-labelled-text", key="demo-modest", after=1, times=1)
+    hosted.fail("content-type-is-text", key="demo-modest", after=1, times=1)
     types = [usage(hosted.url, "demo-modest").headers["Content-Type"] for _ in range(3)]
     assert types == ["application/json", "text/plain; charset=utf-8", "application/json"]
 
@@ -158,7 +158,7 @@ def test_time_stands_still_and_moves_when_it_is_told(hosted: UsageMock) -> None:
 def test_one_status_can_be_answered_to_all(hosted: UsageMock) -> None:
     hosted.answer(503)
     assert usage(hosted.url, hosted.api_key).status == 503
-    with pytest.raises(ValueError, match="'777' is not a valid code; expected 200, 401, "):
+    with pytest.raises(ValueError, match="'777' is not a status code of the mock; expected 200, 401, "):
         hosted.answer(777)
 
 
@@ -179,7 +179,7 @@ def test_answers_can_be_held_back(contract: Contract) -> None:
     ("do", "hint"),
     [
         (lambda mock: mock.use("throtled"), "did you mean 'throttled'?"),
-        (lambda mock: mock.fail("connection-is-rest"), "did you mean 'connection-is-reset'?"),
+        (lambda mock: mock.fail("connection-is-rest"), "did you mean 'connection-is-reset-in-the-body'?"),
         (lambda mock: mock.record("d.example", "fetsch"), "did you mean 'fetch'?"),
         (lambda mock: mock.use("fresh", key="nobody"), "the mock does not have this key; create it first"),
         (lambda mock: mock.use("fresh", key="demo-bsy"), "the mock does not have this key; did you mean dem…0fd2c2?"),
@@ -251,11 +251,11 @@ def test_seconds_are_a_number(hosted: UsageMock, value: Any) -> None:
 
 
 def test_which_request_a_fault_meets_is_told_in_numbers(hosted: UsageMock) -> None:
-    told = re.escape("fail('body-drips', after=2, times=1) acts on request 3")
-    with pytest.raises(ValueError, match=told):
-        hosted.fail("body-drips@3")
-    with pytest.raises(ValueError, match="fault: 'body-drips@0' is not a valid fault"):
-        UsageMock(fault="body-drips@0")
+    advice = re.escape("fail('body-is-sent-slowly', after=2, times=1) acts on request 3")
+    with pytest.raises(ValueError, match=advice):
+        hosted.fail("body-is-sent-slowly@3")
+    with pytest.raises(ValueError, match="fault: 'body-is-sent-slowly@0' is not valid"):
+        UsageMock(fault="body-is-sent-slowly@0")
 
 
 def test_a_fault_acts_on_one_request_from_the_start() -> None:

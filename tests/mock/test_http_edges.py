@@ -96,7 +96,7 @@ WITHOUT_AN_END = {
     "an incomplete head": b"GET /usage HTTP/1.1\r\nHost: loc",
     "an incomplete body": b"POST /__mock__/verify HTTP/1.1\r\n%bContent-Length: 9\r\n\r\n{" % JSON,
     "a stream of events": b"GET /__mock__/events HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    "a response that never comes": b"GET /usage HTTP/1.1\r\n%bPrefer: fault=answer-never-comes\r\n\r\n" % FIELDS,
+    "a response that never comes": b"GET /usage HTTP/1.1\r\n%bPrefer: fault=response-is-never-sent\r\n\r\n" % FIELDS,
     "a body that never ends": b"GET /usage HTTP/1.1\r\n%bPrefer: fault=body-never-ends\r\n\r\n" % FIELDS,
 }
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server import UsageMock, load_deployment, load_fault, make_app
-from mock_server.fixtures.deployments import Deployment, Key
+from mock_server.fixtures.deployments import Calls, Deployment, Key
 from mock_server.fixtures.library import Library
 from mock_server.options import MockOptions
 from mock_server.simulation.overrides import NO_OVERRIDE, NONE, FaultUse, Override, Overrides
@@ -138,10 +138,10 @@ def test_a_fault_is_met_by_this_request_alone(mock: UsageMock) -> None:
 
 @pytest.mark.parametrize("key", ["demo-busy", "demo-fresh"])
 def test_a_preferred_fault_acts_at_once_and_for_any_key(mock: UsageMock, key: str) -> None:
-    assert load_fault("every-fourth-answer-is-503").steps[0].when.every == 4
-    assert preferring(mock, "fault=every-fourth-answer-is-503", key=key).status == 503
-    assert load_fault("modest-key-is-sent-elsewhere").steps[0].when.key == "demo-modest"
-    assert preferring(mock, "fault=modest-key-is-sent-elsewhere", key=key).status in range(300, 400)
+    assert load_fault("every-fourth-response-is-503").steps[0].when.every == 4
+    assert preferring(mock, "fault=every-fourth-response-is-503", key=key).status == 503
+    assert load_fault("second-key-is-redirected").steps[0].when.key == "second key"
+    assert preferring(mock, "fault=second-key-is-redirected", key=key).status in range(300, 400)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_preferred_fault_acts_at_once_and_for_any_key(mock: UsageMock, key: st
         ("/usage", "nobody", "code=200", None),
         ("/usage", "nobody", "code=503", "code=503"),
         ("/healthz", "demo-busy", "code=503", None),
-        ("/healthz", "demo-busy", "fault=every-fourth-answer-is-503, delay=1", None),
+        ("/healthz", "demo-busy", "fault=every-fourth-response-is-503, delay=1", None),
         ("/nothing", "demo-busy", "code=503, scenario=heavy", None),
     ],
 )
@@ -215,7 +215,7 @@ def test_what_is_nearly_a_preference_is_ignored_and_named(mock: UsageMock, field
         ("scenario", ["Prefer: scenario needs a value, such as scenario=heavy"]),
         ("delay=soon", ["SECONDS", "LOW..HIGH", "MEDIAN~P99"]),
         ('delay=""', ["Prefer: delay needs a value, such as delay=0.2"]),
-        ("fault=odd-field-name-is-500", ["--fault"]),
+        ("fault=malformed-header-name-is-500", ["--fault"]),
     ],
 )
 def test_what_does_not_exist_is_refused_with_what_does(mock: UsageMock, field: str, told: list[str]) -> None:
@@ -225,12 +225,12 @@ def test_what_does_not_exist_is_refused_with_what_does(mock: UsageMock, field: s
     assert len(reply.json["detail"]) < 1000
 
 
-def test_a_fault_that_speaks_of_keys_which_there_are_not_is_refused(contract: Contract) -> None:
-    deployment = Deployment("mine", "d", {"my-secret": Key()})
+def test_a_fault_whose_role_the_deployment_lacks_is_rejected(contract: Contract) -> None:
+    deployment = Deployment("mine", "d", {"my-secret": Key(traffic={"a.example": {"fetch": Calls(1)}})})
     with UsageMock(make_app(contract, deployment=deployment)) as mock:
         reply = preferring(mock, "fault=body-is-null", key="my-secret")
     assert (reply.status, reply.headers["Mock-Reason"]) == (400, "unknown-preference")
-    assert "body-is-null.yaml:5 cannot be used here: names a key that mine does not have" in reply.json["detail"]
+    assert "body-is-null.yaml:5 cannot be used here: the deployment mine has no unused key" in reply.json["detail"]
     assert "my-secret" not in reply.json["detail"]
 
 
@@ -278,7 +278,7 @@ def test_what_a_scenario_brings_is_below_everything(contract: Contract, rank: st
 def test_a_scenario_brings_its_own_where_nothing_else_is_said(contract: Contract) -> None:
     simulator = make_app(contract, MockOptions(scenario="brown-out"))[MOCK].simulator
     found = simulator.resolve("k", NO_OVERRIDE)
-    assert (found.delay, found.fault and found.fault.name) == ("0.1~1", "every-fourth-answer-is-503")
+    assert (found.delay, found.fault and found.fault.name) == ("0.1~1", "every-fourth-response-is-503")
 
 
 @pytest.mark.parametrize("name", ["scenario", "fault", "delay"])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -22,10 +20,6 @@ def get(mock, key=None):
         with error:
             return error.code
 """
-
-
-PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-HOW_TO = PYTHON.findall((Path(__file__).parents[2] / "docs" / "testing.md").read_text())
 
 
 def passes(pytester: pytest.Pytester, *options: str, passed: int) -> None:
@@ -133,12 +127,3 @@ def test_the_plugin_costs_a_project_nothing_until_it_is_used() -> None:
 def test_the_mock_never_imports_the_plugin() -> None:
     code = "import sys, mock_server.testing.usage_mock, mock_server.command.cli; print('pytest' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
-
-
-def test_the_how_to_is_true(pytester: pytest.Pytester) -> None:
-    tests, options, *programs = HOW_TO
-    pytester.makeconftest(options)
-    pytester.makepyfile(tests)
-    passes(pytester, passed=tests.count("def test_"))
-    for program in programs:
-        exec(compile(program, "docs/testing.md", "exec"), {})

@@ -1,4 +1,4 @@
-"""Files that could wedge reloading: each is reported or refused, and reloading and stopping go on."""
+"""Files that could wedge reloading: each is reported or refused, and reloading and stopping continue."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import pytest
@@ -39,7 +39,7 @@ class Files:
     """A fixture folder, and a mock that is built from it."""
 
     def __init__(self, place: Path) -> None:
-        self.fixtures, self.said = place / "fixtures", list[str]()
+        self.fixtures, self.reports = place / "fixtures", list[str]()
         for name in ("deployments", "scenarios", "faults"):
             (self.fixtures / name).mkdir(parents=True)
         self.deployment = self.fixtures / "deployments" / "default.yaml"
@@ -49,13 +49,13 @@ class Files:
         self.reloader = self.reloader_of(self.build)
 
     def reloader_of(self, build: Callable[[], tuple[Library, Routes]]) -> Reloader:
-        return Reloader(self.app[MOCK], build, self.say, fixtures=self.fixtures)
+        return Reloader(self.app[MOCK], build, self.report, fixtures=self.fixtures)
 
     def build(self) -> tuple[Library, Routes]:
         return read_files(load(), MockOptions(fixtures=self.fixtures), self.simulator)
 
-    def say(self, text: str, **_: bool) -> None:
-        self.said.append(text)
+    def report(self, text: str, **_: bool) -> None:
+        self.reports.append(text)
 
     def look(self) -> None:
         """Look once, within a bounded time."""
@@ -107,11 +107,11 @@ def test_a_hazardous_file_is_reported_and_reloading_continues(
     path.unlink(missing_ok=True)
     make(path)
     files.look()
-    assert f"{path.name}:1: {HAZARDS[make]}" in files.said[-1]
+    assert f"{path.name}:1: {HAZARDS[make]}" in files.reports[-1]
     path.unlink()
     files.deployment.write_text(DEPLOYMENT.replace("7", "8"))
     files.look()
-    assert files.said[-1] == "serving deployments/default.yaml"
+    assert files.reports[-1] == "serving deployments/default.yaml"
 
 
 @pytest.mark.parametrize("make", HAZARDS)
@@ -147,7 +147,7 @@ def test_a_change_of_equal_size_and_time_is_served(files: Files) -> None:
     after = files.deployment.stat()
     assert (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size)
     files.look()
-    assert files.said == ["serving deployments/default.yaml"]
+    assert files.reports == ["serving deployments/default.yaml"]
 
 
 def test_a_link_that_leads_nowhere_does_not_hide_other_changes(files: Files) -> None:
@@ -156,17 +156,17 @@ def test_a_link_that_leads_nowhere_does_not_hide_other_changes(files: Files) -> 
     files.look()
     (files.fixtures / "scenarios" / "new.yaml").write_text("description: d\n")
     files.look()
-    assert len(files.said) == 2
+    assert len(files.reports) == 2
 
 
 def test_each_reported_change_is_looked_at(files: Files) -> None:
-    async def changes() -> AsyncIterator[None]:
+    async def changes() -> AsyncGenerator[None, None]:
         for requests in ("8", "9"):
             files.deployment.write_text(DEPLOYMENT.replace("7", requests))
             yield
 
     asyncio.run(asyncio.wait_for(files.reloader.run(changes()), WAIT))
-    assert files.said == ["serving deployments/default.yaml"] * 2
+    assert files.reports == ["serving deployments/default.yaml"] * 2
 
 
 HANGING = """
@@ -253,9 +253,9 @@ def test_the_reload_log_and_check_show_the_same_problem_without_a_key(
     files.look()
     assert main(["check", str(files.fixtures)]) == 4
     complaint = capsys.readouterr().err.splitlines()[0].removeprefix("usage-mock: ")
-    assert files.said[0].splitlines()[0] == complaint
+    assert files.reports[0].splitlines()[0] == complaint
     assert DISCLOSING[text] in complaint
-    shown = f"{files.said} {complaint} {files.app[MOCK].reload_error} {files.app[MOCK].headers}"
+    shown = f"{files.reports} {complaint} {files.app[MOCK].reload_error} {files.app[MOCK].headers}"
     assert SECRET not in shown
     assert "7777777" not in shown
 
@@ -283,3 +283,9 @@ def test_a_watched_folder_reports_a_changed_file_with_and_without_events(tmp_pat
         changes = watcher.watch(1600, 50, int(WAIT * 1000), None)
     assert not isinstance(changes, str)
     assert str(tmp_path / "new.yaml") in {path for _, path in changes}
+
+
+def test_a_start_waits_for_no_import_of_watchfiles() -> None:
+    code = "import sys, mock_server.command.serve, mock_server.command.reload; print('watchfiles' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT, check=True)
+    assert done.stdout == "False\n"

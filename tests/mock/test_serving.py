@@ -108,7 +108,7 @@ def test_a_certificate_that_cannot_be_used_is_told_in_one_line(
 
 def test_a_certificate_without_its_key_is_told_in_one_line(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--tls-cert", str(files / "cert.pem")]) == 4
-    assert capsys.readouterr().err == "usage-mock: --tls-cert and --tls-key: one of them is missing\n"
+    assert capsys.readouterr().err == "usage-mock: --tls-cert, --tls-key: one of them is missing; set both or neither\n"
 
 
 @needs_ipv6
@@ -196,7 +196,7 @@ def test_a_fault_of_the_mock_itself_is_a_500_in_json_and_in_the_log(
     assert "RuntimeError: broken" in caplog.text
 
 
-@pytest.mark.parametrize("fault", ["answer-never-comes", "body-never-ends"])
+@pytest.mark.parametrize("fault", ["response-is-never-sent", "body-never-ends"])
 def test_a_client_that_would_wait_for_ever_is_cut_off(fault: str) -> None:
     with UsageMock(grace=3600) as mock, socket.create_connection(address(mock.url), TIMEOUT) as connection:
         mock.fail(fault)

@@ -14,14 +14,14 @@ import trustme
 
 from mock_server.options import OptionError, read_options
 
-WAIT = 30.0
+WAIT = 60.0  # seconds: a hundred times what such a process takes
 
 USE_A_MOCK = """
 import http.client
 from mock_server import UsageMock
 
 def status(mock):
-    connection = http.client.HTTPConnection("127.0.0.1", int(mock.url.rpartition(":")[2]), timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", int(mock.url.rpartition(":")[2]), timeout=60)
     connection.request("GET", "/usage", headers={"X-API-Key": mock.api_key})
     return connection.getresponse().status
 """
@@ -64,12 +64,12 @@ with socket.create_server(("127.0.0.1", 0)) as free:
 def stop():
     while True:
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             connection.request("GET", "/healthz")
             open({str(tmp_path / "status")!r}, "w").write(str(connection.getresponse().status))
             break
         except ConnectionRefusedError:
-            pass
+            time.sleep(0.01)  # it does not listen yet, and cannot say so
     os.kill(os.getpid(), signal.SIGTERM)
 
 threading.Thread(target=stop).start()
@@ -175,7 +175,7 @@ with UsageMock() as mock, Patcher() as patcher:
     with UsageMock(scenario="fresh") as other:
         print(status(other))
     for path in ("/", "/scenarios", "/faults", "/openapi.yaml"):
-        connection = http.client.HTTPConnection("127.0.0.1", int(mock.url.rpartition(":")[2]), timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", int(mock.url.rpartition(":")[2]), timeout=60)
         connection.request("GET", f"/__mock__{path}")
         print(connection.getresponse().status)
 """

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-WAIT = 20.0
+WAIT = 60.0  # seconds: twenty times the grace period
 
 CODE = """
 import signal, sys
@@ -71,6 +71,8 @@ def test_a_worker_that_is_stopped_by_a_signal_is_killed_as_well() -> None:
         process.stdout.readline()
         workers += children(process)
         os.kill(workers[0].pid, signal.SIGSTOP)
+        while workers[0].status() != psutil.STATUS_STOPPED:  # else SIGTERM may be delivered first
+            os.sched_yield()
         process.terminate()
         assert process.wait(WAIT) == 0
         assert f"worker {workers[0].pid} did not end" in process.stderr.read()

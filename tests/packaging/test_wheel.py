@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import urllib.request
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 from uv import find_uv_bin
+
+from mock_server import UsageMock, load_deployment
+from mock_server.fixtures.deployments import RateLimit
+from tests.support.documents import blocks
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -102,3 +109,37 @@ def test_a_project_with_contract_tests_of_its_own_is_left_alone(with_gate: Insta
     run = with_gate.run("-c", program, folder=tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "1 passed" in run.stdout
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/ci.md"])
+def test_steps_for_ci_run_with_the_wheel(page: str, with_gate: Installed, tmp_path: Path) -> None:
+    (shown,) = [block.text for block in blocks(CHECKOUT / page) if block.language == "yaml"]
+    document = YAML(typ="safe").load(shown)
+    steps = document["steps"] if "steps" in document else document["jobs"]["contract"]["steps"]
+    deployment = load_deployment()
+    keys = {name: replace(key, rate_limit=RateLimit(1000.0, 1000)) for name, key in deployment.keys.items()}
+    with UsageMock(deployment=replace(deployment, keys=keys)) as mock:
+        environment = {
+            "PATH": os.pathsep.join(
+                [str(with_gate.python.parent), str(Path(find_uv_bin()).parent), os.environ["PATH"]]
+            ),
+            "VIRTUAL_ENV": str(with_gate.python.parents[1]),
+        }
+        for step in steps:
+            command = step.get("run", "true").replace("pip install", "uv pip install -q")
+            command = re.sub(
+                r'"usage-contract(\[gate\]) @ [^"]*OWNER/REPOSITORY[^"]*"', rf'"{with_gate.wheel}\1"', command
+            )
+            values = {"CONTRACT_API_KEY": "demo-busy", "CONTRACT_API_KEY_2": "demo-modest", "BASE_URL": mock.url}
+            own = {name: values[name] for name in step.get("env", {})}
+            assert "OWNER" not in command
+            done = subprocess.run(
+                ["bash", "-ec", command.replace("https://staging.example", mock.url)],
+                cwd=tmp_path,
+                env=environment | own,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "contract" / "contract.json").exists()

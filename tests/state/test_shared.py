@@ -57,7 +57,7 @@ def test_a_switch_for_everybody_reaches_requests_without_a_known_key(
 
 
 def test_after_a_reset_the_fault_of_the_start_waits_for_its_request_again(contract: Contract, url: str) -> None:
-    fault = load_fault("every-fourth-answer-is-503")
+    fault = load_fault("every-fourth-response-is-503")
     for state in (None, RedisState(url)):
         app = make_app(contract, MockOptions(fault=f"{fault.name}@2"), fault=fault, state=state)
         with UsageMock(app) as mock:
@@ -248,7 +248,10 @@ def strangers(contract: Contract, url: str, tmp_path: Path) -> Iterator[Pair]:
             stack.enter_context(
                 UsageMock(
                     make_app(
-                        contract, MockOptions(fixtures=fixtures), deployment=load_deployment(), state=RedisState(url)
+                        contract,
+                        MockOptions(fixtures=fixtures),
+                        deployment=load_deployment(),
+                        state=RedisState(url),
                     )
                 )
             )

@@ -95,7 +95,7 @@ def test_a_state_is_asked_by_tls_and_must_be_trusted(capfd: pytest.CaptureFixtur
 
 def test_workers_without_a_state_are_refused_with_the_reason(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["--port", "0", "--workers", "2"]) == 4
-    assert "--workers needs --state redis://HOST: without a shared state" in capfd.readouterr().err
+    assert "--workers: more than one process needs a shared state; add --state redis://HOST" in capfd.readouterr().err
 
 
 @LINUX

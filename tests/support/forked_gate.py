@@ -75,9 +75,10 @@ class JobRunner:
         target = Target.parse("--base-url", mock.url)
         self.verdicts.settings = config.stash[settings_key] = replace(config.stash[settings_key], target=target)
         config.stash[clock_key] = clock.for_gate()
-        if self.job.writes_reports:
-            config.stash[reports_key].folder = self.job.folder / REPORTS
-            (self.job.folder / REPORTS).mkdir()
+        outputs = config.stash[reports_key].outputs
+        outputs.folder = self.job.folder / REPORTS
+        outputs.folder.mkdir()
+        outputs.written = not self.job.writes_reports
         return None
 
     def _redirect(self, folder: Path) -> None:

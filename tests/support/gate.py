@@ -8,16 +8,23 @@ import signal
 import socketserver
 import sys
 import threading
+import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 
+from contract_tests import embedded
+from contract_tests.plugin import clock_key
+from mock_server import make_app
 from tests.support.forked_gate import GATE
 from tests.support.proof import FORKS
+from tests.support.virtual_clock import VirtualClock
 
 Respond = Callable[[bytes], bytes]
 
@@ -48,12 +55,19 @@ def _rule(case: ElementTree.Element) -> str:
 
 @pytest.fixture
 def run_gate(tmp_path: Path) -> Callable[..., Run]:
-    """Run `pytest contract_tests …` in a process and an environment of its own, whose id is in the file `pid`."""
+    """Run `pytest contract_tests …` in a process and an environment of its own, whose id is in the file `pid`.
+
+    `on_virtual_time` is for runs against the embedded mock whose result depends on time.
+    """
 
     def run(
-        *arguments: str, environment: Mapping[str, str] | None = None, ignored: Sequence[signal.Signals] = ()
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        ignored: Sequence[signal.Signals] = (),
+        on_virtual_time: bool = False,
     ) -> Run:
-        process = FORKS.Process(target=_become_the_gate, args=(tmp_path, arguments, dict(environment or {}), ignored))
+        options = (dict(environment or {}), ignored, on_virtual_time)
+        process = FORKS.Process(target=_become_the_gate, args=(tmp_path, arguments, *options))
         process.start()
         process.join()
         output = (tmp_path / "output.txt").read_text()
@@ -65,7 +79,11 @@ def run_gate(tmp_path: Path) -> Callable[..., Run]:
 
 
 def _become_the_gate(
-    folder: Path, arguments: tuple[str, ...], environment: Mapping[str, str], ignored: Sequence[signal.Signals]
+    folder: Path,
+    arguments: tuple[str, ...],
+    environment: Mapping[str, str],
+    ignored: Sequence[signal.Signals],
+    on_virtual_time: bool,
 ) -> None:
     gc.enable()
     for number in ignored:
@@ -80,9 +98,28 @@ def _become_the_gate(
         for name in [name for name in os.environ if name.startswith(("CONTRACT_", "GITHUB_", "PYTEST_"))]:
             del os.environ[name]
         os.environ.update(environment)
-        code = pytest.main([str(GATE), "-p", "no:cacheprovider", "--junitxml=junit.xml", "--rootdir=.", *arguments])
+        plugins = [EmbeddedOnVirtualTime()] if on_virtual_time else []
+        options = ["-p", "no:cacheprovider", "--junitxml=junit.xml", "--rootdir=."]
+        code = pytest.main([str(GATE), *options, *arguments], plugins=plugins)
         output.flush()
         os._exit(code)
+
+
+class EmbeddedOnVirtualTime:
+    """A pytest plugin that gives the embedded mock and the gate one virtual clock."""
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Replace the clock of the gate, and that of every mock that this process makes."""
+        clock = VirtualClock()
+        config.stash[clock_key] = clock.for_gate()
+        time.time = clock.now  # aiohttp, too, dates its responses by it
+
+        def make_app_on_virtual_time(*arguments: Any) -> web.Application:
+            app = make_app(*arguments, clock=clock.now, sleep=clock.sleep_in_mock)
+            app.on_startup.append(clock.attach)
+            return app
+
+        vars(embedded)["make_app"] = make_app_on_virtual_time
 
 
 @contextmanager

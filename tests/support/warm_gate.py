@@ -14,7 +14,7 @@ from tests.support.forked_gate import Job, run_here
 
 HERE, REAL_TIME = Path.cwd(), time.time
 with tempfile.TemporaryDirectory() as folder:
-    run_here(Job(Path(folder), load_fault("429-has-no-headers"), load_deployment(), writes_reports=True))
+    run_here(Job(Path(folder), load_fault("429-has-no-rate-limit-headers"), load_deployment(), writes_reports=True))
     os.chdir(HERE)
 time.time = REAL_TIME
 gc.disable()  # a run ends before a collection is worth its time, and a collection would copy shared memory

@@ -18,7 +18,7 @@ from tests.support.control_api import JSON, Api
 from tests.support.wire import KEY, TIMEOUT, Clock, address, ask, usage
 
 BUSY, MODEST = "demo-busy", "demo-modest"
-FAULT = "without-a-user-agent-is-500"  # and these tests send none
+FAULT = "missing-user-agent-is-500"  # and these tests send none
 
 
 def total(mock: UsageMock, key: str) -> int:
@@ -241,7 +241,7 @@ def test_a_server_that_a_fault_has_stopped_listens_again(api: Api, limited: Usag
 
 def test_a_key_that_is_put_back_to_the_start_begins_a_preferred_fault_anew(api: Api, limited: UsageMock) -> None:
     def drifting(key: str) -> object:
-        return ask(limited.url, headers=[(KEY, key), ("Prefer", "fault=this-operation-counts-in-total")]).json["total"]
+        return ask(limited.url, headers=[(KEY, key), ("Prefer", "fault=usage-requests-count-in-total")]).json["total"]
 
     first = {key: [drifting(key), drifting(key)] for key in (BUSY, MODEST)}
     api.do("POST", "/reset", {"key": BUSY})

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from ruamel.yaml import YAML
 
 from mock_server import FixtureError, UsageMock, load_deployment, load_fault, make_app
 from mock_server.command.cli import main
@@ -148,20 +145,6 @@ def test_the_document_names_every_member() -> None:
     names = {name for part in parts for name in part["properties"]}
     names |= set(SCHEMA["$defs"]["edit"]["properties"]["op"]["enum"]) - {"op"}
     assert [name for name in sorted(names) if f"`{name}" not in DOCS and f"{name}:" not in DOCS] == []
-
-
-def test_the_examples_of_the_document_are_true() -> None:
-    assert doctest.testfile(str(Path(__file__).parents[3] / "docs" / "faults.md"), module_relative=False) == (0, 3)
-
-
-def test_the_recipes_of_the_document_can_be_used(tmp_path: Path) -> None:
-    example, recipes = re.findall(r"^```yaml\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL)
-    (tmp_path / "faults").mkdir()
-    for name, text in {"example": example, "recipes": f"description: d\nbreaks: []\ndo:\n{recipes}"}.items():
-        (tmp_path / "faults" / f"{name}.yaml").write_text(text)
-        assert load_fault(name, tmp_path).steps
-    steps: Any = YAML(typ="safe", pure=True).load(recipes)
-    assert len(steps) == 6
 
 
 def test_what_is_received_may_be_edited_before_it_is_read(serve: Serve) -> None:

@@ -70,7 +70,7 @@ def test_keys_share_a_bucket_that_they_do_not_state(serve: Serve) -> None:
 
 
 def test_a_bucket_is_another_only_when_it_is_the_turn_of_its_fault(contract: Contract) -> None:
-    fault = load_fault("fewer-tokens-than-stated")
+    fault = load_fault("bucket-holds-fewer-tokens-than-remaining")
     with UsageMock(make_app(contract, MockOptions(fault=f"{fault.name}@2"), clock=Clock(), fault=fault)) as mock:
         assert [modest(mock.url)["rate_limit"]["remaining"] for _ in range(3)] == [9, 4 + 5, 8]
         mock.fail("bucket-holds-half-of-its-burst", after=1, times=1)
@@ -83,7 +83,7 @@ def test_what_a_fault_remembers_goes_with_its_use(contract: Contract) -> None:
     with UsageMock(app) as mock:
         for _ in range(3):
             for key in keys:
-                mock.fail("this-operation-counts-in-total", key)
+                mock.fail("usage-requests-count-in-total", key)
             first, later = ([usage(mock.url, key).json["total"] for key in keys] for _ in range(2))
             assert [first, later] == [[BUSY_TOTAL + 2, MODEST_TOTAL + 2], [BUSY_TOTAL + 4, MODEST_TOTAL + 4]]
         assert len(app[MOCK].injectors) == 2

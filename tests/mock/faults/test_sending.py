@@ -71,11 +71,11 @@ def test_a_connection_is_reset(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("name", "missing", "is_reset"),
     [
-        ("connection-is-closed-at-once", None, False),
-        ("connection-is-reset-before-the-answer", None, True),
-        ("connection-is-reset", 100, True),
-        ("answer-is-shorter-than-announced", 20, False),
-        ("connection-is-reset-after-the-answer", 0, True),
+        ("connection-closes-without-a-response", None, False),
+        ("connection-is-reset-before-the-response", None, True),
+        ("connection-is-reset-in-the-body", 100, True),
+        ("body-is-shorter-than-content-length", 20, False),
+        ("connection-is-reset-after-the-response", 0, True),
     ],
 )
 def test_a_shipped_fault_ends_an_answer_where_its_name_says_however_short_it_is(

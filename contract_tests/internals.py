@@ -1,0 +1,19 @@
+"""Internals of a server that a response may disclose: stack traces, its files, complaints of a database."""
+
+from __future__ import annotations
+
+import re
+
+INTERNALS = re.compile(
+    # In JSON there are backslashes before quotation marks, and for the ends of lines. Every repetition has a bound:
+    # the search must not take longer than the text is long.
+    rb'Traceback \(most recent call last\)|File \\?"[^"]{1,1000}", line \d|\bat [\w.$<>]{1,300}\([\w.]{1,300}:\d{1,9}\)'
+    rb"|\n[ \t\r]{1,100}at [^\n]{1,1000}:\d{1,9}:\d"
+    rb"|\[Errno \d{1,9}\]|goroutine \d{1,20} \[|panicked at|\bSQLSTATE|sqlite3\.|psycopg|syntax error at or near"
+    rb"|/site-packages/"
+)
+
+
+def internals(body: bytes) -> re.Match[bytes] | None:
+    """Find the first sign of internals in a body, also in the texts of JSON."""
+    return INTERNALS.search(body.replace(b"\\n", b"\n").replace(b"\\t", b"\t"))

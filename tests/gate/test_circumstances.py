@@ -1,0 +1,88 @@
+"""Circumstances of a run that the gate cannot work in end with exit code 4 and one sentence."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mock_server import UsageMock
+from tests.gate.test_entry_point import SECRET, run_pytest
+from tests.support.forked_gate import GATE
+from tests.support.gate import Run
+
+RunGate = Callable[..., Run]
+THERE = ("--base-url", "https://127.0.0.1:1", "--api-key", SECRET)
+BLOCKS_SOCKETS = """
+import socket
+
+class SocketBlockedError(RuntimeError):
+    pass
+
+def refuse(*args, **kwargs):
+    raise SocketBlockedError("A test tried to use socket.socket.")
+
+def pytest_runtest_setup(item):
+    socket.create_connection = refuse
+"""
+KNOWS_FORKED = "def pytest_addoption(parser):\n    parser.addoption('--forked', action='store_true', dest='forked')\n"
+
+
+def test_blocked_sockets_are_named(run_gate: RunGate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "blocking.py").write_text(BLOCKS_SOCKETS)
+    monkeypatch.syspath_prepend(tmp_path)
+    with UsageMock() as mock:
+        run = run_gate("--base-url", mock.url, "--api-key", mock.api_key, "-p", "blocking")
+    assert run.code == 4
+    reason = (
+        "could not be tested: a pytest plugin blocks its connections (blocking): A test tried to use socket.socket."
+    )
+    assert reason in run.output
+    assert "Traceback" not in run.output
+
+
+def test_a_process_for_each_rule_is_refused(run_gate: RunGate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "forking.py").write_text(KNOWS_FORKED)
+    monkeypatch.syspath_prepend(tmp_path)
+    run = run_gate("-p", "forking", "--forked")
+    assert run.code == 4
+    assert "ERROR: --forked: the rules share one process" in run.output
+
+
+def test_a_key_log_that_cannot_be_written_is_named(run_gate: RunGate) -> None:
+    run = run_gate(*THERE, environment={"SSLKEYLOGFILE": "/nowhere/keys.log"})
+    assert run.code == 4
+    assert "ERROR: SSLKEYLOGFILE: /nowhere/keys.log cannot be written: No such file or directory." in run.output
+
+
+def test_a_key_log_is_not_needed_without_tls(run_gate: RunGate) -> None:
+    assert run_gate("-k", "missing_key", environment={"SSLKEYLOGFILE": "/nowhere/keys.log"}).code == 0
+
+
+def test_plugin_autoloading_that_is_off_is_named(tmp_path: Path) -> None:
+    run = run_pytest("--pyargs", "contract_tests", folder=tmp_path, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    assert run.returncode == 4
+    assert "ERROR: the gate's plugin is not loaded. Leave pytest's plugin autoloading on" in run.stderr
+    assert "Traceback" not in run.stdout + run.stderr
+
+
+def test_a_gate_that_another_package_hides_leaves_no_earlier_report(tmp_path: Path) -> None:
+    (tmp_path / "contract_tests").mkdir()
+    (tmp_path / "contract_tests" / "__init__.py").touch()
+    report = tmp_path / "out" / "contract.html"
+    report.parent.mkdir()
+    report.write_text("an earlier green run")
+    run = run_pytest(str(GATE), "--report-dir", "out", folder=tmp_path, PYTHONPATH=str(tmp_path))
+    assert run.returncode == 4
+    assert not report.exists()
+
+
+@pytest.mark.parametrize("place", ["contract_tests", "contract_tests/test_auth.py::test_missing_key_is_401"])
+def test_another_copy_of_the_gate_is_named_without_the_key(place: str, tmp_path: Path) -> None:
+    shutil.copytree(GATE, tmp_path / "contract_tests")
+    run = run_pytest(place, "--api-key", SECRET, folder=tmp_path)
+    assert run.returncode == 4
+    assert f"ERROR: {tmp_path}/contract_tests is not the installed gate, which is {GATE}." in run.stderr
+    assert SECRET not in run.stdout + run.stderr

@@ -1,0 +1,155 @@
+"""Curl commands run in any POSIX shell, and send what the gate has sent."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socketserver
+import subprocess
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+from hypothesis import find
+
+from contract_tests import keys
+from contract_tests.connection import wire
+from contract_tests.message import Credential, Request
+from tests.support.gate import answer, serving_with
+
+SHELL = shutil.which("dash") or "/bin/sh"
+MAIN = Credential(b"s3cr3t-K3y/0f+some=7Q.x", "the main key", "$CONTRACT_API_KEY")
+OTHER = Credential(b"an0ther_k3y(of)this~run", "key 2", "$CONTRACT_API_KEY_2")
+VARIABLES = {"CONTRACT_API_KEY": MAIN.value.decode(), "CONTRACT_API_KEY_2": OTHER.value.decode()}
+BASHISMS = re.compile(r"\$\{\w+(:\d|~|//)|\$'|<<<|\{1\.\.")
+DEFAULTS = ((b"Host", b"%"), (b"User-Agent", b"gate"), (b"Accept", b"*/*"))
+
+
+class Recorder(socketserver.StreamRequestHandler):
+    """Records the bytes of each request: its head, and a body by its length."""
+
+    received: list[bytes]
+
+    def handle(self) -> None:
+        head = b""
+        while (line := self.rfile.readline(1 << 20)) not in {b"\r\n", b""}:
+            head += line
+        length = re.search(rb"(?im)^content-length: *(\d+)", head)
+        self.received.append(head + b"\r\n" + self.rfile.read(int(length[1]) if length else 0))
+        self.wfile.write(answer(b"{}"))
+
+
+@pytest.fixture(scope="module")
+def recorder() -> Iterator[tuple[str, list[bytes]]]:
+    received: list[bytes] = []
+    with serving_with(cast("type[Recorder]", type("Bound", (Recorder,), {"received": received}))) as url:
+        yield url, received
+
+
+def comparable(data: bytes) -> tuple[bytes, list[bytes], bytes]:
+    """Return the request line, the fields without optional white space around their values, and the body."""
+    head, _, body = data.partition(b"\r\n\r\n")
+    line, *fields = head.split(b"\r\n")
+    parted = (field.partition(b":") for field in fields)
+    sent = [name + b":" + value.strip(b" \t") for name, _, value in parted if name.lower() != b"content-length"]
+    return line, sorted(sent), body
+
+
+def edits() -> list[Credential]:
+    """Return an example of each kind of edit, at the start, in the middle and at the end."""
+    kinds = ("changed", "removed", "doubled", "preceded")
+    places = (1, len(MAIN.value) // 2, len(MAIN.value))
+    return [
+        find(keys.edits(MAIN), lambda key, told=f"character {place} {kind}": told in key.told)  # type: ignore[misc]
+        for kind in kinds
+        for place in places
+    ]
+
+
+CREDENTIALS = {
+    key.told: key
+    for key in (
+        *(MAIN, OTHER, keys.UNKNOWN, keys.EMPTY, keys.BLANK, keys.shown("s3c*****x")),
+        *(*keys.changed(MAIN), *keys.near(MAIN), *keys.near(OTHER), *keys.mixed(MAIN, OTHER)),
+        *(*keys.PATTERNS, *keys.MALFORMED, *keys.disguised(MAIN), *keys.padded(MAIN), *edits()),
+        Credential(MAIN.value + b" ", "the main key and a space"),
+    )
+}
+TARGETS = {
+    "the key in the query": b"/usage?api_key=" + MAIN.value + b"&x=1",
+    "odd characters in the query": b"/usage?&=&&a[]=1&a={2}&%ff=%00&q='\"`$HOME\\|;*",
+    "a long query": b"/usage?q=" + b"a" * 3000,
+    "a fragment": b"/usage#x",
+    "raw bytes": b"/usage\xff",
+    "two slashes": b"//usage",
+    "dots": b"/healthz/..;/usage",
+    "an absolute form": b"http://127.0.0.1/usage",
+    "what may be a CI system's command": b"/usage?##[group]##vso[task.setvariable]",
+}
+BODIES = {
+    "JSON with the key": b'{"api_key": "' + MAIN.value + b'", "X-API-Key": "' + MAIN.value + b'"}',
+    "a request": b"GET /usage HTTP/1.1\r\nHost: here\r\n\r\n",
+    "a request with the key": b"GET /usage HTTP/1.1\r\nX-API-Key: " + MAIN.value + b"\r\n\r\n",
+    "NULs": b"\0a\0b",
+    "bytes and percent signs": b"100%s%%d\\n\x80\xff'\"",
+}
+
+
+def run(command: str) -> None:
+    """Run a command in the shell, on which it must end well and without a complaint."""
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **VARIABLES}
+    ended = subprocess.run([SHELL, "-c", command], env=environment, capture_output=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b""), command
+
+
+def check(request: Request, recorder: tuple[str, list[bytes]]) -> None:
+    url, received = recorder
+    received.clear()
+    command = request.curl(url, keys=(MAIN, OTHER))
+    assert not BASHISMS.search(command)
+    assert not any(key.value.decode() in command for key in (MAIN, OTHER))
+    run(command)
+    assert [comparable(data) for data in received] == [comparable(wire(request))]
+
+
+def request(url: str, key: Credential, **changes: object) -> Request:
+    defaults = [(name, url.removeprefix("http://").encode() if value == b"%" else value) for name, value in DEFAULTS]
+    fields = (*defaults, (b"X-API-Key", key.value))
+    return Request(**{"method": "GET", "target": b"/usage", "fields": fields, "credential": key} | changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("told", CREDENTIALS)
+def test_command_sends_the_credential_that_the_gate_sent(told: str, recorder: tuple[str, list[bytes]]) -> None:
+    sent = request(recorder[0], CREDENTIALS[told])
+    if b"\0" in sent.credential.value:  # type: ignore[union-attr]
+        assert sent.curl(recorder[0]) == "# curl cannot send the NUL byte in X-API-Key"
+        run(sent.curl(recorder[0]))
+    else:
+        check(sent, recorder)
+
+
+@pytest.mark.parametrize("separator", [b":", b":\t", b": "])
+def test_command_sends_the_separator_that_the_gate_sent(separator: bytes, recorder: tuple[str, list[bytes]]) -> None:
+    sent = request(recorder[0], MAIN, separator=separator)
+    run(sent.curl(recorder[0], keys=(MAIN,)))
+    assert b"X-API-Key" + separator + MAIN.value + b"\r\n" in recorder[1][-1]
+    assert "\t" not in sent.curl(recorder[0], keys=(MAIN,))
+
+
+@pytest.mark.parametrize("told", TARGETS)
+def test_command_sends_the_target_that_the_gate_sent(told: str, recorder: tuple[str, list[bytes]]) -> None:
+    check(request(recorder[0], MAIN, target=TARGETS[told]), recorder)
+    assert "##[" not in request(recorder[0], MAIN, target=TARGETS[told]).curl(recorder[0])
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("told", BODIES)
+def test_command_sends_the_body_that_the_gate_sent(told: str, method: str, recorder: tuple[str, list[bytes]]) -> None:
+    check(request(recorder[0], MAIN, method=method, body=BODIES[told]), recorder)
+
+
+@pytest.mark.parametrize("value", [b'@@;;q=zz,="', b"\xe9\xff", b"", b"a" * 180, b"caf\xe9 'q' \"d\" `x` $HOME \\ %s"])
+def test_command_sends_the_fields_that_the_gate_sent(value: bytes, recorder: tuple[str, list[bytes]]) -> None:
+    sent = request(recorder[0], MAIN)
+    check(request(recorder[0], MAIN, fields=(*sent.fields, (b"X-One", value), (b"X-API-Key", b"other"))), recorder)

@@ -1,0 +1,114 @@
+"""No piece of a key remains where a received or sent text is shortened: redaction comes before the cut."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import hypothesis
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract_tests.message import SHOWN, SHOWN_OF_A_TARGET, Answer, Request
+from contract_tests.redaction import CUT, Redactor
+from contract_tests.strict_json import parse
+from contract_tests.validation import header_problems, problems
+from tests.support.gate import Respond, Run, answer
+
+no_deadline = hypothesis.settings(deadline=None)  # no result depends on the speed of the machine
+FILLING = "~"  # a character that no key of these tests contains
+LONGEST_PIECE = 3  # characters: a longer run of a key is a part of it, not chance
+keys = st.text("qzxjvkQZXJVK2357", min_size=8, max_size=40)  # letters of which the evidence has no word
+offsets = st.integers(0, 700)
+
+
+def pieces(key: str, text: str) -> set[str]:
+    """Return the runs of a key that a text contains and that are longer than chance explains."""
+    runs = {key[start : start + LONGEST_PIECE + 1].lower() for start in range(len(key) - LONGEST_PIECE)}
+    return {run for run in runs if run in text.lower()}
+
+
+@pytest.mark.parametrize(
+    "place", ["target", "reason", "Content-Type", "Location", "Content-Encoding", "body", "problem"]
+)
+@no_deadline
+@given(key=keys, offset=offsets)
+def test_key_at_any_offset_leaves_no_piece_in_the_evidence(place: str, key: str, offset: int) -> None:
+    text = FILLING * offset + key + FILLING * 700
+    request = Request("GET", b"/usage", ())
+    answer = Answer(request, 200, redact=Redactor((key,)))
+    match place:
+        case "target":
+            answer = replace(answer, request=Request("GET", text.encode(), ()))
+        case "reason":
+            answer = replace(answer, reason=text)
+        case "body":
+            answer = replace(answer, payload=text.encode())
+        case "problem":
+            answer = replace(answer, ending="malformed", problem=text)
+        case _:
+            answer = replace(answer, fields=((place, text.encode()),))
+    assert not pieces(key, answer.seen + answer.coding_problem)
+
+
+@no_deadline
+@given(key=keys, offset=offsets)
+def test_key_at_any_offset_leaves_no_piece_in_a_problem(key: str, offset: int) -> None:
+    text = FILLING * offset + key + FILLING * 700
+    answer = Answer(Request("GET", b"/usage", ()), 200, payload=f'{{"{text}": 1, "{text}": 1}}'.encode())
+    answer = replace(answer, redact=Redactor((key,)))
+    assert answer.json.problem.startswith("repeats the member")
+    invalid = replace(answer, payload=f'{{"total": "{text}"}}'.encode())
+    throttled = replace(
+        answer, status=429, fields=(("Retry-After", text.encode()), ("X-RateLimit-Limit", text.encode()))
+    )
+    found = [
+        answer.json.problem,
+        *problems("get_usage", invalid, "specified"),
+        *header_problems("get_usage", throttled),
+    ]
+    assert len(found) > 3
+    assert not pieces(key, " ".join(found))
+
+
+def test_no_problem_of_a_body_is_cut_before_it_is_redacted() -> None:
+    key = "k3y-0f-a-very-secret-kind"
+    assert key in parse(f'{{"{"~" * 250}{key}": 1, "{"~" * 250}{key}": 1}}'.encode()).problem
+
+
+@no_deadline
+@given(key=keys, offset=st.integers(0, SHOWN))
+def test_key_across_the_cut_is_replaced_whole(key: str, offset: int) -> None:
+    shortened = Redactor((key,)).shortened(FILLING * offset + key + FILLING * 900, SHOWN)
+    assert shortened.endswith(CUT)
+    assert shortened.removesuffix(CUT).replace("<redacted:1>", "").strip(FILLING) == ""
+    assert len(shortened) <= SHOWN + len("<redacted:1>" + CUT)
+
+
+def test_target_is_shown_up_to_its_limit() -> None:
+    target = "/" + "a" * 200
+    shown = Request("GET", target.encode(), ()).described(Redactor(()))
+    assert shown == f"GET {target[:SHOWN_OF_A_TARGET]}{CUT} without a key"
+
+
+def test_key_in_a_long_target_leaves_no_piece_in_any_output(
+    run_gate: Callable[..., Run], serve: Callable[[Respond], str]
+) -> None:
+    """The query with all names of a key is cut in the middle of one of its values."""
+    key = "QZXJVKqzxjvkQXZV23"
+
+    def respond(head: bytes) -> bytes:
+        if key.encode() not in head:
+            return answer(b'{"detail": "no"}', "401 Unauthorized")
+        return answer(json.dumps({"total": 1, "success": 1, "echo": head.decode("latin-1")}).encode())
+
+    url = serve(respond)
+    run = run_gate(
+        *("--base-url", url, "--max-rate", "1000", "--report-dir", "out", "-k", "query or missing"),
+        environment={"CONTRACT_API_KEY": key},
+    )
+    assert run.failed == {"bypass/key-in-the-query-is-no-key"}
+    written = [run.output, *(path.read_text() for path in (run.folder / "out").iterdir())]
+    assert not set().union(*(pieces(key, text) for text in written))

@@ -1,0 +1,87 @@
+"""A run that cannot start reports so everywhere, and no output of an earlier run remains."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+
+from tests.support.gate import Respond, Run, answer
+
+RunGate = Callable[..., Run]
+SECRET = "k3y-0f-a-very-secret-kind"
+THERE = ("--base-url", "http://127.0.0.1:1")
+NAMES = ("contract.json", "contract.md", "contract.html")
+SCHEMA = json.loads(files("contract_tests.reports").joinpath("report.schema.json").read_text())
+
+FAILED_STARTS: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
+    "empty secret": (THERE, {"CONTRACT_API_KEY": ""}, "no key: set CONTRACT_API_KEY"),
+    "short secret": (THERE, {"CONTRACT_API_KEY": "k1"}, "key 1 has fewer than 4 characters"),
+    "bad option": ((*THERE, "--max-rate", "fast"), {"CONTRACT_API_KEY": SECRET}, "fast is not a positive number"),
+    "unknown option": ((*THERE, f"--token={SECRET}"), {}, "unrecognized arguments: --token"),
+    "mistyped option": ((*THERE, "--api-keys", SECRET), {}, "unknown option --api-keys"),
+    "bad address": (
+        ("--base-url", f"http://u:{SECRET}@h"),
+        {"CONTRACT_API_KEY": "main-key"},
+        "--base-url: a user name or password",
+    ),
+    "missing deviation file": ((*THERE, "--known-deviations", "none.toml"), {"CONTRACT_API_KEY": SECRET}, "none.toml"),
+    "missing CA": ((*THERE, "--ca-file", "none.pem"), {"CONTRACT_API_KEY": SECRET}, "--ca-file: none.pem"),
+    "unknown profile": (("--hypothesis-profile", "quick"), {}, "--hypothesis-profile: there is no quick"),
+    "processes": (("-n", "2"), {}, "-n and --tx are refused"),
+    "missing file": (("nowhere/test_auth.py",), {}, "file or directory not found: nowhere/test_auth.py"),
+    "traced": (("--debug",), {}, "--debug and PYTEST_DEBUG are refused"),
+}
+
+
+def leave_an_earlier_green_run(folder: Path) -> None:
+    (folder / "out").mkdir()
+    for path in (*(folder / "out" / name for name in NAMES), folder / "junit.xml"):
+        path.write_text("an earlier green run")
+
+
+@pytest.mark.parametrize("how", FAILED_STARTS)
+def test_a_run_that_cannot_start_reports_so_everywhere(how: str, run_gate: RunGate, tmp_path: Path) -> None:
+    arguments, environment, reason = FAILED_STARTS[how]
+    leave_an_earlier_green_run(tmp_path)
+    github = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "summary.md"}
+    run = run_gate(*arguments, "--report-dir", "out", environment=environment | github)
+    assert run.code == 4
+    report = json.loads((tmp_path / "out" / "contract.json").read_text())
+    Draft202012Validator(SCHEMA, format_checker=FormatChecker()).validate(report)
+    assert (report["verdict"], report["exit_code"]) == ("could not be tested", 4)
+    assert " could not be tested: " in report["headline"]
+    assert reason in report["headline"]
+    summary = (tmp_path / "summary.md").read_text()
+    assert summary.count("# ? Could not be tested") == 1
+    for text in ((tmp_path / "out" / "contract.md").read_text(), (tmp_path / "out" / "contract.html").read_text()):
+        assert "Could not be tested" in text
+    (line,) = re.findall("^::.*", run.output, re.MULTILINE)
+    assert line.startswith("::error title=contract gate::")
+    assert "could not be tested" in line
+    (error,) = ElementTree.parse(tmp_path / "junit.xml").iter("error")
+    assert reason in error.attrib["message"]
+    written = [path.read_text() for path in tmp_path.rglob("*") if path.is_file() and path.name != "output.txt"]
+    assert not any("an earlier green run" in text or SECRET in text for text in written)
+
+
+def test_a_run_without_a_first_200_response_is_an_error_in_junit(
+    run_gate: RunGate, serve: Callable[[Respond], str], tmp_path: Path
+) -> None:
+    leave_an_earlier_green_run(tmp_path)
+    url = serve(lambda _: answer(b"{}", "404 Not Found"))
+    assert run_gate("--base-url", url, environment={"CONTRACT_API_KEY": SECRET}).code == 4
+    (error,) = ElementTree.parse(tmp_path / "junit.xml").iter("error")
+    assert "the first response is 404" in error.attrib["message"]
+
+
+def test_elsewhere_a_run_that_cannot_start_prints_no_annotation(run_gate: RunGate) -> None:
+    run = run_gate("--hypothesis-profile", "quick")
+    assert run.code == 4
+    assert "::error" not in run.output

@@ -1,0 +1,189 @@
+"""Large responses: the gate keeps within its memory and its time, and says what it could not check."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, nullcontext
+from dataclasses import replace
+from hashlib import sha256
+from operator import attrgetter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract_tests.clock import Clock
+from contract_tests.figures import Figures
+from contract_tests.gate import Gate
+from contract_tests.internals import internals
+from contract_tests.message import KEPT, Abridged, Answer, Request, kept_whole
+from contract_tests.not_tested import NotTested
+from contract_tests.parsed_forms import ParsedForms
+from contract_tests.retention import BUDGET, KEPT_OF_A_HEAD, Retention
+from contract_tests.strict_json import is_too_large
+from contract_tests.transport import Transport
+from contract_tests.validation import MOST, contract, invalid_members, problems
+from tests.support.gate import Run, serving, serving_with
+from tests.support.large_bodies import ROWS, VALUES, response, usage
+from tests.support.transport import ManualClock, settings
+
+
+def answered(body: bytes, **changes: Any) -> Answer:
+    answer = Answer(Request("GET", b"/usage", ()), 200, payload=body, received=len(body))
+    return replace(answer, **changes)
+
+
+@pytest.fixture
+def transport() -> Iterator[Any]:
+    with ExitStack() as stack:
+
+        def to(body: bytes, **changes: Any) -> tuple[Transport, ManualClock]:
+            url = stack.enter_context(serving(lambda _: response(body)))
+            clock = ManualClock()
+            sending = Transport(settings(url, **changes), Clock(clock.now, clock.sleep))
+            stack.callback(sending.close)
+            return sending, clock
+
+        yield to
+
+
+def test_beyond_the_budget_the_beginning_and_the_digest_are_kept(transport: Any) -> None:
+    body = bytes(range(256)) * 3000
+    sending, _ = transport(body)
+    sending.retention = Retention(left=len(body) + 10_000)
+    first, second = (sending.send(Request("GET", b"/", ((b"Host", b"here"),))) for _ in range(2))
+    assert (first.payload, first.abridged) == (body, None)
+    assert second.abridged == Abridged(len(body), sha256(body).hexdigest())
+    assert second.payload == body[:KEPT]
+    assert (second.size, second.sha256) == (first.size, first.sha256)
+    assert f"{len(body)} bytes in" in second.seen
+    for need in ("body", "json.problem", "json.value", "raw_body", "exact"):
+        with pytest.raises(NotTested, match="not all of a response of"):
+            attrgetter(need)(second)
+    assert sending.journal == [first, second]
+
+
+def test_concurrent_responses_share_what_is_left(transport: Any) -> None:
+    body = b"x" * 200_000
+    sending, _ = transport(body)
+    sending.retention = Retention(left=500_000)
+    answers = sending.together([Request("GET", b"/", ((b"Host", b"here"),))] * 4)
+    assert [answer.size for answer in answers] == [len(body)] * 4
+    assert all(answer.abridged for answer in answers)
+    assert sum(len(answer.payload) for answer in answers) <= 500_000
+
+
+def test_small_bodies_are_kept_whatever_was_kept_before(transport: Any) -> None:
+    sending, _ = transport(b"{}")
+    sending.retention = Retention(left=-1)
+    assert sending.send(Request("GET", b"/", ((b"Host", b"here"),))).json.value == {}
+
+
+def test_large_heads_are_cut_beyond_the_budget() -> None:
+    large = answered(b"{}", fields=(("X-Long", b"a" * KEPT_OF_A_HEAD), ("X-Short", b"b")), start=b"c" * 99_999)
+    assert Retention().kept(large) is large
+    kept = Retention(left=0).kept(large)
+    assert (len(kept.start), kept.fields) == (KEPT_OF_A_HEAD, ())
+    for need in ("media_type", "raw_head", "json.problem"):
+        with pytest.raises(NotTested):
+            attrgetter(need)(kept)
+    assert kept.seen.startswith("asked: GET /usage")
+
+
+def test_all_bodies_of_an_ordinary_run_are_kept() -> None:
+    retention = Retention()
+    answers = [answered(b"a" * 1000, fields=(("A", b"b"),) * 20, start=b"c" * 600) for _ in range(1000)]
+    assert all(retention.kept(answer) is answer for answer in answers)
+    assert retention.left > BUDGET // 2
+
+
+def test_what_was_found_counts_although_others_were_not_kept() -> None:
+    abridged = answered(b"", abridged=Abridged(9, ""))
+    found: list[Answer] = []
+    with pytest.raises(NotTested):
+        found.extend(kept_whole([abridged, answered(b"1"), abridged, answered(b"2")]))
+    assert [answer.payload for answer in kept_whole([answered(b"1")])] == [b"1"]
+
+
+@given(st.lists(st.integers(1, 12), max_size=40))
+def test_parsed_forms_never_exceed_their_share(sizes: list[int]) -> None:
+    forms, computed = ParsedForms(largest=10), 0
+
+    def compute(body: bytes) -> int:
+        nonlocal computed
+        computed += 1
+        return len(body)
+
+    for size in sizes:
+        assert forms.form("length", b"x" * size, compute) == size
+        before = computed
+        assert forms.form("length", b"x" * size, compute) == size
+        assert computed == before + (size > 10)
+        assert forms._size == sum(len(body) for _, body in forms._kept) <= 10
+
+
+def test_body_of_too_many_values_is_searched_for_figures_and_not_parsed() -> None:
+    of_the_tests = settings("http://127.0.0.1:1")
+    gate = Gate(of_the_tests, contract("documented"), Transport(of_the_tests))
+    assert gate.shows_figures(answered(usage("more", VALUES["objects"])))
+    assert not gate.shows_figures(answered(VALUES["objects"]))
+    with pytest.raises(NotTested, match="has more than 200000 values"):
+        answered(VALUES["objects"]).json.problem  # noqa: B018 - raises
+
+
+def test_large_body_is_not_read_once_the_time_is_over(transport: Any) -> None:
+    sending, clock = transport(usage("more", VALUES["one text"]))
+    answer = sending.send(Request("GET", b"/", ((b"Host", b"here"),)))
+    assert Figures(answer).total == 4711
+    clock.sleep(sending.settings.max_time)
+    with pytest.raises(NotTested, match="the 120 s of --max-time are over"):
+        invalid_members("get_usage", answer)
+    for need in ("body", "json.value", "exact"):
+        with pytest.raises(NotTested, match="the 120 s of --max-time are over"):
+            attrgetter(need)(answer)
+
+
+@pytest.mark.parametrize("name", [*VALUES, *ROWS])
+def test_one_large_body_is_validated_in_seconds(name: str) -> None:
+    member = {"protocols": "by_protocol"}.get(name, "top_domains" if name in ROWS else "more")
+    answer = answered(usage(member, (VALUES | ROWS)[name]))
+    found: list[str] = []
+    started = os.times().user
+    reason = "more than" if is_too_large(answer.body) else f"only the first {MOST}"
+    is_checked = name not in {"top_domains", "wrong rows"} and not is_too_large(answer.body)
+    with nullcontext() if is_checked else pytest.raises(NotTested, match=reason):
+        found.extend(problems("get_usage", answer, "specified"))
+    assert bool(found) == (name == "wrong rows")
+    assert not internals(answer.body)
+    assert os.times().user - started < 60  # hundreds of times what it takes
+
+
+def test_deployment_that_stops_responding_does_not_outlast_the_run(run_gate: Callable[..., Run]) -> None:
+    over, count = threading.Event(), 0
+
+    class Hanging(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            nonlocal count
+            while self.rfile.readline(1 << 20) not in {b"\r\n", b""}:
+                pass
+            count += 1
+            if count < 4:
+                self.wfile.write(response(b'{"total": 1}'))
+            else:
+                over.wait()
+
+    with serving_with(Hanging) as url:
+        options = ("--base-url", url, "--max-rate", "1000", "--max-time", "2", "--answer-timeout", "600")
+        run = run_gate(*options, "--report-dir", "out", environment={"CONTRACT_API_KEY": "main-key"})
+        over.set()
+    report = json.loads((run.folder / "out" / "contract.json").read_text())
+    seconds = float(re.findall(r"requests in ([\d.]+) s", run.output)[-1])
+    assert seconds <= 2 + 20 * 3  # it may take 3 s more than --max-time
+    assert report["counts"]["gate error"] == report["counts"]["broken"] == 0
+    assert any("the 2 s of --max-time are over" in text for text in (*report["shortfalls"], run.output))

@@ -1,0 +1,110 @@
+"""A partial, interrupted or expired result names its reason and what a complete run needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mock_server import UsageMock
+from tests.gate.test_deviations import EARLIER, listed
+from tests.support.gate import Respond, Run, answer
+
+RunGate = Callable[..., Run]
+Serve = Callable[[Respond], str]
+MAIN = {"CONTRACT_API_KEY": "a-key-of-the-tests"}
+FEW = ("-k", "only_the_header or missing_key or over_the_limit", "--max-rate", "1000", "--report-dir", "out")
+NEEDS = "a complete run needs --intrusive and two used keys"
+
+
+def report(run: Run) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((run.folder / "out" / "contract.json").read_text())
+    return document
+
+
+@pytest.fixture
+def run_partly(run_gate: RunGate) -> Callable[..., Run]:
+    def run(*arguments: str, **environment: str) -> Run:
+        with UsageMock() as mock:
+            given = ("--base-url", mock.url, "--api-key", mock.api_key, *arguments)
+            return run_gate(*given, environment=environment)
+
+    return run
+
+
+def test_a_partial_run_ends_with_what_a_complete_one_needs(run_partly: Callable[..., Run]) -> None:
+    run = run_partly(*FEW)
+    assert run.code == 0
+    assert run.output.partition(" contract gate ")[2].splitlines()[-3] == NEEDS
+    assert report(run)["complete_run"] == NEEDS
+    for name in ("contract.md", "contract.html"):
+        assert "two used keys" in (run.folder / "out" / name).read_text()
+
+
+def test_a_partial_run_of_all_rules_estimates_the_time_of_a_complete_one(run_partly: Callable[..., Run]) -> None:
+    run = run_partly("--max-requests", "1")
+    needs = "a complete run needs --intrusive, more --max-requests and two used keys"
+    assert re.search(rf"{needs}: about \d\d s", run.output)
+
+
+def test_require_complete_names_itself(run_partly: Callable[..., Run]) -> None:
+    run = run_partly(*FEW, "--require-complete")
+    assert run.code == 4
+    assert "the result is partial, which --require-complete refuses" in run.output
+    assert "--require-complete" in report(run)["headline"]
+
+
+def test_a_complete_run_needs_nothing_more(run_gate: RunGate) -> None:
+    run = run_gate("-k", "missing_key", "--report-dir", "out")
+    assert "a complete run needs" not in run.output
+    assert report(run)["complete_run"] == ""
+
+
+def test_one_notice_covers_all_rules_that_were_not_tested(run_partly: Callable[..., Run]) -> None:
+    run = run_partly(*FEW, GITHUB_ACTIONS="true")
+    (line,) = re.findall("^::.*", run.output, re.MULTILINE)
+    assert line.startswith("::notice title=contract gate::2 rules of 3 not tested%0A")
+    assert "bucket/over-the-limit-is-429: it is intrusive" in line
+    assert line.endswith(f"%0A{NEEDS}")
+
+
+def test_an_expired_deviation_is_reported_as_expired(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
+    url = serve(lambda _: answer(b"{}"))
+    known = ("--known-deviations", listed(tmp_path, "auth/missing-key-is-401", EARLIER))
+    run = run_gate("--base-url", url, *FEW, *known, environment=MAIN)
+    assert run.code == 1
+    expired = "its known deviation expired on 2020-01-01 (platform, OPS-1): the gateway"
+    summary = run.output.partition(" contract gate ")[2]
+    assert expired in run.output.partition(" contract gate ")[0]
+    assert re.search(rf"^broken: auth/missing-key-is-401 \(.*\); {re.escape(expired)}", summary, re.MULTILINE)
+    (rule,) = (rule for rule in report(run)["rules"] if rule["outcome"] == "broken")
+    assert rule["deviation"] == expired
+
+
+def test_after_an_interrupt_terminal_and_reports_agree(run_gate: RunGate, serve: Serve) -> None:
+    others = psutil.Process().children()
+
+    def interrupt(head: bytes) -> bytes:
+        if b"?" in head:
+            (gate,) = set(psutil.Process().children()) - set(others)
+            os.kill(gate.pid, signal.SIGINT)
+        return answer(b"{}")
+
+    chosen = ("-k", "missing_key or valid_key", "--max-rate", "1000", "--report-dir", "out")
+    run = run_gate("--base-url", serve(interrupt), *chosen, environment=MAIN)
+    document = report(run)
+    assert (run.code, document["verdict"], document["exit_code"]) == (2, "interrupted", 2)
+    counts = {outcome: number for outcome, number in document["counts"].items() if number}
+    (tally,) = re.findall(r"^rules: (\d+) selected; (.*)$", run.output, re.MULTILINE)
+    assert int(tally[0]) == len(document["rules"]) == sum(counts.values())
+    assert {name: int(number) for number, name in re.findall(r"(\d+) ([a-z ]+)", tally[1])} == counts
+    assert counts["not tested"] > 0
+    assert counts["broken"] > 0
+    assert f"not tested: {counts['not tested']} rules: the run ended before them" in run.output

@@ -1,0 +1,73 @@
+"""A rule is run, listed and run again by the id that every report prints."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+
+import pytest
+
+from contract_tests.rules import rule_ids
+from tests.support.gate import Respond, Run, answer
+
+RunGate = Callable[..., Run]
+MISSING, VALID = "auth/missing-key-is-401", "auth/valid-key-is-200"
+MAIN = {"CONTRACT_API_KEY": "a-key-of-the-tests"}
+
+
+def test_the_rules_that_are_named_run_and_no_other(run_gate: RunGate) -> None:
+    run = run_gate("--rule", MISSING, f"--rule={VALID}")
+    assert run.code == 0
+    assert run.outcomes == {MISSING: "held", VALID: "held"}
+
+
+@pytest.mark.parametrize("name", ["auth/mising-key-is-401", "test_missing_key_is_401", "nothing-like-it/at-all"])
+def test_an_unknown_id_gets_a_suggestion(name: str, run_gate: RunGate) -> None:
+    run = run_gate("--rule", VALID, "--rule", name)
+    assert run.code == 4
+    suggestion = "--rules lists them" if name.startswith("nothing") else f"did you mean {MISSING}?"
+    assert f"ERROR: --rule: {name} is not a rule; {suggestion}" in run.output
+
+
+@pytest.mark.parametrize("id_of_a_rule", [MISSING, "bypass/key-in-the-query-is-no-key", "http/head-has-no-body"])
+def test_a_single_rule_sends_few_requests(id_of_a_rule: str, run_gate: RunGate) -> None:
+    run = run_gate("--rule", id_of_a_rule, "--report-dir", "out")
+    assert run.outcomes == {id_of_a_rule: "held"}
+    assert json.loads((run.folder / "out" / "contract.json").read_text())["requests"] <= 20
+
+
+def test_a_failed_rule_is_suggested_under_run_again(run_gate: RunGate, serve: Callable[[Respond], str]) -> None:
+    url = serve(lambda _: answer(b"{}"))
+    chosen = ("--rule", MISSING, "--rule", VALID, "--rule", "errors/no-request-is-answered-5xx", "--max-rate", "1000")
+    run = run_gate("--base-url", url, *chosen, "--report-dir", "out", environment=MAIN)
+    (line,) = (line for line in run.output.splitlines() if line.startswith("run again: "))
+    command = shlex.split(line.removeprefix("run again: "))
+    assert command[0] == "pytest"
+    assert command[-2:] == ["--rule", MISSING]
+    assert command.count("--rule") == 1
+    again = run_gate(*command[2:], environment=MAIN)
+    assert again.failed == set(again.outcomes) == {MISSING}
+    for name in ("contract.md", "contract.html"):
+        assert f"--rule {MISSING}" in (run.folder / "out" / name).read_text()
+
+
+def test_a_rule_over_all_exchanges_is_run_again_with_the_whole_run(
+    run_gate: RunGate, serve: Callable[[Respond], str]
+) -> None:
+    page = b'{"detail": "Traceback (most recent call last)"}'
+    url = serve(lambda head: answer(b"{}") if b"a-key" in head else answer(page, "401 Unauthorized"))
+    chosen = ("-k", "no_internals", "--max-rate", "1000", "--report-dir", "out")
+    run = run_gate("--base-url", url, *chosen, environment=MAIN)
+    rules = json.loads((run.folder / "out" / "contract.json").read_text())["rules"]
+    assert [(rule["outcome"], "--rule" in rule["reproduce"]) for rule in rules] == [("broken", False)]
+
+
+def test_the_rules_are_listed_as_json(run_gate: RunGate) -> None:
+    run = run_gate("--rules-json", "--base-url", "http://127.0.0.1:1")
+    assert run.code == 0
+    rules = json.loads(run.output)
+    assert {rule["id"] for rule in rules} == set(rule_ids())
+    rule = next(rule for rule in rules if rule["id"] == "bypass/key-in-the-query-is-no-key")
+    assert rule["needs"] == ["missing key refused"]
+    assert rule["promise"] == "A valid key in the query MUST NOT be taken for one."

@@ -1,0 +1,12 @@
+"""docs/several-processes.md: every code block does what the page shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.documents import run_page
+from tests.support.readme import CHECKOUT
+
+
+def test_every_block_does_what_the_page_shows(url: str, tmp_path: Path) -> None:
+    run_page(CHECKOUT / "docs" / "several-processes.md", tmp_path, {"redis://localhost": url})
