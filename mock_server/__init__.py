@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mock_server.fixtures.deployments import Deployment, load_deployment
     from mock_server.fixtures.faults import Fault, load_fault
     from mock_server.fixtures.validation import FixtureError
+    from mock_server.options import MockOptions
     from mock_server.testing.async_usage_mock import AsyncUsageMock
     from mock_server.testing.usage_mock import UsageMock
 
@@ -20,6 +21,7 @@ __all__ = [
     "Deployment",
     "Fault",
     "FixtureError",
+    "MockOptions",
     "UsageMock",
     "load_deployment",
     "load_fault",
@@ -30,6 +32,7 @@ _HOME = {
     "Deployment": "fixtures.deployments",
     "Fault": "fixtures.faults",
     "FixtureError": "fixtures.validation",
+    "MockOptions": "options",
     "AsyncUsageMock": "testing.async_usage_mock",
     "UsageMock": "testing.usage_mock",
     "load_deployment": "fixtures.deployments",

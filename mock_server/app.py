@@ -59,12 +59,21 @@ def make_app(
     if fault is None and options.fault_name:
         fault = load_fault(options.fault_name, options.fixture_folder)
     library = _library(options, deployment, fault)
+    dispatcher_class: type[Dispatcher] = Dispatcher
+    if state is None and options.state is not None:
+        from mock_server.shared_state.redis_state import RedisState
+
+        state = RedisState(options.state, library.deployment.name)
+    if state is not None and not isinstance(state, MemoryState):
+        from mock_server.shared_state.dispatcher import SharedDispatcher
+
+        dispatcher_class = SharedDispatcher
     start = Override(options.scenario, None, _start_use(fault, options.fault_number), options.delay_text)
     simulator = Simulator(
         library,
         MockClock(clock),
         start=start,
-        state=state or _shared_state(options, library.deployment),
+        state=state,
         journal=Journal(options.journal),
         seed=options.seed,
     )
@@ -72,7 +81,7 @@ def make_app(
     control = Control(mock, options.control_token)
     app = web.Application()
     app[MOCK] = mock
-    app[DISPATCHER] = _dispatcher_class(simulator.state)(mock, control)
+    app[DISPATCHER] = dispatcher_class(mock, control)
     app.cleanup_ctx.append(partial(_connected, simulator))
     app.on_shutdown.append(control.stop)
     return app
@@ -114,22 +123,6 @@ def _start_use(fault: Fault | None, number: int | None) -> FaultUse | None:
         return FaultUse(fault.name, use="the start")
     # A shared state outlives the start: another start must not continue its count.
     return FaultUse(fault.name, number - 1, 1, use=f"the start {fault.name}@{number}", is_unconditional=True)
-
-
-def _shared_state(options: MockOptions, deployment: Deployment) -> State | None:
-    if options.state is None:
-        return None
-    from mock_server.shared_state.redis_state import RedisState
-
-    return RedisState(options.state, deployment.name)
-
-
-def _dispatcher_class(state: State) -> type[Dispatcher]:
-    if isinstance(state, MemoryState):
-        return Dispatcher
-    from mock_server.shared_state.dispatcher import SharedDispatcher
-
-    return SharedDispatcher
 
 
 async def _connected(simulator: Simulator, _: web.Application) -> AsyncIterator[None]:

@@ -98,7 +98,7 @@ class Reloader:
         if files == self._tried:
             return
         self._tried = files
-        changed = self._changed()
+        changed = sorted(path for path in {*files, *self._served} if files.get(path) != self._served.get(path))
         try:
             self._mock.swap_fixtures(*await _in_daemon_thread(lambda: self._read(changed)))
         except USER_ERRORS as error:
@@ -109,10 +109,6 @@ class Reloader:
         else:
             self._served = self._tried
             self._say(f"serving {_listed(changed) or 'the previous files'}")
-
-    def _changed(self) -> list[Path]:
-        now, then = self._tried, self._served
-        return sorted(path for path in {*now, *then} if now.get(path) != then.get(path))
 
     def _fail(self, text: str, where: str) -> None:
         self._mock.set_reload_error(text, printable(where).encode("ascii", "backslashreplace").decode())
@@ -126,10 +122,12 @@ class Reloader:
         return self._build()
 
     def _files(self) -> Files:
-        return {path: stamp for folder in self._folders for path, stamp in _stamps(folder) if self._is_used(path)}
-
-    def _is_used(self, path: Path) -> bool:
-        return path.parent.name != "deployments" or path.stem == self._deployment
+        return {
+            path: stamp
+            for folder in self._folders
+            for path, stamp in _stamps(folder)
+            if path.parent.name != "deployments" or path.stem == self._deployment
+        }
 
     async def _watched(self) -> AsyncGenerator[None, None]:
         """Yield whenever a watched folder has changed."""

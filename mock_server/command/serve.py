@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from aiohttp import web
 from mock_server.app import make_app, read_files
 from mock_server.command import workers
 from mock_server.command.reload import USER_ERRORS, Reloader
-from mock_server.command.report import FAILED, report
+from mock_server.command.report import report
 from mock_server.command.request_log import RequestLog, Writer, format_for
 from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.deployments import deployment_names, load_deployment
@@ -139,22 +139,19 @@ async def _running(coroutine: Coroutine[object, object, None]) -> AsyncIterator[
 
 
 def _check(fixtures: Path | None) -> int:
-    results = [
-        _check_kind("deployments", deployment_names(fixtures), lambda name: load_deployment(name, fixtures)),
-        _check_kind("scenarios", scenario_names(fixtures), lambda name: load_scenario(name, fixtures)),
-        _check_kind("faults", fault_names(fixtures), lambda name: load_fault(name, fixtures)),
+    kinds: list[tuple[str, list[str], Callable[[str, Path | None], object]]] = [
+        ("deployments", deployment_names(fixtures), load_deployment),
+        ("scenarios", scenario_names(fixtures), load_scenario),
+        ("faults", fault_names(fixtures), load_fault),
     ]
-    return 0 if all(results) else FAILED
-
-
-def _check_kind(kind: str, names: Sequence[str], load_one: Callable[[str], object]) -> bool:
-    valid = 0
-    for name in names:
-        try:
-            load_one(name)
-            valid += 1
-        except FixtureError as error:
-            report(text_of(error))
-    if names:
-        sys.stdout.write(f"{valid} of {len(names)} {kind} are valid\n")
-    return valid == len(names)
+    code = 0
+    for kind, names, load_one in kinds:
+        invalid = 0
+        for name in names:
+            try:
+                load_one(name, fixtures)
+            except FixtureError as error:
+                invalid, code = invalid + 1, report(text_of(error))
+        if names:
+            sys.stdout.write(f"{len(names) - invalid} of {len(names)} {kind} are valid\n")
+    return code

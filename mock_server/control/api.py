@@ -100,7 +100,10 @@ class Control:
         operation = methods.get("GET" if request.method == "HEAD" else request.method) if methods else None
         check(request, self._token, is_public=operation is not None and operation.is_public)
         if methods is None:
-            raise _unknown_path(path)
+            if path == "":
+                raise ControlError(308, "slash-missing", f"The path is {PREFIX}/.", {"Location": f"{PREFIX}/"})
+            hint = suggest(path, operations(), f"{PREFIX}/openapi.yaml lists them")
+            raise ControlError(404, "unknown-path", f"{path} is not a path of {PREFIX}; {hint}")
         allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"])
         if request.method == "OPTIONS":
             return web.Response(status=204, headers={"Allow": allowed, **ALWAYS})
@@ -115,13 +118,6 @@ def _render(error: ControlError) -> web.Response:
     response = error.response()
     response.headers.update(ALWAYS)
     return response
-
-
-def _unknown_path(path: str) -> ControlError:
-    if path == "":
-        return ControlError(308, "slash-missing", f"The path is {PREFIX}/.", {"Location": f"{PREFIX}/"})
-    hint = f"{PREFIX}/openapi.yaml lists them"
-    return ControlError(404, "unknown-path", f"{path} is not a path of {PREFIX}; {suggest(path, operations(), hint)}")
 
 
 def _query(request: web.Request, operation: Operation) -> Mapping[str, Any]:

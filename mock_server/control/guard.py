@@ -30,7 +30,10 @@ def check(request: web.Request, token: str | None, *, is_public: bool) -> None:
     elif not is_public:
         _check_token(request, token)
     if request.method not in SAFE:
-        _check_origin(request)
+        origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
+        is_foreign = origin is not None and origin.partition("://")[2].lower() != host.lower()
+        if is_foreign or request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+            raise ControlError(403, "foreign-origin", "A page of another origin must not change the mock.")
 
 
 def _check_machine(request: web.Request) -> None:
@@ -50,13 +53,6 @@ def _check_token(request: web.Request, token: str) -> None:
     if scheme.lower() != "bearer" or not same:
         detail = "The control API requires the mock's --control-token as `Authorization: Bearer TOKEN`."
         raise ControlError(401, "no-control-token", detail, {"WWW-Authenticate": 'Bearer realm="control"'})
-
-
-def _check_origin(request: web.Request) -> None:
-    origin = request.headers.get("Origin")
-    is_foreign = origin is not None and origin.partition("://")[2].lower() != request.headers.get("Host", "").lower()
-    if is_foreign or request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
-        raise ControlError(403, "foreign-origin", "A page of another origin must not change the mock.")
 
 
 def _socket_address(request: web.Request) -> str:

@@ -50,7 +50,10 @@ async def verify(context: Context, call: Call) -> web.Response:
         detail += f" The journal holds {len(entries)} of {journal.number} requests."
     if low <= len(matches) and (high is None or len(matches) <= high):
         return json_response({"ok": True, "matched": len(matches), "detail": detail})
-    closest = _closest(entries, criteria) if len(matches) < low else matches[-CLOSEST:]
+    closest = matches[-CLOSEST:]
+    if len(matches) < low:  # the latest requests with the fewest differences
+        ranked = sorted(entries, key=lambda entry: (len(_differences(entry, criteria)), -entry.number))
+        closest = sorted(ranked[:CLOSEST], key=lambda entry: entry.number)
     views = entry_views(context, closest, call.request)
     if closest:
         lines = [_line(view, _differences(entry, criteria)) for view, entry in zip(views, closest, strict=True)]
@@ -92,12 +95,6 @@ def _label(criteria: Mapping[str, Any]) -> str:
         shown["key"] = mask_key(criteria["key"])
     text = ", ".join(f"{name} {value}" for name, value in shown.items())
     return f"Requests with {text}" if text else "Requests"
-
-
-def _closest(entries: Sequence[Entry], criteria: Mapping[str, Any]) -> list[Entry]:
-    """Return the latest requests with the fewest differences, oldest first."""
-    ranked = sorted(entries, key=lambda entry: (len(_differences(entry, criteria)), -entry.number))
-    return sorted(ranked[:CLOSEST], key=lambda entry: entry.number)
 
 
 def _line(view: Mapping[str, Any], differences: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 from typing import Any
 
-from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, Calls, Key, Rate, RateLimit, Traffic
+from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, Calls, Key, RateLimit, Traffic
 from mock_server.simulation.state import AccountRef, AccountSnapshot, BucketSpec
 from mock_server.simulation.usage_counters import UsageCounters
 from mock_server.simulation.usage_metrics import usage_metrics
@@ -34,7 +34,8 @@ class Account:
         self.ref = AccountRef(f"{name}\0{mark}", api_key)
         self._since, self._traffic = now, key.traffic
         self._growth = [
-            (domain, protocol, rate, _failure_share(rate))
+            # Exactly: a rounded share could make more failures than requests.
+            (domain, protocol, rate, Fraction(rate.failures) / Fraction(rate.requests) if rate.requests else Fraction())
             for domain, rates in key.growth.items()
             for protocol, rate in rates.items()
         ]
@@ -76,7 +77,8 @@ class Account:
             after = Calls(requests, math.floor(requests * failure_share), _whole(rate.bytes * age))
             if after != before:
                 self._grown[domain, protocol] = after
-                self.counters.record({domain: {protocol: _difference(after, before)}})
+                added = (after.requests - before.requests, after.failures - before.failures, after.bytes - before.bytes)
+                self.counters.record({domain: {protocol: Calls(*added)}})
                 self.version += 1
 
     def _restart_growth(self, recorded: UsageCounters) -> None:
@@ -84,15 +86,6 @@ class Account:
         self._recorded, self.counters = recorded, recorded.copy() if self._growth else recorded
         self._grown, self._age = {}, 0.0
         self.version += 1
-
-
-def _failure_share(rate: Rate) -> Fraction:
-    """Return the share of requests that fail, exactly: rounding could make more failures than requests."""
-    return Fraction(rate.failures) / Fraction(rate.requests) if rate.requests else Fraction()
-
-
-def _difference(after: Calls, before: Calls) -> Calls:
-    return Calls(after.requests - before.requests, after.failures - before.failures, after.bytes - before.bytes)
 
 
 def _whole(number: float) -> int:

@@ -141,7 +141,10 @@ class MemoryState:
 
     def take_sync(self, bucket: BucketSpec, now: float, tokens: int) -> TakeResult:
         """Do what `take` does, without a coroutine."""
-        found = self._buckets.get(bucket.name) or self._fill(bucket, now)
+        found = self._buckets.get(bucket.name)
+        if found is None:
+            self._bucket_names[bucket.key].append(bucket.name)
+            found = self._buckets[bucket.name] = TokenBucket(bucket.rps, bucket.burst, now, bucket.tokens)
         remaining = found.take(now, tokens)
         return TakeResult(remaining) if remaining is not None else TakeResult(None, found.retry_after(now))
 
@@ -188,8 +191,3 @@ class MemoryState:
 
     async def close(self) -> None:
         """Do nothing."""
-
-    def _fill(self, spec: BucketSpec, now: float) -> TokenBucket:
-        self._bucket_names[spec.key].append(spec.name)
-        self._buckets[spec.name] = bucket = TokenBucket(spec.rps, spec.burst, now, spec.tokens)
-        return bucket

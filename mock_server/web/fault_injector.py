@@ -109,7 +109,9 @@ class FaultInjector:
             for number, step in enumerate(self._steps):
                 names = await self._match(number, step, exchange)
                 if names is not None:
-                    await self._apply(number, step, exchange, {**self._slot_names(request), **names})
+                    connection = self._connections.setdefault(request.protocol, next(self._connection_numbers))
+                    slots = {"connection": f"connection {connection}", "target": f"target {request.raw_path}"}
+                    await self._apply(number, step, exchange, {**slots, **names})
             if exchange.changed is None:
                 return await exchange.response(), exchange.is_touched
             return self._raw(exchange.changed, request), True
@@ -155,11 +157,6 @@ class FaultInjector:
             if len(self._slots) > MAX_SLOTS:
                 del self._slots[next(iter(self._slots))]
 
-    def _slot_names(self, request: web.Request) -> Names:
-        """Return the names of the slots of a connection and of a request target."""
-        number = self._connections.setdefault(request.protocol, next(self._connection_numbers))
-        return {"connection": f"connection {number}", "target": f"target {request.raw_path}"}
-
     def _stop(self) -> None:
         self._is_stopped = True
         self._stop_listening()
@@ -189,7 +186,10 @@ class FaultInjectors:
         owner = key if use.use == PREFERENCE_USE and self._simulator.has(key) else ""
         place = (use.name, use.use, owner)
         if place not in self._injectors:
-            self._forget_ended_uses()
+            uses = {fault.use for fault in self._simulator.overrides.faults}
+            for ended in tuple(self._injectors):
+                if ended[1].startswith(RUNTIME_USE) and ended[1] not in uses:
+                    del self._injectors[ended]
             fault = self._simulator.library.fault(use.name)
             self._injectors[place] = FaultInjector(
                 fault.unconditional() if use.is_unconditional else fault, usage, sleep=self._sleep, stop=self._stop
@@ -200,12 +200,6 @@ class FaultInjectors:
         """Forget the memory of preferred faults of a key, or all memory (None)."""
         for place in tuple(self._injectors):
             if key in (None, place[2]):
-                del self._injectors[place]
-
-    def _forget_ended_uses(self) -> None:
-        uses = {fault.use for fault in self._simulator.overrides.faults}
-        for place in tuple(self._injectors):
-            if place[1] not in uses and place[1].startswith(RUNTIME_USE):
                 del self._injectors[place]
 
 
