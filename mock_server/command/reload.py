@@ -222,7 +222,7 @@ def is_silent(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> bool
     found = [line.partition(" - ") for line in lines]
     kinds = {Path(mount.split()[4].replace(r"\040", " ")): system.split()[0] for mount, _, system in found}
     place = folder.resolve()
-    kind = next((kinds[each] for each in (place, *place.parents) if each in kinds), "")
+    kind = next((kinds[folder] for folder in (place, *place.parents) if folder in kinds), "")
     return kind.partition(".")[0] in SILENT
 
 

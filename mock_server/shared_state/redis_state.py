@@ -365,7 +365,8 @@ def _traffic(name: str, fields: list[bytes]) -> Traffic:
             if owner == name:
                 found.setdefault(domain, {}).setdefault(protocol, {})[what] = int(number)
     return {
-        domain: {protocol: Calls(**numbers) for protocol, numbers in each.items()} for domain, each in found.items()
+        domain: {protocol: Calls(**numbers) for protocol, numbers in protocols.items()}
+        for domain, protocols in found.items()
     }
 
 

@@ -95,7 +95,7 @@ class Overrides:
     clock: ClockOffset = NO_OFFSET
 
     def merged(self, key: str, request: Override = NO_OVERRIDE) -> Override:
-        """Return the override of a request with a key; an empty text stands for a request without one."""
+        """Return the override of a request with a key; an empty text means a request without one."""
         merged = request
         for lower in (self.keys.get(key, NO_OVERRIDE), self.everyone, self.start):
             merged = merged.merged_over(lower)

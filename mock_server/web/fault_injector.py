@@ -73,7 +73,7 @@ class Exchange:
         return self.unmodified
 
     def use_key(self, key: str, usage: Usage) -> None:
-        """Discard the response, and let the operation respond to another key; an empty text stands for no key."""
+        """Discard the response, and let the operation respond to another key; an empty text means no key."""
         self.request = self.request.clone(headers=CIMultiDict({usage.key_header: key} if key else {}))
         self.handler, self.key = usage.handle, key
         self.unmodified = self.changed = None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
-from mock_server.options import OPTIONS, MockOptions, Option, OptionError, read_options
+from mock_server.options import OPTIONS, MockOptions, Option, OptionError, UsageMockOptions, read_options
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "mock.md").read_text()
 ROWS = dict(re.findall(r"^\| `(--[^`]*)` (\|.*)\|$", DOCUMENT, re.MULTILINE))
@@ -58,6 +59,12 @@ def test_each_option_can_come_from_the_environment_and_the_file(option: Option) 
     assert getattr(read_options({}, {option.variable: text}), option.attribute) == value
     Path("usage-mock.toml").write_text(f'{option.name} = "{text}"\n')
     assert getattr(read_options({}, {}), option.attribute) == value
+
+
+def test_the_options_of_usage_mock_are_those_of_the_command_that_are_not_for_it_alone() -> None:
+    hints = get_type_hints(MockOptions)
+    expected = {each.attribute: hints[each.attribute] for each in OPTIONS if not each.is_for_command}
+    assert get_type_hints(UsageMockOptions) == {name: hint for name, hint in expected.items() if name != "deployment"}
 
 
 def test_an_empty_variable_is_none() -> None:

@@ -1,7 +1,7 @@
--- Changes the settings if they are those that the caller knows, and forgets one account or all of them.
--- KEYS: the settings' version, the settings, the set of all hashes of accounts, the hash to forget (if one is)
--- ARGV: the known version ('*' if it does not matter), a version that was never used, the new settings, "all" if every account is to be forgotten
--- Returns whether it was done.
+-- Changes the overrides if they have the version that the caller knows, and forgets one account or all accounts.
+-- KEYS: the version of the overrides, the overrides, the set of all hashes of accounts, the hash to forget (optional)
+-- ARGV: the known version ('*' for any), an unused version, the new overrides, "all" to forget every account
+-- Returns 1 after the change, and 0 for another version.
 
 if ARGV[1] ~= '*' and ARGV[1] ~= (redis.call('GET', KEYS[1]) or '') then
   return 0

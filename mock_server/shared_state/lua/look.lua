@@ -1,7 +1,7 @@
--- Looks at what was done to an account, and does not open it.
+-- Reads an account without opening it.
 -- KEYS: the hash of the account
--- ARGV: the field of its beginning, now in seconds, the known version, that of an account which is not open
--- Returns the version, the beginning (now, if it is not open), and the hash; nothing if the version is known.
+-- ARGV: the field of its beginning, now in seconds, the known version, the version of an account that is not open
+-- Returns the version, the beginning (now for an account that is not open) and the hash; nothing for the known version.
 
 local since = redis.call('HGET', KEYS[1], ARGV[1])
 local version = since and redis.call('HGET', KEYS[1], 'version') or ARGV[4]

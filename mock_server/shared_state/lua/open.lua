@@ -1,6 +1,6 @@
--- Opens an account unless it is, and returns all that was done to it.
+-- Opens an account unless it is open, and returns it.
 -- KEYS: the hash of the account, the set of all such hashes
--- ARGV: the field of its beginning, now in seconds, a version that was never used
+-- ARGV: the field of its beginning, now in seconds, an unused version
 -- Returns the version, the beginning, and the hash.
 
 if redis.call('HSETNX', KEYS[1], 'version', ARGV[3]) == 1 then

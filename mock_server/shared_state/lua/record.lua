@@ -1,7 +1,6 @@
--- Adds traffic to an account, and opens it unless it is.
+-- Adds traffic to an account, and opens it unless it is open.
 -- KEYS: the hash of the account, the set of all such hashes
--- ARGV: a version that was never used, the field of its beginning, now in seconds, then fields and what is added to
---       them, in turn
+-- ARGV: an unused version, the field of its beginning, now in seconds, then pairs of a field and its increment
 
 redis.call('SADD', KEYS[2], KEYS[1])
 redis.call('HSET', KEYS[1], 'version', ARGV[1])

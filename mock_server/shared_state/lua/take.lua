@@ -1,10 +1,10 @@
--- Takes tokens from buckets exactly as mock_server/bucket.py does, unless the settings have changed.
--- KEYS: the settings' version, the set of all hashes of accounts; then for each question
+-- Takes tokens from buckets exactly as mock_server/simulation/bucket.py does, unless the overrides have changed.
+-- KEYS: the version of the overrides, the set of all hashes of accounts; then for each request
 --       the hash with the bucket, the hash of the account
--- ARGV: for each question the version that the caller goes by ("*": any), the bucket's field, now in ticks, its rate as
+-- ARGV: for each request the required version ("*": any), the bucket's field, now in ticks, its rate as
 --       MANTISSA and SHIFT (parts a tick = MANTISSA / 2^SHIFT), its capacity and first level in parts, the parts to take
--- Returns for each question whether they were there, the level, since when (ticks), and the account's version;
--- nothing for one that is stale.
+-- Returns for each request whether it got its parts, the level, its time (ticks) and the account's version;
+-- nothing for another version of the overrides.
 
 -- A Lua number is exact up to 2^53 and the product below has twice the digits: it is kept in digits of 18 bits.
 local DIGIT = 2 ^ 18
@@ -43,7 +43,7 @@ local function grown(elapsed, mantissa, shift)
   return shifted(product(elapsed, mantissa), shift)
 end
 
--- Each bucket is read once and written once, each account looked at once, however many questions are about it.
+-- Each bucket is read once and written once, each account is read once, regardless of the number of requests.
 local buckets, versions = {}, {}
 
 local function opened(hash, field, full, now)
