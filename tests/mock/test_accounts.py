@@ -31,7 +31,7 @@ def figures(account: Account) -> tuple[object, ...]:
 @given(RATES, TIMES)
 @example(Rate(0.06, 0.06), STEPS_OF_A_SEVENTH)
 @example(Rate(1e6, 1e6, 1e12), [END_OF_TIME, 0])
-def test_figures_are_those_of_the_moment_however_time_has_moved(rate: Rate, times: list[float]) -> None:
+def test_usage_metrics_depend_on_the_present_time_only(rate: Rate, times: list[float]) -> None:
     moved = grown(rate)
     moved.record(RECORDED)
     for now in times:
@@ -52,7 +52,7 @@ def test_of_a_rate_that_always_fails_nothing_succeeds(requests: float, seconds: 
     assert account.counters.success == 9
 
 
-def test_what_another_process_says_is_taken_over_with_its_beginning() -> None:
+def test_a_snapshot_of_another_process_replaces_account_and_beginning() -> None:
     account = grown(Rate(1))
     account.grow(START + 100)
     account.apply_snapshot(AccountSnapshot("1", START + 50, RECORDED))

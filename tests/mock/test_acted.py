@@ -80,7 +80,7 @@ def test_a_bucket_of_a_fault_is_named_for_its_keys_only(mock: UsageMock) -> None
     assert acted(mock) == ["fault=few-tokens", "", ""]
 
 
-def test_a_fault_that_edits_what_is_received_is_named_where_it_did(mock: UsageMock) -> None:
+def test_a_fault_that_edits_received_bytes_is_named_where_it_acted(mock: UsageMock) -> None:
     mock.fail("edits")
     for odd in ("yes", "other"):
         ask(mock.url, headers=[(KEY, "demo-busy"), ("X-Odd", odd)])

@@ -60,7 +60,7 @@ def test_a_bucket_refuses_only_when_less_than_a_token_is_left(rate: float, burst
 
 @steady
 @given(RATES, BURSTS, STEPS)
-def test_what_remains_is_the_exact_level_rounded_down_to_one_decimal(rate: float, burst: int, steps: list[int]) -> None:
+def test_remaining_is_the_exact_level_rounded_down_to_one_decimal(rate: float, burst: int, steps: list[int]) -> None:
     bucket, exact, now = TokenBucket(rate, burst, 0.0), ExactBucket(rate, burst), 0
     for step in steps:
         now += step
@@ -75,7 +75,7 @@ def test_what_remains_is_the_exact_level_rounded_down_to_one_decimal(rate: float
 
 @steady
 @given(RATES, BURSTS, STEPS, st.integers(0, 3000))
-def test_waiting_as_long_as_told_always_suffices(rate: float, burst: int, steps: list[int], polled_at: int) -> None:
+def test_waiting_for_retry_after_always_suffices(rate: float, burst: int, steps: list[int], polled_at: int) -> None:
     bucket, now = TokenBucket(rate, burst, 0.0), 0
     for step in steps:
         now += step
@@ -91,7 +91,7 @@ def test_waiting_as_long_as_told_always_suffices(rate: float, burst: int, steps:
 
 @steady
 @given(st.floats(0.001, 1), BURSTS)
-def test_waiting_a_second_less_than_told_does_not_suffice(rate: float, burst: int) -> None:
+def test_waiting_a_second_less_than_retry_after_does_not_suffice(rate: float, burst: int) -> None:
     bucket = TokenBucket(rate, burst, 0.0)
     while bucket.take(0.0) is not None:
         pass
@@ -101,7 +101,7 @@ def test_waiting_a_second_less_than_told_does_not_suffice(rate: float, burst: in
 
 @steady
 @given(RATES, BURSTS, TIMES)
-def test_a_clock_that_goes_backwards_is_a_clock_that_stands_still(rate: float, burst: int, times: list[int]) -> None:
+def test_a_clock_that_is_set_back_refills_nothing(rate: float, burst: int, times: list[int]) -> None:
     jumping, standing = TokenBucket(rate, burst, 0.0), TokenBucket(rate, burst, 0.0)
     latest_grant = 0
     for time in times:
@@ -121,7 +121,7 @@ def test_a_bucket_that_nothing_is_taken_from_stays_full(rate: float, burst: int,
 
 
 @pytest.mark.parametrize("rate", [0.0, 5e-324, 1e-12])
-def test_a_rate_of_nearly_nothing_asks_for_the_longest_wait_that_can_be_said(rate: float) -> None:
+def test_a_tiny_rate_has_the_longest_retry_after(rate: float) -> None:
     bucket = TokenBucket(rate, 1, 0.0)
     assert bucket.take(0.0) == 0.0
     assert bucket.take(0.0) is None

@@ -61,7 +61,7 @@ def test_the_method_is_that_of_the_document(contract: Contract) -> None:
     assert (refused.status, refused.headers["Allow"]) == (405, "OPTIONS, POST")
 
 
-def test_what_an_error_says_is_what_the_document_says(contract: Contract) -> None:
+def test_the_detail_of_an_error_is_the_description_in_the_document(contract: Contract) -> None:
     with served(renamed(contract, "Invalid API key.", "Who are you?")) as mock:
         assert usage(mock.url, "nobody").json == {"detail": "Who are you?"}
 
@@ -135,13 +135,13 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_the_mock_cannot_honour_keeps_it_from_starting(contract: Contract, name: str) -> None:
+def test_a_document_that_the_mock_cannot_simulate_prevents_the_start(contract: Contract, name: str) -> None:
     change, complaint = REFUSED[name]
     with pytest.raises(ContractError, match=complaint):
         make_app(changed(contract, change))
 
 
-def test_the_mock_stands_on_the_contract_and_on_no_test_tool() -> None:
+def test_the_mock_imports_the_contract_and_no_test_tool() -> None:
     code = (
         "import sys, mock_server.command.cli\n"
         "from mock_server import *\n"

@@ -70,22 +70,22 @@ def complaints(deployments: Path, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("key", BAD_KEYS)
-def test_a_bad_key_is_refused_with_line_pointer_and_advice(deployments: Path, key: str) -> None:
+def test_a_bad_key_is_rejected_with_line_pointer_and_advice(deployments: Path, key: str) -> None:
     assert complaints(deployments, f"description: d\nkeys:\n  k: {key}\n") == [BAD_KEYS[key]]
 
 
 @pytest.mark.parametrize("text", BAD_FILES)
-def test_a_bad_file_is_refused_with_line_pointer_and_advice(deployments: Path, text: str) -> None:
+def test_a_bad_file_is_rejected_with_line_pointer_and_advice(deployments: Path, text: str) -> None:
     assert complaints(deployments, text) == [BAD_FILES[text]]
 
 
 @pytest.mark.parametrize("text", ["description: [", "a: 1\na: 2", "keys: !!python/name:os.system {}", "--- a\n--- b"])
-def test_what_is_no_yaml_is_refused_in_one_line(deployments: Path, text: str) -> None:
+def test_invalid_yaml_is_rejected_in_one_line(deployments: Path, text: str) -> None:
     [complaint] = complaints(deployments, text)
     assert "is not valid YAML" in complaint
 
 
-def test_all_problems_are_told_at_once_in_the_order_of_the_file(deployments: Path) -> None:
+def test_all_problems_are_reported_at_once_in_the_order_of_the_file(deployments: Path) -> None:
     found = complaints(deployments, "descripton: d\nkeys:\n  a: {rate_limit: {rps: -1}}\n  b: []\n")
     assert [line.split(":")[0] for line in found] == [
         "1",
@@ -96,7 +96,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(deployments: Pat
     ]
 
 
-def test_of_very_many_problems_the_first_twenty_are_told(deployments: Path) -> None:
+def test_only_the_first_twenty_problems_are_reported(deployments: Path) -> None:
     keys = "".join(f"  k{number}: []\n" for number in range(50))
     found = complaints(deployments, f"description: d\nkeys:\n{keys}")
     assert len(found) == 21
@@ -104,7 +104,7 @@ def test_of_very_many_problems_the_first_twenty_are_told(deployments: Path) -> N
 
 
 @pytest.mark.parametrize(("name", "told"), [("defualt", "did you mean 'default'?"), ("mine", "valid: default, other")])
-def test_an_unknown_deployment_is_refused_with_the_nearest_name_or_with_all(
+def test_an_unknown_deployment_is_rejected_with_the_nearest_name_or_with_all(
     deployments: Path, name: str, told: str
 ) -> None:
     for each in ("default", "other"):
@@ -120,7 +120,7 @@ def test_a_deployment_is_a_name_and_not_a_path(name: str) -> None:
         load_deployment(name)
 
 
-def test_a_folder_without_deployments_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_deployments_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(FixtureError, match=r"holds no deployment; add a file NAME\.yaml"):
         deployment_names(tmp_path)
 
@@ -155,9 +155,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 @settings(derandomize=True, deadline=None, max_examples=200)
 @given(VALUES)
-def test_whatever_stands_in_a_file_it_loads_or_is_refused_line_by_line(
-    tmp_path_factory: pytest.TempPathFactory, value: object
-) -> None:
+def test_any_file_loads_or_is_rejected_line_by_line(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
     path = tmp_path_factory.mktemp("any") / "deployments" / "any.yaml"
     path.parent.mkdir()
     path.write_text(json.dumps(value))
@@ -194,7 +192,7 @@ def test_every_keyword_of_a_schema_has_a_sentence_and_every_sentence_a_keyword()
     assert set(SENTENCES) - found == {"oneOf", "dependentRequired", "maxLength", "maxItems"}  # of the control API
 
 
-def test_the_shipped_deployments_are_fine() -> None:
+def test_the_shipped_deployments_are_valid() -> None:
     assert [load_deployment(name).name for name in deployment_names()] == ["default"]
 
 

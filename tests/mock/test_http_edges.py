@@ -158,7 +158,7 @@ def test_the_schema_the_python_api_and_the_control_api_have_one_pattern_for_doma
 
 
 @pytest.mark.parametrize("character", INVISIBLE, ids=ascii)
-def test_an_invisible_character_in_a_domain_is_refused_everywhere(
+def test_an_invisible_character_in_a_domain_is_rejected_everywhere(
     mock: UsageMock, tmp_path: Path, character: str
 ) -> None:
     domain = f"shop{character}.example"

@@ -85,7 +85,7 @@ def test_a_changed_deployment_is_served(lived: Lived) -> None:
     assert lived.said == ["serving deployments/default.yaml"]
 
 
-def test_a_key_that_is_no_more_is_unknown(lived: Lived) -> None:
+def test_a_removed_key_is_unknown(lived: Lived) -> None:
     assert usage(lived.mock.url, "other-key").status == 200
     lived.write("deployments/default.yaml", ONE.replace("other-key", "third-key"))
     lived.look()
@@ -104,7 +104,7 @@ def test_a_key_that_is_no_more_is_unknown(lived: Lived) -> None:
         ("../openapi/documented.overlay.yaml", "overlay: [\n", "openapi/documented.overlay.yaml:2"),
     ],
 )
-def test_a_broken_file_is_told_once_and_the_last_good_one_is_served_until_it_is_mended(
+def test_a_broken_file_is_reported_once_and_the_last_valid_one_stays_in_service(
     lived: Lived, name: str, text: str, place: str
 ) -> None:
     before = usage(lived.mock.url, "first-key")
@@ -128,7 +128,7 @@ def test_a_broken_file_is_told_once_and_the_last_good_one_is_served_until_it_is_
     assert lived.parts.reload_error is None
 
 
-def test_what_was_switched_on_and_is_no_more_is_a_problem(lived: Lived) -> None:
+def test_removing_a_switched_on_scenario_is_a_problem(lived: Lived) -> None:
     assert ask(lived.mock.url, headers=[(KEY, "first-key"), ("Prefer", "scenario=idle")]).json["total"] == 0
     lived.do(lived.simulator.make_key("made", "idle"))
     (lived.fixtures / "scenarios" / "idle.yaml").unlink()
@@ -188,7 +188,7 @@ def test_the_journal_the_time_and_made_keys_stay(lived: Lived) -> None:
     assert [entry.at for entry in lived.simulator.journal.entries] == [1000.0, 1005.0]
 
 
-def test_an_account_whose_facts_are_the_same_keeps_what_was_recorded(lived: Lived) -> None:
+def test_an_account_with_unchanged_facts_keeps_its_traffic(lived: Lived) -> None:
     async def record() -> None:
         await lived.simulator.record("first-key", lived.simulator.library.deployment.keys["first-key"].traffic)
 
@@ -209,7 +209,7 @@ def test_a_folder_that_is_called_like_a_file_is_a_problem_until_it_goes(lived: L
     assert lived.parts.reload_error is None
 
 
-def test_what_an_editor_hides_beside_a_file_is_not_looked_at(lived: Lived) -> None:
+def test_hidden_files_of_an_editor_are_ignored(lived: Lived) -> None:
     (lived.fixtures / "faults" / ".#body-is-null.yaml").symlink_to("somebody@here.1234")
     lived.look()
     assert lived.said == []
@@ -217,7 +217,7 @@ def test_what_an_editor_hides_beside_a_file_is_not_looked_at(lived: Lived) -> No
 
 
 @pytest.mark.parametrize("key", ["very-secret", "user:very-secret", "a very-secret", "very/secret~", "a;very-secret"])
-def test_no_key_of_a_broken_deployment_is_told(lived: Lived, key: str) -> None:
+def test_no_key_of_a_broken_deployment_is_disclosed(lived: Lived, key: str) -> None:
     lived.write("deployments/default.yaml", f"description: d\nkeys: {{'{key}': {{trafic: {{}}}}}}\n")
     lived.look()
     reply = usage(lived.mock.url, "first-key")
@@ -226,14 +226,14 @@ def test_no_key_of_a_broken_deployment_is_told(lived: Lived, key: str) -> None:
 
 
 @pytest.mark.parametrize("keys", ["{very-secret: {}, very-secret: {}}", "{'a very-secret': {}, 'a very-secret': {}}"])
-def test_no_key_that_stands_twice_is_told(lived: Lived, keys: str) -> None:
+def test_no_repeated_key_is_disclosed(lived: Lived, keys: str) -> None:
     lived.write("deployments/default.yaml", f"description: d\nkeys: {keys}\n")
     lived.look()
     assert "secret" not in f"{lived.said} {lived.parts.reload_error}"
     assert "default.yaml:2: is not valid YAML: found duplicate key …" in lived.said[0]
 
 
-def test_the_command_serves_changed_files_until_it_is_told_not_to(tmp_path: Path) -> None:
+def test_the_command_serves_changed_files_unless_reload_is_off(tmp_path: Path) -> None:
     deployments = tmp_path / "deployments"
     deployments.mkdir()
     (deployments / "default.yaml").write_text(ONE)

@@ -135,7 +135,7 @@ def test_merge_keys_do_not_multiply_a_document_either(tmp_path: Path) -> None:
         read(tmp_path / "odd.yaml")
 
 
-def test_a_document_may_repeat_what_it_has(tmp_path: Path) -> None:
+def test_a_document_may_repeat_its_operations(tmp_path: Path) -> None:
     (tmp_path / "fine.yaml").write_text("one: &one {a: [1, 2]}\nmany: [" + ", ".join(["*one"] * 100) + "]\n")
     assert read(tmp_path / "fine.yaml").data["many"] == [{"a": [1, 2]}] * 100
 

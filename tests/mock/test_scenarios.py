@@ -118,7 +118,7 @@ def test_throttled(use: World) -> None:
 
 
 @pytest.mark.parametrize("name", scenario_names())
-def test_whatever_time_it_is_figures_are_told_and_are_those_of_the_state(use: World, name: str) -> None:
+def test_usage_metrics_equal_those_of_the_state_at_any_time(use: World, name: str) -> None:
     use(name)
     api, told = Api(use.mock.url), list[object]()
     for now in (1000, 0, 1_000_000_000, END_OF_TIME, 0, 1001):
@@ -138,7 +138,7 @@ def test_each_shipped_scenario_has_a_test_and_a_description(name: str) -> None:
     assert load_scenario(name).description.endswith(".")
 
 
-def test_a_scenario_whose_fault_is_for_other_keys_is_refused(contract: Contract, tmp_path: Path) -> None:
+def test_a_scenario_whose_fault_is_for_other_keys_is_rejected(contract: Contract, tmp_path: Path) -> None:
     for kind, text in (
         ("scenarios", "fault: strange"),
         ("faults", "breaks: []\ndo: [{when: {key: nobodys}, status: 500}]"),
@@ -153,7 +153,7 @@ def test_a_scenario_whose_fault_is_for_other_keys_is_refused(contract: Contract,
         assert (preferring.status, usage(mock.url, KEY).status) == (400, 200)
 
 
-def test_a_scenario_whose_fault_changes_what_is_received_is_refused(tmp_path: Path) -> None:
+def test_a_scenario_whose_fault_edits_received_bytes_is_rejected(tmp_path: Path) -> None:
     for kind, text in (("scenarios", "fault: mine"), ("faults", "breaks: []\nreceived: [{op: prepend, text: x}]")):
         (tmp_path / kind).mkdir()
         (tmp_path / kind / "mine.yaml").write_text(f"description: d\n{text}\n")
@@ -176,7 +176,7 @@ def test_a_scenario_whose_fault_changes_what_is_received_is_refused(tmp_path: Pa
         ("", "is empty"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+def test_an_unusable_file_is_reported_with_its_place(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "scenarios").mkdir()
     (tmp_path / "scenarios" / "mine.yaml").write_text(text)
     with pytest.raises(FixtureError) as caught:

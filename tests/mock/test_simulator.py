@@ -53,7 +53,7 @@ async def take(simulator: Simulator, key: str) -> float | None:
         (Override(delay="soon"), DelayError),
     ],
 )
-def test_what_cannot_be_used_is_refused_and_changes_nothing(
+def test_an_unusable_override_is_rejected_without_a_change(
     simulator: Simulator, change: Override, error: type[Exception]
 ) -> None:
     before = simulator.overrides
@@ -64,7 +64,7 @@ def test_what_cannot_be_used_is_refused_and_changes_nothing(
     assert simulator.overrides == before
 
 
-def test_an_unknown_key_is_refused_without_being_told(simulator: Simulator) -> None:
+def test_an_unknown_key_is_rejected_without_being_disclosed(simulator: Simulator) -> None:
     for operation in (
         simulator.record("secret", TRAFFIC),
         simulator.reset("secret"),
@@ -75,7 +75,7 @@ def test_an_unknown_key_is_refused_without_being_told(simulator: Simulator) -> N
         assert "secret" not in str(caught.value)
 
 
-def test_recorded_traffic_moves_the_figures_of_one_key(simulator: Simulator) -> None:
+def test_recorded_traffic_changes_the_usage_metrics_of_one_key(simulator: Simulator) -> None:
     before = total(simulator, ONE), total(simulator, OTHER)
     run(simulator.record(ONE, TRAFFIC))
     assert (total(simulator, ONE), total(simulator, OTHER)) == (before[0] + 5, before[1])
@@ -126,7 +126,7 @@ def test_a_key_can_be_made_in_a_scenario(simulator: Simulator) -> None:
     assert simulator.keys[-1] == "made"
 
 
-def test_a_new_scenario_begins_anew_and_none_leads_back(simulator: Simulator) -> None:
+def test_a_new_scenario_restarts_the_account_and_none_restores_it(simulator: Simulator) -> None:
     before = total(simulator, ONE)
     run(simulator.switch(ONE, scenario="ageing"))
     assert total(simulator, ONE) == 1000
@@ -153,7 +153,7 @@ def test_a_scenario_of_one_request_has_an_account_of_its_own(simulator: Simulato
 
 
 @given(SECONDS, SECONDS)
-def test_a_frozen_clock_moves_only_when_it_is_told(start: float, later: float) -> None:
+def test_a_frozen_clock_changes_only_by_advance(start: float, later: float) -> None:
     base = Clock(start)
     clock = MockClock(base)
     clock.freeze()

@@ -48,9 +48,7 @@ def test_a_switch_reaches_a_request_with_a_key(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("headers", [[], [(KEY, "nobody")], [(KEY, BUSY), (KEY, BUSY)]])
-def test_a_switch_for_everybody_reaches_requests_without_a_known_key(
-    pair: Pair, headers: list[tuple[str, str]]
-) -> None:
+def test_an_override_for_all_keys_applies_to_unknown_keys(pair: Pair, headers: list[tuple[str, str]]) -> None:
     one, other = pair
     one.answer(418)
     assert ask(other.url, headers=headers).status == 418
@@ -126,7 +124,7 @@ def test_recorded_traffic_is_in_the_next_answer_of_all(pair: Pair) -> None:
     assert usage(one.url, BUSY).json["total"] == after["total"]
 
 
-def test_the_state_of_any_process_tells_the_figures_that_all_have(pair: Pair, clock: Clock) -> None:
+def test_the_state_of_any_process_has_the_usage_metrics_of_all(pair: Pair, clock: Clock) -> None:
     one, other = pair
     one.use("ageing", FRESH)
     for key in (BUSY, FRESH):
@@ -151,7 +149,7 @@ def test_looking_at_a_shared_state_opens_no_account(pair: Pair, clock: Clock) ->
     assert usage(one.url, FRESH).json["total"] == Api(other.url).key(1)["figures"]["total"] > 1000
 
 
-def test_a_stream_of_events_tells_what_another_process_does(pair: Pair) -> None:
+def test_a_stream_of_events_reports_changes_of_another_process(pair: Pair) -> None:
     one, other = pair
     with Api(other.url).events() as events:
         before = next(events)[1]["keys"][0]["figures"]["total"]
@@ -162,7 +160,7 @@ def test_a_stream_of_events_tells_what_another_process_does(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("is_shared", [False, True])
-def test_an_account_whose_facts_have_changed_begins_anew(contract: Contract, url: str, is_shared: bool) -> None:
+def test_an_account_with_changed_facts_restarts(contract: Contract, url: str, is_shared: bool) -> None:
     def facts(requests: int, other: int) -> Deployment:
         keys = {name: {"a.example": {"ws": Calls(number)}} for name, number in (("k", requests), ("o", other))}
         return Deployment("d", "d", {name: Key(traffic=traffic) for name, traffic in keys.items()})
@@ -205,7 +203,7 @@ def test_a_bucket_refills_by_the_shared_clock(pair: Pair) -> None:
     assert usage(other.url, BUSY).status == 200
 
 
-def test_a_reset_begins_anew_for_all(pair: Pair) -> None:
+def test_a_reset_restarts_all_processes(pair: Pair) -> None:
     one, other = pair
     first = usage(other.url, FRESH).json
     key = one.make_key()
@@ -217,7 +215,7 @@ def test_a_reset_begins_anew_for_all(pair: Pair) -> None:
     assert usage(one.url, key).status == 403
 
 
-def test_a_scenario_that_is_chosen_again_begins_anew_for_all(pair: Pair) -> None:
+def test_a_scenario_chosen_again_restarts_all_processes(pair: Pair) -> None:
     one, other = pair
     one.use("fresh", BUSY)
     first = usage(other.url, BUSY).json
@@ -227,7 +225,7 @@ def test_a_scenario_that_is_chosen_again_begins_anew_for_all(pair: Pair) -> None
     assert usage(other.url, BUSY).json == first
 
 
-def test_what_was_switched_on_outlives_the_processes(contract: Contract, url: str) -> None:
+def test_overrides_outlive_the_processes(contract: Contract, url: str) -> None:
     def app() -> UsageMock:
         return UsageMock(make_app(contract, state=RedisState(url)))
 
@@ -263,7 +261,7 @@ def strangers(contract: Contract, url: str, tmp_path: Path) -> Iterator[Pair]:
 
 @pytest.mark.parametrize("kind", ["scenario", "fault"])
 @pytest.mark.parametrize("of_key", [{"key": BUSY}, {}])
-def test_what_a_process_does_not_have_is_told_until_it_is_taken_back(
+def test_a_missing_scenario_is_reported_until_it_is_switched_off(
     strangers: Pair, kind: str, of_key: dict[str, str]
 ) -> None:
     one, other = strangers
@@ -281,7 +279,7 @@ def test_what_a_process_does_not_have_is_told_until_it_is_taken_back(
     assert usage(other.url, BUSY).status == 200
 
 
-def test_what_a_process_does_not_have_is_over_when_another_takes_it_back(strangers: Pair) -> None:
+def test_a_missing_scenario_ends_when_another_process_switches_it_off(strangers: Pair) -> None:
     one, other = strangers
     one.use("mine")
     assert usage(other.url, BUSY).status == 503

@@ -58,7 +58,7 @@ def test_the_document_is_served_as_it_is_written(api: Api) -> None:
     assert api.ask("GET", "/openapi.yaml").body.startswith(b"openapi: 3.1.0\n")
 
 
-def test_what_is_documented_is_what_there_is() -> None:
+def test_the_documented_operations_are_those_of_the_code() -> None:
     assert {each.id for methods in operations().values() for each in methods.values()} == set(OPERATE)
 
 

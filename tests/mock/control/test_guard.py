@@ -87,7 +87,7 @@ def test_the_page_itself_may(api: Api) -> None:
 
 
 @pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer a tokeñ"])
-def test_where_there_is_a_token_it_is_needed(with_token: Api, given: str | None) -> None:
+def test_a_configured_token_is_required(with_token: Api, given: str | None) -> None:
     headers = {} if given is None else {"Authorization": given}
     for path in ("/state", "/events", "/nowhere"):
         reply = with_token.ask("GET", path, headers=headers)
@@ -95,7 +95,7 @@ def test_where_there_is_a_token_it_is_needed(with_token: Api, given: str | None)
         assert TOKEN.encode() not in reply.body
 
 
-def test_an_empty_token_lets_nobody_in(contract: Contract) -> None:
+def test_an_empty_token_admits_no_other_machine(contract: Contract) -> None:
     with UsageMock(make_app(contract, MockOptions(control_token=""))) as mock:
         headers = {"Host": "mock.internal", "Authorization": "Bearer "}
         assert Api(mock.url).ask("GET", "/state", headers=headers).status == 403
@@ -105,7 +105,7 @@ def test_with_the_token_any_name_will_do(with_token: Api) -> None:
     assert with_token.ask("GET", "/state", headers={"Host": "mock.internal", **GIVEN}).status == 200
 
 
-def test_the_page_and_the_document_are_no_secret(with_token: Api) -> None:
+def test_the_page_and_the_document_are_public(with_token: Api) -> None:
     for path in ("/", "/openapi.yaml", "/openapi.json", "/health"):
         assert with_token.ask("GET", path, headers={"Host": "mock.internal"}).status == 200
 

@@ -64,22 +64,22 @@ def complaints(tmp_path: Path, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("step", BAD_STEPS)
-def test_a_bad_step_is_refused_with_line_pointer_and_advice(tmp_path: Path, step: str) -> None:
+def test_a_bad_step_is_rejected_with_line_pointer_and_advice(tmp_path: Path, step: str) -> None:
     found = complaints(tmp_path, f"description: d\nbreaks: []\ndo:\n  - {step}\n")
     assert BAD_STEPS[step] in found
 
 
-def test_an_id_that_no_rule_can_have_is_refused(tmp_path: Path) -> None:
+def test_an_id_that_no_rule_can_have_is_rejected(tmp_path: Path) -> None:
     [complaint] = complaints(tmp_path, "description: d\nbreaks: [Schema]\n")
     assert complaint.startswith("2 /breaks/0: cannot be used as a name; it is the id of a rule, such as ")
 
 
-def test_an_unknown_fault_is_refused_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_fault_is_rejected_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--fault", "total-is-text", "--port", "0"]) == 4
     assert "'total-is-text' is not a fault; did you mean 'total-is-a-text'?" in capsys.readouterr().err
 
 
-def test_a_fault_that_speaks_of_a_key_which_is_not_there_is_refused(serve: Serve) -> None:
+def test_a_fault_with_an_unknown_key_is_rejected(serve: Serve) -> None:
     told = f":5 /do/0/when/key: names a key that default does not have; did you mean {mask_key('demo-busy')}?"
     with pytest.raises(FixtureError, match=re.escape(told)):
         serve("when: {key: demo-bussy}, status: 500")
@@ -97,7 +97,7 @@ def test_the_command_checks_faults_as_well(tmp_path: Path, capsys: pytest.Captur
     assert "one.yaml:1: 'breaks' is missing" in told.err
 
 
-def test_the_shipped_files_are_fine(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_shipped_files_are_valid(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == 0
     assert f"{len(SHIPPED)} of {len(SHIPPED)} faults are valid" in capsys.readouterr().out
 
@@ -107,7 +107,7 @@ def test_no_name_is_used_twice() -> None:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_a_shipped_file_says_what_it_breaks_and_a_variant_breaks_nothing(path: Path) -> None:
+def test_a_shipped_fault_names_its_rules_and_a_variant_names_none(path: Path) -> None:
     fault = load_fault(path.stem)
     assert bool(fault.breaks) == (path.parent.name == "faults")
     assert path.read_text().startswith("# yaml-language-server: $schema=../fault.schema.json\n")
@@ -147,7 +147,7 @@ def test_the_document_names_every_member() -> None:
     assert [name for name in sorted(names) if f"`{name}" not in DOCS and f"{name}:" not in DOCS] == []
 
 
-def test_what_is_received_may_be_edited_before_it_is_read(serve: Serve) -> None:
+def test_received_bytes_can_be_edited_before_parsing(serve: Serve) -> None:
     url = serve("status: 203", more="received: [{op: replace, pattern: '^GET /nowhere ', with: 'GET /usage '}]")
     assert said(url, b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 203")
     assert modest(url)["api_key"] == "demo-modest"

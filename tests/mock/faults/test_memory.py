@@ -78,7 +78,7 @@ def test_a_bucket_is_another_only_when_it_is_the_turn_of_its_fault(contract: Con
         assert left == [7, 4, 6]
 
 
-def test_what_a_fault_remembers_goes_with_its_use(contract: Contract) -> None:
+def test_the_memory_of_a_fault_ends_with_its_use(contract: Contract) -> None:
     app, keys = make_app(contract, MockOptions(rate_limit=False)), ("demo-busy", "demo-modest")
     with UsageMock(app) as mock:
         for _ in range(3):

@@ -99,7 +99,7 @@ def test_a_shipped_file_fits_a_deployment_with_three_own_keys(
         (own(one=USED, two=Key()), set()),
     ],
 )
-def test_a_shipped_file_is_refused_only_for_a_role_that_a_deployment_lacks(
+def test_a_shipped_file_is_rejected_only_for_a_role_that_a_deployment_lacks(
     deployment: Deployment, lacking: set[str]
 ) -> None:
     refused = set()
@@ -202,7 +202,7 @@ def test_a_key_is_not_an_expression_in_a_pattern_or_in_the_text_that_replaces_on
         ("do: [{when: {key: unusd key}, status: 500}]", "names a key that own does not have; did you mean unused key?"),
     ],
 )
-def test_a_role_or_form_that_cannot_be_filled_is_refused_in_one_sentence(
+def test_a_role_or_form_that_cannot_be_filled_is_rejected_in_one_sentence(
     tmp_path: Path, text: str, message: str
 ) -> None:
     with pytest.raises(FixtureError) as caught:

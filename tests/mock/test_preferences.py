@@ -68,7 +68,7 @@ def preferring(mock: UsageMock, *fields: str, key: str = "demo-busy") -> Reply:
         (["foo=, code=403", "=,;=,,"], {"code": "403"}),
     ],
 )
-def test_the_first_of_what_is_known_counts_and_what_is_unknown_is_ignored(
+def test_the_first_known_preference_counts_and_unknown_ones_are_ignored(
     fields: list[str], read: dict[str, str]
 ) -> None:
     assert parse_preferences(fields) == read
@@ -84,7 +84,7 @@ def test_a_field_as_long_as_can_be_is_read_at_once(piece: str) -> None:
     assert parse_preferences(["code=403, " + piece * (MAX_FIELD_BYTES // len(piece)) + "@"]) == {"code": "403"}
 
 
-def test_of_many_names_that_are_nearly_preferences_only_the_first_are_told(mock: UsageMock) -> None:
+def test_only_the_first_of_many_misspelled_preferences_are_named(mock: UsageMock) -> None:
     reply = preferring(mock, ",".join(["scenaro"] * 8000))
     assert reply.headers["Mock-Ignored"].count("did you mean") == MAX_CHECKED
 
@@ -94,7 +94,7 @@ PIECES = [*'=;,"\\ \t', "code", "delay", "scenario", "fault", "403", "none", "x"
 
 @settings(deadline=None)  # a file may be read
 @given(st.lists(st.sampled_from(PIECES)))
-def test_what_is_nearly_a_preference_is_one_or_is_refused(pieces: list[str]) -> None:
+def test_a_text_similar_to_a_preference_is_read_or_rejected(pieces: list[str]) -> None:
     read = parse_preferences(["".join(pieces)])
     with suppress(PreferenceError):
         wanted = preferred_override(read, LIBRARY, CODES)
@@ -162,7 +162,7 @@ def test_a_preferred_fault_acts_at_once_and_for_any_key(mock: UsageMock, key: st
         ("/nothing", "demo-busy", "code=503, scenario=heavy", None),
     ],
 )
-def test_only_what_was_honoured_is_acknowledged(
+def test_only_honoured_preferences_are_acknowledged(
     mock: UsageMock, path: str, key: str, field: str, applied: str | None
 ) -> None:
     reply = ask(mock.url, path, headers=[(KEY, key), ("Prefer", field)])
@@ -182,7 +182,7 @@ def test_a_429_that_is_wanted_states_the_limit_of_the_key(mock: UsageMock) -> No
     assert preferring(mock, "code=429", key="nobody").headers["X-RateLimit-Limit"] == "10"
 
 
-def test_what_is_unknown_is_not_acknowledged(mock: UsageMock) -> None:
+def test_unknown_preferences_are_not_acknowledged(mock: UsageMock) -> None:
     assert "Preference-Applied" not in preferring(mock, "respond-async, wait=10").headers
 
 
@@ -196,7 +196,7 @@ def test_what_is_unknown_is_not_acknowledged(mock: UsageMock) -> None:
         ('x="a, codes=503", codex\xff=1', None),
     ],
 )
-def test_what_is_nearly_a_preference_is_ignored_and_named(mock: UsageMock, field: str, told: str | None) -> None:
+def test_a_misspelled_preference_is_ignored_and_named(mock: UsageMock, field: str, told: str | None) -> None:
     reply = preferring(mock, field)
     assert (reply.status, reply.headers["Mock-Ignored"]) == (200, told)
 
@@ -218,7 +218,7 @@ def test_what_is_nearly_a_preference_is_ignored_and_named(mock: UsageMock, field
         ("fault=malformed-header-name-is-500", ["--fault"]),
     ],
 )
-def test_what_does_not_exist_is_refused_with_what_does(mock: UsageMock, field: str, told: list[str]) -> None:
+def test_an_unknown_value_is_rejected_with_the_valid_ones(mock: UsageMock, field: str, told: list[str]) -> None:
     reply = preferring(mock, field)
     assert (reply.status, reply.headers["Mock-Reason"]) == (400, "unknown-preference")
     assert [each for each in told if each not in reply.json["detail"]] == []
@@ -251,7 +251,7 @@ def at(rank: str, wanted: Override) -> tuple[Overrides, Override]:
 
 @pytest.mark.parametrize("name", ["scenario", "code", "fault", "delay"])
 @pytest.mark.parametrize("highest", range(4), ids=RANKS)
-def test_request_outranks_key_outranks_everybody_outranks_start(highest: int, name: str) -> None:
+def test_precedence_is_request_then_key_then_everyone_then_start(highest: int, name: str) -> None:
     all_values: Mapping[str, Sequence[Any]] = {
         "scenario": list("abcd"),
         "code": [500, 501, 502, 503],
@@ -266,7 +266,7 @@ def test_request_outranks_key_outranks_everybody_outranks_start(highest: int, na
 
 
 @pytest.mark.parametrize("rank", RANKS)
-def test_what_a_scenario_brings_is_below_everything(contract: Contract, rank: str) -> None:
+def test_the_override_of_a_scenario_has_the_lowest_precedence(contract: Contract, rank: str) -> None:
     said, request = at(rank, Override(delay="7", code=418, fault=FaultUse("body-is-null")))
     simulator = make_app(contract, MockOptions(scenario="brown-out"))[MOCK].simulator
     start = said.start.merged_over(Override(scenario="brown-out"))
@@ -275,14 +275,14 @@ def test_what_a_scenario_brings_is_below_everything(contract: Contract, rank: st
     assert (found.delay, found.code, found.fault) == ("7", 418, FaultUse("body-is-null"))
 
 
-def test_a_scenario_brings_its_own_where_nothing_else_is_said(contract: Contract) -> None:
+def test_a_scenario_applies_its_own_override_without_others(contract: Contract) -> None:
     simulator = make_app(contract, MockOptions(scenario="brown-out"))[MOCK].simulator
     found = simulator.resolve("k", NO_OVERRIDE)
     assert (found.delay, found.fault and found.fault.name) == ("0.1~1", "every-fourth-response-is-503")
 
 
 @pytest.mark.parametrize("name", ["scenario", "fault", "delay"])
-def test_none_takes_back_what_ranks_lower(name: str) -> None:
+def test_none_switches_off_lower_levels(name: str) -> None:
     lower = Override("heavy", None, FaultUse("body-is-null"), "1")
     own = preferred_override({name: NONE}, LIBRARY, CODES)
     found = Overrides(lower).merged("k", own)

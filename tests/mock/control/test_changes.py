@@ -35,12 +35,12 @@ def test_a_scenario_is_for_the_key_that_is_named_by_itself_or_by_its_id(
     assert [usage(limited.url, key).status for key in (BUSY, MODEST)] == [403, 200]
 
 
-def test_what_names_no_key_is_for_everybody(api: Api, limited: UsageMock) -> None:
+def test_an_override_without_a_key_is_for_all_keys(api: Api, limited: UsageMock) -> None:
     api.do("PATCH", "/behaviour", {"code": 503})
     assert [usage(limited.url, key).status for key in (BUSY, MODEST)] == [503, 503]
 
 
-def test_what_is_not_named_stays(api: Api) -> None:
+def test_other_members_of_an_override_stay(api: Api) -> None:
     api.do("PATCH", "/behaviour", {"scenario": "heavy", "delay": "0.001"})
     changed = api.do("PATCH", "/behaviour", {"delay": "0.002"})
     assert (changed["scenario"], changed["delay"]) == ("heavy", "0.002")
@@ -61,20 +61,20 @@ def test_a_fault_acts_after_so_many_requests_and_so_often(api: Api, limited: Usa
     assert [usage(limited.url, BUSY).status for _ in range(3)] == [200, 500, 200]
 
 
-def test_switching_the_same_fault_on_again_begins_anew(api: Api, limited: UsageMock) -> None:
+def test_switching_the_same_fault_on_again_restarts_it(api: Api, limited: UsageMock) -> None:
     for _ in range(2):
         api.do("PATCH", "/behaviour", {"key": BUSY, "fault": FAULT, "times": 1})
         assert [usage(limited.url, BUSY).status for _ in range(2)] == [500, 200]
 
 
-def test_switching_the_same_scenario_on_again_begins_anew(api: Api, limited: UsageMock) -> None:
+def test_switching_the_same_scenario_on_again_restarts_the_account(api: Api, limited: UsageMock) -> None:
     for _ in range(2):
         api.do("PATCH", "/behaviour", {"key": BUSY, "scenario": "nearly-exhausted"})
         api.do("PATCH", "/behaviour", {"key": BUSY, "delay": "0.001"})
         assert [usage(limited.url, BUSY).status for _ in range(2)] == [200, 429]
 
 
-def test_the_state_tells_what_is_in_force_and_where_it_comes_from(api: Api) -> None:
+def test_the_state_contains_the_effective_override_and_its_level(api: Api) -> None:
     api.do("PATCH", "/behaviour", {"delay": "0.001"})
     api.do("PATCH", "/behaviour", {"key": MODEST, "scenario": "down"})
     state = api.get("/state")
@@ -95,7 +95,7 @@ def test_no_fault_meets_the_control_api(api: Api) -> None:
         assert api.get("/state")["everybody"]["fault"] == name
 
 
-def test_a_fault_of_what_is_received_leaves_a_request_in_pieces_to_the_control_api_alone(api: Api) -> None:
+def test_a_fault_of_received_bytes_leaves_requests_to_the_control_api_unchanged(api: Api) -> None:
     api.do("PATCH", "/behaviour", {"fault": "request-in-pieces-is-400"})
     head = b"PATCH /__mock__/behaviour HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     with socket.create_connection(address(api.url), TIMEOUT) as connection:
@@ -108,7 +108,7 @@ def test_a_fault_of_what_is_received_leaves_a_request_in_pieces_to_the_control_a
             assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_made_key_was_never_used_and_is_told_once(api: Api, limited: UsageMock) -> None:
+def test_a_created_key_is_unused_and_disclosed_once(api: Api, limited: UsageMock) -> None:
     made = api.do("POST", "/keys")
     assert total(limited, made["key"]) == 0
     assert (api.key(-1)["id"], api.key(-1)["made"]) == (made["id"], True)
@@ -120,7 +120,7 @@ def test_a_key_can_be_made_by_name_and_in_a_scenario(api: Api, limited: UsageMoc
     assert total(limited, "mine") > 1000
 
 
-def test_making_a_key_that_is_there_begins_it_anew(api: Api, limited: UsageMock) -> None:
+def test_creating_an_existing_key_restarts_it(api: Api, limited: UsageMock) -> None:
     changes = {"key": MODEST, "scenario": "heavy", "code": 503, "fault": FAULT, "delay": "0.001"}
     before = total(limited, MODEST)
     api.do("PATCH", "/behaviour", changes)
@@ -129,7 +129,7 @@ def test_making_a_key_that_is_there_begins_it_anew(api: Api, limited: UsageMock)
     assert total(limited, MODEST) == before
 
 
-def test_traffic_moves_the_figures_of_its_key(api: Api, limited: UsageMock) -> None:
+def test_traffic_changes_the_usage_metrics_of_its_key(api: Api, limited: UsageMock) -> None:
     before, other = usage(limited.url, MODEST).json, total(limited, BUSY)
     sent = {"key": MODEST, "domain": "shop.example", "protocol": "fetch", "requests": 5, "failures": 2, "bytes": 700}
     api.do("POST", "/traffic", sent)
@@ -140,7 +140,7 @@ def test_traffic_moves_the_figures_of_its_key(api: Api, limited: UsageMock) -> N
     assert total(limited, BUSY) == other
 
 
-def test_one_request_is_recorded_where_nothing_else_is_said(api: Api, limited: UsageMock) -> None:
+def test_one_request_is_recorded_by_default(api: Api, limited: UsageMock) -> None:
     before = total(limited, BUSY)
     api.do("POST", "/traffic", {"key": BUSY, "domain": "shop.example"})
     assert total(limited, BUSY) == before + 1
@@ -160,7 +160,7 @@ def test_a_revoked_key_records_nothing(api: Api) -> None:
     assert (status, "revoked" in detail) == (409, True)
 
 
-def test_figures_stay_exact(api: Api) -> None:
+def test_usage_metrics_stay_exact(api: Api) -> None:
     entries = [{"key": BUSY, "domain": "shop.example", "bytes": 10**12}] * 1000
     for _ in range(9):
         api.do("POST", "/traffic", entries)
@@ -173,7 +173,7 @@ def test_figures_stay_exact(api: Api) -> None:
     assert api.key()["figures"] == before
 
 
-def test_time_stands_still_moves_and_goes_on(api: Api, limited: UsageMock, clock: Clock) -> None:
+def test_the_clock_is_frozen_advanced_and_resumed(api: Api, limited: UsageMock, clock: Clock) -> None:
     assert api.do("PATCH", "/clock", {"frozen": True}) == {
         "now": 1000.0,
         "time": "1970-01-01T00:16:40.000Z",
@@ -239,7 +239,7 @@ def test_a_server_that_a_fault_has_stopped_listens_again(api: Api, limited: Usag
     assert usage(limited.url, BUSY).status == 200
 
 
-def test_a_key_that_is_put_back_to_the_start_begins_a_preferred_fault_anew(api: Api, limited: UsageMock) -> None:
+def test_a_reset_of_a_key_restarts_its_preferred_fault(api: Api, limited: UsageMock) -> None:
     def drifting(key: str) -> object:
         return ask(limited.url, headers=[(KEY, key), ("Prefer", "fault=usage-requests-count-in-total")]).json["total"]
 
@@ -249,7 +249,7 @@ def test_a_key_that_is_put_back_to_the_start_begins_a_preferred_fault_anew(api: 
     assert drifting(MODEST) not in first[MODEST]
 
 
-def test_an_empty_body_is_none_whatever_its_type_is_said_to_be(api: Api) -> None:
+def test_an_empty_body_counts_as_missing_with_any_content_type(api: Api) -> None:
     assert api.ask("POST", "/reset", headers=JSON).status == 204
 
 
@@ -286,12 +286,14 @@ WRONG: list[tuple[str, str, object, int, str]] = [
 
 
 @pytest.mark.parametrize(("method", "path", "body", "status", "told"), WRONG)
-def test_what_is_wrong_is_told(api: Api, method: str, path: str, body: object, status: int, told: str) -> None:
+def test_every_problem_of_a_body_is_reported(
+    api: Api, method: str, path: str, body: object, status: int, told: str
+) -> None:
     found, detail = api.refused(method, path, body)
     assert (found, told in detail) == (status, True), detail
 
 
-def test_a_fault_whose_file_has_gone_is_told(tmp_path: Path) -> None:
+def test_a_fault_whose_file_was_removed_is_reported(tmp_path: Path) -> None:
     for kind in ("deployments/default", "faults/body-is-null"):
         (tmp_path / kind).parent.mkdir()
         shutil.copy(folder() / f"{kind}.yaml", (tmp_path / kind).parent)

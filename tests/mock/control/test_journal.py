@@ -33,7 +33,7 @@ def asked(api: Api, limited: UsageMock) -> Api:
         b"GET http://[ HTTP/1.1",
     ],
 )
-def test_whatever_bytes_were_sent_the_journal_can_be_read(api: Api, limited: UsageMock, request_head: bytes) -> None:
+def test_the_journal_is_readable_after_any_received_bytes(api: Api, limited: UsageMock, request_head: bytes) -> None:
     send(limited.url, request_head + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert len(api.get("/journal")["entries"]) <= 1  # aiohttp refuses some of them before anybody sees them
 
@@ -86,7 +86,7 @@ def test_a_key_in_the_target_is_masked(asked: Api) -> None:
     assert asked.get("/journal?limit=1")["entries"][0]["target"] == f"/usage?api_key={mask_key(BUSY)}&page=2"
 
 
-def test_an_entry_can_be_asked_again_with_curl(asked: Api, limited: UsageMock) -> None:
+def test_an_entry_has_a_curl_command_for_a_similar_request(asked: Api, limited: UsageMock) -> None:
     for entry in asked.get("/journal")["entries"][:3] + asked.get("/journal")["entries"][4:]:
         subprocess.run(
             ["bash", "-c", f"USAGE_KEY={BUSY}; {entry['curl']} -s"], capture_output=True, timeout=TIMEOUT, check=True
@@ -110,7 +110,7 @@ def test_an_entry_can_be_asked_again_with_curl(asked: Api, limited: UsageMock) -
         {"path": "/nowhere", "exactly": 0},
     ],
 )
-def test_what_was_asked_is_verified(asked: Api, expectation: dict[str, object]) -> None:
+def test_sent_requests_are_verified(asked: Api, expectation: dict[str, object]) -> None:
     assert asked.do("POST", "/verify", expectation)["ok"] is True
 
 
@@ -124,7 +124,7 @@ def test_what_was_asked_is_verified(asked: Api, expectation: dict[str, object]) 
         {"key": BUSY, "status": 200, "at_least": 3, "at_most": 2},
     ],
 )
-def test_what_was_not_asked_is_a_conflict(asked: Api, expectation: dict[str, object]) -> None:
+def test_missing_requests_are_a_conflict(asked: Api, expectation: dict[str, object]) -> None:
     reply = asked.ask("POST", "/verify", expectation)
     assert (reply.status, reply.json["ok"]) == (409, False)
 
@@ -148,7 +148,7 @@ def test_too_many_requests_are_listed(asked: Api) -> None:
     assert [entry["number"] for entry in refused["nearest"]] == [1, 2, 3]
 
 
-def test_a_full_journal_says_what_it_no_longer_holds(asked: Api) -> None:
+def test_a_full_journal_reports_the_number_of_dropped_requests(asked: Api) -> None:
     asked.do("DELETE", f"/journal?key={BUSY}")
     assert "The journal holds 3 of 5 requests." in asked.do("POST", "/verify", {"exactly": 3})["detail"]
 

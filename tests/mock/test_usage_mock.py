@@ -40,7 +40,7 @@ def test_two_mocks_have_two_ports_and_two_buckets() -> None:
         assert usage(other.url, "demo-busy").json["rate_limit"]["remaining"] == 9.0
 
 
-def test_its_thread_is_no_daemon_and_ends_with_it() -> None:
+def test_its_thread_is_not_a_daemon_and_ends_with_it() -> None:
     before = set(threading.enumerate())
     with UsageMock():
         [thread] = set(threading.enumerate()) - before
@@ -61,7 +61,7 @@ def test_it_leaves_no_socket_behind(contract: Contract) -> None:
     assert len(list(OPEN_FILES.iterdir())) == before
 
 
-def test_nobody_listens_once_it_is_closed() -> None:
+def test_no_socket_listens_after_close() -> None:
     with UsageMock() as mock:
         pass
     with pytest.raises(ConnectionRefusedError):
@@ -76,7 +76,7 @@ def test_it_may_be_closed_twice_or_before_it_starts() -> None:
     mock.close()
 
 
-def test_what_keeps_an_app_from_starting_is_raised_to_the_caller() -> None:
+def test_an_error_at_the_start_is_raised_to_the_caller() -> None:
     async def fail(_: web.Application) -> None:
         raise LookupError("no such thing")
 
@@ -144,7 +144,7 @@ def test_a_fault_passes_some_requests_and_then_acts_on_some(hosted: UsageMock) -
     assert types == ["application/json", "text/plain; charset=utf-8", "application/json"]
 
 
-def test_time_stands_still_and_moves_when_it_is_told(hosted: UsageMock) -> None:
+def test_a_frozen_clock_advances_on_request(hosted: UsageMock) -> None:
     hosted.freeze()
     for _ in range(10):
         assert usage(hosted.url, hosted.api_key).status == 200
@@ -190,7 +190,7 @@ def test_answers_can_be_held_back(contract: Contract) -> None:
         (lambda _: UsageMock(scenario="hevy"), "did you mean 'heavy'?"),
     ],
 )
-def test_a_name_that_nothing_has_is_told_with_what_may_have_been_meant(
+def test_an_unknown_name_is_reported_with_a_suggestion(
     hosted: UsageMock, do: Callable[[UsageMock], object], hint: str
 ) -> None:
     with pytest.raises(LookupError, match=re.escape(hint)):
@@ -198,7 +198,7 @@ def test_a_name_that_nothing_has_is_told_with_what_may_have_been_meant(
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), 1e300])
-def test_time_that_cannot_pass_is_refused(hosted: UsageMock, seconds: float) -> None:
+def test_time_that_cannot_pass_is_rejected(hosted: UsageMock, seconds: float) -> None:
     with pytest.raises(ValueError, match=r"seconds: .* is not valid; expected 0 to"):
         hosted.advance(seconds)
 
@@ -211,14 +211,14 @@ def test_time_ends_where_dates_do(hosted: UsageMock) -> None:
     assert api.get("/clock")["now"] == 10**11
 
 
-def test_figures_go_on_however_far_time_advances(hosted: UsageMock) -> None:
+def test_usage_metrics_are_valid_after_any_advance(hosted: UsageMock) -> None:
     hosted.use("ageing")
     for _ in range(9):
         hosted.advance(10**10)
         assert usage(hosted.url, hosted.api_key).status == 200
 
 
-def test_figures_that_would_no_longer_be_exact_are_refused(hosted: UsageMock) -> None:
+def test_usage_metrics_that_would_not_be_exact_are_rejected(hosted: UsageMock) -> None:
     with pytest.raises(ValueError, match="would exceed 9007199254740992; reset the key"):
         hosted.record("d.example", requests=2**53)
     assert usage(hosted.url, hosted.api_key).status == 200
@@ -250,7 +250,7 @@ def test_seconds_are_a_number(hosted: UsageMock, value: Any) -> None:
         hosted.advance("1")  # type: ignore[arg-type]  # it is the mistake
 
 
-def test_which_request_a_fault_meets_is_told_in_numbers(hosted: UsageMock) -> None:
+def test_a_fault_name_with_a_request_number_is_rejected_with_the_arguments(hosted: UsageMock) -> None:
     advice = re.escape("fail('body-is-sent-slowly', after=2, times=1) acts on request 3")
     with pytest.raises(ValueError, match=advice):
         hosted.fail("body-is-sent-slowly@3")
@@ -264,7 +264,7 @@ def test_a_fault_acts_on_one_request_from_the_start() -> None:
 
 
 @pytest.mark.parametrize("counts", [{"after": -1}, {"times": 0}, {"after": 1.5}, {"times": True}])
-def test_a_fault_that_would_never_have_its_turn_is_refused(hosted: UsageMock, counts: Any) -> None:
+def test_a_fault_that_would_never_have_its_turn_is_rejected(hosted: UsageMock, counts: Any) -> None:
     with pytest.raises(ValueError, match="is not a whole number from"):
         hosted.fail("body-is-null", **counts)
 
@@ -276,12 +276,12 @@ def test_a_name_is_a_text(hosted: UsageMock, name: str) -> None:
 
 
 @pytest.mark.parametrize(("option", "value"), [("port", 99999), ("port", -1), ("grace", -1.0), ("grace", float("nan"))])
-def test_a_port_or_a_time_that_is_none_is_refused(option: str, value: Any) -> None:
+def test_an_invalid_port_or_time_is_rejected(option: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{option}: .* is not a"), UsageMock(**{option: value}):
         pass
 
 
-def test_an_unknown_option_is_told_with_what_may_have_been_meant() -> None:
+def test_an_unknown_option_is_reported_with_a_suggestion() -> None:
     with pytest.raises(TypeError, match="is not an option; did you mean 'rate_limit'"):
         UsageMock(rate_limited=False)  # type: ignore[call-arg]  # it is the mistake
 
@@ -295,7 +295,7 @@ def test_paths_may_be_texts(tmp_path: Path) -> None:
         UsageMock(tls_cert=str(tmp_path / "no"), tls_key=str(tmp_path / "no"))
 
 
-def test_traffic_that_cannot_be_is_refused(hosted: UsageMock) -> None:
+def test_traffic_that_cannot_be_is_rejected(hosted: UsageMock) -> None:
     with pytest.raises(ValueError, match="failures <= requests"):
         hosted.record("d.example", requests=1, failures=2)
     with pytest.raises(ValueError, match=r"requests: 1\.5 is not a whole number"):
@@ -304,7 +304,7 @@ def test_traffic_that_cannot_be_is_refused(hosted: UsageMock) -> None:
         hosted.record("d.example", bytes=2**60)
 
 
-def test_a_reset_forgets_all_even_what_a_fault_remembers() -> None:
+def test_a_reset_also_forgets_the_memory_of_faults() -> None:
     with UsageMock(fault="total-is-a-text") as mock:  # one answer in four
         made = mock.make_key()
         for _ in range(3):
@@ -322,7 +322,7 @@ def test_any_thread_may_use_it(hosted: UsageMock) -> None:
     assert set(keys) < set(hosted.keys)
 
 
-def test_a_thread_that_uses_it_while_it_is_closed_does_it_or_is_told() -> None:
+def test_a_call_during_close_succeeds_or_raises() -> None:
     def use(mock: UsageMock, barrier: threading.Barrier) -> str:
         barrier.wait()
         try:
@@ -340,7 +340,7 @@ def test_a_thread_that_uses_it_while_it_is_closed_does_it_or_is_told() -> None:
             assert {each.result(timeout=TIMEOUT) for each in users} == {STOPPED}
 
 
-def test_what_is_at_work_when_it_is_closed_is_told_that_it_is_over() -> None:
+def test_an_unfinished_call_raises_at_close() -> None:
     class Stuck(MemoryState):
         async def latest(self) -> None:
             if asked.is_set():
@@ -363,7 +363,7 @@ def test_an_app_may_be_given_a_state_in_memory(contract: Contract) -> None:
         assert usage(mock.url, mock.api_key).status == 200
 
 
-def test_one_that_could_not_be_served_says_why_when_it_is_tried_again() -> None:
+def test_a_mock_that_failed_to_start_repeats_the_reason() -> None:
     async def caller(port: int) -> None:
         mock = AsyncUsageMock(port=port)
         with pytest.raises(OSError, match="in use"):
@@ -382,12 +382,12 @@ def test_one_that_could_not_be_served_says_why_when_it_is_tried_again() -> None:
             mock.start()
 
 
-def test_what_is_not_served_yet_says_so() -> None:
+def test_a_call_before_the_start_raises() -> None:
     with pytest.raises(RuntimeError, match="not running"):
         UsageMock().use("fresh")
 
 
-def test_what_is_over_says_so() -> None:
+def test_a_call_after_the_end_raises() -> None:
     with UsageMock() as mock:
         pass
     for again in (mock.start, lambda: mock.use("fresh")):
@@ -427,7 +427,7 @@ def test_an_empty_host_is_not_every_address() -> None:
         lambda: Deployment("mine", "nobody may ask", {}),
     ],
 )
-def test_facts_that_cannot_be_are_refused_where_they_are_made(make: Callable[[], object]) -> None:
+def test_facts_that_cannot_be_are_rejected_where_they_are_made(make: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match=r"not valid|has no keys"):
         make()
 
@@ -467,7 +467,7 @@ def kind(name: str, value: object) -> dict[str, Any]:
         ("unknown_key_status", 404),
     ],
 )
-def test_an_option_of_another_kind_is_told(name: str, value: object) -> None:
+def test_an_option_of_another_type_is_rejected(name: str, value: object) -> None:
     with pytest.raises(TypeError, match=rf"^{name}: .+ is not valid; expected "):
         UsageMock(**kind(name, value))
 

@@ -17,7 +17,7 @@ from tests.support.wire import Clock, usage
 from usage_contract import Contract
 
 
-def test_the_state_names_every_key_and_tells_none(api: Api, limited: UsageMock) -> None:
+def test_the_state_identifies_every_key_and_discloses_none(api: Api, limited: UsageMock) -> None:
     reply = api.ask("GET", "/state")
     assert [key["id"] for key in reply.json["keys"]] == [mask_key(key) for key in limited.keys]
     assert not any(key.encode() in reply.body for key in limited.keys)
@@ -46,7 +46,7 @@ def test_looking_at_the_bucket_of_a_fault_opens_no_account(api: Api, limited: Us
     assert usage(limited.url, "demo-modest").json["total"] == 1000
 
 
-def test_the_state_tells_figures_as_usage_does(api: Api, limited: UsageMock) -> None:
+def test_the_state_has_the_usage_metrics_of_get_usage(api: Api, limited: UsageMock) -> None:
     told = usage(limited.url, "demo-modest").json
     assert api.key(1)["figures"] == {name: told[name] for name in ("total", "success", "fail", "bytes_transferred")}
     assert api.key(1)["limit"] == {name: told["rate_limit"][name] for name in ("rps", "burst")}
@@ -65,7 +65,7 @@ def test_scenarios_and_faults_are_described(api: Api) -> None:
     assert all(each["description"] for each in scenarios + faults)
 
 
-def test_a_file_that_cannot_be_used_is_listed_and_says_why_when_it_is_switched_on(
+def test_an_unusable_file_is_listed_and_reports_its_problem_when_switched_on(
     contract: Contract, tmp_path: Path
 ) -> None:
     (tmp_path / "scenarios").mkdir()
@@ -85,13 +85,13 @@ def test_a_fault_whose_role_the_deployment_lacks_is_rejected_without_disclosing_
     assert "my-secret-key" not in detail
 
 
-def test_health_tells_the_version(api: Api) -> None:
+def test_health_contains_the_version(api: Api) -> None:
     health = api.get("/health")
     assert health["ok"] is True
     assert health["version"] == api.get("/state")["version"]
 
 
-def test_the_page_may_run_what_stands_in_it_and_nothing_else(api: Api) -> None:
+def test_the_page_runs_only_its_own_scripts(api: Api) -> None:
     reply = api.ask("GET", "/")
     assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
     allowed = reply.headers["Content-Security-Policy"]
@@ -120,7 +120,7 @@ def test_a_preflight_gets_no_permission(api: Api) -> None:
     assert not [name for name in reply.headers if name.lower().startswith("access-control")]
 
 
-def test_metrics_count_requests_and_tell_tokens(api: Api, limited: UsageMock) -> None:
+def test_metrics_contain_requests_and_tokens(api: Api, limited: UsageMock) -> None:
     usage(limited.url, "demo-busy")
     usage(limited.url, "nobody's")
     lines = api.ask("GET", "/metrics").body.decode().splitlines()

@@ -79,7 +79,7 @@ def test_tokens_come_back(repeating: Kept, clock: Clock) -> None:
     assert repeating.ask(plain(BUSY)).json["rate_limit"]["remaining"] == 8
 
 
-def test_another_key_is_told_its_own_figures(repeating: Kept) -> None:
+def test_another_key_gets_its_own_usage_metrics(repeating: Kept) -> None:
     assert repeating.ask(plain(MODEST)).json["api_key"] == MODEST
     assert repeating.ask(plain(FRESH)).json["total"] == 0
     assert repeating.ask(plain(UNKNOWN)).status == 403
@@ -87,7 +87,7 @@ def test_another_key_is_told_its_own_figures(repeating: Kept) -> None:
 
 
 @pytest.mark.parametrize("key", ["", " ", "demo-busy, demo-busy", "é", "demo-busy\r\nX-API-Key: demo-busy"])
-def test_what_is_no_word_in_the_place_of_the_key_is_read_with_care(
+def test_an_unusual_text_in_place_of_the_key_takes_the_ordinary_path(
     repeating: Kept, limited: UsageMock, key: str
 ) -> None:
     assert repeating.ask(plain(key)).status == send(limited.url, plain(key)).status
@@ -98,7 +98,7 @@ def test_one_more_field_is_seen(repeating: Kept) -> None:
     assert repeating.ask(plain(f"{BUSY}\r\nPrefer: code=503")).status == 503
 
 
-def test_what_is_switched_on_in_between_holds(repeating: Kept, limited: UsageMock) -> None:
+def test_an_override_between_two_requests_applies(repeating: Kept, limited: UsageMock) -> None:
     limited.answer(503, BUSY)
     assert repeating.ask(plain(BUSY)).status == 503
     assert repeating.ask(plain(MODEST)).status == 200
@@ -119,7 +119,7 @@ def write_swapping_fault(folder: Path) -> None:
         (folder / name).write_text(text)
 
 
-def test_a_fault_of_what_is_received_acts(tmp_path: Path) -> None:
+def test_a_fault_of_received_bytes_acts(tmp_path: Path) -> None:
     write_swapping_fault(tmp_path)
     with UsageMock(fixtures=tmp_path) as mock, kept(mock.url) as connection:
         for _ in range(2):
@@ -138,7 +138,7 @@ def test_edited_bytes_are_not_a_template_for_later_requests(tmp_path: Path) -> N
         assert connection.ask(plain(BUSY)).json["api_key"] == BUSY
 
 
-def test_recorded_traffic_is_told(repeating: Kept, limited: UsageMock) -> None:
+def test_recorded_traffic_is_in_the_next_response(repeating: Kept, limited: UsageMock) -> None:
     before = repeating.ask(plain(BUSY)).json["total"]
     limited.record("shop.example", requests=5, key=BUSY)
     assert repeating.ask(plain(BUSY)).json["total"] == before + 5
@@ -162,7 +162,7 @@ def test_two_requests_at_once_are_two_once_more(limited: UsageMock) -> None:
             assert connection.reply().json["api_key"] == MODEST
 
 
-def test_a_body_that_looks_like_its_request_is_none(limited: UsageMock) -> None:
+def test_a_body_that_looks_like_its_request_is_not_a_request(limited: UsageMock) -> None:
     head = plain(BUSY, f"Content-Length: {len(plain(BUSY, 'Content-Length: 99'))}")
     with kept(limited.url) as connection:
         assert connection.ask(head).json["api_key"] == BUSY
@@ -170,7 +170,7 @@ def test_a_body_that_looks_like_its_request_is_none(limited: UsageMock) -> None:
         assert connection.ask(plain(MODEST)).json["api_key"] == MODEST
 
 
-def test_what_comes_while_a_request_is_answered_is_not_taken_for_it(contract: Contract) -> None:
+def test_a_pipelined_request_is_not_confused_with_the_one_before(contract: Contract) -> None:
     app = make_app(contract)
     preferring = plain(BUSY, "Prefer: code=503")
     with UsageMock(app) as mock, kept(mock.url) as kept_open:
@@ -180,7 +180,7 @@ def test_what_comes_while_a_request_is_answered_is_not_taken_for_it(contract: Co
         assert kept_open.ask(preferring).status == 503
 
 
-def test_the_end_of_a_request_is_no_request(contract: Contract) -> None:
+def test_the_end_of_a_request_is_not_a_request(contract: Contract) -> None:
     app = make_app(contract)
     beginning, end = plain(BUSY, "X-Note: GET it")[:-10], b"GET it\r\n\r\n"
     with UsageMock(app) as mock, kept(mock.url) as kept_open:

@@ -95,7 +95,7 @@ def looking(log: RequestLog, simulator: Simulator, times: int, each: int = 1) ->
         asyncio.run(log.run(sleep))
 
 
-def test_a_request_is_a_line_with_what_was_answered_why_and_what_was_at_work(simulator: Simulator) -> None:
+def test_a_log_line_contains_status_reason_and_override(simulator: Simulator) -> None:
     assert told(simulator) == ["00:16:40 403 GET /usage 1.2 ms unknown-key scenario=heavy key=dem…0fd2c2"]
 
 
@@ -113,16 +113,16 @@ def test_json_is_an_object_a_line(simulator: Simulator) -> None:
     }
 
 
-def test_what_was_asked_before_the_log_began_is_not_told(simulator: Simulator) -> None:
+def test_requests_before_the_log_began_are_not_logged(simulator: Simulator) -> None:
     add(simulator)
     assert len(told(simulator)) == 1
 
 
-def test_every_request_is_told_in_its_order(simulator: Simulator) -> None:
+def test_every_request_is_logged_in_order(simulator: Simulator) -> None:
     assert [line.split()[1] for line in told(simulator, count=240)] == ["200"] * 240 + ["403"]
 
 
-def test_what_the_journal_has_lost_is_counted(simulator: Simulator) -> None:
+def test_entries_that_the_journal_has_dropped_are_counted(simulator: Simulator) -> None:
     lines = told(simulator, count=300)
     assert "51 requests are not shown" in lines[0]
     assert len(lines) == 1 + 250
@@ -138,7 +138,7 @@ def test_what_the_journal_has_lost_is_counted(simulator: Simulator) -> None:
         (io.StringIO(), {}, as_text),
     ],
 )
-def test_there_is_colour_on_a_terminal_that_wants_it(
+def test_a_terminal_gets_colours_unless_the_environment_forbids_them(
     stream: io.StringIO, environment: dict[str, str], show: Format
 ) -> None:
     assert format_for("text", stream, environment) is show
@@ -164,7 +164,7 @@ def test_no_character_of_a_request_steers_the_terminal_or_ends_the_line(simulato
     assert all(line.isprintable() for line in lines)
 
 
-def test_a_reader_that_stands_still_stops_nobody_and_is_told_how_much_it_missed(simulator: Simulator) -> None:
+def test_a_stalled_reader_delays_no_request_and_gets_the_number_of_skipped_lines(simulator: Simulator) -> None:
     reading, writing = os.pipe()
     with open(reading) as lines, open(writing, "w") as stream:  # noqa: PTH123 - they have no path
         writer = Writer(stream)
@@ -181,7 +181,7 @@ def test_a_reader_that_stands_still_stops_nobody_and_is_told_how_much_it_missed(
     assert len(told) > MAX_WAITING * BATCH
 
 
-def test_what_a_slow_reader_has_no_room_for_is_told_later(simulator: Simulator) -> None:
+def test_lines_without_room_for_a_slow_reader_are_written_later(simulator: Simulator) -> None:
     stream = Slow()
     writer = Writer(stream)
     log = RequestLog(simulator, writer, as_text)
@@ -194,7 +194,7 @@ def test_what_a_slow_reader_has_no_room_for_is_told_later(simulator: Simulator) 
     assert len(re.findall("200 GET", stream.getvalue())) == len(stream.getvalue().splitlines()) == MAX_WAITING + 10
 
 
-def test_what_was_not_told_when_it_is_cancelled_is_told_at_the_end(simulator: Simulator) -> None:
+def test_remaining_lines_are_written_at_the_end(simulator: Simulator) -> None:
     stream = io.StringIO()
     writer = Writer(stream)
     log = RequestLog(simulator, writer, as_text)
@@ -212,7 +212,7 @@ def test_what_was_not_told_when_it_is_cancelled_is_told_at_the_end(simulator: Si
     assert len(stream.getvalue().splitlines()) == 240
 
 
-def test_a_key_that_nobody_has_is_shown_nowhere(simulator: Simulator) -> None:
+def test_an_unknown_key_is_never_shown(simulator: Simulator) -> None:
     stream = io.StringIO()
     writer = Writer(stream)
     log = RequestLog(simulator, writer, as_text)
@@ -224,7 +224,7 @@ def test_a_key_that_nobody_has_is_shown_nowhere(simulator: Simulator) -> None:
     assert "prod-secret-77" not in stream.getvalue().splitlines()[1]
 
 
-def test_a_reader_that_has_gone_is_no_problem(simulator: Simulator) -> None:
+def test_a_closed_reader_is_not_an_error(simulator: Simulator) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     stream = open(writing, "w")  # noqa: PTH123, SIM115 - it is closed below
@@ -274,6 +274,6 @@ def test_a_target_is_shown_without_keys(target: str, shown: str) -> None:
 
 
 @given(st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=6), st.text(), st.text())
-def test_a_known_key_is_found_wherever_it_stands(key: str, before: str, after: str) -> None:
+def test_a_known_key_is_masked_in_any_position(key: str, before: str, after: str) -> None:
     for target in (f"/{quote(before)}{quote(key, safe='')}{quote(after)}", f"/u?{quote(before)}={quote(key)}{after}"):
         assert key not in mask_target(target, [key])

@@ -36,7 +36,7 @@ def test_the_table_in_the_documentation_has_each_option_with_its_variable_and_de
     assert meaning.endswith(".")
 
 
-def test_the_documentation_has_no_option_that_is_none() -> None:
+def test_the_documentation_has_only_existing_options() -> None:
     assert list(ROWS) == [option.usage for option in OPTIONS]
 
 
@@ -67,18 +67,18 @@ def test_the_options_of_usage_mock_are_those_of_the_command_that_are_not_for_it_
     assert get_type_hints(UsageMockOptions) == {name: hint for name, hint in expected.items() if name != "deployment"}
 
 
-def test_an_empty_variable_is_none() -> None:
+def test_an_empty_variable_counts_as_missing() -> None:
     assert read_options({}, {"USAGE_MOCK_PORT": ""}) == MockOptions()
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
-def test_an_empty_argument_is_refused_and_never_means_everybody(option: Option) -> None:
+def test_an_empty_argument_is_rejected(option: Option) -> None:
     with pytest.raises(OptionError, match=f"^--{option.name}: is empty"):
         read_options({option.attribute: ""}, {})
 
 
 @pytest.mark.parametrize("option", OPTIONS[1:], ids=lambda option: option.name)
-def test_an_empty_text_in_the_file_is_refused_and_means_no_folder(option: Option) -> None:
+def test_an_empty_text_in_the_file_is_rejected(option: Option) -> None:
     Path("usage-mock.toml").write_text(f'{option.name} = ""\n')
     assert problems({}, {}) == [f"usage-mock.toml:1 {option.name}: is empty; omit it for the default"]
 
@@ -107,7 +107,7 @@ def test_a_file_takes_the_types_of_toml() -> None:
     assert (config.rate_limit, config.delay, config.port) == (False, "0.25", 9)
 
 
-def test_every_problem_is_told_with_its_place() -> None:
+def test_every_problem_is_reported_with_its_place() -> None:
     Path("usage-mock.toml").write_text('# mine\nport = true\n\nsenario = "heavy"\nlog = "jsn"\n[hots]\n')
     found = problems({"seed": "-1"}, {"USAGE_MOCK_PROT": "1", "USAGE_MOCK_RATE_LIMIT": "maybe"})
     assert [re.split(r"[;.] ", each)[0] for each in found] == [
@@ -133,13 +133,13 @@ def test_a_file_that_cannot_be_read_is_one_problem(content: bytes | None) -> Non
 
 
 @pytest.mark.parametrize("value", ["[1]", "{a = 1}", "1979-05-27"])
-def test_a_list_a_table_and_a_date_are_no_values(value: str) -> None:
+def test_a_list_a_table_and_a_date_are_not_values(value: str) -> None:
     Path("usage-mock.toml").write_text(f"port = {value}\n")
     assert problems({}, {}) == ["usage-mock.toml:1 port: must be a text or a number"]
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "http", " 1", "1.0", "٣", "1" * 5000])
-def test_a_port_that_is_none_is_refused(port: str) -> None:
+def test_an_invalid_port_is_rejected(port: str) -> None:
     [problem] = problems({"port": port}, {})
     assert problem == f"--port: {port!r} is not a whole number from 0 to 65535"
 

@@ -123,7 +123,7 @@ def test_every_answer_fulfils_the_schema_of_the_document(contract: Contract, nam
 
 
 @pytest.mark.parametrize("name", ["demo-busy", "demo-modest", "demo-fresh"])
-def test_the_shipped_keys_fulfil_what_a_careful_consumer_hopes_for(name: str) -> None:
+def test_the_shipped_keys_fulfil_the_advisory_contract(name: str) -> None:
     answered(load("advisory"), name, load_deployment().keys[name])
 
 
@@ -137,7 +137,7 @@ def test_a_figure_that_the_document_does_not_name_is_not_given() -> None:
     assert documented_members({"properties": {"b": {}}}, {"a": 1, "b": 2}, "X") == {"b": 2}
 
 
-def test_a_member_that_cannot_be_derived_is_refused_with_its_name() -> None:
+def test_a_member_that_cannot_be_derived_is_rejected_with_its_name() -> None:
     schema: dict[str, Any] = {"properties": {"rows": {"items": {"properties": {"latency": {}}}}}}
     with pytest.raises(ContractError, match=r"X\.rows\[\]\.latency, which the mock cannot derive; it derives domain"):
         documented_members(schema, {"rows": [{"domain": "d"}]}, "X")

@@ -83,7 +83,7 @@ def test_a_hosted_mock_serves_with_ones_own_certificate(files: Path, trusting: s
         assert usage_over_tls(mock.url, trusting) == 200
 
 
-def test_who_speaks_no_tls_disturbs_nobody(files: Path, trusting: ssl.SSLContext) -> None:
+def test_a_plaintext_client_does_not_affect_tls_clients(files: Path, trusting: ssl.SSLContext) -> None:
     with UsageMock(tls_cert=files / "cert.pem", tls_key=files / "plain.key") as mock:
         with pytest.raises((http.client.HTTPException, ConnectionError)):
             ask(mock.url)
@@ -99,14 +99,14 @@ def test_who_speaks_no_tls_disturbs_nobody(files: Path, trusting: ssl.SSLContext
         ("junk", "plain.key", r"\S+junk and \S+plain\.key: must be a certificate and its private key in PEM"),
     ],
 )
-def test_a_certificate_that_cannot_be_used_is_told_in_one_line(
+def test_an_unusable_certificate_is_reported_in_one_line(
     files: Path, capfd: pytest.CaptureFixture[str], certificate: str, key: str, problem: str
 ) -> None:
     assert main(["--port", "0", "--tls-cert", str(files / certificate), "--tls-key", str(files / key)]) == 4
     assert re.fullmatch(f"usage-mock: --tls-cert: {problem}\n", capfd.readouterr().err)
 
 
-def test_a_certificate_without_its_key_is_told_in_one_line(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_certificate_without_its_key_is_reported_in_one_line(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--tls-cert", str(files / "cert.pem")]) == 4
     assert capsys.readouterr().err == "usage-mock: --tls-cert, --tls-key: one of them is missing; set both or neither\n"
 
