@@ -59,7 +59,9 @@ def serve(name: str) -> None:
     deployment, written, _ = CASES[name]
     app = make_app(contract("documented"), deployment=deployment())
     for _ in range(written):
-        app[MOCK].simulator.journal.add(0.0, "GET", "/usage", ("key-0",), 200, 0.0001, "", "")
+        app[MOCK].simulator.journal.add(
+            at=0.0, method="GET", target="/usage", keys=("key-0",), status=200, seconds=0.0001, reason="", applied=""
+        )
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve_until_signalled(app, "127.0.0.1", 0))
 

@@ -101,7 +101,7 @@ class Control:
         check(request, self._token, is_public=operation is not None and operation.is_public)
         if methods is None:
             if path == "":
-                raise ControlError(308, "slash-missing", f"The path is {PREFIX}/.", {"Location": f"{PREFIX}/"})
+                raise ControlError(308, "slash-missing", f"The path is {PREFIX}/.", headers={"Location": f"{PREFIX}/"})
             hint = suggest(path, operations(), f"{PREFIX}/openapi.yaml lists them")
             raise ControlError(404, "unknown-path", f"{path} is not a path of {PREFIX}; {hint}")
         allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"])
@@ -109,7 +109,7 @@ class Control:
             return web.Response(status=204, headers={"Allow": allowed, **ALWAYS})
         if operation is None:
             detail = f"{request.method} is not a method of this path; expected {allowed}."
-            raise ControlError(405, "method-not-allowed", detail, {"Allow": allowed})
+            raise ControlError(405, "method-not-allowed", detail, headers={"Allow": allowed})
         call = Call(request, _query(request, operation), await _body(request, operation))
         return await OPERATE[operation.id](self._context, call)
 
@@ -142,7 +142,7 @@ async def _body(request: web.Request, operation: Operation) -> Any:
     text = await request.read() if is_json or not has_type else b""
     if (has_type and not is_json) or (text and not has_type):
         detail = "A body must be uncompressed JSON with `Content-Type: application/json`."
-        raise ControlError(415, "no-json", detail, {"Accept": "application/json"})
+        raise ControlError(415, "no-json", detail, headers={"Accept": "application/json"})
     if not text and not operation.needs_body:
         return {}
     try:

@@ -19,10 +19,10 @@ class ControlError(Exception):
         headers: Further headers.
     """
 
-    def __init__(self, status: int, reason: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, status: int, reason: str, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status, self.reason, self.headers = status, reason, headers
 
     def response(self) -> web.Response:
         """Return the response."""
-        return error_response(self.status, str(self), self.reason, self.headers).response()
+        return error_response(self.status, str(self), self.reason, headers=self.headers).response()

@@ -52,7 +52,7 @@ def _check_token(request: web.Request, token: str) -> None:
     same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token.encode())
     if scheme.lower() != "bearer" or not same:
         detail = "The control API requires the mock's --control-token as `Authorization: Bearer TOKEN`."
-        raise ControlError(401, "no-control-token", detail, {"WWW-Authenticate": 'Bearer realm="control"'})
+        raise ControlError(401, "no-control-token", detail, headers={"WWW-Authenticate": 'Bearer realm="control"'})
 
 
 def _socket_address(request: web.Request) -> str:

@@ -80,7 +80,15 @@ class SharedDispatcher(Dispatcher):
             return False
 
     def _unavailable(self, request: web.Request, started: float, reason: str, detail: str) -> web.Response:
-        prepared = error_response(503, detail, reason, {**self.mock.headers, "Retry-After": str(RETRY_AFTER)})
+        prepared = error_response(503, detail, reason, headers={**self.mock.headers, "Retry-After": str(RETRY_AFTER)})
         keys = request.headers.getall(self.mock.routes.usage.key_header, ())
-        self.record_request(request.method, request.raw_path, keys, 503, started, reason, NO_OVERRIDE)
+        self.record_request(
+            method=request.method,
+            target=request.raw_path,
+            keys=keys,
+            status=503,
+            started=started,
+            reason=reason,
+            applied=NO_OVERRIDE,
+        )
         return prepared.response()

@@ -79,7 +79,7 @@ class RedisState:
         self._account = f"{prefix}account:"
         self.version = ""
 
-    async def take(self, bucket: BucketSpec, now: float, tokens: int, account: AccountRef) -> TakeResult:
+    async def take(self, bucket: BucketSpec, now: float, *, tokens: int, account: AccountRef) -> TakeResult:
         """Take tokens from a bucket, unless the overrides have changed since the version that the request requires."""
         answer = await self._server.ask(self._taking(bucket, now, tokens, account, REQUIRED_VERSION.get()))
         if answer is None:  # the script requires the version
@@ -88,13 +88,13 @@ class RedisState:
         snapshot = await self._open(account, now) if version.decode() != account.version else None
         if granted:
             return TakeResult(tenths(level), snapshot=snapshot)
-        kept = TokenBucket(bucket.rps, bucket.burst, now)
+        kept = TokenBucket(bucket.rps, bucket.burst, now=now)
         kept.keep(level, since)
         return TakeResult(None, kept.retry_after(now), snapshot)
 
     async def look(self, bucket: BucketSpec, now: float) -> float:
         """Return the tokens of a bucket."""
-        found = TokenBucket(bucket.rps, bucket.burst, now, bucket.tokens)
+        found = TokenBucket(bucket.rps, bucket.burst, now=now, tokens=bucket.tokens)
         if kept := await self._server.ask(("HGET", self._account + bucket.key, f"bucket {bucket.name}")):
             with _reading("A bucket"):
                 level, since = kept.split()

@@ -26,7 +26,7 @@ class Account:
         mark: A digest of the facts, empty where the state is not shared.
     """
 
-    def __init__(self, name: str, api_key: str, key: Key, now: float, mark: str = "") -> None:
+    def __init__(self, name: str, api_key: str, key: Key, *, now: float, mark: str = "") -> None:
         self.name, self.api_key = name, api_key
         self.limit: RateLimit = key.rate_limit
         rps, burst = self.limit.rps, self.limit.burst
@@ -61,7 +61,7 @@ class Account:
 
     def usage_metrics(self, remaining: Any) -> dict[str, Any]:
         """Return the usage metrics with a value for `rate_limit.remaining`."""
-        return usage_metrics(self.api_key, self.limit, self.counters, remaining)
+        return usage_metrics(self.api_key, self.limit, self.counters, remaining=remaining)
 
     def grow(self, now: float) -> None:
         """Add the traffic that the fixture's growth has produced until `now`."""

@@ -25,7 +25,7 @@ class TokenBucket:
 
     __slots__ = ("_capacity", "_level", "_rate", "_since")
 
-    def __init__(self, rate: float, capacity: int, now: float, tokens: float | None = None) -> None:
+    def __init__(self, rate: float, capacity: int, *, now: float, tokens: float | None = None) -> None:
         self._rate = rate.as_integer_ratio()
         self._capacity = capacity * PARTS_PER_TOKEN
         self._level = self._capacity if tokens is None else min(self._capacity, round(tokens * PARTS_PER_TOKEN))

@@ -63,6 +63,7 @@ class Journal:
 
     def add(
         self,
+        *,
         at: float,
         method: str,
         target: str,

@@ -341,4 +341,4 @@ class Simulator:
         if facts is None:
             return None
         mark = "" if isinstance(self.state, MemoryState) else sha256(repr(facts).encode()).hexdigest()[:16]
-        return Account(name, key, facts, self.clock(), mark)
+        return Account(name, key, facts, now=self.clock(), mark=mark)

@@ -87,7 +87,7 @@ class State(Protocol):
     Every method can raise StateUnavailableError; `take` and `change` can raise StaleError.
     """
 
-    async def take(self, bucket: BucketSpec, now: float, tokens: int, account: AccountRef) -> TakeResult:
+    async def take(self, bucket: BucketSpec, now: float, *, tokens: int, account: AccountRef) -> TakeResult:
         """Take tokens from a bucket; the first use fills the bucket."""
 
     async def look(self, bucket: BucketSpec, now: float) -> float:
@@ -135,7 +135,7 @@ class MemoryState:
         self._bucket_names: defaultdict[str, list[str]] = defaultdict(list)  # by key
         self._counts: Counter[str] = Counter()
 
-    async def take(self, bucket: BucketSpec, now: float, tokens: int, account: AccountRef) -> TakeResult:  # noqa: ARG002 - no other process changes it
+    async def take(self, bucket: BucketSpec, now: float, *, tokens: int, account: AccountRef) -> TakeResult:  # noqa: ARG002 - no other process changes it
         """Take tokens from a bucket."""
         return self.take_sync(bucket, now, tokens)
 
@@ -144,13 +144,13 @@ class MemoryState:
         found = self._buckets.get(bucket.name)
         if found is None:
             self._bucket_names[bucket.key].append(bucket.name)
-            found = self._buckets[bucket.name] = TokenBucket(bucket.rps, bucket.burst, now, bucket.tokens)
+            found = self._buckets[bucket.name] = TokenBucket(bucket.rps, bucket.burst, now=now, tokens=bucket.tokens)
         remaining = found.take(now, tokens)
         return TakeResult(remaining) if remaining is not None else TakeResult(None, found.retry_after(now))
 
     async def look(self, bucket: BucketSpec, now: float) -> float:
         """Return the tokens of a bucket."""
-        unfilled = TokenBucket(bucket.rps, bucket.burst, now, bucket.tokens)
+        unfilled = TokenBucket(bucket.rps, bucket.burst, now=now, tokens=bucket.tokens)
         return self._buckets.get(bucket.name, unfilled).look(now)
 
     async def count(self, name: str) -> int:

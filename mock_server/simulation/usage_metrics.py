@@ -8,7 +8,7 @@ from mock_server.fixtures.deployments import RateLimit
 from mock_server.simulation.usage_counters import UsageCounters
 
 
-def usage_metrics(api_key: str, limit: RateLimit, counters: UsageCounters, remaining: Any) -> dict[str, Any]:
+def usage_metrics(api_key: str, limit: RateLimit, counters: UsageCounters, *, remaining: Any) -> dict[str, Any]:
     """Return all usage metrics of one key, by the document's member names.
 
     Source: the descriptions in the document's UsageResponse.

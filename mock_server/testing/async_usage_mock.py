@@ -121,7 +121,9 @@ class AsyncUsageMock:
         """Switch a scenario on for one key, or for all; "none" switches it off, None removes the override."""
         await self._simulator.switch(key, scenario=None if scenario is None else _text("scenario", scenario))
 
-    async def fail(self, fault: str | None, key: str | None = None, after: int = 0, times: int | None = None) -> None:
+    async def fail(
+        self, fault: str | None, key: str | None = None, *, after: int = 0, times: int | None = None
+    ) -> None:
         """Switch a fault on for one key, or for all; "none" switches it off, None removes the override.
 
         Args:
@@ -177,6 +179,7 @@ class AsyncUsageMock:
         self,
         domain: str,
         protocol: str = "fetch",
+        *,
         requests: int = 1,
         failures: int = 0,
         bytes: int = 0,  # noqa: A002 - the name in fixtures

@@ -101,10 +101,12 @@ class Connection(ServerConnection):
         if isinstance(exc, MALFORMED):  # its text quotes the request, which can contain a key
             if not HttpVersion10 <= request.version <= HttpVersion11:
                 force_version(request)
-            prepared = error_response(400, "The request is not valid HTTP.", "malformed-request", headers)
+            prepared = error_response(400, "The request is not valid HTTP.", "malformed-request", headers=headers)
         else:
             super().handle_error(request, status, exc, message)
-            prepared = error_response(status, "The mock failed; its log has the reason.", "internal-error", headers)
+            prepared = error_response(
+                status, "The mock failed; its log has the reason.", "internal-error", headers=headers
+            )
         response = prepared.response()
         response.force_close()
         return response

@@ -81,7 +81,15 @@ class Dispatcher:
         else:
             override, response = await self._handle(normalize(request), key)
             reason = response.headers.get(REASON, "") if response.status >= 400 else ""
-        self.record_request(request.method, request.raw_path, keys, response.status, started, reason, override)
+        self.record_request(
+            method=request.method,
+            target=request.raw_path,
+            keys=keys,
+            status=response.status,
+            started=started,
+            reason=reason,
+            applied=override,
+        )
         return response
 
     def answer_repeat(self, template: RequestTemplate, data: bytes) -> PreparedResponse | None:
@@ -95,11 +103,20 @@ class Dispatcher:
         if not self._is_unmodified(override):
             return None
         prepared = usage.respond_sync(keys, state)
-        self.record_request("GET", usage.path or "", keys, prepared.status, started, prepared.reason, override)
+        self.record_request(
+            method="GET",
+            target=usage.path or "",
+            keys=keys,
+            status=prepared.status,
+            started=started,
+            reason=prepared.reason,
+            applied=override,
+        )
         return prepared
 
     def record_request(
         self,
+        *,
         method: str,
         target: str,
         keys: Sequence[str],
@@ -110,7 +127,16 @@ class Dispatcher:
     ) -> None:
         """Record an exchange in the journal; see `journal.Entry`. `started` is a `time.perf_counter`."""
         seconds = time.perf_counter() - started
-        self.simulator.journal.add(self.simulator.clock(), method, target, keys, status, seconds, reason, applied)
+        self.simulator.journal.add(
+            at=self.simulator.clock(),
+            method=method,
+            target=target,
+            keys=keys,
+            status=status,
+            seconds=seconds,
+            reason=reason,
+            applied=applied,
+        )
 
     @property
     def received_edits(self) -> tuple[Edit, ...]:
@@ -137,7 +163,9 @@ class Dispatcher:
         try:
             plan = self._plan(request, key)
         except PreferenceError as error:
-            return NO_OVERRIDE, error_response(400, str(error), "unknown-preference", self.mock.headers).response()
+            return NO_OVERRIDE, error_response(
+                400, str(error), "unknown-preference", headers=self.mock.headers
+            ).response()
         request[PLAN] = plan
         if plan.override == NO_OVERRIDE:
             return NO_OVERRIDE, await self.handle_unmodified(request)

@@ -29,7 +29,7 @@ class PreparedResponse:
 
     __slots__ = ("body", "head", "headers", "status")
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, head: bytes = b"") -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, *, head: bytes = b"") -> None:
         self.status, self.headers, self.body = status, headers, body
         self.head = head or _head(status, headers)
 
@@ -40,7 +40,7 @@ class PreparedResponse:
 
     def with_body(self, body: bytes) -> PreparedResponse:
         """Return the same response with another body."""
-        return PreparedResponse(self.status, self.headers, body, self.head)
+        return PreparedResponse(self.status, self.headers, body, head=self.head)
 
     def response(self) -> web.Response:
         """Return the aiohttp response to one request."""
@@ -58,7 +58,7 @@ def _head(status: int, headers: Mapping[str, str]) -> bytes:
 
 
 def documented_response(
-    operation: Operation, status: int, members: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    operation: Operation, status: int, members: Mapping[str, Any], *, headers: Mapping[str, str] | None = None
 ) -> PreparedResponse:
     """Build a documented response: the document defines the media type, the members and their order.
 
@@ -99,7 +99,9 @@ def documented_members(schema: Mapping[str, Any] | None, value: Any, where: str)
     }
 
 
-def error_response(status: int, detail: str, reason: str, headers: Mapping[str, str] | None = None) -> PreparedResponse:
+def error_response(
+    status: int, detail: str, reason: str, *, headers: Mapping[str, str] | None = None
+) -> PreparedResponse:
     """Build an error response that no operation documents, in the vendor's format.
 
     Source: the errors guide ("every error body is JSON with a `detail` text").
@@ -119,4 +121,4 @@ def render_exception(error: web.HTTPException) -> web.Response:
     """Return the response for an error of aiohttp, in the vendor's format."""
     methods = sorted(error.allowed_methods) if isinstance(error, web.HTTPMethodNotAllowed) else []
     allow = {"Allow": ", ".join(methods)} if methods else {}
-    return error_response(error.status, error.reason, error.reason.lower().replace(" ", "-"), allow).response()
+    return error_response(error.status, error.reason, error.reason.lower().replace(" ", "-"), headers=allow).response()

@@ -74,7 +74,7 @@ class Usage:
         self._rendered: WeakKeyDictionary[Account, _Rendered] = WeakKeyDictionary()
         # A document whose members the mock cannot derive is reported now.
         self._over_limit(RateLimit(), 1)
-        self._render(Account("", "", Key(traffic={"": {"fetch": Calls(1)}}), 0.0))
+        self._render(Account("", "", Key(traffic={"": {"fetch": Calls(1)}}), now=0.0))
 
     async def handle(self, request: web.Request) -> web.Response:
         """Respond to one request through aiohttp."""
@@ -93,7 +93,7 @@ class Usage:
             return account
         now, cost = self._simulator.clock(), 0 if override.code == 200 else self._cost
         bucket = self._simulator.bucket(account, override.fault)
-        taken = await self._simulator.state.take(bucket, now, cost, account.ref)
+        taken = await self._simulator.state.take(bucket, now, tokens=cost, account=account.ref)
         if taken.snapshot:
             account.apply_snapshot(taken.snapshot)
         return self.to_response(account, taken, now)
@@ -130,7 +130,7 @@ class Usage:
         if str(code) in self._operation.responses:
             return self._documented_error(code, "code-wanted")
         detail = reason_phrase(code) or "An error that an override demands."
-        return error_response(code, detail, "code-wanted", self._headers)
+        return error_response(code, detail, "code-wanted", headers=self._headers)
 
     def _honoured(self, keys: Sequence[str], plan: RequestPlan, response: PreparedResponse) -> Iterator[str]:
         code, scenario = plan.override.code, plan.scenario
@@ -143,7 +143,7 @@ class Usage:
 
     def _render(self, account: Account) -> _Rendered:
         metrics = account.usage_metrics(remaining=orjson.Fragment(REMAINING))
-        response = documented_response(self._operation, 200, metrics, {**NO_STORE, **self._headers})
+        response = documented_response(self._operation, 200, metrics, headers={**NO_STORE, **self._headers})
         return _Rendered(account.version, response, response.body.split(REMAINING))
 
     def _build_over_limit(self, limit: RateLimit, retry_after: int) -> PreparedResponse:
@@ -156,7 +156,7 @@ class Usage:
         headers = {**NO_STORE, **CHALLENGE} if status == 401 else NO_STORE
         members = {"detail": response.description if response else ""}
         headers = {**headers, **self._headers, **(more or {}), REASON: reason}
-        return documented_response(self._operation, status, members, headers)
+        return documented_response(self._operation, status, members, headers=headers)
 
 
 def _documented_limit_headers(operation: Operation) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ STEPS_OF_A_SEVENTH = [START + step / 7 for step in range(2000)]
 
 def grown(rate: Rate) -> Account:
     key = Key(traffic={"a.example": {"fetch": Calls(10, 1, 100)}}, growth={"a.example": {"fetch": rate}})
-    return Account("k", "k", key, START)
+    return Account("k", "k", key, now=START)
 
 
 def figures(account: Account) -> tuple[object, ...]:

@@ -35,7 +35,7 @@ class ExactBucket:
 def test_a_bucket_never_grants_a_token_that_exact_arithmetic_does_not_have(
     rate: float, burst: int, steps: list[int]
 ) -> None:
-    bucket, exact, now = TokenBucket(rate, burst, 0.0), ExactBucket(rate, burst), 0
+    bucket, exact, now = TokenBucket(rate, burst, now=0.0), ExactBucket(rate, burst), 0
     for step in steps:
         now += step
         exact.wait(step)
@@ -47,7 +47,7 @@ def test_a_bucket_never_grants_a_token_that_exact_arithmetic_does_not_have(
 @steady
 @given(RATES, BURSTS, STEPS)
 def test_a_bucket_refuses_only_when_less_than_a_token_is_left(rate: float, burst: int, steps: list[int]) -> None:
-    bucket, exact, now = TokenBucket(rate, burst, 0.0), ExactBucket(rate, burst), 0
+    bucket, exact, now = TokenBucket(rate, burst, now=0.0), ExactBucket(rate, burst), 0
     for step in steps:
         now += step
         exact.wait(step)
@@ -61,7 +61,7 @@ def test_a_bucket_refuses_only_when_less_than_a_token_is_left(rate: float, burst
 @steady
 @given(RATES, BURSTS, STEPS)
 def test_remaining_is_the_exact_level_rounded_down_to_one_decimal(rate: float, burst: int, steps: list[int]) -> None:
-    bucket, exact, now = TokenBucket(rate, burst, 0.0), ExactBucket(rate, burst), 0
+    bucket, exact, now = TokenBucket(rate, burst, now=0.0), ExactBucket(rate, burst), 0
     for step in steps:
         now += step
         exact.wait(step)
@@ -76,7 +76,7 @@ def test_remaining_is_the_exact_level_rounded_down_to_one_decimal(rate: float, b
 @steady
 @given(RATES, BURSTS, STEPS, st.integers(0, 3000))
 def test_waiting_for_retry_after_always_suffices(rate: float, burst: int, steps: list[int], polled_at: int) -> None:
-    bucket, now = TokenBucket(rate, burst, 0.0), 0
+    bucket, now = TokenBucket(rate, burst, now=0.0), 0
     for step in steps:
         now += step
         bucket.take(now / 1000)
@@ -92,7 +92,7 @@ def test_waiting_for_retry_after_always_suffices(rate: float, burst: int, steps:
 @steady
 @given(st.floats(0.001, 1), BURSTS)
 def test_waiting_a_second_less_than_retry_after_does_not_suffice(rate: float, burst: int) -> None:
-    bucket = TokenBucket(rate, burst, 0.0)
+    bucket = TokenBucket(rate, burst, now=0.0)
     while bucket.take(0.0) is not None:
         pass
     seconds = bucket.retry_after(0.0)
@@ -102,7 +102,7 @@ def test_waiting_a_second_less_than_retry_after_does_not_suffice(rate: float, bu
 @steady
 @given(RATES, BURSTS, TIMES)
 def test_a_clock_that_is_set_back_refills_nothing(rate: float, burst: int, times: list[int]) -> None:
-    jumping, standing = TokenBucket(rate, burst, 0.0), TokenBucket(rate, burst, 0.0)
+    jumping, standing = TokenBucket(rate, burst, now=0.0), TokenBucket(rate, burst, now=0.0)
     latest_grant = 0
     for time in times:
         held = max(time, latest_grant)
@@ -114,7 +114,7 @@ def test_a_clock_that_is_set_back_refills_nothing(rate: float, burst: int, times
 @steady
 @given(RATES, BURSTS, STEPS)
 def test_a_bucket_that_nothing_is_taken_from_stays_full(rate: float, burst: int, steps: list[int]) -> None:
-    bucket, now = TokenBucket(rate, burst, 0.0), 0
+    bucket, now = TokenBucket(rate, burst, now=0.0), 0
     for step in steps:
         now += step
         assert bucket.take(now / 1000, tokens=0) == burst
@@ -122,14 +122,14 @@ def test_a_bucket_that_nothing_is_taken_from_stays_full(rate: float, burst: int,
 
 @pytest.mark.parametrize("rate", [0.0, 5e-324, 1e-12])
 def test_a_tiny_rate_has_the_longest_retry_after(rate: float) -> None:
-    bucket = TokenBucket(rate, 1, 0.0)
+    bucket = TokenBucket(rate, 1, now=0.0)
     assert bucket.take(0.0) == 0.0
     assert bucket.take(0.0) is None
     assert bucket.retry_after(0.0) == MAX_DELTA_SECONDS
 
 
 def test_the_documented_example_leaves_nine_point_three() -> None:
-    bucket = TokenBucket(10.0, 10, 1000.0)
+    bucket = TokenBucket(10.0, 10, now=1000.0)
     bucket.take(1000.0)
     assert bucket.take(1000.03) == 8.3
     assert bucket.take(1000.13) == 8.3

@@ -63,7 +63,14 @@ def simulator(contract: Contract) -> Simulator:
 def add(simulator: Simulator, target: str = "/usage", key: str = "demo-busy", status: int = 200) -> None:
     applied = Override(scenario="heavy") if status == 403 else NO_OVERRIDE
     simulator.journal.add(
-        1000.25, "GET", target, [key], status, 0.0012, "unknown-key" if status == 403 else "", applied
+        at=1000.25,
+        method="GET",
+        target=target,
+        keys=[key],
+        status=status,
+        seconds=0.0012,
+        reason="unknown-key" if status == 403 else "",
+        applied=applied,
     )
 
 

@@ -42,7 +42,7 @@ async def take(simulator: Simulator, key: str) -> float | None:
     account = simulator.account(key)
     assert account
     spec = simulator.bucket(account, None)
-    return (await simulator.state.take(spec, simulator.clock(), 1, account.ref)).remaining
+    return (await simulator.state.take(spec, simulator.clock(), tokens=1, account=account.ref)).remaining
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,9 @@ async def results(state: State, buckets: tuple[BucketSpec, BucketSpec], steps: l
 
 
 async def without_news(state: State, bucket: BucketSpec, now: float, tokens: int) -> TakeResult:
-    return (await state.take(bucket, now, tokens, AccountRef(bucket.name, bucket.key)))._replace(snapshot=None)
+    return (await state.take(bucket, now, tokens=tokens, account=AccountRef(bucket.name, bucket.key)))._replace(
+        snapshot=None
+    )
 
 
 @settings(derandomize=True, deadline=None, max_examples=300)
@@ -78,13 +80,13 @@ def test_traffic_is_recorded_by_one_question_which_opens_the_account(redis: Redi
 
     async def recorded() -> tuple[int, AccountSnapshot | None]:
         state = RedisState(f"{redis.url}#same-{next(_names)}")
-        await state.take(bucket, 0, 0, AccountRef("b", "b"))  # now the scripts are known
+        await state.take(bucket, 0, tokens=0, account=AccountRef("b", "b"))  # now the scripts are known
         await state.record(AccountRef("b", "b"), 0, {"b.example": {"ws": Calls(1)}})
         before = redis.asked("evalsha")
         for now in (7.5, 9.0):
             await state.record(account, now, {"a.example": {"ws": Calls(2, 1)}})
         asked = redis.asked("evalsha") - before
-        taken = await state.take(bucket, 10, 0, account)
+        taken = await state.take(bucket, 10, tokens=0, account=account)
         await state.close()
         return asked, taken.snapshot
 
