@@ -56,7 +56,7 @@ def test_depth_up_to_the_limit_is_read_from_any_place(depth: int) -> None:
 def test_depth_beyond_the_limit_is_a_problem_at_once(body: bytes) -> None:
     started = time.process_time()
     assert parse(body).problem.startswith("is nested too deeply to be read")
-    assert time.process_time() - started < 3
+    assert time.process_time() - started < 60  # hundreds of times what it takes; quadratic work takes hours
 
 
 values = st.recursive(

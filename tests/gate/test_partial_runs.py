@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from mock_server import UsageMock
@@ -88,13 +87,10 @@ def test_an_expired_deviation_is_reported_as_expired(run_gate: RunGate, serve: S
     assert rule["deviation"] == expired
 
 
-def test_after_an_interrupt_terminal_and_reports_agree(run_gate: RunGate, serve: Serve) -> None:
-    others = psutil.Process().children()
-
+def test_after_an_interrupt_terminal_and_reports_agree(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
     def interrupt(head: bytes) -> bytes:
         if b"?" in head:
-            (gate,) = set(psutil.Process().children()) - set(others)
-            os.kill(gate.pid, signal.SIGINT)
+            os.kill(int((tmp_path / "pid").read_text()), signal.SIGINT)
         return answer(b"{}")
 
     chosen = ("-k", "missing_key or valid_key", "--max-rate", "1000", "--report-dir", "out")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shlex
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -53,30 +57,29 @@ with UsageMock() as mock:
 
 
 @pytest.mark.parametrize("closed", CLOSED)
-def test_the_command_with_closed_streams_serves_until_it_is_stopped(tmp_path: Path, closed: str) -> None:
-    code = f"""
-import os, signal, socket, sys, threading, time
-from mock_server.command.cli import main
-
-with socket.create_server(("127.0.0.1", 0)) as free:
-    port = free.getsockname()[1]
-
-def stop():
-    while True:
+def test_the_command_with_closed_streams_serves_until_it_is_stopped(closed: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = ["sh", "-c", f'exec "$0" "$@" {closed}', sys.executable, "-m", "mock_server", "--port", str(port)]
+    with subprocess.Popen(command) as process:
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-            connection.request("GET", "/healthz")
-            open({str(tmp_path / "status")!r}, "w").write(str(connection.getresponse().status))
-            break
-        except ConnectionRefusedError:
-            time.sleep(0.01)  # it does not listen yet, and cannot say so
-    os.kill(os.getpid(), signal.SIGTERM)
+            assert ask_as_soon_as_it_listens(process, port) == 200
+            process.terminate()
+            assert process.wait(WAIT) == 0
+        finally:
+            process.kill()
 
-threading.Thread(target=stop).start()
-sys.exit(main(["--port", str(port)]))
-"""
-    assert run(code, redirections=closed).returncode == 0
-    assert (tmp_path / "status").read_text() == "200"
+
+def ask_as_soon_as_it_listens(process: subprocess.Popen[bytes], port: int) -> int:
+    """Return the status of /healthz; a process without standard output cannot say when it listens."""
+    while process.poll() is None:
+        try:
+            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT)) as connection:
+                connection.request("GET", "/healthz")
+                return connection.getresponse().status
+        except ConnectionRefusedError:
+            time.sleep(0.01)
+    raise AssertionError(f"it ended with exit code {process.returncode}")
 
 
 @pytest.mark.parametrize(("arguments", "code"), [("--help", 0), ("--prot", 4)])
