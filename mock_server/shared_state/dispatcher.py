@@ -67,6 +67,8 @@ class SharedDispatcher(Dispatcher):
             if (request.method, request.rel_url.raw_path) != RESET:
                 raise
         REQUIRED_VERSION.set(ANY)
+        if self.control.owns(request.rel_url.raw_path):  # also while this process lacks a scenario or fault
+            return await self.control(normalize(request))
         return await super().__call__(request)
 
     def _needs_only_its_bucket(self, request: web.Request) -> bool:

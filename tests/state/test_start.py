@@ -117,9 +117,7 @@ def test_a_worker_that_dies_is_replaced_and_a_stop_leaves_none(url: str) -> None
         first, second = workers_of(process)
         os.kill(first, signal.SIGKILL)
         assert process.stderr
-        assert (
-            process.stderr.readline() == f"usage-mock: worker {first} was ended by SIGKILL; another takes its place\n"
-        )
+        assert process.stderr.readline() == f"usage-mock: worker {first} was ended by SIGKILL; it is replaced\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
         assert not Path(f"/proc/{second}").exists()
@@ -135,7 +133,7 @@ def test_a_worker_that_dies_while_the_state_is_away_is_replaced_when_it_is_back(
         os.kill(first, signal.SIGKILL)
         assert process.stderr
         told = [process.stderr.readline() for _ in range(3)]
-        assert "another takes its place" in told[0]
+        assert "it is replaced" in told[0]
         assert "cannot be used" in "".join(told)
         assert usage(base, "demo-busy").status == 503
         lasting.start()
@@ -164,7 +162,7 @@ def test_an_error_of_workers_is_reported_once(deployments: Path, url: str) -> No
     assert done.returncode == 4
     assert done.stdout == ""
     assert done.stderr.count("holds no deployment") == 1
-    assert "a worker ended before it listened" in done.stderr
+    assert "a worker exited before it was listening" in done.stderr
 
 
 @LINUX

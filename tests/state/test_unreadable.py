@@ -19,10 +19,10 @@ from .server import Redis
 
 KEY = next(iter(load_deployment().keys))
 SOUND = {
-    "everybody": {"scenario": None, "code": None, "fault": None, "delay": None},
+    "everyone": {"scenario": None, "code": None, "fault": None, "delay": None},
     "keys": {},
-    "made": [],
-    "clock": {"offset": 0.0, "frozen_at": None},
+    "created_keys": [],
+    "clock": {"seconds": 0.0, "frozen_at": None},
 }
 
 
@@ -32,21 +32,21 @@ def changed(**members: object) -> bytes:
 
 
 def behaving(**members: object) -> bytes:
-    return changed(everybody={"scenario": None, "code": None, "fault": None, "delay": None, **members})
+    return changed(everyone={"scenario": None, "code": None, "fault": None, "delay": None, **members})
 
 
 UNREADABLE = {
     "no JSON": b"{",
     "no object": b"[]",
-    "a member is missing": orjson.dumps({"everybody": SOUND["everybody"]}),
+    "a member is missing": orjson.dumps({"everyone": SOUND["everyone"]}),
     "a member is unknown": behaving(mood="bad"),
     "a code is a text": behaving(code="503"),
     "a code is a truth value": behaving(code=True),
     "a delay is none": behaving(delay="soon"),
     "a fault is a text": behaving(fault="body-is-null"),
     "a fault has an odd count": behaving(fault={"name": "body-is-null", "after": "1"}),
-    "a key is a number": changed(made=[7]),
-    "a clock is a text": changed(clock={"offset": "now", "frozen_at": None}),
+    "a key is a number": changed(created_keys=[7]),
+    "a clock is a text": changed(clock={"seconds": "now", "frozen_at": None}),
 }
 
 
@@ -77,7 +77,7 @@ def test_settings_that_cannot_be_read_are_a_503_with_the_reason_for_every_reques
     write(redis, url, "settings", UNREADABLE[case])
     replies = [usage(mock.url, KEY), usage(mock.url, KEY), ask(mock.url), Api(mock.url).ask("GET", "/state")]
     assert [is_unreadable(reply) for reply in replies] == [True] * 4
-    assert "The settings' record in the shared state cannot be read" in replies[0].json["detail"]
+    assert "The record of the overrides in the shared state cannot be read" in replies[0].json["detail"]
     assert Api(mock.url).ask("GET", "/health").status == 200
     write(redis, url, "settings", behaving(code=418))
     assert usage(mock.url, KEY).status == 418
