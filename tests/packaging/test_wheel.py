@@ -19,7 +19,7 @@ from mock_server import UsageMock, load_deployment
 from mock_server.fixtures.deployments import RateLimit
 from tests.support.documents import blocks
 
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 
 
 def uv(*arguments: str) -> None:
