@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.mock import Sample, cpu_seconds, load, machine, resident, running
 from mock_server.app import make_app
 from mock_server.fixtures.deployments import Calls, Deployment, Key, RateLimit
+from mock_server.simulation.journal import Exchange
 from mock_server.web.mock import MOCK
 from mock_server.web.server import new_event_loop, serve_until_signalled
 from usage_contract import load as contract
@@ -59,9 +60,8 @@ def serve(name: str) -> None:
     deployment, written, _ = CASES[name]
     app = make_app(contract("documented"), deployment=deployment())
     for _ in range(written):
-        app[MOCK].simulator.journal.add(
-            at=0.0, method="GET", target="/usage", keys=("key-0",), status=200, seconds=0.0001, reason="", applied=""
-        )
+        exchange = Exchange("GET", "/usage", ("key-0",), 200, "", "")
+        app[MOCK].simulator.journal.add(exchange, at=0.0, seconds=0.0001)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve_until_signalled(app, "127.0.0.1", 0))
 

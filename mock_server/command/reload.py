@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import aclosing, suppress
 from pathlib import Path
 from threading import Event, Thread
@@ -227,25 +228,17 @@ def is_silent(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> bool
 
 
 async def _in_daemon_thread(work: Callable[[], T]) -> T:
-    """Return the result of work in a thread that neither the loop's end nor the process's end waits for."""
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[T] = loop.create_future()
-
-    def settle(value: T | None, error: BaseException | None) -> None:
-        if not result.done():
-            result.set_exception(error) if error else result.set_result(value)  # type: ignore[arg-type]
+    """Return the result of work in a thread that delays neither the end of the loop nor that of the process."""
+    result: Future[T] = Future()
 
     def run() -> None:
-        value, problem = None, None
         try:
-            value = work()
+            result.set_result(work())
         except BaseException as error:
-            problem = error
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(settle, value, problem)
+            result.set_exception(error)
 
     Thread(target=run, name="usage-mock-reader", daemon=True).start()
-    return await result
+    return await asyncio.wrap_future(result)
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -36,8 +36,10 @@ OPERATE: Mapping[str, Operate] = {
     for operate in module.OPERATIONS
 }
 
-# The status code and the reason of an error that an operation raises.
-ERRORS: Mapping[type[Exception], tuple[int, str]] = {
+# The status code and the reason of an error that an operation raises, with a text that replaces that of the error.
+ERRORS: Mapping[type[Exception], tuple[int, str] | tuple[int, str, str]] = {
+    web.HTTPRequestEntityTooLarge: (413, "too-long", "The body is longer than a mebibyte."),
+    web.RequestPayloadError: (400, "malformed-request", "The body is not valid HTTP."),
     UnknownKeyError: (404, "unknown-key"),
     RevokedKeyError: (409, "revoked-key"),
     FullError: (409, "full"),
@@ -66,13 +68,9 @@ class Control:
             return await self._respond(request)
         except ControlError as error:
             return _render(error)
-        except web.HTTPRequestEntityTooLarge:
-            return _render(ControlError(413, "too-long", "The body is longer than a mebibyte."))
-        except web.RequestPayloadError:
-            return _render(ControlError(400, "malformed-request", "The body is not valid HTTP."))
         except tuple(ERRORS) as error:
-            status, reason = next(answer for kind, answer in ERRORS.items() if isinstance(error, kind))
-            return _render(ControlError(status, reason, str(error)))
+            status, reason, *detail = next(response for kind, response in ERRORS.items() if isinstance(error, kind))
+            return _render(ControlError(status, reason, detail[0] if detail else str(error)))
 
     @staticmethod
     def owns(path: str) -> bool:

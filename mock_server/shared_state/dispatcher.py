@@ -9,6 +9,7 @@ from aiohttp import web
 from mock_server.control.api import PREFIX
 from mock_server.fixtures.library import FIXTURE_ERRORS
 from mock_server.shared_state.redis_state import ANY, REQUIRED_VERSION, RedisState
+from mock_server.simulation.journal import Exchange
 from mock_server.simulation.overrides import NO_OVERRIDE
 from mock_server.simulation.state import StaleError, StateUnavailableError, UnreadableStateError
 from mock_server.web.dispatcher import Dispatcher, normalize
@@ -84,13 +85,5 @@ class SharedDispatcher(Dispatcher):
     def _unavailable(self, request: web.Request, started: float, reason: str, detail: str) -> web.Response:
         prepared = error_response(503, detail, reason, headers={**self.mock.headers, "Retry-After": str(RETRY_AFTER)})
         keys = request.headers.getall(self.mock.routes.usage.key_header, ())
-        self.record_request(
-            method=request.method,
-            target=request.raw_path,
-            keys=keys,
-            status=503,
-            started=started,
-            reason=reason,
-            applied=NO_OVERRIDE,
-        )
+        self.record(Exchange(request.method, request.raw_path, keys, 503, reason, NO_OVERRIDE), started)
         return prepared.response()

@@ -5,9 +5,29 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 CAPACITY = 1000
+
+
+class Exchange(NamedTuple):
+    """One request and its response, as the dispatcher records them.
+
+    Attributes:
+        method: The request method.
+        target: The request target.
+        keys: The API keys of the request.
+        status: The status code of the response.
+        reason: The value of `Mock-Reason`, empty for a success.
+        applied: The override that acted on the exchange.
+    """
+
+    method: str
+    target: str
+    keys: Sequence[str]
+    status: int
+    reason: str
+    applied: object
 
 
 class Entry(NamedTuple):
@@ -44,7 +64,7 @@ class Journal:
         self.counts: Counter[tuple[str, int, str]] = Counter()
         self.seconds = 0.0
         self.number = 0
-        self._records: deque[tuple[Any, ...]] = deque(maxlen=capacity)
+        self._records: deque[tuple[int, float, Exchange, float]] = deque(maxlen=capacity)
 
     @property
     def entries(self) -> list[Entry]:
@@ -61,26 +81,18 @@ class Journal:
         """The number of entries."""
         return len(self._records)
 
-    def add(
-        self,
-        *,
-        at: float,
-        method: str,
-        target: str,
-        keys: Sequence[str],
-        status: int,
-        seconds: float,
-        reason: str,
-        applied: object,
-    ) -> None:
-        """Record one request; see Entry.
+    def add(self, exchange: Exchange, *, at: float, seconds: float) -> None:
+        """Record an exchange; the entry itself is built when it is read, so that recording costs little.
 
-        The entry itself is built when it is read, so that recording costs little.
+        Args:
+            exchange: The exchange.
+            at: The mock's time, in seconds since the Unix epoch.
+            seconds: The real time from the request to the response.
         """
         self.number += 1
-        self.counts[method, status, reason] += 1
+        self.counts[exchange.method, exchange.status, exchange.reason] += 1
         self.seconds += seconds
-        self._records.append((self.number, at, method, target, keys, status, seconds, reason, applied))
+        self._records.append((self.number, at, exchange, seconds))
 
     def since(self, number: int, limit: int | None = None) -> list[Entry]:
         """Return the entries after the entry with a number, oldest first, and at most `limit` of them."""
@@ -95,6 +107,7 @@ class Journal:
         self._records.extend(kept)
 
 
-def _entry(record: tuple[Any, ...]) -> Entry:
-    number, at, method, target, keys, status, seconds, reason, applied = record
+def _entry(record: tuple[int, float, Exchange, float]) -> Entry:
+    number, at, exchange, seconds = record
+    method, target, keys, status, reason, applied = exchange
     return Entry(number, at, method, target, ", ".join(keys), status, seconds, reason, str(applied))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
@@ -16,6 +15,7 @@ from yarl import URL
 
 from mock_server.fixtures.edits import Edit
 from mock_server.fixtures.library import FIXTURE_ERRORS
+from mock_server.simulation.journal import Exchange
 from mock_server.simulation.overrides import NO_OVERRIDE, NONE, FaultUse, Override
 from mock_server.simulation.state import MemoryState
 from mock_server.web.cors import preflight
@@ -81,15 +81,8 @@ class Dispatcher:
         else:
             override, response = await self._handle(normalize(request), key)
             reason = response.headers.get(REASON, "") if response.status >= 400 else ""
-        self.record_request(
-            method=request.method,
-            target=request.raw_path,
-            keys=keys,
-            status=response.status,
-            started=started,
-            reason=reason,
-            applied=override,
-        )
+        exchange = Exchange(request.method, request.raw_path, keys, response.status, reason, override)
+        self.record(exchange, started)
         return response
 
     def answer_repeat(self, template: RequestTemplate, data: bytes) -> PreparedResponse | None:
@@ -103,40 +96,12 @@ class Dispatcher:
         if not self._is_unmodified(override):
             return None
         prepared = usage.respond_sync(keys, state)
-        self.record_request(
-            method="GET",
-            target=usage.path or "",
-            keys=keys,
-            status=prepared.status,
-            started=started,
-            reason=prepared.reason,
-            applied=override,
-        )
+        self.record(Exchange("GET", usage.path or "", keys, prepared.status, prepared.reason, override), started)
         return prepared
 
-    def record_request(
-        self,
-        *,
-        method: str,
-        target: str,
-        keys: Sequence[str],
-        status: int,
-        started: float,
-        reason: str,
-        applied: Override,
-    ) -> None:
-        """Record an exchange in the journal; see `journal.Entry`. `started` is a `time.perf_counter`."""
-        seconds = time.perf_counter() - started
-        self.simulator.journal.add(
-            at=self.simulator.clock(),
-            method=method,
-            target=target,
-            keys=keys,
-            status=status,
-            seconds=seconds,
-            reason=reason,
-            applied=applied,
-        )
+    def record(self, exchange: Exchange, started: float) -> None:
+        """Record an exchange in the journal; `started` is a `time.perf_counter`."""
+        self.simulator.journal.add(exchange, at=self.simulator.clock(), seconds=time.perf_counter() - started)
 
     @property
     def received_edits(self) -> tuple[Edit, ...]:

@@ -34,7 +34,7 @@ log = logging.getLogger("mock_server")
 
 
 @dataclass
-class Exchange:
+class FaultExchange:
     """One request on its way through the steps, with the response so far.
 
     The unmodified response is requested when a step reads it: otherwise it would take a token without being seen.
@@ -104,7 +104,7 @@ class FaultInjector:
             return self._raw(STOPPED, request), True
         # A request cannot be cloned after its body was read.
         key = ", ".join(request.headers.getall(self._usage.key_header, []))
-        exchange = Exchange(request, request.clone(), handler, key)
+        exchange = FaultExchange(request, request.clone(), handler, key)
         try:
             for number, step in enumerate(self._steps):
                 names = await self._match(number, step, exchange)
@@ -124,7 +124,7 @@ class FaultInjector:
     def _raw(self, message: RawMessage, request: web.Request) -> RawResponse:
         return RawResponse(message, request, sleep=self._sleep, stop=self._stop)
 
-    async def _match(self, number: int, step: Step, exchange: Exchange) -> Names | None:
+    async def _match(self, number: int, step: Step, exchange: FaultExchange) -> Names | None:
         """Return the named groups of the patterns where all conditions of a step hold."""
         when, received = step.when, exchange.received
         found = when.path.fullmatch(received.raw_path.partition("?")[0]) and when.request.search(_head(received))
@@ -138,7 +138,7 @@ class FaultInjector:
         self._matched[number] += 1
         return {**found.groupdict(""), **in_body.groupdict("")} if when.is_turn(self._matched[number]) else None
 
-    async def _apply(self, number: int, step: Step, exchange: Exchange, names: Names) -> None:
+    async def _apply(self, number: int, step: Step, exchange: FaultExchange, names: Names) -> None:
         fill = filler(names)
         self._applied[number] += 1
         exchange.is_touched |= bool(step.wait) or step.answer_as is not None
