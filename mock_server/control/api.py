@@ -19,13 +19,9 @@ from mock_server.fixtures.validation import FixtureError
 from mock_server.simulation.clock import EndOfTimeError
 from mock_server.simulation.simulator import FullError, RevokedKeyError, UnknownKeyError
 from mock_server.suggestions import UnknownNameError, suggest
+from mock_server.web.dispatcher import CONTROL_PREFIX
 from mock_server.web.mock import Mock
 from mock_server.web.preferences import CodeError
-
-PREFIX = "/__mock__"
-
-# The path of the stream of events, which lasts until its client closes the connection.
-STREAM = f"{PREFIX}/events"
 
 # The document contains no body that is nested deeper; validating one could exhaust the stack.
 MAX_DEPTH = 10
@@ -72,19 +68,6 @@ class Control:
             status, reason, *detail = next(response for kind, response in ERRORS.items() if isinstance(error, kind))
             return _render(ControlError(status, reason, detail[0] if detail else str(error)))
 
-    @staticmethod
-    def owns(path: str) -> bool:
-        """Return whether a path, as it was sent, belongs to the control API.
-
-        A percent-encoded path does not: a proxy that denies the prefix to other clients would not recognize it.
-        """
-        return path == PREFIX or path.startswith(f"{PREFIX}/")
-
-    @staticmethod
-    def is_stream(path: str) -> bool:
-        """Return whether a path is that of the stream of events."""
-        return path == STREAM
-
     async def stop(self, _: web.Application) -> None:
         """End the streams of events."""
         self._context.stopping.set()
@@ -93,15 +76,17 @@ class Control:
                 listener.transport.abort()
 
     async def _respond(self, request: web.Request) -> web.StreamResponse:
-        path = request.rel_url.raw_path.removeprefix(PREFIX)
+        path = request.rel_url.raw_path.removeprefix(CONTROL_PREFIX)
         methods = operations().get(path)
         operation = methods.get("GET" if request.method == "HEAD" else request.method) if methods else None
         check(request, self._token, is_public=operation is not None and operation.is_public)
         if methods is None:
             if path == "":
-                raise ControlError(308, "slash-missing", f"The path is {PREFIX}/.", headers={"Location": f"{PREFIX}/"})
-            hint = suggest(path, operations(), f"{PREFIX}/openapi.yaml lists them")
-            raise ControlError(404, "unknown-path", f"{path} is not a path of {PREFIX}; {hint}")
+                raise ControlError(
+                    308, "slash-missing", f"The path is {CONTROL_PREFIX}/.", headers={"Location": f"{CONTROL_PREFIX}/"}
+                )
+            hint = suggest(path, operations(), f"{CONTROL_PREFIX}/openapi.yaml lists them")
+            raise ControlError(404, "unknown-path", f"{path} is not a path of {CONTROL_PREFIX}; {hint}")
         allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"])
         if request.method == "OPTIONS":
             return web.Response(status=204, headers={"Allow": allowed, **ALWAYS})

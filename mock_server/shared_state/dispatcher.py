@@ -6,13 +6,12 @@ import time
 
 from aiohttp import web
 
-from mock_server.control.api import PREFIX
 from mock_server.fixtures.library import FIXTURE_ERRORS
 from mock_server.shared_state.redis_state import ANY, REQUIRED_VERSION, RedisState
 from mock_server.simulation.journal import Exchange
 from mock_server.simulation.overrides import NO_OVERRIDE
 from mock_server.simulation.state import StaleError, StateUnavailableError, UnreadableStateError
-from mock_server.web.dispatcher import Dispatcher, normalize
+from mock_server.web.dispatcher import CONTROL_PREFIX, Dispatcher, is_control_path, normalize
 from mock_server.web.fast_path import is_plain
 from mock_server.web.responses import error_response
 
@@ -23,10 +22,10 @@ UNAVAILABLE = "The state that this mock shares with other processes is unavailab
 MISSING = "Another process has switched on a scenario or fault that this one does not have"
 
 # The request that replaces unreadable overrides.
-RESET = ("POST", f"{PREFIX}/reset")
+RESET = ("POST", f"{CONTROL_PREFIX}/reset")
 
 # The path that reports whether this process runs, regardless of the state.
-HEALTH = f"{PREFIX}/health"
+HEALTH = f"{CONTROL_PREFIX}/health"
 
 
 class SharedDispatcher(Dispatcher):
@@ -68,7 +67,7 @@ class SharedDispatcher(Dispatcher):
             if (request.method, request.rel_url.raw_path) != RESET:
                 raise
         REQUIRED_VERSION.set(ANY)
-        if self.control.owns(request.rel_url.raw_path):  # also while this process lacks a scenario or fault
+        if is_control_path(request.rel_url.raw_path):  # also while this process lacks a scenario or fault
             return await self.control(normalize(request))
         return await super().__call__(request)
 

@@ -12,7 +12,7 @@ from aiohttp.http import HttpProcessingError, HttpVersion10, HttpVersion11
 
 from mock_server.fixtures.edits import Edit, EditError, edited
 from mock_server.web.aiohttp_adapter import ServerConnection, force_version
-from mock_server.web.dispatcher import Dispatcher
+from mock_server.web.dispatcher import EVENT_STREAM, Dispatcher, is_control_path
 from mock_server.web.fast_path import FastPath
 from mock_server.web.raw_response import RawResponse
 from mock_server.web.responses import error_response, render_exception
@@ -84,7 +84,7 @@ class Connection(ServerConnection):
         target = self.last_target
         if target is None or self._responses == self.requests_received:
             return False
-        self._is_half_closed = not self._dispatcher.control.is_stream(target.partition("?")[0])
+        self._is_half_closed = target.partition("?")[0] != EVENT_STREAM
         return self._is_half_closed
 
     def handle_error(
@@ -138,7 +138,7 @@ class Connection(ServerConnection):
     def _edit(self, data: bytes, edits: Sequence[Edit]) -> bytes:
         """Return received bytes as a fault changes them; requests to the control API stay as they are."""
         if start := REQUEST_START.match(data):
-            self._is_control_request = self._dispatcher.control.owns(start[1].decode("latin-1"))
+            self._is_control_request = is_control_path(start[1].decode("latin-1"))
         if self._is_control_request:
             return data
         received = data

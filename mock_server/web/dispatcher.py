@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol
 from weakref import WeakSet
 
 from aiohttp import web
@@ -25,23 +24,24 @@ from mock_server.web.preferences import PreferenceError, ignored_preferences, pa
 from mock_server.web.raw_response import RawResponse
 from mock_server.web.request_plan import PLAN, RequestPlan
 from mock_server.web.responses import REASON, PreparedResponse, error_response, render_exception
+from mock_server.web.routes import Handler
 from mock_server.web.usage import NO_PLAN
 
 # The header that names a misspelled preference.
 IGNORED = "Mock-Ignored"
 
 
-class ControlApi(Protocol):
-    """The API under `/__mock__/`."""
+# The prefix of the control API, and the path of its stream of events, which lasts as long as its connection.
+CONTROL_PREFIX = "/__mock__"
+EVENT_STREAM = f"{CONTROL_PREFIX}/events"
 
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
-        """Respond to a request."""
 
-    def owns(self, path: str) -> bool:
-        """Return whether the API has a path, as it was sent."""
+def is_control_path(path: str) -> bool:
+    """Return whether a path, as it was sent, belongs to the control API.
 
-    def is_stream(self, path: str) -> bool:
-        """Return whether the response to a path lasts until its client closes the connection."""
+    A percent-encoded path does not: a proxy that denies the prefix to other clients would not recognize it.
+    """
+    return path == CONTROL_PREFIX or path.startswith(f"{CONTROL_PREFIX}/")
 
 
 def normalize(request: web.Request) -> web.Request:
@@ -58,9 +58,14 @@ def normalize(request: web.Request) -> web.Request:
 
 
 class Dispatcher:
-    """Receives every request, applies the overrides and records the exchange in the journal."""
+    """Receives every request, applies the overrides and records the exchange in the journal.
 
-    def __init__(self, mock: Mock, control: ControlApi) -> None:
+    Args:
+        mock: The mock.
+        control: Handles the requests to the control API.
+    """
+
+    def __init__(self, mock: Mock, control: Handler) -> None:
         self.mock, self.control = mock, control
         self.simulator = mock.simulator
         self._edited: WeakSet[object] = WeakSet()
@@ -76,7 +81,7 @@ class Dispatcher:
         if self._is_unmodified(override) and is_plain(request, usage.path):
             prepared = await usage.respond(keys)
             response, reason = PreserializedResponse(prepared, keys, usage), prepared.reason
-        elif self.control.owns(request.rel_url.raw_path):
+        elif is_control_path(request.rel_url.raw_path):
             return await self.control(normalize(request))
         else:
             override, response = await self._handle(normalize(request), key)
