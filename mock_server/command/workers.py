@@ -39,7 +39,7 @@ def supervise(serve: Callable[[int], int], *, host: str, port: int, number: int,
         host: The address to listen on.
         port: The port; 0 picks a free one.
         number: The number of processes.
-        grace: A worker that has not ended so many seconds after the signal, and MARGIN, is killed.
+        grace: The seconds after the signal, without MARGIN, after which a worker is killed.
 
     Raises:
         OSError: The address cannot be used.

@@ -95,9 +95,9 @@ class FastPath:
     """Responds to repeated requests of one connection.
 
     Invariant: a response of the fast path has the same bytes as that of the ordinary path.
-    It holds because the fast path responds only if the received bytes are those of a request that the ordinary path
-    has found to be plain, except for the key, if the client has waited for every response, and if no override is in
-    force. `answer` checks the overrides and returns None if one is in force.
+    The fast path responds only under three conditions. The received bytes are, except for the key, those of a request
+    that the ordinary path has found to be plain. The client has waited for every response. No override is in force:
+    `answer` returns None if one is.
     """
 
     __slots__ = ("_answer", "_received", "_template")

@@ -35,7 +35,7 @@ class RawMessage:
         message: Edits of the bytes of the whole message.
         framing: How the end of the body is marked.
         drip: The rate at which the bytes are sent, in bytes a second; 0 sends them at once.
-        end: What happens to the connection afterwards.
+        end: The end of the response: the connection stays open, is closed or reset, or hangs.
     """
 
     status: int
