@@ -82,6 +82,7 @@ def make_app(
     app = web.Application()
     app[MOCK] = mock
     app[DISPATCHER] = dispatcher_class(mock, control)
+    app.router.add_route("*", "/{path:.*}", app[DISPATCHER].__call__)  # for another server than the mock's own
     app.cleanup_ctx.append(partial(_connected, simulator))
     app.on_shutdown.append(control.stop)
     return app
