@@ -84,11 +84,12 @@ def _serve(options: MockOptions) -> int:
     except StateUnavailableError as error:
         raise OptionError([f"--state: {error}"]) from None
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_serve_until_signalled(app, options, tls))
+        runner.run(serve_until_signalled(app, options, tls))
     return 0
 
 
-async def _serve_until_signalled(app: web.Application, options: MockOptions, tls: ssl.SSLContext | None) -> None:
+async def serve_until_signalled(app: web.Application, options: MockOptions, tls: ssl.SSLContext | None = None) -> None:
+    """Serve an application until SIGINT or SIGTERM; the first line on standard output contains the URL."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):  # Windows, where SIGINT is a KeyboardInterrupt
