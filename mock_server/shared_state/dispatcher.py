@@ -8,7 +8,6 @@ from aiohttp import web
 
 from mock_server.fixtures.library import FIXTURE_ERRORS
 from mock_server.shared_state.redis_state import ANY, REQUIRED_VERSION, RedisState
-from mock_server.simulation.journal import Exchange
 from mock_server.simulation.overrides import NO_OVERRIDE
 from mock_server.simulation.state import StaleError, StateUnavailableError, UnreadableStateError
 from mock_server.web.dispatcher import CONTROL_PREFIX, Dispatcher, is_control_path, normalize
@@ -84,5 +83,5 @@ class SharedDispatcher(Dispatcher):
     def _unavailable(self, request: web.Request, started: float, reason: str, detail: str) -> web.Response:
         prepared = error_response(503, detail, reason, headers={**self.mock.headers, "Retry-After": str(RETRY_AFTER)})
         keys = request.headers.getall(self.mock.routes.usage.key_header, ())
-        self.record(Exchange(request.method, request.raw_path, keys, 503, reason, NO_OVERRIDE), started)
+        self.record((request.method, request.raw_path, keys, 503, reason, NO_OVERRIDE), started)
         return prepared.response()

@@ -39,6 +39,8 @@ class Account:
             for domain, rates in key.growth.items()
             for protocol, rate in rates.items()
         ]
+        #: Whether the usage metrics change with time alone.
+        self.grows = bool(self._growth)
         #: Increases with every change of the usage metrics.
         self.version = 0
         self._recorded = self.counters = UsageCounters(key.traffic)
@@ -65,8 +67,6 @@ class Account:
 
     def grow(self, now: float) -> None:
         """Add the traffic that the fixture's growth has produced until `now`."""
-        if not self._growth:
-            return
         age = max(0.0, now - self._since)
         if age < self._age:  # the clock was set back
             self._restart_growth(self._recorded)
@@ -83,7 +83,7 @@ class Account:
 
     def _restart_growth(self, recorded: UsageCounters) -> None:
         """Forget all growth; `recorded` are the counters without it."""
-        self._recorded, self.counters = recorded, recorded.copy() if self._growth else recorded
+        self._recorded, self.counters = recorded, recorded.copy() if self.grows else recorded
         self._grown, self._age = {}, 0.0
         self.version += 1
 

@@ -62,9 +62,10 @@ class ServerConnection(web.RequestHandler):
     def restart_keepalive(self) -> None:
         """Restart the keep-alive time, as after a response.
 
-        Uses `_next_keepalive_close_time` and `_keepalive_timeout`, which only a response through aiohttp restarts.
+        Uses `_loop`, `_next_keepalive_close_time` and `_keepalive_timeout`: aiohttp restarts the time for its own
+        responses only.
         """
-        self._next_keepalive_close_time = asyncio.get_running_loop().time() + self._keepalive_timeout
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
 
     async def start(self) -> None:
         """Handle the requests of the connection, one after the other.

@@ -64,13 +64,14 @@ class Connection(ServerConnection):
 
     def data_received(self, data: bytes) -> None:
         """Handle received bytes, on the fast path if they repeat a request."""
-        edits = self._dispatcher.received_edits
-        is_idle = self._responses == self.requests_received and not self.writing_paused and self.transport is not None
-        response = self._fast_path.respond(data, is_idle=is_idle, is_edited=bool(edits))
-        if response is not None and self.transport is not None:
-            self.transport.write(response)
-            self.restart_keepalive()
-            return
+        edits, transport = self._dispatcher.received_edits, self.transport
+        if not edits and transport is not None and not self.writing_paused:
+            response = self._fast_path.respond(data)
+            if response is not None:
+                transport.write(response)
+                self.restart_keepalive()
+                return
+        self._fast_path.observe(data, is_idle=not edits and self._responses == self.requests_received)
         super().data_received(self._edit(data, edits) if edits else data)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio evaluates it, and aiohttp returns nothing

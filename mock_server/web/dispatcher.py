@@ -86,8 +86,7 @@ class Dispatcher:
         else:
             override, response = await self._handle(normalize(request), key)
             reason = response.headers.get(REASON, "") if response.status >= 400 else ""
-        exchange = Exchange(request.method, request.raw_path, keys, response.status, reason, override)
-        self.record(exchange, started)
+        self.record((request.method, request.raw_path, keys, response.status, reason, override), started)
         return response
 
     def answer_repeat(self, template: RequestTemplate, data: bytes) -> PreparedResponse | None:
@@ -101,7 +100,7 @@ class Dispatcher:
         if not self._is_unmodified(override):
             return None
         prepared = usage.respond_sync(keys, state)
-        self.record(Exchange("GET", usage.path or "", keys, prepared.status, prepared.reason, override), started)
+        self.record(("GET", usage.path or "", keys, prepared.status, prepared.reason, override), started)
         return prepared
 
     def record(self, exchange: Exchange, started: float) -> None:
@@ -124,7 +123,7 @@ class Dispatcher:
         self._edited.add(connection)
 
     def _is_unmodified(self, override: Override) -> bool:
-        return override.is_passthrough and not self.mock.reload_error
+        return (override is NO_OVERRIDE or override.is_passthrough) and not self.mock.reload_error
 
     async def _handle(self, request: web.Request, key: str) -> tuple[Override, web.StreamResponse]:
         """Return what acted on the exchange, and the response."""

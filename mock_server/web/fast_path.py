@@ -107,24 +107,23 @@ class FastPath:
         self._received: bytes | None = b""  # since the last response; None for too many bytes or a pipelined request
         self._template: RequestTemplate | None = None
 
-    def respond(self, data: bytes, *, is_idle: bool, is_edited: bool) -> bytes | None:
-        """Return the response to received bytes, or None for bytes that the ordinary path has to handle.
+    def respond(self, data: bytes) -> bytes | None:
+        """Return the response to received bytes, or None for bytes that the ordinary path has to handle."""
+        prepared = self._answer(self._template, data) if self._template is not None else None
+        return None if prepared is None else serialize(prepared)
+
+    def observe(self, data: bytes, *, is_idle: bool) -> None:
+        """Note bytes that the ordinary path handles.
 
         Args:
             data: The received bytes.
-            is_idle: Every request before was answered, and a response can be sent at once.
-            is_edited: A fault changes the received bytes.
+            is_idle: Every request before was answered, and no fault changes the bytes.
         """
-        if self._template is not None and is_idle and not is_edited:
-            prepared = self._answer(self._template, data)
-            if prepared is not None:
-                return serialize(prepared)
         self._template = None
-        if is_edited or not is_idle or self._received is None or len(self._received) >= MAX_REPEAT_BYTES:
+        if not is_idle or self._received is None or len(self._received) >= MAX_REPEAT_BYTES:
             self._received = None
         else:
             self._received += data
-        return None
 
     def learn(self, response: web.StreamResponse) -> None:
         """Note a response of the ordinary path."""

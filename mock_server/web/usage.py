@@ -116,7 +116,8 @@ class Usage:
         """Return the 200 of an account, or 429 where its bucket had no token."""
         if taken.remaining is None:
             return self._over_limit(account.limit, taken.retry_after)
-        account.grow(now)
+        if account.grows:
+            account.grow(now)
         rendered = self._rendered.get(account)
         if rendered is None or rendered.version != account.version:
             rendered = self._rendered[account] = self._render(account)

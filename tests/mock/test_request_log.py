@@ -29,7 +29,6 @@ from mock_server.command.request_log import (
 )
 from mock_server.masking import mask_target
 from mock_server.options import MockOptions
-from mock_server.simulation.journal import Exchange
 from mock_server.simulation.overrides import NO_OVERRIDE, Override
 from mock_server.simulation.simulator import Simulator
 from mock_server.web.mock import MOCK
@@ -64,7 +63,7 @@ def simulator(contract: Contract) -> Simulator:
 def add(simulator: Simulator, target: str = "/usage", key: str = "demo-busy", status: int = 200) -> None:
     applied = Override(scenario="heavy") if status == 403 else NO_OVERRIDE
     reason = "unknown-key" if status == 403 else ""
-    simulator.journal.add(Exchange("GET", target, [key], status, reason, applied), at=1000.25, seconds=0.0012)
+    simulator.journal.add(("GET", target, [key], status, reason, applied), at=1000.25, seconds=0.0012)
 
 
 def told(simulator: Simulator, show: Format = as_text, count: int = 0) -> list[str]:
