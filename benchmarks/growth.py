@@ -21,8 +21,11 @@ from typing import Any
 
 from benchmarks.mock import Sample, cpu_seconds, load, machine, resident, running
 from mock_server.app import make_app
-from mock_server.fixtures import Calls, Deployment, Key, RateLimit
-from mock_server.serving import FRONT, new_event_loop, serve_until_signalled
+from mock_server.command.serve import serve_until_signalled
+from mock_server.fixtures.deployments import Calls, Deployment, Key, RateLimit
+from mock_server.options import MockOptions
+from mock_server.web.mock import MOCK
+from mock_server.web.server import new_event_loop
 from usage_contract import load as contract
 
 TRAFFIC = {f"d{number:02}.example": {"fetch": Calls(1000 - number, 1, 5000)} for number in range(25)}
@@ -56,11 +59,12 @@ CASES: dict[str, tuple[Callable[[], Deployment], int, int]] = {
 def serve(name: str) -> None:
     """Serve one case."""
     deployment, written, _ = CASES[name]
-    app = make_app(contract("documented"), deployment())
+    app = make_app(contract("documented"), deployment=deployment())
     for _ in range(written):
-        app[FRONT].simulator.journal.add(0.0, "GET", "/usage", ("key-0",), 200, 0.0001, "", "")
+        exchange = ("GET", "/usage", ("key-0",), 200, "", "")
+        app[MOCK].simulator.journal.add(exchange, at=0.0, seconds=0.0001)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve_until_signalled(app, "127.0.0.1", 0))
+        runner.run(serve_until_signalled(app, MockOptions(port=0, log="none", reload=False)))
 
 
 def spread(asking: int, folder: Path) -> list[str]:

@@ -7,7 +7,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 
-from mock_server.hosted import UsageMock
+from mock_server.testing.usage_mock import UsageMock
 
 ROUNDS = 50
 

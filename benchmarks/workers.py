@@ -11,9 +11,8 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.mock.state.server import Redis
-
 from benchmarks.mock import KEY, MOCK, Sample, cpu_seconds, deployed, load, machine, running
+from tests.state.server import Redis
 
 SHOWN = ("rps", "p50", "p99", "cpu_us", "redis_us")
 

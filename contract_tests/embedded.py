@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from contract_tests.validation import contract
 from mock_server import UsageMock, load_deployment, make_app
-from mock_server.fixtures import RateLimit
+from mock_server.fixtures.deployments import RateLimit
 
 RAISED = RateLimit(rps=1000.0, burst=1000)
 SMALL = RateLimit(rps=40.0, burst=10)
@@ -23,4 +23,4 @@ def start() -> UsageMock:
         name: replace(key, rate_limit=SMALL if index == 1 else RAISED)
         for index, (name, key) in enumerate(deployment.keys.items())
     }
-    return UsageMock(make_app(contract("documented"), replace(deployment, keys=keys))).start()
+    return UsageMock(make_app(contract("documented"), deployment=replace(deployment, keys=keys))).start()

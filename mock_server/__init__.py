@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mock_server.app import make_app
-    from mock_server.faults import Fault, load_fault
-    from mock_server.fixtures import Deployment, load_deployment
-    from mock_server.hosted import UsageMock
-    from mock_server.hosted_async import AsyncUsageMock
-    from mock_server.validation import FixtureError
+    from mock_server.fixtures.deployments import Deployment, load_deployment
+    from mock_server.fixtures.faults import Fault, load_fault
+    from mock_server.fixtures.validation import FixtureError
+    from mock_server.options import MockOptions
+    from mock_server.testing.async_usage_mock import AsyncUsageMock
+    from mock_server.testing.usage_mock import UsageMock
 
 __all__ = [
     "AsyncUsageMock",
     "Deployment",
     "Fault",
     "FixtureError",
+    "MockOptions",
     "UsageMock",
     "load_deployment",
     "load_fault",
@@ -27,13 +29,14 @@ __all__ = [
 ]
 
 _HOME = {
-    "Deployment": "fixtures",
-    "Fault": "faults",
-    "FixtureError": "validation",
-    "AsyncUsageMock": "hosted_async",
-    "UsageMock": "hosted",
-    "load_deployment": "fixtures",
-    "load_fault": "faults",
+    "Deployment": "fixtures.deployments",
+    "Fault": "fixtures.faults",
+    "FixtureError": "fixtures.validation",
+    "MockOptions": "options",
+    "AsyncUsageMock": "testing.async_usage_mock",
+    "UsageMock": "testing.usage_mock",
+    "load_deployment": "fixtures.deployments",
+    "load_fault": "fixtures.faults",
     "make_app": "app",
 }
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from mock_server.cli import main
+from mock_server.command.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

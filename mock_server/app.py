@@ -1,97 +1,129 @@
-"""The aiohttp application: one route for each operation of the document that has a simulation."""
+"""The application: the only place where options become objects."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from pathlib import Path
-from typing import Literal
 
 from aiohttp import web
 
-from mock_server.answers import Answer, documented_answer
-from mock_server.clock import MockClock, wall_clock
-from mock_server.control import Control
-from mock_server.cors import CROSS_ORIGIN
-from mock_server.faults import Fault
-from mock_server.fixtures import Deployment
-from mock_server.front import Front
-from mock_server.journal import Journal
-from mock_server.library import Library
-from mock_server.serving import FRONT
-from mock_server.settings import Behaviour, FaultUse
-from mock_server.simulator import Simulator
-from mock_server.state import MemoryState, State
-from mock_server.usage import NO_STORE, Usage
-from usage_contract import Contract, ContractError, Operation
+from mock_server.control.api import Control
+from mock_server.fixtures.deployments import Deployment, load_deployment
+from mock_server.fixtures.faults import Fault, load_fault
+from mock_server.fixtures.library import Library
+from mock_server.options import MockOptions
+from mock_server.simulation.clock import MockClock, wall_clock
+from mock_server.simulation.journal import Journal
+from mock_server.simulation.overrides import FaultUse, Override
+from mock_server.simulation.simulator import Simulator
+from mock_server.simulation.state import MemoryState, State
+from mock_server.web.cors import CROSS_ORIGIN
+from mock_server.web.dispatcher import DISPATCHER, Dispatcher
+from mock_server.web.mock import MOCK, Mock
+from mock_server.web.routes import Routes, build_routes
+from mock_server.web.usage import Usage
+from usage_contract import Contract
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
-Simulation = Callable[[Operation], Handler]
-
-log = logging.getLogger("mock_server")
+DEFAULT = MockOptions()
 
 
 def make_app(
     contract: Contract,
-    deployment: Deployment,
+    options: MockOptions = DEFAULT,
     *,
-    clock: Callable[[], float] = wall_clock,
-    rate_limited: bool = True,
-    unknown_key_status: Literal[401, 403] = 403,
+    deployment: Deployment | None = None,
     fault: Fault | None = None,
-    fault_at: int | None = None,
-    scenario: str | None = None,
-    delay: str | None = None,
-    seed: int = 0,
+    clock: Callable[[], float] = wall_clock,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    fixtures: Path | None = None,
-    cors: bool = True,
-    journal: Journal | None = None,
-    control_token: str | None = None,
     state: State | None = None,
 ) -> web.Application:
-    """Build the mock of a contract, with the keys of a deployment.
+    """Build the mock of a contract.
 
-    `clock` gives seconds and drives the token buckets. Without `rate_limited` no request costs a
-    token. `unknown_key_status` is the answer to a key that the deployment does not have.
-    `fault` (only on request number `fault_at`, if that is given), `scenario` and `delay` are what it
-    begins with; `seed` decides what random delays come to,
-    and `sleep` takes the seconds that a client is made to wait. `fixtures` is the folder of what can be
-    switched on later. With `cors` pages of other origins may ask, too. With
-    `control_token` the control API wants it, and answers other machines. `state` is what other
-    processes share (default: nobody does).
-    Raises ContractError for a document that the mock cannot honour, and FixtureError for a fault
-    that names a key, or the role of a key, which the deployment lacks.
+    Args:
+        contract: The contract.
+        options: The options.
+        deployment: The deployment, instead of a file of the fixture folder.
+        fault: The fault from the start, instead of a file of the fixture folder.
+        clock: Returns seconds since the Unix epoch.
+        sleep: Waits for a number of seconds.
+        state: The shared state, instead of the one that the options name.
+
+    Raises:
+        ContractError: The mock cannot simulate the contract.
+        UnknownNameError: The fixture folder does not have a deployment, scenario or fault.
+        FixtureError: A fixture file cannot be used.
+        DelayError: The delay is not valid.
+        StateUnavailableError: The URL of the state is not valid.
     """
-    library = Library(deployment, fixtures)
-    if fault:
-        library.add(fault)
-    start = Behaviour(scenario=scenario, fault=_first_use(fault, fault_at), delay=delay)
-    simulator = Simulator(library, MockClock(clock), start=start, state=state, journal=journal, seed=seed)
-    usage = Usage(
-        contract.operations["get_usage"], simulator, int(rate_limited), unknown_key_status, CROSS_ORIGIN if cors else {}
+    if fault is None and options.fault_name:
+        fault = load_fault(options.fault_name, options.fixture_folder)
+    library = _library(options, deployment, fault)
+    dispatcher_class: type[Dispatcher] = Dispatcher
+    if state is None and options.state is not None:
+        from mock_server.shared_state.redis_state import RedisState
+
+        state = RedisState(options.state, library.deployment.name)
+    if state is not None and not isinstance(state, MemoryState):
+        from mock_server.shared_state.dispatcher import SharedDispatcher
+
+        dispatcher_class = SharedDispatcher
+    start = Override(options.scenario, None, _start_use(fault, options.fault_number), options.delay_text)
+    simulator = Simulator(
+        library,
+        MockClock(clock),
+        start=start,
+        state=state,
+        journal=Journal(options.journal),
+        seed=options.seed,
     )
-    simulations: dict[str, Simulation] = {"get_usage": lambda _: usage.answer, "get_health": _health}
-    simulations["get_overview"] = partial(_overview, contract, simulations)
+    mock = Mock(simulator, _routes(contract, options, simulator), sleep=sleep, cors=options.cors)
+    control = Control(mock, options.control_token)
     app = web.Application()
-    probes = frozenset(each.path for each in contract.operations.values() if each.key_header is None)
-    app[FRONT] = _front(state)(simulator, usage, sleep, cors, probes)
+    app[MOCK] = mock
+    app[DISPATCHER] = dispatcher_class(mock, control)
+    app.router.add_route("*", "/{path:.*}", app[DISPATCHER].__call__)  # for another server than the mock's own
     app.cleanup_ctx.append(partial(_connected, simulator))
-    app[FRONT].control = Control(simulator, app[FRONT].reset, usage.key_header, usage.codes, control_token)
-    app.on_shutdown.append(app[FRONT].control.stop)
-    _add_routes(app, contract, simulations)
+    app.on_shutdown.append(control.stop)
     return app
 
 
-def _front(state: State | None) -> type[Front]:
-    if state is None or isinstance(state, MemoryState):
-        return Front
-    from mock_server.shared import SharedFront
+def read_files(contract: Contract, options: MockOptions, simulator: Simulator) -> tuple[Library, Routes]:
+    """Return the fixtures and routes of a running mock, as its files are now; see `Mock.swap_fixtures`.
 
-    return SharedFront
+    Raises what `make_app` raises.
+    """
+    fault = load_fault(options.fault_name, options.fixture_folder) if options.fault_name else None
+    library = _library(options, None, fault)
+    simulator.check_library(library)
+    return library, _routes(contract, options, simulator)
+
+
+def _library(options: MockOptions, deployment: Deployment | None, fault: Fault | None) -> Library:
+    library = Library(deployment or load_deployment(options.deployment, options.fixture_folder), options.fixture_folder)
+    if fault:
+        library.add(fault)
+    return library
+
+
+def _routes(contract: Contract, options: MockOptions, simulator: Simulator) -> Routes:
+    usage = Usage(
+        contract.operations["get_usage"],
+        simulator,
+        cost=int(options.rate_limit),
+        unknown_key_status=options.unknown_key_status,
+        headers=CROSS_ORIGIN if options.cors else {},
+    )
+    return build_routes(contract, usage)
+
+
+def _start_use(fault: Fault | None, number: int | None) -> FaultUse | None:
+    if fault is None:
+        return None
+    if number is None:
+        return FaultUse(fault.name, use="the start")
+    # A shared state outlives the start: another start must not continue its count.
+    return FaultUse(fault.name, number - 1, 1, use=f"the start {fault.name}@{number}", is_unconditional=True)
 
 
 async def _connected(simulator: Simulator, _: web.Application) -> AsyncIterator[None]:
@@ -100,58 +132,3 @@ async def _connected(simulator: Simulator, _: web.Application) -> AsyncIterator[
         yield
     finally:
         await simulator.state.close()
-
-
-def _first_use(fault: Fault | None, nth: int | None) -> FaultUse | None:
-    if fault is None:
-        return None
-    if nth is None:
-        return FaultUse(fault.name, use="the start")
-    # A shared state outlives the start, and must not take its count for that of another.
-    return FaultUse(fault.name, nth - 1, 1, use=f"the start {fault.name}@{nth}", is_at_once=True)
-
-
-def _add_routes(app: web.Application, contract: Contract, simulations: Mapping[str, Simulation]) -> None:
-    allowed = defaultdict(list)
-    for operation in contract.operations.values():
-        if operation.id not in simulations:
-            log.warning("%s (%s) has no simulation and answers like an unknown path", operation, operation.id)
-            continue
-        handler = simulations[operation.id](operation)
-        for method in _methods(operation):
-            app.router.add_route(method, operation.path, handler)
-            allowed[operation.path].append(method)
-    for path, methods in allowed.items():
-        app.router.add_route("OPTIONS", path, _options(methods))
-
-
-def _methods(operation: Operation) -> tuple[str, ...]:
-    """Return the methods that an operation answers: HEAD wherever GET (RFC 9110, section 9.3.2)."""
-    return ("GET", "HEAD") if operation.method == "GET" else (operation.method,)
-
-
-def _options(methods: list[str]) -> Handler:
-    return _always(Answer(204, {"Allow": ", ".join([*methods, "OPTIONS"]), **NO_STORE}, b""))
-
-
-def _health(operation: Operation) -> Handler:
-    """Answer the constants that the document promises."""
-    schema = operation.responses["200"].schema or {}
-    members = schema.get("properties", {})
-    if unknown := [name for name, member in members.items() if "const" not in member]:
-        raise ContractError(f"{operation}: the mock can answer only constants, and {', '.join(unknown)} has none")
-    return _always(documented_answer(operation, 200, {name: member["const"] for name, member in members.items()}))
-
-
-def _overview(contract: Contract, simulations: Mapping[str, Simulation], operation: Operation) -> Handler:
-    info = contract.document["info"]
-    paths = [str(each) for each in contract.operations.values() if each.id in simulations]
-    members = {"title": info["title"], "version": info["version"], "paths": paths}
-    return _always(documented_answer(operation, 200, members))
-
-
-def _always(answer: Answer) -> Handler:
-    async def handler(_: web.Request) -> web.Response:
-        return answer.response()
-
-    return handler

@@ -28,7 +28,7 @@ def open_closed_streams() -> None:
 
 
 def prepare_streams() -> None:
-    """Let a command write to its standard streams, whether they are closed and whatever they can encode."""
+    """Let a command write any text to its standard streams, even if they are closed."""
     open_closed_streams()
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - until the end
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - until the end

@@ -15,7 +15,7 @@ import pytest
 from contract_tests.deviations import read_deviations
 from contract_tests.rules import rule_ids
 from mock_server import UsageMock, load_deployment
-from mock_server.fixtures import RateLimit
+from mock_server.fixtures.deployments import RateLimit
 from tests.support.documents import Block, Walkthrough, blocks
 from tests.support.gate import Run
 from tests.support.readme import CHECKOUT

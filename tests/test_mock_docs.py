@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mock_server.faults import fault_names
-from mock_server.scenarios import scenario_names
+from mock_server.fixtures.faults import fault_names
+from mock_server.fixtures.scenarios import scenario_names
 from tests.support.documents import run_page
 from tests.support.readme import CHECKOUT
 

@@ -30,6 +30,19 @@ def test_a_good_sentence_is_accepted(text: str) -> None:
     assert list(problems_of_text(text.replace("`is no port`", "CODE"))) == []
 
 
+def test_comments_docstrings_and_messages_of_code_are_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(
+        '"""What stands here."""\n\nerror = "that is no port"  # nobody reads this\nmember = "everybody"\n'
+    )
+    assert main([str(tmp_path)]) == 1
+    assert [line.partition(": ")[0] for line in capsys.readouterr().out.splitlines()] == [
+        f"{module}:{line}" for line in (1, 3, 3)
+    ]
+
+
 def test_problems_name_file_and_line_and_skip_code_and_tables(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from contract_tests.rules import rule_ids
 from mock_server import UsageMock, load_deployment
-from mock_server.fixtures import RateLimit
+from mock_server.fixtures.deployments import RateLimit
 from tests.support.documents import Block, Walkthrough, blocks
 from tests.support.proof import BROKEN, CORRECT
 from tests.support.readme import CHECKOUT, README, SHELL

@@ -6,8 +6,11 @@ are longer than 140 characters or break within a clause. Code, tables and commen
 
 from __future__ import annotations
 
+import ast
+import io
 import re
 import sys
+import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -27,6 +30,9 @@ ALLOWED = {
     "is no longer": "an adverb, not a negated noun",
     "are no longer": "an adverb, not a negated noun",
 }
+
+# Texts of code that are not prose.
+CODE_ALLOWED = {"everybody": "a member of the control API, which stays compatible"}
 
 # Generated pages, whose entries are the texts of the rules: here the part before the first entry is checked.
 FRAME_ONLY = {"rules.md": "\n## "}
@@ -55,6 +61,27 @@ class Problem:
 
 
 def problems(path: Path) -> Iterator[Problem]:
+    """Yield every problem of a Markdown document or a Python module."""
+    yield from problems_of_code(path) if path.suffix == ".py" else problems_of_document(path)
+
+
+def problems_of_code(path: Path) -> Iterator[Problem]:
+    """Yield the problems of the comments, docstrings and other texts of a Python module."""
+    source = path.read_text(encoding="utf-8")
+    texts = [
+        (node.lineno, node.value)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    texts += [(token.start[0], token.string) for token in tokens if token.type == tokenize.COMMENT]
+    for line, text in texts:
+        if text not in CODE_ALLOWED:
+            for paragraph in re.split(r"\n\s*\n|\n(?=\s+\w+: )", CODE.sub("CODE", text.lstrip("# "))):
+                yield from (Problem(path, line, problem) for problem in problems_of_text(" ".join(paragraph.split())))
+
+
+def problems_of_document(path: Path) -> Iterator[Problem]:
     """Yield every problem of a Markdown document."""
     text, entries = path.read_text(encoding="utf-8"), FRAME_ONLY.get(path.name)
     for start, lines in paragraphs(text.split(entries)[0] if entries else text):
@@ -106,12 +133,18 @@ def plain(line: str) -> str:
     return LIST_MARK.sub("", LINK.sub(r"\1", CODE.sub("CODE", line))).strip()
 
 
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield the Markdown and Python files of a folder."""
+    for suffix in ("md", "py"):
+        yield from folder.rglob(f"*.{suffix}")
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Print every problem of the files, and of the Markdown files below the folders, that are named."""
+    """Print every problem of the files, and of the Markdown and Python files below the folders, that are named."""
     files = [
         file
         for name in arguments
-        for file in (sorted(Path(name).rglob("*.md")) if Path(name).is_dir() else [Path(name)])
+        for file in (sorted(files_below(Path(name))) if Path(name).is_dir() else [Path(name)])
     ]
     found = [problem for file in files for problem in problems(file)]
     for problem in found:

@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from contract_tests.verdicts import Verdict
-from mock_server.faults import fault_names, load_fault
+from mock_server.fixtures.faults import fault_names, load_fault
 from tests.support.proof import Result, run_against
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "rules.md"

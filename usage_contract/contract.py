@@ -106,7 +106,7 @@ class Contract:
 
 def folder() -> Path:
     """Return the folder of the documents: inside an installed package, or beside it in a checkout."""
-    return own_folder(Path(__file__).with_name("openapi"))
+    return own_folder(Path(__file__).with_name("openapi"), "openapi")
 
 
 def load(level: Level = "documented", documents: Path | None = None) -> Contract:

@@ -126,12 +126,12 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
-def own_folder(packaged: Path) -> Path:
+def own_folder(packaged: Path, in_checkout: str) -> Path:
     """Return a folder of the project: inside the package, or beside the package in a checkout."""
     try:
         functions_for(packaged).stat(packaged)
     except OSError:
-        return packaged.parents[1] / packaged.name
+        return packaged.parents[1] / in_checkout
     return packaged
 
 

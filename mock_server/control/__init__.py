@@ -1,5 +1,1 @@
-"""The control API under `/__mock__/`: look at a running mock, change it, verify what it was asked."""
-
-from mock_server.control.service import PREFIX, Control
-
-__all__ = ["PREFIX", "Control"]
+"""The control API under `/__mock__/`: read, change and verify a running mock."""

@@ -1,4 +1,4 @@
-"""The state as all streams of events share it: worked out once, however many clients listen."""
+"""The events that all streams share: the state is computed once, regardless of the number of clients."""
 
 from __future__ import annotations
 
@@ -7,44 +7,50 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-# Working out the state takes at most a twentieth of the time, whatever the number of keys.
-REST = 19
+# Computing the state takes at most a twentieth of the time, regardless of the number of keys.
+PAUSE_FACTOR = 19
 
 
 class StateEvent(NamedTuple):
-    """An event with the state; its version grows when something lasting changes."""
+    """An event with the state; its version increases when a lasting part of the state changes."""
 
     version: int
     event: bytes
 
 
+Compute = Callable[[], Awaitable[tuple[object, bytes]]]
+
+
 class Broadcast:
-    """The state for all streams, and the events of entries by base URL and number, oldest first."""
+    """The state for all streams, and the events of journal entries by base URL and number, oldest first."""
 
     def __init__(self) -> None:
         self.entries: dict[tuple[str, int], bytes] = {}
-        self._coming: asyncio.Task[StateEvent] | None = None
-        self._turn = asyncio.Lock()
-        self._rests_until = 0.0
+        self._next: asyncio.Task[StateEvent] | None = None
+        self._lock = asyncio.Lock()
+        self._pauses_until = 0.0
         self._version, self._lasting = 0, object()
 
-    async def state(self, work_out: Callable[[], Awaitable[tuple[object, bytes]]]) -> StateEvent:
-        """Return a state that is worked out after this call, once for all callers that wait for it.
+    async def state(self, compute: Compute) -> StateEvent:
+        """Return a state that is computed after this call, once for all callers that wait for it.
 
-        `work_out` returns the part of the state that lasts, and the event. Raises what `work_out` raises.
+        Raises what `compute` raises.
+
+        Args:
+            compute: Returns the lasting part of the state, and the event.
         """
-        if self._coming is None:
-            self._coming = asyncio.create_task(self._next(work_out))
-        return await asyncio.shield(self._coming)
+        if self._next is None:
+            self._next = asyncio.create_task(self._compute_next(compute))
+        return await asyncio.shield(self._next)
 
-    async def _next(self, work_out: Callable[[], Awaitable[tuple[object, bytes]]]) -> StateEvent:
-        async with self._turn:
-            await asyncio.sleep(max(0.0, self._rests_until - time.monotonic()))
-            self._coming = None
+    async def _compute_next(self, compute: Compute) -> StateEvent:
+        async with self._lock:
+            await asyncio.sleep(max(0.0, self._pauses_until - time.monotonic()))
+            self._next = None
             started = time.monotonic()
-            lasting, event = await work_out()
+            lasting, event = await compute()
             now = time.monotonic()
-            self._rests_until = now + REST * (now - started)
+            self._pauses_until = now + PAUSE_FACTOR * (now - started)
         if lasting != self._lasting:
             self._version, self._lasting = self._version + 1, lasting
         return StateEvent(self._version, event)

@@ -1,10 +1,10 @@
-"""What the operations of the control API work with."""
+"""The objects that all operations of the control API use."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -12,17 +12,16 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from mock_server.answers import JSON
 from mock_server.control.broadcast import Broadcast
-from mock_server.control.refusals import Refused
-from mock_server.journal import masked
-from mock_server.simulator import Simulator
+from mock_server.control.errors import ControlError
+from mock_server.masking import mask_key
+from mock_server.simulation.simulator import Simulator
+from mock_server.web.mock import Mock
+from mock_server.web.responses import JSON
 
 LISTED = 20
 
-Reset = Callable[[str | None], Awaitable[None]]
-
-# No answer is stored, guessed at, or shown within a page of somebody else.
+# A response is never stored, never interpreted as another type, and never part of a page of another site.
 ALWAYS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -32,7 +31,7 @@ ALWAYS = {
 
 @dataclass(frozen=True)
 class Call:
-    """One request to one operation, its query and body already checked."""
+    """One request to one operation, with its validated query and body."""
 
     request: web.Request
     query: Mapping[str, Any]
@@ -41,58 +40,71 @@ class Call:
 
 @dataclass(frozen=True)
 class Context:
-    """The mock that is controlled.
+    """The controlled mock.
 
-    `reset` puts a key, or everything, back to the start, `key_header` is the field that carries a key,
-    `codes` are the statuses of the document, `stopping` is set when the mock ends, `listeners` are the
-    connections that still hear of events, `broadcast` is what they share.
+    Attributes:
+        mock: The mock.
+        started: The real time of the start.
+        stopping: Set when the mock stops.
+        listeners: The connections of all event streams.
+        broadcast: The events that all streams share.
     """
 
-    simulator: Simulator
-    reset: Reset
-    key_header: str
-    codes: Sequence[int]
+    mock: Mock
     started: float = field(default_factory=time.monotonic)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     listeners: set[web.RequestHandler] = field(default_factory=set)
     broadcast: Broadcast = field(default_factory=Broadcast)
 
     @property
+    def simulator(self) -> Simulator:
+        """The accounts of the mock."""
+        return self.mock.simulator
+
+    @property
     def uptime(self) -> float:
-        """Return the real seconds since the start."""
+        """The real seconds since the start."""
         return round(time.monotonic() - self.started, 3)
 
     def key(self, name: str) -> str:
-        """Return the key that is named by itself or by its id.
+        """Return the key with a name, which is the key itself or its identifier.
 
-        Raises Refused for one that the mock does not have.
+        Raises:
+            ControlError: The mock does not have the key.
         """
         if self.simulator.has(name):
             return name
-        ids = {masked(key): key for key in self.simulator.keys}
+        ids = {mask_key(key): key for key in self.simulator.keys}
         if name not in ids:
             listed = ", ".join(list(ids)[:LISTED]) + (", …" if len(ids) > LISTED else "")
-            raise Refused(404, "unknown-key", f"The mock has no such key; make it first. It has {listed}.")
+            raise ControlError(
+                404, "unknown-key", f"The mock does not have this key; create it first. It has {listed}."
+            )
         return ids[name]
 
 
 Operate = Callable[[Context, Call], Awaitable[web.StreamResponse]]
 
 
-def as_json(value: Any, status: int = 200) -> web.Response:
-    """Return an answer whose body is JSON."""
+def json_response(value: Any, status: int = 200) -> web.Response:
+    """Return a response with a JSON body."""
     return web.Response(status=status, headers={"Content-Type": JSON, **ALWAYS}, body=orjson.dumps(value))
 
 
-def nothing() -> web.Response:
-    """Return the answer of what was done and has nothing to tell."""
+def text_response(text: str, content_type: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return a response with a text."""
+    return web.Response(headers={"Content-Type": content_type, **ALWAYS, **(headers or {})}, body=text.encode())
+
+
+def no_content() -> web.Response:
+    """Return a response without a body."""
     return web.Response(status=204, headers=ALWAYS)
 
 
 @cache
 def own_version() -> str:
-    """Return the version of the mock; a checkout that is not installed has none."""
-    from importlib.metadata import PackageNotFoundError, version  # slow to import, and only looked at
+    """Return the version of the mock, or "unreleased" for a checkout that is not installed."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import
 
     try:
         return version("usage-contract")

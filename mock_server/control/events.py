@@ -1,4 +1,4 @@
-"""The journal and the state as they change, as server-sent events (HTML, section 9.2)."""
+"""Changes of the journal and the state as server-sent events (HTML, section 9.2)."""
 
 from __future__ import annotations
 
@@ -13,61 +13,56 @@ from aiohttp import ClientConnectionError, web
 
 from mock_server.control.context import ALWAYS, Call, Context, Operate
 from mock_server.control.views import entry_views, state_view
-from mock_server.journal import Entry
+from mock_server.simulation.journal import Entry
 
-# The seconds between two looks of one stream.
+# The seconds between two checks of one stream.
 PERIOD = 0.2
 
-# The events of so many entries are written at once: a client that does not read holds no more in memory.
+# The number of entries in one write, which bounds the memory for a client that does not read.
 BATCH = 100
 
-# A comment now and then: a client that has gone without a word is noticed by it.
+# The number of periods without an event after which a comment is sent: it detects a client that has gone.
 QUIET_PERIODS = 75
 
 HEADERS = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no", **ALWAYS}
 
 
 async def get_events(context: Context, call: Call) -> web.StreamResponse:
-    """Answer with what changes, until the client has enough or the mock ends."""
+    """Send changes until the client closes the connection or the mock stops."""
     response = web.StreamResponse(headers=HEADERS)
     await response.prepare(call.request)
     if call.request.method == "GET":
         context.listeners.add(call.request.protocol)
         try:
-            await _tell(context, call, response)
-        except (ConnectionError, ClientConnectionError):  # the client had enough
+            await _send_events(context, call, response)
+        except (ConnectionError, ClientConnectionError):  # the client has closed the connection
             pass
         finally:
             context.listeners.remove(call.request.protocol)
     return response
 
 
-async def _tell(context: Context, call: Call, response: web.StreamResponse) -> None:
-    seen, version, quiet = _first(context, call), 0, 0
-    while not context.stopping.is_set() and call.request.transport:  # none once the client has gone
+async def _send_events(context: Context, call: Call, response: web.StreamResponse) -> None:
+    last, version, quiet = _last_number(context, call), 0, 0
+    while not context.stopping.is_set() and call.request.transport:  # None once the client has gone
         state = await context.broadcast.state(partial(_state, context))
-        entries = context.simulator.journal.since(seen, BATCH)
+        entries = context.simulator.journal.since(last, BATCH)
         events = [*([state.event] if state.version != version else []), *_entry_events(context, entries, call.request)]
         version, quiet = state.version, 0 if events else quiet + 1
         if events or quiet % QUIET_PERIODS == 0:
             await response.write(b"".join(events) or b": quiet\n\n")
         if entries:
-            seen = entries[-1].number
+            last = entries[-1].number
         if len(entries) < BATCH:
-            await _pause(context.stopping, PERIOD)
-
-
-async def _pause(stopping: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stopping.wait(), seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(context.stopping.wait(), PERIOD)
 
 
 async def _state(context: Context) -> tuple[object, bytes]:
-    """Return what of a state does not change by itself from one moment to the next, and the event of all of it."""
-    state = await state_view(context)
-    clock = context.simulator.clock
-    time_told = clock() if clock.is_frozen else round(clock() - clock.base(), 1)
-    return {**state, "uptime": None, "clock": (clock.is_frozen, time_told)}, _event("state", state)
+    """Return the part of the state that does not change with time alone, and the event with the whole state."""
+    state, clock = await state_view(context), context.simulator.clock
+    time_shown = clock() if clock.is_frozen else round(clock() - clock.base(), 1)
+    return {**state, "uptime": None, "clock": (clock.is_frozen, time_shown)}, _event("state", state)
 
 
 def _entry_events(context: Context, entries: Sequence[Entry], request: web.Request) -> list[bytes]:
@@ -82,7 +77,8 @@ def _entry_events(context: Context, entries: Sequence[Entry], request: web.Reque
     return events
 
 
-def _first(context: Context, call: Call) -> int:
+def _last_number(context: Context, call: Call) -> int:
+    """Return the number of the last entry that the client has received."""
     number = call.request.headers.get("Last-Event-ID", "")
     if number.isascii() and number.isdecimal() and len(number) < 16:
         return int(number)
@@ -90,8 +86,8 @@ def _first(context: Context, call: Call) -> int:
 
 
 def _event(name: str, data: dict[str, Any], number: int | None = None) -> bytes:
-    place = b"" if number is None else b"id: %d\n" % number
-    return b"%bevent: %b\ndata: %b\n\n" % (place, name.encode(), orjson.dumps(data))
+    identifier = b"" if number is None else b"id: %d\n" % number
+    return b"%bevent: %b\ndata: %b\n\n" % (identifier, name.encode(), orjson.dumps(data))
 
 
 OPERATIONS: tuple[Operate, ...] = (get_events,)

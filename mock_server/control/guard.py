@@ -1,4 +1,4 @@
-"""Who may use the control API: whoever is on this machine, or has the token; and no page of another site."""
+"""Access to the control API: from this machine or with the token, and never from a page of another origin."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 from aiohttp import web
 
-from mock_server.control.refusals import Refused
+from mock_server.control.errors import ControlError
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 
@@ -16,43 +16,43 @@ _HOST = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::\d{0,5})?")
 
 
 def check(request: web.Request, token: str | None, *, is_public: bool) -> None:
-    """Let a request through, or raise Refused.
+    """Check the access of a request.
 
-    Without a token, socket and Host must both be this machine's: a page whose name was made to lead here
-    still sends its own name. With one, all but what is public needs it.
+    Without a token, the socket and the Host header must both be those of this machine.
+    A page that reaches the mock by DNS rebinding sends another Host header.
+    With a token, every operation that is not public requires it.
+
+    Raises:
+        ControlError: The request is not allowed.
     """
-    if not token:  # an empty one would be everybody's
-        _check_place(request)
+    if not token:  # an empty token would admit every client
+        _check_machine(request)
     elif not is_public:
         _check_token(request, token)
     if request.method not in SAFE:
-        _check_origin(request)
+        origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
+        is_foreign = origin is not None and origin.partition("://")[2].lower() != host.lower()
+        if is_foreign or request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+            raise ControlError(403, "foreign-origin", "A page of another origin must not change the mock.")
 
 
-def _check_place(request: web.Request) -> None:
+def _check_machine(request: web.Request) -> None:
     if not is_loopback(_socket_address(request)):
-        detail = "The control API answers on a loopback address only; start the mock with --control-token for others."
-        raise Refused(403, "not-loopback", detail)
+        detail = "The control API responds on a loopback address only; --control-token admits other machines."
+        raise ControlError(403, "not-loopback", detail)
     hosts = request.headers.getall("Host", ())
     found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
     if not found or not is_loopback(found[1] or found[2] or ""):
-        detail = "The Host header must name this machine, as localhost and 127.0.0.1 do; another needs --control-token."
-        raise Refused(403, "foreign-host", detail)
+        detail = "The Host header must name this machine, such as localhost; other names need --control-token."
+        raise ControlError(403, "foreign-host", detail)
 
 
 def _check_token(request: web.Request, token: str) -> None:
     scheme, _, given = ", ".join(request.headers.getall("Authorization", ())).partition(" ")
     same = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token.encode())
     if scheme.lower() != "bearer" or not same:
-        detail = "The control API wants the mock's --control-token as `Authorization: Bearer TOKEN`."
-        raise Refused(401, "no-control-token", detail, {"WWW-Authenticate": 'Bearer realm="control"'})
-
-
-def _check_origin(request: web.Request) -> None:
-    origin = request.headers.get("Origin")
-    is_foreign = origin is not None and origin.partition("://")[2].lower() != request.headers.get("Host", "").lower()
-    if is_foreign or request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
-        raise Refused(403, "foreign-origin", "A page of another origin must not change the mock.")
+        detail = "The control API requires the mock's --control-token as `Authorization: Bearer TOKEN`."
+        raise ControlError(401, "no-control-token", detail, headers={"WWW-Authenticate": 'Bearer realm="control"'})
 
 
 def _socket_address(request: web.Request) -> str:
@@ -61,7 +61,7 @@ def _socket_address(request: web.Request) -> str:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host name or an address is this machine's own."""
+    """Return whether a host name or an address is a loopback one."""
     if name.lower() == "localhost":
         return True
     try:

@@ -1,4 +1,4 @@
-"""Figures for Prometheus, worked out when somebody scrapes them: nothing is counted twice."""
+"""Metrics for Prometheus, computed for each scrape."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 
 def metrics(context: Context, state: Mapping[str, Any]) -> str:
-    """Return the figures of a mock, whose State is given, in the text format."""
+    """Return the metrics of a mock in the text format; `state` is a State of the document."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Figures(context, state))
+    registry.register(StateCollector(context, state))
     return generate_latest(registry).decode()
 
 
-class Figures(Collector):
-    """The figures of one moment."""
+class StateCollector(Collector):
+    """The metrics of one moment."""
 
     def __init__(self, context: Context, state: Mapping[str, Any]) -> None:
         self._journal, self._state = context.simulator.journal, state
 
     def collect(self) -> Iterator[Metric]:
-        """Yield them."""
+        """Yield the metrics."""
         state = self._state
         yield InfoMetricFamily("usage_mock", "The mock.", {"version": state["version"]})
         yield GaugeMetricFamily("usage_mock_uptime_seconds", "Real seconds since the start.", state["uptime"])
-        yield GaugeMetricFamily("usage_mock_clock_seconds", "The mock's time, since 1970.", state["clock"]["now"])
+        yield GaugeMetricFamily("usage_mock_clock_seconds", "The mock's clock, Unix time.", state["clock"]["now"])
         yield GaugeMetricFamily("usage_mock_journal_entries", "Requests in the journal.", state["journal"]["kept"])
         yield CounterMetricFamily(
-            "usage_mock_answer_seconds", "Seconds that all answers took together.", self._journal.seconds
+            "usage_mock_answer_seconds", "Seconds that all responses took together.", self._journal.seconds
         )
         yield self._requests()
         yield from self._keys()
 
     def _requests(self) -> Metric:
         labels = ("method", "status", "reason")
-        family = CounterMetricFamily("usage_mock_requests", "Requests that were answered.", labels=labels)
+        family = CounterMetricFamily("usage_mock_requests", "Requests.", labels=labels)
         for (method, status, reason), count in sorted(self._journal.counts.items()):
             family.add_metric((method, str(status), reason), count)
         return family
 
     def _keys(self) -> Iterator[Metric]:
         tokens = GaugeMetricFamily("usage_mock_tokens", "Tokens in the bucket of a key.", labels=("key",))
-        calls = GaugeMetricFamily("usage_mock_key_calls", "What GET /usage tells of a key.", labels=("key", "outcome"))
-        moved = GaugeMetricFamily("usage_mock_key_bytes", "Bytes that GET /usage tells of a key.", labels=("key",))
-        for key in (each for each in self._state["keys"] if each["known"]):
+        calls = GaugeMetricFamily("usage_mock_key_calls", "Requests of a key in GET /usage.", labels=("key", "outcome"))
+        moved = GaugeMetricFamily("usage_mock_key_bytes", "Bytes of a key in GET /usage.", labels=("key",))
+        for key in (key for key in self._state["keys"] if key["known"]):
             tokens.add_metric((key["id"],), key["tokens"])
             moved.add_metric((key["id"],), key["figures"]["bytes_transferred"])
             for outcome in ("success", "fail"):

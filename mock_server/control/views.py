@@ -1,4 +1,4 @@
-"""What the mock knows, as values that JSON has; keys only as their ids."""
+"""JSON views of a mock for the control API; they contain identifiers instead of keys."""
 
 from __future__ import annotations
 
@@ -10,132 +10,129 @@ from typing import Any
 
 from aiohttp import web
 
-from mock_server.accounts import Account
-from mock_server.clock import MockClock, time_text
 from mock_server.control.context import Context, own_version
-from mock_server.journal import Entry, Journal, masked
-from mock_server.library import UNUSABLE
-from mock_server.masking import masked_target, printable
-from mock_server.settings import NONE, NOTHING, Behaviour
-from mock_server.simulator import Simulator
+from mock_server.fixtures.library import FIXTURE_ERRORS
+from mock_server.masking import mask_key, mask_target, printable
+from mock_server.simulation.accounts import Account
+from mock_server.simulation.clock import MockClock, time_text
+from mock_server.simulation.journal import Entry, Journal
+from mock_server.simulation.overrides import NO_OVERRIDE, Override
+from mock_server.simulation.simulator import Simulator
+
+# The number of requests that each use of a fault has received.
+Counts = Mapping[str, int]
+
+NO_ACCOUNT: dict[str, Any] = {"limit": None, "tokens": None, "figures": None}
+
+_ID = r"[^=&;/?']{0,4}…[0-9a-f]{6}"
+
+
+async def fault_counts(simulator: Simulator) -> Counts:
+    """Return the number of requests that each use of a fault has received, for uses with a limited number."""
+    uses = sorted({use.use for use in simulator.overrides.faults if use.times is not None})
+    return dict(zip(uses, await simulator.state.counted(uses), strict=True))
 
 
 def clock_view(clock: MockClock) -> dict[str, Any]:
-    """Return a Clock."""
+    """Return a Clock of the document."""
     now = clock()
     return {"now": now, "time": time_text(now), "frozen": clock.is_frozen}
 
 
-Counts = Mapping[str, int]
-
-
-async def fault_counts(simulator: Simulator) -> Counts:
-    """Return how many requests each use of a fault has met, where that decides on which it still acts."""
-    uses = sorted({use.use for use in simulator.settings.faults if use.times is not None})
-    return dict(zip(uses, await simulator.state.counted(uses), strict=True))
-
-
-def behaviour_view(behaviour: Behaviour, counts: Counts) -> dict[str, Any]:
-    """Return a Behaviour."""
-    fault = behaviour.fault
-    acts = fault is not None and fault.name != NONE
+def override_view(override: Override, counts: Counts) -> dict[str, Any]:
+    """Return a Behaviour of the document."""
+    fault = override.active_fault
     return {
-        "scenario": behaviour.scenario,
-        "code": behaviour.code,
-        "fault": fault.name if fault else None,
-        "after": fault.after if fault and acts else None,
-        "times": fault.times if fault and acts else None,
-        "left": fault.left(counts.get(fault.use, 0)) if fault and acts else None,
-        "delay": behaviour.delay,
+        "scenario": override.scenario,
+        "code": override.code,
+        "fault": override.fault.name if override.fault else None,
+        "after": fault.after if fault else None,
+        "times": fault.times if fault else None,
+        "left": fault.left(counts.get(fault.use, 0)) if fault else None,
+        "delay": override.delay,
     }
 
 
-def figures_view(account: Account) -> dict[str, int]:
-    """Return the totals of an account."""
-    tally = account.tally
-    total = tally.success + tally.fail
-    return {"total": total, "success": tally.success, "fail": tally.fail, "bytes_transferred": tally.bytes}
-
-
 def journal_view(journal: Journal) -> dict[str, Any]:
-    """Return how much the journal holds."""
+    """Return the size of the journal."""
     return {"number": journal.number, "kept": journal.kept, "capacity": journal.capacity}
 
 
 async def state_view(context: Context) -> dict[str, Any]:
-    """Return a State."""
+    """Return a State of the document."""
     simulator = context.simulator
-    await simulator.catch_up()  # a stream of events outlives the settings that it began with
+    await simulator.catch_up()  # a stream of events lasts longer than the overrides at its beginning
     counts = await fault_counts(simulator)
     return {
         "version": own_version(),
         "uptime": context.uptime,
         "deployment": simulator.library.deployment.description,
-        "problem": simulator.problem,
+        "problem": context.mock.reload_error,
         "clock": clock_view(simulator.clock),
-        "start": behaviour_view(simulator.settings.start, counts),
-        "everybody": behaviour_view(simulator.settings.everybody, counts),
+        "start": override_view(simulator.overrides.start, counts),
+        "everybody": override_view(simulator.overrides.everyone, counts),
         "keys": [await key_view(simulator, key, counts) for key in simulator.keys],
         "journal": journal_view(simulator.journal),
     }
 
 
 async def key_view(simulator: Simulator, key: str, counts: Counts) -> dict[str, Any]:
-    """Return a KeyState."""
+    """Return a KeyState of the document."""
     try:
-        in_force, account = simulator.behaviour(key, NOTHING), simulator.peek(key)
-    except UNUSABLE:  # another process has switched on what this one does not have
-        in_force, account = simulator.settings.behaviour(key), None
+        effective, account = simulator.resolve(key, NO_OVERRIDE), simulator.peek(key)
+    except FIXTURE_ERRORS:  # another process has switched on what this one does not have
+        effective, account = simulator.overrides.merged(key), None
     return {
-        "id": masked(key),
+        "id": mask_key(key),
         "made": key not in simulator.library.deployment.keys,
         "known": account is not None,
-        **(await _account_view(simulator, account, in_force) if account else NO_ACCOUNT),
-        "own": behaviour_view(simulator.settings.keys.get(key, NOTHING), counts),
-        "in_force": behaviour_view(in_force, counts),
+        **(await _account_view(simulator, account, effective) if account else NO_ACCOUNT),
+        "own": override_view(simulator.overrides.keys.get(key, NO_OVERRIDE), counts),
+        "in_force": override_view(effective, counts),
     }
 
 
-NO_ACCOUNT: dict[str, Any] = {"limit": None, "tokens": None, "figures": None}
-
-
-async def _account_view(simulator: Simulator, account: Account, in_force: Behaviour) -> dict[str, Any]:
+async def _account_view(simulator: Simulator, account: Account, effective: Override) -> dict[str, Any]:
     now = simulator.clock()
-    if news := await simulator.state.recorded(account.known, now):
-        account.restate(news)
+    if snapshot := await simulator.state.snapshot(account.ref, now):
+        account.apply_snapshot(snapshot)
     account.grow(now)
+    counters = account.counters
     return {
         "limit": {"rps": account.limit.rps, "burst": account.limit.burst},
-        "tokens": await simulator.state.look(simulator.bucket(account, in_force.fault), now),
-        "figures": figures_view(account),
+        "tokens": await simulator.state.look(simulator.bucket(account, effective.fault), now),
+        "figures": {
+            "total": counters.total,
+            "success": counters.success,
+            "fail": counters.fail,
+            "bytes_transferred": counters.bytes,
+        },
     }
 
 
 def entry_views(context: Context, entries: Iterable[Entry], request: web.Request) -> list[dict[str, Any]]:
-    """Return Entries, whose curl commands lead to where the request was sent."""
+    """Return Entries of the document; their curl commands use the base URL of a request."""
     base_url, known = f"{request.scheme}://{request.host}", context.simulator.keys
+    key_header = context.mock.routes.usage.key_header
 
-    @cache  # most are alike, and looking for a thousand keys takes its time
-    def target(asked: str, key: str) -> str:
-        return printable(masked_target(asked, (*known, key)))
+    @cache  # most targets are equal, and searching them for a thousand keys is slow
+    def shown(target: str, key: str) -> str:
+        return printable(mask_target(target, (*known, key)))
 
-    return [_entry_view(context, entry, target(entry.target, entry.key), base_url) for entry in entries]
+    def view(entry: Entry) -> dict[str, Any]:
+        target = shown(entry.target, entry.key)
+        return {
+            **entry._asdict(),
+            "time": time_text(entry.at),
+            "target": target,
+            "key": mask_key(entry.key),
+            "curl": _curl(key_header, entry, base_url + target),
+        }
 
-
-def _entry_view(context: Context, entry: Entry, target: str, base_url: str) -> dict[str, Any]:
-    return {
-        **entry._asdict(),
-        "time": time_text(entry.at),
-        "target": target,
-        "key": masked(entry.key),
-        "curl": _curl(context.key_header, entry, base_url + target),
-    }
+    return [view(entry) for entry in entries]
 
 
 def _curl(key_header: str, entry: Entry, url: str) -> str:
     method = {"GET": [], "HEAD": ["--head"]}.get(entry.method, ["-X", shlex.quote(entry.method)])
     key = ["-H", f'"{key_header}: $USAGE_KEY"'] if entry.key else []
     return " ".join(["curl", *method, *key, re.sub(_ID, "'\"$USAGE_KEY\"'", shlex.quote(url))])
-
-
-_ID = r"[^=&;/?']{0,4}…[0-9a-f]{6}"

@@ -12,9 +12,10 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 import mock_server.control
 from mock_server import UsageMock, load_deployment, make_app
-from mock_server.journal import masked
-from mock_server.library import Library
-from mock_server.serving import FRONT
+from mock_server.fixtures.library import Library
+from mock_server.masking import mask_key
+from mock_server.options import MockOptions
+from mock_server.web.mock import MOCK
 from tests.support.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme, chromium
 from tests.support.wire import Clock, ask, send, usage
 from usage_contract import Contract
@@ -79,11 +80,11 @@ def page(open_console: OpenPage) -> Page:
 
 
 def card(page: Page, key: str) -> Locator:
-    return page.locator("#cards > li").filter(has=page.get_by_role("button", name=masked(key), exact=True))
+    return page.locator("#cards > li").filter(has=page.get_by_role("button", name=mask_key(key), exact=True))
 
 
 def pick(page: Page, key: str) -> None:
-    page.get_by_role("button", name=masked(key), exact=True).click()
+    page.get_by_role("button", name=mask_key(key), exact=True).click()
 
 
 def section(page: Page, name: str) -> Locator:
@@ -119,8 +120,8 @@ def notice(page: Page) -> Locator:
 
 
 def test_it_shows_each_key_by_a_label_and_its_bucket_and_no_key_in_clear(page: Page, mock: UsageMock) -> None:
-    expect(page.locator("#cards .pick")).to_have_text(["All keys", *map(masked, mock.keys)])
-    meter = page.get_by_role("meter", name=f"Tokens of {masked(BUSY)}")
+    expect(page.locator("#cards .pick")).to_have_text(["All keys", *map(mask_key, mock.keys)])
+    meter = page.get_by_role("meter", name=f"Tokens of {mask_key(BUSY)}")
     expect(meter).to_have_attribute("aria-valuenow", "10")
     expect(meter).to_have_attribute("aria-valuemax", "10")
     expect(card(page, BUSY)).to_contain_text("804,982 requests")
@@ -140,7 +141,7 @@ def test_a_bucket_drains_as_requests_come_and_fills_as_time_passes(page: Page, m
 
 
 def test_between_two_events_a_bucket_fills_by_its_rate(browser: Browser, contract: Contract) -> None:
-    standing = make_app(contract, load_deployment(), clock=Clock(), scenario="throttled")
+    standing = make_app(contract, MockOptions(scenario="throttled"), clock=Clock())
     with UsageMock(standing) as mock, browser.new_context() as context:
         page = context.new_page()
         page.clock.install()
@@ -160,8 +161,8 @@ def test_of_many_keys_some_are_shown_and_each_is_found(page: Page, mock: UsageMo
     expect(page.get_by_label("Find a key")).to_be_hidden()
     made = [mock.make_key() for _ in range(70)]
     expect(page.locator("#more-keys")).to_have_text("and 13 more: find them by name")
-    page.get_by_label("Find a key").fill(masked(made[50])[-6:])
-    expect(page.locator("#cards .pick")).to_have_text(["All keys", masked(made[50])])
+    page.get_by_label("Find a key").fill(mask_key(made[50])[-6:])
+    expect(page.locator("#cards .pick")).to_have_text(["All keys", mask_key(made[50])])
 
 
 # Overrides.
@@ -182,7 +183,7 @@ def test_a_scenario_can_be_one_keys_alone_and_none_lifts_it(page: Page, mock: Us
     choose(page, "Scenarios", "revoked")
     expect(page.locator("#scenario-now")).to_have_text("revoked")
     pick(page, BUSY)
-    expect(page.locator("#target")).to_have_value(masked(BUSY))
+    expect(page.locator("#target")).to_have_value(mask_key(BUSY))
     expect(choose(page, "Scenarios", "none")).to_have_attribute("aria-pressed", "true")
     assert (usage(mock.url, BUSY).status, usage(mock.url, MODEST).status) == (200, 403)
 
@@ -245,7 +246,7 @@ def test_injected_traffic_moves_the_totals(page: Page, mock: UsageMock) -> None:
     form.get_by_label("Protocol").select_option("ws")
     expect(form.get_by_label("Bytes")).to_be_disabled()  # only fetch has any
     form.get_by_role("button", name="Record traffic").click()
-    expect(notice(page)).to_have_text(f"41 requests to new.example are recorded for {masked(MODEST)}.")
+    expect(notice(page)).to_have_text(f"41 requests to new.example are recorded for {mask_key(MODEST)}.")
     expect(card(page, MODEST)).to_contain_text(f"{before['total'] + 41:,} requests")
     after = usage(mock.url, MODEST).json
     assert [after[name] - before[name] for name in ("total", "success", "fail")] == [41, 40, 1]
@@ -268,7 +269,7 @@ def test_one_key_is_reset_alone(page: Page, mock: UsageMock) -> None:
     mock.use("heavy", BUSY)
     mock.use("heavy", MODEST)
     expect(card(page, BUSY)).to_contain_text("heavy")
-    page.get_by_role("button", name=f"Reset {masked(BUSY)}").click()
+    page.get_by_role("button", name=f"Reset {mask_key(BUSY)}").click()
     expect(card(page, BUSY)).not_to_contain_text("heavy")
     expect(card(page, MODEST)).to_contain_text("heavy")
 
@@ -317,7 +318,7 @@ def test_a_request_appears_with_its_answer_and_why_it_was_refused(page: Page, mo
     asked(page, mock, "nobody")
     expect(rows(page).first).to_contain_text("403GET/usageunknown-key")
     expect(rows(page).last).to_contain_text("200GET/usage")
-    expect(rows(page).last).to_contain_text(masked(BUSY))
+    expect(rows(page).last).to_contain_text(mask_key(BUSY))
 
 
 def test_what_was_asked_before_the_page_was_opened_is_there(open_console: OpenPage, mock: UsageMock) -> None:
@@ -351,7 +352,7 @@ def test_the_journal_is_filtered_by_key_status_and_text(page: Page, mock: UsageM
     page.get_by_label("Filter by text").fill("")
     page.get_by_label("Filter by status").select_option("2xx")
     expect(page.locator("#nothing")).to_contain_text("No request matches the filters.")
-    page.get_by_role("button", name=f"Requests of {masked(BUSY)}").click()
+    page.get_by_role("button", name=f"Requests of {mask_key(BUSY)}").click()
     expect(rows(page)).to_have_count(2)
 
 
@@ -412,34 +413,34 @@ def test_a_lost_mock_is_told_and_found_again_by_itself(browser: Browser) -> None
 
 
 def test_files_that_cannot_be_served_are_told(browser: Browser, contract: Contract) -> None:
-    app = make_app(contract, load_deployment())
+    app = make_app(contract)
     with UsageMock(app) as mock, browser.new_context() as context:
         page = context.new_page()
         page.goto(f"{mock.url}/__mock__/")
         expect(page.locator("#connection")).to_have_text("live")
-        app[FRONT].trouble("faults/own.yaml:3: <b>that</b> is no delay")
+        app[MOCK].set_reload_error("faults/own.yaml:3: <b>that</b> is no delay")
         expect(page.get_by_role("alert")).to_contain_text("faults/own.yaml:3: <b>that</b> is no delay")
-        app[FRONT].trouble(None)
+        app[MOCK].set_reload_error(None)
         expect(page.locator("#problem")).to_be_hidden()
 
 
 def test_scenarios_that_came_since_are_offered_to_who_comes_back(
     browser: Browser, contract: Contract, tmp_path: Path
 ) -> None:
-    app = make_app(contract, load_deployment())
+    app = make_app(contract)
     with UsageMock(app) as mock, browser.new_context() as context:
         page = context.new_page()
         page.goto(f"{mock.url}/__mock__/")
         expect(page.locator("#found")).to_contain_text("faults")
         (tmp_path / "scenarios").mkdir()
         (tmp_path / "scenarios" / "own.yaml").write_text("description: My own.\ncode: 503\n")
-        app[FRONT].simulator.library = Library(load_deployment(), tmp_path)
+        app[MOCK].simulator.library = Library(load_deployment(), tmp_path)
         page.evaluate("dispatchEvent(new Event('focus'))")
         expect(page.locator("#scenarios b")).to_have_text(["none", "own"])
 
 
 def test_a_token_is_asked_for_and_kept_for_the_tab(browser: Browser, contract: Contract) -> None:
-    guarded = make_app(contract, load_deployment(), control_token="open-sesame")
+    guarded = make_app(contract, MockOptions(control_token="open-sesame"))
     with UsageMock(guarded) as mock, browser.new_context() as context:
         page = context.new_page()
         page.goto(f"{mock.url}/__mock__/")

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from mock_server import UsageMock, load_deployment, make_app
+from mock_server import UsageMock, make_app
+from mock_server.options import MockOptions
 from tests.support.browser import chromium
 from tests.support.wire import KEY
 from usage_contract import Contract
@@ -61,7 +62,7 @@ def test_a_page_sees_that_a_method_is_not_allowed(page: Page, limited: UsageMock
 
 def test_a_page_learns_nothing_where_it_is_switched_off(page: Page, contract: Contract) -> None:
     with (
-        UsageMock(make_app(contract, load_deployment(), cors=False)) as mock,
+        UsageMock(make_app(contract, MockOptions(cors=False))) as mock,
         pytest.raises(Exception, match="Failed to fetch"),
     ):
         fetched(page, mock)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mock_server import UsageMock, load_deployment, make_app
-from mock_server.faults import load_fault
+from mock_server import UsageMock, make_app
+from mock_server.fixtures.faults import load_fault
 from tests.support.gate import Respond, Run, answer
 from usage_contract import load
 
@@ -150,7 +150,7 @@ def test_a_second_key_that_is_rejected_once_is_a_defect(run_gate: RunGate, tmp_p
         "do: [{ when: { status: [200], key: demo-modest, first: 1 }, as: nobody }]\n"
     )
     keys = {"CONTRACT_API_KEY": "demo-busy", "CONTRACT_API_KEY_2": "demo-modest"}
-    with UsageMock(make_app(load("documented"), load_deployment(), fault=load_fault("once", tmp_path))) as mock:
+    with UsageMock(make_app(load("documented"), fault=load_fault("once", tmp_path))) as mock:
         run = run_gate("--base-url", mock.url, "-k", "valid_key_is_200", environment=keys)
     assert run.failed == {"auth/valid-key-is-200"}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mock_server import UsageMock
-from mock_server.faults import load_fault
+from mock_server.fixtures.faults import load_fault
 from tests.support.forked_gate import GATE
 from tests.support.gate import Respond, Run, answer, serving_with
 from tests.support.proof import run_against

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mock_server import UsageMock, load_deployment, make_app
-from mock_server.faults import load_fault
+from mock_server import UsageMock, make_app
+from mock_server.fixtures.faults import load_fault
 from tests.support.gate import Run
 from usage_contract import load
 
@@ -47,7 +47,7 @@ def test_a_rule_that_is_broken_once_is_broken(
 ) -> None:
     (tmp_path / "repeating.py").write_text(plugin)
     monkeypatch.syspath_prepend(tmp_path)
-    app = make_app(load("documented"), load_deployment(), fault=load_fault("bearer-token-is-accepted-once"))
+    app = make_app(load("documented"), fault=load_fault("bearer-token-is-accepted-once"))
     with UsageMock(app) as mock:
         chosen = ("-k", f"in_another_header{also}", "-p", "repeating", "--max-rate", "1000", "--report-dir", "out")
         run = run_gate("--base-url", mock.url, "--api-key", mock.api_key, *chosen)

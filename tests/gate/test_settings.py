@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract_tests.settings import Target, keys_from
-from mock_server import UsageMock, load_deployment, load_fault, make_app
+from mock_server import UsageMock, load_fault, make_app
 from tests.support.gate import Run
 from usage_contract import load
 
@@ -176,7 +176,7 @@ def test_what_a_gateway_wants_is_sent_whatever_a_rule_is_about(run_gate: RunGate
         "description: A gateway wants credentials of its own.\nbreaks: []\n"
         "do: [{ when: { request: '\\A(?!(?s:.)*^Authorization: Basic of-the-gateway)' }, status: 401 }]\n"
     )
-    with UsageMock(make_app(load("documented"), load_deployment(), fault=load_fault("gateway", tmp_path))) as mock:
+    with UsageMock(make_app(load("documented"), fault=load_fault("gateway", tmp_path))) as mock:
         options = ("--base-url", mock.url, "--api-key", "demo-busy", "-k", "valid_key_is_enough")
         assert run_gate(*options, "--header", "Authorization: Basic of-the-gateway").code == 0
         assert run_gate(*options).code == 4

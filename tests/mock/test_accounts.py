@@ -5,11 +5,10 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mock_server.accounts import Account
-from mock_server.answers import Answer
-from mock_server.clock import END_OF_TIME
-from mock_server.fixtures import MOST, Calls, Key, Rate, Traffic
-from mock_server.state import Recorded
+from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, Calls, Key, Rate, Traffic
+from mock_server.simulation.accounts import Account
+from mock_server.simulation.clock import END_OF_TIME
+from mock_server.simulation.state import AccountSnapshot
 
 START = 1000.0
 NUMBERS = st.floats(0, 1e6)
@@ -21,18 +20,18 @@ STEPS_OF_A_SEVENTH = [START + step / 7 for step in range(2000)]
 
 def grown(rate: Rate) -> Account:
     key = Key(traffic={"a.example": {"fetch": Calls(10, 1, 100)}}, growth={"a.example": {"fetch": rate}})
-    return Account("k", "k", key, lambda _: Answer(200, {}, b""), START)
+    return Account("k", "k", key, now=START)
 
 
 def figures(account: Account) -> tuple[object, ...]:
-    tally = account.tally
-    return tally.success, tally.fail, tally.bytes, tally.by_protocol, tally.top_domains
+    counters = account.counters
+    return counters.success, counters.fail, counters.bytes, counters.by_protocol, counters.top_domains
 
 
 @given(RATES, TIMES)
 @example(Rate(0.06, 0.06), STEPS_OF_A_SEVENTH)
 @example(Rate(1e6, 1e6, 1e12), [END_OF_TIME, 0])
-def test_figures_are_those_of_the_moment_however_time_has_moved(rate: Rate, times: list[float]) -> None:
+def test_usage_metrics_depend_on_the_present_time_only(rate: Rate, times: list[float]) -> None:
     moved = grown(rate)
     moved.record(RECORDED)
     for now in times:
@@ -41,8 +40,8 @@ def test_figures_are_those_of_the_moment_however_time_has_moved(rate: Rate, time
     straight.grow(times[-1])
     straight.record(RECORDED)
     assert figures(moved) == figures(straight)
-    assert moved.tally.success >= 10
-    assert moved.tally.fail <= 2 + MOST
+    assert moved.counters.success >= 10
+    assert moved.counters.fail <= 2 + MAX_SAFE_INTEGER
 
 
 @given(st.floats(0.001, 1e6), st.floats(0, 1e6))
@@ -50,12 +49,12 @@ def test_figures_are_those_of_the_moment_however_time_has_moved(rate: Rate, time
 def test_of_a_rate_that_always_fails_nothing_succeeds(requests: float, seconds: float) -> None:
     account = grown(Rate(requests, requests))
     account.grow(START + seconds)
-    assert account.tally.success == 9
+    assert account.counters.success == 9
 
 
-def test_what_another_process_says_is_taken_over_with_its_beginning() -> None:
+def test_a_snapshot_of_another_process_replaces_account_and_beginning() -> None:
     account = grown(Rate(1))
     account.grow(START + 100)
-    account.restate(Recorded("1", START + 50, RECORDED))
+    account.apply_snapshot(AccountSnapshot("1", START + 50, RECORDED))
     account.grow(START + 100)
-    assert account.tally.success + account.tally.fail == 10 + 50 + 7
+    assert account.counters.success + account.counters.fail == 10 + 50 + 7

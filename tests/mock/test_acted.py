@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mock_server import UsageMock, load_deployment, load_fault, make_app
+from mock_server.options import MockOptions
 from tests.support.control_api import Api
 from tests.support.wire import KEY, ask, send, usage
 from usage_contract import Contract
@@ -29,7 +30,7 @@ def mock(contract: Contract, tmp_path: Path) -> Iterator[UsageMock]:
     (tmp_path / "faults").mkdir()
     for name, text in FAULTS.items():
         (tmp_path / "faults" / f"{name}.yaml").write_text(f"description: d\nbreaks: []\n{text}\n")
-    with UsageMock(make_app(contract, load_deployment(), fixtures=tmp_path)) as mock:
+    with UsageMock(make_app(contract, MockOptions(fixtures=tmp_path), deployment=load_deployment())) as mock:
         yield mock
 
 
@@ -66,7 +67,7 @@ def test_a_fault_is_named_where_it_acts_in_any_way(mock: UsageMock, fault: str, 
 
 def test_a_fault_of_the_start_is_named_from_its_turn_on(contract: Contract) -> None:
     fault = load_fault("every-fourth-response-is-503")
-    with UsageMock(make_app(contract, load_deployment(), fault=fault)) as mock:
+    with UsageMock(make_app(contract, fault=fault)) as mock:
         statuses = [usage(mock.url, "demo-busy").status for _ in range(5)]
         assert statuses == [200, 200, 200, 503, 200]
         assert [bool(each) for each in acted(mock)] == [status == 503 for status in statuses]
@@ -79,7 +80,7 @@ def test_a_bucket_of_a_fault_is_named_for_its_keys_only(mock: UsageMock) -> None
     assert acted(mock) == ["fault=few-tokens", "", ""]
 
 
-def test_a_fault_that_edits_what_is_received_is_named_where_it_did(mock: UsageMock) -> None:
+def test_a_fault_that_edits_received_bytes_is_named_where_it_acted(mock: UsageMock) -> None:
     mock.fail("edits")
     for odd in ("yes", "other"):
         ask(mock.url, headers=[(KEY, "demo-busy"), ("X-Odd", odd)])

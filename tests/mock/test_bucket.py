@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mock_server.bucket import NEVER, TokenBucket
+from mock_server.simulation.bucket import MAX_DELTA_SECONDS, TokenBucket
 
 RATES = st.one_of(st.sampled_from([0.0, 0.1, 0.3, 1.0, 10.0]), st.floats(0, 1000, allow_subnormal=False))
 BURSTS = st.integers(1, 50)
@@ -35,7 +35,7 @@ class ExactBucket:
 def test_a_bucket_never_grants_a_token_that_exact_arithmetic_does_not_have(
     rate: float, burst: int, steps: list[int]
 ) -> None:
-    bucket, exact, now = TokenBucket(rate, burst, 0.0), ExactBucket(rate, burst), 0
+    bucket, exact, now = TokenBucket(rate, burst, now=0.0), ExactBucket(rate, burst), 0
     for step in steps:
         now += step
         exact.wait(step)
@@ -47,7 +47,7 @@ def test_a_bucket_never_grants_a_token_that_exact_arithmetic_does_not_have(
 @steady
 @given(RATES, BURSTS, STEPS)
 def test_a_bucket_refuses_only_when_less_than_a_token_is_left(rate: float, burst: int, steps: list[int]) -> None:
-    bucket, exact, now = TokenBucket(rate, burst, 0.0), ExactBucket(rate, burst), 0
+    bucket, exact, now = TokenBucket(rate, burst, now=0.0), ExactBucket(rate, burst), 0
     for step in steps:
         now += step
         exact.wait(step)
@@ -60,8 +60,8 @@ def test_a_bucket_refuses_only_when_less_than_a_token_is_left(rate: float, burst
 
 @steady
 @given(RATES, BURSTS, STEPS)
-def test_what_remains_is_the_exact_level_rounded_down_to_one_decimal(rate: float, burst: int, steps: list[int]) -> None:
-    bucket, exact, now = TokenBucket(rate, burst, 0.0), ExactBucket(rate, burst), 0
+def test_remaining_is_the_exact_level_rounded_down_to_one_decimal(rate: float, burst: int, steps: list[int]) -> None:
+    bucket, exact, now = TokenBucket(rate, burst, now=0.0), ExactBucket(rate, burst), 0
     for step in steps:
         now += step
         exact.wait(step)
@@ -75,8 +75,8 @@ def test_what_remains_is_the_exact_level_rounded_down_to_one_decimal(rate: float
 
 @steady
 @given(RATES, BURSTS, STEPS, st.integers(0, 3000))
-def test_waiting_as_long_as_told_always_suffices(rate: float, burst: int, steps: list[int], polled_at: int) -> None:
-    bucket, now = TokenBucket(rate, burst, 0.0), 0
+def test_waiting_for_retry_after_always_suffices(rate: float, burst: int, steps: list[int], polled_at: int) -> None:
+    bucket, now = TokenBucket(rate, burst, now=0.0), 0
     for step in steps:
         now += step
         bucket.take(now / 1000)
@@ -85,14 +85,14 @@ def test_waiting_as_long_as_told_always_suffices(rate: float, burst: int, steps:
     now += polled_at
     seconds = bucket.retry_after(now / 1000)
     assert seconds >= 1
-    if seconds < NEVER:
+    if seconds < MAX_DELTA_SECONDS:
         assert bucket.take(now / 1000 + seconds) is not None
 
 
 @steady
 @given(st.floats(0.001, 1), BURSTS)
-def test_waiting_a_second_less_than_told_does_not_suffice(rate: float, burst: int) -> None:
-    bucket = TokenBucket(rate, burst, 0.0)
+def test_waiting_a_second_less_than_retry_after_does_not_suffice(rate: float, burst: int) -> None:
+    bucket = TokenBucket(rate, burst, now=0.0)
     while bucket.take(0.0) is not None:
         pass
     seconds = bucket.retry_after(0.0)
@@ -101,8 +101,8 @@ def test_waiting_a_second_less_than_told_does_not_suffice(rate: float, burst: in
 
 @steady
 @given(RATES, BURSTS, TIMES)
-def test_a_clock_that_goes_backwards_is_a_clock_that_stands_still(rate: float, burst: int, times: list[int]) -> None:
-    jumping, standing = TokenBucket(rate, burst, 0.0), TokenBucket(rate, burst, 0.0)
+def test_a_clock_that_is_set_back_refills_nothing(rate: float, burst: int, times: list[int]) -> None:
+    jumping, standing = TokenBucket(rate, burst, now=0.0), TokenBucket(rate, burst, now=0.0)
     latest_grant = 0
     for time in times:
         held = max(time, latest_grant)
@@ -114,22 +114,22 @@ def test_a_clock_that_goes_backwards_is_a_clock_that_stands_still(rate: float, b
 @steady
 @given(RATES, BURSTS, STEPS)
 def test_a_bucket_that_nothing_is_taken_from_stays_full(rate: float, burst: int, steps: list[int]) -> None:
-    bucket, now = TokenBucket(rate, burst, 0.0), 0
+    bucket, now = TokenBucket(rate, burst, now=0.0), 0
     for step in steps:
         now += step
         assert bucket.take(now / 1000, tokens=0) == burst
 
 
 @pytest.mark.parametrize("rate", [0.0, 5e-324, 1e-12])
-def test_a_rate_of_nearly_nothing_asks_for_the_longest_wait_that_can_be_said(rate: float) -> None:
-    bucket = TokenBucket(rate, 1, 0.0)
+def test_a_tiny_rate_has_the_longest_retry_after(rate: float) -> None:
+    bucket = TokenBucket(rate, 1, now=0.0)
     assert bucket.take(0.0) == 0.0
     assert bucket.take(0.0) is None
-    assert bucket.retry_after(0.0) == NEVER
+    assert bucket.retry_after(0.0) == MAX_DELTA_SECONDS
 
 
 def test_the_documented_example_leaves_nine_point_three() -> None:
-    bucket = TokenBucket(10.0, 10, 1000.0)
+    bucket = TokenBucket(10.0, 10, now=1000.0)
     bucket.take(1000.0)
     assert bucket.take(1000.03) == 8.3
     assert bucket.take(1000.13) == 8.3

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mock_server import load_deployment
-from mock_server.cli import main
-from mock_server.journal import masked
+from mock_server.command.cli import main
+from mock_server.masking import mask_key
 from tests.support.command import serving
 from tests.support.control_api import Api
 from tests.support.wire import TIMEOUT, address, ask, send, usage
@@ -21,14 +21,14 @@ from tests.support.wire import TIMEOUT, address, ask, send, usage
 FINE = "description: d\nkeys: {k: {}}\n"
 
 
-def test_the_first_line_says_where_it_listens() -> None:
+def test_the_first_line_contains_the_url() -> None:
     with serving() as (_, url):
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
         assert usage(url, "demo-busy").status == 200
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
-def test_an_ipv6_address_is_told_in_brackets() -> None:
+def test_an_ipv6_address_is_printed_in_brackets() -> None:
     with serving("--host", "::1") as (_, url):
         assert re.fullmatch(r"http://\[::1\]:\d+", url)
         assert ask(url, "/healthz").status == 200
@@ -65,7 +65,7 @@ def test_options_choose_the_deployment_the_status_and_the_limit(deployments: Pat
         assert usage(url, "demo-busy").status == 401
 
 
-def test_a_port_in_use_is_told_in_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_is_reported_in_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert main(["--port", port]) == 4
@@ -75,7 +75,7 @@ def test_a_port_in_use_is_told_in_one_line(capfd: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize("host", ["host.invalid", "x" * 70, "a b", "256.256.256.256", "a\0b"])
-def test_a_host_that_is_none_is_told_in_one_line(capfd: pytest.CaptureFixture[str], host: str) -> None:
+def test_an_invalid_host_is_reported_in_one_line(capfd: pytest.CaptureFixture[str], host: str) -> None:
     assert main(["--host", host, "--port", "0"]) == 4
     _, err = capfd.readouterr()
     assert err.startswith(f"usage-mock: cannot listen on {host} port 0: ")
@@ -85,10 +85,10 @@ def test_a_host_that_is_none_is_told_in_one_line(capfd: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--prot", "80"], "--prot: unknown option; did you mean '--port'?"),
-        (["--ratelimit=off"], "--ratelimit: unknown option; did you mean '--rate-limit'?"),
+        (["--prot", "80"], "No such option '--prot'. (Did you mean one of: '--host', '--port'?)"),
+        (["--ratelimit=off"], "No such option '--ratelimit'. (Did you mean one of: '--no-rate-limit'"),
         (["--port", "http"], "--port: 'http' is not a whole number"),
-        (["--port"], "argument --port: expected one argument"),
+        (["--port"], "Option '--port' requires an argument."),
         (["--delay", "soon"], "--delay: 'soon' is not a valid delay"),
         (["--scenario", "hevy"], "'hevy' is not a scenario; did you mean 'heavy'?"),
         (["--fault", "body-is-nul"], "did you mean 'body-is-null'?"),
@@ -97,11 +97,11 @@ def test_a_host_that_is_none_is_told_in_one_line(capfd: pytest.CaptureFixture[st
         (["--log", "jsno"], "did you mean 'json'?"),
         (["--unknown-key-status", "404"], "did you mean '403'?"),
         (["chekc"], "'chekc': unknown command; did you mean 'check'?"),
-        (["check", "a", "b"], "unrecognized arguments: b"),
+        (["check", "a", "b"], "'b': unexpected argument"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
 )
-def test_what_is_no_option_and_no_name_is_told_in_a_line_with_what_may_have_been_meant(
+def test_an_unknown_option_or_name_is_reported_in_one_line_with_a_suggestion(
     capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
 ) -> None:
     assert main(arguments) == 4
@@ -111,7 +111,7 @@ def test_what_is_no_option_and_no_name_is_told_in_a_line_with_what_may_have_been
     assert complaint in err
 
 
-def test_a_variable_that_is_none_keeps_it_from_starting(
+def test_an_unknown_variable_prevents_the_start(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("USAGE_MOCK_SENARIO", "heavy")
@@ -128,7 +128,7 @@ def test_a_variable_that_is_none_keeps_it_from_starting(
     ],
     ids=lambda each: " ".join(map(str, each)),
 )
-def test_what_it_begins_with_can_be_chosen(arguments: list[str], statuses: list[int]) -> None:
+def test_scenario_fault_and_delay_can_be_set_at_the_start(arguments: list[str], statuses: list[int]) -> None:
     with serving(*arguments) as (_, url):
         assert [usage(url, "demo-busy").status for _ in statuses] == statuses
 
@@ -144,7 +144,7 @@ def test_a_fault_can_wait_for_the_nth_request_and_act_once() -> None:
         assert [bool(usage(url, "demo-fresh").body) for _ in range(3)] == [True, False, True]
 
 
-def test_an_unknown_deployment_is_told_with_the_names(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_deployment_is_reported_with_the_valid_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--deployment", "defualt"]) == 4
     assert "'defualt' is not a deployment; did you mean 'default'?" in capsys.readouterr().err
 
@@ -157,29 +157,29 @@ def test_a_bad_fixture_keeps_it_from_starting_with_a_line_for_each_problem(
     assert main(["--fixtures", str(deployments.parent)]) == 4
     assert capsys.readouterr().err.splitlines() == [
         f"usage-mock: {path}:1: 'description' is missing",
-        f"usage-mock: {path}:1 /descripton: is not a name that is known here; did you mean 'description'?",
-        f"usage-mock: {path}:2 /keys/{masked('k')}/trafic: is not a name that is known here; did you mean 'traffic'?",
+        f"usage-mock: {path}:1 /descripton: is not a known name; did you mean 'description'?",
+        f"usage-mock: {path}:2 /keys/{mask_key('k')}/trafic: is not a known name; did you mean 'traffic'?",
     ]
 
 
-def test_check_says_how_many_deployments_are_fine(deployments: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_prints_the_number_of_valid_deployments(deployments: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (deployments / "one.yaml").write_text(FINE)
     (deployments / "two.yaml").write_text(FINE)
     assert main(["check", str(deployments.parent)]) == 0
-    assert capsys.readouterr().out == "2 of 2 deployments are fine\n"
+    assert capsys.readouterr().out == "2 of 2 deployments are valid\n"
 
 
-def test_check_tells_every_problem_of_every_deployment(deployments: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reports_every_problem_of_every_deployment(deployments: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (deployments / "one.yaml").write_text("keys: {}\n")
     (deployments / "three.yaml").write_text("")
     (deployments / "two.yaml").write_text(FINE)
     assert main(["check", str(deployments.parent)]) == 4
     out, err = capsys.readouterr()
-    assert out == "1 of 3 deployments are fine\n"
+    assert out == "1 of 3 deployments are valid\n"
     assert len(err.splitlines()) == 3
 
 
-def test_check_tells_what_is_wrong_with_scenarios_and_with_what_they_refer_to(
+def test_check_reports_problems_of_scenarios_and_of_their_faults(
     deployments: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (deployments / "default.yaml").write_text(FINE)
@@ -190,7 +190,7 @@ def test_check_tells_what_is_wrong_with_scenarios_and_with_what_they_refer_to(
     (scenarios / "sound.yaml").write_text("description: d\nrevoked: true\n")
     assert main(["check", str(deployments.parent)]) == 4
     out, err = capsys.readouterr()
-    assert "1 of 3 scenarios are fine\n" in out
+    assert "1 of 3 scenarios are valid\n" in out
     assert "faulty.yaml:2 /fault: 'none-such' is not a fault of this folder" in err
     assert "late.yaml:2 /delay: 'soon' is not a valid delay" in err
 
@@ -203,8 +203,8 @@ def test_check_without_a_folder_checks_that_of_fixtures(tmp_path: Path, capsys: 
 
 def test_help_waits_for_nothing_that_is_slow_to_import() -> None:
     code = (
-        "import sys, mock_server.cli\n"
-        "try: mock_server.cli.main(['--help'])\n"
+        "import sys, mock_server.command.cli\n"
+        "try: mock_server.command.cli.main(['--help'])\n"
         "except SystemExit: pass\n"
         "print({'aiohttp', 'asyncio', 'jsonschema', 'ruamel'} & {name.partition('.')[0] for name in sys.modules})\n"
     )
@@ -212,7 +212,7 @@ def test_help_waits_for_nothing_that_is_slow_to_import() -> None:
     assert done.stdout.splitlines()[-1] == "set()"
 
 
-def test_the_command_serves_what_the_package_loads() -> None:
+def test_the_command_serves_the_files_of_the_package() -> None:
     with serving() as (_, url):
         key = next(iter(load_deployment().keys))
         assert usage(url, key).json["api_key"] == key

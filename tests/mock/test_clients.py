@@ -48,7 +48,7 @@ async def asked(url: str, headers: dict[str, str]) -> Seen:
 
 
 @pytest.mark.parametrize("client", [with_requests, with_httpx, with_urllib, with_aiohttp])
-def test_a_client_sees_figures_refusals_and_the_limit(client: Client) -> None:
+def test_a_client_gets_usage_metrics_errors_and_the_limit(client: Client) -> None:
     with UsageMock() as mock:
         url = mock.url + "/usage"
         assert client(url, {KEY: mock.api_key}) == (200, None)

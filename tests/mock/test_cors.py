@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mock_server import UsageMock, load_deployment, make_app
+from mock_server import UsageMock, make_app
+from mock_server.options import MockOptions
 from tests.support.wire import KEY, Headers, Reply, ask
 from usage_contract import Contract
 
@@ -36,7 +37,7 @@ def test_a_preflight_takes_no_token_and_meets_no_fault(limited: UsageMock) -> No
     assert ask(limited.url, headers=[(KEY, "demo-busy")]).json["rate_limit"]["remaining"] == 9.0
 
 
-def test_a_preflight_that_names_no_header_is_told_which_there_are(unlimited: UsageMock) -> None:
+def test_a_preflight_without_headers_gets_the_default_ones(unlimited: UsageMock) -> None:
     assert preflight(unlimited.url).headers["Access-Control-Allow-Headers"] == "X-API-Key, Prefer"
 
 
@@ -46,7 +47,7 @@ def test_a_public_page_may_reach_a_private_network(unlimited: UsageMock) -> None
 
 
 @pytest.mark.parametrize("headers", [[], [ORIGIN], PREFLIGHT[1:]], ids=["plain", "origin only", "method only"])
-def test_any_other_options_request_is_told_the_methods(unlimited: UsageMock, headers: Headers) -> None:
+def test_any_other_options_request_gets_the_methods(unlimited: UsageMock, headers: Headers) -> None:
     answer = ask(unlimited.url, "/usage", headers, "OPTIONS")
     assert (answer.status, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
     assert answer.headers["Access-Control-Allow-Methods"] is None
@@ -78,7 +79,7 @@ def test_every_answer_may_be_read_by_any_page(
     assert answer.headers.get_all("Access-Control-Expose-Headers") == [READABLE]
 
 
-def test_a_fault_keeps_what_the_sound_answer_says_to_browsers(unlimited: UsageMock) -> None:
+def test_a_fault_keeps_the_cors_headers(unlimited: UsageMock) -> None:
     answer = ask(unlimited.url, headers=[(KEY, "demo-modest"), ("Prefer", "fault=content-type-is-text")])
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert answer.headers.get_all("Access-Control-Allow-Origin") == ["*"]
@@ -91,7 +92,7 @@ def test_the_control_api_is_for_no_page_of_another_origin(unlimited: UsageMock, 
 
 
 def test_it_can_be_switched_off(contract: Contract) -> None:
-    with UsageMock(make_app(contract, load_deployment(), cors=False)) as mock:
+    with UsageMock(make_app(contract, MockOptions(cors=False))) as mock:
         told = preflight(mock.url)
         assert (told.status, told.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
         for answer in (told, ask(mock.url), ask(mock.url, "/elsewhere"), ask(mock.url, headers=[("Prefer", "code=7")])):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.delays import LONGEST, Delay, DelayError, delay
+from mock_server.fixtures.delays import LONGEST, Delay, DelayError, delay
 
 DRAWS = 20_000
 
@@ -30,7 +30,7 @@ def draws(text: str, seed: int = 1, count: int = DRAWS) -> list[float]:
         ("3600", Delay(3600, 3600)),
     ],
 )
-def test_there_are_three_forms(text: str, read: Delay) -> None:
+def test_a_delay_has_three_forms(text: str, read: Delay) -> None:
     assert delay(text) == read
 
 
@@ -39,7 +39,7 @@ def test_there_are_three_forms(text: str, read: Delay) -> None:
     ["", "-1", "soon", "1s", ".5", "1.", "2..1", "2~1", "0~1", "3601", "1..3601", "1~3601", "1...2", "1e3", " 1",
      "nan", "inf", "\u0661", "1\n", "1..2~3", "9" * 400],
 )  # fmt: skip
-def test_what_is_none_is_refused_with_the_forms(text: str) -> None:
+def test_an_invalid_delay_is_rejected_with_the_valid_forms(text: str) -> None:
     with pytest.raises(DelayError, match=r"not a valid delay; expected SECONDS \(0\.2\), LOW\.\.HIGH .* or MEDIAN~P99"):
         delay(text)
 

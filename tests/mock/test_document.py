@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mock_server import UsageMock, load_deployment, make_app
+from mock_server import UsageMock, make_app
 from tests.support.wire import Clock, ask, usage
 from usage_contract import Contract, ContractError
 
@@ -30,7 +30,7 @@ def changed(contract: Contract, change: Callable[[dict[str, Any]], object]) -> C
 
 
 def served(contract: Contract, **options: Any) -> UsageMock:
-    return UsageMock(make_app(contract, load_deployment(), **options))
+    return UsageMock(make_app(contract, **options))
 
 
 def test_the_path_is_that_of_the_document(contract: Contract) -> None:
@@ -61,7 +61,7 @@ def test_the_method_is_that_of_the_document(contract: Contract) -> None:
     assert (refused.status, refused.headers["Allow"]) == (405, "OPTIONS, POST")
 
 
-def test_what_an_error_says_is_what_the_document_says(contract: Contract) -> None:
+def test_the_detail_of_an_error_is_the_description_in_the_document(contract: Contract) -> None:
     with served(renamed(contract, "Invalid API key.", "Who are you?")) as mock:
         assert usage(mock.url, "nobody").json == {"detail": "Who are you?"}
 
@@ -91,7 +91,7 @@ def test_an_operation_without_a_simulation_is_logged_and_unknown(
     with caplog.at_level(logging.WARNING, "mock_server"), served(extended) as mock:
         assert ask(mock.url, "/agents").status == 404
         assert "GET /agents" not in ask(mock.url, "/").json["paths"]
-    assert caplog.messages == ["GET /agents (get_agents) has no simulation and answers like an unknown path"]
+    assert caplog.messages == ["GET /agents (get_agents) is not simulated; it responds like an unknown path"]
 
 
 def _new_member(document: dict[str, Any]) -> None:
@@ -121,29 +121,29 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a protocol": (_new_protocol, r"by_protocol\.grpc, which the mock cannot derive; it derives fetch, ws, amqp"),
     "a limit header": (_new_limit_header, r"429: the mock cannot fill X-Reset; it fills Retry-After"),
     "an error member": (_new_error_member, r"GET /usage 401\.code, which the mock cannot derive; it derives detail"),
-    "a health member": (_unknown_health, r"GET /healthz: the mock can answer only constants, and since has none"),
+    "a health member": (_unknown_health, r"GET /healthz: the mock responds with constants only; since has none"),
     "no 429": (
         lambda document: document["paths"]["/usage"]["get"]["responses"].pop("429"),
-        r"the mock would answer 429, the document gives 200, 401, 403",
+        r"the mock would send 429, the document defines 200, 401, 403",
     ),
     "no 403": (
         lambda document: document["paths"]["/usage"]["get"]["responses"].pop("403"),
-        r"the mock would answer 403, the document gives 200, 401, 429",
+        r"the mock would send 403, the document defines 200, 401, 429",
     ),
-    "no security": (lambda document: document.pop("security"), r"GET /usage: the document asks for no API key"),
+    "no security": (lambda document: document.pop("security"), r"GET /usage: the document requires no API key"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_the_mock_cannot_honour_keeps_it_from_starting(contract: Contract, name: str) -> None:
+def test_a_document_that_the_mock_cannot_simulate_prevents_the_start(contract: Contract, name: str) -> None:
     change, complaint = REFUSED[name]
     with pytest.raises(ContractError, match=complaint):
-        make_app(changed(contract, change), load_deployment())
+        make_app(changed(contract, change))
 
 
-def test_the_mock_stands_on_the_contract_and_on_no_test_tool() -> None:
+def test_the_mock_imports_the_contract_and_no_test_tool() -> None:
     code = (
-        "import sys, mock_server.cli\n"
+        "import sys, mock_server.command.cli\n"
         "from mock_server import *\n"
         "print(sorted({name.partition('.')[0] for name in sys.modules}\n"
         "             & {'pytest', '_pytest', 'hypothesis', 'schemathesis', 'contract_tests'}))\n"

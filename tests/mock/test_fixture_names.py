@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mock_server import load_deployment
-from mock_server.cli import main
-from mock_server.faults import load_fault
-from mock_server.scenarios import load_scenario
+from mock_server.command.cli import main
+from mock_server.fixtures.faults import load_fault
+from mock_server.fixtures.scenarios import load_scenario
 
 FILES = {
     "deployments": "description: d\nkeys: {k: {}}\n",
@@ -35,7 +35,7 @@ def test_files_that_end_in_yml_are_read(fixtures: Path) -> None:
 
 def test_check_counts_files_that_end_in_yml(fixtures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(fixtures)]) == 0
-    assert capsys.readouterr().out.splitlines() == [f"1 of 1 {kind} are fine" for kind in FILES]
+    assert capsys.readouterr().out.splitlines() == [f"1 of 1 {kind} are valid" for kind in FILES]
 
 
 @pytest.mark.parametrize("kind", FILES)

@@ -71,13 +71,13 @@ def test_head_answers_like_get_without_the_body(unlimited: UsageMock) -> None:
 
 
 @pytest.mark.parametrize("headers", [[], [(KEY, "nobody")]], ids=["missing", "unknown"])
-def test_head_is_refused_like_get(unlimited: UsageMock, headers: list[tuple[str, str]]) -> None:
+def test_head_is_rejected_like_get(unlimited: UsageMock, headers: list[tuple[str, str]]) -> None:
     get, head = (ask(unlimited.url, headers=headers, method=method) for method in ("GET", "HEAD"))
     assert (head.status, head.body) == (get.status, b"")
 
 
 @pytest.mark.parametrize("path", ["/usage", "/healthz", "/"])
-def test_options_says_what_is_allowed(unlimited: UsageMock, path: str) -> None:
+def test_options_returns_the_allowed_methods(unlimited: UsageMock, path: str) -> None:
     reply = ask(unlimited.url, path, method="OPTIONS")
     assert (reply.status, reply.body) == (204, b"")
     assert reply.headers["Allow"] == "GET, HEAD, OPTIONS"
@@ -85,7 +85,7 @@ def test_options_says_what_is_allowed(unlimited: UsageMock, path: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("path", ["/usage", "/healthz", "/"])
-def test_another_method_is_405_and_says_what_is_allowed(unlimited: UsageMock, path: str, method: str) -> None:
+def test_another_method_is_405_with_the_allowed_methods(unlimited: UsageMock, path: str, method: str) -> None:
     reply = ask(unlimited.url, path, [(KEY, "demo-busy")], method)
     assert reply.status == 405
     assert reply.headers["Allow"] == "GET, HEAD, OPTIONS"
@@ -95,7 +95,7 @@ def test_another_method_is_405_and_says_what_is_allowed(unlimited: UsageMock, pa
 
 @pytest.mark.parametrize("method", ["GET", *METHODS])
 @pytest.mark.parametrize("path", ["/nope", "/usage/", "/usage/x", "/Usage", "/usage;x", "/__mock", "/favicon.ico"])
-def test_an_unknown_path_is_404_whatever_the_method(unlimited: UsageMock, path: str, method: str) -> None:
+def test_an_unknown_path_is_404_for_every_method(unlimited: UsageMock, path: str, method: str) -> None:
     reply = ask(unlimited.url, path, method=method)
     assert reply.status == 404
     assert reply.json == {"detail": "Not Found"}
@@ -122,7 +122,7 @@ def test_the_host_of_an_absolute_target_does_not_matter(unlimited: UsageMock) ->
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_an_odd_request_is_refused_in_json(unlimited: UsageMock, name: str) -> None:
+def test_an_odd_request_is_rejected_in_json(unlimited: UsageMock, name: str) -> None:
     request, status = ODD[name]
     reply = send(unlimited.url, request)
     assert reply.status == status
@@ -131,7 +131,7 @@ def test_an_odd_request_is_refused_in_json(unlimited: UsageMock, name: str) -> N
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_is_no_http_is_400_in_json(unlimited: UsageMock, name: str) -> None:
+def test_a_malformed_request_is_400_in_json(unlimited: UsageMock, name: str) -> None:
     reply = send(unlimited.url, MALFORMED[name])
     assert reply.status == 400
     assert reply.headers["Content-Type"] == "application/json"
@@ -171,7 +171,7 @@ def test_requests_may_be_pipelined(unlimited: UsageMock) -> None:
     assert said.count(b'{"ok":true}') == 100
 
 
-def test_a_client_that_goes_within_its_body_is_no_fault_of_the_server(unlimited: UsageMock) -> None:
+def test_a_client_that_leaves_within_its_body_is_not_a_server_error(unlimited: UsageMock) -> None:
     head = b"PATCH /__mock__/clock HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     assert answer_so_far(unlimited.url, head + b"Content-Length: 9\r\n\r\n{") == b""
     assert ask(unlimited.url, "/healthz").status == 200  # by now it has seen that the client went

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from mock_server import FixtureError, UsageMock, load_deployment, make_app
 from mock_server.control.document import document
-from mock_server.fixtures import folder
-from mock_server.hosted_async import DOMAIN
+from mock_server.fixtures.deployments import folder
+from mock_server.options import MockOptions
+from mock_server.testing.async_usage_mock import DOMAIN
 from tests.support.control_api import Api
 from tests.support.wire import TIMEOUT, address, ask, send, usage
 from usage_contract import Contract
@@ -25,7 +26,7 @@ FIELDS = b"Host: localhost\r\nX-API-Key: demo-busy\r\n"
 
 @pytest.fixture
 def mock(contract: Contract) -> Iterator[UsageMock]:
-    with UsageMock(make_app(contract, load_deployment(), rate_limited=False)) as mock:
+    with UsageMock(make_app(contract, MockOptions(rate_limit=False))) as mock:
         yield mock
 
 
@@ -157,7 +158,7 @@ def test_the_schema_the_python_api_and_the_control_api_have_one_pattern_for_doma
 
 
 @pytest.mark.parametrize("character", INVISIBLE, ids=ascii)
-def test_an_invisible_character_in_a_domain_is_refused_everywhere(
+def test_an_invisible_character_in_a_domain_is_rejected_everywhere(
     mock: UsageMock, tmp_path: Path, character: str
 ) -> None:
     domain = f"shop{character}.example"

@@ -9,9 +9,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from mock_server import UsageMock, load_deployment, make_app
+from mock_server import UsageMock, make_app
 from mock_server.control.broadcast import Broadcast, StateEvent
-from mock_server.serving import FRONT, MAX_REPEAT_BYTES, Connection
+from mock_server.options import MockOptions
+from mock_server.web.connection import Connection
+from mock_server.web.fast_path import MAX_REPEAT_BYTES
+from mock_server.web.mock import MOCK
+from mock_server.web.server import Listener
 from tests.support.control_api import Api
 from tests.support.wire import KEY, TIMEOUT, Reply, address, ask, usage
 from usage_contract import Contract
@@ -21,14 +25,15 @@ MIB = 1 << 20
 
 @pytest.fixture
 def mock(contract: Contract) -> Iterator[UsageMock]:
-    with UsageMock(make_app(contract, load_deployment(), rate_limited=False)) as mock:
+    with UsageMock(make_app(contract, MockOptions(rate_limit=False))) as mock:
         yield mock
 
 
 def connections(mock: UsageMock) -> list[Connection]:
     """Return the open connections of a mock."""
-    [listener] = mock._mock._app[FRONT].servers
-    return [each for each in listener._manager.connections if isinstance(each, Connection)]
+    [listener] = mock._mock._app[MOCK]._listeners
+    assert isinstance(listener, Listener)
+    return [each for each in listener.server.connections if isinstance(each, Connection)]
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 8388608", "Transfer-Encoding: chunked"])
@@ -40,7 +45,7 @@ def test_a_long_body_is_not_joined_in_memory(mock: UsageMock, framing: str) -> N
         [connection] = connections(mock)
         for _ in range(100):  # each time the loop reads a part of the body as well
             assert ask(mock.url, "/healthz").status == 200
-        assert len(connection._received or b"") <= MAX_REPEAT_BYTES
+        assert len(connection._fast_path._received or b"") <= MAX_REPEAT_BYTES
 
 
 def test_a_head_that_does_not_end_is_not_joined_in_memory(mock: UsageMock) -> None:
@@ -49,7 +54,7 @@ def test_a_head_that_does_not_end_is_not_joined_in_memory(mock: UsageMock) -> No
         for number in range(20):
             client.sendall(b"X-%d: %b\r\n" % (number, b"x" * 2000))
         assert ask(mock.url, "/healthz").status == 200
-        assert all(len(each._received or b"") <= MAX_REPEAT_BYTES + MIB for each in connections(mock))
+        assert all(len(each._fast_path._received or b"") <= MAX_REPEAT_BYTES + MIB for each in connections(mock))
         client.sendall(b"\r\n")
         assert client.recv(12) == b"HTTP/1.1 401"
 

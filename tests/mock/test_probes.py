@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from mock_server import UsageMock, load_deployment, make_app
+from mock_server import UsageMock, make_app
+from mock_server.options import MockOptions
 from tests.support.wire import KEY, Headers, ask
 from usage_contract import Contract
 
@@ -26,7 +27,7 @@ def slept() -> list[float]:
 
 @pytest.fixture
 def mock(contract: Contract, slept: list[float]) -> Iterator[UsageMock]:
-    with UsageMock(make_app(contract, load_deployment(), sleep=sleeping(slept))) as mock:
+    with UsageMock(make_app(contract, sleep=sleeping(slept))) as mock:
         yield mock
 
 
@@ -63,7 +64,7 @@ def test_a_preferred_delay_does_not_delay_probes(mock: UsageMock, slept: list[fl
 def test_a_delay_of_the_start_does_not_delay_probes(
     contract: Contract, slept: list[float], delay: str | None, scenario: str | None
 ) -> None:
-    app = make_app(contract, load_deployment(), sleep=sleeping(slept), delay=delay, scenario=scenario)
+    app = make_app(contract, MockOptions(delay=delay, scenario=scenario), sleep=sleeping(slept))
     with UsageMock(app) as mock:
         check(mock, slept)
 

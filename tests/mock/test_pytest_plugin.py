@@ -72,7 +72,7 @@ def test_a_project_chooses_the_deployment_and_the_options(pytester: pytest.Pytes
     pytester.makeconftest(
         """
 import pytest
-from mock_server.fixtures import Deployment, Key
+from mock_server.fixtures.deployments import Deployment, Key
 @pytest.fixture(scope="session")
 def usage_mock_deployment(): return Deployment("own", "", {"own-key": Key()})
 @pytest.fixture(scope="session")
@@ -118,12 +118,12 @@ def pytest_unconfigure(config):
 
 
 def test_the_plugin_costs_a_project_nothing_until_it_is_used() -> None:
-    code = "import sys, pytest; before = set(sys.modules); import mock_server.pytest_plugin; "
+    code = "import sys, pytest; before = set(sys.modules); import mock_server.testing.pytest_plugin; "
     code += "print(sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['mock_server', 'mock_server.pytest_plugin']"
+    assert done.stdout.strip() == "['mock_server', 'mock_server.testing', 'mock_server.testing.pytest_plugin']"
 
 
 def test_the_mock_never_imports_the_plugin() -> None:
-    code = "import sys, mock_server.hosted, mock_server.cli; print('pytest' in sys.modules)"
+    code = "import sys, mock_server.testing.usage_mock, mock_server.command.cli; print('pytest' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 
-from mock_server import UsageMock, load_deployment, make_app
-from mock_server.faults import fault_names
-from mock_server.fixtures import folder
-from mock_server.journal import masked
-from mock_server.reload import Reloader
-from mock_server.serving import FRONT
+from mock_server import UsageMock, make_app
+from mock_server.app import read_files
+from mock_server.command.reload import Reloader
+from mock_server.fixtures.deployments import folder
+from mock_server.fixtures.faults import fault_names
+from mock_server.fixtures.library import Library
+from mock_server.masking import mask_key
+from mock_server.options import MockOptions
+from mock_server.web.mock import MOCK
+from mock_server.web.routes import Routes
 from tests.support.wire import KEY, Clock, ask, usage
 from usage_contract import Contract, load
 from usage_contract.contract import folder as documents
@@ -38,15 +41,15 @@ class Lived:
         self.write("deployments/default.yaml", ONE)
         self.write("scenarios/idle.yaml", "description: d\nkey: {}\n")
         shutil.copy(folder() / "faults" / "body-is-null.yaml", self.fixtures / "faults")
-        app = make_app(self.load(), load_deployment("default", self.fixtures), clock=self.clock, fixtures=self.fixtures)
-        self.mock, self.simulator = UsageMock(app), app[FRONT].simulator
-        self.reloader = Reloader(app, self.build, self.say, fixtures=self.fixtures, documents=self.documents)
+        app = make_app(self.load(), MockOptions(fixtures=self.fixtures), clock=self.clock)
+        self.mock, self.parts, self.simulator = UsageMock(app), app[MOCK], app[MOCK].simulator
+        self.reloader = Reloader(self.parts, self.build, self.say, fixtures=self.fixtures, documents=self.documents)
 
     def load(self) -> Contract:
         return load("documented", self.documents)
 
-    def build(self) -> web.Application:
-        return make_app(self.load(), load_deployment("default", self.fixtures), fixtures=self.fixtures)
+    def build(self) -> tuple[Library, Routes]:
+        return read_files(self.load(), MockOptions(fixtures=self.fixtures), self.simulator)
 
     def say(self, text: str, *, is_error: bool = False) -> None:
         self.said.append(f"{'error: ' if is_error else ''}{text}")
@@ -67,7 +70,6 @@ def lived(tmp_path: Path) -> Iterator[Lived]:
     lived = Lived(tmp_path)
     with lived.mock:
         yield lived
-        lived.do(lived.reloader._use(None))
 
 
 def test_without_a_change_nothing_is_built(lived: Lived) -> None:
@@ -83,7 +85,7 @@ def test_a_changed_deployment_is_served(lived: Lived) -> None:
     assert lived.said == ["serving deployments/default.yaml"]
 
 
-def test_a_key_that_is_no_more_is_unknown(lived: Lived) -> None:
+def test_a_removed_key_is_unknown(lived: Lived) -> None:
     assert usage(lived.mock.url, "other-key").status == 200
     lived.write("deployments/default.yaml", ONE.replace("other-key", "third-key"))
     lived.look()
@@ -102,7 +104,7 @@ def test_a_key_that_is_no_more_is_unknown(lived: Lived) -> None:
         ("../openapi/documented.overlay.yaml", "overlay: [\n", "openapi/documented.overlay.yaml:2"),
     ],
 )
-def test_a_broken_file_is_told_once_and_the_last_good_one_is_served_until_it_is_mended(
+def test_a_broken_file_is_reported_once_and_the_last_valid_one_stays_in_service(
     lived: Lived, name: str, text: str, place: str
 ) -> None:
     before = usage(lived.mock.url, "first-key")
@@ -118,15 +120,15 @@ def test_a_broken_file_is_told_once_and_the_last_good_one_is_served_until_it_is_
     assert ask(lived.mock.url, "/nowhere").headers["Mock-Reload"]
     [told] = lived.said
     assert told.startswith("error: ")
-    assert lived.simulator.problem
+    assert lived.parts.reload_error
     path.write_text(good) if good is not None else path.unlink()
     lived.look()
     assert len(lived.said) == 2
     assert "Mock-Reload" not in usage(lived.mock.url, "first-key").headers
-    assert lived.simulator.problem is None
+    assert lived.parts.reload_error is None
 
 
-def test_what_was_switched_on_and_is_no_more_is_a_problem(lived: Lived) -> None:
+def test_removing_a_switched_on_scenario_is_a_problem(lived: Lived) -> None:
     assert ask(lived.mock.url, headers=[(KEY, "first-key"), ("Prefer", "scenario=idle")]).json["total"] == 0
     lived.do(lived.simulator.make_key("made", "idle"))
     (lived.fixtures / "scenarios" / "idle.yaml").unlink()
@@ -186,7 +188,7 @@ def test_the_journal_the_time_and_made_keys_stay(lived: Lived) -> None:
     assert [entry.at for entry in lived.simulator.journal.entries] == [1000.0, 1005.0]
 
 
-def test_an_account_whose_facts_are_the_same_keeps_what_was_recorded(lived: Lived) -> None:
+def test_an_account_with_unchanged_facts_keeps_its_traffic(lived: Lived) -> None:
     async def record() -> None:
         await lived.simulator.record("first-key", lived.simulator.library.deployment.keys["first-key"].traffic)
 
@@ -201,13 +203,13 @@ def test_a_folder_that_is_called_like_a_file_is_a_problem_until_it_goes(lived: L
     place = lived.fixtures / kind / "odd.yaml"
     place.mkdir()
     lived.look()
-    assert lived.simulator.problem
+    assert lived.parts.reload_error
     place.rmdir()
     lived.look()
-    assert lived.simulator.problem is None
+    assert lived.parts.reload_error is None
 
 
-def test_what_an_editor_hides_beside_a_file_is_not_looked_at(lived: Lived) -> None:
+def test_hidden_files_of_an_editor_are_ignored(lived: Lived) -> None:
     (lived.fixtures / "faults" / ".#body-is-null.yaml").symlink_to("somebody@here.1234")
     lived.look()
     assert lived.said == []
@@ -215,23 +217,23 @@ def test_what_an_editor_hides_beside_a_file_is_not_looked_at(lived: Lived) -> No
 
 
 @pytest.mark.parametrize("key", ["very-secret", "user:very-secret", "a very-secret", "very/secret~", "a;very-secret"])
-def test_no_key_of_a_broken_deployment_is_told(lived: Lived, key: str) -> None:
+def test_no_key_of_a_broken_deployment_is_disclosed(lived: Lived, key: str) -> None:
     lived.write("deployments/default.yaml", f"description: d\nkeys: {{'{key}': {{trafic: {{}}}}}}\n")
     lived.look()
     reply = usage(lived.mock.url, "first-key")
-    assert "secret" not in f"{lived.said} {lived.simulator.problem} {reply.headers}"
-    assert f":2 /keys/{masked(key)}/trafic: is not a name that is known here" in lived.said[0]
+    assert "secret" not in f"{lived.said} {lived.parts.reload_error} {reply.headers}"
+    assert f":2 /keys/{mask_key(key)}/trafic: is not a known name" in lived.said[0]
 
 
 @pytest.mark.parametrize("keys", ["{very-secret: {}, very-secret: {}}", "{'a very-secret': {}, 'a very-secret': {}}"])
-def test_no_key_that_stands_twice_is_told(lived: Lived, keys: str) -> None:
+def test_no_repeated_key_is_disclosed(lived: Lived, keys: str) -> None:
     lived.write("deployments/default.yaml", f"description: d\nkeys: {keys}\n")
     lived.look()
-    assert "secret" not in f"{lived.said} {lived.simulator.problem}"
+    assert "secret" not in f"{lived.said} {lived.parts.reload_error}"
     assert "default.yaml:2: is not valid YAML: found duplicate key …" in lived.said[0]
 
 
-def test_the_command_serves_changed_files_until_it_is_told_not_to(tmp_path: Path) -> None:
+def test_the_command_serves_changed_files_unless_reload_is_off(tmp_path: Path) -> None:
     deployments = tmp_path / "deployments"
     deployments.mkdir()
     (deployments / "default.yaml").write_text(ONE)

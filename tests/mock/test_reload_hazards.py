@@ -14,13 +14,16 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
-from mock_server import load_deployment, make_app
-from mock_server.cli import main
-from mock_server.control.descriptions import UNREADABLE, description
-from mock_server.reload import Reloader, is_silent, watcher_of
-from mock_server.serving import FRONT
+from mock_server import make_app
+from mock_server.app import read_files
+from mock_server.command.cli import main
+from mock_server.command.reload import Reloader, is_silent, watcher_of
+from mock_server.control.library import UNREADABLE, description
+from mock_server.fixtures.library import Library
+from mock_server.options import MockOptions
+from mock_server.web.mock import MOCK
+from mock_server.web.routes import Routes
 from usage_contract import SourceError, load, read
 from usage_contract.sources import MAX_BYTES
 
@@ -41,14 +44,15 @@ class Files:
             (self.fixtures / name).mkdir(parents=True)
         self.deployment = self.fixtures / "deployments" / "default.yaml"
         self.deployment.write_text(DEPLOYMENT)
-        self.app = self.build()
+        self.app = make_app(load(), MockOptions(fixtures=self.fixtures))
+        self.simulator = self.app[MOCK].simulator
         self.reloader = self.reloader_of(self.build)
 
-    def reloader_of(self, build: Callable[[], web.Application]) -> Reloader:
-        return Reloader(self.app, build, self.report, fixtures=self.fixtures)
+    def reloader_of(self, build: Callable[[], tuple[Library, Routes]]) -> Reloader:
+        return Reloader(self.app[MOCK], build, self.report, fixtures=self.fixtures)
 
-    def build(self) -> web.Application:
-        return make_app(load(), load_deployment("default", self.fixtures), fixtures=self.fixtures)
+    def build(self) -> tuple[Library, Routes]:
+        return read_files(load(), MockOptions(fixtures=self.fixtures), self.simulator)
 
     def report(self, text: str, **_: bool) -> None:
         self.reports.append(text)
@@ -131,7 +135,7 @@ def test_merge_keys_do_not_multiply_a_document_either(tmp_path: Path) -> None:
         read(tmp_path / "odd.yaml")
 
 
-def test_a_document_may_repeat_what_it_has(tmp_path: Path) -> None:
+def test_a_document_may_repeat_its_operations(tmp_path: Path) -> None:
     (tmp_path / "fine.yaml").write_text("one: &one {a: [1, 2]}\nmany: [" + ", ".join(["*one"] * 100) + "]\n")
     assert read(tmp_path / "fine.yaml").data["many"] == [{"a": [1, 2]}] * 100
 
@@ -211,7 +215,7 @@ def test_the_command_serves_a_change_beside_a_fifo_and_stops(tmp_path: Path) -> 
         assert re.search(r"odd\.yaml:1: is not a regular file", process.stderr.readline())
         process.stderr.readline()
         odd.unlink()
-        assert process.stderr.readline().endswith("serving what was there before\n")
+        assert process.stderr.readline().endswith("serving the previous files\n")
         target = tmp_path / "elsewhere.yaml"
         target.write_text(DEPLOYMENT)
         files.deployment.unlink()
@@ -231,8 +235,8 @@ def test_the_command_serves_a_change_beside_a_fifo_and_stops(tmp_path: Path) -> 
 SECRET = "prod-secret-77"
 
 DISCLOSING = {
-    f"description: d\nkeys: {{k: {{}}}}\n{SECRET}: {{}}\n": "is not a name that is known here",
-    f"description: d\nkeys: {{k: {{{SECRET}: {{}}}}}}\n": "is not a name that is known here",
+    f"description: d\nkeys: {{k: {{}}}}\n{SECRET}: {{}}\n": "is not a known name",
+    f"description: d\nkeys: {{k: {{{SECRET}: {{}}}}}}\n": "is not a known name",
     f"description: d\nkeys: {{k: {{traffic: {{{SECRET}: {{}}}}}}}}\n": "must not be empty",
     f"description: d\nkeys: {{{SECRET}: {{rate_limit: {{rps: -1, burst: 1}}}}}}\n": "must be at least 0",
     f"description: d\nkeys: {{k: {{}}, '{SECRET}': {{}}, '{SECRET}': {{}}}}\n": "found duplicate key",
@@ -251,7 +255,7 @@ def test_the_reload_log_and_check_show_the_same_problem_without_a_key(
     complaint = capsys.readouterr().err.splitlines()[0].removeprefix("usage-mock: ")
     assert files.reports[0].splitlines()[0] == complaint
     assert DISCLOSING[text] in complaint
-    shown = f"{files.reports} {complaint} {files.app[FRONT].simulator.problem} {files.app[FRONT].headers}"
+    shown = f"{files.reports} {complaint} {files.app[MOCK].reload_error} {files.app[MOCK].headers}"
     assert SECRET not in shown
     assert "7777777" not in shown
 
@@ -282,6 +286,6 @@ def test_a_watched_folder_reports_a_changed_file_with_and_without_events(tmp_pat
 
 
 def test_a_start_waits_for_no_import_of_watchfiles() -> None:
-    code = "import sys, mock_server.attended, mock_server.reload; print('watchfiles' in sys.modules)"
+    code = "import sys, mock_server.command.serve, mock_server.command.reload; print('watchfiles' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT, check=True)
     assert done.stdout == "False\n"

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from mock_server import FixtureError, UsageMock, load_deployment, make_app
-from mock_server.clock import END_OF_TIME
-from mock_server.scenarios import load_scenario, scenario_names
+from mock_server.fixtures.scenarios import load_scenario, scenario_names
+from mock_server.options import MockOptions
+from mock_server.simulation.clock import END_OF_TIME
 from tests.support.control_api import Api
 from tests.support.wire import Clock, Reply, ask, usage
 from usage_contract import Contract
@@ -23,7 +24,7 @@ class World:
 
     def __init__(self, contract: Contract) -> None:
         self.clock, self.waits = Clock(), list[float]()
-        self.mock = UsageMock(make_app(contract, load_deployment(), clock=self.clock, sleep=self.sleep))
+        self.mock = UsageMock(make_app(contract, clock=self.clock, sleep=self.sleep))
 
     async def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
@@ -117,7 +118,7 @@ def test_throttled(use: World) -> None:
 
 
 @pytest.mark.parametrize("name", scenario_names())
-def test_whatever_time_it_is_figures_are_told_and_are_those_of_the_state(use: World, name: str) -> None:
+def test_usage_metrics_equal_those_of_the_state_at_any_time(use: World, name: str) -> None:
     use(name)
     api, told = Api(use.mock.url), list[object]()
     for now in (1000, 0, 1_000_000_000, END_OF_TIME, 0, 1001):
@@ -137,7 +138,7 @@ def test_each_shipped_scenario_has_a_test_and_a_description(name: str) -> None:
     assert load_scenario(name).description.endswith(".")
 
 
-def test_a_scenario_whose_fault_is_for_other_keys_is_refused(contract: Contract, tmp_path: Path) -> None:
+def test_a_scenario_whose_fault_is_for_other_keys_is_rejected(contract: Contract, tmp_path: Path) -> None:
     for kind, text in (
         ("scenarios", "fault: strange"),
         ("faults", "breaks: []\ndo: [{when: {key: nobodys}, status: 500}]"),
@@ -145,18 +146,18 @@ def test_a_scenario_whose_fault_is_for_other_keys_is_refused(contract: Contract,
         (tmp_path / kind).mkdir()
         name = "strange" if kind == "faults" else "mine"
         (tmp_path / kind / f"{name}.yaml").write_text(f"description: d\n{text}\n")
-    with UsageMock(make_app(contract, load_deployment(), fixtures=tmp_path)) as mock:
+    with UsageMock(make_app(contract, MockOptions(fixtures=tmp_path), deployment=load_deployment())) as mock:
         with pytest.raises(FixtureError, match="names a key that default does not have"):
             mock.use("mine")
         preferring = ask(mock.url, headers=[("X-API-Key", KEY), ("Prefer", "scenario=mine")])
         assert (preferring.status, usage(mock.url, KEY).status) == (400, 200)
 
 
-def test_a_scenario_whose_fault_changes_what_is_received_is_refused(tmp_path: Path) -> None:
+def test_a_scenario_whose_fault_edits_received_bytes_is_rejected(tmp_path: Path) -> None:
     for kind, text in (("scenarios", "fault: mine"), ("faults", "breaks: []\nreceived: [{op: prepend, text: x}]")):
         (tmp_path / kind).mkdir()
         (tmp_path / kind / "mine.yaml").write_text(f"description: d\n{text}\n")
-    with pytest.raises(FixtureError, match=r":2 /fault: 'mine' changes what is received, before it is known who asks"):
+    with pytest.raises(FixtureError, match=r":2 /fault: 'mine' changes received bytes, before the key is known"):
         load_scenario("mine", tmp_path)
 
 
@@ -175,7 +176,7 @@ def test_a_scenario_whose_fault_changes_what_is_received_is_refused(tmp_path: Pa
         ("", "is empty"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+def test_an_unusable_file_is_reported_with_its_place(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "scenarios").mkdir()
     (tmp_path / "scenarios" / "mine.yaml").write_text(text)
     with pytest.raises(FixtureError) as caught:

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server import load_deployment, make_app
-from mock_server.bucket import ticks
-from mock_server.clock import MockClock
-from mock_server.delays import DelayError
-from mock_server.fixtures import Calls
-from mock_server.names import UnknownNameError
-from mock_server.serving import FRONT
-from mock_server.settings import NONE, NOTHING, Behaviour, FaultUse
-from mock_server.simulator import Simulator, UnknownKeyError
+from mock_server import make_app
+from mock_server.fixtures.delays import DelayError
+from mock_server.fixtures.deployments import Calls
+from mock_server.options import MockOptions
+from mock_server.simulation.bucket import ticks
+from mock_server.simulation.clock import MockClock
+from mock_server.simulation.overrides import NO_OVERRIDE, NONE, FaultUse, Override
+from mock_server.simulation.simulator import Simulator, UnknownKeyError
+from mock_server.suggestions import UnknownNameError
+from mock_server.web.mock import MOCK
 from tests.support.wire import Clock
 from usage_contract import Contract
 
@@ -27,43 +28,43 @@ SECONDS = st.floats(-1e9, 1e9)
 
 @pytest.fixture
 def simulator(contract: Contract, clock: Clock) -> Simulator:
-    return make_app(contract, load_deployment(), clock=clock, seed=5)[FRONT].simulator
+    return make_app(contract, MockOptions(seed=5), clock=clock)[MOCK].simulator
 
 
 def total(simulator: Simulator, key: str) -> int:
     account = simulator.account(key)
     assert account
     account.grow(simulator.clock())
-    return account.tally.success + account.tally.fail
+    return account.counters.success + account.counters.fail
 
 
 async def take(simulator: Simulator, key: str) -> float | None:
     account = simulator.account(key)
     assert account
     spec = simulator.bucket(account, None)
-    return (await simulator.state.take(spec, simulator.clock(), 1, account.known)).remaining
+    return (await simulator.state.take(spec, simulator.clock(), tokens=1, account=account.ref)).remaining
 
 
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (Behaviour(scenario="hevy"), UnknownNameError),
-        (Behaviour(fault=FaultUse("none-such")), UnknownNameError),
-        (Behaviour(delay="soon"), DelayError),
+        (Override(scenario="hevy"), UnknownNameError),
+        (Override(fault=FaultUse("none-such")), UnknownNameError),
+        (Override(delay="soon"), DelayError),
     ],
 )
-def test_what_cannot_be_used_is_refused_and_changes_nothing(
-    simulator: Simulator, change: Behaviour, error: type[Exception]
+def test_an_unusable_override_is_rejected_without_a_change(
+    simulator: Simulator, change: Override, error: type[Exception]
 ) -> None:
-    before = simulator.settings
+    before = simulator.overrides
     with pytest.raises(error):
         run(simulator.switch(**vars(change)))
     with pytest.raises(error):
         Simulator(simulator.library, simulator.clock, start=change)
-    assert simulator.settings == before
+    assert simulator.overrides == before
 
 
-def test_an_unknown_key_is_refused_without_being_told(simulator: Simulator) -> None:
+def test_an_unknown_key_is_rejected_without_being_disclosed(simulator: Simulator) -> None:
     for operation in (
         simulator.record("secret", TRAFFIC),
         simulator.reset("secret"),
@@ -74,7 +75,7 @@ def test_an_unknown_key_is_refused_without_being_told(simulator: Simulator) -> N
         assert "secret" not in str(caught.value)
 
 
-def test_recorded_traffic_moves_the_figures_of_one_key(simulator: Simulator) -> None:
+def test_recorded_traffic_changes_the_usage_metrics_of_one_key(simulator: Simulator) -> None:
     before = total(simulator, ONE), total(simulator, OTHER)
     run(simulator.record(ONE, TRAFFIC))
     assert (total(simulator, ONE), total(simulator, OTHER)) == (before[0] + 5, before[1])
@@ -88,8 +89,8 @@ def test_a_reset_of_a_key_is_its_own(simulator: Simulator) -> None:
         run(take(simulator, key))
     run(simulator.reset(ONE))
     assert total(simulator, ONE) == before
-    assert simulator.behaviour(ONE, NOTHING) == NOTHING
-    assert simulator.behaviour(OTHER, NOTHING) == Behaviour(delay="1")
+    assert simulator.resolve(ONE, NO_OVERRIDE) == NO_OVERRIDE
+    assert simulator.resolve(OTHER, NO_OVERRIDE) == Override(delay="1")
     assert run(take(simulator, ONE)) == 9.0
     assert run(take(simulator, OTHER)) != 9.0
 
@@ -100,11 +101,11 @@ def test_a_reset_of_everything_is_the_start(simulator: Simulator) -> None:
     run(simulator.record(ONE, TRAFFIC))
     run(simulator.make_key("made"))
     run(simulator.switch(scenario="heavy"))
-    run(simulator.turn(lambda clock: clock.advance(99)))
+    run(simulator.adjust_clock(lambda clock: clock.advance(99)))
     run(take(simulator, ONE))
     run(simulator.reset())
     assert total(simulator, ONE) == before
-    assert simulator.settings.is_plain
+    assert simulator.overrides.is_empty
     assert not simulator.has("made")
     assert simulator.clock() == 1000.0
     assert run(take(simulator, ONE)) == 9.0
@@ -125,7 +126,7 @@ def test_a_key_can_be_made_in_a_scenario(simulator: Simulator) -> None:
     assert simulator.keys[-1] == "made"
 
 
-def test_a_new_scenario_begins_anew_and_none_leads_back(simulator: Simulator) -> None:
+def test_a_new_scenario_restarts_the_account_and_none_restores_it(simulator: Simulator) -> None:
     before = total(simulator, ONE)
     run(simulator.switch(ONE, scenario="ageing"))
     assert total(simulator, ONE) == 1000
@@ -136,7 +137,7 @@ def test_a_new_scenario_begins_anew_and_none_leads_back(simulator: Simulator) ->
 def test_an_account_ages_when_time_is_advanced(simulator: Simulator) -> None:
     run(simulator.switch(scenario="ageing"))
     assert total(simulator, ONE) == 1000
-    run(simulator.turn(lambda clock: clock.advance(10)))
+    run(simulator.adjust_clock(lambda clock: clock.advance(10)))
     assert total(simulator, ONE) == 1000 + 40 + 15 + 5
 
 
@@ -152,7 +153,7 @@ def test_a_scenario_of_one_request_has_an_account_of_its_own(simulator: Simulato
 
 
 @given(SECONDS, SECONDS)
-def test_a_frozen_clock_moves_only_when_it_is_told(start: float, later: float) -> None:
+def test_a_frozen_clock_changes_only_by_advance(start: float, later: float) -> None:
     base = Clock(start)
     clock = MockClock(base)
     clock.freeze()

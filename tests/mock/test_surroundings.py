@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from mock_server.config import OptionError, configured
+from mock_server.options import OptionError, read_options
 
 WAIT = 60.0  # seconds: a hundred times what such a process takes
 
@@ -107,7 +107,7 @@ def test_a_name_that_the_encoding_lacks_is_printed_escaped(tmp_path: Path) -> No
     command = [sys.executable, "-m", "mock_server", "check", str(folder)]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"}
     done = subprocess.run(command, capture_output=True, timeout=WAIT, env=environment)
-    assert (done.returncode, done.stdout) == (4, b"0 of 1 deployments are fine\n")
+    assert (done.returncode, done.stdout) == (4, b"0 of 1 deployments are valid\n")
     assert b"d\\xe9p\\xf4t\\u2026/deployments/default.yaml:1: is empty" in done.stderr
 
 
@@ -160,7 +160,7 @@ def test_greenlets_use_mocks_of_their_own() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT)
     assert (done.stderr, done.returncode) == ("", 0)
     *over, refused = done.stdout.splitlines()
-    assert over == ["this mock was served already, and serves once; make another one"] * 12
+    assert over == ["this UsageMock cannot be restarted; create a new one"] * 12
     assert refused.startswith("cannot listen on 256.1.1.1 port 0: ")
 
 
@@ -192,13 +192,13 @@ def test_the_packaged_files_are_read_where_the_file_system_is_a_fake() -> None:
 
 def test_a_file_of_options_can_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "options.toml").write_bytes(b"\xef\xbb\xbfport = 8099\n")
-    assert configured({"config": str(tmp_path / "options.toml")}, {}).port == 8099
+    assert read_options({"config": str(tmp_path / "options.toml")}, {}).port == 8099
 
 
 def test_a_wrong_option_after_a_byte_order_mark_is_named_by_its_line(tmp_path: Path) -> None:
     (tmp_path / "options.toml").write_bytes(b"\xef\xbb\xbfprot = 8099\n")
     with pytest.raises(OptionError, match=r"options\.toml:1 'prot' is not an option; did you mean 'port'\?"):
-        configured({"config": str(tmp_path / "options.toml")}, {})
+        read_options({"config": str(tmp_path / "options.toml")}, {})
 
 
 def test_a_fixture_can_begin_with_a_byte_order_mark(tmp_path: Path) -> None:

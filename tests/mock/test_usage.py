@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server import UsageMock, load_deployment, make_app
+from mock_server.options import MockOptions
 from tests.support.wire import KEY, Clock, ask, send, usage
 from usage_contract import Contract
 
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=60)
 
 
-def test_a_known_key_gets_its_figures(unlimited: UsageMock) -> None:
+def test_a_known_key_gets_its_usage_metrics(unlimited: UsageMock) -> None:
     reply = usage(unlimited.url, "demo-modest")
     assert reply.status == 200
     assert reply.headers["Content-Type"] == "application/json"
@@ -65,7 +66,7 @@ def test_a_request_without_one_key_in_its_header_is_401(
 
 
 @pytest.mark.parametrize("name", ["api_key", "X-API-Key", "x-api-key", "key"])
-def test_a_key_in_the_query_is_no_key(unlimited: UsageMock, name: str) -> None:
+def test_a_key_in_the_query_does_not_authenticate(unlimited: UsageMock, name: str) -> None:
     assert ask(unlimited.url, f"/usage?{name}=demo-busy").status == 401
 
 
@@ -109,7 +110,7 @@ def test_the_name_of_the_header_has_no_case(unlimited: UsageMock, name: str) -> 
 
 
 def test_an_unknown_key_can_be_401_with_a_challenge(contract: Contract) -> None:
-    with UsageMock(make_app(contract, load_deployment(), unknown_key_status=401)) as mock:
+    with UsageMock(make_app(contract, MockOptions(unknown_key_status=401))) as mock:
         reply = usage(mock.url, "nobody")
     assert reply.status == 401
     assert "WWW-Authenticate" in reply.headers
@@ -151,7 +152,7 @@ def test_over_the_limit_is_429_with_the_documented_headers(limited: UsageMock) -
     assert refused.headers["X-RateLimit-Remaining"] == "0"
 
 
-def test_waiting_as_long_as_retry_after_says_is_enough(limited: UsageMock, clock: Clock) -> None:
+def test_waiting_for_retry_after_is_enough(limited: UsageMock, clock: Clock) -> None:
     while (reply := usage(limited.url, "demo-busy")).status == 200:
         pass
     clock.now += int(reply.headers["Retry-After"])
@@ -175,18 +176,18 @@ def test_without_a_limit_the_bucket_stays_full(unlimited: UsageMock) -> None:
     assert {(reply.status, reply.json["rate_limit"]["remaining"]) for reply in replies} == {(200, 10.0)}
 
 
-def test_a_key_that_never_refills_says_so(contract: Contract, deployments: Path) -> None:
+def test_a_bucket_that_never_refills_has_the_longest_retry_after(contract: Contract, deployments: Path) -> None:
     (deployments / "dry.yaml").write_text("description: d\nkeys: {k: {rate_limit: {rps: 0, burst: 1}}}\n")
-    with UsageMock(make_app(contract, load_deployment("dry", deployments.parent))) as mock:
+    with UsageMock(make_app(contract, deployment=load_deployment("dry", deployments.parent))) as mock:
         replies = [usage(mock.url, "k") for _ in range(2)]
     assert [reply.status for reply in replies] == [200, 429]
     assert replies[1].headers["Retry-After"] == str(2**31)
     assert replies[1].headers["X-RateLimit-Limit"] == "0"
 
 
-def test_a_limit_with_a_fraction_is_told_with_it(contract: Contract, deployments: Path) -> None:
+def test_a_fractional_limit_is_returned_with_its_fraction(contract: Contract, deployments: Path) -> None:
     (deployments / "slow.yaml").write_text("description: d\nkeys: {k: {rate_limit: {rps: 0.25, burst: 1}}}\n")
-    with UsageMock(make_app(contract, load_deployment("slow", deployments.parent), clock=Clock())) as mock:
+    with UsageMock(make_app(contract, deployment=load_deployment("slow", deployments.parent), clock=Clock())) as mock:
         usage(mock.url, "k")
         refused = usage(mock.url, "k")
     assert refused.headers["X-RateLimit-Limit"] == "0.25"
@@ -196,7 +197,7 @@ def test_a_limit_with_a_fraction_is_told_with_it(contract: Contract, deployments
 def test_a_key_may_hold_any_visible_character(contract: Contract, deployments: Path) -> None:
     key = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ x"
     (deployments / "odd.yaml").write_text("description: d\nkeys: {'" + key.replace("'", "''") + "': {}}\n")
-    with UsageMock(make_app(contract, load_deployment("odd", deployments.parent))) as mock:
+    with UsageMock(make_app(contract, deployment=load_deployment("odd", deployments.parent))) as mock:
         assert usage(mock.url, key).json["api_key"] == key
 
 

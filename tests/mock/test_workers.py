@@ -16,7 +16,7 @@ WAIT = 60.0  # seconds: twenty times the grace period
 
 CODE = """
 import signal, sys
-from mock_server.workers import supervise
+from mock_server.command.workers import supervise
 
 def serve(port):
     {before}
@@ -25,7 +25,7 @@ def serve(port):
     while True:
         signal.pause()
 
-sys.exit(supervise("127.0.0.1", 0, 2, serve, 0.1))
+sys.exit(supervise(serve, host="127.0.0.1", port=0, number=2, grace=0.1))
 """
 
 DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
@@ -62,7 +62,7 @@ def test_a_worker_that_does_not_react_is_killed_after_the_grace_period(number: s
         assert process.wait(WAIT) == 0
         assert not any(worker.is_running() for worker in workers)
         told = process.stderr.read().splitlines()
-        assert told == [f"usage-mock: worker {each.pid} did not end within 2.1 s, and was killed" for each in workers]
+        assert told == [f"usage-mock: worker {each.pid} did not end within 2.1 s and was killed" for each in workers]
 
 
 def test_a_worker_that_is_stopped_by_a_signal_is_killed_as_well() -> None:

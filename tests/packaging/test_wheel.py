@@ -16,10 +16,10 @@ from ruamel.yaml import YAML
 from uv import find_uv_bin
 
 from mock_server import UsageMock, load_deployment
-from mock_server.fixtures import RateLimit
+from mock_server.fixtures.deployments import RateLimit
 from tests.support.documents import blocks
 
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 
 
 def uv(*arguments: str) -> None:
@@ -60,7 +60,7 @@ def test_the_wheel_holds_our_packages_and_their_data_only(installed: Installed) 
     names = zipfile.ZipFile(installed.wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == {"usage_contract", "usage_contract_pytest", "mock_server", "contract_tests"}
-    assert {"usage_contract/openapi/openapi.yaml", "mock_server/fixtures/deployments/default.yaml"} <= set(names)
+    assert {"usage_contract/openapi/openapi.yaml", "mock_server/data/deployments/default.yaml"} <= set(names)
 
 
 def test_the_mock_alone_needs_no_test_framework(installed: Installed) -> None:

@@ -33,7 +33,7 @@ def two_processes(deployments: Path, url: str) -> Iterator[list[str]]:
         yield urls
 
 
-def test_two_processes_give_as_many_answers_as_there_are_tokens(deployments: Path, url: str) -> None:
+def test_two_processes_share_the_tokens(deployments: Path, url: str) -> None:
     with two_processes(deployments, url) as urls:
         statuses = asyncio.run(fire(urls, "k", lambda statuses, _: statuses.total() >= 3 * BURST))
     assert statuses[200] == BURST
@@ -86,7 +86,7 @@ def test_without_redis_every_request_is_answered_503_at_once(
         assert Api(urls[0]).get("/health")["ok"] is True
 
 
-def test_what_redis_kept_is_there_when_it_is_back(deployments: Path, lasting: Redis) -> None:
+def test_the_data_of_redis_is_used_after_a_restart(deployments: Path, lasting: Redis) -> None:
     with two_processes(deployments, lasting.url) as urls:
         assert usage(urls[0], "k").json["rate_limit"]["remaining"] == BURST - 1
         Api(urls[0]).do("POST", "/traffic", [{"key": "k", "domain": "a.example", "protocol": "ws", "requests": 7}])

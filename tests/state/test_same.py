@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mock_server.fixtures import Calls
-from mock_server.settings import Settings
-from mock_server.state import BucketSpec, Known, MemoryState, Recorded, State, Taken
-from mock_server.state_redis import RedisState
+from mock_server.fixtures.deployments import Calls
+from mock_server.shared_state.redis_state import RedisState
+from mock_server.simulation.overrides import Overrides
+from mock_server.simulation.state import AccountRef, AccountSnapshot, BucketSpec, MemoryState, State, TakeResult
 
 from .server import Redis
 
@@ -44,7 +44,7 @@ async def results(state: State, buckets: tuple[BucketSpec, BucketSpec], steps: l
         "count": state.count,
         "counted": state.counted,
         "forget counts": state.forget_counts,
-        "forget": lambda key: state.change(Settings(), anew=True, key=key),
+        "forget": lambda key: state.change(Overrides(), restart=True, key=key),
     }
     try:
         return [await ways[name](*arguments) for name, *arguments in steps]
@@ -52,8 +52,10 @@ async def results(state: State, buckets: tuple[BucketSpec, BucketSpec], steps: l
         await state.close()
 
 
-async def without_news(state: State, bucket: BucketSpec, now: float, tokens: int) -> Taken:
-    return (await state.take(bucket, now, tokens, Known(bucket.name, bucket.key)))._replace(news=None)
+async def without_news(state: State, bucket: BucketSpec, now: float, tokens: int) -> TakeResult:
+    return (await state.take(bucket, now, tokens=tokens, account=AccountRef(bucket.name, bucket.key)))._replace(
+        snapshot=None
+    )
 
 
 @settings(derandomize=True, deadline=None, max_examples=300)
@@ -74,19 +76,19 @@ def test_the_two_states_agree_on_every_token(
 
 
 def test_traffic_is_recorded_by_one_question_which_opens_the_account(redis: Redis) -> None:
-    account, bucket = Known("a", "a"), BucketSpec("a", 1, 5, None, "a")
+    account, bucket = AccountRef("a", "a"), BucketSpec("a", 1, 5, None, "a")
 
-    async def recorded() -> tuple[int, Recorded | None]:
+    async def recorded() -> tuple[int, AccountSnapshot | None]:
         state = RedisState(f"{redis.url}#same-{next(_names)}")
-        await state.take(bucket, 0, 0, Known("b", "b"))  # now the scripts are known
-        await state.record(Known("b", "b"), 0, {"b.example": {"ws": Calls(1)}})
+        await state.take(bucket, 0, tokens=0, account=AccountRef("b", "b"))  # now the scripts are known
+        await state.record(AccountRef("b", "b"), 0, {"b.example": {"ws": Calls(1)}})
         before = redis.asked("evalsha")
         for now in (7.5, 9.0):
             await state.record(account, now, {"a.example": {"ws": Calls(2, 1)}})
         asked = redis.asked("evalsha") - before
-        taken = await state.take(bucket, 10, 0, account)
+        taken = await state.take(bucket, 10, tokens=0, account=account)
         await state.close()
-        return asked, taken.news
+        return asked, taken.snapshot
 
     asked, news = asyncio.run(recorded())
     assert asked == 2

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from mock_server import UsageMock, load_deployment, load_fault, make_app
-from mock_server.fixtures import Calls, Deployment, Key
-from mock_server.library import Library
-from mock_server.serving import FRONT
-from mock_server.state_redis import RedisState
+from mock_server.fixtures.deployments import Calls, Deployment, Key
+from mock_server.fixtures.library import Library
+from mock_server.options import MockOptions
+from mock_server.shared_state.redis_state import RedisState
+from mock_server.web.mock import MOCK
 from tests.support.control_api import Api
 from tests.support.wire import KEY, Clock, ask, usage
 from usage_contract import Contract
@@ -28,8 +29,7 @@ def pair(contract: Contract, clock: Clock, url: str) -> Iterator[Pair]:
     """Two mocks with one state, which have both answered before."""
     with ExitStack() as stack:
         one, other = (
-            stack.enter_context(UsageMock(make_app(contract, load_deployment(), clock=clock, state=RedisState(url))))
-            for _ in range(2)
+            stack.enter_context(UsageMock(make_app(contract, clock=clock, state=RedisState(url)))) for _ in range(2)
         )
         assert usage(other.url, BUSY).status == 200
         yield one, other
@@ -48,9 +48,7 @@ def test_a_switch_reaches_a_request_with_a_key(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("headers", [[], [(KEY, "nobody")], [(KEY, BUSY), (KEY, BUSY)]])
-def test_a_switch_for_everybody_reaches_requests_without_a_known_key(
-    pair: Pair, headers: list[tuple[str, str]]
-) -> None:
+def test_an_override_for_all_keys_applies_to_unknown_keys(pair: Pair, headers: list[tuple[str, str]]) -> None:
     one, other = pair
     one.answer(418)
     assert ask(other.url, headers=headers).status == 418
@@ -59,7 +57,7 @@ def test_a_switch_for_everybody_reaches_requests_without_a_known_key(
 def test_after_a_reset_the_fault_of_the_start_waits_for_its_request_again(contract: Contract, url: str) -> None:
     fault = load_fault("every-fourth-response-is-503")
     for state in (None, RedisState(url)):
-        app = make_app(contract, load_deployment(), fault=fault, fault_at=2, state=state)
+        app = make_app(contract, MockOptions(fault=f"{fault.name}@2"), fault=fault, state=state)
         with UsageMock(app) as mock:
             for _ in range(2):
                 assert [usage(mock.url, BUSY).status for _ in range(3)] == [200, 503, 200]
@@ -87,7 +85,7 @@ def test_changes_at_once_are_all_there(pair: Pair) -> None:
 
 def test_the_turns_of_another_start_are_not_counted(contract: Contract, url: str) -> None:
     for name in ("body-is-null", "body-is-empty"):
-        app = make_app(contract, load_deployment(), fault=load_fault(name), fault_at=2, state=RedisState(url))
+        app = make_app(contract, MockOptions(fault=f"{name}@2"), fault=load_fault(name), state=RedisState(url))
         with UsageMock(app) as mock:
             assert [len(usage(mock.url, BUSY).body) > 4 for _ in range(3)] == [True, False, True]
 
@@ -126,7 +124,7 @@ def test_recorded_traffic_is_in_the_next_answer_of_all(pair: Pair) -> None:
     assert usage(one.url, BUSY).json["total"] == after["total"]
 
 
-def test_the_state_of_any_process_tells_the_figures_that_all_have(pair: Pair, clock: Clock) -> None:
+def test_the_state_of_any_process_has_the_usage_metrics_of_all(pair: Pair, clock: Clock) -> None:
     one, other = pair
     one.use("ageing", FRESH)
     for key in (BUSY, FRESH):
@@ -151,7 +149,7 @@ def test_looking_at_a_shared_state_opens_no_account(pair: Pair, clock: Clock) ->
     assert usage(one.url, FRESH).json["total"] == Api(other.url).key(1)["figures"]["total"] > 1000
 
 
-def test_a_stream_of_events_tells_what_another_process_does(pair: Pair) -> None:
+def test_a_stream_of_events_reports_changes_of_another_process(pair: Pair) -> None:
     one, other = pair
     with Api(other.url).events() as events:
         before = next(events)[1]["keys"][0]["figures"]["total"]
@@ -162,17 +160,17 @@ def test_a_stream_of_events_tells_what_another_process_does(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("is_shared", [False, True])
-def test_an_account_whose_facts_have_changed_begins_anew(contract: Contract, url: str, is_shared: bool) -> None:
+def test_an_account_with_changed_facts_restarts(contract: Contract, url: str, is_shared: bool) -> None:
     def facts(requests: int, other: int) -> Deployment:
         keys = {name: {"a.example": {"ws": Calls(number)}} for name, number in (("k", requests), ("o", other))}
         return Deployment("d", "d", {name: Key(traffic=traffic) for name, traffic in keys.items()})
 
-    app = make_app(contract, facts(7, 9), state=RedisState(url) if is_shared else None)
+    app = make_app(contract, deployment=facts(7, 9), state=RedisState(url) if is_shared else None)
     with UsageMock(app) as mock:
         for key in mock.keys:
             mock.record("new.example", requests=100, key=key)
         assert [usage(mock.url, key).json["total"] for key in mock.keys] == [107, 109]
-        app[FRONT].simulator.renew(Library(facts(8, 9)))
+        app[MOCK].simulator.swap_library(Library(facts(8, 9)))
         assert [usage(mock.url, key).json["total"] for key in mock.keys] == [8, 109]
 
 
@@ -205,7 +203,7 @@ def test_a_bucket_refills_by_the_shared_clock(pair: Pair) -> None:
     assert usage(other.url, BUSY).status == 200
 
 
-def test_a_reset_begins_anew_for_all(pair: Pair) -> None:
+def test_a_reset_restarts_all_processes(pair: Pair) -> None:
     one, other = pair
     first = usage(other.url, FRESH).json
     key = one.make_key()
@@ -217,7 +215,7 @@ def test_a_reset_begins_anew_for_all(pair: Pair) -> None:
     assert usage(one.url, key).status == 403
 
 
-def test_a_scenario_that_is_chosen_again_begins_anew_for_all(pair: Pair) -> None:
+def test_a_scenario_chosen_again_restarts_all_processes(pair: Pair) -> None:
     one, other = pair
     one.use("fresh", BUSY)
     first = usage(other.url, BUSY).json
@@ -227,9 +225,9 @@ def test_a_scenario_that_is_chosen_again_begins_anew_for_all(pair: Pair) -> None
     assert usage(other.url, BUSY).json == first
 
 
-def test_what_was_switched_on_outlives_the_processes(contract: Contract, url: str) -> None:
+def test_overrides_outlive_the_processes(contract: Contract, url: str) -> None:
     def app() -> UsageMock:
-        return UsageMock(make_app(contract, load_deployment(), state=RedisState(url)))
+        return UsageMock(make_app(contract, state=RedisState(url)))
 
     with app() as mock:
         mock.answer(418, BUSY)
@@ -246,7 +244,14 @@ def strangers(contract: Contract, url: str, tmp_path: Path) -> Iterator[Pair]:
     with ExitStack() as stack:
         one, other = (
             stack.enter_context(
-                UsageMock(make_app(contract, load_deployment(), fixtures=fixtures, state=RedisState(url)))
+                UsageMock(
+                    make_app(
+                        contract,
+                        MockOptions(fixtures=fixtures),
+                        deployment=load_deployment(),
+                        state=RedisState(url),
+                    )
+                )
             )
             for fixtures in (tmp_path, None)
         )
@@ -256,7 +261,7 @@ def strangers(contract: Contract, url: str, tmp_path: Path) -> Iterator[Pair]:
 
 @pytest.mark.parametrize("kind", ["scenario", "fault"])
 @pytest.mark.parametrize("of_key", [{"key": BUSY}, {}])
-def test_what_a_process_does_not_have_is_told_until_it_is_taken_back(
+def test_a_missing_scenario_is_reported_until_it_is_switched_off(
     strangers: Pair, kind: str, of_key: dict[str, str]
 ) -> None:
     one, other = strangers
@@ -274,7 +279,7 @@ def test_what_a_process_does_not_have_is_told_until_it_is_taken_back(
     assert usage(other.url, BUSY).status == 200
 
 
-def test_what_a_process_does_not_have_is_over_when_another_takes_it_back(strangers: Pair) -> None:
+def test_a_missing_scenario_ends_when_another_process_switches_it_off(strangers: Pair) -> None:
     one, other = strangers
     one.use("mine")
     assert usage(other.url, BUSY).status == 503
@@ -285,7 +290,7 @@ def test_what_a_process_does_not_have_is_over_when_another_takes_it_back(strange
 def test_names_keep_states_apart(contract: Contract, clock: Clock, url: str) -> None:
     with ExitStack() as stack:
         one, other = (
-            stack.enter_context(UsageMock(make_app(contract, load_deployment(), clock=clock, state=RedisState(each))))
+            stack.enter_context(UsageMock(make_app(contract, clock=clock, state=RedisState(each))))
             for each in (url, f"{url}-other")
         )
         one.answer(418)

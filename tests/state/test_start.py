@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from mock_server.cli import main
+from mock_server.command.cli import main
 from tests.support.command import serving
 from tests.support.control_api import Api
 from tests.support.wire import usage
@@ -35,7 +35,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
 @pytest.mark.parametrize(
     "url", ["http://:s3cret@x", "redis:s3cret", "redis://:s3cret@x:port", "redis://:s3cret@x/?no=1", "s3cret"]
 )
-def test_a_url_that_is_none_is_told_in_one_line_without_quoting_it(capfd: pytest.CaptureFixture[str], url: str) -> None:
+def test_an_invalid_url_is_reported_without_quoting_it(capfd: pytest.CaptureFixture[str], url: str) -> None:
     assert main(["--port", "0", "--state", url]) == 4
     out, err = capfd.readouterr()
     assert re.fullmatch(r"usage-mock: --state: .*redis://\[USER:PASSWORD@\]HOST.*\n", err)
@@ -45,7 +45,7 @@ def test_a_url_that_is_none_is_told_in_one_line_without_quoting_it(capfd: pytest
 @pytest.mark.parametrize(
     "url", ["redis://:s3cret@127.0.0.1:{port}", "valkey://127.0.0.1:{port}/2#x", "unix:///no/where"]
 )
-def test_a_state_that_cannot_be_reached_is_told_in_one_line(capfd: pytest.CaptureFixture[str], url: str) -> None:
+def test_an_unreachable_state_is_reported_in_one_line(capfd: pytest.CaptureFixture[str], url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     assert main(["--port", "0", "--state", url.format(port=port)]) == 4
@@ -54,7 +54,7 @@ def test_a_state_that_cannot_be_reached_is_told_in_one_line(capfd: pytest.Captur
     assert "s3cret" not in out + err
 
 
-def test_a_password_is_sent_and_a_wrong_one_is_told_without_quoting_it(
+def test_a_password_is_sent_and_a_wrong_one_is_reported_without_quoting_it(
     lasting: Redis, capfd: pytest.CaptureFixture[str]
 ) -> None:
     lasting.end()
@@ -71,7 +71,7 @@ def test_a_password_is_sent_and_a_wrong_one_is_told_without_quoting_it(
     assert "wr0ng" not in capfd.readouterr().err
 
 
-def test_a_state_is_asked_by_tls_and_must_be_trusted(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_state_can_use_tls_and_must_be_trusted(capfd: pytest.CaptureFixture[str]) -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost")
     with tempfile.TemporaryDirectory(prefix="redis") as folder, socket.create_server(("127.0.0.1", 0)) as free:
@@ -93,7 +93,7 @@ def test_a_state_is_asked_by_tls_and_must_be_trusted(capfd: pytest.CaptureFixtur
     assert "CERTIFICATE_VERIFY_FAILED" in capfd.readouterr().err
 
 
-def test_workers_without_a_state_are_refused_with_the_reason(capfd: pytest.CaptureFixture[str]) -> None:
+def test_workers_without_a_state_are_rejected_with_the_reason(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["--port", "0", "--workers", "2"]) == 4
     assert "--workers: more than one process needs a shared state; add --state redis://HOST" in capfd.readouterr().err
 
@@ -117,9 +117,7 @@ def test_a_worker_that_dies_is_replaced_and_a_stop_leaves_none(url: str) -> None
         first, second = workers_of(process)
         os.kill(first, signal.SIGKILL)
         assert process.stderr
-        assert (
-            process.stderr.readline() == f"usage-mock: worker {first} was ended by SIGKILL; another takes its place\n"
-        )
+        assert process.stderr.readline() == f"usage-mock: worker {first} was ended by SIGKILL; it is replaced\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
         assert not Path(f"/proc/{second}").exists()
@@ -135,7 +133,7 @@ def test_a_worker_that_dies_while_the_state_is_away_is_replaced_when_it_is_back(
         os.kill(first, signal.SIGKILL)
         assert process.stderr
         told = [process.stderr.readline() for _ in range(3)]
-        assert "another takes its place" in told[0]
+        assert "it is replaced" in told[0]
         assert "cannot be used" in "".join(told)
         assert usage(base, "demo-busy").status == 503
         lasting.start()
@@ -156,7 +154,7 @@ def test_workers_end_with_a_parent_that_is_killed(url: str) -> None:
             os.close(pid)
 
 
-def test_what_keeps_workers_from_their_work_is_told_once(deployments: Path, url: str) -> None:
+def test_an_error_of_workers_is_reported_once(deployments: Path, url: str) -> None:
     command = [sys.executable, "-m", "mock_server", "--port", "0", "--state", url, "--workers", "3"]
     done = subprocess.run(
         [*command, "--fixtures", str(deployments.parent)], capture_output=True, text=True, check=False
@@ -164,7 +162,7 @@ def test_what_keeps_workers_from_their_work_is_told_once(deployments: Path, url:
     assert done.returncode == 4
     assert done.stdout == ""
     assert done.stderr.count("holds no deployment") == 1
-    assert "a worker ended before it listened" in done.stderr
+    assert "a worker exited before it was listening" in done.stderr
 
 
 @LINUX

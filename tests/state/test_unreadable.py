@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from mock_server import UsageMock, load_deployment, make_app
-from mock_server.state import UnreadableStateError
-from mock_server.state_redis import RedisState
+from mock_server.shared_state.redis_state import RedisState
+from mock_server.simulation.state import UnreadableStateError
 from tests.support.control_api import Api
 from tests.support.wire import Clock, Reply, ask, usage
 from usage_contract import Contract
@@ -19,10 +19,10 @@ from .server import Redis
 
 KEY = next(iter(load_deployment().keys))
 SOUND = {
-    "everybody": {"scenario": None, "code": None, "fault": None, "delay": None},
+    "everyone": {"scenario": None, "code": None, "fault": None, "delay": None},
     "keys": {},
-    "made": [],
-    "clock": {"offset": 0.0, "frozen_at": None},
+    "created_keys": [],
+    "clock": {"seconds": 0.0, "frozen_at": None},
 }
 
 
@@ -32,27 +32,27 @@ def changed(**members: object) -> bytes:
 
 
 def behaving(**members: object) -> bytes:
-    return changed(everybody={"scenario": None, "code": None, "fault": None, "delay": None, **members})
+    return changed(everyone={"scenario": None, "code": None, "fault": None, "delay": None, **members})
 
 
 UNREADABLE = {
     "no JSON": b"{",
     "no object": b"[]",
-    "a member is missing": orjson.dumps({"everybody": SOUND["everybody"]}),
+    "a member is missing": orjson.dumps({"everyone": SOUND["everyone"]}),
     "a member is unknown": behaving(mood="bad"),
     "a code is a text": behaving(code="503"),
     "a code is a truth value": behaving(code=True),
     "a delay is none": behaving(delay="soon"),
     "a fault is a text": behaving(fault="body-is-null"),
     "a fault has an odd count": behaving(fault={"name": "body-is-null", "after": "1"}),
-    "a key is a number": changed(made=[7]),
-    "a clock is a text": changed(clock={"offset": "now", "frozen_at": None}),
+    "a key is a number": changed(created_keys=[7]),
+    "a clock is a text": changed(clock={"seconds": "now", "frozen_at": None}),
 }
 
 
 @pytest.fixture
 def mock(contract: Contract, clock: Clock, url: str) -> Iterator[UsageMock]:
-    with UsageMock(make_app(contract, load_deployment(), clock=clock, state=RedisState(url))) as mock:
+    with UsageMock(make_app(contract, clock=clock, state=RedisState(url))) as mock:
         assert usage(mock.url, KEY).status == 200
         yield mock
 
@@ -77,7 +77,7 @@ def test_settings_that_cannot_be_read_are_a_503_with_the_reason_for_every_reques
     write(redis, url, "settings", UNREADABLE[case])
     replies = [usage(mock.url, KEY), usage(mock.url, KEY), ask(mock.url), Api(mock.url).ask("GET", "/state")]
     assert [is_unreadable(reply) for reply in replies] == [True] * 4
-    assert "The settings' record in the shared state cannot be read" in replies[0].json["detail"]
+    assert "The record of the overrides in the shared state cannot be read" in replies[0].json["detail"]
     assert Api(mock.url).ask("GET", "/health").status == 200
     write(redis, url, "settings", behaving(code=418))
     assert usage(mock.url, KEY).status == 418
@@ -95,7 +95,7 @@ def test_a_mock_does_not_start_with_settings_that_cannot_be_read(
     mock: UsageMock, contract: Contract, redis: Redis, url: str
 ) -> None:
     write(redis, url, "settings", b"{")
-    other = UsageMock(make_app(contract, load_deployment(), state=RedisState(url)))
+    other = UsageMock(make_app(contract, state=RedisState(url)))
     with pytest.raises(UnreadableStateError, match="cannot be read"):
         other.start()
 

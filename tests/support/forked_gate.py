@@ -19,8 +19,8 @@ from contract_tests.plugin import clock_key, reports_key, settings_key, verdicts
 from contract_tests.settings import Target
 from contract_tests.verdicts import Verdict, Verdicts
 from mock_server import UsageMock, make_app
-from mock_server.faults import Fault
-from mock_server.fixtures import Deployment
+from mock_server.fixtures.deployments import Deployment
+from mock_server.fixtures.faults import Fault
 from tests.support.virtual_clock import VirtualClock
 from usage_contract import load
 
@@ -64,7 +64,9 @@ class JobRunner:
         assert self.job
         self._redirect(self.job.folder)
         config, clock = session.config, VirtualClock()
-        app = make_app(CONTRACT, self.job.deployment, clock=clock.now, fault=self.job.fault, sleep=clock.sleep_in_mock)
+        app = make_app(
+            CONTRACT, deployment=self.job.deployment, clock=clock.now, fault=self.job.fault, sleep=clock.sleep_in_mock
+        )
         app.on_startup.append(clock.attach)
         mock = UsageMock(app).start()
         config.add_cleanup(mock.close)

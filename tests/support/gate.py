@@ -114,8 +114,8 @@ class EmbeddedOnVirtualTime:
         config.stash[clock_key] = clock.for_gate()
         time.time = clock.now  # aiohttp, too, dates its responses by it
 
-        def make_app_on_virtual_time(*arguments: Any) -> web.Application:
-            app = make_app(*arguments, clock=clock.now, sleep=clock.sleep_in_mock)
+        def make_app_on_virtual_time(*arguments: Any, **options: Any) -> web.Application:
+            app = make_app(*arguments, **options, clock=clock.now, sleep=clock.sleep_in_mock)
             app.on_startup.append(clock.attach)
             return app
 

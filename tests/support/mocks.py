@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mock_server import UsageMock, load_deployment, make_app
-from mock_server.fixtures import Deployment
+from mock_server.fixtures.deployments import Deployment
+from mock_server.options import MockOptions
 from tests.support.wire import Clock
 from usage_contract import Contract, load
 
@@ -25,7 +26,7 @@ def deployment() -> Deployment:
 
 @pytest.fixture(scope="session")
 def unlimited(contract: Contract, deployment: Deployment) -> Iterator[UsageMock]:
-    with UsageMock(make_app(contract, deployment, rate_limited=False)) as mock:
+    with UsageMock(make_app(contract, MockOptions(rate_limit=False), deployment=deployment)) as mock:
         yield mock
 
 
@@ -36,7 +37,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def limited(contract: Contract, deployment: Deployment, clock: Clock) -> Iterator[UsageMock]:
-    with UsageMock(make_app(contract, deployment, clock=clock)) as mock:
+    with UsageMock(make_app(contract, deployment=deployment, clock=clock)) as mock:
         yield mock
 
 

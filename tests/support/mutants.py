@@ -16,9 +16,9 @@ import orjson
 
 from contract_tests.gate import OPERATION
 from mock_server import load_deployment
-from mock_server.faults import load_fault
-from mock_server.figures import REMAINING, usage_figures
-from mock_server.tally import Tally
+from mock_server.fixtures.faults import load_fault
+from mock_server.simulation.usage_counters import UsageCounters
+from mock_server.simulation.usage_metrics import usage_metrics
 from tests.support.proof import Result, run_against
 from usage_contract import load
 from usage_contract.sources import pointer
@@ -54,7 +54,7 @@ CHANGES = {"integer": NUMBER, "number": NUMBER, "string": TEXT, "array": LIST, "
 def body() -> Any:
     """Return the key's sound body, with a plausible number of tokens."""
     return json.loads(
-        orjson.dumps(usage_figures(KEY, ACCOUNT.rate_limit, Tally(ACCOUNT.traffic))).replace(REMAINING, b"9.0")
+        orjson.dumps(usage_metrics(KEY, ACCOUNT.rate_limit, UsageCounters(ACCOUNT.traffic), remaining=9.0))
     )
 
 

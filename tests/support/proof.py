@@ -14,8 +14,8 @@ from typing import Literal
 from contract_tests.rules import rule_ids
 from contract_tests.verdicts import Verdict
 from mock_server import load_deployment
-from mock_server.faults import FOLDERS, Fault, load_fault
-from mock_server.fixtures import Deployment, RateLimit, folder
+from mock_server.fixtures.deployments import Deployment, RateLimit, folder
+from mock_server.fixtures.faults import FOLDERS, Fault, load_fault
 from tests.support.forked_gate import REPORTS, Job, Outcome, serve_runs
 
 RAISED = RateLimit(rps=50.0, burst=1000)

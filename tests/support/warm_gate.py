@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from mock_server import load_deployment
-from mock_server.faults import load_fault
+from mock_server.fixtures.faults import load_fault
 from tests.support.forked_gate import Job, run_here
 
 HERE, REAL_TIME = Path.cwd(), time.time

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.config import SchemathesisConfig
 
-from mock_server import UsageMock, load_deployment, make_app
+from mock_server import UsageMock, make_app
+from mock_server.control.api import OPERATE
 from mock_server.control.document import document, operations
-from mock_server.control.service import OPERATE
 from tests.support.control_api import Api
 from tests.support.wire import send, usage
 from usage_contract import Contract
@@ -43,7 +43,7 @@ SCHEMA = schemathesis.openapi.from_dict(document(), config=CONFIG).exclude(opera
 
 @pytest.fixture(scope="module")
 def mock(contract: Contract) -> Iterator[UsageMock]:
-    with UsageMock(make_app(contract, load_deployment())) as mock:
+    with UsageMock(make_app(contract)) as mock:
         for key in mock.keys:
             usage(mock.url, key)
         yield mock
@@ -58,7 +58,7 @@ def test_the_document_is_served_as_it_is_written(api: Api) -> None:
     assert api.ask("GET", "/openapi.yaml").body.startswith(b"openapi: 3.1.0\n")
 
 
-def test_what_is_documented_is_what_there_is() -> None:
+def test_the_documented_operations_are_those_of_the_code() -> None:
     assert {each.id for methods in operations().values() for each in methods.values()} == set(OPERATE)
 
 

@@ -7,9 +7,9 @@ import math
 import socket
 import threading
 
-from mock_server import UsageMock, load_deployment, make_app
-from mock_server.journal import masked
-from mock_server.serving import listening
+from mock_server import UsageMock, make_app
+from mock_server.masking import mask_key
+from mock_server.web.server import listening
 from tests.support.control_api import Api
 from tests.support.wire import TIMEOUT, Clock, address, ask, usage
 from usage_contract import Contract
@@ -24,11 +24,11 @@ def test_the_state_comes_first_and_requests_as_they_are_made(api: Api, limited: 
         assert (name, state["keys"][0]["tokens"]) == ("state", 9)
         usage(limited.url, BUSY, "HEAD")
         told = dict([next(events), next(events)])
-        assert (told["request"]["number"], told["request"]["key"]) == (2, masked(BUSY))
+        assert (told["request"]["number"], told["request"]["key"]) == (2, mask_key(BUSY))
         assert told["state"]["keys"][0]["tokens"] == 8
 
 
-def test_a_bucket_that_fills_is_told(api: Api, limited: UsageMock, clock: Clock) -> None:
+def test_a_refilling_bucket_is_an_event(api: Api, limited: UsageMock, clock: Clock) -> None:
     usage(limited.url, BUSY)
     with api.events() as events:
         assert next(events)[1]["keys"][0]["tokens"] == 9
@@ -36,21 +36,21 @@ def test_a_bucket_that_fills_is_told(api: Api, limited: UsageMock, clock: Clock)
         assert next(events)[1]["keys"][0]["tokens"] == 10
 
 
-def test_what_is_switched_on_is_told(api: Api) -> None:
+def test_a_new_override_is_an_event(api: Api) -> None:
     with api.events() as events:
         next(events)
         api.do("PATCH", "/behaviour", {"key": BUSY, "code": 503})
         assert next(events)[1]["keys"][0]["in_force"]["code"] == 503
 
 
-def test_a_clock_that_is_turned_is_told(api: Api) -> None:
+def test_an_adjusted_clock_is_an_event(api: Api) -> None:
     with api.events() as events:
         next(events)
         api.do("PATCH", "/clock", {"advance": 60})
         assert next(events)[1]["clock"]["now"] == 1060
 
 
-def test_nothing_is_told_where_nothing_changes(api: Api) -> None:
+def test_no_event_is_sent_without_a_change(api: Api) -> None:
     with api.events() as events:
         next(events)
         api.do("PATCH", "/clock", {"frozen": True})
@@ -102,9 +102,9 @@ def test_a_listener_that_does_not_read_does_not_keep_the_mock() -> None:
         assert not closing.is_alive()
 
 
-def test_a_listener_that_has_gone_is_let_go(contract: Contract) -> None:
+def test_a_listener_that_has_gone_is_forgotten(contract: Contract) -> None:
     async def listen_and_go() -> set[asyncio.Task[None]]:
-        async with listening(make_app(contract, load_deployment()), "127.0.0.1", 0) as listener:
+        async with listening(make_app(contract), host="127.0.0.1", port=0) as listener:
             before = asyncio.all_tasks()
             answer, request = await asyncio.open_connection(*address(listener.url))
             request.write(b"GET /__mock__/events HTTP/1.1\r\nHost: localhost\r\n\r\n")

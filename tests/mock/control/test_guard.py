@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import pytest
 from aiohttp import web
 
-from mock_server import UsageMock, load_deployment, make_app
+from mock_server import UsageMock, make_app
 from mock_server.control.guard import is_loopback
-from mock_server.serving import listening
+from mock_server.options import MockOptions
+from mock_server.web.server import listening
 from tests.support.control_api import Api
 from tests.support.wire import send
 from usage_contract import Contract
@@ -23,7 +24,7 @@ GIVEN = {"Authorization": f"Bearer {TOKEN}"}
 
 @pytest.fixture
 def with_token(contract: Contract) -> Iterator[Api]:
-    with UsageMock(make_app(contract, load_deployment(), control_token=TOKEN)) as mock:
+    with UsageMock(make_app(contract, MockOptions(control_token=TOKEN))) as mock:
         yield Api(mock.url)
 
 
@@ -86,7 +87,7 @@ def test_the_page_itself_may(api: Api) -> None:
 
 
 @pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer a tokeñ"])
-def test_where_there_is_a_token_it_is_needed(with_token: Api, given: str | None) -> None:
+def test_a_configured_token_is_required(with_token: Api, given: str | None) -> None:
     headers = {} if given is None else {"Authorization": given}
     for path in ("/state", "/events", "/nowhere"):
         reply = with_token.ask("GET", path, headers=headers)
@@ -94,8 +95,8 @@ def test_where_there_is_a_token_it_is_needed(with_token: Api, given: str | None)
         assert TOKEN.encode() not in reply.body
 
 
-def test_an_empty_token_lets_nobody_in(contract: Contract) -> None:
-    with UsageMock(make_app(contract, load_deployment(), control_token="")) as mock:
+def test_an_empty_token_admits_no_other_machine(contract: Contract) -> None:
+    with UsageMock(make_app(contract, MockOptions(control_token=""))) as mock:
         headers = {"Host": "mock.internal", "Authorization": "Bearer "}
         assert Api(mock.url).ask("GET", "/state", headers=headers).status == 403
 
@@ -104,7 +105,7 @@ def test_with_the_token_any_name_will_do(with_token: Api) -> None:
     assert with_token.ask("GET", "/state", headers={"Host": "mock.internal", **GIVEN}).status == 200
 
 
-def test_the_page_and_the_document_are_no_secret(with_token: Api) -> None:
+def test_the_page_and_the_document_are_public(with_token: Api) -> None:
     for path in ("/", "/openapi.yaml", "/openapi.json", "/health"):
         assert with_token.ask("GET", path, headers={"Host": "mock.internal"}).status == 200
 
@@ -116,8 +117,8 @@ def test_a_token_does_not_excuse_another_origin(with_token: Api) -> None:
 
 def test_another_address_of_the_machine_needs_a_token(contract: Contract) -> None:
     own = own_address()
-    assert asyncio.run(status_by(own, make_app(contract, load_deployment()), {})) == 403
-    assert asyncio.run(status_by(own, make_app(contract, load_deployment(), control_token=TOKEN), GIVEN)) == 200
+    assert asyncio.run(status_by(own, make_app(contract), {})) == 403
+    assert asyncio.run(status_by(own, make_app(contract, MockOptions(control_token=TOKEN)), GIVEN)) == 200
 
 
 def own_address() -> str:
@@ -132,7 +133,7 @@ def own_address() -> str:
 
 async def status_by(address: str, app: web.Application, headers: dict[str, str]) -> int:
     """Listen everywhere, and ask for the state by one address and the name localhost."""
-    async with listening(app, "0.0.0.0", 0) as listener:
+    async with listening(app, host="0.0.0.0", port=0) as listener:
         api = Api(listener.url.replace("0.0.0.0", address))
         reply = await asyncio.to_thread(api.ask, "GET", "/state", headers={"Host": "localhost", **headers})
     return reply.status

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mock_server import UsageMock, load_deployment, load_fault, make_app
+from mock_server import UsageMock, load_fault, make_app
 from tests.support.wire import Clock
 from usage_contract import Contract
 
@@ -36,7 +36,7 @@ def serve(contract: Contract, clock: Clock, slept: list[float], tmp_path: Path) 
             text = f"description: d\nbreaks: []\n{more}\n" + (f"do:\n{do}" if do else "")
             (tmp_path / "faults" / "fault.yaml").write_text(text)
             fault = load_fault("fault", tmp_path)
-            app = make_app(contract, load_deployment(), clock=clock, fault=fault, sleep=sleep)
+            app = make_app(contract, clock=clock, fault=fault, sleep=sleep)
             return stack.enter_context(UsageMock(app)).url
 
         yield start

@@ -11,10 +11,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from mock_server import FixtureError, UsageMock, load_deployment, load_fault, make_app
-from mock_server.cli import main
-from mock_server.faults import FOLDERS, Fault, fault_names
-from mock_server.fixtures import folder
-from mock_server.journal import masked
+from mock_server.command.cli import main
+from mock_server.fixtures.deployments import folder
+from mock_server.fixtures.faults import FOLDERS, Fault, fault_names
+from mock_server.masking import mask_key
 from tests.support.wire import Clock
 from usage_contract import Contract
 
@@ -28,7 +28,7 @@ SHIPPED = [path for kind in FOLDERS for path in sorted((folder() / kind).glob("*
 # The YAML below `do:`, and the complaint without the file's name.
 BAD_STEPS = {
     "{}": "4 /do/0: must not be empty",
-    "{pach: []}": "4 /do/0/pach: is not a name that is known here; did you mean 'patch'?",
+    "{pach: []}": "4 /do/0/pach: is not a known name; did you mean 'patch'?",
     "{patch: []}": "4 /do/0/patch: must not be empty",
     "{patch: [{op: relace, path: /a, value: 1}]}": "4 /do/0/patch/0/op: must not be 'relace'; did you mean 'replace'?",
     "{patch: [{op: add, path: /a}]}": "4 /do/0/patch/0: 'value' is missing",
@@ -37,17 +37,18 @@ BAD_STEPS = {
     "{patch: [{op: add, path: a, value: 1}]}": "4 /do/0/patch/0/path: cannot be used as a name; it is a JSON Pointer "
     "(RFC 6901), such as /rate_limit/rps; empty for the whole body",
     "{body: [{op: replace, pattern: x}]}": "4 /do/0/body/0: 'with' is missing",
-    "{head: [{op: replace, pattern: '(', with: ''}]}": "4 /do/0/head/0/pattern: is no regular expression: "
+    "{head: [{op: replace, pattern: '(', with: ''}]}": "4 /do/0/head/0/pattern: is not a valid regular expression: "
     "missing ), unterminated subpattern at position 0",
-    "{body: [{op: set, base64: '*'}]}": "4 /do/0/body/0/base64: is no base64 text: Only base64 data is allowed",
-    "{body: [{op: encode, charset: utf-9}]}": "4 /do/0/body/0/charset: is no character encoding: "
+    "{body: [{op: set, base64: '*'}]}": "4 /do/0/body/0/base64: is not a valid base64 text: "
+    "Only base64 data is allowed",
+    "{body: [{op: encode, charset: utf-9}]}": "4 /do/0/body/0/charset: is not a valid character encoding: "
     "unknown encoding: utf-9",
-    "{body: [{op: encode, charset: hex}]}": "4 /do/0/body/0/charset: is no character encoding: "
+    "{body: [{op: encode, charset: hex}]}": "4 /do/0/body/0/charset: is not a valid character encoding: "
     "'hex' is not a text encoding; use codecs.encode() to handle arbitrary codecs",
     "{end: hagn}": "4 /do/0/end: must not be 'hagn'; did you mean 'hang'?",
     "{framing: 7}": "4 /do/0/framing: must be text, not a whole number",
     "{when: {every: 0}, status: 500}": "4 /do/0/when/every: must be at least 1, not 0",
-    "{when: {request: '['}, status: 500}": "4 /do/0/when/request: is no regular expression: "
+    "{when: {request: '['}, status: 500}": "4 /do/0/when/request: is not a valid regular expression: "
     "unterminated character set at position 0",
     "{when: {status: 200}, status: 500}": "4 /do/0/when/status: must be a list, not a whole number",
 }
@@ -63,23 +64,23 @@ def complaints(tmp_path: Path, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("step", BAD_STEPS)
-def test_a_bad_step_is_refused_with_line_pointer_and_advice(tmp_path: Path, step: str) -> None:
+def test_a_bad_step_is_rejected_with_line_pointer_and_advice(tmp_path: Path, step: str) -> None:
     found = complaints(tmp_path, f"description: d\nbreaks: []\ndo:\n  - {step}\n")
     assert BAD_STEPS[step] in found
 
 
-def test_an_id_that_no_rule_can_have_is_refused(tmp_path: Path) -> None:
+def test_an_id_that_no_rule_can_have_is_rejected(tmp_path: Path) -> None:
     [complaint] = complaints(tmp_path, "description: d\nbreaks: [Schema]\n")
     assert complaint.startswith("2 /breaks/0: cannot be used as a name; it is the id of a rule, such as ")
 
 
-def test_an_unknown_fault_is_refused_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_fault_is_rejected_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--fault", "total-is-text", "--port", "0"]) == 4
     assert "'total-is-text' is not a fault; did you mean 'total-is-a-text'?" in capsys.readouterr().err
 
 
-def test_a_fault_that_speaks_of_a_key_which_is_not_there_is_refused(serve: Serve) -> None:
-    told = f":5 /do/0/when/key: names a key that default does not have; did you mean {masked('demo-busy')}?"
+def test_a_fault_with_an_unknown_key_is_rejected(serve: Serve) -> None:
+    told = f":5 /do/0/when/key: names a key that default does not have; did you mean {mask_key('demo-busy')}?"
     with pytest.raises(FixtureError, match=re.escape(told)):
         serve("when: {key: demo-bussy}, status: 500")
     with pytest.raises(FixtureError, match=r":3 /buckets/0/keys/1: .*; name one of its keys"):
@@ -92,13 +93,13 @@ def test_the_command_checks_faults_as_well(tmp_path: Path, capsys: pytest.Captur
         (tmp_path / kind / "one.yaml").write_text(text)
     assert main(["check", str(tmp_path)]) == 4
     told = capsys.readouterr()
-    assert told.out == "1 of 1 deployments are fine\n0 of 1 faults are fine\n"
+    assert told.out == "1 of 1 deployments are valid\n0 of 1 faults are valid\n"
     assert "one.yaml:1: 'breaks' is missing" in told.err
 
 
-def test_the_shipped_files_are_fine(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_shipped_files_are_valid(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == 0
-    assert f"{len(SHIPPED)} of {len(SHIPPED)} faults are fine" in capsys.readouterr().out
+    assert f"{len(SHIPPED)} of {len(SHIPPED)} faults are valid" in capsys.readouterr().out
 
 
 def test_no_name_is_used_twice() -> None:
@@ -106,7 +107,7 @@ def test_no_name_is_used_twice() -> None:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_a_shipped_file_says_what_it_breaks_and_a_variant_breaks_nothing(path: Path) -> None:
+def test_a_shipped_fault_names_its_rules_and_a_variant_names_none(path: Path) -> None:
     fault = load_fault(path.stem)
     assert bool(fault.breaks) == (path.parent.name == "faults")
     assert path.read_text().startswith("# yaml-language-server: $schema=../fault.schema.json\n")
@@ -123,7 +124,9 @@ def test_a_shipped_file_fits_every_answer(name: str, contract: Contract, caplog:
     async def no_sleep(_: float) -> None:
         pass
 
-    app = make_app(contract, DEPLOYMENT, clock=Clock(), fault=taking_no_turns(load_fault(name)), sleep=no_sleep)
+    app = make_app(
+        contract, deployment=DEPLOYMENT, clock=Clock(), fault=taking_no_turns(load_fault(name)), sleep=no_sleep
+    )
     with UsageMock(app) as mock:
         for method in ("GET", "HEAD"):  # which is the second turn of each key
             for key in ("demo-busy", "demo-modest", "demo-fresh", "nobody", ""):
@@ -144,7 +147,7 @@ def test_the_document_names_every_member() -> None:
     assert [name for name in sorted(names) if f"`{name}" not in DOCS and f"{name}:" not in DOCS] == []
 
 
-def test_what_is_received_may_be_edited_before_it_is_read(serve: Serve) -> None:
+def test_received_bytes_can_be_edited_before_parsing(serve: Serve) -> None:
     url = serve("status: 203", more="received: [{op: replace, pattern: '^GET /nowhere ', with: 'GET /usage '}]")
     assert said(url, b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 203")
     assert modest(url)["api_key"] == "demo-modest"

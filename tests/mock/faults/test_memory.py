@@ -6,9 +6,10 @@ import asyncio
 import socket
 import threading
 
-from mock_server import UsageMock, load_deployment, load_fault, make_app
-from mock_server.faulty import SLOTS
-from mock_server.serving import FRONT
+from mock_server import UsageMock, load_fault, make_app
+from mock_server.options import MockOptions
+from mock_server.web.fault_injector import MAX_SLOTS
+from mock_server.web.mock import MOCK
 from tests.support.wire import KEY, TIMEOUT, Clock, Reply, address, ask, usage
 from usage_contract import Contract
 
@@ -36,10 +37,10 @@ def test_the_slot_that_was_stored_longest_ago_is_forgotten_first(serve: Serve) -
     url = serve("recall: '{target}'", "store: '{target}'")
     for key in ("demo-modest", "demo-busy", "demo-modest"):
         assert ask(url, f"/usage?{key}", [(KEY, key)]).status == 200
-    others = [b"GET /usage?%d HTTP/1.1\r\nHost: x\r\n" % number for number in range(SLOTS - 1)]
+    others = [b"GET /usage?%d HTTP/1.1\r\nHost: x\r\n" % number for number in range(MAX_SLOTS - 1)]
     with socket.create_connection(address(url), TIMEOUT) as connection:
         connection.sendall(b"\r\n".join(others) + b"Connection: close\r\n\r\n")
-        assert to_the_end(connection).count(b"HTTP/1.1 401") == SLOTS - 1
+        assert to_the_end(connection).count(b"HTTP/1.1 401") == MAX_SLOTS - 1
     assert ask(url, "/usage?demo-modest").status == 200
     assert ask(url, "/usage?demo-busy").status == 401
 
@@ -70,22 +71,22 @@ def test_keys_share_a_bucket_that_they_do_not_state(serve: Serve) -> None:
 
 def test_a_bucket_is_another_only_when_it_is_the_turn_of_its_fault(contract: Contract) -> None:
     fault = load_fault("bucket-holds-fewer-tokens-than-remaining")
-    with UsageMock(make_app(contract, load_deployment(), clock=Clock(), fault=fault, fault_at=2)) as mock:
+    with UsageMock(make_app(contract, MockOptions(fault=f"{fault.name}@2"), clock=Clock(), fault=fault)) as mock:
         assert [modest(mock.url)["rate_limit"]["remaining"] for _ in range(3)] == [9, 4 + 5, 8]
         mock.fail("bucket-holds-half-of-its-burst", after=1, times=1)
         left = [modest(mock.url)["rate_limit"]["remaining"] for _ in range(3)]
         assert left == [7, 4, 6]
 
 
-def test_what_a_fault_remembers_goes_with_its_use(contract: Contract) -> None:
-    app, keys = make_app(contract, load_deployment(), rate_limited=False), ("demo-busy", "demo-modest")
+def test_the_memory_of_a_fault_ends_with_its_use(contract: Contract) -> None:
+    app, keys = make_app(contract, MockOptions(rate_limit=False)), ("demo-busy", "demo-modest")
     with UsageMock(app) as mock:
         for _ in range(3):
             for key in keys:
                 mock.fail("usage-requests-count-in-total", key)
             first, later = ([usage(mock.url, key).json["total"] for key in keys] for _ in range(2))
             assert [first, later] == [[BUSY_TOTAL + 2, MODEST_TOTAL + 2], [BUSY_TOTAL + 4, MODEST_TOTAL + 4]]
-        assert len(app[FRONT]._faulties) == 2
+        assert len(app[MOCK].injectors) == 2
 
 
 def test_a_bucket_refills_more_slowly_than_stated(serve: Serve, clock: Clock) -> None:

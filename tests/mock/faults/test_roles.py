@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from mock_server import Fault, FixtureError, UsageMock, load_deployment, load_fault, make_app
-from mock_server.faults import FOLDERS, fault_names, for_deployment
-from mock_server.fixtures import Calls, Deployment, Key, Rate, RateLimit, folder
-from mock_server.roles import FORMS, ROLES, keys_by_role
+from mock_server.fixtures.deployments import Calls, Deployment, Key, Rate, RateLimit, folder
+from mock_server.fixtures.faults import FOLDERS, fault_names, for_deployment
+from mock_server.fixtures.roles import FORMS, ROLES, keys_by_role
 from tests.support.wire import KEY, Clock, ask, usage
 from usage_contract import Contract
 
@@ -77,14 +77,14 @@ def test_a_shipped_file_fits_a_deployment_with_three_own_keys(
 
     fault = load_fault(name)
     steps = tuple(replace(step, when=replace(step.when, after=0, first=None, every=1)) for step in fault.steps)
-    app = make_app(contract, THREE, clock=Clock(), fault=replace(fault, steps=steps), sleep=no_sleep)
+    app = make_app(contract, deployment=THREE, clock=Clock(), fault=replace(fault, steps=steps), sleep=no_sleep)
     with UsageMock(app) as mock:
         for key in THREE.keys:
             glance(mock.url, f"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode())
     assert [record.message for record in caplog.records] == []
 
 
-def test_a_shipped_file_is_refused_only_for_a_role_that_a_deployment_lacks() -> None:
+def test_a_shipped_file_is_rejected_only_for_a_role_that_a_deployment_lacks() -> None:
     faults = {name: load_fault(name) for name in fault_names()}
     assert roles_lacking(faults, own(only=USED)) == {"second key", "unused key"}
     assert roles_lacking(faults, own(only=Key())) == {"second key"}
@@ -167,7 +167,7 @@ def test_a_key_is_not_an_expression_in_a_pattern_or_in_the_text_that_replaces_on
     body: [{op: set, text: '<{first key}>'}, {op: replace, pattern: '<{first key}>', with: '[{first key}]'}]""",
     )
     deployment = Deployment("own", "d", {KEY_OF_SIGNS: Key(), "other": Key()})
-    with UsageMock(make_app(contract, deployment, fault=fault)) as mock:
+    with UsageMock(make_app(contract, deployment=deployment, fault=fault)) as mock:
         assert usage(mock.url, KEY_OF_SIGNS).body.decode() == f"[{KEY_OF_SIGNS}]"
         assert usage(mock.url, "other").json["total"] == 0
 
@@ -194,7 +194,7 @@ def test_a_key_is_not_an_expression_in_a_pattern_or_in_the_text_that_replaces_on
         ("do: [{when: {key: unusd key}, status: 500}]", "names a key that own does not have; did you mean unused key?"),
     ],
 )
-def test_a_role_or_form_that_cannot_be_filled_is_refused_in_one_sentence(
+def test_a_role_or_form_that_cannot_be_filled_is_rejected_in_one_sentence(
     tmp_path: Path, text: str, message: str
 ) -> None:
     with pytest.raises(FixtureError) as caught:
@@ -204,7 +204,7 @@ def test_a_role_or_form_that_cannot_be_filled_is_refused_in_one_sentence(
 
 
 def test_a_lacking_role_is_reported_to_a_client_that_prefers_the_fault(contract: Contract) -> None:
-    with UsageMock(make_app(contract, own(only=USED))) as mock:
+    with UsageMock(make_app(contract, deployment=own(only=USED))) as mock:
         reply = ask(mock.url, "/usage", [(KEY, "only"), ("Prefer", "fault=body-is-null")])
     assert reply.status == 400
     assert "the deployment own has no unused key, which the fault body-is-null needs" in reply.json["detail"]

@@ -14,7 +14,7 @@ from tests.support.wire import TIMEOUT, address, ask
 from .served import MODEST_TOTAL, REQUEST, Serve, said, to_the_end
 
 
-def test_head_has_no_body_whatever_is_changed(serve: Serve) -> None:
+def test_a_response_to_head_has_no_body_with_any_change(serve: Serve) -> None:
     url = serve("status: 203, framing: chunked")
     head, _, rest = said(url, REQUEST.replace(b"GET", b"HEAD")).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 203")
@@ -78,11 +78,11 @@ def test_a_connection_is_reset(serve: Serve) -> None:
         ("connection-is-reset-after-the-response", 0, True),
     ],
 )
-def test_a_shipped_fault_ends_an_answer_where_its_name_says_however_short_it_is(
+def test_a_shipped_fault_cuts_even_a_short_response_where_its_name_says(
     name: str, missing: int | None, is_reset: bool, key: str
 ) -> None:
     request = REQUEST.replace(b"demo-modest", key.encode())
-    with UsageMock(rate_limited=False) as mock:
+    with UsageMock(rate_limit=False) as mock:
         whole = said(mock.url, request)
         mock.fail(name)
         with socket.create_connection(address(mock.url), TIMEOUT) as connection:
@@ -95,7 +95,7 @@ def test_a_shipped_fault_ends_an_answer_where_its_name_says_however_short_it_is(
     assert got.partition(b"\r\n\r\n")[2] == (b"" if missing is None else body[: len(body) - missing])
 
 
-def test_a_client_is_left_hanging_and_nobody_else_is(serve: Serve) -> None:
+def test_a_hanging_response_affects_one_client_only(serve: Serve) -> None:
     url = serve("message: [{op: cut, at: 8}], end: hang")
     with socket.create_connection(address(url), TIMEOUT) as connection:
         connection.sendall(REQUEST)
@@ -117,7 +117,7 @@ def test_a_body_is_sent_again_and_again_until_the_client_has_enough(serve: Serve
     assert ask(url, "/healthz").status == 200
 
 
-def test_a_server_stops_for_everybody(serve: Serve) -> None:
+def test_a_stopped_server_stops_for_all_clients(serve: Serve) -> None:
     url = serve("when: {path: /stop}, end: stop")
     with socket.create_connection(address(url), TIMEOUT) as idle, contextlib.suppress(ConnectionError):
         idle.sendall(REQUEST)

@@ -51,9 +51,7 @@ def test_a_body_is_matched_also_when_it_comes_late(serve: Serve) -> None:
         assert connection.recv(15) == b"HTTP/1.1 200 OK"
 
 
-def test_a_body_that_cannot_be_matched_is_no_fault_of_the_server(
-    serve: Serve, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_body_that_cannot_be_matched_is_not_a_server_error(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     url = serve("when: {body: x}, status: 418")
     head = b"POST /usage HTTP/1.1\r\nHost: x\r\n"
     assert answer_so_far(url, head + b"Content-Length: 9\r\n\r\nabc") == b""
@@ -61,7 +59,7 @@ def test_a_body_that_cannot_be_matched_is_no_fault_of_the_server(
     assert caplog.records == []
 
 
-def test_a_body_that_is_too_long_to_be_matched_is_refused_and_written_down(serve: Serve) -> None:
+def test_a_body_that_is_too_long_to_be_matched_is_rejected_and_written_down(serve: Serve) -> None:
     url = serve("when: {body: x}, status: 418")
     head = b"POST /usage HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n"
     assert send(url, head + bytes(1048577)).status == 413
@@ -135,7 +133,7 @@ def test_an_edit_changes_the_bytes_of_the_body_and_the_length_follows(serve: Ser
     assert usage(serve(f"body: [{edits}]"), "demo-modest").body == body
 
 
-def test_edits_of_head_and_message_change_what_goes_over_the_wire(serve: Serve) -> None:
+def test_edits_of_head_and_message_change_the_sent_bytes(serve: Serve) -> None:
     url = serve(
         "body: [{op: set, text: abc}]",
         "head: [{op: replace, pattern: '^Content-Length: .*?$', with: 'content-LENGTH: 99'}]",
@@ -186,20 +184,20 @@ def test_an_answer_is_given_as_to_another_key(serve: Serve) -> None:
     ("step", "problem"),
     [
         ("patch: [{op: replace, path: /nowhere, value: 1}]", "replace at '/nowhere'"),
-        ("patch: [{op: increase, path: /api_key, by: 1}]", "/api_key is no number"),
+        ("patch: [{op: increase, path: /api_key, by: 1}]", "/api_key is not a number"),
         ("patch: [{op: multiply, path: /total, by: 1.0e+308}]", "cannot convert float infinity to integer"),
-        ("body: [{op: replace, pattern: nowhere, with: x}]", "the pattern 'nowhere' is not there"),
-        ("head: [{op: replace, pattern: nowhere, with: x}]", "the pattern 'nowhere' is not there"),
-        (r"body: [{op: replace, pattern: '(total)', with: '\2'}]", "cannot be put in"),
+        ("body: [{op: replace, pattern: nowhere, with: x}]", "the pattern 'nowhere' does not match"),
+        ("head: [{op: replace, pattern: nowhere, with: x}]", "the pattern 'nowhere' does not match"),
+        (r"body: [{op: replace, pattern: '(total)', with: '\2'}]", "is not a valid replacement"),
         ("body: [{op: set, text: …}, {op: encode, charset: latin-1}]", "cannot be encoded"),
     ],
 )
-def test_a_step_that_does_not_fit_is_a_500_that_says_why(serve: Serve, step: str, problem: str) -> None:
+def test_a_step_that_cannot_be_applied_is_a_500_with_the_reason(serve: Serve, step: str, problem: str) -> None:
     reply = usage(serve(step), "demo-modest")
     assert reply.status == 500
-    assert reply.json["detail"].startswith("The fault does not fit: ")
+    assert reply.json["detail"].startswith("The fault cannot be applied: ")
     assert problem in reply.json["detail"]
 
 
-def test_what_is_no_http_never_reaches_a_fault(serve: Serve) -> None:
+def test_a_malformed_request_never_reaches_a_fault(serve: Serve) -> None:
     assert send(serve("when: {path: '.*'}, status: 418"), b"BREW /usage HTTP/1.1\r\nHost: x\r\n\r\n").status == 400

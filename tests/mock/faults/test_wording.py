@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from mock_server.faults import FOLDERS
-from mock_server.fixtures import folder
+from mock_server.fixtures.deployments import folder
+from mock_server.fixtures.faults import FOLDERS
 from tools.prose import problems_of_text
 
 FILES = sorted(path for kind in FOLDERS for path in (folder() / kind).glob("*.yaml"))

@@ -1,0 +1,74 @@
+"""The command `usage-mock`: serve a deployment, or check a fixture folder.
+
+This module only parses: `--help` and a bad option do not wait for the imports of the server.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from mock_server.command.report import report
+from mock_server.options import OPTIONS, Option, OptionError, read_options
+from mock_server.streams import prepare_streams
+from mock_server.suggestions import suggest
+
+COMMANDS = ("check",)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0, or 4 where an error has ended it."""
+    prepare_streams()
+    try:
+        code = _command().main(
+            sys.argv[1:] if arguments is None else list(arguments), prog_name="usage-mock", standalone_mode=False
+        )
+    except click.UsageError as error:
+        return report(error.format_message())
+    except OptionError as error:
+        return report(str(error))
+    return int(code or 0)
+
+
+def _command() -> click.Command:
+    return click.Command(
+        "usage-mock",
+        callback=_run,
+        params=[*map(_parameter, OPTIONS), click.Argument(["command"], nargs=-1, metavar="[check [DIR]]")],
+        help="Serve a mock of GET /usage, or validate each file of a fixture folder (check).",
+        epilog="Environment variables such as USAGE_MOCK_PORT, and the file usage-mock.toml, set the same options.",
+        context_settings={"help_option_names": ["--help"], "max_content_width": 100},
+    )
+
+
+def _parameter(option: Option) -> click.Option:
+    default = ("on" if option.default else "off") if option.is_switch else option.default
+    text = option.help if default is None else f"{option.help} (default: {default})"
+    if option.is_switch:
+        return click.Option([option.flags], default=None, help=text)
+    return click.Option([option.flags], metavar=option.metavar, type=click.UNPROCESSED, help=text)
+
+
+def _run(command: tuple[str, ...], **values: Any) -> int:
+    context = click.get_current_context()
+    given = {
+        name: value
+        for name, value in values.items()
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    if command and command[0] not in COMMANDS:
+        raise OptionError([f"{command[0]!r}: unknown command; {suggest(command[0], COMMANDS)}"])
+    if len(command) > 2:
+        raise OptionError([f"{command[2]!r}: unexpected argument; expected check [DIR]"])
+    options = read_options(given, os.environ)
+    from mock_server.command import serve
+
+    if command:
+        return serve.check(Path(command[1]) if len(command) > 1 else options.fixture_folder)
+    return serve.serve(options)

@@ -1,0 +1,179 @@
+"""The request log: a line for each request, written by another thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from functools import cache, lru_cache
+from logging.handlers import QueueHandler, QueueListener
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TextIO
+from urllib.parse import unquote_plus
+
+import orjson
+
+from mock_server.masking import mask_key, mask_target, printable
+from mock_server.simulation.clock import time_text
+from mock_server.simulation.journal import Entry
+from mock_server.simulation.simulator import Simulator
+
+Sleep = Callable[[float], Awaitable[None]]
+Members = Mapping[str, Any]
+Format = Callable[[Members], str]
+
+PAUSE = 0.15  # seconds between two checks of the journal
+BATCH = 100  # lines after which requests have their turn
+MAX_WAITING = 50  # batches that wait for a slow reader
+WRITE_TIMEOUT = 1.0  # seconds for the remaining lines when the mock stops
+
+_COLOURS = {2: "\x1b[32m", 3: "\x1b[36m", 4: "\x1b[33m", 5: "\x1b[31m"}
+_RED, _FAINT, _PLAIN = "\x1b[31m", "\x1b[2m", "\x1b[0m"
+
+
+class _LineHandler(logging.StreamHandler[TextIO]):
+    """Writes complete lines; a stream without a reader is not an error."""
+
+    terminator = ""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+        """Do nothing."""
+
+
+class Writer:
+    """Writes to a stream in another thread: a terminal that does not read delays no request."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
+        self._logger = logging.Logger("usage-mock")
+        self._logger.addHandler(QueueHandler(self._queue))
+        self._listener = QueueListener(self._queue, _LineHandler(stream))
+        self._listener.start()
+
+    @property
+    def room(self) -> int:
+        """The number of texts that can be written now without a long queue."""
+        return max(0, MAX_WAITING - self._queue.qsize())
+
+    def write(self, text: str) -> None:
+        """Queue a text."""
+        self._logger.info("%s", text)
+
+    def close(self) -> None:
+        """Write the remaining texts, for at most WRITE_TIMEOUT seconds."""
+        stopping = Thread(target=self._listener.stop, daemon=True)
+        stopping.start()
+        stopping.join(WRITE_TIMEOUT)
+
+
+class RequestLog:
+    """Writes the entries of a journal, and messages, in one format.
+
+    Args:
+        simulator: The simulator with the journal.
+        writer: Writes the lines.
+        format_line: Returns the line of an entry or a message.
+    """
+
+    def __init__(self, simulator: Simulator, writer: Writer, format_line: Format) -> None:
+        self._simulator, self._writer, self._format = simulator, writer, format_line
+        self._last = simulator.journal.number
+
+    def say(self, text: str, *, is_error: bool = False) -> None:
+        """Write a message, which can have several lines."""
+        level, now = "error" if is_error else "info", self._simulator.clock()
+        lines = (self._format({"at": now, "level": level, "message": line}) for line in text.splitlines())
+        self._writer.write("".join(lines))
+
+    async def run(self, sleep: Sleep = asyncio.sleep) -> None:
+        """Write new entries until the task is cancelled."""
+        while True:
+            await sleep(PAUSE)
+            for _ in self._batches():
+                await sleep(0)
+
+    def finish(self) -> None:
+        """Write the remaining entries, or their number where a slow reader has no time for them."""
+        for _ in self._batches():
+            pass
+        self._skip_to(self._simulator.journal.number)
+
+    def _batches(self) -> Iterator[None]:
+        """Write new entries, and yield after each batch; entries that a slow reader has no room for remain."""
+        entries = self._simulator.journal.since(self._last, BATCH * self._writer.room)
+        for start in range(0, len(entries), BATCH):
+            batch = entries[start : start + BATCH]
+            self._skip_to(batch[-1].number - len(batch))
+            self._writer.write("".join(map(self._format, self._members(batch))))
+            self._last = batch[-1].number
+            yield
+
+    def _skip_to(self, number: int) -> None:
+        """Report the number of entries up to a number that the log omits."""
+        if skipped := number - self._last:
+            self.say(f"{skipped} requests are not shown: they were too many at once, or the journal was cleared")
+            self._last = number
+
+    def _members(self, entries: Iterable[Entry]) -> Iterator[Members]:
+        known = self._simulator.keys
+
+        @cache  # most targets are equal, and searching them for a thousand keys is slow
+        def target(sent: str, key: str) -> str:
+            return mask_target(sent, (*known, key))
+
+        for entry in entries:
+            key_in_target = entry.key if entry.key in unquote_plus(entry.target) else ""
+            yield {
+                "at": entry.at,
+                "method": entry.method,
+                "target": target(entry.target, key_in_target),
+                "status": entry.status,
+                "ms": round(entry.seconds * 1000, 2),
+                "key": mask_key(entry.key),
+                "reason": entry.reason,
+                "applied": entry.applied,
+            }
+
+
+def as_json(members: Members) -> str:
+    """Return a line of JSON, without empty members."""
+    shown: dict[str, Any] = {
+        name: printable(value) if isinstance(value, str) else value for name, value in members.items() if value != ""
+    }
+    return orjson.dumps({"time": time_text(shown.pop("at")), **shown}).decode() + "\n"
+
+
+def as_text(members: Members) -> str:
+    """Return a line for people."""
+    return _line(members, lambda _, text: text)
+
+
+def as_coloured_text(members: Members) -> str:
+    """Return a line for people at a terminal."""
+    return _line(members, lambda colour, text: f"{colour}{text}{_PLAIN}")
+
+
+def format_for(form: str, stream: TextIO, environment: Mapping[str, str] = os.environ) -> Format:
+    """Return the format of lines in a stream; see https://no-color.org for NO_COLOR."""
+    if form == "json":
+        return as_json
+    has_colours = stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+    return as_coloured_text if has_colours else as_text
+
+
+def _line(members: Members, paint: Callable[[str, str], str]) -> str:
+    time = paint(_FAINT, _clock_time(int(members["at"])))
+    if "message" in members:
+        message = printable(members["message"])
+        return f"{time} {paint(_RED, message) if members['level'] == 'error' else message}\n"
+    status = paint(_COLOURS.get(members["status"] // 100, _PLAIN), str(members["status"]))
+    more = [members["reason"], members["applied"], f"key={members['key']}" if members["key"] else ""]
+    request = printable(f"{members['method']} {members['target']}")
+    return " ".join([time, status, request, f"{members['ms']:g} ms", *map(printable, filter(None, more))]) + "\n"
+
+
+@lru_cache(maxsize=16)
+def _clock_time(second: int) -> str:
+    return time_text(second)[11:19]

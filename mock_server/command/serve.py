@@ -1,0 +1,158 @@
+"""Serving a mock, and checking a fixture folder: the heavy part of the command."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from mock_server.app import make_app, read_files
+from mock_server.command import workers
+from mock_server.command.reload import USER_ERRORS, Reloader
+from mock_server.command.report import report
+from mock_server.command.request_log import RequestLog, Writer, format_for
+from mock_server.fixtures.delays import DelayError
+from mock_server.fixtures.deployments import deployment_names, load_deployment
+from mock_server.fixtures.faults import fault_names, load_fault
+from mock_server.fixtures.problems import text_of
+from mock_server.fixtures.scenarios import load_scenario, scenario_names
+from mock_server.fixtures.validation import FixtureError
+from mock_server.options import MockOptions, OptionError
+from mock_server.simulation.state import StateUnavailableError
+from mock_server.web.mock import MOCK
+from mock_server.web.server import listening, new_event_loop
+from mock_server.web.tls import CertificateError, server_context
+from usage_contract import load
+
+if TYPE_CHECKING:
+    import ssl
+
+
+def serve(options: MockOptions) -> int:
+    """Serve a mock until a signal stops it, and return the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a signal can come before the event loop handles it
+    if options.workers == 1:
+        return _exit_code(lambda: _serve(options))
+    if options.state is None:
+        raise OptionError(["--workers: more than one process needs a shared state; add --state redis://HOST"])
+    if not workers.IS_POSSIBLE:
+        raise OptionError(["--workers: this system has no fork or no SO_REUSEPORT; start one process"])
+
+    def work(port: int) -> int:
+        return _exit_code(lambda: _serve(replace(options, port=port)))
+
+    def supervise() -> int:
+        return workers.supervise(
+            work, host=options.host, port=options.port, number=options.workers, grace=options.grace
+        )
+
+    return _exit_code(supervise)
+
+
+def check(fixtures: Path | None) -> int:
+    """Validate every file of a fixture folder, and return the exit code."""
+    return _exit_code(lambda: _check(fixtures))
+
+
+def _exit_code(work: Callable[[], int]) -> int:
+    try:
+        return work()
+    except KeyboardInterrupt:
+        return 0
+    except (OptionError, *USER_ERRORS) as error:
+        return report(text_of(error))
+
+
+def _serve(options: MockOptions) -> int:
+    tls = None
+    try:
+        app = make_app(load("documented"), options)
+        if options.tls_files:
+            tls = server_context(*options.tls_files)
+    except DelayError as error:
+        raise OptionError([f"--delay: {error}"]) from None
+    except CertificateError as error:
+        raise OptionError([f"--tls-cert: {error}"]) from None
+    except StateUnavailableError as error:
+        raise OptionError([f"--state: {error}"]) from None
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(serve_until_signalled(app, options, tls))
+    return 0
+
+
+async def serve_until_signalled(app: web.Application, options: MockOptions, tls: ssl.SSLContext | None = None) -> None:
+    """Serve an application until SIGINT or SIGTERM; the first line on standard output contains the URL."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows, where SIGINT is a KeyboardInterrupt
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = listening(
+        app, host=options.host, port=options.port, tls=tls, grace=options.grace, shares_port=options.workers > 1
+    )
+    async with _log_and_reload(app, options), server as listener:
+        sys.stdout.write(f"LISTENING {listener.url}\n")
+        sys.stdout.flush()
+        gc.freeze()  # the present objects stay until the end; the garbage collector skips them
+        await stop.wait()
+
+
+@asynccontextmanager
+async def _log_and_reload(app: web.Application, options: MockOptions) -> AsyncIterator[None]:
+    """Log the requests of an application, and reload its files when they change, while the context lasts."""
+    mock, writer = app[MOCK], Writer(sys.stderr)
+    log = RequestLog(mock.simulator, writer, format_for(options.log, sys.stderr))
+    try:
+        async with AsyncExitStack() as stack:
+            if options.log != "none":
+                stack.callback(log.finish)
+                await stack.enter_async_context(_running(log.run()))
+            if options.reload:
+                reloader = Reloader(
+                    mock,
+                    lambda: read_files(load("documented"), options, mock.simulator),
+                    log.say,
+                    deployment=options.deployment,
+                    fixtures=options.fixture_folder,
+                )
+                await stack.enter_async_context(_running(reloader.run()))
+            yield
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def _running(coroutine: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(coroutine)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _check(fixtures: Path | None) -> int:
+    kinds: list[tuple[str, list[str], Callable[[str, Path | None], object]]] = [
+        ("deployments", deployment_names(fixtures), load_deployment),
+        ("scenarios", scenario_names(fixtures), load_scenario),
+        ("faults", fault_names(fixtures), load_fault),
+    ]
+    code = 0
+    for kind, names, load_one in kinds:
+        invalid = 0
+        for name in names:
+            try:
+                load_one(name, fixtures)
+            except FixtureError as error:
+                invalid, code = invalid + 1, report(text_of(error))
+        if names:
+            sys.stdout.write(f"{len(names) - invalid} of {len(names)} {kind} are valid\n")
+    return code

@@ -1,0 +1,48 @@
+"""The operations on keys: creating one, and recording its traffic."""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from mock_server.control.context import Call, Context, Operate, json_response, no_content
+from mock_server.control.errors import ControlError
+from mock_server.fixtures.deployments import Calls, Traffic
+from mock_server.masking import mask_key
+
+
+async def make_key(context: Context, call: Call) -> web.Response:
+    """Create a key."""
+    key = call.body.get("key") or f"mock-{secrets.token_hex(8)}"
+    await context.simulator.make_key(key, call.body.get("scenario"))
+    return json_response({"key": key, "id": mask_key(key)}, 201)
+
+
+async def record_traffic(context: Context, call: Call) -> web.Response:
+    """Record traffic: all entries of the body, or none."""
+    entries = call.body if isinstance(call.body, list) else [call.body]
+    records = [(context.key(entry["key"]), _calls(entry), entry) for entry in entries]
+    calls_by_key: defaultdict[str, list[Calls]] = defaultdict(list)
+    for key, calls, _ in records:
+        calls_by_key[key].append(calls)
+    for key, all_calls in calls_by_key.items():
+        context.simulator.check_room(key, all_calls)
+    for key, calls, entry in records:
+        traffic: Traffic = {entry["domain"]: {entry.get("protocol", "fetch"): calls}}
+        await context.simulator.record(key, traffic)
+    return no_content()
+
+
+def _calls(entry: Mapping[str, Any]) -> Calls:
+    requests, failures = int(entry.get("requests", 1)), int(entry.get("failures", 0))
+    if failures > requests:
+        detail = f"The body is wrong: failures are among the requests; {failures} of {requests} cannot have failed."
+        raise ControlError(409, "too-many-failures", detail)
+    return Calls(requests, failures, int(entry.get("bytes", 0)))
+
+
+OPERATIONS: tuple[Operate, ...] = (make_key, record_traffic)

@@ -1,0 +1,57 @@
+"""The operations that list the scenarios and faults of the fixture folder."""
+
+from __future__ import annotations
+
+import asyncio
+from operator import itemgetter
+from pathlib import Path
+
+from aiohttp import web
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import ScalarEvent
+
+from mock_server.control.context import Call, Context, Operate, json_response
+from mock_server.fixtures.deployments import yaml_files
+from mock_server.fixtures.faults import FOLDERS
+from mock_server.fixtures.library import Library
+from usage_contract import SourceError
+from usage_contract.sources import read_bytes
+
+UNREADABLE = "The file cannot be read; switch it on to see the reason."
+
+
+async def get_scenarios(context: Context, _: Call) -> web.Response:
+    """Return the scenarios."""
+    return json_response(await _choices(context.simulator.library, "scenarios"))
+
+
+async def get_faults(context: Context, _: Call) -> web.Response:
+    """Return the faults and variants."""
+    return json_response(await _choices(context.simulator.library, *FOLDERS))
+
+
+async def _choices(library: Library, *kinds: str) -> list[dict[str, str]]:
+    choices = []
+    for kind in kinds:
+        for name, path in yaml_files(library.folder / kind).items():
+            choices.append({"name": name, "description": description(path)})
+            await asyncio.sleep(0)  # there are hundreds of files, and other requests wait
+    return sorted(choices, key=itemgetter("name"))
+
+
+def description(path: Path) -> str:
+    """Return the description of a scenario or fault, without parsing the rest: hundreds of files would take seconds."""
+    before = ""
+    try:
+        for event in YAML(typ="safe", pure=True).parse(read_bytes(path).decode()):
+            if isinstance(event, ScalarEvent):
+                if before == "description":
+                    return str(event.value)
+                before = event.value
+    except (OSError, SourceError, UnicodeDecodeError, YAMLError):
+        return UNREADABLE
+    return UNREADABLE
+
+
+OPERATIONS: tuple[Operate, ...] = (get_scenarios, get_faults)

@@ -1,0 +1,366 @@
+"""Options: one list, read by the command line, the environment, a file, UsageMock and make_app alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypedDict, get_args, get_origin, get_type_hints
+
+import click
+
+from mock_server.suggestions import suggest
+
+PREFIX = "USAGE_MOCK_"
+
+# Read if the working directory contains it and no other file is given.
+FILE = "usage-mock.toml"
+
+
+class OptionError(ValueError):
+    """Options that cannot be used.
+
+    Args:
+        problems: A line for each problem.
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class FaultType(click.ParamType[str]):
+    """`NAME` or `NAME@N`, where N is the number of a request, from 1."""
+
+    name = "fault"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text."""
+        text = str(value)
+        name, at, number = text.partition("@")
+        if at and not (name and number.isascii() and number.isdecimal() and int(number)):
+            self.fail(
+                f"{text!r} is not valid; expected NAME or NAME@N, where N is the number of a request, from 1",
+                param,
+                ctx,
+            )
+        return text
+
+
+class IntegerType(click.IntRange):
+    """A whole number in ASCII digits."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        bounds = f"from {self.min} to {self.max}" if self.max is not None else f"of at least {self.min}"
+        text = str(value)
+        is_number = re.fullmatch(r"-?[0-9]{1,18}", text) and self.min is not None and int(text) >= self.min
+        if not is_number or (self.max is not None and int(text) > self.max):
+            self.fail(f"{text!r} is not a whole number {bounds}", param, ctx)
+        return int(text)
+
+
+class ChoiceType(click.Choice[Any]):
+    """One of several values, with a suggestion for another one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value."""
+        by_text = {str(choice): choice for choice in self.choices}
+        if str(value) not in by_text:
+            self.fail(f"{str(value)!r} is not a valid value; {suggest(str(value), by_text)}", param, ctx)
+        return by_text[str(value)]
+
+
+PATH = click.Path(path_type=Path)
+LOG_FORMAT = ChoiceType(("text", "json", "none"))
+
+
+class Option(NamedTuple):
+    """One option.
+
+    Attributes:
+        attribute: The name in MockOptions.
+        default: The default; None for an option without one.
+        metavar: The placeholder of the value in help texts.
+        type: Reads the value from a text.
+        help: The help text.
+        is_for_command: The option is for the command only.
+    """
+
+    attribute: str
+    default: Any
+    metavar: str
+    type: click.ParamType[Any]
+    help: str
+    is_for_command: bool
+
+    @property
+    def name(self) -> str:
+        """The name on the command line and in the file."""
+        return self.attribute.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The name in the environment."""
+        return PREFIX + self.attribute.upper()
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether the option is on or off, as `--NAME` and `--no-NAME`."""
+        return self.type is click.BOOL
+
+    @property
+    def flags(self) -> str:
+        """The declaration of the option on the command line."""
+        return f"--{self.name}/--no-{self.name}" if self.is_switch else f"--{self.name}"
+
+    @property
+    def usage(self) -> str:
+        """The option with a value that is not its default."""
+        return f"--{'no-' if self.default is True else ''}{self.name} {self.metavar}".rstrip()
+
+    def read(self, value: object) -> Any:
+        """Return the value of the option in a text, a number or a path.
+
+        Raises:
+            ValueError: The value is not valid.
+        """
+        if not isinstance(value, (str, int, float, Path)) or (isinstance(value, bool) and not self.is_switch):
+            raise ValueError(f"must be {'true or false' if self.is_switch else 'a text or a number'}")
+        if value == "":  # an unset variable of a script must not mean every host, or an empty token
+            raise ValueError("is empty; omit it for the default")
+        try:
+            return self.type.convert(value if isinstance(value, (bool, Path)) else str(value), None, None)
+        except click.BadParameter as error:
+            raise ValueError(error.message) from None
+
+
+def _option(
+    default: Any, metavar: str, text: str, reader: click.ParamType[Any] = click.STRING, *, for_command: bool = False
+) -> Any:
+    metadata = {"metavar": metavar, "help": text, "type": reader, "is_for_command": for_command}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class MockOptions:
+    """The options of a mock. A new option is a field here and a row in docs/mock.md; everything else is derived.
+
+    A switch has the name of what is on, so that `--no-NAME` exists: `rate_limit`, not `no_rate_limit`.
+
+    Raises:
+        TypeError: A value has another type.
+        ValueError: A value is not valid.
+    """
+
+    config: Path | None = _option(None, "FILE", "TOML file to read options from", PATH, for_command=True)
+    host: str = _option("127.0.0.1", "HOST", "address to listen on")
+    port: int = _option(8080, "PORT", "port to listen on; 0 picks a free port", IntegerType(0, 65535))
+    fixtures: Path | str | None = _option(None, "DIR", "fixture folder instead of the shipped one", PATH)
+    deployment: str = _option("default", "NAME", "deployment to serve: a file in deployments/")
+    scenario: str | None = _option(None, "NAME", "scenario of every API key: a file in scenarios/")
+    fault: str | None = _option(
+        None, "NAME[@N]", "fault to apply (@N: to request number N only): a file in faults/ or variants/", FaultType()
+    )
+    delay: float | str | None = _option(
+        None, "DELAY", "delay of every response in seconds: 0.2, 0.1..0.5 (even) or 0.1~2 (median~p99)"
+    )
+    seed: int = _option(0, "N", "seed of random delays", IntegerType(0))
+    state: str | None = _option(
+        None, "URL", "Redis or Valkey server with the state of several processes: redis://HOST, unix:///SOCKET"
+    )
+    workers: int = _option(
+        1,
+        "N",
+        "number of processes behind the port; more than one need --state",
+        IntegerType(1, 1024),
+        for_command=True,
+    )
+    journal: int = _option(1000, "N", "number of requests that the journal keeps", IntegerType(1, 1_000_000))
+    rate_limit: bool = _option(True, "", "limit the rate of requests: return 429 when a bucket is empty", click.BOOL)
+    unknown_key_status: Literal[401, 403] = _option(
+        403, "STATUS", "status code for an unknown API key: 401 or 403", ChoiceType((401, 403))
+    )
+    cors: bool = _option(
+        True, "", "send CORS headers, so that web pages of other origins can call the mock", click.BOOL
+    )
+    control_token: str | None = _option(
+        None, "TOKEN", "token of the control API; without one, only this machine has access"
+    )
+    tls_cert: Path | str | None = _option(None, "FILE", "certificate for HTTPS (PEM)", PATH)
+    tls_key: Path | str | None = _option(None, "FILE", "private key of the certificate (PEM)", PATH)
+    grace: float = _option(5, "SECONDS", "time that a stop waits for unfinished responses", IntegerType(0, 3600))
+    reload: bool = _option(True, "", "serve changed files without a restart", click.BOOL, for_command=True)
+    log: str = _option(
+        "text", "FORMAT", "format of the log on standard error: text, json or none", LOG_FORMAT, for_command=True
+    )
+
+    def __post_init__(self) -> None:
+        """Check the types and ranges of all values."""
+        hints = _hints()
+        for option in OPTIONS:
+            value, hint = getattr(self, option.attribute), hints[option.attribute]
+            if not _fits(value, hint):
+                kind = getattr(hint, "__name__", hint)
+                raise TypeError(f"{option.attribute}: {value!r} is not valid; expected {kind}")
+            if isinstance(value, (str, int)) and not isinstance(value, bool):
+                try:
+                    option.type.convert(value, None, None)
+                except click.BadParameter as error:
+                    raise ValueError(f"{option.attribute}: {error.message}") from None
+
+    @property
+    def fixture_folder(self) -> Path | None:
+        """The fixture folder; None for the shipped one."""
+        return None if self.fixtures is None else Path(self.fixtures)
+
+    @property
+    def tls_files(self) -> tuple[Path, Path] | None:
+        """The certificate and its key; None without TLS.
+
+        Raises:
+            OptionError: One of them is missing.
+        """
+        if self.tls_cert is None and self.tls_key is None:
+            return None
+        if self.tls_cert is None or self.tls_key is None:
+            raise OptionError(["--tls-cert, --tls-key: one of them is missing; set both or neither"])
+        return Path(self.tls_cert), Path(self.tls_key)
+
+    @property
+    def fault_name(self) -> str | None:
+        """The name of the fault."""
+        return self.fault.partition("@")[0] if self.fault else None
+
+    @property
+    def fault_number(self) -> int | None:
+        """The number of the only request with the fault; None for all requests."""
+        number = (self.fault or "").partition("@")[2]
+        return int(number) if number else None
+
+    @property
+    def delay_text(self) -> str | None:
+        """The delay as a text."""
+        return self.delay if self.delay is None or isinstance(self.delay, str) else f"{self.delay:.6f}"
+
+
+class UsageMockOptions(TypedDict, total=False):
+    """The members of MockOptions that UsageMock accepts, for type checkers; a test compares both."""
+
+    host: str
+    port: int
+    fixtures: Path | str | None
+    scenario: str | None
+    fault: str | None
+    delay: float | str | None
+    seed: int
+    state: str | None
+    journal: int
+    rate_limit: bool
+    unknown_key_status: Literal[401, 403]
+    cors: bool
+    control_token: str | None
+    tls_cert: Path | str | None
+    tls_key: Path | str | None
+    grace: float
+
+
+OPTIONS = tuple(Option(option.name, option.default, **option.metadata) for option in fields(MockOptions))
+_BY_NAME = {option.name: option for option in OPTIONS}
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(MockOptions)
+
+
+def _fits(value: object, hint: Any) -> bool:
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if kinds := get_args(hint):
+        return any(_fits(value, kind) for kind in kinds)
+    number = (int, float) if hint is float else hint
+    return isinstance(value, number) and (hint is bool or not isinstance(value, bool))
+
+
+class _Value(NamedTuple):
+    """A value of an option, and the place where it is given."""
+
+    option: Option
+    place: str
+    value: object
+
+
+def read_options(arguments: Mapping[str, object], environment: Mapping[str, str]) -> MockOptions:
+    """Return the options of the command.
+
+    Precedence: command line > environment > file > default.
+
+    Args:
+        arguments: The options of the command line, by attribute.
+        environment: The environment variables.
+
+    Raises:
+        OptionError: Some options cannot be used; the error has all problems.
+    """
+    problems: list[str] = []
+    on_command_line = [
+        _Value(option, f"--{option.name}", arguments[option.attribute])
+        for option in OPTIONS
+        if option.attribute in arguments
+    ]
+    values = _read([*_environment(environment, problems), *on_command_line], problems)
+    values = _read([*_file(values.get("config"), problems)], problems) | values
+    if problems:
+        raise OptionError(problems)
+    return MockOptions(**values)
+
+
+def _read(values: Iterable[_Value], problems: list[str]) -> dict[str, Any]:
+    """Return the values by attribute; a later one takes precedence."""
+    found: dict[str, Any] = {}
+    for option, place, value in values:
+        try:
+            found[option.attribute] = option.read(value)
+        except ValueError as error:
+            problems.append(f"{place}: {error}")
+    return found
+
+
+def _environment(environment: Mapping[str, str], problems: list[str]) -> Iterator[_Value]:
+    by_variable = {option.variable: option for option in OPTIONS}
+    for name, value in sorted(environment.items()):
+        if name in by_variable and value:  # a CI system passes an empty variable for a missing one
+            yield _Value(by_variable[name], name, value)
+        elif name.startswith(PREFIX) and name not in by_variable:
+            problems.append(f"{name!r} is not a variable of the mock; {suggest(name, by_variable)}")
+
+
+def _file(given: Path | None, problems: list[str]) -> Iterator[_Value]:
+    path = given or Path(FILE)
+    if not given and not path.is_file():
+        return
+    import tomllib
+
+    try:
+        text = path.read_text("utf-8-sig")
+        data = tomllib.loads(text)
+    except (OSError, ValueError) as error:  # ValueError: the text is not UTF-8 or not TOML
+        problems.append(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
+        return
+    names = [name for name in _BY_NAME if name != "config"]
+    for name, value in data.items():
+        place = f"{path}:{_line(text, name)}"
+        if name not in names:
+            problems.append(f"{place} {name!r} is not an option; {suggest(name, names)}")
+        elif _BY_NAME[name].type is PATH and isinstance(value, str) and value:
+            yield _Value(_BY_NAME[name], f"{place} {name}", path.parent / value)
+        else:
+            yield _Value(_BY_NAME[name], f"{place} {name}", value)
+
+
+def _line(text: str, name: str) -> int:
+    found = re.search(rf"^[ \t]*\[*[ \t]*[\"']?{re.escape(name)}\b", text, re.MULTILINE)
+    return text.count("\n", 0, found.start()) + 1 if found else 1

@@ -1,0 +1,1 @@
+"""Optional: a state in Redis or Valkey that several mock processes share."""

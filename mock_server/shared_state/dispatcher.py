@@ -1,0 +1,87 @@
+"""The dispatcher of a mock with a shared state: no response depends on overrides that another process has changed."""
+
+from __future__ import annotations
+
+import time
+
+from aiohttp import web
+
+from mock_server.fixtures.library import FIXTURE_ERRORS
+from mock_server.shared_state.redis_state import ANY, REQUIRED_VERSION, RedisState
+from mock_server.simulation.overrides import NO_OVERRIDE
+from mock_server.simulation.state import StaleError, StateUnavailableError, UnreadableStateError
+from mock_server.web.dispatcher import CONTROL_PREFIX, Dispatcher, is_control_path, normalize
+from mock_server.web.fast_path import is_plain
+from mock_server.web.responses import error_response
+
+# In seconds; the time until the state is available again is unknown.
+RETRY_AFTER = 1
+
+UNAVAILABLE = "The state that this mock shares with other processes is unavailable; the mock recovers by itself."
+MISSING = "Another process has switched on a scenario or fault that this one does not have"
+
+# The request that replaces unreadable overrides.
+RESET = ("POST", f"{CONTROL_PREFIX}/reset")
+
+# The path that reports whether this process runs, regardless of the state.
+HEALTH = f"{CONTROL_PREFIX}/health"
+
+
+class SharedDispatcher(Dispatcher):
+    """Responds by the latest overrides of all processes, or with 503.
+
+    A plain request uses the overrides that this process knows. The command that takes its token also checks their
+    version. If it is not the latest one, the request is handled again. Any other request reads the overrides first.
+    """
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        """Respond to one request."""
+        if request.rel_url.raw_path == HEALTH:
+            return await self.control(normalize(request))
+        started = time.perf_counter()
+        try:
+            if self._needs_only_its_bucket(request):
+                return await self._respond_unless_stale(request)
+            return await self._respond_by_latest(request)
+        except UnreadableStateError as error:
+            return self._unavailable(request, started, "state-unreadable", str(error))
+        except StateUnavailableError:
+            return self._unavailable(request, started, "state-unavailable", UNAVAILABLE)
+        except FIXTURE_ERRORS as error:
+            return self._unavailable(request, started, "unknown-name", f"{MISSING}: {error}")
+
+    async def _respond_unless_stale(self, request: web.Request) -> web.StreamResponse:
+        state = self.simulator.state
+        assert isinstance(state, RedisState)
+        REQUIRED_VERSION.set(state.version)
+        try:
+            return await super().__call__(request)
+        except StaleError:
+            return await self._respond_by_latest(request)
+
+    async def _respond_by_latest(self, request: web.Request) -> web.StreamResponse:
+        try:
+            await self.simulator.catch_up()
+        except UnreadableStateError:
+            if (request.method, request.rel_url.raw_path) != RESET:
+                raise
+        REQUIRED_VERSION.set(ANY)
+        if is_control_path(request.rel_url.raw_path):  # also while this process lacks a scenario or fault
+            return await self.control(normalize(request))
+        return await super().__call__(request)
+
+    def _needs_only_its_bucket(self, request: web.Request) -> bool:
+        usage = self.mock.routes.usage
+        keys = request.headers.getall(usage.key_header, ())
+        if len(keys) != 1 or not is_plain(request, usage.path):
+            return False
+        try:
+            return self.simulator.effective(keys[0]).is_passthrough and self.simulator.account(keys[0]) is not None
+        except FIXTURE_ERRORS:  # the override can be removed already
+            return False
+
+    def _unavailable(self, request: web.Request, started: float, reason: str, detail: str) -> web.Response:
+        prepared = error_response(503, detail, reason, headers={**self.mock.headers, "Retry-After": str(RETRY_AFTER)})
+        keys = request.headers.getall(self.mock.routes.usage.key_header, ())
+        self.record((request.method, request.raw_path, keys, 503, reason, NO_OVERRIDE), started)
+        return prepared.response()

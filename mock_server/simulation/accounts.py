@@ -1,0 +1,92 @@
+"""Accounts: everything that the running mock keeps for one key."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, Calls, Key, RateLimit, Traffic
+from mock_server.simulation.state import AccountRef, AccountSnapshot, BucketSpec
+from mock_server.simulation.usage_counters import UsageCounters
+from mock_server.simulation.usage_metrics import usage_metrics
+
+
+class Account:
+    """The usage of one key from a moment on.
+
+    The state identifies an account by its name and the mark of its facts.
+    Other facts make another account, which keeps the bucket of the same limit.
+
+    Args:
+        name: The name of the account in the state.
+        api_key: The key of the account.
+        key: The facts of the key in the fixture files.
+        now: The mock's time at which the account begins, in seconds.
+        mark: A digest of the facts, empty where the state is not shared.
+    """
+
+    def __init__(self, name: str, api_key: str, key: Key, *, now: float, mark: str = "") -> None:
+        self.name, self.api_key = name, api_key
+        self.limit: RateLimit = key.rate_limit
+        rps, burst = self.limit.rps, self.limit.burst
+        self.bucket = BucketSpec(f"{name}\0{rps} {burst}", rps, burst, key.tokens, api_key)
+        self.ref = AccountRef(f"{name}\0{mark}", api_key)
+        self._since, self._traffic = now, key.traffic
+        self._growth = [
+            # Exactly: a rounded share could make more failures than requests.
+            (domain, protocol, rate, Fraction(rate.failures) / Fraction(rate.requests) if rate.requests else Fraction())
+            for domain, rates in key.growth.items()
+            for protocol, rate in rates.items()
+        ]
+        #: Whether the usage metrics change with time alone.
+        self.grows = bool(self._growth)
+        #: Increases with every change of the usage metrics.
+        self.version = 0
+        self._recorded = self.counters = UsageCounters(key.traffic)
+        self._grown: dict[tuple[str, str], Calls] = {}
+        self._age = 0.0  # seconds
+        self._restart_growth(self._recorded)
+
+    def record(self, traffic: Traffic) -> None:
+        """Add traffic to the counters."""
+        self._recorded.record(traffic)
+        if self.counters is not self._recorded:
+            self.counters.record(traffic)
+        self.version += 1
+
+    def apply_snapshot(self, snapshot: AccountSnapshot) -> None:
+        """Replace the counters by what all processes have recorded."""
+        self.ref, self._since = self.ref._replace(version=snapshot.version), snapshot.since
+        self._restart_growth(UsageCounters(self._traffic))
+        self.record(snapshot.traffic)
+
+    def usage_metrics(self, remaining: Any) -> dict[str, Any]:
+        """Return the usage metrics with a value for `rate_limit.remaining`."""
+        return usage_metrics(self.api_key, self.limit, self.counters, remaining=remaining)
+
+    def grow(self, now: float) -> None:
+        """Add the traffic that the fixture's growth has produced until `now`."""
+        age = max(0.0, now - self._since)
+        if age < self._age:  # the clock was set back
+            self._restart_growth(self._recorded)
+        self._age = age
+        for domain, protocol, rate, failure_share in self._growth:
+            before = self._grown.get((domain, protocol), Calls(0))
+            requests = _whole(rate.requests * age)
+            after = Calls(requests, math.floor(requests * failure_share), _whole(rate.bytes * age))
+            if after != before:
+                self._grown[domain, protocol] = after
+                added = (after.requests - before.requests, after.failures - before.failures, after.bytes - before.bytes)
+                self.counters.record({domain: {protocol: Calls(*added)}})
+                self.version += 1
+
+    def _restart_growth(self, recorded: UsageCounters) -> None:
+        """Forget all growth; `recorded` are the counters without it."""
+        self._recorded, self.counters = recorded, recorded.copy() if self.grows else recorded
+        self._grown, self._age = {}, 0.0
+        self.version += 1
+
+
+def _whole(number: float) -> int:
+    return min(MAX_SAFE_INTEGER, math.floor(number))

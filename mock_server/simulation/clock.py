@@ -1,0 +1,82 @@
+"""The mock's clock, which can be frozen, set and advanced."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+# Year 5138: Python has no dates for much later times.
+END_OF_TIME = 100_000_000_000
+
+_ANCHOR = time.time() - time.monotonic()
+
+
+def wall_clock() -> float:
+    """Return the seconds since the Unix epoch, by a clock that is never set back while the mock runs."""
+    return _ANCHOR + time.monotonic()
+
+
+def time_text(seconds: float) -> str:
+    """Return seconds since the Unix epoch in the format of RFC 3339."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class EndOfTimeError(ValueError):
+    """The clock cannot be set to a time without dates."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the mock's time ends {END_OF_TIME} seconds after 1970")
+
+
+@dataclass(frozen=True)
+class ClockOffset:
+    """The difference between a clock and its base, in seconds, or the time at which the clock was frozen."""
+
+    seconds: float = 0.0
+    frozen_at: float | None = None
+
+
+NO_OFFSET = ClockOffset()
+
+
+class MockClock:
+    """The mock's clock, in seconds since the Unix epoch; token buckets and the growth of accounts follow it."""
+
+    def __init__(self, base: Callable[[], float] = wall_clock, offset: ClockOffset = NO_OFFSET) -> None:
+        self.base, self.offset = base, offset
+
+    def __call__(self) -> float:
+        """Return the time."""
+        offset = self.offset
+        return self.base() + offset.seconds if offset.frozen_at is None else offset.frozen_at
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the clock is frozen."""
+        return self.offset.frozen_at is not None
+
+    def freeze(self, at: float | None = None) -> None:
+        """Freeze the clock at a time, or (None) at the present time."""
+        self.offset = _frozen(self() if at is None else at)
+
+    def resume(self) -> None:
+        """Let the clock run again from the time at which it was frozen."""
+        self.set(self())
+
+    def set(self, now: float) -> None:
+        """Let the clock run from `now`, in seconds since the Unix epoch."""
+        self.offset = ClockOffset(now - self.base())
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward; a frozen clock stays frozen."""
+        if self.offset.frozen_at is None:
+            self.offset = ClockOffset(self.offset.seconds + seconds)
+        else:
+            self.offset = _frozen(self.offset.frozen_at + seconds)
+
+
+def _frozen(at: float) -> ClockOffset:
+    # Whole microseconds, the unit of the buckets: otherwise 0.1 s can fill a bucket by one tick too few.
+    return ClockOffset(frozen_at=round(at, 6))

@@ -1,0 +1,136 @@
+"""Overrides: behaviour that is switched on for all keys, one key or one request, and its precedence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+
+from mock_server.simulation.clock import NO_OFFSET, ClockOffset
+
+# The value that switches a scenario, a fault or a delay off, also where a lower level of precedence sets one.
+NONE = "none"
+
+# The use of a fault that was switched on at run time begins with this text.
+RUNTIME_USE = "use "
+
+
+@dataclass(frozen=True)
+class FaultUse:
+    """A fault in use.
+
+    Attributes:
+        name: The name of the fault.
+        after: The number of requests that pass before the fault acts.
+        times: The number of requests on which the fault acts; None for all.
+        use: Distinguishes uses of the same fault; each use has a memory of its own.
+        is_unconditional: The fault ignores the turns and keys that its file names.
+    """
+
+    name: str
+    after: int = 0
+    times: int | None = None
+    use: str = ""
+    is_unconditional: bool = False
+
+    def is_turn(self, count: int) -> bool:
+        """Return whether the fault acts on the count'th request, from 1."""
+        return count > self.after and (self.times is None or count <= self.after + self.times)
+
+    def left(self, count: int) -> int | None:
+        """Return the number of requests on which the fault still acts after `count` of them; None for all."""
+        return None if self.times is None else min(self.times, max(0, self.after + self.times - count))
+
+
+@dataclass(frozen=True)
+class Override:
+    """Overrides of one level of precedence; None leaves a member to the next lower level."""
+
+    scenario: str | None = None
+    code: int | None = None
+    fault: FaultUse | None = None
+    delay: str | None = None
+
+    def __str__(self) -> str:
+        """Return the members that are set, such as `scenario=heavy, delay=0.2`."""
+        members = {name: value for name, value in vars(self).items() if value is not None}
+        return ", ".join(f"{name}={getattr(value, 'name', value)}" for name, value in members.items())
+
+    @property
+    def active_fault(self) -> FaultUse | None:
+        """The fault, unless it is switched off."""
+        return None if self.fault is None or self.fault.name == NONE else self.fault
+
+    @property
+    def active_scenario(self) -> str | None:
+        """The scenario, unless it is switched off."""
+        return None if self.scenario == NONE else self.scenario
+
+    @property
+    def is_passthrough(self) -> bool:
+        """Whether the response of the account stays unchanged: no status code, no fault and no delay."""
+        return self.active_fault is None and self.code is None and self.delay in (None, NONE)
+
+    def merged_over(self, lower: Override) -> Override:
+        """Return both overrides as one; this one takes precedence."""
+        members = {member.name: value for member in fields(self) if (value := getattr(self, member.name)) is not None}
+        return replace(lower, **members)
+
+
+NO_OVERRIDE = Override()
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """All overrides; a change makes a new object.
+
+    Precedence: request > key > everyone > start > scenario.
+    This is the only place that states it in code; the simulator adds the scenario's own override below all others.
+    """
+
+    start: Override = NO_OVERRIDE
+    everyone: Override = NO_OVERRIDE
+    keys: Mapping[str, Override] = field(default_factory=dict)
+    created_keys: frozenset[str] = frozenset()
+    clock: ClockOffset = NO_OFFSET
+
+    def merged(self, key: str, request: Override = NO_OVERRIDE) -> Override:
+        """Return the override of a request with a key; an empty text means a request without one."""
+        merged = request
+        for lower in (self.keys.get(key, NO_OVERRIDE), self.everyone, self.start):
+            merged = merged.merged_over(lower)
+        return merged
+
+    @cached_property
+    def effective(self) -> dict[str, Override]:
+        """A cache of `Simulator.effective`, by key; it lasts as long as these overrides."""
+        return {}
+
+    @cached_property
+    def is_empty(self) -> bool:
+        """Whether no override is set."""
+        return all(override == NO_OVERRIDE for override in self.all)
+
+    @property
+    def all(self) -> tuple[Override, ...]:
+        """The overrides of every level."""
+        return (self.start, self.everyone, *self.keys.values())
+
+    @property
+    def faults(self) -> list[FaultUse]:
+        """The active faults of every level."""
+        return [override.active_fault for override in self.all if override.active_fault]
+
+    def override_for(self, key: str | None) -> Override:
+        """Return the override of one key, or of everyone (None)."""
+        return self.everyone if key is None else self.keys.get(key, NO_OVERRIDE)
+
+    def with_override(self, key: str | None, override: Override) -> Overrides:
+        """Return these overrides with another one for a key, or for everyone (None)."""
+        if key is None:
+            return replace(self, everyone=override)
+        return replace(self, keys={**self.keys, key: override})
+
+    def without(self, key: str) -> Overrides:
+        """Return these overrides without the one of a key."""
+        return replace(self, keys={name: override for name, override in self.keys.items() if name != key})

@@ -1,0 +1,344 @@
+"""The simulator: the accounts of a deployment, and everything that can be changed at run time."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+from mock_server.fixtures.delays import delay
+from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, Calls, Traffic
+from mock_server.fixtures.library import Library
+from mock_server.masking import mask_key
+from mock_server.simulation.accounts import Account
+from mock_server.simulation.clock import END_OF_TIME, EndOfTimeError, MockClock
+from mock_server.simulation.journal import Journal
+from mock_server.simulation.overrides import NO_OVERRIDE, NONE, RUNTIME_USE, FaultUse, Override, Overrides
+from mock_server.simulation.state import BucketSpec, MemoryState, StaleError, State
+from mock_server.suggestions import closest_match
+
+
+class UnknownKeyError(LookupError):
+    """The mock does not have a key; the text does not quote it."""
+
+    def __init__(self, key: str, keys: Iterable[str]) -> None:
+        match = closest_match(str(key), keys)
+        hint = f"; did you mean {mask_key(match)}?" if match else "; create it first"
+        super().__init__(f"the mock does not have this key{hint}")
+
+
+class RevokedKeyError(LookupError):
+    """A key that its scenario revokes has no account."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the key {mask_key(key)} is revoked by its scenario and has no usage metrics")
+
+
+class FullError(ValueError):
+    """The usage metrics of a key would no longer be exact in JSON."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the usage metrics of the key {mask_key(key)} would exceed {MAX_SAFE_INTEGER}; reset the key")
+
+
+class Simulator:
+    """The accounts of a deployment with their overrides, the clock and the journal.
+
+    Args:
+        library: The fixture files.
+        clock: The mock's clock.
+        start: The overrides from the start.
+        state: The state, where other processes share it.
+        journal: The list of received requests.
+        seed: The seed of random delays.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        clock: MockClock,
+        *,
+        start: Override = NO_OVERRIDE,
+        state: State | None = None,
+        journal: Journal | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.library, self.clock = library, clock
+        self.overrides = Overrides(start)
+        self.state: State = state or MemoryState()
+        self.journal = journal or Journal()
+        self._accounts: dict[str, Account] = {}
+        self._scenario_accounts: dict[tuple[str, str], Account] = {}
+        self._start = start
+        self._random, self._seed = random.Random(seed), seed  # noqa: S311 - for delays only
+        self._check(start)
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the deployment, then the keys that were created at run time."""
+        deployed = self.library.deployment.keys
+        return [*deployed, *sorted(self.overrides.created_keys - deployed.keys())]
+
+    def has(self, key: str) -> bool:
+        """Return whether the mock has a key."""
+        return key in self.library.deployment.keys or key in self.overrides.created_keys
+
+    # Reading, for each request.
+
+    def resolve(self, key: str, request: Override) -> Override:
+        """Return the override of a request with a key, with the scenario's own status code, fault and delay.
+
+        Raises:
+            UnknownNameError: Another process has switched on a scenario or fault that this one does not have.
+            FixtureError: The file of the scenario or fault cannot be used.
+        """
+        override = self.overrides.merged(key, request)
+        self._check_names(override)
+        if override.active_scenario is None:
+            return override
+        scenario = self.library.scenario(override.active_scenario)
+        fault = FaultUse(scenario.fault, use=f"scenario {scenario.name}") if scenario.fault else None
+        return override.merged_over(Override(code=scenario.code, fault=fault, delay=scenario.delay))
+
+    def effective(self, key: str) -> Override:
+        """Return the override of a request without preferences; it is computed once."""
+        if self.overrides.is_empty:
+            return NO_OVERRIDE
+        name = key if self.has(key) else ""  # the number of unknown keys is not bounded
+        override = self.overrides.effective.get(name)
+        if override is None:
+            override = self.overrides.effective[name] = self.resolve(name, NO_OVERRIDE)
+        return override
+
+    def account(self, key: str, scenario: str | None = None) -> Account | None:
+        """Return the account of a key, in the scenario of a single request where it has one.
+
+        Returns None for an unknown or revoked key.
+        """
+        if scenario is not None:
+            return self.scenario_account(key, scenario)
+        account = self._accounts.get(key)
+        if account is None:
+            account = self.peek(key)
+            if account is not None:
+                self._accounts[key] = account
+        return account
+
+    def scenario_account(self, key: str, scenario: str) -> Account | None:
+        """Return the account of a key in a scenario that single requests prefer."""
+        account = self._scenario_accounts.get((key, scenario))
+        if account is None and self.has(key):
+            account = self._open(f"{key}\0{scenario}", key, scenario)
+            if account is not None:
+                self._scenario_accounts[key, scenario] = account
+        return account
+
+    def peek(self, key: str) -> Account | None:
+        """Return the account of a key without opening it: an account begins with its first request."""
+        if key in self._accounts or not self.has(key):
+            return self._accounts.get(key)
+        return self._open(key, key, self.overrides.merged(key).scenario)
+
+    def delay(self, text: str) -> float:
+        """Draw the seconds of a delay."""
+        return delay(text).draw(self._random)
+
+    def bucket(self, account: Account, fault: FaultUse | None) -> BucketSpec:
+        """Return the bucket of an account: its own, or the one that a fault gives it."""
+        if fault is None or fault.name == NONE:
+            return account.bucket
+        for index, bucket in enumerate(self.library.fault(fault.name).buckets):
+            keys = bucket.keys or tuple(self.keys)
+            if account.api_key in keys:
+                stated = (self.peek(keys[0]) or account).limit
+                rps, burst = stated.rps if bucket.rps is None else float(bucket.rps), bucket.burst or stated.burst
+                return BucketSpec(f"{fault.name} {index} {fault.use}\0{rps} {burst}", rps, burst)
+        return account.bucket
+
+    # Changes at run time.
+
+    async def switch(self, key: str | None = None, **changes: Any) -> None:
+        """Set or (None) clear members of the override of a key, or of everyone; a new scenario restarts the account.
+
+        Args:
+            key: The key; None for everyone.
+            changes: Members of an Override; other members stay as the latest overrides have them.
+
+        Raises:
+            UnknownKeyError: The mock does not have the key.
+            UnknownNameError: The fixture folder does not have the scenario or fault.
+            FixtureError: The file of the scenario or fault cannot be used.
+            DelayError: The delay is not valid.
+        """
+        await self.catch_up()
+        self._check_key(key)
+        self._check(Override(**changes))
+        if use := changes.get("fault"):  # an identifier that no other use has, in any process
+            changes["fault"] = replace(use, use=f"{RUNTIME_USE}{secrets.token_hex(8)}", is_unconditional=True)
+        restart = changes.get("scenario") is not None
+        await self._change(
+            lambda old: old.with_override(key, replace(old.override_for(key), **changes)), key, restart=restart
+        )
+
+    async def make_key(self, key: str, scenario: str | None = None) -> None:
+        """Create an unused key, or one in a scenario; an existing key restarts."""
+        override = Override(scenario=scenario)
+        self._check(override)
+        await self._change(
+            lambda old: replace(old.with_override(key, override), created_keys=old.created_keys | {key}),
+            key,
+            restart=True,
+        )
+
+    async def record(self, key: str, traffic: Traffic) -> None:
+        """Record simulated traffic of a key.
+
+        Raises what `check_room` raises.
+        """
+        await self.catch_up()
+        account = self.check_room(key, [calls for protocols in traffic.values() for calls in protocols.values()])
+        await self.state.record(account.ref, self.clock(), traffic)
+        account.record(traffic)
+
+    def check_room(self, key: str, calls: Iterable[Calls]) -> Account:
+        """Return the account that is to record calls.
+
+        Raises:
+            UnknownKeyError: The mock does not have the key.
+            RevokedKeyError: The scenario of the key revokes it.
+            FullError: The usage metrics would exceed the largest exact integer in JSON.
+        """
+        account = self.account(key)
+        if account is None:
+            raise RevokedKeyError(key) if self.has(key) else UnknownKeyError(key, self.keys)
+        account.grow(self.clock())
+        calls, counters = list(calls), account.counters
+        requests = counters.total + sum(call.requests for call in calls)
+        if max(requests, counters.bytes + sum(call.bytes for call in calls)) > MAX_SAFE_INTEGER:
+            raise FullError(key)
+        return account
+
+    async def adjust_clock(self, adjust: Callable[[MockClock], None]) -> None:
+        """Freeze, resume, set or advance the clock of every process.
+
+        Raises:
+            EndOfTimeError: The new time has no date.
+        """
+
+        def adjusted(old: Overrides) -> Overrides:
+            clock = MockClock(self.clock.base, old.clock)
+            adjust(clock)
+            if clock() > END_OF_TIME:
+                raise EndOfTimeError
+            return replace(old, clock=clock.offset)
+
+        await self._change(adjusted)
+
+    async def reset(self, key: str | None = None) -> None:
+        """Reset a key, or everything (None), to the start, including the clock and the journal.
+
+        A created key stays, as an unused one; a reset of everything removes it.
+        """
+        if key is None:
+            await self._change(lambda _: Overrides(self._start), restart=True, force=True)
+            await self.state.forget_counts()
+            self._random.seed(self._seed)
+        else:
+            await self.catch_up()
+            self._check_key(key)
+            await self._change(lambda old: old.without(key), key, restart=True)
+        self.journal.clear(key)
+
+    async def catch_up(self) -> None:
+        """Apply the changes of other processes."""
+        latest = await self.state.latest()
+        if latest is None:
+            return
+        old, self.overrides, self.clock.offset = self.overrides, replace(latest, start=self._start), latest.clock
+        self._close(
+            key
+            for key in tuple(self._accounts)
+            if not self.has(key) or self.overrides.merged(key).scenario != old.merged(key).scenario
+        )
+
+    def swap_library(self, library: Library) -> None:
+        """Replace the fixture files.
+
+        An account with other facts restarts; its bucket stays if its limit is the same.
+
+        Raises:
+            UnknownNameError: The new files lack a scenario or fault that is switched on. Nothing is changed.
+            FixtureError: The file of such a scenario or fault cannot be used. Nothing is changed.
+        """
+        self.check_library(library)
+        before, self.library = self.library, library
+        self._close([key for key in self._accounts if not self.has(key) or self._has_other_facts(key, before)])
+        self._scenario_accounts.clear()
+        self.overrides.effective.clear()
+
+    def check_library(self, library: Library) -> None:
+        """Check that fixture files have every scenario and fault that is switched on.
+
+        Raises what `swap_library` raises.
+        """
+        for override in self.overrides.all:
+            self._check_names(override, library)
+
+    def _has_other_facts(self, key: str, before: Library) -> bool:
+        scenario = self.overrides.merged(key).active_scenario
+        return before.facts(key, scenario) != self.library.facts(key, scenario)
+
+    def _check_key(self, key: str | None) -> None:
+        if key is not None and not self.has(key):
+            raise UnknownKeyError(key, self.keys)
+
+    def _check(self, override: Override) -> None:
+        self._check_names(override)
+        if override.delay not in (None, NONE):
+            delay(override.delay)
+
+    def _check_names(self, override: Override, library: Library | None = None) -> None:
+        library = library or self.library
+        if override.active_scenario is not None:
+            library.scenario(override.active_scenario)
+        if override.active_fault:
+            library.fault(override.active_fault.name)
+
+    async def _change(
+        self,
+        change: Callable[[Overrides], Overrides],
+        key: str | None = None,
+        *,
+        restart: bool = False,
+        force: bool = False,
+    ) -> None:
+        """Change the overrides; a new scenario or `restart` restarts the account of a key, or all accounts (None)."""
+        while True:
+            old = replace(self.overrides, clock=self.clock.offset)
+            new = change(old)
+            restarts = restart or new.override_for(key).scenario != old.override_for(key).scenario
+            try:
+                await self.state.change(new, restart=restarts, key=key, force=force)
+                break
+            except StaleError:
+                await self.catch_up()
+        self.overrides, self.clock.offset = new, new.clock
+        if restarts:
+            self._close(tuple(self._accounts) if key is None else [key], all_scenarios=key is None)
+
+    def _close(self, keys: Iterable[str], *, all_scenarios: bool = False) -> None:
+        closed = set(keys)
+        for key in closed:
+            self._accounts.pop(key, None)
+        kept = {} if all_scenarios else self._scenario_accounts
+        self._scenario_accounts = {place: account for place, account in kept.items() if place[0] not in closed}
+
+    def _open(self, name: str, key: str, scenario: str | None) -> Account | None:
+        facts = self.library.facts(key, None if scenario == NONE else scenario)
+        if facts is None:
+            return None
+        mark = "" if isinstance(self.state, MemoryState) else sha256(repr(facts).encode()).hexdigest()[:16]
+        return Account(name, key, facts, now=self.clock(), mark=mark)

@@ -1,0 +1,1 @@
+"""The mock inside a test process, and its pytest plugin."""

@@ -1,0 +1,292 @@
+"""The mock in the event loop of the caller: `async with AsyncUsageMock() as mock: ...`."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from contextlib import AsyncExitStack
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from mock_server.app import make_app
+from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, PROTOCOLS, Calls, Deployment, load_deployment
+from mock_server.fixtures.validation import SURROGATE
+from mock_server.options import OPTIONS, MockOptions, UsageMockOptions
+from mock_server.simulation.clock import END_OF_TIME, MockClock
+from mock_server.simulation.journal import Entry
+from mock_server.simulation.overrides import FaultUse
+from mock_server.simulation.simulator import Simulator
+from mock_server.suggestions import UnknownNameError, suggest
+from mock_server.web.mock import MOCK, Mock
+from mock_server.web.preferences import parse_code
+from mock_server.web.server import listening
+from mock_server.web.tls import server_context
+from usage_contract import Contract, load
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+
+NOT_STARTED = "this UsageMock is not running; enter its context first"
+STOPPED = "this UsageMock cannot be restarted; create a new one"
+FAILED = "this UsageMock could not be started ({}); create a new one"
+
+# The pattern of a domain in fixtures/deployment.schema.json.
+DOMAIN = r"[^\s\x00-\x20\x7f-\xa0\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff/:@?#]+"
+
+
+class AsyncUsageMock:
+    """A mock on a free port of 127.0.0.1, which runs while the context lasts.
+
+    An object runs once. An unknown name is an UnknownNameError (a LookupError) with a suggestion.
+
+    Args:
+        app: An application of `make_app`, instead of one with the options.
+        deployment: A deployment, or the name of its file in the fixture folder.
+        options: Members of MockOptions.
+    """
+
+    def __init__(
+        self,
+        app: web.Application | None = None,
+        *,
+        deployment: str | Deployment = "default",
+        **options: Unpack[UsageMockOptions],
+    ) -> None:
+        settings = _options(deployment, options)
+        if not settings.host:
+            raise ValueError("host: the text is empty; 0.0.0.0 listens on every address")
+        if app is not None and not (isinstance(app, web.Application) and MOCK in app):
+            raise TypeError(f"app: {app!r} is not an application of make_app; an option has a name: deployment=…")
+        if app is not None and (unused := _options_of_app(deployment, options)):
+            raise TypeError(f"{', '.join(unused)}: an existing application has its options; pass them to make_app")
+        self._app = app or _app(settings, deployment)
+        tls = server_context(*settings.tls_files) if settings.tls_files else None
+        self._listener = listening(self._app, host=settings.host, port=settings.port, tls=tls, grace=settings.grace)
+        self._stack = AsyncExitStack()
+        #: The base URL, such as `http://127.0.0.1:40123`, once the mock runs.
+        self.url = ""
+        #: Why the mock cannot be started again, once it was started.
+        self.why_not = ""
+        self._is_running = False
+
+    async def __aenter__(self) -> AsyncUsageMock:
+        if self.why_not:
+            raise RuntimeError(self.why_not)
+        self.why_not = STOPPED
+        try:
+            self.url = (await self._stack.enter_async_context(self._listener)).url
+        except BaseException as error:
+            self.why_not = FAILED.format(error)
+            raise
+        self._is_running = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._is_running = False
+        await self._stack.aclose()
+
+    @property
+    def _running(self) -> Mock:
+        if not self._is_running:
+            raise RuntimeError(self.why_not or NOT_STARTED)
+        return self._app[MOCK]
+
+    @property
+    def _simulator(self) -> Simulator:
+        return self._running.simulator
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The API keys: those of the deployment in the order of its file, then those created at run time."""
+        return tuple(self._app[MOCK].simulator.keys)
+
+    @property
+    def api_key(self) -> str:
+        """The first API key."""
+        return self.keys[0]
+
+    @property
+    def requests(self) -> tuple[Entry, ...]:
+        """The journal: the requests since the last reset, oldest first, at most the latest 1,000."""
+        return tuple(self._app[MOCK].simulator.journal.entries)
+
+    def requests_of(self, key: str) -> tuple[Entry, ...]:
+        """Return the requests with one key."""
+        return tuple(entry for entry in self.requests if entry.key == key)
+
+    async def use(self, scenario: str | None, key: str | None = None) -> None:
+        """Switch a scenario on for one key, or for all; "none" switches it off, None removes the override."""
+        await self._simulator.switch(key, scenario=None if scenario is None else _text("scenario", scenario))
+
+    async def fail(
+        self, fault: str | None, key: str | None = None, *, after: int = 0, times: int | None = None
+    ) -> None:
+        """Switch a fault on for one key, or for all; "none" switches it off, None removes the override.
+
+        Args:
+            fault: The name of the fault.
+            key: The key; None for all.
+            after: The number of requests that pass before the fault acts.
+            times: The number of requests on which it acts; None for all.
+
+        Raises:
+            ValueError: A number is not valid.
+        """
+        _check_integer(0, after=after)
+        if times is not None:
+            _check_integer(1, times=times)
+        use = None if fault is None else FaultUse(_fault_name(fault), after, times)
+        await self._simulator.switch(key, fault=use)
+
+    async def answer(self, code: int | None, key: str | None = None) -> None:
+        """Respond with one status code to every request; None removes the override.
+
+        Raises:
+            ValueError: The status code is neither documented nor 400 to 599.
+        """
+        parsed = None if code is None else parse_code(str(code), self._running.routes.usage.status_codes)
+        await self._simulator.switch(key, code=parsed)
+
+    async def delay(self, seconds: float | str | None, key: str | None = None) -> None:
+        """Delay every response: 0.2, "0.1..0.5" (evenly distributed), "0.1~2" (a long tail), or "none".
+
+        None removes the override.
+        """
+        await self._simulator.switch(key, delay=None if seconds is None else _delay(seconds))
+
+    async def freeze(self) -> None:
+        """Freeze the mock's clock."""
+        await self._simulator.adjust_clock(MockClock.freeze)
+
+    async def resume(self) -> None:
+        """Let the mock's clock run again."""
+        await self._simulator.adjust_clock(MockClock.resume)
+
+    async def advance(self, seconds: float) -> None:
+        """Advance the mock's clock; buckets refill and accounts grow as if the time had passed.
+
+        Raises:
+            ValueError: The seconds are not valid, or the new time has no date.
+        """
+        if not 0 <= _number("time", seconds) <= END_OF_TIME:
+            raise ValueError(f"seconds: {seconds} is not valid; expected 0 to {END_OF_TIME}")
+        await self._simulator.adjust_clock(lambda clock: clock.advance(seconds))
+
+    async def record(
+        self,
+        domain: str,
+        protocol: str = "fetch",
+        *,
+        requests: int = 1,
+        failures: int = 0,
+        bytes: int = 0,  # noqa: A002 - the name in fixtures
+        key: str | None = None,
+    ) -> None:
+        """Record traffic of one key.
+
+        Args:
+            domain: The host name of the target.
+            protocol: "fetch", "ws" or "amqp".
+            requests: The number of requests.
+            failures: The number of failures among them.
+            bytes: The number of transferred bytes, for fetch only.
+            key: The key; None for the first one.
+
+        Raises:
+            ValueError: A value is not valid.
+            RevokedKeyError: The scenario of the key revokes it.
+        """
+        if protocol not in PROTOCOLS:
+            raise UnknownNameError("protocol", protocol, PROTOCOLS)
+        _check_integer(0, requests=requests, failures=failures, bytes=bytes)
+        if not re.fullmatch(DOMAIN, _text("domain", domain)) or SURROGATE.search(domain):
+            raise ValueError(f"domain: {domain!r} is not a host name; omit scheme, port, path and invisible characters")
+        if failures > requests or (bytes and protocol != "fetch"):
+            raise ValueError("traffic: expected failures <= requests, and bytes for fetch only")
+        await self._simulator.record(
+            self.api_key if key is None else key, {domain: {protocol: Calls(requests, failures, bytes)}}
+        )
+
+    async def make_key(self, scenario: str | None = None) -> str:
+        """Create an unused key, or one in a scenario, and return it; a reset of everything removes it."""
+        key = f"made-{secrets.token_hex(8)}"
+        await self._simulator.make_key(key, scenario)
+        return key
+
+    async def reset(self, key: str | None = None) -> None:
+        """Reset one key, or everything, to the start: usage metrics, faults, clock and journal."""
+        await self._running.reset(key)
+
+
+def _options(deployment: str | Deployment, options: UsageMockOptions) -> MockOptions:
+    """Return the options; the default port is 0.
+
+    Raises:
+        TypeError: An option is unknown, or has another type.
+        ValueError: The value of an option is not valid.
+    """
+    accepted = [option.attribute for option in OPTIONS if not option.is_for_command]
+    for name in options:
+        if name not in accepted:
+            raise TypeError(f"{name!r} is not an option; {suggest(name, accepted)}")
+    values: dict[str, Any] = {"port": 0, **options}
+    if not isinstance(deployment, Deployment):
+        values["deployment"] = deployment
+    return MockOptions(**values)
+
+
+def _options_of_app(deployment: str | Deployment, options: UsageMockOptions) -> list[str]:
+    """Return the given options that do not belong to the server."""
+    given = [name for name in options if name not in ("host", "port", "tls_cert", "tls_key", "grace")]
+    return given if deployment == "default" else ["deployment", *given]
+
+
+def _app(options: MockOptions, deployment: str | Deployment) -> web.Application:
+    if isinstance(deployment, str) and options.fixtures is None:
+        deployment = _shipped_deployment(deployment)
+    return make_app(_contract(), options, deployment=None if isinstance(deployment, str) else deployment)
+
+
+# A test suite starts many mocks.
+
+
+@cache
+def _contract() -> Contract:
+    return load("documented")
+
+
+@cache
+def _shipped_deployment(name: str) -> Deployment:
+    return load_deployment(name)
+
+
+def _text(name: str, value: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: {value!r} is not a text")
+    return value
+
+
+def _check_integer(low: int, **numbers: int) -> None:
+    for name, number in numbers.items():
+        if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= MAX_SAFE_INTEGER:
+            raise ValueError(f"{name}: {number!r} is not a whole number from {low} to {MAX_SAFE_INTEGER}")
+
+
+def _number(name: str, value: float) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{name}: {value!r} is not a number of seconds")
+    return value
+
+
+def _delay(seconds: float | str) -> str:
+    return seconds if isinstance(seconds, str) else f"{_number('delay', seconds):.6f}"
+
+
+def _fault_name(text: str) -> str:
+    name, at, _ = _text("fault", text).partition("@")
+    if at:
+        raise ValueError(f"fault: {text!r} is for options only; fail({name!r}, after=2, times=1) acts on request 3")
+    return name

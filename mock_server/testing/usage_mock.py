@@ -1,0 +1,179 @@
+"""The mock in a thread of a test process: `with UsageMock() as mock: requests.get(mock.url + "/usage", ...)`."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from aiohttp import web
+
+from mock_server.fixtures.deployments import Deployment
+from mock_server.options import UsageMockOptions
+from mock_server.simulation.journal import Entry
+from mock_server.streams import open_closed_streams
+from mock_server.testing.async_usage_mock import NOT_STARTED, STOPPED, AsyncUsageMock
+from mock_server.testing.gevent_threads import NativeThread, is_patched, wait
+from mock_server.web.server import new_event_loop
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _blocking(
+    method: Callable[Concatenate[AsyncUsageMock, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[UsageMock, P], T]:
+    """Return the method of UsageMock that runs a method of AsyncUsageMock in its loop, and waits for the result."""
+
+    @wraps(method)
+    def call(self: UsageMock, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._do(method(self._mock, *args, **kwargs))
+
+    return call
+
+
+class UsageMock:
+    """A mock on a free port of 127.0.0.1, in a thread with its own event loop.
+
+    Every method may be called from any thread; AsyncUsageMock documents its arguments and errors.
+    The thread is not a daemon: the process can end after the context, or after `close`.
+
+    Args:
+        app: An application of `make_app`, instead of one with the options.
+        deployment: A deployment, or the name of its file in the fixture folder.
+        options: Members of MockOptions.
+    """
+
+    def __init__(
+        self,
+        app: web.Application | None = None,
+        *,
+        deployment: str | Deployment = "default",
+        **options: Unpack[UsageMockOptions],
+    ) -> None:
+        self._mock = AsyncUsageMock(app, deployment=deployment, **options)
+        self._stop = asyncio.Event()
+        self._ready: Future[asyncio.AbstractEventLoop] = Future()
+        self._is_patched = is_patched()
+        self._thread = (NativeThread if self._is_patched else threading.Thread)(target=self._run, name="usage-mock")
+        self._lock = threading.Lock()  # a submitted operation ends before the stop; none is submitted after it
+        self._is_stopped = False
+
+    @property
+    def url(self) -> str:
+        """The base URL, such as `http://127.0.0.1:40123`, once the mock runs."""
+        self._started_loop()
+        return self._mock.url
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The API keys: those of the deployment in the order of its file, then those created at run time."""
+        return self._mock.keys
+
+    @property
+    def api_key(self) -> str:
+        """The first API key."""
+        return self._mock.api_key
+
+    @property
+    def requests(self) -> tuple[Entry, ...]:
+        """The journal: the requests since the last reset, oldest first, at most the latest 1,000."""
+        return self._mock.requests
+
+    def requests_of(self, key: str) -> tuple[Entry, ...]:
+        """Return the requests with one key."""
+        return self._mock.requests_of(key)
+
+    use = _blocking(AsyncUsageMock.use)
+    fail = _blocking(AsyncUsageMock.fail)
+    answer = _blocking(AsyncUsageMock.answer)
+    delay = _blocking(AsyncUsageMock.delay)
+    freeze = _blocking(AsyncUsageMock.freeze)
+    resume = _blocking(AsyncUsageMock.resume)
+    advance = _blocking(AsyncUsageMock.advance)
+    record = _blocking(AsyncUsageMock.record)
+    make_key = _blocking(AsyncUsageMock.make_key)
+    reset = _blocking(AsyncUsageMock.reset)
+
+    def start(self) -> UsageMock:
+        """Listen, and return when the mock responds.
+
+        Raises:
+            RuntimeError: The mock was started before.
+            OSError: The mock cannot listen on the address.
+        """
+        if self._thread.ident is not None:
+            raise RuntimeError(self._mock.why_not or STOPPED)
+        open_closed_streams()
+        self._thread.start()
+        try:
+            self._done(self._ready).result()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def close(self) -> None:
+        """Stop listening, finish responses in flight and end the thread; a second call does nothing."""
+        if not self._thread.is_alive():
+            return
+        if self._done(self._ready).exception() is None:
+            with self._lock, suppress(RuntimeError):  # the loop has ended already
+                self._is_stopped = True
+                self._ready.result().call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def __enter__(self) -> UsageMock:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _do(self, operation: Coroutine[Any, Any, T]) -> T:
+        try:
+            with self._lock:
+                submitted = asyncio.run_coroutine_threadsafe(operation, self._running_loop())
+        except BaseException:
+            operation.close()
+            raise
+        try:
+            return self._done(submitted).result()
+        except CancelledError:  # the loop has ended before the operation
+            raise RuntimeError(STOPPED) from None
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        loop = self._started_loop()
+        if self._is_stopped:
+            raise RuntimeError(STOPPED)
+        return loop
+
+    def _started_loop(self) -> asyncio.AbstractEventLoop:
+        if self._thread.ident is None:
+            raise RuntimeError(NOT_STARTED)
+        return self._done(self._ready).result()
+
+    def _done(self, future: Future[T]) -> Future[T]:
+        if self._is_patched:
+            wait(future)
+        return future
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                runner.run(self._serve())
+        except BaseException as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)
+
+    async def _serve(self) -> None:
+        async with self._mock:
+            self._ready.set_result(asyncio.get_running_loop())
+            await self._stop.wait()

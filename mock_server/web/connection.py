@@ -1,0 +1,151 @@
+"""One connection of a client to the mock."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+
+from aiohttp import web
+from aiohttp.http import HttpProcessingError, HttpVersion10, HttpVersion11
+
+from mock_server.fixtures.edits import Edit, EditError, edited
+from mock_server.web.aiohttp_adapter import ServerConnection, force_version
+from mock_server.web.dispatcher import EVENT_STREAM, Dispatcher, is_control_path
+from mock_server.web.fast_path import FastPath
+from mock_server.web.raw_response import RawResponse
+from mock_server.web.responses import error_response, render_exception
+
+# A client can send a long text as its key: such a key is unknown, not malformed.
+MAX_FIELD_BYTES = 64 * 1024
+
+# aiohttp quotes an unknown Expect, and raises UnicodeEncodeError if its bytes are not UTF-8.
+MALFORMED = (HttpProcessingError, web.RequestPayloadError, UnicodeEncodeError)
+
+# The method and the path of a request.
+REQUEST_START = re.compile(rb"[A-Z]+ (?:http://[^/ ]*)?(/[^? ]*)")
+
+
+class Connection(ServerConnection):
+    """A connection whose errors have a JSON body, with a fast path for repeated requests.
+
+    Args:
+        server: aiohttp's server.
+        dispatcher: Receives the requests.
+        loop: The event loop.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_dispatcher",
+        "_fast_path",
+        "_is_control_request",
+        "_is_half_closed",
+        "_is_unending",
+        "_responses",
+    )
+
+    def __init__(self, server: web.Server, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            server,
+            loop=loop,
+            access_log=None,  # None switches it off
+            auto_decompress=False,  # no operation reads a body
+            max_field_size=MAX_FIELD_BYTES,
+            max_line_size=MAX_FIELD_BYTES,
+        )
+        self._dispatcher = dispatcher
+        self._fast_path = FastPath(dispatcher.answer_repeat)
+        self._responses = 0
+        self._is_unending = False
+        self._is_half_closed = False  # the client has sent everything, and waits
+        self._is_control_request = False
+
+    def data_received(self, data: bytes) -> None:
+        """Handle received bytes, on the fast path if they repeat a request."""
+        edits, transport = self._dispatcher.received_edits, self.transport
+        if not edits and transport is not None and not self.writing_paused:
+            response = self._fast_path.respond(data)
+            if response is not None:
+                transport.write(response)
+                self.restart_keepalive()
+                return
+        self._fast_path.observe(data, is_idle=not edits and self._responses == self.requests_received)
+        super().data_received(self._edit(data, edits) if edits else data)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio evaluates it, and aiohttp returns nothing
+        """Keep the connection for the responses to complete requests: the client can have closed its own side only.
+
+        A client that has gone looks the same, so the connection is not kept for a response without an end.
+        TLS has no such state.
+        """
+        if self._is_unending or self.transport is None or self.transport.get_extra_info("sslcontext"):
+            return False
+        target = self.last_target
+        if target is None or self._responses == self.requests_received:
+            return False
+        self._is_half_closed = target.partition("?")[0] != EVENT_STREAM
+        return self._is_half_closed
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Respond to a malformed request; any other exception is a defect of the mock, which aiohttp logs."""
+        if isinstance(exc, ConnectionError) and self.transport is None:
+            raise exc
+        headers = self._dispatcher.mock.headers
+        if isinstance(exc, MALFORMED):  # its text quotes the request, which can contain a key
+            if not HttpVersion10 <= request.version <= HttpVersion11:
+                force_version(request)
+            prepared = error_response(400, "The request is not valid HTTP.", "malformed-request", headers=headers)
+        else:
+            super().handle_error(request, status, exc, message)
+            prepared = error_response(
+                status, "The mock failed; its log has the reason.", "internal-error", headers=headers
+            )
+        response = prepared.response()
+        response.force_close()
+        return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send a response; aiohttp's own 404, 405 and 417 get a body with a `detail`."""
+        if isinstance(resp, web.HTTPException):
+            resp = render_exception(resp)
+        self._is_unending = isinstance(resp, RawResponse) and resp.is_unending
+        if self._is_half_closed and self._is_unending and self.transport is not None:
+            asyncio.get_running_loop().call_soon(self.transport.close)  # after the beginning of the response
+        if self._is_half_closed and not self.has_waiting_requests:
+            self.close()
+        finished = await super().finish_response(request, resp, start_time)
+        self._responses += 1
+        self.forget_last_message()
+        self._fast_path.learn(resp)
+        return finished
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the name is aiohttp's
+        """Close the connection after the response in flight, or after `timeout` seconds.
+
+        Closing does not wait for a client that has gone, or for a response that never ends.
+        """
+        await self.finish_and_close(timeout, wait=not (self._is_unending or self._is_half_closed))
+
+    def _edit(self, data: bytes, edits: Sequence[Edit]) -> bytes:
+        """Return received bytes as a fault changes them; requests to the control API stay as they are."""
+        if start := REQUEST_START.match(data):
+            self._is_control_request = is_control_path(start[1].decode("latin-1"))
+        if self._is_control_request:
+            return data
+        received = data
+        for edit in edits:
+            with suppress(EditError):  # the edits of a fault apply to few requests
+                data = edited(data, [edit])
+        if data != received:
+            self._dispatcher.mark_edited(self)
+        return data

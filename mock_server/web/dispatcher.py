@@ -1,0 +1,224 @@
+"""The dispatcher: the code that receives every request first."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import replace
+from weakref import WeakSet
+
+from aiohttp import web
+from aiohttp.http import HttpVersion10, HttpVersion11
+from aiohttp.http_exceptions import BadHttpMessage
+from yarl import URL
+
+from mock_server.fixtures.edits import Edit
+from mock_server.fixtures.library import FIXTURE_ERRORS
+from mock_server.simulation.journal import Exchange
+from mock_server.simulation.overrides import NO_OVERRIDE, NONE, FaultUse, Override
+from mock_server.simulation.state import MemoryState
+from mock_server.web.cors import preflight
+from mock_server.web.fast_path import PreserializedResponse, RequestTemplate, is_plain
+from mock_server.web.mock import Mock
+from mock_server.web.preferences import PreferenceError, ignored_preferences, parse_preferences, preferred_override
+from mock_server.web.raw_response import RawResponse
+from mock_server.web.request_plan import PLAN, RequestPlan
+from mock_server.web.responses import REASON, PreparedResponse, error_response, render_exception
+from mock_server.web.routes import Handler
+from mock_server.web.usage import NO_PLAN
+
+# The header that names a misspelled preference.
+IGNORED = "Mock-Ignored"
+
+
+# The prefix of the control API, and the path of its stream of events, which lasts as long as its connection.
+CONTROL_PREFIX = "/__mock__"
+EVENT_STREAM = f"{CONTROL_PREFIX}/events"
+
+
+def is_control_path(path: str) -> bool:
+    """Return whether a path, as it was sent, belongs to the control API.
+
+    A percent-encoded path does not: a proxy that denies the prefix to other clients would not recognize it.
+    """
+    return path == CONTROL_PREFIX or path.startswith(f"{CONTROL_PREFIX}/")
+
+
+def normalize(request: web.Request) -> web.Request:
+    """Return a request whose target has a path: `http://host` means `/` (RFC 9110, section 4.2.3).
+
+    Raises:
+        BadHttpMessage: The parser accepts the HTTP version, but the server does not support it.
+    """
+    if request.version not in (HttpVersion10, HttpVersion11):
+        raise BadHttpMessage(f"HTTP/{request.version.major}.{request.version.minor} is not supported")
+    if request.rel_url.raw_path or request.method == "CONNECT":
+        return request
+    return request.clone(rel_url=URL.build(path="/", query_string=request.rel_url.raw_query_string, encoded=True))
+
+
+class Dispatcher:
+    """Receives every request, applies the overrides and records the exchange in the journal.
+
+    Args:
+        mock: The mock.
+        control: Handles the requests to the control API.
+    """
+
+    def __init__(self, mock: Mock, control: Handler) -> None:
+        self.mock, self.control = mock, control
+        self.simulator = mock.simulator
+        self._edited: WeakSet[object] = WeakSet()
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        """Respond to one request."""
+        started = time.perf_counter()
+        usage = self.mock.routes.usage
+        keys = request.headers.getall(usage.key_header, ())
+        key = keys[0] if len(keys) == 1 else ", ".join(keys)
+        override = self.simulator.effective(key)
+        response: web.StreamResponse
+        if self._is_unmodified(override) and is_plain(request, usage.path):
+            prepared = await usage.respond(keys)
+            response, reason = PreserializedResponse(prepared, keys, usage), prepared.reason
+        elif is_control_path(request.rel_url.raw_path):
+            return await self.control(normalize(request))
+        else:
+            override, response = await self._handle(normalize(request), key)
+            reason = response.headers.get(REASON, "") if response.status >= 400 else ""
+        self.record((request.method, request.raw_path, keys, response.status, reason, override), started)
+        return response
+
+    def answer_repeat(self, template: RequestTemplate, data: bytes) -> PreparedResponse | None:
+        """Return the response to received bytes if they repeat a plain request and no override is in force."""
+        started = time.perf_counter()
+        usage, state = self.mock.routes.usage, self.simulator.state
+        keys = template.match(data)
+        if template.usage is not usage or keys is None or not isinstance(state, MemoryState):
+            return None
+        override = self.simulator.effective(keys[0] if len(keys) == 1 else "")
+        if not self._is_unmodified(override):
+            return None
+        prepared = usage.respond_sync(keys, state)
+        self.record(("GET", usage.path or "", keys, prepared.status, prepared.reason, override), started)
+        return prepared
+
+    def record(self, exchange: Exchange, started: float) -> None:
+        """Record an exchange in the journal; `started` is a `time.perf_counter`."""
+        self.simulator.journal.add(exchange, at=self.simulator.clock(), seconds=time.perf_counter() - started)
+
+    @property
+    def received_edits(self) -> tuple[Edit, ...]:
+        """The edits that active faults make to received bytes."""
+        if self.simulator.overrides.is_empty:
+            return ()
+        edits: list[Edit] = []
+        for use in self.simulator.overrides.faults:
+            with suppress(*FIXTURE_ERRORS):  # the response reports the error
+                edits += self.simulator.library.fault(use.name).received
+        return tuple(edits)
+
+    def mark_edited(self, connection: object) -> None:
+        """Note that a fault has changed the received bytes of a connection."""
+        self._edited.add(connection)
+
+    def _is_unmodified(self, override: Override) -> bool:
+        return (override is NO_OVERRIDE or override.is_passthrough) and not self.mock.reload_error
+
+    async def _handle(self, request: web.Request, key: str) -> tuple[Override, web.StreamResponse]:
+        """Return what acted on the exchange, and the response."""
+        if self.mock.cors and (prepared := preflight(request)):
+            return NO_OVERRIDE, prepared.response()
+        try:
+            plan = self._plan(request, key)
+        except PreferenceError as error:
+            return NO_OVERRIDE, error_response(
+                400, str(error), "unknown-preference", headers=self.mock.headers
+            ).response()
+        request[PLAN] = plan
+        if plan.override == NO_OVERRIDE:
+            return NO_OVERRIDE, await self.handle_unmodified(request)
+        return await self._apply(plan, request, key)
+
+    def _plan(self, request: web.Request, key: str) -> RequestPlan:
+        headers = request.headers.getall("Prefer", ())
+        if not headers:
+            return RequestPlan(self.simulator.effective(key))
+        preferences = parse_preferences(headers)
+        own = preferred_override(preferences, self.simulator.library, self.mock.routes.usage.status_codes)
+        honoured = {"fault"} if preferences.get("fault") == NONE else set()
+        return RequestPlan(self.simulator.resolve(key, own), own.scenario, preferences, honoured)
+
+    async def _apply(self, plan: RequestPlan, request: web.Request, key: str) -> tuple[Override, web.StreamResponse]:
+        """Apply the overrides of a plan; return what acted on the exchange, and the response."""
+        override, honoured = plan.override, plan.honoured
+        if override.delay is not None and request.path not in self.mock.routes.probes:
+            honoured.add("delay")
+            if override.delay != NONE:
+                await self.mock.sleep(self.simulator.delay(override.delay))
+        use, acts = override.fault, False
+        if use and await self._is_turn(use):
+            response, acts = await self._inject(use, request, key)
+            acts = acts or self._has_fault_bucket(use, request, response, key)
+        else:  # the bucket of the fault does not act, either
+            request[PLAN] = replace(plan, override=replace(override, fault=None))
+            response = await self.handle_unmodified(request)
+        acted = Override(
+            scenario=override.scenario if request.path == self.mock.routes.usage.path else None,
+            code=override.code if "code" in honoured else None,
+            fault=use if acts or self._has_edited(use, request) else None,
+            delay=override.delay if "delay" in honoured else None,
+        )
+        return acted, response
+
+    async def _is_turn(self, use: FaultUse) -> bool:
+        if use.name == NONE:
+            return False
+        return use.is_turn(await self.simulator.state.count(use.use)) if use.after or use.times else True
+
+    async def _inject(self, use: FaultUse, request: web.Request, key: str) -> tuple[web.StreamResponse, bool]:
+        honoured = request[PLAN].honoured
+        honoured.add("fault")  # before the response: a raw response can no longer get the header
+        injector = self.mock.injectors.injector(use, key, self.mock.routes.usage)
+        response, acts = await injector.respond(request, self.handle_unmodified)
+        if not isinstance(response, RawResponse):
+            honoured.remove("fault")
+            _acknowledge(request, response)
+        return response, acts
+
+    def _has_fault_bucket(self, use: FaultUse, request: web.Request, response: web.StreamResponse, key: str) -> bool:
+        """Return whether a response depends on the bucket that a fault gives to the key."""
+        if request.path != self.mock.routes.usage.path or response.status not in (200, 429):
+            return False
+        account = self.simulator.account(key, request[PLAN].scenario) if self.simulator.has(key) else None
+        return account is not None and self.simulator.bucket(account, use) is not account.bucket
+
+    def _has_edited(self, use: FaultUse | None, request: web.Request) -> bool:
+        """Return whether a fault has changed the received bytes of a request."""
+        if use is None or request.protocol not in self._edited:
+            return False
+        self._edited.discard(request.protocol)
+        return bool(self.simulator.library.fault(use.name).received)
+
+    async def handle_unmodified(self, request: web.Request) -> web.StreamResponse:
+        """Return the response without a fault, with the headers of every response."""
+        try:
+            response = await self.mock.routes.handle(request)
+        except web.HTTPException as error:
+            response = render_exception(error)
+        response.headers.update(self.mock.headers)
+        _acknowledge(request, response)
+        if "Prefer" in request.headers and (names := ignored_preferences(request.headers.getall("Prefer"))):
+            response.headers[IGNORED] = names
+        return response
+
+
+def _acknowledge(request: web.Request, response: web.StreamResponse) -> None:
+    """Name the honoured preferences (RFC 7240, section 3)."""
+    if applied := request.get(PLAN, NO_PLAN).preference_applied:
+        response.headers["Preference-Applied"] = applied
+    else:
+        response.headers.pop("Preference-Applied", None)
+
+
+DISPATCHER = web.AppKey("dispatcher", Dispatcher)

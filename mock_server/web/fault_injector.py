@@ -1,0 +1,238 @@
+"""The fault injector: applies the steps of a fault to an exchange."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from itertools import count
+from weakref import WeakKeyDictionary
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from multidict import CIMultiDict
+
+from mock_server.fixtures.edits import EditError, edited, filler, patched
+from mock_server.fixtures.faults import Changes, Fault, Names, Step
+from mock_server.simulation.overrides import RUNTIME_USE, FaultUse
+from mock_server.simulation.simulator import Simulator
+from mock_server.web.preferences import PREFERENCE_USE
+from mock_server.web.raw_response import Headers, RawMessage, RawResponse
+from mock_server.web.responses import error_response, reason_phrase, render_exception
+from mock_server.web.usage import Usage
+
+Sleep = Callable[[float], Awaitable[None]]
+
+# A connection that is still open when the server has stopped receives no byte.
+STOPPED = RawMessage(0, "", (), b"", message=({"op": "cut", "at": 0},), end="reset")
+
+# The maximum number of stored messages of a fault; the oldest one is forgotten first.
+MAX_SLOTS = 1000
+
+log = logging.getLogger("mock_server")
+
+
+@dataclass
+class FaultExchange:
+    """One request on its way through the steps, with the response so far.
+
+    The unmodified response is requested when a step reads it: otherwise it would take a token without being seen.
+
+    Attributes:
+        received: The request as received.
+        request: The request as the operation sees it.
+        handler: The unmodified handler of the request.
+        key: The API key that the operation sees.
+        unmodified: The unmodified response, once it was requested.
+        changed: The changed message, once a step has changed it.
+        is_touched: A step has delayed or changed the exchange.
+    """
+
+    received: web.Request
+    request: web.Request
+    handler: Handler
+    key: str
+    unmodified: web.Response | None = None
+    changed: RawMessage | None = None
+    is_touched: bool = False
+
+    async def message(self) -> RawMessage:
+        """Return the message so far."""
+        return self.changed or RawMessage.of(await self.response())
+
+    async def response(self) -> web.Response:
+        """Return the unmodified response."""
+        if self.unmodified is None:
+            try:
+                response = await self.handler(self.request)
+            except web.HTTPException as error:
+                response = render_exception(error)
+            assert isinstance(response, web.Response)
+            self.unmodified = response
+        return self.unmodified
+
+    def use_key(self, key: str, usage: Usage) -> None:
+        """Discard the response, and let the operation respond to another key; an empty text means no key."""
+        self.request = self.request.clone(headers=CIMultiDict({usage.key_header: key} if key else {}))
+        self.handler, self.key = usage.handle, key
+        self.unmodified = self.changed = None
+
+
+class FaultInjector:
+    """The steps of one fault, with their memory.
+
+    Args:
+        fault: The fault.
+        usage: The operation that responds to another key.
+        sleep: Waits for a number of seconds.
+        stop: Stops the server.
+    """
+
+    def __init__(self, fault: Fault, usage: Usage, *, sleep: Sleep, stop: Callable[[], None]) -> None:
+        self._steps, self._usage, self._sleep, self._stop_listening = fault.steps, usage, sleep, stop
+        self._matched: Counter[int] = Counter()
+        self._applied: Counter[int] = Counter()
+        self._slots: dict[str, RawMessage] = {}
+        self._connections: WeakKeyDictionary[object, int] = WeakKeyDictionary()
+        self._connection_numbers = count(1)
+        self._is_stopped = False
+
+    async def respond(self, request: web.Request, handler: Handler) -> tuple[web.StreamResponse, bool]:
+        """Return the response of a handler as the steps change it, and whether they have acted."""
+        if self._is_stopped:
+            return self._raw(STOPPED, request), True
+        # A request cannot be cloned after its body was read.
+        key = ", ".join(request.headers.getall(self._usage.key_header, []))
+        exchange = FaultExchange(request, request.clone(), handler, key)
+        try:
+            for number, step in enumerate(self._steps):
+                names = await self._match(number, step, exchange)
+                if names is not None:
+                    connection = self._connections.setdefault(request.protocol, next(self._connection_numbers))
+                    slots = {"connection": f"connection {connection}", "target": f"target {request.raw_path}"}
+                    await self._apply(number, step, exchange, {**slots, **names})
+            if exchange.changed is None:
+                return await exchange.response(), exchange.is_touched
+            return self._raw(exchange.changed, request), True
+        except web.HTTPRequestEntityTooLarge as error:
+            return render_exception(error), True
+        except EditError as error:
+            log.error("the fault cannot be applied: %s", error)  # noqa: TRY400 - the text is complete
+            return error_response(500, f"The fault cannot be applied: {error}.", "fault-does-not-fit").response(), True
+
+    def _raw(self, message: RawMessage, request: web.Request) -> RawResponse:
+        return RawResponse(message, request, sleep=self._sleep, stop=self._stop)
+
+    async def _match(self, number: int, step: Step, exchange: FaultExchange) -> Names | None:
+        """Return the named groups of the patterns where all conditions of a step hold."""
+        when, received = step.when, exchange.received
+        found = when.path.fullmatch(received.raw_path.partition("?")[0]) and when.request.search(_head(received))
+        if not found or when.key not in (None, exchange.key):
+            return None
+        if when.status and (await exchange.message()).status not in when.status:
+            return None
+        in_body = when.body.search(_text(await received.read())) if when.body else found
+        if not in_body:
+            return None
+        self._matched[number] += 1
+        return {**found.groupdict(""), **in_body.groupdict("")} if when.is_turn(self._matched[number]) else None
+
+    async def _apply(self, number: int, step: Step, exchange: FaultExchange, names: Names) -> None:
+        fill = filler(names)
+        self._applied[number] += 1
+        exchange.is_touched |= bool(step.wait) or step.answer_as is not None
+        if step.wait:
+            await self._sleep(step.wait)
+        if step.answer_as is not None:
+            exchange.use_key(fill(step.answer_as), self._usage)
+        if step.recall is not None:
+            exchange.changed = self._slots.get(fill(step.recall), exchange.changed)
+        if step.changes != Changes():
+            exchange.changed = _change(await exchange.message(), step.changes.filled(fill), self._applied[number])
+        if step.store is not None:
+            slot = fill(step.store)
+            self._slots.pop(slot, None)  # a stored message is the newest one
+            self._slots[slot] = await exchange.message()
+            if len(self._slots) > MAX_SLOTS:
+                del self._slots[next(iter(self._slots))]
+
+    def _stop(self) -> None:
+        self._is_stopped = True
+        self._stop_listening()
+
+
+class FaultInjectors:
+    """The fault injectors in use, each with the memory of one use of a fault.
+
+    Args:
+        simulator: The simulator whose overrides use the faults.
+        sleep: Waits for a number of seconds.
+        stop: Stops the server.
+    """
+
+    def __init__(self, simulator: Simulator, *, sleep: Sleep, stop: Callable[[], None]) -> None:
+        self._simulator, self._sleep, self._stop = simulator, sleep, stop
+        self._injectors: dict[tuple[str, str, str], FaultInjector] = {}
+
+    def __len__(self) -> int:
+        return len(self._injectors)
+
+    def injector(self, use: FaultUse, key: str, usage: Usage) -> FaultInjector:
+        """Return the injector of a use of a fault.
+
+        A preferred fault has a memory for each key. Unknown keys share one, because their number is not bounded.
+        """
+        owner = key if use.use == PREFERENCE_USE and self._simulator.has(key) else ""
+        place = (use.name, use.use, owner)
+        if place not in self._injectors:
+            uses = {fault.use for fault in self._simulator.overrides.faults}
+            for ended in tuple(self._injectors):
+                if ended[1].startswith(RUNTIME_USE) and ended[1] not in uses:
+                    del self._injectors[ended]
+            fault = self._simulator.library.fault(use.name)
+            self._injectors[place] = FaultInjector(
+                fault.unconditional() if use.is_unconditional else fault, usage, sleep=self._sleep, stop=self._stop
+            )
+        return self._injectors[place]
+
+    def forget(self, key: str | None = None) -> None:
+        """Forget the memory of preferred faults of a key, or all memory (None)."""
+        for place in tuple(self._injectors):
+            if key in (None, place[2]):
+                del self._injectors[place]
+
+
+def _change(message: RawMessage, changes: Changes, turn: int) -> RawMessage:
+    body = patched(message.body, changes.patch, turn) if changes.patch else message.body
+    status = changes.status or message.status
+    return replace(
+        message,
+        status=status,
+        reason=reason_phrase(status) if changes.status else message.reason,
+        headers=_change_headers(message.headers, changes),
+        body=edited(body, changes.body),
+        head=(*message.head, *changes.head),
+        message=(*message.message, *changes.message),
+        framing=changes.framing or message.framing,
+        drip=changes.drip or message.drip,
+        end=changes.end or message.end,
+    )
+
+
+def _change_headers(headers: Headers, changes: Changes) -> Headers:
+    new, added = changes.headers.get("set", {}), changes.headers.get("add", {})
+    removed = {name.lower() for name in (*changes.headers.get("remove", ()), *new)}
+    kept = tuple((name, value) for name, value in headers if name.lower() not in removed)
+    return (*kept, *new.items(), *added.items())
+
+
+def _head(request: web.Request) -> str:
+    """Return the request line and the headers of a request in their original spelling."""
+    version = f"HTTP/{request.version.major}.{request.version.minor}"
+    headers = [f"{_text(name)}: {_text(value)}" for name, value in request.raw_headers]
+    return "\n".join([f"{request.method} {request.raw_path} {version}", *headers])
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")

@@ -1,0 +1,85 @@
+"""The parts of a running mock that its dispatcher, its control API and its owner share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from aiohttp import web
+
+from mock_server.fixtures.library import Library
+from mock_server.simulation.simulator import Simulator
+from mock_server.web.cors import CROSS_ORIGIN
+from mock_server.web.fault_injector import FaultInjectors, Sleep
+from mock_server.web.routes import Routes
+
+# The header in which the mock reports that it serves older files than the present ones.
+RELOAD = "Mock-Reload"
+
+
+class Closable(Protocol):
+    """A listening socket that can be closed, as by a server that crashes, and opened again."""
+
+    async def open(self) -> None:
+        """Listen, unless the socket listens already."""
+
+    def close(self) -> None:
+        """Stop listening."""
+
+
+class Mock:
+    """A running mock.
+
+    Args:
+        simulator: The accounts.
+        routes: The operations of the contract.
+        sleep: Waits for a number of seconds.
+        cors: Pages of other origins may send requests.
+    """
+
+    def __init__(self, simulator: Simulator, routes: Routes, *, sleep: Sleep, cors: bool) -> None:
+        self.simulator, self.routes, self.sleep, self.cors = simulator, routes, sleep, cors
+        self.injectors = FaultInjectors(simulator, sleep=sleep, stop=self.stop_listening)
+        #: Why changed files are not served; None where the present files are.
+        self.reload_error: str | None = None
+        #: The headers of every response.
+        self.headers: Mapping[str, str] = self._headers()
+        self._listeners: list[Closable] = []
+
+    def add_listener(self, listener: Closable) -> None:
+        """Add a socket, which a fault can close and a reset opens again."""
+        self._listeners.append(listener)
+
+    def stop_listening(self) -> None:
+        """Stop listening, as a server does that has crashed."""
+        for listener in self._listeners:
+            listener.close()
+
+    async def reset(self, key: str | None = None) -> None:
+        """Reset a key, or everything (None), to the start; a stopped server listens again."""
+        await self.simulator.reset(key)
+        self.injectors.forget(key)
+        for listener in self._listeners:
+            await listener.open()
+
+    def swap_fixtures(self, library: Library, routes: Routes) -> None:
+        """Serve other files. Accounts, overrides and journal stay; faults lose their memory.
+
+        Raises what `Simulator.swap_library` raises. Nothing is changed then.
+        """
+        self.simulator.swap_library(library)
+        self.routes = routes
+        self.injectors.forget()
+        self.set_reload_error(None)
+
+    def set_reload_error(self, problem: str | None, where: str = "") -> None:
+        """Report in every response that changed files cannot be served, until `problem` is None."""
+        self.reload_error = problem
+        self.headers = self._headers(where)
+
+    def _headers(self, where: str = "") -> Mapping[str, str]:
+        reload = {RELOAD: f"failed; {where}"} if self.reload_error else {}
+        return {**(CROSS_ORIGIN if self.cors else {}), **reload}
+
+
+MOCK = web.AppKey("mock", Mock)

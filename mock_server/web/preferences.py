@@ -1,0 +1,133 @@
+"""The `Prefer` header (RFC 7240): overrides of a single request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from mock_server.fixtures.delays import DelayError, delay
+from mock_server.fixtures.library import Library
+from mock_server.fixtures.validation import FixtureError
+from mock_server.simulation.overrides import NONE, FaultUse, Override
+from mock_server.suggestions import UnknownNameError, closest_match
+
+CODES = range(400, 600)
+
+# The use of a fault that a single request prefers.
+PREFERENCE_USE = "a preference"
+
+# The quantifiers are possessive (`++`): with backtracking, a long header would take seconds.
+_TOKEN = r"[!#$%&'*+.^_`|~\w-]++"  # noqa: S105 - RFC 9110's token
+_PREFERENCE = re.compile(
+    rf'(?:^|,)\s*+({_TOKEN})(?:\s*+=\s*+({_TOKEN}|"(?:[^"\\]|\\.)*+"|))?\s*+(?:;[^,]*+)?(?=,|$)', re.ASCII
+)
+
+# The maximum number of names in a request for which the mock looks for a similar preference.
+MAX_CHECKED = 20
+
+# The preferences that the mock knows, with a value for each.
+_KNOWN = {"scenario": "heavy", "code": "503", "fault": "body-is-null", "delay": "0.2"}
+
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)')
+_NAMED = re.compile(r"(?:^|,)\s*([a-z-]{3,12})(?=\s*([=:;,]|$))", re.ASCII | re.IGNORECASE)
+
+
+class CodeError(ValueError):
+    """A text that is not a status code for a response."""
+
+
+class PreferenceError(ValueError):
+    """A preference with an unknown value; the text lists the valid ones."""
+
+
+def parse_preferences(headers: Sequence[str]) -> dict[str, str]:
+    """Return the known preferences in the Prefer headers of a request.
+
+    The first of repeated preferences counts (RFC 7240, section 2); unknown and malformed ones are ignored.
+    """
+    found: dict[str, str] = {}
+    for name, value in _parse(", ".join(headers)):
+        if name in _KNOWN:
+            found.setdefault(name, value)
+    return found
+
+
+def ignored_preferences(headers: Sequence[str]) -> str:
+    """Return the misspelled preferences in the Prefer headers of a request, each with a suggestion."""
+    found = []
+    for name, sign in _NAMED.findall(_QUOTED.sub('""', ", ".join(headers)))[:MAX_CHECKED]:
+        known = name.lower()
+        if known not in _KNOWN and (match := closest_match(known, _KNOWN)):
+            found.append(f"{name}; did you mean {match}?")
+        elif known in _KNOWN and sign == ":":
+            found.append(f"{name}; write {known}={_KNOWN[known]}")
+    return ", ".join(found)
+
+
+def preferred_override(preferences: dict[str, str], library: Library, documented: Sequence[int]) -> Override:
+    """Return the override of a request with these preferences.
+
+    Args:
+        preferences: The preferences of the request.
+        library: The scenarios and faults.
+        documented: The documented status codes.
+
+    Raises:
+        PreferenceError: A name is unknown, or its file cannot be used.
+    """
+    for name, value in preferences.items():
+        if not value:
+            raise PreferenceError(f"Prefer: {name} needs a value, such as {name}={_KNOWN[name]}")
+    try:
+        return Override(
+            scenario=_scenario(preferences.get("scenario"), library),
+            code=parse_code(preferences["code"], documented) if "code" in preferences else None,
+            fault=_fault(preferences.get("fault"), library),
+            delay=_delay(preferences.get("delay")),
+        )
+    except (UnknownNameError, DelayError, CodeError) as error:
+        raise PreferenceError(f"Prefer: {error}") from None
+    except FixtureError as error:  # one line, without the folders of this machine
+        place = f"{error.errors[0].path.name}:{error.errors[0].line}"
+        raise PreferenceError(f"Prefer: {place} cannot be used here: {error.errors[0].problem}") from None
+
+
+def _parse(text: str) -> Iterator[tuple[str, str]]:
+    for found in _PREFERENCE.finditer(text):
+        value = found[2] or ""
+        yield found[1].lower(), re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
+
+
+def _scenario(name: str | None, library: Library) -> str | None:
+    if name not in (None, NONE):
+        library.scenario(name)
+    return name
+
+
+def parse_code(text: str, documented: Sequence[int]) -> int:
+    """Return the status code in a text: any error, or a documented status code.
+
+    Raises:
+        CodeError: The text is not such a status code.
+    """
+    if not re.fullmatch(r"\d{3}", text, re.ASCII) or (int(text) not in CODES and int(text) not in documented):
+        codes = ", ".join(str(status) for status in documented)
+        raise CodeError(f"{text!r} is not a status code of the mock; expected {codes} (documented) or 400 to 599")
+    return int(text)
+
+
+def _fault(name: str | None, library: Library) -> FaultUse | None:
+    if name is None:
+        return None
+    if name != NONE and library.fault(name).received:
+        raise PreferenceError(
+            f"Prefer: the fault {name!r} changes received bytes, before the preference is read; "
+            "switch it on with --fault or through the control API"
+        )
+    return FaultUse(name, use=PREFERENCE_USE, is_unconditional=True)
+
+
+def _delay(text: str | None) -> str | None:
+    if text not in (None, NONE):
+        delay(text)
+    return text

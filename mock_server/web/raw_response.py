@@ -1,0 +1,179 @@
+"""Raw messages: responses of which a fault determines every byte, and how they are sent."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from email.utils import formatdate
+
+from aiohttp import web
+from aiohttp.http import SERVER_SOFTWARE, HttpVersion10
+
+from mock_server.fixtures.edits import Edit, End, Framing, edited
+
+Headers = tuple[tuple[str, str], ...]
+
+CHUNK = 100  # bytes
+HANG_POLL_INTERVAL = 0.05  # seconds; aiohttp does not report to a response that its client has closed the connection
+DRIP_RATE = 10  # pieces a second, of at least one byte
+
+
+@dataclass(frozen=True)
+class RawMessage:
+    """A response that a fault can change in any way.
+
+    Attributes:
+        status: The status code.
+        reason: The reason phrase.
+        headers: The headers, in order.
+        body: The body.
+        head: Edits of the bytes of status line and headers.
+        message: Edits of the bytes of the whole message.
+        framing: How the end of the body is marked.
+        drip: The rate at which the bytes are sent, in bytes a second; 0 sends them at once.
+        end: The end of the response: the connection stays open, is closed or reset, or hangs.
+    """
+
+    status: int
+    reason: str
+    headers: Headers
+    body: bytes
+    head: tuple[Edit, ...] = ()
+    message: tuple[Edit, ...] = ()
+    framing: Framing = "length"
+    drip: float = 0.0
+    end: End = "keep"
+
+    @classmethod
+    def of(cls, response: web.Response) -> RawMessage:
+        """Return the message of an unmodified response, with the headers that aiohttp adds."""
+        headers = dict(response.headers)
+        headers.setdefault("Date", formatdate(time.time(), usegmt=True))
+        headers.setdefault("Server", SERVER_SOFTWARE)
+        body = response.body if isinstance(response.body, bytes) else b""
+        return cls(response.status, response.reason or "", tuple(headers.items()), body)
+
+    def has(self, name: str) -> bool:
+        """Return whether the message has a header."""
+        return any(header.lower() == name.lower() for header, _ in self.headers)
+
+
+def serialize_message(message: RawMessage, request: web.Request) -> tuple[bytes, bytes]:
+    """Return the head of a message, and all its bytes, with the edits.
+
+    Raises:
+        EditError: An edit cannot be applied to these bytes.
+    """
+    is_old = request.version <= HttpVersion10
+    framing = "close" if message.framing == "chunked" and is_old else message.framing
+    has_body = request.method != "HEAD" and message.status not in {204, 304} and message.status >= 200
+    headers = [*message.headers, *_framing_headers(message, framing), *_connection_headers(message, request, framing)]
+    version = f"HTTP/{request.version.major}.{request.version.minor}"
+    lines = [f"{version} {message.status} {message.reason}", *(f"{name}: {value}" for name, value in headers)]
+    head = edited(("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape"), message.head)
+    payload = (_chunks(message.body) if framing == "chunked" else message.body) if has_body else b""
+    return head, edited(head + payload, message.message)
+
+
+def _framing_headers(message: RawMessage, framing: Framing) -> Headers:
+    if framing == "chunked":
+        return (("Transfer-Encoding", "chunked"),)
+    is_bodiless = message.status in {204, 304} or message.status < 200
+    if framing == "close" or is_bodiless or message.has("Content-Length") or message.has("Transfer-Encoding"):
+        return ()
+    return (("Content-Length", str(len(message.body))),)
+
+
+def _connection_headers(message: RawMessage, request: web.Request, framing: Framing) -> Headers:
+    if message.has("Connection"):
+        return ()
+    if framing == "close" or not request.keep_alive:
+        return (("Connection", "close"),)
+    return (("Connection", "keep-alive"),) if request.version <= HttpVersion10 else ()
+
+
+def _chunks(body: bytes) -> bytes:
+    pieces = [body[start : start + CHUNK] for start in range(0, len(body), CHUNK)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+class RawResponse(web.StreamResponse):
+    """Sends a raw message past aiohttp's response.
+
+    Args:
+        message: The message.
+        request: The request that it responds to.
+        sleep: Waits for a number of seconds.
+        stop: Stops the server.
+
+    Raises:
+        EditError: An edit cannot be applied to the message.
+    """
+
+    def __init__(
+        self,
+        message: RawMessage,
+        request: web.Request,
+        *,
+        sleep: Callable[[float], Awaitable[None]],
+        stop: Callable[[], None],
+    ) -> None:
+        super().__init__(status=message.status, reason=message.reason)
+        head, self._data = serialize_message(message, request)
+        self._message_body = self._data[len(head) :]
+        self._message, self._sleep, self._stop = message, sleep, stop
+        self._stays_open = False
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether aiohttp may receive another request on this connection."""
+        return self._stays_open
+
+    @property
+    def is_unending(self) -> bool:
+        """Whether the response lasts until the client closes the connection."""
+        return self._message.end in {"hang", "endless"}
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Send the response; nothing remains for aiohttp."""
+        assert isinstance(request, web.Request)
+        await self._write(request, self._data)
+        end = self._message.end
+        while end == "endless" and self._message_body:
+            await self._write(request, self._message_body)
+            await asyncio.sleep(0)  # other clients have their turn
+        while end == "hang" and request.transport is not None:  # noqa: ASYNC110 - see HANG_POLL_INTERVAL
+            await asyncio.sleep(HANG_POLL_INTERVAL)
+        if end == "stop":
+            self._stop()
+        if end in {"reset", "stop"}:
+            _reset(request)
+        self._stays_open = end == "keep" and self._message.framing != "close" and request.keep_alive
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing: `prepare` has sent the response."""
+
+    async def _write(self, request: web.Request, data: bytes) -> None:
+        for piece in self._pieces(data):
+            if request.transport is None or request.transport.is_closing():
+                raise ConnectionResetError("the client has closed the connection")
+            request.transport.write(piece)
+            await request.writer.drain()
+            if self._message.drip:
+                await self._sleep(len(piece) / self._message.drip)
+
+    def _pieces(self, data: bytes) -> Iterator[bytes]:
+        size = max(1, int(self._message.drip / DRIP_RATE)) if self._message.drip else max(1, len(data))
+        return (data[start : start + size] for start in range(0, len(data), size))
+
+
+def _reset(request: web.Request) -> None:
+    """Close the connection with RST instead of FIN: unsent bytes are discarded."""
+    if request.transport is not None:
+        connection = request.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.transport.abort()

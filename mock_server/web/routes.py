@@ -1,0 +1,96 @@
+"""Routes: one for each operation of the document that the mock simulates."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from mock_server.web.responses import PreparedResponse, documented_response
+from mock_server.web.usage import NO_STORE, Usage
+from usage_contract import Contract, ContractError, Operation
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = logging.getLogger("mock_server")
+
+
+@dataclass(frozen=True)
+class Routes:
+    """The operations of a contract.
+
+    Attributes:
+        usage: The operation GET /usage.
+        router: aiohttp's router with all operations.
+        probes: The paths of operations that need no key; overrides never delay them.
+    """
+
+    usage: Usage
+    router: web.UrlDispatcher
+    probes: frozenset[str]
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Return the response of an operation.
+
+        Raises:
+            web.HTTPException: No operation has the path or the method, or the request expects something else than 100.
+        """
+        match = await self.router.resolve(request)
+        if request.headers.get("Expect"):
+            await match.expect_handler(request)
+            await request.writer.drain()
+        return await match.handler(request)
+
+
+def build_routes(contract: Contract, usage: Usage) -> Routes:
+    """Return the routes of a contract.
+
+    Raises:
+        ContractError: The mock cannot simulate an operation.
+    """
+    router, methods_of = web.UrlDispatcher(), defaultdict(list)
+    operations = contract.operations
+    handlers: dict[str, Handler] = {"get_usage": usage.handle}
+    if "get_health" in operations:
+        handlers["get_health"] = _health(operations["get_health"])
+    if "get_overview" in operations:
+        simulated = [operation for operation in operations.values() if operation.id in {*handlers, "get_overview"}]
+        handlers["get_overview"] = _overview(contract, operations["get_overview"], simulated)
+    for operation in operations.values():
+        if operation.id not in handlers:
+            log.warning("%s (%s) is not simulated; it responds like an unknown path", operation, operation.id)
+            continue
+        # HEAD is allowed wherever GET is (RFC 9110, section 9.3.2).
+        for method in ("GET", "HEAD") if operation.method == "GET" else (operation.method,):
+            router.add_route(method, operation.path, handlers[operation.id])
+            methods_of[operation.path].append(method)
+    for path, methods in methods_of.items():
+        allow = {"Allow": ", ".join([*methods, "OPTIONS"]), **NO_STORE}
+        router.add_route("OPTIONS", path, _constant(PreparedResponse(204, allow, b"")))
+    probes = frozenset(operation.path for operation in operations.values() if operation.key_header is None)
+    return Routes(usage, router, probes)
+
+
+def _health(operation: Operation) -> Handler:
+    """Respond with the constants that the document defines."""
+    schema = operation.responses["200"].schema or {}
+    members = schema.get("properties", {})
+    if missing := [name for name, member in members.items() if "const" not in member]:
+        raise ContractError(f"{operation}: the mock responds with constants only; {', '.join(missing)} has none")
+    return _constant(documented_response(operation, 200, {name: member["const"] for name, member in members.items()}))
+
+
+def _overview(contract: Contract, operation: Operation, simulated: Iterable[Operation]) -> Handler:
+    info = contract.document["info"]
+    members = {"title": info["title"], "version": info["version"], "paths": [str(item) for item in simulated]}
+    return _constant(documented_response(operation, 200, members))
+
+
+def _constant(prepared: PreparedResponse) -> Handler:
+    async def handler(_: web.Request) -> web.Response:
+        return prepared.response()
+
+    return handler

@@ -1,0 +1,151 @@
+"""The server: one application behind one listening socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from mock_server.web.connection import Connection
+from mock_server.web.dispatcher import DISPATCHER, Dispatcher
+from mock_server.web.mock import MOCK
+
+if TYPE_CHECKING:
+    import ssl
+
+# The seconds that responses in flight have when the mock is stopped.
+GRACE_SECONDS = 5.0
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return a new event loop: uvloop's where it is available, which excludes Windows and PyPy."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+class Server(web.Server):
+    """aiohttp's server with the mock's connections and dispatcher."""
+
+    def __init__(self, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> None:
+        def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.Request:
+            return web.Request(message, payload, protocol, writer, task, loop)
+
+        super().__init__(dispatcher, request_factory=request, loop=loop)  # type: ignore[arg-type]  # a BaseRequest
+        self._dispatcher, self._event_loop = dispatcher, loop
+
+    def __call__(self) -> Connection:
+        """Return the protocol of a new connection."""
+        return Connection(self, self._dispatcher, self._event_loop)
+
+
+class Listener:
+    """The listening socket of a server, which can be closed and opened again on the same port.
+
+    Args:
+        server: The server.
+        host: The address to listen on.
+        port: The port; 0 picks a free one.
+        tls: The TLS settings.
+        shares_port: Other processes listen on the same port.
+    """
+
+    def __init__(
+        self, server: Server, *, host: str, port: int, tls: ssl.SSLContext | None = None, shares_port: bool = False
+    ) -> None:
+        if not 0 <= port <= 65535:
+            raise ValueError(f"port: {port} is not a port; expected 0 to 65535")
+        self.server = server
+        self._host, self._port, self._tls, self._shares_port = host, port, tls, shares_port
+        self._socket: asyncio.Server | None = None
+        #: The base URL, once the socket was opened.
+        self.url = ""
+
+    async def open(self) -> None:
+        """Listen, unless the socket listens already.
+
+        Raises:
+            OSError: The mock cannot listen on the address.
+        """
+        if self._socket is not None and self._socket.is_serving():
+            return
+        try:
+            self._socket = await asyncio.get_running_loop().create_server(
+                self.server,
+                self._host,
+                self._port,
+                ssl=self._tls,
+                reuse_port=self._shares_port or None,
+            )
+        except (OSError, ValueError) as error:  # ValueError: the host is not a host name
+            problem = getattr(error, "strerror", None) or error
+            raise OSError(f"cannot listen on {self._host} port {self._port}: {problem}") from None
+        host, self._port = self._socket.sockets[0].getsockname()[:2]
+        self.url = f"http{'s' if self._tls else ''}://{f'[{host}]' if ':' in host else host}:{self._port}"
+
+    def close(self) -> None:
+        """Stop listening; connections stay open."""
+        if self._socket is not None:
+            self._socket.close()
+
+
+class _Runner(web.ServerRunner):
+    """Shuts the application down before the server waits for its connections."""
+
+    __slots__ = ("_app",)
+
+    def __init__(self, server: Server, app: web.Application, grace: float) -> None:
+        super().__init__(server, shutdown_timeout=grace)
+        self._app = app
+
+    async def shutdown(self) -> None:
+        await self._app.shutdown()
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application,
+    *,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None = None,
+    grace: float = GRACE_SECONDS,
+    shares_port: bool = False,
+) -> AsyncIterator[Listener]:
+    """Serve an application of `make_app` while the context lasts.
+
+    Args:
+        app: The application.
+        host: The address to listen on.
+        port: The port; 0 picks a free one.
+        tls: The TLS settings.
+        grace: The seconds that responses in flight have at the end.
+        shares_port: Other processes listen on the same port.
+
+    Raises:
+        OSError: The mock cannot listen on the address.
+        ValueError: The port or the grace period is not valid.
+    """
+    if not grace >= 0:  # also excludes NaN
+        raise ValueError(f"grace: {grace} is not a time; expected 0 seconds or more")
+    app.freeze()
+    await app.startup()
+    try:
+        server = Server(app[DISPATCHER], asyncio.get_running_loop())
+        listener = Listener(server, host=host, port=port, tls=tls, shares_port=shares_port)
+        app[MOCK].add_listener(listener)
+        runner = _Runner(server, app, grace)
+        await runner.setup()
+        try:
+            await listener.open()
+            yield listener
+        finally:
+            listener.close()
+            await runner.cleanup()
+    finally:
+        await app.cleanup()

@@ -1,0 +1,174 @@
+"""The operation GET /usage: authentication, rate limit and response."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import orjson
+from aiohttp import web
+from multidict import CIMultiDict
+
+from mock_server.fixtures.deployments import Calls, Key, RateLimit
+from mock_server.simulation.accounts import Account
+from mock_server.simulation.overrides import NONE
+from mock_server.simulation.simulator import Simulator
+from mock_server.simulation.state import MemoryState, TakeResult
+from mock_server.web.request_plan import PLAN, RequestPlan
+from mock_server.web.responses import REASON, PreparedResponse, documented_response, error_response, reason_phrase
+from usage_contract import ContractError, Operation
+
+NO_STORE = {"Cache-Control": "no-store"}
+CHALLENGE = {"WWW-Authenticate": 'ApiKey realm="usage"'}
+
+# JSON text never contains a raw NUL, so this marks the place of `rate_limit.remaining` in a rendered body.
+REMAINING = b"\0"
+
+NO_PLAN = RequestPlan()
+
+
+class _Rendered(NamedTuple):
+    """The 200 of an account: the version of its usage metrics, and its body before and after `remaining`."""
+
+    version: int
+    response: PreparedResponse
+    pieces: list[bytes]
+
+
+class Usage:
+    """Responds to GET /usage for the accounts of a simulator.
+
+    Args:
+        operation: The operation of the document.
+        simulator: The accounts.
+        cost: The number of tokens that a request takes; 0 lifts the rate limit.
+        unknown_key_status: The status code for an unknown key.
+        headers: Headers of every response.
+
+    Raises:
+        ContractError: The operation of the document cannot be simulated.
+    """
+
+    def __init__(
+        self,
+        operation: Operation,
+        simulator: Simulator,
+        *,
+        cost: int,
+        unknown_key_status: int,
+        headers: Mapping[str, str],
+    ) -> None:
+        if operation.key_header is None:
+            raise ContractError(f"{operation}: the document requires no API key; the mock has usage metrics by key")
+        self.key_header = operation.key_header
+        self.path = operation.path if operation.method == "GET" else None
+        self.status_codes = sorted(int(status) for status in operation.responses)
+        self._operation, self._simulator = operation, simulator
+        self._cost, self._headers = cost, headers
+        self._missing_key = self._documented_error(401, "missing-key")
+        self._unknown_key = self._documented_error(unknown_key_status, "unknown-key")
+        self._limit_headers = _documented_limit_headers(operation)
+        self._over_limit = lru_cache(maxsize=1024)(self._build_over_limit)  # there are few limits and waiting times
+        self._rendered: WeakKeyDictionary[Account, _Rendered] = WeakKeyDictionary()
+        # A document whose members the mock cannot derive is reported now.
+        self._over_limit(RateLimit(), 1)
+        self._render(Account("", "", Key(traffic={"": {"fetch": Calls(1)}}), now=0.0))
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Respond to one request through aiohttp."""
+        keys, plan = request.headers.getall(self.key_header, ()), request.get(PLAN, NO_PLAN)
+        prepared = await self.respond(keys, plan)
+        plan.honoured.update(self._honoured(keys, plan, prepared))
+        return prepared.response()
+
+    async def respond(self, keys: Sequence[str], plan: RequestPlan = NO_PLAN) -> PreparedResponse:
+        """Return the response to a request with these keys; only an authenticated request takes a token."""
+        override = plan.override
+        if override.code not in (None, 200):
+            return self.forced_response(override.code, keys, plan.scenario)
+        account = self.authenticate(keys, plan.scenario)
+        if isinstance(account, PreparedResponse):
+            return account
+        now, cost = self._simulator.clock(), 0 if override.code == 200 else self._cost
+        bucket = self._simulator.bucket(account, override.fault)
+        taken = await self._simulator.state.take(bucket, now, tokens=cost, account=account.ref)
+        if taken.snapshot:
+            account.apply_snapshot(taken.snapshot)
+        return self.to_response(account, taken, now)
+
+    def respond_sync(self, keys: Sequence[str], state: MemoryState) -> PreparedResponse:
+        """Do what `respond` does for a request without a plan, where the state is in memory."""
+        account = self.authenticate(keys)
+        if isinstance(account, PreparedResponse):
+            return account
+        now = self._simulator.clock()
+        return self.to_response(account, state.take_sync(account.bucket, now, self._cost), now)
+
+    def authenticate(self, keys: Sequence[str], scenario: str | None = None) -> Account | PreparedResponse:
+        """Return the account of the key of a request, or an error response."""
+        if len(keys) != 1 or not keys[0].strip():
+            return self._missing_key
+        return self._simulator.account(keys[0], scenario) or self._unknown_key
+
+    def to_response(self, account: Account, taken: TakeResult, now: float) -> PreparedResponse:
+        """Return the 200 of an account, or 429 where its bucket had no token."""
+        if taken.remaining is None:
+            return self._over_limit(account.limit, taken.retry_after)
+        if account.grows:
+            account.grow(now)
+        rendered = self._rendered.get(account)
+        if rendered is None or rendered.version != account.version:
+            rendered = self._rendered[account] = self._render(account)
+        return rendered.response.with_body((b"%.1f" % taken.remaining).join(rendered.pieces))
+
+    def forced_response(self, code: int, keys: Sequence[str], scenario: str | None) -> PreparedResponse:
+        """Return the response with a status code that an override demands."""
+        if code == 429:
+            account = self.authenticate(keys, scenario)
+            return self._over_limit(RateLimit() if isinstance(account, PreparedResponse) else account.limit, 1)
+        if str(code) in self._operation.responses:
+            return self._documented_error(code, "code-wanted")
+        detail = reason_phrase(code) or "An error that an override demands."
+        return error_response(code, detail, "code-wanted", headers=self._headers)
+
+    def _honoured(self, keys: Sequence[str], plan: RequestPlan, response: PreparedResponse) -> Iterator[str]:
+        code, scenario = plan.override.code, plan.scenario
+        if code == response.status:
+            yield "code"
+            if scenario not in (None, NONE) and self._simulator.library.scenario(scenario).code == code:
+                yield "scenario"
+        if code in (None, 200) and len(keys) == 1 and self._simulator.has(keys[0]):
+            yield "scenario"
+
+    def _render(self, account: Account) -> _Rendered:
+        metrics = account.usage_metrics(remaining=orjson.Fragment(REMAINING))
+        response = documented_response(self._operation, 200, metrics, headers={**NO_STORE, **self._headers})
+        return _Rendered(account.version, response, response.body.split(REMAINING))
+
+    def _build_over_limit(self, limit: RateLimit, retry_after: int) -> PreparedResponse:
+        values = _limit_values(limit, retry_after)
+        return self._documented_error(429, "no-token", {name: values[name] for name in self._limit_headers})
+
+    def _documented_error(self, status: int, reason: str, more: Mapping[str, str] | None = None) -> PreparedResponse:
+        """Build a documented error response; its `detail` is the description of the status code in the document."""
+        response = self._operation.responses.get(str(status))
+        headers = {**NO_STORE, **CHALLENGE} if status == 401 else NO_STORE
+        members = {"detail": response.description if response else ""}
+        headers = {**headers, **self._headers, **(more or {}), REASON: reason}
+        return documented_response(self._operation, status, members, headers=headers)
+
+
+def _documented_limit_headers(operation: Operation) -> tuple[str, ...]:
+    response = operation.responses.get("429")
+    names = tuple(response.headers) if response else ()
+    known = _limit_values(RateLimit(), 1)
+    if missing := [name for name in names if name not in known]:
+        raise ContractError(f"{operation} 429: the mock cannot fill {', '.join(missing)}; it fills {', '.join(known)}")
+    return names
+
+
+def _limit_values(limit: RateLimit, retry_after: int) -> CIMultiDict[str]:
+    rps = int(limit.rps) if limit.rps.is_integer() else limit.rps
+    return CIMultiDict({"Retry-After": str(retry_after), "X-RateLimit-Limit": str(rps), "X-RateLimit-Remaining": "0"})

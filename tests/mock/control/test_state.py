@@ -1,0 +1,129 @@
+"""What the control API shows, and that it shows no key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mock_server import UsageMock, load_deployment, make_app
+from mock_server.control.console import content_security_policy
+from mock_server.control.library import UNREADABLE
+from mock_server.fixtures.deployments import Calls, Deployment, Key
+from mock_server.masking import mask_key
+from mock_server.options import MockOptions
+from tests.support.control_api import Api
+from tests.support.wire import Clock, usage
+from usage_contract import Contract
+
+
+def test_the_state_identifies_every_key_and_discloses_none(api: Api, limited: UsageMock) -> None:
+    reply = api.ask("GET", "/state")
+    assert [key["id"] for key in reply.json["keys"]] == [mask_key(key) for key in limited.keys]
+    assert not any(key.encode() in reply.body for key in limited.keys)
+
+
+def test_a_bucket_is_seen_draining_and_filling(api: Api, limited: UsageMock, clock: Clock) -> None:
+    for _ in range(4):
+        usage(limited.url, "demo-busy")
+    assert api.key()["tokens"] == 6
+    clock.now += 0.2
+    assert api.key()["tokens"] == 8
+
+
+def test_looking_takes_no_token_and_opens_no_account(api: Api, limited: UsageMock, clock: Clock) -> None:
+    api.do("PATCH", "/behaviour", {"scenario": "nearly-exhausted"})
+    assert api.key()["tokens"] == 1
+    clock.now += 1000
+    assert api.key()["tokens"] == 1
+    assert usage(limited.url, "demo-busy").json["rate_limit"]["remaining"] == 0.0
+
+
+def test_looking_at_the_bucket_of_a_fault_opens_no_account(api: Api, limited: UsageMock, clock: Clock) -> None:
+    api.do("PATCH", "/behaviour", {"scenario": "ageing", "fault": "keys-share-a-bucket"})
+    assert api.key()["tokens"] == 10
+    clock.now += 100
+    assert usage(limited.url, "demo-modest").json["total"] == 1000
+
+
+def test_the_state_has_the_usage_metrics_of_get_usage(api: Api, limited: UsageMock) -> None:
+    told = usage(limited.url, "demo-modest").json
+    assert api.key(1)["figures"] == {name: told[name] for name in ("total", "success", "fail", "bytes_transferred")}
+    assert api.key(1)["limit"] == {name: told["rate_limit"][name] for name in ("rps", "burst")}
+
+
+def test_a_revoked_key_has_no_account(api: Api) -> None:
+    api.do("PATCH", "/behaviour", {"scenario": "revoked"})
+    key = api.key()
+    assert (key["known"], key["tokens"], key["limit"], key["figures"]) == (False, None, None, None)
+
+
+def test_scenarios_and_faults_are_described(api: Api) -> None:
+    scenarios, faults = api.get("/scenarios"), api.get("/faults")
+    assert "nearly-exhausted" in [each["name"] for each in scenarios]
+    assert len(faults) > 300
+    assert all(each["description"] for each in scenarios + faults)
+
+
+def test_an_unusable_file_is_listed_and_reports_its_problem_when_switched_on(
+    contract: Contract, tmp_path: Path
+) -> None:
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "broken.yaml").write_text("key: [")
+    with UsageMock(make_app(contract, MockOptions(fixtures=tmp_path), deployment=load_deployment())) as mock:
+        api = Api(mock.url)
+        assert api.get("/scenarios") == [{"name": "broken", "description": UNREADABLE}]
+        status, detail = api.refused("PATCH", "/behaviour", {"scenario": "broken"})
+        assert (status, "broken.yaml:" in detail) == (409, True)
+
+
+def test_a_fault_whose_role_the_deployment_lacks_is_rejected_without_disclosing_a_key(contract: Contract) -> None:
+    deployment = Deployment("mine", "d", {"my-secret-key": Key(traffic={"a.example": {"fetch": Calls(1)}})})
+    with UsageMock(make_app(contract, deployment=deployment)) as mock:
+        status, detail = Api(mock.url).refused("PATCH", "/behaviour", {"fault": "body-is-null"})
+    assert (status, "body-is-null.yaml:5" in detail, "mine has no unused key" in detail) == (409, True, True)
+    assert "my-secret-key" not in detail
+
+
+def test_health_contains_the_version(api: Api) -> None:
+    health = api.get("/health")
+    assert health["ok"] is True
+    assert health["version"] == api.get("/state")["version"]
+
+
+def test_the_page_runs_only_its_own_scripts(api: Api) -> None:
+    reply = api.ask("GET", "/")
+    assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
+    allowed = reply.headers["Content-Security-Policy"]
+    assert allowed == content_security_policy(reply.body.decode())
+    assert "default-src 'none'" in allowed
+    assert "unsafe" not in allowed
+
+
+@pytest.mark.parametrize("path", ["/openapi.yaml", "/openapi.json", "/state", "/", "/metrics"])
+def test_head_is_answered_as_get_without_the_body(api: Api, path: str) -> None:
+    head, get = api.ask("HEAD", path), api.ask("GET", path)
+    assert (head.status, head.body, head.headers["Content-Type"]) == (200, b"", get.headers["Content-Type"])
+
+
+def test_nothing_is_stored_or_shared_with_other_origins(api: Api) -> None:
+    for path in ("/", "/state", "/nowhere", "/openapi.json"):
+        headers = api.ask("GET", path, headers={"Origin": "https://elsewhere.example"}).headers
+        assert headers["Cache-Control"] == "no-store"
+        assert not [name for name in headers if name.lower().startswith("access-control")]
+
+
+def test_a_preflight_gets_no_permission(api: Api) -> None:
+    wanted = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "PATCH"}
+    reply = api.ask("OPTIONS", "/clock", headers=wanted)
+    assert (reply.status, reply.headers["Allow"]) == (204, "GET, PATCH, HEAD, OPTIONS")
+    assert not [name for name in reply.headers if name.lower().startswith("access-control")]
+
+
+def test_metrics_contain_requests_and_tokens(api: Api, limited: UsageMock) -> None:
+    usage(limited.url, "demo-busy")
+    usage(limited.url, "nobody's")
+    lines = api.ask("GET", "/metrics").body.decode().splitlines()
+    assert 'usage_mock_requests_total{method="GET",reason="",status="200"} 1.0' in lines
+    assert 'usage_mock_requests_total{method="GET",reason="unknown-key",status="403"} 1.0' in lines
+    assert f'usage_mock_tokens{{key="{mask_key("demo-busy")}"}} 9.0' in lines

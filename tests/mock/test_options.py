@@ -1,0 +1,150 @@
+"""Options: where they come from, which outranks which, and that all of them are documented."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+from mock_server.options import OPTIONS, MockOptions, Option, OptionError, UsageMockOptions, read_options
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "mock.md").read_text()
+ROWS = dict(re.findall(r"^\| `(--[^`]*)` (\|.*)\|$", DOCUMENT, re.MULTILINE))
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def problems(arguments: dict[str, object], environment: dict[str, str]) -> list[str]:
+    with pytest.raises(OptionError) as caught:
+        read_options(arguments, environment)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_the_table_in_the_documentation_has_each_option_with_its_variable_and_default(option: Option) -> None:
+    _, variable, default, meaning = (cell.strip() for cell in ROWS[option.usage].split("|"))
+    assert variable == f"`{option.variable}`"
+    if option.is_switch:
+        assert default == f"`{'on' if option.default else 'off'}`"
+    elif option.default is not None:
+        assert default == f"`{option.default}`"
+    assert meaning.endswith(".")
+
+
+def test_the_documentation_has_only_existing_options() -> None:
+    assert list(ROWS) == [option.usage for option in OPTIONS]
+
+
+def test_without_anything_every_option_has_its_default() -> None:
+    assert read_options({}, {"PATH": "/bin"}) == MockOptions()
+
+
+def test_an_option_outranks_the_environment_which_outranks_the_file_which_outranks_the_default() -> None:
+    assert read_options({}, {}).port == 8080
+    Path("usage-mock.toml").write_text("port = 1\n")
+    assert read_options({}, {}).port == 1
+    assert read_options({}, {"USAGE_MOCK_PORT": "2"}).port == 2
+    assert read_options({"port": "3"}, {"USAGE_MOCK_PORT": "2"}).port == 3
+
+
+@pytest.mark.parametrize("option", [each for each in OPTIONS if each.name != "config"], ids=lambda option: option.name)
+def test_each_option_can_come_from_the_environment_and_the_file(option: Option) -> None:
+    text = {bool: "off", int: "401", Path: "x"}.get(type(option.default), "json")
+    value = option.read(text)
+    assert getattr(read_options({}, {option.variable: text}), option.attribute) == value
+    Path("usage-mock.toml").write_text(f'{option.name} = "{text}"\n')
+    assert getattr(read_options({}, {}), option.attribute) == value
+
+
+def test_the_options_of_usage_mock_are_those_of_the_command_that_are_not_for_it_alone() -> None:
+    hints = get_type_hints(MockOptions)
+    expected = {each.attribute: hints[each.attribute] for each in OPTIONS if not each.is_for_command}
+    assert get_type_hints(UsageMockOptions) == {name: hint for name, hint in expected.items() if name != "deployment"}
+
+
+def test_an_empty_variable_counts_as_missing() -> None:
+    assert read_options({}, {"USAGE_MOCK_PORT": ""}) == MockOptions()
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_an_empty_argument_is_rejected(option: Option) -> None:
+    with pytest.raises(OptionError, match=f"^--{option.name}: is empty"):
+        read_options({option.attribute: ""}, {})
+
+
+@pytest.mark.parametrize("option", OPTIONS[1:], ids=lambda option: option.name)
+def test_an_empty_text_in_the_file_is_rejected(option: Option) -> None:
+    Path("usage-mock.toml").write_text(f'{option.name} = ""\n')
+    assert problems({}, {}) == [f"usage-mock.toml:1 {option.name}: is empty; omit it for the default"]
+
+
+@pytest.mark.parametrize("named", ["argument", "environment"])
+def test_a_named_file_is_read_instead_of_the_one_that_is_there(named: str) -> None:
+    Path("usage-mock.toml").write_text("port = 1\n")
+    Path("other.toml").write_text("seed = 2\n")
+    config = (
+        read_options({"config": "other.toml"}, {})
+        if named == "argument"
+        else read_options({}, {"USAGE_MOCK_CONFIG": "other.toml"})
+    )
+    assert (config.port, config.seed) == (8080, 2)
+
+
+def test_a_path_in_a_file_starts_at_its_folder() -> None:
+    Path("folder").mkdir()
+    Path("folder", "mock.toml").write_text('fixtures = "mine"\n')
+    assert read_options({"config": "folder/mock.toml"}, {}).fixtures == Path("folder", "mine")
+
+
+def test_a_file_takes_the_types_of_toml() -> None:
+    Path("usage-mock.toml").write_text("rate-limit = false\ndelay = 0.25\nport = 9\n")
+    config = read_options({}, {})
+    assert (config.rate_limit, config.delay, config.port) == (False, "0.25", 9)
+
+
+def test_every_problem_is_reported_with_its_place() -> None:
+    Path("usage-mock.toml").write_text('# mine\nport = true\n\nsenario = "heavy"\nlog = "jsn"\n[hots]\n')
+    found = problems({"seed": "-1"}, {"USAGE_MOCK_PROT": "1", "USAGE_MOCK_RATE_LIMIT": "maybe"})
+    assert [re.split(r"[;.] ", each)[0] for each in found] == [
+        "'USAGE_MOCK_PROT' is not a variable of the mock",
+        "USAGE_MOCK_RATE_LIMIT: 'maybe' is not a valid boolean",
+        "--seed: '-1' is not a whole number of at least 0",
+        "usage-mock.toml:4 'senario' is not an option",
+        "usage-mock.toml:6 'hots' is not an option",
+        "usage-mock.toml:2 port: must be a text or a number",
+        "usage-mock.toml:5 log: 'jsn' is not a valid value",
+    ]
+    assert [re.findall(r"did you mean '(.*?)'", each) for each in found] == [
+        ["USAGE_MOCK_PORT"], [], [], ["scenario"], ["host"], [], ["json"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [b"port = \n", b"port = 1\nport = 2\n", b"\xff", None])
+def test_a_file_that_cannot_be_read_is_one_problem(content: bytes | None) -> None:
+    if content is not None:
+        Path("mine.toml").write_bytes(content)
+    [problem] = problems({"config": "mine.toml"}, {})
+    assert problem.startswith("mine.toml: cannot be read: ")
+
+
+@pytest.mark.parametrize("value", ["[1]", "{a = 1}", "1979-05-27"])
+def test_a_list_a_table_and_a_date_are_not_values(value: str) -> None:
+    Path("usage-mock.toml").write_text(f"port = {value}\n")
+    assert problems({}, {}) == ["usage-mock.toml:1 port: must be a text or a number"]
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "http", " 1", "1.0", "٣", "1" * 5000])
+def test_an_invalid_port_is_rejected(port: str) -> None:
+    [problem] = problems({"port": port}, {})
+    assert problem == f"--port: {port!r} is not a whole number from 0 to 65535"
+
+
+def test_the_file_does_not_name_another_file() -> None:
+    Path("usage-mock.toml").write_text('config = "x"\n')
+    [problem] = problems({}, {})
+    assert problem.startswith("usage-mock.toml:1 'config' is not an option")

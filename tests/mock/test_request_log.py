@@ -1,0 +1,278 @@
+"""The log: one line a request, no key in it, and nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mock_server import make_app
+from mock_server.command.request_log import (
+    BATCH,
+    MAX_WAITING,
+    Format,
+    RequestLog,
+    Writer,
+    as_coloured_text,
+    as_json,
+    as_text,
+    format_for,
+)
+from mock_server.masking import mask_target
+from mock_server.options import MockOptions
+from mock_server.simulation.overrides import NO_OVERRIDE, Override
+from mock_server.simulation.simulator import Simulator
+from mock_server.web.mock import MOCK
+from usage_contract import Contract
+
+KEYS = ("demo-busy", "k", "a/b&c-key")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Slow(io.StringIO):
+    """A stream that takes nothing before it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.goes_on.wait()
+        return super().write(text)
+
+
+@pytest.fixture
+def simulator(contract: Contract) -> Simulator:
+    app = make_app(contract, MockOptions(journal=250), clock=lambda: 1000.25)
+    return app[MOCK].simulator
+
+
+def add(simulator: Simulator, target: str = "/usage", key: str = "demo-busy", status: int = 200) -> None:
+    applied = Override(scenario="heavy") if status == 403 else NO_OVERRIDE
+    reason = "unknown-key" if status == 403 else ""
+    simulator.journal.add(("GET", target, [key], status, reason, applied), at=1000.25, seconds=0.0012)
+
+
+def told(simulator: Simulator, show: Format = as_text, count: int = 0) -> list[str]:
+    """Return what a log says of what is added now, and of `count` more requests."""
+    stream = io.StringIO()
+    writer = Writer(stream)
+    log = RequestLog(simulator, writer, show)
+    for _ in range(count):
+        add(simulator)
+    add(simulator, status=403)
+    log.finish()
+    writer.close()
+    return stream.getvalue().splitlines()
+
+
+def looking(log: RequestLog, simulator: Simulator, times: int, each: int = 1) -> None:
+    """Let a log look into the journal so many times, and have so many requests before each."""
+    looks = iter(range(times))
+
+    async def sleep(seconds: float) -> None:
+        if seconds:
+            if next(looks, None) is None:
+                raise asyncio.CancelledError
+            for _ in range(each):
+                add(simulator)
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(log.run(sleep))
+
+
+def test_a_log_line_contains_status_reason_and_override(simulator: Simulator) -> None:
+    assert told(simulator) == ["00:16:40 403 GET /usage 1.2 ms unknown-key scenario=heavy key=dem…0fd2c2"]
+
+
+def test_json_is_an_object_a_line(simulator: Simulator) -> None:
+    [line] = told(simulator, as_json)
+    assert json.loads(line) == {
+        "time": "1970-01-01T00:16:40.250Z",
+        "method": "GET",
+        "target": "/usage",
+        "status": 403,
+        "ms": 1.2,
+        "key": "dem…0fd2c2",
+        "reason": "unknown-key",
+        "applied": "scenario=heavy",
+    }
+
+
+def test_requests_before_the_log_began_are_not_logged(simulator: Simulator) -> None:
+    add(simulator)
+    assert len(told(simulator)) == 1
+
+
+def test_every_request_is_logged_in_order(simulator: Simulator) -> None:
+    assert [line.split()[1] for line in told(simulator, count=240)] == ["200"] * 240 + ["403"]
+
+
+def test_entries_that_the_journal_has_dropped_are_counted(simulator: Simulator) -> None:
+    lines = told(simulator, count=300)
+    assert "51 requests are not shown" in lines[0]
+    assert len(lines) == 1 + 250
+
+
+@pytest.mark.parametrize(
+    ("stream", "environment", "show"),
+    [
+        (Terminal(), {}, as_coloured_text),
+        (Terminal(), {"NO_COLOR": ""}, as_coloured_text),
+        (Terminal(), {"NO_COLOR": "1"}, as_text),
+        (Terminal(), {"TERM": "dumb"}, as_text),
+        (io.StringIO(), {}, as_text),
+    ],
+)
+def test_a_terminal_gets_colours_unless_the_environment_forbids_them(
+    stream: io.StringIO, environment: dict[str, str], show: Format
+) -> None:
+    assert format_for("text", stream, environment) is show
+
+
+def test_colour_changes_nothing_but_the_colour(simulator: Simulator) -> None:
+    [coloured] = told(simulator, as_coloured_text)
+    assert "\x1b[33m403" in coloured
+    assert [re.sub(r"\x1b\[\d+m", "", coloured)] == told(simulator)
+
+
+@pytest.mark.parametrize("show", [as_text, as_json])
+def test_no_character_of_a_request_steers_the_terminal_or_ends_the_line(simulator: Simulator, show: Format) -> None:
+    stream = io.StringIO()
+    writer = Writer(stream)
+    log = RequestLog(simulator, writer, show)
+    add(simulator, "/\x1b[2J\r\n\x9b\u2028\udcff", "\x1b]0;\udcff")
+    log.say("one\ntwo\x1b", is_error=True)
+    log.finish()
+    writer.close()
+    lines = stream.getvalue().split("\n")
+    assert len(lines) == 4
+    assert all(line.isprintable() for line in lines)
+
+
+def test_a_stalled_reader_delays_no_request_and_gets_the_number_of_skipped_lines(simulator: Simulator) -> None:
+    reading, writing = os.pipe()
+    with open(reading) as lines, open(writing, "w") as stream:  # noqa: PTH123 - they have no path
+        writer = Writer(stream)
+        log = RequestLog(simulator, writer, as_text)
+        looking(log, simulator, 300, BATCH)
+        log.finish()
+        with ThreadPoolExecutor() as pool:
+            reader = pool.submit(lines.read)
+            writer.close()
+            stream.close()
+    told = reader.result().splitlines()
+    missed = [int(line.split()[1]) for line in told if "not shown" in line]
+    assert sum(missed) + len(told) - len(missed) == 300 * BATCH
+    assert len(told) > MAX_WAITING * BATCH
+
+
+def test_lines_without_room_for_a_slow_reader_are_written_later(simulator: Simulator) -> None:
+    stream = Slow()
+    writer = Writer(stream)
+    log = RequestLog(simulator, writer, as_text)
+    looking(log, simulator, MAX_WAITING + 10)
+    stream.goes_on.set()
+    while writer.room < MAX_WAITING:
+        pass
+    log.finish()
+    writer.close()
+    assert len(re.findall("200 GET", stream.getvalue())) == len(stream.getvalue().splitlines()) == MAX_WAITING + 10
+
+
+def test_remaining_lines_are_written_at_the_end(simulator: Simulator) -> None:
+    stream = io.StringIO()
+    writer = Writer(stream)
+    log = RequestLog(simulator, writer, as_text)
+    for _ in range(240):
+        add(simulator)
+
+    async def sleep(seconds: float) -> None:
+        if not seconds:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(log.run(sleep))
+    log.finish()
+    writer.close()
+    assert len(stream.getvalue().splitlines()) == 240
+
+
+def test_an_unknown_key_is_never_shown(simulator: Simulator) -> None:
+    stream = io.StringIO()
+    writer = Writer(stream)
+    log = RequestLog(simulator, writer, as_text)
+    for key in ("other", "prod-secret-77"):
+        add(simulator, "/usage/prod-secret-77?x=prod-secret-77", key)
+    log.finish()
+    writer.close()
+    assert "GET /usage/prod…" in stream.getvalue().splitlines()[1]
+    assert "prod-secret-77" not in stream.getvalue().splitlines()[1]
+
+
+def test_a_closed_reader_is_not_an_error(simulator: Simulator) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    stream = open(writing, "w")  # noqa: PTH123, SIM115 - it is closed below
+    writer = Writer(stream)
+    writer.write("text\n")
+    writer.close()
+    with pytest.raises(BrokenPipeError):
+        stream.close()
+
+
+def test_it_looks_into_the_journal_now_and_then(simulator: Simulator) -> None:
+    stream = io.StringIO()
+    writer = Writer(stream)
+    log = RequestLog(simulator, writer, as_text)
+    pauses = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 1:
+            add(simulator)
+        if len(pauses) == 4:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(log.run(sleep))
+    writer.close()
+    assert len(stream.getvalue().splitlines()) == 1
+    assert pauses == [0.15, 0, 0.15, 0.15]
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("/usage", "/usage"),
+        ("/usage?api_key=whatever&a=b", "/usage?api_key=wh…85738f&a=b"),
+        ("/usage?X-API-Key=1", "/usage?X-API-Key=…6b86b2"),
+        ("/usage?%74oken=1", "/usage?%74oken=…6b86b2"),
+        ("/demo-busy/figures", "/dem…0fd2c2/figures"),
+        ("/demo%2Dbusy", "/dem…0fd2c2"),
+        ("/usage?demo-busy", "/usage?dem…0fd2c2"),
+        ("/kiosk?q=k", "/kiosk?q=…8254c3"),
+        ("*", "*"),
+    ],
+)
+def test_a_target_is_shown_without_keys(target: str, shown: str) -> None:
+    assert mask_target(target, KEYS) == shown
+
+
+@given(st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=6), st.text(), st.text())
+def test_a_known_key_is_masked_in_any_position(key: str, before: str, after: str) -> None:
+    for target in (f"/{quote(before)}{quote(key, safe='')}{quote(after)}", f"/u?{quote(before)}={quote(key)}{after}"):
+        assert key not in mask_target(target, [key])

@@ -1,0 +1,54 @@
+"""The running figures of a key equal those that are counted from scratch."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mock_server.fixtures.deployments import PROTOCOLS, Calls, Traffic
+from mock_server.simulation.usage_counters import TOP_DOMAINS, UsageCounters
+
+Call = tuple[int, str, int, int]  # domain, protocol, requests, failures (more than there are requests are all)
+CALLS = st.tuples(st.integers(0, 40), st.sampled_from(PROTOCOLS), st.integers(0, 30), st.integers(0, 30))
+PIECES = st.lists(st.lists(CALLS, min_size=20, max_size=60), min_size=1, max_size=6)
+
+
+def traffic(calls: list[Call]) -> Traffic:
+    found: dict[str, dict[str, Calls]] = {}
+    for domain, protocol, requests, failures in calls:
+        found.setdefault(f"d{domain}.example", {})[protocol] = Calls(requests, min(requests, failures))
+    return found
+
+
+def all_calls(pieces: list[Traffic]) -> list[tuple[str, str, Calls]]:
+    return [
+        (domain, protocol, calls)
+        for piece in pieces
+        for domain, each in piece.items()
+        for protocol, calls in each.items()
+    ]
+
+
+@given(PIECES)
+def test_the_top_domains_are_those_of_sorting_from_scratch(pieces: list[list[Call]]) -> None:
+    first, *later = map(traffic, pieces)
+    tally = UsageCounters(first)
+    for more in later:
+        tally.record(more)
+    requests: dict[str, int] = {}
+    for domain, _, calls in all_calls([first, *later]):
+        requests[domain] = requests.get(domain, 0) + calls.requests
+    ranked = sorted(((domain, count) for domain, count in requests.items() if count), key=lambda one: (-one[1], one[0]))
+    assert tally.top_domains == ranked[:TOP_DOMAINS]
+
+
+@given(PIECES)
+def test_the_totals_are_those_of_all_calls(pieces: list[list[Call]]) -> None:
+    first, *later = map(traffic, pieces)
+    tally = UsageCounters(first)
+    for more in later:
+        tally.record(more)
+    calls = all_calls([first, *later])
+    assert tally.success + tally.fail == sum(each.requests for _, _, each in calls)
+    assert tally.fail == sum(each.failures for _, _, each in calls)
+    assert sum(tally.by_protocol.values()) == tally.success + tally.fail
