@@ -59,7 +59,7 @@ def validator(operation: str, status: str, level: Level) -> Validator:
 
 @dataclass(frozen=True)
 class Findings:
-    """What is wrong with a body: a sentence for each place and keyword, and why not all of it was checked."""
+    """The problems of a body: a sentence for each place and keyword, and why not all of it was checked."""
 
     sentences: tuple[tuple[tuple[Any, ...], str], ...] = ()
     unchecked: str = ""

@@ -192,7 +192,7 @@ class Verdicts:
 
     @property
     def complete_run(self) -> str:
-        """What a complete run needs beyond this one, as a sentence; empty where that is not up to the user."""
+        """The needs of a complete run beyond this one, as a sentence; empty if the user cannot meet them."""
         wanted = {verdict.wanted for verdict in self.all} | (self.gate.wanted if self.gate else set())
         if self.complete or not (needs := sorted(wanted - {""})):
             return ""

@@ -1,4 +1,4 @@
-"""What a journal says of an exchange: a fault, code, scenario or delay is named only where it changed something."""
+"""Entries of the journal: a fault, code, scenario or delay is named only where it changed something."""
 
 from __future__ import annotations
 

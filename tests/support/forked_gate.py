@@ -44,7 +44,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to: its exit code, its verdicts, and the number of requests that all rules share."""
+    """The outcome of a run: its exit code, its verdicts, and the number of requests that all rules share."""
 
     code: int
     verdicts: tuple[Verdict, ...]
