@@ -77,15 +77,16 @@ def rule_id(module: str, function: str) -> str:
     return f"{module.removeprefix('test_')}/{function.removeprefix('test_').replace('_', '-')}"
 
 
-def rule_ids() -> list[str]:
+@cache
+def rule_ids() -> tuple[str, ...]:
     """Return the id of every rule of the gate, also of those that a run does not select."""
     files = sorted(Path(__file__).parent.glob("test_*.py"))
     functions = [(file.stem, node) for file in files for node in ast.parse(file.read_text("utf-8")).body]
-    return [
+    return tuple(
         rule_id(module, node.name)
         for module, node in functions
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
-    ]
+    )
 
 
 def unknown_rule(name: str, rules: Collection[str]) -> str:
