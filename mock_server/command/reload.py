@@ -233,9 +233,13 @@ async def _in_daemon_thread(work: Callable[[], T]) -> T:
 
     def run() -> None:
         try:
-            result.set_result(work())
+            value = work()
         except BaseException as error:
-            result.set_exception(error)
+            if result.set_running_or_notify_cancel():
+                result.set_exception(error)
+        else:
+            if result.set_running_or_notify_cancel():  # the mock may have stopped in the meantime
+                result.set_result(value)
 
     Thread(target=run, name="usage-mock-reader", daemon=True).start()
     return await asyncio.wrap_future(result)

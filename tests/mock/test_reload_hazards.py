@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ import pytest
 from mock_server import make_app
 from mock_server.app import read_files
 from mock_server.command.cli import main
-from mock_server.command.reload import Reloader, is_silent, watcher_of
+from mock_server.command.reload import Reloader, _in_daemon_thread, is_silent, watcher_of
 from mock_server.control.library import UNREADABLE, description
 from mock_server.fixtures.library import Library
 from mock_server.options import MockOptions
@@ -29,7 +30,7 @@ from usage_contract.sources import MAX_BYTES
 
 DEPLOYMENT = "description: d\nkeys:\n  first-key: {traffic: {a.example: {fetch: {requests: 7}}}}\n"
 SCENARIO = "description: d\nkey: {}\n"
-WAIT = 10.0
+WAIT = 60.0  # seconds: a hundred times what it takes
 
 # 10 aliases a level: 60 lines stand for 10^12 values.
 BOMB = "a0: &a0 [0, 0]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
@@ -289,3 +290,26 @@ def test_a_start_waits_for_no_import_of_watchfiles() -> None:
     code = "import sys, mock_server.command.serve, mock_server.command.reload; print('watchfiles' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_reader_that_ends_after_its_mock_was_stopped_raises_nothing() -> None:
+    reading, stopped, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        reading.set()
+        stopped.wait(WAIT)
+        ended.set()
+
+    async def stop_while_reading() -> None:
+        task = asyncio.create_task(_in_daemon_thread(work))
+        await asyncio.to_thread(reading.wait, WAIT)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(stop_while_reading())
+    stopped.set()
+    assert ended.wait(WAIT)
+    for thread in threading.enumerate():
+        if thread.name == "usage-mock-reader":
+            thread.join(WAIT)
