@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from mock_server import UsageMock
-from tests.gate.test_entry_point import SECRET, run_pytest
 from tests.support.forked_gate import GATE
 from tests.support.gate import Run
+from tests.support.projects import SECRET, run_pytest
 
 RunGate = Callable[..., Run]
 THERE = ("--base-url", "https://127.0.0.1:1", "--api-key", SECRET)

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).parents[2]
-SECRET = "k3y-0f-a-very-secret-kind"
-
-
-def run_pytest(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest as a project does that only shares our environment."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CONTRACT_"))}
-    command = [
-        str(Path(sys.executable).with_name("pytest")),
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:schemathesis",
-        *arguments,
-    ]
-    return subprocess.run(command, cwd=folder, env=inherited | environment, capture_output=True, text=True, check=False)
+from tests.support.projects import SECRET, run_pytest
+from tests.support.readme import CHECKOUT
 
 
 @pytest.fixture
