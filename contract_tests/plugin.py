@@ -85,36 +85,45 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
     add(
         "--api-key",
-        "a key of the deployment, the main one first; better kept in CONTRACT_API_KEY, CONTRACT_API_KEY_2, …",
+        "API key of the deployment, the main key first; prefer CONTRACT_API_KEY, CONTRACT_API_KEY_2, ...",
         action="append",
         default=[],
         metavar="KEY",
     )
-    add("--api-key-file", "a file with one key a line, the main one first (or CONTRACT_API_KEY_FILE)", metavar="FILE")
-    add("--level", "rules above it are reported, never fatal (documented)", choices=LEVELS, default="documented")
-    add("--rules", "list every rule and send nothing", action="store_true")
-    add("--rules-json", "list every rule as JSON and send nothing", action="store_true")
+    add("--api-key-file", "file with one API key a line, the main key first (or CONTRACT_API_KEY_FILE)", metavar="FILE")
+    add(
+        "--level",
+        "level of the contract; failures of rules above it do not fail the run (default: documented)",
+        choices=LEVELS,
+        default="documented",
+    )
+    add("--rules", "list every rule, and send nothing", action="store_true")
+    add("--rules-json", "list every rule as JSON, and send nothing", action="store_true")
     add("--rule", "run the rule with this id; repeatable", action="append", default=[], metavar="ID")
-    add("--plan", "print every request that a run would send, and send none", action="store_true")
-    add("--known-deviations", "a TOML file of failures that are accepted until a day", metavar="FILE")
-    add("--intrusive", "also empty a key's bucket and send writing methods with a valid key", action="store_true")
-    add("--require-complete", "be red where a rule was not tested", action="store_true")
-    add("--max-rate", "requests a second (0.9 of the key's own limit)", type=_positive, metavar="N")
-    add("--max-time", "seconds for the whole run (120)", type=_positive, default=120.0, metavar="S")
-    budget = f"requests for the whole run ({BUDGET}, with --intrusive {INTRUSIVE_BUDGET})"
+    add("--plan", "print every request of a run, and send nothing to the deployment", action="store_true")
+    add("--known-deviations", "TOML file of accepted failures, each with an expiry date", metavar="FILE")
+    add(
+        "--intrusive",
+        "also run the rules that can affect other users: they empty a bucket, or send write methods",
+        action="store_true",
+    )
+    add("--require-complete", "exit with code 4 if a rule was not tested", action="store_true")
+    add("--max-rate", "requests a second (default: 0.9 of each key's own limit)", type=_positive, metavar="N")
+    add("--max-time", "seconds for the whole run (default: 120)", type=_positive, default=120.0, metavar="S")
+    budget = f"requests for the whole run (default: {BUDGET}, with --intrusive {INTRUSIVE_BUDGET})"
     add("--max-requests", budget, type=_count, metavar="N")
-    first_byte = "seconds that an answer's first byte may take (10)"
+    first_byte = "seconds until the first byte of a response (default: 10)"
     add("--answer-timeout", first_byte, type=_patience, default=10.0, metavar="S")
     add(
         "--header",
-        "a field for every request, such as a gateway wants; its value is kept secret",
+        "header for every request, such as a gateway needs; its value is redacted",
         action="append",
         default=[],
         metavar="'NAME: VALUE'",
     )
     add("--ca-file", "certificates of a private CA, in PEM (or CONTRACT_CA_FILE)", metavar="FILE")
-    add("--report-dir", "write contract.json, contract.md and contract.html into this folder", metavar="DIR")
-    add("--proxy", "an HTTP proxy (or CONTRACT_PROXY)", metavar="URL")
+    add("--report-dir", "folder for the reports contract.json, contract.md and contract.html", metavar="DIR")
+    add("--proxy", "HTTP proxy (or CONTRACT_PROXY)", metavar="URL")
 
 
 def _count(text: str) -> int:
