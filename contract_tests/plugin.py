@@ -93,7 +93,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--api-key-file", "file with one API key a line, the main key first (or CONTRACT_API_KEY_FILE)", metavar="FILE")
     add(
         "--level",
-        "level of the contract; failures of rules above it do not fail the run (default: documented)",
+        "level of the contract; rules above it do not fail the run (default: documented)",
         choices=LEVELS,
         default="documented",
     )
@@ -104,7 +104,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--known-deviations", "TOML file of accepted failures, each with an expiry date", metavar="FILE")
     add(
         "--intrusive",
-        "also run the rules that can affect other users: they empty a bucket, or send write methods",
+        "also run the rules that can affect other users of the deployment",
         action="store_true",
     )
     add("--require-complete", "exit with code 4 if a rule was not tested", action="store_true")
