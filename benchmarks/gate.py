@@ -25,7 +25,7 @@ import pytest
 
 import contract_tests
 from benchmarks.mock import machine
-from contract_tests.plugin import verdicts_key
+from contract_tests.run.plugin import verdicts_key
 
 GATE = str(Path(contract_tests.__file__).parent)
 KIB = 1024

@@ -1,4 +1,4 @@
-"""The observations: each is asked for once, and every rule that needs it looks at the same answers."""
+"""The exchanges that rules share: each is sent once."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ from pathlib import Path
 
 import pytest
 
-from contract_tests import keys
-from contract_tests.clock import REAL_TIME
-from contract_tests.facts import NEEDS_AUTH_ERRORS
-from contract_tests.figures import READING, Figures
-from contract_tests.first_request import first_answer, try_further_keys
-from contract_tests.gate import OPERATION, Gate
-from contract_tests.message import Answer, Credential
-from contract_tests.not_tested import NotTested
-from contract_tests.rules import rule_of
-from contract_tests.transport import Transport
-from contract_tests.validation import contract, invalid_members
+from contract_tests.metrics.schema import contract, invalid_members
+from contract_tests.metrics.view import UsageMetrics
+from contract_tests.run import wrong_keys
+from contract_tests.run.facts import NEEDS_AUTH_ERRORS, READING
+from contract_tests.run.first_request import first_response, try_further_keys
+from contract_tests.run.gate import OPERATION, Gate
+from contract_tests.run.scheduler import Scheduler
+from contract_tests.run.rules import rule_of
+from contract_tests.wire.clock import REAL_TIME
+from contract_tests.wire.messages import Credential, Exchange
+from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.transport import Transport
 
 HERE = Path(__file__).resolve().parent
-MAIN_SAMPLE = 24  # a deployment that errs once in eight answers escapes this many with 4 %
-OTHER_SAMPLE = 9
-REFUSED_SAMPLE = 5
+MAIN_KEY_SAMPLE = 24  # a deployment that fails once in eight responses passes this many with a probability of 4 %
+OTHER_KEY_SAMPLE = 9
+AUTH_ERROR_SAMPLE = 5
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse to run half a gate where its plugin was not loaded."""
+    """Refuse to run the rules without the gate's plugin."""
     named = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
     if any(path == HERE or HERE in path.parents for path in named):
         _refuse_without_plugin(config)
 
 
 def pytest_collection_modifyitems(config: pytest.Config) -> None:
-    """Refuse it also where the gate is named by its package: pytest reads this file while it collects."""
+    """Refuse it for the package's name as well: pytest then reads this file only while it collects."""
     if config.option.pyargs and any(argument.split(".")[0].split("::")[0] == HERE.name for argument in config.args):
         _refuse_without_plugin(config)
 
@@ -51,124 +52,140 @@ def pytest_ignore_collect(config: pytest.Config) -> bool | None:
 
 
 def _is_loaded(config: pytest.Config) -> bool:
-    return config.pluginmanager.has_plugin("contract_tests.plugin")
+    return config.pluginmanager.has_plugin("contract_tests.run.plugin")
 
 
 @pytest.fixture(scope="session")
-def gate(pytestconfig: pytest.Config) -> Iterator[Gate]:
-    """The deployment under test."""
-    from contract_tests.plugin import clock_key, settings_key, verdicts_key
+def scheduler(pytestconfig: pytest.Config) -> Iterator[Scheduler]:
+    """The scheduler that sends all requests of the run."""
+    from contract_tests.run.plugin import clock_key, settings_key, verdicts_key
 
     settings, verdicts = pytestconfig.stash[settings_key], pytestconfig.stash[verdicts_key]
-    if verdicts.gate is None:  # a plugin that repeats the last rule sets this up once more
+    if verdicts.scheduler is None:  # a plugin that repeats the last rule sets this up once more
         transport = Transport(settings, pytestconfig.stash.get(clock_key, REAL_TIME))
-        verdicts.gate = Gate(settings, contract(settings.level), transport)
-    yield verdicts.gate
-    verdicts.gate.transport.close()
+        verdicts.scheduler = Scheduler(Gate(settings, contract(settings.level)), transport)
+    yield verdicts.scheduler
+    verdicts.scheduler.transport.close()
+
+
+@pytest.fixture(scope="session")
+def gate(scheduler: Scheduler) -> Gate:
+    """The deployment under test."""
+    return scheduler.gate
 
 
 @pytest.fixture(scope="session", autouse=True)
-def first(gate: Gate, request: pytest.FixtureRequest) -> Answer:
-    """The first 200 to the main key: what stands behind every rule."""
-    return first_answer(gate, request.session)
+def first_ok(scheduler: Scheduler, request: pytest.FixtureRequest) -> Exchange:
+    """The first 200 response to the main key; every rule needs it."""
+    return first_response(scheduler, request.session)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def observations(request: pytest.FixtureRequest, gate: Gate, first: Answer) -> None:
-    """Ask first for what several rules look at: it tells most, should the time run out."""
+def baseline(request: pytest.FixtureRequest, scheduler: Scheduler, first_ok: Exchange) -> None:
+    """Send the baseline requests that the selected rules need before the first rule runs."""
     items = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    of_facts = {"refused"} if any(set(NEEDS_AUTH_ERRORS) & set(rule_of(item).facts) for item in items) else set()
-    for name in ("sample", "further_keys", "refused", "others"):
-        if name in {*of_facts, "further_keys"} or any(name in item.fixturenames for item in items):
+    needs_auth_errors = any(set(NEEDS_AUTH_ERRORS) & set(rule_of(item).needs) for item in items)
+    for name in ("main_key_responses", "further_keys", "auth_errors", "other_key_responses"):
+        is_needed = name == "further_keys" or (name == "auth_errors" and needs_auth_errors)
+        if is_needed or any(name in item.fixturenames for item in items):
             request.getfixturevalue(name)
-    gate.shared = gate.shared or len(gate.transport.journal)
+    scheduler.shared = scheduler.shared or len(scheduler.journal)
 
 
 @pytest.fixture(autouse=True)
-def needed_facts(request: pytest.FixtureRequest, gate: Gate, observations: None) -> None:
+def needed_facts(request: pytest.FixtureRequest, gate: Gate, baseline: None) -> None:
     """Skip the rule where the deployment lacks a fact that it needs; set up before the rule's own fixtures."""
-    for fact in rule_of(request.node).facts:
+    for fact in rule_of(request.node).needs:
         if not fact.holds(gate.baseline):
             raise NotTested(fact.missing, because=fact.reported_by)
 
 
 @pytest.fixture(scope="session")
-def sample(gate: Gate, first: Answer) -> list[Answer]:
-    """Plain answers to the main key."""
-    return [first, *gate.ask_often(MAIN_SAMPLE - 1, gate.main)]
+def main_key_responses(scheduler: Scheduler, first_ok: Exchange) -> list[Exchange]:
+    """Baseline exchanges with the main key."""
+    return [first_ok, *scheduler.sample(MAIN_KEY_SAMPLE - 1, scheduler.gate.main)]
 
 
 @pytest.fixture(scope="session")
-def further_keys(gate: Gate) -> None:
+def further_keys(scheduler: Scheduler) -> None:
     """The first exchange with each further key, whichever rules are selected."""
-    try_further_keys(gate)
+    try_further_keys(scheduler)
 
 
 @pytest.fixture(scope="session")
-def others(gate: Gate, further_keys: None) -> list[Answer]:
-    """Plain answers to each further key."""
-    answers: list[Answer] = []
-    for key in gate.keys[1:]:
-        first_with = gate.first_with.get(key, [])
-        answers += [*first_with, *gate.ask_often(OTHER_SAMPLE - len(first_with), key)]
-    return answers
+def other_key_responses(scheduler: Scheduler, further_keys: None) -> list[Exchange]:
+    """Baseline exchanges with each further key."""
+    exchanges: list[Exchange] = []
+    for key in scheduler.gate.keys[1:]:
+        first_with = scheduler.first_with.get(key, [])
+        exchanges += [*first_with, *scheduler.sample(OTHER_KEY_SAMPLE - len(first_with), key)]
+    return exchanges
 
 
 @pytest.fixture(scope="session")
-def refused(gate: Gate) -> dict[Credential | None, list[Answer]]:
-    """Plain answers to no key, and to a key that nobody issued; where the run is short there may be none."""
-    return {key: gate.ask_often(REFUSED_SAMPLE, key) for key in (None, keys.UNKNOWN)}
+def auth_errors(scheduler: Scheduler) -> dict[Credential | None, list[Exchange]]:
+    """Baseline exchanges without a key, and with an unknown key; there may be none where the run is short."""
+    return {key: scheduler.sample(AUTH_ERROR_SAMPLE, key) for key in (None, wrong_keys.UNKNOWN)}
 
 
 @pytest.fixture(scope="session")
-def missing(gate: Gate, refused: dict[Credential | None, list[Answer]]) -> list[Answer]:
-    """Plain answers to requests without a key; NotTested without any."""
-    return _some(gate, refused[None], "no key")
+def missing_key_responses(
+    scheduler: Scheduler, auth_errors: dict[Credential | None, list[Exchange]]
+) -> list[Exchange]:
+    """Baseline exchanges without a key; NotTested if there are none."""
+    return _some(scheduler, auth_errors[None], "no key")
 
 
 @pytest.fixture(scope="session")
-def unknown(gate: Gate, refused: dict[Credential | None, list[Answer]]) -> list[Answer]:
-    """Plain answers to a key that nobody issued; NotTested without any."""
-    return _some(gate, refused[keys.UNKNOWN], keys.UNKNOWN.told)
+def unknown_key_responses(
+    scheduler: Scheduler, auth_errors: dict[Credential | None, list[Exchange]]
+) -> list[Exchange]:
+    """Baseline exchanges with an unknown key; NotTested if there are none."""
+    return _some(scheduler, auth_errors[wrong_keys.UNKNOWN], wrong_keys.UNKNOWN.label)
 
 
-def _some(gate: Gate, answers: list[Answer], who: str) -> list[Answer]:
-    if not answers:
-        raise NotTested(next(shortfall for shortfall in gate.shortfalls if f"with {who} " in shortfall))
-    return answers
-
-
-@pytest.fixture(scope="session")
-def shared(
-    sample: list[Answer], others: list[Answer], refused: dict[Credential | None, list[Answer]]
-) -> tuple[Answer, ...]:
-    """The plain answers that most rules look at."""
-    return (*sample, *others, *(answer for answers in refused.values() for answer in answers))
+def _some(scheduler: Scheduler, exchanges: list[Exchange], who: str) -> list[Exchange]:
+    if not exchanges:
+        raise NotTested(next(shortfall for shortfall in scheduler.shortfalls if f"with {who} " in shortfall))
+    return exchanges
 
 
 @pytest.fixture(scope="session")
-def good(gate: Gate, shared: tuple[Answer, ...]) -> list[Answer]:
-    """Those that must be a 200 with figures."""
-    return [answer for answer in shared if gate.is_good(answer)]
+def baseline_responses(
+    main_key_responses: list[Exchange],
+    other_key_responses: list[Exchange],
+    auth_errors: dict[Credential | None, list[Exchange]],
+) -> tuple[Exchange, ...]:
+    """All baseline exchanges."""
+    return (*main_key_responses, *other_key_responses, *(each for sample in auth_errors.values() for each in sample))
 
 
 @pytest.fixture(scope="session")
-def figures(good: list[Answer]) -> list[Figures]:
+def ok_responses(gate: Gate, baseline_responses: tuple[Exchange, ...]) -> list[Exchange]:
+    """The baseline exchanges whose response must be a 200 with usage metrics."""
+    return [exchange for exchange in baseline_responses if gate.must_be_ok(exchange)]
+
+
+@pytest.fixture(scope="session")
+def usage_metrics(ok_responses: list[Exchange]) -> list[UsageMetrics]:
     """The usage metrics of every 200 response that can be read, without members that are not valid."""
-    readable = [answer for answer in good if answer.status == 200 and answer.ending == "complete" and answer.object]
+    whole = [each for each in ok_responses if each.status == 200 and each.ending == "complete"]
+    readable = [exchange for exchange in whole if exchange.object]
     if not readable:
         raise NotTested("no 200 response has a body that can be read", because=READING)
-    return [Figures(answer, invalid_members(OPERATION, answer)) for answer in readable]
+    return [UsageMetrics(exchange, invalid_members(OPERATION, exchange)) for exchange in readable]
 
 
 @pytest.fixture(scope="session")
-def journal(gate: Gate, shared: object) -> tuple[Answer, ...]:
-    """Every answer of the run; rules that use it come last."""
-    return tuple(gate.transport.journal)
+def journal(scheduler: Scheduler, baseline_responses: object) -> tuple[Exchange, ...]:
+    """Every exchange of the run; rules that use it run last."""
+    return tuple(scheduler.journal)
 
 
 @pytest.fixture(scope="session")
-def later(gate: Gate, good: list[Answer], journal: tuple[Answer, ...]) -> list[Answer]:
-    """All other answers that grant what was asked."""
-    seen = {id(answer) for answer in good}
-    return [answer for answer in journal if gate.is_granted(answer) and id(answer) not in seen]
+def other_ok_responses(
+    gate: Gate, ok_responses: list[Exchange], journal: tuple[Exchange, ...]
+) -> list[Exchange]:
+    """All other exchanges with a valid key whose response is a 200 to the operation."""
+    known = {id(exchange) for exchange in ok_responses}
+    return [exchange for exchange in journal if gate.is_ok(exchange) and id(exchange) not in known]

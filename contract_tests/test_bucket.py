@@ -10,20 +10,20 @@ from typing import Unpack
 
 import pytest
 
-from contract_tests import keys
-from contract_tests.facts import NEEDS_VALID_KEY
-from contract_tests.figures import Figures
-from contract_tests.gate import BROWSER, Gate, Special
-from contract_tests.message import Answer, Credential
-from contract_tests.not_tested import NotTested
-from contract_tests.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, holds
-from contract_tests.transport import stated_wait
+from contract_tests.metrics.view import UsageMetrics
+from contract_tests.run import wrong_keys
+from contract_tests.run.facts import NEEDS_VALID_KEY
+from contract_tests.run.gate import BROWSER, Gate, RequestOptions
+from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, holds
+from contract_tests.wire.messages import Credential, Exchange
+from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.pacing import stated_wait
 
 LIMIT = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
 LARGEST = 40  # tokens: emptying a larger bucket would be a load test
 FALL = 2  # tokens: if less are missing after a burst, nothing was taken
 PATIENCE = 5.0  # seconds: how long a bucket is left to fill
-STATED = "schema/body-keeps-the-documented-ranges"  # else what remains says nothing
+STATED = "schema/body-has-the-documented-ranges"  # else what remains says nothing
 MORE = 6  # requests beyond the bucket's size
 SLOWEST = 0.6  # of the stated rate: what comes back more slowly is another rate
 FULL = 1.3  # times the bucket's size: what has come back in a time that tells nothing of the rate any more
@@ -41,16 +41,16 @@ class Bucket:
     burst: int
     rps: float
 
-    def ask(self, told: str, key: Credential | None = None, **special: Unpack[Special]) -> Answer:
+    def ask(self, label: str, key: Credential | None = None, **special: Unpack[RequestOptions]) -> Exchange:
         """Ask once, at once, and take a 429 for an answer."""
-        return self.gate.transport.together([self.gate.request(key or self.key, told, **special)], paced=False)[0]
+        return self.gate.transport.together([self.gate.request(key or self.key, label, **special)], paced=False)[0]
 
-    def spend(self, times: int, *others: Credential) -> list[Answer]:
+    def spend(self, times: int, *others: Credential) -> list[Exchange]:
         """Ask as often at the same time, and with other keys beside it."""
         callers = [self.key] * times + list(others)
         return self.gate.transport.together([self.gate.request(key, "in a burst") for key in callers], paced=False)
 
-    def in_a_row(self, times: int) -> list[Answer]:
+    def in_a_row(self, times: int) -> list[Exchange]:
         """Ask as often in one write on one connection: hardly any time passes between one request and the next."""
         return self.gate.transport.pipelined([self.gate.request(self.key, "one after the other")] * times)
 
@@ -58,14 +58,14 @@ class Bucket:
         """Wait until a share of the bucket has filled again."""
         self.gate.transport.rest(min(share * self.burst / self.rps, PATIENCE))
 
-    def ask_after_waiting(self, throttled: Answer) -> Answer:
+    def ask_after_waiting(self, throttled: Exchange) -> Exchange:
         """Ask again when the Retry-After of a 429 is over, however long that is within reason."""
         self.gate.transport.rest(min(stated_wait(throttled), LONGEST))
         return self.ask("after Retry-After")
 
     def takes_tokens(self) -> bool:
         """Whether `remaining` falls from one request to the next that follows at once, on one connection."""
-        left = [remaining for answer in self.in_a_row(3) if (remaining := Figures(answer).remaining)]
+        left = [remaining for exchange in self.in_a_row(3) if (remaining := UsageMetrics(exchange).remaining)]
         return len(left) > 1 and max(left) - min(left) >= len(left) - 1.5
 
 
@@ -85,23 +85,25 @@ def bucket(buckets: list[Bucket]) -> Bucket:
     return min(reversed(buckets), key=lambda each: each.burst)
 
 
-def _limits(gate: Gate) -> Iterable[tuple[Credential, Figures]]:
+def _limits(gate: Gate) -> Iterable[tuple[Credential, UsageMetrics]]:
     """Yield each key with the last figures that state its limit."""
     for key in gate.keys:
-        plain = [Figures(a) for a in gate.transport.journal if a.request.credential == key and a.request.plain]
-        yield from [(key, each) for each in plain if each.burst is not None and each.rps is not None][-1:]
+        is_baseline = [
+            UsageMetrics(a) for a in gate.transport.journal if a.request.credential == key and a.request.is_baseline
+        ]
+        yield from [(key, each) for each in is_baseline if each.burst is not None and each.rps is not None][-1:]
 
 
 @pytest.fixture(scope="session")
-def emptied(bucket: Bucket) -> list[Answer]:
+def emptied(bucket: Bucket) -> list[Exchange]:
     """What a burst larger than the bucket was answered; it ends throttled, if anything does."""
     return bucket.spend(bucket.burst + MORE)
 
 
 @pytest.fixture(scope="session")
-def throttled(emptied: list[Answer]) -> Answer:
+def throttled(emptied: list[Exchange]) -> Exchange:
     """One of the 429s; NotTested where the burst met none."""
-    found = [answer for answer in emptied if answer.status == 429]
+    found = [exchange for exchange in emptied if exchange.status == 429]
     if not found:
         because = ("bucket/over-the-limit-is-429", "bucket/burst-is-not-exceeded")
         raise NotTested("no request of the burst was answered 429", because=because)
@@ -109,7 +111,7 @@ def throttled(emptied: list[Answer]) -> Answer:
 
 
 @pytest.fixture(scope="session")
-def recovered(bucket: Bucket, throttled: Answer) -> Answer:
+def recovered(bucket: Bucket, throttled: Exchange) -> Exchange:
     """What came after the emptied bucket was left alone for as long as Retry-After says."""
     return bucket.ask_after_waiting(throttled)
 
@@ -117,7 +119,7 @@ def recovered(bucket: Bucket, throttled: Answer) -> Answer:
 @pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=LIMIT)
-def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: list[Answer]) -> None:
+def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: list[Exchange]) -> None:
     """Where a request takes a token, more than any key's bucket can hold MUST NOT be let through at once."""
     if _is_untouched(emptied) and not bucket.takes_tokens():
         raise NotTested("a request to this operation takes no token here")
@@ -127,16 +129,16 @@ def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: l
             _check_burst(each, each.spend(each.burst + MORE))
 
 
-def _is_untouched(emptied: list[Answer]) -> bool:
+def _is_untouched(emptied: list[Exchange]) -> bool:
     """Whether all requests of a burst passed, and none was told that fewer tokens remain."""
-    left = [Figures(answer).remaining for answer in emptied if answer.status == 200]
+    left = [UsageMetrics(exchange).remaining for exchange in emptied if exchange.status == 200]
     stated = [remaining for remaining in left if remaining is not None]
     still = not stated or (max(stated) - min(stated) < FALL and min(stated) >= 1)
     return len(left) == len(emptied) and still
 
 
-def _check_burst(bucket: Bucket, emptied: list[Answer]) -> None:
-    passed = [answer for answer in emptied if answer.status == 200]
+def _check_burst(bucket: Bucket, emptied: list[Exchange]) -> None:
+    passed = [exchange for exchange in emptied if exchange.status == 200]
     seconds = max(a.ended for a in emptied) - min(a.started for a in emptied)
     assert len(passed) <= bucket.burst + bucket.rps * seconds + 1, (
         f"{len(passed)} of {len(emptied)} requests within {seconds:.2f} s passed a bucket of {bucket.burst}\n"
@@ -147,18 +149,18 @@ def _check_burst(bucket: Bucket, emptied: list[Answer]) -> None:
 @pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=f"{ERRORS_GUIDE}: over the limit the answer is 429")
-def test_over_the_limit_is_429(emptied: list[Answer]) -> None:
+def test_over_the_limit_is_429(emptied: list[Exchange]) -> None:
     """A request over the limit MUST be answered 429, and nothing else."""
-    holds(f"{answer.status} in a burst\n{answer.seen}" for answer in emptied if answer.status not in {200, 429})
+    holds(f"{exchange.status} in a burst\n{exchange.seen}" for exchange in emptied if exchange.status not in {200, 429})
 
 
 @pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=f"{ERRORS_GUIDE}: Retry-After")
-def test_retry_after_suffices(bucket: Bucket, throttled: Answer, recovered: Answer) -> None:
+def test_retry_after_is_sufficient(bucket: Bucket, throttled: Exchange, recovered: Exchange) -> None:
     """After the seconds of Retry-After a request MUST pass again; it fails only if it never does."""
-    starved = bucket.gate.transport.starved.values()
-    holds(f"a 429 however often Retry-After was honoured\n{answer.seen}" for answer in starved)
+    exhausted = bucket.gate.transport.exhausted.values()
+    holds(f"a 429 however often Retry-After was honoured\n{exchange.seen}" for exchange in exhausted)
     if not stated_wait(throttled):  # whoever is slower than the next token would not notice
         refused = [_refused_at_once(bucket) for _ in range(TRIES)]
         holds(
@@ -179,7 +181,7 @@ def test_retry_after_suffices(bucket: Bucket, throttled: Answer, recovered: Answ
     raise AssertionError(f"{TRIES} times {after.status} after Retry-After was over\n{after.seen}")
 
 
-def _refused_at_once(bucket: Bucket) -> Answer | None:
+def _refused_at_once(bucket: Bucket) -> Exchange | None:
     """Return a 429 whose predecessor on the connection was one that asked for no wait, if there is such."""
     pairs = pairwise(bucket.in_a_row(bucket.burst + MORE))
     return next((b for a, b in pairs if a.status == b.status == 429 and not stated_wait(a)), None)
@@ -190,8 +192,8 @@ class Refill:
     """A bucket, what emptied it, and what was answered while it filled."""
 
     bucket: Bucket
-    spent: list[Answer]
-    after: Answer
+    spent: list[Exchange]
+    after: Exchange
 
     @classmethod
     def of(cls, bucket: Bucket) -> Refill:
@@ -203,12 +205,12 @@ class Refill:
     @property
     def due(self) -> float:
         """How many tokens have come back at least, at the stated rate."""
-        return self.bucket.rps * (self.after.started - max(answer.ended for answer in self.spent))
+        return self.bucket.rps * (self.after.started - max(exchange.ended for exchange in self.spent))
 
     def too_fast(self) -> str:
         """Say if more tokens are there than could come back."""
-        refused = [answer.started for answer in self.spent if answer.status == 429]
-        remaining = Figures(self.after).remaining
+        refused = [exchange.started for exchange in self.spent if exchange.status == 429]
+        remaining = UsageMetrics(self.after).remaining
         if not refused or remaining is None:
             raise NotTested("the bucket could not be emptied again")
         seconds = self.after.ended - min(refused)
@@ -217,14 +219,14 @@ class Refill:
 
     def too_slow(self) -> str:
         """Say if fewer tokens are there than must have come back."""
-        remaining = Figures(self.after).remaining
+        remaining = UsageMetrics(self.after).remaining
         if self.after.status == 200 and remaining is None:
             raise NotTested("what remains is not stated")
         is_enough = float(remaining or 0) + TAKEN >= SLOWEST * min(self.bucket.burst, self.due)
         return "" if is_enough else self._told(f"when {self.due:.1f} had come back")
 
     def _told(self, when: str) -> str:
-        remaining = Figures(self.after).remaining or 0
+        remaining = UsageMetrics(self.after).remaining or 0
         return f"{remaining:g} tokens {when}, at {self.bucket.rps:g} a second\n{self.after.seen}"
 
 
@@ -237,17 +239,17 @@ def refills(buckets: list[Bucket], throttled: object) -> list[Refill]:
 @pytest.mark.needs(*NEEDS_VALID_KEY, "rate/remaining-is-at-most-burst")
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=LIMIT)
-def test_refills_at_rps(refills: list[Refill]) -> None:
+def test_refills_no_faster_than_rps(refills: list[Refill]) -> None:
     """An emptied bucket MUST NOT fill faster than `rate_limit.rps` says; it fails only if it always does."""
     for refill in refills:
         _is_not_always(Refill.too_fast, refill)
 
 
-@pytest.mark.needs(*NEEDS_VALID_KEY, STATED, "bucket/retry-after-suffices")
+@pytest.mark.needs(*NEEDS_VALID_KEY, STATED, "bucket/retry-after-is-sufficient")
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=f'{DOCUMENT}, UsageResponse.rate_limit.rps: "Allowed requests per second"')
 def test_refills_as_fast_as_stated(
-    bucket: Bucket, emptied: list[Answer], recovered: Answer, refills: list[Refill]
+    bucket: Bucket, emptied: list[Exchange], recovered: Exchange, refills: list[Refill]
 ) -> None:
     """An emptied bucket MUST fill about as fast as `rate_limit.rps` says; it fails only if it never does."""
     telling = [each for each in (Refill(bucket, emptied, recovered), *refills) if each.due <= FULL * each.bucket.burst]
@@ -270,9 +272,9 @@ def _is_not_always(problem_of: Callable[[Refill], str], refill: Refill) -> None:
 @pytest.mark.needs(*NEEDS_VALID_KEY, "bucket/burst-is-not-exceeded")
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: each key has its own rate limit, one")
-def test_nothing_else_brings_another_bucket(bucket: Bucket, throttled: Answer) -> None:
+def test_request_details_do_not_change_the_bucket(bucket: Bucket, throttled: Exchange) -> None:
     """A key whose bucket is empty MUST NOT find a full one by a query or by fields; it fails only if it always does."""
-    ways: dict[str, Special] = {
+    ways: dict[str, RequestOptions] = {
         "with a query": {"target": f"{bucket.gate.path}?page=2", "key_field": bucket.gate.key_header.lower()},
         "from elsewhere, as it says": {"fields": [("X-Forwarded-For", "203.0.113.7"), ("X-Real-IP", "203.0.113.7")]},
         "by HTTP/1.0": {"version": "HTTP/1.0"},
@@ -280,31 +282,31 @@ def test_nothing_else_brings_another_bucket(bucket: Bucket, throttled: Answer) -
     }
     gate, found = bucket.gate, ""
     for _ in range(TRIES):
-        refused = [answer.started for answer in bucket.spend(bucket.burst + 3) if answer.status == 429]
-        asked = [gate.request(bucket.key, f"{told}, after the bucket was emptied", **ways[told]) for told in ways]
-        answers = dict(zip(ways, gate.transport.together(asked, paced=False), strict=True))
-        due = bucket.rps * (max(answer.ended for answer in answers.values()) - min(refused, default=0.0))
+        refused = [exchange.started for exchange in bucket.spend(bucket.burst + 3) if exchange.status == 429]
+        asked = [gate.request(bucket.key, f"{label}, after the bucket was emptied", **ways[label]) for label in ways]
+        exchanges = dict(zip(ways, gate.transport.together(asked, paced=False), strict=True))
+        due = bucket.rps * (max(exchange.ended for exchange in exchanges.values()) - min(refused, default=0.0))
         if 2 * due >= bucket.burst:
             continue
-        ways = {told: ways[told] for told, answer in answers.items() if _is_filled(bucket, answer, due)}
+        ways = {label: ways[label] for label, exchange in exchanges.items() if _is_filled(bucket, exchange, due)}
         if not ways:
             return
-        full = answers[next(iter(ways))]
-        found = f"{Figures(full).remaining} of {bucket.burst} tokens right after none was left\n{full.seen}"
+        full = exchanges[next(iter(ways))]
+        found = f"{UsageMetrics(full).remaining} of {bucket.burst} tokens right after none was left\n{full.seen}"
     if not found:
         raise NotTested("answers come too slowly to tell a full bucket from one that has filled again")
     raise AssertionError(found)
 
 
-def _is_filled(bucket: Bucket, answer: Answer, due: float) -> bool:
-    remaining = float(Figures(answer).remaining or 0)
-    return answer.status == 200 and bucket.burst >= FALL and 2 * (remaining - due) >= bucket.burst - 1
+def _is_filled(bucket: Bucket, exchange: Exchange, due: float) -> bool:
+    remaining = float(UsageMetrics(exchange).remaining or 0)
+    return exchange.status == 200 and bucket.burst >= FALL and 2 * (remaining - due) >= bucket.burst - 1
 
 
-@pytest.mark.needs(*NEEDS_VALID_KEY, "bucket/burst-is-not-exceeded", "bucket/retry-after-suffices")
+@pytest.mark.needs(*NEEDS_VALID_KEY, "bucket/burst-is-not-exceeded", "bucket/retry-after-is-sufficient")
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=f'{DOCUMENT}, UsageResponse.rate_limit.remaining: "Available tokens now"')
-def test_available_tokens_are_granted(bucket: Bucket) -> None:
+def test_available_tokens_are_usable(bucket: Bucket) -> None:
     """A bucket left to fill MUST state about its burst, and as many requests MUST pass; it fails only if never."""
     problem, due = "", min(bucket.burst, bucket.rps * PATIENCE)
     if due < 2 <= bucket.burst:
@@ -312,13 +314,13 @@ def test_available_tokens_are_granted(bucket: Bucket) -> None:
     for _ in range(TRIES):
         bucket.fill()
         stated = bucket.ask("to learn what remains")
-        if stated.status == 200 and Figures(stated).remaining is None:
+        if stated.status == 200 and UsageMetrics(stated).remaining is None:
             raise NotTested("what remains is not stated")
-        remaining = int(Figures(stated).remaining or 0)
+        remaining = int(UsageMetrics(stated).remaining or 0)
         if remaining + TAKEN < SLOWEST * due - 1:
             problem = f"{remaining} tokens after {due:g} of {bucket.burst} have come back\n{stated.seen}"
             continue
-        refused = [answer for answer in bucket.spend(remaining) if answer.status == 429]
+        refused = [exchange for exchange in bucket.spend(remaining) if exchange.status == 429]
         if (stated.status == 200 and bucket.burst < 2) or (remaining and len(refused) <= remaining // 10):
             return
         problem = f"{len(refused)} of {remaining} requests were refused while as many tokens remained\n{stated.seen}"
@@ -328,16 +330,16 @@ def test_available_tokens_are_granted(bucket: Bucket) -> None:
 @pytest.mark.needs(*NEEDS_VALID_KEY)
 @pytest.mark.intrusive
 @pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: each key has its own rate limit")
-def test_keys_have_buckets_of_their_own(bucket: Bucket) -> None:
+def test_each_key_has_its_own_bucket(bucket: Bucket) -> None:
     """What one key spends, or a caller without one, MUST NOT be missing to another; it fails only if it always is."""
     gate, problem = bucket.gate, ""
     others = [key for key in gate.keys if key != bucket.key] or [gate.second]
     for _ in range(TRIES):
         bucket.fill()
         before = [bucket.ask("before others spend", key) for key in others]
-        if any(answer.status == 200 and (Figures(answer).remaining or 0) < 1 for answer in before):
+        if any(exchange.status == 200 and (UsageMetrics(exchange).remaining or 0) < 1 for exchange in before):
             raise NotTested("the bucket of another key states no token to spare")
-        bucket.spend(bucket.burst + 3, *[keys.UNKNOWN] * bucket.burst)
+        bucket.spend(bucket.burst + 3, *[wrong_keys.UNKNOWN] * bucket.burst)
         after = [bucket.ask("after others have spent", key) for key in others]
         problem = next(filter(None, map(partial(_missing, bucket), before, after)), "")
         if not problem:
@@ -345,10 +347,10 @@ def test_keys_have_buckets_of_their_own(bucket: Bucket) -> None:
     raise AssertionError(problem)
 
 
-def _missing(bucket: Bucket, before: Answer, after: Answer) -> str:
+def _missing(bucket: Bucket, before: Exchange, after: Exchange) -> str:
     """Say if a key has lost what others have spent."""
-    fallen = (Figures(before).remaining or 0) - (Figures(after).remaining or 0)
+    fallen = (UsageMetrics(before).remaining or 0) - (UsageMetrics(after).remaining or 0)
     if before.status == after.status == 200 and fallen < max(4, bucket.burst // 2):
         return ""
-    told = after.request.credential.told if after.request.credential else ""
-    return f"others spent: {told} was answered {after.status}, with {fallen} tokens less\n{after.seen}"
+    label = after.request.credential.label if after.request.credential else ""
+    return f"others spent: {label} was answered {after.status}, with {fallen} tokens less\n{after.seen}"

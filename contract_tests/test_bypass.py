@@ -7,18 +7,18 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from contract_tests import keys
-from contract_tests.facts import MISSING_KEY_REFUSED, NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY
-from contract_tests.gate import Gate, Special
-from contract_tests.message import CLOSED, SENT_AWAY, Answer, cookies_set
-from contract_tests.rules import HEADER_ONLY, KEY_NEEDED, holds
+from contract_tests.run import wrong_keys
+from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY
+from contract_tests.run.gate import Gate, RequestOptions
+from contract_tests.run.rules import HEADER_ONLY, KEY_NEEDED, holds
+from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, CLOSED_ENDINGS, Exchange, cookies_set
 
-Way = tuple[str, Special]  # how something is asked, in words and on the wire
+Way = tuple[str, RequestOptions]  # how something is asked, in words and on the wire
 
 
 @pytest.mark.needs(MISSING_KEY_REFUSED)
 @pytest.mark.rule(level="documented", source=HEADER_ONLY)
-def test_key_in_the_query_is_no_key(gate: Gate) -> None:
+def test_key_in_the_query_is_not_accepted(gate: Gate) -> None:
     """A valid key in the query MUST NOT be taken for one."""
     names = (
         gate.key_header,
@@ -48,7 +48,7 @@ def test_key_in_the_query_is_no_key(gate: Gate) -> None:
 
 @pytest.mark.needs(MISSING_KEY_REFUSED)
 @pytest.mark.rule(level="documented", source=HEADER_ONLY)
-def test_key_in_another_header_is_no_key(gate: Gate) -> None:
+def test_key_in_another_header_is_not_accepted(gate: Gate) -> None:
     """A valid key in Authorization, in a cookie, or in a header of another name MUST NOT be taken for one."""
     key = gate.main.value
     names = (
@@ -82,7 +82,7 @@ def test_key_in_another_header_is_no_key(gate: Gate) -> None:
 
 @pytest.mark.needs(MISSING_KEY_REFUSED)
 @pytest.mark.rule(level="documented", source=HEADER_ONLY)
-def test_cookie_of_an_answer_is_no_key(gate: Gate, good: list[Answer]) -> None:
+def test_response_cookie_is_not_accepted(gate: Gate, good: list[Exchange]) -> None:
     """A cookie that an answer to a valid key has set MUST NOT be taken for a key."""
     if cookies := cookies_set(good):
         way: Way = ("the cookies that answers to valid keys have set", {"fields": [("Cookie", cookies)]})
@@ -91,7 +91,7 @@ def test_cookie_of_an_answer_is_no_key(gate: Gate, good: list[Answer]) -> None:
 
 @pytest.mark.needs(MISSING_KEY_REFUSED)
 @pytest.mark.rule(level="documented", source=HEADER_ONLY)
-def test_key_in_path_or_body_is_no_key(gate: Gate) -> None:
+def test_key_in_path_or_body_is_not_accepted(gate: Gate) -> None:
     """A valid key in the path or in the body MUST NOT be taken for one."""
     key, path = gate.main.value, gate.path.encode()
     json = b'{"api_key": "' + key + b'", "X-API-Key": "' + key + b'"}'
@@ -101,11 +101,11 @@ def test_key_in_path_or_body_is_no_key(gate: Gate) -> None:
         ("the main key as a path parameter", {"target": path + b";key=" + key}),
         (
             "the main key in a JSON body",
-            {"body": json, "fields": [("Content-Type", "application/json")], "fresh": True},
+            {"body": json, "fields": [("Content-Type", "application/json")], "new_connection": True},
         ),
         (
             "the main key in a form",
-            {"body": form, "fields": [("Content-Type", "application/x-www-form-urlencoded")], "fresh": True},
+            {"body": form, "fields": [("Content-Type", "application/x-www-form-urlencoded")], "new_connection": True},
         ),
     ]
     for way in ways:
@@ -114,7 +114,7 @@ def test_key_in_path_or_body_is_no_key(gate: Gate) -> None:
 
 @pytest.mark.needs(MISSING_KEY_REFUSED)
 @pytest.mark.rule(level="documented", source=KEY_NEEDED)
-def test_claims_are_no_key(gate: Gate) -> None:
+def test_claims_do_not_authenticate(gate: Gate) -> None:
     """A request without a key MUST be refused whatever it says of its origin, its sender, or its meaning."""
     origins = (
         "X-Forwarded-For", "X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "X-Originating-IP",
@@ -158,11 +158,13 @@ def test_claims_are_no_key(gate: Gate) -> None:
     for how, fields in claims.items():
         holds(_let_in_by_fields(gate, how, fields))
     another = gate.ask(None, "at another host", fields=[("Host", "localhost")])  # which may be another site
-    assert not gate.shows_figures(another), f"figures without a key\n{another.seen}"
+    assert not gate.shows_metrics(another), f"figures without a key\n{another.seen}"
     elsewhere = gate.settings.target.path + "/healthz"
     rewritten = [("X-Original-URL", gate.path), ("X-Rewrite-URL", gate.path)]
-    answer = gate.ask(None, "at a public path, but with fields that name this one", target=elsewhere, fields=rewritten)
-    assert not gate.shows_figures(answer), f"figures without a key\n{answer.seen}"
+    exchange = gate.ask(
+        None, "at a public path, but with fields that name this one", target=elsewhere, fields=rewritten
+    )
+    assert not gate.shows_metrics(exchange), f"figures without a key\n{exchange.seen}"
 
 
 @pytest.mark.needs(MISSING_KEY_REFUSED)
@@ -177,8 +179,8 @@ def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> None:
         path.upper(), f"{path[:-1]}%{ord(path[-1]):02x}", f"{origin}{path}",
     )  # fmt: skip
     for spelling in spellings:
-        answer = gate.ask(None, f"at {spelling}", target=spelling, fresh=True)
-        assert not (answer.status == 200 and gate.shows_figures(answer)), f"figures without a key\n{answer.seen}"
+        exchange = gate.ask(None, f"at {spelling}", target=spelling, new_connection=True)
+        assert not (exchange.status == 200 and gate.shows_metrics(exchange)), f"figures without a key\n{exchange.seen}"
 
 
 @pytest.mark.needs(MISSING_KEY_REFUSED)
@@ -186,30 +188,30 @@ def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> None:
 def test_other_method_needs_a_key(gate: Gate) -> None:
     """A method other than OPTIONS MUST NOT be answered 2xx without a key, and none with figures."""
     for method in ("HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "FOO"):
-        answer = gate.ask(None, f"by {method}", method=method, fresh=True)
-        successful = 200 <= (answer.status or 0) < 300
-        assert not (successful and method != "OPTIONS"), f"{answer.status} without a key\n{answer.seen}"
-        assert not (successful and gate.shows_figures(answer)), f"figures without a key\n{answer.seen}"
+        exchange = gate.ask(None, f"by {method}", method=method, new_connection=True)
+        successful = 200 <= (exchange.status or 0) < 300
+        assert not (successful and method != "OPTIONS"), f"{exchange.status} without a key\n{exchange.seen}"
+        assert not (successful and gate.shows_metrics(exchange)), f"figures without a key\n{exchange.seen}"
 
 
 @pytest.mark.needs(MISSING_KEY_REFUSED)
 @pytest.mark.rule(level="documented", source=KEY_NEEDED)
 def test_http_1_0_needs_a_key(gate: Gate) -> None:
     """A request by HTTP/1.0 MUST NOT be let in without a key."""
-    refused = gate.ask(None, "by HTTP/1.0", version="HTTP/1.0", fresh=True)
-    assert not (refused.status == 200 or gate.shows_figures(refused)), f"{refused.status} without a key\n{refused.seen}"
+    refused = gate.ask(None, "by HTTP/1.0", version="HTTP/1.0", new_connection=True)
+    assert not (refused.status == 200 or gate.shows_metrics(refused)), f"{refused.status} without a key\n{refused.seen}"
 
 
 @pytest.mark.needs(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS)
 @pytest.mark.rule(level="documented", source=KEY_NEEDED)
-def test_connection_keeps_no_key(gate: Gate) -> None:
+def test_connection_does_not_authenticate(gate: Gate) -> None:
     """Each request MUST be judged by its own key: nothing sticks to the connection that an earlier one used."""
     gate.ask(gate.main)
     refused = [
-        gate.ask(None, "right after a valid one on the same connection", lane=True),
-        gate.ask(keys.UNKNOWN, "soon after a valid one on the same connection", lane=True),
+        gate.ask(None, "right after a valid one on the same connection", pool=True),
+        gate.ask(wrong_keys.UNKNOWN, "soon after a valid one on the same connection", pool=True),
     ]
-    holds(gate.not_refused(refused, gate.baseline.refusals(None, keys.UNKNOWN)))
+    holds(gate.not_refused(refused, gate.baseline.refusals(None, wrong_keys.UNKNOWN)))
     after = gate.ask(gate.main)
     assert after.status == 200, f"{after.outcome} for a valid key right after a refused one\n{after.seen}"
 
@@ -223,10 +225,12 @@ def _let_in(gate: Gate, at_once: Way, one_by_one: Iterable[Way]) -> Iterable[str
     """Ask without a key in all ways at once; if that is let in, find the way that does it."""
     refusals = gate.baseline.refusals(None)
     for how, special in (at_once, *one_by_one):
-        answer = gate.ask(None, f"but with {how}", **special)
-        is_closed = answer.status is None and answer.ending in CLOSED
-        is_told = (answer.status or 0) >= 500 and not gate.shows_figures(answer)  # by the rule about 5xx
-        problems = [] if is_closed or is_told else list(gate.not_refused([answer], SENT_AWAY | refusals))
+        exchange = gate.ask(None, f"but with {how}", **special)
+        is_closed = exchange.status is None and exchange.ending in CLOSED_ENDINGS
+        is_told = (exchange.status or 0) >= 500 and not gate.shows_metrics(exchange)  # by the rule about 5xx
+        problems = (
+            [] if is_closed or is_told else list(gate.not_refused([exchange], CLIENT_ERRORS_OR_REDIRECTS | refusals))
+        )
         yield from problems
-        if how == at_once[0] and answer.status in refusals and not problems:
+        if how == at_once[0] and exchange.status in refusals and not problems:
             return  # any other answer may be about one of the ways, and says nothing of the rest

@@ -8,23 +8,23 @@ from itertools import combinations
 
 import pytest
 
-from contract_tests import keys
-from contract_tests.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.figures import Figures, having
-from contract_tests.gate import TWO_KEYS, Gate, Special
-from contract_tests.likeness import (
+from contract_tests.metrics.attribution import (
     Profile,
     counters,
-    is_another,
-    is_elsewhere,
+    is_different,
+    is_implausible_jump,
+    oscillations,
     profiles,
     shared_figures,
-    swings,
-    there_and_back,
+    transient_changes,
 )
-from contract_tests.message import SENT_AWAY, Answer, Credential, cookies_set
-from contract_tests.not_tested import NotTested
-from contract_tests.rules import DOCUMENT, HEADER_ONLY, holds
+from contract_tests.metrics.view import UsageMetrics
+from contract_tests.run import wrong_keys
+from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY, having
+from contract_tests.run.gate import TWO_KEYS, Gate, RequestOptions
+from contract_tests.run.rules import DOCUMENT, HEADER_ONLY, holds
+from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, Credential, Exchange, cookies_set
+from contract_tests.wire.not_tested import NotTested
 
 OWN = f"{DOCUMENT}, 200: usage metrics for the authenticated API key"
 MASKS = "*•…#"
@@ -33,7 +33,7 @@ SWINGS = 3  # times: a window that slides over uneven use may swing by chance
 
 
 @pytest.fixture(scope="session")
-def used_keys(gate: Gate, figures: list[Figures]) -> dict[Credential, Profile]:
+def used_keys(gate: Gate, figures: list[UsageMetrics]) -> dict[Credential, Profile]:
     """What the figures of each key that was ever used usually are; NotTested where there are not two."""
     used = profiles(figures, gate.keys)
     if len(used) < 2:
@@ -42,98 +42,100 @@ def used_keys(gate: Gate, figures: list[Figures]) -> dict[Credential, Profile]:
 
 
 @pytest.mark.rule(level="documented", source=OWN)
-def test_figures_are_the_keys_own(used_keys: dict[Credential, Profile], figures: list[Figures]) -> None:
+def test_metrics_differ_between_keys(used_keys: dict[Credential, Profile], figures: list[UsageMetrics]) -> None:
     """Two keys that were both used MUST NOT have a large figure, or a list of domains, in common."""
     for one, other in combinations(used_keys, 2):
-        of_one, of_other = ([e for e in figures if e.answer.request.credential == key] for key in (one, other))
+        of_one, of_other = ([e for e in figures if e.exchange.request.credential == key] for key in (one, other))
         same = shared_figures(of_one, of_other)
-        assert not same, of_other[0].told(f"{one.told} and {other.told} have the same {', '.join(same)}")
+        assert not same, of_other[0].label(f"{one.label} and {other.label} have the same {', '.join(same)}")
 
 
-@pytest.mark.needs("keys/figures-are-the-keys-own")
+@pytest.mark.needs("keys/metrics-differ-between-keys")
 @pytest.mark.rule(level="documented", source=OWN)
-def test_answers_are_not_mixed_up(used_keys: dict[Credential, Profile], figures: list[Figures]) -> None:
+def test_responses_are_not_mixed_up(used_keys: dict[Credential, Profile], figures: list[UsageMetrics]) -> None:
     """An answer to one key MUST NOT hold another key's figures."""
     for each in figures:
-        assert not (theirs := _anothers(each, used_keys)), each.told(f"these are the figures of {theirs}")
+        assert not (theirs := _anothers(each, used_keys)), each.label(f"these are the figures of {theirs}")
 
 
-@pytest.mark.needs("keys/answers-are-not-mixed-up")
+@pytest.mark.needs("keys/responses-are-not-mixed-up")
 @pytest.mark.rule(level="documented", source=OWN)
-def test_figures_of_a_key_hang_together(gate: Gate, figures: list[Figures]) -> None:
+def test_metrics_of_a_key_are_steady(gate: Gate, figures: list[UsageMetrics]) -> None:
     """A figure MUST NOT halve or double and change back, nor swing again and again, nor a limit change and change back.
 
     A window that starts anew changes its counters once; a new limit comes to stay.
     """
     for key in gate.keys:
-        of_key = [each for each in figures if each.answer.request.credential == key]
+        of_key = [each for each in figures if each.exchange.request.credential == key]
         for name, values in counters(of_key).items():
-            _stays(name, there_and_back(values, is_elsewhere))
-            _stays(name, swings(values), SWINGS)
+            _stays(name, transient_changes(values, is_implausible_jump))
+            _stays(name, oscillations(values), SWINGS)
         for name in ("rps", "burst"):
             limits = [(each, value) for each in of_key if (value := getattr(each, name)) is not None]
-            _stays(name, there_and_back(limits, is_another))
+            _stays(name, transient_changes(limits, is_different))
 
 
-@pytest.mark.needs("keys/figures-of-a-key-hang-together")
+@pytest.mark.needs("keys/metrics-of-a-key-are-steady")
 @pytest.mark.rule(level="documented", source=OWN)
-def test_first_answer_is_as_later_ones(gate: Gate, figures: list[Figures]) -> None:
+def test_first_response_is_like_later_ones(gate: Gate, figures: list[UsageMetrics]) -> None:
     """The first answers to two keys MUST NOT both have far less in `total` than all later ones: no use does that."""
     strays = []
     for key in gate.keys:
-        values = counters(each for each in figures if each.answer.request.credential == key)["total"]
+        values = counters(each for each in figures if each.exchange.request.credential == key)["total"]
         if len(values) > STEADY:
             (first, total), (_, usual), *_ = values
-            is_steady = not any(is_elsewhere(usual, value) for _, value in values[2:])
-            if is_steady and total < usual and is_elsewhere(total, usual):
-                strays.append(first.told(f"total is {total}, and {usual} in the next answer to {key.told}"))
+            is_steady = not any(is_implausible_jump(usual, value) for _, value in values[2:])
+            if is_steady and total < usual and is_implausible_jump(total, usual):
+                strays.append(first.label(f"total is {total}, and {usual} in the next answer to {key.label}"))
     if len(strays) > 1:
         holds(strays)
 
 
-def _stays(name: str, strays: Iterable[tuple[Figures, Decimal, Decimal, Decimal]], often: int = 1) -> None:
+def _stays(name: str, strays: Iterable[tuple[UsageMetrics, Decimal, Decimal, Decimal]], often: int = 1) -> None:
     problems = [
-        each.told(f"{name} was {before}, is {value}, and then {after}") for each, before, value, after in strays
+        each.label(f"{name} was {before}, is {value}, and then {after}") for each, before, value, after in strays
     ]
     if len(problems) >= often:
         holds(problems)
 
 
-def _anothers(figures: Figures, used_keys: Mapping[Credential, Profile]) -> str:
+def _anothers(figures: UsageMetrics, used_keys: Mapping[Credential, Profile]) -> str:
     """Return whose figures these are, if not those of the key that asked."""
-    own = used_keys.get(figures.answer.request.credential) if figures.answer.request.credential else None
+    own = used_keys.get(figures.exchange.request.credential) if figures.exchange.request.credential else None
     others = [profile for profile in used_keys.values() if profile != own]
-    return next((other.key.told for other in others if own and other.explains(figures, own)), "")
+    return next((other.key.label for other in others if own and other.explains(figures, own)), "")
 
 
 @pytest.mark.needs(
-    *NEEDS_READABLE_BODY, *NEEDS_AUTH_ERRORS, "keys/figures-are-the-keys-own", "keys/answers-are-not-mixed-up"
+    *NEEDS_READABLE_BODY, *NEEDS_AUTH_ERRORS, "keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up"
 )
 @pytest.mark.rule(level="documented", source=OWN)
-def test_concurrent_callers_are_kept_apart(gate: Gate, used_keys: dict[Credential, Profile]) -> None:
+def test_concurrent_clients_are_kept_apart(gate: Gate, used_keys: dict[Credential, Profile]) -> None:
     """Callers that ask at the same time MUST each get what their own key gets."""
-    plain: Special = {}
-    gzip: Special = {"fields": [("Accept-Encoding", "gzip")]}  # what is compressed may be kept apart
-    callers: list[tuple[Credential | None, Special]] = [
-        *((key, plain) for key in (gate.main, None, gate.second, keys.UNKNOWN)),
+    is_baseline: RequestOptions = {}
+    gzip: RequestOptions = {"fields": [("Accept-Encoding", "gzip")]}  # what is compressed may be kept apart
+    callers: list[tuple[Credential | None, RequestOptions]] = [
+        *((key, is_baseline) for key in (gate.main, None, gate.second, wrong_keys.UNKNOWN)),
         *((key, gzip) for key in (gate.main, gate.second)),
     ]
-    answers = gate.transport.together(
+    exchanges = gate.transport.together(
         [gate.request(key, "at the same time as others", **special) for key, special in callers]
     )
-    for (key, _), answer in zip(callers, answers, strict=True):
+    for (key, _), exchange in zip(callers, exchanges, strict=True):
         if key in gate.keys:
-            assert answer.status in {200, 429}, f"{answer.status} for a valid key\n{answer.seen}"
-            theirs = _anothers(Figures(answer), used_keys)
-            assert not theirs, f"these are the figures of {theirs}\n{answer.seen}"
+            assert exchange.status in {200, 429}, f"{exchange.status} for a valid key\n{exchange.seen}"
+            theirs = _anothers(UsageMetrics(exchange), used_keys)
+            assert not theirs, f"these are the figures of {theirs}\n{exchange.seen}"
         else:
             refusals = {429, *gate.baseline.refusals(key)}
-            assert answer.status in refusals and not gate.shows_figures(answer), f"not refused\n{answer.seen}"
+            assert exchange.status in refusals and not gate.shows_metrics(exchange), f"not refused\n{exchange.seen}"
 
 
-@pytest.mark.needs(*NEEDS_READABLE_BODY, "keys/figures-are-the-keys-own", "keys/answers-are-not-mixed-up")
+@pytest.mark.needs(*NEEDS_READABLE_BODY, "keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up")
 @pytest.mark.rule(level="documented", source=HEADER_ONLY)
-def test_only_the_header_chooses_the_key(gate: Gate, good: list[Answer], used_keys: dict[Credential, Profile]) -> None:
+def test_only_the_header_selects_the_key(
+    gate: Gate, good: list[Exchange], used_keys: dict[Credential, Profile]
+) -> None:
     """A second key in the query, in Authorization or in a cookie MUST NOT choose whose figures are served."""
     other = gate.second.value
     query = b"&".join(
@@ -145,33 +147,35 @@ def test_only_the_header_chooses_the_key(gate: Gate, good: list[Answer], used_ke
         ("X-User", other),
         ("X-Account", other),
     ]
-    answers = [
+    exchanges = [
         gate.ask(gate.main, "and another key in the query", target=gate.path.encode() + b"?" + query),
         gate.ask(gate.main, "and another key in other fields", fields=fields),
     ]
-    if cookies := cookies_set(answer for answer in good if answer.request.credential == gate.second):
-        answers.append(gate.ask(gate.main, "and the cookies that another key was given", fields=[("Cookie", cookies)]))
+    if cookies := cookies_set(exchange for exchange in good if exchange.request.credential == gate.second):
+        exchanges.append(
+            gate.ask(gate.main, "and the cookies that another key was given", fields=[("Cookie", cookies)])
+        )
     holds(
-        f"these are the figures of {theirs}\n{answer.seen}"
-        for answer in answers
-        if (theirs := _anothers(Figures(answer), used_keys))
+        f"these are the figures of {theirs}\n{exchange.seen}"
+        for exchange in exchanges
+        if (theirs := _anothers(UsageMetrics(exchange), used_keys))
     )
 
 
 @pytest.mark.rule(level="documented", source=f"{DOCUMENT}, UsageResponse.api_key; whole or masked is open")
-def test_api_key_is_the_asking_one(gate: Gate, figures: list[Figures]) -> None:
+def test_api_key_is_the_one_sent(gate: Gate, figures: list[UsageMetrics]) -> None:
     """`api_key` MUST NOT show another key than the asking one, nor the same text for two keys, unless it is masked."""
     shown: dict[str, Credential] = {}
     for each in having(figures, "api_key"):
-        text, own = each.api_key or "", each.answer.request.credential
+        text, own = each.api_key or "", each.exchange.request.credential
         for key in gate.keys:
             fits_own = own is not None and _may_show(text, own)
-            assert key == own or fits_own or not _may_show(text, key), each.told(f"api_key shows {key.told}")
+            assert key == own or fits_own or not _may_show(text, key), each.label(f"api_key shows {key.label}")
         is_start = all(key.value.startswith(text.encode()) for key in gate.keys)
         is_masked = is_start or any(mask in text.lower() for mask in (*MASKS, "...", "xxx", "redacted", "hidden"))
         if own and text and not is_masked:
             first = shown.setdefault(text, own)
-            assert first == own, each.told(f"api_key is the same for {first.told} and {own.told}")
+            assert first == own, each.label(f"api_key is the same for {first.label} and {own.label}")
 
 
 def _may_show(text: str, key: Credential) -> bool:
@@ -190,24 +194,24 @@ def _may_show(text: str, key: Credential) -> bool:
 @pytest.mark.rule(
     level="documented", source="authentication guide: each request is judged by its key; RFC 9111, section 4"
 )
-def test_answer_is_not_anothers_cached_one(gate: Gate) -> None:
+def test_cached_response_is_not_shared(gate: Gate) -> None:
     """An answer for one caller MUST NOT be given to another, in whatever order they ask."""
     unique = f"{gate.path}?contract=cache"
     first = gate.ask(gate.main, "at a target of its own", target=unique)
-    refused: list[Answer] = [
+    refused: list[Exchange] = [
         gate.ask(None, "at the same target", target=unique),
-        gate.ask(keys.UNKNOWN, "at the same target", target=unique),
+        gate.ask(wrong_keys.UNKNOWN, "at the same target", target=unique),
     ]
     if first.status != 200:
         raise NotTested(f"a query is answered {first.status} here")
     holds(
-        f"what the main key got is served to others\n{answer.seen}"
-        for answer in refused
-        if answer.status == 200 or gate.shows_figures(answer)
+        f"what the main key got is served to others\n{exchange.seen}"
+        for exchange in refused
+        if exchange.status == 200 or gate.shows_metrics(exchange)
     )
     sheet = f"{gate.path}/contract.css"  # what many a cache takes for a file that is everybody's
-    if gate.shows_figures(gate.ask(gate.main, "at a path like a style sheet's", target=sheet)):
+    if gate.shows_metrics(gate.ask(gate.main, "at a path like a style sheet's", target=sheet)):
         stolen = gate.ask(None, "at a path like a style sheet's, after the main key", target=sheet)
-        holds(gate.not_refused([stolen], SENT_AWAY))
+        holds(gate.not_refused([stolen], CLIENT_ERRORS_OR_REDIRECTS))
     again = gate.ask(gate.main, "at the same target, after callers that were refused", target=unique)
     assert again.status == 200, f"what others got is served to the main key\n{again.seen}"

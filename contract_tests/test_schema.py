@@ -14,19 +14,19 @@ from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import Failure, FailureGroup
 
-from contract_tests.adapter import TransportAdapter
-from contract_tests.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY
-from contract_tests.gate import OPERATION, Gate
-from contract_tests.message import Answer, kept_whole
-from contract_tests.not_tested import NotTested
-from contract_tests.rules import DOCUMENT, holds
-from contract_tests.validation import problems
+from contract_tests.metrics.schema import problems
+from contract_tests.run.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY
+from contract_tests.run.gate import OPERATION, Gate
+from contract_tests.run.rules import DOCUMENT, holds
+from contract_tests.wire.messages import Exchange, kept_whole
+from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.schemathesis_adapter import TransportAdapter
 from usage_contract.contract import Level
 
 SHAPED = (
-    "schema/media-type-is-the-documented-one",
+    "schema/media-type-is-documented",
     "schema/body-has-the-specified-types",
-    "schema/body-keeps-the-documented-ranges",
+    "schema/body-has-the-documented-ranges",
 )
 CHECKED = (
     "not_a_server_error",
@@ -38,28 +38,28 @@ CHECKED = (
 
 
 @pytest.mark.rule(level="specified", source=f"{DOCUMENT}, 200: content application/json; RFC 8259")
-def test_body_is_json(good: list[Answer]) -> None:
+def test_body_is_json(good: list[Exchange]) -> None:
     """Every 200 body MUST be one well-formed JSON text: UTF-8, no BOM, no NaN, no repeated member, nothing after it."""
     holds(
-        f"the body {answer.json.problem}\n{answer.seen}"
-        for answer in kept_whole(_read(good))
-        if answer.json.problem and not answer.coding_problem
+        f"the body {exchange.json.problem}\n{exchange.seen}"
+        for exchange in kept_whole(_read(good))
+        if exchange.json.problem and not exchange.coding_problem
     )
 
 
 @pytest.mark.rule(level="specified", source=f"{DOCUMENT}, 200: content; RFC 9110, section 8.3")
-def test_media_type_is_the_documented_one(gate: Gate, good: list[Answer]) -> None:
+def test_media_type_is_documented(gate: Gate, good: list[Exchange]) -> None:
     """Every 200 MUST have one Content-Type, the documented media type, and its charset, if named, MUST be UTF-8."""
     documented = gate.operation.responses["200"].media_type
     holds(
-        f"Content-Type is {answer.header('Content-Type')!r}, not {documented}\n{answer.seen}"
-        for answer in _read(good)
-        if not _is_media_type(answer, documented)
+        f"Content-Type is {exchange.header('Content-Type')!r}, not {documented}\n{exchange.seen}"
+        for exchange in _read(good)
+        if not _is_media_type(exchange, documented)
     )
 
 
 @pytest.mark.rule(level="specified", source=f"{DOCUMENT}, components.schemas.UsageResponse")
-def test_body_has_the_specified_types(good: list[Answer]) -> None:
+def test_body_has_the_specified_types(good: list[Exchange]) -> None:
     """Every 200 body MUST be valid against the schema of the vendor's document."""
     holds(_invalid(good, "specified"))
 
@@ -67,32 +67,34 @@ def test_body_has_the_specified_types(good: list[Answer]) -> None:
 @pytest.mark.rule(
     level="documented", source=f"{DOCUMENT}, the descriptions in UsageResponse; openapi/documented.overlay.yaml"
 )
-def test_body_keeps_the_documented_ranges(good: list[Answer]) -> None:
+def test_body_has_the_documented_ranges(good: list[Exchange]) -> None:
     """Every 200 body MUST hold usage metrics whose values lie in the ranges that the descriptions give."""
     holds(_invalid(good, "documented"))
 
 
 @pytest.mark.rule(level="advisory", source="openapi/advisory.overlay.yaml")
-def test_body_has_every_documented_member(good: list[Answer]) -> None:
+def test_body_has_every_documented_member(good: list[Exchange]) -> None:
     """Every 200 body SHOULD have every member that the document describes."""
     holds(_invalid(good, "advisory"))
 
 
-@pytest.mark.needs(*NEEDS_READABLE_BODY, *SHAPED, "http/accepted-coding-is-true", "odd/negotiation-ends-in-json-or-406")
+@pytest.mark.needs(*NEEDS_READABLE_BODY, *SHAPED, "http/negotiated-encoding-matches-the-body", "robustness/accept-leads-to-json-or-4xx")
 @pytest.mark.rule(level="documented", source=f"{DOCUMENT}, 200: usage metrics, whatever was asked before or beside it")
-def test_later_answers_are_usage_metrics(gate: Gate, later: list[Answer]) -> None:
+def test_other_responses_are_usage_metrics(gate: Gate, later: list[Exchange]) -> None:
     """Any other 200 to a valid key MUST be whole, of the documented media type, and hold usage metrics as well."""
     media_type = gate.operation.responses["200"].media_type
-    for answer in kept_whole(later):
-        found = answer.problem if answer.ending != "complete" else answer.coding_problem or answer.json.problem
-        assert not found, f"the body {found}\n{answer.seen}"
-        assert _is_media_type(answer, media_type), f"Content-Type is {answer.header('Content-Type')!r}\n{answer.seen}"
+    for exchange in kept_whole(later):
+        found = exchange.problem if exchange.ending != "complete" else exchange.coding_problem or exchange.json.problem
+        assert not found, f"the body {found}\n{exchange.seen}"
+        assert _is_media_type(exchange, media_type), (
+            f"Content-Type is {exchange.header('Content-Type')!r}\n{exchange.seen}"
+        )
     holds(_invalid(later, "documented"))
 
 
 @pytest.mark.needs(*NEEDS_READABLE_BODY, *SHAPED)
 @pytest.mark.rule(level="specified", source=f"{DOCUMENT}, as Schemathesis reads it")
-def test_generated_requests_are_answered_as_described(gate: Gate) -> None:
+def test_generated_requests_match_the_document(gate: Gate) -> None:
     """Every request that Schemathesis generates from the document MUST be answered as the document describes."""
     gate.transport.check_time()  # before Schemathesis takes seconds to read the document
     load_all_checks()
@@ -125,27 +127,27 @@ def _titles(error: BaseException) -> str:
     return str(getattr(error, "title", error))
 
 
-def _read(answers: list[Answer]) -> list[Answer]:
+def _read(exchanges: list[Exchange]) -> list[Exchange]:
     """Return the 200s that arrived whole; NotTested where there are none."""
-    whole = [answer for answer in answers if answer.status == 200 and answer.ending == "complete"]
+    whole = [exchange for exchange in exchanges if exchange.status == 200 and exchange.ending == "complete"]
     if not whole:
         raise NotTested("no 200 response arrived whole", because=VALID_KEY.reported_by)
     return whole
 
 
-def _is_media_type(answer: Answer, documented: str | None) -> bool:
-    if len(answer.values("Content-Type")) != 1 or answer.media_type != documented:
+def _is_media_type(exchange: Exchange, documented: str | None) -> bool:
+    if len(exchange.values("Content-Type")) != 1 or exchange.media_type != documented:
         return False
-    return answer.has_true_charset
+    return exchange.has_true_charset
 
 
-def _invalid(answers: list[Answer], level: Level) -> Iterator[str]:
+def _invalid(exchanges: list[Exchange], level: Level) -> Iterator[str]:
     is_readable = False
-    for answer in kept_whole(_read(answers)):
-        if answer.json.problem:
+    for exchange in kept_whole(_read(exchanges)):
+        if exchange.json.problem:
             continue
         is_readable = True
-        for problem in problems(OPERATION, answer, level):
-            yield f"{problem}\n{answer.seen}"
+        for problem in problems(OPERATION, exchange, level):
+            yield f"{problem}\n{exchange.seen}"
     if not is_readable:
         raise NotTested("no 200 body can be parsed", because=READABLE_BODY.reported_by)

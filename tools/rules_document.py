@@ -6,7 +6,7 @@ import tempfile
 from itertools import groupby
 from pathlib import Path
 
-from contract_tests.verdicts import Verdict
+from contract_tests.run.verdicts import Verdict
 from mock_server.fixtures.faults import fault_names, load_fault
 from tests.support.proof import Result, run_against
 

@@ -44,8 +44,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 
 def _load(config: pytest.Config, args: list[str]) -> None:
     """Load the gate's plugin, and from here on report a run that cannot start."""
-    config.pluginmanager.import_plugin("contract_tests.plugin")
-    from contract_tests.reports.outputs import watch
+    config.pluginmanager.import_plugin("contract_tests.run.plugin")
+    from contract_tests.run.outputs import watch
 
     watch(config, args)
 

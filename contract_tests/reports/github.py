@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from contract_tests.reports.document import FATAL, Report, RuleReport, counted
+from contract_tests.reports.model import FATAL, Report, RuleReport, counted
 
 TOLD = 3  # lines of evidence: what is wrong, what was asked, what was seen
 

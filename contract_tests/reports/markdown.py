@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from contract_tests.reports.document import Report, RuleReport
+from contract_tests.reports.model import Report, RuleReport
 
 LONGEST = 2000  # characters of evidence: a job's summary may have 1 MiB for everything
 AT_LENGTH = {"broken", "gate error", "stale deviation", "known deviation", "reported"}

@@ -17,10 +17,11 @@ import brotli
 import pytest
 import trustme
 
-from contract_tests.clock import Clock
-from contract_tests.connection import Connection, Timeouts, UnreachableError, connect, wire
-from contract_tests.message import LARGEST_BODY, Answer, Credential, Ending, Request
-from contract_tests.settings import Target
+from contract_tests.wire.clock import Clock
+from contract_tests.wire.connection import Connection, Timeouts, UnreachableError, connect, wire
+from contract_tests.wire.limits import LARGEST_BODY
+from contract_tests.wire.messages import Credential, Ending, Exchange, Request
+from contract_tests.wire.target import Target
 
 PATIENT = Timeouts(connect=30.0, read=30.0, total=45.0)  # thousands of times what a peer on this machine takes
 BRIEF = Timeouts(connect=30.0, read=0.2, total=0.5)  # for a peer that sends nothing more
@@ -67,7 +68,7 @@ def saying(*pieces: bytes, then_wait: bool = False) -> Peer:
     return behave
 
 
-def exchange(connection: Connection, request: Request = PLAIN, timeouts: Timeouts = PATIENT) -> Answer:
+def exchange(connection: Connection, request: Request = PLAIN, timeouts: Timeouts = PATIENT) -> Exchange:
     return connection.exchange(request, "", timeouts)
 
 
@@ -182,7 +183,7 @@ def test_a_connection_is_reused_until_the_server_announces_its_end(peer: Callabl
     ],
 )
 def test_content_codings_are_undone(coding: str, payload: bytes) -> None:
-    answer = Answer(PLAIN, 200, fields=(("Content-Encoding", coding.encode()),), payload=payload)
+    answer = Exchange(PLAIN, 200, fields=(("Content-Encoding", coding.encode()),), payload=payload)
     assert (answer.body, answer.coding_problem) == (b"{}", "")
 
 
@@ -198,7 +199,7 @@ def test_content_codings_are_undone(coding: str, payload: bytes) -> None:
     ],
 )
 def test_a_false_coding_is_a_problem(coding: str, payload: bytes, problem: str) -> None:
-    answer = Answer(PLAIN, 200, fields=(("Content-Encoding", coding.encode()),), payload=payload)
+    answer = Exchange(PLAIN, 200, fields=(("Content-Encoding", coding.encode()),), payload=payload)
     assert problem in answer.coding_problem
 
 
@@ -251,7 +252,7 @@ def test_a_connection_that_ends_is_told_from_one_that_stays() -> None:
 @pytest.mark.parametrize(("accepted", "problem"), [(b"br", ""), (b"identity", "content coding 'br' was not asked for")])
 def test_brotli_is_read_where_it_was_asked_for(accepted: bytes, problem: str) -> None:
     request = Request("GET", b"/", ((b"Accept-Encoding", accepted),))
-    answer = Answer(request, 200, fields=(("Content-Encoding", b"br"),), payload=brotli.compress(b"{}"))
+    answer = Exchange(request, 200, fields=(("Content-Encoding", b"br"),), payload=brotli.compress(b"{}"))
     assert answer.coding_problem == problem
     assert bool(problem) or answer.body == b"{}"
 
@@ -259,7 +260,7 @@ def test_brotli_is_read_where_it_was_asked_for(accepted: bytes, problem: str) ->
 def test_a_brotli_bomb_is_not_unpacked() -> None:
     request = Request("GET", b"/", ((b"Accept-Encoding", b"br"),))
     payload = brotli.compress(bytes(64 * LARGEST_BODY))
-    answer = Answer(request, 200, fields=(("Content-Encoding", b"br"),), payload=payload)
+    answer = Exchange(request, 200, fields=(("Content-Encoding", b"br"),), payload=payload)
     assert "unpacks to more than" in answer.coding_problem
 
 

@@ -13,9 +13,9 @@ from typing import cast
 import pytest
 from hypothesis import find
 
-from contract_tests import keys
-from contract_tests.connection import wire
-from contract_tests.message import Credential, Request
+from contract_tests.run import wrong_keys
+from contract_tests.wire.connection import wire
+from contract_tests.wire.messages import Credential, Request
 from tests.support.gate import answer, serving_with
 
 SHELL = shutil.which("dash") or "/bin/sh"
@@ -61,18 +61,18 @@ def edits() -> list[Credential]:
     kinds = ("changed", "removed", "doubled", "preceded")
     places = (1, len(MAIN.value) // 2, len(MAIN.value))
     return [
-        find(keys.edits(MAIN), lambda key, told=f"character {place} {kind}": told in key.told)  # type: ignore[misc]
+        find(wrong_keys.edits(MAIN), lambda key, told=f"character {place} {kind}": told in key.label)  # type: ignore[misc]
         for kind in kinds
         for place in places
     ]
 
 
 CREDENTIALS = {
-    key.told: key
+    key.label: key
     for key in (
-        *(MAIN, OTHER, keys.UNKNOWN, keys.EMPTY, keys.BLANK, keys.shown("s3c*****x")),
-        *(*keys.changed(MAIN), *keys.near(MAIN), *keys.near(OTHER), *keys.mixed(MAIN, OTHER)),
-        *(*keys.PATTERNS, *keys.MALFORMED, *keys.disguised(MAIN), *keys.padded(MAIN), *edits()),
+        *(MAIN, OTHER, wrong_keys.UNKNOWN, wrong_keys.EMPTY, wrong_keys.BLANK, wrong_keys.shown("s3c*****x")),
+        *(*wrong_keys.changed(MAIN), *wrong_keys.near(MAIN), *wrong_keys.near(OTHER), *wrong_keys.mixed(MAIN, OTHER)),
+        *(*wrong_keys.PATTERNS, *wrong_keys.MALFORMED, *wrong_keys.disguised(MAIN), *wrong_keys.padded(MAIN), *edits()),
         Credential(MAIN.value + b" ", "the main key and a space"),
     )
 }

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract_tests.gate import Gate
-from contract_tests.message import Answer, Request
-from contract_tests.strict_json import DEEPEST, nesting, parse, parse_exactly
-from contract_tests.transport import Transport
-from contract_tests.validation import contract
+from contract_tests.metrics.schema import contract
+from contract_tests.run.gate import Gate
+from contract_tests.wire.messages import Exchange, Request
+from contract_tests.wire.strict_json import DEEPEST, nesting, parse, parse_exactly
+from contract_tests.wire.transport import Transport
 from tests.support.gate import Respond, Run, answer
 from tests.support.transport import settings
 
@@ -31,17 +31,17 @@ def nested(depth: int, inside: str = "0", opening: str = "[", closing: str = "]"
     return f'{{"detail": "no", "more": {opening * (depth - 1)}{inside}{closing * (depth - 1)}}}'.encode()
 
 
-def shows_figures(body: bytes) -> bool:
+def shows_metrics(body: bytes) -> bool:
     of_the_tests = settings("http://127.0.0.1:1")
     gate = Gate(of_the_tests, contract("documented"), Transport(of_the_tests))
-    return gate.shows_figures(Answer(Request("GET", b"/usage", ()), 403, payload=body))
+    return gate.shows_metrics(Exchange(Request("GET", b"/usage", ()), 403, payload=body))
 
 
 @pytest.mark.parametrize("depth", [2, 500, DEEPEST, DEEPEST + 1, 100_000])
 @pytest.mark.parametrize(("opening", "closing"), ["[]", ('{"a":', "}")])
 def test_figures_are_found_at_any_depth(depth: int, opening: str, closing: str) -> None:
-    assert shows_figures(nested(depth, FIGURES, opening, closing))
-    assert not shows_figures(nested(depth, '{"total": "a number \\" : {"}', opening, closing))
+    assert shows_metrics(nested(depth, FIGURES, opening, closing))
+    assert not shows_metrics(nested(depth, '{"total": "a number \\" : {"}', opening, closing))
 
 
 @pytest.mark.parametrize("depth", [500, DEEPEST])
@@ -127,8 +127,8 @@ def test_deep_response_is_judged(
     assert report["counts"]["gate error"] == 0, run.output
     judged_by = {
         200: "schema/body-is-json",
-        401: "errors/error-body-is-json-with-a-detail-text",
-        403: "errors/error-body-is-json-with-a-detail-text",
+        401: "errors/error-body-is-json-with-a-detail",
+        403: "errors/error-body-is-json-with-a-detail",
         429: "rate/429-is-complete",
     }[status]
     outcomes = {rule["id"]: (rule["outcome"], rule["evidence"]) for rule in report["rules"]}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from contract_tests.deviations import read_deviations
-from contract_tests.rules import rule_ids
+from contract_tests.run.deviations import read_deviations
+from contract_tests.run.rules import rule_ids
 from tests.support.gate import Respond, Run, answer
 
 ENTRY = 'rule = "{rule}"\nreason = "the gateway"\nowner = "platform"\nticket = "OPS-1"\nexpires = {expires}\n'

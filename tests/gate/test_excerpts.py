@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract_tests.message import SHOWN, SHOWN_OF_A_TARGET, Answer, Request
-from contract_tests.redaction import CUT, Redactor
-from contract_tests.strict_json import parse
-from contract_tests.validation import header_problems, problems
+from contract_tests.metrics.schema import header_problems, problems
+from contract_tests.redaction.redactor import CUT, Redactor
+from contract_tests.wire.messages import SHOWN, SHOWN_OF_A_TARGET, Exchange, Request
+from contract_tests.wire.strict_json import parse
 from tests.support.gate import Respond, Run, answer
 
 no_deadline = hypothesis.settings(deadline=None)  # no result depends on the speed of the machine
@@ -38,7 +38,7 @@ def pieces(key: str, text: str) -> set[str]:
 def test_key_at_any_offset_leaves_no_piece_in_the_evidence(place: str, key: str, offset: int) -> None:
     text = FILLING * offset + key + FILLING * 700
     request = Request("GET", b"/usage", ())
-    answer = Answer(request, 200, redact=Redactor((key,)))
+    answer = Exchange(request, 200, redact=Redactor((key,)))
     match place:
         case "target":
             answer = replace(answer, request=Request("GET", text.encode(), ()))
@@ -57,7 +57,7 @@ def test_key_at_any_offset_leaves_no_piece_in_the_evidence(place: str, key: str,
 @given(key=keys, offset=offsets)
 def test_key_at_any_offset_leaves_no_piece_in_a_problem(key: str, offset: int) -> None:
     text = FILLING * offset + key + FILLING * 700
-    answer = Answer(Request("GET", b"/usage", ()), 200, payload=f'{{"{text}": 1, "{text}": 1}}'.encode())
+    answer = Exchange(Request("GET", b"/usage", ()), 200, payload=f'{{"{text}": 1, "{text}": 1}}'.encode())
     answer = replace(answer, redact=Redactor((key,)))
     assert answer.json.problem.startswith("repeats the member")
     invalid = replace(answer, payload=f'{{"total": "{text}"}}'.encode())
@@ -109,6 +109,6 @@ def test_key_in_a_long_target_leaves_no_piece_in_any_output(
         *("--base-url", url, "--max-rate", "1000", "--report-dir", "out", "-k", "query or missing"),
         environment={"CONTRACT_API_KEY": key},
     )
-    assert run.failed == {"bypass/key-in-the-query-is-no-key"}
+    assert run.failed == {"bypass/key-in-the-query-is-not-accepted"}
     written = [run.output, *(path.read_text() for path in (run.folder / "out").iterdir())]
     assert not set().union(*(pieces(key, text) for text in written))

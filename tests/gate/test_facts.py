@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from contract_tests import keys
-from contract_tests.facts import FACTS, MISSING_KEY_REFUSED, READABLE_BODY, UNKNOWN_KEY_REFUSED, VALID_KEY, Baseline
-from contract_tests.message import Answer, Credential, Request
+from contract_tests.run import wrong_keys
+from contract_tests.run.facts import FACTS, MISSING_KEY_REFUSED, READABLE_BODY, UNKNOWN_KEY_REFUSED, VALID_KEY, Baseline
+from contract_tests.wire.messages import Credential, Exchange, Request
 from mock_server import UsageMock, make_app
 from mock_server.fixtures.faults import load_fault
 from tests.gate.test_deviations import listed
@@ -24,25 +24,25 @@ METRICS = b'{"total": 1, "success": 1}'
 FEW = ("-k", "missing_key or in_the_query or error_body", "--max-rate", "1000", "--report-dir", "out")
 
 
-def exchange(credential: Credential | None, status: int | None, body: bytes = b"{}") -> Answer:
-    return Answer(Request("GET", b"/usage", (), credential=credential), status, payload=body)
+def exchange(credential: Credential | None, status: int | None, body: bytes = b"{}") -> Exchange:
+    return Exchange(Request("GET", b"/usage", (), credential=credential), status, payload=body)
 
 
-def baseline(*exchanges: Answer) -> Baseline:
+def baseline(*exchanges: Exchange) -> Baseline:
     return Baseline.of(exchanges, MEMBERS)
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 429, 500])
 def test_any_status_but_2xx_refuses_a_request(status: int) -> None:
-    refused = baseline(exchange(None, status), exchange(keys.UNKNOWN, status))
+    refused = baseline(exchange(None, status), exchange(wrong_keys.UNKNOWN, status))
     assert MISSING_KEY_REFUSED.holds(refused)
     assert UNKNOWN_KEY_REFUSED.holds(refused)
-    assert refused.refusals(None) == refused.refusals(keys.UNKNOWN) == {401, 403, status}
+    assert refused.refusals(None) == refused.refusals(wrong_keys.UNKNOWN) == {401, 403, status}
 
 
 @pytest.mark.parametrize(("status", "body"), [(200, b"{}"), (204, b""), (403, METRICS), (None, b"")])
 def test_2xx_and_usage_metrics_and_silence_do_not_refuse_a_request(status: int | None, body: bytes) -> None:
-    accepted = baseline(exchange(None, 401), exchange(None, status, body), exchange(keys.UNKNOWN, 403))
+    accepted = baseline(exchange(None, 401), exchange(None, status, body), exchange(wrong_keys.UNKNOWN, 403))
     assert not MISSING_KEY_REFUSED.holds(accepted)
     assert UNKNOWN_KEY_REFUSED.holds(accepted)
     assert accepted.refusals(None) == {401, 403}
@@ -72,14 +72,14 @@ def test_a_known_deviation_does_not_switch_off_the_rules_about_bypasses(run_gate
     fault = "missing-key-is-403-query-key-is-accepted"
     run = run_listed(run_gate, tmp_path, "auth/missing-key-is-401", fault, *FEW)
     assert run.code == 1
-    assert run.failed == {"bypass/key-in-the-query-is-no-key"}
+    assert run.failed == {"bypass/key-in-the-query-is-not-accepted"}
 
 
 def test_a_single_rule_checks_its_facts(run_gate: RunGate, tmp_path: Path) -> None:
     fault = "missing-key-is-200-with-a-detail"
     chosen = ("-k", "in_the_query", "--max-rate", "1000", "--require-complete")
     run = run_listed(run_gate, tmp_path, "auth/missing-key-is-401", fault, *chosen)
-    reason = f"not tested: bypass/key-in-the-query-is-no-key: {MISSING_KEY_REFUSED.missing}"
+    reason = f"not tested: bypass/key-in-the-query-is-not-accepted: {MISSING_KEY_REFUSED.missing}"
     assert reason in run.output
     assert run.code == 4
 
@@ -88,13 +88,13 @@ def test_what_a_known_deviation_leaves_unproven_is_listed(run_gate: RunGate, tmp
     fault = "missing-key-is-200-with-a-detail"
     run = run_listed(run_gate, tmp_path, "auth/missing-key-is-401", fault, *FEW)
     assert run.code == 0
-    assert "not tested because of it: bypass/key-in-the-query-is-no-key" in run.output
+    assert "not tested because of it: bypass/key-in-the-query-is-not-accepted" in run.output
     report = json.loads((tmp_path / "out" / "contract.json").read_text())
     assert report["verdict"] == "partial"
     unproven = {rule["id"]: rule["unproven"] for rule in report["rules"] if rule["unproven"]}
-    assert unproven == {"auth/missing-key-is-401": ["bypass/key-in-the-query-is-no-key"]}
+    assert unproven == {"auth/missing-key-is-401": ["bypass/key-in-the-query-is-not-accepted"]}
     for name in ("contract.md", "contract.html"):
-        assert "Not tested because of it: bypass/key-in-the-query-is-no-key" in (tmp_path / "out" / name).read_text()
+        assert "Not tested because of it: bypass/key-in-the-query-is-not-accepted" in (tmp_path / "out" / name).read_text()
 
 
 def test_a_known_deviation_of_one_member_leaves_the_rules_about_the_others_at_work(
@@ -103,5 +103,5 @@ def test_a_known_deviation_of_one_member_leaves_the_rules_about_the_others_at_wo
     fault = "total-is-a-text-domains-are-unranked"
     chosen = ("-k", "specified_types or ranked or fit_into_total", "--max-rate", "1000", "--api-key", "demo-modest")
     run = run_listed(run_gate, tmp_path, "schema/body-has-the-specified-types", fault, *chosen)
-    assert run.failed == {"meaning/top-domains-are-ranked"}
-    assert "not tested because of it: meaning/success-and-fail-fit-into-total" in run.output
+    assert run.failed == {"consistency/top-domains-are-sorted"}
+    assert "not tested because of it: consistency/success-and-fail-do-not-exceed-total" in run.output

@@ -43,11 +43,11 @@ def test_the_bucket_of_every_key_is_tested(tmp_path: Path) -> None:
     fault.parent.mkdir()
     fault.write_text(
         "description: The bucket of the busy key, and no other one, refills five times as fast as stated.\n"
-        "breaks: [bucket/refills-at-rps]\n"
+        "breaks: [bucket/refills-no-faster-than-rps]\n"
         "buckets: [{ keys: [demo-busy], rps: 50 }]\n"
     )
     result = run_against(load_fault(fault.stem, tmp_path), tmp_path, "-k", "refills_at_rps", limits="as shipped")
-    assert result.having("broken") == {"bucket/refills-at-rps"}, result.output
+    assert result.having("broken") == {"bucket/refills-no-faster-than-rps"}, result.output
 
 
 def test_a_broken_promise_is_named_with_its_source_and_a_way_to_repeat_it(
@@ -74,7 +74,7 @@ def test_a_rule_above_the_level_is_reported_and_not_fatal(run_gate: RunGate, ser
 def test_a_rule_that_nothing_was_asked_for_does_not_hold(run_gate: RunGate) -> None:
     with UsageMock() as mock:
         run = run_gate("--base-url", mock.url, "--max-requests", "1", "--api-key", "demo-busy")
-    about_others = ("auth/missing", "auth/unknown", "errors/401", "errors/every", "errors/error-tells-no-figures")
+    about_others = ("auth/missing", "auth/unknown", "errors/401", "errors/every", "errors/errors-do-not-disclose-metrics")
     asked_for = {rule for rule, outcome in run.outcomes.items() if outcome == "held" and rule.startswith(about_others)}
     assert asked_for == set()
     assert "the result is partial" in run.output
@@ -93,7 +93,7 @@ def test_a_second_keys_absence_makes_the_result_partial_and_with_require_complet
         partial, complete = run_gate(*arguments), run_gate(*arguments, "--require-complete")
     assert (partial.code, complete.code) == (0, 4)
     assert "the result is partial" in partial.output
-    assert "not tested: keys/only-the-header-chooses-the-key: it needs " in partial.output
+    assert "not tested: keys/only-the-header-selects-the-key: it needs " in partial.output
 
 
 UNTESTABLE: dict[str, tuple[Respond, str]] = {

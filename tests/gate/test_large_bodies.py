@@ -18,24 +18,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract_tests.clock import Clock
-from contract_tests.figures import Figures
-from contract_tests.gate import Gate
-from contract_tests.internals import internals
-from contract_tests.message import KEPT, Abridged, Answer, Request, kept_whole
-from contract_tests.not_tested import NotTested
-from contract_tests.parsed_forms import ParsedForms
-from contract_tests.retention import BUDGET, KEPT_OF_A_HEAD, Retention
-from contract_tests.strict_json import is_too_large
-from contract_tests.transport import Transport
-from contract_tests.validation import MOST, contract, invalid_members, problems
+from contract_tests.metrics.schema import MOST, contract, invalid_members, problems
+from contract_tests.metrics.view import UsageMetrics
+from contract_tests.run.gate import Gate
+from contract_tests.wire.clock import Clock
+from contract_tests.wire.internals import internals
+from contract_tests.wire.limits import KEPT
+from contract_tests.wire.messages import Abridged, Exchange, Request, kept_whole
+from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.parsed_forms import ParsedForms
+from contract_tests.wire.retention import BUDGET, KEPT_OF_A_HEAD, Retention
+from contract_tests.wire.strict_json import is_too_large
+from contract_tests.wire.transport import Transport
 from tests.support.gate import Run, serving, serving_with
 from tests.support.large_bodies import ROWS, VALUES, response, usage
 from tests.support.transport import ManualClock, settings
 
 
-def answered(body: bytes, **changes: Any) -> Answer:
-    answer = Answer(Request("GET", b"/usage", ()), 200, payload=body, received=len(body))
+def answered(body: bytes, **changes: Any) -> Exchange:
+    answer = Exchange(Request("GET", b"/usage", ()), 200, payload=body, received=len(body))
     return replace(answer, **changes)
 
 
@@ -105,7 +106,7 @@ def test_all_bodies_of_an_ordinary_run_are_kept() -> None:
 
 def test_what_was_found_counts_although_others_were_not_kept() -> None:
     abridged = answered(b"", abridged=Abridged(9, ""))
-    found: list[Answer] = []
+    found: list[Exchange] = []
     with pytest.raises(NotTested):
         found.extend(kept_whole([abridged, answered(b"1"), abridged, answered(b"2")]))
     assert [answer.payload for answer in kept_whole([answered(b"1")])] == [b"1"]
@@ -131,8 +132,8 @@ def test_parsed_forms_never_exceed_their_share(sizes: list[int]) -> None:
 def test_body_of_too_many_values_is_searched_for_figures_and_not_parsed() -> None:
     of_the_tests = settings("http://127.0.0.1:1")
     gate = Gate(of_the_tests, contract("documented"), Transport(of_the_tests))
-    assert gate.shows_figures(answered(usage("more", VALUES["objects"])))
-    assert not gate.shows_figures(answered(VALUES["objects"]))
+    assert gate.shows_metrics(answered(usage("more", VALUES["objects"])))
+    assert not gate.shows_metrics(answered(VALUES["objects"]))
     with pytest.raises(NotTested, match="has more than 200000 values"):
         answered(VALUES["objects"]).json.problem  # noqa: B018 - raises
 
@@ -140,7 +141,7 @@ def test_body_of_too_many_values_is_searched_for_figures_and_not_parsed() -> Non
 def test_large_body_is_not_read_once_the_time_is_over(transport: Any) -> None:
     sending, clock = transport(usage("more", VALUES["one text"]))
     answer = sending.send(Request("GET", b"/", ((b"Host", b"here"),)))
-    assert Figures(answer).total == 4711
+    assert UsageMetrics(answer).total == 4711
     clock.sleep(sending.settings.max_time)
     with pytest.raises(NotTested, match="the 120 s of --max-time are over"):
         invalid_members("get_usage", answer)

@@ -13,7 +13,7 @@ from mock_server.fixtures.faults import load_fault
 from tests.support.gate import Run
 from usage_contract import load
 
-RULE = "bypass/key-in-another-header-is-no-key"
+RULE = "bypass/key-in-another-header-is-not-accepted"
 REPEATS_WHAT_FAILS = """
 import pytest
 from _pytest.runner import runtestprotocol

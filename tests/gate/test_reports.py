@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 from markdown_it import MarkdownIt
 
-from contract_tests.message import Ending
-from contract_tests.reports.document import OUTCOMES, TITLES, Word
 from contract_tests.reports.github import annotation
 from contract_tests.reports.markdown import fenced, inline
-from contract_tests.verdicts import Outcome
+from contract_tests.reports.model import OUTCOMES, TITLES, Word
+from contract_tests.run.verdicts import Outcome
+from contract_tests.wire.messages import Ending
 from mock_server import UsageMock
 from tests.support.canary import KEY, OTHER, echo, leaks
 from tests.support.gate import Respond, Run, answer

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from contract_tests.rules import rule_ids
+from contract_tests.run.rules import rule_ids
 from tests.support.gate import Respond, Run, answer
 
 RunGate = Callable[..., Run]
@@ -30,7 +30,7 @@ def test_an_unknown_id_gets_a_suggestion(name: str, run_gate: RunGate) -> None:
     assert f"ERROR: --rule: {name} is not a rule; {suggestion}" in run.output
 
 
-@pytest.mark.parametrize("id_of_a_rule", [MISSING, "bypass/key-in-the-query-is-no-key", "http/head-has-no-body"])
+@pytest.mark.parametrize("id_of_a_rule", [MISSING, "bypass/key-in-the-query-is-not-accepted", "http/head-has-no-body"])
 def test_a_single_rule_sends_few_requests(id_of_a_rule: str, run_gate: RunGate) -> None:
     run = run_gate("--rule", id_of_a_rule, "--report-dir", "out")
     assert run.outcomes == {id_of_a_rule: "held"}
@@ -39,7 +39,7 @@ def test_a_single_rule_sends_few_requests(id_of_a_rule: str, run_gate: RunGate) 
 
 def test_a_failed_rule_is_suggested_under_run_again(run_gate: RunGate, serve: Callable[[Respond], str]) -> None:
     url = serve(lambda _: answer(b"{}"))
-    chosen = ("--rule", MISSING, "--rule", VALID, "--rule", "errors/no-request-is-answered-5xx", "--max-rate", "1000")
+    chosen = ("--rule", MISSING, "--rule", VALID, "--rule", "errors/no-request-causes-5xx", "--max-rate", "1000")
     run = run_gate("--base-url", url, *chosen, "--report-dir", "out", environment=MAIN)
     (line,) = (line for line in run.output.splitlines() if line.startswith("run again: "))
     command = shlex.split(line.removeprefix("run again: "))
@@ -68,6 +68,6 @@ def test_the_rules_are_listed_as_json(run_gate: RunGate) -> None:
     assert run.code == 0
     rules = json.loads(run.output)
     assert {rule["id"] for rule in rules} == set(rule_ids())
-    rule = next(rule for rule in rules if rule["id"] == "bypass/key-in-the-query-is-no-key")
+    rule = next(rule for rule in rules if rule["id"] == "bypass/key-in-the-query-is-not-accepted")
     assert rule["needs"] == ["missing key refused"]
     assert rule["promise"] == "A valid key in the query MUST NOT be taken for one."

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 import contract_tests
-from contract_tests.facts import FACTS
-from contract_tests.message import Answer, Request
-from contract_tests.not_tested import NotTested
-from contract_tests.rules import holds, rule_ids
-from contract_tests.verdicts import FIRST
+from contract_tests.run.facts import FACTS
+from contract_tests.run.rules import holds, rule_ids
+from contract_tests.run.verdicts import FIRST
+from contract_tests.wire.messages import Exchange, Request
+from contract_tests.wire.not_tested import NotTested
 
-ANSWER = Answer(Request("GET", b"/usage", ()), 200)
+ANSWER = Exchange(Request("GET", b"/usage", ()), 200)
 
 
 @pytest.fixture
@@ -69,14 +69,14 @@ class CountedBucket:
     burst: int = 10
     rps: float = 0.1
 
-    def spend(self, _: int) -> list[Answer]:
+    def spend(self, _: int) -> list[Exchange]:
         self.times += 1
         return [ANSWER]
 
     def fill(self, _: float) -> None:
         pass
 
-    def ask(self, _: str) -> Answer:
+    def ask(self, _: str) -> Exchange:
         return ANSWER
 
 
@@ -111,18 +111,18 @@ class SlowGate:
     def request(self, *_: object, **__: object) -> Request:
         return ANSWER.request
 
-    def together(self, requests: list[Request], *, paced: bool) -> list[Answer]:
+    def together(self, requests: list[Request], *, paced: bool) -> list[Exchange]:
         assert not paced
         full = b'{"rate_limit": {"remaining": 9}}'
-        return [Answer(request, 200, payload=full, seconds=self.seconds) for request in requests]
+        return [Exchange(request, 200, payload=full, seconds=self.seconds) for request in requests]
 
 
 def test_a_bucket_that_fills_while_an_answer_is_awaited_is_no_other(module: Callable[[str], Any]) -> None:
     rules = module("test_bucket")
 
     class Emptied(rules.Bucket):  # type: ignore[misc, name-defined]
-        def spend(self, *_: object) -> list[Answer]:
-            return [Answer(ANSWER.request, 429)]
+        def spend(self, *_: object) -> list[Exchange]:
+            return [Exchange(ANSWER.request, 429)]
 
     def look(seconds: float) -> None:
         bucket = Emptied(SlowGate(seconds), None, burst=10, rps=10.0)

@@ -12,7 +12,8 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract_tests.settings import Target, keys_from
+from contract_tests.run.options import keys_from
+from contract_tests.wire.target import Target
 from mock_server import UsageMock, load_fault, make_app
 from tests.support.gate import Run
 from usage_contract import load
@@ -110,7 +111,7 @@ MAIN, SECOND, THIRD = "CONTRACT_API_KEY", "CONTRACT_API_KEY_2", "CONTRACT_API_KE
 
 def test_keys_keep_the_numbers_of_their_variables() -> None:
     found = keys_from([], {MAIN: "main-key", SECOND: "", THIRD: "third-key"}, None)
-    assert [(key.value, key.told, key.shell) for key in found] == [
+    assert [(key.value, key.label, key.shell) for key in found] == [
         (b"main-key", "the main key", "$CONTRACT_API_KEY"),
         (b"third-key", "key 3", "$CONTRACT_API_KEY_3"),
     ]

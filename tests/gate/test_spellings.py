@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract_tests.redaction import Redactor
-from contract_tests.spellings import MOST_ROUNDS, Disclosure, View, decoded, squeezed
+from contract_tests.redaction.redactor import Redactor
+from contract_tests.redaction.spellings import MOST_ROUNDS, Disclosure, View, decoded, squeezed
 from tests.support.readme import CHECKOUT
 
 no_deadline = hypothesis.settings(deadline=None)  # no result depends on the speed of the machine

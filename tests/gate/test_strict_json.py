@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract_tests.strict_json import parse, parse_exactly
+from contract_tests.wire.strict_json import parse, parse_exactly
 
-REFUSED = {
+AUTH_ERRORS = {
     b"": "is empty",
     b"\xef\xbb\xbf{}": "byte order mark",
     b'{"a": NaN}': "NaN",
@@ -36,10 +36,10 @@ values = st.recursive(
 )
 
 
-@pytest.mark.parametrize("body", REFUSED, ids=range(len(REFUSED)))
+@pytest.mark.parametrize("body", AUTH_ERRORS, ids=range(len(AUTH_ERRORS)))
 def test_it_names_the_problem(body: bytes) -> None:
     document = parse(body)
-    assert REFUSED[body] in document.problem
+    assert AUTH_ERRORS[body] in document.problem
     assert document.value is None
 
 

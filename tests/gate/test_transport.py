@@ -19,16 +19,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract_tests.clock import Clock
-from contract_tests.connection import UnreachableError
-from contract_tests.message import Answer, Credential, Request
-from contract_tests.not_tested import NotTested
-from contract_tests.settings import Target
-from contract_tests.transport import Pacer, Transport, retry_after
+from contract_tests.wire.clock import Clock
+from contract_tests.wire.connection import UnreachableError
+from contract_tests.wire.messages import Credential, Exchange, Request
+from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.pacing import Pacer, retry_after
+from contract_tests.wire.target import Target
+from contract_tests.wire.transport import Transport
 from tests.support.gate import answer, serving
 from tests.support.transport import KEY, ManualClock, settings
 
-REFUSED = answer(
+AUTH_ERRORS = answer(
     b'{"detail": "slow down"}', "429 Too Many Requests", "Content-Type: application/json\r\nRetry-After: 7"
 )
 
@@ -41,7 +42,7 @@ class Bench:
     clock: ManualClock
     heads: list[bytes]
 
-    def ask(self, key: Credential | None = KEY, **how: Any) -> Answer:
+    def ask(self, key: Credential | None = KEY, **how: Any) -> Exchange:
         fields = ((b"Host", b"here"), *(((b"X-API-Key", key.value),) if key else ()))
         return self.transport.send(Request("GET", b"/usage", fields, credential=key), **how)
 
@@ -120,21 +121,21 @@ def test_max_rate_goes_before_what_the_deployment_states(bench: Callable[..., Be
 
 
 def test_a_429_is_waited_out_and_kept_in_the_journal(bench: Callable[..., Bench]) -> None:
-    it = bench(REFUSED, answer(b"{}"))
+    it = bench(AUTH_ERRORS, answer(b"{}"))
     assert it.ask().status == 200
     assert it.clock.time - 1000 >= 7
     assert [each.status for each in it.transport.journal] == [429, 200]
 
 
 def test_a_429_until_the_time_is_over_is_not_tested(bench: Callable[..., Bench]) -> None:
-    it = bench(REFUSED, max_time=60.0)
+    it = bench(AUTH_ERRORS, max_time=60.0)
     with pytest.raises(NotTested, match="the main key must wait 7 s after a 429, and of --max-time"):
         it.ask()
     assert it.clock.time - 1000 <= 60
 
 
 def test_a_key_that_only_gets_429_after_a_200_is_given_up(bench: Callable[..., Bench]) -> None:
-    it = bench(answer(b"{}"), REFUSED, max_time=1000.0)
+    it = bench(answer(b"{}"), AUTH_ERRORS, max_time=1000.0)
     it.ask()
     with pytest.raises(NotTested, match="429 however often Retry-After is honoured"):
         it.ask()
@@ -142,13 +143,13 @@ def test_a_key_that_only_gets_429_after_a_200_is_given_up(bench: Callable[..., B
 
 
 def test_a_caller_without_a_key_is_not_waited_for_for_ever(bench: Callable[..., Bench]) -> None:
-    it = bench(REFUSED)
+    it = bench(AUTH_ERRORS)
     assert it.ask(None).status == 429
     assert len(it.heads) == 3
 
 
 def long_refusal(seconds: int) -> bytes:
-    return REFUSED.replace(b"Retry-After: 7", f"Retry-After: {seconds}".encode())
+    return AUTH_ERRORS.replace(b"Retry-After: 7", f"Retry-After: {seconds}".encode())
 
 
 def test_a_wait_beyond_the_runs_end_is_not_begun(bench: Callable[..., Bench]) -> None:
@@ -214,7 +215,7 @@ def test_a_server_that_takes_few_connections_is_not_lost(
     it = bench(answer(b"{}"))
     it.ask()
     with monkeypatch.context() as full:
-        full.setattr("contract_tests.transport.connect", Mock(side_effect=UnreachableError("it did not answer")))
+        full.setattr("contract_tests.wire.transport.connect", Mock(side_effect=UnreachableError("it did not answer")))
         with pytest.raises(NotTested, match="6 connections cannot be open at once: it did not answer"):
             it.transport.together([Request("GET", b"/", ())] * 6)
     assert it.ask().status == 200
@@ -257,7 +258,7 @@ def test_a_slow_deployment_keeps_its_time_after_a_hang(bench: Callable[..., Benc
 
 
 def test_the_pace_recovers_from_a_429(bench: Callable[..., Bench]) -> None:
-    it = bench(REFUSED, REFUSED, answer(b"{}"), max_rate=8.0)
+    it = bench(AUTH_ERRORS, AUTH_ERRORS, answer(b"{}"), max_rate=8.0)
     for _ in range(20):
         it.ask()
     before = it.clock.time
@@ -305,9 +306,9 @@ def test_the_pacer_never_exceeds_its_rate(pauses: list[float], rate: float) -> N
     ("text", "seconds"), [("3", 3.0), ("0", 1.0), ("", 1.0), ("soon", 1.0), ("-5", 1.0), ("9" * 40, 1.0), ("٣", 1.0)]
 )
 def test_retry_after_is_read_or_taken_for_a_second(text: str, seconds: float) -> None:
-    assert retry_after(Answer(Request("GET", b"/", ()), 429, fields=(("Retry-After", text.encode()),))) == seconds
+    assert retry_after(Exchange(Request("GET", b"/", ()), 429, fields=(("Retry-After", text.encode()),))) == seconds
 
 
 def test_retry_after_may_be_a_date() -> None:
     in_the_past = formatdate(0, usegmt=True)
-    assert retry_after(Answer(Request("GET", b"/", ()), 429, fields=(("Retry-After", in_the_past.encode()),))) == 1.0
+    assert retry_after(Exchange(Request("GET", b"/", ()), 429, fields=(("Retry-After", in_the_past.encode()),))) == 1.0

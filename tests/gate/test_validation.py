@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contract_tests.validation import validator
+from contract_tests.metrics.schema import validator
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def _unknown_health(document: dict[str, Any]) -> None:
     health["content"]["application/json"]["schema"]["properties"]["since"] = {"type": "string"}
 
 
-REFUSED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+AUTH_ERRORS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a figure": (_new_member, r"GET /usage 200\.latency, which the mock cannot derive"),
     "a protocol": (_new_protocol, r"by_protocol\.grpc, which the mock cannot derive; it derives fetch, ws, amqp"),
     "a limit header": (_new_limit_header, r"429: the mock cannot fill X-Reset; it fills Retry-After"),
@@ -134,9 +134,9 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", AUTH_ERRORS)
 def test_a_document_that_the_mock_cannot_simulate_prevents_the_start(contract: Contract, name: str) -> None:
-    change, complaint = REFUSED[name]
+    change, complaint = AUTH_ERRORS[name]
     with pytest.raises(ContractError, match=complaint):
         make_app(changed(contract, change))
 

@@ -111,7 +111,7 @@ def write_swapping_fault(folder: Path) -> None:
     """Write a deployment, and a fault that reads one key instead of the other."""
     files = {
         "deployments/default.yaml": f"description: Two keys.\nkeys: {{ {BUSY}: {{}}, {MODEST}: {{}} }}\n",
-        "faults/swapped.yaml": "description: One key is read for the other.\nbreaks: [auth/near-key-is-refused]\n"
+        "faults/swapped.yaml": "description: One key is read for the other.\nbreaks: [auth/similar-key-is-refused]\n"
         f"received: [{{ op: replace, pattern: {BUSY}, with: {MODEST} }}]\n",
     }
     for name, text in files.items():

@@ -15,9 +15,9 @@ from typing import TextIO
 import pytest
 
 import contract_tests
-from contract_tests.plugin import clock_key, reports_key, settings_key, verdicts_key
-from contract_tests.settings import Target
-from contract_tests.verdicts import Verdict, Verdicts
+from contract_tests.run.plugin import clock_key, reports_key, settings_key, verdicts_key
+from contract_tests.run.verdicts import Verdict, Verdicts
+from contract_tests.wire.target import Target
 from mock_server import UsageMock, make_app
 from mock_server.fixtures.deployments import Deployment
 from mock_server.fixtures.faults import Fault
@@ -28,7 +28,7 @@ GATE = Path(contract_tests.__file__).parent
 REPORTS = "reports"
 CONTRACT = load("documented")
 LEAN = ["--assert=plain", "-p", "no:cacheprovider", "-p", "no:unraisableexception"]
-PLUGINS = ["-p", "pytest_base_url.plugin", "-p", "_hypothesis_pytestplugin", "-p", "contract_tests.plugin"]
+PLUGINS = ["-p", "pytest_base_url.plugin", "-p", "_hypothesis_pytestplugin", "-p", "contract_tests.run.plugin"]
 LATER = "http://127.0.0.1:9"  # each run replaces it by the URL of its own mock
 
 

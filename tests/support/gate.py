@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from contract_tests import embedded
-from contract_tests.plugin import clock_key
+from contract_tests.run import embedded_mock
+from contract_tests.run.plugin import clock_key
 from mock_server import make_app
 from tests.support.forked_gate import GATE
 from tests.support.proof import FORKS
@@ -119,7 +119,7 @@ class EmbeddedOnVirtualTime:
             app.on_startup.append(clock.attach)
             return app
 
-        vars(embedded)["make_app"] = make_app_on_virtual_time
+        vars(embedded_mock)["make_app"] = make_app_on_virtual_time
 
 
 @contextmanager

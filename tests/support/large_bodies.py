@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from itertools import cycle
 
-from contract_tests.message import LARGEST_BODY
+from contract_tests.wire.limits import LARGEST_BODY
 from tests.support.gate import Respond
 
 ROOM = LARGEST_BODY - 2048  # for the members around

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from contract_tests.gate import OPERATION
+from contract_tests.run.gate import OPERATION
 from mock_server import load_deployment
 from mock_server.fixtures.faults import load_fault
 from mock_server.simulation.usage_counters import UsageCounters

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from contract_tests.message import Credential
-from contract_tests.settings import Settings, Target
+from contract_tests.run.options import Settings
+from contract_tests.wire.messages import Credential
+from contract_tests.wire.target import Target
 
 KEY = Credential(b"main-key", "the main key", "$CONTRACT_API_KEY")
 

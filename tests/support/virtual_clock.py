@@ -17,7 +17,7 @@ from itertools import count
 
 from aiohttp import web
 
-from contract_tests.clock import Clock
+from contract_tests.wire.clock import Clock
 
 START = 1_800_000_000.0  # seconds since the Unix epoch: 15 January 2027
 TICK = 0.001  # seconds of virtual time for each write to the deployment

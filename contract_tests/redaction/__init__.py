@@ -1,0 +1,1 @@
+"""Keys removed from everything that the gate writes."""

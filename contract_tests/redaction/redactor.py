@@ -1,0 +1,207 @@
+"""Redaction: keys and other secrets are searched by value in everything that is printed or written."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from contract_tests.redaction.escaping import escaped, unfinished
+from contract_tests.redaction.spellings import (
+    RUN,
+    Form,
+    NestedTooDeeplyError,
+    View,
+    coded_forms,
+    decoded,
+    plain_forms,
+    squeeze,
+    squeezed,
+)
+
+CUT = " …"  # ends a text that was cut
+SHORTEST_START = 3  # characters of a secret before a cut: fewer disclose nothing
+WINDOW = 512  # characters: what is read beyond a cut, so that a secret across it is found
+REMEMBERED = 4096  # characters: the longest text whose redacted form is cached
+
+Hit = tuple[int, int, str]  # start, end, and what takes the place of that part
+
+
+class Needles:
+    """Forms of secrets, found in a text by a run of their characters."""
+
+    def __init__(self, forms: Iterable[tuple[Form, str]]) -> None:
+        self._seeds: defaultdict[str, list[tuple[str, int, int, str]]] = defaultdict(list)
+        for form, placeholder in forms:
+            text = lower(form.text)
+            run = min(form.run, len(text))
+            seed = (run + 1) // 2
+            for offset in range(0, len(text) - seed + 1, run - seed + 1):  # each run contains one of these seeds
+                self._seeds[text[offset : offset + seed]].append((text, offset, run, placeholder))
+
+    def hits(self, text: str) -> Iterator[Hit]:
+        """Yield each part of a lower-case text that betrays a secret."""
+        for seed, places in self._seeds.items():
+            at = text.find(seed)
+            while at >= 0:
+                for form, offset, run, placeholder in places:
+                    start, end = _grown(text, at, form, offset, len(seed))
+                    if end - start >= run:
+                        yield start, end, placeholder
+                at = text.find(seed, at + 1)
+
+
+def _grown(text: str, at: int, form: str, offset: int, length: int) -> tuple[int, int]:
+    """Return the longest part of a text around a place that agrees with a form."""
+    before = 0
+    while before < min(at, offset) and text[at - before - 1] == form[offset - before - 1]:
+        before += 1
+    after = length
+    while at + after < len(text) and offset + after < len(form) and text[at + after] == form[offset + after]:
+        after += 1
+    return at - before, at + after
+
+
+def lower(text: str) -> str:
+    """Return the text in lower case and of the same length: some letters of other scripts would become two."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else "".join(x.lower() if x.isascii() else x for x in text)
+
+
+@dataclass(frozen=True)
+class Redactor:
+    """Replaces every secret, and any run of eight of its characters, by a stable placeholder.
+
+    docs/gate.md lists the spellings in which a secret is found.
+    """
+
+    secrets: tuple[str, ...]
+
+    @cached_property
+    def _plain(self) -> Needles:
+        return Needles((form, placeholder) for secret, placeholder in self._named for form in plain_forms(secret))
+
+    @cached_property
+    def _coded(self) -> Needles:
+        forms = ((form, placeholder) for secret, placeholder in self._named for form in coded_forms(secret))
+        return Needles((Form(text, form.run), name) for form, name in forms if (text := squeeze(form.text.lower())))
+
+    @property
+    def _named(self) -> Iterator[tuple[str, str]]:
+        return ((secret, f"<redacted:{number}>") for number, secret in enumerate(self.secrets, 1) if secret)
+
+    def __call__(self, text: str) -> str:
+        """Return the text without secrets, and without the lone surrogates that no terminal can print."""
+        return self._remembered(text) if len(text) <= REMEMBERED else self._redacted(text, len(text))
+
+    def shortened(self, text: str, longest: int) -> str:
+        """Return at most so many characters of a text, redacted before it is cut; an ellipsis marks the cut."""
+        if len(text) <= longest:
+            return self(text)
+        return self._without_beginnings(self._redacted(text[: longest + WINDOW], longest) + CUT)
+
+    @lru_cache(maxsize=4096)  # noqa: B019 - a run has one redactor, and redacts the same lines again and again
+    def _remembered(self, text: str) -> str:
+        return self._redacted(text, len(text))
+
+    def _redacted(self, text: str, longest: int) -> str:
+        hits = sorted(self._hits(text))
+        shown = "".join(_pieces(text, hits, longest)) if hits else text[:longest]
+        return self._without_beginnings(shown.encode("utf-8", "backslashreplace").decode())
+
+    def _without_beginnings(self, text: str) -> str:
+        return self._beginnings.sub("<redacted>", text) if "…" in text else text
+
+    @cached_property
+    def _beginnings(self) -> re.Pattern[str]:
+        """The beginning of a secret where a text was cut."""
+        starts = {secret[:length] for secret in self.secrets for length in range(SHORTEST_START, RUN)}
+        found = "|".join(re.escape(start) for start in sorted(starts, key=len, reverse=True) if start)
+        return re.compile(f"(?:{found or '(?!)'})(?= ?…)", re.IGNORECASE)
+
+    def _hits(self, text: str) -> Iterator[Hit]:
+        """Yield each part of the text that belongs to a secret, in any view of it."""
+        if not self.secrets:
+            return
+        yield from self._plain.hits(lower(text))
+        try:
+            view = decoded(text)
+        except NestedTooDeeplyError as error:
+            yield from ((*_line_around(text, *span), "<redacted>") for span in error.spans)
+            return
+        if view.below:
+            yield from _mapped(view, self._plain.hits(lower(view.text)))
+        if next(self._coded.hits(squeeze(lower(view.text))), None):  # most texts need no way back
+            digits = squeezed(View(lower(view.text), view.tokens, view.below))
+            yield from _mapped(digits, self._coded.hits(digits.text))
+
+
+def _mapped(view: View, hits: Iterable[Hit]) -> Iterator[Hit]:
+    return ((*view.original(start, end), placeholder) for start, end, placeholder in hits)
+
+
+def _line_around(text: str, start: int, end: int) -> tuple[int, int]:
+    line_end = text.find("\n", end)
+    return text.rfind("\n", 0, start) + 1, len(text) if line_end < 0 else line_end
+
+
+def _pieces(text: str, hits: list[Hit], longest: int) -> Iterator[str]:
+    """Yield the parts before a length that are not a hit, and one placeholder for each group of adjacent hits."""
+    at, last = 0, ""
+    for start, end, placeholder in hits:
+        if start >= longest:
+            break
+        if end <= at:
+            continue
+        if start > at or placeholder != last:
+            yield text[at:start]
+            yield placeholder
+        at, last = end, placeholder
+    yield text[at:longest]
+
+
+def redact_all(redact: Redactor, pairs: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Redact and escape the values, as texts, of a report's sections or properties."""
+    return [(name, escaped(redact(str(value)))) for name, value in pairs]
+
+
+class RedactedStream(io.TextIOBase):
+    """A text stream that redacts and escapes what is written to another one.
+
+    `styled` says whether pytest's colours pass.
+    """
+
+    def __init__(self, stream: Any, redact: Redactor, *, styled: bool = False) -> None:
+        self.stream, self.redact, self.styled = stream, redact, styled
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        """Write the text without secrets, and without what a terminal or a CI system would obey."""
+        shown = escaped(self.redact(text), self._line, styled=self.styled)
+        self._pass(shown)
+        return len(text)
+
+    def write_command(self, command: str) -> None:
+        """Write a CI system's command of our own, whose parts are escaped already, on a line of its own."""
+        self._pass(self.redact(f"{command}\n"))
+
+    def _pass(self, shown: str) -> None:
+        self.stream.write(shown)
+        self._line = unfinished((self._line + shown).rpartition("\n")[2])
+
+    def flush(self) -> None:
+        """Flush the other stream."""
+        self.stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether the other stream is a terminal."""
+        return bool(self.stream.isatty())
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The other stream's encoding."""
+        return str(getattr(self.stream, "encoding", "utf-8"))

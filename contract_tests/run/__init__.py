@@ -1,0 +1,1 @@
+"""A run of the gate: options, rules, verdicts and the pytest plugin."""

@@ -1,0 +1,146 @@
+"""Facts about the deployment under test, computed from the baseline exchanges.
+
+A rule that sends requests of its own needs facts, not verdicts: a rule about a key in the query needs a deployment
+that refuses a request without a key, with whatever status code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from contract_tests.metrics.view import UsageMetrics
+from contract_tests.run import wrong_keys
+from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange
+from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.strict_json import member_names
+
+
+TWO_KEYS = "two used keys"  # a need that --plan and the summary name
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The exchanges of the baseline requests, by credential.
+
+    `members` are the names of the usage metrics in the 200 body.
+    """
+
+    valid: tuple[Exchange, ...]
+    missing: tuple[Exchange, ...]
+    unknown: tuple[Exchange, ...]
+    members: frozenset[str]
+
+    @classmethod
+    def of(cls, exchanges: Iterable[Exchange], members: frozenset[str]) -> Baseline:
+        """Sort baseline exchanges by credential."""
+        exchanges = tuple(exchanges)
+        missing = tuple(each for each in exchanges if each.request.credential is None)
+        unknown = tuple(each for each in exchanges if each.request.credential == wrong_keys.UNKNOWN)
+        valid = tuple(each for each in exchanges if each.request.credential not in {None, wrong_keys.UNKNOWN})
+        return cls(valid, missing, unknown, members)
+
+    def refusals(self, *credentials: Credential | None) -> frozenset[int]:
+        """Return the status codes that refuse these credentials here: 401 and 403, and this deployment's own."""
+        exchanges = [
+            each for credential in credentials for each in (self.missing if credential is None else self.unknown)
+        ]
+        own = {each.status for each in exchanges if each.status is not None and self._is_refused(each)}
+        return AUTH_ERRORS | own
+
+    def are_refused(self, exchanges: Iterable[Exchange]) -> bool:
+        """Whether each of the exchanges ended with a refusal: a status other than 2xx, and no usage metrics."""
+        return all(map(self._is_refused, exchanges))
+
+    def _is_refused(self, exchange: Exchange) -> bool:
+        is_error = exchange.status is not None and not 200 <= exchange.status < 300
+        return is_error and not contains_metrics(exchange, self.members)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One property of the deployment that rules need.
+
+    `missing` is the sentence that is printed where the deployment lacks it; `reported_by` are the ids of the rules
+    that report the lack.
+    """
+
+    name: str
+    missing: str
+    reported_by: tuple[str, ...]
+    holds: Callable[[Baseline], bool] = field(repr=False)
+
+
+def contains_metrics(exchange: Exchange, members: frozenset[str]) -> bool:
+    """Whether the response body has two or more usage metrics in one object, at any depth."""
+    if not exchange.json.is_readable:
+        return len(members & member_names(exchange.body)) > 1
+    return any(len(members & each.keys()) > 1 for each in _objects(exchange.json.value))
+
+
+def _objects(value: object) -> Iterator[dict[str, object]]:
+    """Yield every object within a JSON value, without recursion: the value was received."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            yield each
+            waiting.extend(each.values())
+        elif isinstance(each, list):
+            waiting.extend(each)
+
+
+def _valid_key(baseline: Baseline) -> bool:
+    return all(each.status == 200 and each.ending == "complete" for each in baseline.valid)
+
+
+def _readable_body(baseline: Baseline) -> bool:
+    return all(not each.coding_problem and isinstance(each.json.value, dict) for each in baseline.valid)
+
+
+def _missing_key_refused(baseline: Baseline) -> bool:
+    return baseline.are_refused(baseline.missing)
+
+
+def _unknown_key_refused(baseline: Baseline) -> bool:
+    return baseline.are_refused(baseline.unknown)
+
+
+VALID_KEY = Fact(
+    "valid key",
+    "a baseline request with a valid key was not answered 200 with a whole response",
+    ("auth/valid-key-is-200", "http/responses-are-complete"),
+    _valid_key,
+)
+READABLE_BODY = Fact(
+    "readable body",
+    "the 200 body of a baseline request cannot be read as a JSON object",
+    ("schema/body-is-json", "http/content-encoding-matches-the-body", "schema/body-has-the-specified-types"),
+    _readable_body,
+)
+MISSING_KEY_REFUSED = Fact(
+    "missing key refused",
+    "a baseline request without a key was not refused",
+    ("auth/missing-key-is-401",),
+    _missing_key_refused,
+)
+UNKNOWN_KEY_REFUSED = Fact(
+    "unknown key refused",
+    "a baseline request with an unknown key was not refused",
+    ("auth/unknown-key-is-refused",),
+    _unknown_key_refused,
+)
+NEEDS_VALID_KEY = (VALID_KEY,)
+NEEDS_READABLE_BODY = (VALID_KEY, READABLE_BODY)
+NEEDS_AUTH_ERRORS = (MISSING_KEY_REFUSED, UNKNOWN_KEY_REFUSED)
+FACTS = (VALID_KEY, READABLE_BODY, MISSING_KEY_REFUSED, UNKNOWN_KEY_REFUSED)
+READING = (*VALID_KEY.reported_by, *READABLE_BODY.reported_by)  # the rules that report why a body cannot be read
+
+
+def having(figures: Sequence[UsageMetrics], *names: str) -> list[UsageMetrics]:
+    """Return those that have all the members; NotTested where none has."""
+    found = [each for each in figures if all(getattr(each, name) is not None for name in names)]
+    if not found:
+        because = (*READING, "schema/body-has-the-documented-ranges", "schema/body-has-every-documented-member")
+        raise NotTested(f"no 200 response has a valid {' and '.join(names)}", because=because)
+    return found

@@ -1,0 +1,189 @@
+"""The deployment under test as rules see it: its contract, its keys, and the requests that it can be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from typing import TypedDict, Unpack
+from uuid import uuid4
+
+from contract_tests.run.facts import TWO_KEYS, Baseline, contains_metrics
+from contract_tests.run.findings import Finding, status_finding
+from contract_tests.run.options import Settings
+from contract_tests.run.probes import Probing, send
+from contract_tests.wire.messages import AGENT, Credential, Exchange, Pool, Request
+from contract_tests.wire.not_tested import NotTested
+from usage_contract import Contract, Operation
+
+OPERATION = "get_usage"  # the operation that the rules are about; the document describes the rest of it
+BROWSER = (
+    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    ("Accept", "text/html,*/*;q=0.8"),
+    ("Accept-Language", "de-DE,de;q=0.9"),
+)
+
+
+class RequestOptions(TypedDict, total=False):
+    """The differences from a baseline request.
+
+    `fields` replace the default header fields of the same name, and `without` leaves some out. `key_field` is another
+    spelling of the key header, `key_first` puts it before all others, and `separator` stands between its name and the
+    key. `is_baseline` states that every deployment must answer the request like a baseline request.
+    `new_connection` and `pool` choose the connection, see `Request`.
+    """
+
+    method: str
+    target: str | bytes
+    fields: Iterable[tuple[str, str | bytes]]
+    without: Iterable[str]
+    body: bytes
+    key_field: str
+    is_baseline: bool
+    new_connection: bool
+    pool: Pool
+    version: str
+    separator: bytes
+    key_first: bool
+
+
+@dataclass
+class Gate:
+    """One deployment under test: the settings, the contract, and the facts that the run has found so far.
+
+    `rejected` are further keys that this deployment rejects, each with the exchange that shows it. `baseline_exchanges`
+    are the exchanges of the baseline requests.
+    """
+
+    settings: Settings
+    contract: Contract
+    rejected: dict[Credential, Exchange] = field(default_factory=dict)
+    baseline_exchanges: list[Exchange] = field(default_factory=list)
+
+    @cached_property
+    def operation(self) -> Operation:
+        """The operation under test."""
+        return self.contract.operations[OPERATION]
+
+    @cached_property
+    def key_header(self) -> str:
+        """The name of the header that carries the key."""
+        return self.operation.key_header or ""
+
+    @property
+    def keys(self) -> tuple[Credential, ...]:
+        """The keys that were given and that the deployment accepts, the main key first."""
+        return tuple(key for key in self.settings.keys if key not in self.rejected)
+
+    @property
+    def main(self) -> Credential:
+        """The main key."""
+        return self.settings.keys[0]
+
+    @property
+    def second(self) -> Credential:
+        """The second key; NotTested where only one was given."""
+        if len(self.keys) < 2:
+            raise NotTested("it needs a second key (CONTRACT_API_KEY_2, or --api-key once more)", wanted=TWO_KEYS)
+        return self.keys[1]
+
+    @property
+    def path(self) -> str:
+        """The operation's path at this deployment."""
+        return self.settings.target.path + self.operation.path
+
+    @cached_property
+    def baseline(self) -> Baseline:
+        """The baseline exchanges; complete when the first rule runs."""
+        exchanges = [each for each in self.baseline_exchanges if each.request.credential not in self.rejected]
+        return Baseline.of(exchanges, self.members)
+
+    def request(self, key: Credential | None = None, label: str = "", **options: Unpack[RequestOptions]) -> Request:
+        """Build a request for the operation; without further arguments it is the baseline request without a key."""
+        own = [(name.encode(), _bytes(value)) for name, value in options.get("fields", ())]
+        replaced = {name.lower() for name, _ in own} | {name.lower().encode() for name in options.get("without", ())}
+        fields = [(name, value) for name, value in self._default_fields if name.lower() not in replaced]
+        if key:
+            place = 0 if options.get("key_first") else len(fields)
+            fields.insert(place, (options.get("key_field", self.key_header).encode(), key.value))
+        body = options.get("body", b"")
+        if body and b"content-length" not in replaced:
+            fields.append((b"Content-Length", str(len(body)).encode()))
+        return Request(
+            method=options.get("method", self.operation.method),
+            target=_bytes(options.get("target", self.path)),
+            fields=(*fields, *own),
+            body=body,
+            credential=key,
+            label=label,
+            is_baseline=options.get("is_baseline", not label),
+            version=options.get("version", "HTTP/1.1"),
+            separator=options.get("separator", b": "),
+            new_connection=options.get("new_connection", False),
+            pool=options.get("pool") or ("valid keys" if key in self.settings.keys else "other callers"),
+        )
+
+    def send(
+        self, key: Credential | None = None, label: str = "", **options: Unpack[RequestOptions]
+    ) -> Probing[Exchange]:
+        """Build a request, see `request`, have it sent, and return its exchange."""
+        return (yield from send(self.request(key, label, **options)))
+
+    @cached_property
+    def _default_fields(self) -> list[tuple[bytes, bytes]]:
+        agent = f"{AGENT}{version('usage-contract')} run/{uuid4().hex[:12]}"
+        defaults = {
+            "Host": self.settings.target.authority,
+            "User-Agent": agent,
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+        }
+        given = {name.lower() for name, _ in self.settings.headers}
+        fields = [(name, value) for name, value in defaults.items() if name.lower() not in given]
+        return [(name.encode(), value.encode()) for name, value in (*fields, *self.settings.headers)]
+
+    def is_ok(self, exchange: Exchange) -> bool:
+        """Whether the exchange is a 200 to the operation with a valid key, regardless of the rest of the request."""
+        is_valid = exchange.request.credential in self.keys
+        return exchange.status == 200 and is_valid and self.is_operation(exchange.request)
+
+    def is_operation(self, request: Request) -> bool:
+        """Whether a request is for the operation, with any query, header fields and body."""
+        return request.method == self.operation.method and request.target.split(b"?")[0] == self.path.encode()
+
+    def is_public(self, request: Request) -> bool:
+        """Whether a request is for an operation that needs no key."""
+        public = {operation.path for operation in self.contract.operations.values() if operation.key_header is None}
+        return request.target in {(self.settings.target.path + path).encode() for path in public}
+
+    def must_be_ok(self, exchange: Exchange) -> bool:
+        """Whether the response must be a 200 with usage metrics: a baseline request with a valid key."""
+        is_valid = exchange.request.credential in self.keys
+        return exchange.request.is_baseline and is_valid and exchange.status != 429
+
+    def accepted(self, exchanges: Iterable[Exchange], refusals: Collection[int]) -> Iterator[Finding]:
+        """Yield a finding for each exchange that must be refused, and was not.
+
+        A refusal has one of the status codes in `refusals`, and no usage metrics.
+        """
+        expected = ", ".join(map(str, sorted(refusals))) if len(refusals) < 10 else "a refusal"
+        for exchange in exchanges:
+            if exchange.status not in refusals:
+                yield status_finding(exchange, expected)
+            elif self.contains_metrics(exchange):
+                yield Finding("the response to a request that must be refused contains usage metrics", exchange)
+
+    def contains_metrics(self, exchange: Exchange) -> bool:
+        """Whether the body has two or more of the documented members in one object, at any depth."""
+        return contains_metrics(exchange, self.members)
+
+    @cached_property
+    def members(self) -> frozenset[str]:
+        """The names of the 200 body's documented members."""
+        schema = self.operation.responses["200"].schema or {}
+        return frozenset(schema.get("properties", ()))
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode()

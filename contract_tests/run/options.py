@@ -1,0 +1,186 @@
+"""What a run is asked to do: options over environment over file over default."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from contract_tests.run.deviations import Deviation, read_deviations
+from contract_tests.run.rules import rule_ids
+from contract_tests.wire.messages import Credential
+from contract_tests.wire.target import ConnectionSettings, Target
+from usage_contract.contract import Level
+
+MAIN_KEY = "CONTRACT_API_KEY"
+KEY_FILE = "CONTRACT_API_KEY_FILE"
+URL = "PYTEST_BASE_URL"  # pytest-base-url's
+LIKE_KEY = re.compile(r"CONTRACT_?(API_?)?KEYS?_?(\d+|FILE)?")
+LIKE_URL = re.compile("(CONTRACT|PYTEST)_?(BASE_?)?URL")
+BUDGET, INTRUSIVE_BUDGET = 400, 1000  # requests: emptying buckets takes many
+THOROUGH = 200  # requests more, for what --hypothesis-profile thorough generates
+OWN_FIELDS = {"host", "content-length", "transfer-encoding", "connection"}
+SHORTEST_SECRET = 4  # characters: a shorter one stands in any text by chance
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+@dataclass(frozen=True)
+class Settings(ConnectionSettings):
+    """The options of one run."""
+
+    level: Level
+    embedded: bool
+    intrusive: bool
+    require_complete: bool
+    deviations: Mapping[str, Deviation]
+
+
+def keys_from(options: Sequence[str], environment: Mapping[str, str], file: str | None) -> tuple[Credential, ...]:
+    """Return the keys of the first source that gives any: options, environment, key file.
+
+    The environment's are CONTRACT_API_KEY, CONTRACT_API_KEY_2, CONTRACT_API_KEY_3 and so on; a key
+    file holds one key a line, the main key first; a line that begins with # is a comment.
+    """
+    values = dict(enumerate(options, 1)) or _environment_keys(environment)
+    file = file or environment.get(KEY_FILE)
+    if not values and file:
+        values = dict(enumerate(_key_file(Path(file)), 1))
+    for number, value in values.items():
+        _check_key(number, value)
+    if len(set(values.values())) < len(values):
+        raise pytest.UsageError("the same key is given twice; each further key must be another one")
+    return tuple(
+        Credential(value.encode(), _told(number), f"${MAIN_KEY}" if number == 1 else f"${MAIN_KEY}_{number}")
+        for number, value in values.items()
+    )
+
+
+def refuse_lost_base_url(environment: Mapping[str, str]) -> None:
+    """Raise UsageError for a key in the environment without a base URL: the embedded mock has keys of its own."""
+    if given := [name for name in environment if re.fullmatch(rf"{MAIN_KEY}(_\d+)?|{KEY_FILE}", name)]:
+        raise pytest.UsageError(
+            f"{given[0]}: a key needs a base URL. Give --base-url, or unset the variable to check the embedded mock"
+        )
+
+
+def refuse_misspelt(environment: Mapping[str, str], *, is_remote: bool) -> None:
+    """Raise UsageError for a variable that was meant to hold a key or the base URL, and would be overlooked."""
+    for name in environment:
+        if not is_remote and name != URL and LIKE_URL.fullmatch(name):
+            raise pytest.UsageError(f"{name} is no variable of the gate; give --base-url, or {URL}")
+        if is_remote and LIKE_KEY.fullmatch(name) and not re.fullmatch(rf"{MAIN_KEY}(_\d+)?|{KEY_FILE}", name):
+            raise pytest.UsageError(
+                f"{name} is no variable of the gate; keys are in {MAIN_KEY}, {MAIN_KEY}_2 and so on, or {KEY_FILE}"
+            )
+
+
+def _check_key(number: int, value: str) -> None:
+    if not value or not value.isprintable() or not value.isascii() or " " in value:
+        raise pytest.UsageError(
+            f"key {number} is empty or holds spaces or characters that no header carries; in a key file a comment has "
+            "a line of its own"
+        )
+    if len(value) < SHORTEST_SECRET:
+        raise pytest.UsageError(
+            f"key {number} has fewer than {SHORTEST_SECRET} characters: it cannot be told from other text, "
+            "and so not be kept out of what is printed"
+        )
+
+
+def _environment_keys(environment: Mapping[str, str]) -> dict[int, str]:
+    """Return the keys by their numbers, of which some may be missing; the main one is number 1."""
+    numbered = {match[1]: name for name in environment if (match := re.fullmatch(rf"{MAIN_KEY}_(\d+)", name))}
+    further = {number: value for number, name in numbered.items() if (value := environment[name].strip())}
+    if wrong := [numbered[number] for number in further if number != str(int(number)) or int(number) < 2]:
+        raise pytest.UsageError(f"{wrong[0]}: the main key is {MAIN_KEY}, and further ones begin with {MAIN_KEY}_2")
+    main = environment.get(MAIN_KEY, "").strip()  # a secret from a file often ends with a line end
+    if further and not main:
+        raise pytest.UsageError(f"{numbered[min(further, key=int)]} is set, and {MAIN_KEY}, the main key, is not")
+    return {1: main, **{int(number): further[number] for number in sorted(further, key=int)}} if main else {}
+
+
+def _key_file(path: Path) -> list[str]:
+    try:
+        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
+        return [line for line in lines if line and not line.startswith("#")]
+    except (OSError, UnicodeDecodeError) as error:
+        raise pytest.UsageError(f"the key file {path} cannot be read: {error}") from None
+
+
+def _told(index: int) -> str:
+    return "the main key" if index == 1 else f"key {index}"
+
+
+def header_from(text: str) -> tuple[str, str]:
+    """Split one `--header 'Name: value'`; the value may be a secret and is never repeated."""
+    name, colon, value = text.partition(":")
+    if not colon or not TOKEN.fullmatch(name) or not value.strip().isprintable():
+        raise pytest.UsageError("--header: give it as 'Name: value'")
+    if name.lower() in OWN_FIELDS:
+        raise pytest.UsageError(f"--header: {name} is the gate's own to send; a field for a gateway has another name")
+    return name, value.strip()
+
+
+def _proxy(url: str | None) -> Target | None:
+    if not url:
+        return None
+    proxy = Target.parse("--proxy", url)
+    if proxy.scheme != "http":
+        raise pytest.UsageError("--proxy: it is spoken to by http; give it as http://host:port")
+    return proxy
+
+
+def _check_key_log(path: str) -> None:
+    """Raise UsageError where Python cannot write the TLS secrets that SSLKEYLOGFILE requests."""
+    try:
+        with Path(path).open("a"):
+            pass
+    except OSError as error:
+        raise pytest.UsageError(
+            f"SSLKEYLOGFILE: {path} cannot be written: {error.strerror}. Unset the variable, or name another file"
+        ) from None
+
+
+def _certificates(path: Path) -> Path:
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # SSLError is one
+        why = "it holds no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise pytest.UsageError(f"--ca-file: {path} cannot be used: {why}") from None
+    return path
+
+
+def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential, ...], *, embedded: bool) -> Settings:
+    """Read and check every option; UsageError says which one is wrong and what is valid."""
+    option = config.option
+    deviations = option.contract_known_deviations
+    headers = tuple(header_from(text) for text in option.contract_header)
+    proxy = _proxy(option.contract_proxy or os.environ.get("CONTRACT_PROXY"))
+    ca_file = option.contract_ca_file or os.environ.get("CONTRACT_CA_FILE")
+    if (key_log := os.environ.get("SSLKEYLOGFILE")) and (ca_file or target.scheme == "https"):
+        _check_key_log(key_log)
+    intrusive = embedded or option.contract_intrusive
+    is_remote = not embedded and not option.contract_plan
+    budget = (INTRUSIVE_BUDGET if intrusive else BUDGET) + (THOROUGH if option.hypothesis_profile == "thorough" else 0)
+    return Settings(
+        target=target,
+        keys=keys,
+        level=option.contract_level,
+        embedded=embedded,
+        intrusive=intrusive,
+        require_complete=option.contract_require_complete,
+        max_rate=None if option.contract_plan else option.contract_max_rate,
+        max_time=option.contract_max_time,
+        max_requests=option.contract_max_requests or budget,
+        timeout=option.contract_answer_timeout,
+        ca_file=_certificates(Path(ca_file)) if ca_file else None,
+        proxy=proxy if is_remote else None,
+        headers=headers,
+        deviations=read_deviations(Path(deviations), rule_ids()) if deviations and not option.contract_plan else {},
+        secrets=(*(key.value.decode() for key in keys), *(v for _, v in headers if len(v) >= SHORTEST_SECRET)),
+    )

@@ -1,0 +1,193 @@
+"""The files of a run, cleared before anything else can fail, and written also where the run cannot start."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from contract_tests.redaction.redactor import Redactor
+from contract_tests.redaction.spellings import RUN
+from contract_tests.reports.github import annotation
+from contract_tests.reports.html import page
+from contract_tests.reports.markdown import markdown
+from contract_tests.reports.model import Report, as_json, redacted, versions
+from contract_tests.run.gate import COULD_NOT_BE_TESTED
+from contract_tests.run.options import KEY_FILE, MAIN_KEY, SHORTEST_SECRET, URL
+from contract_tests.wire.target import Target
+
+NAMES = ("contract.json", "contract.md", "contract.html")
+SENDS_NOTHING = {
+    *("--rules", "--rules-json", "--plan", "--collect-only", "--collectonly", "--co"),
+    *("-h", "--help", "-V", "--version", "--markers", "--fixtures", "--fixtures-per-test"),
+}
+UNKNOWN_ARGUMENTS = re.compile(r"(?s)(?:.*error: )?unrecognized arguments: (?P<words>[^\n]*).*")
+
+
+@dataclass
+class Outputs:
+    """Where a run reports: the report folder, the JUnit file, GitHub's step summary and log.
+
+    `written` is set as soon as the run has reported its own end.
+    """
+
+    arguments: Sequence[str]
+    folder: Path | None
+    junit: Path | None
+    written: bool = False
+
+    @classmethod
+    def of(cls, arguments: Sequence[str], folder: Path) -> Outputs:
+        """Read the options off the command line, which may be wrong in other respects."""
+        report_dir = _last(arguments, "--report-dir")
+        junit = _last(arguments, "--junitxml", "--junit-xml")
+        return cls(
+            arguments,
+            (folder / report_dir).absolute() if report_dir else None,
+            (folder / Path(os.path.expandvars(junit)).expanduser()).absolute() if junit else None,
+        )
+
+    def prepare(self) -> None:
+        """Remove the files of an earlier run; UsageError where the folder cannot be written to."""
+        if self.junit:
+            with suppress(OSError):  # pytest reports it
+                self.junit.unlink()
+        if not self.folder:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for name in NAMES:
+                (self.folder / name).unlink(missing_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            message = f"--report-dir: {self.folder} cannot be written to: {error}"
+            self.folder = None
+            raise pytest.UsageError(Redactor(self._secrets())(message)) from None
+
+    def write(self, report: Report, redact: Redactor) -> None:
+        """Write the report's files, and GitHub's summary where there is one; OSError where that fails."""
+        self.written = True
+        final = Redactor(tuple(secret if len(secret) >= RUN else "" for secret in redact.secrets))
+        for path, text in [*self._texts(report)]:  # once more, for what only came about in the file
+            with path.open("a", encoding="utf-8") as file:
+                file.write(final(text))
+
+    def _texts(self, report: Report) -> Iterator[tuple[Path, str]]:
+        if self.folder:
+            texts = (as_json(report), markdown(report), page(report))
+            yield from ((self.folder / name, text) for name, text in zip(NAMES, texts, strict=True))
+        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+            yield Path(summary), markdown(report)
+
+    def remove(self) -> None:
+        """Remove the report's files, as far as that is possible: half a report is not a report."""
+        for path in [self.folder / name for name in NAMES] if self.folder else []:
+            with suppress(OSError):  # what prevented it from being written may prevent its removal
+                path.unlink()
+
+    def write_junit(self, message: str) -> None:
+        """Write a JUnit file whose only test case is an error; readers take an empty file for a success."""
+        if self.junit:
+            counts: dict[str, str] = {"tests": "1", "errors": "1", "failures": "0", "skipped": "0", "time": "0"}
+            suites = ElementTree.Element("testsuites")
+            suite = ElementTree.SubElement(suites, "testsuite", {"name": "contract gate", **counts})
+            case = ElementTree.SubElement(suite, "testcase", classname="contract_tests", name="contract gate", time="0")
+            ElementTree.SubElement(case, "error", message=message).text = message
+            self.junit.parent.mkdir(parents=True, exist_ok=True)
+            ElementTree.ElementTree(suites).write(self.junit, "utf-8", xml_declaration=True)
+
+    def report_failed_start(self, error: BaseException | None) -> None:
+        """Report a run that an error ended before its session, everywhere that a session would have reported to."""
+        if error is None or self.written:
+            return
+        redact = Redactor(self._secrets())
+        report = redacted(self._failed_start(_reason(error)), redact)
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            sys.stdout.write(annotation("error", "contract gate", report.headline) + "\n")
+            sys.stdout.flush()
+        with suppress(OSError):  # the error itself is printed in any case
+            self.write(report, redact)
+            self.write_junit(report.headline)
+
+    def _failed_start(self, reason: str) -> Report:
+        # No word of the command line but the address: a mistyped option may be followed by a key.
+        target = self._target()
+        return Report(
+            verdict="could not be tested",
+            headline=f"{target or 'the deployment'} could not be tested: {reason}",
+            evidence="",
+            exit_code=COULD_NOT_BE_TESTED,
+            level="documented",
+            target=target,
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=0.0,
+            requests=0,
+            keys=0,
+            reproduce="pytest --pyargs contract_tests" + (f" --base-url {target}" if target else ""),
+            versions=versions(),
+            settings={},
+            counts={},
+            rules=(),
+        )
+
+    def _target(self) -> str:
+        url = _last(self.arguments, "--base-url") or os.environ.get(URL, "")
+        with suppress(pytest.UsageError):
+            return Target.parse("--base-url", url).url
+        return ""
+
+    def _secrets(self) -> tuple[str, ...]:
+        given = [*_values(self.arguments, "--api-key"), *_keys_in(os.environ)]
+        given += [value.partition(":")[2].strip() for value in _values(self.arguments, "--header")]
+        return tuple(secret for secret in given if len(secret) >= SHORTEST_SECRET)
+
+
+outputs_key = pytest.StashKey[Outputs]()
+
+
+def watch(config: pytest.Config, arguments: Sequence[str]) -> Outputs:
+    """Clear the outputs of an earlier run, and report from here on a run that cannot start.
+
+    A run that sends nothing leaves an earlier run's outputs alone.
+    """
+    if outputs_key not in config.stash:
+        is_quiet = bool(SENDS_NOTHING & set(arguments))
+        outputs = Outputs([], None, None, written=True) if is_quiet else Outputs.of(arguments, Path.cwd())
+        config.stash[outputs_key] = outputs
+        # pytest runs this while the error that ended the run passes through it.
+        config.add_cleanup(lambda: outputs.report_failed_start(sys.exception()))
+        outputs.prepare()
+    return config.stash[outputs_key]
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
+    if unknown := UNKNOWN_ARGUMENTS.fullmatch(text):
+        options = [word.split("=")[0] for word in unknown["words"].split() if word.startswith("-")]
+        return f"unrecognized arguments: {' '.join(options)}"
+    return text
+
+
+def _values(arguments: Sequence[str], *names: str) -> Iterator[str]:
+    for index, word in enumerate(arguments):
+        name, equals, value = word.partition("=")
+        if name in names:
+            yield value if equals else "".join(arguments[index + 1 : index + 2])
+
+
+def _last(arguments: Sequence[str], *names: str) -> str:
+    return ["", *_values(arguments, *names)][-1]
+
+
+def _keys_in(environment: Mapping[str, str]) -> Iterator[str]:
+    yield from (value for name, value in environment.items() if name.startswith(MAIN_KEY) and name != KEY_FILE)

@@ -1,0 +1,401 @@
+"""The gate's pytest plugin: options, verdicts, redaction, exit codes. Loaded by the entry point."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from argparse import ArgumentTypeError
+from collections.abc import Generator, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NoReturn
+
+import pytest
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as hypothesis_settings
+
+from contract_tests.redaction.escaping import escaped
+from contract_tests.redaction.redactor import RedactedStream, Redactor, redact_all
+from contract_tests.run.gate import COULD_NOT_BE_TESTED
+from contract_tests.run.options import (
+    BUDGET,
+    INTRUSIVE_BUDGET,
+    MAIN_KEY,
+    Settings,
+    Target,
+    keys_from,
+    refuse_lost_base_url,
+    refuse_misspelt,
+    settings_from,
+)
+from contract_tests.run.outputs import watch
+from contract_tests.run.plan import plan
+from contract_tests.run.reporting import Reports
+from contract_tests.run.rules import Rule, rule_ids, rule_of, unknown_rule
+from contract_tests.run.verdicts import Verdicts
+from contract_tests.wire.clock import Clock
+from contract_tests.wire.not_tested import NotTested
+from usage_contract.contract import LEVELS
+
+ORDER = (
+    "test_auth",
+    "test_bypass",
+    "test_schema",
+    "test_errors",
+    "test_consistency",
+    "test_keys",
+    "test_rate",
+    "test_bucket",
+    "test_http",
+    "test_cache",
+    "test_robustness",
+)
+
+PROFILES = ("contract", "thorough")
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+settings_key = pytest.StashKey[Settings]()
+redactor_key = pytest.StashKey[Redactor]()
+clock_key = pytest.StashKey[Clock]()
+verdicts_key = pytest.StashKey[Verdicts]()
+reports_key = pytest.StashKey[Reports]()
+
+hypothesis_settings.register_profile(
+    "contract",
+    max_examples=6,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
+hypothesis_settings.register_profile(
+    "thorough", hypothesis_settings.get_profile("contract"), max_examples=200, derandomize=False
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the gate's options; --base-url is pytest-base-url's."""
+    group = parser.getgroup("contract", "contract gate")
+
+    def add(option: str, text: str, **more: Any) -> None:
+        group.addoption(option, dest="contract_" + option.strip("-").replace("-", "_"), help=text, **more)
+
+    add(
+        "--api-key",
+        "API key of the deployment, the main key first; prefer CONTRACT_API_KEY, CONTRACT_API_KEY_2, ...",
+        action="append",
+        default=[],
+        metavar="KEY",
+    )
+    add("--api-key-file", "file with one API key a line, the main key first (or CONTRACT_API_KEY_FILE)", metavar="FILE")
+    add(
+        "--level",
+        "level of the contract; rules above it do not fail the run (default: documented)",
+        choices=LEVELS,
+        default="documented",
+    )
+    add("--rules", "list every rule, and send nothing", action="store_true")
+    add("--rules-json", "list every rule as JSON, and send nothing", action="store_true")
+    add("--rule", "run the rule with this id; repeatable", action="append", default=[], metavar="ID")
+    add("--plan", "print every request of a run, and send nothing to the deployment", action="store_true")
+    add("--known-deviations", "TOML file of accepted failures, each with an expiry date", metavar="FILE")
+    add(
+        "--intrusive",
+        "also run the rules that can affect other users of the deployment",
+        action="store_true",
+    )
+    add("--require-complete", "exit with code 4 if a rule was not tested", action="store_true")
+    add("--max-rate", "requests a second (default: 0.9 of each key's own limit)", type=_positive, metavar="N")
+    add("--max-time", "seconds for the whole run (default: 120)", type=_positive, default=120.0, metavar="S")
+    budget = f"requests for the whole run (default: {BUDGET}, with --intrusive {INTRUSIVE_BUDGET})"
+    add("--max-requests", budget, type=_count, metavar="N")
+    first_byte = "seconds until the first byte of a response (default: 10)"
+    add("--answer-timeout", first_byte, type=_patience, default=10.0, metavar="S")
+    add(
+        "--header",
+        "header for every request, such as a gateway needs; its value is redacted",
+        action="append",
+        default=[],
+        metavar="'NAME: VALUE'",
+    )
+    add("--ca-file", "certificates of a private CA, in PEM (or CONTRACT_CA_FILE)", metavar="FILE")
+    add("--report-dir", "folder for the reports contract.json, contract.md and contract.html", metavar="DIR")
+    add("--proxy", "HTTP proxy (or CONTRACT_PROXY)", metavar="URL")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text} is not a positive whole number")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _patience(text: str) -> float:
+    seconds = _positive(text)
+    if not 0.1 <= seconds <= 3600:
+        raise ArgumentTypeError(f"{text} is not between 0.1 and 3600 seconds")
+    return seconds
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Clear an earlier run's outputs first; the entry point does so where it has loaded this plugin."""
+    watch(early_config, args)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Choose how much is generated, before Hypothesis's own plugin loads what was chosen."""
+    for plugin in ("hypothesispytest", "terminal"):
+        if config.pluginmanager.is_blocked(plugin):
+            raise pytest.UsageError(f"-p no:{plugin} is refused: the gate cannot do without that plugin")
+    profile = config.option.hypothesis_profile = config.option.hypothesis_profile or PROFILES[0]
+    if profile not in PROFILES:
+        raise pytest.UsageError(f"--hypothesis-profile: there is no {profile}; choose {' or '.join(PROFILES)}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the settings, and from here on let nothing out unredacted."""
+    config.addinivalue_line("markers", "rule(level, source): the promise that a test stands for, see --rules")
+    config.addinivalue_line(
+        "markers", "needs(*facts_or_ids): facts that the rule needs, and rules whose findings it would repeat"
+    )
+    config.addinivalue_line("markers", "intrusive: disturbs whoever shares the deployment; needs --intrusive")
+    outputs = watch(config, [*map(str, config.invocation_params.args)])
+    _refuse_what_other_plugins_offer(config.option)
+    _refuse_unknown_rules(config.option.contract_rule)
+    if config.option.contract_rules_json:
+        _print_nothing_else(config)
+    config.option.verify_base_url = False  # the first rule verifies it, over our own transport
+    settings = _settings(config)
+    redact = Redactor(settings.secrets)
+    config.stash[settings_key], config.stash[redactor_key] = settings, redact
+    config.stash[verdicts_key] = Verdicts(settings)
+    terminal = config.get_terminal_writer()
+    terminal._file = RedactedStream(terminal._file, redact, styled=terminal.hasmarkup)
+    config.stash[reports_key] = Reports(config.stash[verdicts_key], redact, outputs)
+    config.pluginmanager.register(config.stash[reports_key])
+    _end_in_order(config)
+
+
+def _refuse_unknown_rules(names: Sequence[str]) -> None:
+    rules = rule_ids()
+    if unknown := [unknown_rule(name, rules) for name in names if name not in rules]:
+        raise pytest.UsageError(f"--rule: {'; '.join(unknown)}")
+
+
+def _print_nothing_else(config: pytest.Config) -> None:
+    """Silence pytest, so that its output is one JSON document."""
+    config.option.verbose = -2
+    if reporter := config.pluginmanager.get_plugin("terminalreporter"):
+        reporter.reportchars = ""
+
+
+def _end_in_order(config: pytest.Config) -> None:
+    """Let a CI system, or a terminal that goes, end the run as Ctrl-C does: with what was found, and the reports."""
+    if threading.current_thread() is threading.main_thread():  # nobody else may ask for signals
+        heeded = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]  # not so by nohup
+        before = {number: signal.signal(number, _stop) for number in heeded}
+
+        def restore() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+        config.add_cleanup(restore)
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    raise KeyboardInterrupt(f"The run was ended by {signal.Signals(number).name}.")
+
+
+def _refuse_what_other_plugins_offer(option: Any) -> None:
+    if sys.flags.optimize:
+        raise pytest.UsageError("-O and PYTHONOPTIMIZE are refused: they drop assertions, and the gate is made of them")
+    if getattr(option, "numprocesses", None) or getattr(option, "tx", None):
+        raise pytest.UsageError("-n and --tx are refused: the rules share one request budget; -n0 switches xdist off")
+    if getattr(option, "forked", False):
+        raise pytest.UsageError("--forked: the rules share one process. Leave the option out, or add -p no:forked")
+    if getattr(option, "reruns", None):
+        raise pytest.UsageError("--reruns is refused: a promise that is broken now and then is broken")
+    if option.hypothesis_verbosity in {"verbose", "debug"}:
+        raise pytest.UsageError("--hypothesis-verbosity is refused: Hypothesis would print the keys that it tries")
+
+
+def _sends_nothing(config: pytest.Config) -> bool:
+    return bool(_lists_rules(config) or config.option.contract_plan or config.option.collectonly)
+
+
+def _lists_rules(config: pytest.Config) -> bool:
+    return bool(config.option.contract_rules or config.option.contract_rules_json)
+
+
+def _settings(config: pytest.Config) -> Settings:
+    option = config.option
+    base_url = option.base_url
+    if not base_url and _is_emptied(config.invocation_params.args):
+        raise pytest.UsageError("--base-url is empty; leave it out to check the embedded mock")
+    refuse_misspelt(os.environ, is_remote=bool(base_url))
+    keys = keys_from(option.contract_api_key, os.environ if base_url else {}, option.contract_api_key_file)
+    if base_url and not (keys or _sends_nothing(config)):
+        raise pytest.UsageError(f"no key: set {MAIN_KEY}, or give --api-key-file or --api-key")
+    if base_url and not option.contract_plan:
+        return settings_from(config, Target.parse("--base-url", base_url), keys, embedded=False)
+    if not base_url and not _sends_nothing(config):
+        refuse_lost_base_url(os.environ)
+    if keys and not base_url:
+        raise pytest.UsageError("a key without --base-url: the embedded mock has keys of its own")
+    from contract_tests.run.embedded_mock import start  # the mock is needed here only
+
+    mock = start()
+    config.add_cleanup(mock.close)
+    as_many = len(keys) or len(mock.keys)
+    keys = keys_from(mock.keys[:as_many], {}, None)
+    return settings_from(config, Target.parse("the mock's URL", mock.url), keys, embedded=not base_url)
+
+
+def _is_emptied(arguments: Sequence[str | os.PathLike[str]]) -> bool:
+    """Whether a base URL was given, and is empty, as from a variable that is not set."""
+    given = ("--base-url", "") in pairwise(arguments) or "--base-url=" in arguments
+    return given or os.environ.get("PYTEST_BASE_URL") == ""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    """Read the rules, every item must be one, and select those that --rule names."""
+    if chosen := session.config.option.contract_rule:
+        session.config.hook.pytest_deselected(items=[item for item in items if rule_of(item).id not in chosen])
+        items[:] = [item for item in items if rule_of(item).id in chosen]
+    items.sort(key=_place)
+    session.config.stash[verdicts_key].rules = list(dict.fromkeys(map(rule_of, items)))
+    for item in items:
+        names = getattr(item, "fixturenames", [])
+        names.sort(key=lambda name: name != "needed_facts")  # before fixtures that send requests
+
+
+def _place(item: pytest.Item) -> tuple[bool, bool, int]:
+    """Put first what others need, and last the rules over all answers."""
+    journal = "journal" in getattr(item, "fixturenames", ())
+    module = ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER)
+    rule = rule_of(item)
+    return journal, bool(rule.facts or rule.repeats), module
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Put the rules in their order, whatever --ff and the like have made of it; for --rules, list and not run them."""
+    session.items.sort(key=_place)
+    if not _lists_rules(session.config):
+        return None
+    terminal = session.config.get_terminal_writer()
+    rules = session.config.stash[verdicts_key].rules
+    if session.config.option.contract_rules_json:
+        terminal.line(json.dumps([_described(rule) for rule in rules], ensure_ascii=False, indent=1))
+        return True
+    for rule in rules:
+        terminal.line(f"\n{rule.id} ({rule.level}; {rule.source})\n    {rule.promise}")
+    return True
+
+
+def _described(rule: Rule) -> dict[str, object]:
+    return {
+        "id": rule.id,
+        "level": rule.level,
+        "source": rule.source,
+        "promise": rule.promise,
+        "needs": [fact.name for fact in rule.facts],
+        "repeats": rule.repeats,
+        "intrusive": rule.intrusive,
+    }
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Name the rule in the reports, and leave it out where it is intrusive and that was not asked for."""
+    rule = rule_of(item)
+    item.user_properties += [("rule", rule.id), ("level", rule.level), ("source", rule.source)]
+    if broken := item.config.stash[verdicts_key].broken_among(rule.repeats):
+        raise NotTested(f"{broken} is broken, and the same defect would be found again", because=[broken])
+    if rule.intrusive and not item.config.stash[settings_key].intrusive:
+        raise NotTested("it is intrusive; --intrusive allows it", wanted="--intrusive")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Turn an outcome into a verdict on the rule, in the words of its promise, without keys."""
+    report: pytest.TestReport = yield
+    verdicts, redact = item.config.stash[verdicts_key], item.config.stash[redactor_key]
+    rule = rule_of(item)
+    verdicts.judge(rule, report, call)
+    report.longrepr = _redacted(report.longrepr, redact)
+    report.sections = redact_all(redact, report.sections)
+    report.user_properties = redact_all(redact, report.user_properties)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """Keep keys out of collection errors as well."""
+    report: pytest.CollectReport = yield
+    report.longrepr = _redacted(report.longrepr, collector.config.stash[redactor_key])
+    return report
+
+
+def _redacted(longrepr: Any, redact: Redactor) -> Any:
+    if longrepr is None:
+        return None
+    if isinstance(longrepr, tuple):
+        path, line, reason = longrepr
+        return path, line, escaped(redact(reason))
+    return escaped(redact(str(longrepr)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Say by the exit code what the run is worth: 0 conforms, 1 broken, 3 the gate failed, 4 could not be tested."""
+    if session.config.option.collectonly or _lists_rules(session.config):
+        return
+    if session.exitstatus in {
+        pytest.ExitCode.OK,
+        pytest.ExitCode.TESTS_FAILED,
+        pytest.ExitCode.NO_TESTS_COLLECTED,
+    }:
+        session.exitstatus = _exit_code(session)
+
+
+def _exit_code(session: pytest.Session) -> int:
+    """Return the exit code of a run that ended by itself; a plugin that repeats rules does not change it."""
+    verdicts = session.config.stash[verdicts_key]
+    if verdicts.faults:
+        return pytest.ExitCode.TESTS_FAILED
+    if verdicts.counts["gate error"]:
+        return pytest.ExitCode.INTERNAL_ERROR
+    return pytest.ExitCode.OK if verdicts.suffice and not session.shouldfail else COULD_NOT_BE_TESTED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """End with the verdict, what it rests on, and what was not tested."""
+    if config.option.collectonly or _lists_rules(config):
+        return
+    terminalreporter.write_sep("=", "contract gate")
+    for line in _ending(config):
+        terminalreporter.write_line(line)
+
+
+def _ending(config: pytest.Config) -> Iterator[str]:
+    verdicts, reports = config.stash[verdicts_key], config.stash[reports_key]
+    if config.option.contract_plan:
+        return plan(verdicts, config.option.base_url or "the embedded mock", config.option.contract_max_rate)
+    verdict, *more = verdicts.summary()
+    return iter([reports.reason or verdict, *reports.evidence.splitlines(), *more])

@@ -1,0 +1,87 @@
+"""Writes the reports when a run ends, however it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+
+from contract_tests.redaction.redactor import RedactedStream, Redactor
+from contract_tests.reports.github import workflow_commands
+from contract_tests.reports.model import Report, redacted
+from contract_tests.run.gate import COULD_NOT_BE_TESTED
+from contract_tests.run.outputs import NAMES, Outputs
+from contract_tests.run.report import Ending, report_of
+from contract_tests.run.verdicts import Verdicts
+
+USUAL = "fE"  # what pytest lists at the end where -r does not say otherwise
+
+
+@dataclass
+class Reports:
+    """The plugin of one run, which reports to its outputs."""
+
+    verdicts: Verdicts
+    redact: Redactor
+    outputs: Outputs
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    clock: float = field(default_factory=time.monotonic)
+    reason: str = ""
+    evidence: str = ""
+    report: Report | None = None
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Remember why the run ended before its rules did."""
+        self.reason = str(excinfo.value) or "The run was interrupted."
+        self.evidence = str(getattr(excinfo.value, "evidence", ""))
+
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Remember what went wrong in the gate itself."""
+        self.reason = f"The gate itself failed: {excinfo.exconly()}"
+
+    @pytest.hookimpl(trylast=True)  # after the exit code is settled
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the files, and GitHub's summary where there is one; a file that cannot be written is not green."""
+        if self.outputs.written:
+            return
+        if isinstance(error := sys.exception(), pytest.UsageError):
+            self.reason = f"{self.verdicts.settings.target.url} could not be tested: {error}"
+        arguments = session.config.invocation_params.args
+        seconds = time.monotonic() - self.clock
+        ending = Ending(
+            int(session.exitstatus), self.reason, self.evidence, [*map(str, arguments)], self.started, seconds
+        )
+        self.report = redacted(report_of(self.verdicts, ending), self.redact)
+        try:
+            self.outputs.write(self.report, self.redact)
+            if self.reason and not self.verdicts.all:
+                self.outputs.write_junit(self.report.headline)
+        except OSError as error:
+            self.report, self.reason = None, f"The report could not be written: {error}"
+            self.outputs.remove()
+            session.exitstatus = session.exitstatus or COULD_NOT_BE_TESTED
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+        """Annotate the run where GitHub runs it, and end with the place of the report."""
+        if self.report and os.environ.get("GITHUB_ACTIONS") == "true":
+            for line in workflow_commands(self.report):
+                self._write_command(terminalreporter, line)
+        if terminalreporter.config.option.reportchars == USUAL:
+            terminalreporter.reportchars = ""  # pytest's own list would push the verdict off the screen
+        yield
+        if self.report and self.report.faults:
+            terminalreporter.write_line(f"run again: {self.report.faults[0].reproduce}")
+        if self.report and self.outputs.folder:
+            terminalreporter.write_line(f"report: {self.outputs.folder / NAMES[-1]}")
+
+    def _write_command(self, terminalreporter: pytest.TerminalReporter, line: str) -> None:
+        stream = terminalreporter.config.get_terminal_writer()._file
+        assert isinstance(stream, RedactedStream)  # which would escape the line like one of a deployment
+        terminalreporter.ensure_newline()
+        stream.write_command(line)

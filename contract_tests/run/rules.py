@@ -1,0 +1,123 @@
+"""Rules: one promise each, checked by one pytest test function."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from functools import cache, wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import pytest
+
+from contract_tests.run.facts import Fact
+from usage_contract.contract import LEVELS, Level
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DOCUMENT = "document"
+AUTHENTICATION_GUIDE = "authentication guide"
+ERRORS_GUIDE = "errors guide"
+HEADER_ONLY = f"{AUTHENTICATION_GUIDE}: a key is taken from the X-API-Key header only"
+KEY_NEEDED = f"{AUTHENTICATION_GUIDE}: every endpoint but GET / and GET /healthz needs a key"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One promise: `id` such as auth/missing-key-is-401, its level, its source, and its sentence.
+
+    `needs` are facts: without one of them the rule is not tested. `repeats` are the ids of rules that find the same
+    defect in the same exchanges: where one of them is broken, this rule is not tested. An `intrusive` rule can affect
+    other users of the deployment. `sends` is how many requests the rule sends: at first, and at most. A rule that is
+    `over_all` exchanges needs the whole run.
+    """
+
+    id: str
+    level: Level
+    source: str
+    promise: str
+    needs: tuple[Fact, ...] = ()
+    repeats: tuple[str, ...] = ()
+    intrusive: bool = False
+    sends: tuple[int, int] = (0, 0)
+    over_all: bool = False
+
+    def is_above(self, level: Level) -> bool:
+        """Whether a run at `level` only reports a failure of this rule."""
+        return LEVELS.index(self.level) > LEVELS.index(level)
+
+
+def rule(
+    *,
+    level: Level,
+    source: str,
+    needs: Iterable[Fact] = (),
+    repeats: Iterable[str] = (),
+    intrusive: bool = False,
+    sends: int | tuple[int, int] = 0,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a rule of a test function; see `Rule` for the arguments.
+
+    The function returns an iterator of findings (a passive rule), or a generator that yields batches of requests and
+    findings (an active rule). It becomes an ordinary function, because pytest refuses test functions that yield.
+    """
+    mark = pytest.mark.rule(
+        level=level,
+        source=source,
+        needs=tuple(needs),
+        repeats=tuple(repeats),
+        intrusive=intrusive,
+        sends=sends if isinstance(sends, tuple) else (sends, sends),
+    )
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def rule_function(*args: P.args, **kwargs: P.kwargs) -> R:
+            return function(*args, **kwargs)
+
+        return mark(rule_function)
+
+    return decorate
+
+
+@cache
+def rule_of(item: pytest.Item) -> Rule:
+    """Read the rule off a test function; UsageError names what it lacks."""
+    mark = item.get_closest_marker("rule")
+    if not isinstance(item, pytest.Function) or mark is None:
+        raise pytest.UsageError(f"{item.nodeid} is not a rule; a rule is a function with @rule(level=…, source=…)")
+    promise = " ".join((inspect.getdoc(item.function) or "").split())
+    if not promise:
+        raise pytest.UsageError(f"{item.nodeid} is not a rule; a rule has a docstring with its promise")
+    return Rule(
+        id=rule_id(item.path.stem, item.originalname),
+        promise=promise,
+        over_all="journal" in item.fixturenames,
+        **mark.kwargs,
+    )
+
+
+def rule_id(module: str, function: str) -> str:
+    """Derive a rule's id: `test_auth`, `test_missing_key_is_401` is auth/missing-key-is-401."""
+    return f"{module.removeprefix('test_')}/{function.removeprefix('test_').replace('_', '-')}"
+
+
+@cache
+def rule_ids() -> tuple[str, ...]:
+    """Return the id of every rule of the gate, also of those that a run does not select."""
+    files = sorted(Path(__file__).parents[1].glob("test_*.py"))
+    functions = [(file.stem, node) for file in files for node in ast.parse(file.read_text("utf-8")).body]
+    return tuple(
+        rule_id(module, node.name)
+        for module, node in functions
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    )
+
+
+def unknown_rule(name: str, rules: Collection[str]) -> str:
+    """Return the message for a name that is not a rule's id, with the nearest id."""
+    near = difflib.get_close_matches(name, rules, 1)
+    return f"{name} is not a rule" + (f"; did you mean {near[0]}?" if near else "; --rules lists them")

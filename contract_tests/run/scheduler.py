@@ -1,0 +1,129 @@
+"""The scheduler: it sends the requests of all rules, and collects their findings."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
+
+from contract_tests.run.findings import BrokenPromiseError, Finding
+from contract_tests.run.gate import Gate
+from contract_tests.run.probes import Batch, Probing
+from contract_tests.wire.messages import Credential, Exchange
+from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.transport import Transport
+
+T = TypeVar("T")
+
+
+@dataclass
+class Scheduler:
+    """Sends the requests of one run over one transport.
+
+    `first_ok` is the first 200 response to the main key. `shared` is how many exchanges were sent for all rules,
+    before the first rule. `first_with` are the first exchanges with each further key. `shortfalls` are sentences about
+    baseline requests that could not be sent, and `wanted` are the options that would change this.
+    """
+
+    gate: Gate
+    transport: Transport
+    first_ok: Exchange | None = None
+    shared: int = 0
+    first_with: dict[Credential, list[Exchange]] = field(default_factory=dict)
+    shortfalls: list[str] = field(default_factory=list)
+    wanted: set[str] = field(default_factory=set)
+    _samples: dict[Credential | None, list[Exchange]] = field(default_factory=dict)
+
+    @property
+    def journal(self) -> list[Exchange]:
+        """Every exchange of the run so far."""
+        return self.transport.journal
+
+    def judge(self, rule: Iterable[Finding] | Probing[None]) -> None:
+        """Send the requests of a rule, and collect its findings.
+
+        Findings count even where the rest of the rule could not be tested.
+
+        Raises:
+            BrokenPromiseError: The rule has findings.
+            NotTested: The rule has none, and could not be tested as a whole.
+        """
+        findings: list[Finding] = []
+        steps = rule if isinstance(rule, Generator) else (finding for finding in rule)
+        try:
+            self._drive(steps, findings)
+        except NotTested:
+            if not findings:
+                raise
+        if findings:
+            raise BrokenPromiseError(findings)
+
+    def fetch(self, probing: Probing[T]) -> T:
+        """Send requests that several rules share, and return what the generator returns."""
+        return self._drive(probing, [])
+
+    def _drive(self, probing: Probing[T], findings: list[Finding]) -> T:
+        unsent: list[NotTested] = []
+        try:
+            step = next(probing)
+            while True:
+                if isinstance(step, Finding):
+                    findings.append(step)
+                    step = probing.send(())
+                    continue
+                try:
+                    exchanges = self._send(step, unsent)
+                except NotTested as reason:
+                    step = probing.throw(reason)
+                else:
+                    step = probing.send(exchanges)
+        except StopIteration as end:
+            if unsent:
+                raise unsent[0] from None
+            return cast("T", end.value)
+
+    def _send(self, batch: Batch, unsent: list[NotTested]) -> Sequence[Exchange]:
+        if batch.pause:
+            self.transport.pause(batch.pause)
+        if batch.delivery == "concurrent":
+            return self.transport.send_concurrently(batch.requests, is_paced=batch.is_paced)
+        if batch.delivery == "pipelined":
+            return self.transport.send_pipelined(batch.requests, batch.ahead)
+        if batch.delivery == "awaiting close":
+            return [self.transport.send_and_await_close(batch.requests[0])]
+        exchanges: list[Exchange] = []
+        for request in batch.requests:
+            try:
+                exchanges.append(self.transport.send(request))
+            except NotTested as reason:
+                if not exchanges:
+                    raise
+                unsent.append(reason)
+                break
+        return exchanges
+
+    def send_baseline(self, key: Credential | None, *, new_connection: bool = False) -> Exchange:
+        """Send one baseline request."""
+        exchange = self.transport.send(self.gate.request(key, new_connection=new_connection))
+        self.gate.baseline_exchanges.append(exchange)
+        return exchange
+
+    def sample(self, times: int, key: Credential | None = None) -> list[Exchange]:
+        """Send baseline requests with one key, once for all rules; `shortfalls` reports if it was less often.
+
+        With a valid key, two requests on one connection and two on one each take turns; without, each has its own.
+        """
+        if key in self._samples:
+            return self._samples[key]
+        is_valid = key in self.gate.keys
+        exchanges = self._samples[key] = []
+        try:
+            for number in range(times):
+                exchanges.append(self.send_baseline(key, new_connection=number % 4 > 1 or not is_valid))  # noqa: PERF401 - what came before a failure counts
+        except NotTested as reason:
+            self.wanted.add(reason.wanted)
+            who = key.label if key else "no key"
+            self.shortfalls.append(
+                f"{len(exchanges)} of {times} baseline requests with {who} got a response to judge: {reason}"
+            )
+        return exchanges

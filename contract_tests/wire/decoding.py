@@ -1,0 +1,64 @@
+"""Content codings of a body, undone."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+
+import brotli
+
+from contract_tests.wire.limits import KEPT, LARGEST_BODY
+
+GZIP_MEMBER = b"\x1f\x8b"  # RFC 1952, section 2.2: there may be several
+MOST_MEMBERS = 100
+GZIP, DEFLATE = (31,), (15, -15)  # zlib's window bits: gzip; zlib, or the raw deflate that some servers send for it
+
+
+def decoder(coding: str) -> Callable[[bytes], tuple[bytes, str]] | None:
+    """Return the function that undoes a content coding, or None for one that the gate does not know.
+
+    The function returns the decoded body and a problem; the problem is empty where the whole body was decoded.
+    """
+    return DECODERS.get(coding)
+
+
+def _unbrotli(data: bytes) -> tuple[bytes, str]:
+    decoder = brotli.Decompressor()
+    try:
+        body = decoder.process(data, output_buffer_limit=LARGEST_BODY + 1)
+    except brotli.error as error:
+        return data, str(error)
+    if len(body) > LARGEST_BODY:
+        return body[:KEPT], f"it unpacks to more than {LARGEST_BODY} bytes"
+    return body, "" if decoder.is_finished() else "it is cut short"
+
+
+def _gunzip(data: bytes) -> tuple[bytes, str]:
+    return _inflate(data, GZIP)
+
+
+def _inflate(data: bytes, formats: tuple[int, ...] = DEFLATE) -> tuple[bytes, str]:
+    for wbits in formats:
+        try:
+            return _inflated(data, wbits)
+        except zlib.error as error:
+            problem = str(error)
+    return data, problem
+
+
+def _inflated(data: bytes, wbits: int) -> tuple[bytes, str]:
+    body = bytearray()
+    for _ in range(MOST_MEMBERS):
+        inflater = zlib.decompressobj(wbits)
+        body += inflater.decompress(data, LARGEST_BODY + 1 - len(body))
+        if len(body) > LARGEST_BODY:
+            return bytes(body[:KEPT]), f"it unpacks to more than {LARGEST_BODY} bytes"
+        if not inflater.eof:
+            return bytes(body), "it is cut short"
+        data = inflater.unused_data
+        if wbits not in GZIP or not data.startswith(GZIP_MEMBER):
+            return bytes(body), f"{len(data)} bytes follow its end" if data.strip(b"\0") else ""
+    return bytes(body), f"it has more than {MOST_MEMBERS} members"
+
+
+DECODERS = {"br": _unbrotli, "deflate": _inflate, "gzip": _gunzip, "x-gzip": _gunzip}

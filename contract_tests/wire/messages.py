@@ -1,0 +1,300 @@
+"""One request as it is sent and one answer as it arrived, with nothing hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, Literal
+
+from contract_tests.redaction.escaping import one_line
+from contract_tests.redaction.redactor import WINDOW, Redactor
+from contract_tests.wire.decoding import decoder
+from contract_tests.wire.limits import KEPT
+from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.parsed_forms import FORMS
+from contract_tests.wire.strict_json import MOST_VALUES, Document, is_too_large, parse, parse_exactly
+
+AGENT = "usage-contract/"  # how the User-Agent of every request begins that is not about its User-Agent
+SHOWN = 300  # characters of a received text
+SHOWN_OF_A_TARGET = 80  # characters
+LONGEST_CHARACTER = 4  # bytes: RFC 3629
+
+AUTH_ERRORS = frozenset({401, 403})
+CLIENT_ERRORS = frozenset(range(400, 500))
+CLIENT_ERRORS_OR_REDIRECTS = CLIENT_ERRORS | frozenset(range(300, 400)) - {304}
+CLOSED_ENDINGS = frozenset({"closed", "reset"})  # endings without an answer, by the other side
+
+Pool = Literal["valid keys", "other callers"]  # each has a connection that is kept
+Ending = Literal["complete", "closed", "truncated", "reset", "timeout", "deadline", "malformed", "too large"]
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A value for the key header, and how to speak of it without showing it.
+
+    `shell` is the POSIX shell expression, for use within double quotes, that makes a value from a part of a key;
+    a whole key in a value is recognised and becomes its variable.
+    """
+
+    value: bytes = field(repr=False)
+    label: str
+    shell: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request; `target` and `fields` go over the wire byte for byte.
+
+    `label` states the purpose. A `new_connection` is used once; otherwise the request is sent on the kept connection
+    of its `pool`.
+    """
+
+    method: str
+    target: bytes
+    fields: tuple[tuple[bytes, bytes], ...] = field(repr=False)
+    body: bytes = b""
+    credential: Credential | None = None
+    label: str = ""
+    is_baseline: bool = True
+    version: str = "HTTP/1.1"
+    separator: bytes = b": "
+    new_connection: bool = False
+    pool: Pool = "other callers"
+
+    def described(self, redact: Redactor) -> str:
+        """Return method, target, credential and purpose, in a line without secrets."""
+        who = f"with {self.credential.label}" if self.credential else "without a key"
+        target = one_line(redact.shortened(self.target.decode("ascii", "backslashreplace"), SHOWN_OF_A_TARGET))
+        return " ".join(filter(None, [self.method, target, who, self.label]))
+
+    @property
+    def accepts_brotli(self) -> bool:
+        """Whether Accept-Encoding names brotli; gzip is understood by anybody, asked for or not."""
+        return any(name.lower() == b"accept-encoding" and b"br" in value for name, value in self.fields)
+
+    def separator_of(self, value: bytes) -> bytes:
+        """Return what stands between a field's name and this value: only the key may have it otherwise."""
+        return self.separator if self.credential and value == self.credential.value else b": "
+
+
+@dataclass(frozen=True)
+class Abridged:
+    """A body of which only the beginning is kept: its size and its SHA-256.
+
+    `head` says that the head was cut too, and what followed the response, which had `extra` bytes.
+    """
+
+    size: int
+    sha256: str
+    head: bool = False
+    extra: int = 0
+
+
+def _at_any_time() -> None:
+    """Let a response be read at any time: it is not one of a run."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What came back: `payload` is the body as sent, before any content coding is undone.
+
+    `status` is None where no status line arrived; `ending` says how the answer ended, `problem` why;
+    `received` counts all bytes, `extra` are those that followed its end and `start` those that came
+    until its head was whole; `started` and `seconds` are on the run's monotonic clock. `redact` removes the
+    run's secrets from the evidence. `abridged` is set where not all of it is kept; what needs the rest raises
+    NotTested, as does the reading of a large body once `check_time` says that the run's time is over.
+    """
+
+    request: Request
+    status: int | None = None
+    reason: str = ""
+    version: str = ""
+    fields: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
+    payload: bytes = field(default=b"", repr=False)
+    ending: Ending = "complete"
+    problem: str = ""
+    received: int = 0
+    extra: bytes = field(default=b"", repr=False)
+    start: bytes = field(default=b"", repr=False)
+    started: float = 0.0
+    seconds: float = 0.0
+    redact: Redactor = field(default=Redactor(()), repr=False, compare=False)
+    abridged: Abridged | None = None
+    is_closed: bool | None = None
+    check_time: Callable[[], None] = field(default=_at_any_time, repr=False, compare=False)
+
+    @property
+    def size(self) -> int:
+        """The number of bytes of the body as it was sent."""
+        return self.abridged.size if self.abridged else len(self.payload)
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the body as it was sent."""
+        return self.abridged.sha256 if self.abridged else sha256(self.payload).hexdigest()
+
+    @property
+    def extra_size(self) -> int:
+        """The number of bytes that followed the response."""
+        return self.abridged.extra if self.abridged and self.abridged.head else len(self.extra)
+
+    @property
+    def raw_head(self) -> bytes:
+        """The bytes of the head."""
+        self._need(head=True)
+        return self.start
+
+    @property
+    def raw_body(self) -> bytes:
+        """The bytes of the body as it was sent, all of them."""
+        self._need()
+        if len(self.payload) > KEPT:
+            self.check_time()
+        return self.payload
+
+    def _need(self, *, head: bool = False) -> None:
+        if self.abridged and (self.abridged.head or not head):
+            raise NotTested(f"not all of a response of {self.received} bytes was kept: the responses were too large")
+
+    def excerpt(self, received: str | bytes, longest: int = SHOWN) -> str:
+        """Return the beginning of a text that was received, in one line and without secrets."""
+        text = received if isinstance(received, str) else received.decode("utf-8", "backslashreplace")
+        return one_line(self.redact.shortened(text, longest))
+
+    @property
+    def ended(self) -> float:
+        """When it was over, on the run's clock."""
+        return self.started + self.seconds
+
+    @property
+    def outcome(self) -> str:
+        """Its status, or how there came none."""
+        return str(self.status) if self.status is not None else f"no answer ({self.ending})"
+
+    def values(self, name: str) -> list[str]:
+        """Return the values of every field of that name, in order."""
+        if self.abridged and self.abridged.head:
+            self._need(head=True)
+        return self._values(name)
+
+    def _values(self, name: str) -> list[str]:
+        return [value.decode("latin-1") for field_name, value in self.fields if field_name.lower() == name.lower()]
+
+    def header(self, name: str) -> str | None:
+        """Return the field's combined value (RFC 9110, section 5.3), or None."""
+        return ", ".join(self.values(name)) if self.values(name) else None
+
+    @property
+    def media_type(self) -> str:
+        """The lower-case media type without its parameters, or an empty text."""
+        return (self.header("Content-Type") or "").split(";")[0].strip().lower()
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the media type is application/json or has the +json suffix (RFC 6839)."""
+        return self.media_type == "application/json" or self.media_type.endswith("+json")
+
+    @property
+    def has_true_charset(self) -> bool:
+        """Whether Content-Type names no charset, or the only one that JSON has (RFC 8259, section 8.1)."""
+        parameters = [part.strip() for part in (self.header("Content-Type") or "").lower().split(";")[1:]]
+        named = [part.partition("=")[2].strip('" ') for part in parameters if part.startswith("charset=")]
+        return named in ([], ["utf-8"], ["utf8"])
+
+    @property
+    def _codings(self) -> tuple[str, ...]:
+        named = (token.strip().lower() for token in (self.header("Content-Encoding") or "").split(","))
+        return tuple(coding for coding in named if coding not in {"", "identity"})
+
+    @property
+    def _content(self) -> tuple[bytes, str]:
+        body = self.raw_body
+        for coding in reversed(self._codings):
+            decode = decoder(coding)
+            if decode is None or (coding == "br" and not self.request.accepts_brotli):
+                return body, f"content coding '{self.excerpt(coding)}' was not asked for"
+            body, problem = FORMS.form(coding, body, decode)
+            if problem:
+                return body, f"is not the {coding} that Content-Encoding announces: {problem}"
+            if len(body) > KEPT:
+                self.check_time()
+        return body, ""
+
+    @property
+    def body(self) -> bytes:
+        """The body with its content coding undone, as far as that is possible."""
+        return self._content[0]
+
+    @property
+    def coding_problem(self) -> str:
+        """Why the content coding cannot be undone, or an empty text."""
+        return self._content[1]
+
+    @cached_property
+    def json(self) -> Json:
+        """The body parsed strictly (RFC 8259)."""
+        return Json(self)
+
+    @property
+    def exact(self) -> Any:
+        """The body's JSON value with exact decimals; None where the body is not well-formed."""
+        return None if self.json.problem else FORMS.form("exact JSON", self.body, parse_exactly)
+
+    @property
+    def _beginning(self) -> bytes:
+        """The beginning of the body, decoded where that is possible."""
+        return self.payload if self.abridged or len(self.payload) > KEPT else self.body
+
+    @property
+    def object(self) -> dict[str, object]:
+        """The body's JSON object; empty where the body is anything else."""
+        return self.json.value if isinstance(self.json.value, dict) else {}
+
+
+@dataclass(frozen=True)
+class Json:
+    """A body as JSON: what is wrong with it is remembered, its value is parsed anew where it is not kept."""
+
+    exchange: Exchange
+
+    @property
+    def value(self) -> Any:
+        """The value; None where the body has a problem."""
+        return self._document.value
+
+    @cached_property
+    def problem(self) -> str:
+        """A sentence's end such as "is empty", or an empty text."""
+        return self.exchange.excerpt(self._document.problem)
+
+    @cached_property
+    def is_readable(self) -> bool:
+        """Whether the body is neither too large nor nested too deeply to be parsed."""
+        return not is_too_large(self.exchange.body) and not self._document.is_too_deep
+
+    @property
+    def _document(self) -> Document:
+        """Raises NotTested where the body has too many values."""
+        if is_too_large(self.exchange.body):
+            raise NotTested(f"a body of {self.exchange.size} bytes has more than {MOST_VALUES} values")
+        return FORMS.form("json", self.exchange.body, parse)
+
+
+def kept_whole(exchanges: Iterable[Exchange]) -> Iterator[Exchange]:
+    """Yield the responses of which all is kept; then raise NotTested if there are others."""
+    abridged = None
+    for exchange in exchanges:
+        if exchange.abridged:
+            abridged = exchange
+        else:
+            yield exchange
+    if abridged:
+        abridged.raw_body  # noqa: B018 - raises
+
+
+def cookies_set(exchanges: Iterable[Exchange]) -> bytes:
+    """Return what a browser sends back of the cookies that answers have set; empty without any."""
+    cookies = {line.split(";")[0].strip() for exchange in exchanges for line in exchange.values("Set-Cookie")}
+    return "; ".join(sorted(cookies)).encode("latin-1")

@@ -1,0 +1,55 @@
+"""The memory that the exchanges of a run share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from threading import Lock
+
+from contract_tests.wire.limits import KEPT, LARGEST_BODY
+from contract_tests.wire.messages import Abridged, Exchange
+
+BUDGET = 16 * 1024 * 1024  # bytes
+FIELD = 200  # bytes: what Python needs for a field besides its name and value
+KEPT_OF_A_HEAD = 16 * 1024  # bytes
+KEPT_OF_AN_EXTRA = 1024  # bytes
+
+
+@dataclass
+class Retention:
+    """Keeps responses whole while the budget lasts; then their beginnings, and the digests of their bodies."""
+
+    left: int = BUDGET
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    def room(self, responses: int = 1) -> int:
+        """Return how many bytes each of so many bodies may have to be kept whole."""
+        return max(KEPT, min(LARGEST_BODY, self.left // responses))
+
+    def kept(self, exchange: Exchange) -> Exchange:
+        """Take a response from the budget, and return what is kept of it."""
+        with self._lock:
+            self.left -= len(exchange.payload) + len(exchange.extra) + _size_of_head(exchange)
+            return exchange if self.left > 0 else _without_large_head(exchange)
+
+
+def _size_of_head(exchange: Exchange) -> int:
+    return len(exchange.start) + sum(len(name) + len(value) + FIELD for name, value in exchange.fields)
+
+
+def _without_large_head(exchange: Exchange) -> Exchange:
+    """Return a response of which only the beginnings of a large head, and of what follows it, are kept."""
+    if _size_of_head(exchange) <= KEPT_OF_A_HEAD and len(exchange.extra) <= KEPT_OF_AN_EXTRA:
+        return exchange
+    fields, size = [], 0
+    for name, value in exchange.fields:
+        size += len(name) + len(value) + FIELD
+        if size > KEPT_OF_A_HEAD:
+            break
+        fields.append((name, value))
+    return replace(
+        exchange,
+        fields=tuple(fields),
+        start=exchange.start[:KEPT_OF_A_HEAD],
+        extra=exchange.extra[:KEPT_OF_AN_EXTRA],
+        abridged=Abridged(exchange.size, exchange.sha256, head=True, extra=len(exchange.extra)),
+    )

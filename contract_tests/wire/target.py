@@ -1,0 +1,80 @@
+"""The address of the deployment under test, and the settings of the connections to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from contract_tests.wire.messages import Credential
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the deployment is: scheme, host, port, and the path that every operation is below."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def authority(self) -> str:
+        """The Host field's value: the port is named where it is not the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """Scheme and authority, to which a raw target is appended."""
+        return f"{self.scheme}://{self.authority}"
+
+    @property
+    def url(self) -> str:
+        """The base URL without a trailing slash."""
+        return self.origin + self.path
+
+    @classmethod
+    def parse(cls, option: str, url: str) -> Target:
+        """Read an http or https URL; UsageError says which part of it is wrong."""
+        if not url.isascii() or not url.isprintable() or " " in url:
+            raise pytest.UsageError(
+                f"{option}: it holds spaces, line ends or characters beyond ASCII; percent-encode a path, and "
+                "give a name as xn--…"
+            )
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:  # its own text may repeat a password
+            raise pytest.UsageError(f"{option}: its host or port cannot be read; a port is 1 to 65535") from None
+        if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+            raise pytest.UsageError(f"{option}: give an absolute URL such as https://staging.example")
+        unwanted = {"a user name or password": "@" in parts.netloc, "a query": "?" in url, "a fragment": "#" in url}
+        if found := [what for what, is_there in unwanted.items() if is_there]:
+            raise pytest.UsageError(f"{option}: {' and '.join(found)} has no place in it")
+        if port == 0:
+            raise pytest.UsageError(f"{option}: 0 is no port; a port is 1 to 65535")
+        return cls(parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], parts.path.rstrip("/"))
+
+
+@dataclass(frozen=True)
+class ConnectionSettings:
+    """The settings of the transport; times are in seconds, `max_rate` in requests a second.
+
+    `keys` are valid API keys, the main one first. `secrets` are redacted from everything that is written.
+    """
+
+    target: Target
+    keys: tuple[Credential, ...]
+    max_rate: float | None
+    max_time: float
+    max_requests: int
+    timeout: float
+    ca_file: Path | None
+    proxy: Target | None
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)

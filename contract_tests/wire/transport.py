@@ -1,0 +1,320 @@
+"""The only way to the deployment: it paces requests, keeps the budget, waits out 429, and records each exchange."""
+
+from __future__ import annotations
+
+import math
+import ssl
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
+
+from contract_tests.redaction.redactor import Redactor
+from contract_tests.wire.clock import REAL_TIME, Clock
+from contract_tests.wire.connection import Connection, Timeouts, UnreachableError, connect
+from contract_tests.wire.limits import KEPT
+from contract_tests.wire.messages import CLOSED_ENDINGS, Credential, Exchange, Pool, Request
+from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.pacing import SHARE, VENDOR_RATE, Pacer, RetryPolicy, retry_after
+from contract_tests.wire.retention import Retention
+from contract_tests.wire.target import ConnectionSettings
+
+AFTER_A_HANG = 3.0  # seconds: a deployment that hung once does not get the full time-out again, if it is not slow
+LAST_MOMENT = 1.0  # seconds: what a request gets that is sent when the run's time is nearly over
+
+
+@dataclass
+class Transport:
+    """Sends requests to one deployment.
+
+    `journal` contains every exchange, also those with status 429. `unreachable_reason` is set once no connection can be
+    opened. `exhausted` are keys with only 429 responses, each with the last one. `throttled_reason` states for callers
+    why they send no more requests.
+    """
+
+    settings: ConnectionSettings
+    clock: Clock = REAL_TIME
+    journal: list[Exchange] = field(default_factory=list)
+    sent: int = 0
+    unreachable_reason: str = ""
+    exhausted: dict[Credential, Exchange] = field(default_factory=dict)
+    throttled_reason: dict[Credential | None, str] = field(default_factory=dict)
+    retention: Retention = field(default_factory=Retention)
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def __post_init__(self) -> None:
+        self.timeouts = Timeouts.of(self.settings.timeout)
+        self.ends = self.clock.now() + self.settings.max_time
+        self._redact = Redactor(self.settings.secrets)
+        self._overall = Pacer(self.settings.max_rate or VENDOR_RATE)
+        rate = self.settings.max_rate or VENDOR_RATE
+        # A caller without a valid key has no pace of its own until it is throttled.
+        self._by_key: dict[bytes, Pacer] = defaultdict(lambda: Pacer(math.inf))
+        self._by_key.update({key.value: Pacer(rate) for key in self.settings.keys})
+        self._without_key = Pacer(math.inf)
+        self._idle: dict[Pool, Connection] = {}
+        self._tls = self._tls_context() if self.settings.target.scheme == "https" else None
+
+    def _tls_context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self.settings.ca_file)
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+    def spent(self) -> str:
+        """Return the number of requests and the seconds of the run so far."""
+        seconds = self.settings.max_time - (self.ends - self.clock.now())
+        return f"{self.sent} requests in {seconds:.1f} s"
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        for connection in self._idle.values():
+            connection.close()
+        self._idle.clear()
+
+    def send(self, request: Request) -> Exchange:
+        """Send one request and return its exchange; a 429 is waited out and the request sent again.
+
+        Raises:
+            NotTested: The request budget or the time is used up, or the deployment does not answer.
+        """
+        for attempt in count(1):
+            self._wait(self._reserve([request]))
+            if request.new_connection:
+                self.close()  # an idle connection would keep a server of one thread busy
+            exchange = self._send_once(request)
+            self._learn(exchange)
+            if exchange.status != 429 or self._is_final(attempt, exchange):
+                break
+            self._back_off(exchange)
+        return exchange
+
+    def _is_final(self, attempt: int, throttled: Exchange) -> bool:
+        """Whether a 429 is the response to judge; for a valid key it never is.
+
+        Raises:
+            NotTested: The deployment throttles callers that guess keys.
+        """
+        key = throttled.request.credential
+        if key in self.settings.keys:
+            if attempt >= self.retries.valid_key and any(
+                each.status == 200 and each.request.credential == key for each in self.journal
+            ):
+                self.exhausted[key] = throttled
+            return False
+        is_last = attempt >= self.retries.other_callers or retry_after(throttled) > self.retries.longest_wait
+        others = (each for each in self.journal if each.request.credential not in self.settings.keys)
+        if is_last and any(each.status != 429 for each in others):
+            raise NotTested("callers without a valid key are throttled")
+        return attempt >= self.retries.other_callers
+
+    def send_concurrently(self, requests: Sequence[Request], *, is_paced: bool = True) -> list[Exchange]:
+        """Send requests at the same time, each on its own connection.
+
+        Raises:
+            NotTested: As many connections cannot be open at once.
+        """
+        if not requests:
+            return []
+        place = self._reserve(requests)
+        if is_paced:
+            self._wait(place)
+        self.close()
+        with ExitStack() as opened, ThreadPoolExecutor(len(requests)) as pool:
+
+            def open_connection(_: Request) -> Connection:
+                return opened.enter_context(closing(self._open()))
+
+            # All connections are open before the first request: otherwise the first responses might arrive before
+            # the last requests are sent.
+            try:
+                connections = list(pool.map(open_connection, requests))
+            except UnreachableError as error:
+                raise NotTested(f"{len(requests)} connections cannot be open at once: {error}") from None
+            self.sent += len(requests)
+            room = self.retention.room(len(requests))
+            exchanges = list(pool.map(partial(self._send_on, room=room), connections, requests))
+        for exchange in exchanges:
+            self._learn(exchange)
+        return exchanges
+
+    def send_pipelined(self, requests: Sequence[Request], ahead: int = 0) -> list[Exchange]:
+        """Send requests in one write on a new connection, `ahead` bytes before the rest."""
+        self._wait(self._reserve(requests))
+        self.close()
+        connection = self._new_connection()
+        self.sent += len(requests)
+        started = self.clock.now()
+        room = self.retention.room(len(requests))
+        exchanges = connection.pipeline(requests, self.settings.target.origin, self._timeouts(), ahead, room)
+        connection.close()
+        exchanges = [self._as_evidence(exchange, started) for exchange in exchanges]
+        self.journal += exchanges
+        for exchange in exchanges:
+            self._learn(exchange)
+        return exchanges
+
+    def send_and_await_close(self, request: Request) -> Exchange:
+        """Send a request on a new connection, and wait for the server to close that after its response."""
+        self._wait(self._reserve([request]))
+        self.close()
+        connection = self._new_connection()
+        self.sent += 1
+        exchange = self._exchange(connection, request)
+        exchange = replace(exchange, is_closed=connection.ends(self._timeouts().closing))
+        connection.close()
+        self.journal.append(exchange)
+        self._learn(exchange)
+        return exchange
+
+    def pause(self, seconds: float) -> None:
+        """Send nothing for some seconds, and forget the send times that earlier bursts have reserved."""
+        self._wait(self.clock.now() + seconds)
+        for pacer in (self._overall, self._without_key, *self._by_key.values()):
+            pacer.next_time = min(pacer.next_time, self.clock.now())
+
+    def _reserve(self, requests: Sequence[Request]) -> float:
+        """Return the send time of the last of some requests."""
+        if self.unreachable_reason:
+            raise NotTested(f"the deployment is not reachable any more: {self.unreachable_reason}")
+        for credential in {request.credential for request in requests}:
+            if credential in self.exhausted:
+                raise NotTested(f"{credential.label} is answered 429 however often Retry-After is honoured")
+            if credential in self.throttled_reason:
+                raise NotTested(self.throttled_reason[credential])
+        self._check_budget(len(requests))
+        now = self.clock.now()
+        return max(
+            max(self._overall.reserve(now), self._own_pacer(request.credential).reserve(now)) for request in requests
+        )
+
+    def _check_budget(self, requests: int) -> None:
+        left = self.settings.max_requests - self.sent
+        if left < requests:
+            raise NotTested(
+                f"the budget of {self.settings.max_requests} requests (--max-requests) has only {left} left",
+                wanted="more --max-requests",
+            )
+
+    def _own_pacer(self, credential: Credential | None) -> Pacer:
+        return self._by_key[credential.value] if credential else self._without_key
+
+    def _wait(self, until: float) -> None:
+        if until > self.ends:
+            raise NotTested(self._over, wanted="more --max-time")
+        if until > self.clock.now():
+            self.clock.sleep(max(0.0, until - self.clock.now()))  # it may have become time since
+
+    def _send_once(self, request: Request) -> Exchange:
+        kept = None if request.new_connection else self._idle.pop(request.pool, None)
+        connection = kept or self._new_connection()
+        self.sent += 1
+        exchange = self._exchange(connection, request)
+        if kept and exchange.ending in CLOSED_ENDINGS and exchange.status is None:
+            # The server may close an idle connection at any time (RFC 9112, section 9.3.1).
+            connection.close()
+            connection = self._connect_again(exchange)
+            self.sent += 1
+            exchange = self._exchange(connection, request)
+        if connection.reusable and not request.new_connection:
+            self._idle[request.pool] = connection
+        else:
+            connection.close()
+        self.journal.append(exchange)
+        return exchange
+
+    def _send_on(self, connection: Connection, request: Request, room: int) -> Exchange:
+        with closing(connection):
+            exchange = self._exchange(connection, request, room)
+        self.journal.append(exchange)
+        return exchange
+
+    def _exchange(self, connection: Connection, request: Request, room: int | None = None) -> Exchange:
+        started = self.clock.now()
+        room = self.retention.room() if room is None else room
+        exchange = connection.exchange(request, self.settings.target.origin, self._timeouts(), room)
+        return self._as_evidence(exchange, started)
+
+    def _as_evidence(self, exchange: Exchange, started: float) -> Exchange:
+        return self.retention.kept(
+            replace(exchange, started=started, redact=self._redact, check_time=self.check_time)
+        )
+
+    def _timeouts(self) -> Timeouts:
+        """Return the time-outs; none of them ends much later than the run."""
+        return self.timeouts.within(max(self.ends - self.clock.now(), LAST_MOMENT))
+
+    def check_time(self) -> None:
+        """Raise NotTested where the run's time is over."""
+        if self.clock.now() >= self.ends:
+            raise NotTested(self._over)
+
+    @property
+    def _over(self) -> str:
+        return f"the {self.settings.max_time:g} s of --max-time are over"
+
+    def _connect_again(self, unanswered: Exchange) -> Connection:
+        """Open another connection; where that fails, the unanswered exchange ends the journal."""
+        try:
+            self._check_budget(1)
+            return self._open()
+        except NotTested:
+            self.journal.append(unanswered)
+            raise
+        except UnreachableError as error:
+            self.journal.append(unanswered)
+            self.unreachable_reason = str(error)
+            raise NotTested(f"the deployment is not reachable any more: {error}") from None
+
+    def _new_connection(self) -> Connection:
+        try:
+            return self._open()
+        except UnreachableError as error:
+            if not self.journal:
+                raise
+            self.unreachable_reason = str(error)
+            raise NotTested(f"the deployment is not reachable any more: {error}") from None
+
+    def _open(self) -> Connection:
+        return connect(self.settings.target, self.settings.proxy, self._tls, self._timeouts(), self.clock)
+
+    def _learn(self, exchange: Exchange) -> None:
+        """Pace the key by the rate that the deployment states, and be brief with one that hangs.
+
+        Raises NotTested where a response was not waited for because the run's time is over.
+        """
+        if exchange.ending in {"timeout", "deadline"}:
+            self.check_time()
+            slowest = max((each.seconds for each in self.journal if each.ending == "complete"), default=0.0)
+            self.timeouts = Timeouts.of(min(self.settings.timeout, max(AFTER_A_HANG, 2 * slowest)))
+        if exchange.status != 429:
+            self._own_pacer(exchange.request.credential).speed_up()
+        is_small = exchange.size <= KEPT and not exchange.abridged
+        stated = exchange.status == 200 and exchange.request.credential and is_small and exchange.json.is_readable
+        limit = exchange.object.get("rate_limit") if stated else None
+        rate = limit.get("rps") if isinstance(limit, dict) else None
+        if (
+            not exchange.request.credential
+            or not isinstance(rate, int | float)
+            or not 0 < rate < 1e6
+            or self.settings.max_rate
+        ):
+            return
+        self._by_key[exchange.request.credential.value].state(max(SHARE * rate, 0.1))
+        self._overall.rate = max(self._overall.rate, SHARE * rate)
+
+    def _back_off(self, throttled: Exchange) -> None:
+        """Keep this caller silent until Retry-After is over; NotTested where the run is over before that."""
+        credential, wait = throttled.request.credential, retry_after(throttled)
+        left = self.ends - self.clock.now()
+        if wait > left:
+            who = credential.label if credential else "a caller without a key"
+            self.throttled_reason[credential] = (
+                f"{who} must wait {wait:.0f} s after a 429, and of --max-time {max(left, 0):.1f} s are left"
+            )
+            raise NotTested(self.throttled_reason[credential])
+        pacer = self._own_pacer(credential)
+        pacer.slow_down()
+        pacer.next_time = max(pacer.next_time, self.clock.now() + wait)
