@@ -68,7 +68,7 @@ class Scheduler:
             while True:
                 if isinstance(step, Finding):
                     findings.append(step)
-                    step = probing.send(())
+                    step = next(probing)
                     continue
                 try:
                     exchanges = self._send(step, unsent)
