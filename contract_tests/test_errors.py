@@ -92,7 +92,9 @@ def test_errors_do_not_disclose_metrics(gate: Gate, missing: object, journal: tu
 
 
 @pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: the key is a secret of its owner")
-def test_responses_do_not_disclose_keys(gate: Gate, shared: tuple[Exchange, ...], journal: tuple[Exchange, ...]) -> None:
+def test_responses_do_not_disclose_keys(
+    gate: Gate, shared: tuple[Exchange, ...], journal: tuple[Exchange, ...]
+) -> None:
     """An answer MUST NOT tell a key that its request did not hold, plain or coded, nor a refusal half of one."""
     for exchange in kept_whole((*shared, *(a for a in journal if a.status != 200 or gate.is_public(a.request)))):
         everything = exchange.body + b"\n".join(value for _, value in exchange.fields)

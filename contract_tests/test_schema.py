@@ -106,7 +106,7 @@ def test_generated_requests_match_the_document(gate: Gate, first_ok: Exchange) -
     checks = [CHECKS.get_one(name) for name in CHECK_NAMES]
     config = SchemathesisConfig.from_dict({"generation": {"with-security-parameters": False}})
     schema = schemathesis.openapi.from_dict(deepcopy(gate.contract.document), config=config)
-    cases = examples(schema.find_operation_by_id(OPERATION).as_strategy())[:MOST_CASES]
+    cases = examples(schema.find_operation_by_id(OPERATION).as_strategy(), MOST_CASES)
     generated = [prepared_request(case, gate.settings.target.url) for case in cases]
     exchanges = yield from send_in_turn(
         gate.request(
