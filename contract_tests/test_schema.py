@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
+from typing import Any
 
 import schemathesis
 from schemathesis.checks import CHECKS, load_all_checks
@@ -103,7 +104,7 @@ def test_generated_requests_match_the_document(gate: Gate, first_ok: Exchange) -
     """A response to a request that Schemathesis generates from the document MUST match the document."""
     first_ok.check_time()  # before Schemathesis takes seconds to read the document
     load_all_checks()
-    checks = [CHECKS.get_one(name) for name in CHECK_NAMES]
+    checks: list[Any] = [CHECKS.get_one(name) for name in CHECK_NAMES]
     config = SchemathesisConfig.from_dict({"generation": {"with-security-parameters": False}})
     schema = schemathesis.openapi.from_dict(deepcopy(gate.contract.document), config=config)
     cases = examples(schema.find_operation_by_id(OPERATION).as_strategy(), MOST_CASES)
