@@ -290,7 +290,7 @@ def test_top_domains_are_not_urls(usage_metrics: list[UsageMetrics]) -> Iterator
 
 @rule(level="documented", source=f"{TOP}; {USAGE}.total")
 def test_top_domains_do_not_exceed_total(usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
-    """The requests of all `top_domains` together MUST NOT exceed `total`."""
+    """`top_domains` together MUST NOT have more requests than `total`."""
     for metrics in having(usage_metrics, "top_domains", "total"):
         yield from _domains_above_total(metrics, slack)
 
@@ -361,7 +361,7 @@ def test_counters_do_not_decrease(usage_metrics: list[UsageMetrics]) -> Iterator
 def test_other_metrics_are_consistent(
     gate: Gate, usage_metrics: list[UsageMetrics], other_ok_responses: list[Exchange], slack: int
 ) -> Iterator[Finding]:
-    """The usage metrics of a 200 response to any other request with a valid key MUST be consistent as well."""
+    """A 200 response to any other request with a valid key MUST have consistent usage metrics as well."""
     if not other_ok_responses:
         raise NotTested("no other request has a 200 response")
     counts_itself, documented = _counts_itself(usage_metrics), _documented_protocols(gate)

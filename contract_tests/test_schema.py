@@ -39,7 +39,7 @@ MOST_CASES = 3  # requests: without parameters in the document, all cases are al
 
 @rule(level="specified", source=f"{DOCUMENT}, 200: content application/json; RFC 8259")
 def test_body_is_json(ok_responses: list[Exchange]) -> Iterator[Finding]:
-    """The body of a 200 response MUST be one well-formed JSON text in UTF-8.
+    """A 200 response MUST have a body of one well-formed JSON text in UTF-8.
 
     A byte order mark, NaN, a repeated member, or anything after the text is not well-formed.
     """
@@ -56,19 +56,19 @@ def test_media_type_is_documented(gate: Gate, ok_responses: list[Exchange]) -> I
 
 @rule(level="specified", source=f"{DOCUMENT}, components.schemas.UsageResponse")
 def test_body_has_the_specified_types(ok_responses: list[Exchange]) -> Iterator[Finding]:
-    """The body of a 200 response MUST be valid against the schema of the vendor's document."""
+    """A 200 response MUST be valid against the schema of the vendor's document."""
     yield from _schema_findings(ok_responses, "specified")
 
 
 @rule(level="documented", source=f"{DOCUMENT}, the descriptions in UsageResponse; openapi/documented.overlay.yaml")
 def test_body_has_the_documented_ranges(ok_responses: list[Exchange]) -> Iterator[Finding]:
-    """The body of a 200 response MUST contain usage metrics with values in the documented ranges."""
+    """A 200 response MUST contain usage metrics with values in the documented ranges."""
     yield from _schema_findings(ok_responses, "documented")
 
 
 @rule(level="advisory", source="openapi/advisory.overlay.yaml")
 def test_body_has_every_documented_member(ok_responses: list[Exchange]) -> Iterator[Finding]:
-    """The body of a 200 response SHOULD have every documented member."""
+    """A 200 response SHOULD have every documented member."""
     yield from _schema_findings(ok_responses, "advisory")
 
 
