@@ -22,6 +22,7 @@ from contract_tests.wire.connection import Connection, Timeouts, UnreachableErro
 from contract_tests.wire.limits import LARGEST_BODY
 from contract_tests.wire.messages import Credential, Ending, Exchange, Request
 from contract_tests.wire.target import Target
+from tests.support.transport import curl_of
 
 PATIENT = Timeouts(connect=30.0, read=30.0, total=45.0)  # thousands of times what a peer on this machine takes
 BRIEF = Timeouts(connect=30.0, read=0.2, total=0.5)  # for a peer that sends nothing more
