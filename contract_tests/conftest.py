@@ -13,17 +13,15 @@ from contract_tests.run import wrong_keys
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, READING
 from contract_tests.run.first_request import first_response, try_further_keys
 from contract_tests.run.gate import OPERATION, Gate
-from contract_tests.run.scheduler import Scheduler
+from contract_tests.run.plan import AUTH_ERROR_SAMPLE, MAIN_KEY_SAMPLE, OTHER_KEY_SAMPLE
 from contract_tests.run.rules import rule_of
+from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.clock import REAL_TIME
 from contract_tests.wire.messages import Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
 
 HERE = Path(__file__).resolve().parent
-MAIN_KEY_SAMPLE = 24  # a deployment that fails once in eight responses passes this many with a probability of 4 %
-OTHER_KEY_SAMPLE = 9
-AUTH_ERROR_SAMPLE = 5
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -129,17 +127,13 @@ def auth_errors(scheduler: Scheduler) -> dict[Credential | None, list[Exchange]]
 
 
 @pytest.fixture(scope="session")
-def missing_key_responses(
-    scheduler: Scheduler, auth_errors: dict[Credential | None, list[Exchange]]
-) -> list[Exchange]:
+def missing_key_responses(scheduler: Scheduler, auth_errors: dict[Credential | None, list[Exchange]]) -> list[Exchange]:
     """Baseline exchanges without a key; NotTested if there are none."""
     return _some(scheduler, auth_errors[None], "no key")
 
 
 @pytest.fixture(scope="session")
-def unknown_key_responses(
-    scheduler: Scheduler, auth_errors: dict[Credential | None, list[Exchange]]
-) -> list[Exchange]:
+def unknown_key_responses(scheduler: Scheduler, auth_errors: dict[Credential | None, list[Exchange]]) -> list[Exchange]:
     """Baseline exchanges with an unknown key; NotTested if there are none."""
     return _some(scheduler, auth_errors[wrong_keys.UNKNOWN], wrong_keys.UNKNOWN.label)
 
@@ -183,9 +177,7 @@ def journal(scheduler: Scheduler, baseline_responses: object) -> tuple[Exchange,
 
 
 @pytest.fixture(scope="session")
-def other_ok_responses(
-    gate: Gate, ok_responses: list[Exchange], journal: tuple[Exchange, ...]
-) -> list[Exchange]:
+def other_ok_responses(gate: Gate, ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> list[Exchange]:
     """All other exchanges with a valid key whose response is a 200 to the operation."""
     known = {id(exchange) for exchange in ok_responses}
     return [exchange for exchange in journal if gate.is_ok(exchange) and id(exchange) not in known]

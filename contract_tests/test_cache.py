@@ -1,106 +1,138 @@
-"""What caches and conditional requests rest on: tags, dates, parts, and whom an answer is for."""
+"""Caches and conditional requests: entity tags, dates, parts, and the clients that a response is for."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 
-import pytest
-
 from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
+from contract_tests.run.findings import Finding, status_finding
 from contract_tests.run.gate import Gate
-from contract_tests.run.rules import DOCUMENT, holds
+from contract_tests.run.probes import Probing, send_in_turn
+from contract_tests.run.rules import DOCUMENT, rule
 from contract_tests.wire.messages import AUTH_ERRORS, Exchange
 from contract_tests.wire.pacing import is_date, made_at
 
+ENTITY_TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+CONTENT_RANGE = re.compile(r"bytes 0-(\d+)/(\d+|\*)")
 
-@pytest.mark.needs(*NEEDS_VALID_KEY)
-@pytest.mark.rule(level="specified", source="RFC 9110, sections 13.1.2, 13.1.3 and 15.4.5: conditions and 304")
-def test_unknown_validator_is_not_304(gate: Gate) -> None:
-    """A condition that names a tag that nobody issued, or a day before there was HTTP, MUST NOT be answered 304."""
+
+@rule(
+    level="specified",
+    source="RFC 9110, sections 13.1.2, 13.1.3 and 15.4.5: conditions and 304",
+    needs=NEEDS_VALID_KEY,
+    sends=2,
+)
+def test_unknown_validator_is_not_304(gate: Gate) -> Probing[None]:
+    """A response to a condition with an unknown entity tag, or a date before HTTP existed, MUST have status 200."""
     conditions = {
-        "if its tag is not one nobody issued": ("If-None-Match", '"nobody-issued-this-tag"'),
+        "if its entity tag is not an unknown one": ("If-None-Match", '"nobody-issued-this-tag"'),
         "if modified since 1985": ("If-Modified-Since", "Tue, 01 Jan 1985 00:00:00 GMT"),
     }
-    exchanges = [gate.ask(gate.main, label, fields=[condition]) for label, condition in conditions.items()]
-    holds(f"{exchange.status}\n{exchange.seen}" for exchange in exchanges if exchange.status != 200)
+    requests = [gate.request(gate.main, label, fields=[condition]) for label, condition in conditions.items()]
+    for exchange in (yield from send_in_turn(requests)):
+        if exchange.status != 200:
+            yield status_finding(exchange, "200")
 
 
-@pytest.mark.rule(level="specified", source="RFC 9110, section 8.8.3: ETag")
-def test_etag_is_well_formed(good: list[Exchange]) -> None:
-    """An entity tag MUST stand in quotation marks, after W/ where it is weak."""
-    holds(
-        f"ETag is {tag!r}\n{exchange.seen}"
-        for exchange in good
-        for tag in exchange.values("ETag")
-        if not TAG.fullmatch(tag)
-    )
+@rule(level="specified", source="RFC 9110, section 8.8.3: ETag")
+def test_etag_is_well_formed(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """`ETag` MUST be in quotation marks, after `W/` if it is weak."""
+    for exchange in ok_responses:
+        for tag in exchange.values("ETag"):
+            if not ENTITY_TAG.fullmatch(tag):
+                yield Finding(
+                    "ETag is not an entity tag", exchange, expected='"…" or W/"…"', actual=exchange.excerpt(tag)
+                )
 
 
-@pytest.mark.rule(level="specified", source="RFC 9110, section 8.8.1: a strong validator changes with the body")
-def test_strong_etag_identifies_one_body(good: list[Exchange]) -> None:
-    """Two different bodies MUST NOT have the same strong entity tag."""
-    bodies: dict[str, str] = {}
-    for exchange in good:
-        tag = exchange.header("ETag")
-        if exchange.status == 200 and exchange.ending == "complete" and tag and TAG.fullmatch(tag) and tag[0] == '"':
-            assert bodies.setdefault(tag, exchange.sha256) == exchange.sha256, (
-                f"{tag} is on another body\n{exchange.seen}"
+@rule(level="specified", source="RFC 9110, section 8.8.1: a strong validator changes with the body")
+def test_strong_etag_identifies_one_body(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """A response MUST NOT have the strong `ETag` of a response with another body."""
+    first_with: dict[str, Exchange] = {}
+    for exchange in ok_responses:
+        tag = exchange.header("ETag") or ""
+        is_whole = exchange.status == 200 and exchange.ending == "complete"
+        if is_whole and tag.startswith('"') and ENTITY_TAG.fullmatch(tag):
+            first = first_with.setdefault(tag, exchange)
+            if first.sha256 != exchange.sha256:
+                problem = f"two different bodies have the strong ETag {exchange.excerpt(tag)}"
+                yield Finding(problem, exchange, related=(first,))
+                return
+
+
+@rule(
+    level="documented",
+    source="RFC 9110, section 13.2.1: conditions are evaluated after authorization",
+    needs=(*NEEDS_VALID_KEY, MISSING_KEY_REFUSED),
+    repeats=["cache/unknown-validator-is-not-304"],
+    sends=(0, 3),
+)
+def test_current_etag_is_200_or_304(
+    gate: Gate, first_ok: Exchange, other_key_responses: list[Exchange]
+) -> Probing[None]:
+    """A response to a condition with the current `ETag` MUST have status 200 or 304, and only with that tag's key."""
+    tag = first_ok.header("ETag")
+    if tag is None or not ENTITY_TAG.fullmatch(tag):
+        return
+    label, fields = "if its entity tag is not that of the first response", [("If-None-Match", tag.encode("latin-1"))]
+    exchange = yield from gate.send(gate.main, label, fields=fields)
+    if exchange.status not in {200, 304}:
+        yield status_finding(exchange, "200 or 304")
+        return
+    exchange = yield from gate.send(None, label, fields=fields)
+    if exchange.status not in gate.baseline.refusals(None):
+        yield status_finding(exchange, "the status of a response to a request without a key")
+        return
+    tagged = [each for each in other_key_responses if each.status == 200 and each.header("ETag") not in {None, tag}]
+    if tagged:
+        exchange = yield from gate.send(tagged[0].request.credential, label, fields=fields)
+        if exchange.status != 200:
+            yield status_finding(exchange, "200, because the entity tag belongs to another key")
+
+
+@rule(level="specified", source="RFC 9110, section 14.2 and 15.3.7: Range and 206", needs=NEEDS_READABLE_BODY, sends=1)
+def test_partial_response_is_206(gate: Gate) -> Probing[None]:
+    """A response to a request with `Range` MUST be the whole body with 200, the named part with 206, or 416."""
+    exchange = yield from gate.send(gate.main, "for its first ten bytes", fields=[("Range", "bytes=0-9")])
+    if exchange.status not in {200, 206, 416}:
+        yield status_finding(exchange, "200, 206 or 416")
+    elif exchange.status == 206:
+        stated = exchange.header("Content-Range") or ""
+        part = CONTENT_RANGE.fullmatch(stated)
+        if not part:
+            yield Finding(
+                "Content-Range does not name the part",
+                exchange,
+                expected="bytes 0-9/…",
+                actual=exchange.excerpt(stated),
+            )
+        elif not exchange.size == int(part[1]) + 1 <= 10:
+            size = f"{exchange.size} bytes"
+            yield Finding("the part does not have the size of Content-Range", exchange, expected=part[0], actual=size)
+    elif exchange.status == 200 and exchange.json.problem:
+        yield Finding(f"the whole body was promised, and it {exchange.json.problem}", exchange)
+
+
+@rule(
+    level="documented",
+    source=f"{DOCUMENT}, 200: metrics for the authenticated key, tokens now; RFC 9111, section 3",
+)
+def test_responses_are_not_shared_by_caches(
+    gate: Gate, baseline_responses: tuple[Exchange, ...], journal: tuple[Exchange, ...]
+) -> Iterator[Finding]:
+    """A response with status 200, 401, 403 or 429 MUST NOT allow a shared cache to serve it to another client."""
+    for exchange in (*baseline_responses, *(each for each in journal if each.status == 429)):
+        if _may_be_shared(gate, exchange):
+            control, vary = exchange.header("Cache-Control"), exchange.header("Vary")
+            actual = exchange.excerpt(f"Cache-Control: {control}, Vary: {vary}")
+            yield Finding(
+                "a shared cache may store the response", exchange, expected="private or no-store", actual=actual
             )
 
 
-TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
-
-
-@pytest.mark.needs(*NEEDS_VALID_KEY, MISSING_KEY_REFUSED, "cache/unknown-validator-is-not-304")
-@pytest.mark.rule(level="documented", source="RFC 9110, section 13.2.1: conditions come after authorization")
-def test_current_etag_is_200_or_304(gate: Gate, first: Exchange, others: list[Exchange]) -> None:
-    """Where an answer has an entity tag, a request that names it MUST be answered 200 or 304, and needs its key."""
-    tag = first.header("ETag")
-    if tag is None or not TAG.fullmatch(tag):
-        return
-    fields = [("If-None-Match", tag.encode("latin-1"))]
-    exchange = gate.ask(gate.main, "if its tag is not that of the first answer", fields=fields)
-    assert exchange.status in {200, 304}, f"{exchange.outcome}\n{exchange.seen}"
-    refused = gate.ask(None, "if its tag is not that of the first answer", fields=fields)
-    assert refused.status in gate.baseline.refusals(None), f"{refused.status} without a key\n{refused.seen}"
-    tagged = [each for each in others if each.status == 200 and each.header("ETag") not in {None, tag}]
-    if tagged:
-        other = gate.ask(tagged[0].request.credential, "if its tag is not that of the main key's answer", fields=fields)
-        assert other.status == 200, f"{other.outcome} to another key's tag\n{other.seen}"
-
-
-@pytest.mark.needs(*NEEDS_READABLE_BODY)
-@pytest.mark.rule(level="specified", source="RFC 9110, section 14.2 and 15.3.7: Range and 206")
-def test_partial_response_is_206(gate: Gate) -> None:
-    """A part MUST be answered to a Range only, as 206 with Content-Range; otherwise the whole is."""
-    exchange = gate.ask(gate.main, "for its first ten bytes", fields=[("Range", "bytes=0-9")])
-    assert exchange.status in {200, 206, 416}, f"{exchange.status}\n{exchange.seen}"
-    if exchange.status == 206:
-        assert re.fullmatch(r"bytes 0-\d+/(\d+|\*)", exchange.header("Content-Range") or ""), (
-            f"Content-Range is {exchange.header('Content-Range')!r}\n{exchange.seen}"
-        )
-        last = int(re.findall(r"\d+", exchange.header("Content-Range") or "")[1])
-        assert exchange.size == last + 1 <= 10, (
-            f"{exchange.size} bytes, and Content-Range is {exchange.header('Content-Range')!r}\n{exchange.seen}"
-        )
-    elif exchange.status == 200:
-        assert not exchange.json.problem, f"the whole was announced, the body {exchange.json.problem}\n{exchange.seen}"
-
-
-@pytest.mark.rule(
-    level="documented", source=f"{DOCUMENT}, 200: metrics for the authenticated key, tokens now; RFC 9111, section 3"
-)
-def test_responses_are_not_shared_by_caches(gate: Gate, shared: tuple[Exchange, ...], journal: tuple[Exchange, ...]) -> None:
-    """Figures, and refusals, MUST NOT be labelled so that a shared cache may give them to another caller."""
-    holds(
-        f"Cache-Control: {exchange.header('Cache-Control')}, Vary: {exchange.header('Vary')}\n{exchange.seen}"
-        for exchange in (*shared, *(exchange for exchange in journal if exchange.status == 429))
-        if _is_shared(gate, exchange)
-    )
-
-
-def _is_shared(gate: Gate, exchange: Exchange) -> bool:
+def _may_be_shared(gate: Gate, exchange: Exchange) -> bool:
     control = (exchange.header("Cache-Control") or "").lower().replace(" ", "").split(",")
     vary = (exchange.header("Vary") or "").lower().replace(" ", "").split(",")
     if (
@@ -109,10 +141,10 @@ def _is_shared(gate: Gate, exchange: Exchange) -> bool:
         or {"*", gate.key_header.lower()} & set(vary)
     ):
         return False
-    for_shared = [item for item in control if item.startswith("s-maxage")]  # it goes before max-age
+    for_shared_caches = [item for item in control if item.startswith("s-maxage")]  # takes precedence over max-age
     ages = [
         int(age)
-        for item in for_shared or control
+        for item in for_shared_caches or control
         if (age := item.partition("=")[2].strip('"')).isdecimal() and item.startswith(("max-age", "s-maxage"))
     ]
     if ages or "Expires" not in {name.title() for name, _ in exchange.fields}:
@@ -121,6 +153,6 @@ def _is_shared(gate: Gate, exchange: Exchange) -> bool:
 
 
 def _expires_later(exchange: Exchange) -> bool:
-    """Whether Expires names a later time than Date (RFC 9111, section 5.3); what is no date is over."""
+    """Whether Expires names a later time than Date; a value that is not a date has expired (RFC 9111, section 5.3)."""
     expires = exchange.header("Expires") or ""
     return is_date(expires) and parsedate_to_datetime(expires).timestamp() > made_at(exchange)

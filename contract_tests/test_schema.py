@@ -78,7 +78,9 @@ def test_body_has_every_documented_member(good: list[Exchange]) -> None:
     holds(_invalid(good, "advisory"))
 
 
-@pytest.mark.needs(*NEEDS_READABLE_BODY, *SHAPED, "http/negotiated-encoding-matches-the-body", "robustness/accept-leads-to-json-or-4xx")
+@pytest.mark.needs(
+    *NEEDS_READABLE_BODY, *SHAPED, "http/negotiated-encoding-matches-the-body", "robustness/accept-leads-to-json-or-4xx"
+)
 @pytest.mark.rule(level="documented", source=f"{DOCUMENT}, 200: usage metrics, whatever was asked before or beside it")
 def test_other_responses_are_usage_metrics(gate: Gate, later: list[Exchange]) -> None:
     """Any other 200 to a valid key MUST be whole, of the documented media type, and hold usage metrics as well."""

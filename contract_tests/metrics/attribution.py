@@ -1,4 +1,4 @@
-"""Whose figures an answer holds: evidence that stands although counters move between two answers."""
+"""Which key's usage metrics a response contains, judged although counters change between two responses."""
 
 from __future__ import annotations
 
@@ -13,16 +13,28 @@ from typing import Any
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.wire.messages import Credential
 
-TELLING = range(1000, 2**53)  # figures that do not agree by chance, and are no saturated counters
-OWN_FIGURES = ("total", "success", "bytes_transferred", "top_domains")
+# The thresholds of all heuristics below, each with its reason.
+DISTINCTIVE = range(1000, 2**53)  # smaller values are equal by chance, and larger ones are saturated counters
+NEAR = 100  # differing by at most a hundredth is near: a busy key adds less to a large counter within a run
+FAR = 20  # differing by more than a twentieth is far: no traffic within a run explains it
+NEARBY_STEPS = 3  # a key's next value is at most three of its largest steps away: traffic varies within a run
+IMPLAUSIBLE_FACTOR = 2  # no traffic of a moment doubles a large counter
+SAME_DOMAINS = 0.8  # the share of common domains above which two lists are one key's: the last ranks change places
+OTHER_DOMAINS = 0.5  # the share below which they are two keys': even similar customers differ in half of the list
+AGREEING = 2  # members that must agree: a single large count may be equal by chance
+
+OWN_MEMBERS = ("total", "success", "bytes_transferred", "top_domains")
 COUNTERS = ("total", "success", "bytes_transferred")
-SPECIFIC = frozenset({"bytes_transferred", "top_domains"})  # hardly two keys agree in one of these
-STEPS = 3  # how many times the largest step from one answer to the next still counts as near
+GROWING = ("total", "bytes_transferred")
+SPECIFIC = frozenset({"bytes_transferred", "top_domains"})  # two keys hardly ever have one of these in common
+
+# Usage metrics with an unusual value, an earlier value, the unusual value, and a later value.
+Change = tuple[UsageMetrics, Decimal, Decimal, Decimal]
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What one key's figures usually are; `identity` is all of them, as they were seen most often."""
+    """The usual metrics of one key; `identity` is the most frequent combination of them."""
 
     key: Credential
     identity: Hashable
@@ -30,113 +42,117 @@ class Profile:
     bytes_transferred: int | None
     top_domains: list[tuple[str, int]] | None
 
-    def explains(self, figures: UsageMetrics, own: Profile) -> bool:
-        """Whether figures are this key's rather than those of their own key."""
-        if own.identity == self.identity or own.identity == identity(figures):
+    def explains(self, metrics: UsageMetrics, own: Profile) -> bool:
+        """Whether usage metrics are this key's, rather than those of the key with the profile `own`."""
+        if own.identity == self.identity or own.identity == identity(metrics):
             return False
-        if self.identity == identity(figures):
+        if self.identity == identity(metrics):
             return True
         exact = {
             name
             for name in SPECIFIC
-            if is_distinctive(value := getattr(figures, name)) and getattr(self, name) == value
+            if is_distinctive(value := getattr(metrics, name)) and getattr(self, name) == value
         }
-        if any(getattr(own, name) != getattr(figures, name) for name in exact):
+        if any(getattr(own, name) != getattr(metrics, name) for name in exact):
             return True
-        return not _votes(figures, own, self) and len(_votes(figures, self, own)) > 1
+        return not _votes(metrics, own, self) and len(_votes(metrics, self, own)) >= AGREEING
 
 
-def profiles(figures: Sequence[UsageMetrics], keys: Iterable[Credential]) -> dict[Credential, Profile]:
+def profiles(usage_metrics: Sequence[UsageMetrics], keys: Iterable[Credential]) -> dict[Credential, Profile]:
     """Return the profile of each key that was ever used."""
     found = {}
     for key in keys:
-        of_key = [each for each in figures if each.exchange.request.credential == key]
+        of_key = [metrics for metrics in usage_metrics if metrics.exchange.request.credential == key]
         usual = Counter(filter(None, map(identity, of_key))).most_common(1)
         if usual:
-            example = next(each for each in of_key if identity(each) == usual[0][0])
+            example = next(metrics for metrics in of_key if identity(metrics) == usual[0][0])
             found[key] = Profile(
                 key,
                 usual[0][0],
-                _middle(each.total for each in of_key),
-                _middle(each.bytes_transferred for each in of_key),
+                _median(metrics.total for metrics in of_key),
+                _median(metrics.bytes_transferred for metrics in of_key),
                 example.top_domains,
             )
     return found
 
 
-def identity(figures: UsageMetrics) -> Hashable:
-    """Return what tells one key's figures from another's; None for those of a key that was never used."""
-    values = (figures.total, figures.success, figures.fail, figures.bytes_transferred, tuple(figures.top_domains or ()))
+def identity(metrics: UsageMetrics) -> Hashable:
+    """Return the combination of metrics that identifies a key; None for a key that was never used."""
+    domains = tuple(metrics.top_domains or ())
+    values = (metrics.total, metrics.success, metrics.fail, metrics.bytes_transferred, domains)
     return values if any(values) else None
 
 
 def is_distinctive(value: int | list[tuple[str, int]] | None) -> bool:
-    """Whether a figure, or a list of domains, is so large that two keys do not share it by chance."""
+    """Whether a count, or a list of domains, is so large that two keys do not have it in common by chance."""
     size = sum(count for _, count in value) if isinstance(value, list) else value or 0
-    return abs(size) in TELLING
+    return abs(size) in DISTINCTIVE
 
 
-def shared_figures(one: Sequence[UsageMetrics], other: Sequence[UsageMetrics]) -> list[str]:
-    """Return which figures of two keys are one account's, also where it grew in the meantime; empty for a coincidence.
+def shared_metrics(one: Sequence[UsageMetrics], other: Sequence[UsageMetrics]) -> list[str]:
+    """Return the members that show that two keys have one account, also if it is in use; empty for a coincidence.
 
-    `one` and `other` are the two keys' figures in the order in which they were asked for.
+    `one` and `other` are the usage metrics of the two keys, in the order of their requests.
     """
-    same = [name for name in OWN_FIGURES if is_distinctive(value := _usual(one, name)) and value == _usual(other, name)]
-    if len(same) > 1 or SPECIFIC & set(same):
+    same = [name for name in OWN_MEMBERS if is_distinctive(value := _usual(one, name)) and value == _usual(other, name)]
+    if len(same) >= AGREEING or SPECIFIC & set(same):
         return same
-    near = [name for name in ("total", "bytes_transferred") if _continues(one, other, name)]
-    return near if len(near) > 1 else []
+    near = [name for name in GROWING if _continues(one, other, name)]
+    return near if len(near) >= AGREEING else []
 
 
-def _usual(figures: Sequence[UsageMetrics], name: str) -> Any:
-    values = [getattr(each, name) for each in figures]
+def _usual(usage_metrics: Sequence[UsageMetrics], name: str) -> Any:
+    values = [getattr(metrics, name) for metrics in usage_metrics]
     return max(values, key=values.count)
 
 
 def _continues(one: Sequence[UsageMetrics], other: Sequence[UsageMetrics], name: str) -> bool:
-    """Whether the other's values follow the one's last as the one's own values follow each other."""
+    """Whether the other key's values follow the one's last value as the one's own values follow each other."""
     before, after = ([value for each in of if is_distinctive(value := getattr(each, name))] for of in (one, other))
+    if not before or not after:
+        return False
     step = max((abs(later - earlier) for earlier, later in pairwise(before)), default=0)
-    near = [min(STEPS * step * place, before[-1] // 100) for place in range(1, len(after) + 1)] if before else []
-    return bool(near) and all(abs(value - before[-1]) <= most for value, most in zip(after, near, strict=True))
+    return all(
+        abs(value - before[-1]) <= min(NEARBY_STEPS * step * steps, before[-1] // NEAR)
+        for steps, value in enumerate(after, 1)
+    )
 
 
 def transient_changes(
-    values: Sequence[tuple[UsageMetrics, Decimal]], strays: Callable[[Decimal, Decimal], bool]
-) -> Iterator[tuple[UsageMetrics, Decimal, Decimal, Decimal]]:
-    """Yield each value that strays from one before it while a later one does not, between these two."""
-    for place, (figures, value) in enumerate(values):
+    values: Sequence[tuple[UsageMetrics, Decimal]], differs: Callable[[Decimal, Decimal], bool]
+) -> Iterator[Change]:
+    """Yield each value that differs from an earlier one, while a later value does not."""
+    for place, (metrics, value) in enumerate(values):
         for _, before in values[:place]:
-            back = next((after for _, after in values[place + 1 :] if not strays(before, after)), None)
-            if strays(before, value) and back is not None:
-                yield figures, before, value, back
+            back = next((after for _, after in values[place + 1 :] if not differs(before, after)), None)
+            if differs(before, value) and back is not None:
+                yield metrics, before, value, back
                 break
 
 
-def oscillations(
-    values: Sequence[tuple[UsageMetrics, Decimal]],
-) -> Iterator[tuple[UsageMetrics, Decimal, Decimal, Decimal]]:
-    """Yield each value that is far from the one before it, while the one after it is not."""
-    for (_, before), (figures, value), (_, after) in zip(values, values[1:], values[2:], strict=False):
-        if before >= TELLING.start and abs(value - before) > before / 20 and abs(after - before) < before / 100:
-            yield figures, before, value, after
+def oscillations(values: Sequence[tuple[UsageMetrics, Decimal]]) -> Iterator[Change]:
+    """Yield each value that is far from the value before it, while the value after it is near to that."""
+    for (_, before), (metrics, value), (_, after) in zip(values, values[1:], values[2:], strict=False):
+        is_far, is_back = abs(value - before) > before / FAR, abs(after - before) < before / NEAR
+        if before >= DISTINCTIVE.start and is_far and is_back:
+            yield metrics, before, value, after
 
 
-def counters(figures: Iterable[UsageMetrics]) -> dict[str, list[tuple[UsageMetrics, Decimal]]]:
-    """Return every counter's values in their order, those of the protocols included, with the figures they stand in."""
+def counters(usage_metrics: Iterable[UsageMetrics]) -> dict[str, list[tuple[UsageMetrics, Decimal]]]:
+    """Return the values of each counter in their order, with their usage metrics; each protocol has a counter."""
     found: defaultdict[str, list[tuple[UsageMetrics, Decimal]]] = defaultdict(list)
-    for each in figures:
-        named = {name: getattr(each, name) for name in COUNTERS}
-        named |= {f"by_protocol.{name}": count for name, count in (each.by_protocol or {}).items()}
+    for metrics in usage_metrics:
+        named = {name: getattr(metrics, name) for name in COUNTERS}
+        named |= {f"by_protocol.{name}": count for name, count in (metrics.by_protocol or {}).items()}
         for name, value in named.items():
             if value is not None:
-                found[name].append((each, Decimal(value)))
+                found[name].append((metrics, Decimal(value)))
     return found
 
 
 def is_implausible_jump(one: Decimal, other: Decimal) -> bool:
-    """Whether no use in a moment explains the difference between two values of a counter."""
-    return max(one, other) >= TELLING.start and 2 * min(one, other) < max(one, other)
+    """Whether no traffic of a moment explains the difference between two values of a counter."""
+    return max(one, other) >= DISTINCTIVE.start and IMPLAUSIBLE_FACTOR * min(one, other) < max(one, other)
 
 
 def is_different(one: Decimal, other: Decimal) -> bool:
@@ -144,27 +160,27 @@ def is_different(one: Decimal, other: Decimal) -> bool:
     return one != other
 
 
-def _votes(figures: UsageMetrics, for_one: Profile, against: Profile) -> list[str]:
-    """Return the figures that are near the one profile and far from the other."""
-    votes = [name for name in ("total", "bytes_transferred") if _is_nearer(figures, name, for_one, against)]
-    names = {domain for domain, _ in figures.top_domains or ()}
-    if _overlap(names, for_one) > 0.8 and _overlap(names, against) < 0.5:
+def _votes(metrics: UsageMetrics, candidate: Profile, against: Profile) -> list[str]:
+    """Return the members that are near the candidate's, and far from those of the other profile."""
+    votes = [name for name in GROWING if _is_nearer(metrics, name, candidate, against)]
+    domains = {domain for domain, _ in metrics.top_domains or ()}
+    if _overlap(domains, candidate) > SAME_DOMAINS and _overlap(domains, against) < OTHER_DOMAINS:
         votes.append("top_domains")
     return votes
 
 
-def _is_nearer(figures: UsageMetrics, name: str, for_one: Profile, against: Profile) -> bool:
-    value, near, far = (getattr(each, name) for each in (figures, for_one, against))
+def _is_nearer(metrics: UsageMetrics, name: str, candidate: Profile, against: Profile) -> bool:
+    value, near, far = (getattr(each, name) for each in (metrics, candidate, against))
     if value is None or near is None or far is None or not is_distinctive(near):
         return False
-    return bool(abs(value - near) <= abs(near) // 100 and abs(value - far) > abs(far) // 20)
+    return bool(abs(value - near) <= abs(near) // NEAR and abs(value - far) > abs(far) // FAR)
 
 
-def _overlap(names: set[str], profile: Profile) -> float:
-    theirs = {domain for domain, _ in profile.top_domains or ()}
-    return len(names & theirs) / len(names | theirs) if names | theirs else 0.0
+def _overlap(domains: set[str], profile: Profile) -> float:
+    usual = {domain for domain, _ in profile.top_domains or ()}
+    return len(domains & usual) / len(domains | usual) if domains | usual else 0.0
 
 
-def _middle(values: Iterable[int | None]) -> int | None:
+def _median(values: Iterable[int | None]) -> int | None:
     known = [value for value in values if value is not None]
     return median_low(known) if known else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import islice
 from typing import Any, cast
@@ -20,8 +21,30 @@ from usage_contract import LEVELS, Contract, load
 from usage_contract.contract import Level
 from usage_contract.sources import pointer
 
-MOST = 200  # items and problems of a body that are looked at: far more than usage metrics have
+MOST = 200  # items and problems of a body that are checked: far more than usage metrics have
+SHOWN_MEMBERS = 10  # names: more do not make a finding clearer
 UNCHECKED = "unchecked"
+TYPES = {
+    "integer": "an integer",
+    "number": "a number",
+    "string": "a string",
+    "boolean": "a boolean",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+}
+EXPECTED = {
+    "anyOf": "one of the documented members",
+    "const": "{}",
+    "minimum": "at least {}",
+    "exclusiveMinimum": "more than {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "less than {}",
+    "minLength": "a string whose length is at least {}",
+    "maxItems": "an array whose length is at most {}",
+    "pattern": "a string that matches {}",
+    "format": "a string of the format {}",
+}
 
 
 @cache
@@ -34,7 +57,7 @@ def _first_items(validator: Validator, items: Any, instance: Any, schema: dict[s
     """Validate the first items of an array, and mark the array where there are more."""
     if isinstance(instance, list) and len(instance) > MOST:
         yield from _items(validator, items, instance[:MOST], schema)
-        yield ValidationError(f"of {len(instance)} items only the first {MOST} are looked at", validator=UNCHECKED)
+        yield ValidationError(f"of {len(instance)} items only the first {MOST} are checked", validator=UNCHECKED)
     else:
         yield from _items(validator, items, instance, schema)
 
@@ -58,82 +81,112 @@ def validator(operation: str, status: str, level: Level) -> Validator:
 
 
 @dataclass(frozen=True)
-class Findings:
-    """The problems of a body: a sentence for each place and keyword, and why not all of it was checked."""
+class Problem:
+    """One difference between a body, or a header field, and the document.
 
-    sentences: tuple[tuple[tuple[Any, ...], str], ...] = ()
+    `problem` is a sentence without a final period. `pointer` is the JSON Pointer of the body's member; None stands for
+    the body as a whole, or for a header field. `expected` and `actual` are the two values that differ. Received text
+    is shortened and redacted.
+    """
+
+    problem: str
+    pointer: str | None = None
+    expected: str | None = None
+    actual: str | None = None
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The problems of a body by place and keyword, and the reason if not all of the body was checked."""
+
+    problems: dict[tuple[Any, ...], Problem] = field(default_factory=dict)
     unchecked: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.sentences or self.unchecked)
+        return bool(self.problems or self.unchecked)
 
 
-def problems(operation: str, exchange: Exchange, level: Level) -> Iterator[str]:
-    """Yield what is wrong with an answer's body at a level and was not already wrong at a lower one.
+def problems(operation: str, exchange: Exchange, level: Level) -> Iterator[Problem]:
+    """Yield the problems of a response's body at a level that it does not have at a lower one.
 
-    Raises NotTested at the end where the body is too large to be checked as a whole.
+    Raises:
+        NotTested: At the end, where the body is too large to be checked as a whole.
     """
-    known = {
-        place for lower in LEVELS[: LEVELS.index(level)] for place, _ in _findings(operation, exchange, lower).sentences
-    }
-    found = _findings(operation, exchange, level)
-    yield from (sentence for place, sentence in found.sentences if place not in known)
-    if found.unchecked:
-        raise NotTested(found.unchecked)
+    lower_levels = LEVELS[: LEVELS.index(level)]
+    known = {place for lower in lower_levels for place in _validation(operation, exchange, lower).problems}
+    validation = _validation(operation, exchange, level)
+    yield from (problem for place, problem in validation.problems.items() if place not in known)
+    if validation.unchecked:
+        raise NotTested(validation.unchecked)
 
 
 def invalid_members(operation: str, exchange: Exchange) -> frozenset[str]:
-    """Return the members of the body whose values are not valid by the document and by the vendor's prose.
+    """Return the members of the body whose values are not valid at the level `documented`.
 
     Where only a part of the body was checked, these are all of its members.
     """
-    found = _findings(operation, exchange, "documented")
-    if found.unchecked:
+    validation = _validation(operation, exchange, "documented")
+    if validation.unchecked:
         return frozenset(exchange.object)
-    return frozenset(str(place[0]) for place, _ in found.sentences if len(place) > 1)
+    return frozenset(str(place[0]) for place in validation.problems if len(place) > 1)
 
 
-@lru_cache(maxsize=1024)  # several rules look at the same answers
-def _findings(operation: str, exchange: Exchange, level: Level) -> Findings:
+@lru_cache(maxsize=1024)  # several rules check the same responses
+def _validation(operation: str, exchange: Exchange, level: Level) -> Validation:
     higher = LEVELS[LEVELS.index(level) + 1 :][:1]
-    if higher and not _findings(operation, exchange, *higher):
-        return Findings()  # a higher level only adds to a lower one
-    errors = islice(validator(operation, str(exchange.status), level).iter_errors(exchange.json.value), MOST)
-    found = [(error.validator, _place(error), _sentence(error, exchange)) for error in errors]
-    unchecked = [sentence for keyword, _, sentence in found if keyword == UNCHECKED]
-    if len(found) == MOST:
-        unchecked.append(f"only the first {MOST} problems of a body are looked at")
-    sentences = tuple((place, sentence) for keyword, place, sentence in found if keyword != UNCHECKED)
-    return Findings(sentences, next(iter(unchecked), ""))
+    if higher and not _validation(operation, exchange, *higher):
+        return Validation()  # a higher level only adds to a lower one
+    errors = list(islice(validator(operation, str(exchange.status), level).iter_errors(exchange.json.value), MOST))
+    unchecked = [error.message for error in errors if error.validator == UNCHECKED]
+    if len(errors) == MOST:
+        unchecked.append(f"only the first {MOST} problems of a body are checked")
+    found = {
+        (*error.absolute_path, error.validator): _problem(error, exchange)
+        for error in errors
+        if error.validator != UNCHECKED
+    }
+    return Validation(found, next(iter(unchecked), ""))
 
 
-def _place(error: ValidationError) -> tuple[Any, ...]:
-    return (*error.absolute_path, error.validator)
+def _problem(error: ValidationError, exchange: Exchange) -> Problem:
+    place = exchange.excerpt(pointer(*error.absolute_path)) or None
+    subject = place or "the body"
+    keyword, value, instance = str(error.validator), cast("Any", error.validator_value), cast("Any", error.instance)
+    if keyword == "required":
+        return Problem(f"{subject} lacks {', '.join(name for name in value if name not in instance)}", place)
+    if keyword == "type":
+        expected = " or ".join(TYPES[name] for name in ([value] if isinstance(value, str) else value))
+    elif keyword in EXPECTED:
+        expected = EXPECTED[keyword].format(value if isinstance(value, str) else _described(value))
+    else:
+        return Problem(f"{subject}: {exchange.excerpt(error.message)}", place)
+    return Problem(f"{subject} is not valid", place, expected, exchange.excerpt(_described(instance)))
 
 
-def _sentence(error: ValidationError, exchange: Exchange) -> str:
-    where = exchange.excerpt(pointer(*error.absolute_path)) or "the body"
-    if error.validator == "anyOf":
-        return f"{where} has none of the documented members"
-    return f"{where}: {exchange.excerpt(error.message)}"
+def _described(value: Any) -> str:
+    """Return a JSON value as its text, an object by its first members, and an array by its length."""
+    if isinstance(value, dict):
+        return f"an object with the members {', '.join(islice(value, SHOWN_MEMBERS))}" if value else "an empty object"
+    return f"an array of length {len(value)}" if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
 
 
-def header_problems(operation: str, exchange: Exchange) -> Iterator[str]:
-    """Yield what is wrong with an answer's header fields, by the headers that its status documents."""
+def header_problems(operation: str, exchange: Exchange) -> Iterator[Problem]:
+    """Yield the problems of a response's header fields that its status documents."""
     documented = contract("documented").operations[operation].responses[str(exchange.status)].headers
     for name, described in documented.items():
         text = exchange.header(name)
         if text is None:
             if described.get("required"):
-                yield f"{name} is missing"
+                yield Problem(f"{name} is missing")
             continue
+        shown = f"'{exchange.excerpt(text)}'"
         if name == "Retry-After" and not is_retry_after(text):
-            shown = exchange.excerpt(text)
-            yield f"Retry-After: '{shown}' is neither seconds nor an HTTP date (RFC 9110, section 10.2.3)"
+            yield Problem("Retry-After is not valid (RFC 9110, section 10.2.3)", None, "seconds or an HTTP date", shown)
         schema = described["schema"]
         value = _as_number(text) if schema.get("type") in {"number", "integer"} else text
         for error in Draft202012Validator(schema).iter_errors(value):
-            yield f"{name}: {exchange.excerpt(error.message)}"
+            problem = _problem(error, exchange)
+            yield Problem(f"{name} is not valid", None, problem.expected, shown)
 
 
 def _as_number(text: str) -> float | str:

@@ -1,130 +1,41 @@
-"""The figures of one 200 body, member by member; None where one is absent or has another type."""
+"""The usage metrics of a 200 body, member by member."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
 from typing import Any
 
 from contract_tests.wire.messages import Exchange
 
-MOST_COUNTS = 1000  # protocols: usage metrics have a handful
+MOST_COUNTS = 1000  # protocols or domains: usage metrics have a handful
 LONGEST_TEXT = 10_000  # characters of a key or a domain
 
 
-@dataclass(frozen=True)
-class Members:
-    """The readable members of one body; they are small, however large the body is.
+class UsageMetrics:
+    """The usage metrics of one exchange; a member that is absent or has another type is None.
 
-    `by_protocol` includes undocumented protocols; it is None where one is not a count, and `top_domains` where a row
-    is incomplete.
+    Members that are `invalid` against the schema are None as well: the schema rules report them. `by_protocol`
+    includes undocumented protocols; it is None where one of them is not a count, and `top_domains` where a row is
+    incomplete. The members are small, however large the body is, and the body's parsed form is not kept.
     """
 
-    api_key: str | None
-    total: int | None
-    success: int | None
-    fail: int | None
-    success_rate: Decimal | None
-    bytes_transferred: int | None
-    by_protocol: dict[str, int] | None
-    top_domains: list[tuple[str, int]] | None
-    rps: Decimal | None
-    burst: Decimal | None
-    remaining: Decimal | None
-
-    @classmethod
-    def of(cls, body: object) -> Members:
-        """Read the members of a JSON value with exact decimals."""
-        members = body if isinstance(body, dict) else {}
+    def __init__(self, exchange: Exchange, invalid: frozenset[str] = frozenset()) -> None:
+        self.exchange = exchange
+        body = exchange.exact
+        members = {name: value for name, value in body.items() if name not in invalid} if isinstance(body, dict) else {}
+        self.api_key = _text(members.get("api_key"))
+        self.total = _count(members.get("total"))
+        self.success = _count(members.get("success"))
+        self.fail = _count(members.get("fail"))
+        self.success_rate = _number(members.get("success_rate"))
+        self.bytes_transferred = _count(members.get("bytes_transferred"))
+        self.by_protocol = _counts(members.get("by_protocol"))
+        self.top_domains = _rows(members.get("top_domains"))
         limit = members.get("rate_limit")
         limits = limit if isinstance(limit, dict) else {}
-        return cls(
-            api_key=_text(members.get("api_key")),
-            total=_count(members.get("total")),
-            success=_count(members.get("success")),
-            fail=_count(members.get("fail")),
-            success_rate=_number(members.get("success_rate")),
-            bytes_transferred=_count(members.get("bytes_transferred")),
-            by_protocol=_counts(members.get("by_protocol")),
-            top_domains=_rows(members.get("top_domains")),
-            rps=_number(limits.get("rps")),
-            burst=_number(limits.get("burst")),
-            remaining=_number(limits.get("remaining")),
-        )
-
-
-@dataclass(frozen=True)
-class UsageMetrics:
-    """The usage metrics of one response; a member that is `invalid` against the schema is left to the schema rules."""
-
-    exchange: Exchange
-    invalid: frozenset[str] = frozenset()
-
-    @cached_property
-    def _members(self) -> Members:
-        exact = self.exchange.exact
-        members = exact if isinstance(exact, dict) else {}
-        return Members.of({name: value for name, value in members.items() if name not in self.invalid})
-
-    @property
-    def api_key(self) -> str | None:
-        """The key as it is shown, whole or masked."""
-        return self._members.api_key
-
-    @property
-    def total(self) -> int | None:
-        """Requests across all protocols."""
-        return self._members.total
-
-    @property
-    def success(self) -> int | None:
-        """Successful requests."""
-        return self._members.success
-
-    @property
-    def fail(self) -> int | None:
-        """Failed requests."""
-        return self._members.fail
-
-    @property
-    def success_rate(self) -> Decimal | None:
-        """The percentage, with the decimals that were sent."""
-        return self._members.success_rate
-
-    @property
-    def bytes_transferred(self) -> int | None:
-        """Response bytes of HTTP fetch."""
-        return self._members.bytes_transferred
-
-    @property
-    def by_protocol(self) -> dict[str, int] | None:
-        """Requests by protocol, undocumented protocols included; None where one is no count."""
-        return self._members.by_protocol
-
-    @property
-    def top_domains(self) -> list[tuple[str, int]] | None:
-        """Domains with their requests, in order; None where a row is incomplete."""
-        return self._members.top_domains
-
-    @property
-    def rps(self) -> Decimal | None:
-        """Allowed requests per second."""
-        return self._members.rps
-
-    @property
-    def burst(self) -> Decimal | None:
-        """The bucket's capacity."""
-        return self._members.burst
-
-    @property
-    def remaining(self) -> Decimal | None:
-        """Tokens available at the time of the answer."""
-        return self._members.remaining
-
-    def label(self, problem: str) -> str:
-        """Return the problem with the answer that shows it."""
-        return f"{problem}\n{self.exchange.seen}"
+        self.rps = _number(limits.get("rps"))
+        self.burst = _number(limits.get("burst"))
+        self.remaining = _number(limits.get("remaining"))
 
 
 def _number(value: Any) -> Decimal | None:

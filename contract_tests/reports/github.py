@@ -1,12 +1,10 @@
-"""What a run says to GitHub Actions: annotations for its log, and the job's summary."""
+"""Annotations for the log of GitHub Actions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from contract_tests.reports.model import FATAL, Report, RuleReport, counted
-
-TOLD = 3  # lines of evidence: what is wrong, what was asked, what was seen
+from contract_tests.reports.model import FATAL, ExchangeReport, Report, RuleReport, counted
 
 
 def workflow_commands(report: Report) -> Iterator[str]:
@@ -15,11 +13,11 @@ def workflow_commands(report: Report) -> Iterator[str]:
     Source: GitHub's "Workflow commands for GitHub Actions".
     """
     if not report.green and not report.faults:
-        yield annotation("error", "contract gate", "\n".join([report.headline, *report.evidence.splitlines()[:TOLD]]))
+        yield annotation("error", "contract gate", _headline(report))
     for outcome, rules in report.groups:
         if outcome not in {"held", "not tested"}:
             severity = "error" if outcome in FATAL else "warning"
-            yield from (annotation(severity, rule.id, _told(rule)) for rule in rules)
+            yield from (annotation(severity, rule.id, _failure(rule)) for rule in rules)
     untested = [f"{rule.id}: {rule.problem}" for rule in report.rules if rule.outcome == "not tested"]
     if untested and any(rule.outcome != "not tested" for rule in report.rules):
         lines = [f"{counted(len(untested), 'rule')} of {len(report.rules)} not tested", *untested]
@@ -33,8 +31,17 @@ def annotation(severity: str, title: str, text: str) -> str:
     return f"::{severity} title={_escaped(title).replace(':', '%3A').replace(',', '%2C')}::{_escaped(text)}"
 
 
-def _told(rule: RuleReport) -> str:
-    return "\n".join([rule.promise, *rule.evidence.splitlines()[:TOLD]])
+def _failure(rule: RuleReport) -> str:
+    exchanges = [finding.exchange for finding in rule.findings[:1]]
+    return "\n".join([rule.promise, rule.problem, *(line for each in exchanges for line in _exchange(each))])
+
+
+def _headline(report: Report) -> str:
+    return "\n".join([report.headline, *(_exchange(report.exchange) if report.exchange else ())])
+
+
+def _exchange(exchange: ExchangeReport) -> tuple[str, str]:
+    return f"request: {exchange.request}", f"response: {exchange.response}"
 
 
 def _escaped(text: str) -> str:

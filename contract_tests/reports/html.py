@@ -7,26 +7,25 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from importlib.resources import files
 
-from contract_tests.reports.model import FATAL, Report, RuleReport
+from contract_tests.reports.model import FATAL, ExchangeReport, FindingReport, Outcome, Report, RuleReport
 from contract_tests.reports.timeline import picture
-from contract_tests.run.verdicts import Outcome
 
-FIRST_FAULTS = 3  # are told at the top, and open at once
-QUIET = ("not tested", "held")  # come after the picture
+FIRST_FAULTS = 3  # rules that are listed at the top and open at once
+QUIET = ("not tested", "held")  # outcomes after the picture
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 LEADS: dict[Outcome, str] = {
-    "broken": "Promises that the deployment does not keep.",
-    "gate error": "The gate failed here; this says nothing about the deployment.",
+    "broken": "The deployment breaks these promises.",
+    "gate error": "The gate itself failed; these rules were not judged.",
     "stale deviation": "Kept, although listed as known deviations: remove the entries.",
-    "known deviation": "Broken, and accepted by somebody until a day.",
+    "known deviation": "Broken; a listed deviation accepts the failure until its expiry date.",
     "reported": "Broken, but above the level of this run: not fatal.",
-    "not tested": "Nothing is known about these.",
+    "not tested": "These rules were not tested.",
     "held": "Promises that the deployment kept.",
 }
 
 
 def page(report: Report) -> str:
-    """Return the page: the verdict, what to do, the rules by outcome, the picture, what it all rests on."""
+    """Return the page: the verdict, the next step, the rules by outcome, the picture, the settings."""
     style = files("contract_tests.reports").joinpath("report.css").read_text(encoding="utf-8")
     title = escape(f"{report.title}: {report.target}")
     return (
@@ -66,7 +65,7 @@ def _verdict(report: Report) -> str:
     return (
         f'<header class="{_kind(report)}"><h1>{escape(report.title)}</h1>'
         f'<p class="headline">{escape(report.headline)}</p>'
-        f"{_pre(report.evidence) if report.evidence else ''}{_why(report)}"
+        f"{_exchange(report.exchange) if report.exchange else ''}{_why(report)}"
         f'<p class="facts">{"".join(f"<span>{escape(fact)}</span> " for fact in facts)}</p></header>'
     )
 
@@ -94,7 +93,7 @@ def _why(report: Report) -> str:
 
 def _again(report: Report) -> str:
     keys = report.key_variables
-    first = f"<p>First set <code>{escape(keys)}</code>; the curl lines below use the same.</p>" if keys else ""
+    first = f"<p>First set <code>{escape(keys)}</code>; the curl commands below use the same.</p>" if keys else ""
     return f"<section><h2>Run it again</h2>{first}{_pre(report.reproduce)}</section>"
 
 
@@ -118,29 +117,43 @@ def _row(rule: RuleReport, opened: bool) -> str:
 
 
 def _reason(rule: RuleReport) -> str:
-    label = [rule.deviation] if rule.deviation else []
-    label += [rule.problem] if rule.problem else []
-    label += [f"Repeated: {rule.cost}"] if rule.runs > 1 else []
-    label += [f"Not tested because of it: {', '.join(rule.unproven)}"] if rule.unproven else []
-    return "".join(f'<p class="seen">{escape(text)}</p>' for text in label)
+    texts = [rule.deviation] if rule.deviation else []
+    texts += [rule.problem] if rule.problem else []
+    texts += [f"Repeated: {rule.cost}"] if rule.runs > 1 else []
+    texts += [f"Not tested because of it: {', '.join(rule.unproven)}"] if rule.unproven else []
+    return "".join(f'<p class="problem">{escape(text)}</p>' for text in texts)
 
 
 def _details(rule: RuleReport, opened: bool) -> str:
-    """Return what opens by click or key."""
-    evidence = rule.exchanges if "\n" in rule.evidence else ""
-    parts = [f"<p>Source: {escape(rule.source)}</p>"]
-    parts += [_pre(evidence)] if evidence else []
-    parts += [f"<p>See it again:</p>{''.join(map(_pre, rule.curl))}"] if rule.curl else []
+    """Return the part that opens by click or key."""
+    parts = [f"<p>Source: {escape(rule.source)}</p>", *map(_finding, rule.findings)]
+    parts += [f"<p>And {rule.more_findings} more findings.</p>"] if rule.more_findings else []
+    parts += [_pre(rule.reason)] if "\n" in rule.reason else []
+    parts += [f"<p>Its first request:</p>{_pre(rule.curl)}"] if rule.curl and not rule.findings else []
     parts += [f"<p>Run this rule again:</p>{_pre(rule.reproduce)}"] if rule.reproduce else []
-    label = ", ".join(["Source"] + ["evidence"] * bool(evidence) + ["curl"] * bool(rule.curl))
+    label = ", ".join(["Source"] + ["evidence"] * bool(rule.findings) + ["curl"] * bool(rule.findings or rule.curl))
     return f"<details{' open' * opened}><summary>{label}</summary>{''.join(parts)}</details>"
+
+
+def _finding(finding: FindingReport) -> str:
+    times = f" ({finding.count} times)" if finding.count > 1 else ""
+    pair = {"member": finding.pointer, "expected": finding.expected, "actual": finding.actual}
+    rows = "".join(f"<dt>{name}</dt><dd><code>{escape(value)}</code></dd>" for name, value in pair.items() if value)
+    exchanges = "".join(map(_exchange, (finding.exchange, *finding.related)))
+    return f'<div class="finding"><p>{escape(finding.problem)}{times}</p><dl>{rows}</dl>{exchanges}</div>'
+
+
+def _exchange(exchange: ExchangeReport) -> str:
+    texts = {"request": exchange.request, "response": exchange.response, "location": exchange.location}
+    rows = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in texts.items() if text)
+    return f"<dl>{rows}</dl>{_pre(exchange.body) if exchange.body else ''}{_pre(exchange.curl)}"
 
 
 def _basis(report: Report) -> str:
     settings = {name.replace("_", " "): value for name, value in report.settings.items() if value not in {None, ""}}
-    label = {"target": report.target, "keys": report.keys, **settings, **report.versions}
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(_plain(value))}</dd>" for name, value in label.items())
-    return f"<section><h2>What it rests on</h2><dl>{rows}</dl></section>"
+    texts = {"target": report.target, "keys": report.keys, **settings, **report.versions}
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(_plain(value))}</dd>" for name, value in texts.items())
+    return f"<section><h2>Settings and versions</h2><dl>{rows}</dl></section>"
 
 
 def _plain(value: object) -> str:

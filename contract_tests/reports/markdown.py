@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from contract_tests.reports.model import Report, RuleReport
+from contract_tests.reports.text import MOST_FINDINGS, exchange_lines, finding_lines
 
-LONGEST = 2000  # characters of evidence: a job's summary may have 1 MiB for everything
+LONGEST = 2000  # characters of a finding: a job's summary may have 1 MiB in all
 AT_LENGTH = {"broken", "gate error", "stale deviation", "known deviation", "reported"}
 
 
@@ -19,8 +20,8 @@ def markdown(report: Report) -> str:
 def _parts(report: Report) -> Iterator[str]:
     yield f"# {report.title}"
     yield f"**{inline(report.headline)}**"
-    if report.evidence:
-        yield fenced(report.evidence, "text")
+    if report.exchange:
+        yield fenced("\n".join(exchange_lines(report.exchange)), "text")
     yield inline(f"Exit code {report.exit_code}; level {report.level}; {report.tally}; {report.cost}; {report.started}")
     yield "Run it again" + (f" with `{report.key_variables}` set:" if report.key_variables else ":")
     yield fenced(report.reproduce, "sh")
@@ -46,17 +47,23 @@ def _rule(rule: RuleReport) -> Iterator[str]:
         yield inline(rule.deviation)
     if rule.unproven:
         yield inline(f"Not tested because of it: {', '.join(rule.unproven)}")
-    shown = rule.exchanges
-    yield fenced(shown[:LONGEST] + (" …" if len(shown) > LONGEST else ""), "text")
-    if rule.curl:
-        yield fenced("\n".join(rule.curl), "sh")
+    if rule.reason:
+        yield fenced(_shortened(rule.reason), "text")
+    for finding in rule.findings[:MOST_FINDINGS]:
+        yield fenced(_shortened("\n".join(finding_lines(finding))), "text")
+    if more := rule.more_findings + len(rule.findings[MOST_FINDINGS:]):
+        yield f"And {more} more findings."
     if rule.reproduce:
         yield "Run this rule again:"
         yield fenced(rule.reproduce, "sh")
 
 
+def _shortened(text: str) -> str:
+    return text[:LONGEST] + (" …" if len(text) > LONGEST else "")
+
+
 def _table(rules: Iterable[RuleReport]) -> str:
-    heads = ("rule", "promise", "source", "seen", "requests", "seconds")
+    heads = ("rule", "promise", "source", "reason", "requests", "seconds")
     rows = [
         (rule.id, rule.promise, f"{rule.source} ({rule.level})", rule.problem, rule.requests, f"{rule.seconds:.2f}")
         for rule in rules

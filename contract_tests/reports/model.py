@@ -1,4 +1,4 @@
-"""The report as plain data: what every written form of it shows, built once from the verdicts."""
+"""The report as plain data, from which every format is written."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from importlib.metadata import version
-from inspect import cleandoc
 from typing import Any, Literal, TypeVar
 
 from contract_tests.redaction.escaping import escaped
 from contract_tests.redaction.redactor import Redactor
-from contract_tests.run.verdicts import Outcome
 from usage_contract.contract import Level
 
-Word = Literal["conforms", "partial", "broken", "could not be tested", "gate error", "interrupted"]
+Outcome = Literal["held", "broken", "stale deviation", "known deviation", "reported", "not tested", "gate error"]
+Result = Literal["conforms", "partial", "broken", "could not be tested", "gate error", "interrupted"]
 T = TypeVar("T")
 
 TOOLS = ("usage-contract", "pytest", "hypothesis", "schemathesis", "h11")
-FORMAT = "usage-contract/report/1"
+FORMAT = "usage-contract/report/2"
 FATAL: tuple[Outcome, ...] = ("broken", "gate error", "stale deviation")
 REPORTED: tuple[Outcome, ...] = ("known deviation", "reported", "not tested")
 OUTCOMES = (*FATAL, *REPORTED, "held")
-TITLES: Mapping[Word, str] = {
+TITLES: Mapping[Result, str] = {
     "conforms": "✓ Conforms",
     "partial": "✓ Conforms, as far as it was tested",
     "broken": "✗ The contract is broken",
@@ -31,17 +30,51 @@ TITLES: Mapping[Word, str] = {
     "gate error": "! The gate itself failed",
     "interrupted": "! Interrupted",
 }
-OURS = {"ours": True}  # a member of few fixed values: a short secret that is found in one by chance leaves it readable
+OURS = {"ours": True}  # a member with few fixed values is not redacted: it may contain a short secret by chance
+
+
+@dataclass(frozen=True)
+class ExchangeReport:
+    """One request and its response, as texts without keys.
+
+    `request` names method, target, key and purpose. `response` names status, media type, size and time, or why there
+    is none. `location` is the target of a redirect. `body` is the beginning of the body, or the lines around the member
+    that a finding is about, with that member marked. `curl` is the command that repeats the request.
+    """
+
+    request: str
+    response: str
+    location: str
+    body: str
+    curl: str
+
+
+@dataclass(frozen=True)
+class FindingReport:
+    """One problem, and the exchange that shows it.
+
+    `pointer` is the JSON Pointer of the member that is wrong; `expected` and `actual` are the two values that differ.
+    `count` is how many equal findings this one stands for.
+    """
+
+    problem: str
+    exchange: ExchangeReport
+    related: tuple[ExchangeReport, ...] = ()
+    pointer: str = ""
+    expected: str = ""
+    actual: str = ""
+    count: int = 1
 
 
 @dataclass(frozen=True)
 class RuleReport:
-    """One rule and what became of it.
+    """One rule and its outcome.
 
-    `evidence` is what was seen, or why the rule was not tested; `curl` are the commands that show it again;
-    `deviation` says who accepts the failure until when; `seconds` is the time that it took. `unproven` are the ids of
-    the rules that were not tested because of this accepted failure. `runs` is how often a pytest plugin ran the rule.
-    `reproduce` is the command that runs a failed rule again.
+    `reason` states why the rule was not tested, or why the gate failed. `more_findings` is how many findings are left
+    out. `deviation` states who accepts the failure until when. `curl` is the command of the rule's first request.
+    `seconds` is the time that the rule took. `unproven` are the ids of the rules that were not tested because of this
+    accepted failure. `runs` is how often a pytest plugin ran the rule. `reproduce` is the command that runs a failed
+    rule again.
     """
 
     id: str
@@ -49,9 +82,11 @@ class RuleReport:
     source: str
     promise: str
     outcome: Outcome = field(metadata=OURS)
-    evidence: str = ""
+    findings: tuple[FindingReport, ...] = ()
+    more_findings: int = 0
+    reason: str = ""
     deviation: str = ""
-    curl: tuple[str, ...] = ()
+    curl: str = ""
     requests: int = 0
     seconds: float = 0.0
     unproven: tuple[str, ...] = ()
@@ -60,14 +95,8 @@ class RuleReport:
 
     @property
     def problem(self) -> str:
-        """The evidence's first line: what is wrong, without the exchange that shows it."""
-        return self.evidence.split("\n", 1)[0]
-
-    @property
-    def exchanges(self) -> str:
-        """The evidence without pytest's indentation and without the commands of `curl`, a blank line for each."""
-        lines = self.evidence.splitlines()
-        return cleandoc("\n".join("" if line.strip().removeprefix("repeat: ") in self.curl else line for line in lines))
+        """The first problem, or the first line of the reason; empty for a rule that is held."""
+        return self.findings[0].problem if self.findings else self.reason.split("\n", 1)[0]
 
     @property
     def cost(self) -> str:
@@ -80,8 +109,8 @@ class RuleReport:
 class RequestReport:
     """One request on the run's time axis; `at` and `seconds` are in seconds since the first one.
 
-    `status` is None where no status line arrived; `ending` says how the answer ended. `rule` is empty where
-    the answer serves all rules. `remaining` are the tokens that a given key's answer told.
+    `status` is None where no status line arrived; `ending` states how the response ended. `rule` is empty for
+    exchanges that all rules share. `remaining` is the number of tokens in the response to a valid key.
     """
 
     at: float
@@ -95,16 +124,16 @@ class RequestReport:
 
 @dataclass(frozen=True)
 class Report:
-    """One run: the verdict, what it rests on, and how to repeat it.
+    """One run: the verdict, its reasons, and the command that repeats it.
 
-    `headline` is the verdict as a sentence; `evidence` is the response because of which the run ended at once; `keys`
-    is how many were given; `reproduce` is the command, with shell variables for keys; `shortfalls` say what was not
-    tested as planned, and `complete_run` what a complete run needs.
+    `headline` is the verdict as a sentence; `exchange` is the one because of which the run ended at once; `keys`
+    is how many were given; `reproduce` is the command, with shell variables for keys; `shortfalls` are
+    sentences about requests that were not sent as planned, and `complete_run` states what a complete run needs.
     """
 
-    verdict: Word = field(metadata=OURS)
+    verdict: Result = field(metadata=OURS)
     headline: str
-    evidence: str
+    exchange: ExchangeReport | None
     exit_code: int
     level: Level = field(metadata=OURS)
     target: str
@@ -124,12 +153,12 @@ class Report:
 
     @property
     def green(self) -> bool:
-        """Whether the exit code lets a change land."""
+        """Whether the exit code is 0."""
         return self.exit_code == 0
 
     @property
     def title(self) -> str:
-        """The verdict in a few words, with a sign that is no colour."""
+        """The verdict in a few words, with a sign beside the colour."""
         return TITLES[self.verdict]
 
     @property
@@ -139,7 +168,7 @@ class Report:
 
     @property
     def key_variables(self) -> str:
-        """The shell variables that hold the keys; none for the embedded mock, which brings its own."""
+        """The shell variables that contain the keys; empty for the embedded mock, which has its own keys."""
         return str(self.settings.get("key_variables", ""))
 
     @property
@@ -188,6 +217,6 @@ def _redacted(value: Any, redact: Redactor) -> Any:
     if isinstance(value, Mapping):
         return {name: _redacted(item, redact) for name, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        label = [each.name for each in fields(value) if not each.metadata.get("ours")]
-        return replace(value, **{name: _redacted(getattr(value, name), redact) for name in label})
+        texts = [each.name for each in fields(value) if not each.metadata.get("ours")]
+        return replace(value, **{name: _redacted(getattr(value, name), redact) for name in texts})
     return value

@@ -112,8 +112,8 @@ def _told(timeline: Sequence[RequestReport], kinds: Counter[str], buckets: dict[
     counts = ", ".join(f"{kinds[name]} {label}" for name, (label, _) in MARKS.items() if kinds[name])
     text = f"{counted(len(timeline), 'request')}: {counts}. "
     text += f"Half took at most {_time(statistics.median(seconds))}, the slowest {_time(max(seconds))}."
-    for key, label in buckets.items():
-        tokens = [request.remaining or 0 for request in label]
+    for key, requests in buckets.items():
+        tokens = [request.remaining or 0 for request in requests]
         text += f" Tokens of {key}: {min(tokens):g} to {max(tokens):g}."
     return text
 
@@ -142,10 +142,10 @@ def _marks(timeline: Sequence[RequestReport], scale: Scale) -> list[str]:
 def _mark(number: int, request: RequestReport, scale: Scale) -> str:
     name = kind(request)
     status = str(request.status or "no status") + ("" if request.ending == "complete" else f", {request.ending}")
-    label = f"request {number} at {request.at:.2f} s: {status} in {_time(request.seconds)}; {request.key}; "
+    title = f"request {number} at {request.at:.2f} s: {status} in {_time(request.seconds)}; {request.key}; "
     return (
         f'<use href="#mark-{name}" class="mark {name}" x="{scale.x(request.at)}" y="{scale.y(request.seconds)}">'
-        f"<title>{escape(label + (request.rule or 'for all rules'))}</title></use>"
+        f"<title>{escape(title + (request.rule or 'for all rules'))}</title></use>"
     )
 
 
@@ -157,13 +157,13 @@ def _buckets(timeline: Sequence[RequestReport]) -> dict[str, list[RequestReport]
     return buckets
 
 
-def _bucket(key: str, label: list[RequestReport], row: int, scale: Scale) -> Iterator[str]:
+def _bucket(key: str, requests: list[RequestReport], row: int, scale: Scale) -> Iterator[str]:
     bottom = TOP + PLOT + 8 + (row + 1) * (GAP + BUCKET)
-    tokens = [request.remaining or 0 for request in label]
+    tokens = [request.remaining or 0 for request in requests]
     full = max(*tokens, 1)
     places = [
         (scale.x(request.at), round(bottom - BUCKET * max(count, 0) / full, 1))
-        for request, count in zip(label, tokens, strict=True)
+        for request, count in zip(requests, tokens, strict=True)
     ]
     yield f'<text x="-52" y="{bottom - BUCKET - 12}" class="name">tokens left, {escape(key)}</text>'
     for count in (0, full):

@@ -15,7 +15,6 @@ from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.strict_json import member_names
 
-
 TWO_KEYS = "two used keys"  # a need that --plan and the summary name
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from contract_tests.metrics.schema import Problem, header_problems, problems
 from contract_tests.wire.messages import Exchange
+from usage_contract.contract import Level
 
 
 @dataclass(frozen=True)
@@ -36,3 +38,17 @@ class BrokenPromiseError(AssertionError):
 def status_finding(exchange: Exchange, expected: str) -> Finding:
     """Return the finding for a response with another status than expected."""
     return Finding("the status is not the expected one", exchange, expected=expected, actual=exchange.outcome)
+
+
+def body_findings(operation: str, exchange: Exchange, level: Level) -> Iterator[Finding]:
+    """Yield what is wrong with a response body at a level, and was not already wrong at a lower one."""
+    return (_finding(problem, exchange) for problem in problems(operation, exchange, level))
+
+
+def header_findings(operation: str, exchange: Exchange) -> Iterator[Finding]:
+    """Yield what is wrong with the header fields that the document describes for the status."""
+    return (_finding(problem, exchange) for problem in header_problems(operation, exchange))
+
+
+def _finding(problem: Problem, exchange: Exchange) -> Finding:
+    return Finding(problem.problem, exchange, pointer=problem.pointer, expected=problem.expected, actual=problem.actual)

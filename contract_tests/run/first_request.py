@@ -10,12 +10,15 @@ from urllib.parse import urlsplit
 import pytest
 from _pytest.outcomes import Exit  # what pytest.exit raises; pytest exports it untyped
 
-from contract_tests.run.gate import COULD_NOT_BE_TESTED, Gate, NoFirstResponseError, RequestOptions
+from contract_tests.run.findings import BrokenPromiseError, Finding, status_finding
+from contract_tests.run.gate import Gate, RequestOptions
+from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.connection import UnreachableError
 from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.target import Target
 
+COULD_NOT_BE_TESTED = 4  # exit code
 CONFIRMATIONS = 2  # further requests with a key that was rejected: a deployment may reject a valid key at times
 LOOKED_AT = 4096  # bytes of a body
 PAGE = re.compile(rb"\s*(<!--.*?-->\s*)*<(!doctype html|html)\b", re.IGNORECASE | re.DOTALL)
@@ -28,26 +31,31 @@ UNKNOWN_PATH = "missing authentication token"
 
 
 class CouldNotBeTestedError(Exit):
-    """The run ends, because nothing can be said about the deployment; `evidence` shows the response."""
+    """The run ends, because the deployment cannot be judged; `exchange` shows the reason."""
 
-    def __init__(self, why: str, evidence: str = "") -> None:
-        super().__init__(why, COULD_NOT_BE_TESTED)
-        self.evidence = evidence
+    def __init__(self, reason: str, exchange: Exchange | None = None) -> None:
+        super().__init__(reason, COULD_NOT_BE_TESTED)
+        self.exchange = exchange
 
 
-def first_response(gate: Gate, session: pytest.Session) -> Exchange:
-    """Return the first 200 response to the main key.
+class NoFirstResponseError(BrokenPromiseError):
+    """The deployment does not answer the main key with 200, and every rule needs that."""
+
+
+def first_response(scheduler: Scheduler, session: pytest.Session) -> Exchange:
+    """Return the exchange with the first 200 response to the main key.
 
     Raises:
         CouldNotBeTestedError: The deployment, its address or the main key cannot be used.
-        NoFirstAnswerError: The deployment does not answer a valid key with 200.
+        NoFirstResponseError: The deployment does not answer a valid key with 200.
     """
-    if gate.first:
-        return gate.first
+    if scheduler.first_ok:
+        return scheduler.first_ok
+    gate = scheduler.gate
     if gate.key_header.lower() in {name.lower() for name, _ in gate.settings.headers}:
-        _could_not_be_tested(gate, f"--header gives {gate.key_header}; give keys as keys, not as a field")
+        _could_not_be_tested(gate, f"--header gives {gate.key_header}; give API keys by the options for keys")
     try:
-        exchange = gate.send_baseline(gate.main)
+        exchange = scheduler.send_baseline(gate.main)
     except UnreachableError as error:
         _could_not_be_tested(gate, str(error))
     except RuntimeError as error:
@@ -55,31 +63,33 @@ def first_response(gate: Gate, session: pytest.Session) -> Exchange:
             raise
         _could_not_be_tested(gate, f"a pytest plugin blocks its connections ({type(error).__module__}): {error}")
     except NotTested as reason:
-        throttled = any(exchange.status == 429 for exchange in gate.transport.journal)
-        _could_not_be_tested(gate, f"it answers 429, and {reason}" if throttled else str(reason))
+        is_throttled = any(exchange.status == 429 for exchange in scheduler.journal)
+        _could_not_be_tested(gate, f"it answers 429, and {reason}" if is_throttled else str(reason))
     if exchange.status != 200 or _is_page(exchange):
-        _no_first_200(gate, session, exchange)
-    gate.first = exchange
+        _report_no_first_200(scheduler, session, exchange)
+    scheduler.first_ok = exchange
     return exchange
 
 
-def _no_first_200(gate: Gate, session: pytest.Session, exchange: Exchange) -> NoReturn:
+def _report_no_first_200(scheduler: Scheduler, session: pytest.Session, exchange: Exchange) -> NoReturn:
+    gate = scheduler.gate
     if cause := likely_cause(exchange, gate.settings.target, gate.operation.path):
-        if exchange.status == 404 and _serves_health(gate):
+        if exchange.status == 404 and _serves_health(scheduler):
             cause = f"{gate.settings.target.url}/healthz is served, and {gate.operation.path} is not"
         _could_not_be_tested(gate, f"the first response is {exchange.outcome}; {cause}", exchange)
-    if exchange.status in AUTH_ERRORS and _is_refused_for_its_form(gate):
+    if exchange.status in AUTH_ERRORS and _is_refused_for_its_form(scheduler):
         session.shouldfail = "the main key is refused for the form of its header"
-        raise NoFirstResponseError(f"a valid key is refused by the place or the case of its header\n{exchange.seen}")
+        problem = "a valid key is refused because of the position or the case of its header"
+        raise NoFirstResponseError([Finding(problem, exchange, expected="200", actual=exchange.outcome)])
     if exchange.status in AUTH_ERRORS:
-        why = f"it refuses the main key with {exchange.status}; is the key this deployment's?"
-        _could_not_be_tested(gate, why, exchange)
+        reason = f"it refuses the main key with {exchange.status}; is the key this deployment's?"
+        _could_not_be_tested(gate, reason, exchange)
     if exchange.status == 407:
         _could_not_be_tested(gate, "the proxy requires credentials (407), and --proxy takes no password", exchange)
     if not exchange.received:
-        _could_not_be_tested(gate, f"no answer: {exchange.problem}")
+        _could_not_be_tested(gate, f"no response: {exchange.problem}")
     session.shouldfail = "without a first 200 response to the main key nothing else can be tested"
-    raise NoFirstResponseError(f"{gate.operation} with a valid key is not answered 200\n{exchange.seen}")
+    raise NoFirstResponseError([status_finding(exchange, "200")])
 
 
 def likely_cause(exchange: Exchange, target: Target, path: str) -> str:
@@ -122,47 +132,48 @@ def _is_page(exchange: Exchange) -> bool:
     return is_html and PAGE.match(exchange.body[:LOOKED_AT]) is not None
 
 
-def _serves_health(gate: Gate) -> bool:
-    target = f"{gate.settings.target.path}/healthz"
+def _serves_health(scheduler: Scheduler) -> bool:
+    gate = scheduler.gate
     with suppress(NotTested):
-        return gate.ask(None, "at /healthz", target=target).object.get("ok") is True
+        request = gate.request(None, "at /healthz", target=f"{gate.settings.target.path}/healthz")
+        return scheduler.transport.send(request).object.get("ok") is True
     return False
 
 
-def try_further_keys(gate: Gate) -> None:
-    """Send a first request with each further key; one that is always rejected is left out of the run."""
-    for key in gate.settings.keys[1:]:
-        if key not in gate.first_with:
-            _first_request_with(gate, key)
+def try_further_keys(scheduler: Scheduler) -> None:
+    """Send a first request with each further key; a key that is always rejected is not used in the run."""
+    for key in scheduler.gate.settings.keys[1:]:
+        if key not in scheduler.first_with:
+            _send_first_request_with(scheduler, key)
 
 
-def _first_request_with(gate: Gate, key: Credential) -> None:
+def _send_first_request_with(scheduler: Scheduler, key: Credential) -> None:
     try:
-        exchanges = [gate.send_baseline(key)]
+        exchanges = [scheduler.send_baseline(key)]
         while exchanges[-1].status in AUTH_ERRORS and len(exchanges) <= CONFIRMATIONS:
-            exchanges.append(gate.send_baseline(key))
+            exchanges.append(scheduler.send_baseline(key))
     except NotTested as reason:
-        gate.shortfalls.append(f"no request with {key.label} was answered: {reason}")
-        gate.wanted.add(reason.wanted)
+        scheduler.shortfalls.append(f"no request with {key.label} got a response: {reason}")
+        scheduler.wanted.add(reason.wanted)
         return
-    gate.first_with[key] = exchanges
+    scheduler.first_with[key] = exchanges
     if all(exchange.status in AUTH_ERRORS for exchange in exchanges):
-        gate.rejected[key] = exchanges[0]
+        scheduler.gate.rejected[key] = exchanges[0]
         variable = key.shell.removeprefix("$")
-        gate.shortfalls.append(f"{key.label} ({variable}) was rejected with {exchanges[0].status} and is not used")
-        gate.wanted.add(f"a valid {key.label}")
+        scheduler.shortfalls.append(f"{key.label} ({variable}) was rejected with {exchanges[0].status} and is not used")
+        scheduler.wanted.add(f"a valid {key.label}")
 
 
-def _is_refused_for_its_form(gate: Gate) -> bool:
+def _is_refused_for_its_form(scheduler: Scheduler) -> bool:
+    gate = scheduler.gate
     forms: tuple[RequestOptions, ...] = (
         {"key_first": True},
         {"key_field": gate.key_header.lower()},
         {"separator": b":"},
     )
-    return any(gate.ask(gate.main, "in another form", **form).status == 200 for form in forms)
+    requests = (gate.request(gate.main, "in another form", **form) for form in forms)
+    return any(scheduler.transport.send(request).status == 200 for request in requests)
 
 
-def _could_not_be_tested(gate: Gate, why: str, exchange: Exchange | None = None) -> NoReturn:
-    raise CouldNotBeTestedError(
-        f"{gate.settings.target.url} could not be tested: {why}", exchange.seen if exchange else ""
-    )
+def _could_not_be_tested(gate: Gate, reason: str, exchange: Exchange | None = None) -> NoReturn:
+    raise CouldNotBeTestedError(f"{gate.settings.target.url} could not be tested: {reason}", exchange)

@@ -165,7 +165,6 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
     if (key_log := os.environ.get("SSLKEYLOGFILE")) and (ca_file or target.scheme == "https"):
         _check_key_log(key_log)
     intrusive = embedded or option.contract_intrusive
-    is_remote = not embedded and not option.contract_plan
     budget = (INTRUSIVE_BUDGET if intrusive else BUDGET) + (THOROUGH if option.hypothesis_profile == "thorough" else 0)
     return Settings(
         target=target,
@@ -174,13 +173,13 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
         embedded=embedded,
         intrusive=intrusive,
         require_complete=option.contract_require_complete,
-        max_rate=None if option.contract_plan else option.contract_max_rate,
+        max_rate=option.contract_max_rate,
         max_time=option.contract_max_time,
         max_requests=option.contract_max_requests or budget,
         timeout=option.contract_answer_timeout,
         ca_file=_certificates(Path(ca_file)) if ca_file else None,
-        proxy=proxy if is_remote else None,
+        proxy=None if embedded else proxy,
         headers=headers,
-        deviations=read_deviations(Path(deviations), rule_ids()) if deviations and not option.contract_plan else {},
+        deviations=read_deviations(Path(deviations), rule_ids()) if deviations else {},
         secrets=(*(key.value.decode() for key in keys), *(v for _, v in headers if len(v) >= SHORTEST_SECRET)),
     )

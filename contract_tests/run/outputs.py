@@ -21,7 +21,7 @@ from contract_tests.reports.github import annotation
 from contract_tests.reports.html import page
 from contract_tests.reports.markdown import markdown
 from contract_tests.reports.model import Report, as_json, redacted, versions
-from contract_tests.run.gate import COULD_NOT_BE_TESTED
+from contract_tests.run.first_request import COULD_NOT_BE_TESTED
 from contract_tests.run.options import KEY_FILE, MAIN_KEY, SHORTEST_SECRET, URL
 from contract_tests.wire.target import Target
 
@@ -125,7 +125,7 @@ class Outputs:
         return Report(
             verdict="could not be tested",
             headline=f"{target or 'the deployment'} could not be tested: {reason}",
-            evidence="",
+            exchange=None,
             exit_code=COULD_NOT_BE_TESTED,
             level="documented",
             target=target,

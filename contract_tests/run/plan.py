@@ -1,34 +1,39 @@
-"""The plan of a run: every request, by the rule that asks for it, as the embedded mock saw it."""
+"""The plan of a run: how many requests each rule sends, without sending any."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 
-from contract_tests.run.verdicts import Verdicts
-from contract_tests.wire.messages import Exchange
-from contract_tests.wire.transport import SHARE, VENDOR_RATE
+from contract_tests.run.options import Settings
+from contract_tests.run.rules import Rule
+from contract_tests.wire.pacing import SHARE, VENDOR_RATE
 
-
-def plan(verdicts: Verdicts, deployment: str, max_rate: float | None) -> Iterator[str]:
-    """Yield the lines of the plan: what is asked for all rules, what for each, and the sum."""
-    gate = verdicts.gate
-    journal = gate.transport.journal if gate else []
-    shared = gate.shared if gate else 0
-    yield f"nothing was sent to {deployment}; this is what a run would send"
-    yield from _part("for all rules together", journal[:shared])
-    for verdict in verdicts.all:
-        asked = [journal[index] for index in verdict.requests if index >= shared]
-        if asked:
-            yield from _part(verdict.rule.id, asked)
-        elif verdict.outcome == "not tested":
-            yield f"{verdict.rule.id}: none: {verdict.evidence}"
-    rate = max_rate or SHARE * VENDOR_RATE
-    yield f"in total {len(journal)} requests: {len(journal) / rate:.0f} s at {rate:g} a second"
+KEYS_OF_THE_MOCK = 3
+# Baseline requests, for all rules together.
+MAIN_KEY_SAMPLE = 24  # a deployment that fails once in eight responses passes this many with a probability of 4 %
+OTHER_KEY_SAMPLE = 9
+AUTH_ERROR_SAMPLE = 5
 
 
-def _part(title: str, exchanges: Sequence[Exchange]) -> Iterator[str]:
-    yield f"{title}: {len(exchanges)}"
-    for request, same in groupby(exchange.request.described(exchange.redact) for exchange in exchanges):
-        times = len(list(same))
-        yield f"    {request}" + (f" (x {times})" if times > 1 else "")
+def plan(rules: Sequence[Rule], settings: Settings) -> Iterator[str]:
+    """Yield the lines of the plan: the baseline requests, the requests of each rule, and the sums."""
+    further_keys = (len(settings.keys) or KEYS_OF_THE_MOCK) - 1
+    deployment = "the embedded mock" if settings.embedded else settings.target.url
+    baseline = MAIN_KEY_SAMPLE + OTHER_KEY_SAMPLE * further_keys + 2 * AUTH_ERROR_SAMPLE
+    yield f"nothing was sent to {deployment}; a run sends"
+    yield (
+        f"baseline requests: {baseline} ({MAIN_KEY_SAMPLE} with the main key, {OTHER_KEY_SAMPLE} with each of "
+        f"{further_keys} further keys, {AUTH_ERROR_SAMPLE} without a key, {AUTH_ERROR_SAMPLE} with an unknown key)"
+    )
+    allowed = [rule for rule in rules if settings.intrusive or not rule.intrusive]
+    for rule in rules:
+        first, most = rule.sends
+        if rule not in allowed:
+            yield f"{rule.id}: none without --intrusive"
+        elif most:
+            yield f"{rule.id}: {first}" if first == most else f"{rule.id}: {first} at first, at most {most}"
+    least, most = (baseline + sum(rule.sends[place] for rule in allowed) for place in (0, 1))
+    most = min(most, settings.max_requests)
+    rate = settings.max_rate or SHARE * VENDOR_RATE
+    seconds = f"{least / rate:.0f} to {most / rate:.0f} s at {rate:g} requests a second"
+    yield f"in total at least {least} and at most {most} requests: {seconds}"

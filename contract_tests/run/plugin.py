@@ -18,13 +18,14 @@ from hypothesis import settings as hypothesis_settings
 
 from contract_tests.redaction.escaping import escaped
 from contract_tests.redaction.redactor import RedactedStream, Redactor, redact_all
-from contract_tests.run.gate import COULD_NOT_BE_TESTED
+from contract_tests.reports.model import redacted
+from contract_tests.reports.text import exchange_lines, rule_text
+from contract_tests.run.first_request import COULD_NOT_BE_TESTED
 from contract_tests.run.options import (
     BUDGET,
     INTRUSIVE_BUDGET,
     MAIN_KEY,
     Settings,
-    Target,
     keys_from,
     refuse_lost_base_url,
     refuse_misspelt,
@@ -32,11 +33,13 @@ from contract_tests.run.options import (
 )
 from contract_tests.run.outputs import watch
 from contract_tests.run.plan import plan
+from contract_tests.run.report import rule_report
 from contract_tests.run.reporting import Reports
 from contract_tests.run.rules import Rule, rule_ids, rule_of, unknown_rule
 from contract_tests.run.verdicts import Verdicts
 from contract_tests.wire.clock import Clock
 from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.target import Target
 from usage_contract.contract import LEVELS
 
 ORDER = (
@@ -169,11 +172,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Read the settings, and from here on let nothing out unredacted."""
-    config.addinivalue_line("markers", "rule(level, source): the promise that a test stands for, see --rules")
-    config.addinivalue_line(
-        "markers", "needs(*facts_or_ids): facts that the rule needs, and rules whose findings it would repeat"
-    )
-    config.addinivalue_line("markers", "intrusive: disturbs whoever shares the deployment; needs --intrusive")
+    config.addinivalue_line("markers", "rule: a promise with its level and source, see --rules")
     outputs = watch(config, [*map(str, config.invocation_params.args)])
     _refuse_what_other_plugins_offer(config.option)
     _refuse_unknown_rules(config.option.contract_rule)
@@ -235,11 +234,8 @@ def _refuse_what_other_plugins_offer(option: Any) -> None:
 
 
 def _sends_nothing(config: pytest.Config) -> bool:
-    return bool(_lists_rules(config) or config.option.contract_plan or config.option.collectonly)
-
-
-def _lists_rules(config: pytest.Config) -> bool:
-    return bool(config.option.contract_rules or config.option.contract_rules_json)
+    option = config.option
+    return bool(option.contract_rules or option.contract_rules_json or option.contract_plan or option.collectonly)
 
 
 def _settings(config: pytest.Config) -> Settings:
@@ -251,19 +247,19 @@ def _settings(config: pytest.Config) -> Settings:
     keys = keys_from(option.contract_api_key, os.environ if base_url else {}, option.contract_api_key_file)
     if base_url and not (keys or _sends_nothing(config)):
         raise pytest.UsageError(f"no key: set {MAIN_KEY}, or give --api-key-file or --api-key")
-    if base_url and not option.contract_plan:
+    if base_url:
         return settings_from(config, Target.parse("--base-url", base_url), keys, embedded=False)
-    if not base_url and not _sends_nothing(config):
-        refuse_lost_base_url(os.environ)
-    if keys and not base_url:
+    if keys:
         raise pytest.UsageError("a key without --base-url: the embedded mock has keys of its own")
-    from contract_tests.run.embedded_mock import start  # the mock is needed here only
+    if _sends_nothing(config):
+        return settings_from(config, Target.parse("the mock's URL", "http://localhost"), (), embedded=True)
+    refuse_lost_base_url(os.environ)
+    from contract_tests.run.embedded_mock import start  # imports the mock
 
     mock = start()
     config.add_cleanup(mock.close)
-    as_many = len(keys) or len(mock.keys)
-    keys = keys_from(mock.keys[:as_many], {}, None)
-    return settings_from(config, Target.parse("the mock's URL", mock.url), keys, embedded=not base_url)
+    keys = keys_from(mock.keys, {}, None)
+    return settings_from(config, Target.parse("the mock's URL", mock.url), keys, embedded=True)
 
 
 def _is_emptied(arguments: Sequence[str | os.PathLike[str]]) -> bool:
@@ -290,22 +286,26 @@ def _place(item: pytest.Item) -> tuple[bool, bool, int]:
     journal = "journal" in getattr(item, "fixturenames", ())
     module = ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER)
     rule = rule_of(item)
-    return journal, bool(rule.facts or rule.repeats), module
+    return journal, bool(rule.needs or rule.repeats), module
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Put the rules in their order, whatever --ff and the like have made of it; for --rules, list and not run them."""
     session.items.sort(key=_place)
-    if not _lists_rules(session.config):
-        return None
+    option = session.config.option
     terminal = session.config.get_terminal_writer()
     rules = session.config.stash[verdicts_key].rules
-    if session.config.option.contract_rules_json:
+    if option.contract_rules_json:
         terminal.line(json.dumps([_described(rule) for rule in rules], ensure_ascii=False, indent=1))
-        return True
-    for rule in rules:
-        terminal.line(f"\n{rule.id} ({rule.level}; {rule.source})\n    {rule.promise}")
+    elif option.contract_rules:
+        for rule in rules:
+            terminal.line(f"\n{rule.id} ({rule.level}; {rule.source})\n    {rule.promise}")
+    elif option.contract_plan:
+        for line in plan(rules, session.config.stash[settings_key]):
+            terminal.line(line)
+    else:
+        return None
     return True
 
 
@@ -315,10 +315,20 @@ def _described(rule: Rule) -> dict[str, object]:
         "level": rule.level,
         "source": rule.source,
         "promise": rule.promise,
-        "needs": [fact.name for fact in rule.facts],
+        "needs": [fact.name for fact in rule.needs],
         "repeats": rule.repeats,
         "intrusive": rule.intrusive,
     }
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
+    """Run a rule: the scheduler sends the requests that it yields, and collects its findings."""
+    scheduler = pyfuncitem.config.stash[verdicts_key].scheduler
+    assert scheduler is not None  # a fixture that every rule uses
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    scheduler.judge(pyfuncitem.obj(**arguments))
+    return True
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -337,7 +347,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report: pytest.TestReport = yield
     verdicts, redact = item.config.stash[verdicts_key], item.config.stash[redactor_key]
     rule = rule_of(item)
-    verdicts.judge(rule, report, call)
+    verdict = verdicts.judge(rule, report, call)
+    if verdict and (verdict.findings or verdict.outcome == "stale deviation"):
+        report.longrepr = rule_text(redacted(rule_report(verdict, verdicts), redact))
     report.longrepr = _redacted(report.longrepr, redact)
     report.sections = redact_all(redact, report.sections)
     report.user_properties = redact_all(redact, report.user_properties)
@@ -364,7 +376,7 @@ def _redacted(longrepr: Any, redact: Redactor) -> Any:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Say by the exit code what the run is worth: 0 conforms, 1 broken, 3 the gate failed, 4 could not be tested."""
-    if session.config.option.collectonly or _lists_rules(session.config):
+    if _sends_nothing(session.config):
         return
     if session.exitstatus in {
         pytest.ExitCode.OK,
@@ -377,7 +389,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def _exit_code(session: pytest.Session) -> int:
     """Return the exit code of a run that ended by itself; a plugin that repeats rules does not change it."""
     verdicts = session.config.stash[verdicts_key]
-    if verdicts.faults:
+    if verdicts.fatal:
         return pytest.ExitCode.TESTS_FAILED
     if verdicts.counts["gate error"]:
         return pytest.ExitCode.INTERNAL_ERROR
@@ -386,7 +398,7 @@ def _exit_code(session: pytest.Session) -> int:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """End with the verdict, what it rests on, and what was not tested."""
-    if config.option.collectonly or _lists_rules(config):
+    if _sends_nothing(config):
         return
     terminalreporter.write_sep("=", "contract gate")
     for line in _ending(config):
@@ -394,8 +406,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _ending(config: pytest.Config) -> Iterator[str]:
-    verdicts, reports = config.stash[verdicts_key], config.stash[reports_key]
-    if config.option.contract_plan:
-        return plan(verdicts, config.option.base_url or "the embedded mock", config.option.contract_max_rate)
-    verdict, *more = verdicts.summary()
-    return iter([reports.reason or verdict, *reports.evidence.splitlines(), *more])
+    reports = config.stash[reports_key]
+    verdict, *more = config.stash[verdicts_key].summary()
+    yield reports.reason or verdict
+    if reports.report and reports.report.exchange:
+        yield from exchange_lines(reports.report.exchange)
+    yield from more

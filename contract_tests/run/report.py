@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from contract_tests.metrics.view import UsageMetrics
-from contract_tests.reports.model import OUTCOMES, Report, RequestReport, RuleReport, Word, versions
+from contract_tests.reports.model import (
+    OUTCOMES,
+    ExchangeReport,
+    FindingReport,
+    Report,
+    RequestReport,
+    Result,
+    RuleReport,
+    versions,
+)
+from contract_tests.reports.pretty_json import marked
+from contract_tests.run.findings import Finding
 from contract_tests.run.options import Settings
 from contract_tests.run.verdicts import Verdict, Verdicts
+from contract_tests.wire.curl import curl_command
+from contract_tests.wire.limits import KEPT
 from contract_tests.wire.messages import Exchange
 from contract_tests.wire.not_tested import NotTested
 
+MOST_FINDINGS = 20  # different findings of a rule
+LONGEST_VALUE = 80  # characters of a value in a pretty-printed body
 NOT_REACHED = "the run ended before it"
 
 
@@ -22,13 +39,13 @@ NOT_REACHED = "the run ended before it"
 class Ending:
     """How a run ended: its exit code, and the reason where it ended before its rules did.
 
-    `evidence` is the response that shows the reason; `arguments` are pytest's own; `started` is when the run began,
+    `exchange` shows the reason; `arguments` are pytest's own; `started` is when the run began,
     and `seconds` is how long it took.
     """
 
     exit_code: int
     reason: str
-    evidence: str
+    exchange: Exchange | None
     arguments: Sequence[str]
     started: datetime
     seconds: float
@@ -40,15 +57,15 @@ def report_of(verdicts: Verdicts, ending: Ending) -> Report:
     reproduce = command(ending.arguments, settings)
     rules = tuple(replace(rule, reproduce=_again(rule, verdicts, ending)) for rule in _rules(verdicts))
     return Report(
-        verdict=_word(verdicts, ending),
+        verdict=_result(verdicts, ending),
         headline=ending.reason or next(verdicts.summary()),
-        evidence=ending.evidence,
+        exchange=exchange_report(ending.exchange, settings) if ending.exchange else None,
         exit_code=ending.exit_code,
         level=settings.level,
         target=settings.target.url,
         started=ending.started.isoformat(timespec="seconds"),
         seconds=round(ending.seconds, 3),
-        requests=verdicts.asked,
+        requests=verdicts.sent,
         keys=len(settings.keys),
         reproduce=reproduce,
         versions=versions(),
@@ -61,7 +78,7 @@ def report_of(verdicts: Verdicts, ending: Ending) -> Report:
     )
 
 
-def _word(verdicts: Verdicts, ending: Ending) -> Word:
+def _result(verdicts: Verdicts, ending: Ending) -> Result:
     if ending.exit_code in {2, 3}:  # pytest's own
         return "interrupted" if ending.exit_code == 2 else "gate error"
     if ending.exit_code == 1:
@@ -88,47 +105,100 @@ def _settings(settings: Settings) -> Mapping[str, str | int | float | bool | Non
 
 
 def _rules(verdicts: Verdicts) -> Iterator[RuleReport]:
-    commands = {exchange.curl for exchange in _journal(verdicts)}
     for verdict in verdicts.all:
-        yield _rule(verdict, verdicts, commands)
+        yield rule_report(verdict, verdicts)
     for rule in verdicts.unreached:
-        yield RuleReport(rule.id, rule.level, rule.source, rule.promise, "not tested", NOT_REACHED)
+        yield RuleReport(rule.id, rule.level, rule.source, rule.promise, "not tested", reason=NOT_REACHED)
 
 
-def _rule(verdict: Verdict, verdicts: Verdicts, commands: set[str]) -> RuleReport:
-    rule, asked = verdict.rule, _own(verdict, verdicts)
-    label = [line.strip().removeprefix("repeat: ") for line in verdict.evidence.splitlines()]
-    shown = [line for line in label if line in commands]  # a body may hold a line that only looks like ours
-    first = [_journal(verdicts)[asked.start].curl] if asked else []
+def rule_report(verdict: Verdict, verdicts: Verdicts) -> RuleReport:
+    """Return the report of one verdict."""
+    rule, requests = verdict.rule, _own_requests(verdict, verdicts)
+    findings = _findings(verdict.findings, verdicts.settings)
     return RuleReport(
         id=rule.id,
         level=rule.level,
         source=rule.source,
         promise=rule.promise,
         outcome=verdict.outcome,
-        evidence=verdict.evidence,
+        findings=tuple(findings[:MOST_FINDINGS]),
+        more_findings=len(findings[MOST_FINDINGS:]),
+        reason=verdict.reason,
         deviation=verdicts.deviation(rule),
-        curl=tuple(dict.fromkeys(shown or first)),
-        requests=len(asked),
+        curl=curl_command(_journal(verdicts)[requests.start].request, verdicts.settings) if requests else "",
+        requests=len(requests),
         seconds=round(verdict.seconds, 3),
         unproven=tuple(verdicts.unproven(rule)),
         runs=verdict.runs,
     )
 
 
-def _own(verdict: Verdict, verdicts: Verdicts) -> range:
-    """Return the answers that were asked for on this rule's behalf alone."""
-    shared = verdicts.gate.shared if verdicts.gate else 0
+def _findings(findings: Sequence[Finding], settings: Settings) -> list[FindingReport]:
+    """Return each finding once, with the number of equal ones."""
+    counts = Counter(map(_identity, findings))
+    first = {_identity(finding): finding for finding in reversed(findings)}
+    return [
+        FindingReport(
+            problem=finding.problem,
+            exchange=exchange_report(finding.exchange, settings, finding.pointer),
+            related=tuple(exchange_report(exchange, settings) for exchange in finding.related),
+            pointer=finding.pointer or "",
+            expected=finding.expected or "",
+            actual=finding.actual or "",
+            count=counts[identity],
+        )
+        for identity in counts
+        for finding in [first[identity]]
+    ]
+
+
+def _identity(finding: Finding) -> Hashable:
+    return finding.problem, finding.pointer, finding.expected, finding.actual
+
+
+def exchange_report(exchange: Exchange, settings: Settings, pointer: str | None = None) -> ExchangeReport:
+    """Return an exchange as texts, all of them bounded and without keys."""
+    return ExchangeReport(
+        request=exchange.request.described(exchange.redact),
+        response=_response(exchange),
+        location=exchange.excerpt(location[0]) if (location := exchange.kept_values("Location")) else "",
+        body=_body(exchange, pointer),
+        curl=curl_command(exchange.request, settings),
+    )
+
+
+def _response(exchange: Exchange) -> str:
+    problem = exchange.excerpt(exchange.problem)
+    if exchange.status is None:
+        return f"none ({exchange.ending}{': ' + problem if problem else ''})"
+    ending = "" if exchange.ending == "complete" else f", {exchange.ending}: {problem}"
+    media_type = exchange.excerpt(", ".join(exchange.kept_values("Content-Type")) or "no Content-Type")
+    cost = f"{exchange.size} bytes in {exchange.seconds * 1000:.0f} ms"
+    return f"{exchange.status} {exchange.excerpt(exchange.reason)}, {media_type}, {cost}{ending}"
+
+
+def _body(exchange: Exchange, pointer: str | None) -> str:
+    try:
+        if pointer and not exchange.abridged and exchange.size <= KEPT and exchange.json.is_readable:
+            return marked(exchange.json.value, pointer, partial(exchange.excerpt, longest=LONGEST_VALUE))
+        return exchange.excerpt(exchange.beginning)
+    except NotTested:  # the run's time is over: the report does without decoding the body
+        return exchange.excerpt(exchange.payload[:KEPT])
+
+
+def _own_requests(verdict: Verdict, verdicts: Verdicts) -> range:
+    """Return the places of the exchanges that were sent for this rule alone."""
+    shared = verdicts.scheduler.shared if verdicts.scheduler else 0
     return range(max(verdict.requests.start, shared), max(verdict.requests.stop, shared))
 
 
 def _journal(verdicts: Verdicts) -> list[Exchange]:
-    return verdicts.gate.transport.journal if verdicts.gate else []
+    return verdicts.scheduler.journal if verdicts.scheduler else []
 
 
 def _timeline(verdicts: Verdicts) -> Iterator[RequestReport]:
     journal = _journal(verdicts)
-    asked_by = {index: each.rule.id for each in verdicts.all for index in _own(each, verdicts)}
+    rules = {index: each.rule.id for each in verdicts.all for index in _own_requests(each, verdicts)}
     began = min((exchange.started for exchange in journal), default=0.0)
     for index, exchange in enumerate(journal):
         credential = exchange.request.credential
@@ -137,7 +207,7 @@ def _timeline(verdicts: Verdicts) -> Iterator[RequestReport]:
             seconds=round(exchange.seconds, 6),
             status=exchange.status,
             ending=exchange.ending,
-            rule=asked_by.get(index, ""),
+            rule=rules.get(index, ""),
             key=credential.label if credential else "no key",
             remaining=_remaining(exchange) if credential in verdicts.settings.keys else None,
         )
@@ -145,10 +215,10 @@ def _timeline(verdicts: Verdicts) -> Iterator[RequestReport]:
 
 def _remaining(exchange: Exchange) -> float | None:
     try:
-        label = UsageMetrics(exchange).remaining if exchange.status == 200 else None
-    except NotTested:  # too large, or too late: a report is written all the same
-        label = None
-    tokens = float(label) if label is not None else math.nan
+        remaining = UsageMetrics(exchange).remaining if exchange.status == 200 else None
+    except NotTested:  # the body is too large, or the run's time is over: the report is written all the same
+        remaining = None
+    tokens = float(remaining) if remaining is not None else math.nan
     return tokens if math.isfinite(tokens) else None
 
 

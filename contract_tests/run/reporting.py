@@ -14,10 +14,11 @@ import pytest
 from contract_tests.redaction.redactor import RedactedStream, Redactor
 from contract_tests.reports.github import workflow_commands
 from contract_tests.reports.model import Report, redacted
-from contract_tests.run.gate import COULD_NOT_BE_TESTED
+from contract_tests.run.first_request import COULD_NOT_BE_TESTED
 from contract_tests.run.outputs import NAMES, Outputs
 from contract_tests.run.report import Ending, report_of
 from contract_tests.run.verdicts import Verdicts
+from contract_tests.wire.messages import Exchange
 
 USUAL = "fE"  # what pytest lists at the end where -r does not say otherwise
 
@@ -32,13 +33,13 @@ class Reports:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     clock: float = field(default_factory=time.monotonic)
     reason: str = ""
-    evidence: str = ""
+    exchange: Exchange | None = None
     report: Report | None = None
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Remember why the run ended before its rules did."""
         self.reason = str(excinfo.value) or "The run was interrupted."
-        self.evidence = str(getattr(excinfo.value, "evidence", ""))
+        self.exchange = getattr(excinfo.value, "exchange", None)
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Remember what went wrong in the gate itself."""
@@ -54,7 +55,7 @@ class Reports:
         arguments = session.config.invocation_params.args
         seconds = time.monotonic() - self.clock
         ending = Ending(
-            int(session.exitstatus), self.reason, self.evidence, [*map(str, arguments)], self.started, seconds
+            int(session.exitstatus), self.reason, self.exchange, [*map(str, arguments)], self.started, seconds
         )
         self.report = redacted(report_of(self.verdicts, ending), self.redact)
         try:

@@ -15,6 +15,7 @@ import pytest
 
 from contract_tests.run.facts import Fact
 from usage_contract.contract import LEVELS, Level
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
@@ -49,9 +49,8 @@ class Scheduler:
             NotTested: The rule has none, and could not be tested as a whole.
         """
         findings: list[Finding] = []
-        steps = rule if isinstance(rule, Generator) else (finding for finding in rule)
         try:
-            self._drive(steps, findings)
+            self._drive(_steps(rule), findings)
         except NotTested:
             if not findings:
                 raise
@@ -69,7 +68,7 @@ class Scheduler:
             while True:
                 if isinstance(step, Finding):
                     findings.append(step)
-                    step = probing.send(())
+                    step = next(probing)
                     continue
                 try:
                     exchanges = self._send(step, unsent)
@@ -127,3 +126,8 @@ class Scheduler:
                 f"{len(exchanges)} of {times} baseline requests with {who} got a response to judge: {reason}"
             )
         return exchanges
+
+
+def _steps(rule: Iterable[Finding] | Probing[None]) -> Probing[None]:
+    """Make a generator that the scheduler can drive of every rule, also of a passive one that returns findings."""
+    yield from rule

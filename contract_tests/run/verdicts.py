@@ -1,21 +1,24 @@
-"""What the run found out about each rule, and what that is worth as a whole."""
+"""The verdict on each rule, and on the run as a whole."""
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import pytest
 
-from contract_tests.run.gate import Gate, NoFirstResponseError
+from contract_tests.reports.model import Outcome
+from contract_tests.run.findings import BrokenPromiseError, Finding
+from contract_tests.run.first_request import NoFirstResponseError
 from contract_tests.run.options import Settings
 from contract_tests.run.rules import Rule, rule_ids
-from contract_tests.wire.transport import SHARE, VENDOR_RATE
+from contract_tests.run.scheduler import Scheduler
+from contract_tests.wire.pacing import SHARE, VENDOR_RATE
 
-Outcome = Literal["held", "broken", "stale deviation", "known deviation", "reported", "not tested", "gate error"]
 WORST_FIRST: tuple[Outcome, ...] = (
     "broken",
     "gate error",
@@ -25,32 +28,34 @@ WORST_FIRST: tuple[Outcome, ...] = (
     "not tested",
     "held",
 )
+FAILED: tuple[Outcome, ...] = ("broken", "known deviation", "reported")
 ACCEPTED: tuple[Outcome, ...] = ("known deviation", "reported")
 COMPLETE, COMPLETE_INTRUSIVE = 250, 300  # paced requests of a run with three keys, for an estimate of its time
-SCREEN = 15  # lines: of what is worth naming, as much as a screen holds beside the rest
+SCREEN = 15  # lines of the summary about single rules: a screen holds as many beside the rest
+WIDTH = 100  # characters of a line with rule ids
 
-
-# What is reported where the first 200 is missing, whichever rule happened to come first.
+# Reported where the first 200 is missing, whichever rule happened to come first.
 FIRST: dict[str, Any] = {
     "id": "auth/valid-key-is-200",
     "level": "specified",
     "source": "document, 200: usage metrics for the authenticated API key",
-    "promise": "Every plain request with a valid key MUST be answered 200.",
+    "promise": "A response to a baseline request with a valid key MUST have status 200.",
 }
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One rule's outcome and its cost: the worst of its runs, where a pytest plugin repeats it.
+    """The outcome of one rule, and its cost: the worst of its runs, where a pytest plugin repeats it.
 
-    `evidence` is what was seen, or why the rule was not tested; `requests` are the answers that were
-    asked for on its behalf, as a range of the journal; `seconds` is the time that it took. `because` are the ids of
-    the rules that report why this one was not tested; `wanted` is what a run must be given to test it.
+    `reason` states why the rule was not tested, or why the gate failed. `requests` are the exchanges of this rule, as
+    a range of the journal, and `seconds` is the time that it took. `because` are the ids of the rules that report why
+    this one was not tested; `wanted` is what a run must be given to test it.
     """
 
     rule: Rule
     outcome: Outcome
-    evidence: str = ""
+    findings: tuple[Finding, ...] = ()
+    reason: str = ""
     requests: range = range(0)
     seconds: float = 0.0
     because: frozenset[str] = frozenset()
@@ -73,64 +78,54 @@ class Verdicts:
     rules: list[Rule] = field(default_factory=list)
     all: list[Verdict] = field(default_factory=list)
     today: date = field(default_factory=date.today)
-    gate: Gate | None = None
+    scheduler: Scheduler | None = None
     _runs: Counter[str] = field(default_factory=Counter)
     _since: int = 0
-    _upto: int = 0
+    _up_to: int = 0
     _began: float = 0.0
 
     @property
-    def asked(self) -> int:
-        """How many answers the journal holds so far."""
-        return len(self.gate.transport.journal) if self.gate else 0
+    def sent(self) -> int:
+        """The number of exchanges in the journal so far."""
+        return len(self.scheduler.journal) if self.scheduler else 0
 
-    def judge(self, rule: Rule, report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
-        """Record the verdict that a phase's report amounts to, and word the report accordingly."""
+    def judge(self, rule: Rule, report: pytest.TestReport, call: pytest.CallInfo[None]) -> Verdict | None:
+        """Record and return the verdict of one phase of a rule, and adapt the outcome of pytest's report."""
         if report.when == "setup":
-            self._since, self._began = self._upto, call.start
+            self._since, self._began = self._up_to, call.start
             self._runs[rule.id] += 1
-        self._upto = self.asked
+        self._up_to = self.sent
+        verdict = self._verdict(rule, report, call)
+        if verdict is None:
+            return None
+        self._record(replace(verdict, requests=range(self._since, self._up_to), seconds=call.stop - self._began))
+        if verdict.outcome in ACCEPTED:  # pytest itself does this for an expected failure
+            report.outcome = "skipped"
+            report.wasxfail = self._pardon(verdict.rule)
+        worst = next(each for each in self.all if each.rule.id == verdict.rule.id)
+        if verdict.outcome in {"held", "stale deviation"} and worst.outcome in {"stale deviation", "broken"}:
+            report.outcome = "failed"  # as for a strict xfail, and where an earlier run of the rule was broken
+            return worst
+        return verdict
 
-        def record(outcome: Outcome, evidence: str = "", reason: BaseException | None = None) -> None:
-            asked, seconds = range(self._since, self._upto), call.stop - self._began
-            because, wanted = getattr(reason, "because", frozenset[str]()), getattr(reason, "wanted", "")
-            self._record(Verdict(rule, outcome, evidence, asked, seconds, because, wanted))
-
-        if report.skipped and call.excinfo:
-            record("not tested", str(call.excinfo.value), call.excinfo.value)
-        elif report.failed and call.excinfo and (failure := _failure(call.excinfo.value)):
-            evidence = str(failure).split("\nassert ")[0]  # without pytest's own introspection
-            if isinstance(failure, NoFirstResponseError):
-                rule = replace(rule, **FIRST)
-            outcome, pardon = self._fault(rule)
-            record(outcome, evidence)
-            report.longrepr = "\n".join(filter(None, [_told(rule, evidence), self._expiry(rule)]))
-            if pardon:  # what pytest itself does for an expected failure
-                report.outcome = "skipped"
-                report.wasxfail = pardon
-        elif report.failed:
-            record("gate error", str(report.longrepr))
-        elif report.when == "call":
-            record(*self._success(rule))
-            self._fail_again(rule, report)
-
-    def _success(self, rule: Rule) -> tuple[Outcome, str]:
-        """Return what it amounts to that this rule is kept."""
-        deviation = self.settings.deviations.get(rule.id)
-        return ("stale deviation", f"the promise is kept; remove the {deviation}") if deviation else ("held", "")
-
-    def _fail_again(self, rule: Rule, report: pytest.TestReport) -> None:
-        """Let the report fail where a deviation is stale, or where an earlier run of the rule was broken."""
-        worst = next(verdict for verdict in self.all if verdict.rule.id == rule.id)
-        if worst.outcome == "stale deviation":  # what pytest itself does for a strict xfail
-            report.outcome = "failed"
-            report.longrepr = f"{rule.id} is kept: remove the {self.settings.deviations[rule.id]}"
-        elif worst.outcome == "broken":
-            report.outcome = "failed"
-            report.longrepr = _told(rule, worst.evidence)
+    def _verdict(self, rule: Rule, report: pytest.TestReport, call: pytest.CallInfo[None]) -> Verdict | None:
+        error = call.excinfo.value if call.excinfo else None
+        if report.skipped and error:
+            because, wanted = getattr(error, "because", frozenset[str]()), getattr(error, "wanted", "")
+            return Verdict(rule, "not tested", reason=str(error), because=because, wanted=wanted)
+        if isinstance(error, BrokenPromiseError):
+            rule = replace(rule, **FIRST) if isinstance(error, NoFirstResponseError) else rule
+            return Verdict(rule, self._failure(rule), error.findings)
+        if report.failed:
+            return Verdict(rule, "gate error", reason=str(report.longrepr))
+        if report.when != "call":
+            return None
+        if deviation := self.settings.deviations.get(rule.id):
+            return Verdict(rule, "stale deviation", reason=f"the promise is kept; remove the {deviation}")
+        return Verdict(rule, "held")
 
     def _record(self, verdict: Verdict) -> None:
-        """Add a verdict, or make it one with that of an earlier run or phase of the same rule."""
+        """Add a verdict, or merge it with the one of an earlier run or phase of the same rule."""
         runs = max(self._runs[verdict.rule.id], 1)
         for index, earlier in enumerate(self.all):
             if earlier.rule.id == verdict.rule.id:
@@ -138,29 +133,31 @@ class Verdicts:
                 return
         self.all.append(verdict)
 
-    def _fault(self, rule: Rule) -> tuple[Outcome, str]:
-        """Return what a failure of this rule amounts to, and why it is not fatal, if it is not."""
+    def _failure(self, rule: Rule) -> Outcome:
         deviation = self.settings.deviations.get(rule.id)
         if deviation and not deviation.has_expired(self.today):
-            return "known deviation", str(deviation)
-        if rule.is_above(self.settings.level):
-            return "reported", f"{rule.level} rule, not fatal at level {self.settings.level}"
-        return "broken", ""
+            return "known deviation"
+        return "reported" if rule.is_above(self.settings.level) else "broken"
+
+    def _pardon(self, rule: Rule) -> str:
+        deviation = self.settings.deviations.get(rule.id)
+        return str(deviation or f"{rule.level} rule, not fatal at level {self.settings.level}")
 
     def broken_among(self, ids: Collection[str]) -> str:
-        """Return the first of these rules, or of those that they would repeat, that was found broken, if any."""
-        needed = [verdict for verdict in self.all if verdict.rule.id in ids]
-        faulty = [v.rule.id for v in needed if v.outcome in {"broken", "known deviation", "reported"}]
-        if faulty:
-            return faulty[0]
-        untested = [verdict.rule.repeats for verdict in needed if verdict.outcome == "not tested"]
-        return next((broken for needs in untested if (broken := self.broken_among(needs))), "")
+        """Return the first of these rules, or of the rules that they would repeat, that failed; empty without one."""
+        repeated = [verdict for verdict in self.all if verdict.rule.id in ids]
+        failed = [verdict.rule.id for verdict in repeated if verdict.outcome in FAILED]
+        if failed:
+            return failed[0]
+        untested = [verdict.rule.repeats for verdict in repeated if verdict.outcome == "not tested"]
+        return next((broken for repeats in untested if (broken := self.broken_among(repeats))), "")
 
     def deviation(self, rule: Rule) -> str:
         """Return the known deviation of a rule as a sentence, or that it has expired; empty without one."""
-        return self._expiry(rule) or str(self.settings.deviations.get(rule.id, ""))
+        return self.expiry(rule) or str(self.settings.deviations.get(rule.id, ""))
 
-    def _expiry(self, rule: Rule) -> str:
+    def expiry(self, rule: Rule) -> str:
+        """Return that the known deviation of a rule has expired; empty where it has not."""
         deviation = self.settings.deviations.get(rule.id)
         return deviation.expiry() if deviation and deviation.has_expired(self.today) else ""
 
@@ -171,18 +168,18 @@ class Verdicts:
 
     @property
     def unreached(self) -> list[Rule]:
-        """The selected rules that the run ended before."""
+        """The selected rules that did not run, because the run ended before."""
         judged = {verdict.rule.id for verdict in self.all}
         return [rule for rule in self.rules if rule.id not in judged]
 
     @property
     def counts(self) -> Counter[Outcome]:
-        """How many rules have which outcome."""
+        """The number of rules with each outcome."""
         return Counter([verdict.outcome for verdict in self.all] + ["not tested" for _ in self.unreached])
 
     @property
-    def faults(self) -> int:
-        """How many rules make the run red."""
+    def fatal(self) -> int:
+        """The number of rules that make the run red."""
         return self.counts["broken"] + self.counts["stale deviation"]
 
     @property
@@ -193,7 +190,7 @@ class Verdicts:
     @property
     def complete_run(self) -> str:
         """The needs of a complete run beyond this one, as a sentence; empty if the user cannot meet them."""
-        wanted = {verdict.wanted for verdict in self.all} | (self.gate.wanted if self.gate else set())
+        wanted = {verdict.wanted for verdict in self.all} | (self.scheduler.wanted if self.scheduler else set())
         if self.complete or not (needs := sorted(wanted - {""})):
             return ""
         seconds = ""
@@ -205,8 +202,8 @@ class Verdicts:
 
     @property
     def shortfalls(self) -> list[str]:
-        """What was asked for less often than planned, and why."""
-        return self.gate.shortfalls if self.gate else []
+        """Sentences about baseline requests that were sent less often than planned."""
+        return self.scheduler.shortfalls if self.scheduler else []
 
     @property
     def suffice(self) -> bool:
@@ -218,41 +215,50 @@ class Verdicts:
         """Yield the lines that end a run."""
         counts = self.counts
         embedded = " (the embedded mock)" if self.settings.embedded else ""
-        yield f"{self.settings.target.url}{embedded} {self._word()} at level {self.settings.level}"
+        yield f"{self.settings.target.url}{embedded} {self._result()} at level {self.settings.level}"
         tally = ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome) if counts[outcome])
         yield f"rules: {len(self.rules)} selected; {tally or 'none ran'}"
         if not self.rules:
-            yield "pytest has collected no rule: -k, -m, or python_files and python_functions in its configuration"
-        if self.gate:
-            yield self.gate.transport.spent()
-        named = list(self._named())
-        yield from named[:SCREEN]
-        if len(named) > SCREEN:
-            yield f"… and {len(named) - SCREEN} more: --report-dir DIR writes them all"
+            yield "pytest has collected no rules: -k, -m, or python_files and python_functions in its configuration"
+        if self.scheduler:
+            yield self.scheduler.transport.spent()
+        lines = [*self._failures(), *self._untested()]
+        yield from lines[:SCREEN]
+        if len(lines) > SCREEN:
+            yield f"… and {len(lines) - SCREEN} more lines: --report-dir DIR writes all of them"
         if self.complete_run:
             yield self.complete_run
 
-    def _named(self) -> Iterator[str]:
-        worth_naming: tuple[Outcome, ...] = ("broken", "stale deviation", "gate error", "known deviation", "reported")
-        for outcome in worth_naming:
-            for verdict in self._of(outcome):
-                expiry = f"; {self._expiry(verdict.rule)}" if self._expiry(verdict.rule) else ""
+    def _failures(self) -> Iterator[str]:
+        named: tuple[Outcome, ...] = ("broken", "stale deviation", "gate error", "known deviation", "reported")
+        for outcome in named:
+            for verdict in self._with(outcome):
+                expiry = f"; {self.expiry(verdict.rule)}" if self.expiry(verdict.rule) else ""
                 yield f"{outcome}: {verdict.rule.id} ({verdict.rule.source}){expiry}"
                 if unproven := self.unproven(verdict.rule):
-                    yield f"    not tested because of it: {', '.join(unproven)}"
+                    yield from _indented(f"not tested because of it: {', '.join(unproven)}")
         for verdict in self.all:
             if verdict.runs > 1:
                 yield f"repeated: {verdict.rule.id} ran {verdict.runs} times, and the worst result counts"
-        for verdict in self._of("not tested"):
-            yield f"not tested: {verdict.rule.id}: {verdict.evidence}"
+
+    def _untested(self) -> Iterator[str]:
+        by_reason: dict[str, list[str]] = {}
+        for verdict in self._with("not tested"):
+            by_reason.setdefault(verdict.reason, []).append(verdict.rule.id)
+        for reason, ids in by_reason.items():
+            if len(ids) == 1:
+                yield f"not tested: {ids[0]}: {reason}"
+            else:
+                yield f"not tested, {len(ids)} rules: {reason}"
+                yield from _indented(", ".join(ids))
         if self.unreached:
-            yield f"not tested: {len(self.unreached)} rules: the run ended before them"
+            yield f"not tested, {len(self.unreached)} rules: the run ended before them"
         yield from (f"not tested: {shortfall}" for shortfall in self.shortfalls)
 
-    def _of(self, outcome: Outcome) -> list[Verdict]:
+    def _with(self, outcome: Outcome) -> list[Verdict]:
         return [verdict for verdict in self.all if verdict.outcome == outcome]
 
-    def _word(self) -> str:
+    def _result(self) -> str:
         if self.counts["broken"]:
             return "BREAKS ITS CONTRACT"
         if self.counts["stale deviation"]:
@@ -267,12 +273,5 @@ class Verdicts:
         return f"conforms as far as it was tested: the result is partial{because}"
 
 
-def _failure(error: BaseException) -> AssertionError | None:
-    """Return the broken promise that an exception is, also where Hypothesis found that it comes and goes."""
-    if isinstance(error, BaseExceptionGroup):
-        return next((found for each in error.exceptions if (found := _failure(each))), None)
-    return error if isinstance(error, AssertionError) else None
-
-
-def _told(rule: Rule, evidence: str) -> str:
-    return f"{rule.id} is broken\npromise: {rule.promise}\nsource: {rule.source} ({rule.level})\n{evidence}"
+def _indented(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)

@@ -174,12 +174,13 @@ class Exchange:
         return str(self.status) if self.status is not None else f"no answer ({self.ending})"
 
     def values(self, name: str) -> list[str]:
-        """Return the values of every field of that name, in order."""
+        """Return the values of every field of that name, in order; NotTested where not all of them were kept."""
         if self.abridged and self.abridged.head:
             self._need(head=True)
-        return self._values(name)
+        return self.kept_values(name)
 
-    def _values(self, name: str) -> list[str]:
+    def kept_values(self, name: str) -> list[str]:
+        """Return the values of every field of that name that were kept, in order."""
         return [value.decode("latin-1") for field_name, value in self.fields if field_name.lower() == name.lower()]
 
     def header(self, name: str) -> str | None:
@@ -243,9 +244,10 @@ class Exchange:
         return None if self.json.problem else FORMS.form("exact JSON", self.body, parse_exactly)
 
     @property
-    def _beginning(self) -> bytes:
-        """The beginning of the body, decoded where that is possible."""
-        return self.payload if self.abridged or len(self.payload) > KEPT else self.body
+    def beginning(self) -> bytes:
+        """The beginning of the body, decoded where that is possible: enough for an excerpt."""
+        body = self.payload if self.abridged or len(self.payload) > KEPT else self.body
+        return body[: (SHOWN + WINDOW) * LONGEST_CHARACTER]
 
     @property
     def object(self) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import ssl
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -238,9 +238,7 @@ class Transport:
         return self._as_evidence(exchange, started)
 
     def _as_evidence(self, exchange: Exchange, started: float) -> Exchange:
-        return self.retention.kept(
-            replace(exchange, started=started, redact=self._redact, check_time=self.check_time)
-        )
+        return self.retention.kept(replace(exchange, started=started, redact=self._redact, check_time=self.check_time))
 
     def _timeouts(self) -> Timeouts:
         """Return the time-outs; none of them ends much later than the run."""

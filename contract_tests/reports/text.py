@@ -1,0 +1,63 @@
+"""Findings as plain text, for the terminal, for JUnit and for annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from contract_tests.reports.model import ExchangeReport, FindingReport, RuleReport
+
+MOST_FINDINGS = 3  # of a rule, on a screen
+INDENT = "    "
+
+
+def rule_text(rule: RuleReport) -> str:
+    """Return a failed rule: its promise, its source, and its first findings with their evidence."""
+    return "\n".join(_rule_lines(rule))
+
+
+def _rule_lines(rule: RuleReport) -> Iterator[str]:
+    yield f"{rule.id} is kept" if rule.outcome == "stale deviation" else f"{rule.id} is broken"
+    yield f"promise: {rule.promise}"
+    yield f"source: {rule.source} ({rule.level})"
+    if rule.reason:
+        yield rule.reason
+    if rule.deviation:
+        yield rule.deviation
+    for finding in rule.findings[:MOST_FINDINGS]:
+        yield from finding_lines(finding)
+    if more := rule.more_findings + len(rule.findings[MOST_FINDINGS:]):
+        yield f"and {more} more findings"
+
+
+def finding_lines(finding: FindingReport) -> Iterator[str]:
+    """Yield the lines of one finding: the problem, the values that differ, and the exchanges."""
+    times = f" ({finding.count} times)" if finding.count > 1 else ""
+    yield f"problem: {finding.problem}{times}"
+    for name, value in {"member": finding.pointer, "expected": finding.expected, "actual": finding.actual}.items():
+        if value:
+            yield from _named(name, value)
+    for exchange in (finding.exchange, *finding.related):
+        yield from exchange_lines(exchange)
+
+
+def exchange_lines(exchange: ExchangeReport) -> Iterator[str]:
+    """Yield the lines of one exchange; empty members are left out."""
+    members = {
+        "request": exchange.request,
+        "response": exchange.response,
+        "location": exchange.location,
+        "body": exchange.body,
+        "curl": exchange.curl,
+    }
+    for name, value in members.items():
+        if value:
+            yield from _named(name, value)
+
+
+def _named(name: str, value: str) -> Iterator[str]:
+    first, *more = value.split("\n")
+    if not more:
+        yield f"{INDENT}{name}: {first}"
+        return
+    yield f"{INDENT}{name}:"
+    yield from (f"{INDENT}{INDENT}{line}" for line in (first, *more))
