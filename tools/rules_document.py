@@ -41,7 +41,7 @@ def _id(verdict: Verdict) -> str:
 def _entry(result: Result, verdict: Verdict, proofs: dict[str, tuple[str, ...]]) -> str:
     rule = verdict.rule
     cost = "intrusive" if rule.intrusive else result.cost(verdict)
-    needs = f"- needs: {', '.join(fact.name for fact in rule.facts)}\n" if rule.facts else ""
+    needs = f"- needs: {', '.join(fact.name for fact in rule.needs)}\n" if rule.needs else ""
     repeats = f"- not tested after: {', '.join(f'`{each}`' for each in rule.repeats)}\n" if rule.repeats else ""
     proof = ", ".join(f"`{name}`" for name, breaks in sorted(proofs.items()) if rule.id in breaks)
     return (

@@ -81,7 +81,7 @@ def test_a_proxy_gets_the_absolute_form() -> None:
     assert wire(PLAIN, "http://there").startswith(b"GET http://there/usage HTTP/1.1\r\n")
     absolute = replace(PLAIN, target=b"http://there/usage")
     assert wire(absolute, "http://there").startswith(b"GET http://there/usage HTTP/1.1\r\n")
-    assert "--request-target http://there/usage http://there" in absolute.curl("http://there").replace("'", "")
+    assert "--request-target http://there/usage http://there" in curl_of(absolute, "http://there").replace("'", "")
 
 
 def test_repeated_fields_and_their_case_are_kept(peer: Callable[[Peer], Connection]) -> None:
@@ -206,7 +206,7 @@ def test_a_false_coding_is_a_problem(coding: str, payload: bytes, problem: str) 
 def test_curl_never_shows_a_key() -> None:
     key = Credential(b"the-secret", "the main key", "$CONTRACT_API_KEY")
     request = Request("POST", b"/u?x='1'", ((b"X-API-Key", key.value), (b"X", b"\xe9'")), b"\x00", key)
-    assert request.curl("http://h") == (
+    assert curl_of(request, "http://h", key) == (
         r"printf '\000' | "
         'curl -isS --path-as-is -X POST -H "X-API-Key: $CONTRACT_API_KEY" '
         """-H 'X: '"$(printf '\\351')"''"'"'' -H 'Host:' -H 'User-Agent:' -H 'Accept:' -H 'Content-Type:' """
@@ -217,10 +217,10 @@ def test_curl_never_shows_a_key() -> None:
 
 def test_curl_names_a_key_by_its_variable_wherever_it_stands() -> None:
     key = Credential(b"the-secret", "the main key", "$CONTRACT_API_KEY")
-    usual = tuple((name, b"h") for name in (b"Host", b"User-Agent", b"Accept"))
+    usual = ((b"Host", b"h"), (b"User-Agent", b"usage-contract/1"))
     fields = (*usual, (b"Cookie", b"k=the-secret"), (b"Empty", b""))
     request = Request("GET", b"/u?key=the-secret", fields, b"[the-secret]")
-    assert request.curl("http://h", usual, [key]) == (
+    assert curl_of(request, "http://h", key) == (
         """curl -isS --path-as-is -X GET -H 'Cookie: k='"$CONTRACT_API_KEY" -H 'Empty;' """
         """-H 'Content-Type:' --data-binary '['"$CONTRACT_API_KEY"']' 'http://h/u?key='"$CONTRACT_API_KEY\""""
     )
@@ -229,7 +229,7 @@ def test_curl_names_a_key_by_its_variable_wherever_it_stands() -> None:
 def test_curl_repeats_what_stands_between_name_and_key() -> None:
     key = Credential(b"the-secret", "the main key", "$CONTRACT_API_KEY")
     fields = ((b"Host", b"elsewhere"), (b"User-Agent", b"a"), (b"Accept", b"b"), (b"X-API-Key", key.value))
-    command = Request("GET", b"/u", fields, credential=key, separator=b":").curl("http://h")
+    command = curl_of(Request("GET", b"/u", fields, credential=key, separator=b":"), "http://h")
     assert '-H "X-API-Key:$CONTRACT_API_KEY"' in command
     assert "-H 'Host: elsewhere'" in command
 

@@ -17,6 +17,7 @@ from contract_tests.run import wrong_keys
 from contract_tests.wire.connection import wire
 from contract_tests.wire.messages import Credential, Request
 from tests.support.gate import answer, serving_with
+from tests.support.transport import curl_of
 
 SHELL = shutil.which("dash") or "/bin/sh"
 MAIN = Credential(b"s3cr3t-K3y/0f+some=7Q.x", "the main key", "$CONTRACT_API_KEY")
@@ -106,7 +107,7 @@ def run(command: str) -> None:
 def check(request: Request, recorder: tuple[str, list[bytes]]) -> None:
     url, received = recorder
     received.clear()
-    command = request.curl(url, keys=(MAIN, OTHER))
+    command = curl_of(request, url, MAIN, OTHER)
     assert not BASHISMS.search(command)
     assert not any(key.value.decode() in command for key in (MAIN, OTHER))
     run(command)
@@ -123,8 +124,8 @@ def request(url: str, key: Credential, **changes: object) -> Request:
 def test_command_sends_the_credential_that_the_gate_sent(told: str, recorder: tuple[str, list[bytes]]) -> None:
     sent = request(recorder[0], CREDENTIALS[told])
     if b"\0" in sent.credential.value:  # type: ignore[union-attr]
-        assert sent.curl(recorder[0]) == "# curl cannot send the NUL byte in X-API-Key"
-        run(sent.curl(recorder[0]))
+        assert curl_of(sent, recorder[0]) == "# curl cannot send the NUL byte in X-API-Key"
+        run(curl_of(sent, recorder[0]))
     else:
         check(sent, recorder)
 
@@ -132,15 +133,15 @@ def test_command_sends_the_credential_that_the_gate_sent(told: str, recorder: tu
 @pytest.mark.parametrize("separator", [b":", b":\t", b": "])
 def test_command_sends_the_separator_that_the_gate_sent(separator: bytes, recorder: tuple[str, list[bytes]]) -> None:
     sent = request(recorder[0], MAIN, separator=separator)
-    run(sent.curl(recorder[0], keys=(MAIN,)))
+    run(curl_of(sent, recorder[0], MAIN))
     assert b"X-API-Key" + separator + MAIN.value + b"\r\n" in recorder[1][-1]
-    assert "\t" not in sent.curl(recorder[0], keys=(MAIN,))
+    assert "\t" not in curl_of(sent, recorder[0], MAIN)
 
 
 @pytest.mark.parametrize("told", TARGETS)
 def test_command_sends_the_target_that_the_gate_sent(told: str, recorder: tuple[str, list[bytes]]) -> None:
     check(request(recorder[0], MAIN, target=TARGETS[told]), recorder)
-    assert "##[" not in request(recorder[0], MAIN, target=TARGETS[told]).curl(recorder[0])
+    assert "##[" not in curl_of(request(recorder[0], MAIN, target=TARGETS[told]), recorder[0])
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -16,6 +16,7 @@ from contract_tests.redaction.redactor import CUT, Redactor
 from contract_tests.wire.messages import SHOWN, SHOWN_OF_A_TARGET, Exchange, Request
 from contract_tests.wire.strict_json import parse
 from tests.support.gate import Respond, Run, answer
+from tests.support.transport import transcript
 
 no_deadline = hypothesis.settings(deadline=None)  # no result depends on the speed of the machine
 FILLING = "~"  # a character that no key of these tests contains
@@ -50,7 +51,7 @@ def test_key_at_any_offset_leaves_no_piece_in_the_evidence(place: str, key: str,
             answer = replace(answer, ending="malformed", problem=text)
         case _:
             answer = replace(answer, fields=((place, text.encode()),))
-    assert not pieces(key, answer.seen + answer.coding_problem)
+    assert not pieces(key, transcript(answer) + answer.coding_problem)
 
 
 @no_deadline
@@ -66,8 +67,8 @@ def test_key_at_any_offset_leaves_no_piece_in_a_problem(key: str, offset: int) -
     )
     found = [
         answer.json.problem,
-        *problems("get_usage", invalid, "specified"),
-        *header_problems("get_usage", throttled),
+        *(str(problem) for problem in problems("get_usage", invalid, "specified")),
+        *(str(problem) for problem in header_problems("get_usage", throttled)),
     ]
     assert len(found) > 3
     assert not pieces(key, " ".join(found))

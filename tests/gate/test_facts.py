@@ -94,7 +94,9 @@ def test_what_a_known_deviation_leaves_unproven_is_listed(run_gate: RunGate, tmp
     unproven = {rule["id"]: rule["unproven"] for rule in report["rules"] if rule["unproven"]}
     assert unproven == {"auth/missing-key-is-401": ["bypass/key-in-the-query-is-not-accepted"]}
     for name in ("contract.md", "contract.html"):
-        assert "Not tested because of it: bypass/key-in-the-query-is-not-accepted" in (tmp_path / "out" / name).read_text()
+        assert (
+            "Not tested because of it: bypass/key-in-the-query-is-not-accepted" in (tmp_path / "out" / name).read_text()
+        )
 
 
 def test_a_known_deviation_of_one_member_leaves_the_rules_about_the_others_at_work(

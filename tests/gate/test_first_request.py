@@ -70,8 +70,8 @@ def test_a_wrong_address_could_not_be_tested(how: str, run_gate: RunGate, serve:
     assert f"{url} could not be tested: the first response is " in run.output
     assert cause in run.output
     for text in (run.output, *(path.read_text() for path in (run.folder / "out").iterdir())):
-        assert "asked: GET /usage with the main key" in text
-        assert "repeat: curl -isS --path-as-is" in text
+        assert "request: GET /usage with the main key" in text
+        assert "curl -isS --path-as-is" in text
         assert SECRET not in text
     report = json.loads((run.folder / "out" / "contract.json").read_text())
     assert (report["verdict"], report["exit_code"]) == ("could not be tested", 4)
@@ -101,9 +101,9 @@ def test_a_refused_main_key_shows_the_response(status: str, run_gate: RunGate, s
     run = run_gate("--base-url", serve(lambda _: answer(b'{"detail": "no"}', status)), environment=MAIN)
     assert run.code == 4
     assert REFUSALS[status] in run.output
-    assert f"seen: {status}, application/json, 16 bytes" in run.output
+    assert f"response: {status}, application/json, 16 bytes" in run.output
     assert 'body: {"detail": "no"}' in run.output
-    assert "repeat: curl -isS --path-as-is" in run.output
+    assert "curl -isS --path-as-is" in run.output
 
 
 STILL_BROKEN = {

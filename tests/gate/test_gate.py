@@ -59,7 +59,7 @@ def test_a_broken_promise_is_named_with_its_source_and_a_way_to_repeat_it(
     assert run.failed == {"auth/missing-key-is-401"}
     assert "promise: A request without the key header MUST be answered 401." in run.output
     assert "source: authentication guide: 401 means that the key is missing (documented)" in run.output
-    assert f"repeat: curl -isS --path-as-is -H 'Accept: application/json' '{url}/usage'" in run.output
+    assert f"curl: curl -isS --path-as-is -H 'Accept: application/json' '{url}/usage'" in run.output
     assert "BREAKS ITS CONTRACT" in run.output
 
 
@@ -74,7 +74,13 @@ def test_a_rule_above_the_level_is_reported_and_not_fatal(run_gate: RunGate, ser
 def test_a_rule_that_nothing_was_asked_for_does_not_hold(run_gate: RunGate) -> None:
     with UsageMock() as mock:
         run = run_gate("--base-url", mock.url, "--max-requests", "1", "--api-key", "demo-busy")
-    about_others = ("auth/missing", "auth/unknown", "errors/401", "errors/every", "errors/errors-do-not-disclose-metrics")
+    about_others = (
+        "auth/missing",
+        "auth/unknown",
+        "errors/401",
+        "errors/every",
+        "errors/errors-do-not-disclose-metrics",
+    )
     asked_for = {rule for rule, outcome in run.outcomes.items() if outcome == "held" and rule.startswith(about_others)}
     assert asked_for == set()
     assert "the result is partial" in run.output

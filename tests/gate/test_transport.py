@@ -202,10 +202,10 @@ def test_what_is_asked_at_the_same_time_must_fit_into_the_budget(bench: Callable
     it = bench(answer(b"{}"), max_requests=4)
     it.ask()
     with pytest.raises(NotTested, match="has only 3 left"):
-        it.transport.together([Request("GET", b"/", ())] * 4)
+        it.transport.send_concurrently([Request("GET", b"/", ())] * 4)
     with pytest.raises(NotTested, match="has only 3 left"):
-        it.transport.pipelined([Request("GET", b"/", ())] * 4)
-    it.transport.together([Request("GET", b"/", ())] * 3)
+        it.transport.send_pipelined([Request("GET", b"/", ())] * 4)
+    it.transport.send_concurrently([Request("GET", b"/", ())] * 3)
     assert len(it.heads) == 4
 
 
@@ -217,7 +217,7 @@ def test_a_server_that_takes_few_connections_is_not_lost(
     with monkeypatch.context() as full:
         full.setattr("contract_tests.wire.transport.connect", Mock(side_effect=UnreachableError("it did not answer")))
         with pytest.raises(NotTested, match="6 connections cannot be open at once: it did not answer"):
-            it.transport.together([Request("GET", b"/", ())] * 6)
+            it.transport.send_concurrently([Request("GET", b"/", ())] * 6)
     assert it.ask().status == 200
 
 
@@ -269,7 +269,9 @@ def test_the_pace_recovers_from_a_429(bench: Callable[..., Bench]) -> None:
 
 def test_concurrent_requests_have_connections_of_their_own(bench: Callable[..., Bench]) -> None:
     it = bench(answer(b"{}"))
-    answers = it.transport.together([Request("GET", b"/%d" % number, ((b"Host", b"here"),)) for number in range(6)])
+    answers = it.transport.send_concurrently(
+        [Request("GET", b"/%d" % number, ((b"Host", b"here"),)) for number in range(6)]
+    )
     assert [each.request.target for each in answers] == [b"/%d" % number for number in range(6)]
     assert {head.split(b" ")[1] for head in it.heads} == {b"/%d" % number for number in range(6)}
 

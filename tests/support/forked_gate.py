@@ -44,7 +44,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a run: its exit code, its verdicts, and the number of requests that all rules share."""
+    """The outcome of a run: its exit code, its verdicts without findings, and the number of shared requests."""
 
     code: int
     verdicts: tuple[Verdict, ...]
@@ -89,8 +89,9 @@ class JobRunner:
 
     def outcome(self, code: int) -> Outcome:
         """Return the outcome of the run that has ended."""
-        gate = self.verdicts.gate if self.verdicts else None
-        return Outcome(code, tuple(self.verdicts.all) if self.verdicts else (), gate.shared if gate else 0)
+        scheduler = self.verdicts.scheduler if self.verdicts else None
+        verdicts = tuple(replace(verdict, findings=()) for verdict in self.verdicts.all) if self.verdicts else ()
+        return Outcome(code, verdicts, scheduler.shared if scheduler else 0)
 
 
 class ForkingJobRunner(JobRunner):

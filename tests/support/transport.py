@@ -1,12 +1,15 @@
-"""Settings and a clock for tests of the transport."""
+"""Settings, a clock and texts of exchanges for tests of the transport."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any
 
+from contract_tests.reports.text import exchange_lines
 from contract_tests.run.options import Settings
-from contract_tests.wire.messages import Credential
+from contract_tests.run.report import exchange_report
+from contract_tests.wire.curl import curl_command
+from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.target import Target
 
 KEY = Credential(b"main-key", "the main key", "$CONTRACT_API_KEY")
@@ -14,7 +17,7 @@ KEY = Credential(b"main-key", "the main key", "$CONTRACT_API_KEY")
 
 @dataclass
 class ManualClock:
-    """A clock that moves when somebody sleeps on it."""
+    """A clock that only sleeping advances."""
 
     time: float = 1000.0
 
@@ -44,3 +47,13 @@ def settings(url: str, **changes: Any) -> Settings:
         secrets=(),
     )
     return replace(base, **changes)
+
+
+def transcript(exchange: Exchange) -> str:
+    """Return the text of an exchange as reports contain it."""
+    return "\n".join(exchange_lines(exchange_report(exchange, settings("http://127.0.0.1:1"))))
+
+
+def curl_of(request: Request, url: str, *keys: Credential) -> str:
+    """Return the curl command of a request to a URL."""
+    return curl_command(request, settings(url, keys=keys))
