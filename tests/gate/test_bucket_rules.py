@@ -102,6 +102,6 @@ def test_bucket_that_refills_during_a_request_is_not_another_one(rules: Any) -> 
     with pytest.raises(BrokenPromiseError) as broken:
         judge(0.01)
     (finding,) = broken.value.findings
-    assert (finding.expected, finding.actual) == ("about 0.1 of 10 tokens", "9 tokens")
+    assert (finding.expected, finding.actual) == ("about 0.1 of 10 tokens", "9 tokens (status 200)")
     with pytest.raises(NotTested, match="responses arrive too slowly"):
         judge(0.6)
