@@ -1,181 +1,221 @@
-"""Who gets figures: whoever sends a valid key in its header, and nobody with another value."""
+"""Authentication: a valid key in its header is accepted, and every other value is rejected."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from contract_tests.metrics.schema import contract, problems
+from contract_tests.metrics.schema import contract
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run import wrong_keys
+from contract_tests.run.examples import examples
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
+from contract_tests.run.findings import Finding, body_findings, status_finding
 from contract_tests.run.gate import BROWSER, Gate
-from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, holds
+from contract_tests.run.probes import Probing, send_in_turn
+from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, rule
 from contract_tests.wire.messages import AUTH_ERRORS, CLIENT_ERRORS, Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
 
 INVALID = f"{DOCUMENT}, 401 and 403: invalid API key"
+MOST_SHOWN_KEYS = 3  # texts of api_key that are sent as keys: one for each key that a run commonly has
 
 
-@pytest.mark.rule(level="specified", source=f"{DOCUMENT}, 200: usage metrics for the authenticated API key")
-def test_valid_key_is_200(good: list[Exchange]) -> None:
-    """Every plain request with a valid key MUST be answered 200."""
-    holds(
-        f"{exchange.outcome} instead of 200\n{exchange.seen}"
-        for exchange in good
-        if exchange.status != 200 and exchange.ending != "malformed"
+@rule(level="specified", source=f"{DOCUMENT}, 200: usage metrics for the authenticated API key")
+def test_valid_key_is_200(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """A response to a baseline request with a valid key MUST have status 200."""
+    return _rejected(exchange for exchange in ok_responses if exchange.ending != "malformed")
+
+
+@rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing", sends=2)
+def test_missing_key_is_401(gate: Gate, missing_key_responses: list[Exchange]) -> Probing[None]:
+    """A response to a request without the key header MUST have status 401."""
+    findings = [status_finding(exchange, "401") for exchange in missing_key_responses if exchange.status != 401]
+    yield from findings
+    if findings:
+        return
+    requests = [
+        gate.request(None, "as a browser sends it", fields=BROWSER),
+        gate.request(None, "as curl sends it", fields=[("User-Agent", "curl/8.5.0"), ("Accept", "*/*")]),
+    ]
+    for exchange in (yield from send_in_turn(requests)):
+        if exchange.status not in {401, 429}:
+            yield status_finding(exchange, "401")
+
+
+@rule(
+    level="documented",
+    source=f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing, 403 that it is invalid",
+    needs=NEEDS_AUTH_ERRORS,
+    sends=2,
+)
+def test_empty_key_is_refused(gate: Gate) -> Probing[None]:
+    """A response to a request with an empty or blank key MUST have status 401 or 403."""
+    exchanges = yield from send_in_turn([gate.request(wrong_keys.EMPTY), gate.request(wrong_keys.BLANK)])
+    yield from gate.accepted(exchanges, gate.baseline.refusals(None, wrong_keys.UNKNOWN))
+
+
+@rule(level="documented", source=INVALID)
+def test_unknown_key_is_refused(gate: Gate, unknown_key_responses: list[Exchange]) -> Iterator[Finding]:
+    """A response to a request with an unknown key MUST have status 401 or 403."""
+    return gate.accepted(unknown_key_responses, AUTH_ERRORS)
+
+
+@rule(level="documented", source=INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=(34, 37))
+def test_similar_key_is_refused(gate: Gate, ok_responses: list[Exchange]) -> Probing[None]:
+    """A response to a request with a part, an extension or another form of a valid key MUST have status 401 or 403."""
+    texts = (UsageMetrics(exchange).api_key or "" for exchange in ok_responses)
+    shown = sorted({text for text in texts if wrong_keys.SENDABLE.fullmatch(text)})
+    yield from _send_wrong_keys(
+        gate,
+        [
+            *(wrong for key in gate.keys for wrong in wrong_keys.changed(key)),
+            *(wrong_keys.mixed(*gate.keys[:2]) if len(gate.keys) > 1 else ()),
+            *wrong_keys.near(gate.main),
+            *map(wrong_keys.shown, shown[:MOST_SHOWN_KEYS]),
+        ],
     )
 
 
-@pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing")
-def test_missing_key_is_401(gate: Gate, missing: list[Exchange]) -> None:
-    """A request without the key header MUST be answered 401."""
-    holds(f"{exchange.outcome} instead of 401\n{exchange.seen}" for exchange in missing if exchange.status != 401)
-    exchanges = [
-        gate.ask(None, "as a browser asks", fields=BROWSER),
-        gate.ask(None, "as curl asks", fields=[("User-Agent", "curl/8.5.0"), ("Accept", "*/*")]),
-    ]
-    holds(
-        f"{exchange.outcome} instead of 401\n{exchange.seen}"
-        for exchange in exchanges
-        if exchange.status not in {401, 429}
+@rule(
+    level="documented",
+    source=INVALID,
+    needs=[UNKNOWN_KEY_REFUSED],
+    repeats=["auth/similar-key-is-refused"],
+    sends=6,
+)
+def test_key_with_one_edit_is_refused(gate: Gate) -> Probing[None]:
+    """A response to a request with a valid key of which one character was edited MUST have status 401 or 403.
+
+    An edit changes, removes, doubles or inserts a character, at any place.
+    """
+    edited = examples(wrong_keys.edits(gate.main).filter(lambda key: _is_wrong(gate, key)))
+    exchanges = yield from send_in_turn(gate.request(key) for key in edited)
+    yield from gate.accepted(exchanges, gate.baseline.refusals(wrong_keys.UNKNOWN))
+
+
+@rule(level="documented", source=INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=12)
+def test_wildcard_or_injection_is_refused(gate: Gate) -> Probing[None]:
+    """A response to a request with a wildcard, a placeholder, an injection or a guess MUST have status 401 or 403.
+
+    Any 4xx, or a closed connection, is accepted for a value that a firewall may take for an attack.
+    """
+    yield from _send_wrong_keys(gate, wrong_keys.PATTERNS)
+
+
+@rule(
+    level="documented",
+    source=f"{INVALID}; how a malformed one is refused is open",
+    needs=[UNKNOWN_KEY_REFUSED],
+    sends=9,
+)
+def test_malformed_key_is_refused(gate: Gate) -> Probing[None]:
+    """A request with a key that is very long, or contains control or non-ASCII bytes, MUST be rejected.
+
+    Any 4xx, or a closed connection, is accepted.
+    """
+    yield from _send_malformed(gate, (*wrong_keys.MALFORMED, *wrong_keys.disguised(gate.main)))
+
+
+@rule(
+    level="advisory",
+    source=f"{INVALID}; some servers strip more from a value than RFC 9110 calls white space",
+    needs=[UNKNOWN_KEY_REFUSED],
+    sends=3,
+)
+def test_padded_key_is_refused(gate: Gate) -> Probing[None]:
+    """A request with a valid key, followed by bytes that only look like white space, SHOULD be rejected."""
+    yield from _send_malformed(gate, wrong_keys.padded(gate.main))
+
+
+@rule(
+    level="specified",
+    source="RFC 9112, section 5.1: no space between a field's name and its colon",
+    needs=NEEDS_VALID_KEY,
+    sends=1,
+)
+def test_space_before_the_colon_is_refused(gate: Gate) -> Probing[None]:
+    """A request with a space before the colon of the key header MUST be rejected."""
+    exchange = yield from gate.send(
+        gate.main, "and a space before the colon", key_field=f"{gate.key_header} ", new_connection=True
     )
+    if exchange.status == 200:
+        yield status_finding(exchange, "a refusal")
 
 
-@pytest.mark.needs(*NEEDS_AUTH_ERRORS)
-@pytest.mark.rule(
-    level="documented", source=f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing, 403 that it is invalid"
+@rule(
+    level="advisory",
+    source="RFC 9110, section 5.3: a repeated field is one value, a list, and the list is not a key",
+    needs=[UNKNOWN_KEY_REFUSED],
+    sends=2,
 )
-def test_empty_key_is_refused(gate: Gate) -> None:
-    """An empty or blank key MUST be answered 401 or 403."""
-    exchanges = [gate.ask(wrong_keys.EMPTY), gate.ask(wrong_keys.BLANK)]
-    holds(gate.not_refused(exchanges, gate.baseline.refusals(None, wrong_keys.UNKNOWN)))
-
-
-@pytest.mark.rule(level="documented", source=INVALID)
-def test_unknown_key_is_refused(gate: Gate, unknown: list[Exchange]) -> None:
-    """A key that nobody issued MUST be answered 403 or 401."""
-    holds(gate.not_refused(unknown, AUTH_ERRORS))
-
-
-@pytest.mark.needs(UNKNOWN_KEY_REFUSED)
-@pytest.mark.rule(level="documented", source=INVALID)
-def test_similar_key_is_refused(gate: Gate, good: list[Exchange]) -> None:
-    """A value close to a valid key (a part, an extension, another form of it) MUST be answered 403 or 401."""
-    shown = {text for exchange in good if wrong_keys.SENDABLE.fullmatch(text := UsageMetrics(exchange).api_key or "")}
-    changed = [wrong for key in gate.keys for wrong in wrong_keys.changed(key)]
-    mixed = wrong_keys.mixed(*gate.keys[:2]) if len(gate.keys) > 1 else ()
-    candidates = [*changed, *mixed, *wrong_keys.near(gate.main), *map(wrong_keys.shown, sorted(shown)[:3])]
-    near = [key for key in candidates if key.value not in _values(gate)]
-    holds(_not_let_in(gate, near))
-
-
-@pytest.mark.needs(UNKNOWN_KEY_REFUSED, "auth/similar-key-is-refused")
-@pytest.mark.rule(level="documented", source=INVALID)
-@given(data=st.data())
-def test_key_with_one_edit_is_refused(gate: Gate, data: st.DataObject) -> None:
-    """A valid key with any one character changed, removed or added MUST be answered 403 or 401."""
-    key = data.draw(wrong_keys.edits(gate.main).filter(lambda key: key.value not in _values(gate)))
-    holds(gate.not_refused([gate.ask(key)], gate.baseline.refusals(wrong_keys.UNKNOWN)))
-
-
-@pytest.mark.needs(UNKNOWN_KEY_REFUSED)
-@pytest.mark.rule(level="documented", source=INVALID)
-def test_wildcard_or_injection_is_refused(gate: Gate) -> None:
-    """Wildcards, placeholders, injections and guesses MUST be answered 403 or 401, or as a firewall does: any 4xx."""
-    patterns = [key for key in wrong_keys.PATTERNS if key.value not in _values(gate)]
-    holds(_not_let_in(gate, patterns))
-
-
-@pytest.mark.needs(UNKNOWN_KEY_REFUSED)
-@pytest.mark.rule(level="documented", source=f"{INVALID}; how a malformed one is refused is open")
-def test_malformed_key_is_refused(gate: Gate) -> None:
-    """A key that is very long, or holds control or non-ASCII bytes, MUST be refused: any 4xx, or no answer."""
-    exchanges = [
-        gate.ask(key, "in a malformed field", new_connection=True)
-        for key in (*wrong_keys.MALFORMED, *wrong_keys.disguised(gate.main))
-    ]
-    holds(gate.not_refused(_answered(exchanges), _any_refusal(gate)))
-
-
-@pytest.mark.needs(UNKNOWN_KEY_REFUSED)
-@pytest.mark.rule(level="advisory", source=f"{INVALID}; some servers strip more from a value than RFC 9110 calls space")
-def test_padded_key_is_refused(gate: Gate) -> None:
-    """A valid key with other bytes behind it that look like white space SHOULD be refused."""
-    exchanges = [gate.ask(key, "in a malformed field", new_connection=True) for key in wrong_keys.padded(gate.main)]
-    holds(gate.not_refused(_answered(exchanges), _any_refusal(gate)))
-
-
-@pytest.mark.needs(*NEEDS_VALID_KEY)
-@pytest.mark.rule(level="specified", source="RFC 9112, section 5.1: no space between a field's name and its colon")
-def test_space_before_the_colon_is_refused(gate: Gate) -> None:
-    """A key header with a space before its colon MUST be refused."""
-    exchange = gate.ask(gate.main, "and a space before the colon", key_field=f"{gate.key_header} ", new_connection=True)
-    assert exchange.status != 200, f"the field was taken for the key header\n{exchange.seen}"
-
-
-@pytest.mark.needs(UNKNOWN_KEY_REFUSED)
-@pytest.mark.rule(
-    level="advisory", source="RFC 9110, section 5.3: a repeated field is one value, a list, and the list is no key"
-)
-def test_repeated_key_header_is_refused(gate: Gate) -> None:
-    """A valid key beside another value in a repeated key header SHOULD be refused."""
-    other = (gate.key_header, wrong_keys.UNKNOWN.value)
-    exchanges = [
-        gate.ask(
+def test_repeated_key_header_is_refused(gate: Gate) -> Probing[None]:
+    """A request with a valid key and another value in two key headers SHOULD be rejected."""
+    requests = [
+        gate.request(
             wrong_keys.UNKNOWN,
-            "and the key header repeated with the main key",
+            "and a second key header with the main key",
             fields=[(gate.key_header, gate.main.value)],
             new_connection=True,
         ),
-        gate.ask(gate.main, "and the key header repeated with another value", fields=[other], new_connection=True),
+        gate.request(
+            gate.main,
+            "and a second key header with an unknown key",
+            fields=[(gate.key_header, wrong_keys.UNKNOWN.value)],
+            new_connection=True,
+        ),
     ]
-    holds(gate.not_refused(_answered(exchanges), _any_refusal(gate)))
+    yield from _accepted(gate, (yield from send_in_turn(requests)))
 
 
-@pytest.mark.needs(UNKNOWN_KEY_REFUSED)
-@pytest.mark.rule(level="documented", source=INVALID)
-def test_repeated_wrong_key_is_refused(gate: Gate) -> None:
-    """Two wrong values in a repeated key header MUST be refused."""
-    exchange = gate.ask(
+@rule(level="documented", source=INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=1)
+def test_repeated_wrong_key_is_refused(gate: Gate) -> Probing[None]:
+    """A request with two wrong values in two key headers MUST be rejected."""
+    exchange = yield from gate.send(
         wrong_keys.UNKNOWN,
-        "and the key header repeated with another such key",
+        "and a second key header with another unknown key",
         fields=[(gate.key_header, b"nobody-issued-this-either")],
     )
-    holds(gate.not_refused(_answered([exchange]), _any_refusal(gate)))
+    yield from _accepted(gate, [exchange])
 
 
-@pytest.mark.needs(*NEEDS_VALID_KEY)
-@pytest.mark.rule(level="specified", source="RFC 9110, section 5.1: field names are case-insensitive")
-def test_header_name_is_case_insensitive(gate: Gate) -> None:
-    """The key header MUST be understood however its name is capitalised."""
+@rule(
+    level="specified",
+    source="RFC 9110, section 5.1: field names are case-insensitive",
+    needs=NEEDS_VALID_KEY,
+    sends=2,
+)
+def test_header_name_is_case_insensitive(gate: Gate) -> Probing[None]:
+    """A request with a valid key MUST be accepted regardless of the case of the key header's name."""
     spellings = (gate.key_header.lower(), gate.key_header.upper())
-    exchanges = [
-        gate.ask(gate.main, f"in a header written {name}", key_field=name, is_baseline=True) for name in spellings
+    requests = [
+        gate.request(gate.main, f"in a header spelled {name}", key_field=name, is_baseline=True) for name in spellings
     ]
-    holds(_not_taken(exchanges))
+    yield from _rejected((yield from send_in_turn(requests)))
 
 
-@pytest.mark.needs(*NEEDS_VALID_KEY)
-@pytest.mark.rule(level="documented", source=f"{HEADER_ONLY}, and 401 and 403 say that it is missing or invalid")
-def test_valid_key_is_sufficient(gate: Gate) -> None:
-    """A valid key MUST be let in whatever a browser or another client says beside it, and whatever the query is."""
+@rule(
+    level="documented",
+    source=f"{HEADER_ONLY}, and 401 and 403 mean that it is missing or invalid",
+    needs=NEEDS_VALID_KEY,
+    sends=3,
+)
+def test_valid_key_is_sufficient(gate: Gate) -> Probing[None]:
+    """A request with a valid key MUST be accepted regardless of its other header fields and its query."""
     origin = gate.settings.target.origin
-    in_a_page = [*BROWSER_FIELDS, ("Origin", origin), ("Referer", f"{origin}/")]
-    given = {name.lower() for name, _ in gate.settings.headers}  # what a gateway wants stays as it is
-    exchanges = [
-        gate.ask(gate.main, label, fields=[field for field in fields if field[0].lower() not in given])
-        for label, fields in {
-            "as a script in a page asks": in_a_page,
-            "beside other credentials": OTHER_CREDENTIALS,
-        }.items()
+    in_a_page = (*BROWSER_FIELDS, ("Origin", origin), ("Referer", f"{origin}/"))
+    configured = {name.lower() for name, _ in gate.settings.headers}  # a gateway may need these as they are
+    cases = {"as a script in a web page sends it": in_a_page, "and other credentials": OTHER_CREDENTIALS}
+    requests = [
+        gate.request(gate.main, label, fields=[field for field in fields if field[0].lower() not in configured])
+        for label, fields in cases.items()
     ]
-    holds(_not_taken(exchanges))
-    queried = gate.ask(gate.main, "and a query", target=f"{gate.path}?verbose=1")
-    assert queried.status not in AUTH_ERRORS, f"{queried.status} for a valid key\n{queried.seen}"
+    findings = list(_rejected((yield from send_in_turn(requests))))
+    yield from findings
+    if findings:
+        return
+    queried = yield from gate.send(gate.main, "and a query", target=f"{gate.path}?verbose=1")
+    if queried.status in AUTH_ERRORS:
+        yield Finding("a valid key is rejected", queried, expected="any status but 401 and 403", actual=queried.outcome)
 
 
 BROWSER_FIELDS = (
@@ -193,67 +233,88 @@ BROWSER_FIELDS = (
 OTHER_CREDENTIALS = (("Authorization", "Bearer of-another-service"), ("Cookie", "session=of-another-service"))
 
 
-@pytest.mark.needs(*NEEDS_VALID_KEY)
-@pytest.mark.rule(
-    level="specified", source="RFC 9112, section 5 and RFC 9110, section 5.3: white space, order of fields"
+@rule(
+    level="specified",
+    source="RFC 9112, section 5 and RFC 9110, section 5.3: white space, order of fields",
+    needs=NEEDS_VALID_KEY,
+    sends=4,
 )
-def test_key_header_position_does_not_matter(gate: Gate) -> None:
-    """The key header MUST be understood with any white space around its value, and in any place among the fields."""
-    exchanges = [
-        gate.ask(gate.main, "without a space after the colon", separator=b":"),
-        gate.ask(gate.main, "with a tab after the colon", separator=b":\t"),
-        gate.ask(gate.main, "with the key header first", key_first=True),
-        gate.ask(gate.main, "with the key header in the middle", fields=[("Accept-Language", "en"), ("X-Last", "1")]),
+def test_key_header_position_does_not_matter(gate: Gate) -> Probing[None]:
+    """A request with a valid key MUST be accepted regardless of the key header's position and white space."""
+    requests = [
+        gate.request(gate.main, "without a space after the colon", separator=b":"),
+        gate.request(gate.main, "with a tab after the colon", separator=b":\t"),
+        gate.request(gate.main, "with the key header first", key_first=True),
+        gate.request(
+            gate.main, "with the key header in the middle", fields=[("Accept-Language", "en"), ("X-Last", "1")]
+        ),
     ]
-    holds(_not_taken(exchanges))
+    yield from _rejected((yield from send_in_turn(requests)))
 
 
-@pytest.mark.needs(*NEEDS_VALID_KEY)
-@pytest.mark.rule(level="advisory", source="RFC 9110, section 5.5: white space behind a value; some parsers keep it")
-def test_trailing_space_is_ignored(gate: Gate) -> None:
-    """A valid key SHOULD be understood with a space behind it."""
+@rule(
+    level="advisory",
+    source="RFC 9110, section 5.5: white space after a value; some parsers keep it",
+    needs=NEEDS_VALID_KEY,
+    sends=1,
+)
+def test_trailing_space_is_ignored(gate: Gate) -> Probing[None]:
+    """A request with a valid key, followed by a space, SHOULD be accepted."""
     followed = Credential(gate.main.value + b" ", f"{gate.main.label} and a space")
-    holds(_not_taken([gate.ask(followed, pool=True)]))
+    yield from _rejected([(yield from gate.send(followed, pool="valid keys"))])
 
 
-@pytest.mark.rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: GET / and GET /healthz need no key")
-def test_public_operation_needs_no_key(gate: Gate) -> None:
-    """The overview and the health check MUST NOT be refused for want of a key, and the latter answers {"ok": true}."""
+@rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: GET / and GET /healthz need no key", sends=2)
+def test_public_operation_needs_no_key(gate: Gate) -> Probing[None]:
+    """A request for the overview or the health check MUST NOT be rejected because it has no key.
+
+    A health check that the deployment serves returns {"ok": true}.
+    """
     public = [operation for operation in contract("documented").operations.values() if operation.key_header is None]
-    served = False
+    is_served = False
     for operation in public:
-        exchange = gate.ask(
-            None, f"at {operation.path}", method=operation.method, target=gate.settings.target.path + operation.path
-        )
-        assert exchange.status not in AUTH_ERRORS, f"{exchange.status} for want of a key\n{exchange.seen}"
+        target = gate.settings.target.path + operation.path
+        exchange = yield from gate.send(None, f"at {operation.path}", method=operation.method, target=target)
+        if exchange.status in AUTH_ERRORS:
+            yield Finding(
+                "a request that needs no key is rejected",
+                exchange,
+                expected="any status but 401 and 403",
+                actual=exchange.outcome,
+            )
+            return
         if exchange.status == 200 and operation.responses["200"].schema:
-            served = True
-            holds(f"{problem}\n{exchange.seen}" for problem in problems(operation.id, exchange, "documented"))
-    if not served:
-        raise NotTested("this deployment does not serve /healthz")
+            is_served = True
+            yield from body_findings(operation.id, exchange, "documented")
+    if not is_served:
+        raise NotTested("the deployment does not serve /healthz")
 
 
-def _answered(exchanges: Iterable[Exchange]) -> list[Exchange]:
-    """Leave out what was refused by closing the connection, as anything malformed may be."""
-    return [exchange for exchange in exchanges if exchange.status is not None]
-
-
-def _any_refusal(gate: Gate) -> frozenset[int]:
-    return CLIENT_ERRORS | gate.baseline.refusals(wrong_keys.UNKNOWN)
-
-
-def _not_let_in(gate: Gate, wrong: Iterable[Credential]) -> Iterable[str]:
-    """Ask with each of these keys; one that looks like an attack may be stopped by whoever stands in front."""
-    for key in wrong:
-        if wrong_keys.PLAIN.fullmatch(key.value):
-            yield from gate.not_refused([gate.ask(key)], gate.baseline.refusals(wrong_keys.UNKNOWN))
+def _send_wrong_keys(gate: Gate, keys: Iterable[Credential]) -> Probing[None]:
+    """Send a request with each of the wrong keys; a firewall may reject those that look like an attack."""
+    for exchange in (yield from send_in_turn(gate.request(key) for key in keys if _is_wrong(gate, key))):
+        key = exchange.request.credential
+        if key and wrong_keys.UNSUSPICIOUS.fullmatch(key.value):
+            yield from gate.accepted([exchange], gate.baseline.refusals(wrong_keys.UNKNOWN))
         else:
-            yield from gate.not_refused(_answered([gate.ask(key)]), _any_refusal(gate))
+            yield from _accepted(gate, [exchange])
 
 
-def _not_taken(exchanges: Iterable[Exchange]) -> Iterable[str]:
-    return (f"{exchange.outcome} instead of 200\n{exchange.seen}" for exchange in exchanges if exchange.status != 200)
+def _is_wrong(gate: Gate, key: Credential) -> bool:
+    return all(key.value != valid.value for valid in gate.settings.keys)
 
 
-def _values(gate: Gate) -> set[bytes]:
-    return {key.value for key in gate.settings.keys}
+def _send_malformed(gate: Gate, keys: Iterable[Credential]) -> Probing[None]:
+    requests = [gate.request(key, "in a malformed header", new_connection=True) for key in keys]
+    yield from _accepted(gate, (yield from send_in_turn(requests)))
+
+
+def _accepted(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
+    """Yield a finding for each accepted request; a server or proxy may reject it with any 4xx or no response."""
+    answered = (exchange for exchange in exchanges if exchange.status is not None)
+    return gate.accepted(answered, CLIENT_ERRORS | gate.baseline.refusals(wrong_keys.UNKNOWN))
+
+
+def _rejected(exchanges: Iterable[Exchange]) -> Iterator[Finding]:
+    """Yield a finding for each exchange that must have status 200, and has another one."""
+    return (status_finding(exchange, "200") for exchange in exchanges if exchange.status != 200)

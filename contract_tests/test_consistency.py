@@ -1,257 +1,375 @@
-"""The figures: what each one says, and that they do not contradict each other."""
+"""The usage metrics of one response agree with each other, with the document, and with those of earlier responses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
 from decimal import Decimal
-from functools import partial
 from itertools import pairwise
 
 import pytest
 
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run.facts import having
+from contract_tests.run.findings import Finding
 from contract_tests.run.gate import Gate
-from contract_tests.run.rules import DOCUMENT, holds
-from contract_tests.wire.messages import Credential, Exchange
+from contract_tests.run.rules import DOCUMENT, rule
+from contract_tests.wire.messages import Credential, Exchange, kept_whole
 from contract_tests.wire.not_tested import NotTested
 
 USAGE = f"{DOCUMENT}, UsageResponse"
-MANY = 1000
 TOP = f'{USAGE}.top_domains: "Top 20 domains by request count"'
+SLACK_STEPS = 3  # times the largest growth between two responses: traffic varies within a run
+MANY_FETCHES = 1000  # so many successful fetches have a body among them
+LONGEST_FETCH = 60  # seconds: clients and proxies rarely wait longer
+FEW_IN_FLIGHT = 20  # requests: twice the vendor's default burst
+IN_FLIGHT_PART = 50  # of a large total, a fiftieth may have no outcome: lost clients are never counted as failed
+MOST_DECIMALS = 6  # of success_rate: a value with more is not rounded further
+SENDS_PER_RESPONSE = 2  # a throttled request is sent again
 
 
 @pytest.fixture(scope="session")
-def slack(figures: list[UsageMetrics]) -> int:
-    """How far figures read a moment apart may differ: nothing while they stand still, else by a few steps."""
+def slack(usage_metrics: list[UsageMetrics]) -> int:
+    """The tolerance for counters that are not read at the same moment: 0 for counters that do not change."""
     steps = [0]
-    for key in {each.exchange.request.credential for each in figures}:
-        totals = [each.total for each in figures if each.exchange.request.credential == key and each.total is not None]
+    for key in {metrics.exchange.request.credential for metrics in usage_metrics}:
+        totals = [metrics.total for metrics in _of_key(usage_metrics, key) if metrics.total is not None]
         steps += [abs(later - earlier) for earlier, later in pairwise(totals)]
-    return 3 * max(steps)
+    return SLACK_STEPS * max(steps)
 
 
-@pytest.mark.rule(
+def _of_key(usage_metrics: list[UsageMetrics], key: Credential | None) -> list[UsageMetrics]:
+    return [metrics for metrics in usage_metrics if metrics.exchange.request.credential == key]
+
+
+@rule(
     level="documented",
     source=f'{USAGE}: "Total requests across all protocols", "Successful requests", "Failed requests"',
 )
-def test_success_and_fail_do_not_exceed_total(figures: list[UsageMetrics], slack: int) -> None:
-    """`success` and `fail` together MUST NOT exceed `total`; less is possible while requests are in flight."""
-    holds(
-        each.label(f"success {each.success} and fail {each.fail} are more than total {each.total}")
-        for each in having(figures, "total", "success", "fail")
-        if (each.success or 0) + (each.fail or 0) > (each.total or 0) + slack
-    )
+def test_success_and_fail_do_not_exceed_total(usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
+    """`success` and `fail` together MUST NOT exceed `total`. They may be less while requests are in flight."""
+    for metrics in having(usage_metrics, "total", "success", "fail"):
+        yield from _outcomes_above_total(metrics, slack)
 
 
-@pytest.mark.rule(level="advisory", source=f"{USAGE}: total, success, fail; what is in flight has passed the limit")
-def test_few_requests_are_in_flight(figures: list[UsageMetrics]) -> None:
-    """Requests in `total` without an outcome SHOULD be explicable: a minute's fetches, and open sessions."""
-    for each in having(figures, "total", "success", "fail", "by_protocol", "rps", "burst"):
-        sessions = sum(count for name, count in (each.by_protocol or {}).items() if name != "fetch")
-        most = (each.burst or 0) + 60 * (each.rps or 0) + sessions
-        flying = (each.total or 0) - (each.success or 0) - (each.fail or 0)
-        assert flying <= most, each.label(f"{flying} requests have no outcome, and at most {most} can be in flight")
-
-
-@pytest.mark.rule(level="advisory", source=f"{USAGE}: total, success, fail; requests in flight are few")
-def test_total_is_success_plus_fail(figures: list[UsageMetrics], slack: int) -> None:
-    """`success` and `fail` together SHOULD be `total`, but for the few requests that are in flight."""
-    holds(
-        each.label(f"success {each.success} and fail {each.fail} are far less than total {each.total}")
-        for each in having(figures, "total", "success", "fail")
-        if (each.total or 0) - (each.success or 0) - (each.fail or 0) > max(slack, 20, (each.total or 0) // 50)
-    )
-
-
-@pytest.mark.rule(level="documented", source=f'{USAGE}.total: "Total requests across all protocols"')
-def test_protocols_add_up_to_total(gate: Gate, figures: list[UsageMetrics], slack: int) -> None:
-    """The counts of `by_protocol` MUST add up to `total`; less is possible where a protocol is left out."""
-    readable = having(figures, "total", "by_protocol")
-    if _counts_itself(readable):
-        raise NotTested("total grows with each request to this operation, which belongs to no protocol")
-    for each in readable:
-        missing = (each.total or 0) - _sum(each)
-        is_whole = _protocols(gate) <= (each.by_protocol or {}).keys()
-        assert -slack <= missing and (missing <= slack or not is_whole), each.label(
-            f"by_protocol adds up to {_sum(each)}, total is {each.total}"
+def _outcomes_above_total(metrics: UsageMetrics, slack: int) -> Iterator[Finding]:
+    if metrics.total is None or metrics.success is None or metrics.fail is None:
+        return
+    outcomes = metrics.success + metrics.fail
+    if outcomes > metrics.total + slack:
+        problem = "success and fail together exceed total"
+        yield Finding(
+            problem, metrics.exchange, pointer="/total", expected=f"at least {outcomes}", actual=f"{metrics.total}"
         )
 
 
-def _protocols(gate: Gate) -> frozenset[str]:
+@rule(level="advisory", source=f"{USAGE}: total, success, fail; a request in flight has passed the rate limit")
+def test_few_requests_are_in_flight(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """`total` SHOULD NOT exceed `success` and `fail` by more than the requests that can be in flight.
+
+    These are the fetches of one minute at the rate limit, and all open sessions of other protocols.
+    """
+    for metrics in having(usage_metrics, "total", "success", "fail", "by_protocol", "rps", "burst"):
+        most = (metrics.burst or 0) + LONGEST_FETCH * (metrics.rps or 0) + _without_fetches(metrics)
+        in_flight = _in_flight(metrics)
+        if in_flight > most:
+            yield Finding(
+                "more requests have no outcome than can be in flight",
+                metrics.exchange,
+                pointer="/total",
+                expected=f"at most {most} without an outcome",
+                actual=f"{in_flight} without an outcome",
+            )
+
+
+@rule(level="advisory", source=f"{USAGE}: total, success, fail; requests in flight are few")
+def test_total_is_success_plus_fail(usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
+    """`total` SHOULD be the sum of `success` and `fail`. The few requests that are in flight may be missing."""
+    for metrics in having(usage_metrics, "total", "success", "fail"):
+        total, in_flight = metrics.total or 0, _in_flight(metrics)
+        if in_flight > max(slack, FEW_IN_FLIGHT, total // IN_FLIGHT_PART):
+            yield Finding(
+                "success and fail together are far less than total",
+                metrics.exchange,
+                pointer="/total",
+                expected=f"{total - in_flight}",
+                actual=f"{total}",
+            )
+
+
+def _in_flight(metrics: UsageMetrics) -> int:
+    """Return the number of requests without an outcome."""
+    return (metrics.total or 0) - (metrics.success or 0) - (metrics.fail or 0)
+
+
+def _without_fetches(metrics: UsageMetrics) -> int:
+    return sum(count for name, count in (metrics.by_protocol or {}).items() if name != "fetch")
+
+
+@rule(level="documented", source=f'{USAGE}.total: "Total requests across all protocols"')
+def test_protocols_add_up_to_total(gate: Gate, usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
+    """The counts of `by_protocol` MUST add up to `total`. They may be less where a documented protocol is missing."""
+    readable = having(usage_metrics, "total", "by_protocol")
+    if _counts_itself(readable):
+        raise NotTested("total grows with each request to this operation, which belongs to no protocol")
+    for metrics in readable:
+        yield from _other_sum_of_protocols(metrics, slack, _documented_protocols(gate))
+
+
+def _other_sum_of_protocols(metrics: UsageMetrics, slack: int, documented: frozenset[str]) -> Iterator[Finding]:
+    if metrics.total is None or metrics.by_protocol is None:
+        return
+    counted = sum(metrics.by_protocol.values())
+    missing = metrics.total - counted
+    if missing < -slack or (missing > slack and documented <= metrics.by_protocol.keys()):
+        problem = "the counts of by_protocol do not add up to total"
+        yield Finding(problem, metrics.exchange, pointer="/total", expected=f"{counted}", actual=f"{metrics.total}")
+
+
+def _documented_protocols(gate: Gate) -> frozenset[str]:
     schema = gate.operation.responses["200"].schema or {}
     return frozenset(schema.get("properties", {}).get("by_protocol", {}).get("properties", ()))
 
 
-def _sum(figures: UsageMetrics) -> int:
-    return sum((figures.by_protocol or {}).values())
-
-
-def _counts_itself(figures: list[UsageMetrics]) -> bool:
-    """Whether total moved while the protocols did not: this operation may count in total alone."""
-    for key in {each.exchange.request.credential for each in figures}:
-        ours = [each for each in figures if each.exchange.request.credential == key]
-        grows = all(a.total is not None and b.total is not None and a.total < b.total for a, b in pairwise(ours))
-        if len(ours) > 1 and grows and len({_sum(each) for each in ours}) == 1:
+def _counts_itself(usage_metrics: list[UsageMetrics]) -> bool:
+    """Whether total grew while the protocols did not: then `total` may include requests to this operation."""
+    for key in {metrics.exchange.request.credential for metrics in usage_metrics}:
+        of_key = _of_key(usage_metrics, key)
+        grows = all(a.total is not None and b.total is not None and a.total < b.total for a, b in pairwise(of_key))
+        sums = {sum((metrics.by_protocol or {}).values()) for metrics in of_key}
+        if len(of_key) > 1 and grows and len(sums) == 1:
             return True
     return False
 
 
-@pytest.mark.rule(level="documented", source=f'{USAGE}.success_rate: "Success percentage (0-100)"')
-def test_success_rate_is_the_percentage_of_success(figures: list[UsageMetrics], slack: int) -> None:
-    """`success_rate` MUST be what `success` is of all requests, or of those that ended, in per cent and rounded."""
-    known = [each for each in having(figures, "success_rate", "success") if (each.total, each.fail) != (None, None)]
-    if not known:
+@rule(level="documented", source=f'{USAGE}.success_rate: "Success percentage (0-100)"')
+def test_success_rate_is_the_percentage_of_success(usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
+    """`success_rate` MUST be the percentage of `success` in all requests, or in those that have ended.
+
+    It may be rounded, and is 0 or 100 without requests.
+    """
+    stated = having(usage_metrics, "success_rate", "success")
+    if all(metrics.total is None and metrics.fail is None for metrics in stated):
         raise NotTested("neither total nor fail is stated")
-    for each in known:
-        success, rate = each.success or 0, each.success_rate or Decimal(0)
-        wholes = [whole for whole in (each.total, success + each.fail if each.fail is not None else None) if whole]
-        rates = [Decimal(100) * success / whole for whole in wholes]
-        if not wholes:
-            assert rate in {0, 100}, each.label(f"success_rate is {rate} of no request; 0 or 100 would make sense")
-        tolerance = _rounding(rate) + (Decimal(100) * slack / min(wholes) if wholes else 0)
-        assert not rates or any(abs(rate - expected) <= tolerance for expected in rates), each.label(
-            f"success_rate is {rate}, but success is {rates[0]:.4f} per cent"
+    for metrics in stated:
+        yield from _other_success_rate(metrics, slack)
+
+
+def _other_success_rate(metrics: UsageMetrics, slack: int) -> Iterator[Finding]:
+    rate, success, total, fail = metrics.success_rate, metrics.success, metrics.total, metrics.fail
+    if rate is None or success is None or (total is None and fail is None):
+        return
+    wholes = [whole for whole in (total, success + fail if fail is not None else None) if whole]
+    percentages = [Decimal(100) * success / whole for whole in wholes] or [Decimal(0), Decimal(100)]
+    tolerance = _rounding(rate) + Decimal(100) * slack / min(wholes) if wholes else Decimal(0)
+    if all(abs(rate - percentage) > tolerance for percentage in percentages):
+        yield Finding(
+            "success_rate is not the percentage of success",
+            metrics.exchange,
+            pointer="/success_rate",
+            expected=f"{percentages[0]:.4f}" if wholes else "0 or 100",
+            actual=f"{rate}",
         )
 
 
 def _rounding(rate: Decimal) -> Decimal:
+    """Return one unit of the last decimal of a percentage."""
     exponent = rate.normalize().as_tuple().exponent
-    return Decimal(1).scaleb(max(-6, min(exponent, 0))) if isinstance(exponent, int) else Decimal(1)
+    return Decimal(1).scaleb(max(-MOST_DECIMALS, min(exponent, 0))) if isinstance(exponent, int) else Decimal(1)
 
 
-@pytest.mark.rule(level="documented", source=f'{USAGE}.bytes_transferred: "Total response bytes (HTTP fetch only)"')
-def test_no_bytes_without_a_fetch(figures: list[UsageMetrics]) -> None:
-    """Without a request by fetch, `bytes_transferred` MUST be 0."""
-    holds(
-        each.label(f"{each.bytes_transferred} bytes without a fetch")
-        for each in having(figures, "bytes_transferred", "by_protocol")
-        if (each.by_protocol or {}).get("fetch") == 0 and each.bytes_transferred
-    )
+@rule(level="documented", source=f'{USAGE}.bytes_transferred: "Total response bytes (HTTP fetch only)"')
+def test_no_bytes_without_a_fetch(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """`bytes_transferred` MUST be 0 if `by_protocol.fetch` is 0."""
+    for metrics in having(usage_metrics, "bytes_transferred", "by_protocol"):
+        if (metrics.by_protocol or {}).get("fetch") == 0 and metrics.bytes_transferred:
+            yield Finding(
+                "bytes were transferred without a fetch",
+                metrics.exchange,
+                pointer="/bytes_transferred",
+                expected="0",
+                actual=f"{metrics.bytes_transferred}",
+            )
 
 
-@pytest.mark.rule(level="advisory", source=f'{USAGE}.bytes_transferred: "Total bytes transferred (HTTP fetch only)"')
-def test_fetches_transfer_bytes(figures: list[UsageMetrics]) -> None:
-    """A thousand successful fetches SHOULD have transferred a byte each."""
-    for each in having(figures, "bytes_transferred", "by_protocol", "success"):
-        others = sum(count for name, count in (each.by_protocol or {}).items() if name != "fetch")
-        fetched = (each.success or 0) - others  # at least as many
-        assert fetched < MANY or (each.bytes_transferred or 0) >= fetched, each.label(
-            f"{each.bytes_transferred} bytes after {fetched} successful fetches or more"
+@rule(level="advisory", source=f'{USAGE}.bytes_transferred: "Total response bytes (HTTP fetch only)"')
+def test_fetches_transfer_bytes(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """`bytes_transferred` SHOULD be at least the number of successful fetches after a thousand of them."""
+    for metrics in having(usage_metrics, "bytes_transferred", "by_protocol", "success"):
+        fetched = (metrics.success or 0) - _without_fetches(metrics)  # at least as many
+        if fetched >= MANY_FETCHES and (metrics.bytes_transferred or 0) < fetched:
+            yield Finding(
+                "successful fetches have transferred less than a byte each",
+                metrics.exchange,
+                pointer="/bytes_transferred",
+                expected=f"at least {fetched}",
+                actual=f"{metrics.bytes_transferred}",
+            )
+
+
+@rule(level="documented", source=f'{USAGE}.total: "Total requests across all protocols"')
+def test_zero_total_means_zero_counts(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """A response with a `total` of 0 MUST have a 0 in every other count, and no entry in `top_domains`."""
+    for metrics in having(usage_metrics, "total"):
+        for name in ("success", "fail", "bytes_transferred", "top_domains"):
+            if metrics.total == 0 and (value := getattr(metrics, name)):
+                is_list = isinstance(value, list)
+                yield Finding(
+                    f"total is 0, but {name} is not {'empty' if is_list else '0'}",
+                    metrics.exchange,
+                    pointer=f"/{name}",
+                    expected="an empty array" if is_list else "0",
+                    actual=f"{len(value)} domains" if is_list else f"{value}",
+                )
+
+
+@rule(level="documented", source=TOP)
+def test_top_domains_are_sorted(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """`top_domains` MUST be in descending order of requests."""
+    for metrics in having(usage_metrics, "top_domains"):
+        yield from _unsorted_domains(metrics)
+
+
+def _unsorted_domains(metrics: UsageMetrics) -> Iterator[Finding]:
+    counts = _counts_of_domains(metrics)
+    first = next((place for place, (one, other) in enumerate(pairwise(counts), 1) if one < other), None)
+    if first:
+        yield Finding(
+            "top_domains is not in descending order of requests",
+            metrics.exchange,
+            pointer=f"/top_domains/{first}/requests",
+            expected=f"at most {counts[first - 1]}",
+            actual=f"{counts[first]}",
         )
 
 
-@pytest.mark.rule(level="documented", source=f'{USAGE}.total: "Total requests across all protocols"')
-def test_zero_total_means_zero_counts(figures: list[UsageMetrics]) -> None:
-    """Where `total` is 0, every other count MUST be 0 and no domain is listed."""
-    for each in having(figures, "total"):
-        if each.total == 0:
-            counts = {
-                "success": each.success,
-                "fail": each.fail,
-                "bytes_transferred": each.bytes_transferred,
-                "top_domains": each.top_domains,
-            }
-            holds(each.label(f"total is 0, but {name} is {value}") for name, value in counts.items() if value)
+def _counts_of_domains(metrics: UsageMetrics) -> list[int]:
+    return [count for _, count in metrics.top_domains or ()]
 
 
-@pytest.mark.rule(level="documented", source=TOP)
-def test_top_domains_are_sorted(figures: list[UsageMetrics]) -> None:
-    """`top_domains` MUST be in falling order of requests."""
-    for each in having(figures, "top_domains"):
-        counts = [count for _, count in each.top_domains or ()]
-        assert counts == sorted(counts, reverse=True), each.label(f"the order is {counts}")
+@rule(level="documented", source=TOP)
+def test_top_domains_are_distinct(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """`top_domains` MUST contain each domain once."""
+    for metrics in having(usage_metrics, "top_domains"):
+        yield from _repeated_domains(metrics)
 
 
-@pytest.mark.rule(level="documented", source=TOP)
-def test_top_domains_are_distinct(figures: list[UsageMetrics]) -> None:
-    """`top_domains` MUST name each domain once."""
-    for each in having(figures, "top_domains"):
-        names = [_spelt_alike(domain) for domain, _ in each.top_domains or ()]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        assert not repeated, each.label(f"listed more than once: {', '.join(repeated)}")
+def _repeated_domains(metrics: UsageMetrics) -> Iterator[Finding]:
+    names = [_normalized(domain) for domain, _ in metrics.top_domains or ()]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            yield Finding(
+                f"top_domains contains '{metrics.exchange.excerpt(name)}' more than once",
+                metrics.exchange,
+                pointer=f"/top_domains/{place}/domain",
+            )
 
 
-def _spelt_alike(domain: str) -> str:
+def _normalized(domain: str) -> str:
     """Return a domain as DNS compares it: without case, final dot and white space, and in ASCII."""
     name = domain.strip().lower().rstrip(".")
     try:
         return name.encode("idna").decode()
-    except UnicodeError:  # it is no name that DNS knows
+    except UnicodeError:  # not a name that DNS can have
         return name
 
 
-@pytest.mark.rule(level="documented", source=f"{USAGE}.top_domains[].domain")
-def test_top_domains_are_not_urls(figures: list[UsageMetrics]) -> None:
-    """A `domain` MUST NOT be a page's address: it would tell paths, queries, passwords and what is secret in them."""
-    holds(
-        each.label(f"{domain!r} is listed as a domain")
-        for each in having(figures, "top_domains")
-        for domain, _ in each.top_domains or ()
-        if "://" in domain or "?" in domain or "@" in domain
-    )
+@rule(level="documented", source=f"{USAGE}.top_domains[].domain")
+def test_top_domains_are_not_urls(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """A `domain` MUST NOT be a URL, because that would disclose paths, queries and the secrets in them."""
+    for metrics in having(usage_metrics, "top_domains"):
+        for place, (domain, _) in enumerate(metrics.top_domains or ()):
+            if "://" in domain or "?" in domain or "@" in domain:
+                yield Finding(
+                    "a URL is listed as a domain",
+                    metrics.exchange,
+                    pointer=f"/top_domains/{place}/domain",
+                    expected="the name of a host",
+                    actual=metrics.exchange.excerpt(domain),
+                )
 
 
-@pytest.mark.rule(level="documented", source=f"{TOP}; {USAGE}.total")
-def test_top_domains_do_not_exceed_total(figures: list[UsageMetrics], slack: int) -> None:
-    """The requests of `top_domains` together MUST NOT exceed `total`."""
-    holds(
-        each.label(f"top_domains adds up to {sum(count for _, count in each.top_domains or ())}, total is {each.total}")
-        for each in having(figures, "top_domains", "total")
-        if sum(count for _, count in each.top_domains or ()) > (each.total or 0) + slack
-    )
+@rule(level="documented", source=f"{TOP}; {USAGE}.total")
+def test_top_domains_do_not_exceed_total(usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
+    """`top_domains` together MUST NOT have more requests than `total`."""
+    for metrics in having(usage_metrics, "top_domains", "total"):
+        yield from _domains_above_total(metrics, slack)
 
 
-@pytest.mark.rule(level="documented", source=TOP)
-def test_top_domains_are_not_empty_after_a_fetch(gate: Gate, figures: list[UsageMetrics]) -> None:
-    """A key that has fetched something MUST have a domain in `top_domains`; what the gate asks may count as well."""
-    own = len(gate.transport.journal)
-    holds(
-        each.label(f"no domain after {(each.by_protocol or {}).get('fetch')} fetches")
-        for each in having(figures, "top_domains", "by_protocol")
-        if (each.by_protocol or {}).get("fetch", 0) > own and not each.top_domains
-    )
+def _domains_above_total(metrics: UsageMetrics, slack: int) -> Iterator[Finding]:
+    counted = sum(_counts_of_domains(metrics))
+    if metrics.total is not None and counted > metrics.total + slack:
+        yield Finding(
+            "the requests of top_domains exceed total",
+            metrics.exchange,
+            pointer="/total",
+            expected=f"at least {counted}",
+            actual=f"{metrics.total}",
+        )
 
 
-@pytest.mark.rule(level="advisory", source=f"{USAGE}: counts of one key; nobody promised that they are for all time")
-def test_counters_do_not_decrease(figures: list[UsageMetrics]) -> None:
-    """`total`, `success`, `fail` and `bytes_transferred` SHOULD NOT fall from one answer to the next."""
+@rule(level="documented", source=TOP)
+def test_top_domains_are_not_empty_after_a_fetch(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """`top_domains` MUST NOT be empty for a key with fetches. Requests of the gate itself may count as fetches."""
+    own = SENDS_PER_RESPONSE * len(gate.baseline_exchanges)
+    for metrics in having(usage_metrics, "top_domains", "by_protocol"):
+        fetches = (metrics.by_protocol or {}).get("fetch", 0)
+        if fetches > own and not metrics.top_domains:
+            yield Finding(
+                "top_domains is empty after fetches",
+                metrics.exchange,
+                pointer="/top_domains",
+                expected=f"a domain after {fetches} fetches",
+                actual="an empty array",
+            )
+
+
+@rule(level="advisory", source=f"{USAGE}: counts of one key; the document does not state that they are for all time")
+def test_counters_do_not_decrease(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """`total`, `success`, `fail` and `bytes_transferred` SHOULD NOT decrease from one response to the next."""
     for name in ("total", "success", "fail", "bytes_transferred"):
-        last: dict[Credential | None, int] = {}
-        for each in figures:
-            value, key = getattr(each, name), each.exchange.request.credential
-            if value is not None:
-                assert value >= last.get(key, value), each.label(f"{name} fell from {last[key]} to {value}")
-                last[key] = value
+        last: dict[Credential | None, UsageMetrics] = {}
+        for metrics in usage_metrics:
+            value, key = getattr(metrics, name), metrics.exchange.request.credential
+            if value is None:
+                continue
+            before = last.get(key, metrics)
+            last[key] = metrics
+            if value < getattr(before, name):
+                yield Finding(
+                    f"{name} has decreased",
+                    metrics.exchange,
+                    related=(before.exchange,),
+                    pointer=f"/{name}",
+                    expected=f"at least {getattr(before, name)}",
+                    actual=f"{value}",
+                )
 
 
-@pytest.mark.needs(
-    "schema/other-responses-are-usage-metrics",
-    "consistency/success-and-fail-do-not-exceed-total",
-    "consistency/protocols-add-up-to-total",
-    "consistency/success-rate-is-the-percentage-of-success",
-    "consistency/top-domains-are-sorted",
-    "consistency/top-domains-are-distinct",
-    "consistency/top-domains-do-not-exceed-total",
+@rule(
+    level="documented",
+    source=f"{USAGE}: the usage metrics of one key, regardless of the rest of the request",
+    repeats=(
+        "schema/other-responses-are-usage-metrics",
+        "consistency/success-and-fail-do-not-exceed-total",
+        "consistency/protocols-add-up-to-total",
+        "consistency/success-rate-is-the-percentage-of-success",
+        "consistency/top-domains-are-sorted",
+        "consistency/top-domains-are-distinct",
+        "consistency/top-domains-do-not-exceed-total",
+    ),
 )
-@pytest.mark.rule(level="documented", source=f"{USAGE}: the figures of one key, whatever was asked before or beside it")
 def test_other_metrics_are_consistent(
-    gate: Gate, figures: list[UsageMetrics], later: list[Exchange], slack: int
-) -> None:
-    """The figures of any other 200 to a valid key MUST agree with each other in the same ways."""
-    others = [UsageMetrics(exchange) for exchange in later]
-    if not others:
-        raise NotTested("no other request was answered 200")
-    checks: list[Callable[[], None]] = [
-        partial(test_success_and_fail_do_not_exceed_total, others, slack),
-        partial(test_success_rate_is_the_percentage_of_success, others, slack),
-        partial(test_top_domains_are_sorted, others),
-        partial(test_top_domains_are_distinct, others),
-        partial(test_top_domains_do_not_exceed_total, others, slack),
-    ]
-    if not _counts_itself(figures):
-        checks.append(partial(test_protocols_add_up_to_total, gate, others, slack))
-    for check in checks:
-        with suppress(NotTested):  # a member that is not there was told by the rule itself
-            check()
+    gate: Gate, usage_metrics: list[UsageMetrics], other_ok_responses: list[Exchange], slack: int
+) -> Iterator[Finding]:
+    """A 200 response to any other request with a valid key MUST have consistent usage metrics as well."""
+    if not other_ok_responses:
+        raise NotTested("no other request has a 200 response")
+    counts_itself, documented = _counts_itself(usage_metrics), _documented_protocols(gate)
+    for metrics in map(UsageMetrics, kept_whole(other_ok_responses)):
+        yield from _outcomes_above_total(metrics, slack)
+        yield from _other_success_rate(metrics, slack)
+        yield from _unsorted_domains(metrics)
+        yield from _repeated_domains(metrics)
+        yield from _domains_above_total(metrics, slack)
+        if not counts_itself:
+            yield from _other_sum_of_protocols(metrics, slack, documented)

@@ -1,217 +1,272 @@
-"""Several keys: each gets its own figures, and nobody else's."""
+"""Several keys: a response contains the usage metrics of its own key, and of no other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 
 import pytest
 
 from contract_tests.metrics.attribution import (
+    Change,
     Profile,
     counters,
     is_different,
     is_implausible_jump,
     oscillations,
     profiles,
-    shared_figures,
+    shared_metrics,
     transient_changes,
 )
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run import wrong_keys
-from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY, having
-from contract_tests.run.gate import TWO_KEYS, Gate, RequestOptions
-from contract_tests.run.rules import DOCUMENT, HEADER_ONLY, holds
+from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY, TWO_KEYS, having
+from contract_tests.run.findings import Finding, status_finding
+from contract_tests.run.gate import Gate, RequestOptions
+from contract_tests.run.probes import Probing, send_concurrently, send_in_turn
+from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, rule
 from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, Credential, Exchange, cookies_set
 from contract_tests.wire.not_tested import NotTested
+from usage_contract.sources import pointer
 
 OWN = f"{DOCUMENT}, 200: usage metrics for the authenticated API key"
-MASKS = "*•…#"
-STEADY = 4  # answers that are alike
-SWINGS = 3  # times: a window that slides over uneven use may swing by chance
+MASKS = ("*", "•", "…", "#", "...")  # stand for the hidden part of a key
+MASK_WORDS = ("xxx", "redacted", "hidden")
+STEADY_RESPONSES = 4  # later responses that must agree before the first one counts as unlike them
+OSCILLATIONS = 3  # a sliding window over uneven traffic may swing twice by chance
 
 
 @pytest.fixture(scope="session")
-def used_keys(gate: Gate, figures: list[UsageMetrics]) -> dict[Credential, Profile]:
-    """What the figures of each key that was ever used usually are; NotTested where there are not two."""
-    used = profiles(figures, gate.keys)
+def used_keys(gate: Gate, usage_metrics: list[UsageMetrics]) -> dict[Credential, Profile]:
+    """The usual metrics of each key that was ever used; NotTested where fewer than two were."""
+    used = profiles(usage_metrics, gate.keys)
     if len(used) < 2:
         raise NotTested("it needs two keys of this deployment that were both used", wanted=TWO_KEYS)
     return used
 
 
-@pytest.mark.rule(level="documented", source=OWN)
-def test_metrics_differ_between_keys(used_keys: dict[Credential, Profile], figures: list[UsageMetrics]) -> None:
-    """Two keys that were both used MUST NOT have a large figure, or a list of domains, in common."""
-    for one, other in combinations(used_keys, 2):
-        of_one, of_other = ([e for e in figures if e.exchange.request.credential == key] for key in (one, other))
-        same = shared_figures(of_one, of_other)
-        assert not same, of_other[0].label(f"{one.label} and {other.label} have the same {', '.join(same)}")
+@rule(level="documented", source=OWN)
+def test_metrics_differ_between_keys(
+    used_keys: dict[Credential, Profile], usage_metrics: list[UsageMetrics]
+) -> Iterator[Finding]:
+    """A response to one used key MUST NOT have a large count, or a list of domains, in common with another key's."""
+    for keys in combinations(used_keys, 2):
+        one, another = (_of_key(usage_metrics, key) for key in keys)
+        if names := shared_metrics(one, another):
+            problem = f"{keys[0].label} and {keys[1].label} have the same {', '.join(names)}"
+            yield Finding(problem, another[0].exchange, related=(one[0].exchange,), pointer=pointer(names[0]))
 
 
-@pytest.mark.needs("keys/metrics-differ-between-keys")
-@pytest.mark.rule(level="documented", source=OWN)
-def test_responses_are_not_mixed_up(used_keys: dict[Credential, Profile], figures: list[UsageMetrics]) -> None:
-    """An answer to one key MUST NOT hold another key's figures."""
-    for each in figures:
-        assert not (theirs := _anothers(each, used_keys)), each.label(f"these are the figures of {theirs}")
+@rule(level="documented", source=OWN, repeats=["keys/metrics-differ-between-keys"])
+def test_responses_are_not_mixed_up(
+    used_keys: dict[Credential, Profile], usage_metrics: list[UsageMetrics]
+) -> Iterator[Finding]:
+    """A response to one key MUST NOT contain the usage metrics of another key."""
+    for metrics in usage_metrics:
+        yield from _mixed_up(metrics, used_keys)
 
 
-@pytest.mark.needs("keys/responses-are-not-mixed-up")
-@pytest.mark.rule(level="documented", source=OWN)
-def test_metrics_of_a_key_are_steady(gate: Gate, figures: list[UsageMetrics]) -> None:
-    """A figure MUST NOT halve or double and change back, nor swing again and again, nor a limit change and change back.
+@rule(level="documented", source=OWN, repeats=["keys/responses-are-not-mixed-up"])
+def test_metrics_of_a_key_are_steady(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """A response MUST NOT contain a counter or a limit that changes and then changes back.
 
-    A window that starts anew changes its counters once; a new limit comes to stay.
+    A counter changes if it halves, doubles or swings. A new window changes it once, and a new limit remains.
     """
     for key in gate.keys:
-        of_key = [each for each in figures if each.exchange.request.credential == key]
+        of_key = _of_key(usage_metrics, key)
         for name, values in counters(of_key).items():
-            _stays(name, transient_changes(values, is_implausible_jump))
-            _stays(name, oscillations(values), SWINGS)
+            member = pointer(*name.split(".", 1))
+            yield from _unsteady(member, transient_changes(values, is_implausible_jump))
+            yield from _unsteady(member, oscillations(values), OSCILLATIONS)
         for name in ("rps", "burst"):
-            limits = [(each, value) for each in of_key if (value := getattr(each, name)) is not None]
-            _stays(name, transient_changes(limits, is_different))
+            limits = [(metrics, value) for metrics in of_key if (value := getattr(metrics, name)) is not None]
+            yield from _unsteady(pointer("rate_limit", name), transient_changes(limits, is_different))
 
 
-@pytest.mark.needs("keys/metrics-of-a-key-are-steady")
-@pytest.mark.rule(level="documented", source=OWN)
-def test_first_response_is_like_later_ones(gate: Gate, figures: list[UsageMetrics]) -> None:
-    """The first answers to two keys MUST NOT both have far less in `total` than all later ones: no use does that."""
-    strays = []
+@rule(level="documented", source=OWN, repeats=["keys/metrics-of-a-key-are-steady"])
+def test_first_response_is_like_later_ones(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """The first response for each key MUST NOT report a much smaller `total` than all later responses.
+
+    One such key is accepted, because its use may explain the difference.
+    """
+    findings = []
     for key in gate.keys:
-        values = counters(each for each in figures if each.exchange.request.credential == key)["total"]
-        if len(values) > STEADY:
-            (first, total), (_, usual), *_ = values
-            is_steady = not any(is_implausible_jump(usual, value) for _, value in values[2:])
+        values = counters(_of_key(usage_metrics, key))["total"]
+        if len(values) > STEADY_RESPONSES:
+            (first, total), (second, usual), *later = values
+            is_steady = not any(is_implausible_jump(usual, value) for _, value in later)
             if is_steady and total < usual and is_implausible_jump(total, usual):
-                strays.append(first.label(f"total is {total}, and {usual} in the next answer to {key.label}"))
-    if len(strays) > 1:
-        holds(strays)
+                findings.append(
+                    Finding(
+                        f"/total is much smaller than in all later responses to {key.label}",
+                        first.exchange,
+                        related=(second.exchange,),
+                        pointer="/total",
+                        expected=f"about {usual}",
+                        actual=str(total),
+                    )
+                )
+    if len(findings) > 1:
+        yield from findings
 
 
-def _stays(name: str, strays: Iterable[tuple[UsageMetrics, Decimal, Decimal, Decimal]], often: int = 1) -> None:
-    problems = [
-        each.label(f"{name} was {before}, is {value}, and then {after}") for each, before, value, after in strays
-    ]
-    if len(problems) >= often:
-        holds(problems)
+def _of_key(usage_metrics: Iterable[UsageMetrics], key: Credential) -> list[UsageMetrics]:
+    return [metrics for metrics in usage_metrics if metrics.exchange.request.credential == key]
 
 
-def _anothers(figures: UsageMetrics, used_keys: Mapping[Credential, Profile]) -> str:
-    """Return whose figures these are, if not those of the key that asked."""
-    own = used_keys.get(figures.exchange.request.credential) if figures.exchange.request.credential else None
-    others = [profile for profile in used_keys.values() if profile != own]
-    return next((other.key.label for other in others if own and other.explains(figures, own)), "")
+def _unsteady(member: str, changes: Iterable[Change], least: int = 1) -> Iterator[Finding]:
+    """Yield a finding for each change of a member if there are at least so many."""
+    findings = []
+    for metrics, before, value, after in changes:
+        place = metrics.exchange.excerpt(member)
+        expected, problem = f"{before} as before, or {after} as afterwards", f"{place} changes and then changes back"
+        findings.append(Finding(problem, metrics.exchange, pointer=place, expected=expected, actual=str(value)))
+    if len(findings) >= least:
+        yield from findings
 
 
-@pytest.mark.needs(
-    *NEEDS_READABLE_BODY, *NEEDS_AUTH_ERRORS, "keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up"
+def _mixed_up(metrics: UsageMetrics, used_keys: Mapping[Credential, Profile]) -> Iterator[Finding]:
+    """Yield a finding if these are the usage metrics of another key than that of their request."""
+    key = metrics.exchange.request.credential
+    own = used_keys.get(key) if key else None
+    for profile in used_keys.values():
+        if own and profile != own and profile.explains(metrics, own):
+            yield Finding(f"the usage metrics are those of {profile.key.label}", metrics.exchange)
+            return
+
+
+@rule(
+    level="documented",
+    source=OWN,
+    needs=[*NEEDS_READABLE_BODY, *NEEDS_AUTH_ERRORS],
+    repeats=["keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up"],
+    sends=6,
 )
-@pytest.mark.rule(level="documented", source=OWN)
-def test_concurrent_clients_are_kept_apart(gate: Gate, used_keys: dict[Credential, Profile]) -> None:
-    """Callers that ask at the same time MUST each get what their own key gets."""
-    is_baseline: RequestOptions = {}
-    gzip: RequestOptions = {"fields": [("Accept-Encoding", "gzip")]}  # what is compressed may be kept apart
-    callers: list[tuple[Credential | None, RequestOptions]] = [
-        *((key, is_baseline) for key in (gate.main, None, gate.second, wrong_keys.UNKNOWN)),
-        *((key, gzip) for key in (gate.main, gate.second)),
+def test_concurrent_clients_are_kept_apart(gate: Gate, used_keys: dict[Credential, Profile]) -> Probing[None]:
+    """A response to one of several concurrent requests MUST be the one for the key of its own request."""
+    label = "at the same time as five other requests"
+    gzip: RequestOptions = {"fields": [("Accept-Encoding", "gzip")]}  # compressed responses may be stored separately
+    requests = [
+        *(gate.request(key, label) for key in (gate.main, None, gate.second, wrong_keys.UNKNOWN)),
+        *(gate.request(key, label, **gzip) for key in (gate.main, gate.second)),
     ]
-    exchanges = gate.transport.together(
-        [gate.request(key, "at the same time as others", **special) for key, special in callers]
-    )
-    for (key, _), exchange in zip(callers, exchanges, strict=True):
-        if key in gate.keys:
-            assert exchange.status in {200, 429}, f"{exchange.status} for a valid key\n{exchange.seen}"
-            theirs = _anothers(UsageMetrics(exchange), used_keys)
-            assert not theirs, f"these are the figures of {theirs}\n{exchange.seen}"
+    for exchange in (yield from send_concurrently(requests)):
+        key = exchange.request.credential
+        if key not in gate.keys:
+            yield from gate.accepted([exchange], {429, *gate.baseline.refusals(key)})
+        elif exchange.status not in {200, 429}:
+            yield status_finding(exchange, "200 or 429")
         else:
-            refusals = {429, *gate.baseline.refusals(key)}
-            assert exchange.status in refusals and not gate.shows_metrics(exchange), f"not refused\n{exchange.seen}"
+            yield from _mixed_up(UsageMetrics(exchange), used_keys)
 
 
-@pytest.mark.needs(*NEEDS_READABLE_BODY, "keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up")
-@pytest.mark.rule(level="documented", source=HEADER_ONLY)
+@rule(
+    level="documented",
+    source=HEADER_ONLY,
+    needs=NEEDS_READABLE_BODY,
+    repeats=["keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up"],
+    sends=(2, 3),
+)
 def test_only_the_header_selects_the_key(
-    gate: Gate, good: list[Exchange], used_keys: dict[Credential, Profile]
-) -> None:
-    """A second key in the query, in Authorization or in a cookie MUST NOT choose whose figures are served."""
-    other = gate.second.value
-    query = b"&".join(
-        name + b"=" + other for name in (b"api_key", b"key", b"apikey", b"X-API-Key", b"token", b"account", b"user")
-    )
+    gate: Gate, ok_responses: list[Exchange], used_keys: dict[Credential, Profile]
+) -> Probing[None]:
+    """A response MUST contain the usage metrics of the key in the key header, regardless of a key elsewhere.
+
+    Another key may be in the query, in Authorization, in a cookie or in another header field.
+    """
+    second = gate.second.value
+    names = (b"api_key", b"key", b"apikey", b"X-API-Key", b"token", b"account", b"user")
+    query = b"&".join(name + b"=" + second for name in names)
     fields = [
-        ("Authorization", b"Bearer " + other),
-        ("Cookie", b"api_key=" + other),
-        ("X-User", other),
-        ("X-Account", other),
+        ("Authorization", b"Bearer " + second),
+        ("Cookie", b"api_key=" + second),
+        ("X-User", second),
+        ("X-Account", second),
     ]
-    exchanges = [
-        gate.ask(gate.main, "and another key in the query", target=gate.path.encode() + b"?" + query),
-        gate.ask(gate.main, "and another key in other fields", fields=fields),
+    requests = [
+        gate.request(gate.main, "and another key in the query", target=gate.path.encode() + b"?" + query),
+        gate.request(gate.main, "and another key in other fields", fields=fields),
     ]
-    if cookies := cookies_set(exchange for exchange in good if exchange.request.credential == gate.second):
-        exchanges.append(
-            gate.ask(gate.main, "and the cookies that another key was given", fields=[("Cookie", cookies)])
-        )
-    holds(
-        f"these are the figures of {theirs}\n{exchange.seen}"
-        for exchange in exchanges
-        if (theirs := _anothers(UsageMetrics(exchange), used_keys))
-    )
+    if cookies := cookies_set(exchange for exchange in ok_responses if exchange.request.credential == gate.second):
+        label = "and the cookies that responses to another key have set"
+        requests.append(gate.request(gate.main, label, fields=[("Cookie", cookies)]))
+    for exchange in (yield from send_in_turn(requests)):
+        yield from _mixed_up(UsageMetrics(exchange), used_keys)
 
 
-@pytest.mark.rule(level="documented", source=f"{DOCUMENT}, UsageResponse.api_key; whole or masked is open")
-def test_api_key_is_the_one_sent(gate: Gate, figures: list[UsageMetrics]) -> None:
-    """`api_key` MUST NOT show another key than the asking one, nor the same text for two keys, unless it is masked."""
-    shown: dict[str, Credential] = {}
-    for each in having(figures, "api_key"):
-        text, own = each.api_key or "", each.exchange.request.credential
+@rule(level="documented", source=f"{DOCUMENT}, UsageResponse.api_key; whole or masked is open")
+def test_api_key_is_the_one_sent(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """`api_key` MUST NOT show another key than that of the request, or the same text for two keys.
+
+    A masked text may be the same for two keys.
+    """
+    first_with: dict[str, UsageMetrics] = {}
+    for metrics in having(usage_metrics, "api_key"):
+        text, own = metrics.api_key or "", metrics.exchange.request.credential
+        may_be_own = own is not None and _may_show(text, own)
         for key in gate.keys:
-            fits_own = own is not None and _may_show(text, own)
-            assert key == own or fits_own or not _may_show(text, key), each.label(f"api_key shows {key.label}")
+            if key != own and not may_be_own and _may_show(text, key):
+                yield Finding(f"api_key shows {key.label}", metrics.exchange, pointer="/api_key")
         is_start = all(key.value.startswith(text.encode()) for key in gate.keys)
-        is_masked = is_start or any(mask in text.lower() for mask in (*MASKS, "...", "xxx", "redacted", "hidden"))
+        is_masked = is_start or any(mask in text.lower() for mask in (*MASKS, *MASK_WORDS))
         if own and text and not is_masked:
-            first = shown.setdefault(text, own)
-            assert first == own, each.label(f"api_key is the same for {first.label} and {own.label}")
+            first = first_with.setdefault(text, metrics).exchange
+            if first.request.credential != own:
+                yield Finding(
+                    "api_key is the same for two keys", metrics.exchange, related=(first,), pointer="/api_key"
+                )
 
 
 def _may_show(text: str, key: Credential) -> bool:
-    """Whether the text is the key, or the key with its middle masked and some of it left to see."""
-    value = key.value.decode()
-    visible = text
-    for mask in (*MASKS, "..."):
+    """Whether the text is the key, or the key with its middle masked and its start or end visible."""
+    value, visible = key.value.decode(), text
+    for mask in MASKS:
         visible = visible.replace(mask, "\0")
-    start, end = visible.split("\0")[0], visible.split("\0")[-1]
     if "\0" not in visible:
         return text == value
+    start, end = visible.split("\0")[0], visible.split("\0")[-1]
     return bool(start or end) and value.startswith(start) and value.endswith(end)
 
 
-@pytest.mark.needs(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS)
-@pytest.mark.rule(
-    level="documented", source="authentication guide: each request is judged by its key; RFC 9111, section 4"
+@rule(
+    level="documented",
+    source=f"{AUTHENTICATION_GUIDE}: each request is judged by its key; RFC 9111, section 4",
+    needs=[*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS],
+    sends=(5, 6),
 )
-def test_cached_response_is_not_shared(gate: Gate) -> None:
-    """An answer for one caller MUST NOT be given to another, in whatever order they ask."""
+def test_cached_response_is_not_shared(gate: Gate) -> Probing[None]:
+    """A response to one client MUST NOT be sent to another, regardless of the order of their requests."""
     unique = f"{gate.path}?contract=cache"
-    first = gate.ask(gate.main, "at a target of its own", target=unique)
-    refused: list[Exchange] = [
-        gate.ask(None, "at the same target", target=unique),
-        gate.ask(wrong_keys.UNKNOWN, "at the same target", target=unique),
-    ]
-    if first.status != 200:
-        raise NotTested(f"a query is answered {first.status} here")
-    holds(
-        f"what the main key got is served to others\n{exchange.seen}"
-        for exchange in refused
-        if exchange.status == 200 or gate.shows_metrics(exchange)
+    first, *others = yield from send_in_turn(
+        [
+            gate.request(gate.main, "at a target of its own", target=unique),
+            *(
+                gate.request(key, "at the target of an earlier request with the main key", target=unique)
+                for key in (None, wrong_keys.UNKNOWN)
+            ),
+        ]
     )
-    sheet = f"{gate.path}/contract.css"  # what many a cache takes for a file that is everybody's
-    if gate.shows_metrics(gate.ask(gate.main, "at a path like a style sheet's", target=sheet)):
-        stolen = gate.ask(None, "at a path like a style sheet's, after the main key", target=sheet)
-        holds(gate.not_refused([stolen], CLIENT_ERRORS_OR_REDIRECTS))
-    again = gate.ask(gate.main, "at the same target, after callers that were refused", target=unique)
-    assert again.status == 200, f"what others got is served to the main key\n{again.seen}"
+    if first.status != 200:
+        raise NotTested(f"a request with a query gets the response {first.outcome}")
+    findings = [
+        Finding("the response to the main key is sent to another client", exchange, related=(first,))
+        for exchange in others
+        if exchange.status == 200 or gate.contains_metrics(exchange)
+    ]
+    yield from findings
+    if findings:
+        return
+    sheet = f"{gate.path}/contract.css"  # many caches store such a path for all clients
+    exchange = yield from gate.send(gate.main, "at the path of a style sheet", target=sheet)
+    if gate.contains_metrics(exchange):
+        label = "at the path of a style sheet, after the main key"
+        stolen = yield from gate.send(None, label, target=sheet)
+        findings = list(gate.accepted([stolen], CLIENT_ERRORS_OR_REDIRECTS))
+        yield from findings
+        if findings:
+            return
+    again = yield from gate.send(gate.main, "at the same target, after clients that were rejected", target=unique)
+    if again.status != 200:
+        related = tuple(others)
+        problem = "the response to a rejected client is sent to the main key"
+        yield Finding(problem, again, related=related, expected="200", actual=again.outcome)

@@ -1,155 +1,160 @@
-"""The 200's body: JSON, of the documented shape, in every answer."""
+"""The body of a 200 response: one JSON text of the documented shape."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from typing import Any
 
-import hypothesis
-import pytest
-import requests
 import schemathesis
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.config import SchemathesisConfig
-from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.failures import FailureGroup
 
-from contract_tests.metrics.schema import problems
+from contract_tests.run.examples import examples
 from contract_tests.run.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY
+from contract_tests.run.findings import Finding, body_findings, status_finding
 from contract_tests.run.gate import OPERATION, Gate
-from contract_tests.run.rules import DOCUMENT, holds
+from contract_tests.run.probes import Probing, send_in_turn
+from contract_tests.run.rules import DOCUMENT, rule
 from contract_tests.wire.messages import Exchange, kept_whole
 from contract_tests.wire.not_tested import NotTested
-from contract_tests.wire.schemathesis_adapter import TransportAdapter
+from contract_tests.wire.schemathesis_adapter import as_response, body_of, fields_of, prepared_request
 from usage_contract.contract import Level
 
-SHAPED = (
+SHAPE_RULES = (
     "schema/media-type-is-documented",
     "schema/body-has-the-specified-types",
     "schema/body-has-the-documented-ranges",
 )
-CHECKED = (
+CHECK_NAMES = (
     "not_a_server_error",
     "status_code_conformance",
     "content_type_conformance",
     "response_headers_conformance",
     "response_schema_conformance",
 )
+MOST_CASES = 3  # requests: without parameters in the document, all cases are alike
 
 
-@pytest.mark.rule(level="specified", source=f"{DOCUMENT}, 200: content application/json; RFC 8259")
-def test_body_is_json(good: list[Exchange]) -> None:
-    """Every 200 body MUST be one well-formed JSON text: UTF-8, no BOM, no NaN, no repeated member, nothing after it."""
-    holds(
-        f"the body {exchange.json.problem}\n{exchange.seen}"
-        for exchange in kept_whole(_read(good))
-        if exchange.json.problem and not exchange.coding_problem
-    )
+@rule(level="specified", source=f"{DOCUMENT}, 200: content application/json; RFC 8259")
+def test_body_is_json(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """A 200 response MUST have a body of one well-formed JSON text in UTF-8.
+
+    A byte order mark, NaN, a repeated member, or anything after the text is not well-formed.
+    """
+    for exchange in kept_whole(_complete(ok_responses)):
+        if exchange.json.problem and not exchange.coding_problem:
+            yield Finding(f"the body {exchange.json.problem}", exchange)
 
 
-@pytest.mark.rule(level="specified", source=f"{DOCUMENT}, 200: content; RFC 9110, section 8.3")
-def test_media_type_is_documented(gate: Gate, good: list[Exchange]) -> None:
-    """Every 200 MUST have one Content-Type, the documented media type, and its charset, if named, MUST be UTF-8."""
-    documented = gate.operation.responses["200"].media_type
-    holds(
-        f"Content-Type is {exchange.header('Content-Type')!r}, not {documented}\n{exchange.seen}"
-        for exchange in _read(good)
-        if not _is_media_type(exchange, documented)
-    )
+@rule(level="specified", source=f"{DOCUMENT}, 200: content; RFC 9110, section 8.3")
+def test_media_type_is_documented(gate: Gate, ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """A 200 response MUST have one Content-Type, the documented one. A charset, if present, MUST be UTF-8."""
+    yield from _media_type_findings(gate, _complete(ok_responses))
 
 
-@pytest.mark.rule(level="specified", source=f"{DOCUMENT}, components.schemas.UsageResponse")
-def test_body_has_the_specified_types(good: list[Exchange]) -> None:
-    """Every 200 body MUST be valid against the schema of the vendor's document."""
-    holds(_invalid(good, "specified"))
+@rule(level="specified", source=f"{DOCUMENT}, components.schemas.UsageResponse")
+def test_body_has_the_specified_types(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """A 200 response MUST be valid against the schema of the vendor's document."""
+    yield from _schema_findings(ok_responses, "specified")
 
 
-@pytest.mark.rule(
-    level="documented", source=f"{DOCUMENT}, the descriptions in UsageResponse; openapi/documented.overlay.yaml"
+@rule(level="documented", source=f"{DOCUMENT}, the descriptions in UsageResponse; openapi/documented.overlay.yaml")
+def test_body_has_the_documented_ranges(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """A 200 response MUST contain usage metrics with values in the documented ranges."""
+    yield from _schema_findings(ok_responses, "documented")
+
+
+@rule(level="advisory", source="openapi/advisory.overlay.yaml")
+def test_body_has_every_documented_member(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """A 200 response SHOULD have every documented member."""
+    yield from _schema_findings(ok_responses, "advisory")
+
+
+@rule(
+    level="documented",
+    source=f"{DOCUMENT}, 200: usage metrics, regardless of the rest of the request",
+    needs=NEEDS_READABLE_BODY,
+    repeats=(
+        *SHAPE_RULES,
+        "http/negotiated-encoding-matches-the-body",
+        "robustness/accept-leads-to-json-or-4xx",
+    ),
 )
-def test_body_has_the_documented_ranges(good: list[Exchange]) -> None:
-    """Every 200 body MUST hold usage metrics whose values lie in the ranges that the descriptions give."""
-    holds(_invalid(good, "documented"))
+def test_other_responses_are_usage_metrics(gate: Gate, other_ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """A 200 response to any other request with a valid key MUST be complete and contain usage metrics as well."""
+    for exchange in kept_whole(other_ok_responses):
+        is_complete = exchange.ending == "complete"
+        problem = (exchange.coding_problem or exchange.json.problem) if is_complete else exchange.problem
+        if problem:
+            yield Finding(f"the body {problem}", exchange)
+        yield from _media_type_findings(gate, [exchange])
+    yield from _schema_findings(other_ok_responses, "documented")
 
 
-@pytest.mark.rule(level="advisory", source="openapi/advisory.overlay.yaml")
-def test_body_has_every_documented_member(good: list[Exchange]) -> None:
-    """Every 200 body SHOULD have every member that the document describes."""
-    holds(_invalid(good, "advisory"))
-
-
-@pytest.mark.needs(
-    *NEEDS_READABLE_BODY, *SHAPED, "http/negotiated-encoding-matches-the-body", "robustness/accept-leads-to-json-or-4xx"
+@rule(
+    level="specified",
+    source=f"{DOCUMENT}, as Schemathesis reads it",
+    needs=NEEDS_READABLE_BODY,
+    repeats=SHAPE_RULES,
+    sends=(1, MOST_CASES),
 )
-@pytest.mark.rule(level="documented", source=f"{DOCUMENT}, 200: usage metrics, whatever was asked before or beside it")
-def test_other_responses_are_usage_metrics(gate: Gate, later: list[Exchange]) -> None:
-    """Any other 200 to a valid key MUST be whole, of the documented media type, and hold usage metrics as well."""
-    media_type = gate.operation.responses["200"].media_type
-    for exchange in kept_whole(later):
-        found = exchange.problem if exchange.ending != "complete" else exchange.coding_problem or exchange.json.problem
-        assert not found, f"the body {found}\n{exchange.seen}"
-        assert _is_media_type(exchange, media_type), (
-            f"Content-Type is {exchange.header('Content-Type')!r}\n{exchange.seen}"
-        )
-    holds(_invalid(later, "documented"))
-
-
-@pytest.mark.needs(*NEEDS_READABLE_BODY, *SHAPED)
-@pytest.mark.rule(level="specified", source=f"{DOCUMENT}, as Schemathesis reads it")
-def test_generated_requests_match_the_document(gate: Gate) -> None:
-    """Every request that Schemathesis generates from the document MUST be answered as the document describes."""
-    gate.transport.check_time()  # before Schemathesis takes seconds to read the document
+def test_generated_requests_match_the_document(gate: Gate, first_ok: Exchange) -> Probing[None]:
+    """A response to a request that Schemathesis generates from the document MUST match the document."""
+    first_ok.check_time()  # before Schemathesis takes seconds to read the document
     load_all_checks()
+    checks: list[Any] = [CHECKS.get_one(name) for name in CHECK_NAMES]
     config = SchemathesisConfig.from_dict({"generation": {"with-security-parameters": False}})
     schema = schemathesis.openapi.from_dict(deepcopy(gate.contract.document), config=config)
-    strategy = schema.find_operation_by_id(OPERATION).as_strategy()
-    session = requests.Session()
-    session.trust_env = False
-    session.mount(gate.settings.target.origin, TransportAdapter(gate))
-
-    @hypothesis.given(strategy)
-    @hypothesis.settings(max_examples=3)
-    def conforms(case: Any) -> None:
-        case.call_and_validate(
-            base_url=gate.settings.target.url,
-            session=session,
-            checks=[CHECKS.get_one(name) for name in CHECKED],
+    cases = examples(schema.find_operation_by_id(OPERATION).as_strategy(), MOST_CASES)
+    generated = [prepared_request(case, gate.settings.target.url) for case in cases]
+    exchanges = yield from send_in_turn(
+        gate.request(
+            gate.main,
+            "as Schemathesis generated it",
+            method=request.method or "GET",
+            target=request.path_url,
+            fields=fields_of(request),
+            body=body_of(request),
+            is_baseline=True,
         )
-
-    try:
-        conforms()
-    except (ExceptionGroup, Failure, FailureGroup, requests.RequestException) as error:
-        raise AssertionError(f"Schemathesis: {_titles(error)}\n{gate.transport.journal[-1].seen}") from None
-
-
-def _titles(error: BaseException) -> str:
-    """Return the titles of Schemathesis's failures, however they are grouped."""
-    if isinstance(error, BaseExceptionGroup):
-        return ", ".join(sorted({_titles(each) for each in error.exceptions}))
-    return str(getattr(error, "title", error))
-
-
-def _read(exchanges: list[Exchange]) -> list[Exchange]:
-    """Return the 200s that arrived whole; NotTested where there are none."""
-    whole = [exchange for exchange in exchanges if exchange.status == 200 and exchange.ending == "complete"]
-    if not whole:
-        raise NotTested("no 200 response arrived whole", because=VALID_KEY.reported_by)
-    return whole
-
-
-def _is_media_type(exchange: Exchange, documented: str | None) -> bool:
-    if len(exchange.values("Content-Type")) != 1 or exchange.media_type != documented:
-        return False
-    return exchange.has_true_charset
-
-
-def _invalid(exchanges: list[Exchange], level: Level) -> Iterator[str]:
-    is_readable = False
-    for exchange in kept_whole(_read(exchanges)):
-        if exchange.json.problem:
+        for request in generated
+    )
+    for case, request, exchange in zip(cases, generated, exchanges, strict=False):
+        if exchange.status is None:
+            yield status_finding(exchange, "a response")
             continue
-        is_readable = True
-        for problem in problems(OPERATION, exchange, level):
-            yield f"{problem}\n{exchange.seen}"
+        try:
+            case.validate_response(as_response(exchange, request), checks=checks)
+        except FailureGroup as group:
+            titles = sorted({str(getattr(failure, "title", failure)) for failure in group.exceptions})
+            yield Finding(f"Schemathesis: {', '.join(titles)}", exchange)
+
+
+def _complete(exchanges: Iterable[Exchange]) -> list[Exchange]:
+    """Return the complete 200 responses; NotTested without one."""
+    complete = [exchange for exchange in exchanges if exchange.status == 200 and exchange.ending == "complete"]
+    if not complete:
+        raise NotTested("no 200 response is complete", because=VALID_KEY.reported_by)
+    return complete
+
+
+def _media_type_findings(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
+    documented = gate.operation.responses["200"].media_type
+    for exchange in exchanges:
+        is_documented = len(exchange.values("Content-Type")) == 1 and exchange.media_type == documented
+        if not (is_documented and exchange.has_true_charset):
+            actual = exchange.excerpt(exchange.header("Content-Type") or "no Content-Type")
+            yield Finding("Content-Type is not the documented one", exchange, expected=documented, actual=actual)
+
+
+def _schema_findings(exchanges: Iterable[Exchange], level: Level) -> Iterator[Finding]:
+    """Yield the findings of a level; NotTested without a body that is JSON."""
+    is_readable = False
+    for exchange in kept_whole(_complete(exchanges)):
+        if not exchange.json.problem:
+            is_readable = True
+            yield from body_findings(OPERATION, exchange, level)
     if not is_readable:
         raise NotTested("no 200 body can be parsed", because=READABLE_BODY.reported_by)

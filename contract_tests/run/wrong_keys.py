@@ -1,4 +1,4 @@
-"""Values for the key header that are no keys, and how to speak of each without showing the key."""
+"""Values for the key header that are not keys of the deployment, each with a label that does not show a key."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from contract_tests.wire.messages import Credential
 
-BACKWARDS = '{for (i = length($0); i; i--) printf "%s", substr($0, i, 1)}'  # for awk
-UNKNOWN = Credential(b"nobody-issued-this-key-0f6b1c", "a key that nobody issued")
-FULL_WIDTH = 0xFEE0  # from a character of ASCII to the one that Unicode's NFKC turns into it
+REVERSE = '{for (i = length($0); i; i--) printf "%s", substr($0, i, 1)}'  # for awk
+UNKNOWN = Credential(b"nobody-issued-this-key-0f6b1c", "an unknown key")
+FULL_WIDTH = 0xFEE0  # from an ASCII character to its full-width form, which Unicode's NFKC turns back into it
 EMPTY = Credential(b"", "an empty key")
 BLANK = Credential(b"   ", "a key of three spaces")
-SENDABLE = re.compile(r"[!-~]+")  # texts that are a field's value as they stand
-PLAIN = re.compile(rb"[\w-]*")  # values that nobody takes for an attack
+SENDABLE = re.compile(r"[!-~]+")  # texts that can be sent unchanged as the value of a header field
+UNSUSPICIOUS = re.compile(rb"[\w-]*")  # values that a firewall does not mistake for an attack
 
 
 def changed(key: Credential) -> Iterator[Credential]:
@@ -25,9 +25,9 @@ def changed(key: Credential) -> Iterator[Credential]:
     value = key.value
     places = {"in its middle": len(value) // 2, "at its end": len(value) - 1}
     for where, at in places.items():
-        other = _other(value[at : at + 1])
-        text = value[:at] + other + value[at + 1 :]
-        command = piece(key, 0, at) + other.decode() + piece(key, at + 1)
+        substitute = _substitute(value[at : at + 1])
+        text = value[:at] + substitute + value[at + 1 :]
+        command = piece(key, 0, at) + substitute.decode() + piece(key, at + 1)
         yield Credential(text, f"{key.label} with the character {where} changed", command)
 
 
@@ -47,26 +47,26 @@ def _with_first(key: Credential, printed: str) -> str:
     return f"$({_piped(key)} | LC_ALL=C awk '{program}'){piece(key, 1)}"
 
 
-def _other(letter: bytes) -> bytes:
-    return b"y" if letter == b"x" else b"x"
+def _substitute(character: bytes) -> bytes:
+    return b"y" if character == b"x" else b"x"
 
 
 def near(key: Credential) -> Iterator[Credential]:
-    """Yield the values that a careless comparison takes for the key."""
+    """Yield values that a careless comparison takes for the key."""
     value, shell = key.value, key.shell.removeprefix("$")
-    middle, other = len(value) // 2, _other(value[:1])
+    middle, substitute = len(value) // 2, _substitute(value[:1])
     candidates = [
-        (other + value[1:], "with its first character changed", f"{other.decode()}${{{shell}#?}}"),
+        (substitute + value[1:], "with its first character changed", f"{substitute.decode()}${{{shell}#?}}"),
         (value[:-1], "without its last character", f"${{{shell}%?}}"),
         (value[1:], "without its first character", f"${{{shell}#?}}"),
         (value[:middle], "cut to its first half", piece(key, 0, middle)),
-        (value + b"x", "with an x appended", ""),
-        (b"x" + value, "with an x in front", ""),
-        (value + value, "twice in a row", ""),
+        (value + b"x", "followed by an x", ""),
+        (b"x" + value, "after an x", ""),
+        (value + value, "repeated", ""),
         (value.swapcase(), "with its case swapped", f"$({_piped(key)} | tr A-Za-z a-zA-Z)"),
-        (value + b", other", "first in a list", ""),
-        (b"other, " + value, "last in a list", ""),
-        (value + b" other", "before a space and another word", ""),
+        (value + b", other", "as the first of a list", ""),
+        (b"other, " + value, "as the last of a list", ""),
+        (value + b" other", "followed by a space and a word", ""),
         (b'"' + value + b'"', "in quotation marks", ""),
         (b"Bearer " + value, "after the word Bearer", ""),
         (
@@ -74,46 +74,46 @@ def near(key: Credential) -> Iterator[Credential]:
             "with its first character percent-encoded",
             _with_first(key, '"%%%02x", i'),
         ),
-        (value[:3] + b"*", "cut to three characters and an asterisk", piece(key, 0, 3) + "*"),
-        (value[:3] + b"%", "cut to three characters and a percent sign", piece(key, 0, 3) + "%"),
+        (value[:3] + b"*", "cut to three characters, with an asterisk", piece(key, 0, 3) + "*"),
+        (value[:3] + b"%", "cut to three characters, with a percent sign", piece(key, 0, 3) + "%"),
         (b"_" * len(value), "replaced by as many underscores", ""),
         (b"." * len(value), "replaced by as many dots", ""),
-        (value[::-1], "backwards", f"$({_piped(key)} | awk '{BACKWARDS}')"),
+        (value[::-1], "reversed", f"$({_piped(key)} | awk '{REVERSE}')"),
         (re.sub(rb"[^A-Za-z0-9]", b"", value), "without its punctuation", f"$({_piped(key)} | tr -cd A-Za-z0-9)"),
         (
             re.sub(rb"[^A-Za-z0-9]", b"_", value),
-            "with underscores for its punctuation",
+            "with its punctuation replaced by underscores",
             f"$({_piped(key)} | tr -c A-Za-z0-9 _)",
         ),
-        (value + b":x", "before a colon and another word", ""),
-        (value + b";x", "before a semicolon and another word", ""),
+        (value + b":x", "followed by a colon and an x", ""),
+        (value + b";x", "followed by a semicolon and an x", ""),
         (base64.b64encode(value), "in base64", f"$({_piped(key)} | base64 | tr -d '\\n')"),
         (
             sha256(value).hexdigest().encode(),
             "replaced by its SHA-256",
             f"$({_piped(key)} | sha256sum | cut -c 1-64)",
         ),
-        (value + b"'-- ", "with an SQL comment appended", ""),
+        (value + b"'-- ", "followed by an SQL comment", ""),
     ]
     seen = {value}
-    for text, how, command in candidates:
+    for text, change, command in candidates:
         if text and text not in seen:
             seen.add(text)
-            yield Credential(text, f"{key.label} {how}", command)
+            yield Credential(text, f"{key.label} {change}", command)
 
 
-def mixed(one: Credential, other: Credential) -> Iterator[Credential]:
+def mixed(one: Credential, another: Credential) -> Iterator[Credential]:
     """Yield the beginning of each of two keys with the end of the other."""
-    for first, second in ((one, other), (other, one)):
+    for first, second in ((one, another), (another, one)):
         at, since = len(first.value) // 2, len(second.value) // 2
         command = piece(first, 0, at) + piece(second, since)
-        label = f"the first half of {first.label} and the second of {second.label}"
+        label = f"the first half of {first.label} and the second half of {second.label}"
         yield Credential(first.value[:at] + second.value[since:], label, command)
 
 
 def shown(text: str) -> Credential:
-    """Return what an answer shows of a key, as a key."""
-    return Credential(text.encode(), "what api_key shows")
+    """Return a key with the text that a response shows in `api_key`."""
+    return Credential(text.encode(), "the text of api_key as a key")
 
 
 @st.composite
@@ -123,7 +123,7 @@ def edits(draw: st.DrawFn, key: Credential) -> Credential:
     at = draw(st.integers(0, len(value) - 1))
     letter = draw(st.sampled_from("aZ07-"))
     start, end = piece(key, 0, at), piece(key, at + 1)
-    how, text, command = draw(
+    change, text, command = draw(
         st.sampled_from(
             [
                 ("changed", value[:at] + letter.encode() + value[at + 1 :], start + letter + end),
@@ -133,11 +133,11 @@ def edits(draw: st.DrawFn, key: Credential) -> Credential:
             ]
         ).filter(lambda edit: edit[1] not in {b"", value})
     )
-    return Credential(text, f"{key.label} with character {at + 1} {how}", command)
+    return Credential(text, f"{key.label} with character {at + 1} {change}", command)
 
 
 def disguised(key: Credential) -> list[Credential]:
-    """Return the key as a careless reader might see it in other bytes: in full width, and before a NUL byte."""
+    """Return values that a lenient parser converts to the key: one in full width, and one with a NUL byte."""
     wide = chr(key.value[0] + FULL_WIDTH).encode()
     command = _with_first(key, '"%c%c%c", 239, 188 + int((i - 32) / 64), 128 + (i - 32) % 64')  # in UTF-8
     return [
@@ -147,7 +147,7 @@ def disguised(key: Credential) -> list[Credential]:
 
 
 def padded(key: Credential) -> list[Credential]:
-    """Return the key with what only a lenient reader takes for white space around it."""
+    """Return the key followed by bytes that only a lenient parser takes for white space."""
     paddings = {
         b"\xa0": "a non-breaking space",
         b"\x85": "a next-line character",
@@ -168,7 +168,7 @@ MALFORMED = (
     Credential(b"k" * 70000, "a key of 70,000 characters"),
     Credential(b"caf\xe9-key", "a key with a Latin-1 byte"),
     Credential("schlüssel-🔑".encode(), "a key in UTF-8"),
-    Credential(b"\xff\xfe\xfd", "a key of bytes that are no UTF-8"),
+    Credential(b"\xff\xfe\xfd", "a key of bytes that are not UTF-8"),
     Credential(b"a\x00b", "a key with a NUL byte"),
     Credential(b"a\x01\x1f\x7fb", "a key with control bytes"),
 )

@@ -1,4 +1,4 @@
-"""Schemathesis's way onto our transport: a requests adapter that hands its requests to the gate."""
+"""Conversions between the requests and responses of Schemathesis and those of the gate."""
 
 from __future__ import annotations
 
@@ -7,48 +7,38 @@ from io import BytesIO
 from typing import Any
 
 import requests
-from requests.adapters import BaseAdapter
+from requests.utils import default_headers
+from schemathesis import Case
 from urllib3 import HTTPHeaderDict, HTTPResponse
 
-from contract_tests.run.gate import Gate
 from contract_tests.wire.messages import Exchange
 
-
-class TransportAdapter(BaseAdapter):
-    """Sends what Schemathesis generated over the one transport; mount it on a session."""
-
-    def __init__(self, gate: Gate) -> None:
-        super().__init__()
-        self.gate = gate
-
-    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        """Send it with the main key and return the answer as requests has it."""
-        body = request.body or b""
-        exchange = self.gate.ask(
-            self.gate.main,
-            "as Schemathesis generated it",
-            method=request.method or "GET",
-            target=request.path_url,
-            fields=[(name, value) for name, value in request.headers.items() if name not in _OURS],
-            body=body if isinstance(body, bytes) else str(body).encode(),
-            is_baseline=True,
-        )
-        return _response(request, exchange)
-
-    def close(self) -> None:
-        """Nothing to close: the transport is the gate's."""
+OWN_FIELDS = frozenset({"User-Agent", "Connection", "Accept-Encoding", "Content-Length", "Host"})  # the gate's own
 
 
-_OURS = {"User-Agent", "Connection", "Accept-Encoding", "Content-Length", "Host"}
+def prepared_request(case: Case[Any], base_url: str) -> requests.PreparedRequest:
+    """Return the request that Schemathesis would send for a case."""
+    arguments = case.as_transport_kwargs(base_url=base_url, headers=dict(default_headers()))
+    return requests.Request(**arguments).prepare()
 
 
-def _response(request: requests.PreparedRequest, exchange: Exchange) -> requests.Response:
-    if exchange.status is None:
-        raise requests.ConnectionError(f"{exchange.ending}: {exchange.problem}", request=request)
+def fields_of(request: requests.PreparedRequest) -> list[tuple[str, str]]:
+    """Return the header fields of a request without those that the gate sets itself."""
+    return [(name, value) for name, value in request.headers.items() if name not in OWN_FIELDS]
+
+
+def body_of(request: requests.PreparedRequest) -> bytes:
+    """Return the body of a request; empty if it has none."""
+    body = request.body or b""
+    return body if isinstance(body, bytes) else str(body).encode()
+
+
+def as_response(exchange: Exchange, request: requests.PreparedRequest) -> requests.Response:
+    """Return the response of an exchange, which has a status, as Schemathesis validates it."""
     coded = {"content-encoding", "content-length"} if exchange.header("Content-Encoding") else set()
     fields = [(name, value.decode("latin-1")) for name, value in exchange.fields if name.lower() not in coded]
     response = requests.Response()
-    response.status_code = exchange.status
+    response.status_code = exchange.status or 0
     response.reason = exchange.reason
     response.url = request.url or ""
     response.request = request
@@ -56,7 +46,7 @@ def _response(request: requests.PreparedRequest, exchange: Exchange) -> requests
     response.raw = HTTPResponse(
         BytesIO(exchange.body),
         headers=HTTPHeaderDict(fields),
-        status=exchange.status,
+        status=response.status_code,
         version=10 if exchange.version == "1.0" else 11,
         decode_content=False,
         preload_content=False,
