@@ -99,7 +99,7 @@ class Redactor:
         return self._remembered(text) if len(text) <= REMEMBERED else self._redacted(text, len(text))
 
     def shortened(self, text: str, longest: int) -> str:
-        """Return at most so many characters of a text, redacted before it is cut; an ellipsis marks the cut."""
+        """Return at most `longest` characters of a text, redacted before the cut; an ellipsis marks the cut."""
         if len(text) <= longest:
             return self(text)
         return self._without_beginnings(self._redacted(text[: longest + WINDOW], longest) + CUT)

@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: no script, no other file, no network."""
+"""The report as one HTML page without scripts, other files or network requests."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def _body(report: Report) -> Iterator[str]:
     if report.timeline:
         yield f"<section><h2>The run</h2>{picture(report)}</section>"
     if report.shortfalls:
-        yield f"<section><h2>Less was tested than planned</h2>{_list(map(escape, report.shortfalls))}</section>"
+        shortfalls = _list(map(escape, report.shortfalls))
+        yield f"<section><h2>Requests that were not sent as planned</h2>{shortfalls}</section>"
     if report.complete_run:
         yield f"<p>To do: {escape(report.complete_run)}.</p>"
     for outcome, rules in report.groups:

@@ -1,4 +1,4 @@
-"""The report as Markdown for a CI job's summary (GitHub's flavour: tables, details)."""
+"""The report as GitHub-flavoured Markdown, for the summary of a CI job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AT_LENGTH = {"broken", "gate error", "stale deviation", "known deviation", "repo
 
 
 def markdown(report: Report) -> str:
-    """Return the Markdown: the verdict, what to do, each rule that needs attention, a table of the others."""
+    """Return the Markdown: the verdict, the next step, each failed rule, and tables of the others."""
     return "\n\n".join(_parts(report)) + "\n"
 
 
@@ -32,7 +32,7 @@ def _parts(report: Report) -> Iterator[str]:
         else:
             yield _folded(f"{outcome.capitalize()} ({len(rules)})", _table(rules))
     if report.shortfalls:
-        yield "## Less was tested than planned"
+        yield "## Requests that were not sent as planned"
         yield "\n".join(f"- {inline(shortfall)}" for shortfall in report.shortfalls)
     if report.complete_run:
         yield inline(f"To do: {report.complete_run}.")
@@ -77,13 +77,13 @@ def _folded(summary: str, content: str) -> str:
 
 
 def inline(text: str) -> str:
-    """Return the text as one line in which nothing is markup."""
+    """Return the text as one line without markup."""
     line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", line)
 
 
 def fenced(text: str, language: str) -> str:
-    """Return the text as a code block that it cannot end by itself."""
+    """Return the text as a code block; no fence in the text can end it."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"

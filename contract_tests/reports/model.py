@@ -126,9 +126,13 @@ class RequestReport:
 class Report:
     """One run: the verdict, its reasons, and the command that repeats it.
 
-    `headline` is the verdict as a sentence; `exchange` is the one because of which the run ended at once; `keys`
-    is how many were given; `reproduce` is the command, with shell variables for keys; `shortfalls` are
-    sentences about requests that were not sent as planned, and `complete_run` states what a complete run needs.
+    Attributes:
+        headline: The verdict as a sentence.
+        exchange: The exchange because of which the run ended early.
+        keys: The number of API keys given.
+        reproduce: The command that repeats the run, with shell variables for keys.
+        shortfalls: Sentences about requests that were not sent as planned.
+        complete_run: The needs of a complete run, as a sentence.
     """
 
     verdict: Result = field(metadata=OURS)

@@ -1,4 +1,4 @@
-"""One picture of the run: each request's latency and status over time, the keys' buckets beneath it.
+"""The picture of a run: latency and status of each request over time, and the buckets of the keys.
 
 Times are percentages of the width, so that the text keeps its size on a narrow screen.
 """
@@ -17,22 +17,22 @@ from contract_tests.reports.model import Report, RequestReport, counted
 
 TOP, PLOT, BUCKET, GAP = 26, 150, 46, 40  # pixels
 MOST_TICKS = 6
-FASTEST = 0.0001  # seconds: what is faster is drawn there
+FASTEST = 0.0001  # seconds: shorter times are drawn there
 
-# Each has a shape of its own: the picture must be readable without colours. Later ones are drawn on top.
+# Each has its own shape: the picture must be readable without colours. Later ones are drawn on top.
 MARKS = {
     "ok": ("2xx", '<circle r="3.5"/>'),
     "refused": ("4xx other than 429", '<rect x="-3.5" y="-3.5" width="7" height="7"/>'),
     "other": ("any other status", '<path d="M0-5 5 0 0 5-5 0z"/>'),
     "waited": ("429, waited for", '<path d="M0-4.5 4.5 4h-9z"/>'),
     "failed": ("5xx", '<path d="M-4-4 4 4M4-4-4 4"/>'),
-    "lost": ("no answer, or not a whole one", '<path d="M0 4.5 4.5-4h-9z"/>'),
+    "lost": ("no response, or an incomplete one", '<path d="M0 4.5 4.5-4h-9z"/>'),
 }
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Where a run's times and latencies are in the picture: `span` seconds wide, decades of seconds high."""
+    """The scale of the picture: `span` seconds wide, and decades of seconds high."""
 
     span: float
     low: int
@@ -76,13 +76,13 @@ def picture(report: Report) -> str:
     )
     return (
         f'<figure>{_drawing(timeline, kinds)}<ul class="legend">{legend}</ul>'
-        "<figcaption>Above, each request: how long its answer took (a logarithmic scale) and its status. "
-        "Below, on the same time axis, the tokens that each key's answers told.</figcaption></figure>"
+        "<figcaption>Above, the latency (on a logarithmic scale) and the status of each request. "
+        "Below, on the same time axis, the tokens in the responses to each key.</figcaption></figure>"
     )
 
 
 def kind(request: RequestReport) -> str:
-    """Return which of the marks stands for the answer."""
+    """Return the name of the mark for a response."""
     status = request.status
     if status is None or request.ending != "complete":
         return "lost"

@@ -1,4 +1,4 @@
-"""Known deviations: failures that somebody owns until a day, read from a TOML file that the gate never writes."""
+"""Known deviations: accepted failures with an owner and an expiry date, read from a TOML file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEMBERS = {"rule": str, "reason": str, "owner": str, "ticket": str, "expires": d
 
 @dataclass(frozen=True)
 class Deviation:
-    """One rule that is known to be broken: why, whose it is, and until when that is accepted."""
+    """One accepted failure of a rule: its reason, its owner, and its expiry date."""
 
     rule: str
     reason: str
@@ -34,12 +34,12 @@ class Deviation:
         return f"its known deviation expired on {self.expires} ({self.owner}, {self.ticket}): {self.reason}"
 
     def has_expired(self, today: date) -> bool:
-        """Whether the last day on which it was accepted is over."""
+        """Whether the expiry date has passed."""
         return self.expires < today
 
 
 def read_deviations(path: Path, rules: Collection[str]) -> dict[str, Deviation]:
-    """Read a file of `[[deviation]]` tables; UsageError names every entry that cannot stand, and why."""
+    """Read a file of `[[deviation]]` tables; UsageError names every entry that is not valid, with the reason."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -64,7 +64,7 @@ def _problems(entry: dict[str, Any], rules: Collection[str]) -> Iterator[str]:
     for name, kind in MEMBERS.items():
         value = entry.get(name)
         if not isinstance(value, kind) or isinstance(value, datetime) or value == "":
-            yield f"{name} is missing, or is no {'date' if kind is date else 'text'}"
+            yield f"{name} is missing, or is not a {'date' if kind is date else 'text'}"
     for name in sorted(entry.keys() - MEMBERS.keys()):
         yield f"{name!r} is not known; the members are {', '.join(MEMBERS)}"
     rule = entry.get("rule")

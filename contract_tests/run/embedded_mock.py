@@ -1,4 +1,4 @@
-"""The embedded default deployment: the one place where the gate knows the mock."""
+"""The embedded mock: the only module of the gate that imports the mock."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SMALL = RateLimit(rps=40.0, burst=10)
 def start() -> UsageMock:
     """Start the mock on a free port with its default deployment.
 
-    Every key's rate is raised, so that the gate need not wait; the second one's bucket stays as small as the
-    vendor's and shows what a limit does, in a quarter of the time.
+    The rate limits are raised, so that the gate does not wait. The bucket of the second key stays as small as the
+    vendor's, and fills four times as fast.
     """
     deployment = load_deployment()
     keys = {

@@ -1,7 +1,7 @@
 """Facts about the deployment under test, computed from the baseline exchanges.
 
-A rule that sends requests of its own needs facts, not verdicts: a rule about a key in the query needs a deployment
-that refuses a request without a key, with whatever status code.
+A rule that sends requests needs facts about the deployment. For example, a rule about a key in the query needs a
+deployment that refuses a request without a key, with any status code.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ READING = (*VALID_KEY.reported_by, *READABLE_BODY.reported_by)  # the rules that
 
 
 def having(figures: Sequence[UsageMetrics], *names: str) -> list[UsageMetrics]:
-    """Return those that have all the members; NotTested where none has."""
+    """Return the usage metrics that have all the members; NotTested if none has."""
     found = [each for each in figures if all(getattr(each, name) is not None for name in names)]
     if not found:
         because = (*READING, "schema/body-has-the-documented-ranges", "schema/body-has-every-documented-member")

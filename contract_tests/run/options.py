@@ -1,4 +1,4 @@
-"""What a run is asked to do: options over environment over file over default."""
+"""The options of a run. Precedence: command line, environment, file, default."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Settings(ConnectionSettings):
 def keys_from(options: Sequence[str], environment: Mapping[str, str], file: str | None) -> tuple[Credential, ...]:
     """Return the keys of the first source that gives any: options, environment, key file.
 
-    The environment's are CONTRACT_API_KEY, CONTRACT_API_KEY_2, CONTRACT_API_KEY_3 and so on; a key
-    file holds one key a line, the main key first; a line that begins with # is a comment.
+    The variables are CONTRACT_API_KEY, CONTRACT_API_KEY_2, CONTRACT_API_KEY_3 and so on. A key file contains one key a
+    line, the main key first. A line that begins with # is a comment.
     """
     values = dict(enumerate(options, 1)) or _environment_keys(environment)
     file = file or environment.get(KEY_FILE)
@@ -53,7 +53,7 @@ def keys_from(options: Sequence[str], environment: Mapping[str, str], file: str 
     for number, value in values.items():
         _check_key(number, value)
     if len(set(values.values())) < len(values):
-        raise pytest.UsageError("the same key is given twice; each further key must be another one")
+        raise pytest.UsageError("the same key is given twice; each key must be different")
     return tuple(
         Credential(value.encode(), _told(number), f"${MAIN_KEY}" if number == 1 else f"${MAIN_KEY}_{number}")
         for number, value in values.items()
@@ -69,31 +69,31 @@ def refuse_lost_base_url(environment: Mapping[str, str]) -> None:
 
 
 def refuse_misspelt(environment: Mapping[str, str], *, is_remote: bool) -> None:
-    """Raise UsageError for a variable that was meant to hold a key or the base URL, and would be overlooked."""
+    """Raise UsageError for a variable that looks like one for a key or the base URL, and is not."""
     for name in environment:
         if not is_remote and name != URL and LIKE_URL.fullmatch(name):
-            raise pytest.UsageError(f"{name} is no variable of the gate; give --base-url, or {URL}")
+            raise pytest.UsageError(f"{name} is not a variable of the gate; give --base-url, or {URL}")
         if is_remote and LIKE_KEY.fullmatch(name) and not re.fullmatch(rf"{MAIN_KEY}(_\d+)?|{KEY_FILE}", name):
             raise pytest.UsageError(
-                f"{name} is no variable of the gate; keys are in {MAIN_KEY}, {MAIN_KEY}_2 and so on, or {KEY_FILE}"
+                f"{name} is not a variable of the gate; keys are in {MAIN_KEY}, {MAIN_KEY}_2 and so on, or {KEY_FILE}"
             )
 
 
 def _check_key(number: int, value: str) -> None:
     if not value or not value.isprintable() or not value.isascii() or " " in value:
         raise pytest.UsageError(
-            f"key {number} is empty or holds spaces or characters that no header carries; in a key file a comment has "
-            "a line of its own"
+            f"key {number} is empty, or contains spaces or characters that a header cannot have; in a key file a "
+            "comment is on its own line"
         )
     if len(value) < SHORTEST_SECRET:
         raise pytest.UsageError(
-            f"key {number} has fewer than {SHORTEST_SECRET} characters: it cannot be told from other text, "
-            "and so not be kept out of what is printed"
+            f"key {number} has fewer than {SHORTEST_SECRET} characters: it cannot be distinguished from other "
+            "text, and so cannot be redacted"
         )
 
 
 def _environment_keys(environment: Mapping[str, str]) -> dict[int, str]:
-    """Return the keys by their numbers, of which some may be missing; the main one is number 1."""
+    """Return the keys by their numbers; the main key is number 1, and numbers may be missing."""
     numbered = {match[1]: name for name in environment if (match := re.fullmatch(rf"{MAIN_KEY}_(\d+)", name))}
     further = {number: value for number, name in numbered.items() if (value := environment[name].strip())}
     if wrong := [numbered[number] for number in further if number != str(int(number)) or int(number) < 2]:
@@ -117,12 +117,12 @@ def _told(index: int) -> str:
 
 
 def header_from(text: str) -> tuple[str, str]:
-    """Split one `--header 'Name: value'`; the value may be a secret and is never repeated."""
+    """Split one `--header 'Name: value'`; the value may be a secret, and is never printed."""
     name, colon, value = text.partition(":")
     if not colon or not TOKEN.fullmatch(name) or not value.strip().isprintable():
         raise pytest.UsageError("--header: give it as 'Name: value'")
     if name.lower() in OWN_FIELDS:
-        raise pytest.UsageError(f"--header: {name} is the gate's own to send; a field for a gateway has another name")
+        raise pytest.UsageError(f"--header: {name} is set by the gate itself; a header for a gateway has another name")
     return name, value.strip()
 
 
@@ -131,7 +131,7 @@ def _proxy(url: str | None) -> Target | None:
         return None
     proxy = Target.parse("--proxy", url)
     if proxy.scheme != "http":
-        raise pytest.UsageError("--proxy: it is spoken to by http; give it as http://host:port")
+        raise pytest.UsageError("--proxy: only http is supported; write http://host:port")
     return proxy
 
 
@@ -150,13 +150,13 @@ def _certificates(path: Path) -> Path:
     try:
         ssl.create_default_context(cafile=path)
     except OSError as error:  # SSLError is one
-        why = "it holds no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        why = "it contains no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
         raise pytest.UsageError(f"--ca-file: {path} cannot be used: {why}") from None
     return path
 
 
 def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential, ...], *, embedded: bool) -> Settings:
-    """Read and check every option; UsageError says which one is wrong and what is valid."""
+    """Read and check every option; UsageError names the one that is wrong, and what is valid."""
     option = config.option
     deviations = option.contract_known_deviations
     headers = tuple(header_from(text) for text in option.contract_header)

@@ -1,4 +1,4 @@
-"""The files of a run, cleared before anything else can fail, and written also where the run cannot start."""
+"""The files of a run: cleared first, and written even if the run cannot start."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ UNKNOWN_ARGUMENTS = re.compile(r"(?s)(?:.*error: )?unrecognized arguments: (?P<w
 
 @dataclass
 class Outputs:
-    """Where a run reports: the report folder, the JUnit file, GitHub's step summary and log.
+    """The outputs of a run: the report folder, the JUnit file, GitHub's step summary and log.
 
     `written` is set as soon as the run has reported its own end.
     """
@@ -47,7 +47,7 @@ class Outputs:
 
     @classmethod
     def of(cls, arguments: Sequence[str], folder: Path) -> Outputs:
-        """Read the options off the command line, which may be wrong in other respects."""
+        """Read the options from the command line, which may be wrong in other respects."""
         report_dir = _last(arguments, "--report-dir")
         junit = _last(arguments, "--junitxml", "--junit-xml")
         return cls(
@@ -78,7 +78,7 @@ class Outputs:
         """Write the report's files, and GitHub's summary where there is one; OSError where that fails."""
         self.written = True
         final = Redactor(tuple(secret if len(secret) >= RUN else "" for secret in redact.secrets))
-        for path, text in [*self._texts(report)]:  # once more, for what only came about in the file
+        for path, text in [*self._texts(report)]:  # once more: formatting may have completed a secret
             with path.open("a", encoding="utf-8") as file:
                 file.write(final(text))
 
@@ -90,9 +90,9 @@ class Outputs:
             yield Path(summary), markdown(report)
 
     def remove(self) -> None:
-        """Remove the report's files, as far as that is possible: half a report is not a report."""
+        """Remove the report's files, as far as possible: an incomplete report must not remain."""
         for path in [self.folder / name for name in NAMES] if self.folder else []:
-            with suppress(OSError):  # what prevented it from being written may prevent its removal
+            with suppress(OSError):  # it could not be written, so its removal may fail as well
                 path.unlink()
 
     def write_junit(self, message: str) -> None:
@@ -107,7 +107,7 @@ class Outputs:
             ElementTree.ElementTree(suites).write(self.junit, "utf-8", xml_declaration=True)
 
     def report_failed_start(self, error: BaseException | None) -> None:
-        """Report a run that an error ended before its session, everywhere that a session would have reported to."""
+        """Report an error that ended the run before its session, to all outputs of a session."""
         if error is None or self.written:
             return
         redact = Redactor(self._secrets())
@@ -120,7 +120,7 @@ class Outputs:
             self.write_junit(report.headline)
 
     def _failed_start(self, reason: str) -> Report:
-        # No word of the command line but the address: a mistyped option may be followed by a key.
+        # Of the command line only the address: a mistyped option may be followed by a key.
         target = self._target()
         return Report(
             verdict="could not be tested",

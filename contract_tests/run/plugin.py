@@ -103,7 +103,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--rules", "list every rule, and send nothing", action="store_true")
     add("--rules-json", "list every rule as JSON, and send nothing", action="store_true")
     add("--rule", "run the rule with this id; repeatable", action="append", default=[], metavar="ID")
-    add("--plan", "print every request of a run, and send nothing to the deployment", action="store_true")
+    add("--plan", "print how many requests each rule sends, and send nothing", action="store_true")
     add("--known-deviations", "TOML file of accepted failures, each with an expiry date", metavar="FILE")
     add(
         "--intrusive",
@@ -111,7 +111,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
     )
     add("--require-complete", "exit with code 4 if a rule was not tested", action="store_true")
-    add("--max-rate", "requests a second (default: 0.9 of each key's own limit)", type=_positive, metavar="N")
+    add("--max-rate", "requests a second (default: 0.9 of each key's rate limit)", type=_positive, metavar="N")
     add("--max-time", "seconds for the whole run (default: 120)", type=_positive, default=120.0, metavar="S")
     budget = f"requests for the whole run (default: {BUDGET}, with --intrusive {INTRUSIVE_BUDGET})"
     add("--max-requests", budget, type=_count, metavar="N")
@@ -160,18 +160,18 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Choose how much is generated, before Hypothesis's own plugin loads what was chosen."""
+    """Set the Hypothesis profile before Hypothesis's own plugin loads it."""
     for plugin in ("hypothesispytest", "terminal"):
         if config.pluginmanager.is_blocked(plugin):
-            raise pytest.UsageError(f"-p no:{plugin} is refused: the gate cannot do without that plugin")
+            raise pytest.UsageError(f"-p no:{plugin} is refused: the gate needs that plugin")
     profile = config.option.hypothesis_profile = config.option.hypothesis_profile or PROFILES[0]
     if profile not in PROFILES:
-        raise pytest.UsageError(f"--hypothesis-profile: there is no {profile}; choose {' or '.join(PROFILES)}")
+        raise pytest.UsageError(f"--hypothesis-profile: {profile} is not a profile; choose {' or '.join(PROFILES)}")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Read the settings, and from here on let nothing out unredacted."""
+    """Read the settings, and redact all output from here on."""
     config.addinivalue_line("markers", "rule: a promise with its level and source, see --rules")
     outputs = watch(config, [*map(str, config.invocation_params.args)])
     _refuse_what_other_plugins_offer(config.option)
@@ -204,9 +204,9 @@ def _print_nothing_else(config: pytest.Config) -> None:
 
 
 def _end_in_order(config: pytest.Config) -> None:
-    """Let a CI system, or a terminal that goes, end the run as Ctrl-C does: with what was found, and the reports."""
-    if threading.current_thread() is threading.main_thread():  # nobody else may ask for signals
-        heeded = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]  # not so by nohup
+    """Let SIGTERM and SIGHUP end the run as Ctrl-C does: with the verdicts so far, and the reports."""
+    if threading.current_thread() is threading.main_thread():  # only the main thread may handle signals
+        heeded = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP
         before = {number: signal.signal(number, _stop) for number in heeded}
 
         def restore() -> None:
@@ -222,15 +222,15 @@ def _stop(number: int, _: object) -> NoReturn:
 
 def _refuse_what_other_plugins_offer(option: Any) -> None:
     if sys.flags.optimize:
-        raise pytest.UsageError("-O and PYTHONOPTIMIZE are refused: they drop assertions, and the gate is made of them")
+        raise pytest.UsageError("-O and PYTHONOPTIMIZE are refused: pytest and the gate need assertions")
     if getattr(option, "numprocesses", None) or getattr(option, "tx", None):
         raise pytest.UsageError("-n and --tx are refused: the rules share one request budget; -n0 switches xdist off")
     if getattr(option, "forked", False):
         raise pytest.UsageError("--forked: the rules share one process. Leave the option out, or add -p no:forked")
     if getattr(option, "reruns", None):
-        raise pytest.UsageError("--reruns is refused: a promise that is broken now and then is broken")
+        raise pytest.UsageError("--reruns is refused: a promise that is sometimes broken is broken")
     if option.hypothesis_verbosity in {"verbose", "debug"}:
-        raise pytest.UsageError("--hypothesis-verbosity is refused: Hypothesis would print the keys that it tries")
+        raise pytest.UsageError("--hypothesis-verbosity is refused: Hypothesis would print the keys that it draws")
 
 
 def _sends_nothing(config: pytest.Config) -> bool:
@@ -250,7 +250,7 @@ def _settings(config: pytest.Config) -> Settings:
     if base_url:
         return settings_from(config, Target.parse("--base-url", base_url), keys, embedded=False)
     if keys:
-        raise pytest.UsageError("a key without --base-url: the embedded mock has keys of its own")
+        raise pytest.UsageError("a key without --base-url: the embedded mock has its own keys")
     if _sends_nothing(config):
         return settings_from(config, Target.parse("the mock's URL", "http://localhost"), (), embedded=True)
     refuse_lost_base_url(os.environ)
@@ -270,7 +270,7 @@ def _is_emptied(arguments: Sequence[str | os.PathLike[str]]) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
-    """Read the rules, every item must be one, and select those that --rule names."""
+    """Read the rules, and select those that --rule names; every item must be a rule."""
     if chosen := session.config.option.contract_rule:
         session.config.hook.pytest_deselected(items=[item for item in items if rule_of(item).id not in chosen])
         items[:] = [item for item in items if rule_of(item).id in chosen]
@@ -282,7 +282,7 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
 
 
 def _place(item: pytest.Item) -> tuple[bool, bool, int]:
-    """Put first what others need, and last the rules over all answers."""
+    """Put rules first that other rules repeat, and last the rules over all exchanges."""
     journal = "journal" in getattr(item, "fixturenames", ())
     module = ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER)
     rule = rule_of(item)
@@ -291,7 +291,7 @@ def _place(item: pytest.Item) -> tuple[bool, bool, int]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """Put the rules in their order, whatever --ff and the like have made of it; for --rules, list and not run them."""
+    """Sort the rules, also after options such as --ff; list them for --rules, and plan them for --plan."""
     session.items.sort(key=_place)
     option = session.config.option
     terminal = session.config.get_terminal_writer()
@@ -332,18 +332,18 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Name the rule in the reports, and leave it out where it is intrusive and that was not asked for."""
+    """Add the rule to the report's properties; skip a rule that repeats another one, or that is intrusive."""
     rule = rule_of(item)
     item.user_properties += [("rule", rule.id), ("level", rule.level), ("source", rule.source)]
     if broken := item.config.stash[verdicts_key].broken_among(rule.repeats):
-        raise NotTested(f"{broken} is broken, and the same defect would be found again", because=[broken])
+        raise NotTested(f"{broken} is broken, and this rule would find the same defect again", because=[broken])
     if rule.intrusive and not item.config.stash[settings_key].intrusive:
-        raise NotTested("it is intrusive; --intrusive allows it", wanted="--intrusive")
+        raise NotTested("the rule is intrusive; --intrusive runs it", wanted="--intrusive")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Turn an outcome into a verdict on the rule, in the words of its promise, without keys."""
+    """Turn an outcome into a verdict, and pytest's report into the text of its findings, without keys."""
     report: pytest.TestReport = yield
     verdicts, redact = item.config.stash[verdicts_key], item.config.stash[redactor_key]
     rule = rule_of(item)
@@ -358,7 +358,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
-    """Keep keys out of collection errors as well."""
+    """Redact collection errors as well."""
     report: pytest.CollectReport = yield
     report.longrepr = _redacted(report.longrepr, collector.config.stash[redactor_key])
     return report
@@ -375,7 +375,7 @@ def _redacted(longrepr: Any, redact: Redactor) -> Any:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Say by the exit code what the run is worth: 0 conforms, 1 broken, 3 the gate failed, 4 could not be tested."""
+    """Set the exit code: 0 conforms, 1 broken, 3 the gate failed, 4 could not be tested."""
     if _sends_nothing(session.config):
         return
     if session.exitstatus in {
@@ -397,7 +397,7 @@ def _exit_code(session: pytest.Session) -> int:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """End with the verdict, what it rests on, and what was not tested."""
+    """Print the verdict, its counts, the failures, and the rules that were not tested."""
     if _sends_nothing(config):
         return
     terminalreporter.write_sep("=", "contract gate")

@@ -1,4 +1,4 @@
-"""Turns a finished run's verdicts and journal into the report."""
+"""The report of a run, built from its verdicts and its journal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOT_REACHED = "the run ended before it"
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended: its exit code, and the reason where it ended before its rules did.
+    """The end of a run: its exit code, and the reason if it ended early.
 
     `exchange` shows the reason; `arguments` are pytest's own; `started` is when the run began,
     and `seconds` is how long it took.
@@ -223,7 +223,7 @@ def _remaining(exchange: Exchange) -> float | None:
 
 
 def command(arguments: Sequence[str], settings: Settings) -> str:
-    """Return the command that repeats the run: no key in it, and of each --header the name alone."""
+    """Return the command that repeats the run, without keys, and with the name alone of each --header."""
     words = ["pytest", *_without_secrets([str(argument) for argument in arguments])]
     if not settings.embedded and not any(word.startswith("--base-url") for word in words):
         words += ["--base-url", settings.target.url]

@@ -1,4 +1,4 @@
-"""Writes the reports when a run ends, however it ends."""
+"""The reports of a run, written when it ends in any way."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from contract_tests.run.report import Ending, report_of
 from contract_tests.run.verdicts import Verdicts
 from contract_tests.wire.messages import Exchange
 
-USUAL = "fE"  # what pytest lists at the end where -r does not say otherwise
+USUAL = "fE"  # pytest's default for -r
 
 
 @dataclass
 class Reports:
-    """The plugin of one run, which reports to its outputs."""
+    """A pytest plugin that writes the reports of one run."""
 
     verdicts: Verdicts
     redact: Redactor
@@ -37,17 +37,17 @@ class Reports:
     report: Report | None = None
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Remember why the run ended before its rules did."""
+        """Store why the run ended early."""
         self.reason = str(excinfo.value) or "The run was interrupted."
         self.exchange = getattr(excinfo.value, "exchange", None)
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Remember what went wrong in the gate itself."""
+        """Store the error of the gate itself."""
         self.reason = f"The gate itself failed: {excinfo.exconly()}"
 
-    @pytest.hookimpl(trylast=True)  # after the exit code is settled
+    @pytest.hookimpl(trylast=True)  # after the exit code is set
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the files, and GitHub's summary where there is one; a file that cannot be written is not green."""
+        """Write the files and GitHub's summary; a run whose files cannot be written is not green."""
         if self.outputs.written:
             return
         if isinstance(error := sys.exception(), pytest.UsageError):
@@ -69,12 +69,12 @@ class Reports:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:
-        """Annotate the run where GitHub runs it, and end with the place of the report."""
+        """Print annotations for GitHub, and the path of the report."""
         if self.report and os.environ.get("GITHUB_ACTIONS") == "true":
             for line in workflow_commands(self.report):
                 self._write_command(terminalreporter, line)
         if terminalreporter.config.option.reportchars == USUAL:
-            terminalreporter.reportchars = ""  # pytest's own list would push the verdict off the screen
+            terminalreporter.reportchars = ""  # pytest's own list would scroll the verdict away
         yield
         if self.report and self.report.faults:
             terminalreporter.write_line(f"run again: {self.report.faults[0].reproduce}")
@@ -83,6 +83,6 @@ class Reports:
 
     def _write_command(self, terminalreporter: pytest.TerminalReporter, line: str) -> None:
         stream = terminalreporter.config.get_terminal_writer()._file
-        assert isinstance(stream, RedactedStream)  # which would escape the line like one of a deployment
+        assert isinstance(stream, RedactedStream)  # its write() escapes commands
         terminalreporter.ensure_newline()
         stream.write_command(line)

@@ -49,7 +49,7 @@ class Verdict:
 
     `reason` states why the rule was not tested, or why the gate failed. `requests` are the exchanges of this rule, as
     a range of the journal, and `seconds` is the time that it took. `because` are the ids of the rules that report why
-    this one was not tested; `wanted` is what a run must be given to test it.
+    this one was not tested. `wanted` is what a run must be given to test it.
     """
 
     rule: Rule

@@ -1,7 +1,7 @@
-"""One connection: bytes out unaltered, bytes in unhidden, every wait bounded.
+"""One connection: it sends bytes unaltered, keeps all received bytes, and bounds every wait.
 
-The reading is h11's; opening, deadlines and caps are ours, because a polite client re-encodes
-targets, merges repeated fields, and drops what follows an answer.
+h11 parses responses. Opening, deadlines and limits are ours: ordinary clients re-encode targets, merge repeated
+header fields, and drop bytes that follow a response.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from contract_tests.wire.target import Target
 LARGEST_HEAD = 256 * 1024
 LONGEST_LINE = 80  # bytes of a proxy's status line that are shown
 MOST_FIELDS = 1000  # Python's own client takes 100
-UNKNOWN_CA = {18, 19, 20, 21}  # OpenSSL's numbers: signed by itself, or by somebody whom this machine does not know
+UNKNOWN_CA = {18, 19, 20, 21}  # OpenSSL's numbers: self-signed, or signed by a CA that this machine does not know
 
 
 class UnreachableError(Exception):
-    """No connection, or no TLS on it: nothing can be said about the deployment."""
+    """No connection, or no TLS on it: the deployment cannot be judged."""
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Bounds in seconds: to connect, to the next byte, for a whole answer, for bytes that follow one, for its end."""
+    """Bounds in seconds: to connect, to the next byte, for a whole response, for bytes after it, for its end."""
 
     connect: float
     read: float
@@ -53,7 +53,7 @@ class Timeouts:
         )
 
     def within(self, seconds: float) -> Timeouts:
-        """Return the same bounds, of which none is longer than so many seconds."""
+        """Return the same bounds, none of them longer than `seconds`."""
         bounds = (self.connect, self.read, self.total, self.grace, self.closing)
         return Timeouts(*(min(bound, seconds) for bound in bounds))
 
@@ -87,13 +87,13 @@ class Connection:
         return False
 
     def exchange(self, request: Request, origin: str, timeouts: Timeouts, room: int = LARGEST_BODY) -> Exchange:
-        """Send one request and read its answer, whatever happens to it."""
+        """Send one request and read its response; a failure is an exchange as well."""
         return self.pipeline([request], origin, timeouts, room=room)[0]
 
     def pipeline(
         self, requests: Sequence[Request], origin: str, timeouts: Timeouts, ahead: int = 0, room: int = LARGEST_BODY
     ) -> list[Exchange]:
-        """Send requests in one write and read their answers, as many as the connection lasts for.
+        """Send requests in one write, and read responses until the connection ends.
 
         `ahead` bytes go first, by themselves. Of a body of more than `room` bytes only the beginning is kept.
         """
@@ -114,7 +114,7 @@ class Connection:
         return exchanges
 
     def _send(self, data: bytes, timeouts: Timeouts, ahead: int) -> str:
-        """Send the bytes; return why that could not be done, or an empty text."""
+        """Send the bytes; return the reason of a failure, or an empty text."""
         try:
             self.sock.settimeout(timeouts.read)
             if ahead:
@@ -145,7 +145,7 @@ def connect(
     try:
         sock = clock.timed(socket.create_connection((first.host, first.port), timeouts.connect))
     except UnicodeError:
-        raise UnreachableError(f"no connection to {first.authority}: it is no host name") from None
+        raise UnreachableError(f"no connection to {first.authority}: it is not a host name") from None
     except OSError as error:
         raise UnreachableError(f"no connection to {first.authority}: {_why(error)}") from None
     try:
@@ -258,7 +258,7 @@ class _Reader:
         )
 
     def _step(self) -> bool:
-        """Handle one event; return whether the answer is over."""
+        """Handle one event; return whether the response is over."""
         event = self.parser.next_event()
         if event is h11.NEED_DATA:
             return not self._receive()
@@ -272,7 +272,7 @@ class _Reader:
         return not isinstance(event, h11.Response | h11.Data | h11.InformationalResponse)
 
     def _add(self, data: bytes | bytearray) -> bool:
-        """Add to the body, or to its digest alone where there is no more room."""
+        """Add to the body, or to its digest alone once the room is used up."""
         self.size += len(data)
         self.digest.update(data)
         if self.size == len(self.body) + len(data):
@@ -296,15 +296,15 @@ class _Reader:
         if not data and not self.received:
             return self._stop("closed", self.problem or "the connection was closed without a byte")
         if not data and self._lacks_bytes():
-            return self._stop("truncated", "the connection was closed before the answer's end")
+            return self._stop("truncated", "the connection was closed before the end of the response")
         if left <= 0:
-            return self._stop("deadline", f"the answer was not over after {self.timeouts.total:g} s")
+            return self._stop("deadline", f"the response was not complete after {self.timeouts.total:g} s")
         self.parser.receive_data(data)
         return True
 
     def _lateness(self, left: float) -> tuple[Ending, str]:
         if self.received and left <= self.timeouts.read:
-            return "deadline", f"the answer was not over after {self.timeouts.total:g} s"
+            return "deadline", f"the response was not complete after {self.timeouts.total:g} s"
         return "timeout", f"no byte for {self.timeouts.read:g} s"
 
     def _lacks_bytes(self) -> bool:
@@ -318,7 +318,7 @@ class _Reader:
         return False
 
     def _extra(self) -> bytes:
-        """Return what followed the answer; where a body may be mistaken for one it gets a moment to do so."""
+        """Return the bytes that followed the response; wait a moment where a body may have been taken for a request."""
         if self.head is None or self.ending != "complete":
             return b""
         extra = self.parser.trailing_data[0]

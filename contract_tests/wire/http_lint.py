@@ -1,4 +1,4 @@
-"""What httplint has to say of an answer's head and body, as far as it matters to a JSON API."""
+"""Complaints of httplint about a response, as far as they matter for a JSON API."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 
 from contract_tests.wire.messages import Exchange
 
-IGNORED = {"DATE_INCORRECT"}  # whose clock is wrong cannot be told from here
+IGNORED = {"DATE_INCORRECT"}  # the clock of this machine may be the wrong one
 
 
 def complaints(exchange: Exchange) -> list[str]:
     """Return the summaries of httplint's findings of level "bad"."""
     exchange.check_time()
-    from httplint import HttpResponseLinter, levels  # it takes its time to import
+    from httplint import HttpResponseLinter, levels  # slow to import
 
     linter = HttpResponseLinter(start_time=time.time(), no_content=exchange.request.method == "HEAD")
     linter.process_response_topline(exchange.version.encode(), str(exchange.status).encode(), exchange.reason.encode())

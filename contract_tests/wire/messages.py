@@ -1,4 +1,4 @@
-"""One request as it is sent and one answer as it arrived, with nothing hidden."""
+"""One request as it is sent, and one exchange: the request with its response as it arrived."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Ending = Literal["complete", "closed", "truncated", "reset", "timeout", "deadlin
 
 @dataclass(frozen=True)
 class Credential:
-    """A value for the key header, and how to speak of it without showing it.
+    """A value for the key header, with a label that does not disclose it.
 
-    `shell` is the POSIX shell expression, for use within double quotes, that makes a value from a part of a key;
-    a whole key in a value is recognised and becomes its variable.
+    `shell` is a POSIX shell expression, for use within double quotes, that derives the value from a key. A whole key in
+    a value is recognized and becomes its shell variable.
     """
 
     value: bytes = field(repr=False)
@@ -71,19 +71,19 @@ class Request:
 
     @property
     def accepts_brotli(self) -> bool:
-        """Whether Accept-Encoding names brotli; gzip is understood by anybody, asked for or not."""
+        """Whether Accept-Encoding contains brotli; the gate decodes gzip in any case."""
         return any(name.lower() == b"accept-encoding" and b"br" in value for name, value in self.fields)
 
     def separator_of(self, value: bytes) -> bytes:
-        """Return what stands between a field's name and this value: only the key may have it otherwise."""
+        """Return the separator of a field's name and this value; only the key may have an unusual one."""
         return self.separator if self.credential and value == self.credential.value else b": "
 
 
 @dataclass(frozen=True)
 class Abridged:
-    """A body of which only the beginning is kept: its size and its SHA-256.
+    """The size and the SHA-256 of a body of which only the beginning is kept.
 
-    `head` says that the head was cut too, and what followed the response, which had `extra` bytes.
+    `head` states that the head was cut as well, and the `extra` bytes that followed the response.
     """
 
     size: int
@@ -98,13 +98,21 @@ def _at_any_time() -> None:
 
 @dataclass(frozen=True)
 class Exchange:
-    """What came back: `payload` is the body as sent, before any content coding is undone.
+    """One request and its response, or the failure to get one.
 
-    `status` is None where no status line arrived; `ending` says how the answer ended, `problem` why;
-    `received` counts all bytes, `extra` are those that followed its end and `start` those that came
-    until its head was whole; `started` and `seconds` are on the run's monotonic clock. `redact` removes the
-    run's secrets from the evidence. `abridged` is set where not all of it is kept; what needs the rest raises
-    NotTested, as does the reading of a large body once `check_time` says that the run's time is over.
+    Attributes:
+        status: None if no status line arrived.
+        fields: The header fields, in order and with the case of their names.
+        payload: The body as it was sent, before its content coding is undone.
+        ending: How the response ended; `problem` states the reason.
+        received: The number of all bytes.
+        extra: The bytes that followed the response.
+        start: The bytes of the head.
+        started: The time of the request on the run's monotonic clock, in seconds; `seconds` is the duration.
+        redact: Removes the run's secrets from excerpts.
+        abridged: Set if only a part is kept. Members that need the rest raise NotTested.
+        is_closed: Whether the server closed the connection after the response; None if nothing waited for that.
+        check_time: Raises NotTested once the run's time is over; large bodies are not decoded after that.
     """
 
     request: Request
@@ -165,12 +173,12 @@ class Exchange:
 
     @property
     def ended(self) -> float:
-        """When it was over, on the run's clock."""
+        """The end of the exchange on the run's clock, in seconds."""
         return self.started + self.seconds
 
     @property
     def outcome(self) -> str:
-        """Its status, or how there came none."""
+        """The status, or how the response failed."""
         return str(self.status) if self.status is not None else f"no answer ({self.ending})"
 
     def values(self, name: str) -> list[str]:
@@ -199,7 +207,7 @@ class Exchange:
 
     @property
     def has_true_charset(self) -> bool:
-        """Whether Content-Type names no charset, or the only one that JSON has (RFC 8259, section 8.1)."""
+        """Whether Content-Type has no charset, or the only one that JSON allows (RFC 8259, section 8.1)."""
         parameters = [part.strip() for part in (self.header("Content-Type") or "").lower().split(";")[1:]]
         named = [part.partition("=")[2].strip('" ') for part in parameters if part.startswith("charset=")]
         return named in ([], ["utf-8"], ["utf8"])
@@ -215,7 +223,7 @@ class Exchange:
         for coding in reversed(self._codings):
             decode = decoder(coding)
             if decode is None or (coding == "br" and not self.request.accepts_brotli):
-                return body, f"content coding '{self.excerpt(coding)}' was not asked for"
+                return body, f"content coding '{self.excerpt(coding)}' was not requested"
             body, problem = FORMS.form(coding, body, decode)
             if problem:
                 return body, f"is not the {coding} that Content-Encoding announces: {problem}"
@@ -257,7 +265,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Json:
-    """A body as JSON: what is wrong with it is remembered, its value is parsed anew where it is not kept."""
+    """A body as JSON; the value of a large body is parsed again each time."""
 
     exchange: Exchange
 
@@ -297,6 +305,6 @@ def kept_whole(exchanges: Iterable[Exchange]) -> Iterator[Exchange]:
 
 
 def cookies_set(exchanges: Iterable[Exchange]) -> bytes:
-    """Return what a browser sends back of the cookies that answers have set; empty without any."""
+    """Return the Cookie field with which a browser repeats the cookies of some responses; empty without cookies."""
     cookies = {line.split(";")[0].strip() for exchange in exchanges for line in exchange.values("Set-Cookie")}
     return "; ".join(sorted(cookies)).encode("latin-1")

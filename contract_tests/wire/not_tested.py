@@ -1,4 +1,4 @@
-"""The exception by which a rule, or code that it calls, reports that it could not be tested."""
+"""The exception for a rule that could not be tested."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from _pytest.outcomes import Skipped  # the exception of pytest.skip; pytest exp
 class NotTested(Skipped):
     """The rule could not be tested, for this reason.
 
-    `because` are the ids of rules that report the cause, if it is a defect of the deployment; `wanted` is what a run
-    must be given so that the rule is tested, if that is up to its user.
+    `because` are the ids of the rules that report the cause, if the deployment has a defect. `wanted` is what the user
+    must give the run so that the rule is tested.
     """
 
     def __init__(self, reason: str, because: Iterable[str] = (), wanted: str = "") -> None:

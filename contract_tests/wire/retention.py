@@ -22,11 +22,11 @@ class Retention:
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def room(self, responses: int = 1) -> int:
-        """Return how many bytes each of so many bodies may have to be kept whole."""
+        """Return the size in bytes up to which each of some bodies is kept whole."""
         return max(KEPT, min(LARGEST_BODY, self.left // responses))
 
     def kept(self, exchange: Exchange) -> Exchange:
-        """Take a response from the budget, and return what is kept of it."""
+        """Charge a response to the budget, and return the part that is kept."""
         with self._lock:
             self.left -= len(exchange.payload) + len(exchange.extra) + _size_of_head(exchange)
             return exchange if self.left > 0 else _without_large_head(exchange)
@@ -37,7 +37,7 @@ def _size_of_head(exchange: Exchange) -> int:
 
 
 def _without_large_head(exchange: Exchange) -> Exchange:
-    """Return a response of which only the beginnings of a large head, and of what follows it, are kept."""
+    """Return a response with only the beginnings of a large head and of the bytes that followed it."""
     if _size_of_head(exchange) <= KEPT_OF_A_HEAD and len(exchange.extra) <= KEPT_OF_AN_EXTRA:
         return exchange
     fields, size = [], 0

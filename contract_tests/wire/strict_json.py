@@ -43,7 +43,7 @@ def parse(body: bytes) -> Document:
         if HALF_A_PAIR.search(body):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        return Document(problem="escapes half of a surrogate pair, which is no character (RFC 8259, section 8.2)")
+        return Document(problem="escapes half of a surrogate pair, which is not a character (RFC 8259, section 8.2)")
     except UnicodeDecodeError as error:
         return Document(problem=f"is not UTF-8 at byte {error.start} (RFC 8259, section 8.1)")
     except json.JSONDecodeError as error:
@@ -51,7 +51,7 @@ def parse(body: bytes) -> Document:
     except ValueError as error:
         return Document(problem=str(error))
     except ArithmeticError:  # of Decimal
-        return Document(problem="has a number with an exponent that nobody can read (RFC 8259, section 6)")
+        return Document(problem="has a number with an exponent that no client can read (RFC 8259, section 6)")
     return Document(value)
 
 
@@ -61,7 +61,7 @@ def parse_exactly(body: bytes) -> Any:
 
 
 def nesting(body: bytes) -> int:
-    """Return how many arrays and objects of a JSON text lie within each other at most."""
+    """Return the depth of arrays and objects in a JSON text."""
     if body.count(b"[") + body.count(b"{") <= DEEPEST:
         return 0  # as good as any number that is small enough
     brackets = STRINGS.sub(b"", body).translate(None, NO_BRACKETS)
@@ -69,7 +69,7 @@ def nesting(body: bytes) -> int:
 
 
 def is_too_large(body: bytes) -> bool:
-    """Whether so many values are in a JSON text that their parsed form would take too much memory."""
+    """Whether the parsed form of a JSON text would take too much memory."""
     return len(body) > MOST_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_VALUES
 
 
@@ -87,12 +87,12 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"holds {name}, which JSON does not have (RFC 8259, section 6)")
+    raise ValueError(f"contains {name}, which JSON does not have (RFC 8259, section 6)")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     Decimal(text)  # raises where even an exact number cannot hold the exponent
     if number in {float("inf"), float("-inf")}:
-        raise ValueError(f"holds the number {text}, which no client can read")
+        raise ValueError(f"contains the number {text}, which no client can read")
     return number

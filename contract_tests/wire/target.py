@@ -15,7 +15,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Target:
-    """Where the deployment is: scheme, host, port, and the path that every operation is below."""
+    """The address of the deployment: scheme, host, port, and the path prefix of every operation."""
 
     scheme: str
     host: str
@@ -24,13 +24,13 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """The Host field's value: the port is named where it is not the scheme's own."""
+        """The value of the Host field; the default port of the scheme is left out."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def origin(self) -> str:
-        """Scheme and authority, to which a raw target is appended."""
+        """Scheme and authority."""
         return f"{self.scheme}://{self.authority}"
 
     @property
@@ -40,24 +40,24 @@ class Target:
 
     @classmethod
     def parse(cls, option: str, url: str) -> Target:
-        """Read an http or https URL; UsageError says which part of it is wrong."""
+        """Read an http or https URL; UsageError names the part that is wrong."""
         if not url.isascii() or not url.isprintable() or " " in url:
             raise pytest.UsageError(
-                f"{option}: it holds spaces, line ends or characters beyond ASCII; percent-encode a path, and "
-                "give a name as xn--…"
+                f"{option}: the URL contains spaces, line ends or non-ASCII characters; percent-encode a path, and "
+                "write a host name as xn--…"
             )
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError:  # its own text may repeat a password
-            raise pytest.UsageError(f"{option}: its host or port cannot be read; a port is 1 to 65535") from None
+            raise pytest.UsageError(f"{option}: the host or the port is not valid; a port is 1 to 65535") from None
         if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
             raise pytest.UsageError(f"{option}: give an absolute URL such as https://staging.example")
         unwanted = {"a user name or password": "@" in parts.netloc, "a query": "?" in url, "a fragment": "#" in url}
         if found := [what for what, is_there in unwanted.items() if is_there]:
-            raise pytest.UsageError(f"{option}: {' and '.join(found)} has no place in it")
+            raise pytest.UsageError(f"{option}: {' and '.join(found)} is not allowed")
         if port == 0:
-            raise pytest.UsageError(f"{option}: 0 is no port; a port is 1 to 65535")
+            raise pytest.UsageError(f"{option}: 0 is not a port; a port is 1 to 65535")
         return cls(parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], parts.path.rstrip("/"))
 
 

@@ -23,7 +23,7 @@ from contract_tests.wire.retention import Retention
 from contract_tests.wire.target import ConnectionSettings
 
 AFTER_A_HANG = 3.0  # seconds: a deployment that hung once does not get the full time-out again, if it is not slow
-LAST_MOMENT = 1.0  # seconds: what a request gets that is sent when the run's time is nearly over
+LAST_MOMENT = 1.0  # seconds: the time-out of a request that is sent when the run's time is nearly over
 
 
 @dataclass
@@ -279,9 +279,10 @@ class Transport:
         return connect(self.settings.target, self.settings.proxy, self._tls, self._timeouts(), self.clock)
 
     def _learn(self, exchange: Exchange) -> None:
-        """Pace the key by the rate that the deployment states, and be brief with one that hangs.
+        """Pace the key by the rate that the deployment states, and shorten the time-outs after a hang.
 
-        Raises NotTested where a response was not waited for because the run's time is over.
+        Raises:
+            NotTested: The run's time ended while a response was awaited.
         """
         if exchange.ending in {"timeout", "deadline"}:
             self.check_time()
@@ -304,7 +305,7 @@ class Transport:
         self._overall.rate = max(self._overall.rate, SHARE * rate)
 
     def _back_off(self, throttled: Exchange) -> None:
-        """Keep this caller silent until Retry-After is over; NotTested where the run is over before that."""
+        """Send nothing for this caller until Retry-After is over; NotTested if the run ends before that."""
         credential, wait = throttled.request.credential, retry_after(throttled)
         left = self.ends - self.clock.now()
         if wait > left:
