@@ -32,7 +32,7 @@ class Rule:
 
     `needs` are facts: without one of them the rule is not tested. `repeats` are the ids of rules that find the same
     defect in the same exchanges. This rule is not tested where one of them is broken. An `intrusive` rule can affect
-    other users of the deployment. `sends` is how many requests the rule sends: at first, and at most. A rule that is
+    other users of the deployment. `sends` is how many requests the rule sends: at least, and at most. A rule that is
     `over_all` exchanges needs the whole run.
     """
 
