@@ -16,11 +16,9 @@ def rule_text(rule: RuleReport) -> str:
 
 
 def _rule_lines(rule: RuleReport) -> Iterator[str]:
-    yield f"{rule.id} is kept" if rule.outcome == "stale deviation" else f"{rule.id} is broken"
+    yield f"{rule.id} is kept: {rule.reason}" if rule.outcome == "stale deviation" else f"{rule.id} is broken"
     yield f"promise: {rule.promise}"
     yield f"source: {rule.source} ({rule.level})"
-    if rule.reason:
-        yield rule.reason
     if rule.deviation:
         yield rule.deviation
     for finding in rule.findings[:MOST_FINDINGS]:

@@ -173,6 +173,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Read the settings, and redact all output from here on."""
     config.addinivalue_line("markers", "rule: a promise with its level and source, see --rules")
+    config.addinivalue_line("markers", "intrusive: a rule that can affect other users of the deployment")
     outputs = watch(config, [*map(str, config.invocation_params.args)])
     _refuse_what_other_plugins_offer(config.option)
     _refuse_unknown_rules(config.option.contract_rule)

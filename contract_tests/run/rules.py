@@ -79,7 +79,8 @@ def rule(
         def rule_function(*args: P.args, **kwargs: P.kwargs) -> R:
             return function(*args, **kwargs)
 
-        return mark(rule_function)
+        marked = mark(rule_function)
+        return pytest.mark.intrusive(marked) if intrusive else marked
 
     return decorate
 

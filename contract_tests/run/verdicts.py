@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import pytest
 
-from contract_tests.reports.model import Outcome
+from contract_tests.reports.model import Outcome, counted
 from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.first_request import NoFirstResponseError
 from contract_tests.run.options import Settings
@@ -121,7 +121,7 @@ class Verdicts:
         if report.when != "call":
             return None
         if deviation := self.settings.deviations.get(rule.id):
-            return Verdict(rule, "stale deviation", reason=f"the promise is kept; remove the {deviation}")
+            return Verdict(rule, "stale deviation", reason=f"remove the {deviation}")
         return Verdict(rule, "held")
 
     def _record(self, verdict: Verdict) -> None:
@@ -252,7 +252,7 @@ class Verdicts:
                 yield f"not tested, {len(ids)} rules: {reason}"
                 yield from _indented(", ".join(ids))
         if self.unreached:
-            yield f"not tested, {len(self.unreached)} rules: the run ended before them"
+            yield f"not tested, {counted(len(self.unreached), 'rule')}: the run ended before"
         yield from (f"not tested: {shortfall}" for shortfall in self.shortfalls)
 
     def _with(self, outcome: Outcome) -> list[Verdict]:

@@ -196,7 +196,7 @@ def test_content_codings_are_undone(coding: str, payload: bytes) -> None:
         ("gzip", gzip.compress(b"0" * (LARGEST_BODY + 9), mtime=0), "unpacks to more than"),
         ("gzip", gzip.compress(b"0" * LARGEST_BODY, mtime=0) * 2, "unpacks to more than"),
         ("gzip", gzip.compress(b"", mtime=0) * 2000, "more than 100 members"),
-        ("br", b"\x8b", "was not asked for"),
+        ("br", b"\x8b", "was not requested"),
     ],
 )
 def test_a_false_coding_is_a_problem(coding: str, payload: bytes, problem: str) -> None:
@@ -218,11 +218,11 @@ def test_curl_never_shows_a_key() -> None:
 
 def test_curl_names_a_key_by_its_variable_wherever_it_stands() -> None:
     key = Credential(b"the-secret", "the main key", "$CONTRACT_API_KEY")
-    usual = ((b"Host", b"h"), (b"User-Agent", b"usage-contract/1"))
+    usual = ((b"Host", b"h"), (b"User-Agent", b"usage-contract/1"), (b"Accept", b"a"))
     fields = (*usual, (b"Cookie", b"k=the-secret"), (b"Empty", b""))
     request = Request("GET", b"/u?key=the-secret", fields, b"[the-secret]")
     assert curl_of(request, "http://h", key) == (
-        """curl -isS --path-as-is -X GET -H 'Cookie: k='"$CONTRACT_API_KEY" -H 'Empty;' """
+        """curl -isS --path-as-is -X GET -H 'Accept: a' -H 'Cookie: k='"$CONTRACT_API_KEY" -H 'Empty;' """
         """-H 'Content-Type:' --data-binary '['"$CONTRACT_API_KEY"']' 'http://h/u?key='"$CONTRACT_API_KEY\""""
     )
 
@@ -250,7 +250,7 @@ def test_a_connection_that_ends_is_told_from_one_that_stays() -> None:
         assert connection.ends(30.0)
 
 
-@pytest.mark.parametrize(("accepted", "problem"), [(b"br", ""), (b"identity", "content coding 'br' was not asked for")])
+@pytest.mark.parametrize(("accepted", "problem"), [(b"br", ""), (b"identity", "content coding 'br' was not requested")])
 def test_brotli_is_read_where_it_was_asked_for(accepted: bytes, problem: str) -> None:
     request = Request("GET", b"/", ((b"Accept-Encoding", accepted),))
     answer = Exchange(request, 200, fields=(("Content-Encoding", b"br"),), payload=brotli.compress(b"{}"))

@@ -61,9 +61,9 @@ def test_an_unknown_rule_is_red_and_the_nearest_is_named(run_listed: Callable[..
 
 
 PROBLEMS = {
-    "[[deviation]]\n": "rule is missing, or is no text",
+    "[[deviation]]\n": "rule is missing, or is not a text",
     "[[deviation]]\n"
-    + ENTRY.format(rule="auth/missing-key-is-401", expires='"2027"'): "expires is missing, or is no date",
+    + ENTRY.format(rule="auth/missing-key-is-401", expires='"2027"'): "expires is missing, or is not a date",
     "[[deviation]]\nsince = 1\n": "'since' is not known",
     "deviation = 3\n": "each entry starts with [[deviation]]",
     "[deviations]\n": "'deviations' is not known",
@@ -86,5 +86,5 @@ def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
 
 
 def test_a_time_is_no_date(tmp_path: Path) -> None:
-    with pytest.raises(pytest.UsageError, match="expires is missing, or is no date"):
+    with pytest.raises(pytest.UsageError, match="expires is missing, or is not a date"):
         read_deviations(Path(listed(tmp_path, "auth/missing-key-is-401", "2027-03-31T10:00:00")), rule_ids())

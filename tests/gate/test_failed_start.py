@@ -33,7 +33,7 @@ FAILED_STARTS: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
     ),
     "missing deviation file": ((*THERE, "--known-deviations", "none.toml"), {"CONTRACT_API_KEY": SECRET}, "none.toml"),
     "missing CA": ((*THERE, "--ca-file", "none.pem"), {"CONTRACT_API_KEY": SECRET}, "--ca-file: none.pem"),
-    "unknown profile": (("--hypothesis-profile", "quick"), {}, "--hypothesis-profile: there is no quick"),
+    "unknown profile": (("--hypothesis-profile", "quick"), {}, "--hypothesis-profile: quick is not a profile"),
     "processes": (("-n", "2"), {}, "-n and --tx are refused"),
     "missing file": (("nowhere/test_auth.py",), {}, "file or directory not found: nowhere/test_auth.py"),
     "traced": (("--debug",), {}, "--debug and PYTEST_DEBUG are refused"),

@@ -70,7 +70,7 @@ def test_a_wrong_address_could_not_be_tested(how: str, run_gate: RunGate, serve:
     assert f"{url} could not be tested: the first response is " in run.output
     assert cause in run.output
     for text in (run.output, *(path.read_text() for path in (run.folder / "out").iterdir())):
-        assert "request: GET /usage with the main key" in text
+        assert "GET /usage with the main key" in text
         assert "curl -isS --path-as-is" in text
         assert SECRET not in text
     report = json.loads((run.folder / "out" / "contract.json").read_text())

@@ -57,7 +57,7 @@ def test_a_broken_promise_is_named_with_its_source_and_a_way_to_repeat_it(
     run = run_gate("--base-url", url, *FEW, environment={"CONTRACT_API_KEY": SECRET})
     assert run.code == 1
     assert run.failed == {"auth/missing-key-is-401"}
-    assert "promise: A request without the key header MUST be answered 401." in run.output
+    assert "promise: A response to a request without an API key MUST have status 401." in run.output
     assert "source: authentication guide: 401 means that the key is missing (documented)" in run.output
     assert f"curl: curl -isS --path-as-is -H 'Accept: application/json' '{url}/usage'" in run.output
     assert "BREAKS ITS CONTRACT" in run.output
@@ -90,7 +90,7 @@ def test_a_configuration_that_hides_the_rules_is_told(run_gate: RunGate, tmp_pat
     (tmp_path / "pytest.ini").write_text("[pytest]\npython_files = check_*.py\n")
     run = run_gate("-c", "pytest.ini")
     assert run.code == 4
-    assert "pytest has collected no rule: -k, -m, or python_files" in run.output
+    assert "pytest has collected no rules: -k, -m, or python_files" in run.output
 
 
 def test_a_second_keys_absence_makes_the_result_partial_and_with_require_complete_red(run_gate: RunGate) -> None:
@@ -109,7 +109,7 @@ UNTESTABLE: dict[str, tuple[Respond, str]] = {
         lambda _: answer(b"{}", "429 Too Many Requests"),
         "it answers 429, and the main key must wait 1 s",
     ),
-    "silence": (lambda _: b"", "no answer: the connection was closed without a byte"),
+    "silence": (lambda _: b"", "no response: the connection was closed without a byte"),
 }
 
 
@@ -136,7 +136,7 @@ def test_any_other_first_answer_is_a_broken_promise(
 ) -> None:
     run = run_gate("--base-url", serve(BROKEN_AT_ONCE[how]), environment={"CONTRACT_API_KEY": SECRET})
     assert run.code == 1
-    assert "GET /usage with a valid key is not answered 200" in run.output
+    assert "A response to a baseline request with a valid key MUST have status 200." in run.output
     assert len(run.outcomes) == 1
 
 
@@ -156,7 +156,7 @@ def test_a_run_that_ended_early_says_why_where_its_verdict_stands(
 ) -> None:
     run = run_gate("--base-url", serve(lambda _: b""), environment={"CONTRACT_API_KEY": SECRET})
     block = run.output.partition(" contract gate ")[2]
-    assert "could not be tested: no answer: the connection was closed without a byte" in block.splitlines()[1]
+    assert "could not be tested: no response: the connection was closed without a byte" in block.splitlines()[1]
 
 
 def test_no_selected_rule_is_not_green(run_gate: RunGate) -> None:
@@ -239,11 +239,11 @@ def test_a_kept_connection_is_asked_more_than_once(run_gate: RunGate) -> None:
 def test_the_rules_keep_their_order_whatever_failed_before(run_gate: RunGate, tmp_path: Path) -> None:
     cache = tmp_path / ".pytest_cache" / "v" / "cache"
     cache.mkdir(parents=True)
-    last = f"{GATE.relative_to(GATE.parents[1])}/test_errors.py::test_error_tells_no_internals"
+    last = f"{GATE.relative_to(GATE.parents[1])}/test_errors.py::test_responses_do_not_disclose_internals"
     (cache / "lastfailed").write_text(json.dumps({f"{prefix}{last}": True for prefix in ("", "../")}))
-    chosen = ("-v", "-k", "missing_key or tells_no_internals")
+    chosen = ("-v", "-k", "missing_key or disclose_internals")
     ran = re.findall(r"::(test_\w+) ", run_gate(*chosen, "-p", "cacheprovider", "--ff").output)
-    assert ran[-1] == "test_error_tells_no_internals"
+    assert ran[-1] == "test_responses_do_not_disclose_internals"
 
 
 def test_the_same_deployment_gets_the_same_requests_twice(run_gate: RunGate, serve: Callable[[Respond], str]) -> None:
@@ -274,4 +274,4 @@ def test_the_first_answer_may_take_its_time_but_not_for_ever(run_gate: RunGate) 
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         run = run_gate("--base-url", url, "--answer-timeout", "0.2", environment={"CONTRACT_API_KEY": SECRET})
     assert run.code == 4
-    assert "no answer: no byte for 0.2 s" in run.output
+    assert "no response: no byte for 0.2 s" in run.output

@@ -41,7 +41,7 @@ PASSES_AT_LAST = REPEATS_WHAT_FAILS.replace(
 
 
 @pytest.mark.parametrize("plugin", [REPEATS_WHAT_FAILS, REPEATS_EVERYTHING, PASSES_AT_LAST])
-@pytest.mark.parametrize("also", ["", " or no_request_is_answered_5xx"])
+@pytest.mark.parametrize("also", ["", " or no_request_causes_5xx"])
 def test_a_rule_that_is_broken_once_is_broken(
     plugin: str, also: str, run_gate: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

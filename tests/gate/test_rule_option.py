@@ -57,7 +57,7 @@ def test_a_rule_over_all_exchanges_is_run_again_with_the_whole_run(
 ) -> None:
     page = b'{"detail": "Traceback (most recent call last)"}'
     url = serve(lambda head: answer(b"{}") if b"a-key" in head else answer(page, "401 Unauthorized"))
-    chosen = ("-k", "no_internals", "--max-rate", "1000", "--report-dir", "out")
+    chosen = ("-k", "disclose_internals", "--max-rate", "1000", "--report-dir", "out")
     run = run_gate("--base-url", url, *chosen, environment=MAIN)
     rules = json.loads((run.folder / "out" / "contract.json").read_text())["rules"]
     assert [(rule["outcome"], "--rule" in rule["reproduce"]) for rule in rules] == [("broken", False)]
@@ -70,4 +70,4 @@ def test_the_rules_are_listed_as_json(run_gate: RunGate) -> None:
     assert {rule["id"] for rule in rules} == set(rule_ids())
     rule = next(rule for rule in rules if rule["id"] == "bypass/key-in-the-query-is-not-accepted")
     assert rule["needs"] == ["missing key refused"]
-    assert rule["promise"] == "A valid key in the query MUST NOT be taken for one."
+    assert rule["promise"] == "A request with a valid key only in the query MUST be rejected."

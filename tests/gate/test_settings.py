@@ -28,29 +28,29 @@ BAD_OPTIONS = {
     "--base-url is empty": ("--base-url", ""),
     "a key without --base-url": ("--api-key", SECRET),
     "the same key is given twice": (*THERE, "--api-key", SECRET, "--api-key", SECRET),
-    "key 1 is empty or holds": (*THERE, "--api-key", f"{SECRET}\n"),
+    "key 1 is empty, or contains": (*THERE, "--api-key", f"{SECRET}\n"),
     "key 2 has fewer than 4 characters": (*THERE, "--api-key", SECRET, "--api-key", "k1"),
     "the key file /nowhere cannot be read": (*THERE, "--api-key-file", "/nowhere"),
     "did you mean --api-key": (*THERE, "--api-keys", SECRET),
     "unknown option -api-key; did you mean --api-key": (*THERE, "-api-key", SECRET),
     "unknown option --headers; did you mean --header": (*THERE, f"--headers=Authorization: Basic {SECRET}"),
     "--ca-file: /nowhere cannot be used: No such file": (*THERE, "--api-key", SECRET, "--ca-file", "/nowhere"),
-    "it holds no certificate in PEM": (*THERE, "--api-key", SECRET, "--ca-file", str(HERE)),
+    "it contains no certificate in PEM": (*THERE, "--api-key", SECRET, "--ca-file", str(HERE)),
     "--header: give it as 'Name: value'": (*THERE, "--api-key", SECRET, "--header", SECRET),
     "--proxy: a user name or password": (*THERE, "--api-key", SECRET, "--proxy", f"http://u:{SECRET}@h:1"),
-    "--proxy: it is spoken to by http": ("--proxy", "https://h:1"),
+    "--proxy: only http is supported": ("--proxy", "https://h:1"),
     "-n and --tx are refused": ("-n", "2"),
     "-n0 switches xdist off": ("--dist", "load", "--tx", "2*popen"),
     "--hypothesis-verbosity is refused": ("--hypothesis-verbosity", "debug"),
     "-p no:hypothesispytest is refused": ("-p", "no:hypothesispytest"),
     "1e10 is not between 0.1 and 3600 seconds": ("--answer-timeout", "1e10"),
-    "--header: Content-Length is the gate's own": (*THERE, "--api-key", SECRET, "--header", "Content-Length: 5"),
-    "--header gives X-API-Key; give keys as keys": (*THERE, "--api-key", SECRET, "--header", "x-api-key: other"),
+    "--header: Content-Length is set by the gate": (*THERE, "--api-key", SECRET, "--header", "Content-Length: 5"),
+    "--header gives X-API-Key; give API keys by": (*THERE, "--api-key", SECRET, "--header", "x-api-key: other"),
     "0 is not a positive number": ("--max-rate", "0"),
     "0 is not a positive whole number": ("--max-requests", "0"),
     "-1 is not a positive whole number": ("--max-requests", "-1"),
-    "--hypothesis-profile: there is no default; choose contract or thorough": ("--hypothesis-profile", "default"),
-    "--hypothesis-profile: there is no quick; choose": ("--hypothesis-profile", "quick"),
+    "--hypothesis-profile: default is not a profile; choose contract or thorough": ("--hypothesis-profile", "default"),
+    "--hypothesis-profile: quick is not a profile; choose": ("--hypothesis-profile", "quick"),
 }
 
 
@@ -67,17 +67,17 @@ BAD_URLS = {
     "staging.example": "give an absolute URL",
     "ftp://h": "give an absolute URL",
     "http://": "give an absolute URL",
-    "http://h:port": "host or port cannot be read",
-    "http://h:65536": "host or port cannot be read",
-    "http://[::1": "host or port cannot be read",
-    "http://h:0": "0 is no port",
+    "http://h:port": "the host or the port is not valid",
+    "http://h:65536": "the host or the port is not valid",
+    "http://[::1": "the host or the port is not valid",
+    "http://h:0": "0 is not a port",
     "http://h /": "spaces, line ends",
     "http://h/\n": "spaces, line ends",
-    "http://bücher.example": "characters beyond ASCII",
+    "http://bücher.example": "non-ASCII characters",
     f"http://{SECRET}@h": "a user name or password",
     f"http://u:{SECRET}@h": "a user name or password",
     f"http://:{SECRET}@h": "a user name or password",
-    f"http://u:{SECRET}/@h": "host or port cannot be read",
+    f"http://u:{SECRET}/@h": "the host or the port is not valid",
     "http://@h": "a user name or password",
     f"http://h?key={SECRET}": "a query",
     "http://h?": "a query",
@@ -137,7 +137,7 @@ def test_variables_that_are_misnumbered_are_told(environment: dict[str, str], me
 def test_a_variable_that_would_be_overlooked_is_told(name: str, run_gate: RunGate) -> None:
     run = run_gate(*THERE, environment={MAIN: "main-key", name: SECRET})
     assert run.code == 4
-    assert f"{name} is no variable of the gate; keys are in CONTRACT_API_KEY, CONTRACT_API_KEY_2" in run.output
+    assert f"{name} is not a variable of the gate; keys are in CONTRACT_API_KEY, CONTRACT_API_KEY_2" in run.output
     assert SECRET not in run.output
 
 
@@ -150,7 +150,7 @@ def test_a_variable_of_somebody_else_is_left_alone(run_gate: RunGate) -> None:
 def test_a_url_that_would_be_overlooked_is_told(name: str, run_gate: RunGate) -> None:
     run = run_gate("-k", "missing_key", environment={name: THERE[1]})
     assert run.code == 4
-    assert f"{name} is no variable of the gate; give --base-url, or PYTEST_BASE_URL" in run.output
+    assert f"{name} is not a variable of the gate; give --base-url, or PYTEST_BASE_URL" in run.output
 
 
 def test_assertions_that_python_drops_are_told() -> None:
@@ -162,7 +162,7 @@ def test_assertions_that_python_drops_are_told() -> None:
 
 def test_a_comment_behind_a_key_is_told(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("main-key # staging\n")
-    with pytest.raises(pytest.UsageError, match="key 1 is empty or holds spaces"):
+    with pytest.raises(pytest.UsageError, match="key 1 is empty, or contains spaces"):
         keys_from([], {}, str(tmp_path / "keys"))
 
 
@@ -178,7 +178,7 @@ def test_what_a_gateway_wants_is_sent_whatever_a_rule_is_about(run_gate: RunGate
         "do: [{ when: { request: '\\A(?!(?s:.)*^Authorization: Basic of-the-gateway)' }, status: 401 }]\n"
     )
     with UsageMock(make_app(load("documented"), fault=load_fault("gateway", tmp_path))) as mock:
-        options = ("--base-url", mock.url, "--api-key", "demo-busy", "-k", "valid_key_is_enough")
+        options = ("--base-url", mock.url, "--api-key", "demo-busy", "-k", "valid_key_is_sufficient")
         assert run_gate(*options, "--header", "Authorization: Basic of-the-gateway").code == 0
         assert run_gate(*options).code == 4
 

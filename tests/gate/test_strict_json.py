@@ -25,7 +25,7 @@ AUTH_ERRORS = {
     b'"tab\there"': "not JSON",
     b'{"a": "caf\xe9"}': "not UTF-8 at byte 10",
     b'{"a": 1e999}': "no client can read",
-    b'{"a": 1e-99999999999999999999}': "an exponent that nobody can read",
+    b'{"a": 1e-99999999999999999999}': "an exponent that no client can read",
     b"[" * 100_000: "nested too deeply",
     b"9" * (sys.get_int_max_str_digits() + 1): "digits",
     "{}".encode("utf-16"): "not UTF-8",

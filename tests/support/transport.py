@@ -50,8 +50,9 @@ def settings(url: str, **changes: Any) -> Settings:
 
 
 def transcript(exchange: Exchange) -> str:
-    """Return the text of an exchange as reports contain it."""
-    return "\n".join(exchange_lines(exchange_report(exchange, settings("http://127.0.0.1:1"))))
+    """Return the text of an exchange as reports contain it, without the curl command."""
+    report = replace(exchange_report(exchange, settings("http://127.0.0.1:1")), curl="")
+    return "\n".join(exchange_lines(report))
 
 
 def curl_of(request: Request, url: str, *keys: Credential) -> str:
