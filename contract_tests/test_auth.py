@@ -28,7 +28,7 @@ def test_valid_key_is_200(ok_responses: list[Exchange]) -> Iterator[Finding]:
 
 @rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing", sends=2)
 def test_missing_key_is_401(gate: Gate, missing_key_responses: list[Exchange]) -> Probing[None]:
-    """A response to a request without the key header MUST have status 401."""
+    """A response to a request without an API key MUST have status 401."""
     findings = [status_finding(exchange, "401") for exchange in missing_key_responses if exchange.status != 401]
     yield from findings
     if findings:

@@ -21,6 +21,7 @@ from contract_tests.wire.messages import Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pacing import stated_wait
 
+bucket_rule = partial(rule, level="documented", needs=NEEDS_VALID_KEY, intrusive=True)
 LIMIT = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
 RANGES = "schema/body-has-the-documented-ranges"  # without it, `remaining` may be any number
 REMAINING = "/rate_limit/remaining"
@@ -127,13 +128,7 @@ def recovered(scheduler: Scheduler, bucket: Bucket, throttled: Exchange) -> Exch
     return scheduler.fetch(bucket.send_after_waiting(throttled))
 
 
-@rule(
-    level="documented",
-    source=LIMIT,
-    needs=NEEDS_VALID_KEY,
-    intrusive=True,
-    sends=(0, KEYS * BURST + 3),
-)
+@bucket_rule(source=LIMIT, sends=(0, KEYS * BURST + 3))
 def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: Sequence[Exchange]) -> Probing[None]:
     """The server MUST NOT accept more requests of a key at once than its bucket can hold.
 
@@ -163,21 +158,12 @@ def _exceeded(bucket: Bucket, emptied: Sequence[Exchange]) -> Finding | None:
     most = bucket.burst + bucket.rps * seconds + ROUNDING
     if len(accepted) <= most:
         return None
-    return Finding(
-        f"more requests are accepted than a bucket of {bucket.burst} tokens can hold",
-        accepted[-1],
-        expected=f"at most {most:.1f} requests within {seconds:.2f} s",
-        actual=f"{len(accepted)} of {len(emptied)} requests",
-    )
+    problem = f"more requests are accepted than a bucket of {bucket.burst} tokens can hold"
+    expected, actual = f"at most {most:.1f} requests within {seconds:.2f} s", f"{len(accepted)} of {len(emptied)}"
+    return Finding(problem, accepted[-1], expected=expected, actual=actual)
 
 
-@rule(
-    level="documented",
-    source=f"{ERRORS_GUIDE}: the response over the limit is 429",
-    needs=NEEDS_VALID_KEY,
-    intrusive=True,
-    sends=(0, BURST),
-)
+@bucket_rule(source=f"{ERRORS_GUIDE}: the response over the limit is 429", sends=(0, BURST))
 def test_over_the_limit_is_429(emptied: Sequence[Exchange]) -> Iterator[Finding]:
     """A response to a request over the limit MUST have status 429."""
     for exchange in emptied:
@@ -186,12 +172,8 @@ def test_over_the_limit_is_429(emptied: Sequence[Exchange]) -> Iterator[Finding]
             yield Finding(problem, exchange, expected="200 or 429", actual=exchange.outcome)
 
 
-@rule(
-    level="documented",
-    source=f"{ERRORS_GUIDE}: Retry-After",
-    needs=NEEDS_VALID_KEY,
-    intrusive=True,
-    sends=(0, (1 + TRIES) * BURST + 1 + (TRIES - 1) * (SHORT_BURST + 1)),
+@bucket_rule(
+    source=f"{ERRORS_GUIDE}: Retry-After", sends=(0, (1 + TRIES) * BURST + 1 + (TRIES - 1) * (SHORT_BURST + 1))
 )
 def test_retry_after_is_sufficient(
     scheduler: Scheduler, bucket: Bucket, throttled: Exchange, recovered: Exchange
@@ -273,7 +255,7 @@ class Refill:
         most = self.bucket.rps * seconds + ROUNDING
         if float(remaining) <= most:
             return None
-        return self._finding("faster", f"at most {most:.1f} tokens {seconds:.2f} s after none remained")
+        return self._finding("faster", f"at most {most:.1f} tokens after {seconds:.2f} s")
 
     def too_slow(self) -> Finding | None:
         """Return a finding if there are fewer tokens than must have been refilled."""
@@ -286,8 +268,13 @@ class Refill:
 
     def _finding(self, how: str, expected: str) -> Finding:
         problem = f"the bucket refills {how} than at {self.bucket.rps:g} tokens a second, {TRIES} times"
-        actual = f"{UsageMetrics(self.after).remaining or 0} tokens (status {self.after.outcome})"
-        return Finding(problem, self.after, pointer=REMAINING, expected=expected, actual=actual)
+        return _of_tokens(problem, self.after, expected)
+
+
+def _of_tokens(problem: str, exchange: Exchange, expected: str, *related: Exchange) -> Finding:
+    """Return a finding for a response that states another number of remaining tokens than expected."""
+    actual = f"{UsageMetrics(exchange).remaining or 0} tokens (status {exchange.outcome})"
+    return Finding(problem, exchange, related, REMAINING, expected, actual)
 
 
 def _refill(bucket: Bucket) -> Probing[Refill]:
@@ -303,25 +290,17 @@ def refills(scheduler: Scheduler, buckets: list[Bucket], throttled: object) -> l
     return [scheduler.fetch(_refill(bucket)) for bucket in buckets]
 
 
-@rule(
-    level="documented",
-    source=LIMIT,
-    needs=NEEDS_VALID_KEY,
-    repeats=("rate/remaining-is-at-most-burst",),
-    intrusive=True,
-    sends=(0, BURST + KEYS * TRIES * (SHORT_BURST + 1)),
+@bucket_rule(
+    source=LIMIT, repeats=("rate/remaining-is-at-most-burst",), sends=(0, BURST + KEYS * TRIES * (SHORT_BURST + 1))
 )
 def test_refills_no_faster_than_rps(refills: list[Refill]) -> Probing[None]:
     """The server MUST NOT refill a bucket faster than `rate_limit.rps`. The rule fails only after three attempts."""
     yield from _confirm_first(refills, Refill.too_fast)
 
 
-@rule(
-    level="documented",
+@bucket_rule(
     source=f'{DOCUMENT}, UsageResponse.rate_limit.rps: "Allowed requests per second"',
-    needs=NEEDS_VALID_KEY,
     repeats=(RANGES, "bucket/retry-after-is-sufficient"),
-    intrusive=True,
     sends=(0, BURST + 1 + (KEYS * TRIES + TRIES - 1) * (SHORT_BURST + 1)),
 )
 def test_refills_as_fast_as_stated(
@@ -346,12 +325,9 @@ def _confirm_first(refills: Sequence[Refill], judge: Callable[[Refill], Finding 
             return
 
 
-@rule(
-    level="documented",
+@bucket_rule(
     source=f"{AUTHENTICATION_GUIDE}: each key has one rate limit",
-    needs=NEEDS_VALID_KEY,
     repeats=("bucket/burst-is-not-exceeded",),
-    intrusive=True,
     sends=(0, BURST + TRIES * (SHORT_BURST + 4)),
 )
 def test_request_details_do_not_change_the_bucket(bucket: Bucket, throttled: object) -> Probing[None]:
@@ -378,14 +354,8 @@ def test_request_details_do_not_change_the_bucket(bucket: Bucket, throttled: obj
         if not full:
             return
         ways = {label: ways[label] for label in full}
-        exchange = next(iter(full.values()))
-        finding = Finding(
-            "a request with an empty bucket has a full one",
-            exchange,
-            pointer=REMAINING,
-            expected=f"about {due:.1f} of {bucket.burst} tokens",
-            actual=f"{UsageMetrics(exchange).remaining} tokens",
-        )
+        expected = f"about {due:.1f} of {bucket.burst} tokens"
+        finding = _of_tokens("a request with an empty bucket has a full one", next(iter(full.values())), expected)
     if not finding:
         raise NotTested("responses arrive too slowly to distinguish a full bucket from one that has been refilled")
     yield finding
@@ -397,12 +367,9 @@ def _is_full(bucket: Bucket, exchange: Exchange, due: float) -> bool:
     return exchange.status == 200 and bucket.burst >= SMALLEST and 2 * (remaining - due) >= bucket.burst - ROUNDING
 
 
-@rule(
-    level="documented",
+@bucket_rule(
     source=f'{DOCUMENT}, UsageResponse.rate_limit.remaining: "Available tokens now"',
-    needs=NEEDS_VALID_KEY,
     repeats=("bucket/burst-is-not-exceeded", "bucket/retry-after-is-sufficient"),
-    intrusive=True,
     sends=(0, TRIES * (1 + LARGEST)),
 )
 def test_available_tokens_are_usable(bucket: Bucket) -> Probing[None]:
@@ -422,30 +389,20 @@ def test_available_tokens_are_usable(bucket: Bucket) -> Probing[None]:
         remaining = int(UsageMetrics(before).remaining or 0)
         if remaining + ALLOWANCE < SLOWEST * due - ROUNDING:
             problem = f"a refilled bucket has too few tokens, {TRIES} times"
-            expected = f"about {due:g} of {bucket.burst} tokens"
-            return Finding(problem, before, pointer=REMAINING, expected=expected, actual=f"{remaining} tokens")
+            return _of_tokens(problem, before, f"about {due:g} of {bucket.burst} tokens")
         exchanges = yield from bucket.spend(remaining)
         rejected = [exchange for exchange in exchanges if exchange.status == 429]
         is_single = before.status == 200 and bucket.burst < SMALLEST  # the request above took the only token
         if is_single or (remaining and len(rejected) <= remaining // REJECTED_PART):
             return None
-        return Finding(
-            f"requests are throttled while tokens remain, {TRIES} times",
-            before,
-            tuple(rejected[:1]),
-            pointer=REMAINING,
-            expected=f"{remaining} requests are accepted",
-            actual=f"{len(rejected)} are throttled",
-        )
+        problem = f"{len(rejected)} of {remaining} requests are throttled while as many tokens remain, {TRIES} times"
+        return Finding(problem, before, tuple(rejected[:1]), REMAINING)
 
     yield from confirm(TRIES, check)
 
 
-@rule(
-    level="documented",
+@bucket_rule(
     source=f"{AUTHENTICATION_GUIDE}: each key has its own rate limit",
-    needs=NEEDS_VALID_KEY,
-    intrusive=True,
     sends=(0, TRIES * (SHORT_BURST + LARGEST + 2 * (KEYS - 1))),
 )
 def test_each_key_has_its_own_bucket(bucket: Bucket) -> Probing[None]:
@@ -458,16 +415,16 @@ def test_each_key_has_its_own_bucket(bucket: Bucket) -> Probing[None]:
 
     def check(_: int) -> Probing[Finding | None]:
         yield from bucket.refill()
-        before = yield from _send_each("before a burst with another key", other_keys)
+        before = yield from send_each("before a burst with another key")
         if any(exchange.status == 200 and (UsageMetrics(exchange).remaining or 0) < 1 for exchange in before):
             raise NotTested("the bucket of another key states that less than one token remains")
         yield from bucket.spend(bucket.burst + FEW_MORE, *[wrong_keys.UNKNOWN] * bucket.burst)
-        after = yield from _send_each("after a burst with another key", other_keys)
+        after = yield from send_each("after a burst with another key")
         return next(filter(None, map(lost_tokens, before, after)), None)
 
-    def _send_each(label: str, keys: Sequence[Credential]) -> Probing[list[Exchange]]:
+    def send_each(label: str) -> Probing[list[Exchange]]:
         exchanges = []
-        for key in keys:
+        for key in other_keys:
             exchanges.append((yield from bucket.send(label, key)))  # noqa: PERF401 - a comprehension cannot yield
         return exchanges
 
@@ -475,13 +432,7 @@ def test_each_key_has_its_own_bucket(bucket: Bucket) -> Probing[None]:
         one, other = (UsageMetrics(exchange).remaining or 0 for exchange in (before, after))
         if before.status == after.status == 200 and one - other < max(LEAST_LOSS, bucket.burst // 2):
             return None
-        return Finding(
-            f"a burst with one key takes tokens of another key, {TRIES} times",
-            after,
-            (before,),
-            pointer=REMAINING,
-            expected=f"about {one} tokens (status 200)",
-            actual=f"{other} tokens (status {after.outcome})",
-        )
+        problem = f"a burst with one key takes tokens of another key, {TRIES} times"
+        return _of_tokens(problem, after, f"about {one} tokens", before)
 
     yield from confirm(TRIES, check)

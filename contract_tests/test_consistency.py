@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 
@@ -41,6 +42,11 @@ def _of_key(usage_metrics: list[UsageMetrics], key: Credential | None) -> list[U
     return [metrics for metrics in usage_metrics if metrics.exchange.request.credential == key]
 
 
+def _wrong(metrics: UsageMetrics, member: str, problem: str, expected: object, actual: object) -> Finding:
+    """Return the finding for one member of usage metrics."""
+    return Finding(problem, metrics.exchange, pointer=f"/{member}", expected=str(expected), actual=str(actual))
+
+
 @rule(
     level="documented",
     source=f'{USAGE}: "Total requests across all protocols", "Successful requests", "Failed requests"',
@@ -56,10 +62,7 @@ def _outcomes_above_total(metrics: UsageMetrics, slack: int) -> Iterator[Finding
         return
     outcomes = metrics.success + metrics.fail
     if outcomes > metrics.total + slack:
-        problem = "success and fail together exceed total"
-        yield Finding(
-            problem, metrics.exchange, pointer="/total", expected=f"at least {outcomes}", actual=f"{metrics.total}"
-        )
+        yield _wrong(metrics, "total", "success and fail together exceed total", f"at least {outcomes}", metrics.total)
 
 
 @rule(level="advisory", source=f"{USAGE}: total, success, fail; a request in flight has passed the rate limit")
@@ -72,12 +75,9 @@ def test_few_requests_are_in_flight(usage_metrics: list[UsageMetrics]) -> Iterat
         most = (metrics.burst or 0) + LONGEST_FETCH * (metrics.rps or 0) + _without_fetches(metrics)
         in_flight = _in_flight(metrics)
         if in_flight > most:
-            yield Finding(
-                "more requests have no outcome than can be in flight",
-                metrics.exchange,
-                pointer="/total",
-                expected=f"at most {most} without an outcome",
-                actual=f"{in_flight} without an outcome",
+            expected = f"at most {(metrics.total or 0) - in_flight + most}"
+            yield _wrong(
+                metrics, "total", "more requests lack an outcome than can be in flight", expected, metrics.total
             )
 
 
@@ -87,13 +87,7 @@ def test_total_is_success_plus_fail(usage_metrics: list[UsageMetrics], slack: in
     for metrics in having(usage_metrics, "total", "success", "fail"):
         total, in_flight = metrics.total or 0, _in_flight(metrics)
         if in_flight > max(slack, FEW_IN_FLIGHT, total // IN_FLIGHT_PART):
-            yield Finding(
-                "success and fail together are far less than total",
-                metrics.exchange,
-                pointer="/total",
-                expected=f"{total - in_flight}",
-                actual=f"{total}",
-            )
+            yield _wrong(metrics, "total", "success and fail are far less than total", total - in_flight, total)
 
 
 def _in_flight(metrics: UsageMetrics) -> int:
@@ -121,8 +115,7 @@ def _other_sum_of_protocols(metrics: UsageMetrics, slack: int, documented: froze
     counted = sum(metrics.by_protocol.values())
     missing = metrics.total - counted
     if missing < -slack or (missing > slack and documented <= metrics.by_protocol.keys()):
-        problem = "the counts of by_protocol do not add up to total"
-        yield Finding(problem, metrics.exchange, pointer="/total", expected=f"{counted}", actual=f"{metrics.total}")
+        yield _wrong(metrics, "total", "the counts of by_protocol do not add up to total", counted, metrics.total)
 
 
 def _documented_protocols(gate: Gate) -> frozenset[str]:
@@ -162,13 +155,8 @@ def _other_success_rate(metrics: UsageMetrics, slack: int) -> Iterator[Finding]:
     percentages = [Decimal(100) * success / whole for whole in wholes] or [Decimal(0), Decimal(100)]
     tolerance = _rounding(rate) + Decimal(100) * slack / min(wholes) if wholes else Decimal(0)
     if all(abs(rate - percentage) > tolerance for percentage in percentages):
-        yield Finding(
-            "success_rate is not the percentage of success",
-            metrics.exchange,
-            pointer="/success_rate",
-            expected=f"{percentages[0]:.4f}" if wholes else "0 or 100",
-            actual=f"{rate}",
-        )
+        expected = f"{percentages[0]:.4f}" if wholes else "0 or 100"
+        yield _wrong(metrics, "success_rate", "success_rate is not the percentage of success", expected, rate)
 
 
 def _rounding(rate: Decimal) -> Decimal:
@@ -182,13 +170,8 @@ def test_no_bytes_without_a_fetch(usage_metrics: list[UsageMetrics]) -> Iterator
     """`bytes_transferred` MUST be 0 if `by_protocol.fetch` is 0."""
     for metrics in having(usage_metrics, "bytes_transferred", "by_protocol"):
         if (metrics.by_protocol or {}).get("fetch") == 0 and metrics.bytes_transferred:
-            yield Finding(
-                "bytes were transferred without a fetch",
-                metrics.exchange,
-                pointer="/bytes_transferred",
-                expected="0",
-                actual=f"{metrics.bytes_transferred}",
-            )
+            problem = "bytes were transferred without a fetch"
+            yield _wrong(metrics, "bytes_transferred", problem, 0, metrics.bytes_transferred)
 
 
 @rule(level="advisory", source=f'{USAGE}.bytes_transferred: "Total response bytes (HTTP fetch only)"')
@@ -197,13 +180,8 @@ def test_fetches_transfer_bytes(usage_metrics: list[UsageMetrics]) -> Iterator[F
     for metrics in having(usage_metrics, "bytes_transferred", "by_protocol", "success"):
         fetched = (metrics.success or 0) - _without_fetches(metrics)  # at least as many
         if fetched >= MANY_FETCHES and (metrics.bytes_transferred or 0) < fetched:
-            yield Finding(
-                "successful fetches have transferred less than a byte each",
-                metrics.exchange,
-                pointer="/bytes_transferred",
-                expected=f"at least {fetched}",
-                actual=f"{metrics.bytes_transferred}",
-            )
+            problem = "successful fetches have transferred less than a byte each"
+            yield _wrong(metrics, "bytes_transferred", problem, f"at least {fetched}", metrics.bytes_transferred)
 
 
 @rule(level="documented", source=f'{USAGE}.total: "Total requests across all protocols"')
@@ -212,14 +190,8 @@ def test_zero_total_means_zero_counts(usage_metrics: list[UsageMetrics]) -> Iter
     for metrics in having(usage_metrics, "total"):
         for name in ("success", "fail", "bytes_transferred", "top_domains"):
             if metrics.total == 0 and (value := getattr(metrics, name)):
-                is_list = isinstance(value, list)
-                yield Finding(
-                    f"total is 0, but {name} is not {'empty' if is_list else '0'}",
-                    metrics.exchange,
-                    pointer=f"/{name}",
-                    expected="an empty array" if is_list else "0",
-                    actual=f"{len(value)} domains" if is_list else f"{value}",
-                )
+                expected, actual = ("no domain", f"{len(value)} domains") if isinstance(value, list) else (0, value)
+                yield _wrong(metrics, name, f"{name} is not 0 or empty although total is 0", expected, actual)
 
 
 @rule(level="documented", source=TOP)
@@ -231,15 +203,11 @@ def test_top_domains_are_sorted(usage_metrics: list[UsageMetrics]) -> Iterator[F
 
 def _unsorted_domains(metrics: UsageMetrics) -> Iterator[Finding]:
     counts = _counts_of_domains(metrics)
-    first = next((place for place, (one, other) in enumerate(pairwise(counts), 1) if one < other), None)
-    if first:
-        yield Finding(
-            "top_domains is not in descending order of requests",
-            metrics.exchange,
-            pointer=f"/top_domains/{first}/requests",
-            expected=f"at most {counts[first - 1]}",
-            actual=f"{counts[first]}",
-        )
+    for place, (count, following) in enumerate(pairwise(counts), 1):
+        if count < following:
+            member, problem = f"top_domains/{place}/requests", "top_domains is not in descending order of requests"
+            yield _wrong(metrics, member, problem, f"at most {count}", following)
+            return
 
 
 def _counts_of_domains(metrics: UsageMetrics) -> list[int]:
@@ -257,11 +225,8 @@ def _repeated_domains(metrics: UsageMetrics) -> Iterator[Finding]:
     names = [_normalized(domain) for domain, _ in metrics.top_domains or ()]
     for place, name in enumerate(names):
         if name in names[:place]:
-            yield Finding(
-                f"top_domains contains '{metrics.exchange.excerpt(name)}' more than once",
-                metrics.exchange,
-                pointer=f"/top_domains/{place}/domain",
-            )
+            problem = f"top_domains contains '{metrics.exchange.excerpt(name)}' more than once"
+            yield Finding(problem, metrics.exchange, pointer=f"/top_domains/{place}/domain")
 
 
 def _normalized(domain: str) -> str:
@@ -279,13 +244,8 @@ def test_top_domains_are_not_urls(usage_metrics: list[UsageMetrics]) -> Iterator
     for metrics in having(usage_metrics, "top_domains"):
         for place, (domain, _) in enumerate(metrics.top_domains or ()):
             if "://" in domain or "?" in domain or "@" in domain:
-                yield Finding(
-                    "a URL is listed as a domain",
-                    metrics.exchange,
-                    pointer=f"/top_domains/{place}/domain",
-                    expected="the name of a host",
-                    actual=metrics.exchange.excerpt(domain),
-                )
+                member, actual = f"top_domains/{place}/domain", metrics.exchange.excerpt(domain)
+                yield _wrong(metrics, member, "a URL is listed as a domain", "the name of a host", actual)
 
 
 @rule(level="documented", source=f"{TOP}; {USAGE}.total")
@@ -298,13 +258,8 @@ def test_top_domains_do_not_exceed_total(usage_metrics: list[UsageMetrics], slac
 def _domains_above_total(metrics: UsageMetrics, slack: int) -> Iterator[Finding]:
     counted = sum(_counts_of_domains(metrics))
     if metrics.total is not None and counted > metrics.total + slack:
-        yield Finding(
-            "the requests of top_domains exceed total",
-            metrics.exchange,
-            pointer="/total",
-            expected=f"at least {counted}",
-            actual=f"{metrics.total}",
-        )
+        problem = "the requests of top_domains exceed total"
+        yield _wrong(metrics, "total", problem, f"at least {counted}", metrics.total)
 
 
 @rule(level="documented", source=TOP)
@@ -314,13 +269,8 @@ def test_top_domains_are_not_empty_after_a_fetch(gate: Gate, usage_metrics: list
     for metrics in having(usage_metrics, "top_domains", "by_protocol"):
         fetches = (metrics.by_protocol or {}).get("fetch", 0)
         if fetches > own and not metrics.top_domains:
-            yield Finding(
-                "top_domains is empty after fetches",
-                metrics.exchange,
-                pointer="/top_domains",
-                expected=f"a domain after {fetches} fetches",
-                actual="an empty array",
-            )
+            expected = f"a domain after {fetches} fetches"
+            yield _wrong(metrics, "top_domains", "top_domains is empty after fetches", expected, "no domain")
 
 
 @rule(level="advisory", source=f"{USAGE}: counts of one key; the document does not state that they are for all time")
@@ -329,20 +279,14 @@ def test_counters_do_not_decrease(usage_metrics: list[UsageMetrics]) -> Iterator
     for name in ("total", "success", "fail", "bytes_transferred"):
         last: dict[Credential | None, UsageMetrics] = {}
         for metrics in usage_metrics:
-            value, key = getattr(metrics, name), metrics.exchange.request.credential
+            key, value = metrics.exchange.request.credential, getattr(metrics, name)
             if value is None:
                 continue
             before = last.get(key, metrics)
             last[key] = metrics
-            if value < getattr(before, name):
-                yield Finding(
-                    f"{name} has decreased",
-                    metrics.exchange,
-                    related=(before.exchange,),
-                    pointer=f"/{name}",
-                    expected=f"at least {getattr(before, name)}",
-                    actual=f"{value}",
-                )
+            if value < (value_before := getattr(before, name)):
+                finding = _wrong(metrics, name, f"{name} has decreased", f"at least {value_before}", value)
+                yield replace(finding, related=(before.exchange,))
 
 
 @rule(

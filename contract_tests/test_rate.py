@@ -33,13 +33,7 @@ def test_remaining_is_at_most_burst(usage_metrics: list[UsageMetrics]) -> Iterat
     """`rate_limit.remaining` MUST NOT exceed `rate_limit.burst`, the capacity."""
     for metrics in having(usage_metrics, "remaining", "burst"):
         if (metrics.remaining or 0) > (metrics.burst or 0):
-            yield Finding(
-                "remaining exceeds burst",
-                metrics.exchange,
-                pointer="/rate_limit/remaining",
-                expected=f"at most {metrics.burst}",
-                actual=f"{metrics.remaining}",
-            )
+            yield _of_remaining("remaining exceeds burst", metrics, metrics.burst)
 
 
 @rule(level="documented", source=BUCKET)
@@ -57,16 +51,15 @@ def test_remaining_grows_no_faster_than_rps(usage_metrics: list[UsageMetrics]) -
         else:
             last.append(metrics)
         if len(last) > MOST_PROCESSES:
-            before = last[-2]
-            yield Finding(
-                f"remaining grows faster than rps, for the {MOST_PROCESSES}th time",
-                metrics.exchange,
-                related=(before.exchange,),
-                pointer="/rate_limit/remaining",
-                expected=f"at most {(metrics.remaining or Decimal(0)) - _excess(before, metrics):.1f}",
-                actual=f"{metrics.remaining}",
-            )
+            problem = f"remaining grows faster than rps, {MOST_PROCESSES} times"
+            most = f"{(metrics.remaining or 0) - _excess(last[-2], metrics):.1f}"
+            yield _of_remaining(problem, metrics, most, last[-2].exchange)
             return
+
+
+def _of_remaining(problem: str, metrics: UsageMetrics, most: object, *related: Exchange) -> Finding:
+    actual = str(metrics.remaining)
+    return Finding(problem, metrics.exchange, related, "/rate_limit/remaining", f"at most {most}", actual)
 
 
 def _excess(before: UsageMetrics, after: UsageMetrics) -> Decimal:
@@ -80,18 +73,12 @@ def _excess(before: UsageMetrics, after: UsageMetrics) -> Decimal:
 def test_remaining_tokens_are_usable(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A request right after a response that states half a bucket or more MUST NOT repeatedly be answered 429."""
     for key in gate.keys:
-        of_key = [
-            exchange
-            for exchange in journal
-            if exchange.request.credential == key and gate.is_operation(exchange.request)
-        ]
+        of_key = [each for each in journal if each.request.credential == key and gate.is_operation(each.request)]
         triples = zip(of_key, of_key[1:], of_key[2:], strict=False)
-        unfounded = [
-            (before, throttled) for before, throttled, after in triples if _is_unfounded(before, throttled, after)
-        ]
+        unfounded = [triple[:2] for triple in triples if _is_unfounded(*triple)]
         baseline = [exchange for exchange in of_key if exchange.request.is_baseline]
-        entitled = [(before, after) for before, after in pairwise(baseline) if _leaves_tokens(before, after)]
-        rejected = [(before, after) for before, after in entitled if after.status == 429]
+        entitled = [pair for pair in pairwise(baseline) if _leaves_tokens(*pair)]
+        rejected = [pair for pair in entitled if pair[1].status == 429]
         if len(unfounded) >= OFTEN:
             yield _repeated_429(f"a 429 with a nearly full bucket, {len(unfounded)} times", unfounded)
         elif len(rejected) >= OFTEN and UNEXPLAINED_PART * len(rejected) >= len(entitled):
@@ -174,9 +161,6 @@ def _stated_limits(journal: tuple[Exchange, ...], key: Credential | None) -> set
 def _other_limit(throttled: Exchange, stated: set[Decimal]) -> Iterator[Finding]:
     text = throttled.header("X-RateLimit-Limit") or ""
     if stated and text.isdecimal() and Decimal(text) not in stated:
-        yield Finding(
-            "X-RateLimit-Limit differs from the usage metrics",
-            throttled,
-            expected=" or ".join(str(limit) for limit in sorted(stated)),
-            actual=throttled.excerpt(text),
-        )
+        expected = " or ".join(map(str, sorted(stated)))
+        problem = "X-RateLimit-Limit differs from the usage metrics"
+        yield Finding(problem, throttled, expected=expected, actual=throttled.excerpt(text))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 GATE = Path(__file__).resolve().parents[1] / "contract_tests"
-NEEDED = ("brotli", "h11", "httplint", "hypothesis", "pytest_base_url", "requests", "schemathesis")
+NEEDED = ("brotli", "h11", "httplint", "hypothesis", "jinja2", "pytest_base_url", "requests", "schemathesis")
 KEY_OPTIONS = ("--api-key", "--api-key-file")
 SECRET_OPTIONS = (*KEY_OPTIONS, "--header")  # what follows them is never repeated
 

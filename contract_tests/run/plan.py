@@ -27,11 +27,11 @@ def plan(rules: Sequence[Rule], settings: Settings) -> Iterator[str]:
     )
     allowed = [rule for rule in rules if settings.intrusive or not rule.intrusive]
     for rule in rules:
-        first, most = rule.sends
+        least, most = rule.sends
         if rule not in allowed:
             yield f"{rule.id}: none without --intrusive"
         elif most:
-            yield f"{rule.id}: {first}" if first == most else f"{rule.id}: {first} at first, at most {most}"
+            yield f"{rule.id}: {most}" if least == most else f"{rule.id}: at least {least}, at most {most}"
     least, most = (baseline + sum(rule.sends[place] for rule in allowed) for place in (0, 1))
     most = min(most, settings.max_requests)
     rate = settings.max_rate or SHARE * VENDOR_RATE

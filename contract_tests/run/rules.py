@@ -6,7 +6,7 @@ import ast
 import difflib
 import inspect
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -32,7 +32,7 @@ class Rule:
 
     `needs` are facts: without one of them the rule is not tested. `repeats` are the ids of rules that find the same
     defect in the same exchanges. This rule is not tested where one of them is broken. An `intrusive` rule can affect
-    other users of the deployment. `sends` is how many requests the rule sends: at first, and at most. A rule that is
+    other users of the deployment. `sends` is how many requests the rule sends: at least, and at most. A rule that is
     `over_all` exchanges needs the whole run.
     """
 
@@ -90,15 +90,17 @@ def rule_of(item: pytest.Item) -> Rule:
     mark = item.get_closest_marker("rule")
     if not isinstance(item, pytest.Function) or mark is None:
         raise pytest.UsageError(f"{item.nodeid} is not a rule; a rule is a function with @rule(level=…, source=…)")
-    promise = " ".join((inspect.getdoc(item.function) or "").split())
-    if not promise:
+    rule = rule_from(item.path.stem, item.originalname, item.function, mark)
+    if not rule.promise:
         raise pytest.UsageError(f"{item.nodeid} is not a rule; a rule has a docstring with its promise")
-    return Rule(
-        id=rule_id(item.path.stem, item.originalname),
-        promise=promise,
-        over_all="journal" in item.fixturenames,
-        **mark.kwargs,
-    )
+    return replace(rule, over_all="journal" in item.fixturenames)
+
+
+def rule_from(module: str, name: str, function: Callable[..., object], mark: pytest.Mark) -> Rule:
+    """Build the rule of a function from its names, its docstring and its mark."""
+    promise = " ".join((inspect.getdoc(function) or "").split())
+    over_all = "journal" in inspect.signature(function).parameters
+    return Rule(id=rule_id(module, name), promise=promise, over_all=over_all, **mark.kwargs)
 
 
 def rule_id(module: str, function: str) -> str:
@@ -106,11 +108,15 @@ def rule_id(module: str, function: str) -> str:
     return f"{module.removeprefix('test_')}/{function.removeprefix('test_').replace('_', '-')}"
 
 
+def rule_files() -> list[Path]:
+    """Return the files of rules, one for each family."""
+    return sorted(Path(__file__).parents[1].glob("test_*.py"))
+
+
 @cache
 def rule_ids() -> tuple[str, ...]:
     """Return the id of every rule of the gate, also of those that a run does not select."""
-    files = sorted(Path(__file__).parents[1].glob("test_*.py"))
-    functions = [(file.stem, node) for file in files for node in ast.parse(file.read_text("utf-8")).body]
+    functions = [(file.stem, node) for file in rule_files() for node in ast.parse(file.read_text("utf-8")).body]
     return tuple(
         rule_id(module, node.name)
         for module, node in functions

@@ -46,7 +46,7 @@ def test_the_bucket_of_every_key_is_tested(tmp_path: Path) -> None:
         "breaks: [bucket/refills-no-faster-than-rps]\n"
         "buckets: [{ keys: [demo-busy], rps: 50 }]\n"
     )
-    result = run_against(load_fault(fault.stem, tmp_path), tmp_path, "-k", "refills_at_rps", limits="as shipped")
+    result = run_against(load_fault(fault.stem, tmp_path), tmp_path, "-k", "refills_no_faster", limits="as shipped")
     assert result.having("broken") == {"bucket/refills-no-faster-than-rps"}, result.output
 
 

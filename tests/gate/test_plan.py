@@ -1,25 +1,44 @@
-"""The plan tells every request, and sends none."""
+"""--plan states how many requests each rule sends, and a run sends as many."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
+from mock_server import UsageMock
 from tests.support.gate import Run
+from tests.support.proof import run_against
+
+RunGate = Callable[..., Run]
+COUNT = re.compile(r"(?m)^(\S+/\S+): (?:at least (\d+), at most )?(\d+)$")
 
 
-def test_the_plan_adds_up_and_needs_no_deployment(run_gate: Callable[..., Run]) -> None:
-    run = run_gate("--plan", "--base-url", "http://127.0.0.1:9", environment={"CONTRACT_API_KEY": "my-own-secret-key"})
-    assert run.code == 0, run.output
-    assert "nothing was sent to http://127.0.0.1:9" in run.output
-    total = int(re.findall(r"in total (\d+) requests", run.output)[0])
-    parts = [int(number) for number in re.findall(r"^[\w/ -]+: (\d+)$", run.output, re.MULTILINE)]
-    assert len(parts) > 20
-    assert sum(parts) == total
-    assert "bucket/over-the-limit-is-429: none: it is intrusive" in run.output
+def planned(output: str) -> dict[str, range]:
+    """Return the possible numbers of requests by rule id."""
+    return {name: range(int(first or most), int(most) + 1) for name, first, most in COUNT.findall(output)}
 
 
-def test_the_plans_time_keeps_to_max_rate(run_gate: Callable[..., Run]) -> None:
-    run = run_gate("--plan", "--max-rate", "2", "-k", "missing_key")
-    requests, seconds = map(int, re.findall(r"in total (\d+) requests: (\d+) s at 2 a second", run.output)[0])
-    assert abs(seconds - requests / 2) <= 0.5
+def test_each_rule_sends_as_many_requests_as_planned(run_gate: RunGate, tmp_path: Path) -> None:
+    plan = planned(run_gate("--plan").output)
+    (tmp_path / "proof").mkdir()
+    result = run_against(None, tmp_path / "proof")
+    sent = {verdict.rule.id: result.cost(verdict) for verdict in result.verdicts}
+    wrong = {rule: count for rule, count in sent.items() if count not in plan.get(rule, range(1))}
+    assert wrong == {}
+    assert len(plan) > 40
+
+
+def test_a_plan_needs_no_key_and_sends_nothing(run_gate: RunGate) -> None:
+    run = run_gate("--plan", "--base-url", "http://127.0.0.1:9")
+    assert run.code == 0
+    assert "nothing was sent to http://127.0.0.1:9; a run sends" in run.output
+    assert "bucket/burst-is-not-exceeded: none without --intrusive" in run.output
+    assert "52 (24 with the main key, 9 with each of 2 further keys, 5 without a key" in run.output
+
+
+def test_a_plan_counts_the_keys_that_are_given(run_gate: RunGate) -> None:
+    with UsageMock() as mock:
+        run = run_gate("--plan", "--base-url", mock.url, "--api-key", mock.api_key)
+    assert "9 with each of 0 further keys" in run.output
+    assert len(mock.requests) == 0

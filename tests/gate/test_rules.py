@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -67,76 +66,3 @@ def test_findings_count_although_the_rest_could_not_be_tested() -> None:
         scheduler.judge(rule([Finding("it was accepted", EXCHANGE)]))
     with pytest.raises(NotTested):
         scheduler.judge(rule([]))
-
-
-@dataclass
-class CountedBucket:
-    """A bucket of which only that counts how often it is emptied."""
-
-    times: int = 0
-    burst: int = 10
-    rps: float = 0.1
-
-    def spend(self, _: int) -> list[Exchange]:
-        self.times += 1
-        return [EXCHANGE]
-
-    def fill(self, _: float) -> None:
-        pass
-
-    def ask(self, _: str) -> Exchange:
-        return EXCHANGE
-
-
-@pytest.mark.parametrize("good", [1, 2, 3])
-def test_a_bucket_is_emptied_no_more_often_than_it_is_looked_at(good: int, module: Callable[[str], Any]) -> None:
-    rules = module("test_bucket")
-    bucket, looks = CountedBucket(), iter([1, 2, 3])
-    refill = rules.Refill(bucket, [EXCHANGE], EXCHANGE)
-    rules._is_not_always(lambda _: "" if next(looks) == good else "a problem", refill)
-    assert bucket.times == good - 1
-
-
-def test_a_bucket_that_fills_in_minutes_is_not_waited_for(module: Callable[[str], Any]) -> None:
-    bucket = CountedBucket()
-    with pytest.raises(NotTested, match=r"fills too slowly to be looked at: 0\.1 tokens a second"):
-        module("test_bucket").test_available_tokens_are_granted(bucket)
-    assert bucket.times == 0
-
-
-@dataclass
-class SlowGate:
-    """A deployment that takes its time, in which a bucket fills again."""
-
-    seconds: float
-    path: str = "/usage"
-    key_header: str = "X-API-Key"
-
-    @property
-    def transport(self) -> SlowGate:
-        return self
-
-    def request(self, *_: object, **__: object) -> Request:
-        return EXCHANGE.request
-
-    def together(self, requests: list[Request], *, paced: bool) -> list[Exchange]:
-        assert not paced
-        full = b'{"rate_limit": {"remaining": 9}}'
-        return [Exchange(request, 200, payload=full, seconds=self.seconds) for request in requests]
-
-
-def test_a_bucket_that_fills_while_an_answer_is_awaited_is_no_other(module: Callable[[str], Any]) -> None:
-    rules = module("test_bucket")
-
-    class Emptied(rules.Bucket):  # type: ignore[misc, name-defined]
-        def spend(self, *_: object) -> list[Exchange]:
-            return [Exchange(EXCHANGE.request, 429)]
-
-    def look(seconds: float) -> None:
-        bucket = Emptied(SlowGate(seconds), None, burst=10, rps=10.0)
-        rules.test_nothing_else_brings_another_bucket(bucket, None)
-
-    with pytest.raises(AssertionError, match="9 of 10 tokens right after none was left"):
-        look(0.01)
-    with pytest.raises(NotTested, match="answers come too slowly"):
-        look(0.6)

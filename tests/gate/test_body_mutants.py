@@ -1,0 +1,26 @@
+"""Every mutant of the body is noticed by a passive rule, or docs/mutants.md explains why it is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from contract_tests.run.offline import judge_offline
+from tests.support.mutants import BODY_MUTANTS, ONLY_FOR_REQUESTS, SURVIVORS, is_noticed_offline
+from tests.support.offline import gate_of_the_mock, sound_exchanges
+
+
+@pytest.fixture(autouse=True)
+def mark_of_rules(pytestconfig: pytest.Config) -> None:
+    """Register the mark of rules, which the gate's plugin registers in a run of the gate."""
+    pytestconfig.addinivalue_line("markers", "rule: of the gate")
+
+
+def test_passive_rules_find_no_problem_in_sound_exchanges() -> None:
+    verdicts = judge_offline(gate_of_the_mock(), sound_exchanges())
+    assert len(verdicts) > 50
+    assert {rule.id: found for rule, found in verdicts.items() if isinstance(found, tuple) and found} == {}
+
+
+@pytest.mark.parametrize("name", BODY_MUTANTS)
+def test_a_body_mutant_is_noticed_or_explained(name: str) -> None:
+    assert is_noticed_offline(name) == (name not in SURVIVORS | ONLY_FOR_REQUESTS)

@@ -1,0 +1,107 @@
+"""The rules that empty a bucket, driven with responses made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, cast
+
+import pytest
+
+from contract_tests.metrics.schema import contract
+from contract_tests.run.findings import BrokenPromiseError, Finding
+from contract_tests.run.gate import Gate
+from contract_tests.run.scheduler import Scheduler
+from contract_tests.wire.messages import Exchange, Request
+from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.transport import Transport
+from tests.support.transport import KEY, settings
+
+FULL = b'{"rate_limit": {"remaining": 9}}'
+
+
+@pytest.fixture
+def rules(pytestconfig: pytest.Config) -> Any:
+    """The module of the rules, whose mark only the gate itself registers."""
+    pytestconfig.addinivalue_line("markers", "rule: of the gate")
+    return import_module("contract_tests.test_bucket")
+
+
+@dataclass
+class Deployment:
+    """A transport to a deployment whose responses a function makes; it counts the bursts."""
+
+    respond: Callable[[Request], Exchange]
+    bursts: int = 0
+    journal: list[Exchange] = field(default_factory=list)
+
+    def send_concurrently(self, requests: Sequence[Request], *, is_paced: bool) -> list[Exchange]:
+        assert not is_paced
+        self.bursts += requests[0].label == "in a burst"
+        exchanges = [self.respond(request) for request in requests]
+        self.journal += exchanges
+        return exchanges
+
+    def pause(self, seconds: float) -> None:
+        assert seconds > 0
+
+
+def scheduler_for(respond: Callable[[Request], Exchange]) -> tuple[Scheduler, Deployment]:
+    deployment = Deployment(respond)
+    gate = Gate(settings("http://127.0.0.1:1"), contract("documented"))
+    return Scheduler(gate, cast("Transport", deployment)), deployment
+
+
+def ok(request: Request) -> Exchange:
+    return Exchange(request, 200, payload=FULL)
+
+
+@pytest.mark.parametrize("good", [1, 2, 3])
+def test_bucket_is_emptied_only_while_its_refills_have_a_problem(good: int, rules: Any) -> None:
+    scheduler, deployment = scheduler_for(ok)
+    bucket = rules.Bucket(scheduler.gate, KEY, burst=10, rps=10.0)
+    exchange = ok(scheduler.gate.request(KEY))
+    attempts = iter([1, 2, 3])
+
+    def judge(_: object) -> Finding | None:
+        return None if next(attempts) == good else Finding("the refill is too slow", exchange)
+
+    scheduler.judge(rules._confirm_first([rules.Refill(bucket, [exchange], exchange)], judge))
+    assert deployment.bursts == good - 1
+
+
+def test_refills_of_further_buckets_are_not_checked_after_a_finding(rules: Any) -> None:
+    scheduler, deployment = scheduler_for(ok)
+    bucket = rules.Bucket(scheduler.gate, KEY, burst=10, rps=10.0)
+    exchange = ok(scheduler.gate.request(KEY))
+    refills = [rules.Refill(bucket, [exchange], exchange)] * 2
+    with pytest.raises(BrokenPromiseError) as broken:
+        scheduler.judge(rules._confirm_first(refills, lambda _: Finding("the refill is too slow", exchange)))
+    assert (len(broken.value.findings), deployment.bursts) == (1, rules.TRIES - 1)
+
+
+def test_bucket_that_refills_in_minutes_is_not_tested(rules: Any) -> None:
+    scheduler, deployment = scheduler_for(ok)
+    bucket = rules.Bucket(scheduler.gate, KEY, burst=10, rps=0.1)
+    with pytest.raises(NotTested, match=r"refills too slowly: 0\.1 tokens a second"):
+        scheduler.judge(rules.test_available_tokens_are_usable(bucket))
+    assert deployment.journal == []
+
+
+def test_bucket_that_refills_during_a_request_is_not_another_one(rules: Any) -> None:
+    def judge(seconds: float) -> None:
+        def respond(request: Request) -> Exchange:
+            is_burst = request.label == "in a burst"
+            return Exchange(request, 429) if is_burst else Exchange(request, 200, payload=FULL, seconds=seconds)
+
+        scheduler, _ = scheduler_for(respond)
+        bucket = rules.Bucket(scheduler.gate, KEY, burst=10, rps=10.0)
+        scheduler.judge(rules.test_request_details_do_not_change_the_bucket(bucket, None))
+
+    with pytest.raises(BrokenPromiseError) as broken:
+        judge(0.01)
+    (finding,) = broken.value.findings
+    assert (finding.expected, finding.actual) == ("about 0.1 of 10 tokens", "9 tokens (status 200)")
+    with pytest.raises(NotTested, match="responses arrive too slowly"):
+        judge(0.6)
