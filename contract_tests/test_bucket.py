@@ -41,7 +41,7 @@ LONGEST_REFILL = 5.0  # seconds: the longest pause for a bucket to refill
 LONGEST_WAIT = 60.0  # seconds: a longer Retry-After does not describe a bucket that refills in seconds
 HARDLY_HALF = 0.45  # of the capacity: the bucket is read while it refills, before it is half full
 SLOWEST = 0.6  # of the stated rate: a slower refill is another rate
-FULL = 1.3  # times the capacity: a bucket is full after such a time at any rate, so its state says nothing of the rate
+FULL = 1.3  # times the capacity: after the time for so many tokens, a bucket is full at any rate
 REJECTED_PART = 10  # of the remaining tokens, one in ten may have been taken by other users of the key
 LEAST_LOSS = 4  # tokens: other users of a key may take fewer
 

@@ -115,7 +115,7 @@ def _of_key(usage_metrics: Iterable[UsageMetrics], key: Credential) -> list[Usag
 
 
 def _unsteady(member: str, changes: Iterable[Change], least: int = 1) -> Iterator[Finding]:
-    """Yield a finding for each change of a member if there are at least so many."""
+    """Yield a finding for each change of a member, if it has at least as many changes as `least`."""
     findings = []
     for metrics, before, value, after in changes:
         place = metrics.exchange.excerpt(member)
@@ -237,7 +237,7 @@ def _may_show(text: str, key: Credential) -> bool:
 def test_cached_response_is_not_shared(gate: Gate) -> Probing[None]:
     """A response to one client MUST NOT be sent to another, regardless of the order of their requests."""
     unique = f"{gate.path}?contract=cache"
-    first, *others = yield from send_in_turn(
+    first, *rejected = yield from send_in_turn(
         [
             gate.request(gate.main, "at a target of its own", target=unique),
             *(
@@ -250,7 +250,7 @@ def test_cached_response_is_not_shared(gate: Gate) -> Probing[None]:
         raise NotTested(f"a request with a query gets the response {first.outcome}")
     findings = [
         Finding("the response to the main key is sent to another client", exchange, related=(first,))
-        for exchange in others
+        for exchange in rejected
         if exchange.status == 200 or gate.contains_metrics(exchange)
     ]
     yield from findings
@@ -267,6 +267,5 @@ def test_cached_response_is_not_shared(gate: Gate) -> Probing[None]:
             return
     again = yield from gate.send(gate.main, "at the same target, after clients that were rejected", target=unique)
     if again.status != 200:
-        related = tuple(others)
         problem = "the response to a rejected client is sent to the main key"
-        yield Finding(problem, again, related=related, expected="200", actual=again.outcome)
+        yield Finding(problem, again, related=tuple(rejected), expected="200", actual=again.outcome)

@@ -71,7 +71,7 @@ def _excess(before: UsageMetrics, after: UsageMetrics) -> Decimal:
 
 @rule(level="documented", source=f"{BUCKET}; {ERRORS_GUIDE}: 429 is for a request over the limit")
 def test_remaining_tokens_are_usable(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A request right after a response that states half a bucket or more MUST NOT repeatedly be answered 429."""
+    """A response MUST NOT repeatedly have status 429 right after a response that states half a bucket or more."""
     for key in gate.keys:
         of_key = [each for each in journal if each.request.credential == key and gate.is_operation(each.request)]
         triples = zip(of_key, of_key[1:], of_key[2:], strict=False)

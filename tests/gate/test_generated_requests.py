@@ -1,0 +1,94 @@
+"""The rule that sends the requests of Schemathesis, driven with responses made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import cast
+
+import pytest
+
+from contract_tests.metrics.schema import contract
+from contract_tests.run.findings import BrokenPromiseError, Finding
+from contract_tests.run.gate import Gate
+from contract_tests.run.scheduler import Scheduler
+from contract_tests.wire.messages import Exchange, Request
+from contract_tests.wire.transport import Transport
+from tests.support.transport import settings
+
+JSON = (("Content-Type", b"application/json"),)
+Respond = Callable[[Request], Exchange]
+Judge = Callable[[Respond], list[Finding]]
+
+
+@dataclass
+class Deployment:
+    """A transport to a deployment whose responses a function makes."""
+
+    respond: Respond
+    journal: list[Exchange] = field(default_factory=list)
+
+    def send(self, request: Request) -> Exchange:
+        self.journal.append(self.respond(request))
+        return self.journal[-1]
+
+
+@pytest.fixture
+def judge(pytestconfig: pytest.Config) -> Judge:
+    """Judge responses by the rule; its mark is one that only the gate itself registers."""
+    pytestconfig.addinivalue_line("markers", "rule: of the gate")
+    rule = import_module("contract_tests.test_schema").test_generated_requests_match_the_document
+
+    def judged(respond: Respond) -> list[Finding]:
+        gate = Gate(settings("http://127.0.0.1:1/base"), contract("documented"))
+        deployment = Deployment(respond)
+        try:
+            Scheduler(gate, cast("Transport", deployment)).judge(rule(gate, Exchange(gate.request(), 200)))
+        except BrokenPromiseError as broken:
+            return list(broken.findings)
+        finally:
+            (request,) = {exchange.request.target for exchange in deployment.journal}
+            assert request == b"/base/usage"
+        return []
+
+    return judged
+
+
+def test_documented_response_is_accepted(judge: Judge) -> None:
+    assert judge(lambda request: Exchange(request, 200, fields=JSON, payload=b'{"total": 1}')) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "payload", "problem"),
+    [
+        (418, b"{}", "Undocumented status code"),
+        (200, b'{"total": "many"}', "Response violates schema"),
+        (500, b"{}", "Server error, Undocumented status code"),
+    ],
+)
+def test_undocumented_response_is_a_finding(status: int, payload: bytes, problem: str, judge: Judge) -> None:
+    (finding,) = judge(lambda request: Exchange(request, status, fields=JSON, payload=payload))
+    assert finding.problem == f"Schemathesis: {problem}"
+    assert finding.exchange.status == status
+
+
+def test_response_that_did_not_arrive_is_a_finding(judge: Judge) -> None:
+    (finding,) = judge(lambda request: Exchange(request, ending="reset"))
+    assert (finding.expected, finding.actual) == ("a response", "no answer (reset)")
+
+
+def test_request_has_the_key_and_the_fields_of_schemathesis(judge: Judge) -> None:
+    sent: list[Request] = []
+
+    def respond(request: Request) -> Exchange:
+        sent.append(request)
+        return Exchange(request, 200, fields=JSON, payload=b'{"total": 1}')
+
+    judge(respond)
+    fields = dict(sent[0].fields)
+    assert fields[b"X-API-Key"] == b"main-key"
+    assert fields[b"Accept"] == b"*/*"
+    assert fields[b"User-Agent"].startswith(b"usage-contract/")
+    assert b"X-Schemathesis-TestCaseId" in fields
+    assert sent[0].is_baseline
