@@ -12,7 +12,7 @@ from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY, UNKNOWN
 from contract_tests.run.findings import Finding, body_findings, status_finding
 from contract_tests.run.gate import BROWSER, Gate
 from contract_tests.run.probes import Probing, send_in_turn
-from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, rule
+from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, advisory, documented, specified
 from contract_tests.wire.messages import AUTH_ERRORS, CLIENT_ERRORS, Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
 
@@ -20,13 +20,13 @@ INVALID = f"{DOCUMENT}, 401 and 403: invalid API key"
 MOST_SHOWN_KEYS = 3  # texts of api_key that are sent as keys: one for each key that a run commonly has
 
 
-@rule(level="specified", source=f"{DOCUMENT}, 200: usage metrics for the authenticated API key")
+@specified(f"{DOCUMENT}, 200: usage metrics for the authenticated API key")
 def test_valid_key_is_200(ok_responses: list[Exchange]) -> Iterator[Finding]:
     """A response to a baseline request with a valid key MUST have status 200."""
     return _rejected(exchange for exchange in ok_responses if exchange.ending != "malformed")
 
 
-@rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing", sends=2)
+@documented(f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing", sends=2)
 def test_missing_key_is_401(gate: Gate, missing_key_responses: list[Exchange]) -> Probing[None]:
     """A response to a request without an API key MUST have status 401."""
     findings = [status_finding(exchange, "401") for exchange in missing_key_responses if exchange.status != 401]
@@ -42,9 +42,8 @@ def test_missing_key_is_401(gate: Gate, missing_key_responses: list[Exchange]) -
             yield status_finding(exchange, "401")
 
 
-@rule(
-    level="documented",
-    source=f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing, 403 that it is invalid",
+@documented(
+    f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing, 403 that it is invalid",
     needs=NEEDS_AUTH_ERRORS,
     sends=2,
 )
@@ -54,13 +53,13 @@ def test_empty_key_is_refused(gate: Gate) -> Probing[None]:
     yield from gate.accepted(exchanges, gate.baseline.refusals(None, wrong_keys.UNKNOWN))
 
 
-@rule(level="documented", source=INVALID)
+@documented(INVALID)
 def test_unknown_key_is_refused(gate: Gate, unknown_key_responses: list[Exchange]) -> Iterator[Finding]:
     """A response to a request with an unknown key MUST have status 401 or 403."""
     return gate.accepted(unknown_key_responses, AUTH_ERRORS)
 
 
-@rule(level="documented", source=INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=(34, 37))
+@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=(34, 37))
 def test_similar_key_is_refused(gate: Gate, ok_responses: list[Exchange]) -> Probing[None]:
     """A response to a request with a part, an extension or another form of a valid key MUST have status 401 or 403."""
     texts = (UsageMetrics(exchange).api_key or "" for exchange in ok_responses)
@@ -76,13 +75,7 @@ def test_similar_key_is_refused(gate: Gate, ok_responses: list[Exchange]) -> Pro
     )
 
 
-@rule(
-    level="documented",
-    source=INVALID,
-    needs=[UNKNOWN_KEY_REFUSED],
-    repeats=["auth/similar-key-is-refused"],
-    sends=6,
-)
+@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], repeats=["auth/similar-key-is-refused"], sends=6)
 def test_key_with_one_edit_is_refused(gate: Gate) -> Probing[None]:
     """A response to a request with a valid key of which one character was edited MUST have status 401 or 403.
 
@@ -93,7 +86,7 @@ def test_key_with_one_edit_is_refused(gate: Gate) -> Probing[None]:
     yield from gate.accepted(exchanges, gate.baseline.refusals(wrong_keys.UNKNOWN))
 
 
-@rule(level="documented", source=INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=12)
+@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=12)
 def test_wildcard_or_injection_is_refused(gate: Gate) -> Probing[None]:
     """A response to a request with a wildcard, a placeholder, an injection or a guess MUST have status 401 or 403.
 
@@ -102,12 +95,7 @@ def test_wildcard_or_injection_is_refused(gate: Gate) -> Probing[None]:
     yield from _send_wrong_keys(gate, wrong_keys.PATTERNS)
 
 
-@rule(
-    level="documented",
-    source=f"{INVALID}; how a malformed one is refused is open",
-    needs=[UNKNOWN_KEY_REFUSED],
-    sends=9,
-)
+@documented(f"{INVALID}; how a malformed one is refused is open", needs=[UNKNOWN_KEY_REFUSED], sends=9)
 def test_malformed_key_is_refused(gate: Gate) -> Probing[None]:
     """A request with a key that is very long, or contains control or non-ASCII bytes, MUST be rejected.
 
@@ -116,9 +104,8 @@ def test_malformed_key_is_refused(gate: Gate) -> Probing[None]:
     yield from _send_malformed(gate, (*wrong_keys.MALFORMED, *wrong_keys.disguised(gate.main)))
 
 
-@rule(
-    level="advisory",
-    source=f"{INVALID}; some servers strip more from a value than RFC 9110 calls white space",
+@advisory(
+    f"{INVALID}; some servers strip more from a value than RFC 9110 calls white space",
     needs=[UNKNOWN_KEY_REFUSED],
     sends=3,
 )
@@ -127,12 +114,7 @@ def test_padded_key_is_refused(gate: Gate) -> Probing[None]:
     yield from _send_malformed(gate, wrong_keys.padded(gate.main))
 
 
-@rule(
-    level="specified",
-    source="RFC 9112, section 5.1: no space between a field's name and its colon",
-    needs=NEEDS_VALID_KEY,
-    sends=1,
-)
+@specified("RFC 9112, section 5.1: no space between a field's name and its colon", needs=NEEDS_VALID_KEY, sends=1)
 def test_space_before_the_colon_is_refused(gate: Gate) -> Probing[None]:
     """A request with a space before the colon of the key header MUST be rejected."""
     exchange = yield from gate.send(
@@ -142,9 +124,8 @@ def test_space_before_the_colon_is_refused(gate: Gate) -> Probing[None]:
         yield status_finding(exchange, "a refusal")
 
 
-@rule(
-    level="advisory",
-    source="RFC 9110, section 5.3: a repeated field is one value, a list, and the list is not a key",
+@advisory(
+    "RFC 9110, section 5.3: a repeated field is one value, a list, and the list is not a key",
     needs=[UNKNOWN_KEY_REFUSED],
     sends=2,
 )
@@ -167,7 +148,7 @@ def test_repeated_key_header_is_refused(gate: Gate) -> Probing[None]:
     yield from _accepted(gate, (yield from send_in_turn(requests)))
 
 
-@rule(level="documented", source=INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=1)
+@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=1)
 def test_repeated_wrong_key_is_refused(gate: Gate) -> Probing[None]:
     """A request with two wrong values in two key headers MUST be rejected."""
     exchange = yield from gate.send(
@@ -178,12 +159,7 @@ def test_repeated_wrong_key_is_refused(gate: Gate) -> Probing[None]:
     yield from _accepted(gate, [exchange])
 
 
-@rule(
-    level="specified",
-    source="RFC 9110, section 5.1: field names are case-insensitive",
-    needs=NEEDS_VALID_KEY,
-    sends=2,
-)
+@specified("RFC 9110, section 5.1: field names are case-insensitive", needs=NEEDS_VALID_KEY, sends=2)
 def test_header_name_is_case_insensitive(gate: Gate) -> Probing[None]:
     """A request with a valid key MUST be accepted regardless of the case of the key header's name."""
     spellings = (gate.key_header.lower(), gate.key_header.upper())
@@ -193,12 +169,7 @@ def test_header_name_is_case_insensitive(gate: Gate) -> Probing[None]:
     yield from _rejected((yield from send_in_turn(requests)))
 
 
-@rule(
-    level="documented",
-    source=f"{HEADER_ONLY}, and 401 and 403 mean that it is missing or invalid",
-    needs=NEEDS_VALID_KEY,
-    sends=3,
-)
+@documented(f"{HEADER_ONLY}, and 401 and 403 mean that it is missing or invalid", needs=NEEDS_VALID_KEY, sends=3)
 def test_valid_key_is_sufficient(gate: Gate) -> Probing[None]:
     """A request with a valid key MUST be accepted regardless of its other header fields and its query."""
     origin = gate.settings.target.origin
@@ -233,11 +204,8 @@ BROWSER_FIELDS = (
 OTHER_CREDENTIALS = (("Authorization", "Bearer of-another-service"), ("Cookie", "session=of-another-service"))
 
 
-@rule(
-    level="specified",
-    source="RFC 9112, section 5 and RFC 9110, section 5.3: white space, order of fields",
-    needs=NEEDS_VALID_KEY,
-    sends=4,
+@specified(
+    "RFC 9112, section 5 and RFC 9110, section 5.3: white space, order of fields", needs=NEEDS_VALID_KEY, sends=4
 )
 def test_key_header_position_does_not_matter(gate: Gate) -> Probing[None]:
     """A request with a valid key MUST be accepted regardless of the key header's position and white space."""
@@ -252,19 +220,14 @@ def test_key_header_position_does_not_matter(gate: Gate) -> Probing[None]:
     yield from _rejected((yield from send_in_turn(requests)))
 
 
-@rule(
-    level="advisory",
-    source="RFC 9110, section 5.5: white space after a value; some parsers keep it",
-    needs=NEEDS_VALID_KEY,
-    sends=1,
-)
+@advisory("RFC 9110, section 5.5: white space after a value; some parsers keep it", needs=NEEDS_VALID_KEY, sends=1)
 def test_trailing_space_is_ignored(gate: Gate) -> Probing[None]:
     """A request with a valid key, followed by a space, SHOULD be accepted."""
     followed = Credential(gate.main.value + b" ", f"{gate.main.label} and a space")
     yield from _rejected([(yield from gate.send(followed, pool="valid keys"))])
 
 
-@rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: GET / and GET /healthz need no key", sends=2)
+@documented(f"{AUTHENTICATION_GUIDE}: GET / and GET /healthz need no key", sends=2)
 def test_public_operation_needs_no_key(gate: Gate) -> Probing[None]:
     """A request for the overview or the health check MUST NOT be rejected because it has no key.
 

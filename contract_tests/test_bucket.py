@@ -15,13 +15,13 @@ from contract_tests.run.facts import NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding
 from contract_tests.run.gate import BROWSER, Gate, RequestOptions
 from contract_tests.run.probes import Probing, confirm, pause, send_concurrently, send_pipelined
-from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, rule
+from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, documented
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.messages import Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pacing import stated_wait
 
-bucket_rule = partial(rule, level="documented", needs=NEEDS_VALID_KEY, intrusive=True)
+bucket_rule = partial(documented, needs=NEEDS_VALID_KEY, intrusive=True)
 LIMIT = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
 RANGES = "schema/body-has-the-documented-ranges"  # without it, `remaining` may be any number
 REMAINING = "/rate_limit/remaining"
@@ -128,7 +128,7 @@ def recovered(scheduler: Scheduler, bucket: Bucket, throttled: Exchange) -> Exch
     return scheduler.fetch(bucket.send_after_waiting(throttled))
 
 
-@bucket_rule(source=LIMIT, sends=(0, KEYS * BURST + 3))
+@bucket_rule(LIMIT, sends=(0, KEYS * BURST + 3))
 def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: Sequence[Exchange]) -> Probing[None]:
     """The server MUST NOT accept more requests of a key at once than its bucket can hold.
 
@@ -163,7 +163,7 @@ def _exceeded(bucket: Bucket, emptied: Sequence[Exchange]) -> Finding | None:
     return Finding(problem, accepted[-1], expected=expected, actual=actual)
 
 
-@bucket_rule(source=f"{ERRORS_GUIDE}: the response over the limit is 429", sends=(0, BURST))
+@bucket_rule(f"{ERRORS_GUIDE}: the response over the limit is 429", sends=(0, BURST))
 def test_over_the_limit_is_429(emptied: Sequence[Exchange]) -> Iterator[Finding]:
     """A response to a request over the limit MUST have status 429."""
     for exchange in emptied:
@@ -172,9 +172,7 @@ def test_over_the_limit_is_429(emptied: Sequence[Exchange]) -> Iterator[Finding]
             yield Finding(problem, exchange, expected="200 or 429", actual=exchange.outcome)
 
 
-@bucket_rule(
-    source=f"{ERRORS_GUIDE}: Retry-After", sends=(0, (1 + TRIES) * BURST + 1 + (TRIES - 1) * (SHORT_BURST + 1))
-)
+@bucket_rule(f"{ERRORS_GUIDE}: Retry-After", sends=(0, (1 + TRIES) * BURST + 1 + (TRIES - 1) * (SHORT_BURST + 1)))
 def test_retry_after_is_sufficient(
     scheduler: Scheduler, bucket: Bucket, throttled: Exchange, recovered: Exchange
 ) -> Probing[None]:
@@ -290,16 +288,14 @@ def refills(scheduler: Scheduler, buckets: list[Bucket], throttled: object) -> l
     return [scheduler.fetch(_refill(bucket)) for bucket in buckets]
 
 
-@bucket_rule(
-    source=LIMIT, repeats=("rate/remaining-is-at-most-burst",), sends=(0, BURST + KEYS * TRIES * (SHORT_BURST + 1))
-)
+@bucket_rule(LIMIT, repeats=("rate/remaining-is-at-most-burst",), sends=(0, BURST + KEYS * TRIES * (SHORT_BURST + 1)))
 def test_refills_no_faster_than_rps(refills: list[Refill]) -> Probing[None]:
     """The server MUST NOT refill a bucket faster than `rate_limit.rps`. The rule fails only after three attempts."""
     yield from _confirm_first(refills, Refill.too_fast)
 
 
 @bucket_rule(
-    source=f'{DOCUMENT}, UsageResponse.rate_limit.rps: "Allowed requests per second"',
+    f'{DOCUMENT}, UsageResponse.rate_limit.rps: "Allowed requests per second"',
     repeats=(RANGES, "bucket/retry-after-is-sufficient"),
     sends=(0, BURST + 1 + (KEYS * TRIES + TRIES - 1) * (SHORT_BURST + 1)),
 )
@@ -326,7 +322,7 @@ def _confirm_first(refills: Sequence[Refill], judge: Callable[[Refill], Finding 
 
 
 @bucket_rule(
-    source=f"{AUTHENTICATION_GUIDE}: each key has one rate limit",
+    f"{AUTHENTICATION_GUIDE}: each key has one rate limit",
     repeats=("bucket/burst-is-not-exceeded",),
     sends=(0, BURST + TRIES * (SHORT_BURST + 4)),
 )
@@ -368,7 +364,7 @@ def _is_full(bucket: Bucket, exchange: Exchange, due: float) -> bool:
 
 
 @bucket_rule(
-    source=f'{DOCUMENT}, UsageResponse.rate_limit.remaining: "Available tokens now"',
+    f'{DOCUMENT}, UsageResponse.rate_limit.remaining: "Available tokens now"',
     repeats=("bucket/burst-is-not-exceeded", "bucket/retry-after-is-sufficient"),
     sends=(0, TRIES * (1 + LARGEST)),
 )
@@ -402,7 +398,7 @@ def test_available_tokens_are_usable(bucket: Bucket) -> Probing[None]:
 
 
 @bucket_rule(
-    source=f"{AUTHENTICATION_GUIDE}: each key has its own rate limit",
+    f"{AUTHENTICATION_GUIDE}: each key has its own rate limit",
     sends=(0, TRIES * (SHORT_BURST + LARGEST + 2 * (KEYS - 1))),
 )
 def test_each_key_has_its_own_bucket(bucket: Bucket) -> Probing[None]:

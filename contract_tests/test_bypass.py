@@ -10,13 +10,13 @@ from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_AUTH_ERRORS, NEE
 from contract_tests.run.findings import Finding, status_finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, send_in_turn
-from contract_tests.run.rules import HEADER_ONLY, KEY_NEEDED, rule
+from contract_tests.run.rules import HEADER_ONLY, KEY_NEEDED, documented
 from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, CLOSED_ENDINGS, Exchange, Request, cookies_set
 
 Fields = Sequence[tuple[str, str | bytes]]
 
 
-@rule(level="documented", source=HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(1, 13))
+@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(1, 13))
 def test_key_in_the_query_is_not_accepted(gate: Gate) -> Probing[None]:
     """A request with a valid key only in the query MUST be rejected."""
     names = (
@@ -33,7 +33,7 @@ def test_key_in_the_query_is_not_accepted(gate: Gate) -> Probing[None]:
     yield from _find_ways(gate, {combined: single})
 
 
-@rule(level="documented", source=HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(8, 27))
+@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(8, 27))
 def test_key_in_another_header_is_not_accepted(gate: Gate) -> Probing[None]:
     """A request with a valid key only in Authorization, a cookie or another header MUST be rejected."""
     key = gate.main.value
@@ -60,7 +60,7 @@ def test_key_in_another_header_is_not_accepted(gate: Gate) -> Probing[None]:
     yield from _find_fields(gate, groups)
 
 
-@rule(level="documented", source=HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(0, 1))
+@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(0, 1))
 def test_response_cookie_is_not_accepted(gate: Gate, ok_responses: list[Exchange]) -> Probing[None]:
     """A request with only the cookies that responses to a valid key have set MUST be rejected."""
     if cookies := cookies_set(ok_responses):
@@ -69,7 +69,7 @@ def test_response_cookie_is_not_accepted(gate: Gate, ok_responses: list[Exchange
         yield from _accepted(gate, [exchange])
 
 
-@rule(level="documented", source=HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=4)
+@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=4)
 def test_key_in_path_or_body_is_not_accepted(gate: Gate) -> Probing[None]:
     """A request with a valid key only in the path or in the body MUST be rejected."""
     key, path = gate.main.value, gate.path.encode()
@@ -94,7 +94,7 @@ def test_key_in_path_or_body_is_not_accepted(gate: Gate) -> Probing[None]:
     yield from _accepted(gate, (yield from send_in_turn(requests)))
 
 
-@rule(level="documented", source=KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=(7, 54))
+@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=(7, 54))
 def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
     """A request without a key MUST be rejected regardless of its header fields."""
     origins = (
@@ -151,7 +151,7 @@ def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
     yield from _disclosing(gate, (yield from send_in_turn(requests)))
 
 
-@rule(level="documented", source=KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=13)
+@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=13)
 def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> Probing[None]:
     """A response to a request without a key at another spelling of the path MUST NOT contain usage metrics."""
     path = gate.path
@@ -167,7 +167,7 @@ def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> Probing[None]:
     yield from _disclosing(gate, (exchange for exchange in exchanges if exchange.status == 200))
 
 
-@rule(level="documented", source=KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=7)
+@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=7)
 def test_other_method_needs_a_key(gate: Gate) -> Probing[None]:
     """A response to a request with another method and without a key MUST NOT have a 2xx status or usage metrics.
 
@@ -185,7 +185,7 @@ def test_other_method_needs_a_key(gate: Gate) -> Probing[None]:
                 yield from _disclosing(gate, [exchange])
 
 
-@rule(level="documented", source=KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=1)
+@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=1)
 def test_http_1_0_needs_a_key(gate: Gate) -> Probing[None]:
     """A request with HTTP/1.0 and without a key MUST be rejected."""
     exchange = yield from gate.send(None, "with HTTP/1.0", version="HTTP/1.0", new_connection=True)
@@ -195,7 +195,7 @@ def test_http_1_0_needs_a_key(gate: Gate) -> Probing[None]:
         yield from _disclosing(gate, [exchange])
 
 
-@rule(level="documented", source=KEY_NEEDED, needs=[*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS], sends=4)
+@documented(KEY_NEEDED, needs=[*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS], sends=4)
 def test_connection_does_not_authenticate(gate: Gate) -> Probing[None]:
     """A request MUST be accepted or rejected by its own key, regardless of earlier requests on the same connection."""
     requests = [

@@ -10,7 +10,7 @@ from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_READABLE_BODY, N
 from contract_tests.run.findings import Finding, status_finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, send_in_turn
-from contract_tests.run.rules import DOCUMENT, rule
+from contract_tests.run.rules import DOCUMENT, documented, specified
 from contract_tests.wire.messages import AUTH_ERRORS, Exchange
 from contract_tests.wire.pacing import is_date, made_at
 
@@ -18,12 +18,7 @@ ENTITY_TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 CONTENT_RANGE = re.compile(r"bytes 0-(\d+)/(\d+|\*)")
 
 
-@rule(
-    level="specified",
-    source="RFC 9110, sections 13.1.2, 13.1.3 and 15.4.5: conditions and 304",
-    needs=NEEDS_VALID_KEY,
-    sends=2,
-)
+@specified("RFC 9110, sections 13.1.2, 13.1.3 and 15.4.5: conditions and 304", needs=NEEDS_VALID_KEY, sends=2)
 def test_unknown_validator_is_not_304(gate: Gate) -> Probing[None]:
     """A response to a condition with an unknown entity tag, or a date before HTTP existed, MUST have status 200."""
     conditions = {
@@ -36,7 +31,7 @@ def test_unknown_validator_is_not_304(gate: Gate) -> Probing[None]:
             yield status_finding(exchange, "200")
 
 
-@rule(level="specified", source="RFC 9110, section 8.8.3: ETag")
+@specified("RFC 9110, section 8.8.3: ETag")
 def test_etag_is_well_formed(ok_responses: list[Exchange]) -> Iterator[Finding]:
     """`ETag` MUST be in quotation marks, after `W/` if it is weak."""
     for exchange in ok_responses:
@@ -47,7 +42,7 @@ def test_etag_is_well_formed(ok_responses: list[Exchange]) -> Iterator[Finding]:
                 )
 
 
-@rule(level="specified", source="RFC 9110, section 8.8.1: a strong validator changes with the body")
+@specified("RFC 9110, section 8.8.1: a strong validator changes with the body")
 def test_strong_etag_identifies_one_body(ok_responses: list[Exchange]) -> Iterator[Finding]:
     """A response MUST NOT have the strong `ETag` of a response with another body."""
     first_with: dict[str, Exchange] = {}
@@ -62,9 +57,8 @@ def test_strong_etag_identifies_one_body(ok_responses: list[Exchange]) -> Iterat
                 return
 
 
-@rule(
-    level="documented",
-    source="RFC 9110, section 13.2.1: conditions are evaluated after authorization",
+@documented(
+    "RFC 9110, section 13.2.1: conditions are evaluated after authorization",
     needs=(*NEEDS_VALID_KEY, MISSING_KEY_REFUSED),
     repeats=["cache/unknown-validator-is-not-304"],
     sends=(0, 3),
@@ -92,7 +86,7 @@ def test_current_etag_is_200_or_304(
             yield status_finding(exchange, "200, because the entity tag belongs to another key")
 
 
-@rule(level="specified", source="RFC 9110, section 14.2 and 15.3.7: Range and 206", needs=NEEDS_READABLE_BODY, sends=1)
+@specified("RFC 9110, section 14.2 and 15.3.7: Range and 206", needs=NEEDS_READABLE_BODY, sends=1)
 def test_partial_response_is_206(gate: Gate) -> Probing[None]:
     """A response to a request with `Range` MUST be the whole body with 200, the named part with 206, or 416."""
     exchange = yield from gate.send(gate.main, "for its first ten bytes", fields=[("Range", "bytes=0-9")])
@@ -115,10 +109,7 @@ def test_partial_response_is_206(gate: Gate) -> Probing[None]:
         yield Finding(f"the whole body was promised, and it {exchange.json.problem}", exchange)
 
 
-@rule(
-    level="documented",
-    source=f"{DOCUMENT}, 200: metrics for the authenticated key, tokens now; RFC 9111, section 3",
-)
+@documented(f"{DOCUMENT}, 200: metrics for the authenticated key, tokens now; RFC 9111, section 3")
 def test_responses_are_not_shared_by_caches(
     gate: Gate, baseline_responses: tuple[Exchange, ...], journal: tuple[Exchange, ...]
 ) -> Iterator[Finding]:

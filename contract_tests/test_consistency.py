@@ -13,7 +13,7 @@ from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run.facts import having
 from contract_tests.run.findings import Finding
 from contract_tests.run.gate import Gate
-from contract_tests.run.rules import DOCUMENT, rule
+from contract_tests.run.rules import DOCUMENT, advisory, documented
 from contract_tests.wire.messages import Credential, Exchange, kept_whole
 from contract_tests.wire.not_tested import NotTested
 
@@ -47,10 +47,7 @@ def _wrong(metrics: UsageMetrics, member: str, problem: str, expected: object, a
     return Finding(problem, metrics.exchange, pointer=f"/{member}", expected=str(expected), actual=str(actual))
 
 
-@rule(
-    level="documented",
-    source=f'{USAGE}: "Total requests across all protocols", "Successful requests", "Failed requests"',
-)
+@documented(f'{USAGE}: "Total requests across all protocols", "Successful requests", "Failed requests"')
 def test_success_and_fail_do_not_exceed_total(usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
     """`success` and `fail` together MUST NOT exceed `total`. They may be less while requests are in flight."""
     for metrics in having(usage_metrics, "total", "success", "fail"):
@@ -65,7 +62,7 @@ def _outcomes_above_total(metrics: UsageMetrics, slack: int) -> Iterator[Finding
         yield _wrong(metrics, "total", "success and fail together exceed total", f"at least {outcomes}", metrics.total)
 
 
-@rule(level="advisory", source=f"{USAGE}: total, success, fail; a request in flight has passed the rate limit")
+@advisory(f"{USAGE}: total, success, fail; a request in flight has passed the rate limit")
 def test_few_requests_are_in_flight(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`total` SHOULD NOT exceed `success` and `fail` by more than the requests that can be in flight.
 
@@ -81,7 +78,7 @@ def test_few_requests_are_in_flight(usage_metrics: list[UsageMetrics]) -> Iterat
             )
 
 
-@rule(level="advisory", source=f"{USAGE}: total, success, fail; requests in flight are few")
+@advisory(f"{USAGE}: total, success, fail; requests in flight are few")
 def test_total_is_success_plus_fail(usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
     """`total` SHOULD be the sum of `success` and `fail`. The few requests that are in flight may be missing."""
     for metrics in having(usage_metrics, "total", "success", "fail"):
@@ -99,7 +96,7 @@ def _without_fetches(metrics: UsageMetrics) -> int:
     return sum(count for name, count in (metrics.by_protocol or {}).items() if name != "fetch")
 
 
-@rule(level="documented", source=f'{USAGE}.total: "Total requests across all protocols"')
+@documented(f'{USAGE}.total: "Total requests across all protocols"')
 def test_protocols_add_up_to_total(gate: Gate, usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
     """The counts of `by_protocol` MUST add up to `total`. They may be less where a documented protocol is missing."""
     readable = having(usage_metrics, "total", "by_protocol")
@@ -134,7 +131,7 @@ def _counts_itself(usage_metrics: list[UsageMetrics]) -> bool:
     return False
 
 
-@rule(level="documented", source=f'{USAGE}.success_rate: "Success percentage (0-100)"')
+@documented(f'{USAGE}.success_rate: "Success percentage (0-100)"')
 def test_success_rate_is_the_percentage_of_success(usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
     """`success_rate` MUST be the percentage of `success` in all requests, or in those that have ended.
 
@@ -165,7 +162,7 @@ def _rounding(rate: Decimal) -> Decimal:
     return Decimal(1).scaleb(max(-MOST_DECIMALS, min(exponent, 0))) if isinstance(exponent, int) else Decimal(1)
 
 
-@rule(level="documented", source=f'{USAGE}.bytes_transferred: "Total response bytes (HTTP fetch only)"')
+@documented(f'{USAGE}.bytes_transferred: "Total response bytes (HTTP fetch only)"')
 def test_no_bytes_without_a_fetch(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`bytes_transferred` MUST be 0 if `by_protocol.fetch` is 0."""
     for metrics in having(usage_metrics, "bytes_transferred", "by_protocol"):
@@ -174,7 +171,7 @@ def test_no_bytes_without_a_fetch(usage_metrics: list[UsageMetrics]) -> Iterator
             yield _wrong(metrics, "bytes_transferred", problem, 0, metrics.bytes_transferred)
 
 
-@rule(level="advisory", source=f'{USAGE}.bytes_transferred: "Total response bytes (HTTP fetch only)"')
+@advisory(f'{USAGE}.bytes_transferred: "Total response bytes (HTTP fetch only)"')
 def test_fetches_transfer_bytes(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`bytes_transferred` SHOULD be at least the number of successful fetches after a thousand of them."""
     for metrics in having(usage_metrics, "bytes_transferred", "by_protocol", "success"):
@@ -184,7 +181,7 @@ def test_fetches_transfer_bytes(usage_metrics: list[UsageMetrics]) -> Iterator[F
             yield _wrong(metrics, "bytes_transferred", problem, f"at least {fetched}", metrics.bytes_transferred)
 
 
-@rule(level="documented", source=f'{USAGE}.total: "Total requests across all protocols"')
+@documented(f'{USAGE}.total: "Total requests across all protocols"')
 def test_zero_total_means_zero_counts(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """A response with a `total` of 0 MUST have a 0 in every other count, and no entry in `top_domains`."""
     for metrics in having(usage_metrics, "total"):
@@ -194,7 +191,7 @@ def test_zero_total_means_zero_counts(usage_metrics: list[UsageMetrics]) -> Iter
                 yield _wrong(metrics, name, f"{name} is not 0 or empty although total is 0", expected, actual)
 
 
-@rule(level="documented", source=TOP)
+@documented(TOP)
 def test_top_domains_are_sorted(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`top_domains` MUST be in descending order of requests."""
     for metrics in having(usage_metrics, "top_domains"):
@@ -214,7 +211,7 @@ def _counts_of_domains(metrics: UsageMetrics) -> list[int]:
     return [count for _, count in metrics.top_domains or ()]
 
 
-@rule(level="documented", source=TOP)
+@documented(TOP)
 def test_top_domains_are_distinct(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`top_domains` MUST contain each domain once."""
     for metrics in having(usage_metrics, "top_domains"):
@@ -238,7 +235,7 @@ def _normalized(domain: str) -> str:
         return name
 
 
-@rule(level="documented", source=f"{USAGE}.top_domains[].domain")
+@documented(f"{USAGE}.top_domains[].domain")
 def test_top_domains_are_not_urls(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """A `domain` MUST NOT be a URL, because that would disclose paths, queries and the secrets in them."""
     for metrics in having(usage_metrics, "top_domains"):
@@ -248,7 +245,7 @@ def test_top_domains_are_not_urls(usage_metrics: list[UsageMetrics]) -> Iterator
                 yield _wrong(metrics, member, "a URL is listed as a domain", "the name of a host", actual)
 
 
-@rule(level="documented", source=f"{TOP}; {USAGE}.total")
+@documented(f"{TOP}; {USAGE}.total")
 def test_top_domains_do_not_exceed_total(usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
     """`top_domains` together MUST NOT have more requests than `total`."""
     for metrics in having(usage_metrics, "top_domains", "total"):
@@ -262,7 +259,7 @@ def _domains_above_total(metrics: UsageMetrics, slack: int) -> Iterator[Finding]
         yield _wrong(metrics, "total", problem, f"at least {counted}", metrics.total)
 
 
-@rule(level="documented", source=TOP)
+@documented(TOP)
 def test_top_domains_are_not_empty_after_a_fetch(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`top_domains` MUST NOT be empty for a key with fetches. Requests of the gate itself may count as fetches."""
     own = SENDS_PER_RESPONSE * len(gate.baseline_exchanges)
@@ -273,7 +270,7 @@ def test_top_domains_are_not_empty_after_a_fetch(gate: Gate, usage_metrics: list
             yield _wrong(metrics, "top_domains", "top_domains is empty after fetches", expected, "no domain")
 
 
-@rule(level="advisory", source=f"{USAGE}: counts of one key; the document does not state that they are for all time")
+@advisory(f"{USAGE}: counts of one key; the document does not state that they are for all time")
 def test_counters_do_not_decrease(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`total`, `success`, `fail` and `bytes_transferred` SHOULD NOT decrease from one response to the next."""
     for name in ("total", "success", "fail", "bytes_transferred"):
@@ -289,9 +286,8 @@ def test_counters_do_not_decrease(usage_metrics: list[UsageMetrics]) -> Iterator
                 yield replace(finding, related=(before.exchange,))
 
 
-@rule(
-    level="documented",
-    source=f"{USAGE}: the usage metrics of one key, regardless of the rest of the request",
+@documented(
+    f"{USAGE}: the usage metrics of one key, regardless of the rest of the request",
     repeats=(
         "schema/other-responses-are-usage-metrics",
         "consistency/success-and-fail-do-not-exceed-total",

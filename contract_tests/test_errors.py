@@ -12,7 +12,7 @@ from contract_tests.run import wrong_keys
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS
 from contract_tests.run.findings import Finding, body_findings, status_finding
 from contract_tests.run.gate import BROWSER, OPERATION, Gate
-from contract_tests.run.rules import AUTHENTICATION_GUIDE, ERRORS_GUIDE, rule
+from contract_tests.run.rules import AUTHENTICATION_GUIDE, ERRORS_GUIDE, advisory, documented
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.connection import wire
 from contract_tests.wire.internals import internals
@@ -37,7 +37,7 @@ def documented_errors(missing_key_responses: list[Exchange], unknown_key_respons
     return exchanges
 
 
-@rule(level="documented", source=ERRORS_GUIDE)
+@documented(ERRORS_GUIDE)
 def test_error_body_is_json_with_a_detail(documented_errors: list[Exchange]) -> Iterator[Finding]:
     """A response with status 401 or 403 MUST have a JSON media type, and a JSON body with a `detail` text."""
     for exchange in documented_errors:
@@ -49,7 +49,7 @@ def test_error_body_is_json_with_a_detail(documented_errors: list[Exchange]) -> 
             yield from body_findings(OPERATION, exchange, "documented")
 
 
-@rule(level="documented", source=ERRORS_GUIDE, repeats=["errors/error-body-is-json-with-a-detail"])
+@documented(ERRORS_GUIDE, repeats=["errors/error-body-is-json-with-a-detail"])
 def test_every_auth_error_has_a_detail(
     gate: Gate, missing_key_responses: object, unknown_key_responses: object, journal: tuple[Exchange, ...]
 ) -> Iterator[Finding]:
@@ -87,7 +87,7 @@ def _is_unsuspicious(gate: Gate, request: Request) -> bool:
     )
 
 
-@rule(level="advisory", source="RFC 9110, section 11.6.1")
+@advisory("RFC 9110, section 11.6.1")
 def test_401_carries_a_challenge(documented_errors: list[Exchange]) -> Iterator[Finding]:
     """A response with status 401 SHOULD have a WWW-Authenticate field that names the authentication scheme.
 
@@ -98,7 +98,7 @@ def test_401_carries_a_challenge(documented_errors: list[Exchange]) -> Iterator[
             yield Finding("a response with status 401 has no WWW-Authenticate field", exchange)
 
 
-@rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: nothing is served without a valid key")
+@documented(f"{AUTHENTICATION_GUIDE}: nothing is served without a valid key")
 def test_errors_do_not_disclose_metrics(
     gate: Gate, missing_key_responses: object, journal: tuple[Exchange, ...]
 ) -> Iterator[Finding]:
@@ -114,7 +114,7 @@ def test_errors_do_not_disclose_metrics(
             yield Finding("a response that rejects a request contains usage metrics", exchange)
 
 
-@rule(level="documented", source=f"{AUTHENTICATION_GUIDE}: the key is a secret of its owner")
+@documented(f"{AUTHENTICATION_GUIDE}: the key is a secret of its owner")
 def test_responses_do_not_disclose_keys(
     gate: Gate, baseline_responses: tuple[Exchange, ...], journal: tuple[Exchange, ...]
 ) -> Iterator[Finding]:
@@ -148,7 +148,7 @@ def _is_half_disclosed(key: Credential, received: bytes, sent: bytes) -> bool:
     return any(part in received and part not in sent for part in parts)
 
 
-@rule(level="documented", source=f"{ERRORS_GUIDE}: the body is a detail text for the client")
+@documented(f"{ERRORS_GUIDE}: the body is a detail text for the client")
 def test_responses_do_not_disclose_internals(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response MUST NOT contain a stack trace, the path of a file of the server, or a database error."""
     for exchange in kept_whole(journal):
@@ -156,10 +156,7 @@ def test_responses_do_not_disclose_internals(journal: tuple[Exchange, ...]) -> I
             yield Finding(f"the body contains '{exchange.excerpt(match[0], 60)}'", exchange)
 
 
-@rule(
-    level="documented",
-    source=f"{ERRORS_GUIDE}: 502 and 504 are not documented for this operation, nor is any other 5xx",
-)
+@documented(f"{ERRORS_GUIDE}: 502 and 504 are not documented for this operation, nor is any other 5xx")
 def test_no_request_causes_5xx(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response MUST NOT have a 5xx status, however unusual the request is.
 
@@ -170,7 +167,7 @@ def test_no_request_causes_5xx(journal: tuple[Exchange, ...]) -> Iterator[Findin
             yield status_finding(exchange, "any status but 5xx")
 
 
-@rule(level="documented", source=f"{ERRORS_GUIDE}: a request that is refused gets a response")
+@documented(f"{ERRORS_GUIDE}: a request that is refused gets a response")
 def test_deployment_stays_reachable(scheduler: Scheduler, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """The server MUST remain reachable after every request, however unusual the request is."""
     reason, last = scheduler.transport.unreachable_reason, journal[-1]

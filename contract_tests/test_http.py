@@ -12,7 +12,7 @@ from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEE
 from contract_tests.run.findings import Finding, status_finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, pause, send_and_await_close, send_pipelined
-from contract_tests.run.rules import DOCUMENT, rule
+from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.http_lint import complaints
 from contract_tests.wire.messages import CLOSED_ENDINGS, Exchange
@@ -27,7 +27,7 @@ BARE_LF = re.compile(rb"(?<!\r)\n")
 STANDARD_METHODS = {"HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 
 
-@rule(level="specified", source="RFC 9112, sections 6 to 8: message body length, incomplete messages")
+@specified("RFC 9112, sections 6 to 8: message body length, incomplete messages")
 def test_responses_are_complete(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response to a baseline request MUST be HTTP, complete, and within the time-out."""
     for exchange in baseline_responses:
@@ -37,24 +37,20 @@ def test_responses_are_complete(baseline_responses: tuple[Exchange, ...]) -> Ite
             )
 
 
-@rule(level="specified", source="RFC 9112, section 6.3: the stated length is that of the body")
+@specified("RFC 9112, section 6.3: the stated length is that of the body")
 def test_nothing_follows_a_response(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response MUST NOT be followed by more bytes than its length states."""
     return _followed(baseline_responses)
 
 
-@rule(
-    level="specified",
-    source="RFC 9112, section 6.3: the stated length is that of the body",
-    repeats=["http/nothing-follows-a-response"],
-)
+@specified("RFC 9112, section 6.3: the stated length is that of the body", repeats=["http/nothing-follows-a-response"])
 def test_nothing_follows_an_error(missing_key_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with status 401, 403, 404 or 405 MUST NOT be followed by more bytes than its length states."""
     statuses = {401, 403, 404, 405}
     return _followed(each for each in journal if each.status in statuses and not each.request.body)
 
 
-@rule(level="specified", source="RFC 9112, section 6.2: Content-Length and Transfer-Encoding")
+@specified("RFC 9112, section 6.2: Content-Length and Transfer-Encoding")
 def test_length_is_stated_once(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response MUST NOT state its length twice, by Content-Length or by Transfer-Encoding."""
     for exchange in baseline_responses:  # in the raw head, because a parser merges two equal lengths
@@ -65,7 +61,7 @@ def test_length_is_stated_once(baseline_responses: tuple[Exchange, ...]) -> Iter
             yield Finding("the length of the body is stated twice", exchange, actual=actual)
 
 
-@rule(level="specified", source="RFC 9112, section 4: status-line")
+@specified("RFC 9112, section 4: status-line")
 def test_status_line_is_well_formed(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response MUST begin with its version, a space, three digits, and another space."""
     for exchange in baseline_responses:
@@ -75,12 +71,7 @@ def test_status_line_is_well_formed(baseline_responses: tuple[Exchange, ...]) ->
             yield Finding("the status line is malformed", exchange, expected="HTTP/1.1 200 …", actual=actual)
 
 
-@rule(
-    level="specified",
-    source="RFC 9112, section 6.1: Transfer-Encoding belongs to HTTP/1.1",
-    needs=NEEDS_VALID_KEY,
-    sends=1,
-)
+@specified("RFC 9112, section 6.1: Transfer-Encoding belongs to HTTP/1.1", needs=NEEDS_VALID_KEY, sends=1)
 def test_http_1_0_response_is_not_chunked(gate: Gate) -> Probing[None]:
     """A response to an HTTP/1.0 request MUST NOT have Transfer-Encoding."""
     exchange = yield from gate.send(gate.main, "by HTTP/1.0", version="HTTP/1.0", new_connection=True)
@@ -88,9 +79,8 @@ def test_http_1_0_response_is_not_chunked(gate: Gate) -> Probing[None]:
         yield Finding("an HTTP/1.0 client cannot read Transfer-Encoding", exchange, actual=exchange.excerpt(coding))
 
 
-@rule(
-    level="specified",
-    source="RFC 9112, sections 9.3 and 9.6: the server closes after the last response, in HTTP/1.0 after each",
+@specified(
+    "RFC 9112, sections 9.3 and 9.6: the server closes after the last response, in HTTP/1.0 after each",
     needs=NEEDS_VALID_KEY,
     sends=2,
 )
@@ -110,9 +100,8 @@ def test_connection_closes_on_request(gate: Gate) -> Probing[None]:
             return
 
 
-@rule(
-    level="advisory",
-    source="RFC 9112, section 3.2.2: a server MUST accept the absolute form; some frameworks do not",
+@advisory(
+    "RFC 9112, section 3.2.2: a server MUST accept the absolute form; some frameworks do not",
     needs=NEEDS_VALID_KEY,
     sends=1,
 )
@@ -124,7 +113,7 @@ def test_absolute_form_is_accepted(gate: Gate) -> Probing[None]:
         yield status_finding(exchange, "200")
 
 
-@rule(level="specified", source="RFC 9110, section 8.4: Content-Encoding")
+@specified("RFC 9110, section 8.4: Content-Encoding")
 def test_content_encoding_matches_the_body(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response body MUST have the coding of Content-Encoding."""
     for exchange in baseline_responses:
@@ -132,7 +121,7 @@ def test_content_encoding_matches_the_body(baseline_responses: tuple[Exchange, .
             yield Finding(f"the body {exchange.coding_problem}", exchange)
 
 
-@rule(level="specified", source="RFC 9110, section 8.4: Content-Encoding", needs=NEEDS_READABLE_BODY, sends=(1, 3))
+@specified("RFC 9110, section 8.4: Content-Encoding", needs=NEEDS_READABLE_BODY, sends=(1, 3))
 def test_negotiated_encoding_matches_the_body(gate: Gate) -> Probing[None]:
     """A response to a request with Accept-Encoding MUST have status 200, a true Content-Encoding and a JSON body."""
     for codings in ("gzip, identity;q=0.5, *;q=0", "deflate", "br"):
@@ -152,7 +141,7 @@ def head(scheduler: Scheduler, gate: Gate) -> Exchange:
     return scheduler.fetch(gate.send(gate.main, "by HEAD", method="HEAD", new_connection=True))
 
 
-@rule(level="specified", source="RFC 9110, section 9.3.2: HEAD", needs=NEEDS_VALID_KEY, sends=(0, 1))
+@specified("RFC 9110, section 9.3.2: HEAD", needs=NEEDS_VALID_KEY, sends=(0, 1))
 def test_head_has_no_body(head: Exchange) -> Iterator[Finding]:
     """A response to HEAD MUST NOT have a body."""
     if head.ending == "malformed":
@@ -161,17 +150,14 @@ def test_head_has_no_body(head: Exchange) -> Iterator[Finding]:
         yield Finding(f"{head.extra_size} bytes follow the head", head)
 
 
-@rule(level="specified", source="RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5: HEAD, 204 and 304")
+@specified("RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5: HEAD, 204 and 304")
 def test_204_and_304_have_no_body(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with status 204 or 304 MUST NOT have a body."""
     return _followed(each for each in journal if each.status in {204, 304} and each.request.method != "HEAD")
 
 
-@rule(
-    level="advisory",
-    source="RFC 9110, section 8.6: Content-Length in a response to HEAD is that of GET",
-    needs=NEEDS_VALID_KEY,
-    sends=(0, 1),
+@advisory(
+    "RFC 9110, section 8.6: Content-Length in a response to HEAD is that of GET", needs=NEEDS_VALID_KEY, sends=(0, 1)
 )
 def test_head_states_the_length_of_get(head: Exchange, main_key_responses: list[Exchange]) -> Iterator[Finding]:
     """`Content-Length` in a response to HEAD SHOULD be the length of a GET, about: usage metrics change."""
@@ -184,9 +170,8 @@ def test_head_states_the_length_of_get(head: Exchange, main_key_responses: list[
         yield Finding("Content-Length is not that of GET", head, expected=expected, actual=stated)
 
 
-@rule(
-    level="advisory",
-    source="RFC 9110, section 9.1: GET and HEAD are supported by all general-purpose servers",
+@advisory(
+    "RFC 9110, section 9.1: GET and HEAD are supported by all general-purpose servers",
     needs=NEEDS_VALID_KEY,
     sends=(0, 1),
 )
@@ -196,9 +181,8 @@ def test_head_matches_get(head: Exchange) -> Iterator[Finding]:
         yield status_finding(head, "200")
 
 
-@rule(
-    level="documented",
-    source="errors guide: no 5xx is documented; by common practice HEAD and OPTIONS are answered 2xx or 405",
+@documented(
+    "errors guide: no 5xx is documented; by common practice HEAD and OPTIONS are answered 2xx or 405",
     needs=NEEDS_VALID_KEY,
     sends=(1, 2),
 )
@@ -210,7 +194,7 @@ def test_head_and_options_do_not_fail(gate: Gate, head: Exchange) -> Probing[Non
             yield status_finding(exchange, "a status below 500")
 
 
-@rule(level="documented", source="RFC 9110, section 15.5.6: 405")
+@documented("RFC 9110, section 15.5.6: 405")
 def test_405_names_the_allowed_methods(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with status 405 MUST name the allowed methods in `Allow`, the documented method among them."""
     refused = [each for each in journal if each.status == 405 and each.request.target == gate.path.encode()]
@@ -224,13 +208,7 @@ def test_405_names_the_allowed_methods(gate: Gate, journal: tuple[Exchange, ...]
             yield Finding("Allow lacks the method", exchange, expected=expected, actual=exchange.excerpt(allow))
 
 
-@rule(
-    level="documented",
-    source=f"{DOCUMENT}: GET is the only operation of this path",
-    needs=NEEDS_VALID_KEY,
-    intrusive=True,
-    sends=(1, 5),
-)
+@documented(f"{DOCUMENT}: GET is the only operation of this path", needs=NEEDS_VALID_KEY, intrusive=True, sends=(1, 5))
 def test_undocumented_method_is_refused(gate: Gate) -> Probing[None]:
     """A request with a write method MUST NOT succeed, even with a valid key."""
     for method in ("POST", "PUT", "PATCH", "DELETE"):
@@ -243,9 +221,8 @@ def test_undocumented_method_is_refused(gate: Gate) -> Probing[None]:
         yield status_finding(after, "200")
 
 
-@rule(
-    level="specified",
-    source="RFC 9112, sections 2.2 and 9.3.2: a message is a sequence of octets; responses have the requests' order",
+@specified(
+    "RFC 9112, sections 2.2 and 9.3.2: a message is a sequence of octets; responses have the requests' order",
     needs=(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS),
     repeats=["bypass/connection-does-not-authenticate"],
     sends=4,
@@ -267,7 +244,7 @@ def test_split_and_pipelined_requests_are_separate(gate: Gate) -> Probing[None]:
             return
 
 
-@rule(level="documented", source="RFC 9112, section 2.1: every line of a head ends with CRLF")
+@documented("RFC 9112, section 2.1: every line of a head ends with CRLF")
 def test_lines_end_with_crlf(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response MUST end each line of its head with CRLF: many clients take a bare LF for the end of the message."""
     for exchange in baseline_responses:
@@ -276,11 +253,7 @@ def test_lines_end_with_crlf(baseline_responses: tuple[Exchange, ...]) -> Iterat
             yield Finding("the head contains a bare LF", exchange, actual=exchange.excerpt(head[0]))
 
 
-@rule(
-    level="specified",
-    source="RFC 9110, section 6.6.1: Date is the time at which the message was made",
-    sends=1,
-)
+@specified("RFC 9110, section 6.6.1: Date is the time at which the message was made", sends=1)
 def test_date_advances(gate: Gate, first_ok: Exchange, journal: tuple[Exchange, ...]) -> Probing[None]:
     """`Date` MUST advance: two responses that are two seconds apart MUST NOT have the same one."""
     yield from pause(max(0.0, first_ok.started + DATE_INTERVAL - journal[-1].ended))
@@ -294,9 +267,8 @@ def test_date_advances(gate: Gate, first_ok: Exchange, journal: tuple[Exchange, 
         yield Finding(f"Date is the same for {seconds:.0f} s", dated[-1], related=(dated[0],), actual=actual)
 
 
-@rule(
-    level="advisory",
-    source="RFC 9110, 9111 and 9112, as httplint reads them",
+@advisory(
+    "RFC 9110, 9111 and 9112, as httplint reads them",
     repeats=[
         "auth/valid-key-is-200",
         "http/responses-are-complete",

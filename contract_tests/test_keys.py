@@ -24,7 +24,7 @@ from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEE
 from contract_tests.run.findings import Finding, status_finding
 from contract_tests.run.gate import Gate, RequestOptions
 from contract_tests.run.probes import Probing, send_concurrently, send_in_turn
-from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, rule
+from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, documented
 from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, Credential, Exchange, cookies_set
 from contract_tests.wire.not_tested import NotTested
 from usage_contract.sources import pointer
@@ -45,7 +45,7 @@ def used_keys(gate: Gate, usage_metrics: list[UsageMetrics]) -> dict[Credential,
     return used
 
 
-@rule(level="documented", source=OWN)
+@documented(OWN)
 def test_metrics_differ_between_keys(
     used_keys: dict[Credential, Profile], usage_metrics: list[UsageMetrics]
 ) -> Iterator[Finding]:
@@ -57,7 +57,7 @@ def test_metrics_differ_between_keys(
             yield Finding(problem, another[0].exchange, related=(one[0].exchange,), pointer=pointer(names[0]))
 
 
-@rule(level="documented", source=OWN, repeats=["keys/metrics-differ-between-keys"])
+@documented(OWN, repeats=["keys/metrics-differ-between-keys"])
 def test_responses_are_not_mixed_up(
     used_keys: dict[Credential, Profile], usage_metrics: list[UsageMetrics]
 ) -> Iterator[Finding]:
@@ -66,7 +66,7 @@ def test_responses_are_not_mixed_up(
         yield from _mixed_up(metrics, used_keys)
 
 
-@rule(level="documented", source=OWN, repeats=["keys/responses-are-not-mixed-up"])
+@documented(OWN, repeats=["keys/responses-are-not-mixed-up"])
 def test_metrics_of_a_key_are_steady(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """A response MUST NOT contain a counter or a limit that changes and then changes back.
 
@@ -83,7 +83,7 @@ def test_metrics_of_a_key_are_steady(gate: Gate, usage_metrics: list[UsageMetric
             yield from _unsteady(pointer("rate_limit", name), transient_changes(limits, is_different))
 
 
-@rule(level="documented", source=OWN, repeats=["keys/metrics-of-a-key-are-steady"])
+@documented(OWN, repeats=["keys/metrics-of-a-key-are-steady"])
 def test_first_response_is_like_later_ones(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """The first response for each key MUST NOT report a much smaller `total` than all later responses.
 
@@ -135,9 +135,8 @@ def _mixed_up(metrics: UsageMetrics, used_keys: Mapping[Credential, Profile]) ->
             return
 
 
-@rule(
-    level="documented",
-    source=OWN,
+@documented(
+    OWN,
     needs=[*NEEDS_READABLE_BODY, *NEEDS_AUTH_ERRORS],
     repeats=["keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up"],
     sends=6,
@@ -160,9 +159,8 @@ def test_concurrent_clients_are_kept_apart(gate: Gate, used_keys: dict[Credentia
             yield from _mixed_up(UsageMetrics(exchange), used_keys)
 
 
-@rule(
-    level="documented",
-    source=HEADER_ONLY,
+@documented(
+    HEADER_ONLY,
     needs=NEEDS_READABLE_BODY,
     repeats=["keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up"],
     sends=(2, 3),
@@ -194,7 +192,7 @@ def test_only_the_header_selects_the_key(
         yield from _mixed_up(UsageMetrics(exchange), used_keys)
 
 
-@rule(level="documented", source=f"{DOCUMENT}, UsageResponse.api_key; whole or masked is open")
+@documented(f"{DOCUMENT}, UsageResponse.api_key; whole or masked is open")
 def test_api_key_is_the_one_sent(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`api_key` MUST NOT show another key than that of the request, or the same text for two keys.
 
@@ -228,9 +226,8 @@ def _may_show(text: str, key: Credential) -> bool:
     return bool(start or end) and value.startswith(start) and value.endswith(end)
 
 
-@rule(
-    level="documented",
-    source=f"{AUTHENTICATION_GUIDE}: each request is judged by its key; RFC 9111, section 4",
+@documented(
+    f"{AUTHENTICATION_GUIDE}: each request is judged by its key; RFC 9111, section 4",
     needs=[*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS],
     sends=(5, 6),
 )

@@ -11,7 +11,7 @@ from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run.facts import having
 from contract_tests.run.findings import Finding, body_findings, header_findings
 from contract_tests.run.gate import OPERATION, Gate
-from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, rule
+from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, documented
 from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 
@@ -28,7 +28,7 @@ SOON = 1.0  # seconds: "right after" a response, at the usual pace of the gate
 AT_ONCE = 0.5  # seconds: an even shorter time, because a single 429 counts here
 
 
-@rule(level="documented", source=BUCKET)
+@documented(BUCKET)
 def test_remaining_is_at_most_burst(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`rate_limit.remaining` MUST NOT exceed `rate_limit.burst`, the capacity."""
     for metrics in having(usage_metrics, "remaining", "burst"):
@@ -36,7 +36,7 @@ def test_remaining_is_at_most_burst(usage_metrics: list[UsageMetrics]) -> Iterat
             yield _of_remaining("remaining exceeds burst", metrics, metrics.burst)
 
 
-@rule(level="documented", source=BUCKET)
+@documented(BUCKET)
 def test_remaining_grows_no_faster_than_rps(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`rate_limit.remaining` MUST NOT grow faster between two responses than `rate_limit.rps` allows.
 
@@ -69,7 +69,7 @@ def _excess(before: UsageMetrics, after: UsageMetrics) -> Decimal:
     return grown - (after.rps or Decimal(0)) * Decimal(seconds)
 
 
-@rule(level="documented", source=f"{BUCKET}; {ERRORS_GUIDE}: 429 is for a request over the limit")
+@documented(f"{BUCKET}; {ERRORS_GUIDE}: 429 is for a request over the limit")
 def test_remaining_tokens_are_usable(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response MUST NOT repeatedly have status 429 right after a response that states half a bucket or more."""
     for key in gate.keys:
@@ -118,10 +118,7 @@ def _is_filled(exchange: Exchange, share: Decimal, fewest: int) -> bool:
     return metrics.remaining >= fewest and metrics.remaining >= share * metrics.burst
 
 
-@rule(
-    level="documented",
-    source=f"{ERRORS_GUIDE}: 429 with Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining and a detail text",
-)
+@documented(f"{ERRORS_GUIDE}: 429 with Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining and a detail text")
 def test_429_is_complete(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A 429 response to a valid key MUST have Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining and a `detail`.
 

@@ -9,7 +9,7 @@ from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEE
 from contract_tests.run.findings import Finding, body_findings, status_finding
 from contract_tests.run.gate import BROWSER, OPERATION, Gate, RequestOptions
 from contract_tests.run.probes import Probing, send_in_turn
-from contract_tests.run.rules import DOCUMENT, rule
+from contract_tests.run.rules import DOCUMENT, documented, specified
 from contract_tests.wire.messages import CLIENT_ERRORS, CLOSED_ENDINGS, Exchange
 
 REFUSAL = "RFC 9110, section 15.5: a request that cannot be served gets a 4xx; errors guide: no 5xx is documented"
@@ -39,9 +39,8 @@ UNEXPECTED = b"?unexpected=1&limit=-1&format=xml&callback=f&fields=total&pretty=
 PARAMETERS = b"&".join(b"p%d=%d" % (number, number) for number in range(100))
 
 
-@rule(
-    level="documented",
-    source=f"{DOCUMENT}, 200: content application/json",
+@documented(
+    f"{DOCUMENT}, 200: content application/json",
     needs=NEEDS_READABLE_BODY,
     repeats=["schema/media-type-is-documented", "schema/body-has-the-specified-types"],
     sends=5,
@@ -61,7 +60,7 @@ def test_accept_leads_to_json_or_4xx(gate: Gate) -> Probing[None]:
             yield from body_findings(OPERATION, exchange, "specified")
 
 
-@rule(level="documented", source=REFUSAL, needs=NEEDS_VALID_KEY, sends=(7, 7 + 4 * len(FIELDS)))
+@documented(REFUSAL, needs=NEEDS_VALID_KEY, sends=(7, 7 + 4 * len(FIELDS)))
 def test_unusual_headers_do_no_harm(gate: Gate) -> Probing[None]:
     """A response to a request with a valid key MUST have status 200, 206, 304 or 4xx, whatever its other headers."""
     for what, value in UNUSUAL_VALUES.items():
@@ -83,7 +82,7 @@ def test_unusual_headers_do_no_harm(gate: Gate) -> Probing[None]:
     yield from _harmed((yield from send_in_turn(requests)))
 
 
-@rule(level="documented", source=REFUSAL, needs=NEEDS_VALID_KEY, sends=7)
+@documented(REFUSAL, needs=NEEDS_VALID_KEY, sends=7)
 def test_unusual_targets_do_no_harm(gate: Gate) -> Probing[None]:
     """A response to a request with a valid key MUST have status 200, 206, 304 or 4xx, whatever its target."""
     path = gate.path.encode()
@@ -107,12 +106,7 @@ def test_unusual_targets_do_no_harm(gate: Gate) -> Probing[None]:
         yield from _harmed([exchange], stopped)
 
 
-@rule(
-    level="specified",
-    source="RFC 9110, section 5.5: a field value contains no line break",
-    needs=NEEDS_VALID_KEY,
-    sends=1,
-)
+@specified("RFC 9110, section 5.5: a field value contains no line break", needs=NEEDS_VALID_KEY, sends=1)
 def test_query_does_not_add_headers(gate: Gate) -> Probing[None]:
     """A response MUST NOT contain a percent-encoded line break of the query as a line break in its head."""
     target = gate.path.encode() + b"?q=1%0d%0aX-Injected:%20yes%0d%0a%0d%0abody"
@@ -121,7 +115,7 @@ def test_query_does_not_add_headers(gate: Gate) -> Probing[None]:
         yield Finding("the head of the response contains a line of the query", exchange)
 
 
-@rule(level="documented", source=REFUSAL, needs=NEEDS_VALID_KEY, sends=4)
+@documented(REFUSAL, needs=NEEDS_VALID_KEY, sends=4)
 def test_unexpected_bodies_do_no_harm(gate: Gate) -> Probing[None]:
     """A response to a GET with a body MUST have status 200, 206, 304 or 4xx, and the next request MUST get a 200.
 
@@ -148,7 +142,7 @@ def test_unexpected_bodies_do_no_harm(gate: Gate) -> Probing[None]:
         yield status_finding(after, "200")
 
 
-@rule(level="documented", source=REFUSAL, needs=(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS), sends=12)
+@documented(REFUSAL, needs=(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS), sends=12)
 def test_malformed_requests_do_no_harm(gate: Gate) -> Probing[None]:
     """A response to a malformed request MUST have status 200, 501, 505 or 4xx, and later ones MUST be as before.
 

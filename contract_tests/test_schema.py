@@ -16,7 +16,7 @@ from contract_tests.run.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_K
 from contract_tests.run.findings import Finding, body_findings, status_finding
 from contract_tests.run.gate import OPERATION, Gate
 from contract_tests.run.probes import Probing, send_in_turn
-from contract_tests.run.rules import DOCUMENT, rule
+from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import Exchange, kept_whole
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.schemathesis_adapter import as_response, body_of, fields_of, prepared_request
@@ -37,7 +37,7 @@ CHECK_NAMES = (
 MOST_CASES = 3  # requests: without parameters in the document, all cases are alike
 
 
-@rule(level="specified", source=f"{DOCUMENT}, 200: content application/json; RFC 8259")
+@specified(f"{DOCUMENT}, 200: content application/json; RFC 8259")
 def test_body_is_json(ok_responses: list[Exchange]) -> Iterator[Finding]:
     """A 200 response MUST have a body of one well-formed JSON text in UTF-8.
 
@@ -48,33 +48,32 @@ def test_body_is_json(ok_responses: list[Exchange]) -> Iterator[Finding]:
             yield Finding(f"the body {exchange.json.problem}", exchange)
 
 
-@rule(level="specified", source=f"{DOCUMENT}, 200: content; RFC 9110, section 8.3")
+@specified(f"{DOCUMENT}, 200: content; RFC 9110, section 8.3")
 def test_media_type_is_documented(gate: Gate, ok_responses: list[Exchange]) -> Iterator[Finding]:
     """A 200 response MUST have one Content-Type, the documented one. A charset, if present, MUST be UTF-8."""
     yield from _media_type_findings(gate, _complete(ok_responses))
 
 
-@rule(level="specified", source=f"{DOCUMENT}, components.schemas.UsageResponse")
+@specified(f"{DOCUMENT}, components.schemas.UsageResponse")
 def test_body_has_the_specified_types(ok_responses: list[Exchange]) -> Iterator[Finding]:
     """A 200 response MUST be valid against the schema of the vendor's document."""
     yield from _schema_findings(ok_responses, "specified")
 
 
-@rule(level="documented", source=f"{DOCUMENT}, the descriptions in UsageResponse; openapi/documented.overlay.yaml")
+@documented(f"{DOCUMENT}, the descriptions in UsageResponse; openapi/documented.overlay.yaml")
 def test_body_has_the_documented_ranges(ok_responses: list[Exchange]) -> Iterator[Finding]:
     """A 200 response MUST contain usage metrics with values in the documented ranges."""
     yield from _schema_findings(ok_responses, "documented")
 
 
-@rule(level="advisory", source="openapi/advisory.overlay.yaml")
+@advisory("openapi/advisory.overlay.yaml")
 def test_body_has_every_documented_member(ok_responses: list[Exchange]) -> Iterator[Finding]:
     """A 200 response SHOULD have every documented member."""
     yield from _schema_findings(ok_responses, "advisory")
 
 
-@rule(
-    level="documented",
-    source=f"{DOCUMENT}, 200: usage metrics, regardless of the rest of the request",
+@documented(
+    f"{DOCUMENT}, 200: usage metrics, regardless of the rest of the request",
     needs=NEEDS_READABLE_BODY,
     repeats=(
         *SHAPE_RULES,
@@ -93,12 +92,8 @@ def test_other_responses_are_usage_metrics(gate: Gate, other_ok_responses: list[
     yield from _schema_findings(other_ok_responses, "documented")
 
 
-@rule(
-    level="specified",
-    source=f"{DOCUMENT}, as Schemathesis reads it",
-    needs=NEEDS_READABLE_BODY,
-    repeats=SHAPE_RULES,
-    sends=(1, MOST_CASES),
+@specified(
+    f"{DOCUMENT}, as Schemathesis reads it", needs=NEEDS_READABLE_BODY, repeats=SHAPE_RULES, sends=(1, MOST_CASES)
 )
 def test_generated_requests_match_the_document(gate: Gate, first_ok: Exchange) -> Probing[None]:
     """A response to a request that Schemathesis generates from the document MUST match the document."""

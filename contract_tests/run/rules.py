@@ -7,7 +7,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -52,9 +52,9 @@ class Rule:
 
 
 def rule(
+    source: str,
     *,
     level: Level,
-    source: str,
     needs: Iterable[Fact] = (),
     repeats: Iterable[str] = (),
     intrusive: bool = False,
@@ -85,12 +85,19 @@ def rule(
     return decorate
 
 
+specified = partial(rule, level="specified")
+documented = partial(rule, level="documented")
+advisory = partial(rule, level="advisory")
+
+
 @cache
 def rule_of(item: pytest.Item) -> Rule:
     """Read the rule off a test function; UsageError names what it lacks."""
     mark = item.get_closest_marker("rule")
     if not isinstance(item, pytest.Function) or mark is None:
-        raise pytest.UsageError(f"{item.nodeid} is not a rule; a rule is a function with @rule(level=…, source=…)")
+        raise pytest.UsageError(
+            f"{item.nodeid} is not a rule; a rule is a function with @documented(source) or the like"
+        )
     rule = rule_from(item.path.stem, item.originalname, item.function, mark)
     if not rule.promise:
         raise pytest.UsageError(f"{item.nodeid} is not a rule; a rule has a docstring with its promise")
