@@ -19,7 +19,7 @@ from importlib.metadata import version
 
 TIMES = 3
 KEYS = {"CONTRACT_API_KEY": "demo-busy", "CONTRACT_API_KEY_2": "demo-modest", "CONTRACT_API_KEY_3": "demo-fresh"}
-UsageMetrics = dict[str, float]
+Figures = dict[str, float]
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def mock() -> Iterator[tuple[str, float]]:
         process.terminate()
 
 
-def gate(*arguments: str, code: int = 0) -> UsageMetrics:
+def gate(*arguments: str, code: int = 0) -> Figures:
     """Run the gate; return its wall seconds, its own seconds and requests, and its peak memory in MB."""
     command = [sys.executable, "-m", "pytest", "contract_tests", "-q", *arguments]
     started = time.perf_counter()
@@ -51,37 +51,37 @@ def gate(*arguments: str, code: int = 0) -> UsageMetrics:
     return {"wall s": wall, "s": float(seconds), "requests": float(requests), "peak MB": usage.ru_maxrss / 1024}
 
 
-def embedded() -> UsageMetrics:
+def embedded() -> Figures:
     """The whole gate on the embedded mock."""
     return gate()
 
 
-def at_the_vendors_limit() -> UsageMetrics:
+def at_the_vendors_limit() -> Figures:
     """The default run against a deployment limited to 10 requests a second."""
     with mock() as (url, _):
         return gate("--base-url", url)
 
 
-def first_200() -> UsageMetrics:
+def first_200() -> Figures:
     """From the start of the mock's process to its first 200."""
     with mock() as (_, seconds):
         return {"s": seconds}
 
 
-def refused_connection() -> UsageMetrics:
+def refused_connection() -> Figures:
     """From the start of pytest to the message that nothing listens there."""
     return gate("--base-url", "http://127.0.0.1:9", code=4)
 
 
-def unknown_host() -> UsageMetrics:
+def unknown_host() -> Figures:
     """From the start of pytest to the message that the host is unknown."""
     return gate("--base-url", "http://no-such-host.invalid", code=4)
 
 
 def main() -> None:
     """Print every figure, and all of them as one line of JSON."""
-    measured: dict[str, list[UsageMetrics]] = {}
-    figures: list[Callable[[], UsageMetrics]] = [first_200, refused_connection, unknown_host, embedded, at_the_vendors_limit]
+    measured: dict[str, list[Figures]] = {}
+    figures: list[Callable[[], Figures]] = [first_200, refused_connection, unknown_host, embedded, at_the_vendors_limit]
     versions = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "pytest", "schemathesis", "hypothesis"))
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}")
     for figure in figures:

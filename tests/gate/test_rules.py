@@ -30,7 +30,8 @@ EXCHANGE = Exchange(Request("GET", b"/usage", ()), 200)
 @pytest.fixture
 def module(pytestconfig: pytest.Config) -> Callable[[str], Any]:
     """Import a module of rules, whose marks only the gate itself registers."""
-    pytestconfig.addinivalue_line("markers", "rule: of the gate")
+    for mark in ("rule", "intrusive"):
+        pytestconfig.addinivalue_line("markers", f"{mark}: of the gate")
     return lambda name: import_module(f"contract_tests.{name}")
 
 
