@@ -43,9 +43,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Distrib
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register a mark for each tier."""
+    """Register a mark for each tier, and the marks of rules for tests that import a rule."""
     for tier in TIERS:
         config.addinivalue_line("markers", f"{tier}: runs in `tox -e {tier}`")
+    for mark in ("rule", "intrusive"):
+        config.addinivalue_line("markers", f"{mark}: registered by the gate's plugin in a run of the gate")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m deselects

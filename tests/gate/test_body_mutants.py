@@ -9,13 +9,6 @@ from tests.support.mutants import BODY_MUTANTS, ONLY_FOR_REQUESTS, SURVIVORS, is
 from tests.support.offline import gate_of_the_mock, sound_exchanges
 
 
-@pytest.fixture(autouse=True)
-def mark_of_rules(pytestconfig: pytest.Config) -> None:
-    """Register the mark of rules, which the gate's plugin registers in a run of the gate."""
-    for mark in ("rule", "intrusive"):
-        pytestconfig.addinivalue_line("markers", f"{mark}: of the gate")
-
-
 def test_passive_rules_find_no_problem_in_sound_exchanges() -> None:
     verdicts = judge_offline(gate_of_the_mock(), sound_exchanges())
     assert len(verdicts) > 50

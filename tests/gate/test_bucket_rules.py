@@ -22,9 +22,8 @@ FULL = b'{"rate_limit": {"remaining": 9}}'
 
 
 @pytest.fixture
-def rules(pytestconfig: pytest.Config) -> Any:
-    """The module of the rules, whose mark only the gate itself registers."""
-    pytestconfig.addinivalue_line("markers", "rule: of the gate")
+def rules() -> Any:
+    """The module of the rules."""
     return import_module("contract_tests.test_bucket")
 
 

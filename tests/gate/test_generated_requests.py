@@ -35,9 +35,8 @@ class Deployment:
 
 
 @pytest.fixture
-def judge(pytestconfig: pytest.Config) -> Judge:
-    """Judge responses by the rule; its mark is one that only the gate itself registers."""
-    pytestconfig.addinivalue_line("markers", "rule: of the gate")
+def judge() -> Judge:
+    """Judge responses by the rule."""
     rule = import_module("contract_tests.test_schema").test_generated_requests_match_the_document
 
     def judged(respond: Respond) -> list[Finding]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,14 +26,6 @@ from tests.support.transport import settings
 EXCHANGE = Exchange(Request("GET", b"/usage", ()), 200)
 
 
-@pytest.fixture
-def module(pytestconfig: pytest.Config) -> Callable[[str], Any]:
-    """Import a module of rules, whose marks only the gate itself registers."""
-    for mark in ("rule", "intrusive"):
-        pytestconfig.addinivalue_line("markers", f"{mark}: of the gate")
-    return lambda name: import_module(f"contract_tests.{name}")
-
-
 def named_rules() -> Iterator[str]:
     """Yield every id that a rule repeats."""
     for file in Path(contract_tests.__file__).parent.glob("test_*.py"):
@@ -49,8 +40,8 @@ def test_rules_name_only_rules() -> None:
     assert named - set(rule_ids()) == set()
 
 
-def test_a_missing_first_200_is_reported_by_the_rule_about_valid_keys(module: Callable[[str], Any]) -> None:
-    rule = module("test_auth").test_valid_key_is_200
+def test_a_missing_first_200_is_reported_by_the_rule_about_valid_keys() -> None:
+    rule = import_module("contract_tests.test_auth").test_valid_key_is_200
     (mark,) = [mark for mark in rule.pytestmark if mark.name == "rule"]
     assert {"id": "auth/valid-key-is-200", "promise": inspect.getdoc(rule)} | mark.kwargs == mark.kwargs | FIRST
 
