@@ -41,8 +41,8 @@ class Account:
         ]
         #: Whether the usage metrics change with time alone.
         self.grows = bool(self._growth)
-        #: Increases with every change of the usage metrics.
-        self.version = 0
+        #: What others have derived from the usage metrics, by its owner; a change of the usage metrics clears it.
+        self.derived: dict[object, Any] = {}
         self._recorded = self.counters = UsageCounters(key.traffic)
         self._grown: dict[tuple[str, str], Calls] = {}
         self._age = 0.0  # seconds
@@ -53,7 +53,7 @@ class Account:
         self._recorded.record(traffic)
         if self.counters is not self._recorded:
             self.counters.record(traffic)
-        self.version += 1
+        self.derived.clear()
 
     def apply_snapshot(self, snapshot: AccountSnapshot) -> None:
         """Replace the counters by what all processes have recorded."""
@@ -79,13 +79,13 @@ class Account:
                 self._grown[domain, protocol] = after
                 added = (after.requests - before.requests, after.failures - before.failures, after.bytes - before.bytes)
                 self.counters.record({domain: {protocol: Calls(*added)}})
-                self.version += 1
+                self.derived.clear()
 
     def _restart_growth(self, recorded: UsageCounters) -> None:
         """Forget all growth; `recorded` are the counters without it."""
         self._recorded, self.counters = recorded, recorded.copy() if self.grows else recorded
         self._grown, self._age = {}, 0.0
-        self.version += 1
+        self.derived.clear()
 
 
 def _whole(number: float) -> int:

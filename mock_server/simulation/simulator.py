@@ -277,6 +277,8 @@ class Simulator:
         before, self.library = self.library, library
         self._close([key for key in self._accounts if not self.has(key) or self._has_other_facts(key, before)])
         self._scenario_accounts.clear()
+        for account in self._accounts.values():
+            account.derived.clear()
         self.overrides.effective.clear()
 
     def check_library(self, library: Library) -> None:

@@ -99,8 +99,10 @@ class Dispatcher:
         override = self.simulator.effective(keys[0] if len(keys) == 1 else "")
         if not self._is_unmodified(override):
             return None
-        prepared = usage.respond_sync(keys, state)
-        self.record(("GET", usage.path or "", keys, prepared.status, prepared.reason, override), started)
+        now = self.simulator.clock()
+        prepared = usage.respond_sync(keys, state, now)
+        exchange = ("GET", usage.path or "", keys, prepared.status, prepared.reason, override)
+        self.simulator.journal.add(exchange, at=now, seconds=time.perf_counter() - started)
         return prepared
 
     def record(self, exchange: Exchange, started: float) -> None:

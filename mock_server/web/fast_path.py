@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -135,23 +136,14 @@ class FastPath:
 
 def serialize(prepared: PreparedResponse) -> bytes:
     """Return the bytes of a response on a connection that stays open."""
-    return b"%bContent-Length: %d\r\n%b%b" % (prepared.head, len(prepared.body), _common(), prepared.body)
+    last_headers = _last_headers(int(time.time()))
+    return b"%bContent-Length: %d\r\n%b%b" % (prepared.head, len(prepared.body), last_headers, prepared.body)
 
 
 # Any such key in the place of another leaves the rest of a request unchanged.
 _KEY = re.compile(rb"[!-~]{1,1000}")
 
 
-class _Common:
-    """The last headers of every response; the date is formatted once a second."""
-
-    second = 0
-    headers = b""
-
-
-def _common() -> bytes:
-    second = int(time.time())
-    if second != _Common.second:
-        text = f"Date: {formatdate(second, usegmt=True)}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
-        _Common.second, _Common.headers = second, text.encode("ascii")
-    return _Common.headers
+@lru_cache(maxsize=1)
+def _last_headers(second: int) -> bytes:
+    return f"Date: {formatdate(second, usegmt=True)}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode("ascii")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import orjson
 from aiohttp import web
@@ -30,9 +29,8 @@ NO_PLAN = RequestPlan()
 
 
 class _Rendered(NamedTuple):
-    """The 200 of an account: the version of its usage metrics, and its body before and after `remaining`."""
+    """The 200 of an account, and its body before and after `remaining`."""
 
-    version: int
     response: PreparedResponse
     pieces: list[bytes]
 
@@ -71,7 +69,6 @@ class Usage:
         self._unknown_key = self._documented_error(unknown_key_status, "unknown-key")
         self._limit_headers = _documented_limit_headers(operation)
         self._over_limit = lru_cache(maxsize=1024)(self._build_over_limit)  # there are few limits and waiting times
-        self._rendered: WeakKeyDictionary[Account, _Rendered] = WeakKeyDictionary()
         # A document whose members the mock cannot derive is reported now.
         self._over_limit(RateLimit(), 1)
         self._render(Account("", "", Key(traffic={"": {"fetch": Calls(1)}}), now=0.0))
@@ -98,12 +95,11 @@ class Usage:
             account.apply_snapshot(taken.snapshot)
         return self.to_response(account, taken, now)
 
-    def respond_sync(self, keys: Sequence[str], state: MemoryState) -> PreparedResponse:
-        """Do what `respond` does for a request without a plan, where the state is in memory."""
+    def respond_sync(self, keys: Sequence[str], state: MemoryState, now: float) -> PreparedResponse:
+        """Do what `respond` does for a request without a plan at the time `now`, where the state is in memory."""
         account = self.authenticate(keys)
         if isinstance(account, PreparedResponse):
             return account
-        now = self._simulator.clock()
         return self.to_response(account, state.take_sync(account.bucket, now, self._cost), now)
 
     def authenticate(self, keys: Sequence[str], scenario: str | None = None) -> Account | PreparedResponse:
@@ -118,9 +114,7 @@ class Usage:
             return self._over_limit(account.limit, taken.retry_after)
         if account.grows:
             account.grow(now)
-        rendered = self._rendered.get(account)
-        if rendered is None or rendered.version != account.version:
-            rendered = self._rendered[account] = self._render(account)
+        rendered = account.derived.get(self) or self._render(account)
         return rendered.response.with_body((b"%.1f" % taken.remaining).join(rendered.pieces))
 
     def forced_response(self, code: int, keys: Sequence[str], scenario: str | None) -> PreparedResponse:
@@ -145,7 +139,8 @@ class Usage:
     def _render(self, account: Account) -> _Rendered:
         metrics = account.usage_metrics(remaining=orjson.Fragment(REMAINING))
         response = documented_response(self._operation, 200, metrics, headers={**NO_STORE, **self._headers})
-        return _Rendered(account.version, response, response.body.split(REMAINING))
+        rendered = account.derived[self] = _Rendered(response, response.body.split(REMAINING))
+        return rendered
 
     def _build_over_limit(self, limit: RateLimit, retry_after: int) -> PreparedResponse:
         values = _limit_values(limit, retry_after)
