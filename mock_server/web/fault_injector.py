@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
-from mock_server.fixtures.edits import EditError, edited, filler, patched
+from mock_server.fixtures.edits import EditError, edited, filler, patched, replaced
 from mock_server.fixtures.faults import Changes, Fault, Names, Step
 from mock_server.simulation.overrides import RUNTIME_USE, FaultUse
 from mock_server.simulation.simulator import Simulator
@@ -149,7 +149,8 @@ class FaultInjector:
         if step.recall is not None:
             exchange.changed = self._slots.get(fill(step.recall), exchange.changed)
         if step.changes != Changes():
-            exchange.changed = _change(await exchange.message(), step.changes.filled(fill), self._applied[number])
+            changes = replaced(step.changes, lambda text, member: text if member == "pattern" else fill(text))
+            exchange.changed = _change(await exchange.message(), changes, self._applied[number])
         if step.store is not None:
             slot = fill(step.store)
             self._slots.pop(slot, None)  # a stored message is the newest one
