@@ -14,9 +14,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from mock_server.command.report import report
 from mock_server.options import OPTIONS, Option, OptionError, read_options
-from mock_server.streams import prepare_streams
+from mock_server.streams import prepare_streams, report
 from mock_server.suggestions import suggest
 
 COMMANDS = ("check",)

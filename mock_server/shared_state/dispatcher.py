@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -41,7 +42,11 @@ class SharedDispatcher(Dispatcher):
         started = time.perf_counter()
         try:
             if self._needs_only_its_bucket(request):
-                return await self._respond_unless_stale(request)
+                state = self.simulator.state
+                assert isinstance(state, RedisState)
+                REQUIRED_VERSION.set(state.version)
+                with suppress(StaleError):
+                    return await super().__call__(request)
             return await self._respond_by_latest(request)
         except UnreadableStateError as error:
             return self._unavailable(request, started, "state-unreadable", str(error))
@@ -49,15 +54,6 @@ class SharedDispatcher(Dispatcher):
             return self._unavailable(request, started, "state-unavailable", UNAVAILABLE)
         except FIXTURE_ERRORS as error:
             return self._unavailable(request, started, "unknown-name", f"{MISSING}: {error}")
-
-    async def _respond_unless_stale(self, request: web.Request) -> web.StreamResponse:
-        state = self.simulator.state
-        assert isinstance(state, RedisState)
-        REQUIRED_VERSION.set(state.version)
-        try:
-            return await super().__call__(request)
-        except StaleError:
-            return await self._respond_by_latest(request)
 
     async def _respond_by_latest(self, request: web.Request) -> web.StreamResponse:
         try:

@@ -81,11 +81,23 @@ class RedisState:
 
     async def take(self, bucket: BucketSpec, now: float, *, tokens: int, account: AccountRef) -> TakeResult:
         """Take tokens from a bucket, unless the overrides have changed since the version that the request requires."""
-        answer = await self._server.ask(self._taking(bucket, now, tokens, account, REQUIRED_VERSION.get()))
+        full = bucket.burst if bucket.tokens is None else min(bucket.burst, bucket.tokens)
+        mantissa, shift = _in_binary(bucket.rps)
+        parts = (bucket.burst * PARTS_PER_TOKEN, round(full * PARTS_PER_TOKEN), tokens * PARTS_PER_TOKEN)
+        take = _Take(
+            (self._version_key, self._accounts),
+            (self._account + bucket.key, self._account + account.key),
+            (REQUIRED_VERSION.get(), f"bucket {bucket.name}", ticks(now), mantissa, shift, *parts),
+        )
+        answer = await self._server.ask(take)
         if answer is None:  # the script requires the version
             raise StaleError
         granted, level, since, version = answer
-        snapshot = await self._open(account, now) if version.decode() != account.version else None
+        snapshot = None
+        if version.decode() != account.version:
+            keys = [self._account + account.key, self._accounts]
+            opening = _script("open", keys, f"since {account.name}", repr(now), _unused())
+            snapshot = _snapshot(account, await self._server.ask(opening))
         if granted:
             return TakeResult(tenths(level), snapshot=snapshot)
         kept = TokenBucket(bucket.rps, bucket.burst, now=now)
@@ -163,27 +175,6 @@ class RedisState:
         """Close the connection."""
         await self._server.close()
 
-    def _taking(self, bucket: BucketSpec, now: float, tokens: int, account: AccountRef, version: str) -> _Take:
-        full = bucket.burst if bucket.tokens is None else min(bucket.burst, bucket.tokens)
-        return _Take(
-            (self._version_key, self._accounts),
-            (self._account + bucket.key, self._account + account.key),
-            (
-                version,
-                f"bucket {bucket.name}",
-                ticks(now),
-                *_in_binary(bucket.rps),
-                bucket.burst * PARTS_PER_TOKEN,
-                round(full * PARTS_PER_TOKEN),
-                tokens * PARTS_PER_TOKEN,
-            ),
-        )
-
-    async def _open(self, account: AccountRef, now: float) -> AccountSnapshot:
-        keys = [self._account + account.key, self._accounts]
-        answer = await self._server.ask(_script("open", keys, f"since {account.name}", repr(now), _unused()))
-        return _snapshot(account, answer)
-
 
 class _Take(NamedTuple):
     """The arguments of taking tokens; a script handles any number of them."""
@@ -229,7 +220,11 @@ class _Server:
             batch, self._waiting = self._waiting, []
             commands = [(each, future) for each, future in batch if not isinstance(each, _Take)]
             takes = [(each, future) for each, future in batch if isinstance(each, _Take)]
-            answers = await self._answers([each for each, _ in commands], [each for each, _ in takes])
+            taking = [_taking([each for each, _ in takes])] if takes else []
+            answers = await self._told([*(each for each, _ in commands), *taking])
+            if takes:
+                taken = answers.pop()
+                answers += taken if isinstance(taken, list) else [taken] * len(takes)
             for (_, future), answer in zip([*commands, *takes], answers, strict=True):
                 if future.done():  # the request was cancelled
                     continue
@@ -238,12 +233,6 @@ class _Server:
                 else:
                     future.set_result(answer)
         self._sending = None
-
-    async def _answers(self, commands: list[Command], takes: list[_Take]) -> list[Any]:
-        if not takes:
-            return await self._told(commands)
-        *answers, taken = await self._told([*commands, _taking(takes)])
-        return answers + (taken if isinstance(taken, list) else [taken] * len(takes))
 
     async def _told(self, commands: list[Command]) -> list[Any]:
         answers: list[Any]
@@ -260,7 +249,12 @@ class _Server:
             log.exception("a command to the shared state has failed")
             answers = [error] * len(commands)
         answers = [_unavailable(answer) if isinstance(answer, Exception) else answer for answer in answers]
-        self._notice(next((answer for answer in answers if isinstance(answer, Exception)), None))
+        problem = next((answer for answer in answers if isinstance(answer, Exception)), None)
+        if problem and self._is_away is False:
+            log.error("%s", problem)
+        if not problem and self._is_away:
+            log.warning("the shared state is back")
+        self._is_away = problem is not None
         return answers
 
     async def _with_scripts(self, commands: list[Command], answers: list[Any]) -> list[Any]:
@@ -291,13 +285,6 @@ class _Server:
             return await self._connection.read_response()
         except ResponseError as error_response:
             return error_response
-
-    def _notice(self, problem: Exception | None) -> None:
-        if problem and self._is_away is False:
-            log.error("%s", problem)
-        if not problem and self._is_away:
-            log.warning("the shared state is back")
-        self._is_away = problem is not None
 
 
 def _connection(url: str) -> redis.Connection:

@@ -9,7 +9,6 @@ from typing import Any
 from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, Calls, Key, RateLimit, Traffic
 from mock_server.simulation.state import AccountRef, AccountSnapshot, BucketSpec
 from mock_server.simulation.usage_counters import UsageCounters
-from mock_server.simulation.usage_metrics import usage_metrics
 
 
 class Account:
@@ -90,3 +89,27 @@ class Account:
 
 def _whole(number: float) -> int:
     return min(MAX_SAFE_INTEGER, math.floor(number))
+
+
+def usage_metrics(api_key: str, limit: RateLimit, counters: UsageCounters, *, remaining: Any) -> dict[str, Any]:
+    """Return all usage metrics of one key, by the document's member names.
+
+    Source: the descriptions in the document's UsageResponse.
+
+    Args:
+        api_key: The key as the client sends it.
+        limit: The rate limit of the key.
+        counters: The counters of its account.
+        remaining: The value of `rate_limit.remaining`.
+    """
+    return {
+        "api_key": api_key,
+        "total": counters.total,
+        "success": counters.success,
+        "fail": counters.fail,
+        "success_rate": round(100 * counters.success / counters.total, 2) if counters.total else 0.0,
+        "bytes_transferred": counters.bytes,
+        "rate_limit": {"rps": limit.rps, "burst": limit.burst, "remaining": remaining},
+        "by_protocol": counters.by_protocol,
+        "top_domains": [{"domain": domain, "requests": requests} for domain, requests in counters.top_domains],
+    }

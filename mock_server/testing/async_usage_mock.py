@@ -6,7 +6,7 @@ import re
 import secrets
 from contextlib import AsyncExitStack
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
 from aiohttp import web
 
@@ -24,10 +24,6 @@ from mock_server.web.preferences import parse_code
 from mock_server.web.server import listening
 from mock_server.web.tls import server_context
 from usage_contract import Contract, load
-
-if TYPE_CHECKING:
-    from typing import Unpack
-
 
 NOT_STARTED = "this UsageMock is not running; enter its context first"
 STOPPED = "this UsageMock cannot be restarted; create a new one"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 from aiohttp import web
 
@@ -19,9 +19,6 @@ from mock_server.streams import open_closed_streams
 from mock_server.testing.async_usage_mock import NOT_STARTED, STOPPED, AsyncUsageMock
 from mock_server.testing.gevent_threads import NativeThread, is_patched, wait
 from mock_server.web.server import new_event_loop
-
-if TYPE_CHECKING:
-    from typing import Unpack
 
 P = ParamSpec("P")
 T = TypeVar("T")

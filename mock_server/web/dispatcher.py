@@ -22,10 +22,9 @@ from mock_server.web.fast_path import PreserializedResponse, RequestTemplate, is
 from mock_server.web.mock import Mock
 from mock_server.web.preferences import PreferenceError, ignored_preferences, parse_preferences, preferred_override
 from mock_server.web.raw_response import RawResponse
-from mock_server.web.request_plan import PLAN, RequestPlan
 from mock_server.web.responses import REASON, PreparedResponse, error_response, render_exception
 from mock_server.web.routes import Handler
-from mock_server.web.usage import NO_PLAN
+from mock_server.web.usage import NO_PLAN, PLAN, RequestPlan
 
 # The header that names a misspelled preference.
 IGNORED = "Mock-Ignored"

@@ -10,16 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE, HttpVersion11
 
 from mock_server.web.aiohttp_adapter import BareResponse
 from mock_server.web.responses import PreparedResponse
-
-if TYPE_CHECKING:
-    from mock_server.web.usage import Usage
+from mock_server.web.usage import Usage
 
 # A longer request is never repeated by its bytes: joining the pieces must not cost more than parsing them.
 MAX_REPEAT_BYTES = 16 * 1024

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from mock_server.web.connection import Connection
 from mock_server.web.dispatcher import DISPATCHER, Dispatcher
 from mock_server.web.mock import MOCK
-
-if TYPE_CHECKING:
-    import ssl
 
 # The seconds that responses in flight have when the mock is stopped.
 GRACE_SECONDS = 5.0

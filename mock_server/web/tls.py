@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
+import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import ssl
 
 
 class CertificateError(Exception):
@@ -24,8 +21,6 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     Raises:
         CertificateError: One of the files cannot be used.
     """
-    import ssl  # slow to import
-
     for path in (certificate, key):
         try:
             path.read_bytes()

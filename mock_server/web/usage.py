@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,10 +13,9 @@ from multidict import CIMultiDict
 
 from mock_server.fixtures.deployments import Calls, Key, RateLimit
 from mock_server.simulation.accounts import Account
-from mock_server.simulation.overrides import NONE
+from mock_server.simulation.overrides import NO_OVERRIDE, NONE, Override
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.state import MemoryState, TakeResult
-from mock_server.web.request_plan import PLAN, RequestPlan
 from mock_server.web.responses import REASON, PreparedResponse, documented_response, error_response, reason_phrase
 from usage_contract import ContractError, Operation
 
@@ -25,6 +25,30 @@ CHALLENGE = {"WWW-Authenticate": 'ApiKey realm="usage"'}
 # JSON text never contains a raw NUL, so this marks the place of `rate_limit.remaining` in a rendered body.
 REMAINING = b"\0"
 
+
+@dataclass(frozen=True)
+class RequestPlan:
+    """The overrides of one request.
+
+    Attributes:
+        override: The override in effect.
+        scenario: The scenario that the request itself prefers; None for the scenario of its key.
+        preferences: The preferences of the request that the mock knows.
+        honoured: The names of the members of the override that have acted; a request and its clones share the set.
+    """
+
+    override: Override = NO_OVERRIDE
+    scenario: str | None = None
+    preferences: Mapping[str, str] = field(default_factory=dict)
+    honoured: set[str] = field(default_factory=set)
+
+    @property
+    def preference_applied(self) -> str:
+        """The value of `Preference-Applied` (RFC 7240, section 3), empty where no preference was honoured."""
+        return ", ".join(f"{name}={value}" for name, value in self.preferences.items() if name in self.honoured)
+
+
+PLAN = web.RequestKey("plan", RequestPlan)
 NO_PLAN = RequestPlan()
 
 
