@@ -157,8 +157,9 @@ class Dispatcher:
             honoured.add("delay")
             if override.delay != NONE:
                 await self.mock.sleep(self.simulator.delay(override.delay))
-        use, acts = override.fault, False
-        if use and await self._is_turn(use):
+        use, acts = override.active_fault, False
+        always_acts = use is None or not (use.after or use.times)
+        if use and (always_acts or use.is_turn(await self.simulator.state.count(use.use))):
             response, acts = await self._inject(use, request, key)
             acts = acts or self._has_fault_bucket(use, request, response, key)
         else:  # the bucket of the fault does not act, either
@@ -171,11 +172,6 @@ class Dispatcher:
             delay=override.delay if "delay" in honoured else None,
         )
         return acted, response
-
-    async def _is_turn(self, use: FaultUse) -> bool:
-        if use.name == NONE:
-            return False
-        return use.is_turn(await self.simulator.state.count(use.use)) if use.after or use.times else True
 
     async def _inject(self, use: FaultUse, request: web.Request, key: str) -> tuple[web.StreamResponse, bool]:
         honoured = request[PLAN].honoured

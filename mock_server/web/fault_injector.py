@@ -18,7 +18,7 @@ from mock_server.fixtures.faults import Changes, Fault, Names, Step
 from mock_server.simulation.overrides import RUNTIME_USE, FaultUse
 from mock_server.simulation.simulator import Simulator
 from mock_server.web.preferences import PREFERENCE_USE
-from mock_server.web.raw_response import Headers, RawMessage, RawResponse
+from mock_server.web.raw_response import RawMessage, RawResponse
 from mock_server.web.responses import error_response, reason_phrase, render_exception
 from mock_server.web.usage import Usage
 
@@ -205,13 +205,16 @@ class FaultInjectors:
 
 
 def _change(message: RawMessage, changes: Changes, turn: int) -> RawMessage:
+    new, added = changes.headers.get("set", {}), changes.headers.get("add", {})
+    removed = {name.lower() for name in (*changes.headers.get("remove", ()), *new)}
+    kept = tuple((name, value) for name, value in message.headers if name.lower() not in removed)
     body = patched(message.body, changes.patch, turn) if changes.patch else message.body
     status = changes.status or message.status
     return replace(
         message,
         status=status,
         reason=reason_phrase(status) if changes.status else message.reason,
-        headers=_change_headers(message.headers, changes),
+        headers=(*kept, *new.items(), *added.items()),
         body=edited(body, changes.body),
         head=(*message.head, *changes.head),
         message=(*message.message, *changes.message),
@@ -219,13 +222,6 @@ def _change(message: RawMessage, changes: Changes, turn: int) -> RawMessage:
         drip=changes.drip or message.drip,
         end=changes.end or message.end,
     )
-
-
-def _change_headers(headers: Headers, changes: Changes) -> Headers:
-    new, added = changes.headers.get("set", {}), changes.headers.get("add", {})
-    removed = {name.lower() for name in (*changes.headers.get("remove", ()), *new)}
-    kept = tuple((name, value) for name, value in headers if name.lower() not in removed)
-    return (*kept, *new.items(), *added.items())
 
 
 def _head(request: web.Request) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -14,6 +14,9 @@ from mock_server.web.usage import NO_STORE, Usage
 from usage_contract import Contract, ContractError, Operation
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# The operations that the mock simulates, by `operationId`.
+SIMULATED = ("get_usage", "get_health", "get_overview")
 
 log = logging.getLogger("mock_server")
 
@@ -57,8 +60,9 @@ def build_routes(contract: Contract, usage: Usage) -> Routes:
     if "get_health" in operations:
         handlers["get_health"] = _health(operations["get_health"])
     if "get_overview" in operations:
-        simulated = [operation for operation in operations.values() if operation.id in {*handlers, "get_overview"}]
-        handlers["get_overview"] = _overview(contract, operations["get_overview"], simulated)
+        info, paths = contract.document["info"], [str(item) for item in operations.values() if item.id in SIMULATED]
+        members = {"title": info["title"], "version": info["version"], "paths": paths}
+        handlers["get_overview"] = _constant(documented_response(operations["get_overview"], 200, members))
     for operation in operations.values():
         if operation.id not in handlers:
             log.warning("%s (%s) is not simulated; it responds like an unknown path", operation, operation.id)
@@ -81,12 +85,6 @@ def _health(operation: Operation) -> Handler:
     if missing := [name for name, member in members.items() if "const" not in member]:
         raise ContractError(f"{operation}: the mock responds with constants only; {', '.join(missing)} has none")
     return _constant(documented_response(operation, 200, {name: member["const"] for name, member in members.items()}))
-
-
-def _overview(contract: Contract, operation: Operation, simulated: Iterable[Operation]) -> Handler:
-    info = contract.document["info"]
-    members = {"title": info["title"], "version": info["version"], "paths": [str(item) for item in simulated]}
-    return _constant(documented_response(operation, 200, members))
 
 
 def _constant(prepared: PreparedResponse) -> Handler:

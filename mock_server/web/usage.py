@@ -91,7 +91,12 @@ class Usage:
         self._cost, self._headers = cost, headers
         self._missing_key = self._documented_error(401, "missing-key")
         self._unknown_key = self._documented_error(unknown_key_status, "unknown-key")
-        self._limit_headers = _documented_limit_headers(operation)
+        limited, known = operation.responses.get("429"), _limit_values(RateLimit(), 1)
+        self._limit_headers = tuple(limited.headers) if limited else ()
+        if missing := [name for name in self._limit_headers if name not in known]:
+            raise ContractError(
+                f"{operation} 429: the mock cannot fill {', '.join(missing)}; it fills {', '.join(known)}"
+            )
         self._over_limit = lru_cache(maxsize=1024)(self._build_over_limit)  # there are few limits and waiting times
         # A document whose members the mock cannot derive is reported now.
         self._over_limit(RateLimit(), 1)
@@ -177,15 +182,6 @@ class Usage:
         members = {"detail": response.description if response else ""}
         headers = {**headers, **self._headers, **(more or {}), REASON: reason}
         return documented_response(self._operation, status, members, headers=headers)
-
-
-def _documented_limit_headers(operation: Operation) -> tuple[str, ...]:
-    response = operation.responses.get("429")
-    names = tuple(response.headers) if response else ()
-    known = _limit_values(RateLimit(), 1)
-    if missing := [name for name in names if name not in known]:
-        raise ContractError(f"{operation} 429: the mock cannot fill {', '.join(missing)}; it fills {', '.join(known)}")
-    return names
 
 
 def _limit_values(limit: RateLimit, retry_after: int) -> CIMultiDict[str]:
