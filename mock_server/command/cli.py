@@ -6,7 +6,6 @@ This module only parses: `--help` and a bad option do not wait for the imports o
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,19 +23,7 @@ COMMANDS = ("check",)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, or 4 where an error has ended it."""
     prepare_streams()
-    try:
-        code = _command().main(
-            sys.argv[1:] if arguments is None else list(arguments), prog_name="usage-mock", standalone_mode=False
-        )
-    except click.UsageError as error:
-        return report(error.format_message())
-    except OptionError as error:
-        return report(str(error))
-    return int(code or 0)
-
-
-def _command() -> click.Command:
-    return click.Command(
+    command = click.Command(
         "usage-mock",
         callback=_run,
         params=[*map(_parameter, OPTIONS), click.Argument(["command"], nargs=-1, metavar="[check [DIR]]")],
@@ -44,6 +31,13 @@ def _command() -> click.Command:
         epilog="Environment variables such as USAGE_MOCK_PORT, and the file usage-mock.toml, set the same options.",
         context_settings={"help_option_names": ["--help"], "max_content_width": 100},
     )
+    try:
+        code = command.main(arguments, prog_name="usage-mock", standalone_mode=False)
+    except click.UsageError as error:
+        return report(error.format_message())
+    except OptionError as error:
+        return report(str(error))
+    return int(code or 0)
 
 
 def _parameter(option: Option) -> click.Option:

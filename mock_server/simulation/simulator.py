@@ -275,7 +275,12 @@ class Simulator:
         """
         self.check_library(library)
         before, self.library = self.library, library
-        self._close([key for key in self._accounts if not self.has(key) or self._has_other_facts(key, before)])
+        scenarios = {key: self.overrides.merged(key).active_scenario for key in self._accounts}
+        self._close(
+            key
+            for key, scenario in scenarios.items()
+            if not self.has(key) or before.facts(key, scenario) != library.facts(key, scenario)
+        )
         self._scenario_accounts.clear()
         for account in self._accounts.values():
             account.derived.clear()
@@ -288,10 +293,6 @@ class Simulator:
         """
         for override in self.overrides.all:
             self._check_names(override, library)
-
-    def _has_other_facts(self, key: str, before: Library) -> bool:
-        scenario = self.overrides.merged(key).active_scenario
-        return before.facts(key, scenario) != self.library.facts(key, scenario)
 
     def _check_key(self, key: str | None) -> None:
         if key is not None and not self.has(key):

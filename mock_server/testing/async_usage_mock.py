@@ -56,7 +56,10 @@ class AsyncUsageMock:
             raise ValueError("host: the text is empty; 0.0.0.0 listens on every address")
         if app is not None and not (isinstance(app, web.Application) and MOCK in app):
             raise TypeError(f"app: {app!r} is not an application of make_app; an option has a name: deployment=…")
-        if app is not None and (unused := _options_of_app(deployment, options)):
+        unused = [name for name in options if name not in ("host", "port", "tls_cert", "tls_key", "grace")]
+        if deployment != "default":
+            unused.insert(0, "deployment")
+        if app is not None and unused:
             raise TypeError(f"{', '.join(unused)}: an existing application has its options; pass them to make_app")
         self._app = app or _app(settings, deployment)
         tls = server_context(*settings.tls_files) if settings.tls_files else None
@@ -134,8 +137,12 @@ class AsyncUsageMock:
         _check_integer(0, after=after)
         if times is not None:
             _check_integer(1, times=times)
-        use = None if fault is None else FaultUse(_fault_name(fault), after, times)
-        await self._simulator.switch(key, fault=use)
+        name, at, _ = (None, "", "") if fault is None else _text("fault", fault).partition("@")
+        if at:
+            raise ValueError(
+                f"fault: {fault!r} is for options only; fail({name!r}, after=2, times=1) acts on request 3"
+            )
+        await self._simulator.switch(key, fault=None if name is None else FaultUse(name, after, times))
 
     async def answer(self, code: int | None, key: str | None = None) -> None:
         """Respond with one status code to every request; None removes the override.
@@ -151,7 +158,9 @@ class AsyncUsageMock:
 
         None removes the override.
         """
-        await self._simulator.switch(key, delay=None if seconds is None else _delay(seconds))
+        if seconds is not None and not isinstance(seconds, str):
+            seconds = f"{_number('delay', seconds):.6f}"
+        await self._simulator.switch(key, delay=seconds)
 
     async def freeze(self) -> None:
         """Freeze the mock's clock."""
@@ -234,12 +243,6 @@ def _options(deployment: str | Deployment, options: UsageMockOptions) -> MockOpt
     return MockOptions(**values)
 
 
-def _options_of_app(deployment: str | Deployment, options: UsageMockOptions) -> list[str]:
-    """Return the given options that do not belong to the server."""
-    given = [name for name in options if name not in ("host", "port", "tls_cert", "tls_key", "grace")]
-    return given if deployment == "default" else ["deployment", *given]
-
-
 def _app(options: MockOptions, deployment: str | Deployment) -> web.Application:
     if isinstance(deployment, str) and options.fixtures is None:
         deployment = _shipped_deployment(deployment)
@@ -275,14 +278,3 @@ def _number(name: str, value: float) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"{name}: {value!r} is not a number of seconds")
     return value
-
-
-def _delay(seconds: float | str) -> str:
-    return seconds if isinstance(seconds, str) else f"{_number('delay', seconds):.6f}"
-
-
-def _fault_name(text: str) -> str:
-    name, at, _ = _text("fault", text).partition("@")
-    if at:
-        raise ValueError(f"fault: {text!r} is for options only; fail({name!r}, after=2, times=1) acts on request 3")
-    return name
