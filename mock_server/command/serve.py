@@ -30,8 +30,7 @@ from mock_server.options import MockOptions, OptionError
 from mock_server.simulation.state import StateUnavailableError
 from mock_server.streams import report
 from mock_server.web.mock import MOCK
-from mock_server.web.server import listening, new_event_loop
-from mock_server.web.tls import CertificateError, server_context
+from mock_server.web.server import CertificateError, listening, new_event_loop, server_context
 from usage_contract import load
 
 P = ParamSpec("P")

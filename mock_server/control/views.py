@@ -97,16 +97,11 @@ async def _account_view(simulator: Simulator, account: Account, effective: Overr
     if snapshot := await simulator.state.snapshot(account.ref, now):
         account.apply_snapshot(snapshot)
     account.grow(now)
-    counters = account.counters
+    metrics = account.usage_metrics(remaining=None)
     return {
         "limit": {"rps": account.limit.rps, "burst": account.limit.burst},
         "tokens": await simulator.state.look(simulator.bucket(account, effective.fault), now),
-        "figures": {
-            "total": counters.total,
-            "success": counters.success,
-            "fail": counters.fail,
-            "bytes_transferred": counters.bytes,
-        },
+        "figures": {name: metrics[name] for name in ("total", "success", "fail", "bytes_transferred")},
     }
 
 

@@ -47,24 +47,21 @@ class SharedDispatcher(Dispatcher):
                 REQUIRED_VERSION.set(state.version)
                 with suppress(StaleError):
                     return await super().__call__(request)
-            return await self._respond_by_latest(request)
+            try:
+                await self.simulator.catch_up()
+            except UnreadableStateError:
+                if (request.method, request.rel_url.raw_path) != RESET:
+                    raise
+            REQUIRED_VERSION.set(ANY)
+            if is_control_path(request.rel_url.raw_path):  # also while this process lacks a scenario or fault
+                return await self.control(normalize(request))
+            return await super().__call__(request)
         except UnreadableStateError as error:
             return self._unavailable(request, started, "state-unreadable", str(error))
         except StateUnavailableError:
             return self._unavailable(request, started, "state-unavailable", UNAVAILABLE)
         except FIXTURE_ERRORS as error:
             return self._unavailable(request, started, "unknown-name", f"{MISSING}: {error}")
-
-    async def _respond_by_latest(self, request: web.Request) -> web.StreamResponse:
-        try:
-            await self.simulator.catch_up()
-        except UnreadableStateError:
-            if (request.method, request.rel_url.raw_path) != RESET:
-                raise
-        REQUIRED_VERSION.set(ANY)
-        if is_control_path(request.rel_url.raw_path):  # also while this process lacks a scenario or fault
-            return await self.control(normalize(request))
-        return await super().__call__(request)
 
     def _needs_only_its_bucket(self, request: web.Request) -> bool:
         usage = self.mock.routes.usage

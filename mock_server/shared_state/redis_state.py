@@ -167,7 +167,9 @@ class RedisState:
             keys.append(self._account + key)
         forgotten = "all" if restart and key is None else ""
         known = ANY if force else self.version
-        if not await self._server.ask(_script("change", keys, known, version, _dump(overrides), forgotten)):
+        shared = {"everyone": overrides.everyone, "keys": dict(overrides.keys), "clock": overrides.clock}
+        dumped = orjson.dumps({**shared, "created_keys": sorted(overrides.created_keys)})
+        if not await self._server.ask(_script("change", keys, known, version, dumped, forgotten)):
             raise StaleError
         self.version = version
 
@@ -220,8 +222,12 @@ class _Server:
             batch, self._waiting = self._waiting, []
             commands = [(each, future) for each, future in batch if not isinstance(each, _Take)]
             takes = [(each, future) for each, future in batch if isinstance(each, _Take)]
-            taking = [_taking([each for each, _ in takes])] if takes else []
-            answers = await self._told([*(each for each, _ in commands), *taking])
+            batch_of_takes = []
+            if takes:
+                keys = [*takes[0][0].shared, *(key for take, _ in takes for key in take.keys)]
+                arguments = (argument for take, _ in takes for argument in take.arguments)
+                batch_of_takes.append(_script("take", keys, *arguments))
+            answers = await self._told([*(each for each, _ in commands), *batch_of_takes])
             if takes:
                 taken = answers.pop()
                 answers += taken if isinstance(taken, list) else [taken] * len(takes)
@@ -313,11 +319,6 @@ def _script(name: str, keys: list[str], *arguments: Any) -> Command:
     return ("EVALSHA", _HASHES[name], len(keys), *keys, *arguments)
 
 
-def _taking(takes: list[_Take]) -> Command:
-    keys = [*takes[0].shared, *(key for take in takes for key in take.keys)]
-    return _script("take", keys, *(argument for take in takes for argument in take.arguments))
-
-
 @lru_cache(maxsize=1024)
 def _in_binary(rate: float) -> tuple[int, int]:
     """Return a rate as MANTISSA and SHIFT: it is MANTISSA / 2^SHIFT."""
@@ -355,11 +356,6 @@ def _traffic(name: str, fields: list[bytes]) -> Traffic:
         domain: {protocol: Calls(**numbers) for protocol, numbers in protocols.items()}
         for domain, protocols in found.items()
     }
-
-
-def _dump(overrides: Overrides) -> bytes:
-    shared = {"everyone": overrides.everyone, "keys": dict(overrides.keys), "clock": overrides.clock}
-    return orjson.dumps({**shared, "created_keys": sorted(overrides.created_keys)})
 
 
 def _load(text: bytes) -> Overrides:

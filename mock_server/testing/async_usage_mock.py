@@ -21,9 +21,8 @@ from mock_server.simulation.simulator import Simulator
 from mock_server.suggestions import UnknownNameError, suggest
 from mock_server.web.mock import MOCK, Mock
 from mock_server.web.preferences import parse_code
-from mock_server.web.server import listening
-from mock_server.web.tls import server_context
-from usage_contract import Contract, load
+from mock_server.web.server import listening, server_context
+from usage_contract import load
 
 NOT_STARTED = "this UsageMock is not running; enter its context first"
 STOPPED = "this UsageMock cannot be restarted; create a new one"
@@ -245,21 +244,12 @@ def _options(deployment: str | Deployment, options: UsageMockOptions) -> MockOpt
 
 def _app(options: MockOptions, deployment: str | Deployment) -> web.Application:
     if isinstance(deployment, str) and options.fixtures is None:
-        deployment = _shipped_deployment(deployment)
-    return make_app(_contract(), options, deployment=None if isinstance(deployment, str) else deployment)
+        deployment = _load_deployment_once(deployment)
+    return make_app(_load_once("documented"), options, deployment=None if isinstance(deployment, str) else deployment)
 
 
 # A test suite starts many mocks.
-
-
-@cache
-def _contract() -> Contract:
-    return load("documented")
-
-
-@cache
-def _shipped_deployment(name: str) -> Deployment:
-    return load_deployment(name)
+_load_once, _load_deployment_once = cache(load), cache(load_deployment)
 
 
 def _text(name: str, value: str) -> str:

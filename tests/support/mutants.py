@@ -17,8 +17,7 @@ import orjson
 from contract_tests.gate import OPERATION
 from mock_server import load_deployment
 from mock_server.fixtures.faults import load_fault
-from mock_server.simulation.accounts import usage_metrics
-from mock_server.simulation.usage_counters import UsageCounters
+from mock_server.simulation.accounts import UsageCounters, usage_metrics
 from tests.support.proof import Result, run_against
 from usage_contract import load
 from usage_contract.sources import pointer
