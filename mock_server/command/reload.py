@@ -223,14 +223,11 @@ async def _in_daemon_thread(work: Callable[[], T]) -> T:
     result: Future[T] = Future()
 
     def run() -> None:
+        result.set_running_or_notify_cancel()  # a running future cannot be cancelled, also if the mock has stopped
         try:
-            value = work()
+            result.set_result(work())
         except BaseException as error:
-            if result.set_running_or_notify_cancel():
-                result.set_exception(error)
-        else:
-            if result.set_running_or_notify_cancel():  # the mock may have stopped in the meantime
-                result.set_result(value)
+            result.set_exception(error)
 
     Thread(target=run, name="usage-mock-reader", daemon=True).start()
     return await asyncio.wrap_future(result)

@@ -10,9 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
-from functools import wraps
 from pathlib import Path
-from typing import ParamSpec
 
 from aiohttp import web
 
@@ -33,44 +31,42 @@ from mock_server.web.mock import MOCK
 from mock_server.web.server import CertificateError, listening, new_event_loop, server_context
 from usage_contract import load
 
-P = ParamSpec("P")
 
-
-def _reporting(work: Callable[P, int]) -> Callable[P, int]:
-    """Return a function that reports its errors; all return an exit code."""
-
-    @wraps(work)
-    def run(*args: P.args, **kwargs: P.kwargs) -> int:
-        try:
-            return work(*args, **kwargs)
-        except KeyboardInterrupt:
-            return 0
-        except (OptionError, *USER_ERRORS) as error:
-            return report(text_of(error))
-
-    return run
-
-
-@_reporting
 def serve(options: MockOptions) -> int:
     """Serve a mock until a signal stops it, and return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a signal can come before the event loop handles it
     if options.workers == 1:
-        return _serve(options)
+        return _exit_code(lambda: _serve(options))
     if options.state is None:
         raise OptionError(["--workers: more than one process needs a shared state; add --state redis://HOST"])
     if not workers.IS_POSSIBLE:
         raise OptionError(["--workers: this system has no fork or no SO_REUSEPORT; start one process"])
-    return workers.supervise(
-        lambda port: _serve(replace(options, port=port)),
-        host=options.host,
-        port=options.port,
-        number=options.workers,
-        grace=options.grace,
-    )
+
+    def work(port: int) -> int:
+        return _exit_code(lambda: _serve(replace(options, port=port)))
+
+    def supervise() -> int:
+        return workers.supervise(
+            work, host=options.host, port=options.port, number=options.workers, grace=options.grace
+        )
+
+    return _exit_code(supervise)
 
 
-@_reporting
+def check(fixtures: Path | None) -> int:
+    """Validate every file of a fixture folder, and return the exit code."""
+    return _exit_code(lambda: _check(fixtures))
+
+
+def _exit_code(work: Callable[[], int]) -> int:
+    try:
+        return work()
+    except KeyboardInterrupt:
+        return 0
+    except (OptionError, *USER_ERRORS) as error:
+        return report(text_of(error))
+
+
 def _serve(options: MockOptions) -> int:
     tls = None
     try:
@@ -139,9 +135,7 @@ async def _running(coroutine: Coroutine[object, object, None]) -> AsyncIterator[
             await task
 
 
-@_reporting
-def check(fixtures: Path | None) -> int:
-    """Validate every file of a fixture folder, and return the exit code."""
+def _check(fixtures: Path | None) -> int:
     kinds: list[tuple[str, list[str], Callable[[str, Path | None], object]]] = [
         ("deployments", deployment_names(fixtures), load_deployment),
         ("scenarios", scenario_names(fixtures), load_scenario),

@@ -126,16 +126,17 @@ class _Workers:
         for pid in self._pids:
             os.kill(pid, signal.SIGTERM)  # one that has ended is there until it is waited for
         deadline = time.monotonic() + seconds
-        while True:
-            self._pids = [pid for pid in self._pids if not os.waitpid(pid, os.WNOHANG)[0]]
-            left = deadline - time.monotonic()
-            if not self._pids or left <= 0:
-                break
+        while self._forget_ended() and (left := deadline - time.monotonic()) > 0:
             signal.sigtimedwait({signal.SIGCHLD}, left)
         for pid in self._pids:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             sys.stderr.write(f"usage-mock: worker {pid} did not end within {seconds:g} s and was killed\n")
+
+    def _forget_ended(self) -> list[int]:
+        """Return the running workers."""
+        self._pids = [pid for pid in self._pids if not os.waitpid(pid, os.WNOHANG)[0]]
+        return self._pids
 
     def _work(self, writing: int) -> None:
         code = 1

@@ -118,22 +118,14 @@ class Simulator:
 
         Returns None for an unknown or revoked key.
         """
-        if scenario is not None:
-            return self.scenario_account(key, scenario)
-        account = self._accounts.get(key)
-        if account is None:
-            account = self.peek(key)
-            if account is not None:
+        if scenario is None:
+            account = self._accounts.get(key)
+            if account is None and (account := self.peek(key)):
                 self._accounts[key] = account
-        return account
-
-    def scenario_account(self, key: str, scenario: str) -> Account | None:
-        """Return the account of a key in a scenario that single requests prefer."""
+            return account
         account = self._scenario_accounts.get((key, scenario))
-        if account is None and self.has(key):
-            account = self._open(f"{key}\0{scenario}", key, scenario)
-            if account is not None:
-                self._scenario_accounts[key, scenario] = account
+        if account is None and self.has(key) and (account := self._open(f"{key}\0{scenario}", key, scenario)):
+            self._scenario_accounts[key, scenario] = account
         return account
 
     def peek(self, key: str) -> Account | None:

@@ -32,7 +32,33 @@ FAILED = "this UsageMock could not be started ({}); create a new one"
 DOMAIN = r"[^\s\x00-\x20\x7f-\xa0\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff/:@?#]+"
 
 
-class AsyncUsageMock:
+class MockView:
+    """The keys and the journal of a mock; both outlive the server."""
+
+    def __init__(self, app: web.Application) -> None:
+        self._app = app
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The API keys: those of the deployment in the order of its file, then those created at run time."""
+        return tuple(self._app[MOCK].simulator.keys)
+
+    @property
+    def api_key(self) -> str:
+        """The first API key."""
+        return self.keys[0]
+
+    @property
+    def requests(self) -> tuple[Entry, ...]:
+        """The journal: the requests since the last reset, oldest first, at most the latest 1,000."""
+        return tuple(self._app[MOCK].simulator.journal.entries)
+
+    def requests_of(self, key: str) -> tuple[Entry, ...]:
+        """Return the requests with one key."""
+        return tuple(entry for entry in self.requests if entry.key == key)
+
+
+class AsyncUsageMock(MockView):
     """A mock on a free port of 127.0.0.1, which runs while the context lasts.
 
     An object runs once. An unknown name is an UnknownNameError (a LookupError) with a suggestion.
@@ -60,7 +86,7 @@ class AsyncUsageMock:
             unused.insert(0, "deployment")
         if app is not None and unused:
             raise TypeError(f"{', '.join(unused)}: an existing application has its options; pass them to make_app")
-        self._app = app or _app(settings, deployment)
+        super().__init__(app or _app(settings, deployment))
         tls = server_context(*settings.tls_files) if settings.tls_files else None
         self._listener = listening(self._app, host=settings.host, port=settings.port, tls=tls, grace=settings.grace)
         self._stack = AsyncExitStack()
@@ -95,25 +121,6 @@ class AsyncUsageMock:
     @property
     def _simulator(self) -> Simulator:
         return self._running.simulator
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The API keys: those of the deployment in the order of its file, then those created at run time."""
-        return tuple(self._app[MOCK].simulator.keys)
-
-    @property
-    def api_key(self) -> str:
-        """The first API key."""
-        return self.keys[0]
-
-    @property
-    def requests(self) -> tuple[Entry, ...]:
-        """The journal: the requests since the last reset, oldest first, at most the latest 1,000."""
-        return tuple(self._app[MOCK].simulator.journal.entries)
-
-    def requests_of(self, key: str) -> tuple[Entry, ...]:
-        """Return the requests with one key."""
-        return tuple(entry for entry in self.requests if entry.key == key)
 
     async def use(self, scenario: str | None, key: str | None = None) -> None:
         """Switch a scenario on for one key, or for all; "none" switches it off, None removes the override."""
