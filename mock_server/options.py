@@ -296,12 +296,19 @@ def read_options(arguments: Mapping[str, object], environment: Mapping[str, str]
         OptionError: Some options cannot be used; the error has all problems.
     """
     problems: list[str] = []
+    by_variable = {option.variable: option for option in OPTIONS}
+    in_environment = []
+    for name, value in sorted(environment.items()):
+        if name in by_variable and value:  # a CI system passes an empty variable for a missing one
+            in_environment.append(_Value(by_variable[name], name, value))
+        elif name.startswith(PREFIX) and name not in by_variable:
+            problems.append(f"{name!r} is not a variable of the mock; {suggest(name, by_variable)}")
     on_command_line = [
         _Value(option, f"--{option.name}", arguments[option.attribute])
         for option in OPTIONS
         if option.attribute in arguments
     ]
-    values = _read([*_environment(environment, problems), *on_command_line], problems)
+    values = _read([*in_environment, *on_command_line], problems)
     values = _read([*_file(values.get("config"), problems)], problems) | values
     if problems:
         raise OptionError(problems)
@@ -317,15 +324,6 @@ def _read(values: Iterable[_Value], problems: list[str]) -> dict[str, Any]:
         except ValueError as error:
             problems.append(f"{place}: {error}")
     return found
-
-
-def _environment(environment: Mapping[str, str], problems: list[str]) -> Iterator[_Value]:
-    by_variable = {option.variable: option for option in OPTIONS}
-    for name, value in sorted(environment.items()):
-        if name in by_variable and value:  # a CI system passes an empty variable for a missing one
-            yield _Value(by_variable[name], name, value)
-        elif name.startswith(PREFIX) and name not in by_variable:
-            problems.append(f"{name!r} is not a variable of the mock; {suggest(name, by_variable)}")
 
 
 def _file(given: Path | None, problems: list[str]) -> Iterator[_Value]:

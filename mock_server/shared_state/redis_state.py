@@ -245,8 +245,12 @@ class _Server:
         try:
             async with asyncio.timeout(REDIS_TIMEOUT):  # redis-py's own time-out would start a task for each command
                 answers = await self._execute(commands)
-                if any(isinstance(answer, NoScriptError) for answer in answers):
-                    answers = await self._with_scripts(commands, answers)
+                missing = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+                if missing:  # Redis forgets the scripts when it ends
+                    await self._execute([("SCRIPT", "LOAD", text) for text in _SCRIPTS.values()])
+                    late = await self._execute([commands[index] for index in missing])
+                    for index, answer in zip(missing, late, strict=True):
+                        answers[index] = answer
         except TimeoutError:
             answers = [RedisError(f"no answer within {REDIS_TIMEOUT:g} s")] * len(commands)
         except (RedisError, OSError) as error:
@@ -263,28 +267,18 @@ class _Server:
         self._is_away = problem is not None
         return answers
 
-    async def _with_scripts(self, commands: list[Command], answers: list[Any]) -> list[Any]:
-        """Load the scripts, which Redis forgets when it ends, and repeat the commands that needed them."""
-        await self._execute([("SCRIPT", "LOAD", text) for text in _SCRIPTS.values()])
-        missing = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-        late = await self._execute([commands[index] for index in missing])
-        found = dict(zip(missing, late, strict=True))
-        return [found.get(index, answer) for index, answer in enumerate(answers)]
-
     async def _execute(self, commands: list[Command]) -> list[Any]:
         connection = self._connection
-        if connection.is_connected and await self._has_ended():
-            await connection.disconnect()
+        if connection.is_connected:
+            try:
+                has_ended = await connection.can_read()  # nothing, or an unexpected reply
+            except (RedisError, OSError):
+                has_ended = True
+            if has_ended:
+                await connection.disconnect()
         packed = [pack_command(command) for command in commands]  # redis-py's own is six times as slow
         await connection.send_packed_command(packed)  # this connects first if necessary
         return [await self._read() for _ in commands]
-
-    async def _has_ended(self) -> bool:
-        """Return whether Redis has closed the connection, or has sent an unexpected reply."""
-        try:
-            return await self._connection.can_read()
-        except (RedisError, OSError):
-            return True
 
     async def _read(self) -> Any:
         try:

@@ -130,25 +130,21 @@ class Dispatcher:
         """Return what acted on the exchange, and the response."""
         if self.mock.cors and (prepared := preflight(request)):
             return NO_OVERRIDE, prepared.response()
-        try:
-            plan = self._plan(request, key)
-        except PreferenceError as error:
-            return NO_OVERRIDE, error_response(
-                400, str(error), "unknown-preference", headers=self.mock.headers
-            ).response()
+        if headers := request.headers.getall("Prefer", ()):
+            preferences, codes = parse_preferences(headers), self.mock.routes.usage.status_codes
+            try:
+                own = preferred_override(preferences, self.simulator.library, codes)
+            except PreferenceError as error:
+                prepared = error_response(400, str(error), "unknown-preference", headers=self.mock.headers)
+                return NO_OVERRIDE, prepared.response()
+            honoured = {"fault"} if preferences.get("fault") == NONE else set()
+            plan = RequestPlan(self.simulator.resolve(key, own), own.scenario, preferences, honoured)
+        else:
+            plan = RequestPlan(self.simulator.effective(key))
         request[PLAN] = plan
         if plan.override == NO_OVERRIDE:
             return NO_OVERRIDE, await self.handle_unmodified(request)
         return await self._apply(plan, request, key)
-
-    def _plan(self, request: web.Request, key: str) -> RequestPlan:
-        headers = request.headers.getall("Prefer", ())
-        if not headers:
-            return RequestPlan(self.simulator.effective(key))
-        preferences = parse_preferences(headers)
-        own = preferred_override(preferences, self.simulator.library, self.mock.routes.usage.status_codes)
-        honoured = {"fault"} if preferences.get("fault") == NONE else set()
-        return RequestPlan(self.simulator.resolve(key, own), own.scenario, preferences, honoured)
 
     async def _apply(self, plan: RequestPlan, request: web.Request, key: str) -> tuple[Override, web.StreamResponse]:
         """Apply the overrides of a plan; return what acted on the exchange, and the response."""

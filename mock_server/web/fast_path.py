@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE, HttpVersion11
@@ -62,25 +62,22 @@ class PreserializedResponse(BareResponse):
 class RequestTemplate:
     """The bytes of a plain request, which recognize the next plain request of its connection."""
 
-    __slots__ = ("_api_keys", "_data", "_parts", "usage")
-
     def __init__(self, data: bytes, response: PreserializedResponse) -> None:
         self._data, self._api_keys, self.usage = data, response.api_keys, response.usage
-        self._parts: tuple[bytes, bytes] | None = None  # the bytes before and after the key
 
     def match(self, data: bytes) -> Sequence[str] | None:
         """Return the keys of a request that has the same bytes except for its key, or None for other bytes."""
         if data == self._data:
             return self._api_keys
-        if self._parts is None:
-            self._parts = self._split()
         before, after = self._parts
         if not before or not data.startswith(before) or not data.endswith(after):
             return None
         key = data[len(before) : len(data) - len(after)]
         return (key.decode(),) if _KEY.fullmatch(key) else None
 
-    def _split(self) -> tuple[bytes, bytes]:
+    @cached_property
+    def _parts(self) -> tuple[bytes, bytes]:
+        """The bytes before and after the key."""
         field = rb"\r\n(?i:%b):[ \t]*([!-~]+)[ \t]*\r\n" % re.escape(self.usage.key_header.encode())
         found = re.search(field, self._data) if len(self._api_keys) == 1 else None
         return (self._data[: found.start(1)], self._data[found.end(1) :]) if found else (b"", b"")

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from mock_server.web.responses import PreparedResponse, documented_response
 from mock_server.web.usage import NO_STORE, Usage
-from usage_contract import Contract, ContractError, Operation
+from usage_contract import Contract, ContractError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -58,7 +58,12 @@ def build_routes(contract: Contract, usage: Usage) -> Routes:
     operations = contract.operations
     handlers: dict[str, Handler] = {"get_usage": usage.handle}
     if "get_health" in operations:
-        handlers["get_health"] = _health(operations["get_health"])
+        health = operations["get_health"]
+        properties = (health.responses["200"].schema or {}).get("properties", {})
+        if missing := [name for name, member in properties.items() if "const" not in member]:
+            raise ContractError(f"{health}: the mock responds with constants only; {', '.join(missing)} has none")
+        constants = {name: member["const"] for name, member in properties.items()}
+        handlers["get_health"] = _constant(documented_response(health, 200, constants))
     if "get_overview" in operations:
         info, paths = contract.document["info"], [str(item) for item in operations.values() if item.id in SIMULATED]
         members = {"title": info["title"], "version": info["version"], "paths": paths}
@@ -76,15 +81,6 @@ def build_routes(contract: Contract, usage: Usage) -> Routes:
         router.add_route("OPTIONS", path, _constant(PreparedResponse(204, allow, b"")))
     probes = frozenset(operation.path for operation in operations.values() if operation.key_header is None)
     return Routes(usage, router, probes)
-
-
-def _health(operation: Operation) -> Handler:
-    """Respond with the constants that the document defines."""
-    schema = operation.responses["200"].schema or {}
-    members = schema.get("properties", {})
-    if missing := [name for name, member in members.items() if "const" not in member]:
-        raise ContractError(f"{operation}: the mock responds with constants only; {', '.join(missing)} has none")
-    return _constant(documented_response(operation, 200, {name: member["const"] for name, member in members.items()}))
 
 
 def _constant(prepared: PreparedResponse) -> Handler:
