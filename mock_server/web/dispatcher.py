@@ -188,10 +188,9 @@ class Dispatcher:
 
     def _has_edited(self, use: FaultUse | None, request: web.Request) -> bool:
         """Return whether a fault has changed the received bytes of a request."""
-        if use is None or request.protocol not in self._edited:
-            return False
+        is_edited = request.protocol in self._edited
         self._edited.discard(request.protocol)
-        return bool(self.simulator.library.fault(use.name).received)
+        return is_edited and use is not None and bool(self.simulator.library.fault(use.name).received)
 
     async def handle_unmodified(self, request: web.Request) -> web.StreamResponse:
         """Return the response without a fault, with the headers of every response."""
