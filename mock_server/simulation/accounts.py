@@ -104,7 +104,7 @@ class Account:
         ]
         #: Whether the usage metrics change with time alone.
         self.grows = bool(self._growth)
-        #: What others have derived from the usage metrics, by its owner; a change of the usage metrics clears it.
+        #: Values that are derived from the usage metrics, by their owner; a change of the usage metrics clears them.
         self.derived: dict[object, Any] = {}
         self._recorded = self.counters = UsageCounters(key.traffic)
         self._grown: dict[tuple[str, str], Calls] = {}
