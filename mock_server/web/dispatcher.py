@@ -154,8 +154,8 @@ class Dispatcher:
             if override.delay != NONE:
                 await self.mock.sleep(self.simulator.delay(override.delay))
         use, acts = override.active_fault, False
-        always_acts = use is None or not (use.after or use.times)
-        if use and (always_acts or use.is_turn(await self.simulator.state.count(use.use))):
+        is_limited = use is not None and bool(use.after or use.times)
+        if use and (not is_limited or use.is_turn(await self.simulator.state.count(use.use))):
             response, acts = await self._inject(use, request, key)
             acts = acts or self._has_fault_bucket(use, request, response, key)
         else:  # the bucket of the fault does not act, either
