@@ -94,19 +94,6 @@ class Listener:
             self._socket.close()
 
 
-class _Runner(web.ServerRunner):
-    """Shuts the application down before the server waits for its connections."""
-
-    __slots__ = ("_app",)
-
-    def __init__(self, server: Server, app: web.Application, grace: float) -> None:
-        super().__init__(server, shutdown_timeout=grace)
-        self._app = app
-
-    async def shutdown(self) -> None:
-        await self._app.shutdown()
-
-
 @asynccontextmanager
 async def listening(
     app: web.Application,
@@ -139,14 +126,15 @@ async def listening(
         server = Server(app[DISPATCHER], asyncio.get_running_loop())
         listener = Listener(server, host=host, port=port, tls=tls, shares_port=shares_port)
         app[MOCK].add_listener(listener)
-        runner = _Runner(server, app, grace)
-        await runner.setup()
         try:
             await listener.open()
             yield listener
         finally:
             listener.close()
-            await runner.cleanup()
+            await asyncio.sleep(0)  # requests that have just been received begin
+            server.pre_shutdown()
+            await app.shutdown()
+            await server.shutdown(grace)
     finally:
         await app.cleanup()
 
