@@ -58,8 +58,6 @@ class Listener:
     def __init__(
         self, server: Server, *, host: str, port: int, tls: ssl.SSLContext | None = None, shares_port: bool = False
     ) -> None:
-        if not 0 <= port <= 65535:
-            raise ValueError(f"port: {port} is not a port; expected 0 to 65535")
         self.server = server
         self._host, self._port, self._tls, self._shares_port = host, port, tls, shares_port
         self._socket: asyncio.Server | None = None
@@ -116,7 +114,7 @@ async def listening(
 
     Raises:
         OSError: The mock cannot listen on the address.
-        ValueError: The port or the grace period is not valid.
+        ValueError: The grace period is not valid.
     """
     if not grace >= 0:  # also excludes NaN
         raise ValueError(f"grace: {grace} is not a time; expected 0 seconds or more")
