@@ -227,7 +227,7 @@ class _Server:
                 keys = [*takes[0][0].shared, *(key for take, _ in takes for key in take.keys)]
                 arguments = (argument for take, _ in takes for argument in take.arguments)
                 batch_of_takes.append(_script("take", keys, *arguments))
-            answers = await self._told([*(each for each, _ in commands), *batch_of_takes])
+            answers = await self._results([*(each for each, _ in commands), *batch_of_takes])
             if takes:
                 taken = answers.pop()
                 answers += taken if isinstance(taken, list) else [taken] * len(takes)
@@ -240,7 +240,7 @@ class _Server:
                     future.set_result(answer)
         self._sending = None
 
-    async def _told(self, commands: list[Command]) -> list[Any]:
+    async def _results(self, commands: list[Command]) -> list[Any]:
         answers: list[Any]
         try:
             async with asyncio.timeout(REDIS_TIMEOUT):  # redis-py's own time-out would start a task for each command

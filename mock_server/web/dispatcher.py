@@ -188,9 +188,10 @@ class Dispatcher:
 
     def _has_edited(self, use: FaultUse | None, request: web.Request) -> bool:
         """Return whether a fault has changed the received bytes of a request."""
-        is_edited = request.protocol in self._edited
+        if request.protocol not in self._edited:
+            return False
         self._edited.discard(request.protocol)
-        return is_edited and use is not None and bool(self.simulator.library.fault(use.name).received)
+        return use is not None and bool(self.simulator.library.fault(use.name).received)
 
     async def handle_unmodified(self, request: web.Request) -> web.StreamResponse:
         """Return the response without a fault, with the headers of every response."""
