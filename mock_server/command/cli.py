@@ -44,15 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @contextmanager
 def _without_certificates() -> Iterator[None]:
     """Hide the certificates of the system while aiohttp is imported, which reads them for its client: 2 MiB."""
-    given = {name: os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
-    os.environ.update(dict.fromkeys(given, os.devnull))
+    names = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+    given = {name: os.environ[name] for name in names if name in os.environ}
+    os.environ.update(dict.fromkeys(names, os.devnull))
     try:
         yield
     finally:
-        for name, value in given.items():
+        for name in names:
             del os.environ[name]
-            if value is not None:
-                os.environ[name] = value
+        os.environ.update(given)
 
 
 def _parameter(option: Option) -> click.Option:
