@@ -10,7 +10,7 @@ from aiohttp import web
 
 from mock_server.control.api import Control
 from mock_server.fixtures.deployments import Deployment, load_deployment
-from mock_server.fixtures.faults import Fault, load_fault
+from mock_server.fixtures.faults import Fault
 from mock_server.fixtures.library import Library
 from mock_server.options import MockOptions
 from mock_server.simulation.clock import MockClock, wall_clock
@@ -56,9 +56,11 @@ def make_app(
         DelayError: The delay is not valid.
         StateUnavailableError: The URL of the state is not valid.
     """
-    if fault is None and options.fault_name:
-        fault = load_fault(options.fault_name, options.fixture_folder)
-    library = _library(options, deployment, fault)
+    library = _library(options, deployment)
+    if fault:
+        library.add(fault)
+    elif options.fault_name:
+        library.fault(options.fault_name)
     dispatcher_class: type[Dispatcher] = Dispatcher
     if state is None and options.state is not None:
         from mock_server.shared_state.redis_state import RedisState
@@ -68,15 +70,13 @@ def make_app(
         from mock_server.shared_state.dispatcher import SharedDispatcher
 
         dispatcher_class = SharedDispatcher
-    start = Override(options.scenario, None, _start_use(fault, options.fault_number), options.delay_text)
-    simulator = Simulator(
-        library,
-        MockClock(clock),
-        start=start,
-        state=state,
-        journal=Journal(options.journal),
-        seed=options.seed,
-    )
+    name, number, use = fault.name if fault else options.fault_name, options.fault_number, None
+    if name and number is None:
+        use = FaultUse(name, use="the start")
+    elif name and number is not None:  # a shared state outlives the start: another start must not continue its count
+        use = FaultUse(name, number - 1, 1, use=f"the start {name}@{number}", is_unconditional=True)
+    start, journal = Override(options.scenario, None, use, options.delay_text), Journal(options.journal)
+    simulator = Simulator(library, MockClock(clock), start=start, state=state, journal=journal, seed=options.seed)
     mock = Mock(simulator, _routes(contract, options, simulator), sleep=sleep, cors=options.cors)
     control = Control(mock, options.control_token)
     app = web.Application()
@@ -93,17 +93,13 @@ def read_files(contract: Contract, options: MockOptions, simulator: Simulator) -
 
     Raises what `make_app` raises.
     """
-    fault = load_fault(options.fault_name, options.fixture_folder) if options.fault_name else None
-    library = _library(options, None, fault)
+    library = _library(options)
     simulator.check_library(library)
     return library, _routes(contract, options, simulator)
 
 
-def _library(options: MockOptions, deployment: Deployment | None, fault: Fault | None) -> Library:
-    library = Library(deployment or load_deployment(options.deployment, options.fixture_folder), options.fixture_folder)
-    if fault:
-        library.add(fault)
-    return library
+def _library(options: MockOptions, deployment: Deployment | None = None) -> Library:
+    return Library(deployment or load_deployment(options.deployment, options.fixture_folder), options.fixture_folder)
 
 
 def _routes(contract: Contract, options: MockOptions, simulator: Simulator) -> Routes:
@@ -115,15 +111,6 @@ def _routes(contract: Contract, options: MockOptions, simulator: Simulator) -> R
         headers=CROSS_ORIGIN if options.cors else {},
     )
     return build_routes(contract, usage)
-
-
-def _start_use(fault: Fault | None, number: int | None) -> FaultUse | None:
-    if fault is None:
-        return None
-    if number is None:
-        return FaultUse(fault.name, use="the start")
-    # A shared state outlives the start: another start must not continue its count.
-    return FaultUse(fault.name, number - 1, 1, use=f"the start {fault.name}@{number}", is_unconditional=True)
 
 
 async def _connected(simulator: Simulator, _: web.Application) -> AsyncIterator[None]:

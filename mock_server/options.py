@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict, get_args, get_origin, get_type_hints
-
-import click
 
 from mock_server.suggestions import suggest
 
@@ -31,50 +28,51 @@ class OptionError(ValueError):
         super().__init__("\n".join(self.problems))
 
 
-class FaultType(click.ParamType[str]):
-    """`NAME` or `NAME@N`, where N is the number of a request, from 1."""
+Reader = Callable[[str], Any]
 
-    name = "fault"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the text."""
-        text = str(value)
-        name, at, number = text.partition("@")
-        if at and not (name and number.isascii() and number.isdecimal() and int(number)):
-            self.fail(
-                f"{text!r} is not valid; expected NAME or NAME@N, where N is the number of a request, from 1",
-                param,
-                ctx,
-            )
-        return text
+_SWITCH = {
+    **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
+    **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
+}
 
 
-class IntegerType(click.IntRange):
-    """A whole number in ASCII digits."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number."""
-        bounds = f"from {self.min} to {self.max}" if self.max is not None else f"of at least {self.min}"
-        text = str(value)
-        is_number = re.fullmatch(r"-?[0-9]{1,18}", text) and self.min is not None and int(text) >= self.min
-        if not is_number or (self.max is not None and int(text) > self.max):
-            self.fail(f"{text!r} is not a whole number {bounds}", param, ctx)
-        return int(text)
+def switch(text: str) -> bool:
+    """Return whether a text means on."""
+    if text.strip().lower() not in _SWITCH:
+        raise ValueError(f"{text!r} is not a valid boolean. Recognized values: {', '.join(_SWITCH)}")
+    return _SWITCH[text.strip().lower()]
 
 
-class ChoiceType(click.Choice[Any]):
-    """One of several values, with a suggestion for another one."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the value."""
-        by_text = {str(choice): choice for choice in self.choices}
-        if str(value) not in by_text:
-            self.fail(f"{str(value)!r} is not a valid value; {suggest(str(value), by_text)}", param, ctx)
-        return by_text[str(value)]
+def fault(text: str) -> str:
+    """Return `NAME` or `NAME@N`, where N is the number of a request, from 1."""
+    name, at, number = text.partition("@")
+    if at and not (name and number.isascii() and number.isdecimal() and int(number)):
+        raise ValueError(f"{text!r} is not valid; expected NAME or NAME@N, where N is the number of a request, from 1")
+    return text
 
 
-PATH = click.Path(path_type=Path)
-LOG_FORMAT = ChoiceType(("text", "json", "none"))
+def integer(low: int, high: int | None = None) -> Reader:
+    """Return a reader of a whole number in ASCII digits."""
+
+    def read(text: str) -> int:
+        if re.fullmatch(r"-?[0-9]{1,18}", text) and low <= int(text) and (high is None or int(text) <= high):
+            return int(text)
+        bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise ValueError(f"{text!r} is not a whole number {bounds}")
+
+    return read
+
+
+def choice(*values: object) -> Reader:
+    """Return a reader of one of several values."""
+    by_text = {str(value): value for value in values}
+
+    def read(text: str) -> object:
+        if text not in by_text:
+            raise ValueError(f"{text!r} is not a valid value; {suggest(text, by_text)}")
+        return by_text[text]
+
+    return read
 
 
 class Option(NamedTuple):
@@ -84,7 +82,7 @@ class Option(NamedTuple):
         attribute: The name in MockOptions.
         default: The default; None for an option without one.
         metavar: The placeholder of the value in help texts.
-        type: Reads the value from a text.
+        reader: Reads the value from a text, or raises ValueError.
         help: The help text.
         is_for_command: The option is for the command only.
     """
@@ -92,7 +90,7 @@ class Option(NamedTuple):
     attribute: str
     default: Any
     metavar: str
-    type: click.ParamType[Any]
+    reader: Reader
     help: str
     is_for_command: bool
 
@@ -109,7 +107,7 @@ class Option(NamedTuple):
     @property
     def is_switch(self) -> bool:
         """Whether the option is on or off, as `--NAME` and `--no-NAME`."""
-        return self.type is click.BOOL
+        return self.reader is switch
 
     @property
     def flags(self) -> str:
@@ -131,16 +129,11 @@ class Option(NamedTuple):
             raise ValueError(f"must be {'true or false' if self.is_switch else 'a text or a number'}")
         if value == "":  # an unset variable of a script must not mean every host, or an empty token
             raise ValueError("is empty; omit it for the default")
-        try:
-            return self.type.convert(value if isinstance(value, (bool, Path)) else str(value), None, None)
-        except click.BadParameter as error:
-            raise ValueError(error.message) from None
+        return self.reader(str(value))
 
 
-def _option(
-    default: Any, metavar: str, text: str, reader: click.ParamType[Any] = click.STRING, *, for_command: bool = False
-) -> Any:
-    metadata = {"metavar": metavar, "help": text, "type": reader, "is_for_command": for_command}
+def _option(default: Any, metavar: str, text: str, reader: Reader = str, *, for_command: bool = False) -> Any:
+    metadata = {"metavar": metavar, "help": text, "reader": reader, "is_for_command": for_command}
     return field(default=default, metadata=metadata)
 
 
@@ -155,19 +148,19 @@ class MockOptions:
         ValueError: A value is not valid.
     """
 
-    config: Path | None = _option(None, "FILE", "TOML file to read options from", PATH, for_command=True)
+    config: Path | None = _option(None, "FILE", "TOML file to read options from", Path, for_command=True)
     host: str = _option("127.0.0.1", "HOST", "address to listen on")
-    port: int = _option(8080, "PORT", "port to listen on; 0 picks a free port", IntegerType(0, 65535))
-    fixtures: Path | str | None = _option(None, "DIR", "fixture folder instead of the shipped one", PATH)
+    port: int = _option(8080, "PORT", "port to listen on; 0 picks a free port", integer(0, 65535))
+    fixtures: Path | str | None = _option(None, "DIR", "fixture folder instead of the shipped one", Path)
     deployment: str = _option("default", "NAME", "deployment to serve: a file in deployments/")
     scenario: str | None = _option(None, "NAME", "scenario of every API key: a file in scenarios/")
     fault: str | None = _option(
-        None, "NAME[@N]", "fault to apply (@N: to request number N only): a file in faults/ or variants/", FaultType()
+        None, "NAME[@N]", "fault to apply (@N: to request number N only): a file in faults/ or variants/", fault
     )
     delay: float | str | None = _option(
         None, "DELAY", "delay of every response in seconds: 0.2, 0.1..0.5 (even) or 0.1~2 (median~p99)"
     )
-    seed: int = _option(0, "N", "seed of random delays", IntegerType(0))
+    seed: int = _option(0, "N", "seed of random delays", integer(0))
     state: str | None = _option(
         None, "URL", "Redis or Valkey server with the state of several processes: redis://HOST, unix:///SOCKET"
     )
@@ -175,41 +168,43 @@ class MockOptions:
         1,
         "N",
         "number of processes behind the port; more than one need --state",
-        IntegerType(1, 1024),
+        integer(1, 1024),
         for_command=True,
     )
-    journal: int = _option(1000, "N", "number of requests that the journal keeps", IntegerType(1, 1_000_000))
-    rate_limit: bool = _option(True, "", "limit the rate of requests: return 429 when a bucket is empty", click.BOOL)
+    journal: int = _option(1000, "N", "number of requests that the journal keeps", integer(1, 1_000_000))
+    rate_limit: bool = _option(True, "", "limit the rate of requests: return 429 when a bucket is empty", switch)
     unknown_key_status: Literal[401, 403] = _option(
-        403, "STATUS", "status code for an unknown API key: 401 or 403", ChoiceType((401, 403))
+        403, "STATUS", "status code for an unknown API key: 401 or 403", choice(401, 403)
     )
-    cors: bool = _option(
-        True, "", "send CORS headers, so that web pages of other origins can call the mock", click.BOOL
-    )
+    cors: bool = _option(True, "", "send CORS headers, so that web pages of other origins can call the mock", switch)
     control_token: str | None = _option(
         None, "TOKEN", "token of the control API; without one, only this machine has access"
     )
-    tls_cert: Path | str | None = _option(None, "FILE", "certificate for HTTPS (PEM)", PATH)
-    tls_key: Path | str | None = _option(None, "FILE", "private key of the certificate (PEM)", PATH)
-    grace: float = _option(5, "SECONDS", "time that a stop waits for unfinished responses", IntegerType(0, 3600))
-    reload: bool = _option(True, "", "serve changed files without a restart", click.BOOL, for_command=True)
+    tls_cert: Path | str | None = _option(None, "FILE", "certificate for HTTPS (PEM)", Path)
+    tls_key: Path | str | None = _option(None, "FILE", "private key of the certificate (PEM)", Path)
+    grace: float = _option(5, "SECONDS", "time that a stop waits for unfinished responses", integer(0, 3600))
+    reload: bool = _option(True, "", "serve changed files without a restart", switch, for_command=True)
     log: str = _option(
-        "text", "FORMAT", "format of the log on standard error: text, json or none", LOG_FORMAT, for_command=True
+        "text",
+        "FORMAT",
+        "format of the log on standard error: text, json or none",
+        choice("text", "json", "none"),
+        for_command=True,
     )
 
     def __post_init__(self) -> None:
         """Check the types and ranges of all values."""
-        hints = _hints()
+        hints = get_type_hints(MockOptions)
         for option in OPTIONS:
             value, hint = getattr(self, option.attribute), hints[option.attribute]
             if not _fits(value, hint):
                 kind = getattr(hint, "__name__", hint)
                 raise TypeError(f"{option.attribute}: {value!r} is not valid; expected {kind}")
-            if isinstance(value, (str, int)) and not isinstance(value, bool):
+            if isinstance(value, (str, int)):
                 try:
-                    option.type.convert(value, None, None)
-                except click.BadParameter as error:
-                    raise ValueError(f"{option.attribute}: {error.message}") from None
+                    option.reader(str(value))
+                except ValueError as error:
+                    raise ValueError(f"{option.attribute}: {error}") from None
 
     @property
     def fixture_folder(self) -> Path | None:
@@ -271,11 +266,6 @@ OPTIONS = tuple(Option(option.name, option.default, **option.metadata) for optio
 _BY_NAME = {option.name: option for option in OPTIONS}
 
 
-@cache
-def _hints() -> dict[str, Any]:
-    return get_type_hints(MockOptions)
-
-
 def _fits(value: object, hint: Any) -> bool:
     if get_origin(hint) is Literal:
         return value in get_args(hint)
@@ -306,12 +296,19 @@ def read_options(arguments: Mapping[str, object], environment: Mapping[str, str]
         OptionError: Some options cannot be used; the error has all problems.
     """
     problems: list[str] = []
+    by_variable = {option.variable: option for option in OPTIONS}
+    in_environment = []
+    for name, value in sorted(environment.items()):
+        if name in by_variable and value:  # a CI system passes an empty variable for a missing one
+            in_environment.append(_Value(by_variable[name], name, value))
+        elif name.startswith(PREFIX) and name not in by_variable:
+            problems.append(f"{name!r} is not a variable of the mock; {suggest(name, by_variable)}")
     on_command_line = [
         _Value(option, f"--{option.name}", arguments[option.attribute])
         for option in OPTIONS
         if option.attribute in arguments
     ]
-    values = _read([*_environment(environment, problems), *on_command_line], problems)
+    values = _read([*in_environment, *on_command_line], problems)
     values = _read([*_file(values.get("config"), problems)], problems) | values
     if problems:
         raise OptionError(problems)
@@ -327,15 +324,6 @@ def _read(values: Iterable[_Value], problems: list[str]) -> dict[str, Any]:
         except ValueError as error:
             problems.append(f"{place}: {error}")
     return found
-
-
-def _environment(environment: Mapping[str, str], problems: list[str]) -> Iterator[_Value]:
-    by_variable = {option.variable: option for option in OPTIONS}
-    for name, value in sorted(environment.items()):
-        if name in by_variable and value:  # a CI system passes an empty variable for a missing one
-            yield _Value(by_variable[name], name, value)
-        elif name.startswith(PREFIX) and name not in by_variable:
-            problems.append(f"{name!r} is not a variable of the mock; {suggest(name, by_variable)}")
 
 
 def _file(given: Path | None, problems: list[str]) -> Iterator[_Value]:
@@ -355,7 +343,7 @@ def _file(given: Path | None, problems: list[str]) -> Iterator[_Value]:
         place = f"{path}:{_line(text, name)}"
         if name not in names:
             problems.append(f"{place} {name!r} is not an option; {suggest(name, names)}")
-        elif _BY_NAME[name].type is PATH and isinstance(value, str) and value:
+        elif _BY_NAME[name].reader is Path and isinstance(value, str) and value:
             yield _Value(_BY_NAME[name], f"{place} {name}", path.parent / value)
         else:
             yield _Value(_BY_NAME[name], f"{place} {name}", value)

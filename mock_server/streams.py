@@ -1,4 +1,4 @@
-"""Standard streams that a parent process has closed, and terminals whose encoding lacks characters."""
+"""Standard streams: ones that a parent process has closed, encodings that lack characters, and errors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 
 # The functions behind `os`, which a library that replaces the file system leaves alone.
 _REAL: Any = import_module("nt" if sys.platform == "win32" else "posix")
+
+# The exit code of a command that an error has ended.
+FAILED = 4
 
 
 def open_closed_streams() -> None:
@@ -34,3 +37,10 @@ def prepare_streams() -> None:
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - until the end
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it
+
+
+def report(text: str) -> int:
+    """Print the lines of an error, and return the exit code."""
+    for line in text.splitlines():
+        sys.stderr.write(f"usage-mock: {line}\n")
+    return FAILED

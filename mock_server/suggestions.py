@@ -36,10 +36,10 @@ def suggest(name: str, names: Iterable[str], hint: str = "") -> str:
     return f"valid: {listed}"
 
 
-def closest_match(name: str, names: Iterable[str]) -> str | None:
-    """Return the name that is most similar to an unknown one."""
+def closest_match(name: str, names: Iterable[str], *, similarity: float = 0.6) -> str | None:
+    """Return the name that is most similar to an unknown one, if it is at least that similar (from 0 to 1)."""
     import difflib  # not needed until the first error
 
     by_folded = {candidate.lower(): candidate for candidate in names}
-    matches = difflib.get_close_matches(name.lower(), by_folded, n=1)
+    matches = difflib.get_close_matches(name.lower(), by_folded, n=1, cutoff=similarity)
     return by_folded[matches[0]] if matches else None

@@ -6,17 +6,16 @@ This module only parses: `--help` and a bad option do not wait for the imports o
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from mock_server.command.report import report
 from mock_server.options import OPTIONS, Option, OptionError, read_options
-from mock_server.streams import prepare_streams
+from mock_server.streams import prepare_streams, report
 from mock_server.suggestions import suggest
 
 COMMANDS = ("check",)
@@ -25,19 +24,7 @@ COMMANDS = ("check",)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, or 4 where an error has ended it."""
     prepare_streams()
-    try:
-        code = _command().main(
-            sys.argv[1:] if arguments is None else list(arguments), prog_name="usage-mock", standalone_mode=False
-        )
-    except click.UsageError as error:
-        return report(error.format_message())
-    except OptionError as error:
-        return report(str(error))
-    return int(code or 0)
-
-
-def _command() -> click.Command:
-    return click.Command(
+    command = click.Command(
         "usage-mock",
         callback=_run,
         params=[*map(_parameter, OPTIONS), click.Argument(["command"], nargs=-1, metavar="[check [DIR]]")],
@@ -45,6 +32,27 @@ def _command() -> click.Command:
         epilog="Environment variables such as USAGE_MOCK_PORT, and the file usage-mock.toml, set the same options.",
         context_settings={"help_option_names": ["--help"], "max_content_width": 100},
     )
+    try:
+        code = command.main(arguments, prog_name="usage-mock", standalone_mode=False)
+    except click.UsageError as error:
+        return report(error.format_message())
+    except OptionError as error:
+        return report(str(error))
+    return int(code or 0)
+
+
+@contextmanager
+def _without_certificates() -> Iterator[None]:
+    """Hide the certificates of the system while aiohttp is imported, which reads them for its client: 2 MiB."""
+    names = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+    given = {name: os.environ[name] for name in names if name in os.environ}
+    os.environ.update(dict.fromkeys(names, os.devnull))
+    try:
+        yield
+    finally:
+        for name in names:
+            del os.environ[name]
+        os.environ.update(given)
 
 
 def _parameter(option: Option) -> click.Option:
@@ -67,8 +75,8 @@ def _run(command: tuple[str, ...], **values: Any) -> int:
     if len(command) > 2:
         raise OptionError([f"{command[2]!r}: unexpected argument; expected check [DIR]"])
     options = read_options(given, os.environ)
-    from mock_server.command import serve
-
+    with _without_certificates():
+        from mock_server.command import serve
     if command:
         return serve.check(Path(command[1]) if len(command) > 1 else options.fixture_folder)
     return serve.serve(options)

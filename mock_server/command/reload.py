@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing, suppress
@@ -12,7 +11,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, TypeVar
 
-from mock_server.fixtures.deployments import SUFFIXES, folder
+from mock_server.fixtures.deployments import folder, yaml_paths
 from mock_server.fixtures.faults import FOLDERS, load_fault
 from mock_server.fixtures.library import Library
 from mock_server.fixtures.problems import text_of
@@ -103,7 +102,11 @@ class Reloader:
         try:
             self._mock.swap_fixtures(*await _in_daemon_thread(lambda: self._read(changed)))
         except USER_ERRORS as error:
-            self._fail(text_of(error), _place(error) or _listed(changed))
+            source = error.errors[0] if isinstance(error, FixtureError) else error
+            where = _listed(changed)
+            if isinstance(source, SourceError | OverlayError):
+                where = f"{_short(source.path)}:{source.line}"
+            self._fail(text_of(error), where)
         except Exception as error:
             log.exception("a changed file cannot be served")
             self._fail(f"{_listed(changed)}: {type(error).__name__}", _listed(changed))
@@ -168,7 +171,8 @@ class Reloader:
         """Return the folders to watch, by identity: those of the files, and of the files that they link to."""
         links = (path for folder in self._folders for path in folder.glob("*") if path.is_symlink() and path.is_file())
         places = {self._fixtures, *self._folders, *(path.resolve().parent for path in links)}
-        return {path: _identity(path) for path in sorted(places) if path.is_dir()}
+        found = {path: path.stat() for path in sorted(places) if path.is_dir()}
+        return {path: (status.st_dev, status.st_ino) for path, status in found.items()}
 
 
 def _stamps(folder: Path) -> Iterator[tuple[Path, tuple[int, ...]]]:
@@ -176,26 +180,13 @@ def _stamps(folder: Path) -> Iterator[tuple[Path, tuple[int, ...]]]:
 
     The time of the last status change cannot be set, as `cp -p` sets that of the content.
     """
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.endswith(SUFFIXES) and not entry.name.startswith("."):
-                    yield folder / entry.name, _stamp(entry)
-    except OSError:  # a folder can be missing
-        return
-
-
-def _stamp(entry: os.DirEntry[str]) -> tuple[int, ...]:
-    try:
-        found = entry.stat()
-    except OSError:  # the build reports a file that cannot be read
-        return ()
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
-
-
-def _place(error: Exception) -> str:
-    source = error.errors[0] if isinstance(error, FixtureError) else error
-    return f"{_short(source.path)}:{source.line}" if isinstance(source, (SourceError, OverlayError)) else ""
+    with suppress(OSError):  # a folder can be missing
+        for path in yaml_paths(folder):
+            try:
+                found = path.stat()
+                yield path, (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+            except OSError:  # the build reports a file that cannot be read
+                yield path, ()
 
 
 def _listed(paths: Sequence[Path]) -> str:
@@ -232,19 +223,11 @@ async def _in_daemon_thread(work: Callable[[], T]) -> T:
     result: Future[T] = Future()
 
     def run() -> None:
+        result.set_running_or_notify_cancel()  # a running future cannot be cancelled, also if the mock has stopped
         try:
-            value = work()
+            result.set_result(work())
         except BaseException as error:
-            if result.set_running_or_notify_cancel():
-                result.set_exception(error)
-        else:
-            if result.set_running_or_notify_cancel():  # the mock may have stopped in the meantime
-                result.set_result(value)
+            result.set_exception(error)
 
     Thread(target=run, name="usage-mock-reader", daemon=True).start()
     return await asyncio.wrap_future(result)
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from logging.handlers import QueueHandler, QueueListener
 from queue import SimpleQueue
 from threading import Thread
@@ -145,25 +145,12 @@ def as_json(members: Members) -> str:
     return orjson.dumps({"time": time_text(shown.pop("at")), **shown}).decode() + "\n"
 
 
-def as_text(members: Members) -> str:
+def as_text(members: Members, *, has_colours: bool = False) -> str:
     """Return a line for people."""
-    return _line(members, lambda _, text: text)
 
+    def paint(colour: str, text: str) -> str:
+        return f"{colour}{text}{_PLAIN}" if has_colours else text
 
-def as_coloured_text(members: Members) -> str:
-    """Return a line for people at a terminal."""
-    return _line(members, lambda colour, text: f"{colour}{text}{_PLAIN}")
-
-
-def format_for(form: str, stream: TextIO, environment: Mapping[str, str] = os.environ) -> Format:
-    """Return the format of lines in a stream; see https://no-color.org for NO_COLOR."""
-    if form == "json":
-        return as_json
-    has_colours = stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
-    return as_coloured_text if has_colours else as_text
-
-
-def _line(members: Members, paint: Callable[[str, str], str]) -> str:
     time = paint(_FAINT, _clock_time(int(members["at"])))
     if "message" in members:
         message = printable(members["message"])
@@ -172,6 +159,17 @@ def _line(members: Members, paint: Callable[[str, str], str]) -> str:
     more = [members["reason"], members["applied"], f"key={members['key']}" if members["key"] else ""]
     request = printable(f"{members['method']} {members['target']}")
     return " ".join([time, status, request, f"{members['ms']:g} ms", *map(printable, filter(None, more))]) + "\n"
+
+
+as_coloured_text = partial(as_text, has_colours=True)
+
+
+def format_for(form: str, stream: TextIO, environment: Mapping[str, str] = os.environ) -> Format:
+    """Return the format of lines in a stream; see https://no-color.org for NO_COLOR."""
+    if form == "json":
+        return as_json
+    has_colours = stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+    return as_coloured_text if has_colours else as_text
 
 
 @lru_cache(maxsize=16)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from mock_server.app import make_app, read_files
 from mock_server.command import workers
 from mock_server.command.reload import USER_ERRORS, Reloader
-from mock_server.command.report import report
 from mock_server.command.request_log import RequestLog, Writer, format_for
 from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.deployments import deployment_names, load_deployment
@@ -27,13 +26,10 @@ from mock_server.fixtures.scenarios import load_scenario, scenario_names
 from mock_server.fixtures.validation import FixtureError
 from mock_server.options import MockOptions, OptionError
 from mock_server.simulation.state import StateUnavailableError
+from mock_server.streams import report
 from mock_server.web.mock import MOCK
-from mock_server.web.server import listening, new_event_loop
-from mock_server.web.tls import CertificateError, server_context
+from mock_server.web.server import CertificateError, listening, new_event_loop, server_context
 from usage_contract import load
-
-if TYPE_CHECKING:
-    import ssl
 
 
 def serve(options: MockOptions) -> int:

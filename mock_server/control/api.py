@@ -10,9 +10,8 @@ import orjson
 from aiohttp import web
 
 from mock_server.control import behaviour, clock, console, events, journal, keys, library, state
-from mock_server.control.context import ALWAYS, Call, Context, Operate
+from mock_server.control.context import ALWAYS, Call, Context, ControlError, Operate
 from mock_server.control.document import Operation, operations, problems
-from mock_server.control.errors import ControlError
 from mock_server.control.guard import check
 from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.validation import FixtureError

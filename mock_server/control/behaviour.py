@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from aiohttp import web
 
 from mock_server.control.context import Call, Context, Operate, json_response
@@ -21,17 +18,12 @@ async def change_behaviour(context: Context, call: Call) -> web.Response:
     if "code" in body:
         changes["code"] = _integer(body["code"])
     if "fault" in body:
-        changes["fault"] = _fault_use(body)
+        name, after, times = body["fault"], int(body.get("after", 0)), _integer(body.get("times"))
+        changes["fault"] = None if name is None else FaultUse(name, after, times)
     if changes.get("code") is not None:
         parse_code(str(changes["code"]), context.mock.routes.usage.status_codes)
     await simulator.switch(key, **changes)
     return json_response(override_view(simulator.overrides.override_for(key), await fault_counts(simulator)))
-
-
-def _fault_use(body: Mapping[str, Any]) -> FaultUse | None:
-    if body["fault"] is None:
-        return None
-    return FaultUse(body["fault"], int(body.get("after", 0)), _integer(body.get("times")))
 
 
 def _integer(number: float | None) -> int | None:

@@ -13,11 +13,10 @@ import orjson
 from aiohttp import web
 
 from mock_server.control.broadcast import Broadcast
-from mock_server.control.errors import ControlError
 from mock_server.masking import mask_key
 from mock_server.simulation.simulator import Simulator
 from mock_server.web.mock import Mock
-from mock_server.web.responses import JSON
+from mock_server.web.responses import JSON, error_response
 
 LISTED = 20
 
@@ -27,6 +26,25 @@ ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+
+class ControlError(Exception):
+    """A request that the control API rejects.
+
+    Args:
+        status: The status code.
+        reason: A word for programs, the value of `Mock-Reason`.
+        detail: The reason for people.
+        headers: Further headers.
+    """
+
+    def __init__(self, status: int, reason: str, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.reason, self.headers = status, reason, headers
+
+    def response(self) -> web.Response:
+        """Return the response."""
+        return error_response(self.status, str(self), self.reason, headers=self.headers).response()
 
 
 @dataclass(frozen=True)

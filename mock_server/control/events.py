@@ -43,7 +43,10 @@ async def get_events(context: Context, call: Call) -> web.StreamResponse:
 
 
 async def _send_events(context: Context, call: Call, response: web.StreamResponse) -> None:
-    last, version, quiet = _last_number(context, call), 0, 0
+    last, version, quiet = int(call.query.get("since", context.simulator.journal.number)), 0, 0
+    received = call.request.headers.get("Last-Event-ID", "")
+    if received.isascii() and received.isdecimal() and len(received) < 16:
+        last = int(received)
     while not context.stopping.is_set() and call.request.transport:  # None once the client has gone
         state = await context.broadcast.state(partial(_state, context))
         entries = context.simulator.journal.since(last, BATCH)
@@ -75,14 +78,6 @@ def _entry_events(context: Context, entries: Sequence[Entry], request: web.Reque
     while len(known) > context.simulator.journal.capacity:
         del known[next(iter(known))]
     return events
-
-
-def _last_number(context: Context, call: Call) -> int:
-    """Return the number of the last entry that the client has received."""
-    number = call.request.headers.get("Last-Event-ID", "")
-    if number.isascii() and number.isdecimal() and len(number) < 16:
-        return int(number)
-    return int(call.query.get("since", context.simulator.journal.number))
 
 
 def _event(name: str, data: dict[str, Any], number: int | None = None) -> bytes:

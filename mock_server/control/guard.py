@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 from aiohttp import web
 
-from mock_server.control.errors import ControlError
+from mock_server.control.context import ControlError
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 
@@ -37,7 +37,8 @@ def check(request: web.Request, token: str | None, *, is_public: bool) -> None:
 
 
 def _check_machine(request: web.Request) -> None:
-    if not is_loopback(_socket_address(request)):
+    name = request.transport and request.transport.get_extra_info("sockname")
+    if not is_loopback(str(name[0]) if isinstance(name, tuple) else "localhost" if name else ""):
         detail = "The control API responds on a loopback address only; --control-token admits other machines."
         raise ControlError(403, "not-loopback", detail)
     hosts = request.headers.getall("Host", ())
@@ -53,11 +54,6 @@ def _check_token(request: web.Request, token: str) -> None:
     if scheme.lower() != "bearer" or not same:
         detail = "The control API requires the mock's --control-token as `Authorization: Bearer TOKEN`."
         raise ControlError(401, "no-control-token", detail, headers={"WWW-Authenticate": 'Bearer realm="control"'})
-
-
-def _socket_address(request: web.Request) -> str:
-    name = request.transport and request.transport.get_extra_info("sockname")
-    return str(name[0]) if isinstance(name, tuple) else "localhost" if name else ""
 
 
 def is_loopback(name: str) -> bool:

@@ -45,7 +45,10 @@ async def verify(context: Context, call: Call) -> web.Response:
     entries = journal.entries
     matches = [entry for entry in entries if not _differences(entry, criteria)]
     low, high, expected = _expected_count(call.body)
-    detail = f"{_label(criteria)}: expected {expected}, found {len(matches)}."
+    label = ", ".join(
+        f"{name} {mask_key(value) if name == 'key' and '…' not in value else value}" for name, value in criteria.items()
+    )
+    detail = f"{f'Requests with {label}' if label else 'Requests'}: expected {expected}, found {len(matches)}."
     if journal.number > len(entries):
         detail += f" The journal holds {len(entries)} of {journal.number} requests."
     if low <= len(matches) and (high is None or len(matches) <= high):
@@ -87,14 +90,6 @@ def _expected_count(body: Mapping[str, Any]) -> tuple[int, int | None, str]:
     lowest = max(number for number in (exactly, low, 0) if number is not None)
     highest = min((number for number in (exactly, high) if number is not None), default=None)
     return lowest, highest, words
-
-
-def _label(criteria: Mapping[str, Any]) -> str:
-    shown = dict(criteria)
-    if "key" in criteria and "…" not in criteria["key"]:
-        shown["key"] = mask_key(criteria["key"])
-    text = ", ".join(f"{name} {value}" for name, value in shown.items())
-    return f"Requests with {text}" if text else "Requests"
 
 
 def _line(view: Mapping[str, Any], differences: Sequence[str]) -> str:

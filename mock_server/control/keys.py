@@ -9,8 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from mock_server.control.context import Call, Context, Operate, json_response, no_content
-from mock_server.control.errors import ControlError
+from mock_server.control.context import Call, Context, ControlError, Operate, json_response, no_content
 from mock_server.fixtures.deployments import Calls, Traffic
 from mock_server.masking import mask_key
 

@@ -39,23 +39,16 @@ class StateCollector(Collector):
         yield CounterMetricFamily(
             "usage_mock_answer_seconds", "Seconds that all responses took together.", self._journal.seconds
         )
-        yield self._requests()
-        yield from self._keys()
-
-    def _requests(self) -> Metric:
         labels = ("method", "status", "reason")
-        family = CounterMetricFamily("usage_mock_requests", "Requests.", labels=labels)
+        requests = CounterMetricFamily("usage_mock_requests", "Requests.", labels=labels)
         for (method, status, reason), count in sorted(self._journal.counts.items()):
-            family.add_metric((method, str(status), reason), count)
-        return family
-
-    def _keys(self) -> Iterator[Metric]:
+            requests.add_metric((method, str(status), reason), count)
         tokens = GaugeMetricFamily("usage_mock_tokens", "Tokens in the bucket of a key.", labels=("key",))
         calls = GaugeMetricFamily("usage_mock_key_calls", "Requests of a key in GET /usage.", labels=("key", "outcome"))
         moved = GaugeMetricFamily("usage_mock_key_bytes", "Bytes of a key in GET /usage.", labels=("key",))
-        for key in (key for key in self._state["keys"] if key["known"]):
+        for key in (key for key in state["keys"] if key["known"]):
             tokens.add_metric((key["id"],), key["tokens"])
             moved.add_metric((key["id"],), key["figures"]["bytes_transferred"])
             for outcome in ("success", "fail"):
                 calls.add_metric((key["id"], outcome), key["figures"][outcome])
-        yield from (tokens, calls, moved)
+        yield from (requests, tokens, calls, moved)

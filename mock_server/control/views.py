@@ -97,16 +97,11 @@ async def _account_view(simulator: Simulator, account: Account, effective: Overr
     if snapshot := await simulator.state.snapshot(account.ref, now):
         account.apply_snapshot(snapshot)
     account.grow(now)
-    counters = account.counters
+    metrics = account.usage_metrics(remaining=None)
     return {
         "limit": {"rps": account.limit.rps, "burst": account.limit.burst},
         "tokens": await simulator.state.look(simulator.bucket(account, effective.fault), now),
-        "figures": {
-            "total": counters.total,
-            "success": counters.success,
-            "fail": counters.fail,
-            "bytes_transferred": counters.bytes,
-        },
+        "figures": {name: metrics[name] for name in ("total", "success", "fail", "bytes_transferred")},
     }
 
 
@@ -121,18 +116,15 @@ def entry_views(context: Context, entries: Iterable[Entry], request: web.Request
 
     def view(entry: Entry) -> dict[str, Any]:
         target = shown(entry.target, entry.key)
+        method = {"GET": [], "HEAD": ["--head"]}.get(entry.method, ["-X", shlex.quote(entry.method)])
+        key = ["-H", f'"{key_header}: $USAGE_KEY"'] if entry.key else []
+        url = re.sub(_ID, "'\"$USAGE_KEY\"'", shlex.quote(base_url + target))
         return {
             **entry._asdict(),
             "time": time_text(entry.at),
             "target": target,
             "key": mask_key(entry.key),
-            "curl": _curl(key_header, entry, base_url + target),
+            "curl": " ".join(["curl", *method, *key, url]),
         }
 
     return [view(entry) for entry in entries]
-
-
-def _curl(key_header: str, entry: Entry, url: str) -> str:
-    method = {"GET": [], "HEAD": ["--head"]}.get(entry.method, ["-X", shlex.quote(entry.method)])
-    key = ["-H", f'"{key_header}: $USAGE_KEY"'] if entry.key else []
-    return " ".join(["curl", *method, *key, re.sub(_ID, "'\"$USAGE_KEY\"'", shlex.quote(url))])

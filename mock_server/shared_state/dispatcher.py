@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -41,34 +42,26 @@ class SharedDispatcher(Dispatcher):
         started = time.perf_counter()
         try:
             if self._needs_only_its_bucket(request):
-                return await self._respond_unless_stale(request)
-            return await self._respond_by_latest(request)
+                state = self.simulator.state
+                assert isinstance(state, RedisState)
+                REQUIRED_VERSION.set(state.version)
+                with suppress(StaleError):
+                    return await super().__call__(request)
+            try:
+                await self.simulator.catch_up()
+            except UnreadableStateError:
+                if (request.method, request.rel_url.raw_path) != RESET:
+                    raise
+            REQUIRED_VERSION.set(ANY)
+            if is_control_path(request.rel_url.raw_path):  # also while this process lacks a scenario or fault
+                return await self.control(normalize(request))
+            return await super().__call__(request)
         except UnreadableStateError as error:
             return self._unavailable(request, started, "state-unreadable", str(error))
         except StateUnavailableError:
             return self._unavailable(request, started, "state-unavailable", UNAVAILABLE)
         except FIXTURE_ERRORS as error:
             return self._unavailable(request, started, "unknown-name", f"{MISSING}: {error}")
-
-    async def _respond_unless_stale(self, request: web.Request) -> web.StreamResponse:
-        state = self.simulator.state
-        assert isinstance(state, RedisState)
-        REQUIRED_VERSION.set(state.version)
-        try:
-            return await super().__call__(request)
-        except StaleError:
-            return await self._respond_by_latest(request)
-
-    async def _respond_by_latest(self, request: web.Request) -> web.StreamResponse:
-        try:
-            await self.simulator.catch_up()
-        except UnreadableStateError:
-            if (request.method, request.rel_url.raw_path) != RESET:
-                raise
-        REQUIRED_VERSION.set(ANY)
-        if is_control_path(request.rel_url.raw_path):  # also while this process lacks a scenario or fault
-            return await self.control(normalize(request))
-        return await super().__call__(request)
 
     def _needs_only_its_bucket(self, request: web.Request) -> bool:
         usage = self.mock.routes.usage

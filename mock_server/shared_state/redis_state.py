@@ -81,11 +81,23 @@ class RedisState:
 
     async def take(self, bucket: BucketSpec, now: float, *, tokens: int, account: AccountRef) -> TakeResult:
         """Take tokens from a bucket, unless the overrides have changed since the version that the request requires."""
-        answer = await self._server.ask(self._taking(bucket, now, tokens, account, REQUIRED_VERSION.get()))
+        full = bucket.burst if bucket.tokens is None else min(bucket.burst, bucket.tokens)
+        mantissa, shift = _in_binary(bucket.rps)
+        parts = (bucket.burst * PARTS_PER_TOKEN, round(full * PARTS_PER_TOKEN), tokens * PARTS_PER_TOKEN)
+        take = _Take(
+            (self._version_key, self._accounts),
+            (self._account + bucket.key, self._account + account.key),
+            (REQUIRED_VERSION.get(), f"bucket {bucket.name}", ticks(now), mantissa, shift, *parts),
+        )
+        answer = await self._server.ask(take)
         if answer is None:  # the script requires the version
             raise StaleError
         granted, level, since, version = answer
-        snapshot = await self._open(account, now) if version.decode() != account.version else None
+        snapshot = None
+        if version.decode() != account.version:
+            keys = [self._account + account.key, self._accounts]
+            opening = _script("open", keys, f"since {account.name}", repr(now), _unused())
+            snapshot = _snapshot(account, await self._server.ask(opening))
         if granted:
             return TakeResult(tenths(level), snapshot=snapshot)
         kept = TokenBucket(bucket.rps, bucket.burst, now=now)
@@ -155,34 +167,15 @@ class RedisState:
             keys.append(self._account + key)
         forgotten = "all" if restart and key is None else ""
         known = ANY if force else self.version
-        if not await self._server.ask(_script("change", keys, known, version, _dump(overrides), forgotten)):
+        shared = {"everyone": overrides.everyone, "keys": dict(overrides.keys), "clock": overrides.clock}
+        dumped = orjson.dumps({**shared, "created_keys": sorted(overrides.created_keys)})
+        if not await self._server.ask(_script("change", keys, known, version, dumped, forgotten)):
             raise StaleError
         self.version = version
 
     async def close(self) -> None:
         """Close the connection."""
         await self._server.close()
-
-    def _taking(self, bucket: BucketSpec, now: float, tokens: int, account: AccountRef, version: str) -> _Take:
-        full = bucket.burst if bucket.tokens is None else min(bucket.burst, bucket.tokens)
-        return _Take(
-            (self._version_key, self._accounts),
-            (self._account + bucket.key, self._account + account.key),
-            (
-                version,
-                f"bucket {bucket.name}",
-                ticks(now),
-                *_in_binary(bucket.rps),
-                bucket.burst * PARTS_PER_TOKEN,
-                round(full * PARTS_PER_TOKEN),
-                tokens * PARTS_PER_TOKEN,
-            ),
-        )
-
-    async def _open(self, account: AccountRef, now: float) -> AccountSnapshot:
-        keys = [self._account + account.key, self._accounts]
-        answer = await self._server.ask(_script("open", keys, f"since {account.name}", repr(now), _unused()))
-        return _snapshot(account, answer)
 
 
 class _Take(NamedTuple):
@@ -229,7 +222,15 @@ class _Server:
             batch, self._waiting = self._waiting, []
             commands = [(each, future) for each, future in batch if not isinstance(each, _Take)]
             takes = [(each, future) for each, future in batch if isinstance(each, _Take)]
-            answers = await self._answers([each for each, _ in commands], [each for each, _ in takes])
+            batch_of_takes = []
+            if takes:
+                keys = [*takes[0][0].shared, *(key for take, _ in takes for key in take.keys)]
+                arguments = (argument for take, _ in takes for argument in take.arguments)
+                batch_of_takes.append(_script("take", keys, *arguments))
+            answers = await self._results([*(each for each, _ in commands), *batch_of_takes])
+            if takes:
+                taken = answers.pop()
+                answers += taken if isinstance(taken, list) else [taken] * len(takes)
             for (_, future), answer in zip([*commands, *takes], answers, strict=True):
                 if future.done():  # the request was cancelled
                     continue
@@ -239,19 +240,17 @@ class _Server:
                     future.set_result(answer)
         self._sending = None
 
-    async def _answers(self, commands: list[Command], takes: list[_Take]) -> list[Any]:
-        if not takes:
-            return await self._told(commands)
-        *answers, taken = await self._told([*commands, _taking(takes)])
-        return answers + (taken if isinstance(taken, list) else [taken] * len(takes))
-
-    async def _told(self, commands: list[Command]) -> list[Any]:
+    async def _results(self, commands: list[Command]) -> list[Any]:
         answers: list[Any]
         try:
             async with asyncio.timeout(REDIS_TIMEOUT):  # redis-py's own time-out would start a task for each command
                 answers = await self._execute(commands)
-                if any(isinstance(answer, NoScriptError) for answer in answers):
-                    answers = await self._with_scripts(commands, answers)
+                missing = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+                if missing:  # Redis forgets the scripts when it ends
+                    await self._execute([("SCRIPT", "LOAD", text) for text in _SCRIPTS.values()])
+                    late = await self._execute([commands[index] for index in missing])
+                    for index, answer in zip(missing, late, strict=True):
+                        answers[index] = answer
         except TimeoutError:
             answers = [RedisError(f"no answer within {REDIS_TIMEOUT:g} s")] * len(commands)
         except (RedisError, OSError) as error:
@@ -260,44 +259,32 @@ class _Server:
             log.exception("a command to the shared state has failed")
             answers = [error] * len(commands)
         answers = [_unavailable(answer) if isinstance(answer, Exception) else answer for answer in answers]
-        self._notice(next((answer for answer in answers if isinstance(answer, Exception)), None))
+        problem = next((answer for answer in answers if isinstance(answer, Exception)), None)
+        if problem and self._is_away is False:
+            log.error("%s", problem)
+        if not problem and self._is_away:
+            log.warning("the shared state is back")
+        self._is_away = problem is not None
         return answers
-
-    async def _with_scripts(self, commands: list[Command], answers: list[Any]) -> list[Any]:
-        """Load the scripts, which Redis forgets when it ends, and repeat the commands that needed them."""
-        await self._execute([("SCRIPT", "LOAD", text) for text in _SCRIPTS.values()])
-        missing = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-        late = await self._execute([commands[index] for index in missing])
-        found = dict(zip(missing, late, strict=True))
-        return [found.get(index, answer) for index, answer in enumerate(answers)]
 
     async def _execute(self, commands: list[Command]) -> list[Any]:
         connection = self._connection
-        if connection.is_connected and await self._has_ended():
-            await connection.disconnect()
+        if connection.is_connected:
+            try:
+                has_ended = await connection.can_read()  # nothing, or an unexpected reply
+            except (RedisError, OSError):
+                has_ended = True
+            if has_ended:
+                await connection.disconnect()
         packed = [pack_command(command) for command in commands]  # redis-py's own is six times as slow
         await connection.send_packed_command(packed)  # this connects first if necessary
         return [await self._read() for _ in commands]
-
-    async def _has_ended(self) -> bool:
-        """Return whether Redis has closed the connection, or has sent an unexpected reply."""
-        try:
-            return await self._connection.can_read()
-        except (RedisError, OSError):
-            return True
 
     async def _read(self) -> Any:
         try:
             return await self._connection.read_response()
         except ResponseError as error_response:
             return error_response
-
-    def _notice(self, problem: Exception | None) -> None:
-        if problem and self._is_away is False:
-            log.error("%s", problem)
-        if not problem and self._is_away:
-            log.warning("the shared state is back")
-        self._is_away = problem is not None
 
 
 def _connection(url: str) -> redis.Connection:
@@ -324,11 +311,6 @@ def _unavailable(error: Exception) -> StateUnavailableError:
 
 def _script(name: str, keys: list[str], *arguments: Any) -> Command:
     return ("EVALSHA", _HASHES[name], len(keys), *keys, *arguments)
-
-
-def _taking(takes: list[_Take]) -> Command:
-    keys = [*takes[0].shared, *(key for take in takes for key in take.keys)]
-    return _script("take", keys, *(argument for take in takes for argument in take.arguments))
 
 
 @lru_cache(maxsize=1024)
@@ -368,11 +350,6 @@ def _traffic(name: str, fields: list[bytes]) -> Traffic:
         domain: {protocol: Calls(**numbers) for protocol, numbers in protocols.items()}
         for domain, protocols in found.items()
     }
-
-
-def _dump(overrides: Overrides) -> bytes:
-    shared = {"everyone": overrides.everyone, "keys": dict(overrides.keys), "clock": overrides.clock}
-    return orjson.dumps({**shared, "created_keys": sorted(overrides.created_keys)})
 
 
 def _load(text: bytes) -> Overrides:

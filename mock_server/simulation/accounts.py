@@ -2,14 +2,77 @@
 
 from __future__ import annotations
 
+import heapq
 import math
+from collections import Counter
+from collections.abc import Iterator
+from copy import copy
 from fractions import Fraction
 from typing import Any
 
-from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, Calls, Key, RateLimit, Traffic
+from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, PROTOCOLS, Calls, Key, RateLimit, Traffic
 from mock_server.simulation.state import AccountRef, AccountSnapshot, BucketSpec
-from mock_server.simulation.usage_counters import UsageCounters
-from mock_server.simulation.usage_metrics import usage_metrics
+
+TOP_DOMAINS = 20
+
+
+class UsageCounters:
+    """The running totals of one account.
+
+    The number of requests of a domain never decreases.
+    The top 20 are therefore kept by comparing one domain with the last of them.
+    """
+
+    def __init__(self, traffic: Traffic) -> None:
+        self.success = self.fail = self.bytes = 0
+        self.by_protocol = dict.fromkeys(PROTOCOLS, 0)
+        self._requests: Counter[str] = Counter()
+        self._top: list[str] = []
+        for domain, protocol, calls in _flatten(traffic):
+            self._add(domain, protocol, calls)
+        self._top = heapq.nsmallest(TOP_DOMAINS, filter(self._requests.get, self._requests), key=self._rank)
+
+    @property
+    def total(self) -> int:
+        """The number of requests."""
+        return self.success + self.fail
+
+    @property
+    def top_domains(self) -> list[tuple[str, int]]:
+        """The domains with most requests, in descending order and then by name."""
+        return [(domain, self._requests[domain]) for domain in self._top]
+
+    def record(self, traffic: Traffic) -> None:
+        """Add traffic."""
+        for domain, protocol, calls in _flatten(traffic):
+            self._add(domain, protocol, calls)
+            if self._requests[domain]:
+                if domain not in self._top:
+                    self._top.append(domain)
+                self._top.sort(key=self._rank)
+                del self._top[TOP_DOMAINS:]
+
+    def copy(self) -> UsageCounters:
+        """Return an independent copy."""
+        other = copy(self)
+        other.by_protocol = self.by_protocol.copy()
+        other._requests = self._requests.copy()
+        other._top = self._top.copy()
+        return other
+
+    def _add(self, domain: str, protocol: str, calls: Calls) -> None:
+        self.success += calls.requests - calls.failures
+        self.fail += calls.failures
+        self.bytes += calls.bytes
+        self.by_protocol[protocol] += calls.requests
+        self._requests[domain] += calls.requests
+
+    def _rank(self, domain: str) -> tuple[int, str]:
+        return -self._requests[domain], domain
+
+
+def _flatten(traffic: Traffic) -> Iterator[tuple[str, str, Calls]]:
+    return ((domain, protocol, calls) for domain, calls_of in traffic.items() for protocol, calls in calls_of.items())
 
 
 class Account:
@@ -41,8 +104,8 @@ class Account:
         ]
         #: Whether the usage metrics change with time alone.
         self.grows = bool(self._growth)
-        #: Increases with every change of the usage metrics.
-        self.version = 0
+        #: Values that are derived from the usage metrics, by their owner; a change of the usage metrics clears them.
+        self.derived: dict[object, Any] = {}
         self._recorded = self.counters = UsageCounters(key.traffic)
         self._grown: dict[tuple[str, str], Calls] = {}
         self._age = 0.0  # seconds
@@ -53,7 +116,7 @@ class Account:
         self._recorded.record(traffic)
         if self.counters is not self._recorded:
             self.counters.record(traffic)
-        self.version += 1
+        self.derived.clear()
 
     def apply_snapshot(self, snapshot: AccountSnapshot) -> None:
         """Replace the counters by what all processes have recorded."""
@@ -79,14 +142,38 @@ class Account:
                 self._grown[domain, protocol] = after
                 added = (after.requests - before.requests, after.failures - before.failures, after.bytes - before.bytes)
                 self.counters.record({domain: {protocol: Calls(*added)}})
-                self.version += 1
+                self.derived.clear()
 
     def _restart_growth(self, recorded: UsageCounters) -> None:
         """Forget all growth; `recorded` are the counters without it."""
         self._recorded, self.counters = recorded, recorded.copy() if self.grows else recorded
         self._grown, self._age = {}, 0.0
-        self.version += 1
+        self.derived.clear()
 
 
 def _whole(number: float) -> int:
     return min(MAX_SAFE_INTEGER, math.floor(number))
+
+
+def usage_metrics(api_key: str, limit: RateLimit, counters: UsageCounters, *, remaining: Any) -> dict[str, Any]:
+    """Return all usage metrics of one key, by the document's member names.
+
+    Source: the descriptions in the document's UsageResponse.
+
+    Args:
+        api_key: The key as the client sends it.
+        limit: The rate limit of the key.
+        counters: The counters of its account.
+        remaining: The value of `rate_limit.remaining`.
+    """
+    return {
+        "api_key": api_key,
+        "total": counters.total,
+        "success": counters.success,
+        "fail": counters.fail,
+        "success_rate": round(100 * counters.success / counters.total, 2) if counters.total else 0.0,
+        "bytes_transferred": counters.bytes,
+        "rate_limit": {"rps": limit.rps, "burst": limit.burst, "remaining": remaining},
+        "by_protocol": counters.by_protocol,
+        "top_domains": [{"domain": domain, "requests": requests} for domain, requests in counters.top_domains],
+    }

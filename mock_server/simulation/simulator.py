@@ -118,22 +118,14 @@ class Simulator:
 
         Returns None for an unknown or revoked key.
         """
-        if scenario is not None:
-            return self.scenario_account(key, scenario)
-        account = self._accounts.get(key)
-        if account is None:
-            account = self.peek(key)
-            if account is not None:
+        if scenario is None:
+            account = self._accounts.get(key)
+            if account is None and (account := self.peek(key)):
                 self._accounts[key] = account
-        return account
-
-    def scenario_account(self, key: str, scenario: str) -> Account | None:
-        """Return the account of a key in a scenario that single requests prefer."""
+            return account
         account = self._scenario_accounts.get((key, scenario))
-        if account is None and self.has(key):
-            account = self._open(f"{key}\0{scenario}", key, scenario)
-            if account is not None:
-                self._scenario_accounts[key, scenario] = account
+        if account is None and self.has(key) and (account := self._open(f"{key}\0{scenario}", key, scenario)):
+            self._scenario_accounts[key, scenario] = account
         return account
 
     def peek(self, key: str) -> Account | None:
@@ -275,8 +267,15 @@ class Simulator:
         """
         self.check_library(library)
         before, self.library = self.library, library
-        self._close([key for key in self._accounts if not self.has(key) or self._has_other_facts(key, before)])
+        scenarios = {key: self.overrides.merged(key).active_scenario for key in self._accounts}
+        self._close(
+            key
+            for key, scenario in scenarios.items()
+            if not self.has(key) or before.facts(key, scenario) != library.facts(key, scenario)
+        )
         self._scenario_accounts.clear()
+        for account in self._accounts.values():
+            account.derived.clear()
         self.overrides.effective.clear()
 
     def check_library(self, library: Library) -> None:
@@ -286,10 +285,6 @@ class Simulator:
         """
         for override in self.overrides.all:
             self._check_names(override, library)
-
-    def _has_other_facts(self, key: str, before: Library) -> bool:
-        scenario = self.overrides.merged(key).active_scenario
-        return before.facts(key, scenario) != self.library.facts(key, scenario)
 
     def _check_key(self, key: str | None) -> None:
         if key is not None and not self.has(key):

@@ -6,7 +6,7 @@ import re
 import secrets
 from contextlib import AsyncExitStack
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
 from aiohttp import web
 
@@ -21,13 +21,8 @@ from mock_server.simulation.simulator import Simulator
 from mock_server.suggestions import UnknownNameError, suggest
 from mock_server.web.mock import MOCK, Mock
 from mock_server.web.preferences import parse_code
-from mock_server.web.server import listening
-from mock_server.web.tls import server_context
-from usage_contract import Contract, load
-
-if TYPE_CHECKING:
-    from typing import Unpack
-
+from mock_server.web.server import listening, server_context
+from usage_contract import load
 
 NOT_STARTED = "this UsageMock is not running; enter its context first"
 STOPPED = "this UsageMock cannot be restarted; create a new one"
@@ -37,7 +32,33 @@ FAILED = "this UsageMock could not be started ({}); create a new one"
 DOMAIN = r"[^\s\x00-\x20\x7f-\xa0\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff/:@?#]+"
 
 
-class AsyncUsageMock:
+class MockView:
+    """The keys and the journal of a mock; both outlive the server."""
+
+    def __init__(self, app: web.Application) -> None:
+        self._app = app
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The API keys: those of the deployment in the order of its file, then those created at run time."""
+        return tuple(self._app[MOCK].simulator.keys)
+
+    @property
+    def api_key(self) -> str:
+        """The first API key."""
+        return self.keys[0]
+
+    @property
+    def requests(self) -> tuple[Entry, ...]:
+        """The journal: the requests since the last reset, oldest first, at most the latest 1,000."""
+        return tuple(self._app[MOCK].simulator.journal.entries)
+
+    def requests_of(self, key: str) -> tuple[Entry, ...]:
+        """Return the requests with one key."""
+        return tuple(entry for entry in self.requests if entry.key == key)
+
+
+class AsyncUsageMock(MockView):
     """A mock on a free port of 127.0.0.1, which runs while the context lasts.
 
     An object runs once. An unknown name is an UnknownNameError (a LookupError) with a suggestion.
@@ -60,9 +81,12 @@ class AsyncUsageMock:
             raise ValueError("host: the text is empty; 0.0.0.0 listens on every address")
         if app is not None and not (isinstance(app, web.Application) and MOCK in app):
             raise TypeError(f"app: {app!r} is not an application of make_app; an option has a name: deployment=…")
-        if app is not None and (unused := _options_of_app(deployment, options)):
+        unused = [name for name in options if name not in ("host", "port", "tls_cert", "tls_key", "grace")]
+        if deployment != "default":
+            unused.insert(0, "deployment")
+        if app is not None and unused:
             raise TypeError(f"{', '.join(unused)}: an existing application has its options; pass them to make_app")
-        self._app = app or _app(settings, deployment)
+        super().__init__(app or _app(settings, deployment))
         tls = server_context(*settings.tls_files) if settings.tls_files else None
         self._listener = listening(self._app, host=settings.host, port=settings.port, tls=tls, grace=settings.grace)
         self._stack = AsyncExitStack()
@@ -98,25 +122,6 @@ class AsyncUsageMock:
     def _simulator(self) -> Simulator:
         return self._running.simulator
 
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The API keys: those of the deployment in the order of its file, then those created at run time."""
-        return tuple(self._app[MOCK].simulator.keys)
-
-    @property
-    def api_key(self) -> str:
-        """The first API key."""
-        return self.keys[0]
-
-    @property
-    def requests(self) -> tuple[Entry, ...]:
-        """The journal: the requests since the last reset, oldest first, at most the latest 1,000."""
-        return tuple(self._app[MOCK].simulator.journal.entries)
-
-    def requests_of(self, key: str) -> tuple[Entry, ...]:
-        """Return the requests with one key."""
-        return tuple(entry for entry in self.requests if entry.key == key)
-
     async def use(self, scenario: str | None, key: str | None = None) -> None:
         """Switch a scenario on for one key, or for all; "none" switches it off, None removes the override."""
         await self._simulator.switch(key, scenario=None if scenario is None else _text("scenario", scenario))
@@ -138,8 +143,12 @@ class AsyncUsageMock:
         _check_integer(0, after=after)
         if times is not None:
             _check_integer(1, times=times)
-        use = None if fault is None else FaultUse(_fault_name(fault), after, times)
-        await self._simulator.switch(key, fault=use)
+        name, at, _ = (None, "", "") if fault is None else _text("fault", fault).partition("@")
+        if at:
+            raise ValueError(
+                f"fault: {fault!r} is for options only; fail({name!r}, after=2, times=1) acts on request 3"
+            )
+        await self._simulator.switch(key, fault=None if name is None else FaultUse(name, after, times))
 
     async def answer(self, code: int | None, key: str | None = None) -> None:
         """Respond with one status code to every request; None removes the override.
@@ -155,7 +164,9 @@ class AsyncUsageMock:
 
         None removes the override.
         """
-        await self._simulator.switch(key, delay=None if seconds is None else _delay(seconds))
+        if seconds is not None and not isinstance(seconds, str):
+            seconds = f"{_number('delay', seconds):.6f}"
+        await self._simulator.switch(key, delay=seconds)
 
     async def freeze(self) -> None:
         """Freeze the mock's clock."""
@@ -238,29 +249,14 @@ def _options(deployment: str | Deployment, options: UsageMockOptions) -> MockOpt
     return MockOptions(**values)
 
 
-def _options_of_app(deployment: str | Deployment, options: UsageMockOptions) -> list[str]:
-    """Return the given options that do not belong to the server."""
-    given = [name for name in options if name not in ("host", "port", "tls_cert", "tls_key", "grace")]
-    return given if deployment == "default" else ["deployment", *given]
-
-
 def _app(options: MockOptions, deployment: str | Deployment) -> web.Application:
     if isinstance(deployment, str) and options.fixtures is None:
-        deployment = _shipped_deployment(deployment)
-    return make_app(_contract(), options, deployment=None if isinstance(deployment, str) else deployment)
+        deployment = _load_deployment_once(deployment)
+    return make_app(_load_once("documented"), options, deployment=None if isinstance(deployment, str) else deployment)
 
 
 # A test suite starts many mocks.
-
-
-@cache
-def _contract() -> Contract:
-    return load("documented")
-
-
-@cache
-def _shipped_deployment(name: str) -> Deployment:
-    return load_deployment(name)
+_load_once, _load_deployment_once = cache(load), cache(load_deployment)
 
 
 def _text(name: str, value: str) -> str:
@@ -279,14 +275,3 @@ def _number(name: str, value: float) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"{name}: {value!r} is not a number of seconds")
     return value
-
-
-def _delay(seconds: float | str) -> str:
-    return seconds if isinstance(seconds, str) else f"{_number('delay', seconds):.6f}"
-
-
-def _fault_name(text: str) -> str:
-    name, at, _ = _text("fault", text).partition("@")
-    if at:
-        raise ValueError(f"fault: {text!r} is for options only; fail({name!r}, after=2, times=1) acts on request 3")
-    return name

@@ -8,20 +8,16 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 from aiohttp import web
 
 from mock_server.fixtures.deployments import Deployment
 from mock_server.options import UsageMockOptions
-from mock_server.simulation.journal import Entry
 from mock_server.streams import open_closed_streams
-from mock_server.testing.async_usage_mock import NOT_STARTED, STOPPED, AsyncUsageMock
+from mock_server.testing.async_usage_mock import NOT_STARTED, STOPPED, AsyncUsageMock, MockView
 from mock_server.testing.gevent_threads import NativeThread, is_patched, wait
 from mock_server.web.server import new_event_loop
-
-if TYPE_CHECKING:
-    from typing import Unpack
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,7 +35,7 @@ def _blocking(
     return call
 
 
-class UsageMock:
+class UsageMock(MockView):
     """A mock on a free port of 127.0.0.1, in a thread with its own event loop.
 
     Every method may be called from any thread; AsyncUsageMock documents its arguments and errors.
@@ -59,6 +55,7 @@ class UsageMock:
         **options: Unpack[UsageMockOptions],
     ) -> None:
         self._mock = AsyncUsageMock(app, deployment=deployment, **options)
+        super().__init__(self._mock._app)
         self._stop = asyncio.Event()
         self._ready: Future[asyncio.AbstractEventLoop] = Future()
         self._is_patched = is_patched()
@@ -71,25 +68,6 @@ class UsageMock:
         """The base URL, such as `http://127.0.0.1:40123`, once the mock runs."""
         self._started_loop()
         return self._mock.url
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The API keys: those of the deployment in the order of its file, then those created at run time."""
-        return self._mock.keys
-
-    @property
-    def api_key(self) -> str:
-        """The first API key."""
-        return self._mock.api_key
-
-    @property
-    def requests(self) -> tuple[Entry, ...]:
-        """The journal: the requests since the last reset, oldest first, at most the latest 1,000."""
-        return self._mock.requests
-
-    def requests_of(self, key: str) -> tuple[Entry, ...]:
-        """Return the requests with one key."""
-        return self._mock.requests_of(key)
 
     use = _blocking(AsyncUsageMock.use)
     fail = _blocking(AsyncUsageMock.fail)

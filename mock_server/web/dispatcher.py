@@ -22,10 +22,9 @@ from mock_server.web.fast_path import PreserializedResponse, RequestTemplate, is
 from mock_server.web.mock import Mock
 from mock_server.web.preferences import PreferenceError, ignored_preferences, parse_preferences, preferred_override
 from mock_server.web.raw_response import RawResponse
-from mock_server.web.request_plan import PLAN, RequestPlan
 from mock_server.web.responses import REASON, PreparedResponse, error_response, render_exception
 from mock_server.web.routes import Handler
-from mock_server.web.usage import NO_PLAN
+from mock_server.web.usage import NO_PLAN, PLAN, RequestPlan
 
 # The header that names a misspelled preference.
 IGNORED = "Mock-Ignored"
@@ -99,8 +98,10 @@ class Dispatcher:
         override = self.simulator.effective(keys[0] if len(keys) == 1 else "")
         if not self._is_unmodified(override):
             return None
-        prepared = usage.respond_sync(keys, state)
-        self.record(("GET", usage.path or "", keys, prepared.status, prepared.reason, override), started)
+        now = self.simulator.clock()
+        prepared = usage.respond_sync(keys, state, now)
+        exchange = ("GET", usage.path or "", keys, prepared.status, prepared.reason, override)
+        self.simulator.journal.add(exchange, at=now, seconds=time.perf_counter() - started)
         return prepared
 
     def record(self, exchange: Exchange, started: float) -> None:
@@ -129,25 +130,21 @@ class Dispatcher:
         """Return what acted on the exchange, and the response."""
         if self.mock.cors and (prepared := preflight(request)):
             return NO_OVERRIDE, prepared.response()
-        try:
-            plan = self._plan(request, key)
-        except PreferenceError as error:
-            return NO_OVERRIDE, error_response(
-                400, str(error), "unknown-preference", headers=self.mock.headers
-            ).response()
+        if headers := request.headers.getall("Prefer", ()):
+            preferences, codes = parse_preferences(headers), self.mock.routes.usage.status_codes
+            try:
+                own = preferred_override(preferences, self.simulator.library, codes)
+            except PreferenceError as error:
+                prepared = error_response(400, str(error), "unknown-preference", headers=self.mock.headers)
+                return NO_OVERRIDE, prepared.response()
+            honoured = {"fault"} if preferences.get("fault") == NONE else set()
+            plan = RequestPlan(self.simulator.resolve(key, own), own.scenario, preferences, honoured)
+        else:
+            plan = RequestPlan(self.simulator.effective(key))
         request[PLAN] = plan
         if plan.override == NO_OVERRIDE:
             return NO_OVERRIDE, await self.handle_unmodified(request)
         return await self._apply(plan, request, key)
-
-    def _plan(self, request: web.Request, key: str) -> RequestPlan:
-        headers = request.headers.getall("Prefer", ())
-        if not headers:
-            return RequestPlan(self.simulator.effective(key))
-        preferences = parse_preferences(headers)
-        own = preferred_override(preferences, self.simulator.library, self.mock.routes.usage.status_codes)
-        honoured = {"fault"} if preferences.get("fault") == NONE else set()
-        return RequestPlan(self.simulator.resolve(key, own), own.scenario, preferences, honoured)
 
     async def _apply(self, plan: RequestPlan, request: web.Request, key: str) -> tuple[Override, web.StreamResponse]:
         """Apply the overrides of a plan; return what acted on the exchange, and the response."""
@@ -156,8 +153,9 @@ class Dispatcher:
             honoured.add("delay")
             if override.delay != NONE:
                 await self.mock.sleep(self.simulator.delay(override.delay))
-        use, acts = override.fault, False
-        if use and await self._is_turn(use):
+        use, acts = override.active_fault, False
+        is_limited = use is not None and bool(use.after or use.times)
+        if use and (not is_limited or use.is_turn(await self.simulator.state.count(use.use))):
             response, acts = await self._inject(use, request, key)
             acts = acts or self._has_fault_bucket(use, request, response, key)
         else:  # the bucket of the fault does not act, either
@@ -170,11 +168,6 @@ class Dispatcher:
             delay=override.delay if "delay" in honoured else None,
         )
         return acted, response
-
-    async def _is_turn(self, use: FaultUse) -> bool:
-        if use.name == NONE:
-            return False
-        return use.is_turn(await self.simulator.state.count(use.use)) if use.after or use.times else True
 
     async def _inject(self, use: FaultUse, request: web.Request, key: str) -> tuple[web.StreamResponse, bool]:
         honoured = request[PLAN].honoured
@@ -195,10 +188,10 @@ class Dispatcher:
 
     def _has_edited(self, use: FaultUse | None, request: web.Request) -> bool:
         """Return whether a fault has changed the received bytes of a request."""
-        if use is None or request.protocol not in self._edited:
+        if request.protocol not in self._edited:
             return False
         self._edited.discard(request.protocol)
-        return bool(self.simulator.library.fault(use.name).received)
+        return use is not None and bool(self.simulator.library.fault(use.name).received)
 
     async def handle_unmodified(self, request: web.Request) -> web.StreamResponse:
         """Return the response without a fault, with the headers of every response."""

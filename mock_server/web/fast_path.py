@@ -9,16 +9,14 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from functools import cached_property, lru_cache
 
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE, HttpVersion11
 
 from mock_server.web.aiohttp_adapter import BareResponse
 from mock_server.web.responses import PreparedResponse
-
-if TYPE_CHECKING:
-    from mock_server.web.usage import Usage
+from mock_server.web.usage import Usage
 
 # A longer request is never repeated by its bytes: joining the pieces must not cost more than parsing them.
 MAX_REPEAT_BYTES = 16 * 1024
@@ -64,25 +62,22 @@ class PreserializedResponse(BareResponse):
 class RequestTemplate:
     """The bytes of a plain request, which recognize the next plain request of its connection."""
 
-    __slots__ = ("_api_keys", "_data", "_parts", "usage")
-
     def __init__(self, data: bytes, response: PreserializedResponse) -> None:
         self._data, self._api_keys, self.usage = data, response.api_keys, response.usage
-        self._parts: tuple[bytes, bytes] | None = None  # the bytes before and after the key
 
     def match(self, data: bytes) -> Sequence[str] | None:
         """Return the keys of a request that has the same bytes except for its key, or None for other bytes."""
         if data == self._data:
             return self._api_keys
-        if self._parts is None:
-            self._parts = self._split()
         before, after = self._parts
         if not before or not data.startswith(before) or not data.endswith(after):
             return None
         key = data[len(before) : len(data) - len(after)]
         return (key.decode(),) if _KEY.fullmatch(key) else None
 
-    def _split(self) -> tuple[bytes, bytes]:
+    @cached_property
+    def _parts(self) -> tuple[bytes, bytes]:
+        """The bytes before and after the key."""
         field = rb"\r\n(?i:%b):[ \t]*([!-~]+)[ \t]*\r\n" % re.escape(self.usage.key_header.encode())
         found = re.search(field, self._data) if len(self._api_keys) == 1 else None
         return (self._data[: found.start(1)], self._data[found.end(1) :]) if found else (b"", b"")
@@ -135,23 +130,14 @@ class FastPath:
 
 def serialize(prepared: PreparedResponse) -> bytes:
     """Return the bytes of a response on a connection that stays open."""
-    return b"%bContent-Length: %d\r\n%b%b" % (prepared.head, len(prepared.body), _common(), prepared.body)
+    last_headers = _last_headers(int(time.time()))
+    return b"%bContent-Length: %d\r\n%b%b" % (prepared.head, len(prepared.body), last_headers, prepared.body)
 
 
 # Any such key in the place of another leaves the rest of a request unchanged.
 _KEY = re.compile(rb"[!-~]{1,1000}")
 
 
-class _Common:
-    """The last headers of every response; the date is formatted once a second."""
-
-    second = 0
-    headers = b""
-
-
-def _common() -> bytes:
-    second = int(time.time())
-    if second != _Common.second:
-        text = f"Date: {formatdate(second, usegmt=True)}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
-        _Common.second, _Common.headers = second, text.encode("ascii")
-    return _Common.headers
+@lru_cache(maxsize=1)
+def _last_headers(second: int) -> bytes:
+    return f"Date: {formatdate(second, usegmt=True)}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode("ascii")

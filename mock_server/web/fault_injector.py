@@ -13,12 +13,12 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
-from mock_server.fixtures.edits import EditError, edited, filler, patched
+from mock_server.fixtures.edits import EditError, edited, filler, patched, replaced
 from mock_server.fixtures.faults import Changes, Fault, Names, Step
 from mock_server.simulation.overrides import RUNTIME_USE, FaultUse
 from mock_server.simulation.simulator import Simulator
 from mock_server.web.preferences import PREFERENCE_USE
-from mock_server.web.raw_response import Headers, RawMessage, RawResponse
+from mock_server.web.raw_response import RawMessage, RawResponse
 from mock_server.web.responses import error_response, reason_phrase, render_exception
 from mock_server.web.usage import Usage
 
@@ -149,7 +149,8 @@ class FaultInjector:
         if step.recall is not None:
             exchange.changed = self._slots.get(fill(step.recall), exchange.changed)
         if step.changes != Changes():
-            exchange.changed = _change(await exchange.message(), step.changes.filled(fill), self._applied[number])
+            changes = replaced(step.changes, lambda text, member: text if member == "pattern" else fill(text))
+            exchange.changed = _change(await exchange.message(), changes, self._applied[number])
         if step.store is not None:
             slot = fill(step.store)
             self._slots.pop(slot, None)  # a stored message is the newest one
@@ -204,13 +205,16 @@ class FaultInjectors:
 
 
 def _change(message: RawMessage, changes: Changes, turn: int) -> RawMessage:
+    new, added = changes.headers.get("set", {}), changes.headers.get("add", {})
+    removed = {name.lower() for name in (*changes.headers.get("remove", ()), *new)}
+    kept = tuple((name, value) for name, value in message.headers if name.lower() not in removed)
     body = patched(message.body, changes.patch, turn) if changes.patch else message.body
     status = changes.status or message.status
     return replace(
         message,
         status=status,
         reason=reason_phrase(status) if changes.status else message.reason,
-        headers=_change_headers(message.headers, changes),
+        headers=(*kept, *new.items(), *added.items()),
         body=edited(body, changes.body),
         head=(*message.head, *changes.head),
         message=(*message.message, *changes.message),
@@ -218,13 +222,6 @@ def _change(message: RawMessage, changes: Changes, turn: int) -> RawMessage:
         drip=changes.drip or message.drip,
         end=changes.end or message.end,
     )
-
-
-def _change_headers(headers: Headers, changes: Changes) -> Headers:
-    new, added = changes.headers.get("set", {}), changes.headers.get("add", {})
-    removed = {name.lower() for name in (*changes.headers.get("remove", ()), *new)}
-    kept = tuple((name, value) for name, value in headers if name.lower() not in removed)
-    return (*kept, *new.items(), *added.items())
 
 
 def _head(request: web.Request) -> str:

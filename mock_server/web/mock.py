@@ -42,8 +42,7 @@ class Mock:
         self.injectors = FaultInjectors(simulator, sleep=sleep, stop=self.stop_listening)
         #: Why changed files are not served; None where the present files are.
         self.reload_error: str | None = None
-        #: The headers of every response.
-        self.headers: Mapping[str, str] = self._headers()
+        self._reload_place = ""
         self._listeners: list[Closable] = []
 
     def add_listener(self, listener: Closable) -> None:
@@ -74,11 +73,12 @@ class Mock:
 
     def set_reload_error(self, problem: str | None, where: str = "") -> None:
         """Report in every response that changed files cannot be served, until `problem` is None."""
-        self.reload_error = problem
-        self.headers = self._headers(where)
+        self.reload_error, self._reload_place = problem, where
 
-    def _headers(self, where: str = "") -> Mapping[str, str]:
-        reload = {RELOAD: f"failed; {where}"} if self.reload_error else {}
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of every response."""
+        reload = {RELOAD: f"failed; {self._reload_place}"} if self.reload_error else {}
         return {**(CROSS_ORIGIN if self.cors else {}), **reload}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from mock_server.fixtures.delays import DelayError, delay
 from mock_server.fixtures.library import Library
@@ -46,9 +46,10 @@ def parse_preferences(headers: Sequence[str]) -> dict[str, str]:
     The first of repeated preferences counts (RFC 7240, section 2); unknown and malformed ones are ignored.
     """
     found: dict[str, str] = {}
-    for name, value in _parse(", ".join(headers)):
+    for match in _PREFERENCE.finditer(", ".join(headers)):
+        name, value = match[1].lower(), match[2] or ""
         if name in _KNOWN:
-            found.setdefault(name, value)
+            found.setdefault(name, re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value)
     return found
 
 
@@ -78,30 +79,25 @@ def preferred_override(preferences: dict[str, str], library: Library, documented
     for name, value in preferences.items():
         if not value:
             raise PreferenceError(f"Prefer: {name} needs a value, such as {name}={_KNOWN[name]}")
+    scenario, code, fault, text = (preferences.get(name) for name in ("scenario", "code", "fault", "delay"))
     try:
-        return Override(
-            scenario=_scenario(preferences.get("scenario"), library),
-            code=parse_code(preferences["code"], documented) if "code" in preferences else None,
-            fault=_fault(preferences.get("fault"), library),
-            delay=_delay(preferences.get("delay")),
-        )
+        if scenario not in (None, NONE):
+            library.scenario(scenario)
+        code_wanted = parse_code(code, documented) if code else None
+        if fault not in (None, NONE) and library.fault(fault).received:
+            raise PreferenceError(
+                f"Prefer: the fault {fault!r} changes received bytes, before the preference is read; "
+                "switch it on with --fault or through the control API"
+            )
+        if text not in (None, NONE):
+            delay(text)
     except (UnknownNameError, DelayError, CodeError) as error:
         raise PreferenceError(f"Prefer: {error}") from None
     except FixtureError as error:  # one line, without the folders of this machine
         place = f"{error.errors[0].path.name}:{error.errors[0].line}"
         raise PreferenceError(f"Prefer: {place} cannot be used here: {error.errors[0].problem}") from None
-
-
-def _parse(text: str) -> Iterator[tuple[str, str]]:
-    for found in _PREFERENCE.finditer(text):
-        value = found[2] or ""
-        yield found[1].lower(), re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
-
-
-def _scenario(name: str | None, library: Library) -> str | None:
-    if name not in (None, NONE):
-        library.scenario(name)
-    return name
+    use = FaultUse(fault, use=PREFERENCE_USE, is_unconditional=True) if fault else None
+    return Override(scenario, code_wanted, use, text)
 
 
 def parse_code(text: str, documented: Sequence[int]) -> int:
@@ -114,20 +110,3 @@ def parse_code(text: str, documented: Sequence[int]) -> int:
         codes = ", ".join(str(status) for status in documented)
         raise CodeError(f"{text!r} is not a status code of the mock; expected {codes} (documented) or 400 to 599")
     return int(text)
-
-
-def _fault(name: str | None, library: Library) -> FaultUse | None:
-    if name is None:
-        return None
-    if name != NONE and library.fault(name).received:
-        raise PreferenceError(
-            f"Prefer: the fault {name!r} changes received bytes, before the preference is read; "
-            "switch it on with --fault or through the control API"
-        )
-    return FaultUse(name, use=PREFERENCE_USE, is_unconditional=True)
-
-
-def _delay(text: str | None) -> str | None:
-    if text not in (None, NONE):
-        delay(text)
-    return text

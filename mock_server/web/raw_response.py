@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 
@@ -70,35 +70,27 @@ def serialize_message(message: RawMessage, request: web.Request) -> tuple[bytes,
     """
     is_old = request.version <= HttpVersion10
     framing = "close" if message.framing == "chunked" and is_old else message.framing
-    has_body = request.method != "HEAD" and message.status not in {204, 304} and message.status >= 200
-    headers = [*message.headers, *_framing_headers(message, framing), *_connection_headers(message, request, framing)]
+    may_have_body = message.status not in {204, 304} and message.status >= 200
+    has_length = message.has("Content-Length") or message.has("Transfer-Encoding")
+    headers = [*message.headers]
+    if framing == "chunked":
+        headers.append(("Transfer-Encoding", "chunked"))
+    elif framing == "length" and may_have_body and not has_length:
+        headers.append(("Content-Length", str(len(message.body))))
+    if not message.has("Connection"):
+        if framing == "close" or not request.keep_alive:
+            headers.append(("Connection", "close"))
+        elif is_old:
+            headers.append(("Connection", "keep-alive"))
     version = f"HTTP/{request.version.major}.{request.version.minor}"
     lines = [f"{version} {message.status} {message.reason}", *(f"{name}: {value}" for name, value in headers)]
     head = edited(("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape"), message.head)
-    payload = (_chunks(message.body) if framing == "chunked" else message.body) if has_body else b""
-    return head, edited(head + payload, message.message)
-
-
-def _framing_headers(message: RawMessage, framing: Framing) -> Headers:
-    if framing == "chunked":
-        return (("Transfer-Encoding", "chunked"),)
-    is_bodiless = message.status in {204, 304} or message.status < 200
-    if framing == "close" or is_bodiless or message.has("Content-Length") or message.has("Transfer-Encoding"):
-        return ()
-    return (("Content-Length", str(len(message.body))),)
-
-
-def _connection_headers(message: RawMessage, request: web.Request, framing: Framing) -> Headers:
-    if message.has("Connection"):
-        return ()
-    if framing == "close" or not request.keep_alive:
-        return (("Connection", "close"),)
-    return (("Connection", "keep-alive"),) if request.version <= HttpVersion10 else ()
-
-
-def _chunks(body: bytes) -> bytes:
-    pieces = [body[start : start + CHUNK] for start in range(0, len(body), CHUNK)]
-    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+    has_body = may_have_body and request.method != "HEAD"
+    body = message.body if has_body else b""
+    if framing == "chunked" and has_body:
+        pieces = [body[start : start + CHUNK] for start in range(0, len(body), CHUNK)]
+        body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+    return head, edited(head + body, message.message)
 
 
 class RawResponse(web.StreamResponse):
@@ -150,30 +142,22 @@ class RawResponse(web.StreamResponse):
             await asyncio.sleep(HANG_POLL_INTERVAL)
         if end == "stop":
             self._stop()
-        if end in {"reset", "stop"}:
-            _reset(request)
+        if end in {"reset", "stop"} and request.transport is not None:  # RST instead of FIN discards unsent bytes
+            connection = request.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            request.transport.abort()
         self._stays_open = end == "keep" and self._message.framing != "close" and request.keep_alive
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Do nothing: `prepare` has sent the response."""
 
     async def _write(self, request: web.Request, data: bytes) -> None:
-        for piece in self._pieces(data):
+        size = max(1, int(self._message.drip / DRIP_RATE)) if self._message.drip else max(1, len(data))
+        for start in range(0, len(data), size):
             if request.transport is None or request.transport.is_closing():
                 raise ConnectionResetError("the client has closed the connection")
+            piece = data[start : start + size]
             request.transport.write(piece)
             await request.writer.drain()
             if self._message.drip:
                 await self._sleep(len(piece) / self._message.drip)
-
-    def _pieces(self, data: bytes) -> Iterator[bytes]:
-        size = max(1, int(self._message.drip / DRIP_RATE)) if self._message.drip else max(1, len(data))
-        return (data[start : start + size] for start in range(0, len(data), size))
-
-
-def _reset(request: web.Request) -> None:
-    """Close the connection with RST instead of FIN: unsent bytes are discarded."""
-    if request.transport is not None:
-        connection = request.transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        request.transport.abort()

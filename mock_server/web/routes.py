@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from mock_server.web.responses import PreparedResponse, documented_response
 from mock_server.web.usage import NO_STORE, Usage
-from usage_contract import Contract, ContractError, Operation
+from usage_contract import Contract, ContractError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# The operations that the mock simulates, by `operationId`.
+SIMULATED = ("get_usage", "get_health", "get_overview")
 
 log = logging.getLogger("mock_server")
 
@@ -55,10 +58,16 @@ def build_routes(contract: Contract, usage: Usage) -> Routes:
     operations = contract.operations
     handlers: dict[str, Handler] = {"get_usage": usage.handle}
     if "get_health" in operations:
-        handlers["get_health"] = _health(operations["get_health"])
+        health = operations["get_health"]
+        properties = (health.responses["200"].schema or {}).get("properties", {})
+        if missing := [name for name, member in properties.items() if "const" not in member]:
+            raise ContractError(f"{health}: the mock responds with constants only; {', '.join(missing)} has none")
+        constants = {name: member["const"] for name, member in properties.items()}
+        handlers["get_health"] = _constant(documented_response(health, 200, constants))
     if "get_overview" in operations:
-        simulated = [operation for operation in operations.values() if operation.id in {*handlers, "get_overview"}]
-        handlers["get_overview"] = _overview(contract, operations["get_overview"], simulated)
+        info, paths = contract.document["info"], [str(item) for item in operations.values() if item.id in SIMULATED]
+        members = {"title": info["title"], "version": info["version"], "paths": paths}
+        handlers["get_overview"] = _constant(documented_response(operations["get_overview"], 200, members))
     for operation in operations.values():
         if operation.id not in handlers:
             log.warning("%s (%s) is not simulated; it responds like an unknown path", operation, operation.id)
@@ -72,21 +81,6 @@ def build_routes(contract: Contract, usage: Usage) -> Routes:
         router.add_route("OPTIONS", path, _constant(PreparedResponse(204, allow, b"")))
     probes = frozenset(operation.path for operation in operations.values() if operation.key_header is None)
     return Routes(usage, router, probes)
-
-
-def _health(operation: Operation) -> Handler:
-    """Respond with the constants that the document defines."""
-    schema = operation.responses["200"].schema or {}
-    members = schema.get("properties", {})
-    if missing := [name for name, member in members.items() if "const" not in member]:
-        raise ContractError(f"{operation}: the mock responds with constants only; {', '.join(missing)} has none")
-    return _constant(documented_response(operation, 200, {name: member["const"] for name, member in members.items()}))
-
-
-def _overview(contract: Contract, operation: Operation, simulated: Iterable[Operation]) -> Handler:
-    info = contract.document["info"]
-    members = {"title": info["title"], "version": info["version"], "paths": [str(item) for item in simulated]}
-    return _constant(documented_response(operation, 200, members))
 
 
 def _constant(prepared: PreparedResponse) -> Handler:

@@ -1,20 +1,20 @@
-"""The server: one application behind one listening socket."""
+"""The server: one application behind one listening socket, with TLS by a certificate of the user."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
 from mock_server.web.connection import Connection
 from mock_server.web.dispatcher import DISPATCHER, Dispatcher
 from mock_server.web.mock import MOCK
-
-if TYPE_CHECKING:
-    import ssl
 
 # The seconds that responses in flight have when the mock is stopped.
 GRACE_SECONDS = 5.0
@@ -58,8 +58,6 @@ class Listener:
     def __init__(
         self, server: Server, *, host: str, port: int, tls: ssl.SSLContext | None = None, shares_port: bool = False
     ) -> None:
-        if not 0 <= port <= 65535:
-            raise ValueError(f"port: {port} is not a port; expected 0 to 65535")
         self.server = server
         self._host, self._port, self._tls, self._shares_port = host, port, tls, shares_port
         self._socket: asyncio.Server | None = None
@@ -94,19 +92,6 @@ class Listener:
             self._socket.close()
 
 
-class _Runner(web.ServerRunner):
-    """Shuts the application down before the server waits for its connections."""
-
-    __slots__ = ("_app",)
-
-    def __init__(self, server: Server, app: web.Application, grace: float) -> None:
-        super().__init__(server, shutdown_timeout=grace)
-        self._app = app
-
-    async def shutdown(self) -> None:
-        await self._app.shutdown()
-
-
 @asynccontextmanager
 async def listening(
     app: web.Application,
@@ -129,7 +114,7 @@ async def listening(
 
     Raises:
         OSError: The mock cannot listen on the address.
-        ValueError: The port or the grace period is not valid.
+        ValueError: The grace period is not valid.
     """
     if not grace >= 0:  # also excludes NaN
         raise ValueError(f"grace: {grace} is not a time; expected 0 seconds or more")
@@ -139,13 +124,53 @@ async def listening(
         server = Server(app[DISPATCHER], asyncio.get_running_loop())
         listener = Listener(server, host=host, port=port, tls=tls, shares_port=shares_port)
         app[MOCK].add_listener(listener)
-        runner = _Runner(server, app, grace)
-        await runner.setup()
         try:
             await listener.open()
             yield listener
         finally:
             listener.close()
-            await runner.cleanup()
+            await asyncio.sleep(0)  # requests that have just been received begin
+            server.pre_shutdown()
+            await app.shutdown()
+            await server.shutdown(grace)
     finally:
         await app.cleanup()
+
+
+class CertificateError(Exception):
+    """A certificate or a key that cannot be used; the text names the file."""
+
+
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return the TLS settings of a server.
+
+    Args:
+        certificate: The certificate in PEM, followed by its chain.
+        key: The private key in PEM, not encrypted.
+
+    Raises:
+        CertificateError: One of the files cannot be used.
+    """
+    for path in (certificate, key):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise CertificateError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    except OSError as error:
+        log = os.environ.get("SSLKEYLOGFILE", "")
+        raise CertificateError(f"{log}: cannot be written (SSLKEYLOGFILE): {error.strerror}") from None
+    try:
+        context.load_cert_chain(certificate, key, password=str)  # otherwise OpenSSL would prompt for a password
+    except ssl.SSLError as error:
+        raise CertificateError(_problem(certificate, key, error)) from None
+    return context
+
+
+def _problem(certificate: Path, key: Path, error: ssl.SSLError) -> str:
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"{key}: is not the key of the certificate in {certificate}"
+    if "ENCRYPTED" in key.read_text("latin-1"):
+        return f"{key}: is encrypted; `openssl pkey -in KEY -out PLAIN` writes one that is not"
+    return f"{certificate} and {key}: must be a certificate and its private key in PEM"

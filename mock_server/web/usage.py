@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import orjson
 from aiohttp import web
@@ -13,10 +13,9 @@ from multidict import CIMultiDict
 
 from mock_server.fixtures.deployments import Calls, Key, RateLimit
 from mock_server.simulation.accounts import Account
-from mock_server.simulation.overrides import NONE
+from mock_server.simulation.overrides import NO_OVERRIDE, NONE, Override
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.state import MemoryState, TakeResult
-from mock_server.web.request_plan import PLAN, RequestPlan
 from mock_server.web.responses import REASON, PreparedResponse, documented_response, error_response, reason_phrase
 from usage_contract import ContractError, Operation
 
@@ -26,13 +25,36 @@ CHALLENGE = {"WWW-Authenticate": 'ApiKey realm="usage"'}
 # JSON text never contains a raw NUL, so this marks the place of `rate_limit.remaining` in a rendered body.
 REMAINING = b"\0"
 
+
+@dataclass(frozen=True)
+class RequestPlan:
+    """The overrides of one request.
+
+    Attributes:
+        override: The override in effect.
+        scenario: The scenario that the request itself prefers; None for the scenario of its key.
+        preferences: The preferences of the request that the mock knows.
+        honoured: The names of the members of the override that have acted; a request and its clones share the set.
+    """
+
+    override: Override = NO_OVERRIDE
+    scenario: str | None = None
+    preferences: Mapping[str, str] = field(default_factory=dict)
+    honoured: set[str] = field(default_factory=set)
+
+    @property
+    def preference_applied(self) -> str:
+        """The value of `Preference-Applied` (RFC 7240, section 3), empty where no preference was honoured."""
+        return ", ".join(f"{name}={value}" for name, value in self.preferences.items() if name in self.honoured)
+
+
+PLAN = web.RequestKey("plan", RequestPlan)
 NO_PLAN = RequestPlan()
 
 
 class _Rendered(NamedTuple):
-    """The 200 of an account: the version of its usage metrics, and its body before and after `remaining`."""
+    """The 200 of an account, and its body before and after `remaining`."""
 
-    version: int
     response: PreparedResponse
     pieces: list[bytes]
 
@@ -69,9 +91,13 @@ class Usage:
         self._cost, self._headers = cost, headers
         self._missing_key = self._documented_error(401, "missing-key")
         self._unknown_key = self._documented_error(unknown_key_status, "unknown-key")
-        self._limit_headers = _documented_limit_headers(operation)
+        limited, known = operation.responses.get("429"), _limit_values(RateLimit(), 1)
+        self._limit_headers = tuple(limited.headers) if limited else ()
+        if missing := [name for name in self._limit_headers if name not in known]:
+            raise ContractError(
+                f"{operation} 429: the mock cannot fill {', '.join(missing)}; it fills {', '.join(known)}"
+            )
         self._over_limit = lru_cache(maxsize=1024)(self._build_over_limit)  # there are few limits and waiting times
-        self._rendered: WeakKeyDictionary[Account, _Rendered] = WeakKeyDictionary()
         # A document whose members the mock cannot derive is reported now.
         self._over_limit(RateLimit(), 1)
         self._render(Account("", "", Key(traffic={"": {"fetch": Calls(1)}}), now=0.0))
@@ -98,12 +124,11 @@ class Usage:
             account.apply_snapshot(taken.snapshot)
         return self.to_response(account, taken, now)
 
-    def respond_sync(self, keys: Sequence[str], state: MemoryState) -> PreparedResponse:
-        """Do what `respond` does for a request without a plan, where the state is in memory."""
+    def respond_sync(self, keys: Sequence[str], state: MemoryState, now: float) -> PreparedResponse:
+        """Do what `respond` does for a request without a plan at the time `now`, where the state is in memory."""
         account = self.authenticate(keys)
         if isinstance(account, PreparedResponse):
             return account
-        now = self._simulator.clock()
         return self.to_response(account, state.take_sync(account.bucket, now, self._cost), now)
 
     def authenticate(self, keys: Sequence[str], scenario: str | None = None) -> Account | PreparedResponse:
@@ -118,9 +143,7 @@ class Usage:
             return self._over_limit(account.limit, taken.retry_after)
         if account.grows:
             account.grow(now)
-        rendered = self._rendered.get(account)
-        if rendered is None or rendered.version != account.version:
-            rendered = self._rendered[account] = self._render(account)
+        rendered = account.derived.get(self) or self._render(account)
         return rendered.response.with_body((b"%.1f" % taken.remaining).join(rendered.pieces))
 
     def forced_response(self, code: int, keys: Sequence[str], scenario: str | None) -> PreparedResponse:
@@ -145,7 +168,8 @@ class Usage:
     def _render(self, account: Account) -> _Rendered:
         metrics = account.usage_metrics(remaining=orjson.Fragment(REMAINING))
         response = documented_response(self._operation, 200, metrics, headers={**NO_STORE, **self._headers})
-        return _Rendered(account.version, response, response.body.split(REMAINING))
+        rendered = account.derived[self] = _Rendered(response, response.body.split(REMAINING))
+        return rendered
 
     def _build_over_limit(self, limit: RateLimit, retry_after: int) -> PreparedResponse:
         values = _limit_values(limit, retry_after)
@@ -158,15 +182,6 @@ class Usage:
         members = {"detail": response.description if response else ""}
         headers = {**headers, **self._headers, **(more or {}), REASON: reason}
         return documented_response(self._operation, status, members, headers=headers)
-
-
-def _documented_limit_headers(operation: Operation) -> tuple[str, ...]:
-    response = operation.responses.get("429")
-    names = tuple(response.headers) if response else ()
-    known = _limit_values(RateLimit(), 1)
-    if missing := [name for name in names if name not in known]:
-        raise ContractError(f"{operation} 429: the mock cannot fill {', '.join(missing)}; it fills {', '.join(known)}")
-    return names
 
 
 def _limit_values(limit: RateLimit, retry_after: int) -> CIMultiDict[str]:

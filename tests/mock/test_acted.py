@@ -80,6 +80,13 @@ def test_a_bucket_of_a_fault_is_named_for_its_keys_only(mock: UsageMock) -> None
     assert acted(mock) == ["fault=few-tokens", "", ""]
 
 
+def test_a_request_without_faults_is_answered_after_a_fault_has_edited_its_bytes(mock: UsageMock) -> None:
+    mock.fail("edits")
+    headers = [(KEY, "demo-busy"), ("X-Odd", "yes"), ("Prefer", "fault=none")]
+    assert ask(mock.url, "/usage", headers).status == 200
+    assert acted(mock) == [""]
+
+
 def test_a_fault_that_edits_received_bytes_is_named_where_it_acted(mock: UsageMock) -> None:
     mock.fail("edits")
     for odd in ("yes", "other"):

@@ -132,6 +132,23 @@ def test_a_key_log_that_cannot_be_written_is_a_sentence_where_tls_is_used(tmp_pa
     )
 
 
+def test_the_command_reads_no_certificates_of_the_system_and_restores_the_environment(tmp_path: Path) -> None:
+    authorities = tmp_path / "authorities.pem"
+    trustme.CA().cert_pem.write_to_path(authorities)
+    code = """if True:
+        import os
+        from mock_server.command.cli import main
+        main(["check", "/none/such"])
+        from aiohttp.connector import _SSL_CONTEXT_VERIFIED
+        number = _SSL_CONTEXT_VERIFIED.cert_store_stats()["x509_ca"]
+        print(number, os.environ["SSL_CERT_FILE"], "SSL_CERT_DIR" in os.environ)
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "SSL_CERT_DIR"}
+    environment["SSL_CERT_FILE"] = str(authorities)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT, env=environment)
+    assert done.stdout == f"0 {authorities} False\n"
+
+
 GREENLETS = """
 import gevent
 

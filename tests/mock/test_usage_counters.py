@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mock_server.fixtures.deployments import PROTOCOLS, Calls, Traffic
-from mock_server.simulation.usage_counters import TOP_DOMAINS, UsageCounters
+from mock_server.simulation.accounts import TOP_DOMAINS, UsageCounters
 
 Call = tuple[int, str, int, int]  # domain, protocol, requests, failures (more than there are requests are all)
 CALLS = st.tuples(st.integers(0, 40), st.sampled_from(PROTOCOLS), st.integers(0, 30), st.integers(0, 30))

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from mock_server.fixtures.deployments import PROTOCOLS, Calls, Key, RateLimit, folder, load_deployment
-from mock_server.simulation.usage_counters import UsageCounters
-from mock_server.simulation.usage_metrics import usage_metrics
+from mock_server.simulation.accounts import UsageCounters, usage_metrics
 from mock_server.web.responses import documented_members, documented_response
 from mock_server.web.usage import REMAINING
 from usage_contract import Contract, ContractError, load

@@ -19,7 +19,7 @@ from mock_server import AsyncUsageMock, UsageMock, make_app
 from mock_server.fixtures.deployments import Calls, Deployment, RateLimit
 from mock_server.simulation.state import MemoryState
 from mock_server.testing.async_usage_mock import DOMAIN, STOPPED
-from mock_server.web.tls import CertificateError
+from mock_server.web.server import CertificateError
 from tests.support.control_api import Api
 from tests.support.wire import TIMEOUT, address, ask, usage
 from usage_contract import Contract, load

@@ -21,8 +21,7 @@ from contract_tests.wire.messages import Exchange
 from contract_tests.wire.not_tested import NotTested
 from mock_server import load_deployment
 from mock_server.fixtures.faults import load_fault
-from mock_server.simulation.usage_counters import UsageCounters
-from mock_server.simulation.usage_metrics import usage_metrics
+from mock_server.simulation.accounts import UsageCounters, usage_metrics
 from tests.support.offline import gate_of_the_mock, patched, sound_exchanges
 from tests.support.proof import Result, run_against
 from usage_contract import load
