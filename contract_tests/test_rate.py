@@ -107,8 +107,9 @@ def test_429_is_complete(gate: Gate, journal: tuple[Answer, ...]) -> None:
     if not throttled:
         provoked = "the bursts provoked none" if gate.settings.intrusive else "only --intrusive provokes one"
         raise NotTested(f"no 429 was met; {provoked}", wanted="" if gate.settings.intrusive else "--intrusive")
+    limits = {key: _stated_limits(journal, key) for key in {answer.request.credential for answer in throttled}}
     for answer in throttled:
-        found = [*header_problems(OPERATION, answer), *_another_limit(journal, answer)]
+        found = [*header_problems(OPERATION, answer), *_another_limit(limits[answer.request.credential], answer)]
         found += [f"the body {answer.coding_problem}"] if answer.coding_problem else []
         if not (answer.is_json and answer.has_true_charset) or answer.json.problem:
             found.append(f"the body is no JSON ({answer.header('Content-Type')})")
@@ -123,10 +124,14 @@ def _has_a_limit(gate: Gate, request: Request) -> bool:
     return request.credential in gate.keys and keys_sent == 1 and request.method == gate.operation.method
 
 
-def _another_limit(journal: tuple[Answer, ...], throttled: Answer) -> Iterator[str]:
-    """Yield the limit that the 429 names where it is neither of those that the key's figures state."""
-    of_the_key = [answer for answer in journal if answer.request.credential == throttled.request.credential]
-    stated = {limit for each in map(Figures, of_the_key) for limit in (each.rps, each.burst) if limit is not None}
+def _stated_limits(journal: tuple[Answer, ...], key: Credential | None) -> set[Decimal]:
+    """Return the limits that the usage metrics of a key state."""
+    of_the_key = [Figures(answer) for answer in journal if answer.request.credential == key]
+    return {limit for each in of_the_key for limit in (each.rps, each.burst) if limit is not None}
+
+
+def _another_limit(stated: set[Decimal], throttled: Answer) -> Iterator[str]:
+    """Yield the limit that the 429 names where it is neither of those that the key's usage metrics state."""
     text = throttled.header("X-RateLimit-Limit") or ""
     if stated and text.isdecimal() and Decimal(text) not in stated:
         yield f"X-RateLimit-Limit is {text}, rps and burst are {' and '.join(str(limit) for limit in sorted(stated))}"
