@@ -219,8 +219,8 @@ class Disclosure:
 
     def forms_of(self, secret: str) -> frozenset[str]:
         """Return the forms of a secret that the text contains."""
-        plain = {text for text in _texts(plain_forms, secret) if any(text in view for view in self._plain)}
-        coded = {text for text in _texts(coded_forms, secret) if any(squeeze(text.lower()) in x for x in self._coded)}
+        plain = {text for text in _plain_texts(secret) if any(text in view for view in self._plain)}
+        coded = {text for text, sought in _coded_texts(secret) if any(sought in view for view in self._coded)}
         return frozenset(plain | coded)
 
 
@@ -232,5 +232,11 @@ def _decoded_or_raw(text: str) -> str:
 
 
 @cache
-def _texts(kind: Callable[[str], Iterator[Form]], secret: str) -> tuple[str, ...]:
-    return tuple(form.text for form in kind(secret))
+def _plain_texts(secret: str) -> tuple[str, ...]:
+    return tuple(form.text for form in plain_forms(secret))
+
+
+@cache
+def _coded_texts(secret: str) -> tuple[tuple[str, str], ...]:
+    """Return the coded forms of a secret, each with its text as `squeeze` leaves it."""
+    return tuple((form.text, squeeze(form.text.lower())) for form in coded_forms(secret))
