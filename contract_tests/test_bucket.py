@@ -196,7 +196,7 @@ class Refill:
     @classmethod
     def of(cls, bucket: Bucket) -> Refill:
         """Empty a bucket and look at it before it is half full."""
-        spent = bucket.spend(bucket.burst + 3)
+        spent = bucket.spend(bucket.burst + MORE)
         bucket.fill(0.45)
         return cls(bucket, spent, bucket.ask("while the bucket fills"))
 
