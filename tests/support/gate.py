@@ -22,7 +22,7 @@ from aiohttp import web
 from contract_tests import embedded
 from contract_tests.plugin import clock_key
 from mock_server import make_app
-from tests.support.forked_gate import GATE
+from tests.support.forked_gate import GATE, clear_environment
 from tests.support.proof import FORKS
 from tests.support.virtual_clock import VirtualClock
 
@@ -95,8 +95,7 @@ def _become_the_gate(
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a debugger finds the end of its input
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-        for name in [name for name in os.environ if name.startswith(("CONTRACT_", "GITHUB_", "PYTEST_"))]:
-            del os.environ[name]
+        clear_environment()
         os.environ.update(environment)
         plugins = [EmbeddedOnVirtualTime()] if on_virtual_time else []
         options = ["-p", "no:cacheprovider", "--junitxml=junit.xml", "--rootdir=."]
