@@ -30,8 +30,7 @@ LARGEST = 40  # tokens: emptying a larger bucket would be a load test
 KEYS = 3  # at most: the main, the second and the unused key
 TRIES = 3  # times a problem must occur that other users of the key could explain
 MORE = 6  # requests beyond the capacity: a few tokens are refilled during a burst
-FEW_MORE = 3  # requests beyond the capacity of a bucket that was emptied before
-BURST, SHORT_BURST = LARGEST + MORE, LARGEST + FEW_MORE
+BURST = LARGEST + MORE
 ROUNDING = 1  # token: `remaining` may be rounded
 LEAST_FALL = 2  # tokens: if fewer are missing after a burst, its requests took none
 SMALLEST = 2  # tokens: a smaller bucket is empty after the request that reads it
@@ -172,7 +171,7 @@ def test_over_the_limit_is_429(emptied: Sequence[Exchange]) -> Iterator[Finding]
             yield Finding(problem, exchange, expected="200 or 429", actual=exchange.outcome)
 
 
-@bucket_rule(f"{ERRORS_GUIDE}: Retry-After", sends=(0, (1 + TRIES) * BURST + 1 + (TRIES - 1) * (SHORT_BURST + 1)))
+@bucket_rule(f"{ERRORS_GUIDE}: Retry-After", sends=(0, (1 + TRIES) * BURST + 1 + (TRIES - 1) * (BURST + 1)))
 def test_retry_after_is_sufficient(
     scheduler: Scheduler, bucket: Bucket, throttled: Exchange, recovered: Exchange
 ) -> Probing[None]:
@@ -183,7 +182,7 @@ def test_retry_after_is_sufficient(
     if exhausted:
         return
     # A client that is slower than the next token would not notice a Retry-After of 0 that is wrong.
-    if not stated_wait(throttled) and (yield from _is_confirmed(lambda _: _rejected_at_once(bucket))):
+    if not stated_wait(throttled) and (yield from confirm(TRIES, lambda _: _rejected_at_once(bucket))):
         return
     throttled_now, after = throttled, recovered
 
@@ -191,7 +190,7 @@ def test_retry_after_is_sufficient(
         nonlocal throttled_now, after
         if attempt:  # only a bucket that is emptied again shows whether a wait is too short
             yield from bucket.refill()
-            exchanges = yield from bucket.spend(bucket.burst + FEW_MORE)
+            exchanges = yield from bucket.spend(bucket.burst + MORE)
             throttled_now = next((exchange for exchange in exchanges if exchange.status == 429), after)
             after = yield from bucket.send_after_waiting(throttled_now)
         wait = stated_wait(throttled_now)
@@ -214,20 +213,6 @@ def _rejected_at_once(bucket: Bucket) -> Probing[Finding | None]:
             problem = f"a 429 right after a 429 with a Retry-After of 0, {TRIES} times"
             return Finding(problem, after, (before,), expected="200", actual="429")
     return None
-
-
-def _is_confirmed(check: Callable[[int], Probing[Finding | None]]) -> Probing[bool]:
-    """Confirm a finding, and return whether it was yielded: then the rule sends no more requests."""
-    found = False
-
-    def remembered(attempt: int) -> Probing[Finding | None]:
-        nonlocal found
-        finding = yield from check(attempt)
-        found = finding is not None
-        return finding
-
-    yield from confirm(TRIES, remembered)
-    return found
 
 
 @dataclass(frozen=True)
@@ -277,7 +262,7 @@ def _of_tokens(problem: str, exchange: Exchange, expected: str, *related: Exchan
 
 def _refill(bucket: Bucket) -> Probing[Refill]:
     """Empty a bucket, and read it before it is half full."""
-    spent = yield from bucket.spend(bucket.burst + FEW_MORE)
+    spent = yield from bucket.spend(bucket.burst + MORE)
     yield from bucket.refill(HARDLY_HALF)
     return Refill(bucket, spent, (yield from bucket.send("while the bucket refills")))
 
@@ -288,7 +273,7 @@ def refills(scheduler: Scheduler, buckets: list[Bucket], throttled: object) -> l
     return [scheduler.fetch(_refill(bucket)) for bucket in buckets]
 
 
-@bucket_rule(LIMIT, repeats=("rate/remaining-is-at-most-burst",), sends=(0, BURST + KEYS * TRIES * (SHORT_BURST + 1)))
+@bucket_rule(LIMIT, repeats=("rate/remaining-is-at-most-burst",), sends=(0, BURST + KEYS * TRIES * (BURST + 1)))
 def test_refills_no_faster_than_rps(refills: list[Refill]) -> Probing[None]:
     """The server MUST NOT refill a bucket faster than `rate_limit.rps`. The rule fails only after three attempts."""
     yield from _confirm_first(refills, Refill.too_fast)
@@ -297,7 +282,7 @@ def test_refills_no_faster_than_rps(refills: list[Refill]) -> Probing[None]:
 @bucket_rule(
     f'{DOCUMENT}, UsageResponse.rate_limit.rps: "Allowed requests per second"',
     repeats=(RANGES, "bucket/retry-after-is-sufficient"),
-    sends=(0, BURST + 1 + (KEYS * TRIES + TRIES - 1) * (SHORT_BURST + 1)),
+    sends=(0, BURST + 1 + (KEYS * TRIES + TRIES - 1) * (BURST + 1)),
 )
 def test_refills_as_fast_as_stated(
     bucket: Bucket, emptied: Sequence[Exchange], recovered: Exchange, refills: list[Refill]
@@ -317,14 +302,14 @@ def _confirm_first(refills: Sequence[Refill], judge: Callable[[Refill], Finding 
         return judge((yield from _refill(refill.bucket)) if attempt else refill)
 
     for refill in refills:
-        if (yield from _is_confirmed(partial(check, refill))):
+        if (yield from confirm(TRIES, partial(check, refill))):
             return
 
 
 @bucket_rule(
     f"{AUTHENTICATION_GUIDE}: each key has one rate limit",
     repeats=("bucket/burst-is-not-exceeded",),
-    sends=(0, BURST + TRIES * (SHORT_BURST + 4)),
+    sends=(0, BURST + TRIES * (BURST + 4)),
 )
 def test_request_details_do_not_change_the_bucket(bucket: Bucket, throttled: object) -> Probing[None]:
     """A request with a key whose bucket is empty MUST NOT have a full one, regardless of its query and header fields.
@@ -339,7 +324,7 @@ def test_request_details_do_not_change_the_bucket(bucket: Bucket, throttled: obj
         "from a browser": {"fields": [*BROWSER, ("Accept-Encoding", "gzip"), ("Cookie", "visitor=17")]},
     }
     for _ in range(TRIES):
-        spent = yield from bucket.spend(bucket.burst + FEW_MORE)
+        spent = yield from bucket.spend(bucket.burst + MORE)
         rejected = [exchange.started for exchange in spent if exchange.status == 429]
         requests = [gate.request(bucket.key, f"{label}, after a burst", **options) for label, options in ways.items()]
         exchanges = yield from send_concurrently(requests, is_paced=False)
@@ -399,7 +384,7 @@ def test_available_tokens_are_usable(bucket: Bucket) -> Probing[None]:
 
 @bucket_rule(
     f"{AUTHENTICATION_GUIDE}: each key has its own rate limit",
-    sends=(0, TRIES * (SHORT_BURST + LARGEST + 2 * (KEYS - 1))),
+    sends=(0, TRIES * (BURST + LARGEST + 2 * (KEYS - 1))),
 )
 def test_each_key_has_its_own_bucket(bucket: Bucket) -> Probing[None]:
     """A request with one key, or without a valid one, MUST NOT take a token of another key.
@@ -414,7 +399,7 @@ def test_each_key_has_its_own_bucket(bucket: Bucket) -> Probing[None]:
         before = yield from send_each("before a burst with another key")
         if any(exchange.status == 200 and (UsageMetrics(exchange).remaining or 0) < 1 for exchange in before):
             raise NotTested("the bucket of another key states that less than one token remains")
-        yield from bucket.spend(bucket.burst + FEW_MORE, *[wrong_keys.UNKNOWN] * bucket.burst)
+        yield from bucket.spend(bucket.burst + MORE, *[wrong_keys.UNKNOWN] * bucket.burst)
         after = yield from send_each("after a burst with another key")
         return next(filter(None, map(lost_tokens, before, after)), None)
 

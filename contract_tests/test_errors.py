@@ -131,11 +131,12 @@ def test_responses_do_not_disclose_keys(
     for exchange in kept_whole((*baseline_responses, *without_metrics)):
         received = exchange.body + b"\n".join(value for _, value in exchange.fields)
         sent = wire(exchange.request)
-        disclosed, known = (Disclosure(text.decode("utf-8", "backslashreplace")) for text in (received, sent))
+        disclosure = Disclosure(received.decode("utf-8", "backslashreplace"))
         for key in gate.settings.keys:
             if key.value in sent or len(key.value) < SHORTEST_KEY:
                 continue
-            if disclosed.forms_of(key.value.decode()) - known.forms_of(key.value.decode()):
+            forms = disclosure.forms_of(key.value.decode())
+            if forms and forms - Disclosure(sent.decode("utf-8", "backslashreplace")).forms_of(key.value.decode()):
                 yield Finding(f"the response discloses {key.label}", exchange)
             elif exchange.status in AUTH_ERRORS and _is_half_disclosed(key, received, sent):
                 yield Finding(f"the response discloses half of {key.label}", exchange)

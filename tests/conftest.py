@@ -22,7 +22,6 @@ pytest_plugins = ["tests.support.gate", "tests.support.mocks"]
 HERE = Path(__file__).parent
 # Their fixtures take seconds, so one process runs all tests of such a module.
 TOGETHER = (
-    "tests/browser/test_console.py",
     "tests/browser/test_report_page.py",
     "tests/packaging/test_wheel.py",
 )

@@ -43,6 +43,7 @@ def test_ci_runs_every_tier_that_the_second_command_leaves_out() -> None:
 
 
 def test_every_tier_is_a_folder_of_tests() -> None:
+    assert "-o testpaths=tests/{env_name} -m {env_name}" in tox()[f"testenv:{{{','.join(TIERS)}}}"]["commands"]
     for tier in TIERS:
         assert list((CHECKOUT / "tests" / tier).glob("test_*.py"))
 

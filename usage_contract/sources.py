@@ -8,6 +8,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -82,13 +83,12 @@ def read(path: Path) -> Source:
     Raises SourceError when the file is missing, unreadable, not a regular file, too long, not UTF-8, not YAML,
     repeats a key, or is an alias bomb.
     """
-    yaml = YAML(typ="safe", pure=True)
     try:
         text = read_bytes(path).decode()
-        root = yaml.compose(text)
+        root = _composed(text)
         if root is not None:
             _check_aliases(path, root)
-        data = None if root is None else yaml.constructor.construct_document(root)
+        data = None if root is None else YAML(typ="safe", pure=True).constructor.construct_document(root)
     except OSError as error:
         raise SourceError(path, 1, "", f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -103,6 +103,13 @@ def read(path: Path) -> Source:
     if root is None:
         raise SourceError(path, 1, "", "is empty")
     return Source(path, data, root)
+
+
+@lru_cache(maxsize=8)  # each mock of a client's tests reads the same documents and deployment
+def _composed(text: str) -> Node | None:
+    """Return the nodes of a YAML document: parsing takes most of the time of reading."""
+    root: Node | None = YAML(typ="safe", pure=True).compose(text)
+    return root
 
 
 def read_bytes(path: Path) -> bytes:

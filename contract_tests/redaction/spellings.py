@@ -112,8 +112,8 @@ def decoded(text: str) -> View:
 
 
 def _decoded_once(view: View) -> View:
-    is_baseline = view.text.isascii() and view.text.isprintable()
-    is_folded = is_baseline or all(_folded(letter) == letter for letter in set(view.text) - KEPT_CONTROLS)
+    is_plain = view.text.isascii() and view.text.isprintable()
+    is_folded = is_plain or all(_folded(letter) == letter for letter in set(view.text) - KEPT_CONTROLS)
     return view.replaced(ESCAPE if is_folded else ESCAPE_OR_FOLDED, _unescaped)
 
 
@@ -185,10 +185,10 @@ def plain_forms(secret: str) -> Iterator[Form]:
 
 def coded_forms(secret: str) -> Iterator[Form]:
     """Yield the secret in hexadecimal and base64, of its UTF-8 and its UTF-16, also backwards."""
-    for is_baseline in (secret, secret[::-1]):
+    for is_plain in (secret, secret[::-1]):
         for raw, width in (
-            (is_baseline.encode(), 1),
-            (is_baseline.encode("utf-16-le")[:-1], 2),
+            (is_plain.encode(), 1),
+            (is_plain.encode("utf-16-le")[:-1], 2),
         ):  # big-endian: from its second byte on
             yield from _both_ways(raw.hex(), (RUN * 2 - 1) * width)
             yield from (form for shift in range(3) for form in _base64_forms(raw, shift, width))
@@ -219,9 +219,9 @@ class Disclosure:
 
     def forms_of(self, secret: str) -> frozenset[str]:
         """Return the forms of a secret that the text contains."""
-        is_baseline = {text for text in _texts(plain_forms, secret) if any(text in view for view in self._plain)}
-        coded = {text for text in _texts(coded_forms, secret) if any(squeeze(text.lower()) in x for x in self._coded)}
-        return frozenset(is_baseline | coded)
+        plain = {text for text in _plain_texts(secret) if any(text in view for view in self._plain)}
+        coded = {text for text, sought in _coded_texts(secret) if any(sought in view for view in self._coded)}
+        return frozenset(plain | coded)
 
 
 def _decoded_or_raw(text: str) -> str:
@@ -232,5 +232,11 @@ def _decoded_or_raw(text: str) -> str:
 
 
 @cache
-def _texts(kind: Callable[[str], Iterator[Form]], secret: str) -> tuple[str, ...]:
-    return tuple(form.text for form in kind(secret))
+def _plain_texts(secret: str) -> tuple[str, ...]:
+    return tuple(form.text for form in plain_forms(secret))
+
+
+@cache
+def _coded_texts(secret: str) -> tuple[tuple[str, str], ...]:
+    """Return the coded forms of a secret, each with its text as `squeeze` leaves it."""
+    return tuple((form.text, squeeze(form.text.lower())) for form in coded_forms(secret))

@@ -67,15 +67,17 @@ def pause(seconds: float) -> Probing[None]:
     yield Batch((), pause=seconds)
 
 
-def confirm(tries: int, check: Callable[[int], Probing[Finding | None]]) -> Probing[None]:
+def confirm(tries: int, check: Callable[[int], Probing[Finding | None]]) -> Probing[bool]:
     """Yield a finding only if every try has one: other users of the deployment may explain a single one.
 
     `check` receives the number of the try, from 0, and returns its finding, or None where the promise is kept.
+    Returns whether the finding is confirmed.
     """
     finding: Finding | None = None
     for attempt in range(tries):
         finding = yield from check(attempt)
         if finding is None:
-            return
+            return False
     if finding:
         yield finding
+    return finding is not None

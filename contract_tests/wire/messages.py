@@ -189,11 +189,13 @@ class Exchange:
 
     def kept_values(self, name: str) -> list[str]:
         """Return the values of every field of that name that were kept, in order."""
-        return [value.decode("latin-1") for field_name, value in self.fields if field_name.lower() == name.lower()]
+        lower = name.lower()
+        return [value.decode("latin-1") for field_name, value in self.fields if field_name.lower() == lower]
 
     def header(self, name: str) -> str | None:
         """Return the field's combined value (RFC 9110, section 5.3), or None."""
-        return ", ".join(self.values(name)) if self.values(name) else None
+        values = self.values(name)
+        return ", ".join(values) if values else None
 
     @property
     def media_type(self) -> str:
@@ -212,7 +214,7 @@ class Exchange:
         named = [part.partition("=")[2].strip('" ') for part in parameters if part.startswith("charset=")]
         return named in ([], ["utf-8"], ["utf8"])
 
-    @property
+    @cached_property
     def _codings(self) -> tuple[str, ...]:
         named = (token.strip().lower() for token in (self.header("Content-Encoding") or "").split(","))
         return tuple(coding for coding in named if coding not in {"", "identity"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
 
@@ -41,15 +42,24 @@ async def _choices(library: Library, *kinds: str) -> list[dict[str, str]]:
 
 
 def description(path: Path) -> str:
-    """Return the description of a scenario or fault, without parsing the rest: hundreds of files would take seconds."""
+    """Return the description of a scenario or fault."""
+    try:
+        return _described(read_bytes(path).decode())
+    except (OSError, SourceError, UnicodeDecodeError):
+        return UNREADABLE
+
+
+@lru_cache(maxsize=1024)  # the console lists hundreds of files each time that it is opened
+def _described(text: str) -> str:
+    """Return the description of a file's text, without parsing the rest: hundreds of files would take seconds."""
     before = ""
     try:
-        for event in YAML(typ="safe", pure=True).parse(read_bytes(path).decode()):
+        for event in YAML(typ="safe", pure=True).parse(text):
             if isinstance(event, ScalarEvent):
                 if before == "description":
                     return str(event.value)
                 before = event.value
-    except (OSError, SourceError, UnicodeDecodeError, YAMLError):
+    except YAMLError:
         return UNREADABLE
     return UNREADABLE
 

@@ -16,7 +16,7 @@ from mock_server.fixtures.library import Library
 from mock_server.masking import mask_key
 from mock_server.options import MockOptions
 from mock_server.web.mock import MOCK
-from tests.support.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme, chromium
+from tests.support.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme
 from tests.support.wire import Clock, ask, send, usage
 from usage_contract import Contract
 
@@ -30,12 +30,6 @@ SHOW_ALL = """() => {
   document.querySelector('#notice').showPopover()
 }"""
 OpenPage = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from playwright.sync_api import Browser, Page
 
 from mock_server import UsageMock, make_app
 from mock_server.options import MockOptions
-from tests.support.browser import chromium
 from tests.support.wire import KEY
 from usage_contract import Contract
 
@@ -21,12 +20,6 @@ FETCH = """async ([url, options]) => {
   const headers = Object.fromEntries(names.map(name => [name, answer.headers.get(name)]))
   return {status: answer.status, headers, body: await answer.json()}
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page
 
-from tests.support.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme, chromium
-from tests.support.forked_gate import GATE
-from tests.support.gate import answer, serving
+from tests.support.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme
+from tests.support.gate import answer, run_gate_in, serving
 
 RUNS = ("green", "red", "refused")
 OpenPage = Callable[..., Page]
@@ -21,11 +17,8 @@ OpenPage = Callable[..., Page]
 
 def run(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Path:
     """Run the gate in a process of its own and return its page."""
-    ours = ("CONTRACT_", "PYTEST_", "GITHUB_")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    command = [sys.executable, "-m", "pytest", str(GATE), "-p", "no:cacheprovider", "--rootdir=.", "--report-dir=."]
     folder.mkdir()
-    subprocess.run([*command, *arguments], cwd=folder, env=clean | dict(environment or {}), check=False)
+    run_gate_in(folder, "--report-dir=.", *arguments, environment=environment)
     return folder / "contract.html"
 
 
@@ -48,12 +41,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             "red": run(folder / "red", *staging, environment={"CONTRACT_API_KEY": "main-key-0001"}),
             "refused": run(folder / "refused", *staging, environment={"CONTRACT_API_KEY": "another-key-0002"}),
         }
-
-
-@pytest.fixture(scope="module")
-def browser(pages: object) -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture

@@ -116,6 +116,16 @@ def test_the_command_prints_the_effective_document(arguments: list[str]) -> None
     assert YAML(typ="safe", pure=True).load(printed) == load("advisory").document  # JSON is YAML, too
 
 
+def test_a_file_that_is_read_twice_has_the_same_values_and_lines_and_shares_none(tmp_path: Path) -> None:
+    path = tmp_path / "merged.yaml"
+    path.write_text("a: &a {x: [1], y: 2}\nb:\n  <<: *a\n  y: 3\n")
+    first, second = read(path), read(path)
+    assert first.data == second.data == {"a": {"x": [1], "y": 2}, "b": {"x": [1], "y": 3}}
+    assert first.line("/b/y") == second.line("/b/y") == 4
+    first.data["a"]["x"].append(0)
+    assert second.data == read(path).data
+
+
 FILES = {
     b"a: 1\na: 2\n": (2, "found duplicate key"),
     b"a:\n  - [\n": (3, "is not valid YAML"),

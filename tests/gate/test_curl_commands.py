@@ -57,15 +57,17 @@ def comparable(data: bytes) -> tuple[bytes, list[bytes], bytes]:
     return line, sorted(sent), body
 
 
-def edits() -> list[Credential]:
-    """Return an example of each kind of edit, at the start, in the middle and at the end."""
-    kinds = ("changed", "removed", "doubled", "preceded")
-    places = (1, len(MAIN.value) // 2, len(MAIN.value))
-    return [
-        find(wrong_keys.edits(MAIN), lambda key, told=f"character {place} {kind}": told in key.label)  # type: ignore[misc]
-        for kind in kinds
-        for place in places
-    ]
+# An edit of each kind, at the start, in the middle and at the end.
+EDITS = [
+    f"the main key with character {place} {kind}"
+    for kind in ("changed", "removed", "doubled", "preceded by another")
+    for place in (1, len(MAIN.value) // 2, len(MAIN.value))
+]
+
+
+def edit(told: str) -> Credential:
+    """Return an example of an edit; finding one takes a tenth of a second."""
+    return find(wrong_keys.edits(MAIN), lambda key: key.label == told)
 
 
 CREDENTIALS = {
@@ -73,7 +75,7 @@ CREDENTIALS = {
     for key in (
         *(MAIN, OTHER, wrong_keys.UNKNOWN, wrong_keys.EMPTY, wrong_keys.BLANK, wrong_keys.shown("s3c*****x")),
         *(*wrong_keys.changed(MAIN), *wrong_keys.near(MAIN), *wrong_keys.near(OTHER), *wrong_keys.mixed(MAIN, OTHER)),
-        *(*wrong_keys.PATTERNS, *wrong_keys.MALFORMED, *wrong_keys.disguised(MAIN), *wrong_keys.padded(MAIN), *edits()),
+        *(*wrong_keys.PATTERNS, *wrong_keys.MALFORMED, *wrong_keys.disguised(MAIN), *wrong_keys.padded(MAIN)),
         Credential(MAIN.value + b" ", "the main key and a space"),
     )
 }
@@ -120,9 +122,9 @@ def request(url: str, key: Credential, **changes: object) -> Request:
     return Request(**{"method": "GET", "target": b"/usage", "fields": fields, "credential": key} | changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("told", CREDENTIALS)
+@pytest.mark.parametrize("told", [*CREDENTIALS, *EDITS])
 def test_command_sends_the_credential_that_the_gate_sent(told: str, recorder: tuple[str, list[bytes]]) -> None:
-    sent = request(recorder[0], CREDENTIALS[told])
+    sent = request(recorder[0], CREDENTIALS.get(told) or edit(told))
     if b"\0" in sent.credential.value:  # type: ignore[union-attr]
         assert curl_of(sent, recorder[0]) == "# curl cannot send the NUL byte in X-API-Key"
         run(curl_of(sent, recorder[0]))

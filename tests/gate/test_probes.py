@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import strategies as st
@@ -101,11 +102,11 @@ def test_only_a_finding_of_every_try_is_confirmed(
         yield from ()
         return Finding(f"try {attempt}", EXCHANGE) if findings[attempt] == "x" else None
 
-    if is_broken:
-        with pytest.raises(BrokenPromiseError, match="try 2"):
-            scheduler().judge(confirm(3, check))
-    else:
-        scheduler().judge(confirm(3, check))
+    def rule() -> Probing[None]:
+        assert (yield from confirm(3, check)) is is_broken
+
+    with pytest.raises(BrokenPromiseError, match="try 2") if is_broken else nullcontext():
+        scheduler().judge(rule())
     assert attempts == list(range(tries))
 
 

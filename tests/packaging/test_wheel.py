@@ -36,7 +36,7 @@ class Installed:
 
     def install(self, what: str) -> None:
         """Install something there."""
-        uv("pip", "install", "--compile-bytecode", "--python", str(self.python), what)
+        uv("pip", "install", "--python", str(self.python), what)
 
     def run(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run the environment's Python, isolated from this one."""

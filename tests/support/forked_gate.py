@@ -21,7 +21,7 @@ from contract_tests.wire.target import Target
 from mock_server import UsageMock, make_app
 from mock_server.fixtures.deployments import Deployment
 from mock_server.fixtures.faults import Fault
-from tests.support.virtual_clock import VirtualClock
+from tests.support.virtual_clock import TICK, VirtualClock
 from usage_contract import load
 
 GATE = Path(contract_tests.__file__).parent
@@ -34,12 +34,13 @@ LATER = "http://127.0.0.1:9"  # each run replaces it by the URL of its own mock
 
 @dataclass(frozen=True)
 class Job:
-    """One run: its folder, the fault and the deployment of the mock, and whether it writes reports."""
+    """One run: its folder, the mock's fault and deployment, whether it writes reports, and the clock's tick."""
 
     folder: Path
     fault: Fault | None
     deployment: Deployment
     writes_reports: bool
+    tick: float = TICK
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class JobRunner:
         """Start the mock of the job, and give the gate its URL and its clock."""
         assert self.job
         self._redirect(self.job.folder)
-        config, clock = session.config, VirtualClock()
+        config, clock = session.config, VirtualClock(self.job.tick)
         app = make_app(
             CONTRACT, deployment=self.job.deployment, clock=clock.now, fault=self.job.fault, sleep=clock.sleep_in_mock
         )
@@ -125,6 +126,19 @@ def run_here(job: Job) -> None:
         _main(JobRunner(output, job), ["--intrusive"], tuple(job.deployment.keys))
 
 
+def clear_environment() -> None:
+    """Remove the variables by which the tests' own run, or its CI system, would configure the gate."""
+    for name in [name for name in os.environ if name.startswith(("CONTRACT_", "GITHUB_", "PYTEST_"))]:
+        del os.environ[name]
+
+
+def run_as_users_do(folder: Path) -> None:
+    """Run two rules against the embedded mock in this process, with the plugins that pytest loads by itself."""
+    clear_environment()
+    with _output(folder):
+        pytest.main([str(GATE), "-k", "missing_key or valid_key_is_200", "--rootdir=.", "-p", "no:cacheprovider"])
+
+
 def serve_runs(jobs: Connection, arguments: Sequence[str], keys: Sequence[str]) -> None:
     """Collect the rules with some options, and run the jobs that are received until the connection is closed."""
     with tempfile.TemporaryDirectory() as folder, _output(Path(folder)) as output:
@@ -137,6 +151,7 @@ def serve_runs(jobs: Connection, arguments: Sequence[str], keys: Sequence[str]) 
 
 
 def _main(runner: JobRunner, arguments: Sequence[str], keys: Sequence[str]) -> int:
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     options = ["--base-url", LATER, *arguments, *(f"--api-key={key}" for key in keys)]
     return int(pytest.main([str(GATE), "-q", "--rootdir=.", *LEAN, *PLUGINS, *options], plugins=[runner]))
 
@@ -144,6 +159,5 @@ def _main(runner: JobRunner, arguments: Sequence[str], keys: Sequence[str]) -> i
 @contextmanager
 def _output(folder: Path) -> Iterator[TextIO]:
     os.chdir(folder)
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     with Path("output.txt").open("w", encoding="utf-8") as output, redirect_stdout(output), redirect_stderr(output):
         yield output

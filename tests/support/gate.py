@@ -13,6 +13,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from aiohttp import web
 from contract_tests.run import embedded_mock
 from contract_tests.run.plugin import clock_key
 from mock_server import make_app
-from tests.support.forked_gate import GATE
+from tests.support.forked_gate import GATE, clear_environment
 from tests.support.proof import FORKS
 from tests.support.virtual_clock import VirtualClock
 
@@ -53,29 +54,36 @@ def _rule(case: ElementTree.Element) -> str:
     return next(p.attrib["value"] for p in case.iter("property") if p.attrib["name"] == "rule")
 
 
+def run_gate_in(
+    folder: Path,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    ignored: Sequence[signal.Signals] = (),
+    on_virtual_time: bool = False,
+) -> Run:
+    """Run `pytest contract_tests …` in a process, a folder and an environment of its own.
+
+    Args:
+        folder: The working folder; the file `pid` in it has the id of the process.
+        arguments: The further arguments of pytest.
+        environment: The variables that configure the gate; those of this process do not.
+        ignored: The signals that the process ignores.
+        on_virtual_time: For runs against the embedded mock whose result depends on time.
+    """
+    options = (dict(environment or {}), ignored, on_virtual_time)
+    process = FORKS.Process(target=_become_the_gate, args=(folder, arguments, *options))
+    process.start()
+    process.join()
+    output = (folder / "output.txt").read_text()
+    sys.stdout.write(output)  # pytest shows it where the test fails
+    assert process.exitcode is not None
+    return Run(process.exitcode, output, folder)
+
+
 @pytest.fixture
 def run_gate(tmp_path: Path) -> Callable[..., Run]:
-    """Run `pytest contract_tests …` in a process and an environment of its own, whose id is in the file `pid`.
-
-    `on_virtual_time` is for runs against the embedded mock whose result depends on time.
-    """
-
-    def run(
-        *arguments: str,
-        environment: Mapping[str, str] | None = None,
-        ignored: Sequence[signal.Signals] = (),
-        on_virtual_time: bool = False,
-    ) -> Run:
-        options = (dict(environment or {}), ignored, on_virtual_time)
-        process = FORKS.Process(target=_become_the_gate, args=(tmp_path, arguments, *options))
-        process.start()
-        process.join()
-        output = (tmp_path / "output.txt").read_text()
-        sys.stdout.write(output)  # pytest shows it where the test fails
-        assert process.exitcode is not None
-        return Run(process.exitcode, output, tmp_path)
-
-    return run
+    """Run `pytest contract_tests …` as `run_gate_in` does, in the folder of the test."""
+    return partial(run_gate_in, tmp_path)
 
 
 def _become_the_gate(
@@ -95,8 +103,7 @@ def _become_the_gate(
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a debugger finds the end of its input
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-        for name in [name for name in os.environ if name.startswith(("CONTRACT_", "GITHUB_", "PYTEST_"))]:
-            del os.environ[name]
+        clear_environment()
         os.environ.update(environment)
         plugins = [EmbeddedOnVirtualTime()] if on_virtual_time else []
         options = ["-p", "no:cacheprovider", "--junitxml=junit.xml", "--rootdir=."]

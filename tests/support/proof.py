@@ -76,10 +76,15 @@ def run_against(fault: Fault | None, folder: Path, *arguments: str, limits: Limi
         arguments = ("--intrusive", *arguments)
     name = fault.name if fault else ""
     writes_reports = REPORTED > 0 and zlib.crc32(name.encode()) % REPORTED == 0
-    outcome = _run(arguments, Job(folder, fault, DEPLOYMENTS[limits], writes_reports))
-    output = (folder / "output.txt").read_text()
-    reports = [path.read_text() for path in (folder / REPORTS).glob("*")]
-    assert len(reports) == (3 if writes_reports else 0), output
+    return run_job(Job(folder, fault, DEPLOYMENTS[limits], writes_reports), *arguments)
+
+
+def run_job(job: Job, *arguments: str) -> Result:
+    """Run the gate, and leave its output in the folder of the job."""
+    outcome = _run(arguments, job)
+    output = (job.folder / "output.txt").read_text()
+    reports = [path.read_text() for path in (job.folder / REPORTS).glob("*")]
+    assert len(reports) == (3 if job.writes_reports else 0), output
     written = "".join([output, *reports]).lower()
     leaks = frozenset(run for run in KEY_RUNS if run in written)
     return Result(outcome.code, output, outcome.verdicts, outcome.shared, leaks)
@@ -108,7 +113,7 @@ def _is_about_429(fault: Fault) -> bool:
 
 
 def _run(arguments: tuple[str, ...], job: Job) -> Outcome:
-    jobs = _collected_gate(arguments, os.getpid())
+    jobs = _collected_gate(arguments, tuple(job.deployment.keys), os.getpid())
     jobs.send(job)
     if not jobs.poll(STUCK):
         raise TimeoutError(f"the gate's run in {job.folder} did not end within {STUCK} s")
@@ -118,9 +123,9 @@ def _run(arguments: tuple[str, ...], job: Job) -> Outcome:
 
 
 @cache
-def _collected_gate(arguments: tuple[str, ...], _: int) -> Connection:
+def _collected_gate(arguments: tuple[str, ...], keys: tuple[str, ...], _: int) -> Connection:
     """Start a process that has collected the rules with these options; it forks a run for each job that it receives."""
     ours, theirs = FORKS.Pipe()
-    FORKS.Process(target=serve_runs, args=(theirs, arguments, tuple(KEYS)), daemon=True).start()
+    FORKS.Process(target=serve_runs, args=(theirs, arguments, keys), daemon=True).start()
     theirs.close()
     return ours

@@ -20,17 +20,21 @@ from aiohttp import web
 from contract_tests.wire.clock import Clock
 
 START = 1_800_000_000.0  # seconds since the Unix epoch: 15 January 2027
-TICK = 0.001  # seconds of virtual time for each write to the deployment
+TICK = 0.001  # seconds
 FIRST_LOOK = 0.005  # seconds of real time after which the mock is asked to finish; most responses come earlier
 ROUNDS = 30  # iterations of the mock's event loop: a request needs fewer to be received, handled and answered
 STUCK = 60.0  # seconds of real time for what takes milliseconds
 
 
 class VirtualClock:
-    """A time in seconds since the Unix epoch that both sides read, sleep on and wait for."""
+    """A time in seconds since the Unix epoch that both sides read, sleep on and wait for.
 
-    def __init__(self) -> None:
+    `tick` is the virtual time in seconds that each write to the deployment takes.
+    """
+
+    def __init__(self, tick: float = TICK) -> None:
         self._now = START
+        self._tick = tick
         self._lock = threading.Lock()
         self._advancing = threading.Lock()
         self._sleepers: list[tuple[float, int, Callable[[], None]]] = []
@@ -71,7 +75,7 @@ class VirtualClock:
 
     def tick(self) -> None:
         """Advance by the time that a write takes."""
-        self._advance(by=TICK)
+        self._advance(by=self._tick)
 
     def wait_for_mock(self, is_readable: Callable[[], bool], until: float) -> bool:
         """Let the mock finish and time pass, up to `until`; return whether bytes may still come before that."""

@@ -1,4 +1,8 @@
-"""The process that collected gates are forked from: it has run the gate once, to a failure and to the end."""
+"""The process that gates are forked from: it has imported, run and compiled all that a gate needs.
+
+It has run the gate once against a fault, to a failure and to the end, and once more as its users do: with the plugins
+that pytest loads by itself, and against the embedded mock.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,12 @@ from pathlib import Path
 
 from mock_server import load_deployment
 from mock_server.fixtures.faults import load_fault
-from tests.support.forked_gate import Job, run_here
+from tests.support.forked_gate import Job, run_as_users_do, run_here
 
 HERE, REAL_TIME = Path.cwd(), time.time
 with tempfile.TemporaryDirectory() as folder:
     run_here(Job(Path(folder), load_fault("429-has-no-rate-limit-headers"), load_deployment(), writes_reports=True))
+    run_as_users_do(Path(folder))
     os.chdir(HERE)
 time.time = REAL_TIME
 gc.disable()  # a run ends before a collection is worth its time, and a collection would copy shared memory
