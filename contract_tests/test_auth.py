@@ -76,13 +76,7 @@ def test_similar_key_is_refused(gate: Gate, ok_responses: list[Exchange]) -> Pro
     )
 
 
-@rule(
-    level="documented",
-    source=INVALID,
-    needs=[UNKNOWN_KEY_REFUSED],
-    repeats=["auth/similar-key-is-refused"],
-    sends=6,
-)
+@rule(level="documented", source=INVALID, needs=[UNKNOWN_KEY_REFUSED], repeats=["auth/similar-key-is-refused"], sends=6)
 def test_key_with_one_edit_is_refused(gate: Gate) -> Probing[None]:
     """A response to a request with a valid key of which one character was edited MUST have status 401 or 403.
 
@@ -179,10 +173,7 @@ def test_repeated_wrong_key_is_refused(gate: Gate) -> Probing[None]:
 
 
 @rule(
-    level="specified",
-    source="RFC 9110, section 5.1: field names are case-insensitive",
-    needs=NEEDS_VALID_KEY,
-    sends=2,
+    level="specified", source="RFC 9110, section 5.1: field names are case-insensitive", needs=NEEDS_VALID_KEY, sends=2
 )
 def test_header_name_is_case_insensitive(gate: Gate) -> Probing[None]:
     """A request with a valid key MUST be accepted regardless of the case of the key header's name."""
