@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contract_tests.metrics.schema import contract
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run import wrong_keys
-from contract_tests.run.examples import examples
+from contract_tests.run.examples import examples_of_each
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
 from contract_tests.run.findings import Finding, body_findings, status_finding
 from contract_tests.run.gate import BROWSER, Gate
@@ -81,7 +81,8 @@ def test_key_with_one_edit_is_refused(gate: Gate) -> Probing[None]:
 
     An edit changes, removes, doubles or inserts a character, at any place.
     """
-    edited = examples(wrong_keys.edits(gate.main).filter(lambda key: _is_wrong(gate, key)))
+    strategies = [wrong_keys.edits(gate.main, edit) for edit in wrong_keys.EDITS]
+    edited = examples_of_each([strategy.filter(lambda key: _is_wrong(gate, key)) for strategy in strategies])
     exchanges = yield from send_in_turn(gate.request(key) for key in edited)
     yield from gate.accepted(exchanges, gate.baseline.refusals(wrong_keys.UNKNOWN))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import TypeVar
 
 from hypothesis import given
@@ -26,3 +29,10 @@ def examples(strategy: SearchStrategy[T], most: int | None = None) -> list[T]:
 
     draw()
     return drawn
+
+
+def examples_of_each(strategies: Sequence[SearchStrategy[T]]) -> list[T]:
+    """Draw examples of several strategies in turn, as many in all as `examples` draws of one."""
+    most = hypothesis_settings().max_examples
+    drawn = [examples(strategy, math.ceil(most / len(strategies))) for strategy in strategies]
+    return [example for turn in zip_longest(*drawn) for example in turn if example is not None][:most]
