@@ -40,7 +40,7 @@ LONGEST_REFILL = 5.0  # seconds: the longest pause for a bucket to refill
 LONGEST_WAIT = 60.0  # seconds: a longer Retry-After does not describe a bucket that refills in seconds
 HARDLY_HALF = 0.45  # of the capacity: the bucket is read while it refills, before it is half full
 SLOWEST = 0.6  # of the stated rate: a slower refill is another rate
-FULL = 1.3  # times the capacity: after the time for so many tokens, a bucket is full at any rate
+FULL = 1.3  # times the capacity: after the time of as many tokens, a bucket is full at any rate
 REJECTED_PART = 10  # of the remaining tokens, one in ten may have been taken by other users of the key
 LEAST_LOSS = 4  # tokens: other users of a key may take fewer
 
@@ -60,12 +60,12 @@ class Bucket:
         return exchange
 
     def spend(self, times: int, *further_keys: Credential) -> Probing[Sequence[Exchange]]:
-        """Send so many requests at the same time, together with one for each further key."""
+        """Send `times` requests at the same time, together with one for each further key."""
         keys = [self.key] * times + list(further_keys)
         return send_concurrently([self.gate.request(key, "in a burst") for key in keys], is_paced=False)
 
     def spend_in_turn(self, times: int) -> Probing[Sequence[Exchange]]:
-        """Send so many requests in one write: hardly any time passes between two of them."""
+        """Send `times` requests in one write: hardly any time passes between two of them."""
         return send_pipelined([self.gate.request(self.key, "in one write with equal requests")] * times)
 
     def refill(self, share: float = 1.0) -> Probing[None]:

@@ -20,7 +20,7 @@ from contract_tests.wire.not_tested import NotTested
 USAGE = f"{DOCUMENT}, UsageResponse"
 TOP = f'{USAGE}.top_domains: "Top 20 domains by request count"'
 SLACK_STEPS = 3  # times the largest growth between two responses: traffic varies within a run
-MANY_FETCHES = 1000  # so many successful fetches have a body among them
+MANY_FETCHES = 1000  # as many successful fetches have a body among them
 LONGEST_FETCH = 60  # seconds: clients and proxies rarely wait longer
 FEW_IN_FLIGHT = 20  # requests: twice the vendor's default burst
 IN_FLIGHT_PART = 50  # of a large total, a fiftieth may have no outcome: lost clients are never counted as failed

@@ -46,7 +46,7 @@ PARAMETERS = b"&".join(b"p%d=%d" % (number, number) for number in range(100))
     sends=5,
 )
 def test_accept_leads_to_json_or_4xx(gate: Gate) -> Probing[None]:
-    """A response MUST be the documented one or a 4xx, whatever `Accept` contains; for `*/*` it MUST be a 200."""
+    """A response MUST be the documented one or a 4xx for any value of `Accept`, and a 200 for `*/*`."""
     requests = [gate.request(gate.main, f"and Accept: {accept}", fields=[("Accept", accept)]) for accept in ACCEPTS]
     requests.append(gate.request(gate.main, "as a browser sends it", fields=BROWSER))
     for exchange in (yield from send_in_turn(requests)):
@@ -62,7 +62,7 @@ def test_accept_leads_to_json_or_4xx(gate: Gate) -> Probing[None]:
 
 @documented(REFUSAL, needs=NEEDS_VALID_KEY, sends=(7, 7 + 4 * len(FIELDS)))
 def test_unusual_headers_do_no_harm(gate: Gate) -> Probing[None]:
-    """A response to a request with a valid key MUST have status 200, 206, 304 or 4xx, whatever its other headers."""
+    """A response to a request with a valid key MUST have status 200, 206, 304 or 4xx for any other headers."""
     for what, value in UNUSUAL_VALUES.items():
         fields = [(name, value) for name in FIELDS]
         exchanges = [(yield from gate.send(gate.main, f"and {what} in every other header", fields=fields))]
@@ -84,7 +84,7 @@ def test_unusual_headers_do_no_harm(gate: Gate) -> Probing[None]:
 
 @documented(REFUSAL, needs=NEEDS_VALID_KEY, sends=7)
 def test_unusual_targets_do_no_harm(gate: Gate) -> Probing[None]:
-    """A response to a request with a valid key MUST have status 200, 206, 304 or 4xx, whatever its target."""
+    """A response to a request with a valid key MUST have status 200, 206, 304 or 4xx for any target."""
     path = gate.path.encode()
     plain = {
         "an unknown query parameter": path + UNEXPECTED,
