@@ -99,7 +99,7 @@ def _refuse_another_copy(places: Sequence[str], folder: Path) -> None:
 
 
 def _has_rules(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in ("plugin.py", "verdicts.py", "test_auth.py"))
+    return all((folder / name).is_file() for name in ("run/plugin.py", "run/verdicts.py", "test_auth.py"))
 
 
 def _refuse_mistyped_secret_option(args: Sequence[str]) -> None:

@@ -145,7 +145,7 @@ def test_details_open_by_keyboard(key: str, open_page: OpenPage) -> None:
 def test_the_worst_rules_come_first_and_the_held_ones_last(open_page: OpenPage) -> None:
     heads = open_page("red").locator("h2").all_inner_texts()
     assert [head.split(" (")[0] for head in heads] == [
-        "Run it again", "Broken", "Reported", "The run", "Not tested", "Held", "What it rests on",
+        "Run it again", "Broken", "Reported", "The run", "Not tested", "Held", "Settings and versions",
     ]  # fmt: skip
 
 
