@@ -30,16 +30,16 @@ def _agreement(path: Sequence[str], wanted: Sequence[str]) -> int:
 
 
 def _lines(
-    value: Any, path: tuple[str, ...], name: str, shorten: Callable[[str], str]
+    value: Any, path: tuple[str, ...], name: str, shorten: Callable[[str], str], comma: str = ""
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     indent = "  " * len(path)
     if isinstance(value, dict | list) and value:
-        items = value.items() if isinstance(value, dict) else enumerate(value)
+        items = list(value.items() if isinstance(value, dict) else enumerate(value))
         opening, closing = "{}" if isinstance(value, dict) else "[]"
         yield path, f"{indent}{name}{opening}"
-        for key, item in items:
+        for number, (key, item) in enumerate(items, 1):
             label = f"{shorten(json.dumps(key, ensure_ascii=False))}: " if isinstance(value, dict) else ""
-            yield from _lines(item, (*path, str(key)), label, shorten)
-        yield ("", *path), f"{indent}{closing}"
+            yield from _lines(item, (*path, str(key)), label, shorten, "," if number < len(items) else "")
+        yield ("", *path), f"{indent}{closing}{comma}"
     else:
-        yield path, f"{indent}{name}{shorten(json.dumps(value, ensure_ascii=False, default=str))}"
+        yield path, f"{indent}{name}{shorten(json.dumps(value, ensure_ascii=False, default=str))}{comma}"

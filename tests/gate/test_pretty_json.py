@@ -20,7 +20,7 @@ def shown(value: object, pointer: str) -> str:
 @pytest.mark.parametrize(
     ("pointer", "line"),
     [
-        ("/total", '"total": -1'),
+        ("/total", '"total": -1,'),
         ("/rate_limit/burst", '"burst": 10'),
         ("/rate_limit", '"rate_limit": {'),
         ("/top_domains/0/requests", '"requests": 3'),
@@ -36,7 +36,7 @@ def test_the_member_of_a_pointer_is_marked(pointer: str, line: str) -> None:
 def test_only_the_lines_around_the_member_are_shown() -> None:
     text = shown({f"member-{number}": number for number in range(100)}, "/member-50")
     assert text.splitlines()[0] == text.splitlines()[-1] == "  …"
-    assert '"member-47": 47' in text
+    assert '"member-47": 47,' in text
     assert '"member-60": 60' not in text
 
 

@@ -94,6 +94,7 @@ def _become_the_gate(
     on_virtual_time: bool,
 ) -> None:
     gc.enable()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits SIG_IGN
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
     os.chdir(folder)
