@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import ssl
+from argparse import ArgumentTypeError
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ from contract_tests.run.deviations import Deviation, read_deviations
 from contract_tests.run.rules import rule_ids
 from contract_tests.wire.messages import Credential
 from contract_tests.wire.target import ConnectionSettings, Target
-from usage_contract.contract import Level
+from usage_contract.contract import LEVELS, Level
 
 MAIN_KEY = "CONTRACT_API_KEY"
 KEY_FILE = "CONTRACT_API_KEY_FILE"
@@ -38,6 +40,79 @@ class Settings(ConnectionSettings):
     intrusive: bool
     require_complete: bool
     deviations: Mapping[str, Deviation]
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Add the gate's options to pytest's."""
+    group = parser.getgroup("contract", "contract gate")
+
+    def add(option: str, text: str, **more: Any) -> None:
+        group.addoption(option, dest="contract_" + option.strip("-").replace("-", "_"), help=text, **more)
+
+    add(
+        "--api-key",
+        "API key of the deployment, the main key first; prefer CONTRACT_API_KEY, CONTRACT_API_KEY_2, ...",
+        action="append",
+        default=[],
+        metavar="KEY",
+    )
+    add("--api-key-file", "file with one API key a line, the main key first (or CONTRACT_API_KEY_FILE)", metavar="FILE")
+    add(
+        "--level",
+        "level of the contract; rules above it do not fail the run (default: documented)",
+        choices=LEVELS,
+        default="documented",
+    )
+    add("--rules", "list every rule, and send nothing", action="store_true")
+    add("--rules-json", "list every rule as JSON, and send nothing", action="store_true")
+    add("--rule", "run the rule with this id; repeatable", action="append", default=[], metavar="ID")
+    add("--plan", "print how many requests each rule sends, and send nothing", action="store_true")
+    add("--known-deviations", "TOML file of accepted failures, each with an expiry date", metavar="FILE")
+    add(
+        "--intrusive",
+        "also run the rules that can affect other users of the deployment",
+        action="store_true",
+    )
+    add("--require-complete", "exit with code 4 if a rule was not tested", action="store_true")
+    add("--max-rate", "requests a second (default: 0.9 of each key's rate limit)", type=_positive, metavar="N")
+    add("--max-time", "seconds for the whole run (default: 120)", type=_positive, default=120.0, metavar="S")
+    budget = f"requests for the whole run (default: {BUDGET}, with --intrusive {INTRUSIVE_BUDGET})"
+    add("--max-requests", budget, type=_count, metavar="N")
+    first_byte = "seconds until the first byte of a response (default: 10)"
+    add("--answer-timeout", first_byte, type=_patience, default=10.0, metavar="S")
+    add(
+        "--header",
+        "header for every request, such as a gateway needs; its value is redacted",
+        action="append",
+        default=[],
+        metavar="'NAME: VALUE'",
+    )
+    add("--ca-file", "certificates of a private CA, in PEM (or CONTRACT_CA_FILE)", metavar="FILE")
+    add("--report-dir", "folder for the reports contract.json, contract.md and contract.html", metavar="DIR")
+    add("--proxy", "HTTP proxy (or CONTRACT_PROXY)", metavar="URL")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text} is not a positive whole number")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _patience(text: str) -> float:
+    seconds = _positive(text)
+    if not 0.1 <= seconds <= 3600:
+        raise ArgumentTypeError(f"{text} is not between 0.1 and 3600 seconds")
+    return seconds
 
 
 def keys_from(options: Sequence[str], environment: Mapping[str, str], file: str | None) -> tuple[Credential, ...]:

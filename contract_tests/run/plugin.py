@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-from argparse import ArgumentTypeError
 from collections.abc import Generator, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NoReturn
@@ -22,10 +21,9 @@ from contract_tests.reports.model import redacted
 from contract_tests.reports.text import exchange_lines, rule_text
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
 from contract_tests.run.options import (
-    BUDGET,
-    INTRUSIVE_BUDGET,
     MAIN_KEY,
     Settings,
+    add_options,
     keys_from,
     refuse_lost_base_url,
     refuse_misspelt,
@@ -40,7 +38,6 @@ from contract_tests.run.verdicts import Verdicts
 from contract_tests.wire.clock import Clock
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.target import Target
-from usage_contract.contract import LEVELS
 
 ORDER = (
     "test_auth",
@@ -81,75 +78,7 @@ hypothesis_settings.register_profile(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the gate's options; --base-url is pytest-base-url's."""
-    group = parser.getgroup("contract", "contract gate")
-
-    def add(option: str, text: str, **more: Any) -> None:
-        group.addoption(option, dest="contract_" + option.strip("-").replace("-", "_"), help=text, **more)
-
-    add(
-        "--api-key",
-        "API key of the deployment, the main key first; prefer CONTRACT_API_KEY, CONTRACT_API_KEY_2, ...",
-        action="append",
-        default=[],
-        metavar="KEY",
-    )
-    add("--api-key-file", "file with one API key a line, the main key first (or CONTRACT_API_KEY_FILE)", metavar="FILE")
-    add(
-        "--level",
-        "level of the contract; rules above it do not fail the run (default: documented)",
-        choices=LEVELS,
-        default="documented",
-    )
-    add("--rules", "list every rule, and send nothing", action="store_true")
-    add("--rules-json", "list every rule as JSON, and send nothing", action="store_true")
-    add("--rule", "run the rule with this id; repeatable", action="append", default=[], metavar="ID")
-    add("--plan", "print how many requests each rule sends, and send nothing", action="store_true")
-    add("--known-deviations", "TOML file of accepted failures, each with an expiry date", metavar="FILE")
-    add(
-        "--intrusive",
-        "also run the rules that can affect other users of the deployment",
-        action="store_true",
-    )
-    add("--require-complete", "exit with code 4 if a rule was not tested", action="store_true")
-    add("--max-rate", "requests a second (default: 0.9 of each key's rate limit)", type=_positive, metavar="N")
-    add("--max-time", "seconds for the whole run (default: 120)", type=_positive, default=120.0, metavar="S")
-    budget = f"requests for the whole run (default: {BUDGET}, with --intrusive {INTRUSIVE_BUDGET})"
-    add("--max-requests", budget, type=_count, metavar="N")
-    first_byte = "seconds until the first byte of a response (default: 10)"
-    add("--answer-timeout", first_byte, type=_patience, default=10.0, metavar="S")
-    add(
-        "--header",
-        "header for every request, such as a gateway needs; its value is redacted",
-        action="append",
-        default=[],
-        metavar="'NAME: VALUE'",
-    )
-    add("--ca-file", "certificates of a private CA, in PEM (or CONTRACT_CA_FILE)", metavar="FILE")
-    add("--report-dir", "folder for the reports contract.json, contract.md and contract.html", metavar="DIR")
-    add("--proxy", "HTTP proxy (or CONTRACT_PROXY)", metavar="URL")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text} is not a positive whole number")
-    return int(text)
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise ArgumentTypeError(f"{text} is not a positive number")
-    return number
-
-
-def _patience(text: str) -> float:
-    seconds = _positive(text)
-    if not 0.1 <= seconds <= 3600:
-        raise ArgumentTypeError(f"{text} is not between 0.1 and 3600 seconds")
-    return seconds
+    add_options(parser)
 
 
 @pytest.hookimpl(tryfirst=True)
