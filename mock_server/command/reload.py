@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, TypeVar
 
-from mock_server.fixtures.deployments import folder, yaml_paths
+from mock_server.fixtures.deployments import folder, yaml_names
 from mock_server.fixtures.faults import FOLDERS, load_fault
 from mock_server.fixtures.library import Library
 from mock_server.fixtures.problems import text_of
@@ -181,7 +181,7 @@ def _stamps(folder: Path) -> Iterator[tuple[Path, tuple[int, ...]]]:
     The time of the last status change cannot be set, as `cp -p` sets that of the content.
     """
     with suppress(OSError):  # a folder can be missing
-        for path in yaml_paths(folder):
+        for path in (folder / name for name in yaml_names(folder)):
             try:
                 found = path.stat()
                 yield path, (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
