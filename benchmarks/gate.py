@@ -1,7 +1,8 @@
-"""What a run of the gate costs: `python -m benchmarks.gate [--all] [--json FILE]`.
+"""The cost of a run of the gate, and the use of its probes: `python -m benchmarks.gate [--all] [--json FILE]`.
 
-One run against the embedded mock, each rule with its requests, seconds and the memory that the process has grown
-by; then a second, profiled run, whose CPU time is told by the package that it was spent in.
+One run against the embedded mock measures requests, seconds and memory for each rule. A second, profiled run measures
+the CPU time for each package. `--probes` runs the gate against every fault instead, and prints for each probe the
+faults that only this probe finds.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import os
 import pstats
 import resource
 import sys
+import tempfile
 import time
-from collections import Counter
-from collections.abc import Generator
+from collections import Counter, defaultdict
+from collections.abc import Generator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +28,8 @@ import pytest
 import contract_tests
 from benchmarks.mock import machine
 from contract_tests.run.plugin import verdicts_key
+from mock_server.fixtures.faults import load_fault
+from tests.support.proof import BROKEN, run_against
 
 GATE = str(Path(contract_tests.__file__).parent)
 KIB = 1024
@@ -49,8 +53,7 @@ class Meter:
 
 
 def _requests(item: pytest.Item) -> int:
-    gate = item.config.stash[verdicts_key].gate
-    return len(gate.transport.journal) if gate else 0
+    return item.config.stash[verdicts_key].sent
 
 
 def _resident() -> float:
@@ -110,13 +113,33 @@ def _package(file: str) -> str:
     return ours[0] if ours else "Python itself"
 
 
+def probes(words: Sequence[str]) -> None:
+    """Print for each probe the faults that only this probe finds, of those whose names contain one of the words."""
+    only_with: defaultdict[str, list[str]] = defaultdict(list)
+    found_with: Counter[str] = Counter()
+    for name in [name for name in BROKEN if not words or any(word in name for word in words)]:
+        with tempfile.TemporaryDirectory() as folder:
+            labels = run_against(load_fault(name), Path(folder)).labels
+        found_with.update(labels)
+        if len(labels) == 1:
+            only_with[next(iter(labels))].append(name)
+    with tempfile.TemporaryDirectory() as folder:
+        sent = run_against(None, Path(folder)).requests
+    for label in sorted(sent | found_with.keys(), key=lambda label: (len(only_with[label]), found_with[label], label)):
+        print(f"alone {len(only_with[label])}, of {found_with[label]}: {label}: {', '.join(only_with[label][:3])}")
+
+
 def main() -> None:
     """Run both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true", help="every rule, not the ten dearest")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--probes", nargs="*", metavar="WORD", help="faults by probe; words select faults by name")
     parser.add_argument("--profiled", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.probes is not None:
+        probes(options.probes)
+        return
     if options.profiled:
         profiled()
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -17,6 +17,7 @@ import pytest
 import contract_tests
 from contract_tests.run.plugin import clock_key, reports_key, settings_key, verdicts_key
 from contract_tests.run.verdicts import Verdict, Verdicts
+from contract_tests.wire.messages import Exchange
 from contract_tests.wire.target import Target
 from mock_server import UsageMock, make_app
 from mock_server.fixtures.deployments import Deployment
@@ -45,11 +46,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a run: its exit code, its verdicts without findings, and the number of shared requests."""
+    """The outcome of a run: its exit code, its verdicts without findings, and the number of shared requests.
+
+    `requests` describe all requests of the run, and `labels` those whose exchanges have findings.
+    """
 
     code: int
     verdicts: tuple[Verdict, ...]
     shared: int
+    labels: frozenset[str]
+    requests: frozenset[str]
 
 
 class JobRunner:
@@ -92,7 +98,14 @@ class JobRunner:
         """Return the outcome of the run that has ended."""
         scheduler = self.verdicts.scheduler if self.verdicts else None
         verdicts = tuple(replace(verdict, findings=()) for verdict in self.verdicts.all) if self.verdicts else ()
-        return Outcome(code, verdicts, scheduler.shared if scheduler else 0)
+        findings = [finding for verdict in (self.verdicts.all if self.verdicts else ()) for finding in verdict.findings]
+        labels = _described(finding.exchange for finding in findings)
+        requests = _described(scheduler.journal if scheduler else ())
+        return Outcome(code, verdicts, scheduler.shared if scheduler else 0, labels, requests)
+
+
+def _described(exchanges: Iterable[Exchange]) -> frozenset[str]:
+    return frozenset(exchange.request.described(exchange.redact) for exchange in exchanges)
 
 
 class ForkingJobRunner(JobRunner):

@@ -48,7 +48,8 @@ FORKS.set_forkserver_preload(["tests.support.warm_gate"])
 class Result:
     """The outcome of a run: exit code, output, verdicts, and the number of requests that all rules share.
 
-    `leaks` are the runs of eight characters of any key in its output or its reports.
+    `leaks` are the runs of eight characters of any key in its output or its reports. `requests` describe all
+    requests, and `labels` those whose exchanges have findings.
     """
 
     code: int
@@ -56,6 +57,8 @@ class Result:
     verdicts: tuple[Verdict, ...]
     shared: int
     leaks: frozenset[str]
+    labels: frozenset[str]
+    requests: frozenset[str]
 
     def having(self, *outcomes: str) -> set[str]:
         """Return the ids of the rules with one of these outcomes."""
@@ -87,7 +90,7 @@ def run_job(job: Job, *arguments: str) -> Result:
     assert len(reports) == (3 if job.writes_reports else 0), output
     written = "".join([output, *reports]).lower()
     leaks = frozenset(run for run in KEY_RUNS if run in written)
-    return Result(outcome.code, output, outcome.verdicts, outcome.shared, leaks)
+    return Result(outcome.code, output, outcome.verdicts, outcome.shared, leaks, outcome.labels, outcome.requests)
 
 
 def assert_noticed_by_exactly_its_rules(name: str, folder: Path) -> None:
