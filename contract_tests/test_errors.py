@@ -80,10 +80,9 @@ def _is_unsuspicious(gate: Gate, request: Request) -> bool:
     host = (b"Host", gate.settings.target.authority.encode())
     names = Counter(name.lower() for name, _ in request.fields)
     usual = {name.lower() for name, _ in gate.request(gate.main, fields=BROWSER).fields}
+    is_usual_target = (request.method, request.target) == (gate.operation.method, gate.path.encode())
     is_common = names.keys() <= usual and max(names.values()) == 1
-    return bool(
-        is_wrong_key and gate.is_operation(request) and host in request.fields and not request.body and is_common
-    )
+    return bool(is_wrong_key and is_usual_target and host in request.fields and not request.body and is_common)
 
 
 @advisory("RFC 9110, section 11.6.1")
