@@ -21,6 +21,10 @@ from contract_tests.wire.messages import Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
 
+UNDOCUMENTED_QUERY = (
+    "verbose=true&debug=1&admin=true&internal=1&all=1&include=all&expand=all&trace=1&details=true&show_keys=1&raw=1"
+    "&fields=*"
+)
 HERE = Path(__file__).resolve().parent
 
 
@@ -168,6 +172,14 @@ def usage_metrics(ok_responses: list[Exchange]) -> list[UsageMetrics]:
     if not readable:
         raise NotTested("no 200 response has a body that can be read", because=READING)
     return [UsageMetrics(exchange, invalid_members(OPERATION, exchange)) for exchange in readable]
+
+
+@pytest.fixture(scope="session")
+def query_response(scheduler: Scheduler) -> Exchange:
+    """The exchange of a request with the main key and with query parameters that the document does not describe."""
+    gate = scheduler.gate
+    target = f"{gate.path}?{UNDOCUMENTED_QUERY}"
+    return scheduler.fetch(gate.send(gate.main, "and undocumented query parameters", target=target))
 
 
 @pytest.fixture(scope="session")

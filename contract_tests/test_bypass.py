@@ -6,13 +6,17 @@ import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from contract_tests.run import wrong_keys
-from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY
+from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
 from contract_tests.run.findings import Finding, status_finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, send_in_turn
 from contract_tests.run.rules import HEADER_ONLY, KEY_NEEDED, documented
 from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, CLOSED_ENDINGS, Exchange, Request, cookies_set
 
+INTERNAL_HOST = "usage.default.svc.cluster.local"
+INTERNAL_HOSTS = ("localhost", INTERNAL_HOST)  # each may be another site
+PREFLIGHT = (("Access-Control-Request-Method", "GET"), ("Access-Control-Request-Headers", "x-api-key"))
+OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 Fields = Sequence[tuple[str, str | bytes]]
 
 
@@ -33,7 +37,7 @@ def test_key_in_the_query_is_not_accepted(gate: Gate) -> Probing[None]:
     yield from _find_ways(gate, {combined: single})
 
 
-@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(8, 27))
+@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(7, 26))
 def test_key_in_another_header_is_not_accepted(gate: Gate) -> Probing[None]:
     """A request with a valid key only in Authorization, a cookie or another header MUST be rejected."""
     key = gate.main.value
@@ -51,8 +55,10 @@ def test_key_in_another_header_is_not_accepted(gate: Gate) -> Probing[None]:
         "as the password of Basic": b"Basic " + base64.b64encode(b":" + key),
     }
     groups: dict[str, Fields] = {
-        "the main key in headers of other names": [(name, key) for name in names],
-        "the main key in cookies": [("Cookie", b"; ".join(name.encode() + b"=" + key for name in cookies))],
+        "the main key in headers of other names and in cookies": [
+            *((name, key) for name in names),
+            ("Cookie", b"; ".join(name.encode() + b"=" + key for name in cookies)),
+        ],
     }
     groups |= {
         f"the main key in Authorization {how}": [("Authorization", value)] for how, value in authorizations.items()
@@ -94,7 +100,7 @@ def test_key_in_path_or_body_is_not_accepted(gate: Gate) -> Probing[None]:
     yield from _accepted(gate, (yield from send_in_turn(requests)))
 
 
-@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=(7, 54))
+@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=(6, 64))
 def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
     """A request without a key MUST be rejected regardless of its header fields."""
     origins = (
@@ -112,35 +118,45 @@ def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
             *((name, "127.0.0.1") for name in origins),
             ("Forwarded", "for=127.0.0.1;host=localhost"),
             ("X-Forwarded-Host", "localhost"),
+            ("User-Agent", "kube-probe/1.30"),
         ],
         "the name of a user": [
             *((name, "admin") for name in users),
             *((name, "SUCCESS") for name in verified),
             ("Referer", "http://localhost/"),
             ("Origin", "http://localhost"),
+            ("X-Forwarded-Host", "127.0.0.1"),
+            ("User-Agent", "ELB-HealthChecker/2.0"),
         ],
         "fields for debugging, administration and health checks": [
             *((name, "true") for name in switches),
             ("X-Middleware-Subrequest", ":".join(["middleware"] * 5)),
-            ("User-Agent", "kube-probe/1.30 ELB-HealthChecker/2.0 GoogleHC/1.0 Prometheus/2.53 Googlebot/2.1"),
+            ("X-Forwarded-Host", INTERNAL_HOST),
+            ("User-Agent", "GoogleHC/1.0"),
         ],
-        "fields that permit a stale response": [("Cache-Control", "max-stale=3600"), ("Purpose", "prefetch")],
+        "fields of a CORS preflight, and fields that permit a stale response": [
+            *(("Cache-Control", "max-stale=3600"), ("Purpose", "prefetch")),
+            *(("Origin", gate.settings.target.origin), *PREFLIGHT),
+            ("User-Agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"),
+        ],
         "an upgrade to WebSocket": [
             *(("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")),
             ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("User-Agent", "Prometheus/2.53.0"),
         ],
-        "fields that name another target": [
+        "fields that name another target, a condition and a range": [
             ("X-Original-URL", "/healthz"),
             ("X-Rewrite-URL", "/healthz"),
             ("X-HTTP-Method-Override", "OPTIONS"),
+            ("Connection", gate.key_header),
+            *(("If-None-Match", "*"), ("Range", "bytes=0-9")),
         ],
-        "a condition and a range": [("If-None-Match", "*"), ("Range", "bytes=0-9")],
     }
     if (yield from _find_fields(gate, groups)):
         return
     rewritten = [("X-Original-URL", gate.path), ("X-Rewrite-URL", gate.path)]
     requests = [
-        gate.request(None, "at another host", fields=[("Host", "localhost")]),  # may be another site
+        *(gate.request(None, "at another host", fields=[("Host", host)]) for host in INTERNAL_HOSTS),
         gate.request(
             None,
             "but with fields that name the path of the operation",
@@ -167,22 +183,51 @@ def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> Probing[None]:
     yield from _disclosing(gate, (exchange for exchange in exchanges if exchange.status == 200))
 
 
-@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=7)
+@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=10)
 def test_other_method_needs_a_key(gate: Gate) -> Probing[None]:
     """A response to a request with another method and without a key MUST NOT have a 2xx status or usage metrics.
 
-    OPTIONS may have a 2xx status.
+    OPTIONS may have a 2xx status. The case of a method matters, and other methods that stand for GET need a key.
     """
-    exchanges = yield from send_in_turn(
-        gate.request(None, "with another method", method=method, new_connection=True)
-        for method in ("HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "FOO")
-    )
-    for exchange in exchanges:
+    requests = [
+        *(
+            gate.request(None, "with another method", method=method, new_connection=True)
+            for method in ("HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "FOO", "QUERY", "get")
+        ),
+        gate.request(
+            None,
+            "with another method, which fields and a parameter replace by GET",
+            method="POST",
+            target=f"{gate.path}?_method=GET",
+            fields=[(name, "GET") for name in OVERRIDES],
+            new_connection=True,
+        ),
+        gate.request(
+            None,
+            "as a CORS preflight",
+            method="OPTIONS",
+            fields=[("Origin", gate.settings.target.origin), *PREFLIGHT],
+            new_connection=True,
+        ),
+    ]
+    for exchange in (yield from send_in_turn(requests)):
         if 200 <= (exchange.status or 0) < 300:
             if exchange.request.method != "OPTIONS":
                 yield status_finding(exchange, "any status but 2xx")
             else:
                 yield from _disclosing(gate, [exchange])
+
+
+@documented(
+    f"{KEY_NEEDED}; RFC 9110, section 7.6.1: an intermediary removes the fields that Connection names",
+    needs=[UNKNOWN_KEY_REFUSED],
+    sends=1,
+)
+def test_connection_field_does_not_authenticate(gate: Gate) -> Probing[None]:
+    """A request with an unknown key MUST be rejected, also if its Connection field names the key header."""
+    fields = [("Connection", gate.key_header)]
+    exchange = yield from gate.send(wrong_keys.UNKNOWN, "and Connection names the key header", fields=fields)
+    yield from _accepted(gate, [exchange])
 
 
 @documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 
@@ -20,18 +21,20 @@ from contract_tests.metrics.attribution import (
 )
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run import wrong_keys
+from contract_tests.run.disclosure import disclosed, is_masked, may_show, texts_named
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY, TWO_KEYS, having
 from contract_tests.run.findings import Finding, status_finding
 from contract_tests.run.gate import Gate, RequestOptions
 from contract_tests.run.probes import Probing, send_concurrently, send_in_turn
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, documented
-from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, Credential, Exchange, cookies_set
+from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, Credential, Exchange, cookies_set, kept_whole
 from contract_tests.wire.not_tested import NotTested
 from usage_contract.sources import pointer
 
 OWN = f"{DOCUMENT}, 200: usage metrics for the authenticated API key"
-MASKS = ("*", "•", "…", "#", "...")  # stand for the hidden part of a key
-MASK_WORDS = ("xxx", "redacted", "hidden")
+KEY_LIKE = re.compile(r"(?!(?i:x-api-key)$)(?=.*[0-9_-])[!-~]{8,}")  # not a word, such as a state
+PREFIX = 4  # characters: the keys of one vendor often begin alike
+LONG_KEY = 16  # characters: shorter texts have equal lengths by chance
 STEADY_RESPONSES = 4  # later responses that must agree before the first one counts as unlike them
 OSCILLATIONS = 3  # a sliding window over uneven traffic may swing twice by chance
 
@@ -163,7 +166,7 @@ def test_concurrent_clients_are_kept_apart(gate: Gate, used_keys: dict[Credentia
     HEADER_ONLY,
     needs=NEEDS_READABLE_BODY,
     repeats=["keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up"],
-    sends=(2, 3),
+    sends=(1, 4),
 )
 def test_only_the_header_selects_the_key(
     gate: Gate, ok_responses: list[Exchange], used_keys: dict[Credential, Profile]
@@ -181,13 +184,20 @@ def test_only_the_header_selects_the_key(
         ("X-User", second),
         ("X-Account", second),
     ]
-    requests = [
-        gate.request(gate.main, "and another key in the query", target=gate.path.encode() + b"?" + query),
-        gate.request(gate.main, "and another key in other fields", fields=fields),
-    ]
     if cookies := cookies_set(exchange for exchange in ok_responses if exchange.request.credential == gate.second):
         label = "and the cookies that responses to another key have set"
-        requests.append(gate.request(gate.main, label, fields=[("Cookie", cookies)]))
+        exchange = yield from gate.send(gate.main, label, fields=[("Cookie", cookies)])
+        yield from _mixed_up(UsageMetrics(exchange), used_keys)
+    target = gate.path.encode() + b"?" + query
+    label = "and another key in the query and in other fields"
+    combined = yield from gate.send(gate.main, label, target=target, fields=fields)
+    if combined.status == 200:
+        yield from _mixed_up(UsageMetrics(combined), used_keys)
+        return
+    requests = [
+        gate.request(gate.main, "and another key in the query", target=target),
+        gate.request(gate.main, "and another key in other fields", fields=fields),
+    ]
     for exchange in (yield from send_in_turn(requests)):
         yield from _mixed_up(UsageMetrics(exchange), used_keys)
 
@@ -201,13 +211,12 @@ def test_api_key_is_the_one_sent(gate: Gate, usage_metrics: list[UsageMetrics]) 
     first_with: dict[str, UsageMetrics] = {}
     for metrics in having(usage_metrics, "api_key"):
         text, own = metrics.api_key or "", metrics.exchange.request.credential
-        may_be_own = own is not None and _may_show(text, own)
+        may_be_own = own is not None and may_show(text, own)
         for key in gate.keys:
-            if key != own and not may_be_own and _may_show(text, key):
+            if key != own and not may_be_own and may_show(text, key):
                 yield Finding(f"api_key shows {key.label}", metrics.exchange, pointer="/api_key")
         is_start = all(key.value.startswith(text.encode()) for key in gate.keys)
-        is_masked = is_start or any(mask in text.lower() for mask in (*MASKS, *MASK_WORDS))
-        if own and text and not is_masked:
+        if own and text and not (is_start or is_masked(text)):
             first = first_with.setdefault(text, metrics).exchange
             if first.request.credential != own:
                 yield Finding(
@@ -215,15 +224,63 @@ def test_api_key_is_the_one_sent(gate: Gate, usage_metrics: list[UsageMetrics]) 
                 )
 
 
-def _may_show(text: str, key: Credential) -> bool:
-    """Whether the text is the key, or the key with its middle masked and its start or end visible."""
-    value, visible = key.value.decode(), text
-    for mask in MASKS:
-        visible = visible.replace(mask, "\0")
-    if "\0" not in visible:
-        return text == value
-    start, end = visible.split("\0")[0], visible.split("\0")[-1]
-    return bool(start or end) and value.startswith(start) and value.endswith(end)
+@documented(
+    f"{AUTHENTICATION_GUIDE}: the key is a secret of its owner",
+    needs=NEEDS_READABLE_BODY,
+    repeats=["keys/api-key-is-the-one-sent", "errors/responses-do-not-disclose-keys"],
+    sends=(0, 1),
+)
+def test_query_does_not_disclose_keys(
+    gate: Gate, ok_responses: list[Exchange], query_response: Exchange, journal: object
+) -> Iterator[Finding]:
+    """A response to a request with undocumented query parameters MUST NOT contain an API key of another customer.
+
+    An `api_key` member, at any depth, shows the key of the request.
+    """
+    findings = [
+        Finding(f"the response discloses {key.label}", query_response)
+        for key in disclosed(gate.settings.keys, query_response)
+    ]
+    yield from findings
+    if findings:
+        return
+    usual = {text for exchange in ok_responses for text in texts_named("api_key", exchange)}
+    others = {text for text in texts_named("api_key", query_response) if _may_be_another_key(text, gate.main)} - usual
+    if len(others) > 1 or any(_is_alike(text, key) for text in others for key in gate.keys):
+        yield Finding("an api_key member shows another key", query_response)
+
+
+def _may_be_another_key(text: str, own: Credential) -> bool:
+    value = own.value.decode()
+    is_own = may_show(text, own) or value.startswith(text) or value.endswith(text) or is_masked(text)
+    return bool(KEY_LIKE.fullmatch(text)) and not is_own
+
+
+def _is_alike(text: str, key: Credential) -> bool:
+    """Whether a text begins like a key, or is as long as a long one; otherwise it may be a name of the account."""
+    value = key.value.decode()
+    return text[:PREFIX] == value[:PREFIX] or len(text) == len(value) >= LONG_KEY
+
+
+@documented(
+    OWN,
+    needs=NEEDS_READABLE_BODY,
+    repeats=[
+        "keys/metrics-differ-between-keys",
+        "keys/responses-are-not-mixed-up",
+        "keys/concurrent-clients-are-kept-apart",
+        "keys/only-the-header-selects-the-key",
+    ],
+)
+def test_unusual_requests_are_not_mixed_up(
+    other_ok_responses: list[Exchange], used_keys: dict[Credential, Profile]
+) -> Iterator[Finding]:
+    """A response to an unusual request with one key MUST NOT contain the usage metrics of another key.
+
+    A request after a 429 is such a request.
+    """
+    for exchange in kept_whole(other_ok_responses):
+        yield from _mixed_up(UsageMetrics(exchange), used_keys)
 
 
 @documented(

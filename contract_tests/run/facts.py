@@ -74,10 +74,10 @@ def contains_metrics(exchange: Exchange, members: frozenset[str]) -> bool:
     """Whether the response body has two or more usage metrics in one object, at any depth."""
     if not exchange.json.is_readable:
         return len(members & member_names(exchange.body)) > 1
-    return any(len(members & each.keys()) > 1 for each in _objects(exchange.json.value))
+    return any(len(members & each.keys()) > 1 for each in objects(exchange.json.value))
 
 
-def _objects(value: object) -> Iterator[dict[str, object]]:
+def objects(value: object) -> Iterator[dict[str, object]]:
     """Yield every object within a JSON value, without recursion: the value was received."""
     waiting = [value]
     while waiting:

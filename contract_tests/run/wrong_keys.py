@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from contract_tests.wire.messages import Credential
 
-REVERSE = '{for (i = length($0); i; i--) printf "%s", substr($0, i, 1)}'  # for awk
 UNKNOWN = Credential(b"nobody-issued-this-key-0f6b1c", "an unknown key")
+SHORT_LENGTHS = (8, 16)  # characters: common lengths of the public part of a key
+ACUTE = ("aeiouyAEIOUY", "áéíóúýÁÉÍÓÚÝ")
+CYRILLIC = ("aceopxyABCEHKMOPTX", "асеорхуАВСЕНКМОРТХ")  # noqa: RUF001 - they look alike
+FOLDED = ("sSkK", "ſſ\N{KELVIN SIGN}\N{KELVIN SIGN}")  # as Unicode compares letters without their case  # noqa: RUF001
 FULL_WIDTH = 0xFEE0  # from an ASCII character to its full-width form, which Unicode's NFKC turns back into it
 EMPTY = Credential(b"", "an empty key")
 BLANK = Credential(b"   ", "a key of three spaces")
@@ -62,8 +65,14 @@ def near(key: Credential) -> Iterator[Credential]:
         (value[:middle], "cut to its first half", piece(key, 0, middle)),
         (value + b"x", "followed by an x", ""),
         (b"x" + value, "after an x", ""),
-        (value + value, "repeated", ""),
+        *((value[:length], f"cut to {length} characters", piece(key, 0, length)) for length in SHORT_LENGTHS),
+        (value[without_prefix(value) :], "without its prefix", piece(key, without_prefix(value))),
         (value.swapcase(), "with its case swapped", f"$({_piped(key)} | tr A-Za-z a-zA-Z)"),
+        (
+            value[:1].swapcase() + value[1:],
+            "with the case of its first character swapped",
+            f"$({_piped(key)} | cut -c 1 | tr A-Za-z a-zA-Z)" + piece(key, 1),
+        ),
         (value + b", other", "as the first of a list", ""),
         (b"other, " + value, "as the last of a list", ""),
         (value + b" other", "followed by a space and a word", ""),
@@ -77,8 +86,6 @@ def near(key: Credential) -> Iterator[Credential]:
         (value[:3] + b"*", "cut to three characters, with an asterisk", piece(key, 0, 3) + "*"),
         (value[:3] + b"%", "cut to three characters, with a percent sign", piece(key, 0, 3) + "%"),
         (b"_" * len(value), "replaced by as many underscores", ""),
-        (b"." * len(value), "replaced by as many dots", ""),
-        (value[::-1], "reversed", f"$({_piped(key)} | awk '{REVERSE}')"),
         (re.sub(rb"[^A-Za-z0-9]", b"", value), "without its punctuation", f"$({_piped(key)} | tr -cd A-Za-z0-9)"),
         (
             re.sub(rb"[^A-Za-z0-9]", b"_", value),
@@ -87,6 +94,10 @@ def near(key: Credential) -> Iterator[Credential]:
         ),
         (value + b":x", "followed by a colon and an x", ""),
         (value + b";x", "followed by a semicolon and an x", ""),
+        (value + b".x", "followed by a dot and an x", ""),
+        (value + b"=", "followed by an equals sign", ""),
+        (value + b"/", "followed by a slash", ""),
+        *_as_numbers(key),
         (base64.b64encode(value), "in base64", f"$({_piped(key)} | base64 | tr -d '\\n')"),
         (
             sha256(value).hexdigest().encode(),
@@ -100,6 +111,23 @@ def near(key: Credential) -> Iterator[Credential]:
         if text and text not in seen:
             seen.add(text)
             yield Credential(text, f"{key.label} {change}", command)
+
+
+def without_prefix(value: bytes) -> int:
+    """Return where a key continues after its prefix, which ends with `-` or `_` in the first half; 0 without one."""
+    half = value[: (len(value) + 1) // 2]
+    return max(half.rfind(b"-"), half.rfind(b"_")) + 1
+
+
+def _as_numbers(key: Credential) -> Iterator[tuple[bytes, str, str]]:
+    """Yield other spellings of the number that a key is, or begins with."""
+    value = key.value
+    digits = len(value) - len(value.lstrip(b"0123456789"))
+    if digits == len(value):
+        yield b"0" + value, "after a leading zero", ""
+        yield value + b".0", "as a decimal", ""
+    elif digits:
+        yield value[:digits], "cut to the number that it begins with", piece(key, 0, digits)
 
 
 def mixed(one: Credential, another: Credential) -> Iterator[Credential]:
@@ -137,13 +165,40 @@ def edits(draw: st.DrawFn, key: Credential, edit: str) -> Credential:
 
 
 def disguised(key: Credential) -> list[Credential]:
-    """Return values that a lenient parser converts to the key: one in full width, and one with a NUL byte."""
+    """Return values that a lenient parser or comparison converts to the key.
+
+    They have a character in full width, a NUL byte, or letters that look similar or are equal after folding.
+    """
     wide = chr(key.value[0] + FULL_WIDTH).encode()
     command = _with_first(key, '"%c%c%c", 239, 188 + int((i - 32) / 64), 128 + (i - 32) % 64')  # in UTF-8
     return [
         Credential(wide + key.value[1:], f"{key.label} with its first character in full width", command),
         Credential(key.value + b"\0x", f"{key.label} and a NUL byte"),
+        *_respelt(key, "with accents in Latin-1", *ACUTE, "latin-1"),
+        *_respelt(key, "with accents in UTF-8", *ACUTE),
+        *_respelt(key, "with Cyrillic letters", *CYRILLIC),
+        *_respelt(key, "with a long s or a Kelvin sign", *FOLDED),
     ]
+
+
+def _respelt(
+    key: Credential, change: str, letters: str, substitutes: str, charset: str = "utf-8"
+) -> Iterator[Credential]:
+    """Yield the key with each of its letters replaced by a substitute, if it contains one of them."""
+    pairs = {
+        letter.encode(): substitute.encode(charset) for letter, substitute in zip(letters, substitutes, strict=True)
+    }
+    value = b"".join(pairs.get(bytes([code]), bytes([code])) for code in key.value)
+    edits = "".join(f'gsub(/{letter.decode()}/, "{_octal(text)}"); ' for letter, text in pairs.items())
+    if value != key.value:
+        yield Credential(
+            value, f"{key.label} {change}", f"$({_piped(key)} | LC_ALL=C awk '{{{edits}printf \"%s\", $0}}')"
+        )
+
+
+def _octal(text: bytes) -> str:
+    """Return the escape sequences of bytes in awk."""
+    return "".join(f"\\{code:03o}" for code in text)
 
 
 def padded(key: Credential) -> list[Credential]:
@@ -166,9 +221,7 @@ PATTERNS = tuple(
 MALFORMED = (
     Credential(b"k" * 4000, "a key of 4,000 characters"),
     Credential(b"k" * 70000, "a key of 70,000 characters"),
-    Credential(b"caf\xe9-key", "a key with a Latin-1 byte"),
     Credential("schlüssel-🔑".encode(), "a key in UTF-8"),
-    Credential(b"\xff\xfe\xfd", "a key of bytes that are not UTF-8"),
     Credential(b"a\x00b", "a key with a NUL byte"),
     Credential(b"a\x01\x1f\x7fb", "a key with control bytes"),
 )

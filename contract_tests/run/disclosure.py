@@ -1,0 +1,50 @@
+"""Keys within responses: in any spelling, or with a masked part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from contract_tests.redaction.spellings import Disclosure
+from contract_tests.run.facts import objects
+from contract_tests.wire.connection import wire
+from contract_tests.wire.messages import Credential, Exchange
+
+SHORTEST_KEY = 6  # characters: a shorter key may be in a response by chance
+MASKS = ("*", "•", "…", "#", "...")  # stand for the hidden part of a key
+MASK_WORDS = ("xxx", "redacted", "hidden")
+
+
+def disclosed(keys: Iterable[Credential], exchange: Exchange) -> Iterator[Credential]:
+    """Yield the keys that a response contains, plain or encoded, and that its request did not contain."""
+    received = exchange.body + b"\n".join(value for _, value in exchange.fields)
+    sent = wire(exchange.request)
+    disclosure = Disclosure(received.decode("utf-8", "backslashreplace"))
+    for key in keys:
+        if key.value in sent or len(key.value) < SHORTEST_KEY:
+            continue
+        forms = disclosure.forms_of(key.value.decode())
+        if forms and forms - Disclosure(sent.decode("utf-8", "backslashreplace")).forms_of(key.value.decode()):
+            yield key
+
+
+def may_show(text: str, key: Credential) -> bool:
+    """Whether the text is the key, or the key with its middle masked and its start or end visible."""
+    value, visible = key.value.decode(), text
+    for mask in MASKS:
+        visible = visible.replace(mask, "\0")
+    if "\0" not in visible:
+        return text == value
+    start, end = visible.split("\0")[0], visible.split("\0")[-1]
+    return bool(start or end) and value.startswith(start) and value.endswith(end)
+
+
+def is_masked(text: str) -> bool:
+    """Whether a part of the text is hidden."""
+    return any(mask in text.lower() for mask in (*MASKS, *MASK_WORDS))
+
+
+def texts_named(name: str, exchange: Exchange) -> Iterator[str]:
+    """Yield the texts of all members of a name, at any depth of the body."""
+    for each in objects(exchange.json.value if exchange.json.is_readable else None):
+        if isinstance(text := each.get(name), str):
+            yield text
