@@ -71,12 +71,15 @@ def test_status_line_is_well_formed(baseline_responses: tuple[Exchange, ...]) ->
             yield Finding("the status line is malformed", exchange, expected="HTTP/1.1 200 …", actual=actual)
 
 
-@specified("RFC 9112, section 6.1: Transfer-Encoding belongs to HTTP/1.1", needs=NEEDS_VALID_KEY, sends=1)
-def test_http_1_0_response_is_not_chunked(gate: Gate) -> Probing[None]:
+@specified("RFC 9112, section 6.1: Transfer-Encoding belongs to HTTP/1.1")
+def test_http_1_0_response_is_not_chunked(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response to an HTTP/1.0 request MUST NOT have Transfer-Encoding."""
-    exchange = yield from gate.send(gate.main, "by HTTP/1.0", version="HTTP/1.0", new_connection=True)
-    if coding := exchange.header("Transfer-Encoding"):
-        yield Finding("an HTTP/1.0 client cannot read Transfer-Encoding", exchange, actual=exchange.excerpt(coding))
+    answered = [each for each in journal if each.request.version == "HTTP/1.0" and each.status]
+    if not answered:
+        raise NotTested("no HTTP/1.0 request has a response")
+    for exchange in answered:
+        if coding := exchange.header("Transfer-Encoding"):
+            yield Finding("an HTTP/1.0 client cannot read Transfer-Encoding", exchange, actual=exchange.excerpt(coding))
 
 
 @specified(
@@ -124,15 +127,21 @@ def test_content_encoding_matches_the_body(baseline_responses: tuple[Exchange, .
 @specified("RFC 9110, section 8.4: Content-Encoding", needs=NEEDS_READABLE_BODY, sends=(1, 3))
 def test_negotiated_encoding_matches_the_body(gate: Gate) -> Probing[None]:
     """A response to a request with Accept-Encoding MUST have status 200, a true Content-Encoding and a JSON body."""
-    for codings in ("gzip, identity;q=0.5, *;q=0", "deflate", "br"):
-        label = f"and Accept-Encoding: {codings}"
-        exchange = yield from gate.send(gate.main, label, fields=[("Accept-Encoding", codings)])
+    codings = ["br", "deflate", "gzip"]
+    while codings:
+        accepted = ", ".join([*codings, "identity;q=0.5", "*;q=0"])
+        label = f"and Accept-Encoding: {accepted}"
+        exchange = yield from gate.send(gate.main, label, fields=[("Accept-Encoding", accepted)])
         if exchange.status != 200:
             yield status_finding(exchange, "200")
             return
         if problem := exchange.coding_problem or exchange.json.problem:
             yield Finding(f"the body {problem}", exchange)
             return
+        chosen = (exchange.header("Content-Encoding") or "").strip().lower()
+        if chosen not in codings:  # the deployment has no coding that is left
+            return
+        codings.remove(chosen)
 
 
 @pytest.fixture(scope="session")
