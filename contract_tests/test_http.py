@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
@@ -14,7 +14,7 @@ from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, pause, send_and_await_close, send_pipelined
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
-from contract_tests.wire.http_lint import complaints
+from contract_tests.wire.http_lint import complaints, malformed_dates, repeated_fields
 from contract_tests.wire.messages import CLOSED_ENDINGS, Exchange
 from contract_tests.wire.not_tested import NotTested
 
@@ -165,18 +165,42 @@ def test_204_and_304_have_no_body(journal: tuple[Exchange, ...]) -> Iterator[Fin
     return _followed(each for each in journal if each.status in {204, 304} and each.request.method != "HEAD")
 
 
-@advisory(
+@specified(
     "RFC 9110, section 8.6: Content-Length in a response to HEAD is that of GET", needs=NEEDS_VALID_KEY, sends=(0, 1)
+)
+def test_head_states_a_possible_length(head: Exchange, main_key_responses: list[Exchange]) -> Iterator[Finding]:
+    """`Content-Length` in a response to HEAD MUST be a possible length of a response to GET.
+
+    Usage metrics change, so any length between half and twice the lengths of other responses is accepted.
+    """
+    yield from _other_length(head, main_key_responses, lambda shortest, longest: (shortest // 2, 2 * longest))
+
+
+@advisory(
+    "RFC 9110, section 8.6: Content-Length in a response to HEAD is that of GET",
+    needs=NEEDS_VALID_KEY,
+    repeats=["http/head-states-a-possible-length"],
+    sends=(0, 1),
 )
 def test_head_states_the_length_of_get(head: Exchange, main_key_responses: list[Exchange]) -> Iterator[Finding]:
     """`Content-Length` in a response to HEAD SHOULD be the length of a GET, about: usage metrics change."""
-    lengths = [exchange.size for exchange in main_key_responses if exchange.status == 200]
+    tolerance = LENGTH_TOLERANCE
+    yield from _other_length(head, main_key_responses, lambda least, most: (least - tolerance, most + tolerance))
+
+
+def _other_length(
+    head: Exchange, responses: list[Exchange], widen: Callable[[int, int], tuple[int, int]]
+) -> Iterator[Finding]:
+    """Yield a finding where HEAD states a length outside of the lengths of GET, widened by a tolerance."""
+    lengths = [exchange.size for exchange in responses if exchange.status == 200]
     stated = head.header("Content-Length") or ""
-    if head.status != 200 or head.header("Content-Encoding") or not stated.isdecimal():
+    is_coded = any(each.header("Content-Encoding") for each in (head, *responses))
+    if head.status != 200 or is_coded or not stated.isdecimal():
         return
-    if not min(lengths) - LENGTH_TOLERANCE <= int(stated) <= max(lengths) + LENGTH_TOLERANCE:
+    shortest, longest = widen(min(lengths), max(lengths))
+    if not shortest <= int(stated) <= longest:
         expected = f"{min(lengths)} to {max(lengths)} bytes, as for GET"
-        yield Finding("Content-Length is not that of GET", head, expected=expected, actual=stated)
+        yield Finding("Content-Length is not that of GET", head, expected=expected, actual=head.excerpt(stated))
 
 
 @advisory(
@@ -274,6 +298,26 @@ def test_date_advances(gate: Gate, first_ok: Exchange, journal: tuple[Exchange, 
     if len({exchange.header("Date") for exchange in dated}) == 1:
         actual = last.excerpt(dated[0].header("Date") or "")
         yield Finding(f"Date is the same for {seconds:.0f} s", dated[-1], related=(dated[0],), actual=actual)
+
+
+@specified("RFC 9110, section 5.6.7: a sender generates dates in the IMF-fixdate form")
+def test_dates_are_imf_fixdates(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """`Date` and `Last-Modified` MUST have the form of `Sun, 06 Nov 1994 08:49:37 GMT`."""
+    for exchange in journal:
+        for name, value in malformed_dates(exchange):
+            expected, actual = "Sun, 06 Nov 1994 08:49:37 GMT or the like", exchange.excerpt(value)
+            yield Finding(f"{name} is not an IMF-fixdate", exchange, expected=expected, actual=actual)
+
+
+@specified(
+    "RFC 9110, section 5.3: a field is repeated only if it is a list",
+    repeats=["rate/429-is-complete", "schema/media-type-is-documented"],
+)
+def test_single_fields_are_not_repeated(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response MUST NOT repeat a header field that is not a list, such as `Date`, `Content-Type` or `ETag`."""
+    for exchange in journal:
+        for name, values in repeated_fields(exchange):
+            yield Finding(f"{name} is repeated", exchange, actual=exchange.excerpt(" and ".join(values)))
 
 
 @advisory(
