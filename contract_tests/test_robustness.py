@@ -148,24 +148,39 @@ def test_unexpected_bodies_do_no_harm(gate: Gate) -> Probing[None]:
     The connection may be closed instead of the first response.
     """
     json = [("Content-Type", "application/json")]
-    inner = f"GET {gate.path} HTTP/1.1\r\nHost: {gate.settings.target.authority}\r\n\r\n".encode()
     continued = [*json, ("Expect", "100-continue")]
     requests = [
         gate.request(gate.main, "and a body of broken JSON", body=b'{"a":', fields=json, new_connection=True),
         gate.request(gate.main, "and Expect: 100-continue", body=b"{}", fields=continued, new_connection=True),
-        gate.request(gate.main, "and a body that is itself a request", body=inner, fields=json),
+        gate.request(gate.main, "and a body that is itself a request", body=_inner(gate), fields=json),
     ]
     exchanges = yield from send_in_turn(requests)
-    findings = [
-        *_harmed(exchanges, CLOSED_ENDINGS),  # RFC 9110, section 9.3.1: such a request may be rejected in this way
-        *(Finding("the body was taken for a request", exchange) for exchange in exchanges if exchange.extra),
-    ]
+    # RFC 9110, section 9.3.1: such a request may be rejected by closing the connection, also after an interim response.
+    findings = list(_harmed(exchanges, {*CLOSED_ENDINGS, "truncated"}))
     yield from findings
     if findings:
         return
     after = yield from gate.send(gate.main, "right after a GET with a body")
     if after.status != 200:
         yield status_finding(after, "200")
+
+
+@specified("RFC 9112, section 9.3: a server reads the whole body, or closes the connection after its response", sends=2)
+def test_body_is_not_taken_for_a_request(gate: Gate, journal: tuple[Exchange, ...]) -> Probing[None]:
+    """The server MUST NOT take the body of a request for the next request, also if it rejects the request."""
+    label = "but with a body that is itself a request"
+    rejected = yield from send_in_turn(
+        gate.request(None, label, method=method, body=_inner(gate), new_connection=True)
+        for method in (gate.operation.method, "POST")
+    )
+    for exchange in (*journal, *rejected):
+        if exchange.request.body and exchange.extra:
+            yield Finding("the body was taken for a request", exchange, actual=exchange.excerpt(exchange.extra, 60))
+
+
+def _inner(gate: Gate) -> bytes:
+    """Return a body that is itself a request, without a key."""
+    return f"GET {gate.path} HTTP/1.1\r\nHost: {gate.settings.target.authority}\r\n\r\n".encode()
 
 
 @documented(REFUSAL, needs=(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS), sends=12)
