@@ -25,6 +25,7 @@ LONGEST_FETCH = 60  # seconds: clients and proxies rarely wait longer
 FEW_IN_FLIGHT = 20  # requests: twice the vendor's default burst
 IN_FLIGHT_PART = 50  # of a large total, a fiftieth may have no outcome: lost clients are never counted as failed
 MOST_DECIMALS = 6  # of success_rate: a value with more is not rounded further
+LARGEST_INTEGERS = {2**bits - 1 for bits in (31, 32, 63, 64)}
 SENDS_PER_RESPONSE = 2  # a throttled request is sent again
 
 
@@ -179,6 +180,18 @@ def test_fetches_transfer_bytes(usage_metrics: list[UsageMetrics]) -> Iterator[F
         if fetched >= MANY_FETCHES and (metrics.bytes_transferred or 0) < fetched:
             problem = "successful fetches have transferred less than a byte each"
             yield _wrong(metrics, "bytes_transferred", problem, f"at least {fetched}", metrics.bytes_transferred)
+
+
+@documented(f'{USAGE}.total: "Total requests across all protocols"')
+def test_counters_do_not_stick(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """`total`, `success`, `fail` and `bytes_transferred` MUST NOT remain at the largest value of an integer type."""
+    for name in ("total", "success", "fail", "bytes_transferred"):
+        for key in {metrics.exchange.request.credential for metrics in usage_metrics}:
+            of_key = _of_key(usage_metrics, key)
+            values = {getattr(metrics, name) for metrics in of_key}
+            if len(of_key) > 1 and len(values) == 1 and values <= LARGEST_INTEGERS:
+                expected = "another count in one of several responses"
+                yield _wrong(of_key[-1], name, f"{name} is the largest value of an integer type", expected, *values)
 
 
 @documented(f'{USAGE}.total: "Total requests across all protocols"')

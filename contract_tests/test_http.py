@@ -103,6 +103,18 @@ def test_connection_closes_on_request(gate: Gate) -> Probing[None]:
             return
 
 
+@specified("RFC 9112, appendix C.2.2: Keep-Alive connections of HTTP/1.0", needs=NEEDS_VALID_KEY, sends=(1, 2))
+def test_http_1_0_connection_serves_two_requests(gate: Gate) -> Probing[None]:
+    """A request with HTTP/1.0 on a connection that the server keeps MUST get a response, or the connection closes."""
+    for place in ("first", "second"):
+        label, fields = f"by HTTP/1.0 with keep-alive, the {place} one", [("Connection", "keep-alive")]
+        exchange = yield from gate.send(gate.main, label, fields=fields, version="HTTP/1.0")
+        if exchange.ending in {"timeout", "deadline"}:
+            yield Finding(f"no complete response to the {place} request", exchange)
+        if exchange.status != 200 or (exchange.header("Connection") or "").lower() != "keep-alive":
+            return
+
+
 @advisory(
     "RFC 9112, section 3.2.2: a server MUST accept the absolute form; some frameworks do not",
     needs=NEEDS_VALID_KEY,
@@ -225,6 +237,23 @@ def test_head_and_options_do_not_fail(gate: Gate, head: Exchange) -> Probing[Non
     for exchange in (head, options):
         if exchange.status is None or exchange.status >= 500:
             yield status_finding(exchange, "a status below 500")
+
+
+@documented(
+    "RFC 9110, section 9.3.7: OPTIONS of the whole server; errors guide: no 5xx is documented",
+    needs=NEEDS_VALID_KEY,
+    sends=(0, 1),
+)
+def test_options_of_the_server_do_not_fail(gate: Gate) -> Probing[None]:
+    """A response to `OPTIONS *` MUST NOT have a 5xx status, except 501. The connection may be closed instead."""
+    if gate.settings.proxy:
+        raise NotTested("a proxy would take the request for its own")
+    exchange = yield from gate.send(
+        gate.main, "for the whole server", method="OPTIONS", target="*", new_connection=True
+    )
+    is_awaited = exchange.ending in {"timeout", "deadline"}
+    if is_awaited or ((exchange.status or 0) >= 500 and exchange.status != 501):
+        yield status_finding(exchange, "a status below 500, 501, or a closed connection")
 
 
 @documented("RFC 9110, section 15.5.6: 405")

@@ -354,6 +354,13 @@ class _Reader:
             self.ending == "complete"
             and not closing
             and not self.unsent
-            and self.parser.their_state is h11.DONE
-            and self.parser.our_state is h11.DONE
+            and {self.parser.their_state, self.parser.our_state} == {h11.MUST_CLOSE if self._is_1_0 else h11.DONE}
+        )
+
+    @property
+    def _is_1_0(self) -> bool:
+        """Whether the connection is kept for HTTP/1.0 (RFC 9112, appendix C.2.2), which h11 does not know."""
+        fields = self.head.headers if self.head and self.head.http_version == b"1.0" else ()
+        return self.request.version == "HTTP/1.0" and any(
+            name == b"connection" and value.lower() == b"keep-alive" for name, value in fields
         )

@@ -155,6 +155,20 @@ def test_a_connection_with_an_unsent_body_is_not_used_again(peer: Callable[[Peer
     assert not connection.reusable
 
 
+@pytest.mark.parametrize(
+    ("version", "fields", "is_kept"),
+    [("1.0", "Connection: keep-alive\r\n", True), ("1.0", "", False), ("1.1", "", True)],
+)
+def test_an_http_1_0_connection_is_kept_if_the_server_keeps_it(
+    version: str, fields: str, is_kept: bool, peer: Callable[[Peer], Connection]
+) -> None:
+    request = replace(PLAIN, version="HTTP/1.0", fields=(*PLAIN.fields, (b"Connection", b"keep-alive")))
+    response = f"HTTP/{version} 200 OK\r\n{fields}Content-Length: 2\r\n\r\n{{}}".encode()
+    connection = peer(saying(response, then_wait=True))
+    assert exchange(connection, request).ending == "complete"
+    assert connection.reusable == is_kept
+
+
 def test_a_drip_ends_at_the_deadline(peer: Callable[[Peer], Connection]) -> None:
     def drip(sock: socket.socket) -> None:
         sock.recv(65536)
