@@ -14,8 +14,9 @@ from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, pause, send_and_await_close, send_pipelined
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
+from contract_tests.wire.decoding import is_raw_deflate
 from contract_tests.wire.http_lint import complaints, malformed_dates, repeated_fields
-from contract_tests.wire.messages import CLOSED_ENDINGS, Exchange
+from contract_tests.wire.messages import CLOSED_ENDINGS, Exchange, kept_whole
 from contract_tests.wire.not_tested import NotTested
 
 DATE_INTERVAL = 2.0  # seconds: Date has whole seconds, so two responses that far apart have different ones
@@ -347,6 +348,43 @@ def test_single_fields_are_not_repeated(journal: tuple[Exchange, ...]) -> Iterat
     for exchange in journal:
         for name, values in repeated_fields(exchange):
             yield Finding(f"{name} is repeated", exchange, actual=exchange.excerpt(" and ".join(values)))
+
+
+@advisory("Fetch standard, CORS protocol and credentials; the key is sent by the application, not by the browser")
+def test_credentials_are_not_allowed_for_any_origin(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response SHOULD NOT allow pages of any origin to send credentials."""
+    own = gate.settings.target.origin
+    for exchange in journal:
+        origins = {value.decode("latin-1") for name, value in exchange.request.fields if name == b"Origin"}
+        allowed = exchange.header("Access-Control-Allow-Origin") or ""
+        with_credentials = exchange.header("Access-Control-Allow-Credentials") == "true"
+        if with_credentials and allowed in {"*", *origins} - {own, ""}:
+            yield Finding("pages of any origin may send credentials", exchange, actual=exchange.excerpt(allowed))
+
+
+@advisory("RFC 9110, section 8.6: a server does not send Content-Length in a response with status 204")
+def test_204_states_no_length(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response with status 204 SHOULD NOT have Content-Length."""
+    for exchange in journal:
+        if exchange.status == 204 and (stated := exchange.header("Content-Length")) is not None:
+            yield Finding("a response without content states a length", exchange, actual=exchange.excerpt(stated))
+
+
+@advisory("RFC 9110, section 6.6.1: a server with a clock sends Date in each response with status 2xx, 3xx or 4xx")
+def test_responses_have_a_date(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response SHOULD have `Date`."""
+    for exchange in baseline_responses:
+        if 200 <= (exchange.status or 0) < 500 and not exchange.values("Date"):
+            yield Finding("the response has no Date", exchange)
+
+
+@advisory("RFC 9110, section 8.4.1.2: the deflate coding has the zlib format")
+def test_deflate_has_the_zlib_format(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response body with the `deflate` coding SHOULD have the zlib format: not every client reads a raw one."""
+    for exchange in kept_whole(journal):
+        coding = (exchange.header("Content-Encoding") or "").strip().lower()
+        if coding == "deflate" and exchange.raw_body and is_raw_deflate(exchange.raw_body):
+            yield Finding("the body is raw deflate", exchange, expected="the zlib format")
 
 
 @advisory(
