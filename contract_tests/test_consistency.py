@@ -25,6 +25,7 @@ LONGEST_FETCH = 60  # seconds: clients and proxies rarely wait longer
 FEW_IN_FLIGHT = 20  # requests: twice the vendor's default burst
 IN_FLIGHT_PART = 50  # of a large total, a fiftieth may have no outcome: lost clients are never counted as failed
 MOST_DECIMALS = 6  # of success_rate: a value with more is not rounded further
+LARGEST_INTEGERS = {2**bits - 1 for bits in (31, 32, 63, 64)}
 SENDS_PER_RESPONSE = 2  # a throttled request is sent again
 
 
@@ -40,6 +41,12 @@ def slack(usage_metrics: list[UsageMetrics]) -> int:
 
 def _of_key(usage_metrics: list[UsageMetrics], key: Credential | None) -> list[UsageMetrics]:
     return [metrics for metrics in usage_metrics if metrics.exchange.request.credential == key]
+
+
+def _by_key(usage_metrics: list[UsageMetrics]) -> list[list[UsageMetrics]]:
+    """Return the usage metrics of each key, in their order."""
+    keys = dict.fromkeys(metrics.exchange.request.credential for metrics in usage_metrics)
+    return [_of_key(usage_metrics, key) for key in keys]
 
 
 def _wrong(metrics: UsageMetrics, member: str, problem: str, expected: object, actual: object) -> Finding:
@@ -182,6 +189,17 @@ def test_fetches_transfer_bytes(usage_metrics: list[UsageMetrics]) -> Iterator[F
 
 
 @documented(f'{USAGE}.total: "Total requests across all protocols"')
+def test_counters_do_not_stick(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """`total`, `success`, `fail` and `bytes_transferred` MUST NOT remain at the largest value of an integer type."""
+    for name in ("total", "success", "fail", "bytes_transferred"):
+        for of_key in _by_key(usage_metrics):
+            values = {getattr(metrics, name) for metrics in of_key}
+            if len(of_key) > 1 and len(values) == 1 and values <= LARGEST_INTEGERS:
+                expected = "another count in one of several responses"
+                yield _wrong(of_key[-1], name, f"{name} is the largest value of an integer type", expected, *values)
+
+
+@documented(f'{USAGE}.total: "Total requests across all protocols"')
 def test_zero_total_means_zero_counts(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """A response with a `total` of 0 MUST have a 0 in every other count, and no entry in `top_domains`."""
     for metrics in having(usage_metrics, "total"):
@@ -284,6 +302,32 @@ def test_counters_do_not_decrease(usage_metrics: list[UsageMetrics]) -> Iterator
             if value < (value_before := getattr(before, name)):
                 finding = _wrong(metrics, name, f"{name} has decreased", f"at least {value_before}", value)
                 yield replace(finding, related=(before.exchange,))
+
+
+@advisory(f"{TOP}; counts of one key", repeats=["consistency/counters-do-not-decrease"])
+def test_domains_do_not_decrease_alone(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """The requests of a domain SHOULD NOT decrease while no other count of the key does."""
+    for of_key in _by_key(having(usage_metrics, "top_domains")):
+        for before, after in pairwise(of_key):
+            earlier = dict(before.top_domains or ())
+            for place, (domain, count) in enumerate(after.top_domains or ()):
+                if count < (least := earlier.get(domain, count)):
+                    member, problem = f"top_domains/{place}/requests", "the requests of a domain have decreased"
+                    yield replace(
+                        _wrong(after, member, problem, f"at least {least}", count), related=(before.exchange,)
+                    )
+
+
+@advisory(f"{USAGE}: usage metrics of one key")
+def test_first_metrics_are_not_zero(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """The first `total` of a key SHOULD NOT be 0 if later ones exceed the number of requests of the run."""
+    own = SENDS_PER_RESPONSE * len(gate.baseline_exchanges)
+    for first, *later in _by_key(having(usage_metrics, "total")):
+        totals = [metrics.total or 0 for metrics in later]
+        if first.total == 0 and totals and min(totals) > own:
+            problem = "only the first total is 0"
+            finding = _wrong(first, "total", problem, f"about {min(totals)}, as in later responses", 0)
+            yield replace(finding, related=(later[0].exchange,))
 
 
 @documented(

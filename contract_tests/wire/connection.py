@@ -127,11 +127,14 @@ class Connection:
 
 
 def wire(request: Request, origin: str = "") -> bytes:
-    """Return the request's bytes; with an origin a path becomes a target in absolute form, as a proxy needs it."""
+    """Return the request's bytes, without a body that awaits an interim response.
+
+    With an origin a path becomes a target in absolute form, as a proxy needs it.
+    """
     target = origin.encode() + request.target if request.target.startswith(b"/") else request.target
     lines = [b" ".join([request.method.encode("latin-1"), target, request.version.encode()])]
     lines += [name + request.separator_of(value) + value for name, value in request.fields]
-    return b"\r\n".join([*lines, b"", request.body])
+    return b"\r\n".join([*lines, b"", b"" if request.awaits_continue else request.body])
 
 
 def connect(
@@ -219,6 +222,7 @@ class _Reader:
         self.body = bytearray()
         self.room, self.size = room, 0
         self.digest = sha256()
+        self.unsent = request.body if request.awaits_continue else b""
         self.parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD)
         method = "HEAD" if request.method == "HEAD" else "GET"
         self.parser.send(h11.Request(method=method, target="/", headers=[("Host", "any")]))
@@ -267,9 +271,20 @@ class _Reader:
             if len(event.headers) > MOST_FIELDS:
                 self._stop("too large", f"the head has {len(event.headers)} fields")
                 return True
+        elif isinstance(event, h11.InformationalResponse) and event.status_code == 100:
+            return not self._send_body()
         elif isinstance(event, h11.Data):
             return not self._add(event.data)
         return not isinstance(event, h11.Response | h11.Data | h11.InformationalResponse)
+
+    def _send_body(self) -> bool:
+        """Send the body that has awaited this interim response."""
+        body, self.unsent = self.unsent, b""
+        try:
+            self.sock.sendall(body)
+        except OSError as error:
+            return self._stop("reset", f"the body could not be sent: {error.strerror or error}")
+        return True
 
     def _add(self, data: bytes | bytearray) -> bool:
         """Add to the body, or to its digest alone once the room is used up."""
@@ -338,6 +353,14 @@ class _Reader:
         return (
             self.ending == "complete"
             and not closing
-            and self.parser.their_state is h11.DONE
-            and self.parser.our_state is h11.DONE
+            and not self.unsent
+            and {self.parser.their_state, self.parser.our_state} == {h11.MUST_CLOSE if self._is_1_0 else h11.DONE}
+        )
+
+    @property
+    def _is_1_0(self) -> bool:
+        """Whether the connection is kept for HTTP/1.0 (RFC 9112, appendix C.2.2), which h11 does not know."""
+        fields = self.head.headers if self.head and self.head.http_version == b"1.0" else ()
+        return self.request.version == "HTTP/1.0" and any(
+            name == b"connection" and value.lower() == b"keep-alive" for name, value in fields
         )

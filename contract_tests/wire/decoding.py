@@ -22,6 +22,15 @@ def decoder(coding: str) -> Callable[[bytes], tuple[bytes, str]] | None:
     return DECODERS.get(coding)
 
 
+def is_raw_deflate(data: bytes) -> bool:
+    """Whether compressed bytes lack the zlib format that `deflate` has (RFC 9110, section 8.4.1.2)."""
+    try:
+        zlib.decompressobj().decompress(data, 1)
+    except zlib.error:
+        return True
+    return False
+
+
 def _unbrotli(data: bytes) -> tuple[bytes, str]:
     decoder = brotli.Decompressor()
     try:

@@ -1,12 +1,19 @@
-"""Complaints of httplint about a response, as far as they matter for a JSON API."""
+"""Complaints of httplint about a response, as far as they matter for a JSON API, and two checks of header fields."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from email.utils import formatdate, parsedate_to_datetime
 
 from contract_tests.wire.messages import Exchange
 
-IGNORED = {"DATE_INCORRECT"}  # the clock of this machine may be the wrong one
+DATES = ("Date", "Last-Modified")  # Expires may be anything (RFC 9111, section 5.3), and Retry-After a number
+SINGLE = (*DATES, "Content-Location", "Content-Range", "Content-Type", "ETag", "Location", "Retry-After")
+IGNORED = {
+    "DATE_INCORRECT",  # the clock of this machine may be the wrong one
+    "BAD_DATE_SYNTAX",  # a rule of its own checks DATES, and `Expires: 0` is correct
+}
 
 
 def complaints(exchange: Exchange) -> list[str]:
@@ -19,5 +26,27 @@ def complaints(exchange: Exchange) -> list[str]:
     linter.process_headers([(name.encode("latin-1"), value) for name, value in exchange.fields])
     linter.feed_content(exchange.raw_body)
     linter.finish_content(exchange.ending == "complete")
-    bad = [note for note in linter.notes if note.level == levels.BAD and type(note).__name__ not in IGNORED]
-    return [f"{note.summary} ({type(note).__name__})" for note in bad]
+    bad = [(type(note).__name__, note) for note in linter.notes if note.level == levels.BAD]
+    known = {("SINGLE_HEADER_REPEAT", f"field-{name.lower()}") for name in SINGLE}
+    return [
+        f"{note.summary} ({kind})" for kind, note in bad if {kind, (kind, note.subject)}.isdisjoint(IGNORED | known)
+    ]
+
+
+def malformed_dates(exchange: Exchange) -> Iterator[tuple[str, str]]:
+    """Yield the names and values of date fields that are not an IMF-fixdate."""
+    return ((name, value) for name in DATES for value in exchange.values(name) if not is_imf_fixdate(value))
+
+
+def repeated_fields(exchange: Exchange) -> Iterator[tuple[str, list[str]]]:
+    """Yield the names and values of fields that are not a list, and that a response has more than once."""
+    return ((name, values) for name in SINGLE if len(values := exchange.values(name)) > 1)
+
+
+def is_imf_fixdate(text: str) -> bool:
+    """Whether the text is a date in the only form that may be sent (RFC 9110, section 5.6.7)."""
+    text = text.replace(":60 GMT", ":59 GMT")  # a leap second
+    try:
+        return formatdate(parsedate_to_datetime(text).timestamp(), usegmt=True) == text
+    except (ValueError, TypeError, OverflowError):
+        return False

@@ -70,6 +70,11 @@ class Request:
         return " ".join(filter(None, [self.method, target, who, self.label]))
 
     @property
+    def awaits_continue(self) -> bool:
+        """Whether the body is sent only after the interim response 100 (RFC 9110, section 10.1.1)."""
+        return (b"Expect", b"100-continue") in self.fields
+
+    @property
     def accepts_brotli(self) -> bool:
         """Whether Accept-Encoding contains brotli; the gate decodes gzip in any case."""
         return any(name.lower() == b"accept-encoding" and b"br" in value for name, value in self.fields)

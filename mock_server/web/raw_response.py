@@ -69,7 +69,7 @@ def serialize_message(message: RawMessage, request: web.Request) -> tuple[bytes,
         EditError: An edit cannot be applied to these bytes.
     """
     is_old = request.version <= HttpVersion10
-    framing = "close" if message.framing == "chunked" and is_old else message.framing
+    framing = _framing(message, request)
     may_have_body = message.status not in {204, 304} and message.status >= 200
     has_length = message.has("Content-Length") or message.has("Transfer-Encoding")
     headers = [*message.headers]
@@ -91,6 +91,12 @@ def serialize_message(message: RawMessage, request: web.Request) -> tuple[bytes,
         pieces = [body[start : start + CHUNK] for start in range(0, len(body), CHUNK)]
         body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
     return head, edited(head + body, message.message)
+
+
+def _framing(message: RawMessage, request: web.Request) -> Framing:
+    """Return how the end of the body is marked for this client: HTTP/1.0 has no chunks."""
+    is_old = request.version <= HttpVersion10
+    return "close" if message.framing == "chunked" and is_old else message.framing
 
 
 class RawResponse(web.StreamResponse):
@@ -146,7 +152,7 @@ class RawResponse(web.StreamResponse):
             connection = request.transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             request.transport.abort()
-        self._stays_open = end == "keep" and self._message.framing != "close" and request.keep_alive
+        self._stays_open = end == "keep" and _framing(self._message, request) != "close" and request.keep_alive
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Do nothing: `prepare` has sent the response."""

@@ -132,6 +132,43 @@ def test_every_ending_is_told_apart(how: str, peer: Callable[[Peer], Connection]
     assert (answer.problem == "") == (ending == "complete")
 
 
+EXPECTING = replace(
+    PLAIN, fields=((b"Host", b"here"), (b"Expect", b"100-continue"), (b"Content-Length", b"4")), body=b"body"
+)
+FINAL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
+
+
+def test_a_body_is_sent_after_the_interim_response(peer: Callable[[Peer], Connection]) -> None:
+    def behave(sock: socket.socket) -> None:
+        assert sock.recv(65536).endswith(b"\r\n\r\n")
+        sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        sock.sendall(FINAL + sock.recv(65536))
+
+    connection = peer(behave)
+    assert exchange(connection, EXPECTING).body == b"body"
+    assert connection.reusable
+
+
+def test_a_connection_with_an_unsent_body_is_not_used_again(peer: Callable[[Peer], Connection]) -> None:
+    connection = peer(saying(FINAL + b"done", then_wait=True))
+    assert exchange(connection, EXPECTING).body == b"done"
+    assert not connection.reusable
+
+
+@pytest.mark.parametrize(
+    ("version", "fields", "is_kept"),
+    [("1.0", "Connection: keep-alive\r\n", True), ("1.0", "", False), ("1.1", "", True)],
+)
+def test_an_http_1_0_connection_is_kept_if_the_server_keeps_it(
+    version: str, fields: str, is_kept: bool, peer: Callable[[Peer], Connection]
+) -> None:
+    request = replace(PLAIN, version="HTTP/1.0", fields=(*PLAIN.fields, (b"Connection", b"keep-alive")))
+    response = f"HTTP/{version} 200 OK\r\n{fields}Content-Length: 2\r\n\r\n{{}}".encode()
+    connection = peer(saying(response, then_wait=True))
+    assert exchange(connection, request).ending == "complete"
+    assert connection.reusable == is_kept
+
+
 def test_a_drip_ends_at_the_deadline(peer: Callable[[Peer], Connection]) -> None:
     def drip(sock: socket.socket) -> None:
         sock.recv(65536)
