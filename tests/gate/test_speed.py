@@ -13,7 +13,7 @@ from mock_server.fixtures.deployments import Deployment, RateLimit
 from tests.support.forked_gate import Job
 from tests.support.proof import DEPLOYMENT, DEPLOYMENTS, run_job
 
-TICKS = (0.00001, 0.001, 0.03)  # seconds that each write to the deployment takes
+TICKS = (0.00001, 0.001, 0.01)  # seconds that each write to the deployment takes
 HIGH = RateLimit(rps=1000.0, burst=1000)  # the gate need not wait, so nothing but the ticks takes time
 MAIN_KEY, MAIN_ACCOUNT = next(iter(DEPLOYMENT.keys.items()))
 
