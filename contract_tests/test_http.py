@@ -378,7 +378,10 @@ def test_responses_have_a_date(baseline_responses: tuple[Exchange, ...]) -> Iter
             yield Finding("the response has no Date", exchange)
 
 
-@advisory("RFC 9110, section 8.4.1.2: the deflate coding has the zlib format")
+@advisory(
+    "RFC 9110, section 8.4.1.2: the deflate coding has the zlib format",
+    repeats=["http/content-encoding-matches-the-body", "http/negotiated-encoding-matches-the-body"],
+)
 def test_deflate_has_the_zlib_format(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response body with the `deflate` coding SHOULD have the zlib format: not every client reads a raw one."""
     for exchange in kept_whole(journal):
