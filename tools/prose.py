@@ -21,7 +21,7 @@ LONGEST_LINE = 140  # characters
 
 # Words without an actor, and negations that a reader has to translate.
 WORDS = re.compile(
-    r"\b(nobody|somebody|everybody|whoever|anybody|no one|someone|whatever|(?:is|are|was|were) no [a-z-]+|that is none"
+    r"\b(nobody|somebody|everybody|whoever|anybody|no one|someone|whatever|(?:is|are|was|were) no [\w-]+|that is none"
     r"|let in|sent away|kept off|so-?manieth|so many)\b",
     re.IGNORECASE,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import textwrap
 from itertools import groupby
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mock_server.fixtures.faults import fault_names, load_fault
 from tests.support.proof import Result, run_against
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "rules.md"
+WIDTH = 140  # characters of a line
 HEAD = """# The rules
 
 Each rule is one promise. `python -m tools.rules_document` writes this page from the rules and from `fixtures/faults/`.
@@ -44,10 +46,16 @@ def _entry(result: Result, verdict: Verdict, proofs: dict[str, tuple[str, ...]])
     needs = f"- needs: {', '.join(fact.name for fact in rule.needs)}\n" if rule.needs else ""
     repeats = f"- not tested after: {', '.join(f'`{each}`' for each in rule.repeats)}\n" if rule.repeats else ""
     proof = ", ".join(f"`{name}`" for name, breaks in sorted(proofs.items()) if rule.id in breaks)
-    return (
+    text = (
         f"### `{rule.id}`\n\n{rule.promise}\n\n- level: {rule.level}\n- source: {rule.source}\n"
         f"- requests: {cost}\n{needs}{repeats}- proven by: {proof}\n"
     )
+    return "\n".join(map(_wrapped, text.split("\n")))
+
+
+def _wrapped(line: str) -> str:
+    indent = "  " if line.startswith("- ") else ""
+    return textwrap.fill(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ LIKE_URL = re.compile("(CONTRACT|PYTEST)_?(BASE_?)?URL")
 BUDGET, INTRUSIVE_BUDGET = 400, 1000  # requests: emptying buckets takes many
 THOROUGH = 200  # requests more, for what --hypothesis-profile thorough generates
 OWN_FIELDS = {"host", "content-length", "transfer-encoding", "connection"}
-SHORTEST_SECRET = 4  # characters: a shorter one stands in any text by chance
+SHORTEST_SECRET = 4  # characters: a shorter one is in any text by chance
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -68,11 +68,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("--rule", "run the rule with this id; repeatable", action="append", default=[], metavar="ID")
     add("--plan", "print how many requests each rule sends, and send nothing", action="store_true")
     add("--known-deviations", "TOML file of accepted failures, each with an expiry date", metavar="FILE")
-    add(
-        "--intrusive",
-        "also run the rules that can affect other users of the deployment",
-        action="store_true",
-    )
+    add("--intrusive", "also run the rules that can affect other users of the deployment", action="store_true")
     add("--require-complete", "exit with code 4 if a rule was not tested", action="store_true")
     add("--max-rate", "requests a second (default: 0.9 of each key's rate limit)", type=_positive, metavar="N")
     add("--max-time", "seconds for the whole run (default: 120)", type=_positive, default=120.0, metavar="S")

@@ -213,10 +213,9 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
 
 def _place(item: pytest.Item) -> tuple[bool, bool, int]:
     """Put rules first that other rules repeat, and last the rules over all exchanges."""
-    journal = "journal" in getattr(item, "fixturenames", ())
     module = ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER)
     rule = rule_of(item)
-    return journal, bool(rule.needs or rule.repeats), module
+    return rule.over_all, bool(rule.needs or rule.repeats), module
 
 
 @pytest.hookimpl(tryfirst=True)

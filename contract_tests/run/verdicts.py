@@ -252,7 +252,7 @@ class Verdicts:
                 yield f"not tested, {len(ids)} rules: {reason}"
                 yield from _indented(", ".join(ids))
         if self.unreached:
-            yield f"not tested, {counted(len(self.unreached), 'rule')}: the run ended before"
+            yield f"not tested, {counted(len(self.unreached), 'rule')}: the run ended before their turn"
         yield from (f"not tested: {shortfall}" for shortfall in self.shortfalls)
 
     def _with(self, outcome: Outcome) -> list[Verdict]:

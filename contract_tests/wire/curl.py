@@ -13,7 +13,7 @@ LONG = 100  # characters: a longer run of one letter is spelt as the command tha
 PARTS = re.compile(rb"(?s)([A-Za-z0-9_])\1{99,}|[ -~]+?(?=([A-Za-z0-9_])\2{99}|[^ -~]|\Z)|[^ -~]+")
 PRINTABLE = re.compile(rb"[ -~]+")
 GLOBBED = re.compile(rb"[\[\]{}]")  # what curl takes for a pattern in a URL
-IN_A_URL = re.compile(rb"/[!\"$-~]*")  # a target that curl sends as it stands in a URL: no fragment, no raw byte
+IN_A_URL = re.compile(rb"/[!\"$-~]*")  # a target that curl sends unchanged within a URL: no fragment, no raw byte
 
 
 def curl_command(request: Request, settings: ConnectionSettings) -> str:

@@ -24,7 +24,7 @@ LONGEST_CHARACTER = 4  # bytes: RFC 3629
 AUTH_ERRORS = frozenset({401, 403})
 CLIENT_ERRORS = frozenset(range(400, 500))
 CLIENT_ERRORS_OR_REDIRECTS = CLIENT_ERRORS | frozenset(range(300, 400)) - {304}
-CLOSED_ENDINGS = frozenset({"closed", "reset"})  # endings without an answer, by the other side
+CLOSED_ENDINGS = frozenset({"closed", "reset"})  # the server closed the connection without a response
 
 Pool = Literal["valid keys", "other callers"]  # each has a connection that is kept
 Ending = Literal["complete", "closed", "truncated", "reset", "timeout", "deadline", "malformed", "too large"]

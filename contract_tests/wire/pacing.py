@@ -10,7 +10,7 @@ from contract_tests.wire.messages import Exchange
 
 VENDOR_RATE = 10.0  # requests a second: the authentication guide's default
 SHARE = 0.9  # of a key's rate; the rest is for other users of the deployment
-RECOVERY = 1.2  # times as fast after each answer that is no 429, until the pace is what it was
+RECOVERY = 1.2  # times as fast after each response other than 429, up to the usual pace
 
 
 @dataclass(frozen=True)
