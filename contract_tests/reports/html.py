@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from contract_tests.reports.model import FATAL, Outcome, Report
@@ -26,12 +27,8 @@ LEADS: dict[Outcome, str] = {
 
 def page(report: Report) -> str:
     """Return the page: the verdict, the next step, the rules by outcome, the picture, the settings."""
-    environment = Environment(
-        loader=PackageLoader("contract_tests.reports", "."), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters["prose"] = _prose
     started = report.started[:16].replace("T", " ") + " UTC"
-    return environment.get_template("report.html.j2").render(
+    return _template().render(
         report=report,
         facts=[f"exit code {report.exit_code}", f"level {report.level}", report.tally, report.cost, started],
         kind=_kind(report),
@@ -42,6 +39,14 @@ def page(report: Report) -> str:
         picture=Markup(picture(report)) if report.timeline else "",  # noqa: S704 - the picture escapes its texts
         settings=_settings(report),
     )
+
+
+@cache
+def _template() -> Template:
+    loader = PackageLoader("contract_tests.reports", ".")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment.filters["prose"] = _prose
+    return environment.get_template("report.html.j2")
 
 
 def _kind(report: Report) -> str:

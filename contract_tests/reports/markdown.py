@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from contract_tests.reports.model import Report
 from contract_tests.reports.text import MOST_FINDINGS, exchange_lines, finding_lines
@@ -15,16 +16,21 @@ AT_LENGTH = {"broken", "gate error", "stale deviation", "known deviation", "repo
 
 def markdown(report: Report) -> str:
     """Return the Markdown: the verdict, the next step, each failed rule, and tables of the others."""
-    loader = PackageLoader("contract_tests.reports", ".")
-    environment = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - not HTML
-    environment.filters.update(inline=inline, fenced=fenced, shortened=_shortened)
-    environment.globals.update(finding_lines=finding_lines, exchange_lines=exchange_lines)
-    return environment.get_template("report.md.j2").render(
+    return _template().render(
         report=report,
         most=MOST_FINDINGS,
         at_length=AT_LENGTH,
         versions=", ".join(f"{tool} {version}" for tool, version in report.versions.items()),
     )
+
+
+@cache
+def _template() -> Template:
+    loader = PackageLoader("contract_tests.reports", ".")
+    environment = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - not HTML
+    environment.filters.update(inline=inline, fenced=fenced, shortened=_shortened)
+    environment.globals.update(finding_lines=finding_lines, exchange_lines=exchange_lines)
+    return environment.get_template("report.md.j2")
 
 
 def _shortened(text: str) -> str:

@@ -28,7 +28,6 @@ def judge_offline(gate: Gate, exchanges: Sequence[Exchange]) -> dict[Rule, tuple
     """
     gate.baseline_exchanges[:] = [exchange for exchange in exchanges if exchange.request.is_baseline]
     given = _given(gate, exchanges)
-    given = _given(gate, exchanges)
     return {rule: _judged(function, values) for rule, function, values in _passive_rules(given)}
 
 

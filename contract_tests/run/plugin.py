@@ -19,6 +19,7 @@ from contract_tests.redaction.escaping import escaped
 from contract_tests.redaction.redactor import RedactedStream, Redactor, redact_all
 from contract_tests.reports.model import redacted
 from contract_tests.reports.text import exchange_lines, rule_text
+from contract_tests.run.findings import BrokenPromiseError
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
 from contract_tests.run.options import (
     MAIN_KEY,
@@ -273,6 +274,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """Turn an outcome into a verdict, and pytest's report into the text of its findings, without keys."""
+    if call.excinfo and isinstance(call.excinfo.value, BrokenPromiseError):
+        call.excinfo.traceback = call.excinfo.traceback[-1:]  # the text of the findings replaces it
     report: pytest.TestReport = yield
     verdicts, redact = item.config.stash[verdicts_key], item.config.stash[redactor_key]
     rule = rule_of(item)

@@ -14,7 +14,7 @@ import pytest
 from contract_tests.redaction.redactor import RedactedStream, Redactor
 from contract_tests.reports.github import workflow_commands
 from contract_tests.reports.model import Report, redacted
-from contract_tests.run.first_request import COULD_NOT_BE_TESTED
+from contract_tests.run.first_request import COULD_NOT_BE_TESTED, CouldNotBeTestedError
 from contract_tests.run.outputs import NAMES, Outputs
 from contract_tests.run.report import Ending, report_of
 from contract_tests.run.verdicts import Verdicts
@@ -36,8 +36,11 @@ class Reports:
     exchange: Exchange | None = None
     report: Report | None = None
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Store why the run ended early."""
+        if isinstance(excinfo.value, CouldNotBeTestedError):
+            excinfo.traceback = excinfo.traceback[-1:]  # pytest would format it, in vain
         self.reason = str(excinfo.value) or "The run was interrupted."
         self.exchange = getattr(excinfo.value, "exchange", None)
 
