@@ -10,10 +10,11 @@ import pytest
 from contract_tests.metrics.schema import contract, invalid_members
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run import wrong_keys
-from contract_tests.run.facts import NEEDS_AUTH_ERRORS, READING
+from contract_tests.run.facts import NEEDS_AUTH_ERRORS, READING, check_facts
 from contract_tests.run.first_request import first_response, try_further_keys
 from contract_tests.run.gate import OPERATION, Gate
 from contract_tests.run.plan import AUTH_ERROR_SAMPLE, MAIN_KEY_SAMPLE, OTHER_KEY_SAMPLE
+from contract_tests.run.recorded import RecordedScheduler
 from contract_tests.run.rules import rule_of
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.clock import REAL_TIME
@@ -60,12 +61,16 @@ def _is_loaded(config: pytest.Config) -> bool:
 @pytest.fixture(scope="session")
 def scheduler(pytestconfig: pytest.Config) -> Iterator[Scheduler]:
     """The scheduler that sends all requests of the run."""
-    from contract_tests.run.plugin import clock_key, settings_key, verdicts_key
+    from contract_tests.run.plugin import clock_key, recording_key, settings_key, verdicts_key
 
     settings, verdicts = pytestconfig.stash[settings_key], pytestconfig.stash[verdicts_key]
     if verdicts.scheduler is None:  # a plugin that repeats the last rule sets this up once more
-        transport = Transport(settings, pytestconfig.stash.get(clock_key, REAL_TIME))
-        verdicts.scheduler = Scheduler(Gate(settings, contract(settings.level)), transport)
+        gate = Gate(settings, contract(settings.level))
+        if recording := pytestconfig.stash.get(recording_key, None):
+            verdicts.scheduler = RecordedScheduler(gate, recording)
+        else:
+            transport = Transport(settings, pytestconfig.stash.get(clock_key, REAL_TIME))
+            verdicts.scheduler = Scheduler(gate, transport)
     yield verdicts.scheduler
     verdicts.scheduler.transport.close()
 
@@ -76,15 +81,18 @@ def gate(scheduler: Scheduler) -> Gate:
     return scheduler.gate
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def first_ok(scheduler: Scheduler, request: pytest.FixtureRequest) -> Exchange:
-    """The first 200 response to the main key; every rule needs it."""
+    """The first 200 response to the main key; every rule of a run that sends requests needs it."""
     return first_response(scheduler, request.session)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def baseline(request: pytest.FixtureRequest, scheduler: Scheduler, first_ok: Exchange) -> None:
+def baseline(request: pytest.FixtureRequest, scheduler: Scheduler) -> None:
     """Send the baseline requests that the selected rules need before the first rule runs."""
+    if scheduler.is_recorded:
+        return
+    request.getfixturevalue("first_ok")
     items = [item for item in request.session.items if isinstance(item, pytest.Function)]
     needs_auth_errors = any(set(NEEDS_AUTH_ERRORS) & set(rule_of(item).needs) for item in items)
     for name in ("main_key_responses", "further_keys", "auth_errors", "other_key_responses"):
@@ -97,14 +105,15 @@ def baseline(request: pytest.FixtureRequest, scheduler: Scheduler, first_ok: Exc
 @pytest.fixture(autouse=True)
 def needed_facts(request: pytest.FixtureRequest, gate: Gate, baseline: None) -> None:
     """Skip the rule where the deployment lacks a fact that it needs; set up before the rule's own fixtures."""
-    for fact in rule_of(request.node).needs:
-        if not fact.holds(gate.baseline):
-            raise NotTested(fact.missing, because=fact.reported_by)
+    check_facts(rule_of(request.node).needs, gate.baseline)
 
 
 @pytest.fixture(scope="session")
-def main_key_responses(scheduler: Scheduler, first_ok: Exchange) -> list[Exchange]:
-    """Baseline exchanges with the main key."""
+def main_key_responses(scheduler: Scheduler, request: pytest.FixtureRequest) -> list[Exchange]:
+    """Baseline exchanges with the main key; a recording may have none."""
+    if scheduler.is_recorded:
+        return scheduler.sample(MAIN_KEY_SAMPLE, scheduler.gate.main) if scheduler.gate.keys else []
+    first_ok = first_response(scheduler, request.session)
     return [first_ok, *scheduler.sample(MAIN_KEY_SAMPLE - 1, scheduler.gate.main)]
 
 
@@ -144,7 +153,8 @@ def unknown_key_responses(scheduler: Scheduler, auth_errors: dict[Credential | N
 
 def _some(scheduler: Scheduler, exchanges: list[Exchange], who: str) -> list[Exchange]:
     if not exchanges:
-        raise NotTested(next(shortfall for shortfall in scheduler.shortfalls if f"with {who} " in shortfall))
+        shortfalls = (shortfall for shortfall in scheduler.shortfalls if f"with {who} " in shortfall)
+        raise NotTested(next(shortfalls, f"no recorded request with {who} was refused"))
     return exchanges
 
 
@@ -154,14 +164,21 @@ def baseline_responses(
     other_key_responses: list[Exchange],
     auth_errors: dict[Credential | None, list[Exchange]],
 ) -> tuple[Exchange, ...]:
-    """All baseline exchanges."""
-    return (*main_key_responses, *other_key_responses, *(each for sample in auth_errors.values() for each in sample))
+    """All baseline exchanges; NotTested where a recording has none."""
+    refused = (each for sample in auth_errors.values() for each in sample)
+    exchanges = (*main_key_responses, *other_key_responses, *refused)
+    if not exchanges:
+        raise NotTested("no usual request with a valid key is recorded, and none that was refused")
+    return exchanges
 
 
 @pytest.fixture(scope="session")
 def ok_responses(gate: Gate, baseline_responses: tuple[Exchange, ...]) -> list[Exchange]:
-    """The baseline exchanges whose response must be a 200 with usage metrics."""
-    return [exchange for exchange in baseline_responses if gate.must_be_ok(exchange)]
+    """The baseline exchanges whose response must be a 200 with usage metrics; NotTested if none is recorded."""
+    exchanges = [exchange for exchange in baseline_responses if gate.must_be_ok(exchange)]
+    if not exchanges:
+        raise NotTested("no request with a valid key is recorded")
+    return exchanges
 
 
 @pytest.fixture(scope="session")
@@ -183,7 +200,9 @@ def query_response(scheduler: Scheduler) -> Exchange:
 
 
 @pytest.fixture(scope="session")
-def journal(scheduler: Scheduler, baseline_responses: object) -> tuple[Exchange, ...]:
+def journal(
+    scheduler: Scheduler, main_key_responses: object, other_key_responses: object, auth_errors: object
+) -> tuple[Exchange, ...]:
     """Every exchange of the run; rules that use it run last."""
     return tuple(scheduler.journal)
 

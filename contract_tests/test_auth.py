@@ -56,7 +56,7 @@ def test_empty_key_is_refused(gate: Gate) -> Probing[None]:
     yield from gate.accepted(exchanges, gate.baseline.refusals(None, wrong_keys.UNKNOWN))
 
 
-@documented(INVALID)
+@documented(INVALID, reads=["unknown key"])
 def test_unknown_key_is_refused(gate: Gate, unknown_key_responses: list[Exchange]) -> Iterator[Finding]:
     """A response to a request with an unknown key MUST have status 401 or 403."""
     return gate.accepted(unknown_key_responses, AUTH_ERRORS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -20,6 +21,7 @@ from contract_tests.wire.not_tested import NotTested
 USAGE = f"{DOCUMENT}, UsageResponse"
 TOP = f'{USAGE}.top_domains: "Top 20 domains by request count"'
 SLACK_STEPS = 3  # times the largest growth between two responses: traffic varies within a run
+STEP_TIME = 10.0  # seconds: requests of a run are rarely further apart; those of a recording may be
 MANY_FETCHES = 1000  # as many successful fetches have a body among them
 LONGEST_FETCH = 60  # seconds: clients and proxies rarely wait longer
 FEW_IN_FLIGHT = 20  # requests: twice the vendor's default burst
@@ -34,9 +36,16 @@ def slack(usage_metrics: list[UsageMetrics]) -> int:
     """The tolerance for counters that are not read at the same moment: 0 for counters that do not change."""
     steps = [0]
     for key in {metrics.exchange.request.credential for metrics in usage_metrics}:
-        totals = [metrics.total for metrics in _of_key(usage_metrics, key) if metrics.total is not None]
-        steps += [abs(later - earlier) for earlier, later in pairwise(totals)]
+        stated = [metrics for metrics in _of_key(usage_metrics, key) if metrics.total is not None]
+        steps += [_growth(earlier, later) for earlier, later in pairwise(stated)]
     return SLACK_STEPS * max(steps)
+
+
+def _growth(earlier: UsageMetrics, later: UsageMetrics) -> int:
+    """Return how much total changes from one response to the next, or in some seconds where more lie between them."""
+    seconds = later.exchange.started - earlier.exchange.started
+    change = abs((later.total or 0) - (earlier.total or 0))
+    return change if seconds <= STEP_TIME else math.ceil(change * STEP_TIME / seconds)
 
 
 def _of_key(usage_metrics: list[UsageMetrics], key: Credential | None) -> list[UsageMetrics]:
@@ -288,7 +297,7 @@ def test_top_domains_are_not_empty_after_a_fetch(gate: Gate, usage_metrics: list
             yield _wrong(metrics, "top_domains", "top_domains is empty after fetches", expected, "no domain")
 
 
-@advisory(f"{USAGE}: counts of one key; the document does not state that they are for all time")
+@advisory(f"{USAGE}: counts of one key; the document does not state that they are for all time", reads=["time"])
 def test_counters_do_not_decrease(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`total`, `success`, `fail` and `bytes_transferred` SHOULD NOT decrease from one response to the next."""
     for name in ("total", "success", "fail", "bytes_transferred"):
@@ -299,16 +308,25 @@ def test_counters_do_not_decrease(usage_metrics: list[UsageMetrics]) -> Iterator
                 continue
             before = last.get(key, metrics)
             last[key] = metrics
+            if not _is_later(metrics, before):
+                continue
             if value < (value_before := getattr(before, name)):
                 finding = _wrong(metrics, name, f"{name} has decreased", f"at least {value_before}", value)
                 yield replace(finding, related=(before.exchange,))
 
 
-@advisory(f"{TOP}; counts of one key", repeats=["consistency/counters-do-not-decrease"])
+def _is_later(metrics: UsageMetrics, before: UsageMetrics) -> bool:
+    """Whether a request was sent after the response to another one: concurrent requests have no order."""
+    return before.exchange.ended <= metrics.exchange.started
+
+
+@advisory(f"{TOP}; counts of one key", repeats=["consistency/counters-do-not-decrease"], reads=["time"])
 def test_domains_do_not_decrease_alone(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """The requests of a domain SHOULD NOT decrease while no other count of the key does."""
     for of_key in _by_key(having(usage_metrics, "top_domains")):
         for before, after in pairwise(of_key):
+            if not _is_later(after, before):
+                continue
             earlier = dict(before.top_domains or ())
             for place, (domain, count) in enumerate(after.top_domains or ()):
                 if count < (least := earlier.get(domain, count)):
@@ -318,7 +336,7 @@ def test_domains_do_not_decrease_alone(usage_metrics: list[UsageMetrics]) -> Ite
                     )
 
 
-@advisory(f"{USAGE}: usage metrics of one key")
+@advisory(f"{USAGE}: usage metrics of one key", reads=["one run"])
 def test_first_metrics_are_not_zero(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """The first `total` of a key SHOULD NOT be 0 if later ones exceed the number of requests of the run."""
     own = SENDS_PER_RESPONSE * len(gate.baseline_exchanges)

@@ -28,7 +28,7 @@ BARE_LF = re.compile(rb"(?<!\r)\n")
 STANDARD_METHODS = {"HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 
 
-@specified("RFC 9112, sections 6 to 8: message body length, incomplete messages")
+@specified("RFC 9112, sections 6 to 8: message body length, incomplete messages", reads=["framing"])
 def test_responses_are_complete(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response to a baseline request MUST be HTTP, complete, and within the time-out."""
     for exchange in baseline_responses:
@@ -38,20 +38,24 @@ def test_responses_are_complete(baseline_responses: tuple[Exchange, ...]) -> Ite
             )
 
 
-@specified("RFC 9112, section 6.3: the stated length is that of the body")
+@specified("RFC 9112, section 6.3: the stated length is that of the body", reads=["framing"])
 def test_nothing_follows_a_response(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response MUST NOT be followed by more bytes than its length states."""
     return _followed(baseline_responses)
 
 
-@specified("RFC 9112, section 6.3: the stated length is that of the body", repeats=["http/nothing-follows-a-response"])
+@specified(
+    "RFC 9112, section 6.3: the stated length is that of the body",
+    repeats=["http/nothing-follows-a-response"],
+    reads=["framing"],
+)
 def test_nothing_follows_an_error(missing_key_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with status 401, 403, 404 or 405 MUST NOT be followed by more bytes than its length states."""
     statuses = {401, 403, 404, 405}
     return _followed(each for each in journal if each.status in statuses and not each.request.body)
 
 
-@specified("RFC 9112, section 6.2: Content-Length and Transfer-Encoding")
+@specified("RFC 9112, section 6.2: Content-Length and Transfer-Encoding", reads=["head"])
 def test_length_is_stated_once(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response MUST NOT state its length twice, by Content-Length or by Transfer-Encoding."""
     for exchange in baseline_responses:  # in the raw head, because a parser merges two equal lengths
@@ -62,7 +66,7 @@ def test_length_is_stated_once(baseline_responses: tuple[Exchange, ...]) -> Iter
             yield Finding("the length of the body is stated twice", exchange, actual=actual)
 
 
-@specified("RFC 9112, section 4: status-line")
+@specified("RFC 9112, section 4: status-line", reads=["head"])
 def test_status_line_is_well_formed(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response MUST begin with its version, a space, three digits, and another space."""
     for exchange in baseline_responses:
@@ -129,7 +133,7 @@ def test_absolute_form_is_accepted(gate: Gate) -> Probing[None]:
         yield status_finding(exchange, "200")
 
 
-@specified("RFC 9110, section 8.4: Content-Encoding")
+@specified("RFC 9110, section 8.4: Content-Encoding", reads=["coding"])
 def test_content_encoding_matches_the_body(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response body MUST have the coding of Content-Encoding."""
     for exchange in baseline_responses:
@@ -172,7 +176,7 @@ def test_head_has_no_body(head: Exchange) -> Iterator[Finding]:
         yield Finding(f"{head.extra_size} bytes follow the head", head)
 
 
-@specified("RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5: HEAD, 204 and 304")
+@specified("RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5: HEAD, 204 and 304", reads=["framing"])
 def test_204_and_304_have_no_body(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with status 204 or 304 MUST NOT have a body."""
     return _followed(each for each in journal if each.status in {204, 304} and each.request.method != "HEAD")
@@ -307,7 +311,7 @@ def test_split_and_pipelined_requests_are_separate(gate: Gate) -> Probing[None]:
             return
 
 
-@documented("RFC 9112, section 2.1: every line of a head ends with CRLF")
+@documented("RFC 9112, section 2.1: every line of a head ends with CRLF", reads=["head"])
 def test_lines_end_with_crlf(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response MUST end each line of its head with CRLF: many clients take a bare LF for the end of the message."""
     for exchange in baseline_responses:
@@ -381,6 +385,7 @@ def test_responses_have_a_date(baseline_responses: tuple[Exchange, ...]) -> Iter
 @advisory(
     "RFC 9110, section 8.4.1.2: the deflate coding has the zlib format",
     repeats=["http/content-encoding-matches-the-body", "http/negotiated-encoding-matches-the-body"],
+    reads=["coding"],
 )
 def test_deflate_has_the_zlib_format(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response body with the `deflate` coding SHOULD have the zlib format: not every client reads a raw one."""
@@ -401,6 +406,7 @@ def test_deflate_has_the_zlib_format(journal: tuple[Exchange, ...]) -> Iterator[
         "schema/body-is-json",
         "schema/media-type-is-documented",
     ],
+    reads=["framing"],
 )
 def test_headers_are_well_formed(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response SHOULD have well-formed header fields that do not contradict each other."""

@@ -60,7 +60,7 @@ def test_metrics_differ_between_keys(
             yield Finding(problem, another[0].exchange, related=(one[0].exchange,), pointer=pointer(names[0]))
 
 
-@documented(OWN, repeats=["keys/metrics-differ-between-keys"])
+@documented(OWN, repeats=["keys/metrics-differ-between-keys"], reads=["one run"])
 def test_responses_are_not_mixed_up(
     used_keys: dict[Credential, Profile], usage_metrics: list[UsageMetrics]
 ) -> Iterator[Finding]:
@@ -69,7 +69,7 @@ def test_responses_are_not_mixed_up(
         yield from _mixed_up(metrics, used_keys)
 
 
-@documented(OWN, repeats=["keys/responses-are-not-mixed-up"])
+@documented(OWN, repeats=["keys/responses-are-not-mixed-up"], reads=["one run"])
 def test_metrics_of_a_key_are_steady(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """A response MUST NOT contain a counter or a limit that changes and then changes back.
 
@@ -86,7 +86,7 @@ def test_metrics_of_a_key_are_steady(gate: Gate, usage_metrics: list[UsageMetric
             yield from _unsteady(pointer("rate_limit", name), transient_changes(limits, is_different))
 
 
-@documented(OWN, repeats=["keys/metrics-of-a-key-are-steady"])
+@documented(OWN, repeats=["keys/metrics-of-a-key-are-steady"], reads=["one run"])
 def test_first_response_is_like_later_ones(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """The first response for each key MUST NOT report a much smaller `total` than all later responses.
 
@@ -271,6 +271,7 @@ def _is_alike(text: str, key: Credential) -> bool:
         "keys/concurrent-clients-are-kept-apart",
         "keys/only-the-header-selects-the-key",
     ],
+    reads=["one run"],
 )
 def test_unusual_requests_are_not_mixed_up(
     other_ok_responses: list[Exchange], used_keys: dict[Credential, Profile]

@@ -36,7 +36,7 @@ def test_remaining_is_at_most_burst(usage_metrics: list[UsageMetrics]) -> Iterat
             yield _of_remaining("remaining exceeds burst", metrics, metrics.burst)
 
 
-@documented(BUCKET)
+@documented(BUCKET, reads=["time"])
 def test_remaining_grows_no_faster_than_rps(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`rate_limit.remaining` MUST NOT grow faster between two responses than `rate_limit.rps` allows.
 
@@ -69,7 +69,7 @@ def _excess(before: UsageMetrics, after: UsageMetrics) -> Decimal:
     return grown - (after.rps or Decimal(0)) * Decimal(seconds)
 
 
-@documented(f"{BUCKET}; {ERRORS_GUIDE}: 429 is for a request over the limit")
+@documented(f"{BUCKET}; {ERRORS_GUIDE}: 429 is for a request over the limit", reads=["one run"])
 def test_remaining_tokens_are_usable(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response MUST NOT repeatedly have status 429 right after a response that states half a bucket or more."""
     for key in gate.keys:

@@ -129,6 +129,15 @@ UNKNOWN_KEY_REFUSED = Fact(
     ("auth/unknown-key-is-refused",),
     _unknown_key_refused,
 )
+
+
+def check_facts(needs: Iterable[Fact], baseline: Baseline) -> None:
+    """Raise NotTested where the deployment lacks one of some facts."""
+    for fact in needs:
+        if not fact.holds(baseline):
+            raise NotTested(fact.missing, because=fact.reported_by)
+
+
 NEEDS_VALID_KEY = (VALID_KEY,)
 NEEDS_READABLE_BODY = (VALID_KEY, READABLE_BODY)
 NEEDS_AUTH_ERRORS = (MISSING_KEY_REFUSED, UNKNOWN_KEY_REFUSED)

@@ -1,88 +1,93 @@
-"""The passive rules, applied to exchanges that this run did not send."""
+"""The rules, applied to exchanges that this run did not send."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import cache
 from importlib import import_module
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from contract_tests.run import wrong_keys
+from contract_tests.run.facts import check_facts
 from contract_tests.run.findings import Finding
-from contract_tests.run.gate import Gate
-from contract_tests.run.rules import Rule, rule_files, rule_from
-from contract_tests.wire.messages import Exchange
+from contract_tests.run.recorded import check_recording
+from contract_tests.run.rules import Rule, place, rule_files, rule_from
+from contract_tests.run.scheduler import Scheduler
+from contract_tests.run.verdicts import Verdict, Verdicts
+from contract_tests.wire.messages import Part
 from contract_tests.wire.not_tested import NotTested
 
+RuleFunction = Any  # of a rule: its parameters are fixtures
 
-def judge_offline(gate: Gate, exchanges: Sequence[Exchange]) -> dict[Rule, tuple[Finding, ...] | NotTested]:
-    """Judge exchanges by every passive rule.
+
+def judge_offline(
+    scheduler: Scheduler, lacks: Collection[Part] = (), only: Collection[str] | None = None
+) -> list[Verdict]:
+    """Judge the exchanges of a scheduler that sends nothing.
 
     Args:
-        gate: The deployment that sent the responses; its keys say which credentials are valid.
-        exchanges: Requests with their responses, in the order in which they were sent.
+        scheduler: The exchanges, and the deployment that they are with.
+        lacks: The parts of the exchanges that are not known.
+        only: The ids of the rules that are applied; all of them by default.
 
     Returns:
-        For each passive rule its findings (none where the promise is kept), or why it could not be tested.
+        The verdict of each rule.
     """
-    gate.baseline_exchanges[:] = [exchange for exchange in exchanges if exchange.request.is_baseline]
-    given = _given(gate, exchanges)
-    return {rule: _judged(function, values) for rule, function, values in _passive_rules(given)}
+    verdicts = Verdicts(scheduler.gate.settings)
+    fixtures: dict[ModuleType, _Fixtures] = {}
+    for rule, function, module in _rules():
+        if only is None or rule.id in only:
+            of_module = fixtures.setdefault(module, _Fixtures(module, scheduler))
+            verdicts.all.append(_verdict(rule, function, of_module, verdicts, frozenset(lacks)))
+    return verdicts.all
 
 
-def _given(gate: Gate, exchanges: Sequence[Exchange]) -> Mapping[str, Any]:
-    """Return the fixtures of the rules that stand for sent requests."""
-
-    def with_key(*keys: object) -> list[Exchange]:
-        return [exchange for exchange in gate.baseline_exchanges if exchange.request.credential in keys]
-
-    auth_errors = {key: with_key(key) for key in (None, wrong_keys.UNKNOWN)}
-    return {
-        "gate": gate,
-        "journal": tuple(exchanges),
-        "main_key_responses": with_key(gate.main),
-        "other_key_responses": with_key(*gate.keys[1:]),
-        "auth_errors": auth_errors,
-        "missing_key_responses": auth_errors[None],
-        "unknown_key_responses": auth_errors[wrong_keys.UNKNOWN],
-    }
-
-
-def _passive_rules(given: Mapping[str, Any]) -> Iterator[tuple[Rule, Any, _Fixtures]]:
-    fixtures = import_module("contract_tests.conftest")
-    for file in rule_files():
-        module = import_module(f"contract_tests.{file.stem}")
-        values = _Fixtures((module, fixtures), dict(given))
-        for name, function in vars(module).items():
-            marks = [mark for mark in getattr(function, "pytestmark", ()) if mark.name == "rule"]
-            if marks and marks[0].kwargs["sends"] == (0, 0):
-                yield rule_from(file.stem, name, function, marks[0]), function, values
-
-
-def _judged(function: Any, values: _Fixtures) -> tuple[Finding, ...] | NotTested:
+def _verdict(
+    rule: Rule, function: RuleFunction, fixtures: _Fixtures, verdicts: Verdicts, lacks: frozenset[Part]
+) -> Verdict:
     findings: list[Finding] = []
     try:
-        findings.extend(function(**values.of(function)))
+        check_recording(rule, lacks)
+        verdicts.check_repeats(rule)
+        check_facts(rule.needs, fixtures.scheduler.gate.baseline)
+        findings.extend(function(**fixtures.of(function)))
     except NotTested as reason:
-        return tuple(findings) or reason
-    return tuple(findings)
+        if not findings:
+            return Verdict(rule, "not tested", reason=str(reason), because=reason.because)
+    if not findings:
+        return Verdict(rule, "held")
+    return Verdict(rule, "reported" if rule.is_above(verdicts.settings.level) else "broken", tuple(findings))
+
+
+@cache
+def _rules() -> tuple[tuple[Rule, RuleFunction, ModuleType], ...]:
+    return tuple(sorted(_rules_of_files(), key=lambda found: place(found[2].__name__.rpartition(".")[2], found[0])))
+
+
+def _rules_of_files() -> Iterator[tuple[Rule, RuleFunction, ModuleType]]:
+    for file in rule_files():
+        module = import_module(f"contract_tests.{file.stem}")
+        for name, function in vars(module).items():
+            for mark in getattr(function, "pytestmark", ()):
+                if mark.name == "rule":
+                    yield rule_from(file.stem, name, function, mark), function, module
 
 
 class _Fixtures:
-    """The values of pytest fixtures that are pure functions of other ones."""
+    """The values of the fixtures of one module, which are pure functions of the scheduler."""
 
-    def __init__(self, modules: Sequence[ModuleType], given: dict[str, Any]) -> None:
-        self._modules, self._values = modules, given
+    def __init__(self, module: ModuleType, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self._modules: Sequence[ModuleType] = (module, import_module("contract_tests.conftest"))
+        self._values: dict[str, Any] = {"scheduler": scheduler, "request": SimpleNamespace(session=None)}
 
-    def of(self, function: Any) -> dict[str, Any]:
+    def of(self, function: RuleFunction) -> dict[str, Any]:
         """Return the arguments of a rule or of a fixture."""
         return {name: self._value(name) for name in inspect.signature(function).parameters}
 
     def _value(self, name: str) -> Any:
         if name not in self._values:
-            if name == "scheduler":
-                raise NotTested("it needs requests of its own")
             fixture = next(vars(module)[name] for module in self._modules if name in vars(module))
             function = inspect.unwrap(fixture)
             self._values[name] = function(**self.of(function))

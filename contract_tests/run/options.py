@@ -7,7 +7,7 @@ import re
 import ssl
 from argparse import ArgumentTypeError
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,11 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 class Settings(ConnectionSettings):
     """The options of one run."""
 
-    level: Level
-    embedded: bool
-    intrusive: bool
-    require_complete: bool
-    deviations: Mapping[str, Deviation]
+    level: Level = "documented"
+    embedded: bool = False
+    intrusive: bool = False
+    require_complete: bool = False
+    deviations: Mapping[str, Deviation] = field(default_factory=dict)
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -57,6 +57,13 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="KEY",
     )
     add("--api-key-file", "file with one API key a line, the main key first (or CONTRACT_API_KEY_FILE)", metavar="FILE")
+    add(
+        "--traffic",
+        "judge the exchanges in a HAR file, and send nothing; repeatable",
+        action="append",
+        default=[],
+        metavar="FILE",
+    )
     add(
         "--level",
         "level of the contract; rules above it do not fail the run (default: documented)",

@@ -8,19 +8,23 @@ import signal
 import sys
 import threading
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
+from contract_tests.metrics.schema import contract
 from contract_tests.redaction.escaping import escaped
 from contract_tests.redaction.redactor import RedactedStream, Redactor, redact_all
 from contract_tests.reports.model import redacted
 from contract_tests.reports.text import exchange_lines, rule_text
 from contract_tests.run.findings import BrokenPromiseError
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
+from contract_tests.run.gate import OPERATION
 from contract_tests.run.options import (
     MAIN_KEY,
     Settings,
@@ -32,27 +36,16 @@ from contract_tests.run.options import (
 )
 from contract_tests.run.outputs import watch
 from contract_tests.run.plan import plan
+from contract_tests.run.recorded import check_recording
 from contract_tests.run.report import rule_report
 from contract_tests.run.reporting import Reports
-from contract_tests.run.rules import Rule, rule_ids, rule_of, unknown_rule
+from contract_tests.run.rules import Rule, place, rule_ids, rule_of, unknown_rule
 from contract_tests.run.verdicts import Verdicts
+from contract_tests.traffic.har import read_har
+from contract_tests.traffic.recording import Recording, TrafficError, recording_of
 from contract_tests.wire.clock import Clock
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.target import Target
-
-ORDER = (
-    "test_auth",
-    "test_bypass",
-    "test_schema",
-    "test_errors",
-    "test_consistency",
-    "test_keys",
-    "test_rate",
-    "test_bucket",
-    "test_http",
-    "test_cache",
-    "test_robustness",
-)
 
 PROFILES = ("contract", "thorough")
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -60,6 +53,7 @@ ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(sig
 settings_key = pytest.StashKey[Settings]()
 redactor_key = pytest.StashKey[Redactor]()
 clock_key = pytest.StashKey[Clock]()
+recording_key = pytest.StashKey[Recording]()
 verdicts_key = pytest.StashKey[Verdicts]()
 reports_key = pytest.StashKey[Reports]()
 
@@ -174,6 +168,8 @@ def _settings(config: pytest.Config) -> Settings:
     base_url = option.base_url
     if not base_url and _is_emptied(config.invocation_params.args):
         raise pytest.UsageError("--base-url is empty; leave it out to check the embedded mock")
+    if option.contract_traffic:
+        return _settings_of_recording(config)
     refuse_misspelt(os.environ, is_remote=bool(base_url))
     keys = keys_from(option.contract_api_key, os.environ if base_url else {}, option.contract_api_key_file)
     if base_url and not (keys or _sends_nothing(config)):
@@ -191,6 +187,22 @@ def _settings(config: pytest.Config) -> Settings:
     config.add_cleanup(mock.close)
     keys = keys_from(mock.keys, {}, None)
     return settings_from(config, Target.parse("the mock's URL", mock.url), keys, embedded=True)
+
+
+def _settings_of_recording(config: pytest.Config) -> Settings:
+    """Read the recorded traffic, and return the settings of a run over it."""
+    option = config.option
+    base = Target.parse("--base-url", option.base_url) if option.base_url else None
+    keys = keys_from(option.contract_api_key, os.environ, option.contract_api_key_file)
+    operation = contract(option.contract_level).operations[OPERATION]
+    try:
+        recorded = [each for path in option.contract_traffic for each in read_har(Path(path))]
+        recording = recording_of(recorded, operation, keys=keys, base=base)
+    except TrafficError as error:
+        raise pytest.UsageError(f"--traffic: {error}") from None
+    config.stash[recording_key] = recording
+    settings = settings_from(config, recording.target, recording.keys, embedded=False)
+    return replace(settings, secrets=(*recording.secrets, *settings.secrets))
 
 
 def _is_emptied(arguments: Sequence[str | os.PathLike[str]]) -> bool:
@@ -213,10 +225,7 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
 
 
 def _place(item: pytest.Item) -> tuple[bool, bool, int]:
-    """Put rules first that other rules repeat, and last the rules over all exchanges."""
-    module = ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER)
-    rule = rule_of(item)
-    return rule.over_all, bool(rule.needs or rule.repeats), module
+    return place(item.path.stem, rule_of(item))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -265,8 +274,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Add the rule to the report's properties; skip a rule that repeats another one, or that is intrusive."""
     rule = rule_of(item)
     item.user_properties += [("rule", rule.id), ("level", rule.level), ("source", rule.source)]
-    if broken := item.config.stash[verdicts_key].broken_among(rule.repeats):
-        raise NotTested(f"{broken} is broken, and this rule would find the same defect again", because=[broken])
+    if recording := item.config.stash.get(recording_key, None):
+        check_recording(rule, recording.lacks)
+    item.config.stash[verdicts_key].check_repeats(rule)
     if rule.intrusive and not item.config.stash[settings_key].intrusive:
         raise NotTested("the rule is intrusive; --intrusive runs it", wanted="--intrusive")
 

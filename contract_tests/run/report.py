@@ -225,7 +225,7 @@ def _remaining(exchange: Exchange) -> float | None:
 def command(arguments: Sequence[str], settings: Settings) -> str:
     """Return the command that repeats the run, without keys, and with the name alone of each --header."""
     words = ["pytest", *_without_secrets([str(argument) for argument in arguments])]
-    if not settings.embedded and not any(word.startswith("--base-url") for word in words):
+    if not settings.embedded and not any(word.startswith(("--base-url", "--traffic")) for word in words):
         words += ["--base-url", settings.target.url]
     return shlex.join(words)
 

@@ -14,7 +14,22 @@ from typing import ParamSpec, TypeVar
 import pytest
 
 from contract_tests.run.facts import Fact
+from contract_tests.wire.messages import Part
 from usage_contract.contract import LEVELS, Level
+
+ORDER = (
+    "test_auth",
+    "test_bypass",
+    "test_schema",
+    "test_errors",
+    "test_consistency",
+    "test_keys",
+    "test_rate",
+    "test_bucket",
+    "test_http",
+    "test_cache",
+    "test_robustness",
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,8 +47,9 @@ class Rule:
 
     `needs` are facts: without one of them the rule is not tested. `repeats` are the ids of rules that find the same
     defect in the same exchanges. This rule is not tested where one of them is broken. An `intrusive` rule can affect
-    other users of the deployment. `sends` is how many requests the rule sends: at least, and at most. A rule that is
-    `over_all` exchanges needs the whole run.
+    other users of the deployment. `sends` is how many requests the rule sends: at least, and at most. `reads` are the
+    parts that the rule judges, and that recorded exchanges may lack. A rule that is `over_all` exchanges needs the
+    whole run.
     """
 
     id: str
@@ -44,6 +60,7 @@ class Rule:
     repeats: tuple[str, ...] = ()
     intrusive: bool = False
     sends: tuple[int, int] = (0, 0)
+    reads: tuple[Part, ...] = ()
     over_all: bool = False
 
     def is_above(self, level: Level) -> bool:
@@ -59,6 +76,7 @@ def rule(
     repeats: Iterable[str] = (),
     intrusive: bool = False,
     sends: int | tuple[int, int] = 0,
+    reads: Iterable[Part] = (),
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a rule of a test function; see `Rule` for the arguments.
 
@@ -72,6 +90,7 @@ def rule(
         repeats=tuple(repeats),
         intrusive=intrusive,
         sends=sends if isinstance(sends, tuple) else (sends, sends),
+        reads=tuple(reads),
     )
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -114,6 +133,12 @@ def rule_from(module: str, name: str, function: Callable[..., object], mark: pyt
 def rule_id(module: str, function: str) -> str:
     """Derive a rule's id: `test_auth`, `test_missing_key_is_401` is auth/missing-key-is-401."""
     return f"{module.removeprefix('test_')}/{function.removeprefix('test_').replace('_', '-')}"
+
+
+def place(module: str, rule: Rule) -> tuple[bool, bool, int]:
+    """Return the key that sorts rules: first those that others repeat, and last those over all exchanges."""
+    family = ORDER.index(module) if module in ORDER else len(ORDER)
+    return rule.over_all, bool(rule.needs or rule.repeats), family
 
 
 def rule_files() -> list[Path]:

@@ -22,7 +22,8 @@ class Scheduler:
 
     `first_ok` is the first 200 response to the main key. `shared` is how many exchanges were sent for all rules,
     before the first rule. `first_with` are the first exchanges with each further key. `shortfalls` are sentences about
-    baseline requests that could not be sent, and `wanted` are the options that would change this.
+    baseline requests that could not be sent, and `wanted` are the options that would change this. `is_recorded` states
+    that the exchanges are those of a recording.
     """
 
     gate: Gate
@@ -32,6 +33,7 @@ class Scheduler:
     first_with: dict[Credential, list[Exchange]] = field(default_factory=dict)
     shortfalls: list[str] = field(default_factory=list)
     wanted: set[str] = field(default_factory=set)
+    is_recorded: bool = False
     _samples: dict[Credential | None, list[Exchange]] = field(default_factory=dict)
 
     @property

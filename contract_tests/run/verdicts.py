@@ -17,6 +17,7 @@ from contract_tests.run.first_request import NoFirstResponseError
 from contract_tests.run.options import Settings
 from contract_tests.run.rules import Rule, rule_ids
 from contract_tests.run.scheduler import Scheduler
+from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pacing import SHARE, VENDOR_RATE
 
 WORST_FIRST: tuple[Outcome, ...] = (
@@ -142,6 +143,11 @@ class Verdicts:
     def _pardon(self, rule: Rule) -> str:
         deviation = self.settings.deviations.get(rule.id)
         return str(deviation or f"{rule.level} rule, not fatal at level {self.settings.level}")
+
+    def check_repeats(self, rule: Rule) -> None:
+        """Raise NotTested for a rule that repeats a broken one."""
+        if broken := self.broken_among(rule.repeats):
+            raise NotTested(f"{broken} is broken, and this rule would find the same defect again", because=[broken])
 
     def broken_among(self, ids: Collection[str]) -> str:
         """Return the first of these rules, or of the rules that they would repeat, that failed; empty without one."""

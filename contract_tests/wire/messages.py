@@ -28,6 +28,10 @@ CLOSED_ENDINGS = frozenset({"closed", "reset"})  # the server closed the connect
 
 Pool = Literal["valid keys", "other callers"]  # each has a connection that is kept
 Ending = Literal["complete", "closed", "truncated", "reset", "timeout", "deadline", "malformed", "too large"]
+# The parts of exchanges that another program may not have recorded: the bytes of the response's head, how its body was
+# delimited, the body before its content coding was undone, the time of the request, that a key was never issued, and
+# that all requests belong to one short run.
+Part = Literal["head", "framing", "coding", "time", "unknown key", "one run"]
 
 
 @dataclass(frozen=True)
@@ -88,13 +92,15 @@ class Request:
 class Abridged:
     """The size and the SHA-256 of a body of which only the beginning is kept.
 
-    `head` states that the head was cut as well, and the `extra` bytes that followed the response.
+    `head` states that the head was cut as well, and the `extra` bytes that followed the response. The `reason` may
+    contain {} for the number of received bytes.
     """
 
     size: int
     sha256: str
     head: bool = False
     extra: int = 0
+    reason: str = "not all of a response of {} bytes was kept: the responses were too large"
 
 
 def _at_any_time() -> None:
@@ -116,6 +122,7 @@ class Exchange:
         started: The time of the request on the run's monotonic clock, in seconds; `seconds` is the duration.
         redact: Removes the run's secrets from excerpts.
         abridged: Set if only a part is kept. Members that need the rest raise NotTested.
+        lacks: The parts that are not known of an exchange that another program recorded.
         is_closed: Whether the server closed the connection after the response; None if nothing waited for that.
         check_time: Raises NotTested once the run's time is over; large bodies are not decoded after that.
     """
@@ -135,6 +142,7 @@ class Exchange:
     seconds: float = 0.0
     redact: Redactor = field(default=Redactor(()), repr=False, compare=False)
     abridged: Abridged | None = None
+    lacks: frozenset[Part] = frozenset()
     is_closed: bool | None = None
     check_time: Callable[[], None] = field(default=_at_any_time, repr=False, compare=False)
 
@@ -169,7 +177,7 @@ class Exchange:
 
     def _need(self, *, head: bool = False) -> None:
         if self.abridged and (self.abridged.head or not head):
-            raise NotTested(f"not all of a response of {self.received} bytes was kept: the responses were too large")
+            raise NotTested(self.abridged.reason.format(self.received))
 
     def excerpt(self, received: str | bytes, longest: int = SHOWN) -> str:
         """Return the beginning of a text that was received, in one line and without secrets."""

@@ -70,11 +70,11 @@ class ConnectionSettings:
 
     target: Target
     keys: tuple[Credential, ...]
-    max_rate: float | None
-    max_time: float
-    max_requests: int
-    timeout: float
-    ca_file: Path | None
-    proxy: Target | None
-    headers: tuple[tuple[str, str], ...] = field(repr=False)
-    secrets: tuple[str, ...] = field(repr=False)
+    max_rate: float | None = None
+    max_time: float = 120.0
+    max_requests: int = 400
+    timeout: float = 10.0
+    ca_file: Path | None = None
+    proxy: Target | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)

@@ -14,15 +14,13 @@ from typing import Any
 
 import orjson
 
-from contract_tests.run.findings import Finding
 from contract_tests.run.gate import OPERATION
 from contract_tests.run.offline import judge_offline
 from contract_tests.wire.messages import Exchange
-from contract_tests.wire.not_tested import NotTested
 from mock_server import load_deployment
 from mock_server.fixtures.faults import load_fault
 from mock_server.simulation.accounts import UsageCounters, usage_metrics
-from tests.support.offline import gate_of_the_mock, patched, sound_exchanges
+from tests.support.offline import patched, scheduler_of, sound_exchanges
 from tests.support.proof import Result, run_against
 from usage_contract import load
 from usage_contract.sources import pointer
@@ -125,17 +123,12 @@ def is_noticed_offline(name: str) -> bool:
     """Whether a passive rule finds a mutant of the body in the baseline exchanges."""
     patch = BODY_MUTANTS[name][0]["patch"]
     exchanges = [patched(each, patch) if _is_of_the_key(each) else each for each in sound_exchanges()]
-    verdicts = judge_offline(gate_of_the_mock(), exchanges)
-    return any(_is_found(found) and not rule.is_above("documented") for rule, found in verdicts.items())
+    return any(verdict.outcome == "broken" for verdict in judge_offline(scheduler_of(exchanges)))
 
 
 def _is_of_the_key(exchange: Exchange) -> bool:
     credential = exchange.request.credential
     return exchange.status == 200 and credential is not None and credential.value == KEY.encode()
-
-
-def _is_found(findings: tuple[Finding, ...] | NotTested) -> bool:
-    return isinstance(findings, tuple) and bool(findings)
 
 
 def run_against_mutant(name: str, folder: Path) -> Result:

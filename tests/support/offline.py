@@ -12,7 +12,9 @@ from contract_tests.metrics.schema import contract
 from contract_tests.run import wrong_keys
 from contract_tests.run.gate import Gate
 from contract_tests.run.plan import AUTH_ERROR_SAMPLE, MAIN_KEY_SAMPLE, OTHER_KEY_SAMPLE
+from contract_tests.run.recorded import RecordedScheduler
 from contract_tests.run.scheduler import Scheduler
+from contract_tests.traffic.recording import Recording
 from contract_tests.wire.messages import Credential, Exchange
 from contract_tests.wire.transport import Transport
 from mock_server import UsageMock, load_deployment
@@ -35,9 +37,14 @@ def sound_exchanges() -> tuple[Exchange, ...]:
     return tuple(scheduler.journal)
 
 
-def gate_of_the_mock() -> Gate:
-    """Return the deployment that the exchanges belong to."""
-    return Gate(settings("http://127.0.0.1:1", keys=KEYS), contract("documented"))
+def scheduler_of(exchanges: Sequence[Exchange]) -> RecordedScheduler:
+    """Return a scheduler with exchanges of the sound mock, or mutants of them, of which everything is known."""
+    of_the_mock = settings("http://127.0.0.1:1", keys=KEYS)
+    refused = {
+        wrong_keys.UNKNOWN: next(each for each in exchanges if each.request.credential == wrong_keys.UNKNOWN),
+    }
+    recording = Recording(of_the_mock.target, tuple(exchanges), KEYS, refused, frozenset(), ())
+    return RecordedScheduler(Gate(of_the_mock, contract("documented")), recording)
 
 
 def patched(exchange: Exchange, patch: Sequence[Mapping[str, Any]]) -> Exchange:
