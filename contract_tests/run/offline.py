@@ -1,46 +1,92 @@
-"""The rules, applied to exchanges that this run did not send."""
+"""The rules, applied to exchanges that other programs have sent."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from contract_tests.metrics.schema import contract
+from contract_tests.redaction.redactor import Redactor
+from contract_tests.reports.model import RuleReport, redacted
 from contract_tests.run.facts import check_facts
 from contract_tests.run.findings import Finding
-from contract_tests.run.recorded import check_recording
+from contract_tests.run.gate import OPERATION, Gate
+from contract_tests.run.options import Settings
+from contract_tests.run.recorded import RecordedScheduler, check_recording
+from contract_tests.run.report import rule_report
 from contract_tests.run.rules import Rule, place, rule_files, rule_from
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.run.verdicts import Verdict, Verdicts
-from contract_tests.wire.messages import Part
+from contract_tests.traffic.recording import Recorded, Recording, recording_of
+from contract_tests.wire.messages import Credential, Part, name_of_key
 from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.target import Target
+from usage_contract.contract import Level
 
 RuleFunction = Any  # of a rule: its parameters are fixtures
 
 
-def judge_offline(
-    scheduler: Scheduler, lacks: Collection[Part] = (), only: Collection[str] | None = None
-) -> list[Verdict]:
+def judge(
+    recorded: Iterable[Recorded],
+    *,
+    keys: Sequence[str] = (),
+    base_url: str | None = None,
+    level: Level = "documented",
+) -> list[RuleReport]:
+    """Judge recorded exchanges, and send nothing.
+
+    Args:
+        recorded: The exchanges, in the order of their requests; see `read_har`, `from_requests` and `from_httpx`.
+        keys: Keys that are known to be valid. A key whose request was answered 200 is valid as well.
+        base_url: The deployment; may be left out where all exchanges with the operation are with one.
+        level: The level of the contract; a broken rule above it has the outcome "reported".
+
+    Returns:
+        One report for each rule: `outcome` is "held", "broken", "reported" or "not tested". `findings` and `reason`
+        are texts without keys.
+
+    Raises:
+        TrafficError: There is no exchange with the operation, or there are some with several deployments.
+    """
+    given = tuple(Credential(key.encode(), *name_of_key(number)) for number, key in enumerate(keys, 1))
+    base = Target.parse("base_url", base_url) if base_url else None
+    verdicts = judge_recording(
+        recording_of(recorded, contract(level).operations[OPERATION], keys=given, base=base), level
+    )
+    redact = Redactor(verdicts.settings.secrets)
+    return [redacted(rule_report(verdict, verdicts), redact) for verdict in verdicts.all]
+
+
+def judge_recording(recording: Recording, level: Level = "documented") -> Verdicts:
+    """Judge a recording by every rule."""
+    settings = Settings(recording.target, recording.keys, secrets=recording.secrets, level=level)
+    return judge_offline(RecordedScheduler(Gate(settings, contract(level)), recording), recording.lacks)
+
+
+def rules_for(lacks: Collection[Part]) -> list[Rule]:
+    """Return the rules that can judge recordings without some parts."""
+    return [rule for rule, _, _ in _rules() if not rule.sends[1] and not set(rule.reads) & set(lacks)]
+
+
+def judge_offline(scheduler: Scheduler, lacks: Collection[Part] = (), only: Collection[str] | None = None) -> Verdicts:
     """Judge the exchanges of a scheduler that sends nothing.
 
     Args:
         scheduler: The exchanges, and the deployment that they are with.
         lacks: The parts of the exchanges that are not known.
         only: The ids of the rules that are applied; all of them by default.
-
-    Returns:
-        The verdict of each rule.
     """
-    verdicts = Verdicts(scheduler.gate.settings)
+    verdicts = Verdicts(scheduler.gate.settings, scheduler=scheduler)
     fixtures: dict[ModuleType, _Fixtures] = {}
     for rule, function, module in _rules():
         if only is None or rule.id in only:
             of_module = fixtures.setdefault(module, _Fixtures(module, scheduler))
             verdicts.all.append(_verdict(rule, function, of_module, verdicts, frozenset(lacks)))
-    return verdicts.all
+    return verdicts
 
 
 def _verdict(

@@ -15,7 +15,7 @@ import pytest
 
 from contract_tests.run.deviations import Deviation, read_deviations
 from contract_tests.run.rules import rule_ids
-from contract_tests.wire.messages import Credential
+from contract_tests.wire.messages import Credential, name_of_key
 from contract_tests.wire.target import ConnectionSettings, Target
 from usage_contract.contract import LEVELS, Level
 
@@ -132,10 +132,7 @@ def keys_from(options: Sequence[str], environment: Mapping[str, str], file: str 
         _check_key(number, value)
     if len(set(values.values())) < len(values):
         raise pytest.UsageError("the same key is given twice; each key must be different")
-    return tuple(
-        Credential(value.encode(), _told(number), f"${MAIN_KEY}" if number == 1 else f"${MAIN_KEY}_{number}")
-        for number, value in values.items()
-    )
+    return tuple(Credential(value.encode(), *name_of_key(number)) for number, value in values.items())
 
 
 def refuse_lost_base_url(environment: Mapping[str, str]) -> None:
@@ -188,10 +185,6 @@ def _key_file(path: Path) -> list[str]:
         return [line for line in lines if line and not line.startswith("#")]
     except (OSError, UnicodeDecodeError) as error:
         raise pytest.UsageError(f"the key file {path} cannot be read: {error}") from None
-
-
-def _told(index: int) -> str:
-    return "the main key" if index == 1 else f"key {index}"
 
 
 def header_from(text: str) -> tuple[str, str]:

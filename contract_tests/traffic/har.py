@@ -131,9 +131,10 @@ def _request(entry: Mapping[str, Any], label: str) -> Request:
 
 
 def _fields(entry: Any, message: str) -> list[tuple[str, str]]:
-    """Return the header fields of a message, without the pseudo-header fields of HTTP/2."""
+    """Return the header fields of a message; of the pseudo-header fields of HTTP/2, `:authority` is Host."""
     found = [(_at(each, str, "name"), _at(each, str, "value")) for each in _at(entry, list, message, "headers")]
-    return [(name, value) for name, value in found if not name.startswith(":")]
+    named = [("Host" if name == ":authority" else name, value) for name, value in found]
+    return [(name, value) for name, value in named if not name.startswith(":")]
 
 
 def _payload(entry: Mapping[str, Any], status: int) -> tuple[bytes, Abridged | None]:

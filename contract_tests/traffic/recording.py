@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from urllib.parse import urlsplit
 
 from contract_tests.redaction.redactor import Redactor
-from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange, Part, Request
+from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange, Part, Request, name_of_key
 from contract_tests.wire.target import DEFAULT_PORTS, Target
 from usage_contract import Operation
 
@@ -19,7 +19,7 @@ UNSUSPICIOUS = re.compile(rb"[\w-]*")  # values that a firewall does not mistake
 # Header fields with which a client does not request anything unusual.
 COMMON_FIELDS = re.compile(
     r"host|user-agent|accept|accept-(encoding|language)|cache-control|pragma|connection|origin|referer|dnt|priority"
-    r"|sec-.*|traceparent|tracestate|x-request-id|x-trace|content-length"
+    r"|sec-.*|traceparent|tracestate|x-request-id|x-trace"
 )
 JSON_RANGE = re.compile(r"application/(json|\*)|\*/\*|^$")
 
@@ -70,22 +70,22 @@ def recording_of(
     header = (operation.key_header or "").lower().encode()
     found = [(target, each.exchange) for each in recorded if (target := _target(each.url, operation.path))]
     found = [(target, each) for target, each in found if base in {None, target} and not _is_preflight(each.request)]
-    targets = {target.url: target for target, _ in found}
+    answered = [(target, each) for target, each in found if each.status == 200] or found
+    targets = {target.url: target for target, _ in answered}
     if not found:
         at = f" at {base.url}" if base else ""
         raise TrafficError(f"{len(recorded)} exchanges, and none of them is with {operation.path}{at}")
     if len(targets) > 1:
         raise TrafficError(f"exchanges with several deployments: {', '.join(sorted(targets))}; name one by --base-url")
-    exchanges = sorted((each for _, each in found), key=lambda each: each.started)
+    (target,) = targets.values()
+    exchanges = sorted((each for at, each in found if at == target), key=lambda each: each.started)
     values = [value for each in recorded for value in _key_values(each.exchange.request, header)]
     secrets = dict.fromkeys((*(key.value for key in keys), *values))
     texts = tuple(text for value in secrets if len(text := value.decode("latin-1")) >= SHORTEST_SECRET)
     credentials = _credentials(exchanges, header, keys)
     valid = tuple(credential for credential in credentials.values() if credential.shell)
     redact = Redactor(texts)
-    attributed = tuple(
-        replace(each, request=_attributed(each, operation, credentials), redact=redact) for each in exchanges
-    )
+    attributed = tuple(_attributed(exchanges, operation, credentials, redact))
     refused = {
         credential: each
         for each in reversed(attributed)
@@ -95,7 +95,7 @@ def recording_of(
     spans = attributed[-1].started - attributed[0].started
     if "time" in lacks or spans > ONE_RUN:
         lacks |= {"one run"}
-    return Recording(next(iter(targets.values())), attributed, valid, refused, lacks, texts)
+    return Recording(target, attributed, valid, refused, lacks, texts)
 
 
 def _target(url: str, path: str) -> Target | None:
@@ -116,7 +116,7 @@ def _is_preflight(request: Request) -> bool:
 
 
 def _key_values(request: Request, header: bytes) -> list[bytes]:
-    return [value for name, value in request.fields if name.lower() == header and value]
+    return [value.strip(b" \t") for name, value in request.fields if name.lower() == header and value.strip(b" \t")]
 
 
 def _credentials(exchanges: Iterable[Exchange], header: bytes, given: Sequence[Credential]) -> dict[bytes, Credential]:
@@ -124,48 +124,47 @@ def _credentials(exchanges: Iterable[Exchange], header: bytes, given: Sequence[C
     alone = [(values[0], each) for each in exchanges if len(values := _key_values(each.request, header)) == 1]
     accepted = {value for value, each in alone if each.status == 200}
     known = {key.value: key for key in given}
-    numbers = (number for number in count(1) if _variable(number) not in {key.shell for key in given})
+    names = (name for name in map(name_of_key, count(1)) if name not in {(key.label, key.shell) for key in given})
     credentials: dict[bytes, Credential] = {}
     for value in dict.fromkeys(value for value, _ in alone):
         if value in known:
             credentials[value] = known[value]
         elif value in accepted:
-            number = next(numbers)
-            label = "the main key" if number == 1 else f"key {number}"
-            credentials[value] = Credential(value, label, _variable(number))
+            credentials[value] = Credential(value, *next(names))
         else:
             credentials[value] = Credential(value, f"refused key {len(credentials) + 1}")
     return credentials
 
 
-def _variable(number: int) -> str:
-    return "$CONTRACT_API_KEY" if number == 1 else f"$CONTRACT_API_KEY_{number}"
-
-
-def _attributed(exchange: Exchange, operation: Operation, credentials: dict[bytes, Credential]) -> Request:
-    """Return the request of an exchange with its credential, and with whether it is a baseline request."""
-    request, header = exchange.request, (operation.key_header or "").lower().encode()
-    values = _key_values(request, header)
-    credential = credentials[values[0]] if len(values) == 1 else None
-    is_usual = request.method == operation.method and b"?" not in request.target and len(values) < 2
-    is_valid = credential is not None and bool(credential.shell)
-    is_judged = (exchange.status == 200 and is_valid) or (
-        _is_common(request, header) and (is_valid or _is_refused(exchange))
-    )
-    return replace(request, credential=credential, is_baseline=is_usual and is_judged)
-
-
-def _is_refused(exchange: Exchange) -> bool:
-    return exchange.status in AUTH_ERRORS
+def _attributed(
+    exchanges: Iterable[Exchange], operation: Operation, credentials: dict[bytes, Credential], redact: Redactor
+) -> Iterator[Exchange]:
+    """Yield each exchange with its credential; baseline requests are usual ones, and one at a time for each key."""
+    header = (operation.key_header or "").lower().encode()
+    ends: dict[Credential | None, float] = {}
+    for exchange in exchanges:
+        request = exchange.request
+        values = _key_values(request, header)
+        credential = credentials[values[0]] if len(values) == 1 else None
+        is_valid = credential is not None and bool(credential.shell)
+        is_usual = request.method == operation.method and b"?" not in request.target and len(values) < 2
+        is_judged = (exchange.status == 200 and is_valid) or (
+            _is_common(request, header) and (is_valid or exchange.status in AUTH_ERRORS)
+        )
+        is_alone = exchange.started >= ends.get(credential, exchange.started)  # concurrent requests have no order
+        ends[credential] = max(exchange.ended, ends.get(credential, exchange.ended))
+        attributed = replace(request, credential=credential, is_baseline=is_usual and is_judged and is_alone)
+        yield replace(exchange, request=attributed, redact=redact)
 
 
 def _is_common(request: Request, header: bytes) -> bool:
-    """Whether only the deployment itself has a reason to refuse a request."""
+    """Whether nothing but its key is a reason to refuse a request, for the deployment or for a proxy."""
     fields = [(name.decode("latin-1").lower(), value) for name, value in request.fields if name.lower() != header]
     accepted = ", ".join(value.decode("latin-1") for name, value in fields if name == "accept")
     keys = _key_values(request, header)
     return (
         all(COMMON_FIELDS.fullmatch(name) for name, _ in fields)
+        and [name for name, _ in fields].count("host") == 1
         and JSON_RANGE.search(accepted) is not None
         and all(map(UNSUSPICIOUS.fullmatch, keys))
         and not request.body

@@ -47,6 +47,11 @@ class Credential:
     shell: str = ""
 
 
+def name_of_key(number: int) -> tuple[str, str]:
+    """Return the label of a valid key and its shell variable; the main key is number 1."""
+    return ("the main key", "$CONTRACT_API_KEY") if number == 1 else (f"key {number}", f"$CONTRACT_API_KEY_{number}")
+
+
 @dataclass(frozen=True)
 class Request:
     """One request; `target` and `fields` go over the wire byte for byte.

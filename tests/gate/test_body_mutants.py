@@ -10,7 +10,7 @@ from tests.support.offline import scheduler_of, sound_exchanges
 
 
 def test_passive_rules_find_no_problem_in_sound_exchanges() -> None:
-    verdicts = judge_offline(scheduler_of(sound_exchanges()))
+    verdicts = judge_offline(scheduler_of(sound_exchanges())).all
     assert sum(verdict.outcome == "held" for verdict in verdicts) > 50
     assert [verdict for verdict in verdicts if verdict.findings] == []
 

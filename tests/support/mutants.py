@@ -123,7 +123,7 @@ def is_noticed_offline(name: str) -> bool:
     """Whether a passive rule finds a mutant of the body in the baseline exchanges."""
     patch = BODY_MUTANTS[name][0]["patch"]
     exchanges = [patched(each, patch) if _is_of_the_key(each) else each for each in sound_exchanges()]
-    return any(verdict.outcome == "broken" for verdict in judge_offline(scheduler_of(exchanges)))
+    return any(verdict.outcome == "broken" for verdict in judge_offline(scheduler_of(exchanges)).all)
 
 
 def _is_of_the_key(exchange: Exchange) -> bool:

@@ -1,0 +1,77 @@
+"""Responses that HTTP clients for Python have received, as recorded exchanges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from contract_tests.traffic.recording import Recorded
+from contract_tests.wire.messages import Exchange, Part, Request
+
+if TYPE_CHECKING:
+    import httpx
+    import requests
+    from schemathesis import Response
+
+# A client returns the decoded body, and neither the bytes of the head nor the time of the request.
+LACKS = frozenset[Part]({"head", "framing", "coding", "time"})
+
+
+def from_requests(response: requests.Response) -> Recorded:
+    """Return the exchange of a response that requests has received."""
+    names = response.raw.headers if response.raw is not None else ()
+    fields = [(name, value) for name in names for value in response.raw.headers.getlist(name)]
+    return _recorded(
+        from_prepared(response.request),
+        response.status_code,
+        fields or response.headers.items(),
+        response.content,
+        response.elapsed.total_seconds(),
+    )
+
+
+def from_httpx(response: httpx.Response) -> Recorded:
+    """Return the exchange of a response that httpx has received and read."""
+    sent = response.request
+    request = _request(sent.method, str(sent.url), sent.headers.multi_items(), sent.content)
+    fields, seconds = response.headers.multi_items(), response.elapsed.total_seconds()
+    return _recorded((str(sent.url), request), response.status_code, fields, response.content, seconds)
+
+
+def from_schemathesis(response: Response) -> Recorded:
+    """Return the exchange of a response that Schemathesis has received."""
+    fields = [(name, value) for name, values in response.headers.items() for value in values]
+    request = from_prepared(response.request)
+    return _recorded(request, response.status_code, fields, response.content, response.elapsed)
+
+
+def from_prepared(sent: requests.PreparedRequest) -> tuple[str, Request]:
+    """Return the URL and the request that requests has sent."""
+    body = sent.body if isinstance(sent.body, bytes) else str(sent.body or "").encode()
+    url = str(sent.url)
+    return url, _request(str(sent.method), url, sent.headers.items(), body)
+
+
+def _request(method: str, url: str, fields: Iterable[tuple[str | bytes, str | bytes]], body: bytes) -> Request:
+    parts = urlsplit(url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    sent = [(_bytes(name), _bytes(value)) for name, value in fields]
+    if all(name.lower() != b"host" for name, _ in sent):  # requests leaves it to the connection
+        sent.insert(0, (b"Host", parts.netloc.rpartition("@")[2].encode()))
+    return Request(method, target.encode(), tuple(sent), body)
+
+
+def _recorded(
+    sent: tuple[str, Request], status: int, fields: Iterable[tuple[str, str]], body: bytes, seconds: float
+) -> Recorded:
+    url, request = sent
+    known = tuple((name, _bytes(value)) for name, value in fields if name.lower() != "content-encoding")
+    return Recorded(
+        url,
+        Exchange(request, status, fields=known, payload=body, received=len(body), seconds=seconds, lacks=LACKS),
+    )
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("latin-1", "replace")

@@ -1,0 +1,87 @@
+"""Exchanges as HAR 1.2, as a browser or a proxy would have recorded them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from contract_tests.wire.messages import Exchange
+
+KEY = "har-key-0001-abcdef"
+BEGAN = 1_800_000_000  # seconds since the Unix epoch
+
+
+def har(*entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a HAR document."""
+    return {"log": {"version": "1.2", "creator": {"name": "tests", "version": "1"}, "entries": list(entries)}}
+
+
+def har_of(exchanges: Iterable[Exchange], origin: str) -> dict[str, Any]:
+    """Return the exchanges that have a status; HAR contains their bodies without the content coding."""
+    return har(*(_entry(exchange, origin) for exchange in exchanges if exchange.status is not None))
+
+
+def entry(
+    body: str = "",
+    status: int = 200,
+    *,
+    url: str = "https://api.example/usage",
+    method: str = "GET",
+    key: str = KEY,
+    at: float = 0.0,
+    sent: Mapping[str, str] | None = None,
+    received: Mapping[str, str] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """Return an entry as a browser writes it for HTTP/2; `at` is the time in seconds, `more` are further members."""
+    headers = {":authority": "api.example", "accept": "application/json", **(sent or {})}
+    if key:
+        headers["x-api-key"] = key
+    return {
+        "startedDateTime": datetime.fromtimestamp(BEGAN + at, UTC).isoformat(),
+        "time": 12.5,
+        "request": {"method": method, "url": url, "httpVersion": "h2", "headers": _fields(headers)},
+        "response": {
+            "status": status,
+            "statusText": "",
+            "httpVersion": "h2",
+            "headers": _fields({"content-type": "application/json", **(received or {})}),
+            "content": {"size": len(body), "mimeType": "application/json", "text": body},
+        },
+        "cache": {},
+        **more,
+    }
+
+
+def _fields(fields: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in fields.items()]
+
+
+def _entry(exchange: Exchange, origin: str) -> dict[str, Any]:
+    request, target = exchange.request, exchange.request.target.decode("latin-1")
+    return {
+        "startedDateTime": datetime.fromtimestamp(BEGAN + exchange.started % 1_000_000, UTC).isoformat(),
+        "time": exchange.seconds * 1000,
+        "request": {
+            "method": request.method,
+            "url": target if target.startswith("http") else origin + target,
+            "httpVersion": request.version,
+            "headers": [{"name": n.decode("latin-1"), "value": v.decode("latin-1")} for n, v in request.fields],
+            "postData": {"text": request.body.decode("latin-1")},
+        },
+        "response": {
+            "status": exchange.status,
+            "statusText": exchange.reason,
+            "httpVersion": f"HTTP/{exchange.version}",
+            "headers": [{"name": name, "value": value.decode("latin-1")} for name, value in exchange.fields],
+            "content": {
+                "size": len(exchange.body),
+                "mimeType": exchange.media_type,
+                "text": base64.b64encode(exchange.body).decode(),
+                "encoding": "base64",
+            },
+        },
+        "cache": {},
+    }
