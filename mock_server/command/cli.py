@@ -67,8 +67,8 @@ def _parameter(option: Option) -> click.Option:
     default = ("on" if option.default else "off") if option.is_switch else option.default
     text = option.help if default is None else f"{option.help} (default: {default})"
     if option.is_switch:
-        return click.Option([option.flags], default=None, help=text)
-    return click.Option([option.flags], metavar=option.metavar, type=click.UNPROCESSED, help=text)
+        return click.Option([f"--{option.name}/--no-{option.name}"], default=None, help=text)
+    return click.Option([f"--{option.name}"], metavar=option.metavar, type=click.UNPROCESSED, help=text)
 
 
 def _run(command: tuple[str, ...], **values: Any) -> int:

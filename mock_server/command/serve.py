@@ -7,10 +7,12 @@ import gc
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec
 
 from aiohttp import web
 
@@ -31,54 +33,80 @@ from mock_server.web.mock import MOCK
 from mock_server.web.server import CertificateError, listening, new_event_loop, server_context
 from usage_contract import load
 
+# The option that is the reason for an error.
+OPTION_OF: Mapping[type[Exception], str] = {
+    DelayError: "--delay",
+    CertificateError: "--tls-cert",
+    StateUnavailableError: "--state",
+}
 
+P = ParamSpec("P")
+
+
+def _reporting(work: Callable[P, int]) -> Callable[P, int]:
+    """Return work that reports the errors of a user, and returns the exit code."""
+
+    @wraps(work)
+    def run(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return work(*args, **kwargs)
+        except KeyboardInterrupt:
+            return 0
+        except (OptionError, *USER_ERRORS) as error:
+            return report(text_of(error))
+
+    return run
+
+
+@_reporting
 def serve(options: MockOptions) -> int:
     """Serve a mock until a signal stops it, and return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a signal can come before the event loop handles it
     if options.workers == 1:
-        return _exit_code(lambda: _serve(options))
+        return _serve(options)
     if options.state is None:
         raise OptionError(["--workers: more than one process needs a shared state; add --state redis://HOST"])
     if not workers.IS_POSSIBLE:
         raise OptionError(["--workers: this system has no fork or no SO_REUSEPORT; start one process"])
-
-    def work(port: int) -> int:
-        return _exit_code(lambda: _serve(replace(options, port=port)))
-
-    def supervise() -> int:
-        return workers.supervise(
-            work, host=options.host, port=options.port, number=options.workers, grace=options.grace
-        )
-
-    return _exit_code(supervise)
+    return workers.supervise(
+        lambda port: _serve(replace(options, port=port)),
+        host=options.host,
+        port=options.port,
+        number=options.workers,
+        grace=options.grace,
+    )
 
 
+@_reporting
 def check(fixtures: Path | None) -> int:
     """Validate every file of a fixture folder, and return the exit code."""
-    return _exit_code(lambda: _check(fixtures))
+    kinds: list[tuple[str, list[str], Callable[[str, Path | None], object]]] = [
+        ("deployments", deployment_names(fixtures), load_deployment),
+        ("scenarios", scenario_names(fixtures), load_scenario),
+        ("faults", fault_names(fixtures), load_fault),
+    ]
+    code = 0
+    for kind, names, load_one in kinds:
+        invalid = 0
+        for name in names:
+            try:
+                load_one(name, fixtures)
+            except FixtureError as error:
+                invalid, code = invalid + 1, report(text_of(error))
+        if names:
+            sys.stdout.write(f"{len(names) - invalid} of {len(names)} {kind} are valid\n")
+    return code
 
 
-def _exit_code(work: Callable[[], int]) -> int:
-    try:
-        return work()
-    except KeyboardInterrupt:
-        return 0
-    except (OptionError, *USER_ERRORS) as error:
-        return report(text_of(error))
-
-
+@_reporting
 def _serve(options: MockOptions) -> int:
     tls = None
     try:
         app = make_app(load("documented"), options)
         if options.tls_files:
             tls = server_context(*options.tls_files)
-    except DelayError as error:
-        raise OptionError([f"--delay: {error}"]) from None
-    except CertificateError as error:
-        raise OptionError([f"--tls-cert: {error}"]) from None
-    except StateUnavailableError as error:
-        raise OptionError([f"--state: {error}"]) from None
+    except tuple(OPTION_OF) as error:
+        raise OptionError([f"{OPTION_OF[type(error)]}: {error}"]) from None
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve_until_signalled(app, options, tls))
     return 0
@@ -133,22 +161,3 @@ async def _running(coroutine: Coroutine[object, object, None]) -> AsyncIterator[
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-def _check(fixtures: Path | None) -> int:
-    kinds: list[tuple[str, list[str], Callable[[str, Path | None], object]]] = [
-        ("deployments", deployment_names(fixtures), load_deployment),
-        ("scenarios", scenario_names(fixtures), load_scenario),
-        ("faults", fault_names(fixtures), load_fault),
-    ]
-    code = 0
-    for kind, names, load_one in kinds:
-        invalid = 0
-        for name in names:
-            try:
-                load_one(name, fixtures)
-            except FixtureError as error:
-                invalid, code = invalid + 1, report(text_of(error))
-        if names:
-            sys.stdout.write(f"{len(names) - invalid} of {len(names)} {kind} are valid\n")
-    return code

@@ -56,15 +56,11 @@ def supervise(serve: Callable[[int], int], *, host: str, port: int, number: int,
             sys.stdout.flush()
             while workers.wait() in {None, signal.SIGCHLD}:
                 workers.replace_ended()
-        except _StoppedError:
+        except KeyboardInterrupt:
             pass
         finally:
             workers.stop(grace + MARGIN)
     return 0
-
-
-class _StoppedError(Exception):
-    """A signal has stopped the command while a worker was starting."""
 
 
 class _Workers:
@@ -81,7 +77,7 @@ class _Workers:
 
         Raises:
             WorkerError: The worker exited before it was listening.
-            _StoppedError: A signal came first; a worker can hang before it listens.
+            KeyboardInterrupt: A signal came first; a worker can hang before it listens.
         """
         reading, writing = os.pipe()
         pid = os.fork()
@@ -93,7 +89,7 @@ class _Workers:
         with os.fdopen(reading) as lines:
             while not select.select([lines], [], [], SIGNAL_POLL_INTERVAL)[0]:
                 if signal.sigpending() & set(STOPPING):
-                    raise _StoppedError
+                    raise KeyboardInterrupt
             line = lines.readline()
         if not line.startswith("LISTENING "):
             self._pids.remove(pid)
