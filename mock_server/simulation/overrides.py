@@ -130,7 +130,3 @@ class Overrides:
         if key is None:
             return replace(self, everyone=override)
         return replace(self, keys={**self.keys, key: override})
-
-    def without(self, key: str) -> Overrides:
-        """Return these overrides without the one of a key."""
-        return replace(self, keys={name: override for name, override in self.keys.items() if name != key})

@@ -224,7 +224,7 @@ class Simulator:
             clock = MockClock(self.clock.base, old.clock)
             adjust(clock)
             if clock() > END_OF_TIME:
-                raise EndOfTimeError
+                raise EndOfTimeError(f"the mock's time ends {END_OF_TIME} seconds after 1970")
             return replace(old, clock=clock.offset)
 
         await self._change(adjusted)
@@ -241,7 +241,7 @@ class Simulator:
         else:
             await self.catch_up()
             self._check_key(key)
-            await self._change(lambda old: old.without(key), key, restart=True)
+            await self._change(lambda old: old.with_override(key, NO_OVERRIDE), key, restart=True)
         self.journal.clear(key)
 
     async def catch_up(self) -> None:

@@ -15,7 +15,7 @@ from mock_server.web.aiohttp_adapter import ServerConnection, force_version
 from mock_server.web.dispatcher import EVENT_STREAM, Dispatcher, is_control_path
 from mock_server.web.fast_path import FastPath
 from mock_server.web.raw_response import RawResponse
-from mock_server.web.responses import error_response, render_exception
+from mock_server.web.responses import error_response
 
 # A client can send a long text as its key: such a key is unknown, not malformed.
 MAX_FIELD_BYTES = 64 * 1024
@@ -115,9 +115,7 @@ class Connection(ServerConnection):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send a response; aiohttp's own 404, 405 and 417 get a body with a `detail`."""
-        if isinstance(resp, web.HTTPException):
-            resp = render_exception(resp)
+        """Send a response."""
         self._is_unending = isinstance(resp, RawResponse) and resp.is_unending
         if self._is_half_closed and self._is_unending and self.transport is not None:
             asyncio.get_running_loop().call_soon(self.transport.close)  # after the beginning of the response
@@ -147,5 +145,5 @@ class Connection(ServerConnection):
             with suppress(EditError):  # the edits of a fault apply to few requests
                 data = edited(data, [edit])
         if data != received:
-            self._dispatcher.mark_edited(self)
+            self._dispatcher.edited.add(self)
         return data

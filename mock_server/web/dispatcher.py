@@ -67,7 +67,8 @@ class Dispatcher:
     def __init__(self, mock: Mock, control: Handler) -> None:
         self.mock, self.control = mock, control
         self.simulator = mock.simulator
-        self._edited: WeakSet[object] = WeakSet()
+        #: The connections with a request whose bytes a fault has changed.
+        self.edited: WeakSet[object] = WeakSet()
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Respond to one request."""
@@ -118,10 +119,6 @@ class Dispatcher:
             with suppress(*FIXTURE_ERRORS):  # the response reports the error
                 edits += self.simulator.library.fault(use.name).received
         return tuple(edits)
-
-    def mark_edited(self, connection: object) -> None:
-        """Note that a fault has changed the received bytes of a connection."""
-        self._edited.add(connection)
 
     def _is_unmodified(self, override: Override) -> bool:
         return (override is NO_OVERRIDE or override.is_passthrough) and not self.mock.reload_error
@@ -188,9 +185,9 @@ class Dispatcher:
 
     def _has_edited(self, use: FaultUse | None, request: web.Request) -> bool:
         """Return whether a fault has changed the received bytes of a request."""
-        if request.protocol not in self._edited:
+        if request.protocol not in self.edited:
             return False
-        self._edited.discard(request.protocol)
+        self.edited.discard(request.protocol)
         return use is not None and bool(self.simulator.library.fault(use.name).received)
 
     async def handle_unmodified(self, request: web.Request) -> web.StreamResponse:

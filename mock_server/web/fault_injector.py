@@ -64,10 +64,7 @@ class FaultExchange:
     async def response(self) -> web.Response:
         """Return the unmodified response."""
         if self.unmodified is None:
-            try:
-                response = await self.handler(self.request)
-            except web.HTTPException as error:
-                response = render_exception(error)
+            response = await self.handler(self.request)
             assert isinstance(response, web.Response)
             self.unmodified = response
         return self.unmodified

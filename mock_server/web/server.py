@@ -16,9 +16,6 @@ from mock_server.web.connection import Connection
 from mock_server.web.dispatcher import DISPATCHER, Dispatcher
 from mock_server.web.mock import MOCK
 
-# The seconds that responses in flight have when the mock is stopped.
-GRACE_SECONDS = 5.0
-
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """Return a new event loop: uvloop's where it is available, which excludes Windows and PyPy."""
@@ -99,7 +96,7 @@ async def listening(
     host: str,
     port: int,
     tls: ssl.SSLContext | None = None,
-    grace: float = GRACE_SECONDS,
+    grace: float = 5.0,
     shares_port: bool = False,
 ) -> AsyncIterator[Listener]:
     """Serve an application of `make_app` while the context lasts.
