@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
+from mock_server.fixtures.delays import delay
 from mock_server.simulation.clock import NO_OFFSET, ClockOffset
+
+if TYPE_CHECKING:
+    from mock_server.fixtures.library import Library
 
 # The value that switches a scenario, a fault or a delay off, also where a lower level of precedence sets one.
 NONE = "none"
@@ -70,6 +75,21 @@ class Override:
     def is_passthrough(self) -> bool:
         """Whether the response of the account stays unchanged: no status code, no fault and no delay."""
         return self.active_fault is None and self.code is None and self.delay in (None, NONE)
+
+    def check(self, library: Library) -> None:
+        """Check the delay, and that a fixture folder has the scenario and the fault.
+
+        Raises:
+            UnknownNameError: The folder does not have the scenario or the fault.
+            FixtureError: The file of the scenario or fault cannot be used.
+            DelayError: The delay is not valid.
+        """
+        if self.active_scenario is not None:
+            library.scenario(self.active_scenario)
+        if self.active_fault:
+            library.fault(self.active_fault.name)
+        if self.delay not in (None, NONE):
+            delay(self.delay)
 
     def merged_over(self, lower: Override) -> Override:
         """Return both overrides as one; this one takes precedence."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
 
 import orjson
 from aiohttp import web
@@ -50,13 +49,6 @@ class RequestPlan:
 
 PLAN = web.RequestKey("plan", RequestPlan)
 NO_PLAN = RequestPlan()
-
-
-class _Rendered(NamedTuple):
-    """The 200 of an account, and its body before and after `remaining`."""
-
-    response: PreparedResponse
-    pieces: list[bytes]
 
 
 class Usage:
@@ -143,8 +135,8 @@ class Usage:
             return self._over_limit(account.limit, taken.retry_after)
         if account.grows:
             account.grow(now)
-        rendered = account.derived.get(self) or self._render(account)
-        return rendered.response.with_body((b"%.1f" % taken.remaining).join(rendered.pieces))
+        response, pieces = account.derived.get(self) or self._render(account)
+        return response.with_body((b"%.1f" % taken.remaining).join(pieces))
 
     def forced_response(self, code: int, keys: Sequence[str], scenario: str | None) -> PreparedResponse:
         """Return the response with a status code that an override demands."""
@@ -165,10 +157,11 @@ class Usage:
         if code in (None, 200) and len(keys) == 1 and self._simulator.has(keys[0]):
             yield "scenario"
 
-    def _render(self, account: Account) -> _Rendered:
+    def _render(self, account: Account) -> tuple[PreparedResponse, list[bytes]]:
+        """Return the 200 of an account, and its body before and after `remaining`."""
         metrics = account.usage_metrics(remaining=orjson.Fragment(REMAINING))
         response = documented_response(self._operation, 200, metrics, headers={**NO_STORE, **self._headers})
-        rendered = account.derived[self] = _Rendered(response, response.body.split(REMAINING))
+        rendered = account.derived[self] = response, response.body.split(REMAINING)
         return rendered
 
     def _build_over_limit(self, limit: RateLimit, retry_after: int) -> PreparedResponse:
