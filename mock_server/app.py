@@ -59,8 +59,6 @@ def make_app(
     library = _library(options, deployment)
     if fault:
         library.add(fault)
-    elif options.fault_name:
-        library.fault(options.fault_name)
     dispatcher_class: type[Dispatcher] = Dispatcher
     if state is None and options.state is not None:
         from mock_server.shared_state.redis_state import RedisState

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from mock_server.options import OPTIONS, Option, OptionError, read_options
 from mock_server.streams import prepare_streams, report
@@ -72,12 +71,7 @@ def _parameter(option: Option) -> click.Option:
 
 
 def _run(command: tuple[str, ...], **values: Any) -> int:
-    context = click.get_current_context()
-    given = {
-        name: value
-        for name, value in values.items()
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    }
+    given = {name: value for name, value in values.items() if value is not None}
     if command and command[0] not in COMMANDS:
         raise OptionError([f"{command[0]!r}: unknown command; {suggest(command[0], COMMANDS)}"])
     if len(command) > 2:

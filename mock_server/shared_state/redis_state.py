@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
 from hashlib import sha1
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
@@ -82,12 +81,12 @@ class RedisState:
     async def take(self, bucket: BucketSpec, now: float, *, tokens: int, account: AccountRef) -> TakeResult:
         """Take tokens from a bucket, unless the overrides have changed since the version that the request requires."""
         full = bucket.burst if bucket.tokens is None else min(bucket.burst, bucket.tokens)
-        mantissa, shift = _in_binary(bucket.rps)
+        mantissa, power = bucket.rps.as_integer_ratio()  # the power is one of two
         parts = (bucket.burst * PARTS_PER_TOKEN, round(full * PARTS_PER_TOKEN), tokens * PARTS_PER_TOKEN)
         take = _Take(
             (self._version_key, self._accounts),
             (self._account + bucket.key, self._account + account.key),
-            (REQUIRED_VERSION.get(), f"bucket {bucket.name}", ticks(now), mantissa, shift, *parts),
+            (REQUIRED_VERSION.get(), f"bucket {bucket.name}", ticks(now), mantissa, power.bit_length() - 1, *parts),
         )
         answer = await self._server.ask(take)
         if answer is None:  # the script requires the version
@@ -311,13 +310,6 @@ def _unavailable(error: Exception) -> StateUnavailableError:
 
 def _script(name: str, keys: list[str], *arguments: Any) -> Command:
     return ("EVALSHA", _HASHES[name], len(keys), *keys, *arguments)
-
-
-@lru_cache(maxsize=1024)
-def _in_binary(rate: float) -> tuple[int, int]:
-    """Return a rate as MANTISSA and SHIFT: it is MANTISSA / 2^SHIFT."""
-    mantissa, power = rate.as_integer_ratio()
-    return mantissa, power.bit_length() - 1
 
 
 def _unused() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from contextlib import AsyncExitStack
 from functools import cache
 from typing import Any, Unpack
 
@@ -89,7 +88,6 @@ class AsyncUsageMock(MockView):
         super().__init__(app or _app(settings, deployment))
         tls = server_context(*settings.tls_files) if settings.tls_files else None
         self._listener = listening(self._app, host=settings.host, port=settings.port, tls=tls, grace=settings.grace)
-        self._stack = AsyncExitStack()
         #: The base URL, such as `http://127.0.0.1:40123`, once the mock runs.
         self.url = ""
         #: Why the mock cannot be started again, once it was started.
@@ -101,7 +99,7 @@ class AsyncUsageMock(MockView):
             raise RuntimeError(self.why_not)
         self.why_not = STOPPED
         try:
-            self.url = (await self._stack.enter_async_context(self._listener)).url
+            self.url = (await self._listener.__aenter__()).url
         except BaseException as error:
             self.why_not = FAILED.format(error)
             raise
@@ -110,7 +108,7 @@ class AsyncUsageMock(MockView):
 
     async def __aexit__(self, *_: object) -> None:
         self._is_running = False
-        await self._stack.aclose()
+        await self._listener.__aexit__(None, None, None)
 
     @property
     def _running(self) -> Mock:
