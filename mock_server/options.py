@@ -215,17 +215,6 @@ class MockOptions:
         return Path(self.tls_cert), Path(self.tls_key)
 
     @property
-    def fault_name(self) -> str | None:
-        """The name of the fault."""
-        return self.fault.partition("@")[0] if self.fault else None
-
-    @property
-    def fault_number(self) -> int | None:
-        """The number of the only request with the fault; None for all requests."""
-        number = (self.fault or "").partition("@")[2]
-        return int(number) if number else None
-
-    @property
     def delay_text(self) -> str | None:
         """The delay as a text."""
         return self.delay if self.delay is None or isinstance(self.delay, str) else f"{self.delay:.6f}"

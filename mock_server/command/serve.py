@@ -7,7 +7,7 @@ import gc
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import wraps
@@ -32,13 +32,6 @@ from mock_server.streams import report
 from mock_server.web.mock import MOCK
 from mock_server.web.server import CertificateError, listening, new_event_loop, server_context
 from usage_contract import load
-
-# The option that is the reason for an error.
-OPTION_OF: Mapping[type[Exception], str] = {
-    DelayError: "--delay",
-    CertificateError: "--tls-cert",
-    StateUnavailableError: "--state",
-}
 
 P = ParamSpec("P")
 
@@ -68,13 +61,7 @@ def serve(options: MockOptions) -> int:
         raise OptionError(["--workers: more than one process needs a shared state; add --state redis://HOST"])
     if not workers.IS_POSSIBLE:
         raise OptionError(["--workers: this system has no fork or no SO_REUSEPORT; start one process"])
-    return workers.supervise(
-        lambda port: _serve(replace(options, port=port)),
-        host=options.host,
-        port=options.port,
-        number=options.workers,
-        grace=options.grace,
-    )
+    return workers.supervise(lambda port: _serve(replace(options, port=port)), options)
 
 
 @_reporting
@@ -105,8 +92,12 @@ def _serve(options: MockOptions) -> int:
         app = make_app(load("documented"), options)
         if options.tls_files:
             tls = server_context(*options.tls_files)
-    except tuple(OPTION_OF) as error:
-        raise OptionError([f"{OPTION_OF[type(error)]}: {error}"]) from None
+    except DelayError as error:
+        raise OptionError([f"--delay: {error}"]) from None
+    except CertificateError as error:
+        raise OptionError([f"--tls-cert: {error}"]) from None
+    except StateUnavailableError as error:
+        raise OptionError([f"--state: {error}"]) from None
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve_until_signalled(app, options, tls))
     return 0
@@ -118,10 +109,7 @@ async def serve_until_signalled(app: web.Application, options: MockOptions, tls:
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):  # Windows, where SIGINT is a KeyboardInterrupt
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = listening(
-        app, host=options.host, port=options.port, tls=tls, grace=options.grace, shares_port=options.workers > 1
-    )
-    async with _log_and_reload(app, options), server as listener:
+    async with _log_and_reload(app, options), listening(app, options, tls) as listener:
         sys.stdout.write(f"LISTENING {listener.url}\n")
         sys.stdout.flush()
         gc.freeze()  # the present objects stay until the end; the garbage collector skips them

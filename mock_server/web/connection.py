@@ -36,16 +36,6 @@ class Connection(ServerConnection):
         loop: The event loop.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_dispatcher",
-        "_fast_path",
-        "_is_control_request",
-        "_is_half_closed",
-        "_is_unending",
-        "_responses",
-    )
-
     def __init__(self, server: web.Server, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
             server,

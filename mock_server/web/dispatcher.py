@@ -205,8 +205,10 @@ class Dispatcher:
 
 def _acknowledge(request: web.Request, response: web.StreamResponse) -> None:
     """Name the honoured preferences (RFC 7240, section 3)."""
-    if applied := request.get(PLAN, NO_PLAN).preference_applied:
-        response.headers["Preference-Applied"] = applied
+    plan = request.get(PLAN, NO_PLAN)
+    applied = [f"{name}={value}" for name, value in plan.preferences.items() if name in plan.honoured]
+    if applied:
+        response.headers["Preference-Applied"] = ", ".join(applied)
     else:
         response.headers.pop("Preference-Applied", None)
 

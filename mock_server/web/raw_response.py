@@ -16,6 +16,7 @@ from aiohttp.http import SERVER_SOFTWARE, HttpVersion10
 from mock_server.fixtures.edits import Edit, End, Framing, edited
 
 Headers = tuple[tuple[str, str], ...]
+Sleep = Callable[[float], Awaitable[None]]
 
 CHUNK = 100  # bytes
 HANG_POLL_INTERVAL = 0.05  # seconds; aiohttp does not report to a response that its client has closed the connection
@@ -104,14 +105,7 @@ class RawResponse(web.StreamResponse):
         EditError: An edit cannot be applied to the message.
     """
 
-    def __init__(
-        self,
-        message: RawMessage,
-        request: web.Request,
-        *,
-        sleep: Callable[[float], Awaitable[None]],
-        stop: Callable[[], None],
-    ) -> None:
+    def __init__(self, message: RawMessage, request: web.Request, *, sleep: Sleep, stop: Callable[[], None]) -> None:
         super().__init__(status=message.status, reason=message.reason)
         if message.framing == "chunked" and request.version <= HttpVersion10:
             message = replace(message, framing="close")  # HTTP/1.0 has no chunks

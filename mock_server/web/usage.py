@@ -11,10 +11,12 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from mock_server.fixtures.deployments import Calls, Key, RateLimit
+from mock_server.options import MockOptions
 from mock_server.simulation.accounts import Account
 from mock_server.simulation.overrides import NO_OVERRIDE, NONE, Override
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.state import MemoryState, TakeResult
+from mock_server.web.cors import CROSS_ORIGIN
 from mock_server.web.responses import REASON, PreparedResponse, documented_response, error_response, reason_phrase
 from usage_contract import ContractError, Operation
 
@@ -41,11 +43,6 @@ class RequestPlan:
     preferences: Mapping[str, str] = field(default_factory=dict)
     honoured: set[str] = field(default_factory=set)
 
-    @property
-    def preference_applied(self) -> str:
-        """The value of `Preference-Applied` (RFC 7240, section 3), empty where no preference was honoured."""
-        return ", ".join(f"{name}={value}" for name, value in self.preferences.items() if name in self.honoured)
-
 
 PLAN = web.RequestKey("plan", RequestPlan)
 NO_PLAN = RequestPlan()
@@ -57,32 +54,23 @@ class Usage:
     Args:
         operation: The operation of the document.
         simulator: The accounts.
-        cost: The number of tokens that a request takes; 0 lifts the rate limit.
-        unknown_key_status: The status code for an unknown key.
-        headers: Headers of every response.
+        options: The options: the rate limit, the status code for an unknown key, and CORS.
 
     Raises:
         ContractError: The operation of the document cannot be simulated.
     """
 
-    def __init__(
-        self,
-        operation: Operation,
-        simulator: Simulator,
-        *,
-        cost: int,
-        unknown_key_status: int,
-        headers: Mapping[str, str],
-    ) -> None:
+    def __init__(self, operation: Operation, simulator: Simulator, options: MockOptions) -> None:
         if operation.key_header is None:
             raise ContractError(f"{operation}: the document requires no API key; the mock has usage metrics by key")
         self.key_header = operation.key_header
         self.path = operation.path if operation.method == "GET" else None
         self.status_codes = sorted(int(status) for status in operation.responses)
         self._operation, self._simulator = operation, simulator
-        self._cost, self._headers = cost, headers
+        self._cost = int(options.rate_limit)  # the number of tokens that a request takes
+        self._headers = CROSS_ORIGIN if options.cors else {}
         self._missing_key = self._documented_error(401, "missing-key")
-        self._unknown_key = self._documented_error(unknown_key_status, "unknown-key")
+        self._unknown_key = self._documented_error(options.unknown_key_status, "unknown-key")
         limited, known = operation.responses.get("429"), _limit_values(RateLimit(), 1)
         self._limit_headers = tuple(limited.headers) if limited else ()
         if missing := [name for name in self._limit_headers if name not in known]:
