@@ -6,7 +6,7 @@ import heapq
 import math
 from collections import Counter
 from collections.abc import Iterator
-from copy import copy
+from copy import deepcopy
 from fractions import Fraction
 from typing import Any
 
@@ -51,14 +51,6 @@ class UsageCounters:
                     self._top.append(domain)
                 self._top.sort(key=self._rank)
                 del self._top[TOP_DOMAINS:]
-
-    def copy(self) -> UsageCounters:
-        """Return an independent copy."""
-        other = copy(self)
-        other.by_protocol = self.by_protocol.copy()
-        other._requests = self._requests.copy()
-        other._top = self._top.copy()
-        return other
 
     def _add(self, domain: str, protocol: str, calls: Calls) -> None:
         self.success += calls.requests - calls.failures
@@ -146,7 +138,7 @@ class Account:
 
     def _restart_growth(self, recorded: UsageCounters) -> None:
         """Forget all growth; `recorded` are the counters without it."""
-        self._recorded, self.counters = recorded, recorded.copy() if self.grows else recorded
+        self._recorded, self.counters = recorded, deepcopy(recorded) if self.grows else recorded
         self._grown, self._age = {}, 0.0
         self.derived.clear()
 
