@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Iterator
 from copy import deepcopy
 from fractions import Fraction
 from typing import Any
@@ -20,7 +19,7 @@ class UsageCounters:
     """The running totals of one account.
 
     The number of requests of a domain never decreases.
-    The top 20 are therefore kept by comparing one domain with the last of them.
+    New traffic therefore moves only its own domains into the top 20.
     """
 
     def __init__(self, traffic: Traffic) -> None:
@@ -28,9 +27,7 @@ class UsageCounters:
         self.by_protocol = dict.fromkeys(PROTOCOLS, 0)
         self._requests: Counter[str] = Counter()
         self._top: list[str] = []
-        for domain, protocol, calls in _flatten(traffic):
-            self._add(domain, protocol, calls)
-        self._top = heapq.nsmallest(TOP_DOMAINS, filter(self._requests.get, self._requests), key=self._rank)
+        self.record(traffic)
 
     @property
     def total(self) -> int:
@@ -44,27 +41,18 @@ class UsageCounters:
 
     def record(self, traffic: Traffic) -> None:
         """Add traffic."""
-        for domain, protocol, calls in _flatten(traffic):
-            self._add(domain, protocol, calls)
-            if self._requests[domain]:
-                if domain not in self._top:
-                    self._top.append(domain)
-                self._top.sort(key=self._rank)
-                del self._top[TOP_DOMAINS:]
-
-    def _add(self, domain: str, protocol: str, calls: Calls) -> None:
-        self.success += calls.requests - calls.failures
-        self.fail += calls.failures
-        self.bytes += calls.bytes
-        self.by_protocol[protocol] += calls.requests
-        self._requests[domain] += calls.requests
+        for domain, calls_of in traffic.items():
+            for protocol, calls in calls_of.items():
+                self.success += calls.requests - calls.failures
+                self.fail += calls.failures
+                self.bytes += calls.bytes
+                self.by_protocol[protocol] += calls.requests
+                self._requests[domain] += calls.requests
+        candidates = filter(self._requests.get, {*self._top, *traffic})
+        self._top = heapq.nsmallest(TOP_DOMAINS, candidates, key=self._rank)
 
     def _rank(self, domain: str) -> tuple[int, str]:
         return -self._requests[domain], domain
-
-
-def _flatten(traffic: Traffic) -> Iterator[tuple[str, str, Calls]]:
-    return ((domain, protocol, calls) for domain, calls_of in traffic.items() for protocol, calls in calls_of.items())
 
 
 class Account:
