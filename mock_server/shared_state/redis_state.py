@@ -95,7 +95,7 @@ class RedisState:
         snapshot = None
         if version.decode() != account.version:
             keys = [self._account + account.key, self._accounts]
-            opening = _script("open", keys, f"since {account.name}", repr(now), _unused())
+            opening = _script("open", keys, f"since {account.name}", repr(now), secrets.token_hex(8))
             snapshot = _snapshot(account, await self._server.ask(opening))
         if granted:
             return TakeResult(tenths(level), snapshot=snapshot)
@@ -136,7 +136,9 @@ class RedisState:
             for argument in (orjson.dumps([account.name, domain, protocol, member]), number)
         ]
         keys = [self._account + account.key, self._accounts]
-        await self._server.ask(_script("record", keys, _unused(), f"since {account.name}", repr(now), *added))
+        await self._server.ask(
+            _script("record", keys, secrets.token_hex(8), f"since {account.name}", repr(now), *added)
+        )
 
     async def snapshot(self, account: AccountRef, now: float) -> AccountSnapshot | None:
         """Return an account, unless the process has read this version."""
@@ -160,7 +162,7 @@ class RedisState:
         self, overrides: Overrides, *, restart: bool = False, key: str | None = None, force: bool = False
     ) -> None:
         """Set the overrides of every process, if they derive from the latest ones or are forced."""
-        version = _unused()
+        version = secrets.token_hex(8)
         keys = [self._version_key, self._settings_key, self._accounts]
         if restart and key is not None:
             keys.append(self._account + key)
@@ -221,12 +223,12 @@ class _Server:
             batch, self._waiting = self._waiting, []
             commands = [(each, future) for each, future in batch if not isinstance(each, _Take)]
             takes = [(each, future) for each, future in batch if isinstance(each, _Take)]
-            batch_of_takes = []
+            requests = [each for each, _ in commands]
             if takes:
                 keys = [*takes[0][0].shared, *(key for take, _ in takes for key in take.keys)]
                 arguments = (argument for take, _ in takes for argument in take.arguments)
-                batch_of_takes.append(_script("take", keys, *arguments))
-            answers = await self._results([*(each for each, _ in commands), *batch_of_takes])
+                requests.append(_script("take", keys, *arguments))
+            answers = await self._results(requests)
             if takes:
                 taken = answers.pop()
                 answers += taken if isinstance(taken, list) else [taken] * len(takes)
@@ -310,10 +312,6 @@ def _unavailable(error: Exception) -> StateUnavailableError:
 
 def _script(name: str, keys: list[str], *arguments: Any) -> Command:
     return ("EVALSHA", _HASHES[name], len(keys), *keys, *arguments)
-
-
-def _unused() -> str:
-    return secrets.token_hex(8)
 
 
 @contextmanager

@@ -153,7 +153,12 @@ class Dispatcher:
         use, acts = override.active_fault, False
         is_limited = use is not None and bool(use.after or use.times)
         if use and (not is_limited or use.is_turn(await self.simulator.state.count(use.use))):
-            response, acts = await self._inject(use, request, key)
+            honoured.add("fault")  # before the response: a raw response can no longer get the header
+            injector = self.mock.injectors.injector(use, key, self.mock.routes.usage)
+            response, acts = await injector.respond(request, self.handle_unmodified)
+            if not isinstance(response, RawResponse):
+                honoured.remove("fault")
+                _acknowledge(request, response)
             acts = acts or self._has_fault_bucket(use, request, response, key)
         else:  # the bucket of the fault does not act, either
             request[PLAN] = replace(plan, override=replace(override, fault=None))
@@ -165,16 +170,6 @@ class Dispatcher:
             delay=override.delay if "delay" in honoured else None,
         )
         return acted, response
-
-    async def _inject(self, use: FaultUse, request: web.Request, key: str) -> tuple[web.StreamResponse, bool]:
-        honoured = request[PLAN].honoured
-        honoured.add("fault")  # before the response: a raw response can no longer get the header
-        injector = self.mock.injectors.injector(use, key, self.mock.routes.usage)
-        response, acts = await injector.respond(request, self.handle_unmodified)
-        if not isinstance(response, RawResponse):
-            honoured.remove("fault")
-            _acknowledge(request, response)
-        return response, acts
 
     def _has_fault_bucket(self, use: FaultUse, request: web.Request, response: web.StreamResponse, key: str) -> bool:
         """Return whether a response depends on the bucket that a fault gives to the key."""
