@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _lean_imports() -> Iterator[None]:
-    """Let imports load less memory that the mock does not use.
+    """Keep imports from loading data that the mock does not use.
 
     aiohttp reads the certificates of the system for its client (2 MiB).
     jsonschema imports `arrow`, through `isoduration`, for the format `duration` (3 MiB).

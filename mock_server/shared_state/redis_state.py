@@ -81,12 +81,12 @@ class RedisState:
     async def take(self, bucket: BucketSpec, now: float, *, tokens: int, account: AccountRef) -> TakeResult:
         """Take tokens from a bucket, unless the overrides have changed since the version that the request requires."""
         full = bucket.burst if bucket.tokens is None else min(bucket.burst, bucket.tokens)
-        mantissa, power = bucket.rps.as_integer_ratio()  # the power is one of two
+        mantissa, divisor = bucket.rps.as_integer_ratio()  # the divisor is a power of two
         parts = (bucket.burst * PARTS_PER_TOKEN, round(full * PARTS_PER_TOKEN), tokens * PARTS_PER_TOKEN)
         take = _Take(
             (self._version_key, self._accounts),
             (self._account + bucket.key, self._account + account.key),
-            (REQUIRED_VERSION.get(), f"bucket {bucket.name}", ticks(now), mantissa, power.bit_length() - 1, *parts),
+            (REQUIRED_VERSION.get(), f"bucket {bucket.name}", ticks(now), mantissa, divisor.bit_length() - 1, *parts),
         )
         answer = await self._server.ask(take)
         if answer is None:  # the script requires the version
@@ -136,9 +136,8 @@ class RedisState:
             for argument in (orjson.dumps([account.name, domain, protocol, member]), number)
         ]
         keys = [self._account + account.key, self._accounts]
-        await self._server.ask(
-            _script("record", keys, secrets.token_hex(8), f"since {account.name}", repr(now), *added)
-        )
+        since = f"since {account.name}"
+        await self._server.ask(_script("record", keys, secrets.token_hex(8), since, repr(now), *added))
 
     async def snapshot(self, account: AccountRef, now: float) -> AccountSnapshot | None:
         """Return an account, unless the process has read this version."""

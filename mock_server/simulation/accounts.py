@@ -26,18 +26,14 @@ class UsageCounters:
         self.success = self.fail = self.bytes = 0
         self.by_protocol = dict.fromkeys(PROTOCOLS, 0)
         self._requests: Counter[str] = Counter()
-        self._top: list[str] = []
+        #: The domains with most requests, in descending order and then by name, with their requests.
+        self.top_domains: list[tuple[str, int]] = []
         self.record(traffic)
 
     @property
     def total(self) -> int:
         """The number of requests."""
         return self.success + self.fail
-
-    @property
-    def top_domains(self) -> list[tuple[str, int]]:
-        """The domains with most requests, in descending order and then by name."""
-        return [(domain, self._requests[domain]) for domain in self._top]
 
     def record(self, traffic: Traffic) -> None:
         """Add traffic."""
@@ -48,11 +44,9 @@ class UsageCounters:
                 self.bytes += calls.bytes
                 self.by_protocol[protocol] += calls.requests
                 self._requests[domain] += calls.requests
-        candidates = filter(self._requests.get, {*self._top, *traffic})
-        self._top = heapq.nsmallest(TOP_DOMAINS, candidates, key=self._rank)
-
-    def _rank(self, domain: str) -> tuple[int, str]:
-        return -self._requests[domain], domain
+        candidates = {domain for domain, _ in self.top_domains} | traffic.keys()
+        requested = ((domain, self._requests[domain]) for domain in filter(self._requests.get, candidates))
+        self.top_domains = heapq.nsmallest(TOP_DOMAINS, requested, key=lambda item: (-item[1], item[0]))
 
 
 class Account:

@@ -116,10 +116,7 @@ class Overrides:
 
     def merged(self, key: str, request: Override = NO_OVERRIDE) -> Override:
         """Return the override of a request with a key; an empty text means a request without one."""
-        merged = request
-        for lower in (self.keys.get(key, NO_OVERRIDE), self.everyone, self.start):
-            merged = merged.merged_over(lower)
-        return merged
+        return request.merged_over(self.override_for(key)).merged_over(self.everyone).merged_over(self.start)
 
     @cached_property
     def effective(self) -> dict[str, Override]:

@@ -72,7 +72,6 @@ class Simulator:
         self.journal = journal or Journal()
         # By key, and by the scenario of a single request; None for the other requests.
         self._accounts: dict[tuple[str, str | None], Account] = {}
-        self._start = start
         self._random, self._seed = random.Random(seed), seed  # noqa: S311 - for delays only
         start.check(library)
 
@@ -232,7 +231,7 @@ class Simulator:
         A created key stays, as an unused one; a reset of everything removes it.
         """
         if key is None:
-            await self._change(lambda _: Overrides(self._start), restart=True, force=True)
+            await self._change(lambda _: Overrides(self.overrides.start), restart=True, force=True)
             await self.state.forget_counts()
             self._random.seed(self._seed)
         else:
@@ -246,7 +245,8 @@ class Simulator:
         latest = await self.state.latest()
         if latest is None:
             return
-        old, self.overrides, self.clock.offset = self.overrides, replace(latest, start=self._start), latest.clock
+        old = self.overrides
+        self.overrides, self.clock.offset = replace(latest, start=old.start), latest.clock
         self._close(
             key
             for key, _ in self._accounts

@@ -88,17 +88,14 @@ class Connection(ServerConnection):
         """Respond to a malformed request; any other exception is a defect of the mock, which aiohttp logs."""
         if isinstance(exc, ConnectionError) and self.transport is None:
             raise exc
-        headers = self._dispatcher.mock.headers
         if isinstance(exc, MALFORMED):  # its text quotes the request, which can contain a key
             if not HttpVersion10 <= request.version <= HttpVersion11:
                 force_version(request)
-            prepared = error_response(400, "The request is not valid HTTP.", "malformed-request", headers=headers)
+            status, detail, reason = 400, "The request is not valid HTTP.", "malformed-request"
         else:
             super().handle_error(request, status, exc, message)
-            prepared = error_response(
-                status, "The mock failed; its log has the reason.", "internal-error", headers=headers
-            )
-        response = prepared.response()
+            detail, reason = "The mock failed; its log has the reason.", "internal-error"
+        response = error_response(status, detail, reason, headers=self._dispatcher.mock.headers).response()
         response.force_close()
         return response
 

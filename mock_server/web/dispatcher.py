@@ -139,8 +139,6 @@ class Dispatcher:
         else:
             plan = RequestPlan(self.simulator.effective(key))
         request[PLAN] = plan
-        if plan.override == NO_OVERRIDE:
-            return NO_OVERRIDE, await self.handle_unmodified(request)
         return await self._apply(plan, request, key)
 
     async def _apply(self, plan: RequestPlan, request: web.Request, key: str) -> tuple[Override, web.StreamResponse]:
