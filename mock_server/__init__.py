@@ -8,25 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mock_server.app import make_app
-    from mock_server.fixtures.deployments import Deployment, load_deployment
-    from mock_server.fixtures.faults import Fault, load_fault
-    from mock_server.fixtures.validation import FixtureError
-    from mock_server.options import MockOptions
-    from mock_server.testing.async_usage_mock import AsyncUsageMock
-    from mock_server.testing.usage_mock import UsageMock
-
-__all__ = [
-    "AsyncUsageMock",
-    "Deployment",
-    "Fault",
-    "FixtureError",
-    "MockOptions",
-    "UsageMock",
-    "load_deployment",
-    "load_fault",
-    "make_app",
-]
+    from mock_server.app import make_app as make_app
+    from mock_server.fixtures.deployments import Deployment as Deployment
+    from mock_server.fixtures.deployments import load_deployment as load_deployment
+    from mock_server.fixtures.faults import Fault as Fault
+    from mock_server.fixtures.faults import load_fault as load_fault
+    from mock_server.fixtures.validation import FixtureError as FixtureError
+    from mock_server.options import MockOptions as MockOptions
+    from mock_server.testing.async_usage_mock import AsyncUsageMock as AsyncUsageMock
+    from mock_server.testing.usage_mock import UsageMock as UsageMock
 
 _HOME = {
     "Deployment": "fixtures.deployments",
@@ -39,6 +29,8 @@ _HOME = {
     "load_fault": "fixtures.faults",
     "make_app": "app",
 }
+
+__all__ = list(_HOME)
 
 
 def _import_aiohttp_without_key_log(path: str) -> None:

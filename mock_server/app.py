@@ -18,11 +18,9 @@ from mock_server.simulation.journal import Journal
 from mock_server.simulation.overrides import FaultUse, Override
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.state import MemoryState, State
-from mock_server.web.cors import CROSS_ORIGIN
 from mock_server.web.dispatcher import DISPATCHER, Dispatcher
 from mock_server.web.mock import MOCK, Mock
 from mock_server.web.routes import Routes, build_routes
-from mock_server.web.usage import Usage
 from usage_contract import Contract
 
 DEFAULT = MockOptions()
@@ -59,8 +57,6 @@ def make_app(
     library = _library(options, deployment)
     if fault:
         library.add(fault)
-    elif options.fault_name:
-        library.fault(options.fault_name)
     dispatcher_class: type[Dispatcher] = Dispatcher
     if state is None and options.state is not None:
         from mock_server.shared_state.redis_state import RedisState
@@ -70,14 +66,14 @@ def make_app(
         from mock_server.shared_state.dispatcher import SharedDispatcher
 
         dispatcher_class = SharedDispatcher
-    name, number, use = fault.name if fault else options.fault_name, options.fault_number, None
-    if name and number is None:
-        use = FaultUse(name, use="the start")
-    elif name and number is not None:  # a shared state outlives the start: another start must not continue its count
-        use = FaultUse(name, number - 1, 1, use=f"the start {name}@{number}", is_unconditional=True)
+    name, _, number = (options.fault or "").partition("@")
+    name = fault.name if fault else name
+    use = FaultUse(name, use="the start") if name else None
+    if number:  # a shared state outlives the start: another start must not continue its count
+        use = FaultUse(name, int(number) - 1, 1, use=f"the start {name}@{number}", is_unconditional=True)
     start, journal = Override(options.scenario, None, use, options.delay_text), Journal(options.journal)
     simulator = Simulator(library, MockClock(clock), start=start, state=state, journal=journal, seed=options.seed)
-    mock = Mock(simulator, _routes(contract, options, simulator), sleep=sleep, cors=options.cors)
+    mock = Mock(simulator, build_routes(contract, simulator, options), sleep=sleep, cors=options.cors)
     control = Control(mock, options.control_token)
     app = web.Application()
     app[MOCK] = mock
@@ -95,22 +91,11 @@ def read_files(contract: Contract, options: MockOptions, simulator: Simulator) -
     """
     library = _library(options)
     simulator.check_library(library)
-    return library, _routes(contract, options, simulator)
+    return library, build_routes(contract, simulator, options)
 
 
 def _library(options: MockOptions, deployment: Deployment | None = None) -> Library:
     return Library(deployment or load_deployment(options.deployment, options.fixture_folder), options.fixture_folder)
-
-
-def _routes(contract: Contract, options: MockOptions, simulator: Simulator) -> Routes:
-    usage = Usage(
-        contract.operations["get_usage"],
-        simulator,
-        cost=int(options.rate_limit),
-        unknown_key_status=options.unknown_key_status,
-        headers=CROSS_ORIGIN if options.cors else {},
-    )
-    return build_routes(contract, usage)
 
 
 async def _connected(simulator: Simulator, _: web.Application) -> AsyncIterator[None]:

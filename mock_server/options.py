@@ -109,16 +109,6 @@ class Option(NamedTuple):
         """Whether the option is on or off, as `--NAME` and `--no-NAME`."""
         return self.reader is switch
 
-    @property
-    def flags(self) -> str:
-        """The declaration of the option on the command line."""
-        return f"--{self.name}/--no-{self.name}" if self.is_switch else f"--{self.name}"
-
-    @property
-    def usage(self) -> str:
-        """The option with a value that is not its default."""
-        return f"--{'no-' if self.default is True else ''}{self.name} {self.metavar}".rstrip()
-
     def read(self, value: object) -> Any:
         """Return the value of the option in a text, a number or a path.
 
@@ -225,17 +215,6 @@ class MockOptions:
         return Path(self.tls_cert), Path(self.tls_key)
 
     @property
-    def fault_name(self) -> str | None:
-        """The name of the fault."""
-        return self.fault.partition("@")[0] if self.fault else None
-
-    @property
-    def fault_number(self) -> int | None:
-        """The number of the only request with the fault; None for all requests."""
-        number = (self.fault or "").partition("@")[2]
-        return int(number) if number else None
-
-    @property
     def delay_text(self) -> str | None:
         """The delay as a text."""
         return self.delay if self.delay is None or isinstance(self.delay, str) else f"{self.delay:.6f}"
@@ -275,12 +254,8 @@ def _fits(value: object, hint: Any) -> bool:
     return isinstance(value, number) and (hint is bool or not isinstance(value, bool))
 
 
-class _Value(NamedTuple):
-    """A value of an option, and the place where it is given."""
-
-    option: Option
-    place: str
-    value: object
+# An option, the place where its value is given, and the value.
+_Value = tuple[Option, str, object]
 
 
 def read_options(arguments: Mapping[str, object], environment: Mapping[str, str]) -> MockOptions:
@@ -300,13 +275,11 @@ def read_options(arguments: Mapping[str, object], environment: Mapping[str, str]
     in_environment = []
     for name, value in sorted(environment.items()):
         if name in by_variable and value:  # a CI system passes an empty variable for a missing one
-            in_environment.append(_Value(by_variable[name], name, value))
+            in_environment.append((by_variable[name], name, value))
         elif name.startswith(PREFIX) and name not in by_variable:
             problems.append(f"{name!r} is not a variable of the mock; {suggest(name, by_variable)}")
     on_command_line = [
-        _Value(option, f"--{option.name}", arguments[option.attribute])
-        for option in OPTIONS
-        if option.attribute in arguments
+        (option, f"--{option.name}", arguments[option.attribute]) for option in OPTIONS if option.attribute in arguments
     ]
     values = _read([*in_environment, *on_command_line], problems)
     values = _read([*_file(values.get("config"), problems)], problems) | values
@@ -344,9 +317,9 @@ def _file(given: Path | None, problems: list[str]) -> Iterator[_Value]:
         if name not in names:
             problems.append(f"{place} {name!r} is not an option; {suggest(name, names)}")
         elif _BY_NAME[name].reader is Path and isinstance(value, str) and value:
-            yield _Value(_BY_NAME[name], f"{place} {name}", path.parent / value)
+            yield _BY_NAME[name], f"{place} {name}", path.parent / value
         else:
-            yield _Value(_BY_NAME[name], f"{place} {name}", value)
+            yield _BY_NAME[name], f"{place} {name}", value
 
 
 def _line(text: str, name: str) -> int:

@@ -6,13 +6,13 @@ This module only parses: `--help` and a bad option do not wait for the imports o
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from mock_server.options import OPTIONS, Option, OptionError, read_options
 from mock_server.streams import prepare_streams, report
@@ -42,14 +42,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _without_certificates() -> Iterator[None]:
-    """Hide the certificates of the system while aiohttp is imported, which reads them for its client: 2 MiB."""
+def _lean_imports() -> Iterator[None]:
+    """Keep imports from loading data that the mock does not use.
+
+    aiohttp reads the certificates of the system for its client (2 MiB).
+    jsonschema imports `arrow`, through `isoduration`, for the format `duration` (3 MiB).
+    """
     names = ("SSL_CERT_FILE", "SSL_CERT_DIR")
     given = {name: os.environ[name] for name in names if name in os.environ}
     os.environ.update(dict.fromkeys(names, os.devnull))
+    sys.modules.setdefault("isoduration", None)  # type: ignore[arg-type]  # None lets its import fail
     try:
         yield
     finally:
+        if sys.modules["isoduration"] is None:
+            del sys.modules["isoduration"]
         for name in names:
             del os.environ[name]
         os.environ.update(given)
@@ -59,23 +66,18 @@ def _parameter(option: Option) -> click.Option:
     default = ("on" if option.default else "off") if option.is_switch else option.default
     text = option.help if default is None else f"{option.help} (default: {default})"
     if option.is_switch:
-        return click.Option([option.flags], default=None, help=text)
-    return click.Option([option.flags], metavar=option.metavar, type=click.UNPROCESSED, help=text)
+        return click.Option([f"--{option.name}/--no-{option.name}"], default=None, help=text)
+    return click.Option([f"--{option.name}"], metavar=option.metavar, type=click.UNPROCESSED, help=text)
 
 
 def _run(command: tuple[str, ...], **values: Any) -> int:
-    context = click.get_current_context()
-    given = {
-        name: value
-        for name, value in values.items()
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    }
+    given = {name: value for name, value in values.items() if value is not None}
     if command and command[0] not in COMMANDS:
         raise OptionError([f"{command[0]!r}: unknown command; {suggest(command[0], COMMANDS)}"])
     if len(command) > 2:
         raise OptionError([f"{command[2]!r}: unexpected argument; expected check [DIR]"])
     options = read_options(given, os.environ)
-    with _without_certificates():
+    with _lean_imports():
         from mock_server.command import serve
     if command:
         return serve.check(Path(command[1]) if len(command) > 1 else options.fixture_folder)

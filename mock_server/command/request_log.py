@@ -47,8 +47,7 @@ class Writer:
 
     def __init__(self, stream: TextIO) -> None:
         self._queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
-        self._logger = logging.Logger("usage-mock")
-        self._logger.addHandler(QueueHandler(self._queue))
+        self._handler = QueueHandler(self._queue)
         self._listener = QueueListener(self._queue, _LineHandler(stream))
         self._listener.start()
 
@@ -59,7 +58,7 @@ class Writer:
 
     def write(self, text: str) -> None:
         """Queue a text."""
-        self._logger.info("%s", text)
+        self._handler.handle(logging.makeLogRecord({"msg": text}))
 
     def close(self) -> None:
         """Write the remaining texts, for at most WRITE_TIMEOUT seconds."""

@@ -10,7 +10,9 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec
 
 from aiohttp import web
 
@@ -31,42 +33,59 @@ from mock_server.web.mock import MOCK
 from mock_server.web.server import CertificateError, listening, new_event_loop, server_context
 from usage_contract import load
 
+P = ParamSpec("P")
 
+
+def _reporting(work: Callable[P, int]) -> Callable[P, int]:
+    """Return work that reports the errors of a user, and returns the exit code."""
+
+    @wraps(work)
+    def run(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return work(*args, **kwargs)
+        except KeyboardInterrupt:
+            return 0
+        except (OptionError, *USER_ERRORS) as error:
+            return report(text_of(error))
+
+    return run
+
+
+@_reporting
 def serve(options: MockOptions) -> int:
     """Serve a mock until a signal stops it, and return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a signal can come before the event loop handles it
     if options.workers == 1:
-        return _exit_code(lambda: _serve(options))
+        return _serve(options)
     if options.state is None:
         raise OptionError(["--workers: more than one process needs a shared state; add --state redis://HOST"])
     if not workers.IS_POSSIBLE:
         raise OptionError(["--workers: this system has no fork or no SO_REUSEPORT; start one process"])
-
-    def work(port: int) -> int:
-        return _exit_code(lambda: _serve(replace(options, port=port)))
-
-    def supervise() -> int:
-        return workers.supervise(
-            work, host=options.host, port=options.port, number=options.workers, grace=options.grace
-        )
-
-    return _exit_code(supervise)
+    return workers.supervise(lambda port: _serve(replace(options, port=port)), options)
 
 
+@_reporting
 def check(fixtures: Path | None) -> int:
     """Validate every file of a fixture folder, and return the exit code."""
-    return _exit_code(lambda: _check(fixtures))
+    kinds: list[tuple[str, list[str], Callable[[str, Path | None], object]]] = [
+        ("deployments", deployment_names(fixtures), load_deployment),
+        ("scenarios", scenario_names(fixtures), load_scenario),
+        ("faults", fault_names(fixtures), load_fault),
+    ]
+    code = 0
+    for kind, names, load_one in kinds:
+        invalid = 0
+        for name in names:
+            try:
+                load_one(name, fixtures)
+            except FixtureError as error:
+                invalid, code = invalid + 1, report(text_of(error))
+        if names:
+            sys.stdout.write(f"{len(names) - invalid} of {len(names)} {kind} are valid\n")
+    return code
 
 
-def _exit_code(work: Callable[[], int]) -> int:
-    try:
-        return work()
-    except KeyboardInterrupt:
-        return 0
-    except (OptionError, *USER_ERRORS) as error:
-        return report(text_of(error))
-
-
+@_reporting
 def _serve(options: MockOptions) -> int:
     tls = None
     try:
@@ -90,10 +109,7 @@ async def serve_until_signalled(app: web.Application, options: MockOptions, tls:
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):  # Windows, where SIGINT is a KeyboardInterrupt
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = listening(
-        app, host=options.host, port=options.port, tls=tls, grace=options.grace, shares_port=options.workers > 1
-    )
-    async with _log_and_reload(app, options), server as listener:
+    async with _log_and_reload(app, options), listening(app, options, tls) as listener:
         sys.stdout.write(f"LISTENING {listener.url}\n")
         sys.stdout.flush()
         gc.freeze()  # the present objects stay until the end; the garbage collector skips them
@@ -133,22 +149,3 @@ async def _running(coroutine: Coroutine[object, object, None]) -> AsyncIterator[
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-def _check(fixtures: Path | None) -> int:
-    kinds: list[tuple[str, list[str], Callable[[str, Path | None], object]]] = [
-        ("deployments", deployment_names(fixtures), load_deployment),
-        ("scenarios", scenario_names(fixtures), load_scenario),
-        ("faults", fault_names(fixtures), load_fault),
-    ]
-    code = 0
-    for kind, names, load_one in kinds:
-        invalid = 0
-        for name in names:
-            try:
-                load_one(name, fixtures)
-            except FixtureError as error:
-                invalid, code = invalid + 1, report(text_of(error))
-        if names:
-            sys.stdout.write(f"{len(names) - invalid} of {len(names)} {kind} are valid\n")
-    return code

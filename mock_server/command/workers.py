@@ -13,6 +13,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from mock_server.options import MockOptions
+
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 WATCHED = (*STOPPING, signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else ()
 
@@ -29,42 +31,36 @@ class WorkerError(ChildProcessError):
     """A worker exited before it was listening; its own log line gives the reason."""
 
 
-def supervise(serve: Callable[[int], int], *, host: str, port: int, number: int, grace: float) -> int:
+def supervise(serve: Callable[[int], int], options: MockOptions) -> int:
     """Run a server in several processes until SIGINT or SIGTERM, and return the exit code.
 
     The parent prints the LISTENING line when all workers listen.
 
     Args:
         serve: Listens on a port with SO_REUSEPORT, prints the LISTENING line, and returns an exit code.
-        host: The address to listen on.
-        port: The port; 0 picks a free one.
-        number: The number of processes.
-        grace: The seconds after the signal, without MARGIN, after which a worker is killed.
+        options: The options: host, port, the number of workers, and the seconds after the signal, without MARGIN, after
+            which a worker is killed.
 
     Raises:
         OSError: The address cannot be used.
         WorkerError: The first worker exited before it was listening.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
-    with _reserved(host, port) as free:
+    with _reserved(options.host, options.port) as free:
         workers = _Workers(lambda: serve(free))
         try:
             line = workers.start()  # alone, so that an error is reported once
-            for _ in range(1, number):
+            for _ in range(1, options.workers):
                 workers.start()
             sys.stdout.write(line)
             sys.stdout.flush()
             while workers.wait() in {None, signal.SIGCHLD}:
                 workers.replace_ended()
-        except _StoppedError:
+        except KeyboardInterrupt:
             pass
         finally:
-            workers.stop(grace + MARGIN)
+            workers.stop(options.grace + MARGIN)
     return 0
-
-
-class _StoppedError(Exception):
-    """A signal has stopped the command while a worker was starting."""
 
 
 class _Workers:
@@ -81,7 +77,7 @@ class _Workers:
 
         Raises:
             WorkerError: The worker exited before it was listening.
-            _StoppedError: A signal came first; a worker can hang before it listens.
+            KeyboardInterrupt: A signal came first; a worker can hang before it listens.
         """
         reading, writing = os.pipe()
         pid = os.fork()
@@ -93,7 +89,7 @@ class _Workers:
         with os.fdopen(reading) as lines:
             while not select.select([lines], [], [], SIGNAL_POLL_INTERVAL)[0]:
                 if signal.sigpending() & set(STOPPING):
-                    raise _StoppedError
+                    raise KeyboardInterrupt
             line = lines.readline()
         if not line.startswith("LISTENING "):
             self._pids.remove(pid)

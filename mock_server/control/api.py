@@ -14,7 +14,7 @@ from mock_server.control.context import ALWAYS, Call, Context, ControlError, Ope
 from mock_server.control.document import Operation, operations, problems
 from mock_server.control.guard import check
 from mock_server.fixtures.delays import DelayError
-from mock_server.fixtures.validation import FixtureError
+from mock_server.fixtures.validation import FixtureError, walk
 from mock_server.simulation.clock import EndOfTimeError
 from mock_server.simulation.simulator import FullError, RevokedKeyError, UnknownKeyError
 from mock_server.suggestions import UnknownNameError, suggest
@@ -62,10 +62,10 @@ class Control:
         try:
             return await self._respond(request)
         except ControlError as error:
-            return _render(error)
+            return error.response()
         except tuple(ERRORS) as error:
             status, reason, *detail = next(response for kind, response in ERRORS.items() if isinstance(error, kind))
-            return _render(ControlError(status, reason, detail[0] if detail else str(error)))
+            return ControlError(status, reason, detail[0] if detail else str(error)).response()
 
     async def stop(self, _: web.Application) -> None:
         """End the streams of events."""
@@ -94,12 +94,6 @@ class Control:
             raise ControlError(405, "method-not-allowed", detail, headers={"Allow": allowed})
         call = Call(request, _query(request, operation), await _body(request, operation))
         return await OPERATE[operation.id](self._context, call)
-
-
-def _render(error: ControlError) -> web.Response:
-    response = error.response()
-    response.headers.update(ALWAYS)
-    return response
 
 
 def _query(request: web.Request, operation: Operation) -> Mapping[str, Any]:
@@ -131,15 +125,10 @@ async def _body(request: web.Request, operation: Operation) -> Any:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise ControlError(400, "malformed-json", f"The body is not valid JSON: {error}.") from None
-    if _is_deeper(value, MAX_DEPTH):
+    if any(len(place) > MAX_DEPTH for place, _ in walk(value)):
         raise ControlError(422, "wrong-body", f"The body is nested more than {MAX_DEPTH} levels deep.")
     _validate(value, operation.body, "body")
     return value
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels < 0 or any(_is_deeper(child, levels - 1) for child in children)
 
 
 def _validate(value: Any, schema: Mapping[str, Any], name: str) -> None:

@@ -44,7 +44,8 @@ class ControlError(Exception):
 
     def response(self) -> web.Response:
         """Return the response."""
-        return error_response(self.status, str(self), self.reason, headers=self.headers).response()
+        headers = {**ALWAYS, **(self.headers or {})}
+        return error_response(self.status, str(self), self.reason, headers=headers).response()
 
 
 @dataclass(frozen=True)

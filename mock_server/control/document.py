@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
+from mock_server.fixtures.edits import replaced
 from mock_server.fixtures.validation import VALIDATOR, describe
 from usage_contract import read
 from usage_contract.sources import pointer
@@ -53,8 +53,14 @@ def document() -> dict[str, Any]:
 
 
 @cache
+def _absolute() -> Any:
+    """Return the document with absolute references: its parts can be used on their own."""
+    return replaced(document(), lambda text, member: URI + text if member == "$ref" else text)
+
+
+@cache
 def _registry() -> Registry[Any]:
-    registry: Registry[Any] = Registry().with_resource(URI, DRAFT202012.create_resource(document()))
+    registry: Registry[Any] = Registry().with_resource(URI, DRAFT202012.create_resource(_absolute()))
     return registry
 
 
@@ -62,8 +68,8 @@ def _registry() -> Registry[Any]:
 def operations() -> Mapping[str, Mapping[str, Operation]]:
     """Return the operations by path and method."""
     return {
-        path: {method.upper(): _operation(path, method) for method in methods}
-        for path, methods in document()["paths"].items()
+        path: {method.upper(): _operation(definition) for method, definition in methods.items()}
+        for path, methods in _absolute()["paths"].items()
     }
 
 
@@ -74,34 +80,25 @@ def problems(data: Any, schema: Mapping[str, Any], name: str) -> list[str]:
     return [f"{name} {pointer(*place)} {text}" if place else f"{name} {text}" for place, text in found[:SHOWN]]
 
 
-def _operation(path: str, method: str) -> Operation:
-    definition, place = document()["paths"][path][method], pointer("paths", path, method)
+def _operation(definition: Mapping[str, Any]) -> Operation:
+    """Return the operation of a definition whose references are absolute."""
     body = definition.get("requestBody", {})
-    parameters = {}
-    for index, parameter in enumerate(definition.get("parameters", ())):
-        at = parameter["$ref"].removeprefix("#") if "$ref" in parameter else place + pointer("parameters", index)
-        parameters[at] = _registry().resolver(URI).lookup(f"{URI}#{at}").contents
+    parameters = {parameter["name"]: parameter for parameter in map(_resolved, definition.get("parameters", ()))}
     return Operation(
         id=definition["operationId"],
         query={
             "type": "object",
             "additionalProperties": False,
-            "properties": {parameter["name"]: _ref(f"{at}/schema") for at, parameter in parameters.items()},
+            "properties": {name: parameter["schema"] for name, parameter in parameters.items()},
         },
-        body=_ref(place + pointer("requestBody", "content", "application/json", "schema")) if body else None,
+        body=body["content"]["application/json"]["schema"] if body else None,
         needs_body=body.get("required", False),
         is_public=definition.get("security") == [],
         integers=frozenset(
-            parameter["name"] for parameter in parameters.values() if _type(parameter["schema"]) == "integer"
+            name for name, parameter in parameters.items() if _resolved(parameter["schema"]).get("type") == "integer"
         ),
     )
 
 
-def _type(schema: Mapping[str, Any]) -> Any:
-    if "$ref" in schema:
-        schema = _registry().resolver(URI).lookup(URI + schema["$ref"]).contents
-    return schema.get("type")
-
-
-def _ref(place: str) -> dict[str, Any]:
-    return {"$ref": f"{URI}#{quote(place)}"}
+def _resolved(part: Any) -> Any:
+    return _registry().resolver().lookup(part["$ref"]).contents if "$ref" in part else part

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import lru_cache
+from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 
@@ -45,23 +46,16 @@ def description(path: Path) -> str:
     """Return the description of a scenario or fault."""
     try:
         return _described(read_bytes(path).decode())
-    except (OSError, SourceError, UnicodeDecodeError):
+    except (OSError, SourceError, UnicodeDecodeError, YAMLError):
         return UNREADABLE
 
 
 @lru_cache(maxsize=1024)  # the console lists hundreds of files each time that it is opened
 def _described(text: str) -> str:
     """Return the description of a file's text, without parsing the rest: hundreds of files would take seconds."""
-    before = ""
-    try:
-        for event in YAML(typ="safe", pure=True).parse(text):
-            if isinstance(event, ScalarEvent):
-                if before == "description":
-                    return str(event.value)
-                before = event.value
-    except YAMLError:
-        return UNREADABLE
-    return UNREADABLE
+    events = YAML(typ="safe", pure=True).parse(text)
+    scalars = (str(event.value) for event in events if isinstance(event, ScalarEvent))
+    return next((value for name, value in pairwise(scalars) if name == "description"), UNREADABLE)
 
 
 OPERATIONS: tuple[Operate, ...] = (get_scenarios, get_faults)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -18,9 +17,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 def metrics(context: Context, state: Mapping[str, Any]) -> str:
     """Return the metrics of a mock in the text format; `state` is a State of the document."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(StateCollector(context, state))
-    return generate_latest(registry).decode()
+    return generate_latest(StateCollector(context, state)).decode()
 
 
 class StateCollector(Collector):

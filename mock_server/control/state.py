@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from mock_server.control.context import (
-    Call,
-    Context,
-    Operate,
-    json_response,
-    no_content,
-    own_version,
-    text_response,
-)
+from mock_server.control.context import Call, Context, Operate, json_response, no_content, own_version, text_response
 from mock_server.control.views import state_view
 
 

@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
 from hashlib import sha1
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
@@ -82,12 +81,12 @@ class RedisState:
     async def take(self, bucket: BucketSpec, now: float, *, tokens: int, account: AccountRef) -> TakeResult:
         """Take tokens from a bucket, unless the overrides have changed since the version that the request requires."""
         full = bucket.burst if bucket.tokens is None else min(bucket.burst, bucket.tokens)
-        mantissa, shift = _in_binary(bucket.rps)
+        mantissa, divisor = bucket.rps.as_integer_ratio()  # the divisor is a power of two
         parts = (bucket.burst * PARTS_PER_TOKEN, round(full * PARTS_PER_TOKEN), tokens * PARTS_PER_TOKEN)
         take = _Take(
             (self._version_key, self._accounts),
             (self._account + bucket.key, self._account + account.key),
-            (REQUIRED_VERSION.get(), f"bucket {bucket.name}", ticks(now), mantissa, shift, *parts),
+            (REQUIRED_VERSION.get(), f"bucket {bucket.name}", ticks(now), mantissa, divisor.bit_length() - 1, *parts),
         )
         answer = await self._server.ask(take)
         if answer is None:  # the script requires the version
@@ -96,7 +95,7 @@ class RedisState:
         snapshot = None
         if version.decode() != account.version:
             keys = [self._account + account.key, self._accounts]
-            opening = _script("open", keys, f"since {account.name}", repr(now), _unused())
+            opening = _script("open", keys, f"since {account.name}", repr(now), secrets.token_hex(8))
             snapshot = _snapshot(account, await self._server.ask(opening))
         if granted:
             return TakeResult(tenths(level), snapshot=snapshot)
@@ -137,7 +136,8 @@ class RedisState:
             for argument in (orjson.dumps([account.name, domain, protocol, member]), number)
         ]
         keys = [self._account + account.key, self._accounts]
-        await self._server.ask(_script("record", keys, _unused(), f"since {account.name}", repr(now), *added))
+        since = f"since {account.name}"
+        await self._server.ask(_script("record", keys, secrets.token_hex(8), since, repr(now), *added))
 
     async def snapshot(self, account: AccountRef, now: float) -> AccountSnapshot | None:
         """Return an account, unless the process has read this version."""
@@ -161,7 +161,7 @@ class RedisState:
         self, overrides: Overrides, *, restart: bool = False, key: str | None = None, force: bool = False
     ) -> None:
         """Set the overrides of every process, if they derive from the latest ones or are forced."""
-        version = _unused()
+        version = secrets.token_hex(8)
         keys = [self._version_key, self._settings_key, self._accounts]
         if restart and key is not None:
             keys.append(self._account + key)
@@ -222,12 +222,12 @@ class _Server:
             batch, self._waiting = self._waiting, []
             commands = [(each, future) for each, future in batch if not isinstance(each, _Take)]
             takes = [(each, future) for each, future in batch if isinstance(each, _Take)]
-            batch_of_takes = []
+            requests = [each for each, _ in commands]
             if takes:
                 keys = [*takes[0][0].shared, *(key for take, _ in takes for key in take.keys)]
                 arguments = (argument for take, _ in takes for argument in take.arguments)
-                batch_of_takes.append(_script("take", keys, *arguments))
-            answers = await self._results([*(each for each, _ in commands), *batch_of_takes])
+                requests.append(_script("take", keys, *arguments))
+            answers = await self._results(requests)
             if takes:
                 taken = answers.pop()
                 answers += taken if isinstance(taken, list) else [taken] * len(takes)
@@ -311,17 +311,6 @@ def _unavailable(error: Exception) -> StateUnavailableError:
 
 def _script(name: str, keys: list[str], *arguments: Any) -> Command:
     return ("EVALSHA", _HASHES[name], len(keys), *keys, *arguments)
-
-
-@lru_cache(maxsize=1024)
-def _in_binary(rate: float) -> tuple[int, int]:
-    """Return a rate as MANTISSA and SHIFT: it is MANTISSA / 2^SHIFT."""
-    mantissa, power = rate.as_integer_ratio()
-    return mantissa, power.bit_length() - 1
-
-
-def _unused() -> str:
-    return secrets.token_hex(8)
 
 
 @contextmanager

@@ -26,9 +26,6 @@ def time_text(seconds: float) -> str:
 class EndOfTimeError(ValueError):
     """The clock cannot be set to a time without dates."""
 
-    def __init__(self) -> None:
-        super().__init__(f"the mock's time ends {END_OF_TIME} seconds after 1970")
-
 
 @dataclass(frozen=True)
 class ClockOffset:
@@ -59,7 +56,8 @@ class MockClock:
 
     def freeze(self, at: float | None = None) -> None:
         """Freeze the clock at a time, or (None) at the present time."""
-        self.offset = _frozen(self() if at is None else at)
+        # Whole microseconds, the unit of the buckets: otherwise 0.1 s can fill a bucket by one tick too few.
+        self.offset = ClockOffset(frozen_at=round(self() if at is None else at, 6))
 
     def resume(self) -> None:
         """Let the clock run again from the time at which it was frozen."""
@@ -71,12 +69,7 @@ class MockClock:
 
     def advance(self, seconds: float) -> None:
         """Move the clock forward; a frozen clock stays frozen."""
-        if self.offset.frozen_at is None:
-            self.offset = ClockOffset(self.offset.seconds + seconds)
+        if self.is_frozen:
+            self.freeze(self() + seconds)
         else:
-            self.offset = _frozen(self.offset.frozen_at + seconds)
-
-
-def _frozen(at: float) -> ClockOffset:
-    # Whole microseconds, the unit of the buckets: otherwise 0.1 s can fill a bucket by one tick too few.
-    return ClockOffset(frozen_at=round(at, 6))
+            self.offset = ClockOffset(self.offset.seconds + seconds)

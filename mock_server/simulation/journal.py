@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
-CAPACITY = 1000
-
-
 # An exchange, as the dispatcher records it: method, target, API keys, status code, reason and override.
 # A plain tuple costs a third of a named one, and most entries are never read.
 Exchange = tuple[str, str, Sequence[str], int, str, object]
@@ -44,7 +41,8 @@ class Entry(NamedTuple):
 class Journal:
     """The latest requests, at most `capacity`, and the number of requests of each kind."""
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    def __init__(self, capacity: int = 1000) -> None:
+        self.capacity = capacity
         #: The number of requests by method, status code and reason.
         self.counts: Counter[tuple[str, int, str]] = Counter()
         self.seconds = 0.0
@@ -55,11 +53,6 @@ class Journal:
     def entries(self) -> list[Entry]:
         """The entries that are still in the journal, oldest first."""
         return [_entry(record) for record in tuple(self._records)]
-
-    @property
-    def capacity(self) -> int:
-        """The maximum number of entries."""
-        return self._records.maxlen or 0
 
     @property
     def kept(self) -> int:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
+from mock_server.fixtures.delays import delay
 from mock_server.simulation.clock import NO_OFFSET, ClockOffset
+
+if TYPE_CHECKING:
+    from mock_server.fixtures.library import Library
 
 # The value that switches a scenario, a fault or a delay off, also where a lower level of precedence sets one.
 NONE = "none"
@@ -71,6 +76,21 @@ class Override:
         """Whether the response of the account stays unchanged: no status code, no fault and no delay."""
         return self.active_fault is None and self.code is None and self.delay in (None, NONE)
 
+    def check(self, library: Library) -> None:
+        """Check the delay, and that a fixture folder has the scenario and the fault.
+
+        Raises:
+            UnknownNameError: The folder does not have the scenario or the fault.
+            FixtureError: The file of the scenario or fault cannot be used.
+            DelayError: The delay is not valid.
+        """
+        if self.active_scenario is not None:
+            library.scenario(self.active_scenario)
+        if self.active_fault:
+            library.fault(self.active_fault.name)
+        if self.delay not in (None, NONE):
+            delay(self.delay)
+
     def merged_over(self, lower: Override) -> Override:
         """Return both overrides as one; this one takes precedence."""
         members = {member.name: value for member in fields(self) if (value := getattr(self, member.name)) is not None}
@@ -96,10 +116,7 @@ class Overrides:
 
     def merged(self, key: str, request: Override = NO_OVERRIDE) -> Override:
         """Return the override of a request with a key; an empty text means a request without one."""
-        merged = request
-        for lower in (self.keys.get(key, NO_OVERRIDE), self.everyone, self.start):
-            merged = merged.merged_over(lower)
-        return merged
+        return request.merged_over(self.override_for(key)).merged_over(self.everyone).merged_over(self.start)
 
     @cached_property
     def effective(self) -> dict[str, Override]:
@@ -130,7 +147,3 @@ class Overrides:
         if key is None:
             return replace(self, everyone=override)
         return replace(self, keys={**self.keys, key: override})
-
-    def without(self, key: str) -> Overrides:
-        """Return these overrides without the one of a key."""
-        return replace(self, keys={name: override for name, override in self.keys.items() if name != key})

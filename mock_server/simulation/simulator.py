@@ -70,11 +70,10 @@ class Simulator:
         self.overrides = Overrides(start)
         self.state: State = state or MemoryState()
         self.journal = journal or Journal()
-        self._accounts: dict[str, Account] = {}
-        self._scenario_accounts: dict[tuple[str, str], Account] = {}
-        self._start = start
+        # By key, and by the scenario of a single request; None for the other requests.
+        self._accounts: dict[tuple[str, str | None], Account] = {}
         self._random, self._seed = random.Random(seed), seed  # noqa: S311 - for delays only
-        self._check(start)
+        start.check(library)
 
     @property
     def keys(self) -> list[str]:
@@ -96,7 +95,7 @@ class Simulator:
             FixtureError: The file of the scenario or fault cannot be used.
         """
         override = self.overrides.merged(key, request)
-        self._check_names(override)
+        override.check(self.library)
         if override.active_scenario is None:
             return override
         scenario = self.library.scenario(override.active_scenario)
@@ -118,21 +117,18 @@ class Simulator:
 
         Returns None for an unknown or revoked key.
         """
-        if scenario is None:
-            account = self._accounts.get(key)
-            if account is None and (account := self.peek(key)):
-                self._accounts[key] = account
-            return account
-        account = self._scenario_accounts.get((key, scenario))
-        if account is None and self.has(key) and (account := self._open(f"{key}\0{scenario}", key, scenario)):
-            self._scenario_accounts[key, scenario] = account
+        account = self._accounts.get((key, scenario))
+        if account is None and (account := self.peek(key, scenario)):
+            self._accounts[key, scenario] = account
         return account
 
-    def peek(self, key: str) -> Account | None:
+    def peek(self, key: str, scenario: str | None = None) -> Account | None:
         """Return the account of a key without opening it: an account begins with its first request."""
-        if key in self._accounts or not self.has(key):
-            return self._accounts.get(key)
-        return self._open(key, key, self.overrides.merged(key).scenario)
+        if (key, scenario) in self._accounts or not self.has(key):
+            return self._accounts.get((key, scenario))
+        if scenario is None:
+            return self._open(key, key, self.overrides.merged(key).scenario)
+        return self._open(f"{key}\0{scenario}", key, scenario)
 
     def delay(self, text: str) -> float:
         """Draw the seconds of a delay."""
@@ -167,7 +163,7 @@ class Simulator:
         """
         await self.catch_up()
         self._check_key(key)
-        self._check(Override(**changes))
+        Override(**changes).check(self.library)
         if use := changes.get("fault"):  # an identifier that no other use has, in any process
             changes["fault"] = replace(use, use=f"{RUNTIME_USE}{secrets.token_hex(8)}", is_unconditional=True)
         restart = changes.get("scenario") is not None
@@ -178,7 +174,7 @@ class Simulator:
     async def make_key(self, key: str, scenario: str | None = None) -> None:
         """Create an unused key, or one in a scenario; an existing key restarts."""
         override = Override(scenario=scenario)
-        self._check(override)
+        override.check(self.library)
         await self._change(
             lambda old: replace(old.with_override(key, override), created_keys=old.created_keys | {key}),
             key,
@@ -224,7 +220,7 @@ class Simulator:
             clock = MockClock(self.clock.base, old.clock)
             adjust(clock)
             if clock() > END_OF_TIME:
-                raise EndOfTimeError
+                raise EndOfTimeError(f"the mock's time ends {END_OF_TIME} seconds after 1970")
             return replace(old, clock=clock.offset)
 
         await self._change(adjusted)
@@ -235,13 +231,13 @@ class Simulator:
         A created key stays, as an unused one; a reset of everything removes it.
         """
         if key is None:
-            await self._change(lambda _: Overrides(self._start), restart=True, force=True)
+            await self._change(lambda _: Overrides(self.overrides.start), restart=True, force=True)
             await self.state.forget_counts()
             self._random.seed(self._seed)
         else:
             await self.catch_up()
             self._check_key(key)
-            await self._change(lambda old: old.without(key), key, restart=True)
+            await self._change(lambda old: old.with_override(key, NO_OVERRIDE), key, restart=True)
         self.journal.clear(key)
 
     async def catch_up(self) -> None:
@@ -249,10 +245,11 @@ class Simulator:
         latest = await self.state.latest()
         if latest is None:
             return
-        old, self.overrides, self.clock.offset = self.overrides, replace(latest, start=self._start), latest.clock
+        old = self.overrides
+        self.overrides, self.clock.offset = replace(latest, start=old.start), latest.clock
         self._close(
             key
-            for key in tuple(self._accounts)
+            for key, _ in self._accounts
             if not self.has(key) or self.overrides.merged(key).scenario != old.merged(key).scenario
         )
 
@@ -267,13 +264,13 @@ class Simulator:
         """
         self.check_library(library)
         before, self.library = self.library, library
-        scenarios = {key: self.overrides.merged(key).active_scenario for key in self._accounts}
+        scenarios = {key: self.overrides.merged(key).active_scenario for key, _ in self._accounts}
         self._close(
             key
             for key, scenario in scenarios.items()
             if not self.has(key) or before.facts(key, scenario) != library.facts(key, scenario)
         )
-        self._scenario_accounts.clear()
+        self._accounts = {place: account for place, account in self._accounts.items() if place[1] is None}
         for account in self._accounts.values():
             account.derived.clear()
         self.overrides.effective.clear()
@@ -284,23 +281,11 @@ class Simulator:
         Raises what `swap_library` raises.
         """
         for override in self.overrides.all:
-            self._check_names(override, library)
+            override.check(library)
 
     def _check_key(self, key: str | None) -> None:
         if key is not None and not self.has(key):
             raise UnknownKeyError(key, self.keys)
-
-    def _check(self, override: Override) -> None:
-        self._check_names(override)
-        if override.delay not in (None, NONE):
-            delay(override.delay)
-
-    def _check_names(self, override: Override, library: Library | None = None) -> None:
-        library = library or self.library
-        if override.active_scenario is not None:
-            library.scenario(override.active_scenario)
-        if override.active_fault:
-            library.fault(override.active_fault.name)
 
     async def _change(
         self,
@@ -322,14 +307,11 @@ class Simulator:
                 await self.catch_up()
         self.overrides, self.clock.offset = new, new.clock
         if restarts:
-            self._close(tuple(self._accounts) if key is None else [key], all_scenarios=key is None)
+            self._close((key for key, _ in self._accounts) if key is None else [key])
 
-    def _close(self, keys: Iterable[str], *, all_scenarios: bool = False) -> None:
+    def _close(self, keys: Iterable[str]) -> None:
         closed = set(keys)
-        for key in closed:
-            self._accounts.pop(key, None)
-        kept = {} if all_scenarios else self._scenario_accounts
-        self._scenario_accounts = {place: account for place, account in kept.items() if place[0] not in closed}
+        self._accounts = {place: account for place, account in self._accounts.items() if place[0] not in closed}
 
     def _open(self, name: str, key: str, scenario: str | None) -> Account | None:
         facts = self.library.facts(key, None if scenario == NONE else scenario)

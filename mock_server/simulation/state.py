@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -131,8 +131,7 @@ class MemoryState:
     """The state of a single process. Accounts keep their traffic themselves."""
 
     def __init__(self) -> None:
-        self._buckets: dict[str, TokenBucket] = {}
-        self._bucket_names: defaultdict[str, list[str]] = defaultdict(list)  # by key
+        self._buckets: dict[tuple[str, str], TokenBucket] = {}  # by key and name
         self._counts: Counter[str] = Counter()
 
     async def take(self, bucket: BucketSpec, now: float, *, tokens: int, account: AccountRef) -> TakeResult:  # noqa: ARG002 - no other process changes it
@@ -141,17 +140,17 @@ class MemoryState:
 
     def take_sync(self, bucket: BucketSpec, now: float, tokens: int) -> TakeResult:
         """Do what `take` does, without a coroutine."""
-        found = self._buckets.get(bucket.name)
+        place = bucket.key, bucket.name
+        found = self._buckets.get(place)
         if found is None:
-            self._bucket_names[bucket.key].append(bucket.name)
-            found = self._buckets[bucket.name] = TokenBucket(bucket.rps, bucket.burst, now=now, tokens=bucket.tokens)
+            found = self._buckets[place] = TokenBucket(bucket.rps, bucket.burst, now=now, tokens=bucket.tokens)
         remaining = found.take(now, tokens)
         return TakeResult(remaining) if remaining is not None else TakeResult(None, found.retry_after(now))
 
     async def look(self, bucket: BucketSpec, now: float) -> float:
         """Return the tokens of a bucket."""
         unfilled = TokenBucket(bucket.rps, bucket.burst, now=now, tokens=bucket.tokens)
-        return self._buckets.get(bucket.name, unfilled).look(now)
+        return self._buckets.get((bucket.key, bucket.name), unfilled).look(now)
 
     async def count(self, name: str) -> int:
         """Increase a counter and return its value."""
@@ -185,9 +184,8 @@ class MemoryState:
     ) -> None:
         """Forget the buckets of a key, or of all keys (None), if accounts restart."""
         if restart:
-            for owner in tuple(self._bucket_names) if key is None else (key,):
-                for name in self._bucket_names.pop(owner, ()):
-                    del self._buckets[name]
+            kept = {} if key is None else self._buckets
+            self._buckets = {place: bucket for place, bucket in kept.items() if place[0] != key}
 
     async def close(self) -> None:
         """Do nothing."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from contextlib import AsyncExitStack
 from functools import cache
 from typing import Any, Unpack
 
@@ -30,6 +29,12 @@ FAILED = "this UsageMock could not be started ({}); create a new one"
 
 # The pattern of a domain in fixtures/deployment.schema.json.
 DOMAIN = r"[^\s\x00-\x20\x7f-\xa0\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff/:@?#]+"
+
+
+class UsageMockArguments(UsageMockOptions, total=False):
+    """The arguments of UsageMock: `deployment` can also be an object."""
+
+    deployment: str | Deployment
 
 
 class MockView:
@@ -65,31 +70,21 @@ class AsyncUsageMock(MockView):
 
     Args:
         app: An application of `make_app`, instead of one with the options.
-        deployment: A deployment, or the name of its file in the fixture folder.
-        options: Members of MockOptions.
+        options: Members of MockOptions; `deployment` is a deployment, or the name of its file in the fixture folder.
     """
 
-    def __init__(
-        self,
-        app: web.Application | None = None,
-        *,
-        deployment: str | Deployment = "default",
-        **options: Unpack[UsageMockOptions],
-    ) -> None:
-        settings = _options(deployment, options)
+    def __init__(self, app: web.Application | None = None, **options: Unpack[UsageMockArguments]) -> None:
+        settings, deployment = _options(options), options.get("deployment")
         if not settings.host:
             raise ValueError("host: the text is empty; 0.0.0.0 listens on every address")
         if app is not None and not (isinstance(app, web.Application) and MOCK in app):
             raise TypeError(f"app: {app!r} is not an application of make_app; an option has a name: deployment=…")
         unused = [name for name in options if name not in ("host", "port", "tls_cert", "tls_key", "grace")]
-        if deployment != "default":
-            unused.insert(0, "deployment")
         if app is not None and unused:
             raise TypeError(f"{', '.join(unused)}: an existing application has its options; pass them to make_app")
-        super().__init__(app or _app(settings, deployment))
+        super().__init__(app or _app(settings, deployment if isinstance(deployment, Deployment) else None))
         tls = server_context(*settings.tls_files) if settings.tls_files else None
-        self._listener = listening(self._app, host=settings.host, port=settings.port, tls=tls, grace=settings.grace)
-        self._stack = AsyncExitStack()
+        self._listener = listening(self._app, settings, tls)
         #: The base URL, such as `http://127.0.0.1:40123`, once the mock runs.
         self.url = ""
         #: Why the mock cannot be started again, once it was started.
@@ -101,7 +96,7 @@ class AsyncUsageMock(MockView):
             raise RuntimeError(self.why_not)
         self.why_not = STOPPED
         try:
-            self.url = (await self._stack.enter_async_context(self._listener)).url
+            self.url = (await self._listener.__aenter__()).url
         except BaseException as error:
             self.why_not = FAILED.format(error)
             raise
@@ -110,7 +105,7 @@ class AsyncUsageMock(MockView):
 
     async def __aexit__(self, *_: object) -> None:
         self._is_running = False
-        await self._stack.aclose()
+        await self._listener.__aexit__(None, None, None)
 
     @property
     def _running(self) -> Mock:
@@ -232,7 +227,7 @@ class AsyncUsageMock(MockView):
         await self._running.reset(key)
 
 
-def _options(deployment: str | Deployment, options: UsageMockOptions) -> MockOptions:
+def _options(options: UsageMockArguments) -> MockOptions:
     """Return the options; the default port is 0.
 
     Raises:
@@ -244,15 +239,15 @@ def _options(deployment: str | Deployment, options: UsageMockOptions) -> MockOpt
         if name not in accepted:
             raise TypeError(f"{name!r} is not an option; {suggest(name, accepted)}")
     values: dict[str, Any] = {"port": 0, **options}
-    if not isinstance(deployment, Deployment):
-        values["deployment"] = deployment
+    if isinstance(values.get("deployment"), Deployment):
+        del values["deployment"]
     return MockOptions(**values)
 
 
-def _app(options: MockOptions, deployment: str | Deployment) -> web.Application:
-    if isinstance(deployment, str) and options.fixtures is None:
-        deployment = _load_deployment_once(deployment)
-    return make_app(_load_once("documented"), options, deployment=None if isinstance(deployment, str) else deployment)
+def _app(options: MockOptions, deployment: Deployment | None) -> web.Application:
+    if deployment is None and options.fixtures is None:
+        deployment = _load_deployment_once(options.deployment)
+    return make_app(_load_once("documented"), options, deployment=deployment)
 
 
 # A test suite starts many mocks.

@@ -12,10 +12,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 from aiohttp import web
 
-from mock_server.fixtures.deployments import Deployment
-from mock_server.options import UsageMockOptions
 from mock_server.streams import open_closed_streams
-from mock_server.testing.async_usage_mock import NOT_STARTED, STOPPED, AsyncUsageMock, MockView
+from mock_server.testing.async_usage_mock import NOT_STARTED, STOPPED, AsyncUsageMock, MockView, UsageMockArguments
 from mock_server.testing.gevent_threads import NativeThread, is_patched, wait
 from mock_server.web.server import new_event_loop
 
@@ -43,18 +41,11 @@ class UsageMock(MockView):
 
     Args:
         app: An application of `make_app`, instead of one with the options.
-        deployment: A deployment, or the name of its file in the fixture folder.
-        options: Members of MockOptions.
+        options: Members of MockOptions; `deployment` is a deployment, or the name of its file in the fixture folder.
     """
 
-    def __init__(
-        self,
-        app: web.Application | None = None,
-        *,
-        deployment: str | Deployment = "default",
-        **options: Unpack[UsageMockOptions],
-    ) -> None:
-        self._mock = AsyncUsageMock(app, deployment=deployment, **options)
+    def __init__(self, app: web.Application | None = None, **options: Unpack[UsageMockArguments]) -> None:
+        self._mock = AsyncUsageMock(app, **options)
         super().__init__(self._mock._app)
         self._stop = asyncio.Event()
         self._ready: Future[asyncio.AbstractEventLoop] = Future()

@@ -18,8 +18,6 @@ CLOSE_TIMEOUT = 0.02
 class ServerConnection(web.RequestHandler):
     """A connection of aiohttp's server, with public names for what the mock needs of it."""
 
-    __slots__ = ("_last_message", "_serving")
-
     def __init__(self, server: web.Server, **settings: Any) -> None:
         super().__init__(server, **settings)
         self._serving: asyncio.Task[None] | None = None

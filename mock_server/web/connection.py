@@ -15,7 +15,7 @@ from mock_server.web.aiohttp_adapter import ServerConnection, force_version
 from mock_server.web.dispatcher import EVENT_STREAM, Dispatcher, is_control_path
 from mock_server.web.fast_path import FastPath
 from mock_server.web.raw_response import RawResponse
-from mock_server.web.responses import error_response, render_exception
+from mock_server.web.responses import error_response
 
 # A client can send a long text as its key: such a key is unknown, not malformed.
 MAX_FIELD_BYTES = 64 * 1024
@@ -35,16 +35,6 @@ class Connection(ServerConnection):
         dispatcher: Receives the requests.
         loop: The event loop.
     """
-
-    __slots__ = (
-        "__weakref__",
-        "_dispatcher",
-        "_fast_path",
-        "_is_control_request",
-        "_is_half_closed",
-        "_is_unending",
-        "_responses",
-    )
 
     def __init__(self, server: web.Server, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -98,26 +88,21 @@ class Connection(ServerConnection):
         """Respond to a malformed request; any other exception is a defect of the mock, which aiohttp logs."""
         if isinstance(exc, ConnectionError) and self.transport is None:
             raise exc
-        headers = self._dispatcher.mock.headers
         if isinstance(exc, MALFORMED):  # its text quotes the request, which can contain a key
             if not HttpVersion10 <= request.version <= HttpVersion11:
                 force_version(request)
-            prepared = error_response(400, "The request is not valid HTTP.", "malformed-request", headers=headers)
+            status, detail, reason = 400, "The request is not valid HTTP.", "malformed-request"
         else:
             super().handle_error(request, status, exc, message)
-            prepared = error_response(
-                status, "The mock failed; its log has the reason.", "internal-error", headers=headers
-            )
-        response = prepared.response()
+            detail, reason = "The mock failed; its log has the reason.", "internal-error"
+        response = error_response(status, detail, reason, headers=self._dispatcher.mock.headers).response()
         response.force_close()
         return response
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send a response; aiohttp's own 404, 405 and 417 get a body with a `detail`."""
-        if isinstance(resp, web.HTTPException):
-            resp = render_exception(resp)
+        """Send a response."""
         self._is_unending = isinstance(resp, RawResponse) and resp.is_unending
         if self._is_half_closed and self._is_unending and self.transport is not None:
             asyncio.get_running_loop().call_soon(self.transport.close)  # after the beginning of the response
@@ -147,5 +132,5 @@ class Connection(ServerConnection):
             with suppress(EditError):  # the edits of a fault apply to few requests
                 data = edited(data, [edit])
         if data != received:
-            self._dispatcher.mark_edited(self)
+            self._dispatcher.edited.add(self)
         return data

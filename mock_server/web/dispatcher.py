@@ -67,7 +67,8 @@ class Dispatcher:
     def __init__(self, mock: Mock, control: Handler) -> None:
         self.mock, self.control = mock, control
         self.simulator = mock.simulator
-        self._edited: WeakSet[object] = WeakSet()
+        #: The connections with a request whose bytes a fault has changed.
+        self.edited: WeakSet[object] = WeakSet()
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Respond to one request."""
@@ -119,10 +120,6 @@ class Dispatcher:
                 edits += self.simulator.library.fault(use.name).received
         return tuple(edits)
 
-    def mark_edited(self, connection: object) -> None:
-        """Note that a fault has changed the received bytes of a connection."""
-        self._edited.add(connection)
-
     def _is_unmodified(self, override: Override) -> bool:
         return (override is NO_OVERRIDE or override.is_passthrough) and not self.mock.reload_error
 
@@ -142,8 +139,6 @@ class Dispatcher:
         else:
             plan = RequestPlan(self.simulator.effective(key))
         request[PLAN] = plan
-        if plan.override == NO_OVERRIDE:
-            return NO_OVERRIDE, await self.handle_unmodified(request)
         return await self._apply(plan, request, key)
 
     async def _apply(self, plan: RequestPlan, request: web.Request, key: str) -> tuple[Override, web.StreamResponse]:
@@ -156,7 +151,12 @@ class Dispatcher:
         use, acts = override.active_fault, False
         is_limited = use is not None and bool(use.after or use.times)
         if use and (not is_limited or use.is_turn(await self.simulator.state.count(use.use))):
-            response, acts = await self._inject(use, request, key)
+            honoured.add("fault")  # before the response: a raw response can no longer get the header
+            injector = self.mock.injectors.injector(use, key, self.mock.routes.usage)
+            response, acts = await injector.respond(request, self.handle_unmodified)
+            if not isinstance(response, RawResponse):
+                honoured.remove("fault")
+                _acknowledge(request, response)
             acts = acts or self._has_fault_bucket(use, request, response, key)
         else:  # the bucket of the fault does not act, either
             request[PLAN] = replace(plan, override=replace(override, fault=None))
@@ -169,16 +169,6 @@ class Dispatcher:
         )
         return acted, response
 
-    async def _inject(self, use: FaultUse, request: web.Request, key: str) -> tuple[web.StreamResponse, bool]:
-        honoured = request[PLAN].honoured
-        honoured.add("fault")  # before the response: a raw response can no longer get the header
-        injector = self.mock.injectors.injector(use, key, self.mock.routes.usage)
-        response, acts = await injector.respond(request, self.handle_unmodified)
-        if not isinstance(response, RawResponse):
-            honoured.remove("fault")
-            _acknowledge(request, response)
-        return response, acts
-
     def _has_fault_bucket(self, use: FaultUse, request: web.Request, response: web.StreamResponse, key: str) -> bool:
         """Return whether a response depends on the bucket that a fault gives to the key."""
         if request.path != self.mock.routes.usage.path or response.status not in (200, 429):
@@ -188,9 +178,9 @@ class Dispatcher:
 
     def _has_edited(self, use: FaultUse | None, request: web.Request) -> bool:
         """Return whether a fault has changed the received bytes of a request."""
-        if request.protocol not in self._edited:
+        if request.protocol not in self.edited:
             return False
-        self._edited.discard(request.protocol)
+        self.edited.discard(request.protocol)
         return use is not None and bool(self.simulator.library.fault(use.name).received)
 
     async def handle_unmodified(self, request: web.Request) -> web.StreamResponse:
@@ -208,8 +198,10 @@ class Dispatcher:
 
 def _acknowledge(request: web.Request, response: web.StreamResponse) -> None:
     """Name the honoured preferences (RFC 7240, section 3)."""
-    if applied := request.get(PLAN, NO_PLAN).preference_applied:
-        response.headers["Preference-Applied"] = applied
+    plan = request.get(PLAN, NO_PLAN)
+    applied = [f"{name}={value}" for name, value in plan.preferences.items() if name in plan.honoured]
+    if applied:
+        response.headers["Preference-Applied"] = ", ".join(applied)
     else:
         response.headers.pop("Preference-Applied", None)
 

@@ -83,9 +83,6 @@ class RequestTemplate:
         return (self._data[: found.start(1)], self._data[found.end(1) :]) if found else (b"", b"")
 
 
-Answer = Callable[[RequestTemplate, bytes], PreparedResponse | None]
-
-
 class FastPath:
     """Responds to repeated requests of one connection.
 
@@ -97,7 +94,7 @@ class FastPath:
 
     __slots__ = ("_answer", "_received", "_template")
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Callable[[RequestTemplate, bytes], PreparedResponse | None]) -> None:
         self._answer = answer
         self._received: bytes | None = b""  # since the last response; None for too many bytes or a pipelined request
         self._template: RequestTemplate | None = None

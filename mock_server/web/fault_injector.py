@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
 from weakref import WeakKeyDictionary
@@ -18,11 +18,9 @@ from mock_server.fixtures.faults import Changes, Fault, Names, Step
 from mock_server.simulation.overrides import RUNTIME_USE, FaultUse
 from mock_server.simulation.simulator import Simulator
 from mock_server.web.preferences import PREFERENCE_USE
-from mock_server.web.raw_response import RawMessage, RawResponse
+from mock_server.web.raw_response import RawMessage, RawResponse, Sleep
 from mock_server.web.responses import error_response, reason_phrase, render_exception
 from mock_server.web.usage import Usage
-
-Sleep = Callable[[float], Awaitable[None]]
 
 # A connection that is still open when the server has stopped receives no byte.
 STOPPED = RawMessage(0, "", (), b"", message=({"op": "cut", "at": 0},), end="reset")
@@ -64,10 +62,7 @@ class FaultExchange:
     async def response(self) -> web.Response:
         """Return the unmodified response."""
         if self.unmodified is None:
-            try:
-                response = await self.handler(self.request)
-            except web.HTTPException as error:
-                response = render_exception(error)
+            response = await self.handler(self.request)
             assert isinstance(response, web.Response)
             self.unmodified = response
         return self.unmodified

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from mock_server.fixtures.delays import DelayError, delay
+from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.library import Library
 from mock_server.fixtures.validation import FixtureError
-from mock_server.simulation.overrides import NONE, FaultUse, Override
+from mock_server.simulation.overrides import FaultUse, Override
 from mock_server.suggestions import UnknownNameError, closest_match
 
 CODES = range(400, 600)
@@ -80,24 +80,21 @@ def preferred_override(preferences: dict[str, str], library: Library, documented
         if not value:
             raise PreferenceError(f"Prefer: {name} needs a value, such as {name}={_KNOWN[name]}")
     scenario, code, fault, text = (preferences.get(name) for name in ("scenario", "code", "fault", "delay"))
+    use = FaultUse(fault, use=PREFERENCE_USE, is_unconditional=True) if fault else None
     try:
-        if scenario not in (None, NONE):
-            library.scenario(scenario)
-        code_wanted = parse_code(code, documented) if code else None
-        if fault not in (None, NONE) and library.fault(fault).received:
+        override = Override(scenario, parse_code(code, documented) if code else None, use, text)
+        override.check(library)
+        if override.active_fault and library.fault(override.active_fault.name).received:
             raise PreferenceError(
                 f"Prefer: the fault {fault!r} changes received bytes, before the preference is read; "
                 "switch it on with --fault or through the control API"
             )
-        if text not in (None, NONE):
-            delay(text)
     except (UnknownNameError, DelayError, CodeError) as error:
         raise PreferenceError(f"Prefer: {error}") from None
     except FixtureError as error:  # one line, without the folders of this machine
         place = f"{error.errors[0].path.name}:{error.errors[0].line}"
         raise PreferenceError(f"Prefer: {place} cannot be used here: {error.errors[0].problem}") from None
-    use = FaultUse(fault, use=PREFERENCE_USE, is_unconditional=True) if fault else None
-    return Override(scenario, code_wanted, use, text)
+    return override
 
 
 def parse_code(text: str, documented: Sequence[int]) -> int:

@@ -7,7 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 
 from aiohttp import web
@@ -16,6 +16,7 @@ from aiohttp.http import SERVER_SOFTWARE, HttpVersion10
 from mock_server.fixtures.edits import Edit, End, Framing, edited
 
 Headers = tuple[tuple[str, str], ...]
+Sleep = Callable[[float], Awaitable[None]]
 
 CHUNK = 100  # bytes
 HANG_POLL_INTERVAL = 0.05  # seconds; aiohttp does not report to a response that its client has closed the connection
@@ -68,35 +69,27 @@ def serialize_message(message: RawMessage, request: web.Request) -> tuple[bytes,
     Raises:
         EditError: An edit cannot be applied to these bytes.
     """
-    is_old = request.version <= HttpVersion10
-    framing = _framing(message, request)
     may_have_body = message.status not in {204, 304} and message.status >= 200
     has_length = message.has("Content-Length") or message.has("Transfer-Encoding")
     headers = [*message.headers]
-    if framing == "chunked":
+    if message.framing == "chunked":
         headers.append(("Transfer-Encoding", "chunked"))
-    elif framing == "length" and may_have_body and not has_length:
+    elif message.framing == "length" and may_have_body and not has_length:
         headers.append(("Content-Length", str(len(message.body))))
     if not message.has("Connection"):
-        if framing == "close" or not request.keep_alive:
+        if message.framing == "close" or not request.keep_alive:
             headers.append(("Connection", "close"))
-        elif is_old:
+        elif request.version <= HttpVersion10:
             headers.append(("Connection", "keep-alive"))
     version = f"HTTP/{request.version.major}.{request.version.minor}"
     lines = [f"{version} {message.status} {message.reason}", *(f"{name}: {value}" for name, value in headers)]
     head = edited(("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape"), message.head)
     has_body = may_have_body and request.method != "HEAD"
     body = message.body if has_body else b""
-    if framing == "chunked" and has_body:
+    if message.framing == "chunked" and has_body:
         pieces = [body[start : start + CHUNK] for start in range(0, len(body), CHUNK)]
         body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
     return head, edited(head + body, message.message)
-
-
-def _framing(message: RawMessage, request: web.Request) -> Framing:
-    """Return how the end of the body is marked for this client: HTTP/1.0 has no chunks."""
-    is_old = request.version <= HttpVersion10
-    return "close" if message.framing == "chunked" and is_old else message.framing
 
 
 class RawResponse(web.StreamResponse):
@@ -112,29 +105,21 @@ class RawResponse(web.StreamResponse):
         EditError: An edit cannot be applied to the message.
     """
 
-    def __init__(
-        self,
-        message: RawMessage,
-        request: web.Request,
-        *,
-        sleep: Callable[[float], Awaitable[None]],
-        stop: Callable[[], None],
-    ) -> None:
+    def __init__(self, message: RawMessage, request: web.Request, *, sleep: Sleep, stop: Callable[[], None]) -> None:
         super().__init__(status=message.status, reason=message.reason)
+        if message.framing == "chunked" and request.version <= HttpVersion10:
+            message = replace(message, framing="close")  # HTTP/1.0 has no chunks
         head, self._data = serialize_message(message, request)
         self._message_body = self._data[len(head) :]
         self._message, self._sleep, self._stop = message, sleep, stop
         self._stays_open = False
+        #: Whether the response lasts until the client closes the connection.
+        self.is_unending = message.end in {"hang", "endless"}
 
     @property
     def keep_alive(self) -> bool:
         """Whether aiohttp may receive another request on this connection."""
         return self._stays_open
-
-    @property
-    def is_unending(self) -> bool:
-        """Whether the response lasts until the client closes the connection."""
-        return self._message.end in {"hang", "endless"}
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Send the response; nothing remains for aiohttp."""
@@ -152,7 +137,7 @@ class RawResponse(web.StreamResponse):
             connection = request.transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             request.transport.abort()
-        self._stays_open = end == "keep" and _framing(self._message, request) != "close" and request.keep_alive
+        self._stays_open = end == "keep" and self._message.framing != "close" and request.keep_alive
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Do nothing: `prepare` has sent the response."""

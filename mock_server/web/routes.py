@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from mock_server.options import MockOptions
+from mock_server.simulation.simulator import Simulator
 from mock_server.web.responses import PreparedResponse, documented_response
 from mock_server.web.usage import NO_STORE, Usage
 from usage_contract import Contract, ContractError
@@ -48,7 +50,7 @@ class Routes:
         return await match.handler(request)
 
 
-def build_routes(contract: Contract, usage: Usage) -> Routes:
+def build_routes(contract: Contract, simulator: Simulator, options: MockOptions) -> Routes:
     """Return the routes of a contract.
 
     Raises:
@@ -56,6 +58,7 @@ def build_routes(contract: Contract, usage: Usage) -> Routes:
     """
     router, methods_of = web.UrlDispatcher(), defaultdict(list)
     operations = contract.operations
+    usage = Usage(operations["get_usage"], simulator, options)
     handlers: dict[str, Handler] = {"get_usage": usage.handle}
     if "get_health" in operations:
         health = operations["get_health"]

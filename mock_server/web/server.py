@@ -7,17 +7,15 @@ import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
+from mock_server.options import MockOptions
 from mock_server.web.connection import Connection
 from mock_server.web.dispatcher import DISPATCHER, Dispatcher
 from mock_server.web.mock import MOCK
-
-# The seconds that responses in flight have when the mock is stopped.
-GRACE_SECONDS = 5.0
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -33,9 +31,7 @@ class Server(web.Server):
     """aiohttp's server with the mock's connections and dispatcher."""
 
     def __init__(self, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> None:
-        def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.Request:
-            return web.Request(message, payload, protocol, writer, task, loop)
-
+        request = partial(web.Request, loop=loop)
         super().__init__(dispatcher, request_factory=request, loop=loop)  # type: ignore[arg-type]  # a BaseRequest
         self._dispatcher, self._event_loop = dispatcher, loop
 
@@ -49,17 +45,13 @@ class Listener:
 
     Args:
         server: The server.
-        host: The address to listen on.
-        port: The port; 0 picks a free one.
+        options: The options: host, port and workers, which share the port.
         tls: The TLS settings.
-        shares_port: Other processes listen on the same port.
     """
 
-    def __init__(
-        self, server: Server, *, host: str, port: int, tls: ssl.SSLContext | None = None, shares_port: bool = False
-    ) -> None:
+    def __init__(self, server: Server, options: MockOptions, tls: ssl.SSLContext | None) -> None:
         self.server = server
-        self._host, self._port, self._tls, self._shares_port = host, port, tls, shares_port
+        self._host, self._port, self._tls, self._shares_port = options.host, options.port, tls, options.workers > 1
         self._socket: asyncio.Server | None = None
         #: The base URL, once the socket was opened.
         self.url = ""
@@ -94,35 +86,26 @@ class Listener:
 
 @asynccontextmanager
 async def listening(
-    app: web.Application,
-    *,
-    host: str,
-    port: int,
-    tls: ssl.SSLContext | None = None,
-    grace: float = GRACE_SECONDS,
-    shares_port: bool = False,
+    app: web.Application, options: MockOptions, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Listener]:
     """Serve an application of `make_app` while the context lasts.
 
     Args:
         app: The application.
-        host: The address to listen on.
-        port: The port; 0 picks a free one.
+        options: The options: host, port, workers, and the seconds that responses in flight have at the end.
         tls: The TLS settings.
-        grace: The seconds that responses in flight have at the end.
-        shares_port: Other processes listen on the same port.
 
     Raises:
         OSError: The mock cannot listen on the address.
         ValueError: The grace period is not valid.
     """
-    if not grace >= 0:  # also excludes NaN
-        raise ValueError(f"grace: {grace} is not a time; expected 0 seconds or more")
+    if not options.grace >= 0:  # also excludes NaN
+        raise ValueError(f"grace: {options.grace} is not a time; expected 0 seconds or more")
     app.freeze()
     await app.startup()
     try:
         server = Server(app[DISPATCHER], asyncio.get_running_loop())
-        listener = Listener(server, host=host, port=port, tls=tls, shares_port=shares_port)
+        listener = Listener(server, options, tls)
         app[MOCK].add_listener(listener)
         try:
             await listener.open()
@@ -132,7 +115,7 @@ async def listening(
             await asyncio.sleep(0)  # requests that have just been received begin
             server.pre_shutdown()
             await app.shutdown()
-            await server.shutdown(grace)
+            await server.shutdown(options.grace)
     finally:
         await app.cleanup()
 

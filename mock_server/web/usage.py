@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
 
 import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 
 from mock_server.fixtures.deployments import Calls, Key, RateLimit
+from mock_server.options import MockOptions
 from mock_server.simulation.accounts import Account
 from mock_server.simulation.overrides import NO_OVERRIDE, NONE, Override
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.state import MemoryState, TakeResult
+from mock_server.web.cors import CROSS_ORIGIN
 from mock_server.web.responses import REASON, PreparedResponse, documented_response, error_response, reason_phrase
 from usage_contract import ContractError, Operation
 
@@ -42,21 +43,9 @@ class RequestPlan:
     preferences: Mapping[str, str] = field(default_factory=dict)
     honoured: set[str] = field(default_factory=set)
 
-    @property
-    def preference_applied(self) -> str:
-        """The value of `Preference-Applied` (RFC 7240, section 3), empty where no preference was honoured."""
-        return ", ".join(f"{name}={value}" for name, value in self.preferences.items() if name in self.honoured)
-
 
 PLAN = web.RequestKey("plan", RequestPlan)
 NO_PLAN = RequestPlan()
-
-
-class _Rendered(NamedTuple):
-    """The 200 of an account, and its body before and after `remaining`."""
-
-    response: PreparedResponse
-    pieces: list[bytes]
 
 
 class Usage:
@@ -65,32 +54,23 @@ class Usage:
     Args:
         operation: The operation of the document.
         simulator: The accounts.
-        cost: The number of tokens that a request takes; 0 lifts the rate limit.
-        unknown_key_status: The status code for an unknown key.
-        headers: Headers of every response.
+        options: The options: the rate limit, the status code for an unknown key, and CORS.
 
     Raises:
         ContractError: The operation of the document cannot be simulated.
     """
 
-    def __init__(
-        self,
-        operation: Operation,
-        simulator: Simulator,
-        *,
-        cost: int,
-        unknown_key_status: int,
-        headers: Mapping[str, str],
-    ) -> None:
+    def __init__(self, operation: Operation, simulator: Simulator, options: MockOptions) -> None:
         if operation.key_header is None:
             raise ContractError(f"{operation}: the document requires no API key; the mock has usage metrics by key")
         self.key_header = operation.key_header
         self.path = operation.path if operation.method == "GET" else None
         self.status_codes = sorted(int(status) for status in operation.responses)
         self._operation, self._simulator = operation, simulator
-        self._cost, self._headers = cost, headers
+        self._cost = int(options.rate_limit)  # the number of tokens that a request takes
+        self._headers = CROSS_ORIGIN if options.cors else {}
         self._missing_key = self._documented_error(401, "missing-key")
-        self._unknown_key = self._documented_error(unknown_key_status, "unknown-key")
+        self._unknown_key = self._documented_error(options.unknown_key_status, "unknown-key")
         limited, known = operation.responses.get("429"), _limit_values(RateLimit(), 1)
         self._limit_headers = tuple(limited.headers) if limited else ()
         if missing := [name for name in self._limit_headers if name not in known]:
@@ -143,8 +123,8 @@ class Usage:
             return self._over_limit(account.limit, taken.retry_after)
         if account.grows:
             account.grow(now)
-        rendered = account.derived.get(self) or self._render(account)
-        return rendered.response.with_body((b"%.1f" % taken.remaining).join(rendered.pieces))
+        response, pieces = account.derived.get(self) or self._render(account)
+        return response.with_body((b"%.1f" % taken.remaining).join(pieces))
 
     def forced_response(self, code: int, keys: Sequence[str], scenario: str | None) -> PreparedResponse:
         """Return the response with a status code that an override demands."""
@@ -165,10 +145,11 @@ class Usage:
         if code in (None, 200) and len(keys) == 1 and self._simulator.has(keys[0]):
             yield "scenario"
 
-    def _render(self, account: Account) -> _Rendered:
+    def _render(self, account: Account) -> tuple[PreparedResponse, list[bytes]]:
+        """Return the 200 of an account, and its body before and after `remaining`."""
         metrics = account.usage_metrics(remaining=orjson.Fragment(REMAINING))
         response = documented_response(self._operation, 200, metrics, headers={**NO_STORE, **self._headers})
-        rendered = account.derived[self] = _Rendered(response, response.body.split(REMAINING))
+        rendered = account.derived[self] = response, response.body.split(REMAINING)
         return rendered
 
     def _build_over_limit(self, limit: RateLimit, retry_after: int) -> PreparedResponse:

@@ -25,9 +25,14 @@ def problems(arguments: dict[str, object], environment: dict[str, str]) -> list[
     return caught.value.problems
 
 
+def usage(option: Option) -> str:
+    """Return the option with a value that is not its default."""
+    return f"--{'no-' if option.default is True else ''}{option.name} {option.metavar}".rstrip()
+
+
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_the_table_in_the_documentation_has_each_option_with_its_variable_and_default(option: Option) -> None:
-    _, variable, default, meaning = (cell.strip() for cell in ROWS[option.usage].split("|"))
+    _, variable, default, meaning = (cell.strip() for cell in ROWS[usage(option)].split("|"))
     assert variable == f"`{option.variable}`"
     if option.is_switch:
         assert default == f"`{'on' if option.default else 'off'}`"
@@ -37,7 +42,7 @@ def test_the_table_in_the_documentation_has_each_option_with_its_variable_and_de
 
 
 def test_the_documentation_has_only_existing_options() -> None:
-    assert list(ROWS) == [option.usage for option in OPTIONS]
+    assert list(ROWS) == [usage(option) for option in OPTIONS]
 
 
 def test_without_anything_every_option_has_its_default() -> None:

@@ -149,6 +149,19 @@ def test_the_command_reads_no_certificates_of_the_system_and_restores_the_enviro
     assert done.stdout == f"0 {authorities} False\n"
 
 
+def test_the_command_loads_no_dates_of_jsonschema_and_lets_later_code_load_them() -> None:
+    code = """if True:
+        import sys
+        from mock_server.command.cli import main
+        main(["check", "/none/such"])
+        print("jsonschema" in sys.modules, "arrow" in sys.modules)
+        import isoduration
+        print(isoduration.__name__)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT)
+    assert done.stdout == "True False\nisoduration\n"
+
+
 GREENLETS = """
 import gevent
 

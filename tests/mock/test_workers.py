@@ -17,6 +17,7 @@ WAIT = 60.0  # seconds: twenty times the grace period
 CODE = """
 import signal, sys
 from mock_server.command.workers import supervise
+from mock_server.options import MockOptions
 
 def serve(port):
     {before}
@@ -25,7 +26,7 @@ def serve(port):
     while True:
         signal.pause()
 
-sys.exit(supervise(serve, host="127.0.0.1", port=0, number=2, grace=0.1))
+sys.exit(supervise(serve, MockOptions(port=0, workers=2, grace=0.1)))
 """
 
 DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"

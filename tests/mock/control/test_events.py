@@ -9,6 +9,7 @@ import threading
 
 from mock_server import UsageMock, make_app
 from mock_server.masking import mask_key
+from mock_server.options import MockOptions
 from mock_server.web.server import listening
 from tests.support.control_api import Api
 from tests.support.wire import TIMEOUT, Clock, address, ask, usage
@@ -104,7 +105,7 @@ def test_a_listener_that_does_not_read_does_not_keep_the_mock() -> None:
 
 def test_a_listener_that_has_gone_is_forgotten(contract: Contract) -> None:
     async def listen_and_go() -> set[asyncio.Task[None]]:
-        async with listening(make_app(contract), host="127.0.0.1", port=0) as listener:
+        async with listening(make_app(contract), MockOptions(port=0)) as listener:
             before = asyncio.all_tasks()
             answer, request = await asyncio.open_connection(*address(listener.url))
             request.write(b"GET /__mock__/events HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -133,7 +133,7 @@ def own_address() -> str:
 
 async def status_by(address: str, app: web.Application, headers: dict[str, str]) -> int:
     """Listen everywhere, and ask for the state by one address and the name localhost."""
-    async with listening(app, host="0.0.0.0", port=0) as listener:
+    async with listening(app, MockOptions(host="0.0.0.0", port=0)) as listener:
         api = Api(listener.url.replace("0.0.0.0", address))
         reply = await asyncio.to_thread(api.ask, "GET", "/state", headers={"Host": "localhost", **headers})
     return reply.status
