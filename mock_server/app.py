@@ -104,7 +104,7 @@ def _library(options: MockOptions, deployment: Deployment | None = None) -> Libr
 
 def _routes(contract: Contract, options: MockOptions, simulator: Simulator) -> Routes:
     usage = Usage(
-        contract.operations["get_usage"],
+        contract.operation("get_usage"),
         simulator,
         cost=int(options.rate_limit),
         unknown_key_status=options.unknown_key_status,

@@ -59,7 +59,8 @@ def build_routes(contract: Contract, usage: Usage) -> Routes:
     handlers: dict[str, Handler] = {"get_usage": usage.handle}
     if "get_health" in operations:
         health = operations["get_health"]
-        properties = (health.responses["200"].schema or {}).get("properties", {})
+        ok = health.responses.get("200")
+        properties = ((ok and ok.schema) or {}).get("properties", {})
         if missing := [name for name, member in properties.items() if "const" not in member]:
             raise ContractError(f"{health}: the mock responds with constants only; {', '.join(missing)} has none")
         constants = {name: member["const"] for name, member in properties.items()}

@@ -86,7 +86,7 @@ class Usage:
             raise ContractError(f"{operation}: the document requires no API key; the mock has usage metrics by key")
         self.key_header = operation.key_header
         self.path = operation.path if operation.method == "GET" else None
-        self.status_codes = sorted(int(status) for status in operation.responses)
+        self.status_codes = sorted(int(status) for status in operation.responses if status.isdecimal())
         self._operation, self._simulator = operation, simulator
         self._cost, self._headers = cost, headers
         self._missing_key = self._documented_error(401, "missing-key")
