@@ -51,7 +51,7 @@ class Contract:
         reader = Reader(self.document)
         operations = reader.operations()
         if problems := reader.problems or list(schema_problems(self.document)):
-            raise DocumentError(map(self._located, problems))
+            raise DocumentError(map(self.located, problems))
         return operations
 
     def operation(self, name: str) -> Operation:
@@ -60,7 +60,8 @@ class Contract:
             raise ContractError(f"the document has no operation {name}; {suggest(name, self.operations)}")
         return self.operations[name]
 
-    def _located(self, problem: Problem) -> SourceError | Problem:
+    def located(self, problem: Problem) -> SourceError | Problem:
+        """Return a problem with the file and the line of its place, where they are known."""
         origin = self.origins.find(self.document, problem.pointer) if self.origins else None
         if origin is None:
             return problem
@@ -74,21 +75,28 @@ def folder() -> Path:
 
 
 def load(level: Level = "documented", documents: Path | None = None) -> Contract:
-    """Load the effective document of a level from a folder (default: the shipped one).
+    """Load the effective document of a level.
+
+    Args:
+        level: The level.
+        documents: A folder (default: the shipped one), or an OpenAPI file to which the shipped overlays apply.
 
     Raises:
         SourceError: A file cannot be read.
-        OverlayError: An action of an overlay does not apply.
-        DocumentError: The document cannot be used.
+        OverlayError: An overlay is not valid.
+        DocumentError: The document cannot be used, or actions of an overlay do not apply.
     """
     documents = documents or folder()
-    source = read_document(documents / "openapi.yaml")
+    is_file = documents.is_file()
+    overlays = folder() if is_file else documents
+    source = read_document(documents if is_file else documents / "openapi.yaml")
     document, origins = source.data, Origins()
     origins.start(document, source)
     contract = Contract("specified", document, origins)
     _ = contract.operations  # before an overlay reports that its target is missing
     for name in LEVELS[1 : LEVELS.index(level) + 1]:
-        apply_in_place(document, read_document(documents / f"{name}.overlay.yaml"), origins)
+        if errors := apply_in_place(document, read_document(overlays / f"{name}.overlay.yaml"), origins):
+            raise DocumentError(errors)
         contract = Contract(level, document, origins)
     _ = contract.operations
     return contract

@@ -175,12 +175,12 @@ class Reader:
     def _header(self, node: Any, at: str) -> Mapping[str, Any]:
         target, place = self._resolve(node, at)
         described = self._object(target, place)
-        return {**described, "schema": self._own_schema(described.get("schema", {}), place + "/schema")}
+        return {**described, "schema": self.own_schema(described.get("schema", {}), place + "/schema")}
 
     def _schema(self, body: dict[str, Any], at: str, media_type: str) -> Mapping[str, Any]:
-        return self._own_schema(body.get("schema", {}), at + pointer("content", media_type, "schema"))
+        return self.own_schema(body.get("schema", {}), at + pointer("content", media_type, "schema"))
 
-    def _own_schema(self, node: Any, at: str) -> Mapping[str, Any]:
+    def own_schema(self, node: Any, at: str) -> Mapping[str, Any]:
         """Return a schema in which its references resolve."""
         if isinstance(node, bool):
             return {} if node else {"not": {}}

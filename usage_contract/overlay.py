@@ -34,25 +34,37 @@ def apply(document: Any, overlay: Source) -> Any:
     """
     result, origins = copy.deepcopy(document), Origins()
     origins.start(result, overlay)
-    apply_in_place(result, overlay, origins)
+    for error in apply_in_place(result, overlay, origins):
+        raise error
     return result
 
 
-def apply_in_place(document: Any, overlay: Source, origins: Origins) -> None:
-    """Apply an overlay to a document, and record the origins of the values that it writes; see `apply`."""
+def apply_in_place(document: Any, overlay: Source, origins: Origins) -> list[OverlayError]:
+    """Apply an overlay to a document, record the origins of the values, and return the errors of its actions.
+
+    Raises OverlayError for an overlay that is not valid.
+    """
+    errors = []
     for index, action in enumerate(_actions(overlay)):
-        at = pointer("actions", index)
-        target = _Target(overlay, action["target"], at)
-        found = target.find(document)
-        if not overlay.data["overlay"].startswith("1.1.") and any(_kind(match.obj) == "primitive" for match in found):
-            problem = "selects a value that is not an object or an array"
-            raise target.error(problem, "select the object that contains it, or declare overlay: 1.1.0")
-        if action.get("remove", False):
-            if any(match.parent is None for match in found):
-                raise target.error("is the whole document, which cannot be removed", "select a part of it")
-            _remove(found, origins)
-        else:
-            _Update(overlay, origins).apply(target, found, action["update"], at + pointer("update"))
+        try:
+            _apply_action(document, overlay, origins, action, pointer("actions", index))
+        except OverlayError as error:
+            errors.append(error)
+    return errors
+
+
+def _apply_action(document: Any, overlay: Source, origins: Origins, action: dict[str, Any], at: str) -> None:
+    target = _Target(overlay, action["target"], at)
+    found = target.find(document)
+    if not overlay.data["overlay"].startswith("1.1.") and any(_kind(match.obj) == "primitive" for match in found):
+        problem = "selects a value that is not an object or an array"
+        raise target.error(problem, "select the object that contains it, or declare overlay: 1.1.0")
+    if action.get("remove", False):
+        if any(match.parent is None for match in found):
+            raise target.error("is the whole document, which cannot be removed", "select a part of it")
+        _remove(found, origins)
+    else:
+        _Update(overlay, origins).apply(target, found, action["update"], at + pointer("update"))
 
 
 def _error(overlay: Source, at: str, problem: str, advice: str = "") -> OverlayError:

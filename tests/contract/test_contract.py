@@ -6,8 +6,6 @@ import builtins
 import hashlib
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
-from ruamel.yaml import YAML
 
 from tools import contract_examples
 from usage_contract import LEVELS, Contract, ContractError, SourceError, load, read, read_document
@@ -179,13 +176,6 @@ def test_another_security_scheme_is_refused_rather_than_ignored() -> None:
     document["components"]["securitySchemes"]["ApiKeyHeader"]["in"] = "query"
     with pytest.raises(ContractError, match="only one API key in a header"):
         _ = Contract("specified", document).operations
-
-
-@pytest.mark.parametrize("arguments", [[], ["--format", "json"]])
-def test_the_command_prints_the_effective_document(arguments: list[str]) -> None:
-    command = [sys.executable, "-m", "usage_contract", "--level", "advisory", *arguments]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert YAML(typ="safe", pure=True).load(printed) == load("advisory").document  # JSON is YAML, too
 
 
 def test_a_file_that_is_read_twice_has_the_same_values_and_lines_and_shares_none(tmp_path: Path) -> None:
