@@ -60,13 +60,13 @@ def _show(level: str, output: str, documents: Path | None) -> int:
 
 def _validate(documents: Path | None) -> int:
     from usage_contract.contract import LEVELS, load
-    from usage_contract.examples import check_examples
+    from usage_contract.validation import check
 
     reported: list[str] = []
     for level in LEVELS:
         try:
             contract = load(level, documents)
-            check_examples(contract)
+            check(contract)
         except _errors() as error:
             reported += [line for line in str(error).splitlines() if line not in reported]
             continue

@@ -277,22 +277,23 @@ def _kind(value: Any) -> str:
 
 def schema_problems(document: Any) -> Iterator[Problem]:
     """Yield the problems of the schemas in a document: each must be valid against the meta-schema of JSON Schema."""
-    for at, schema in _schemas(document, "", is_map=False):
+    for at, schema in schemas(document, "", is_map=False):
         for place, message in _invalid_parts(json.dumps(schema)):
             yield Problem(at + pointer(*place), f"is not valid in a schema: {message}", "see JSON Schema 2020-12")
 
 
-def _schemas(value: Any, at: str, *, is_map: bool) -> Iterator[tuple[str, Any]]:
+def schemas(value: Any, at: str, *, is_map: bool) -> Iterator[tuple[str, Any]]:
+    """Yield the place and the value of each schema in a part of a document, without the schemas in it."""
     if isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _schemas(item, at + pointer(index), is_map=False)
+            yield from schemas(item, at + pointer(index), is_map=False)
     for name, member in value.items() if isinstance(value, dict) else ():
         if not is_map and (name in DATA or name.startswith("x-")):
             continue
         if (name == "schema" and not is_map) or at == "/components/schemas":
             yield at + pointer(name), member
         else:
-            yield from _schemas(member, at + pointer(name), is_map=not is_map and name in MAPS)
+            yield from schemas(member, at + pointer(name), is_map=not is_map and name in MAPS)
 
 
 @lru_cache(maxsize=256)  # most schemas of a document are the same at every level
