@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
+from usage_contract.levels import LEVELS
 from usage_contract.suggestions import suggest
 
-LEVELS = ("specified", "documented", "advisory")
 FORMATS = ("yaml", "json")
 
 # The exit code of a command that an error has ended.
@@ -59,7 +59,7 @@ def _show(level: str, output: str, documents: Path | None) -> int:
 
 
 def _validate(documents: Path | None) -> int:
-    from usage_contract.contract import LEVELS, load
+    from usage_contract.contract import load
     from usage_contract.validation import check
 
     reported: list[str] = []

@@ -6,16 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
+from usage_contract.levels import LEVELS as LEVELS
+from usage_contract.levels import Level as Level
 from usage_contract.operations import ContractError, Operation, Problem, Reader, schema_problems
 from usage_contract.origins import Origins
 from usage_contract.overlay import apply_in_place
 from usage_contract.sources import SourceError, own_folder, read_document
 from usage_contract.suggestions import suggest
-
-Level = Literal["specified", "documented", "advisory"]
-LEVELS: tuple[Level, ...] = get_args(Level)
 
 SHOWN = 20
 

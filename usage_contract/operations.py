@@ -34,6 +34,9 @@ MAPS = frozenset(
     }
 )
 
+# Maps in which a name that begins with `x-` is an extension.
+EXTENSIBLE_MAPS = frozenset({"paths", "responses"})
+
 MISSING: Any = object()
 
 
@@ -288,12 +291,20 @@ def schemas(value: Any, at: str, *, is_map: bool) -> Iterator[tuple[str, Any]]:
         for index, item in enumerate(value):
             yield from schemas(item, at + pointer(index), is_map=False)
     for name, member in value.items() if isinstance(value, dict) else ():
-        if not is_map and (name in DATA or name.startswith("x-")):
+        if _is_skipped(at, name, is_map=is_map):
             continue
         if (name == "schema" and not is_map) or at == "/components/schemas":
             yield at + pointer(name), member
         else:
             yield from schemas(member, at + pointer(name), is_map=not is_map and name in MAPS)
+
+
+def _is_skipped(at: str, name: str, *, is_map: bool) -> bool:
+    """Whether a member is data or an extension; the names of some maps can be extensions as well."""
+    if not is_map:
+        return name in DATA or name.startswith("x-")
+    is_extensible = at != "/components/responses" and at.rpartition("/")[2] in EXTENSIBLE_MAPS
+    return is_extensible and name.startswith("x-")
 
 
 @lru_cache(maxsize=256)  # most schemas of a document are the same at every level
@@ -333,7 +344,7 @@ def _references(value: Any, at: str, *, is_map: bool) -> Iterator[tuple[str, Any
         for index, item in enumerate(value):
             yield from _references(item, at + pointer(index), is_map=False)
     for name, member in value.items() if isinstance(value, dict) else ():
-        if not is_map and (name in DATA or name.startswith("x-")):
+        if _is_skipped(at, name, is_map=is_map):
             continue
         if name == "$ref" and not is_map:
             yield at + pointer(name), member

@@ -8,7 +8,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from usage_contract.contract import Contract, DocumentError
-from usage_contract.operations import MAPS, Problem, Reader, schemas
+from usage_contract.operations import DATA, MAPS, Problem, Reader, schemas
 from usage_contract.sources import pointer
 
 # Keywords whose schemas describe the same value as the schema that contains them.
@@ -59,7 +59,7 @@ def _invalid_examples(document: Any, value: Any, at: str, *, is_map: bool = Fals
                 yield Problem(where, f"is not valid against its schema: {error.message}", "correct the example")
         return
     for token, member in members:
-        if is_map or not (isinstance(token, str) and token.startswith("x-")):
+        if is_map or not (isinstance(token, str) and (token in DATA or token.startswith("x-"))):
             yield from _invalid_examples(document, member, at + pointer(token), is_map=not is_map and token in MAPS)
 
 

@@ -10,10 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from ruamel.yaml import YAML
 
+from tests.support.readme import CHECKOUT
 from usage_contract import LEVELS, load
+from usage_contract.__main__ import COMMAND as COMMANDS
 from usage_contract.__main__ import main
 from usage_contract.contract import folder
 
@@ -157,6 +160,14 @@ def test_an_output_that_cannot_be_written_is_reported() -> None:
         done = subprocess.run(COMMAND, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 4
     assert done.stderr == "usage-contract: standard output: cannot be written: No space left on device\n"
+
+
+def test_every_command_and_option_is_documented() -> None:
+    page = (CHECKOUT / "docs" / "contract.md").read_text()
+    for command in COMMANDS.commands.values():
+        assert f"usage-contract {command.name}" in page
+        for option in (option for option in command.params if isinstance(option, click.Option)):
+            assert option.opts[0] in page
 
 
 def test_help_lists_the_commands_and_imports_no_yaml_parser() -> None:

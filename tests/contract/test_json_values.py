@@ -18,14 +18,14 @@ openapi: 3.1.0
 info: {title: Surprises, version: 2026-11-28, x-audience: partners}
 x-owner: the widget team
 paths:
-  x-note: a text that contains the word get
+  x-note: {$ref: nowhere, get: a text}
   /usage:
     x-internal: true
     get:
       operationId: get_usage
       security: [{ApiKeyHeader: []}]
       responses:
-        x-source: see the guide
+        x-source: {$ref: nowhere}
         200:
           description: Usage metrics.
           headers: {x-trace: {$ref: '#/components/headers/x-trace'}}
