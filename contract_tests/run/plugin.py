@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
+from contract_tests.metrics.schema import contract
 from contract_tests.redaction.escaping import escaped
 from contract_tests.redaction.redactor import RedactedStream, Redactor, redact_all
 from contract_tests.reports.model import redacted
@@ -38,6 +40,8 @@ from contract_tests.run.verdicts import Verdicts
 from contract_tests.wire.clock import Clock
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.target import Target
+from usage_contract import ContractError, SourceError
+from usage_contract.levels import LEVELS
 
 ORDER = (
     "test_auth",
@@ -109,6 +113,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.contract_rules_json:
         _print_nothing_else(config)
     config.option.verify_base_url = False  # the first rule verifies it, over our own transport
+    if not _sends_nothing(config):
+        _check_contract()
     settings = _settings(config)
     redact = Redactor(settings.secrets)
     config.stash[settings_key], config.stash[redactor_key] = settings, redact
@@ -186,10 +192,26 @@ def _settings(config: pytest.Config) -> Settings:
     refuse_lost_base_url(os.environ)
     from contract_tests.run.embedded_mock import start  # imports the mock
 
-    mock = start()
+    with _contract_errors_as_usage_errors():
+        mock = start()
     config.add_cleanup(mock.close)
     keys = keys_from(mock.keys, {}, None)
     return settings_from(config, Target.parse("the mock's URL", mock.url), keys, embedded=True)
+
+
+@contextmanager
+def _contract_errors_as_usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except (ContractError, SourceError) as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _check_contract() -> None:
+    """Read the documents of every level: rules of a level above that of the run are reported as well."""
+    with _contract_errors_as_usage_errors():
+        for level in LEVELS:
+            contract(level)
 
 
 def _is_emptied(arguments: Sequence[str | os.PathLike[str]]) -> bool:
