@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from usage_contract.levels import LEVELS
+from usage_contract.levels import LEVELS, Level
 from usage_contract.suggestions import suggest
 
 FORMATS = ("yaml", "json")
@@ -47,11 +47,11 @@ class _Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _show(level: str, output: str, documents: Path | None) -> int:
+def _show(level: Level, output: str, documents: Path | None) -> int:
     from usage_contract.contract import load
 
     try:
-        document = load(level, documents).document  # type: ignore[arg-type] # the option is one of the levels
+        document = load(level, documents).document
     except _errors() as error:
         return _report(str(error))
     _write(json.dumps(document, indent=2, ensure_ascii=False) + "\n" if output == "json" else _yaml(document))
