@@ -13,7 +13,7 @@ from usage_contract.levels import Level as Level
 from usage_contract.operations import ContractError, Operation, Problem, Reader, schema_problems
 from usage_contract.origins import Origins
 from usage_contract.overlay import apply_in_place
-from usage_contract.sources import SourceError, own_folder, read_document
+from usage_contract.sources import Source, SourceError, own_folder, read_document
 from usage_contract.suggestions import suggest
 
 SHOWN = 20
@@ -87,8 +87,14 @@ def load(level: Level = "documented", documents: Path | None = None) -> Contract
     """
     documents = documents or folder()
     is_file = documents.is_file()
-    overlays = folder() if is_file else documents
     source = read_document(documents if is_file else documents / "openapi.yaml")
+    try:
+        return _effective(level, source, folder() if is_file else documents)
+    except RecursionError:
+        raise source.error("", "is nested too deeply", "use references instead of nested schemas") from None
+
+
+def _effective(level: Level, source: Source, overlays: Path) -> Contract:
     document, origins = source.data, Origins()
     origins.start(document, source)
     contract = Contract("specified", document, origins)

@@ -219,8 +219,8 @@ class Reader:
         return requirements
 
     def _key_header(self, operation: str, security: Any, at: str) -> str | None:
-        if not isinstance(security, list) or not security or not isinstance(security[0], dict):
-            return None
+        if not isinstance(security, list) or not security or not isinstance(security[0], dict) or not security[0]:
+            return None  # an empty requirement permits requests without a key
         components = self.document.get("components")
         known = components.get("securitySchemes") if isinstance(components, dict) else None
         if not isinstance(known, dict) or not security[0].keys() <= known.keys():

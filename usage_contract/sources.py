@@ -101,7 +101,10 @@ def read_document(path: Path) -> Source:
     Raises SourceError as `read` does, and for a value that JSON lacks.
     """
     source = _read(path, _composed_of_texts)
-    return Source(path, _json_value(source, source.data), source.root)
+    try:
+        return Source(path, _json_value(source, source.data), source.root)
+    except RecursionError:
+        raise source.error("", "is nested too deeply", "nest fewer values") from None
 
 
 def _read(path: Path, compose: Callable[[str], Node | None]) -> Source:

@@ -75,7 +75,10 @@ def build_routes(contract: Contract, usage: Usage) -> Routes:
             continue
         # HEAD is allowed wherever GET is (RFC 9110, section 9.3.2).
         for method in ("GET", "HEAD") if operation.method == "GET" else (operation.method,):
-            router.add_route(method, operation.path, handlers[operation.id])
+            try:
+                router.add_route(method, operation.path, handlers[operation.id])
+            except ValueError as error:
+                raise ContractError(f"{operation}: the mock cannot serve the path: {error}") from None
             methods_of[operation.path].append(method)
     for path, methods in methods_of.items():
         allow = {"Allow": ", ".join([*methods, "OPTIONS"]), **NO_STORE}

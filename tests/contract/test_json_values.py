@@ -85,6 +85,11 @@ def test_a_reference_can_override_a_description(surprises: Contract) -> None:
     assert (responses["4XX"].description, responses["default"].description) == ("Any other error.", "Any error.")
 
 
+def test_an_empty_security_requirement_permits_requests_without_a_key(tmp_path: Path) -> None:
+    (tmp_path / "openapi.yaml").write_text(SURPRISES.replace("[{ApiKeyHeader: []}]", "[{}, {ApiKeyHeader: []}]"))
+    assert load("specified", tmp_path).operations["get_usage"].key_header is None
+
+
 def test_the_siblings_of_a_reference_apply_as_well(tmp_path: Path) -> None:
     text = SURPRISES.replace("Usage%20Response'}", "Usage%20Response', required: [total]}")
     (tmp_path / "openapi.yaml").write_text(text)

@@ -139,6 +139,23 @@ def test_a_document_of_another_kind_is_reported(tmp_path: Path) -> None:
         load("documented", documents)
 
 
+@pytest.mark.parametrize("depth", [30, 60, 120, 240, 480])
+def test_a_deeply_nested_document_is_read_or_reported(depth: int, tmp_path: Path) -> None:
+    nested = "{not: " * depth + "{}" + "}" * depth
+    documents = changed(tmp_path, "    UsageResponse:\n", f"    Nested: {nested}\n    UsageResponse:\n")
+    with suppress(SourceError):
+        load("documented", documents)
+
+
+@pytest.mark.parametrize("path", ["/usage/{id", "/usage/{user-id}", "/usage/{}"])
+def test_a_path_that_the_mock_cannot_serve_is_reported(path: str, tmp_path: Path) -> None:
+    documents = changed(tmp_path, "  /usage:\n", f"  {path}:\n")
+    document = documents / "documented.overlay.yaml"
+    document.write_text(document.read_text().replace("['/usage']", f"['{path}']"))
+    with pytest.raises(ContractError, match="the mock cannot serve the path"):
+        make_app(load("documented", documents))
+
+
 def test_an_operation_that_the_mock_needs_is_reported(tmp_path: Path) -> None:
     documents = changed(tmp_path, "operationId: get_usage", "operationId: getUsage")
     with pytest.raises(ContractError, match="the document has no operation get_usage; did you mean 'getUsage'"):
