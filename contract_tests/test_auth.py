@@ -20,6 +20,7 @@ from contract_tests.wire.messages import AUTH_ERRORS, CLIENT_ERRORS, Credential,
 from contract_tests.wire.not_tested import NotTested
 
 INVALID = f"{DOCUMENT}, 401 and 403: invalid API key"
+HEALTH = "get_health"
 MOST_SHOWN_KEYS = 3  # texts of api_key that are sent as keys: one for each key that a run commonly has
 
 
@@ -295,7 +296,7 @@ def test_public_operation_needs_no_key(gate: Gate) -> Probing[None]:
                 actual=exchange.outcome,
             )
             return
-        if exchange.status == 200 and operation.responses["200"].schema:
+        if exchange.status == 200 and operation.id == HEALTH:
             is_served = True
             yield from body_findings(operation.id, exchange, "documented")
     if not is_served:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from tests.support.readme import CHECKOUT, SHELL
-from tests.support.tiers import TIERS
+from tests.support.tiers import DECISIVE, TIERS
 
 WORKFLOW = CHECKOUT / ".github" / "workflows" / "ci.yml"
 COMMANDS = [line.removeprefix("+ ") for line in (CHECKOUT / ".ci" / "run").read_text().splitlines()]
@@ -35,23 +36,35 @@ def test_ci_runs_the_second_command_of_the_readme() -> None:
     assert tox()["tox"]["env_list"] == "lint, types, tests"
 
 
-def test_ci_runs_every_tier_that_the_second_command_leaves_out() -> None:
+def test_ci_runs_the_decisive_tiers_that_the_second_command_leaves_out() -> None:
     left_out = " or ".join(TIERS)
     assert f'-m "not ({left_out})"' in tox()["testenv:tests"]["commands"]
-    assert f".venv/bin/tox -e {','.join(TIERS)}" in COMMANDS
-    assert f"testenv:{{{','.join(TIERS)}}}" in tox()
+    assert f".venv/bin/tox -e {','.join(DECISIVE)}" in COMMANDS
+    assert f"testenv:{{{','.join(DECISIVE)}}}" in tox()
+    assert tuple(TIERS) == (*DECISIVE, "generators")
 
 
 def test_every_tier_is_a_folder_of_tests() -> None:
-    assert "-o testpaths=tests/{env_name} -m {env_name}" in tox()[f"testenv:{{{','.join(TIERS)}}}"]["commands"]
+    for section in (f"testenv:{{{','.join(DECISIVE)}}}", "testenv:generators"):
+        assert "-o testpaths=tests/{env_name} -m {env_name}" in tox()[section]["commands"]
     for tier in TIERS:
         assert list((CHECKOUT / "tests" / tier).glob("test_*.py"))
 
 
 def test_the_workflow_runs_the_same_environments() -> None:
     assert jobs()["tests"]["steps"][-1]["run"] == "tox"
-    assert jobs()["tiers"]["strategy"]["matrix"]["tier"] == list(TIERS)
+    assert jobs()["tiers"]["strategy"]["matrix"]["tier"] == list(DECISIVE)
     assert jobs()["tiers"]["steps"][-1]["run"] == "tox -e ${{ matrix.tier }}"
+    assert jobs()["generators"]["steps"][-1]["run"] == "tox -e generators"
+
+
+def test_the_generators_are_pinned_and_name_no_registry() -> None:
+    folder = CHECKOUT / "tests" / "generators"
+    packages = json.loads((folder / "package.json").read_text())["dependencies"]
+    locked = json.loads((folder / "package-lock.json").read_text())["packages"]
+    assert all(locked[f"node_modules/{name}"]["version"] == version for name, version in packages.items())
+    assert not [name for name, package in locked.items() if "resolved" in package]
+    assert all("==" in line for line in (folder / "requirements.txt").read_text().splitlines())
 
 
 def test_the_workflow_is_valid() -> None:

@@ -1,13 +1,22 @@
-"""What was promised about the 55 Tech Scraping API, as data: one document, three levels."""
+"""The contract of the 55 Tech Scraping API as data: one document, three levels.
 
-from usage_contract.contract import LEVELS, Contract, ContractError, Operation, Response, load
-from usage_contract.overlay import OverlayError
-from usage_contract.sources import Source, SourceError, read
+The names below are imported when they are first used: `usage-mock --help` must not wait for the YAML parser.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from usage_contract.contract import LEVELS, Contract, DocumentError, load
+    from usage_contract.operations import ContractError, Operation, Response
+    from usage_contract.overlay import OverlayError
+    from usage_contract.sources import Source, SourceError, read, read_document
 
 __all__ = [
     "LEVELS",
     "Contract",
     "ContractError",
+    "DocumentError",
     "Operation",
     "OverlayError",
     "Response",
@@ -15,4 +24,19 @@ __all__ = [
     "SourceError",
     "load",
     "read",
+    "read_document",
 ]
+
+_HOME = {
+    **dict.fromkeys(("LEVELS", "Contract", "DocumentError", "load"), "contract"),
+    **dict.fromkeys(("ContractError", "Operation", "Response"), "operations"),
+    "OverlayError": "overlay",
+    **dict.fromkeys(("Source", "SourceError", "read", "read_document"), "sources"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,37 +1,160 @@
-"""`python -m usage_contract`: print the effective OpenAPI document of a level."""
+"""The command `usage-contract`: print the effective OpenAPI document of a level, or validate all levels."""
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
+import os
 import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-from ruamel.yaml import YAML
+import click
 
-from usage_contract import LEVELS, OverlayError, SourceError, load
+from usage_contract.levels import LEVELS, Level
+from usage_contract.suggestions import suggest
+
+FORMATS = ("yaml", "json")
+
+# The exit code of a command that an error has ended.
+FAILED = 4
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Print the document as YAML or JSON on standard output."""
-    parser = argparse.ArgumentParser(prog="usage-contract", description=__doc__)
-    parser.add_argument("--level", choices=LEVELS, default="documented", help="default: %(default)s")
-    parser.add_argument("--format", choices=("yaml", "json"), default="yaml", help="default: %(default)s")
-    options = parser.parse_args(arguments)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0, or 4 for a bad option and for documents that cannot be used."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or (given[0].startswith("-") and given[0] != "--help"):
+        given.insert(0, "show")
     try:
-        document = load(options.level).document
-    except (SourceError, OverlayError) as error:
-        print(f"usage-contract: {error}", file=sys.stderr)
-        return 4
-    if options.format == "json":
-        print(json.dumps(document, indent=2))
-    else:
-        yaml = YAML()
-        yaml.representer.ignore_aliases = lambda _: True
-        text = io.StringIO()
-        yaml.dump(document, text)
-        print(text.getvalue(), end="")
+        code = COMMAND.main(given, prog_name="usage-contract", standalone_mode=False)
+    except click.UsageError as error:
+        return _report(error.format_message())
+    except SystemExit:  # click ends so where the reader of a pipe has closed it
+        return 0
+    except OSError as error:
+        _discard_output()
+        return _report(f"standard output: cannot be written: {error.strerror}")
+    return int(code or 0)
+
+
+class _Group(click.Group):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands:
+            raise click.UsageError(f"{args[0]!r} is not a command; {suggest(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+def _show(level: Level, output: str, documents: Path | None) -> int:
+    from usage_contract.contract import load
+
+    try:
+        document = load(level, documents).document
+    except _errors() as error:
+        return _report(str(error))
+    _write(json.dumps(document, indent=2, ensure_ascii=False) + "\n" if output == "json" else _yaml(document))
     return 0
+
+
+def _validate(documents: Path | None) -> int:
+    from usage_contract.contract import load
+    from usage_contract.validation import check
+
+    reported: list[str] = []
+    for level in LEVELS:
+        try:
+            contract = load(level, documents)
+            check(contract)
+        except _errors() as error:
+            reported += [line for line in str(error).splitlines() if line not in reported]
+            continue
+        operations, schemas = contract.operations, contract.document.get("components", {}).get("schemas", {})
+        _write(f"{level}: valid; operations: {', '.join(operations)}; schemas: {', '.join(schemas)}\n")
+    return _report("\n".join(reported)) if reported else 0
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    from usage_contract import ContractError, SourceError
+
+    return ContractError, SourceError
+
+
+def _yaml(document: Any) -> str:
+    from ruamel.yaml import YAML
+
+    yaml, text = YAML(), io.StringIO()
+    yaml.representer.ignore_aliases = lambda _: True
+    yaml.dump(document, text)
+    return text.getvalue()
+
+
+def _write(text: str) -> None:
+    """Write UTF-8 to standard output, whatever the locale is; a closed standard output gets nothing."""
+    if sys.stdout is not None:
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+
+
+def _discard_output() -> None:
+    """Keep the interpreter from writing to standard output at its end."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+def _report(text: str) -> int:
+    for line in text.splitlines():
+        click.echo(f"usage-contract: {line}", err=True)
+    return FAILED
+
+
+def _one_of(kind: str, names: Sequence[str]) -> Callable[[click.Context, click.Parameter, str], str]:
+    def check(_: click.Context, parameter: click.Parameter, value: str) -> str:
+        if value not in names:
+            raise click.UsageError(f"{parameter.opts[0]}: {value!r} is not a {kind}; {suggest(value, names)}")
+        return value
+
+    return check
+
+
+PLACE = "folder with openapi.yaml and both overlays, or an OpenAPI file for the shipped overlays"
+COMMAND = _Group(
+    "usage-contract",
+    help="Print or validate the contract. Without a command, `show` runs.",
+    context_settings={"help_option_names": ["--help"], "max_content_width": 100},
+    commands=[
+        click.Command(
+            "show",
+            callback=_show,
+            help="Print the effective OpenAPI document of a level on standard output.",
+            params=[
+                click.Option(
+                    ["--level"],
+                    default="documented",
+                    metavar="LEVEL",
+                    callback=_one_of("level", LEVELS),
+                    help="specified, documented or advisory (default: documented)",
+                ),
+                click.Option(
+                    ["--format", "output"],
+                    default="yaml",
+                    metavar="FORMAT",
+                    callback=_one_of("format", FORMATS),
+                    help="yaml or json (default: yaml)",
+                ),
+                click.Option(["--documents"], type=click.Path(path_type=Path), metavar="PATH", help=PLACE),
+            ],
+        ),
+        click.Command(
+            "validate",
+            callback=_validate,
+            help=f"Validate the documents of every level and their examples. PATH is a {PLACE}.",
+            params=[click.Argument(["documents"], required=False, type=click.Path(path_type=Path), metavar="[PATH]")],
+        ),
+    ],
+)
 
 
 if __name__ == "__main__":

@@ -1,107 +1,71 @@
-"""The effective document of a level, and the operations it describes."""
+"""The effective document of a level."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-from usage_contract.overlay import apply
-from usage_contract.sources import own_folder, pointer_tokens, read
+from usage_contract.levels import LEVELS as LEVELS
+from usage_contract.levels import Level as Level
+from usage_contract.operations import ContractError, Operation, Problem, Reader, schema_problems
+from usage_contract.origins import Origins
+from usage_contract.overlay import apply_in_place
+from usage_contract.sources import Source, SourceError, own_folder, read_document
+from usage_contract.suggestions import suggest
 
-Level = Literal["specified", "documented", "advisory"]
-LEVELS: tuple[Level, ...] = get_args(Level)
-METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-
-
-class ContractError(Exception):
-    """The document asks for something that this project does not understand."""
-
-
-@dataclass(frozen=True)
-class Response:
-    """One documented response: its headers and the JSON Schema of its body by media type."""
-
-    description: str
-    headers: Mapping[str, Mapping[str, Any]]
-    content: Mapping[str, Mapping[str, Any]]
-
-    @property
-    def media_type(self) -> str | None:
-        """The first documented media type, or None where no body is documented."""
-        return next(iter(self.content), None)
-
-    @property
-    def schema(self) -> Mapping[str, Any] | None:
-        """The JSON Schema of the first documented media type; its references resolve in itself."""
-        return next(iter(self.content.values()), None)
+SHOWN = 20
 
 
-@dataclass(frozen=True)
-class Operation:
-    """One operation; `key_header` is the header that carries its API key, None where it is public."""
+class DocumentError(ContractError):
+    """A document that cannot be used; `errors` are all its problems, each with its place where that is known."""
 
-    id: str
-    method: str
-    path: str
-    key_header: str | None
-    responses: Mapping[str, Response]
+    def __init__(self, errors: Iterable[SourceError | Problem]) -> None:
+        self.errors = list(errors)
+        super().__init__(*self.errors)
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path}"
+        lines = [str(error) for error in self.errors[:SHOWN]]
+        if len(self.errors) > SHOWN:
+            lines.append(f"... and {len(self.errors) - SHOWN} more")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
 class Contract:
-    """The effective OpenAPI document of one level."""
+    """The effective OpenAPI document of one level; `origins` knows the file and line of each of its values."""
 
     level: Level
     document: dict[str, Any]
+    origins: Origins | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def operations(self) -> Mapping[str, Operation]:
-        """Every operation by its operationId, in the document's order."""
-        return {operation.id: operation for operation in self._operations()}
+        """Every operation by its operationId, in the document's order.
 
-    def _operations(self) -> Iterator[Operation]:
-        for path, item in self.document["paths"].items():
-            for method in METHODS:
-                if method in item:
-                    yield self._operation(path, method, item[method])
+        Raises DocumentError for a document that cannot be used.
+        """
+        reader = Reader(self.document)
+        operations = reader.operations()
+        if problems := reader.problems or list(schema_problems(self.document)):
+            raise DocumentError(map(self.located, problems))
+        return operations
 
-    def _operation(self, path: str, method: str, described: Mapping[str, Any]) -> Operation:
-        security = described.get("security", self.document.get("security", []))
-        responses = {
-            status: self._response(self._resolve(response)) for status, response in described["responses"].items()
-        }
-        name = described.get("operationId", f"{method} {path}")
-        return Operation(name, method.upper(), path, self._key_header(name, security), responses)
+    def operation(self, name: str) -> Operation:
+        """Return the operation with an operationId; ContractError without it."""
+        if name not in self.operations:
+            raise ContractError(f"the document has no operation {name}; {suggest(name, self.operations)}")
+        return self.operations[name]
 
-    def _response(self, described: Mapping[str, Any]) -> Response:
-        content = {
-            media_type: {**self._resolve(body["schema"]), "components": self.document.get("components", {})}
-            for media_type, body in described.get("content", {}).items()
-        }
-        headers = {name: self._resolve(header) for name, header in described.get("headers", {}).items()}
-        return Response(described["description"], headers, content)
-
-    def _key_header(self, operation: str, security: list[Mapping[str, Any]]) -> str | None:
-        if not security:
-            return None
-        schemes = [self.document["components"]["securitySchemes"][name] for name in security[0]]
-        if len(schemes) != 1 or schemes[0]["type"] != "apiKey" or schemes[0]["in"] != "header":
-            raise ContractError(f"{operation}: only one API key in a header is understood, not {security}")
-        return str(schemes[0]["name"])
-
-    def _resolve(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
-        while "$ref" in node:
-            target: Any = self.document
-            for token in pointer_tokens(node["$ref"].removeprefix("#")):
-                target = target[token]
-            node = target
-        return node
+    def located(self, problem: Problem) -> SourceError | Problem:
+        """Return a problem with the file and the line of its place, where they are known."""
+        origin = self.origins.find(self.document, problem.pointer) if self.origins else None
+        if origin is None:
+            return problem
+        source, at = origin
+        return SourceError(source.path, source.line(at), problem.pointer, problem.problem, problem.advice)
 
 
 def folder() -> Path:
@@ -110,12 +74,34 @@ def folder() -> Path:
 
 
 def load(level: Level = "documented", documents: Path | None = None) -> Contract:
-    """Load the effective document of a level from a folder (default: the shipped one).
+    """Load the effective document of a level.
 
-    Raises SourceError for an unreadable file and OverlayError for an action that does not apply.
+    Args:
+        level: The level.
+        documents: A folder (default: the shipped one), or an OpenAPI file to which the shipped overlays apply.
+
+    Raises:
+        SourceError: A file cannot be read.
+        OverlayError: An overlay is not valid.
+        DocumentError: The document cannot be used, or actions of an overlay do not apply.
     """
     documents = documents or folder()
-    document = read(documents / "openapi.yaml").data
+    is_file = documents.is_file()
+    source = read_document(documents if is_file else documents / "openapi.yaml")
+    try:
+        return _effective(level, source, folder() if is_file else documents)
+    except RecursionError:
+        raise source.error("", "is nested too deeply", "use references instead of nested schemas") from None
+
+
+def _effective(level: Level, source: Source, overlays: Path) -> Contract:
+    document, origins = source.data, Origins()
+    origins.start(document, source)
+    contract = Contract("specified", document, origins)
+    _ = contract.operations  # before an overlay reports that its target is missing
     for name in LEVELS[1 : LEVELS.index(level) + 1]:
-        document = apply(document, read(documents / f"{name}.overlay.yaml"))
-    return Contract(level, document)
+        if errors := apply_in_place(document, read_document(overlays / f"{name}.overlay.yaml"), origins):
+            raise DocumentError(errors)
+        contract = Contract(level, document, origins)
+    _ = contract.operations
+    return contract

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
+import re
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -15,7 +17,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+YAML_TAG = "tag:yaml.org,2002:"
+
+# Half of a character outside the Basic Multilingual Plane, which JSON text cannot contain.
+SURROGATE = re.compile("[\\ud800-\\udfff]")
 
 # No document or fixture comes near it, and the parser, which is pure Python, takes minutes for more.
 MAX_BYTES = 16 * 1024 * 1024
@@ -78,14 +85,32 @@ class Source:
 
 
 def read(path: Path) -> Source:
-    """Read one YAML 1.2 (or JSON) document.
+    """Read one YAML 1.2 (or JSON) file.
 
     Raises SourceError when the file is missing, unreadable, not a regular file, too long, not UTF-8, not YAML,
     repeats a key, or is an alias bomb.
     """
+    return _read(path, _composed)
+
+
+def read_document(path: Path) -> Source:
+    """Read one YAML 1.2 (or JSON) document as JSON values.
+
+    Dates are texts, names are the texts as they are written, and no two values are the same object.
+
+    Raises SourceError as `read` does, and for a value that JSON lacks.
+    """
+    source = _read(path, _composed_of_texts)
+    try:
+        return Source(path, _json_value(source, source.data), source.root)
+    except RecursionError:
+        raise source.error("", "is nested too deeply", "nest fewer values") from None
+
+
+def _read(path: Path, compose: Callable[[str], Node | None]) -> Source:
     try:
         text = read_bytes(path).decode()
-        root = _composed(text)
+        root = compose(text)
         if root is not None:
             _check_aliases(path, root)
         data = None if root is None else YAML(typ="safe", pure=True).constructor.construct_document(root)
@@ -110,6 +135,44 @@ def _composed(text: str) -> Node | None:
     """Return the nodes of a YAML document: parsing takes most of the time of reading."""
     root: Node | None = YAML(typ="safe", pure=True).compose(text)
     return root
+
+
+@lru_cache(maxsize=8)
+def _composed_of_texts(text: str) -> Node | None:
+    """Return the nodes of a YAML document, in which names and dates are texts as in JSON."""
+    root: Node | None = YAML(typ="safe", pure=True).compose(text)
+    seen: set[int] = set()
+    waiting = [root] if root is not None else []
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        names = [name for name, _ in node.value] if isinstance(node, MappingNode) else []
+        for scalar in [node, *names]:
+            is_name = scalar is not node and scalar.tag != f"{YAML_TAG}merge"
+            if isinstance(scalar, ScalarNode) and (is_name or scalar.tag == f"{YAML_TAG}timestamp"):
+                scalar.tag = f"{YAML_TAG}str"
+        waiting += _values(node)
+    return root
+
+
+def _json_value(source: Source, value: Any, *at: str | int) -> Any:
+    """Return a copy of a value whose parts are not shared; `at` are the tokens of its place."""
+    if isinstance(value, dict):
+        for name in value:
+            if not isinstance(name, str):
+                raise source.error(pointer(*at), "has a name that is not a text", "use a text as the name")
+        return {name: _json_value(source, member, *at, name) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_json_value(source, item, *at, index) for index, item in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise source.error(pointer(*at), f"is {value}, which JSON lacks", "use a finite number")
+    if isinstance(value, str) and SURROGATE.search(value):
+        raise source.error(pointer(*at), "contains half of a surrogate pair", "use whole characters")
+    if value is not None and not isinstance(value, str | int | float):
+        raise source.error(pointer(*at), f"is a {type(value).__name__}, which JSON lacks", "use a text")
+    return value
 
 
 def read_bytes(path: Path) -> bytes:

@@ -34,7 +34,6 @@ TYPES = {
     "null": "null",
 }
 EXPECTED = {
-    "anyOf": "one of the documented members",
     "const": "{}",
     "minimum": "at least {}",
     "exclusiveMinimum": "more than {}",
@@ -154,13 +153,21 @@ def _problem(error: ValidationError, exchange: Exchange) -> Problem:
     keyword, value, instance = str(error.validator), cast("Any", error.validator_value), cast("Any", error.instance)
     if keyword == "required":
         return Problem(f"{subject} lacks {', '.join(name for name in value if name not in instance)}", place)
-    if keyword == "type":
+    if keyword == "not" and _requires_any(value):
+        expected = "one of the documented members"
+    elif keyword == "type":
         expected = " or ".join(TYPES[name] for name in ([value] if isinstance(value, str) else value))
     elif keyword in EXPECTED:
         expected = EXPECTED[keyword].format(value if isinstance(value, str) else _described(value))
     else:
         return Problem(f"{subject}: {exchange.excerpt(error.message)}", place)
     return Problem(f"{subject} is not valid", place, expected, exchange.excerpt(_described(instance)))
+
+
+def _requires_any(schema: Any) -> bool:
+    """Whether the negation of a schema requires one of several members; see openapi/documented.overlay.yaml."""
+    members = schema.get("allOf", ()) if isinstance(schema, dict) else ()
+    return bool(members) and all(member.keys() == {"not"} and "required" in member["not"] for member in members)
 
 
 def _described(value: Any) -> str:

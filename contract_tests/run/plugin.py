@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -46,6 +47,8 @@ from contract_tests.traffic.recording import Recording, TrafficError, recording_
 from contract_tests.wire.clock import Clock
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.target import Target
+from usage_contract import ContractError, SourceError
+from usage_contract.levels import LEVELS
 
 PROFILES = ("contract", "thorough")
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -104,6 +107,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.contract_rules_json:
         _print_nothing_else(config)
     config.option.verify_base_url = False  # the first rule verifies it, over our own transport
+    if not _sends_nothing(config):
+        _check_contract()
     settings = _settings(config)
     redact = Redactor(settings.secrets)
     config.stash[settings_key], config.stash[redactor_key] = settings, redact
@@ -183,7 +188,8 @@ def _settings(config: pytest.Config) -> Settings:
     refuse_lost_base_url(os.environ)
     from contract_tests.run.embedded_mock import start  # imports the mock
 
-    mock = start()
+    with _contract_errors_as_usage_errors():
+        mock = start()
     config.add_cleanup(mock.close)
     keys = keys_from(mock.keys, {}, None)
     return settings_from(config, Target.parse("the mock's URL", mock.url), keys, embedded=True)
@@ -194,7 +200,7 @@ def _settings_of_recording(config: pytest.Config) -> Settings:
     option = config.option
     base = Target.parse("--base-url", option.base_url) if option.base_url else None
     keys = keys_from(option.contract_api_key, os.environ, option.contract_api_key_file)
-    operation = contract(option.contract_level).operations[OPERATION]
+    operation = contract(option.contract_level).operation(OPERATION)
     try:
         recorded = [each for path in option.contract_traffic for each in read_har(Path(path))]
         recording = recording_of(recorded, operation, keys=keys, base=base)
@@ -203,6 +209,21 @@ def _settings_of_recording(config: pytest.Config) -> Settings:
     config.stash[recording_key] = recording
     settings = settings_from(config, recording.target, recording.keys, embedded=False)
     return replace(settings, secrets=(*recording.secrets, *settings.secrets))
+
+
+@contextmanager
+def _contract_errors_as_usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except (ContractError, SourceError) as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _check_contract() -> None:
+    """Read the documents of every level: rules of a level above that of the run are reported as well."""
+    with _contract_errors_as_usage_errors():
+        for level in LEVELS:
+            contract(level)
 
 
 def _is_emptied(arguments: Sequence[str | os.PathLike[str]]) -> bool:

@@ -21,7 +21,7 @@ from mock_server.masking import printable
 from mock_server.suggestions import UnknownNameError
 from mock_server.web.mock import Mock
 from mock_server.web.routes import Routes
-from usage_contract import ContractError, OverlayError, SourceError
+from usage_contract import ContractError, DocumentError, SourceError
 from usage_contract.contract import folder as shipped_documents
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ LOADERS: Mapping[str, Callable[[str, Path], object]] = {
 }
 
 # Errors whose text is complete: they need no traceback.
-USER_ERRORS = (FixtureError, UnknownNameError, ContractError, OverlayError, SourceError, OSError, UnicodeError)
+USER_ERRORS = (FixtureError, UnknownNameError, ContractError, SourceError, OSError, UnicodeError)
 
 Files = Mapping[Path, tuple[int, ...]]
 T = TypeVar("T")
@@ -102,9 +102,9 @@ class Reloader:
         try:
             self._mock.swap_fixtures(*await _in_daemon_thread(lambda: self._read(changed)))
         except USER_ERRORS as error:
-            source = error.errors[0] if isinstance(error, FixtureError) else error
+            source = error.errors[0] if isinstance(error, FixtureError | DocumentError) else error
             where = _listed(changed)
-            if isinstance(source, SourceError | OverlayError):
+            if isinstance(source, SourceError):
                 where = f"{_short(source.path)}:{source.line}"
             self._fail(text_of(error), where)
         except Exception as error:

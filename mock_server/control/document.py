@@ -13,7 +13,7 @@ from referencing.jsonschema import DRAFT202012
 
 from mock_server.fixtures.edits import replaced
 from mock_server.fixtures.validation import VALIDATOR, describe
-from usage_contract import read
+from usage_contract import read_document
 from usage_contract.sources import pointer
 
 PATH = Path(__file__).with_name("openapi.yaml")
@@ -48,7 +48,7 @@ class Operation:
 @cache
 def document() -> dict[str, Any]:
     """Return the document."""
-    data: dict[str, Any] = read(PATH).data
+    data: dict[str, Any] = read_document(PATH).data
     return data
 
 

@@ -58,11 +58,12 @@ def build_routes(contract: Contract, simulator: Simulator, options: MockOptions)
     """
     router, methods_of = web.UrlDispatcher(), defaultdict(list)
     operations = contract.operations
-    usage = Usage(operations["get_usage"], simulator, options)
+    usage = Usage(contract.operation("get_usage"), simulator, options)
     handlers: dict[str, Handler] = {"get_usage": usage.handle}
     if "get_health" in operations:
         health = operations["get_health"]
-        properties = (health.responses["200"].schema or {}).get("properties", {})
+        ok = health.responses.get("200")
+        properties = ((ok and ok.schema) or {}).get("properties", {})
         if missing := [name for name, member in properties.items() if "const" not in member]:
             raise ContractError(f"{health}: the mock responds with constants only; {', '.join(missing)} has none")
         constants = {name: member["const"] for name, member in properties.items()}
@@ -77,7 +78,10 @@ def build_routes(contract: Contract, simulator: Simulator, options: MockOptions)
             continue
         # HEAD is allowed wherever GET is (RFC 9110, section 9.3.2).
         for method in ("GET", "HEAD") if operation.method == "GET" else (operation.method,):
-            router.add_route(method, operation.path, handlers[operation.id])
+            try:
+                router.add_route(method, operation.path, handlers[operation.id])
+            except ValueError as error:
+                raise ContractError(f"{operation}: the mock cannot serve the path: {error}") from None
             methods_of[operation.path].append(method)
     for path, methods in methods_of.items():
         allow = {"Allow": ", ".join([*methods, "OPTIONS"]), **NO_STORE}

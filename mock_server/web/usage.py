@@ -65,7 +65,7 @@ class Usage:
             raise ContractError(f"{operation}: the document requires no API key; the mock has usage metrics by key")
         self.key_header = operation.key_header
         self.path = operation.path if operation.method == "GET" else None
-        self.status_codes = sorted(int(status) for status in operation.responses)
+        self.status_codes = sorted(int(status) for status in operation.responses if status.isdecimal())
         self._operation, self._simulator = operation, simulator
         self._cost = int(options.rate_limit)  # the number of tokens that a request takes
         self._headers = CROSS_ORIGIN if options.cors else {}

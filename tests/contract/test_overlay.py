@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 
-from usage_contract import OverlayError, read
+from usage_contract import OverlayError, read_document
 from usage_contract.overlay import apply
 
 DOCUMENT: dict[str, Any] = {"info": {"title": "A", "tags": ["x"]}, "paths": {"/a": {"get": {}}, "/b": {"get": {}}}}
 
 
-def overlaid(folder: Path, actions: str) -> dict[str, Any]:
+def overlaid(folder: Path, actions: str, version: str = "1.0.0") -> dict[str, Any]:
     path = folder / "overlay.yaml"
-    path.write_text(f"overlay: 1.0.0\ninfo: {{title: t, version: v}}\nactions:\n{actions}")
-    return apply(DOCUMENT, read(path))
+    path.write_text(f"overlay: {version}\ninfo: {{title: t, version: v}}\nactions:\n{actions}")
+    result: dict[str, Any] = apply(DOCUMENT, read_document(path))
+    return result
 
 
 def test_objects_are_merged_member_by_member(tmp_path: Path) -> None:
@@ -50,25 +51,106 @@ def test_many_items_of_an_array_are_removed(tmp_path: Path) -> None:
     assert overlaid(tmp_path, actions % "1,1")["info"]["list"] == [{"a": 1}, {"c": 3}]
 
 
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("overlay: 1.0.0\n", "1: the overlay has no list of actions"),
-        ("- 1\n", "1: the overlay has no list of actions"),
-        ("actions: []\n", "1: the overlay has no list of actions"),
-        ("actions:\n- {target: $.info}\n", "2: an action needs a target (a text), and update or remove: true"),
-        ("actions:\n- {remove: true}\n", "2: an action needs a target (a text), and update or remove: true"),
-        ("actions:\n- {target: $, remove: true}\n", "2: target $: is the whole document, which cannot be removed"),
-        ("actions:\n- {target: $.info, update: text}\n", "2: target $.info: an object is updated by an object only"),
-        ("actions:\n- {target: 1, update: {}}\n", "2: an action needs a target (a text), and update or remove: true"),
-    ],
-)
-def test_an_overlay_that_is_none_is_an_error_with_its_place(tmp_path: Path, text: str, problem: str) -> None:
+HEAD = "overlay: 1.0.0\ninfo: {title: t, version: v}\n"
+ADVICE = "an action has a target (a text), and update or remove: true"
+INVALID: dict[str, str] = {
+    "- 1\n": "1: is not an overlay; an overlay is an object with overlay, info and actions",
+    "info: {title: t, version: v}\n": "1: lacks overlay, the version of the Overlay Specification; add overlay: 1.0.0",
+    "overlay: 1.0\n": "1 /overlay: 1.0 is not a supported version; valid: 1.0.0, 1.1.0",
+    "overlay: 1.2.0\n": "1 /overlay: '1.2.0' is not a supported version; valid: 1.0.0, 1.1.0",
+    "overlay: 1.0.0\n": "1 /info: the overlay lacks a title or a version; add info with title and version",
+    HEAD: "1 /actions: the overlay has no list of actions; add at least one action",
+    f"{HEAD}actions: []\n": "3 /actions: the overlay has no list of actions; add at least one action",
+    f"{HEAD}action: []\n": "3 /action: 'action' is not a member of an overlay; did you mean 'actions'?",
+    f"{HEAD}actions:\n- 1\n": f"4 /actions/0: is not an action; {ADVICE}",
+    f"{HEAD}actions:\n- {{target: $.info}}\n": f"4 /actions/0: the action changes nothing; {ADVICE}",
+    f"{HEAD}actions:\n- {{target: $.info, remove: false}}\n": f"4 /actions/0: the action changes nothing; {ADVICE}",
+    f"{HEAD}actions:\n- {{remove: true}}\n": f"4 /actions/0/target: the action lacks a target that is a text; {ADVICE}",
+    f"{HEAD}actions:\n- {{target: 1, update: {{}}}}\n": (
+        f"4 /actions/0/target: the action lacks a target that is a text; {ADVICE}"
+    ),
+    f"{HEAD}actions:\n- {{target: $.info, remove: yes}}\n": (
+        f"4 /actions/0/remove: 'yes' is not true or false; {ADVICE}"
+    ),
+    f"{HEAD}actions:\n- target: $.info\n  udpate: {{}}\n": (
+        "5 /actions/0/udpate: 'udpate' is not a member of an action; did you mean 'update'?"
+    ),
+    f"{HEAD}actions:\n- target: $.info\n  copy: $.paths\n": (
+        "5 /actions/0/copy: copy (Overlay 1.1) is not supported; write the copied value as update"
+    ),
+    f"{HEAD}actions:\n- {{target: $, remove: true}}\n": (
+        "4 /actions/0/target: target $: is the whole document, which cannot be removed; select a part of it"
+    ),
+    f"{HEAD}actions:\n- {{target: $.info, update: text}}\n": (
+        "4 /actions/0/update: updates a value of the kind object by a value of the kind primitive; remove the old value"
+    ),
+    f"{HEAD}actions:\n- {{target: $.info, update: {{tags: text}}}}\n": (
+        "4 /actions/0/update/tags: updates a value of the kind array by a value of the kind primitive; remove"
+    ),
+    f"{HEAD}actions:\n- {{target: $.info, update: {{title: {{}}}}}}\n": (
+        "4 /actions/0/update/title: updates a value of the kind primitive by a value of the kind object; remove"
+    ),
+    f"{HEAD}actions:\n- {{target: '$[''info'', ''paths''].tags', update: 1, remove: 1}}\n": (
+        f"4 /actions/0/remove: 1 is not true or false; {ADVICE}"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", INVALID)
+def test_an_overlay_that_is_not_valid_is_an_error_with_its_place(tmp_path: Path, text: str) -> None:
     path = tmp_path / "overlay.yaml"
     path.write_text(text)
     with pytest.raises(OverlayError) as error:
-        apply(DOCUMENT, read(path))
-    assert str(error.value).startswith(f"{path}:{problem}")
+        apply(DOCUMENT, read_document(path))
+    assert str(error.value).startswith(f"{path}:{INVALID[text]}")
+
+
+def test_extensions_of_an_overlay_and_of_an_action_are_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "overlay.yaml"
+    path.write_text(f"{HEAD}x-owner: us\nactions:\n- {{target: $.info, x-note: 1, remove: true}}\n")
+    assert "info" not in apply(DOCUMENT, read_document(path))
+
+
+@pytest.mark.parametrize(
+    ("action", "info"),
+    [
+        ("{target: $.info.title, update: B}", {"title": "B", "tags": ["x"]}),
+        ("{target: $.info.title, update: null}", {"title": None, "tags": ["x"]}),
+        ("{target: $.info.title, remove: true}", {"tags": ["x"]}),
+        ("{target: '$.info.tags[0]', update: y}", {"title": "A", "tags": ["y"]}),
+        ("{target: \"$.info.tags[?@ == 'x']\", remove: true}", {"title": "A", "tags": []}),
+    ],
+)
+def test_version_1_1_updates_and_removes_primitives(tmp_path: Path, action: str, info: dict[str, Any]) -> None:
+    assert overlaid(tmp_path, f"- {action}", version="1.1.0")["info"] == info
+
+
+def test_version_1_0_selects_objects_and_arrays_only(tmp_path: Path) -> None:
+    for change in ("update: B", "remove: true"):
+        with pytest.raises(OverlayError, match="selects a value that is not an object or an array"):
+            overlaid(tmp_path, f"- {{target: $.info.title, {change}}}")
+
+
+def test_an_update_selects_values_of_one_kind(tmp_path: Path) -> None:
+    with pytest.raises(OverlayError, match="selects array and primitive values; select values of one kind"):
+        overlaid(tmp_path, "- {target: $.info.*, update: B}", version="1.1.0")
+    assert overlaid(tmp_path, "- {target: $.info.*, remove: true}", version="1.1.0")["info"] == {}
+
+
+def test_a_value_that_is_selected_twice_is_updated_once(tmp_path: Path) -> None:
+    result = overlaid(tmp_path, "- {target: \"$.info['tags', 'tags']\", update: y}")
+    assert result["info"]["tags"] == ["x", "y"]
+
+
+def test_values_of_one_anchor_are_not_shared(tmp_path: Path) -> None:
+    (tmp_path / "document.yaml").write_text("a: &anchor {x: {}}\nb: *anchor\nlist: [*anchor]\n")
+    (tmp_path / "overlay.yaml").write_text(
+        f"{HEAD}actions:\n- {{target: $.a, update: {{x: &new {{y: [1]}}, z: *new}}}}\n"
+        "- {target: $.a.z.y, update: 2}\n"
+    )
+    document = read_document(tmp_path / "document.yaml").data
+    result = apply(document, read_document(tmp_path / "overlay.yaml"))
+    assert result == {"a": {"x": {"y": [1]}, "z": {"y": [1, 2]}}, "b": {"x": {}}, "list": [{"x": {}}]}
 
 
 def test_actions_are_applied_in_order(tmp_path: Path) -> None:
@@ -85,12 +167,11 @@ def test_the_document_itself_is_left_as_it_was(tmp_path: Path) -> None:
     ("target", "problem"),
     [
         ("$.nothing", "matches nothing in the document"),
-        ("$.info.title", "no object and no array"),
         ("$[", "is not a JSONPath"),
     ],
 )
 def test_an_action_that_cannot_be_applied_is_an_error_with_its_place(target: str, problem: str, tmp_path: Path) -> None:
     with pytest.raises(OverlayError) as error:
         overlaid(tmp_path, f"- target: {target}\n  update: {{}}")
-    assert str(error.value).startswith(f"{tmp_path}/overlay.yaml:4: target {target}: ")
+    assert str(error.value).startswith(f"{tmp_path}/overlay.yaml:4 /actions/0/target: target {target}: ")
     assert problem in str(error.value)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from importlib.resources import files
@@ -13,6 +17,7 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tests.support.gate import Respond, Run, answer
+from tests.support.readme import CHECKOUT
 
 RunGate = Callable[..., Run]
 SECRET = "k3y-0f-a-very-secret-kind"
@@ -85,3 +90,16 @@ def test_elsewhere_a_run_that_cannot_start_prints_no_annotation(run_gate: RunGat
     run = run_gate("--hypothesis-profile", "quick")
     assert run.code == 4
     assert "::error" not in run.output
+
+
+def test_documents_that_cannot_be_used_are_reported_with_their_place(tmp_path: Path) -> None:
+    for name in ("contract_tests", "fixtures", "mock_server", "openapi", "usage_contract", "usage_contract_pytest"):
+        shutil.copytree(CHECKOUT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    path = tmp_path / "openapi" / "openapi.yaml"
+    path.write_text(path.read_text().replace("description: Invalid API key.", "x-description: none"))
+    for options in ([], [*THERE, "--api-key", SECRET]):
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "contract_tests", *options]
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        problem = "/paths/~1usage/get/responses/403: lacks description; every response has a description"
+        assert (done.returncode, f"ERROR: {path}:51 {problem}" in done.stderr) == (4, True), done.stdout + done.stderr

@@ -108,7 +108,7 @@ def _new_limit_header(document: dict[str, Any]) -> None:
 
 
 def _new_error_member(document: dict[str, Any]) -> None:
-    document["components"]["schemas"]["Error"]["properties"]["code"] = {"type": "string"}
+    document["components"]["schemas"]["ErrorBody"]["properties"]["code"] = {"type": "string"}
 
 
 def _unknown_health(document: dict[str, Any]) -> None:

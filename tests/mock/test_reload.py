@@ -100,7 +100,12 @@ def test_a_removed_key_is_unknown(lived: Lived) -> None:
         ("scenarios/idle.yaml", "description: d\ndelay: soon\n", "scenarios/idle.yaml:2"),
         ("scenarios/new.yaml", "description: d\nfault: none-such\n", "scenarios/new.yaml:2"),
         ("faults/body-is-null.yaml", "description: d\n", "faults/body-is-null.yaml:1"),
-        ("../openapi/openapi.yaml", "openapi: 3.1.0\n", "openapi/"),
+        ("../openapi/openapi.yaml", "openapi: 3.1.0\n", "openapi/openapi.yaml:1"),
+        (
+            "../openapi/openapi.yaml",
+            (documents() / "openapi.yaml").read_text().replace("schemas/UsageResponse'", "schemas/Nothing'"),
+            "openapi/openapi.yaml:48",
+        ),
         ("../openapi/documented.overlay.yaml", "overlay: [\n", "openapi/documented.overlay.yaml:2"),
     ],
 )

@@ -14,7 +14,7 @@ from tests.support.readme import CHECKOUT
 
 FAULTS = (CHECKOUT / "docs" / "faults.md").read_text()
 # docs/several-processes.md needs a Redis server: tests/state/test_page.py runs it.
-PAGES = ["mock.md", "deployments.md", "faults.md", "testing.md", "control-api.md", "other-mocks.md"]
+PAGES = ["contract.md", "mock.md", "deployments.md", "faults.md", "testing.md", "control-api.md", "other-mocks.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -7,6 +7,7 @@ import shutil
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 NODE = shutil.which("node")
+NPM = shutil.which("npm")
 REDIS = shutil.which("redis-server") or shutil.which("valkey-server")
 
 # tox hides CI from the commands that it runs, and keeps its value in another variable.
@@ -17,7 +18,10 @@ TIERS = {
     "browser": {"chromium": CHROMIUM is not None, "nodejs": NODE is not None},
     "state": {"redis-server": REDIS is not None},
     "packaging": {"git": shutil.which("git") is not None},
+    "generators": {"nodejs": NODE is not None, "npm": NPM is not None},
 }
+# The tiers that decide whether a change lands (`.ci/run`); the others only run in jobs of the workflow.
+DECISIVE = ("proof", "browser", "state", "packaging")
 
 
 def missing_tools(tier: str) -> str:

@@ -1,0 +1,88 @@
+"""Writes the examples in openapi/documented.overlay.yaml: `python -m tools.contract_examples`.
+
+They are the responses of the mock with the shipped deployment.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from mock_server import MockOptions, UsageMock, make_app
+from tests.support.wire import KEY, Clock, Reply, ask
+from usage_contract import Contract, load
+from usage_contract.contract import folder
+
+OVERLAY = folder() / "documented.overlay.yaml"
+DEPLOYMENT, EXAMPLE_KEY = "default", "demo-modest"
+MARK = "  # `python -m tools.contract_examples` writes the actions below this line.\n"
+SOURCE = f"mock: the response of the deployment `{DEPLOYMENT}` to"
+LIMIT_HEADERS = ("Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining")
+
+Action = dict[str, Any]
+
+
+def overlay() -> str:
+    """Return the text of the overlay with current examples."""
+    text = io.StringIO()
+    yaml = YAML()
+    yaml.width, yaml.allow_unicode = 120, True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.dump({"actions": list(_actions())}, text)
+    actions = text.getvalue().partition("\n")[2]
+    return OVERLAY.read_text().partition(MARK)[0] + MARK + textwrap.indent(textwrap.dedent(actions), "  ")
+
+
+def _contract() -> Contract:
+    """Return the contract without examples: their targets can be missing in a new version."""
+    with tempfile.TemporaryDirectory() as copy:
+        documents = Path(copy) / "openapi"
+        shutil.copytree(folder(), documents)
+        (documents / OVERLAY.name).write_text(OVERLAY.read_text().partition(MARK)[0])
+        return load("documented", documents)
+
+
+def _actions() -> Iterator[Action]:
+    contract = _contract()
+    with UsageMock(make_app(contract, MockOptions(deployment=DEPLOYMENT), clock=Clock())) as mock:
+        ok = ask(mock.url, headers=[(KEY, EXAMPLE_KEY)])
+        no_key = ask(mock.url)
+        unknown = ask(mock.url, headers=[(KEY, "unknown")])
+        overview = ask(mock.url, "/")
+        limited = ask(mock.url, headers=[(KEY, EXAMPLE_KEY), ("Prefer", "code=429")])
+    responses = "$.paths['/usage'].get.responses"
+    yield _example(f"{responses}['200']", f"the key {EXAMPLE_KEY}", ok, 200)
+    yield _example(f"{responses}['401']", "a request without a key", no_key, 401)
+    yield _example(f"{responses}['403']", "an unknown key", unknown, 403)
+    yield _example("$.components.responses.RateLimited", f"the key {EXAMPLE_KEY} over its limit", limited, 429)
+    headers = contract.operations["get_usage"].responses["429"].headers
+    values = {name: limited.headers[name] for name in LIMIT_HEADERS}
+    yield {
+        "target": "$.components.responses.RateLimited.headers",
+        "description": f"{SOURCE} the key {EXAMPLE_KEY} over its limit.",
+        "update": {
+            name: {"example": int(value) if headers[name]["schema"]["type"] == "number" else value}
+            for name, value in values.items()
+        },
+    }
+    yield _example("$.paths['/'].get.responses['200']", "a request for the overview", overview, 200)
+
+
+def _example(target: str, cause: str, reply: Reply, status: int) -> Action:
+    assert reply.status == status, reply
+    return {
+        "target": f"{target}.content['application/json']",
+        "description": f"{SOURCE} {cause}.",
+        "update": {"example": reply.json},
+    }
+
+
+if __name__ == "__main__":
+    OVERLAY.write_text(overlay())
