@@ -366,7 +366,10 @@ def test_credentials_are_not_allowed_for_any_origin(gate: Gate, journal: tuple[E
             yield Finding("pages of any origin may send credentials", exchange, actual=exchange.excerpt(allowed))
 
 
-@advisory("RFC 9112, section 9.6: a server that closes a connection sends Connection: close in its last response")
+@advisory(
+    "RFC 9112, section 9.6: a server that closes a connection sends Connection: close in its last response",
+    reads=["framing"],
+)
 def test_closing_is_announced(scheduler: Scheduler, journal: object) -> Iterator[Finding]:
     """A response SHOULD have `Connection: close` if the server closes the connection right after it."""
     for exchange in scheduler.transport.closed_unannounced:

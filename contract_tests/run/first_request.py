@@ -96,9 +96,7 @@ def likely_cause(exchange: Exchange, target: Target, path: str) -> str:
     """Return why a first response is not the deployment's own, or an empty text where it may be."""
     text = exchange.body[:LOOKED_AT].decode("utf-8", "replace").lower()
     status = exchange.status or 0
-    if exchange.header("cf-mitigated") == "challenge" or (
-        _is_page(exchange) and status < 500 and CHALLENGE.search(text)
-    ):
+    if is_challenge(exchange):
         return "a bot challenge answers in front of the deployment; let the gate's requests pass it"
     if exchange.start.startswith(TLS_ALERT) or (status == 400 and TLS_PORT.search(text)):
         return "this port expects TLS; is it https instead of http?"
@@ -114,6 +112,13 @@ def likely_cause(exchange: Exchange, target: Target, path: str) -> str:
         kind = "a login page" if LOGIN_PAGE.search(text) else "an HTML page"
         return f"{kind} is served at this address; check --base-url, and what is in front of the deployment"
     return ""
+
+
+def is_challenge(exchange: Exchange) -> bool:
+    """Whether a bot challenge was sent in front of the deployment."""
+    text = exchange.body[:LOOKED_AT].decode("utf-8", "replace").lower()
+    is_page = _is_page(exchange) and (exchange.status or 0) < 500
+    return exchange.header("cf-mitigated") == "challenge" or (is_page and CHALLENGE.search(text) is not None)
 
 
 def _cause_of_redirect(exchange: Exchange, target: Target) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from contract_tests.run import wrong_keys
-from contract_tests.run.first_request import likely_cause
+from contract_tests.run.first_request import is_challenge
 from contract_tests.run.gate import Gate
 from contract_tests.run.rules import Rule
 from contract_tests.run.scheduler import Scheduler
@@ -41,12 +41,7 @@ class RecordedScheduler(Scheduler):
 
     def __init__(self, gate: Gate, recording: Recording) -> None:
         super().__init__(gate, RecordedTransport(gate.settings), is_recorded=True)
-        target, path = recording.target, gate.operation.path
-        self.transport.journal += [
-            exchange
-            for exchange in recording.exchanges
-            if exchange.status in {200, 404} or not likely_cause(exchange, target, path)
-        ]
+        self.transport.journal += [exchange for exchange in recording.exchanges if not is_challenge(exchange)]
         gate.rejected = dict(recording.refused)
         gate.baseline_exchanges = [exchange for exchange in self.journal if exchange.request.is_baseline]
         self.first_with = {key: [] for key in gate.keys}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from contract_tests.traffic.recording import Recorded
+from contract_tests.traffic.recording import Recorded, target_of
 from contract_tests.wire.messages import Exchange, Part, Request
 
 if TYPE_CHECKING:
@@ -54,12 +54,10 @@ def from_prepared(sent: requests.PreparedRequest) -> tuple[str, Request]:
 
 
 def _request(method: str, url: str, fields: Iterable[tuple[str | bytes, str | bytes]], body: bytes) -> Request:
-    parts = urlsplit(url)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     sent = [(_bytes(name), _bytes(value)) for name, value in fields]
     if all(name.lower() != b"host" for name, _ in sent):  # requests leaves it to the connection
-        sent.insert(0, (b"Host", parts.netloc.rpartition("@")[2].encode()))
-    return Request(method, target.encode(), tuple(sent), body)
+        sent.insert(0, (b"Host", urlsplit(url).netloc.rpartition("@")[2].encode()))
+    return Request(method, target_of(url).encode(), tuple(sent), body)
 
 
 def _recorded(

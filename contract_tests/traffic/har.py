@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-from contract_tests.traffic.recording import Recorded, TrafficError
+from contract_tests.traffic.recording import Recorded, TrafficError, target_of
 from contract_tests.wire.messages import Abridged, Exchange, Part, Request
 
 T = TypeVar("T")
@@ -116,17 +115,16 @@ def _exchange(entry: Mapping[str, Any], label: str) -> Exchange:
 
 
 def _request(entry: Mapping[str, Any], label: str) -> Request:
-    parts = urlsplit(_at(entry, str, "request", "url"))
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    url = _at(entry, str, "request", "url")
     body = (entry["request"].get("postData") or {}).get("text") or ""
     version = str(entry["request"].get("httpVersion") or "")
     return Request(
         method=_at(entry, str, "request", "method"),
-        target=target.encode(),
+        target=target_of(url).encode(),
         fields=tuple((name.encode(), value.encode("latin-1", "replace")) for name, value in _fields(entry, "request")),
         body=str(body).encode(),
         label=label,
-        version=version.upper() if version.upper() in {"HTTP/1.0", "HTTP/1.1"} else "HTTP/1.1",
+        version=VERSIONS.get(version.lower(), version.upper()),
     )
 
 

@@ -1,4 +1,4 @@
-"""Exchanges that another program recorded: which of them belong to the operation, and which keys are valid."""
+"""Exchanges that another program recorded: which of them are with the operation, and which keys are valid."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from usage_contract import Operation
 ONE_RUN = 120.0  # seconds: as long as a run of the gate may take
 SHORTEST_SECRET = 4  # characters: a shorter text is in any other by chance
 UNSUSPICIOUS = re.compile(rb"[\w-]*")  # values that a firewall does not mistake for an attack
-# Header fields with which a client does not request anything unusual.
+USUAL_VERSIONS = {"HTTP/1.1", "HTTP/2", "HTTP/3", ""}
+# Header fields for which neither a deployment nor a proxy refuses a request.
 COMMON_FIELDS = re.compile(
     r"host|user-agent|accept|accept-(encoding|language)|cache-control|pragma|connection|origin|referer|dnt|priority"
     r"|sec-.*|traceparent|tracestate|x-request-id|x-trace"
 )
-JSON_RANGE = re.compile(r"application/(json|\*)|\*/\*|^$")
+USUAL_VALUE = re.compile(rb"[ -~]{1,500}")
+JSON_RANGE = re.compile(r"application/(json|\*)|\*/\*")
 
 
 class TrafficError(Exception):
@@ -67,35 +69,41 @@ def recording_of(
         TrafficError: There is no exchange with the operation, or there are some with several deployments.
     """
     recorded = list(recorded)
-    header = (operation.key_header or "").lower().encode()
     found = [(target, each.exchange) for each in recorded if (target := _target(each.url, operation.path))]
     found = [(target, each) for target, each in found if base in {None, target} and not _is_preflight(each.request)]
-    answered = [(target, each) for target, each in found if each.status == 200] or found
-    targets = {target.url: target for target, _ in answered}
     if not found:
         at = f" at {base.url}" if base else ""
-        raise TrafficError(f"{len(recorded)} exchanges, and none of them is with {operation.path}{at}")
-    if len(targets) > 1:
-        raise TrafficError(f"exchanges with several deployments: {', '.join(sorted(targets))}; name one by --base-url")
-    (target,) = targets.values()
+        raise TrafficError(f"{len(recorded)} exchanges are recorded, and none of them is with {operation.path}{at}")
+    answered = [target for target, each in found if each.status == 200] or [target for target, _ in found]
+    target, *others = dict.fromkeys(answered)
+    if others:
+        urls = ", ".join(sorted(each.url for each in (target, *others)))
+        raise TrafficError(f"the exchanges are with several deployments: {urls}. Name one by --base-url")
+    header = (operation.key_header or "").lower().encode()
     exchanges = sorted((each for at, each in found if at == target), key=lambda each: each.started)
     values = [value for each in recorded for value in _key_values(each.exchange.request, header)]
-    secrets = dict.fromkeys((*(key.value for key in keys), *values))
-    texts = tuple(text for value in secrets if len(text := value.decode("latin-1")) >= SHORTEST_SECRET)
-    credentials = _credentials(exchanges, header, keys)
-    valid = tuple(credential for credential in credentials.values() if credential.shell)
-    redact = Redactor(texts)
-    attributed = tuple(_attributed(exchanges, operation, credentials, redact))
+    texts = [value.decode("latin-1") for value in dict.fromkeys((*(key.value for key in keys), *values))]
+    secrets = tuple(text for text in texts if len(text) >= SHORTEST_SECRET)
+    credentials = _credentials(exchanges, operation, keys)
+    attributed = tuple(_attributed(exchanges, operation, credentials, Redactor(secrets)))
     refused = {
         credential: each
         for each in reversed(attributed)
-        if (credential := each.request.credential) and credential not in valid
+        if (credential := each.request.credential) and not credential.shell
     }
-    lacks = frozenset({"unknown key", *(part for each in attributed for part in each.lacks)})
-    spans = attributed[-1].started - attributed[0].started
-    if "time" in lacks or spans > ONE_RUN:
-        lacks |= {"one run"}
-    return Recording(target, attributed, valid, refused, lacks, texts)
+    valid = tuple(credential for credential in credentials.values() if credential.shell)
+    return Recording(target, attributed, valid, refused, _lacks(attributed), secrets)
+
+
+def target_of(url: str) -> str:
+    """Return the path and the query of a URL, as they were sent."""
+    return f"/{url.partition('#')[0].partition('://')[2].partition('/')[2]}"
+
+
+def _lacks(exchanges: Sequence[Exchange]) -> frozenset[Part]:
+    lacks = frozenset[Part]({"unknown key", *(part for each in exchanges for part in each.lacks)})
+    is_long = exchanges[-1].started - exchanges[0].started > ONE_RUN
+    return lacks | {"one run"} if "time" in lacks or is_long else lacks
 
 
 def _target(url: str, path: str) -> Target | None:
@@ -116,17 +124,23 @@ def _is_preflight(request: Request) -> bool:
 
 
 def _key_values(request: Request, header: bytes) -> list[bytes]:
-    return [value.strip(b" \t") for name, value in request.fields if name.lower() == header and value.strip(b" \t")]
+    values = [value.strip(b" \t") for name, value in request.fields if name.lower() == header]
+    return [value for value in values if value]
 
 
-def _credentials(exchanges: Iterable[Exchange], header: bytes, given: Sequence[Credential]) -> dict[bytes, Credential]:
-    """Return the credential of each key that was sent alone, the valid ones with a shell variable."""
+def _credentials(
+    exchanges: Iterable[Exchange], operation: Operation, given: Sequence[Credential]
+) -> dict[bytes, Credential]:
+    """Return the credential of each key that was sent alone; only valid ones have a shell variable."""
+    header = (operation.key_header or "").lower().encode()
     alone = [(values[0], each) for each in exchanges if len(values := _key_values(each.request, header)) == 1]
-    accepted = {value for value, each in alone if each.status == 200}
+    accepted = {value for value, each in alone if each.status == 200 and each.request.method == operation.method}
     known = {key.value: key for key in given}
     names = (name for name in map(name_of_key, count(1)) if name not in {(key.label, key.shell) for key in given})
     credentials: dict[bytes, Credential] = {}
-    for value in dict.fromkeys(value for value, _ in alone):
+    for value, _ in alone:
+        if value in credentials:
+            continue
         if value in known:
             credentials[value] = known[value]
         elif value in accepted:
@@ -143,29 +157,42 @@ def _attributed(
     header = (operation.key_header or "").lower().encode()
     ends: dict[Credential | None, float] = {}
     for exchange in exchanges:
-        request = exchange.request
-        values = _key_values(request, header)
+        values = _key_values(exchange.request, header)
         credential = credentials[values[0]] if len(values) == 1 else None
         is_valid = credential is not None and bool(credential.shell)
-        is_usual = request.method == operation.method and b"?" not in request.target and len(values) < 2
-        is_judged = (exchange.status == 200 and is_valid) or (
-            _is_common(request, header) and (is_valid or exchange.status in AUTH_ERRORS)
-        )
+        is_common = _is_common(exchange.request, header) and (is_valid or exchange.status in AUTH_ERRORS)
         is_alone = exchange.started >= ends.get(credential, exchange.started)  # concurrent requests have no order
         ends[credential] = max(exchange.ended, ends.get(credential, exchange.ended))
-        attributed = replace(request, credential=credential, is_baseline=is_usual and is_judged and is_alone)
-        yield replace(exchange, request=attributed, redact=redact)
+        is_baseline = (
+            is_alone and _is_usual(exchange.request, operation) and (is_common or (is_valid and exchange.status == 200))
+        )
+        request = replace(exchange.request, credential=credential, is_baseline=is_baseline)
+        yield replace(exchange, request=request, redact=redact)
+
+
+def _is_usual(request: Request, operation: Operation) -> bool:
+    """Whether a request has the method and the path of the operation, no query, and at most one whole key."""
+    header = (operation.key_header or "").lower().encode()
+    keys = [value for name, value in request.fields if name.lower() == header]
+    return (
+        request.method == operation.method
+        and b"?" not in request.target
+        and request.version in USUAL_VERSIONS
+        and len(keys) < 2
+        and all(key == key.strip() for key in keys)
+    )
 
 
 def _is_common(request: Request, header: bytes) -> bool:
     """Whether nothing but its key is a reason to refuse a request, for the deployment or for a proxy."""
     fields = [(name.decode("latin-1").lower(), value) for name, value in request.fields if name.lower() != header]
-    accepted = ", ".join(value.decode("latin-1") for name, value in fields if name == "accept")
-    keys = _key_values(request, header)
+    names = [name for name, _ in fields]
+    accepted = [value.decode("latin-1") for name, value in fields if name == "accept"]
     return (
-        all(COMMON_FIELDS.fullmatch(name) for name, _ in fields)
-        and [name for name, _ in fields].count("host") == 1
-        and JSON_RANGE.search(accepted) is not None
-        and all(map(UNSUSPICIOUS.fullmatch, keys))
+        all(COMMON_FIELDS.fullmatch(name) for name in names)
+        and names.count("host") == names.count("user-agent") == 1
+        and all(USUAL_VALUE.fullmatch(value) for _, value in fields)
+        and all(map(JSON_RANGE.search, accepted))
+        and all(map(UNSUSPICIOUS.fullmatch, _key_values(request, header)))
         and not request.body
     )

@@ -19,8 +19,16 @@ def har(*entries: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def har_of(exchanges: Iterable[Exchange], origin: str) -> dict[str, Any]:
-    """Return the exchanges that have a status; HAR contains their bodies without the content coding."""
-    return har(*(_entry(exchange, origin) for exchange in exchanges if exchange.status is not None))
+    """Return the exchanges that have a status, and whose request HAR can express; its bodies are decoded."""
+    return har(*(_entry(exchange, origin) for exchange in exchanges if is_expressible(exchange)))
+
+
+def is_expressible(exchange: Exchange) -> bool:
+    """Whether a browser or a proxy would record an exchange: a whole response, whose body it can decode."""
+    request = exchange.request
+    is_whole = exchange.status is not None and exchange.ending == "complete" and not exchange.abridged
+    is_decoded = is_whole and not exchange.coding_problem and exchange.header("Content-Encoding") != "zstd"
+    return is_decoded and request.separator == b": " and request.target.startswith(b"/")
 
 
 def entry(
@@ -66,7 +74,7 @@ def _entry(exchange: Exchange, origin: str) -> dict[str, Any]:
         "time": exchange.seconds * 1000,
         "request": {
             "method": request.method,
-            "url": target if target.startswith("http") else origin + target,
+            "url": origin + target,
             "httpVersion": request.version,
             "headers": [{"name": n.decode("latin-1"), "value": v.decode("latin-1")} for n, v in request.fields],
             "postData": {"text": request.body.decode("latin-1")},
