@@ -10,7 +10,7 @@ from contract_tests.run.findings import Finding, body_findings, status_finding
 from contract_tests.run.gate import BROWSER, OPERATION, Gate, RequestOptions
 from contract_tests.run.probes import Probing, send_in_turn
 from contract_tests.run.rules import DOCUMENT, documented, specified
-from contract_tests.wire.messages import CLIENT_ERRORS, CLOSED_ENDINGS, Exchange
+from contract_tests.wire.messages import CLIENT_ERRORS, CLIENT_ERRORS_OR_REDIRECTS, CLOSED_ENDINGS, Exchange
 
 REFUSAL = "RFC 9110, section 15.5: a request that cannot be served gets a 4xx; errors guide: no 5xx is documented"
 STREAMS = (
@@ -123,7 +123,10 @@ def _separated(gate: Gate) -> Probing[Iterable[tuple[str, bytes]]]:
 
 @documented(REFUSAL, needs=NEEDS_VALID_KEY, sends=(4, 7))
 def test_unusual_targets_do_no_harm(gate: Gate) -> Probing[None]:
-    """A response to a request with a valid key MUST have status 200, 206, 304 or 4xx for any target."""
+    """A response to a request with a valid key MUST have status 200, 206, 304 or 4xx for any target.
+
+    An unknown path may be redirected.
+    """
     path = gate.path.encode()
     parts = {
         "an unknown query parameter": UNEXPECTED,
@@ -147,7 +150,8 @@ def test_unusual_targets_do_no_harm(gate: Gate) -> Probing[None]:
     ]
     for exchange in (yield from send_in_turn(requests)):
         stopped = CLOSED_ENDINGS if exchange.request.target in suspicious.values() else ()
-        yield from _harmed([exchange], stopped)
+        if exchange.status not in _accepted_elsewhere(gate, exchange):
+            yield from _harmed([exchange], stopped)
 
 
 @specified("RFC 9110, section 5.5: a field value contains no line break", needs=NEEDS_VALID_KEY, sends=1)
@@ -205,7 +209,7 @@ def _inner(gate: Gate) -> bytes:
 def test_malformed_requests_do_no_harm(gate: Gate) -> Probing[None]:
     """A response to a malformed request MUST have status 200, 501, 505 or 4xx, and later ones MUST be as before.
 
-    The connection may be closed instead of the response.
+    The connection may be closed instead of the response, and an unknown path may be redirected.
     """
     path = gate.path.encode()
     chunked = [("Content-Length", "45"), ("Transfer-Encoding", "chunked")]
@@ -224,7 +228,8 @@ def test_malformed_requests_do_no_harm(gate: Gate) -> Probing[None]:
         options["new_connection"] = True
         exchange = yield from gate.send(gate.main, label, **options)
         is_awaited = exchange.ending in {"timeout", "deadline"}
-        if is_awaited or exchange.status not in {None, 200, 501, 505, *CLIENT_ERRORS}:
+        accepted = {None, 200, 501, 505, *CLIENT_ERRORS, *_accepted_elsewhere(gate, exchange)}
+        if is_awaited or exchange.status not in accepted:
             yield status_finding(exchange, "200, 4xx, 501, 505, or a closed connection")
             return
     after = yield from gate.send(gate.main, "after malformed requests", new_connection=True)
@@ -234,6 +239,11 @@ def test_malformed_requests_do_no_harm(gate: Gate) -> Probing[None]:
     wrong = [gate.request(key, "after malformed requests", new_connection=True) for key in (None, wrong_keys.UNKNOWN)]
     refusals = {429, *gate.baseline.refusals(None, wrong_keys.UNKNOWN)}
     yield from gate.accepted((yield from send_in_turn(wrong)), refusals)
+
+
+def _accepted_elsewhere(gate: Gate, exchange: Exchange) -> Collection[int]:
+    """Return the statuses that only a response to an unknown path may have."""
+    return () if gate.is_operation(exchange.request) else CLIENT_ERRORS_OR_REDIRECTS
 
 
 def _harmed(exchanges: Iterable[Exchange], stopped: Collection[str] = ()) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -38,7 +38,7 @@ def wrong(mutations: Sequence[Mutation], jobs: int) -> Iterator[Mutation]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the deployments that the gate judges wrongly, by group, and their number."""
+    """Print the deployments that the gate judges wrongly, and their number by group."""
     parser = argparse.ArgumentParser(prog="python -m tools.search", description=__doc__)
     parser.add_argument("--seed", type=int, default=SEED, help="the seed of the sample")
     parser.add_argument("--limit", type=int, default=LIMIT, help="the size of the sample")
@@ -51,14 +51,14 @@ def main(arguments: Sequence[str]) -> None:
         chosen = [each for each in chosen if not options.words or any(word in each.name for word in options.words)]
     else:
         chosen = sample(options.seed, options.limit, *options.words)
-    started, sizes, found = time.monotonic(), Counter(each.group for each in chosen), defaultdict(list)
+    started, sizes, found = time.monotonic(), Counter(each.group for each in chosen), Counter[str]()
     for mutation in wrong(chosen, options.jobs):
-        found[mutation.group].append(mutation.name)
-    for group, names in sorted(found.items()):
-        sys.stdout.write(f"{group}: {len(names)} of {sizes[group]}\n")
-        sys.stdout.writelines(f"  {name.removeprefix(group)[2:]}\n" for name in sorted(names))
+        found[mutation.group] += 1
+        sys.stdout.write(f"{mutation.name}\n")
+        sys.stdout.flush()
+    sys.stdout.writelines(f"{count} of {sizes[group]}: {group}\n" for group, count in sorted(found.items()))
     what = "rejected" if options.correct else "let through"
-    total, seconds = sum(map(len, found.values())), time.monotonic() - started
+    total, seconds = found.total(), time.monotonic() - started
     sys.stdout.write(f"{total} of {len(chosen)} deployments are {what} ({seconds:.0f} s)\n")
 
 

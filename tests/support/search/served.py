@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -20,6 +22,7 @@ from mock_server.web.raw_response import RawMessage, RawResponse, serialize_mess
 from mock_server.web.responses import PreparedResponse, reason_phrase
 
 PATH = "/usage"
+DEFECT = "defect-of-the-behaviour.txt"  # in the folder of the run
 # Methods that aiohttp's parser rejects reach a behaviour as POST, with the method in a header.
 METHOD = "X-Search-Method"
 PARSED = (
@@ -122,8 +125,14 @@ class SearchDispatcher(Dispatcher):
         return None
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
-        """Respond to one request."""
-        request = normalize(request)
+        """Respond to one request; a defect of the behaviour is written to a file, or it would look like a 500."""
+        try:
+            return await self._respond(normalize(request))
+        except Exception:
+            Path(DEFECT).write_text(traceback.format_exc())
+            raise
+
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
         memory = self._connections.setdefault(request.protocol, ConnectionMemory(len(self._connections) + 1))
         memory.requests += 1
         clone = request.clone()  # a request cannot be cloned after its body was read
