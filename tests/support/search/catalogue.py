@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import chain, zip_longest
 
@@ -38,6 +38,6 @@ def sample(seed: int, limit: int, *words: str) -> list[Mutation]:
     return list(_in_turn(groups.values()))[:limit]
 
 
-def _in_turn(groups: object) -> Iterator[Mutation]:
-    for row in zip_longest(*groups):  # type: ignore[misc]
+def _in_turn(groups: Iterable[list[Mutation]]) -> Iterator[Mutation]:
+    for row in zip_longest(*groups):
         yield from (each for each in row if each is not None)

@@ -10,8 +10,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from email.utils import formatdate
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from itertools import combinations
 from typing import Any
@@ -107,6 +106,18 @@ def _has_odd_key(received: Received) -> bool:
     return len(received.key) > 1000 or not received.key.isascii() or not received.key.isprintable()
 
 
+def _unauthorized(message: RawMessage, _: Received) -> RawMessage:
+    challenge = {"WWW-Authenticate": "ApiKey"}
+    return with_fields(with_status(message, 401), challenge) if message.status == 403 else message
+
+
+def _kept(message: RawMessage, received: Received) -> RawMessage:
+    if not received.request.keep_alive or message.framing == "close" or message.end != "keep":
+        return message
+    announced = {"Connection": "keep-alive", "Keep-Alive": "timeout=5, max=100"}
+    return message if message.has("Connection") else with_fields(message, announced)
+
+
 def _page(status: int, text: str) -> Callable[[Callable[[Received], bool]], Change]:
     def page(applies: Callable[[Received], bool]) -> Change:
         def change(message: RawMessage, received: Received) -> RawMessage:
@@ -146,7 +157,9 @@ def _odd_chunks(message: RawMessage, received: Received) -> RawMessage:
         return message
 
     def write(head: bytes, body: bytes) -> bytes:
-        fields = re.sub(rb"(?im)^content-length: \d+\r\n", b"Transfer-Encoding: chunked\r\nTrailer: X-Checksum\r\n", head)
+        fields = re.sub(
+            rb"(?im)^content-length: \d+\r\n", b"Transfer-Encoding: chunked\r\nTrailer: X-Checksum\r\n", head
+        )
         return fields + b"%X;name=value\r\n%b\r\n0\r\nX-Checksum: 1\r\n\r\n" % (len(body), body) if body else head
 
     return with_bytes(message, received, write)
@@ -236,7 +249,9 @@ def _restarted() -> Change:
             return message
         body = json.loads(message.body)
         zeros = dict.fromkeys(("total", "success", "fail", "bytes_transferred"), 0) | {"success_rate": 0.0}
-        return with_json(message, body | zeros | {"by_protocol": dict.fromkeys(body["by_protocol"], 0), "top_domains": []})
+        return with_json(
+            message, body | zeros | {"by_protocol": dict.fromkeys(body["by_protocol"], 0), "top_domains": []}
+        )
 
     return change
 
@@ -301,8 +316,12 @@ def _compact(value: Any) -> str:
 Values = Mapping[str, Callable[[], Change]]
 
 
+def _same(change: Change) -> Change:
+    return change
+
+
 def _each(**values: Change) -> Values:
-    return {name.replace("_", " "): (lambda change=change: change) for name, change in values.items()}  # type: ignore[misc]
+    return {name.replace("_", " "): partial(_same, change) for name, change in values.items()}
 
 
 # In the order in which a response gets them: metrics, their form, status, fields, codings, framing.
@@ -328,7 +347,7 @@ DIMENSIONS: Mapping[str, Values] = {
     "limit": _each(
         as_it_is=_unchanged,
         whole_tokens=_of_metrics(
-            lambda body: {**body, "rate_limit": {**body["rate_limit"], "remaining": int(body["rate_limit"]["remaining"])}}
+            lambda body: body | {"rate_limit": body["rate_limit"] | {"remaining": int(body["rate_limit"]["remaining"])}}
         ),
         not_rounded=_of_metrics(
             lambda body: {
@@ -391,11 +410,11 @@ DIMENSIONS: Mapping[str, Values] = {
             lambda detail: {"type": "about:blank", "title": "Refused", "detail": detail}, "application/problem+json"
         ),
         with_a_charset=_errors(lambda detail: {"detail": detail}, "application/json; charset=utf-8"),
-        vendor_types=_errors(lambda detail: {"error": {"message": detail}, "detail": detail}, "application/vnd.acme.v1+json"),
+        vendor_types=_errors(lambda detail: {"error": True, "detail": detail}, "application/vnd.acme.v1+json"),
         in_german=_errors(lambda _: {"detail": "Ungültiger oder fehlender API-Schlüssel 🔑"}),
         long=_errors(lambda detail: {"detail": detail + " See the documentation." * 100}),
     ),
-    "unknown key": _each(is_403=_unchanged, is_401=lambda m, _: with_fields(with_status(m, 401), {"WWW-Authenticate": "ApiKey"}) if m.status == 403 else m),
+    "unknown key": _each(is_403=_unchanged, is_401=_unauthorized),
     "HEAD": _each(
         like_GET=_unchanged,
         is_405=_answering(_by_method("HEAD"), 405, Allow="GET"),
@@ -488,7 +507,8 @@ DIMENSIONS: Mapping[str, Values] = {
         private_for_a_minute=_fields(Cache_Control="private, max-age=60"),
         no_cache=_fields(Cache_Control="no-cache"),
         all_directives=_fields(
-            Cache_Control="no-store, no-cache, must-revalidate, post-check=0, pre-check=0", Pragma="no-cache", Expires="0"
+            Cache_Control="no-store, no-cache, must-revalidate, post-check=0, pre-check=0", Pragma="no-cache",
+            Expires="0"
         ),
         expired=_fields(Cache_Control="max-age=0", Expires="Thu, 01 Jan 1970 00:00:00 GMT"),
         public_by_key=_fields(Cache_Control="public, max-age=5", Vary="X-API-Key"),
@@ -501,13 +521,15 @@ DIMENSIONS: Mapping[str, Values] = {
         as_they_are=_unchanged,
         nginx=_fields(Server="nginx/1.27.0", Vary="Accept-Encoding"),
         uvicorn=_fields(server="uvicorn"),
-        cloudflare=_fields(Server="cloudflare", CF_Ray="8a1b2c3d4e5f-FRA", CF_Cache_Status="DYNAMIC", Alt_Svc='h3=":443"; ma=86400', NEL='{"max_age":604800}'),
+        cloudflare=_fields(Server="cloudflare", CF_Ray="8a1b2c3d4e5f-FRA", CF_Cache_Status="DYNAMIC",
+        Alt_Svc='h3=":443"; ma=86400', NEL='{"max_age":604800}'),
         security=_fields(
             Strict_Transport_Security="max-age=31536000; includeSubDomains", X_Content_Type_Options="nosniff",
             X_Frame_Options="DENY", Referrer_Policy="no-referrer", Content_Security_Policy="default-src 'none'",
         ),
         cookies=_fields(Set_Cookie="lb=node-3; Path=/; HttpOnly; Secure; SameSite=Lax"),
-        tracing=_fields(X_Request_Id="0af7651916cd43dd", Server_Timing="app;dur=3.2", traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        tracing=_fields(X_Request_Id="0af7651916cd43dd", Server_Timing="app;dur=3.2",
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         cors=_fields(Access_Control_Allow_Origin="*", Access_Control_Expose_Headers="X-Request-Id", Vary="Origin"),
         limits=_fields((200,), X_RateLimit_Limit="10", X_RateLimit_Remaining="9", X_RateLimit_Reset="1"),
         draft_limits=_fields((200,), RateLimit='"default";r=9;t=1', RateLimit_Policy='"default";q=10;w=1'),
@@ -539,14 +561,14 @@ DIMENSIONS: Mapping[str, Values] = {
         "are kept": lambda: _unchanged,
         "are closed each time": lambda: _every(1),
         "are closed every third time": lambda: _every(3),
-        "are announced": lambda: lambda message, received: with_fields(
-            message, {"Connection": "keep-alive", "Keep-Alive": "timeout=5, max=100"}
-        )
-        if received.request.keep_alive and message.framing != "close" and message.end == "keep" and not message.has("Connection")
-        else message,
+        "are announced": lambda: _kept,
     },
     "framing": _each(
-        length=_unchanged, chunks=_framed("chunked"), until_closed=_framed("close"), odd_chunks=_odd_chunks, early_hints=_interim
+        length=_unchanged,
+        chunks=_framed("chunked"),
+        until_closed=_framed("close"),
+        odd_chunks=_odd_chunks,
+        early_hints=_interim,
     ),
 }  # fmt: skip
 
@@ -617,12 +639,13 @@ def correct(seed: int = SEED) -> Mapping[str, Mutation]:
 def parsed(name: str) -> Mutation:
     """Return the correct deployment with a name, whatever the seed."""
     named = dict(
-        next((dimension, part.removeprefix(f"{dimension} ")) for dimension in DIMENSIONS if part.startswith(f"{dimension} "))
+        next(
+            (dimension, part.removeprefix(f"{dimension} "))
+            for dimension in DIMENSIONS
+            if part.startswith(f"{dimension} ")
+        )
         for part in name.removeprefix(f"{GROUP}: ").split("; ")
         if part
     )
     row = Row(tuple(named.get(dimension, next(iter(values))) for dimension, values in DIMENSIONS.items()))
     return Mutation(row.name, GROUP, row.build, "correct")
-
-
-__all__ = ["correct", "formatdate", "parsed"]

@@ -16,16 +16,17 @@ from mock_server.fixtures.deployments import Deployment
 from tests.support.forked_gate import Job
 from tests.support.offline import gate_of_the_mock, sound_exchanges
 from tests.support.proof import DEPLOYMENTS, Result, run_job
-from tests.support.search.correct import parsed
 from tests.support.search.catalogue import mutations
-from tests.support.search.limits import BURST, RPS
+from tests.support.search.correct import parsed
 from tests.support.search.mutations import Mutation, Turn
 from tests.support.search.served import DEFECT, Counts, serve_with
 
 MUTATIONS = mutations()  # at import, so that forked runs share them
 STYLES: Mapping[str, tuple[str, str, str]] = {
-    "prefixed": ("sk_live_4eC39HqLyjWDarjtT1zdp7dc", "sk_live_9xKq27TbRmPzWvNc3LdYh5fa", "sk_live_Zq8Wn2Vb7MxKc4RtYp6LhJd3"),
-    "hexadecimal": ("7f3a9c51e04b8d26a1c7f59e3b80d412", "5c0e8b7a31d94f62b8e7a05c19d3f46e", "90d2f7c3a8e14b56cf01d83e72b9a645"),
+    "prefixed": ("sk_live_4eC39HqLyjWDarjtT1zdp7dc", "sk_live_9xKq27TbRmPzWvNc3LdYh5fa",
+    "sk_live_Zq8Wn2Vb7MxKc4RtYp6LhJd3"),
+    "hexadecimal": ("7f3a9c51e04b8d26a1c7f59e3b80d412", "5c0e8b7a31d94f62b8e7a05c19d3f46e",
+    "90d2f7c3a8e14b56cf01d83e72b9a645"),
     "numbers": ("4711000815", "2718281828", "3141592653"),
     "base64": ("a2V5+m9yLXRoZS1nYXRl/Q==", "c2Vjb25kLWtleS1vZi1p+A==", "dGhpcmQtb25lLW9mLWFs/A=="),
     "dotted": ("acme.prod.Xy7Qk2", "initech.test.Rt5Wn9", "umbrella.dev.Lm3Vb8"),
@@ -86,7 +87,6 @@ def is_noticed_offline(mutation: Mutation) -> bool:
 
     exchanges = [changed(exchange) for exchange in sound_exchanges()]
     verdicts = judge_offline(gate_of_the_mock(), exchanges)
-    return any(isinstance(found, tuple) and found and not rule.is_above("documented") for rule, found in verdicts.items())
-
-
-__all__ = ["BURST", "RPS"]
+    return any(
+        isinstance(found, tuple) and found and not rule.is_above("documented") for rule, found in verdicts.items()
+    )

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -129,8 +130,8 @@ def sound_bucket() -> TokenBucket:
 
 BUCKETS: dict[str, Callable[[], Limiter]] = {
     "no limit": lambda: TokenBucket(1e9, 1e9),
-    **{f"{factor} times the burst": (lambda f=factor: TokenBucket(RPS, BURST * f)) for factor in (0.3, 0.5, 2, 5, 100)},  # type: ignore[misc]
-    **{f"{factor} times the rate": (lambda f=factor: TokenBucket(RPS * f, BURST)) for factor in (0.1, 0.3, 2.5, 5, 20)},  # type: ignore[misc]
+    **{f"{factor} times the burst": partial(TokenBucket, RPS, BURST * factor) for factor in (0.3, 0.5, 2, 5, 100)},
+    **{f"{factor} times the rate": partial(TokenBucket, RPS * factor, BURST) for factor in (0.1, 0.3, 2.5, 5, 20)},
     "no refill": lambda: TokenBucket(0.01, BURST),
     "a fixed window of a minute": lambda: Window(60.0, 600),
     "a fixed window of ten seconds": lambda: Window(10.0, 100),
@@ -163,13 +164,15 @@ def _as_body(body: Any) -> Answer:
     return lambda message, wait: with_json(documented_429(message, wait), body)
 
 
+OTHER_STATUSES = (200, 204, 302, 400, 401, 403, 404, 408, 420, 500, 502, 503, 509, 529)
 ANSWERS: dict[str, Answer] = {
     "no Retry-After": _with(Retry_After=None),
     "no X-RateLimit-Limit": _with(X_RateLimit_Limit=None),
     "no X-RateLimit-Remaining": _with(X_RateLimit_Remaining=None),
     **{
         f"Retry-After {value!r}": _with(Retry_After=value)
-        for value in ("", "soon", "1.5", "-1", "1s", "0", "3600", "1000", "1e1", "PT1S", "+1", "1, 2", "0x1", "99999999999", "2027-01-15T08:00:10Z")
+        for value in ("", "soon", "1.5", "-1", "1s", "0", "3600", "1000", "1e1", "PT1S", "+1", "1, 2", "0x1",
+        "99999999999", "2027-01-15T08:00:10Z")
     },
     "Retry-After in milliseconds": lambda message, wait: with_fields(
         documented_429(message, wait), {"Retry-After": str(max(1, math.ceil(wait)) * 1000)}
@@ -177,9 +180,11 @@ ANSWERS: dict[str, Answer] = {
     "Retry-After as a time stamp": _with(Retry_After="1800000010"),
     "Retry-After as a date of the past": _with(Retry_After=formatdate(1_700_000_000, usegmt=True)),
     "Retry-After as a date in an hour": _with(Retry_After=formatdate(1_800_003_600, usegmt=True)),
-    **{f"X-RateLimit-Limit {value!r}": _with(X_RateLimit_Limit=value) for value in ("", "many", "-10", "10/s", "600", "10;w=1", "0", "11", "NaN")},
-    **{f"X-RateLimit-Remaining {value!r}": _with(X_RateLimit_Remaining=value) for value in ("", "none", "-1", "1", "10", "9.3", "0x0", "NaN")},
-    **{f"status {status}": _as_status(status) for status in (200, 204, 302, 400, 401, 403, 404, 408, 420, 500, 502, 503, 509, 529)},
+    **{f"X-RateLimit-Limit {value!r}": _with(X_RateLimit_Limit=value) for value in ("", "many", "-10", "10/s",
+    "600", "10;w=1", "0", "11", "NaN")},
+    **{f"X-RateLimit-Remaining {value!r}": _with(X_RateLimit_Remaining=value) for value in ("", "none", "-1", "1",
+    "10", "9.3", "0x0", "NaN")},
+    **{f"status {status}": _as_status(status) for status in OTHER_STATUSES},
     "no detail": _as_body({"error": "rate limited"}),
     "a detail of null": _as_body({"detail": None}),
     "a detail that is a list": _as_body({"detail": ["slow down"]}),
@@ -193,29 +198,26 @@ ANSWERS: dict[str, Answer] = {
 
 def of_limits() -> Iterator[Mutation]:
     """Yield all mutations of the rate limit."""
-    buckets = (
-        _mutation("bucket, another limit than the stated one", name, lambda m=make: limited(m))  # type: ignore[misc]
-        for name, make in BUCKETS.items()
-    )
+    other, scoped = "bucket, another limit than the stated one", "bucket, a limit of something else than the key"
+    buckets = (_mutation(other, name, partial(limited, make)) for name, make in BUCKETS.items())
     scopes = (
-        _mutation("bucket, a limit of something else than the key", name, lambda s=scope: limited(sound_bucket, scope=s))  # type: ignore[misc]
-        for name, scope in SCOPES.items()
+        _mutation(scoped, f"by {name}", partial(limited, sound_bucket, scope=scope)) for name, scope in SCOPES.items()
     )
     stated = (
-        _mutation("rate, tokens that are not those available", name, lambda s=state: limited(sound_bucket, state=s))  # type: ignore[misc]
+        _mutation("rate, tokens that are not those available", name, partial(limited, sound_bucket, state=state))
         for name, state in STATED.items()
     )
     limits = (
-        _mutation("bucket, another limit than the stated one", f"stated {name} of {value}", lambda n=name, v=value: limited(sound_bucket, limit={n: v}))  # type: ignore[misc]
-        for name, value in (("rps", 1.0), ("rps", 100.0), ("rps", 30.0), ("burst", 100), ("burst", 30), ("burst", 3), ("rps", 0.1))
-    )  # fmt: skip
+        _mutation(other, f"stated {name} of {value}", partial(limited, sound_bucket, limit={name: value}))
+        for name, values in {"rps": (0.1, 1.0, 30.0, 100.0), "burst": (3, 30, 100)}.items()
+        for value in values
+    )
     answers = (
-        _mutation("rate, the response over the limit", name, lambda a=answer: limited(sound_bucket, answer=a))  # type: ignore[misc]
+        _mutation("rate, the response over the limit", name, partial(limited, sound_bucket, answer=answer))
         for name, answer in ANSWERS.items()
     )
     costs = (
-        _mutation("bucket, another limit than the stated one", f"{cost} tokens a request", lambda c=cost: limited(sound_bucket, cost=c))  # type: ignore[misc]
-        for cost in (2.0, 5.0)
+        _mutation(other, f"{cost:g} tokens a request", partial(limited, sound_bucket, cost=cost)) for cost in (2.0, 5.0)
     )
     return chain(buckets, scopes, stated, limits, answers, costs, _refusals())
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from urllib.parse import unquote
 
-from mock_server.web.raw_response import End, RawMessage
+from mock_server.fixtures.edits import End
+from mock_server.web.raw_response import RawMessage
 from tests.support.search.mutations import (
     ALWAYS,
     BROWSER,
@@ -29,7 +32,6 @@ from tests.support.search.mutations import (
     WITH_QUERY,
     Condition,
     Mutation,
-    Turn,
     changing,
     condition,
     having_status,
@@ -86,7 +88,7 @@ FRAMINGS: dict[str, tuple[Bytes, End]] = {
     "Content-Length above 64 bits": (_length(lambda _: str(2**65)), "close"),
     "no length, kept open": (_in_head(rb"(?im)^content-length: \d+\r\n", b""), "hang"),
     "Content-Length beside chunks": (
-        lambda head, body: head[:-2] + b"Transfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body),
+        lambda head, body: head[:-2] + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body),
         "keep",
     ),
     "chunked in name only": (_chunks(lambda body: body), "close"),
@@ -165,8 +167,6 @@ FRAMINGS: dict[str, tuple[Bytes, End]] = {
 OK_CONDITIONS = (ALWAYS, SECOND_TIME, FIFTH_TIME, ONCE, SECOND_KEY, WITH_QUERY, WITH_COMPRESSION, OLD_HTTP)
 ERROR_CONDITIONS = (ALWAYS, SECOND_TIME, LATER)
 STATUSES: dict[str, tuple[int, ...]] = {"401": (401,), "403": (403,)}
-METHODS = condition("for other methods", lambda received: received.method not in {"GET", "HEAD"})
-OTHER_PATHS = condition("at other paths", lambda received: received.path != PATH)
 
 
 def framings() -> Iterator[Mutation]:
@@ -242,9 +242,7 @@ def fields() -> Iterator[Mutation]:
     everything: dict[str, Mapping[str, str | None]] = {**FIELDS, **TYPES, **TAGS}
     for name, changed in everything.items():
 
-        def change(
-            message: RawMessage, _: Received, fields: Mapping[str, str | None] = changed
-        ) -> RawMessage:
+        def change(message: RawMessage, _: Received, fields: Mapping[str, str | None] = changed) -> RawMessage:
             return with_fields(message, fields)
 
         yield from changing("http, the header of 200", name, change, OK_CONDITIONS, applies=is_ok)
@@ -256,7 +254,9 @@ def fields() -> Iterator[Mutation]:
 
         def repeated(message: RawMessage, _: Received, name: str = name) -> RawMessage:
             value = dict(message.headers).get(name, DATES.get(name, "1"))
-            return replace(with_fields(message, {name: value}), headers=(*message.headers, (name, value), (name, value)))
+            return replace(
+                with_fields(message, {name: value}), headers=(*message.headers, (name, value), (name, value))
+            )
 
         yield from changing("http, the header of 200", f"{name} twice", repeated, OK_CONDITIONS, applies=is_ok)
         yield from changing(
@@ -271,7 +271,8 @@ SHARED: dict[str, Mapping[str, str | None]] = {
     f"Cache-Control: {value}": _set(Cache_Control=value)
     for value in (
         "public", "public, max-age=60", "max-age=1", "max-age=3600", "s-maxage=60", "max-age=0, s-maxage=60",
-        "public, immutable", "must-revalidate, max-age=60", "max-age=60, stale-while-revalidate=60", "PUBLIC, MAX-AGE=60",
+        "public, immutable", "must-revalidate, max-age=60", "max-age=60, stale-while-revalidate=60",
+        "PUBLIC, MAX-AGE=60",
         'max-age="60"', "public,max-age=5", "proxy-revalidate, max-age=9", "max-age=60, no-transform", " max-age=60 ",
         "stale-if-error=60, max-age=60", "max-age=2147483648", "public, s-maxage=1, max-age=0", "foo, max-age=60",
     )
@@ -366,40 +367,79 @@ def shared_caches() -> Iterator[Mutation]:
 
 
 Applies = Callable[[Received], bool]
+
+
+def _has_field(name: str, received: Received) -> bool:
+    return bool(received.header(name))
+
+
+def _has_long_value(size: int, received: Received) -> bool:
+    return any(len(value) > size for value in received.request.headers.values())
+
+
+def _has_many_fields(count: int, received: Received) -> bool:
+    return len(received.request.headers) > count
+
+
+def _has_long_query(size: int, received: Received) -> bool:
+    return len(received.query) > size
+
+
+def _has_in_query(text: str, received: Received) -> bool:
+    return text in unquote(received.query, "latin-1")
+
+
+def _names(received: Received) -> list[bytes]:
+    return [name for name, _ in received.request.raw_headers]
+
+
+def _repeats_a_parameter(received: Received) -> bool:
+    names = re.findall(r"(?:^|&)([^=&]*)", received.query)
+    return len(names) > len(set(names))
+
+
+def _repeats_a_field(received: Received) -> bool:
+    return len(received.request.headers) > len({name.lower() for name in received.request.headers})
+
+
 TRIGGERS: dict[str, Applies] = {
     **{
-        f"with {name}": (lambda received, name=name: bool(received.header(name)))  # type: ignore[misc]
+        f"with {name}": partial(_has_field, name)
         for name in (
             "Cookie", "Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
-            "Authorization", "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Origin", "Referer",
-            "Date", "TE", "Cache-Control", "Via", "Prefer", "X-Request-Id", "X-Requested-With", "Sec-Fetch-Site", "Upgrade",
-            "Idempotency-Key", "traceparent", "baggage", "b3", "Accept-Charset", "Accept-Language", "Content-Type", "Pragma",
-            "DNT", "Max-Forwards", "From", "Priority", "Save-Data", "Expect", "X-Correlation-Id", "tracestate", "Content-Language",
-            "Access-Control-Request-Method", "X-Real-IP", "CDN-Loop", "Sec-Ch-Ua", "X-Amzn-Trace-Id", "Content-Encoding", "Content-MD5",
+            "Authorization", "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Origin",
+            "Referer",
+            "Date", "TE", "Cache-Control", "Via", "Prefer", "X-Request-Id", "X-Requested-With", "Sec-Fetch-Site",
+            "Upgrade",
+            "Idempotency-Key", "traceparent", "baggage", "b3", "Accept-Charset", "Accept-Language", "Content-Type",
+            "Pragma",
+            "DNT", "Max-Forwards", "From", "Priority", "Save-Data", "Expect", "X-Correlation-Id", "tracestate",
+            "Content-Language",
+            "Access-Control-Request-Method", "X-Real-IP", "CDN-Loop", "Sec-Ch-Ua", "X-Amzn-Trace-Id",
+            "Content-Encoding", "Content-MD5",
         )
     },
     **{
-        f"with a value of more than {size} characters": (
-            lambda received, size=size: any(len(value) > size for value in received.request.headers.values())  # type: ignore[misc]
-        )
+        f"with a value of more than {size} characters": partial(_has_long_value, size)
         for size in (100, 200, 500, 1000, 2000, 4000)
     },
     **{
-        f"with more than {count} headers": (lambda received, count=count: len(received.request.headers) > count)  # type: ignore[misc]
+        f"with more than {count} headers": partial(_has_many_fields, count)
         for count in (8, 20, 30, 64, 100)
     },
     **{
-        f"with a query of more than {size} characters": (lambda received, size=size: len(received.query) > size)  # type: ignore[misc]
+        f"with a query of more than {size} characters": partial(_has_long_query, size)
         for size in (0, 100, 250, 1000, 2000, 4000, 8000)
     },
     **{
-        f"with {text!r} in the query": (lambda received, text=text: text in unquote(received.query, "latin-1"))  # type: ignore[misc]
-        for text in ("'", '"', "<", ">", ";", "[", "]", "{", "\0", "\xc3", "\xff", "..", "%", "&&", "=&", "#", "`", "$", "\\", "\n", "(", "|", "*")
+        f"with {text!r} in the query": partial(_has_in_query, text)
+        for text in ("'", '"', "<", ">", ";", "[", "]", "{", "\0", "\xc3", "\xff", "..", "%", "&&", "=&", "#", "`",
+        "$", "\\", "\n", "(", "|", "*")
     },
-    "with a repeated parameter": lambda received: len(names := re.findall(r"(?:^|&)([^=&]*)", received.query)) > len(set(names)),
+    "with a repeated parameter": _repeats_a_parameter,
     "with a non-ASCII value": lambda received: any(not value.isascii() for value in received.request.headers.values()),
     "with an empty value": lambda received: "" in received.request.headers.values(),
-    "with a repeated header": lambda received: len(received.request.headers) > len(set(map(str.lower, received.request.headers))),
+    "with a repeated header": _repeats_a_field,
     "without User-Agent": lambda received: not received.header("User-Agent"),
     "without Accept": lambda received: "Accept" not in received.request.headers,
     "without Accept-Encoding": lambda received: "Accept-Encoding" not in received.request.headers,
@@ -413,9 +453,9 @@ TRIGGERS: dict[str, Applies] = {
     "with br in Accept-Encoding": lambda received: "br" in received.header("Accept-Encoding"),
     "with a weight in Accept-Encoding": lambda received: "q=" in received.header("Accept-Encoding"),
     "with HTTP/1.0": lambda received: received.request.version.minor == 0,
-    "with a lower-case key header": lambda received: b"x-api-key" in [name for name, _ in received.request.raw_headers],
-    "with an upper-case key header": lambda received: b"X-API-KEY" in [name for name, _ in received.request.raw_headers],
-    "with the key header before Host": lambda received: [name.lower() for name, _ in received.request.raw_headers][0] == b"x-api-key",
+    "with a lower-case key header": lambda received: b"x-api-key" in _names(received),
+    "with an upper-case key header": lambda received: b"X-API-KEY" in _names(received),
+    "with the key header before Host": lambda received: _names(received)[0].lower() == b"x-api-key",
     "with a body": lambda received: bool(received.header("Content-Length")),
     "from Mozilla": lambda received: "Mozilla" in received.header("User-Agent"),
     "with Connection: close": lambda received: "close" in received.header("Connection"),
@@ -456,7 +496,7 @@ def harms() -> Iterator[Mutation]:
             group = f"robustness, a valid request gets {harm}"
             yield Mutation(f"{group}: {trigger}", group, build)
         yield Mutation(
-            f"keys, another key's metrics: {trigger}", "keys, another key's metrics", lambda applies=applies: _swapped(applies)  # type: ignore[misc]
+            f"keys, another key's metrics: {trigger}", "keys, another key's metrics", partial(_swapped, applies)
         )
 
 
@@ -509,9 +549,9 @@ TEXTS: dict[str, Text] = {
     "without its last brace": lambda body: body[:-1],
     "without its first brace": lambda body: body[1:],
     "without its quotation marks": lambda body: body.replace(b'"', b""),
-    "as YAML": lambda body: b"total: 1\n",
-    "as XML": lambda body: b"<usage/>",
-    "as HTML": lambda body: b"<!doctype html><p>usage</p>",
+    "as YAML": lambda _: b"total: 1\n",
+    "as XML": lambda _: b"<usage/>",
+    "as HTML": lambda _: b"<!doctype html><p>usage</p>",
     "compressed and unlabelled": gzip.compress,
     "deflated and unlabelled": zlib.compress,
     "with very deep nesting": lambda body: body[:-1] + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
@@ -538,21 +578,33 @@ DISCLOSURES: dict[str, Callable[[Received], str]] = {
     "all keys": lambda received: ", ".join(received.keys),
     "the first half of the main key": lambda received: received.keys[0][: (len(received.keys[0]) + 1) // 2],
     "the main key reversed": lambda received: received.keys[0][::-1],
-    "the main key in base64": lambda received: __import__("base64").b64encode(received.keys[0].encode()).decode(),
+    "the main key in base64": lambda received: base64.b64encode(received.keys[0].encode()).decode(),
     "the main key in hexadecimal": lambda received: received.keys[0].encode().hex(),
     "the main key in capitals": lambda received: received.keys[0].upper(),
     "the main key percent-encoded": lambda received: "".join(f"%{ord(letter):02x}" for letter in received.keys[0]),
-    "a Python traceback": lambda _: 'Traceback (most recent call last):\n  File "/app/main.py", line 3, in get\nKeyError: 1',
+    "a Python traceback": lambda _: (
+        'Traceback (most recent call last):\n  File "/app/main.py", line 3, in get\nKeyError: 1'
+    ),
     "a Java stack trace": lambda _: "java.lang.NullPointerException\n\tat com.example.Usage.get(Usage.java:42)",
     "a Node stack trace": lambda _: "TypeError: x\n    at get (/srv/app/usage.js:10:5)",
     "a Go panic": lambda _: "panic: runtime error\ngoroutine 1 [running]:\nmain.main()\n\t/app/main.go:3 +0x1d",
     "a Ruby backtrace": lambda _: "app/usage.rb:12:in `get': undefined method (NoMethodError)",
     "a PHP error": lambda _: "Fatal error: Uncaught Error in /var/www/html/usage.php:12",
-    "a .NET stack trace": lambda _: "System.NullReferenceException: x\n   at App.Usage.Get() in C:\\src\\Usage.cs:line 12",
-    "a Rust panic": lambda _: "thread 'main' panicked at src/main.rs:10:5:\ncalled `Option::unwrap()` on a `None` value",
-    "an Elixir error": lambda _: "** (KeyError) key :id not found\n    (app 0.1.0) lib/app/usage.ex:12: App.Usage.get/1",
-    "a PostgreSQL error": lambda _: 'psycopg2.errors.UndefinedTable: relation "api_keys" does not exist\nLINE 1: SELECT',
-    "a MySQL error": lambda _: "You have an error in your SQL syntax; check the manual that corresponds to your MySQL server",
+    "a .NET stack trace": lambda _: (
+        "System.NullReferenceException: x\n   at App.Usage.Get() in C:\\src\\Usage.cs:line 12"
+    ),
+    "a Rust panic": lambda _: (
+        "thread 'main' panicked at src/main.rs:10:5:\ncalled `Option::unwrap()` on a `None` value"
+    ),
+    "an Elixir error": lambda _: (
+        "** (KeyError) key :id not found\n    (app 0.1.0) lib/app/usage.ex:12: App.Usage.get/1"
+    ),
+    "a PostgreSQL error": lambda _: (
+        'psycopg2.errors.UndefinedTable: relation "api_keys" does not exist\nLINE 1: SELECT'
+    ),
+    "a MySQL error": lambda _: (
+        "You have an error in your SQL syntax; check the manual that corresponds to your MySQL server"
+    ),
     "an SQLite error": lambda _: "sqlite3.OperationalError: no such table: api_keys",
     "an Oracle error": lambda _: "ORA-00942: table or view does not exist",
     "an SQL Server error": lambda _: "Unclosed quotation mark after the character string 'x'.",
@@ -564,76 +616,85 @@ DISCLOSURES: dict[str, Callable[[Received], str]] = {
 
 
 def bodies() -> Iterator[Mutation]:
-    """Yield deployments with bodies that are not well-formed, or that disclose something."""
+    """Yield deployments with bodies that are not well-formed."""
     for name, text in TEXTS.items():
-
-        def change(message: RawMessage, _: Received, text: Text = text) -> RawMessage:
-            return replace(message, body=text(message.body))
-
         conditions = (*OK_CONDITIONS, OTHER_KEYS)
-        yield from changing("schema, the body of 200", name, change, conditions, applies=is_ok)
+        yield from changing("schema, the body of 200", name, partial(_rewritten, text), conditions, applies=is_ok)
     for name, text in TEXTS_OF_ERRORS.items():
-
-        def change_error(message: RawMessage, _: Received, text: Text = text) -> RawMessage:
-            return replace(message, body=text(message.body))
-
         for status, statuses in STATUSES.items():
-            applies = having_status(*statuses)
-            yield from changing(f"errors, the body of {status}", name, change_error, ERROR_CONDITIONS, applies=applies)
+            group, applies = f"errors, the body of {status}", having_status(*statuses)
+            yield from changing(group, name, partial(_rewritten, text), ERROR_CONDITIONS, applies=applies)
+
+
+def _rewritten(text: Text, message: RawMessage, _: Received) -> RawMessage:
+    return replace(message, body=text(message.body))
+
+
+def disclosures() -> Iterator[Mutation]:
+    """Yield deployments that disclose a key or their internals in an error."""
     for name, text_of in DISCLOSURES.items():
-        for where in ("body", "header"):
-
-            def disclose(
-                message: RawMessage,
-                received: Received,
-                text_of: Callable[[Received], str] = text_of,
-                where: str = where,
-            ) -> RawMessage:
-                text = text_of(received)
-                if where == "header":
-                    return with_fields(message, {"X-Trace": text.replace("\n", " ").replace("\t", " ")})
-                return with_json(message, {"detail": f"The request is refused: {text}"})
-
-            if where == "header" and "key" not in name:
-                continue
-            for status in (401, 403, 404, 405):
-
-                def applies_to(message: RawMessage, received: Received, status: int = status) -> bool:
-                    return message.status == status
-
-                group = f"errors, a {status} discloses {'a key' if 'key' in name else 'internals'}"
+        kind = "a key" if "key" in name else "internals"
+        changes = {"body": partial(_in_detail, text_of)}
+        if kind == "a key":
+            changes["header"] = partial(_in_a_field, text_of)
+        for status in (401, 403, 404, 405):
+            for where, change in changes.items():
                 yield from changing(
-                    group, f"{name} in the {where}", disclose, ERROR_CONDITIONS[:2], applies=applies_to
+                    f"errors, a {status} discloses {kind}",
+                    f"{name} in the {where}",
+                    change,
+                    ERROR_CONDITIONS[:2],
+                    applies=partial(_has_status, status),
                 )
+
+
+def _has_status(status: int, message: RawMessage, _: Received) -> bool:
+    return message.status == status
+
+
+def _in_detail(text_of: Callable[[Received], str], message: RawMessage, received: Received) -> RawMessage:
+    return with_json(message, {"detail": f"The request is refused: {text_of(received)}"})
+
+
+def _in_a_field(text_of: Callable[[Received], str], message: RawMessage, received: Received) -> RawMessage:
+    return with_fields(message, {"X-Trace": text_of(received)})
 
 
 STATUS_CONDITIONS = (ALWAYS, SECOND_TIME, THIRD_TIME, FIFTH_TIME, ONCE, OTHER_KEYS, REUSED, FRESH)
 
 
+OK_AS = (
+    201, 202, 204, 206, 226, 300, 301, 302, 303, 304, 307, 400, 402, 404, 409, 418, 422, 500, 502, 503, 504, 599,
+)  # fmt: skip
+REFUSALS_AS = {
+    401: (200, 204, 302, 303, 307, 400, 403, 404, 405, 407, 422, 429, 500, 503),
+    403: (200, 204, 302, 400, 404, 407, 422, 500, 503),
+}
+
+
 def statuses() -> Iterator[Mutation]:
     """Yield deployments whose status is another one."""
-    for status in (201, 202, 203, 204, 206, 226, 300, 301, 302, 303, 304, 307, 400, 402, 404, 409, 418, 422, 500, 502, 503, 504, 599):
-
-        def change(message: RawMessage, _: Received, status: int = status) -> RawMessage:
-            return with_status(message, status) if status > 399 else replace(message, status=status, reason="")
-
-        if status not in {203}:  # a proxy may mark a changed response with it
-            yield from changing("auth, a valid key", f"gets {status}", change, STATUS_CONDITIONS, applies=is_ok)
-    for old, others in {401: (200, 204, 302, 303, 307, 400, 403, 404, 405, 407, 422, 429, 500, 503), 403: (200, 204, 302, 400, 404, 407, 422, 500, 503)}.items():
+    for status in OK_AS:
+        change = partial(_with_other_status, status)
+        yield from changing("auth, a valid key", f"gets {status}", change, STATUS_CONDITIONS, applies=is_ok)
+    for old, others in REFUSALS_AS.items():
+        what = "a missing key" if old == 401 else "an unknown key"
         for status in others:
+            change = partial(_refused_with, status)
+            applies = having_status(old)
+            yield from changing(f"auth, {what}", f"gets {status}", change, ERROR_CONDITIONS, applies=applies)
 
-            def other(message: RawMessage, _: Received, status: int = status) -> RawMessage:
-                changed = with_status(message, status)
-                fields = {"Location": "/login" if 300 <= status < 400 else None, "Allow": "GET" if status == 405 else None}
-                return replace(with_fields(changed, fields), body=b"" if status == 204 else changed.body)
 
-            what = "a missing key" if old == 401 else "an unknown key"
-            yield from changing(f"auth, {what}", f"gets {status}", other, ERROR_CONDITIONS, applies=having_status(old))
+def _with_other_status(status: int, message: RawMessage, _: Received) -> RawMessage:
+    return with_status(message, status) if status > 399 else replace(message, status=status, reason="")
+
+
+def _refused_with(status: int, message: RawMessage, _: Received) -> RawMessage:
+    changed = with_status(message, status)
+    fields = {"Location": "/login" if 300 <= status < 400 else None, "Allow": "GET" if status == 405 else None}
+    return replace(with_fields(changed, fields), body=b"" if status == 204 else changed.body)
 
 
 def of_messages() -> Iterator[Mutation]:
     """Yield all mutations of messages."""
-    return chain(framings(), fields(), caching(), shared_caches(), harms(), bodies(), statuses())
-
-
-__all__ = ["METHODS", "OTHER_PATHS", "Turn", "of_messages"]
+    return chain(framings(), fields(), caching(), shared_caches(), harms(), bodies(), disclosures(), statuses())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from itertools import chain
 from typing import Any
 
@@ -112,7 +112,10 @@ RELATIONS: dict[str, Edit] = {
     "by_protocol without fetch failures": _member("by_protocol/fetch", lambda value: value - value // 50 - 1),
     "success and fail swapped": lambda body, _: {**body, "success": body["fail"], "fail": body["success"] + 1},
     "total of fetches only": lambda body, _: {**body, "total": body["by_protocol"]["fetch"] - 1},
-    "total of other keys as well": lambda body, turn: {**body, "total": body["total"] + other_metrics(turn)["total"] + 1},
+    "total of other keys as well": lambda body, turn: {
+        **body,
+        "total": body["total"] + other_metrics(turn)["total"] + 1,
+    },
     "success of other keys as well": lambda body, turn: {
         **body,
         "success": body["success"] + other_metrics(turn)["success"] + 1,
@@ -136,7 +139,7 @@ RELATIONS: dict[str, Edit] = {
     "success_rate half a percent too low": _rate(lambda body: _part(body["success"], body["total"]) - 0.5),
     "success_rate two percent too low": _rate(lambda body: _part(body["success"], body["total"]) - 2),
     "success_rate negative": _rate(lambda body: -_part(body["success"], body["total"]) - 1),
-    "success_rate above 100": _rate(lambda body: 100.01),
+    "success_rate above 100": _rate(lambda _: 100.01),
     "bytes_transferred negative": _member("bytes_transferred", lambda value: -value - 1),
     "bytes_transferred in signed 32 bits": _member("bytes_transferred", lambda value: -(value % 2**31) - 1),
     "bytes_transferred in float": _member("bytes_transferred", lambda value: value + 0.5),
@@ -167,9 +170,9 @@ RELATIONS: dict[str, Edit] = {
         **body,
         "top_domains": [*body["top_domains"][:1], *_in_capitals(body["top_domains"][:1]), *body["top_domains"][2:]],
     },
-    "top_domains with URLs": lambda body, _: _rows(body, lambda row: {**row, "domain": f"https://{row['domain']}/a"}),
-    "top_domains with paths": lambda body, _: _rows(body, lambda row: {**row, "domain": f"{row['domain']}/login?token=1"}),
-    "top_domains with ports and users": lambda body, _: _rows(body, lambda row: {**row, "domain": f"u:p@{row['domain']}:80"}),
+    "top_domains with URLs": lambda body, _: _domains(body, "https://{}/a"),
+    "top_domains with paths": lambda body, _: _domains(body, "{}/login?token=1"),
+    "top_domains with ports and users": lambda body, _: _domains(body, "u:p@{}:80"),
     "top_domains with empty names": lambda body, _: _rows(body, lambda row: {**row, "domain": ""}),
     "top_domains with negative counts": lambda body, _: _rows(body, lambda row: {**row, "requests": -row["requests"]}),
     "top_domains with texts": lambda body, _: _rows(body, lambda row: row["domain"]),
@@ -225,6 +228,10 @@ def _rows(body: Body, change: Callable[[dict[str, Any]], Any]) -> Body:
     return {**body, "top_domains": [change(row) for row in body["top_domains"]]}
 
 
+def _domains(body: Body, form: str) -> Body:
+    return _rows(body, lambda row: {**row, "domain": form.format(row["domain"])})
+
+
 def _sorted(body: Body, *, reverse: bool) -> Body:
     return {**body, "top_domains": sorted(body["top_domains"], key=lambda row: int(row["requests"]), reverse=reverse)}
 
@@ -264,7 +271,7 @@ TRANSIENT: dict[str, Edit] = {
     "bytes_transferred zero": _member("bytes_transferred", lambda _: 0),
     "protocols swapped": lambda body, _: {
         **body,
-        "by_protocol": {"fetch": body["by_protocol"]["ws"], "ws": body["by_protocol"]["fetch"], "amqp": body["by_protocol"]["amqp"]},
+        "by_protocol": body["by_protocol"] | {"fetch": body["by_protocol"]["ws"], "ws": body["by_protocol"]["fetch"]},
     },
     "rps halved": _member("rate_limit/rps", lambda value: value / 2),
     "burst doubled": _member("rate_limit/burst", lambda value: value * 2),
@@ -349,15 +356,22 @@ def _mixed_member(name: str) -> Callable[[dict[str, Any]], Edit]:
 STATES: dict[str, Callable[[dict[str, Any]], Edit]] = {
     "the metrics of the previous request of any key": _last_of_all,
     "the metrics of the first request of any key": _first_of_all,
-    **{f"{name} of the previous request of any key": _mixed_member(name) for name in (*COUNTERS, "top_domains", "by_protocol", "success_rate")},
+    **{
+        f"{name} of the previous request of any key": _mixed_member(name)
+        for name in (*COUNTERS, "top_domains", "by_protocol", "success_rate")
+    },
 }  # fmt: skip
+
+
+def _constant(number: int, _: Any) -> int:
+    return number
 
 
 def saturations() -> Iterator[Mutation]:
     """Yield deployments whose counters remain at the largest value of a type."""
     for bits in (31, 32, 63, 64):
         for name in COUNTERS:
-            edits = {f"{name} at {bits} bits": _member(name, lambda _, most=2**bits - 1: most)}  # type: ignore[misc]
+            edits = {f"{name} at {bits} bits": _member(name, partial(_constant, 2**bits - 1))}
             yield from _deployments("consistency, a counter that sticks", edits, ALWAYS | LASTING)
 
 
@@ -383,10 +397,3 @@ def metric_mutations() -> Iterator[Mutation]:
         saturations(),
         states,
     )
-
-
-def applied(mutation: Mutation, bodies: Iterable[tuple[Body, Turn]]) -> Iterator[Any]:
-    """Yield the usage metrics that a deployment sends in place of sound ones."""
-    assert mutation.metrics
-    metrics = mutation.metrics()
-    return (metrics(body, turn) for body, turn in bodies)

@@ -27,8 +27,8 @@ DEFECT = "defect-of-the-behaviour.txt"  # in the folder of the run
 METHOD = "X-Search-Method"
 PARSED = (
     "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH UNLOCK BIND REBIND "
-    "UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PATCH PURGE MKCALENDAR LINK UNLINK "
-    "SOURCE QUERY"
+    "UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PATCH PURGE MKCALENDAR LINK "
+    "UNLINK SOURCE QUERY"
 ).replace(" ", "|")
 UNPARSED: Edit = {
     "op": "replace",
@@ -120,7 +120,7 @@ class SearchDispatcher(Dispatcher):
         """The edits of received bytes."""
         return (UNPARSED,)
 
-    def answer_repeat(self, template: RequestTemplate, data: bytes) -> PreparedResponse | None:
+    def answer_repeat(self, template: RequestTemplate, data: bytes) -> PreparedResponse | None:  # noqa: ARG002
         """Use no prepared response."""
         return None
 
@@ -129,7 +129,7 @@ class SearchDispatcher(Dispatcher):
         try:
             return await self._respond(normalize(request))
         except Exception:
-            Path(DEFECT).write_text(traceback.format_exc())
+            _report(traceback.format_exc())
             raise
 
     async def _respond(self, request: web.Request) -> web.StreamResponse:
@@ -151,6 +151,10 @@ class SearchDispatcher(Dispatcher):
         if message.status == 200:
             memory.last_key = admitted or key
         return RawResponse(message, request, sleep=self.mock.sleep, stop=self.mock.stop_listening)
+
+
+def _report(defect: str) -> None:
+    Path(DEFECT).write_text(defect)
 
 
 def serve_with(behaviour: Behaviour, app: web.Application) -> None:
