@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from functools import cache
 from itertools import chain, zip_longest
+from pathlib import Path
 
 from tests.support.search.authentication import of_authentication
 from tests.support.search.limits import of_limits
 from tests.support.search.messages import of_messages
 from tests.support.search.metrics import metric_mutations
 from tests.support.search.mutations import Mutation
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "mutants.md"
+
+
+@cache
+def explanations() -> Mapping[str, str]:
+    """Return the reasons from docs/mutants.md for deployments that the gate accepts, by a pattern of their names."""
+    section = DOCUMENT.read_text().partition("\n## ")[2]
+    return dict(re.findall(r"^\| `([^`]+)` \| (.+) \|$", section, re.MULTILINE))
+
+
+def is_explained(mutation: Mutation) -> bool:
+    """Whether docs/mutants.md has a reason why the gate may accept a deployment."""
+    return any(fnmatchcase(mutation.name, pattern) for pattern in explanations())
 
 
 @cache

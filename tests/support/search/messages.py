@@ -307,7 +307,7 @@ CacheKey = Callable[[Received], object]
 CACHE_KEYS: dict[str, CacheKey] = {
     "the target": lambda received: received.request.raw_path,
     "the path": lambda received: received.path,
-    "the query": lambda received: received.query or received.connection,
+    "the query": lambda received: received.query or received.connection.number,
     "the length of the key": lambda received: len(received.key),
     "the first letter of the key": lambda received: received.key[:1],
     "the last two letters of the key": lambda received: received.key[-2:],
@@ -318,7 +318,7 @@ CACHE_KEYS: dict[str, CacheKey] = {
     "the user agent": lambda received: received.header("User-Agent"),
     "the accepted coding": lambda received: received.header("Accept-Encoding"),
     "the connection": lambda received: received.connection.number,
-    "the origin": lambda received: received.header("Origin") or received.connection,
+    "the origin": lambda received: received.header("Origin") or received.connection.number,
     "whether there is a key": lambda received: bool(received.key),
 }
 CACHED_WHEN: tuple[Condition, ...] = (
@@ -461,7 +461,6 @@ TRIGGERS: dict[str, Applies] = {
     "with Connection: close": lambda received: "close" in received.header("Connection"),
     "as the tenth request of a connection": lambda received: received.connection.requests == 10,
     "as the second request of a connection": lambda received: received.connection.requests == 2,
-    "as the hundredth connection": lambda received: received.connection.number == 100,
 }  # fmt: skip
 Harm = Callable[[RawMessage, Received], RawMessage]
 HARMS: dict[str, Harm] = {
@@ -577,7 +576,6 @@ DISCLOSURES: dict[str, Callable[[Received], str]] = {
     "the second key": lambda received: received.keys[1],
     "all keys": lambda received: ", ".join(received.keys),
     "the first half of the main key": lambda received: received.keys[0][: (len(received.keys[0]) + 1) // 2],
-    "the main key reversed": lambda received: received.keys[0][::-1],
     "the main key in base64": lambda received: base64.b64encode(received.keys[0].encode()).decode(),
     "the main key in hexadecimal": lambda received: received.keys[0].encode().hex(),
     "the main key in capitals": lambda received: received.keys[0].upper(),
