@@ -64,8 +64,21 @@ def _of_text(edit: Callable[[Any], str], statuses: tuple[int, ...] = (200, *ERRO
 
 def _fields(statuses: tuple[int, ...] = (), **fields: str | None) -> Change:
     """Return a change of header fields in responses with some statuses, or in all."""
-    named = {name.replace("_", "-"): value for name, value in fields.items()}
-    return lambda message, _: with_fields(message, named) if not statuses or message.status in statuses else message
+    named = {name.replace("_", "-"): value for name, value in fields.items() if name != "Vary"}
+    vary = fields.get("Vary")
+
+    def change(message: RawMessage, _: Received) -> RawMessage:
+        if statuses and message.status not in statuses:
+            return message
+        changed = with_fields(message, named)
+        return _varying(changed, vary) if vary else changed
+
+    return change
+
+
+def _varying(message: RawMessage, names: str) -> RawMessage:
+    """Return a message with a further Vary field: another part of the server may have sent one."""
+    return replace(message, headers=(*message.headers, ("Vary", names)))
 
 
 def _errors(body: Callable[[str], Body], media_type: str = "application/json") -> Change:
@@ -180,7 +193,7 @@ def _coded(coding: str, compress: Callable[[bytes], bytes]) -> Change:
     def change(message: RawMessage, received: Received) -> RawMessage:
         accepted = re.findall(r"([\w*-]+)(?:;q=([\d.]+))?", received.header("Accept-Encoding"))
         is_accepted = any(name == coding and (weight or "1") not in {"0", "0.0"} for name, weight in accepted)
-        varied = with_fields(message, {"Vary": "Accept-Encoding"})
+        varied = _varying(message, "Accept-Encoding")
         if not is_accepted or not message.body or message.status in {204, 206, 304} or received.method == "HEAD":
             return varied
         return replace(with_fields(varied, {"Content-Encoding": coding}), body=compress(message.body))
