@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -13,13 +13,15 @@ from aiohttp import web
 from contract_tests.run.offline import judge_offline
 from contract_tests.wire.messages import Exchange
 from mock_server.fixtures.deployments import Deployment
+from mock_server.web.raw_response import RawMessage
 from tests.support.forked_gate import Job
 from tests.support.offline import gate_of_the_mock, sound_exchanges
 from tests.support.proof import DEPLOYMENTS, Result, run_job
 from tests.support.search.catalogue import mutations
 from tests.support.search.correct import parsed
 from tests.support.search.mutations import Mutation, Turn
-from tests.support.search.served import DEFECT, Counts, serve_with
+from tests.support.search.observed import is_reached, observed
+from tests.support.search.served import DEFECT, Counts, Received, serve_with
 
 MUTATIONS = mutations()  # at import, so that forked runs share them
 STYLES: Mapping[str, tuple[str, str, str]] = {
@@ -52,20 +54,30 @@ def adapt(name: str, app: web.Application) -> None:
     serve_with(find(name).build(), app)
 
 
+def _options(mutation: Mutation) -> tuple[str, ...]:
+    return ("--intrusive",) if mutation.is_intrusive else ()
+
+
 def run_against_deployment(mutation: Mutation, folder: Path, *arguments: str) -> Result:
     """Run the gate against a deployment of the search."""
-    intrusive = ["--intrusive"] if mutation.is_intrusive else []
     job = Job(folder, None, deployment(mutation.style), writes_reports=False, adapt=partial(adapt, mutation.name))
-    result = run_job(job, *intrusive, *arguments)
+    result = run_job(job, *_options(mutation), *arguments)
     if (defect := folder / DEFECT).exists():
         raise ValueError(f"{mutation.name}: {defect.read_text()}")
     return result
+
+
+@cache
+def _observed(style: str, *arguments: str) -> Sequence[tuple[Received, RawMessage]]:
+    return observed(deployment(style), *arguments)
 
 
 def is_noticed(mutation: Mutation, folder: Path) -> bool:
     """Whether a rule notices a deployment: a passive one without requests, or any one in a run."""
     if mutation.metrics and is_noticed_offline(mutation):
         return True
+    if not is_reached(mutation, _observed(mutation.style, *_options(mutation))):
+        return False
     result = run_against_deployment(mutation, folder, "--exitfirst")
     outcomes = ("broken", "gate error", "reported") if mutation.label == "advisory" else ("broken", "gate error")
     return bool(result.having(*outcomes)) or result.code != 0
