@@ -15,7 +15,7 @@ from contract_tests.run.facts import NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding
 from contract_tests.run.gate import BROWSER, Gate, RequestOptions
 from contract_tests.run.probes import Probing, confirm, pause, send_concurrently, send_pipelined
-from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, documented
+from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.messages import Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
@@ -180,6 +180,17 @@ def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: S
             finding = _exceeded(each, (yield from each.empty()))
     if finding:
         yield finding
+
+
+@advisory(LIMIT, needs=NEEDS_VALID_KEY, intrusive=True, sends=(0, EMPTYING))
+def test_stated_limit_is_enforced(bucket: Bucket, emptied: Sequence[Exchange]) -> Iterator[Finding]:
+    """A burst of more requests than `rate_limit.burst` SHOULD take tokens.
+
+    The guides do not state whether a request to this operation takes one.
+    """
+    if _is_untouched(emptied):
+        problem = f"{len(emptied)} requests at once are accepted, and take no token of {bucket.burst}"
+        yield Finding(problem, emptied[-1], pointer=REMAINING)
 
 
 def _is_untouched(emptied: Sequence[Exchange]) -> bool:

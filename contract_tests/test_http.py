@@ -362,6 +362,13 @@ def test_credentials_are_not_allowed_for_any_origin(gate: Gate, journal: tuple[E
             yield Finding("pages of any origin may send credentials", exchange, actual=exchange.excerpt(allowed))
 
 
+@advisory("RFC 9112, section 9.6: a server that closes a connection sends Connection: close in its last response")
+def test_closing_is_announced(scheduler: Scheduler, journal: object) -> Iterator[Finding]:
+    """A response SHOULD have `Connection: close` if the server closes the connection right after it."""
+    for exchange in scheduler.transport.closed_unannounced:
+        yield Finding("the server closed the connection within a second, and did not announce it", exchange)
+
+
 @advisory("RFC 9110, section 8.6: a server does not send Content-Length in a response with status 204")
 def test_204_states_no_length(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with status 204 SHOULD NOT have Content-Length."""
