@@ -157,7 +157,9 @@ def _place_of(key: bytes, exchange: Exchange) -> str:
     for name, value in exchange.fields:
         if key in value:
             return name
-    if key not in exchange.body:
+    may_have_metrics = exchange.is_json or (exchange.status == 200 and exchange.request.method == "GET")
+    is_unreadable = may_have_metrics and exchange.json.problem  # so the member of the key is unknown
+    if key not in exchange.body or is_unreadable:
         return ""
     shown = sum(text.encode().count(key) for text in texts_named("api_key", exchange))
     return "the body" if exchange.body.count(key) > shown else ""

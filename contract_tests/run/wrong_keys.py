@@ -217,5 +217,5 @@ PATTERNS = tuple(
 MALFORMED = (
     Credential(b"k" * 4000, "a key of 4,000 characters"),
     Credential("schlüssel-🔑".encode(), "a key in UTF-8"),
-    Credential(b"a\x00b\x01\x1f\x7fc", "a key with a NUL byte and control bytes"),
+    Credential(b"a\x01\x1f\x7fb", "a key with control bytes"),
 )
