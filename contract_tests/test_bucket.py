@@ -26,7 +26,7 @@ LIMIT = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token 
 RANGES = "schema/body-has-the-documented-ranges"  # without it, `remaining` may be any number
 REMAINING = "/rate_limit/remaining"
 
-SMALL = 40  # tokens: up to so many, the buckets of all keys are emptied, some of them several times
+SMALL = 40  # tokens: buckets up to this size are emptied for all keys, some of them several times
 LARGEST = 100  # tokens: emptying a larger bucket would be a load test
 KEYS = 3  # at most: the main, the second and the unused key
 TRIES = 3  # times a problem must occur that other users of the key could explain
@@ -34,7 +34,7 @@ MORE = 6  # requests beyond the capacity: a few tokens are refilled during a bur
 BURST = SMALL + MORE  # requests
 WAVE = 16  # requests at the same time, where more than a small bucket holds are sent
 MOST_TIMES = 2  # times the capacity: a large bucket refills while it is emptied
-EMPTYING = MOST_TIMES * (LARGEST + MORE) + WAVE  # requests: to empty one bucket takes at most so many
+EMPTYING = MOST_TIMES * (LARGEST + MORE) + WAVE  # requests: the most that emptying one bucket takes
 ROUNDING = 1  # token: `remaining` may be rounded
 LEAST_FALL = 2  # tokens: if fewer are missing after a burst, its requests took none
 SMALLEST = 2  # tokens: a smaller bucket is empty after the request that reads it
