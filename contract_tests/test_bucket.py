@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ from contract_tests.run.facts import NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding
 from contract_tests.run.gate import BROWSER, Gate, RequestOptions
 from contract_tests.run.probes import Probing, confirm, pause, send_concurrently, send_pipelined
-from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, documented
+from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.messages import Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
@@ -26,11 +26,15 @@ LIMIT = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token 
 RANGES = "schema/body-has-the-documented-ranges"  # without it, `remaining` may be any number
 REMAINING = "/rate_limit/remaining"
 
-LARGEST = 40  # tokens: emptying a larger bucket would be a load test
+SMALL = 40  # tokens: buckets up to this size are emptied for all keys, some of them several times
+LARGEST = 100  # tokens: emptying a larger bucket would be a load test
 KEYS = 3  # at most: the main, the second and the unused key
 TRIES = 3  # times a problem must occur that other users of the key could explain
 MORE = 6  # requests beyond the capacity: a few tokens are refilled during a burst
-BURST = LARGEST + MORE
+BURST = SMALL + MORE  # requests
+WAVE = 16  # requests at the same time, where more than a small bucket holds are sent
+MOST_TIMES = 2  # times the capacity: a large bucket refills while it is emptied
+EMPTYING = MOST_TIMES * (LARGEST + MORE) + WAVE  # requests: the most that emptying one bucket takes
 ROUNDING = 1  # token: `remaining` may be rounded
 LEAST_FALL = 2  # tokens: if fewer are missing after a burst, its requests took none
 SMALLEST = 2  # tokens: a smaller bucket is empty after the request that reads it
@@ -59,10 +63,31 @@ class Bucket:
         (exchange,) = yield from send_concurrently([self.gate.request(key or self.key, label)], is_paced=False)
         return exchange
 
-    def spend(self, times: int, *further_keys: Credential) -> Probing[Sequence[Exchange]]:
+    def spend(self, times: int, *further_keys: Credential) -> Probing[list[Exchange]]:
         """Send `times` requests at the same time, together with one for each further key."""
-        keys = [self.key] * times + list(further_keys)
-        return send_concurrently([self.gate.request(key, "in a burst") for key in keys], is_paced=False)
+        requests = [self.gate.request(key, "in a burst") for key in [self.key] * times + list(further_keys)]
+        size = WAVE if self.burst > SMALL else len(requests)
+        exchanges: list[Exchange] = []
+        while len(exchanges) < len(requests):
+            wave = requests[len(exchanges) :][:size]
+            exchanges += yield from send_concurrently(wave, is_paced=False)
+        return exchanges
+
+    def empty(self) -> Probing[list[Exchange]]:
+        """Send more requests at the same time than the bucket holds; to a large one in waves, up to the first 429."""
+        if self.burst <= SMALL:
+            return (yield from self.spend(self.burst + MORE))
+        exchanges: list[Exchange] = []
+        while len(exchanges) < MOST_TIMES * (self.burst + MORE):
+            exchanges += yield from self.spend(WAVE)
+            if any(exchange.status == 429 for exchange in exchanges):
+                break
+        return exchanges
+
+    @property
+    def sample(self) -> int:
+        """The number of tokens that show whether a burst takes tokens: all of a small bucket."""
+        return min(self.burst, SMALL)
 
     def spend_in_turn(self, times: int) -> Probing[Sequence[Exchange]]:
         """Send `times` requests in one write: hardly any time passes between two of them."""
@@ -85,30 +110,44 @@ class Bucket:
 
 
 @pytest.fixture(scope="session")
-def buckets(gate: Gate, main_key_responses: list[Exchange], other_key_responses: list[Exchange]) -> list[Bucket]:
-    """The buckets that are small enough to be emptied; NotTested without one."""
+def stated_buckets(gate: Gate, main_key_responses: list[Exchange], other_key_responses: list[Exchange]) -> list[Bucket]:
+    """The buckets that responses state; NotTested without one."""
     found = []
     for key in gate.keys:
         of_key = [each for each in (*main_key_responses, *other_key_responses) if each.request.credential == key]
         limits = [(each.burst, each.rps) for each in map(UsageMetrics, of_key)]
         burst, rps = next(((burst, rps) for burst, rps in reversed(limits) if None not in (burst, rps)), (None, None))
-        if burst and rps and 0 < int(burst) <= LARGEST and rps > 0:
+        if burst and rps and int(burst) > 0 and rps > 0:
             found.append(Bucket(gate, key, int(burst), float(rps)))
     if not found:
-        raise NotTested(f"no key states a burst of {LARGEST} or less")
+        raise NotTested("no key states a burst and a rate")
     return found
 
 
 @pytest.fixture(scope="session")
-def bucket(buckets: list[Bucket]) -> Bucket:
+def smallest_bucket(stated_buckets: list[Bucket]) -> Bucket:
     """The smallest bucket; of equal ones that of the last key."""
-    return min(reversed(buckets), key=lambda each: each.burst)
+    return min(reversed(stated_buckets), key=lambda each: each.burst)
+
+
+@pytest.fixture(scope="session")
+def bucket(smallest_bucket: Bucket) -> Bucket:
+    """The smallest bucket; NotTested where it is too large to be emptied."""
+    if smallest_bucket.burst > LARGEST:
+        raise NotTested(f"no key states a burst of {LARGEST} or less")
+    return smallest_bucket
+
+
+@pytest.fixture(scope="session")
+def buckets(bucket: Bucket, stated_buckets: list[Bucket]) -> list[Bucket]:
+    """The small buckets, or a single larger one."""
+    return [each for each in stated_buckets if each.burst <= SMALL] or [bucket]
 
 
 @pytest.fixture(scope="session")
 def emptied(scheduler: Scheduler, bucket: Bucket) -> Sequence[Exchange]:
     """The exchanges of a burst that is larger than the bucket."""
-    return scheduler.fetch(bucket.spend(bucket.burst + MORE))
+    return scheduler.fetch(bucket.empty())
 
 
 @pytest.fixture(scope="session")
@@ -127,7 +166,7 @@ def recovered(scheduler: Scheduler, bucket: Bucket, throttled: Exchange) -> Exch
     return scheduler.fetch(bucket.send_after_waiting(throttled))
 
 
-@bucket_rule(LIMIT, sends=(0, KEYS * BURST + 3))
+@bucket_rule(LIMIT, sends=(0, EMPTYING + KEYS * BURST + 3))
 def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: Sequence[Exchange]) -> Probing[None]:
     """The server MUST NOT accept more requests of a key at once than its bucket can hold.
 
@@ -138,9 +177,20 @@ def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: S
     finding = _exceeded(bucket, emptied)
     for each in buckets:
         if each != bucket and not finding:
-            finding = _exceeded(each, (yield from each.spend(each.burst + MORE)))
+            finding = _exceeded(each, (yield from each.empty()))
     if finding:
         yield finding
+
+
+@advisory(LIMIT, needs=NEEDS_VALID_KEY, intrusive=True, sends=(0, EMPTYING))
+def test_stated_limit_is_enforced(bucket: Bucket, emptied: Sequence[Exchange]) -> Iterator[Finding]:
+    """A burst of more requests than `rate_limit.burst` SHOULD take tokens.
+
+    The guides do not state whether a request to this operation takes one.
+    """
+    if _is_untouched(emptied):
+        problem = f"{len(emptied)} requests at once are accepted, and take no token of {bucket.burst}"
+        yield Finding(problem, emptied[-1], pointer=REMAINING)
 
 
 def _is_untouched(emptied: Sequence[Exchange]) -> bool:
@@ -162,7 +212,7 @@ def _exceeded(bucket: Bucket, emptied: Sequence[Exchange]) -> Finding | None:
     return Finding(problem, accepted[-1], expected=expected, actual=actual)
 
 
-@bucket_rule(f"{ERRORS_GUIDE}: the response over the limit is 429", sends=(0, BURST))
+@bucket_rule(f"{ERRORS_GUIDE}: the response over the limit is 429", sends=(0, EMPTYING))
 def test_over_the_limit_is_429(emptied: Sequence[Exchange]) -> Iterator[Finding]:
     """A response to a request over the limit MUST have status 429."""
     for exchange in emptied:
@@ -171,7 +221,7 @@ def test_over_the_limit_is_429(emptied: Sequence[Exchange]) -> Iterator[Finding]
             yield Finding(problem, exchange, expected="200 or 429", actual=exchange.outcome)
 
 
-@bucket_rule(f"{ERRORS_GUIDE}: Retry-After", sends=(0, (1 + TRIES) * BURST + 1 + (TRIES - 1) * (BURST + 1)))
+@bucket_rule(f"{ERRORS_GUIDE}: Retry-After", sends=(0, (1 + TRIES) * EMPTYING + 1 + (TRIES - 1) * (EMPTYING + 1)))
 def test_retry_after_is_sufficient(
     scheduler: Scheduler, bucket: Bucket, throttled: Exchange, recovered: Exchange
 ) -> Probing[None]:
@@ -190,7 +240,7 @@ def test_retry_after_is_sufficient(
         nonlocal throttled_now, after
         if attempt:  # only a bucket that is emptied again shows whether a wait is too short
             yield from bucket.refill()
-            exchanges = yield from bucket.spend(bucket.burst + MORE)
+            exchanges = yield from bucket.empty()
             throttled_now = next((exchange for exchange in exchanges if exchange.status == 429), after)
             after = yield from bucket.send_after_waiting(throttled_now)
         wait = stated_wait(throttled_now)
@@ -228,10 +278,17 @@ class Refill:
         """The number of tokens that were refilled at least, at the stated rate."""
         return self.bucket.rps * (self.after.started - max(exchange.ended for exchange in self.spent))
 
+    @property
+    def is_timely(self) -> bool:
+        """Whether the bucket was read before it was full again at any rate."""
+        return self.due <= FULL * self.bucket.burst
+
     def too_fast(self) -> Finding | None:
         """Return a finding if there are more tokens than can have been refilled."""
         rejected = [exchange.started for exchange in self.spent if exchange.status == 429]
         remaining = UsageMetrics(self.after).remaining
+        if rejected and self.after.status == 429:
+            return None
         if not rejected or remaining is None:
             raise NotTested("the bucket could not be emptied again")
         seconds = self.after.ended - min(rejected)
@@ -262,7 +319,7 @@ def _of_tokens(problem: str, exchange: Exchange, expected: str, *related: Exchan
 
 def _refill(bucket: Bucket) -> Probing[Refill]:
     """Empty a bucket, and read it before it is half full."""
-    spent = yield from bucket.spend(bucket.burst + MORE)
+    spent = yield from bucket.empty()
     yield from bucket.refill(HARDLY_HALF)
     return Refill(bucket, spent, (yield from bucket.send("while the bucket refills")))
 
@@ -273,7 +330,7 @@ def refills(scheduler: Scheduler, buckets: list[Bucket], throttled: object) -> l
     return [scheduler.fetch(_refill(bucket)) for bucket in buckets]
 
 
-@bucket_rule(LIMIT, repeats=("rate/remaining-is-at-most-burst",), sends=(0, BURST + KEYS * TRIES * (BURST + 1)))
+@bucket_rule(LIMIT, repeats=("rate/remaining-is-at-most-burst",), sends=(0, EMPTYING + KEYS * TRIES * (EMPTYING + 1)))
 def test_refills_no_faster_than_rps(refills: list[Refill]) -> Probing[None]:
     """The server MUST NOT refill a bucket faster than `rate_limit.rps`. The rule fails only after three attempts."""
     yield from _confirm_first(refills, Refill.too_fast)
@@ -282,17 +339,45 @@ def test_refills_no_faster_than_rps(refills: list[Refill]) -> Probing[None]:
 @bucket_rule(
     f'{DOCUMENT}, UsageResponse.rate_limit.rps: "Allowed requests per second"',
     repeats=(RANGES, "bucket/retry-after-is-sufficient"),
-    sends=(0, BURST + 1 + (KEYS * TRIES + TRIES - 1) * (BURST + 1)),
+    sends=(0, EMPTYING + 1 + (KEYS * TRIES + TRIES - 1) * (EMPTYING + 1)),
 )
 def test_refills_as_fast_as_stated(
     bucket: Bucket, emptied: Sequence[Exchange], recovered: Exchange, refills: list[Refill]
 ) -> Probing[None]:
     """The server MUST refill a bucket about as fast as `rate_limit.rps`. The rule fails only after three attempts."""
     all_refills = (Refill(bucket, emptied, recovered), *refills)
-    judged = [refill for refill in all_refills if refill.due <= FULL * refill.bucket.burst]
+    judged = [refill for refill in all_refills if refill.is_timely]
     if not judged:
         raise NotTested("responses arrive too slowly to observe the refill")
     yield from _confirm_first(judged, Refill.too_slow)
+
+
+@bucket_rule(
+    LIMIT,
+    repeats=(
+        RANGES,
+        "rate/remaining-is-at-most-burst",
+        "bucket/retry-after-is-sufficient",
+        "bucket/refills-no-faster-than-rps",
+        "bucket/refills-as-fast-as-stated",
+    ),
+    sends=(0, EMPTYING + KEYS * TRIES * (EMPTYING + 1)),
+)
+def test_refills_gradually(refills: list[Refill]) -> Probing[None]:
+    """The server MUST refill a bucket little by little, not all at once when a window of time ends.
+
+    The rule fails only after three attempts that each find too many or too few tokens.
+    """
+    judged = [refill for refill in refills if refill.is_timely]
+    if not judged:
+        raise NotTested("responses arrive too slowly to observe the refill")
+    yield from _confirm_first(judged, _not_gradual)
+
+
+def _not_gradual(refill: Refill) -> Finding | None:
+    finding = refill.too_fast() or (refill.too_slow() if refill.is_timely else None)
+    problem = f"the bucket has too many or too few tokens at {refill.bucket.rps:g} tokens a second, {TRIES} times"
+    return replace(finding, problem=problem) if finding else None
 
 
 def _confirm_first(refills: Sequence[Refill], judge: Callable[[Refill], Finding | None]) -> Probing[None]:
@@ -309,7 +394,7 @@ def _confirm_first(refills: Sequence[Refill], judge: Callable[[Refill], Finding 
 @bucket_rule(
     f"{AUTHENTICATION_GUIDE}: each key has one rate limit",
     repeats=("bucket/burst-is-not-exceeded",),
-    sends=(0, BURST + TRIES * (BURST + 4)),
+    sends=(0, EMPTYING + TRIES * (EMPTYING + 4)),
 )
 def test_request_details_do_not_change_the_bucket(bucket: Bucket, throttled: object) -> Probing[None]:
     """A request with a key whose bucket is empty MUST NOT have a full one, regardless of its query and header fields.
@@ -324,7 +409,7 @@ def test_request_details_do_not_change_the_bucket(bucket: Bucket, throttled: obj
         "from a browser": {"fields": [*BROWSER, ("Accept-Encoding", "gzip"), ("Cookie", "visitor=17")]},
     }
     for _ in range(TRIES):
-        spent = yield from bucket.spend(bucket.burst + MORE)
+        spent = yield from bucket.empty()
         rejected = [exchange.started for exchange in spent if exchange.status == 429]
         requests = [gate.request(bucket.key, f"{label}, after a burst", **options) for label, options in ways.items()]
         exchanges = yield from send_concurrently(requests, is_paced=False)
@@ -353,11 +438,12 @@ def _is_full(bucket: Bucket, exchange: Exchange, due: float) -> bool:
     repeats=("bucket/burst-is-not-exceeded", "bucket/retry-after-is-sufficient"),
     sends=(0, TRIES * (1 + LARGEST)),
 )
-def test_available_tokens_are_usable(bucket: Bucket) -> Probing[None]:
+def test_available_tokens_are_usable(smallest_bucket: Bucket) -> Probing[None]:
     """`rate_limit.remaining` MUST be about the burst after a refill, and as many requests MUST be accepted.
 
-    The rule fails only after three attempts.
+    At most 100 requests are sent at once. The rule fails only after three attempts.
     """
+    bucket = smallest_bucket
     due = min(bucket.burst, bucket.rps * LONGEST_REFILL)
     if due < SMALLEST <= bucket.burst:
         raise NotTested(f"the bucket refills too slowly: {bucket.rps:g} tokens a second")
@@ -368,15 +454,16 @@ def test_available_tokens_are_usable(bucket: Bucket) -> Probing[None]:
         if before.status == 200 and UsageMetrics(before).remaining is None:
             raise NotTested("the response does not state how many tokens remain")
         remaining = int(UsageMetrics(before).remaining or 0)
+        sent = min(remaining, LARGEST)
         if remaining + ALLOWANCE < SLOWEST * due - ROUNDING:
             problem = f"a refilled bucket has too few tokens, {TRIES} times"
             return _of_tokens(problem, before, f"about {due:g} of {bucket.burst} tokens")
-        exchanges = yield from bucket.spend(remaining)
+        exchanges = yield from bucket.spend(sent)
         rejected = [exchange for exchange in exchanges if exchange.status == 429]
         is_single = before.status == 200 and bucket.burst < SMALLEST  # the request above took the only token
-        if is_single or (remaining and len(rejected) <= remaining // REJECTED_PART):
+        if is_single or (sent and len(rejected) <= sent // REJECTED_PART):
             return None
-        problem = f"{len(rejected)} of {remaining} requests are throttled while as many tokens remain, {TRIES} times"
+        problem = f"{len(rejected)} of {sent} requests are throttled while as many tokens remain, {TRIES} times"
         return Finding(problem, before, tuple(rejected[:1]), REMAINING)
 
     yield from confirm(TRIES, check)
@@ -384,14 +471,14 @@ def test_available_tokens_are_usable(bucket: Bucket) -> Probing[None]:
 
 @bucket_rule(
     f"{AUTHENTICATION_GUIDE}: each key has its own rate limit",
-    sends=(0, TRIES * (BURST + LARGEST + 2 * (KEYS - 1)) + sum(range(TRIES)) * (KEYS - 1)),
+    sends=(0, TRIES * (BURST + SMALL + 2 * (KEYS - 1)) + sum(range(TRIES)) * (KEYS - 1)),
 )
-def test_each_key_has_its_own_bucket(bucket: Bucket) -> Probing[None]:
+def test_each_key_has_its_own_bucket(smallest_bucket: Bucket) -> Probing[None]:
     """A request with one key, or without a valid one, MUST NOT take a token of another key.
 
     The rule fails only after three attempts.
     """
-    gate = bucket.gate
+    bucket, gate = smallest_bucket, smallest_bucket.gate
     other_keys = [key for key in gate.keys if key != bucket.key] or [gate.second]
 
     def check(attempt: int) -> Probing[Finding | None]:
@@ -401,7 +488,7 @@ def test_each_key_has_its_own_bucket(bucket: Bucket) -> Probing[None]:
             before = yield from send_each("before a burst with another key")
         if any(exchange.status == 200 and (UsageMetrics(exchange).remaining or 0) < 1 for exchange in before):
             raise NotTested("the bucket of another key states that less than one token remains")
-        yield from bucket.spend(bucket.burst + MORE, *[wrong_keys.UNKNOWN] * bucket.burst)
+        yield from bucket.spend(bucket.sample + MORE, *[wrong_keys.UNKNOWN] * bucket.sample)
         after = yield from send_each("after a burst with another key")
         return next(filter(None, map(lost_tokens, before, after)), None)
 
@@ -413,7 +500,7 @@ def test_each_key_has_its_own_bucket(bucket: Bucket) -> Probing[None]:
 
     def lost_tokens(before: Exchange, after: Exchange) -> Finding | None:
         one, other = (UsageMetrics(exchange).remaining or 0 for exchange in (before, after))
-        if before.status == after.status == 200 and one - other < max(LEAST_LOSS, bucket.burst // 2):
+        if before.status == after.status == 200 and one - other < max(LEAST_LOSS, bucket.sample // 2):
             return None
         problem = f"a burst with one key takes tokens of another key, {TRIES} times"
         return _of_tokens(problem, after, f"about {one} tokens", before)

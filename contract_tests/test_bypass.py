@@ -10,12 +10,13 @@ from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_AUTH_ERRORS, NEE
 from contract_tests.run.findings import Finding, status_finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, send_in_turn
-from contract_tests.run.rules import HEADER_ONLY, KEY_NEEDED, documented
+from contract_tests.run.rules import HEADER_ONLY, KEY_NEEDED, advisory, documented
 from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, CLOSED_ENDINGS, Exchange, Request, cookies_set
 
 INTERNAL_HOST = "usage.default.svc.cluster.local"
 INTERNAL_HOSTS = ("localhost", INTERNAL_HOST)  # each may be another site
 PREFLIGHT = (("Access-Control-Request-Method", "GET"), ("Access-Control-Request-Headers", "x-api-key"))
+OTHER_ROUTES = ("/v1/usage", "/v2/usage", "/api/usage")
 OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 Fields = Sequence[tuple[str, str | bytes]]
 
@@ -183,11 +184,19 @@ def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> Probing[None]:
     yield from _disclosing(gate, (exchange for exchange in exchanges if exchange.status == 200))
 
 
-@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=10)
+@advisory(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=len(OTHER_ROUTES))
+def test_other_route_needs_a_key(gate: Gate) -> Probing[None]:
+    """A response to a request without a key at an older or versioned route SHOULD NOT contain usage metrics."""
+    base = gate.settings.target.path
+    requests = [gate.request(None, "at another route", target=f"{base}{route}") for route in OTHER_ROUTES]
+    yield from _disclosing(gate, (yield from send_in_turn(requests)))
+
+
+@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=11)
 def test_other_method_needs_a_key(gate: Gate) -> Probing[None]:
     """A response to a request with another method and without a key MUST NOT have a 2xx status or usage metrics.
 
-    OPTIONS may have a 2xx status. The case of a method matters, and other methods that stand for GET need a key.
+    OPTIONS and TRACE may have a 2xx status. The case of a method matters. Other methods that stand for GET need a key.
     """
     requests = [
         *(
@@ -202,6 +211,7 @@ def test_other_method_needs_a_key(gate: Gate) -> Probing[None]:
             fields=[(name, "GET") for name in OVERRIDES],
             new_connection=True,
         ),
+        gate.request(wrong_keys.UNKNOWN, "by TRACE", method="TRACE", new_connection=True),
         gate.request(
             None,
             "as a CORS preflight",
@@ -212,7 +222,7 @@ def test_other_method_needs_a_key(gate: Gate) -> Probing[None]:
     ]
     for exchange in (yield from send_in_turn(requests)):
         if 200 <= (exchange.status or 0) < 300:
-            if exchange.request.method != "OPTIONS":
+            if exchange.request.method not in {"OPTIONS", "TRACE"}:
                 yield status_finding(exchange, "any status but 2xx")
             else:
                 yield from _disclosing(gate, [exchange])

@@ -10,7 +10,7 @@ from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_READABLE_BODY, N
 from contract_tests.run.findings import Finding, status_finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, send_in_turn
-from contract_tests.run.rules import DOCUMENT, documented, specified
+from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import AUTH_ERRORS, Exchange
 from contract_tests.wire.pacing import is_date, made_at
 
@@ -107,6 +107,18 @@ def test_partial_response_is_206(gate: Gate) -> Probing[None]:
             yield Finding("the part does not have the size of Content-Range", exchange, expected=part[0], actual=size)
     elif exchange.status == 200 and exchange.json.problem:
         yield Finding(f"the whole body was promised, and it {exchange.json.problem}", exchange)
+
+
+@advisory(
+    "RFC 9110, section 14.3: Accept-Ranges; two parts of changing metrics do not form one body",
+    repeats=["cache/partial-response-is-206", "auth/valid-key-is-200"],
+)
+def test_parts_are_announced(ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response SHOULD NOT have status 206 if the server does not announce parts by Accept-Ranges."""
+    for exchange in journal:
+        announcing = (exchange, *ok_responses)
+        if exchange.status == 206 and not any(each.header("Accept-Ranges") == "bytes" for each in announcing):
+            yield Finding("a part is sent, and Accept-Ranges does not announce parts", exchange)
 
 
 @documented(f"{DOCUMENT}, 200: metrics for the authenticated key, tokens now; RFC 9111, section 3")

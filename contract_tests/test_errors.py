@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from contract_tests.run import wrong_keys
-from contract_tests.run.disclosure import disclosed
+from contract_tests.run.disclosure import disclosed, texts_named
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS
 from contract_tests.run.findings import Finding, body_findings, status_finding
 from contract_tests.run.gate import BROWSER, OPERATION, Gate
@@ -133,6 +133,36 @@ def test_responses_do_not_disclose_keys(
                 yield Finding(f"the response discloses {key.label}", exchange)
             elif exchange.status in AUTH_ERRORS and _is_half_disclosed(key, exchange):
                 yield Finding(f"the response discloses half of {key.label}", exchange)
+
+
+@advisory(
+    f"{AUTHENTICATION_GUIDE}: the key is a secret of its owner; logs and caches keep responses longer than keys",
+    repeats=["errors/responses-do-not-disclose-keys"],
+)
+def test_keys_are_not_echoed(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response SHOULD NOT contain the key of its request, except in an `api_key` member.
+
+    This includes header fields, cookies, and a response to TRACE.
+    """
+    keys = [key for key in (*gate.settings.keys, wrong_keys.UNKNOWN) if len(key.value) >= SHORTEST_PART]
+    for exchange in kept_whole(journal):
+        sent = [key for key in keys if any(key.value in value for _, value in exchange.request.fields)]
+        if echoed := [(key, place) for key in sent if (place := _place_of(key.value, exchange))]:
+            key, place = echoed[0]
+            yield Finding(f"{exchange.excerpt(place)} contains {key.label}, as the request did", exchange)
+
+
+def _place_of(key: bytes, exchange: Exchange) -> str:
+    """Return where a response contains a key, or an empty text; the member `api_key` may contain it."""
+    for name, value in exchange.fields:
+        if key in value:
+            return name
+    may_have_metrics = exchange.is_json or (exchange.status == 200 and exchange.request.method == "GET")
+    is_unreadable = may_have_metrics and exchange.json.problem  # so the member of the key is unknown
+    if key not in exchange.body or is_unreadable:
+        return ""
+    shown = sum(text.encode().count(key) for text in texts_named("api_key", exchange))
+    return "the body" if exchange.body.count(key) > shown else ""
 
 
 def _is_half_disclosed(key: Credential, exchange: Exchange) -> bool:

@@ -137,10 +137,10 @@ def test_content_encoding_matches_the_body(baseline_responses: tuple[Exchange, .
             yield Finding(f"the body {exchange.coding_problem}", exchange)
 
 
-@specified("RFC 9110, section 8.4: Content-Encoding", needs=NEEDS_READABLE_BODY, sends=(1, 3))
+@specified("RFC 9110, section 8.4: Content-Encoding", needs=NEEDS_READABLE_BODY, sends=(1, 4))
 def test_negotiated_encoding_matches_the_body(gate: Gate) -> Probing[None]:
     """A response to a request with Accept-Encoding MUST have status 200, a true Content-Encoding and a JSON body."""
-    codings = ["br", "deflate", "gzip"]
+    codings = ["br", "deflate", "gzip", "zstd"]
     while codings:
         accepted = ", ".join([*codings, "identity;q=0.5", "*;q=0"])
         label = f"and Accept-Encoding: {accepted}"
@@ -148,7 +148,7 @@ def test_negotiated_encoding_matches_the_body(gate: Gate) -> Probing[None]:
         if exchange.status != 200:
             yield status_finding(exchange, "200")
             return
-        if problem := exchange.coding_problem or exchange.json.problem:
+        if problem := exchange.coding_problem or ("" if exchange.is_zstd else exchange.json.problem):
             yield Finding(f"the body {problem}", exchange)
             return
         chosen = (exchange.header("Content-Encoding") or "").strip().lower()
@@ -360,6 +360,13 @@ def test_credentials_are_not_allowed_for_any_origin(gate: Gate, journal: tuple[E
         with_credentials = exchange.header("Access-Control-Allow-Credentials") == "true"
         if with_credentials and allowed in {"*", *origins} - {own, ""}:
             yield Finding("pages of any origin may send credentials", exchange, actual=exchange.excerpt(allowed))
+
+
+@advisory("RFC 9112, section 9.6: a server that closes a connection sends Connection: close in its last response")
+def test_closing_is_announced(scheduler: Scheduler, journal: object) -> Iterator[Finding]:
+    """A response SHOULD have `Connection: close` if the server closes the connection right after it."""
+    for exchange in scheduler.transport.closed_unannounced:
+        yield Finding("the server closed the connection within a second, and did not announce it", exchange)
 
 
 @advisory("RFC 9110, section 8.6: a server does not send Content-Length in a response with status 204")

@@ -9,7 +9,7 @@ from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEE
 from contract_tests.run.findings import Finding, body_findings, status_finding
 from contract_tests.run.gate import BROWSER, OPERATION, Gate, RequestOptions
 from contract_tests.run.probes import Probing, send_in_turn
-from contract_tests.run.rules import DOCUMENT, documented, specified
+from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import CLIENT_ERRORS, CLIENT_ERRORS_OR_REDIRECTS, CLOSED_ENDINGS, Exchange
 
 REFUSAL = "RFC 9110, section 15.5: a request that cannot be served gets a 4xx; errors guide: no 5xx is documented"
@@ -110,6 +110,16 @@ def test_unusual_headers_do_no_harm(gate: Gate) -> Probing[None]:
         ),
     ]
     yield from _harmed((yield from send_in_turn(requests)))
+
+
+@advisory("RFC 9110, section 10.1.5: User-Agent is not required", needs=NEEDS_VALID_KEY)
+def test_missing_user_agent_is_accepted(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A request with a valid key SHOULD be accepted without `User-Agent`."""
+    for exchange in journal:
+        names = {name.lower() for name, _ in exchange.request.fields}
+        is_usual = gate.is_operation(exchange.request) and b"host" in names and b"user-agent" not in names
+        if is_usual and exchange.request.credential in gate.keys and exchange.status in CLIENT_ERRORS - {429}:
+            yield status_finding(exchange, "200")
 
 
 def _separated(gate: Gate) -> Probing[Iterable[tuple[str, bytes]]]:

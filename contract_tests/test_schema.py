@@ -10,6 +10,7 @@ import schemathesis
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import FailureGroup
+from schemathesis.generation import GenerationMode
 
 from contract_tests.run.examples import examples
 from contract_tests.run.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY
@@ -17,7 +18,7 @@ from contract_tests.run.findings import Finding, body_findings, status_finding
 from contract_tests.run.gate import OPERATION, Gate
 from contract_tests.run.probes import Probing, send_in_turn
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
-from contract_tests.wire.messages import Exchange, kept_whole
+from contract_tests.wire.messages import CLIENT_ERRORS, Exchange, kept_whole
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.schemathesis_adapter import as_response, body_of, fields_of, prepared_request
 from usage_contract.contract import Level
@@ -34,7 +35,7 @@ CHECK_NAMES = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
-MOST_CASES = 3  # requests: without parameters in the document, all cases are alike
+MOST_CASES = 3  # requests: without parameters in the document, all drawn cases are alike
 
 
 @specified(f"{DOCUMENT}, 200: content application/json; RFC 8259")
@@ -93,16 +94,17 @@ def test_other_responses_are_usage_metrics(gate: Gate, other_ok_responses: list[
 
 
 @specified(
-    f"{DOCUMENT}, as Schemathesis reads it", needs=NEEDS_READABLE_BODY, repeats=SHAPE_RULES, sends=(1, MOST_CASES)
+    f"{DOCUMENT}, as Schemathesis reads it", needs=NEEDS_READABLE_BODY, repeats=SHAPE_RULES, sends=(2, 2 * MOST_CASES)
 )
 def test_generated_requests_match_the_document(gate: Gate, first_ok: Exchange) -> Probing[None]:
-    """A response to a request that Schemathesis generates from the document MUST match the document."""
+    """A response to a request that Schemathesis generates from the document MUST match the document.
+
+    A request that does not conform to the document may be rejected with any 4xx.
+    """
     first_ok.check_time()  # before Schemathesis takes seconds to read the document
     load_all_checks()
     checks: list[Any] = [CHECKS.get_one(name) for name in CHECK_NAMES]
-    config = SchemathesisConfig.from_dict({"generation": {"with-security-parameters": False}})
-    schema = schemathesis.openapi.from_dict(deepcopy(gate.contract.document), config=config)
-    cases = examples(schema.find_operation_by_id(OPERATION).as_strategy(), MOST_CASES)
+    cases = _generated_cases(gate)
     generated = [prepared_request(case, gate.settings.target.url) for case in cases]
     exchanges = yield from send_in_turn(
         gate.request(
@@ -112,19 +114,49 @@ def test_generated_requests_match_the_document(gate: Gate, first_ok: Exchange) -
             target=request.path_url,
             fields=fields_of(request),
             body=body_of(request),
-            is_baseline=True,
+            is_baseline=not _is_negative(case),
         )
-        for request in generated
+        for case, request in zip(cases, generated, strict=True)
     )
     for case, request, exchange in zip(cases, generated, exchanges, strict=False):
         if exchange.status is None:
             yield status_finding(exchange, "a response")
+            continue
+        if _is_negative(case):  # Schemathesis judges it by further requests, past the pace and the budget of the run
+            if exchange.status not in {200, *CLIENT_ERRORS}:
+                yield status_finding(exchange, "200 or 4xx")
             continue
         try:
             case.validate_response(as_response(exchange, request), checks=checks)
         except FailureGroup as group:
             titles = sorted({str(getattr(failure, "title", failure)) for failure in group.exceptions})
             yield Finding(f"Schemathesis: {', '.join(titles)}", exchange)
+
+
+def _generated_cases(gate: Gate) -> list[schemathesis.Case[Any]]:
+    """Return drawn cases, and those of the coverage phase for header fields and the query.
+
+    Other rules send the other cases of that phase: without a key, with an empty one, and with other methods.
+    """
+    config = SchemathesisConfig.from_dict(
+        {
+            "generation": {"with-security-parameters": False},
+            "phases": {"coverage": {"unexpected-methods": []}},
+        }
+    )
+    schema = schemathesis.openapi.from_dict(deepcopy(gate.contract.document), config=config)
+    operation = schema.find_operation_by_id(OPERATION)
+    covering = schema.iter_coverage_cases(
+        operation,
+        generation_modes=[GenerationMode.NEGATIVE],
+        generation_config=schema.config.generation_for(operation=operation),
+    )
+    return [*examples(operation.as_strategy(), MOST_CASES), *covering]
+
+
+def _is_negative(case: schemathesis.Case[Any]) -> bool:
+    """Whether a case does not conform to the document, so that it may also be rejected."""
+    return case.meta is not None and case.meta.generation.mode == GenerationMode.NEGATIVE
 
 
 def _complete(exchanges: Iterable[Exchange]) -> list[Exchange]:

@@ -35,5 +35,5 @@ def plan(rules: Sequence[Rule], settings: Settings) -> Iterator[str]:
     least, most = (baseline + sum(rule.sends[place] for rule in allowed) for place in (0, 1))
     most = min(most, settings.max_requests)
     rate = settings.max_rate or SHARE * VENDOR_RATE
-    seconds = f"{least / rate:.0f} to {most / rate:.0f} s at {rate:g} requests a second"
+    seconds = f"{least / rate:.0f} to {most / rate:.0f} s at {rate:g} requests a second; without a valid key, more"
     yield f"in total at least {least} and at most {most} requests: {seconds}"

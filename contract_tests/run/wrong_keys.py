@@ -203,11 +203,7 @@ def _octal(text: bytes) -> str:
 
 def padded(key: Credential) -> list[Credential]:
     """Return the key followed by bytes that only a lenient parser takes for white space."""
-    paddings = {
-        b"\xa0": "a non-breaking space",
-        b"\x85": "a next-line character",
-        b"\x0b": "a vertical tab",
-    }
+    paddings = {b"\xa0\x85": "a non-breaking space and a next-line character", b"\x0b": "a vertical tab"}
     return [Credential(key.value + pad, f"{key.label} and {label}") for pad, label in paddings.items()]
 
 
@@ -220,8 +216,6 @@ PATTERNS = tuple(
 )  # fmt: skip
 MALFORMED = (
     Credential(b"k" * 4000, "a key of 4,000 characters"),
-    Credential(b"k" * 70000, "a key of 70,000 characters"),
     Credential("schlüssel-🔑".encode(), "a key in UTF-8"),
-    Credential(b"a\x00b", "a key with a NUL byte"),
     Credential(b"a\x01\x1f\x7fb", "a key with control bytes"),
 )

@@ -7,6 +7,7 @@ header fields, and drop bytes that follow a response.
 from __future__ import annotations
 
 import re
+import select
 import socket
 import ssl
 from collections.abc import Sequence
@@ -60,12 +61,16 @@ class Timeouts:
 
 @dataclass
 class Connection:
-    """An open connection to the target; `reusable` says whether it may carry another request."""
+    """An open connection to the target.
+
+    `reusable` states whether it may carry another request, and `early` are bytes that arrived before the request.
+    """
 
     sock: socket.socket
     proxied: bool
     reusable: bool = True
     clock: Clock = REAL_TIME
+    early: bytes = b""
 
     def close(self) -> None:
         """Close it; closing twice is harmless."""
@@ -86,6 +91,20 @@ class Connection:
             return True
         return False
 
+    def is_closed(self) -> bool:
+        """Whether the server has closed it while it was idle, without waiting for that."""
+        if not select.select([self.sock], [], [], 0)[0]:
+            return False
+        self.sock.settimeout(0)
+        try:
+            data = self.sock.recv(65536)
+        except (BlockingIOError, ssl.SSLWantReadError):  # a part of TLS arrived, and nothing else
+            return False
+        except OSError:
+            return True
+        self.early += data
+        return not data
+
     def exchange(self, request: Request, origin: str, timeouts: Timeouts, room: int = LARGEST_BODY) -> Exchange:
         """Send one request and read its response; a failure is an exchange as well."""
         return self.pipeline([request], origin, timeouts, room=room)[0]
@@ -101,7 +120,7 @@ class Connection:
         started = self.clock.now()
         problem = self._send(data, timeouts, ahead)
         exchanges: list[Exchange] = []
-        early = b""
+        early, self.early = self.early, b""
         for number, request in enumerate(requests, 1):
             reader = _Reader(self.sock, self.clock, request, timeouts, started, problem, early, room)
             exchange = reader.exchange()

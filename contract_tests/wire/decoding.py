@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from contract_tests.wire.limits import KEPT, LARGEST_BODY
 
 GZIP_MEMBER = b"\x1f\x8b"  # RFC 1952, section 2.2: there may be several
 MOST_MEMBERS = 100
+ZSTD_MAGIC = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")  # RFC 8878, sections 3.1.1 and 3.1.2
 GZIP, DEFLATE = (31,), (15, -15)  # zlib's window bits: gzip; zlib, or the raw deflate that some servers send for it
 
 
@@ -29,6 +31,11 @@ def is_raw_deflate(data: bytes) -> bool:
     except zlib.error:
         return True
     return False
+
+
+def is_zstd(data: bytes) -> bool:
+    """Whether bytes begin as a zstd frame does; the gate does not decode it."""
+    return ZSTD_MAGIC.match(data) is not None
 
 
 def _unbrotli(data: bytes) -> tuple[bytes, str]:

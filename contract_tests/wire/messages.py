@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from contract_tests.redaction.escaping import one_line
 from contract_tests.redaction.redactor import WINDOW, Redactor
-from contract_tests.wire.decoding import decoder
+from contract_tests.wire.decoding import decoder, is_zstd
 from contract_tests.wire.limits import KEPT
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.parsed_forms import FORMS
@@ -74,10 +74,9 @@ class Request:
         """Whether the body is sent only after the interim response 100 (RFC 9110, section 10.1.1)."""
         return (b"Expect", b"100-continue") in self.fields
 
-    @property
-    def accepts_brotli(self) -> bool:
-        """Whether Accept-Encoding contains brotli; the gate decodes gzip in any case."""
-        return any(name.lower() == b"accept-encoding" and b"br" in value for name, value in self.fields)
+    def accepts(self, coding: str) -> bool:
+        """Whether Accept-Encoding contains a content coding; the gate decodes gzip and deflate in any case."""
+        return any(name.lower() == b"accept-encoding" and coding.encode() in value for name, value in self.fields)
 
     def separator_of(self, value: bytes) -> bytes:
         """Return the separator of a field's name and this value; only the key may have an unusual one."""
@@ -225,11 +224,20 @@ class Exchange:
         return tuple(coding for coding in named if coding not in {"", "identity"})
 
     @property
+    def is_zstd(self) -> bool:
+        """Whether the body has the zstd coding, which was requested and which the gate cannot decode."""
+        return "zstd" in self._codings and self.request.accepts("zstd")
+
+    @property
     def _content(self) -> tuple[bytes, str]:
         body = self.raw_body
         for coding in reversed(self._codings):
             decode = decoder(coding)
-            if decode is None or (coding == "br" and not self.request.accepts_brotli):
+            if coding == "zstd" and not is_zstd(body):
+                return body, "is not the zstd that Content-Encoding announces: it does not begin as a frame does"
+            if coding == "zstd" and self.is_zstd:
+                return body, ""
+            if decode is None or (coding == "br" and not self.request.accepts(coding)):
                 return body, f"content coding '{self.excerpt(coding)}' was not requested"
             body, problem = FORMS.form(coding, body, decode)
             if problem:

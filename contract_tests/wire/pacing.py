@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from contract_tests.wire.messages import Exchange
 
 VENDOR_RATE = 10.0  # requests a second: the authentication guide's default
+OVERALL_RATE = 20.0  # requests a second: those without a valid key take no tokens of a customer
 SHARE = 0.9  # of a key's rate; the rest is for other users of the deployment
 RECOVERY = 1.2  # times as fast after each response other than 429, up to the usual pace
 

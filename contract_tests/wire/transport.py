@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import ssl
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -18,11 +18,13 @@ from contract_tests.wire.connection import Connection, Timeouts, UnreachableErro
 from contract_tests.wire.limits import KEPT
 from contract_tests.wire.messages import CLOSED_ENDINGS, Credential, Exchange, Pool, Request
 from contract_tests.wire.not_tested import NotTested
-from contract_tests.wire.pacing import SHARE, VENDOR_RATE, Pacer, RetryPolicy, retry_after
+from contract_tests.wire.pacing import OVERALL_RATE, SHARE, VENDOR_RATE, Pacer, RetryPolicy, retry_after
 from contract_tests.wire.retention import Retention
 from contract_tests.wire.target import ConnectionSettings
 
 AFTER_A_HANG = 3.0  # seconds: a deployment that hung once does not get the full time-out again, if it is not slow
+SOON = 1.0  # seconds: a server that closes an idle connection so soon wanted to close it after its response
+GUARDING = frozenset({401, 403, 429, 503})  # statuses by which a deployment answers callers that guess keys
 LAST_MOMENT = 1.0  # seconds: the time-out of a request that is sent when the run's time is nearly over
 
 
@@ -32,7 +34,8 @@ class Transport:
 
     `journal` contains every exchange, also those with status 429. `unreachable_reason` is set once no connection can be
     opened. `exhausted` are keys with only 429 responses, each with the last one. `throttled_reason` states for callers
-    why they send no more requests.
+    why they send no more requests. `closed_unannounced` are exchanges after which the server closed the connection,
+    and did not announce it.
     """
 
     settings: ConnectionSettings
@@ -42,6 +45,7 @@ class Transport:
     unreachable_reason: str = ""
     exhausted: dict[Credential, Exchange] = field(default_factory=dict)
     throttled_reason: dict[Credential | None, str] = field(default_factory=dict)
+    closed_unannounced: list[Exchange] = field(default_factory=list)
     retention: Retention = field(default_factory=Retention)
     retries: RetryPolicy = field(default_factory=RetryPolicy)
 
@@ -49,13 +53,16 @@ class Transport:
         self.timeouts = Timeouts.of(self.settings.timeout)
         self.ends = self.clock.now() + self.settings.max_time
         self._redact = Redactor(self.settings.secrets)
-        self._overall = Pacer(self.settings.max_rate or VENDOR_RATE)
         rate = self.settings.max_rate or VENDOR_RATE
-        # A caller without a valid key has no pace of its own until it is throttled.
+        self._all = Pacer(self.settings.max_rate or OVERALL_RATE)
+        self._valid_keys = Pacer(rate)
+        # Callers without a valid key have no pace of their own until the deployment throttles or blocks them.
+        self._others = Pacer(math.inf)
         self._by_key: dict[bytes, Pacer] = defaultdict(lambda: Pacer(math.inf))
         self._by_key.update({key.value: Pacer(rate) for key in self.settings.keys})
         self._without_key = Pacer(math.inf)
-        self._idle: dict[Pool, Connection] = {}
+        self._refusals: dict[Hashable, int | None] = {}
+        self._idle: dict[Pool, tuple[Connection, Exchange]] = {}
         self._tls = self._tls_context() if self.settings.target.scheme == "https" else None
 
     def _tls_context(self) -> ssl.SSLContext:
@@ -70,7 +77,7 @@ class Transport:
 
     def close(self) -> None:
         """Close the idle connections."""
-        for connection in self._idle.values():
+        for connection, _ in self._idle.values():
             connection.close()
         self._idle.clear()
 
@@ -172,7 +179,7 @@ class Transport:
     def pause(self, seconds: float) -> None:
         """Send nothing for some seconds, and forget the send times that earlier bursts have reserved."""
         self._wait(self.clock.now() + seconds)
-        for pacer in (self._overall, self._without_key, *self._by_key.values()):
+        for pacer in (self._all, self._valid_keys, self._others, self._without_key, *self._by_key.values()):
             pacer.next_time = min(pacer.next_time, self.clock.now())
 
     def _reserve(self, requests: Sequence[Request]) -> float:
@@ -187,8 +194,14 @@ class Transport:
         self._check_budget(len(requests))
         now = self.clock.now()
         return max(
-            max(self._overall.reserve(now), self._own_pacer(request.credential).reserve(now)) for request in requests
+            pacer.reserve(now)
+            for request in requests
+            for pacer in (self._all, self._callers(request.credential), self._own_pacer(request.credential))
         )
+
+    def _callers(self, credential: Credential | None) -> Pacer:
+        """Return the pacer that a caller shares with the others that have a valid key, or have none."""
+        return self._valid_keys if credential in self.settings.keys else self._others
 
     def _check_budget(self, requests: int) -> None:
         left = self.settings.max_requests - self.sent
@@ -208,7 +221,7 @@ class Transport:
             self.clock.sleep(max(0.0, until - self.clock.now()))  # it may have become time since
 
     def _send_once(self, request: Request) -> Exchange:
-        kept = None if request.new_connection else self._idle.pop(request.pool, None)
+        kept = None if request.new_connection else self._idle_connection(request.pool)
         connection = kept or self._new_connection()
         self.sent += 1
         exchange = self._exchange(connection, request)
@@ -219,11 +232,21 @@ class Transport:
             self.sent += 1
             exchange = self._exchange(connection, request)
         if connection.reusable and not request.new_connection:
-            self._idle[request.pool] = connection
+            self._idle[request.pool] = (connection, exchange)
         else:
             connection.close()
         self.journal.append(exchange)
         return exchange
+
+    def _idle_connection(self, pool: Pool) -> Connection | None:
+        """Return the connection that was kept, unless the server has closed it: then no request is lost on it."""
+        connection, last = self._idle.pop(pool, (None, None))
+        if connection is None or not connection.is_closed():
+            return connection
+        connection.close()
+        if last and self.clock.now() - last.ended < SOON:
+            self.closed_unannounced.append(last)
+        return None
 
     def _send_on(self, connection: Connection, request: Request, room: int) -> Exchange:
         with closing(connection):
@@ -288,6 +311,8 @@ class Transport:
             self.check_time()
             slowest = max((each.seconds for each in self.journal if each.ending == "complete"), default=0.0)
             self.timeouts = Timeouts.of(min(self.settings.timeout, max(AFTER_A_HANG, 2 * slowest)))
+        if exchange.request.credential not in self.settings.keys:
+            self._notice_guard(exchange)
         if exchange.status != 429:
             self._own_pacer(exchange.request.credential).speed_up()
         is_small = exchange.size <= KEPT and not exchange.abridged
@@ -302,7 +327,18 @@ class Transport:
         ):
             return
         self._by_key[exchange.request.credential.value].state(max(SHARE * rate, 0.1))
-        self._overall.rate = max(self._overall.rate, SHARE * rate)
+        for pacer in (self._all, self._valid_keys):
+            pacer.rate = max(pacer.rate, SHARE * rate)
+
+    def _notice_guard(self, exchange: Exchange) -> None:
+        """Notice a deployment that has begun to throttle or to block callers without a valid key."""
+        request = exchange.request
+        names = [name.lower() for name, _ in request.fields]
+        has_key = bool(request.credential and request.credential.value.strip())
+        kind = (request.method, request.target, has_key, len(names) == len(set(names)))
+        first = self._refusals.setdefault(kind, exchange.status)
+        if exchange.status == 429 or (exchange.status != first and exchange.status in GUARDING):
+            self._others.rate = max(SHARE * VENDOR_RATE, self._own_pacer(self.settings.keys[0]).rate)
 
     def _back_off(self, throttled: Exchange) -> None:
         """Send nothing for this caller until Retry-After is over; NotTested if the run ends before that."""

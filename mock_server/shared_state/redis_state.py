@@ -87,7 +87,7 @@ class RedisState:
         take = _Take(
             (self._version_key, self._accounts),
             (self._account + bucket.key, self._account + account.key),
-            (REQUIRED_VERSION.get(), f"bucket {bucket.name}", ticks(now), mantissa, shift, *parts),
+            (REQUIRED_VERSION.get(), f"bucket {bucket.name}", ticks(bucket.refilled_at(now)), mantissa, shift, *parts),
         )
         answer = await self._server.ask(take)
         if answer is None:  # the script requires the version
@@ -111,7 +111,7 @@ class RedisState:
             with _reading("A bucket"):
                 level, since = kept.split()
                 found.keep(int(level), int(since))
-        return found.look(now)
+        return found.look(bucket.refilled_at(now))
 
     async def count(self, name: str) -> int:
         """Increase a counter and return its value."""

@@ -147,7 +147,8 @@ class Simulator:
             if account.api_key in keys:
                 stated = (self.peek(keys[0]) or account).limit
                 rps, burst = stated.rps if bucket.rps is None else float(bucket.rps), bucket.burst or stated.burst
-                return BucketSpec(f"{fault.name} {index} {fault.use}\0{rps} {burst}", rps, burst)
+                name = f"{fault.name} {index} {fault.use}\0{rps} {burst}"
+                return BucketSpec(name, rps, burst, interval=bucket.interval)
         return account.bucket
 
     # Changes at run time.

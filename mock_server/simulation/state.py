@@ -22,6 +22,7 @@ class BucketSpec:
         burst: The capacity, in tokens.
         tokens: The number of tokens at the start; None for a full bucket.
         key: The key that owns the bucket, empty for the bucket of a fault, which several keys can share.
+        interval: The seconds from one refill to the next; 0 for a bucket that refills continuously.
     """
 
     name: str
@@ -29,6 +30,11 @@ class BucketSpec:
     burst: int
     tokens: float | None = None
     key: str = ""
+    interval: float = 0.0
+
+    def refilled_at(self, now: float) -> float:
+        """Return the time of the last refill."""
+        return now // self.interval * self.interval if self.interval else now
 
 
 # The version of an account that was not read yet, or that the state does not contain.
@@ -145,13 +151,13 @@ class MemoryState:
         if found is None:
             self._bucket_names[bucket.key].append(bucket.name)
             found = self._buckets[bucket.name] = TokenBucket(bucket.rps, bucket.burst, now=now, tokens=bucket.tokens)
-        remaining = found.take(now, tokens)
+        remaining = found.take(bucket.refilled_at(now), tokens)
         return TakeResult(remaining) if remaining is not None else TakeResult(None, found.retry_after(now))
 
     async def look(self, bucket: BucketSpec, now: float) -> float:
         """Return the tokens of a bucket."""
         unfilled = TokenBucket(bucket.rps, bucket.burst, now=now, tokens=bucket.tokens)
-        return self._buckets.get(bucket.name, unfilled).look(now)
+        return self._buckets.get(bucket.name, unfilled).look(bucket.refilled_at(now))
 
     async def count(self, name: str) -> int:
         """Increase a counter and return its value."""

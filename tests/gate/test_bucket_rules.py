@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import count
 from typing import Any, cast
 
 import pytest
@@ -104,3 +105,15 @@ def test_bucket_that_refills_during_a_request_is_not_another_one(rules: Any) -> 
     assert (finding.expected, finding.actual) == ("about 0.1 of 10 tokens", "9 tokens (status 200)")
     with pytest.raises(NotTested, match="responses arrive too slowly"):
         judge(0.6)
+
+
+@pytest.mark.parametrize(("burst", "throttled_from", "sent"), [(40, 1000, 46), (100, 1000, 224), (100, 70, 80)])
+def test_emptying_a_bucket_sends_a_bounded_number_of_requests(
+    burst: int, throttled_from: int, sent: int, rules: Any
+) -> None:
+    numbers = count(1)
+    scheduler, deployment = scheduler_for(
+        lambda request: Exchange(request, 429) if next(numbers) > throttled_from else ok(request)
+    )
+    exchanges = scheduler.fetch(rules.Bucket(scheduler.gate, KEY, burst=burst, rps=10.0).empty())
+    assert len(exchanges) == len(deployment.journal) == sent

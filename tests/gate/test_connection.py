@@ -287,6 +287,30 @@ def test_a_connection_that_ends_is_told_from_one_that_stays() -> None:
         assert connection.ends(30.0)
 
 
+@pytest.mark.parametrize("frame", [b"\x28\xb5\x2f\xfd\x20\x02\x11\x00\x00{}", b"\x5f\x2a\x4d\x18\x00\x00\x00\x00"])
+@pytest.mark.parametrize(
+    ("accepted", "coding", "problem"),
+    [
+        (b"gzip, zstd", b"zstd", ""),
+        (b"zstd", b"gzip, zstd", ""),
+        (b"identity", b"zstd", "content coding 'zstd' was not requested"),
+    ],
+)
+def test_zstd_is_recognized(frame: bytes, accepted: bytes, coding: bytes, problem: str) -> None:
+    request = Request("GET", b"/", ((b"Accept-Encoding", accepted),))
+    answer = Exchange(request, 200, fields=(("Content-Encoding", coding),), payload=frame)
+    assert answer.coding_problem == problem
+    assert answer.is_zstd == (not problem)
+
+
+@pytest.mark.parametrize("accepted", [b"zstd", b"identity"])
+@pytest.mark.parametrize("body", [b"", b"{}", b"\x1f\x8b", b"\x28\xb5\x2f"])
+def test_bytes_that_are_not_zstd_are_a_problem_whatever_is_accepted(accepted: bytes, body: bytes) -> None:
+    request = Request("GET", b"/", ((b"Accept-Encoding", accepted),))
+    answer = Exchange(request, 200, fields=(("Content-Encoding", b"zstd"),), payload=body)
+    assert answer.coding_problem.startswith("is not the zstd that Content-Encoding announces")
+
+
 @pytest.mark.parametrize(("accepted", "problem"), [(b"br", ""), (b"identity", "content coding 'br' was not requested")])
 def test_brotli_is_read_where_it_was_asked_for(accepted: bytes, problem: str) -> None:
     request = Request("GET", b"/", ((b"Accept-Encoding", accepted),))

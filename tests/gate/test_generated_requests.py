@@ -59,21 +59,32 @@ def test_documented_response_is_accepted(judge: Judge) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "payload", "problem"),
+    ("status", "payload", "problems"),
     [
-        (418, b"{}", "Undocumented status code"),
-        (200, b'{"total": "many"}', "Response violates schema"),
-        (500, b"{}", "Server error, Undocumented status code"),
+        (418, b"{}", ["Schemathesis: Undocumented status code"]),
+        (200, b'{"total": "many"}', ["Schemathesis: Response violates schema"]),
+        (500, b"{}", ["Schemathesis: Server error, Undocumented status code", "the status is not the expected one"]),
     ],
 )
-def test_undocumented_response_is_a_finding(status: int, payload: bytes, problem: str, judge: Judge) -> None:
-    (finding,) = judge(lambda request: Exchange(request, status, fields=JSON, payload=payload))
-    assert finding.problem == f"Schemathesis: {problem}"
-    assert finding.exchange.status == status
+def test_undocumented_response_is_a_finding(status: int, payload: bytes, problems: list[str], judge: Judge) -> None:
+    findings = judge(lambda request: Exchange(request, status, fields=JSON, payload=payload))
+    assert [finding.problem for finding in findings] == problems
+    assert {finding.exchange.status for finding in findings} == {status}
+
+
+def test_requests_cover_the_header_fields_that_the_document_lacks(judge: Judge) -> None:
+    sent: list[bytes] = []
+
+    def respond(request: Request) -> Exchange:
+        sent.append(dict(request.fields).get(b"Content-Type", b""))
+        return Exchange(request, 200, fields=JSON, payload=b'{"total": 1}')
+
+    judge(respond)
+    assert sent == [b"", b"multipart/form-data"]
 
 
 def test_response_that_did_not_arrive_is_a_finding(judge: Judge) -> None:
-    (finding,) = judge(lambda request: Exchange(request, ending="reset"))
+    finding, _ = judge(lambda request: Exchange(request, ending="reset"))
     assert (finding.expected, finding.actual) == ("a response", "no answer (reset)")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import select
 import socket
+import socketserver
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -20,18 +22,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract_tests.wire.clock import Clock
-from contract_tests.wire.connection import UnreachableError
+from contract_tests.wire.connection import Connection, Timeouts, UnreachableError
 from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pacing import Pacer, retry_after
 from contract_tests.wire.target import Target
 from contract_tests.wire.transport import Transport
-from tests.support.gate import answer, serving
+from tests.support.gate import answer, serving, serving_with
 from tests.support.transport import KEY, ManualClock, settings
 
 AUTH_ERRORS = answer(
     b'{"detail": "slow down"}', "429 Too Many Requests", "Content-Type: application/json\r\nRetry-After: 7"
 )
+
+KEEPING = answer(b"{}").replace(b"Connection: close", b"X-Odd: 1")
 
 
 @dataclass
@@ -98,6 +102,58 @@ def test_a_slow_keys_pace_does_not_slow_others_down(bench: Callable[..., Bench])
     for _ in range(10):
         it.ask(None)
     assert it.clock.time - before <= 1.01
+
+
+def seconds_of(bench: Bench, *callers: Credential | None) -> float:
+    """Return the time that a request of each caller takes in turn, without the pause before the next one."""
+    before = bench.clock.time
+    for caller in callers:
+        bench.ask(caller)
+    return bench.clock.time - before
+
+
+UNKNOWN, ANOTHER = (Credential(name.encode(), name) for name in ("unknown-key", "another-key"))
+
+
+@pytest.mark.parametrize(
+    ("rps", "max_rate", "seconds"), [(10, None, 1.0), (0.5, None, 1.0), (100, None, 20 / 90), (10, 4.0, 5.0)]
+)
+def test_callers_without_a_valid_key_send_20_requests_a_second_in_all(
+    rps: float, max_rate: float | None, seconds: float, bench: Callable[..., Bench]
+) -> None:
+    it = bench(limit(rps), answer(b"{}", "401 Unauthorized"), max_rate=max_rate)
+    it.ask()
+    it.clock.sleep(10)
+    assert seconds_of(it, *[None, UNKNOWN] * 10, ANOTHER) == pytest.approx(seconds)
+
+
+def test_a_valid_key_keeps_its_pace_among_faster_callers(bench: Callable[..., Bench]) -> None:
+    it = bench(limit(10))
+    it.ask()
+    it.clock.sleep(10)
+    assert seconds_of(it, KEY, *[None, KEY] * 9) == pytest.approx(9 / 9)
+
+
+@pytest.mark.parametrize("status", ["403 Forbidden", "429 Too Many Requests", "503 Service Unavailable"])
+def test_a_refusal_that_changes_slows_callers_without_a_valid_key_down(
+    status: str, bench: Callable[..., Bench]
+) -> None:
+    first, changed = (answer(b"{}", line, "Retry-After: 1") for line in ("401 Unauthorized", status))
+    it = bench(limit(10), first, first, changed, first, max_time=1000.0)
+    it.ask()
+    it.clock.sleep(10)
+    assert seconds_of(it, None, None) == pytest.approx(1 / 20)
+    it.ask(None)
+    it.clock.sleep(10)
+    assert seconds_of(it, *[UNKNOWN] * 10) == pytest.approx(9 / 9)
+
+
+def test_a_refusal_of_another_kind_of_request_slows_no_caller_down(bench: Callable[..., Bench]) -> None:
+    missing, invalid = answer(b"{}", "401 Unauthorized"), answer(b"{}", "403 Forbidden")
+    it = bench(limit(10), *[missing, invalid] * 11)
+    it.ask()
+    it.clock.sleep(10)
+    assert seconds_of(it, *[None, UNKNOWN] * 10, None) == pytest.approx(20 / 20)
 
 
 def test_a_moment_that_is_over_while_it_is_looked_at_is_not_waited_for(bench: Callable[..., Bench]) -> None:
@@ -189,13 +245,49 @@ def test_only_what_was_sent_is_counted(bench: Callable[..., Bench]) -> None:
     assert it.transport.spent().startswith(f"{len(it.heads)} requests in ")
 
 
-def test_what_is_sent_again_must_fit_into_the_budget(bench: Callable[..., Bench]) -> None:
-    promised = answer(b"{}").replace(b"Connection: close", b"X-Then: it closes all the same")
-    it = bench(promised, max_requests=2)
-    it.ask()
-    with pytest.raises(NotTested, match="has only 0 left"):
+def test_a_request_that_is_sent_again_must_fit_into_the_budget() -> None:
+    with serving_with(ClosesOnSecondRequest) as url:
+        clock = ManualClock()
+        transport = Transport(settings(url, max_requests=2), Clock(clock.now, clock.sleep))
+        transport.send(Request("GET", b"/usage", ()))
+        with pytest.raises(NotTested, match="has only 0 left"):
+            transport.send(Request("GET", b"/usage", ()))
+    assert [each.status for each in transport.journal] == [200, None]
+
+
+class ClosesOnSecondRequest(socketserver.StreamRequestHandler):
+    """A server that reads the second request on a connection, and then closes it without a response."""
+
+    def handle(self) -> None:
+        for response in (KEEPING, b""):
+            while self.rfile.readline() not in {b"\r\n", b""}:
+                pass
+            self.wfile.write(response)
+
+
+def test_a_request_is_not_lost_on_an_idle_connection_that_the_server_has_closed() -> None:
+    here, there = socket.socketpair()
+    connection = Connection(here, proxied=False)
+    there.sendall(KEEPING)
+    request = Request("GET", b"/usage", ())
+    assert connection.exchange(request, "", Timeouts.of(30.0)).status == 200
+    assert not connection.is_closed()
+    there.sendall(KEEPING)  # a response that arrives too early is not lost either
+    assert not connection.is_closed()
+    assert connection.exchange(request, "", Timeouts.of(30.0)).status == 200
+    there.close()
+    assert connection.is_closed()
+    connection.close()
+
+
+def test_a_closed_idle_connection_costs_no_request(bench: Callable[..., Bench]) -> None:
+    it = bench(KEEPING)
+    for _ in range(5):
         it.ask()
-    assert [each.status for each in it.transport.journal] == [200, None]
+        (kept, _), *_ = it.transport._idle.values()
+        assert select.select([kept.sock], [], [], 60.0)[0]  # the server closes it after each response
+    assert (it.transport.sent, len(it.heads), len(it.transport.journal)) == (5, 5, 5)
+    assert [each.status for each in it.transport.closed_unannounced] == [200] * 4
 
 
 def test_what_is_asked_at_the_same_time_must_fit_into_the_budget(bench: Callable[..., Bench]) -> None:
@@ -222,8 +314,7 @@ def test_a_server_that_takes_few_connections_is_not_lost(
 
 
 def test_an_idle_connection_that_was_closed_is_opened_anew(bench: Callable[..., Bench]) -> None:
-    promised = answer(b"{}").replace(b"Connection: close", b"X-Then: it closes all the same")
-    it = bench(promised)
+    it = bench(KEEPING)
     assert [it.ask().status for _ in range(3)] == [200, 200, 200]
 
 
