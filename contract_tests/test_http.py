@@ -63,9 +63,11 @@ def test_length_is_stated_once(baseline_responses: tuple[Exchange, ...]) -> Iter
 
 
 @specified("RFC 9112, section 4: status-line")
-def test_status_line_is_well_formed(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_status_line_is_well_formed(
+    baseline_responses: tuple[Exchange, ...], other_ok_responses: list[Exchange]
+) -> Iterator[Finding]:
     """A response MUST begin with its version, a space, three digits, and another space."""
-    for exchange in baseline_responses:
+    for exchange in (*baseline_responses, *other_ok_responses):
         lines = exchange.raw_head.lstrip(b"\r\n").splitlines() if exchange.status else []
         if lines and not STATUS_LINE.match(lines[0]):
             actual = exchange.excerpt(lines[0], 60)
@@ -308,9 +310,11 @@ def test_split_and_pipelined_requests_are_separate(gate: Gate) -> Probing[None]:
 
 
 @documented("RFC 9112, section 2.1: every line of a head ends with CRLF")
-def test_lines_end_with_crlf(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_lines_end_with_crlf(
+    baseline_responses: tuple[Exchange, ...], other_ok_responses: list[Exchange]
+) -> Iterator[Finding]:
     """A response MUST end each line of its head with CRLF: many clients take a bare LF for the end of the message."""
-    for exchange in baseline_responses:
+    for exchange in (*baseline_responses, *other_ok_responses):
         head = HEAD.match(exchange.raw_head)
         if head and BARE_LF.search(head[0]):
             yield Finding("the head contains a bare LF", exchange, actual=exchange.excerpt(head[0]))
