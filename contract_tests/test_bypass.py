@@ -38,7 +38,8 @@ def test_key_in_the_query_is_not_accepted(gate: Gate) -> Probing[None]:
         gate.key_header, "x-api-key", "api_key", "apikey", "api-key", "apiKey", "key", "token", "access_token",
         "access_key", "api_token", "auth", "ApiKey", "API_KEY", "x_api_key", "k", "auth_token", "authorization",
         "accesskey", "secret", "client_secret", "app_key", "appkey", "app_id", "apitoken", "user_key",
-        "subscription-key", "code", "sig", "signature", "password", "session", "sid", "jwt", "bearer", "license", "id",
+        "subscription-key", "code", "sig", "signature", "password", "pass", "pwd", "session", "sid", "jwt",
+        "bearer", "license", "id",
         "client_id", "credential",
     )  # fmt: skip
     parameters = {name: name.encode() + b"=" + gate.main.value for name in names}
@@ -165,6 +166,8 @@ def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
         "fields for debugging, administration and health checks": [
             *((name, "true") for name in switches),
             ("X-Middleware-Subrequest", ":".join(["middleware"] * 5)),
+            *((name, "10.0.0.1") for name in origins[:6]),
+            ("Origin", "null"),
             ("X-Forwarded-Host", INTERNAL_HOST),
             ("User-Agent", "GoogleHC/1.0 Consul Health Check Varnish Site24x7 StatusCake"),
         ],
@@ -189,7 +192,11 @@ def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
             *(("Early-Data", "1"), ("TE", "trailers"), ("From", "ops@example.com"), ("Prefer", "respond-async")),
             *(("Accept-Encoding", "gzip"), ("Content-Type", "application/grpc"), ("X-Api-Version", "1")),
             ("Authorization", "Bearer null"),
-            ("User-Agent", "python-requests/2.32 okhttp/4.12 axios/1.7 Go-http-client/1.1 PostmanRuntime/7.39"),
+            *(("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT"), ("X-Amz-Date", "20270115T080000Z")),
+            (
+                "User-Agent",
+                "curl/8.5.0 python-requests/2.32 okhttp/4.12 axios/1.7 Go-http-client/1.1 PostmanRuntime/7.39",
+            ),
             ("Connection", gate.key_header),
             *(("If-None-Match", "*"), ("Range", "bytes=0-9")),
         ],

@@ -34,7 +34,8 @@ FIELDS = (
     "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Origin", "Referer", "User-Agent", "Date", "TE",
     "Cache-Control", "Via", "Prefer", "X-Request-Id", "X-Requested-With", "Sec-Fetch-Site", "Idempotency-Key",
     "traceparent", "baggage", "b3", "tracestate", "From", "X-Correlation-Id", "X-Real-IP", "X-Amzn-Trace-Id",
-    "CDN-Loop", "Content-Language", "Content-Encoding", "Content-MD5", "Sec-Ch-Ua", "Access-Control-Request-Method", "Upgrade",
+    "CDN-Loop", "Content-Language", "Content-Encoding", "Content-MD5", "Sec-Ch-Ua", "Access-Control-Request-Method",
+    "Upgrade",
 )  # fmt: skip
 UNUSUAL_VALUES = {
     "garbage": b'@@;;q=zz,="',
