@@ -557,7 +557,7 @@ DIMENSIONS: Mapping[str, Values] = {
         sorted=_ordered(sorted),
         reversed=_ordered(lambda fields: fields[::-1]),
     ),
-    "reasons": _each(usual=_unchanged, empty=_reason(""), one_for_all=_reason("Whatever Fits")),
+    "reasons": _each(usual=_unchanged, empty=_reason(""), one_for_all=_reason("Done")),
     "coding": _each(
         none=_unchanged,
         gzip=_coded("gzip", gzip.compress),
@@ -650,7 +650,7 @@ def correct(seed: int = SEED) -> Mapping[str, Mutation]:
 
 
 def parsed(name: str) -> Mutation:
-    """Return the correct deployment with a name, whatever the seed."""
+    """Return the correct deployment with a name, also of another seed."""
     named = dict(
         next(
             (dimension, part.removeprefix(f"{dimension} "))
