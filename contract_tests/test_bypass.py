@@ -16,8 +16,14 @@ from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, CLOSED_ENDI
 INTERNAL_HOST = "usage.default.svc.cluster.local"
 INTERNAL_HOSTS = ("localhost", INTERNAL_HOST)  # each may be another site
 PREFLIGHT = (("Access-Control-Request-Method", "GET"), ("Access-Control-Request-Headers", "x-api-key"))
-OTHER_ROUTES = ("/v1/usage", "/v2/usage", "/api/usage")
+OTHER_ROUTES = ("/v1/usage", "/api/usage")
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+# One text for servers that look for a part of it.
+AGENTS = (
+    "curl/8.5.0 python-requests/2.32 okhttp/4.12 axios/1.7 Go-http-client/1.1 PostmanRuntime/7.39 Pingdom.com_bot "
+    "UptimeRobot/2.0 Datadog/Synthetics Amazon-Route53-Health-Check-Service HAProxy Consul Health Check Varnish "
+    "Site24x7 StatusCake bingbot/2.0 Blackbox Exporter/0.25.0"
+)
 # Parameters that switch something on.
 SWITCHES = (
     "debug=true", "admin=1", "internal=1", "public=1", "path=/healthz", "test=1", "preview=1", "demo=1", "auth=none",
@@ -153,7 +159,7 @@ def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
             *((name, "127.0.0.1") for name in origins),
             ("Forwarded", "for=127.0.0.1;host=localhost"),
             ("X-Forwarded-Host", "localhost"),
-            ("User-Agent", "kube-probe/1.30 Pingdom.com_bot UptimeRobot/2.0 Datadog/Synthetics"),
+            ("User-Agent", "kube-probe/1.30"),
         ],
         "the name of a user": [
             *((name, "admin") for name in users),
@@ -161,7 +167,7 @@ def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
             ("Referer", "http://localhost/"),
             ("Origin", "http://localhost"),
             ("X-Forwarded-Host", "127.0.0.1"),
-            ("User-Agent", "ELB-HealthChecker/2.0 Amazon-Route53-Health-Check-Service HAProxy"),
+            ("User-Agent", "ELB-HealthChecker/2.0"),
         ],
         "fields for debugging, administration and health checks": [
             *((name, "true") for name in switches),
@@ -169,19 +175,19 @@ def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
             *((name, "10.0.0.1") for name in origins[:6]),
             ("Origin", "null"),
             ("X-Forwarded-Host", INTERNAL_HOST),
-            ("User-Agent", "GoogleHC/1.0 Consul Health Check Varnish Site24x7 StatusCake"),
+            ("User-Agent", "GoogleHC/1.0"),
         ],
         "fields of a CORS preflight, and fields that permit a stale response": [
             *(("Cache-Control", "max-stale=3600, only-if-cached, no-cache"), ("Pragma", "no-cache")),
             *(("Purpose", "prefetch"), ("Sec-Purpose", "prefetch"), ("X-Requested-With", "XMLHttpRequest")),
             *(("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Mode", "navigate"), ("DNT", "1")),
             *(("Origin", gate.settings.target.origin), *PREFLIGHT),
-            ("User-Agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html; bingbot/2.0)"),
+            ("User-Agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"),
         ],
         "an upgrade to WebSocket": [
             *(("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")),
             ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-            ("User-Agent", "Prometheus/2.53.0 Blackbox Exporter/0.25.0"),
+            ("User-Agent", "Prometheus/2.53.0"),
             ("Accept", "text/event-stream, application/xml, image/png, application/openmetrics-text"),
         ],
         "fields that name another target, a condition and a range": [
@@ -193,10 +199,7 @@ def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
             *(("Accept-Encoding", "gzip"), ("Content-Type", "application/grpc"), ("X-Api-Version", "1")),
             ("Authorization", "Bearer null"),
             *(("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT"), ("X-Amz-Date", "20270115T080000Z")),
-            (
-                "User-Agent",
-                "curl/8.5.0 python-requests/2.32 okhttp/4.12 axios/1.7 Go-http-client/1.1 PostmanRuntime/7.39",
-            ),
+            ("User-Agent", AGENTS),
             ("Connection", gate.key_header),
             *(("If-None-Match", "*"), ("Range", "bytes=0-9")),
         ],

@@ -157,9 +157,8 @@ def _place_of(key: bytes, exchange: Exchange) -> str:
     for name, value in exchange.fields:
         if key in value:
             return name
-    may_have_metrics = exchange.is_json or (exchange.status == 200 and exchange.request.method == "GET")
-    is_unreadable = may_have_metrics and exchange.json.problem  # so the member of the key is unknown
-    if key not in exchange.body or is_unreadable:
+    may_be_metrics = exchange.status == 200 and exchange.request.method == "GET"
+    if key not in exchange.body or (may_be_metrics and not exchange.object):  # then the member of the key is unknown
         return ""
     shown = sum(text.encode().count(key) for text in texts_named("api_key", exchange))
     return "the body" if exchange.body.count(key) > shown else ""

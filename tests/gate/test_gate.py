@@ -48,6 +48,17 @@ def test_a_deployment_at_the_vendors_limit_costs_at_most_250_requests(variant: s
     assert 15 <= seconds <= 40
 
 
+def test_callers_without_a_key_slow_down_once_the_deployment_blocks_them(tmp_path: Path) -> None:
+    seconds = []
+    for variant in (None, "callers-that-guess-keys-are-403"):
+        (folder := tmp_path / str(variant)).mkdir()
+        fault = load_fault(variant) if variant else None
+        run = run_against(fault, folder, "-m", "not intrusive", limits="as shipped")
+        assert run.code == 0, run.output
+        seconds.append(float(re.search(r"\d+ requests in ([\d.]+) s", run.output)[1]))  # type: ignore[index]
+    assert seconds[0] + 2 < seconds[1] <= 40
+
+
 def test_the_bucket_of_every_key_is_tested(tmp_path: Path) -> None:
     fault = tmp_path / "faults" / "one-key-refills-faster.yaml"
     fault.parent.mkdir()
