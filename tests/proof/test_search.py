@@ -14,12 +14,23 @@ from tests.support.search.mutations import Mutation
 from tests.support.search.served import Behaviour
 
 BROKEN = sample(seed=2, limit=40)
+# The exact members of BROKEN that docs/mutants.md explains: one more would be a rule that has become weaker.
+LET_THROUGH = {
+    "auth, a value that is not the key: key by its first 2 characters (words), on a connection with an earlier valid key",
+    "auth, a literal: the text true, always",
+    "bypass, a key in another place: query parameter apitoken, every second time",
+    "bypass, another path without a key: an index, always",
+    "bypass, another method without a key: SEARCH, always",
+    "bypass, the connection: the last key of the connection, on every fourth connection",
+    "auth, a long key: a key of more than 32768 characters, always",
+}
 CORRECT = random.Random(2).sample(list(correct(seed=2).values()), 12)
 
 
 @pytest.mark.parametrize("mutation", BROKEN, ids=lambda mutation: mutation.name)
 def test_a_broken_deployment_is_noticed_or_explained(mutation: Mutation, tmp_path: Path) -> None:
-    assert is_noticed(mutation, tmp_path) or is_explained(mutation)
+    assert is_noticed(mutation, tmp_path) == (mutation.name not in LET_THROUGH)
+    assert mutation.name not in LET_THROUGH or is_explained(mutation)
 
 
 @pytest.mark.parametrize("mutation", CORRECT, ids=range(len(CORRECT)))
