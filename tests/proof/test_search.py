@@ -16,7 +16,8 @@ from tests.support.search.served import Behaviour
 BROKEN = sample(seed=2, limit=40)
 # The exact members of BROKEN that docs/mutants.md explains: one more would be a rule that has become weaker.
 LET_THROUGH = {
-    "auth, a value that is not the key: key by its first 2 characters (words), on a connection with an earlier valid key",
+    "auth, a value that is not the key: key by its first 2 characters (words), "
+    "on a connection with an earlier valid key",
     "auth, a literal: the text true, always",
     "bypass, a key in another place: query parameter apitoken, every second time",
     "bypass, another path without a key: an index, always",
