@@ -17,16 +17,39 @@ INTERNAL_HOST = "usage.default.svc.cluster.local"
 INTERNAL_HOSTS = ("localhost", INTERNAL_HOST)  # each may be another site
 PREFLIGHT = (("Access-Control-Request-Method", "GET"), ("Access-Control-Request-Headers", "x-api-key"))
 OTHER_ROUTES = ("/v1/usage", "/api/usage")
+<<<<<<< HEAD
+=======
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+# Sent in one field, for servers that look for a part of it.
+AGENTS = (
+    "curl/8.5.0", "python-requests/2.32", "okhttp/4.12", "axios/1.7", "Go-http-client/1.1", "PostmanRuntime/7.39",
+    "Pingdom.com_bot", "UptimeRobot/2.0", "Datadog/Synthetics", "Amazon-Route53-Health-Check-Service", "HAProxy",
+    "Consul Health Check", "Varnish", "Site24x7", "StatusCake", "bingbot/2.0", "Blackbox Exporter/0.25.0",
+)  # fmt: skip
+# Parameters that switch something on.
+SWITCHES = (
+    "debug=true", "admin=1", "internal=1", "public=1", "path=/healthz", "test=1", "preview=1", "demo=1", "auth=none",
+    "format=json", "callback=x", "key=", "api_key=", "token=null", "user=admin", "v=1", "verbose=true", "raw=1",
+    "bypass=1", "noauth=1", "dev=1", "trace=1", "health=1", "skip_auth=1", "utm_source=x",
+)  # fmt: skip
+>>>>>>> search16
 OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 Fields = Sequence[tuple[str, str | bytes]]
 
 
-@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(1, 13))
+MOST_SINGLE = 30  # requests that send the ways of one group alone, the most usual first
+
+
+@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(1, 1 + MOST_SINGLE))
 def test_key_in_the_query_is_not_accepted(gate: Gate) -> Probing[None]:
     """A request with a valid key only in the query MUST be rejected."""
     names = (
         gate.key_header, "x-api-key", "api_key", "apikey", "api-key", "apiKey", "key", "token", "access_token",
-        "access_key", "api_token", "auth",
+        "access_key", "api_token", "auth", "ApiKey", "API_KEY", "x_api_key", "k", "auth_token", "authorization",
+        "accesskey", "secret", "client_secret", "app_key", "appkey", "app_id", "apitoken", "user_key",
+        "subscription-key", "code", "sig", "signature", "password", "pass", "pwd", "session", "sid", "jwt",
+        "bearer", "license", "id",
+        "client_id", "credential",
     )  # fmt: skip
     parameters = {name: name.encode() + b"=" + gate.main.value for name in names}
     queries = {"under all usual names": b"&".join(parameters.values())}
@@ -38,15 +61,23 @@ def test_key_in_the_query_is_not_accepted(gate: Gate) -> Probing[None]:
     yield from _find_ways(gate, {combined: single})
 
 
-@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(7, 26))
+@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(7, 13 + MOST_SINGLE))
 def test_key_in_another_header_is_not_accepted(gate: Gate) -> Probing[None]:
     """A request with a valid key only in Authorization, a cookie or another header MUST be rejected."""
     key = gate.main.value
     names = (
         "Api-Key", "ApiKey", "X-API-Token", "X-Auth-Token", "X-Access-Token", "X-Key", "X-Token", "X-Apikey",
-        "X_API_Key", "X-Api-Key-Id", "Token", "Proxy-Authorization",
+        "X_API_Key", "X-Api-Key-Id", "Token", "Proxy-Authorization", "X-Auth-Key", "Key", "Access-Token", "Auth-Token",
+        "X-App-Key", "X-Client-Key", "X-Secret-Key", "X-Session-Token", "X-Csrf-Token", "X-Rapidapi-Key",
+        "Ocp-Apim-Subscription-Key", "X-Subscription-Key", "X-Goog-Api-Key", "X-Amz-Security-Token", "X-User-Token",
+        "X-Service-Key", "X-Authorization", "X-Forwarded-Authorization", "Authentication", "X-Original-Authorization",
+        "X-Forwarded-Api-Key", "X-Original-Api-Key", "Http-X-Api-Key", "X-Api-Secret", "X-Request-Id", "From",
+        "Referer",
     )  # fmt: skip
-    cookies = (gate.key_header, "api_key", "apikey", "key", "token", "session")
+    cookies = (
+        gate.key_header, "api_key", "apikey", "key", "token", "session", "sessionid", "auth", "access_token", "api-key",
+        "apiKey", "sid", "jwt", "connect.sid", "PHPSESSID", "JSESSIONID", "auth_token", "x-api-key", "Authorization",
+    )  # fmt: skip
     authorizations = {
         "without a scheme": key,
         "after Bearer": b"Bearer " + key,
@@ -80,9 +111,10 @@ def test_response_cookie_is_not_accepted(gate: Gate, ok_responses: list[Exchange
 def test_key_in_path_or_body_is_not_accepted(gate: Gate) -> Probing[None]:
     """A request with a valid key only in the path or in the body MUST be rejected."""
     key, path = gate.main.value, gate.path.encode()
+    names = (b"api_key", b"X-API-Key", b"apikey", b"apiKey", b"x-api-key", b"key", b"token", b"access_token")
     bodies = {
-        "application/json": b'{"api_key": "' + key + b'", "X-API-Key": "' + key + b'"}',
-        "application/x-www-form-urlencoded": b"api_key=" + key + b"&X-API-Key=" + key,
+        "application/json": b"{" + b", ".join(b'"%b": "%b"' % (name, key) for name in names) + b"}",
+        "application/x-www-form-urlencoded": b"&".join(b"%b=%b" % (name, key) for name in names),
     }
     requests = [
         gate.request(None, "but with the main key at the end of the path", target=path + b"/" + key),
@@ -101,19 +133,30 @@ def test_key_in_path_or_body_is_not_accepted(gate: Gate) -> Probing[None]:
     yield from _accepted(gate, (yield from send_in_turn(requests)))
 
 
-@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=(6, 64))
+@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=(6, 9 + 6 * MOST_SINGLE))
 def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
     """A request without a key MUST be rejected regardless of its header fields."""
     origins = (
         "X-Forwarded-For", "X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "X-Originating-IP",
-        "X-Remote-IP", "X-Remote-Addr", "X-Cluster-Client-IP",
+        "X-Remote-IP", "X-Remote-Addr", "X-Cluster-Client-IP", "Fastly-Client-IP", "X-Forwarded", "Forwarded-For",
+        "X-ProxyUser-Ip", "X-Azure-ClientIP", "X-Envoy-External-Address", "Client-IP", "X-Host",
+        "X-Custom-IP-Authorization",
     )  # fmt: skip
     users = (
         "X-Forwarded-User", "X-Remote-User", "X-User", "X-Authenticated-User", "X-Consumer-Username", "X-User-Id",
-        "X-WEBAUTH-USER", "X-Auth-Request-User",
+        "X-WEBAUTH-USER", "X-Auth-Request-User", "Remote-User", "X-Forwarded-Email", "X-Forwarded-Preferred-Username",
+        "X-Goog-Authenticated-User-Email", "X-Consumer-ID", "X-Credential-Identifier", "X-Auth-User", "X-Account-Id",
+        "X-Tenant-Id", "X-Forwarded-Groups", "X-Auth-Request-Email", "X-MS-CLIENT-PRINCIPAL-NAME",
+        "Cf-Access-Authenticated-User-Email",
     )  # fmt: skip
     verified = ("X-SSL-Client-Verify", "SSL-Client-Verify", "X-Client-Verify", "X-Forwarded-Client-Cert")
-    switches = ("X-Internal", "X-Internal-Request", "X-Debug", "X-Admin", "X-Test", "X-Bypass-Auth", "X-Health-Check")
+    switches = (
+        "X-Internal", "X-Internal-Request", "X-Debug", "X-Admin", "X-Test", "X-Bypass-Auth", "X-Health-Check",
+        "X-Debug-Mode", "X-Trusted", "X-From-Gateway", "X-Skip-Auth", "X-No-Auth", "X-Dev", "X-Development",
+        "X-Preview", "X-Service", "X-Is-Internal", "X-Internal-Call", "X-Monitoring", "X-Probe", "X-Authenticated",
+        "X-Auth", "X-Gateway", "X-Root", "X-Envoy-Internal",
+    )  # fmt: skip
+    paths = ("X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Uri", "X-Forwarded-Path", "X-Original-Path")
     groups: dict[str, Fields] = {
         "a loopback address as its origin": [
             *((name, "127.0.0.1") for name in origins),
@@ -132,11 +175,15 @@ def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
         "fields for debugging, administration and health checks": [
             *((name, "true") for name in switches),
             ("X-Middleware-Subrequest", ":".join(["middleware"] * 5)),
+            *((name, "10.0.0.1") for name in origins[:6]),
+            ("Origin", "null"),
             ("X-Forwarded-Host", INTERNAL_HOST),
             ("User-Agent", "GoogleHC/1.0"),
         ],
         "fields of a CORS preflight, and fields that permit a stale response": [
-            *(("Cache-Control", "max-stale=3600"), ("Purpose", "prefetch")),
+            *(("Cache-Control", "max-stale=3600, only-if-cached, no-cache"), ("Pragma", "no-cache")),
+            *(("Purpose", "prefetch"), ("Sec-Purpose", "prefetch"), ("X-Requested-With", "XMLHttpRequest")),
+            *(("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Mode", "navigate"), ("DNT", "1")),
             *(("Origin", gate.settings.target.origin), *PREFLIGHT),
             ("User-Agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"),
         ],
@@ -144,11 +191,18 @@ def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
             *(("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")),
             ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
             ("User-Agent", "Prometheus/2.53.0"),
+            ("Accept", "text/event-stream, application/xml, image/png, application/openmetrics-text"),
         ],
         "fields that name another target, a condition and a range": [
-            ("X-Original-URL", "/healthz"),
-            ("X-Rewrite-URL", "/healthz"),
-            ("X-HTTP-Method-Override", "OPTIONS"),
+            *((name, "/healthz") for name in paths),
+            *(("X-HTTP-Method-Override", "OPTIONS"), ("X-Forwarded-Method", "OPTIONS")),
+            *(("X-Forwarded-Proto", "https"), ("X-Forwarded-Port", "8080"), ("Via", "1.1 proxy"), ("CDN-Loop", "cdn")),
+            *(("traceparent", TRACE), ("X-Request-Id", "1"), ("Idempotency-Key", "1"), ("Max-Forwards", "0")),
+            *(("Early-Data", "1"), ("TE", "trailers"), ("From", "ops@example.com"), ("Prefer", "respond-async")),
+            *(("Accept-Encoding", "gzip"), ("Content-Type", "application/grpc"), ("X-Api-Version", "1")),
+            ("Authorization", "Bearer null"),
+            *(("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT"), ("X-Amz-Date", "20270115T080000Z")),
+            ("User-Agent", " ".join(AGENTS)),
             ("Connection", gate.key_header),
             *(("If-None-Match", "*"), ("Range", "bytes=0-9")),
         ],
@@ -173,7 +227,7 @@ def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> Probing[None]:
     """A response to a request without a key at another spelling of the path MUST NOT contain usage metrics."""
     path = gate.path
     spellings = (
-        f"{path}/", f"/{path}", f"{path}?debug=true&admin=1&internal=1&public=1&path=/healthz", f"{path};x",
+        f"{path}/", f"/{path}", f"{path}?{'&'.join(SWITCHES)}", f"{path};x",
         f"/.{path}", f"/healthz/..{path}", f"/healthz/..;{path}", f"{path}%2f", f"{path}.json", f"{path}#x",
         path.upper(), f"{path[:-1]}%{ord(path[-1]):02x}", f"{gate.settings.target.origin}{path}",
     )  # fmt: skip
@@ -295,7 +349,7 @@ def _find_ways(gate: Gate, groups: Mapping[Request, Sequence[Request]]) -> Probi
         is_accepted = any(_accepted(gate, [exchange]))
         if exchange.status in refusals and not is_accepted:
             continue  # any other status may be about one of the ways, and does not show that the rest is rejected
-        findings = list(_accepted(gate, (yield from send_in_turn(single))))
+        findings = list(_accepted(gate, (yield from send_in_turn(single[:MOST_SINGLE]))))
         yield from findings
         if is_accepted or findings:
             return True

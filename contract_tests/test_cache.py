@@ -15,6 +15,7 @@ from contract_tests.wire.messages import AUTH_ERRORS, Exchange
 from contract_tests.wire.pacing import is_date, made_at
 
 ENTITY_TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+TARGETED = ("CDN-Cache-Control", "Surrogate-Control")  # take precedence for caches of this kind (RFC 9213)
 CONTENT_RANGE = re.compile(r"bytes 0-(\d+)/(\d+|\*)")
 
 
@@ -128,15 +129,23 @@ def test_responses_are_not_shared_by_caches(
     """A response with status 200, 401, 403 or 429 MUST NOT allow a shared cache to serve it to another client."""
     for exchange in (*baseline_responses, *(each for each in journal if each.status == 429)):
         if _may_be_shared(gate, exchange):
-            control, vary = exchange.header("Cache-Control"), exchange.header("Vary")
-            actual = exchange.excerpt(f"Cache-Control: {control}, Vary: {vary}")
+            stated = {name: exchange.header(name) for name in ("Cache-Control", *TARGETED, "Vary")}
+            actual = exchange.excerpt(", ".join(f"{name}: {value}" for name, value in stated.items() if value))
             yield Finding(
                 "a shared cache may store the response", exchange, expected="private or no-store", actual=actual
             )
 
 
 def _may_be_shared(gate: Gate, exchange: Exchange) -> bool:
-    control = (exchange.header("Cache-Control") or "").lower().replace(" ", "").split(",")
+    return any(
+        _allows_sharing(gate, exchange, name)
+        for name in ("Cache-Control", *TARGETED)
+        if name == "Cache-Control" or exchange.header(name)
+    )
+
+
+def _allows_sharing(gate: Gate, exchange: Exchange, field: str) -> bool:
+    control = (exchange.header(field) or "").lower().replace(" ", "").split(",")
     vary = (exchange.header("Vary") or "").lower().replace(" ", "").split(",")
     if (
         exchange.status not in {200, 429, *AUTH_ERRORS}

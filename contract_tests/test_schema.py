@@ -90,6 +90,7 @@ def test_other_responses_are_usage_metrics(gate: Gate, other_ok_responses: list[
         if problem:
             yield Finding(f"the body {problem}", exchange)
         yield from _media_type_findings(gate, [exchange])
+    yield from _schema_findings(other_ok_responses, "specified")
     yield from _schema_findings(other_ok_responses, "documented")
 
 

@@ -15,12 +15,15 @@ MASK_WORDS = ("xxx", "redacted", "hidden")
 
 
 def disclosed(keys: Iterable[Credential], exchange: Exchange) -> Iterator[Credential]:
-    """Yield the keys that a response contains, plain or encoded, and that its request did not contain."""
+    """Yield the keys that a response contains, in any case or encoded, and that its request did not contain."""
     received = exchange.body + b"\n".join(value for _, value in exchange.fields)
     sent = wire(exchange.request)
     disclosure = Disclosure(received.decode("utf-8", "backslashreplace"))
     for key in keys:
         if key.value in sent or len(key.value) < SHORTEST_KEY:
+            continue
+        if key.value.lower() in received.lower() and key.value.lower() not in sent.lower():
+            yield key
             continue
         forms = disclosure.forms_of(key.value.decode())
         if forms and forms - Disclosure(sent.decode("utf-8", "backslashreplace")).forms_of(key.value.decode()):

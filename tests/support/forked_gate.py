@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 import pytest
+from aiohttp import web
 
 import contract_tests
 from contract_tests.run.plugin import clock_key, reports_key, settings_key, verdicts_key
@@ -33,15 +34,23 @@ PLUGINS = ["-p", "pytest_base_url.plugin", "-p", "_hypothesis_pytestplugin", "-p
 LATER = "http://127.0.0.1:9"  # each run replaces it by the URL of its own mock
 
 
+def unchanged(app: web.Application) -> None:
+    """Leave an application as it is."""
+
+
 @dataclass(frozen=True)
 class Job:
-    """One run: its folder, the mock's fault and deployment, whether it writes reports, and the clock's tick."""
+    """One run: its folder, the mock's fault and deployment, whether it writes reports, and the clock's tick.
+
+    `adapt` changes the mock's application before it is served.
+    """
 
     folder: Path
     fault: Fault | None
     deployment: Deployment
     writes_reports: bool
     tick: float = TICK
+    adapt: Callable[[web.Application], None] = unchanged
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,7 @@ class JobRunner:
             CONTRACT, deployment=self.job.deployment, clock=clock.now, fault=self.job.fault, sleep=clock.sleep_in_mock
         )
         app.on_startup.append(clock.attach)
+        self.job.adapt(app)
         mock = UsageMock(app).start()
         config.add_cleanup(mock.close)
         time.time = clock.now  # aiohttp, too, dates its responses by it

@@ -1,0 +1,47 @@
+"""A sample of the systematic search: the gate rejects broken deployments, and accepts correct ones."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.support.search.catalogue import is_explained, sample
+from tests.support.search.correct import correct
+from tests.support.search.judge import is_noticed, run_against_deployment
+from tests.support.search.mutations import Mutation
+from tests.support.search.served import Behaviour
+
+BROKEN = sample(seed=2, limit=40)
+# The exact members of BROKEN that docs/mutants.md explains: one more would be a rule that has become weaker.
+LET_THROUGH = {
+    "auth, a value that is not the key: key by its first 2 characters (words), "
+    "on a connection with an earlier valid key",
+    "auth, a literal: the text true, always",
+    "bypass, a key in another place: query parameter apitoken, every second time",
+    "bypass, another path without a key: an index, always",
+    "bypass, another method without a key: SEARCH, always",
+    "bypass, the connection: the last key of the connection, on every fourth connection",
+    "auth, a long key: a key of more than 32768 characters, always",
+}
+CORRECT = random.Random(2).sample(list(correct(seed=2).values()), 12)
+
+
+@pytest.mark.parametrize("mutation", BROKEN, ids=lambda mutation: mutation.name)
+def test_a_broken_deployment_is_noticed_or_explained(mutation: Mutation, tmp_path: Path) -> None:
+    assert is_noticed(mutation, tmp_path) == (mutation.name not in LET_THROUGH)
+    assert mutation.name not in LET_THROUGH or is_explained(mutation)
+
+
+@pytest.mark.parametrize("mutation", CORRECT, ids=range(len(CORRECT)))
+def test_a_correct_deployment_is_accepted(mutation: Mutation, tmp_path: Path) -> None:
+    result = run_against_deployment(mutation, tmp_path)
+    assert result.having("broken", "gate error") == set(), f"{mutation.name}\n{result.output}"
+    assert result.code == 0
+
+
+def test_a_mock_without_a_mutation_keeps_every_rule(tmp_path: Path) -> None:
+    sound = Mutation("correct: ", "correct", Behaviour, "correct", is_intrusive=True)
+    result = run_against_deployment(sound, tmp_path)
+    assert {verdict.outcome for verdict in result.verdicts} == {"held"}, result.output

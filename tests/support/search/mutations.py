@@ -1,0 +1,183 @@
+"""Mutations: an operator and a condition make a deployment whose label is known by construction."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from mock_server.web.raw_response import RawMessage
+from tests.support.search.served import PATH, Admit, Behaviour, Change, Received
+
+Label = Literal["broken", "advisory", "correct"]
+Holds = Callable[[Received], bool]
+# Returns other usage metrics for those of a key; the number counts its responses from 1, at a time in seconds.
+Metrics = Callable[[dict[str, Any], "Turn"], Any]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The place of a response in a run: its key, and the number of the key's responses from 1."""
+
+    key: str
+    number: int
+    now: float
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The requests that an operator applies to; `build` returns a test with a memory of its own."""
+
+    name: str
+    build: Callable[[], Holds]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One deployment.
+
+    Attributes:
+        name: The name: its group, the operator, and the condition.
+        group: The promise that the deployment breaks, or the kind of behaviour where it is correct.
+        build: Returns its behaviour.
+        label: Whether it breaks a promise, or good practice, or nothing.
+        metrics: Returns the change of the usage metrics, where nothing else is changed.
+        style: The form of its keys.
+        is_intrusive: Only an intrusive run can show the behaviour.
+    """
+
+    name: str
+    group: str
+    build: Callable[[], Behaviour]
+    label: Label = "broken"
+    metrics: Callable[[], Metrics] | None = None
+    style: str = "words"
+    is_intrusive: bool = False
+
+
+def condition(name: str, holds: Holds) -> Condition:
+    """Return a condition without a memory."""
+    return Condition(name, lambda: holds)
+
+
+def counted(name: str, is_turn: Callable[[int], bool]) -> Condition:
+    """Return a condition on the number of the requests that an operator could apply to."""
+
+    def build() -> Holds:
+        count = 0
+
+        def holds(_: Received) -> bool:
+            nonlocal count
+            count += 1
+            return is_turn(count)
+
+        return holds
+
+    return Condition(name, build)
+
+
+ALWAYS = condition("always", lambda _: True)
+SECOND_TIME = counted("every second time", lambda count: count % 2 == 0)
+THIRD_TIME = counted("every third time", lambda count: count % 3 == 0)
+FIFTH_TIME = counted("every fifth time", lambda count: count % 5 == 0)
+ONCE = counted("once", lambda count: count == 3)
+LATER = counted("from the third time on", lambda count: count > 2)
+FIRST = counted("the first time", lambda count: count == 1)
+REUSED = condition("on a connection with an earlier request", lambda received: received.connection.requests > 1)
+FRESH = condition("on a new connection", lambda received: received.connection.requests == 1)
+AFTER_A_KEY = condition(
+    "on a connection with an earlier valid key", lambda received: bool(received.connection.last_key)
+)
+BROWSER = condition("for browsers", lambda received: "Mozilla" in received.header("User-Agent"))
+WITH_QUERY = condition("with a query", lambda received: bool(received.query))
+WITH_COMPRESSION = condition("with gzip accepted", lambda received: "gzip" in received.header("Accept-Encoding"))
+WITH_ORIGIN = condition("with Origin", lambda received: bool(received.header("Origin")))
+WITH_COOKIE = condition("with a cookie", lambda received: bool(received.header("Cookie")))
+OLD_HTTP = condition("with HTTP/1.0", lambda received: received.request.version.minor == 0)
+MAIN_KEY = condition("for the first key", lambda received: received.key == received.keys[0])
+SECOND_KEY = condition("for the second key", lambda received: received.key == received.keys[1])
+OTHER_KEYS = condition("for all keys but the first", lambda received: received.key in received.keys[1:])
+AT_TIMES = (SECOND_TIME, THIRD_TIME, FIFTH_TIME, LATER)
+OF_CONNECTIONS = (REUSED, FRESH)
+OF_CLIENTS = (BROWSER, WITH_QUERY, WITH_COMPRESSION, WITH_ORIGIN, WITH_COOKIE, OLD_HTTP)
+
+
+def admitting(
+    group: str,
+    operator: str,
+    admit: Admit,
+    conditions: Iterable[Condition],
+    *,
+    label: Label = "broken",
+    style: str = "words",
+    reads_body: bool = False,
+) -> Iterator[Mutation]:
+    """Yield a deployment for each condition on which requests are admitted that must be rejected.
+
+    Condition counts only the requests that the operator admits.
+    """
+
+    def build_for(when: Condition) -> Callable[[], Behaviour]:
+        def build() -> Behaviour:
+            holds = when.build()
+
+            def conditionally(received: Received) -> str | None:
+                key = admit(received)
+                return key if key is not None and holds(received) else None
+
+            return Behaviour(conditionally, reads_body=reads_body)
+
+        return build
+
+    for when in conditions:
+        yield Mutation(f"{group}: {operator}, {when.name}", group, build_for(when), label, style=style)
+
+
+def changing(
+    group: str,
+    operator: str,
+    change: Change,
+    conditions: Iterable[Condition],
+    *,
+    applies: Callable[[RawMessage, Received], bool],
+    label: Label = "broken",
+    is_intrusive: bool = False,
+) -> Iterator[Mutation]:
+    """Yield a deployment for each condition on which responses are changed, if the operator applies to them."""
+
+    def build_for(when: Condition) -> Callable[[], Behaviour]:
+        def build() -> Behaviour:
+            holds = when.build()
+
+            def conditionally(message: RawMessage, received: Received) -> RawMessage:
+                return change(message, received) if applies(message, received) and holds(received) else message
+
+            return Behaviour(change=conditionally)
+
+        return build
+
+    for when in conditions:
+        name = f"{group}: {operator}, {when.name}"
+        yield Mutation(name, group, build_for(when), label, is_intrusive=is_intrusive)
+
+
+def is_ok(message: RawMessage, received: Received) -> bool:
+    """Whether a response has usage metrics."""
+    return message.status == 200 and received.path == PATH and received.is_valid
+
+
+def having_status(*statuses: int) -> Callable[[RawMessage, Received], bool]:
+    """Return whether a response of the operation has one of these statuses."""
+    return lambda message, received: message.status in statuses and received.path == PATH
+
+
+def slug(text: str) -> str:
+    """Return a text as the name of a folder."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:80]
+
+
+def with_label(mutations: Iterable[Mutation], label: Label) -> Iterator[Mutation]:
+    """Yield the same deployments with another label."""
+    return (replace(mutation, label=label) for mutation in mutations)
