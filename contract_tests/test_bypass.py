@@ -17,8 +17,6 @@ INTERNAL_HOST = "usage.default.svc.cluster.local"
 INTERNAL_HOSTS = ("localhost", INTERNAL_HOST)  # each may be another site
 PREFLIGHT = (("Access-Control-Request-Method", "GET"), ("Access-Control-Request-Headers", "x-api-key"))
 OTHER_ROUTES = ("/v1/usage", "/api/usage")
-<<<<<<< HEAD
-=======
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 # Sent in one field, for servers that look for a part of it.
 AGENTS = (
@@ -32,7 +30,6 @@ SWITCHES = (
     "format=json", "callback=x", "key=", "api_key=", "token=null", "user=admin", "v=1", "verbose=true", "raw=1",
     "bypass=1", "noauth=1", "dev=1", "trace=1", "health=1", "skip_auth=1", "utm_source=x",
 )  # fmt: skip
->>>>>>> search16
 OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 Fields = Sequence[tuple[str, str | bytes]]
 

@@ -40,33 +40,23 @@ def slack(usage_metrics: list[UsageMetrics]) -> int:
     A step of `total` counts as far as `success` and `fail` have it, too: otherwise it is a contradiction of its own.
     """
     steps = [0]
-<<<<<<< HEAD
-    for key in {metrics.exchange.request.credential for metrics in usage_metrics}:
-        stated = [metrics for metrics in _of_key(usage_metrics, key) if metrics.total is not None]
-        steps += [_growth(earlier, later) for earlier, later in pairwise(stated)]
-        if len(stated) < FEWEST_RESPONSES:  # which do not show how fast the counters change
-            steps += [(metrics.total or 0) // UNKNOWN_STEP for metrics in stated]
-    return SLACK_STEPS * max(steps)
-
-
-def _growth(earlier: UsageMetrics, later: UsageMetrics) -> int:
-    """Return how much total changes from one response to the next, or in some seconds where more lie between them."""
-    seconds = later.exchange.started - earlier.exchange.started
-    change = abs((later.total or 0) - (earlier.total or 0))
-    return change if seconds <= STEP_TIME else math.ceil(change * STEP_TIME / seconds)
-=======
     for of_key in _by_key(usage_metrics):
         steps += [min(_steps(one, other), default=0) for one, other in pairwise(of_key)]
+        if len(of_key) < FEWEST_RESPONSES:  # which do not show how fast the counters change
+            steps += [(metrics.total or 0) // UNKNOWN_STEP for metrics in of_key]
     return SLACK_STEPS * max(steps)
 
 
 def _steps(one: UsageMetrics, other: UsageMetrics) -> Iterator[int]:
-    """Yield the change of `total`, and that of `success` and `fail` together, where both responses state them."""
+    """Yield the change of `total`, and that of `success` and `fail` together, where both responses state them.
+
+    Where many seconds lie between the responses, it is the change in a few of them.
+    """
+    seconds = max(other.exchange.started - one.exchange.started, STEP_TIME)
     for names in (("total",), ("success", "fail")):
         before, after = ([getattr(each, name) for name in names] for each in (one, other))
         if None not in (*before, *after):
-            yield abs(sum(after) - sum(before))
->>>>>>> search16
+            yield math.ceil(abs(sum(after) - sum(before)) * STEP_TIME / seconds)
 
 
 def _of_key(usage_metrics: list[UsageMetrics], key: Credential | None) -> list[UsageMetrics]:

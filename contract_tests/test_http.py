@@ -66,15 +66,10 @@ def test_length_is_stated_once(baseline_responses: tuple[Exchange, ...]) -> Iter
             yield Finding("the length of the body is stated twice", exchange, actual=actual)
 
 
-<<<<<<< HEAD
 @specified("RFC 9112, section 4: status-line", reads=["head"])
-def test_status_line_is_well_formed(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
-=======
-@specified("RFC 9112, section 4: status-line")
 def test_status_line_is_well_formed(
     baseline_responses: tuple[Exchange, ...], other_ok_responses: list[Exchange]
 ) -> Iterator[Finding]:
->>>>>>> search16
     """A response MUST begin with its version, a space, three digits, and another space."""
     for exchange in (*baseline_responses, *other_ok_responses):
         lines = exchange.raw_head.lstrip(b"\r\n").splitlines() if exchange.status else []
@@ -318,15 +313,10 @@ def test_split_and_pipelined_requests_are_separate(gate: Gate) -> Probing[None]:
             return
 
 
-<<<<<<< HEAD
 @documented("RFC 9112, section 2.1: every line of a head ends with CRLF", reads=["head"])
-def test_lines_end_with_crlf(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
-=======
-@documented("RFC 9112, section 2.1: every line of a head ends with CRLF")
 def test_lines_end_with_crlf(
     baseline_responses: tuple[Exchange, ...], other_ok_responses: list[Exchange]
 ) -> Iterator[Finding]:
->>>>>>> search16
     """A response MUST end each line of its head with CRLF: many clients take a bare LF for the end of the message."""
     for exchange in (*baseline_responses, *other_ok_responses):
         head = HEAD.match(exchange.raw_head)
@@ -380,14 +370,10 @@ def test_credentials_are_not_allowed_for_any_origin(gate: Gate, journal: tuple[E
             yield Finding("pages of any origin may send credentials", exchange, actual=exchange.excerpt(allowed))
 
 
-<<<<<<< HEAD
 @advisory(
     "RFC 9112, section 9.6: a server that closes a connection sends Connection: close in its last response",
     reads=["framing"],
 )
-=======
-@advisory("RFC 9112, section 9.6: a server that closes a connection sends Connection: close in its last response")
->>>>>>> search16
 def test_closing_is_announced(scheduler: Scheduler, journal: object) -> Iterator[Finding]:
     """A response SHOULD have `Connection: close` if the server closes the connection right after it."""
     for exchange in scheduler.transport.closed_unannounced:

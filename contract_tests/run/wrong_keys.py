@@ -215,11 +215,7 @@ PATTERNS = tuple(
     )
 )  # fmt: skip
 MALFORMED = (
-<<<<<<< HEAD
-    Credential(b"k" * 4000, "a key of 4,000 characters"),
-=======
     Credential(b"k" * 7500, "a key of 7,500 characters"),
->>>>>>> search16
     Credential("schlüssel-🔑".encode(), "a key in UTF-8"),
     Credential(b"a\x01\x1f\x7fb", "a key with control bytes"),
 )
