@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain
 
 import pytest
 
@@ -23,11 +24,11 @@ SHORTEST_PART = 8  # characters of a key: a shorter part may be in a response by
 
 
 @pytest.fixture(scope="session")
-def documented_errors(missing_key_responses: list[Exchange], unknown_key_responses: list[Exchange]) -> list[Exchange]:
+def documented_errors(auth_errors: Mapping[Credential | None, list[Exchange]]) -> list[Exchange]:
     """The complete baseline exchanges with status 401 or 403; NotTested without any."""
     exchanges = [
         exchange
-        for exchange in (*missing_key_responses, *unknown_key_responses)
+        for exchange in chain.from_iterable(auth_errors.values())
         if exchange.status in AUTH_ERRORS and exchange.ending == "complete"
     ]
     if not exchanges:
@@ -50,7 +51,7 @@ def test_error_body_is_json_with_a_detail(documented_errors: list[Exchange]) -> 
 
 @documented(ERRORS_GUIDE, repeats=["errors/error-body-is-json-with-a-detail"])
 def test_every_auth_error_has_a_detail(
-    gate: Gate, missing_key_responses: object, unknown_key_responses: object, journal: tuple[Exchange, ...]
+    gate: Gate, documented_errors: object, journal: tuple[Exchange, ...]
 ) -> Iterator[Finding]:
     """A response with status 401 or 403 to a wrong or misplaced key MUST have a JSON body with a `detail` text.
 

@@ -161,7 +161,8 @@ def _attributed(
         credential = credentials[values[0]] if len(values) == 1 else None
         is_valid = credential is not None and bool(credential.shell)
         is_common = _is_common(exchange.request, header) and (is_valid or exchange.status in AUTH_ERRORS)
-        is_alone = exchange.started >= ends.get(credential, exchange.started)  # concurrent requests have no order
+        starts_later = exchange.started >= ends.get(credential, exchange.started)
+        is_alone = starts_later or "time" in exchange.lacks  # concurrent requests have no order
         ends[credential] = max(exchange.ended, ends.get(credential, exchange.ended))
         is_baseline = (
             is_alone and _is_usual(exchange.request, operation) and (is_common or (is_valid and exchange.status == 200))

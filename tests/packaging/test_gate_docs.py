@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 
 from contract_tests.run.deviations import read_deviations
 from contract_tests.run.rules import rule_ids
@@ -18,6 +20,7 @@ from mock_server import UsageMock, load_deployment
 from mock_server.fixtures.deployments import RateLimit
 from tests.support.documents import Block, Walkthrough, blocks
 from tests.support.gate import Run
+from tests.support.har import entry, har
 from tests.support.readme import CHECKOUT
 
 PAGES = ["gate.md", "keys.md", "reports.md"]
@@ -42,6 +45,20 @@ def test_every_command_runs(page: str, staging: str, tmp_path: Path) -> None:
         for block in blocks(CHECKOUT / "docs" / page):
             if block.language == "sh":
                 walkthrough.run(block)
+
+
+def test_the_page_about_traffic_runs(staging: str, tmp_path: Path) -> None:
+    metrics = requests.get(f"{staging}/usage", headers={"X-API-Key": "demo-busy"}, timeout=30).text
+    (tmp_path / "capture.har").write_text(json.dumps(har(*(entry(metrics, at=at) for at in range(3)))))
+    replacements = {
+        "https://staging.example": staging,
+        "pytest contract_tests": "pytest --pyargs contract_tests",
+        "openapi/openapi.yaml": str(CHECKOUT / "openapi" / "openapi.yaml"),
+    }
+    with closing(Walkthrough(tmp_path, replacements)) as walkthrough:
+        walkthrough.run(Block("sh", "export CONTRACT_API_KEY=demo-busy\n", 0))
+        for block in blocks(CHECKOUT / "docs" / "traffic.md"):
+            walkthrough.run(block)
 
 
 def test_the_shown_failure_is_printed_like_this(run_gate: Callable[..., Run]) -> None:

@@ -23,6 +23,7 @@ from contract_tests.wire.target import Target
 from mock_server import UsageMock, make_app
 from mock_server.fixtures.deployments import Deployment
 from mock_server.fixtures.faults import Fault
+from tests.support.har import judged_as_har
 from tests.support.virtual_clock import TICK, VirtualClock
 from usage_contract import load
 
@@ -57,7 +58,8 @@ class Job:
 class Outcome:
     """The outcome of a run: its exit code, its verdicts without findings, and the number of shared requests.
 
-    `requests` describe all requests of the run, and `labels` those whose exchanges have findings.
+    `requests` describe all requests of the run, and `labels` those whose exchanges have findings. `in_har` are the
+    rules that are broken in a HAR file of the run, and `missed_in_har` those that are broken only in the run itself.
     """
 
     code: int
@@ -65,6 +67,8 @@ class Outcome:
     shared: int
     labels: frozenset[str]
     requests: frozenset[str]
+    in_har: frozenset[str] = frozenset()
+    missed_in_har: frozenset[str] = frozenset()
 
 
 class JobRunner:
@@ -111,7 +115,11 @@ class JobRunner:
         findings = [finding for verdict in (self.verdicts.all if self.verdicts else ()) for finding in verdict.findings]
         labels = _described(finding.exchange for finding in findings)
         requests = _described(scheduler.journal if scheduler else ())
-        return Outcome(code, verdicts, scheduler.shared if scheduler else 0, labels, requests)
+        outcome = Outcome(code, verdicts, scheduler.shared if scheduler else 0, labels, requests)
+        if not (self.verdicts and self.job and self.job.writes_reports and scheduler and scheduler.first_ok):
+            return outcome
+        in_har, missed = judged_as_har(self.verdicts, self.job.folder)
+        return replace(outcome, in_har=in_har, missed_in_har=missed)
 
 
 def _described(exchanges: Iterable[Exchange]) -> frozenset[str]:

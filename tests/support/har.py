@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from contract_tests.metrics.schema import contract
+from contract_tests.run.offline import judge_recording
+from contract_tests.run.verdicts import Verdicts
+from contract_tests.traffic.har import read_har
+from contract_tests.traffic.recording import recording_of
 from contract_tests.wire.messages import Exchange
 
 KEY = "har-key-0001-abcdef"
@@ -21,6 +28,34 @@ def har(*entries: Mapping[str, Any]) -> dict[str, Any]:
 def har_of(exchanges: Iterable[Exchange], origin: str) -> dict[str, Any]:
     """Return the exchanges that have a status, and whose request HAR can express; its bodies are decoded."""
     return har(*(_entry(exchange, origin) for exchange in exchanges if is_expressible(exchange)))
+
+
+def judged_as_har(verdicts: Verdicts, folder: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Judge the journal of a run as a HAR file.
+
+    Returns:
+        The rules that are broken in the file, and those that are kept in it although the run has found them broken in
+        an exchange that the file contains.
+    """
+    assert verdicts.scheduler
+    settings, operation = verdicts.settings, contract("documented").operation("get_usage")
+    path = folder / "journal.har"
+    path.write_text(json.dumps(har_of(verdicts.scheduler.journal, settings.target.origin)))
+    recording = recording_of(read_har(path), operation, keys=settings.keys, base=settings.target)
+    recorded = {verdict.rule.id: verdict.outcome for verdict in judge_recording(recording).all}
+    found = {
+        verdict.rule.id
+        for verdict in verdicts.all
+        for finding in verdict.findings
+        if verdict.outcome == "broken" and is_expressible(finding.exchange) and is_of(operation.path, finding.exchange)
+    }
+    broken = frozenset(rule for rule, outcome in recorded.items() if outcome == "broken")
+    return broken, frozenset(rule for rule in found if recorded[rule] == "held")
+
+
+def is_of(path: str, exchange: Exchange) -> bool:
+    """Whether a request is for a path, with any query."""
+    return exchange.request.target.partition(b"?")[0].endswith(path.encode())
 
 
 def is_expressible(exchange: Exchange) -> bool:
@@ -44,7 +79,8 @@ def entry(
     **more: Any,
 ) -> dict[str, Any]:
     """Return an entry as a browser writes it for HTTP/2; `at` is the time in seconds, `more` are further members."""
-    headers = {":authority": "api.example", "accept": "application/json", **(sent or {})}
+    usual = {":authority": "api.example", "accept": "application/json", "user-agent": "app/1"}
+    headers = {**usual, **(sent or {})}
     if key:
         headers["x-api-key"] = key
     return {

@@ -1,0 +1,91 @@
+"""`contract_tests.judge`, for responses that a test suite has received, and the checks for Schemathesis."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import requests
+
+import contract_tests
+from contract_tests import TrafficError, from_httpx, from_requests, judge
+from mock_server import UsageMock
+from tests.support.readme import CHECKOUT
+
+BROKEN = "success-rate-is-a-fraction"
+RATE_RULE = "consistency/success-rate-is-the-percentage-of-success"
+
+
+@pytest.fixture
+def mock() -> Iterator[UsageMock]:
+    with UsageMock() as mock:
+        yield mock
+
+
+def test_responses_of_requests_are_judged(mock: UsageMock) -> None:
+    def outcomes() -> dict[str, str]:
+        responses = [
+            requests.get(f"{mock.url}/usage", headers={"X-API-Key": key} if key else {}, timeout=30)
+            for key in (mock.api_key, mock.api_key, mock.api_key, "", "an-unknown-key")
+        ]
+        return {rule.id: rule.outcome for rule in judge(map(from_requests, responses))}
+
+    sound = outcomes()
+    assert sound[RATE_RULE] == sound["errors/error-body-is-json-with-a-detail"] == "held"
+    assert sound["auth/similar-key-is-refused"] == sound["http/responses-are-complete"] == "not tested"
+    assert "broken" not in sound.values()
+    mock.fail(BROKEN)
+    assert outcomes()[RATE_RULE] == "broken"
+
+
+def test_responses_of_httpx_are_judged_with_findings_and_without_keys(mock: UsageMock) -> None:
+    mock.fail(BROKEN)
+    with httpx.Client(headers={"X-API-Key": mock.api_key}) as client:
+        reports = judge(from_httpx(client.get(f"{mock.url}/usage")) for _ in range(3))
+    (broken,) = (rule for rule in reports if rule.outcome == "broken")
+    assert broken.id == RATE_RULE
+    assert broken.findings[0].pointer == "/success_rate"
+    assert mock.api_key not in repr(reports)
+
+
+def test_no_exchange_with_the_operation_is_an_error(mock: UsageMock) -> None:
+    health = from_requests(requests.get(f"{mock.url}/healthz", timeout=30))
+    with pytest.raises(TrafficError, match="1 exchanges are recorded, and none of them is with /usage"):
+        judge([health])
+
+
+def test_a_key_that_is_given_must_be_accepted(mock: UsageMock) -> None:
+    refused = [from_requests(requests.get(f"{mock.url}/usage", headers={"X-API-Key": "my-own-key"}, timeout=30))]
+    assert {rule.id: rule.outcome for rule in judge(refused)}["auth/valid-key-is-200"] == "not tested"
+    given = {rule.id: rule.outcome for rule in judge(refused, keys=["my-own-key"])}
+    assert given["auth/valid-key-is-200"] == "broken"
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module contract_tests has no attribute jduge"):
+        contract_tests.jduge  # noqa: B018
+
+
+@pytest.mark.parametrize(("fault", "code"), [(None, 0), (BROKEN, 1)])
+def test_schemathesis_runs_the_rules_as_checks(fault: str | None, code: int, tmp_path: Path) -> None:
+    command = [Path(sys.executable).with_name("schemathesis"), "run", CHECKOUT / "openapi" / "openapi.yaml"]
+    checks = ["--checks", f"schema/body-is-json,{RATE_RULE}"]
+    with UsageMock(fault=fault, rate_limit=False) as mock:
+        key = ["--header", f"X-API-Key: {mock.api_key}"]
+        done = subprocess.run(
+            [*map(str, command), "--url", mock.url, *key, *checks, "--max-examples", "3", "--no-color", "--seed", "1"],
+            env={**os.environ, "SCHEMATHESIS_HOOKS": "contract_tests.schemathesis_hooks"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    assert done.returncode == code, done.stdout + done.stderr
+    if fault:
+        assert f"{RATE_RULE} is broken" in done.stdout
