@@ -50,7 +50,7 @@ def judge(
         are texts without keys.
 
     Raises:
-        TrafficError: There is no exchange with the operation, or there are some with several deployments.
+        TrafficError: The exchanges are with another operation, or with several deployments.
     """
     given = tuple(Credential(key.encode(), *name_of_key(number)) for number, key in enumerate(keys, 1))
     base = Target.parse("base_url", base_url) if base_url else None

@@ -66,7 +66,7 @@ def recording_of(
         base: The deployment; may be left out where all exchanges are with one.
 
     Raises:
-        TrafficError: There is no exchange with the operation, or there are some with several deployments.
+        TrafficError: The exchanges are with another operation, or with several deployments.
     """
     recorded = list(recorded)
     found = [(target, each.exchange) for each in recorded if (target := _target(each.url, operation.path))]

@@ -56,7 +56,7 @@ def test_the_page_about_traffic_runs(staging: str, tmp_path: Path) -> None:
         "openapi/openapi.yaml": str(CHECKOUT / "openapi" / "openapi.yaml"),
     }
     with closing(Walkthrough(tmp_path, replacements)) as walkthrough:
-        walkthrough.run(Block("sh", "export CONTRACT_API_KEY=demo-busy\n", 0))
+        walkthrough.run(Block("sh", "export PYTEST_ADDOPTS= CONTRACT_API_KEY=demo-busy\n", 0))
         for block in blocks(CHECKOUT / "docs" / "traffic.md"):
             walkthrough.run(block)
 
