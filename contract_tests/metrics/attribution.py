@@ -124,8 +124,10 @@ def transient_changes(
     """Yield each value that differs from an earlier one, while a later value does not."""
     for place, (metrics, value) in enumerate(values):
         for _, before in values[:place]:
+            if not differs(before, value):
+                continue
             back = next((after for _, after in values[place + 1 :] if not differs(before, after)), None)
-            if differs(before, value) and back is not None:
+            if back is not None:
                 yield metrics, before, value, back
                 break
 

@@ -130,7 +130,7 @@ def invalid_members(operation: str, exchange: Exchange) -> frozenset[str]:
     return frozenset(str(place[0]) for place in validation.problems if len(place) > 1)
 
 
-@lru_cache(maxsize=1024)  # several rules check the same responses
+@lru_cache(maxsize=4096)  # several rules check the same responses
 def _validation(operation: str, exchange: Exchange, level: Level) -> Validation:
     higher = LEVELS[LEVELS.index(level) + 1 :][:1]
     if higher and not _validation(operation, exchange, *higher):

@@ -72,20 +72,19 @@ def rules_for(lacks: Collection[Part]) -> list[Rule]:
     return [rule for rule, _, _ in _rules() if not rule.sends[1] and not set(rule.reads) & set(lacks)]
 
 
-def judge_offline(scheduler: Scheduler, lacks: Collection[Part] = (), only: Collection[str] | None = None) -> Verdicts:
+def judge_offline(scheduler: Scheduler, lacks: Collection[Part] = ()) -> Verdicts:
     """Judge the exchanges of a scheduler that sends nothing.
 
     Args:
         scheduler: The exchanges, and the deployment that they are with.
         lacks: The parts of the exchanges that are not known.
-        only: The ids of the rules that are applied; all of them by default.
     """
     verdicts = Verdicts(scheduler.gate.settings, scheduler=scheduler)
+    shared: dict[str, Any] = {"scheduler": scheduler, "request": SimpleNamespace(session=None)}
     fixtures: dict[ModuleType, _Fixtures] = {}
     for rule, function, module in _rules():
-        if only is None or rule.id in only:
-            of_module = fixtures.setdefault(module, _Fixtures(module, scheduler))
-            verdicts.all.append(_verdict(rule, function, of_module, verdicts, frozenset(lacks)))
+        of_module = fixtures.setdefault(module, _Fixtures(module, shared))
+        verdicts.all.append(_verdict(rule, function, of_module, verdicts, frozenset(lacks)))
     return verdicts
 
 
@@ -121,20 +120,22 @@ def _rules_of_files() -> Iterator[tuple[Rule, RuleFunction, ModuleType]]:
 
 
 class _Fixtures:
-    """The values of the fixtures of one module, which are pure functions of the scheduler."""
+    """The values of the fixtures of one module, which are pure functions of the scheduler; `shared` are conftest's."""
 
-    def __init__(self, module: ModuleType, scheduler: Scheduler) -> None:
-        self.scheduler = scheduler
-        self._modules: Sequence[ModuleType] = (module, import_module("contract_tests.conftest"))
-        self._values: dict[str, Any] = {"scheduler": scheduler, "request": SimpleNamespace(session=None)}
+    def __init__(self, module: ModuleType, shared: dict[str, Any]) -> None:
+        self.scheduler: Scheduler = shared["scheduler"]
+        self._module, self._shared = module, shared
+        self._own: dict[str, Any] = {}
 
     def of(self, function: RuleFunction) -> dict[str, Any]:
         """Return the arguments of a rule or of a fixture."""
         return {name: self._value(name) for name in inspect.signature(function).parameters}
 
     def _value(self, name: str) -> Any:
-        if name not in self._values:
-            fixture = next(vars(module)[name] for module in self._modules if name in vars(module))
+        is_own = name in vars(self._module)
+        values = self._own if is_own else self._shared
+        if name not in values:
+            fixture = vars(self._module if is_own else import_module("contract_tests.conftest"))[name]
             function = inspect.unwrap(fixture)
-            self._values[name] = function(**self.of(function))
-        return self._values[name]
+            values[name] = function(**self.of(function))
+        return values[name]
