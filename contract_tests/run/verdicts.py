@@ -34,6 +34,7 @@ ACCEPTED: tuple[Outcome, ...] = ("known deviation", "reported")
 COMPLETE, COMPLETE_INTRUSIVE = 250, 315  # paced requests of a run with three keys, for an estimate of its time
 WITHOUT_A_KEY = 90  # of them, sent so fast that they hardly count
 SCREEN = 15  # lines of the summary about single rules: a screen holds as many beside the rest
+LISTED = 40  # rules that were not tested for one reason; the reports list more
 WIDTH = 100  # characters of a line with rule ids
 
 # Reported where the first 200 is missing, whichever rule happened to come first.
@@ -259,7 +260,8 @@ class Verdicts:
                 yield f"not tested: {ids[0]}: {reason}"
             else:
                 yield f"not tested, {len(ids)} rules: {reason}"
-                yield from _indented(", ".join(ids))
+                if len(ids) <= LISTED:
+                    yield from _indented(", ".join(ids))
         if self.unreached:
             yield f"not tested, {counted(len(self.unreached), 'rule')}: the run ended before their turn"
         yield from (f"not tested: {shortfall}" for shortfall in self.shortfalls)
