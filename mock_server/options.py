@@ -174,7 +174,7 @@ class MockOptions:
         hints = get_type_hints(MockOptions)
         for option in OPTIONS:
             value, hint = getattr(self, option.attribute), hints[option.attribute]
-            if not _fits(value, hint):
+            if not fits(value, hint):
                 kind = getattr(hint, "__name__", hint)
                 raise TypeError(f"{option.attribute}: {value!r} is not valid; expected {kind}")
             if isinstance(value, (str, int)):
@@ -232,11 +232,12 @@ OPTIONS = tuple(Option(option.name, option.default, **option.metadata) for optio
 _BY_NAME = {option.name: option for option in OPTIONS}
 
 
-def _fits(value: object, hint: Any) -> bool:
+def fits(value: object, hint: Any) -> bool:
+    """Return whether a value has the type of a hint; a whole number is a float, and `True` is not a number."""
     if get_origin(hint) is Literal:
         return value in get_args(hint)
     if kinds := get_args(hint):
-        return any(_fits(value, kind) for kind in kinds)
+        return any(fits(value, kind) for kind in kinds)
     number = (int, float) if hint is float else hint
     return isinstance(value, number) and (hint is bool or not isinstance(value, bool))
 

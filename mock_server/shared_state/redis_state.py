@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from hashlib import sha1
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
+from typing import Any, NamedTuple, TypeVar, get_type_hints
 from urllib.parse import quote
 
 import orjson
 
 from mock_server.fixtures.delays import delay
 from mock_server.fixtures.deployments import Calls, Traffic
+from mock_server.options import fits
 from mock_server.simulation.bucket import PARTS_PER_TOKEN, TokenBucket, tenths, ticks
 from mock_server.simulation.clock import ClockOffset
 from mock_server.simulation.overrides import NONE, FaultUse, Override, Overrides
@@ -367,7 +368,6 @@ T = TypeVar("T", Override, FaultUse, ClockOffset)
 def _checked(read: T) -> T:
     """Return an object, or raise TypeError if a member has another type."""
     for name, hint in get_type_hints(type(read)).items():
-        kind, kinds = type(getattr(read, name)), get_args(hint) or (hint,)
-        if kind not in kinds and not (kind is int and float in kinds):
+        if not fits(getattr(read, name), hint):
             raise TypeError(f"{name} does not have its type")
     return read
