@@ -16,7 +16,7 @@ from urllib.parse import quote
 import orjson
 
 from mock_server.fixtures.delays import delay
-from mock_server.fixtures.deployments import Calls, Traffic
+from mock_server.fixtures.deployments import Traffic, traffic_of
 from mock_server.options import fits
 from mock_server.simulation.bucket import PARTS_PER_TOKEN, TokenBucket, tenths, ticks
 from mock_server.simulation.clock import ClockOffset
@@ -307,7 +307,7 @@ def _connection(url: str) -> redis.Connection:
 
 
 def _unavailable(error: Exception) -> StateUnavailableError:
-    return StateUnavailableError(f"the shared state (--state) cannot be used: {error or type(error).__name__}")
+    return StateUnavailableError(f"the shared state (--state) cannot be used: {str(error) or type(error).__name__}")
 
 
 def _script(name: str, keys: list[str], *arguments: Any) -> Command:
@@ -336,10 +336,7 @@ def _traffic(name: str, fields: list[bytes]) -> Traffic:
             owner, domain, protocol, what = orjson.loads(field)
             if owner == name:
                 found.setdefault(domain, {}).setdefault(protocol, {})[what] = int(number)
-    return {
-        domain: {protocol: Calls(**numbers) for protocol, numbers in protocols.items()}
-        for domain, protocols in found.items()
-    }
+    return traffic_of(found)
 
 
 def _load(text: bytes) -> Overrides:
