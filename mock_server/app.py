@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -79,7 +78,8 @@ def make_app(
     app[MOCK] = mock
     app[DISPATCHER] = dispatcher_class(mock, control)
     app.router.add_route("*", "/{path:.*}", app[DISPATCHER].__call__)  # for another server than the mock's own
-    app.cleanup_ctx.append(partial(_connected, simulator))
+    app.on_startup.append(lambda _: simulator.catch_up())
+    app.on_cleanup.append(lambda _: simulator.state.close())
     app.on_shutdown.append(control.stop)
     return app
 
@@ -96,11 +96,3 @@ def read_files(contract: Contract, options: MockOptions, simulator: Simulator) -
 
 def _library(options: MockOptions, deployment: Deployment | None = None) -> Library:
     return Library(deployment or load_deployment(options.deployment, options.fixture_folder), options.fixture_folder)
-
-
-async def _connected(simulator: Simulator, _: web.Application) -> AsyncIterator[None]:
-    try:
-        await simulator.catch_up()
-        yield
-    finally:
-        await simulator.state.close()

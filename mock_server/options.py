@@ -84,7 +84,6 @@ class Option(NamedTuple):
         metavar: The placeholder of the value in help texts.
         reader: Reads the value from a text, or raises ValueError.
         help: The help text.
-        is_for_command: The option is for the command only.
     """
 
     attribute: str
@@ -92,7 +91,6 @@ class Option(NamedTuple):
     metavar: str
     reader: Reader
     help: str
-    is_for_command: bool
 
     @property
     def name(self) -> str:
@@ -122,9 +120,8 @@ class Option(NamedTuple):
         return self.reader(str(value))
 
 
-def _option(default: Any, metavar: str, text: str, reader: Reader = str, *, for_command: bool = False) -> Any:
-    metadata = {"metavar": metavar, "help": text, "reader": reader, "is_for_command": for_command}
-    return field(default=default, metadata=metadata)
+def _option(default: Any, metavar: str, text: str, reader: Reader = str) -> Any:
+    return field(default=default, metadata={"metavar": metavar, "help": text, "reader": reader})
 
 
 @dataclass(frozen=True)
@@ -138,7 +135,7 @@ class MockOptions:
         ValueError: A value is not valid.
     """
 
-    config: Path | None = _option(None, "FILE", "TOML file to read options from", Path, for_command=True)
+    config: Path | None = _option(None, "FILE", "TOML file to read options from", Path)
     host: str = _option("127.0.0.1", "HOST", "address to listen on")
     port: int = _option(8080, "PORT", "port to listen on; 0 picks a free port", integer(0, 65535))
     fixtures: Path | str | None = _option(None, "DIR", "fixture folder instead of the shipped one", Path)
@@ -154,13 +151,7 @@ class MockOptions:
     state: str | None = _option(
         None, "URL", "Redis or Valkey server with the state of several processes: redis://HOST, unix:///SOCKET"
     )
-    workers: int = _option(
-        1,
-        "N",
-        "number of processes behind the port; more than one need --state",
-        integer(1, 1024),
-        for_command=True,
-    )
+    workers: int = _option(1, "N", "number of processes behind the port; more than one need --state", integer(1, 1024))
     journal: int = _option(1000, "N", "number of requests that the journal keeps", integer(1, 1_000_000))
     rate_limit: bool = _option(True, "", "limit the rate of requests: return 429 when a bucket is empty", switch)
     unknown_key_status: Literal[401, 403] = _option(
@@ -173,13 +164,9 @@ class MockOptions:
     tls_cert: Path | str | None = _option(None, "FILE", "certificate for HTTPS (PEM)", Path)
     tls_key: Path | str | None = _option(None, "FILE", "private key of the certificate (PEM)", Path)
     grace: float = _option(5, "SECONDS", "time that a stop waits for unfinished responses", integer(0, 3600))
-    reload: bool = _option(True, "", "serve changed files without a restart", switch, for_command=True)
+    reload: bool = _option(True, "", "serve changed files without a restart", switch)
     log: str = _option(
-        "text",
-        "FORMAT",
-        "format of the log on standard error: text, json or none",
-        choice("text", "json", "none"),
-        for_command=True,
+        "text", "FORMAT", "format of the log on standard error: text, json or none", choice("text", "json", "none")
     )
 
     def __post_init__(self) -> None:
@@ -187,12 +174,12 @@ class MockOptions:
         hints = get_type_hints(MockOptions)
         for option in OPTIONS:
             value, hint = getattr(self, option.attribute), hints[option.attribute]
-            if not _fits(value, hint):
+            if not fits(value, hint):
                 kind = getattr(hint, "__name__", hint)
                 raise TypeError(f"{option.attribute}: {value!r} is not valid; expected {kind}")
             if isinstance(value, (str, int)):
                 try:
-                    option.reader(str(value))
+                    option.read(value)
                 except ValueError as error:
                     raise ValueError(f"{option.attribute}: {error}") from None
 
@@ -245,11 +232,12 @@ OPTIONS = tuple(Option(option.name, option.default, **option.metadata) for optio
 _BY_NAME = {option.name: option for option in OPTIONS}
 
 
-def _fits(value: object, hint: Any) -> bool:
+def fits(value: object, hint: Any) -> bool:
+    """Return whether a value has the type of a hint; a whole number is a float, and `True` is not a number."""
     if get_origin(hint) is Literal:
         return value in get_args(hint)
     if kinds := get_args(hint):
-        return any(_fits(value, kind) for kind in kinds)
+        return any(fits(value, kind) for kind in kinds)
     number = (int, float) if hint is float else hint
     return isinstance(value, number) and (hint is bool or not isinstance(value, bool))
 

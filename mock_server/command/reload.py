@@ -18,6 +18,7 @@ from mock_server.fixtures.problems import text_of
 from mock_server.fixtures.scenarios import load_scenario
 from mock_server.fixtures.validation import FixtureError
 from mock_server.masking import printable
+from mock_server.options import MockOptions
 from mock_server.suggestions import UnknownNameError
 from mock_server.web.mock import Mock
 from mock_server.web.routes import Routes
@@ -65,8 +66,7 @@ class Reloader:
         mock: The running mock.
         build: Reads the files, or raises an error.
         say: Logs a message.
-        deployment: The name of the deployment.
-        fixtures: The fixture folder; None for the shipped one.
+        options: The options: the fixture folder and the deployment.
         documents: The folder of the OpenAPI documents; None for the shipped one.
     """
 
@@ -75,13 +75,12 @@ class Reloader:
         mock: Mock,
         build: Callable[[], tuple[Library, Routes]],
         say: Callable[..., None],
+        options: MockOptions,
         *,
-        deployment: str = "default",
-        fixtures: Path | None = None,
         documents: Path | None = None,
     ) -> None:
         self._mock, self._build, self._say = mock, build, say
-        self._fixtures, self._deployment = fixtures or folder(), deployment
+        self._fixtures, self._deployment = options.fixture_folder or folder(), options.deployment
         kinds = ("deployments", "scenarios", *FOLDERS)
         self._folders = [documents or shipped_documents(), *(self._fixtures / kind for kind in kinds)]
         self._served = self._tried = self._files()

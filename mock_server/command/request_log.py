@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import cache, lru_cache, partial
-from logging.handlers import QueueHandler, QueueListener
+from logging.handlers import QueueListener
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TextIO
@@ -47,7 +47,6 @@ class Writer:
 
     def __init__(self, stream: TextIO) -> None:
         self._queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
-        self._handler = QueueHandler(self._queue)
         self._listener = QueueListener(self._queue, _LineHandler(stream))
         self._listener.start()
 
@@ -58,7 +57,7 @@ class Writer:
 
     def write(self, text: str) -> None:
         """Queue a text."""
-        self._handler.handle(logging.makeLogRecord({"msg": text}))
+        self._queue.put(logging.makeLogRecord({"msg": text}))
 
     def close(self) -> None:
         """Write the remaining texts, for at most WRITE_TIMEOUT seconds."""

@@ -23,6 +23,7 @@ from mock_server.command.request_log import RequestLog, Writer, format_for
 from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.deployments import deployment_names, load_deployment
 from mock_server.fixtures.faults import fault_names, load_fault
+from mock_server.fixtures.library import Library
 from mock_server.fixtures.problems import text_of
 from mock_server.fixtures.scenarios import load_scenario, scenario_names
 from mock_server.fixtures.validation import FixtureError
@@ -30,6 +31,7 @@ from mock_server.options import MockOptions, OptionError
 from mock_server.simulation.state import StateUnavailableError
 from mock_server.streams import report
 from mock_server.web.mock import MOCK
+from mock_server.web.routes import Routes
 from mock_server.web.server import CertificateError, listening, new_event_loop, server_context
 from usage_contract import load
 
@@ -121,23 +123,18 @@ async def _log_and_reload(app: web.Application, options: MockOptions) -> AsyncIt
     """Log the requests of an application, and reload its files when they change, while the context lasts."""
     mock, writer = app[MOCK], Writer(sys.stderr)
     log = RequestLog(mock.simulator, writer, format_for(options.log, sys.stderr))
-    try:
-        async with AsyncExitStack() as stack:
-            if options.log != "none":
-                stack.callback(log.finish)
-                await stack.enter_async_context(_running(log.run()))
-            if options.reload:
-                reloader = Reloader(
-                    mock,
-                    lambda: read_files(load("documented"), options, mock.simulator),
-                    log.say,
-                    deployment=options.deployment,
-                    fixtures=options.fixture_folder,
-                )
-                await stack.enter_async_context(_running(reloader.run()))
-            yield
-    finally:
-        writer.close()
+
+    def build() -> tuple[Library, Routes]:
+        return read_files(load("documented"), options, mock.simulator)
+
+    async with AsyncExitStack() as stack:
+        stack.callback(writer.close)
+        if options.log != "none":
+            stack.callback(log.finish)
+            await stack.enter_async_context(_running(log.run()))
+        if options.reload:
+            await stack.enter_async_context(_running(Reloader(mock, build, log.say, options).run()))
+        yield
 
 
 @asynccontextmanager

@@ -14,16 +14,13 @@ from mock_server.control.context import ALWAYS, Call, Context, ControlError, Ope
 from mock_server.control.document import Operation, operations, problems
 from mock_server.control.guard import check
 from mock_server.fixtures.delays import DelayError
-from mock_server.fixtures.validation import FixtureError, walk
+from mock_server.fixtures.validation import FixtureError
 from mock_server.simulation.clock import EndOfTimeError
 from mock_server.simulation.simulator import FullError, RevokedKeyError, UnknownKeyError
 from mock_server.suggestions import UnknownNameError, suggest
 from mock_server.web.dispatcher import CONTROL_PREFIX
 from mock_server.web.mock import Mock
 from mock_server.web.preferences import CodeError
-
-# The document contains no body that is nested deeper; validating one could exhaust the stack.
-MAX_DEPTH = 10
 
 OPERATE: Mapping[str, Operate] = {
     operate.__name__: operate
@@ -125,8 +122,6 @@ async def _body(request: web.Request, operation: Operation) -> Any:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise ControlError(400, "malformed-json", f"The body is not valid JSON: {error}.") from None
-    if any(len(place) > MAX_DEPTH for place, _ in walk(value)):
-        raise ControlError(422, "wrong-body", f"The body is nested more than {MAX_DEPTH} levels deep.")
     _validate(value, operation.body, "body")
     return value
 

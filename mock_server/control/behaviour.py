@@ -16,19 +16,13 @@ async def change_behaviour(context: Context, call: Call) -> web.Response:
     key = context.key(body["key"]) if "key" in body else None
     changes = {name: body[name] for name in ("scenario", "delay") if name in body}
     if "code" in body:
-        changes["code"] = _integer(body["code"])
+        code = body["code"]
+        changes["code"] = code and parse_code(f"{code:g}", context.mock.routes.usage.status_codes)
     if "fault" in body:
-        name, after, times = body["fault"], int(body.get("after", 0)), _integer(body.get("times"))
-        changes["fault"] = None if name is None else FaultUse(name, after, times)
-    if changes.get("code") is not None:
-        parse_code(str(changes["code"]), context.mock.routes.usage.status_codes)
+        name, times = body["fault"], body.get("times")  # JSON Schema accepts 3.0 as an integer
+        changes["fault"] = name and FaultUse(name, int(body.get("after", 0)), times and int(times))
     await simulator.switch(key, **changes)
     return json_response(override_view(simulator.overrides.override_for(key), await fault_counts(simulator)))
-
-
-def _integer(number: float | None) -> int | None:
-    # JSON Schema accepts 3.0 as an integer.
-    return None if number is None else int(number)
 
 
 OPERATIONS: tuple[Operate, ...] = (change_behaviour,)

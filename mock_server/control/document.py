@@ -11,8 +11,8 @@ from typing import Any
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
+from mock_server.fixtures import validation
 from mock_server.fixtures.edits import replaced
-from mock_server.fixtures.validation import VALIDATOR, describe
 from usage_contract import read_document
 from usage_contract.sources import pointer
 
@@ -75,9 +75,8 @@ def operations() -> Mapping[str, Mapping[str, Operation]]:
 
 def problems(data: Any, schema: Mapping[str, Any], name: str) -> list[str]:
     """Return the problems of a body or a query as sentences, whose subject is its name."""
-    errors = VALIDATOR(schema, registry=_registry()).iter_errors(data)
-    found = [problem for error in errors for problem in describe(error)]
-    return [f"{name} {pointer(*place)} {text}" if place else f"{name} {text}" for place, text in found[:SHOWN]]
+    found = validation.problems(data, schema, _registry())[:SHOWN]
+    return [f"{name} {pointer(*place)} {text}" if place else f"{name} {text}" for place, text in found]
 
 
 def _operation(definition: Mapping[str, Any]) -> Operation:

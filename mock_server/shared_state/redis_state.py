@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from hashlib import sha1
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
+from typing import Any, NamedTuple, TypeVar, get_type_hints
 from urllib.parse import quote
 
 import orjson
 
 from mock_server.fixtures.delays import delay
-from mock_server.fixtures.deployments import Calls, Traffic
+from mock_server.fixtures.deployments import Traffic, traffic_of
+from mock_server.options import fits
 from mock_server.simulation.bucket import PARTS_PER_TOKEN, TokenBucket, tenths, ticks
 from mock_server.simulation.clock import ClockOffset
 from mock_server.simulation.overrides import NONE, FaultUse, Override, Overrides
@@ -313,7 +314,7 @@ def _connection(url: str) -> redis.Connection:
 
 
 def _unavailable(error: Exception) -> StateUnavailableError:
-    return StateUnavailableError(f"the shared state (--state) cannot be used: {error or type(error).__name__}")
+    return StateUnavailableError(f"the shared state (--state) cannot be used: {str(error) or type(error).__name__}")
 
 
 def _script(name: str, keys: list[str], *arguments: Any) -> Command:
@@ -342,10 +343,7 @@ def _traffic(name: str, fields: list[bytes]) -> Traffic:
             owner, domain, protocol, what = orjson.loads(field)
             if owner == name:
                 found.setdefault(domain, {}).setdefault(protocol, {})[what] = int(number)
-    return {
-        domain: {protocol: Calls(**numbers) for protocol, numbers in protocols.items()}
-        for domain, protocols in found.items()
-    }
+    return traffic_of(found)
 
 
 def _load(text: bytes) -> Overrides:
@@ -374,7 +372,6 @@ T = TypeVar("T", Override, FaultUse, ClockOffset)
 def _checked(read: T) -> T:
     """Return an object, or raise TypeError if a member has another type."""
     for name, hint in get_type_hints(type(read)).items():
-        kind, kinds = type(getattr(read, name)), get_args(hint) or (hint,)
-        if kind not in kinds and not (kind is int and float in kinds):
+        if not fits(getattr(read, name), hint):
             raise TypeError(f"{name} does not have its type")
     return read

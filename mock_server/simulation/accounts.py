@@ -99,8 +99,22 @@ class Account:
         self.record(snapshot.traffic)
 
     def usage_metrics(self, remaining: Any) -> dict[str, Any]:
-        """Return the usage metrics with a value for `rate_limit.remaining`."""
-        return usage_metrics(self.api_key, self.limit, self.counters, remaining=remaining)
+        """Return all usage metrics, by the document's member names, with a value for `rate_limit.remaining`.
+
+        Source: the descriptions in the document's UsageResponse.
+        """
+        counters = self.counters
+        return {
+            "api_key": self.api_key,
+            "total": counters.total,
+            "success": counters.success,
+            "fail": counters.fail,
+            "success_rate": round(100 * counters.success / counters.total, 2) if counters.total else 0.0,
+            "bytes_transferred": counters.bytes,
+            "rate_limit": {"rps": self.limit.rps, "burst": self.limit.burst, "remaining": remaining},
+            "by_protocol": counters.by_protocol,
+            "top_domains": [{"domain": domain, "requests": requests} for domain, requests in counters.top_domains],
+        }
 
     def grow(self, now: float) -> None:
         """Add the traffic that the fixture's growth has produced until `now`."""
@@ -127,27 +141,3 @@ class Account:
 
 def _whole(number: float) -> int:
     return min(MAX_SAFE_INTEGER, math.floor(number))
-
-
-def usage_metrics(api_key: str, limit: RateLimit, counters: UsageCounters, *, remaining: Any) -> dict[str, Any]:
-    """Return all usage metrics of one key, by the document's member names.
-
-    Source: the descriptions in the document's UsageResponse.
-
-    Args:
-        api_key: The key as the client sends it.
-        limit: The rate limit of the key.
-        counters: The counters of its account.
-        remaining: The value of `rate_limit.remaining`.
-    """
-    return {
-        "api_key": api_key,
-        "total": counters.total,
-        "success": counters.success,
-        "fail": counters.fail,
-        "success_rate": round(100 * counters.success / counters.total, 2) if counters.total else 0.0,
-        "bytes_transferred": counters.bytes,
-        "rate_limit": {"rps": limit.rps, "burst": limit.burst, "remaining": remaining},
-        "by_protocol": counters.by_protocol,
-        "top_domains": [{"domain": domain, "requests": requests} for domain, requests in counters.top_domains],
-    }

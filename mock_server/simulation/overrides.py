@@ -113,15 +113,12 @@ class Overrides:
     keys: Mapping[str, Override] = field(default_factory=dict)
     created_keys: frozenset[str] = frozenset()
     clock: ClockOffset = NO_OFFSET
+    #: A cache of `Simulator.effective`, by key; it lasts as long as these overrides.
+    effective: dict[str, Override] = field(default_factory=dict, init=False, compare=False)
 
     def merged(self, key: str, request: Override = NO_OVERRIDE) -> Override:
         """Return the override of a request with a key; an empty text means a request without one."""
         return request.merged_over(self.override_for(key)).merged_over(self.everyone).merged_over(self.start)
-
-    @cached_property
-    def effective(self) -> dict[str, Override]:
-        """A cache of `Simulator.effective`, by key; it lasts as long as these overrides."""
-        return {}
 
     @cached_property
     def is_empty(self) -> bool:

@@ -12,7 +12,7 @@ from aiohttp import web
 from mock_server.app import make_app
 from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, PROTOCOLS, Calls, Deployment, load_deployment
 from mock_server.fixtures.validation import SURROGATE
-from mock_server.options import OPTIONS, MockOptions, UsageMockOptions
+from mock_server.options import MockOptions, UsageMockOptions
 from mock_server.simulation.clock import END_OF_TIME, MockClock
 from mock_server.simulation.journal import Entry
 from mock_server.simulation.overrides import FaultUse
@@ -75,8 +75,6 @@ class AsyncUsageMock(MockView):
 
     def __init__(self, app: web.Application | None = None, **options: Unpack[UsageMockArguments]) -> None:
         settings, deployment = _options(options), options.get("deployment")
-        if not settings.host:
-            raise ValueError("host: the text is empty; 0.0.0.0 listens on every address")
         if app is not None and not (isinstance(app, web.Application) and MOCK in app):
             raise TypeError(f"app: {app!r} is not an application of make_app; an option has a name: deployment=…")
         unused = [name for name in options if name not in ("host", "port", "tls_cert", "tls_key", "grace")]
@@ -234,7 +232,7 @@ def _options(options: UsageMockArguments) -> MockOptions:
         TypeError: An option is unknown, or has another type.
         ValueError: The value of an option is not valid.
     """
-    accepted = [option.attribute for option in OPTIONS if not option.is_for_command]
+    accepted = UsageMockArguments.__annotations__
     for name in options:
         if name not in accepted:
             raise TypeError(f"{name!r} is not an option; {suggest(name, accepted)}")

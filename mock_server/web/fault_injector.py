@@ -171,9 +171,6 @@ class FaultInjectors:
         self._simulator, self._sleep, self._stop = simulator, sleep, stop
         self._injectors: dict[tuple[str, str, str], FaultInjector] = {}
 
-    def __len__(self) -> int:
-        return len(self._injectors)
-
     def injector(self, use: FaultUse, key: str, usage: Usage) -> FaultInjector:
         """Return the injector of a use of a fault.
 

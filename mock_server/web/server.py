@@ -102,8 +102,8 @@ async def listening(
     if not options.grace >= 0:  # also excludes NaN
         raise ValueError(f"grace: {options.grace} is not a time; expected 0 seconds or more")
     app.freeze()
-    await app.startup()
     try:
+        await app.startup()
         server = Server(app[DISPATCHER], asyncio.get_running_loop())
         listener = Listener(server, options, tls)
         app[MOCK].add_listener(listener)

@@ -121,7 +121,7 @@ AUTH_ERRORS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a protocol": (_new_protocol, r"by_protocol\.grpc, which the mock cannot derive; it derives fetch, ws, amqp"),
     "a limit header": (_new_limit_header, r"429: the mock cannot fill X-Reset; it fills Retry-After"),
     "an error member": (_new_error_member, r"GET /usage 401\.code, which the mock cannot derive; it derives detail"),
-    "a health member": (_unknown_health, r"GET /healthz: the mock responds with constants only; since has none"),
+    "a health member": (_unknown_health, r"GET /healthz 200\.since, which the mock cannot derive; it derives "),
     "no 429": (
         lambda document: document["paths"]["/usage"]["get"]["responses"].pop("429"),
         r"the mock would send 429, the document defines 200, 401, 403",

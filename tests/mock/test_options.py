@@ -68,8 +68,9 @@ def test_each_option_can_come_from_the_environment_and_the_file(option: Option) 
 
 def test_the_options_of_usage_mock_are_those_of_the_command_that_are_not_for_it_alone() -> None:
     hints = get_type_hints(MockOptions)
-    expected = {each.attribute: hints[each.attribute] for each in OPTIONS if not each.is_for_command}
-    assert get_type_hints(UsageMockOptions) == {name: hint for name, hint in expected.items() if name != "deployment"}
+    for_command = ("config", "workers", "reload", "log")
+    expected = {name: hint for name, hint in hints.items() if name not in (*for_command, "deployment")}
+    assert get_type_hints(UsageMockOptions) == expected
 
 
 def test_an_empty_variable_counts_as_missing() -> None:
@@ -80,6 +81,12 @@ def test_an_empty_variable_counts_as_missing() -> None:
 def test_an_empty_argument_is_rejected(option: Option) -> None:
     with pytest.raises(OptionError, match=f"^--{option.name}: is empty"):
         read_options({option.attribute: ""}, {})
+
+
+@pytest.mark.parametrize("name", [each.attribute for each in OPTIONS[1:] if isinstance(each.default, str | None)])
+def test_an_empty_text_is_not_a_value(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name}: (is empty; omit it for the default|'' is not a valid)"):
+        MockOptions(**{name: ""})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("option", OPTIONS[1:], ids=lambda option: option.name)

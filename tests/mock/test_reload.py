@@ -41,9 +41,10 @@ class Lived:
         self.write("deployments/default.yaml", ONE)
         self.write("scenarios/idle.yaml", "description: d\nkey: {}\n")
         shutil.copy(folder() / "faults" / "body-is-null.yaml", self.fixtures / "faults")
-        app = make_app(self.load(), MockOptions(fixtures=self.fixtures), clock=self.clock)
+        options = MockOptions(fixtures=self.fixtures)
+        app = make_app(self.load(), options, clock=self.clock)
         self.mock, self.parts, self.simulator = UsageMock(app), app[MOCK], app[MOCK].simulator
-        self.reloader = Reloader(self.parts, self.build, self.say, fixtures=self.fixtures, documents=self.documents)
+        self.reloader = Reloader(self.parts, self.build, self.say, options, documents=self.documents)
 
     def load(self) -> Contract:
         return load("documented", self.documents)

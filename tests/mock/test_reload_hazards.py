@@ -50,7 +50,7 @@ class Files:
         self.reloader = self.reloader_of(self.build)
 
     def reloader_of(self, build: Callable[[], tuple[Library, Routes]]) -> Reloader:
-        return Reloader(self.app[MOCK], build, self.report, fixtures=self.fixtures)
+        return Reloader(self.app[MOCK], build, self.report, MockOptions(fixtures=self.fixtures))
 
     def build(self) -> tuple[Library, Routes]:
         return read_files(load(), MockOptions(fixtures=self.fixtures), self.simulator)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from mock_server.fixtures.deployments import PROTOCOLS, Calls, Key, RateLimit, folder, load_deployment
-from mock_server.simulation.accounts import UsageCounters, usage_metrics
+from mock_server.simulation.accounts import Account
 from mock_server.web.responses import documented_members, documented_response
 from mock_server.web.usage import REMAINING
 from usage_contract import Contract, ContractError, load
@@ -45,6 +45,10 @@ every_key = given(KEYS)
 steady = settings(derandomize=True, deadline=None)
 
 
+def metrics_of(key: Key, name: str = "k") -> dict[str, Any]:
+    return Account(name, name, key, now=0.0).usage_metrics(REMAINS)
+
+
 def all_calls(key: Key, protocol: str | None = None) -> list[Calls]:
     return [
         each for domain in key.traffic.values() for name, each in domain.items() if protocol is None or name == protocol
@@ -54,7 +58,7 @@ def all_calls(key: Key, protocol: str | None = None) -> list[Calls]:
 @steady
 @every_key
 def test_the_total_is_the_sum_over_all_protocols(key: Key) -> None:
-    figures = usage_metrics("k", key.rate_limit, UsageCounters(key.traffic), remaining=REMAINS)
+    figures = metrics_of(key)
     assert figures["total"] == sum(each.requests for each in all_calls(key))
     assert figures["total"] == sum(figures["by_protocol"].values())
 
@@ -62,7 +66,7 @@ def test_the_total_is_the_sum_over_all_protocols(key: Key) -> None:
 @steady
 @every_key
 def test_every_protocol_is_counted_also_where_it_was_not_spoken(key: Key) -> None:
-    figures = usage_metrics("k", key.rate_limit, UsageCounters(key.traffic), remaining=REMAINS)
+    figures = metrics_of(key)
     for protocol in PROTOCOLS:
         assert figures["by_protocol"][protocol] == sum(each.requests for each in all_calls(key, protocol))
 
@@ -70,7 +74,7 @@ def test_every_protocol_is_counted_also_where_it_was_not_spoken(key: Key) -> Non
 @steady
 @every_key
 def test_success_and_fail_share_the_total(key: Key) -> None:
-    figures = usage_metrics("k", key.rate_limit, UsageCounters(key.traffic), remaining=REMAINS)
+    figures = metrics_of(key)
     assert figures["fail"] == sum(each.failures for each in all_calls(key))
     assert figures["success"] + figures["fail"] == figures["total"]
 
@@ -78,7 +82,7 @@ def test_success_and_fail_share_the_total(key: Key) -> None:
 @steady
 @every_key
 def test_the_success_rate_is_the_percentage_to_two_decimals(key: Key) -> None:
-    figures = usage_metrics("k", key.rate_limit, UsageCounters(key.traffic), remaining=REMAINS)
+    figures = metrics_of(key)
     exact = Fraction(100 * figures["success"], figures["total"]) if figures["total"] else Fraction(0)
     assert 0 <= figures["success_rate"] <= 100
     assert figures["success_rate"] == round(figures["success_rate"], 2)
@@ -88,7 +92,7 @@ def test_the_success_rate_is_the_percentage_to_two_decimals(key: Key) -> None:
 @steady
 @every_key
 def test_bytes_are_those_of_http_fetch_only(key: Key) -> None:
-    figures = usage_metrics("k", key.rate_limit, UsageCounters(key.traffic), remaining=REMAINS)
+    figures = metrics_of(key)
     assert figures["bytes_transferred"] == sum(each.bytes for each in all_calls(key, "fetch"))
 
 
@@ -98,15 +102,13 @@ def test_the_top_domains_are_the_twenty_with_the_most_requests_ties_by_name(key:
     counts = {name: sum(each.requests for each in domain.values()) for name, domain in key.traffic.items()}
     ranked = sorted((-requests, name) for name, requests in counts.items() if requests)
     expected = [{"domain": name, "requests": -requests} for requests, name in ranked[:20]]
-    assert usage_metrics("k", key.rate_limit, UsageCounters(key.traffic), remaining=REMAINS)["top_domains"] == expected
+    assert metrics_of(key)["top_domains"] == expected
 
 
 def answered(contract: Contract, name: str, key: Key) -> Any:
     """Return the body that a key gets, and check it against the schema of the contract."""
     operation = contract.operations["get_usage"]
-    body = documented_response(
-        operation, 200, usage_metrics(name, key.rate_limit, UsageCounters(key.traffic), remaining=REMAINS)
-    ).body
+    body = documented_response(operation, 200, metrics_of(key, name)).body
     assert body.count(REMAINING) == 1
     figures = json.loads(body.replace(REMAINING, b"1.5"))
     schema = operation.responses["200"].schema

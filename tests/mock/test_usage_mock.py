@@ -411,7 +411,7 @@ def test_in_the_callers_loop_it_is_used_while_it_is_served() -> None:
 
 
 def test_an_empty_host_is_not_every_address() -> None:
-    with pytest.raises(ValueError, match="host: the text is empty"):
+    with pytest.raises(ValueError, match="host: is empty; omit it for the default"):
         UsageMock(host="")
 
 

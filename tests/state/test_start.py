@@ -17,6 +17,7 @@ import pytest
 import trustme
 
 from mock_server.command.cli import main
+from mock_server.shared_state.redis_state import _unavailable
 from tests.support.command import serving
 from tests.support.control_api import Api
 from tests.support.wire import usage
@@ -30,6 +31,10 @@ LINUX = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs L
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def test_an_error_without_a_text_is_reported_by_its_type() -> None:
+    assert str(_unavailable(ConnectionResetError())).endswith("cannot be used: ConnectionResetError")
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,14 @@ from contract_tests.run.offline import judge_offline
 from contract_tests.wire.messages import Exchange
 from mock_server import load_deployment
 from mock_server.fixtures.faults import load_fault
-from mock_server.simulation.accounts import UsageCounters, usage_metrics
+from mock_server.simulation.accounts import Account
 from tests.support.offline import patched, scheduler_of, sound_exchanges
 from tests.support.proof import Result, run_against
 from usage_contract import load
 from usage_contract.sources import pointer
 
 CONTRACT = load("documented").operations[OPERATION]
-KEY, ACCOUNT = list(load_deployment().keys.items())[1]  # the key whose small bucket the gate may empty
+KEY, FACTS = list(load_deployment().keys.items())[1]  # the key whose small bucket the gate may empty
 DOCUMENT = Path(__file__).parents[2] / "docs" / "mutants.md"
 SURVIVORS = set(re.findall(r"^\| `([^`]+)` \|", DOCUMENT.read_text().partition("\n## ")[0], re.MULTILINE))
 
@@ -55,9 +55,7 @@ CHANGES = {"integer": NUMBER, "number": NUMBER, "string": TEXT, "array": LIST, "
 
 def body() -> Any:
     """Return the key's sound body, with a plausible number of tokens."""
-    return json.loads(
-        orjson.dumps(usage_metrics(KEY, ACCOUNT.rate_limit, UsageCounters(ACCOUNT.traffic), remaining=9.0))
-    )
+    return json.loads(orjson.dumps(Account(KEY, KEY, FACTS, now=0.0).usage_metrics(remaining=9.0)))
 
 
 def members(schema: Mapping[str, Any], value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, Any, Any]]:

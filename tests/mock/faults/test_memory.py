@@ -86,7 +86,7 @@ def test_the_memory_of_a_fault_ends_with_its_use(contract: Contract) -> None:
                 mock.fail("usage-requests-count-in-total", key)
             first, later = ([usage(mock.url, key).json["total"] for key in keys] for _ in range(2))
             assert [first, later] == [[BUSY_TOTAL + 2, MODEST_TOTAL + 2], [BUSY_TOTAL + 4, MODEST_TOTAL + 4]]
-        assert len(app[MOCK].injectors) == 2
+        assert len(app[MOCK].injectors._injectors) == 2
 
 
 def test_a_bucket_refills_more_slowly_than_stated(serve: Serve, clock: Clock) -> None:
