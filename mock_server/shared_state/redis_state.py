@@ -84,19 +84,10 @@ class RedisState:
         full = bucket.burst if bucket.tokens is None else min(bucket.burst, bucket.tokens)
         mantissa, divisor = bucket.rps.as_integer_ratio()  # the divisor is a power of two
         parts = (bucket.burst * PARTS_PER_TOKEN, round(full * PARTS_PER_TOKEN), tokens * PARTS_PER_TOKEN)
-        take = _Take(
-            (self._version_key, self._accounts),
-            (self._account + bucket.key, self._account + account.key),
-            (
-                REQUIRED_VERSION.get(),
-                f"bucket {bucket.name}",
-                ticks(bucket.refilled_at(now)),
-                mantissa,
-                divisor.bit_length() - 1,
-                *parts,
-            ),
-        )
-        answer = await self._server.ask(take)
+        at, shift = ticks(bucket.refilled_at(now)), divisor.bit_length() - 1
+        arguments = (REQUIRED_VERSION.get(), f"bucket {bucket.name}", at, mantissa, shift, *parts)
+        own_keys = (self._account + bucket.key, self._account + account.key)
+        answer = await self._server.ask(_Take((self._version_key, self._accounts), own_keys, arguments))
         if answer is None:  # the script requires the version
             raise StaleError
         granted, level, since, version = answer

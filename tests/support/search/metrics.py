@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from mock_server import load_deployment
-from mock_server.simulation.accounts import UsageCounters, usage_metrics
+from mock_server.simulation.accounts import Account
 from mock_server.web.raw_response import RawMessage
 from tests.support.search.mutations import Label, Metrics, Mutation, Turn, is_ok
 from tests.support.search.served import Behaviour, Counts, Received, with_json
@@ -27,8 +27,7 @@ PROTOCOLS = ("fetch", "ws", "amqp")
 
 @cache
 def _sound(key: str) -> bytes:
-    account = DEPLOYMENT.keys[key]
-    return orjson.dumps(usage_metrics(key, account.rate_limit, UsageCounters(account.traffic), remaining=9.0))
+    return orjson.dumps(Account(key, key, DEPLOYMENT.keys[key], now=0.0).usage_metrics(9.0))
 
 
 def other_metrics(turn: Turn) -> Body:
