@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict, get_args, get_origin, get_type_hints
 
@@ -184,9 +185,8 @@ class MockOptions:
 
     def __post_init__(self) -> None:
         """Check the types and ranges of all values."""
-        hints = get_type_hints(MockOptions)
         for option in OPTIONS:
-            value, hint = getattr(self, option.attribute), hints[option.attribute]
+            value, hint = getattr(self, option.attribute), _hints()[option.attribute]
             if not _fits(value, hint):
                 kind = getattr(hint, "__name__", hint)
                 raise TypeError(f"{option.attribute}: {value!r} is not valid; expected {kind}")
@@ -243,6 +243,11 @@ class UsageMockOptions(TypedDict, total=False):
 
 OPTIONS = tuple(Option(option.name, option.default, **option.metadata) for option in fields(MockOptions))
 _BY_NAME = {option.name: option for option in OPTIONS}
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(MockOptions)
 
 
 def _fits(value: object, hint: Any) -> bool:
