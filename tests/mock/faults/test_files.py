@@ -124,9 +124,7 @@ def test_a_shipped_file_fits_every_answer(name: str, contract: Contract, caplog:
     async def no_sleep(_: float) -> None:
         pass
 
-    app = make_app(
-        contract, deployment=DEPLOYMENT, clock=Clock(), fault=taking_no_turns(shipped(name)), sleep=no_sleep
-    )
+    app = make_app(contract, deployment=DEPLOYMENT, clock=Clock(), fault=taking_no_turns(shipped(name)), sleep=no_sleep)
     with UsageMock(app) as mock:
         glance(
             mock.url,
