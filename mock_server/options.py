@@ -185,8 +185,9 @@ class MockOptions:
 
     def __post_init__(self) -> None:
         """Check the types and ranges of all values."""
+        hints = _hints()
         for option in OPTIONS:
-            value, hint = getattr(self, option.attribute), _hints()[option.attribute]
+            value, hint = getattr(self, option.attribute), hints[option.attribute]
             if not _fits(value, hint):
                 kind = getattr(hint, "__name__", hint)
                 raise TypeError(f"{option.attribute}: {value!r} is not valid; expected {kind}")
@@ -220,6 +221,11 @@ class MockOptions:
         return self.delay if self.delay is None or isinstance(self.delay, str) else f"{self.delay:.6f}"
 
 
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(MockOptions)
+
+
 class UsageMockOptions(TypedDict, total=False):
     """The members of MockOptions that UsageMock accepts, for type checkers; a test compares both."""
 
@@ -243,11 +249,6 @@ class UsageMockOptions(TypedDict, total=False):
 
 OPTIONS = tuple(Option(option.name, option.default, **option.metadata) for option in fields(MockOptions))
 _BY_NAME = {option.name: option for option in OPTIONS}
-
-
-@cache
-def _hints() -> dict[str, Any]:
-    return get_type_hints(MockOptions)
 
 
 def _fits(value: object, hint: Any) -> bool:
