@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypedDict, get_args, get_origin, get_type_hints
 
@@ -171,7 +172,7 @@ class MockOptions:
 
     def __post_init__(self) -> None:
         """Check the types and ranges of all values."""
-        hints = get_type_hints(MockOptions)
+        hints = _hints()
         for option in OPTIONS:
             value, hint = getattr(self, option.attribute), hints[option.attribute]
             if not fits(value, hint):
@@ -205,6 +206,11 @@ class MockOptions:
     def delay_text(self) -> str | None:
         """The delay as a text."""
         return self.delay if self.delay is None or isinstance(self.delay, str) else f"{self.delay:.6f}"
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(MockOptions)
 
 
 class UsageMockOptions(TypedDict, total=False):

@@ -1,7 +1,11 @@
-"""The tiers of the tests, and how `pytest -n 4` distributes them over processes."""
+"""The tiers of the tests, and how `pytest -n 3` distributes them over processes."""
 
 from __future__ import annotations
 
+import gc
+from collections import defaultdict
+from functools import cached_property
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -20,19 +24,37 @@ settings.load_profile("tests")
 pytest_plugins = ["tests.support.gate", "tests.support.mocks"]
 
 HERE = Path(__file__).parent
-# Their fixtures take seconds, so one process runs all tests of such a module.
+# One process runs all tests of such a folder or module: what they share takes seconds in each process.
 TOGETHER = (
     "tests/browser/test_report_page.py",
+    "tests/gate/test_proof_sample.py",
+    "tests/mock/faults/",
     "tests/packaging/test_wheel.py",
 )
+BATCH = 10  # tests of one function that a process receives at once: a message for each takes longer than most tests
 
 
 class Distribution(LoadScopeScheduling):
-    """Sends the tests of some modules to one process, and first; all other tests one by one."""
+    """Sends the tests of some modules to one process, and first; all other tests in small batches.
+
+    The tests of the other tiers are sent one by one, as each takes long.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        module = nodeid.partition("::")[0]
-        return module if module in TOGETHER else nodeid
+        return self._scopes[nodeid]
+
+    @cached_property
+    def _scopes(self) -> dict[str, str]:
+        numbers: defaultdict[str, count[int]] = defaultdict(count)
+        return {nodeid: self._scope(nodeid, numbers) for nodeid in self.collection or ()}
+
+    def _scope(self, nodeid: str, numbers: defaultdict[str, count[int]]) -> str:
+        if together := next(filter(nodeid.startswith, TOGETHER), None):
+            return together
+        if nodeid.startswith(tuple(f"tests/{tier}/" for tier in TIERS)):
+            return nodeid
+        function = nodeid.partition("[")[0]
+        return f"{function} {next(numbers[function]) // BATCH}"
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -55,6 +77,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if tier := _tier(item):
             item.add_marker(tier)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector run seldom, and skip the collected tests: it takes a tenth of the time otherwise."""
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 @pytest.hookimpl(tryfirst=True)  # before a fixture needs the tool

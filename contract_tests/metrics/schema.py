@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from hashlib import sha256
 from itertools import islice
 from typing import Any, cast
 
@@ -53,14 +54,26 @@ def contract(level: Level) -> Contract:
 
 
 def _first_items(validator: Validator, items: Any, instance: Any, schema: dict[str, Any]) -> Iterator[ValidationError]:
-    """Validate the first items of an array, and mark the array where there are more."""
-    if isinstance(instance, list) and len(instance) > MOST:
-        yield from _items(validator, items, instance[:MOST], schema)
+    """Validate the first items of an array, and mark the array where there are more.
+
+    Most responses repeat an array of an earlier one: an array that was valid is not validated again.
+    """
+    if not isinstance(instance, list):
+        return
+    first = instance[:MOST]
+    array = id(items), sha256(repr(first).encode("utf-8", "surrogatepass")).digest()
+    if array not in _valid_arrays:
+        is_valid = True
+        for error in _items(validator, items, first, schema):
+            is_valid = False
+            yield error
+        if is_valid:
+            _valid_arrays.add(array)
+    if len(instance) > MOST:
         yield ValidationError(f"of {len(instance)} items only the first {MOST} are checked", validator=UNCHECKED)
-    else:
-        yield from _items(validator, items, instance, schema)
 
 
+_valid_arrays: set[tuple[int, bytes]] = set()  # the schema of the items, which is never freed, and the array's digest
 _items = Draft202012Validator.VALIDATORS["items"]
 BoundedValidator = cast(
     "type[Validator]",

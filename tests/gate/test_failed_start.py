@@ -94,7 +94,7 @@ def test_elsewhere_a_run_that_cannot_start_prints_no_annotation(run_gate: RunGat
 
 def test_documents_that_cannot_be_used_are_reported_with_their_place(tmp_path: Path) -> None:
     for name in ("contract_tests", "fixtures", "mock_server", "openapi", "usage_contract", "usage_contract_pytest"):
-        shutil.copytree(CHECKOUT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(CHECKOUT / name, tmp_path / name)
     path = tmp_path / "openapi" / "openapi.yaml"
     path.write_text(path.read_text().replace("description: Invalid API key.", "x-description: none"))
     for options in ([], [*THERE, "--api-key", SECRET]):

@@ -46,6 +46,19 @@ def test_problem_of_a_body_names_the_member_and_both_values(body: object, level:
     assert list(problems("get_usage", exchange, level)) == [problem]
 
 
+def test_array_that_equals_a_valid_one_only_in_python_is_validated() -> None:
+    def pointers(requests: str) -> list[str | None]:
+        body = b'{"top_domains": [{"domain": "a.example", "requests": %b}]}' % requests.encode()
+        exchange = Exchange(Request("GET", b"/usage", ()), 200, payload=body)
+        return [problem.pointer for problem in problems("get_usage", exchange, "specified")]
+
+    assert [pointers(requests) for requests in ("1", "1", "true", "1.5", "true")] == [
+        [],
+        [],
+        *[["/top_domains/0/requests"]] * 3,
+    ]
+
+
 def test_missing_members_of_one_object_are_one_problem() -> None:
     body = b'{"rate_limit": {"rps": 1}, "by_protocol": {"fetch": 1, "ws": 0, "amqp": 0}, "top_domains": []}'
     exchange = Exchange(Request("GET", b"/usage", ()), 200, payload=body)

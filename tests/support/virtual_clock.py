@@ -91,7 +91,11 @@ class VirtualClock:
     def _settle(self) -> None:
         """Return when the mock has nothing left to do until time passes or bytes arrive."""
         if self._loop is not None and self._loop.is_running():
-            asyncio.run_coroutine_threadsafe(_run_rounds(), self._loop).result(STUCK)
+            idle = threading.Lock()  # cheaper than a future, which a run waits for hundreds of times
+            idle.acquire()
+            self._loop.call_soon_threadsafe(_run_rounds, self._loop, ROUNDS, idle.release)
+            if not idle.acquire(timeout=STUCK):
+                raise TimeoutError(f"the mock was not idle within {STUCK} s")
 
     def _advance(self, *, to: float = START, by: float = 0.0) -> None:
         with self._lock:
@@ -132,9 +136,11 @@ class VirtualSocket(socket.socket):
         return bool(select.select([self], [], [], seconds)[0])
 
 
-async def _run_rounds() -> None:
-    for _ in range(ROUNDS):
-        await asyncio.sleep(0)
+def _run_rounds(loop: asyncio.AbstractEventLoop, rounds: int, then: Callable[[], None]) -> None:
+    if rounds:
+        loop.call_soon(_run_rounds, loop, rounds - 1, then)
+    else:
+        then()
 
 
 def _call(loop: asyncio.AbstractEventLoop, wake: Callable[[], None]) -> None:

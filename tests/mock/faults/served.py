@@ -1,19 +1,28 @@
-"""What the tests of faults ask with, beside `tests.mock.wire`."""
+"""Requests of the tests of faults beside those of `tests.support.wire`, and the shipped files."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any
 
-from tests.support.wire import TIMEOUT, address, ask, usage
+from mock_server import Fault, load_fault
+from tests.support.wire import TIMEOUT, address, usage
 
 Serve = Callable[..., str]
 Sleep = Callable[[float], Awaitable[None]]
 
 BUSY_TOTAL, MODEST_TOTAL = 804982, 3459
 REQUEST = b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: demo-modest\r\n\r\n"
+NO_USAGE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = "when: {status: [200]}"
+
+
+@cache
+def shipped(name: str) -> Fault:
+    """Load a shipped fault or variant once."""
+    return load_fault(name)
 
 
 def said(url: str, request: bytes = REQUEST) -> bytes:
@@ -24,11 +33,17 @@ def said(url: str, request: bytes = REQUEST) -> bytes:
         return to_the_end(connection)
 
 
-def glance(url: str, request: bytes) -> None:
-    """Send raw bytes, wait until the server is free again, and go without looking at what it said."""
-    with socket.create_connection(address(url), TIMEOUT) as connection:
-        connection.sendall(request)
-        ask(url, "/")
+def glance(url: str, *requests: bytes) -> None:
+    """Send raw bytes, each on a connection of its own, and wait until the server is free again after each.
+
+    The responses are not read.
+    """
+    with socket.create_connection(address(url), TIMEOUT) as other:
+        for request in requests:
+            with socket.create_connection(address(url), TIMEOUT) as connection:
+                connection.sendall(request)
+                other.sendall(NO_USAGE)
+                assert other.recv(1 << 16).startswith(b"HTTP/1.1 ")
 
 
 def to_the_end(connection: socket.socket) -> bytes:

@@ -18,7 +18,7 @@ from mock_server.masking import mask_key
 from tests.support.wire import Clock
 from usage_contract import Contract
 
-from .served import Serve, glance, modest, said
+from .served import Serve, glance, modest, said, shipped
 
 DOCS = (Path(__file__).parents[3] / "docs" / "faults.md").read_text()
 SCHEMA = json.loads((folder() / "fault.schema.json").read_text())
@@ -108,7 +108,7 @@ def test_no_name_is_used_twice() -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_shipped_fault_names_its_rules_and_a_variant_names_none(path: Path) -> None:
-    fault = load_fault(path.stem)
+    fault = shipped(path.stem)
     assert bool(fault.breaks) == (path.parent.name == "faults")
     assert path.read_text().startswith("# yaml-language-server: $schema=../fault.schema.json\n")
     assert fault.description.endswith(".")
@@ -124,13 +124,16 @@ def test_a_shipped_file_fits_every_answer(name: str, contract: Contract, caplog:
     async def no_sleep(_: float) -> None:
         pass
 
-    app = make_app(
-        contract, deployment=DEPLOYMENT, clock=Clock(), fault=taking_no_turns(load_fault(name)), sleep=no_sleep
-    )
+    app = make_app(contract, deployment=DEPLOYMENT, clock=Clock(), fault=taking_no_turns(shipped(name)), sleep=no_sleep)
     with UsageMock(app) as mock:
-        for method in ("GET", "HEAD"):  # which is the second turn of each key
-            for key in ("demo-busy", "demo-modest", "demo-fresh", "nobody", ""):
-                glance(mock.url, f"{method} /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode())
+        glance(
+            mock.url,
+            *(
+                f"{method} /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode()
+                for method in ("GET", "HEAD")  # the second turn of each key
+                for key in ("demo-busy", "demo-modest", "demo-fresh", "nobody", "")
+            ),
+        )
     assert [record.message for record in caplog.records] == []
 
 

@@ -16,7 +16,7 @@ from mock_server.fixtures.roles import FORMS, ROLES, keys_by_role
 from tests.support.wire import KEY, Clock, ask, usage
 from usage_contract import Contract
 
-from .served import glance
+from .served import glance, shipped
 
 USED = Key(
     RateLimit(5, 20),
@@ -75,17 +75,17 @@ def test_a_shipped_file_fits_a_deployment_with_three_own_keys(
     async def no_sleep(_: float) -> None:
         pass
 
-    fault = load_fault(name)
+    fault = shipped(name)
     steps = tuple(replace(step, when=replace(step.when, after=0, first=None, every=1)) for step in fault.steps)
     app = make_app(contract, deployment=THREE, clock=Clock(), fault=replace(fault, steps=steps), sleep=no_sleep)
     with UsageMock(app) as mock:
-        for key in THREE.keys:
-            glance(mock.url, f"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode())
+        requests = [f"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode() for key in THREE.keys]
+        glance(mock.url, *requests)
     assert [record.message for record in caplog.records] == []
 
 
 def test_a_shipped_file_is_rejected_only_for_a_role_that_a_deployment_lacks() -> None:
-    faults = {name: load_fault(name) for name in fault_names()}
+    faults = {name: shipped(name) for name in fault_names()}
     assert roles_lacking(faults, own(only=USED)) == {"second key", "unused key"}
     assert roles_lacking(faults, own(only=Key())) == {"second key"}
     assert roles_lacking(faults, own(one=USED, two=BUSIEST)) == {"unused key"}
