@@ -48,7 +48,7 @@ def used_keys(gate: Gate, usage_metrics: list[UsageMetrics]) -> dict[Credential,
     return used
 
 
-@documented(OWN)
+@documented(OWN, reads=["one run"])
 def test_metrics_differ_between_keys(
     used_keys: dict[Credential, Profile], usage_metrics: list[UsageMetrics]
 ) -> Iterator[Finding]:

@@ -65,7 +65,7 @@ def first_response(scheduler: Scheduler, session: pytest.Session) -> Exchange:
     except NotTested as reason:
         is_throttled = any(exchange.status == 429 for exchange in scheduler.journal)
         _could_not_be_tested(gate, f"it answers 429, and {reason}" if is_throttled else str(reason))
-    if exchange.status != 200 or _is_page(exchange):
+    if exchange.status != 200 or is_page(exchange):
         _report_no_first_200(scheduler, session, exchange)
     scheduler.first_ok = exchange
     return exchange
@@ -108,7 +108,7 @@ def likely_cause(exchange: Exchange, target: Target, path: str) -> str:
         return f"--base-url ends in {path} already; leave that out"
     if status == 404:
         return "the path prefix in --base-url is wrong or missing"
-    if _is_page(exchange) and status < 500:
+    if is_page(exchange) and status < 500:
         kind = "a login page" if LOGIN_PAGE.search(text) else "an HTML page"
         return f"{kind} is served at this address; check --base-url, and what is in front of the deployment"
     return ""
@@ -117,8 +117,10 @@ def likely_cause(exchange: Exchange, target: Target, path: str) -> str:
 def is_challenge(exchange: Exchange) -> bool:
     """Whether a bot challenge was sent in front of the deployment."""
     text = exchange.body[:LOOKED_AT].decode("utf-8", "replace").lower()
-    is_page = _is_page(exchange) and (exchange.status or 0) < 500
-    return exchange.header("cf-mitigated") == "challenge" or (is_page and CHALLENGE.search(text) is not None)
+    is_client_error_page = is_page(exchange) and (exchange.status or 0) < 500
+    return exchange.header("cf-mitigated") == "challenge" or (
+        is_client_error_page and CHALLENGE.search(text) is not None
+    )
 
 
 def _cause_of_redirect(exchange: Exchange, target: Target) -> str:
@@ -132,7 +134,8 @@ def _cause_of_redirect(exchange: Exchange, target: Target) -> str:
     return "--base-url must be the address that it redirects to"
 
 
-def _is_page(exchange: Exchange) -> bool:
+def is_page(exchange: Exchange) -> bool:
+    """Whether the body is an HTML page, which an API does not send."""
     is_html = exchange.media_type in {"text/html", "application/xhtml+xml"}
     return is_html and PAGE.match(exchange.body[:LOOKED_AT]) is not None
 

@@ -9,20 +9,22 @@ from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import pytest
+
 from contract_tests.metrics.schema import contract
 from contract_tests.redaction.redactor import Redactor
 from contract_tests.reports.model import RuleReport, redacted
 from contract_tests.run.facts import check_facts
 from contract_tests.run.findings import Finding
 from contract_tests.run.gate import OPERATION, Gate
-from contract_tests.run.options import Settings
+from contract_tests.run.options import Settings, keys_from
 from contract_tests.run.recorded import RecordedScheduler, check_recording
 from contract_tests.run.report import rule_report
 from contract_tests.run.rules import Rule, place, rule_files, rule_from
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.run.verdicts import Verdict, Verdicts
-from contract_tests.traffic.recording import Recorded, Recording, recording_of
-from contract_tests.wire.messages import Credential, Part, name_of_key
+from contract_tests.traffic.recording import Recorded, Recording, TrafficError, recording_of
+from contract_tests.wire.messages import Part
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.target import Target
 from usage_contract.contract import Level
@@ -50,10 +52,16 @@ def judge(
         are texts without keys.
 
     Raises:
-        TrafficError: The exchanges are with another operation, or with several deployments.
+        TrafficError: A key or the base URL is not valid, no exchange can be judged, or they are with several
+            deployments.
     """
-    given = tuple(Credential(key.encode(), *name_of_key(number)) for number, key in enumerate(keys, 1))
-    base = Target.parse("base_url", base_url) if base_url else None
+    if isinstance(keys, str):
+        raise TypeError("keys: give a list of keys, not a text")
+    try:
+        given = keys_from(keys, {}, None)
+        base = Target.parse("base_url", base_url) if base_url is not None else None
+    except pytest.UsageError as error:
+        raise TrafficError(str(error)) from None
     verdicts = judge_recording(
         recording_of(recorded, contract(level).operations[OPERATION], keys=given, base=base), level
     )

@@ -173,7 +173,7 @@ def _settings(config: pytest.Config) -> Settings:
     base_url = option.base_url
     if not base_url and _is_emptied(config.invocation_params.args):
         raise pytest.UsageError("--base-url is empty; leave it out to check the embedded mock")
-    if option.contract_traffic:
+    if option.contract_traffic and not _sends_nothing(config):
         return _settings_of_recording(config)
     refuse_misspelt(os.environ, is_remote=bool(base_url))
     keys = keys_from(option.contract_api_key, os.environ if base_url else {}, option.contract_api_key_file)
@@ -198,6 +198,19 @@ def _settings(config: pytest.Config) -> Settings:
 def _settings_of_recording(config: pytest.Config) -> Settings:
     """Read the recorded traffic, and return the settings of a run over it."""
     option = config.option
+    unused = {
+        "--intrusive": option.contract_intrusive,
+        "--require-complete": option.contract_require_complete,
+        "--header": option.contract_header,
+        "--proxy": option.contract_proxy,
+        "--max-rate": option.contract_max_rate,
+        "--max-requests": option.contract_max_requests,
+    }
+    if given := [name for name, value in unused.items() if value]:
+        raise pytest.UsageError(f"{given[0]}: it is for runs that send requests, and --traffic sends none")
+    if "" in option.contract_traffic:
+        raise pytest.UsageError("--traffic is empty; give the path of a HAR file")
+    refuse_misspelt(os.environ, is_remote=True)
     base = Target.parse("--base-url", option.base_url) if option.base_url else None
     keys = keys_from(option.contract_api_key, os.environ, option.contract_api_key_file)
     operation = contract(option.contract_level).operation(OPERATION)
@@ -205,7 +218,7 @@ def _settings_of_recording(config: pytest.Config) -> Settings:
         recorded = [each for path in option.contract_traffic for each in read_har(Path(path))]
         recording = recording_of(recorded, operation, keys=keys, base=base)
     except TrafficError as error:
-        raise pytest.UsageError(f"--traffic: {error}") from None
+        raise pytest.UsageError(escaped(f"--traffic: {error}")) from None
     config.stash[recording_key] = recording
     settings = settings_from(config, recording.target, recording.keys, embedded=False)
     return replace(settings, secrets=(*recording.secrets, *settings.secrets))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from contract_tests.run import wrong_keys
-from contract_tests.run.first_request import is_challenge
+from contract_tests.run.first_request import is_challenge, is_page
 from contract_tests.run.gate import Gate
 from contract_tests.run.rules import Rule
 from contract_tests.run.scheduler import Scheduler
@@ -41,7 +41,7 @@ class RecordedScheduler(Scheduler):
 
     def __init__(self, gate: Gate, recording: Recording) -> None:
         super().__init__(gate, RecordedTransport(gate.settings), is_recorded=True)
-        self.transport.journal += [exchange for exchange in recording.exchanges if not is_challenge(exchange)]
+        self.transport.journal += [exchange for exchange in recording.exchanges if not _is_of_a_proxy(exchange)]
         gate.rejected = dict(recording.refused)
         gate.baseline_exchanges = [exchange for exchange in self.journal if exchange.request.is_baseline]
         self.first_with = {key: [] for key in gate.keys}
@@ -51,6 +51,11 @@ class RecordedScheduler(Scheduler):
         """Return the recorded baseline exchanges with a key, without a key, or with any key that was refused."""
         keys = self.gate.rejected.keys() if key == wrong_keys.UNKNOWN else {key}
         return [exchange for exchange in self.gate.baseline_exchanges if exchange.request.credential in keys]
+
+
+def _is_of_a_proxy(exchange: Exchange) -> bool:
+    """Whether an error is an HTML page: a firewall or a proxy sends such pages in front of the deployment."""
+    return not exchange.abridged and (is_challenge(exchange) or ((exchange.status or 0) >= 400 and is_page(exchange)))
 
 
 def check_recording(rule: Rule, lacks: Collection[Part]) -> None:

@@ -27,11 +27,12 @@ from contract_tests.run.options import Settings
 from contract_tests.run.verdicts import Verdict, Verdicts
 from contract_tests.wire.curl import curl_command
 from contract_tests.wire.limits import KEPT
-from contract_tests.wire.messages import Exchange
+from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 
 MOST_FINDINGS = 20  # different findings of a rule
 LONGEST_VALUE = 80  # characters of a value in a pretty-printed body
+SHOWN_FIELDS = {b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language", b"content-type"}
 NOT_REACHED = "the run ended before it"
 
 
@@ -158,13 +159,24 @@ def _identity(finding: Finding) -> Hashable:
 
 def exchange_report(exchange: Exchange, settings: Settings, pointer: str | None = None) -> ExchangeReport:
     """Return an exchange as texts, all of them bounded and without keys."""
+    request = _without_secrets_of_others(exchange)
     return ExchangeReport(
-        request=exchange.request.described(exchange.redact),
+        request=request.described(exchange.redact),
         response=_response(exchange),
         location=exchange.excerpt(location[0]) if (location := exchange.kept_values("Location")) else "",
         body=_body(exchange, pointer),
-        curl=curl_command(exchange.request, settings),
+        curl=curl_command(request, settings),
     )
+
+
+def _without_secrets_of_others(exchange: Exchange) -> Request:
+    """Return the request; of a recorded one only what is no secret: no cookie, credential, query or body."""
+    request = exchange.request
+    if not exchange.lacks:
+        return request
+    key = request.credential.value if request.credential else None
+    fields = [(name, value) for name, value in request.fields if value == key or name.lower() in SHOWN_FIELDS]
+    return replace(request, target=request.target.partition(b"?")[0], fields=tuple(fields), body=b"")
 
 
 def _response(exchange: Exchange) -> str:

@@ -27,7 +27,6 @@ def from_requests(response: requests.Response) -> Recorded:
         response.status_code,
         fields or response.headers.items(),
         response.content,
-        response.elapsed.total_seconds(),
     )
 
 
@@ -35,15 +34,14 @@ def from_httpx(response: httpx.Response) -> Recorded:
     """Return the exchange of a response that httpx has received and read."""
     sent = response.request
     request = _request(sent.method, str(sent.url), sent.headers.multi_items(), sent.content)
-    fields, seconds = response.headers.multi_items(), response.elapsed.total_seconds()
-    return _recorded((str(sent.url), request), response.status_code, fields, response.content, seconds)
+    return _recorded((str(sent.url), request), response.status_code, response.headers.multi_items(), response.content)
 
 
 def from_schemathesis(response: Response) -> Recorded:
     """Return the exchange of a response that Schemathesis has received."""
     fields = [(name, value) for name, values in response.headers.items() for value in values]
     request = from_prepared(response.request)
-    return _recorded(request, response.status_code, fields, response.content, response.elapsed)
+    return _recorded(request, response.status_code, fields, response.content)
 
 
 def from_prepared(sent: requests.PreparedRequest) -> tuple[str, Request]:
@@ -60,14 +58,12 @@ def _request(method: str, url: str, fields: Iterable[tuple[str | bytes, str | by
     return Request(method, target_of(url).encode(), tuple(sent), body)
 
 
-def _recorded(
-    sent: tuple[str, Request], status: int, fields: Iterable[tuple[str, str]], body: bytes, seconds: float
-) -> Recorded:
+def _recorded(sent: tuple[str, Request], status: int, fields: Iterable[tuple[str, str]], body: bytes) -> Recorded:
     url, request = sent
     known = tuple((name, _bytes(value)) for name, value in fields if name.lower() != "content-encoding")
     return Recorded(
         url,
-        Exchange(request, status, fields=known, payload=body, received=len(body), seconds=seconds, lacks=LACKS),
+        Exchange(request, status, fields=known, payload=body, received=len(body), lacks=LACKS),
     )
 
 

@@ -5,148 +5,158 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from contract_tests.traffic.recording import Recorded, TrafficError, target_of
 from contract_tests.wire.messages import Abridged, Exchange, Part, Request
 
 T = TypeVar("T")
 
-VERSIONS = {
-    "h2": "HTTP/2",
-    "http/2": "HTTP/2",
-    "http/2.0": "HTTP/2",
-    "h3": "HTTP/3",
-    "http/3": "HTTP/3",
-    "http/3.0": "HTTP/3",
-}
-NOT_FROM_THE_NETWORK = {"Memory Cache", "Disk Cache", "Service Worker"}  # of Safari's _fetchType
+NOT_FROM_THE_NETWORK = {"Memory Cache", "Disk Cache", "Service Worker", "Inspector Override"}  # of Safari's _fetchType
 NO_BODY = {204, 205, 304}
+NAMES = {dict: "an object", list: "an array", str: "a text", int: "a whole number"}
 
 
-def read_har(path: Path) -> list[Recorded]:
-    """Return the exchanges of a HAR file that a server has answered.
+class _MalformedError(Exception):
+    """A member that HAR requires is missing, or has another type."""
 
-    HAR contains bodies without their content coding, and neither the bytes of a message nor its framing. Entries that
-    were served from a cache, or that have no response, are left out.
+
+def read_har(path: Path | str) -> list[Recorded]:
+    """Return the entries of a HAR file as exchanges; those without a response from the network have no status.
+
+    HAR contains bodies without their content coding, and neither the bytes of a message nor its framing.
 
     Raises:
         TrafficError: The file cannot be read, or is not HAR.
     """
+    path = Path(path)
     try:
         document = json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise TrafficError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise TrafficError(f"{path} is not HAR: it is not UTF-8") from None
     except (ValueError, RecursionError) as error:
         raise TrafficError(f"{path} is not HAR: {error}") from None
     try:
         entries = _at(document, list, "log", "entries")
-    except _MissingError as missing:
-        raise TrafficError(f"{path} is not HAR 1.2: {missing}") from None
-    return [
-        Recorded(url, exchange) for number, entry in enumerate(entries) for url, exchange in _read(path, number, entry)
-    ]
-
-
-class _MissingError(Exception):
-    """A member that HAR requires is missing, or has another type."""
+    except _MalformedError as error:
+        raise TrafficError(f"{path} is not HAR 1.2: {error}") from None
+    return [_recorded(entry, f"(entry {number} of {path.name})") for number, entry in enumerate(entries)]
 
 
 def _at(value: Any, kind: type[T], *names: str) -> T:
     for place, name in enumerate(names, 1):
         value = value.get(name) if isinstance(value, dict) else None
         if value is None:
-            raise _MissingError(f"/{'/'.join(names[:place])} is missing")
-    if not isinstance(value, kind):
-        raise _MissingError(f"/{'/'.join(names)} is of another type")
+            raise _MalformedError(f"/{'/'.join(names[:place])} is missing")
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise _MalformedError(f"/{'/'.join(names)} is not {NAMES[kind]}")
     return value
 
 
-def _read(path: Path, number: int, entry: Any) -> Iterator[tuple[str, Exchange]]:
+def _recorded(entry: Any, label: str) -> Recorded:
     try:
-        if _at(entry, int, "response", "status") < 100 or _is_from_cache(entry):
-            return
-        yield _at(entry, str, "request", "url"), _exchange(entry, f"(entry {number} of {path.name})")
-    except (_MissingError, ValueError) as problem:
-        raise TrafficError(f"{path} is not HAR 1.2: /log/entries/{number}: {problem}") from None
+        url = _at(entry, str, "request", "url")
+    except _MalformedError:
+        return Recorded("", Exchange(Request("", b"", ())))
+    request = Request("", target_of(url).encode("utf-8", "replace"), tuple(_sent_fields(entry, url)), label=label)
+    try:
+        return Recorded(url, _exchange(entry, _complete_request(entry, request)))
+    except (_MalformedError, ValueError, TypeError, AttributeError) as error:
+        return Recorded(url, Exchange(request), f"{label} is not HAR 1.2: {error}")
 
 
-def _is_from_cache(entry: Mapping[str, Any]) -> bool:
-    """Whether the browser answered the request itself."""
-    names = {name.lower() for name, _ in _fields(entry, "response")}
-    return bool(
-        entry.get("_fromCache")
-        or entry.get("_fetchedViaServiceWorker")
-        or entry.get("_fetchType") in NOT_FROM_THE_NETWORK
-        or "afterRequest" in (entry.get("cache") or {})
-        or "non-authoritative-reason" in names  # a redirect that the browser makes itself
-    )
-
-
-def _exchange(entry: Mapping[str, Any], label: str) -> Exchange:
-    fields = tuple((name, value.encode("latin-1", "replace")) for name, value in _fields(entry, "response"))
-    codings = {value.strip().lower() for name, value in fields if name.lower() == "content-encoding"} - {
-        b"",
-        b"identity",
-    }
+def _exchange(entry: Mapping[str, Any], request: Request) -> Exchange:
+    response = entry.get("response") or {}
+    status = int(response.get("status") or 0)
+    if not 100 <= status < 600 or isinstance(response["status"], bool) or not _is_from_the_network(entry):
+        return Exchange(request)
+    fields = [(name, value.encode("latin-1", "replace")) for name, value in _fields(response)]
+    codings = {value.strip().lower() for name, value in fields if name.lower() == "content-encoding"}
     lacks: set[Part] = {"head", "framing"}
-    if codings:
+    if codings - {b"", b"identity"}:
         lacks.add("coding")
-    status = _at(entry, int, "response", "status")
-    payload, abridged = _payload(entry, status)
-    started = datetime.fromisoformat(_at(entry, str, "startedDateTime")).timestamp()
-    version = str(entry["response"].get("httpVersion") or "")
+    payload, abridged = _payload(response, is_without=status in NO_BODY or request.method == "HEAD")
+    seconds = float(entry.get("time") or 0) / 1000
     return Exchange(
-        request=_request(entry, label),
+        request=request,
         status=status,
-        reason=str(entry["response"].get("statusText") or ""),
-        version=VERSIONS.get(version.lower(), version.upper()).removeprefix("HTTP/"),
+        reason=str(response.get("statusText") or ""),
+        version=str(response.get("httpVersion") or "").upper().removeprefix("HTTP/"),
         fields=tuple((name, value) for name, value in fields if name.lower() != "content-encoding"),
         payload=payload,
         received=len(payload),
-        started=started,
-        seconds=max(float(entry.get("time") or 0), 0.0) / 1000,
+        started=datetime.fromisoformat(_at(entry, str, "startedDateTime")).timestamp(),
+        seconds=seconds if math.isfinite(seconds) and seconds > 0 else 0.0,
         abridged=abridged,
         lacks=frozenset(lacks),
     )
 
 
-def _request(entry: Mapping[str, Any], label: str) -> Request:
-    url = _at(entry, str, "request", "url")
-    body = (entry["request"].get("postData") or {}).get("text") or ""
-    version = str(entry["request"].get("httpVersion") or "")
-    return Request(
-        method=_at(entry, str, "request", "method"),
-        target=target_of(url).encode(),
-        fields=tuple((name.encode(), value.encode("latin-1", "replace")) for name, value in _fields(entry, "request")),
-        body=str(body).encode(),
-        label=label,
-        version=VERSIONS.get(version.lower(), version.upper()),
+def _is_from_the_network(entry: Mapping[str, Any]) -> bool:
+    """Whether a response came from the network as a whole, and not from a cache or a service worker."""
+    response = entry["response"]
+    names = {name.lower() for name, _ in _fields(response)}
+    return not (
+        entry.get("_fromCache")
+        or entry.get("_fetchedViaServiceWorker")
+        or entry.get("_fetchType") in NOT_FROM_THE_NETWORK
+        or "afterRequest" in (entry.get("cache") or {})
+        or "non-authoritative-reason" in names  # a redirect that the browser makes itself
+        or response.get("_error")
+        or response.get("_failureText")
     )
 
 
-def _fields(entry: Any, message: str) -> list[tuple[str, str]]:
-    """Return the header fields of a message; of the pseudo-header fields of HTTP/2, `:authority` is Host."""
-    found = [(_at(each, str, "name"), _at(each, str, "value")) for each in _at(entry, list, message, "headers")]
-    named = [("Host" if name == ":authority" else name, value) for name, value in found]
-    return [(name, value) for name, value in named if not name.startswith(":")]
+def _complete_request(entry: Mapping[str, Any], request: Request) -> Request:
+    version = str(entry["request"].get("httpVersion") or "").upper()
+    return Request(
+        method=_at(entry, str, "request", "method"),
+        target=request.target,
+        fields=request.fields,
+        body=str((entry["request"].get("postData") or {}).get("text") or "").encode("utf-8", "replace"),
+        label=request.label,
+        version=version if version.startswith("HTTP/") and version[5:6] not in {"2", "3"} else "",
+    )
 
 
-def _payload(entry: Mapping[str, Any], status: int) -> tuple[bytes, Abridged | None]:
+def _sent_fields(entry: Mapping[str, Any], url: str) -> list[tuple[bytes, bytes]]:
+    """Return the header fields of a request; Host is that of the URL where HTTP/2 has none."""
+    fields = [
+        (name.encode("utf-8", "replace"), value.encode("utf-8", "replace")) for name, value in _fields(entry["request"])
+    ]
+    if all(name.lower() != b"host" for name, _ in fields):
+        fields.insert(0, (b"Host", urlsplit(url).netloc.rpartition("@")[2].encode("utf-8", "replace")))
+    return fields
+
+
+def _fields(message: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the header fields of a message, without the pseudo-header fields of HTTP/2."""
+    headers = message.get("headers") or []
+    pairs = (
+        headers.items() if isinstance(headers, dict) else [(each.get("name"), each.get("value")) for each in headers]
+    )
+    return [(str(name), "" if value is None else str(value)) for name, value in pairs if name and name[0] != ":"]
+
+
+def _payload(response: Mapping[str, Any], *, is_without: bool) -> tuple[bytes, Abridged | None]:
     """Return the decoded body, and whether it is missing."""
-    content = _at(entry, dict, "response", "content")
-    text, size = content.get("text"), content.get("size") or 0
-    is_without_body = status in NO_BODY or entry["request"].get("method") == "HEAD"
-    if not isinstance(text, str):
-        if is_without_body or size <= 0:
-            return b"", None
-        return b"", Abridged(size, "", reason="the recording lacks the body of a response")
-    if content.get("encoding") != "base64":
-        return text.encode("utf-8", "surrogatepass"), None
+    if is_without:
+        return b"", None
+    content = response.get("content") or {}
+    text, size = content.get("text"), int(content.get("size") or 0)
+    is_empty = size == 0 and response.get("bodySize") == 0
+    if not text and not is_empty:
+        return b"", Abridged(max(size, 0), "", reason="the recording lacks the body of a response")
+    if str(content.get("encoding") or "").lower() != "base64":
+        return str(text or "").encode("utf-8", "surrogatepass"), None
     try:
-        return base64.b64decode(text, validate=True), None
+        return base64.b64decode("".join(str(text).split()) + "==", validate=False), None
     except binascii.Error as error:
-        raise _MissingError(f"/response/content/text is not base64: {error}") from None
+        raise _MalformedError(f"/response/content/text is not base64: {error}") from None

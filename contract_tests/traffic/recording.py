@@ -16,13 +16,15 @@ from usage_contract import Operation
 ONE_RUN = 120.0  # seconds: as long as a run of the gate may take
 SHORTEST_SECRET = 4  # characters: a shorter text is in any other by chance
 UNSUSPICIOUS = re.compile(rb"[\w-]*")  # values that a firewall does not mistake for an attack
-USUAL_VERSIONS = {"HTTP/1.1", "HTTP/2", "HTTP/3", ""}
+USUAL_VERSIONS = {"HTTP/1.1", ""}
 # Header fields for which neither a deployment nor a proxy refuses a request.
 COMMON_FIELDS = re.compile(
     r"host|user-agent|accept|accept-(encoding|language)|cache-control|pragma|connection|origin|referer|dnt|priority"
     r"|sec-.*|traceparent|tracestate|x-request-id|x-trace"
 )
 USUAL_VALUE = re.compile(rb"[ -~]{1,500}")
+# What tools write for a key that they have removed.
+PLACEHOLDER = re.compile(rb"(?i)\W*(redacted|removed|masked|hidden|filtered|scrubbed|secret|x{3,})?\W*")
 JSON_RANGE = re.compile(r"application/(json|\*)|\*/\*")
 
 
@@ -32,10 +34,14 @@ class TrafficError(Exception):
 
 @dataclass(frozen=True)
 class Recorded:
-    """One exchange that another program recorded, with the URL of its request."""
+    """One exchange that another program recorded, with the URL of its request.
+
+    The exchange has no status where the deployment did not respond. `problem` states why it cannot be read.
+    """
 
     url: str
     exchange: Exchange
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,26 +72,34 @@ def recording_of(
         base: The deployment; may be left out where all exchanges are with one.
 
     Raises:
-        TrafficError: The exchanges are with another operation, or with several deployments.
+        TrafficError: No exchange can be judged, or they are with several deployments.
     """
     recorded = list(recorded)
-    found = [(target, each.exchange) for each in recorded if (target := _target(each.url, operation.path))]
-    found = [(target, each) for target, each in found if base in {None, target} and not _is_preflight(each.request)]
-    if not found:
-        at = f" at {base.url}" if base else ""
-        raise TrafficError(f"{len(recorded)} exchanges are recorded, and none of them is with {operation.path}{at}")
-    answered = [target for target, each in found if each.status == 200] or [target for target, _ in found]
-    target, *others = dict.fromkeys(answered)
-    if others:
-        urls = ", ".join(sorted(each.url for each in (target, *others)))
-        raise TrafficError(f"the exchanges are with several deployments: {urls}. Name one by --base-url")
+    if wrong := next((each for each in recorded if not isinstance(each, Recorded)), None):
+        raise TrafficError(
+            f"a {type(wrong).__name__} is not a recorded exchange; from_requests and from_httpx make one"
+        )
     header = (operation.key_header or "").lower().encode()
-    exchanges = sorted((each for at, each in found if at == target), key=lambda each: each.started)
     values = [value for each in recorded for value in _key_values(each.exchange.request, header)]
     texts = [value.decode("latin-1") for value in dict.fromkeys((*(key.value for key in keys), *values))]
     secrets = tuple(text for text in texts if len(text) >= SHORTEST_SECRET)
+    redact = Redactor(secrets)
+    found = [
+        (target, each) for each in recorded if (target := _target(each.url, operation.path)) and base in {None, target}
+    ]
+    if problem := next((each.problem for _, each in found if each.problem), ""):
+        raise TrafficError(redact(problem))
+    responses = [(target, each.exchange) for target, each in found if _is_of_the_deployment(each.exchange)]
+    if not responses:
+        at = f" at {redact(base.url)}" if base else ""
+        raise TrafficError(f"{len(recorded)} exchanges are recorded, and none of them is with {operation.path}{at}")
+    target = _only_target(responses, header, redact)
+    exchanges = sorted((each for at, each in responses if at == target), key=lambda each: each.started)
     credentials = _credentials(exchanges, operation, keys)
-    attributed = tuple(_attributed(exchanges, operation, credentials, Redactor(secrets)))
+    lives = _lives(exchanges, operation, [each for each in credentials.values() if each not in keys])
+    attributed = tuple(_attributed(exchanges, operation, credentials, lives, redact))
+    if not any(each.request.is_baseline for each in attributed):
+        raise TrafficError("no recorded response can be judged: no request has a key that was accepted or refused")
     refused = {
         credential: each
         for each in reversed(attributed)
@@ -93,6 +107,25 @@ def recording_of(
     }
     valid = tuple(credential for credential in credentials.values() if credential.shell)
     return Recording(target, attributed, valid, refused, _lacks(attributed), secrets)
+
+
+def _is_of_the_deployment(exchange: Exchange) -> bool:
+    """Whether a response was recorded, and is not that of a forward proxy or to a preflight."""
+    names = {name.lower() for name, _ in exchange.request.fields}
+    is_preflight = exchange.request.method == "OPTIONS" and b"access-control-request-method" in names
+    is_proxy = exchange.status == 407 or exchange.payload.startswith(b"[Fiddler]")
+    return exchange.status is not None and not is_preflight and not is_proxy
+
+
+def _only_target(responses: Sequence[tuple[Target, Exchange]], header: bytes, redact: Redactor) -> Target:
+    """Return the deployment of the responses; pages and APIs that need no key are others."""
+    with_key = [target for target, each in responses if each.status == 200 and _key_values(each.request, header)]
+    answered = with_key or [target for target, each in responses if each.status == 200]
+    target, *others = dict.fromkeys(answered or [target for target, _ in responses])
+    if others:
+        urls = ", ".join(sorted(redact(each.url) for each in (target, *others)))
+        raise TrafficError(f"the exchanges are with several deployments: {urls}. Name one by --base-url")
+    return target
 
 
 def target_of(url: str) -> str:
@@ -115,17 +148,14 @@ def _target(url: str, path: str) -> Target | None:
         return None
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname or not parts.path.endswith(path):
         return None
-    return Target(parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], parts.path.removesuffix(path))
-
-
-def _is_preflight(request: Request) -> bool:
-    names = {name.lower() for name, _ in request.fields}
-    return request.method == "OPTIONS" and b"access-control-request-method" in names
+    return Target(
+        parts.scheme, parts.hostname.rstrip("."), port or DEFAULT_PORTS[parts.scheme], parts.path.removesuffix(path)
+    )
 
 
 def _key_values(request: Request, header: bytes) -> list[bytes]:
     values = [value.strip(b" \t") for name, value in request.fields if name.lower() == header]
-    return [value for value in values if value]
+    return [value for value in values if value and not PLACEHOLDER.fullmatch(value)]
 
 
 def _credentials(
@@ -150,8 +180,30 @@ def _credentials(
     return credentials
 
 
+def _lives(
+    exchanges: Sequence[Exchange], operation: Operation, keys: Iterable[Credential]
+) -> dict[Credential | None, tuple[float, float]]:
+    """Return the times of the first and the last 200 response to each key: a key may be new, or be revoked."""
+    header = (operation.key_header or "").lower().encode()
+    ok = [(_key_values(exchange.request, header), exchange.started) for exchange in exchanges if exchange.status == 200]
+    times = {key: [started for values, started in ok if values == [key.value]] for key in keys}
+    return {key: (min(of_key), max(of_key)) for key, of_key in times.items() if of_key}
+
+
+def _must_be_ok(exchange: Exchange, life: tuple[float, float] | None) -> bool:
+    """Whether a response to a valid key, which is not a 200, shows that the key is not accepted."""
+    if exchange.status in AUTH_ERRORS and life:
+        return life[0] <= exchange.started <= life[1]
+    status = exchange.status or 0
+    return 201 <= status < 300 or status >= 400
+
+
 def _attributed(
-    exchanges: Iterable[Exchange], operation: Operation, credentials: dict[bytes, Credential], redact: Redactor
+    exchanges: Sequence[Exchange],
+    operation: Operation,
+    credentials: dict[bytes, Credential],
+    lives: dict[Credential | None, tuple[float, float]],
+    redact: Redactor,
 ) -> Iterator[Exchange]:
     """Yield each exchange with its credential; baseline requests are usual ones, and one at a time for each key."""
     header = (operation.key_header or "").lower().encode()
@@ -160,28 +212,27 @@ def _attributed(
         values = _key_values(exchange.request, header)
         credential = credentials[values[0]] if len(values) == 1 else None
         is_valid = credential is not None and bool(credential.shell)
-        is_common = _is_common(exchange.request, header) and (is_valid or exchange.status in AUTH_ERRORS)
+        is_judged = exchange.status in AUTH_ERRORS if not is_valid else _must_be_ok(exchange, lives.get(credential))
         starts_later = exchange.started >= ends.get(credential, exchange.started)
         is_alone = starts_later or "time" in exchange.lacks  # concurrent requests have no order
         ends[credential] = max(exchange.ended, ends.get(credential, exchange.ended))
-        is_baseline = (
-            is_alone and _is_usual(exchange.request, operation) and (is_common or (is_valid and exchange.status == 200))
-        )
+        is_ok = is_valid and exchange.status == 200 and _is_of(exchange.request, operation) and not exchange.abridged
+        is_usual = _is_usual(exchange.request, operation) and _is_common(exchange.request, header)
+        is_baseline = is_alone and (is_ok or (is_judged and is_usual))
         request = replace(exchange.request, credential=credential, is_baseline=is_baseline)
         yield replace(exchange, request=request, redact=redact)
 
 
 def _is_usual(request: Request, operation: Operation) -> bool:
-    """Whether a request has the method and the path of the operation, no query, and at most one whole key."""
+    """Whether a request is of the operation, without a query, and in a usual version of HTTP."""
+    return _is_of(request, operation) and b"?" not in request.target and request.version in USUAL_VERSIONS
+
+
+def _is_of(request: Request, operation: Operation) -> bool:
+    """Whether a request has the method of the operation, and at most one key, which is not padded."""
     header = (operation.key_header or "").lower().encode()
     keys = [value for name, value in request.fields if name.lower() == header]
-    return (
-        request.method == operation.method
-        and b"?" not in request.target
-        and request.version in USUAL_VERSIONS
-        and len(keys) < 2
-        and all(key == key.strip() for key in keys)
-    )
+    return request.method == operation.method and len(keys) < 2 and all(key == key.strip() for key in keys)
 
 
 def _is_common(request: Request, header: bytes) -> bool:

@@ -66,6 +66,23 @@ def test_a_key_that_is_given_must_be_accepted(mock: UsageMock) -> None:
     assert given["auth/valid-key-is-200"] == "broken"
 
 
+def test_wrong_arguments_are_one_clear_error(mock: UsageMock) -> None:
+    response = requests.get(f"{mock.url}/usage", headers={"X-API-Key": mock.api_key}, timeout=30)
+    with pytest.raises(TrafficError, match="a Response is not a recorded exchange; from_requests"):
+        judge([response])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="keys: give a list of keys"):
+        judge([from_requests(response)], keys="my-own-key")
+    with pytest.raises(TrafficError, match="give an absolute URL"):
+        judge([from_requests(response)], base_url="api.example")
+
+
+def test_a_response_without_a_duration_is_judged(mock: UsageMock) -> None:
+    sent = requests.get(f"{mock.url}/usage", headers={"X-API-Key": mock.api_key}, timeout=30)
+    with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=sent.json()))) as client:
+        answer = client.get("https://api.example/usage", headers={"X-API-Key": mock.api_key})
+    assert {rule.id: rule.outcome for rule in judge([from_httpx(answer)])}["schema/body-is-json"] == "held"
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module contract_tests has no attribute jduge"):
         contract_tests.jduge  # noqa: B018

@@ -106,6 +106,8 @@ def test_rules_about_one_run_are_not_tested_in_a_long_recording(judge_file: Call
         {"cache": {"afterRequest": None}},
         {"url": "https://api.example/usage/other"},
         {"status": 0},
+        {"status": 407},
+        {"url": "https://app.example/usage", "key": ""},
         {"method": "OPTIONS", "key": "", "sent": {"access-control-request-method": "GET"}},
         {"status": 307, "received": {"non-authoritative-reason": "HSTS"}},
     ],
@@ -118,6 +120,89 @@ def test_entries_without_a_response_of_the_deployment_are_skipped(
     run = judge_file(entry(GOOD), entry("broken", status, at=1, **more))
     assert run.code == 0
     assert report(run)["requests"] == 1
+
+
+@pytest.mark.parametrize("status", [403, 429, 502])
+def test_an_error_page_is_not_a_response_of_the_deployment(status: int, judge_file: Callable[..., Run]) -> None:
+    page = entry("<!doctype html><title>Blocked</title>", status, at=1, received={"content-type": "text/html"})
+    assert judge_file(entry(GOOD), page).code == 0
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"status": 304},
+        {"status": 302},
+        {"status": 403, "at": 3600},
+        {"status": 401, "key": "REDACTED"},
+        {"status": 200, "key": "***"},
+    ],
+    ids=str,
+)
+def test_a_response_that_says_nothing_about_a_valid_key_is_accepted(
+    second: dict[str, Any], judge_file: Callable[..., Run]
+) -> None:
+    assert judge_file(entry(GOOD), entry(DETAIL, **{"at": 1, **second})).code == 0
+
+
+def test_a_key_is_refused_between_two_accepted_requests(judge_file: Callable[..., Run]) -> None:
+    run = judge_file(entry(GOOD), entry(DETAIL, 403, at=1), entry(GOOD, at=2))
+    assert outcomes(run)["auth/valid-key-is-200"] == "broken"
+
+
+def test_one_missing_body_leaves_the_others_judged(judge_file: Callable[..., Run]) -> None:
+    missing = entry(GOOD)
+    del missing["response"]["content"]["text"]
+    run = judge_file(missing, *(entry(FRACTION, at=at) for at in range(1, 4)))
+    assert outcomes(run)[RATE_RULE] == "broken"
+
+
+def test_a_query_does_not_hide_a_response(judge_file: Callable[..., Run]) -> None:
+    busted = [entry(FRACTION, at=at, url=f"https://api.example/usage?_={at}") for at in range(3)]
+    assert outcomes(judge_file(*busted))[RATE_RULE] == "broken"
+
+
+@pytest.mark.parametrize(
+    "entries", [[entry(GOOD, key="")], [entry("<html>", key="", received={"content-type": "text/html"})]]
+)
+def test_nothing_to_judge_is_exit_code_4(entries: list[dict[str, Any]], judge_file: Callable[..., Run]) -> None:
+    run = judge_file(*entries)
+    assert (run.code, "no recorded response can be judged" in run.output) == (4, True)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"request": {"url": "https://cdn.example/x.js"}, "response": None},
+        {"time": [1]},
+        {"request": {"method": "GET", "url": "https://cdn.example/x", "headers": None}, "response": {"status": "200"}},
+    ],
+    ids=str,
+)
+def test_an_odd_entry_of_another_site_is_skipped(more: dict[str, Any], judge_file: Callable[..., Run]) -> None:
+    odd = {**entry("x", url="https://cdn.example/y.js"), **more}
+    assert judge_file(entry(GOOD), odd).code == 0
+
+
+def test_an_odd_entry_of_the_operation_is_named(judge_file: Callable[..., Run]) -> None:
+    run = judge_file(entry(GOOD), {**entry(GOOD), "startedDateTime": 3})
+    assert run.code == 4
+    assert "(entry 1 of capture.har) is not HAR 1.2: /startedDateTime is not a text" in run.output
+
+
+@pytest.mark.parametrize("option", ["--intrusive", "--require-complete", "--header=X-A: b"])
+def test_an_option_for_requests_is_refused(option: str, judge_file: Callable[..., Run]) -> None:
+    run = judge_file(entry(GOOD), options=(option,))
+    assert (run.code, "--traffic sends none" in run.output) == (4, True)
+
+
+def test_a_deviation_that_a_recording_does_not_show_is_not_stale(
+    judge_file: Callable[..., Run], tmp_path: Path
+) -> None:
+    entry_of = 'rule = "{}"\nreason = "r"\nowner = "o"\nticket = "T-1"\nexpires = 2999-01-01\n'
+    (tmp_path / "deviations.toml").write_text("[[deviation]]\n" + entry_of.format(RATE_RULE))
+    run = judge_file(entry(GOOD), options=("--known-deviations", "deviations.toml"))
+    assert outcomes(run)[RATE_RULE] == "held"
 
 
 def test_a_bot_challenge_is_not_a_response_of_the_deployment(judge_file: Callable[..., Run]) -> None:
@@ -183,8 +268,8 @@ def test_several_deployments_need_a_base_url(judge_file: Callable[..., Run]) -> 
     [
         ("", "is not HAR"),
         ("[]", "is not HAR 1.2: /log is missing"),
-        ('{"log": {"entries": 3}}', "is not HAR 1.2: /log/entries is of another type"),
-        ('{"log": {"entries": [{}]}}', "is not HAR 1.2: /log/entries/0: /response is missing"),
+        ('{"log": {"entries": 3}}', "is not HAR 1.2: /log/entries is not an array"),
+        ('{"log": {"entries": [{}]}}', "1 exchanges are recorded, and none"),
         (json.dumps(har(entry(GOOD, url="https://api.example/other"))), "none of them is with /usage"),
         (json.dumps(har()), "0 exchanges are recorded, and none"),
     ],
@@ -212,10 +297,16 @@ def test_several_files_are_one_recording(run_gate: Callable[..., Run], tmp_path:
     assert "2 recorded exchanges" in run.output
 
 
-def test_no_recorded_key_is_in_any_output(judge_file: Callable[..., Run]) -> None:
+def test_no_recorded_secret_is_in_any_output(judge_file: Callable[..., Run]) -> None:
+    secrets = {"authorization": "Bearer t0p-secret-token", "cookie": "sid=t0p-secret-session"}
+    cached = entry(GOOD, key="key-of-a-cached-entry", _fromCache="disk")
     elsewhere = entry(GOOD, url="https://api.example/other", key="key-of-another-path")
-    echoed = entry(json.dumps({**METRICS, "api_key": "key-of-another-path", "success_rate": KEY}), at=1)
-    run = judge_file(entry(GOOD), elsewhere, echoed)
+    echoed = entry(
+        json.dumps({**METRICS, "api_key": "key-of-another-path", "success_rate": KEY + " key-of-a-cached-entry"}), at=1
+    )
+    queried = entry(FRACTION, at=2, url="https://api.example/usage?access_token=t0p-secret-query", sent=secrets)
+    queried["request"]["postData"] = {"text": "t0p-secret-body"}
+    run = judge_file(entry(GOOD), elsewhere, echoed, cached, queried)
     assert run.code == 1
     written = run.output + "".join(path.read_text() for path in (run.folder / "out").iterdir())
-    assert [key for key in (KEY, "key-of-another-path") if key in written] == []
+    assert [key for key in (KEY, "key-of-another-path", "key-of-a-cached-entry", "t0p-secret") if key in written] == []

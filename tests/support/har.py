@@ -93,6 +93,7 @@ def entry(
             "httpVersion": "h2",
             "headers": _fields({"content-type": "application/json", **(received or {})}),
             "content": {"size": len(body), "mimeType": "application/json", "text": body},
+            "bodySize": len(body),
         },
         "cache": {},
         **more,
@@ -126,6 +127,7 @@ def _entry(exchange: Exchange, origin: str) -> dict[str, Any]:
                 "text": base64.b64encode(exchange.body).decode(),
                 "encoding": "base64",
             },
+            "bodySize": len(exchange.body),
         },
         "cache": {},
     }
