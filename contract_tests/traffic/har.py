@@ -127,13 +127,12 @@ def _complete_request(entry: Mapping[str, Any], request: Request) -> Request:
 
 
 def _sent_fields(entry: Mapping[str, Any], url: str) -> list[tuple[bytes, bytes]]:
-    """Return the header fields of a request; Host is that of the URL where HTTP/2 has none."""
-    fields = [
-        (name.encode("utf-8", "replace"), value.encode("utf-8", "replace")) for name, value in _fields(entry["request"])
-    ]
-    if all(name.lower() != b"host" for name, _ in fields):
+    """Return the header fields of a request; in HTTP/2, which has no Host, it is that of the URL."""
+    fields = [tuple(text.encode("utf-8", "replace") for text in field) for field in _fields(entry["request"])]
+    is_1 = str(entry["request"].get("httpVersion") or "").upper().startswith("HTTP/1")
+    if not is_1 and all(name.lower() != b"host" for name, _ in fields):
         fields.insert(0, (b"Host", urlsplit(url).netloc.rpartition("@")[2].encode("utf-8", "replace")))
-    return fields
+    return [(name, value) for name, value in fields]
 
 
 def _fields(message: Mapping[str, Any]) -> list[tuple[str, str]]:
