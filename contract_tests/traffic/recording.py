@@ -69,7 +69,7 @@ def recording_of(
         recorded: All recorded exchanges, also those with other operations.
         operation: The operation that is judged.
         keys: Keys that are known to be valid. A key whose request was answered 200 is valid as well.
-        base: The deployment; may be left out where all exchanges are with one.
+        base: The deployment; optional if all exchanges are with one.
 
     Raises:
         TrafficError: No exchange can be judged, or they are with several deployments.
