@@ -170,7 +170,7 @@ def exchange_report(exchange: Exchange, settings: Settings, pointer: str | None 
 
 
 def _without_secrets_of_others(exchange: Exchange) -> Request:
-    """Return the request; of a recorded one only what is no secret: no cookie, credential, query or body."""
+    """Return the request; of a recorded one without cookies, other credentials, query and body."""
     request = exchange.request
     if not exchange.lacks:
         return request

@@ -23,7 +23,7 @@ COMMON_FIELDS = re.compile(
     r"|sec-.*|traceparent|tracestate|x-request-id|x-trace"
 )
 USUAL_VALUE = re.compile(rb"[ -~]{1,500}")
-# What tools write for a key that they have removed.
+# The text with which tools replace a key that they remove.
 PLACEHOLDER = re.compile(rb"(?i)\W*(redacted|removed|masked|hidden|filtered|scrubbed|secret|x{3,})?\W*")
 JSON_RANGE = re.compile(r"application/(json|\*)|\*/\*")
 

@@ -47,7 +47,9 @@ def judged_as_har(verdicts: Verdicts, folder: Path) -> tuple[frozenset[str], fro
         verdict.rule.id
         for verdict in verdicts.all
         for finding in verdict.findings
-        if verdict.outcome == "broken" and is_expressible(finding.exchange) and is_of(operation.path, finding.exchange)
+        if verdict.outcome == "broken"
+        and is_expressible(finding.exchange)
+        and is_of(settings.target.path + operation.path, finding.exchange)
     }
     broken = frozenset(rule for rule, outcome in recorded.items() if outcome == "broken")
     return broken, frozenset(rule for rule in found if recorded[rule] == "held")
@@ -55,7 +57,7 @@ def judged_as_har(verdicts: Verdicts, folder: Path) -> tuple[frozenset[str], fro
 
 def is_of(path: str, exchange: Exchange) -> bool:
     """Whether a request is for a path, with any query."""
-    return exchange.request.target.partition(b"?")[0].endswith(path.encode())
+    return exchange.request.target.partition(b"?")[0] == path.encode()
 
 
 def is_expressible(exchange: Exchange) -> bool:
