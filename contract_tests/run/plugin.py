@@ -47,7 +47,7 @@ from contract_tests.traffic.recording import Recording, TrafficError, recording_
 from contract_tests.wire.clock import Clock
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.target import Target
-from usage_contract import ContractError, SourceError
+from usage_contract import ContractError, SourceError, __version__
 from usage_contract.levels import LEVELS
 
 PROFILES = ("contract", "thorough")
@@ -118,6 +118,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[reports_key] = Reports(config.stash[verdicts_key], redact, outputs)
     config.pluginmanager.register(config.stash[reports_key])
     _end_in_order(config)
+
+
+def pytest_report_header() -> str:
+    """Return the line that names the version of the gate."""
+    return f"contract gate: usage-contract {__version__}"
 
 
 def _refuse_unknown_rules(names: Sequence[str]) -> None:

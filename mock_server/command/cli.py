@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="Environment variables such as USAGE_MOCK_PORT, and the file usage-mock.toml, set the same options.",
         context_settings={"help_option_names": ["--help"], "max_content_width": 100},
     )
+    click.version_option(package_name="usage-contract", message="%(prog)s %(version)s")(command)
     try:
         code = command.main(arguments, prog_name="usage-mock", standalone_mode=False)
     except click.UsageError as error:

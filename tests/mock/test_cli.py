@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,11 @@ def test_help_waits_for_nothing_that_is_slow_to_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"usage-mock {version('usage-contract')}\n"
 
 
 def test_the_command_serves_the_files_of_the_package() -> None:
