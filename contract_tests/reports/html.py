@@ -9,6 +9,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
+from contract_tests.reports.deviations import NEXT_STEP, suggested_deviations
 from contract_tests.reports.model import FATAL, Outcome, Report
 from contract_tests.reports.timeline import picture
 
@@ -36,6 +37,8 @@ def page(report: Report) -> str:
         quiet=QUIET,
         leads=LEADS,
         most=FIRST_FAULTS,
+        next_step=NEXT_STEP,
+        deviations=suggested_deviations(report),
         picture=Markup(picture(report)) if report.timeline else "",  # noqa: S704 - the picture escapes its texts
         settings=_settings(report),
     )
