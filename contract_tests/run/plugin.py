@@ -21,6 +21,7 @@ from hypothesis import settings as hypothesis_settings
 from contract_tests.metrics.schema import contract
 from contract_tests.redaction.escaping import escaped
 from contract_tests.redaction.redactor import RedactedStream, Redactor, redact_all
+from contract_tests.reports.comparison import comparison_lines
 from contract_tests.reports.model import redacted
 from contract_tests.reports.text import exchange_lines, rule_text
 from contract_tests.run.findings import BrokenPromiseError
@@ -380,3 +381,5 @@ def _ending(config: pytest.Config) -> Iterator[str]:
     if reports.report and reports.report.exchange:
         yield from exchange_lines(reports.report.exchange)
     yield from more
+    if reports.report and reports.report.comparison:
+        yield from comparison_lines(reports.report.comparison)

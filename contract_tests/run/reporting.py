@@ -61,7 +61,7 @@ class Reports:
         ending = Ending(
             int(session.exitstatus), self.reason, self.exchange, [*map(str, arguments)], self.started, seconds
         )
-        self.report = redacted(report_of(self.verdicts, ending), self.redact)
+        self.report = redacted(report_of(self.verdicts, ending, self.outputs.earlier), self.redact)
         try:
             self.outputs.write(self.report, self.redact)
             if self.reason and not self.verdicts.all:
