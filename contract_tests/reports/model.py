@@ -99,6 +99,13 @@ class RuleReport:
         return self.findings[0].problem if self.findings else self.reason.split("\n", 1)[0]
 
     @property
+    def own_requests(self) -> str:
+        """The requests that the rule alone sent, with its time; "shared" if it judged only those of all rules."""
+        if self.requests:
+            return f"{self.requests} in {self.seconds:.2f} s"
+        return "" if self.outcome in {"not tested", "gate error"} else "shared"
+
+    @property
     def cost(self) -> str:
         """The requests and the time that the rule took."""
         cost = f"{counted(self.requests, 'request')}, {self.seconds:.2f} s"
