@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 # Their fixtures take seconds, so one process runs all tests of such a module.
 TOGETHER = (
     "tests/browser/test_report_page.py",
+    "tests/image/test_image.py",
     "tests/packaging/test_wheel.py",
 )
 
