@@ -46,7 +46,7 @@ def read_report(text: str) -> EarlierReport:
         raise ValueError(f"it is not JSON: {error}") from None
     found = document.get("format") if isinstance(document, dict) else None
     if found != FORMAT:
-        wrong = f"its format is {found!r}" if isinstance(found, str) else "it has no member `format`"
+        wrong = f"its format is {found[:40]!r}" if isinstance(found, str) else "it has no member `format`"
         raise ValueError(f"{wrong}; expected {FORMAT!r}")
     if violation := best_match(_validator().iter_errors(document)):
         raise ValueError(f"{violation.json_path}: {violation.message[:200]}")
