@@ -29,6 +29,7 @@ TOGETHER = (
     "tests/browser/test_report_page.py",
     "tests/gate/test_proof_sample.py",
     "tests/mock/faults/",
+    "tests/image/test_image.py",
     "tests/packaging/test_wheel.py",
 )
 BATCH = 10  # tests of one function that a process receives at once: a message for each takes longer than most tests

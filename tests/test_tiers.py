@@ -41,11 +41,11 @@ def test_ci_runs_the_decisive_tiers_that_the_second_command_leaves_out() -> None
     assert f'-m "not ({left_out})"' in tox()["testenv:tests"]["commands"]
     assert f".venv/bin/tox -e {','.join(DECISIVE)}" in COMMANDS
     assert f"testenv:{{{','.join(DECISIVE)}}}" in tox()
-    assert tuple(TIERS) == (*DECISIVE, "generators")
+    assert tuple(TIERS) == (*DECISIVE, "generators", "image")
 
 
 def test_every_tier_is_a_folder_of_tests() -> None:
-    for section in (f"testenv:{{{','.join(DECISIVE)}}}", "testenv:generators"):
+    for section in (f"testenv:{{{','.join(DECISIVE)}}}", "testenv:generators", "testenv:image"):
         assert "-o testpaths=tests/{env_name} -m {env_name}" in tox()[section]["commands"]
     for tier in TIERS:
         assert list((CHECKOUT / "tests" / tier).glob("test_*.py"))

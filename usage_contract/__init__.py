@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from usage_contract.overlay import OverlayError
     from usage_contract.sources import Source, SourceError, read, read_document
 
+    __version__: str
+
 __all__ = [
     "LEVELS",
     "Contract",
@@ -22,6 +24,7 @@ __all__ = [
     "Response",
     "Source",
     "SourceError",
+    "__version__",
     "load",
     "read",
     "read_document",
@@ -37,6 +40,8 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("usage-contract")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -24,7 +24,7 @@ FAILED = 4
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, or 4 for a bad option and for documents that cannot be used."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or (given[0].startswith("-") and given[0] != "--help"):
+    if not given or (given[0].startswith("-") and given[0] not in {"--help", "--version"}):
         given.insert(0, "show")
     try:
         code = COMMAND.main(given, prog_name="usage-contract", standalone_mode=False)
@@ -155,6 +155,7 @@ COMMAND = _Group(
         ),
     ],
 )
+click.version_option(package_name="usage-contract", message="%(prog)s %(version)s")(COMMAND)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from contract_tests.reports.model import FATAL, Outcome, Report
+from contract_tests.reports.deviations import NEXT_STEP, suggested_deviations
+from contract_tests.reports.model import FATAL, Outcome, Report, RuleReport
+from contract_tests.reports.text import stated
 from contract_tests.reports.timeline import picture
 
 FIRST_FAULTS = 3  # rules that are listed at the top and open at once
@@ -20,8 +22,8 @@ LEADS: dict[Outcome, str] = {
     "stale deviation": "Kept, although listed as known deviations: remove the entries.",
     "known deviation": "Broken; a listed deviation accepts the failure until its expiry date.",
     "reported": "Broken, but above the level of this run: not fatal.",
-    "not tested": "These rules were not tested.",
-    "held": "Promises that the deployment kept.",
+    "not tested": "These rules were not tested, for these reasons.",
+    "held": "Promises that the deployment kept, by family. “shared” stands for requests that all rules share.",
 }
 
 
@@ -30,12 +32,15 @@ def page(report: Report) -> str:
     started = report.started[:16].replace("T", " ") + " UTC"
     return _template().render(
         report=report,
-        facts=[f"exit code {report.exit_code}", f"level {report.level}", report.tally, report.cost, started],
+        facts=[f"exit code {report.exit_code}", report.tally, report.cost, started],
         kind=_kind(report),
         fatal=FATAL,
         quiet=QUIET,
+        folded=_folded,
         leads=LEADS,
         most=FIRST_FAULTS,
+        next_step=NEXT_STEP,
+        deviations=suggested_deviations(report),
         picture=Markup(picture(report)) if report.timeline else "",  # noqa: S704 - the picture escapes its texts
         settings=_settings(report),
     )
@@ -45,8 +50,16 @@ def page(report: Report) -> str:
 def _template() -> Template:
     loader = PackageLoader("contract_tests.reports", ".")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    environment.filters["prose"] = _prose
+    environment.filters.update(prose=_prose, stated=stated)
     return environment.get_template("report.html.j2")
+
+
+def _folded(rules: Iterable[RuleReport]) -> Iterable[tuple[str, list[RuleReport]]]:
+    """Return the rules by their reason, and those without one by their family."""
+    groups: dict[str, list[RuleReport]] = {}
+    for rule in rules:
+        groups.setdefault(rule.problem or rule.id.partition("/")[0], []).append(rule)
+    return groups.items()
 
 
 def _kind(report: Report) -> str:
@@ -59,7 +72,7 @@ def _settings(report: Report) -> Mapping[str, object]:
     settings = {name.replace("_", " "): value for name, value in report.settings.items() if value not in {None, ""}}
     words = {True: "yes", False: "no"}
     named = {name: words[value] if isinstance(value, bool) else value for name, value in settings.items()}
-    return {"target": report.target, "keys": report.keys, **named, **report.versions}
+    return {"target": report.target, "level": report.level, "keys": report.keys, **named, **report.versions}
 
 
 def _prose(text: str) -> Markup:

@@ -7,6 +7,7 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from contract_tests.reports.deviations import NEXT_STEP, suggested_deviations
 from contract_tests.reports.model import Report
 from contract_tests.reports.text import MOST_FINDINGS, exchange_lines, finding_lines
 
@@ -20,6 +21,8 @@ def markdown(report: Report) -> str:
         report=report,
         most=MOST_FINDINGS,
         at_length=AT_LENGTH,
+        next_step=NEXT_STEP,
+        deviations=suggested_deviations(report),
         versions=", ".join(f"{tool} {version}" for tool, version in report.versions.items()),
     )
 

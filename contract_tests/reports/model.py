@@ -99,6 +99,13 @@ class RuleReport:
         return self.findings[0].problem if self.findings else self.reason.split("\n", 1)[0]
 
     @property
+    def own_requests(self) -> str:
+        """The requests that the rule alone sent, with its time; "shared" if it judged only those of all rules."""
+        if self.requests:
+            return f"{self.requests} in {self.seconds:.2f} s"
+        return "" if self.outcome in {"not tested", "gate error"} else "shared"
+
+    @property
     def cost(self) -> str:
         """The requests and the time that the rule took."""
         cost = f"{counted(self.requests, 'request')}, {self.seconds:.2f} s"
@@ -123,6 +130,22 @@ class RequestReport:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """The ids of the rules whose outcome differs from that in an earlier run; `target` and `started` are that run's."""
+
+    target: str
+    started: str = field(metadata=OURS)
+    newly_broken: tuple[str, ...]
+    mended: tuple[str, ...]
+    newly_untested: tuple[str, ...]
+
+    @property
+    def changes(self) -> list[tuple[str, tuple[str, ...]]]:
+        """The kinds of changes, each with the ids of its rules."""
+        return [("newly broken", self.newly_broken), ("mended", self.mended), ("newly untested", self.newly_untested)]
+
+
+@dataclass(frozen=True)
 class Report:
     """One run: the verdict, its reasons, and the command that repeats it.
 
@@ -133,6 +156,7 @@ class Report:
         reproduce: The command that repeats the run, with shell variables for keys.
         shortfalls: Sentences about requests that were not sent as planned.
         complete_run: The needs of a complete run, as a sentence.
+        comparison: The changes since the run whose report `--compare` names.
     """
 
     verdict: Result = field(metadata=OURS)
@@ -153,6 +177,7 @@ class Report:
     shortfalls: tuple[str, ...] = ()
     complete_run: str = ""
     timeline: tuple[RequestReport, ...] = ()
+    comparison: Comparison | None = None
     format: str = field(default=FORMAT, metadata=OURS)
 
     @property

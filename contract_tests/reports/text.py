@@ -29,13 +29,17 @@ def _rule_lines(rule: RuleReport) -> Iterator[str]:
 
 def finding_lines(finding: FindingReport) -> Iterator[str]:
     """Yield the lines of one finding: the problem, the values that differ, and the exchanges."""
-    times = f" ({finding.count} times)" if finding.count > 1 else ""
-    yield f"problem: {finding.problem}{times}"
+    yield f"problem: {stated(finding)}"
     for name, value in {"member": finding.pointer, "expected": finding.expected, "actual": finding.actual}.items():
         if value:
             yield from _named(name, value)
     for exchange in (finding.exchange, *finding.related):
         yield from exchange_lines(exchange)
+
+
+def stated(finding: FindingReport) -> str:
+    """Return the problem, with the number of equal findings."""
+    return finding.problem + (f" ({finding.count} times)" if finding.count > 1 else "")
 
 
 def exchange_lines(exchange: ExchangeReport) -> Iterator[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from typing import TypedDict, Unpack
 from uuid import uuid4
 
@@ -15,7 +14,7 @@ from contract_tests.run.options import Settings
 from contract_tests.run.probes import Probing, send
 from contract_tests.wire.messages import AGENT, Credential, Exchange, Pool, Request
 from contract_tests.wire.not_tested import NotTested
-from usage_contract import Contract, Operation
+from usage_contract import Contract, Operation, __version__
 
 OPERATION = "get_usage"  # the operation that the rules are about; the document describes the rest of it
 BROWSER = (
@@ -134,7 +133,7 @@ class Gate:
 
     @cached_property
     def _default_fields(self) -> list[tuple[bytes, bytes]]:
-        agent = f"{AGENT}{version('usage-contract')} run/{uuid4().hex[:12]}"
+        agent = f"{AGENT}{__version__} run/{uuid4().hex[:12]}"
         defaults = {
             "Host": self.settings.target.authority,
             "User-Agent": agent,

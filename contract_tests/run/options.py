@@ -92,6 +92,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     add("--ca-file", "certificates of a private CA, in PEM (or CONTRACT_CA_FILE)", metavar="FILE")
     add("--report-dir", "folder for the reports contract.json, contract.md and contract.html", metavar="DIR")
+    add("--compare", "contract.json of an earlier run; report what has changed since", metavar="REPORT")
     add("--proxy", "HTTP proxy (or CONTRACT_PROXY)", metavar="URL")
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from contract_tests.redaction.redactor import Redactor
 from contract_tests.redaction.spellings import RUN
+from contract_tests.reports.comparison import EarlierReport, read_report
 from contract_tests.reports.github import annotation
 from contract_tests.reports.html import page
 from contract_tests.reports.markdown import markdown
@@ -37,12 +38,15 @@ UNKNOWN_ARGUMENTS = re.compile(r"(?s)(?:.*error: )?unrecognized arguments: (?P<w
 class Outputs:
     """The outputs of a run: the report folder, the JUnit file, GitHub's step summary and log.
 
+    `compared` is the file of `--compare`, and `earlier` is its report: it may lie in the folder, which is cleared.
     `written` is set as soon as the run has reported its own end.
     """
 
     arguments: Sequence[str]
     folder: Path | None
     junit: Path | None
+    compared: Path | None = None
+    earlier: EarlierReport | None = None
     written: bool = False
 
     @classmethod
@@ -50,14 +54,27 @@ class Outputs:
         """Read the options from the command line, which may be wrong in other respects."""
         report_dir = _last(arguments, "--report-dir")
         junit = _last(arguments, "--junitxml", "--junit-xml")
+        compared = _last(arguments, "--compare")
         return cls(
             arguments,
             (folder / report_dir).absolute() if report_dir else None,
             (folder / Path(os.path.expandvars(junit)).expanduser()).absolute() if junit else None,
+            folder / compared if compared else None,
         )
 
     def prepare(self) -> None:
-        """Remove the files of an earlier run; UsageError where the folder cannot be written to."""
+        """Read the report to compare with, and remove the files of an earlier run; UsageError where that fails."""
+        problem = ""
+        try:
+            self.earlier = read_report(self.compared.read_text("utf-8-sig")) if self.compared else None
+        except (OSError, ValueError) as error:  # reported once the folder is cleared
+            problem = getattr(error, "strerror", None) or str(error)
+        self._clear()
+        if problem:
+            message = f"--compare: {self.compared} is not a report of the gate (contract.json): {problem}"
+            raise pytest.UsageError(Redactor(self._secrets())(message))
+
+    def _clear(self) -> None:
         if self.junit:
             with suppress(OSError):  # pytest reports it
                 self.junit.unlink()

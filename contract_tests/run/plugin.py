@@ -21,6 +21,7 @@ from hypothesis import settings as hypothesis_settings
 from contract_tests.metrics.schema import contract
 from contract_tests.redaction.escaping import escaped
 from contract_tests.redaction.redactor import RedactedStream, Redactor, redact_all
+from contract_tests.reports.comparison import comparison_lines
 from contract_tests.reports.model import redacted
 from contract_tests.reports.text import exchange_lines, rule_text
 from contract_tests.run.findings import BrokenPromiseError
@@ -47,7 +48,7 @@ from contract_tests.traffic.recording import Recording, TrafficError, recording_
 from contract_tests.wire.clock import Clock
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.target import Target
-from usage_contract import ContractError, SourceError
+from usage_contract import ContractError, SourceError, __version__
 from usage_contract.levels import LEVELS
 
 PROFILES = ("contract", "thorough")
@@ -118,6 +119,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[reports_key] = Reports(config.stash[verdicts_key], redact, outputs)
     config.pluginmanager.register(config.stash[reports_key])
     _end_in_order(config)
+
+
+def pytest_report_header() -> str:
+    """Return the line that names the version of the gate."""
+    return f"contract gate: usage-contract {__version__}"
 
 
 def _refuse_unknown_rules(names: Sequence[str]) -> None:
@@ -388,3 +394,5 @@ def _ending(config: pytest.Config) -> Iterator[str]:
     if reports.report and reports.report.exchange:
         yield from exchange_lines(reports.report.exchange)
     yield from more
+    if reports.report and reports.report.comparison:
+        yield from comparison_lines(reports.report.comparison)

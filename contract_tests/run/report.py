@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from contract_tests.metrics.view import UsageMetrics
+from contract_tests.reports.comparison import EarlierReport, compare
 from contract_tests.reports.model import (
     OUTCOMES,
     ExchangeReport,
@@ -52,8 +53,8 @@ class Ending:
     seconds: float
 
 
-def report_of(verdicts: Verdicts, ending: Ending) -> Report:
-    """Build the report of a run that has ended."""
+def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None = None) -> Report:
+    """Build the report of a run that has ended, and compare it with an earlier one."""
     settings = verdicts.settings
     reproduce = command(ending.arguments, settings)
     rules = tuple(replace(rule, reproduce=_again(rule, verdicts, ending)) for rule in _rules(verdicts))
@@ -76,6 +77,7 @@ def report_of(verdicts: Verdicts, ending: Ending) -> Report:
         shortfalls=tuple(verdicts.shortfalls),
         complete_run=verdicts.complete_run,
         timeline=tuple(_timeline(verdicts)),
+        comparison=compare(earlier, rules) if earlier else None,
     )
 
 

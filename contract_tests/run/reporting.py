@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import pytest
 
 from contract_tests.redaction.redactor import RedactedStream, Redactor
+from contract_tests.reports.deviations import suggested_deviations
 from contract_tests.reports.github import workflow_commands
 from contract_tests.reports.model import Report, redacted
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED, CouldNotBeTestedError
@@ -60,7 +61,7 @@ class Reports:
         ending = Ending(
             int(session.exitstatus), self.reason, self.exchange, [*map(str, arguments)], self.started, seconds
         )
-        self.report = redacted(report_of(self.verdicts, ending), self.redact)
+        self.report = redacted(report_of(self.verdicts, ending, self.outputs.earlier), self.redact)
         try:
             self.outputs.write(self.report, self.redact)
             if self.reason and not self.verdicts.all:
@@ -81,8 +82,15 @@ class Reports:
         yield
         if self.report and self.report.faults:
             terminalreporter.write_line(f"run again: {self.report.faults[0].reproduce}")
-        if self.report and self.outputs.folder:
-            terminalreporter.write_line(f"report: {self.outputs.folder / NAMES[-1]}")
+        if self.report and (place := self._place(self.report)):
+            terminalreporter.write_line(f"report: {place}")
+
+    def _place(self, report: Report) -> str:
+        """Return where the report is, and that it contains the next step; empty if there is neither."""
+        suggestion = "with entries for --known-deviations" if suggested_deviations(report) else ""
+        if self.outputs.folder:
+            return str(self.outputs.folder / NAMES[-1]) + (f", {suggestion}" if suggestion else "")
+        return suggestion and f"--report-dir DIR writes one, {suggestion}"
 
     def _write_command(self, terminalreporter: pytest.TerminalReporter, line: str) -> None:
         stream = terminalreporter.config.get_terminal_writer()._file

@@ -1,4 +1,4 @@
-"""The command `usage-mock`: serve a deployment, or check a fixture folder.
+"""The command `usage-mock`: serve a deployment, check a fixture folder, or check that a mock is running.
 
 This module only parses: `--help` and a bad option do not wait for the imports of the server.
 """
@@ -18,7 +18,7 @@ from mock_server.options import OPTIONS, Option, OptionError, read_options
 from mock_server.streams import prepare_streams, report
 from mock_server.suggestions import suggest
 
-COMMANDS = ("check",)
+COMMANDS = ("check", "health")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,11 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = click.Command(
         "usage-mock",
         callback=_run,
-        params=[*map(_parameter, OPTIONS), click.Argument(["command"], nargs=-1, metavar="[check [DIR]]")],
-        help="Serve a mock of GET /usage, or validate each file of a fixture folder (check).",
+        params=[*map(_parameter, OPTIONS), click.Argument(["command"], nargs=-1, metavar="[check [DIR] | health]")],
+        help="Serve a mock of GET /usage, validate a fixture folder (check), "
+        "or check that a mock with these options is running (health).",
         epilog="Environment variables such as USAGE_MOCK_PORT, and the file usage-mock.toml, set the same options.",
         context_settings={"help_option_names": ["--help"], "max_content_width": 100},
     )
+    click.version_option(package_name="usage-contract", message="%(prog)s %(version)s")(command)
     try:
         code = command.main(arguments, prog_name="usage-mock", standalone_mode=False)
     except click.UsageError as error:
@@ -74,9 +76,13 @@ def _run(command: tuple[str, ...], **values: Any) -> int:
     given = {name: value for name, value in values.items() if value is not None}
     if command and command[0] not in COMMANDS:
         raise OptionError([f"{command[0]!r}: unknown command; {suggest(command[0], COMMANDS)}"])
-    if len(command) > 2:
-        raise OptionError([f"{command[2]!r}: unexpected argument; expected check [DIR]"])
+    if unexpected := command[1 if command[:1] == ("health",) else 2 :]:
+        raise OptionError([f"{unexpected[0]!r}: unexpected argument; expected check [DIR], or health"])
     options = read_options(given, os.environ)
+    if command[:1] == ("health",):
+        from mock_server.command.health import check_health
+
+        return check_health(options)
     with _lean_imports():
         from mock_server.command import serve
     if command:

@@ -145,8 +145,36 @@ def test_details_open_by_keyboard(key: str, open_page: OpenPage) -> None:
 def test_the_worst_rules_come_first_and_the_held_ones_last(open_page: OpenPage) -> None:
     heads = open_page("red").locator("h2").all_inner_texts()
     assert [head.split(" (")[0] for head in heads] == [
-        "Run it again", "Broken", "Reported", "The run", "Not tested", "Held", "Settings and versions",
+        "Run it again", "Next step", "Broken", "Reported", "The run", "Not tested", "Held", "Settings and versions",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "section"), [("green", "held"), ("red", "held"), ("red", "not-tested")])
+def test_rules_that_need_no_attention_are_folded(name: str, section: str, open_page: OpenPage) -> None:
+    page = open_page(name)
+    folds = page.locator(f"#{section} > details")
+    titles = folds.locator("> summary").all_inner_texts()
+    counts = [folds.nth(index).locator("tbody tr").count() for index in range(folds.count())]
+    assert [int(title.rpartition("(")[2].rstrip(")")) for title in titles] == counts
+    assert page.locator(f"#{section} h2").inner_text().endswith(f"({sum(counts)})")
+    assert page.locator(f"#{section} tr:visible").count() == 0
+    if section == "held":
+        families = folds.locator("tbody th").evaluate_all("all => all.map(each => each.textContent.split('/')[0])")
+        assert [title.partition(" (")[0] for title in titles] == list(dict.fromkeys(families))
+    rule = folds.last.locator("tbody tr").last
+    page.goto(f"{page.url}#{rule.get_attribute('id')}")
+    assert rule.is_visible()
+
+
+def test_a_promise_is_stated_once_and_a_problem_twice(open_page: OpenPage) -> None:
+    page = open_page("red")
+    reason = page.locator(".why li").first
+    name, problem = reason.inner_text().split(": ", 1)
+    row = page.locator("tr").filter(has=page.get_by_role("rowheader", name=f"{name} "))
+    promise = row.locator("td p").first.inner_text()
+    text = "\n".join(page.locator("header, .broken").all_inner_texts())
+    assert text.count(promise) == 1
+    assert row.inner_text().count(problem) == 1
 
 
 def test_what_the_deployment_sent_is_text(open_page: OpenPage) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.support.readme import CHECKOUT
-from usage_contract import LEVELS, load
+from usage_contract import LEVELS, __version__, load
 from usage_contract.__main__ import COMMAND as COMMANDS
 from usage_contract.__main__ import main
 from usage_contract.contract import folder
@@ -168,6 +169,12 @@ def test_every_command_and_option_is_documented() -> None:
         assert f"usage-contract {command.name}" in page
         for option in (option for option in command.params if isinstance(option, click.Option)):
             assert option.opts[0] in page
+
+
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"usage-contract {__version__}\n"
+    assert __version__ == version("usage-contract")
 
 
 def test_help_lists_the_commands_and_imports_no_yaml_parser() -> None:

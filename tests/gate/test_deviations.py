@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
+from contract_tests.reports.deviations import suggested_deviations
+from contract_tests.reports.model import ExchangeReport, FindingReport, Report, RuleReport
 from contract_tests.run.deviations import read_deviations
 from contract_tests.run.rules import rule_ids
 from tests.support.gate import Respond, Run, answer
@@ -88,3 +95,61 @@ def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
 def test_a_time_is_no_date(tmp_path: Path) -> None:
     with pytest.raises(pytest.UsageError, match="expires is missing, or is not a date"):
         read_deviations(Path(listed(tmp_path, "auth/missing-key-is-401", "2027-03-31T10:00:00")), rule_ids())
+
+
+def suggested(run: Run) -> str:
+    """Return the entries that the Markdown report of a run suggests."""
+    tokens = MarkdownIt().parse((run.folder / "out" / "contract.md").read_text())
+    return "".join(token.content for token in tokens if token.info == "toml")
+
+
+def test_entries_for_broken_rules_are_accepted_once_they_are_filled_in(
+    run_gate: Callable[..., Run], serve: Callable[[Respond], str]
+) -> None:
+    url = serve(lambda _: answer(b"{}"))
+    few = ("-k", "missing_key or valid_key", "--max-rate", "1000", "--api-key", "main-key", "--report-dir", "out")
+    red = run_gate("--base-url", url, *few)
+    entries = suggested(red)
+    assert f"report: {red.folder}/out/contract.html, with entries for --known-deviations\n" in red.output
+    assert entries.startswith(
+        '[[deviation]]\nrule = "auth/missing-key-is-401"\n'
+        'reason = "the status is not the expected one: 200 instead of 401"\n'
+    )
+    page = (red.folder / "out" / "contract.html").read_text()
+    assert "<h2>Next step</h2>" in page
+    assert "the status is not the expected one: 200 instead of 401" in page
+    known = red.folder / "known.toml"
+    known.write_text(entries)
+    unfilled = run_gate("--base-url", url, *few, "--known-deviations", "known.toml")
+    assert unfilled.code == 4
+    assert "entry 1: owner is missing, or is not a text" in unfilled.output
+    assert "entry 1: expires is missing, or is not a date" in unfilled.output
+    known.write_text(re.sub('(?<=expires = )""', LATER, re.sub('(?<=owner = |icket = )""', '"us"', entries)))
+    accepted = run_gate("--base-url", url, *few, "--known-deviations", "known.toml")
+    assert accepted.code == 0
+    assert suggested(accepted) == ""
+    assert "entries for --known-deviations" not in accepted.output
+
+
+def test_an_expired_entry_is_not_suggested_again(run_listed: Callable[..., Run]) -> None:
+    assert "entries for --known-deviations" not in run_listed("auth/missing-key-is-401", EARLIER).output
+
+
+def test_without_a_report_folder_the_option_is_named(
+    run_gate: Callable[..., Run], serve: Callable[[Respond], str]
+) -> None:
+    url = serve(lambda _: answer(b"{}"))
+    run = run_gate("--base-url", url, "--rule", "auth/missing-key-is-401", "--api-key", "main-key")
+    assert "report: --report-dir DIR writes one, with entries for --known-deviations\n" in run.output
+
+
+@given(st.text(st.characters(exclude_categories=["C", "Zl", "Zp"])))
+def test_any_reason_is_one_line_of_valid_toml(text: str) -> None:
+    exchange = ExchangeReport("", "", "", "", "")
+    finding = FindingReport("problem", exchange, expected="1", actual=text)
+    rule = RuleReport("auth/missing-key-is-401", "documented", "", "", "broken", (finding,))
+    report = Report("broken", "", None, 1, "documented", "", "", 0.0, 0, 0, "", {}, {}, {}, (rule, rule))
+    first, second = tomllib.loads(suggested_deviations(report))["deviation"]
+    assert first == second
+    assert first["reason"].startswith("problem")
+    assert len(first["reason"]) <= 202

@@ -25,6 +25,7 @@ from contract_tests.wire.messages import Ending
 from mock_server import UsageMock
 from tests.support.canary import KEY, OTHER, echo, leaks
 from tests.support.gate import Respond, Run, answer
+from usage_contract import __version__
 
 RunGate = Callable[..., Run]
 Serve = Callable[[Respond], str]
@@ -67,6 +68,8 @@ def test_a_broken_promise_is_told_with_source_evidence_command_requests_and_time
     assert told["counts"] | {"broken": 1} == told["counts"]
     assert told["requests"] == len(told["timeline"]) > 3
     assert f"report: {run.folder}/out/contract.html" in run.output
+    assert told["versions"]["usage-contract"] == __version__
+    assert f"contract gate: usage-contract {__version__}\n" in run.output
     for text in texts(run):
         assert "A response to a request without an API key MUST have status 401." in text
 

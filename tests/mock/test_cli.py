@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,26 @@ def test_help_waits_for_nothing_that_is_slow_to_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_health_is_that_of_the_mock_with_the_same_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving() as (_, url):
+        host, port = address(url)
+        for given in (host, "0.0.0.0"):
+            assert main(["--host", given, "--port", str(port), "health"]) == 0
+        assert capsys.readouterr().err == ""
+    assert main(["--port", str(port), "health"]) == 4
+    assert f"usage-mock: health: 127.0.0.1 port {port} does not respond: " in capsys.readouterr().err
+
+
+def test_health_takes_no_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["health", "now"]) == 4
+    assert "'now': unexpected argument; expected check [DIR], or health" in capsys.readouterr().err
+
+
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"usage-mock {version('usage-contract')}\n"
 
 
 def test_the_command_serves_the_files_of_the_package() -> None:

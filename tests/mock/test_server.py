@@ -70,6 +70,15 @@ def usage_over_tls(url: str, context: ssl.SSLContext) -> int:
         connection.close()
 
 
+def test_health_of_a_mock_with_tls(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tls = ["--tls-cert", str(files / "cert.pem"), "--tls-key", str(files / "plain.key")]
+    with serving(*tls) as (_, url):
+        port = ["--port", str(address(url)[1])]
+        assert main([*tls, *port, "health"]) == 0
+        assert main([*port, "health"]) == 4
+    assert "does not respond" in capsys.readouterr().err
+
+
 def test_the_command_serves_with_ones_own_certificate(files: Path, trusting: ssl.SSLContext) -> None:
     with serving("--tls-cert", str(files / "cert.pem"), "--tls-key", str(files / "plain.key")) as (process, url):
         assert re.fullmatch(r"https://127\.0\.0\.1:\d+", url)

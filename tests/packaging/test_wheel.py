@@ -68,6 +68,13 @@ def test_the_mock_alone_needs_no_test_framework(installed: Installed) -> None:
         assert "ModuleNotFoundError" in installed.run("-c", f"import {module}").stderr
 
 
+def test_uvx_runs_the_commands_from_the_wheel(installed: Installed) -> None:
+    for name in ("usage-mock", "usage-contract"):
+        command = [find_uv_bin(), "tool", "run", "-q", "--python", sys.executable, "--from", str(installed.wheel), name]
+        done = subprocess.run([*command, "--version"], cwd=installed.empty, capture_output=True, text=True, check=True)
+        assert done.stdout.startswith(f"{name} ")
+
+
 def test_the_mock_serves_from_an_empty_folder(installed: Installed) -> None:
     command = [str(installed.python), "-I", "-m", "mock_server", "--port", "0"]
     with subprocess.Popen(command, cwd=installed.empty, stdout=subprocess.PIPE, text=True) as mock:
@@ -113,7 +120,9 @@ def test_a_project_with_contract_tests_of_its_own_is_left_alone(with_gate: Insta
 
 @pytest.mark.parametrize("page", ["README.md", "docs/ci.md"])
 def test_steps_for_ci_run_with_the_wheel(page: str, with_gate: Installed, tmp_path: Path) -> None:
-    (shown,) = [block.text for block in blocks(CHECKOUT / page) if block.language == "yaml"]
+    (shown,) = [
+        block.text for block in blocks(CHECKOUT / page) if block.language == "yaml" and "pip install" in block.text
+    ]
     document = YAML(typ="safe").load(shown)
     steps = document["steps"] if "steps" in document else document["jobs"]["contract"]["steps"]
     deployment = load_deployment()

@@ -19,8 +19,9 @@ TIERS = {
     "state": {"redis-server": REDIS is not None},
     "packaging": {"git": shutil.which("git") is not None},
     "generators": {"nodejs": NODE is not None, "npm": NPM is not None},
+    "image": {name: shutil.which(name) is not None for name in ("buildah", "debootstrap")},
 }
-# The tiers that decide whether a change lands (`.ci/run`); the others only run in jobs of the workflow.
+# The tiers that decide whether a change lands (`.ci/run`); the others run in jobs of the workflow, or by hand (image).
 DECISIVE = ("proof", "browser", "state", "packaging")
 
 
