@@ -1,7 +1,9 @@
-"""What a larger deployment costs a request: `python -m benchmarks.growth [--rounds 5] [--seconds 3] [--json FILE]`.
+"""Measures the cost of a request to a larger deployment.
 
-Every case is one server with a state that is generated in memory. The rounds are interleaved, and a ratio is the
-median of the rounds' ratios of CPU time a request to that of the smallest case in the same round.
+    python -m benchmarks.growth [--rounds 5] [--seconds 3] [--json FILE]
+
+Every case is one server with a state that is generated in memory. The rounds are interleaved.
+A round compares the CPU time of a request with that of the smallest case; a ratio is the median of all rounds.
 """
 
 from __future__ import annotations
@@ -34,17 +36,17 @@ JOURNAL = 1_000_000
 
 
 def keys(number: int) -> Deployment:
-    """Return a deployment of so many keys."""
+    """Return a deployment with `number` keys."""
     return Deployment("generated", "keys", {f"key-{index}": KEY for index in range(number)})
 
 
 def domains(number: int) -> Deployment:
-    """Return a deployment whose first key knows so many domains."""
+    """Return a deployment whose first key has used `number` domains."""
     traffic = {f"d{index}.example": {"fetch": Calls(index % 1000, 0, 10)} for index in range(number)}
     return Deployment("generated", "domains", {**keys(10).keys, "key-0": replace(KEY, traffic=traffic)})
 
 
-# name: the deployment, the requests that are in the journal already, and how many keys ask.
+# name: the deployment, the requests that are in the journal already, and how many keys send requests.
 CASES: dict[str, tuple[Callable[[], Deployment], int, int]] = {
     "10 keys": (lambda: keys(10), 0, 10),
     "1,000 keys": (lambda: keys(1_000), 0, 10),
@@ -78,7 +80,7 @@ def spread(asking: int, folder: Path) -> list[str]:
 
 
 def measure(rounds: int, seconds: int, folder: Path) -> dict[str, list[Sample]]:
-    """Ask every case in turn, so many rounds."""
+    """Send requests to each case in turn, in each round."""
     found: dict[str, list[Sample]] = {name: [] for name in CASES}
     with ExitStack() as stack:
         servers = {}

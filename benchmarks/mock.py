@@ -2,8 +2,8 @@
 
     python -m benchmarks.mock [--rounds 9] [--seconds 3] [--peers FOLDER] [--json FILE] [--plot FILE]
 
-Each round asks every server in turn; a ratio is the median of the rounds' ratios to the bare
-application in the same round, so that a busy machine slows all of them down alike.
+Each round measures every server in turn, so that a busy machine slows all of them down alike.
+A round compares each server with the bare application; a ratio is the median of all rounds.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ SERVERS = {
     "bare": Server([*SELF, "bare"]),
     "mock 200": Server(MOCK),
     "mock 401": Server(MOCK, "X-Nothing: 1"),
-    "mock 403": Server(MOCK, "X-API-Key: nobody"),
+    "mock 403": Server(MOCK, "X-API-Key: unknown-key"),
     "mock 429": Server([*MOCK, "--scenario", "throttled"]),
 }
 
@@ -202,7 +202,7 @@ def living(url: str) -> Iterator[None]:
 
 
 def measure(names: list[str], rounds: int, seconds: int) -> dict[str, list[Sample]]:
-    """Ask every server in turn, so many rounds."""
+    """Send requests to each server in turn, in each round."""
     found: dict[str, list[Sample]] = {name: [] for name in names}
     with ExitStack() as stack:
         options = {"mock 200": stack.enter_context(deployed())}

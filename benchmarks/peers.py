@@ -1,8 +1,8 @@
-"""How other mock servers answer what clients really send: `python -m benchmarks.peers FOLDER`.
+"""Compares the responses of other mock servers: `python -m benchmarks.peers FOLDER`.
 
-npm installs the peers into the folder, at first. Every peer serves the vendor's document, a fresh process for each
-request, and gets the same bytes. What it answered is printed as a Markdown table; ✓ is as the vendor's document and
-guides or the standards say. `docs/other-mocks.md` is made from it.
+npm first installs the peers into the folder. Every peer serves the vendor's document and receives the same bytes.
+Each request goes to a new process. The responses are printed as a Markdown table, and docs/other-mocks.md contains it.
+The mark ✓ means that a response conforms to the vendor's document, its guides and the standards.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ FAST = (*PEERS, WIREMOCK)
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: the status (0: nothing, the connection was closed or reset), the fields and the body."""
+    """A response: its status (0: the connection was closed or reset without one), its fields and its body."""
 
     status: int
     fields: Mapping[str, str]
@@ -131,13 +131,13 @@ def is_limit(answer: Answer) -> bool:
     return answer.status == 429 and answer.has("retry-after", r"^\d+$") and "x-ratelimit-limit" in answer.fields
 
 
-# What is sent, and what is right; a request that is to be sent several times says how often.
+# By name: the request, the check of the last response, and how often the request is sent.
 CASES: dict[str, tuple[bytes, Verdict, int]] = {
     "a valid key: consistent usage metrics": (get(KEY), is_plausible, 1),
     "no key: 401": (get(), is_status(401), 1),
     "an empty key: 401": (get("X-API-Key:"), is_status(401), 1),
-    "an unknown key: 403 (or 401)": (get("X-API-Key: nobody"), is_status(401, 403), 1),
-    "two keys: 400, 401 or 403": (get(KEY, "X-API-Key: nobody"), is_status(400, 401, 403), 1),
+    "an unknown key: 403 (or 401)": (get("X-API-Key: unknown-key"), is_status(401, 403), 1),
+    "two keys: 400, 401 or 403": (get(KEY, "X-API-Key: unknown-key"), is_status(400, 401, 403), 1),
     "12 requests in a row with a burst of 10: 429": (get(KEY), is_limit, 12),
     "`Accept: /;q=x`: no 5xx": (get(KEY, "Accept: /;q=x"), is_status(200, 400, 406), 1),
     "`Accept: text/html`: 200 or 406": (get(KEY, "Accept: text/html"), is_status(200, 406), 1),
@@ -169,7 +169,7 @@ CASES: dict[str, tuple[bytes, Verdict, int]] = {
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port without a listener."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -185,7 +185,7 @@ def running(peer: Peer, folder: Path) -> Iterator[int]:
         until = time.monotonic() + START
         while time.monotonic() < until and not ask(port, get(KEY, line="GET /")).status:
             time.sleep(0.2)
-        time.sleep(1.2)  # whatever the first look has cost of a bucket is back
+        time.sleep(1.2)  # refills the tokens that the first request has taken
         yield port
     finally:
         process.kill()

@@ -1,7 +1,7 @@
-"""Random valid and invalid traffic for some minutes: `python -m benchmarks.soak [--minutes 10] [--seed 0]`.
+"""Sends random valid and invalid traffic for some minutes: `python -m benchmarks.soak [--minutes 10] [--seed 0]`.
 
-Exit code 1 where the mock answers a 5xx that nobody asked for, goes without an answer to a request that is
-whole, or has grown by more than 10 MiB since the end of the warm-up, a tenth of the time.
+It ends with exit code 1 if the mock returns a 5xx without an override, or does not respond to a complete request.
+It does so, too, if the memory grows by more than 10 MiB after the warm-up, the first tenth of the time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.mock import MOCK, machine, resident, running
 CONNECTIONS = 16
 PATIENCE = 10.0  # seconds
 ALLOWED = 10.0  # MiB
-KEYS = ("demo-busy", "demo-modest", "demo-fresh", "nobody", "", "demo-busy2", "é", "*", "x" * 5000)
+KEYS = ("demo-busy", "demo-modest", "demo-fresh", "unknown-key", "", "demo-busy2", "é", "*", "x" * 5000)
 PATHS = ("/usage", "/usage", "/usage", "/", "/healthz", "/usage/", "/usage?x=1", "/%00", "/../usage", "/nothing", "*")
 METHODS = ("GET", "GET", "GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "TRACE", "BREW")
 PREFERENCES = (
@@ -48,7 +48,7 @@ CONTROL = (
     ("GET", "/state", ""),
     ("GET", "/journal?limit=5", ""),
     ("POST", "/traffic", '{"key": "demo-busy", "domain": "a.example", "protocol": "fetch", "requests": 2}'),
-    ("POST", "/traffic", '{"key": "nobody"'),
+    ("POST", "/traffic", '{"key": "unknown-key"'),
     ("GET", "/metrics", ""),
 )
 

@@ -23,7 +23,7 @@ def children(pid: int) -> list[int]:
 
 
 def measure(redis: Redis, rounds: int, seconds: int) -> dict[int, list[Sample]]:
-    """Ask one worker and two in turn, so many rounds."""
+    """Send requests to one worker and to two in turn, in each round."""
     found: dict[int, list[Sample]] = {1: [], 2: []}
     with ExitStack() as stack:
         options = [*stack.enter_context(deployed()), "--state", redis.url, "--workers"]

@@ -41,6 +41,6 @@ def test_blocks_share_a_shell_and_a_folder(tmp_path: Path) -> None:
         "\nno language",
     ],
 )
-def test_block_that_does_not_do_what_is_shown_fails_with_its_place(tmp_path: Path, block: str) -> None:
+def test_a_block_with_another_result_fails_with_its_place(tmp_path: Path, block: str) -> None:
     with pytest.raises(AssertionError, match=r"^page\.md:3: "):
         run_page(page(tmp_path, f"# Page\n\n```{block}\n```\n"), tmp_path)

@@ -1,7 +1,8 @@
 """Checks the wording of documents: `python -m tools.prose FILE …`.
 
-It fails on words that hide who acts, on clauses without a head, on sentences of more than 25 words, and on lines that
-are longer than 140 characters or break within a clause. Code, tables and comments are left out.
+It fails on words that hide the actor, on clauses without a head, and on sentences of more than 25 words.
+It also fails on lines that are longer than 140 characters or break within a clause.
+Code, tables and comments are left out.
 """
 
 from __future__ import annotations

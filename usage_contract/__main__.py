@@ -91,7 +91,7 @@ def _yaml(document: Any) -> str:
 
 
 def _write(text: str) -> None:
-    """Write UTF-8 to standard output, whatever the locale is; a closed standard output gets nothing."""
+    """Write UTF-8 to standard output in any locale; a closed standard output gets nothing."""
     if sys.stdout is not None:
         sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()

@@ -105,7 +105,7 @@ class Reader:
     problems: list[Problem] = field(default_factory=list)
 
     def operations(self) -> dict[str, Operation]:
-        """Return the operations by operationId, in the document's order; complete where there are no problems."""
+        """Return the operations by operationId, in the document's order; complete if no problem was found."""
         document = self._object(self.document, "")
         self._check_head(document)
         self.problems += _reference_problems(document)

@@ -29,8 +29,9 @@ class OverlayError(SourceError):
 def apply(document: Any, overlay: Source) -> Any:
     """Return a copy of `document` with every action of the overlay applied, in order.
 
-    Raises OverlayError for an overlay that is not valid, an action without a target or a change, a target that is not
-    a JSONPath (RFC 9535) or matches nothing, and an update of another kind than its target.
+    Raises:
+        OverlayError: The overlay is not valid, or an action has no target or no change. The target of an action is not
+            a JSONPath (RFC 9535), matches nothing, or has another kind than its update.
     """
     result, origins = copy.deepcopy(document), Origins()
     origins.start(result, overlay)

@@ -87,8 +87,9 @@ class Source:
 def read(path: Path) -> Source:
     """Read one YAML 1.2 (or JSON) file.
 
-    Raises SourceError when the file is missing, unreadable, not a regular file, too long, not UTF-8, not YAML,
-    repeats a key, or is an alias bomb.
+    Raises:
+        SourceError: The file is missing, unreadable, not a regular file, or too long. Its text is not UTF-8 or not
+            YAML, repeats a key, or is an alias bomb.
     """
     return _read(path, _composed)
 

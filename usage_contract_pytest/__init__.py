@@ -1,7 +1,7 @@
 """The pytest11 entry point: silent, and cheap, unless the command line names the gate.
 
-It is a package of its own, because pytest loads it in every project of an environment: it must import nothing,
-and a project's own folder called `contract_tests` must not hide it.
+pytest loads it in every project of an environment, so it imports nothing.
+It is a separate package, so that a project's own folder `contract_tests` cannot hide it.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _refuse_the_bare_name(places: Sequence[str], folder: Path, args: Sequence[st
     """Stop before argparse would repeat a command line that names an installed gate, key and all."""
     has_key = any(argument.split("=")[0] in KEY_OPTIONS for argument in args)
     if has_key and GATE.name in places and not (folder / GATE.name).exists():
-        raise pytest.UsageError("there is no folder contract_tests here; name the gate by --pyargs contract_tests")
+        raise pytest.UsageError("this folder has no contract_tests; name the gate by --pyargs contract_tests")
 
 
 def _refuse_another_copy(places: Sequence[str], folder: Path) -> None:

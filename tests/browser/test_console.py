@@ -122,7 +122,7 @@ def test_it_shows_each_key_by_a_label_and_its_bucket_and_no_key_in_clear(page: P
     assert not any(key in page.content() for key in mock.keys)
 
 
-def test_a_bucket_drains_as_requests_come_and_fills_as_time_passes(page: Page, mock: UsageMock) -> None:
+def test_requests_drain_a_bucket_and_time_fills_it(page: Page, mock: UsageMock) -> None:
     mock.freeze()
     asked(page, mock, BUSY, 10)
     expect(card(page, BUSY)).to_contain_text("0.0 of 10 tokens")

@@ -35,7 +35,7 @@ def fetched(page: Page, mock: UsageMock, **headers: str) -> Any:
     return page.evaluate(FETCH, [mock.url, {"headers": headers}])
 
 
-def test_a_page_reads_figures_and_refusals_with_their_headers(page: Page, limited: UsageMock) -> None:
+def test_a_page_reads_usage_metrics_and_refusals_with_their_headers(page: Page, limited: UsageMock) -> None:
     assert fetched(page, limited, **{KEY: "demo-busy"})["body"]["api_key"] == "demo-busy"
     missing = fetched(page, limited)
     assert (missing["status"], missing["headers"]["mock-reason"]) == (401, "missing-key")

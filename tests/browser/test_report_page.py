@@ -73,7 +73,7 @@ def is_on_screen(page: Page, what: Locator) -> bool:
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])
 @pytest.mark.parametrize("name", RUNS)
-def test_the_verdict_comes_first(name: str, size: tuple[int, int], open_page: OpenPage) -> None:
+def test_the_verdict_is_first(name: str, size: tuple[int, int], open_page: OpenPage) -> None:
     page = open_page(name, size)
     words = {"green": "✓ Conforms", "red": "✗ The contract is broken", "refused": "? Could not be tested"}
     first = page.locator("body > *").first
@@ -96,7 +96,7 @@ def test_why_it_is_red_is_on_the_first_screen_and_leads_to_the_evidence(
     assert rule.locator("details pre").first.is_visible()
 
 
-def test_what_to_run_is_on_the_first_screen(open_page: OpenPage) -> None:
+def test_the_commands_to_run_are_on_the_first_screen(open_page: OpenPage) -> None:
     page = open_page("red")
     command = page.locator("pre").first
     assert is_on_screen(page, command)
@@ -142,7 +142,7 @@ def test_details_open_by_keyboard(key: str, open_page: OpenPage) -> None:
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
-def test_the_worst_rules_come_first_and_the_held_ones_last(open_page: OpenPage) -> None:
+def test_the_worst_rules_are_first_and_the_held_ones_last(open_page: OpenPage) -> None:
     heads = open_page("red").locator("h2").all_inner_texts()
     assert [head.split(" (")[0] for head in heads] == [
         "Run it again", "Next step", "Broken", "Reported", "The run", "Not tested", "Held", "Settings and versions",
@@ -177,7 +177,7 @@ def test_a_promise_is_stated_once_and_a_problem_twice(open_page: OpenPage) -> No
     assert row.inner_text().count(problem) == 1
 
 
-def test_what_the_deployment_sent_is_text(open_page: OpenPage) -> None:
+def test_text_of_the_deployment_is_escaped(open_page: OpenPage) -> None:
     page = open_page("red")
     assert page.locator("script, img, iframe, object").count() == 0
     assert "<img src=x onerror" in str(page.locator("main").text_content())

@@ -198,7 +198,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("content", FILES, ids=range(len(FILES)))
-def test_an_unreadable_file_is_told_with_its_line(content: bytes, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported_with_its_line(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "file.yaml"
     path.write_bytes(content)
     line, problem = FILES[content]
@@ -208,6 +208,6 @@ def test_an_unreadable_file_is_told_with_its_line(content: bytes, tmp_path: Path
     assert problem in str(error.value)
 
 
-def test_a_missing_file_is_told() -> None:
+def test_a_missing_file_is_reported() -> None:
     with pytest.raises(SourceError, match="/nowhere:1: cannot be read: No such file or directory"):
         read(Path("/nowhere"))

@@ -73,7 +73,7 @@ def exchange(connection: Connection, request: Request = PLAIN, timeouts: Timeout
     return connection.exchange(request, "", timeouts)
 
 
-def test_odd_requests_go_out_byte_for_byte() -> None:
+def test_odd_requests_are_sent_byte_for_byte() -> None:
     request = Request("gEt", b"/%zz/%75sage?\xff", ((b"x-aPi-KEY", b"\xe9"), (b"x-aPi-KEY", b"again")), b"body")
     assert wire(request) == b"gEt /%zz/%75sage?\xff HTTP/1.1\r\nx-aPi-KEY: \xe9\r\nx-aPi-KEY: again\r\n\r\nbody"
 
@@ -118,7 +118,7 @@ ENDINGS: dict[str, tuple[Peer, Ending]] = {
 
 
 @pytest.mark.parametrize("how", ENDINGS)
-def test_every_ending_is_told_apart(how: str, peer: Callable[[Peer], Connection]) -> None:
+def test_the_endings_of_a_response_are_distinguished(how: str, peer: Callable[[Peer], Connection]) -> None:
     behave, ending = ENDINGS[how]
 
     def survive(sock: socket.socket) -> None:
@@ -193,7 +193,7 @@ def test_a_body_after_head_is_seen(peer: Callable[[Peer], Connection]) -> None:
     assert (answer.ending, answer.extra) == ("complete", b"{}")
 
 
-def test_bytes_after_an_answer_are_seen_and_end_the_connection(peer: Callable[[Peer], Connection]) -> None:
+def test_bytes_after_a_response_are_recorded_and_end_the_connection(peer: Callable[[Peer], Connection]) -> None:
     connection = peer(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}surplus", then_wait=True))
     assert exchange(connection).extra == b"surplus"
     assert not connection.reusable
@@ -253,7 +253,7 @@ def test_curl_never_shows_a_key() -> None:
     )
 
 
-def test_curl_names_a_key_by_its_variable_wherever_it_stands() -> None:
+def test_curl_names_a_key_by_its_variable_in_any_place() -> None:
     key = Credential(b"the-secret", "the main key", "$CONTRACT_API_KEY")
     usual = ((b"Host", b"h"), (b"User-Agent", b"usage-contract/1"), (b"Accept", b"a"))
     fields = (*usual, (b"Cookie", b"k=the-secret"), (b"Empty", b""))
@@ -264,7 +264,7 @@ def test_curl_names_a_key_by_its_variable_wherever_it_stands() -> None:
     )
 
 
-def test_curl_repeats_what_stands_between_name_and_key() -> None:
+def test_curl_repeats_the_separator_between_name_and_key() -> None:
     key = Credential(b"the-secret", "the main key", "$CONTRACT_API_KEY")
     fields = ((b"Host", b"elsewhere"), (b"User-Agent", b"a"), (b"Accept", b"b"), (b"X-API-Key", key.value))
     command = curl_of(Request("GET", b"/u", fields, credential=key, separator=b":"), "http://h")
@@ -278,7 +278,7 @@ def test_only_the_key_has_another_separator() -> None:
     assert wire(request) == b"GET / HTTP/1.1\r\nHost: h\r\nX-API-Key:\tthe-secret\r\n\r\n"
 
 
-def test_a_connection_that_ends_is_told_from_one_that_stays() -> None:
+def test_a_connection_that_ends_is_distinguished_from_one_that_stays_open() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         connection = Connection(ours, proxied=False)
@@ -305,14 +305,14 @@ def test_zstd_is_recognized(frame: bytes, accepted: bytes, coding: bytes, proble
 
 @pytest.mark.parametrize("accepted", [b"zstd", b"identity"])
 @pytest.mark.parametrize("body", [b"", b"{}", b"\x1f\x8b", b"\x28\xb5\x2f"])
-def test_bytes_that_are_not_zstd_are_a_problem_whatever_is_accepted(accepted: bytes, body: bytes) -> None:
+def test_bytes_that_are_not_zstd_are_a_problem_for_every_accept_encoding(accepted: bytes, body: bytes) -> None:
     request = Request("GET", b"/", ((b"Accept-Encoding", accepted),))
     answer = Exchange(request, 200, fields=(("Content-Encoding", b"zstd"),), payload=body)
     assert answer.coding_problem.startswith("is not the zstd that Content-Encoding announces")
 
 
 @pytest.mark.parametrize(("accepted", "problem"), [(b"br", ""), (b"identity", "content coding 'br' was not requested")])
-def test_brotli_is_read_where_it_was_asked_for(accepted: bytes, problem: str) -> None:
+def test_brotli_is_decoded_where_it_was_requested(accepted: bytes, problem: str) -> None:
     request = Request("GET", b"/", ((b"Accept-Encoding", accepted),))
     answer = Exchange(request, 200, fields=(("Content-Encoding", b"br"),), payload=brotli.compress(b"{}"))
     assert answer.coding_problem == problem
@@ -326,7 +326,7 @@ def test_a_brotli_bomb_is_not_unpacked() -> None:
     assert "unpacks to more than" in answer.coding_problem
 
 
-def test_a_refused_port_is_told() -> None:
+def test_a_refused_port_is_reported() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         with pytest.raises(UnreachableError, match="Connection refused"):

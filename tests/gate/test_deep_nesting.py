@@ -38,7 +38,7 @@ def contains_metrics(body: bytes) -> bool:
 
 @pytest.mark.parametrize("depth", [2, 500, DEEPEST, DEEPEST + 1, 100_000])
 @pytest.mark.parametrize(("opening", "closing"), ["[]", ('{"a":', "}")])
-def test_figures_are_found_at_any_depth(depth: int, opening: str, closing: str) -> None:
+def test_usage_metrics_are_found_at_any_depth(depth: int, opening: str, closing: str) -> None:
     assert contains_metrics(nested(depth, FIGURES, opening, closing))
     assert not contains_metrics(nested(depth, '{"total": "a number \\" : {"}', opening, closing))
 

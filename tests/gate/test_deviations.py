@@ -80,7 +80,7 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize("content", PROBLEMS, ids=range(len(PROBLEMS)))
-def test_a_bad_file_is_told(content: str, tmp_path: Path) -> None:
+def test_a_bad_file_is_reported(content: str, tmp_path: Path) -> None:
     (tmp_path / "known.toml").write_text(content)
     with pytest.raises(pytest.UsageError) as error:
         read_deviations(tmp_path / "known.toml", rule_ids())
@@ -92,7 +92,7 @@ def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
     assert deviations["auth/missing-key-is-401"].expires == date(9999, 12, 31)
 
 
-def test_a_time_is_no_date(tmp_path: Path) -> None:
+def test_a_time_is_not_a_date(tmp_path: Path) -> None:
     with pytest.raises(pytest.UsageError, match="expires is missing, or is not a date"):
         read_deviations(Path(listed(tmp_path, "auth/missing-key-is-401", "2027-03-31T10:00:00")), rule_ids())
 

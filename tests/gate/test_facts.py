@@ -84,7 +84,7 @@ def test_a_single_rule_checks_its_facts(run_gate: RunGate, tmp_path: Path) -> No
     assert run.code == 4
 
 
-def test_what_a_known_deviation_leaves_unproven_is_listed(run_gate: RunGate, tmp_path: Path) -> None:
+def test_rules_that_a_known_deviation_leaves_unproven_are_listed(run_gate: RunGate, tmp_path: Path) -> None:
     fault = "missing-key-is-200-with-a-detail"
     run = run_listed(run_gate, tmp_path, "auth/missing-key-is-401", fault, *FEW)
     assert run.code == 0
@@ -99,7 +99,7 @@ def test_what_a_known_deviation_leaves_unproven_is_listed(run_gate: RunGate, tmp
         )
 
 
-def test_a_known_deviation_of_one_member_leaves_the_rules_about_the_others_at_work(
+def test_a_known_deviation_of_one_member_does_not_switch_off_rules_about_other_members(
     run_gate: RunGate, tmp_path: Path
 ) -> None:
     fault = "total-is-a-text-domains-are-unranked"

@@ -85,7 +85,7 @@ def test_a_repeated_path_is_named(run_gate: RunGate, serve: Serve) -> None:
     assert "--base-url ends in /usage already; leave that out" in run.output
 
 
-def test_a_health_check_tells_a_missing_operation_from_a_wrong_prefix(run_gate: RunGate, serve: Serve) -> None:
+def test_a_health_check_distinguishes_a_missing_operation_from_a_wrong_prefix(run_gate: RunGate, serve: Serve) -> None:
     healthy = answer(b'{"ok": true}')
     url = serve(lambda head: healthy if b"/healthz" in head else answer(b"{}", "404 Not Found"))
     run = run_gate("--base-url", url, environment=MAIN)
@@ -164,5 +164,5 @@ def test_a_key_in_the_environment_without_a_base_url_is_refused(name: str, value
 
 
 @pytest.mark.parametrize("option", ["--rules", "--collect-only"])
-def test_what_sends_nothing_needs_no_base_url(option: str, run_gate: RunGate) -> None:
+def test_a_run_that_sends_nothing_needs_no_base_url(option: str, run_gate: RunGate) -> None:
     assert run_gate(option, "-k", "missing_key", environment=MAIN).code == 0

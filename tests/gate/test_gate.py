@@ -92,7 +92,7 @@ def test_a_rule_above_the_level_is_reported_and_not_fatal(run_gate: RunGate, ser
     assert "reported: auth/missing-key-is-401" in run.output
 
 
-def test_a_rule_that_nothing_was_asked_for_does_not_hold(run_gate: RunGate) -> None:
+def test_a_rule_without_exchanges_does_not_hold(run_gate: RunGate) -> None:
     with UsageMock() as mock:
         run = run_gate("--base-url", mock.url, "--max-requests", "1", "--api-key", "demo-busy")
     about_others = (
@@ -107,7 +107,7 @@ def test_a_rule_that_nothing_was_asked_for_does_not_hold(run_gate: RunGate) -> N
     assert "the result is partial" in run.output
 
 
-def test_a_configuration_that_hides_the_rules_is_told(run_gate: RunGate, tmp_path: Path) -> None:
+def test_a_configuration_that_hides_the_rules_is_reported(run_gate: RunGate, tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\npython_files = check_*.py\n")
     run = run_gate("-c", "pytest.ini")
     assert run.code == 4
@@ -135,7 +135,9 @@ UNTESTABLE: dict[str, tuple[Respond, str]] = {
 
 
 @pytest.mark.parametrize("how", UNTESTABLE)
-def test_what_could_not_be_tested_is_exit_code_4(how: str, run_gate: RunGate, serve: Callable[[Respond], str]) -> None:
+def test_a_run_without_a_tested_rule_has_exit_code_4(
+    how: str, run_gate: RunGate, serve: Callable[[Respond], str]
+) -> None:
     respond, why = UNTESTABLE[how]
     url = serve(respond)
     run = run_gate("--base-url", url, "--max-time", "2", environment={"CONTRACT_API_KEY": SECRET})
@@ -152,7 +154,7 @@ BROKEN_AT_ONCE: dict[str, Respond] = {
 
 
 @pytest.mark.parametrize("how", BROKEN_AT_ONCE)
-def test_any_other_first_answer_is_a_broken_promise(
+def test_any_other_first_response_is_a_broken_promise(
     how: str, run_gate: RunGate, serve: Callable[[Respond], str]
 ) -> None:
     run = run_gate("--base-url", serve(BROKEN_AT_ONCE[how]), environment={"CONTRACT_API_KEY": SECRET})
@@ -172,7 +174,7 @@ def test_a_refused_connection_is_one_clear_line(run_gate: RunGate) -> None:
     )
 
 
-def test_a_run_that_ended_early_says_why_where_its_verdict_stands(
+def test_a_run_that_ended_early_gives_the_reason_beside_its_verdict(
     run_gate: RunGate, serve: Callable[[Respond], str]
 ) -> None:
     run = run_gate("--base-url", serve(lambda _: b""), environment={"CONTRACT_API_KEY": SECRET})
@@ -224,7 +226,7 @@ def test_a_base_path_a_gateway_field_and_the_runs_agent_are_sent(
     assert SECRET not in run.output
 
 
-def test_a_field_that_is_given_goes_before_the_gates_own(run_gate: RunGate, serve: Callable[[Respond], str]) -> None:
+def test_a_given_field_replaces_the_gates_own(run_gate: RunGate, serve: Callable[[Respond], str]) -> None:
     heads: list[bytes] = []
 
     def respond(head: bytes) -> bytes:
@@ -239,7 +241,7 @@ def test_a_field_that_is_given_goes_before_the_gates_own(run_gate: RunGate, serv
     ]
 
 
-def test_a_kept_connection_is_asked_more_than_once(run_gate: RunGate) -> None:
+def test_a_kept_connection_carries_more_than_one_request(run_gate: RunGate) -> None:
     accepted: list[int] = []
 
     class Counting(socketserver.StreamRequestHandler):
@@ -257,7 +259,7 @@ def test_a_kept_connection_is_asked_more_than_once(run_gate: RunGate) -> None:
     assert accepted.count(2) > 4
 
 
-def test_the_rules_keep_their_order_whatever_failed_before(run_gate: RunGate, tmp_path: Path) -> None:
+def test_the_rules_keep_their_order_after_a_failure(run_gate: RunGate, tmp_path: Path) -> None:
     cache = tmp_path / ".pytest_cache" / "v" / "cache"
     cache.mkdir(parents=True)
     last = f"{GATE.relative_to(GATE.parents[1])}/test_errors.py::test_responses_do_not_disclose_internals"
@@ -290,7 +292,7 @@ def test_the_same_deployment_gets_the_same_requests_twice(run_gate: RunGate, ser
     assert runs[0] == runs[1]
 
 
-def test_the_first_answer_may_take_its_time_but_not_for_ever(run_gate: RunGate) -> None:
+def test_a_missing_first_response_ends_the_run_in_time(run_gate: RunGate) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         run = run_gate("--base-url", url, "--answer-timeout", "0.2", environment={"CONTRACT_API_KEY": SECRET})

@@ -80,7 +80,7 @@ def test_concurrent_responses_share_what_is_left(transport: Any) -> None:
     assert sum(len(answer.payload) for answer in answers) <= 500_000
 
 
-def test_small_bodies_are_kept_whatever_was_kept_before(transport: Any) -> None:
+def test_small_bodies_are_kept_regardless_of_earlier_ones(transport: Any) -> None:
     sending, _ = transport(b"{}")
     sending.retention = Retention(left=-1)
     assert sending.send(Request("GET", b"/", ((b"Host", b"here"),))).json.value == {}
@@ -104,7 +104,7 @@ def test_all_bodies_of_an_ordinary_run_are_kept() -> None:
     assert retention.left > BUDGET // 2
 
 
-def test_what_was_found_counts_although_others_were_not_kept() -> None:
+def test_a_finding_counts_although_other_exchanges_were_not_kept() -> None:
     abridged = answered(b"", abridged=Abridged(9, ""))
     found: list[Exchange] = []
     with pytest.raises(NotTested):
@@ -129,7 +129,7 @@ def test_parsed_forms_never_exceed_their_share(sizes: list[int]) -> None:
         assert forms._size == sum(len(body) for _, body in forms._kept) <= 10
 
 
-def test_body_of_too_many_values_is_searched_for_figures_and_not_parsed() -> None:
+def test_a_body_of_too_many_values_is_searched_for_metrics_and_not_parsed() -> None:
     of_the_tests = settings("http://127.0.0.1:1")
     gate = Gate(of_the_tests, contract("documented"))
     assert gate.contains_metrics(answered(usage("more", VALUES["objects"])))

@@ -38,7 +38,7 @@ def run_partly(run_gate: RunGate) -> Callable[..., Run]:
     return run
 
 
-def test_a_partial_run_ends_with_what_a_complete_one_needs(run_partly: Callable[..., Run]) -> None:
+def test_a_partial_run_ends_with_the_needs_of_a_complete_one(run_partly: Callable[..., Run]) -> None:
     run = run_partly(*FEW)
     assert run.code == 0
     assert run.output.partition(" contract gate ")[2].splitlines()[-3] == NEEDS

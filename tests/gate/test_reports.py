@@ -48,7 +48,7 @@ def texts(run: Run) -> list[str]:
     return [(run.folder / "out" / name).read_text() for name in sorted(NAMES)]
 
 
-def test_a_broken_promise_is_told_with_source_evidence_command_requests_and_time(
+def test_a_broken_promise_is_reported_with_source_evidence_command_requests_and_time(
     run_gate: RunGate, serve: Serve
 ) -> None:
     url = serve(lambda _: answer(b"{}"))
@@ -74,7 +74,7 @@ def test_a_broken_promise_is_told_with_source_evidence_command_requests_and_time
         assert "A response to a request without an API key MUST have status 401." in text
 
 
-def test_a_green_run_tells_its_times_statuses_keys_and_tokens(run_gate: RunGate) -> None:
+def test_a_green_run_reports_its_times_statuses_keys_and_tokens(run_gate: RunGate) -> None:
     run = run_gate(*FEW)
     told = report(run)
     assert (run.code, told["verdict"], told["counts"]["held"]) == (0, "conforms", len(told["rules"]))
@@ -102,7 +102,7 @@ def test_no_connection_is_a_report_without_requests(run_gate: RunGate) -> None:
     assert "Connection refused" in told["headline"]
 
 
-def test_a_partial_run_says_so(run_gate: RunGate) -> None:
+def test_a_partial_run_is_reported_as_partial(run_gate: RunGate) -> None:
     with UsageMock() as mock:
         arguments = ("--base-url", mock.url, "-k", "only_the_header or missing_key", "--report-dir", "out")
         run = run_gate(*arguments, environment={"CONTRACT_API_KEY": "demo-busy"})
@@ -162,7 +162,7 @@ def test_the_command_repeats_the_run_without_any_secret(run_gate: RunGate, serve
     assert "CONTRACT_API_KEY, CONTRACT_API_KEY_2" in texts(run)[0]
 
 
-def test_what_a_deployment_sends_is_never_markup_and_never_our_command(run_gate: RunGate, serve: Serve) -> None:
+def test_text_of_a_deployment_is_neither_markup_nor_a_workflow_command(run_gate: RunGate, serve: Serve) -> None:
     run = run_gate("--base-url", serve(lambda _: answer(FORGED)), *FEW, environment=MAIN)
     told = report(run)
     exchanges = [finding["exchange"] for rule in told["rules"] for finding in rule["findings"]]
@@ -178,7 +178,7 @@ def test_what_a_deployment_sends_is_never_markup_and_never_our_command(run_gate:
 
 
 @given(st.text(st.sampled_from("`*_[]()<>|#&\\~!-+ \n\rax1.:/$\"'=\u2028")))
-def test_inline_text_is_no_markup(text: str) -> None:
+def test_inline_text_is_not_markup(text: str) -> None:
     (_, line, _) = MarkdownIt().parse(f"told {inline(text)}")
     assert "".join(child.content for child in line.children or []) == f"told {' '.join(text.split())}".strip()
     assert {child.type for child in line.children or []} <= {"text"}
@@ -210,7 +210,7 @@ def test_elsewhere_github_gets_nothing(run_gate: RunGate, serve: Serve) -> None:
     assert "::error" not in run_gate("--base-url", serve(lambda _: answer(b"{}")), *FEW, environment=environment).output
 
 
-def test_a_workflow_command_is_one_line_with_its_parts_told_apart() -> None:
+def test_a_workflow_command_is_one_line_with_escaped_parts() -> None:
     assert annotation("error", "a:b,c", "50 %\r\n::stop") == "::error title=a%3Ab%2Cc::50 %25%0D%0A::stop"
 
 
@@ -224,7 +224,7 @@ def test_an_unwritable_folder_is_one_clear_line_at_the_start(place: str, run_gat
     assert "collected" not in run.output
 
 
-def test_a_report_that_cannot_be_written_is_no_green_run(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
+def test_a_run_is_not_green_if_a_report_cannot_be_written(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
     def respond(head: bytes) -> bytes:
         (tmp_path / "out" / "contract.html").mkdir(exist_ok=True)
         return answer(b"{}")
@@ -241,7 +241,7 @@ def test_each_run_replaces_the_report_of_the_one_before(run_gate: RunGate, serve
 
 
 @pytest.mark.parametrize("option", ["--rules", "--collect-only"])
-def test_what_runs_nothing_reports_nothing(option: str, run_gate: RunGate) -> None:
+def test_a_run_that_lists_rules_writes_no_report(option: str, run_gate: RunGate) -> None:
     run = run_gate(option, "--report-dir", "out")
     assert run.code == 0
     assert not (run.folder / "out").exists()

@@ -126,7 +126,7 @@ def test_keys_keep_the_numbers_of_their_variables() -> None:
         ({MAIN: "main-key", f"{MAIN}_02": "other-key"}, "CONTRACT_API_KEY_02: the main key is CONTRACT_API_KEY"),
     ],
 )
-def test_variables_that_are_misnumbered_are_told(environment: dict[str, str], message: str) -> None:
+def test_misnumbered_variables_are_reported(environment: dict[str, str], message: str) -> None:
     with pytest.raises(pytest.UsageError, match=message):
         keys_from([], environment, None)
 
@@ -134,33 +134,33 @@ def test_variables_that_are_misnumbered_are_told(environment: dict[str, str], me
 @pytest.mark.parametrize(
     "name", ["CONTRACT_API_KEYS", "CONTRACT_APIKEY", "CONTRACT_API_KEY2", "CONTRACT_API_KEYFILE", "CONTRACT_KEY_2"]
 )
-def test_a_variable_that_would_be_overlooked_is_told(name: str, run_gate: RunGate) -> None:
+def test_a_variable_that_would_be_overlooked_is_reported(name: str, run_gate: RunGate) -> None:
     run = run_gate(*THERE, environment={MAIN: "main-key", name: SECRET})
     assert run.code == 4
     assert f"{name} is not a variable of the gate; keys are in CONTRACT_API_KEY, CONTRACT_API_KEY_2" in run.output
     assert SECRET not in run.output
 
 
-def test_a_variable_of_somebody_else_is_left_alone(run_gate: RunGate) -> None:
+def test_a_variable_of_another_program_is_ignored(run_gate: RunGate) -> None:
     run = run_gate(*THERE, environment={MAIN: "main-key", "CONTRACT_KEYSTORE_PATH": "/keys"})
     assert "no connection to 127.0.0.1:1" in run.output
 
 
 @pytest.mark.parametrize("name", ["CONTRACT_BASE_URL", "CONTRACT_URL", "PYTEST_BASEURL"])
-def test_a_url_that_would_be_overlooked_is_told(name: str, run_gate: RunGate) -> None:
+def test_a_url_that_would_be_overlooked_is_reported(name: str, run_gate: RunGate) -> None:
     run = run_gate("-k", "missing_key", environment={name: THERE[1]})
     assert run.code == 4
     assert f"{name} is not a variable of the gate; give --base-url, or PYTEST_BASE_URL" in run.output
 
 
-def test_assertions_that_python_drops_are_told() -> None:
+def test_a_run_without_assertions_is_refused() -> None:
     command = [sys.executable, "-OO", "-m", "pytest", "contract_tests"]
     run = subprocess.run(command, cwd=HERE.parents[2], capture_output=True, text=True, check=False)
     assert run.returncode == 4
     assert "-O and PYTHONOPTIMIZE are refused" in run.stderr
 
 
-def test_a_comment_behind_a_key_is_told(tmp_path: Path) -> None:
+def test_a_comment_behind_a_key_is_reported(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("main-key # staging\n")
     with pytest.raises(pytest.UsageError, match="key 1 is empty, or contains spaces"):
         keys_from([], {}, str(tmp_path / "keys"))
@@ -171,7 +171,7 @@ def test_a_line_of_the_key_file_may_be_a_comment(tmp_path: Path) -> None:
     assert [key.value for key in keys_from([], {}, str(tmp_path / "keys"))] == [b"main-key", b"second-key"]
 
 
-def test_what_a_gateway_wants_is_sent_whatever_a_rule_is_about(run_gate: RunGate, tmp_path: Path) -> None:
+def test_headers_for_a_gateway_are_sent_with_every_rule(run_gate: RunGate, tmp_path: Path) -> None:
     (tmp_path / "faults").mkdir()
     (tmp_path / "faults" / "gateway.yaml").write_text(
         "description: A gateway wants credentials of its own.\nbreaks: []\n"
@@ -198,11 +198,11 @@ def test_an_option_called_timeout_may_be_anothers(
     assert "--reruns is refused" in refused.output
 
 
-def test_a_selection_that_is_written_to_its_option_is_no_key_option(run_gate: RunGate) -> None:
+def test_a_selection_beside_its_option_is_not_a_key_option(run_gate: RunGate) -> None:
     assert run_gate("-kmissing_key", "--max-rate=1000").code == 0
 
 
-def test_a_short_header_value_is_no_secret_and_is_not_cut_out_of_the_output(run_gate: RunGate) -> None:
+def test_a_short_header_value_is_not_a_secret_and_stays_in_the_output(run_gate: RunGate) -> None:
     with UsageMock() as mock:
         options = ("--base-url", mock.url, "--api-key", "demo-busy", "-k", "missing_key")
         run = run_gate(*options, "--header", "X-Hop: 1", "--header", "X-Long: a-secret-of-a-gateway")
@@ -211,7 +211,9 @@ def test_a_short_header_value_is_no_secret_and_is_not_cut_out_of_the_output(run_
 
 
 @pytest.mark.parametrize("option", ["--rules", "--plan", "--collect-only"])
-def test_what_sends_nothing_leaves_an_earlier_report_alone(option: str, run_gate: RunGate, tmp_path: Path) -> None:
+def test_a_run_that_sends_nothing_leaves_an_earlier_report_alone(
+    option: str, run_gate: RunGate, tmp_path: Path
+) -> None:
     earlier = tmp_path / "out" / "contract.json"
     earlier.parent.mkdir()
     earlier.write_text("an earlier report")

@@ -145,7 +145,7 @@ def test_an_error_page_is_not_a_response_of_the_deployment(status: int, judge_fi
     ],
     ids=str,
 )
-def test_a_response_that_says_nothing_about_a_valid_key_is_accepted(
+def test_a_response_that_does_not_concern_a_valid_key_is_accepted(
     second: dict[str, Any], judge_file: Callable[..., Run]
 ) -> None:
     assert judge_file(entry(GOOD), entry(DETAIL, **{"at": 1, **second})).code == 0
@@ -156,7 +156,7 @@ def test_a_key_is_refused_between_two_accepted_requests(judge_file: Callable[...
     assert outcomes(run)["auth/valid-key-is-200"] == "broken"
 
 
-def test_one_missing_body_leaves_the_others_judged(judge_file: Callable[..., Run]) -> None:
+def test_one_missing_body_does_not_switch_off_the_rules_for_other_bodies(judge_file: Callable[..., Run]) -> None:
     run = judge_file(without_body(), *(entry(FRACTION, at=at) for at in range(1, 4)))
     assert outcomes(run)[RATE_RULE] == "broken"
 

@@ -95,7 +95,7 @@ def test_it_keeps_to_nine_tenths_of_the_keys_own_limit(rps: Any, seconds: float,
     assert it.clock.time - before == pytest.approx(seconds)
 
 
-def test_a_slow_keys_pace_does_not_slow_others_down(bench: Callable[..., Bench]) -> None:
+def test_the_pace_of_a_slow_key_does_not_slow_down_other_keys(bench: Callable[..., Bench]) -> None:
     it = bench(limit(0.5))
     it.ask()
     before = it.clock.time
@@ -169,7 +169,7 @@ def test_a_moment_that_is_over_while_it_is_looked_at_is_not_waited_for(bench: Ca
             it.ask()
 
 
-def test_max_rate_goes_before_what_the_deployment_states(bench: Callable[..., Bench]) -> None:
+def test_max_rate_takes_precedence_over_the_stated_rate_limit(bench: Callable[..., Bench]) -> None:
     it = bench(limit(1000), max_rate=4.0)
     for _ in range(9):
         it.ask()
@@ -218,7 +218,9 @@ def test_a_wait_beyond_the_runs_end_is_not_begun(bench: Callable[..., Bench]) ->
 
 
 @pytest.mark.parametrize("refused", [None, Credential(b"unknown-key", "a key that nobody issued", "unknown-key")])
-def test_who_is_sent_away_slows_nobody_else_down(refused: Credential | None, bench: Callable[..., Bench]) -> None:
+def test_a_throttled_caller_does_not_slow_down_other_callers(
+    refused: Credential | None, bench: Callable[..., Bench]
+) -> None:
     it = bench(long_refusal(100), answer(b"{}"), max_time=50.0)
     with pytest.raises(NotTested):
         it.ask(refused)
@@ -290,7 +292,7 @@ def test_a_closed_idle_connection_costs_no_request(bench: Callable[..., Bench]) 
     assert [each.status for each in it.transport.closed_unannounced] == [200] * 4
 
 
-def test_what_is_asked_at_the_same_time_must_fit_into_the_budget(bench: Callable[..., Bench]) -> None:
+def test_concurrent_requests_must_fit_into_the_budget(bench: Callable[..., Bench]) -> None:
     it = bench(answer(b"{}"), max_requests=4)
     it.ask()
     with pytest.raises(NotTested, match="has only 3 left"):
@@ -367,7 +369,7 @@ def test_concurrent_requests_have_connections_of_their_own(bench: Callable[..., 
     assert {head.split(b" ")[1] for head in it.heads} == {b"/%d" % number for number in range(6)}
 
 
-def test_a_proxy_gets_absolute_targets_and_its_refusal_is_told(tmp_path: Path) -> None:
+def test_a_proxy_receives_absolute_targets_and_its_refusal_is_reported(tmp_path: Path) -> None:
     heads: list[bytes] = []
 
     def proxy(head: bytes) -> bytes:

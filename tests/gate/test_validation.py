@@ -26,7 +26,7 @@ AT_WS = ("/by_protocol/ws is not valid", "/by_protocol/ws")
         ("json-pointer", "a"),
     ],
 )
-def test_a_text_of_another_format_is_no_valid_one(format_: str, wrong: str) -> None:
+def test_a_text_of_another_format_is_not_valid(format_: str, wrong: str) -> None:
     asserting = validator("get_usage", "200", "documented").evolve(schema={"type": "string", "format": format_})
     assert not asserting.is_valid(wrong)
 

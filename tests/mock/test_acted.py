@@ -80,21 +80,21 @@ def test_a_bucket_of_a_fault_is_named_for_its_keys_only(mock: UsageMock) -> None
     assert acted(mock) == ["fault=few-tokens", "", ""]
 
 
-def test_a_request_without_faults_is_answered_after_a_fault_has_edited_its_bytes(mock: UsageMock) -> None:
+def test_a_request_whose_bytes_a_fault_has_edited_gets_an_ordinary_response(mock: UsageMock) -> None:
     mock.fail("edits")
     headers = [(KEY, "demo-busy"), ("X-Odd", "yes"), ("Prefer", "fault=none")]
     assert ask(mock.url, "/usage", headers).status == 200
     assert acted(mock) == [""]
 
 
-def test_a_fault_that_edits_received_bytes_is_named_where_it_acted(mock: UsageMock) -> None:
+def test_a_fault_that_edits_received_bytes_is_named_in_the_responses_it_changed(mock: UsageMock) -> None:
     mock.fail("edits")
     for odd in ("yes", "other"):
         ask(mock.url, headers=[(KEY, "demo-busy"), ("X-Odd", odd)])
     assert acted(mock) == ["fault=edits", ""]
 
 
-def test_a_code_is_named_where_it_was_answered(mock: UsageMock) -> None:
+def test_a_preferred_code_is_named_where_it_was_returned(mock: UsageMock) -> None:
     mock.answer(503)
     ask(mock.url)
     ask(mock.url, "/healthz")

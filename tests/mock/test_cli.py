@@ -36,7 +36,7 @@ def test_an_ipv6_address_is_printed_in_brackets() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_in_peace(number: signal.Signals) -> None:
+def test_a_signal_ends_the_command_with_exit_code_0(number: signal.Signals) -> None:
     with serving() as (process, url):
         ask(url)
         process.send_signal(number)

@@ -74,7 +74,7 @@ def test_each_takes_a_token_and_the_last_ones_meet_a_429(repeating: Kept) -> Non
     assert (over.status, over.headers["Retry-After"]) == (429, "1")
 
 
-def test_tokens_come_back(repeating: Kept, clock: Clock) -> None:
+def test_tokens_are_restored(repeating: Kept, clock: Clock) -> None:
     clock.now += 0.1
     assert repeating.ask(plain(BUSY)).json["rate_limit"]["remaining"] == 8
 
@@ -150,7 +150,7 @@ def test_a_request_in_pieces_is_one_request(repeating: Kept) -> None:
         assert repeating.ask(request[:cut], request[cut:]).status == 200
 
 
-def test_two_requests_at_once_are_answered_in_turn(repeating: Kept) -> None:
+def test_two_concurrent_requests_are_handled_in_turn(repeating: Kept) -> None:
     assert repeating.ask(plain(BUSY) + plain(MODEST) + plain(BUSY)).json["api_key"] == BUSY
     assert [repeating.reply().json["api_key"] for _ in range(2)] == [MODEST, BUSY]
 

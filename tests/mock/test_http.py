@@ -62,7 +62,7 @@ def no_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert caplog.get_records("call") == []
 
 
-def test_head_answers_like_get_without_the_body(unlimited: UsageMock) -> None:
+def test_head_has_the_response_of_get_without_the_body(unlimited: UsageMock) -> None:
     get, head = (usage(unlimited.url, "demo-busy", method) for method in ("GET", "HEAD"))
     assert head.status == get.status
     assert head.body == b""
@@ -254,7 +254,7 @@ def requests(draw: st.DrawFn) -> bytes:
 
 @settings(derandomize=True, deadline=None, max_examples=400)
 @given(st.lists(requests(), min_size=1, max_size=3).map(b"".join))
-def test_no_request_however_spoiled_makes_the_server_fail(unlimited: UsageMock, request: bytes) -> None:
+def test_no_malformed_request_makes_the_server_fail(unlimited: UsageMock, request: bytes) -> None:
     said = answer_so_far(unlimited.url, request)
     assert re.findall(rb"HTTP/\d\.\d 5\d\d", said) == []
 

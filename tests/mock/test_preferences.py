@@ -112,7 +112,7 @@ def test_no_bytes_are_a_fault_of_the_server(mock: UsageMock, value: bytes) -> No
 
 
 @pytest.mark.parametrize("code", [401, 403, 429, 400, 404, 418, 499, 500, 502, 503, 599])
-def test_a_code_is_answered_and_acknowledged(mock: UsageMock, code: int) -> None:
+def test_a_preferred_code_is_returned_and_acknowledged(mock: UsageMock, code: int) -> None:
     reply = preferring(mock, f"code={code}")
     assert reply.status == code
     assert reply.headers["Preference-Applied"] == f"code={code}"
@@ -120,7 +120,7 @@ def test_a_code_is_answered_and_acknowledged(mock: UsageMock, code: int) -> None
     assert reply.headers["Mock-Reason"]
 
 
-def test_a_code_is_answered_without_a_key_but_200_is_not(mock: UsageMock) -> None:
+def test_a_preferred_code_is_returned_without_a_key_but_200_is_not(mock: UsageMock) -> None:
     assert ask(mock.url, headers=[("Prefer", "code=503")]).status == 503
     assert ask(mock.url, headers=[("Prefer", "code=200")]).status == 401
 

@@ -205,7 +205,7 @@ def test_an_account_with_unchanged_facts_keeps_its_traffic(lived: Lived) -> None
 
 
 @pytest.mark.parametrize("kind", ["scenarios", "faults"])
-def test_a_folder_that_is_called_like_a_file_is_a_problem_until_it_goes(lived: Lived, kind: str) -> None:
+def test_a_folder_with_the_name_of_a_file_is_a_problem_until_it_is_removed(lived: Lived, kind: str) -> None:
     place = lived.fixtures / kind / "odd.yaml"
     place.mkdir()
     lived.look()

@@ -162,7 +162,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def test_an_answer_in_flight_is_finished(held: UsageMock, gate: Gate, threads: ThreadPoolExecutor) -> None:
+def test_a_response_in_flight_is_finished(held: UsageMock, gate: Gate, threads: ThreadPoolExecutor) -> None:
     answer: Future[Reply] = threads.submit(usage, held.url, "k")
     gate.reached.result(TIMEOUT)
     closing: Future[Any] = threads.submit(held.close)
@@ -224,7 +224,7 @@ def test_after_the_grace_the_rest_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_lets_the_command_finish_an_answer_in_flight(number: signal.Signals, deployments: Path) -> None:
+def test_the_command_finishes_a_response_in_flight_after_a_signal(number: signal.Signals, deployments: Path) -> None:
     (deployments / "default.yaml").write_text("description: d\nkeys: {k: {}}\n")
     (deployments.parent / "variants").mkdir()
     (deployments.parent / "variants" / "drips.yaml").write_text("description: d\nbreaks: []\ndo: [{drip: 2000}]\n")

@@ -168,7 +168,7 @@ def test_a_frozen_clock_changes_only_by_advance(start: float, later: float) -> N
 
 
 @given(SECONDS, SECONDS, SECONDS)
-def test_a_clock_that_was_set_goes_on_from_there(start: float, to: float, passed: float) -> None:
+def test_a_clock_that_was_set_continues_from_there(start: float, to: float, passed: float) -> None:
     base = Clock(start)
     clock = MockClock(base)
     clock.set(to)

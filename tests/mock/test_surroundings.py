@@ -45,7 +45,7 @@ CLOSED = ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"]
 
 
 @pytest.mark.parametrize("closed", CLOSED)
-def test_a_mock_in_a_process_with_closed_streams_answers(tmp_path: Path, closed: str) -> None:
+def test_a_mock_in_a_process_with_closed_streams_responds(tmp_path: Path, closed: str) -> None:
     code = f"""
 with UsageMock() as mock:
     open({str(tmp_path / "status")!r}, "w").write(str(status(mock)))

@@ -116,7 +116,7 @@ def test_an_unknown_key_can_be_401_with_a_challenge(contract: Contract) -> None:
     assert "WWW-Authenticate" in reply.headers
 
 
-def test_no_answer_of_usage_is_ever_stored(limited: UsageMock) -> None:
+def test_no_response_of_usage_may_be_stored(limited: UsageMock) -> None:
     replies = [usage(limited.url, "demo-busy") for _ in range(11)]
     replies += [ask(limited.url), usage(limited.url, "nobody")]
     replies += [usage(limited.url, "demo-fresh", method) for method in ("HEAD", "OPTIONS", "POST")]
@@ -124,7 +124,7 @@ def test_no_answer_of_usage_is_ever_stored(limited: UsageMock) -> None:
     assert {reply.headers["Cache-Control"] for reply in replies} == {"no-store"}
 
 
-def test_each_request_takes_a_token_and_time_brings_them_back(limited: UsageMock, clock: Clock) -> None:
+def test_each_request_takes_a_token_and_time_restores_them(limited: UsageMock, clock: Clock) -> None:
     def remaining() -> float:
         left: float = usage(limited.url, "demo-busy").json["rate_limit"]["remaining"]
         return left

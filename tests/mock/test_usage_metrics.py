@@ -119,7 +119,7 @@ def answered(contract: Contract, name: str, key: Key) -> Any:
 
 @steady
 @given(st.text(st.characters(codec="utf-8")), KEYS)
-def test_every_answer_fulfils_the_schema_of_the_document(contract: Contract, name: str, key: Key) -> None:
+def test_every_response_conforms_to_the_schema_of_the_document(contract: Contract, name: str, key: Key) -> None:
     assert answered(contract, name, key)["api_key"] == name
 
 
@@ -128,13 +128,13 @@ def test_the_shipped_keys_fulfil_the_advisory_contract(name: str) -> None:
     answered(load("advisory"), name, load_deployment().keys[name])
 
 
-def test_the_members_come_in_the_order_of_the_document(contract: Contract) -> None:
+def test_the_members_have_the_order_of_the_document(contract: Contract) -> None:
     schema = contract.operations["get_usage"].responses["200"].schema
     assert schema is not None
     assert list(answered(contract, "k", Key())) == list(schema["properties"])
 
 
-def test_a_figure_that_the_document_does_not_name_is_not_given() -> None:
+def test_a_member_that_the_document_does_not_name_is_not_returned() -> None:
     assert documented_members({"properties": {"b": {}}}, {"a": 1, "b": 2}, "X") == {"b": 2}
 
 

@@ -127,7 +127,7 @@ def hosted() -> Iterator[UsageMock]:
         yield mock
 
 
-def test_a_key_of_ones_own_is_not_disturbed_by_others(hosted: UsageMock) -> None:
+def test_a_created_key_is_not_affected_by_other_keys(hosted: UsageMock) -> None:
     mine = hosted.make_key()
     hosted.use("revoked", key=hosted.api_key)
     hosted.fail("connection-is-reset-in-the-body", key="demo-modest")
@@ -155,14 +155,14 @@ def test_a_frozen_clock_advances_on_request(hosted: UsageMock) -> None:
     hosted.resume()
 
 
-def test_one_status_can_be_answered_to_all(hosted: UsageMock) -> None:
+def test_one_status_can_be_set_for_all_requests(hosted: UsageMock) -> None:
     hosted.answer(503)
     assert usage(hosted.url, hosted.api_key).status == 503
     with pytest.raises(ValueError, match="'777' is not a status code of the mock; expected 200, 401, "):
         hosted.answer(777)
 
 
-def test_answers_can_be_held_back(contract: Contract) -> None:
+def test_responses_can_be_held_back(contract: Contract) -> None:
     waited = []
 
     async def sleep(seconds: float) -> None:

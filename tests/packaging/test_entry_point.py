@@ -37,7 +37,7 @@ def test_pyargs_names_the_gate_also_beside_a_folder_of_that_name(project: Path) 
     assert "auth/missing-key-is-401" in run.stdout, run.stdout + run.stderr
 
 
-def test_a_gate_that_another_package_hides_is_told(project: Path) -> None:
+def test_a_gate_that_another_package_hides_is_reported(project: Path) -> None:
     run = run_pytest(str(CHECKOUT / "contract_tests"), folder=project, PYTHONPATH=str(project))
     assert run.returncode == 4
     assert "another contract_tests hides the gate" in run.stderr
@@ -76,7 +76,7 @@ SHOWING = {"--debug": ["--debug"], "--pastebin": ["--pastebin=all"]}
 
 
 @pytest.mark.parametrize("option", SHOWING)
-def test_what_shows_keys_past_redaction_is_refused(option: str, tmp_path: Path) -> None:
+def test_options_that_show_keys_past_redaction_are_refused(option: str, tmp_path: Path) -> None:
     run = run_pytest("--pyargs", "contract_tests", *SHOWING[option], "--api-key", SECRET, folder=tmp_path)
     assert run.returncode == 4
     assert f"{option} " in run.stderr

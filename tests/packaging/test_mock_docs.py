@@ -18,7 +18,7 @@ PAGES = ["contract.md", "mock.md", "deployments.md", "faults.md", "testing.md", 
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_block_does_what_the_page_shows(page: str, tmp_path: Path) -> None:
+def test_every_block_has_the_result_that_the_page_shows(page: str, tmp_path: Path) -> None:
     run_page(CHECKOUT / "docs" / page, tmp_path)
 
 

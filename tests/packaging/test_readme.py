@@ -52,13 +52,13 @@ def test_sections_have_their_order() -> None:
     assert re.findall(r"^## (.*)", README, re.MULTILINE) == SECTIONS
 
 
-def test_two_commands_come_first() -> None:
+def test_two_commands_are_first() -> None:
     first, second, *_ = blocks(CHECKOUT / "README.md")
     assert [first, second] == [Block("sh", first.text, first.line), Block("sh", second.text, second.line)]
     assert [first.text, second.text] == SHELL[:2]
 
 
-def test_every_block_does_what_the_readme_shows(deployments: dict[str, str], tmp_path: Path) -> None:
+def test_every_block_has_the_result_that_the_readme_shows(deployments: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "staging.key").write_text("demo-busy\n")
     replacements = deployments | {"pytest contract_tests": "pytest --pyargs contract_tests"}
     with closing(Walkthrough(tmp_path, replacements)) as walkthrough:
@@ -68,7 +68,7 @@ def test_every_block_does_what_the_readme_shows(deployments: dict[str, str], tmp
                 walkthrough.run(block)
 
 
-def test_figures_are_true() -> None:
+def test_the_numbers_of_the_readme_are_those_of_the_gate() -> None:
     text = " ".join(README.split())
     assert f"{len(rule_ids())} rules, each with its source" in text
     assert f"{len(BROKEN)} broken deployments are rejected" in text

@@ -48,7 +48,7 @@ TALKATIVE = {
 
 
 @pytest.mark.parametrize("what", TALKATIVE)
-def test_no_key_in_what_pytest_is_asked_to_show(
+def test_pytests_own_output_options_disclose_no_key(
     what: str, run_gate: Callable[..., Run], serve: Callable[[Respond], str]
 ) -> None:
     options = ("--base-url", serve(echo_to_some), "--max-rate", "1000", "-k", "test_keys or test_auth or test_schema")

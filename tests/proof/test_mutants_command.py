@@ -7,7 +7,9 @@ import pytest
 from tools.mutants import main
 
 
-def test_the_command_prints_a_survivor_with_its_reason_and_counts_the_others(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_a_survivor_with_its_reason_and_counts_other_mutants(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     main(["/fail dropped", "/fail negated"])
     assert capfd.readouterr().out.splitlines() == [
         "| `/fail dropped` | no member is required |",

@@ -68,7 +68,7 @@ def test_no_token_is_given_twice_while_redis_is_killed_and_started_again(deploym
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_without_redis_every_request_is_answered_503_at_once(
+def test_without_redis_every_request_gets_a_503_at_once(
     deployments: Path, lasting: Redis, number: signal.Signals
 ) -> None:
     with two_processes(deployments, lasting.url) as urls:

@@ -115,7 +115,7 @@ def test_keys_that_are_made_at_once_are_all_there(pair: Pair) -> None:
     assert [usage(mock.url, key).status for key in made for mock in pair] == [200] * 20
 
 
-def test_recorded_traffic_is_in_the_next_answer_of_all(pair: Pair) -> None:
+def test_recorded_traffic_is_in_the_next_response_of_every_process(pair: Pair) -> None:
     one, other = pair
     before = usage(other.url, BUSY).json
     one.record("new.example", "fetch", requests=3, failures=1, bytes=10, key=BUSY)

@@ -104,7 +104,7 @@ def test_workers_without_a_state_are_rejected_with_the_reason(capfd: pytest.Capt
 
 
 @LINUX
-def test_workers_answer_with_one_state(deployments: Path, url: str) -> None:
+def test_workers_share_one_state(deployments: Path, url: str) -> None:
     (deployments / "default.yaml").write_text(
         f"description: d\nrate_limit: {{rps: 10, burst: {BURST}}}\nkeys: {{k: {{}}}}\n"
     )

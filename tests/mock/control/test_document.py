@@ -69,7 +69,7 @@ def test_every_schema_is_used() -> None:
 
 @SCHEMA.parametrize()
 @hypothesis.settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
-def test_every_generated_request_is_answered_as_documented(case: Any, mock: UsageMock) -> None:
+def test_every_generated_request_gets_a_documented_response(case: Any, mock: UsageMock) -> None:
     case.call_and_validate(base_url=f"{mock.url}/__mock__", checks=[CHECKS.get_one(name) for name in CHECKED])
 
 
@@ -88,7 +88,7 @@ VALUES = st.recursive(
 
 @hypothesis.settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @hypothesis.given(st.sampled_from(METHODS), st.sampled_from(PATHS), VALUES)
-def test_no_body_is_answered_by_a_5xx(mock: UsageMock, method: str, path: str, body: object) -> None:
+def test_no_body_causes_a_5xx(mock: UsageMock, method: str, path: str, body: object) -> None:
     assert Api(mock.url).ask(method, path, body).status < 500
 
 
@@ -98,7 +98,7 @@ def test_no_body_is_answered_by_a_5xx(mock: UsageMock, method: str, path: str, b
     st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=12).map(str.encode),
     st.binary(max_size=20),
 )
-def test_no_target_and_no_bytes_are_answered_by_a_5xx(mock: UsageMock, method: bytes, rest: bytes, body: bytes) -> None:
+def test_no_target_and_no_bytes_cause_a_5xx(mock: UsageMock, method: bytes, rest: bytes, body: bytes) -> None:
     fields = b"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close" % len(body)
     reply = send(mock.url, b"%b /__mock__/%b HTTP/1.1\r\n%b\r\n\r\n%b" % (method, rest, fields, body))
     assert reply.status < 500

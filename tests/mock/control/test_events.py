@@ -18,7 +18,7 @@ from usage_contract import Contract
 BUSY = "demo-busy"
 
 
-def test_the_state_comes_first_and_requests_as_they_are_made(api: Api, limited: UsageMock) -> None:
+def test_the_state_is_sent_first_and_each_request_when_it_is_made(api: Api, limited: UsageMock) -> None:
     usage(limited.url, BUSY)
     with api.events() as events:
         name, state = next(events)
@@ -61,7 +61,7 @@ def test_no_event_is_sent_without_a_change(api: Api) -> None:
         assert (name, state["everybody"]["delay"]) == ("state", "0.001")
 
 
-def test_it_goes_on_where_it_was_left(api: Api, limited: UsageMock) -> None:
+def test_a_stream_continues_after_the_last_received_event(api: Api, limited: UsageMock) -> None:
     for _ in range(3):
         usage(limited.url, BUSY)
     with api.events("?since=0", {"Last-Event-ID": "1"}) as events:

@@ -101,7 +101,7 @@ def test_the_page_runs_only_its_own_scripts(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["/openapi.yaml", "/openapi.json", "/state", "/", "/metrics"])
-def test_head_is_answered_as_get_without_the_body(api: Api, path: str) -> None:
+def test_a_response_to_head_is_that_to_get_without_the_body(api: Api, path: str) -> None:
     head, get = api.ask("HEAD", path), api.ask("GET", path)
     assert (head.status, head.body, head.headers["Content-Type"]) == (200, b"", get.headers["Content-Type"])
 

@@ -120,7 +120,7 @@ def taking_no_turns(fault: Fault) -> Fault:
 
 
 @pytest.mark.parametrize("name", fault_names())
-def test_a_shipped_file_fits_every_answer(name: str, contract: Contract, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_shipped_file_fits_every_response(name: str, contract: Contract, caplog: pytest.LogCaptureFixture) -> None:
     async def no_sleep(_: float) -> None:
         pass
 

@@ -26,7 +26,7 @@ def test_a_slot_of_the_connection_is_that_of_no_other(serve: Serve) -> None:
                 assert connection.recv(1 << 16)[9:12] == status
 
 
-def test_a_slot_of_the_target_is_for_all_who_ask_there(serve: Serve) -> None:
+def test_a_slot_of_the_target_is_shared_by_all_its_callers(serve: Serve) -> None:
     url = serve("recall: '{target}'", f"{OK}, store: '{{target}}'")
     assert usage(url, "demo-modest").json["api_key"] == "demo-modest"
     assert usage(url, "demo-busy").json["api_key"] == "demo-modest"
@@ -45,7 +45,7 @@ def test_the_slot_that_was_stored_longest_ago_is_forgotten_first(serve: Serve) -
     assert ask(url, "/usage?demo-busy").status == 401
 
 
-def test_concurrent_callers_get_the_last_ones_answer(serve: Serve) -> None:
+def test_concurrent_callers_get_the_response_of_the_last_one(serve: Serve) -> None:
     waiting, second = threading.Event(), asyncio.Event()
 
     async def sleep(_: float) -> None:
@@ -99,7 +99,7 @@ def test_a_bucket_refills_more_slowly_than_stated(serve: Serve, clock: Clock) ->
     assert states[0][0].json["rate_limit"] == {"rps": 10.0, "burst": 10, "remaining": 0.0}
 
 
-def test_the_same_requests_get_the_same_answers(serve: Serve) -> None:
+def test_the_same_requests_get_the_same_responses(serve: Serve) -> None:
     steps = (
         f"{OK}, patch: [{{op: drift, path: /total, by: 1}}]",
         "when: {every: 3}, status: 503",

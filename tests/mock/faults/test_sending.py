@@ -21,7 +21,7 @@ def test_a_response_to_head_has_no_body_with_any_change(serve: Serve) -> None:
     assert rest == b""
 
 
-def test_a_changed_answer_keeps_the_connection_as_long_as_the_client_does(serve: Serve) -> None:
+def test_a_changed_response_keeps_the_connection_as_long_as_the_client_does(serve: Serve) -> None:
     with socket.create_connection(address(serve("status: 203")), TIMEOUT) as connection:
         for _ in range(2):
             connection.sendall(REQUEST)
@@ -31,7 +31,7 @@ def test_a_changed_answer_keeps_the_connection_as_long_as_the_client_does(serve:
         assert connection.recv(1) == b""
 
 
-def test_a_body_comes_in_chunks(serve: Serve) -> None:
+def test_a_body_is_sent_in_chunks(serve: Serve) -> None:
     message = said(serve("framing: chunked, body: [{op: set, text: a, times: 101}]"))
     assert message.endswith(b"\r\n\r\n64\r\n" + b"a" * 100 + b"\r\n1\r\na\r\n0\r\n\r\n")
     assert b"Content-Length" not in message
@@ -78,7 +78,7 @@ def test_a_connection_is_reset(serve: Serve) -> None:
         ("connection-is-reset-after-the-response", 0, True),
     ],
 )
-def test_a_shipped_fault_cuts_even_a_short_response_where_its_name_says(
+def test_a_shipped_fault_cuts_a_short_response_at_the_place_in_its_name(
     name: str, missing: int | None, is_reset: bool, key: str
 ) -> None:
     request = REQUEST.replace(b"demo-modest", key.encode())
@@ -129,7 +129,7 @@ def test_a_stopped_server_stops_for_all_clients(serve: Serve) -> None:
         socket.create_connection(address(url), TIMEOUT)
 
 
-def test_a_wait_comes_before_the_answer_and_a_drip_within_it(serve: Serve, slept: list[float]) -> None:
+def test_a_wait_precedes_the_response_and_a_drip_slows_its_body(serve: Serve, slept: list[float]) -> None:
     message = said(serve("wait: 0.5, drip: 200"))
     assert json.loads(message.partition(b"\r\n\r\n")[2])["total"] == MODEST_TOTAL
     assert slept[0] == 0.5

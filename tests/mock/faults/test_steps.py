@@ -42,7 +42,7 @@ def test_a_request_is_matched_as_it_was_received(serve: Serve, pattern: str, req
     assert ask(url).status == 401
 
 
-def test_a_body_is_matched_also_when_it_comes_late(serve: Serve) -> None:
+def test_a_body_that_arrives_late_is_matched(serve: Serve) -> None:
     url = serve("when: {body: '\"key\": \"(?P<key>.*?)\"'}, as: '{key}'")
     with socket.create_connection(address(url), TIMEOUT) as connection:
         connection.sendall(b"GET /usage HTTP/1.1\r\nHost: x\r\nContent-Length: 22\r\n\r\n")
@@ -66,7 +66,7 @@ def test_a_body_that_is_too_long_to_be_matched_is_rejected_and_written_down(serv
     assert [entry["status"] for entry in Api(url).get("/journal")["entries"]] == [413]
 
 
-def test_a_key_and_a_status_are_those_of_the_answer_so_far(serve: Serve) -> None:
+def test_a_condition_sees_the_key_and_status_of_the_response_so_far(serve: Serve) -> None:
     url = serve(
         "when: {key: demo-busy}, as: demo-modest",
         "when: {key: demo-busy}, status: 418",
@@ -87,7 +87,7 @@ def test_a_step_counts_the_requests_for_which_all_else_holds(serve: Serve) -> No
     assert seen[::2] == [None, None, "1", None, "1", None, None, None]
 
 
-def test_an_answer_that_no_step_looks_at_takes_no_token(serve: Serve) -> None:
+def test_a_response_that_matches_no_step_takes_no_token(serve: Serve) -> None:
     url = serve("when: {request: x-twice}, as: demo-modest")
     for _ in range(3):
         left = ask(url, headers=[(KEY, "demo-modest"), ("X-Twice", "1")]).json["rate_limit"]["remaining"]
@@ -110,7 +110,7 @@ def test_a_patch_changes_the_json_body(serve: Serve, patch: str, pointer: str, v
     assert modest(serve(f"{OK}, patch: [{patch}]"))[pointer] == value
 
 
-def test_a_drift_grows_with_each_answer_of_the_step(serve: Serve) -> None:
+def test_a_drift_grows_with_each_response_of_the_step(serve: Serve) -> None:
     url = serve(f"{OK}, patch: [{{op: drift, path: /total, by: -2}}]")
     assert [modest(url)["total"] - MODEST_TOTAL for _ in range(3)] == [-2, -4, -6]
 
@@ -169,7 +169,7 @@ def test_texts_hold_named_groups_and_dates_and_leave_other_braces_alone(
     assert late.total_seconds() == 2
 
 
-def test_an_answer_is_given_as_to_another_key(serve: Serve) -> None:
+def test_a_response_is_that_of_another_key(serve: Serve) -> None:
     url = serve(
         r"when: {request: '\?key=(?P<key>\S+)'}, as: '{key}'",
         "when: {path: /nowhere}, as: demo-busy",
