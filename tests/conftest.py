@@ -60,7 +60,7 @@ class Distribution(LoadScopeScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Distribution:
-    """Return the scheduler, whatever `--dist` says."""
+    """Return the scheduler, which replaces that of `--dist`."""
     return Distribution(config, log)
 
 

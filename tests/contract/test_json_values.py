@@ -1,4 +1,4 @@
-"""Documents are read as JSON values, whatever YAML makes of them."""
+"""Documents are read as JSON values, without the further types of YAML."""
 
 from __future__ import annotations
 

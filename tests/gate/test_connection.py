@@ -1,4 +1,4 @@
-"""What goes over the wire is what was meant, and what comes back is what is seen."""
+"""Connections send the bytes of a request, and record the bytes of its response."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ ENDINGS: dict[str, tuple[Peer, Ending]] = {
     ),
     "broken chunks": (saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), "malformed"),
     "two lengths": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}"), "malformed"),
-    "a length that is no number": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\n{}"), "malformed"),
+    "a length that is not a number": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\n{}"), "malformed"),
     "no HTTP at all": (saying(b"220 mail.example ESMTP\r\n\r\n"), "malformed"),
     "saying nothing": (saying(then_wait=True), "timeout"),
     "stopping in the body": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", then_wait=True), "timeout"),

@@ -1,4 +1,4 @@
-"""Received data is walked without recursion: a body nested deeply is judged, whatever its status."""
+"""Received data is walked without recursion: a body nested deeply is judged with any status code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of a run is checked before it begins, and every mistake is one line that holds no secret."""
+"""Options are checked before a run begins; every mistake is reported in one line without a secret."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ def test_a_wait_beyond_the_runs_end_is_not_begun(bench: Callable[..., Bench]) ->
     assert it.clock.time == 1000
 
 
-@pytest.mark.parametrize("refused", [None, Credential(b"unknown-key", "a key that nobody issued", "unknown-key")])
+@pytest.mark.parametrize("refused", [None, Credential(b"unknown-key", "a key that was never issued", "unknown-key")])
 def test_a_throttled_caller_does_not_slow_down_other_callers(
     refused: Credential | None, bench: Callable[..., Bench]
 ) -> None:

@@ -1,4 +1,4 @@
-"""A connection that is asked the same again is answered as a new connection would be, whatever comes in between."""
+"""A repeated request on a connection has the same response as on a new connection, after any change of the mock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP itself: methods, paths, connections, and everything that is no HTTP."""
+"""HTTP itself: methods, paths, connections, and bytes that are not HTTP."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_no_bytes_are_a_fault_of_the_server(mock: UsageMock, value: bytes) -> No
     assert send(mock.url, request).status in (200, 400, 403, 429)
 
 
-# What comes of it.
+# The effects of a preference.
 
 
 @pytest.mark.parametrize("code", [401, 403, 429, 400, 404, 418, 499, 500, 502, 503, 599])
@@ -234,7 +234,7 @@ def test_a_fault_whose_role_the_deployment_lacks_is_rejected(contract: Contract)
     assert "my-secret" not in reply.json["detail"]
 
 
-# What outranks what.
+# The precedence of overrides.
 
 RANKS = ("request", "key", "everybody", "start")
 

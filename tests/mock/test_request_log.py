@@ -1,4 +1,4 @@
-"""The log: one line a request, no key in it, and nobody waits for it."""
+"""The log has one line for each request, discloses no key, and delays no response."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def told(simulator: Simulator, show: Format = as_text, count: int = 0) -> list[s
 
 
 def looking(log: RequestLog, simulator: Simulator, times: int, each: int = 1) -> None:
-    """Let a log look into the journal so many times, and have so many requests before each."""
+    """Let a log read the journal `times` times, with some requests before each."""
     looks = iter(range(times))
 
     async def sleep(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What pip installs works without the checkout, and installs nothing that belongs to others."""
+"""An installed package works without the checkout, and installs no file of another package."""
 
 from __future__ import annotations
 

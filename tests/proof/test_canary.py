@@ -1,4 +1,4 @@
-"""No key in any artefact, whatever the deployment does with it."""
+"""No artefact discloses a key, even of a deployment that repeats keys in its responses."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TALKATIVE = {
     "what is captured, twice": ("--capture=tee-sys", "-rA"),
     "each style": ("--tb=long", "-l", "-vvv", "--durations=0"),
     "another style": ("--tb=native", "-l"),
-    "a debugger that nobody talks to": ("--pdb", "-x"),
+    "a debugger without input": ("--pdb", "-x"),
 }
 
 

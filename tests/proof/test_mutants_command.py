@@ -1,4 +1,4 @@
-"""What the gate lets through can be printed."""
+"""The command that prints mutants which the gate accepts."""
 
 from __future__ import annotations
 

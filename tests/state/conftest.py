@@ -1,4 +1,4 @@
-"""Servers for the state: one for everybody, and those that a test may end."""
+"""Redis servers for the state: a shared one, and ones that a test may end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redis and memory give the same answers, whatever is asked."""
+"""Redis and memory return the same results for any sequence of calls."""
 
 from __future__ import annotations
 

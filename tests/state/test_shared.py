@@ -1,4 +1,4 @@
-"""What one process is told, the very next request to another knows."""
+"""A change in one process applies to the next request to another process."""
 
 from __future__ import annotations
 

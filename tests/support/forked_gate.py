@@ -135,7 +135,7 @@ class ForkingJobRunner(JobRunner):
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
-        """Return True when there are no more jobs; a forked process returns None, and so runs the rules."""
+        """Return True after the last job; a forked process returns None, and so runs the rules."""
         self.output.flush()
         while True:
             try:

@@ -132,7 +132,7 @@ class EmbeddedOnVirtualTime:
 
 @contextmanager
 def serving(respond: Respond) -> Iterator[str]:
-    """Serve, on a free port of loopback, whatever bytes a function makes of a request's head."""
+    """Serve the bytes that a function returns for a request's head, on a free port of loopback."""
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:

@@ -1,4 +1,4 @@
-"""What the control API changes, and that one key's changes are not another's."""
+"""Changes by the control API; those of one key do not affect another key."""
 
 from __future__ import annotations
 

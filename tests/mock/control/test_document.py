@@ -37,7 +37,7 @@ CHECKED = (
 )
 
 CONFIG = SchemathesisConfig.from_dict({"generation": {"deterministic": True, "max-examples": 10}})
-# Whoever gets the events waits for their end.
+# The response with the events does not end.
 SCHEMA = schemathesis.openapi.from_dict(document(), config=CONFIG).exclude(operation_id="get_events")
 
 

@@ -1,4 +1,4 @@
-"""Who may use the control API, and who may not."""
+"""Access to the control API: clients that it accepts and rejects."""
 
 from __future__ import annotations
 

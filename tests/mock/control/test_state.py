@@ -1,4 +1,4 @@
-"""What the control API shows, and that it shows no key."""
+"""Views of the control API, which disclose no key."""
 
 from __future__ import annotations
 

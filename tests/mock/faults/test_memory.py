@@ -1,4 +1,4 @@
-"""What a fault keeps from one request to the next: slots, counts and buckets."""
+"""The memory of a fault between requests: slots, counts and buckets."""
 
 from __future__ import annotations
 
