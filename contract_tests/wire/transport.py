@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import count
 
 from contract_tests.redaction.redactor import Redactor
@@ -63,9 +63,11 @@ class Transport:
         self._without_key = Pacer(math.inf)
         self._refusals: dict[Hashable, int | None] = {}
         self._idle: dict[Pool, tuple[Connection, Exchange]] = {}
-        self._tls = self._tls_context() if self.settings.target.scheme == "https" else None
 
-    def _tls_context(self) -> ssl.SSLContext:
+    @cached_property
+    def _tls(self) -> ssl.SSLContext | None:
+        if self.settings.target.scheme != "https":
+            return None
         context = ssl.create_default_context(cafile=self.settings.ca_file)
         context.set_alpn_protocols(["http/1.1"])
         return context

@@ -30,7 +30,7 @@ from usage_contract import load
 GATE = Path(contract_tests.__file__).parent
 REPORTS = "reports"
 CONTRACT = load("documented")
-LEAN = ["--assert=plain", "-p", "no:cacheprovider", "-p", "no:unraisableexception"]
+LEAN = ["--assert=plain", "-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:logging"]
 PLUGINS = ["-p", "pytest_base_url.plugin", "-p", "_hypothesis_pytestplugin", "-p", "contract_tests.run.plugin"]
 LATER = "http://127.0.0.1:9"  # each run replaces it by the URL of its own mock
 
