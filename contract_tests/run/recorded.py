@@ -19,6 +19,7 @@ LACKING: dict[Part, str] = {
     "head": "the recording lacks the bytes of the responses' heads",
     "framing": "the recording lacks how the responses were delimited",
     "coding": "the recording contains the bodies without their content coding",
+    "bytes": "the recording contains bodies as texts, and not their bytes",
     "time": "the recording lacks the times of the requests",
     "unknown key": "a recording does not show which keys were never issued",
     "one run": "the recording is longer than a run, and usage, limits and keys may change in between",

@@ -29,9 +29,9 @@ CLOSED_ENDINGS = frozenset({"closed", "reset"})  # the server closed the connect
 Pool = Literal["valid keys", "other callers"]  # each has a connection that is kept
 Ending = Literal["complete", "closed", "truncated", "reset", "timeout", "deadline", "malformed", "too large"]
 # The parts of exchanges that another program may not have recorded: the bytes of the response's head, how its body was
-# delimited, the body before its content coding was undone, the time of the request, that a key was never issued, and
-# that all requests belong to one short run.
-Part = Literal["head", "framing", "coding", "time", "unknown key", "one run"]
+# delimited, the body before its content coding was undone, the bytes of a body that is recorded as a text, the time of
+# the request, that a key was never issued, and that all requests belong to one short run.
+Part = Literal["head", "framing", "coding", "bytes", "time", "unknown key", "one run"]
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,38 @@ def test_an_error_page_is_not_a_response_of_the_deployment(status: int, judge_fi
     assert judge_file(entry(GOOD), page).code == 0
 
 
+def test_a_strong_entity_tag_identifies_one_value_of_recorded_texts(judge_file: Callable[..., Run]) -> None:
+    def tagged(body: str, at: float) -> dict[str, Any]:
+        return entry(body, at=at, received={"etag": '"1"'})
+
+    rule = "cache/strong-etag-identifies-one-body"
+    coded = tagged(base64.b64encode(json.dumps(METRICS, ensure_ascii=False, indent=1).encode()).decode(), 1)
+    coded["response"]["content"]["encoding"] = "base64"
+    assert outcomes(judge_file(tagged(GOOD, 0), coded))[rule] == "held"
+    assert outcomes(judge_file(tagged(GOOD, 0), tagged(FRACTION, 1)))[rule] == "broken"
+
+
+@pytest.mark.parametrize("joined", [None, "\n", ", "])
+def test_a_repeated_content_type_is_a_finding_however_it_is_recorded(
+    joined: str | None, judge_file: Callable[..., Run]
+) -> None:
+    repeated = entry(GOOD)
+    fields = repeated["response"]["headers"]
+    if joined is None:
+        fields.append(dict(fields[0]))
+    else:
+        fields[0]["value"] = joined.join([fields[0]["value"]] * 2)
+    run = judge_file(repeated)
+    assert outcomes(run)["schema/media-type-is-documented"] == "broken"
+    assert "application/json, application/json" in run.output
+
+
+def test_fields_that_a_recorder_joins_with_a_line_end_are_separate(judge_file: Callable[..., Run]) -> None:
+    joined = {"cache-control": "max-age=60", "vary": "accept-encoding\nx-api-key"}
+    run = judge_file(entry(GOOD, received=joined))
+    assert outcomes(run)["cache/responses-are-not-shared-by-caches"] == "held"
+
+
 @pytest.mark.parametrize(
     "second",
     [
