@@ -27,6 +27,7 @@ from contract_tests.reports.text import exchange_lines, rule_text
 from contract_tests.run.findings import BrokenPromiseError
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
 from contract_tests.run.gate import OPERATION
+from contract_tests.run.offline import doubts_about
 from contract_tests.run.options import (
     MAIN_KEY,
     Settings,
@@ -38,7 +39,7 @@ from contract_tests.run.options import (
 )
 from contract_tests.run.outputs import watch
 from contract_tests.run.plan import plan
-from contract_tests.run.recorded import check_recording
+from contract_tests.run.recorded import check_doubts, check_recording
 from contract_tests.run.report import rule_report
 from contract_tests.run.reporting import Reports
 from contract_tests.run.rules import Rule, place, rule_ids, rule_of, unknown_rule
@@ -58,6 +59,7 @@ settings_key = pytest.StashKey[Settings]()
 redactor_key = pytest.StashKey[Redactor]()
 clock_key = pytest.StashKey[Clock]()
 recording_key = pytest.StashKey[Recording]()
+doubts_key = pytest.StashKey[dict[str, str]]()
 verdicts_key = pytest.StashKey[Verdicts]()
 reports_key = pytest.StashKey[Reports]()
 
@@ -307,7 +309,16 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
     assert scheduler is not None  # a fixture that every rule uses
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     scheduler.judge(pyfuncitem.obj(**arguments))
+    if recording := pyfuncitem.config.stash.get(recording_key, None):
+        check_doubts(rule_of(pyfuncitem), _doubts(pyfuncitem.config, recording))
     return True
+
+
+def _doubts(config: pytest.Config, recording: Recording) -> dict[str, str]:
+    """Return the doubts about a recording, judged once: when the first rule has held."""
+    if doubts_key not in config.stash:
+        config.stash[doubts_key] = doubts_about(recording, config.stash[settings_key].level)
+    return config.stash[doubts_key]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

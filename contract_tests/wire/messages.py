@@ -127,6 +127,7 @@ class Exchange:
         redact: Removes the run's secrets from excerpts.
         abridged: Set if only a part is kept. Members that need the rest raise NotTested.
         lacks: The parts that are not known of an exchange that another program recorded.
+        doubt: Why a recorded response may have another cause than the deployment; empty for others.
         is_closed: Whether the server closed the connection after the response; None if nothing waited for that.
         check_time: Raises NotTested once the run's time is over; large bodies are not decoded after that.
     """
@@ -147,6 +148,7 @@ class Exchange:
     redact: Redactor = field(default=Redactor(()), repr=False, compare=False)
     abridged: Abridged | None = None
     lacks: frozenset[Part] = frozenset()
+    doubt: str = ""
     is_closed: bool | None = None
     check_time: Callable[[], None] = field(default=_at_any_time, repr=False, compare=False)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from contract_tests import judge, read_har
 from tests.support.gate import Run
 from tests.support.har import KEY, entry, har
 
@@ -52,6 +53,10 @@ def outcomes(run: Run) -> dict[str, str]:
 
 def reasons(run: Run) -> dict[str, str]:
     return {rule["id"]: rule["reason"] for rule in report(run)["rules"]}
+
+
+PAGE = "<!doctype html><title>Blocked</title>"
+HTML = {"content-type": "text/html"}
 
 
 def without_body() -> dict[str, Any]:
@@ -108,6 +113,9 @@ def test_rules_about_one_run_are_not_tested_in_a_long_recording(judge_file: Call
     [
         {"_fromCache": "disk"},
         {"_fetchType": "Memory Cache"},
+        {"_fetchType": "Inspector Override"},
+        {"response": {**entry("", 502)["response"], "_error": "net::ERR_ABORTED"}},
+        {"response": {**entry("", 502)["response"], "_failureText": "Frame load interrupted"}},
         {"_fetchedViaServiceWorker": True},
         {"cache": {"afterRequest": None}},
         {"url": "https://api.example/usage/other"},
@@ -130,8 +138,81 @@ def test_entries_without_a_response_of_the_deployment_are_skipped(
 
 @pytest.mark.parametrize("status", [403, 429, 502])
 def test_an_error_page_is_not_a_response_of_the_deployment(status: int, judge_file: Callable[..., Run]) -> None:
-    page = entry("<!doctype html><title>Blocked</title>", status, at=1, received={"content-type": "text/html"})
-    assert judge_file(entry(GOOD), page).code == 0
+    assert judge_file(entry(GOOD), entry(PAGE, status, at=1, received=HTML)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("rule", "other", "cause"),
+    [
+        ("errors/error-body-is-json-with-a-detail", entry(PAGE, 401, at=2, key="", received=HTML), "HTML page"),
+        ("errors/no-request-causes-5xx", entry(PAGE, 502, at=2, received=HTML), "HTML page"),
+        ("auth/valid-key-is-200", entry(PAGE, 403, at=2, received=HTML), "HTML page"),
+        ("auth/valid-key-is-200", entry("", 302, at=2), "a redirect"),
+        ("auth/valid-key-is-200", entry("", 304, at=2), "a browser's cache"),
+        ("auth/valid-key-is-200", entry(DETAIL, 403, at=2), "new or revoked"),
+        ("errors/responses-do-not-disclose-keys", entry(json.dumps({"key": KEY}), at=2, key=""), "removed the key"),
+    ],
+    ids=str,
+)
+def test_a_rule_is_not_tested_that_only_a_response_with_another_possible_cause_breaks(
+    rule: str, other: dict[str, Any], cause: str, judge_file: Callable[..., Run]
+) -> None:
+    usual = [entry(GOOD), entry(DETAIL, 401, at=1, key="")]
+    assert outcomes(judge_file(*usual))[rule] == "held"
+    run = judge_file(*usual, other)
+    assert (run.code, outcomes(run)[rule]) == (0, "not tested")
+    assert reasons(run)[rule].startswith("1 response with another possible cause would break the rule: ")
+    assert cause in reasons(run)[rule]
+    judged = {each.id: each for each in judge(read_har(run.folder / "capture.har"))}
+    assert judged[rule].reason == reasons(run)[rule]
+
+
+def test_the_responses_with_another_possible_cause_are_counted(judge_file: Callable[..., Run]) -> None:
+    others = [entry("", 302, at=1), entry("", 304, at=2), entry(PAGE, 502, at=3, received=HTML)]
+    reason = reasons(judge_file(entry(GOOD), *others))["auth/valid-key-is-200"]
+    assert reason.startswith("3 responses with another possible cause would break the rule: a redirect")
+    assert reason.count("; ") == 2
+
+
+def test_a_response_to_the_condition_of_a_cache_leaves_every_rule_judged(judge_file: Callable[..., Run]) -> None:
+    current = entry(GOOD, 304, at=1, sent={"if-none-match": '"1"'})  # a browser adds the body from its cache
+    assert outcomes(judge_file(entry(GOOD), current)) == outcomes(judge_file(entry(GOOD)))
+
+
+def test_the_body_that_a_cache_adds_to_a_304_is_not_judged(judge_file: Callable[..., Run]) -> None:
+    traced = entry("Traceback (most recent call last):", 304, at=1, sent={"if-none-match": '"1"'})
+    assert outcomes(judge_file(entry(GOOD), traced))["errors/responses-do-not-disclose-internals"] == "held"
+    traced["response"]["status"] = 500
+    assert outcomes(judge_file(entry(GOOD), traced))["errors/responses-do-not-disclose-internals"] == "broken"
+
+
+def test_a_valid_key_is_refused_although_another_request_was_in_flight(judge_file: Callable[..., Run]) -> None:
+    run = judge_file(entry(GOOD), entry(DETAIL, 403, at=0.005), entry(GOOD, at=1))
+    assert outcomes(run)["auth/valid-key-is-200"] == "broken"
+
+
+@pytest.mark.parametrize(("version", "outcome"), [("h2", "broken"), ("HTTP/2.0", "broken"), ("HTTP/1.1", "held")])
+def test_a_request_of_http_2_has_the_host_of_its_url(
+    version: str, outcome: str, judge_file: Callable[..., Run]
+) -> None:
+    refused = entry(DETAIL, 400, at=1)  # as is right for a request of HTTP/1.1 without Host
+    refused["request"]["httpVersion"] = version
+    assert outcomes(judge_file(entry(GOOD), refused))["auth/valid-key-is-200"] == outcome
+
+
+def test_keys_with_one_account_are_noticed_although_their_requests_alternate(judge_file: Callable[..., Run]) -> None:
+    keys = {0: KEY, 1: "other-key-0002-ghijkl"}
+
+    def growing(number: int, *, apart: int) -> dict[str, Any]:
+        total = METRICS["total"] + 3 * number + apart * (number % 2)
+        members = {"total": total, "success": total - METRICS["fail"], "by_protocol": {"fetch": total}}
+        size = METRICS["bytes_transferred"] + 41000 * (number + apart * (number % 2))
+        body = json.dumps({**METRICS, **members, "api_key": keys[number % 2], "bytes_transferred": size})
+        return entry(body, at=number, key=keys[number % 2])
+
+    rule = "keys/metrics-differ-between-keys"
+    assert outcomes(judge_file(*(growing(number, apart=0) for number in range(20))))[rule] == "broken"
+    assert outcomes(judge_file(*(growing(number, apart=5000) for number in range(20))))[rule] == "held"
 
 
 def test_a_strong_entity_tag_identifies_one_value_of_recorded_texts(judge_file: Callable[..., Run]) -> None:
