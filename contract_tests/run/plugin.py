@@ -29,9 +29,12 @@ from contract_tests.run.first_request import COULD_NOT_BE_TESTED
 from contract_tests.run.gate import OPERATION
 from contract_tests.run.offline import doubts_about
 from contract_tests.run.options import (
+    FOR_REQUESTS,
     MAIN_KEY,
     Settings,
     add_options,
+    destination,
+    deviations_from,
     keys_from,
     refuse_lost_base_url,
     refuse_misspelt,
@@ -39,7 +42,7 @@ from contract_tests.run.options import (
 )
 from contract_tests.run.outputs import watch
 from contract_tests.run.plan import plan
-from contract_tests.run.recorded import check_doubts, check_recording
+from contract_tests.run.recorded import check_doubts, check_recording, settings_of
 from contract_tests.run.report import rule_report
 from contract_tests.run.reporting import Reports
 from contract_tests.run.rules import Rule, place, rule_ids, rule_of, unknown_rule
@@ -181,6 +184,8 @@ def _settings(config: pytest.Config) -> Settings:
     base_url = option.base_url
     if not base_url and _is_emptied(config.invocation_params.args):
         raise pytest.UsageError("--base-url is empty; leave it out to check the embedded mock")
+    if option.contract_traffic:
+        _refuse_options_for_requests(option)
     if option.contract_traffic and not _sends_nothing(config):
         return _settings_of_recording(config)
     refuse_misspelt(os.environ, is_remote=bool(base_url))
@@ -203,19 +208,18 @@ def _settings(config: pytest.Config) -> Settings:
     return settings_from(config, Target.parse("the mock's URL", mock.url), keys, embedded=True)
 
 
+def _refuse_options_for_requests(option: Any) -> None:
+    """Raise UsageError for an option that has no effect on a run over recorded traffic."""
+    given = [name for name in FOR_REQUESTS if getattr(option, destination(name))]
+    if option.hypothesis_profile != PROFILES[0]:
+        given.append("--hypothesis-profile")
+    if given:
+        raise pytest.UsageError(f"{given[0]}: it is for runs that send requests, and --traffic sends none")
+
+
 def _settings_of_recording(config: pytest.Config) -> Settings:
     """Read the recorded traffic, and return the settings of a run over it."""
     option = config.option
-    unused = {
-        "--intrusive": option.contract_intrusive,
-        "--require-complete": option.contract_require_complete,
-        "--header": option.contract_header,
-        "--proxy": option.contract_proxy,
-        "--max-rate": option.contract_max_rate,
-        "--max-requests": option.contract_max_requests,
-    }
-    if given := [name for name, value in unused.items() if value]:
-        raise pytest.UsageError(f"{given[0]}: it is for runs that send requests, and --traffic sends none")
     if "" in option.contract_traffic:
         raise pytest.UsageError("--traffic is empty; give the path of a HAR file")
     refuse_misspelt(os.environ, is_remote=True)
@@ -228,8 +232,7 @@ def _settings_of_recording(config: pytest.Config) -> Settings:
     except TrafficError as error:
         raise pytest.UsageError(escaped(f"--traffic: {error}")) from None
     config.stash[recording_key] = recording
-    settings = settings_from(config, recording.target, recording.keys, embedded=False)
-    return replace(settings, secrets=(*recording.secrets, *settings.secrets))
+    return replace(settings_of(recording, option.contract_level), deviations=deviations_from(option))
 
 
 @contextmanager

@@ -308,10 +308,40 @@ def test_an_odd_entry_of_the_operation_is_named(judge_file: Callable[..., Run]) 
     assert "(entry 1 of capture.har) is not HAR 1.2: /startedDateTime is not a text" in run.output
 
 
-@pytest.mark.parametrize("option", ["--intrusive", "--require-complete", "--header=X-A: b"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--plan",
+        "--intrusive",
+        "--require-complete",
+        "--header=X-A: b",
+        "--max-rate=1",
+        "--max-time=60",
+        "--max-requests=9",
+        "--answer-timeout=1",
+        "--ca-file=ca.pem",
+        "--proxy=http://127.0.0.1:9",
+        "--hypothesis-profile=thorough",
+    ],
+)
 def test_an_option_for_requests_is_refused(option: str, judge_file: Callable[..., Run]) -> None:
     run = judge_file(entry(GOOD), options=(option,))
-    assert (run.code, "--traffic sends none" in run.output) == (4, True)
+    assert run.code == 4
+    assert f"{option.partition('=')[0]}: it is for runs that send requests, and --traffic sends none" in run.output
+
+
+def test_a_recording_needs_no_intrusive_run(judge_file: Callable[..., Run]) -> None:
+    run = judge_file(entry(GOOD))
+    assert reasons(run)["rate/429-is-complete"] == "no recorded response to a valid key has status 429"
+    assert "--intrusive" not in run.output
+
+
+@pytest.mark.parametrize("name", ["CONTRACT_PROXY", "CONTRACT_CA_FILE", "SSLKEYLOGFILE"])
+def test_a_variable_for_connections_has_no_effect(
+    name: str, judge_file: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "/no/such/file")
+    assert judge_file(entry(GOOD)).code == 0
 
 
 def test_a_deviation_that_a_recording_does_not_show_is_not_stale(
