@@ -52,10 +52,17 @@ def test_strong_etag_identifies_one_body(ok_responses: list[Exchange]) -> Iterat
         is_whole = exchange.status == 200 and exchange.ending == "complete"
         if is_whole and tag.startswith('"') and ENTITY_TAG.fullmatch(tag):
             first = first_with.setdefault(tag, exchange)
-            if first.sha256 != exchange.sha256:
+            if not _have_the_same_body(first, exchange):
                 problem = f"two different bodies have the strong ETag {exchange.excerpt(tag)}"
                 yield Finding(problem, exchange, related=(first,))
                 return
+
+
+def _have_the_same_body(one: Exchange, other: Exchange) -> bool:
+    """Whether two bodies are the same; of recorded texts, whose encoding may be another one, the JSON values count."""
+    if "bytes" in one.lacks | other.lacks:
+        return bool(one.json.value == other.json.value)
+    return one.sha256 == other.sha256
 
 
 @documented(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from statistics import median_low
 from typing import Any
 
@@ -107,14 +109,21 @@ def _usual(usage_metrics: Sequence[UsageMetrics], name: str) -> Any:
 
 
 def _continues(one: Sequence[UsageMetrics], other: Sequence[UsageMetrics], name: str) -> bool:
-    """Whether the other key's values follow the one's last value as the one's own values follow each other."""
-    before, after = ([value for each in of if is_distinctive(value := getattr(each, name))] for of in (one, other))
-    if not before or not after:
-        return False
-    step = max((abs(later - earlier) for earlier, later in pairwise(before)), default=0)
-    return all(
-        abs(value - before[-1]) <= min(NEARBY_STEPS * step * steps, before[-1] // NEAR)
-        for steps, value in enumerate(after, 1)
+    """Whether the other key's values follow the one's last value before them as the one's values follow each other.
+
+    In a recording, the requests with two keys may alternate.
+    """
+    before, after = (
+        [(each.exchange.started, value) for each in of if is_distinctive(value := getattr(each, name))]
+        for of in (one, other)
+    )
+    step = max((abs(later - earlier) for (_, earlier), (_, later) in pairwise(before)), default=0)
+    starts = [started for started, _ in before]
+    following = [(place, value) for started, value in after if (place := bisect_right(starts, started))]
+    return bool(following) and all(
+        abs(value - before[place - 1][1]) <= min(NEARBY_STEPS * step * steps, before[place - 1][1] // NEAR)
+        for place, values in groupby(following, key=itemgetter(0))
+        for steps, (_, value) in enumerate(values, 1)
     )
 
 

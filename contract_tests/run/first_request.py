@@ -16,13 +16,11 @@ from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.connection import UnreachableError
 from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.pages import LOOKED_AT, is_challenge, is_page
 from contract_tests.wire.target import Target
 
 COULD_NOT_BE_TESTED = 4  # exit code
 CONFIRMATIONS = 2  # further requests with a key that was rejected: a deployment may reject a valid key at times
-LOOKED_AT = 4096  # bytes of a body
-PAGE = re.compile(rb"\s*(<!--.*?-->\s*)*<(!doctype html|html)\b", re.IGNORECASE | re.DOTALL)
-CHALLENGE = re.compile(r"just a moment|attention required|checking your browser|captcha|are you a human|bot detection")
 LOGIN = re.compile(r"log-?in|sign-?in|signon|sso\b|saml|oauth|/auth\b")
 LOGIN_PAGE = re.compile(r"type=.?password|log ?in|sign ?in")
 TLS_PORT = re.compile(r"plain http request was sent to https port|http request to an https server|requires tls")
@@ -114,15 +112,6 @@ def likely_cause(exchange: Exchange, target: Target, path: str) -> str:
     return ""
 
 
-def is_challenge(exchange: Exchange) -> bool:
-    """Whether a bot challenge was sent in front of the deployment."""
-    text = exchange.body[:LOOKED_AT].decode("utf-8", "replace").lower()
-    is_client_error_page = is_page(exchange) and (exchange.status or 0) < 500
-    return exchange.header("cf-mitigated") == "challenge" or (
-        is_client_error_page and CHALLENGE.search(text) is not None
-    )
-
-
 def _cause_of_redirect(exchange: Exchange, target: Target) -> str:
     location = exchange.header("Location") or ""
     with suppress(ValueError):
@@ -132,12 +121,6 @@ def _cause_of_redirect(exchange: Exchange, target: Target) -> str:
     if LOGIN.search(location.lower()):
         return "it redirects to a login page in front of the deployment"
     return "--base-url must be the address that it redirects to"
-
-
-def is_page(exchange: Exchange) -> bool:
-    """Whether the body is an HTML page, which an API does not send."""
-    is_html = exchange.media_type in {"text/html", "application/xhtml+xml"}
-    return is_html and PAGE.match(exchange.body[:LOOKED_AT]) is not None
 
 
 def _serves_health(scheduler: Scheduler) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
@@ -17,14 +17,14 @@ from contract_tests.reports.model import RuleReport, redacted
 from contract_tests.run.facts import check_facts
 from contract_tests.run.findings import Finding
 from contract_tests.run.gate import OPERATION, Gate
-from contract_tests.run.options import Settings, keys_from
-from contract_tests.run.recorded import RecordedScheduler, check_recording
+from contract_tests.run.options import keys_from
+from contract_tests.run.recorded import RecordedScheduler, check_doubts, check_recording, reason_of_doubts, settings_of
 from contract_tests.run.report import rule_report
 from contract_tests.run.rules import Rule, place, rule_files, rule_from
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.run.verdicts import Verdict, Verdicts
 from contract_tests.traffic.recording import Recorded, Recording, TrafficError, recording_of
-from contract_tests.wire.messages import Part
+from contract_tests.wire.messages import Exchange, Part
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.target import Target
 from usage_contract.contract import Level
@@ -71,8 +71,27 @@ def judge(
 
 def judge_recording(recording: Recording, level: Level = "documented") -> Verdicts:
     """Judge a recording by every rule."""
-    settings = Settings(recording.target, recording.keys, secrets=recording.secrets, level=level)
-    return judge_offline(RecordedScheduler(Gate(settings, contract(level)), recording), recording.lacks)
+    scheduler = RecordedScheduler(Gate(settings_of(recording, level), contract(level)), recording)
+    return judge_offline(scheduler, recording.lacks, doubts_about(recording, level))
+
+
+def doubts_about(recording: Recording, level: Level) -> dict[str, str]:
+    """Return the reason for each rule that the responses break which may have another cause than the deployment.
+
+    Every rule is judged a second time, with these responses.
+    """
+    doubted = [exchange for exchange in recording.exchanges if exchange.doubt]
+    if not doubted:
+        return {}
+    gate = Gate(settings_of(recording, level), contract(level))
+    verdicts = Verdicts(gate.settings, scheduler=RecordedScheduler(gate, recording, with_doubts=True))
+    broken = [verdict for verdict in _each_verdict(verdicts, recording.lacks, {}) if verdict.findings]
+    return {verdict.rule.id: reason_of_doubts(_doubted_in(verdict.findings) or doubted) for verdict in broken}
+
+
+def _doubted_in(findings: Iterable[Finding]) -> list[Exchange]:
+    exchanges = (exchange for finding in findings for exchange in (finding.exchange, *finding.related))
+    return [exchange for exchange in exchanges if exchange.doubt]
 
 
 def rules_for(lacks: Collection[Part]) -> list[Rule]:
@@ -80,24 +99,38 @@ def rules_for(lacks: Collection[Part]) -> list[Rule]:
     return [rule for rule, _, _ in _rules() if not rule.sends[1] and not set(rule.reads) & set(lacks)]
 
 
-def judge_offline(scheduler: Scheduler, lacks: Collection[Part] = ()) -> Verdicts:
+def judge_offline(
+    scheduler: Scheduler, lacks: Collection[Part] = (), doubts: Mapping[str, str] | None = None
+) -> Verdicts:
     """Judge the exchanges of a scheduler that sends nothing.
 
     Args:
         scheduler: The exchanges, and the deployment that they are with.
         lacks: The parts of the exchanges that are not known.
+        doubts: The reasons why rules are not tested although the exchanges keep them, see `doubts_about`.
     """
     verdicts = Verdicts(scheduler.gate.settings, scheduler=scheduler)
-    shared: dict[str, Any] = {"scheduler": scheduler, "request": SimpleNamespace(session=None)}
-    fixtures: dict[ModuleType, _Fixtures] = {}
-    for rule, function, module in _rules():
-        of_module = fixtures.setdefault(module, _Fixtures(module, shared))
-        verdicts.all.append(_verdict(rule, function, of_module, verdicts, frozenset(lacks)))
+    for verdict in _each_verdict(verdicts, lacks, doubts or {}):
+        verdicts.all.append(verdict)
     return verdicts
 
 
+def _each_verdict(verdicts: Verdicts, lacks: Collection[Part], doubts: Mapping[str, str]) -> Iterator[Verdict]:
+    """Yield the verdict on each rule; the rules that repeat a broken one depend on the verdicts so far."""
+    shared: dict[str, Any] = {"scheduler": verdicts.scheduler, "request": SimpleNamespace(session=None)}
+    fixtures: dict[ModuleType, _Fixtures] = {}
+    for rule, function, module in _rules():
+        of_module = fixtures.setdefault(module, _Fixtures(module, shared))
+        yield _verdict(rule, function, of_module, verdicts, lacks, doubts)
+
+
 def _verdict(
-    rule: Rule, function: RuleFunction, fixtures: _Fixtures, verdicts: Verdicts, lacks: frozenset[Part]
+    rule: Rule,
+    function: RuleFunction,
+    fixtures: _Fixtures,
+    verdicts: Verdicts,
+    lacks: Collection[Part],
+    doubts: Mapping[str, str],
 ) -> Verdict:
     findings: list[Finding] = []
     try:
@@ -105,6 +138,8 @@ def _verdict(
         verdicts.check_repeats(rule)
         check_facts(rule.needs, fixtures.scheduler.gate.baseline)
         findings.extend(function(**fixtures.of(function)))
+        if not findings:
+            check_doubts(rule, doubts)
     except NotTested as reason:
         if not findings:
             return Verdict(rule, "not tested", reason=str(reason), because=reason.because)

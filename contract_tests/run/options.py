@@ -28,6 +28,18 @@ BUDGET, INTRUSIVE_BUDGET = 400, 1000  # requests: emptying buckets takes many
 THOROUGH = 200  # requests more, for what --hypothesis-profile thorough generates
 OWN_FIELDS = {"host", "content-length", "transfer-encoding", "connection"}
 SHORTEST_SECRET = 4  # characters: a shorter one is in any text by chance
+FOR_REQUESTS = (  # options without an effect on recorded traffic
+    "--plan",
+    "--intrusive",
+    "--require-complete",
+    "--max-rate",
+    "--max-time",
+    "--max-requests",
+    "--answer-timeout",
+    "--header",
+    "--ca-file",
+    "--proxy",
+)
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -47,7 +59,7 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("contract", "contract gate")
 
     def add(option: str, text: str, **more: Any) -> None:
-        group.addoption(option, dest="contract_" + option.strip("-").replace("-", "_"), help=text, **more)
+        group.addoption(option, dest=destination(option), help=text, **more)
 
     add(
         "--api-key",
@@ -78,11 +90,11 @@ def add_options(parser: pytest.Parser) -> None:
     add("--intrusive", "also run the rules that can affect other users of the deployment", action="store_true")
     add("--require-complete", "exit with code 4 if a rule was not tested", action="store_true")
     add("--max-rate", "requests a second (default: 0.9 of each key's rate limit)", type=_positive, metavar="N")
-    add("--max-time", "seconds for the whole run (default: 120)", type=_positive, default=120.0, metavar="S")
+    add("--max-time", "seconds for the whole run (default: 120)", type=_positive, metavar="S")
     budget = f"requests for the whole run (default: {BUDGET}, with --intrusive {INTRUSIVE_BUDGET})"
     add("--max-requests", budget, type=_count, metavar="N")
     first_byte = "seconds until the first byte of a response (default: 10)"
-    add("--answer-timeout", first_byte, type=_patience, default=10.0, metavar="S")
+    add("--answer-timeout", first_byte, type=_patience, metavar="S")
     add(
         "--header",
         "header for every request, such as a gateway needs; its value is redacted",
@@ -94,6 +106,11 @@ def add_options(parser: pytest.Parser) -> None:
     add("--report-dir", "folder for the reports contract.json, contract.md and contract.html", metavar="DIR")
     add("--compare", "contract.json of an earlier run; report what has changed since", metavar="REPORT")
     add("--proxy", "HTTP proxy (or CONTRACT_PROXY)", metavar="URL")
+
+
+def destination(option: str) -> str:
+    """Return the name of the attribute that has the value of an option."""
+    return f"contract_{option.strip('-').replace('-', '_')}"
 
 
 def _count(text: str) -> int:
@@ -227,10 +244,15 @@ def _certificates(path: Path) -> Path:
     return path
 
 
+def deviations_from(option: Any) -> Mapping[str, Deviation]:
+    """Read the file of --known-deviations, if it is given."""
+    file = option.contract_known_deviations
+    return read_deviations(Path(file), rule_ids()) if file else {}
+
+
 def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential, ...], *, embedded: bool) -> Settings:
     """Read and check every option; UsageError names the one that is wrong, and what is valid."""
     option = config.option
-    deviations = option.contract_known_deviations
     headers = tuple(header_from(text) for text in option.contract_header)
     proxy = _proxy(option.contract_proxy or os.environ.get("CONTRACT_PROXY"))
     ca_file = option.contract_ca_file or os.environ.get("CONTRACT_CA_FILE")
@@ -246,12 +268,12 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
         intrusive=intrusive,
         require_complete=option.contract_require_complete,
         max_rate=option.contract_max_rate,
-        max_time=option.contract_max_time,
+        max_time=option.contract_max_time or ConnectionSettings.max_time,
         max_requests=option.contract_max_requests or budget,
-        timeout=option.contract_answer_timeout,
+        timeout=option.contract_answer_timeout or ConnectionSettings.timeout,
         ca_file=_certificates(Path(ca_file)) if ca_file else None,
         proxy=None if embedded else proxy,
         headers=headers,
-        deviations=read_deviations(Path(deviations), rule_ids()) if deviations else {},
+        deviations=deviations_from(option),
         secrets=(*(key.value.decode() for key in keys), *(v for _, v in headers if len(v) >= SHORTEST_SECRET)),
     )

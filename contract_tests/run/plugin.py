@@ -27,10 +27,14 @@ from contract_tests.reports.text import exchange_lines, rule_text
 from contract_tests.run.findings import BrokenPromiseError
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
 from contract_tests.run.gate import OPERATION
+from contract_tests.run.offline import doubts_about
 from contract_tests.run.options import (
+    FOR_REQUESTS,
     MAIN_KEY,
     Settings,
     add_options,
+    destination,
+    deviations_from,
     keys_from,
     refuse_lost_base_url,
     refuse_misspelt,
@@ -38,7 +42,7 @@ from contract_tests.run.options import (
 )
 from contract_tests.run.outputs import watch
 from contract_tests.run.plan import plan
-from contract_tests.run.recorded import check_recording
+from contract_tests.run.recorded import check_doubts, check_recording, settings_of
 from contract_tests.run.report import rule_report
 from contract_tests.run.reporting import Reports
 from contract_tests.run.rules import Rule, place, rule_ids, rule_of, unknown_rule
@@ -58,6 +62,7 @@ settings_key = pytest.StashKey[Settings]()
 redactor_key = pytest.StashKey[Redactor]()
 clock_key = pytest.StashKey[Clock]()
 recording_key = pytest.StashKey[Recording]()
+doubts_key = pytest.StashKey[dict[str, str]]()
 verdicts_key = pytest.StashKey[Verdicts]()
 reports_key = pytest.StashKey[Reports]()
 
@@ -179,6 +184,8 @@ def _settings(config: pytest.Config) -> Settings:
     base_url = option.base_url
     if not base_url and _is_emptied(config.invocation_params.args):
         raise pytest.UsageError("--base-url is empty; leave it out to check the embedded mock")
+    if option.contract_traffic:
+        _refuse_options_for_requests(option)
     if option.contract_traffic and not _sends_nothing(config):
         return _settings_of_recording(config)
     refuse_misspelt(os.environ, is_remote=bool(base_url))
@@ -201,19 +208,18 @@ def _settings(config: pytest.Config) -> Settings:
     return settings_from(config, Target.parse("the mock's URL", mock.url), keys, embedded=True)
 
 
+def _refuse_options_for_requests(option: Any) -> None:
+    """Raise UsageError for an option that has no effect on a run over recorded traffic."""
+    given = [name for name in FOR_REQUESTS if getattr(option, destination(name))]
+    if option.hypothesis_profile != PROFILES[0]:
+        given.append("--hypothesis-profile")
+    if given:
+        raise pytest.UsageError(f"{given[0]}: it is for runs that send requests, and --traffic sends none")
+
+
 def _settings_of_recording(config: pytest.Config) -> Settings:
     """Read the recorded traffic, and return the settings of a run over it."""
     option = config.option
-    unused = {
-        "--intrusive": option.contract_intrusive,
-        "--require-complete": option.contract_require_complete,
-        "--header": option.contract_header,
-        "--proxy": option.contract_proxy,
-        "--max-rate": option.contract_max_rate,
-        "--max-requests": option.contract_max_requests,
-    }
-    if given := [name for name, value in unused.items() if value]:
-        raise pytest.UsageError(f"{given[0]}: it is for runs that send requests, and --traffic sends none")
     if "" in option.contract_traffic:
         raise pytest.UsageError("--traffic is empty; give the path of a HAR file")
     refuse_misspelt(os.environ, is_remote=True)
@@ -226,8 +232,7 @@ def _settings_of_recording(config: pytest.Config) -> Settings:
     except TrafficError as error:
         raise pytest.UsageError(escaped(f"--traffic: {error}")) from None
     config.stash[recording_key] = recording
-    settings = settings_from(config, recording.target, recording.keys, embedded=False)
-    return replace(settings, secrets=(*recording.secrets, *settings.secrets))
+    return replace(settings_of(recording, option.contract_level), deviations=deviations_from(option))
 
 
 @contextmanager
@@ -307,7 +312,16 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
     assert scheduler is not None  # a fixture that every rule uses
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     scheduler.judge(pyfuncitem.obj(**arguments))
+    if recording := pyfuncitem.config.stash.get(recording_key, None):
+        check_doubts(rule_of(pyfuncitem), _doubts(pyfuncitem.config, recording))
     return True
+
+
+def _doubts(config: pytest.Config, recording: Recording) -> dict[str, str]:
+    """Return the doubts about a recording, judged once: when the first rule has held."""
+    if doubts_key not in config.stash:
+        config.stash[doubts_key] = doubts_about(recording, config.stash[settings_key].level)
+    return config.stash[doubts_key]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

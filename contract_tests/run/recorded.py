@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from contract_tests.reports.model import counted
 from contract_tests.run import wrong_keys
-from contract_tests.run.first_request import is_challenge, is_page
 from contract_tests.run.gate import Gate
+from contract_tests.run.options import Settings
 from contract_tests.run.rules import Rule
 from contract_tests.run.scheduler import Scheduler
-from contract_tests.traffic.recording import Recording
+from contract_tests.traffic.recording import PAGE, Recording
 from contract_tests.wire.messages import Credential, Exchange, Part, Request
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
+from usage_contract.contract import Level
 
 OWN_REQUESTS = "requests of its own (without --traffic)"
 LACKING: dict[Part, str] = {
     "head": "the recording lacks the bytes of the responses' heads",
     "framing": "the recording lacks how the responses were delimited",
     "coding": "the recording contains the bodies without their content coding",
+    "bytes": "the recording contains bodies as texts, and not their bytes",
     "time": "the recording lacks the times of the requests",
     "unknown key": "a recording does not show which keys were never issued",
     "one run": "the recording is longer than a run, and usage, limits and keys may change in between",
 }
+
+
+def settings_of(recording: Recording, level: Level) -> Settings:
+    """Return the settings of a run over a recording."""
+    return Settings(recording.target, recording.keys, secrets=recording.secrets, level=level)
 
 
 class RecordedTransport(Transport):
@@ -37,11 +46,14 @@ class RecordedTransport(Transport):
 
 
 class RecordedScheduler(Scheduler):
-    """Gives rules the exchanges of a recording as those of a run."""
+    """Gives rules the exchanges of a recording as those of a run.
 
-    def __init__(self, gate: Gate, recording: Recording) -> None:
+    Responses that may have another cause than the deployment are passed over, except in a `with_doubts` scheduler.
+    """
+
+    def __init__(self, gate: Gate, recording: Recording, *, with_doubts: bool = False) -> None:
         super().__init__(gate, RecordedTransport(gate.settings), is_recorded=True)
-        self.transport.journal += [exchange for exchange in recording.exchanges if not _is_of_a_proxy(exchange)]
+        self.transport.journal += recording.exchanges if with_doubts else _undoubted(recording.exchanges)
         gate.rejected = dict(recording.refused)
         gate.baseline_exchanges = [exchange for exchange in self.journal if exchange.request.is_baseline]
         self.first_with = {key: [] for key in gate.keys}
@@ -53,9 +65,26 @@ class RecordedScheduler(Scheduler):
         return [exchange for exchange in self.gate.baseline_exchanges if exchange.request.credential in keys]
 
 
-def _is_of_a_proxy(exchange: Exchange) -> bool:
-    """Whether an error is an HTML page: a firewall or a proxy sends such pages in front of the deployment."""
-    return not exchange.abridged and (is_challenge(exchange) or ((exchange.status or 0) >= 400 and is_page(exchange)))
+def _undoubted(exchanges: Iterable[Exchange]) -> Iterator[Exchange]:
+    """Yield the exchanges without pages; one with another doubt is not that of a baseline request."""
+    for exchange in exchanges:
+        if not exchange.doubt:
+            yield exchange
+        elif exchange.doubt != PAGE:
+            yield replace(exchange, request=replace(exchange.request, is_baseline=False))
+
+
+def reason_of_doubts(exchanges: Iterable[Exchange]) -> str:
+    """Return why a rule is not tested that exchanges with a doubt break."""
+    doubts = {id(exchange): exchange.doubt for exchange in exchanges}
+    responses = counted(len(doubts), "response")
+    return f"{responses} with another possible cause would break the rule: {'; '.join(dict.fromkeys(doubts.values()))}"
+
+
+def check_doubts(rule: Rule, doubts: Mapping[str, str]) -> None:
+    """Raise NotTested for a rule that the responses with a doubt break, and all others keep."""
+    if reason := doubts.get(rule.id):
+        raise NotTested(reason, wanted=OWN_REQUESTS)
 
 
 def check_recording(rule: Rule, lacks: Collection[Part]) -> None:

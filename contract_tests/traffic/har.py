@@ -82,6 +82,8 @@ def _exchange(entry: Mapping[str, Any], request: Request) -> Exchange:
     lacks: set[Part] = {"head", "framing"}
     if codings - {b"", b"identity"}:
         lacks.add("coding")
+    if not _is_base64(response):
+        lacks.add("bytes")
     payload, abridged = _payload(response, is_without=status in NO_BODY or request.method == "HEAD")
     seconds = float(entry.get("time") or 0) / 1000
     return Exchange(
@@ -136,12 +138,24 @@ def _sent_fields(entry: Mapping[str, Any], url: str) -> list[tuple[bytes, bytes]
 
 
 def _fields(message: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the header fields of a message, without the pseudo-header fields of HTTP/2."""
+    """Return the header fields of a message, without the pseudo-header fields of HTTP/2.
+
+    Some browsers join fields of the same name with a line end.
+    """
     headers = message.get("headers") or []
     pairs = (
         headers.items() if isinstance(headers, dict) else [(each.get("name"), each.get("value")) for each in headers]
     )
-    return [(str(name), "" if value is None else str(value)) for name, value in pairs if name and name[0] != ":"]
+    return [
+        (str(name), line)
+        for name, value in pairs
+        if name and name[0] != ":"
+        for line in ("" if value is None else str(value)).split("\n")
+    ]
+
+
+def _is_base64(response: Mapping[str, Any]) -> bool:
+    return str((response.get("content") or {}).get("encoding") or "").lower() == "base64"
 
 
 def _payload(response: Mapping[str, Any], *, is_without: bool) -> tuple[bytes, Abridged | None]:
@@ -153,7 +167,7 @@ def _payload(response: Mapping[str, Any], *, is_without: bool) -> tuple[bytes, A
     is_empty = size == 0 and response.get("bodySize") == 0
     if not text and not is_empty:
         return b"", Abridged(max(size, 0), "", reason="the recording lacks the body of a response")
-    if str(content.get("encoding") or "").lower() != "base64":
+    if not _is_base64(response):
         return str(text or "").encode("utf-8", "surrogatepass"), None
     try:
         return base64.b64decode("".join(str(text).split()) + "==", validate=False), None

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from contract_tests.redaction.redactor import Redactor
 from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange, Part, Request, name_of_key
+from contract_tests.wire.pages import is_challenge, is_page
 from contract_tests.wire.target import DEFAULT_PORTS, Target
 from usage_contract import Operation
 
@@ -25,6 +26,13 @@ COMMON_FIELDS = re.compile(
 USUAL_VALUE = re.compile(rb"[ -~]{1,500}")
 # The text with which tools replace a key that they remove.
 PLACEHOLDER = re.compile(rb"(?i)\W*(redacted|removed|masked|hidden|filtered|scrubbed|secret|x{3,})?\W*")
+ORDERED = {200, 429}  # statuses of responses that are judged by the order of their requests, if it is known
+# Causes of a response outside the deployment.
+PAGE = "an HTML page may be that of a firewall or a proxy"
+REDIRECT = "a redirect may be that of a proxy"
+NOT_MODIFIED = "a response 304 may be to a condition of a browser's cache"
+KEY_REMOVED = "a tool may have removed the key of a request"
+KEY_NOT_IN_USE = "a key that is refused before its first 200 or after its last one may be new or revoked"
 JSON_RANGE = re.compile(r"application/(json|\*)|\*/\*")
 
 
@@ -50,6 +58,7 @@ class Recording:
 
     `keys` are the valid API keys, and `refused` are other keys, each with an exchange that shows it. `lacks` are the
     parts that are not known of some exchange. `secrets` are all recorded keys, also those for other operations.
+    Exchanges with a `doubt` are included.
     """
 
     target: Target
@@ -79,11 +88,35 @@ def recording_of(
         raise TrafficError(
             f"a {type(wrong).__name__} is not a recorded exchange; from_requests and from_httpx make one"
         )
-    header = (operation.key_header or "").lower().encode()
+    secrets = _secrets(recorded, operation, keys)
+    redact = Redactor(secrets)
+    target, exchanges = _exchanges_with_operation(recorded, operation, base, redact)
+    credentials = _credentials(exchanges, operation, keys)
+    lives = _lives(exchanges, operation, [each for each in credentials.values() if each not in keys])
+    attributed = tuple(_attributed(exchanges, operation, credentials, lives, redact))
+    if not any(each.request.is_baseline and not each.doubt for each in attributed):
+        raise TrafficError("no recorded response can be judged: no request has a key that was accepted or refused")
+    refused = {
+        credential: each
+        for each in reversed(attributed)
+        if (credential := each.request.credential) and not credential.shell
+    }
+    valid = tuple(credential for credential in credentials.values() if credential.shell)
+    return Recording(target, attributed, valid, refused, _lacks(attributed), secrets)
+
+
+def _secrets(recorded: Iterable[Recorded], operation: Operation, keys: Iterable[Credential]) -> tuple[str, ...]:
+    """Return the given keys and all recorded ones."""
+    header = _key_header(operation)
     values = [value for each in recorded for value in _key_values(each.exchange.request, header)]
     texts = [value.decode("latin-1") for value in dict.fromkeys((*(key.value for key in keys), *values))]
-    secrets = tuple(text for text in texts if len(text) >= SHORTEST_SECRET)
-    redact = Redactor(secrets)
+    return tuple(text for text in texts if len(text) >= SHORTEST_SECRET)
+
+
+def _exchanges_with_operation(
+    recorded: Sequence[Recorded], operation: Operation, base: Target | None, redact: Redactor
+) -> tuple[Target, list[Exchange]]:
+    """Return the deployment, and the exchanges with the operation there, in the order of their requests."""
     found = [
         (target, each) for each in recorded if (target := _target(each.url, operation.path)) and base in {None, target}
     ]
@@ -93,20 +126,8 @@ def recording_of(
     if not responses:
         at = f" at {redact(base.url)}" if base else ""
         raise TrafficError(f"{len(recorded)} exchanges are recorded, and none of them is with {operation.path}{at}")
-    target = _only_target(responses, header, redact)
-    exchanges = sorted((each for at, each in responses if at == target), key=lambda each: each.started)
-    credentials = _credentials(exchanges, operation, keys)
-    lives = _lives(exchanges, operation, [each for each in credentials.values() if each not in keys])
-    attributed = tuple(_attributed(exchanges, operation, credentials, lives, redact))
-    if not any(each.request.is_baseline for each in attributed):
-        raise TrafficError("no recorded response can be judged: no request has a key that was accepted or refused")
-    refused = {
-        credential: each
-        for each in reversed(attributed)
-        if (credential := each.request.credential) and not credential.shell
-    }
-    valid = tuple(credential for credential in credentials.values() if credential.shell)
-    return Recording(target, attributed, valid, refused, _lacks(attributed), secrets)
+    target = _only_target(responses, _key_header(operation), redact)
+    return target, sorted((each for at, each in responses if at == target), key=lambda each: each.started)
 
 
 def _is_of_the_deployment(exchange: Exchange) -> bool:
@@ -153,6 +174,10 @@ def _target(url: str, path: str) -> Target | None:
     )
 
 
+def _key_header(operation: Operation) -> bytes:
+    return (operation.key_header or "").lower().encode()
+
+
 def _key_values(request: Request, header: bytes) -> list[bytes]:
     values = [value.strip(b" \t") for name, value in request.fields if name.lower() == header]
     return [value for value in values if value and not PLACEHOLDER.fullmatch(value)]
@@ -162,7 +187,7 @@ def _credentials(
     exchanges: Iterable[Exchange], operation: Operation, given: Sequence[Credential]
 ) -> dict[bytes, Credential]:
     """Return the credential of each key that was sent alone; only valid ones have a shell variable."""
-    header = (operation.key_header or "").lower().encode()
+    header = _key_header(operation)
     alone = [(values[0], each) for each in exchanges if len(values := _key_values(each.request, header)) == 1]
     accepted = {value for value, each in alone if each.status == 200 and each.request.method == operation.method}
     known = {key.value: key for key in given}
@@ -184,18 +209,23 @@ def _lives(
     exchanges: Sequence[Exchange], operation: Operation, keys: Iterable[Credential]
 ) -> dict[Credential | None, tuple[float, float]]:
     """Return the times of the first and the last 200 response to each key: a key may be new, or be revoked."""
-    header = (operation.key_header or "").lower().encode()
+    header = _key_header(operation)
     ok = [(_key_values(exchange.request, header), exchange.started) for exchange in exchanges if exchange.status == 200]
     times = {key: [started for values, started in ok if values == [key.value]] for key in keys}
     return {key: (min(of_key), max(of_key)) for key, of_key in times.items() if of_key}
 
 
-def _must_be_ok(exchange: Exchange, life: tuple[float, float] | None) -> bool:
-    """Whether a response to a valid key, which is not a 200, shows that the key is not accepted."""
-    if exchange.status in AUTH_ERRORS and life:
-        return life[0] <= exchange.started <= life[1]
+def _doubt(exchange: Exchange, *, is_valid: bool, life: tuple[float, float] | None) -> str:
+    """Return why a response may have another cause than the deployment; empty for others."""
     status = exchange.status or 0
-    return 201 <= status < 300 or status >= 400
+    if not exchange.abridged and (is_challenge(exchange) or (status >= 400 and is_page(exchange))):
+        return PAGE
+    if not is_valid:
+        return KEY_REMOVED if status == 200 else ""
+    if 300 <= status < 400:
+        return NOT_MODIFIED if status == 304 else REDIRECT
+    is_outside = life is not None and not life[0] <= exchange.started <= life[1]
+    return KEY_NOT_IN_USE if status in AUTH_ERRORS and is_outside else ""
 
 
 def _attributed(
@@ -205,22 +235,23 @@ def _attributed(
     lives: dict[Credential | None, tuple[float, float]],
     redact: Redactor,
 ) -> Iterator[Exchange]:
-    """Yield each exchange with its credential; baseline requests are usual ones, and one at a time for each key."""
-    header = (operation.key_header or "").lower().encode()
+    """Yield each exchange with its credential and its doubt; baseline requests are usual ones, in a known order."""
+    header = _key_header(operation)
     ends: dict[Credential | None, float] = {}
     for exchange in exchanges:
         values = _key_values(exchange.request, header)
         credential = credentials[values[0]] if len(values) == 1 else None
         is_valid = credential is not None and bool(credential.shell)
-        is_judged = exchange.status in AUTH_ERRORS if not is_valid else _must_be_ok(exchange, lives.get(credential))
         starts_later = exchange.started >= ends.get(credential, exchange.started)
-        is_alone = starts_later or "time" in exchange.lacks  # concurrent requests have no order
+        is_in_order = starts_later or "time" in exchange.lacks or exchange.status not in ORDERED
         ends[credential] = max(exchange.ended, ends.get(credential, exchange.ended))
+        doubt = _doubt(exchange, is_valid=is_valid, life=lives.get(credential))
+        is_judged = (exchange.status or 0) > 200 if is_valid else exchange.status in AUTH_ERRORS or doubt == KEY_REMOVED
         is_ok = is_valid and exchange.status == 200 and _is_of(exchange.request, operation) and not exchange.abridged
         is_usual = _is_usual(exchange.request, operation) and _is_common(exchange.request, header)
-        is_baseline = is_alone and (is_ok or (is_judged and is_usual))
+        is_baseline = is_in_order and (is_ok or (is_judged and is_usual))
         request = replace(exchange.request, credential=credential, is_baseline=is_baseline)
-        yield replace(exchange, request=request, redact=redact)
+        yield replace(exchange, request=request, redact=redact, doubt=doubt)
 
 
 def _is_usual(request: Request, operation: Operation) -> bool:
@@ -230,7 +261,7 @@ def _is_usual(request: Request, operation: Operation) -> bool:
 
 def _is_of(request: Request, operation: Operation) -> bool:
     """Whether a request has the method of the operation, and at most one key, which is not padded."""
-    header = (operation.key_header or "").lower().encode()
+    header = _key_header(operation)
     keys = [value for name, value in request.fields if name.lower() == header]
     return request.method == operation.method and len(keys) < 2 and all(key == key.strip() for key in keys)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from contract_tests import judge, read_har
 from tests.support.gate import Run
 from tests.support.har import KEY, entry, har
 
@@ -52,6 +53,10 @@ def outcomes(run: Run) -> dict[str, str]:
 
 def reasons(run: Run) -> dict[str, str]:
     return {rule["id"]: rule["reason"] for rule in report(run)["rules"]}
+
+
+PAGE = "<!doctype html><title>Blocked</title>"
+HTML = {"content-type": "text/html"}
 
 
 def without_body() -> dict[str, Any]:
@@ -108,6 +113,9 @@ def test_rules_about_one_run_are_not_tested_in_a_long_recording(judge_file: Call
     [
         {"_fromCache": "disk"},
         {"_fetchType": "Memory Cache"},
+        {"_fetchType": "Inspector Override"},
+        {"response": {**entry("", 502)["response"], "_error": "net::ERR_ABORTED"}},
+        {"response": {**entry("", 502)["response"], "_failureText": "Frame load interrupted"}},
         {"_fetchedViaServiceWorker": True},
         {"cache": {"afterRequest": None}},
         {"url": "https://api.example/usage/other"},
@@ -130,8 +138,113 @@ def test_entries_without_a_response_of_the_deployment_are_skipped(
 
 @pytest.mark.parametrize("status", [403, 429, 502])
 def test_an_error_page_is_not_a_response_of_the_deployment(status: int, judge_file: Callable[..., Run]) -> None:
-    page = entry("<!doctype html><title>Blocked</title>", status, at=1, received={"content-type": "text/html"})
-    assert judge_file(entry(GOOD), page).code == 0
+    assert judge_file(entry(GOOD), entry(PAGE, status, at=1, received=HTML)).code == 0
+
+
+@pytest.mark.parametrize(
+    ("rule", "other", "cause"),
+    [
+        ("errors/error-body-is-json-with-a-detail", entry(PAGE, 401, at=2, key="", received=HTML), "HTML page"),
+        ("errors/no-request-causes-5xx", entry(PAGE, 502, at=2, received=HTML), "HTML page"),
+        ("auth/valid-key-is-200", entry(PAGE, 403, at=2, received=HTML), "HTML page"),
+        ("auth/valid-key-is-200", entry("", 302, at=2), "a redirect"),
+        ("auth/valid-key-is-200", entry("", 304, at=2), "a browser's cache"),
+        ("auth/valid-key-is-200", entry(DETAIL, 403, at=2), "new or revoked"),
+        ("errors/responses-do-not-disclose-keys", entry(json.dumps({"key": KEY}), at=2, key=""), "removed the key"),
+    ],
+    ids=str,
+)
+def test_a_rule_is_not_tested_that_only_a_response_with_another_possible_cause_breaks(
+    rule: str, other: dict[str, Any], cause: str, judge_file: Callable[..., Run]
+) -> None:
+    usual = [entry(GOOD), entry(DETAIL, 401, at=1, key="")]
+    assert outcomes(judge_file(*usual))[rule] == "held"
+    run = judge_file(*usual, other)
+    assert (run.code, outcomes(run)[rule]) == (0, "not tested")
+    assert reasons(run)[rule].startswith("1 response with another possible cause would break the rule: ")
+    assert cause in reasons(run)[rule]
+    judged = {each.id: each for each in judge(read_har(run.folder / "capture.har"))}
+    assert judged[rule].reason == reasons(run)[rule]
+
+
+def test_the_responses_with_another_possible_cause_are_counted(judge_file: Callable[..., Run]) -> None:
+    others = [entry("", 302, at=1), entry("", 304, at=2), entry(PAGE, 502, at=3, received=HTML)]
+    reason = reasons(judge_file(entry(GOOD), *others))["auth/valid-key-is-200"]
+    assert reason.startswith("3 responses with another possible cause would break the rule: a redirect")
+    assert reason.count("; ") == 2
+
+
+def test_a_response_to_the_condition_of_a_cache_leaves_every_rule_judged(judge_file: Callable[..., Run]) -> None:
+    current = entry(GOOD, 304, at=1, sent={"if-none-match": '"1"'})  # a browser adds the body from its cache
+    assert outcomes(judge_file(entry(GOOD), current)) == outcomes(judge_file(entry(GOOD)))
+
+
+def test_the_body_that_a_cache_adds_to_a_304_is_not_judged(judge_file: Callable[..., Run]) -> None:
+    traced = entry("Traceback (most recent call last):", 304, at=1, sent={"if-none-match": '"1"'})
+    assert outcomes(judge_file(entry(GOOD), traced))["errors/responses-do-not-disclose-internals"] == "held"
+    traced["response"]["status"] = 500
+    assert outcomes(judge_file(entry(GOOD), traced))["errors/responses-do-not-disclose-internals"] == "broken"
+
+
+def test_a_valid_key_is_refused_although_another_request_was_in_flight(judge_file: Callable[..., Run]) -> None:
+    run = judge_file(entry(GOOD), entry(DETAIL, 403, at=0.005), entry(GOOD, at=1))
+    assert outcomes(run)["auth/valid-key-is-200"] == "broken"
+
+
+@pytest.mark.parametrize(("version", "outcome"), [("h2", "broken"), ("HTTP/2.0", "broken"), ("HTTP/1.1", "held")])
+def test_a_request_of_http_2_has_the_host_of_its_url(
+    version: str, outcome: str, judge_file: Callable[..., Run]
+) -> None:
+    refused = entry(DETAIL, 400, at=1)  # as is right for a request of HTTP/1.1 without Host
+    refused["request"]["httpVersion"] = version
+    assert outcomes(judge_file(entry(GOOD), refused))["auth/valid-key-is-200"] == outcome
+
+
+def test_keys_with_one_account_are_noticed_although_their_requests_alternate(judge_file: Callable[..., Run]) -> None:
+    keys = {0: KEY, 1: "other-key-0002-ghijkl"}
+
+    def growing(number: int, *, apart: int) -> dict[str, Any]:
+        total = METRICS["total"] + 3 * number + apart * (number % 2)
+        members = {"total": total, "success": total - METRICS["fail"], "by_protocol": {"fetch": total}}
+        size = METRICS["bytes_transferred"] + 41000 * (number + apart * (number % 2))
+        body = json.dumps({**METRICS, **members, "api_key": keys[number % 2], "bytes_transferred": size})
+        return entry(body, at=number, key=keys[number % 2])
+
+    rule = "keys/metrics-differ-between-keys"
+    assert outcomes(judge_file(*(growing(number, apart=0) for number in range(20))))[rule] == "broken"
+    assert outcomes(judge_file(*(growing(number, apart=5000) for number in range(20))))[rule] == "held"
+
+
+def test_a_strong_entity_tag_identifies_one_value_of_recorded_texts(judge_file: Callable[..., Run]) -> None:
+    def tagged(body: str, at: float) -> dict[str, Any]:
+        return entry(body, at=at, received={"etag": '"1"'})
+
+    rule = "cache/strong-etag-identifies-one-body"
+    coded = tagged(base64.b64encode(json.dumps(METRICS, ensure_ascii=False, indent=1).encode()).decode(), 1)
+    coded["response"]["content"]["encoding"] = "base64"
+    assert outcomes(judge_file(tagged(GOOD, 0), coded))[rule] == "held"
+    assert outcomes(judge_file(tagged(GOOD, 0), tagged(FRACTION, 1)))[rule] == "broken"
+
+
+@pytest.mark.parametrize("joined", [None, "\n", ", "])
+def test_a_repeated_content_type_is_a_finding_however_it_is_recorded(
+    joined: str | None, judge_file: Callable[..., Run]
+) -> None:
+    repeated = entry(GOOD)
+    fields = repeated["response"]["headers"]
+    if joined is None:
+        fields.append(dict(fields[0]))
+    else:
+        fields[0]["value"] = joined.join([fields[0]["value"]] * 2)
+    run = judge_file(repeated)
+    assert outcomes(run)["schema/media-type-is-documented"] == "broken"
+    assert "application/json, application/json" in run.output
+
+
+def test_fields_that_a_recorder_joins_with_a_line_end_are_separate(judge_file: Callable[..., Run]) -> None:
+    joined = {"cache-control": "max-age=60", "vary": "accept-encoding\nx-api-key"}
+    run = judge_file(entry(GOOD, received=joined))
+    assert outcomes(run)["cache/responses-are-not-shared-by-caches"] == "held"
 
 
 @pytest.mark.parametrize(
@@ -195,10 +308,40 @@ def test_an_odd_entry_of_the_operation_is_named(judge_file: Callable[..., Run]) 
     assert "(entry 1 of capture.har) is not HAR 1.2: /startedDateTime is not a text" in run.output
 
 
-@pytest.mark.parametrize("option", ["--intrusive", "--require-complete", "--header=X-A: b"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--plan",
+        "--intrusive",
+        "--require-complete",
+        "--header=X-A: b",
+        "--max-rate=1",
+        "--max-time=60",
+        "--max-requests=9",
+        "--answer-timeout=1",
+        "--ca-file=ca.pem",
+        "--proxy=http://127.0.0.1:9",
+        "--hypothesis-profile=thorough",
+    ],
+)
 def test_an_option_for_requests_is_refused(option: str, judge_file: Callable[..., Run]) -> None:
     run = judge_file(entry(GOOD), options=(option,))
-    assert (run.code, "--traffic sends none" in run.output) == (4, True)
+    assert run.code == 4
+    assert f"{option.partition('=')[0]}: it is for runs that send requests, and --traffic sends none" in run.output
+
+
+def test_a_recording_needs_no_intrusive_run(judge_file: Callable[..., Run]) -> None:
+    run = judge_file(entry(GOOD))
+    assert reasons(run)["rate/429-is-complete"] == "no recorded response to a valid key has status 429"
+    assert "--intrusive" not in run.output
+
+
+@pytest.mark.parametrize("name", ["CONTRACT_PROXY", "CONTRACT_CA_FILE", "SSLKEYLOGFILE"])
+def test_a_variable_for_connections_has_no_effect(
+    name: str, judge_file: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "/no/such/file")
+    assert judge_file(entry(GOOD)).code == 0
 
 
 def test_a_deviation_that_a_recording_does_not_show_is_not_stale(

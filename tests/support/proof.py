@@ -23,18 +23,6 @@ STUCK = 600  # seconds of real time for a run that takes one
 # Which runs write reports: all, none, or (some) one in ten, chosen by the fault's name.
 REPORTED = {"all": 1, "some": 10, "none": 0}[os.environ.get("PROOF_REPORTS", "some")]
 
-# Broken rules that the HAR file of a run does not show, although it contains the exchanges.
-ONLY_IN_A_RUN = {
-    # The heuristics compare the responses to one key after those to another, as a run sends them.
-    "growing-metrics-are-of-another-key": {"keys/metrics-differ-between-keys"},
-    # Errors that are HTML pages, redirects and 304 are not judged: a proxy or a browser cache may have sent them.
-    "401-is-an-html-page": {"errors/error-body-is-json-with-a-detail"},
-    "long-query-is-502": {"errors/no-request-causes-5xx"},
-    "second-key-is-redirected": {"auth/valid-key-is-200"},
-    "unconditional-request-is-304-at-times": {"auth/valid-key-is-200"},
-    # A capture may lack keys, so a 200 response to a request without one is not judged.
-    "missing-key-is-accepted-once": {"errors/responses-do-not-disclose-keys"},
-}
 DEPLOYMENT = load_deployment()
 KEYS = {
     key: account if index == 1 else replace(account, rate_limit=RAISED)
@@ -123,7 +111,7 @@ def assert_noticed_by_exactly_its_rules(name: str, folder: Path) -> None:
     result = run_against(fault, folder)
     assert result.leaks == set()
     assert result.having("broken", "reported", "gate error") == set(fault.breaks), result.output
-    assert result.missed_in_har <= ONLY_IN_A_RUN.get(name, set())
+    assert result.missed_in_har == set()
 
 
 def assert_accepted(name: str | None, folder: Path) -> None:
