@@ -19,11 +19,13 @@ from tests.support.offline import scheduler_of, sound_exchanges
 from tests.support.proof import DEPLOYMENTS, Result, run_job
 from tests.support.search.catalogue import mutations
 from tests.support.search.correct import parsed
+from tests.support.search.held_out import SAMPLES, held_out
 from tests.support.search.mutations import Mutation, Turn
 from tests.support.search.observed import is_reached, observed
 from tests.support.search.served import DEFECT, Counts, Received, serve_with
 
-MUTATIONS = mutations()  # at import, so that forked runs share them
+# At import, so that forked runs share them.
+MUTATIONS = {**mutations(), **{name: each for sample in SAMPLES for name, each in held_out(sample).items()}}
 STYLES: Mapping[str, tuple[str, str, str]] = {
     "prefixed": ("sk_live_4eC39HqLyjWDarjtT1zdp7dc", "sk_live_9xKq27TbRmPzWvNc3LdYh5fa",
     "sk_live_Zq8Wn2Vb7MxKc4RtYp6LhJd3"),
