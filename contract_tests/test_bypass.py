@@ -43,14 +43,15 @@ def test_key_in_the_query_is_not_accepted(gate: Gate) -> Probing[None]:
     yield from _find_ways(gate, packs, "but with the main key in the")
 
 
-@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(5, 5 + MOST_EXTRA))
+@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(6, 6 + MOST_EXTRA))
 def test_key_in_another_header_is_not_accepted(gate: Gate) -> Probing[None]:
     """A request with a valid key only in Authorization, a cookie or another header MUST be rejected."""
     key = gate.main.value
     authorizations = (
         b"Bearer " + key,
         key,
-        b"Basic " + base64.b64encode(key + b":" + key),
+        b"Basic " + base64.b64encode(key + b":"),
+        b"Basic " + base64.b64encode(b":" + key),
         b"ApiKey " + key,
         b"Token " + key,
     )

@@ -18,6 +18,7 @@ STREAMS = (
 )
 # Each of these includes application/json (RFC 9110, section 12.5.1), so a response to it is not a 406.
 INCLUDING_JSON: dict[str, list[tuple[str, str]]] = {
+    "any media type": [("Accept", "*/*")],
     "a subtype wildcard in capitals with a low weight": [("Accept", "text/html;q=0.9, Application/*;q=0.5")],
     "JSON in the second of three fields": [
         ("Accept", "text/html"),
@@ -56,7 +57,7 @@ PARAMETERS = b"&".join(b"p%d=%d" % (number, number) for number in range(100))
     f"{DOCUMENT}, 200: content application/json; RFC 9110, section 12.5.1",
     needs=NEEDS_READABLE_BODY,
     repeats=["schema/media-type-is-documented", "schema/body-has-the-specified-types"],
-    sends=6,
+    sends=7,
 )
 def test_accept_leads_to_json_or_4xx(gate: Gate) -> Probing[None]:
     """A response MUST be the documented one or a 4xx for any value of `Accept`, and a 200 if that includes JSON."""

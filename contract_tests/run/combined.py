@@ -73,7 +73,8 @@ class Combined:
         query = b"&".join(part.pair for part in self.of("query parameter"))
         target = self.gate.path.encode() + (b"?" + query if query else b"")
         label = f"{self.single} {self.parts[0].kind} {self.parts[0].name}" if len(self.parts) == 1 else self.label
-        return self.gate.request(self.key, label, fields=fields, target=target)
+        # A server that refuses such a request often closes the connection too.
+        return self.gate.request(self.key, label, fields=fields, target=target, new_connection=True)
 
     def is_refused(self, part: Part) -> bool:
         """Whether an earlier request has shown that the deployment refuses a part alone."""

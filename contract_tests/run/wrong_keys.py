@@ -23,15 +23,11 @@ DIGESTS = {"SHA-256": sha256, "SHA-1": sha1, "MD5": md5}
 UNSUSPICIOUS = re.compile(rb"[\w-]*")  # values that a firewall does not mistake for an attack
 
 
-PLACES = ("in its middle", "at its end")  # of a changed character; the middle may be masked in the responses
-
-
-def changed(key: Credential, *places: str) -> Iterator[Credential]:
-    """Yield the key with the character changed at each of PLACES."""
+def changed(key: Credential) -> Iterator[Credential]:
+    """Yield the key with one character changed: in its middle, where it may be masked, and at its end."""
     value = key.value
-    positions = dict(zip(PLACES, (len(value) // 2, len(value) - 1), strict=True))
-    for where in places:
-        at = positions[where]
+    places = {"in its middle": len(value) // 2, "at its end": len(value) - 1}
+    for where, at in places.items():
         substitute = _substitute(value[at : at + 1])
         text = value[:at] + substitute + value[at + 1 :]
         command = piece(key, 0, at) + substitute.decode() + piece(key, at + 1)
