@@ -301,9 +301,13 @@ def test_public_operation_needs_no_key(gate: Gate) -> Probing[None]:
 
 def _send_wrong_keys(gate: Gate, keys: Iterable[Credential]) -> Probing[None]:
     """Send a request with each of the wrong keys; a firewall may reject those that look like an attack."""
-    for exchange in (yield from send_in_turn(gate.request(key) for key in keys if _is_wrong(gate, key))):
-        key = exchange.request.credential
-        if key and wrong_keys.UNSUSPICIOUS.fullmatch(key.value):
+    requests = [
+        gate.request(key, new_connection=not wrong_keys.UNSUSPICIOUS.fullmatch(key.value))
+        for key in keys
+        if _is_wrong(gate, key)
+    ]
+    for exchange in (yield from send_in_turn(requests)):
+        if not exchange.request.new_connection:
             yield from gate.accepted([exchange], gate.baseline.refusals(wrong_keys.UNKNOWN))
         else:
             yield from _accepted(gate, [exchange])

@@ -165,11 +165,7 @@ def _narrowed(combined: Combined, exchange: Exchange, judge: Judge) -> Probing[E
 
 def _sent_with_spare_request(combined: Combined) -> Probing[Exchange | None]:
     """Send a request if there is a spare one."""
-    refused = combined.gate.refused
-    if not refused.spare_requests:
-        return None
-    refused.spare_requests -= 1
-    return (yield from send(combined.request()))
+    return (yield from send(combined.request())) if combined.gate.refused.take() else None
 
 
 def packed(parts: Iterable[Part], requests: int) -> list[tuple[Part, ...]]:

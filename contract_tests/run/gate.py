@@ -60,6 +60,13 @@ class Refused:
     kinds: set[tuple[str, str]] = field(default_factory=set)
     spare_requests: int = SPARE_REQUESTS
 
+    def take(self, count: int = 1) -> bool:
+        """Take spare requests; False where fewer are left."""
+        if self.spare_requests < count:
+            return False
+        self.spare_requests -= count
+        return True
+
 
 @dataclass
 class Gate:

@@ -5,10 +5,11 @@ The first sample served to choose probes. The second one was drawn afterwards, f
 
 from __future__ import annotations
 
+from base64 import b32encode, b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from hashlib import md5, sha1
+from hashlib import md5, sha1, sha512
 from urllib.parse import parse_qs
 
 from tests.support.search.authentication import at_target, by_method, claim, in_cookie, in_header, in_query, loose
@@ -55,6 +56,10 @@ ENCODINGS: Mapping[str, Callable[[str], str]] = {
     "utf8": _each("\\u00{1}{2}"),
     "md5": lambda key: md5(key.encode()).hexdigest(),
     "sha1": lambda key: sha1(key.encode()).hexdigest(),
+    "sha512": lambda key: sha512(key.encode()).hexdigest(),
+    "base32": lambda key: b32encode(key.encode()).decode(),
+    "base64": lambda key: b64encode(key.encode()).decode(),
+    "rot47": lambda key: "".join(chr(33 + (ord(letter) + 14) % 94) for letter in key),
 }
 
 
@@ -145,6 +150,72 @@ SAMPLES: Mapping[str, tuple[Draw, ...]] = {
             "xmendez/wfuzz, encoders",
             "doble_nibble_hex first_nibble_hex hexlify html_hexadecimal md5 second_nibble_hex sha1 "
             "utf8",
+        ),
+    ),
+    "second": (
+        Draw(
+            "key in the header",
+            "trufflesecurity/trufflehog, requests of real APIs",
+            "API-Sign Api-Version autopilotapikey DD-API-KEY JupiterOne-Account mmApiKey "
+            "pinata_api_key sessionToken Stripo-Api-Auth Travis-API-Version User-Token "
+            "X-Algolia-Application-Id X-apikey x-hasura-admin-secret X-Honeycomb-Team "
+            "X-Metabase-Session X-NuGet-ApiKey X-Octopus-ApiKey X-OTX-API-KEY X-Query-Key",
+        ),
+        Draw(
+            "key in the query parameter",
+            "trufflesecurity/trufflehog, requests of real APIs",
+            "api-key api_secret api_token app_key appId appKey auth_key database ex oauth_timestamp "
+            "oauth_version organization project sig sn tokenkey user_key user_token UserCode wsapikey",
+        ),
+        Draw(
+            "key in the query parameter",
+            "s0md3v/Arjun, medium",
+            "appkey confirmPassword dbpassword loginname memberPasswd secret",
+        ),
+        Draw(
+            "key in the cookie",
+            "s0md3v/Arjun, medium",
+            "AuthChildForm authorName keyword_5 loanSessionID password PHPSESSIONID quietlogin "
+            "radiuskey",
+        ),
+        Draw(
+            "loopback address in the header",
+            "devploit/nomore403, headers",
+            "CF-Connecting-IP Client-IP Forwarded Proxy Proxy-Host Request-Uri True-Client-IP "
+            "X-Custom-IP-Authorization X-Forwarded-Server X-Host X-HTTP-Host-Override X-Real-IP "
+            "X-Referrer X-Remote-IP X-True-IP X-WAP-Profile",
+        ),
+        Draw(
+            "any value of the header",
+            "devploit/nomore403, headers",
+            "Client-IP Proxy-Host True-Client-IP X-Client-IP X-Forwarded-Host X-HTTP-DestinationURL "
+            "X-Real-Ip X-Remote-IP",
+        ),
+        Draw(
+            "switch in the query",
+            "s0md3v/Arjun, small",
+            "access app browse cmd filterquery image job leave order organization rows "
+            "selected_facets starts_with uid",
+        ),
+        Draw(
+            "text after the path",
+            "devploit/nomore403, endpaths",
+            "%0A & ..\\;/ .action /..;/ ;.svg ?? ??? ?param",
+        ),
+        Draw(
+            "text before the path",
+            "devploit/nomore403, midpaths",
+            "%20/ %3b%2f%2e. %3b//%2f../ ..%3B ..; /..;/../ ;/../",
+        ),
+        Draw(
+            "method",
+            "devploit/nomore403, httpmethods",
+            "LABEL LOCK MOVE OPTIONS POST TRACE TRACK UPDATE VERSION-CONTROL",
+        ),
+        Draw(
+            "encoding of the key",
+            "gchq/CyberChef, operations",
+            "base32 base64 hexlify md5 rot47 sha1 sha512",
         ),
     ),
 }  # fmt: skip
