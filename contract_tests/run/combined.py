@@ -139,7 +139,7 @@ def _separated(refused: Combined, judge: Judge) -> Probing[Exchange | None]:
 
 
 def _first_of_each_kind(refused: Combined, count: int, judge: Judge) -> Probing[Exchange | None]:
-    """Send so many of the most usual parts of each kind alone."""
+    """Send the first parts of each kind alone, as many as `count`."""
     for part in (part for kind in KINDS for part in refused.of(kind)[:count]):
         exchange = yield from _sent_with_spare_request(replace(refused, parts=(part,)))
         if exchange and judge(exchange) == "unexpected":

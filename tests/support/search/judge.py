@@ -74,11 +74,16 @@ def _observed(style: str, *arguments: str) -> Sequence[tuple[Received, RawMessag
     return observed(deployment(style), *arguments)
 
 
+def sends_what_shows(mutation: Mutation) -> bool:
+    """Whether a request of a run is one that shows a deployment."""
+    return is_reached(mutation, _observed(mutation.style, *_options(mutation)))
+
+
 def is_noticed(mutation: Mutation, folder: Path) -> bool:
     """Whether a rule notices a deployment: a passive one without requests, or any one in a run."""
     if mutation.metrics and is_noticed_offline(mutation):
         return True
-    if not is_reached(mutation, _observed(mutation.style, *_options(mutation))):
+    if not sends_what_shows(mutation):
         return False
     result = run_against_deployment(mutation, folder, "--exitfirst")
     outcomes = ("broken", "gate error", "reported") if mutation.label == "advisory" else ("broken", "gate error")
