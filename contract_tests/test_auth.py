@@ -45,12 +45,12 @@ def test_missing_key_is_401(gate: Gate, missing_key_responses: list[Exchange]) -
 @documented(
     f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing, 403 that it is invalid",
     needs=NEEDS_AUTH_ERRORS,
-    sends=2,
+    sends=1,
 )
 def test_empty_key_is_refused(gate: Gate) -> Probing[None]:
     """A response to a request with an empty or blank key MUST have status 401 or 403."""
-    exchanges = yield from send_in_turn([gate.request(wrong_keys.EMPTY), gate.request(wrong_keys.BLANK)])
-    yield from gate.accepted(exchanges, gate.baseline.refusals(None, wrong_keys.UNKNOWN))
+    exchange = yield from gate.send(wrong_keys.BLANK)
+    yield from gate.accepted([exchange], gate.baseline.refusals(None, wrong_keys.UNKNOWN))
 
 
 @documented(INVALID, reads=["unknown key"])
@@ -59,7 +59,7 @@ def test_unknown_key_is_refused(gate: Gate, unknown_key_responses: list[Exchange
     return gate.accepted(unknown_key_responses, AUTH_ERRORS)
 
 
-@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=(36, 42))
+@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=(32, 38))
 def test_similar_key_is_refused(gate: Gate, ok_responses: list[Exchange]) -> Probing[None]:
     """A response to a request with a part, an extension or another form of a valid key MUST have status 401 or 403."""
     texts = (UsageMetrics(exchange).api_key or "" for exchange in ok_responses)
@@ -67,8 +67,8 @@ def test_similar_key_is_refused(gate: Gate, ok_responses: list[Exchange]) -> Pro
     yield from _send_wrong_keys(
         gate,
         [
-            *(wrong for key in gate.keys for wrong in wrong_keys.changed(key)),
-            *(wrong_keys.mixed(*gate.keys[:2]) if len(gate.keys) > 1 else ()),
+            *(wrong for key in gate.keys[:2] for wrong in wrong_keys.changed(key)),
+            *((wrong_keys.mixed(*gate.keys[:2]),) if len(gate.keys) > 1 else ()),
             *wrong_keys.near(gate.main),
             *map(wrong_keys.shown, shown[:MOST_SHOWN_KEYS]),
         ],
@@ -87,7 +87,7 @@ def test_key_with_one_edit_is_refused(gate: Gate) -> Probing[None]:
     yield from gate.accepted(exchanges, gate.baseline.refusals(wrong_keys.UNKNOWN))
 
 
-@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=12)
+@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=9)
 def test_wildcard_or_injection_is_refused(gate: Gate) -> Probing[None]:
     """A response to a request with a wildcard, a placeholder, an injection or a guess MUST have status 401 or 403.
 
@@ -109,11 +109,11 @@ def test_malformed_key_is_refused(gate: Gate) -> Probing[None]:
 @advisory(
     f"{INVALID}; some servers strip more from a value than RFC 9110 calls white space",
     needs=[UNKNOWN_KEY_REFUSED],
-    sends=2,
+    sends=1,
 )
 def test_padded_key_is_refused(gate: Gate) -> Probing[None]:
     """A request with a valid key, followed by bytes that only look like white space, SHOULD be rejected."""
-    yield from _send_malformed(gate, wrong_keys.padded(gate.main))
+    yield from _send_malformed(gate, [wrong_keys.padded(gate.main)])
 
 
 @specified("RFC 9112, section 5.1: no space between a field's name and its colon", needs=NEEDS_VALID_KEY, sends=1)
@@ -301,9 +301,13 @@ def test_public_operation_needs_no_key(gate: Gate) -> Probing[None]:
 
 def _send_wrong_keys(gate: Gate, keys: Iterable[Credential]) -> Probing[None]:
     """Send a request with each of the wrong keys; a firewall may reject those that look like an attack."""
-    for exchange in (yield from send_in_turn(gate.request(key) for key in keys if _is_wrong(gate, key))):
-        key = exchange.request.credential
-        if key and wrong_keys.UNSUSPICIOUS.fullmatch(key.value):
+    requests = [
+        gate.request(key, new_connection=not wrong_keys.UNSUSPICIOUS.fullmatch(key.value))
+        for key in keys
+        if _is_wrong(gate, key)
+    ]
+    for exchange in (yield from send_in_turn(requests)):
+        if not exchange.request.new_connection:
             yield from gate.accepted([exchange], gate.baseline.refusals(wrong_keys.UNKNOWN))
         else:
             yield from _accepted(gate, [exchange])

@@ -1,6 +1,7 @@
 """Tries composed deployments and prints those that the gate judges wrongly: `python -m tools.search`.
 
 Without options it tries a seeded sample of broken deployments; `--correct` tries unusual and correct ones.
+`--held-out` tries deployments with names that the gate's own lists were not made from.
 Words after the options select deployments by name.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from tests.support.search.catalogue import sample
 from tests.support.search.correct import correct
+from tests.support.search.held_out import SAMPLES, held_out
 from tests.support.search.judge import find, is_noticed
 from tests.support.search.mutations import Mutation
 
@@ -43,11 +45,13 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, default=SEED, help="the seed of the sample")
     parser.add_argument("--limit", type=int, default=LIMIT, help="the size of the sample")
     parser.add_argument("--jobs", type=int, default=2, help="the number of processes")
+    parser.add_argument("--held-out", choices=SAMPLES, help="try the deployments of a sample of held-out names")
     parser.add_argument("--correct", action="store_true", help="try correct deployments")
     parser.add_argument("words", nargs="*", help="parts of names")
     options = parser.parse_args(arguments)
-    if options.correct:
-        chosen = list(correct(options.seed).values())[: options.limit]
+    if options.correct or options.held_out:
+        known = held_out(options.held_out) if options.held_out else correct(options.seed)
+        chosen = list(known.values())[: options.limit]
         chosen = [each for each in chosen if not options.words or any(word in each.name for word in options.words)]
     else:
         chosen = sample(options.seed, options.limit, *options.words)

@@ -13,7 +13,10 @@ from urllib3 import HTTPHeaderDict, HTTPResponse
 
 from contract_tests.wire.messages import Exchange
 
-OWN_FIELDS = frozenset({"User-Agent", "Connection", "Accept-Encoding", "Content-Length", "Host"})  # the gate's own
+# Fields that the gate sets itself, and one that Schemathesis adds to every case and that a firewall may refuse.
+OWN_FIELDS = frozenset(
+    {"User-Agent", "Connection", "Accept-Encoding", "Content-Length", "Host", "X-Schemathesis-TestCaseId"}
+)
 
 
 def prepared_request(case: Case[Any], base_url: str) -> requests.PreparedRequest:

@@ -73,9 +73,10 @@ def edited(label: str) -> Credential:
 CREDENTIALS = {
     key.label: key
     for key in (
-        *(MAIN, OTHER, wrong_keys.UNKNOWN, wrong_keys.EMPTY, wrong_keys.BLANK, wrong_keys.shown("s3c*****x")),
-        *(*wrong_keys.changed(MAIN), *wrong_keys.near(MAIN), *wrong_keys.near(OTHER), *wrong_keys.mixed(MAIN, OTHER)),
-        *(*wrong_keys.PATTERNS, *wrong_keys.MALFORMED, *wrong_keys.disguised(MAIN), *wrong_keys.padded(MAIN)),
+        *(MAIN, OTHER, wrong_keys.UNKNOWN, wrong_keys.BLANK, wrong_keys.shown("s3c*****x")),
+        *wrong_keys.changed(MAIN),
+        *(*wrong_keys.near(MAIN), *wrong_keys.near(OTHER), wrong_keys.mixed(MAIN, OTHER)),
+        *(*wrong_keys.PATTERNS, *wrong_keys.MALFORMED, *wrong_keys.disguised(MAIN), wrong_keys.padded(MAIN)),
         Credential(MAIN.value + b" ", "the main key and a space"),
     )
 }

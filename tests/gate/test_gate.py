@@ -37,12 +37,22 @@ def test_the_embedded_mock_conforms_and_everything_is_tested(run_gate: RunGate) 
         "connection-closes-unannounced",
         "connection-closes-after-each-response",
         "connection-is-reset-after-two-responses",
+        # Servers, proxies and firewalls that refuse unusual requests.
+        "any-query-is-400",
+        "unknown-headers-are-400",
+        "missing-user-agent-is-403",
+        "request-limits-of-a-server",
+        "large-request-header-is-431",
+        "malformed-headers-are-400",
+        "cors-origin-is-forbidden",
+        "connection-upgrade-is-426",
     ],
 )
 def test_a_deployment_at_the_vendors_limit_costs_at_most_250_requests(variant: str | None, tmp_path: Path) -> None:
     fault = load_fault(variant) if variant else None
     run = run_against(fault, tmp_path, "-m", "not intrusive", limits="as shipped")
-    assert (run.code, run.having("not tested")) == (0, {"rate/429-is-complete"}), run.output
+    not_tested = run.having("not tested") - {"keys/cached-response-is-not-shared"}  # it needs an accepted query
+    assert (run.code, not_tested) == (0, {"rate/429-is-complete"}), run.output
     requests, seconds = map(float, re.search(r"(\d+) requests in ([\d.]+) s", run.output).groups())  # type: ignore[union-attr]
     assert requests <= 250
     assert 15 <= seconds <= 40
@@ -273,7 +283,7 @@ def test_the_same_deployment_gets_the_same_requests_twice(run_gate: RunGate, ser
     runs: list[list[bytes]] = []
 
     def respond(head: bytes) -> bytes:
-        runs[-1].append(re.sub(rb"run/\w+|X-Schemathesis-TestCaseId: \w+|127.0.0.1:\d+", b"", head))
+        runs[-1].append(re.sub(rb"run/\w+|127.0.0.1:\d+", b"", head))
         return answer(b'{"total": 1}') if b"main-key\r\n" in head else answer(b'{"detail": "no"}', "401 Unauthorized")
 
     url = serve(respond)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.search.catalogue import is_explained, sample
+from tests.support.search.catalogue import DOCUMENT, is_explained, sample
 from tests.support.search.correct import correct
-from tests.support.search.judge import is_noticed, run_against_deployment
+from tests.support.search.held_out import SAMPLES, held_out
+from tests.support.search.judge import is_noticed, run_against_deployment, sends_what_shows
 from tests.support.search.mutations import Mutation
 from tests.support.search.served import Behaviour
 
@@ -45,3 +46,17 @@ def test_a_mock_without_a_mutation_keeps_every_rule(tmp_path: Path) -> None:
     sound = Mutation("correct: ", "correct", Behaviour, "correct", is_intrusive=True)
     result = run_against_deployment(sound, tmp_path)
     assert {verdict.outcome for verdict in result.verdicts} == {"held"}, result.output
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_documented_share_of_held_out_names_is_current(name: str) -> None:
+    shown = sum(map(sends_what_shows, held_out(name).values()))
+    (row,) = (line for line in DOCUMENT.read_text().splitlines() if line.startswith(f"| {name} |"))
+    assert f"| {shown} of {len(held_out(name))} |" in row
+
+
+def test_deployments_with_held_out_names_that_the_gate_sends_are_noticed(tmp_path: Path) -> None:
+    shown = [mutation for mutation in held_out("second").values() if sends_what_shows(mutation)]
+    for number, mutation in enumerate(random.Random(2).sample(shown, 4)):
+        (folder := tmp_path / str(number)).mkdir()
+        assert is_noticed(mutation, folder), mutation.name

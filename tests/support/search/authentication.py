@@ -295,7 +295,9 @@ STYLES_OF_FOLDS = {
 KEY_CONDITIONS = (ALWAYS, SECOND_TIME, AFTER_A_KEY)
 
 
-def _loose(accepts: Accepts) -> Admit:
+def loose(accepts: Accepts) -> Admit:
+    """Return what admits another value of the key header by a comparison with the valid keys."""
+
     def admit(received: Received) -> str | None:
         if received.is_valid or not received.key or received.path != PATH or received.method != "GET":
             return None
@@ -312,13 +314,13 @@ def loose_comparisons() -> Iterator[Mutation]:
         styles = {STYLES_OF_FOLDS.get(fold, "words"), "prefixed", "hexadecimal"}
         for style in sorted(styles):
             conditions = KEY_CONDITIONS if style == "words" else (ALWAYS,)
-            yield from admitting(group, f"key {name} ({style})", _loose(accepts), conditions, style=style)
+            yield from admitting(group, f"key {name} ({style})", loose(accepts), conditions, style=style)
     for text in LITERALS:
-        admit = _loose(partial(_is_text, text))
+        admit = loose(partial(_is_text, text))
         yield from admitting("auth, a literal", f"the text {text}", admit, (ALWAYS,))
 
 
-def _without_key(find: Callable[[Received], str | None]) -> Admit:
+def without_key(find: Callable[[Received], str | None]) -> Admit:
     """Return what admits a request without a key by a key in another place."""
 
     def admit(received: Received) -> str | None:
@@ -327,17 +329,20 @@ def _without_key(find: Callable[[Received], str | None]) -> Admit:
     return admit
 
 
-def _in_query(name: str, fold: Callable[[str], str]) -> Admit:
+def in_query(name: str, fold: Callable[[str], str] = str) -> Admit:
+    """Return what admits a key in a parameter of the query."""
+
     def find(received: Received) -> str | None:
         pairs = parse_qsl(received.query, keep_blank_values=True)
         sent = [value for parameter, value in pairs if fold(parameter) == fold(name)]
         return next((key for key in received.keys if key in sent), None)
 
-    return _without_key(find)
+    return without_key(find)
 
 
-def _in_header(name: str) -> Admit:
-    return _without_key(lambda received: next((k for k in received.keys if received.header(name) == k), None))
+def in_header(name: str) -> Admit:
+    """Return what admits a key in another header."""
+    return without_key(lambda received: next((k for k in received.keys if received.header(name) == k), None))
 
 
 def _in_authorization(scheme: str) -> Admit:
@@ -346,7 +351,7 @@ def _in_authorization(scheme: str) -> Admit:
         is_scheme = sent.lower() == scheme.lower()
         return next((key for key in received.keys if is_scheme and value.strip() == key), None)
 
-    return _without_key(find)
+    return without_key(find)
 
 
 def _in_basic(place: int | None) -> Admit:
@@ -361,15 +366,17 @@ def _in_basic(place: int | None) -> Admit:
         part = text if place is None else text.split(":")[min(place, text.count(":"))]
         return part if part in received.keys else None
 
-    return _without_key(find)
+    return without_key(find)
 
 
-def _in_cookie(name: str) -> Admit:
+def in_cookie(name: str) -> Admit:
+    """Return what admits a key in a cookie."""
+
     def find(received: Received) -> str | None:
         pairs = [pair.strip().partition("=") for pair in received.header("Cookie").split(";")]
         return next((k for k in received.keys if (name, "=", k) in pairs), None)
 
-    return _without_key(find)
+    return without_key(find)
 
 
 def _in_body(name: str, media_type: str) -> Admit:
@@ -384,7 +391,7 @@ def _in_body(name: str, media_type: str) -> Admit:
         value = values.get(name) if isinstance(values, dict) else None
         return value if value in received.keys else None
 
-    return _without_key(find)
+    return without_key(find)
 
 
 def _in_path(pattern: str) -> Admit:
@@ -437,17 +444,17 @@ def other_places() -> Iterator[Mutation]:
     """Yield deployments that take a key from another place than its header."""
     group = "bypass, a key in another place"
     for name in QUERY_NAMES:
-        yield from admitting(group, f"query parameter {name}", _in_query(name, str), (ALWAYS, SECOND_TIME))
+        yield from admitting(group, f"query parameter {name}", in_query(name, str), (ALWAYS, SECOND_TIME))
     for name in ("api_key", "token", "x-api-key"):
-        yield from admitting(group, f"query parameter {name} in any case", _in_query(name, str.lower), PLACE_CONDITIONS)
+        yield from admitting(group, f"query parameter {name} in any case", in_query(name, str.lower), PLACE_CONDITIONS)
     for name in HEADER_NAMES:
-        yield from admitting(group, f"header {name}", _in_header(name), (ALWAYS, SECOND_TIME))
+        yield from admitting(group, f"header {name}", in_header(name), (ALWAYS, SECOND_TIME))
     for scheme in SCHEMES:
         yield from admitting(group, f"Authorization: {scheme}", _in_authorization(scheme), (ALWAYS, SECOND_TIME))
     for part, at in (("user name", 0), ("password", 1), ("whole", None)):
         yield from admitting(group, f"{part} of Basic", _in_basic(at), PLACE_CONDITIONS)
     for name in COOKIE_NAMES:
-        yield from admitting(group, f"cookie {name}", _in_cookie(name), (ALWAYS, SECOND_TIME))
+        yield from admitting(group, f"cookie {name}", in_cookie(name), (ALWAYS, SECOND_TIME))
     for name in BODY_NAMES:
         for media_type in ("application/json", "application/x-www-form-urlencoded"):
             admit = _in_body(name, media_type)
@@ -456,9 +463,10 @@ def other_places() -> Iterator[Mutation]:
         yield from admitting(group, place, _in_path(pattern), (ALWAYS,))
 
 
-def _claim(name: str, pattern: str) -> Admit:
+def claim(name: str, pattern: str) -> Admit:
+    """Return what admits a request without a key by the value of a header."""
     expression = re.compile(pattern, re.IGNORECASE)
-    return _without_key(lambda r: r.keys[0] if expression.fullmatch(r.header(name)) and r.header(name) else None)
+    return without_key(lambda r: r.keys[0] if expression.fullmatch(r.header(name)) and r.header(name) else None)
 
 
 ORIGINS = (
@@ -568,7 +576,7 @@ CLAIM_CONDITIONS = (ALWAYS,)
 def claims() -> Iterator[Mutation]:
     """Yield deployments that admit a request without a key because of another header."""
     for name, (header, pattern) in CLAIMS.items():
-        yield from admitting("bypass, a request without a key", name, _claim(header, pattern), CLAIM_CONDITIONS)
+        yield from admitting("bypass, a request without a key", name, claim(header, pattern), CLAIM_CONDITIONS)
 
 
 SPELLINGS: dict[str, str] = {
@@ -596,14 +604,17 @@ SPELLINGS: dict[str, str] = {
 }  # fmt: skip
 
 
+def at_target(target: str) -> Admit:
+    """Return what admits a request without a key at another target; one without a query fits any query."""
+    return lambda received: (
+        received.keys[0] if not received.key and target in {received.path, received.request.raw_path} else None
+    )
+
+
 def spellings() -> Iterator[Mutation]:
     """Yield deployments that serve another spelling of the path without a key."""
     for what, path in SPELLINGS.items():
-
-        def admit(received: Received, path: str = path) -> str | None:
-            return received.keys[0] if received.path == path and not received.key else None
-
-        yield from admitting("bypass, another path without a key", what, admit, (ALWAYS,))
+        yield from admitting("bypass, another path without a key", what, at_target(path), (ALWAYS,))
     for query in (
         "debug=true", "admin=1", "internal=1", "public=1", "path=/healthz", "test=1", "preview=1", "demo=1",
         "auth=none",
@@ -629,16 +640,15 @@ CHUNKED = condition("with a chunked body", lambda received: "chunked" in receive
 ON_A_LATER_CONNECTION = condition("on every fourth connection", lambda received: received.connection.number % 4 == 0)
 
 
+def by_method(method: str) -> Admit:
+    """Return what admits a request without a key by its method."""
+    return without_key(lambda received: received.keys[0] if received.method == method else None)
+
+
 def methods() -> Iterator[Mutation]:
     """Yield deployments that need no key for another method, and others that need none at times."""
     for method in METHODS:
-
-        def admit(received: Received, method: str = method) -> str | None:
-            return (
-                received.keys[0] if received.method == method and not received.key and received.path == PATH else None
-            )
-
-        yield from admitting("bypass, another method without a key", method, admit, (ALWAYS,))
+        yield from admitting("bypass, another method without a key", method, by_method(method), (ALWAYS,))
 
     def without(received: Received) -> str | None:
         return received.keys[0] if not received.key and received.path == PATH and received.method == "GET" else None

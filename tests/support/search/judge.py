@@ -19,11 +19,13 @@ from tests.support.offline import scheduler_of, sound_exchanges
 from tests.support.proof import DEPLOYMENTS, Result, run_job
 from tests.support.search.catalogue import mutations
 from tests.support.search.correct import parsed
+from tests.support.search.held_out import SAMPLES, held_out
 from tests.support.search.mutations import Mutation, Turn
 from tests.support.search.observed import is_reached, observed
 from tests.support.search.served import DEFECT, Counts, Received, serve_with
 
-MUTATIONS = mutations()  # at import, so that forked runs share them
+# At import, so that forked runs share them.
+MUTATIONS = {**mutations(), **{name: each for sample in SAMPLES for name, each in held_out(sample).items()}}
 STYLES: Mapping[str, tuple[str, str, str]] = {
     "prefixed": ("sk_live_4eC39HqLyjWDarjtT1zdp7dc", "sk_live_9xKq27TbRmPzWvNc3LdYh5fa",
     "sk_live_Zq8Wn2Vb7MxKc4RtYp6LhJd3"),
@@ -72,11 +74,16 @@ def _observed(style: str, *arguments: str) -> Sequence[tuple[Received, RawMessag
     return observed(deployment(style), *arguments)
 
 
+def sends_what_shows(mutation: Mutation) -> bool:
+    """Whether a request of a run is one that shows a deployment."""
+    return is_reached(mutation, _observed(mutation.style, *_options(mutation)))
+
+
 def is_noticed(mutation: Mutation, folder: Path) -> bool:
     """Whether a rule notices a deployment: a passive one without requests, or any one in a run."""
     if mutation.metrics and is_noticed_offline(mutation):
         return True
-    if not is_reached(mutation, _observed(mutation.style, *_options(mutation))):
+    if not sends_what_shows(mutation):
         return False
     result = run_against_deployment(mutation, folder, "--exitfirst")
     outcomes = ("broken", "gate error", "reported") if mutation.label == "advisory" else ("broken", "gate error")

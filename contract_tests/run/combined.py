@@ -1,0 +1,185 @@
+"""Combined requests: many header fields, query parameters and cookies in one, separated only as far as needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from contract_tests.run.gate import Gate
+from contract_tests.run.probes import Probing, send
+from contract_tests.wire.messages import Credential, Exchange, Request
+from contract_tests.wire.not_tested import NotTested
+
+Kind = Literal["header", "query parameter", "cookie"]
+Outcome = Literal["expected", "unexpected", "unclear"]
+Judge = Callable[[Exchange], Outcome]
+
+KINDS: tuple[Kind, ...] = ("header", "query parameter", "cookie")
+# Apache, gunicorn and hyper accept 100 fields, gunicorn a request line of 4,094 bytes, Tomcat and Jetty a head of
+# 8 KiB. The rest is for the fields of a baseline request, and for those that a gateway needs.
+MOST_FIELDS = 75
+LONGEST_QUERY = 3500
+LARGEST_HEAD = 7000
+PIECES = 4  # a request that is refused for one of its parts is sent again in as many pieces
+MOST_EXTRA = 40  # requests of a rule: the spare ones, and those that narrow a defect down to a part
+SEPARATELY = 5  # parts that are sent alone, the most usual first, where every piece is refused; 1 of later requests
+
+
+@dataclass(frozen=True)
+class Part:
+    """One header field, query parameter or cookie of a combined request."""
+
+    kind: Kind
+    name: str
+    value: str | bytes
+
+    @property
+    def pair(self) -> bytes:
+        """The part as a query and a Cookie header write it."""
+        value = self.value if isinstance(self.value, bytes) else self.value.encode()
+        return self.name.encode() + b"=" + value
+
+
+@dataclass(frozen=True)
+class Combined:
+    """A request that combines parts.
+
+    Attributes:
+        gate: The deployment.
+        label: The purpose of the whole request.
+        single: The purpose of a request with one of the parts, before its kind and its name.
+        parts: The parts, the most usual first.
+        group: The requests that share what they learn about refused kinds.
+        key: The key in the header of the request.
+    """
+
+    gate: Gate
+    label: str
+    single: str
+    parts: tuple[Part, ...]
+    group: str
+    key: Credential | None = None
+
+    def of(self, kind: Kind) -> tuple[Part, ...]:
+        """Return the parts of a kind."""
+        return tuple(part for part in self.parts if part.kind == kind)
+
+    def request(self) -> Request:
+        """Build the request."""
+        fields = [(part.name, part.value) for part in self.of("header")]
+        if cookies := self.of("cookie"):
+            fields.append(("Cookie", b"; ".join(part.pair for part in cookies)))
+        query = b"&".join(part.pair for part in self.of("query parameter"))
+        target = self.gate.path.encode() + (b"?" + query if query else b"")
+        label = f"{self.single} {self.parts[0].kind} {self.parts[0].name}" if len(self.parts) == 1 else self.label
+        # A server that refuses such a request often closes the connection too.
+        return self.gate.request(self.key, label, fields=fields, target=target, new_connection=True)
+
+    def is_refused(self, part: Part) -> bool:
+        """Whether an earlier request has shown that the deployment refuses a part alone."""
+        return (self.key, part.kind, part.name.lower()) in self.gate.refused.parts
+
+    def is_of_refused_kind(self, part: Part) -> bool:
+        """Whether the deployment has refused every piece of an earlier request with parts of this kind."""
+        return (self.group, part.kind) in self.gate.refused.kinds
+
+    def split(self, pieces: int) -> Iterator[Combined]:
+        """Yield the parts of each kind; or, where all are of one kind, the parts in as many pieces."""
+        kinds = [parts for kind in KINDS if (parts := self.of(kind))]
+        if len(kinds) == 1:
+            length = -(-len(self.parts) // pieces)
+            kinds = [self.parts[start : start + length] for start in range(0, len(self.parts), length)]
+        return (replace(self, parts=parts) for parts in kinds)
+
+
+def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
+    """Send a combined request, and return the exchange of its smallest part with an unexpected outcome, if any.
+
+    An unclear outcome means that the deployment refuses a part, for example a query that it does not know, and says
+    nothing about the others. These are sent again in pieces, as long as `Gate.refused` has spare requests.
+    """
+    parts = [part for part in combined.parts if not combined.is_refused(part)]
+    together = [part for part in parts if not combined.is_of_refused_kind(part)]
+    if together:
+        whole = replace(combined, parts=tuple(together))
+        exchange = yield from send(whole.request())
+        outcome = judge(exchange)
+        if outcome == "unexpected":
+            return (yield from _narrowed(whole, exchange, judge))
+        if outcome == "unclear" and (found := (yield from _separated(whole, judge))):
+            return found
+    rest = [part for part in parts if part not in together]
+    return (yield from _first_of_each_kind(replace(combined, parts=tuple(rest)), 1, judge))
+
+
+def _separated(refused: Combined, judge: Judge) -> Probing[Exchange | None]:
+    """Send the parts of a refused request in pieces."""
+    if len(refused.parts) == 1:
+        (part,) = refused.parts
+        refused.gate.refused.parts.add((refused.key, part.kind, part.name.lower()))
+        return None
+    pieces, unclear = list(refused.split(PIECES)), []
+    for piece in pieces:
+        exchange = yield from _sent_with_spare_request(piece)
+        if exchange is None:
+            return None
+        outcome = judge(exchange)
+        if outcome == "unexpected":
+            return (yield from _narrowed(piece, exchange, judge))
+        if outcome == "unclear":
+            unclear.append(piece)
+    if len(unclear) == PIECES:
+        refused.gate.refused.kinds.add((refused.group, refused.parts[0].kind))
+        return (yield from _first_of_each_kind(refused, SEPARATELY, judge))
+    for piece in unclear:
+        if found := (yield from _separated(piece, judge)):
+            return found
+    return None
+
+
+def _first_of_each_kind(refused: Combined, count: int, judge: Judge) -> Probing[Exchange | None]:
+    """Send the first parts of each kind alone, as many as `count`."""
+    for part in (part for kind in KINDS for part in refused.of(kind)[:count]):
+        exchange = yield from _sent_with_spare_request(replace(refused, parts=(part,)))
+        if exchange and judge(exchange) == "unexpected":
+            return exchange
+    return None
+
+
+def _narrowed(combined: Combined, exchange: Exchange, judge: Judge) -> Probing[Exchange]:
+    """Return the exchange of the smallest part of a request that has an unexpected outcome too."""
+    while len(combined.parts) > 1:
+        for half in combined.split(2):
+            try:
+                narrower = yield from send(half.request())
+            except NotTested:  # the deployment may have stopped: the larger request shows the defect too
+                return exchange
+            if judge(narrower) == "unexpected":
+                combined, exchange = half, narrower
+                break
+        else:
+            break
+    return exchange
+
+
+def _sent_with_spare_request(combined: Combined) -> Probing[Exchange | None]:
+    """Send a request if there is a spare one."""
+    return (yield from send(combined.request())) if combined.gate.refused.take() else None
+
+
+def packed(parts: Iterable[Part], requests: int) -> list[tuple[Part, ...]]:
+    """Distribute parts over requests, the first parts to the first request; those that do not fit are left out."""
+    packs: list[list[Part]] = [[] for _ in range(requests)]
+    for part in parts:
+        pack = next((pack for pack in packs if _fits(part, pack)), None)
+        if pack is not None:
+            pack.append(part)
+    return [tuple(pack) for pack in packs if pack]
+
+
+def _fits(part: Part, pack: list[Part]) -> bool:
+    together = [*pack, part]
+    size = {kind: sum(len(each.pair) + 3 for each in together if each.kind == kind) for kind in KINDS}
+    fields = sum(each.kind == "header" for each in together)
+    return fields <= MOST_FIELDS and size["query parameter"] <= LONGEST_QUERY and sum(size.values()) <= LARGEST_HEAD

@@ -1,0 +1,144 @@
+"""Combined requests: a defect is narrowed down to a part, and parts that the deployment refuses hide no other part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from contract_tests.metrics.schema import contract
+from contract_tests.run.combined import (
+    LARGEST_HEAD,
+    LONGEST_QUERY,
+    MOST_FIELDS,
+    Combined,
+    Kind,
+    Outcome,
+    Part,
+    find,
+    packed,
+)
+from contract_tests.run.gate import SPARE_REQUESTS, Gate
+from contract_tests.run.probes import Batch
+from contract_tests.wire.messages import Exchange, Request
+from contract_tests.wire.not_tested import NotTested
+from tests.support.transport import settings
+
+OUTCOMES: dict[int, Outcome] = {200: "unexpected", 401: "expected"}
+Status = Callable[[Request], int | None]
+
+
+def parts(kind: Kind, count: int) -> tuple[Part, ...]:
+    return tuple(Part(kind, f"{kind[0]}{number}", "1") for number in range(count))
+
+
+def found(gate: Gate, combination: Sequence[Part], status: Status) -> tuple[str, int]:
+    """Return the label of the request that was found, "" without one, and the number of requests."""
+
+    def judge(exchange: Exchange) -> Outcome:
+        return OUTCOMES.get(exchange.status or 0, "unclear")
+
+    probing = find(Combined(gate, "all", "only the", tuple(combination), "a group"), judge)
+    sent = 0
+    try:
+        step = next(probing)
+        while True:
+            assert isinstance(step, Batch)
+            (request,) = step.requests
+            sent += 1
+            answer = status(request)
+            step = probing.throw(NotTested("stopped")) if answer is None else probing.send([Exchange(request, answer)])
+    except StopIteration as end:
+        return end.value.request.label if end.value else "", sent
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate(settings("http://127.0.0.1:9"), contract("documented"))
+
+
+def text(request: Request) -> bytes:
+    """Return the target and the fields of a request, each name before an equals sign or a colon."""
+    return request.target + b"".join(b"&%b=%b;" % field for field in request.fields)
+
+
+ALL = (*parts("header", 70), *parts("query parameter", 90), *parts("cookie", 30))
+
+
+def test_a_refusal_of_all_parts_costs_one_request(gate: Gate) -> None:
+    assert found(gate, ALL, lambda _: 401) == ("", 1)
+
+
+@pytest.mark.parametrize("part", [ALL[0], ALL[69], ALL[100], ALL[-1]], ids=lambda part: part.name)
+def test_an_accepted_part_is_narrowed_down_to(part: Part, gate: Gate) -> None:
+    label, requests = found(gate, ALL, lambda request: 200 if b"%b=" % part.name.encode() in text(request) else 401)
+    assert label == f"only the {part.kind} {part.name}"
+    assert requests <= 20
+
+
+def test_parts_that_are_accepted_only_together_are_found_together(gate: Gate) -> None:
+    def status(request: Request) -> int:
+        return 200 if b"h1=" in text(request) and b"h69=" in text(request) else 401
+
+    assert found(gate, ALL[:70], status)[0] == "all"
+
+
+def test_a_deployment_that_stops_meanwhile_is_found(gate: Gate) -> None:
+    answers = iter([200, None])
+    assert found(gate, ALL, lambda _: next(answers)) == ("all", 2)
+
+
+def test_a_refused_part_does_not_hide_an_accepted_one(gate: Gate) -> None:
+    def status(request: Request) -> int:
+        if b"h7=" in text(request):
+            return 400
+        return 200 if b"h40=" in text(request) else 401
+
+    assert found(gate, ALL[:70], status)[0] == "only the header h40"
+
+
+def test_a_refused_part_is_not_sent_again(gate: Gate) -> None:
+    def status(request: Request) -> int:
+        return 400 if b"h7=" in text(request) else 401
+
+    assert found(gate, ALL[:60], status)[1] > 1
+    assert found(gate, ALL[:60], status) == ("", 1)
+
+
+def test_a_refused_kind_does_not_hide_other_kinds(gate: Gate) -> None:
+    def status(request: Request) -> int:
+        if b"?" in request.target:
+            return 400
+        return 200 if b"h40=" in text(request) else 401
+
+    assert found(gate, ALL, status)[0] == "only the header h40"
+
+
+def test_most_usual_part_is_sent_alone_where_every_combination_is_refused(gate: Gate) -> None:
+    def status(request: Request) -> int:
+        if request.target.count(b"=") > 1:
+            return 400
+        return 200 if b"?q3=" in request.target else 401
+
+    assert found(gate, parts("query parameter", 90), status)[0] == "only the query parameter q3"
+
+
+def test_a_deployment_that_refuses_everything_costs_the_spare_requests_once(gate: Gate) -> None:
+    requests = [found(gate, ALL, lambda _: 400)[1] for _ in range(5)]
+    assert sum(requests) <= SPARE_REQUESTS + 5
+    assert gate.refused.spare_requests == 0
+
+
+def test_packed_parts_fit_into_their_requests() -> None:
+    many = [*parts("header", 500), *(Part("query parameter", f"q{number}", "k" * 300) for number in range(100))]
+    packs = packed(many, 3)
+    for pack in packs:
+        queries = [part for part in pack if part.kind == "query parameter"]
+        assert len(pack) - len(queries) <= MOST_FIELDS
+        assert sum(len(part.pair) + 1 for part in queries) <= LONGEST_QUERY
+        assert sum(len(part.pair) for part in pack) <= LARGEST_HEAD
+    assert packs[0][:MOST_FIELDS] == tuple(many[:MOST_FIELDS])
+
+
+def test_a_part_that_is_too_large_is_left_out() -> None:
+    assert packed([Part("query parameter", "q", "k" * LONGEST_QUERY)], 2) == []
