@@ -114,7 +114,8 @@ def _lapses(entry: Entry, client: _Client, keys: Sequence[str]) -> Iterator[Evid
         problem = f"{waited:.3f} s after #{client.blocked.number}, {early:.3f} s before its Retry-After is over."
         yield evidence("too-early", problem)
     if client.throttled and _is_reaction(entry, client.throttled):
-        client.waits.append((entry.received - client.throttled.at, entry.received >= client.blocked_until - ROUNDING))
+        has_waited = client.blocked is not None and entry.received >= client.blocked_until - ROUNDING
+        client.waits.append((entry.received - client.throttled.at, has_waited))
         waits = [wait for wait, _ in client.waits]
         if len(waits) > 1 and waits[-1] <= waits[-2] + ROUNDING:
             problem = f"The wait does not grow: {waits[-2]:.3f} s, then {waits[-1]:.3f} s, between consecutive 429s."

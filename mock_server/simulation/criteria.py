@@ -78,7 +78,7 @@ def differences(entry: Entry, criteria: Criteria) -> list[str]:
 
 def _has(values: list[str], expected: str | None) -> bool:
     """Return whether one of several values, or all of them in one list, is the expected one."""
-    return not values if expected is None else expected in (*values, ", ".join(values))
+    return not values if expected is None else bool(values) and expected in (*values, ", ".join(values))
 
 
 def _is_body(body: bytes, expected: object) -> bool:

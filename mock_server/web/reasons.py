@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import lru_cache
 
 # The reasons of a request without one API key in its header field, and of one whose key has no account.
 NO_KEY = ("missing-key", "key-is-repeated", "key-in-authorization", "key-in-query")
@@ -41,13 +42,9 @@ def sentence(reason: str, key_header: str) -> str:
     return SENTENCES.get(reason, "").format(key_header)
 
 
-def refusal(keys: Sequence[str]) -> str:
-    """Return the reason why these keys of a request do not authenticate it."""
-    if len(keys) > 1:
-        return "key-is-repeated"
-    if not keys or not keys[0].strip():
-        return "missing-key"
-    key = keys[0]
+@lru_cache(maxsize=256)
+def reason_of_unknown(key: str) -> str:
+    """Return the reason why the value of the header field is not an API key of the mock."""
     if _SCHEME.match(key):
         return "key-has-a-scheme"
     if _QUOTED.fullmatch(key):

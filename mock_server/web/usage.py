@@ -18,7 +18,7 @@ from mock_server.simulation.overrides import NO_OVERRIDE, NONE, Override
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.state import MemoryState, TakeResult
 from mock_server.web.cors import CROSS_ORIGIN
-from mock_server.web.reasons import NO_KEY, UNKNOWN_KEY, refusal
+from mock_server.web.reasons import NO_KEY, UNKNOWN_KEY, reason_of_unknown
 from mock_server.web.responses import REASON, PreparedResponse, documented_response, error_response, reason_phrase
 from usage_contract import ContractError, Operation
 
@@ -119,8 +119,9 @@ class Usage:
 
     def authenticate(self, keys: Sequence[str], scenario: str | None = None) -> Account | PreparedResponse:
         """Return the account of the key of a request, or an error response."""
-        account = self._simulator.account(keys[0], scenario) if len(keys) == 1 and keys[0].strip() else None
-        return account or self._refusals[refusal(keys)]
+        if len(keys) != 1 or not keys[0].strip():
+            return self._refusals["key-is-repeated" if len(keys) > 1 else "missing-key"]
+        return self._simulator.account(keys[0], scenario) or self._refusals[reason_of_unknown(keys[0])]
 
     def to_response(self, account: Account, taken: TakeResult, now: float) -> PreparedResponse:
         """Return the 200 of an account, or 429 where its bucket had no token."""
