@@ -6,6 +6,7 @@ Source: the errors guide (wait for Retry-After, back off 1, 2, 4 s) and the auth
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -74,7 +75,7 @@ class ClientVerdict(NamedTuple):
 
 @dataclass
 class _Client:
-    """What a client with one key has received."""
+    """What a client with one key has received from one path: a limit or a refusal holds for that path."""
 
     refused: Entry | None = None
     blocked: Entry | None = None
@@ -92,8 +93,10 @@ def judge_client(journal: Journal, keys: Iterable[str], key: str | None = None) 
         key: The key of the requests to judge, or its id; None for all requests, each key as a client of its own.
     """
     entries = [entry for entry in journal.entries if key in (None, entry.key, mask_key(entry.key))]
-    known, clients = tuple(keys), dict[str, _Client]()
-    evidence = [each for entry in entries for each in _lapses(entry, clients.setdefault(entry.key, _Client()), known)]
+    known, clients = tuple(keys), defaultdict[tuple[str, str], _Client](_Client)
+    evidence = [
+        each for entry in entries for each in _lapses(entry, clients[entry.key, entry.target.partition("?")[0]], known)
+    ]
     return ClientVerdict(evidence, len(entries), journal.dropped)
 
 

@@ -86,7 +86,7 @@ class Simulator:
         return key in self.library.deployment.keys or key in self.overrides.created_keys
 
     def label(self, key: str) -> str | None:
-        """Return the public name that the deployment file gives a key."""
+        """Return the name for people of a key."""
         facts = self.library.deployment.keys.get(key)
         return facts.label if facts else None
 

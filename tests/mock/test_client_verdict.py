@@ -82,6 +82,13 @@ def test_each_key_is_a_client_of_its_own() -> None:
     assert judge_client(journal, [BUSY]).is_well_behaved
 
 
+def test_each_path_has_refusals_of_its_own() -> None:
+    journal = Journal()
+    for target, status in (("/usage", 401), ("/healthz", 200), ("/usage?page=2", 401)):
+        journal.add(exchange(target, [], status, at=NOW), at=NOW, seconds=0.0)
+    assert [each.number for each in judge_client(journal, [BUSY]).evidence] == [3]
+
+
 def test_a_concurrent_request_is_no_retry() -> None:
     journal = Journal()
     for received, at in ((0.0, 2.0), (1.0, 3.0)):
