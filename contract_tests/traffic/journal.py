@@ -29,7 +29,7 @@ class Message(Protocol):
 
 
 class Entry(Protocol):
-    """What this module reads of an entry of `UsageMock.requests`; the gate does not import the mock."""
+    """The read members of an entry of `UsageMock.requests`; the gate does not import the mock."""
 
     @property
     def method(self) -> str: ...

@@ -75,7 +75,7 @@ class ClientVerdict(NamedTuple):
 
 @dataclass
 class _Client:
-    """What a client with one key has received from one path: a limit or a refusal holds for that path."""
+    """The responses that a client with one key has received from one path, as far as they matter for the next request."""
 
     refused: Entry | None = None
     blocked: Entry | None = None
@@ -127,7 +127,7 @@ def _lapses(entry: Entry, client: _Client, keys: Sequence[str]) -> Iterator[Evid
 
 
 def _is_reaction(entry: Entry, earlier: Entry) -> bool:
-    """Return whether a request was received after an earlier response: concurrent requests are no retries."""
+    """Return whether a request was received after an earlier response: a concurrent request is not a retry."""
     return entry.received >= earlier.at
 
 

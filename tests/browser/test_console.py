@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import mock_server.control
@@ -66,7 +67,8 @@ def open_console(browser: Browser, mock: UsageMock) -> Iterator[OpenPage]:
     yield open_it
     for page in opened:
         page.close()
-    expected = (f"{mock.url}/__mock__/", "data:,", "Failed to load resource: the server responded with a status of 409")
+    failed = "Failed to load resource: the server responded with a status of "
+    expected = (f"{mock.url}/__mock__/", f"{mock.url}/usage", "data:,", f"{failed}409", f"{failed}401")
     assert [each for each in said if not each.startswith(expected)] == []
 
 
@@ -505,13 +507,13 @@ def test_a_lost_mock_is_told_and_found_again_by_itself(browser: Browser) -> None
             expect(page.locator("#connection")).to_have_text("live")
             asked(page, first, BUSY, 2)
         expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
-        expect(page.locator("main")).to_have_attribute("inert", "")
-        expect(page.locator("main")).to_have_css("opacity", "0.5")
+        expect(page.locator("#work")).to_have_attribute("inert", "")
+        expect(page.locator("#work")).to_have_css("opacity", "0.5")
         expect(page.get_by_role("button", name="Freeze")).to_be_disabled()
         with UsageMock(port=urlsplit(first.url).port or 0) as second:
             expect(page.locator("#connection")).to_have_text("live")  # after three seconds
             expect(page.locator("#lost")).to_be_hidden()
-            expect(page.locator("main")).not_to_have_attribute("inert", "")
+            expect(page.locator("#work")).not_to_have_attribute("inert", "")
             expect(rows(page)).to_have_count(0)
             asked(page, second, BUSY)
 
@@ -647,6 +649,45 @@ def test_every_text_has_contrast(scheme: Scheme, open_console: OpenPage, mock: U
     texts = page.evaluate(CONTRASTS)["texts"]
     assert len(texts) > 500
     assert texts[0][0] >= 4.5, texts[0]
+
+
+def violations(page: Page) -> list[str]:
+    """Return what axe objects to, with the elements."""
+    found = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_axe_finds_no_violation(size: tuple[int, int], scheme: Scheme, open_console: OpenPage, mock: UsageMock) -> None:
+    page = open_console(size, scheme)
+    assert violations(page) == []
+    mock.use("throttled", MODEST)
+    mock.use("revoked", "demo-fresh")
+    mock.delay("0.001")
+    asked(page, mock, MODEST, 2)
+    ask(mock.url, f"/usage?api_key={BUSY}")
+    expect(page.locator(".lapse")).to_have_count(2)
+    page.evaluate("document.querySelectorAll('#work details').forEach(each => each.open = true)")
+    expect(page.locator("#rows pre").filter(has_text="curl")).to_have_count(3)
+    assert violations(page) == []
+    page.get_by_role("button", name="Reset everything").click()
+    assert violations(page) == []
+
+
+def test_axe_finds_no_violation_in_a_page_without_its_mock(browser: Browser, contract: Contract) -> None:
+    guarded = make_app(contract, MockOptions(control_token="open-sesame"))
+    with browser.new_context() as context:
+        page = context.new_page()
+        with UsageMock(guarded) as mock:
+            page.goto(f"{mock.url}/__mock__/")
+            expect(page.get_by_label("Token")).to_be_focused()
+            assert violations(page) == []
+            page.keyboard.type("open-sesame")
+            page.keyboard.press("Enter")
+            expect(page.locator("#connection")).to_have_text("live")
+        expect(page.get_by_role("alert").first).to_contain_text("cannot be reached")
+        assert violations(page) == []
 
 
 def test_light_and_dark_differ(open_console: OpenPage) -> None:
