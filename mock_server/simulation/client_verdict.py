@@ -75,7 +75,7 @@ class ClientVerdict(NamedTuple):
 
 @dataclass
 class _Client:
-    """The responses that a client with one key has received from one path, as far as they matter for the next request."""
+    """The responses to a client with one key, from one path, as far as they matter for its next request."""
 
     refused: Entry | None = None
     blocked: Entry | None = None

@@ -340,7 +340,7 @@ def test_a_row_opens_to_the_whole_exchange_and_the_reason(page: Page, mock: Usag
     ask(mock.url, headers=[("Authorization", "Bearer demo-busy"), ("X-Trace", "t-17")])
     expect(rows(page)).to_have_count(1)
     rows(page).first.locator("summary").click()
-    request, response = (page.get_by_role("region", name=name, exact=True) for name in ("Request", "Response"))
+    request, response = (page.get_by_role("group", name=name, exact=True) for name in ("Request", "Response"))
     expect(request).to_contain_text("GET /usage")
     expect(request).to_contain_text("X-Tracet-17")
     expect(request).to_contain_text(f"AuthorizationBearer {mask_key(BUSY)}")
@@ -375,7 +375,7 @@ def test_lapses_of_a_client_are_marked_and_filtered(page: Page, mock: UsageMock)
 def test_an_empty_page_sends_a_request_and_shows_the_response(page: Page, mock: UsageMock, key: str) -> None:
     page.get_by_label("with the API key").fill(key)
     page.get_by_role("button", name="Send", exact=True).click()
-    expect(page.get_by_role("region", name="Body of the response")).to_contain_text("804982" if key else "Missing")
+    expect(page.get_by_role("group", name="Body of the response")).to_contain_text("804982" if key else "Missing")
     assert [entry.key for entry in mock.requests] == [key]
 
 
@@ -487,7 +487,7 @@ def test_a_hostile_target_is_text(page: Page, mock: UsageMock) -> None:
     send(mock.url, HOSTILE)
     expect(rows(page).first).to_contain_text("<img/src=x/onerror=console.error(1)>")
     rows(page).first.locator("summary").click()
-    expect(page.get_by_role("region", name="Request", exact=True)).to_contain_text("</script>")
+    expect(page.get_by_role("group", name="Request", exact=True)).to_contain_text("</script>")
     assert page.locator("main").locator("img, script, iframe").count() == 0
 
 
