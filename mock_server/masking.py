@@ -20,6 +20,9 @@ _KEY_PARAMETER = re.compile("(x[-_]?)?(api[-_]?)?key|((access|auth|api)[-_]?)?to
 # The scheme of a credential, which is not a part of it.
 _SCHEME = re.compile(r"(?:(?:basic|bearer|token|apikey) +)?", re.IGNORECASE)
 
+# Such a key is spelled alike in a text, in JSON and in a URL.
+_PLAIN = re.compile(r"[\w.-]+", re.ASCII)
+
 _PART = re.compile(r"[^/?&=;:,@]+")
 
 # A shorter key is masked only where it is a complete part: otherwise it could be a part of any word.
@@ -45,15 +48,20 @@ def mask_target(target: str, keys: Iterable[str], mask: Mask = mask_key) -> str:
     return mask(target) if _contains_key(shown, known) else shown  # a key with a separator in it
 
 
-def mask_text(text: str, keys: Iterable[str], mask: Mask = mask_key) -> str:
-    """Return a text without known keys, in any case and as JSON or a URL spells them."""
+def keys_in(text: str, keys: Iterable[str]) -> list[str]:
+    """Return the keys that a text contains, in any case and as JSON or a URL spells them."""
     lower = text.lower()
-    spellings = {spelling for key in keys if key for spelling in _spellings(key)}
-    found = sorted((spelling for spelling in spellings if spelling.lower() in lower), key=len, reverse=True)
+    return [key for key in keys if key and any(spelling in lower for spelling in _spellings(key))]
+
+
+def mask_text(text: str, keys: Iterable[str], mask: Mask = mask_key) -> str:
+    """Return a text without the keys that `keys_in` finds."""
+    found = {spelling for key in keys_in(text, keys) for spelling in _spellings(key)}
     if not found:
         return text
     short, long = r"(?<![\w-]){}(?![\w-])", "{}"
-    pattern = "|".join((long if len(each) >= _LONG else short).format(re.escape(each)) for each in found)
+    longest_first = sorted(found, key=len, reverse=True)
+    pattern = "|".join((long if len(each) >= _LONG else short).format(re.escape(each)) for each in longest_first)
     return re.sub(pattern, lambda match: mask(match[0]), text, flags=re.IGNORECASE)
 
 
@@ -80,10 +88,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-@lru_cache(maxsize=2048)
-def _spellings(key: str) -> tuple[str, str, str]:
-    """Return a key as it is in a text, in JSON and in a URL."""
-    return key, json.dumps(key)[1:-1], quote(key, "", errors="surrogateescape")
+def _spellings(key: str) -> tuple[str, ...]:
+    """Return a key in lower case as it is in a text, in JSON and in a URL."""
+    if _PLAIN.fullmatch(key):
+        return (key.lower(),)
+    return key.lower(), json.dumps(key)[1:-1].lower(), quote(key, "", errors="surrogateescape").lower()
 
 
 def _mask_pair(pair: str, keys: list[str], mask: Mask) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from mock_server.control.context import Context
-from mock_server.masking import mask_field, mask_key, mask_target, mask_text, printable
+from mock_server.masking import keys_in, mask_field, mask_key, mask_target, mask_text, printable
 from mock_server.simulation.clock import time_text
 from mock_server.simulation.journal import Entry, Message
 from mock_server.web.reasons import sentence
@@ -60,14 +60,14 @@ def entry_views(context: Context, entries: Sequence[Entry], request: web.Request
     """Return Entries of the document; their curl commands use the base URL of a request."""
     known, base_url = tuple(context.simulator.keys), f"{request.scheme}://{request.host}"
     summaries = zip(entries, summary_views(context, entries), strict=True)
-    return [{**view, **_messages(entry, known), "curl": _curl(entry, known, base_url)} for entry, view in summaries]
+    return [{**view, **_exchange(entry, _keys(entry, known), base_url)} for entry, view in summaries]
 
 
-def _messages(entry: Entry, known: Sequence[str]) -> dict[str, Any]:
-    keys = _keys(entry, known)
+def _exchange(entry: Entry, keys: Sequence[str], base_url: str) -> dict[str, Any]:
     return {
         "request": _message(entry.request, keys, mask_field),
         "response": _message(entry.response, keys, lambda _, value, keys: mask_text(value, keys)),
+        "curl": _curl(entry, keys, base_url),
     }
 
 
@@ -85,8 +85,12 @@ def _message(message: Message, keys: Sequence[str], mask: Callable[[str, str, Se
 
 
 def _keys(entry: Entry, known: Sequence[str]) -> Sequence[str]:
-    """Return the keys to mask: if the key of a request contains a known one, only that, so that the rest is shown."""
-    return known if any(key in entry.key for key in known) else (*known, entry.key)
+    """Return the keys to mask: the known ones in an exchange, and the key of the request unless it contains one."""
+    messages = (entry.request, entry.response)
+    fields = [text for message in messages for field in message.headers for text in field]
+    bodies = [message.body.decode("utf-8", "replace") for message in messages]
+    found = keys_in("\n".join([entry.target, *fields, *bodies]), known)
+    return found if keys_in(entry.key, found) else [*found, entry.key]
 
 
 def _text(body: bytes) -> str | None:
@@ -98,9 +102,9 @@ def _text(body: bytes) -> str | None:
     return text if printable(re.sub(r"[\t\n\r]", "", text)) == re.sub(r"[\t\n\r]", "", text) else None
 
 
-def _curl(entry: Entry, known: Sequence[str], base_url: str) -> str:
+def _curl(entry: Entry, keys: Sequence[str], base_url: str) -> str:
     """Return a shell command that repeats a request, with the shell variable USAGE_KEY instead of its key."""
-    keys, request = _keys(entry, known), entry.request
+    request = entry.request
     target = _printable(mask_target(entry.target, keys, lambda _: _KEY))
     options = ["curl", *_method(entry.method, has_body=bool(request.body))]
     if re.search(r"[][{}]", target):

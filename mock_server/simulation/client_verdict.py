@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import cache, partial
 from typing import Literal, NamedTuple
 
 from mock_server.masking import has_key_in_target, mask_key
@@ -93,20 +94,23 @@ def judge_client(journal: Journal, keys: Iterable[str], key: str | None = None) 
         key: The key of the requests to judge, or its id; None for all requests, each key as a client of its own.
     """
     entries = [entry for entry in journal.entries if key in (None, entry.key, mask_key(entry.key))]
-    known, clients = tuple(keys), defaultdict[tuple[str, str], _Client](_Client)
+    clients = defaultdict[tuple[str, str], _Client](_Client)
+    has_key = cache(partial(has_key_in_target, keys=tuple(keys)))  # most targets are equal
     evidence = [
-        each for entry in entries for each in _lapses(entry, clients[entry.key, entry.target.partition("?")[0]], known)
+        each
+        for entry in entries
+        for each in _lapses(entry, clients[entry.key, entry.target.partition("?")[0]], has_key(entry.target))
     ]
     return ClientVerdict(evidence, len(entries), journal.dropped)
 
 
-def _lapses(entry: Entry, client: _Client, keys: Sequence[str]) -> Iterator[Evidence]:
+def _lapses(entry: Entry, client: _Client, has_key_in_url: bool) -> Iterator[Evidence]:
     """Yield the lapses of a request, and note its response."""
 
     def evidence(lapse: Lapse, problem: str, *, is_warning: bool = False) -> Evidence:
         return Evidence(entry.number, entry.key, lapse, is_warning, problem)
 
-    if has_key_in_target(entry.target, keys):
+    if has_key_in_url:
         yield evidence("key-in-url", "The URL contains an API key, which logs and proxies record.")
     if client.refused and _is_reaction(entry, client.refused):
         number, status = client.refused.number, client.refused.status

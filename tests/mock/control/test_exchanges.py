@@ -15,6 +15,7 @@ from mock_server import UsageMock
 from mock_server.masking import mask_key
 from mock_server.simulation.journal import MAX_MESSAGE, MAX_TEXT, Entry
 from mock_server.web import recording
+from mock_server.web.reasons import SENTENCES
 from tests.support.control_api import Api
 from tests.support.wire import KEY, TIMEOUT, address, ask, send, usage
 
@@ -130,6 +131,34 @@ def test_a_response_to_head_has_no_body(limited: UsageMock) -> None:
 
 def entry_of(api: Api) -> Any:
     return api.get("/journal?limit=1")["entries"][0]
+
+
+def test_each_reason_has_a_sentence(api: Api, limited: UsageMock) -> None:
+    reasons = [
+        *("missing-key", "key-in-authorization", "key-in-query", "key-is-repeated", "unknown-key", "key-is-quoted"),
+        *("key-has-a-scheme", "key-has-spaces", "not-found", "method-not-allowed", "expectation-failed"),
+        *("unknown-preference", "code-wanted", "no-token"),
+    ]
+    ask(limited.url)
+    ask(limited.url, headers=[("Authorization", "Bearer x")])
+    ask(limited.url, "/usage?key=x")
+    ask(limited.url, headers=[(KEY, BUSY), (KEY, BUSY)])
+    for key in ("nobody", "'x'", "Bearer x", "x y"):
+        usage(limited.url, key)
+    ask(limited.url, "/nowhere")
+    ask(limited.url, method="DELETE")
+    ask(limited.url, headers=[("Expect", "x")])
+    ask(limited.url, headers=[("Prefer", "code=1")])
+    ask(limited.url, headers=[("Prefer", "code=503")])
+    for _ in range(11):
+        usage(limited.url, BUSY)
+    entries = [entry for entry in api.get("/journal")["entries"] if entry["status"] >= 400]
+    assert [entry["reason"] for entry in entries] == reasons
+    assert [entry["reason"] for entry in entries if not entry["why"].endswith(".")] == []
+    assert set(SENTENCES) - set(reasons) == {
+        *("fault-does-not-fit", "request-entity-too-large"),
+        *("state-unavailable", "state-unreadable", "unknown-name"),
+    }
 
 
 def test_keys_are_masked_in_fields_and_bodies(api: Api, limited: UsageMock) -> None:
