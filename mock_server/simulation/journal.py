@@ -44,7 +44,6 @@ class Entry(NamedTuple):
 
     Attributes:
         number: The number of the request, from 1.
-        received: The mock's time at which the request was received, in seconds since the Unix epoch.
         at: The mock's time of the response, in seconds since the Unix epoch.
         method: The request method.
         target: The request target.
@@ -53,11 +52,11 @@ class Entry(NamedTuple):
         seconds: The real time from the request to the response.
         reason: The value of `Mock-Reason`, empty for a success.
         applied: The overrides that acted on the exchange.
+        received: The mock's time at which the request was received, in seconds since the Unix epoch.
         exchange: The exchange as it was recorded, from which the messages are built.
     """
 
     number: int
-    received: float
     at: float
     method: str
     target: str
@@ -66,6 +65,7 @@ class Entry(NamedTuple):
     seconds: float
     reason: str
     applied: str
+    received: float
     exchange: Exchange
 
     def __repr__(self) -> str:
@@ -146,4 +146,4 @@ def _entry(record: tuple[int, float, Exchange, float]) -> Entry:
     number, at, exchange, seconds = record
     method, target, keys, status, reason, applied, received, _, _, _ = exchange
     key = ", ".join(keys)
-    return Entry(number, received, at, method, target, key, status, seconds, reason, str(applied), exchange)
+    return Entry(number, at, method, target, key, status, seconds, reason, str(applied), received, exchange)
