@@ -26,6 +26,7 @@ from mock_server.app import make_app
 from mock_server.command.serve import serve_until_signalled
 from mock_server.fixtures.deployments import Calls, Deployment, Key, RateLimit
 from mock_server.options import MockOptions
+from mock_server.simulation.journal import Message
 from mock_server.web.mock import MOCK
 from mock_server.web.server import new_event_loop
 from usage_contract import load as contract
@@ -63,7 +64,7 @@ def serve(name: str) -> None:
     deployment, written, _ = CASES[name]
     app = make_app(contract("documented"), deployment=deployment())
     for _ in range(written):
-        exchange = ("GET", "/usage", ("key-0",), 200, "", "")
+        exchange = ("GET", "/usage", ("key-0",), 200, "", "", 0.0, None, None, lambda *_: (Message(), Message()))
         app[MOCK].simulator.journal.add(exchange, at=0.0, seconds=0.0001)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve_until_signalled(app, MockOptions(port=0, log="none", reload=False)))

@@ -9,13 +9,15 @@ if TYPE_CHECKING:
     from contract_tests.run.offline import judge
     from contract_tests.traffic.clients import from_httpx, from_requests
     from contract_tests.traffic.har import read_har
+    from contract_tests.traffic.journal import from_journal
     from contract_tests.traffic.recording import Recorded, TrafficError
 
-__all__ = ["Recorded", "TrafficError", "from_httpx", "from_requests", "judge", "read_har"]
+__all__ = ["Recorded", "TrafficError", "from_httpx", "from_journal", "from_requests", "judge", "read_har"]
 MODULES = {
     "Recorded": "traffic.recording",
     "TrafficError": "traffic.recording",
     "from_httpx": "traffic.clients",
+    "from_journal": "traffic.journal",
     "from_requests": "traffic.clients",
     "judge": "run.offline",
     "read_har": "traffic.har",

@@ -22,10 +22,10 @@ Compute = Callable[[], Awaitable[tuple[object, bytes]]]
 
 
 class Broadcast:
-    """The state for all streams, and the events of journal entries by base URL and number, oldest first."""
+    """The state for all streams, and the events of journal entries by number, oldest first."""
 
     def __init__(self) -> None:
-        self.entries: dict[tuple[str, int], bytes] = {}
+        self.entries: dict[int, bytes] = {}
         self._next: asyncio.Task[StateEvent] | None = None
         self._lock = asyncio.Lock()
         self._pauses_until = 0.0

@@ -12,7 +12,8 @@ import orjson
 from aiohttp import ClientConnectionError, web
 
 from mock_server.control.context import ALWAYS, Call, Context, Operate
-from mock_server.control.views import entry_views, state_view
+from mock_server.control.entry_views import summary_views
+from mock_server.control.views import state_view
 from mock_server.simulation.journal import Entry
 
 # The seconds between two checks of one stream.
@@ -50,7 +51,7 @@ async def _send_events(context: Context, call: Call, response: web.StreamRespons
     while not context.stopping.is_set() and call.request.transport:  # None once the client has gone
         state = await context.broadcast.state(partial(_state, context))
         entries = context.simulator.journal.since(last, BATCH)
-        events = [*([state.event] if state.version != version else []), *_entry_events(context, entries, call.request)]
+        events = [*([state.event] if state.version != version else []), *_entry_events(context, entries)]
         version, quiet = state.version, 0 if events else quiet + 1
         if events or quiet % QUIET_PERIODS == 0:
             await response.write(b"".join(events) or b": quiet\n\n")
@@ -68,13 +69,12 @@ async def _state(context: Context) -> tuple[object, bytes]:
     return {**state, "uptime": None, "clock": (clock.is_frozen, time_shown)}, _event("state", state)
 
 
-def _entry_events(context: Context, entries: Sequence[Entry], request: web.Request) -> list[bytes]:
-    """Return the events of entries; all streams of one base URL share them."""
-    known, base_url = context.broadcast.entries, f"{request.scheme}://{request.host}"
-    new = [entry for entry in entries if (base_url, entry.number) not in known]
-    for view in entry_views(context, new, request):
-        known[base_url, view["number"]] = _event("request", view, view["number"])
-    events = [known[base_url, entry.number] for entry in entries]
+def _entry_events(context: Context, entries: Sequence[Entry]) -> list[bytes]:
+    """Return the events of entries, which all streams share."""
+    known = context.broadcast.entries
+    for view in summary_views(context, [entry for entry in entries if entry.number not in known]):
+        known[view["number"]] = _event("request", view, view["number"])
+    events = [known[entry.number] for entry in entries]
     while len(known) > context.simulator.journal.capacity:
         del known[next(iter(known))]
     return events

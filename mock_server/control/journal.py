@@ -1,32 +1,35 @@
-"""The operations on the journal: reading it, clearing it, and verifying how often requests were sent."""
+"""The operations on the journal: reading it, clearing it, and verifying the requests in it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from aiohttp import web
 
 from mock_server.control.context import Call, Context, Operate, json_response, no_content
-from mock_server.control.views import entry_views, journal_view
-from mock_server.masking import mask_key
-from mock_server.simulation.journal import Entry
+from mock_server.control.entry_views import entry_views, summary_views
+from mock_server.control.views import journal_view
+from mock_server.masking import mask_field, mask_key, mask_text
+from mock_server.simulation.client_verdict import ClientVerdict, judge_client
+from mock_server.simulation.criteria import Criteria, criteria_from, differences
 
 LIMIT = 100
 CLOSEST = 5
-
-# The criteria by which requests can be selected.
-CRITERIA = ("key", "method", "path", "status", "reason")
 
 
 async def get_journal(context: Context, call: Call) -> web.Response:
     """Return the latest requests."""
     query, journal = call.query, context.simulator.journal
-    criteria = _criteria(query)
-    matches = (entry for entry in reversed(journal.since(query.get("since", 0))) if not _differences(entry, criteria))
+    criteria = criteria_from(query)
+    matches = (entry for entry in reversed(journal.since(query.get("since", 0))) if not differences(entry, criteria))
+    if (number := query.get("number")) is not None:
+        matches = (entry for entry in matches if entry.number == number)
     latest = [*islice(matches, query.get("limit", LIMIT))][::-1]
-    return json_response({"entries": entry_views(context, latest, call.request), **journal_view(journal)})
+    is_short = query.get("detail") == "summary"
+    entries = summary_views(context, latest) if is_short else entry_views(context, latest, call.request)
+    return json_response({"entries": entries, **journal_view(journal)})
 
 
 async def clear_journal(context: Context, call: Call) -> web.Response:
@@ -39,15 +42,21 @@ async def clear_journal(context: Context, call: Call) -> web.Response:
     return no_content()
 
 
+async def get_verdict(context: Context, call: Call) -> web.Response:
+    """Return the verdict on the clients."""
+    return json_response(_verdict_view(_verdict(context, call.query)))
+
+
 async def verify(context: Context, call: Call) -> web.Response:
-    """Verify how often a request was sent."""
-    journal, criteria = context.simulator.journal, _criteria(call.body)
+    """Verify how often a request was sent, or how the client behaves."""
+    if "client" in call.body:
+        verdict = _verdict(context, call.body)
+        return json_response(_verdict_view(verdict), 200 if verdict.is_well_behaved else 409)
+    journal, criteria = context.simulator.journal, criteria_from(call.body)
     entries = journal.entries
-    matches = [entry for entry in entries if not _differences(entry, criteria)]
+    matches = [entry for entry in entries if not differences(entry, criteria)]
     low, high, expected = _expected_count(call.body)
-    label = ", ".join(
-        f"{name} {mask_key(value) if name == 'key' and '…' not in value else value}" for name, value in criteria.items()
-    )
+    label = ", ".join(_described(criteria, context.simulator.keys))
     detail = f"{f'Requests with {label}' if label else 'Requests'}: expected {expected}, found {len(matches)}."
     if journal.number > len(entries):
         detail += f" The journal holds {len(entries)} of {journal.number} requests."
@@ -55,29 +64,37 @@ async def verify(context: Context, call: Call) -> web.Response:
         return json_response({"ok": True, "matched": len(matches), "detail": detail})
     closest = matches[-CLOSEST:]
     if len(matches) < low:  # the latest requests with the fewest differences
-        ranked = sorted(entries, key=lambda entry: (len(_differences(entry, criteria)), -entry.number))
+        ranked = sorted(entries, key=lambda entry: (len(differences(entry, criteria)), -entry.number))
         closest = sorted(ranked[:CLOSEST], key=lambda entry: entry.number)
     views = entry_views(context, closest, call.request)
     if closest:
-        lines = [_line(view, _differences(entry, criteria)) for view, entry in zip(views, closest, strict=True)]
+        lines = [_line(view, differences(entry, criteria)) for view, entry in zip(views, closest, strict=True)]
         detail = "\n".join([detail, "The closest requests:", *lines])
     return json_response({"ok": False, "matched": len(matches), "detail": detail, "nearest": views}, 409)
 
 
-def _criteria(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: parameters[name] for name in CRITERIA if name in parameters}
+def _verdict(context: Context, parameters: Mapping[str, Any]) -> ClientVerdict:
+    return judge_client(context.simulator.journal, context.simulator.keys, parameters.get("key"))
 
 
-def _differences(entry: Entry, criteria: Mapping[str, Any]) -> list[str]:
-    """Return the criteria that a request does not fulfil."""
-    values = {
-        "key": (entry.key, mask_key(entry.key)),
-        "method": (entry.method,),
-        "path": (entry.target.partition("?")[0],),
-        "status": (entry.status,),
-        "reason": (entry.reason,),
-    }
-    return [name for name, value in criteria.items() if value not in values[name]]
+def _verdict_view(verdict: ClientVerdict) -> dict[str, Any]:
+    evidence = [{**each._asdict(), "key": mask_key(each.key)} for each in verdict.evidence]
+    counts = {"judged": verdict.judged, "dropped": verdict.dropped}
+    return {"ok": verdict.is_well_behaved, "detail": verdict.text, **counts, "evidence": evidence}
+
+
+def _described(criteria: Criteria, keys: Sequence[str]) -> Iterator[str]:
+    """Yield the criteria in words, with identifiers instead of keys."""
+    for name, value in criteria.items():
+        if name == "key":
+            yield f"key {value if '…' in str(value) else mask_key(str(value))}"
+        elif isinstance(value, Mapping) and name in ("headers", "query"):
+            kind = "header" if name == "headers" else "parameter"
+            for each, text in value.items():
+                shown = "" if text is None else mask_field(each, text, keys)
+                yield f"no {kind} {each}" if text is None else f"{kind} {each}: {shown}"
+        else:
+            yield f"no {name}" if value is None else f"{name} {mask_text(str(value), keys)}"
 
 
 def _expected_count(body: Mapping[str, Any]) -> tuple[int, int | None, str]:
@@ -98,4 +115,4 @@ def _line(view: Mapping[str, Any], differences: Sequence[str]) -> str:
     return f"#{view['number']} {view['method']} {view['target']}{key}: status {view['status']}{different}"
 
 
-OPERATIONS: tuple[Operate, ...] = (get_journal, clear_journal, verify)
+OPERATIONS: tuple[Operate, ...] = (get_journal, clear_journal, get_verdict, verify)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from typing import Any
-
-from aiohttp import web
 
 from mock_server.control.context import Context, own_version
 from mock_server.fixtures.library import FIXTURE_ERRORS
-from mock_server.masking import mask_key, mask_target, printable
+from mock_server.masking import mask_key
 from mock_server.simulation.accounts import Account
 from mock_server.simulation.clock import MockClock, time_text
-from mock_server.simulation.journal import Entry, Journal
+from mock_server.simulation.journal import Journal
 from mock_server.simulation.overrides import NO_OVERRIDE, Override
 from mock_server.simulation.simulator import Simulator
 
@@ -23,8 +18,6 @@ from mock_server.simulation.simulator import Simulator
 Counts = Mapping[str, int]
 
 NO_ACCOUNT: dict[str, Any] = {"limit": None, "tokens": None, "figures": None}
-
-_ID = r"[^=&;/?']{0,4}…[0-9a-f]{6}"
 
 
 async def fault_counts(simulator: Simulator) -> Counts:
@@ -84,6 +77,8 @@ async def key_view(simulator: Simulator, key: str, counts: Counts) -> dict[str, 
         effective, account = simulator.overrides.merged(key), None
     return {
         "id": mask_key(key),
+        "label": simulator.label(key),
+        "public": simulator.label(key) == key,
         "made": key not in simulator.library.deployment.keys,
         "known": account is not None,
         **(await _account_view(simulator, account, effective) if account else NO_ACCOUNT),
@@ -103,28 +98,3 @@ async def _account_view(simulator: Simulator, account: Account, effective: Overr
         "tokens": await simulator.state.look(simulator.bucket(account, effective.fault), now),
         "figures": {name: metrics[name] for name in ("total", "success", "fail", "bytes_transferred")},
     }
-
-
-def entry_views(context: Context, entries: Iterable[Entry], request: web.Request) -> list[dict[str, Any]]:
-    """Return Entries of the document; their curl commands use the base URL of a request."""
-    base_url, known = f"{request.scheme}://{request.host}", context.simulator.keys
-    key_header = context.mock.routes.usage.key_header
-
-    @cache  # most targets are equal, and searching them for a thousand keys is slow
-    def shown(target: str, key: str) -> str:
-        return printable(mask_target(target, (*known, key)))
-
-    def view(entry: Entry) -> dict[str, Any]:
-        target = shown(entry.target, entry.key)
-        method = {"GET": [], "HEAD": ["--head"]}.get(entry.method, ["-X", shlex.quote(entry.method)])
-        key = ["-H", f'"{key_header}: $USAGE_KEY"'] if entry.key else []
-        url = re.sub(_ID, "'\"$USAGE_KEY\"'", shlex.quote(base_url + target))
-        return {
-            **entry._asdict(),
-            "time": time_text(entry.at),
-            "target": target,
-            "key": mask_key(entry.key),
-            "curl": " ".join(["curl", *method, *key, url]),
-        }
-
-    return [view(entry) for entry in entries]

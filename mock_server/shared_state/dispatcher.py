@@ -39,7 +39,7 @@ class SharedDispatcher(Dispatcher):
         """Respond to one request."""
         if request.rel_url.raw_path == HEALTH:
             return await self.control(normalize(request))
-        started = time.perf_counter()
+        started, received = time.perf_counter(), self.simulator.clock()
         try:
             if self._needs_only_its_bucket(request):
                 state = self.simulator.state
@@ -57,24 +57,22 @@ class SharedDispatcher(Dispatcher):
                 return await self.control(normalize(request))
             return await super().__call__(request)
         except UnreadableStateError as error:
-            return self._unavailable(request, started, "state-unreadable", str(error))
+            reason, detail = "state-unreadable", str(error)
         except StateUnavailableError:
-            return self._unavailable(request, started, "state-unavailable", UNAVAILABLE)
+            reason, detail = "state-unavailable", UNAVAILABLE
         except FIXTURE_ERRORS as error:
-            return self._unavailable(request, started, "unknown-name", f"{MISSING}: {error}")
+            reason, detail = "unknown-name", f"{MISSING}: {error}"
+        headers = {**self.mock.headers, "Retry-After": str(RETRY_AFTER)}
+        response = error_response(503, detail, reason, headers=headers).response()
+        await self.record(request, response, reason, NO_OVERRIDE, received=received, started=started)
+        return response
 
     def _needs_only_its_bucket(self, request: web.Request) -> bool:
         usage = self.mock.routes.usage
         keys = request.headers.getall(usage.key_header, ())
-        if len(keys) != 1 or not is_plain(request, usage.path):
+        if len(keys) != 1 or not is_plain(request, usage):
             return False
         try:
             return self.simulator.effective(keys[0]).is_passthrough and self.simulator.account(keys[0]) is not None
         except FIXTURE_ERRORS:  # the override can be removed already
             return False
-
-    def _unavailable(self, request: web.Request, started: float, reason: str, detail: str) -> web.Response:
-        prepared = error_response(503, detail, reason, headers={**self.mock.headers, "Retry-After": str(RETRY_AFTER)})
-        keys = request.headers.getall(self.mock.routes.usage.key_header, ())
-        self.record((request.method, request.raw_path, keys, 503, reason, NO_OVERRIDE), started)
-        return prepared.response()

@@ -1,15 +1,42 @@
-"""The journal: the bounded list of requests that the mock received."""
+"""The journal: the bounded list of exchanges between clients and the mock."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-# An exchange, as the dispatcher records it: method, target, API keys, status code, reason and override.
-# A plain tuple costs a third of a named one, and most entries are never read.
-Exchange = tuple[str, str, Sequence[str], int, str, object]
+# The most bytes that an entry keeps of a request and of its response, and the most characters of its target and keys.
+MAX_MESSAGE = 32 * 1024
+MAX_TEXT = 16 * 1024
+
+
+class Message(NamedTuple):
+    """The header fields and the body of a request or a response.
+
+    Attributes:
+        headers: The names and the values, in order.
+        body: The body as it was sent, with its content coding.
+        is_complete: All of the message is kept.
+    """
+
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    is_complete: bool = True
+
+    def values(self, name: str) -> list[str]:
+        """Return the values of all header fields with a name, in order."""
+        return [value for field, value in self.headers if field.lower() == name.lower()]
+
+
+# Builds the request and the response from the API keys and two sources. Most messages are never read.
+Build = Callable[[Sequence[str], Any, Any], tuple[Message, Message]]
+
+# An exchange, as the dispatcher records it: method, target, API keys, status code, reason, override, the mock's time at
+# which the request was received, the sources of both messages, and the function that builds them.
+# A plain tuple costs a fourth of a named one, and most entries are never read.
+Exchange = tuple[str, str, Sequence[str], int, str, object, float, Any, Any, Build]
 
 
 class Entry(NamedTuple):
@@ -17,7 +44,7 @@ class Entry(NamedTuple):
 
     Attributes:
         number: The number of the request, from 1.
-        at: The mock's time, in seconds since the Unix epoch.
+        at: The mock's time of the response, in seconds since the Unix epoch.
         method: The request method.
         target: The request target.
         key: The API key as the client sent it; mask it before it is shown.
@@ -25,6 +52,8 @@ class Entry(NamedTuple):
         seconds: The real time from the request to the response.
         reason: The value of `Mock-Reason`, empty for a success.
         applied: The overrides that acted on the exchange.
+        received: The mock's time at which the request was received, in seconds since the Unix epoch.
+        exchange: The exchange as it was recorded, from which the messages are built.
     """
 
     number: int
@@ -36,6 +65,26 @@ class Entry(NamedTuple):
     seconds: float
     reason: str
     applied: str
+    received: float
+    exchange: Exchange
+
+    def __repr__(self) -> str:
+        return f"Entry(#{self.number} {self.method} {self.status})"  # the key must not be in the output of a test
+
+    @property
+    def request(self) -> Message:
+        """The request."""
+        return self._messages[0]
+
+    @property
+    def response(self) -> Message:
+        """The response, as far as the client has received it."""
+        return self._messages[1]
+
+    @property
+    def _messages(self) -> tuple[Message, Message]:
+        _, _, keys, _, _, _, _, request, response, build = self.exchange
+        return build(keys, request, response)
 
 
 class Journal:
@@ -48,6 +97,7 @@ class Journal:
         self.seconds = 0.0
         self.number = 0
         self._records: deque[tuple[int, float, Exchange, float]] = deque(maxlen=capacity)
+        self._cleared = 0
 
     @property
     def entries(self) -> list[Entry]:
@@ -59,6 +109,11 @@ class Journal:
         """The number of entries."""
         return len(self._records)
 
+    @property
+    def dropped(self) -> int:
+        """The number of entries that newer ones have displaced since all entries were cleared."""
+        return self.number - self._cleared - self.kept
+
     def add(self, exchange: Exchange, *, at: float, seconds: float) -> None:
         """Record an exchange; the entry itself is built when it is read, so that recording costs little.
 
@@ -67,7 +122,7 @@ class Journal:
             at: The mock's time, in seconds since the Unix epoch.
             seconds: The real time from the request to the response.
         """
-        method, _, _, status, reason, _ = exchange
+        method, status, reason = exchange[0], exchange[3], exchange[4]  # unpacking all members costs more
         self.number += 1
         self.counts[method, status, reason] += 1
         self.seconds += seconds
@@ -82,11 +137,13 @@ class Journal:
     def clear(self, key: str | None = None) -> None:
         """Remove the entries of one key, or all entries (None); the counts remain."""
         kept = [] if key is None else [record for record in self._records if _entry(record).key != key]
+        self._cleared = self.number if key is None else self._cleared + self.kept - len(kept)
         self._records.clear()
         self._records.extend(kept)
 
 
 def _entry(record: tuple[int, float, Exchange, float]) -> Entry:
     number, at, exchange, seconds = record
-    method, target, keys, status, reason, applied = exchange
-    return Entry(number, at, method, target, ", ".join(keys), status, seconds, reason, str(applied))
+    method, target, keys, status, reason, applied, received, _, _, _ = exchange
+    key = ", ".join(keys)
+    return Entry(number, at, method, target, key, status, seconds, reason, str(applied), received, exchange)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import warnings
 from functools import cache
 from typing import Any, Unpack
 
@@ -13,7 +14,9 @@ from mock_server.app import make_app
 from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, PROTOCOLS, Calls, Deployment, load_deployment
 from mock_server.fixtures.validation import SURROGATE
 from mock_server.options import MockOptions, UsageMockOptions
+from mock_server.simulation.client_verdict import judge_client
 from mock_server.simulation.clock import END_OF_TIME, MockClock
+from mock_server.simulation.criteria import OtherCriteria, check_names, criteria_from, differences
 from mock_server.simulation.journal import Entry
 from mock_server.simulation.overrides import FaultUse
 from mock_server.simulation.simulator import Simulator
@@ -58,9 +61,38 @@ class MockView:
         """The journal: the requests since the last reset, oldest first, at most the latest 1,000."""
         return tuple(self._app[MOCK].simulator.journal.entries)
 
-    def requests_of(self, key: str) -> tuple[Entry, ...]:
-        """Return the requests with one key."""
-        return tuple(entry for entry in self.requests if entry.key == key)
+    def requests_of(self, key: str | None = None, **criteria: Unpack[OtherCriteria]) -> tuple[Entry, ...]:
+        """Return the requests of the journal that meet all criteria.
+
+        Args:
+            key: The API key; None for any.
+            criteria: Members of Criteria, such as `headers={"X-Trace": "t-17"}`.
+
+        Raises:
+            TypeError: A name is not a criterion.
+        """
+        check_names(criteria)
+        wanted = criteria_from({**criteria, **({} if key is None else {"key": key})})
+        return tuple(entry for entry in self.requests if not differences(entry, wanted))
+
+    def assert_well_behaved(self, key: str | None = None) -> None:
+        """Check that the client has waited, has backed off and has kept its key out of URLs.
+
+        Args:
+            key: The key of the client; None for all requests, each key as a client of its own.
+
+        Raises:
+            AssertionError: The journal shows a lapse, has no request, or has dropped requests.
+
+        Warns:
+            UserWarning: The client has always waited for Retry-After, but did not back off.
+        """
+        simulator = self._app[MOCK].simulator
+        verdict = judge_client(simulator.journal, simulator.keys, key)
+        if not verdict.is_well_behaved:
+            raise AssertionError(verdict.text)
+        if verdict.evidence:
+            warnings.warn(verdict.text, stacklevel=2)
 
 
 class AsyncUsageMock(MockView):

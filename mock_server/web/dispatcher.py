@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from weakref import WeakSet
@@ -14,15 +15,16 @@ from yarl import URL
 
 from mock_server.fixtures.edits import Edit
 from mock_server.fixtures.library import FIXTURE_ERRORS
-from mock_server.simulation.journal import Exchange
+from mock_server.simulation.journal import MAX_TEXT
 from mock_server.simulation.overrides import NO_OVERRIDE, NONE, FaultUse, Override
 from mock_server.simulation.state import MemoryState
 from mock_server.web.cors import preflight
-from mock_server.web.fast_path import PreserializedResponse, RequestTemplate, is_plain
+from mock_server.web.fast_path import PreserializedResponse, RequestTemplate, is_plain, serialize
 from mock_server.web.mock import Mock
 from mock_server.web.preferences import PreferenceError, ignored_preferences, parse_preferences, preferred_override
 from mock_server.web.raw_response import RawResponse
-from mock_server.web.responses import REASON, PreparedResponse, error_response, render_exception
+from mock_server.web.recording import build_messages, build_repeated, received_request, sent_response
+from mock_server.web.responses import REASON, error_response, render_exception
 from mock_server.web.routes import Handler
 from mock_server.web.usage import NO_PLAN, PLAN, RequestPlan
 
@@ -72,13 +74,13 @@ class Dispatcher:
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Respond to one request."""
-        started = time.perf_counter()
+        started, received = time.perf_counter(), self.simulator.clock()
         usage = self.mock.routes.usage
         keys = request.headers.getall(usage.key_header, ())
         key = keys[0] if len(keys) == 1 else ", ".join(keys)
         override = self.simulator.effective(key)
         response: web.StreamResponse
-        if self._is_unmodified(override) and is_plain(request, usage.path):
+        if self._is_unmodified(override) and is_plain(request, usage):
             prepared = await usage.respond(keys)
             response, reason = PreserializedResponse(prepared, keys, usage), prepared.reason
         elif is_control_path(request.rel_url.raw_path):
@@ -86,10 +88,10 @@ class Dispatcher:
         else:
             override, response = await self._handle(normalize(request), key)
             reason = response.headers.get(REASON, "") if response.status >= 400 else ""
-        self.record((request.method, request.raw_path, keys, response.status, reason, override), started)
+        await self.record(request, response, reason, override, received=received, started=started)
         return response
 
-    def answer_repeat(self, template: RequestTemplate, data: bytes) -> PreparedResponse | None:
+    def answer_repeat(self, template: RequestTemplate, data: bytes) -> bytes | None:
         """Return the response to received bytes if they repeat a plain request and no override is in force."""
         started = time.perf_counter()
         usage, state = self.mock.routes.usage, self.simulator.state
@@ -101,13 +103,39 @@ class Dispatcher:
             return None
         now = self.simulator.clock()
         prepared = usage.respond_sync(keys, state, now)
-        exchange = ("GET", usage.path or "", keys, prepared.status, prepared.reason, override)
+        response, path, reason = serialize(prepared), usage.path or "", prepared.reason
+        exchange = "GET", path, keys, prepared.status, reason, override, now, template, response, build_repeated
         self.simulator.journal.add(exchange, at=now, seconds=time.perf_counter() - started)
-        return prepared
+        return response
 
-    def record(self, exchange: Exchange, started: float) -> None:
-        """Record an exchange in the journal; `started` is a `time.perf_counter`."""
-        self.simulator.journal.add(exchange, at=self.simulator.clock(), seconds=time.perf_counter() - started)
+    async def record(
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        reason: str,
+        override: Override,
+        *,
+        received: float,
+        started: float,
+    ) -> None:
+        """Record an exchange in the journal.
+
+        Args:
+            request: The request.
+            response: The response.
+            reason: The value of `Mock-Reason`.
+            override: The overrides that acted on the exchange.
+            received: The mock's time at which the request was received.
+            started: The `time.perf_counter` at that time.
+        """
+        at, seconds = self.simulator.clock(), time.perf_counter() - started
+        keys: Sequence[str] = request.headers.getall(self.mock.routes.usage.key_header, ())
+        if sum(map(len, keys)) > MAX_TEXT:
+            keys = [", ".join(keys)[:MAX_TEXT]]
+        target = request.raw_path[:MAX_TEXT]
+        sources = await received_request(request), sent_response(request, response)
+        exchange = request.method, target, keys, response.status, reason, override, received, *sources, build_messages
+        self.simulator.journal.add(exchange, at=at, seconds=seconds)
 
     @property
     def received_edits(self) -> tuple[Edit, ...]:

@@ -22,11 +22,14 @@ from mock_server.web.usage import Usage
 MAX_REPEAT_BYTES = 16 * 1024
 
 
-def is_plain(request: web.Request, path: str | None) -> bool:
-    """Return whether a request is a GET of a path in HTTP/1.1, without a body, a preference or a connection option."""
+def is_plain(request: web.Request, usage: Usage) -> bool:
+    """Return whether a request is a GET of the operation in HTTP/1.1, without a body, a preference or an option.
+
+    The response to a request without a key depends on Authorization, which can contain the key.
+    """
     headers = request.headers
     return (
-        request.raw_path == path
+        request.raw_path == usage.path
         and request.method == "GET"
         and request.version == HttpVersion11
         and request.keep_alive
@@ -34,6 +37,7 @@ def is_plain(request: web.Request, path: str | None) -> bool:
         and "Prefer" not in headers
         and "Expect" not in headers
         and "Upgrade" not in headers
+        and ("Authorization" not in headers or usage.key_header in headers)
     )
 
 
@@ -43,6 +47,8 @@ class PreserializedResponse(BareResponse):
     def __init__(self, prepared: PreparedResponse, api_keys: Sequence[str], usage: Usage) -> None:
         super().__init__()
         self._prepared, self.api_keys, self.usage = prepared, api_keys, usage
+        #: The bytes of the response.
+        self.data = serialize(prepared)
 
     @property
     def status(self) -> int:
@@ -54,7 +60,7 @@ class PreserializedResponse(BareResponse):
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client has closed the connection")
-        transport.write(serialize(self._prepared))
+        transport.write(self.data)
         if request.protocol.writing_paused:
             await request.writer.drain()
 
@@ -75,6 +81,14 @@ class RequestTemplate:
         key = data[len(before) : len(data) - len(after)]
         return (key.decode(),) if _KEY.fullmatch(key) else None
 
+    def fields(self, keys: Sequence[str]) -> tuple[tuple[str, str], ...]:
+        """Return the header fields of a request that `match` has recognized, with its keys."""
+        name = self.usage.key_header.lower()
+        own = head_fields(self._data.partition(b"\r\n\r\n")[0])
+        if keys == self._api_keys:
+            return own
+        return tuple((field, keys[0] if field.lower() == name else value) for field, value in own)
+
     @cached_property
     def _parts(self) -> tuple[bytes, bytes]:
         """The bytes before and after the key."""
@@ -94,15 +108,14 @@ class FastPath:
 
     __slots__ = ("_answer", "_received", "_template")
 
-    def __init__(self, answer: Callable[[RequestTemplate, bytes], PreparedResponse | None]) -> None:
+    def __init__(self, answer: Callable[[RequestTemplate, bytes], bytes | None]) -> None:
         self._answer = answer
         self._received: bytes | None = b""  # since the last response; None for too many bytes or a pipelined request
         self._template: RequestTemplate | None = None
 
     def respond(self, data: bytes) -> bytes | None:
         """Return the response to received bytes, or None for bytes that the ordinary path has to handle."""
-        prepared = self._answer(self._template, data) if self._template is not None else None
-        return None if prepared is None else serialize(prepared)
+        return self._answer(self._template, data) if self._template is not None else None
 
     def observe(self, data: bytes, *, is_idle: bool) -> None:
         """Note bytes that the ordinary path handles.
@@ -123,6 +136,15 @@ class FastPath:
         is_one_request = data is not None and data.startswith(b"GET ") and data.find(b"\r\n\r\n") == len(data) - 4
         if data is not None and is_one_request and isinstance(response, PreserializedResponse):
             self._template = RequestTemplate(data, response)
+
+
+def head_fields(head: bytes) -> tuple[tuple[str, str], ...]:
+    """Return the names and the values of the header fields below the first line of a message."""
+    lines = (line.partition(b":") for line in head.splitlines()[1:])
+    return tuple(
+        (name.decode("utf-8", "surrogateescape"), value.strip(b" \t").decode("utf-8", "surrogateescape"))
+        for name, _, value in lines
+    )
 
 
 def serialize(prepared: PreparedResponse) -> bytes:

@@ -117,6 +117,13 @@ class RawResponse(web.StreamResponse):
         self.is_unending = message.end in {"hang", "endless"}
 
     @property
+    def sent(self) -> tuple[bytes, bytes]:
+        """The bytes of the head, and the body without its transfer coding unless an edit has changed the message."""
+        head, body = self._data[: -len(self._message_body) or None], self._message_body
+        is_coded = self._message.framing == "chunked" and not self._message.message
+        return head, self._message.body if is_coded and body else body
+
+    @property
     def keep_alive(self) -> bool:
         """Whether aiohttp may receive another request on this connection."""
         return self._stays_open

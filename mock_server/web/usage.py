@@ -11,12 +11,14 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from mock_server.fixtures.deployments import Calls, Key, RateLimit
+from mock_server.masking import has_key_in_target
 from mock_server.options import MockOptions
 from mock_server.simulation.accounts import Account
 from mock_server.simulation.overrides import NO_OVERRIDE, NONE, Override
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.state import MemoryState, TakeResult
 from mock_server.web.cors import CROSS_ORIGIN
+from mock_server.web.reasons import NO_KEY, UNKNOWN_KEY, reason_of_unknown
 from mock_server.web.responses import REASON, PreparedResponse, documented_response, error_response, reason_phrase
 from usage_contract import ContractError, Operation
 
@@ -69,8 +71,10 @@ class Usage:
         self._operation, self._simulator = operation, simulator
         self._cost = int(options.rate_limit)  # the number of tokens that a request takes
         self._headers = CROSS_ORIGIN if options.cors else {}
-        self._missing_key = self._documented_error(401, "missing-key")
-        self._unknown_key = self._documented_error(options.unknown_key_status, "unknown-key")
+        self._refusals = {
+            **{reason: self._documented_error(401, reason) for reason in NO_KEY},
+            **{reason: self._documented_error(options.unknown_key_status, reason) for reason in UNKNOWN_KEY},
+        }
         limited, known = operation.responses.get("429"), _limit_values(RateLimit(), 1)
         self._limit_headers = tuple(limited.headers) if limited else ()
         if missing := [name for name in self._limit_headers if name not in known]:
@@ -86,6 +90,8 @@ class Usage:
         """Respond to one request through aiohttp."""
         keys, plan = request.headers.getall(self.key_header, ()), request.get(PLAN, NO_PLAN)
         prepared = await self.respond(keys, plan)
+        if prepared.reason == "missing-key":
+            prepared = self._refusals[self._place_of_key(request) or "missing-key"]
         plan.honoured.update(self._honoured(keys, plan, prepared))
         return prepared.response()
 
@@ -114,8 +120,8 @@ class Usage:
     def authenticate(self, keys: Sequence[str], scenario: str | None = None) -> Account | PreparedResponse:
         """Return the account of the key of a request, or an error response."""
         if len(keys) != 1 or not keys[0].strip():
-            return self._missing_key
-        return self._simulator.account(keys[0], scenario) or self._unknown_key
+            return self._refusals["key-is-repeated" if len(keys) > 1 else "missing-key"]
+        return self._simulator.account(keys[0], scenario) or self._refusals[reason_of_unknown(keys[0])]
 
     def to_response(self, account: Account, taken: TakeResult, now: float) -> PreparedResponse:
         """Return the 200 of an account, or 429 where its bucket had no token."""
@@ -135,6 +141,13 @@ class Usage:
             return self._documented_error(code, "code-wanted")
         detail = reason_phrase(code) or "An error that an override demands."
         return error_response(code, detail, "code-wanted", headers=self._headers)
+
+    def _place_of_key(self, request: web.Request) -> str:
+        """Return the reason that names the place of the key in a request without a key header; empty without a key."""
+        if "Authorization" in request.headers:
+            return "key-in-authorization"
+        has_query = "?" in request.raw_path  # searching a thousand keys is slow
+        return "key-in-query" if has_query and has_key_in_target(request.raw_path, self._simulator.keys) else ""
 
     def _honoured(self, keys: Sequence[str], plan: RequestPlan, response: PreparedResponse) -> Iterator[str]:
         code, scenario = plan.override.code, plan.scenario

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import mock_server.control
 from mock_server import UsageMock, load_deployment, make_app
+from mock_server.fixtures.deployments import Deployment, Key
 from mock_server.fixtures.library import Library
 from mock_server.masking import mask_key
 from mock_server.options import MockOptions
 from mock_server.web.mock import MOCK
 from tests.support.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme
-from tests.support.wire import Clock, ask, send, usage
+from tests.support.wire import TIMEOUT, Clock, ask, send, usage
 from usage_contract import Contract
 
 BUSY, MODEST = "demo-busy", "demo-modest"
@@ -64,7 +67,8 @@ def open_console(browser: Browser, mock: UsageMock) -> Iterator[OpenPage]:
     yield open_it
     for page in opened:
         page.close()
-    expected = (f"{mock.url}/__mock__/", "data:,", "Failed to load resource: the server responded with a status of 409")
+    failed = "Failed to load resource: the server responded with a status of "
+    expected = (f"{mock.url}/__mock__/", f"{mock.url}/usage", "data:,", f"{failed}409", f"{failed}401")
     assert [each for each in said if not each.startswith(expected)] == []
 
 
@@ -73,12 +77,17 @@ def page(open_console: OpenPage) -> Page:
     return open_console()
 
 
+def name_of(key: str) -> str:
+    """Return the name of a key in the console: the shipped keys have their labels."""
+    return key if key.startswith("demo-") else mask_key(key)
+
+
 def card(page: Page, key: str) -> Locator:
-    return page.locator("#cards > li").filter(has=page.get_by_role("button", name=mask_key(key), exact=True))
+    return page.locator("#cards > li").filter(has=page.get_by_role("button", name=name_of(key), exact=True))
 
 
 def pick(page: Page, key: str) -> None:
-    page.get_by_role("button", name=mask_key(key), exact=True).click()
+    page.get_by_role("button", name=name_of(key), exact=True).click()
 
 
 def section(page: Page, name: str) -> Locator:
@@ -90,7 +99,10 @@ def section(page: Page, name: str) -> Locator:
 
 
 def choose(page: Page, group: str, name: str) -> Locator:
-    chosen = page.get_by_role("group", name=group).locator("button", has=page.get_by_text(name, exact=True))
+    if group == "Faults":
+        chosen = page.locator("#faults button", has=page.get_by_text(name, exact=True))
+    else:
+        chosen = page.get_by_role("group", name=group).get_by_role("button", name=name, exact=True)
     chosen.click()
     return chosen
 
@@ -113,13 +125,26 @@ def notice(page: Page) -> Locator:
 # Keys and buckets.
 
 
-def test_it_shows_each_key_by_a_label_and_its_bucket_and_no_key_in_clear(page: Page, mock: UsageMock) -> None:
-    expect(page.locator("#cards .pick")).to_have_text(["All keys", *map(mask_key, mock.keys)])
-    meter = page.get_by_role("meter", name=f"Tokens of {mask_key(BUSY)}")
+def test_it_shows_each_key_by_its_label_or_its_identifier_and_its_bucket(page: Page, mock: UsageMock) -> None:
+    made = mock.make_key()
+    expect(page.locator("#cards .pick")).to_have_text([*mock.keys[:3], mask_key(made)])
+    meter = page.get_by_role("meter", name=f"Tokens of {BUSY}")
     expect(meter).to_have_attribute("aria-valuenow", "10")
     expect(meter).to_have_attribute("aria-valuemax", "10")
     expect(card(page, BUSY)).to_contain_text("804,982 requests")
-    assert not any(key in page.content() for key in mock.keys)
+    assert made not in page.content()
+
+
+def test_a_label_of_the_deployment_file_names_a_key(browser: Browser) -> None:
+    deployment = Deployment("own", "Two keys.", {"secret-1": Key(label="Billing <b>"), "secret-2": Key()})
+    with UsageMock(deployment=deployment) as mock, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{mock.url}/__mock__/")
+        expect(page.locator("#cards .pick")).to_have_text(["Billing <b>", mask_key("secret-2")])
+        usage(mock.url, "secret-1")
+        expect(rows(page).first).to_contain_text("Billing <b>")
+        expect(page.locator("#target")).to_contain_text("Billing <b>")
+        assert "secret-1" not in page.content()
 
 
 def test_requests_drain_a_bucket_and_time_fills_it(page: Page, mock: UsageMock) -> None:
@@ -156,7 +181,7 @@ def test_of_many_keys_some_are_shown_and_each_is_found(page: Page, mock: UsageMo
     made = [mock.make_key() for _ in range(70)]
     expect(page.locator("#more-keys")).to_have_text("and 13 more: find them by name")
     page.get_by_label("Find a key").fill(mask_key(made[50])[-6:])
-    expect(page.locator("#cards .pick")).to_have_text(["All keys", mask_key(made[50])])
+    expect(page.locator("#cards .pick")).to_have_text([mask_key(made[50])])
 
 
 # Overrides.
@@ -164,7 +189,7 @@ def test_of_many_keys_some_are_shown_and_each_is_found(page: Page, mock: UsageMo
 
 def test_a_click_puts_everybody_into_a_scenario_and_another_click_takes_it_back(page: Page, mock: UsageMock) -> None:
     before = usage(mock.url, BUSY).json["total"]
-    chosen = choose(page, "Scenarios", "heavy")
+    chosen = choose(page, "Scenario", "heavy")
     expect(chosen).to_have_attribute("aria-pressed", "true")
     expect(card(page, BUSY)).to_contain_text("scenario heavy")
     assert usage(mock.url, BUSY).json["total"] > 1000 * before
@@ -174,11 +199,11 @@ def test_a_click_puts_everybody_into_a_scenario_and_another_click_takes_it_back(
 
 
 def test_a_scenario_can_be_one_keys_alone_and_none_lifts_it(page: Page, mock: UsageMock) -> None:
-    choose(page, "Scenarios", "revoked")
+    choose(page, "Scenario", "revoked")
     expect(page.locator("#scenario-now")).to_have_text("revoked")
     pick(page, BUSY)
     expect(page.locator("#target")).to_have_value(mask_key(BUSY))
-    expect(choose(page, "Scenarios", "none")).to_have_attribute("aria-pressed", "true")
+    expect(choose(page, "Scenario", "none")).to_have_attribute("aria-pressed", "true")
     assert (usage(mock.url, BUSY).status, usage(mock.url, MODEST).status) == (200, 403)
 
 
@@ -199,31 +224,28 @@ def test_a_fault_can_be_for_some_requests_only(page: Page, mock: UsageMock) -> N
     page.get_by_label("Requests to change").fill("1")
     page.get_by_label("Find a fault").fill("content-type-is-text")
     choose(page, "Faults", "content-type-is-text")
-    expect(page.locator("#cards > li").first).to_contain_text("fault content-type-is-text after 1, 1 of 1 left")
+    expect(page.locator("#everyone")).to_contain_text("fault content-type-is-text after 1, 1 of 1 left")
     types = [usage(mock.url, MODEST).headers.get_content_type() for _ in range(3)]
     assert types == ["application/json", "text/plain", "application/json"]
-    expect(page.locator("#cards > li").first).to_contain_text("fault content-type-is-text, 0 of 1 left")
+    expect(page.locator("#everyone")).to_contain_text("fault content-type-is-text, 0 of 1 left")
 
 
 def test_a_status_code_and_a_delay_are_switched_on_and_all_off(page: Page, mock: UsageMock) -> None:
-    section(page, "Status code")
-    choose(page, "Status codes", "503")
+    choose(page, "Status code", "503")
     expect(page.locator("#code-now")).to_have_text("503")
     assert usage(mock.url, BUSY).status == 503
     page.get_by_label("Another status code").fill("418")
     page.get_by_role("button", name="Set status").click()
     expect(page.locator("#code-now")).to_have_text("418")
-    section(page, "Delay")
     page.get_by_label("Another delay").fill("0.01..0.02")
     page.get_by_role("button", name="Set delay").click()
-    expect(page.locator("#cards > li").first.locator(".chips")).to_have_text("code 418delay 0.01..0.02 s")
+    expect(page.locator("#everyone .chips")).to_have_text("code 418delay 0.01..0.02 s")
     page.get_by_role("button", name="Remove overrides").click()
-    expect(page.locator("#cards > li").first.locator(".chips")).to_be_hidden()
+    expect(page.locator("#everyone .chips")).to_be_hidden()
     assert usage(mock.url, BUSY).status == 200
 
 
 def test_what_is_refused_is_told_and_can_be_dismissed(page: Page) -> None:
-    section(page, "Delay")
     page.get_by_label("Another delay").fill("soon")
     page.get_by_role("button", name="Set delay").click()
     expect(notice(page)).to_contain_text("soon")
@@ -240,7 +262,7 @@ def test_injected_traffic_moves_the_totals(page: Page, mock: UsageMock) -> None:
     form.get_by_label("Protocol").select_option("ws")
     expect(form.get_by_label("Bytes")).to_be_disabled()  # only fetch has any
     form.get_by_role("button", name="Record traffic").click()
-    expect(notice(page)).to_have_text(f"41 requests to new.example are recorded for {mask_key(MODEST)}.")
+    expect(notice(page)).to_have_text(f"41 requests to new.example are recorded for {MODEST}.")
     expect(card(page, MODEST)).to_contain_text(f"{before['total'] + 41:,} requests")
     after = usage(mock.url, MODEST).json
     assert [after[name] - before[name] for name in ("total", "success", "fail")] == [41, 40, 1]
@@ -263,7 +285,7 @@ def test_one_key_is_reset_alone(page: Page, mock: UsageMock) -> None:
     mock.use("heavy", BUSY)
     mock.use("heavy", MODEST)
     expect(card(page, BUSY)).to_contain_text("heavy")
-    page.get_by_role("button", name=f"Reset {mask_key(BUSY)}").click()
+    page.get_by_role("button", name=f"Reset {BUSY}").click()
     expect(card(page, BUSY)).not_to_contain_text("heavy")
     expect(card(page, MODEST)).to_contain_text("heavy")
 
@@ -310,9 +332,94 @@ def test_an_export_line_survives_a_shell(page: Page) -> None:
 def test_a_request_appears_with_its_answer_and_why_it_was_refused(page: Page, mock: UsageMock) -> None:
     asked(page, mock, BUSY)
     asked(page, mock, "nobody")
-    expect(rows(page).first).to_contain_text("403GET/usageunknown-key")
-    expect(rows(page).last).to_contain_text("200GET/usage")
-    expect(rows(page).last).to_contain_text(mask_key(BUSY))
+    expect(rows(page).first).to_contain_text("403GETThe mock does not have the API key")
+    expect(rows(page).last).to_contain_text("200GETdemo-busy")
+
+
+def test_a_row_opens_to_the_whole_exchange_and_the_reason(page: Page, mock: UsageMock) -> None:
+    ask(mock.url, headers=[("Authorization", "Bearer demo-busy"), ("X-Trace", "t-17")])
+    expect(rows(page)).to_have_count(1)
+    rows(page).first.locator("summary").click()
+    request, response = (page.get_by_role("group", name=name, exact=True) for name in ("Request", "Response"))
+    expect(request).to_contain_text("GET /usage")
+    expect(request).to_contain_text("X-Tracet-17")
+    expect(request).to_contain_text(f"AuthorizationBearer {mask_key(BUSY)}")
+    expect(response).to_contain_text("Mock-Reasonkey-in-authorization")
+    expect(response.locator("pre")).to_have_text('{"detail":"Missing or invalid API key."}')
+    expect(rows(page).first).to_contain_text(
+        "key-in-authorization: The request has Authorization instead of X-API-Key."
+    )
+
+
+def test_a_request_that_the_journal_no_longer_has_cannot_be_opened(page: Page, mock: UsageMock) -> None:
+    asked(page, mock, BUSY)
+    page.route("**/journal?number=*", lambda route: route.fulfill(json={"entries": []}))
+    rows(page).first.locator("summary").click()
+    expect(rows(page).first).to_contain_text("The journal no longer has this request.")
+
+
+def test_lapses_of_a_client_are_marked_and_filtered(page: Page, mock: UsageMock) -> None:
+    mock.freeze()
+    asked(page, mock, BUSY, 12)
+    expect(rows(page).first.locator(".lapse")).to_have_text("too early")
+    expect(page.locator("#verdict")).to_have_text("1 lapse")
+    page.get_by_label("Filter by status").select_option("lapse")
+    expect(rows(page)).to_have_count(1)
+    rows(page).first.locator("summary").click()
+    expect(rows(page).first).to_contain_text("1.000 s before its Retry-After is over")
+    mock.reset()
+    expect(page.locator("#verdict")).to_be_empty()
+
+
+@pytest.mark.parametrize("key", ["demo-busy", ""])
+def test_an_empty_page_sends_a_request_and_shows_the_response(page: Page, mock: UsageMock, key: str) -> None:
+    page.get_by_label("with the API key").fill(key)
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.get_by_role("group", name="Body of the response")).to_contain_text("804982" if key else "Missing")
+    assert [entry.key for entry in mock.requests] == [key]
+
+
+def test_the_command_of_an_empty_page_works(page: Page, mock: UsageMock) -> None:
+    command = str(page.locator("#nothing pre").text_content())
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=TIMEOUT, check=True)
+    assert '"total":804982' in done.stdout
+
+
+def test_without_a_public_key_the_command_takes_the_key_from_the_shell(browser: Browser) -> None:
+    deployment = Deployment("own", "One key.", {"secret-1": Key(label="Billing")})
+    with UsageMock(deployment=deployment) as mock, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{mock.url}/__mock__/")
+        expect(page.locator("#nothing pre")).to_have_text(f'curl -i -H "X-API-Key: $USAGE_KEY" {mock.url}/usage')
+        expect(page.get_by_label("with the API key")).to_have_value("")
+
+
+def test_faults_are_grouped_by_theme_and_the_common_ones_come_first(page: Page) -> None:
+    faults = [
+        {"name": name, "description": "Something.", "theme": theme}
+        for name, theme in (("a", "Speed"), ("b", "Body"), ("body-is-empty", "Body"), ("c", "Speed"))
+    ]
+    page.route("**/faults", lambda route: route.fulfill(json=faults))
+    page.reload()
+    expect(page.locator("#found")).to_have_text("4 of 4 faults")
+    groups = page.locator("#faults > div")
+    expect(groups.locator("h3")).to_have_text(["Common", "Speed", "Body"])
+    expect(groups.nth(0).locator("b")).to_have_text(["none", "body-is-empty"])
+    expect(page.get_by_role("group", name="Speed").locator("b")).to_have_text(["a", "c"])
+    page.get_by_label("Find a fault").fill("speed")
+    expect(groups.locator("h3")).to_have_text(["Speed"])
+
+
+def test_the_common_faults_exist(page: Page) -> None:
+    common = page.get_by_role("group", name="Common").locator("b").all_inner_texts()
+    assert len(common) == 1 + len(page.evaluate("COMMON"))
+
+
+@pytest.mark.parametrize("name", ["Scenario", "Status code", "Delay"])
+def test_the_usual_overrides_are_above_the_fold(page: Page, name: str) -> None:
+    for chip in page.get_by_role("group", name=name).get_by_role("button").all():
+        box = chip.bounding_box()
+        assert box and box["y"] + box["height"] < 450
 
 
 def test_what_was_asked_before_the_page_was_opened_is_there(open_console: OpenPage, mock: UsageMock) -> None:
@@ -325,11 +432,12 @@ def test_a_row_opens_and_its_answer_is_copied_as_curl(page: Page, mock: UsageMoc
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     asked(page, mock, BUSY)
     rows(page).first.locator("summary").click()
-    expect(rows(page).first).to_contain_text("A similar request")
+    expect(rows(page).first).to_contain_text("Repeats the whole request.")
     page.get_by_role("button", name="Copy as curl").click()
     expect(notice(page)).to_have_text("The curl command is copied.")
     copied = page.evaluate("navigator.clipboard.readText()")
-    assert copied == f'curl -H "X-API-Key: $USAGE_KEY" {mock.url}/usage'
+    fields = "-H 'Accept-Encoding: identity' -H \"X-API-Key: $USAGE_KEY\" -H User-Agent: -H Accept:"
+    assert copied == f"curl {fields} {mock.url}/usage"
 
 
 def test_the_journal_is_filtered_by_key_status_and_text(page: Page, mock: UsageMock) -> None:
@@ -346,7 +454,7 @@ def test_the_journal_is_filtered_by_key_status_and_text(page: Page, mock: UsageM
     page.get_by_label("Filter by text").fill("")
     page.get_by_label("Filter by status").select_option("2xx")
     expect(page.locator("#nothing")).to_contain_text("No request matches the filters.")
-    page.get_by_role("button", name=f"Requests of {mask_key(BUSY)}").click()
+    page.get_by_role("button", name=f"Requests of {BUSY}").click()
     expect(rows(page)).to_have_count(2)
 
 
@@ -379,7 +487,7 @@ def test_a_hostile_target_is_text(page: Page, mock: UsageMock) -> None:
     send(mock.url, HOSTILE)
     expect(rows(page).first).to_contain_text("<img/src=x/onerror=console.error(1)>")
     rows(page).first.locator("summary").click()
-    expect(rows(page).first.locator("dl")).to_contain_text("</script>")
+    expect(page.get_by_role("group", name="Request", exact=True)).to_contain_text("</script>")
     assert page.locator("main").locator("img, script, iframe").count() == 0
 
 
@@ -399,9 +507,13 @@ def test_a_lost_mock_is_told_and_found_again_by_itself(browser: Browser) -> None
             expect(page.locator("#connection")).to_have_text("live")
             asked(page, first, BUSY, 2)
         expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+        expect(page.locator("#work")).to_have_attribute("inert", "")
+        expect(page.locator("#work")).to_have_css("opacity", "0.5")
+        expect(page.get_by_role("button", name="Freeze")).to_be_disabled()
         with UsageMock(port=urlsplit(first.url).port or 0) as second:
             expect(page.locator("#connection")).to_have_text("live")  # after three seconds
             expect(page.locator("#lost")).to_be_hidden()
+            expect(page.locator("#work")).not_to_have_attribute("inert", "")
             expect(rows(page)).to_have_count(0)
             asked(page, second, BUSY)
 
@@ -430,7 +542,7 @@ def test_scenarios_that_came_since_are_offered_to_who_comes_back(
         (tmp_path / "scenarios" / "own.yaml").write_text("description: My own.\ncode: 503\n")
         app[MOCK].simulator.library = Library(load_deployment(), tmp_path)
         page.evaluate("dispatchEvent(new Event('focus'))")
-        expect(page.locator("#scenarios b")).to_have_text(["none", "own"])
+        expect(page.locator("#scenarios button")).to_have_text(["own", "none"])
 
 
 def test_a_token_is_asked_for_and_kept_for_the_tab(browser: Browser, contract: Contract) -> None:
@@ -471,17 +583,27 @@ def test_a_fault_is_switched_on_by_keyboard_alone(page: Page, mock: UsageMock) -
     expect(page.locator(":focus")).to_have_attribute("aria-pressed", "true")
 
 
+def test_a_scenario_is_switched_on_by_keyboard_alone(page: Page) -> None:
+    page.get_by_role("group", name="Scenario").locator("button[tabindex='0']").focus()
+    page.keyboard.press("ArrowRight")
+    name = page.locator(":focus").inner_text()
+    page.keyboard.press("Enter")
+    expect(page.locator("#scenario-now")).to_have_text(name)
+    expect(page.locator(":focus")).to_have_attribute("aria-pressed", "true")
+
+
 def test_a_long_list_is_one_stop_of_the_tab_key(page: Page) -> None:
     assert page.locator("#faults button").count() > 300
+    assert page.locator("#faults > div").count() > 1
     assert page.locator("#faults button[tabindex='0']").count() == 1
 
 
 def test_escape_closes_an_open_row(page: Page, mock: UsageMock) -> None:
     asked(page, mock, BUSY)
     rows(page).first.locator("summary").press("Enter")
-    expect(rows(page).first.locator("dl")).to_be_visible()
+    expect(page.get_by_role("button", name="Copy as curl")).to_be_visible()
     page.get_by_role("button", name="Copy as curl").press("Escape")
-    expect(rows(page).first.locator("dl")).to_be_hidden()
+    expect(page.get_by_role("button", name="Copy as curl")).to_be_hidden()
     expect(rows(page).first.locator("summary")).to_be_focused()
 
 
@@ -508,7 +630,7 @@ def lively(page: Page, mock: UsageMock) -> None:
     ask(mock.url, headers=[("Prefer", "code=503")])
     expect(rows(page)).to_have_count(4)
     page.evaluate(SHOW_ALL)
-    expect(page.locator("#rows dl")).to_have_count(4)
+    expect(page.locator("#rows pre").filter(has_text="curl")).to_have_count(4)
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW, (800, 900), (1920, 1080)])
@@ -527,6 +649,45 @@ def test_every_text_has_contrast(scheme: Scheme, open_console: OpenPage, mock: U
     texts = page.evaluate(CONTRASTS)["texts"]
     assert len(texts) > 500
     assert texts[0][0] >= 4.5, texts[0]
+
+
+def violations(page: Page) -> list[str]:
+    """Return what axe objects to, with the elements."""
+    found = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_axe_finds_no_violation(size: tuple[int, int], scheme: Scheme, open_console: OpenPage, mock: UsageMock) -> None:
+    page = open_console(size, scheme)
+    assert violations(page) == []
+    mock.use("throttled", MODEST)
+    mock.use("revoked", "demo-fresh")
+    mock.delay("0.001")
+    asked(page, mock, MODEST, 2)
+    ask(mock.url, f"/usage?api_key={BUSY}")
+    expect(page.locator(".lapse")).to_have_count(2)
+    page.evaluate("document.querySelectorAll('#work details').forEach(each => each.open = true)")
+    expect(page.locator("#rows pre").filter(has_text="curl")).to_have_count(3)
+    assert violations(page) == []
+    page.get_by_role("button", name="Reset everything").click()
+    assert violations(page) == []
+
+
+def test_axe_finds_no_violation_in_a_page_without_its_mock(browser: Browser, contract: Contract) -> None:
+    guarded = make_app(contract, MockOptions(control_token="open-sesame"))
+    with browser.new_context() as context:
+        page = context.new_page()
+        with UsageMock(guarded) as mock:
+            page.goto(f"{mock.url}/__mock__/")
+            expect(page.get_by_label("Token")).to_be_focused()
+            assert violations(page) == []
+            page.keyboard.type("open-sesame")
+            page.keyboard.press("Enter")
+            expect(page.locator("#connection")).to_have_text("live")
+        expect(page.get_by_role("alert").first).to_contain_text("cannot be reached")
+        assert violations(page) == []
 
 
 def test_light_and_dark_differ(open_console: OpenPage) -> None:

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 import contract_tests
-from contract_tests import TrafficError, from_httpx, from_requests, judge
+from contract_tests import TrafficError, from_httpx, from_journal, from_requests, judge
 from mock_server import UsageMock
 from tests.support.readme import CHECKOUT
 
@@ -51,6 +51,33 @@ def test_responses_of_httpx_are_judged_with_findings_and_without_keys(mock: Usag
     assert broken.id == RATE_RULE
     assert broken.findings[0].pointer == "/success_rate"
     assert mock.api_key not in repr(reports)
+
+
+def test_the_journal_of_the_mock_is_judged_as_the_responses_are(mock: UsageMock) -> None:
+    def outcomes() -> tuple[dict[str, str], ...]:
+        mock.reset()
+        mock.fail(fault)
+        responses = [
+            requests.get(f"{mock.url}/usage", headers={"X-API-Key": key} if key else {}, timeout=30)
+            for key in (mock.api_key, mock.api_key, mock.api_key, "", "an-unknown-key")
+        ]
+        recorded = (map(from_requests, responses), from_journal(mock.requests))
+        return tuple({rule.id: str(rule.outcome) for rule in judge(each)} for each in recorded)
+
+    for fault in ("none", BROKEN, "content-type-is-text", "body-is-latin-1", "body-is-empty", "body-is-null"):
+        received, kept = outcomes()
+        differences = {rule: (received[rule], kept[rule]) for rule in kept if received[rule] != kept[rule]}
+        # The journal has the times of the requests and the content coding, which a client does not report.
+        assert {before for before, _ in differences.values()} <= {"not tested"}, differences
+        assert ("broken" in kept.values()) == (fault != "none")
+
+
+def test_a_connection_that_a_fault_closes_has_no_response_to_judge(mock: UsageMock) -> None:
+    mock.fail("connection-closes-without-a-response")
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"{mock.url}/usage", headers={"X-API-Key": mock.api_key}, timeout=30)
+    with pytest.raises(TrafficError, match="none of them is with"):
+        judge(from_journal(mock.requests))
 
 
 def test_no_exchange_with_the_operation_is_an_error(mock: UsageMock) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,14 +125,3 @@ def test_the_control_api_counts_down_on_how_many_requests_a_fault_still_acts(key
 def test_a_fault_without_an_end_has_nothing_to_count_down() -> None:
     with UsageMock() as mock:
         assert Api(mock.url).do("PATCH", "/behaviour", {"fault": "body-is-null"})["left"] is None
-
-
-def test_a_curl_command_names_method_target_and_key_and_is_called_a_similar_request() -> None:
-    with UsageMock() as mock:
-        ask(mock.url, "/usage?a=b", [(KEY, "demo-busy"), ("Prefer", "code=503")], "POST")
-        api = Api(mock.url)
-        [entry] = api.get("/journal")["entries"]
-        assert shlex.split(entry["curl"]) == ["curl", "-X", "POST", "-H", f"{KEY}: $USAGE_KEY", f"{mock.url}/usage?a=b"]
-        described = api.get("/openapi.json")["components"]["schemas"]["Entry"]["properties"]["curl"]["description"]
-        assert "a similar request" in described
-        assert "`Prefer`" in described

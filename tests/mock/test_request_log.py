@@ -32,6 +32,7 @@ from mock_server.options import MockOptions
 from mock_server.simulation.overrides import NO_OVERRIDE, Override
 from mock_server.simulation.simulator import Simulator
 from mock_server.web.mock import MOCK
+from tests.support.exchanges import exchange
 from usage_contract import Contract
 
 KEYS = ("demo-busy", "k", "a/b&c-key")
@@ -63,7 +64,8 @@ def simulator(contract: Contract) -> Simulator:
 def add(simulator: Simulator, target: str = "/usage", key: str = "demo-busy", status: int = 200) -> None:
     applied = Override(scenario="heavy") if status == 403 else NO_OVERRIDE
     reason = "unknown-key" if status == 403 else ""
-    simulator.journal.add(("GET", target, [key], status, reason, applied), at=1000.25, seconds=0.0012)
+    recorded = exchange(target, [key], status, reason=reason, applied=applied)
+    simulator.journal.add(recorded, at=1000.25, seconds=0.0012)
 
 
 def told(simulator: Simulator, show: Format = as_text, count: int = 0) -> list[str]:

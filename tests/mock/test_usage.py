@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from mock_server import UsageMock, load_deployment, make_app
 from mock_server.options import MockOptions
-from tests.support.wire import KEY, Clock, ask, send, usage
+from tests.support.wire import KEY, TIMEOUT, Clock, address, ask, send, usage
 from usage_contract import Contract
 
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=60)
@@ -63,6 +65,45 @@ def test_a_request_without_one_key_in_its_header_is_401(
     assert reply.status == 401
     assert reply.json == {"detail": "Missing or invalid API key."}
     assert reply.headers["WWW-Authenticate"] == 'ApiKey realm="usage"'
+
+
+REASONS: dict[str, tuple[str, list[tuple[str, str | bytes]], str]] = {
+    "without a key": ("/usage", [], "missing-key"),
+    "an empty key": ("/usage", [(KEY, "  ")], "missing-key"),
+    "as Bearer in Authorization": ("/usage", [("Authorization", "Bearer demo-busy")], "key-in-authorization"),
+    "in the query": ("/usage?api_key=demo-busy", [], "key-in-query"),
+    "a known key in any parameter": ("/usage?x=demo-busy", [], "key-in-query"),
+    "another parameter": ("/usage?page=2", [], "missing-key"),
+    "twice": ("/usage", [(KEY, "demo-busy"), (KEY, "demo-busy")], "key-is-repeated"),
+    "quoted": ("/usage", [(KEY, '"demo-busy"')], "key-is-quoted"),
+    "quoted with typographic marks": ("/usage", [(KEY, "\u201cdemo-busy\u201d".encode())], "key-is-quoted"),
+    "with Bearer before it": ("/usage", [(KEY, "Bearer demo-busy")], "key-has-a-scheme"),
+    "with its name before it": ("/usage", [(KEY, "X-API-Key: demo-busy")], "key-has-a-scheme"),
+    "with spaces": ("/usage", [(KEY, "demo -busy")], "key-has-spaces"),
+    "with a no-break space": ("/usage", [(KEY, "demo-busy\u00a0".encode())], "key-has-spaces"),
+    "unknown": ("/usage", [(KEY, "nobody")], "unknown-key"),
+    "a valid key beside Authorization": ("/usage", [("Authorization", "Basic eDp5"), (KEY, "demo-busy")], ""),
+}
+
+
+@pytest.mark.parametrize("case", REASONS)
+def test_the_reason_states_why_a_key_is_refused(unlimited: UsageMock, case: str) -> None:
+    target, headers, reason = REASONS[case]
+    for _ in range(2):
+        assert ask(unlimited.url, target, headers).headers.get("Mock-Reason", "") == reason
+
+
+def test_the_reason_is_the_same_for_a_repeated_request(unlimited: UsageMock) -> None:
+    with contextlib.closing(http.client.HTTPConnection(*address(unlimited.url), timeout=TIMEOUT)) as connection:
+        for target, headers, reason in REASONS.values():
+            for _ in range(3):
+                connection.putrequest("GET", target)
+                for name, value in headers:
+                    connection.putheader(name, value)
+                connection.endheaders()
+                response = connection.getresponse()
+                response.read()
+                assert response.headers.get("Mock-Reason", "") == reason
 
 
 @pytest.mark.parametrize("name", ["api_key", "X-API-Key", "x-api-key", "key"])

@@ -73,9 +73,17 @@ def test_a_stream_continues_after_the_last_received_event(api: Api, limited: Usa
 
 
 def test_it_shows_no_key(api: Api, limited: UsageMock) -> None:
+    made = limited.make_key()
+    usage(limited.url, made)
+    with api.events("?since=0") as events:
+        assert made not in str([next(events), next(events)])
+
+
+def test_an_event_is_the_summary_of_an_entry(api: Api, limited: UsageMock) -> None:
     usage(limited.url, BUSY)
     with api.events("?since=0") as events:
-        assert BUSY not in str([next(events), next(events)])
+        next(events)
+        assert [next(events)[1]] == api.get("/journal?detail=summary")["entries"]
 
 
 def test_it_ends_with_the_mock() -> None:

@@ -18,9 +18,15 @@ from usage_contract import Contract
 
 
 def test_the_state_identifies_every_key_and_discloses_none(api: Api, limited: UsageMock) -> None:
+    made = limited.make_key()
     reply = api.ask("GET", "/state")
     assert [key["id"] for key in reply.json["keys"]] == [mask_key(key) for key in limited.keys]
-    assert not any(key.encode() in reply.body for key in limited.keys)
+    assert made.encode() not in reply.body
+
+
+def test_only_a_key_with_a_label_has_a_public_name(api: Api, limited: UsageMock) -> None:
+    limited.make_key()
+    assert [key["label"] for key in api.get("/state")["keys"]] == ["demo-busy", "demo-modest", "demo-fresh", None]
 
 
 def test_a_bucket_is_seen_draining_and_filling(api: Api, limited: UsageMock, clock: Clock) -> None:

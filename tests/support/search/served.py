@@ -19,7 +19,7 @@ from mock_server.web.dispatcher import DISPATCHER, Dispatcher, normalize
 from mock_server.web.fast_path import RequestTemplate
 from mock_server.web.mock import MOCK
 from mock_server.web.raw_response import RawMessage, RawResponse, serialize_message
-from mock_server.web.responses import PreparedResponse, reason_phrase
+from mock_server.web.responses import reason_phrase
 
 PATH = "/usage"
 DEFECT = "defect-of-the-behaviour.txt"  # in the folder of the run
@@ -120,7 +120,7 @@ class SearchDispatcher(Dispatcher):
         """The edits of received bytes."""
         return (UNPARSED,)
 
-    def answer_repeat(self, template: RequestTemplate, data: bytes) -> PreparedResponse | None:  # noqa: ARG002
+    def answer_repeat(self, template: RequestTemplate, data: bytes) -> bytes | None:  # noqa: ARG002
         """Use no prepared response."""
         return None
 

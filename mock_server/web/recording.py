@@ -1,0 +1,99 @@
+"""The messages of an exchange as the journal keeps them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+from aiohttp import web
+
+from mock_server.simulation.journal import MAX_MESSAGE, Message
+from mock_server.web.fast_path import PreserializedResponse, RequestTemplate, head_fields
+from mock_server.web.raw_response import RawResponse
+
+# The seconds that a response waits for the body of its request.
+BODY_TIMEOUT = 1.0
+
+
+class ReceivedRequest(NamedTuple):
+    """The header fields and the body of a request, up to MAX_MESSAGE bytes."""
+
+    fields: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    is_complete: bool
+
+
+class SentResponse(NamedTuple):
+    """The bytes of the head of a response, or its header fields as aiohttp completes them; and its body."""
+
+    head: bytes | Mapping[str, str]
+    body: bytes
+    is_complete: bool
+
+
+async def received_request(request: web.Request) -> ReceivedRequest:
+    """Return a request for the journal, once its body has arrived."""
+    sizes = [len(name) + len(value) for name, value in request.raw_headers]
+    kept = sum(size <= MAX_MESSAGE for size in accumulate(sizes))
+    body, is_whole = b"", True
+    if request.body_exists:
+        body, is_whole = await _received_body(request, MAX_MESSAGE - sum(sizes[:kept]))
+    return ReceivedRequest(request.raw_headers[:kept], body, is_whole and kept == len(sizes))
+
+
+async def _received_body(request: web.Request, room: int) -> tuple[bytes, bool]:
+    """Return the body of a request up to `room` bytes, and whether that is all of it."""
+    if request.content.at_eof():  # a fault has read it
+        body = await request.read()
+        return body[:room], len(body) <= room
+    body, has_ended = b"", False
+    try:
+        # A client that sends Expect can wait for this response before it sends the body.
+        async with asyncio.timeout(0 if "Expect" in request.headers else BODY_TIMEOUT):
+            while len(body) <= room and not has_ended:
+                piece = await request.content.readany()
+                body, has_ended = body + piece, not piece
+    except (TimeoutError, ConnectionError, web.RequestPayloadError):
+        has_ended = False  # the rest of the body has not arrived
+    return body[:room], has_ended and len(body) <= room
+
+
+def sent_response(request: web.Request, response: web.StreamResponse) -> SentResponse:
+    """Return a response for the journal."""
+    if isinstance(response, PreserializedResponse):
+        return _cut(*_split(response.data))
+    if isinstance(response, RawResponse):
+        return _cut(*response.sent)
+    body = response.body if isinstance(response, web.Response) and request.method != "HEAD" else None
+    return _cut(response.headers, body if isinstance(body, bytes) else b"")
+
+
+def build_messages(_: Sequence[str], request: ReceivedRequest, response: SentResponse) -> tuple[Message, Message]:
+    """Build the messages of an exchange from `received_request` and `sent_response`."""
+    sent = tuple((_text(name), _text(value)) for name, value in request.fields)
+    received = head_fields(response.head) if isinstance(response.head, bytes) else tuple(response.head.items())
+    return Message(sent, *request[1:]), Message(received, *response[1:])
+
+
+def build_repeated(keys: Sequence[str], template: RequestTemplate, response: bytes) -> tuple[Message, Message]:
+    """Build the messages of an exchange on the fast path from its template and the bytes of its response."""
+    head, body = _split(response)
+    return Message(template.fields(keys)), Message(head_fields(head), body)
+
+
+def _split(data: bytes) -> tuple[bytes, bytes]:
+    head, _, body = data.partition(b"\r\n\r\n")
+    return head, body
+
+
+def _cut(head: bytes | Mapping[str, str], body: bytes) -> SentResponse:
+    size = len(head) if isinstance(head, bytes) else sum(map(len, head.values()))
+    if size > MAX_MESSAGE:
+        return SentResponse(b"", b"", is_complete=False)
+    return SentResponse(head, body[: MAX_MESSAGE - size], size + len(body) <= MAX_MESSAGE)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")

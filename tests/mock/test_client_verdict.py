@@ -1,0 +1,212 @@
+"""The verdict on a client: waiting, backing off, and keeping the key out of URLs."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Sequence
+from email.utils import formatdate
+
+import pytest
+
+from mock_server import AsyncUsageMock, UsageMock
+from mock_server.masking import mask_key
+from mock_server.simulation.client_verdict import judge_client
+from mock_server.simulation.journal import Journal
+from tests.support.control_api import Api
+from tests.support.exchanges import exchange
+from tests.support.wire import Clock, ask, usage
+
+BUSY, MODEST = "demo-busy", "demo-modest"
+NOW = 1_800_000_000.0
+
+# A request: its time, the status code, and Retry-After.
+Sent = tuple[float, int, str]
+
+
+def journal_of(sent: Sequence[Sent], key: str = BUSY, capacity: int = 1000) -> Journal:
+    journal = Journal(capacity)
+    for at, status, retry_after in sent:
+        response = {"Retry-After": retry_after} if retry_after else {}
+        journal.add(exchange(keys=[key], status=status, at=NOW + at, response=response), at=NOW + at, seconds=0.0)
+    return journal
+
+
+def lapses(*sent: Sent) -> list[tuple[int, str, bool]]:
+    return [(each.number, each.lapse, each.is_warning) for each in judge_client(journal_of(sent), [BUSY]).evidence]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [(0, 200, ""), (0, 200, "")],
+        [(0, 429, "1"), (1, 200, "")],
+        [(0, 429, "1"), (1, 429, "1"), (3, 429, "1"), (7, 200, "")],
+        [(0, 429, "1"), (3, 200, ""), (3, 429, "1"), (4, 200, "")],
+        [(0, 429, formatdate(NOW + 5)), (5, 200, "")],
+        [(0, 429, "soon"), (0.1, 200, "")],
+        [(0, 401, "")],
+        [(0, 500, ""), (0, 500, "")],
+    ],
+)
+def test_a_client_that_waits_and_backs_off_is_well_behaved(sent: list[Sent]) -> None:
+    assert lapses(*sent) == []
+
+
+def test_a_request_before_retry_after_is_over_is_too_early() -> None:
+    assert lapses((0, 429, "2"), (1.9, 200, "")) == [(2, "too-early", False)]
+    assert lapses((0, 429, formatdate(NOW + 5)), (4, 200, "")) == [(2, "too-early", False)]
+    assert lapses((0, 503, "2"), (1, 200, "")) == [(2, "too-early", False)]
+
+
+def test_the_longest_retry_after_counts() -> None:
+    sent = [(0.0, 429, "9"), (1.0, 429, "1"), (4.0, 200, "")]
+    assert [number for number, lapse, _ in lapses(*sent) if lapse == "too-early"] == [2, 3]
+
+
+def test_waits_between_consecutive_429s_must_grow() -> None:
+    assert lapses((0, 429, ""), (2, 429, ""), (4, 429, "")) == [(3, "wait-does-not-grow", False)]
+    assert lapses((0, 429, "2"), (2, 429, "2"), (4, 429, "2")) == [(3, "wait-does-not-grow", True)]
+
+
+def test_a_refusal_must_not_be_retried_with_the_same_key() -> None:
+    assert lapses((0, 401, ""), (9, 401, ""), (99, 200, ""), (99, 200, "")) == [
+        (2, "retried-refusal", False),
+        (3, "retried-refusal", False),
+    ]
+
+
+def test_each_key_is_a_client_of_its_own() -> None:
+    journal = journal_of([(0, 403, "")])
+    journal.add(exchange(keys=[MODEST], status=403, at=NOW), at=NOW, seconds=0.0)
+    assert judge_client(journal, [BUSY]).is_well_behaved
+
+
+def test_each_path_has_refusals_of_its_own() -> None:
+    journal = Journal()
+    for target, status in (("/usage", 401), ("/healthz", 200), ("/usage?page=2", 401)):
+        journal.add(exchange(target, [], status, at=NOW), at=NOW, seconds=0.0)
+    assert [each.number for each in judge_client(journal, [BUSY]).evidence] == [3]
+
+
+def test_a_concurrent_request_is_no_retry() -> None:
+    journal = Journal()
+    for received, at in ((0.0, 2.0), (1.0, 3.0)):
+        journal.add(exchange(status=429, at=received, response={"Retry-After": "9"}), at=at, seconds=2.0)
+    assert judge_client(journal, [BUSY]).is_well_behaved
+
+
+@pytest.mark.parametrize(
+    "target", [f"/usage?x={BUSY}", f"/{BUSY}", "/usage?api_key=x", "/usage?a=1&X-API-Key=", "/?token=x"]
+)
+def test_a_key_in_a_url_is_a_lapse(target: str) -> None:
+    journal = Journal()
+    journal.add(exchange(target), at=NOW, seconds=0.0)
+    [evidence] = judge_client(journal, [BUSY]).evidence
+    assert (evidence.lapse, BUSY in evidence.problem) == ("key-in-url", False)
+
+
+@pytest.mark.parametrize("target", ["/usage", "/usage?monkey=3", "/usage?page=2&tokens=5"])
+def test_other_parameters_are_no_lapse(target: str) -> None:
+    journal = Journal()
+    journal.add(exchange(target), at=NOW, seconds=0.0)
+    assert judge_client(journal, [BUSY]).is_well_behaved
+
+
+def test_without_a_request_there_is_no_verdict() -> None:
+    verdict = judge_client(Journal(), [BUSY])
+    assert (verdict.is_well_behaved, verdict.text) == (False, "The journal has no request to judge.")
+
+
+def test_dropped_requests_prevent_a_good_verdict() -> None:
+    verdict = judge_client(journal_of([(0, 200, "")] * 5, capacity=3), [BUSY])
+    assert not verdict.is_well_behaved
+    assert "The journal has dropped 2 requests" in verdict.text
+
+
+def test_cleared_requests_are_not_dropped() -> None:
+    journal = journal_of([(0, 200, "")] * 5, capacity=3)
+    journal.clear()
+    assert journal.dropped == 0
+    for _ in range(4):
+        journal.add(exchange(), at=NOW, seconds=0.0)
+    assert journal.dropped == 1
+    journal.clear(BUSY)
+    assert journal.dropped == 1
+
+
+def throttle(mock: UsageMock) -> None:
+    """Empty the bucket of a key, and send one more request."""
+    for _ in range(11):
+        usage(mock.url, BUSY)
+
+
+def test_a_patient_client_passes(limited: UsageMock, clock: Clock) -> None:
+    throttle(limited)
+    clock.now += 1
+    usage(limited.url, BUSY)
+    limited.assert_well_behaved()
+    limited.assert_well_behaved(BUSY)
+
+
+def test_an_impatient_client_fails_with_the_evidence(limited: UsageMock, clock: Clock) -> None:
+    throttle(limited)
+    clock.now += 0.25
+    usage(limited.url, BUSY)
+    with pytest.raises(AssertionError, match=r"0\.250 s after #11, 0\.750 s before its Retry-After is over") as failure:
+        limited.assert_well_behaved()
+    assert f"#12 with {mask_key(BUSY)}" in str(failure.value)
+
+
+def test_constant_waits_are_a_warning(limited: UsageMock, clock: Clock) -> None:
+    limited.answer(429)
+    for _ in range(3):
+        usage(limited.url, BUSY)
+        clock.now += 1
+    with pytest.warns(UserWarning, match="The wait does not grow"):
+        limited.assert_well_behaved()
+
+
+def test_a_time_of_waiting_begins_with_the_response_and_ends_with_the_request(limited: UsageMock) -> None:
+    limited.delay("0.01")
+    limited.answer(429)
+    usage(limited.url, BUSY)
+    entry = limited.requests[-1]
+    assert entry.received <= entry.at
+
+
+def test_the_async_mock_has_the_same_verdict() -> None:
+    async def verdict() -> None:
+        async with AsyncUsageMock() as mock:
+            for _ in range(2):
+                await asyncio.to_thread(ask, mock.url)
+            mock.assert_well_behaved()
+
+    with pytest.raises(AssertionError, match="#2 without a key: #1 received 401, and the client tries again"):
+        asyncio.run(verdict())
+
+
+def test_the_control_api_reports_the_verdict(limited: UsageMock) -> None:
+    api = Api(limited.url)
+    usage(limited.url, MODEST)
+    for _ in range(2):
+        usage(limited.url, "nobody")
+    refused = api.ask("POST", "/verify", {"client": "well-behaved"})
+    assert (refused.status, refused.json["ok"], refused.json["judged"]) == (409, False, 3)
+    assert [each["lapse"] for each in refused.json["evidence"]] == ["retried-refusal"]
+    assert b"nobody" not in refused.body
+    assert api.get("/verdict") == refused.json
+    assert api.do("POST", "/verify", {"client": "well-behaved", "key": MODEST})["ok"] is True
+    assert api.get(f"/verdict?key={mask_key(MODEST).replace('…', '%E2%80%A6')}")["judged"] == 1
+
+
+def test_the_verdict_goes_with_a_key_only(limited: UsageMock) -> None:
+    status, detail = Api(limited.url).refused("POST", "/verify", {"client": "well-behaved", "exactly": 1})
+    assert (status, detail) == (422, "body /exactly is not a known name; valid: client, key")
+
+
+def test_a_good_verdict_without_warnings_warns_of_nothing(limited: UsageMock) -> None:
+    usage(limited.url, BUSY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        limited.assert_well_behaved()
