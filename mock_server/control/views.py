@@ -84,6 +84,7 @@ async def key_view(simulator: Simulator, key: str, counts: Counts) -> dict[str, 
         effective, account = simulator.overrides.merged(key), None
     return {
         "id": mask_key(key),
+        "label": simulator.label(key),
         "made": key not in simulator.library.deployment.keys,
         "known": account is not None,
         **(await _account_view(simulator, account, effective) if account else NO_ACCOUNT),

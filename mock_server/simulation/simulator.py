@@ -85,6 +85,11 @@ class Simulator:
         """Return whether the mock has a key."""
         return key in self.library.deployment.keys or key in self.overrides.created_keys
 
+    def label(self, key: str) -> str | None:
+        """Return the name for people that the deployment gives to a key."""
+        facts = self.library.deployment.keys.get(key)
+        return facts.label if facts else None
+
     # Reading, for each request.
 
     def resolve(self, key: str, request: Override) -> Override:
