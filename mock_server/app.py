@@ -11,7 +11,7 @@ from mock_server.control.api import Control
 from mock_server.fixtures.deployments import Deployment, load_deployment
 from mock_server.fixtures.faults import Fault
 from mock_server.fixtures.library import Library
-from mock_server.options import MockOptions
+from mock_server.options import MockOptions, texts
 from mock_server.simulation.clock import MockClock, wall_clock
 from mock_server.simulation.journal import Journal
 from mock_server.simulation.overrides import FaultUse, Override
@@ -65,12 +65,9 @@ def make_app(
         from mock_server.shared_state.dispatcher import SharedDispatcher
 
         dispatcher_class = SharedDispatcher
-    name, _, number = (options.fault or "").partition("@")
-    name = fault.name if fault else name
-    use = FaultUse(name, use="the start") if name else None
-    if number:  # a shared state outlives the start: another start must not continue its count
-        use = FaultUse(name, int(number) - 1, 1, use=f"the start {name}@{number}", is_unconditional=True)
-    start, journal = Override(options.scenario, None, use, options.delay_text), Journal(options.journal)
+    names = texts(options.fault) or ((fault.name,) if fault else ())
+    faults = tuple(map(_use_from_start, names)) or None
+    start, journal = Override(options.scenario, None, faults, options.delay_text), Journal(options.journal)
     simulator = Simulator(library, MockClock(clock), start=start, state=state, journal=journal, seed=options.seed)
     mock = Mock(simulator, build_routes(contract, simulator, options), sleep=sleep, cors=options.cors)
     control = Control(mock, options.control_token)
@@ -82,6 +79,15 @@ def make_app(
     app.on_cleanup.append(lambda _: simulator.state.close())
     app.on_shutdown.append(control.stop)
     return app
+
+
+def _use_from_start(text: str) -> FaultUse:
+    """Return the use of `NAME` or `NAME@N`, where N is the number of a request."""
+    name, _, number = text.partition("@")
+    if not number:
+        return FaultUse(name, use="the start")
+    # A shared state outlives the start: another start must not continue the count.
+    return FaultUse(name, int(number) - 1, 1, use=f"the start {text}", is_unconditional=True)
 
 
 def read_files(contract: Contract, options: MockOptions, simulator: Simulator) -> tuple[Library, Routes]:

@@ -69,11 +69,12 @@ def _parameter(option: Option) -> click.Option:
     text = option.help if default is None else f"{option.help} (default: {default})"
     if option.is_switch:
         return click.Option([f"--{option.name}/--no-{option.name}"], default=None, help=text)
-    return click.Option([f"--{option.name}"], metavar=option.metavar, type=click.UNPROCESSED, help=text)
+    names, metavar = [f"--{option.name}"], option.metavar
+    return click.Option(names, metavar=metavar, type=click.UNPROCESSED, help=text, multiple=option.repeats)
 
 
 def _run(command: tuple[str, ...], **values: Any) -> int:
-    given = {name: value for name, value in values.items() if value is not None}
+    given = {name: value for name, value in values.items() if value not in (None, ())}
     if command and command[0] not in COMMANDS:
         raise OptionError([f"{command[0]!r}: unknown command; {suggest(command[0], COMMANDS)}"])
     if unexpected := command[1 if command[:1] == ("health",) else 2 :]:

@@ -350,8 +350,8 @@ def _load(text: bytes) -> Overrides:
 
 
 def _override(data: dict[str, Any]) -> Override:
-    fault = None if data["fault"] is None else _checked(FaultUse(**data["fault"]))
-    found = _checked(Override(**{**data, "fault": fault}))
+    faults = None if data["faults"] is None else tuple(_checked(FaultUse(**use)) for use in data["faults"])
+    found = _checked(Override(**{**data, "faults": faults}))
     if found.delay not in (None, NONE):
         delay(found.delay)
     return found

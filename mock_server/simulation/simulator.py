@@ -104,8 +104,8 @@ class Simulator:
         if override.active_scenario is None:
             return override
         scenario = self.library.scenario(override.active_scenario)
-        fault = FaultUse(scenario.fault, use=f"scenario {scenario.name}") if scenario.fault else None
-        return override.merged_over(Override(code=scenario.code, fault=fault, delay=scenario.delay))
+        faults = (FaultUse(scenario.fault, use=f"scenario {scenario.name}"),) if scenario.fault else None
+        return override.merged_over(Override(code=scenario.code, faults=faults, delay=scenario.delay))
 
     def effective(self, key: str) -> Override:
         """Return the override of a request without preferences; it is computed once."""
@@ -139,18 +139,22 @@ class Simulator:
         """Draw the seconds of a delay."""
         return delay(text).draw(self._random)
 
-    def bucket(self, account: Account, fault: FaultUse | None) -> BucketSpec:
-        """Return the bucket of an account: its own, or the one that a fault gives it."""
-        if fault is None or fault.name == NONE:
-            return account.bucket
-        for index, bucket in enumerate(self.library.fault(fault.name).buckets):
+    def bucket(self, account: Account, faults: Iterable[FaultUse] | None) -> BucketSpec:
+        """Return the bucket of an account: its own, or the one that the last fault with a bucket gives it."""
+        found = account.bucket
+        for use in faults or ():
+            found = self._fault_bucket(account, use) or found
+        return found
+
+    def _fault_bucket(self, account: Account, use: FaultUse) -> BucketSpec | None:
+        for index, bucket in enumerate(self.library.fault(use.name).buckets):
             keys = bucket.keys or tuple(self.keys)
             if account.api_key in keys:
                 stated = (self.peek(keys[0]) or account).limit
                 rps, burst = stated.rps if bucket.rps is None else float(bucket.rps), bucket.burst or stated.burst
-                name = f"{fault.name} {index} {fault.use}\0{rps} {burst}"
+                name = f"{use.name} {index} {use.use}\0{rps} {burst}"
                 return BucketSpec(name, rps, burst, interval=bucket.interval)
-        return account.bucket
+        return None
 
     # Changes at run time.
 
@@ -170,8 +174,10 @@ class Simulator:
         await self.catch_up()
         self._check_key(key)
         Override(**changes).check(self.library)
-        if use := changes.get("fault"):  # an identifier that no other use has, in any process
-            changes["fault"] = replace(use, use=f"{RUNTIME_USE}{secrets.token_hex(8)}", is_unconditional=True)
+        if uses := changes.get("faults"):  # an identifier that no other use has, in any process
+            changes["faults"] = tuple(
+                replace(use, use=f"{RUNTIME_USE}{secrets.token_hex(8)}", is_unconditional=True) for use in uses
+            )
         restart = changes.get("scenario") is not None
         await self._change(
             lambda old: old.with_override(key, replace(old.override_for(key), **changes)), key, restart=restart
