@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from aiohttp import web
 
 from mock_server.control.api import Control
-from mock_server.fixtures.deployments import Deployment, load_deployment
+from mock_server.fixtures.deployments import Deployment, Key, load_deployment
 from mock_server.fixtures.faults import Fault
 from mock_server.fixtures.library import Library
 from mock_server.options import MockOptions, texts
@@ -101,4 +102,6 @@ def read_files(contract: Contract, options: MockOptions, simulator: Simulator) -
 
 
 def _library(options: MockOptions, deployment: Deployment | None = None) -> Library:
-    return Library(deployment or load_deployment(options.deployment, options.fixture_folder), options.fixture_folder)
+    found = deployment or load_deployment(options.deployment, options.fixture_folder)
+    added = {key: Key() for key in texts(options.key) if key not in found.keys}
+    return Library(replace(found, keys={**found.keys, **added}), options.fixture_folder)

@@ -52,6 +52,13 @@ def fault(text: str) -> str:
     return text
 
 
+def api_key(text: str) -> str:
+    """Return a key that a client can send in a header; the error does not quote it."""
+    if not re.fullmatch(r"[!-~]{1,256}", text):
+        raise ValueError("a key is not valid; expected 1 to 256 visible ASCII characters")
+    return text
+
+
 def integer(low: int, high: int | None = None) -> Reader:
     """Return a reader of a whole number in ASCII digits."""
 
@@ -164,6 +171,9 @@ class MockOptions:
         fault,
         repeats=True,
     )
+    key: str | Sequence[str] | None = _option(
+        None, "KEY", "API key that is added to those of the deployment; repeatable", api_key, repeats=True
+    )
     delay: float | str | None = _option(
         None, "DELAY", "delay of every response in seconds: 0.2, 0.1..0.5 (even) or 0.1~2 (median~p99)"
     )
@@ -240,6 +250,7 @@ class UsageMockOptions(TypedDict, total=False):
     fixtures: Path | str | None
     scenario: str | None
     fault: str | Sequence[str] | None
+    key: str | Sequence[str] | None
     delay: float | str | None
     seed: int
     state: str | None

@@ -11,6 +11,7 @@ from mock_server.fixtures.delays import delay
 from mock_server.simulation.clock import NO_OFFSET, ClockOffset
 
 if TYPE_CHECKING:
+    from mock_server.fixtures.deployments import KeyFacts
     from mock_server.fixtures.library import Library
 
 # The value that switches a scenario, all faults or a delay off, also where a lower level of precedence sets one.
@@ -131,7 +132,7 @@ class Overrides:
     start: Override = NO_OVERRIDE
     everyone: Override = NO_OVERRIDE
     keys: Mapping[str, Override] = field(default_factory=dict)
-    created_keys: frozenset[str] = frozenset()
+    created_keys: Mapping[str, KeyFacts] = field(default_factory=dict)
     clock: ClockOffset = NO_OFFSET
     #: A cache of `Simulator.effective`, by key; it lasts as long as these overrides.
     effective: dict[str, Override] = field(default_factory=dict, init=False, compare=False)

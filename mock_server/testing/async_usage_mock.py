@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from aiohttp import web
 
 from mock_server.app import make_app
-from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, PROTOCOLS, Calls, Deployment, load_deployment
+from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, PROTOCOLS, Calls, Deployment, KeyFacts, load_deployment
 from mock_server.fixtures.validation import SURROGATE
 from mock_server.options import MockOptions, UsageMockOptions, texts
 from mock_server.simulation.clock import END_OF_TIME, MockClock
@@ -142,18 +142,7 @@ class AsyncUsageMock(MockView):
         _check_integer(0, after=after)
         if times is not None:
             _check_integer(1, times=times)
-        if fault is None:
-            await self._simulator.switch(key, faults=None)
-            return
-        names = texts(fault) if isinstance(fault, str | list | tuple) else [fault]
-        uses = fault_uses([_text("fault", name) for name in names], FaultUse("", after, times))
-        for use in uses:
-            name, at, _ = use.name.partition("@")
-            if at:
-                raise ValueError(
-                    f"fault: {use.name!r} is for options only; fail({name!r}, after=2, times=1) acts on request 3"
-                )
-        await self._simulator.switch(key, faults=uses)
+        await self._simulator.switch(key, faults=None if fault is None else _fault_uses(fault, after, times))
 
     async def answer(self, code: int | None, key: str | None = None) -> None:
         """Respond with one status code to every request; None removes the override.
@@ -226,10 +215,24 @@ class AsyncUsageMock(MockView):
             self.api_key if key is None else key, {domain: {protocol: Calls(requests, failures, bytes)}}
         )
 
-    async def make_key(self, scenario: str | None = None) -> str:
-        """Create an unused key, or one in a scenario, and return it; a reset of everything removes it."""
-        key = f"made-{secrets.token_hex(8)}"
-        await self._simulator.make_key(key, scenario)
+    async def make_key(
+        self, scenario: str | None = None, *, fault: str | Sequence[str] | None = None, **facts: Unpack[KeyFacts]
+    ) -> str:
+        """Create a key and return it; a reset of everything removes it.
+
+        Args:
+            scenario: Its scenario.
+            fault: The name of its fault, or names in the order in which the faults are applied.
+            facts: Its facts, as in a deployment file; without them the key is unused.
+
+        Raises:
+            FactsError: A deployment file must not have the facts (a ValueError).
+        """
+        for name in facts:
+            if name not in KeyFacts.__annotations__:
+                raise TypeError(f"{name!r} is not a fact of a key; {suggest(name, KeyFacts.__annotations__)}")
+        key, uses = f"made-{secrets.token_hex(8)}", None if fault is None else _fault_uses(fault)
+        await self._simulator.make_key(key, scenario, faults=uses, facts=facts)
         return key
 
     async def reset(self, key: str | None = None) -> None:
@@ -268,6 +271,18 @@ def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name}: {value!r} is not a text")
     return value
+
+
+def _fault_uses(fault: str | Sequence[str], after: int = 0, times: int | None = None) -> tuple[FaultUse, ...]:
+    names = texts(fault) if isinstance(fault, str | list | tuple) else [fault]
+    uses = fault_uses([_text("fault", name) for name in names], FaultUse("", after, times))
+    for use in uses:
+        name, at, _ = use.name.partition("@")
+        if at:
+            raise ValueError(
+                f"fault: {use.name!r} is for options only; fail({name!r}, after=2, times=1) acts on request 3"
+            )
+    return uses
 
 
 def _check_integer(low: int, **numbers: int) -> None:

@@ -21,7 +21,7 @@ KEY = next(iter(load_deployment().keys))
 SOUND = {
     "everyone": {"scenario": None, "code": None, "faults": None, "delay": None},
     "keys": {},
-    "created_keys": [],
+    "created_keys": {},
     "clock": {"seconds": 0.0, "frozen_at": None},
 }
 
@@ -45,7 +45,8 @@ UNREADABLE = {
     "a delay is none": behaving(delay="soon"),
     "a fault is a text": behaving(faults=["body-is-null"]),
     "a fault has an odd count": behaving(faults=[{"name": "body-is-null", "after": "1"}]),
-    "a key is a number": changed(created_keys=[7]),
+    "created keys are a list": changed(created_keys=["made"]),
+    "a fact is unknown": changed(created_keys={"made": {"trafic": {}}}),
     "a clock is a text": changed(clock={"seconds": "now", "frozen_at": None}),
 }
 
