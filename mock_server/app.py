@@ -54,7 +54,7 @@ def make_app(
         DelayError: The delay is not valid.
         StateUnavailableError: The URL of the state is not valid.
     """
-    library = _library(options, deployment)
+    library = read_library(options, deployment)
     if fault:
         library.add(fault)
     dispatcher_class: type[Dispatcher] = Dispatcher
@@ -96,12 +96,16 @@ def read_files(contract: Contract, options: MockOptions, simulator: Simulator) -
 
     Raises what `make_app` raises.
     """
-    library = _library(options)
+    library = read_library(options)
     simulator.check_library(library)
     return library, build_routes(contract, simulator, options)
 
 
-def _library(options: MockOptions, deployment: Deployment | None = None) -> Library:
+def read_library(options: MockOptions, deployment: Deployment | None = None) -> Library:
+    """Return the fixtures of a mock; a deployment replaces that of the fixture folder.
+
+    Raises what `make_app` raises.
+    """
     found = deployment or load_deployment(options.deployment, options.fixture_folder)
     added = {key: Key() for key in texts(options.key) if key not in found.keys}
     return Library(replace(found, keys={**found.keys, **added}), options.fixture_folder)

@@ -16,24 +16,29 @@ from typing import ParamSpec
 
 from aiohttp import web
 
-from mock_server.app import make_app, read_files
+from mock_server.app import make_app, read_files, read_library
 from mock_server.command import workers
 from mock_server.command.reload import USER_ERRORS, Reloader
 from mock_server.command.request_log import RequestLog, Writer, format_for
 from mock_server.fixtures.delays import DelayError
-from mock_server.fixtures.deployments import deployment_names, load_deployment
+from mock_server.fixtures.deployments import Deployment, deployment_names, load_deployment
 from mock_server.fixtures.faults import fault_names, load_fault
 from mock_server.fixtures.library import Library
 from mock_server.fixtures.problems import text_of
 from mock_server.fixtures.scenarios import load_scenario, scenario_names
 from mock_server.fixtures.validation import FixtureError
+from mock_server.masking import printable
 from mock_server.options import MockOptions, OptionError
+from mock_server.simulation.clock import wall_clock
 from mock_server.simulation.state import StateUnavailableError
 from mock_server.streams import report
 from mock_server.web.mock import MOCK
 from mock_server.web.routes import Routes
 from mock_server.web.server import CertificateError, listening, new_event_loop, server_context
 from usage_contract import load
+
+# The maximum number of keys in a message.
+LISTED = 10
 
 P = ParamSpec("P")
 
@@ -63,7 +68,15 @@ def serve(options: MockOptions) -> int:
         raise OptionError(["--workers: more than one process needs a shared state; add --state redis://HOST"])
     if not workers.IS_POSSIBLE:
         raise OptionError(["--workers: this system has no fork or no SO_REUSEPORT; start one process"])
-    return workers.supervise(lambda port: _serve(replace(options, port=port)), options)
+
+    def announce(url: str) -> None:
+        line = format_for(options.log, sys.stderr)
+        if options.log != "none":
+            sys.stderr.write(
+                line({"at": wall_clock(), "level": "info", "message": _summary(url, read_library(options).deployment)})
+            )
+
+    return workers.supervise(lambda port: _serve(replace(options, port=port)), options, announce)
 
 
 @_reporting
@@ -111,15 +124,17 @@ async def serve_until_signalled(app: web.Application, options: MockOptions, tls:
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):  # Windows, where SIGINT is a KeyboardInterrupt
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with _log_and_reload(app, options), listening(app, options, tls) as listener:
+    async with _log_and_reload(app, options) as log, listening(app, options, tls) as listener:
         sys.stdout.write(f"LISTENING {listener.url}\n")
         sys.stdout.flush()
+        if options.log != "none" and options.workers == 1:
+            log.say(_summary(listener.url, app[MOCK].simulator.library.deployment))
         gc.freeze()  # the present objects stay until the end; the garbage collector skips them
         await stop.wait()
 
 
 @asynccontextmanager
-async def _log_and_reload(app: web.Application, options: MockOptions) -> AsyncIterator[None]:
+async def _log_and_reload(app: web.Application, options: MockOptions) -> AsyncIterator[RequestLog]:
     """Log the requests of an application, and reload its files when they change, while the context lasts."""
     mock, writer = app[MOCK], Writer(sys.stderr)
     log = RequestLog(mock.simulator, writer, format_for(options.log, sys.stderr))
@@ -134,7 +149,15 @@ async def _log_and_reload(app: web.Application, options: MockOptions) -> AsyncIt
             await stack.enter_async_context(_running(log.run()))
         if options.reload:
             await stack.enter_async_context(_running(Reloader(mock, build, log.say, options).run()))
-        yield
+        yield log
+
+
+def _summary(url: str, deployment: Deployment) -> str:
+    """Return the address of the console and the keys of a mock that has just started, as one line."""
+    names = [printable(deployment.shown(key)) for key in deployment.keys]
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    keys = "1 key" if len(names) == 1 else f"{len(names)} keys"
+    return f"console: {url}/__mock__/; {keys}: {', '.join(names[:LISTED])}{more}"
 
 
 @asynccontextmanager
