@@ -161,7 +161,7 @@ class MockOptions:
     config: Path | None = _option(None, "FILE", "TOML file to read options from", Path)
     host: str = _option("127.0.0.1", "HOST", "address to listen on")
     port: int = _option(8080, "PORT", "port to listen on; 0 picks a free port", integer(0, 65535))
-    fixtures: Path | str | None = _option(None, "DIR", "fixture folder instead of the shipped one", Path)
+    fixtures: Path | str | None = _option(None, "DIR", "fixture folder whose files add to the shipped ones", Path)
     deployment: str = _option("default", "NAME", "deployment to serve: a file in deployments/")
     scenario: str | None = _option(None, "NAME", "scenario of every API key: a file in scenarios/")
     fault: str | Sequence[str] | None = _option(

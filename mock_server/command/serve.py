@@ -21,11 +21,19 @@ from mock_server.command import workers
 from mock_server.command.reload import USER_ERRORS, Reloader
 from mock_server.command.request_log import RequestLog, Writer, format_for
 from mock_server.fixtures.delays import DelayError
-from mock_server.fixtures.deployments import Deployment, deployment_names, load_deployment
-from mock_server.fixtures.faults import fault_names, load_fault
+from mock_server.fixtures.deployments import (
+    Deployment,
+    check_folder,
+    deployment_names,
+    fixture_files,
+    folder,
+    load_deployment,
+    yaml_files,
+)
+from mock_server.fixtures.faults import FOLDERS, load_fault
 from mock_server.fixtures.library import Library
 from mock_server.fixtures.problems import text_of
-from mock_server.fixtures.scenarios import load_scenario, scenario_names
+from mock_server.fixtures.scenarios import load_scenario
 from mock_server.fixtures.validation import FixtureError
 from mock_server.masking import printable
 from mock_server.options import MockOptions, OptionError
@@ -35,7 +43,7 @@ from mock_server.streams import report
 from mock_server.web.mock import MOCK
 from mock_server.web.routes import Routes
 from mock_server.web.server import CertificateError, listening, new_event_loop, server_context
-from usage_contract import load
+from usage_contract import SourceError, load
 
 # The maximum number of keys in a message.
 LISTED = 10
@@ -81,22 +89,32 @@ def serve(options: MockOptions) -> int:
 
 @_reporting
 def check(fixtures: Path | None) -> int:
-    """Validate every file of a fixture folder, and return the exit code."""
-    kinds: list[tuple[str, list[str], Callable[[str, Path | None], object]]] = [
-        ("deployments", deployment_names(fixtures), load_deployment),
-        ("scenarios", scenario_names(fixtures), load_scenario),
-        ("faults", fault_names(fixtures), load_fault),
+    """Validate every file of a fixture folder, name those that shadow shipped ones, and return the exit code."""
+    kinds: list[tuple[tuple[str, ...], Callable[[str, Path | None], object]]] = [
+        (("deployments",), load_deployment),
+        (("scenarios",), load_scenario),
+        (FOLDERS, load_fault),
     ]
-    code = 0
-    for kind, names, load_one in kinds:
-        invalid = 0
-        for name in names:
+    check_folder(fixtures)
+    deployment_names(fixtures)  # an empty folder of deployments has an error of its own
+    code, is_empty = 0, True
+    for folders, load_one in kinds:
+        own = {path.stem: path for each in folders for path in yaml_files((fixtures or folder()) / each).values()}
+        shipped, invalid = fixture_files(None, *folders), 0
+        for name, path in sorted(own.items()):
             try:
                 load_one(name, fixtures)
             except FixtureError as error:
                 invalid, code = invalid + 1, report(text_of(error))
-        if names:
-            sys.stdout.write(f"{len(names) - invalid} of {len(names)} {kind} are valid\n")
+            if folders != ("deployments",) and shipped.get(name, path.absolute()) != path.absolute():
+                sys.stdout.write(f"{path} replaces the shipped file {shipped[name].parent.name}/{shipped[name].name}\n")
+        if own:
+            is_empty = False
+            sys.stdout.write(f"{len(own) - invalid} of {len(own)} {folders[0]} are valid\n")
+    if is_empty:
+        raise FixtureError(
+            [SourceError(fixtures or folder(), 1, "", "holds no fixture file", "`usage-mock init DIR` writes one")]
+        )
     return code
 
 

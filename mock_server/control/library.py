@@ -15,7 +15,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import ScalarEvent
 
 from mock_server.control.context import Call, Context, Operate, json_response
-from mock_server.fixtures.deployments import yaml_files
+from mock_server.fixtures.deployments import fixture_files
 from mock_server.fixtures.faults import FOLDERS
 from mock_server.fixtures.library import Library
 from usage_contract import SourceError
@@ -43,10 +43,9 @@ async def get_faults(context: Context, _: Call) -> web.Response:
 
 async def _choices(library: Library, *kinds: str) -> list[dict[str, str]]:
     choices = []
-    for kind in kinds:
-        for name, path in yaml_files(library.folder / kind).items():
-            choices.append({"name": name, "description": UNREADABLE, **summary(path)})
-            await asyncio.sleep(0)  # there are hundreds of files, and other requests wait
+    for name, path in fixture_files(library.folder, *kinds).items():
+        choices.append({"name": name, "description": UNREADABLE, **summary(path)})
+        await asyncio.sleep(0)  # there are hundreds of files, and other requests wait
     return sorted(choices, key=itemgetter("name"))
 
 

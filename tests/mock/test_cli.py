@@ -220,14 +220,14 @@ def test_check_reports_problems_of_scenarios_and_of_their_faults(
     assert main(["check", str(deployments.parent)]) == 4
     out, err = capsys.readouterr()
     assert "1 of 3 scenarios are valid\n" in out
-    assert "faulty.yaml:2 /fault: 'none-such' is not a fault of this folder" in err
+    assert "faulty.yaml:2 /fault: 'none-such' is not a fault" in err
     assert "late.yaml:2 /delay: 'soon' is not a valid delay" in err
 
 
 def test_check_without_a_folder_checks_that_of_fixtures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--fixtures", str(tmp_path), "check"]) == 4
     assert main(["check"]) == 0
-    assert "holds no deployment" in capsys.readouterr().err
+    assert "holds no fixture file; `usage-mock init DIR` writes one" in capsys.readouterr().err
 
 
 def test_help_waits_for_nothing_that_is_slow_to_import() -> None:
@@ -253,7 +253,7 @@ def test_health_is_that_of_the_mock_with_the_same_options(capsys: pytest.Capture
 
 def test_health_takes_no_argument(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["health", "now"]) == 4
-    assert "'now': unexpected argument; expected check [DIR], or health" in capsys.readouterr().err
+    assert "'now': unexpected argument; expected check [DIR] | init DIR | health" in capsys.readouterr().err
 
 
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

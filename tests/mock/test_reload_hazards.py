@@ -211,6 +211,7 @@ def test_the_command_serves_a_change_beside_a_fifo_and_stops(tmp_path: Path) -> 
         guard.start()
         assert process.stdout and process.stderr
         process.stdout.readline()
+        assert " console: " in process.stderr.readline()
         odd = files.fixtures / "scenarios" / "odd.yaml"
         make_fifo(odd)
         assert re.search(r"odd\.yaml:1: is not a regular file", process.stderr.readline())

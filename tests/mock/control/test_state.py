@@ -73,7 +73,7 @@ def test_each_fault_has_the_theme_of_its_file_and_a_file_without_one_is_listed_a
     (tmp_path / "faults" / "slow.yaml").write_text("theme: Speed\nbreaks: []\ndescription: A slow fault.\n")
     with UsageMock(make_app(contract, MockOptions(fixtures=tmp_path), deployment=load_deployment())) as mock:
         themes = {fault["name"]: fault["theme"] for fault in Api(mock.url).get("/faults")}
-    assert themes == {"own": "Other", "slow": "Speed"}
+    assert (themes["own"], themes["slow"]) == ("Other", "Speed")
 
 
 def test_the_state_shows_the_label_of_a_key(contract: Contract) -> None:
@@ -89,7 +89,7 @@ def test_an_unusable_file_is_listed_and_reports_its_problem_when_switched_on(
     (tmp_path / "scenarios" / "broken.yaml").write_text("key: [")
     with UsageMock(make_app(contract, MockOptions(fixtures=tmp_path), deployment=load_deployment())) as mock:
         api = Api(mock.url)
-        assert api.get("/scenarios") == [{"name": "broken", "description": UNREADABLE}]
+        assert {"name": "broken", "description": UNREADABLE} in api.get("/scenarios")
         status, detail = api.refused("PATCH", "/behaviour", {"scenario": "broken"})
         assert (status, "broken.yaml:" in detail) == (409, True)
 
