@@ -19,8 +19,14 @@ from mock_server.streams import prepare_streams, report
 from mock_server.suggestions import suggest
 
 # The commands, each with the name of its argument and whether the argument is required.
-COMMANDS = {"check": "[DIR]", "init": "DIR", "health": ""}
+COMMANDS = {"check": "[DIR]", "init": "DIR", "capture": "", "health": ""}
 USAGE = " | ".join(f"{name} {argument}".strip() for name, argument in COMMANDS.items())
+
+BASE_URL = click.Option(
+    ["--base-url"],
+    metavar="URL",
+    help="deployment that capture sends one request to, with the API key in CONTRACT_API_KEY",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,9 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = click.Command(
         "usage-mock",
         callback=_run,
-        params=[*map(_parameter, OPTIONS), click.Argument(["command"], nargs=-1, metavar=f"[{USAGE}]")],
+        params=[*map(_parameter, OPTIONS), BASE_URL, click.Argument(["command"], nargs=-1, metavar=f"[{USAGE}]")],
         help="Serve a mock of GET /usage. Commands: check validates a fixture folder. "
         "init writes a deployment file to start from. "
+        "capture prints a deployment file with the usage metrics of --base-url. "
         "health checks that a mock with these options is running.",
         epilog="Environment variables such as USAGE_MOCK_PORT, and the file usage-mock.toml, set the same options.",
         context_settings={"help_option_names": ["--help"], "max_content_width": 100},
@@ -76,14 +83,20 @@ def _parameter(option: Option) -> click.Option:
     return click.Option(names, metavar=metavar, type=click.UNPROCESSED, help=text, multiple=option.repeats)
 
 
-def _run(command: tuple[str, ...], **values: Any) -> int:
+def _run(command: tuple[str, ...], base_url: str | None, **values: Any) -> int:
     given = {name: value for name, value in values.items() if value not in (None, ())}
     name, argument = _parse(command)
+    if (base_url is not None) != (name == "capture"):
+        raise OptionError(["--base-url: belongs to the command capture; expected capture --base-url URL"])
     options = read_options(given, os.environ)
     if name == "health":
         from mock_server.command.health import check_health
 
         return check_health(options)
+    if base_url is not None:
+        from mock_server.command.capture import capture
+
+        return capture(base_url, os.environ)
     with _lean_imports():
         from mock_server.command import serve
     if name == "init":
