@@ -36,10 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "usage-mock",
         callback=_run,
         params=[*map(_parameter, OPTIONS), BASE_URL, click.Argument(["command"], nargs=-1, metavar=f"[{USAGE}]")],
-        help="Serve a mock of GET /usage. Commands: check validates a fixture folder. "
-        "init writes a deployment file to start from. "
-        "capture prints a deployment file with the usage metrics of --base-url. "
-        "health checks that a mock with these options is running.",
+        help="Serve a mock of GET /usage. Commands: check (validates a fixture folder), "
+        "init (writes a deployment file), capture (prints one from --base-url), "
+        "health (finds a running mock with these options).",
         epilog="Environment variables such as USAGE_MOCK_PORT, and the file usage-mock.toml, set the same options.",
         context_settings={"help_option_names": ["--help"], "max_content_width": 100},
     )

@@ -253,7 +253,7 @@ def test_health_is_that_of_the_mock_with_the_same_options(capsys: pytest.Capture
 
 def test_health_takes_no_argument(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["health", "now"]) == 4
-    assert "'now': unexpected argument; expected check [DIR] | init DIR | health" in capsys.readouterr().err
+    assert "'now': unexpected argument; expected check [DIR] | init DIR | capture | health" in capsys.readouterr().err
 
 
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
