@@ -78,13 +78,12 @@ def serve(options: MockOptions) -> int:
         raise OptionError(["--workers: this system has no fork or no SO_REUSEPORT; start one process"])
 
     def announce(url: str) -> None:
-        line = format_for(options.log, sys.stderr)
-        if options.log != "none":
-            sys.stderr.write(
-                line({"at": wall_clock(), "level": "info", "message": _summary(url, read_library(options).deployment)})
-            )
+        message = _summary(url, read_library(options).deployment)
+        sys.stderr.write(format_for(options.log, sys.stderr)({"at": wall_clock(), "level": "info", "message": message}))
 
-    return workers.supervise(lambda port: _serve(replace(options, port=port)), options, announce)
+    return workers.supervise(
+        lambda port: _serve(replace(options, port=port)), options, None if options.log == "none" else announce
+    )
 
 
 @_reporting
