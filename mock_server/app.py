@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from aiohttp import web
 
 from mock_server.control.api import Control
-from mock_server.fixtures.deployments import Deployment, load_deployment
+from mock_server.fixtures.deployments import Deployment, Key, check_folder, load_deployment
 from mock_server.fixtures.faults import Fault
 from mock_server.fixtures.library import Library
-from mock_server.options import MockOptions
+from mock_server.options import MockOptions, texts
 from mock_server.simulation.clock import MockClock, wall_clock
 from mock_server.simulation.journal import Journal
 from mock_server.simulation.overrides import FaultUse, Override
@@ -53,7 +54,7 @@ def make_app(
         DelayError: The delay is not valid.
         StateUnavailableError: The URL of the state is not valid.
     """
-    library = _library(options, deployment)
+    library = read_library(options, deployment)
     if fault:
         library.add(fault)
     dispatcher_class: type[Dispatcher] = Dispatcher
@@ -65,12 +66,9 @@ def make_app(
         from mock_server.shared_state.dispatcher import SharedDispatcher
 
         dispatcher_class = SharedDispatcher
-    name, _, number = (options.fault or "").partition("@")
-    name = fault.name if fault else name
-    use = FaultUse(name, use="the start") if name else None
-    if number:  # a shared state outlives the start: another start must not continue its count
-        use = FaultUse(name, int(number) - 1, 1, use=f"the start {name}@{number}", is_unconditional=True)
-    start, journal = Override(options.scenario, None, use, options.delay_text), Journal(options.journal)
+    names = texts(options.fault) or ((fault.name,) if fault else ())
+    faults = tuple(map(_use_from_start, names)) or None
+    start, journal = Override(options.scenario, None, faults, options.delay_text), Journal(options.journal)
     simulator = Simulator(library, MockClock(clock), start=start, state=state, journal=journal, seed=options.seed)
     mock = Mock(simulator, build_routes(contract, simulator, options), sleep=sleep, cors=options.cors)
     control = Control(mock, options.control_token)
@@ -84,15 +82,31 @@ def make_app(
     return app
 
 
+def _use_from_start(text: str) -> FaultUse:
+    """Return the use of `NAME` or `NAME@N`, where N is the number of a request."""
+    name, _, number = text.partition("@")
+    if not number:
+        return FaultUse(name, use="the start")
+    # A shared state outlives the start: another start must not continue the count.
+    return FaultUse(name, int(number) - 1, 1, use=f"the start {text}", is_unconditional=True)
+
+
 def read_files(contract: Contract, options: MockOptions, simulator: Simulator) -> tuple[Library, Routes]:
     """Return the fixtures and routes of a running mock, as its files are now; see `Mock.swap_fixtures`.
 
     Raises what `make_app` raises.
     """
-    library = _library(options)
+    library = read_library(options)
     simulator.check_library(library)
     return library, build_routes(contract, simulator, options)
 
 
-def _library(options: MockOptions, deployment: Deployment | None = None) -> Library:
-    return Library(deployment or load_deployment(options.deployment, options.fixture_folder), options.fixture_folder)
+def read_library(options: MockOptions, deployment: Deployment | None = None) -> Library:
+    """Return the fixtures of a mock; a deployment replaces that of the fixture folder.
+
+    Raises what `make_app` raises.
+    """
+    check_folder(options.fixture_folder)
+    found = deployment or load_deployment(options.deployment, options.fixture_folder)
+    added = {key: Key() for key in texts(options.key) if key not in found.keys}
+    return Library(replace(found, keys={**found.keys, **added}), options.fixture_folder)

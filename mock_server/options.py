@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -52,6 +52,13 @@ def fault(text: str) -> str:
     return text
 
 
+def api_key(text: str) -> str:
+    """Return a key that a client can send in a header; the error does not quote it."""
+    if not re.fullmatch(r"[!-~]{1,256}", text):
+        raise ValueError("a key is not valid; expected 1 to 256 visible ASCII characters")
+    return text
+
+
 def integer(low: int, high: int | None = None) -> Reader:
     """Return a reader of a whole number in ASCII digits."""
 
@@ -85,6 +92,7 @@ class Option(NamedTuple):
         metavar: The placeholder of the value in help texts.
         reader: Reads the value from a text, or raises ValueError.
         help: The help text.
+        repeats: The option has several values: a list, or a text that is split at spaces.
     """
 
     attribute: str
@@ -92,6 +100,7 @@ class Option(NamedTuple):
     metavar: str
     reader: Reader
     help: str
+    repeats: bool = False
 
     @property
     def name(self) -> str:
@@ -109,11 +118,19 @@ class Option(NamedTuple):
         return self.reader is switch
 
     def read(self, value: object) -> Any:
-        """Return the value of the option in a text, a number or a path.
+        """Return the value of the option in a text, a number or a path; in a list or a text for several values.
 
         Raises:
             ValueError: The value is not valid.
         """
+        if not self.repeats:
+            return self._read_one(value)
+        values = texts(value) if isinstance(value, str | list | tuple) else [value]
+        if not values:
+            raise ValueError("is empty; omit it for the default")
+        return tuple(map(self._read_one, values))
+
+    def _read_one(self, value: object) -> Any:
         if not isinstance(value, (str, int, float, Path)) or (isinstance(value, bool) and not self.is_switch):
             raise ValueError(f"must be {'true or false' if self.is_switch else 'a text or a number'}")
         if value == "":  # an unset variable of a script must not mean every host, or an empty token
@@ -121,8 +138,13 @@ class Option(NamedTuple):
         return self.reader(str(value))
 
 
-def _option(default: Any, metavar: str, text: str, reader: Reader = str) -> Any:
-    return field(default=default, metadata={"metavar": metavar, "help": text, "reader": reader})
+def texts(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the values of an option with several values."""
+    return tuple(value.split() if isinstance(value, str) else value or ())
+
+
+def _option(default: Any, metavar: str, text: str, reader: Reader = str, *, repeats: bool = False) -> Any:
+    return field(default=default, metadata={"metavar": metavar, "help": text, "reader": reader, "repeats": repeats})
 
 
 @dataclass(frozen=True)
@@ -139,11 +161,18 @@ class MockOptions:
     config: Path | None = _option(None, "FILE", "TOML file to read options from", Path)
     host: str = _option("127.0.0.1", "HOST", "address to listen on")
     port: int = _option(8080, "PORT", "port to listen on; 0 picks a free port", integer(0, 65535))
-    fixtures: Path | str | None = _option(None, "DIR", "fixture folder instead of the shipped one", Path)
+    fixtures: Path | str | None = _option(None, "DIR", "fixture folder whose files add to the shipped ones", Path)
     deployment: str = _option("default", "NAME", "deployment to serve: a file in deployments/")
     scenario: str | None = _option(None, "NAME", "scenario of every API key: a file in scenarios/")
-    fault: str | None = _option(
-        None, "NAME[@N]", "fault to apply (@N: to request number N only): a file in faults/ or variants/", fault
+    fault: str | Sequence[str] | None = _option(
+        None,
+        "NAME[@N]",
+        "fault to apply (@N: to request number N only): a file in faults/ or variants/; repeatable",
+        fault,
+        repeats=True,
+    )
+    key: str | Sequence[str] | None = _option(
+        None, "KEY", "API key that is added to those of the deployment; repeatable", api_key, repeats=True
     )
     delay: float | str | None = _option(
         None, "DELAY", "delay of every response in seconds: 0.2, 0.1..0.5 (even) or 0.1~2 (median~p99)"
@@ -178,7 +207,7 @@ class MockOptions:
             if not fits(value, hint):
                 kind = getattr(hint, "__name__", hint)
                 raise TypeError(f"{option.attribute}: {value!r} is not valid; expected {kind}")
-            if isinstance(value, (str, int)):
+            if isinstance(value, (str, int, list, tuple)):
                 try:
                     option.read(value)
                 except ValueError as error:
@@ -220,7 +249,8 @@ class UsageMockOptions(TypedDict, total=False):
     port: int
     fixtures: Path | str | None
     scenario: str | None
-    fault: str | None
+    fault: str | Sequence[str] | None
+    key: str | Sequence[str] | None
     delay: float | str | None
     seed: int
     state: str | None
@@ -242,6 +272,8 @@ def fits(value: object, hint: Any) -> bool:
     """Return whether a value has the type of a hint; a whole number is a float, and `True` is not a number."""
     if get_origin(hint) is Literal:
         return value in get_args(hint)
+    if get_origin(hint) in (Sequence, tuple):
+        return isinstance(value, list | tuple) and all(fits(item, get_args(hint)[0]) for item in value)
     if kinds := get_args(hint):
         return any(fits(value, kind) for kind in kinds)
     number = (int, float) if hint is float else hint

@@ -9,13 +9,14 @@ import io
 import shutil
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
 from mock_server import MockOptions, UsageMock, make_app
+from mock_server.web.routes import CONTROL
 from tests.support.wire import KEY, Clock, Reply, ask
 from usage_contract import Contract, load
 from usage_contract.contract import folder
@@ -72,15 +73,16 @@ def _actions() -> Iterator[Action]:
             for name, value in values.items()
         },
     }
-    yield _example("$.paths['/'].get.responses['200']", "a request for the overview", overview, 200)
+    yield _example("$.paths['/'].get.responses['200']", "a request for the overview", overview, 200, CONTROL)
 
 
-def _example(target: str, cause: str, reply: Reply, status: int) -> Action:
+def _example(target: str, cause: str, reply: Reply, status: int, without: Iterable[str] = ()) -> Action:
     assert reply.status == status, reply
+    members = {name: value for name, value in reply.json.items() if name not in without}
     return {
         "target": f"{target}.content['application/json']",
         "description": f"{SOURCE} {cause}.",
-        "update": {"example": reply.json},
+        "update": {"example": members},
     }
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -49,12 +47,13 @@ class _Group(click.Group):
 
 def _show(level: Level, output: str, documents: Path | None) -> int:
     from usage_contract.contract import load
+    from usage_contract.sources import as_yaml
 
     try:
         document = load(level, documents).document
     except _errors() as error:
         return _report(str(error))
-    _write(json.dumps(document, indent=2, ensure_ascii=False) + "\n" if output == "json" else _yaml(document))
+    _write(json.dumps(document, indent=2, ensure_ascii=False) + "\n" if output == "json" else as_yaml(document))
     return 0
 
 
@@ -79,15 +78,6 @@ def _errors() -> tuple[type[Exception], ...]:
     from usage_contract import ContractError, SourceError
 
     return ContractError, SourceError
-
-
-def _yaml(document: Any) -> str:
-    from ruamel.yaml import YAML
-
-    yaml, text = YAML(), io.StringIO()
-    yaml.representer.ignore_aliases = lambda _: True
-    yaml.dump(document, text)
-    return text.getvalue()
 
 
 def _write(text: str) -> None:

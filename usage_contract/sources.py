@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import math
 import os
 import re
@@ -174,6 +175,14 @@ def _json_value(source: Source, value: Any, *at: str | int) -> Any:
     if value is not None and not isinstance(value, str | int | float):
         raise source.error(pointer(*at), f"is a {type(value).__name__}, which JSON lacks", "use a text")
     return value
+
+
+def as_yaml(value: Any) -> str:
+    """Return a JSON value as YAML."""
+    yaml, text = YAML(), io.StringIO()
+    yaml.representer.ignore_aliases = lambda _: True
+    yaml.dump(value, text)
+    return text.getvalue()
 
 
 def read_bytes(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""The command `usage-mock`: serve a deployment, check a fixture folder, or check that a mock is running.
+"""The command `usage-mock`: serve a deployment, or run one of the COMMANDS.
 
 This module only parses: `--help` and a bad option do not wait for the imports of the server.
 """
@@ -18,7 +18,15 @@ from mock_server.options import OPTIONS, Option, OptionError, read_options
 from mock_server.streams import prepare_streams, report
 from mock_server.suggestions import suggest
 
-COMMANDS = ("check", "health")
+# The commands, each with the name of its argument and whether the argument is required.
+COMMANDS = {"check": "[DIR]", "init": "DIR", "capture": "", "health": ""}
+USAGE = " | ".join(f"{name} {argument}".strip() for name, argument in COMMANDS.items())
+
+BASE_URL = click.Option(
+    ["--base-url"],
+    metavar="URL",
+    help="deployment that capture sends one request to, with the API key in CONTRACT_API_KEY",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,9 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = click.Command(
         "usage-mock",
         callback=_run,
-        params=[*map(_parameter, OPTIONS), click.Argument(["command"], nargs=-1, metavar="[check [DIR] | health]")],
-        help="Serve a mock of GET /usage, validate a fixture folder (check), "
-        "or check that a mock with these options is running (health).",
+        params=[*map(_parameter, OPTIONS), BASE_URL, click.Argument(["command"], nargs=-1, metavar=f"[{USAGE}]")],
+        help="Serve a mock of GET /usage. Commands: check (validates a fixture folder), "
+        "init (writes a deployment file), capture (prints one from --base-url), "
+        "health (finds a running mock with these options).",
         epilog="Environment variables such as USAGE_MOCK_PORT, and the file usage-mock.toml, set the same options.",
         context_settings={"help_option_names": ["--help"], "max_content_width": 100},
     )
@@ -69,22 +78,46 @@ def _parameter(option: Option) -> click.Option:
     text = option.help if default is None else f"{option.help} (default: {default})"
     if option.is_switch:
         return click.Option([f"--{option.name}/--no-{option.name}"], default=None, help=text)
-    return click.Option([f"--{option.name}"], metavar=option.metavar, type=click.UNPROCESSED, help=text)
+    names, metavar = [f"--{option.name}"], option.metavar
+    return click.Option(names, metavar=metavar, type=click.UNPROCESSED, help=text, multiple=option.repeats)
 
 
-def _run(command: tuple[str, ...], **values: Any) -> int:
-    given = {name: value for name, value in values.items() if value is not None}
-    if command and command[0] not in COMMANDS:
-        raise OptionError([f"{command[0]!r}: unknown command; {suggest(command[0], COMMANDS)}"])
-    if unexpected := command[1 if command[:1] == ("health",) else 2 :]:
-        raise OptionError([f"{unexpected[0]!r}: unexpected argument; expected check [DIR], or health"])
+def _run(command: tuple[str, ...], base_url: str | None, **values: Any) -> int:
+    given = {name: value for name, value in values.items() if value not in (None, ())}
+    name, argument = _parse(command)
+    if (base_url is not None) != (name == "capture"):
+        raise OptionError(["--base-url: belongs to the command capture; expected capture --base-url URL"])
     options = read_options(given, os.environ)
-    if command[:1] == ("health",):
+    if name == "health":
         from mock_server.command.health import check_health
 
         return check_health(options)
+    if base_url is not None:
+        from mock_server.command.capture import capture
+
+        return capture(base_url, os.environ)
     with _lean_imports():
         from mock_server.command import serve
-    if command:
-        return serve.check(Path(command[1]) if len(command) > 1 else options.fixture_folder)
+    if name == "init":
+        from mock_server.command.init import init
+
+        return init(Path(argument))
+    if name == "check":
+        return serve.check(Path(argument) if argument else options.fixture_folder)
     return serve.serve(options)
+
+
+def _parse(command: tuple[str, ...]) -> tuple[str, str]:
+    """Return the name of a command and its argument; both are empty for the server.
+
+    Raises:
+        OptionError: The command is unknown, or has another number of arguments.
+    """
+    name, argument = (*command, "", "")[:2]
+    if name and name not in COMMANDS:
+        raise OptionError([f"{name!r}: unknown command; {suggest(name, COMMANDS)}"])
+    if unexpected := command[2 if COMMANDS.get(name) else 1 :]:
+        raise OptionError([f"{unexpected[0]!r}: unexpected argument; expected {USAGE}"])
+    if not argument and COMMANDS.get(name) == "DIR":
+        raise OptionError([f"{name}: an argument is missing; expected {name} {COMMANDS[name]}"])
+    return name, argument

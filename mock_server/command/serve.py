@@ -16,24 +16,37 @@ from typing import ParamSpec
 
 from aiohttp import web
 
-from mock_server.app import make_app, read_files
+from mock_server.app import make_app, read_files, read_library
 from mock_server.command import workers
 from mock_server.command.reload import USER_ERRORS, Reloader
 from mock_server.command.request_log import RequestLog, Writer, format_for
 from mock_server.fixtures.delays import DelayError
-from mock_server.fixtures.deployments import deployment_names, load_deployment
-from mock_server.fixtures.faults import fault_names, load_fault
+from mock_server.fixtures.deployments import (
+    Deployment,
+    check_folder,
+    deployment_names,
+    fixture_files,
+    folder,
+    load_deployment,
+    yaml_files,
+)
+from mock_server.fixtures.faults import FOLDERS, load_fault
 from mock_server.fixtures.library import Library
 from mock_server.fixtures.problems import text_of
-from mock_server.fixtures.scenarios import load_scenario, scenario_names
+from mock_server.fixtures.scenarios import load_scenario
 from mock_server.fixtures.validation import FixtureError
+from mock_server.masking import printable
 from mock_server.options import MockOptions, OptionError
+from mock_server.simulation.clock import wall_clock
 from mock_server.simulation.state import StateUnavailableError
 from mock_server.streams import report
 from mock_server.web.mock import MOCK
 from mock_server.web.routes import Routes
 from mock_server.web.server import CertificateError, listening, new_event_loop, server_context
-from usage_contract import load
+from usage_contract import SourceError, load
+
+# The maximum number of keys in a message.
+LISTED = 10
 
 P = ParamSpec("P")
 
@@ -63,27 +76,44 @@ def serve(options: MockOptions) -> int:
         raise OptionError(["--workers: more than one process needs a shared state; add --state redis://HOST"])
     if not workers.IS_POSSIBLE:
         raise OptionError(["--workers: this system has no fork or no SO_REUSEPORT; start one process"])
-    return workers.supervise(lambda port: _serve(replace(options, port=port)), options)
+
+    def announce(url: str) -> None:
+        message = _summary(url, read_library(options).deployment)
+        sys.stderr.write(format_for(options.log, sys.stderr)({"at": wall_clock(), "level": "info", "message": message}))
+
+    return workers.supervise(
+        lambda port: _serve(replace(options, port=port)), options, None if options.log == "none" else announce
+    )
 
 
 @_reporting
 def check(fixtures: Path | None) -> int:
-    """Validate every file of a fixture folder, and return the exit code."""
-    kinds: list[tuple[str, list[str], Callable[[str, Path | None], object]]] = [
-        ("deployments", deployment_names(fixtures), load_deployment),
-        ("scenarios", scenario_names(fixtures), load_scenario),
-        ("faults", fault_names(fixtures), load_fault),
+    """Validate every file of a fixture folder, name those that shadow shipped ones, and return the exit code."""
+    kinds: list[tuple[tuple[str, ...], Callable[[str, Path | None], object]]] = [
+        (("deployments",), load_deployment),
+        (("scenarios",), load_scenario),
+        (FOLDERS, load_fault),
     ]
-    code = 0
-    for kind, names, load_one in kinds:
-        invalid = 0
-        for name in names:
+    check_folder(fixtures)
+    deployment_names(fixtures)  # an empty folder of deployments has an error of its own
+    code, is_empty = 0, True
+    for folders, load_one in kinds:
+        own = {path.stem: path for each in folders for path in yaml_files((fixtures or folder()) / each).values()}
+        shipped, invalid = fixture_files(None, *folders), 0
+        for name, path in sorted(own.items()):
             try:
                 load_one(name, fixtures)
             except FixtureError as error:
                 invalid, code = invalid + 1, report(text_of(error))
-        if names:
-            sys.stdout.write(f"{len(names) - invalid} of {len(names)} {kind} are valid\n")
+            if folders != ("deployments",) and shipped.get(name, path.absolute()) != path.absolute():
+                sys.stdout.write(f"{path} replaces the shipped file {shipped[name].parent.name}/{shipped[name].name}\n")
+        if own:
+            is_empty = False
+            sys.stdout.write(f"{len(own) - invalid} of {len(own)} {folders[0]} are valid\n")
+    if is_empty:
+        raise FixtureError(
+            [SourceError(fixtures or folder(), 1, "", "holds no fixture file", "`usage-mock init DIR` writes one")]
+        )
     return code
 
 
@@ -111,15 +141,17 @@ async def serve_until_signalled(app: web.Application, options: MockOptions, tls:
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):  # Windows, where SIGINT is a KeyboardInterrupt
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with _log_and_reload(app, options), listening(app, options, tls) as listener:
+    async with _log_and_reload(app, options) as log, listening(app, options, tls) as listener:
         sys.stdout.write(f"LISTENING {listener.url}\n")
         sys.stdout.flush()
+        if options.log != "none" and options.workers == 1:
+            log.say(_summary(listener.url, app[MOCK].simulator.library.deployment))
         gc.freeze()  # the present objects stay until the end; the garbage collector skips them
         await stop.wait()
 
 
 @asynccontextmanager
-async def _log_and_reload(app: web.Application, options: MockOptions) -> AsyncIterator[None]:
+async def _log_and_reload(app: web.Application, options: MockOptions) -> AsyncIterator[RequestLog]:
     """Log the requests of an application, and reload its files when they change, while the context lasts."""
     mock, writer = app[MOCK], Writer(sys.stderr)
     log = RequestLog(mock.simulator, writer, format_for(options.log, sys.stderr))
@@ -134,7 +166,15 @@ async def _log_and_reload(app: web.Application, options: MockOptions) -> AsyncIt
             await stack.enter_async_context(_running(log.run()))
         if options.reload:
             await stack.enter_async_context(_running(Reloader(mock, build, log.say, options).run()))
-        yield
+        yield log
+
+
+def _summary(url: str, deployment: Deployment) -> str:
+    """Return the address of the console and the keys of a mock that has just started, as one line."""
+    names = [printable(deployment.shown(key)) for key in deployment.keys]
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    keys = "1 key" if len(names) == 1 else f"{len(names)} keys"
+    return f"console: {url}/__mock__/; {keys}: {', '.join(names[:LISTED])}{more}"
 
 
 @asynccontextmanager

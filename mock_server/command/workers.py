@@ -31,7 +31,7 @@ class WorkerError(ChildProcessError):
     """A worker exited before it was listening; its own log line gives the reason."""
 
 
-def supervise(serve: Callable[[int], int], options: MockOptions) -> int:
+def supervise(serve: Callable[[int], int], options: MockOptions, announce: Callable[[str], None] | None = None) -> int:
     """Run a server in several processes until SIGINT or SIGTERM, and return the exit code.
 
     The parent prints the LISTENING line when all workers listen.
@@ -40,6 +40,7 @@ def supervise(serve: Callable[[int], int], options: MockOptions) -> int:
         serve: Listens on a port with SO_REUSEPORT, prints the LISTENING line, and returns an exit code.
         options: The options: host, port, the number of workers, and the seconds after the signal, without MARGIN, after
             which a worker is killed.
+        announce: Called with the base URL when all workers listen.
 
     Raises:
         OSError: The address cannot be used.
@@ -54,6 +55,8 @@ def supervise(serve: Callable[[int], int], options: MockOptions) -> int:
                 workers.start()
             sys.stdout.write(line)
             sys.stdout.flush()
+            if announce is not None:
+                announce(line.split()[1])
             while workers.wait() in {None, signal.SIGCHLD}:
                 workers.replace_ended()
         except KeyboardInterrupt:

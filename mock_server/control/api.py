@@ -14,6 +14,7 @@ from mock_server.control.context import ALWAYS, Call, Context, ControlError, Ope
 from mock_server.control.document import Operation, operations, problems
 from mock_server.control.guard import check
 from mock_server.fixtures.delays import DelayError
+from mock_server.fixtures.deployments import FactsError
 from mock_server.fixtures.validation import FixtureError
 from mock_server.simulation.clock import EndOfTimeError
 from mock_server.simulation.simulator import FullError, RevokedKeyError, UnknownKeyError
@@ -40,6 +41,7 @@ ERRORS: Mapping[type[Exception], tuple[int, str] | tuple[int, str, str]] = {
     FixtureError: (409, "broken-file"),
     CodeError: (404, "unknown-code"),
     DelayError: (409, "wrong-delay"),
+    FactsError: (409, "wrong-facts"),
 }
 
 

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from mock_server.control.context import Call, Context, Operate, json_response
 from mock_server.control.views import fault_counts, override_view
-from mock_server.simulation.overrides import FaultUse
+from mock_server.simulation.overrides import FaultUse, fault_uses
 from mock_server.web.preferences import parse_code
 
 
@@ -19,8 +19,9 @@ async def change_behaviour(context: Context, call: Call) -> web.Response:
         code = body["code"]
         changes["code"] = code and parse_code(f"{code:g}", context.mock.routes.usage.status_codes)
     if "fault" in body:
-        name, times = body["fault"], body.get("times")  # JSON Schema accepts 3.0 as an integer
-        changes["fault"] = name and FaultUse(name, int(body.get("after", 0)), times and int(times))
+        names, times = body["fault"], body.get("times")  # JSON Schema accepts 3.0 as an integer
+        use = FaultUse("", int(body.get("after", 0)), times and int(times))
+        changes["faults"] = None if names is None else fault_uses(names, use)
     await simulator.switch(key, **changes)
     return json_response(override_view(simulator.overrides.override_for(key), await fault_counts(simulator)))
 

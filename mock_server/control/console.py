@@ -1,4 +1,4 @@
-"""The console page and the document of the control API."""
+"""The console page, the contract, and the document of the control API."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 
 from aiohttp import web
 
-from mock_server.control.context import Call, Context, Operate, json_response, text_response
+from mock_server.control.context import Call, Context, ControlError, Operate, json_response, text_response
 from mock_server.control.document import PATH, document
-from usage_contract.sources import read_bytes
+from usage_contract import ContractError, SourceError, load
+from usage_contract.sources import as_yaml, read_bytes
 
 CONSOLE = Path(__file__).with_name("console.html")
 
@@ -27,6 +28,17 @@ async def get_console(_: Context, __: Call) -> web.Response:
 async def get_document_as_yaml(_: Context, __: Call) -> web.Response:
     """Return the document as YAML."""
     return text_response(read_bytes(PATH).decode(), "application/yaml")
+
+
+async def get_contract(context: Context, call: Call) -> web.Response:
+    """Return the effective document that the mock serves, or that of another level."""
+    contract, level = context.mock.routes.contract, call.query.get("level")
+    if level not in (None, contract.level):
+        try:
+            contract = load(level)
+        except (ContractError, SourceError) as error:
+            raise ControlError(409, "broken-document", str(error)) from None
+    return text_response(as_yaml(contract.document), "application/yaml")
 
 
 async def get_document_as_json(_: Context, __: Call) -> web.Response:
@@ -56,4 +68,4 @@ def _hashes(page: str, element: str) -> str:
     return " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
 
 
-OPERATIONS: tuple[Operate, ...] = (get_console, get_document_as_yaml, get_document_as_json)
+OPERATIONS: tuple[Operate, ...] = (get_console, get_contract, get_document_as_yaml, get_document_as_json)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
 from mock_server.control.context import Call, Context, ControlError, Operate, json_response, no_content
-from mock_server.fixtures.deployments import Calls, Traffic
+from mock_server.fixtures.deployments import Calls, KeyFacts, Traffic
 from mock_server.masking import mask_key
+from mock_server.simulation.overrides import FaultUse, fault_uses
 
 
 async def make_key(context: Context, call: Call) -> web.Response:
     """Create a key."""
-    key = call.body.get("key") or f"mock-{secrets.token_hex(8)}"
-    await context.simulator.make_key(key, call.body.get("scenario"))
+    body = dict(call.body)
+    key = body.pop("key", "") or f"mock-{secrets.token_hex(8)}"
+    scenario, fault = body.pop("scenario", None), body.pop("fault", None)
+    faults = None if fault is None else fault_uses(fault, FaultUse(""))
+    await context.simulator.make_key(key, scenario, faults=faults, facts=cast(KeyFacts, body))
     return json_response({"key": key, "id": mask_key(key)}, 201)
 
 

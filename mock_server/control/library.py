@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import pairwise
 from operator import itemgetter
@@ -14,13 +15,19 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import ScalarEvent
 
 from mock_server.control.context import Call, Context, Operate, json_response
-from mock_server.fixtures.deployments import yaml_files
+from mock_server.fixtures.deployments import fixture_files
 from mock_server.fixtures.faults import FOLDERS
 from mock_server.fixtures.library import Library
 from usage_contract import SourceError
 from usage_contract.sources import read_bytes
 
 UNREADABLE = "The file cannot be read; switch it on to see the reason."
+
+# The members of a file that are listed.
+SUMMARY = ("description", "theme")
+
+# The theme of a fault whose file names none.
+NO_THEME = "Other"
 
 
 async def get_scenarios(context: Context, _: Call) -> web.Response:
@@ -30,32 +37,38 @@ async def get_scenarios(context: Context, _: Call) -> web.Response:
 
 async def get_faults(context: Context, _: Call) -> web.Response:
     """Return the faults and variants."""
-    return json_response(await _choices(context.simulator.library, *FOLDERS))
+    choices = await _choices(context.simulator.library, *FOLDERS)
+    return json_response([{**choice, "theme": choice.get("theme", NO_THEME)} for choice in choices])
 
 
 async def _choices(library: Library, *kinds: str) -> list[dict[str, str]]:
     choices = []
-    for kind in kinds:
-        for name, path in yaml_files(library.folder / kind).items():
-            choices.append({"name": name, "description": description(path)})
-            await asyncio.sleep(0)  # there are hundreds of files, and other requests wait
+    for name, path in fixture_files(library.folder, *kinds).items():
+        choices.append({"name": name, "description": UNREADABLE, **summary(path)})
+        await asyncio.sleep(0)  # there are hundreds of files, and other requests wait
     return sorted(choices, key=itemgetter("name"))
 
 
-def description(path: Path) -> str:
-    """Return the description of a scenario or fault."""
+def summary(path: Path) -> Mapping[str, str]:
+    """Return the description and the theme of a scenario or fault, as far as its file can be read."""
     try:
-        return _described(read_bytes(path).decode())
+        return _summarized(read_bytes(path).decode())
     except (OSError, SourceError, UnicodeDecodeError, YAMLError):
-        return UNREADABLE
+        return {}
 
 
 @lru_cache(maxsize=1024)  # the console lists hundreds of files each time that it is opened
-def _described(text: str) -> str:
-    """Return the description of a file's text, without parsing the rest: hundreds of files would take seconds."""
+def _summarized(text: str) -> Mapping[str, str]:
+    """Return the summary of a file's text, without parsing the rest: hundreds of files would take seconds."""
     events = YAML(typ="safe", pure=True).parse(text)
     scalars = (str(event.value) for event in events if isinstance(event, ScalarEvent))
-    return next((value for name, value in pairwise(scalars) if name == "description"), UNREADABLE)
+    found: dict[str, str] = {}
+    for name, value in pairwise(scalars):
+        if name in SUMMARY:
+            found.setdefault(name, value)
+        if len(found) == len(SUMMARY):
+            break
+    return found
 
 
 OPERATIONS: tuple[Operate, ...] = (get_scenarios, get_faults)

@@ -34,11 +34,11 @@ def clock_view(clock: MockClock) -> dict[str, Any]:
 
 def override_view(override: Override, counts: Counts) -> dict[str, Any]:
     """Return a Behaviour of the document."""
-    fault = override.active_fault
+    fault = override.faults[0] if override.faults else None
     return {
         "scenario": override.scenario,
         "code": override.code,
-        "fault": override.fault.name if override.fault else None,
+        "fault": override.fault_names,
         "after": fault.after if fault else None,
         "times": fault.times if fault else None,
         "left": fault.left(counts.get(fault.use, 0)) if fault else None,
@@ -95,6 +95,6 @@ async def _account_view(simulator: Simulator, account: Account, effective: Overr
     metrics = account.usage_metrics(remaining=None)
     return {
         "limit": {"rps": account.limit.rps, "burst": account.limit.burst},
-        "tokens": await simulator.state.look(simulator.bucket(account, effective.fault), now),
+        "tokens": await simulator.state.look(simulator.bucket(account, effective.faults), now),
         "figures": {name: metrics[name] for name in ("total", "success", "fail", "bytes_transferred")},
     }

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import orjson
 
 from mock_server.fixtures.delays import delay
-from mock_server.fixtures.deployments import Traffic, traffic_of
+from mock_server.fixtures.deployments import Traffic, check_facts, traffic_of
 from mock_server.options import fits
 from mock_server.simulation.bucket import PARTS_PER_TOKEN, TokenBucket, tenths, ticks
 from mock_server.simulation.clock import ClockOffset
@@ -167,7 +167,7 @@ class RedisState:
         forgotten = "all" if restart and key is None else ""
         known = ANY if force else self.version
         shared = {"everyone": overrides.everyone, "keys": dict(overrides.keys), "clock": overrides.clock}
-        dumped = orjson.dumps({**shared, "created_keys": sorted(overrides.created_keys)})
+        dumped = orjson.dumps({**shared, "created_keys": dict(overrides.created_keys)})
         if not await self._server.ask(_script("change", keys, known, version, dumped, forgotten)):
             raise StaleError
         self.version = version
@@ -339,19 +339,19 @@ def _traffic(name: str, fields: list[bytes]) -> Traffic:
 
 def _load(text: bytes) -> Overrides:
     data = orjson.loads(text)
-    if not all(isinstance(key, str) for key in data["created_keys"]):
-        raise TypeError("a key does not have its type")
+    for facts in data["created_keys"].values():
+        check_facts(facts)
     return Overrides(
         everyone=_override(data["everyone"]),
         keys={key: _override(override) for key, override in data["keys"].items()},
-        created_keys=frozenset(data["created_keys"]),
+        created_keys=data["created_keys"],
         clock=_checked(ClockOffset(**data["clock"])),
     )
 
 
 def _override(data: dict[str, Any]) -> Override:
-    fault = None if data["fault"] is None else _checked(FaultUse(**data["fault"]))
-    found = _checked(Override(**{**data, "fault": fault}))
+    faults = None if data["faults"] is None else tuple(_checked(FaultUse(**use)) for use in data["faults"])
+    found = _checked(Override(**{**data, "faults": faults}))
     if found.delay not in (None, NONE):
         delay(found.delay)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,9 +11,10 @@ from mock_server.fixtures.delays import delay
 from mock_server.simulation.clock import NO_OFFSET, ClockOffset
 
 if TYPE_CHECKING:
+    from mock_server.fixtures.deployments import KeyFacts
     from mock_server.fixtures.library import Library
 
-# The value that switches a scenario, a fault or a delay off, also where a lower level of precedence sets one.
+# The value that switches a scenario, all faults or a delay off, also where a lower level of precedence sets one.
 NONE = "none"
 
 # The use of a fault that was switched on at run time begins with this text.
@@ -49,22 +50,31 @@ class FaultUse:
 
 @dataclass(frozen=True)
 class Override:
-    """Overrides of one level of precedence; None leaves a member to the next lower level."""
+    """Overrides of one level of precedence; None leaves a member to the next lower level.
+
+    Attributes:
+        scenario: The name of a scenario, or NONE.
+        code: A status code.
+        faults: Faults, in the order in which they are applied; an empty tuple switches faults off.
+        delay: A delay as a text, or NONE.
+    """
 
     scenario: str | None = None
     code: int | None = None
-    fault: FaultUse | None = None
+    faults: tuple[FaultUse, ...] | None = None
     delay: str | None = None
 
     def __str__(self) -> str:
         """Return the members that are set, such as `scenario=heavy, delay=0.2`."""
-        members = {name: value for name, value in vars(self).items() if value is not None}
-        return ", ".join(f"{name}={getattr(value, 'name', value)}" for name, value in members.items())
+        names = self.fault_names
+        fault = f'"{names}"' if names and " " in names else names
+        members = {"scenario": self.scenario, "code": self.code, "fault": fault, "delay": self.delay}
+        return ", ".join(f"{name}={value}" for name, value in members.items() if value is not None)
 
     @property
-    def active_fault(self) -> FaultUse | None:
-        """The fault, unless it is switched off."""
-        return None if self.fault is None or self.fault.name == NONE else self.fault
+    def fault_names(self) -> str | None:
+        """The names of the faults, separated by spaces; NONE if faults are switched off."""
+        return None if self.faults is None else " ".join(use.name for use in self.faults) or NONE
 
     @property
     def active_scenario(self) -> str | None:
@@ -74,20 +84,20 @@ class Override:
     @property
     def is_passthrough(self) -> bool:
         """Whether the response of the account stays unchanged: no status code, no fault and no delay."""
-        return self.active_fault is None and self.code is None and self.delay in (None, NONE)
+        return not self.faults and self.code is None and self.delay in (None, NONE)
 
     def check(self, library: Library) -> None:
-        """Check the delay, and that a fixture folder has the scenario and the fault.
+        """Check the delay, and that a fixture folder has the scenario and the faults.
 
         Raises:
-            UnknownNameError: The folder does not have the scenario or the fault.
-            FixtureError: The file of the scenario or fault cannot be used.
+            UnknownNameError: The folder does not have the scenario or a fault.
+            FixtureError: The file of the scenario or a fault cannot be used.
             DelayError: The delay is not valid.
         """
         if self.active_scenario is not None:
             library.scenario(self.active_scenario)
-        if self.active_fault:
-            library.fault(self.active_fault.name)
+        for use in self.faults or ():
+            library.fault(use.name)
         if self.delay not in (None, NONE):
             delay(self.delay)
 
@@ -98,6 +108,17 @@ class Override:
 
 
 NO_OVERRIDE = Override()
+
+
+def fault_uses(names: str | Iterable[str], template: FaultUse) -> tuple[FaultUse, ...]:
+    """Return the uses of faults, each one once.
+
+    Args:
+        names: The names of the faults, as a list or separated by spaces; NONE alone switches faults off.
+        template: The other members of each use.
+    """
+    listed = list(dict.fromkeys(names.split() if isinstance(names, str) else names))
+    return () if listed == [NONE] else tuple(replace(template, name=name) for name in listed)
 
 
 @dataclass(frozen=True)
@@ -111,7 +132,7 @@ class Overrides:
     start: Override = NO_OVERRIDE
     everyone: Override = NO_OVERRIDE
     keys: Mapping[str, Override] = field(default_factory=dict)
-    created_keys: frozenset[str] = frozenset()
+    created_keys: Mapping[str, KeyFacts] = field(default_factory=dict)
     clock: ClockOffset = NO_OFFSET
     #: A cache of `Simulator.effective`, by key; it lasts as long as these overrides.
     effective: dict[str, Override] = field(default_factory=dict, init=False, compare=False)
@@ -132,8 +153,8 @@ class Overrides:
 
     @property
     def faults(self) -> list[FaultUse]:
-        """The active faults of every level."""
-        return [override.active_fault for override in self.all if override.active_fault]
+        """The faults of every level."""
+        return [use for override in self.all for use in override.faults or ()]
 
     def override_for(self, key: str | None) -> Override:
         """Return the override of one key, or of everyone (None)."""

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from mock_server.fixtures.delays import delay
-from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, Calls, Traffic
+from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, Calls, Key, KeyFacts, Traffic, check_facts, key_of
 from mock_server.fixtures.library import Library
 from mock_server.masking import mask_key
 from mock_server.simulation.accounts import Account
@@ -79,7 +79,7 @@ class Simulator:
     def keys(self) -> list[str]:
         """The keys of the deployment, then the keys that were created at run time."""
         deployed = self.library.deployment.keys
-        return [*deployed, *sorted(self.overrides.created_keys - deployed.keys())]
+        return [*deployed, *sorted(self.overrides.created_keys.keys() - deployed.keys())]
 
     def has(self, key: str) -> bool:
         """Return whether the mock has a key."""
@@ -87,8 +87,7 @@ class Simulator:
 
     def label(self, key: str) -> str | None:
         """Return the name for people of a key."""
-        facts = self.library.deployment.keys.get(key)
-        return facts.label if facts else None
+        return self._own_facts(self.library, key).label
 
     # Reading, for each request.
 
@@ -104,8 +103,8 @@ class Simulator:
         if override.active_scenario is None:
             return override
         scenario = self.library.scenario(override.active_scenario)
-        fault = FaultUse(scenario.fault, use=f"scenario {scenario.name}") if scenario.fault else None
-        return override.merged_over(Override(code=scenario.code, fault=fault, delay=scenario.delay))
+        faults = (FaultUse(scenario.fault, use=f"scenario {scenario.name}"),) if scenario.fault else None
+        return override.merged_over(Override(code=scenario.code, faults=faults, delay=scenario.delay))
 
     def effective(self, key: str) -> Override:
         """Return the override of a request without preferences; it is computed once."""
@@ -139,18 +138,22 @@ class Simulator:
         """Draw the seconds of a delay."""
         return delay(text).draw(self._random)
 
-    def bucket(self, account: Account, fault: FaultUse | None) -> BucketSpec:
-        """Return the bucket of an account: its own, or the one that a fault gives it."""
-        if fault is None or fault.name == NONE:
-            return account.bucket
-        for index, bucket in enumerate(self.library.fault(fault.name).buckets):
+    def bucket(self, account: Account, faults: Iterable[FaultUse] | None) -> BucketSpec:
+        """Return the bucket of an account: its own, or the one that the last fault with a bucket gives it."""
+        found = account.bucket
+        for use in faults or ():
+            found = self._fault_bucket(account, use) or found
+        return found
+
+    def _fault_bucket(self, account: Account, use: FaultUse) -> BucketSpec | None:
+        for index, bucket in enumerate(self.library.fault(use.name).buckets):
             keys = bucket.keys or tuple(self.keys)
             if account.api_key in keys:
                 stated = (self.peek(keys[0]) or account).limit
                 rps, burst = stated.rps if bucket.rps is None else float(bucket.rps), bucket.burst or stated.burst
-                name = f"{fault.name} {index} {fault.use}\0{rps} {burst}"
+                name = f"{use.name} {index} {use.use}\0{rps} {burst}"
                 return BucketSpec(name, rps, burst, interval=bucket.interval)
-        return account.bucket
+        return None
 
     # Changes at run time.
 
@@ -170,19 +173,43 @@ class Simulator:
         await self.catch_up()
         self._check_key(key)
         Override(**changes).check(self.library)
-        if use := changes.get("fault"):  # an identifier that no other use has, in any process
-            changes["fault"] = replace(use, use=f"{RUNTIME_USE}{secrets.token_hex(8)}", is_unconditional=True)
+        if uses := changes.get("faults"):
+            changes["faults"] = _at_run_time(uses)
         restart = changes.get("scenario") is not None
         await self._change(
             lambda old: old.with_override(key, replace(old.override_for(key), **changes)), key, restart=restart
         )
 
-    async def make_key(self, key: str, scenario: str | None = None) -> None:
-        """Create an unused key, or one in a scenario; an existing key restarts."""
-        override = Override(scenario=scenario)
+    async def make_key(
+        self,
+        key: str,
+        scenario: str | None = None,
+        *,
+        faults: tuple[FaultUse, ...] | None = None,
+        facts: KeyFacts | None = None,
+    ) -> None:
+        """Create a key; an existing key restarts.
+
+        Args:
+            key: The key.
+            scenario: Its scenario.
+            faults: Its faults.
+            facts: Its facts; without them, a key of the deployment keeps its own, and another key is unused.
+
+        Raises:
+            UnknownNameError: The fixture folder does not have the scenario or a fault.
+            FixtureError: The file of the scenario or a fault cannot be used.
+            FactsError: A deployment file must not have the facts.
+            FullError: The usage metrics would exceed the largest exact integer in JSON.
+        """
+        override, facts = Override(scenario=scenario, faults=faults and _at_run_time(faults)), facts or {}
         override.check(self.library)
+        check_facts(facts)
+        all_calls = [calls for protocols in key_of(facts).traffic.values() for calls in protocols.values()]
+        if max(sum(calls.requests for calls in all_calls), sum(calls.bytes for calls in all_calls)) > MAX_SAFE_INTEGER:
+            raise FullError(key)
         await self._change(
-            lambda old: replace(old.with_override(key, override), created_keys=old.created_keys | {key}),
+            lambda old: replace(old.with_override(key, override), created_keys={**old.created_keys, key: facts}),
             key,
             restart=True,
         )
@@ -234,7 +261,7 @@ class Simulator:
     async def reset(self, key: str | None = None) -> None:
         """Reset a key, or everything (None), to the start, including the clock and the journal.
 
-        A created key stays, as an unused one; a reset of everything removes it.
+        A created key stays, with the facts that it was created with; a reset of everything removes it.
         """
         if key is None:
             await self._change(lambda _: Overrides(self.overrides.start), restart=True, force=True)
@@ -256,7 +283,8 @@ class Simulator:
         self._close(
             key
             for key, _ in self._accounts
-            if not self.has(key) or self.overrides.merged(key).scenario != old.merged(key).scenario
+            if self.overrides.created_keys.get(key) != old.created_keys.get(key)
+            or self.overrides.merged(key).scenario != old.merged(key).scenario
         )
 
     def swap_library(self, library: Library) -> None:
@@ -274,7 +302,7 @@ class Simulator:
         self._close(
             key
             for key, scenario in scenarios.items()
-            if not self.has(key) or before.facts(key, scenario) != library.facts(key, scenario)
+            if not self.has(key) or self._facts(before, key, scenario) != self._facts(library, key, scenario)
         )
         self._accounts = {place: account for place, account in self._accounts.items() if place[1] is None}
         for account in self._accounts.values():
@@ -319,9 +347,22 @@ class Simulator:
         closed = set(keys)
         self._accounts = {place: account for place, account in self._accounts.items() if place[0] not in closed}
 
+    def _own_facts(self, library: Library, key: str) -> Key:
+        """Return the facts of a key without a scenario: those that it was created with, or those of a deployment."""
+        created = self.overrides.created_keys.get(key)
+        return key_of(created) if created else library.deployment.keys.get(key, Key())
+
+    def _facts(self, library: Library, key: str, scenario: str | None) -> Key | None:
+        return library.in_scenario(self._own_facts(library, key), scenario)
+
     def _open(self, name: str, key: str, scenario: str | None) -> Account | None:
-        facts = self.library.facts(key, None if scenario == NONE else scenario)
+        facts = self._facts(self.library, key, None if scenario == NONE else scenario)
         if facts is None:
             return None
         mark = "" if isinstance(self.state, MemoryState) else sha256(repr(facts).encode()).hexdigest()[:16]
         return Account(name, key, facts, now=self.clock(), mark=mark)
+
+
+def _at_run_time(uses: Iterable[FaultUse]) -> tuple[FaultUse, ...]:
+    """Return uses of faults that are switched on now, each with an identifier that no other use has in any process."""
+    return tuple(replace(use, use=f"{RUNTIME_USE}{secrets.token_hex(8)}", is_unconditional=True) for use in uses)

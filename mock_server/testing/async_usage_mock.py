@@ -5,20 +5,21 @@ from __future__ import annotations
 import re
 import secrets
 import warnings
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Unpack
 
 from aiohttp import web
 
 from mock_server.app import make_app
-from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, PROTOCOLS, Calls, Deployment, load_deployment
+from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, PROTOCOLS, Calls, Deployment, KeyFacts, load_deployment
 from mock_server.fixtures.validation import SURROGATE
-from mock_server.options import MockOptions, UsageMockOptions
+from mock_server.options import MockOptions, UsageMockOptions, texts
 from mock_server.simulation.client_verdict import judge_client
 from mock_server.simulation.clock import END_OF_TIME, MockClock
 from mock_server.simulation.criteria import OtherCriteria, check_names, criteria_from, differences
 from mock_server.simulation.journal import Entry
-from mock_server.simulation.overrides import FaultUse
+from mock_server.simulation.overrides import FaultUse, fault_uses
 from mock_server.simulation.simulator import Simulator
 from mock_server.suggestions import UnknownNameError, suggest
 from mock_server.web.mock import MOCK, Mock
@@ -152,15 +153,20 @@ class AsyncUsageMock(MockView):
         await self._simulator.switch(key, scenario=None if scenario is None else _text("scenario", scenario))
 
     async def fail(
-        self, fault: str | None, key: str | None = None, *, after: int = 0, times: int | None = None
+        self,
+        fault: str | Sequence[str] | None,
+        key: str | None = None,
+        *,
+        after: int = 0,
+        times: int | None = None,
     ) -> None:
-        """Switch a fault on for one key, or for all; "none" switches it off, None removes the override.
+        """Switch faults on for one key, or for all; "none" switches them off, None removes the override.
 
         Args:
-            fault: The name of the fault.
+            fault: The name of a fault, or names in the order in which the faults are applied.
             key: The key; None for all.
-            after: The number of requests that pass before the fault acts.
-            times: The number of requests on which it acts; None for all.
+            after: The number of requests that pass before the faults act.
+            times: The number of requests on which they act; None for all.
 
         Raises:
             ValueError: A number is not valid.
@@ -168,12 +174,7 @@ class AsyncUsageMock(MockView):
         _check_integer(0, after=after)
         if times is not None:
             _check_integer(1, times=times)
-        name, at, _ = (None, "", "") if fault is None else _text("fault", fault).partition("@")
-        if at:
-            raise ValueError(
-                f"fault: {fault!r} is for options only; fail({name!r}, after=2, times=1) acts on request 3"
-            )
-        await self._simulator.switch(key, fault=None if name is None else FaultUse(name, after, times))
+        await self._simulator.switch(key, faults=None if fault is None else _fault_uses(fault, after, times))
 
     async def answer(self, code: int | None, key: str | None = None) -> None:
         """Respond with one status code to every request; None removes the override.
@@ -246,10 +247,24 @@ class AsyncUsageMock(MockView):
             self.api_key if key is None else key, {domain: {protocol: Calls(requests, failures, bytes)}}
         )
 
-    async def make_key(self, scenario: str | None = None) -> str:
-        """Create an unused key, or one in a scenario, and return it; a reset of everything removes it."""
-        key = f"made-{secrets.token_hex(8)}"
-        await self._simulator.make_key(key, scenario)
+    async def make_key(
+        self, scenario: str | None = None, *, fault: str | Sequence[str] | None = None, **facts: Unpack[KeyFacts]
+    ) -> str:
+        """Create a key and return it; a reset of everything removes it.
+
+        Args:
+            scenario: Its scenario.
+            fault: The name of its fault, or names in the order in which the faults are applied.
+            facts: Its facts, as in a deployment file; without them the key is unused.
+
+        Raises:
+            FactsError: A deployment file must not have the facts (a ValueError).
+        """
+        for name in facts:
+            if name not in KeyFacts.__annotations__:
+                raise TypeError(f"{name!r} is not a fact of a key; {suggest(name, KeyFacts.__annotations__)}")
+        key, uses = f"made-{secrets.token_hex(8)}", None if fault is None else _fault_uses(fault)
+        await self._simulator.make_key(key, scenario, faults=uses, facts=facts)
         return key
 
     async def reset(self, key: str | None = None) -> None:
@@ -284,10 +299,22 @@ def _app(options: MockOptions, deployment: Deployment | None) -> web.Application
 _load_once, _load_deployment_once = cache(load), cache(load_deployment)
 
 
-def _text(name: str, value: str) -> str:
+def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name}: {value!r} is not a text")
     return value
+
+
+def _fault_uses(fault: str | Sequence[str], after: int = 0, times: int | None = None) -> tuple[FaultUse, ...]:
+    names = texts(fault) if isinstance(fault, str | list | tuple) else [fault]
+    uses = fault_uses([_text("fault", name) for name in names], FaultUse("", after, times))
+    for use in uses:
+        name, at, _ = use.name.partition("@")
+        if at:
+            raise ValueError(
+                f"fault: {use.name!r} is for options only; fail({name!r}, after=2, times=1) acts on request 3"
+            )
+    return uses
 
 
 def _check_integer(low: int, **numbers: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from weakref import WeakSet
@@ -162,7 +162,7 @@ class Dispatcher:
             except PreferenceError as error:
                 prepared = error_response(400, str(error), "unknown-preference", headers=self.mock.headers)
                 return NO_OVERRIDE, prepared.response()
-            honoured = {"fault"} if preferences.get("fault") == NONE else set()
+            honoured = {"fault"} if own.faults == () else set()
             plan = RequestPlan(self.simulator.resolve(key, own), own.scenario, preferences, honoured)
         else:
             plan = RequestPlan(self.simulator.effective(key))
@@ -176,40 +176,50 @@ class Dispatcher:
             honoured.add("delay")
             if override.delay != NONE:
                 await self.mock.sleep(self.simulator.delay(override.delay))
-        use, acts = override.active_fault, False
-        is_limited = use is not None and bool(use.after or use.times)
-        if use and (not is_limited or use.is_turn(await self.simulator.state.count(use.use))):
+        all_uses = override.faults or ()
+        uses = tuple([use for use in all_uses if await self._is_turn(use)])
+        if uses != all_uses:  # the buckets of the other faults do not act, either
+            request[PLAN] = replace(plan, override=replace(override, faults=uses))
+        acted: set[FaultUse] = self._have_edited(all_uses, request)
+        if uses:
             honoured.add("fault")  # before the response: a raw response can no longer get the header
-            injector = self.mock.injectors.injector(use, key, self.mock.routes.usage)
-            response, acts = await injector.respond(request, self.handle_unmodified)
+            usage = self.mock.routes.usage
+            response, changing = await self.mock.injectors.respond(uses, request, usage, self.handle_unmodified)
             if not isinstance(response, RawResponse):
                 honoured.remove("fault")
                 _acknowledge(request, response)
-            acts = acts or self._has_fault_bucket(use, request, response, key)
-        else:  # the bucket of the fault does not act, either
-            request[PLAN] = replace(plan, override=replace(override, fault=None))
+            acted.update(changing, self._with_bucket(uses, request, response, key))
+        else:
             response = await self.handle_unmodified(request)
-        acted = Override(
+        acts = Override(
             scenario=override.scenario if request.path == self.mock.routes.usage.path else None,
             code=override.code if "code" in honoured else None,
-            fault=use if acts or self._has_edited(use, request) else None,
+            faults=tuple(use for use in all_uses if use in acted) or None,
             delay=override.delay if "delay" in honoured else None,
         )
-        return acted, response
+        return acts, response
 
-    def _has_fault_bucket(self, use: FaultUse, request: web.Request, response: web.StreamResponse, key: str) -> bool:
-        """Return whether a response depends on the bucket that a fault gives to the key."""
+    async def _is_turn(self, use: FaultUse) -> bool:
+        """Return whether a fault acts on a request, which counts."""
+        is_limited = bool(use.after or use.times)
+        return not is_limited or use.is_turn(await self.simulator.state.count(use.use))
+
+    def _with_bucket(
+        self, uses: tuple[FaultUse, ...], request: web.Request, response: web.StreamResponse, key: str
+    ) -> Iterator[FaultUse]:
+        """Yield the faults on whose buckets a response depends."""
         if request.path != self.mock.routes.usage.path or response.status not in (200, 429):
-            return False
+            return
         account = self.simulator.account(key, request[PLAN].scenario) if self.simulator.has(key) else None
-        return account is not None and self.simulator.bucket(account, use) is not account.bucket
+        if account is not None:
+            yield from (use for use in uses if self.simulator.bucket(account, [use]) is not account.bucket)
 
-    def _has_edited(self, use: FaultUse | None, request: web.Request) -> bool:
-        """Return whether a fault has changed the received bytes of a request."""
+    def _have_edited(self, uses: tuple[FaultUse, ...], request: web.Request) -> set[FaultUse]:
+        """Return the faults that have changed the received bytes of a request."""
         if request.protocol not in self.edited:
-            return False
+            return set()
         self.edited.discard(request.protocol)
-        return use is not None and bool(self.simulator.library.fault(use.name).received)
+        return {use for use in uses if self.simulator.library.fault(use.name).received}
 
     async def handle_unmodified(self, request: web.Request) -> web.StreamResponse:
         """Return the response without a fault, with the headers of every response."""
@@ -227,7 +237,11 @@ class Dispatcher:
 def _acknowledge(request: web.Request, response: web.StreamResponse) -> None:
     """Name the honoured preferences (RFC 7240, section 3)."""
     plan = request.get(PLAN, NO_PLAN)
-    applied = [f"{name}={value}" for name, value in plan.preferences.items() if name in plan.honoured]
+    applied = [
+        f'{name}="{value}"' if " " in value else f"{name}={value}"
+        for name, value in plan.preferences.items()
+        if name in plan.honoured
+    ]
     if applied:
         response.headers["Preference-Applied"] = ", ".join(applied)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from weakref import WeakKeyDictionary
@@ -44,7 +44,7 @@ class FaultExchange:
         key: The API key that the operation sees.
         unmodified: The unmodified response, once it was requested.
         changed: The changed message, once a step has changed it.
-        is_touched: A step has delayed or changed the exchange.
+        is_touched: A step of the fault has delayed the exchange or changed its key.
     """
 
     received: web.Request
@@ -81,43 +81,33 @@ class FaultInjector:
         fault: The fault.
         usage: The operation that responds to another key.
         sleep: Waits for a number of seconds.
-        stop: Stops the server.
     """
 
-    def __init__(self, fault: Fault, usage: Usage, *, sleep: Sleep, stop: Callable[[], None]) -> None:
-        self._steps, self._usage, self._sleep, self._stop_listening = fault.steps, usage, sleep, stop
+    def __init__(self, fault: Fault, usage: Usage, *, sleep: Sleep) -> None:
+        self._steps, self._usage, self._sleep = fault.steps, usage, sleep
         self._matched: Counter[int] = Counter()
         self._applied: Counter[int] = Counter()
         self._slots: dict[str, RawMessage] = {}
         self._connections: WeakKeyDictionary[object, int] = WeakKeyDictionary()
         self._connection_numbers = count(1)
-        self._is_stopped = False
+        #: Whether the fault has stopped the server.
+        self.has_stopped = False
 
-    async def respond(self, request: web.Request, handler: Handler) -> tuple[web.StreamResponse, bool]:
-        """Return the response of a handler as the steps change it, and whether they have acted."""
-        if self._is_stopped:
-            return self._raw(STOPPED, request), True
-        # A request cannot be cloned after its body was read.
-        key = ", ".join(request.headers.getall(self._usage.key_header, []))
-        exchange = FaultExchange(request, request.clone(), handler, key)
-        try:
-            for number, step in enumerate(self._steps):
-                names = await self._match(number, step, exchange)
-                if names is not None:
-                    connection = self._connections.setdefault(request.protocol, next(self._connection_numbers))
-                    slots = {"connection": f"connection {connection}", "target": f"target {request.raw_path}"}
-                    await self._apply(number, step, exchange, {**slots, **names})
-            if exchange.changed is None:
-                return await exchange.response(), exchange.is_touched
-            return self._raw(exchange.changed, request), True
-        except web.HTTPRequestEntityTooLarge as error:
-            return render_exception(error), True
-        except EditError as error:
-            log.error("the fault cannot be applied: %s", error)  # noqa: TRY400 - the text is complete
-            return error_response(500, f"The fault cannot be applied: {error}.", "fault-does-not-fit").response(), True
+    async def apply(self, exchange: FaultExchange) -> bool:
+        """Apply the steps to an exchange, and return whether they have acted.
 
-    def _raw(self, message: RawMessage, request: web.Request) -> RawResponse:
-        return RawResponse(message, request, sleep=self._sleep, stop=self._stop)
+        Raises:
+            EditError: An edit cannot be applied.
+        """
+        before, request = exchange.changed, exchange.received
+        exchange.is_touched = False
+        for number, step in enumerate(self._steps):
+            names = await self._match(number, step, exchange)
+            if names is not None:
+                connection = self._connections.setdefault(request.protocol, next(self._connection_numbers))
+                slots = {"connection": f"connection {connection}", "target": f"target {request.raw_path}"}
+                await self._apply(number, step, exchange, {**slots, **names})
+        return exchange.is_touched or exchange.changed is not before
 
     async def _match(self, number: int, step: Step, exchange: FaultExchange) -> Names | None:
         """Return the named groups of the patterns where all conditions of a step hold."""
@@ -153,10 +143,6 @@ class FaultInjector:
             if len(self._slots) > MAX_SLOTS:
                 del self._slots[next(iter(self._slots))]
 
-    def _stop(self) -> None:
-        self._is_stopped = True
-        self._stop_listening()
-
 
 class FaultInjectors:
     """The fault injectors in use, each with the memory of one use of a fault.
@@ -171,7 +157,40 @@ class FaultInjectors:
         self._simulator, self._sleep, self._stop = simulator, sleep, stop
         self._injectors: dict[tuple[str, str, str], FaultInjector] = {}
 
-    def injector(self, use: FaultUse, key: str, usage: Usage) -> FaultInjector:
+    async def respond(
+        self, uses: Sequence[FaultUse], request: web.Request, usage: Usage, handler: Handler
+    ) -> tuple[web.StreamResponse, tuple[FaultUse, ...]]:
+        """Return the response of a handler as faults change it one after the other, and the faults that have acted."""
+        # A request cannot be cloned after its body was read.
+        key = ", ".join(request.headers.getall(usage.key_header, []))
+        exchange = FaultExchange(request, request.clone(), handler, key)
+        injectors = {use: self._injector(use, key, usage) for use in uses}
+        acted: list[FaultUse] = []
+
+        def stop() -> None:
+            for injector in injectors.values():
+                injector.has_stopped = True
+            self._stop()
+
+        def raw(message: RawMessage) -> RawResponse:
+            return RawResponse(message, request, sleep=self._sleep, stop=stop)
+
+        if any(injector.has_stopped for injector in injectors.values()):
+            return raw(STOPPED), tuple(uses)
+        try:
+            for use, injector in injectors.items():
+                if await injector.apply(exchange):
+                    acted.append(use)
+            response = await exchange.response() if exchange.changed is None else raw(exchange.changed)
+        except web.HTTPRequestEntityTooLarge as error:
+            return render_exception(error), tuple(uses)
+        except EditError as error:
+            log.error("the fault cannot be applied: %s", error)  # noqa: TRY400 - the text is complete
+            prepared = error_response(500, f"The fault cannot be applied: {error}.", "fault-does-not-fit")
+            return prepared.response(), tuple(uses)
+        return response, tuple(acted)
+
+    def _injector(self, use: FaultUse, key: str, usage: Usage) -> FaultInjector:
         """Return the injector of a use of a fault.
 
         A preferred fault has a memory for each key. Unknown keys share one, because their number is not bounded.
@@ -185,7 +204,7 @@ class FaultInjectors:
                     del self._injectors[ended]
             fault = self._simulator.library.fault(use.name)
             self._injectors[place] = FaultInjector(
-                fault.unconditional() if use.is_unconditional else fault, usage, sleep=self._sleep, stop=self._stop
+                fault.unconditional() if use.is_unconditional else fault, usage, sleep=self._sleep
             )
         return self._injectors[place]
 

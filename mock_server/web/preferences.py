@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.library import Library
 from mock_server.fixtures.validation import FixtureError
-from mock_server.simulation.overrides import FaultUse, Override
+from mock_server.simulation.overrides import FaultUse, Override, fault_uses
 from mock_server.suggestions import UnknownNameError, closest_match
 
 CODES = range(400, 600)
@@ -77,18 +77,19 @@ def preferred_override(preferences: dict[str, str], library: Library, documented
         PreferenceError: A name is unknown, or its file cannot be used.
     """
     for name, value in preferences.items():
-        if not value:
+        if not value.strip():
             raise PreferenceError(f"Prefer: {name} needs a value, such as {name}={_KNOWN[name]}")
     scenario, code, fault, text = (preferences.get(name) for name in ("scenario", "code", "fault", "delay"))
-    use = FaultUse(fault, use=PREFERENCE_USE, is_unconditional=True) if fault else None
+    faults = fault_uses(fault, FaultUse("", use=PREFERENCE_USE, is_unconditional=True)) if fault else None
     try:
-        override = Override(scenario, parse_code(code, documented) if code else None, use, text)
+        override = Override(scenario, parse_code(code, documented) if code else None, faults, text)
         override.check(library)
-        if override.active_fault and library.fault(override.active_fault.name).received:
-            raise PreferenceError(
-                f"Prefer: the fault {fault!r} changes received bytes, before the preference is read; "
-                "switch it on with --fault or through the control API"
-            )
+        for use in faults or ():
+            if library.fault(use.name).received:
+                raise PreferenceError(
+                    f"Prefer: the fault {use.name!r} changes received bytes, before the preference is read; "
+                    "switch it on with --fault or through the control API"
+                )
     except (UnknownNameError, DelayError, CodeError) as error:
         raise PreferenceError(f"Prefer: {error}") from None
     except FixtureError as error:  # one line, without the folders of this machine

@@ -20,6 +20,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # The operations that the mock simulates, by `operationId`.
 SIMULATED = ("get_usage", "get_health", "get_overview")
 
+# The console and the document of the control API, as members of the overview.
+CONTROL = {"console": "/__mock__/", "control_api": "/__mock__/openapi.yaml"}
+
 log = logging.getLogger("mock_server")
 
 
@@ -31,11 +34,13 @@ class Routes:
         usage: The operation GET /usage.
         router: aiohttp's router with all operations.
         probes: The paths of operations that need no key; overrides never delay them.
+        contract: The contract.
     """
 
     usage: Usage
     router: web.UrlDispatcher
     probes: frozenset[str]
+    contract: Contract
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Return the response of an operation.
@@ -68,7 +73,7 @@ def build_routes(contract: Contract, simulator: Simulator, options: MockOptions)
         handlers["get_health"] = _constant(documented_response(health, 200, constants))
     if "get_overview" in operations:
         info, paths = contract.document["info"], [str(item) for item in operations.values() if item.id in SIMULATED]
-        members = {"title": info["title"], "version": info["version"], "paths": paths}
+        members = {"title": info["title"], "version": info["version"], "paths": paths, **CONTROL}
         handlers["get_overview"] = _constant(documented_response(operations["get_overview"], 200, members))
     for operation in operations.values():
         if operation.id not in handlers:
@@ -85,7 +90,7 @@ def build_routes(contract: Contract, simulator: Simulator, options: MockOptions)
         allow = {"Allow": ", ".join([*methods, "OPTIONS"]), **NO_STORE}
         router.add_route("OPTIONS", path, _constant(PreparedResponse(204, allow, b"")))
     probes = frozenset(operation.path for operation in operations.values() if operation.key_header is None)
-    return Routes(usage, router, probes)
+    return Routes(usage, router, probes, contract)
 
 
 def _constant(prepared: PreparedResponse) -> Handler:

@@ -104,7 +104,7 @@ class Usage:
         if isinstance(account, PreparedResponse):
             return account
         now, cost = self._simulator.clock(), 0 if override.code == 200 else self._cost
-        bucket = self._simulator.bucket(account, override.fault)
+        bucket = self._simulator.bucket(account, override.faults)
         taken = await self._simulator.state.take(bucket, now, tokens=cost, account=account.ref)
         if taken.snapshot:
             account.apply_snapshot(taken.snapshot)

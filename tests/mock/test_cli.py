@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -52,9 +53,36 @@ def test_no_key_is_ever_printed() -> None:
         out, err = process.communicate(timeout=TIMEOUT)
     assert out == ""
     assert [re.sub(r"^.*? |[0-9.]+ ms ", "", line) for line in err.splitlines()] == [
+        f"console: {url}/__mock__/; 3 keys: demo-busy, demo-modest, demo-fresh",
         "200 GET /usage key=dem…0fd2c2",
         "403 GET /usage unknown-key key=som…a6f2f3",
     ]
+
+
+def test_the_first_line_of_the_log_names_the_console_and_the_keys(deployments: Path) -> None:
+    (deployments / "other.yaml").write_text("description: d\nkeys: {secret-1: {label: Billing}, secret-2: {}}\n")
+    with serving("--fixtures", str(deployments.parent), "--deployment", "other", "--key", "secret-3") as (process, url):
+        assert process.stderr
+        line = process.stderr.readline().partition(" ")[2]
+    masked = [mask_key("secret-2"), mask_key("secret-3")]
+    assert line == f"console: {url}/__mock__/; 3 keys: Billing, {masked[0]}, {masked[1]}\n"
+
+
+def test_many_keys_are_counted(deployments: Path) -> None:
+    keys = ", ".join(f"key-{number}: {{label: number {number}}}" for number in range(12))
+    (deployments / "other.yaml").write_text(f"description: d\nkeys: {{{keys}}}\n")
+    chosen = ["--fixtures", str(deployments.parent), "--deployment", "other", "--log", "json"]
+    with serving(*chosen) as (process, _):
+        assert process.stderr
+        message = json.loads(process.stderr.readline())["message"]
+    assert message.endswith("; 12 keys: " + ", ".join(f"number {number}" for number in range(10)) + " and 2 more")
+
+
+def test_without_a_log_nothing_is_said_at_the_start() -> None:
+    with serving("--log", "none") as (process, url):
+        usage(url, "demo-busy")
+        process.terminate()
+        assert process.communicate(timeout=TIMEOUT)[1] == ""
 
 
 def test_options_choose_the_deployment_the_status_and_the_limit(deployments: Path) -> None:
@@ -192,14 +220,14 @@ def test_check_reports_problems_of_scenarios_and_of_their_faults(
     assert main(["check", str(deployments.parent)]) == 4
     out, err = capsys.readouterr()
     assert "1 of 3 scenarios are valid\n" in out
-    assert "faulty.yaml:2 /fault: 'none-such' is not a fault of this folder" in err
+    assert "faulty.yaml:2 /fault: 'none-such' is not a fault" in err
     assert "late.yaml:2 /delay: 'soon' is not a valid delay" in err
 
 
 def test_check_without_a_folder_checks_that_of_fixtures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--fixtures", str(tmp_path), "check"]) == 4
     assert main(["check"]) == 0
-    assert "holds no deployment" in capsys.readouterr().err
+    assert "holds no fixture file; `usage-mock init DIR` writes one" in capsys.readouterr().err
 
 
 def test_help_waits_for_nothing_that_is_slow_to_import() -> None:
@@ -225,7 +253,7 @@ def test_health_is_that_of_the_mock_with_the_same_options(capsys: pytest.Capture
 
 def test_health_takes_no_argument(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["health", "now"]) == 4
-    assert "'now': unexpected argument; expected check [DIR], or health" in capsys.readouterr().err
+    assert "'now': unexpected argument; expected check [DIR] | init DIR | capture | health" in capsys.readouterr().err
 
 
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

@@ -120,9 +120,9 @@ def test_a_deployment_is_a_name_and_not_a_path(name: str) -> None:
         load_deployment(name)
 
 
-def test_a_folder_without_deployments_is_rejected(tmp_path: Path) -> None:
+def test_an_empty_folder_of_deployments_is_rejected(deployments: Path) -> None:
     with pytest.raises(FixtureError, match=r"holds no deployment; add a file NAME\.yaml"):
-        deployment_names(tmp_path)
+        deployment_names(deployments.parent)
 
 
 def test_a_key_has_its_own_limit_or_the_deployments_or_the_vendors(deployments: Path) -> None:

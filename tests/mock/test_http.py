@@ -113,7 +113,11 @@ def test_the_overview_names_the_api_and_its_operations(unlimited: UsageMock) -> 
         "title": "55 Tech Scraping API",
         "version": "2.2.0",
         "paths": ["GET /usage", "GET /", "GET /healthz"],
+        "console": "/__mock__/",
+        "control_api": "/__mock__/openapi.yaml",
     }
+    for path in (reply.json["console"], reply.json["control_api"]):
+        assert ask(unlimited.url, path).status == 200
 
 
 def test_the_host_of_an_absolute_target_does_not_matter(unlimited: UsageMock) -> None:

@@ -20,7 +20,6 @@ from mock_server.web.connection import MAX_FIELD_BYTES
 from mock_server.web.mock import MOCK
 from mock_server.web.preferences import (
     MAX_CHECKED,
-    PREFERENCE_USE,
     PreferenceError,
     parse_preferences,
     preferred_override,
@@ -230,7 +229,7 @@ def test_a_fault_whose_role_the_deployment_lacks_is_rejected(contract: Contract)
     with UsageMock(make_app(contract, deployment=deployment)) as mock:
         reply = preferring(mock, "fault=body-is-null", key="my-secret")
     assert (reply.status, reply.headers["Mock-Reason"]) == (400, "unknown-preference")
-    assert "body-is-null.yaml:5 cannot be used here: the deployment mine has no unused key" in reply.json["detail"]
+    assert "body-is-null.yaml:6 cannot be used here: the deployment mine has no unused key" in reply.json["detail"]
     assert "my-secret" not in reply.json["detail"]
 
 
@@ -249,13 +248,13 @@ def at(rank: str, wanted: Override) -> tuple[Overrides, Override]:
     }[rank]
 
 
-@pytest.mark.parametrize("name", ["scenario", "code", "fault", "delay"])
+@pytest.mark.parametrize("name", ["scenario", "code", "faults", "delay"])
 @pytest.mark.parametrize("highest", range(4), ids=RANKS)
 def test_precedence_is_request_then_key_then_everyone_then_start(highest: int, name: str) -> None:
     all_values: Mapping[str, Sequence[Any]] = {
         "scenario": list("abcd"),
         "code": [500, 501, 502, 503],
-        "fault": [FaultUse(each) for each in "abcd"],
+        "faults": [(FaultUse(each),) for each in "abcd"],
         "delay": list("1234"),
     }
     values = all_values[name]
@@ -267,24 +266,23 @@ def test_precedence_is_request_then_key_then_everyone_then_start(highest: int, n
 
 @pytest.mark.parametrize("rank", RANKS)
 def test_the_override_of_a_scenario_has_the_lowest_precedence(contract: Contract, rank: str) -> None:
-    said, request = at(rank, Override(delay="7", code=418, fault=FaultUse("body-is-null")))
+    said, request = at(rank, Override(delay="7", code=418, faults=(FaultUse("body-is-null"),)))
     simulator = make_app(contract, MockOptions(scenario="brown-out"))[MOCK].simulator
     start = said.start.merged_over(Override(scenario="brown-out"))
     simulator.overrides = Overrides(start, said.everyone, said.keys)
     found = simulator.resolve("k", request)
-    assert (found.delay, found.code, found.fault) == ("7", 418, FaultUse("body-is-null"))
+    assert (found.delay, found.code, found.fault_names) == ("7", 418, "body-is-null")
 
 
 def test_a_scenario_applies_its_own_override_without_others(contract: Contract) -> None:
     simulator = make_app(contract, MockOptions(scenario="brown-out"))[MOCK].simulator
     found = simulator.resolve("k", NO_OVERRIDE)
-    assert (found.delay, found.fault and found.fault.name) == ("0.1~1", "every-fourth-response-is-503")
+    assert (found.delay, found.fault_names) == ("0.1~1", "every-fourth-response-is-503")
 
 
 @pytest.mark.parametrize("name", ["scenario", "fault", "delay"])
 def test_none_switches_off_lower_levels(name: str) -> None:
-    lower = Override("heavy", None, FaultUse("body-is-null"), "1")
+    lower = Override("heavy", None, (FaultUse("body-is-null"),), "1")
     own = preferred_override({name: NONE}, LIBRARY, CODES)
     found = Overrides(lower).merged("k", own)
-    expected = FaultUse(NONE, use=PREFERENCE_USE, is_unconditional=True) if name == "fault" else NONE
-    assert getattr(found, name) == expected
+    assert getattr(found, "fault_names" if name == "fault" else name) == NONE

@@ -20,7 +20,7 @@ from mock_server import make_app
 from mock_server.app import read_files
 from mock_server.command.cli import main
 from mock_server.command.reload import Reloader, _in_daemon_thread, is_silent, watcher_of
-from mock_server.control.library import UNREADABLE, description
+from mock_server.control.library import summary
 from mock_server.fixtures.library import Library
 from mock_server.options import MockOptions
 from mock_server.web.mock import MOCK
@@ -126,7 +126,7 @@ def test_check_reports_a_hazardous_file(
 
 def test_the_description_of_a_hazardous_file_is_not_read(tmp_path: Path) -> None:
     make_fifo(tmp_path / "odd.yaml")
-    assert description(tmp_path / "odd.yaml") == UNREADABLE
+    assert summary(tmp_path / "odd.yaml") == {}
 
 
 def test_merge_keys_do_not_multiply_a_document_either(tmp_path: Path) -> None:
@@ -211,6 +211,7 @@ def test_the_command_serves_a_change_beside_a_fifo_and_stops(tmp_path: Path) -> 
         guard.start()
         assert process.stdout and process.stderr
         process.stdout.readline()
+        assert " console: " in process.stderr.readline()
         odd = files.fixtures / "scenarios" / "odd.yaml"
         make_fifo(odd)
         assert re.search(r"odd\.yaml:1: is not a regular file", process.stderr.readline())

@@ -168,7 +168,7 @@ def test_a_scenario_whose_fault_edits_received_bytes_is_rejected(tmp_path: Path)
         ("description: d\nkeys: {}\n", "did you mean 'key'?"),
         ("description: d\nkey: {rate_limit: {rps: 1, brst: 1}}\n", "did you mean 'burst'?"),
         ("description: d\ndelay: soon\n", ":2 /delay: 'soon' is not a valid delay"),
-        ("description: d\nfault: body-dripz\n", ":2 /fault: 'body-dripz' is not a fault of this folder"),
+        ("description: d\nfault: body-dripz\n", ":2 /fault: 'body-dripz' is not a fault"),
         ("description: d\ncode: 99\n", ":2 /code"),
         ("description: d\ncode: 204\n", ":2 /code"),
         ("description: d\ncode: 302\n", ":2 /code"),

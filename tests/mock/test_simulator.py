@@ -49,7 +49,7 @@ async def take(simulator: Simulator, key: str) -> float | None:
     ("change", "error"),
     [
         (Override(scenario="hevy"), UnknownNameError),
-        (Override(fault=FaultUse("none-such")), UnknownNameError),
+        (Override(faults=(FaultUse("none-such"),)), UnknownNameError),
         (Override(delay="soon"), DelayError),
     ],
 )

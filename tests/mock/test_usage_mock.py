@@ -462,7 +462,7 @@ def kind(name: str, value: object) -> dict[str, Any]:
         ("tls_key", ("cert.pem",)),
         ("seed", 1.5),
         ("scenario", 1),
-        ("fault", ["a"]),
+        ("fault", [1]),
         ("deployment", 3),
         ("unknown_key_status", 404),
     ],

@@ -110,6 +110,25 @@ def test_a_key_that_is_made_is_known_to_all(pair: Pair) -> None:
     assert key in other.keys
 
 
+def test_other_processes_see_the_facts_of_a_created_key(pair: Pair) -> None:
+    one, other = pair
+    key = one.make_key(
+        rate_limit={"rps": 0, "burst": 7}, traffic={"a.example": {"ws": {"requests": 5}}}, label="Billing"
+    )
+    body = usage(other.url, key).json
+    assert (body["total"], body["rate_limit"]) == (5, {"rps": 0.0, "burst": 7, "remaining": 6.0})
+    assert Api(other.url).get("/state")["keys"][-1]["label"] == "Billing"
+    Api(one.url).do("POST", "/keys", {"key": key, "traffic": {"a.example": {"ws": {"requests": 6}}}})
+    assert usage(other.url, key).json["total"] == 6
+
+
+def test_several_faults_reach_other_processes(pair: Pair) -> None:
+    one, other = pair
+    one.fail(["total-is-a-text", "lower-case-fields"])
+    reply = usage(other.url, BUSY)
+    assert (reply.json["total"], "content-type" in list(reply.headers)) == ("many", True)
+
+
 def test_keys_that_are_made_at_once_are_all_there(pair: Pair) -> None:
     made = [mock.make_key() for _ in range(5) for mock in pair]
     assert [usage(mock.url, key).status for key in made for mock in pair] == [200] * 20

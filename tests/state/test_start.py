@@ -17,6 +17,7 @@ import pytest
 import trustme
 
 from mock_server.command.cli import main
+from mock_server.masking import mask_key
 from mock_server.shared_state.redis_state import _unavailable
 from tests.support.command import serving
 from tests.support.control_api import Api
@@ -157,6 +158,15 @@ def test_workers_end_with_a_parent_that_is_killed(url: str) -> None:
             ended, _, _ = select.select([pid], [], [], 10)
             assert ended
             os.close(pid)
+
+
+def test_several_workers_name_the_console_and_the_keys_once(url: str) -> None:
+    with serving("--state", url, "--workers", "2", "--key", "secret-key") as (process, base):
+        process.terminate()
+        lines = process.communicate()[1].splitlines()
+    masked = mask_key("secret-key")
+    expected = f"console: {base}/__mock__/; 4 keys: demo-busy, demo-modest, demo-fresh, {masked}"
+    assert [line.partition(" ")[2] for line in lines] == [expected]
 
 
 def test_an_error_of_workers_is_reported_once(deployments: Path, url: str) -> None:

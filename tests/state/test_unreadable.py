@@ -19,9 +19,9 @@ from .server import Redis
 
 KEY = next(iter(load_deployment().keys))
 SOUND = {
-    "everyone": {"scenario": None, "code": None, "fault": None, "delay": None},
+    "everyone": {"scenario": None, "code": None, "faults": None, "delay": None},
     "keys": {},
-    "created_keys": [],
+    "created_keys": {},
     "clock": {"seconds": 0.0, "frozen_at": None},
 }
 
@@ -32,7 +32,7 @@ def changed(**members: object) -> bytes:
 
 
 def behaving(**members: object) -> bytes:
-    return changed(everyone={"scenario": None, "code": None, "fault": None, "delay": None, **members})
+    return changed(everyone={"scenario": None, "code": None, "faults": None, "delay": None, **members})
 
 
 UNREADABLE = {
@@ -43,9 +43,10 @@ UNREADABLE = {
     "a code is a text": behaving(code="503"),
     "a code is a truth value": behaving(code=True),
     "a delay is none": behaving(delay="soon"),
-    "a fault is a text": behaving(fault="body-is-null"),
-    "a fault has an odd count": behaving(fault={"name": "body-is-null", "after": "1"}),
-    "a key is a number": changed(created_keys=[7]),
+    "a fault is a text": behaving(faults=["body-is-null"]),
+    "a fault has an odd count": behaving(faults=[{"name": "body-is-null", "after": "1"}]),
+    "created keys are a list": changed(created_keys=["made"]),
+    "a fact is unknown": changed(created_keys={"made": {"trafic": {}}}),
     "a clock is a text": changed(clock={"seconds": "now", "frozen_at": None}),
 }
 

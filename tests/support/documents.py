@@ -23,7 +23,7 @@ STOP = '[ -z "$server" ] || { kill $server; wait $server; server=; }'
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n?", re.MULTILINE)
 # A time of day, and a duration as the log and pytest print it.
 VARYING = re.compile(r"\b\d\d:\d\d:\d\d\b|\b[0-9.]+ ms\b|\bin [0-9.]+s\b")
-FILE = re.compile(r"# ([\w./-]+\.\w+)\n")
+FILE = re.compile(r"(?:#|//) ([\w./-]+\.\w+)\n")
 
 
 class Block(NamedTuple):
@@ -77,7 +77,7 @@ class Walkthrough:
     - `console`: each command must print what is shown. A command that shows `LISTENING` runs until the next one that
       does; its port is a free one.
     - `text`: the last server is stopped, and must have written this to standard error.
-    - `yaml`, `toml` and `python` with a first line `# PATH` are written to that file.
+    - `yaml`, `toml`, `python` and `typescript` with a first line `# PATH` or `// PATH` are written to that file.
     - `python` without it is run, and `sh` as well; both must succeed.
 
     Any other block fails. `replacements` are made in every command, and undone in its output.
@@ -107,7 +107,7 @@ class Walkthrough:
         elif block.language == "text":
             self._stop()
             self._compare("the server's log", block.text, self._log.read_text())
-        elif named and block.language in {"yaml", "toml", "python"}:
+        elif named and block.language in {"yaml", "toml", "python", "typescript"}:
             path = self._folder / named[1]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(self._replaced(block.text))

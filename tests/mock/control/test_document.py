@@ -12,6 +12,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.config import SchemathesisConfig
 
@@ -20,7 +21,8 @@ from mock_server.control.api import OPERATE
 from mock_server.control.document import document, operations
 from tests.support.control_api import Api
 from tests.support.wire import send, usage
-from usage_contract import Contract
+from usage_contract import Contract, load
+from usage_contract.levels import LEVELS, Level
 
 load_all_checks()
 
@@ -56,6 +58,22 @@ def test_the_document_is_valid() -> None:
 def test_the_document_is_served_as_it_is_written(api: Api) -> None:
     assert api.get("/openapi.json") == document()
     assert api.ask("GET", "/openapi.yaml").body.startswith(b"openapi: 3.1.0\n")
+
+
+def test_the_contract_that_the_mock_serves_is_a_document_of_the_control_api(api: Api, contract: Contract) -> None:
+    reply = api.ask("GET", "/contract.yaml")
+    assert reply.headers["Content-Type"] == "application/yaml"
+    assert YAML(typ="safe").load(reply.body) == contract.document
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_contract_of_each_level_is_served(api: Api, level: Level) -> None:
+    assert YAML(typ="safe").load(api.ask("GET", f"/contract.yaml?level={level}").body) == load(level).document
+
+
+def test_an_unknown_level_is_rejected_with_a_suggestion(api: Api) -> None:
+    status, detail = api.refused("GET", "/contract.yaml?level=documnted")
+    assert (status, "did you mean 'documented'?" in detail) == (422, True)
 
 
 def test_the_documented_operations_are_those_of_the_code() -> None:

@@ -71,6 +71,23 @@ def test_scenarios_and_faults_are_described(api: Api) -> None:
     assert all(each["description"] for each in scenarios + faults)
 
 
+def test_each_fault_has_the_theme_of_its_file_and_a_file_without_one_is_listed_as_other(
+    contract: Contract, tmp_path: Path
+) -> None:
+    (tmp_path / "faults").mkdir()
+    (tmp_path / "faults" / "own.yaml").write_text("description: An own fault.\nbreaks: []\n")
+    (tmp_path / "faults" / "slow.yaml").write_text("theme: Speed\nbreaks: []\ndescription: A slow fault.\n")
+    with UsageMock(make_app(contract, MockOptions(fixtures=tmp_path), deployment=load_deployment())) as mock:
+        themes = {fault["name"]: fault["theme"] for fault in Api(mock.url).get("/faults")}
+    assert (themes["own"], themes["slow"]) == ("Other", "Speed")
+
+
+def test_the_state_shows_the_label_of_a_key(contract: Contract) -> None:
+    deployment = Deployment("d", "d", {"first": Key(label="Billing"), "second": Key()})
+    with UsageMock(make_app(contract, deployment=deployment)) as mock:
+        assert [key["label"] for key in Api(mock.url).get("/state")["keys"]] == ["Billing", None]
+
+
 def test_an_unusable_file_is_listed_and_reports_its_problem_when_switched_on(
     contract: Contract, tmp_path: Path
 ) -> None:
@@ -78,7 +95,7 @@ def test_an_unusable_file_is_listed_and_reports_its_problem_when_switched_on(
     (tmp_path / "scenarios" / "broken.yaml").write_text("key: [")
     with UsageMock(make_app(contract, MockOptions(fixtures=tmp_path), deployment=load_deployment())) as mock:
         api = Api(mock.url)
-        assert api.get("/scenarios") == [{"name": "broken", "description": UNREADABLE}]
+        assert {"name": "broken", "description": UNREADABLE} in api.get("/scenarios")
         status, detail = api.refused("PATCH", "/behaviour", {"scenario": "broken"})
         assert (status, "broken.yaml:" in detail) == (409, True)
 
@@ -87,7 +104,7 @@ def test_a_fault_whose_role_the_deployment_lacks_is_rejected_without_disclosing_
     deployment = Deployment("mine", "d", {"my-secret-key": Key(traffic={"a.example": {"fetch": Calls(1)}})})
     with UsageMock(make_app(contract, deployment=deployment)) as mock:
         status, detail = Api(mock.url).refused("PATCH", "/behaviour", {"fault": "body-is-null"})
-    assert (status, "body-is-null.yaml:5" in detail, "mine has no unused key" in detail) == (409, True, True)
+    assert (status, "body-is-null.yaml:6" in detail, "mine has no unused key" in detail) == (409, True, True)
     assert "my-secret-key" not in detail
 
 

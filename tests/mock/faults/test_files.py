@@ -22,6 +22,7 @@ from .served import Serve, glance, modest, said, shipped
 
 DOCS = (Path(__file__).parents[3] / "docs" / "faults.md").read_text()
 SCHEMA = json.loads((folder() / "fault.schema.json").read_text())
+THEMES = SCHEMA["properties"]["theme"]["enum"]
 DEPLOYMENT = load_deployment()
 SHIPPED = [path for kind in FOLDERS for path in sorted((folder() / kind).glob("*.yaml"))]
 
@@ -112,6 +113,15 @@ def test_a_shipped_fault_names_its_rules_and_a_variant_names_none(path: Path) ->
     assert bool(fault.breaks) == (path.parent.name == "faults")
     assert path.read_text().startswith("# yaml-language-server: $schema=../fault.schema.json\n")
     assert fault.description.endswith(".")
+    assert fault.source.data["theme"] in THEMES
+
+
+def test_the_document_describes_each_theme_with_faults_that_have_it() -> None:
+    rows = re.findall(r"^\| ([A-Z][A-Za-z ]+) \| .* \| (`.*`) \|$", DOCS, re.MULTILINE)
+    assert [theme for theme, _ in rows] == THEMES
+    for theme, examples in rows:
+        names = re.findall("`(.+?)`", examples)
+        assert {shipped(name).source.data["theme"] for name in names} == {theme}
 
 
 def taking_no_turns(fault: Fault) -> Fault:

@@ -1,0 +1,153 @@
+"""Keys that are created at run time or by an option: with the facts that a deployment file can give to a key."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from mock_server import UsageMock
+from mock_server.control.document import document
+from mock_server.fixtures.deployments import FactsError, KeyFacts, folder
+from mock_server.masking import mask_key
+from tests.support.command import serving
+from tests.support.control_api import Api
+from tests.support.wire import KEY, Clock, ask, usage
+
+FACTS: KeyFacts = {
+    "label": "Billing",
+    "rate_limit": {"rps": 2, "burst": 5},
+    "tokens": 3,
+    "traffic": {"shop.example": {"fetch": {"requests": 10, "failures": 1, "bytes": 700}, "ws": {"requests": 2}}},
+    "growth": {"shop.example": {"fetch": {"requests": 4}}},
+}
+
+WRONG: dict[str, tuple[KeyFacts, str]] = {
+    "more failures than requests": (
+        {"traffic": {"a.example": {"ws": {"requests": 1, "failures": 2}}}},
+        "/traffic/a.example/ws/failures must not be above 'requests': 2 is more than 1",
+    ),
+    "usage metrics that JSON cannot hold": (
+        {"traffic": {f"{number}.example": {"fetch": {"requests": 1, "bytes": 10**15}} for number in range(10)}},
+        "would exceed 9007199254740992",
+    ),
+}
+
+
+def resolved(schema: Any, root: Any) -> Any:
+    """Return a schema without references, titles, descriptions and keywords of our own."""
+    if isinstance(schema, list):
+        return [resolved(item, root) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    target: Any = {}
+    if "$ref" in schema:
+        target = root
+        for token in schema["$ref"].removeprefix("#/").split("/"):
+            target = target[token]
+    merged = {**target, **schema}
+    if isinstance(merged.get("properties"), dict):
+        merged["properties"] = {name: resolved(part, root) for name, part in merged["properties"].items()}
+    skipped = {"$ref", "title", "description", "x-not-above", "properties"}
+    rest = {name: resolved(part, root) for name, part in merged.items() if name not in skipped}
+    return rest | ({"properties": merged["properties"]} if "properties" in merged else {})
+
+
+def test_the_document_allows_what_a_deployment_file_allows() -> None:
+    file = json.loads((folder() / "deployment.schema.json").read_text())
+    in_file = resolved(file["$defs"]["key"], file)["properties"]
+    api = resolved(document()["components"]["schemas"]["NewKey"], document())["properties"]
+    # propertyNames have a description of their own, and a domain is a text.
+    for part in (api["traffic"], api["growth"]):
+        assert part["propertyNames"].pop("type") == "string"
+    assert {name: api[name] for name in in_file} == in_file
+    assert set(api) - set(in_file) == {"key", "scenario", "fault"}
+    assert list(KeyFacts.__annotations__) == list(in_file)
+
+
+def check_created(url: str, key: str, clock: Clock) -> None:
+    """Check that a key has FACTS."""
+    body = usage(url, key).json
+    assert (body["total"], body["fail"], body["bytes_transferred"]) == (12, 1, 700)
+    assert body["rate_limit"] == {"rps": 2.0, "burst": 5, "remaining": 2.0}
+    clock.now += 0.5
+    assert usage(url, key).json["total"] == 14
+    [view] = [view for view in Api(url).get("/state")["keys"] if view["id"] == mask_key(key)]
+    assert (view["label"], view["made"], view["limit"]) == ("Billing", True, {"rps": 2.0, "burst": 5})
+
+
+def test_the_control_api_creates_a_key_with_facts(api: Api, limited: UsageMock, clock: Clock) -> None:
+    created = api.do("POST", "/keys", {"key": "my-key", **FACTS})
+    assert created == {"key": "my-key", "id": mask_key("my-key")}
+    check_created(limited.url, "my-key", clock)
+
+
+def test_make_key_creates_a_key_with_facts(limited: UsageMock, clock: Clock) -> None:
+    check_created(limited.url, limited.make_key(**FACTS), clock)
+
+
+def test_a_reset_of_a_created_key_restores_its_facts(limited: UsageMock, clock: Clock) -> None:
+    key = limited.make_key(**FACTS)
+    limited.record("other.example", requests=5, key=key)
+    limited.reset(key)
+    check_created(limited.url, key, clock)
+    limited.reset()
+    assert usage(limited.url, key).status == 403
+
+
+def test_facts_replace_those_of_a_key_of_the_deployment_until_a_reset(api: Api, limited: UsageMock) -> None:
+    before = usage(limited.url, "demo-busy").json["total"]
+    api.do("POST", "/keys", {"key": "demo-busy", "traffic": {"a.example": {"ws": {"requests": 7}}}})
+    assert usage(limited.url, "demo-busy").json["total"] == 7
+    api.do("POST", "/keys", {"key": "demo-busy"})
+    assert usage(limited.url, "demo-busy").json["total"] == before
+    api.do("POST", "/keys", {"key": "demo-busy", "traffic": {"a.example": {"ws": {"requests": 7}}}})
+    api.do("POST", "/reset")
+    assert usage(limited.url, "demo-busy").json["total"] == before
+
+
+def test_a_key_is_created_with_a_scenario_or_faults(api: Api, limited: UsageMock) -> None:
+    heavy = limited.make_key("heavy")
+    broken = limited.make_key(fault=["total-is-a-text", "lower-case-fields"])
+    created = api.do("POST", "/keys", {"fault": "total-is-a-text", "traffic": {"a.example": {"ws": {"requests": 7}}}})
+    assert usage(limited.url, heavy).json["total"] > 10**9
+    reply = usage(limited.url, broken)
+    assert (reply.json["total"], "content-type" in list(reply.headers)) == ("many", True)
+    assert usage(limited.url, created["key"]).json["total"] == "many"
+    assert isinstance(usage(limited.url, "demo-busy").json["total"], int)
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_facts_that_no_deployment_has_are_rejected(api: Api, limited: UsageMock, case: str) -> None:
+    facts, problem = WRONG[case]
+    status, detail = api.refused("POST", "/keys", {"key": "wrong", **facts})
+    assert (status, problem in detail) == (409, True), detail
+    with pytest.raises(ValueError, match=problem.replace(".", r"\.")):
+        limited.make_key(**facts)
+    assert usage(limited.url, "wrong").status == 403
+
+
+def test_an_unknown_fact_is_rejected(api: Api, limited: UsageMock) -> None:
+    status, detail = api.refused("POST", "/keys", {"trafic": {}})
+    assert (status, "did you mean 'traffic'?" in detail) == (422, True)
+    with pytest.raises(TypeError, match=r"'trafic' is not a fact of a key; did you mean 'traffic'\?"):
+        limited.make_key(trafic={})  # type: ignore[call-arg]
+    with pytest.raises(FactsError, match="/tokens must be a number, not text"):
+        limited.make_key(tokens="3")  # type: ignore[arg-type]
+
+
+def test_the_option_key_adds_unused_keys() -> None:
+    with serving("--key", "one", "--key", "demo-busy", "--key", "two") as (_, url):
+        assert [usage(url, key).json["total"] for key in ("one", "two")] == [0, 0]
+        assert usage(url, "demo-busy").json["total"] == 804982
+        assert ask(url, headers=[(KEY, "three")]).status == 403
+    with UsageMock(key="one two") as mock:
+        assert mock.keys == ("demo-busy", "demo-modest", "demo-fresh", "one", "two")
+        mock.reset()
+        assert usage(mock.url, "two").status == 200
+
+
+def test_a_key_that_no_header_can_hold_is_rejected_without_a_quotation() -> None:
+    with pytest.raises(ValueError, match=r"^key: a key is not valid; expected 1 to 256 visible ASCII characters$"):
+        UsageMock(key=["my key"])
