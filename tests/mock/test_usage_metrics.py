@@ -34,7 +34,9 @@ def fetches(draw: st.DrawFn) -> Calls:
     return Calls(made.requests, made.failures, draw(COUNTS))
 
 
-DOMAINS = st.one_of(st.sampled_from([f"d{number:02}.example" for number in range(40)]), st.text(min_size=1))
+DOMAINS = st.one_of(  # a deployment file has no domain of spaces only
+    st.sampled_from([f"d{number:02}.example" for number in range(40)]), st.text(min_size=1).filter(str.strip)
+)
 PROTOCOL_CALLS = st.fixed_dictionaries({}, optional={"fetch": fetches(), "ws": calls(), "amqp": calls()})
 KEYS = st.builds(
     Key,

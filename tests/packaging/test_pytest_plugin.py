@@ -51,15 +51,16 @@ def test_two(usage_mock):
     passes(pytester, passed=2)
 
 
-def test_a_server_that_a_fault_stopped_is_there_again(pytester: pytest.Pytester) -> None:
+def test_a_server_that_a_fault_stopped_listens_in_the_next_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         GET
         + """
 import http.client, pytest
 def test_one(usage_mock):
     usage_mock.fail("long-query-stops-the-server")
+    long = urllib.request.Request(usage_mock.url + "/usage?" + "q" * 3000, headers={"X-API-Key": usage_mock.api_key})
     with pytest.raises((OSError, http.client.HTTPException)):
-        urllib.request.urlopen(usage_mock.url + "/usage?" + "q" * 3000)
+        urllib.request.urlopen(long)
     with pytest.raises(OSError):
         urllib.request.urlopen(usage_mock.url + "/usage")
 def test_two(usage_mock): assert get(usage_mock) == 200

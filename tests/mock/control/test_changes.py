@@ -231,7 +231,7 @@ def test_a_server_that_a_fault_has_stopped_listens_again(api: Api, limited: Usag
         kept.request("GET", "/__mock__/health")
         kept.getresponse().read()
         with pytest.raises(ConnectionResetError):
-            ask(limited.url, f"/usage?{'x' * 20_000}")
+            ask(limited.url, f"/usage?{'x' * 20_000}", [(KEY, BUSY)])
         with pytest.raises(ConnectionRefusedError):
             api.get("/health")
         kept.request("POST", "/__mock__/reset")
