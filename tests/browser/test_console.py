@@ -417,9 +417,9 @@ def test_the_common_faults_exist(page: Page) -> None:
 
 @pytest.mark.parametrize("name", ["Scenario", "Status code", "Delay"])
 def test_the_usual_overrides_are_above_the_fold(page: Page, name: str) -> None:
-    chips = page.get_by_role("group", name=name, exact=True).get_by_role("button").all()
-    assert chips
-    for chip in chips:
+    chips = page.get_by_role("group", name=name, exact=True).get_by_role("button")
+    expect(chips.last).to_be_visible()
+    for chip in chips.all():
         box = chip.bounding_box()
         assert box and box["y"] + box["height"] < 450
 
