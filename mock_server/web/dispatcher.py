@@ -133,7 +133,7 @@ class Dispatcher:
         if sum(map(len, keys)) > MAX_TEXT:
             keys = [", ".join(keys)[:MAX_TEXT]]
         target = request.raw_path[:MAX_TEXT]
-        sources = await received_request(request), sent_response(request, response)
+        sources = await received_request(request, self.mock.sleep), sent_response(request, response)
         exchange = request.method, target, keys, response.status, reason, override, received, *sources, build_messages
         self.simulator.journal.add(exchange, at=at, seconds=seconds)
 

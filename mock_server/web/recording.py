@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -33,31 +33,45 @@ class SentResponse(NamedTuple):
     is_complete: bool
 
 
-async def received_request(request: web.Request) -> ReceivedRequest:
-    """Return a request for the journal, once its body has arrived."""
+async def received_request(request: web.Request, sleep: Callable[[float], Awaitable[None]]) -> ReceivedRequest:
+    """Return a request for the journal, once its body has arrived, or after BODY_TIMEOUT."""
     sizes = [len(name) + len(value) for name, value in request.raw_headers]
     kept = sum(size <= MAX_MESSAGE for size in accumulate(sizes))
     body, is_whole = b"", True
     if request.body_exists:
-        body, is_whole = await _received_body(request, MAX_MESSAGE - sum(sizes[:kept]))
+        body, is_whole = await _received_body(request, MAX_MESSAGE - sum(sizes[:kept]), sleep)
     return ReceivedRequest(request.raw_headers[:kept], body, is_whole and kept == len(sizes))
 
 
-async def _received_body(request: web.Request, room: int) -> tuple[bytes, bool]:
+async def _received_body(
+    request: web.Request, room: int, sleep: Callable[[float], Awaitable[None]]
+) -> tuple[bytes, bool]:
     """Return the body of a request up to `room` bytes, and whether that is all of it."""
     if request.content.at_eof():  # a fault has read it
         body = await request.read()
         return body[:room], len(body) <= room
-    body, has_ended = b"", False
+    received = bytearray()
+
+    async def receive() -> bool:
+        while len(received) <= room:
+            piece = await request.content.readany()
+            if not piece:
+                return True
+            received.extend(piece)
+        return False
+
+    # A client that sends Expect can wait for this response before it sends the body.
+    seconds = 0 if "Expect" in request.headers else BODY_TIMEOUT
+    receiving, waiting = asyncio.ensure_future(receive()), asyncio.ensure_future(sleep(seconds))
     try:
-        # A client that sends Expect can wait for this response before it sends the body.
-        async with asyncio.timeout(0 if "Expect" in request.headers else BODY_TIMEOUT):
-            while len(body) <= room and not has_ended:
-                piece = await request.content.readany()
-                body, has_ended = body + piece, not piece
-    except (TimeoutError, ConnectionError, web.RequestPayloadError):
-        has_ended = False  # the rest of the body has not arrived
-    return body[:room], has_ended and len(body) <= room
+        await asyncio.wait((receiving, waiting), return_when=asyncio.FIRST_COMPLETED)
+        has_ended = receiving.done() and receiving.result()
+    except (ConnectionError, web.RequestPayloadError):
+        has_ended = False  # the rest of the body does not arrive
+    finally:
+        receiving.cancel()
+        waiting.cancel()
+    return bytes(received[:room]), has_ended and len(received) <= room
 
 
 def sent_response(request: web.Request, response: web.StreamResponse) -> SentResponse:

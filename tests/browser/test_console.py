@@ -532,9 +532,7 @@ def test_files_that_cannot_be_served_are_told(browser: Browser, contract: Contra
         expect(page.locator("#problem")).to_be_hidden()
 
 
-def test_a_page_that_regains_focus_offers_new_scenarios(
-    browser: Browser, contract: Contract, tmp_path: Path
-) -> None:
+def test_a_page_that_regains_focus_offers_new_scenarios(browser: Browser, contract: Contract, tmp_path: Path) -> None:
     app = make_app(contract)
     with UsageMock(app) as mock, browser.new_context() as context:
         page = context.new_page()
