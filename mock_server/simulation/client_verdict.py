@@ -66,7 +66,7 @@ class ClientVerdict(NamedTuple):
     def text(self) -> str:
         """The verdict in words, without keys."""
         lapses = sum(not each.is_warning for each in self.evidence)
-        lines = [f"{self.judged} requests were judged: {lapses} lapses, {len(self.evidence) - lapses} warnings."]
+        lines = [f"Requests judged: {self.judged}; lapses: {lapses}; warnings: {len(self.evidence) - lapses}."]
         if not self.judged:
             lines = ["The journal has no request to judge."]
         if self.dropped:
