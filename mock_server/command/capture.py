@@ -285,6 +285,11 @@ async def _usage_metrics(base_url: str, key: str, timeout: float) -> Any:  # noq
                     raise CaptureError(f"the response is longer than {MAX_BYTES} bytes")
     except TimeoutError:
         raise CaptureError(f"no complete response within {timeout:g} s") from None
+    except (aiohttp.ClientConnectorError, aiohttp.ClientConnectorCertificateError) as error:
+        # Their own texts show an object of Python.
+        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error.certificate_error
+        problem = getattr(cause, "strerror", None) or cause
+        raise CaptureError(f"{error.host} port {error.port} cannot be reached: {problem}") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: the host is not a host name
         raise CaptureError(" ".join(f"the request failed: {error or type(error).__name__}".split())) from None
     try:

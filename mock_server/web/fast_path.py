@@ -140,7 +140,7 @@ class FastPath:
 
 def head_fields(head: bytes) -> tuple[tuple[str, str], ...]:
     """Return the names and the values of the header fields below the first line of a message."""
-    lines = (line.partition(b":") for line in head.splitlines()[1:])
+    lines = (line.partition(b":") for line in head.splitlines()[1:] if line)
     return tuple(
         (name.decode("utf-8", "surrogateescape"), value.strip(b" \t").decode("utf-8", "surrogateescape"))
         for name, _, value in lines

@@ -12,6 +12,7 @@ from email.utils import formatdate
 
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE, HttpVersion10
+from multidict import CIMultiDict
 
 from mock_server.fixtures.edits import Edit, End, Framing, edited
 
@@ -106,7 +107,7 @@ class RawResponse(web.StreamResponse):
     """
 
     def __init__(self, message: RawMessage, request: web.Request, *, sleep: Sleep, stop: Callable[[], None]) -> None:
-        super().__init__(status=message.status, reason=message.reason)
+        super().__init__(status=message.status, reason=message.reason, headers=CIMultiDict(message.headers))
         if message.framing == "chunked" and request.version <= HttpVersion10:
             message = replace(message, framing="close")  # HTTP/1.0 has no chunks
         head, self._data = serialize_message(message, request)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
+import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -247,7 +249,24 @@ def test_an_untrusted_certificate_is_rejected(
     with UsageMock(tls_cert=authority, tls_key=authority) as mock:
         code, out, err = run(capsys, mock.url)
         assert (code, out, err.count("\n"), mock.requests) == (4, "", 1, ())
+    assert "cannot be reached: " in err
     assert "CERTIFICATE_VERIFY_FAILED" in err
+    assert "<ssl." not in err
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_closed_port_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], scheme: str
+) -> None:
+    monkeypatch.setenv(API_KEY, SECRET)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        code, out, err = run(capsys, f"{scheme}://127.0.0.1:{port}")
+    assert (code, out) == (4, "")
+    assert re.fullmatch(rf"usage-mock: capture: 127\.0\.0\.1 port {port} cannot be reached: [\w ()'\[\],.]+\n", err), (
+        err
+    )
 
 
 def test_serving_does_not_import_the_client_of_capture() -> None:

@@ -123,6 +123,14 @@ def test_the_response_of_a_fault_is_kept_as_it_was_sent(limited: UsageMock, faul
     assert len(limited.requests[-1].response.body) >= FAULTS[fault]
 
 
+def test_a_refusal_that_a_fault_has_changed_keeps_its_reason_and_its_header_fields(limited: UsageMock) -> None:
+    limited.fail("lower-case-fields")
+    reply = ask(limited.url)
+    [entry] = limited.requests
+    assert (entry.status, entry.reason) == (401, "missing-key")
+    assert list(entry.response.headers) == reply.headers.items()
+
+
 def test_a_response_to_head_has_no_body(limited: UsageMock) -> None:
     usage(limited.url, BUSY, "HEAD")
     response = limited.requests[-1].response
