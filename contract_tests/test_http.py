@@ -163,6 +163,21 @@ def test_negotiated_encoding_matches_the_body(gate: Gate) -> Probing[None]:
         codings.remove(chosen)
 
 
+@documented(
+    "RFC 9110, sections 12.4.2 and 12.5.3: a content coding with the weight 0 is not acceptable", reads=["coding"]
+)
+def test_refused_coding_is_not_used(ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response MUST NOT have a content coding to which `Accept-Encoding` gives the weight 0.
+
+    A deployment may have only one coding for its body. Such a coding is accepted if all responses have it.
+    """
+    usual = set.intersection(*(set(exchange.codings) for exchange in ok_responses))
+    for exchange in journal:
+        if used := exchange.request.refused_codings.intersection(exchange.codings) - usual:
+            coding = exchange.excerpt(", ".join(sorted(used)))
+            yield Finding("the body has a content coding that the request refuses", exchange, actual=coding)
+
+
 @pytest.fixture(scope="session")
 def head(scheduler: Scheduler, gate: Gate) -> Exchange:
     """The exchange of a HEAD with the main key."""

@@ -18,7 +18,10 @@ STREAMS = (
 )
 # Each of these includes application/json (RFC 9110, section 12.5.1), so a response to it is not a 406.
 INCLUDING_JSON: dict[str, list[tuple[str, str]]] = {
-    "any media type": [("Accept", "*/*")],
+    "any media type, but no content coding": [
+        ("Accept", "*/*"),
+        ("Accept-Encoding", "gzip;q=0, deflate;q=0, br;q=0, zstd;q=0, identity"),
+    ],
     "a subtype wildcard in capitals with a low weight": [("Accept", "text/html;q=0.9, Application/*;q=0.5")],
     "JSON in the second of three fields": [
         ("Accept", "text/html"),
