@@ -24,6 +24,7 @@ LENGTH_TOLERANCE = 100  # bytes: usage metrics change from one response to the n
 CONTENT_LENGTH = re.compile(rb"(?im)^(content-length:[^\r\n]*)")
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5]\d\d ")
 HEAD = re.compile(rb"(?s).*?\n\r?\n")
+FOLDED_FIELD = re.compile(rb"(?m)^[!-9;-~]+:[^\r\n]*\r?\n[ \t]+[^\s][^\r\n]*")
 BARE_LF = re.compile(rb"(?<!\r)\n")
 STANDARD_METHODS = {"HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 
@@ -337,6 +338,14 @@ def test_lines_end_with_crlf(
         head = HEAD.match(exchange.raw_head)
         if head and BARE_LF.search(head[0]):
             yield Finding("the head contains a bare LF", exchange, actual=exchange.excerpt(head[0]))
+
+
+@specified("RFC 9112, section 5.2: a sender does not generate line folding", reads=["head"])
+def test_header_fields_are_not_folded(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response MUST NOT continue a header field on a second line that begins with a space or a tab."""
+    for exchange in journal:
+        if exchange.status and (folded := FOLDED_FIELD.search(exchange.raw_head)):
+            yield Finding("a header field is folded", exchange, actual=exchange.excerpt(folded[0]))
 
 
 @specified("RFC 9110, section 6.6.1: Date is the time at which the message was made", sends=1)
