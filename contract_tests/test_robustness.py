@@ -196,7 +196,14 @@ def test_unexpected_bodies_do_no_harm(gate: Gate) -> Probing[None]:
     json = [("Content-Type", "application/json")]
     continued = [*json, ("Expect", "100-continue")]
     requests = [
-        gate.request(gate.main, "and a body of broken JSON", body=b'{"a":', fields=json, new_connection=True),
+        gate.request(
+            gate.main,
+            "and a chunked body of broken JSON",
+            body=b'5\r\n{"a":\r\n0\r\n\r\n',
+            fields=[*json, ("Transfer-Encoding", "chunked")],
+            without=("Content-Length",),
+            new_connection=True,
+        ),
         gate.request(gate.main, "and Expect: 100-continue", body=b"{}", fields=continued, new_connection=True),
         gate.request(gate.main, "and a body that is itself a request", body=_inner(gate), fields=json),
     ]
