@@ -111,6 +111,18 @@ def test_connection_closes_on_request(gate: Gate) -> Probing[None]:
             return
 
 
+@specified(
+    "RFC 9112, section 9.6: a server that sends the close option closes the connection after that response",
+    repeats=["http/connection-closes-on-request"],
+    reads=["framing"],
+)
+def test_announced_closing_follows(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """The server MUST close the connection after a response with `Connection: close`."""
+    for exchange in journal:
+        if exchange.announces_closing and exchange.is_closed is False:
+            yield Finding("the connection is still open", exchange)
+
+
 @specified("RFC 9112, appendix C.2.2: Keep-Alive connections of HTTP/1.0", needs=NEEDS_VALID_KEY, sends=(1, 2))
 def test_http_1_0_connection_serves_two_requests(gate: Gate) -> Probing[None]:
     """A request with HTTP/1.0 on a connection that the server keeps MUST get a response, or the connection closes."""

@@ -225,6 +225,12 @@ class Exchange:
         return ", ".join(values) if values else None
 
     @property
+    def announces_closing(self) -> bool:
+        """Whether the response is complete, and its head states that the server closes the connection after it."""
+        options = {option.strip().lower() for value in self.kept_values("Connection") for option in value.split(",")}
+        return self.ending == "complete" and "close" in options
+
+    @property
     def media_type(self) -> str:
         """The lower-case media type without its parameters, or an empty text."""
         return (self.header("Content-Type") or "").split(";")[0].strip().lower()

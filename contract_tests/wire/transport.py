@@ -63,6 +63,7 @@ class Transport:
         self._without_key = Pacer(math.inf)
         self._refusals: dict[Hashable, int | None] = {}
         self._idle: dict[Pool, tuple[Connection, Exchange]] = {}
+        self._has_awaited_close = False  # once a run: each time may take seconds
 
     @cached_property
     def _tls(self) -> ssl.SSLContext | None:
@@ -236,6 +237,9 @@ class Transport:
         if connection.reusable and not request.new_connection:
             self._idle[request.pool] = (connection, exchange)
         else:
+            if exchange.announces_closing and not self._has_awaited_close:
+                self._has_awaited_close = True
+                exchange = replace(exchange, is_closed=connection.ends(self._timeouts().closing))
             connection.close()
         self.journal.append(exchange)
         return exchange
