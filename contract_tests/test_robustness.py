@@ -8,7 +8,7 @@ from contract_tests.run.combined import MOST_EXTRA, Combined, Outcome, Part, fin
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding, body_findings, status_finding
 from contract_tests.run.gate import BROWSER, OPERATION, Gate, RequestOptions
-from contract_tests.run.probes import Probing, send_in_turn
+from contract_tests.run.probes import Probing, send_beside_abandoned, send_in_turn
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import CLIENT_ERRORS, CLIENT_ERRORS_OR_REDIRECTS, CLOSED_ENDINGS, Exchange
 
@@ -30,6 +30,7 @@ INCLUDING_JSON: dict[str, list[tuple[str, str]]] = {
     ],
 }
 NOT_JSON = (f"text/html, application/xml;q=0.9, {STREAMS}", ";;;q=,/")
+ABANDONED = 2  # requests whose clients leave before the response
 OTHER_ORIGIN = "https://other-origin.example"
 FIELDS = (
     "Accept", "Accept-Charset", "Accept-Language", "Accept-Encoding", "Cookie", "Range", "If-Range", "If-Match",
@@ -234,6 +235,21 @@ def test_body_is_not_taken_for_a_request(gate: Gate, journal: tuple[Exchange, ..
 def _inner(gate: Gate) -> bytes:
     """Return a body that is itself a request, without a key."""
     return f"GET {gate.path} HTTP/1.1\r\nHost: {gate.settings.target.authority}\r\n\r\n".encode()
+
+
+@documented(REFUSAL, needs=NEEDS_VALID_KEY, sends=3)
+def test_abandoned_requests_do_no_harm(gate: Gate) -> Probing[None]:
+    """A response to a request MUST have status 200, also after other clients have left before their responses.
+
+    One more client has sent half a request, and keeps its connection open.
+    """
+    key = gate.keys[:2][-1]  # another key, if there is one
+    label = "on a connection that the client closes before the response"
+    abandoned = [gate.request(key, label, new_connection=True) for _ in range(ABANDONED)]
+    request = gate.request(gate.main, "beside clients that have left, and half a request", new_connection=True)
+    exchange = yield from send_beside_abandoned(abandoned, request)
+    if exchange.status not in {200, 429}:
+        yield status_finding(exchange, "200")
 
 
 @documented(REFUSAL, needs=(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS), sends=11)

@@ -29,7 +29,9 @@ REFUSED_CODING = re.compile(r"(?:^|,)\s*([\w-]+)\s*;\s*q=0(?:\.0*)?\s*(?=,|$)")
 CLOSED_ENDINGS = frozenset({"closed", "reset"})  # the server closed the connection without a response
 
 Pool = Literal["valid keys", "other callers"]  # each has a connection that is kept
-Ending = Literal["complete", "closed", "truncated", "reset", "timeout", "deadline", "malformed", "too large"]
+Ending = Literal[
+    "complete", "closed", "truncated", "reset", "timeout", "deadline", "malformed", "too large", "abandoned"
+]
 # The parts of exchanges that another program may not have recorded: the bytes of the response's head, how its body was
 # delimited, the body before its content coding was undone, the bytes of a body that is recorded as a text, the time of
 # the request, that a key was never issued, and that all requests belong to one short run.
