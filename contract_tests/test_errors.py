@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import chain
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
@@ -136,21 +137,38 @@ def test_responses_do_not_disclose_keys(
                 yield Finding(f"the response discloses half of {key.label}", exchange)
 
 
+@documented(f"{AUTHENTICATION_GUIDE}: the key is a secret of its owner; logs and histories keep URLs")
+def test_redirects_do_not_contain_keys(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A `Location` field MUST NOT contain a key that the target of the request did not contain."""
+    for exchange in journal:
+        location = unquote_to_bytes((exchange.header("Location") or "").encode("latin-1"))
+        target = unquote_to_bytes(exchange.request.target)
+        for key in _distinctive_keys(gate):
+            if key.value in location and key.value not in target:
+                yield Finding(f"Location contains {key.label}", exchange)
+
+
 @advisory(
     f"{AUTHENTICATION_GUIDE}: the key is a secret of its owner; logs and caches keep responses longer than keys",
-    repeats=["errors/responses-do-not-disclose-keys"],
+    repeats=["errors/responses-do-not-disclose-keys", "errors/redirects-do-not-contain-keys"],
 )
 def test_keys_are_not_echoed(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response SHOULD NOT contain the key of its request, except in an `api_key` member.
 
     This includes header fields, cookies, and a response to TRACE.
     """
-    keys = [key for key in (*gate.settings.keys, wrong_keys.UNKNOWN) if len(key.value) >= SHORTEST_PART]
     for exchange in kept_whole(journal):
-        sent = [key for key in keys if any(key.value in value for _, value in exchange.request.fields)]
+        sent = [
+            key for key in _distinctive_keys(gate) if any(key.value in value for _, value in exchange.request.fields)
+        ]
         if echoed := [(key, place) for key in sent if (place := _place_of(key.value, exchange))]:
             key, place = echoed[0]
             yield Finding(f"{exchange.excerpt(place)} contains {key.label}, as the request did", exchange)
+
+
+def _distinctive_keys(gate: Gate) -> list[Credential]:
+    """Return the keys that are too long to be in a response by chance."""
+    return [key for key in (*gate.settings.keys, wrong_keys.UNKNOWN) if len(key.value) >= SHORTEST_PART]
 
 
 def _place_of(key: bytes, exchange: Exchange) -> str:

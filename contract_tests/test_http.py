@@ -24,6 +24,7 @@ LENGTH_TOLERANCE = 100  # bytes: usage metrics change from one response to the n
 CONTENT_LENGTH = re.compile(rb"(?im)^(content-length:[^\r\n]*)")
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5]\d\d ")
 HEAD = re.compile(rb"(?s).*?\n\r?\n")
+FOLDED_FIELD = re.compile(rb"(?m)^[!-9;-~]+:[^\r\n]*\r?\n[ \t]+[^\s][^\r\n]*")
 BARE_LF = re.compile(rb"(?<!\r)\n")
 STANDARD_METHODS = {"HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 
@@ -110,6 +111,18 @@ def test_connection_closes_on_request(gate: Gate) -> Probing[None]:
             return
 
 
+@specified(
+    "RFC 9112, section 9.6: a server that sends the close option closes the connection after that response",
+    repeats=["http/connection-closes-on-request"],
+    reads=["framing"],
+)
+def test_announced_closing_follows(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """The server MUST close the connection after a response with `Connection: close`."""
+    for exchange in journal:
+        if exchange.announces_closing and exchange.is_closed is False:
+            yield Finding("the connection is still open", exchange)
+
+
 @specified("RFC 9112, appendix C.2.2: Keep-Alive connections of HTTP/1.0", needs=NEEDS_VALID_KEY, sends=(1, 2))
 def test_http_1_0_connection_serves_two_requests(gate: Gate) -> Probing[None]:
     """A request with HTTP/1.0 on a connection that the server keeps MUST get a response, or the connection closes."""
@@ -161,6 +174,21 @@ def test_negotiated_encoding_matches_the_body(gate: Gate) -> Probing[None]:
         if chosen not in codings:  # the deployment has no coding that is left
             return
         codings.remove(chosen)
+
+
+@documented(
+    "RFC 9110, sections 12.4.2 and 12.5.3: a content coding with the weight 0 is not acceptable", reads=["coding"]
+)
+def test_refused_coding_is_not_used(ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response MUST NOT have a content coding to which `Accept-Encoding` gives the weight 0.
+
+    A deployment may have only one coding for its body. Such a coding is accepted if all responses have it.
+    """
+    usual = set.intersection(*(set(exchange.codings) for exchange in ok_responses))
+    for exchange in journal:
+        if used := exchange.request.refused_codings.intersection(exchange.codings) - usual:
+            coding = exchange.excerpt(", ".join(sorted(used)))
+            yield Finding("the body has a content coding that the request refuses", exchange, actual=coding)
 
 
 @pytest.fixture(scope="session")
@@ -322,6 +350,14 @@ def test_lines_end_with_crlf(
         head = HEAD.match(exchange.raw_head)
         if head and BARE_LF.search(head[0]):
             yield Finding("the head contains a bare LF", exchange, actual=exchange.excerpt(head[0]))
+
+
+@specified("RFC 9112, section 5.2: a sender does not generate line folding", reads=["head"])
+def test_header_fields_are_not_folded(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response MUST NOT continue a header field on a second line that begins with a space or a tab."""
+    for exchange in journal:
+        if exchange.status and (folded := FOLDED_FIELD.search(exchange.raw_head)):
+            yield Finding("a header field is folded", exchange, actual=exchange.excerpt(folded[0]))
 
 
 @specified("RFC 9110, section 6.6.1: Date is the time at which the message was made", sends=1)

@@ -8,7 +8,7 @@ from contract_tests.run.combined import MOST_EXTRA, Combined, Outcome, Part, fin
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding, body_findings, status_finding
 from contract_tests.run.gate import BROWSER, OPERATION, Gate, RequestOptions
-from contract_tests.run.probes import Probing, send_in_turn
+from contract_tests.run.probes import Probing, send_beside_abandoned, send_in_turn
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import CLIENT_ERRORS, CLIENT_ERRORS_OR_REDIRECTS, CLOSED_ENDINGS, Exchange
 
@@ -18,7 +18,10 @@ STREAMS = (
 )
 # Each of these includes application/json (RFC 9110, section 12.5.1), so a response to it is not a 406.
 INCLUDING_JSON: dict[str, list[tuple[str, str]]] = {
-    "any media type": [("Accept", "*/*")],
+    "any media type, but no content coding": [
+        ("Accept", "*/*"),
+        ("Accept-Encoding", "gzip;q=0, deflate;q=0, br;q=0, zstd;q=0, identity"),
+    ],
     "a subtype wildcard in capitals with a low weight": [("Accept", "text/html;q=0.9, Application/*;q=0.5")],
     "JSON in the second of three fields": [
         ("Accept", "text/html"),
@@ -27,6 +30,7 @@ INCLUDING_JSON: dict[str, list[tuple[str, str]]] = {
     ],
 }
 NOT_JSON = (f"text/html, application/xml;q=0.9, {STREAMS}", ";;;q=,/")
+ABANDONED = 2  # requests whose clients leave before the response
 OTHER_ORIGIN = "https://other-origin.example"
 FIELDS = (
     "Accept", "Accept-Charset", "Accept-Language", "Accept-Encoding", "Cookie", "Range", "If-Range", "If-Match",
@@ -166,13 +170,22 @@ def test_unusual_targets_do_no_harm(gate: Gate) -> Probing[None]:
             yield from _harmed([exchange], stopped)
 
 
-@specified("RFC 9110, section 5.5: a field value contains no line break", needs=NEEDS_VALID_KEY, sends=1)
+@specified("RFC 9110, section 5.5: a field value contains no line break", needs=NEEDS_VALID_KEY, sends=2)
 def test_query_does_not_add_headers(gate: Gate) -> Probing[None]:
-    """A response MUST NOT contain a percent-encoded line break of the query as a line break in its head."""
-    target = gate.path.encode() + b"?q=1%0d%0aX-Injected:%20yes%0d%0a%0d%0abody"
-    exchange = yield from gate.send(gate.main, "and a line break in the query", target=target, new_connection=True)
-    if exchange.header("X-Injected") or exchange.ending == "malformed":
-        yield Finding("the head of the response contains a line of the query", exchange)
+    """A response MUST NOT contain a percent-encoded line break of the query as a line break in its head.
+
+    Many servers redirect a path that ends in a slash, and repeat the query in `Location`.
+    """
+    injection = "?q=1%0d%0aX-Injected:%20yes"
+    targets = {
+        "and a line break in the query": f"{gate.path}{injection}%0d%0a%0d%0abody",
+        "at a path that ends in a slash, and a line break in the query": f"{gate.path}/{injection}",
+    }
+    for label, target in targets.items():
+        exchange = yield from gate.send(gate.main, label, target=target, new_connection=True)
+        if exchange.header("X-Injected") or exchange.ending == "malformed":
+            yield Finding("the head of the response contains a line of the query", exchange)
+            return
 
 
 @documented(REFUSAL, needs=NEEDS_VALID_KEY, sends=4)
@@ -184,7 +197,14 @@ def test_unexpected_bodies_do_no_harm(gate: Gate) -> Probing[None]:
     json = [("Content-Type", "application/json")]
     continued = [*json, ("Expect", "100-continue")]
     requests = [
-        gate.request(gate.main, "and a body of broken JSON", body=b'{"a":', fields=json, new_connection=True),
+        gate.request(
+            gate.main,
+            "and a chunked body of broken JSON",
+            body=b'5\r\n{"a":\r\n0\r\n\r\n',
+            fields=[*json, ("Transfer-Encoding", "chunked")],
+            without=("Content-Length",),
+            new_connection=True,
+        ),
         gate.request(gate.main, "and Expect: 100-continue", body=b"{}", fields=continued, new_connection=True),
         gate.request(gate.main, "and a body that is itself a request", body=_inner(gate), fields=json),
     ]
@@ -215,6 +235,21 @@ def test_body_is_not_taken_for_a_request(gate: Gate, journal: tuple[Exchange, ..
 def _inner(gate: Gate) -> bytes:
     """Return a body that is itself a request, without a key."""
     return f"GET {gate.path} HTTP/1.1\r\nHost: {gate.settings.target.authority}\r\n\r\n".encode()
+
+
+@documented(REFUSAL, needs=NEEDS_VALID_KEY, sends=3)
+def test_abandoned_requests_do_no_harm(gate: Gate) -> Probing[None]:
+    """A response to a request MUST have status 200, also after other clients have left before their responses.
+
+    One more client has sent half a request, and keeps its connection open.
+    """
+    key = gate.keys[:2][-1]  # another key, if there is one
+    label = "on a connection that the client closes before the response"
+    abandoned = [gate.request(key, label, new_connection=True) for _ in range(ABANDONED)]
+    request = gate.request(gate.main, "beside clients that have left, and half a request", new_connection=True)
+    exchange = yield from send_beside_abandoned(abandoned, request)
+    if exchange.status not in {200, 429}:
+        yield status_finding(exchange, "200")
 
 
 @documented(REFUSAL, needs=(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS), sends=11)

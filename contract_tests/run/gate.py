@@ -172,8 +172,9 @@ class Gate:
         return exchange.status == 200 and is_valid and self.is_operation(exchange.request)
 
     def is_operation(self, request: Request) -> bool:
-        """Whether a request is for the operation, with any query, header fields and body."""
-        return request.method == self.operation.method and request.target.split(b"?")[0] == self.path.encode()
+        """Whether a request is for the operation, with any query, header fields and body, also in absolute form."""
+        path = request.target.split(b"?")[0].removeprefix(self.settings.target.origin.encode())
+        return request.method == self.operation.method and path == self.path.encode()
 
     def is_public(self, request: Request) -> bool:
         """Whether a request is for an operation that needs no key."""

@@ -11,7 +11,7 @@ from contract_tests.wire.messages import Exchange, Request
 
 T = TypeVar("T")
 
-Delivery = Literal["in turn", "concurrent", "pipelined", "awaiting close"]
+Delivery = Literal["in turn", "concurrent", "pipelined", "awaiting close", "beside abandoned"]
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class Batch:
 
     `in turn` requests are sent one after the other. `concurrent` ones are sent at the same time, each on its own
     connection. `pipelined` ones are sent in one write, `ahead` bytes of it before the rest. `awaiting close` sends one
-    request on a new connection, and waits for the server to close it. `pause` is a time in seconds without any
-    request before the first one. A batch that is not paced does not wait for the pace of its keys.
+    request on a new connection, and waits for the server to close it. `beside abandoned` abandons all requests but the
+    last one, see `Transport.send_beside_abandoned`. `pause` is a time in seconds without any request before the first
+    one. A batch that is not paced does not wait for the pace of its keys.
     """
 
     requests: tuple[Request, ...]
@@ -59,6 +60,12 @@ def send_pipelined(requests: Iterable[Request], *, ahead: int = 0) -> Probing[Se
 def send_and_await_close(request: Request) -> Probing[Exchange]:
     """Send a request on a new connection; the exchange states whether the server closed that after its response."""
     (exchange,) = yield Batch((request,), "awaiting close")
+    return exchange
+
+
+def send_beside_abandoned(abandoned: Iterable[Request], request: Request) -> Probing[Exchange]:
+    """Send a request while other requests are abandoned before their response or their end; return its exchange."""
+    *_, exchange = yield Batch((*abandoned, request), "beside abandoned")
     return exchange
 
 

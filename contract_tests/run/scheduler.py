@@ -92,6 +92,8 @@ class Scheduler:
             return self.transport.send_pipelined(batch.requests, batch.ahead)
         if batch.delivery == "awaiting close":
             return [self.transport.send_and_await_close(batch.requests[0])]
+        if batch.delivery == "beside abandoned":
+            return self.transport.send_beside_abandoned(batch.requests)
         exchanges: list[Exchange] = []
         for request in batch.requests:
             try:

@@ -105,6 +105,14 @@ class Connection:
         self.early += data
         return not data
 
+    def begin(self, request: Request, origin: str, timeouts: Timeouts, part: float = 1.0) -> str:
+        """Send the beginning of a request; return the reason of a failure, or an empty text.
+
+        `part` is its part of the whole request, for example 0.5 for the first half of its bytes.
+        """
+        data = wire(request, origin if self.proxied else "")
+        return self._send(data[: int(part * len(data))], timeouts, ahead=0)
+
     def exchange(self, request: Request, origin: str, timeouts: Timeouts, room: int = LARGEST_BODY) -> Exchange:
         """Send one request and read its response; a failure is an exchange as well."""
         return self.pipeline([request], origin, timeouts, room=room)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,10 +25,13 @@ LONGEST_CHARACTER = 4  # bytes: RFC 3629
 AUTH_ERRORS = frozenset({401, 403})
 CLIENT_ERRORS = frozenset(range(400, 500))
 CLIENT_ERRORS_OR_REDIRECTS = CLIENT_ERRORS | frozenset(range(300, 400)) - {304}
+REFUSED_CODING = re.compile(r"(?:^|,)\s*([\w-]+)\s*;\s*q=0(?:\.0*)?\s*(?=,|$)")
 CLOSED_ENDINGS = frozenset({"closed", "reset"})  # the server closed the connection without a response
 
 Pool = Literal["valid keys", "other callers"]  # each has a connection that is kept
-Ending = Literal["complete", "closed", "truncated", "reset", "timeout", "deadline", "malformed", "too large"]
+Ending = Literal[
+    "complete", "closed", "truncated", "reset", "timeout", "deadline", "malformed", "too large", "abandoned"
+]
 # The parts of exchanges that another program may not have recorded: the bytes of the response's head, how its body was
 # delimited, the body before its content coding was undone, the bytes of a body that is recorded as a text, the time of
 # the request, that a key was never issued, and that all requests belong to one short run.
@@ -86,6 +90,12 @@ class Request:
     def accepts(self, coding: str) -> bool:
         """Whether Accept-Encoding contains a content coding; the gate decodes gzip and deflate in any case."""
         return any(name.lower() == b"accept-encoding" and coding.encode() in value for name, value in self.fields)
+
+    @cached_property
+    def refused_codings(self) -> frozenset[str]:
+        """The content codings to which Accept-Encoding gives the weight 0 by name (RFC 9110, section 12.5.3)."""
+        values = [value.decode("latin-1").lower() for name, value in self.fields if name.lower() == b"accept-encoding"]
+        return frozenset(REFUSED_CODING.findall(", ".join(values)))
 
     def separator_of(self, value: bytes) -> bytes:
         """Return the separator of a field's name and this value; only the key may have an unusual one."""
@@ -217,6 +227,12 @@ class Exchange:
         return ", ".join(values) if values else None
 
     @property
+    def announces_closing(self) -> bool:
+        """Whether the response is complete, and its head states that the server closes the connection after it."""
+        options = {option.strip().lower() for value in self.kept_values("Connection") for option in value.split(",")}
+        return self.ending == "complete" and "close" in options
+
+    @property
     def media_type(self) -> str:
         """The lower-case media type without its parameters, or an empty text."""
         return (self.header("Content-Type") or "").split(";")[0].strip().lower()
@@ -234,19 +250,20 @@ class Exchange:
         return named in ([], ["utf-8"], ["utf8"])
 
     @cached_property
-    def _codings(self) -> tuple[str, ...]:
+    def codings(self) -> tuple[str, ...]:
+        """The names in Content-Encoding, in order and in lower case, without `identity`."""
         named = (token.strip().lower() for token in (self.header("Content-Encoding") or "").split(","))
         return tuple(coding for coding in named if coding not in {"", "identity"})
 
     @property
     def is_zstd(self) -> bool:
         """Whether the body has the zstd coding, which was requested and which the gate cannot decode."""
-        return "zstd" in self._codings and self.request.accepts("zstd")
+        return "zstd" in self.codings and self.request.accepts("zstd")
 
     @property
     def _content(self) -> tuple[bytes, str]:
         body = self.raw_body
-        for coding in reversed(self._codings):
+        for coding in reversed(self.codings):
             decode = decoder(coding)
             if coding == "zstd" and not is_zstd(body):
                 return body, "is not the zstd that Content-Encoding announces: it does not begin as a frame does"

@@ -63,6 +63,7 @@ class Transport:
         self._without_key = Pacer(math.inf)
         self._refusals: dict[Hashable, int | None] = {}
         self._idle: dict[Pool, tuple[Connection, Exchange]] = {}
+        self._has_awaited_close = False  # once a run: each time may take seconds
 
     @cached_property
     def _tls(self) -> ssl.SSLContext | None:
@@ -178,6 +179,40 @@ class Transport:
         self._learn(exchange)
         return exchange
 
+    def send_beside_abandoned(self, requests: Sequence[Request]) -> list[Exchange]:
+        """Send the last request while others are abandoned.
+
+        The gate closes the connections of the others before their responses.
+        A further connection has sent half of the last request, and remains open.
+        The connection of the last request is the first one: a server of one thread serves it before the others.
+
+        Raises:
+            NotTested: As many connections cannot be open at once.
+        """
+        *abandoned, last = requests
+        self._wait(self._reserve(requests))
+        self.close()
+        with ExitStack() as opened:
+            try:
+                connection, *others, half = [opened.enter_context(closing(self._open())) for _ in (*requests, "half")]
+            except UnreachableError as error:
+                raise NotTested(f"{len(requests) + 1} connections cannot be open at once: {error}") from None
+            started = self.clock.now()
+            for other, request in zip(others, abandoned, strict=True):
+                problem = other.begin(request, self.settings.target.origin, self._timeouts())
+                problem = problem or "the gate closed the connection before the response"
+                exchange = Exchange(request, ending="abandoned", problem=problem)
+                self.journal.append(self._as_evidence(exchange, started))
+            for other in others:
+                other.close()
+            half.begin(last, self.settings.target.origin, self._timeouts(), part=0.5)
+            self.clock.sleep(self._timeouts().grace)
+            self.sent += len(requests)
+            exchange = self._exchange(connection, last)
+        self.journal.append(exchange)
+        self._learn(exchange)
+        return [exchange]
+
     def pause(self, seconds: float) -> None:
         """Send nothing for some seconds, and forget the send times that earlier bursts have reserved."""
         self._wait(self.clock.now() + seconds)
@@ -236,6 +271,9 @@ class Transport:
         if connection.reusable and not request.new_connection:
             self._idle[request.pool] = (connection, exchange)
         else:
+            if exchange.announces_closing and not self._has_awaited_close:
+                self._has_awaited_close = True
+                exchange = replace(exchange, is_closed=connection.ends(self._timeouts().closing))
             connection.close()
         self.journal.append(exchange)
         return exchange

@@ -22,13 +22,32 @@ class ServerConnection(web.RequestHandler):
         super().__init__(server, **settings)
         self._serving: asyncio.Task[None] | None = None
         self._last_message: tuple[Any, Any] | None = None
+        self._server = server
+        #: Whether the client has closed its side of the connection.
+        self.is_half_closed = False
+        #: Whether the last received bytes are a part of a request, and not its end.
+        self.has_partial_request = False
+
+    @property
+    def is_client_gone(self) -> bool:
+        """Whether the client has closed the connection, or its side of it."""
+        return self.is_half_closed or self.transport is None or self.transport.is_closing()
+
+    @property
+    def is_beside_partial_request(self) -> bool:
+        """Whether another connection has received a part of a request."""
+        others = (connection for connection in self._server.connections if connection is not self)
+        return any(isinstance(other, ServerConnection) and other.has_partial_request for other in others)
 
     def data_received(self, data: bytes) -> None:
         """Parse received bytes.
 
         Uses `_messages`, the parsed requests that wait for a response: aiohttp does not report the last request.
         """
+        requests, last = self._request_count, self._last_message
+        is_body = last is not None and not last[1].is_eof()
         super().data_received(data)
+        self.has_partial_request = self._request_count == requests and not is_body
         if self._messages:
             self._last_message = self._messages[-1]
 

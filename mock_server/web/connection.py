@@ -49,7 +49,6 @@ class Connection(ServerConnection):
         self._fast_path = FastPath(dispatcher.answer_repeat)
         self._responses = 0
         self._is_unending = False
-        self._is_half_closed = False  # the client has sent everything, and waits
         self._is_control_request = False
 
     def data_received(self, data: bytes) -> None:
@@ -75,8 +74,8 @@ class Connection(ServerConnection):
         target = self.last_target
         if target is None or self._responses == self.requests_received:
             return False
-        self._is_half_closed = target.partition("?")[0] != EVENT_STREAM
-        return self._is_half_closed
+        self.is_half_closed = target.partition("?")[0] != EVENT_STREAM
+        return self.is_half_closed
 
     def handle_error(
         self,
@@ -104,9 +103,9 @@ class Connection(ServerConnection):
     ) -> tuple[web.StreamResponse, bool]:
         """Send a response."""
         self._is_unending = isinstance(resp, RawResponse) and resp.is_unending
-        if self._is_half_closed and self._is_unending and self.transport is not None:
+        if self.is_half_closed and self._is_unending and self.transport is not None:
             asyncio.get_running_loop().call_soon(self.transport.close)  # after the beginning of the response
-        if self._is_half_closed and not self.has_waiting_requests:
+        if self.is_half_closed and not self.has_waiting_requests:
             self.close()
         finished = await super().finish_response(request, resp, start_time)
         self._responses += 1
@@ -119,7 +118,7 @@ class Connection(ServerConnection):
 
         Closing does not wait for a client that has gone, or for a response that never ends.
         """
-        await self.finish_and_close(timeout, wait=not (self._is_unending or self._is_half_closed))
+        await self.finish_and_close(timeout, wait=not (self._is_unending or self.is_half_closed))
 
     def _edit(self, data: bytes, edits: Sequence[Edit]) -> bytes:
         """Return received bytes as a fault changes them; requests to the control API stay as they are."""

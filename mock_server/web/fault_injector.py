@@ -17,6 +17,7 @@ from mock_server.fixtures.edits import EditError, edited, filler, patched, repla
 from mock_server.fixtures.faults import Changes, Fault, Names, Step
 from mock_server.simulation.overrides import RUNTIME_USE, FaultUse
 from mock_server.simulation.simulator import Simulator
+from mock_server.web.aiohttp_adapter import ServerConnection
 from mock_server.web.preferences import PREFERENCE_USE
 from mock_server.web.raw_response import RawMessage, RawResponse, Sleep
 from mock_server.web.responses import error_response, reason_phrase, render_exception
@@ -113,7 +114,7 @@ class FaultInjector:
         """Return the named groups of the patterns where all conditions of a step hold."""
         when, received = step.when, exchange.received
         found = when.path.fullmatch(received.raw_path.partition("?")[0]) and when.request.search(_head(received))
-        if not found or when.key not in (None, exchange.key):
+        if not found or when.key not in (None, exchange.key) or not _has_circumstances(step, received):
             return None
         if when.status and (await exchange.message()).status not in when.status:
             return None
@@ -142,6 +143,8 @@ class FaultInjector:
             self._slots[slot] = await exchange.message()
             if len(self._slots) > MAX_SLOTS:
                 del self._slots[next(iter(self._slots))]
+        if step.forget is not None:
+            self._slots.pop(fill(step.forget), None)
 
 
 class FaultInjectors:
@@ -232,6 +235,16 @@ def _change(message: RawMessage, changes: Changes, turn: int) -> RawMessage:
         framing=changes.framing or message.framing,
         drip=changes.drip or message.drip,
         end=changes.end or message.end,
+    )
+
+
+def _has_circumstances(step: Step, request: web.Request) -> bool:
+    """Return whether the connections are in the state that a step needs."""
+    connection = request.protocol
+    if not isinstance(connection, ServerConnection):  # a request of aiohttp's own test client
+        return step.when.client is None and step.when.beside is None
+    return (step.when.client is None or connection.is_client_gone) and (
+        step.when.beside is None or connection.is_beside_partial_request
     )
 
 
