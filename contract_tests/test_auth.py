@@ -67,7 +67,8 @@ def test_similar_key_is_refused(gate: Gate, ok_responses: list[Exchange]) -> Pro
     yield from _send_wrong_keys(
         gate,
         [
-            *(wrong for key in gate.keys[:2] for wrong in wrong_keys.changed(key)),
+            *wrong_keys.changed(gate.main),
+            *wrong_keys.of_further_keys(gate.keys[1:]),
             *((wrong_keys.mixed(*gate.keys[:2]),) if len(gate.keys) > 1 else ()),
             *wrong_keys.near(gate.main),
             *map(wrong_keys.shown, shown[:MOST_SHOWN_KEYS]),
