@@ -21,6 +21,7 @@ from contract_tests.wire.not_tested import NotTested
 
 INVALID = f"{DOCUMENT}, 401 and 403: invalid API key"
 HEALTH = "get_health"
+COMPRESSING_BROWSER = (*BROWSER, ("Accept-Encoding", "gzip"))
 MOST_SHOWN_KEYS = 3  # texts of api_key that are sent as keys: one for each key that a run commonly has
 
 
@@ -37,7 +38,7 @@ def test_missing_key_is_401(gate: Gate, missing_key_responses: list[Exchange]) -
     yield from findings
     if findings:
         return
-    exchange = yield from gate.send(None, "as a browser sends it", fields=BROWSER)
+    exchange = yield from gate.send(None, "as a browser sends it", fields=COMPRESSING_BROWSER)
     if exchange.status not in {401, 429}:
         yield status_finding(exchange, "401")
 
@@ -57,6 +58,19 @@ def test_empty_key_is_refused(gate: Gate) -> Probing[None]:
 def test_unknown_key_is_refused(gate: Gate, unknown_key_responses: list[Exchange]) -> Iterator[Finding]:
     """A response to a request with an unknown key MUST have status 401 or 403."""
     return gate.accepted(unknown_key_responses, AUTH_ERRORS)
+
+
+@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=2)
+def test_unknown_key_from_any_client_is_refused(gate: Gate) -> Probing[None]:
+    """A request with an unknown key MUST be rejected, also from a browser and with HTTP/1.0.
+
+    A server may refuse HTTP/1.0 with any status other than 200.
+    """
+    browser = yield from gate.send(wrong_keys.UNKNOWN, "as a browser sends it", fields=COMPRESSING_BROWSER)
+    yield from gate.accepted([browser], {429, *gate.baseline.refusals(wrong_keys.UNKNOWN)})
+    old = yield from gate.send(wrong_keys.UNKNOWN, "with HTTP/1.0", version="HTTP/1.0", new_connection=True)
+    if old.status == 200 or gate.contains_metrics(old):
+        yield status_finding(old, "a refusal")
 
 
 @documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=(32, 38))
