@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, product
+from itertools import chain, islice, product
 
 from contract_tests.run import guessed_names, wrong_keys
 from contract_tests.run.combined import MOST_EXTRA, Combined, Outcome, Part, find, packed
@@ -13,7 +13,7 @@ from contract_tests.run.findings import Finding, status_finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, send_in_turn
 from contract_tests.run.rules import HEADER_ONLY, KEY_NEEDED, advisory, documented
-from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, CLOSED_ENDINGS, Exchange, cookies_set
+from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, CLOSED_ENDINGS, Credential, Exchange, cookies_set
 
 INTERNAL_HOST = "usage.default.svc.cluster.local"
 INTERNAL_HOSTS = ("localhost", INTERNAL_HOST)  # each may be another site
@@ -31,6 +31,7 @@ OTHER_SWITCHES = (
     "debug=true", "path=/healthz", "auth=none", "format=json", "callback=x", "key=", "api_key=", "token=null",
     "user=admin", "verbose=true", "utm_source=x",
 )  # fmt: skip
+FALLBACKS = 20  # usual names of each kind, under which a server may look for a key after a wrong one
 OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 Fields = Sequence[tuple[str, str | bytes]]
 
@@ -45,7 +46,11 @@ def test_key_in_the_query_is_not_accepted(gate: Gate) -> Probing[None]:
 
 @documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(6, 6 + MOST_EXTRA))
 def test_key_in_another_header_is_not_accepted(gate: Gate) -> Probing[None]:
-    """A request with a valid key only in Authorization, a cookie or another header MUST be rejected."""
+    """A request with a valid key only in Authorization, a cookie or another header MUST be rejected.
+
+    A header whose name differs from the key header's only in `-` and `_` may be accepted.
+    CGI and WSGI do not distinguish them (RFC 3875, section 4.1.18).
+    """
     key = gate.main.value
     authorizations = (
         b"Bearer " + key,
@@ -56,8 +61,7 @@ def test_key_in_another_header_is_not_accepted(gate: Gate) -> Probing[None]:
         b"Token " + key,
     )
     count = len(authorizations)
-    names = [name for name in guessed_names.headers() if name.lower() != gate.key_header.lower()]
-    fields = packed((Part("header", name, key) for name in names), count)
+    fields = packed((Part("header", name, key) for name in guessed_names.headers(gate.key_header)), count)
     cookies = packed((Part("cookie", name, key) for name in (gate.key_header, *guessed_names.cookies())), 1)
     packs = {
         (Part("header", "Authorization", value), *chain(*fields[at : at + 1], *cookies[at : at + 1])): (
@@ -66,6 +70,23 @@ def test_key_in_another_header_is_not_accepted(gate: Gate) -> Probing[None]:
         for at, value in enumerate(authorizations)
     }
     yield from _find_ways(gate, packs, "but with the main key in the")
+
+
+@documented(HEADER_ONLY, needs=[UNKNOWN_KEY_REFUSED], sends=(1, 1 + MOST_EXTRA))
+def test_wrong_key_is_not_replaced(gate: Gate) -> Probing[None]:
+    """A request with a wrong key in the key header MUST be rejected, also if a valid key is elsewhere.
+
+    The valid key may be in the query, in Authorization, in a cookie or in another header.
+    """
+    key = gate.main.value
+    parts = [
+        Part("header", "Authorization", b"Bearer " + key),
+        *(Part("header", name, key) for name in islice(guessed_names.headers(gate.key_header), FALLBACKS)),
+        *(Part("query parameter", name, key) for name in (gate.key_header, *guessed_names.QUERY_NAMES[:FALLBACKS])),
+        *(Part("cookie", name, key) for name in guessed_names.COOKIE_NAMES[:FALLBACKS]),
+    ]
+    packs = dict.fromkeys(packed(parts, 1), "and with the main key in the query and in many other headers")
+    yield from _find_ways(gate, packs, "and with the main key in the", wrong_keys.UNKNOWN)
 
 
 @documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(0, 1))
@@ -278,20 +299,23 @@ def test_connection_does_not_authenticate(gate: Gate) -> Probing[None]:
         yield status_finding(last, "200")
 
 
-def _find_ways(gate: Gate, packs: Mapping[tuple[Part, ...], str], single: str) -> Probing[bool]:
-    """Send requests without a key that combine several ways around it, and yield a finding for one that is accepted.
+def _find_ways(
+    gate: Gate, packs: Mapping[tuple[Part, ...], str], single: str, key: Credential | None = None
+) -> Probing[bool]:
+    """Send requests that combine several ways around the key, and yield a finding for one that is accepted.
 
-    Returns whether a request was accepted.
+    The key header is missing, or contains a wrong key. Returns whether a request was accepted.
     """
+    refused = gate.baseline.unknown if key else gate.baseline.missing
 
     def judge(exchange: Exchange) -> Outcome:
         if any(_accepted(gate, [exchange])):
             return "unexpected"
-        return "expected" if exchange.status in {each.status for each in gate.baseline.missing} else "unclear"
+        return "expected" if exchange.status in {each.status for each in refused} else "unclear"
 
     is_accepted = False
     for parts, label in packs.items():
-        combined = Combined(gate, label, single, parts, "without a key")
+        combined = Combined(gate, label, single, parts, "without a valid key", key)
         if accepted := (yield from find(combined, judge)):
             is_accepted = True
             yield from _accepted(gate, [accepted])
@@ -304,7 +328,8 @@ def _accepted(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
         is_closed = exchange.status is None and exchange.ending in CLOSED_ENDINGS
         is_server_error = (exchange.status or 0) >= 500 and not gate.contains_metrics(exchange)
         if not is_closed and not is_server_error:
-            yield from gate.accepted([exchange], CLIENT_ERRORS_OR_REDIRECTS | gate.baseline.refusals(None))
+            refusals = gate.baseline.refusals(None, wrong_keys.UNKNOWN)
+            yield from gate.accepted([exchange], CLIENT_ERRORS_OR_REDIRECTS | refusals)
 
 
 def _disclosing(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:

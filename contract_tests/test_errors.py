@@ -61,8 +61,9 @@ def test_every_auth_error_has_a_detail(
     for exchange in kept_whole(exchange for exchange in journal if exchange.status in AUTH_ERRORS):
         if exchange.ending != "complete":
             continue
-        if exchange.is_json and exchange.json.problem and exchange.request.method != "HEAD":
-            yield Finding(f"the body {exchange.json.problem}", exchange)
+        problem = exchange.coding_problem or (exchange.json.problem if exchange.is_json else "")
+        if problem and exchange.request.method != "HEAD":
+            yield Finding(f"the body {problem}", exchange)
         elif _is_unsuspicious(gate, exchange.request):
             if exchange.is_json:
                 yield from body_findings(OPERATION, exchange, "documented")

@@ -23,7 +23,7 @@ QUERY_NAMES = (
     "x-amz-security-token", "authkey", "authtoken", "auth-key", "t", "s", "p", "u", "account", "appid", "sessionid",
 )  # fmt: skip
 HEADER_NAMES = (
-    "Api-Key", "ApiKey", "X-API-Token", "X-Auth-Token", "X-Access-Token", "X-Key", "X-Token", "X-Apikey", "X_API_Key",
+    "Api-Key", "ApiKey", "X-API-Token", "X-Auth-Token", "X-Access-Token", "X-Key", "X-Token", "X-Apikey",
     "X-Api-Key-Id", "Token", "Proxy-Authorization", "X-Auth-Key", "Key", "Access-Token", "Auth-Token", "X-App-Key",
     "X-Client-Key", "X-Secret-Key", "X-Session-Token", "X-Csrf-Token", "X-Rapidapi-Key", "Ocp-Apim-Subscription-Key",
     "X-Subscription-Key", "X-Goog-Api-Key", "X-Amz-Security-Token", "X-User-Token", "X-Service-Key", "X-Authorization",
@@ -112,10 +112,20 @@ def queries() -> Iterator[str]:
     yield from _once((*QUERY_NAMES, *(name for words in _words() for name in _spellings(*words))))
 
 
-def headers() -> Iterator[str]:
-    """Yield names of header fields, the most usual first."""
+def headers(key_header: str) -> Iterator[str]:
+    """Yield names of header fields other than the key header, the most usual first.
+
+    CGI and WSGI do not distinguish `X_API_Key` from `X-API-Key` (RFC 3875, section 4.1.18): an application behind them
+    accepts a key under both names.
+    """
     composed = (f"{prefix}{owner}-{secret}".title() for owner, secret in _words() for prefix in ("X-", ""))
-    yield from _once((*HEADER_NAMES, *composed), fold=True)
+    for name in _once((*HEADER_NAMES, *composed), fold=True):
+        if _in_cgi(name) != _in_cgi(key_header):
+            yield name
+
+
+def _in_cgi(name: str) -> str:
+    return name.upper().replace("-", "_")
 
 
 def cookies() -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import md5, sha1, sha256
 
 from hypothesis import strategies as st
@@ -56,16 +56,16 @@ def _substitute(character: bytes) -> bytes:
 
 def near(key: Credential) -> Iterator[Credential]:
     """Yield values that a careless comparison takes for the key."""
-    value, shell = key.value, key.shell.removeprefix("$")
+    value = key.value
     middle = len(value) // 2
     candidates = [
-        (value[:-1], "without its last character", f"${{{shell}%?}}"),
+        _cut(key),
         (value[:middle], "cut to its first half", piece(key, 0, middle)),
         (value + b"x", "followed by an x", ""),
         (b"x" + value, "after an x", ""),
         *((value[:length], f"cut to {length} characters", piece(key, 0, length)) for length in SHORT_LENGTHS),
         (value[without_prefix(value) :], "without its prefix", piece(key, without_prefix(value))),
-        (value.swapcase(), "with its case swapped", f"$({_piped(key)} | tr A-Za-z a-zA-Z)"),
+        _in_other_case(key),
         (
             value[:1].swapcase() + value[1:],
             "with the case of its first character swapped",
@@ -84,9 +84,9 @@ def near(key: Credential) -> Iterator[Credential]:
         (b"_" * len(value), "replaced by as many underscores", ""),
         (re.sub(rb"[^A-Za-z0-9]", b"", value), "without its punctuation", f"$({_piped(key)} | tr -cd A-Za-z0-9)"),
         (
-            re.sub(rb"[^A-Za-z0-9]", b"_", value),
-            "with its punctuation replaced by underscores",
-            f"$({_piped(key)} | tr -c A-Za-z0-9 _)",
+            re.sub(rb"[^A-Za-z0-9-]", b"_", value.translate(bytes.maketrans(b"-_", b"_-"))),
+            "with its hyphens and underscores swapped, and other punctuation replaced by underscores",
+            f"$({_piped(key)} | tr -- _- -_ | tr -c A-Za-z0-9- _)",
         ),
         (value + b":x", "followed by a colon and an x", ""),
         (value + b";x", "followed by a semicolon and an x", ""),
@@ -104,6 +104,22 @@ def near(key: Credential) -> Iterator[Credential]:
         if text and text not in seen:
             seen.add(text)
             yield Credential(text, f"{key.label} {change}", command)
+
+
+def of_further_keys(keys: Sequence[Credential]) -> Iterator[Credential]:
+    """Yield the first one of further keys in another case, and the last one without its last character."""
+    for key, form in zip((*keys[:1], *keys[-1:]), (_in_other_case, _cut), strict=False):
+        text, change, command = form(key)
+        if text:
+            yield Credential(text, f"{key.label} {change}", command)
+
+
+def _cut(key: Credential) -> tuple[bytes, str, str]:
+    return key.value[:-1], "without its last character", f"${{{key.shell.removeprefix('$')}%?}}"
+
+
+def _in_other_case(key: Credential) -> tuple[bytes, str, str]:
+    return key.value.swapcase(), "with its case swapped", f"$({_piped(key)} | tr A-Za-z a-zA-Z)"
 
 
 def _hashed(key: Credential) -> Iterator[tuple[bytes, str, str]]:

@@ -30,6 +30,8 @@ do:
         ("4711001", "4711001\\.0"),
         ("4711-ab7e", "4711"),
         ("sk_live_9f3aC1b7D2e4", "sk_live_"),
+        ("sk_live_9f3aC1b7D2e4", "sk-live-9f3aC1b7D2e4"),
+        ("sk-live-9f3aC1b7D2e4", "sk_live_9f3aC1b7D2e4"),
         ("sk_live_9f3aC1b7D2e4", "sk_live_9f3aC1b7"),
         ("sk_live_9f3aC1b7D2e4", "9f3aC1b7D2e4"),
         ("sk_live_9f3aC1b7D2e4", "Sk_live_9f3aC1b7D2e4"),
