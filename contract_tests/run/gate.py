@@ -167,9 +167,13 @@ class Gate:
         return [(name.encode(), value.encode()) for name, value in (*fields, *self.settings.headers)]
 
     def is_ok(self, exchange: Exchange) -> bool:
-        """Whether the exchange is a 200 to the operation with a valid key, regardless of the rest of the request."""
-        is_valid = exchange.request.credential in self.keys
-        return exchange.status == 200 and is_valid and self.is_operation(exchange.request)
+        """Whether the exchange is a 200 to the operation with a valid key, regardless of the rest of the request.
+
+        A server of several sites may take a request without a Host header for another one.
+        """
+        request = exchange.request
+        has_host = any(name.lower() == b"host" for name, _ in request.fields)
+        return exchange.status == 200 and has_host and request.credential in self.keys and self.is_operation(request)
 
     def is_operation(self, request: Request) -> bool:
         """Whether a request is for the operation, with any query, header fields and body."""
