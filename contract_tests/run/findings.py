@@ -36,8 +36,10 @@ class BrokenPromiseError(AssertionError):
 
 
 def status_finding(exchange: Exchange, expected: str) -> Finding:
-    """Return the finding for a response with another status than expected."""
-    return Finding("the status is not the expected one", exchange, expected=expected, actual=exchange.outcome)
+    """Return the finding for a response with another status than expected, or for a missing response."""
+    has_status = exchange.status is not None
+    problem = "the status is not the expected one" if has_status else "the request has no response"
+    return Finding(problem, exchange, expected=expected, actual=exchange.outcome)
 
 
 def body_findings(operation: str, exchange: Exchange, level: Level) -> Iterator[Finding]:

@@ -208,7 +208,7 @@ class Exchange:
     @property
     def outcome(self) -> str:
         """The status, or how the response failed."""
-        return str(self.status) if self.status is not None else f"no answer ({self.ending})"
+        return str(self.status) if self.status is not None else f"no response ({self.ending})"
 
     def values(self, name: str) -> list[str]:
         """Return the values of every field of that name, in order; NotTested where not all of them were kept."""

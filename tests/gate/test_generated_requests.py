@@ -85,7 +85,7 @@ def test_requests_cover_the_header_fields_that_the_document_lacks(judge: Judge) 
 
 def test_response_that_did_not_arrive_is_a_finding(judge: Judge) -> None:
     finding, _ = judge(lambda request: Exchange(request, ending="reset"))
-    assert (finding.expected, finding.actual) == ("a response", "no answer (reset)")
+    assert (finding.expected, finding.actual) == ("a response", "no response (reset)")
 
 
 def test_request_has_the_key_and_the_fields_of_schemathesis(judge: Judge) -> None:
