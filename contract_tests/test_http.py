@@ -188,11 +188,13 @@ def test_negotiated_encoding_matches_the_body(gate: Gate) -> Probing[None]:
         codings.remove(chosen)
 
 
-@documented(
-    "RFC 9110, sections 12.4.2 and 12.5.3: a content coding with the weight 0 is not acceptable", reads=["coding"]
+@advisory(
+    "RFC 9110, sections 12.4.2 and 12.5.3: a content coding with the weight 0 is not acceptable; "
+    "some servers only look for the name of the coding",
+    reads=["coding"],
 )
 def test_refused_coding_is_not_used(ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response MUST NOT have a content coding to which `Accept-Encoding` gives the weight 0.
+    """A response SHOULD NOT have a content coding to which `Accept-Encoding` gives the weight 0.
 
     A deployment may have only one coding for its body. Such a coding is accepted if all responses have it.
     """

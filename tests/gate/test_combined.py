@@ -118,9 +118,9 @@ def test_most_usual_part_is_sent_alone_where_every_combination_is_refused(gate: 
     def status(request: Request) -> int:
         if request.target.count(b"=") > 1:
             return 400
-        return 200 if b"?q1=" in request.target else 401
+        return 200 if b"?q2=" in request.target else 401
 
-    assert found(gate, parts("query parameter", 90), status)[0] == "only the query parameter q1"
+    assert found(gate, parts("query parameter", 90), status)[0] == "only the query parameter q2"
 
 
 def test_a_deployment_that_refuses_everything_costs_the_spare_requests_once(gate: Gate) -> None:

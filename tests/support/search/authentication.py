@@ -411,7 +411,7 @@ QUERY_NAMES = (
 )  # fmt: skip
 HEADER_NAMES = (
     "Api-Key", "ApiKey", "Apikey", "X-Apikey", "X-API-Token", "X-Auth-Token", "X-Auth-Key", "X-Access-Token", "X-Key",
-    "X-Token", "X-Api-Key-Id", "Token", "Key", "Proxy-Authorization", "Authorization", "Access-Token",
+    "X-Token", "X-Auth", "X-Api-Key-Id", "Token", "Key", "Proxy-Authorization", "Authorization", "Access-Token",
     "Auth-Token", "X-App-Key", "X-Client-Key", "X-Secret-Key", "X-Session-Token", "X-Csrf-Token", "X-Rapidapi-Key",
     "Ocp-Apim-Subscription-Key", "X-Subscription-Key", "X-Goog-Api-Key", "X-Amz-Security-Token", "X-User-Token",
     "X-Service-Key", "X-Authorization", "X-Forwarded-Authorization", "Authentication", "X-Original-Authorization",
