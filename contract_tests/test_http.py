@@ -189,8 +189,7 @@ def test_negotiated_encoding_matches_the_body(gate: Gate) -> Probing[None]:
 
 
 @advisory(
-    "RFC 9110, sections 12.4.2 and 12.5.3: a content coding with the weight 0 is not acceptable; "
-    "some servers only look for the name of the coding",
+    "RFC 9110, section 12.5.3: a content coding with the weight 0 is not acceptable; some servers ignore weights",
     reads=["coding"],
 )
 def test_refused_coding_is_not_used(ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
