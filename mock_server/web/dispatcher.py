@@ -151,9 +151,16 @@ class Dispatcher:
     def _is_unmodified(self, override: Override) -> bool:
         return (override is NO_OVERRIDE or override.is_passthrough) and not self.mock.reload_error
 
+    def _changes_preflight(self) -> bool:
+        """Return whether an active fault applies to CORS preflight requests, which have no API key."""
+        with suppress(*FIXTURE_ERRORS):  # other responses report the error
+            uses = self.simulator.effective("").faults or ()
+            return any(self.simulator.library.fault(use.name).preflight for use in uses)
+        return False
+
     async def _handle(self, request: web.Request, key: str) -> tuple[Override, web.StreamResponse]:
         """Return what acted on the exchange, and the response."""
-        if self.mock.cors and (prepared := preflight(request)):
+        if self.mock.cors and (prepared := preflight(request)) and not self._changes_preflight():
             return NO_OVERRIDE, prepared.response()
         if headers := request.headers.getall("Prefer", ()):
             preferences, codes = parse_preferences(headers), self.mock.routes.usage.status_codes

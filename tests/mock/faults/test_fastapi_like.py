@@ -15,7 +15,7 @@ MODEST = (KEY, "demo-modest")
 
 @pytest.fixture(scope="module")
 def mock() -> Iterator[UsageMock]:
-    with UsageMock(fault="fastapi-like", cors=False) as mock:
+    with UsageMock(fault="fastapi-like") as mock:
         yield mock
 
 
