@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from contract_tests.run.gate import Gate
@@ -39,6 +40,11 @@ class Part:
         """The part as a query and a Cookie header write it."""
         value = self.value if isinstance(self.value, bytes) else self.value.encode()
         return self.name.encode() + b"=" + value
+
+    @cached_property
+    def size(self) -> int:
+        """The bytes of the part in a request, with what separates it from the next."""
+        return len(self.pair) + 3
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,10 @@ def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
     nothing about the others. These are sent again in pieces, as long as `Gate.refused` has spare requests.
     """
     parts = [part for part in combined.parts if not combined.is_refused(part)]
-    together = [part for part in parts if not combined.is_of_refused_kind(part)]
+    together: list[Part] = []
+    rest: list[Part] = []
+    for part in parts:
+        (rest if combined.is_of_refused_kind(part) else together).append(part)
     if together:
         whole = replace(combined, parts=tuple(together))
         exchange = yield from send(whole.request())
@@ -109,7 +118,6 @@ def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
             return (yield from _narrowed(whole, exchange, judge))
         if outcome == "unclear" and (found := (yield from _separated(whole, judge))):
             return found
-    rest = [part for part in parts if part not in together]
     return (yield from _first_of_each_kind(replace(combined, parts=tuple(rest)), 1, judge))
 
 
@@ -170,16 +178,32 @@ def _sent_with_spare_request(combined: Combined) -> Probing[Exchange | None]:
 
 def packed(parts: Iterable[Part], requests: int) -> list[tuple[Part, ...]]:
     """Distribute parts over requests, the first parts to the first request; those that do not fit are left out."""
-    packs: list[list[Part]] = [[] for _ in range(requests)]
+    packs = [_Pack() for _ in range(requests)]
     for part in parts:
-        pack = next((pack for pack in packs if _fits(part, pack)), None)
+        pack = next((pack for pack in packs if pack.has_room_for(part)), None)
         if pack is not None:
-            pack.append(part)
-    return [tuple(pack) for pack in packs if pack]
+            pack.add(part)
+    return [tuple(pack.parts) for pack in packs if pack.parts]
 
 
-def _fits(part: Part, pack: list[Part]) -> bool:
-    together = [*pack, part]
-    size = {kind: sum(len(each.pair) + 3 for each in together if each.kind == kind) for kind in KINDS}
-    fields = sum(each.kind == "header" for each in together)
-    return fields <= MOST_FIELDS and size["query parameter"] <= LONGEST_QUERY and sum(size.values()) <= LARGEST_HEAD
+@dataclass
+class _Pack:
+    """Parts that fit into one request, with their number of header fields and their size in bytes."""
+
+    parts: list[Part] = field(default_factory=list)
+    fields: int = 0
+    query: int = 0
+    head: int = 0
+
+    def has_room_for(self, part: Part) -> bool:
+        return (
+            self.fields + (part.kind == "header") <= MOST_FIELDS
+            and self.query + part.size * (part.kind == "query parameter") <= LONGEST_QUERY
+            and self.head + part.size <= LARGEST_HEAD
+        )
+
+    def add(self, part: Part) -> None:
+        self.parts.append(part)
+        self.fields += part.kind == "header"
+        self.query += part.size * (part.kind == "query parameter")
+        self.head += part.size
