@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 INTERNALS = re.compile(
     # In JSON there are backslashes before quotation marks, and for the ends of lines. Every repetition has a bound:
@@ -22,6 +23,7 @@ INTERNALS = re.compile(
 )
 
 
+@lru_cache(maxsize=16)  # many responses have the same body; a large body is not kept for long
 def internals(body: bytes) -> re.Match[bytes] | None:
     """Find the first sign of internals in a body, also in the texts of JSON."""
     return INTERNALS.search(body.replace(b"\\n", b"\n").replace(b"\\t", b"\t"))

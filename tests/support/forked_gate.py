@@ -30,7 +30,7 @@ from usage_contract import load
 GATE = Path(contract_tests.__file__).parent
 REPORTS = "reports"
 CONTRACT = load("documented")
-LEAN = ["--assert=plain", "-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:logging"]
+LEAN = ["--assert=plain", "-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:logging", "--capture=no"]
 PLUGINS = ["-p", "pytest_base_url.plugin", "-p", "_hypothesis_pytestplugin", "-p", "contract_tests.run.plugin"]
 LATER = "http://127.0.0.1:9"  # each run replaces it by the URL of its own mock
 
@@ -137,6 +137,8 @@ class ForkingJobRunner(JobRunner):
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         """Return True after the last job; a forked process returns None, and so runs the rules."""
         self.output.flush()
+        for item in session.items:
+            _ = item.location  # computed once, here, instead of by each forked run
         while True:
             try:
                 job = self._jobs.recv()
