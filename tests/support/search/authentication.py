@@ -444,17 +444,17 @@ def other_places() -> Iterator[Mutation]:
     """Yield deployments that take a key from another place than its header."""
     group = "bypass, a key in another place"
     for name in QUERY_NAMES:
-        yield from admitting(group, f"query parameter {name}", in_query(name, str), (ALWAYS, SECOND_TIME))
+        yield from admitting(group, f"query parameter {name}", in_query(name), PLACE_CONDITIONS)
     for name in ("api_key", "token", "x-api-key"):
         yield from admitting(group, f"query parameter {name} in any case", in_query(name, str.lower), PLACE_CONDITIONS)
     for name in HEADER_NAMES:
-        yield from admitting(group, f"header {name}", in_header(name), (ALWAYS, SECOND_TIME))
+        yield from admitting(group, f"header {name}", in_header(name), PLACE_CONDITIONS)
     for scheme in SCHEMES:
-        yield from admitting(group, f"Authorization: {scheme}", _in_authorization(scheme), (ALWAYS, SECOND_TIME))
+        yield from admitting(group, f"Authorization: {scheme}", _in_authorization(scheme), PLACE_CONDITIONS)
     for part, at in (("user name", 0), ("password", 1), ("whole", None)):
         yield from admitting(group, f"{part} of Basic", _in_basic(at), PLACE_CONDITIONS)
     for name in COOKIE_NAMES:
-        yield from admitting(group, f"cookie {name}", in_cookie(name), (ALWAYS, SECOND_TIME))
+        yield from admitting(group, f"cookie {name}", in_cookie(name), PLACE_CONDITIONS)
     for name in BODY_NAMES:
         for media_type in ("application/json", "application/x-www-form-urlencoded"):
             admit = _in_body(name, media_type)
@@ -570,13 +570,12 @@ CLAIMS: dict[str, tuple[str, str]] = {
     "X-Api-Version is present": ("X-Api-Version", ".+"),
     "X-Amz-Date is present": ("X-Amz-Date", ".+"),
 }  # fmt: skip
-CLAIM_CONDITIONS = (ALWAYS,)
 
 
 def claims() -> Iterator[Mutation]:
     """Yield deployments that admit a request without a key because of another header."""
     for name, (header, pattern) in CLAIMS.items():
-        yield from admitting("bypass, a request without a key", name, claim(header, pattern), CLAIM_CONDITIONS)
+        yield from admitting("bypass, a request without a key", name, claim(header, pattern), (ALWAYS,))
 
 
 SPELLINGS: dict[str, str] = {

@@ -646,7 +646,7 @@ def correct(seed: int = SEED) -> Mapping[str, Mutation]:
         for place, values in enumerate(DIMENSIONS.values())
         for value in values
     ]
-    return {row.name: Mutation(row.name, GROUP, row.build, "correct") for row in (*alone, *_rows(seed))}
+    return {row.name: Mutation(row.name, GROUP, row.build, is_correct=True) for row in (*alone, *_rows(seed))}
 
 
 def parsed(name: str) -> Mutation:
@@ -661,4 +661,4 @@ def parsed(name: str) -> Mutation:
         if part
     )
     row = Row(tuple(named.get(dimension, next(iter(values))) for dimension, values in DIMENSIONS.items()))
-    return Mutation(row.name, GROUP, row.build, "correct")
+    return Mutation(row.name, GROUP, row.build, is_correct=True)

@@ -37,7 +37,16 @@ from tests.support.search.mutations import (
     having_status,
     is_ok,
 )
-from tests.support.search.served import PATH, Behaviour, Received, with_bytes, with_fields, with_json, with_status
+from tests.support.search.served import (
+    PATH,
+    Behaviour,
+    Change,
+    Received,
+    with_bytes,
+    with_fields,
+    with_json,
+    with_status,
+)
 
 Bytes = Callable[[bytes, bytes], bytes]
 
@@ -166,7 +175,7 @@ FRAMINGS: dict[str, tuple[Bytes, End]] = {
 }  # fmt: skip
 OK_CONDITIONS = (ALWAYS, SECOND_TIME, FIFTH_TIME, ONCE, SECOND_KEY, WITH_QUERY, WITH_COMPRESSION, OLD_HTTP)
 ERROR_CONDITIONS = (ALWAYS, SECOND_TIME, LATER)
-STATUSES: dict[str, tuple[int, ...]] = {"401": (401,), "403": (403,)}
+REFUSALS = (401, 403)
 
 
 def framings() -> Iterator[Mutation]:
@@ -176,13 +185,19 @@ def framings() -> Iterator[Mutation]:
         def change(message: RawMessage, received: Received, write: Bytes = write, end: End = end) -> RawMessage:
             return with_bytes(replace(message, end=end), received, write)
 
-        def is_get(message: RawMessage, received: Received) -> bool:
-            return is_ok(message, received) and received.method == "GET"
+        yield from changing("http, the framing of 200", name, change, OK_CONDITIONS, applies=_is_ok_to_get)
+        yield from _changing_refusals("http, the framing of {}", name, change)
 
-        yield from changing("http, the framing of 200", name, change, OK_CONDITIONS, applies=is_get)
-        for status, statuses in STATUSES.items():
-            applies = having_status(*statuses)
-            yield from changing(f"http, the framing of {status}", name, change, ERROR_CONDITIONS, applies=applies)
+
+def _is_ok_to_get(message: RawMessage, received: Received) -> bool:
+    return is_ok(message, received) and received.method == "GET"
+
+
+def _changing_refusals(group: str, operator: str, change: Change) -> Iterator[Mutation]:
+    """Yield deployments that change the responses with each status in REFUSALS, which takes the place of {}."""
+    for status in REFUSALS:
+        applies = having_status(status)
+        yield from changing(group.format(status), operator, change, ERROR_CONDITIONS, applies=applies)
 
 
 def _set(**fields: str | None) -> Mapping[str, str | None]:
@@ -241,15 +256,10 @@ def fields() -> Iterator[Mutation]:
     """Yield deployments with header fields that are wrong."""
     everything: dict[str, Mapping[str, str | None]] = {**FIELDS, **TYPES, **TAGS}
     for name, changed in everything.items():
-
-        def change(message: RawMessage, _: Received, fields: Mapping[str, str | None] = changed) -> RawMessage:
-            return with_fields(message, fields)
-
+        change = _setting(changed)
         yield from changing("http, the header of 200", name, change, OK_CONDITIONS, applies=is_ok)
-        if changed not in TAGS.values():
-            for status, statuses in STATUSES.items():
-                applies = having_status(*statuses)
-                yield from changing(f"http, the header of {status}", name, change, ERROR_CONDITIONS, applies=applies)
+        if name not in TAGS:
+            yield from _changing_refusals("http, the header of {}", name, change)
     for name in TWICE:
 
         def repeated(message: RawMessage, _: Received, name: str = name) -> RawMessage:
@@ -291,16 +301,15 @@ SHARED: dict[str, Mapping[str, str | None]] = {
 
 def caching() -> Iterator[Mutation]:
     """Yield deployments that let caches share responses."""
+    conditions = (ALWAYS, SECOND_TIME, FIFTH_TIME, SECOND_KEY, REUSED, FRESH)
     for name, changed in SHARED.items():
-
-        def change(message: RawMessage, _: Received, fields: Mapping[str, str | None] = changed) -> RawMessage:
-            return with_fields(message, fields)
-
-        conditions = (ALWAYS, SECOND_TIME, FIFTH_TIME, SECOND_KEY, REUSED, FRESH)
+        change = _setting(changed)
         yield from changing("cache, 200 is shared", name, change, conditions, applies=is_ok)
-        for status, statuses in STATUSES.items():
-            applies = having_status(*statuses)
-            yield from changing(f"cache, {status} is shared", name, change, ERROR_CONDITIONS, applies=applies)
+        yield from _changing_refusals("cache, {} is shared", name, change)
+
+
+def _setting(fields: Mapping[str, str | None]) -> Change:
+    return lambda message, _: with_fields(message, fields)
 
 
 CacheKey = Callable[[Received], object]
@@ -462,8 +471,8 @@ TRIGGERS: dict[str, Applies] = {
     "as the tenth request of a connection": lambda received: received.connection.requests == 10,
     "as the second request of a connection": lambda received: received.connection.requests == 2,
 }  # fmt: skip
-Harm = Callable[[RawMessage, Received], RawMessage]
-HARMS: dict[str, Harm] = {
+# A header that clients rarely send may be answered with a 4xx: this is not a broken promise except for 401.
+HARMS: dict[str, Change] = {
     "500": lambda message, _: with_status(message, 500, "Internal Server Error"),
     "502": lambda message, _: with_status(message, 502),
     "401": lambda message, _: with_status(message, 401),
@@ -471,24 +480,20 @@ HARMS: dict[str, Harm] = {
     "an empty object": lambda message, _: with_json(message, {}),
     "an error as 200": lambda message, _: with_json(message, {"error": "bad request"}),
     "204": lambda message, _: replace(message, status=204, body=b""),
-    "metrics of the second key": lambda message, _: message,
 }
-# A header that clients rarely send may be answered with a 4xx: this is not a broken promise except for 401.
-AFTER_THESE = ("500", "502", "401", "hang", "an empty object", "an error as 200", "204")
-EXPECTED_WITH_401 = ("with a query", "without User-Agent", "with Cookie")
 
 
 def harms() -> Iterator[Mutation]:
     """Yield deployments that fail on an unusual request with a valid key."""
     for trigger, applies in TRIGGERS.items():
-        for harm in AFTER_THESE:
+        for harm, harmed in HARMS.items():
             if harm == "hang" and ("body" in trigger or "Expect" in trigger):
                 continue  # the server may wait for the body
 
-            def build(applies: Applies = applies, harm: str = harm) -> Behaviour:
+            def build(applies: Applies = applies, harmed: Change = harmed) -> Behaviour:
                 def change(message: RawMessage, received: Received) -> RawMessage:
-                    is_harmed = is_ok(message, received) and received.method == "GET" and applies(received)
-                    return HARMS[harm](message, received) if is_harmed else message
+                    is_harmed = _is_ok_to_get(message, received) and applies(received)
+                    return harmed(message, received) if is_harmed else message
 
                 return Behaviour(change=change)
 
@@ -615,13 +620,11 @@ DISCLOSURES: dict[str, Callable[[Received], str]] = {
 
 def bodies() -> Iterator[Mutation]:
     """Yield deployments with bodies that are not well-formed."""
+    conditions = (*OK_CONDITIONS, OTHER_KEYS)
     for name, text in TEXTS.items():
-        conditions = (*OK_CONDITIONS, OTHER_KEYS)
         yield from changing("schema, the body of 200", name, partial(_rewritten, text), conditions, applies=is_ok)
     for name, text in TEXTS_OF_ERRORS.items():
-        for status, statuses in STATUSES.items():
-            group, applies = f"errors, the body of {status}", having_status(*statuses)
-            yield from changing(group, name, partial(_rewritten, text), ERROR_CONDITIONS, applies=applies)
+        yield from _changing_refusals("errors, the body of {}", name, partial(_rewritten, text))
 
 
 def _rewritten(text: Text, message: RawMessage, _: Received) -> RawMessage:

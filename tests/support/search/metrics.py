@@ -14,7 +14,7 @@ import orjson
 from mock_server import load_deployment
 from mock_server.simulation.accounts import Account
 from mock_server.web.raw_response import RawMessage
-from tests.support.search.mutations import Label, Metrics, Mutation, Turn, is_ok
+from tests.support.search.mutations import Metrics, Mutation, Turn, is_ok
 from tests.support.search.served import Behaviour, Counts, Received, with_json
 
 Body = dict[str, Any]
@@ -69,10 +69,6 @@ def _part(one: float, whole: float) -> float:
 
 def _float32(value: float) -> int:
     return int(struct.unpack("f", struct.pack("f", value))[0])
-
-
-def _signed(bits: int) -> Callable[[int], int]:
-    return lambda value: (value * 2**12 + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1)
 
 
 # Operators of which each contradicts another member, for each key with traffic.
@@ -293,9 +289,7 @@ LASTING: dict[str, IsTurn] = {
 }
 
 
-def _deployments(
-    group: str, edits: Mapping[str, Edit], turns: Mapping[str, IsTurn], label: Label = "broken"
-) -> Iterator[Mutation]:
+def _deployments(group: str, edits: Mapping[str, Edit], turns: Mapping[str, IsTurn]) -> Iterator[Mutation]:
     for operator, edit in edits.items():
         for when, is_turn in turns.items():
             if operator.startswith("top_domains") and when == "for the third key":
@@ -304,10 +298,10 @@ def _deployments(
             def build(edit: Edit = edit, is_turn: IsTurn = is_turn) -> Metrics:
                 return lambda body, turn: edit(body, turn) if is_turn(turn) else body
 
-            yield of_metrics(f"{group}: {operator}, {when}", group, build, label)
+            yield of_metrics(f"{group}: {operator}, {when}", group, build)
 
 
-def of_metrics(name: str, group: str, build: Callable[[], Metrics], label: Label = "broken") -> Mutation:
+def of_metrics(name: str, group: str, build: Callable[[], Metrics]) -> Mutation:
     """Return the deployment that changes usage metrics in a way; the passive rules can judge it without requests."""
 
     def served() -> Behaviour:
@@ -321,7 +315,7 @@ def of_metrics(name: str, group: str, build: Callable[[], Metrics], label: Label
 
         return Behaviour(change=change)
 
-    return Mutation(name, group, served, label, build)
+    return Mutation(name, group, served, metrics=build)
 
 
 def _remembering(build: Callable[[dict[str, Any]], Edit]) -> Callable[[], Metrics]:
