@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from itertools import chain
@@ -15,7 +16,7 @@ from mock_server import load_deployment
 from mock_server.simulation.accounts import Account
 from mock_server.web.raw_response import RawMessage
 from tests.support.search.mutations import Metrics, Mutation, Turn, is_ok
-from tests.support.search.served import Behaviour, Counts, Received, with_json
+from tests.support.search.served import Behaviour, Received, with_json
 
 Body = dict[str, Any]
 Edit = Callable[[Body, Turn], Any]
@@ -305,12 +306,13 @@ def of_metrics(name: str, group: str, build: Callable[[], Metrics]) -> Mutation:
     """Return the deployment that changes usage metrics in a way; the passive rules can judge it without requests."""
 
     def served() -> Behaviour:
-        metrics, counts = build(), Counts()
+        metrics, counts = build(), Counter[str]()
 
         def change(message: RawMessage, received: Received) -> RawMessage:
             if not is_ok(message, received):
                 return message
-            turn = Turn(received.key, counts.next(received.key), received.now, received.keys)
+            counts[received.key] += 1
+            turn = Turn(received.key, counts[received.key], received.now, received.keys)
             return with_json(message, metrics(json.loads(message.body), turn))
 
         return Behaviour(change=change)
