@@ -285,5 +285,8 @@ class Verdicts:
         return f"conforms as far as it was tested: the result is partial{because}"
 
 
+verdicts_key = pytest.StashKey[Verdicts]()
+
+
 def _indented(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
