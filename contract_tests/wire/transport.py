@@ -13,8 +13,8 @@ from functools import cached_property, partial
 from itertools import count
 
 from contract_tests.redaction.redactor import Redactor
-from contract_tests.wire.clock import REAL_TIME, Clock
-from contract_tests.wire.connection import Connection, Timeouts, UnreachableError, connect
+from contract_tests.wire.clock import REAL_TIME, Clock, Timeouts
+from contract_tests.wire.connection import Connection, UnreachableError, connect
 from contract_tests.wire.limits import KEPT
 from contract_tests.wire.messages import CLOSED_ENDINGS, Credential, Exchange, Pool, Request
 from contract_tests.wire.not_tested import NotTested

@@ -17,8 +17,8 @@ import brotli
 import pytest
 import trustme
 
-from contract_tests.wire.clock import Clock
-from contract_tests.wire.connection import Connection, Timeouts, UnreachableError, connect, wire
+from contract_tests.wire.clock import Clock, Timeouts
+from contract_tests.wire.connection import Connection, UnreachableError, connect, wire
 from contract_tests.wire.limits import LARGEST_BODY
 from contract_tests.wire.messages import Credential, Ending, Exchange, Request
 from contract_tests.wire.target import Target

@@ -21,8 +21,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract_tests.wire.clock import Clock
-from contract_tests.wire.connection import Connection, Timeouts, UnreachableError
+from contract_tests.wire.clock import Clock, Timeouts
+from contract_tests.wire.connection import Connection, UnreachableError
 from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pacing import Pacer, retry_after
