@@ -212,8 +212,7 @@ class Exchange:
 
     def values(self, name: str) -> list[str]:
         """Return the values of every field of that name, in order; NotTested where not all of them were kept."""
-        if self.abridged and self.abridged.head:
-            self._need(head=True)
+        self._need(head=True)
         return self.kept_values(name)
 
     def kept_values(self, name: str) -> list[str]:
