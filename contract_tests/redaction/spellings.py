@@ -179,8 +179,7 @@ def plain_forms(secret: str) -> Iterator[Form]:
     """Yield the secret forwards and backwards, as it is and as `decoded` leaves it."""
     for text in dict.fromkeys((secret, decoded(secret).text)):
         if text == secret or len(text) >= SHORTEST_FORM:
-            yield Form(text, RUN)
-            yield Form(text[::-1], RUN)
+            yield from _both_ways(text, RUN)
 
 
 def coded_forms(secret: str) -> Iterator[Form]:

@@ -227,8 +227,7 @@ def _proxy(url: str | None) -> Target | None:
 def _check_key_log(path: str) -> None:
     """Raise UsageError where Python cannot write the TLS secrets that SSLKEYLOGFILE requests."""
     try:
-        with Path(path).open("a"):
-            pass
+        Path(path).open("a").close()
     except OSError as error:
         raise pytest.UsageError(
             f"SSLKEYLOGFILE: {path} cannot be written: {error.strerror}. Unset the variable, or name another file"

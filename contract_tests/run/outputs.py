@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from contract_tests.reports.comparison import EarlierReport, read_report
 from contract_tests.reports.github import annotation
 from contract_tests.reports.html import page
 from contract_tests.reports.markdown import markdown
-from contract_tests.reports.model import Report, as_json, redacted, versions
+from contract_tests.reports.model import Report, as_json, redacted
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
 from contract_tests.run.options import KEY_FILE, MAIN_KEY, SHORTEST_SECRET, URL
 from contract_tests.wire.target import Target
@@ -142,19 +142,11 @@ class Outputs:
         return Report(
             verdict="could not be tested",
             headline=f"{target or 'the deployment'} could not be tested: {reason}",
-            exchange=None,
             exit_code=COULD_NOT_BE_TESTED,
             level="documented",
             target=target,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
-            seconds=0.0,
-            requests=0,
-            keys=0,
             reproduce="pytest --pyargs contract_tests" + (f" --base-url {target}" if target else ""),
-            versions=versions(),
-            settings={},
-            counts={},
-            rules=(),
         )
 
     def _target(self) -> str:
@@ -164,7 +156,8 @@ class Outputs:
         return ""
 
     def _secrets(self) -> tuple[str, ...]:
-        given = [*_values(self.arguments, "--api-key"), *_keys_in(os.environ)]
+        given = [value for name, value in os.environ.items() if name.startswith(MAIN_KEY) and name != KEY_FILE]
+        given += _values(self.arguments, "--api-key")
         given += [value.partition(":")[2].strip() for value in _values(self.arguments, "--header")]
         return tuple(secret for secret in given if len(secret) >= SHORTEST_SECRET)
 
@@ -204,7 +197,3 @@ def _values(arguments: Sequence[str], *names: str) -> Iterator[str]:
 
 def _last(arguments: Sequence[str], *names: str) -> str:
     return ["", *_values(arguments, *names)][-1]
-
-
-def _keys_in(environment: Mapping[str, str]) -> Iterator[str]:
-    yield from (value for name, value in environment.items() if name.startswith(MAIN_KEY) and name != KEY_FILE)

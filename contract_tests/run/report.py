@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,7 +19,6 @@ from contract_tests.reports.model import (
     RequestReport,
     Result,
     RuleReport,
-    versions,
 )
 from contract_tests.reports.pretty_json import marked
 from contract_tests.run.findings import Finding
@@ -53,7 +51,7 @@ class Ending:
     seconds: float
 
 
-def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None = None) -> Report:
+def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None) -> Report:
     """Build the report of a run that has ended, and compare it with an earlier one."""
     settings = verdicts.settings
     reproduce = command(ending.arguments, settings)
@@ -70,7 +68,6 @@ def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None 
         requests=verdicts.sent,
         keys=len(settings.keys),
         reproduce=reproduce,
-        versions=versions(),
         settings=_settings(settings),
         counts={outcome: sum(rule.outcome == outcome for rule in rules) for outcome in OUTCOMES},
         rules=rules,
@@ -138,25 +135,22 @@ def rule_report(verdict: Verdict, verdicts: Verdicts) -> RuleReport:
 
 def _findings(findings: Sequence[Finding], settings: Settings) -> list[FindingReport]:
     """Return each finding once, with the number of equal ones."""
-    counts = Counter(map(_identity, findings))
-    first = {_identity(finding): finding for finding in reversed(findings)}
-    return [
-        FindingReport(
-            problem=finding.problem,
-            exchange=exchange_report(finding.exchange, settings, finding.pointer),
-            related=tuple(exchange_report(exchange, settings) for exchange in finding.related),
-            pointer=finding.pointer or "",
-            expected=finding.expected or "",
-            actual=finding.actual or "",
-            count=counts[identity],
-        )
-        for identity in counts
-        for finding in [first[identity]]
-    ]
+    equal: dict[Hashable, list[Finding]] = {}
+    for finding in findings:
+        equal.setdefault((finding.problem, finding.pointer, finding.expected, finding.actual), []).append(finding)
+    return [_finding(first, len(others) + 1, settings) for first, *others in equal.values()]
 
 
-def _identity(finding: Finding) -> Hashable:
-    return finding.problem, finding.pointer, finding.expected, finding.actual
+def _finding(finding: Finding, count: int, settings: Settings) -> FindingReport:
+    return FindingReport(
+        problem=finding.problem,
+        exchange=exchange_report(finding.exchange, settings, finding.pointer),
+        related=tuple(exchange_report(exchange, settings) for exchange in finding.related),
+        pointer=finding.pointer or "",
+        expected=finding.expected or "",
+        actual=finding.actual or "",
+        count=count,
+    )
 
 
 def exchange_report(exchange: Exchange, settings: Settings, pointer: str | None = None) -> ExchangeReport:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ import pytest
 from contract_tests.run.facts import Fact
 from contract_tests.wire.messages import Part
 from usage_contract.contract import LEVELS, Level
+from usage_contract.suggestions import closest_match
 
 ORDER = (
     "test_auth",
@@ -159,5 +159,5 @@ def rule_ids() -> tuple[str, ...]:
 
 def unknown_rule(name: str, rules: Collection[str]) -> str:
     """Return the message for a name that is not a rule's id, with the nearest id."""
-    near = difflib.get_close_matches(name, rules, 1)
-    return f"{name} is not a rule" + (f"; did you mean {near[0]}?" if near else "; --rules lists them")
+    near = closest_match(name, rules)
+    return f"{name} is not a rule; " + (f"did you mean {near}?" if near else "--rules lists them")

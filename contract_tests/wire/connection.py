@@ -81,10 +81,10 @@ class Connection:
 
     def exchange(self, request: Request, origin: str, timeouts: Timeouts, room: int = LARGEST_BODY) -> Exchange:
         """Send one request and read its response; a failure is an exchange as well."""
-        return self.pipeline([request], origin, timeouts, room=room)[0]
+        return self.pipeline([request], origin, timeouts, 0, room)[0]
 
     def pipeline(
-        self, requests: Sequence[Request], origin: str, timeouts: Timeouts, ahead: int = 0, room: int = LARGEST_BODY
+        self, requests: Sequence[Request], origin: str, timeouts: Timeouts, ahead: int, room: int
     ) -> list[Exchange]:
         """Send requests in one write, and read responses until the connection ends.
 
