@@ -111,7 +111,7 @@ def judge_offline(
     """
     verdicts = Verdicts(scheduler.gate.settings, scheduler=scheduler)
     for verdict in _each_verdict(verdicts, lacks, doubts or {}):
-        verdicts.all.append(verdict)
+        verdicts.add(verdict)
     return verdicts
 
 

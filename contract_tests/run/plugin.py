@@ -28,6 +28,7 @@ from contract_tests.run.report import rule_report
 from contract_tests.run.reporting import Reports
 from contract_tests.run.rules import Rule, place, rule_ids, rule_of, unknown_rule
 from contract_tests.run.subject import sends_nothing, subject_of
+from contract_tests.run.summary import summary
 from contract_tests.run.verdicts import Verdicts, verdicts_key
 from contract_tests.wire.not_tested import NotTested
 from usage_contract import __version__
@@ -270,7 +271,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _ending(config: pytest.Config) -> Iterator[str]:
     reports = config.stash[reports_key]
-    verdict, *more = config.stash[verdicts_key].summary()
+    verdict, *more = summary(config.stash[verdicts_key])
     yield reports.reason or verdict
     if reports.report and reports.report.exchange:
         yield from exchange_lines(reports.report.exchange)

@@ -23,6 +23,7 @@ from contract_tests.reports.model import (
 from contract_tests.reports.pretty_json import marked
 from contract_tests.run.findings import Finding
 from contract_tests.run.options import Settings
+from contract_tests.run.summary import complete_run, summary
 from contract_tests.run.verdicts import Verdict, Verdicts
 from contract_tests.wire.curl import curl_command
 from contract_tests.wire.limits import KEPT
@@ -58,7 +59,7 @@ def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None)
     rules = tuple(replace(rule, reproduce=_again(rule, verdicts, ending)) for rule in _rules(verdicts))
     return Report(
         verdict=_result(verdicts, ending),
-        headline=ending.reason or next(verdicts.summary()),
+        headline=ending.reason or next(summary(verdicts)),
         exchange=exchange_report(ending.exchange, settings) if ending.exchange else None,
         exit_code=ending.exit_code,
         level=settings.level,
@@ -72,7 +73,7 @@ def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None)
         counts={outcome: sum(rule.outcome == outcome for rule in rules) for outcome in OUTCOMES},
         rules=rules,
         shortfalls=tuple(verdicts.shortfalls),
-        complete_run=verdicts.complete_run,
+        complete_run=complete_run(verdicts),
         timeline=tuple(_timeline(verdicts)),
         comparison=compare(earlier, rules) if earlier else None,
     )
@@ -125,7 +126,7 @@ def rule_report(verdict: Verdict, verdicts: Verdicts) -> RuleReport:
         more_findings=len(findings[MOST_FINDINGS:]),
         reason=verdict.reason,
         deviation=verdicts.deviation(rule),
-        curl=curl_command(_journal(verdicts)[requests.start].request, verdicts.settings) if requests else "",
+        curl=curl_command(verdicts.journal[requests.start].request, verdicts.settings) if requests else "",
         requests=len(requests),
         seconds=round(verdict.seconds, 3),
         unproven=tuple(verdicts.unproven(rule)),
@@ -200,15 +201,10 @@ def _own_requests(verdict: Verdict, verdicts: Verdicts) -> range:
     return range(max(verdict.requests.start, shared), max(verdict.requests.stop, shared))
 
 
-def _journal(verdicts: Verdicts) -> list[Exchange]:
-    return verdicts.scheduler.journal if verdicts.scheduler else []
-
-
 def _timeline(verdicts: Verdicts) -> Iterator[RequestReport]:
-    journal = _journal(verdicts)
     rules = {index: each.rule.id for each in verdicts.all for index in _own_requests(each, verdicts)}
-    began = min((exchange.started for exchange in journal), default=0.0)
-    for index, exchange in enumerate(journal):
+    began = min((exchange.started for exchange in verdicts.journal), default=0.0)
+    for index, exchange in enumerate(verdicts.journal):
         credential = exchange.request.credential
         yield RequestReport(
             at=round(exchange.started - began, 6),
