@@ -154,6 +154,13 @@ def target_of(url: str) -> str:
     return f"/{url.partition('#')[0].partition('://')[2].partition('/')[2]}"
 
 
+def with_host(fields: list[tuple[bytes, bytes]], url: str) -> list[tuple[bytes, bytes]]:
+    """Return the header fields of a request to a URL with Host, which HTTP/2 lacks, and some clients leave out."""
+    if any(name.lower() == b"host" for name, _ in fields):
+        return fields
+    return [(b"Host", urlsplit(url).netloc.rpartition("@")[2].encode("utf-8", "replace")), *fields]
+
+
 def _lacks(exchanges: Sequence[Exchange]) -> frozenset[Part]:
     lacks = frozenset[Part]({"unknown key", *(part for each in exchanges for part in each.lacks)})
     is_long = exchanges[-1].started - exchanges[0].started > ONE_RUN
