@@ -22,6 +22,7 @@ from contract_tests.reports.github import annotation
 from contract_tests.reports.html import page
 from contract_tests.reports.markdown import markdown
 from contract_tests.reports.model import Report, as_json, redacted
+from contract_tests.run.command_line import last_value, values
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
 from contract_tests.run.options import KEY_FILE, MAIN_KEY, SHORTEST_SECRET, URL
 from contract_tests.wire.target import Target
@@ -52,9 +53,9 @@ class Outputs:
     @classmethod
     def of(cls, arguments: Sequence[str], folder: Path) -> Outputs:
         """Read the options from the command line, which may be wrong in other respects."""
-        report_dir = _last(arguments, "--report-dir")
-        junit = _last(arguments, "--junitxml", "--junit-xml")
-        compared = _last(arguments, "--compare")
+        report_dir = last_value(arguments, "--report-dir")
+        junit = last_value(arguments, "--junitxml", "--junit-xml")
+        compared = last_value(arguments, "--compare")
         return cls(
             arguments,
             (folder / report_dir).absolute() if report_dir else None,
@@ -150,15 +151,15 @@ class Outputs:
         )
 
     def _target(self) -> str:
-        url = _last(self.arguments, "--base-url") or os.environ.get(URL, "")
+        url = last_value(self.arguments, "--base-url") or os.environ.get(URL, "")
         with suppress(pytest.UsageError):
             return Target.parse("--base-url", url).url
         return ""
 
     def _secrets(self) -> tuple[str, ...]:
         given = [value for name, value in os.environ.items() if name.startswith(MAIN_KEY) and name != KEY_FILE]
-        given += _values(self.arguments, "--api-key")
-        given += [value.partition(":")[2].strip() for value in _values(self.arguments, "--header")]
+        given += values(self.arguments, "--api-key")
+        given += [value.partition(":")[2].strip() for value in values(self.arguments, "--header")]
         return tuple(secret for secret in given if len(secret) >= SHORTEST_SECRET)
 
 
@@ -186,14 +187,3 @@ def _reason(error: BaseException) -> str:
         options = [word.split("=")[0] for word in unknown["words"].split() if word.startswith("-")]
         return f"unrecognized arguments: {' '.join(options)}"
     return text
-
-
-def _values(arguments: Sequence[str], *names: str) -> Iterator[str]:
-    for index, word in enumerate(arguments):
-        name, equals, value = word.partition("=")
-        if name in names:
-            yield value if equals else "".join(arguments[index + 1 : index + 2])
-
-
-def _last(arguments: Sequence[str], *names: str) -> str:
-    return ["", *_values(arguments, *names)][-1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,6 +20,7 @@ from contract_tests.reports.model import (
     RuleReport,
 )
 from contract_tests.reports.pretty_json import marked
+from contract_tests.run.command_line import command, without_option
 from contract_tests.run.findings import Finding
 from contract_tests.run.options import Settings
 from contract_tests.run.summary import complete_run, summary
@@ -226,40 +226,11 @@ def _remaining(exchange: Exchange) -> float | None:
     return tokens if math.isfinite(tokens) else None
 
 
-def command(arguments: Sequence[str], settings: Settings) -> str:
-    """Return the command that repeats the run, without keys, and with the name alone of each --header."""
-    words = ["pytest", *_without_secrets([str(argument) for argument in arguments])]
-    if not settings.embedded and not any(word.startswith(("--base-url", "--traffic")) for word in words):
-        words += ["--base-url", settings.target.url]
-    return shlex.join(words)
-
-
 def _again(rule: RuleReport, verdicts: Verdicts, ending: Ending) -> str:
     """Return the command that runs a failed rule again: alone, unless it needs the exchanges of the whole run."""
     if rule.outcome in {"held", "not tested"}:
         return ""
     is_over_all = any(each.over_all for each in verdicts.rules if each.id == rule.id)
     arguments = [str(argument) for argument in ending.arguments]
-    alone = arguments if is_over_all else [*_without_option(arguments, "--rule"), "--rule", rule.id]
+    alone = arguments if is_over_all else [*without_option(arguments, "--rule"), "--rule", rule.id]
     return command(alone, verdicts.settings)
-
-
-def _without_option(arguments: Sequence[str], option: str) -> Iterator[str]:
-    words = iter(arguments)
-    for word in words:
-        if word == option:
-            next(words, "")
-        elif not word.startswith(f"{option}="):
-            yield word
-
-
-def _without_secrets(arguments: Sequence[str]) -> Iterator[str]:
-    words = iter(arguments)
-    for word in words:
-        option, equals, value = word.partition("=")
-        if option not in {"--api-key", "--header"}:
-            yield word
-            continue
-        value = value if equals else next(words, "")
-        if option == "--header":
-            yield from (option, value.partition(":")[0] + ": …")
