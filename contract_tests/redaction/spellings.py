@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 
+SHORTEST_SECRET = 4  # characters: a shorter one is in any text by chance
 RUN = 8  # characters: a run of a secret this long, wherever it starts, is found
 BASE64_RUN = 11  # characters: the base64 of eight bytes
 SHORTEST_BASE64 = 6  # characters: a shorter form is found in any text by chance

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from contract_tests.redaction.redactor import Redactor
-from contract_tests.redaction.spellings import RUN
+from contract_tests.redaction.spellings import RUN, SHORTEST_SECRET
 from contract_tests.reports.comparison import EarlierReport, read_report
 from contract_tests.reports.github import annotation
 from contract_tests.reports.html import page
@@ -24,7 +24,7 @@ from contract_tests.reports.markdown import markdown
 from contract_tests.reports.model import Report, as_json, redacted
 from contract_tests.run.command_line import last_value, values
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
-from contract_tests.run.options import KEY_FILE, MAIN_KEY, SHORTEST_SECRET, URL
+from contract_tests.run.options import KEY_FILE, MAIN_KEY, URL
 from contract_tests.wire.target import Target
 
 NAMES = ("contract.json", "contract.md", "contract.html")

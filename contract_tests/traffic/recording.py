@@ -9,13 +9,13 @@ from itertools import count
 from urllib.parse import urlsplit
 
 from contract_tests.redaction.redactor import Redactor
+from contract_tests.redaction.spellings import SHORTEST_SECRET
 from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange, Part, Request, name_of_key
 from contract_tests.wire.pages import is_challenge, is_page
 from contract_tests.wire.target import DEFAULT_PORTS, Target
 from usage_contract import Operation
 
 ONE_RUN = 120.0  # seconds: as long as a run of the gate may take
-SHORTEST_SECRET = 4  # characters: a shorter text is in any other by chance
 UNSUSPICIOUS = re.compile(rb"[\w-]*")  # values that a firewall does not mistake for an attack
 USUAL_VERSIONS = {"HTTP/1.1", ""}
 # Header fields for which neither a deployment nor a proxy refuses a request.
