@@ -11,9 +11,10 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import partial, reduce
 from hashlib import md5, sha1, sha256, sha512
 from itertools import chain
+from operator import xor
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
 from contract_tests.run.wrong_keys import ACUTE, CYRILLIC, FOLDED
@@ -51,14 +52,6 @@ def _without_accents(text: str) -> str:
     return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
 
 
-def _as_latin_1(text: str) -> str:
-    return _without_accents(_bytes(text).decode("latin-1"))
-
-
-def _seven_bits(text: str) -> bytes:
-    return bytes(code & 0x7F for code in _bytes(text))
-
-
 def _without(pattern: str) -> Callable[[str], str]:
     return lambda text: re.sub(pattern, "", text)
 
@@ -88,8 +81,8 @@ FOLDS: dict[str, Callable[[str], object]] = {
     "NFKC and case folding": lambda text: unicodedata.normalize("NFKC", text).casefold(),
     "no accents": _without_accents,
     "no accents, and lower case": lambda text: _without_accents(text).lower(),
-    "no accents in Latin-1": _as_latin_1,
-    "seven bits": _seven_bits,
+    "no accents in Latin-1": lambda text: _without_accents(_bytes(text).decode("latin-1")),
+    "seven bits": lambda text: bytes(code & 0x7F for code in _bytes(text)),
     "ASCII only": lambda text: text.encode("ascii", "ignore"),
     "look-alike letters": lambda text: text.translate(LOOK_ALIKE),
     "similar digits and letters": lambda text: text.translate(SIMILAR_DIGITS),
@@ -121,17 +114,10 @@ FOLDS: dict[str, Callable[[str], object]] = {
     "set of characters": lambda text: frozenset(text),
     "sorted characters": sorted,
     "sum of the bytes": lambda text: sum(_bytes(text)),
-    "exclusive or of the bytes": lambda text: _exclusive_or(_bytes(text)),
+    "exclusive or of the bytes": lambda text: reduce(xor, _bytes(text), 0),
     "last character": lambda text: text[-1:],
     "form of the characters": lambda text: re.sub(r"\d", "0", re.sub(r"[A-Za-z]", "a", text)),
 }
-
-
-def _exclusive_or(data: bytes) -> int:
-    result = 0
-    for code in data:
-        result ^= code
-    return result
 
 
 def _like(sent: str, key: str) -> bool:

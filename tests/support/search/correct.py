@@ -321,10 +321,6 @@ def _reason(text: str) -> Change:
     return lambda message, _: replace(message, reason=text)
 
 
-def _nested(value: Any) -> str:
-    return json.dumps(value, indent=2)
-
-
 def _spelt(number: Callable[[int], str]) -> Change:
     """Write the counts of usage metrics in another way."""
     return _of_text(lambda value: re.sub(r"(?<=:)(\d+)(?=[,}])", lambda m: number(int(m[1])), _compact(value)), (200,))
@@ -397,7 +393,7 @@ DIMENSIONS: Mapping[str, Values] = {
     ),
     "text": _each(
         compact=_unchanged,
-        indented=_of_text(_nested),
+        indented=_of_text(partial(json.dumps, indent=2)),
         with_a_line_break=_of_text(lambda value: _compact(value) + "\n"),
         with_spaces=_of_text(lambda value: "\r\n " + json.dumps(value) + " \t\n"),
         not_escaped=_of_text(lambda value: json.dumps(value, ensure_ascii=False)),

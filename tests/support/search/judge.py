@@ -102,7 +102,7 @@ def is_noticed_offline(mutation: Mutation) -> bool:
             return exchange
         key = credential.value.decode()
         counts[key] += 1
-        turn = Turn(key, counts[key], exchange.started, keys)
+        turn = Turn(key, counts[key], keys)
         return replace(exchange, payload=json.dumps(metrics(json.loads(exchange.payload), turn)).encode())
 
     verdicts = judge_offline(scheduler_of([changed(exchange) for exchange in sound_exchanges()]))

@@ -142,7 +142,10 @@ RELATIONS: dict[str, Edit] = {
     "fail negative": _member("fail", lambda value: -value - 1),
     "success negative": _member("success", lambda value: -value - 1),
     "top_domains of another key": lambda body, turn: {**body, "top_domains": other_metrics(turn)["top_domains"]},
-    "top_domains in ascending order": lambda body, _: _sorted(body, reverse=False),
+    "top_domains in ascending order": lambda body, _: {
+        **body,
+        "top_domains": sorted(body["top_domains"], key=lambda row: int(row["requests"])),
+    },
     "top_domains by name": lambda body, _: {
         **body,
         "top_domains": sorted(body["top_domains"], key=lambda row: str(row["domain"])),
@@ -164,7 +167,11 @@ RELATIONS: dict[str, Edit] = {
     },
     "top_domains with capitals beside": lambda body, _: {
         **body,
-        "top_domains": [*body["top_domains"][:1], *_in_capitals(body["top_domains"][:1]), *body["top_domains"][2:]],
+        "top_domains": [
+            *body["top_domains"][:1],
+            *({**row, "domain": row["domain"].upper()} for row in body["top_domains"][:1]),
+            *body["top_domains"][2:],
+        ],
     },
     "top_domains with URLs": lambda body, _: _domains(body, "https://{}/a"),
     "top_domains with paths": lambda body, _: _domains(body, "{}/login?token=1"),
@@ -228,19 +235,11 @@ def _domains(body: Body, form: str) -> Body:
     return _rows(body, lambda row: {**row, "domain": form.format(row["domain"])})
 
 
-def _sorted(body: Body, *, reverse: bool) -> Body:
-    return {**body, "top_domains": sorted(body["top_domains"], key=lambda row: int(row["requests"]), reverse=reverse)}
-
-
 def _swapped_rows(body: Body, one: int, other: int) -> Body:
     rows = list(body["top_domains"])
     if len(rows) > 1:
         rows[one], rows[other] = rows[other], rows[one]
     return {**body, "top_domains": rows}
-
-
-def _in_capitals(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**row, "domain": row["domain"].upper()} for row in rows]
 
 
 # Changes of single responses: unlike a window or a new limit, they are gone with the next response.
@@ -312,7 +311,7 @@ def of_metrics(name: str, group: str, build: Callable[[], Metrics]) -> Mutation:
             if not is_ok(message, received):
                 return message
             counts[received.key] += 1
-            turn = Turn(received.key, counts[received.key], received.now, received.keys)
+            turn = Turn(received.key, counts[received.key], received.keys)
             return with_json(message, metrics(json.loads(message.body), turn))
 
         return Behaviour(change=change)

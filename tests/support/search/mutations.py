@@ -10,7 +10,7 @@ from mock_server.web.raw_response import RawMessage
 from tests.support.search.served import PATH, Admit, Behaviour, Change, Received
 
 Holds = Callable[[Received], bool]
-# Returns other usage metrics for those of a key; the number counts its responses from 1, at a time in seconds.
+# Returns other usage metrics for those of a key.
 Metrics = Callable[[dict[str, Any], "Turn"], Any]
 
 
@@ -20,7 +20,6 @@ class Turn:
 
     key: str
     number: int
-    now: float
     keys: tuple[str, ...]
 
 
@@ -92,7 +91,6 @@ BROWSER = condition("for browsers", lambda received: "Mozilla" in received.heade
 WITH_QUERY = condition("with a query", lambda received: bool(received.query))
 WITH_COMPRESSION = condition("with gzip accepted", lambda received: "gzip" in received.header("Accept-Encoding"))
 WITH_ORIGIN = condition("with Origin", lambda received: bool(received.header("Origin")))
-WITH_COOKIE = condition("with a cookie", lambda received: bool(received.header("Cookie")))
 OLD_HTTP = condition("with HTTP/1.0", lambda received: received.request.version.minor == 0)
 MAIN_KEY = condition("for the first key", lambda received: received.key == received.keys[0])
 SECOND_KEY = condition("for the second key", lambda received: received.key == received.keys[1])
