@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import chain, product
 from urllib.parse import unquote
 
 from mock_server.fixtures.edits import End
@@ -181,12 +181,13 @@ REFUSALS = (401, 403)
 def framings() -> Iterator[Mutation]:
     """Yield deployments whose messages are malformed or incomplete."""
     for name, (write, end) in FRAMINGS.items():
-
-        def change(message: RawMessage, received: Received, write: Bytes = write, end: End = end) -> RawMessage:
-            return with_bytes(replace(message, end=end), received, write)
-
+        change = partial(_framed, write, end)
         yield from changing("http, the framing of 200", name, change, OK_CONDITIONS, applies=_is_ok_to_get)
         yield from _changing_refusals("http, the framing of {}", name, change)
+
+
+def _framed(write: Bytes, end: End, message: RawMessage, received: Received) -> RawMessage:
+    return with_bytes(replace(message, end=end), received, write)
 
 
 def _is_ok_to_get(message: RawMessage, received: Received) -> bool:
@@ -261,17 +262,14 @@ def fields() -> Iterator[Mutation]:
         if name not in TAGS:
             yield from _changing_refusals("http, the header of {}", name, change)
     for name in TWICE:
+        repeated, operator = partial(_repeated, name), f"{name} twice"
+        yield from changing("http, the header of 200", operator, repeated, OK_CONDITIONS, applies=is_ok)
+        yield from changing("http, the header of 401", operator, repeated, ERROR_CONDITIONS, applies=having_status(401))
 
-        def repeated(message: RawMessage, _: Received, name: str = name) -> RawMessage:
-            value = dict(message.headers).get(name, DATES.get(name, "1"))
-            return replace(
-                with_fields(message, {name: value}), headers=(*message.headers, (name, value), (name, value))
-            )
 
-        yield from changing("http, the header of 200", f"{name} twice", repeated, OK_CONDITIONS, applies=is_ok)
-        yield from changing(
-            "http, the header of 401", f"{name} twice", repeated, ERROR_CONDITIONS, applies=having_status(401)
-        )
+def _repeated(name: str, message: RawMessage, _: Received) -> RawMessage:
+    value = dict(message.headers).get(name, DATES.get(name, "1"))
+    return replace(message, headers=(*message.headers, (name, value), (name, value)))
 
 
 DATES = {"ETag": 'W/"1"', "Last-Modified": "Fri, 01 Jan 2021 00:00:00 GMT", "Location": "/"}
@@ -343,36 +341,29 @@ STORED: dict[str, tuple[int, ...]] = {"200": (200,), "errors": (401, 403, 404), 
 
 def shared_caches() -> Iterator[Mutation]:
     """Yield deployments behind a cache whose key lacks the API key."""
-    for name, key_of in CACHE_KEYS.items():
-        for stored, statuses in STORED.items():
-            for seconds in (1, 10, 3600):
-                for when in CACHED_WHEN if seconds == 10 and name in {"the target", "the path"} else (ALWAYS,):
+    group = "cache, a response is sent to another client"
+    for name, stored, seconds in product(CACHE_KEYS, STORED, (1, 10, 3600)):
+        for when in CACHED_WHEN if seconds == 10 and name in {"the target", "the path"} else (ALWAYS,):
+            build = partial(_behind_cache, CACHE_KEYS[name], STORED[stored], seconds, when)
+            yield Mutation(f"{group}: {stored} by {name} for {seconds} s, {when.name}", group, build)
 
-                    def build(
-                        key_of: CacheKey = key_of,
-                        statuses: tuple[int, ...] = statuses,
-                        seconds: int = seconds,
-                        when: Condition = when,
-                    ) -> Behaviour:
-                        holds = when.build()
-                        cache: dict[object, tuple[float, RawMessage, str]] = {}
 
-                        def change(message: RawMessage, received: Received) -> RawMessage:
-                            if received.method != "GET" or not holds(received):
-                                return message
-                            place = key_of(received)
-                            since, hit, _ = cache.get(place, (0.0, message, ""))
-                            if received.now - since < seconds:
-                                return hit
-                            if message.status in statuses:
-                                cache[place] = (received.now, message, received.key)
-                            return message
+def _behind_cache(key_of: CacheKey, statuses: tuple[int, ...], seconds: int, when: Condition) -> Behaviour:
+    holds = when.build()
+    cache: dict[object, tuple[float, RawMessage]] = {}
 
-                        return Behaviour(change=change)
+    def change(message: RawMessage, received: Received) -> RawMessage:
+        if received.method != "GET" or not holds(received):
+            return message
+        place = key_of(received)
+        since, hit = cache.get(place, (0.0, message))
+        if received.now - since < seconds:
+            return hit
+        if message.status in statuses:
+            cache[place] = (received.now, message)
+        return message
 
-                    group = "cache, a response is sent to another client"
-                    how = f"{stored} by {name} for {seconds} s"
-                    yield Mutation(f"{group}: {how}, {when.name}", group, build)
+    return Behaviour(change=change)
 
 
 Applies = Callable[[Received], bool]
@@ -485,19 +476,18 @@ def harms() -> Iterator[Mutation]:
         for harm, harmed in HARMS.items():
             if harm == "hang" and ("body" in trigger or "Expect" in trigger):
                 continue  # the server may wait for the body
-
-            def build(applies: Applies = applies, harmed: Change = harmed) -> Behaviour:
-                def change(message: RawMessage, received: Received) -> RawMessage:
-                    is_harmed = _is_ok_to_get(message, received) and applies(received)
-                    return harmed(message, received) if is_harmed else message
-
-                return Behaviour(change=change)
-
             group = f"robustness, a valid request gets {harm}"
-            yield Mutation(f"{group}: {trigger}", group, build)
+            yield Mutation(f"{group}: {trigger}", group, partial(_harmed, applies, harmed))
         yield Mutation(
             f"keys, another key's metrics: {trigger}", "keys, another key's metrics", partial(_swapped, applies)
         )
+
+
+def _harmed(applies: Applies, harmed: Change) -> Behaviour:
+    def change(message: RawMessage, received: Received) -> RawMessage:
+        return harmed(message, received) if _is_ok_to_get(message, received) and applies(received) else message
+
+    return Behaviour(change=change)
 
 
 def _swapped(applies: Applies) -> Behaviour:
