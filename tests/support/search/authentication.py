@@ -9,6 +9,7 @@ import fnmatch
 import html
 import json
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from functools import partial, reduce
@@ -607,12 +608,11 @@ def spellings() -> Iterator[Mutation]:
         "v=1",
         "verbose=true", "raw=1", "bypass=1", "noauth=1", "dev=1", "trace=1", "health=1", "skip_auth=1", "utm_source=x",
     ):  # fmt: skip
+        yield from admitting("bypass, a query without a key", query, _by_query(query), (ALWAYS,))
 
-        def admit_by_query(received: Received, query: str = query) -> str | None:
-            is_named = query in received.query.split("&")
-            return received.keys[0] if is_named and not received.key and received.path == PATH else None
 
-        yield from admitting("bypass, a query without a key", query, admit_by_query, (ALWAYS,))
+def _by_query(query: str) -> Admit:
+    return without_key(lambda received: received.keys[0] if query in received.query.split("&") else None)
 
 
 METHODS = (
@@ -635,13 +635,6 @@ def methods() -> Iterator[Mutation]:
     for method in METHODS:
         yield from admitting("bypass, another method without a key", method, by_method(method), (ALWAYS,))
 
-    def without(received: Received) -> str | None:
-        return received.keys[0] if not received.key and received.path == PATH and received.method == "GET" else None
-
-    def unknown(received: Received) -> str | None:
-        is_unknown = received.key and not received.is_valid
-        return received.keys[0] if is_unknown and received.path == PATH and received.method == "GET" else None
-
     def last(received: Received) -> str | None:
         return (received.connection.last_key or None) if not received.is_valid and received.path == PATH else None
 
@@ -649,21 +642,19 @@ def methods() -> Iterator[Mutation]:
         ALWAYS, SECOND_TIME, THIRD_TIME, FIFTH_TIME, LATER, REUSED, AFTER_A_KEY, BROWSER, WITH_QUERY, WITH_COMPRESSION,
         WITH_ORIGIN, OLD_HTTP, HAVING_A_BODY, CHUNKED, ON_A_LATER_CONNECTION,
     )  # fmt: skip
-    yield from admitting("bypass, a request without a key", "no key", without, conditions)
-    yield from admitting("auth, an unknown key", "an unknown key", unknown, conditions)
+    yield from admitting("bypass, a request without a key", "no key", by_method("GET"), conditions)
+    yield from admitting("auth, an unknown key", "an unknown key", loose(lambda *_: True), conditions)
     yield from admitting("bypass, the connection", "the last key of the connection", last, conditions)
     for size in (50, 100, 255, 256, 1000, 1024, 4096, 8000, 16000, 32768, 60000):
+        admit = _by_length(range(size + 1, sys.maxsize))
+        yield from admitting("auth, a long key", f"a key of more than {size} characters", admit, (ALWAYS,))
+    for size in range(1, 8):
+        admit = _by_length(range(1, size + 1))
+        yield from admitting("auth, a short key", f"a key of at most {size} characters", admit, (ALWAYS,))
 
-        def long(received: Received, size: int = size) -> str | None:
-            return received.keys[0] if len(received.key) > size else None
 
-        yield from admitting("auth, a long key", f"a key of more than {size} characters", long, (ALWAYS,))
-    for bound in range(1, 8):
-
-        def short(received: Received, bound: int = bound) -> str | None:
-            return received.keys[0] if 0 < len(received.key) <= bound else None
-
-        yield from admitting("auth, a short key", f"a key of at most {bound} characters", short, (ALWAYS,))
+def _by_length(lengths: range) -> Admit:
+    return lambda received: received.keys[0] if len(received.key) in lengths else None
 
 
 def of_authentication() -> Iterator[Mutation]:
