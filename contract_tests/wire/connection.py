@@ -29,11 +29,12 @@ class UnreachableError(Exception):
 class Connection:
     """An open connection to the target.
 
+    `origin` begins the targets of requests in absolute form, as a proxy needs them; it is empty for other connections.
     `reusable` states whether it may carry another request, and `early` are bytes that arrived before the request.
     """
 
     sock: socket.socket
-    proxied: bool
+    origin: str = ""
     reusable: bool = True
     clock: Clock = REAL_TIME
     early: bytes = b""
@@ -71,26 +72,24 @@ class Connection:
         self.early += data
         return not data
 
-    def begin(self, request: Request, origin: str, timeouts: Timeouts, part: float = 1.0) -> str:
+    def begin(self, request: Request, timeouts: Timeouts, part: float = 1.0) -> str:
         """Send the beginning of a request; return the reason of a failure, or an empty text.
 
         `part` is its part of the whole request, for example 0.5 for the first half of its bytes.
         """
-        data = wire(request, origin if self.proxied else "")
+        data = wire(request, self.origin)
         return self._send(data[: int(part * len(data))], timeouts, ahead=0)
 
-    def exchange(self, request: Request, origin: str, timeouts: Timeouts, room: int = LARGEST_BODY) -> Exchange:
+    def exchange(self, request: Request, timeouts: Timeouts, room: int = LARGEST_BODY) -> Exchange:
         """Send one request and read its response; a failure is an exchange as well."""
-        return self.pipeline([request], origin, timeouts, 0, room)[0]
+        return self.pipeline([request], timeouts, 0, room)[0]
 
-    def pipeline(
-        self, requests: Sequence[Request], origin: str, timeouts: Timeouts, ahead: int, room: int
-    ) -> list[Exchange]:
+    def pipeline(self, requests: Sequence[Request], timeouts: Timeouts, ahead: int, room: int) -> list[Exchange]:
         """Send requests in one write, and read responses until the connection ends.
 
         `ahead` bytes go first, by themselves. Of a body of more than `room` bytes only the beginning is kept.
         """
-        data = b"".join(wire(request, origin if self.proxied else "") for request in requests)
+        data = b"".join(wire(request, self.origin) for request in requests)
         started = self.clock.now()
         problem = self._send(data, timeouts, ahead)
         exchanges: list[Exchange] = []
@@ -154,7 +153,7 @@ def connect(
     except OSError as error:
         sock.close()
         raise UnreachableError(f"no TLS with {target.authority}: {_why(error)}") from None
-    return Connection(sock, proxied=proxy is not None and tls is None, clock=clock)
+    return Connection(sock, origin=target.origin if proxy and not tls else "", clock=clock)
 
 
 def _tunnel(sock: socket.socket, target: Target, seconds: float, clock: Clock) -> None:

@@ -146,7 +146,7 @@ class Transport:
         self.sent += len(requests)
         started = self.clock.now()
         room = self.retention.room(len(requests))
-        exchanges = connection.pipeline(requests, self.settings.target.origin, self._timeouts(), ahead, room)
+        exchanges = connection.pipeline(requests, self._timeouts(), ahead, room)
         connection.close()
         exchanges = [self._as_evidence(exchange, started) for exchange in exchanges]
         self.journal += exchanges
@@ -185,13 +185,13 @@ class Transport:
                 raise NotTested(f"{len(requests) + 1} connections cannot be open at once: {error}") from None
             started = self.clock.now()
             for other, request in zip(others, abandoned, strict=True):
-                problem = other.begin(request, self.settings.target.origin, self._timeouts())
+                problem = other.begin(request, self._timeouts())
                 problem = problem or "the gate closed the connection before the response"
                 exchange = Exchange(request, ending="abandoned", problem=problem)
                 self.journal.append(self._as_evidence(exchange, started))
             for other in others:
                 other.close()
-            half.begin(last, self.settings.target.origin, self._timeouts(), part=0.5)
+            half.begin(last, self._timeouts(), part=0.5)
             self.clock.sleep(self._timeouts().grace)
             self.sent += len(requests)
             exchange = self._exchange(connection, last)
@@ -273,7 +273,7 @@ class Transport:
     def _exchange(self, connection: Connection, request: Request, room: int | None = None) -> Exchange:
         started = self.clock.now()
         room = self.retention.room() if room is None else room
-        exchange = connection.exchange(request, self.settings.target.origin, self._timeouts(), room)
+        exchange = connection.exchange(request, self._timeouts(), room)
         return self._as_evidence(exchange, started)
 
     def _as_evidence(self, exchange: Exchange, started: float) -> Exchange:
