@@ -27,7 +27,7 @@ import pytest
 
 import contract_tests
 from benchmarks.mock import machine
-from contract_tests.run.plugin import verdicts_key
+from contract_tests.run.verdicts import verdicts_key
 from mock_server.fixtures.faults import load_fault
 from tests.support.proof import BROKEN, run_against
 

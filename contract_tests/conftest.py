@@ -14,9 +14,10 @@ from contract_tests.run.facts import NEEDS_AUTH_ERRORS, READING, check_facts
 from contract_tests.run.first_request import first_response, try_further_keys
 from contract_tests.run.gate import OPERATION, Gate
 from contract_tests.run.plan import AUTH_ERROR_SAMPLE, MAIN_KEY_SAMPLE, OTHER_KEY_SAMPLE
-from contract_tests.run.recorded import RecordedScheduler
+from contract_tests.run.recorded import RecordedScheduler, recording_key
 from contract_tests.run.rules import rule_of
-from contract_tests.run.scheduler import Scheduler
+from contract_tests.run.scheduler import Scheduler, clock_key
+from contract_tests.run.verdicts import verdicts_key
 from contract_tests.wire.clock import REAL_TIME
 from contract_tests.wire.messages import Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
@@ -61,15 +62,13 @@ def _is_loaded(config: pytest.Config) -> bool:
 @pytest.fixture(scope="session")
 def scheduler(pytestconfig: pytest.Config) -> Iterator[Scheduler]:
     """The scheduler that sends all requests of the run."""
-    from contract_tests.run.plugin import clock_key, recording_key, settings_key, verdicts_key
-
-    settings, verdicts = pytestconfig.stash[settings_key], pytestconfig.stash[verdicts_key]
+    verdicts = pytestconfig.stash[verdicts_key]
     if verdicts.scheduler is None:  # a plugin that repeats the last rule sets this up once more
-        gate = Gate(settings, contract(settings.level))
-        if recording := pytestconfig.stash.get(recording_key, None):
+        gate = Gate(verdicts.settings, contract(verdicts.settings.level))
+        if recording := pytestconfig.stash[recording_key]:
             verdicts.scheduler = RecordedScheduler(gate, recording)
         else:
-            transport = Transport(settings, pytestconfig.stash.get(clock_key, REAL_TIME))
+            transport = Transport(verdicts.settings, pytestconfig.stash.get(clock_key, REAL_TIME))
             verdicts.scheduler = Scheduler(gate, transport)
     yield verdicts.scheduler
     verdicts.scheduler.transport.close()

@@ -35,7 +35,7 @@ def wrong(mutations: Sequence[Mutation], jobs: int) -> Iterator[Mutation]:
     """Yield the deployments that the gate judges wrongly, in order."""
     with ProcessPoolExecutor(jobs) as pool:
         for mutation, noticed in zip(mutations, pool.map(judged, [each.name for each in mutations]), strict=True):
-            if noticed == (mutation.label == "correct"):
+            if noticed == mutation.is_correct:
                 yield mutation
 
 

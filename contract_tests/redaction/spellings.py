@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 
+SHORTEST_SECRET = 4  # characters: a shorter one is in any text by chance
 RUN = 8  # characters: a run of a secret this long, wherever it starts, is found
 BASE64_RUN = 11  # characters: the base64 of eight bytes
 SHORTEST_BASE64 = 6  # characters: a shorter form is found in any text by chance
@@ -179,8 +180,7 @@ def plain_forms(secret: str) -> Iterator[Form]:
     """Yield the secret forwards and backwards, as it is and as `decoded` leaves it."""
     for text in dict.fromkeys((secret, decoded(secret).text)):
         if text == secret or len(text) >= SHORTEST_FORM:
-            yield Form(text, RUN)
-            yield Form(text[::-1], RUN)
+            yield from _both_ways(text, RUN)
 
 
 def coded_forms(secret: str) -> Iterator[Form]:

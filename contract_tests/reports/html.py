@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from contract_tests.reports.deviations import NEXT_STEP, suggested_deviations
 from contract_tests.reports.model import FATAL, Outcome, Report, RuleReport
 from contract_tests.reports.text import stated
-from contract_tests.reports.timeline import picture
+from contract_tests.reports.timeline import drawing, duration, kind
 
 FIRST_FAULTS = 3  # rules that are listed at the top and open at once
 QUIET = ("not tested", "held")  # outcomes after the picture
@@ -41,8 +41,8 @@ def page(report: Report) -> str:
         most=FIRST_FAULTS,
         next_step=NEXT_STEP,
         deviations=suggested_deviations(report),
-        picture=Markup(picture(report)) if report.timeline else "",  # noqa: S704 - the picture escapes its texts
         settings=_settings(report),
+        **(drawing(report.timeline) if report.timeline else {}),
     )
 
 
@@ -50,7 +50,7 @@ def page(report: Report) -> str:
 def _template() -> Template:
     loader = PackageLoader("contract_tests.reports", ".")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    environment.filters.update(prose=_prose, stated=stated)
+    environment.filters.update(duration=duration, mark=kind, prose=_prose, stated=stated)
     return environment.get_template("report.html.j2")
 
 

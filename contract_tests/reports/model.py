@@ -145,7 +145,12 @@ class Comparison:
         return [("newly broken", self.newly_broken), ("mended", self.mended), ("newly untested", self.newly_untested)]
 
 
-@dataclass(frozen=True)
+def versions() -> Mapping[str, str]:
+    """Return the versions of Python and of the packages that a result depends on."""
+    return {"python": platform.python_version()} | {tool: version(tool) for tool in TOOLS}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """One run: the verdict, its reasons, and the command that repeats it.
 
@@ -161,19 +166,19 @@ class Report:
 
     verdict: Result = field(metadata=OURS)
     headline: str
-    exchange: ExchangeReport | None
+    exchange: ExchangeReport | None = None
     exit_code: int
     level: Level = field(metadata=OURS)
     target: str
     started: str = field(metadata=OURS)
-    seconds: float
-    requests: int
-    keys: int
+    seconds: float = 0.0
+    requests: int = 0
+    keys: int = 0
     reproduce: str
-    versions: Mapping[str, str]
-    settings: Mapping[str, str | int | float | bool | None]
-    counts: Mapping[Outcome, int] = field(metadata=OURS)
-    rules: tuple[RuleReport, ...]
+    versions: Mapping[str, str] = field(default_factory=versions)
+    settings: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    counts: Mapping[Outcome, int] = field(default_factory=dict, metadata=OURS)
+    rules: tuple[RuleReport, ...] = ()
     shortfalls: tuple[str, ...] = ()
     complete_run: str = ""
     timeline: tuple[RequestReport, ...] = ()
@@ -221,11 +226,6 @@ class Report:
 def as_json(report: Report) -> str:
     """Return the report as JSON; `report.schema.json` beside this file describes it."""
     return json.dumps(asdict(report), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-
-
-def versions() -> Mapping[str, str]:
-    """Return the versions of Python and of the packages that a result depends on."""
-    return {"python": platform.python_version()} | {tool: version(tool) for tool in TOOLS}
 
 
 def counted(number: int, thing: str) -> str:

@@ -1,6 +1,6 @@
-"""The picture of a run: latency and status of each request over time, and the buckets of the keys.
+"""The picture of a run as numbers and texts: latency and status of each request over time, and the buckets of the keys.
 
-Times are percentages of the width, so that the text keeps its size on a narrow screen.
+`timeline.html.j2` draws it. Times are percentages of the width, so that the text keeps its size on a narrow screen.
 """
 
 from __future__ import annotations
@@ -8,25 +8,24 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
-from itertools import pairwise
+from itertools import count
 
-from contract_tests.reports.model import Report, RequestReport, counted
+from contract_tests.reports.model import RequestReport, counted
 
 TOP, PLOT, BUCKET, GAP = 26, 150, 46, 40  # pixels
 MOST_TICKS = 6
 FASTEST = 0.0001  # seconds: shorter times are drawn there
 
 # Each has its own shape: the picture must be readable without colours. Later ones are drawn on top.
-MARKS = {
-    "ok": ("2xx", '<circle r="3.5"/>'),
-    "refused": ("4xx other than 429", '<rect x="-3.5" y="-3.5" width="7" height="7"/>'),
-    "other": ("any other status", '<path d="M0-5 5 0 0 5-5 0z"/>'),
-    "waited": ("429, waited for", '<path d="M0-4.5 4.5 4h-9z"/>'),
-    "failed": ("5xx", '<path d="M-4-4 4 4M4-4-4 4"/>'),
-    "lost": ("no response, or an incomplete one", '<path d="M0 4.5 4.5-4h-9z"/>'),
+KINDS = {
+    "ok": "2xx",
+    "refused": "4xx other than 429",
+    "other": "any other status",
+    "waited": "429, waited for",
+    "failed": "5xx",
+    "lost": "no response, or an incomplete one",
 }
 
 
@@ -56,6 +55,11 @@ class Scale:
         return round(TOP + PLOT * (1 - share), 1)
 
     @property
+    def decades(self) -> list[float]:
+        """The latencies that have a line."""
+        return [10.0**exponent for exponent in range(self.low, self.high + 1)]
+
+    @property
     def ticks(self) -> list[float]:
         """Round times, few enough to stand apart on a narrow screen."""
         rough = self.span / MOST_TICKS
@@ -64,21 +68,48 @@ class Scale:
         return [step * number for number in range(int(self.span / step) + 1)]
 
 
-def picture(report: Report) -> str:
-    """Return the figure: a legend with counts, and the drawing."""
-    timeline = report.timeline
-    kinds = Counter(map(kind, timeline))
-    legend = "".join(
-        f'<li><svg aria-hidden="true"><use href="#mark-{name}" x="7" y="7" class="mark {name}"/></svg>'
-        f"{escape(label)}: {kinds[name]}</li>"
-        for name, (label, _) in MARKS.items()
-        if kinds[name]
-    )
-    return (
-        f'<figure>{_drawing(timeline, kinds)}<ul class="legend">{legend}</ul>'
-        "<figcaption>Above, the latency (on a logarithmic scale) and the status of each request. "
-        "Below, on the same time axis, the tokens in the responses to each key.</figcaption></figure>"
-    )
+@dataclass(frozen=True)
+class Bucket:
+    """The tokens in the responses to one key; `bottom` is the place of an empty bucket, in pixels."""
+
+    key: str
+    requests: Sequence[RequestReport]
+    bottom: int
+
+    @property
+    def tokens(self) -> list[float]:
+        """The tokens in each response."""
+        return [request.remaining or 0 for request in self.requests]
+
+    @property
+    def full(self) -> float:
+        """The most tokens, and at least one."""
+        return max(*self.tokens, 1)
+
+    def y(self, tokens: float | None) -> float:
+        """Return the place of a number of tokens."""
+        return round(self.bottom - BUCKET * max(tokens or 0, 0) / self.full, 1)
+
+
+def drawing(timeline: Sequence[RequestReport]) -> Mapping[str, object]:
+    """Return the variables of `timeline.html.j2`, for one request or more."""
+    counts, order = Counter(map(kind, timeline)), list(KINDS)
+    by_key: dict[str, list[RequestReport]] = {}
+    for request in timeline:
+        if request.remaining is not None:
+            by_key.setdefault(request.key, []).append(request)
+    bottoms = count(TOP + PLOT + 8 + GAP + BUCKET, GAP + BUCKET)
+    buckets = [Bucket(key, requests, bottom) for (key, requests), bottom in zip(by_key.items(), bottoms, strict=False)]
+    return {
+        "scale": Scale.of(timeline),
+        "requests": sorted(enumerate(timeline, 1), key=lambda numbered: order.index(kind(numbered[1]))),
+        "buckets": buckets,
+        "top": TOP,
+        "height": TOP + PLOT + 8 + len(buckets) * (GAP + BUCKET),
+        "bucket_height": BUCKET,
+        "legend": {name: f"{label}: {counts[name]}" for name, label in KINDS.items() if counts[name]},
+        "description": _description(timeline, counts, buckets),
+    }
 
 
 def kind(request: RequestReport) -> str:
@@ -91,89 +122,16 @@ def kind(request: RequestReport) -> str:
     return {2: "ok", 4: "refused", 5: "failed"}.get(status // 100, "other")
 
 
-def _drawing(timeline: Sequence[RequestReport], kinds: Counter[str]) -> str:
-    scale, buckets = Scale.of(timeline), _buckets(timeline)
-    height = TOP + PLOT + 8 + len(buckets) * (GAP + BUCKET)
-    shapes = "".join(f'<g id="mark-{name}">{shape}</g>' for name, (_, shape) in MARKS.items())
-    parts = [
-        f'<svg class="run" role="img" aria-labelledby="run-title run-told" height="{height + 24}">',
-        f'<title id="run-title">Latency and status of each request</title><desc id="run-told">'
-        f"{escape(_told(timeline, kinds, buckets))}</desc><defs>{shapes}</defs>",
-        *_grid(scale, height),
-        *_marks(timeline, scale),
-        *(part for row, key in enumerate(buckets) for part in _bucket(key, buckets[key], row, scale)),
-        "</svg>",
-    ]
-    return "\n".join(parts)
-
-
-def _told(timeline: Sequence[RequestReport], kinds: Counter[str], buckets: dict[str, list[RequestReport]]) -> str:
+def _description(timeline: Sequence[RequestReport], counts: Counter[str], buckets: Sequence[Bucket]) -> str:
     seconds = [request.seconds for request in timeline]
-    counts = ", ".join(f"{kinds[name]} {label}" for name, (label, _) in MARKS.items() if kinds[name])
-    text = f"{counted(len(timeline), 'request')}: {counts}. "
-    text += f"Half took at most {_time(statistics.median(seconds))}, the slowest {_time(max(seconds))}."
-    for key, requests in buckets.items():
-        tokens = [request.remaining or 0 for request in requests]
-        text += f" Tokens of {key}: {min(tokens):g} to {max(tokens):g}."
+    kinds = ", ".join(f"{counts[name]} {label}" for name, label in KINDS.items() if counts[name])
+    text = f"{counted(len(timeline), 'request')}: {kinds}. "
+    text += f"Half took at most {duration(statistics.median(seconds))}, the slowest {duration(max(seconds))}."
+    for bucket in buckets:
+        text += f" Tokens of {bucket.key}: {min(bucket.tokens):g} to {max(bucket.tokens):g}."
     return text
 
 
-def _grid(scale: Scale, height: int) -> Iterator[str]:
-    yield '<text x="-52" y="12" class="name">latency</text>'
-    for decade in range(scale.low, scale.high + 1):
-        y = scale.y(10.0**decade)
-        yield _line(y) + f'<text x="-6" y="{y + 4}" text-anchor="end">{_time(10.0**decade)}</text>'
-    for tick in scale.ticks:
-        x = scale.x(tick)
-        yield f'<line class="rule" x1="{x}" x2="{x}" y1="{TOP}" y2="{height}"/>'
-        yield f'<text x="{x}" y="{height + 16}" text-anchor="middle">{tick:g} s</text>'
-
-
-def _line(y: float) -> str:
-    return f'<line class="rule" x1="0" x2="100%" y1="{y}" y2="{y}"/>'
-
-
-def _marks(timeline: Sequence[RequestReport], scale: Scale) -> list[str]:
-    order = list(MARKS)
-    numbered = sorted(enumerate(timeline, 1), key=lambda each: order.index(kind(each[1])))
-    return [_mark(number, request, scale) for number, request in numbered]
-
-
-def _mark(number: int, request: RequestReport, scale: Scale) -> str:
-    name = kind(request)
-    status = str(request.status or "no status") + ("" if request.ending == "complete" else f", {request.ending}")
-    title = f"request {number} at {request.at:.2f} s: {status} in {_time(request.seconds)}; {request.key}; "
-    return (
-        f'<use href="#mark-{name}" class="mark {name}" x="{scale.x(request.at)}" y="{scale.y(request.seconds)}">'
-        f"<title>{escape(title + (request.rule or 'for all rules'))}</title></use>"
-    )
-
-
-def _buckets(timeline: Sequence[RequestReport]) -> dict[str, list[RequestReport]]:
-    buckets: dict[str, list[RequestReport]] = {}
-    for request in timeline:
-        if request.remaining is not None:
-            buckets.setdefault(request.key, []).append(request)
-    return buckets
-
-
-def _bucket(key: str, requests: list[RequestReport], row: int, scale: Scale) -> Iterator[str]:
-    bottom = TOP + PLOT + 8 + (row + 1) * (GAP + BUCKET)
-    tokens = [request.remaining or 0 for request in requests]
-    full = max(*tokens, 1)
-    places = [
-        (scale.x(request.at), round(bottom - BUCKET * max(count, 0) / full, 1))
-        for request, count in zip(requests, tokens, strict=True)
-    ]
-    yield f'<text x="-52" y="{bottom - BUCKET - 12}" class="name">tokens left, {escape(key)}</text>'
-    for count in (0, full):
-        y = bottom - BUCKET * count / full
-        yield _line(y) + f'<text x="-6" y="{y + 4}" text-anchor="end">{count:.4g}</text>'
-    for (x1, y1), (x2, y2) in pairwise(places):
-        yield f'<line class="level" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>'
-    for x, y in places:
-        yield f'<circle class="mark token" cx="{x}" cy="{y}" r="2"/>'
-
-
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time as text, in seconds or milliseconds."""
     return f"{seconds:g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"

@@ -1,4 +1,4 @@
-"""Examples that Hypothesis draws for a rule, as data."""
+"""Examples that Hypothesis draws for a rule, as data, and the profiles that say how many."""
 
 from __future__ import annotations
 
@@ -7,11 +7,25 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import TypeVar
 
-from hypothesis import given
+from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis.strategies import SearchStrategy
 
 T = TypeVar("T")
+PROFILES = ("contract", "thorough")  # the default first
+
+hypothesis_settings.register_profile(
+    "contract",
+    max_examples=6,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
+hypothesis_settings.register_profile(
+    "thorough", hypothesis_settings.get_profile("contract"), max_examples=200, derandomize=False
+)
 
 
 def examples(strategy: SearchStrategy[T], most: int | None = None) -> list[T]:

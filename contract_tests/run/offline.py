@@ -111,7 +111,7 @@ def judge_offline(
     """
     verdicts = Verdicts(scheduler.gate.settings, scheduler=scheduler)
     for verdict in _each_verdict(verdicts, lacks, doubts or {}):
-        verdicts.all.append(verdict)
+        verdicts.add(verdict)
     return verdicts
 
 
@@ -156,10 +156,11 @@ def _rules() -> tuple[tuple[Rule, RuleFunction, ModuleType], ...]:
 def _rules_of_files() -> Iterator[tuple[Rule, RuleFunction, ModuleType]]:
     for file in rule_files():
         module = import_module(f"contract_tests.{file.stem}")
-        for name, function in vars(module).items():
+        for function in vars(module).values():
             for mark in getattr(function, "pytestmark", ()):
                 if mark.name == "rule":
-                    yield rule_from(file.stem, name, function, mark), function, module
+                    fixtures = inspect.signature(function).parameters
+                    yield rule_from(file.stem, function, mark, fixtures), function, module
 
 
 class _Fixtures:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from contract_tests.redaction.spellings import SHORTEST_SECRET
 from contract_tests.run.deviations import Deviation, read_deviations
 from contract_tests.run.rules import rule_ids
 from contract_tests.wire.messages import Credential, name_of_key
@@ -27,7 +28,6 @@ LIKE_URL = re.compile("(CONTRACT|PYTEST)_?(BASE_?)?URL")
 BUDGET, INTRUSIVE_BUDGET = 400, 1000  # requests: emptying buckets takes many
 THOROUGH = 200  # requests more, for what --hypothesis-profile thorough generates
 OWN_FIELDS = {"host", "content-length", "transfer-encoding", "connection"}
-SHORTEST_SECRET = 4  # characters: a shorter one is in any text by chance
 FOR_REQUESTS = (  # options without an effect on recorded traffic
     "--plan",
     "--intrusive",
@@ -40,6 +40,7 @@ FOR_REQUESTS = (  # options without an effect on recorded traffic
     "--ca-file",
     "--proxy",
 )
+KEY_VARIABLE = re.compile(rf"{MAIN_KEY}(_\d+)?|{KEY_FILE}")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -61,30 +62,18 @@ def add_options(parser: pytest.Parser) -> None:
     def add(option: str, text: str, **more: Any) -> None:
         group.addoption(option, dest=destination(option), help=text, **more)
 
-    add(
-        "--api-key",
-        "API key of the deployment, the main key first; prefer CONTRACT_API_KEY, CONTRACT_API_KEY_2, ...",
-        action="append",
-        default=[],
-        metavar="KEY",
-    )
+    def add_list(option: str, text: str, metavar: str) -> None:
+        add(option, text, action="append", default=[], metavar=metavar)
+
+    keys = "API key of the deployment, the main key first; prefer CONTRACT_API_KEY, CONTRACT_API_KEY_2, ..."
+    add_list("--api-key", keys, "KEY")
     add("--api-key-file", "file with one API key a line, the main key first (or CONTRACT_API_KEY_FILE)", metavar="FILE")
-    add(
-        "--traffic",
-        "judge the exchanges in a HAR file, and send nothing; repeatable",
-        action="append",
-        default=[],
-        metavar="FILE",
-    )
-    add(
-        "--level",
-        "level of the contract; rules above it do not fail the run (default: documented)",
-        choices=LEVELS,
-        default="documented",
-    )
+    add_list("--traffic", "judge the exchanges in a HAR file, and send nothing; repeatable", "FILE")
+    level = "level of the contract; rules above it do not fail the run (default: documented)"
+    add("--level", level, choices=LEVELS, default="documented")
     add("--rules", "list every rule, and send nothing", action="store_true")
     add("--rules-json", "list every rule as JSON, and send nothing", action="store_true")
-    add("--rule", "run the rule with this id; repeatable", action="append", default=[], metavar="ID")
+    add_list("--rule", "run the rule with this id; repeatable", "ID")
     add("--plan", "print how many requests each rule sends, and send nothing", action="store_true")
     add("--known-deviations", "TOML file of accepted failures, each with an expiry date", metavar="FILE")
     add("--intrusive", "also run the rules that can affect other users of the deployment", action="store_true")
@@ -95,13 +84,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("--max-requests", budget, type=_count, metavar="N")
     first_byte = "seconds until the first byte of a response (default: 10)"
     add("--answer-timeout", first_byte, type=_patience, metavar="S")
-    add(
-        "--header",
-        "header for every request, such as a gateway needs; its value is redacted",
-        action="append",
-        default=[],
-        metavar="'NAME: VALUE'",
-    )
+    add_list("--header", "header for every request, such as a gateway needs; its value is redacted", "'NAME: VALUE'")
     add("--ca-file", "certificates of a private CA, in PEM (or CONTRACT_CA_FILE)", metavar="FILE")
     add("--report-dir", "folder for the reports contract.json, contract.md and contract.html", metavar="DIR")
     add("--compare", "contract.json of an earlier run; report what has changed since", metavar="REPORT")
@@ -155,7 +138,7 @@ def keys_from(options: Sequence[str], environment: Mapping[str, str], file: str 
 
 def refuse_lost_base_url(environment: Mapping[str, str]) -> None:
     """Raise UsageError for a key in the environment without a base URL: the embedded mock has keys of its own."""
-    if given := [name for name in environment if re.fullmatch(rf"{MAIN_KEY}(_\d+)?|{KEY_FILE}", name)]:
+    if given := [name for name in environment if KEY_VARIABLE.fullmatch(name)]:
         raise pytest.UsageError(
             f"{given[0]}: a key needs a base URL. Give --base-url, or unset the variable to check the embedded mock"
         )
@@ -166,7 +149,7 @@ def refuse_misspelt(environment: Mapping[str, str], *, is_remote: bool) -> None:
     for name in environment:
         if not is_remote and name != URL and LIKE_URL.fullmatch(name):
             raise pytest.UsageError(f"{name} is not a variable of the gate; give --base-url, or {URL}")
-        if is_remote and LIKE_KEY.fullmatch(name) and not re.fullmatch(rf"{MAIN_KEY}(_\d+)?|{KEY_FILE}", name):
+        if is_remote and LIKE_KEY.fullmatch(name) and not KEY_VARIABLE.fullmatch(name):
             raise pytest.UsageError(
                 f"{name} is not a variable of the gate; keys are in {MAIN_KEY}, {MAIN_KEY}_2 and so on, or {KEY_FILE}"
             )
@@ -227,8 +210,7 @@ def _proxy(url: str | None) -> Target | None:
 def _check_key_log(path: str) -> None:
     """Raise UsageError where Python cannot write the TLS secrets that SSLKEYLOGFILE requests."""
     try:
-        with Path(path).open("a"):
-            pass
+        Path(path).open("a").close()
     except OSError as error:
         raise pytest.UsageError(
             f"SSLKEYLOGFILE: {path} cannot be written: {error.strerror}. Unset the variable, or name another file"

@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,14 +16,15 @@ from pathlib import Path
 import pytest
 
 from contract_tests.redaction.redactor import Redactor
-from contract_tests.redaction.spellings import RUN
+from contract_tests.redaction.spellings import RUN, SHORTEST_SECRET
 from contract_tests.reports.comparison import EarlierReport, read_report
 from contract_tests.reports.github import annotation
 from contract_tests.reports.html import page
 from contract_tests.reports.markdown import markdown
-from contract_tests.reports.model import Report, as_json, redacted, versions
+from contract_tests.reports.model import Report, as_json, redacted
+from contract_tests.run.command_line import last_value, values
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
-from contract_tests.run.options import KEY_FILE, MAIN_KEY, SHORTEST_SECRET, URL
+from contract_tests.run.options import KEY_FILE, MAIN_KEY, URL
 from contract_tests.wire.target import Target
 
 NAMES = ("contract.json", "contract.md", "contract.html")
@@ -52,9 +53,9 @@ class Outputs:
     @classmethod
     def of(cls, arguments: Sequence[str], folder: Path) -> Outputs:
         """Read the options from the command line, which may be wrong in other respects."""
-        report_dir = _last(arguments, "--report-dir")
-        junit = _last(arguments, "--junitxml", "--junit-xml")
-        compared = _last(arguments, "--compare")
+        report_dir = last_value(arguments, "--report-dir")
+        junit = last_value(arguments, "--junitxml", "--junit-xml")
+        compared = last_value(arguments, "--compare")
         return cls(
             arguments,
             (folder / report_dir).absolute() if report_dir else None,
@@ -142,30 +143,23 @@ class Outputs:
         return Report(
             verdict="could not be tested",
             headline=f"{target or 'the deployment'} could not be tested: {reason}",
-            exchange=None,
             exit_code=COULD_NOT_BE_TESTED,
             level="documented",
             target=target,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
-            seconds=0.0,
-            requests=0,
-            keys=0,
             reproduce="pytest --pyargs contract_tests" + (f" --base-url {target}" if target else ""),
-            versions=versions(),
-            settings={},
-            counts={},
-            rules=(),
         )
 
     def _target(self) -> str:
-        url = _last(self.arguments, "--base-url") or os.environ.get(URL, "")
+        url = last_value(self.arguments, "--base-url") or os.environ.get(URL, "")
         with suppress(pytest.UsageError):
             return Target.parse("--base-url", url).url
         return ""
 
     def _secrets(self) -> tuple[str, ...]:
-        given = [*_values(self.arguments, "--api-key"), *_keys_in(os.environ)]
-        given += [value.partition(":")[2].strip() for value in _values(self.arguments, "--header")]
+        given = [value for name, value in os.environ.items() if name.startswith(MAIN_KEY) and name != KEY_FILE]
+        given += values(self.arguments, "--api-key")
+        given += [value.partition(":")[2].strip() for value in values(self.arguments, "--header")]
         return tuple(secret for secret in given if len(secret) >= SHORTEST_SECRET)
 
 
@@ -193,18 +187,3 @@ def _reason(error: BaseException) -> str:
         options = [word.split("=")[0] for word in unknown["words"].split() if word.startswith("-")]
         return f"unrecognized arguments: {' '.join(options)}"
     return text
-
-
-def _values(arguments: Sequence[str], *names: str) -> Iterator[str]:
-    for index, word in enumerate(arguments):
-        name, equals, value = word.partition("=")
-        if name in names:
-            yield value if equals else "".join(arguments[index + 1 : index + 2])
-
-
-def _last(arguments: Sequence[str], *names: str) -> str:
-    return ["", *_values(arguments, *names)][-1]
-
-
-def _keys_in(environment: Mapping[str, str]) -> Iterator[str]:
-    yield from (value for name, value in environment.items() if name.startswith(MAIN_KEY) and name != KEY_FILE)

@@ -3,81 +3,40 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import threading
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import pytest
-from hypothesis import HealthCheck, Phase
-from hypothesis import settings as hypothesis_settings
 
-from contract_tests.metrics.schema import contract
 from contract_tests.redaction.escaping import escaped
 from contract_tests.redaction.redactor import RedactedStream, Redactor, redact_all
 from contract_tests.reports.comparison import comparison_lines
 from contract_tests.reports.model import redacted
 from contract_tests.reports.text import exchange_lines, rule_text
+from contract_tests.run.examples import PROFILES
 from contract_tests.run.findings import BrokenPromiseError
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
-from contract_tests.run.gate import OPERATION
 from contract_tests.run.offline import doubts_about
-from contract_tests.run.options import (
-    FOR_REQUESTS,
-    MAIN_KEY,
-    Settings,
-    add_options,
-    destination,
-    deviations_from,
-    keys_from,
-    refuse_lost_base_url,
-    refuse_misspelt,
-    settings_from,
-)
+from contract_tests.run.options import add_options
 from contract_tests.run.outputs import watch
 from contract_tests.run.plan import plan
-from contract_tests.run.recorded import check_doubts, check_recording, settings_of
+from contract_tests.run.recorded import check_doubts, check_recording, recording_key
 from contract_tests.run.report import rule_report
 from contract_tests.run.reporting import Reports
 from contract_tests.run.rules import Rule, place, rule_ids, rule_of, unknown_rule
-from contract_tests.run.verdicts import Verdicts
-from contract_tests.traffic.har import read_har
-from contract_tests.traffic.recording import Recording, TrafficError, recording_of
-from contract_tests.wire.clock import Clock
+from contract_tests.run.subject import sends_nothing, subject_of
+from contract_tests.run.summary import summary
+from contract_tests.run.verdicts import Verdicts, verdicts_key
 from contract_tests.wire.not_tested import NotTested
-from contract_tests.wire.target import Target
-from usage_contract import ContractError, SourceError, __version__
-from usage_contract.levels import LEVELS
+from usage_contract import __version__
 
-PROFILES = ("contract", "thorough")
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
-settings_key = pytest.StashKey[Settings]()
-redactor_key = pytest.StashKey[Redactor]()
-clock_key = pytest.StashKey[Clock]()
-recording_key = pytest.StashKey[Recording]()
-doubts_key = pytest.StashKey[dict[str, str]]()
-verdicts_key = pytest.StashKey[Verdicts]()
+doubts_key = pytest.StashKey[Mapping[str, str]]()
 reports_key = pytest.StashKey[Reports]()
-
-hypothesis_settings.register_profile(
-    "contract",
-    max_examples=6,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    phases=(Phase.explicit, Phase.generate),
-    suppress_health_check=list(HealthCheck),
-)
-hypothesis_settings.register_profile(
-    "thorough", hypothesis_settings.get_profile("contract"), max_examples=200, derandomize=False
-)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -113,16 +72,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.contract_rules_json:
         _print_nothing_else(config)
     config.option.verify_base_url = False  # the first rule verifies it, over our own transport
-    if not _sends_nothing(config):
-        _check_contract()
-    settings = _settings(config)
+    settings, config.stash[recording_key] = subject_of(config)
     redact = Redactor(settings.secrets)
-    config.stash[settings_key], config.stash[redactor_key] = settings, redact
-    config.stash[verdicts_key] = Verdicts(settings)
+    verdicts = config.stash[verdicts_key] = Verdicts(settings)
     terminal = config.get_terminal_writer()
     terminal._file = RedactedStream(terminal._file, redact, styled=terminal.hasmarkup)
-    config.stash[reports_key] = Reports(config.stash[verdicts_key], redact, outputs)
-    config.pluginmanager.register(config.stash[reports_key])
+    reports = config.stash[reports_key] = Reports(verdicts, redact, outputs)
+    config.pluginmanager.register(reports)
     _end_in_order(config)
 
 
@@ -174,88 +130,6 @@ def _refuse_what_other_plugins_offer(option: Any) -> None:
         raise pytest.UsageError("--hypothesis-verbosity is refused: Hypothesis would print the keys that it draws")
 
 
-def _sends_nothing(config: pytest.Config) -> bool:
-    option = config.option
-    return bool(option.contract_rules or option.contract_rules_json or option.contract_plan or option.collectonly)
-
-
-def _settings(config: pytest.Config) -> Settings:
-    option = config.option
-    base_url = option.base_url
-    if not base_url and _is_emptied(config.invocation_params.args):
-        raise pytest.UsageError("--base-url is empty; leave it out to check the embedded mock")
-    if option.contract_traffic:
-        _refuse_options_for_requests(option)
-    if option.contract_traffic and not _sends_nothing(config):
-        return _settings_of_recording(config)
-    refuse_misspelt(os.environ, is_remote=bool(base_url))
-    keys = keys_from(option.contract_api_key, os.environ if base_url else {}, option.contract_api_key_file)
-    if base_url and not (keys or _sends_nothing(config)):
-        raise pytest.UsageError(f"no key: set {MAIN_KEY}, or give --api-key-file or --api-key")
-    if base_url:
-        return settings_from(config, Target.parse("--base-url", base_url), keys, embedded=False)
-    if keys:
-        raise pytest.UsageError("a key without --base-url: the embedded mock has its own keys")
-    if _sends_nothing(config):
-        return settings_from(config, Target.parse("the mock's URL", "http://localhost"), (), embedded=True)
-    refuse_lost_base_url(os.environ)
-    from contract_tests.run.embedded_mock import start  # imports the mock
-
-    with _contract_errors_as_usage_errors():
-        mock = start()
-    config.add_cleanup(mock.close)
-    keys = keys_from(mock.keys, {}, None)
-    return settings_from(config, Target.parse("the mock's URL", mock.url), keys, embedded=True)
-
-
-def _refuse_options_for_requests(option: Any) -> None:
-    """Raise UsageError for an option that has no effect on a run over recorded traffic."""
-    given = [name for name in FOR_REQUESTS if getattr(option, destination(name))]
-    if option.hypothesis_profile != PROFILES[0]:
-        given.append("--hypothesis-profile")
-    if given:
-        raise pytest.UsageError(f"{given[0]}: it is for runs that send requests, and --traffic sends none")
-
-
-def _settings_of_recording(config: pytest.Config) -> Settings:
-    """Read the recorded traffic, and return the settings of a run over it."""
-    option = config.option
-    if "" in option.contract_traffic:
-        raise pytest.UsageError("--traffic is empty; give the path of a HAR file")
-    refuse_misspelt(os.environ, is_remote=True)
-    base = Target.parse("--base-url", option.base_url) if option.base_url else None
-    keys = keys_from(option.contract_api_key, os.environ, option.contract_api_key_file)
-    operation = contract(option.contract_level).operation(OPERATION)
-    try:
-        recorded = [each for path in option.contract_traffic for each in read_har(Path(path))]
-        recording = recording_of(recorded, operation, keys=keys, base=base)
-    except TrafficError as error:
-        raise pytest.UsageError(escaped(f"--traffic: {error}")) from None
-    config.stash[recording_key] = recording
-    return replace(settings_of(recording, option.contract_level), deviations=deviations_from(option))
-
-
-@contextmanager
-def _contract_errors_as_usage_errors() -> Iterator[None]:
-    try:
-        yield
-    except (ContractError, SourceError) as error:
-        raise pytest.UsageError(str(error)) from None
-
-
-def _check_contract() -> None:
-    """Read the documents of every level: rules of a level above that of the run are reported as well."""
-    with _contract_errors_as_usage_errors():
-        for level in LEVELS:
-            contract(level)
-
-
-def _is_emptied(arguments: Sequence[str | os.PathLike[str]]) -> bool:
-    """Whether a base URL was given, and is empty, as from a variable that is not set."""
-    given = ("--base-url", "") in pairwise(arguments) or "--base-url=" in arguments
-    return given or os.environ.get("PYTEST_BASE_URL") == ""
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     """Read the rules, and select those that --rule names; every item must be a rule."""
@@ -279,14 +153,14 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     session.items.sort(key=_place)
     option = session.config.option
     terminal = session.config.get_terminal_writer()
-    rules = session.config.stash[verdicts_key].rules
+    verdicts = session.config.stash[verdicts_key]
     if option.contract_rules_json:
-        terminal.line(json.dumps([_described(rule) for rule in rules], ensure_ascii=False, indent=1))
+        terminal.line(json.dumps([_described(rule) for rule in verdicts.rules], ensure_ascii=False, indent=1))
     elif option.contract_rules:
-        for rule in rules:
+        for rule in verdicts.rules:
             terminal.line(f"\n{rule.id} ({rule.level}; {rule.source})\n    {rule.promise}")
     elif option.contract_plan:
-        for line in plan(rules, session.config.stash[settings_key]):
+        for line in plan(verdicts.rules, verdicts.settings):
             terminal.line(line)
     else:
         return None
@@ -308,30 +182,25 @@ def _described(rule: Rule) -> dict[str, object]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
     """Run a rule: the scheduler sends the requests that it yields, and collects its findings."""
-    scheduler = pyfuncitem.config.stash[verdicts_key].scheduler
-    assert scheduler is not None  # a fixture that every rule uses
+    config, verdicts = pyfuncitem.config, pyfuncitem.config.stash[verdicts_key]
+    assert verdicts.scheduler is not None  # a fixture that every rule uses
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    scheduler.judge(pyfuncitem.obj(**arguments))
-    if recording := pyfuncitem.config.stash.get(recording_key, None):
-        check_doubts(rule_of(pyfuncitem), _doubts(pyfuncitem.config, recording))
+    verdicts.scheduler.judge(pyfuncitem.obj(**arguments))
+    if recording := config.stash[recording_key]:
+        if doubts_key not in config.stash:  # judged once, when the first rule has held
+            config.stash[doubts_key] = doubts_about(recording, verdicts.settings.level)
+        check_doubts(rule_of(pyfuncitem), config.stash[doubts_key])
     return True
-
-
-def _doubts(config: pytest.Config, recording: Recording) -> dict[str, str]:
-    """Return the doubts about a recording, judged once: when the first rule has held."""
-    if doubts_key not in config.stash:
-        config.stash[doubts_key] = doubts_about(recording, config.stash[settings_key].level)
-    return config.stash[doubts_key]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Add the rule to the report's properties; skip a rule that repeats another one, or that is intrusive."""
-    rule = rule_of(item)
+    rule, verdicts = rule_of(item), item.config.stash[verdicts_key]
     item.user_properties += [("rule", rule.id), ("level", rule.level), ("source", rule.source)]
-    if recording := item.config.stash.get(recording_key, None):
+    if recording := item.config.stash[recording_key]:
         check_recording(rule, recording.lacks)
-    item.config.stash[verdicts_key].check_repeats(rule)
-    if rule.intrusive and not item.config.stash[settings_key].intrusive:
+    verdicts.check_repeats(rule)
+    if rule.intrusive and not verdicts.settings.intrusive:
         raise NotTested("the rule is intrusive; --intrusive runs it", wanted="--intrusive")
 
 
@@ -341,9 +210,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if call.excinfo and isinstance(call.excinfo.value, BrokenPromiseError):
         call.excinfo.traceback = call.excinfo.traceback[-1:]  # the text of the findings replaces it
     report: pytest.TestReport = yield
-    verdicts, redact = item.config.stash[verdicts_key], item.config.stash[redactor_key]
-    rule = rule_of(item)
-    verdict = verdicts.judge(rule, report, call)
+    verdicts, redact = item.config.stash[verdicts_key], item.config.stash[reports_key].redact
+    verdict = verdicts.judge(rule_of(item), report, call)
     if verdict and (verdict.findings or verdict.outcome == "stale deviation"):
         report.longrepr = rule_text(redacted(rule_report(verdict, verdicts), redact))
     report.longrepr = _redacted(report.longrepr, redact)
@@ -356,7 +224,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
     """Redact collection errors as well."""
     report: pytest.CollectReport = yield
-    report.longrepr = _redacted(report.longrepr, collector.config.stash[redactor_key])
+    report.longrepr = _redacted(report.longrepr, collector.config.stash[reports_key].redact)
     return report
 
 
@@ -372,7 +240,7 @@ def _redacted(longrepr: Any, redact: Redactor) -> Any:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Set the exit code: 0 conforms, 1 broken, 3 the gate failed, 4 could not be tested."""
-    if _sends_nothing(session.config):
+    if sends_nothing(session.config.option):
         return
     if session.exitstatus in {
         pytest.ExitCode.OK,
@@ -394,7 +262,7 @@ def _exit_code(session: pytest.Session) -> int:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the verdict, its counts, the failures, and the rules that were not tested."""
-    if _sends_nothing(config):
+    if sends_nothing(config.option):
         return
     terminalreporter.write_sep("=", "contract gate")
     for line in _ending(config):
@@ -403,7 +271,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _ending(config: pytest.Config) -> Iterator[str]:
     reports = config.stash[reports_key]
-    verdict, *more = config.stash[verdicts_key].summary()
+    verdict, *more = summary(config.stash[verdicts_key])
     yield reports.reason or verdict
     if reports.report and reports.report.exchange:
         yield from exchange_lines(reports.report.exchange)

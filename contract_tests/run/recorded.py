@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+import pytest
+
 from contract_tests.reports.model import counted
 from contract_tests.run import wrong_keys
 from contract_tests.run.gate import Gate
@@ -18,6 +20,7 @@ from contract_tests.wire.transport import Transport
 from usage_contract.contract import Level
 
 OWN_REQUESTS = "requests of its own (without --traffic)"
+recording_key = pytest.StashKey[Recording | None]()
 LACKING: dict[Part, str] = {
     "head": "the recording lacks the bytes of the responses' heads",
     "framing": "the recording lacks how the responses were delimited",

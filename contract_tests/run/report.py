@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
-from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,11 +18,12 @@ from contract_tests.reports.model import (
     RequestReport,
     Result,
     RuleReport,
-    versions,
 )
 from contract_tests.reports.pretty_json import marked
+from contract_tests.run.command_line import command, without_option
 from contract_tests.run.findings import Finding
 from contract_tests.run.options import Settings
+from contract_tests.run.summary import complete_run, summary
 from contract_tests.run.verdicts import Verdict, Verdicts
 from contract_tests.wire.curl import curl_command
 from contract_tests.wire.limits import KEPT
@@ -53,14 +52,14 @@ class Ending:
     seconds: float
 
 
-def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None = None) -> Report:
+def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None) -> Report:
     """Build the report of a run that has ended, and compare it with an earlier one."""
     settings = verdicts.settings
     reproduce = command(ending.arguments, settings)
     rules = tuple(replace(rule, reproduce=_again(rule, verdicts, ending)) for rule in _rules(verdicts))
     return Report(
         verdict=_result(verdicts, ending),
-        headline=ending.reason or next(verdicts.summary()),
+        headline=ending.reason or next(summary(verdicts)),
         exchange=exchange_report(ending.exchange, settings) if ending.exchange else None,
         exit_code=ending.exit_code,
         level=settings.level,
@@ -70,12 +69,11 @@ def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None 
         requests=verdicts.sent,
         keys=len(settings.keys),
         reproduce=reproduce,
-        versions=versions(),
         settings=_settings(settings),
         counts={outcome: sum(rule.outcome == outcome for rule in rules) for outcome in OUTCOMES},
         rules=rules,
         shortfalls=tuple(verdicts.shortfalls),
-        complete_run=verdicts.complete_run,
+        complete_run=complete_run(verdicts),
         timeline=tuple(_timeline(verdicts)),
         comparison=compare(earlier, rules) if earlier else None,
     )
@@ -128,7 +126,7 @@ def rule_report(verdict: Verdict, verdicts: Verdicts) -> RuleReport:
         more_findings=len(findings[MOST_FINDINGS:]),
         reason=verdict.reason,
         deviation=verdicts.deviation(rule),
-        curl=curl_command(_journal(verdicts)[requests.start].request, verdicts.settings) if requests else "",
+        curl=curl_command(verdicts.journal[requests.start].request, verdicts.settings) if requests else "",
         requests=len(requests),
         seconds=round(verdict.seconds, 3),
         unproven=tuple(verdicts.unproven(rule)),
@@ -138,25 +136,22 @@ def rule_report(verdict: Verdict, verdicts: Verdicts) -> RuleReport:
 
 def _findings(findings: Sequence[Finding], settings: Settings) -> list[FindingReport]:
     """Return each finding once, with the number of equal ones."""
-    counts = Counter(map(_identity, findings))
-    first = {_identity(finding): finding for finding in reversed(findings)}
-    return [
-        FindingReport(
-            problem=finding.problem,
-            exchange=exchange_report(finding.exchange, settings, finding.pointer),
-            related=tuple(exchange_report(exchange, settings) for exchange in finding.related),
-            pointer=finding.pointer or "",
-            expected=finding.expected or "",
-            actual=finding.actual or "",
-            count=counts[identity],
-        )
-        for identity in counts
-        for finding in [first[identity]]
-    ]
+    equal: dict[Hashable, list[Finding]] = {}
+    for finding in findings:
+        equal.setdefault((finding.problem, finding.pointer, finding.expected, finding.actual), []).append(finding)
+    return [_finding(first, len(others) + 1, settings) for first, *others in equal.values()]
 
 
-def _identity(finding: Finding) -> Hashable:
-    return finding.problem, finding.pointer, finding.expected, finding.actual
+def _finding(finding: Finding, count: int, settings: Settings) -> FindingReport:
+    return FindingReport(
+        problem=finding.problem,
+        exchange=exchange_report(finding.exchange, settings, finding.pointer),
+        related=tuple(exchange_report(exchange, settings) for exchange in finding.related),
+        pointer=finding.pointer or "",
+        expected=finding.expected or "",
+        actual=finding.actual or "",
+        count=count,
+    )
 
 
 def exchange_report(exchange: Exchange, settings: Settings, pointer: str | None = None) -> ExchangeReport:
@@ -206,15 +201,10 @@ def _own_requests(verdict: Verdict, verdicts: Verdicts) -> range:
     return range(max(verdict.requests.start, shared), max(verdict.requests.stop, shared))
 
 
-def _journal(verdicts: Verdicts) -> list[Exchange]:
-    return verdicts.scheduler.journal if verdicts.scheduler else []
-
-
 def _timeline(verdicts: Verdicts) -> Iterator[RequestReport]:
-    journal = _journal(verdicts)
     rules = {index: each.rule.id for each in verdicts.all for index in _own_requests(each, verdicts)}
-    began = min((exchange.started for exchange in journal), default=0.0)
-    for index, exchange in enumerate(journal):
+    began = min((exchange.started for exchange in verdicts.journal), default=0.0)
+    for index, exchange in enumerate(verdicts.journal):
         credential = exchange.request.credential
         yield RequestReport(
             at=round(exchange.started - began, 6),
@@ -236,40 +226,11 @@ def _remaining(exchange: Exchange) -> float | None:
     return tokens if math.isfinite(tokens) else None
 
 
-def command(arguments: Sequence[str], settings: Settings) -> str:
-    """Return the command that repeats the run, without keys, and with the name alone of each --header."""
-    words = ["pytest", *_without_secrets([str(argument) for argument in arguments])]
-    if not settings.embedded and not any(word.startswith(("--base-url", "--traffic")) for word in words):
-        words += ["--base-url", settings.target.url]
-    return shlex.join(words)
-
-
 def _again(rule: RuleReport, verdicts: Verdicts, ending: Ending) -> str:
     """Return the command that runs a failed rule again: alone, unless it needs the exchanges of the whole run."""
     if rule.outcome in {"held", "not tested"}:
         return ""
     is_over_all = any(each.over_all for each in verdicts.rules if each.id == rule.id)
     arguments = [str(argument) for argument in ending.arguments]
-    alone = arguments if is_over_all else [*_without_option(arguments, "--rule"), "--rule", rule.id]
+    alone = arguments if is_over_all else [*without_option(arguments, "--rule"), "--rule", rule.id]
     return command(alone, verdicts.settings)
-
-
-def _without_option(arguments: Sequence[str], option: str) -> Iterator[str]:
-    words = iter(arguments)
-    for word in words:
-        if word == option:
-            next(words, "")
-        elif not word.startswith(f"{option}="):
-            yield word
-
-
-def _without_secrets(arguments: Sequence[str]) -> Iterator[str]:
-    words = iter(arguments)
-    for word in words:
-        option, equals, value = word.partition("=")
-        if option not in {"--api-key", "--header"}:
-            yield word
-            continue
-        value = value if equals else next(words, "")
-        if option == "--header":
-            yield from (option, value.partition(":")[0] + ": …")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial, wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -16,6 +15,7 @@ import pytest
 from contract_tests.run.facts import Fact
 from contract_tests.wire.messages import Part
 from usage_contract.contract import LEVELS, Level
+from usage_contract.suggestions import closest_match
 
 ORDER = (
     "test_auth",
@@ -117,17 +117,16 @@ def rule_of(item: pytest.Item) -> Rule:
         raise pytest.UsageError(
             f"{item.nodeid} is not a rule; a rule is a function with @documented(source) or the like"
         )
-    rule = rule_from(item.path.stem, item.originalname, item.function, mark)
+    rule = rule_from(item.path.stem, item.function, mark, item.fixturenames)
     if not rule.promise:
         raise pytest.UsageError(f"{item.nodeid} is not a rule; a rule has a docstring with its promise")
-    return replace(rule, over_all="journal" in item.fixturenames)
+    return rule
 
 
-def rule_from(module: str, name: str, function: Callable[..., object], mark: pytest.Mark) -> Rule:
-    """Build the rule of a function from its names, its docstring and its mark."""
+def rule_from(module: str, function: Callable[..., object], mark: pytest.Mark, fixtures: Collection[str]) -> Rule:
+    """Build the rule of a function from its names, its docstring, its mark and its fixtures."""
     promise = " ".join((inspect.getdoc(function) or "").split())
-    over_all = "journal" in inspect.signature(function).parameters
-    return Rule(id=rule_id(module, name), promise=promise, over_all=over_all, **mark.kwargs)
+    return Rule(rule_id(module, function.__name__), promise=promise, over_all="journal" in fixtures, **mark.kwargs)
 
 
 def rule_id(module: str, function: str) -> str:
@@ -159,5 +158,5 @@ def rule_ids() -> tuple[str, ...]:
 
 def unknown_rule(name: str, rules: Collection[str]) -> str:
     """Return the message for a name that is not a rule's id, with the nearest id."""
-    near = difflib.get_close_matches(name, rules, 1)
-    return f"{name} is not a rule" + (f"; did you mean {near[0]}?" if near else "; --rules lists them")
+    near = closest_match(name, rules)
+    return f"{name} is not a rule; " + (f"did you mean {near}?" if near else "--rules lists them")

@@ -6,14 +6,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
+import pytest
+
 from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Batch, Probing
+from contract_tests.wire.clock import Clock
 from contract_tests.wire.messages import Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
 
 T = TypeVar("T")
+clock_key = pytest.StashKey[Clock]()  # another clock than the real one
 
 
 @dataclass

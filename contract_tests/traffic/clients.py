@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from contract_tests.traffic.recording import Recorded, target_of
+from contract_tests.traffic.recording import Recorded, target_of, with_host
 from contract_tests.wire.messages import Exchange, Part, Request
 
 if TYPE_CHECKING:
@@ -22,12 +21,8 @@ def from_requests(response: requests.Response) -> Recorded:
     """Return the exchange of a response that requests has received."""
     names = response.raw.headers if response.raw is not None else ()
     fields = [(name, value) for name in names for value in response.raw.headers.getlist(name)]
-    return _recorded(
-        from_prepared(response.request),
-        response.status_code,
-        fields or response.headers.items(),
-        response.content,
-    )
+    sent = _from_prepared(response.request)
+    return _recorded(sent, response.status_code, fields or response.headers.items(), response.content)
 
 
 def from_httpx(response: httpx.Response) -> Recorded:
@@ -40,12 +35,10 @@ def from_httpx(response: httpx.Response) -> Recorded:
 def from_schemathesis(response: Response) -> Recorded:
     """Return the exchange of a response that Schemathesis has received."""
     fields = [(name, value) for name, values in response.headers.items() for value in values]
-    request = from_prepared(response.request)
-    return _recorded(request, response.status_code, fields, response.content)
+    return _recorded(_from_prepared(response.request), response.status_code, fields, response.content)
 
 
-def from_prepared(sent: requests.PreparedRequest) -> tuple[str, Request]:
-    """Return the URL and the request that requests has sent."""
+def _from_prepared(sent: requests.PreparedRequest) -> tuple[str, Request]:
     body = sent.body if isinstance(sent.body, bytes) else str(sent.body or "").encode()
     url = str(sent.url)
     return url, _request(str(sent.method), url, sent.headers.items(), body)
@@ -53,18 +46,13 @@ def from_prepared(sent: requests.PreparedRequest) -> tuple[str, Request]:
 
 def _request(method: str, url: str, fields: Iterable[tuple[str | bytes, str | bytes]], body: bytes) -> Request:
     sent = [(_bytes(name), _bytes(value)) for name, value in fields]
-    if all(name.lower() != b"host" for name, _ in sent):  # requests leaves it to the connection
-        sent.insert(0, (b"Host", urlsplit(url).netloc.rpartition("@")[2].encode()))
-    return Request(method, target_of(url).encode(), tuple(sent), body)
+    return Request(method, target_of(url).encode(), tuple(with_host(sent, url)), body)
 
 
 def _recorded(sent: tuple[str, Request], status: int, fields: Iterable[tuple[str, str]], body: bytes) -> Recorded:
     url, request = sent
     known = tuple((name, _bytes(value)) for name, value in fields if name.lower() != "content-encoding")
-    return Recorded(
-        url,
-        Exchange(request, status, fields=known, payload=body, received=len(body), lacks=LACKS),
-    )
+    return Recorded(url, Exchange(request, status, fields=known, payload=body, received=len(body), lacks=LACKS))
 
 
 def _bytes(text: str | bytes) -> bytes:

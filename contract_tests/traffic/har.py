@@ -7,12 +7,12 @@ import binascii
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-from contract_tests.traffic.recording import Recorded, TrafficError, target_of
+from contract_tests.traffic.recording import Recorded, TrafficError, target_of, with_host
 from contract_tests.wire.messages import Abridged, Exchange, Part, Request
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ def _recorded(entry: Any, label: str) -> Recorded:
         url = _at(entry, str, "request", "url")
     except _MalformedError:
         return Recorded("", Exchange(Request("", b"", ())))
-    request = Request("", target_of(url).encode("utf-8", "replace"), tuple(_sent_fields(entry, url)), label=label)
+    request = Request("", _bytes(target_of(url)), tuple(_sent_fields(entry, url)), label=label)
     try:
         return Recorded(url, _exchange(entry, _complete_request(entry, request)))
     except (_MalformedError, ValueError, TypeError, AttributeError) as error:
@@ -90,7 +90,7 @@ def _exchange(entry: Mapping[str, Any], request: Request) -> Exchange:
         request=request,
         status=status,
         reason=str(response.get("statusText") or ""),
-        version=str(response.get("httpVersion") or "").upper().removeprefix("HTTP/"),
+        version=_version(response).removeprefix("HTTP/"),
         fields=tuple((name, value) for name, value in fields if name.lower() != "content-encoding"),
         payload=payload,
         received=len(payload),
@@ -117,24 +117,27 @@ def _is_from_the_network(entry: Mapping[str, Any]) -> bool:
 
 
 def _complete_request(entry: Mapping[str, Any], request: Request) -> Request:
-    version = str(entry["request"].get("httpVersion") or "").upper()
-    return Request(
+    version = _version(entry["request"])
+    return replace(
+        request,
         method=_at(entry, str, "request", "method"),
-        target=request.target,
-        fields=request.fields,
-        body=str((entry["request"].get("postData") or {}).get("text") or "").encode("utf-8", "replace"),
-        label=request.label,
+        body=_bytes(str((entry["request"].get("postData") or {}).get("text") or "")),
         version=version if version.startswith("HTTP/") and version[5:6] not in {"2", "3"} else "",
     )
 
 
 def _sent_fields(entry: Mapping[str, Any], url: str) -> list[tuple[bytes, bytes]]:
     """Return the header fields of a request; in HTTP/2, which has no Host, it is that of the URL."""
-    fields = [tuple(text.encode("utf-8", "replace") for text in field) for field in _fields(entry["request"])]
-    is_1 = str(entry["request"].get("httpVersion") or "").upper().startswith("HTTP/1")
-    if not is_1 and all(name.lower() != b"host" for name, _ in fields):
-        fields.insert(0, (b"Host", urlsplit(url).netloc.rpartition("@")[2].encode("utf-8", "replace")))
-    return [(name, value) for name, value in fields]
+    fields = [(_bytes(name), _bytes(value)) for name, value in _fields(entry["request"])]
+    return fields if _version(entry["request"]).startswith("HTTP/1") else with_host(fields, url)
+
+
+def _version(message: Mapping[str, Any]) -> str:
+    return str(message.get("httpVersion") or "").upper()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 def _fields(message: Mapping[str, Any]) -> list[tuple[str, str]]:

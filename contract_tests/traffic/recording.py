@@ -9,13 +9,13 @@ from itertools import count
 from urllib.parse import urlsplit
 
 from contract_tests.redaction.redactor import Redactor
+from contract_tests.redaction.spellings import SHORTEST_SECRET
 from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange, Part, Request, name_of_key
 from contract_tests.wire.pages import is_challenge, is_page
 from contract_tests.wire.target import DEFAULT_PORTS, Target
 from usage_contract import Operation
 
 ONE_RUN = 120.0  # seconds: as long as a run of the gate may take
-SHORTEST_SECRET = 4  # characters: a shorter text is in any other by chance
 UNSUSPICIOUS = re.compile(rb"[\w-]*")  # values that a firewall does not mistake for an attack
 USUAL_VERSIONS = {"HTTP/1.1", ""}
 # Header fields for which neither a deployment nor a proxy refuses a request.
@@ -152,6 +152,13 @@ def _only_target(responses: Sequence[tuple[Target, Exchange]], header: bytes, re
 def target_of(url: str) -> str:
     """Return the path and the query of a URL, as they were sent."""
     return f"/{url.partition('#')[0].partition('://')[2].partition('/')[2]}"
+
+
+def with_host(fields: list[tuple[bytes, bytes]], url: str) -> list[tuple[bytes, bytes]]:
+    """Return the header fields of a request to a URL with Host, which HTTP/2 lacks, and some clients leave out."""
+    if any(name.lower() == b"host" for name, _ in fields):
+        return fields
+    return [(b"Host", urlsplit(url).netloc.rpartition("@")[2].encode("utf-8", "replace")), *fields]
 
 
 def _lacks(exchanges: Sequence[Exchange]) -> frozenset[Part]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import brotli
 
@@ -14,14 +15,6 @@ GZIP_MEMBER = b"\x1f\x8b"  # RFC 1952, section 2.2: there may be several
 MOST_MEMBERS = 100
 ZSTD_MAGIC = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")  # RFC 8878, sections 3.1.1 and 3.1.2
 GZIP, DEFLATE = (31,), (15, -15)  # zlib's window bits: gzip; zlib, or the raw deflate that some servers send for it
-
-
-def decoder(coding: str) -> Callable[[bytes], tuple[bytes, str]] | None:
-    """Return the function that undoes a content coding, or None for one that the gate does not know.
-
-    The function returns the decoded body and a problem; the problem is empty where the whole body was decoded.
-    """
-    return DECODERS.get(coding)
 
 
 def is_raw_deflate(data: bytes) -> bool:
@@ -49,11 +42,7 @@ def _unbrotli(data: bytes) -> tuple[bytes, str]:
     return body, "" if decoder.is_finished() else "it is cut short"
 
 
-def _gunzip(data: bytes) -> tuple[bytes, str]:
-    return _inflate(data, GZIP)
-
-
-def _inflate(data: bytes, formats: tuple[int, ...] = DEFLATE) -> tuple[bytes, str]:
+def _inflate(data: bytes, formats: tuple[int, ...]) -> tuple[bytes, str]:
     for wbits in formats:
         try:
             return _inflated(data, wbits)
@@ -77,4 +66,11 @@ def _inflated(data: bytes, wbits: int) -> tuple[bytes, str]:
     return bytes(body), f"it has more than {MOST_MEMBERS} members"
 
 
-DECODERS = {"br": _unbrotli, "deflate": _inflate, "gzip": _gunzip, "x-gzip": _gunzip}
+_gunzip = partial(_inflate, formats=GZIP)
+# The functions that undo a content coding. Each returns the decoded body, and why it is not whole, or an empty text.
+DECODERS: Mapping[str, Callable[[bytes], tuple[bytes, str]]] = {
+    "br": _unbrotli,
+    "deflate": partial(_inflate, formats=DEFLATE),
+    "gzip": _gunzip,
+    "x-gzip": _gunzip,
+}

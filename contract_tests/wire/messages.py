@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from contract_tests.redaction.escaping import one_line
 from contract_tests.redaction.redactor import WINDOW, Redactor
-from contract_tests.wire.decoding import decoder, is_zstd
+from contract_tests.wire.decoding import DECODERS, is_zstd
 from contract_tests.wire.limits import KEPT
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.parsed_forms import FORMS
@@ -212,8 +212,7 @@ class Exchange:
 
     def values(self, name: str) -> list[str]:
         """Return the values of every field of that name, in order; NotTested where not all of them were kept."""
-        if self.abridged and self.abridged.head:
-            self._need(head=True)
+        self._need(head=True)
         return self.kept_values(name)
 
     def kept_values(self, name: str) -> list[str]:
@@ -264,7 +263,7 @@ class Exchange:
     def _content(self) -> tuple[bytes, str]:
         body = self.raw_body
         for coding in reversed(self.codings):
-            decode = decoder(coding)
+            decode = DECODERS.get(coding)
             if coding == "zstd" and not is_zstd(body):
                 return body, "is not the zstd that Content-Encoding announces: it does not begin as a frame does"
             if coding == "zstd" and self.is_zstd:

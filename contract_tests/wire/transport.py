@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import ssl
-from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -13,18 +11,16 @@ from functools import cached_property, partial
 from itertools import count
 
 from contract_tests.redaction.redactor import Redactor
-from contract_tests.wire.clock import REAL_TIME, Clock
-from contract_tests.wire.connection import Connection, Timeouts, UnreachableError, connect
-from contract_tests.wire.limits import KEPT
+from contract_tests.wire.clock import REAL_TIME, Clock, Timeouts
+from contract_tests.wire.connection import Connection, UnreachableError, connect
 from contract_tests.wire.messages import CLOSED_ENDINGS, Credential, Exchange, Pool, Request
 from contract_tests.wire.not_tested import NotTested
-from contract_tests.wire.pacing import OVERALL_RATE, SHARE, VENDOR_RATE, Pacer, RetryPolicy, retry_after
+from contract_tests.wire.pacing import Pace, RetryPolicy, retry_after
 from contract_tests.wire.retention import Retention
 from contract_tests.wire.target import ConnectionSettings
 
 AFTER_A_HANG = 3.0  # seconds: a deployment that hung once does not get the full time-out again, if it is not slow
 SOON = 1.0  # seconds: a server that closes an idle connection so soon wanted to close it after its response
-GUARDING = frozenset({401, 403, 429, 503})  # statuses by which a deployment answers callers that guess keys
 LAST_MOMENT = 1.0  # seconds: the time-out of a request that is sent when the run's time is nearly over
 
 
@@ -53,15 +49,7 @@ class Transport:
         self.timeouts = Timeouts.of(self.settings.timeout)
         self.ends = self.clock.now() + self.settings.max_time
         self._redact = Redactor(self.settings.secrets)
-        rate = self.settings.max_rate or VENDOR_RATE
-        self._all = Pacer(self.settings.max_rate or OVERALL_RATE)
-        self._valid_keys = Pacer(rate)
-        # Callers without a valid key have no pace of their own until the deployment throttles or blocks them.
-        self._others = Pacer(math.inf)
-        self._by_key: dict[bytes, Pacer] = defaultdict(lambda: Pacer(math.inf))
-        self._by_key.update({key.value: Pacer(rate) for key in self.settings.keys})
-        self._without_key = Pacer(math.inf)
-        self._refusals: dict[Hashable, int | None] = {}
+        self._pace = Pace(self.settings.keys, self.settings.max_rate)
         self._idle: dict[Pool, tuple[Connection, Exchange]] = {}
         self._has_awaited_close = False  # once a run: each time may take seconds
 
@@ -158,7 +146,7 @@ class Transport:
         self.sent += len(requests)
         started = self.clock.now()
         room = self.retention.room(len(requests))
-        exchanges = connection.pipeline(requests, self.settings.target.origin, self._timeouts(), ahead, room)
+        exchanges = connection.pipeline(requests, self._timeouts(), ahead, room)
         connection.close()
         exchanges = [self._as_evidence(exchange, started) for exchange in exchanges]
         self.journal += exchanges
@@ -175,9 +163,7 @@ class Transport:
         exchange = self._exchange(connection, request)
         exchange = replace(exchange, is_closed=connection.ends(self._timeouts().closing))
         connection.close()
-        self.journal.append(exchange)
-        self._learn(exchange)
-        return exchange
+        return self._recorded(exchange)
 
     def send_beside_abandoned(self, requests: Sequence[Request]) -> list[Exchange]:
         """Send the last request while others are abandoned.
@@ -199,25 +185,27 @@ class Transport:
                 raise NotTested(f"{len(requests) + 1} connections cannot be open at once: {error}") from None
             started = self.clock.now()
             for other, request in zip(others, abandoned, strict=True):
-                problem = other.begin(request, self.settings.target.origin, self._timeouts())
+                problem = other.begin(request, self._timeouts())
                 problem = problem or "the gate closed the connection before the response"
                 exchange = Exchange(request, ending="abandoned", problem=problem)
                 self.journal.append(self._as_evidence(exchange, started))
             for other in others:
                 other.close()
-            half.begin(last, self.settings.target.origin, self._timeouts(), part=0.5)
+            half.begin(last, self._timeouts(), part=0.5)
             self.clock.sleep(self._timeouts().grace)
             self.sent += len(requests)
             exchange = self._exchange(connection, last)
+        return [self._recorded(exchange)]
+
+    def _recorded(self, exchange: Exchange) -> Exchange:
         self.journal.append(exchange)
         self._learn(exchange)
-        return [exchange]
+        return exchange
 
     def pause(self, seconds: float) -> None:
         """Send nothing for some seconds, and forget the send times that earlier bursts have reserved."""
         self._wait(self.clock.now() + seconds)
-        for pacer in (self._all, self._valid_keys, self._others, self._without_key, *self._by_key.values()):
-            pacer.next_time = min(pacer.next_time, self.clock.now())
+        self._pace.forget_reservations(self.clock.now())
 
     def _reserve(self, requests: Sequence[Request]) -> float:
         """Return the send time of the last of some requests."""
@@ -229,16 +217,7 @@ class Transport:
             if credential in self.throttled_reason:
                 raise NotTested(self.throttled_reason[credential])
         self._check_budget(len(requests))
-        now = self.clock.now()
-        return max(
-            pacer.reserve(now)
-            for request in requests
-            for pacer in (self._all, self._callers(request.credential), self._own_pacer(request.credential))
-        )
-
-    def _callers(self, credential: Credential | None) -> Pacer:
-        """Return the pacer that a caller shares with the others that have a valid key, or have none."""
-        return self._valid_keys if credential in self.settings.keys else self._others
+        return self._pace.reserve([request.credential for request in requests], self.clock.now())
 
     def _check_budget(self, requests: int) -> None:
         left = self.settings.max_requests - self.sent
@@ -247,9 +226,6 @@ class Transport:
                 f"the budget of {self.settings.max_requests} requests (--max-requests) has only {left} left",
                 wanted="more --max-requests",
             )
-
-    def _own_pacer(self, credential: Credential | None) -> Pacer:
-        return self._by_key[credential.value] if credential else self._without_key
 
     def _wait(self, until: float) -> None:
         if until > self.ends:
@@ -297,7 +273,7 @@ class Transport:
     def _exchange(self, connection: Connection, request: Request, room: int | None = None) -> Exchange:
         started = self.clock.now()
         room = self.retention.room() if room is None else room
-        exchange = connection.exchange(request, self.settings.target.origin, self._timeouts(), room)
+        exchange = connection.exchange(request, self._timeouts(), room)
         return self._as_evidence(exchange, started)
 
     def _as_evidence(self, exchange: Exchange, started: float) -> Exchange:
@@ -320,14 +296,10 @@ class Transport:
         """Open another connection; where that fails, the unanswered exchange ends the journal."""
         try:
             self._check_budget(1)
-            return self._open()
+            return self._new_connection()
         except NotTested:
             self.journal.append(unanswered)
             raise
-        except UnreachableError as error:
-            self.journal.append(unanswered)
-            self.unreachable_reason = str(error)
-            raise NotTested(f"the deployment is not reachable any more: {error}") from None
 
     def _new_connection(self) -> Connection:
         try:
@@ -342,7 +314,7 @@ class Transport:
         return connect(self.settings.target, self.settings.proxy, self._tls, self._timeouts(), self.clock)
 
     def _learn(self, exchange: Exchange) -> None:
-        """Pace the key by the rate that the deployment states, and shorten the time-outs after a hang.
+        """Adapt the pace to a response, and shorten the time-outs after a hang.
 
         Raises:
             NotTested: The run's time ended while a response was awaited.
@@ -351,34 +323,7 @@ class Transport:
             self.check_time()
             slowest = max((each.seconds for each in self.journal if each.ending == "complete"), default=0.0)
             self.timeouts = Timeouts.of(min(self.settings.timeout, max(AFTER_A_HANG, 2 * slowest)))
-        if exchange.request.credential not in self.settings.keys:
-            self._notice_guard(exchange)
-        if exchange.status != 429:
-            self._own_pacer(exchange.request.credential).speed_up()
-        is_small = exchange.size <= KEPT and not exchange.abridged
-        stated = exchange.status == 200 and exchange.request.credential and is_small and exchange.json.is_readable
-        limit = exchange.object.get("rate_limit") if stated else None
-        rate = limit.get("rps") if isinstance(limit, dict) else None
-        if (
-            not exchange.request.credential
-            or not isinstance(rate, int | float)
-            or not 0 < rate < 1e6
-            or self.settings.max_rate
-        ):
-            return
-        self._by_key[exchange.request.credential.value].state(max(SHARE * rate, 0.1))
-        for pacer in (self._all, self._valid_keys):
-            pacer.rate = max(pacer.rate, SHARE * rate)
-
-    def _notice_guard(self, exchange: Exchange) -> None:
-        """Notice a deployment that has begun to throttle or to block callers without a valid key."""
-        request = exchange.request
-        names = [name.lower() for name, _ in request.fields]
-        has_key = bool(request.credential and request.credential.value.strip())
-        kind = (request.method, request.target, has_key, len(names) == len(set(names)))
-        first = self._refusals.setdefault(kind, exchange.status)
-        if exchange.status == 429 or (exchange.status != first and exchange.status in GUARDING):
-            self._others.rate = max(SHARE * VENDOR_RATE, self._own_pacer(self.settings.keys[0]).rate)
+        self._pace.learn(exchange)
 
     def _back_off(self, throttled: Exchange) -> None:
         """Send nothing for this caller until Retry-After is over; NotTested if the run ends before that."""
@@ -390,6 +335,4 @@ class Transport:
                 f"{who} must wait {wait:.0f} s after a 429, and of --max-time {max(left, 0):.1f} s are left"
             )
             raise NotTested(self.throttled_reason[credential])
-        pacer = self._own_pacer(credential)
-        pacer.slow_down()
-        pacer.next_time = max(pacer.next_time, self.clock.now() + wait)
+        self._pace.back_off(credential, self.clock.now() + wait)

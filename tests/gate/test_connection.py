@@ -17,8 +17,8 @@ import brotli
 import pytest
 import trustme
 
-from contract_tests.wire.clock import Clock
-from contract_tests.wire.connection import Connection, Timeouts, UnreachableError, connect, wire
+from contract_tests.wire.clock import Clock, Timeouts
+from contract_tests.wire.connection import Connection, UnreachableError, connect, wire
 from contract_tests.wire.limits import LARGEST_BODY
 from contract_tests.wire.messages import Credential, Ending, Exchange, Request
 from contract_tests.wire.target import Target
@@ -46,7 +46,7 @@ def peer() -> Iterator[Callable[[Peer], Connection]]:
 
         threads.append(threading.Thread(target=serve))
         threads[-1].start()
-        connections.append(Connection(ours, proxied=False))
+        connections.append(Connection(ours))
         return connections[-1]
 
     yield play
@@ -70,7 +70,7 @@ def saying(*pieces: bytes, then_wait: bool = False) -> Peer:
 
 
 def exchange(connection: Connection, request: Request = PLAIN, timeouts: Timeouts = PATIENT) -> Exchange:
-    return connection.exchange(request, "", timeouts)
+    return connection.exchange(request, timeouts)
 
 
 def test_odd_requests_are_sent_byte_for_byte() -> None:
@@ -281,7 +281,7 @@ def test_only_the_key_has_another_separator() -> None:
 def test_a_connection_that_ends_is_distinguished_from_one_that_stays_open() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        connection = Connection(ours, proxied=False)
+        connection = Connection(ours)
         assert not connection.ends(0.01)
         theirs.close()
         assert connection.ends(30.0)

@@ -148,7 +148,16 @@ def test_any_reason_is_one_line_of_valid_toml(text: str) -> None:
     exchange = ExchangeReport("", "", "", "", "")
     finding = FindingReport("problem", exchange, expected="1", actual=text)
     rule = RuleReport("auth/missing-key-is-401", "documented", "", "", "broken", (finding,))
-    report = Report("broken", "", None, 1, "documented", "", "", 0.0, 0, 0, "", {}, {}, {}, (rule, rule))
+    report = Report(
+        verdict="broken",
+        headline="",
+        exit_code=1,
+        level="documented",
+        target="",
+        started="",
+        reproduce="",
+        rules=(rule, rule),
+    )
     first, second = tomllib.loads(suggested_deviations(report))["deviation"]
     assert first == second
     assert first["reason"].startswith("problem")

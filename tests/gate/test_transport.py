@@ -21,8 +21,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract_tests.wire.clock import Clock
-from contract_tests.wire.connection import Connection, Timeouts, UnreachableError
+from contract_tests.wire.clock import Clock, Timeouts
+from contract_tests.wire.connection import Connection, UnreachableError
 from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pacing import Pacer, retry_after
@@ -269,14 +269,14 @@ class ClosesOnSecondRequest(socketserver.StreamRequestHandler):
 
 def test_a_request_is_not_lost_on_an_idle_connection_that_the_server_has_closed() -> None:
     here, there = socket.socketpair()
-    connection = Connection(here, proxied=False)
+    connection = Connection(here)
     there.sendall(KEEPING)
     request = Request("GET", b"/usage", ())
-    assert connection.exchange(request, "", Timeouts.of(30.0)).status == 200
+    assert connection.exchange(request, Timeouts.of(30.0)).status == 200
     assert not connection.is_closed()
     there.sendall(KEEPING)  # a response that arrives too early is not lost either
     assert not connection.is_closed()
-    assert connection.exchange(request, "", Timeouts.of(30.0)).status == 200
+    assert connection.exchange(request, Timeouts.of(30.0)).status == 200
     there.close()
     assert connection.is_closed()
     connection.close()

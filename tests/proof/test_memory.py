@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from contract_tests.wire.connection import LARGEST_HEAD
+from contract_tests.wire.limits import LARGEST_HEAD
 from tests.support.forked_gate import GATE
 from tests.support.gate import serving
 from tests.support.large_bodies import ROWS, VALUES, WHOLE, deployment, response, usage

@@ -16,8 +16,9 @@ import pytest
 from aiohttp import web
 
 import contract_tests
-from contract_tests.run.plugin import clock_key, reports_key, settings_key, verdicts_key
-from contract_tests.run.verdicts import Verdict, Verdicts
+from contract_tests.run.plugin import reports_key
+from contract_tests.run.scheduler import clock_key
+from contract_tests.run.verdicts import Verdict, Verdicts, verdicts_key
 from contract_tests.wire.messages import Exchange
 from contract_tests.wire.target import Target
 from mock_server import UsageMock, make_app
@@ -94,7 +95,7 @@ class JobRunner:
         time.time = clock.now  # aiohttp, too, dates its responses by it
         self.verdicts = config.stash[verdicts_key]
         target = Target.parse("--base-url", mock.url)
-        self.verdicts.settings = config.stash[settings_key] = replace(config.stash[settings_key], target=target)
+        self.verdicts.settings = replace(self.verdicts.settings, target=target)
         config.stash[clock_key] = clock.for_gate()
         outputs = config.stash[reports_key].outputs
         outputs.folder = self.job.folder / REPORTS

@@ -9,11 +9,13 @@ import fnmatch
 import html
 import json
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import partial, reduce
 from hashlib import md5, sha1, sha256, sha512
 from itertools import chain
+from operator import xor
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
 from contract_tests.run.wrong_keys import ACUTE, CYRILLIC, FOLDED
@@ -51,14 +53,6 @@ def _without_accents(text: str) -> str:
     return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
 
 
-def _as_latin_1(text: str) -> str:
-    return _without_accents(_bytes(text).decode("latin-1"))
-
-
-def _seven_bits(text: str) -> bytes:
-    return bytes(code & 0x7F for code in _bytes(text))
-
-
 def _without(pattern: str) -> Callable[[str], str]:
     return lambda text: re.sub(pattern, "", text)
 
@@ -88,8 +82,8 @@ FOLDS: dict[str, Callable[[str], object]] = {
     "NFKC and case folding": lambda text: unicodedata.normalize("NFKC", text).casefold(),
     "no accents": _without_accents,
     "no accents, and lower case": lambda text: _without_accents(text).lower(),
-    "no accents in Latin-1": _as_latin_1,
-    "seven bits": _seven_bits,
+    "no accents in Latin-1": lambda text: _without_accents(_bytes(text).decode("latin-1")),
+    "seven bits": lambda text: bytes(code & 0x7F for code in _bytes(text)),
     "ASCII only": lambda text: text.encode("ascii", "ignore"),
     "look-alike letters": lambda text: text.translate(LOOK_ALIKE),
     "similar digits and letters": lambda text: text.translate(SIMILAR_DIGITS),
@@ -121,17 +115,10 @@ FOLDS: dict[str, Callable[[str], object]] = {
     "set of characters": lambda text: frozenset(text),
     "sorted characters": sorted,
     "sum of the bytes": lambda text: sum(_bytes(text)),
-    "exclusive or of the bytes": lambda text: _exclusive_or(_bytes(text)),
+    "exclusive or of the bytes": lambda text: reduce(xor, _bytes(text), 0),
     "last character": lambda text: text[-1:],
     "form of the characters": lambda text: re.sub(r"\d", "0", re.sub(r"[A-Za-z]", "a", text)),
 }
-
-
-def _exclusive_or(data: bytes) -> int:
-    result = 0
-    for code in data:
-        result ^= code
-    return result
 
 
 def _like(sent: str, key: str) -> bool:
@@ -444,17 +431,17 @@ def other_places() -> Iterator[Mutation]:
     """Yield deployments that take a key from another place than its header."""
     group = "bypass, a key in another place"
     for name in QUERY_NAMES:
-        yield from admitting(group, f"query parameter {name}", in_query(name, str), (ALWAYS, SECOND_TIME))
+        yield from admitting(group, f"query parameter {name}", in_query(name), PLACE_CONDITIONS)
     for name in ("api_key", "token", "x-api-key"):
         yield from admitting(group, f"query parameter {name} in any case", in_query(name, str.lower), PLACE_CONDITIONS)
     for name in HEADER_NAMES:
-        yield from admitting(group, f"header {name}", in_header(name), (ALWAYS, SECOND_TIME))
+        yield from admitting(group, f"header {name}", in_header(name), PLACE_CONDITIONS)
     for scheme in SCHEMES:
-        yield from admitting(group, f"Authorization: {scheme}", _in_authorization(scheme), (ALWAYS, SECOND_TIME))
+        yield from admitting(group, f"Authorization: {scheme}", _in_authorization(scheme), PLACE_CONDITIONS)
     for part, at in (("user name", 0), ("password", 1), ("whole", None)):
         yield from admitting(group, f"{part} of Basic", _in_basic(at), PLACE_CONDITIONS)
     for name in COOKIE_NAMES:
-        yield from admitting(group, f"cookie {name}", in_cookie(name), (ALWAYS, SECOND_TIME))
+        yield from admitting(group, f"cookie {name}", in_cookie(name), PLACE_CONDITIONS)
     for name in BODY_NAMES:
         for media_type in ("application/json", "application/x-www-form-urlencoded"):
             admit = _in_body(name, media_type)
@@ -570,13 +557,12 @@ CLAIMS: dict[str, tuple[str, str]] = {
     "X-Api-Version is present": ("X-Api-Version", ".+"),
     "X-Amz-Date is present": ("X-Amz-Date", ".+"),
 }  # fmt: skip
-CLAIM_CONDITIONS = (ALWAYS,)
 
 
 def claims() -> Iterator[Mutation]:
     """Yield deployments that admit a request without a key because of another header."""
     for name, (header, pattern) in CLAIMS.items():
-        yield from admitting("bypass, a request without a key", name, claim(header, pattern), CLAIM_CONDITIONS)
+        yield from admitting("bypass, a request without a key", name, claim(header, pattern), (ALWAYS,))
 
 
 SPELLINGS: dict[str, str] = {
@@ -622,12 +608,11 @@ def spellings() -> Iterator[Mutation]:
         "v=1",
         "verbose=true", "raw=1", "bypass=1", "noauth=1", "dev=1", "trace=1", "health=1", "skip_auth=1", "utm_source=x",
     ):  # fmt: skip
+        yield from admitting("bypass, a query without a key", query, _by_query(query), (ALWAYS,))
 
-        def admit_by_query(received: Received, query: str = query) -> str | None:
-            is_named = query in received.query.split("&")
-            return received.keys[0] if is_named and not received.key and received.path == PATH else None
 
-        yield from admitting("bypass, a query without a key", query, admit_by_query, (ALWAYS,))
+def _by_query(query: str) -> Admit:
+    return without_key(lambda received: received.keys[0] if query in received.query.split("&") else None)
 
 
 METHODS = (
@@ -650,13 +635,6 @@ def methods() -> Iterator[Mutation]:
     for method in METHODS:
         yield from admitting("bypass, another method without a key", method, by_method(method), (ALWAYS,))
 
-    def without(received: Received) -> str | None:
-        return received.keys[0] if not received.key and received.path == PATH and received.method == "GET" else None
-
-    def unknown(received: Received) -> str | None:
-        is_unknown = received.key and not received.is_valid
-        return received.keys[0] if is_unknown and received.path == PATH and received.method == "GET" else None
-
     def last(received: Received) -> str | None:
         return (received.connection.last_key or None) if not received.is_valid and received.path == PATH else None
 
@@ -664,21 +642,19 @@ def methods() -> Iterator[Mutation]:
         ALWAYS, SECOND_TIME, THIRD_TIME, FIFTH_TIME, LATER, REUSED, AFTER_A_KEY, BROWSER, WITH_QUERY, WITH_COMPRESSION,
         WITH_ORIGIN, OLD_HTTP, HAVING_A_BODY, CHUNKED, ON_A_LATER_CONNECTION,
     )  # fmt: skip
-    yield from admitting("bypass, a request without a key", "no key", without, conditions)
-    yield from admitting("auth, an unknown key", "an unknown key", unknown, conditions)
+    yield from admitting("bypass, a request without a key", "no key", by_method("GET"), conditions)
+    yield from admitting("auth, an unknown key", "an unknown key", loose(lambda *_: True), conditions)
     yield from admitting("bypass, the connection", "the last key of the connection", last, conditions)
     for size in (50, 100, 255, 256, 1000, 1024, 4096, 8000, 16000, 32768, 60000):
+        admit = _by_length(range(size + 1, sys.maxsize))
+        yield from admitting("auth, a long key", f"a key of more than {size} characters", admit, (ALWAYS,))
+    for size in range(1, 8):
+        admit = _by_length(range(1, size + 1))
+        yield from admitting("auth, a short key", f"a key of at most {size} characters", admit, (ALWAYS,))
 
-        def long(received: Received, size: int = size) -> str | None:
-            return received.keys[0] if len(received.key) > size else None
 
-        yield from admitting("auth, a long key", f"a key of more than {size} characters", long, (ALWAYS,))
-    for bound in range(1, 8):
-
-        def short(received: Received, bound: int = bound) -> str | None:
-            return received.keys[0] if 0 < len(received.key) <= bound else None
-
-        yield from admitting("auth, a short key", f"a key of at most {bound} characters", short, (ALWAYS,))
+def _by_length(lengths: range) -> Admit:
+    return lambda received: received.keys[0] if len(received.key) in lengths else None
 
 
 def of_authentication() -> Iterator[Mutation]:

@@ -208,8 +208,16 @@ def _rate(decimals: Callable[[float], float]) -> Change:
     return _of_metrics(edit)
 
 
-def _limit(**members: Any) -> Change:
-    return _of_metrics(lambda body: {**body, "rate_limit": {**body["rate_limit"], **members}})
+def _limit(edit: Callable[[Body], Body]) -> Change:
+    return _of_metrics(lambda body: {**body, "rate_limit": edit(body["rate_limit"])})
+
+
+def _domains(edit: Callable[[Body], Body]) -> Change:
+    return _of_metrics(lambda body: {**body, "top_domains": [edit(row) for row in body["top_domains"]]})
+
+
+def _without(member: str) -> Change:
+    return _of_metrics(lambda body: {name: value for name, value in body.items() if name != member})
 
 
 def _shown(show: Callable[[str], str]) -> Change:
@@ -313,10 +321,6 @@ def _reason(text: str) -> Change:
     return lambda message, _: replace(message, reason=text)
 
 
-def _nested(value: Any) -> str:
-    return json.dumps(value, indent=2)
-
-
 def _spelt(number: Callable[[int], str]) -> Change:
     """Write the counts of usage metrics in another way."""
     return _of_text(lambda value: re.sub(r"(?<=:)(\d+)(?=[,}])", lambda m: number(int(m[1])), _compact(value)), (200,))
@@ -355,27 +359,16 @@ DIMENSIONS: Mapping[str, Values] = {
         not_rounded=_rate(lambda rate: rate),
         rounded_down=_rate(lambda rate: math.floor(rate * 100) / 100),
         rounded_up=_rate(lambda rate: math.ceil(rate * 10) / 10),
-        missing=_of_metrics(lambda body: {name: value for name, value in body.items() if name != "success_rate"}),
+        missing=_without("success_rate"),
     ),
     "limit": _each(
         as_it_is=_unchanged,
-        whole_tokens=_of_metrics(
-            lambda body: body | {"rate_limit": body["rate_limit"] | {"remaining": int(body["rate_limit"]["remaining"])}}
-        ),
-        not_rounded=_of_metrics(
-            lambda body: {
-                **body,
-                "rate_limit": {**body["rate_limit"], "remaining": body["rate_limit"]["remaining"] * 0.987654321},
-            }
-        ),
-        full=_of_metrics(
-            lambda body: {**body, "rate_limit": {**body["rate_limit"], "remaining": body["rate_limit"]["burst"]}}
-        ),
-        missing=_of_metrics(lambda body: {name: value for name, value in body.items() if name != "rate_limit"}),
-        without_remaining=_of_metrics(
-            lambda body: {**body, "rate_limit": {name: body["rate_limit"][name] for name in ("rps", "burst")}}
-        ),
-        with_more=_limit(window="1s", reset=0.4),
+        whole_tokens=_limit(lambda limit: {**limit, "remaining": int(limit["remaining"])}),
+        not_rounded=_limit(lambda limit: {**limit, "remaining": limit["remaining"] * 0.987654321}),
+        full=_limit(lambda limit: {**limit, "remaining": limit["burst"]}),
+        missing=_without("rate_limit"),
+        without_remaining=_limit(lambda limit: {name: limit[name] for name in ("rps", "burst")}),
+        with_more=_limit(lambda limit: {**limit, "window": "1s", "reset": 0.4}),
     ),
     "key": _each(
         as_it_is=_unchanged,
@@ -384,7 +377,7 @@ DIMENSIONS: Mapping[str, Values] = {
         hashed=_shown(lambda key: sha256(key.encode()).hexdigest()),
         hashed_shortly=_shown(lambda key: sha256(key.encode()).hexdigest()[:12]),
         an_identifier=_shown(lambda key: f"key_{zlib.crc32(key.encode())}"),
-        missing=_of_metrics(lambda body: {name: value for name, value in body.items() if name != "api_key"}),
+        missing=_without("api_key"),
     ),
     "members": _each(
         as_they_are=_unchanged,
@@ -393,21 +386,14 @@ DIMENSIONS: Mapping[str, Values] = {
         without_amqp=_of_metrics(
             lambda body: {**body, "by_protocol": {name: body["by_protocol"][name] for name in ("fetch", "ws")}}
         ),
-        without_bytes=_of_metrics(lambda body: {n: value for n, value in body.items() if n != "bytes_transferred"}),
-        rows_with_more=_of_metrics(
-            lambda body: {**body, "top_domains": [{**row, "share": 0.1} for row in body["top_domains"]]}
-        ),
+        without_bytes=_without("bytes_transferred"),
+        rows_with_more=_domains(lambda row: {**row, "share": 0.1}),
         five_domains=_of_metrics(lambda body: {**body, "top_domains": body["top_domains"][:5]}),
-        international_domains=_of_metrics(
-            lambda body: {
-                **body,
-                "top_domains": [{**row, "domain": f"bücher-{row['domain']}"} for row in body["top_domains"]],
-            }
-        ),
+        international_domains=_domains(lambda row: {**row, "domain": f"bücher-{row['domain']}"}),
     ),
     "text": _each(
         compact=_unchanged,
-        indented=_of_text(_nested),
+        indented=_of_text(partial(json.dumps, indent=2)),
         with_a_line_break=_of_text(lambda value: _compact(value) + "\n"),
         with_spaces=_of_text(lambda value: "\r\n " + json.dumps(value) + " \t\n"),
         not_escaped=_of_text(lambda value: json.dumps(value, ensure_ascii=False)),
@@ -646,7 +632,7 @@ def correct(seed: int = SEED) -> Mapping[str, Mutation]:
         for place, values in enumerate(DIMENSIONS.values())
         for value in values
     ]
-    return {row.name: Mutation(row.name, GROUP, row.build, "correct") for row in (*alone, *_rows(seed))}
+    return {row.name: Mutation(row.name, GROUP, row.build, is_correct=True) for row in (*alone, *_rows(seed))}
 
 
 def parsed(name: str) -> Mutation:
@@ -661,4 +647,4 @@ def parsed(name: str) -> Mutation:
         if part
     )
     row = Row(tuple(named.get(dimension, next(iter(values))) for dimension, values in DIMENSIONS.items()))
-    return Mutation(row.name, GROUP, row.build, "correct")
+    return Mutation(row.name, GROUP, row.build, is_correct=True)

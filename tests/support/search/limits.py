@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import partial
-from itertools import chain
 from typing import Any
 
 from mock_server.web.raw_response import RawMessage
@@ -107,14 +106,17 @@ def limited(
     state: Callable[[float], float] = lambda remaining: round(remaining, 1),
     cost: float = 1.0,
     limit: Mapping[str, Any] | None = None,
+    also_takes: Callable[[RawMessage, Received], bool] = lambda *_: False,
 ) -> Behaviour:
-    """Return a behaviour with a rate limit of its own, in place of the mock's."""
+    """Return a behaviour with a rate limit of its own, in place of the mock's; other requests may take tokens too."""
     limiters: dict[object, Limiter] = {}
 
     def change(message: RawMessage, received: Received) -> RawMessage:
-        if not is_ok(message, received):
+        if not (is_ok(message, received) or also_takes(message, received)):
             return message
         accepted, remaining, wait = limiters.setdefault(scope(received), make()).take(received.now, cost)
+        if not is_ok(message, received):
+            return message
         if not accepted:
             return answer(message, wait)
         stated = {"rps": RPS, "burst": BURST, **(limit or {}), "remaining": state(remaining)}
@@ -196,54 +198,35 @@ ANSWERS: dict[str, Answer] = {
 }  # fmt: skip
 
 
+def _is_refused(message: RawMessage, received: Received) -> bool:
+    return received.path == PATH and message.status in {401, 403}
+
+
+REFUSED: dict[str, Callable[[RawMessage, Received], bool]] = {
+    "a missing key": lambda message, received: not received.key and _is_refused(message, received),
+    "an unknown key": lambda message, received: bool(received.key) and _is_refused(message, received),
+}
+
+
 def of_limits() -> Iterator[Mutation]:
     """Yield all mutations of the rate limit."""
     other, scoped = "bucket, another limit than the stated one", "bucket, a limit of something else than the key"
-    buckets = (_mutation(other, name, partial(limited, make)) for name, make in BUCKETS.items())
-    scopes = (
-        _mutation(scoped, f"by {name}", partial(limited, sound_bucket, scope=scope)) for name, scope in SCOPES.items()
-    )
-    stated = (
-        _mutation("rate, tokens that are not those available", name, partial(limited, sound_bucket, state=state))
-        for name, state in STATED.items()
-    )
-    limits = (
-        _mutation(other, f"stated {name} of {value}", partial(limited, sound_bucket, limit={name: value}))
-        for name, values in {"rps": (0.1, 1.0, 30.0, 100.0), "burst": (3, 30, 100)}.items()
-        for value in values
-    )
-    answers = (
-        _mutation("rate, the response over the limit", name, partial(limited, sound_bucket, answer=answer))
-        for name, answer in ANSWERS.items()
-    )
-    costs = (
-        _mutation(other, f"{cost:g} tokens a request", partial(limited, sound_bucket, cost=cost)) for cost in (2.0, 5.0)
-    )
-    return chain(buckets, scopes, stated, limits, answers, costs, _refusals())
+    for name, make in BUCKETS.items():
+        yield _limited(other, name, make)
+    for name, scope in SCOPES.items():
+        yield _limited(scoped, f"by {name}", scope=scope)
+    for name, state in STATED.items():
+        yield _limited("rate, tokens that are not those available", name, state=state)
+    for name, values in {"rps": (0.1, 1.0, 30.0, 100.0), "burst": (3, 30, 100)}.items():
+        for value in values:
+            yield _limited(other, f"stated {name} of {value}", limit={name: value})
+    for name, answer in ANSWERS.items():
+        yield _limited("rate, the response over the limit", name, answer=answer)
+    for cost in (2.0, 5.0):
+        yield _limited(other, f"{cost:g} tokens a request", cost=cost)
+    for who, is_refused in REFUSED.items():
+        yield _limited(scoped, f"tokens taken by {who}", scope=SCOPES["all keys"], also_takes=is_refused)
 
 
-def _refusals() -> Iterator[Mutation]:
-    """Yield deployments in which a refused request takes a token of a valid key."""
-    for who in ("a missing key", "an unknown key"):
-
-        def build(who: str = who) -> Behaviour:
-            bucket = sound_bucket()
-
-            def change(message: RawMessage, received: Received) -> RawMessage:
-                is_refused = (not received.key) == (who == "a missing key") and message.status in {401, 403}
-                if received.path == PATH and (is_refused or (is_ok(message, received))):
-                    accepted, remaining, wait = bucket.take(received.now, 1)
-                    if is_ok(message, received) and not accepted:
-                        return documented_429(message, wait)
-                    if is_ok(message, received):
-                        stated = {"rps": RPS, "burst": BURST, "remaining": round(remaining, 1)}
-                        return with_json(message, {**json.loads(message.body), "rate_limit": stated})
-                return message
-
-            return Behaviour(change=change)
-
-        yield _mutation("bucket, a limit of something else than the key", f"tokens taken by {who}", build)
-
-
-def _mutation(group: str, name: str, build: Callable[[], Behaviour]) -> Mutation:
-    return Mutation(f"{group}: {name}", group, build, is_intrusive=True)
+def _limited(group: str, name: str, make: Callable[[], Limiter] = sound_bucket, **options: Any) -> Mutation:
+    return Mutation(f"{group}: {name}", group, partial(limited, make, **options), is_intrusive=True)

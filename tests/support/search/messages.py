@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import chain, product
 from urllib.parse import unquote
 
 from mock_server.fixtures.edits import End
@@ -37,7 +37,16 @@ from tests.support.search.mutations import (
     having_status,
     is_ok,
 )
-from tests.support.search.served import PATH, Behaviour, Received, with_bytes, with_fields, with_json, with_status
+from tests.support.search.served import (
+    PATH,
+    Behaviour,
+    Change,
+    Received,
+    with_bytes,
+    with_fields,
+    with_json,
+    with_status,
+)
 
 Bytes = Callable[[bytes, bytes], bytes]
 
@@ -166,23 +175,30 @@ FRAMINGS: dict[str, tuple[Bytes, End]] = {
 }  # fmt: skip
 OK_CONDITIONS = (ALWAYS, SECOND_TIME, FIFTH_TIME, ONCE, SECOND_KEY, WITH_QUERY, WITH_COMPRESSION, OLD_HTTP)
 ERROR_CONDITIONS = (ALWAYS, SECOND_TIME, LATER)
-STATUSES: dict[str, tuple[int, ...]] = {"401": (401,), "403": (403,)}
+REFUSALS = (401, 403)
 
 
 def framings() -> Iterator[Mutation]:
     """Yield deployments whose messages are malformed or incomplete."""
     for name, (write, end) in FRAMINGS.items():
+        change = partial(_framed, write, end)
+        yield from changing("http, the framing of 200", name, change, OK_CONDITIONS, applies=_is_ok_to_get)
+        yield from _changing_refusals("http, the framing of {}", name, change)
 
-        def change(message: RawMessage, received: Received, write: Bytes = write, end: End = end) -> RawMessage:
-            return with_bytes(replace(message, end=end), received, write)
 
-        def is_get(message: RawMessage, received: Received) -> bool:
-            return is_ok(message, received) and received.method == "GET"
+def _framed(write: Bytes, end: End, message: RawMessage, received: Received) -> RawMessage:
+    return with_bytes(replace(message, end=end), received, write)
 
-        yield from changing("http, the framing of 200", name, change, OK_CONDITIONS, applies=is_get)
-        for status, statuses in STATUSES.items():
-            applies = having_status(*statuses)
-            yield from changing(f"http, the framing of {status}", name, change, ERROR_CONDITIONS, applies=applies)
+
+def _is_ok_to_get(message: RawMessage, received: Received) -> bool:
+    return is_ok(message, received) and received.method == "GET"
+
+
+def _changing_refusals(group: str, operator: str, change: Change) -> Iterator[Mutation]:
+    """Yield deployments that change the responses with each status in REFUSALS, which takes the place of {}."""
+    for status in REFUSALS:
+        applies = having_status(status)
+        yield from changing(group.format(status), operator, change, ERROR_CONDITIONS, applies=applies)
 
 
 def _set(**fields: str | None) -> Mapping[str, str | None]:
@@ -241,27 +257,19 @@ def fields() -> Iterator[Mutation]:
     """Yield deployments with header fields that are wrong."""
     everything: dict[str, Mapping[str, str | None]] = {**FIELDS, **TYPES, **TAGS}
     for name, changed in everything.items():
-
-        def change(message: RawMessage, _: Received, fields: Mapping[str, str | None] = changed) -> RawMessage:
-            return with_fields(message, fields)
-
+        change = _setting(changed)
         yield from changing("http, the header of 200", name, change, OK_CONDITIONS, applies=is_ok)
-        if changed not in TAGS.values():
-            for status, statuses in STATUSES.items():
-                applies = having_status(*statuses)
-                yield from changing(f"http, the header of {status}", name, change, ERROR_CONDITIONS, applies=applies)
+        if name not in TAGS:
+            yield from _changing_refusals("http, the header of {}", name, change)
     for name in TWICE:
+        repeated, operator = partial(_repeated, name), f"{name} twice"
+        yield from changing("http, the header of 200", operator, repeated, OK_CONDITIONS, applies=is_ok)
+        yield from changing("http, the header of 401", operator, repeated, ERROR_CONDITIONS, applies=having_status(401))
 
-        def repeated(message: RawMessage, _: Received, name: str = name) -> RawMessage:
-            value = dict(message.headers).get(name, DATES.get(name, "1"))
-            return replace(
-                with_fields(message, {name: value}), headers=(*message.headers, (name, value), (name, value))
-            )
 
-        yield from changing("http, the header of 200", f"{name} twice", repeated, OK_CONDITIONS, applies=is_ok)
-        yield from changing(
-            "http, the header of 401", f"{name} twice", repeated, ERROR_CONDITIONS, applies=having_status(401)
-        )
+def _repeated(name: str, message: RawMessage, _: Received) -> RawMessage:
+    value = dict(message.headers).get(name, DATES.get(name, "1"))
+    return replace(message, headers=(*message.headers, (name, value), (name, value)))
 
 
 DATES = {"ETag": 'W/"1"', "Last-Modified": "Fri, 01 Jan 2021 00:00:00 GMT", "Location": "/"}
@@ -291,16 +299,15 @@ SHARED: dict[str, Mapping[str, str | None]] = {
 
 def caching() -> Iterator[Mutation]:
     """Yield deployments that let caches share responses."""
+    conditions = (ALWAYS, SECOND_TIME, FIFTH_TIME, SECOND_KEY, REUSED, FRESH)
     for name, changed in SHARED.items():
-
-        def change(message: RawMessage, _: Received, fields: Mapping[str, str | None] = changed) -> RawMessage:
-            return with_fields(message, fields)
-
-        conditions = (ALWAYS, SECOND_TIME, FIFTH_TIME, SECOND_KEY, REUSED, FRESH)
+        change = _setting(changed)
         yield from changing("cache, 200 is shared", name, change, conditions, applies=is_ok)
-        for status, statuses in STATUSES.items():
-            applies = having_status(*statuses)
-            yield from changing(f"cache, {status} is shared", name, change, ERROR_CONDITIONS, applies=applies)
+        yield from _changing_refusals("cache, {} is shared", name, change)
+
+
+def _setting(fields: Mapping[str, str | None]) -> Change:
+    return lambda message, _: with_fields(message, fields)
 
 
 CacheKey = Callable[[Received], object]
@@ -334,36 +341,29 @@ STORED: dict[str, tuple[int, ...]] = {"200": (200,), "errors": (401, 403, 404), 
 
 def shared_caches() -> Iterator[Mutation]:
     """Yield deployments behind a cache whose key lacks the API key."""
-    for name, key_of in CACHE_KEYS.items():
-        for stored, statuses in STORED.items():
-            for seconds in (1, 10, 3600):
-                for when in CACHED_WHEN if seconds == 10 and name in {"the target", "the path"} else (ALWAYS,):
+    group = "cache, a response is sent to another client"
+    for name, stored, seconds in product(CACHE_KEYS, STORED, (1, 10, 3600)):
+        for when in CACHED_WHEN if seconds == 10 and name in {"the target", "the path"} else (ALWAYS,):
+            build = partial(_behind_cache, CACHE_KEYS[name], STORED[stored], seconds, when)
+            yield Mutation(f"{group}: {stored} by {name} for {seconds} s, {when.name}", group, build)
 
-                    def build(
-                        key_of: CacheKey = key_of,
-                        statuses: tuple[int, ...] = statuses,
-                        seconds: int = seconds,
-                        when: Condition = when,
-                    ) -> Behaviour:
-                        holds = when.build()
-                        cache: dict[object, tuple[float, RawMessage, str]] = {}
 
-                        def change(message: RawMessage, received: Received) -> RawMessage:
-                            if received.method != "GET" or not holds(received):
-                                return message
-                            place = key_of(received)
-                            since, hit, _ = cache.get(place, (0.0, message, ""))
-                            if received.now - since < seconds:
-                                return hit
-                            if message.status in statuses:
-                                cache[place] = (received.now, message, received.key)
-                            return message
+def _behind_cache(key_of: CacheKey, statuses: tuple[int, ...], seconds: int, when: Condition) -> Behaviour:
+    holds = when.build()
+    cache: dict[object, tuple[float, RawMessage]] = {}
 
-                        return Behaviour(change=change)
+    def change(message: RawMessage, received: Received) -> RawMessage:
+        if received.method != "GET" or not holds(received):
+            return message
+        place = key_of(received)
+        since, hit = cache.get(place, (0.0, message))
+        if received.now - since < seconds:
+            return hit
+        if message.status in statuses:
+            cache[place] = (received.now, message)
+        return message
 
-                    group = "cache, a response is sent to another client"
-                    how = f"{stored} by {name} for {seconds} s"
-                    yield Mutation(f"{group}: {how}, {when.name}", group, build)
+    return Behaviour(change=change)
 
 
 Applies = Callable[[Received], bool]
@@ -396,10 +396,6 @@ def _names(received: Received) -> list[bytes]:
 def _repeats_a_parameter(received: Received) -> bool:
     names = re.findall(r"(?:^|&)([^=&]*)", received.query)
     return len(names) > len(set(names))
-
-
-def _repeats_a_field(received: Received) -> bool:
-    return len(received.request.headers) > len({name.lower() for name in received.request.headers})
 
 
 TRIGGERS: dict[str, Applies] = {
@@ -439,7 +435,7 @@ TRIGGERS: dict[str, Applies] = {
     "with a repeated parameter": _repeats_a_parameter,
     "with a non-ASCII value": lambda received: any(not value.isascii() for value in received.request.headers.values()),
     "with an empty value": lambda received: "" in received.request.headers.values(),
-    "with a repeated header": _repeats_a_field,
+    "with a repeated header": lambda received: len(_names(received)) > len({name.lower() for name in _names(received)}),
     "without User-Agent": lambda received: not received.header("User-Agent"),
     "without Accept": lambda received: "Accept" not in received.request.headers,
     "without Accept-Encoding": lambda received: "Accept-Encoding" not in received.request.headers,
@@ -462,8 +458,8 @@ TRIGGERS: dict[str, Applies] = {
     "as the tenth request of a connection": lambda received: received.connection.requests == 10,
     "as the second request of a connection": lambda received: received.connection.requests == 2,
 }  # fmt: skip
-Harm = Callable[[RawMessage, Received], RawMessage]
-HARMS: dict[str, Harm] = {
+# A header that clients rarely send may be answered with a 4xx: this is not a broken promise except for 401.
+HARMS: dict[str, Change] = {
     "500": lambda message, _: with_status(message, 500, "Internal Server Error"),
     "502": lambda message, _: with_status(message, 502),
     "401": lambda message, _: with_status(message, 401),
@@ -471,32 +467,27 @@ HARMS: dict[str, Harm] = {
     "an empty object": lambda message, _: with_json(message, {}),
     "an error as 200": lambda message, _: with_json(message, {"error": "bad request"}),
     "204": lambda message, _: replace(message, status=204, body=b""),
-    "metrics of the second key": lambda message, _: message,
 }
-# A header that clients rarely send may be answered with a 4xx: this is not a broken promise except for 401.
-AFTER_THESE = ("500", "502", "401", "hang", "an empty object", "an error as 200", "204")
-EXPECTED_WITH_401 = ("with a query", "without User-Agent", "with Cookie")
 
 
 def harms() -> Iterator[Mutation]:
     """Yield deployments that fail on an unusual request with a valid key."""
     for trigger, applies in TRIGGERS.items():
-        for harm in AFTER_THESE:
+        for harm, harmed in HARMS.items():
             if harm == "hang" and ("body" in trigger or "Expect" in trigger):
                 continue  # the server may wait for the body
-
-            def build(applies: Applies = applies, harm: str = harm) -> Behaviour:
-                def change(message: RawMessage, received: Received) -> RawMessage:
-                    is_harmed = is_ok(message, received) and received.method == "GET" and applies(received)
-                    return HARMS[harm](message, received) if is_harmed else message
-
-                return Behaviour(change=change)
-
             group = f"robustness, a valid request gets {harm}"
-            yield Mutation(f"{group}: {trigger}", group, build)
+            yield Mutation(f"{group}: {trigger}", group, partial(_harmed, applies, harmed))
         yield Mutation(
             f"keys, another key's metrics: {trigger}", "keys, another key's metrics", partial(_swapped, applies)
         )
+
+
+def _harmed(applies: Applies, harmed: Change) -> Behaviour:
+    def change(message: RawMessage, received: Received) -> RawMessage:
+        return harmed(message, received) if _is_ok_to_get(message, received) and applies(received) else message
+
+    return Behaviour(change=change)
 
 
 def _swapped(applies: Applies) -> Behaviour:
@@ -615,13 +606,11 @@ DISCLOSURES: dict[str, Callable[[Received], str]] = {
 
 def bodies() -> Iterator[Mutation]:
     """Yield deployments with bodies that are not well-formed."""
+    conditions = (*OK_CONDITIONS, OTHER_KEYS)
     for name, text in TEXTS.items():
-        conditions = (*OK_CONDITIONS, OTHER_KEYS)
         yield from changing("schema, the body of 200", name, partial(_rewritten, text), conditions, applies=is_ok)
     for name, text in TEXTS_OF_ERRORS.items():
-        for status, statuses in STATUSES.items():
-            group, applies = f"errors, the body of {status}", having_status(*statuses)
-            yield from changing(group, name, partial(_rewritten, text), ERROR_CONDITIONS, applies=applies)
+        yield from _changing_refusals("errors, the body of {}", name, partial(_rewritten, text))
 
 
 def _rewritten(text: Text, message: RawMessage, _: Received) -> RawMessage:

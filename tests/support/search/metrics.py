@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from itertools import chain
@@ -14,8 +15,8 @@ import orjson
 from mock_server import load_deployment
 from mock_server.simulation.accounts import Account
 from mock_server.web.raw_response import RawMessage
-from tests.support.search.mutations import Label, Metrics, Mutation, Turn, is_ok
-from tests.support.search.served import Behaviour, Counts, Received, with_json
+from tests.support.search.mutations import Metrics, Mutation, Turn, is_ok
+from tests.support.search.served import Behaviour, Received, with_json
 
 Body = dict[str, Any]
 Edit = Callable[[Body, Turn], Any]
@@ -69,10 +70,6 @@ def _part(one: float, whole: float) -> float:
 
 def _float32(value: float) -> int:
     return int(struct.unpack("f", struct.pack("f", value))[0])
-
-
-def _signed(bits: int) -> Callable[[int], int]:
-    return lambda value: (value * 2**12 + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1)
 
 
 # Operators of which each contradicts another member, for each key with traffic.
@@ -145,7 +142,10 @@ RELATIONS: dict[str, Edit] = {
     "fail negative": _member("fail", lambda value: -value - 1),
     "success negative": _member("success", lambda value: -value - 1),
     "top_domains of another key": lambda body, turn: {**body, "top_domains": other_metrics(turn)["top_domains"]},
-    "top_domains in ascending order": lambda body, _: _sorted(body, reverse=False),
+    "top_domains in ascending order": lambda body, _: {
+        **body,
+        "top_domains": sorted(body["top_domains"], key=lambda row: int(row["requests"])),
+    },
     "top_domains by name": lambda body, _: {
         **body,
         "top_domains": sorted(body["top_domains"], key=lambda row: str(row["domain"])),
@@ -167,7 +167,11 @@ RELATIONS: dict[str, Edit] = {
     },
     "top_domains with capitals beside": lambda body, _: {
         **body,
-        "top_domains": [*body["top_domains"][:1], *_in_capitals(body["top_domains"][:1]), *body["top_domains"][2:]],
+        "top_domains": [
+            *body["top_domains"][:1],
+            *({**row, "domain": row["domain"].upper()} for row in body["top_domains"][:1]),
+            *body["top_domains"][2:],
+        ],
     },
     "top_domains with URLs": lambda body, _: _domains(body, "https://{}/a"),
     "top_domains with paths": lambda body, _: _domains(body, "{}/login?token=1"),
@@ -231,19 +235,11 @@ def _domains(body: Body, form: str) -> Body:
     return _rows(body, lambda row: {**row, "domain": form.format(row["domain"])})
 
 
-def _sorted(body: Body, *, reverse: bool) -> Body:
-    return {**body, "top_domains": sorted(body["top_domains"], key=lambda row: int(row["requests"]), reverse=reverse)}
-
-
 def _swapped_rows(body: Body, one: int, other: int) -> Body:
     rows = list(body["top_domains"])
     if len(rows) > 1:
         rows[one], rows[other] = rows[other], rows[one]
     return {**body, "top_domains": rows}
-
-
-def _in_capitals(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**row, "domain": row["domain"].upper()} for row in rows]
 
 
 # Changes of single responses: unlike a window or a new limit, they are gone with the next response.
@@ -293,9 +289,7 @@ LASTING: dict[str, IsTurn] = {
 }
 
 
-def _deployments(
-    group: str, edits: Mapping[str, Edit], turns: Mapping[str, IsTurn], label: Label = "broken"
-) -> Iterator[Mutation]:
+def _deployments(group: str, edits: Mapping[str, Edit], turns: Mapping[str, IsTurn]) -> Iterator[Mutation]:
     for operator, edit in edits.items():
         for when, is_turn in turns.items():
             if operator.startswith("top_domains") and when == "for the third key":
@@ -304,24 +298,25 @@ def _deployments(
             def build(edit: Edit = edit, is_turn: IsTurn = is_turn) -> Metrics:
                 return lambda body, turn: edit(body, turn) if is_turn(turn) else body
 
-            yield of_metrics(f"{group}: {operator}, {when}", group, build, label)
+            yield of_metrics(f"{group}: {operator}, {when}", group, build)
 
 
-def of_metrics(name: str, group: str, build: Callable[[], Metrics], label: Label = "broken") -> Mutation:
+def of_metrics(name: str, group: str, build: Callable[[], Metrics]) -> Mutation:
     """Return the deployment that changes usage metrics in a way; the passive rules can judge it without requests."""
 
     def served() -> Behaviour:
-        metrics, counts = build(), Counts()
+        metrics, counts = build(), Counter[str]()
 
         def change(message: RawMessage, received: Received) -> RawMessage:
             if not is_ok(message, received):
                 return message
-            turn = Turn(received.key, counts.next(received.key), received.now, received.keys)
+            counts[received.key] += 1
+            turn = Turn(received.key, counts[received.key], received.keys)
             return with_json(message, metrics(json.loads(message.body), turn))
 
         return Behaviour(change=change)
 
-    return Mutation(name, group, served, label, build)
+    return Mutation(name, group, served, metrics=build)
 
 
 def _remembering(build: Callable[[dict[str, Any]], Edit]) -> Callable[[], Metrics]:

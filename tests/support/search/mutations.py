@@ -1,18 +1,16 @@
-"""Mutations: an operator and a condition make a deployment whose label is known by construction."""
+"""Mutations: an operator and a condition make a deployment that is broken by construction."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 from mock_server.web.raw_response import RawMessage
 from tests.support.search.served import PATH, Admit, Behaviour, Change, Received
 
-Label = Literal["broken", "advisory", "correct"]
 Holds = Callable[[Received], bool]
-# Returns other usage metrics for those of a key; the number counts its responses from 1, at a time in seconds.
+# Returns other usage metrics for those of a key.
 Metrics = Callable[[dict[str, Any], "Turn"], Any]
 
 
@@ -22,7 +20,6 @@ class Turn:
 
     key: str
     number: int
-    now: float
     keys: tuple[str, ...]
 
 
@@ -42,7 +39,7 @@ class Mutation:
         name: The name: its group, the operator, and the condition.
         group: The promise that the deployment breaks, or the kind of behaviour where it is correct.
         build: Returns its behaviour.
-        label: Whether it breaks a promise, or good practice, or nothing.
+        is_correct: Whether it breaks no promise.
         metrics: Returns the change of the usage metrics, where nothing else is changed.
         style: The form of its keys.
         is_intrusive: Only an intrusive run can show the behaviour.
@@ -51,7 +48,7 @@ class Mutation:
     name: str
     group: str
     build: Callable[[], Behaviour]
-    label: Label = "broken"
+    is_correct: bool = False
     metrics: Callable[[], Metrics] | None = None
     style: str = "words"
     is_intrusive: bool = False
@@ -94,14 +91,10 @@ BROWSER = condition("for browsers", lambda received: "Mozilla" in received.heade
 WITH_QUERY = condition("with a query", lambda received: bool(received.query))
 WITH_COMPRESSION = condition("with gzip accepted", lambda received: "gzip" in received.header("Accept-Encoding"))
 WITH_ORIGIN = condition("with Origin", lambda received: bool(received.header("Origin")))
-WITH_COOKIE = condition("with a cookie", lambda received: bool(received.header("Cookie")))
 OLD_HTTP = condition("with HTTP/1.0", lambda received: received.request.version.minor == 0)
 MAIN_KEY = condition("for the first key", lambda received: received.key == received.keys[0])
 SECOND_KEY = condition("for the second key", lambda received: received.key == received.keys[1])
 OTHER_KEYS = condition("for all keys but the first", lambda received: received.key in received.keys[1:])
-AT_TIMES = (SECOND_TIME, THIRD_TIME, FIFTH_TIME, LATER)
-OF_CONNECTIONS = (REUSED, FRESH)
-OF_CLIENTS = (BROWSER, WITH_QUERY, WITH_COMPRESSION, WITH_ORIGIN, WITH_COOKIE, OLD_HTTP)
 
 
 def admitting(
@@ -110,7 +103,6 @@ def admitting(
     admit: Admit,
     conditions: Iterable[Condition],
     *,
-    label: Label = "broken",
     style: str = "words",
     reads_body: bool = False,
 ) -> Iterator[Mutation]:
@@ -132,7 +124,7 @@ def admitting(
         return build
 
     for when in conditions:
-        yield Mutation(f"{group}: {operator}, {when.name}", group, build_for(when), label, style=style)
+        yield Mutation(f"{group}: {operator}, {when.name}", group, build_for(when), style=style)
 
 
 def changing(
@@ -142,8 +134,6 @@ def changing(
     conditions: Iterable[Condition],
     *,
     applies: Callable[[RawMessage, Received], bool],
-    label: Label = "broken",
-    is_intrusive: bool = False,
 ) -> Iterator[Mutation]:
     """Yield a deployment for each condition on which responses are changed, if the operator applies to them."""
 
@@ -159,8 +149,7 @@ def changing(
         return build
 
     for when in conditions:
-        name = f"{group}: {operator}, {when.name}"
-        yield Mutation(name, group, build_for(when), label, is_intrusive=is_intrusive)
+        yield Mutation(f"{group}: {operator}, {when.name}", group, build_for(when))
 
 
 def is_ok(message: RawMessage, received: Received) -> bool:
@@ -168,16 +157,6 @@ def is_ok(message: RawMessage, received: Received) -> bool:
     return message.status == 200 and received.path == PATH and received.is_valid
 
 
-def having_status(*statuses: int) -> Callable[[RawMessage, Received], bool]:
-    """Return whether a response of the operation has one of these statuses."""
-    return lambda message, received: message.status in statuses and received.path == PATH
-
-
-def slug(text: str) -> str:
-    """Return a text as the name of a folder."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:80]
-
-
-def with_label(mutations: Iterable[Mutation], label: Label) -> Iterator[Mutation]:
-    """Yield the same deployments with another label."""
-    return (replace(mutation, label=label) for mutation in mutations)
+def having_status(status: int) -> Callable[[RawMessage, Received], bool]:
+    """Return whether a response of the operation has this status."""
+    return lambda message, received: message.status == status and received.path == PATH

@@ -6,7 +6,7 @@ import base64
 import json
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -187,15 +187,3 @@ def with_bytes(message: RawMessage, received: Received, change: Callable[[bytes,
     head, data = serialize_message(message, received.request)
     changed = base64.b64encode(change(head, data[len(head) :])).decode()
     return replace(message, message=({"op": "set", "base64": changed},))
-
-
-@dataclass
-class Counts:
-    """Counts by name, for conditions."""
-
-    by_name: dict[str, int] = field(default_factory=dict)
-
-    def next(self, name: str) -> int:
-        """Return the next count of a name, from 1."""
-        self.by_name[name] = self.by_name.get(name, 0) + 1
-        return self.by_name[name]

@@ -1,0 +1,51 @@
+"""The command line of a run as words: the values of options in it, and the command that repeats the run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+
+from contract_tests.run.options import Settings
+
+
+def values(arguments: Sequence[str], *names: str) -> Iterator[str]:
+    """Yield the values of options that may have several names."""
+    for index, word in enumerate(arguments):
+        name, equals, value = word.partition("=")
+        if name in names:
+            yield value if equals else "".join(arguments[index + 1 : index + 2])
+
+
+def last_value(arguments: Sequence[str], *names: str) -> str:
+    """Return the last value of an option; empty without one."""
+    return ["", *values(arguments, *names)][-1]
+
+
+def without_option(arguments: Sequence[str], option: str) -> Iterator[str]:
+    """Yield the words without an option and its values."""
+    words = iter(arguments)
+    for word in words:
+        if word == option:
+            next(words, "")
+        elif not word.startswith(f"{option}="):
+            yield word
+
+
+def command(arguments: Sequence[str], settings: Settings) -> str:
+    """Return the command that repeats the run, without keys, and with the name alone of each --header."""
+    words = ["pytest", *_without_secrets([str(argument) for argument in arguments])]
+    if not settings.embedded and not any(word.startswith(("--base-url", "--traffic")) for word in words):
+        words += ["--base-url", settings.target.url]
+    return shlex.join(words)
+
+
+def _without_secrets(arguments: Sequence[str]) -> Iterator[str]:
+    words = iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option not in {"--api-key", "--header"}:
+            yield word
+            continue
+        value = value if equals else next(words, "")
+        if option == "--header":
+            yield from (option, value.partition(":")[0] + ": …")

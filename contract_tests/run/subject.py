@@ -1,0 +1,126 @@
+"""The subject of a run: a deployment, the embedded mock, or recorded traffic."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract_tests.metrics.schema import contract
+from contract_tests.redaction.escaping import escaped
+from contract_tests.run.examples import PROFILES
+from contract_tests.run.gate import OPERATION
+from contract_tests.run.options import (
+    FOR_REQUESTS,
+    MAIN_KEY,
+    Settings,
+    destination,
+    deviations_from,
+    keys_from,
+    refuse_lost_base_url,
+    refuse_misspelt,
+    settings_from,
+)
+from contract_tests.run.recorded import settings_of
+from contract_tests.traffic.har import read_har
+from contract_tests.traffic.recording import Recording, TrafficError, recording_of
+from contract_tests.wire.target import Target
+from usage_contract import ContractError, SourceError
+from usage_contract.levels import LEVELS
+
+
+def sends_nothing(option: Any) -> bool:
+    """Whether the options ask for a list of rules, and not for a run."""
+    return bool(option.contract_rules or option.contract_rules_json or option.contract_plan or option.collectonly)
+
+
+def subject_of(config: pytest.Config) -> tuple[Settings, Recording | None]:
+    """Return the settings of a run, and the recorded traffic if it judges that.
+
+    Raises:
+        UsageError: An option, the contract or the traffic cannot be used.
+    """
+    option = config.option
+    if not sends_nothing(option):
+        _check_contract()
+    if not option.base_url and _is_emptied(config.invocation_params.args):
+        raise pytest.UsageError("--base-url is empty; leave it out to check the embedded mock")
+    if option.contract_traffic:
+        _refuse_options_for_requests(option)
+        if not sends_nothing(option):
+            return _recorded(option)
+    return _settings(config), None
+
+
+def _settings(config: pytest.Config) -> Settings:
+    option, base_url = config.option, config.option.base_url
+    refuse_misspelt(os.environ, is_remote=bool(base_url))
+    keys = keys_from(option.contract_api_key, os.environ if base_url else {}, option.contract_api_key_file)
+    if base_url and not (keys or sends_nothing(option)):
+        raise pytest.UsageError(f"no key: set {MAIN_KEY}, or give --api-key-file or --api-key")
+    if base_url:
+        return settings_from(config, Target.parse("--base-url", base_url), keys, embedded=False)
+    if keys:
+        raise pytest.UsageError("a key without --base-url: the embedded mock has its own keys")
+    if sends_nothing(option):
+        return settings_from(config, Target.parse("the mock's URL", "http://localhost"), (), embedded=True)
+    refuse_lost_base_url(os.environ)
+    from contract_tests.run.embedded_mock import start  # imports the mock
+
+    with _contract_errors_as_usage_errors():
+        mock = start()
+    config.add_cleanup(mock.close)
+    keys = keys_from(mock.keys, {}, None)
+    return settings_from(config, Target.parse("the mock's URL", mock.url), keys, embedded=True)
+
+
+def _refuse_options_for_requests(option: Any) -> None:
+    """Raise UsageError for an option that has no effect on a run over recorded traffic."""
+    given = [name for name in FOR_REQUESTS if getattr(option, destination(name))]
+    if option.hypothesis_profile != PROFILES[0]:
+        given.append("--hypothesis-profile")
+    if given:
+        raise pytest.UsageError(f"{given[0]}: it is for runs that send requests, and --traffic sends none")
+
+
+def _recorded(option: Any) -> tuple[Settings, Recording]:
+    if "" in option.contract_traffic:
+        raise pytest.UsageError("--traffic is empty; give the path of a HAR file")
+    refuse_misspelt(os.environ, is_remote=True)
+    base = Target.parse("--base-url", option.base_url) if option.base_url else None
+    keys = keys_from(option.contract_api_key, os.environ, option.contract_api_key_file)
+    operation = contract(option.contract_level).operation(OPERATION)
+    try:
+        recorded = [each for path in option.contract_traffic for each in read_har(Path(path))]
+        recording = recording_of(recorded, operation, keys=keys, base=base)
+    except TrafficError as error:
+        raise pytest.UsageError(escaped(f"--traffic: {error}")) from None
+    settings = settings_of(recording, option.contract_level)
+    return replace(settings, deviations=deviations_from(option)), recording
+
+
+@contextmanager
+def _contract_errors_as_usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except (ContractError, SourceError) as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _check_contract() -> None:
+    """Read the documents of every level: rules of a level above that of the run are reported as well."""
+    with _contract_errors_as_usage_errors():
+        for level in LEVELS:
+            contract(level)
+
+
+def _is_emptied(arguments: Sequence[str | os.PathLike[str]]) -> bool:
+    """Whether a base URL was given, and is empty, as from a variable that is not set."""
+    given = ("--base-url", "") in pairwise(arguments) or "--base-url=" in arguments
+    return given or os.environ.get("PYTEST_BASE_URL") == ""

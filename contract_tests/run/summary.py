@@ -1,0 +1,104 @@
+"""The summary of a run on the terminal: the verdict, the counts, the failures, and the rules that were not tested."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import get_args
+
+from contract_tests.reports.model import Outcome, counted
+from contract_tests.run.rules import rule_ids
+from contract_tests.run.verdicts import Verdict, Verdicts
+from contract_tests.wire.pacing import SHARE, VENDOR_RATE
+
+COMPLETE, COMPLETE_INTRUSIVE = 243, 307  # paced requests of a run with three keys, for an estimate of its time
+WITHOUT_A_KEY = 93  # of them, sent so fast that they hardly count
+SCREEN = 15  # lines of the summary about single rules: a screen holds as many beside the rest
+LISTED = 40  # rules that were not tested for one reason; the reports list more
+WIDTH = 100  # characters of a line with rule ids
+
+
+def summary(verdicts: Verdicts) -> Iterator[str]:
+    """Yield the lines that end a run."""
+    counts = verdicts.counts
+    embedded = " (the embedded mock)" if verdicts.settings.embedded else ""
+    yield f"{verdicts.settings.target.url}{embedded} {_result(verdicts)} at level {verdicts.settings.level}"
+    tally = ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome) if counts[outcome])
+    yield f"rules: {len(verdicts.rules)} selected; {tally or 'none ran'}"
+    if not verdicts.rules:
+        yield "pytest has collected no rules: -k, -m, or python_files and python_functions in its configuration"
+    if verdicts.scheduler:
+        yield verdicts.scheduler.transport.spent()
+    lines = [*_failures(verdicts), *_untested(verdicts)]
+    yield from lines[:SCREEN]
+    if len(lines) > SCREEN:
+        yield f"… and {len(lines) - SCREEN} more lines: --report-dir DIR writes all of them"
+    if needs := complete_run(verdicts):
+        yield needs
+
+
+def _failures(verdicts: Verdicts) -> Iterator[str]:
+    named: tuple[Outcome, ...] = ("broken", "stale deviation", "gate error", "known deviation", "reported")
+    for outcome in named:
+        for verdict in _with(verdicts, outcome):
+            expiry = f"; {verdicts.expiry(verdict.rule)}" if verdicts.expiry(verdict.rule) else ""
+            yield f"{outcome}: {verdict.rule.id} ({verdict.rule.source}){expiry}"
+            if unproven := verdicts.unproven(verdict.rule):
+                yield from _indented(f"not tested because of it: {', '.join(unproven)}")
+    for verdict in verdicts.all:
+        if verdict.runs > 1:
+            yield f"repeated: {verdict.rule.id} ran {verdict.runs} times, and the worst result counts"
+
+
+def _untested(verdicts: Verdicts) -> Iterator[str]:
+    by_reason: dict[str, list[str]] = {}
+    for verdict in _with(verdicts, "not tested"):
+        by_reason.setdefault(verdict.reason, []).append(verdict.rule.id)
+    for reason, ids in by_reason.items():
+        if len(ids) == 1:
+            yield f"not tested: {ids[0]}: {reason}"
+        else:
+            yield f"not tested, {len(ids)} rules: {reason}"
+            if len(ids) <= LISTED:
+                yield from _indented(", ".join(ids))
+    if verdicts.unreached:
+        yield f"not tested, {counted(len(verdicts.unreached), 'rule')}: the run ended before their turn"
+    yield from (f"not tested: {shortfall}" for shortfall in verdicts.shortfalls)
+
+
+def _with(verdicts: Verdicts, outcome: Outcome) -> list[Verdict]:
+    return [verdict for verdict in verdicts.all if verdict.outcome == outcome]
+
+
+def _result(verdicts: Verdicts) -> str:
+    if verdicts.counts["broken"]:
+        return "BREAKS ITS CONTRACT"
+    if verdicts.counts["stale deviation"]:
+        return "keeps a promise that is listed as a known deviation"
+    if verdicts.counts["not tested"] == verdicts.counts.total():
+        return "could not be tested"
+    if verdicts.counts["gate error"]:
+        return "was not judged: the gate itself failed"
+    if verdicts.complete:
+        return "conforms"
+    because = ", which --require-complete refuses" if verdicts.settings.require_complete else ""
+    return f"conforms as far as it was tested: the result is partial{because}"
+
+
+def _indented(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
+
+
+def complete_run(verdicts: Verdicts) -> str:
+    """Return the needs of a complete run beyond this one, as a sentence; empty if the user cannot meet them."""
+    wanted = {verdict.wanted for verdict in verdicts.all} | (verdicts.scheduler.wanted if verdicts.scheduler else set())
+    if verdicts.complete or not (needs := sorted(wanted - {""})):
+        return ""
+    seconds = ""
+    if len(verdicts.rules) == len(rule_ids()):
+        requests = COMPLETE_INTRUSIVE if verdicts.settings.intrusive or "--intrusive" in needs else COMPLETE
+        at_own_pace = (requests - WITHOUT_A_KEY) / (SHARE * VENDOR_RATE)
+        estimate = requests / verdicts.settings.max_rate if verdicts.settings.max_rate else at_own_pace
+        seconds = f": about {estimate:.0f} s"
+    listed = " and ".join(filter(None, [", ".join(needs[:-1]), needs[-1]]))
+    return f"a complete run needs {listed}{seconds}"
