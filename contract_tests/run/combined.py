@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from contract_tests.run.gate import Gate
@@ -101,6 +101,7 @@ def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
     """
     parts = [part for part in combined.parts if not combined.is_refused(part)]
     together = [part for part in parts if not combined.is_of_refused_kind(part)]
+    rest = [part for part in parts if combined.is_of_refused_kind(part)]
     if together:
         whole = replace(combined, parts=tuple(together))
         exchange = yield from send(whole.request())
@@ -109,7 +110,6 @@ def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
             return (yield from _narrowed(whole, exchange, judge))
         if outcome == "unclear" and (found := (yield from _separated(whole, judge))):
             return found
-    rest = [part for part in parts if part not in together]
     return (yield from _first_of_each_kind(replace(combined, parts=tuple(rest)), 1, judge))
 
 
@@ -170,16 +170,29 @@ def _sent_with_spare_request(combined: Combined) -> Probing[Exchange | None]:
 
 def packed(parts: Iterable[Part], requests: int) -> list[tuple[Part, ...]]:
     """Distribute parts over requests, the first parts to the first request; those that do not fit are left out."""
-    packs: list[list[Part]] = [[] for _ in range(requests)]
+    packs = [_Pack() for _ in range(requests)]
     for part in parts:
-        pack = next((pack for pack in packs if _fits(part, pack)), None)
-        if pack is not None:
-            pack.append(part)
-    return [tuple(pack) for pack in packs if pack]
+        any(pack.add(part) for pack in packs)
+    return [tuple(pack.parts) for pack in packs if pack.parts]
 
 
-def _fits(part: Part, pack: list[Part]) -> bool:
-    together = [*pack, part]
-    size = {kind: sum(len(each.pair) + 3 for each in together if each.kind == kind) for kind in KINDS}
-    fields = sum(each.kind == "header" for each in together)
-    return fields <= MOST_FIELDS and size["query parameter"] <= LONGEST_QUERY and sum(size.values()) <= LARGEST_HEAD
+@dataclass
+class _Pack:
+    """The parts of one request, and what they take together: header fields, bytes of the query, bytes of the head."""
+
+    parts: list[Part] = field(default_factory=list)
+    fields: int = 0
+    query: int = 0
+    head: int = 0
+
+    def add(self, part: Part) -> bool:
+        """Add a part if it fits; return whether it does."""
+        size = len(part.pair) + 3  # the separators
+        fields = self.fields + (part.kind == "header")
+        query = self.query + (size if part.kind == "query parameter" else 0)
+        head = self.head + size
+        if fields > MOST_FIELDS or query > LONGEST_QUERY or head > LARGEST_HEAD:
+            return False
+        self.parts.append(part)
+        self.fields, self.query, self.head = fields, query, head
+        return True
