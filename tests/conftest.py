@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.support.tiers import IN_CI, TIERS, missing_tools
+from tests.support.tiers import EVERYDAY, IN_CI, TIERS, missing_tools
 
 # The same examples on every machine, however slow it is.
 settings.register_profile(
@@ -72,11 +72,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{mark}: registered by the gate's plugin in a run of the gate")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the folders of the other tiers out of a run of the everyday tests: to import them takes seconds."""
+    return True if config.option.markexpr == EVERYDAY and _tier(collection_path) else None
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m deselects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with the tier whose folder it is in."""
     for item in items:
-        if tier := _tier(item):
+        if tier := _tier(item.path):
             item.add_marker(tier)
 
 
@@ -89,7 +94,7 @@ def pytest_collection_finish() -> None:
 @pytest.hookimpl(tryfirst=True)  # before a fixture needs the tool
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Fail a test whose tool is missing in CI, and skip it elsewhere."""
-    if (tier := _tier(item)) and (problem := missing_tools(tier)):
+    if (tier := _tier(item.path)) and (problem := missing_tools(tier)):
         if IN_CI:
             pytest.fail(problem, pytrace=False)
         pytest.skip(problem)
@@ -102,6 +107,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"skipped: {reason}")
 
 
-def _tier(item: pytest.Item) -> str:
-    folder = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
+def _tier(path: Path) -> str:
+    folder = next(iter(path.relative_to(HERE).parts), "") if path.is_relative_to(HERE) else ""
     return folder if folder in TIERS else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Literal
 
 from contract_tests.run.gate import Gate
@@ -40,11 +39,6 @@ class Part:
         """The part as a query and a Cookie header write it."""
         value = self.value if isinstance(self.value, bytes) else self.value.encode()
         return self.name.encode() + b"=" + value
-
-    @cached_property
-    def size(self) -> int:
-        """The bytes of the part in a request, with what separates it from the next."""
-        return len(self.pair) + 3
 
 
 @dataclass(frozen=True)
@@ -106,10 +100,8 @@ def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
     nothing about the others. These are sent again in pieces, as long as `Gate.refused` has spare requests.
     """
     parts = [part for part in combined.parts if not combined.is_refused(part)]
-    together: list[Part] = []
-    rest: list[Part] = []
-    for part in parts:
-        (rest if combined.is_of_refused_kind(part) else together).append(part)
+    together = [part for part in parts if not combined.is_of_refused_kind(part)]
+    rest = [part for part in parts if combined.is_of_refused_kind(part)]
     if together:
         whole = replace(combined, parts=tuple(together))
         exchange = yield from send(whole.request())
@@ -180,30 +172,27 @@ def packed(parts: Iterable[Part], requests: int) -> list[tuple[Part, ...]]:
     """Distribute parts over requests, the first parts to the first request; those that do not fit are left out."""
     packs = [_Pack() for _ in range(requests)]
     for part in parts:
-        pack = next((pack for pack in packs if pack.has_room_for(part)), None)
-        if pack is not None:
-            pack.add(part)
+        any(pack.add(part) for pack in packs)
     return [tuple(pack.parts) for pack in packs if pack.parts]
 
 
 @dataclass
 class _Pack:
-    """Parts that fit into one request, with their number of header fields and their size in bytes."""
+    """The parts of one request, and what they take together: header fields, bytes of the query, bytes of the head."""
 
     parts: list[Part] = field(default_factory=list)
     fields: int = 0
     query: int = 0
     head: int = 0
 
-    def has_room_for(self, part: Part) -> bool:
-        return (
-            self.fields + (part.kind == "header") <= MOST_FIELDS
-            and self.query + part.size * (part.kind == "query parameter") <= LONGEST_QUERY
-            and self.head + part.size <= LARGEST_HEAD
-        )
-
-    def add(self, part: Part) -> None:
+    def add(self, part: Part) -> bool:
+        """Add a part if it fits; return whether it does."""
+        size = len(part.pair) + 3  # the separators
+        fields = self.fields + (part.kind == "header")
+        query = self.query + (size if part.kind == "query parameter" else 0)
+        head = self.head + size
+        if fields > MOST_FIELDS or query > LONGEST_QUERY or head > LARGEST_HEAD:
+            return False
         self.parts.append(part)
-        self.fields += part.kind == "header"
-        self.query += part.size * (part.kind == "query parameter")
-        self.head += part.size
+        self.fields, self.query, self.head = fields, query, head
+        return True

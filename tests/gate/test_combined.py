@@ -142,3 +142,18 @@ def test_packed_parts_fit_into_their_requests() -> None:
 
 def test_a_part_that_is_too_large_is_left_out() -> None:
     assert packed([Part("query parameter", "q", "k" * LONGEST_QUERY)], 2) == []
+
+
+def test_packing_measures_each_part_once_for_each_request() -> None:
+    measured = 0
+
+    class Measured(Part):
+        @property
+        def pair(self) -> bytes:
+            nonlocal measured
+            measured += 1
+            return super().pair
+
+    many = [Measured("header", f"h{number}", "1") for number in range(500)]
+    packed(many, 3)
+    assert measured <= 3 * len(many)

@@ -11,11 +11,9 @@ import pytest
 from contract_tests.run import wrong_keys
 from contract_tests.run.facts import FACTS, MISSING_KEY_REFUSED, READABLE_BODY, UNKNOWN_KEY_REFUSED, VALID_KEY, Baseline
 from contract_tests.wire.messages import Credential, Exchange, Request
-from mock_server import UsageMock, make_app
-from mock_server.fixtures.faults import load_fault
+from mock_server import UsageMock
 from tests.gate.test_deviations import listed
 from tests.support.gate import Run
-from usage_contract import load
 
 RunGate = Callable[..., Run]
 MAIN = Credential(b"main-key", "the main key")
@@ -62,8 +60,7 @@ def test_each_fact_prints_a_reason_of_its_own() -> None:
 
 def run_listed(run_gate: RunGate, folder: Path, rule: str, fault: str, *arguments: str) -> Run:
     """Run the gate with a known deviation against the default deployment with a fault."""
-    app = make_app(load("documented"), fault=load_fault(fault))
-    with UsageMock(app) as mock:
+    with UsageMock(fault=fault, rate_limit=False) as mock:
         known = ("--known-deviations", listed(folder, rule))
         return run_gate("--base-url", mock.url, "--api-key", mock.api_key, *known, *arguments)
 

@@ -10,6 +10,7 @@ import pytest
 
 from mock_server import UsageMock, make_app
 from mock_server.fixtures.faults import load_fault
+from mock_server.options import MockOptions
 from tests.support.gate import Respond, Run, answer
 from usage_contract import load
 
@@ -121,7 +122,7 @@ def test_a_response_of_the_deployment_itself_stays_broken(how: str, run_gate: Ru
 
 def run_with_a_wrong_second_key(run_gate: RunGate, *arguments: str) -> Run:
     keys = {"CONTRACT_API_KEY": "demo-busy", "CONTRACT_API_KEY_2": "not-a-key-here"}
-    with UsageMock() as mock:
+    with UsageMock(rate_limit=False) as mock:
         return run_gate("--base-url", mock.url, "--max-rate", "1000", *arguments, environment=keys)
 
 
@@ -150,7 +151,9 @@ def test_a_second_key_that_is_rejected_once_is_a_defect(run_gate: RunGate, tmp_p
         "do: [{ when: { status: [200], key: demo-modest, first: 1 }, as: nobody }]\n"
     )
     keys = {"CONTRACT_API_KEY": "demo-busy", "CONTRACT_API_KEY_2": "demo-modest"}
-    with UsageMock(make_app(load("documented"), fault=load_fault("once", tmp_path))) as mock:
+    with UsageMock(
+        make_app(load("documented"), MockOptions(rate_limit=False), fault=load_fault("once", tmp_path))
+    ) as mock:
         run = run_gate("--base-url", mock.url, "-k", "valid_key_is_200", environment=keys)
     assert run.failed == {"auth/valid-key-is-200"}
 

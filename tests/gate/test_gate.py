@@ -14,7 +14,7 @@ import pytest
 from mock_server import UsageMock
 from mock_server.fixtures.faults import load_fault
 from tests.support.forked_gate import GATE
-from tests.support.gate import Respond, Run, answer, serving_with
+from tests.support.gate import OneThreadServer, Respond, Run, answer, serving, serving_with
 from tests.support.proof import run_against
 
 RunGate = Callable[..., Run]
@@ -24,7 +24,7 @@ FEW = ("-k", "missing_key or valid_key", "--max-rate", "1000")
 
 
 def test_the_embedded_mock_conforms_and_everything_is_tested(run_gate: RunGate) -> None:
-    run = run_gate(on_virtual_time=True)
+    run = run_gate()
     assert run.code == 0, run.output
     assert set(run.outcomes.values()) == {"held"}
     assert " conforms at level documented" in run.output
@@ -103,7 +103,7 @@ def test_a_rule_above_the_level_is_reported_and_not_fatal(run_gate: RunGate, ser
 
 
 def test_a_rule_without_exchanges_does_not_hold(run_gate: RunGate) -> None:
-    with UsageMock() as mock:
+    with UsageMock(rate_limit=False) as mock:
         run = run_gate("--base-url", mock.url, "--max-requests", "1", "--api-key", "demo-busy")
     about_others = (
         "auth/missing",
@@ -125,7 +125,7 @@ def test_a_configuration_that_hides_the_rules_is_reported(run_gate: RunGate, tmp
 
 
 def test_a_second_keys_absence_makes_the_result_partial_and_with_require_complete_red(run_gate: RunGate) -> None:
-    with UsageMock() as mock:
+    with UsageMock(rate_limit=False) as mock:
         arguments = ("--base-url", mock.url, "-k", "only_the_header or missing_key", "--api-key", "demo-busy")
         partial, complete = run_gate(*arguments), run_gate(*arguments, "--require-complete")
     assert (partial.code, complete.code) == (0, 4)
@@ -203,7 +203,7 @@ def test_the_rules_are_listed_without_a_request(run_gate: RunGate) -> None:
 
 
 def test_keys_come_from_options_before_the_environment_before_a_file(run_gate: RunGate, tmp_path: Path) -> None:
-    with UsageMock() as mock:
+    with UsageMock(rate_limit=False) as mock:
         chosen = ("--base-url", mock.url, *FEW)
         assert run_gate(*chosen, "--api-key", "demo-busy", environment={"CONTRACT_API_KEY": "wrong-key"}).code == 0
         (tmp_path / "keys").write_text("demo-busy\n\ndemo-fresh\n")
@@ -279,25 +279,17 @@ def test_the_rules_keep_their_order_after_a_failure(run_gate: RunGate, tmp_path:
     assert ran[-1] == "test_responses_do_not_disclose_internals"
 
 
-def test_the_same_deployment_gets_the_same_requests_twice(run_gate: RunGate, serve: Callable[[Respond], str]) -> None:
+def test_the_same_deployment_gets_the_same_requests_twice(run_gate: RunGate) -> None:
     runs: list[list[bytes]] = []
 
     def respond(head: bytes) -> bytes:
         runs[-1].append(re.sub(rb"run/\w+|127.0.0.1:\d+", b"", head))
         return answer(b'{"total": 1}') if b"main-key\r\n" in head else answer(b'{"detail": "no"}', "401 Unauthorized")
 
-    url = serve(respond)
-    for _ in range(2):
-        runs.append([])
-        run_gate(
-            "--base-url",
-            url,
-            "--max-rate",
-            "1000",
-            "-k",
-            "not concurrent",
-            environment={"CONTRACT_API_KEY": "main-key"},
-        )
+    with serving(respond, OneThreadServer) as url:  # requests of one rule are sent on several connections
+        for _ in range(2):
+            runs.append([])
+            run_gate("--base-url", url, "-k", "not concurrent", environment={"CONTRACT_API_KEY": "main-key"})
     assert len(runs[0]) > 80
     assert runs[0] == runs[1]
 

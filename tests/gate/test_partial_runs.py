@@ -31,7 +31,7 @@ def report(run: Run) -> dict[str, Any]:
 @pytest.fixture
 def run_partly(run_gate: RunGate) -> Callable[..., Run]:
     def run(*arguments: str, **environment: str) -> Run:
-        with UsageMock() as mock:
+        with UsageMock(rate_limit=False) as mock:
             given = ("--base-url", mock.url, "--api-key", mock.api_key, *arguments)
             return run_gate(*given, environment=environment)
 

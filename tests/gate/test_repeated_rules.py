@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mock_server import UsageMock, make_app
-from mock_server.fixtures.faults import load_fault
+from mock_server import UsageMock
 from tests.support.gate import Run
-from usage_contract import load
 
 RULE = "bypass/key-in-another-header-is-not-accepted"
 REPEATS_WHAT_FAILS = """
@@ -47,8 +45,7 @@ def test_a_rule_that_is_broken_once_is_broken(
 ) -> None:
     (tmp_path / "repeating.py").write_text(plugin)
     monkeypatch.syspath_prepend(tmp_path)
-    app = make_app(load("documented"), fault=load_fault("bearer-token-is-accepted-once"))
-    with UsageMock(app) as mock:
+    with UsageMock(fault="bearer-token-is-accepted-once", rate_limit=False) as mock:
         chosen = ("-k", f"in_another_header{also}", "-p", "repeating", "--max-rate", "1000", "--report-dir", "out")
         run = run_gate("--base-url", mock.url, "--api-key", mock.api_key, *chosen)
     assert run.code == 1

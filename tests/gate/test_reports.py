@@ -103,7 +103,7 @@ def test_no_connection_is_a_report_without_requests(run_gate: RunGate) -> None:
 
 
 def test_a_partial_run_is_reported_as_partial(run_gate: RunGate) -> None:
-    with UsageMock() as mock:
+    with UsageMock(rate_limit=False) as mock:
         arguments = ("--base-url", mock.url, "-k", "only_the_header or missing_key", "--report-dir", "out")
         run = run_gate(*arguments, environment={"CONTRACT_API_KEY": "demo-busy"})
     told = report(run)
@@ -143,7 +143,7 @@ def test_no_key_in_any_report(run_gate: RunGate, serve: Serve) -> None:
 
 
 def test_a_secret_that_is_a_word_of_ours_leaves_the_report_readable(run_gate: RunGate) -> None:
-    with UsageMock() as mock:
+    with UsageMock(rate_limit=False) as mock:
         words = ("--header", "X-Debug: 1", "--header", "X-E: lang", "--header", "X-D: docu")
         run = run_gate("--base-url", mock.url, *FEW, *words, environment={"CONTRACT_API_KEY": mock.api_key})
     assert (run.code, report(run)["verdict"]) == (0, "conforms")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from contract_tests.run.options import keys_from
 from contract_tests.wire.target import Target
 from mock_server import UsageMock, load_fault, make_app
+from mock_server.options import MockOptions
 from tests.support.gate import Run
 from usage_contract import load
 
@@ -177,7 +178,9 @@ def test_headers_for_a_gateway_are_sent_with_every_rule(run_gate: RunGate, tmp_p
         "description: A gateway wants credentials of its own.\nbreaks: []\n"
         "do: [{ when: { request: '\\A(?!(?s:.)*^Authorization: Basic of-the-gateway)' }, status: 401 }]\n"
     )
-    with UsageMock(make_app(load("documented"), fault=load_fault("gateway", tmp_path))) as mock:
+    with UsageMock(
+        make_app(load("documented"), MockOptions(rate_limit=False), fault=load_fault("gateway", tmp_path))
+    ) as mock:
         options = ("--base-url", mock.url, "--api-key", "demo-busy", "-k", "valid_key_is_sufficient")
         assert run_gate(*options, "--header", "Authorization: Basic of-the-gateway").code == 0
         assert run_gate(*options).code == 4
@@ -203,7 +206,7 @@ def test_a_selection_beside_its_option_is_not_a_key_option(run_gate: RunGate) ->
 
 
 def test_a_short_header_value_is_not_a_secret_and_stays_in_the_output(run_gate: RunGate) -> None:
-    with UsageMock() as mock:
+    with UsageMock(rate_limit=False) as mock:
         options = ("--base-url", mock.url, "--api-key", "demo-busy", "-k", "missing_key")
         run = run_gate(*options, "--header", "X-Hop: 1", "--header", "X-Long: a-secret-of-a-gateway")
     assert run.code == 0

@@ -37,8 +37,12 @@ def connections(mock: UsageMock) -> list[Connection]:
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 8388608", "Transfer-Encoding: chunked"])
-def test_a_long_body_is_not_joined_in_memory(mock: UsageMock, framing: str) -> None:
-    with socket.create_connection(address(mock.url), TIMEOUT) as client:
+def test_a_long_body_is_not_joined_in_memory(contract: Contract, framing: str) -> None:
+    async def sleep(_: float) -> None:
+        """Let a response wait no longer for the body of its request."""
+
+    app = make_app(contract, MockOptions(rate_limit=False), sleep=sleep)
+    with UsageMock(app) as mock, socket.create_connection(address(mock.url), TIMEOUT) as client:
         client.sendall(f"GET /usage HTTP/1.1\r\nHost: x\r\n{KEY}: demo-busy\r\n{framing}\r\n\r\n".encode())
         assert client.recv(12) == b"HTTP/1.1 200"
         client.sendall((b"100000\r\n" if "chunked" in framing else b"") + bytes(MIB))

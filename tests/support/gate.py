@@ -59,18 +59,21 @@ def run_gate_in(
     *arguments: str,
     environment: Mapping[str, str] | None = None,
     ignored: Sequence[signal.Signals] = (),
-    on_virtual_time: bool = False,
+    on_real_time: bool = False,
 ) -> Run:
     """Run `pytest contract_tests …` in a process, a folder and an environment of its own.
+
+    The gate waits in virtual time, which the embedded mock shares. A deployment outside of that process gets real time
+    for each response, and none between requests.
 
     Args:
         folder: The working folder; the file `pid` in it has the id of the process.
         arguments: The further arguments of pytest.
         environment: The variables that configure the gate; those of this process do not.
         ignored: The signals that the process ignores.
-        on_virtual_time: For runs against the embedded mock whose result depends on time.
+        on_real_time: For runs that need the clocks of a user's run.
     """
-    options = (dict(environment or {}), ignored, on_virtual_time)
+    options = (dict(environment or {}), ignored, on_real_time)
     process = FORKS.Process(target=_become_the_gate, args=(folder, arguments, *options))
     process.start()
     process.join()
@@ -91,7 +94,7 @@ def _become_the_gate(
     arguments: tuple[str, ...],
     environment: Mapping[str, str],
     ignored: Sequence[signal.Signals],
-    on_virtual_time: bool,
+    on_real_time: bool,
 ) -> None:
     gc.enable()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits SIG_IGN
@@ -106,23 +109,24 @@ def _become_the_gate(
         os.dup2(output.fileno(), 2)
         clear_environment()
         os.environ.update(environment)
-        plugins = [EmbeddedOnVirtualTime()] if on_virtual_time else []
-        options = ["-p", "no:cacheprovider", "--junitxml=junit.xml", "--rootdir=."]
+        plugins = [] if on_real_time else [VirtualTime()]
+        # No rule has an assertion, and to search all packages for plugins with assertions takes a fifth of a brief run.
+        options = ["-p", "no:cacheprovider", "--assert=plain", "--junitxml=junit.xml", "--rootdir=."]
         code = pytest.main([str(GATE), *options, *arguments], plugins=plugins)
         output.flush()
         os._exit(code)
 
 
-class EmbeddedOnVirtualTime:
-    """A pytest plugin that gives the embedded mock and the gate one virtual clock."""
+class VirtualTime:
+    """A pytest plugin that gives the gate and the embedded mock one virtual clock."""
 
     def pytest_configure(self, config: pytest.Config) -> None:
         """Replace the clock of the gate, and that of every mock that this process makes."""
         clock = VirtualClock()
         config.stash[clock_key] = clock.for_gate()
-        time.time = clock.now  # aiohttp, too, dates its responses by it
 
         def make_app_on_virtual_time(*arguments: Any, **options: Any) -> web.Application:
+            time.time = clock.now  # aiohttp, too, dates its responses by it
             app = make_app(*arguments, **options, clock=clock.now, sleep=clock.sleep_in_mock)
             app.on_startup.append(clock.attach)
             return app
@@ -130,8 +134,14 @@ class EmbeddedOnVirtualTime:
         vars(embedded_mock)["make_app"] = make_app_on_virtual_time
 
 
+class OneThreadServer(socketserver.TCPServer):
+    """A server that handles connections one after the other, in the order in which they were opened."""
+
+    request_queue_size = 100
+
+
 @contextmanager
-def serving(respond: Respond) -> Iterator[str]:
+def serving(respond: Respond, server: type[socketserver.TCPServer] = socketserver.ThreadingTCPServer) -> Iterator[str]:
     """Serve the bytes that a function returns for a request's head, on a free port of loopback."""
 
     class Handler(socketserver.StreamRequestHandler):
@@ -142,21 +152,25 @@ def serving(respond: Respond) -> Iterator[str]:
             if head:
                 self.wfile.write(respond(head))
 
-    with serving_with(Handler) as url:
+    with serving_with(Handler, server) as url:
         yield url
 
 
 @contextmanager
-def serving_with(handler: type[socketserver.BaseRequestHandler]) -> Iterator[str]:
+def serving_with(
+    handler: type[socketserver.BaseRequestHandler],
+    server: type[socketserver.TCPServer] = socketserver.ThreadingTCPServer,
+) -> Iterator[str]:
     """Serve connections as a handler does, on a free port of loopback."""
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    with server(("127.0.0.1", 0), handler) as listening:
+        if isinstance(listening, socketserver.ThreadingMixIn):
+            listening.daemon_threads = True
+        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
+            yield f"http://127.0.0.1:{listening.server_address[1]}"
         finally:
-            server.shutdown()
+            listening.shutdown()
             thread.join()
 
 

@@ -2,6 +2,8 @@
 
 The mock runs in a thread of the gate's process. Before the gate sleeps, or stops waiting for bytes, the mock
 finishes what it has received, however long that takes. So no result depends on the speed of the machine.
+
+A server in another process has no part in it: the gate's sleeps still take no real time, and its time-outs do.
 """
 
 from __future__ import annotations
@@ -77,6 +79,10 @@ class VirtualClock:
         """Advance by the time that a write takes."""
         self._advance(by=self._tick)
 
+    def pass_time(self, seconds: float) -> None:
+        """Advance by the nominal duration of a real time-out that has expired."""
+        self._advance(by=seconds)
+
     def wait_for_mock(self, is_readable: Callable[[], bool], until: float) -> bool:
         """Let the mock finish and time pass, up to `until`; return whether bytes may still come before that."""
         with self._advancing:
@@ -104,7 +110,7 @@ class VirtualClock:
                 heapq.heappop(self._sleepers)[2]()
 
     def _timed(self, sock: socket.socket) -> socket.socket:
-        return VirtualSocket(self, sock)
+        return VirtualSocket(self, sock) if self._loop else ForeignSocket(self, sock)
 
 
 class VirtualSocket(socket.socket):
@@ -134,6 +140,29 @@ class VirtualSocket(socket.socket):
 
     def _is_readable(self, seconds: float = 0.0) -> bool:
         return bool(select.select([self], [], [], seconds)[0])
+
+
+class ForeignSocket(socket.socket):
+    """A socket to a server without the virtual clock: its time-outs are real seconds, which then pass on the clock."""
+
+    def __init__(self, clock: VirtualClock, sock: socket.socket) -> None:
+        seconds = sock.gettimeout()
+        super().__init__(fileno=sock.detach())
+        self.settimeout(seconds)
+        self._clock = clock
+
+    def sendall(self, data: bytes) -> None:  # type: ignore[override]
+        """Send bytes, which takes one tick."""
+        super().sendall(data)
+        self._clock.tick()
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Return received bytes. Raises TimeoutError when none came in the time-out."""
+        try:
+            return super().recv(size, flags)
+        except TimeoutError:
+            self._clock.pass_time(self.gettimeout() or 0.0)
+            raise
 
 
 def _run_rounds(loop: asyncio.AbstractEventLoop, rounds: int, then: Callable[[], None]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import openapi_spec_validator
 import pytest
@@ -17,6 +19,8 @@ from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
 from referencing.exceptions import Unresolvable
 
 from mock_server import UsageMock
+from mock_server.control import events
+from mock_server.control.context import Context
 from mock_server.control.document import document
 
 # The keywords of JSON Schema 2020-12 and of the OpenAPI dialect, by what they contain.
@@ -111,19 +115,38 @@ def test_the_check_notices(case: str) -> None:
         check(whole)
 
 
-# A stream of events takes as long as a request may: each of its few cases waits for the timeout, in seconds.
+class FirstRound(asyncio.Event):
+    """The stop of a mock that happens once a stream has sent its first events."""
+
+    async def wait(self) -> Literal[True]:
+        self.set()
+        return True
+
+
+@pytest.fixture
+def short_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """End each stream of events after its first events: Schemathesis would wait for its time-out."""
+    send_events = vars(events)["_send_events"]
+
+    def send_first_events(context: Context, *arguments: Any) -> Awaitable[None]:
+        sending: Awaitable[None] = send_events(replace(context, stopping=FirstRound()), *arguments)
+        return sending
+
+    monkeypatch.setattr(events, "_send_events", send_first_events)
+
+
 RUNS = {
-    "events": ["--include-operation-id", "get_events", "--phases", "coverage", "--request-timeout", "2"],
+    "events": ["--include-operation-id", "get_events", "--phases", "coverage"],
     "all else": ["--exclude-operation-id", "get_events", "--max-examples", "3"],
 }
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_schemathesis_with_all_checks_finds_no_fault(tmp_path: Path, run: str) -> None:
+def test_schemathesis_with_all_checks_finds_no_fault(tmp_path: Path, run: str, short_streams: None) -> None:
     with UsageMock() as mock:
         base = f"{mock.url}/__mock__"
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"{base}/openapi.json", "--url", base]
-        options = ["--checks", "all", "--seed", "1", "--no-color", *RUNS[run]]
+        options = ["--checks", "all", "--seed", "1", "--no-color", "--request-timeout", "60", *RUNS[run]]
         done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert "No issues found" in done.stdout, done.stdout + done.stderr
     assert done.returncode == 0
