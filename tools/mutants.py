@@ -13,7 +13,7 @@ from tests.support.mutants import (
     DOCUMENT,
     MUTANTS,
     ONLY_FOR_REQUESTS,
-    is_let_through,
+    is_accepted,
     is_noticed_offline,
     run_against_mutant,
 )
@@ -27,7 +27,7 @@ def survivors(names: Iterable[str]) -> Iterator[str]:
                 yield name
             continue
         with tempfile.TemporaryDirectory() as folder:
-            if is_let_through(run_against_mutant(name, Path(folder))):
+            if is_accepted(run_against_mutant(name, Path(folder))):
                 yield name
 
 

@@ -20,7 +20,7 @@ from mock_server.masking import mask_key
 from mock_server.options import MockOptions
 from mock_server.web.mock import MOCK
 from tests.support.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme
-from tests.support.wire import TIMEOUT, Clock, ask, send, usage
+from tests.support.wire import TIMEOUT, Clock, send, send_request, usage
 from usage_contract import Contract
 
 BUSY, MODEST = "demo-busy", "demo-modest"
@@ -337,7 +337,7 @@ def test_a_request_appears_with_its_answer_and_why_it_was_refused(page: Page, mo
 
 
 def test_a_row_opens_to_the_whole_exchange_and_the_reason(page: Page, mock: UsageMock) -> None:
-    ask(mock.url, headers=[("Authorization", "Bearer demo-busy"), ("X-Trace", "t-17")])
+    send_request(mock.url, headers=[("Authorization", "Bearer demo-busy"), ("X-Trace", "t-17")])
     expect(rows(page)).to_have_count(1)
     rows(page).first.locator("summary").click()
     request, response = (page.get_by_role("group", name=name, exact=True) for name in ("Request", "Response"))
@@ -445,7 +445,7 @@ def test_a_row_opens_and_its_answer_is_copied_as_curl(page: Page, mock: UsageMoc
 def test_the_journal_is_filtered_by_key_status_and_text(page: Page, mock: UsageMock) -> None:
     asked(page, mock, BUSY, 2)
     asked(page, mock, "nobody")
-    ask(mock.url, "/elsewhere")
+    send_request(mock.url, "/elsewhere")
     expect(rows(page)).to_have_count(4)
     page.get_by_label("Filter by status").select_option("refused")
     expect(rows(page)).to_have_count(2)
@@ -471,7 +471,7 @@ def test_a_paused_journal_stands_still_and_counts_what_is_new(page: Page, mock: 
 
 def test_the_page_holds_a_bounded_part_of_the_journal(page: Page, mock: UsageMock) -> None:
     for _ in range(210):
-        ask(mock.url, "/healthz")
+        send_request(mock.url, "/healthz")
     expect(page.locator("#counted")).to_have_text("200 shown · 210 held")
     assert rows(page).count() == 200
 
@@ -626,8 +626,8 @@ def lively(page: Page, mock: UsageMock) -> None:
     mock.make_key()
     asked(page, mock, MODEST)
     send(mock.url, HOSTILE)
-    ask(mock.url, "/long/" + "x" * 300)
-    ask(mock.url, headers=[("Prefer", "code=503")])
+    send_request(mock.url, "/long/" + "x" * 300)
+    send_request(mock.url, headers=[("Prefer", "code=503")])
     expect(rows(page)).to_have_count(4)
     page.evaluate(SHOW_ALL)
     expect(page.locator("#rows pre").filter(has_text="curl")).to_have_count(4)
@@ -666,7 +666,7 @@ def test_axe_finds_no_violation(size: tuple[int, int], scheme: Scheme, open_cons
     mock.use("revoked", "demo-fresh")
     mock.delay("0.001")
     asked(page, mock, MODEST, 2)
-    ask(mock.url, f"/usage?api_key={BUSY}")
+    send_request(mock.url, f"/usage?api_key={BUSY}")
     expect(page.locator(".lapse")).to_have_count(2)
     page.evaluate("document.querySelectorAll('#work details').forEach(each => each.open = true)")
     expect(page.locator("#rows pre").filter(has_text="curl")).to_have_count(3)

@@ -19,7 +19,7 @@ from contract_tests.run.gate import Gate
 from contract_tests.wire.messages import Exchange, Request
 from mock_server import UsageMock, make_app
 from tests.support.transport import settings
-from tests.support.wire import KEY, ask
+from tests.support.wire import KEY, send_request
 from usage_contract import LEVELS, Contract, ContractError, load
 from usage_contract.__main__ import main
 from usage_contract.contract import Level, folder
@@ -182,9 +182,9 @@ def test_the_mock_follows_a_removed_member_and_logs_a_new_operation(
     document: dict[str, Any] = load("documented", decided).document
     del document["components"]["schemas"]["UsageResponse"]["properties"]["latency"]
     with caplog.at_level(logging.WARNING), UsageMock(make_app(Contract("documented", document))) as mock:
-        assert "fail" not in ask(mock.url, headers=[(KEY, "demo-busy")]).json
-        assert ask(mock.url, "/agents", headers=[(KEY, "demo-busy")]).status == 404
-        assert ask(mock.url, "/").json["version"] == "2.3.0"
+        assert "fail" not in send_request(mock.url, headers=[(KEY, "demo-busy")]).json
+        assert send_request(mock.url, "/agents", headers=[(KEY, "demo-busy")]).status == 404
+        assert send_request(mock.url, "/").json["version"] == "2.3.0"
     assert caplog.messages == ["GET /agents (get_agents) is not simulated; it responds like an unknown path"]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from contract_tests.run.rules import rule_ids
 from mock_server.fixtures.faults import load_fault
-from tests.support.proof import assert_accepted, assert_noticed_by_exactly_its_rules
+from tests.support.proof import assert_accepted, assert_breaks_exactly_its_rules
 
 FAULTS = (
     "unknown-key-is-422",
@@ -35,7 +35,7 @@ VARIANTS = (
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_noticed_by_exactly_its_rules(name: str, tmp_path: Path) -> None:
-    assert_noticed_by_exactly_its_rules(name, tmp_path)
+    assert_breaks_exactly_its_rules(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

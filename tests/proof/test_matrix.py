@@ -8,13 +8,13 @@ import pytest
 
 from contract_tests.run.rules import rule_ids
 from mock_server.fixtures.faults import load_fault
-from tests.support.proof import BROKEN, CORRECT, assert_accepted, assert_noticed_by_exactly_its_rules
+from tests.support.proof import BROKEN, CORRECT, assert_accepted, assert_breaks_exactly_its_rules
 from tools.rules_document import DOCUMENT, document
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_fault_is_noticed_by_exactly_its_rules(name: str, tmp_path: Path) -> None:
-    assert_noticed_by_exactly_its_rules(name, tmp_path)
+    assert_breaks_exactly_its_rules(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", CORRECT)

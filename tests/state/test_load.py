@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.command import serving
 from tests.support.control_api import Api
-from tests.support.wire import ask, usage
+from tests.support.wire import send_request, usage
 
 from .load import CLIENTS, Statuses, fire
 from .server import Redis
@@ -74,15 +74,15 @@ def test_without_redis_every_request_gets_a_503_at_once(
     with two_processes(deployments, lasting.url) as urls:
         assert usage(urls[0], "k").status == 200
         lasting.signal(number)
-        for reply in (
+        for response in (
             usage(urls[0], "k"),
             usage(urls[1], "nobody"),
-            ask(urls[0], "/healthz"),
-            ask(urls[1], "/nothing"),
+            send_request(urls[0], "/healthz"),
+            send_request(urls[1], "/nothing"),
         ):
-            assert reply.status == 503
-            assert (reply.headers["Retry-After"], reply.headers["Mock-Reason"]) == ("1", "state-unavailable")
-            assert "state" in reply.json["detail"]
+            assert response.status == 503
+            assert (response.headers["Retry-After"], response.headers["Mock-Reason"]) == ("1", "state-unavailable")
+            assert "state" in response.json["detail"]
         assert Api(urls[0]).get("/health")["ok"] is True
 
 

@@ -16,7 +16,7 @@ from mock_server.options import MockOptions
 from mock_server.shared_state.redis_state import RedisState
 from mock_server.web.mock import MOCK
 from tests.support.control_api import Api
-from tests.support.wire import KEY, Clock, ask, usage
+from tests.support.wire import KEY, Clock, send_request, usage
 from usage_contract import Contract
 
 BUSY, FRESH = list(load_deployment().keys)[:2]
@@ -51,7 +51,7 @@ def test_a_switch_reaches_a_request_with_a_key(pair: Pair) -> None:
 def test_an_override_for_all_keys_applies_to_unknown_keys(pair: Pair, headers: list[tuple[str, str]]) -> None:
     one, other = pair
     one.answer(418)
-    assert ask(other.url, headers=headers).status == 418
+    assert send_request(other.url, headers=headers).status == 418
 
 
 def test_after_a_reset_the_fault_of_the_start_waits_for_its_request_again(contract: Contract, url: str) -> None:
@@ -93,7 +93,7 @@ def test_the_turns_of_another_start_are_not_counted(contract: Contract, url: str
 def test_a_scenario_reaches_all(pair: Pair) -> None:
     one, other = pair
     one.use("down")
-    assert ask(other.url, "/usage", [(KEY, BUSY)]).status == 502
+    assert send_request(other.url, "/usage", [(KEY, BUSY)]).status == 502
 
 
 def test_requests_that_a_fault_lets_pass_are_counted_together(pair: Pair) -> None:
@@ -125,8 +125,8 @@ def test_other_processes_see_the_facts_of_a_created_key(pair: Pair) -> None:
 def test_several_faults_reach_other_processes(pair: Pair) -> None:
     one, other = pair
     one.fail(["total-is-a-text", "lower-case-fields"])
-    reply = usage(other.url, BUSY)
-    assert (reply.json["total"], "content-type" in list(reply.headers)) == ("many", True)
+    response = usage(other.url, BUSY)
+    assert (response.json["total"], "content-type" in list(response.headers)) == ("many", True)
 
 
 def test_keys_that_are_made_at_once_are_all_there(pair: Pair) -> None:
@@ -286,9 +286,9 @@ def test_a_missing_scenario_is_reported_until_it_is_switched_off(
     one, other = strangers
     Api(one.url).do("PATCH", "/behaviour", {kind: "mine", **of_key})
     for _ in range(2):
-        reply = usage(other.url, BUSY)
-        assert (reply.status, reply.headers["Mock-Reason"]) == (503, "unknown-name")
-        assert f"'mine' is not a {kind}" in reply.json["detail"]
+        response = usage(other.url, BUSY)
+        assert (response.status, response.headers["Mock-Reason"]) == (503, "unknown-name")
+        assert f"'mine' is not a {kind}" in response.json["detail"]
     api = Api(other.url)
     assert api.key()["in_force"][kind] == "mine"
     assert api.key()["known"] is False

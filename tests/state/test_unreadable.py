@@ -12,7 +12,7 @@ from mock_server import UsageMock, load_deployment, make_app
 from mock_server.shared_state.redis_state import RedisState
 from mock_server.simulation.state import UnreadableStateError
 from tests.support.control_api import Api
-from tests.support.wire import Clock, Reply, ask, usage
+from tests.support.wire import Clock, Response, send_request, usage
 from usage_contract import Contract
 
 from .server import Redis
@@ -66,9 +66,9 @@ def write(server: Redis, url: str, record: str, value: bytes) -> None:
         client.set(prefix + record, value)
 
 
-def is_unreadable(reply: Reply) -> bool:
-    assert reply.json["detail"]
-    return (reply.status, reply.headers["Mock-Reason"]) == (503, "state-unreadable")
+def is_unreadable(response: Response) -> bool:
+    assert response.json["detail"]
+    return (response.status, response.headers["Mock-Reason"]) == (503, "state-unreadable")
 
 
 @pytest.mark.parametrize("case", UNREADABLE)
@@ -76,18 +76,23 @@ def test_settings_that_cannot_be_read_are_a_503_with_the_reason_for_every_reques
     mock: UsageMock, redis: Redis, url: str, case: str
 ) -> None:
     write(redis, url, "settings", UNREADABLE[case])
-    replies = [usage(mock.url, KEY), usage(mock.url, KEY), ask(mock.url), Api(mock.url).ask("GET", "/state")]
-    assert [is_unreadable(reply) for reply in replies] == [True] * 4
-    assert "The record of the overrides in the shared state cannot be read" in replies[0].json["detail"]
-    assert Api(mock.url).ask("GET", "/health").status == 200
+    responses = [
+        usage(mock.url, KEY),
+        usage(mock.url, KEY),
+        send_request(mock.url),
+        Api(mock.url).request("GET", "/state"),
+    ]
+    assert [is_unreadable(response) for response in responses] == [True] * 4
+    assert "The record of the overrides in the shared state cannot be read" in responses[0].json["detail"]
+    assert Api(mock.url).request("GET", "/health").status == 200
     write(redis, url, "settings", behaving(code=418))
     assert usage(mock.url, KEY).status == 418
 
 
 def test_a_reset_replaces_settings_that_cannot_be_read(mock: UsageMock, redis: Redis, url: str) -> None:
     write(redis, url, "settings", b"{")
-    assert is_unreadable(Api(mock.url).ask("POST", "/reset", {"key": KEY}))
-    assert is_unreadable(Api(mock.url).ask("PATCH", "/behaviour", {"code": 418}))
+    assert is_unreadable(Api(mock.url).request("POST", "/reset", {"key": KEY}))
+    assert is_unreadable(Api(mock.url).request("PATCH", "/behaviour", {"code": 418}))
     Api(mock.url).do("POST", "/reset")
     assert usage(mock.url, KEY).status == 200
 
@@ -111,9 +116,9 @@ def test_an_account_that_cannot_be_read_is_a_503_until_a_reset(
     with client_of(redis) as client:
         [field] = [field for field in map(str, client.hkeys(account)) if field.startswith(beginning)]
         client.hset(account, mapping={field: "odd", "version": "another"})
-    assert ask(mock.url, path, [("X-API-Key", KEY)]).status == 503
+    assert send_request(mock.url, path, [("X-API-Key", KEY)]).status == 503
     Api(mock.url).do("POST", "/reset")
-    assert ask(mock.url, path, [("X-API-Key", KEY)]).status == 200
+    assert send_request(mock.url, path, [("X-API-Key", KEY)]).status == 200
 
 
 def client_of(server: Redis) -> redis.Redis:

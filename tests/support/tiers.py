@@ -21,11 +21,11 @@ TIERS = {
     "generators": {"nodejs": NODE is not None, "npm": NPM is not None},
     "image": {name: shutil.which(name) is not None for name in ("buildah", "debootstrap")},
 }
-# The tiers that decide whether a change lands (`.ci/run`); the others run in jobs of the workflow, or by hand (image).
+# The tiers that a change must pass (`.ci/run`); the others run in jobs of the workflow, or by hand (image).
 DECISIVE = ("proof", "browser", "state", "packaging")
 
 
 def missing_tools(tier: str) -> str:
-    """Return why a tier cannot run here, or an empty text."""
+    """Return the reason why a tier cannot run on this machine, or an empty text."""
     missing = [package for package, is_there in TIERS[tier].items() if not is_there]
     return f"tier {tier} needs {' and '.join(missing)} (Debian: apt-get install {' '.join(missing)})" if missing else ""

@@ -1,4 +1,4 @@
-"""The control API's document: valid OpenAPI 3.1 without unknown members, and Schemathesis finds no fault in it."""
+"""The document of the control API is valid OpenAPI 3.1, and Schemathesis finds no deviation from it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ VALUES = {
 
 
 def schemas(node: Any) -> Iterator[dict[str, Any]]:
-    """Yield the schemas of a document, each with all below it."""
+    """Yield the schemas of a document and their subschemas."""
     if isinstance(node, list):
         for each in node:
             yield from schemas(each)
@@ -68,7 +68,7 @@ def unknown_members(whole: Any) -> list[str]:
 
 
 def check(whole: dict[str, Any]) -> None:
-    """Raise what is wrong with a document."""
+    """Raise an error if a document is not valid."""
     openapi_spec_validator.validate(whole)
     for schema in schemas(whole):
         Draft202012Validator.check_schema(schema)
@@ -80,7 +80,7 @@ def test_the_document_is_valid_and_has_no_unknown_members() -> None:
     check(document())
 
 
-def test_no_description_is_cut() -> None:
+def test_no_description_is_truncated() -> None:
     def descriptions(node: Any) -> Iterator[str]:
         if isinstance(node, dict):
             yield from (node[name] for name in ("description", "summary") if isinstance(node.get(name), str))
@@ -92,34 +92,34 @@ def test_no_description_is_cut() -> None:
     assert [text for text in found if text.endswith((",", ";", ":"))] == []
 
 
-CUT = {"type": "string", "description": "Path and query", "with keys masked.": None}
+TRUNCATED = {"type": "string", "description": "Path and query", "with keys masked.": None}
 
 BROKEN: dict[str, Callable[[Any], object]] = {
-    "a cut description": lambda whole: whole["components"]["schemas"].update(Odd=CUT),
-    "a misspelt keyword": lambda whole: whole["components"]["schemas"].update(Odd={"type": "string", "patern": "x"}),
-    "an odd value of a keyword": lambda whole: whole["components"]["schemas"].update(Odd={"type": "text"}),
-    "a reference to nothing": lambda whole: whole["components"]["schemas"].pop("Clock"),
+    "a truncated description": lambda whole: whole["components"]["schemas"].update(Odd=TRUNCATED),
+    "a misspelled keyword": lambda whole: whole["components"]["schemas"].update(Odd={"type": "string", "patern": "x"}),
+    "an invalid value of a keyword": lambda whole: whole["components"]["schemas"].update(Odd={"type": "text"}),
+    "a dangling reference": lambda whole: whole["components"]["schemas"].pop("Clock"),
     "an unknown member of an operation": lambda whole: whole["paths"]["/state"]["get"].update({"and more": None}),
 }
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_the_check_notices(case: str) -> None:
+def test_an_invalid_document_is_rejected(case: str) -> None:
     whole = deepcopy(document())
     BROKEN[case](whole)
     with pytest.raises((AssertionError, SchemaError, OpenAPIValidationError, Unresolvable)):
         check(whole)
 
 
-# A stream of events takes as long as a request may: each of its few cases waits for the timeout, in seconds.
+# Each request for the stream of events lasts until the timeout, in seconds.
 RUNS = {
     "events": ["--include-operation-id", "get_events", "--phases", "coverage", "--request-timeout", "2"],
-    "all else": ["--exclude-operation-id", "get_events", "--max-examples", "3"],
+    "all others": ["--exclude-operation-id", "get_events", "--max-examples", "3"],
 }
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_schemathesis_with_all_checks_finds_no_fault(tmp_path: Path, run: str) -> None:
+def test_schemathesis_with_all_checks_finds_no_issue(tmp_path: Path, run: str) -> None:
     with UsageMock() as mock:
         base = f"{mock.url}/__mock__"
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"{base}/openapi.json", "--url", base]
