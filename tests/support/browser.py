@@ -35,7 +35,8 @@ CONTRASTS = """() => {
   }
   const contrast = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)
   const measured = (element, ink) => [
-    contrast(luminance(rgb(ink)), luminance(background(element))), element.tagName + ' ' + element.textContent.slice(0, 40)]
+    contrast(luminance(rgb(ink)), luminance(background(element))),
+    element.tagName + ' ' + element.textContent.slice(0, 40)]
   const texts = [...document.body.querySelectorAll('*')].filter(
     e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) && !e.closest('title, desc'))
   const found = texts.map(e => measured(e, getComputedStyle(e)[e.closest('svg') ? 'fill' : 'color']))
