@@ -1,4 +1,4 @@
-"""Records in the shared state that cannot be read: 503 with the reason, until they are replaced."""
+"""Records of the shared state that cannot be read cause 503 with the reason, until they are replaced."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from usage_contract import Contract
 from .server import Redis
 
 KEY = next(iter(load_deployment().keys))
-SOUND = {
+VALID = {
     "everyone": {"scenario": None, "code": None, "faults": None, "delay": None},
     "keys": {},
     "created_keys": {},
@@ -27,24 +27,24 @@ SOUND = {
 
 
 def changed(**members: object) -> bytes:
-    """Return a settings record with other members."""
-    return orjson.dumps({**SOUND, **members})
+    """Return a settings record with changed members."""
+    return orjson.dumps({**VALID, **members})
 
 
-def behaving(**members: object) -> bytes:
+def with_overrides(**members: object) -> bytes:
     return changed(everyone={"scenario": None, "code": None, "faults": None, "delay": None, **members})
 
 
 UNREADABLE = {
-    "no JSON": b"{",
-    "no object": b"[]",
-    "a member is missing": orjson.dumps({"everyone": SOUND["everyone"]}),
-    "a member is unknown": behaving(mood="bad"),
-    "a code is a text": behaving(code="503"),
-    "a code is a truth value": behaving(code=True),
-    "a delay is none": behaving(delay="soon"),
-    "a fault is a text": behaving(faults=["body-is-null"]),
-    "a fault has an odd count": behaving(faults=[{"name": "body-is-null", "after": "1"}]),
+    "not JSON": b"{",
+    "not an object": b"[]",
+    "a member is missing": orjson.dumps({"everyone": VALID["everyone"]}),
+    "a member is unknown": with_overrides(mood="bad"),
+    "a code is a text": with_overrides(code="503"),
+    "a code is a truth value": with_overrides(code=True),
+    "a delay is not valid": with_overrides(delay="soon"),
+    "a fault is a text": with_overrides(faults=["body-is-null"]),
+    "a fault has an odd count": with_overrides(faults=[{"name": "body-is-null", "after": "1"}]),
     "created keys are a list": changed(created_keys=["made"]),
     "a fact is unknown": changed(created_keys={"made": {"trafic": {}}}),
     "a clock is a text": changed(clock={"seconds": "now", "frozen_at": None}),
@@ -59,7 +59,7 @@ def mock(contract: Contract, clock: Clock, url: str) -> Iterator[UsageMock]:
 
 
 def write(server: Redis, url: str, record: str, value: bytes) -> None:
-    """Write a record of a state as another program does."""
+    """Write a record of a state like another program does."""
     prefix = f"usage-mock:{{{url.partition('#')[2]}}}:"
     with client_of(server) as client:
         client.set(prefix + "version", "another")
@@ -85,7 +85,7 @@ def test_settings_that_cannot_be_read_are_a_503_with_the_reason_for_every_reques
     assert [is_unreadable(response) for response in responses] == [True] * 4
     assert "The record of the overrides in the shared state cannot be read" in responses[0].json["detail"]
     assert Api(mock.url).request("GET", "/health").status == 200
-    write(redis, url, "settings", behaving(code=418))
+    write(redis, url, "settings", with_overrides(code=418))
     assert usage(mock.url, KEY).status == 418
 
 
