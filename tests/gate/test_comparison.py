@@ -86,7 +86,7 @@ def test_summary_and_reports_list_the_changes(run_gate: RunGate, serve: Serve) -
     assert report(mended)["exit_code"] == first["exit_code"]
 
 
-def test_without_the_option_nothing_is_compared(run_gate: RunGate, serve: Serve) -> None:
+def test_reports_are_not_compared_without_the_option(run_gate: RunGate, serve: Serve) -> None:
     run = run_gate("--base-url", serve(open_to_all), *OPTIONS, environment=KEY)
     assert report(run)["comparison"] is None
     assert "compared with" not in run.output

@@ -1,4 +1,4 @@
-"""No piece of a key remains where a received or sent text is shortened: redaction comes before the cut."""
+"""Redaction precedes shortening, so that no part of a key remains in a shortened text."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.support.transport import transcript
 
 no_deadline = hypothesis.settings(deadline=None)  # no result depends on the speed of the machine
 FILLING = "~"  # a character that no key of these tests contains
-LONGEST_PIECE = 3  # characters: a longer run of a key is a part of it, not chance
-keys = st.text("qzxjvkQZXJVK2357", min_size=8, max_size=40)  # letters of which the evidence has no word
+LONGEST_PIECE = 3  # characters; a longer sequence of a key cannot occur by chance
+keys = st.text("qzxjvkQZXJVK2357", min_size=8, max_size=40)  # letters that form no word of the evidence
 offsets = st.integers(0, 700)
 
 
 def pieces(key: str, text: str) -> set[str]:
-    """Return the runs of a key that a text contains and that are longer than chance explains."""
+    """Return the sequences of a key that a text contains and that are too long to occur by chance."""
     runs = {key[start : start + LONGEST_PIECE + 1].lower() for start in range(len(key) - LONGEST_PIECE)}
     return {run for run in runs if run in text.lower()}
 
@@ -97,7 +97,7 @@ def test_target_is_shown_up_to_its_limit() -> None:
 def test_key_in_a_long_target_leaves_no_piece_in_any_output(
     run_gate: Callable[..., Run], serve: Callable[[Respond], str]
 ) -> None:
-    """The query with all names of a key is cut in the middle of one of its values."""
+    """The query with all names of a key is shortened within one of its values."""
     key = "QZXJVKqzxjvkQXZV23"
 
     def respond(head: bytes) -> bytes:

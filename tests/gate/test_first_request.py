@@ -106,16 +106,16 @@ def test_a_refused_main_key_shows_the_response(status: str, run_gate: RunGate, s
     assert "curl -isS --path-as-is" in run.output
 
 
-STILL_BROKEN = {
+BROKEN_RESPONSES = {
     "JSON of something else": answer(b"{", "200 OK"),
     "server error with a page": answer(PAGE % (b"502", b"Bad Gateway"), "502 Bad Gateway", HTML),
     "not acceptable": answer(b"{}", "406 Not Acceptable"),
 }
 
 
-@pytest.mark.parametrize("how", STILL_BROKEN)
-def test_a_response_of_the_deployment_itself_stays_broken(how: str, run_gate: RunGate, serve: Serve) -> None:
-    run = run_gate("--base-url", serve(lambda _: STILL_BROKEN[how]), "-k", "body_is_json", environment=MAIN)
+@pytest.mark.parametrize("how", BROKEN_RESPONSES)
+def test_an_invalid_response_of_the_deployment_breaks_a_rule(how: str, run_gate: RunGate, serve: Serve) -> None:
+    run = run_gate("--base-url", serve(lambda _: BROKEN_RESPONSES[how]), "-k", "body_is_json", environment=MAIN)
     assert run.code == 1
 
 

@@ -1,4 +1,4 @@
-"""A partial, interrupted or expired result names its reason and what a complete run needs."""
+"""A partial or interrupted result states its reason and the needs of a complete run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_partial_run_of_all_rules_estimates_the_time_of_a_complete_one(run_par
     assert re.search(rf"{needs}: about \d\d s", run.output)
 
 
-def test_require_complete_names_itself(run_partly: Callable[..., Run]) -> None:
+def test_require_complete_is_named_as_the_reason(run_partly: Callable[..., Run]) -> None:
     run = run_partly(*FEW, "--require-complete")
     assert run.code == 4
     assert "the result is partial, which --require-complete refuses" in run.output
@@ -87,7 +87,7 @@ def test_an_expired_deviation_is_reported_as_expired(run_gate: RunGate, serve: S
     assert rule["deviation"] == expired
 
 
-def test_after_an_interrupt_terminal_and_reports_agree(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
+def test_the_terminal_and_the_reports_agree_after_an_interrupt(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
     def interrupt(head: bytes) -> bytes:
         if b"?" in head:
             os.kill(int((tmp_path / "pid").read_text()), signal.SIGINT)

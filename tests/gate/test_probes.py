@@ -27,7 +27,7 @@ EXCHANGE = Exchange(Request("GET", b"/usage", ()), 500)
 
 @pytest.fixture
 def scheduler(serve: Serve) -> Iterator[Callable[..., Scheduler]]:
-    """Return schedulers for a server that answers 200 to each request."""
+    """Return schedulers for a server that sends 200 for each request."""
     transports: list[Transport] = []
 
     def make(**changes: object) -> Scheduler:

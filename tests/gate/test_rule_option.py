@@ -1,4 +1,4 @@
-"""A rule is run, listed and run again by the id that every report prints."""
+"""A rule is selected, listed and run again by the id in the reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MISSING, VALID = "auth/missing-key-is-401", "auth/valid-key-is-200"
 MAIN = {"CONTRACT_API_KEY": "a-key-of-the-tests"}
 
 
-def test_the_rules_that_are_named_run_and_no_other(run_gate: RunGate) -> None:
+def test_only_selected_rules_run(run_gate: RunGate) -> None:
     run = run_gate("--rule", MISSING, f"--rule={VALID}")
     assert run.code == 0
     assert run.outcomes == {MISSING: "held", VALID: "held"}

@@ -42,8 +42,8 @@ def test_a_correct_deployment_is_accepted(mutation: Mutation, tmp_path: Path) ->
 
 
 def test_a_deployment_without_a_mutation_holds_every_rule(tmp_path: Path) -> None:
-    unchanged = Mutation("correct: ", "correct", Behaviour, "correct", is_intrusive=True)
-    result = run_against_deployment(unchanged, tmp_path)
+    sound = Mutation("correct: ", "correct", Behaviour, "correct", is_intrusive=True)
+    result = run_against_deployment(sound, tmp_path)
     assert {verdict.outcome for verdict in result.verdicts} == {"held"}, result.output
 
 

@@ -111,7 +111,7 @@ def test_an_invalid_document_is_rejected(case: str) -> None:
         check(whole)
 
 
-# Each request for the stream of events lasts until the timeout, in seconds.
+# A stream of events takes as long as a request may: each of its few cases waits for the timeout, in seconds.
 RUNS = {
     "events": ["--include-operation-id", "get_events", "--phases", "coverage", "--request-timeout", "2"],
     "all others": ["--exclude-operation-id", "get_events", "--max-examples", "3"],
@@ -119,7 +119,7 @@ RUNS = {
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_schemathesis_with_all_checks_finds_no_issue(tmp_path: Path, run: str) -> None:
+def test_schemathesis_with_all_checks_finds_no_fault(tmp_path: Path, run: str) -> None:
     with UsageMock() as mock:
         base = f"{mock.url}/__mock__"
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"{base}/openapi.json", "--url", base]
