@@ -42,7 +42,7 @@ def overlay() -> str:
 
 
 def _contract() -> Contract:
-    """Return the contract without examples: their targets can be missing in a new version."""
+    """Return the contract without examples, whose targets can be missing in a new version."""
     with tempfile.TemporaryDirectory() as copy:
         documents = Path(copy) / "openapi"
         shutil.copytree(folder(), documents)
