@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page
 
 from tests.support.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme
-from tests.support.gate import answer, run_gate_in, serving
+from tests.support.gate import http_response, run_gate_in, serving
 
 RUNS = ("green", "red", "refused")
 OpenPage = Callable[..., Page]
@@ -25,10 +25,12 @@ def run(folder: Path, *arguments: str, environment: Mapping[str, str] | None = N
 def broken(head: bytes) -> bytes:
     """Return a response of a deployment that breaks many rules, with several status codes."""
     if b"?" in head:
-        return answer(b'{"detail": "<img src=x onerror=console.error(1)>"}', "502 Bad Gateway")
+        return http_response(b'{"detail": "<img src=x onerror=console.error(1)>"}', "502 Bad Gateway")
     if b"main-key-0001" in head:
-        return answer(b'{"api_key": "main****", "total": 1, "rate_limit": {"rps": 900, "burst": 9, "remaining": 7}}')
-    return answer(b'{"detail": "Invalid API key."}', "403 Forbidden")
+        return http_response(
+            b'{"api_key": "main****", "total": 1, "rate_limit": {"rps": 900, "burst": 9, "remaining": 7}}'
+        )
+    return http_response(b'{"detail": "Invalid API key."}', "403 Forbidden")
 
 
 @pytest.fixture(scope="module")

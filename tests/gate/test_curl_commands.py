@@ -16,7 +16,7 @@ from hypothesis import find
 from contract_tests.run import wrong_keys
 from contract_tests.wire.connection import wire
 from contract_tests.wire.messages import Credential, Request
-from tests.support.gate import answer, serving_with
+from tests.support.gate import http_response, serving_with
 from tests.support.transport import curl_of
 
 SHELL = shutil.which("dash") or "/bin/sh"
@@ -38,7 +38,7 @@ class Recorder(socketserver.StreamRequestHandler):
             head += line
         length = re.search(rb"(?im)^content-length: *(\d+)", head)
         self.received.append(head + b"\r\n" + self.rfile.read(int(length[1]) if length else 0))
-        self.wfile.write(answer(b"{}"))
+        self.wfile.write(http_response(b"{}"))
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from contract_tests.metrics.schema import contract
 from contract_tests.run.gate import Gate
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.strict_json import DEEPEST, nesting, parse, parse_exactly
-from tests.support.gate import Respond, Run, answer
+from tests.support.gate import Respond, Run, http_response
 from tests.support.transport import settings
 
 no_deadline = hypothesis.settings(deadline=None)  # no result depends on the speed of the machine
@@ -94,11 +94,11 @@ def respond_with(status: int, body: bytes) -> Respond:
             count += 1
             is_deep = count == 3
             if status == 429 and is_deep:
-                return answer(body, "429 Slow Down", "Content-Type: application/json\r\nRetry-After: 0")
-            return answer(GOOD[:-1] + b', "more": ' + body + b"}" if status == 200 and is_deep else GOOD)
+                return http_response(body, "429 Slow Down", "Content-Type: application/json\r\nRetry-After: 0")
+            return http_response(GOOD[:-1] + b', "more": ' + body + b"}" if status == 200 and is_deep else GOOD)
         if b"X-API-Key" in head:
-            return answer(body if status == 403 else ORDINARY, "403 Forbidden")
-        return answer(body if status == 401 else ORDINARY, "401 Unauthorized")
+            return http_response(body if status == 403 else ORDINARY, "403 Forbidden")
+        return http_response(body if status == 401 else ORDINARY, "401 Unauthorized")
 
     return respond
 

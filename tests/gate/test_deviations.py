@@ -17,7 +17,7 @@ from contract_tests.reports.deviations import suggested_deviations
 from contract_tests.reports.model import ExchangeReport, FindingReport, Report, RuleReport
 from contract_tests.run.deviations import read_deviations
 from contract_tests.run.rules import rule_ids
-from tests.support.gate import Respond, Run, answer
+from tests.support.gate import Respond, Run, http_response
 
 ENTRY = 'rule = "{rule}"\nreason = "the gateway"\nowner = "platform"\nticket = "OPS-1"\nexpires = {expires}\n'
 LATER, EARLIER = "9999-12-31", "2020-01-01"
@@ -32,7 +32,7 @@ def listed(folder: Path, rule: str, expires: str = LATER) -> str:
 @pytest.fixture
 def run_listed(run_gate: Callable[..., Run], serve: Callable[[Respond], str], tmp_path: Path) -> Callable[..., Run]:
     """Run two rules, of which the one about a missing key is broken, with one deviation listed."""
-    url = serve(lambda _: answer(b"{}"))
+    url = serve(lambda _: http_response(b"{}"))
 
     def run(rule: str, expires: str = LATER) -> Run:
         few = ("-k", "missing_key or valid_key", "--max-rate", "1000", "--api-key", "main-key")
@@ -106,7 +106,7 @@ def suggested(run: Run) -> str:
 def test_entries_for_broken_rules_are_accepted_once_they_are_filled_in(
     run_gate: Callable[..., Run], serve: Callable[[Respond], str]
 ) -> None:
-    url = serve(lambda _: answer(b"{}"))
+    url = serve(lambda _: http_response(b"{}"))
     few = ("-k", "missing_key or valid_key", "--max-rate", "1000", "--api-key", "main-key", "--report-dir", "out")
     red = run_gate("--base-url", url, *few)
     entries = suggested(red)
@@ -138,7 +138,7 @@ def test_an_expired_entry_is_not_suggested_again(run_listed: Callable[..., Run])
 def test_a_run_without_a_report_folder_names_the_option(
     run_gate: Callable[..., Run], serve: Callable[[Respond], str]
 ) -> None:
-    url = serve(lambda _: answer(b"{}"))
+    url = serve(lambda _: http_response(b"{}"))
     run = run_gate("--base-url", url, "--rule", "auth/missing-key-is-401", "--api-key", "main-key")
     assert "report: --report-dir DIR writes one, with entries for --known-deviations\n" in run.output
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from tests.support.gate import Respond, Run, answer
+from tests.support.gate import Respond, Run, http_response
 from tests.support.readme import CHECKOUT
 
 RunGate = Callable[..., Run]
@@ -84,7 +84,7 @@ def test_a_run_without_a_first_200_response_is_an_error_in_junit(
     run_gate: RunGate, serve: Callable[[Respond], str], tmp_path: Path
 ) -> None:
     write_reports_of_an_earlier_run(tmp_path)
-    url = serve(lambda _: answer(b"{}", "404 Not Found"))
+    url = serve(lambda _: http_response(b"{}", "404 Not Found"))
     assert run_gate("--base-url", url, environment={"CONTRACT_API_KEY": SECRET}).code == 4
     (error,) = ElementTree.parse(tmp_path / "junit.xml").iter("error")
     assert "the first response is 404" in error.attrib["message"]

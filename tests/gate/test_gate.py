@@ -14,7 +14,7 @@ import pytest
 from mock_server import UsageMock
 from mock_server.fixtures.faults import load_fault
 from tests.support.forked_gate import GATE
-from tests.support.gate import Respond, Run, answer, serving_with
+from tests.support.gate import Respond, Run, http_response, serving_with
 from tests.support.proof import run_against
 
 RunGate = Callable[..., Run]
@@ -84,7 +84,7 @@ def test_the_bucket_of_every_key_is_tested(tmp_path: Path) -> None:
 def test_a_broken_promise_is_reported_with_its_source_and_a_curl_command(
     run_gate: RunGate, serve: Callable[[Respond], str]
 ) -> None:
-    url = serve(lambda _: answer(b"{}"))
+    url = serve(lambda _: http_response(b"{}"))
     run = run_gate("--base-url", url, *FEW, environment={"CONTRACT_API_KEY": SECRET})
     assert run.code == 1
     assert run.failed == {"auth/missing-key-is-401"}
@@ -97,7 +97,7 @@ def test_a_broken_promise_is_reported_with_its_source_and_a_curl_command(
 def test_a_rule_above_the_level_is_reported_and_does_not_fail_the_run(
     run_gate: RunGate, serve: Callable[[Respond], str]
 ) -> None:
-    url = serve(lambda _: answer(b"{}"))
+    url = serve(lambda _: http_response(b"{}"))
     run = run_gate("--base-url", url, "--level", "specified", *FEW, environment={"CONTRACT_API_KEY": SECRET})
     assert run.code == 0
     assert run.outcomes["auth/missing-key-is-401"] == "skipped"
@@ -136,10 +136,10 @@ def test_a_second_keys_absence_makes_the_result_partial_and_with_require_complet
 
 
 UNTESTABLE: dict[str, tuple[Respond, str]] = {
-    "401": (lambda _: answer(b"{}", "401 Unauthorized"), "it refuses the main key with 401"),
-    "403": (lambda _: answer(b"{}", "403 Forbidden"), "it refuses the main key with 403"),
+    "401": (lambda _: http_response(b"{}", "401 Unauthorized"), "it refuses the main key with 401"),
+    "403": (lambda _: http_response(b"{}", "403 Forbidden"), "it refuses the main key with 403"),
     "429": (
-        lambda _: answer(b"{}", "429 Too Many Requests"),
+        lambda _: http_response(b"{}", "429 Too Many Requests"),
         "it answers 429, and the main key must wait 1 s",
     ),
     "silence": (lambda _: b"", "no response: the connection was closed without a byte"),
@@ -159,7 +159,7 @@ def test_a_run_without_a_tested_rule_has_exit_code_4(
 
 
 BROKEN_FIRST_RESPONSES: dict[str, Respond] = {
-    "500": lambda _: answer(b"{}", "500 Oops"),
+    "500": lambda _: http_response(b"{}", "500 Oops"),
     "no HTTP": lambda _: b"hello\r\n\r\n",
     "a head cut short": lambda _: b"HTTP/1.1 200 OK\r\nContent-",
 }
@@ -220,7 +220,7 @@ def test_a_base_path_a_gateway_field_and_the_runs_agent_are_sent(
 
     def respond(head: bytes) -> bytes:
         heads.append(head)
-        return answer(b"{}")
+        return http_response(b"{}")
 
     url = serve(respond) + "/gateway/v1/"
     run = run_gate(
@@ -243,7 +243,7 @@ def test_a_configured_header_replaces_that_of_the_gate(run_gate: RunGate, serve:
 
     def respond(head: bytes) -> bytes:
         heads.append(head)
-        return answer(b"{}")
+        return http_response(b"{}")
 
     header = ("--header", "user-agent: known-here/1", "--header", "Accept: application/vnd.usage+json")
     run_gate("--base-url", serve(respond), *header, "-k", "valid_key", environment={"CONTRACT_API_KEY": "main-key"})
@@ -262,7 +262,7 @@ def test_a_kept_connection_carries_more_than_one_request(run_gate: RunGate) -> N
             while line := self.rfile.readline():
                 if line == b"\r\n":
                     accepted[-1] += 1
-                    self.wfile.write(answer(b"{}").replace(b"Connection: close\r\n", b""))
+                    self.wfile.write(http_response(b"{}").replace(b"Connection: close\r\n", b""))
 
     with serving_with(Counting) as url:
         chosen = ("--base-url", url, "--max-rate", "1000", "-k", "valid_key_is_200")
@@ -286,7 +286,11 @@ def test_the_same_deployment_gets_the_same_requests_twice(run_gate: RunGate, ser
 
     def respond(head: bytes) -> bytes:
         runs[-1].append(re.sub(rb"run/\w+|127.0.0.1:\d+", b"", head))
-        return answer(b'{"total": 1}') if b"main-key\r\n" in head else answer(b'{"detail": "no"}', "401 Unauthorized")
+        return (
+            http_response(b'{"total": 1}')
+            if b"main-key\r\n" in head
+            else http_response(b'{"detail": "no"}', "401 Unauthorized")
+        )
 
     url = serve(respond)
     for _ in range(2):

@@ -14,7 +14,7 @@ import pytest
 
 from mock_server import UsageMock
 from tests.gate.test_deviations import EARLIER, listed
-from tests.support.gate import Respond, Run, answer
+from tests.support.gate import Respond, Run, http_response
 
 RunGate = Callable[..., Run]
 Serve = Callable[[Respond], str]
@@ -75,7 +75,7 @@ def test_one_notice_covers_all_rules_that_were_not_tested(run_partly: Callable[.
 
 
 def test_an_expired_deviation_is_reported_as_expired(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
-    url = serve(lambda _: answer(b"{}"))
+    url = serve(lambda _: http_response(b"{}"))
     known = ("--known-deviations", listed(tmp_path, "auth/missing-key-is-401", EARLIER))
     run = run_gate("--base-url", url, *FEW, *known, environment=MAIN)
     assert run.code == 1
@@ -91,7 +91,7 @@ def test_the_terminal_and_the_reports_agree_after_an_interrupt(run_gate: RunGate
     def interrupt(head: bytes) -> bytes:
         if b"?" in head:
             os.kill(int((tmp_path / "pid").read_text()), signal.SIGINT)
-        return answer(b"{}")
+        return http_response(b"{}")
 
     chosen = ("-k", "missing_key or valid_key", "--max-rate", "1000", "--report-dir", "out")
     run = run_gate("--base-url", serve(interrupt), *chosen, environment=MAIN)

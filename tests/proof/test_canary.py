@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.canary import KEY, OTHER, echo, leaks
-from tests.support.gate import Respond, Run, answer
+from tests.support.gate import Respond, Run, http_response
 
 
 def test_no_output_of_a_failing_run_discloses_a_key(
@@ -63,7 +63,7 @@ def test_pytests_own_output_options_disclose_no_key(
 def echo_to_some(head: bytes) -> bytes:
     """Return usage metrics with a key for a request with a key, so that the run continues; echo other requests."""
     if KEY.encode() in head or OTHER.encode() in head:
-        return answer(f'{{"total": 1, "success": 1, "fail": 0, "api_key": "{KEY}"}}'.encode())
+        return http_response(f'{{"total": 1, "success": 1, "fail": 0, "api_key": "{KEY}"}}'.encode())
     return echo(head).replace(b"200 OK", b"401 Unauthorized", 1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from tests.support.gate import answer
+from tests.support.gate import http_response
 
 KEY, OTHER = "canary-7h1s-1s-s3cr3t", "0th3r-canary-as-well"
 
@@ -14,7 +14,7 @@ def echo(head: bytes) -> bytes:
     """Return a response that contains the whole request, and the keys in several spellings."""
     spelt = [KEY, KEY[::-1], KEY.upper(), KEY.encode().hex(), base64.b64encode(KEY.encode()).decode(), OTHER]
     body = repr(head.decode("latin-1")) + " ".join(spelt)
-    return answer(body.encode(), fields=f"Content-Type: text/{KEY}\r\nX-Echo: {KEY}\r\nSet-Cookie: {OTHER}")
+    return http_response(body.encode(), fields=f"Content-Type: text/{KEY}\r\nX-Echo: {KEY}\r\nSet-Cookie: {OTHER}")
 
 
 def leaks(folder: Path) -> list[str]:
