@@ -37,8 +37,8 @@ def test_ci_runs_the_second_command_of_the_readme() -> None:
 
 
 def test_ci_runs_the_decisive_tiers_that_the_second_command_leaves_out() -> None:
-    skipped = " or ".join(TIERS)
-    assert f'-m "not ({skipped})"' in tox()["testenv:tests"]["commands"]
+    left_out = " or ".join(TIERS)
+    assert f'-m "not ({left_out})"' in tox()["testenv:tests"]["commands"]
     assert f".venv/bin/tox -e {','.join(DECISIVE)}" in COMMANDS
     assert f"testenv:{{{','.join(DECISIVE)}}}" in tox()
     assert tuple(TIERS) == (*DECISIVE, "generators", "image")

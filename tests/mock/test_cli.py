@@ -224,9 +224,7 @@ def test_check_reports_problems_of_scenarios_and_of_their_faults(
     assert "late.yaml:2 /delay: 'soon' is not a valid delay" in err
 
 
-def test_check_without_a_folder_checks_the_folder_of_the_fixtures_option(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_without_a_folder_checks_that_of_fixtures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--fixtures", str(tmp_path), "check"]) == 4
     assert main(["check"]) == 0
     assert "holds no fixture file; `usage-mock init DIR` writes one" in capsys.readouterr().err

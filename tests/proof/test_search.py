@@ -41,7 +41,7 @@ def test_a_correct_deployment_is_accepted(mutation: Mutation, tmp_path: Path) ->
     assert result.code == 0
 
 
-def test_a_deployment_without_a_mutation_holds_every_rule(tmp_path: Path) -> None:
+def test_a_mock_without_a_mutation_keeps_every_rule(tmp_path: Path) -> None:
     sound = Mutation("correct: ", "correct", Behaviour, "correct", is_intrusive=True)
     result = run_against_deployment(sound, tmp_path)
     assert {verdict.outcome for verdict in result.verdicts} == {"held"}, result.output

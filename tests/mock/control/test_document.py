@@ -39,7 +39,7 @@ CHECKED = (
 )
 
 CONFIG = SchemathesisConfig.from_dict({"generation": {"deterministic": True, "max-examples": 10}})
-# The stream of events does not end.
+# The response with the events does not end.
 SCHEMA = schemathesis.openapi.from_dict(document(), config=CONFIG).exclude(operation_id="get_events")
 
 

@@ -114,7 +114,7 @@ def test_an_invalid_document_is_rejected(case: str) -> None:
 # A stream of events takes as long as a request may: each of its few cases waits for the timeout, in seconds.
 RUNS = {
     "events": ["--include-operation-id", "get_events", "--phases", "coverage", "--request-timeout", "2"],
-    "all others": ["--exclude-operation-id", "get_events", "--max-examples", "3"],
+    "all else": ["--exclude-operation-id", "get_events", "--max-examples", "3"],
 }
 
 
