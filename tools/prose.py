@@ -80,7 +80,7 @@ def problems_of_code(path: Path) -> Iterator[Problem]:
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     texts += [(token.start[0], token.string) for token in tokens if token.type == tokenize.COMMENT]
     for line, text in texts:
-        if text not in CODE_ALLOWED and "(?" not in text:  # which begins a group of a regular expression
+        if text not in CODE_ALLOWED and "(?" not in text:  # `(?` starts a group of a regular expression
             for paragraph in re.split(r"\n\s*\n|\n(?=\s+\w+: )", CODE.sub("CODE", text.lstrip("# "))):
                 yield from (Problem(path, line, problem) for problem in problems_of_text(" ".join(paragraph.split())))
 

@@ -135,5 +135,5 @@ def test_deep_response_is_judged(
     if depth > DEEPEST:
         assert outcome == "broken"
         assert "nested too deeply" in evidence or status == 429
-    elif status != 429:  # of which the other fields are missing
+    elif status != 429:  # the other fields of a 429 are missing
         assert outcome == "held"

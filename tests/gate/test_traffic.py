@@ -66,7 +66,7 @@ def without_body() -> dict[str, Any]:
 
 
 def test_correct_traffic_has_a_partial_result(judge_file: Callable[..., Run]) -> None:
-    encoded = {"content-encoding": "br"}  # of which HAR contains the decoded body
+    encoded = {"content-encoding": "br"}  # HAR contains the decoded body
     run = judge_file(*(entry(GOOD, at=at, received=encoded) for at in range(4)), entry(DETAIL, 401, key="", at=5))
     assert run.code == 0
     assert report(run)["verdict"] == "partial"
@@ -195,7 +195,7 @@ def test_a_valid_key_is_refused_although_another_request_was_in_flight(judge_fil
 def test_a_request_of_http_2_has_the_host_of_its_url(
     version: str, outcome: str, judge_file: Callable[..., Run]
 ) -> None:
-    refused = entry(DETAIL, 400, at=1)  # as is right for a request of HTTP/1.1 without Host
+    refused = entry(DETAIL, 400, at=1)  # correct for a request of HTTP/1.1 without Host
     refused["request"]["httpVersion"] = version
     assert outcomes(judge_file(entry(GOOD), refused))["auth/valid-key-is-200"] == outcome
 

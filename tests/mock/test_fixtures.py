@@ -70,12 +70,12 @@ def messages(deployments: Path, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("key", BAD_KEYS)
-def test_a_bad_key_is_rejected_with_line_pointer_and_advice(deployments: Path, key: str) -> None:
+def test_an_invalid_key_is_rejected_with_line_pointer_and_advice(deployments: Path, key: str) -> None:
     assert messages(deployments, f"description: d\nkeys:\n  k: {key}\n") == [BAD_KEYS[key]]
 
 
 @pytest.mark.parametrize("text", BAD_FILES)
-def test_a_bad_file_is_rejected_with_line_pointer_and_advice(deployments: Path, text: str) -> None:
+def test_an_invalid_file_is_rejected_with_line_pointer_and_advice(deployments: Path, text: str) -> None:
     assert messages(deployments, text) == [BAD_FILES[text]]
 
 
@@ -189,7 +189,11 @@ def test_every_keyword_of_a_schema_has_a_sentence_and_every_sentence_a_keyword()
     schemas = [json.loads(path.read_text()) for path in folder().glob("*.schema.json")]
     found = set[str]().union(*(keywords(schema) for schema in schemas)) - structure
     assert found <= set(SENTENCES)
-    assert set(SENTENCES) - found == {"oneOf", "dependentRequired", "maxItems"}  # of the control API
+    assert set(SENTENCES) - found == {
+        "oneOf",
+        "dependentRequired",
+        "maxItems",
+    }  # the schemas of the control API have these
 
 
 def test_the_shipped_deployments_are_valid() -> None:

@@ -96,8 +96,8 @@ PIECES = [*'=;,"\\ \t', "code", "delay", "scenario", "fault", "403", "none", "x"
 def test_a_text_similar_to_a_preference_is_read_or_rejected(pieces: list[str]) -> None:
     read = parse_preferences(["".join(pieces)])
     with suppress(PreferenceError):
-        wanted = preferred_override(read, LIBRARY, CODES)
-        assert {name for name, value in asdict(wanted).items() if value is not None} == read.keys()
+        override = preferred_override(read, LIBRARY, CODES)
+        assert {name for name, value in asdict(override).items() if value is not None} == read.keys()
 
 
 @settings(deadline=None)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mock_server.fixtures.deployments import PROTOCOLS, Calls, Traffic
 from mock_server.simulation.accounts import TOP_DOMAINS, UsageCounters
 
-Call = tuple[int, str, int, int]  # domain, protocol, requests, failures (more than there are requests are all)
+Call = tuple[int, str, int, int]  # domain, protocol, requests, and failures, of which at most `requests` count
 CALLS = st.tuples(st.integers(0, 40), st.sampled_from(PROTOCOLS), st.integers(0, 30), st.integers(0, 30))
 PIECES = st.lists(st.lists(CALLS, min_size=20, max_size=60), min_size=1, max_size=6)
 

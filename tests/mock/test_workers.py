@@ -72,7 +72,7 @@ def test_a_worker_that_is_suspended_by_a_signal_is_killed() -> None:
         process.stdout.readline()
         workers += children(process)
         os.kill(workers[0].pid, signal.SIGSTOP)
-        while workers[0].status() != psutil.STATUS_STOPPED:  # else SIGTERM may be delivered first
+        while workers[0].status() != psutil.STATUS_STOPPED:  # otherwise SIGTERM may be delivered first
             os.sched_yield()
         process.terminate()
         assert process.wait(WAIT) == 0

@@ -23,7 +23,7 @@ from tests.support.readme import CHECKOUT
 ACTION: dict[str, Any] = YAML(typ="safe").load((CHECKOUT / "action.yml").read_text())
 STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
 INSTALL, GATE = (step for step in STEPS if "run" in step)
-SHELL = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c"]  # of GitHub's `shell: bash`
+SHELL = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c"]  # the command of GitHub for `shell: bash`
 EXPRESSION = re.compile(r"\$\{\{ ([\w.-]+) \}\}")
 
 

@@ -17,7 +17,7 @@ Statuses = Counter[int]
 async def send_load(
     urls: Sequence[str], key: str, until: Callable[[Statuses, int], bool], clients: int = CLIENTS
 ) -> Statuses:
-    """Send requests by many clients to each mock; a client stops at `until(all statuses, its last status)`."""
+    """Return the status counts of many clients of each mock; a client stops at `until(counts, its last status)`."""
     statuses: Statuses = Counter()
     await asyncio.gather(*(_send_requests(url, key, until, statuses) for url in urls for _ in range(clients)))
     return statuses

@@ -65,7 +65,7 @@ def messages(tmp_path: Path, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("step", BAD_STEPS)
-def test_a_bad_step_is_rejected_with_line_pointer_and_advice(tmp_path: Path, step: str) -> None:
+def test_an_invalid_step_is_rejected_with_line_pointer_and_advice(tmp_path: Path, step: str) -> None:
     found = messages(tmp_path, f"description: d\nbreaks: []\ndo:\n  - {step}\n")
     assert BAD_STEPS[step] in found
 
