@@ -1,6 +1,6 @@
-"""Measure what the README and the closing notes quote: `python benchmarks/figures.py`.
+"""Measures the figures of the README: `python benchmarks/figures.py`.
 
-Each figure is taken from a process of its own, as a user starts it; the best and the worst of three are printed.
+Each figure comes from a new process, as a user starts it; the best and the worst of three are printed.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def mock() -> Iterator[tuple[str, float]]:
         assert process.stdout
         url = process.stdout.readline().removeprefix("LISTENING ").strip()
         request = urllib.request.Request(f"{url}/usage", headers={"X-API-Key": "demo-fresh"})
-        with urllib.request.urlopen(request) as answer:
-            assert answer.status == 200
+        with urllib.request.urlopen(request) as response:
+            assert response.status == 200
         yield url, time.perf_counter() - started
         process.terminate()
 
@@ -52,29 +52,29 @@ def gate(*arguments: str, code: int = 0) -> Figures:
 
 
 def embedded() -> Figures:
-    """The whole gate on the embedded mock."""
+    """Return the figures of a run against the embedded mock."""
     return gate()
 
 
 def at_the_vendors_limit() -> Figures:
-    """The default run against a deployment limited to 10 requests a second."""
+    """Return the figures of a default run against a deployment with a limit of 10 requests per second."""
     with mock() as (url, _):
         return gate("--base-url", url)
 
 
 def first_200() -> Figures:
-    """From the start of the mock's process to its first 200."""
+    """Return the time from the start of the mock to its first 200."""
     with mock() as (_, seconds):
         return {"s": seconds}
 
 
 def refused_connection() -> Figures:
-    """From the start of pytest to the message that nothing listens there."""
+    """Return the figures of a run that cannot connect."""
     return gate("--base-url", "http://127.0.0.1:9", code=4)
 
 
 def unknown_host() -> Figures:
-    """From the start of pytest to the message that the host is unknown."""
+    """Return the figures of a run with an unknown host."""
     return gate("--base-url", "http://no-such-host.invalid", code=4)
 
 

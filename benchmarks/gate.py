@@ -1,8 +1,8 @@
-"""The cost of a run of the gate, and the use of its probes: `python -m benchmarks.gate [--all] [--json FILE]`.
+"""Measures the cost of a run of the gate, and the use of its probes: `python -m benchmarks.gate [--all] [--json FILE]`.
 
-One run against the embedded mock measures requests, seconds and memory for each rule. A second, profiled run measures
-the CPU time for each package. `--probes` runs the gate against every fault instead, and prints for each probe the
-faults that only this probe finds.
+One run against the embedded mock measures requests, seconds and memory for each rule.
+A second, profiled run measures the CPU time for each package.
+`--probes` instead runs the gate against every fault, and prints for each probe the faults that only this probe finds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ KIB = 1024
 
 @dataclass
 class Meter:
-    """A pytest plugin that looks at time and memory after each rule."""
+    """A pytest plugin that measures time and memory of each rule."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
 
@@ -61,7 +61,7 @@ def _resident() -> float:
 
 
 def run(meter: Meter) -> float:
-    """Run the gate in this process and return its seconds; what it prints is thrown away."""
+    """Run the gate in this process without its output, and return its seconds."""
     started = time.perf_counter()
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         code = pytest.main([GATE, "-q", "-p", "no:cacheprovider"], plugins=[meter])
@@ -69,14 +69,14 @@ def run(meter: Meter) -> float:
     return time.perf_counter() - started
 
 
-def in_a_process_of_its_own(*arguments: str) -> None:
-    """Run this module once more, so that what one run has imported is not free for another."""
+def run_in_new_process(*arguments: str) -> None:
+    """Run this module in a new process, so that a run does not profit from the imports of an earlier one."""
     child = os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-m", "benchmarks.gate", *arguments])
     assert child == 0, f"exit code {child}"
 
 
-def metered(every: bool, file: Path | None) -> None:
-    """Print what each rule costs: the ten dearest, or every one."""
+def metered(all_rules: bool, file: Path | None) -> None:
+    """Print the cost of each rule, or of the ten most expensive ones."""
     meter = Meter()
     seconds = run(meter)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB
@@ -85,14 +85,14 @@ def metered(every: bool, file: Path | None) -> None:
     print(machine(), total, "", sep="\n")
     print(f"{'requests':>8} {'seconds':>8} {'MiB':>6}  rule")
     rows = sorted(meter.rows, key=lambda row: -row["seconds"])
-    for row in rows if every else rows[:10]:
+    for row in rows if all_rules else rows[:10]:
         print(f"{row['requests']:>8} {row['seconds']:>8} {row['mib']:>6}  {row['rule']}")
     if file:
         file.write_text(json.dumps({"machine": machine(), "total": total, "rules": rows}, indent=2) + "\n")
 
 
 def profiled() -> None:
-    """Print in which packages the CPU time of a run is spent."""
+    """Print the CPU time of a run for each package."""
     profile = cProfile.Profile(time.process_time)
     profile.enable()
     run(Meter())
@@ -100,7 +100,7 @@ def profiled() -> None:
     spent: Counter[str] = Counter()
     for (file, _, _), (_, _, own, _, _) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
         spent[_package(file)] += own
-    print("\nCPU time of the gate's own thread, profiled:")
+    print("\nCPU time of the main thread of the gate, profiled:")
     for package, seconds in spent.most_common(12):
         print(f"{100 * seconds / spent.total():>7.0f} %  {package}")
 
@@ -130,9 +130,9 @@ def probes(words: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Run both."""
+    """Run the measurements that the options select."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--all", action="store_true", help="every rule, not the ten dearest")
+    parser.add_argument("--all", action="store_true", help="every rule, not the ten most expensive")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--probes", nargs="*", metavar="WORD", help="faults by probe; words select faults by name")
     parser.add_argument("--profiled", action="store_true", help=argparse.SUPPRESS)
@@ -144,7 +144,7 @@ def main() -> None:
         profiled()
         return
     metered(options.all, options.json)
-    in_a_process_of_its_own("--profiled")
+    run_in_new_process("--profiled")
 
 
 if __name__ == "__main__":

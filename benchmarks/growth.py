@@ -47,13 +47,13 @@ def domains(number: int) -> Deployment:
     return Deployment("generated", "domains", {**keys(10).keys, "key-0": replace(KEY, traffic=traffic)})
 
 
-# name: the deployment, the requests that are in the journal already, and how many keys send requests.
+# By name: the deployment, the number of requests in the journal, and the number of keys that send requests.
 CASES: dict[str, tuple[Callable[[], Deployment], int, int]] = {
     "10 keys": (lambda: keys(10), 0, 10),
     "1,000 keys": (lambda: keys(1_000), 0, 10),
-    "1,000 keys, all asking": (lambda: keys(1_000), 0, 1_000),
+    "1,000 keys, all in use": (lambda: keys(1_000), 0, 1_000),
     "100,000 keys": (lambda: keys(100_000), 0, 10),
-    "100,000 keys, all asking": (lambda: keys(100_000), 0, 100_000),
+    "100,000 keys, all in use": (lambda: keys(100_000), 0, 100_000),
     "1,000,000 domains": (lambda: domains(1_000_000), 0, 1),
     "1,000,000 requests before": (lambda: keys(10), JOURNAL, 10),
 }
@@ -70,11 +70,11 @@ def serve(name: str) -> None:
         runner.run(serve_until_signalled(app, MockOptions(port=0, log="none", reload=False)))
 
 
-def spread(asking: int, folder: Path) -> list[str]:
-    """Return the options with which wrk asks with one key after the other."""
-    script = folder / f"{asking}.lua"
+def spread(active: int, folder: Path) -> list[str]:
+    """Return the options with which wrk uses one key after the other."""
+    script = folder / f"{active}.lua"
     script.write_text(
-        f"local n = 0\nrequest = function()\n  n = (n + 1) % {asking}\n"
+        f"local n = 0\nrequest = function()\n  n = (n + 1) % {active}\n"
         '  return wrk.format("GET", "/usage", {["X-API-Key"] = "key-" .. n})\nend\n'
     )
     return ["-s", str(script)]
@@ -90,8 +90,8 @@ def measure(rounds: int, seconds: int, folder: Path) -> dict[str, list[Sample]]:
             server = running([sys.executable, "-m", "benchmarks.growth", "--serve", name])
             servers[name] = (*stack.enter_context(server), time.perf_counter() - started)
         for name, (url, _, _) in servers.items():
-            asking = CASES[name][2]  # each of them once before it counts: the first time a key costs more
-            load(url, *spread(asking, folder), seconds=max(seconds * 3, asking // 6_000))
+            active = CASES[name][2]  # each key is used before the measurement, as its first request costs more
+            load(url, *spread(active, folder), seconds=max(seconds * 3, active // 6_000))
         for _ in range(rounds):
             for name, (url, pid, started) in servers.items():
                 before = cpu_seconds(pid)
@@ -102,7 +102,7 @@ def measure(rounds: int, seconds: int, folder: Path) -> dict[str, list[Sample]]:
 
 
 def summary(found: dict[str, list[Sample]]) -> list[dict[str, Any]]:
-    """Return for each case the medians, and the CPU time a request as a ratio to the smallest case."""
+    """Return the medians of each case, and the ratio of its CPU time per request to that of the smallest case."""
     small = next(iter(found.values()))
     rows = []
     for name, samples in found.items():
@@ -113,7 +113,7 @@ def summary(found: dict[str, list[Sample]]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Run the benchmark and print the curve."""
+    """Run the benchmark, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)

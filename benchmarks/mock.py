@@ -1,8 +1,8 @@
-"""Requests a second of the mock against a bare aiohttp application and a raw socket, in one interleaved run of wrk.
+"""Compares the mock with a bare aiohttp application and a raw socket, in one interleaved run of wrk.
 
     python -m benchmarks.mock [--rounds 9] [--seconds 3] [--peers FOLDER] [--json FILE] [--plot FILE]
 
-Each round measures every server in turn, so that a busy machine slows all of them down alike.
+Each round measures every server in turn, so that a busy machine slows down all of them equally.
 A round compares each server with the bare application; a ratio is the median of all rounds.
 """
 
@@ -37,7 +37,7 @@ Sample = dict[str, float]
 
 
 def bare() -> None:
-    """Serve one prebuilt answer through an ordinary aiohttp application on uvloop."""
+    """Serve a constant response by an ordinary aiohttp application on uvloop."""
     import uvloop
     from aiohttp import web
 
@@ -58,17 +58,17 @@ def bare() -> None:
 
 
 def floor() -> None:
-    """Serve one prebuilt answer without any HTTP: what sockets and the loop cost."""
+    """Serve a constant response without parsing HTTP, to measure the cost of sockets and the event loop."""
     import uvloop
 
-    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+    response = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
 
     class Raw(asyncio.Protocol):
         def connection_made(self, transport: Any) -> None:
             self.transport = transport
 
         def data_received(self, data: bytes) -> None:
-            self.transport.write(answer * data.count(b"\r\n\r\n"))
+            self.transport.write(response * data.count(b"\r\n\r\n"))
 
     async def serve() -> None:
         server = await asyncio.get_running_loop().create_server(Raw, "127.0.0.1", 0)
@@ -78,9 +78,9 @@ def floor() -> None:
     uvloop.run(serve())
 
 
-# Buckets that never run dry and yet count every token.
+# Buckets that count every token, and are never empty.
 DEPLOYMENT = """
-description: Two keys that are asked all the time.
+description: A key with a large rate limit.
 rate_limit: { rps: 1000000, burst: 1000000 }
 keys:
   demo-busy:
@@ -91,7 +91,7 @@ DOMAINS = "".join(f"      d{n:02}.example: {{ fetch: {{ requests: {9999 - n}, by
 
 @contextmanager
 def deployed() -> Iterator[list[str]]:
-    """Give the options with which the mock serves that deployment."""
+    """Yield the options with which the mock serves DEPLOYMENT."""
     with tempfile.TemporaryDirectory(prefix="usage-mock-") as folder:
         deployments = Path(folder, "deployments")
         deployments.mkdir()
@@ -100,7 +100,7 @@ def deployed() -> Iterator[list[str]]:
 
 
 class Server(NamedTuple):
-    """A server's command, the header that wrk sends, and its port where its first line does not tell it."""
+    """The command of a server, the header that wrk sends, and the port unless the first line contains it."""
 
     command: list[str]
     header: str = KEY
@@ -121,7 +121,7 @@ SERVERS = {
 
 
 def peers(folder: Path) -> dict[str, Server]:
-    """Return the peers that npm has in a folder, as SERVERS has ours; each gets a free port of its own."""
+    """Return the peers that npm installs into a folder, in the form of SERVERS, each with a free port."""
     from benchmarks.peers import FAST, free_port, install
 
     install(folder)
@@ -130,12 +130,12 @@ def peers(folder: Path) -> dict[str, Server]:
 
 @contextmanager
 def running(command: list[str], port: int = 0) -> Iterator[tuple[str, int]]:
-    """Run a server; give its base URL and its process id."""
+    """Run a server; yield its base URL and its process id."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     try:
         if port:
-            threading.Thread(target=process.stdout.read, daemon=True).start()  # a peer logs to it
+            threading.Thread(target=process.stdout.read, daemon=True).start()  # a peer writes its log to it
             wait_for(port)
         yield f"http://127.0.0.1:{port}" if port else process.stdout.readline().split()[1], process.pid
     finally:
@@ -144,13 +144,13 @@ def running(command: list[str], port: int = 0) -> Iterator[tuple[str, int]]:
 
 
 def load(url: str, *options: str, seconds: int) -> Sample:
-    """Ask for /usage with 32 connections; give requests a second and the latencies in milliseconds."""
+    """Send requests to /usage by 32 connections; return requests per second and latencies in milliseconds."""
     wrk = ["wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", *options, f"{url}/usage"]
-    told = subprocess.run(wrk, check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(wrk, check=True, capture_output=True, text=True).stdout
     return {
-        "rps": float(re.search(r"Requests/sec:\s+([\d.]+)", told)[1]),  # type: ignore[index]
-        "p50": _milliseconds(re.search(r"50%\s+([\d.]+)(us|ms|s)", told)),
-        "p99": _milliseconds(re.search(r"99%\s+([\d.]+)(us|ms|s)", told)),
+        "rps": float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]),  # type: ignore[index]
+        "p50": _milliseconds(re.search(r"50%\s+([\d.]+)(us|ms|s)", output)),
+        "p99": _milliseconds(re.search(r"99%\s+([\d.]+)(us|ms|s)", output)),
     }
 
 
@@ -182,8 +182,8 @@ def resident(pid: int) -> float:
 
 
 @contextmanager
-def living(url: str) -> Iterator[None]:
-    """Have the figures of the asking key change ten times a second."""
+def recording_traffic(url: str) -> Iterator[None]:
+    """Record traffic of the key ten times per second, so that its usage metrics change."""
     traffic = b'{"key": "demo-busy", "domain": "d07.example", "protocol": "fetch", "requests": 3, "bytes": 1000}'
     headers = {"Content-Type": "application/json"}
     over = threading.Event()
@@ -214,7 +214,7 @@ def measure(names: list[str], rounds: int, seconds: int) -> dict[str, list[Sampl
         for _ in range(rounds):
             for name, (url, pid) in servers.items():
                 before = cpu_seconds(pid)
-                with living(url) if name == "mock 200" else nullcontext():
+                with recording_traffic(url) if name == "mock 200" else nullcontext():
                     sample = load(url, "-H", SERVERS[name].header, seconds=seconds)
                 sample["cpu_us"] = (cpu_seconds(pid) - before) / (sample["rps"] * seconds) * 1e6
                 found[name].append(sample | {"mib": resident(pid)})
@@ -222,7 +222,7 @@ def measure(names: list[str], rounds: int, seconds: int) -> dict[str, list[Sampl
 
 
 def summary(found: dict[str, list[Sample]]) -> list[dict[str, Any]]:
-    """Return for each server the medians, the ratio to the bare application and that ratio's range."""
+    """Return the medians of each server, and the median and range of its ratio to the bare application."""
     rows = []
     for name, samples in found.items():
         ratios = [each["rps"] / other["rps"] for each, other in zip(samples, found["bare"], strict=True)]
@@ -233,13 +233,13 @@ def summary(found: dict[str, list[Sample]]) -> list[dict[str, Any]]:
 
 
 def machine() -> str:
-    """Return what the figures stand on."""
+    """Return a description of the machine and the versions."""
     versions = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "uvloop"))
     return f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, {versions}"
 
 
 def plot(rows: list[dict[str, Any]], file: Path) -> None:
-    """Draw the ratios and their ranges; the file's ending says in which format."""
+    """Draw the ratios and their ranges; the suffix of the file selects the format."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 0.5 + 0.4 * len(rows)), layout="constrained")

@@ -52,7 +52,7 @@ PEERS = (
     ]),
 )  # fmt: skip
 
-# WireMock reads no OpenAPI document; how fast it is shows with one stub.
+# WireMock reads no OpenAPI document; one stub suffices to measure its speed.
 STUB = {
     "request": {"method": "GET", "urlPath": "/usage"},
     "response": {"status": 200, "body": "x" * 918, "headers": {"Content-Type": "application/json"}},
@@ -64,7 +64,7 @@ FAST = (*PEERS, WIREMOCK)
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """A response: its status (0: the connection was closed or reset without one), its fields and its body."""
 
     status: int
@@ -72,12 +72,12 @@ class Answer:
     body: bytes
 
     def has(self, name: str, pattern: str) -> bool:
-        """Whether there is such a field and its value matches."""
+        """Whether the response has a field whose value matches a pattern."""
         return bool(re.search(pattern, self.fields.get(name, ""), re.IGNORECASE))
 
 
-def ask(port: int, data: bytes) -> Answer:
-    """Send bytes and read one answer."""
+def send_request(port: int, data: bytes) -> Response:
+    """Send bytes, and return the response."""
     received = b""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as connection:
         connection.settimeout(5)
@@ -88,47 +88,47 @@ def ask(port: int, data: bytes) -> Answer:
     line, *fields = head.decode("latin-1").split("\r\n")
     status = re.match(r"HTTP/1\.[01] (\d{3})", line)
     named = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
-    return Answer(int(status[1]) if status else 0, named, body)
+    return Response(int(status[1]) if status else 0, named, body)
 
 
 def get(*fields: str, line: str = "GET /usage", body: str = "") -> bytes:
-    """Return the bytes of a request, after which the connection is to be closed."""
+    """Return the bytes of a request that asks the server to close the connection."""
     return "\r\n".join([f"{line} HTTP/1.1", "Host: localhost", "Connection: close", *fields, "", body]).encode()
 
 
 KEY = "X-API-Key: demo-busy"
-Verdict = Callable[[Answer], bool]
+Verdict = Callable[[Response], bool]
 
 
 def is_status(*statuses: int) -> Verdict:
-    """Return whether an answer has one of these statuses."""
-    return lambda answer: answer.status in statuses
+    """Return a check for one of these status codes."""
+    return lambda response: response.status in statuses
 
 
-def is_plausible(answer: Answer) -> bool:
-    """Whether a 200 has figures that can be true."""
-    body = answer.body[answer.body.find(b"{") : answer.body.rfind(b"}") + 1]
+def is_plausible(response: Response) -> bool:
+    """Whether a 200 has consistent usage metrics."""
+    body = response.body[response.body.find(b"{") : response.body.rfind(b"}") + 1]
     try:
-        figures = json.loads(body)
-        rate, added = figures["success_rate"], figures["success"] + figures["fail"]
-        return answer.status == 200 and 0 <= rate <= 100 and added == figures["total"]
+        metrics = json.loads(body)
+        rate, added = metrics["success_rate"], metrics["success"] + metrics["fail"]
+        return response.status == 200 and 0 <= rate <= 100 and added == metrics["total"]
     except (KeyError, TypeError, ValueError):
         return False
 
 
-def is_not_allowed(answer: Answer) -> bool:
-    """Whether a method is refused as RFC 9110, section 15.5.6, demands."""
-    return answer.status == 405 and answer.has("allow", "GET")
+def is_not_allowed(response: Response) -> bool:
+    """Whether a method is rejected according to RFC 9110, section 15.5.6."""
+    return response.status == 405 and response.has("allow", "GET")
 
 
-def is_preflight(answer: Answer) -> bool:
-    """Whether a browser would send the real request after this."""
-    return answer.status in {200, 204} and answer.has("access-control-allow-headers", r"\*|x-api-key")
+def is_preflight(response: Response) -> bool:
+    """Whether a browser would send the actual request after this response to a preflight."""
+    return response.status in {200, 204} and response.has("access-control-allow-headers", r"\*|x-api-key")
 
 
-def is_limit(answer: Answer) -> bool:
-    """Whether it is the documented answer over the limit."""
-    return answer.status == 429 and answer.has("retry-after", r"^\d+$") and "x-ratelimit-limit" in answer.fields
+def is_limit(response: Response) -> bool:
+    """Whether a response is the documented one over the rate limit."""
+    return response.status == 429 and response.has("retry-after", r"^\d+$") and "x-ratelimit-limit" in response.fields
 
 
 # By name: the request, the check of the last response, and how often the request is sent.
@@ -143,7 +143,7 @@ CASES: dict[str, tuple[bytes, Verdict, int]] = {
     "`Accept: text/html`: 200 or 406": (get(KEY, "Accept: text/html"), is_status(200, 406), 1),
     "HEAD: 200 without a body, or 405": (
         get(KEY, line="HEAD /usage"),
-        lambda answer: (answer.status == 200 and not answer.body) or is_not_allowed(answer),
+        lambda response: (response.status == 200 and not response.body) or is_not_allowed(response),
         1,
     ),
     "POST with broken JSON: 405 with Allow": (
@@ -178,12 +178,12 @@ def free_port() -> int:
 
 @contextmanager
 def running(peer: Peer, folder: Path) -> Iterator[int]:
-    """Run a peer on a free port until the context ends; gives the port."""
+    """Run a peer on a free port until the context ends; yield the port."""
     port = free_port()
     process = subprocess.Popen(peer.command(folder, port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until = time.monotonic() + START
-        while time.monotonic() < until and not ask(port, get(KEY, line="GET /")).status:
+        while time.monotonic() < until and not send_request(port, get(KEY, line="GET /")).status:
             time.sleep(0.2)
         time.sleep(1.2)  # refills the tokens that the first request has taken
         yield port
@@ -193,13 +193,13 @@ def running(peer: Peer, folder: Path) -> Iterator[int]:
 
 
 def cell(peer: Peer, folder: Path, case: str) -> str:
-    """Return what a peer does with one request, and whether it is still there afterwards."""
+    """Return the status code of a peer for a case, with a mark, and whether its process has exited."""
     data, is_right, times = CASES[case]
     with running(peer, folder) as port:
-        answers = [ask(port, data) for _ in range(times)]
-        lives = ask(port, get(KEY)).status != 0
-    told = str(answers[-1].status or "no response") + ("" if lives else "; the process exited")
-    return f"{'✓' if is_right(answers[-1]) and lives else '✗'} {told}"
+        responses = [send_request(port, data) for _ in range(times)]
+        is_running = send_request(port, get(KEY)).status != 0
+    outcome = str(responses[-1].status or "no response") + ("" if is_running else "; the process exited")
+    return f"{'✓' if is_right(responses[-1]) and is_running else '✗'} {outcome}"
 
 
 def table(folder: Path, peers: tuple[Peer, ...]) -> Iterator[str]:
@@ -211,13 +211,13 @@ def table(folder: Path, peers: tuple[Peer, ...]) -> Iterator[str]:
 
 
 def versions(folder: Path) -> str:
-    """Return the peers' versions, as npm has them."""
+    """Return the versions of the peers in the lock file of npm."""
     found = json.loads((folder / "package-lock.json").read_text())["packages"]
     return ", ".join(f"{package} {found[f'node_modules/{package}']['version']}" for package in PACKAGES.values())
 
 
 def install(folder: Path) -> None:
-    """Install the peers, unless they are there."""
+    """Install the peers, unless they are installed."""
     (folder / "stubs" / "mappings").mkdir(parents=True, exist_ok=True)
     (folder / "stubs" / "mappings" / "usage.json").write_text(json.dumps(STUB))
     if not all((folder / "node_modules" / ".bin" / name).exists() for name in PACKAGES):

@@ -66,7 +66,7 @@ def valid(chance: random.Random) -> tuple[bytes, bool]:
 
 
 def odd(chance: random.Random) -> tuple[bytes, bool]:
-    """Return a request in which anything may be unusual."""
+    """Return a request with unusual parts."""
     fields = [f"X-API-Key: {chance.choice(KEYS)}" for _ in range(chance.choice((0, 1, 1, 1, 2)))]
     fields += chance.sample(EXTRAS, chance.choice((0, 0, 1, 2)))
     if chance.random() < 0.3:
@@ -76,7 +76,7 @@ def odd(chance: random.Random) -> tuple[bytes, bool]:
 
 
 def broken(chance: random.Random) -> tuple[bytes, bool]:
-    """Return a request with bytes changed, left out or put in; it may not end."""
+    """Return a request with changed, removed and inserted bytes, which may be incomplete."""
     data = bytearray(odd(chance)[0])
     for _ in range(chance.randint(1, 5)):
         place = chance.randrange(len(data))
@@ -93,8 +93,8 @@ def control(chance: random.Random) -> tuple[bytes, bool]:
 MAKERS: tuple[Make, ...] = (valid,) * 10 + (odd,) * 6 + (broken,) * 3 + (control,)
 
 
-async def ask(port: int, data: bytes, whole: bool) -> int:
-    """Send bytes on a connection of its own and return the status; 0 where none came."""
+async def send_request(port: int, data: bytes, whole: bool) -> int:
+    """Send bytes on a new connection, and return the status code, or 0 without a response."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         with suppress(ConnectionError, TimeoutError):
@@ -109,40 +109,40 @@ async def ask(port: int, data: bytes, whole: bool) -> int:
         writer.close()
 
 
-async def client(port: int, chance: random.Random, until: float, seen: Counter[int], wrong: list[str]) -> None:
-    """Ask until it is late."""
+async def client(port: int, chance: random.Random, until: float, statuses: Counter[int], wrong: list[str]) -> None:
+    """Send requests until a time; count the status codes, and list the wrong ones."""
     while time.monotonic() < until:
         data, whole = chance.choice(MAKERS)(chance)
-        status = await ask(port, data, whole)
-        seen[status] += 1
+        status = await send_request(port, data, whole)
+        statuses[status] += 1
         if status >= 500 or (whole and not status):
             wrong.append(f"{status} to {data[:300]!r}")
 
 
 async def soak(port: int, pid: int, minutes: float, seed: int) -> tuple[Counter[int], list[str], float, float]:
-    """Run the clients; return the statuses, what was wrong, and the memory after the warm-up and at the end, in MiB."""
-    seen: Counter[int] = Counter()
+    """Run the clients; return status codes, wrong responses, and the memory after warm-up and at the end in MiB."""
+    statuses: Counter[int] = Counter()
     wrong: list[str] = []
     start = time.monotonic()
     chances = [random.Random(seed + number) for number in range(CONNECTIONS)]
-    tasks = [asyncio.create_task(client(port, each, start + minutes * 60, seen, wrong)) for each in chances]
+    tasks = [asyncio.create_task(client(port, each, start + minutes * 60, statuses, wrong)) for each in chances]
     await asyncio.sleep(minutes * 6)
     warm = resident(pid)
     await asyncio.gather(*tasks)
-    return seen, wrong, warm, resident(pid)
+    return statuses, wrong, warm, resident(pid)
 
 
 def main() -> int:
-    """Run the soak and say what came of it."""
+    """Run the soak, print its result and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with running([*MOCK, "--no-rate-limit", "--log", "none"]) as (url, pid):
         port = int(url.rpartition(":")[2])
-        seen, wrong, warm, end = asyncio.run(soak(port, pid, options.minutes, options.seed))
+        statuses, wrong, warm, end = asyncio.run(soak(port, pid, options.minutes, options.seed))
     print(machine())
-    print(f"{seen.total()} requests in {options.minutes} minutes: {dict(sorted(seen.items()))}")
+    print(f"{statuses.total()} requests in {options.minutes} minutes: {dict(sorted(statuses.items()))}")
     print(f"memory: {warm:.1f} MiB after the warm-up, {end:.1f} MiB at the end")
     for line in wrong[:10]:
         print("wrong:", line)

@@ -1,6 +1,6 @@
-"""Two workers against one, both with Redis: `python -m benchmarks.workers [--rounds 5] [--seconds 3]`.
+"""Compares two workers with one, both with Redis: `python -m benchmarks.workers [--rounds 5] [--seconds 3]`.
 
-The load generator and Redis share the machine's cores with them; a ratio is the median of the rounds' ratios.
+The load generator and Redis share the cores of the machine with them; a ratio is the median of all rounds.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ def measure(redis: Redis, rounds: int, seconds: int) -> dict[int, list[Sample]]:
                 workers = [pid, *children(pid)]
                 before, of_redis = sum(map(cpu_seconds, workers)), cpu_seconds(redis.pid)
                 sample = load(url, "-H", KEY, seconds=seconds)
-                asked = sample["rps"] * seconds / 1e6
-                sample["cpu_us"] = (sum(map(cpu_seconds, workers)) - before) / asked
-                sample["redis_us"] = (cpu_seconds(redis.pid) - of_redis) / asked
+                millions = sample["rps"] * seconds / 1e6
+                sample["cpu_us"] = (sum(map(cpu_seconds, workers)) - before) / millions
+                sample["redis_us"] = (cpu_seconds(redis.pid) - of_redis) / millions
                 found[number].append(sample)
     return found
 
 
 def main() -> None:
-    """Run the benchmark and print a table."""
+    """Run the benchmark, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)

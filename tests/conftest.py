@@ -1,4 +1,4 @@
-"""The tiers of the tests, and how `pytest -n 3` distributes them over processes."""
+"""The tiers of the tests, and their distribution over the processes of `pytest -n 3`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.tiers import EVERYDAY, IN_CI, TIERS, missing_tools
 
-# The same examples on every machine, however slow it is.
+# The same examples on every machine, regardless of its speed.
 settings.register_profile(
     "tests", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -24,7 +24,7 @@ settings.load_profile("tests")
 pytest_plugins = ["tests.support.gate", "tests.support.mocks"]
 
 HERE = Path(__file__).parent
-# One process runs all tests of such a folder or module: what they share takes seconds in each process.
+# One process runs all tests of such a folder or module, whose shared fixtures take seconds in each process.
 TOGETHER = (
     "tests/browser/test_report_page.py",
     "tests/gate/test_proof_sample.py",
@@ -32,13 +32,13 @@ TOGETHER = (
     "tests/image/test_image.py",
     "tests/packaging/test_wheel.py",
 )
-BATCH = 10  # tests of one function that a process receives at once: a message for each takes longer than most tests
+BATCH = 10  # tests of one function in one message to a process: a message takes longer than most tests
 
 
 class Distribution(LoadScopeScheduling):
-    """Sends the tests of some modules to one process, and first; all other tests in small batches.
+    """Distributes the tests of some modules to one process, and first; all other tests in small batches.
 
-    The tests of the other tiers are sent one by one, as each takes long.
+    The slow tests of the other tiers are distributed one by one.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -86,7 +86,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Let the garbage collector run seldom, and skip the collected tests: it takes a tenth of the time otherwise."""
+    """Make the garbage collector run rarely and skip the collected tests; otherwise it takes a tenth of the time."""
     gc.freeze()
     gc.set_threshold(20_000, 10, 10)
 

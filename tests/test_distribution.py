@@ -28,10 +28,10 @@ VERSIONS = [name.rpartition(" ")[2] for name in PROJECT["classifiers"] if re.sea
 def test_each_dependency_is_constrained_to_a_version_that_it_allows(required: str) -> None:
     pinned = [Requirement(line) for line in CONSTRAINTS.splitlines() if not line.startswith("#")]
     by_name = {canonicalize_name(each.name): each for each in pinned}
-    wanted = Requirement(required)
-    (pin,) = by_name[canonicalize_name(wanted.name)].specifier
+    requirement = Requirement(required)
+    (pin,) = by_name[canonicalize_name(requirement.name)].specifier
     assert pin.operator == "=="
-    assert pin.version in wanted.specifier
+    assert pin.version in requirement.specifier
 
 
 def test_the_constraints_name_the_documented_command() -> None:
@@ -63,7 +63,7 @@ def test_the_composition_sets_options_of_the_mock() -> None:
     assert mocks["several"]["scale"] == 3
 
 
-def test_the_image_copies_each_package_and_what_the_wheel_includes() -> None:
+def test_the_image_copies_each_package_and_the_data_of_the_wheel() -> None:
     wheel = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     copied = re.findall(r"^COPY (\w+) \1$", (CHECKOUT / "Containerfile").read_text(), re.MULTILINE)
     assert copied == [*wheel["packages"], *wheel["force-include"]]

@@ -16,7 +16,7 @@ def page(folder: Path, text: str) -> Path:
     return path
 
 
-def test_block_has_a_language_a_text_and_a_line(tmp_path: Path) -> None:
+def test_a_block_has_a_language_a_text_and_a_line(tmp_path: Path) -> None:
     path = page(tmp_path, "# Page\n\n```sh\ntrue\n```\n\n- item\n\n  ```python\n  pass\n  ```\n")
     assert blocks(path) == [Block("sh", "true\n", 3), Block("python", "pass\n", 9)]
 
@@ -41,6 +41,6 @@ def test_blocks_share_a_shell_and_a_folder(tmp_path: Path) -> None:
         "\nno language",
     ],
 )
-def test_a_block_with_another_result_fails_with_its_place(tmp_path: Path, block: str) -> None:
+def test_a_block_with_another_result_fails_with_its_position(tmp_path: Path, block: str) -> None:
     with pytest.raises(AssertionError, match=r"^page\.md:3: "):
         run_page(page(tmp_path, f"# Page\n\n```{block}\n```\n"), tmp_path)

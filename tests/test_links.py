@@ -1,4 +1,4 @@
-"""Every relative link of the documents leads to a file and a heading."""
+"""Every relative link of the documents refers to an existing file and heading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The check of the documents' wording finds what it is for."""
+"""The check of the wording reports bad sentences and accepts good ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""README, tox, CI and the folders of the tests agree about the tiers."""
+"""The README, tox, CI and the folders of the tests have the same tiers."""
 
 from __future__ import annotations
 

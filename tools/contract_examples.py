@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from mock_server import MockOptions, UsageMock, make_app
 from mock_server.web.routes import CONTROL
-from tests.support.wire import KEY, Clock, Reply, ask
+from tests.support.wire import KEY, Clock, Response, send_request
 from usage_contract import Contract, load
 from usage_contract.contract import folder
 
@@ -42,7 +42,7 @@ def overlay() -> str:
 
 
 def _contract() -> Contract:
-    """Return the contract without examples: their targets can be missing in a new version."""
+    """Return the contract without examples, whose targets can be missing in a new version."""
     with tempfile.TemporaryDirectory() as copy:
         documents = Path(copy) / "openapi"
         shutil.copytree(folder(), documents)
@@ -53,11 +53,11 @@ def _contract() -> Contract:
 def _actions() -> Iterator[Action]:
     contract = _contract()
     with UsageMock(make_app(contract, MockOptions(deployment=DEPLOYMENT), clock=Clock())) as mock:
-        ok = ask(mock.url, headers=[(KEY, EXAMPLE_KEY)])
-        no_key = ask(mock.url)
-        unknown = ask(mock.url, headers=[(KEY, "unknown")])
-        overview = ask(mock.url, "/")
-        limited = ask(mock.url, headers=[(KEY, EXAMPLE_KEY), ("Prefer", "code=429")])
+        ok = send_request(mock.url, headers=[(KEY, EXAMPLE_KEY)])
+        no_key = send_request(mock.url)
+        unknown = send_request(mock.url, headers=[(KEY, "unknown")])
+        overview = send_request(mock.url, "/")
+        limited = send_request(mock.url, headers=[(KEY, EXAMPLE_KEY), ("Prefer", "code=429")])
     responses = "$.paths['/usage'].get.responses"
     yield _example(f"{responses}['200']", f"the key {EXAMPLE_KEY}", ok, 200)
     yield _example(f"{responses}['401']", "a request without a key", no_key, 401)
@@ -76,9 +76,9 @@ def _actions() -> Iterator[Action]:
     yield _example("$.paths['/'].get.responses['200']", "a request for the overview", overview, 200, CONTROL)
 
 
-def _example(target: str, cause: str, reply: Reply, status: int, without: Iterable[str] = ()) -> Action:
-    assert reply.status == status, reply
-    members = {name: value for name, value in reply.json.items() if name not in without}
+def _example(target: str, cause: str, response: Response, status: int, without: Iterable[str] = ()) -> Action:
+    assert response.status == status, response
+    members = {name: value for name, value in response.json.items() if name not in without}
     return {
         "target": f"{target}.content['application/json']",
         "description": f"{SOURCE} {cause}.",

@@ -1,4 +1,4 @@
-"""Prints what the gate lets through, with the reason from docs/mutants.md: `python -m tools.mutants`."""
+"""Prints the mutants that the gate accepts, with the reasons in docs/mutants.md: `python -m tools.mutants`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.mutants import (
     DOCUMENT,
     MUTANTS,
     ONLY_FOR_REQUESTS,
-    is_let_through,
+    is_accepted,
     is_noticed_offline,
     run_against_mutant,
 )
@@ -27,18 +27,18 @@ def survivors(names: Iterable[str]) -> Iterator[str]:
                 yield name
             continue
         with tempfile.TemporaryDirectory() as folder:
-            if is_let_through(run_against_mutant(name, Path(folder))):
+            if is_accepted(run_against_mutant(name, Path(folder))):
                 yield name
 
 
 def row(name: str) -> str:
-    """Return a survivor's row of docs/mutants.md."""
+    """Return the row of a survivor in docs/mutants.md."""
     reasons = dict(re.findall(r"^\| `([^`]+)` \| (.+) \|$", DOCUMENT.read_text(), re.MULTILINE))
     return f"| `{name}` | {reasons.get(name, 'NOT EXPLAINED')} |"
 
 
 def main(words: Collection[str]) -> None:
-    """Print a row for each survivor among the mutants whose names hold one of the words; without words, among all."""
+    """Print a row for each survivor among all mutants, or among those whose names contain one of the words."""
     chosen = [name for name in MUTANTS if not words or any(word in name for word in words)]
     found = []
     for name in survivors(chosen):

@@ -2,7 +2,7 @@
 
 It fails on words that hide the actor, on clauses without a head, and on sentences of more than 25 words.
 It also fails on lines that are longer than 140 characters or break within a clause.
-Code, tables and comments are left out.
+Code, tables and comments are skipped.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CODE_ALLOWED = {
     "nobody-issued-this-key-0f6b1c": "an API key; a deployment that was tested before knows it in its logs",
 }
 
-# Generated pages, whose entries are the texts of the rules: here the part before the first entry is checked.
+# Generated pages, whose entries are the texts of the rules; only the part before the first entry is checked.
 FRAME_ONLY = {"rules.md": "\n## "}
 
 # A line may end with punctuation, or before one of these words.
@@ -80,7 +80,7 @@ def problems_of_code(path: Path) -> Iterator[Problem]:
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     texts += [(token.start[0], token.string) for token in tokens if token.type == tokenize.COMMENT]
     for line, text in texts:
-        if text not in CODE_ALLOWED and "(?" not in text:  # which begins a group of a regular expression
+        if text not in CODE_ALLOWED and "(?" not in text:  # `(?` starts a group of a regular expression
             for paragraph in re.split(r"\n\s*\n|\n(?=\s+\w+: )", CODE.sub("CODE", text.lstrip("# "))):
                 yield from (Problem(path, line, problem) for problem in problems_of_text(" ".join(paragraph.split())))
 
@@ -100,7 +100,7 @@ def problems_of_document(path: Path) -> Iterator[Problem]:
 
 
 def problems_of_text(text: str) -> Iterator[str]:
-    """Yield the problems of some sentences, without their places."""
+    """Yield the problems of some sentences, without their positions."""
     for match in WORDS.finditer(text):
         phrase = match[0].lower()
         if phrase not in ALLOWED:
@@ -120,11 +120,11 @@ def paragraphs(text: str) -> Iterator[tuple[int, list[str]]]:
     first, is_code = 1, False
     for number, line in enumerate([*text.split("\n"), ""], 1):
         is_fence = line.lstrip().startswith(("```", "~~~"))
-        is_left_out = is_code or is_fence or line.lstrip().startswith(("|", "<"))
-        if found and (is_left_out or not line.strip() or LIST_MARK.match(line) or line.startswith("#")):
+        is_skipped = is_code or is_fence or line.lstrip().startswith(("|", "<"))
+        if found and (is_skipped or not line.strip() or LIST_MARK.match(line) or line.startswith("#")):
             yield first, found
             found = []
-        if line.strip() and not is_left_out:
+        if line.strip() and not is_skipped:
             first = first if found else number
             found.append(line)
         if line.startswith("#"):

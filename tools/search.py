@@ -1,7 +1,7 @@
 """Tries composed deployments and prints those that the gate judges wrongly: `python -m tools.search`.
 
 Without options it tries a seeded sample of broken deployments; `--correct` tries unusual and correct ones.
-`--held-out` tries deployments with names that the gate's own lists were not made from.
+`--held-out` tries deployments with names that were not used for the lists of the gate.
 Words after the options select deployments by name.
 """
 
@@ -61,9 +61,9 @@ def main(arguments: Sequence[str]) -> None:
         sys.stdout.write(f"{mutation.name}\n")
         sys.stdout.flush()
     sys.stdout.writelines(f"{count} of {sizes[group]}: {group}\n" for group, count in sorted(found.items()))
-    what = "rejected" if options.correct else "let through"
+    outcome = "rejected" if options.correct else "accepted"
     total, seconds = found.total(), time.monotonic() - started
-    sys.stdout.write(f"{total} of {len(chosen)} deployments are {what} ({seconds:.0f} s)\n")
+    sys.stdout.write(f"{total} of {len(chosen)} deployments are {outcome} ({seconds:.0f} s)\n")
 
 
 if __name__ == "__main__":

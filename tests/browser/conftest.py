@@ -1,4 +1,4 @@
-"""One browser for all tests of this tier in a process; each test has pages, and so profiles, of its own."""
+"""One browser per process for all tests of this tier; each test opens its own pages."""
 
 from __future__ import annotations
 

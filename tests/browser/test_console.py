@@ -1,4 +1,4 @@
-"""The console page in a real browser: what it shows, what a click or a key press does, how it looks."""
+"""The console in a real browser: its contents, its controls and its appearance."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mock_server.masking import mask_key
 from mock_server.options import MockOptions
 from mock_server.web.mock import MOCK
 from tests.support.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme
-from tests.support.wire import TIMEOUT, Clock, ask, send, usage
+from tests.support.wire import TIMEOUT, Clock, send, send_request, usage
 from usage_contract import Contract
 
 BUSY, MODEST = "demo-busy", "demo-modest"
@@ -49,27 +49,27 @@ def mock(served: UsageMock) -> UsageMock:
 
 @pytest.fixture
 def open_console(browser: Browser, mock: UsageMock) -> Iterator[OpenPage]:
-    """Open the page; the browser must have nothing to say about it, and ask nobody but the mock."""
-    said: list[str] = []
+    """Open the console; the browser must report no message, and send requests to the mock only."""
+    messages: list[str] = []
     opened: list[Page] = []
 
-    def open_it(size: tuple[int, int] = WIDE, scheme: Scheme = "light") -> Page:
+    def open_with(size: tuple[int, int] = WIDE, scheme: Scheme = "light") -> Page:
         page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
         opened.append(page)
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: said.append(request.url))
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.on("request", lambda request: messages.append(request.url))
         page.goto(f"{mock.url}/__mock__/")
         expect(page.locator("#connection")).to_have_text("live")
         expect(page.locator("#found")).to_contain_text("faults")
         return page
 
-    yield open_it
+    yield open_with
     for page in opened:
         page.close()
     failed = "Failed to load resource: the server responded with a status of "
     expected = (f"{mock.url}/__mock__/", f"{mock.url}/usage", "data:,", f"{failed}409", f"{failed}401")
-    assert [each for each in said if not each.startswith(expected)] == []
+    assert [message for message in messages if not message.startswith(expected)] == []
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def pick(page: Page, key: str) -> None:
 
 
 def section(page: Page, name: str) -> Locator:
-    """Return a part of the panel, opened."""
+    """Open a part of the panel, and return it."""
     found = page.locator("#panel details").filter(has=page.locator("summary", has_text=name))
     if found.get_attribute("open") is None:
         found.locator("summary").click()
@@ -111,7 +111,7 @@ def rows(page: Page) -> Locator:
     return page.locator("#rows > li")
 
 
-def asked(page: Page, mock: UsageMock, key: str, times: int = 1) -> None:
+def send_requests(page: Page, mock: UsageMock, key: str, times: int = 1) -> None:
     before = rows(page).count()
     for _ in range(times):
         usage(mock.url, key)
@@ -125,7 +125,7 @@ def notice(page: Page) -> Locator:
 # Keys and buckets.
 
 
-def test_it_shows_each_key_by_its_label_or_its_identifier_and_its_bucket(page: Page, mock: UsageMock) -> None:
+def test_each_key_is_shown_by_its_label_or_its_id_with_its_bucket(page: Page, mock: UsageMock) -> None:
     made = mock.make_key()
     expect(page.locator("#cards .pick")).to_have_text([*mock.keys[:3], mask_key(made)])
     meter = page.get_by_role("meter", name=f"Tokens of {BUSY}")
@@ -149,7 +149,7 @@ def test_a_label_of_the_deployment_file_names_a_key(browser: Browser) -> None:
 
 def test_requests_drain_a_bucket_and_time_fills_it(page: Page, mock: UsageMock) -> None:
     mock.freeze()
-    asked(page, mock, BUSY, 10)
+    send_requests(page, mock, BUSY, 10)
     expect(card(page, BUSY)).to_contain_text("0.0 of 10 tokens")
     expect(card(page, BUSY).locator(".bucket")).to_have_attribute("data-level", "empty")
     mock.advance(0.5)
@@ -160,8 +160,8 @@ def test_requests_drain_a_bucket_and_time_fills_it(page: Page, mock: UsageMock) 
 
 
 def test_between_two_events_a_bucket_fills_by_its_rate(browser: Browser, contract: Contract) -> None:
-    standing = make_app(contract, MockOptions(scenario="throttled"), clock=Clock())
-    with UsageMock(standing) as mock, browser.new_context() as context:
+    with_stopped_clock = make_app(contract, MockOptions(scenario="throttled"), clock=Clock())
+    with UsageMock(with_stopped_clock) as mock, browser.new_context() as context:
         page = context.new_page()
         page.clock.install()
         page.goto(f"{mock.url}/__mock__/")
@@ -176,7 +176,7 @@ def test_a_revoked_key_has_no_bucket(page: Page, mock: UsageMock) -> None:
     expect(card(page, BUSY).locator(".bucket")).to_be_hidden()
 
 
-def test_of_many_keys_some_are_shown_and_each_is_found(page: Page, mock: UsageMock) -> None:
+def test_some_of_many_keys_are_shown_and_each_is_found(page: Page, mock: UsageMock) -> None:
     expect(page.get_by_label("Find a key")).to_be_hidden()
     made = [mock.make_key() for _ in range(70)]
     expect(page.locator("#more-keys")).to_have_text("and 13 more: find them by name")
@@ -187,7 +187,7 @@ def test_of_many_keys_some_are_shown_and_each_is_found(page: Page, mock: UsageMo
 # Overrides.
 
 
-def test_a_click_puts_everybody_into_a_scenario_and_another_click_takes_it_back(page: Page, mock: UsageMock) -> None:
+def test_a_click_sets_a_scenario_for_all_keys_and_another_click_removes_it(page: Page, mock: UsageMock) -> None:
     before = usage(mock.url, BUSY).json["total"]
     chosen = choose(page, "Scenario", "heavy")
     expect(chosen).to_have_attribute("aria-pressed", "true")
@@ -198,7 +198,7 @@ def test_a_click_puts_everybody_into_a_scenario_and_another_click_takes_it_back(
     assert usage(mock.url, BUSY).json["total"] == before
 
 
-def test_a_scenario_can_be_one_keys_alone_and_none_lifts_it(page: Page, mock: UsageMock) -> None:
+def test_a_scenario_can_be_set_for_one_key_and_none_disables_it(page: Page, mock: UsageMock) -> None:
     choose(page, "Scenario", "revoked")
     expect(page.locator("#scenario-now")).to_have_text("revoked")
     pick(page, BUSY)
@@ -207,7 +207,7 @@ def test_a_scenario_can_be_one_keys_alone_and_none_lifts_it(page: Page, mock: Us
     assert (usage(mock.url, BUSY).status, usage(mock.url, MODEST).status) == (200, 403)
 
 
-def test_a_fault_is_found_by_its_words_switched_on_and_off(page: Page, mock: UsageMock) -> None:
+def test_a_fault_is_found_by_its_words_and_switched_on_and_off(page: Page, mock: UsageMock) -> None:
     page.get_by_label("Find a fault").fill("429 detail")
     expect(page.locator("#found")).to_contain_text(re.compile(r"^\d of \d{3} faults$"))
     page.get_by_label("Find a fault").fill("content-type-is-text")
@@ -245,7 +245,7 @@ def test_a_status_code_and_a_delay_are_switched_on_and_all_off(page: Page, mock:
     assert usage(mock.url, BUSY).status == 200
 
 
-def test_what_is_refused_is_told_and_can_be_dismissed(page: Page) -> None:
+def test_a_rejected_change_is_reported_and_its_notice_can_be_dismissed(page: Page) -> None:
     page.get_by_label("Another delay").fill("soon")
     page.get_by_role("button", name="Set delay").click()
     expect(notice(page)).to_contain_text("soon")
@@ -253,14 +253,14 @@ def test_what_is_refused_is_told_and_can_be_dismissed(page: Page) -> None:
     expect(notice(page)).to_be_hidden()
 
 
-def test_injected_traffic_moves_the_totals(page: Page, mock: UsageMock) -> None:
+def test_recorded_traffic_changes_the_totals(page: Page, mock: UsageMock) -> None:
     before = usage(mock.url, MODEST).json
     pick(page, MODEST)
     form = section(page, "Traffic")
     for name, value in {"Domain": "new.example", "Requests": "41", "Failures": "1", "Bytes": "1000"}.items():
         form.get_by_label(name).fill(value)
     form.get_by_label("Protocol").select_option("ws")
-    expect(form.get_by_label("Bytes")).to_be_disabled()  # only fetch has any
+    expect(form.get_by_label("Bytes")).to_be_disabled()  # only fetch counts bytes
     form.get_by_role("button", name="Record traffic").click()
     expect(notice(page)).to_have_text(f"41 requests to new.example are recorded for {MODEST}.")
     expect(card(page, MODEST)).to_contain_text(f"{before['total'] + 41:,} requests")
@@ -281,7 +281,7 @@ def test_time_is_frozen_advanced_and_resumed(page: Page) -> None:
     expect(page.locator("#now")).not_to_contain_text("frozen")
 
 
-def test_one_key_is_reset_alone(page: Page, mock: UsageMock) -> None:
+def test_a_reset_of_one_key_does_not_affect_other_keys(page: Page, mock: UsageMock) -> None:
     mock.use("heavy", BUSY)
     mock.use("heavy", MODEST)
     expect(card(page, BUSY)).to_contain_text("heavy")
@@ -290,9 +290,9 @@ def test_one_key_is_reset_alone(page: Page, mock: UsageMock) -> None:
     expect(card(page, MODEST)).to_contain_text("heavy")
 
 
-def test_everything_is_reset_once_one_is_sure(page: Page, mock: UsageMock) -> None:
+def test_a_full_reset_needs_a_confirmation(page: Page, mock: UsageMock) -> None:
     made = mock.make_key()
-    asked(page, mock, made)
+    send_requests(page, mock, made)
     page.get_by_role("button", name="Reset everything").click()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
@@ -303,7 +303,7 @@ def test_everything_is_reset_once_one_is_sure(page: Page, mock: UsageMock) -> No
     expect(rows(page)).to_have_count(0)
 
 
-def test_a_made_key_is_shown_once(page: Page, mock: UsageMock) -> None:
+def test_a_created_key_is_shown_once(page: Page, mock: UsageMock) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     form = section(page, "New key")
     form.get_by_label("Scenario").select_option("heavy")
@@ -319,7 +319,7 @@ def test_a_made_key_is_shown_once(page: Page, mock: UsageMock) -> None:
     assert made not in page.content()
 
 
-def test_an_export_line_survives_a_shell(page: Page) -> None:
+def test_the_export_command_quotes_the_key_for_a_shell(page: Page) -> None:
     form = section(page, "New key")
     form.get_by_label("Key", exact=True).fill("it's")
     form.get_by_role("button", name="Create key").click()
@@ -329,15 +329,15 @@ def test_an_export_line_survives_a_shell(page: Page) -> None:
 # The journal.
 
 
-def test_a_request_appears_with_its_answer_and_why_it_was_refused(page: Page, mock: UsageMock) -> None:
-    asked(page, mock, BUSY)
-    asked(page, mock, "nobody")
+def test_a_request_is_shown_with_its_status_and_its_reason(page: Page, mock: UsageMock) -> None:
+    send_requests(page, mock, BUSY)
+    send_requests(page, mock, "nobody")
     expect(rows(page).first).to_contain_text("403GETThe mock does not have the API key")
     expect(rows(page).last).to_contain_text("200GETdemo-busy")
 
 
 def test_a_row_opens_to_the_whole_exchange_and_the_reason(page: Page, mock: UsageMock) -> None:
-    ask(mock.url, headers=[("Authorization", "Bearer demo-busy"), ("X-Trace", "t-17")])
+    send_request(mock.url, headers=[("Authorization", "Bearer demo-busy"), ("X-Trace", "t-17")])
     expect(rows(page)).to_have_count(1)
     rows(page).first.locator("summary").click()
     request, response = (page.get_by_role("group", name=name, exact=True) for name in ("Request", "Response"))
@@ -352,7 +352,7 @@ def test_a_row_opens_to_the_whole_exchange_and_the_reason(page: Page, mock: Usag
 
 
 def test_a_request_that_the_journal_no_longer_has_cannot_be_opened(page: Page, mock: UsageMock) -> None:
-    asked(page, mock, BUSY)
+    send_requests(page, mock, BUSY)
     page.route("**/journal?number=*", lambda route: route.fulfill(json={"entries": []}))
     rows(page).first.locator("summary").click()
     expect(rows(page).first).to_contain_text("The journal no longer has this request.")
@@ -360,7 +360,7 @@ def test_a_request_that_the_journal_no_longer_has_cannot_be_opened(page: Page, m
 
 def test_lapses_of_a_client_are_marked_and_filtered(page: Page, mock: UsageMock) -> None:
     mock.freeze()
-    asked(page, mock, BUSY, 12)
+    send_requests(page, mock, BUSY, 12)
     expect(rows(page).first.locator(".lapse")).to_have_text("too early")
     expect(page.locator("#verdict")).to_have_text("1 lapse")
     page.get_by_label("Filter by status").select_option("lapse")
@@ -424,15 +424,15 @@ def test_the_usual_overrides_are_above_the_fold(page: Page, name: str) -> None:
         assert box and box["y"] + box["height"] < 450
 
 
-def test_what_was_asked_before_the_page_was_opened_is_there(open_console: OpenPage, mock: UsageMock) -> None:
+def test_requests_before_the_page_was_opened_are_shown(open_console: OpenPage, mock: UsageMock) -> None:
     for _ in range(3):
         usage(mock.url, BUSY)
     expect(rows(open_console())).to_have_count(3)
 
 
-def test_a_row_opens_and_its_answer_is_copied_as_curl(page: Page, mock: UsageMock) -> None:
+def test_a_request_can_be_copied_as_a_curl_command(page: Page, mock: UsageMock) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    asked(page, mock, BUSY)
+    send_requests(page, mock, BUSY)
     rows(page).first.locator("summary").click()
     expect(rows(page).first).to_contain_text("Repeats the whole request.")
     page.get_by_role("button", name="Copy as curl").click()
@@ -443,9 +443,9 @@ def test_a_row_opens_and_its_answer_is_copied_as_curl(page: Page, mock: UsageMoc
 
 
 def test_the_journal_is_filtered_by_key_status_and_text(page: Page, mock: UsageMock) -> None:
-    asked(page, mock, BUSY, 2)
-    asked(page, mock, "nobody")
-    ask(mock.url, "/elsewhere")
+    send_requests(page, mock, BUSY, 2)
+    send_requests(page, mock, "nobody")
+    send_request(mock.url, "/elsewhere")
     expect(rows(page)).to_have_count(4)
     page.get_by_label("Filter by status").select_option("refused")
     expect(rows(page)).to_have_count(2)
@@ -460,8 +460,8 @@ def test_the_journal_is_filtered_by_key_status_and_text(page: Page, mock: UsageM
     expect(rows(page)).to_have_count(2)
 
 
-def test_a_paused_journal_stands_still_and_counts_what_is_new(page: Page, mock: UsageMock) -> None:
-    asked(page, mock, BUSY)
+def test_a_paused_journal_adds_no_rows_and_counts_new_requests(page: Page, mock: UsageMock) -> None:
+    send_requests(page, mock, BUSY)
     page.get_by_role("button", name="Pause").click()
     usage(mock.url, BUSY)
     expect(page.locator("#counted")).to_have_text("1 shown · 2 held · 1 new")
@@ -471,21 +471,21 @@ def test_a_paused_journal_stands_still_and_counts_what_is_new(page: Page, mock: 
 
 def test_the_page_holds_a_bounded_part_of_the_journal(page: Page, mock: UsageMock) -> None:
     for _ in range(210):
-        ask(mock.url, "/healthz")
+        send_request(mock.url, "/healthz")
     expect(page.locator("#counted")).to_have_text("200 shown · 210 held")
     assert rows(page).count() == 200
 
 
-def test_what_is_cleared_elsewhere_is_gone_here(page: Page, mock: UsageMock) -> None:
-    asked(page, mock, BUSY, 2)
+def test_requests_that_were_cleared_elsewhere_are_removed(page: Page, mock: UsageMock) -> None:
+    send_requests(page, mock, BUSY, 2)
     mock.reset(BUSY)
     expect(rows(page)).to_have_count(0)
-    asked(page, mock, BUSY)
+    send_requests(page, mock, BUSY)
     page.get_by_role("button", name="Clear").click()
     expect(page.locator("#nothing")).to_contain_text(f"{mock.url}/usage")
 
 
-def test_a_hostile_target_is_text(page: Page, mock: UsageMock) -> None:
+def test_markup_in_a_target_is_shown_as_text(page: Page, mock: UsageMock) -> None:
     send(mock.url, HOSTILE)
     expect(rows(page).first).to_contain_text("<img/src=x/onerror=console.error(1)>")
     rows(page).first.locator("summary").click()
@@ -493,7 +493,7 @@ def test_a_hostile_target_is_text(page: Page, mock: UsageMock) -> None:
     assert page.locator("main").locator("img, script, iframe").count() == 0
 
 
-def test_the_page_never_parses_what_it_inserts() -> None:
+def test_the_page_inserts_no_markup() -> None:
     source = Path(mock_server.control.__path__[0], "console.html").read_text()
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\b", source)
 
@@ -501,13 +501,13 @@ def test_the_page_never_parses_what_it_inserts() -> None:
 # Connection and token.
 
 
-def test_a_lost_mock_is_told_and_found_again_by_itself(browser: Browser) -> None:
+def test_a_lost_connection_is_reported_and_restored_automatically(browser: Browser) -> None:
     with browser.new_context() as context:
         page = context.new_page()
         with UsageMock() as first:
             page.goto(f"{first.url}/__mock__/")
             expect(page.locator("#connection")).to_have_text("live")
-            asked(page, first, BUSY, 2)
+            send_requests(page, first, BUSY, 2)
         expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
         expect(page.locator("#work")).to_have_attribute("inert", "")
         expect(page.locator("#work")).to_have_css("opacity", "0.5")
@@ -517,17 +517,17 @@ def test_a_lost_mock_is_told_and_found_again_by_itself(browser: Browser) -> None
             expect(page.locator("#lost")).to_be_hidden()
             expect(page.locator("#work")).not_to_have_attribute("inert", "")
             expect(rows(page)).to_have_count(0)
-            asked(page, second, BUSY)
+            send_requests(page, second, BUSY)
 
 
-def test_files_that_cannot_be_served_are_told(browser: Browser, contract: Contract) -> None:
+def test_files_that_cannot_be_served_are_reported(browser: Browser, contract: Contract) -> None:
     app = make_app(contract)
     with UsageMock(app) as mock, browser.new_context() as context:
         page = context.new_page()
         page.goto(f"{mock.url}/__mock__/")
         expect(page.locator("#connection")).to_have_text("live")
-        app[MOCK].set_reload_error("faults/own.yaml:3: <b>that</b> is no delay")
-        expect(page.get_by_role("alert")).to_contain_text("faults/own.yaml:3: <b>that</b> is no delay")
+        app[MOCK].set_reload_error("faults/own.yaml:3: <b>that</b> is not a delay")
+        expect(page.get_by_role("alert")).to_contain_text("faults/own.yaml:3: <b>that</b> is not a delay")
         app[MOCK].set_reload_error(None)
         expect(page.locator("#problem")).to_be_hidden()
 
@@ -545,7 +545,7 @@ def test_a_page_that_regains_focus_offers_new_scenarios(browser: Browser, contra
         expect(page.locator("#scenarios").get_by_text("own", exact=True)).to_be_visible()
 
 
-def test_a_token_is_asked_for_and_kept_for_the_tab(browser: Browser, contract: Contract) -> None:
+def test_a_token_is_requested_and_kept_for_the_tab(browser: Browser, contract: Contract) -> None:
     guarded = make_app(contract, MockOptions(control_token="open-sesame"))
     with UsageMock(guarded) as mock, browser.new_context() as context:
         page = context.new_page()
@@ -565,7 +565,7 @@ def test_a_token_is_asked_for_and_kept_for_the_tab(browser: Browser, contract: C
         assert page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
 
 
-# Keyboard and looks.
+# Keyboard and appearance.
 
 
 def test_a_fault_is_switched_on_by_keyboard_alone(page: Page, mock: UsageMock) -> None:
@@ -592,14 +592,14 @@ def test_a_scenario_is_switched_on_by_keyboard_alone(page: Page) -> None:
     expect(page.locator(":focus")).to_have_attribute("aria-pressed", "true")
 
 
-def test_a_long_list_is_one_stop_of_the_tab_key(page: Page) -> None:
+def test_a_long_list_is_one_tab_stop(page: Page) -> None:
     assert page.locator("#faults button").count() > 300
     assert page.locator("#faults > div").count() > 1
     assert page.locator("#faults button[tabindex='0']").count() == 1
 
 
 def test_escape_closes_an_open_row(page: Page, mock: UsageMock) -> None:
-    asked(page, mock, BUSY)
+    send_requests(page, mock, BUSY)
     rows(page).first.locator("summary").press("Enter")
     expect(page.get_by_role("button", name="Copy as curl")).to_be_visible()
     page.get_by_role("button", name="Copy as curl").press("Escape")
@@ -615,19 +615,19 @@ def test_every_control_has_a_name(page: Page) -> None:
         expect(control).to_have_accessible_name(re.compile(r"\S"))
 
 
-def test_the_journal_is_not_read_out_as_it_streams(page: Page) -> None:
+def test_a_screen_reader_does_not_announce_new_requests(page: Page) -> None:
     expect(page.locator("#rows")).to_have_attribute("aria-live", "off")
 
 
-def lively(page: Page, mock: UsageMock) -> None:
-    """Let the page show something of everything."""
+def fill_page(page: Page, mock: UsageMock) -> None:
+    """Make the page show every kind of content."""
     mock.use("throttled", MODEST)
     mock.delay("0.001")
     mock.make_key()
-    asked(page, mock, MODEST)
+    send_requests(page, mock, MODEST)
     send(mock.url, HOSTILE)
-    ask(mock.url, "/long/" + "x" * 300)
-    ask(mock.url, headers=[("Prefer", "code=503")])
+    send_request(mock.url, "/long/" + "x" * 300)
+    send_request(mock.url, headers=[("Prefer", "code=503")])
     expect(rows(page)).to_have_count(4)
     page.evaluate(SHOW_ALL)
     expect(page.locator("#rows pre").filter(has_text="curl")).to_have_count(4)
@@ -636,7 +636,7 @@ def lively(page: Page, mock: UsageMock) -> None:
 @pytest.mark.parametrize("size", [WIDE, NARROW, (800, 900), (1920, 1080)])
 def test_nothing_is_wider_than_the_screen(size: tuple[int, int], open_console: OpenPage, mock: UsageMock) -> None:
     page = open_console(size)
-    lively(page, mock)
+    fill_page(page, mock)
     assert page.evaluate("document.documentElement.scrollWidth") == size[0]
     assert page.evaluate(OVERFLOWING) == []
 
@@ -645,14 +645,14 @@ def test_nothing_is_wider_than_the_screen(size: tuple[int, int], open_console: O
 def test_every_text_has_contrast(scheme: Scheme, open_console: OpenPage, mock: UsageMock) -> None:
     page = open_console(scheme=scheme)
     pick(page, BUSY)
-    lively(page, mock)
+    fill_page(page, mock)
     texts = page.evaluate(CONTRASTS)["texts"]
     assert len(texts) > 500
     assert texts[0][0] >= 4.5, texts[0]
 
 
 def violations(page: Page) -> list[str]:
-    """Return what axe objects to, with the elements."""
+    """Return the violations that axe reports, with their elements."""
     found = Axe().run(page).response["violations"]
     return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
 
@@ -665,8 +665,8 @@ def test_axe_finds_no_violation(size: tuple[int, int], scheme: Scheme, open_cons
     mock.use("throttled", MODEST)
     mock.use("revoked", "demo-fresh")
     mock.delay("0.001")
-    asked(page, mock, MODEST, 2)
-    ask(mock.url, f"/usage?api_key={BUSY}")
+    send_requests(page, mock, MODEST, 2)
+    send_request(mock.url, f"/usage?api_key={BUSY}")
     expect(page.locator(".lapse")).to_have_count(2)
     page.evaluate("document.querySelectorAll('#work details').forEach(each => each.open = true)")
     expect(page.locator("#rows pre").filter(has_text="curl")).to_have_count(3)
@@ -691,14 +691,14 @@ def test_axe_finds_no_violation_in_a_page_without_its_mock(browser: Browser, con
 
 
 def test_light_and_dark_differ(open_console: OpenPage) -> None:
-    papers = [
+    backgrounds = [
         open_console(scheme=scheme).evaluate("getComputedStyle(document.documentElement).backgroundColor")
         for scheme in ("light", "dark")
     ]
-    assert papers == ["rgb(244, 246, 248)", "rgb(15, 18, 21)"]
+    assert backgrounds == ["rgb(244, 246, 248)", "rgb(15, 18, 21)"]
 
 
-def test_nothing_glides_for_who_wants_no_motion(page: Page) -> None:
+def test_nothing_is_animated_with_reduced_motion(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
     moving = "[...document.querySelectorAll('*')].filter(e => getComputedStyle(e).transitionDuration !== '0s').length"
     assert page.evaluate(moving) == 0

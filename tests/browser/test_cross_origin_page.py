@@ -1,4 +1,4 @@
-"""A page of another origin: the responses that a browser lets it read."""
+"""A page of another origin reads responses of the mock in a real browser."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tests.support.wire import KEY
 from usage_contract import Contract
 
 FETCH = """async ([url, options]) => {
-  const answer = await fetch(url + '/usage', options)
+  const response = await fetch(url + '/usage', options)
   const names = ['retry-after', 'x-ratelimit-limit', 'x-ratelimit-remaining', 'mock-reason', 'preference-applied']
-  const headers = Object.fromEntries(names.map(name => [name, answer.headers.get(name)]))
-  return {status: answer.status, headers, body: await answer.json()}
+  const headers = Object.fromEntries(names.map(name => [name, response.headers.get(name)]))
+  return {status: response.status, headers, body: await response.json()}
 }"""
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page that came from another origin than the mock's: another port."""
+    """A page of another origin than the mock, as its port differs."""
     with UsageMock() as elsewhere, browser.new_context() as context:
         page = context.new_page()
         page.goto(elsewhere.url + "/healthz")
@@ -44,16 +44,16 @@ def test_a_page_reads_usage_metrics_and_refusals_with_their_headers(page: Page, 
     assert (refused["status"], refused["headers"]["mock-reason"]) == (429, "no-token")
     assert refused["headers"]["x-ratelimit-remaining"] == "0"
     assert int(refused["headers"]["retry-after"]) >= 1
-    wanted = fetched(page, limited, **{KEY: "demo-busy", "Prefer": "code=403"})
-    assert (wanted["status"], wanted["headers"]["preference-applied"]) == (403, "code=403")
+    preferred = fetched(page, limited, **{KEY: "demo-busy", "Prefer": "code=403"})
+    assert (preferred["status"], preferred["headers"]["preference-applied"]) == (403, "code=403")
 
 
-def test_a_page_sees_that_a_method_is_not_allowed(page: Page, limited: UsageMock) -> None:
-    answer = page.evaluate(FETCH, [limited.url, {"method": "PUT", "body": json.dumps({}), "headers": {KEY: "k"}}])
-    assert answer["status"] == 405
+def test_a_page_reads_that_a_method_is_not_allowed(page: Page, limited: UsageMock) -> None:
+    response = page.evaluate(FETCH, [limited.url, {"method": "PUT", "body": json.dumps({}), "headers": {KEY: "k"}}])
+    assert response["status"] == 405
 
 
-def test_a_page_learns_nothing_where_it_is_switched_off(page: Page, contract: Contract) -> None:
+def test_a_page_reads_no_response_if_cors_is_switched_off(page: Page, contract: Contract) -> None:
     with (
         UsageMock(make_app(contract, MockOptions(cors=False))) as mock,
         pytest.raises(Exception, match="Failed to fetch"),

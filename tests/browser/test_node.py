@@ -1,4 +1,4 @@
-"""The mock as Node's fetch sees it."""
+"""The `fetch` of Node.js reads responses of the mock."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.support.tiers import NODE
 STRIPS_TYPES = (22, 18)
 
 
-def test_a_client_in_node_sees_figures_and_refusals() -> None:
+def test_a_client_in_node_reads_usage_metrics_and_errors() -> None:
     script = """
-      const ask = async headers => {
-        const answer = await fetch(process.argv[1] + '/usage', {headers})
-        const body = await answer.json()
-        return [answer.status, body.api_key ?? answer.headers.get('mock-reason')]
+      const get = async headers => {
+        const response = await fetch(process.argv[1] + '/usage', {headers})
+        const body = await response.json()
+        return [response.status, body.api_key ?? response.headers.get('mock-reason')]
       }
-      const all = [await ask({'X-API-Key': 'demo-busy'}), await ask({}), await ask({Prefer: 'code=429'})]
+      const all = [await get({'X-API-Key': 'demo-busy'}), await get({}), await get({Prefer: 'code=429'})]
       console.log(JSON.stringify(all))
     """
     with serving() as (_, url):

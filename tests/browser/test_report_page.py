@@ -1,4 +1,4 @@
-"""The page in a real browser: Chromium, light and dark, narrow and wide, without a script or a network."""
+"""The report page in Chromium, light and dark, narrow and wide, without scripts and network."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page
 
 from tests.support.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme
-from tests.support.gate import answer, run_gate_in, serving
+from tests.support.gate import http_response, run_gate_in, serving
 
 RUNS = ("green", "red", "refused")
 OpenPage = Callable[..., Page]
 
 
 def run(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Path:
-    """Run the gate in a process of its own and return its page."""
+    """Run the gate in a subprocess, and return its report page."""
     folder.mkdir()
     run_gate_in(folder, "--report-dir=.", *arguments, environment=environment)
     return folder / "contract.html"
 
 
 def broken(head: bytes) -> bytes:
-    """Answer as a deployment would that has something of everything, and of which much is wrong."""
+    """Return a response of a deployment that breaks many rules, with several status codes."""
     if b"?" in head:
-        return answer(b'{"detail": "<img src=x onerror=console.error(1)>"}', "502 Bad Gateway")
+        return http_response(b'{"detail": "<img src=x onerror=console.error(1)>"}', "502 Bad Gateway")
     if b"main-key-0001" in head:
-        return answer(b'{"api_key": "main****", "total": 1, "rate_limit": {"rps": 900, "burst": 9, "remaining": 7}}')
-    return answer(b'{"detail": "Invalid API key."}', "403 Forbidden")
+        return http_response(
+            b'{"api_key": "main****", "total": 1, "rate_limit": {"rps": 900, "burst": 9, "remaining": 7}}'
+        )
+    return http_response(b'{"detail": "Invalid API key."}', "403 Forbidden")
 
 
 @pytest.fixture(scope="module")
@@ -45,27 +47,29 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def open_page(browser: Browser, pages: dict[str, Path]) -> Iterator[OpenPage]:
-    """Open a run's page; the browser must have nothing to say about it, and fetch nothing else."""
-    said: list[str] = []
+    """Open the page of a run; the browser must report no message, and send no other request."""
+    messages: list[str] = []
     opened: list[Page] = []
 
-    def open_it(name: str, size: tuple[int, int] = WIDE, scheme: Scheme = "light") -> Page:
+    def open_with(name: str, size: tuple[int, int] = WIDE, scheme: Scheme = "light") -> Page:
         page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: said.append(request.url) if request.url != pages[name].as_uri() else None)
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.on(
+            "request", lambda request: messages.append(request.url) if request.url != pages[name].as_uri() else None
+        )
         page.goto(pages[name].as_uri())
         opened.append(page)
         return page
 
-    yield open_it
+    yield open_with
     for page in opened:
         page.close()
-    assert [each for each in said if each != "data:,"] == []
+    assert [message for message in messages if message != "data:,"] == []
 
 
-def is_on_screen(page: Page, what: Locator) -> bool:
-    box = what.bounding_box()
+def is_on_screen(page: Page, element: Locator) -> bool:
+    box = element.bounding_box()
     assert box
     assert page.viewport_size
     return box["y"] >= 0 and box["y"] + box["height"] <= page.viewport_size["height"]
@@ -84,7 +88,7 @@ def test_the_verdict_is_first(name: str, size: tuple[int, int], open_page: OpenP
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])
-def test_why_it_is_red_is_on_the_first_screen_and_leads_to_the_evidence(
+def test_a_broken_rule_is_on_the_first_screen_with_a_link_to_its_evidence(
     size: tuple[int, int], open_page: OpenPage
 ) -> None:
     page = open_page("red", size)
@@ -123,11 +127,11 @@ def test_every_text_and_mark_has_contrast(name: str, scheme: Scheme, open_page: 
 
 
 def test_light_and_dark_differ(open_page: OpenPage) -> None:
-    papers = [
+    backgrounds = [
         open_page("green", scheme=scheme).evaluate("getComputedStyle(document.documentElement).backgroundColor")
         for scheme in ("light", "dark")
     ]
-    assert papers == ["rgb(255, 255, 255)", "rgb(20, 23, 27)"]
+    assert backgrounds == ["rgb(255, 255, 255)", "rgb(20, 23, 27)"]
 
 
 @pytest.mark.parametrize("key", ["Enter", "Space"])
@@ -142,7 +146,7 @@ def test_details_open_by_keyboard(key: str, open_page: OpenPage) -> None:
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
-def test_the_worst_rules_are_first_and_the_held_ones_last(open_page: OpenPage) -> None:
+def test_broken_rules_are_first_and_held_rules_last(open_page: OpenPage) -> None:
     heads = open_page("red").locator("h2").all_inner_texts()
     assert [head.split(" (")[0] for head in heads] == [
         "Run it again", "Next step", "Broken", "Reported", "The run", "Not tested", "Held", "Settings and versions",
@@ -183,7 +187,7 @@ def test_text_of_the_deployment_is_escaped(open_page: OpenPage) -> None:
     assert "<img src=x onerror" in str(page.locator("main").text_content())
 
 
-def test_the_picture_shows_each_request_by_a_shape_and_says_so(open_page: OpenPage) -> None:
+def test_the_picture_and_its_description_show_each_request(open_page: OpenPage) -> None:
     page = open_page("red", NARROW)
     svg = page.get_by_role("img", name="Latency and status of each request")
     marks = svg.locator("use").evaluate_all("all => all.map(each => each.getAttribute('href') + each.textContent)")

@@ -50,13 +50,13 @@ def test_show_prints_utf_8_in_any_locale() -> None:
     assert parsed(printed.decode()) == load("documented").document
 
 
-def test_show_takes_another_folder_or_another_document(
+def test_show_accepts_another_folder_or_another_document(
     documents: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     path = documents / "openapi.yaml"
     path.write_text(path.read_text().replace("version: 2.2.0", "version: 2.3.0 é"))
-    for place in (documents, path):
-        assert main(["show", "--format", "json", "--documents", str(place)]) == 0
+    for source in (documents, path):
+        assert main(["show", "--format", "json", "--documents", str(source)]) == 0
         assert json.loads(capfdbinary.readouterr().out)["info"]["version"] == "2.3.0 é"
 
 
@@ -132,7 +132,7 @@ def test_show_reports_documents_that_cannot_be_used(documents: Path, capfdbinary
         (["validate", "nowhere"], "nowhere/openapi.yaml:1: cannot be read: No such file or directory"),
     ],
 )
-def test_a_bad_option_is_one_line_and_exit_code_4(
+def test_an_invalid_option_is_reported_in_one_line_with_exit_code_4(
     arguments: list[str], message: str, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     assert main(arguments) == 4

@@ -1,4 +1,4 @@
-"""The shipped documents: unchanged, valid, sourced, and loaded level by level."""
+"""The shipped documents are unchanged and valid, state their sources, and define each level."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TAKEN = {*dir(builtins), "Error", "Request", "Response", "Headers", "Client", "M
 # A path that every JSONPath library understands: no union, no filter and no descendants.
 ONE_TARGET = r"\$(\.\w+|\['[^',]+'\]|\.\*)+"
 OVERLAYS = ("documented", "advisory")
-# The schemas of Overlay 1.0 and 1.1, reduced to what our overlays may use; so any other tool can read them.
+# The schemas of Overlay 1.0 and 1.1, reduced to the members that our overlays may use, so that other tools read them.
 OVERLAY_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["overlay", "info", "actions"],
@@ -68,7 +68,7 @@ def test_every_level_is_valid_openapi(level: Level) -> None:
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_overlays_are_valid_for_other_peoples_tools(name: str) -> None:
+def test_overlays_are_valid_for_other_tools(name: str) -> None:
     Draft202012Validator(OVERLAY_SCHEMA).validate(read(folder() / f"{name}.overlay.yaml").data)
 
 
@@ -85,7 +85,7 @@ def test_every_action_has_one_target(name: str) -> None:
 
 
 def schemas(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield every object of a document: all of its schemas are among them."""
+    """Yield every object of a document, which includes all of its schemas."""
     if isinstance(value, dict):
         yield value
     for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
@@ -93,7 +93,7 @@ def schemas(value: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_schemas_are_such_that_generators_understand_them(level: Level) -> None:
+def test_generators_support_the_schemas(level: Level) -> None:
     document = load(level).document
     for schema in schemas(document):
         assert not ({"anyOf", "oneOf"} & schema.keys() and "properties" in schema)
@@ -134,7 +134,7 @@ def test_the_examples_are_the_responses_of_the_shipped_deployment() -> None:
     assert contract_examples.OVERLAY.read_text() == contract_examples.overlay(), "run python -m tools.contract_examples"
 
 
-def test_the_operation_is_read_off_the_document() -> None:
+def test_an_operation_has_the_members_of_the_document() -> None:
     operation = load("documented").operations["get_usage"]
     assert (str(operation), operation.key_header) == ("GET /usage", "X-API-Key")
     assert operation.responses["200"].media_type == "application/json"
@@ -171,14 +171,14 @@ def test_a_level_rejects_bodies_that_lower_levels_accept(body: dict[str, Any], r
         assert valid == (refused_at is None or LEVELS.index(level) < LEVELS.index(refused_at))
 
 
-def test_another_security_scheme_is_refused_rather_than_ignored() -> None:
+def test_another_security_scheme_is_rejected() -> None:
     document = json.loads(json.dumps(load("specified").document))
     document["components"]["securitySchemes"]["ApiKeyHeader"]["in"] = "query"
     with pytest.raises(ContractError, match="only one API key in a header"):
         _ = Contract("specified", document).operations
 
 
-def test_a_file_that_is_read_twice_has_the_same_values_and_lines_and_shares_none(tmp_path: Path) -> None:
+def test_a_file_that_is_read_twice_has_equal_values_and_lines_that_are_not_shared(tmp_path: Path) -> None:
     path = tmp_path / "merged.yaml"
     path.write_text("a: &a {x: [1], y: 2}\nb:\n  <<: *a\n  y: 3\n")
     first, second = read(path), read(path)

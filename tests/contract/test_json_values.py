@@ -1,4 +1,4 @@
-"""Documents are read as JSON values, without the further types of YAML."""
+"""Documents are read as JSON values, without the additional types of YAML."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from usage_contract import Contract, SourceError, load, read_document
 from usage_contract.contract import folder
 
 # Extensions, a date as version, a media type without schema, and a percent-encoded reference.
-# Names of schemas that contain a space and status codes without quotes are not valid, and common.
-SURPRISES = """\
+# Schema names with a space and status codes without quotes are not valid, but common.
+UNUSUAL = """\
 openapi: 3.1.0
 info: {title: Surprises, version: 2026-11-28, x-audience: partners}
 x-owner: the widget team
@@ -50,48 +50,48 @@ components:
 
 
 @pytest.fixture
-def surprises(tmp_path: Path) -> Contract:
-    (tmp_path / "openapi.yaml").write_text(SURPRISES)
+def unusual(tmp_path: Path) -> Contract:
+    (tmp_path / "openapi.yaml").write_text(UNUSUAL)
     return load("specified", tmp_path)
 
 
-def test_dates_are_texts(surprises: Contract) -> None:
-    assert surprises.document["info"]["version"] == "2026-11-28"
-    (example,) = surprises.document["components"]["schemas"]["Usage Response"]["examples"]
+def test_dates_are_texts(unusual: Contract) -> None:
+    assert unusual.document["info"]["version"] == "2026-11-28"
+    (example,) = unusual.document["components"]["schemas"]["Usage Response"]["examples"]
     assert example == {"at": "12:30:00", "day": "2026-11-28", "$ref": "nowhere"}
 
 
-def test_status_codes_without_quotes_are_texts_and_extensions_are_skipped(surprises: Contract) -> None:
-    operation = surprises.operations["get_usage"]
-    assert list(surprises.operations) == ["get_usage"]
+def test_status_codes_without_quotes_are_texts_and_extensions_are_skipped(unusual: Contract) -> None:
+    operation = unusual.operations["get_usage"]
+    assert list(unusual.operations) == ["get_usage"]
     assert list(operation.responses) == ["200", "401", "4XX", "default"]
     assert list(operation.responses["200"].headers) == ["x-trace"]  # a header's name, not an extension
 
 
-def test_a_media_type_without_schema_accepts_any_value(surprises: Contract) -> None:
-    response = surprises.operations["get_usage"].responses["401"]
+def test_a_media_type_without_schema_accepts_any_value(unusual: Contract) -> None:
+    response = unusual.operations["get_usage"].responses["401"]
     assert response.media_type == "application/json"
     assert (response.schema or {}).keys() == {"components", "paths"}
 
 
-def test_percent_encoded_and_escaped_references_resolve(surprises: Contract) -> None:
-    ok = surprises.operations["get_usage"].responses["200"]
+def test_percent_encoded_and_escaped_references_resolve(unusual: Contract) -> None:
+    ok = unusual.operations["get_usage"].responses["200"]
     assert list((ok.schema or {})["properties"]) == ["total", "$ref", "example"]
     assert ok.headers["x-trace"]["schema"]["type"] == "string"
 
 
-def test_a_reference_can_override_a_description(surprises: Contract) -> None:
-    responses = surprises.operations["get_usage"].responses
+def test_a_reference_can_override_a_description(unusual: Contract) -> None:
+    responses = unusual.operations["get_usage"].responses
     assert (responses["4XX"].description, responses["default"].description) == ("Any other error.", "Any error.")
 
 
 def test_an_empty_security_requirement_permits_requests_without_a_key(tmp_path: Path) -> None:
-    (tmp_path / "openapi.yaml").write_text(SURPRISES.replace("[{ApiKeyHeader: []}]", "[{}, {ApiKeyHeader: []}]"))
+    (tmp_path / "openapi.yaml").write_text(UNUSUAL.replace("[{ApiKeyHeader: []}]", "[{}, {ApiKeyHeader: []}]"))
     assert load("specified", tmp_path).operations["get_usage"].key_header is None
 
 
 def test_the_siblings_of_a_reference_apply_as_well(tmp_path: Path) -> None:
-    text = SURPRISES.replace("Usage%20Response'}", "Usage%20Response', required: [total]}")
+    text = UNUSUAL.replace("Usage%20Response'}", "Usage%20Response', required: [total]}")
     (tmp_path / "openapi.yaml").write_text(text)
     schema = load("specified", tmp_path).operations["get_usage"].responses["200"].schema or {}
     assert (list(schema["properties"]), schema["allOf"]) == (["total", "$ref", "example"], [{"required": ["total"]}])
@@ -118,7 +118,7 @@ def test_the_mock_serves_documents_with_ranges_of_status_codes(tmp_path: Path) -
         ("200: 1\n'200': 2\n", "2: is not valid YAML: found duplicate key"),
     ],
 )
-def test_a_value_that_json_lacks_is_an_error_with_its_place(text: str, problem: str, tmp_path: Path) -> None:
+def test_a_value_that_json_lacks_is_an_error_with_its_position(text: str, problem: str, tmp_path: Path) -> None:
     path = tmp_path / "file.yaml"
     path.write_text(text)
     with pytest.raises(SourceError) as error:

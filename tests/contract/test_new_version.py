@@ -1,4 +1,4 @@
-"""A made-up version 2.3.0 of the vendor's document: what follows by itself, and what a person decides.
+"""A fictitious version 2.3.0 of the vendor's document: automatic effects, and decisions of a person.
 
 docs/contract.md describes the steps in the same order.
 """
@@ -19,7 +19,7 @@ from contract_tests.run.gate import Gate
 from contract_tests.wire.messages import Exchange, Request
 from mock_server import UsageMock, make_app
 from tests.support.transport import settings
-from tests.support.wire import KEY, ask
+from tests.support.wire import KEY, send_request
 from usage_contract import LEVELS, Contract, ContractError, load
 from usage_contract.__main__ import main
 from usage_contract.contract import Level, folder
@@ -112,7 +112,7 @@ def gate(decided: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
 
 def problems(body: object, level: Level) -> set[str]:
-    """Return the places and sentences of the problems that the rules on the schema report at a level."""
+    """Return the problems that the rules on the schema report at a level."""
     exchange = Exchange(Request("GET", b"/usage", ()), 200, payload=json.dumps(body).encode())
     return {problem.problem for problem in schema.problems("get_usage", exchange, level)}
 
@@ -150,19 +150,19 @@ def test_validate_accepts_the_decided_documents(decided: Path, capfdbinary: pyte
     assert "operations: get_usage, get_agents, get_overview, get_health" in capfdbinary.readouterr().out.decode()
 
 
-def test_types_and_members_follow_by_themselves(gate: Gate) -> None:
+def test_types_and_members_apply_automatically(gate: Gate) -> None:
     assert problems({"latency": "fast"}, "specified") == {"/latency is not valid"}
     assert problems({"total": 1, "fail": "gone"}, "documented") == set()
     assert "latency" in gate.members and "fail" not in gate.members
 
 
-def test_ranges_and_hopes_are_decisions(gate: Gate) -> None:
+def test_ranges_and_advisory_requirements_are_decisions(gate: Gate) -> None:
     assert problems({"latency": -1}, "documented") == {"/latency is not valid"}
     (missing,) = problems({"latency": 1}, "advisory")
     assert "success_rate" in missing and "fail" not in missing
 
 
-def test_a_new_operation_is_in_the_contract_and_no_rule_sends_it_a_request(gate: Gate) -> None:
+def test_a_new_operation_is_in_the_contract_and_not_public(gate: Gate) -> None:
     agents = gate.contract.operations["get_agents"]
     assert (str(agents), agents.key_header) == ("GET /agents", "X-API-Key")
     assert gate.operation.id == "get_usage"
@@ -182,9 +182,9 @@ def test_the_mock_follows_a_removed_member_and_logs_a_new_operation(
     document: dict[str, Any] = load("documented", decided).document
     del document["components"]["schemas"]["UsageResponse"]["properties"]["latency"]
     with caplog.at_level(logging.WARNING), UsageMock(make_app(Contract("documented", document))) as mock:
-        assert "fail" not in ask(mock.url, headers=[(KEY, "demo-busy")]).json
-        assert ask(mock.url, "/agents", headers=[(KEY, "demo-busy")]).status == 404
-        assert ask(mock.url, "/").json["version"] == "2.3.0"
+        assert "fail" not in send_request(mock.url, headers=[(KEY, "demo-busy")]).json
+        assert send_request(mock.url, "/agents", headers=[(KEY, "demo-busy")]).status == 404
+        assert send_request(mock.url, "/").json["version"] == "2.3.0"
     assert caplog.messages == ["GET /agents (get_agents) is not simulated; it responds like an unknown path"]
 
 

@@ -1,4 +1,4 @@
-"""Overlays are applied as the specification has it, and strictly."""
+"""Overlays are applied strictly, according to their specification."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_objects_are_merged_member_by_member(tmp_path: Path) -> None:
     assert result["info"] == {"title": "B", "tags": ["x"], "new": 1}
 
 
-def test_arrays_are_appended_to(tmp_path: Path) -> None:
+def test_values_are_appended_to_arrays(tmp_path: Path) -> None:
     assert overlaid(tmp_path, "- {target: $.info, update: {tags: [y]}}")["info"]["tags"] == ["x", "y"]
     assert overlaid(tmp_path, "- {target: $.info.tags, update: y}")["info"]["tags"] == ["x", "y"]
 
@@ -97,7 +97,7 @@ INVALID: dict[str, str] = {
 
 
 @pytest.mark.parametrize("text", INVALID)
-def test_an_overlay_that_is_not_valid_is_an_error_with_its_place(tmp_path: Path, text: str) -> None:
+def test_an_invalid_overlay_is_an_error_with_its_position(tmp_path: Path, text: str) -> None:
     path = tmp_path / "overlay.yaml"
     path.write_text(text)
     with pytest.raises(OverlayError) as error:
@@ -158,7 +158,7 @@ def test_actions_are_applied_in_order(tmp_path: Path) -> None:
     assert overlaid(tmp_path, actions)["info"]["x"] == {"y": 1}
 
 
-def test_the_document_itself_is_left_as_it_was(tmp_path: Path) -> None:
+def test_the_document_itself_is_not_changed(tmp_path: Path) -> None:
     overlaid(tmp_path, "- {target: $.info, remove: true}")
     assert DOCUMENT["info"]["title"] == "A"
 
@@ -170,7 +170,9 @@ def test_the_document_itself_is_left_as_it_was(tmp_path: Path) -> None:
         ("$[", "is not a JSONPath"),
     ],
 )
-def test_an_action_that_cannot_be_applied_is_an_error_with_its_place(target: str, problem: str, tmp_path: Path) -> None:
+def test_an_action_that_cannot_be_applied_is_an_error_with_its_position(
+    target: str, problem: str, tmp_path: Path
+) -> None:
     with pytest.raises(OverlayError) as error:
         overlaid(tmp_path, f"- target: {target}\n  update: {{}}")
     assert str(error.value).startswith(f"{tmp_path}/overlay.yaml:4 /actions/0/target: target {target}: ")

@@ -1,4 +1,4 @@
-"""A document that cannot be used is reported with file, line and JSON Pointer, and never thrown."""
+"""A document that cannot be used is reported with its file, line and JSON Pointer, and causes no other error."""
 
 from __future__ import annotations
 
@@ -89,9 +89,9 @@ CHANGES: dict[str, tuple[str, str, str]] = {
 }
 
 
-def changed(place: Path, old: str, new: str) -> Path:
+def changed(parent: Path, old: str, new: str) -> Path:
     """Return a copy of the shipped folder, in which one text of the vendor's document is replaced."""
-    documents = place / "openapi"
+    documents = parent / "openapi"
     shutil.copytree(folder(), documents)
     path = documents / "openapi.yaml"
     assert old in path.read_text()
@@ -100,7 +100,7 @@ def changed(place: Path, old: str, new: str) -> Path:
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_document_that_cannot_be_used_is_one_error_with_its_place(name: str, tmp_path: Path) -> None:
+def test_a_document_that_cannot_be_used_is_one_error_with_its_position(name: str, tmp_path: Path) -> None:
     old, new, message = CHANGES[name]
     documents = changed(tmp_path, old, new)
     for level in LEVELS:
@@ -162,41 +162,41 @@ def test_an_operation_that_the_mock_needs_is_reported(tmp_path: Path) -> None:
         make_app(load("documented", documents))
 
 
-def places(value: Any, *at: str | int) -> Iterator[tuple[str | int, ...]]:
-    """Yield the place of each value in a document."""
+def paths(value: Any, *at: str | int) -> Iterator[tuple[str | int, ...]]:
+    """Yield the path of each value in a document."""
     members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for token, member in members:
         yield (*at, token)
-        yield from places(member, *at, token)
+        yield from paths(member, *at, token)
 
 
-def parent_of(document: Any, place: tuple[str | int, ...]) -> Any:
-    """Return the object or array that contains the value at a place."""
-    for token in place[:-1]:
+def parent_of(document: Any, path: tuple[str | int, ...]) -> Any:
+    """Return the object or array that contains the value at a path."""
+    for token in path[:-1]:
         document = document[token]
     return document
 
 
 DOCUMENT = load("advisory").document
-# The parts of a schema are alike: those of the first levels are enough.
-PLACES = [place for place in places(DOCUMENT) if place[:2] != ("components", "schemas") or len(place) < 5]
-TOP = sorted({pointer(*place[:3]) for place in PLACES})
+# All parts of a schema are similar, so the first levels suffice.
+PATHS = [path for path in paths(DOCUMENT) if path[:2] != ("components", "schemas") or len(path) < 5]
+TOP = sorted({pointer(*path[:3]) for path in PATHS})
 VALUES: tuple[Any, ...] = (None, True, "x", [], [1], {"x": 1}, {"$ref": "#/x"}, {"$ref": 1})
 
 
 @pytest.mark.parametrize("top", TOP)
-def test_no_change_of_one_value_is_thrown(top: str) -> None:
-    for place in [place for place in PLACES if pointer(*place[:3]) == top]:
+def test_no_change_of_one_value_causes_another_error(top: str) -> None:
+    for path in [path for path in PATHS if pointer(*path[:3]) == top]:
         for value in VALUES:
             document = copy.deepcopy(DOCUMENT)
-            parent_of(document, place)[place[-1]] = value
+            parent_of(document, path)[path[-1]] = value
             with suppress(DocumentError):
                 _ = Contract("documented", document).operations
 
 
-def test_no_removal_of_one_value_is_thrown_by_the_mock() -> None:
-    for place in PLACES:
+def test_no_removal_of_one_value_causes_another_error_of_the_mock() -> None:
+    for path in PATHS:
         document = copy.deepcopy(DOCUMENT)
-        del parent_of(document, place)[place[-1]]
+        del parent_of(document, path)[path[-1]]
         with suppress(ContractError):
             make_app(Contract("documented", document))

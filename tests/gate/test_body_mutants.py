@@ -1,4 +1,4 @@
-"""Every mutant of the body is noticed by a passive rule, or docs/mutants.md explains why it is not."""
+"""A passive rule finds every mutant of the body that docs/mutants.md does not explain."""
 
 from __future__ import annotations
 

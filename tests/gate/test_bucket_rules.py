@@ -1,4 +1,4 @@
-"""The rules that empty a bucket, driven with responses made by hand."""
+"""The rules that empty a bucket, judged with constructed responses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def rules() -> Any:
 
 @dataclass
 class Deployment:
-    """A transport to a deployment whose responses a function makes; it counts the bursts."""
+    """A transport to a deployment whose responses a function returns; it counts the bursts."""
 
     respond: Callable[[Request], Exchange]
     bursts: int = 0
@@ -89,7 +89,7 @@ def test_bucket_that_refills_in_minutes_is_not_tested(rules: Any) -> None:
     assert deployment.journal == []
 
 
-def test_bucket_that_refills_during_a_request_is_not_another_one(rules: Any) -> None:
+def test_a_bucket_that_refills_during_a_request_is_not_another_bucket(rules: Any) -> None:
     def judge(seconds: float) -> None:
         def respond(request: Request) -> Exchange:
             is_burst = request.label == "in a burst"

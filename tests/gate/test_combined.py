@@ -1,4 +1,4 @@
-"""Combined requests: a defect is narrowed down to a part, and parts that the deployment refuses hide no other part."""
+"""Combined requests: a defect is narrowed down to one part, and rejected parts hide no other part."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def found(gate: Gate, combination: Sequence[Part], status: Status) -> tuple[str,
             assert isinstance(step, Batch)
             (request,) = step.requests
             sent += 1
-            answer = status(request)
-            step = probing.throw(NotTested("stopped")) if answer is None else probing.send([Exchange(request, answer)])
+            code = status(request)
+            step = probing.throw(NotTested("stopped")) if code is None else probing.send([Exchange(request, code)])
     except StopIteration as end:
         return end.value.request.label if end.value else "", sent
 
@@ -83,9 +83,9 @@ def test_parts_that_are_accepted_only_together_are_found_together(gate: Gate) ->
     assert found(gate, ALL[:70], status)[0] == "all"
 
 
-def test_a_deployment_that_stops_meanwhile_is_found(gate: Gate) -> None:
-    answers = iter([200, None])
-    assert found(gate, ALL, lambda _: next(answers)) == ("all", 2)
+def test_a_deployment_that_stops_responding_is_found(gate: Gate) -> None:
+    statuses = iter([200, None])
+    assert found(gate, ALL, lambda _: next(statuses)) == ("all", 2)
 
 
 def test_a_refused_part_does_not_hide_an_accepted_one(gate: Gate) -> None:
@@ -114,7 +114,7 @@ def test_a_refused_kind_does_not_hide_other_kinds(gate: Gate) -> None:
     assert found(gate, ALL, status)[0] == "only the header h40"
 
 
-def test_most_usual_part_is_sent_alone_where_every_combination_is_refused(gate: Gate) -> None:
+def test_the_most_usual_part_is_sent_alone_if_every_combination_is_rejected(gate: Gate) -> None:
     def status(request: Request) -> int:
         if request.target.count(b"=") > 1:
             return 400
@@ -140,7 +140,7 @@ def test_packed_parts_fit_into_their_requests() -> None:
     assert packs[0][:MOST_FIELDS] == tuple(many[:MOST_FIELDS])
 
 
-def test_a_part_that_is_too_large_is_left_out() -> None:
+def test_a_part_that_is_too_large_is_skipped() -> None:
     assert packed([Part("query parameter", "q", "k" * LONGEST_QUERY)], 2) == []
 
 

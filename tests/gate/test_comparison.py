@@ -12,7 +12,7 @@ import pytest
 from contract_tests.reports.comparison import STATES, EarlierReport, compare, comparison_lines, read_report
 from contract_tests.reports.model import OUTCOMES, Comparison, Outcome, RuleReport
 from tests.gate.test_reports import report
-from tests.support.gate import Respond, Run, answer
+from tests.support.gate import Respond, Run, http_response
 
 RunGate = Callable[..., Run]
 Serve = Callable[[Respond], str]
@@ -23,11 +23,15 @@ RULE = "auth/missing-key-is-401"
 
 
 def open_to_all(_: bytes) -> bytes:
-    return answer(b"{}")
+    return http_response(b"{}")
 
 
 def protected(head: bytes) -> bytes:
-    return answer(b"{}") if b"a-key-of-the-tests" in head else answer(b'{"detail": "no"}', "401 Unauthorized")
+    return (
+        http_response(b"{}")
+        if b"a-key-of-the-tests" in head
+        else http_response(b'{"detail": "no"}', "401 Unauthorized")
+    )
 
 
 def rule(name: str, outcome: Outcome) -> RuleReport:
@@ -86,7 +90,7 @@ def test_summary_and_reports_list_the_changes(run_gate: RunGate, serve: Serve) -
     assert report(mended)["exit_code"] == first["exit_code"]
 
 
-def test_without_the_option_nothing_is_compared(run_gate: RunGate, serve: Serve) -> None:
+def test_reports_are_not_compared_without_the_option(run_gate: RunGate, serve: Serve) -> None:
     run = run_gate("--base-url", serve(open_to_all), *OPTIONS, environment=KEY)
     assert report(run)["comparison"] is None
     assert "compared with" not in run.output
@@ -115,7 +119,7 @@ def test_another_file_ends_the_run_with_one_message(
     if content is not None:
         (tmp_path / "other.json").write_bytes(content)
     heads: list[bytes] = []
-    url = serve(lambda head: heads.append(head) or answer(b"{}"))  # type: ignore[func-returns-value]
+    url = serve(lambda head: heads.append(head) or http_response(b"{}"))  # type: ignore[func-returns-value]
     run = run_gate("--base-url", url, *OPTIONS, "--compare", "other.json", environment=KEY)
     assert (run.code, heads) == (4, [])
     message = f"--compare: {tmp_path}/other.json is not a report of the gate (contract.json): "

@@ -33,7 +33,7 @@ Peer = Callable[[socket.socket], None]
 
 @pytest.fixture
 def peer() -> Iterator[Callable[[Peer], Connection]]:
-    """Connect to a function that plays the server on the other end of a socket pair."""
+    """Connect to a function that acts as the server at the other end of a socket pair."""
     threads: list[threading.Thread] = []
     connections: list[Connection] = []
 
@@ -56,8 +56,8 @@ def peer() -> Iterator[Callable[[Peer], Connection]]:
         thread.join()
 
 
-def saying(*pieces: bytes, then_wait: bool = False) -> Peer:
-    """Return a server that reads a request, sends the pieces, and hangs up, or waits for us to."""
+def sending(*pieces: bytes, then_wait: bool = False) -> Peer:
+    """Return a server that reads a request, sends pieces, and closes the connection or waits until the client does."""
 
     def behave(sock: socket.socket) -> None:
         sock.recv(65536)
@@ -86,34 +86,34 @@ def test_a_proxy_gets_the_absolute_form() -> None:
 
 
 def test_repeated_fields_and_their_case_are_kept(peer: Callable[[Peer], Connection]) -> None:
-    answer = exchange(peer(saying(b"HTTP/1.1 200 OK\r\nX-a: 1\r\nx-A: 2\r\nContent-Length: 0\r\n\r\n")))
-    assert answer.fields == (("X-a", b"1"), ("x-A", b"2"), ("Content-Length", b"0"))
-    assert answer.header("X-A") == "1, 2"
+    response = exchange(peer(sending(b"HTTP/1.1 200 OK\r\nX-a: 1\r\nx-A: 2\r\nContent-Length: 0\r\n\r\n")))
+    assert response.fields == (("X-a", b"1"), ("x-A", b"2"), ("Content-Length", b"0"))
+    assert response.header("X-A") == "1, 2"
 
 
 ENDINGS: dict[str, tuple[Peer, Ending]] = {
-    "a length that is kept": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"), "complete"),
-    "an end by hanging up": (saying(b"HTTP/1.1 200 OK\r\n\r\n{}"), "complete"),
-    "chunks": (saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"), "complete"),
-    "an interim answer": (
-        saying(b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"),
+    "a length that is kept": (sending(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"), "complete"),
+    "an end by hanging up": (sending(b"HTTP/1.1 200 OK\r\n\r\n{}"), "complete"),
+    "chunks": (sending(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"), "complete"),
+    "an interim response": (
+        sending(b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"),
         "complete",
     ),
-    "hanging up at once": (saying(), "closed"),
-    "hanging up in the head": (saying(b"HTTP/1.1 200 OK\r\nCont"), "truncated"),
-    "hanging up in the body": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"), "truncated"),
+    "hanging up at once": (sending(), "closed"),
+    "hanging up in the head": (sending(b"HTTP/1.1 200 OK\r\nCont"), "truncated"),
+    "hanging up in the body": (sending(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"), "truncated"),
     "hanging up between chunks": (
-        saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"),
+        sending(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"),
         "truncated",
     ),
-    "broken chunks": (saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), "malformed"),
-    "two lengths": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}"), "malformed"),
-    "a length that is not a number": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\n{}"), "malformed"),
-    "no HTTP at all": (saying(b"220 mail.example ESMTP\r\n\r\n"), "malformed"),
-    "saying nothing": (saying(then_wait=True), "timeout"),
-    "stopping in the body": (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", then_wait=True), "timeout"),
-    "a body without end": (saying(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * (LARGEST_BODY + 1)), "too large"),
-    "a head without end": (saying(b"HTTP/1.1 200 OK\r\n", b"x: y\r\n" * 60_000), "malformed"),
+    "broken chunks": (sending(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), "malformed"),
+    "two lengths": (sending(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}"), "malformed"),
+    "a length that is not a number": (sending(b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\n{}"), "malformed"),
+    "no HTTP at all": (sending(b"220 mail.example ESMTP\r\n\r\n"), "malformed"),
+    "sending nothing": (sending(then_wait=True), "timeout"),
+    "stopping in the body": (sending(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", then_wait=True), "timeout"),
+    "a body without end": (sending(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * (LARGEST_BODY + 1)), "too large"),
+    "a head without end": (sending(b"HTTP/1.1 200 OK\r\n", b"x: y\r\n" * 60_000), "malformed"),
 }
 
 
@@ -125,11 +125,11 @@ def test_the_endings_of_a_response_are_distinguished(how: str, peer: Callable[[P
         try:
             behave(sock)
         except OSError:
-            assert ending in {"too large", "malformed"}  # we hung up on it
+            assert ending in {"too large", "malformed"}  # the gate closed the connection
 
-    answer = exchange(peer(survive), timeouts=BRIEF if ending == "timeout" else PATIENT)
-    assert answer.ending == ending
-    assert (answer.problem == "") == (ending == "complete")
+    response = exchange(peer(survive), timeouts=BRIEF if ending == "timeout" else PATIENT)
+    assert response.ending == ending
+    assert (response.problem == "") == (ending == "complete")
 
 
 EXPECTING = replace(
@@ -150,7 +150,7 @@ def test_a_body_is_sent_after_the_interim_response(peer: Callable[[Peer], Connec
 
 
 def test_a_connection_with_an_unsent_body_is_not_used_again(peer: Callable[[Peer], Connection]) -> None:
-    connection = peer(saying(FINAL + b"done", then_wait=True))
+    connection = peer(sending(FINAL + b"done", then_wait=True))
     assert exchange(connection, EXPECTING).body == b"done"
     assert not connection.reusable
 
@@ -164,7 +164,7 @@ def test_an_http_1_0_connection_is_kept_if_the_server_keeps_it(
 ) -> None:
     request = replace(PLAIN, version="HTTP/1.0", fields=(*PLAIN.fields, (b"Connection", b"keep-alive")))
     response = f"HTTP/{version} 200 OK\r\n{fields}Content-Length: 2\r\n\r\n{{}}".encode()
-    connection = peer(saying(response, then_wait=True))
+    connection = peer(sending(response, then_wait=True))
     assert exchange(connection, request).ending == "complete"
     assert connection.reusable == is_kept
 
@@ -178,23 +178,23 @@ def test_a_drip_ends_at_the_deadline(peer: Callable[[Peer], Connection]) -> None
                 sock.sendall(b"x")
 
     connection = peer(drip)
-    connection.clock = Clock(now=partial(next, count(step=0.1)))  # a tenth of a second from one look to the next
-    answer = exchange(connection, timeouts=BRIEF)
+    connection.clock = Clock(now=partial(next, count(step=0.1)))  # each reading advances the clock by 0.1 s
+    response = exchange(connection, timeouts=BRIEF)
     connection.close()
-    assert answer.ending == "deadline"
-    assert 0.5 <= answer.seconds < 1
+    assert response.ending == "deadline"
+    assert 0.5 <= response.seconds < 1
 
 
-def test_a_body_after_head_is_seen(peer: Callable[[Peer], Connection]) -> None:
+def test_a_body_after_head_is_recorded(peer: Callable[[Peer], Connection]) -> None:
     head = Request("HEAD", b"/usage", ((b"Host", b"here"),))
-    answer = exchange(
-        peer(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"{}")), head, replace(PATIENT, grace=30.0)
+    response = exchange(
+        peer(sending(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"{}")), head, replace(PATIENT, grace=30.0)
     )
-    assert (answer.ending, answer.extra) == ("complete", b"{}")
+    assert (response.ending, response.extra) == ("complete", b"{}")
 
 
 def test_bytes_after_a_response_are_recorded_and_end_the_connection(peer: Callable[[Peer], Connection]) -> None:
-    connection = peer(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}surplus", then_wait=True))
+    connection = peer(sending(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}surplus", then_wait=True))
     assert exchange(connection).extra == b"surplus"
     assert not connection.reusable
 
@@ -220,9 +220,9 @@ def test_a_connection_is_reused_until_the_server_announces_its_end(peer: Callabl
         ("deflate", zlib.compress(b"{}", wbits=-15)),
     ],
 )
-def test_content_codings_are_undone(coding: str, payload: bytes) -> None:
-    answer = Exchange(PLAIN, 200, fields=(("Content-Encoding", coding.encode()),), payload=payload)
-    assert (answer.body, answer.coding_problem) == (b"{}", "")
+def test_content_codings_are_decoded(coding: str, payload: bytes) -> None:
+    response = Exchange(PLAIN, 200, fields=(("Content-Encoding", coding.encode()),), payload=payload)
+    assert (response.body, response.coding_problem) == (b"{}", "")
 
 
 @pytest.mark.parametrize(
@@ -236,9 +236,9 @@ def test_content_codings_are_undone(coding: str, payload: bytes) -> None:
         ("br", b"\x8b", "was not requested"),
     ],
 )
-def test_a_false_coding_is_a_problem(coding: str, payload: bytes, problem: str) -> None:
-    answer = Exchange(PLAIN, 200, fields=(("Content-Encoding", coding.encode()),), payload=payload)
-    assert problem in answer.coding_problem
+def test_a_wrong_coding_is_a_problem(coding: str, payload: bytes, problem: str) -> None:
+    response = Exchange(PLAIN, 200, fields=(("Content-Encoding", coding.encode()),), payload=payload)
+    assert problem in response.coding_problem
 
 
 def test_curl_never_shows_a_key() -> None:
@@ -253,7 +253,7 @@ def test_curl_never_shows_a_key() -> None:
     )
 
 
-def test_curl_names_a_key_by_its_variable_in_any_place() -> None:
+def test_curl_names_a_key_by_its_variable_everywhere() -> None:
     key = Credential(b"the-secret", "the main key", "$CONTRACT_API_KEY")
     usual = ((b"Host", b"h"), (b"User-Agent", b"usage-contract/1"), (b"Accept", b"a"))
     fields = (*usual, (b"Cookie", b"k=the-secret"), (b"Empty", b""))
@@ -298,32 +298,32 @@ def test_a_connection_that_ends_is_distinguished_from_one_that_stays_open() -> N
 )
 def test_zstd_is_recognized(frame: bytes, accepted: bytes, coding: bytes, problem: str) -> None:
     request = Request("GET", b"/", ((b"Accept-Encoding", accepted),))
-    answer = Exchange(request, 200, fields=(("Content-Encoding", coding),), payload=frame)
-    assert answer.coding_problem == problem
-    assert answer.is_zstd == (not problem)
+    response = Exchange(request, 200, fields=(("Content-Encoding", coding),), payload=frame)
+    assert response.coding_problem == problem
+    assert response.is_zstd == (not problem)
 
 
 @pytest.mark.parametrize("accepted", [b"zstd", b"identity"])
 @pytest.mark.parametrize("body", [b"", b"{}", b"\x1f\x8b", b"\x28\xb5\x2f"])
 def test_bytes_that_are_not_zstd_are_a_problem_for_every_accept_encoding(accepted: bytes, body: bytes) -> None:
     request = Request("GET", b"/", ((b"Accept-Encoding", accepted),))
-    answer = Exchange(request, 200, fields=(("Content-Encoding", b"zstd"),), payload=body)
-    assert answer.coding_problem.startswith("is not the zstd that Content-Encoding announces")
+    response = Exchange(request, 200, fields=(("Content-Encoding", b"zstd"),), payload=body)
+    assert response.coding_problem.startswith("is not the zstd that Content-Encoding announces")
 
 
 @pytest.mark.parametrize(("accepted", "problem"), [(b"br", ""), (b"identity", "content coding 'br' was not requested")])
-def test_brotli_is_decoded_where_it_was_requested(accepted: bytes, problem: str) -> None:
+def test_brotli_is_decoded_if_it_was_requested(accepted: bytes, problem: str) -> None:
     request = Request("GET", b"/", ((b"Accept-Encoding", accepted),))
-    answer = Exchange(request, 200, fields=(("Content-Encoding", b"br"),), payload=brotli.compress(b"{}"))
-    assert answer.coding_problem == problem
-    assert bool(problem) or answer.body == b"{}"
+    response = Exchange(request, 200, fields=(("Content-Encoding", b"br"),), payload=brotli.compress(b"{}"))
+    assert response.coding_problem == problem
+    assert bool(problem) or response.body == b"{}"
 
 
 def test_a_brotli_bomb_is_not_unpacked() -> None:
     request = Request("GET", b"/", ((b"Accept-Encoding", b"br"),))
     payload = brotli.compress(bytes(64 * LARGEST_BODY))
-    answer = Exchange(request, 200, fields=(("Content-Encoding", b"br"),), payload=payload)
-    assert "unpacks to more than" in answer.coding_problem
+    response = Exchange(request, 200, fields=(("Content-Encoding", b"br"),), payload=payload)
+    assert "unpacks to more than" in response.coding_problem
 
 
 def test_a_refused_port_is_reported() -> None:
@@ -333,7 +333,7 @@ def test_a_refused_port_is_reported() -> None:
             connect(Target("http", "127.0.0.1", unused.getsockname()[1], ""), None, None, PATIENT)
 
 
-def test_tls_is_spoken_with_a_private_ca_and_refused_without() -> None:
+def test_tls_accepts_a_private_ca_only_if_it_is_configured() -> None:
     authority = trustme.CA()
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(server)
@@ -346,7 +346,7 @@ def test_tls_is_spoken_with_a_private_ca_and_refused_without() -> None:
                 raw, _address = listener.accept()
                 try:
                     with server.wrap_socket(raw, server_side=True) as sock:
-                        saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")(sock)
+                        sending(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")(sock)
                 except OSError:
                     raw.close()
 

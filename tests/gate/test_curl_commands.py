@@ -1,4 +1,4 @@
-"""Curl commands run in any POSIX shell, and send what the gate has sent."""
+"""Curl commands run in any POSIX shell, and send the bytes that the gate sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import find
 from contract_tests.run import wrong_keys
 from contract_tests.wire.connection import wire
 from contract_tests.wire.messages import Credential, Request
-from tests.support.gate import answer, serving_with
+from tests.support.gate import http_response, serving_with
 from tests.support.transport import curl_of
 
 SHELL = shutil.which("dash") or "/bin/sh"
@@ -38,7 +38,7 @@ class Recorder(socketserver.StreamRequestHandler):
             head += line
         length = re.search(rb"(?im)^content-length: *(\d+)", head)
         self.received.append(head + b"\r\n" + self.rfile.read(int(length[1]) if length else 0))
-        self.wfile.write(answer(b"{}"))
+        self.wfile.write(http_response(b"{}"))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ EDITS = {
 
 
 def edited(label: str) -> Credential:
-    """Return an example of an edit; finding one takes a tenth of a second."""
+    """Return an example of an edit, which takes a tenth of a second to find."""
     return find(wrong_keys.edits(MAIN, EDITS[label]), lambda key: key.label == label)
 
 
@@ -89,7 +89,7 @@ TARGETS = {
     "two slashes": b"//usage",
     "dots": b"/healthz/..;/usage",
     "an absolute form": b"http://127.0.0.1/usage",
-    "what may be a CI system's command": b"/usage?##[group]##vso[task.setvariable]",
+    "a possible command of a CI system": b"/usage?##[group]##vso[task.setvariable]",
 }
 BODIES = {
     "JSON with the key": b'{"api_key": "' + MAIN.value + b'", "X-API-Key": "' + MAIN.value + b'"}',
@@ -101,7 +101,7 @@ BODIES = {
 
 
 def run(command: str) -> None:
-    """Run a command in the shell, on which it must end well and without a complaint."""
+    """Run a command in the shell; it must succeed without an error message."""
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **VARIABLES}
     ended = subprocess.run([SHELL, "-c", command], env=environment, capture_output=True, timeout=30, check=False)
     assert (ended.returncode, ended.stderr) == (0, b""), command
@@ -123,9 +123,9 @@ def request(url: str, key: Credential, **changes: object) -> Request:
     return Request(**{"method": "GET", "target": b"/usage", "fields": fields, "credential": key} | changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("told", [*CREDENTIALS, *EDITS])
-def test_command_sends_the_credential_that_the_gate_sent(told: str, recorder: tuple[str, list[bytes]]) -> None:
-    sent = request(recorder[0], CREDENTIALS.get(told) or edited(told))
+@pytest.mark.parametrize("name", [*CREDENTIALS, *EDITS])
+def test_command_sends_the_credential_that_the_gate_sent(name: str, recorder: tuple[str, list[bytes]]) -> None:
+    sent = request(recorder[0], CREDENTIALS.get(name) or edited(name))
     if b"\0" in sent.credential.value:  # type: ignore[union-attr]
         assert curl_of(sent, recorder[0]) == "# curl cannot send the NUL byte in X-API-Key"
         run(curl_of(sent, recorder[0]))
@@ -141,16 +141,16 @@ def test_command_sends_the_separator_that_the_gate_sent(separator: bytes, record
     assert "\t" not in curl_of(sent, recorder[0], MAIN)
 
 
-@pytest.mark.parametrize("told", TARGETS)
-def test_command_sends_the_target_that_the_gate_sent(told: str, recorder: tuple[str, list[bytes]]) -> None:
-    check(request(recorder[0], MAIN, target=TARGETS[told]), recorder)
-    assert "##[" not in curl_of(request(recorder[0], MAIN, target=TARGETS[told]), recorder[0])
+@pytest.mark.parametrize("name", TARGETS)
+def test_command_sends_the_target_that_the_gate_sent(name: str, recorder: tuple[str, list[bytes]]) -> None:
+    check(request(recorder[0], MAIN, target=TARGETS[name]), recorder)
+    assert "##[" not in curl_of(request(recorder[0], MAIN, target=TARGETS[name]), recorder[0])
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("told", BODIES)
-def test_command_sends_the_body_that_the_gate_sent(told: str, method: str, recorder: tuple[str, list[bytes]]) -> None:
-    check(request(recorder[0], MAIN, method=method, body=BODIES[told]), recorder)
+@pytest.mark.parametrize("name", BODIES)
+def test_command_sends_the_body_that_the_gate_sent(name: str, method: str, recorder: tuple[str, list[bytes]]) -> None:
+    check(request(recorder[0], MAIN, method=method, body=BODIES[name]), recorder)
 
 
 @pytest.mark.parametrize("value", [b'@@;;q=zz,="', b"\xe9\xff", b"", b"a" * 180, b"caf\xe9 'q' \"d\" `x` $HOME \\ %s"])

@@ -1,4 +1,4 @@
-"""Received data is walked without recursion: a body nested deeply is judged with any status code."""
+"""Received data is traversed without recursion, so a deeply nested body is judged with any status code."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from contract_tests.metrics.schema import contract
 from contract_tests.run.gate import Gate
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.strict_json import DEEPEST, nesting, parse, parse_exactly
-from tests.support.gate import Respond, Run, answer
+from tests.support.gate import Respond, Run, http_response
 from tests.support.transport import settings
 
 no_deadline = hypothesis.settings(deadline=None)  # no result depends on the speed of the machine
-FIGURES = '{"total": 1, "success": 1}'
+METRICS = '{"total": 1, "success": 1}'
 GOOD = b'{"total": 3, "success": 3, "fail": 0}'
 LARGEST = 1024 * 1024
 
 
 def nested(depth: int, inside: str = "0", opening: str = "[", closing: str = "]") -> bytes:
-    """Return an error body with a member that is nested so deeply."""
+    """Return an error body with a member of the given depth."""
     return f'{{"detail": "no", "more": {opening * (depth - 1)}{inside}{closing * (depth - 1)}}}'.encode()
 
 
@@ -39,12 +39,12 @@ def contains_metrics(body: bytes) -> bool:
 @pytest.mark.parametrize("depth", [2, 500, DEEPEST, DEEPEST + 1, 100_000])
 @pytest.mark.parametrize(("opening", "closing"), ["[]", ('{"a":', "}")])
 def test_usage_metrics_are_found_at_any_depth(depth: int, opening: str, closing: str) -> None:
-    assert contains_metrics(nested(depth, FIGURES, opening, closing))
+    assert contains_metrics(nested(depth, METRICS, opening, closing))
     assert not contains_metrics(nested(depth, '{"total": "a number \\" : {"}', opening, closing))
 
 
 @pytest.mark.parametrize("depth", [500, DEEPEST])
-def test_depth_up_to_the_limit_is_read_from_any_place(depth: int) -> None:
+def test_a_depth_up_to_the_limit_is_read_at_any_stack_depth(depth: int) -> None:
     def read(frames: int) -> object:
         return read(frames - 1) if frames else (parse(nested(depth)).problem, parse_exactly(nested(depth)) is not None)
 
@@ -55,7 +55,7 @@ def test_depth_up_to_the_limit_is_read_from_any_place(depth: int) -> None:
 def test_depth_beyond_the_limit_is_a_problem_at_once(body: bytes) -> None:
     started = time.process_time()
     assert parse(body).problem.startswith("is nested too deeply to be read")
-    assert time.process_time() - started < 60  # hundreds of times what it takes; quadratic work takes hours
+    assert time.process_time() - started < 60  # hundreds of times the usual time; a quadratic algorithm takes hours
 
 
 values = st.recursive(
@@ -85,7 +85,7 @@ ORDINARY = b'{"detail": "no"}'
 
 
 def respond_with(status: int, body: bytes) -> Respond:
-    """Return a deployment of which the responses of one status are deep, of the 200 and 429 a single one."""
+    """Return a deployment whose responses with a status are deeply nested, but only one of those with 200 or 429."""
     count = 0
 
     def respond(head: bytes) -> bytes:
@@ -94,11 +94,11 @@ def respond_with(status: int, body: bytes) -> Respond:
             count += 1
             is_deep = count == 3
             if status == 429 and is_deep:
-                return answer(body, "429 Slow Down", "Content-Type: application/json\r\nRetry-After: 0")
-            return answer(GOOD[:-1] + b', "more": ' + body + b"}" if status == 200 and is_deep else GOOD)
+                return http_response(body, "429 Slow Down", "Content-Type: application/json\r\nRetry-After: 0")
+            return http_response(GOOD[:-1] + b', "more": ' + body + b"}" if status == 200 and is_deep else GOOD)
         if b"X-API-Key" in head:
-            return answer(body if status == 403 else ORDINARY, "403 Forbidden")
-        return answer(body if status == 401 else ORDINARY, "401 Unauthorized")
+            return http_response(body if status == 403 else ORDINARY, "403 Forbidden")
+        return http_response(body if status == 401 else ORDINARY, "401 Unauthorized")
 
     return respond
 
@@ -135,5 +135,5 @@ def test_deep_response_is_judged(
     if depth > DEEPEST:
         assert outcome == "broken"
         assert "nested too deeply" in evidence or status == 429
-    elif status != 429:  # of which the other fields are missing
+    elif status != 429:  # the other fields of a 429 are missing
         assert outcome == "held"

@@ -1,4 +1,4 @@
-"""Known deviations are accepted until their day, and no longer than they occur."""
+"""Known deviations are accepted until they expire, and only as long as they occur."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from contract_tests.reports.deviations import suggested_deviations
 from contract_tests.reports.model import ExchangeReport, FindingReport, Report, RuleReport
 from contract_tests.run.deviations import read_deviations
 from contract_tests.run.rules import rule_ids
-from tests.support.gate import Respond, Run, answer
+from tests.support.gate import Respond, Run, http_response
 
 ENTRY = 'rule = "{rule}"\nreason = "the gateway"\nowner = "platform"\nticket = "OPS-1"\nexpires = {expires}\n'
 LATER, EARLIER = "9999-12-31", "2020-01-01"
@@ -32,7 +32,7 @@ def listed(folder: Path, rule: str, expires: str = LATER) -> str:
 @pytest.fixture
 def run_listed(run_gate: Callable[..., Run], serve: Callable[[Respond], str], tmp_path: Path) -> Callable[..., Run]:
     """Run two rules, of which the one about a missing key is broken, with one deviation listed."""
-    url = serve(lambda _: answer(b"{}"))
+    url = serve(lambda _: http_response(b"{}"))
 
     def run(rule: str, expires: str = LATER) -> Run:
         few = ("-k", "missing_key or valid_key", "--max-rate", "1000", "--api-key", "main-key")
@@ -41,27 +41,27 @@ def run_listed(run_gate: Callable[..., Run], serve: Callable[[Respond], str], tm
     return run
 
 
-def test_a_listed_failure_is_reported_and_not_fatal(run_listed: Callable[..., Run]) -> None:
+def test_a_known_deviation_is_reported_and_does_not_fail_the_run(run_listed: Callable[..., Run]) -> None:
     run = run_listed("auth/missing-key-is-401")
     assert run.code == 0
     assert "known deviation: auth/missing-key-is-401" in run.output
     assert run.outcomes["auth/missing-key-is-401"] == "skipped"
 
 
-def test_an_expired_entry_is_red(run_listed: Callable[..., Run]) -> None:
+def test_an_expired_entry_fails_the_run(run_listed: Callable[..., Run]) -> None:
     run = run_listed("auth/missing-key-is-401", EARLIER)
     assert run.code == 1
     assert "broken: auth/missing-key-is-401" in run.output
 
 
 @pytest.mark.parametrize("expires", [LATER, EARLIER])
-def test_a_deviation_that_no_longer_occurs_is_red(expires: str, run_listed: Callable[..., Run]) -> None:
+def test_a_deviation_that_no_longer_occurs_fails_the_run(expires: str, run_listed: Callable[..., Run]) -> None:
     run = run_listed("auth/valid-key-is-200", expires)
     assert run.code == 1
     assert f"auth/valid-key-is-200 is kept: remove the known deviation until {expires} (platform, OPS-1)" in run.output
 
 
-def test_an_unknown_rule_is_red_and_the_nearest_is_named(run_listed: Callable[..., Run]) -> None:
+def test_an_unknown_rule_is_rejected_with_the_nearest_id(run_listed: Callable[..., Run]) -> None:
     run = run_listed("auth/mising-key-is-401")
     assert run.code == 4
     assert "auth/mising-key-is-401 is not a rule; did you mean auth/missing-key-is-401?" in run.output
@@ -80,7 +80,7 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize("content", PROBLEMS, ids=range(len(PROBLEMS)))
-def test_a_bad_file_is_reported(content: str, tmp_path: Path) -> None:
+def test_an_invalid_file_is_reported(content: str, tmp_path: Path) -> None:
     (tmp_path / "known.toml").write_text(content)
     with pytest.raises(pytest.UsageError) as error:
         read_deviations(tmp_path / "known.toml", rule_ids())
@@ -106,7 +106,7 @@ def suggested(run: Run) -> str:
 def test_entries_for_broken_rules_are_accepted_once_they_are_filled_in(
     run_gate: Callable[..., Run], serve: Callable[[Respond], str]
 ) -> None:
-    url = serve(lambda _: answer(b"{}"))
+    url = serve(lambda _: http_response(b"{}"))
     few = ("-k", "missing_key or valid_key", "--max-rate", "1000", "--api-key", "main-key", "--report-dir", "out")
     red = run_gate("--base-url", url, *few)
     entries = suggested(red)
@@ -135,10 +135,10 @@ def test_an_expired_entry_is_not_suggested_again(run_listed: Callable[..., Run])
     assert "entries for --known-deviations" not in run_listed("auth/missing-key-is-401", EARLIER).output
 
 
-def test_without_a_report_folder_the_option_is_named(
+def test_a_run_without_a_report_folder_names_the_option(
     run_gate: Callable[..., Run], serve: Callable[[Respond], str]
 ) -> None:
-    url = serve(lambda _: answer(b"{}"))
+    url = serve(lambda _: http_response(b"{}"))
     run = run_gate("--base-url", url, "--rule", "auth/missing-key-is-401", "--api-key", "main-key")
     assert "report: --report-dir DIR writes one, with entries for --known-deviations\n" in run.output
 

@@ -1,4 +1,4 @@
-"""Text of a deployment controls neither a terminal nor a report nor a CI system's log."""
+"""Text of a deployment controls no terminal, no report and no log of a CI system."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ def test_styled_text_keeps_colours_and_nothing_else(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["a::b", "## heading", "std::vector", "a ##b", "#[1]", "grün ✓ …", "x: [1]"])
-def test_ordinary_text_stays_as_it_is(text: str) -> None:
+def test_ordinary_text_is_not_changed(text: str) -> None:
     assert escaped(text) == text
 
 
-def test_commands_of_our_own_pass() -> None:
+def test_commands_of_the_gate_are_not_escaped() -> None:
     plain = io.StringIO()
     stream = RedactedStream(plain, Redactor(("a-secret-value",)))
     stream.write("line\n")

@@ -1,4 +1,4 @@
-"""No piece of a key remains where a received or sent text is shortened: redaction comes before the cut."""
+"""Redaction precedes shortening, so that no part of a key remains in a shortened text."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from contract_tests.metrics.schema import header_problems, problems
 from contract_tests.redaction.redactor import CUT, Redactor
 from contract_tests.wire.messages import SHOWN, SHOWN_OF_A_TARGET, Exchange, Request
 from contract_tests.wire.strict_json import parse
-from tests.support.gate import Respond, Run, answer
+from tests.support.gate import Respond, Run, http_response
 from tests.support.transport import transcript
 
 no_deadline = hypothesis.settings(deadline=None)  # no result depends on the speed of the machine
 FILLING = "~"  # a character that no key of these tests contains
-LONGEST_PIECE = 3  # characters: a longer run of a key is a part of it, not chance
-keys = st.text("qzxjvkQZXJVK2357", min_size=8, max_size=40)  # letters of which the evidence has no word
+LONGEST_PIECE = 3  # characters; a longer sequence of a key cannot occur by chance
+keys = st.text("qzxjvkQZXJVK2357", min_size=8, max_size=40)  # letters that form no word of the evidence
 offsets = st.integers(0, 700)
 
 
 def pieces(key: str, text: str) -> set[str]:
-    """Return the runs of a key that a text contains and that are longer than chance explains."""
+    """Return the sequences of a key that a text contains and that are too long to occur by chance."""
     runs = {key[start : start + LONGEST_PIECE + 1].lower() for start in range(len(key) - LONGEST_PIECE)}
     return {run for run in runs if run in text.lower()}
 
@@ -39,34 +39,34 @@ def pieces(key: str, text: str) -> set[str]:
 def test_key_at_any_offset_leaves_no_piece_in_the_evidence(place: str, key: str, offset: int) -> None:
     text = FILLING * offset + key + FILLING * 700
     request = Request("GET", b"/usage", ())
-    answer = Exchange(request, 200, redact=Redactor((key,)))
+    exchange = Exchange(request, 200, redact=Redactor((key,)))
     match place:
         case "target":
-            answer = replace(answer, request=Request("GET", text.encode(), ()))
+            exchange = replace(exchange, request=Request("GET", text.encode(), ()))
         case "reason":
-            answer = replace(answer, reason=text)
+            exchange = replace(exchange, reason=text)
         case "body":
-            answer = replace(answer, payload=text.encode())
+            exchange = replace(exchange, payload=text.encode())
         case "problem":
-            answer = replace(answer, ending="malformed", problem=text)
+            exchange = replace(exchange, ending="malformed", problem=text)
         case _:
-            answer = replace(answer, fields=((place, text.encode()),))
-    assert not pieces(key, transcript(answer) + answer.coding_problem)
+            exchange = replace(exchange, fields=((place, text.encode()),))
+    assert not pieces(key, transcript(exchange) + exchange.coding_problem)
 
 
 @no_deadline
 @given(key=keys, offset=offsets)
 def test_key_at_any_offset_leaves_no_piece_in_a_problem(key: str, offset: int) -> None:
     text = FILLING * offset + key + FILLING * 700
-    answer = Exchange(Request("GET", b"/usage", ()), 200, payload=f'{{"{text}": 1, "{text}": 1}}'.encode())
-    answer = replace(answer, redact=Redactor((key,)))
-    assert answer.json.problem.startswith("repeats the member")
-    invalid = replace(answer, payload=f'{{"total": "{text}"}}'.encode())
+    exchange = Exchange(Request("GET", b"/usage", ()), 200, payload=f'{{"{text}": 1, "{text}": 1}}'.encode())
+    exchange = replace(exchange, redact=Redactor((key,)))
+    assert exchange.json.problem.startswith("repeats the member")
+    invalid = replace(exchange, payload=f'{{"total": "{text}"}}'.encode())
     throttled = replace(
-        answer, status=429, fields=(("Retry-After", text.encode()), ("X-RateLimit-Limit", text.encode()))
+        exchange, status=429, fields=(("Retry-After", text.encode()), ("X-RateLimit-Limit", text.encode()))
     )
     found = [
-        answer.json.problem,
+        exchange.json.problem,
         *(str(problem) for problem in problems("get_usage", invalid, "specified")),
         *(str(problem) for problem in header_problems("get_usage", throttled)),
     ]
@@ -97,13 +97,13 @@ def test_target_is_shown_up_to_its_limit() -> None:
 def test_key_in_a_long_target_leaves_no_piece_in_any_output(
     run_gate: Callable[..., Run], serve: Callable[[Respond], str]
 ) -> None:
-    """The query with all names of a key is cut in the middle of one of its values."""
+    """The query with all names of a key is shortened within one of its values."""
     key = "QZXJVKqzxjvkQXZV23"
 
     def respond(head: bytes) -> bytes:
         if key.encode() not in head:
-            return answer(b'{"detail": "no"}', "401 Unauthorized")
-        return answer(json.dumps({"total": 1, "success": 1, "echo": head.decode("latin-1")}).encode())
+            return http_response(b'{"detail": "no"}', "401 Unauthorized")
+        return http_response(json.dumps({"total": 1, "success": 1, "echo": head.decode("latin-1")}).encode())
 
     url = serve(respond)
     run = run_gate(

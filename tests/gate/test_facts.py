@@ -1,4 +1,4 @@
-"""Rules need facts about the deployment, so that an accepted failure of one rule leaves the others at work."""
+"""Rules need facts about the deployment, so that a known deviation of one rule does not switch off other rules."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def baseline(*exchanges: Exchange) -> Baseline:
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 429, 500])
-def test_any_status_but_2xx_refuses_a_request(status: int) -> None:
+def test_any_status_but_2xx_is_a_refusal(status: int) -> None:
     refused = baseline(exchange(None, status), exchange(wrong_keys.UNKNOWN, status))
     assert MISSING_KEY_REFUSED.holds(refused)
     assert UNKNOWN_KEY_REFUSED.holds(refused)
@@ -39,7 +39,7 @@ def test_any_status_but_2xx_refuses_a_request(status: int) -> None:
 
 
 @pytest.mark.parametrize(("status", "body"), [(200, b"{}"), (204, b""), (403, METRICS), (None, b"")])
-def test_2xx_and_usage_metrics_and_silence_do_not_refuse_a_request(status: int | None, body: bytes) -> None:
+def test_2xx_usage_metrics_and_a_missing_response_are_not_a_refusal(status: int | None, body: bytes) -> None:
     accepted = baseline(exchange(None, 401), exchange(None, status, body), exchange(wrong_keys.UNKNOWN, 403))
     assert not MISSING_KEY_REFUSED.holds(accepted)
     assert UNKNOWN_KEY_REFUSED.holds(accepted)
@@ -54,7 +54,7 @@ def test_every_baseline_request_with_a_valid_key_counts() -> None:
     assert not READABLE_BODY.holds(baseline(good, exchange(MAIN, 200, b"[]")))
 
 
-def test_each_fact_prints_a_reason_of_its_own() -> None:
+def test_each_fact_has_a_different_reason() -> None:
     assert len({fact.missing for fact in FACTS}) == len({fact.name for fact in FACTS}) == len(FACTS)
 
 

@@ -1,4 +1,4 @@
-"""A run that cannot start reports so everywhere, and no output of an earlier run remains."""
+"""A run that cannot start is reported in every output, and no output of an earlier run remains."""
 
 from __future__ import annotations
 
@@ -16,28 +16,32 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from tests.support.gate import Respond, Run, answer
+from tests.support.gate import Respond, Run, http_response
 from tests.support.readme import CHECKOUT
 
 RunGate = Callable[..., Run]
 SECRET = "k3y-0f-a-very-secret-kind"
-THERE = ("--base-url", "http://127.0.0.1:1")
+BASE_URL = ("--base-url", "http://127.0.0.1:1")
 NAMES = ("contract.json", "contract.md", "contract.html")
 SCHEMA = json.loads(files("contract_tests.reports").joinpath("report.schema.json").read_text())
 
 FAILED_STARTS: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
-    "empty secret": (THERE, {"CONTRACT_API_KEY": ""}, "no key: set CONTRACT_API_KEY"),
-    "short secret": (THERE, {"CONTRACT_API_KEY": "k1"}, "key 1 has fewer than 4 characters"),
-    "bad option": ((*THERE, "--max-rate", "fast"), {"CONTRACT_API_KEY": SECRET}, "fast is not a positive number"),
-    "unknown option": ((*THERE, f"--token={SECRET}"), {}, "unrecognized arguments: --token"),
-    "mistyped option": ((*THERE, "--api-keys", SECRET), {}, "unknown option --api-keys"),
+    "empty secret": (BASE_URL, {"CONTRACT_API_KEY": ""}, "no key: set CONTRACT_API_KEY"),
+    "short secret": (BASE_URL, {"CONTRACT_API_KEY": "k1"}, "key 1 has fewer than 4 characters"),
+    "bad option": ((*BASE_URL, "--max-rate", "fast"), {"CONTRACT_API_KEY": SECRET}, "fast is not a positive number"),
+    "unknown option": ((*BASE_URL, f"--token={SECRET}"), {}, "unrecognized arguments: --token"),
+    "mistyped option": ((*BASE_URL, "--api-keys", SECRET), {}, "unknown option --api-keys"),
     "bad address": (
         ("--base-url", f"http://u:{SECRET}@h"),
         {"CONTRACT_API_KEY": "main-key"},
         "--base-url: a user name or password",
     ),
-    "missing deviation file": ((*THERE, "--known-deviations", "none.toml"), {"CONTRACT_API_KEY": SECRET}, "none.toml"),
-    "missing CA": ((*THERE, "--ca-file", "none.pem"), {"CONTRACT_API_KEY": SECRET}, "--ca-file: none.pem"),
+    "missing deviation file": (
+        (*BASE_URL, "--known-deviations", "none.toml"),
+        {"CONTRACT_API_KEY": SECRET},
+        "none.toml",
+    ),
+    "missing CA": ((*BASE_URL, "--ca-file", "none.pem"), {"CONTRACT_API_KEY": SECRET}, "--ca-file: none.pem"),
     "unknown profile": (("--hypothesis-profile", "quick"), {}, "--hypothesis-profile: quick is not a profile"),
     "processes": (("-n", "2"), {}, "-n and --tx are refused"),
     "missing file": (("nowhere/test_auth.py",), {}, "file or directory not found: nowhere/test_auth.py"),
@@ -45,16 +49,16 @@ FAILED_STARTS: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
 }
 
 
-def leave_an_earlier_green_run(folder: Path) -> None:
+def write_reports_of_an_earlier_run(folder: Path) -> None:
     (folder / "out").mkdir()
     for path in (*(folder / "out" / name for name in NAMES), folder / "junit.xml"):
         path.write_text("an earlier green run")
 
 
 @pytest.mark.parametrize("how", FAILED_STARTS)
-def test_a_run_that_cannot_start_reports_so_everywhere(how: str, run_gate: RunGate, tmp_path: Path) -> None:
+def test_a_run_that_cannot_start_is_reported_in_every_output(how: str, run_gate: RunGate, tmp_path: Path) -> None:
     arguments, environment, reason = FAILED_STARTS[how]
-    leave_an_earlier_green_run(tmp_path)
+    write_reports_of_an_earlier_run(tmp_path)
     github = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "summary.md"}
     run = run_gate(*arguments, "--report-dir", "out", environment=environment | github)
     assert run.code == 4
@@ -79,25 +83,25 @@ def test_a_run_that_cannot_start_reports_so_everywhere(how: str, run_gate: RunGa
 def test_a_run_without_a_first_200_response_is_an_error_in_junit(
     run_gate: RunGate, serve: Callable[[Respond], str], tmp_path: Path
 ) -> None:
-    leave_an_earlier_green_run(tmp_path)
-    url = serve(lambda _: answer(b"{}", "404 Not Found"))
+    write_reports_of_an_earlier_run(tmp_path)
+    url = serve(lambda _: http_response(b"{}", "404 Not Found"))
     assert run_gate("--base-url", url, environment={"CONTRACT_API_KEY": SECRET}).code == 4
     (error,) = ElementTree.parse(tmp_path / "junit.xml").iter("error")
     assert "the first response is 404" in error.attrib["message"]
 
 
-def test_elsewhere_a_run_that_cannot_start_prints_no_annotation(run_gate: RunGate) -> None:
+def test_a_run_that_cannot_start_prints_no_annotation_outside_github(run_gate: RunGate) -> None:
     run = run_gate("--hypothesis-profile", "quick")
     assert run.code == 4
     assert "::error" not in run.output
 
 
-def test_documents_that_cannot_be_used_are_reported_with_their_place(tmp_path: Path) -> None:
+def test_documents_that_cannot_be_used_are_reported_with_their_position(tmp_path: Path) -> None:
     for name in ("contract_tests", "fixtures", "mock_server", "openapi", "usage_contract", "usage_contract_pytest"):
         shutil.copytree(CHECKOUT / name, tmp_path / name)
     path = tmp_path / "openapi" / "openapi.yaml"
     path.write_text(path.read_text().replace("description: Invalid API key.", "x-description: none"))
-    for options in ([], [*THERE, "--api-key", SECRET]):
+    for options in ([], [*BASE_URL, "--api-key", SECRET]):
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "contract_tests", *options]
         environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

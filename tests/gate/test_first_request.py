@@ -11,7 +11,7 @@ import pytest
 from mock_server import UsageMock, make_app
 from mock_server.fixtures.faults import load_fault
 from mock_server.options import MockOptions
-from tests.support.gate import Respond, Run, answer
+from tests.support.gate import Respond, Run, http_response
 from usage_contract import load
 
 RunGate = Callable[..., Run]
@@ -22,24 +22,30 @@ HTML = "Content-Type: text/html; charset=UTF-8"
 PAGE = b"<!doctype html><html><head><title>%s</title></head><body>%s</body></html>"
 
 WRONG_ADDRESSES: dict[str, tuple[bytes, str]] = {
-    "unknown path": (answer(b'{"detail":"Not Found"}', "404 Not Found"), "404; the path prefix in --base-url is wrong"),
-    "page of a proxy": (answer(PAGE % (b"404", b"nginx"), "404 Not Found", HTML), "404; the path prefix in --base-url"),
-    "login": (answer(b"", "302 Found", "Location: /login?next=/usage"), "302; it redirects to a login page"),
+    "unknown path": (
+        http_response(b'{"detail":"Not Found"}', "404 Not Found"),
+        "404; the path prefix in --base-url is wrong",
+    ),
+    "page of a proxy": (
+        http_response(PAGE % (b"404", b"nginx"), "404 Not Found", HTML),
+        "404; the path prefix in --base-url",
+    ),
+    "login": (http_response(b"", "302 Found", "Location: /login?next=/usage"), "302; it redirects to a login page"),
     "elsewhere": (
-        answer(b"", "308 Permanent Redirect", "Location: http://other.example/usage"),
+        http_response(b"", "308 Permanent Redirect", "Location: http://other.example/usage"),
         "308; --base-url must be the address that it redirects to",
     ),
     "https": (
-        answer(b"", "301 Moved Permanently", "Location: https://127.0.0.1/usage"),
+        http_response(b"", "301 Moved Permanently", "Location: https://127.0.0.1/usage"),
         "301; is it https instead of http?",
     ),
     "https port": (
-        answer(b"<html>The plain HTTP request was sent to HTTPS port</html>", "400 Bad Request", HTML),
+        http_response(b"<html>The plain HTTP request was sent to HTTPS port</html>", "400 Bad Request", HTML),
         "400; this port expects TLS; is it https instead of http?",
     ),
     "TLS alert": (b"\x15\x03\x01\x00\x02\x02\x46", "this port expects TLS; is it https instead of http?"),
     "gateway": (
-        answer(
+        http_response(
             b'{"message":"Missing Authentication Token"}',
             "403 Forbidden",
             "Content-Type: application/json\r\nx-amzn-ErrorType: MissingAuthenticationTokenException",
@@ -47,18 +53,25 @@ WRONG_ADDRESSES: dict[str, tuple[bytes, str]] = {
         "403; the API gateway does not know this path; check the path prefix in --base-url",
     ),
     "challenge": (
-        answer(PAGE % (b"Just a moment...", b"Checking you"), "403 Forbidden", f"{HTML}\r\ncf-mitigated: challenge"),
+        http_response(
+            PAGE % (b"Just a moment...", b"Checking you"), "403 Forbidden", f"{HTML}\r\ncf-mitigated: challenge"
+        ),
         "403; a bot challenge answers in front of the deployment",
     ),
     "challenge with 503": (
-        answer(PAGE % (b"Just a moment...", b""), "503 Service Unavailable", f"{HTML}\r\ncf-mitigated: challenge"),
+        http_response(
+            PAGE % (b"Just a moment...", b""), "503 Service Unavailable", f"{HTML}\r\ncf-mitigated: challenge"
+        ),
         "503; a bot challenge answers in front of the deployment",
     ),
     "login page": (
-        answer(PAGE % (b"Welcome", b'<input type="password">'), fields=HTML),
+        http_response(PAGE % (b"Welcome", b'<input type="password">'), fields=HTML),
         "200; a login page is served at this address",
     ),
-    "web site": (answer(PAGE % (b"Welcome", b"Hello"), fields=HTML), "200; an HTML page is served at this address"),
+    "web site": (
+        http_response(PAGE % (b"Welcome", b"Hello"), fields=HTML),
+        "200; an HTML page is served at this address",
+    ),
 }
 
 
@@ -80,15 +93,15 @@ def test_a_wrong_address_could_not_be_tested(how: str, run_gate: RunGate, serve:
 
 
 def test_a_repeated_path_is_named(run_gate: RunGate, serve: Serve) -> None:
-    url = serve(lambda _: answer(b"{}", "404 Not Found")) + "/usage"
+    url = serve(lambda _: http_response(b"{}", "404 Not Found")) + "/usage"
     run = run_gate("--base-url", url, environment=MAIN)
     assert run.code == 4
     assert "--base-url ends in /usage already; leave that out" in run.output
 
 
 def test_a_health_check_distinguishes_a_missing_operation_from_a_wrong_prefix(run_gate: RunGate, serve: Serve) -> None:
-    healthy = answer(b'{"ok": true}')
-    url = serve(lambda head: healthy if b"/healthz" in head else answer(b"{}", "404 Not Found"))
+    healthy = http_response(b'{"ok": true}')
+    url = serve(lambda head: healthy if b"/healthz" in head else http_response(b"{}", "404 Not Found"))
     run = run_gate("--base-url", url, environment=MAIN)
     assert run.code == 4
     assert f"the first response is 404; {url}/healthz is served, and /usage is not" in run.output
@@ -99,7 +112,7 @@ REFUSALS = {"401 Unauthorized": "401", "403 Forbidden": "403", "407 Proxy Authen
 
 @pytest.mark.parametrize("status", REFUSALS)
 def test_a_refused_main_key_shows_the_response(status: str, run_gate: RunGate, serve: Serve) -> None:
-    run = run_gate("--base-url", serve(lambda _: answer(b'{"detail": "no"}', status)), environment=MAIN)
+    run = run_gate("--base-url", serve(lambda _: http_response(b'{"detail": "no"}', status)), environment=MAIN)
     assert run.code == 4
     assert REFUSALS[status] in run.output
     assert f"response: {status}, application/json, 16 bytes" in run.output
@@ -107,16 +120,16 @@ def test_a_refused_main_key_shows_the_response(status: str, run_gate: RunGate, s
     assert "curl -isS --path-as-is" in run.output
 
 
-STILL_BROKEN = {
-    "JSON of something else": answer(b"{", "200 OK"),
-    "server error with a page": answer(PAGE % (b"502", b"Bad Gateway"), "502 Bad Gateway", HTML),
-    "not acceptable": answer(b"{}", "406 Not Acceptable"),
+BROKEN_RESPONSES = {
+    "JSON of something else": http_response(b"{", "200 OK"),
+    "server error with a page": http_response(PAGE % (b"502", b"Bad Gateway"), "502 Bad Gateway", HTML),
+    "not acceptable": http_response(b"{}", "406 Not Acceptable"),
 }
 
 
-@pytest.mark.parametrize("how", STILL_BROKEN)
-def test_a_response_of_the_deployment_itself_stays_broken(how: str, run_gate: RunGate, serve: Serve) -> None:
-    run = run_gate("--base-url", serve(lambda _: STILL_BROKEN[how]), "-k", "body_is_json", environment=MAIN)
+@pytest.mark.parametrize("how", BROKEN_RESPONSES)
+def test_an_invalid_response_of_the_deployment_breaks_a_rule(how: str, run_gate: RunGate, serve: Serve) -> None:
+    run = run_gate("--base-url", serve(lambda _: BROKEN_RESPONSES[how]), "-k", "body_is_json", environment=MAIN)
     assert run.code == 1
 
 

@@ -14,7 +14,7 @@ import pytest
 from mock_server import UsageMock
 from mock_server.fixtures.faults import load_fault
 from tests.support.forked_gate import GATE
-from tests.support.gate import OneThreadServer, Respond, Run, answer, serving, serving_with
+from tests.support.gate import OneThreadServer, Respond, Run, http_response, serving, serving_with
 from tests.support.proof import run_against
 
 RunGate = Callable[..., Run]
@@ -81,10 +81,10 @@ def test_the_bucket_of_every_key_is_tested(tmp_path: Path) -> None:
     assert result.having("broken") == {"bucket/refills-no-faster-than-rps"}, result.output
 
 
-def test_a_broken_promise_is_named_with_its_source_and_a_way_to_repeat_it(
+def test_a_broken_promise_is_reported_with_its_source_and_a_curl_command(
     run_gate: RunGate, serve: Callable[[Respond], str]
 ) -> None:
-    url = serve(lambda _: answer(b"{}"))
+    url = serve(lambda _: http_response(b"{}"))
     run = run_gate("--base-url", url, *FEW, environment={"CONTRACT_API_KEY": SECRET})
     assert run.code == 1
     assert run.failed == {"auth/missing-key-is-401"}
@@ -94,8 +94,10 @@ def test_a_broken_promise_is_named_with_its_source_and_a_way_to_repeat_it(
     assert "BREAKS ITS CONTRACT" in run.output
 
 
-def test_a_rule_above_the_level_is_reported_and_not_fatal(run_gate: RunGate, serve: Callable[[Respond], str]) -> None:
-    url = serve(lambda _: answer(b"{}"))
+def test_a_rule_above_the_level_is_reported_and_does_not_fail_the_run(
+    run_gate: RunGate, serve: Callable[[Respond], str]
+) -> None:
+    url = serve(lambda _: http_response(b"{}"))
     run = run_gate("--base-url", url, "--level", "specified", *FEW, environment={"CONTRACT_API_KEY": SECRET})
     assert run.code == 0
     assert run.outcomes["auth/missing-key-is-401"] == "skipped"
@@ -112,8 +114,8 @@ def test_a_rule_without_exchanges_does_not_hold(run_gate: RunGate) -> None:
         "errors/every",
         "errors/errors-do-not-disclose-metrics",
     )
-    asked_for = {rule for rule, outcome in run.outcomes.items() if outcome == "held" and rule.startswith(about_others)}
-    assert asked_for == set()
+    held = {rule for rule, outcome in run.outcomes.items() if outcome == "held" and rule.startswith(about_others)}
+    assert held == set()
     assert "the result is partial" in run.output
 
 
@@ -134,10 +136,10 @@ def test_a_second_keys_absence_makes_the_result_partial_and_with_require_complet
 
 
 UNTESTABLE: dict[str, tuple[Respond, str]] = {
-    "401": (lambda _: answer(b"{}", "401 Unauthorized"), "it refuses the main key with 401"),
-    "403": (lambda _: answer(b"{}", "403 Forbidden"), "it refuses the main key with 403"),
+    "401": (lambda _: http_response(b"{}", "401 Unauthorized"), "it refuses the main key with 401"),
+    "403": (lambda _: http_response(b"{}", "403 Forbidden"), "it refuses the main key with 403"),
     "429": (
-        lambda _: answer(b"{}", "429 Too Many Requests"),
+        lambda _: http_response(b"{}", "429 Too Many Requests"),
         "it answers 429, and the main key must wait 1 s",
     ),
     "silence": (lambda _: b"", "no response: the connection was closed without a byte"),
@@ -156,24 +158,24 @@ def test_a_run_without_a_tested_rule_has_exit_code_4(
     assert "Traceback" not in run.output
 
 
-BROKEN_AT_ONCE: dict[str, Respond] = {
-    "500": lambda _: answer(b"{}", "500 Oops"),
+BROKEN_FIRST_RESPONSES: dict[str, Respond] = {
+    "500": lambda _: http_response(b"{}", "500 Oops"),
     "no HTTP": lambda _: b"hello\r\n\r\n",
     "a head cut short": lambda _: b"HTTP/1.1 200 OK\r\nContent-",
 }
 
 
-@pytest.mark.parametrize("how", BROKEN_AT_ONCE)
+@pytest.mark.parametrize("how", BROKEN_FIRST_RESPONSES)
 def test_any_other_first_response_is_a_broken_promise(
     how: str, run_gate: RunGate, serve: Callable[[Respond], str]
 ) -> None:
-    run = run_gate("--base-url", serve(BROKEN_AT_ONCE[how]), environment={"CONTRACT_API_KEY": SECRET})
+    run = run_gate("--base-url", serve(BROKEN_FIRST_RESPONSES[how]), environment={"CONTRACT_API_KEY": SECRET})
     assert run.code == 1
     assert "A response to a baseline request with a valid key MUST have status 200." in run.output
     assert len(run.outcomes) == 1
 
 
-def test_a_refused_connection_is_one_clear_line(run_gate: RunGate) -> None:
+def test_a_refused_connection_is_reported_in_one_line(run_gate: RunGate) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -192,7 +194,7 @@ def test_a_run_that_ended_early_gives_the_reason_beside_its_verdict(
     assert "could not be tested: no response: the connection was closed without a byte" in block.splitlines()[1]
 
 
-def test_no_selected_rule_is_not_green(run_gate: RunGate) -> None:
+def test_a_run_without_a_selected_rule_has_exit_code_4(run_gate: RunGate) -> None:
     assert run_gate("-k", "no_such_rule").code == 4
 
 
@@ -218,7 +220,7 @@ def test_a_base_path_a_gateway_field_and_the_runs_agent_are_sent(
 
     def respond(head: bytes) -> bytes:
         heads.append(head)
-        return answer(b"{}")
+        return http_response(b"{}")
 
     url = serve(respond) + "/gateway/v1/"
     run = run_gate(
@@ -236,12 +238,12 @@ def test_a_base_path_a_gateway_field_and_the_runs_agent_are_sent(
     assert SECRET not in run.output
 
 
-def test_a_given_field_replaces_the_gates_own(run_gate: RunGate, serve: Callable[[Respond], str]) -> None:
+def test_a_configured_header_replaces_that_of_the_gate(run_gate: RunGate, serve: Callable[[Respond], str]) -> None:
     heads: list[bytes] = []
 
     def respond(head: bytes) -> bytes:
         heads.append(head)
-        return answer(b"{}")
+        return http_response(b"{}")
 
     header = ("--header", "user-agent: known-here/1", "--header", "Accept: application/vnd.usage+json")
     run_gate("--base-url", serve(respond), *header, "-k", "valid_key", environment={"CONTRACT_API_KEY": "main-key"})
@@ -260,7 +262,7 @@ def test_a_kept_connection_carries_more_than_one_request(run_gate: RunGate) -> N
             while line := self.rfile.readline():
                 if line == b"\r\n":
                     accepted[-1] += 1
-                    self.wfile.write(answer(b"{}").replace(b"Connection: close\r\n", b""))
+                    self.wfile.write(http_response(b"{}").replace(b"Connection: close\r\n", b""))
 
     with serving_with(Counting) as url:
         chosen = ("--base-url", url, "--max-rate", "1000", "-k", "valid_key_is_200")
@@ -284,7 +286,11 @@ def test_the_same_deployment_gets_the_same_requests_twice(run_gate: RunGate) -> 
 
     def respond(head: bytes) -> bytes:
         runs[-1].append(re.sub(rb"run/\w+|127.0.0.1:\d+", b"", head))
-        return answer(b'{"total": 1}') if b"main-key\r\n" in head else answer(b'{"detail": "no"}', "401 Unauthorized")
+        return (
+            http_response(b'{"total": 1}')
+            if b"main-key\r\n" in head
+            else http_response(b'{"detail": "no"}', "401 Unauthorized")
+        )
 
     with serving(respond, OneThreadServer) as url:  # requests of one rule are sent on several connections
         for _ in range(2):

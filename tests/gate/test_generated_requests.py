@@ -1,4 +1,4 @@
-"""The rule that sends the requests of Schemathesis, driven with responses made by hand."""
+"""The rule that sends the requests of Schemathesis, judged with constructed responses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Judge = Callable[[Respond], list[Finding]]
 
 @dataclass
 class Deployment:
-    """A transport to a deployment whose responses a function makes."""
+    """A transport to a deployment whose responses a function returns."""
 
     respond: Respond
     journal: list[Exchange] = field(default_factory=list)
@@ -100,5 +100,7 @@ def test_request_has_the_key_and_the_fields_of_schemathesis(judge: Judge) -> Non
     assert fields[b"X-API-Key"] == b"main-key"
     assert fields[b"Accept"] == b"*/*"
     assert fields[b"User-Agent"].startswith(b"usage-contract/")
-    assert b"X-Schemathesis-TestCaseId" not in fields  # the document does not describe it, so it may be refused
+    assert (
+        b"X-Schemathesis-TestCaseId" not in fields
+    )  # a deployment may reject a field that the document does not describe
     assert sent[0].is_baseline

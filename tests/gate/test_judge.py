@@ -93,7 +93,7 @@ def test_a_key_that_is_given_must_be_accepted(mock: UsageMock) -> None:
     assert given["auth/valid-key-is-200"] == "broken"
 
 
-def test_wrong_arguments_are_one_clear_error(mock: UsageMock) -> None:
+def test_wrong_arguments_are_rejected_with_a_hint(mock: UsageMock) -> None:
     response = requests.get(f"{mock.url}/usage", headers={"X-API-Key": mock.api_key}, timeout=30)
     with pytest.raises(TrafficError, match="a Response is not a recorded exchange; from_requests"):
         judge([response])  # type: ignore[list-item]
@@ -106,8 +106,8 @@ def test_wrong_arguments_are_one_clear_error(mock: UsageMock) -> None:
 def test_a_response_without_a_duration_is_judged(mock: UsageMock) -> None:
     sent = requests.get(f"{mock.url}/usage", headers={"X-API-Key": mock.api_key}, timeout=30)
     with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=sent.json()))) as client:
-        answer = client.get("https://api.example/usage", headers={"X-API-Key": mock.api_key})
-    assert {rule.id: rule.outcome for rule in judge([from_httpx(answer)])}["schema/body-is-json"] == "held"
+        response = client.get("https://api.example/usage", headers={"X-API-Key": mock.api_key})
+    assert {rule.id: rule.outcome for rule in judge([from_httpx(response)])}["schema/body-is-json"] == "held"
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -1,4 +1,4 @@
-"""A partial, interrupted or expired result names its reason and what a complete run needs."""
+"""A partial or interrupted result states its reason and the needs of a complete run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from mock_server import UsageMock
 from tests.gate.test_deviations import EARLIER, listed
-from tests.support.gate import Respond, Run, answer
+from tests.support.gate import Respond, Run, http_response
 
 RunGate = Callable[..., Run]
 Serve = Callable[[Respond], str]
@@ -53,7 +53,7 @@ def test_a_partial_run_of_all_rules_estimates_the_time_of_a_complete_one(run_par
     assert re.search(rf"{needs}: about \d\d s", run.output)
 
 
-def test_require_complete_names_itself(run_partly: Callable[..., Run]) -> None:
+def test_require_complete_is_named_as_the_reason(run_partly: Callable[..., Run]) -> None:
     run = run_partly(*FEW, "--require-complete")
     assert run.code == 4
     assert "the result is partial, which --require-complete refuses" in run.output
@@ -75,7 +75,7 @@ def test_one_notice_covers_all_rules_that_were_not_tested(run_partly: Callable[.
 
 
 def test_an_expired_deviation_is_reported_as_expired(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
-    url = serve(lambda _: answer(b"{}"))
+    url = serve(lambda _: http_response(b"{}"))
     known = ("--known-deviations", listed(tmp_path, "auth/missing-key-is-401", EARLIER))
     run = run_gate("--base-url", url, *FEW, *known, environment=MAIN)
     assert run.code == 1
@@ -87,11 +87,11 @@ def test_an_expired_deviation_is_reported_as_expired(run_gate: RunGate, serve: S
     assert rule["deviation"] == expired
 
 
-def test_after_an_interrupt_terminal_and_reports_agree(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
+def test_the_terminal_and_the_reports_agree_after_an_interrupt(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
     def interrupt(head: bytes) -> bytes:
         if b"?" in head:
             os.kill(int((tmp_path / "pid").read_text()), signal.SIGINT)
-        return answer(b"{}")
+        return http_response(b"{}")
 
     chosen = ("-k", "missing_key or valid_key", "--max-rate", "1000", "--report-dir", "out")
     run = run_gate("--base-url", serve(interrupt), *chosen, environment=MAIN)

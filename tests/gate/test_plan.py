@@ -1,4 +1,4 @@
-"""--plan states how many requests each rule sends, and a run sends as many."""
+"""`--plan` states how many requests each rule sends, and a run sends that number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A body in a report shows the wrong member, marked, with the lines around it."""
+"""A body in a report marks the invalid member, and shows the lines around it."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from contract_tests.wire.clock import Clock
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
-from tests.support.gate import Respond, answer
+from tests.support.gate import Respond, http_response
 from tests.support.transport import KEY, ManualClock, settings
 
 Serve = Callable[[Respond], str]
@@ -27,11 +27,11 @@ EXCHANGE = Exchange(Request("GET", b"/usage", ()), 500)
 
 @pytest.fixture
 def scheduler(serve: Serve) -> Iterator[Callable[..., Scheduler]]:
-    """Return schedulers for a server that answers 200 to each request."""
+    """Return schedulers for a server that sends 200 for each request."""
     transports: list[Transport] = []
 
     def make(**changes: object) -> Scheduler:
-        options = settings(serve(lambda _: answer(b"{}")), **changes)
+        options = settings(serve(lambda _: http_response(b"{}")), **changes)
         clock = ManualClock()
         transports.append(Transport(options, Clock(clock.now, clock.sleep)))
         return Scheduler(Gate(options, contract("documented")), transports[-1])

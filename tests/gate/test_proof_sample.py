@@ -1,4 +1,4 @@
-"""A fixed sample of the proof: the sound mock, one fault for each family of rules, and a few correct variants."""
+"""A fixed sample of the proof: no fault, one fault for each family of rules, and some correct variants."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from contract_tests.run.rules import rule_ids
 from mock_server.fixtures.faults import load_fault
-from tests.support.proof import assert_accepted, assert_noticed_by_exactly_its_rules
+from tests.support.proof import assert_accepted, assert_breaks_exactly_its_rules
 
 FAULTS = (
     "unknown-key-is-422",
@@ -34,8 +34,8 @@ VARIANTS = (
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_noticed_by_exactly_its_rules(name: str, tmp_path: Path) -> None:
-    assert_noticed_by_exactly_its_rules(name, tmp_path)
+def test_a_fault_breaks_exactly_its_rules(name: str, tmp_path: Path) -> None:
+    assert_breaks_exactly_its_rules(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -43,7 +43,7 @@ def test_a_correct_variant_is_accepted(name: str, tmp_path: Path) -> None:
     assert_accepted(name, tmp_path)
 
 
-def test_the_sound_mock_keeps_every_rule(tmp_path: Path) -> None:
+def test_the_mock_without_a_fault_holds_every_rule(tmp_path: Path) -> None:
     assert_accepted(None, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""A key that went through the redactor cannot be read off the text."""
+"""A redacted text does not disclose a key."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ keys = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, m
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_no_form_of_a_key_survives(form: str) -> None:
+def test_every_form_of_a_key_is_redacted(form: str) -> None:
     redacted = Redactor((KEY,))(f"before {FORMS[form]} after")
     assert "<redacted:1>" in redacted
     left = redacted.replace("<redacted:1>", "\0").removeprefix("before ").removesuffix(" after")
@@ -64,11 +64,11 @@ def test_a_letter_that_grows_in_lower_case_hides_no_key() -> None:
     assert Redactor((KEY,))(f"İ{KEY.upper()}İ") == "İ<redacted:1>İ"
 
 
-def test_each_secret_has_a_placeholder_of_its_own() -> None:
+def test_each_secret_has_its_own_placeholder() -> None:
     assert Redactor(("first-secret", "second-secret"))("second-secret first-secret") == "<redacted:2> <redacted:1>"
 
 
-def test_a_short_key_is_redacted_whole() -> None:
+def test_a_short_key_is_redacted_completely() -> None:
     assert Redactor(("k1",))("key k1.") == "key <redacted:1>."
 
 
@@ -76,7 +76,7 @@ def test_lone_surrogates_become_printable() -> None:
     Redactor(())("\ud800").encode()
 
 
-def test_the_stream_redacts_and_keeps_its_nature() -> None:
+def test_the_stream_redacts_and_is_not_a_terminal() -> None:
     plain = io.StringIO()
     stream = RedactedStream(plain, Redactor((KEY,)))
     assert stream.write(f"x{KEY}\n") == len(KEY) + 2

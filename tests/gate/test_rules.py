@@ -1,4 +1,4 @@
-"""How rules are written: what they need, and what of them counts."""
+"""The conventions of rules: the ids that they name, and the findings that count."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_missing_first_200_is_reported_by_the_rule_about_valid_keys() -> None:
     assert {"id": "auth/valid-key-is-200", "promise": inspect.getdoc(rule)} | mark.kwargs == mark.kwargs | FIRST
 
 
-def test_findings_count_although_the_rest_could_not_be_tested() -> None:
+def test_findings_count_even_if_a_rule_could_not_be_tested_completely() -> None:
     of_the_tests = settings("http://127.0.0.1:1")
     scheduler = Scheduler(Gate(of_the_tests, contract("documented")), Transport(of_the_tests))
 

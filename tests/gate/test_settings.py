@@ -1,4 +1,4 @@
-"""Options are checked before a run begins; every mistake is reported in one line without a secret."""
+"""Options are checked before a run starts; each mistake is reported in one line without a secret."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from usage_contract import load
 
 RunGate = Callable[..., Run]
 SECRET = "k3y-0f-a-very-secret-kind"
-THERE = ("--base-url", "http://127.0.0.1:1")
+BASE_URL = ("--base-url", "http://127.0.0.1:1")
 HERE = Path(__file__)
 
 BAD_OPTIONS = {
-    "no key: set CONTRACT_API_KEY": THERE,
+    "no key: set CONTRACT_API_KEY": BASE_URL,
     "--base-url is empty": ("--base-url", ""),
     "a key without --base-url": ("--api-key", SECRET),
-    "the same key is given twice": (*THERE, "--api-key", SECRET, "--api-key", SECRET),
-    "key 1 is empty, or contains": (*THERE, "--api-key", f"{SECRET}\n"),
-    "key 2 has fewer than 4 characters": (*THERE, "--api-key", SECRET, "--api-key", "k1"),
-    "the key file /nowhere cannot be read": (*THERE, "--api-key-file", "/nowhere"),
-    "did you mean --api-key": (*THERE, "--api-keys", SECRET),
-    "unknown option -api-key; did you mean --api-key": (*THERE, "-api-key", SECRET),
-    "unknown option --headers; did you mean --header": (*THERE, f"--headers=Authorization: Basic {SECRET}"),
-    "--ca-file: /nowhere cannot be used: No such file": (*THERE, "--api-key", SECRET, "--ca-file", "/nowhere"),
-    "it contains no certificate in PEM": (*THERE, "--api-key", SECRET, "--ca-file", str(HERE)),
-    "--header: give it as 'Name: value'": (*THERE, "--api-key", SECRET, "--header", SECRET),
-    "--proxy: a user name or password": (*THERE, "--api-key", SECRET, "--proxy", f"http://u:{SECRET}@h:1"),
+    "the same key is given twice": (*BASE_URL, "--api-key", SECRET, "--api-key", SECRET),
+    "key 1 is empty, or contains": (*BASE_URL, "--api-key", f"{SECRET}\n"),
+    "key 2 has fewer than 4 characters": (*BASE_URL, "--api-key", SECRET, "--api-key", "k1"),
+    "the key file /nowhere cannot be read": (*BASE_URL, "--api-key-file", "/nowhere"),
+    "did you mean --api-key": (*BASE_URL, "--api-keys", SECRET),
+    "unknown option -api-key; did you mean --api-key": (*BASE_URL, "-api-key", SECRET),
+    "unknown option --headers; did you mean --header": (*BASE_URL, f"--headers=Authorization: Basic {SECRET}"),
+    "--ca-file: /nowhere cannot be used: No such file": (*BASE_URL, "--api-key", SECRET, "--ca-file", "/nowhere"),
+    "it contains no certificate in PEM": (*BASE_URL, "--api-key", SECRET, "--ca-file", str(HERE)),
+    "--header: give it as 'Name: value'": (*BASE_URL, "--api-key", SECRET, "--header", SECRET),
+    "--proxy: a user name or password": (*BASE_URL, "--api-key", SECRET, "--proxy", f"http://u:{SECRET}@h:1"),
     "--proxy: only http is supported": ("--proxy", "https://h:1"),
     "-n and --tx are refused": ("-n", "2"),
     "-n0 switches xdist off": ("--dist", "load", "--tx", "2*popen"),
     "--hypothesis-verbosity is refused": ("--hypothesis-verbosity", "debug"),
     "-p no:hypothesispytest is refused": ("-p", "no:hypothesispytest"),
     "1e10 is not between 0.1 and 3600 seconds": ("--answer-timeout", "1e10"),
-    "--header: Content-Length is set by the gate": (*THERE, "--api-key", SECRET, "--header", "Content-Length: 5"),
-    "--header gives X-API-Key; give API keys by": (*THERE, "--api-key", SECRET, "--header", "x-api-key: other"),
+    "--header: Content-Length is set by the gate": (*BASE_URL, "--api-key", SECRET, "--header", "Content-Length: 5"),
+    "--header gives X-API-Key; give API keys by": (*BASE_URL, "--api-key", SECRET, "--header", "x-api-key: other"),
     "0 is not a positive number": ("--max-rate", "0"),
     "0 is not a positive whole number": ("--max-requests", "0"),
     "-1 is not a positive whole number": ("--max-requests", "-1"),
@@ -56,7 +56,7 @@ BAD_OPTIONS = {
 
 
 @pytest.mark.parametrize("message", BAD_OPTIONS)
-def test_a_bad_option_is_one_clear_line_without_the_key(message: str, run_gate: RunGate) -> None:
+def test_an_invalid_option_is_reported_in_one_line_without_the_key(message: str, run_gate: RunGate) -> None:
     run = run_gate(*BAD_OPTIONS[message])
     assert run.code == 4
     assert message in run.output
@@ -87,7 +87,7 @@ BAD_URLS = {
 
 
 @pytest.mark.parametrize("url", BAD_URLS)
-def test_a_base_url_of_another_form_is_refused_without_repeating_it(url: str) -> None:
+def test_an_invalid_base_url_is_rejected_without_being_quoted(url: str) -> None:
     with pytest.raises(pytest.UsageError, match=f"^--base-url: .*{BAD_URLS[url]}") as refused:
         Target.parse("--base-url", url)
     assert SECRET not in str(refused.value)
@@ -104,7 +104,7 @@ def test_any_text_is_a_target_or_a_usage_error(text: str, start: str) -> None:
 
 def test_a_certificate_in_pem_is_accepted(run_gate: RunGate, tmp_path: Path) -> None:
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    assert run_gate(*THERE, "--rules", "--ca-file", "ca.pem").code == 0
+    assert run_gate(*BASE_URL, "--rules", "--ca-file", "ca.pem").code == 0
 
 
 MAIN, SECOND, THIRD = "CONTRACT_API_KEY", "CONTRACT_API_KEY_2", "CONTRACT_API_KEY_3"
@@ -136,20 +136,20 @@ def test_misnumbered_variables_are_reported(environment: dict[str, str], message
     "name", ["CONTRACT_API_KEYS", "CONTRACT_APIKEY", "CONTRACT_API_KEY2", "CONTRACT_API_KEYFILE", "CONTRACT_KEY_2"]
 )
 def test_a_variable_that_would_be_overlooked_is_reported(name: str, run_gate: RunGate) -> None:
-    run = run_gate(*THERE, environment={MAIN: "main-key", name: SECRET})
+    run = run_gate(*BASE_URL, environment={MAIN: "main-key", name: SECRET})
     assert run.code == 4
     assert f"{name} is not a variable of the gate; keys are in CONTRACT_API_KEY, CONTRACT_API_KEY_2" in run.output
     assert SECRET not in run.output
 
 
 def test_a_variable_of_another_program_is_ignored(run_gate: RunGate) -> None:
-    run = run_gate(*THERE, environment={MAIN: "main-key", "CONTRACT_KEYSTORE_PATH": "/keys"})
+    run = run_gate(*BASE_URL, environment={MAIN: "main-key", "CONTRACT_KEYSTORE_PATH": "/keys"})
     assert "no connection to 127.0.0.1:1" in run.output
 
 
 @pytest.mark.parametrize("name", ["CONTRACT_BASE_URL", "CONTRACT_URL", "PYTEST_BASEURL"])
 def test_a_url_that_would_be_overlooked_is_reported(name: str, run_gate: RunGate) -> None:
-    run = run_gate("-k", "missing_key", environment={name: THERE[1]})
+    run = run_gate("-k", "missing_key", environment={name: BASE_URL[1]})
     assert run.code == 4
     assert f"{name} is not a variable of the gate; give --base-url, or PYTEST_BASE_URL" in run.output
 
@@ -161,7 +161,7 @@ def test_a_run_without_assertions_is_refused() -> None:
     assert "-O and PYTHONOPTIMIZE are refused" in run.stderr
 
 
-def test_a_comment_behind_a_key_is_reported(tmp_path: Path) -> None:
+def test_a_comment_after_a_key_is_reported(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("main-key # staging\n")
     with pytest.raises(pytest.UsageError, match="key 1 is empty, or contains spaces"):
         keys_from([], {}, str(tmp_path / "keys"))
@@ -186,22 +186,22 @@ def test_headers_for_a_gateway_are_sent_with_every_rule(run_gate: RunGate, tmp_p
         assert run_gate(*options).code == 4
 
 
-def test_an_option_called_timeout_may_be_anothers(
+def test_an_option_timeout_of_another_plugin_is_accepted(
     run_gate: RunGate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plugin = (
         "def pytest_addoption(parser):\n    for name in ('--timeout', '--reruns'):\n        parser.addoption(name)\n"
     )
-    (tmp_path / "anothers.py").write_text(plugin)
+    (tmp_path / "another_plugin.py").write_text(plugin)
     monkeypatch.syspath_prepend(tmp_path)
-    few = ("-p", "anothers", "-k", "missing_key", "--max-rate=1000")
+    few = ("-p", "another_plugin", "-k", "missing_key", "--max-rate=1000")
     assert run_gate(*few, "--timeout", "9").code == 0
     refused = run_gate(*few, "--reruns", "2")
     assert refused.code == 4
     assert "--reruns is refused" in refused.output
 
 
-def test_a_selection_beside_its_option_is_not_a_key_option(run_gate: RunGate) -> None:
+def test_a_value_directly_after_its_option_is_not_a_key_option(run_gate: RunGate) -> None:
     assert run_gate("-kmissing_key", "--max-rate=1000").code == 0
 
 
@@ -214,7 +214,7 @@ def test_a_short_header_value_is_not_a_secret_and_stays_in_the_output(run_gate: 
 
 
 @pytest.mark.parametrize("option", ["--rules", "--plan", "--collect-only"])
-def test_a_run_that_sends_nothing_leaves_an_earlier_report_alone(
+def test_a_run_that_sends_nothing_does_not_replace_an_earlier_report(
     option: str, run_gate: RunGate, tmp_path: Path
 ) -> None:
     earlier = tmp_path / "out" / "contract.json"

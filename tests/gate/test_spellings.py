@@ -1,4 +1,4 @@
-"""A key is found in the spellings that docs/gate.md lists, and the original text is what is replaced."""
+"""A key is found and replaced in the spellings that docs/keys.md lists."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_key_is_replaced_in_each_spelling(how: str) -> None:
     assert Redactor((KEY,))(f"before ({spelt}) after").startswith("before (")
     left = Redactor((KEY,))(f"before ({spelt}) after").removeprefix("before (").removesuffix(") after")
     assert "<redacted:1>" in left
-    assert len(left.replace("<redacted:1>", "")) <= 12  # base64 shares characters with what surrounds it; padding stays
+    assert len(left.replace("<redacted:1>", "")) <= 12  # base64 shares characters with its surroundings
 
 
 @pytest.mark.parametrize("how", PLAIN | CODED)
@@ -182,10 +182,10 @@ def test_redaction_of_a_large_text_takes_milliseconds() -> None:
     redact = Redactor((KEY, KEY[::-1] + "2", "an0ther-k3y-0f-this-run"))
     started = time.process_time()
     redact("a harmless text, 50 % of it in words " * 1772)  # 64 KiB
-    assert time.process_time() - started < 30  # hundreds of times what it takes; exponential work never ends
+    assert time.process_time() - started < 30  # hundreds of times the usual time; an exponential algorithm never ends
 
 
-def test_documentation_names_what_is_not_covered() -> None:
+def test_the_documentation_names_forms_that_are_not_covered() -> None:
     section = (CHECKOUT / "docs" / "keys.md").read_text().partition("## Redaction")[2]
     for word in ("encrypted", "hash", "compress", "rot13", "base32", "several members"):
         assert re.search(word, section, re.IGNORECASE), word

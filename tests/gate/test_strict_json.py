@@ -1,4 +1,4 @@
-"""The gate's JSON is RFC 8259's, not a lenient parser's."""
+"""The gate parses JSON strictly, according to RFC 8259."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from contract_tests.wire.strict_json import parse, parse_exactly
 
-AUTH_ERRORS = {
+PROBLEMS = {
     b"": "is empty",
     b"\xef\xbb\xbf{}": "byte order mark",
     b'{"a": NaN}': "NaN",
@@ -36,10 +36,10 @@ values = st.recursive(
 )
 
 
-@pytest.mark.parametrize("body", AUTH_ERRORS, ids=range(len(AUTH_ERRORS)))
-def test_it_names_the_problem(body: bytes) -> None:
+@pytest.mark.parametrize("body", PROBLEMS, ids=range(len(PROBLEMS)))
+def test_an_invalid_text_is_rejected_with_its_problem(body: bytes) -> None:
     document = parse(body)
-    assert AUTH_ERRORS[body] in document.problem
+    assert PROBLEMS[body] in document.problem
     assert document.value is None
 
 

@@ -65,8 +65,8 @@ def without_body() -> dict[str, Any]:
     return incomplete
 
 
-def test_correct_traffic_is_partial_and_green(judge_file: Callable[..., Run]) -> None:
-    encoded = {"content-encoding": "br"}  # of which HAR contains the decoded body
+def test_correct_traffic_has_a_partial_result(judge_file: Callable[..., Run]) -> None:
+    encoded = {"content-encoding": "br"}  # HAR contains the decoded body
     run = judge_file(*(entry(GOOD, at=at, received=encoded) for at in range(4)), entry(DETAIL, 401, key="", at=5))
     assert run.code == 0
     assert report(run)["verdict"] == "partial"
@@ -75,7 +75,7 @@ def test_correct_traffic_is_partial_and_green(judge_file: Callable[..., Run]) ->
     assert outcomes(run)["errors/error-body-is-json-with-a-detail"] == "held"
 
 
-def test_broken_traffic_is_red_with_the_entry_that_shows_it(judge_file: Callable[..., Run]) -> None:
+def test_broken_traffic_fails_the_run_with_the_entry_as_evidence(judge_file: Callable[..., Run]) -> None:
     run = judge_file(entry(GOOD), entry(FRACTION, at=1), entry(GOOD, at=2))
     assert run.code == 1
     assert [rule for rule, outcome in outcomes(run).items() if outcome == "broken"] == [RATE_RULE]
@@ -154,7 +154,7 @@ def test_an_error_page_is_not_a_response_of_the_deployment(status: int, judge_fi
     ],
     ids=str,
 )
-def test_a_rule_is_not_tested_that_only_a_response_with_another_possible_cause_breaks(
+def test_a_rule_that_only_a_response_with_another_possible_cause_breaks_is_not_tested(
     rule: str, other: dict[str, Any], cause: str, judge_file: Callable[..., Run]
 ) -> None:
     usual = [entry(GOOD), entry(DETAIL, 401, at=1, key="")]
@@ -195,12 +195,12 @@ def test_a_valid_key_is_refused_although_another_request_was_in_flight(judge_fil
 def test_a_request_of_http_2_has_the_host_of_its_url(
     version: str, outcome: str, judge_file: Callable[..., Run]
 ) -> None:
-    refused = entry(DETAIL, 400, at=1)  # as is right for a request of HTTP/1.1 without Host
+    refused = entry(DETAIL, 400, at=1)  # correct for a request of HTTP/1.1 without Host
     refused["request"]["httpVersion"] = version
     assert outcomes(judge_file(entry(GOOD), refused))["auth/valid-key-is-200"] == outcome
 
 
-def test_keys_with_one_account_are_noticed_although_their_requests_alternate(judge_file: Callable[..., Run]) -> None:
+def test_keys_with_one_account_are_found_although_their_requests_alternate(judge_file: Callable[..., Run]) -> None:
     keys = {0: KEY, 1: "other-key-0002-ghijkl"}
 
     def growing(number: int, *, apart: int) -> dict[str, Any]:
@@ -227,7 +227,7 @@ def test_a_strong_entity_tag_identifies_one_value_of_recorded_texts(judge_file: 
 
 
 @pytest.mark.parametrize("joined", [None, "\n", ", "])
-def test_a_repeated_content_type_is_a_finding_however_it_is_recorded(
+def test_a_repeated_content_type_is_a_finding_in_each_form_of_recording(
     joined: str | None, judge_file: Callable[..., Run]
 ) -> None:
     repeated = entry(GOOD)
@@ -297,12 +297,12 @@ def test_nothing_to_judge_is_exit_code_4(entries: list[dict[str, Any]], judge_fi
     ],
     ids=str,
 )
-def test_an_odd_entry_of_another_site_is_skipped(more: dict[str, Any], judge_file: Callable[..., Run]) -> None:
+def test_an_invalid_entry_of_another_site_is_skipped(more: dict[str, Any], judge_file: Callable[..., Run]) -> None:
     odd = {**entry("x", url="https://cdn.example/y.js"), **more}
     assert judge_file(entry(GOOD), odd).code == 0
 
 
-def test_an_odd_entry_of_the_operation_is_named(judge_file: Callable[..., Run]) -> None:
+def test_an_invalid_entry_of_the_operation_is_reported(judge_file: Callable[..., Run]) -> None:
     run = judge_file(entry(GOOD), {**entry(GOOD), "startedDateTime": 3})
     assert run.code == 4
     assert "(entry 1 of capture.har) is not HAR 1.2: /startedDateTime is not a text" in run.output

@@ -1,4 +1,4 @@
-"""The one transport: paced, budgeted, patient, and on a clock that the tests move."""
+"""The transport: its pace, its request budget, its waits and its connections, with a manual clock."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pacing import Pacer, retry_after
 from contract_tests.wire.target import Target
 from contract_tests.wire.transport import Transport
-from tests.support.gate import answer, serving, serving_with
+from tests.support.gate import http_response, serving, serving_with
 from tests.support.transport import KEY, ManualClock, settings
 
-AUTH_ERRORS = answer(
+THROTTLED = http_response(
     b'{"detail": "slow down"}', "429 Too Many Requests", "Content-Type: application/json\r\nRetry-After: 7"
 )
 
-KEEPING = answer(b"{}").replace(b"Connection: close", b"X-Odd: 1")
+KEEPING = http_response(b"{}").replace(b"Connection: close", b"X-Odd: 1")
 
 
 @dataclass
 class Bench:
-    """A transport to a scripted server, its clock, and the heads that the server saw."""
+    """A transport to a scripted server, its clock, and the request heads that the server received."""
 
     transport: Transport
     clock: ManualClock
     heads: list[bytes]
 
-    def ask(self, key: Credential | None = KEY, **how: Any) -> Exchange:
+    def send(self, key: Credential | None = KEY, **how: Any) -> Exchange:
         fields = ((b"Host", b"here"), *(((b"X-API-Key", key.value),) if key else ()))
         return self.transport.send(Request("GET", b"/usage", fields, credential=key), **how)
 
@@ -72,43 +72,43 @@ def bench() -> Iterator[Callable[..., Bench]]:
 
 
 def limit(rps: Any) -> bytes:
-    return answer(json.dumps({"rate_limit": {"rps": rps}}).encode())
+    return http_response(json.dumps({"rate_limit": {"rps": rps}}).encode())
 
 
-def test_until_a_limit_is_known_it_keeps_the_vendors_rate(bench: Callable[..., Bench]) -> None:
-    it = bench(answer(b"{}"))
+def test_the_vendors_rate_applies_until_a_limit_is_known(bench: Callable[..., Bench]) -> None:
+    setup = bench(http_response(b"{}"))
     for _ in range(21):
-        it.ask()
-    assert it.clock.time - 1000 == pytest.approx(2.0)
+        setup.send()
+    assert setup.clock.time - 1000 == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(
     ("rps", "seconds"), [(2, 10 / 1.8), (0.05, 100.0), (1000, 10 / 900), ("many", 1.0), (0, 1.0), (-3, 1.0)]
 )
-def test_it_keeps_to_nine_tenths_of_the_keys_own_limit(rps: Any, seconds: float, bench: Callable[..., Bench]) -> None:
-    it = bench(limit(rps), max_time=1e6)
-    it.ask()
-    it.clock.sleep(1000)
-    before = it.clock.time
+def test_the_pace_is_nine_tenths_of_the_limit_of_the_key(rps: Any, seconds: float, bench: Callable[..., Bench]) -> None:
+    setup = bench(limit(rps), max_time=1e6)
+    setup.send()
+    setup.clock.sleep(1000)
+    before = setup.clock.time
     for _ in range(11):
-        it.ask()
-    assert it.clock.time - before == pytest.approx(seconds)
+        setup.send()
+    assert setup.clock.time - before == pytest.approx(seconds)
 
 
 def test_the_pace_of_a_slow_key_does_not_slow_down_other_keys(bench: Callable[..., Bench]) -> None:
-    it = bench(limit(0.5))
-    it.ask()
-    before = it.clock.time
+    setup = bench(limit(0.5))
+    setup.send()
+    before = setup.clock.time
     for _ in range(10):
-        it.ask(None)
-    assert it.clock.time - before <= 1.01
+        setup.send(None)
+    assert setup.clock.time - before <= 1.01
 
 
-def seconds_of(bench: Bench, *callers: Credential | None) -> float:
-    """Return the time that a request of each caller takes in turn, without the pause before the next one."""
+def seconds_of(bench: Bench, *clients: Credential | None) -> float:
+    """Return the time that one request of each client takes in turn."""
     before = bench.clock.time
-    for caller in callers:
-        bench.ask(caller)
+    for client in clients:
+        bench.send(client)
     return bench.clock.time - before
 
 
@@ -118,133 +118,131 @@ UNKNOWN, ANOTHER = (Credential(name.encode(), name) for name in ("unknown-key", 
 @pytest.mark.parametrize(
     ("rps", "max_rate", "seconds"), [(10, None, 1.0), (0.5, None, 1.0), (100, None, 20 / 90), (10, 4.0, 5.0)]
 )
-def test_callers_without_a_valid_key_send_20_requests_a_second_in_all(
+def test_clients_without_a_valid_key_send_20_requests_per_second_in_total(
     rps: float, max_rate: float | None, seconds: float, bench: Callable[..., Bench]
 ) -> None:
-    it = bench(limit(rps), answer(b"{}", "401 Unauthorized"), max_rate=max_rate)
-    it.ask()
-    it.clock.sleep(10)
-    assert seconds_of(it, *[None, UNKNOWN] * 10, ANOTHER) == pytest.approx(seconds)
+    setup = bench(limit(rps), http_response(b"{}", "401 Unauthorized"), max_rate=max_rate)
+    setup.send()
+    setup.clock.sleep(10)
+    assert seconds_of(setup, *[None, UNKNOWN] * 10, ANOTHER) == pytest.approx(seconds)
 
 
-def test_a_valid_key_keeps_its_pace_among_faster_callers(bench: Callable[..., Bench]) -> None:
-    it = bench(limit(10))
-    it.ask()
-    it.clock.sleep(10)
-    assert seconds_of(it, KEY, *[None, KEY] * 9) == pytest.approx(9 / 9)
+def test_a_valid_key_keeps_its_pace_among_faster_clients(bench: Callable[..., Bench]) -> None:
+    setup = bench(limit(10))
+    setup.send()
+    setup.clock.sleep(10)
+    assert seconds_of(setup, KEY, *[None, KEY] * 9) == pytest.approx(9 / 9)
 
 
 @pytest.mark.parametrize("status", ["403 Forbidden", "429 Too Many Requests", "503 Service Unavailable"])
-def test_a_refusal_that_changes_slows_callers_without_a_valid_key_down(
-    status: str, bench: Callable[..., Bench]
-) -> None:
-    first, changed = (answer(b"{}", line, "Retry-After: 1") for line in ("401 Unauthorized", status))
-    it = bench(limit(10), first, first, changed, first, max_time=1000.0)
-    it.ask()
-    it.clock.sleep(10)
-    assert seconds_of(it, None, None) == pytest.approx(1 / 20)
-    it.ask(None)
-    it.clock.sleep(10)
-    assert seconds_of(it, *[UNKNOWN] * 10) == pytest.approx(9 / 9)
+def test_a_changed_refusal_slows_down_clients_without_a_valid_key(status: str, bench: Callable[..., Bench]) -> None:
+    first, changed = (http_response(b"{}", line, "Retry-After: 1") for line in ("401 Unauthorized", status))
+    setup = bench(limit(10), first, first, changed, first, max_time=1000.0)
+    setup.send()
+    setup.clock.sleep(10)
+    assert seconds_of(setup, None, None) == pytest.approx(1 / 20)
+    setup.send(None)
+    setup.clock.sleep(10)
+    assert seconds_of(setup, *[UNKNOWN] * 10) == pytest.approx(9 / 9)
 
 
-def test_a_refusal_of_another_kind_of_request_slows_no_caller_down(bench: Callable[..., Bench]) -> None:
-    missing, invalid = answer(b"{}", "401 Unauthorized"), answer(b"{}", "403 Forbidden")
-    it = bench(limit(10), *[missing, invalid] * 11)
-    it.ask()
-    it.clock.sleep(10)
-    assert seconds_of(it, *[None, UNKNOWN] * 10, None) == pytest.approx(20 / 20)
+def test_a_refusal_of_another_kind_of_request_slows_down_no_client(bench: Callable[..., Bench]) -> None:
+    missing, invalid = http_response(b"{}", "401 Unauthorized"), http_response(b"{}", "403 Forbidden")
+    setup = bench(limit(10), *[missing, invalid] * 11)
+    setup.send()
+    setup.clock.sleep(10)
+    assert seconds_of(setup, *[None, UNKNOWN] * 10, None) == pytest.approx(20 / 20)
 
 
-def test_a_moment_that_is_over_while_it_is_looked_at_is_not_waited_for(bench: Callable[..., Bench]) -> None:
-    it = bench(limit(1000))
+def test_a_time_that_has_just_passed_is_not_waited_for(bench: Callable[..., Bench]) -> None:
+    setup = bench(limit(1000))
 
     def sleep(seconds: float) -> None:
         assert seconds >= 0
 
-    for tick in range(1, 30):  # time goes on from one look to the next
+    for tick in range(1, 30):  # each reading advances the clock
         moments = itertools.count(start=1000.0 + tick, step=tick / 10000)
-        it.transport.clock = Clock(partial(next, moments), sleep)
+        setup.transport.clock = Clock(partial(next, moments), sleep)
         for _ in range(5):
-            it.ask()
+            setup.send()
 
 
 def test_max_rate_takes_precedence_over_the_stated_rate_limit(bench: Callable[..., Bench]) -> None:
-    it = bench(limit(1000), max_rate=4.0)
+    setup = bench(limit(1000), max_rate=4.0)
     for _ in range(9):
-        it.ask()
-    assert it.clock.time - 1000 == pytest.approx(2.0)
+        setup.send()
+    assert setup.clock.time - 1000 == pytest.approx(2.0)
 
 
-def test_a_429_is_waited_out_and_kept_in_the_journal(bench: Callable[..., Bench]) -> None:
-    it = bench(AUTH_ERRORS, answer(b"{}"))
-    assert it.ask().status == 200
-    assert it.clock.time - 1000 >= 7
-    assert [each.status for each in it.transport.journal] == [429, 200]
+def test_a_429_is_retried_after_its_wait_and_kept_in_the_journal(bench: Callable[..., Bench]) -> None:
+    setup = bench(THROTTLED, http_response(b"{}"))
+    assert setup.send().status == 200
+    assert setup.clock.time - 1000 >= 7
+    assert [each.status for each in setup.transport.journal] == [429, 200]
 
 
 def test_a_429_until_the_time_is_over_is_not_tested(bench: Callable[..., Bench]) -> None:
-    it = bench(AUTH_ERRORS, max_time=60.0)
+    setup = bench(THROTTLED, max_time=60.0)
     with pytest.raises(NotTested, match="the main key must wait 7 s after a 429, and of --max-time"):
-        it.ask()
-    assert it.clock.time - 1000 <= 60
+        setup.send()
+    assert setup.clock.time - 1000 <= 60
 
 
-def test_a_key_that_only_gets_429_after_a_200_is_given_up(bench: Callable[..., Bench]) -> None:
-    it = bench(answer(b"{}"), AUTH_ERRORS, max_time=1000.0)
-    it.ask()
+def test_a_key_that_gets_only_429_after_a_200_is_not_tested(bench: Callable[..., Bench]) -> None:
+    setup = bench(http_response(b"{}"), THROTTLED, max_time=1000.0)
+    setup.send()
     with pytest.raises(NotTested, match="429 however often Retry-After is honoured"):
-        it.ask()
-    assert len(it.heads) == 10
+        setup.send()
+    assert len(setup.heads) == 10
 
 
-def test_a_caller_without_a_key_is_not_waited_for_for_ever(bench: Callable[..., Bench]) -> None:
-    it = bench(AUTH_ERRORS)
-    assert it.ask(None).status == 429
-    assert len(it.heads) == 3
+def test_waits_of_a_client_without_a_key_are_bounded(bench: Callable[..., Bench]) -> None:
+    setup = bench(THROTTLED)
+    assert setup.send(None).status == 429
+    assert len(setup.heads) == 3
 
 
 def long_refusal(seconds: int) -> bytes:
-    return AUTH_ERRORS.replace(b"Retry-After: 7", f"Retry-After: {seconds}".encode())
+    return THROTTLED.replace(b"Retry-After: 7", f"Retry-After: {seconds}".encode())
 
 
-def test_a_wait_beyond_the_runs_end_is_not_begun(bench: Callable[..., Bench]) -> None:
-    it = bench(long_refusal(3600))
+def test_a_wait_beyond_the_end_of_the_run_is_not_started(bench: Callable[..., Bench]) -> None:
+    setup = bench(long_refusal(3600))
     for _ in range(2):
         with pytest.raises(NotTested, match=r"the main key must wait 3600 s after a 429, and of --max-time 120\.0 s"):
-            it.ask()
-    assert len(it.heads) == 1
-    assert it.clock.time == 1000
+            setup.send()
+    assert len(setup.heads) == 1
+    assert setup.clock.time == 1000
 
 
 @pytest.mark.parametrize("refused", [None, Credential(b"unknown-key", "a key that was never issued", "unknown-key")])
-def test_a_throttled_caller_does_not_slow_down_other_callers(
+def test_a_throttled_client_does_not_slow_down_other_clients(
     refused: Credential | None, bench: Callable[..., Bench]
 ) -> None:
-    it = bench(long_refusal(100), answer(b"{}"), max_time=50.0)
+    setup = bench(long_refusal(100), http_response(b"{}"), max_time=50.0)
     with pytest.raises(NotTested):
-        it.ask(refused)
-    before = it.clock.time
+        setup.send(refused)
+    before = setup.clock.time
     for _ in range(9):
-        it.ask()
-    assert it.clock.time - before <= 1.0
+        setup.send()
+    assert setup.clock.time - before <= 1.0
 
 
-def test_the_budget_ends_the_asking(bench: Callable[..., Bench]) -> None:
-    it = bench(answer(b"{}"), max_requests=2)
-    it.ask()
-    it.ask()
+def test_no_request_is_sent_beyond_the_budget(bench: Callable[..., Bench]) -> None:
+    setup = bench(http_response(b"{}"), max_requests=2)
+    setup.send()
+    setup.send()
     with pytest.raises(NotTested, match=r"the budget of 2 requests \(--max-requests\) has only 0 left"):
-        it.ask()
-    assert len(it.heads) == 2
+        setup.send()
+    assert len(setup.heads) == 2
 
 
-def test_only_what_was_sent_is_counted(bench: Callable[..., Bench]) -> None:
-    it = bench(answer(b"{}"), max_time=0.25)
-    assert [it.ask().status for _ in range(3)] == [200, 200, 200]
+def test_only_sent_requests_are_counted(bench: Callable[..., Bench]) -> None:
+    setup = bench(http_response(b"{}"), max_time=0.25)
+    assert [setup.send().status for _ in range(3)] == [200, 200, 200]
     with pytest.raises(NotTested, match="max-time"):
-        it.ask()
-    assert it.transport.spent().startswith(f"{len(it.heads)} requests in ")
+        setup.send()
+    assert setup.transport.spent().startswith(f"{len(setup.heads)} requests in ")
 
 
 def test_a_request_that_is_sent_again_must_fit_into_the_budget() -> None:
@@ -283,45 +281,45 @@ def test_a_request_is_not_lost_on_an_idle_connection_that_the_server_has_closed(
 
 
 def test_a_closed_idle_connection_costs_no_request(bench: Callable[..., Bench]) -> None:
-    it = bench(KEEPING)
+    setup = bench(KEEPING)
     for _ in range(5):
-        it.ask()
-        (kept, _), *_ = it.transport._idle.values()
+        setup.send()
+        (kept, _), *_ = setup.transport._idle.values()
         assert select.select([kept.sock], [], [], 60.0)[0]  # the server closes it after each response
-    assert (it.transport.sent, len(it.heads), len(it.transport.journal)) == (5, 5, 5)
-    assert [each.status for each in it.transport.closed_unannounced] == [200] * 4
+    assert (setup.transport.sent, len(setup.heads), len(setup.transport.journal)) == (5, 5, 5)
+    assert [each.status for each in setup.transport.closed_unannounced] == [200] * 4
 
 
 def test_concurrent_requests_must_fit_into_the_budget(bench: Callable[..., Bench]) -> None:
-    it = bench(answer(b"{}"), max_requests=4)
-    it.ask()
+    setup = bench(http_response(b"{}"), max_requests=4)
+    setup.send()
     with pytest.raises(NotTested, match="has only 3 left"):
-        it.transport.send_concurrently([Request("GET", b"/", ())] * 4)
+        setup.transport.send_concurrently([Request("GET", b"/", ())] * 4)
     with pytest.raises(NotTested, match="has only 3 left"):
-        it.transport.send_pipelined([Request("GET", b"/", ())] * 4)
-    it.transport.send_concurrently([Request("GET", b"/", ())] * 3)
-    assert len(it.heads) == 4
+        setup.transport.send_pipelined([Request("GET", b"/", ())] * 4)
+    setup.transport.send_concurrently([Request("GET", b"/", ())] * 3)
+    assert len(setup.heads) == 4
 
 
-def test_a_server_that_takes_few_connections_is_not_lost(
+def test_a_server_that_accepts_few_connections_stays_usable(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    it = bench(answer(b"{}"))
-    it.ask()
+    setup = bench(http_response(b"{}"))
+    setup.send()
     with monkeypatch.context() as full:
         full.setattr("contract_tests.wire.transport.connect", Mock(side_effect=UnreachableError("it did not answer")))
         with pytest.raises(NotTested, match="6 connections cannot be open at once: it did not answer"):
-            it.transport.send_concurrently([Request("GET", b"/", ())] * 6)
-    assert it.ask().status == 200
+            setup.transport.send_concurrently([Request("GET", b"/", ())] * 6)
+    assert setup.send().status == 200
 
 
-def test_an_idle_connection_that_was_closed_is_opened_anew(bench: Callable[..., Bench]) -> None:
-    it = bench(KEEPING)
-    assert [it.ask().status for _ in range(3)] == [200, 200, 200]
+def test_a_closed_idle_connection_is_replaced(bench: Callable[..., Bench]) -> None:
+    setup = bench(KEEPING)
+    assert [setup.send().status for _ in range(3)] == [200, 200, 200]
 
 
-def test_a_deployment_that_is_gone_is_not_tested_any_more() -> None:
-    with serving(lambda _: answer(b"{}")) as url:
+def test_an_unreachable_deployment_is_not_tested_further() -> None:
+    with serving(lambda _: http_response(b"{}")) as url:
         clock = ManualClock()
         transport = Transport(settings(url), Clock(clock.now, clock.sleep))
         transport.send(Request("GET", b"/", ((b"Host", b"here"),)))
@@ -330,7 +328,7 @@ def test_a_deployment_that_is_gone_is_not_tested_any_more() -> None:
             transport.send(Request("GET", b"/", ((b"Host", b"here"),)))
 
 
-def test_after_a_hang_the_time_outs_are_brief() -> None:
+def test_time_outs_are_short_after_a_hang() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         clock = ManualClock()
         transport = Transport(
@@ -343,30 +341,30 @@ def test_after_a_hang_the_time_outs_are_brief() -> None:
 
 
 def test_a_slow_deployment_keeps_its_time_after_a_hang(bench: Callable[..., Bench]) -> None:
-    it = bench(answer(b"{}"), timeout=60.0)
-    it.ask()
-    (slow,) = it.transport.journal = [replace(it.transport.journal[0], seconds=4.0)]
-    it.transport._learn(replace(slow, status=None, ending="timeout"))
-    assert it.transport.timeouts.read == 8.0
+    setup = bench(http_response(b"{}"), timeout=60.0)
+    setup.send()
+    (slow,) = setup.transport.journal = [replace(setup.transport.journal[0], seconds=4.0)]
+    setup.transport._learn(replace(slow, status=None, ending="timeout"))
+    assert setup.transport.timeouts.read == 8.0
 
 
 def test_the_pace_recovers_from_a_429(bench: Callable[..., Bench]) -> None:
-    it = bench(AUTH_ERRORS, AUTH_ERRORS, answer(b"{}"), max_rate=8.0)
+    setup = bench(THROTTLED, THROTTLED, http_response(b"{}"), max_rate=8.0)
     for _ in range(20):
-        it.ask()
-    before = it.clock.time
+        setup.send()
+    before = setup.clock.time
     for _ in range(8):
-        it.ask()
-    assert it.clock.time - before == pytest.approx(1.0)
+        setup.send()
+    assert setup.clock.time - before == pytest.approx(1.0)
 
 
-def test_concurrent_requests_have_connections_of_their_own(bench: Callable[..., Bench]) -> None:
-    it = bench(answer(b"{}"))
-    answers = it.transport.send_concurrently(
+def test_concurrent_requests_use_separate_connections(bench: Callable[..., Bench]) -> None:
+    setup = bench(http_response(b"{}"))
+    exchanges = setup.transport.send_concurrently(
         [Request("GET", b"/%d" % number, ((b"Host", b"here"),)) for number in range(6)]
     )
-    assert [each.request.target for each in answers] == [b"/%d" % number for number in range(6)]
-    assert {head.split(b" ")[1] for head in it.heads} == {b"/%d" % number for number in range(6)}
+    assert [each.request.target for each in exchanges] == [b"/%d" % number for number in range(6)]
+    assert {head.split(b" ")[1] for head in setup.heads} == {b"/%d" % number for number in range(6)}
 
 
 def test_a_proxy_receives_absolute_targets_and_its_refusal_is_reported(tmp_path: Path) -> None:
@@ -374,7 +372,7 @@ def test_a_proxy_receives_absolute_targets_and_its_refusal_is_reported(tmp_path:
 
     def proxy(head: bytes) -> bytes:
         heads.append(head)
-        return answer(b"{}", "403 Forbidden" if head.startswith(b"CONNECT") else "200 OK")
+        return http_response(b"{}", "403 Forbidden" if head.startswith(b"CONNECT") else "200 OK")
 
     with serving(proxy) as url:
         through = Target.parse("--proxy", url)
@@ -400,7 +398,7 @@ def test_the_pacer_never_exceeds_its_rate(pauses: list[float], rate: float) -> N
 @pytest.mark.parametrize(
     ("text", "seconds"), [("3", 3.0), ("0", 1.0), ("", 1.0), ("soon", 1.0), ("-5", 1.0), ("9" * 40, 1.0), ("٣", 1.0)]
 )
-def test_retry_after_is_read_or_taken_for_a_second(text: str, seconds: float) -> None:
+def test_an_invalid_retry_after_counts_as_one_second(text: str, seconds: float) -> None:
     assert retry_after(Exchange(Request("GET", b"/", ()), 429, fields=(("Retry-After", text.encode()),))) == seconds
 
 

@@ -10,7 +10,7 @@ from contract_tests.metrics.schema import Problem, header_problems, problems, va
 from contract_tests.wire.messages import Exchange, Request
 from usage_contract.contract import Level
 
-AT_WS = ("/by_protocol/ws is not valid", "/by_protocol/ws")
+WS = ("/by_protocol/ws is not valid", "/by_protocol/ws")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_a_text_of_another_format_is_not_valid(format_: str, wrong: str) -> None
     [
         ({"total": "12"}, "specified", Problem("/total is not valid", "/total", "an integer", '"12"')),
         ({"total": -1}, "documented", Problem("/total is not valid", "/total", "at least 0", "-1")),
-        ({"by_protocol": {"ws": []}}, "specified", Problem(*AT_WS, "an integer", "an array of length 0")),
+        ({"by_protocol": {"ws": []}}, "specified", Problem(*WS, "an integer", "an array of length 0")),
         ([], "specified", Problem("the body is not valid", None, "an object", "an array of length 0")),
         ({}, "documented", Problem("the body is not valid", None, "one of the documented members", "an empty object")),
     ],

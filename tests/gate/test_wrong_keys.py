@@ -37,7 +37,7 @@ do:
         ("sk_live_9f3aC1b7D2e4", "Sk_live_9f3aC1b7D2e4"),
     ],
 )
-def test_key_that_resembles_a_valid_one_is_noticed(key: str, accepted: str, tmp_path: Path) -> None:
+def test_a_key_that_resembles_a_valid_one_is_found(key: str, accepted: str, tmp_path: Path) -> None:
     (tmp_path / "faults").mkdir()
     text = FAULT.format(rule=RULE, key=key, accepted=f"(?-i:{accepted})")
     (tmp_path / "faults" / "another-text-is-accepted.yaml").write_text(text)

@@ -1,4 +1,4 @@
-"""Redocly and Spectral find no error in any document, and another engine applies the overlays alike."""
+"""Redocly and Spectral find no error in any document, and another engine creates the same documents."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_linter_finds_a_missing_description(name: str, tmp_path: Path) -> None
     assert LINTERS[name](document).returncode == 1
 
 
-def test_another_overlay_engine_makes_the_same_documents(tmp_path: Path) -> None:
+def test_another_overlay_engine_creates_the_same_documents(tmp_path: Path) -> None:
     result = folder() / "openapi.yaml"
     for level in LEVELS[1:]:
         output = tmp_path / f"{level}.yaml"

@@ -1,4 +1,4 @@
-"""Clients that Python generators make read usage metrics and errors from the mock."""
+"""Clients of Python generators read usage metrics and errors from the mock."""
 
 from __future__ import annotations
 

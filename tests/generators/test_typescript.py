@@ -1,4 +1,4 @@
-"""Clients that TypeScript generators make: `tsc --strict` accepts them, and they read usage metrics from the mock."""
+"""Clients of TypeScript generators compile with `tsc --strict`, and read usage metrics from the mock."""
 
 from __future__ import annotations
 

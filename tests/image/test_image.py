@@ -94,7 +94,7 @@ def test_the_mock_is_pid_1_of_a_user_without_privileges_and_ends_on_sigterm(imag
         assert process.wait() == 0
 
 
-def test_the_health_check_is_that_of_the_running_mock(image: Image) -> None:
+def test_the_health_check_reports_whether_the_mock_runs(image: Image) -> None:
     kind, *check = image.config["Healthcheck"]["Test"]
     assert kind == "CMD"
     with running(image):

@@ -1,4 +1,4 @@
-"""An account that grows by itself: its figures follow time wherever that goes."""
+"""The usage metrics of an account with growth depend only on the present time."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ RECORDED: Traffic = {"new.example": {"ws": Calls(5, 1)}, "a.example": {"fetch": 
 STEPS_OF_A_SEVENTH = [START + step / 7 for step in range(2000)]
 
 
-def grown(rate: Rate) -> Account:
+def growing_account(rate: Rate) -> Account:
     key = Key(traffic={"a.example": {"fetch": Calls(10, 1, 100)}}, growth={"a.example": {"fetch": rate}})
     return Account("k", "k", key, now=START)
 
 
-def figures(account: Account) -> tuple[object, ...]:
+def metrics(account: Account) -> tuple[object, ...]:
     counters = account.counters
     return counters.success, counters.fail, counters.bytes, counters.by_protocol, counters.top_domains
 
@@ -32,14 +32,14 @@ def figures(account: Account) -> tuple[object, ...]:
 @example(Rate(0.06, 0.06), STEPS_OF_A_SEVENTH)
 @example(Rate(1e6, 1e6, 1e12), [END_OF_TIME, 0])
 def test_usage_metrics_depend_on_the_present_time_only(rate: Rate, times: list[float]) -> None:
-    moved = grown(rate)
+    moved = growing_account(rate)
     moved.record(RECORDED)
     for now in times:
         moved.grow(now)
-    straight = grown(rate)
+    straight = growing_account(rate)
     straight.grow(times[-1])
     straight.record(RECORDED)
-    assert figures(moved) == figures(straight)
+    assert metrics(moved) == metrics(straight)
     assert moved.counters.success >= 10
     assert moved.counters.fail <= 2 + MAX_SAFE_INTEGER
 
@@ -47,13 +47,13 @@ def test_usage_metrics_depend_on_the_present_time_only(rate: Rate, times: list[f
 @given(st.floats(0.001, 1e6), st.floats(0, 1e6))
 @example(0.06, 250 / 7)
 def test_of_a_rate_that_always_fails_nothing_succeeds(requests: float, seconds: float) -> None:
-    account = grown(Rate(requests, requests))
+    account = growing_account(Rate(requests, requests))
     account.grow(START + seconds)
     assert account.counters.success == 9
 
 
-def test_a_snapshot_of_another_process_replaces_account_and_beginning() -> None:
-    account = grown(Rate(1))
+def test_a_snapshot_of_another_process_replaces_the_account_and_its_start() -> None:
+    account = growing_account(Rate(1))
     account.grow(START + 100)
     account.apply_snapshot(AccountSnapshot("1", START + 50, RECORDED))
     account.grow(START + 100)

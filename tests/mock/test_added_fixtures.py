@@ -11,12 +11,12 @@ from mock_server.command.cli import main
 from mock_server.command.init import SCHEMA
 from mock_server.fixtures.deployments import folder
 from tests.support.control_api import Api
-from tests.support.wire import KEY, ask, usage
+from tests.support.wire import KEY, send_request, usage
 
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """A fixture folder with a deployment, a fault of its own and one with a shipped name."""
+    """A fixture folder with a deployment, scenarios and faults, some with the name of a shipped file."""
     files = {
         "deployments/default.yaml": "description: d\nkeys: {my-key: {}, other: {}}\n",
         "scenarios/heavy.yaml": "description: My own.\ncode: 418\n",
@@ -31,20 +31,20 @@ def own(tmp_path: Path) -> Path:
 
 
 def status(mock: UsageMock, preference: str) -> int:
-    return ask(mock.url, headers=[(KEY, "my-key"), ("Prefer", preference)]).status
+    return send_request(mock.url, headers=[(KEY, "my-key"), ("Prefer", preference)]).status
 
 
-def test_shipped_scenarios_and_faults_remain_beside_a_deployment_of_ones_own(own: Path) -> None:
+def test_shipped_scenarios_and_faults_stay_available_with_a_custom_folder(own: Path) -> None:
     with UsageMock(fixtures=own) as mock:
         assert mock.keys == ("my-key", "other")
         assert status(mock, "scenario=throttled") == 429
         assert status(mock, "fault=only-mine") == 298
         assert status(mock, "fault=other-methods-are-400") == 200
-        reply = ask(mock.url, headers=[(KEY, "my-key"), ("Prefer", "scenario=mine")])
-        assert "content-type" in list(reply.headers)
+        response = send_request(mock.url, headers=[(KEY, "my-key"), ("Prefer", "scenario=mine")])
+        assert "content-type" in list(response.headers)
 
 
-def test_a_file_shadows_the_shipped_one_of_its_name(own: Path) -> None:
+def test_a_file_replaces_the_shipped_file_with_the_same_name(own: Path) -> None:
     with UsageMock(fixtures=own) as mock:
         assert status(mock, "fault=body-is-null") == 299
         assert status(mock, "scenario=heavy") == 418
@@ -55,15 +55,15 @@ def test_a_file_shadows_the_shipped_one_of_its_name(own: Path) -> None:
         assert (faults.count("body-is-null"), faults.count("only-mine")) == (1, 1)
 
 
-def test_a_folder_without_deployments_serves_the_shipped_one(own: Path) -> None:
+def test_a_folder_without_deployments_serves_the_shipped_deployment(own: Path) -> None:
     (own / "deployments" / "default.yaml").unlink()
     (own / "deployments").rmdir()
     with UsageMock(fixtures=own) as mock:
         assert mock.api_key == "demo-busy"
-        assert ask(mock.url, headers=[(KEY, "demo-busy"), ("Prefer", "fault=only-mine")]).status == 298
+        assert send_request(mock.url, headers=[(KEY, "demo-busy"), ("Prefer", "fault=only-mine")]).status == 298
 
 
-def test_check_counts_own_files_and_names_those_that_shadow(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_counts_own_files_and_names_replaced_shipped_files(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(own)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "1 of 1 deployments are valid",
@@ -104,7 +104,7 @@ def test_the_comments_of_the_deployment_are_valid_facts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["deployments/default.yaml", SCHEMA])
-def test_init_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+def test_init_does_not_overwrite_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     (tmp_path / "deployments").mkdir()
     (tmp_path / name).write_text("mine")
     assert main(["init", str(tmp_path)]) == 4

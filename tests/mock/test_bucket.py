@@ -1,4 +1,4 @@
-"""The token bucket against exact arithmetic."""
+"""The token bucket, compared with exact arithmetic."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ steady = settings(derandomize=True, deadline=None)
 
 
 class ExactBucket:
-    """The textbook bucket in fractions; it is told what the other one granted."""
+    """A token bucket in exact fractions; a test subtracts each token that the tested bucket grants."""
 
     def __init__(self, rate: float, burst: int) -> None:
         self.rate, self.burst, self.level = Fraction(rate), burst, Fraction(burst)

@@ -51,7 +51,7 @@ def metrics_of(key: Key) -> dict[str, Any]:
 
 
 def served(text: str) -> dict[str, Any]:
-    """Return the usage metrics of the key of a printed file."""
+    """Return the usage metrics of the key in a printed deployment file."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "deployments").mkdir()
         (Path(folder) / "deployments" / "default.yaml").write_text(text)
@@ -73,7 +73,7 @@ FULL = metrics_of(Key(traffic={f"{number}.example": {"fetch": Calls(3)} for numb
 
 
 def changed(*path: Any, to: Any, metrics: Any = SOUND) -> Any:
-    """Return usage metrics with another value at a place."""
+    """Return usage metrics with another value at a path."""
     copied = copy.deepcopy(metrics)
     part = copied
     for token in path[:-1]:
@@ -111,14 +111,14 @@ OTHER_SHAPES = {
 
 
 @pytest.mark.parametrize("problem", CONTRADICTIONS)
-def test_a_contradiction_is_named(problem: str) -> None:
+def test_a_contradiction_is_reported(problem: str) -> None:
     with pytest.raises(CaptureError) as caught:
         facts_of(CONTRADICTIONS[problem])
     assert f"the usage metrics contradict each other: {problem}" in str(caught.value).splitlines()
 
 
 @pytest.mark.parametrize("problem", OTHER_SHAPES)
-def test_another_shape_is_named(problem: str) -> None:
+def test_an_unexpected_shape_is_reported(problem: str) -> None:
     with pytest.raises(CaptureError) as caught:
         facts_of(OTHER_SHAPES[problem])
     assert problem in str(caught.value)
@@ -183,7 +183,7 @@ def test_a_deployment_is_captured_with_one_request(real: UsageMock, capsys: pyte
     assert {name: served(out)[name] for name in COMPARED} == {name: expected[name] for name in COMPARED}
 
 
-def test_the_command_prints_the_same(real: UsageMock, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_the_captured_deployment(real: UsageMock, capsys: pytest.CaptureFixture[str]) -> None:
     _, expected, _ = run(capsys, real.url)
     assert main(["capture", "--base-url", f"{real.url}/"]) == 0
     assert capsys.readouterr().out == expected
@@ -202,7 +202,7 @@ def test_an_api_key_in_the_environment_is_required(
 @pytest.mark.parametrize(
     "url", ["", "a.example", "ftp://a.example", "https://", "https://me:pw@a.example", "http://a:b"]
 )
-def test_another_url_is_rejected_without_a_quotation(
+def test_an_invalid_base_url_is_rejected_without_being_quoted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
 ) -> None:
     monkeypatch.setenv(API_KEY, SECRET)

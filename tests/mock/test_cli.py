@@ -1,4 +1,4 @@
-"""The command, as a process where it serves and in this one where it only speaks."""
+"""The `usage-mock` command: it serves in a subprocess, and runs in the process of the tests otherwise."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from mock_server.command.cli import main
 from mock_server.masking import mask_key
 from tests.support.command import serving
 from tests.support.control_api import Api
-from tests.support.wire import TIMEOUT, address, ask, send, usage
+from tests.support.wire import TIMEOUT, address, send, send_request, usage
 
-FINE = "description: d\nkeys: {k: {}}\n"
+VALID = "description: d\nkeys: {k: {}}\n"
 
 
 def test_the_first_line_contains_the_url() -> None:
@@ -33,18 +33,18 @@ def test_the_first_line_contains_the_url() -> None:
 def test_an_ipv6_address_is_printed_in_brackets() -> None:
     with serving("--host", "::1") as (_, url):
         assert re.fullmatch(r"http://\[::1\]:\d+", url)
-        assert ask(url, "/healthz").status == 200
+        assert send_request(url, "/healthz").status == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_command_with_exit_code_0(number: signal.Signals) -> None:
     with serving() as (process, url):
-        ask(url)
+        send_request(url)
         process.send_signal(number)
         assert process.wait(TIMEOUT) == 0
 
 
-def test_no_key_is_ever_printed() -> None:
+def test_no_api_key_is_printed() -> None:
     with serving() as (process, url):
         assert usage(url, "demo-busy").status == 200
         assert usage(url, "some-secret").status == 403
@@ -78,14 +78,14 @@ def test_many_keys_are_counted(deployments: Path) -> None:
     assert message.endswith("; 12 keys: " + ", ".join(f"number {number}" for number in range(10)) + " and 2 more")
 
 
-def test_without_a_log_nothing_is_said_at_the_start() -> None:
+def test_log_none_prints_no_line() -> None:
     with serving("--log", "none") as (process, url):
         usage(url, "demo-busy")
         process.terminate()
         assert process.communicate(timeout=TIMEOUT)[1] == ""
 
 
-def test_options_choose_the_deployment_the_status_and_the_limit(deployments: Path) -> None:
+def test_options_set_the_deployment_the_status_and_the_limit(deployments: Path) -> None:
     limit = "rate_limit: {rps: 1, burst: 1}"
     (deployments / "other.yaml").write_text(f"description: d\n{limit}\nkeys: {{k: {{}}}}\n")
     chosen = ["--fixtures", str(deployments.parent), "--deployment", "other"]
@@ -112,7 +112,7 @@ def test_an_invalid_host_is_reported_in_one_line(capfd: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (["--prot", "80"], "No such option '--prot'. (Did you mean one of: '--host', '--port'?)"),
         (["--ratelimit=off"], "No such option '--ratelimit'. (Did you mean one of: '--no-rate-limit'"),
@@ -131,13 +131,13 @@ def test_an_invalid_host_is_reported_in_one_line(capfd: pytest.CaptureFixture[st
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
 )
 def test_an_unknown_option_or_name_is_reported_in_one_line_with_a_suggestion(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert main(arguments) == 4
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith("usage-mock: ")
-    assert complaint in err
+    assert message in err
 
 
 def test_an_unknown_variable_prevents_the_start(
@@ -162,13 +162,13 @@ def test_scenario_fault_and_delay_can_be_set_at_the_start(arguments: list[str], 
         assert [usage(url, "demo-busy").status for _ in statuses] == statuses
 
 
-def test_a_delay_can_be_chosen() -> None:
+def test_an_option_sets_the_delay() -> None:
     with serving("--delay", "0.001..0.002", "--seed", "7") as (_, url):
         assert usage(url, "demo-busy").status == 200
         assert Api(url).get("/state")["start"]["delay"] == "0.001..0.002"
 
 
-def test_a_fault_can_wait_for_the_nth_request_and_act_once() -> None:
+def test_a_fault_can_apply_to_the_nth_request_only() -> None:
     with serving("--fault", "body-is-empty@2") as (_, url):
         assert [bool(usage(url, "demo-fresh").body) for _ in range(3)] == [True, False, True]
 
@@ -178,7 +178,7 @@ def test_an_unknown_deployment_is_reported_with_the_valid_names(capsys: pytest.C
     assert "'defualt' is not a deployment; did you mean 'default'?" in capsys.readouterr().err
 
 
-def test_a_bad_fixture_keeps_it_from_starting_with_a_line_for_each_problem(
+def test_an_invalid_fixture_prevents_the_start_with_one_line_per_problem(
     deployments: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = deployments / "default.yaml"
@@ -192,8 +192,8 @@ def test_a_bad_fixture_keeps_it_from_starting_with_a_line_for_each_problem(
 
 
 def test_check_prints_the_number_of_valid_deployments(deployments: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (deployments / "one.yaml").write_text(FINE)
-    (deployments / "two.yaml").write_text(FINE)
+    (deployments / "one.yaml").write_text(VALID)
+    (deployments / "two.yaml").write_text(VALID)
     assert main(["check", str(deployments.parent)]) == 0
     assert capsys.readouterr().out == "2 of 2 deployments are valid\n"
 
@@ -201,7 +201,7 @@ def test_check_prints_the_number_of_valid_deployments(deployments: Path, capsys:
 def test_check_reports_every_problem_of_every_deployment(deployments: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (deployments / "one.yaml").write_text("keys: {}\n")
     (deployments / "three.yaml").write_text("")
-    (deployments / "two.yaml").write_text(FINE)
+    (deployments / "two.yaml").write_text(VALID)
     assert main(["check", str(deployments.parent)]) == 4
     out, err = capsys.readouterr()
     assert out == "1 of 3 deployments are valid\n"
@@ -211,7 +211,7 @@ def test_check_reports_every_problem_of_every_deployment(deployments: Path, caps
 def test_check_reports_problems_of_scenarios_and_of_their_faults(
     deployments: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (deployments / "default.yaml").write_text(FINE)
+    (deployments / "default.yaml").write_text(VALID)
     scenarios = deployments.with_name("scenarios")
     scenarios.mkdir()
     (scenarios / "faulty.yaml").write_text("description: d\nfault: none-such\n")
@@ -229,7 +229,7 @@ def test_check_without_a_folder_checks_that_of_fixtures(tmp_path: Path, capsys: 
     assert "holds no fixture file; `usage-mock init DIR` writes one" in capsys.readouterr().err
 
 
-def test_help_waits_for_nothing_that_is_slow_to_import() -> None:
+def test_help_imports_no_slow_modules() -> None:
     code = (
         "import sys, mock_server.command.cli\n"
         "try: mock_server.command.cli.main(['--help'])\n"
@@ -240,7 +240,7 @@ def test_help_waits_for_nothing_that_is_slow_to_import() -> None:
     assert done.stdout.splitlines()[-1] == "set()"
 
 
-def test_health_is_that_of_the_mock_with_the_same_options(capsys: pytest.CaptureFixture[str]) -> None:
+def test_health_checks_the_mock_with_the_same_host_and_port(capsys: pytest.CaptureFixture[str]) -> None:
     with serving() as (_, url):
         host, port = address(url)
         for given in (host, "0.0.0.0"):

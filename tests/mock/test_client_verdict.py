@@ -15,7 +15,7 @@ from mock_server.simulation.client_verdict import judge_client
 from mock_server.simulation.journal import Journal
 from tests.support.control_api import Api
 from tests.support.exchanges import exchange
-from tests.support.wire import Clock, ask, usage
+from tests.support.wire import Clock, send_request, usage
 
 BUSY, MODEST = "demo-busy", "demo-modest"
 NOW = 1_800_000_000.0
@@ -53,13 +53,13 @@ def test_a_client_that_waits_and_backs_off_is_well_behaved(sent: list[Sent]) -> 
     assert lapses(*sent) == []
 
 
-def test_a_request_before_retry_after_is_over_is_too_early() -> None:
+def test_a_request_before_the_end_of_retry_after_is_too_early() -> None:
     assert lapses((0, 429, "2"), (1.9, 200, "")) == [(2, "too-early", False)]
     assert lapses((0, 429, formatdate(NOW + 5)), (4, 200, "")) == [(2, "too-early", False)]
     assert lapses((0, 503, "2"), (1, 200, "")) == [(2, "too-early", False)]
 
 
-def test_the_longest_retry_after_counts() -> None:
+def test_the_longest_retry_after_applies() -> None:
     sent = [(0.0, 429, "9"), (1.0, 429, "1"), (4.0, 200, "")]
     assert [number for number, lapse, _ in lapses(*sent) if lapse == "too-early"] == [2, 3]
 
@@ -76,20 +76,20 @@ def test_a_refusal_must_not_be_retried_with_the_same_key() -> None:
     ]
 
 
-def test_each_key_is_a_client_of_its_own() -> None:
+def test_each_key_counts_as_a_separate_client() -> None:
     journal = journal_of([(0, 403, "")])
     journal.add(exchange(keys=[MODEST], status=403, at=NOW), at=NOW, seconds=0.0)
     assert judge_client(journal, [BUSY]).is_well_behaved
 
 
-def test_each_path_has_refusals_of_its_own() -> None:
+def test_refusals_count_for_their_path_only() -> None:
     journal = Journal()
     for target, status in (("/usage", 401), ("/healthz", 200), ("/usage?page=2", 401)):
         journal.add(exchange(target, [], status, at=NOW), at=NOW, seconds=0.0)
     assert [each.number for each in judge_client(journal, [BUSY]).evidence] == [3]
 
 
-def test_a_concurrent_request_is_no_retry() -> None:
+def test_a_concurrent_request_is_not_a_retry() -> None:
     journal = Journal()
     for received, at in ((0.0, 2.0), (1.0, 3.0)):
         journal.add(exchange(status=429, at=received, response={"Retry-After": "9"}), at=at, seconds=2.0)
@@ -107,13 +107,13 @@ def test_a_key_in_a_url_is_a_lapse(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["/usage", "/usage?monkey=3", "/usage?page=2&tokens=5"])
-def test_other_parameters_are_no_lapse(target: str) -> None:
+def test_other_parameters_are_not_a_lapse(target: str) -> None:
     journal = Journal()
     journal.add(exchange(target), at=NOW, seconds=0.0)
     assert judge_client(journal, [BUSY]).is_well_behaved
 
 
-def test_without_a_request_there_is_no_verdict() -> None:
+def test_an_empty_journal_has_no_good_verdict() -> None:
     verdict = judge_client(Journal(), [BUSY])
     assert (verdict.is_well_behaved, verdict.text) == (False, "The journal has no request to judge.")
 
@@ -136,7 +136,7 @@ def test_cleared_requests_are_not_dropped() -> None:
 
 
 def throttle(mock: UsageMock) -> None:
-    """Empty the bucket of a key, and send one more request."""
+    """Send one request more than the bucket of a key has tokens."""
     for _ in range(11):
         usage(mock.url, BUSY)
 
@@ -167,7 +167,7 @@ def test_constant_waits_are_a_warning(limited: UsageMock, clock: Clock) -> None:
         limited.assert_well_behaved()
 
 
-def test_a_time_of_waiting_begins_with_the_response_and_ends_with_the_request(limited: UsageMock) -> None:
+def test_a_wait_lasts_from_a_response_to_the_next_request(limited: UsageMock) -> None:
     limited.delay("0.01")
     limited.answer(429)
     usage(limited.url, BUSY)
@@ -179,7 +179,7 @@ def test_the_async_mock_has_the_same_verdict() -> None:
     async def verdict() -> None:
         async with AsyncUsageMock() as mock:
             for _ in range(2):
-                await asyncio.to_thread(ask, mock.url)
+                await asyncio.to_thread(send_request, mock.url)
             mock.assert_well_behaved()
 
     with pytest.raises(AssertionError, match="#2 without a key: #1 received 401, and the client tries again"):
@@ -191,7 +191,7 @@ def test_the_control_api_reports_the_verdict(limited: UsageMock) -> None:
     usage(limited.url, MODEST)
     for _ in range(2):
         usage(limited.url, "nobody")
-    refused = api.ask("POST", "/verify", {"client": "well-behaved"})
+    refused = api.request("POST", "/verify", {"client": "well-behaved"})
     assert (refused.status, refused.json["ok"], refused.json["judged"]) == (409, False, 3)
     assert [each["lapse"] for each in refused.json["evidence"]] == ["retried-refusal"]
     assert b"nobody" not in refused.body
@@ -200,12 +200,12 @@ def test_the_control_api_reports_the_verdict(limited: UsageMock) -> None:
     assert api.get(f"/verdict?key={mask_key(MODEST).replace('…', '%E2%80%A6')}")["judged"] == 1
 
 
-def test_the_verdict_goes_with_a_key_only(limited: UsageMock) -> None:
+def test_a_verdict_accepts_a_key_as_its_only_criterion(limited: UsageMock) -> None:
     status, detail = Api(limited.url).refused("POST", "/verify", {"client": "well-behaved", "exactly": 1})
     assert (status, detail) == (422, "body /exactly is not a known name; valid: client, key")
 
 
-def test_a_good_verdict_without_warnings_warns_of_nothing(limited: UsageMock) -> None:
+def test_a_good_verdict_emits_no_warning(limited: UsageMock) -> None:
     usage(limited.url, BUSY)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""The mock as the usual HTTP clients of Python see it."""
+"""Common HTTP clients of Python receive usage metrics, errors and rate limits from the mock."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ import requests
 from mock_server import AsyncUsageMock, UsageMock
 from tests.support.wire import KEY, TIMEOUT
 
-Seen = tuple[int, str | None]  # a status, and why it is not 200
-Client = Callable[[str, dict[str, str]], Seen]
+Outcome = tuple[int, str | None]  # the status code, and the Mock-Reason
+Client = Callable[[str, dict[str, str]], Outcome]
 
 
-def with_requests(url: str, headers: dict[str, str]) -> Seen:
-    answer = requests.get(url, headers=headers, timeout=TIMEOUT)
-    return answer.status_code, answer.headers.get("Mock-Reason")
+def with_requests(url: str, headers: dict[str, str]) -> Outcome:
+    response = requests.get(url, headers=headers, timeout=TIMEOUT)
+    return response.status_code, response.headers.get("Mock-Reason")
 
 
-def with_httpx(url: str, headers: dict[str, str]) -> Seen:
-    answer = httpx.get(url, headers=headers, timeout=TIMEOUT)
-    return answer.status_code, answer.headers.get("Mock-Reason")
+def with_httpx(url: str, headers: dict[str, str]) -> Outcome:
+    response = httpx.get(url, headers=headers, timeout=TIMEOUT)
+    return response.status_code, response.headers.get("Mock-Reason")
 
 
-def with_urllib(url: str, headers: dict[str, str]) -> Seen:
+def with_urllib(url: str, headers: dict[str, str]) -> Outcome:
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
-            return answer.status, answer.headers["Mock-Reason"]
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as response:
+            return response.status, response.headers["Mock-Reason"]
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.headers["Mock-Reason"]
 
 
-def with_aiohttp(url: str, headers: dict[str, str]) -> Seen:
-    return asyncio.run(asked(url, headers))
+def with_aiohttp(url: str, headers: dict[str, str]) -> Outcome:
+    return asyncio.run(get_with_aiohttp(url, headers))
 
 
-async def asked(url: str, headers: dict[str, str]) -> Seen:
-    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
-        return answer.status, answer.headers.get("Mock-Reason")
+async def get_with_aiohttp(url: str, headers: dict[str, str]) -> Outcome:
+    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
+        return response.status, response.headers.get("Mock-Reason")
 
 
 @pytest.mark.parametrize("client", [with_requests, with_httpx, with_urllib, with_aiohttp])
@@ -59,11 +59,11 @@ def test_a_client_gets_usage_metrics_errors_and_the_limit(client: Client) -> Non
         assert client(url, {KEY: mock.api_key, "Prefer": "code=503"}) == (503, "code-wanted")
 
 
-def test_a_client_shares_its_loop_with_the_mock() -> None:
-    async def caller() -> list[Seen]:
+def test_a_client_can_share_its_event_loop_with_the_mock() -> None:
+    async def run() -> list[Outcome]:
         async with AsyncUsageMock() as mock:
-            before = await asked(mock.url + "/usage", {KEY: mock.api_key})
+            before = await get_with_aiohttp(mock.url + "/usage", {KEY: mock.api_key})
             await mock.use("revoked")
-            return [before, await asked(mock.url + "/usage", {KEY: mock.api_key})]
+            return [before, await get_with_aiohttp(mock.url + "/usage", {KEY: mock.api_key})]
 
-    assert asyncio.run(caller()) == [(200, None), (403, "unknown-key")]
+    assert asyncio.run(run()) == [(200, None), (403, "unknown-key")]

@@ -1,4 +1,4 @@
-"""Requests are selected by their header fields, query and body: in the control API and in UsageMock."""
+"""The control API and UsageMock select requests by header fields, query and body."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from mock_server import AsyncUsageMock, UsageMock
 from tests.support.control_api import Api
-from tests.support.wire import KEY, address, ask
+from tests.support.wire import KEY, address, send_request
 
 BUSY = "demo-busy"
 
@@ -19,9 +19,9 @@ BUSY = "demo-busy"
 @pytest.fixture
 def sent(limited: UsageMock) -> UsageMock:
     """A mock that has received four requests."""
-    ask(limited.url, "/usage?page=1&page=2&empty=", [(KEY, BUSY), ("X-Trace", "t-17")])
-    ask(limited.url, headers=[("X-Trace", "t-18"), ("x-trace", "t-19")])
-    ask(limited.url, "/usage?page=%31%30", method="HEAD")
+    send_request(limited.url, "/usage?page=1&page=2&empty=", [(KEY, BUSY), ("X-Trace", "t-17")])
+    send_request(limited.url, headers=[("X-Trace", "t-18"), ("x-trace", "t-19")])
+    send_request(limited.url, "/usage?page=%31%30", method="HEAD")
     _post(limited, b'{"a": [1, 2], "b": null}')
     return limited
 
@@ -55,15 +55,15 @@ CRITERIA: list[tuple[dict[str, Any], list[int]]] = [
 @pytest.mark.parametrize(("criteria", "numbers"), CRITERIA, ids=str)
 def test_requests_are_selected(sent: UsageMock, criteria: dict[str, Any], numbers: list[int]) -> None:
     assert [entry.number for entry in sent.requests_of(**criteria)] == numbers
-    verified = Api(sent.url).ask("POST", "/verify", {**criteria, "exactly": len(numbers)})
+    verified = Api(sent.url).request("POST", "/verify", {**criteria, "exactly": len(numbers)})
     assert (verified.status, verified.json["matched"]) == (200, len(numbers)), verified.body
 
 
-def test_the_async_mock_selects_them_as_well() -> None:
+def test_the_async_mock_selects_requests() -> None:
     async def selected() -> list[int]:
         async with AsyncUsageMock() as mock:
             for trace in ("t-17", "t-18"):
-                await asyncio.to_thread(ask, mock.url, "/usage", [("X-Trace", trace)])
+                await asyncio.to_thread(send_request, mock.url, "/usage", [("X-Trace", trace)])
             return [entry.number for entry in mock.requests_of(headers={"X-Trace": "t-18"})]
 
     assert asyncio.run(selected()) == [2]
@@ -74,9 +74,9 @@ def test_an_unknown_criterion_is_an_error(limited: UsageMock) -> None:
         limited.requests_of(header={})  # type: ignore[call-arg]
 
 
-def test_the_nearest_requests_name_what_is_different(sent: UsageMock) -> None:
-    wanted = {"headers": {"X-Trace": "t-20", "Authorization": f"Bearer {BUSY}"}, "query": {"page": "2"}, "body": None}
-    refused = Api(sent.url).ask("POST", "/verify", wanted)
+def test_the_nearest_requests_name_their_differences(sent: UsageMock) -> None:
+    criteria = {"headers": {"X-Trace": "t-20", "Authorization": f"Bearer {BUSY}"}, "query": {"page": "2"}, "body": None}
+    refused = Api(sent.url).request("POST", "/verify", criteria)
     lines = refused.json["detail"].splitlines()
     assert refused.status == 409
     assert lines[0] == (

@@ -1,4 +1,4 @@
-"""Delays: three forms, the same draws for the same seed, and what a long tail is."""
+"""The three forms of a delay, the effect of a seed, and the percentiles of a long tail."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def draws(text: str, seed: int = 1, count: int = DRAWS) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("text", "read"),
+    ("text", "parsed"),
     [
         ("0", Delay(0, 0)),
         ("0.2", Delay(0.2, 0.2)),
@@ -30,8 +30,8 @@ def draws(text: str, seed: int = 1, count: int = DRAWS) -> list[float]:
         ("3600", Delay(3600, 3600)),
     ],
 )
-def test_a_delay_has_three_forms(text: str, read: Delay) -> None:
-    assert delay(text) == read
+def test_a_delay_has_three_forms(text: str, parsed: Delay) -> None:
+    assert delay(text) == parsed
 
 
 @pytest.mark.parametrize(

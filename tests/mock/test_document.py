@@ -1,4 +1,4 @@
-"""The OpenAPI document decides: change it, and the mock changes or refuses to start."""
+"""The mock follows the OpenAPI document, and does not start with a document that it cannot simulate."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 
 from mock_server import UsageMock, make_app
-from tests.support.wire import Clock, ask, usage
+from tests.support.wire import Clock, send_request, usage
 from usage_contract import Contract, ContractError
 
 
 def renamed(contract: Contract, old: str, new: str) -> Contract:
-    """Return the contract with one text replaced wherever its document has it."""
+    """Return the contract with each occurrence of a text in its document replaced."""
     return Contract(contract.level, json.loads(json.dumps(contract.document).replace(old, new)))
 
 
 def changed(contract: Contract, change: Callable[[dict[str, Any]], object]) -> Contract:
-    """Return the contract with a change made to a copy of its document."""
+    """Return the contract with a changed copy of its document."""
     document = copy.deepcopy(contract.document)
     change(document)
     return Contract(contract.level, document)
@@ -33,25 +33,25 @@ def served(contract: Contract, **options: Any) -> UsageMock:
     return UsageMock(make_app(contract, **options))
 
 
-def test_the_path_is_that_of_the_document(contract: Contract) -> None:
+def test_the_path_comes_from_the_document(contract: Contract) -> None:
     with served(renamed(contract, "/usage", "/v3/figures")) as mock:
-        assert ask(mock.url, "/v3/figures", [("X-API-Key", "demo-busy")]).status == 200
-        assert ask(mock.url, "/usage", [("X-API-Key", "demo-busy")]).status == 404
+        assert send_request(mock.url, "/v3/figures", [("X-API-Key", "demo-busy")]).status == 200
+        assert send_request(mock.url, "/usage", [("X-API-Key", "demo-busy")]).status == 404
 
 
-def test_the_header_of_the_key_is_that_of_the_document(contract: Contract) -> None:
+def test_the_header_of_the_key_comes_from_the_document(contract: Contract) -> None:
     with served(renamed(contract, "X-API-Key", "X-Other")) as mock:
-        assert ask(mock.url, headers=[("X-Other", "demo-busy")]).status == 200
-        assert ask(mock.url, headers=[("X-API-Key", "demo-busy")]).status == 401
+        assert send_request(mock.url, headers=[("X-Other", "demo-busy")]).status == 200
+        assert send_request(mock.url, headers=[("X-API-Key", "demo-busy")]).status == 401
 
 
-def test_the_media_type_is_that_of_the_document(contract: Contract) -> None:
+def test_the_media_type_comes_from_the_document(contract: Contract) -> None:
     with served(renamed(contract, "application/json", "application/vnd.usage+json")) as mock:
-        replies = [usage(mock.url, "demo-busy"), usage(mock.url, "nobody"), ask(mock.url)]
-    assert {reply.headers["Content-Type"] for reply in replies} == {"application/vnd.usage+json"}
+        responses = [usage(mock.url, "demo-busy"), usage(mock.url, "nobody"), send_request(mock.url)]
+    assert {response.headers["Content-Type"] for response in responses} == {"application/vnd.usage+json"}
 
 
-def test_the_method_is_that_of_the_document(contract: Contract) -> None:
+def test_the_method_comes_from_the_document(contract: Contract) -> None:
     def post(document: dict[str, Any]) -> None:
         document["paths"]["/usage"]["post"] = document["paths"]["/usage"].pop("get")
 
@@ -61,16 +61,16 @@ def test_the_method_is_that_of_the_document(contract: Contract) -> None:
     assert (refused.status, refused.headers["Allow"]) == (405, "OPTIONS, POST")
 
 
-def test_the_detail_of_an_error_is_the_description_in_the_document(contract: Contract) -> None:
+def test_the_detail_of_an_error_comes_from_the_document(contract: Contract) -> None:
     with served(renamed(contract, "Invalid API key.", "Who are you?")) as mock:
         assert usage(mock.url, "nobody").json == {"detail": "Who are you?"}
 
 
-def test_the_names_of_the_limit_headers_are_those_of_the_document(contract: Contract) -> None:
+def test_the_names_of_the_limit_headers_come_from_the_document(contract: Contract) -> None:
     with served(renamed(contract, "X-RateLimit-Limit", "x-ratelimit-limit"), clock=Clock()) as mock:
-        while (reply := usage(mock.url, "demo-busy")).status == 200:
+        while (response := usage(mock.url, "demo-busy")).status == 200:
             pass
-    assert "x-ratelimit-limit" in list(reply.headers)
+    assert "x-ratelimit-limit" in list(response.headers)
 
 
 def test_a_limit_header_that_the_document_drops_is_not_sent(contract: Contract) -> None:
@@ -78,9 +78,9 @@ def test_a_limit_header_that_the_document_drops_is_not_sent(contract: Contract) 
         del document["components"]["responses"]["RateLimited"]["headers"]["X-RateLimit-Limit"]
 
     with served(changed(contract, drop), clock=Clock()) as mock:
-        while (reply := usage(mock.url, "demo-busy")).status == 200:
+        while (response := usage(mock.url, "demo-busy")).status == 200:
             pass
-    assert "X-RateLimit-Limit" not in reply.headers
+    assert "X-RateLimit-Limit" not in response.headers
 
 
 def test_an_operation_without_a_simulation_is_logged_and_unknown(
@@ -89,8 +89,8 @@ def test_an_operation_without_a_simulation_is_logged_and_unknown(
     described = {"operationId": "get_agents", "responses": {"200": {"description": "Agents."}}}
     extended = changed(contract, lambda document: document["paths"].update({"/agents": {"get": described}}))
     with caplog.at_level(logging.WARNING, "mock_server"), served(extended) as mock:
-        assert ask(mock.url, "/agents").status == 404
-        assert "GET /agents" not in ask(mock.url, "/").json["paths"]
+        assert send_request(mock.url, "/agents").status == 404
+        assert "GET /agents" not in send_request(mock.url, "/").json["paths"]
     assert caplog.messages == ["GET /agents (get_agents) is not simulated; it responds like an unknown path"]
 
 
@@ -99,8 +99,8 @@ def _new_member(document: dict[str, Any]) -> None:
 
 
 def _new_protocol(document: dict[str, Any]) -> None:
-    figures = document["components"]["schemas"]["UsageResponse"]["properties"]
-    figures["by_protocol"]["properties"]["grpc"] = {"type": "integer"}
+    members = document["components"]["schemas"]["UsageResponse"]["properties"]
+    members["by_protocol"]["properties"]["grpc"] = {"type": "integer"}
 
 
 def _new_limit_header(document: dict[str, Any]) -> None:
@@ -116,8 +116,8 @@ def _unknown_health(document: dict[str, Any]) -> None:
     health["content"]["application/json"]["schema"]["properties"]["since"] = {"type": "string"}
 
 
-AUTH_ERRORS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "a figure": (_new_member, r"GET /usage 200\.latency, which the mock cannot derive"),
+UNSUPPORTED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "a usage metric": (_new_member, r"GET /usage 200\.latency, which the mock cannot derive"),
     "a protocol": (_new_protocol, r"by_protocol\.grpc, which the mock cannot derive; it derives fetch, ws, amqp"),
     "a limit header": (_new_limit_header, r"429: the mock cannot fill X-Reset; it fills Retry-After"),
     "an error member": (_new_error_member, r"GET /usage 401\.code, which the mock cannot derive; it derives detail"),
@@ -134,10 +134,10 @@ AUTH_ERRORS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", AUTH_ERRORS)
+@pytest.mark.parametrize("name", UNSUPPORTED)
 def test_a_document_that_the_mock_cannot_simulate_prevents_the_start(contract: Contract, name: str) -> None:
-    change, complaint = AUTH_ERRORS[name]
-    with pytest.raises(ContractError, match=complaint):
+    change, message = UNSUPPORTED[name]
+    with pytest.raises(ContractError, match=message):
         make_app(changed(contract, change))
 
 

@@ -1,4 +1,4 @@
-"""Which conditions of a fault file apply when a fault is switched on, as docs/faults.md states it."""
+"""The conditions of a fault file that apply to a fault that is switched on (docs/faults.md)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mock_server import UsageMock
-from tests.support.wire import ask, usage
+from tests.support.wire import send_request, usage
 
 FAULT = """
 description: Some responses have another status code.
@@ -39,8 +39,8 @@ def fixtures(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def mock(fixtures: Path) -> Iterator[UsageMock]:
-    with UsageMock(fixtures=fixtures) as served:
-        yield served
+    with UsageMock(fixtures=fixtures) as mock:
+        yield mock
 
 
 def test_every_condition_applies_from_the_start(fixtures: Path) -> None:
@@ -56,13 +56,13 @@ def test_switched_on_fault_ignores_counts_and_key_of_its_conditions(mock: UsageM
 
 def test_preferred_fault_ignores_counts_and_key_of_its_conditions(mock: UsageMock) -> None:
     headers = [("X-API-Key", "my-key"), ("Prefer", "fault=conditional")]
-    assert [ask(mock.url, "/usage", headers=headers).status for _ in range(3)] == [202] * 3
+    assert [send_request(mock.url, "/usage", headers=headers).status for _ in range(3)] == [202] * 3
 
 
 def test_switched_on_fault_respects_the_other_conditions(mock: UsageMock) -> None:
     mock.fail("conditional")
     assert usage(mock.url, "unknown-key").status == 403
-    assert ask(mock.url, "/healthz").status == 200
+    assert send_request(mock.url, "/healthz").status == 200
 
 
 def test_buckets_of_a_switched_on_fault_respect_their_keys(mock: UsageMock) -> None:
@@ -74,7 +74,7 @@ def test_buckets_of_a_switched_on_fault_respect_their_keys(mock: UsageMock) -> N
 
 def test_counts_of_an_override_include_requests_to_other_paths(mock: UsageMock) -> None:
     mock.fail("conditional", after=1, times=2)
-    ask(mock.url, "/healthz")
+    send_request(mock.url, "/healthz")
     assert [usage(mock.url, "my-key").status for _ in range(3)] == [202, 202, 200]
 
 

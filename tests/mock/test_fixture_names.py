@@ -1,4 +1,4 @@
-"""Fixture files by name: both usual endings are read, and two files of one name are a problem."""
+"""Fixture files end in `.yaml` or `.yml`; two files with the same name are rejected."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def test_check_counts_files_that_end_in_yml(fixtures: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_two_files_of_one_name_are_a_problem(fixtures: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+def test_two_files_with_the_same_name_are_rejected(
+    fixtures: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
     (fixtures / kind / "one.yaml").write_text(FILES[kind])
     assert main(["check", str(fixtures)]) == 4
     assert f"{kind}/one.yaml:1: has the same name as one.yml" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Deployments that can be used, and what is said of those that cannot."""
+"""Valid deployment files, and the messages for invalid ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mock_server import FixtureError, load_deployment
 from mock_server.fixtures.deployments import Calls, RateLimit, deployment_names, folder
 from mock_server.fixtures.validation import SENTENCES
 
-# YAML below `keys: {k: ...}`, and the complaint without the file's name.
+# YAML below `keys: {k: ...}`, and the message without the file.
 BAD_KEYS = {
     "{trafic: {}}": "3 /keys/k/trafic: is not a known name; did you mean 'traffic'?",
     "{zzz: {}}": "3 /keys/k/zzz: is not a known name; valid: label, rate_limit, traffic, tokens, growth",
@@ -61,7 +61,7 @@ BAD_FILES = {
 }
 
 
-def complaints(deployments: Path, text: str) -> list[str]:
+def messages(deployments: Path, text: str) -> list[str]:
     path = deployments / "bad.yaml"
     path.write_text(text)
     with pytest.raises(FixtureError) as caught:
@@ -70,23 +70,23 @@ def complaints(deployments: Path, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("key", BAD_KEYS)
-def test_a_bad_key_is_rejected_with_line_pointer_and_advice(deployments: Path, key: str) -> None:
-    assert complaints(deployments, f"description: d\nkeys:\n  k: {key}\n") == [BAD_KEYS[key]]
+def test_an_invalid_key_is_rejected_with_line_pointer_and_advice(deployments: Path, key: str) -> None:
+    assert messages(deployments, f"description: d\nkeys:\n  k: {key}\n") == [BAD_KEYS[key]]
 
 
 @pytest.mark.parametrize("text", BAD_FILES)
-def test_a_bad_file_is_rejected_with_line_pointer_and_advice(deployments: Path, text: str) -> None:
-    assert complaints(deployments, text) == [BAD_FILES[text]]
+def test_an_invalid_file_is_rejected_with_line_pointer_and_advice(deployments: Path, text: str) -> None:
+    assert messages(deployments, text) == [BAD_FILES[text]]
 
 
 @pytest.mark.parametrize("text", ["description: [", "a: 1\na: 2", "keys: !!python/name:os.system {}", "--- a\n--- b"])
 def test_invalid_yaml_is_rejected_in_one_line(deployments: Path, text: str) -> None:
-    [complaint] = complaints(deployments, text)
-    assert "is not valid YAML" in complaint
+    [message] = messages(deployments, text)
+    assert "is not valid YAML" in message
 
 
 def test_all_problems_are_reported_at_once_in_the_order_of_the_file(deployments: Path) -> None:
-    found = complaints(deployments, "descripton: d\nkeys:\n  a: {rate_limit: {rps: -1}}\n  b: []\n")
+    found = messages(deployments, "descripton: d\nkeys:\n  a: {rate_limit: {rps: -1}}\n  b: []\n")
     assert [line.split(":")[0] for line in found] == [
         "1",
         "1 /descripton",
@@ -98,20 +98,20 @@ def test_all_problems_are_reported_at_once_in_the_order_of_the_file(deployments:
 
 def test_only_the_first_twenty_problems_are_reported(deployments: Path) -> None:
     keys = "".join(f"  k{number}: []\n" for number in range(50))
-    found = complaints(deployments, f"description: d\nkeys:\n{keys}")
+    found = messages(deployments, f"description: d\nkeys:\n{keys}")
     assert len(found) == 21
     assert found[-1] == "... and 30 more"
 
 
-@pytest.mark.parametrize(("name", "told"), [("defualt", "did you mean 'default'?"), ("mine", "valid: default, other")])
+@pytest.mark.parametrize(("name", "hint"), [("defualt", "did you mean 'default'?"), ("mine", "valid: default, other")])
 def test_an_unknown_deployment_is_rejected_with_the_nearest_name_or_with_all(
-    deployments: Path, name: str, told: str
+    deployments: Path, name: str, hint: str
 ) -> None:
     for each in ("default", "other"):
         (deployments / f"{each}.yaml").touch()
     with pytest.raises(LookupError) as error:
         load_deployment(name, deployments.parent)
-    assert str(error.value) == f"{name!r} is not a deployment; {told}"
+    assert str(error.value) == f"{name!r} is not a deployment; {hint}"
 
 
 @pytest.mark.parametrize("name", ["../deployments/default", "default.yaml", "", "/etc/passwd"])
@@ -138,9 +138,9 @@ def test_a_key_has_its_own_limit_or_the_deployments_or_the_vendors(deployments: 
 
 def test_a_count_written_as_a_float_is_still_a_count(deployments: Path) -> None:
     (deployments / "floats.yaml").write_text("description: d\nkeys: {k: {traffic: {d: {ws: {requests: 3.0}}}}}\n")
-    made = load_deployment("floats", deployments.parent).keys["k"].traffic["d"]["ws"]
-    assert made == Calls(3)
-    assert isinstance(made.requests, int)
+    calls = load_deployment("floats", deployments.parent).keys["k"].traffic["d"]["ws"]
+    assert calls == Calls(3)
+    assert isinstance(calls.requests, int)
 
 
 WORDS = st.sampled_from(
@@ -159,11 +159,11 @@ def test_any_file_loads_or_is_rejected_line_by_line(tmp_path_factory: pytest.Tem
     path = tmp_path_factory.mktemp("any") / "deployments" / "any.yaml"
     path.parent.mkdir()
     path.write_text(json.dumps(value))
-    for line in error_response("any", path.parents[1]):
+    for line in problem_lines("any", path.parents[1]):
         assert line.startswith((f"{path}:", "... and "))
 
 
-def error_response(name: str, fixtures: Path) -> list[str]:
+def problem_lines(name: str, fixtures: Path) -> list[str]:
     try:
         load_deployment(name, fixtures)
     except FixtureError as error:
@@ -189,7 +189,11 @@ def test_every_keyword_of_a_schema_has_a_sentence_and_every_sentence_a_keyword()
     schemas = [json.loads(path.read_text()) for path in folder().glob("*.schema.json")]
     found = set[str]().union(*(keywords(schema) for schema in schemas)) - structure
     assert found <= set(SENTENCES)
-    assert set(SENTENCES) - found == {"oneOf", "dependentRequired", "maxItems"}  # of the control API
+    assert set(SENTENCES) - found == {
+        "oneOf",
+        "dependentRequired",
+        "maxItems",
+    }  # the schemas of the control API have these
 
 
 def test_the_shipped_deployments_are_valid() -> None:

@@ -1,4 +1,4 @@
-"""HTTP itself: methods, paths, connections, and bytes that are not HTTP."""
+"""HTTP: methods, paths, connections, and malformed requests."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server import UsageMock
-from tests.support.wire import KEY, TIMEOUT, address, answer_so_far, ask, send, usage
+from tests.support.wire import KEY, TIMEOUT, address, response_bytes, send, send_request, usage
 
 METHODS = ["POST", "PUT", "PATCH", "DELETE", "TRACE", "PURGE", "QUERY", "PROPFIND"]
 
 MALFORMED = {
     "no host": b"GET /usage HTTP/1.1\r\n\r\n",
     "two hosts": b"GET /usage HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
-    "unheard-of method": b"BREW /usage HTTP/1.1\r\nHost: x\r\n\r\n",
-    "small method": b"get /usage HTTP/1.1\r\nHost: x\r\n\r\n",
+    "unknown method": b"BREW /usage HTTP/1.1\r\nHost: x\r\n\r\n",
+    "lower-case method": b"get /usage HTTP/1.1\r\nHost: x\r\n\r\n",
     "no target": b"GET  HTTP/1.1\r\nHost: x\r\n\r\n",
     "target of bytes": b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
     "broken absolute target": b"GET http://[x/usage HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -56,7 +56,7 @@ ODD = {
 
 @pytest.fixture(autouse=True)
 def no_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Nothing that a client sends is worth a line in the log, let alone a traceback."""
+    """Fail if a request causes a log record."""
     with caplog.at_level(logging.INFO):
         yield
     assert caplog.get_records("call") == []
@@ -72,77 +72,77 @@ def test_head_has_the_response_of_get_without_the_body(unlimited: UsageMock) -> 
 
 @pytest.mark.parametrize("headers", [[], [(KEY, "nobody")]], ids=["missing", "unknown"])
 def test_head_is_rejected_like_get(unlimited: UsageMock, headers: list[tuple[str, str]]) -> None:
-    get, head = (ask(unlimited.url, headers=headers, method=method) for method in ("GET", "HEAD"))
+    get, head = (send_request(unlimited.url, headers=headers, method=method) for method in ("GET", "HEAD"))
     assert (head.status, head.body) == (get.status, b"")
 
 
 @pytest.mark.parametrize("path", ["/usage", "/healthz", "/"])
 def test_options_returns_the_allowed_methods(unlimited: UsageMock, path: str) -> None:
-    reply = ask(unlimited.url, path, method="OPTIONS")
-    assert (reply.status, reply.body) == (204, b"")
-    assert reply.headers["Allow"] == "GET, HEAD, OPTIONS"
+    response = send_request(unlimited.url, path, method="OPTIONS")
+    assert (response.status, response.body) == (204, b"")
+    assert response.headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("path", ["/usage", "/healthz", "/"])
 def test_another_method_is_405_with_the_allowed_methods(unlimited: UsageMock, path: str, method: str) -> None:
-    reply = ask(unlimited.url, path, [(KEY, "demo-busy")], method)
-    assert reply.status == 405
-    assert reply.headers["Allow"] == "GET, HEAD, OPTIONS"
-    assert reply.headers["Content-Type"] == "application/json"
-    assert reply.json == {"detail": "Method Not Allowed"}
+    response = send_request(unlimited.url, path, [(KEY, "demo-busy")], method)
+    assert response.status == 405
+    assert response.headers["Allow"] == "GET, HEAD, OPTIONS"
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.json == {"detail": "Method Not Allowed"}
 
 
 @pytest.mark.parametrize("method", ["GET", *METHODS])
 @pytest.mark.parametrize("path", ["/nope", "/usage/", "/usage/x", "/Usage", "/usage;x", "/__mock", "/favicon.ico"])
 def test_an_unknown_path_is_404_for_every_method(unlimited: UsageMock, path: str, method: str) -> None:
-    reply = ask(unlimited.url, path, method=method)
-    assert reply.status == 404
-    assert reply.json == {"detail": "Not Found"}
+    response = send_request(unlimited.url, path, method=method)
+    assert response.status == 404
+    assert response.json == {"detail": "Not Found"}
 
 
 def test_health_is_ok_without_a_key(unlimited: UsageMock) -> None:
-    reply = ask(unlimited.url, "/healthz")
-    assert (reply.status, reply.json) == (200, {"ok": True})
+    response = send_request(unlimited.url, "/healthz")
+    assert (response.status, response.json) == (200, {"ok": True})
 
 
-def test_the_overview_names_the_api_and_its_operations(unlimited: UsageMock) -> None:
-    reply = ask(unlimited.url, "/")
-    assert reply.status == 200
-    assert reply.json == {
+def test_the_overview_lists_the_operations_of_the_api(unlimited: UsageMock) -> None:
+    response = send_request(unlimited.url, "/")
+    assert response.status == 200
+    assert response.json == {
         "title": "55 Tech Scraping API",
         "version": "2.2.0",
         "paths": ["GET /usage", "GET /", "GET /healthz"],
         "console": "/__mock__/",
         "control_api": "/__mock__/openapi.yaml",
     }
-    for path in (reply.json["console"], reply.json["control_api"]):
-        assert ask(unlimited.url, path).status == 200
+    for path in (response.json["console"], response.json["control_api"]):
+        assert send_request(unlimited.url, path).status == 200
 
 
 def test_the_host_of_an_absolute_target_does_not_matter(unlimited: UsageMock) -> None:
-    reply = send(unlimited.url, b"GET http://a.example/usage HTTP/1.1\r\nHost: x\r\nX-API-Key: demo-busy\r\n\r\n")
-    assert reply.status == 200
+    response = send(unlimited.url, b"GET http://a.example/usage HTTP/1.1\r\nHost: x\r\nX-API-Key: demo-busy\r\n\r\n")
+    assert response.status == 200
 
 
 @pytest.mark.parametrize("name", ODD)
 def test_an_odd_request_is_rejected_in_json(unlimited: UsageMock, name: str) -> None:
     request, status = ODD[name]
-    reply = send(unlimited.url, request)
-    assert reply.status == status
-    assert reply.headers["Content-Type"] == "application/json"
-    assert reply.json["detail"]
+    response = send(unlimited.url, request)
+    assert response.status == status
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.json["detail"]
 
 
 @pytest.mark.parametrize("name", MALFORMED)
 def test_a_malformed_request_is_400_in_json(unlimited: UsageMock, name: str) -> None:
-    reply = send(unlimited.url, MALFORMED[name])
-    assert reply.status == 400
-    assert reply.headers["Content-Type"] == "application/json"
-    assert reply.json == {"detail": "The request is not valid HTTP."}
+    response = send(unlimited.url, MALFORMED[name])
+    assert response.status == 400
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.json == {"detail": "The request is not valid HTTP."}
 
 
-def test_a_message_that_aiohttp_has_no_request_for_ends_the_connection(unlimited: UsageMock) -> None:
+def test_a_message_that_aiohttp_cannot_parse_closes_the_connection(unlimited: UsageMock) -> None:
     with socket.create_connection(address(unlimited.url), TIMEOUT) as connection:
         connection.sendall(b"CONNECT \r\n\r\n")
         assert connection.recv(1000) == b""
@@ -171,14 +171,14 @@ def test_requests_may_be_pipelined(unlimited: UsageMock) -> None:
     request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n%s\r\n"
     with socket.create_connection(address(unlimited.url), TIMEOUT) as connection:
         connection.sendall(request % b"" * 99 + request % b"Connection: close\r\n")
-        said = connection.makefile("rb").read()
-    assert said.count(b'{"ok":true}') == 100
+        received = connection.makefile("rb").read()
+    assert received.count(b'{"ok":true}') == 100
 
 
-def test_a_client_that_leaves_within_its_body_is_not_a_server_error(unlimited: UsageMock) -> None:
+def test_a_client_that_disconnects_within_its_body_causes_no_server_error(unlimited: UsageMock) -> None:
     head = b"PATCH /__mock__/clock HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-    assert answer_so_far(unlimited.url, head + b"Content-Length: 9\r\n\r\n{") == b""
-    assert ask(unlimited.url, "/healthz").status == 200  # by now it has seen that the client went
+    assert response_bytes(unlimited.url, head + b"Content-Length: 9\r\n\r\n{") == b""
+    assert send_request(unlimited.url, "/healthz").status == 200  # the mock has handled the disconnect by now
 
 
 @pytest.mark.parametrize(
@@ -186,9 +186,9 @@ def test_a_client_that_leaves_within_its_body_is_not_a_server_error(unlimited: U
     [b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n", b"Content-Length: 9\r\n\r\nabc"],
     ids=["bad chunk", "short"],
 )
-def test_a_body_that_breaks_off_costs_only_its_own_connection(unlimited: UsageMock, body: bytes) -> None:
-    said = answer_so_far(unlimited.url, b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: demo-busy\r\n" + body)
-    assert b" 500 " not in said
+def test_an_incomplete_body_affects_only_its_own_connection(unlimited: UsageMock, body: bytes) -> None:
+    received = response_bytes(unlimited.url, b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: demo-busy\r\n" + body)
+    assert b" 500 " not in received
     assert usage(unlimited.url, "demo-busy").status == 200
 
 
@@ -245,10 +245,10 @@ BODY = st.sampled_from(
 
 @st.composite
 def requests(draw: st.DrawFn) -> bytes:
-    """Draw a request whose parts need not fit, and spoil it in one place or nowhere."""
+    """Draw a request whose parts may contradict each other, with random bytes in at most one place."""
     line = b" ".join([draw(METHOD), draw(TARGET), draw(VERSION)])
     fields = draw(st.lists(FIELD, max_size=2))
-    body = draw(BODY) if draw(st.integers(0, 3)) == 0 else b""  # most often it is one more malformed message
+    body = draw(BODY) if draw(st.integers(0, 3)) == 0 else b""  # it mostly becomes another malformed message
     request = b"\r\n".join([line, b"Host: x", *fields, b"", body])
     if draw(st.booleans()):
         return request
@@ -259,12 +259,12 @@ def requests(draw: st.DrawFn) -> bytes:
 @settings(derandomize=True, deadline=None, max_examples=400)
 @given(st.lists(requests(), min_size=1, max_size=3).map(b"".join))
 def test_no_malformed_request_makes_the_server_fail(unlimited: UsageMock, request: bytes) -> None:
-    said = answer_so_far(unlimited.url, request)
-    assert re.findall(rb"HTTP/\d\.\d 5\d\d", said) == []
+    received = response_bytes(unlimited.url, request)
+    assert re.findall(rb"HTTP/\d\.\d 5\d\d", received) == []
 
 
 @settings(derandomize=True, deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_at_all_make_the_server_fail(unlimited: UsageMock, request: bytes) -> None:
-    said = answer_so_far(unlimited.url, request)
-    assert re.findall(rb"HTTP/\d\.\d 5\d\d", said) == []
+    received = response_bytes(unlimited.url, request)
+    assert re.findall(rb"HTTP/\d\.\d 5\d\d", received) == []

@@ -18,7 +18,7 @@ from mock_server.fixtures.deployments import folder
 from mock_server.options import MockOptions
 from mock_server.testing.async_usage_mock import DOMAIN
 from tests.support.control_api import Api
-from tests.support.wire import TIMEOUT, address, ask, send, usage
+from tests.support.wire import TIMEOUT, address, send, send_request, usage
 from usage_contract import Contract
 
 FIELDS = b"Host: localhost\r\nX-API-Key: demo-busy\r\n"
@@ -30,8 +30,8 @@ def mock(contract: Contract) -> Iterator[UsageMock]:
         yield mock
 
 
-def finish(mock: UsageMock, requests: bytes) -> bytes:
-    """Send requests, finish sending, and return all that the server sends until it closes."""
+def exchange_half_closed(mock: UsageMock, requests: bytes) -> bytes:
+    """Send requests, half-close the connection, and return all bytes until the server closes it."""
     with socket.create_connection(address(mock.url), TIMEOUT) as client:
         client.sendall(requests)
         client.shutdown(socket.SHUT_WR)
@@ -43,26 +43,28 @@ def finish(mock: UsageMock, requests: bytes) -> bytes:
 )
 @pytest.mark.parametrize("path", [b"/usage", b"/healthz", b"/nowhere", b"/__mock__/state"])
 def test_an_unsupported_version_is_malformed(mock: UsageMock, path: bytes, version: bytes) -> None:
-    reply = send(mock.url, b"GET %b%b\r\n%b\r\n" % (path, version, FIELDS))
-    assert (reply.status, reply.headers["Mock-Reason"]) == (400, "malformed-request")
+    response = send(mock.url, b"GET %b%b\r\n%b\r\n" % (path, version, FIELDS))
+    assert (response.status, response.headers["Mock-Reason"]) == (400, "malformed-request")
     assert mock.requests == ()
 
 
 @pytest.mark.parametrize("version", [b" HTTP/0.9", b" HTTP/2.0"])
 def test_a_response_to_an_unsupported_version_has_a_version_of_the_server(mock: UsageMock, version: bytes) -> None:
-    assert finish(mock, b"GET /usage%b\r\n%b\r\n" % (version, FIELDS)).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert exchange_half_closed(mock, b"GET /usage%b\r\n%b\r\n" % (version, FIELDS)).startswith(
+        b"HTTP/1.1 400 Bad Request\r\n"
+    )
 
 
 @pytest.mark.parametrize(
     "target", ["http://localhost", "http://localhost?a=b", "HTTP://localhost", "http://localhost/"]
 )
 def test_an_absolute_target_without_a_path_is_the_root(mock: UsageMock, target: str) -> None:
-    assert ask(mock.url, target).json == ask(mock.url, "/").json
+    assert send_request(mock.url, target).json == send_request(mock.url, "/").json
     assert mock.requests[0].target == target
 
 
 def test_a_half_closed_client_gets_its_response(mock: UsageMock) -> None:
-    head, _, body = finish(mock, b"GET /usage HTTP/1.1\r\n%b\r\n" % FIELDS).partition(b"\r\n\r\n")
+    head, _, body = exchange_half_closed(mock, b"GET /usage HTTP/1.1\r\n%b\r\n" % FIELDS).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert json.loads(body)["api_key"] == "demo-busy"
     assert [entry.status for entry in mock.requests] == [200]
@@ -70,24 +72,24 @@ def test_a_half_closed_client_gets_its_response(mock: UsageMock) -> None:
 
 def test_a_half_closed_client_gets_all_responses_to_pipelined_requests(mock: UsageMock) -> None:
     request = b"GET /usage?%d HTTP/1.1\r\n%b\r\n"
-    received = finish(mock, b"".join(request % (number, FIELDS) for number in range(10)))
+    received = exchange_half_closed(mock, b"".join(request % (number, FIELDS) for number in range(10)))
     assert len(re.findall(rb"HTTP/1\.1 200 OK", received)) == len(mock.requests) == 10
 
 
 def test_a_half_closed_client_gets_a_delayed_and_a_dripping_response(mock: UsageMock) -> None:
     mock.delay("0.05")
-    assert finish(mock, b"GET /usage HTTP/1.1\r\n%b\r\n" % FIELDS).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert exchange_half_closed(mock, b"GET /usage HTTP/1.1\r\n%b\r\n" % FIELDS).startswith(b"HTTP/1.1 200 OK\r\n")
     request = b"GET /usage HTTP/1.1\r\n%bPrefer: fault=body-is-null\r\n\r\n" % FIELDS
-    assert finish(mock, request).endswith(b"\r\n\r\nnull")
+    assert exchange_half_closed(mock, request).endswith(b"\r\n\r\nnull")
 
 
 def test_a_half_closed_client_gets_the_refusal_of_a_malformed_request(mock: UsageMock) -> None:
-    assert finish(mock, b"GET /usage HTTP/1.1\r\nHost localhost\r\n\r\n").startswith(b"HTTP/1.0 400 ")
+    assert exchange_half_closed(mock, b"GET /usage HTTP/1.1\r\nHost localhost\r\n\r\n").startswith(b"HTTP/1.0 400 ")
 
 
 def test_a_half_closed_client_of_the_control_api_gets_its_response(mock: UsageMock) -> None:
     request = b"GET /__mock__/clock HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    assert finish(mock, request).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert exchange_half_closed(mock, request).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 JSON = b"Host: localhost\r\nContent-Type: application/json\r\n"
@@ -96,22 +98,22 @@ WITHOUT_AN_END = {
     "an incomplete head": b"GET /usage HTTP/1.1\r\nHost: loc",
     "an incomplete body": b"POST /__mock__/verify HTTP/1.1\r\n%bContent-Length: 9\r\n\r\n{" % JSON,
     "a stream of events": b"GET /__mock__/events HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    "a response that never comes": b"GET /usage HTTP/1.1\r\n%bPrefer: fault=response-is-never-sent\r\n\r\n" % FIELDS,
+    "a response that is never sent": b"GET /usage HTTP/1.1\r\n%bPrefer: fault=response-is-never-sent\r\n\r\n" % FIELDS,
     "a body that never ends": b"GET /usage HTTP/1.1\r\n%bPrefer: fault=body-never-ends\r\n\r\n" % FIELDS,
 }
 
 
 @pytest.mark.parametrize("case", WITHOUT_AN_END)
 def test_a_half_closed_connection_without_a_response_to_finish_is_closed(mock: UsageMock, case: str) -> None:
-    assert finish(mock, WITHOUT_AN_END[case]).count(b"HTTP/1.1 ") <= 1  # it ends: otherwise this times out
+    assert exchange_half_closed(mock, WITHOUT_AN_END[case]).count(b"HTTP/1.1 ") <= 1  # without a close this times out
 
 
-def test_a_half_closed_client_does_not_keep_the_mock() -> None:
+def test_a_half_closed_client_does_not_prevent_a_close() -> None:
     mock = UsageMock(delay=3600).start()
     with socket.create_connection(address(mock.url), TIMEOUT) as client:
         client.sendall(b"GET /usage HTTP/1.1\r\n%b\r\n" % FIELDS)
         client.shutdown(socket.SHUT_WR)
-        assert ask(mock.url, "/healthz").status == 200
+        assert send_request(mock.url, "/healthz").status == 200
         mock.close()
         assert client.recv(1) == b""
 
@@ -128,8 +130,8 @@ def test_a_half_closed_client_does_not_keep_the_mock() -> None:
     ],
 )
 def test_an_encoded_path_does_not_reach_the_control_api(mock: UsageMock, path: str) -> None:
-    assert ask(mock.url, path).status == 404
-    assert "keys" not in ask(mock.url, path).json
+    assert send_request(mock.url, path).status == 404
+    assert "keys" not in send_request(mock.url, path).json
     assert len(mock.requests) == 2
 
 
@@ -141,7 +143,7 @@ def test_an_encoded_path_changes_nothing(mock: UsageMock) -> None:
     assert usage(mock.url, "demo-busy").status == 503
 
 
-# Characters that steer a terminal, break a line, or are not seen.
+# Characters that control a terminal, end a line, or are invisible.
 INVISIBLE = "\x00\x1b\x7f\x80\x85\x9b\xa0\u200b\u200e\u2028\u2029\u202e\u2066\ufeff\ud800\udcff"
 
 

@@ -1,4 +1,4 @@
-"""Load on one connection: it costs other clients nothing, and no request is a fault of the mock."""
+"""Load on one connection does not affect other clients, and no request causes a server error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mock_server.web.fast_path import MAX_REPEAT_BYTES
 from mock_server.web.mock import MOCK
 from mock_server.web.server import Listener
 from tests.support.control_api import Api
-from tests.support.wire import KEY, TIMEOUT, Reply, address, ask, usage
+from tests.support.wire import KEY, TIMEOUT, Response, address, send_request, usage
 from usage_contract import Contract
 
 MIB = 1 << 20
@@ -47,17 +47,17 @@ def test_a_long_body_is_not_joined_in_memory(contract: Contract, framing: str) -
         assert client.recv(12) == b"HTTP/1.1 200"
         client.sendall((b"100000\r\n" if "chunked" in framing else b"") + bytes(MIB))
         [connection] = connections(mock)
-        for _ in range(100):  # each time the loop reads a part of the body as well
-            assert ask(mock.url, "/healthz").status == 200
+        for _ in range(100):  # the event loop reads a part of the body between them
+            assert send_request(mock.url, "/healthz").status == 200
         assert len(connection._fast_path._received or b"") <= MAX_REPEAT_BYTES
 
 
-def test_a_head_that_does_not_end_is_not_joined_in_memory(mock: UsageMock) -> None:
+def test_an_incomplete_head_is_not_joined_in_memory(mock: UsageMock) -> None:
     with socket.create_connection(address(mock.url), TIMEOUT) as client:
         client.sendall(b"GET /usage HTTP/1.1\r\nHost: x\r\n")
         for number in range(20):
             client.sendall(b"X-%d: %b\r\n" % (number, b"x" * 2000))
-        assert ask(mock.url, "/healthz").status == 200
+        assert send_request(mock.url, "/healthz").status == 200
         assert all(len(each._fast_path._received or b"") <= MAX_REPEAT_BYTES + MIB for each in connections(mock))
         client.sendall(b"\r\n")
         assert client.recv(12) == b"HTTP/1.1 401"
@@ -65,27 +65,27 @@ def test_a_head_that_does_not_end_is_not_joined_in_memory(mock: UsageMock) -> No
 
 @pytest.mark.parametrize("depth", [11, 100, 500, 1000, 10_000, 100_000])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
-def test_deep_json_to_the_control_api_is_the_client_s_fault(
+def test_deeply_nested_json_to_the_control_api_is_a_client_error(
     mock: UsageMock, depth: int, opening: str, closing: str
 ) -> None:
     body = (opening * depth + "1" + closing * depth).encode()
-    reply = Api(mock.url).ask("POST", "/verify", raw=body, headers={"Content-Type": "application/json"})
-    assert reply.status in (400, 422)
-    assert reply.json["detail"]
+    response = Api(mock.url).request("POST", "/verify", raw=body, headers={"Content-Type": "application/json"})
+    assert response.status in (400, 422)
+    assert response.json["detail"]
 
 
 def test_all_streams_of_events_share_one_state() -> None:
-    worked_out = 0
+    computed = 0
 
-    async def work_out() -> tuple[object, bytes]:
-        nonlocal worked_out
-        worked_out += 1
-        return worked_out, b"event"
+    async def compute() -> tuple[object, bytes]:
+        nonlocal computed
+        computed += 1
+        return computed, b"event"
 
     async def listen() -> list[StateEvent]:
         broadcast = Broadcast()
-        first = await asyncio.gather(*(broadcast.state(work_out) for _ in range(200)))
-        return [*first, await broadcast.state(work_out)]
+        first = await asyncio.gather(*(broadcast.state(compute) for _ in range(200)))
+        return [*first, await broadcast.state(compute)]
 
     events = asyncio.run(listen())
     assert events == [StateEvent(1, b"event")] * 200 + [StateEvent(2, b"event")]
@@ -95,15 +95,15 @@ def test_a_state_that_does_not_change_keeps_its_version() -> None:
     async def listen() -> list[int]:
         broadcast, lasting = Broadcast(), iter("aab")
 
-        async def work_out() -> tuple[object, bytes]:
+        async def compute() -> tuple[object, bytes]:
             return next(lasting), b"event"
 
-        return [(await broadcast.state(work_out)).version for _ in range(3)]
+        return [(await broadcast.state(compute)).version for _ in range(3)]
 
     assert asyncio.run(listen()) == [1, 1, 2]
 
 
-def test_a_state_that_cannot_be_worked_out_fails_all_that_wait_and_no_later_one() -> None:
+def test_a_failed_computation_of_the_state_fails_all_waiting_streams_and_no_later_one() -> None:
     async def fail() -> tuple[object, bytes]:
         raise ConnectionError
 
@@ -120,9 +120,9 @@ def test_a_state_that_cannot_be_worked_out_fails_all_that_wait_and_no_later_one(
     assert later.version == 1
 
 
-def test_clients_that_do_not_read_their_events_hold_a_bounded_amount(mock: UsageMock) -> None:
+def test_clients_that_do_not_read_their_events_occupy_bounded_buffers(mock: UsageMock) -> None:
     for number in range(300):
-        ask(mock.url, f"/usage?{number:04000}")
+        send_request(mock.url, f"/usage?{number:04000}")
     with ExitStack() as stack:
         for _ in range(20):
             client = stack.enter_context(socket.create_connection(address(mock.url), TIMEOUT))
@@ -133,5 +133,5 @@ def test_clients_that_do_not_read_their_events_hold_a_bounded_amount(mock: Usage
         waiting = [each.transport.get_write_buffer_size() for each in connections(mock) if each.transport]
         assert numbers == list(range(1, len(numbers) + 1))
         assert max(waiting) < 2 * MIB
-    reply: Reply = usage(mock.url, "demo-busy")
-    assert reply.status == 200
+    response: Response = usage(mock.url, "demo-busy")
+    assert response.status == 200

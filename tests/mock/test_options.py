@@ -1,4 +1,4 @@
-"""Options: where they come from, which outranks which, and that all of them are documented."""
+"""Options: their sources, their precedence and their documentation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROWS = dict(re.findall(r"^\| `(--[^`]*)` (\|.*)\|$", DOCUMENT, re.MULTILINE))
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _empty_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -45,11 +45,11 @@ def test_the_documentation_has_only_existing_options() -> None:
     assert list(ROWS) == [usage(option) for option in OPTIONS]
 
 
-def test_without_anything_every_option_has_its_default() -> None:
+def test_every_option_has_a_default() -> None:
     assert read_options({}, {"PATH": "/bin"}) == MockOptions()
 
 
-def test_an_option_outranks_the_environment_which_outranks_the_file_which_outranks_the_default() -> None:
+def test_precedence_is_option_then_environment_then_file_then_default() -> None:
     assert read_options({}, {}).port == 8080
     Path("usage-mock.toml").write_text("port = 1\n")
     assert read_options({}, {}).port == 1
@@ -66,7 +66,7 @@ def test_each_option_can_come_from_the_environment_and_the_file(option: Option) 
     assert getattr(read_options({}, {}), option.attribute) == value
 
 
-def test_the_options_of_usage_mock_are_those_of_the_command_that_are_not_for_it_alone() -> None:
+def test_usage_mock_has_the_options_of_the_command_except_those_for_the_command_alone() -> None:
     hints = get_type_hints(MockOptions)
     for_command = ("config", "workers", "reload", "log")
     expected = {name: hint for name, hint in hints.items() if name not in (*for_command, "deployment")}
@@ -96,7 +96,7 @@ def test_an_empty_text_in_the_file_is_rejected(option: Option) -> None:
 
 
 @pytest.mark.parametrize("named", ["argument", "environment"])
-def test_a_named_file_is_read_instead_of_the_one_that_is_there(named: str) -> None:
+def test_a_named_file_replaces_that_of_the_working_folder(named: str) -> None:
     Path("usage-mock.toml").write_text("port = 1\n")
     Path("other.toml").write_text("seed = 2\n")
     config = (
@@ -107,19 +107,19 @@ def test_a_named_file_is_read_instead_of_the_one_that_is_there(named: str) -> No
     assert (config.port, config.seed) == (8080, 2)
 
 
-def test_a_path_in_a_file_starts_at_its_folder() -> None:
+def test_a_path_in_a_file_is_relative_to_its_folder() -> None:
     Path("folder").mkdir()
     Path("folder", "mock.toml").write_text('fixtures = "mine"\n')
     assert read_options({"config": "folder/mock.toml"}, {}).fixtures == Path("folder", "mine")
 
 
-def test_a_file_takes_the_types_of_toml() -> None:
+def test_a_file_may_have_values_of_toml_types() -> None:
     Path("usage-mock.toml").write_text("rate-limit = false\ndelay = 0.25\nport = 9\n")
     config = read_options({}, {})
     assert (config.rate_limit, config.delay, config.port) == (False, "0.25", 9)
 
 
-def test_every_problem_is_reported_with_its_place() -> None:
+def test_every_problem_is_reported_with_its_position() -> None:
     Path("usage-mock.toml").write_text('# mine\nport = true\n\nsenario = "heavy"\nlog = "jsn"\n[hots]\n')
     found = problems({"seed": "-1"}, {"USAGE_MOCK_PROT": "1", "USAGE_MOCK_RATE_LIMIT": "maybe"})
     assert [re.split(r"[;.] ", each)[0] for each in found] == [
@@ -137,7 +137,7 @@ def test_every_problem_is_reported_with_its_place() -> None:
 
 
 @pytest.mark.parametrize("content", [b"port = \n", b"port = 1\nport = 2\n", b"\xff", None])
-def test_a_file_that_cannot_be_read_is_one_problem(content: bytes | None) -> None:
+def test_a_file_that_cannot_be_read_is_reported(content: bytes | None) -> None:
     if content is not None:
         Path("mine.toml").write_bytes(content)
     [problem] = problems({"config": "mine.toml"}, {})
@@ -156,7 +156,7 @@ def test_an_invalid_port_is_rejected(port: str) -> None:
     assert problem == f"--port: {port!r} is not a whole number from 0 to 65535"
 
 
-def test_the_file_does_not_name_another_file() -> None:
+def test_a_file_cannot_name_another_file() -> None:
     Path("usage-mock.toml").write_text('config = "x"\n')
     [problem] = problems({}, {})
     assert problem.startswith("usage-mock.toml:1 'config' is not an option")

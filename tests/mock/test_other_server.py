@@ -14,7 +14,7 @@ def test_aiohttps_own_server_serves_the_application(contract: Contract) -> None:
     async def responses() -> list[tuple[int, str]]:
         server = TestServer(make_app(contract, MockOptions(scenario="heavy")))
         async with TestClient(server) as client:
-            found = []
+            outcomes = []
             for path, headers in (
                 ("/usage", {"X-API-Key": "demo-busy"}),
                 ("/usage", {}),
@@ -24,8 +24,8 @@ def test_aiohttps_own_server_serves_the_application(contract: Contract) -> None:
                 ("/__mock__/health", {}),
             ):
                 async with client.get(path, headers=headers) as response:
-                    found.append((response.status, response.headers.get("Mock-Reason", "")))
-            return found
+                    outcomes.append((response.status, response.headers.get("Mock-Reason", "")))
+            return outcomes
 
     assert asyncio.run(responses()) == [
         (200, ""),

@@ -1,4 +1,4 @@
-"""The Prefer header: how one request wants to be answered, and what outranks what."""
+"""The Prefer header of a request, and the precedence of overrides."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mock_server.web.preferences import (
     parse_preferences,
     preferred_override,
 )
-from tests.support.wire import KEY, Reply, ask, send, usage
+from tests.support.wire import KEY, Response, send, send_request, usage
 from usage_contract import Contract
 
 CODES = [200, 401, 403, 429]
@@ -33,22 +33,22 @@ LIBRARY = Library(load_deployment())
 
 @pytest.fixture(scope="module")
 def mock(contract: Contract) -> Iterator[UsageMock]:
-    async def unconditional(_: float) -> None:
+    async def no_sleep(_: float) -> None:
         pass
 
-    with UsageMock(make_app(contract, MockOptions(rate_limit=False), sleep=unconditional)) as mock:
+    with UsageMock(make_app(contract, MockOptions(rate_limit=False), sleep=no_sleep)) as mock:
         yield mock
 
 
-def preferring(mock: UsageMock, *fields: str, key: str = "demo-busy") -> Reply:
-    return ask(mock.url, headers=[(KEY, key), *(("Prefer", field) for field in fields)])
+def preferring(mock: UsageMock, *fields: str, key: str = "demo-busy") -> Response:
+    return send_request(mock.url, headers=[(KEY, key), *(("Prefer", field) for field in fields)])
 
 
-# How it is read.
+# Parsing.
 
 
 @pytest.mark.parametrize(
-    ("fields", "read"),
+    ("fields", "parsed"),
     [
         ([], {}),
         (["code=403"], {"code": "403"}),
@@ -67,10 +67,10 @@ def preferring(mock: UsageMock, *fields: str, key: str = "demo-busy") -> Reply:
         (["foo=, code=403", "=,;=,,"], {"code": "403"}),
     ],
 )
-def test_the_first_known_preference_counts_and_unknown_ones_are_ignored(
-    fields: list[str], read: dict[str, str]
+def test_the_first_known_preference_applies_and_unknown_ones_are_ignored(
+    fields: list[str], parsed: dict[str, str]
 ) -> None:
-    assert parse_preferences(fields) == read
+    assert parse_preferences(fields) == parsed
 
 
 @given(st.lists(st.text(), max_size=3))
@@ -79,13 +79,13 @@ def test_any_text_is_read_in_some_way(fields: list[str]) -> None:
 
 
 @pytest.mark.parametrize("piece", ["a", " ", "a ", "a=", ',a="', "a;", ", ", "\\"])
-def test_a_field_as_long_as_can_be_is_read_at_once(piece: str) -> None:
+def test_a_field_of_maximum_length_is_parsed(piece: str) -> None:
     assert parse_preferences(["code=403, " + piece * (MAX_FIELD_BYTES // len(piece)) + "@"]) == {"code": "403"}
 
 
 def test_only_the_first_of_many_misspelled_preferences_are_named(mock: UsageMock) -> None:
-    reply = preferring(mock, ",".join(["scenaro"] * 8000))
-    assert reply.headers["Mock-Ignored"].count("did you mean") == MAX_CHECKED
+    response = preferring(mock, ",".join(["scenaro"] * 8000))
+    assert response.headers["Mock-Ignored"].count("did you mean") == MAX_CHECKED
 
 
 PIECES = [*'=;,"\\ \t', "code", "delay", "scenario", "fault", "403", "none", "x", "é", "\xff"]
@@ -96,8 +96,8 @@ PIECES = [*'=;,"\\ \t', "code", "delay", "scenario", "fault", "403", "none", "x"
 def test_a_text_similar_to_a_preference_is_read_or_rejected(pieces: list[str]) -> None:
     read = parse_preferences(["".join(pieces)])
     with suppress(PreferenceError):
-        wanted = preferred_override(read, LIBRARY, CODES)
-        assert {name for name, value in asdict(wanted).items() if value is not None} == read.keys()
+        override = preferred_override(read, LIBRARY, CODES)
+        assert {name for name, value in asdict(override).items() if value is not None} == read.keys()
 
 
 @settings(deadline=None)
@@ -112,31 +112,31 @@ def test_no_bytes_are_a_fault_of_the_server(mock: UsageMock, value: bytes) -> No
 
 @pytest.mark.parametrize("code", [401, 403, 429, 400, 404, 418, 499, 500, 502, 503, 599])
 def test_a_preferred_code_is_returned_and_acknowledged(mock: UsageMock, code: int) -> None:
-    reply = preferring(mock, f"code={code}")
-    assert reply.status == code
-    assert reply.headers["Preference-Applied"] == f"code={code}"
-    assert reply.json["detail"]
-    assert reply.headers["Mock-Reason"]
+    response = preferring(mock, f"code={code}")
+    assert response.status == code
+    assert response.headers["Preference-Applied"] == f"code={code}"
+    assert response.json["detail"]
+    assert response.headers["Mock-Reason"]
 
 
 def test_a_preferred_code_is_returned_without_a_key_but_200_is_not(mock: UsageMock) -> None:
-    assert ask(mock.url, headers=[("Prefer", "code=503")]).status == 503
-    assert ask(mock.url, headers=[("Prefer", "code=200")]).status == 401
+    assert send_request(mock.url, headers=[("Prefer", "code=503")]).status == 503
+    assert send_request(mock.url, headers=[("Prefer", "code=200")]).status == 401
 
 
 def test_several_preferences_are_acknowledged_together(mock: UsageMock) -> None:
-    reply = preferring(mock, "delay=0.1..0.2", "scenario=heavy, wait=3")
-    assert reply.headers["Preference-Applied"] == "delay=0.1..0.2, scenario=heavy"
-    assert reply.json["total"] > 10**9
+    response = preferring(mock, "delay=0.1..0.2", "scenario=heavy, wait=3")
+    assert response.headers["Preference-Applied"] == "delay=0.1..0.2, scenario=heavy"
+    assert response.json["total"] > 10**9
 
 
-def test_a_fault_is_met_by_this_request_alone(mock: UsageMock) -> None:
+def test_a_preferred_fault_applies_to_one_request_only(mock: UsageMock) -> None:
     assert preferring(mock, "fault=body-is-null", key="demo-fresh").body == b"null"
     assert usage(mock.url, "demo-fresh").json["total"] == 0
 
 
 @pytest.mark.parametrize("key", ["demo-busy", "demo-fresh"])
-def test_a_preferred_fault_acts_at_once_and_for_any_key(mock: UsageMock, key: str) -> None:
+def test_a_preferred_fault_ignores_counts_and_keys_of_its_conditions(mock: UsageMock, key: str) -> None:
     assert load_fault("every-fourth-response-is-503").steps[0].when.every == 4
     assert preferring(mock, "fault=every-fourth-response-is-503", key=key).status == 503
     assert load_fault("second-key-is-redirected").steps[0].when.key == "second key"
@@ -164,16 +164,16 @@ def test_a_preferred_fault_acts_at_once_and_for_any_key(mock: UsageMock, key: st
 def test_only_honoured_preferences_are_acknowledged(
     mock: UsageMock, path: str, key: str, field: str, applied: str | None
 ) -> None:
-    reply = ask(mock.url, path, headers=[(KEY, key), ("Prefer", field)])
-    assert reply.headers["Preference-Applied"] == applied
+    response = send_request(mock.url, path, headers=[(KEY, key), ("Prefer", field)])
+    assert response.headers["Preference-Applied"] == applied
 
 
-def test_another_method_honours_no_code(mock: UsageMock) -> None:
-    reply = send(mock.url, b"PUT /usage HTTP/1.1\r\nHost: x\r\nPrefer: code=503\r\nContent-Length: 0\r\n\r\n")
-    assert (reply.status, reply.headers["Preference-Applied"]) == (405, None)
+def test_a_code_is_not_honoured_for_another_method(mock: UsageMock) -> None:
+    response = send(mock.url, b"PUT /usage HTTP/1.1\r\nHost: x\r\nPrefer: code=503\r\nContent-Length: 0\r\n\r\n")
+    assert (response.status, response.headers["Preference-Applied"]) == (405, None)
 
 
-def test_a_429_that_is_wanted_states_the_limit_of_the_key(mock: UsageMock) -> None:
+def test_a_preferred_429_contains_the_limit_of_the_key(mock: UsageMock) -> None:
     for key in ("demo-busy", "demo-modest"):
         limit = usage(mock.url, key).json["rate_limit"]["rps"]
         assert float(preferring(mock, "code=429", key=key).headers["X-RateLimit-Limit"]) == limit
@@ -186,7 +186,7 @@ def test_unknown_preferences_are_not_acknowledged(mock: UsageMock) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "told"),
+    ("field", "ignored"),
     [
         ("scenaro=heavy", "scenaro; did you mean scenario?"),
         ("code:503", "code; write code=503"),
@@ -195,13 +195,13 @@ def test_unknown_preferences_are_not_acknowledged(mock: UsageMock) -> None:
         ('x="a, codes=503", codex\xff=1', None),
     ],
 )
-def test_a_misspelled_preference_is_ignored_and_named(mock: UsageMock, field: str, told: str | None) -> None:
-    reply = preferring(mock, field)
-    assert (reply.status, reply.headers["Mock-Ignored"]) == (200, told)
+def test_a_misspelled_preference_is_ignored_and_named(mock: UsageMock, field: str, ignored: str | None) -> None:
+    response = preferring(mock, field)
+    assert (response.status, response.headers["Mock-Ignored"]) == (200, ignored)
 
 
 @pytest.mark.parametrize(
-    ("field", "told"),
+    ("field", "hints"),
     [
         ("scenario=hevy", ["did you mean 'heavy'?"]),
         ("fault=body-is-nul", ["did you mean 'body-is-null'?"]),
@@ -217,39 +217,39 @@ def test_a_misspelled_preference_is_ignored_and_named(mock: UsageMock, field: st
         ("fault=malformed-header-name-is-500", ["--fault"]),
     ],
 )
-def test_an_unknown_value_is_rejected_with_the_valid_ones(mock: UsageMock, field: str, told: list[str]) -> None:
-    reply = preferring(mock, field)
-    assert (reply.status, reply.headers["Mock-Reason"]) == (400, "unknown-preference")
-    assert [each for each in told if each not in reply.json["detail"]] == []
-    assert len(reply.json["detail"]) < 1000
+def test_an_unknown_value_is_rejected_with_the_valid_ones(mock: UsageMock, field: str, hints: list[str]) -> None:
+    response = preferring(mock, field)
+    assert (response.status, response.headers["Mock-Reason"]) == (400, "unknown-preference")
+    assert [each for each in hints if each not in response.json["detail"]] == []
+    assert len(response.json["detail"]) < 1000
 
 
 def test_a_fault_whose_role_the_deployment_lacks_is_rejected(contract: Contract) -> None:
     deployment = Deployment("mine", "d", {"my-secret": Key(traffic={"a.example": {"fetch": Calls(1)}})})
     with UsageMock(make_app(contract, deployment=deployment)) as mock:
-        reply = preferring(mock, "fault=body-is-null", key="my-secret")
-    assert (reply.status, reply.headers["Mock-Reason"]) == (400, "unknown-preference")
-    assert "body-is-null.yaml:6 cannot be used here: the deployment mine has no unused key" in reply.json["detail"]
-    assert "my-secret" not in reply.json["detail"]
+        response = preferring(mock, "fault=body-is-null", key="my-secret")
+    assert (response.status, response.headers["Mock-Reason"]) == (400, "unknown-preference")
+    assert "body-is-null.yaml:6 cannot be used here: the deployment mine has no unused key" in response.json["detail"]
+    assert "my-secret" not in response.json["detail"]
 
 
 # The precedence of overrides.
 
-RANKS = ("request", "key", "everybody", "start")
+LEVELS = ("request", "key", "everyone", "start")
 
 
-def at(rank: str, wanted: Override) -> tuple[Overrides, Override]:
-    """Return settings in which something is wanted at a rank, and what the request wants."""
+def at(level: str, override: Override) -> tuple[Overrides, Override]:
+    """Return overrides with one at a level of precedence, and the override of the request."""
     return {
-        "request": (Overrides(), wanted),
-        "key": (Overrides(keys={"k": wanted}), NO_OVERRIDE),
-        "everybody": (Overrides(everyone=wanted), NO_OVERRIDE),
-        "start": (Overrides(wanted), NO_OVERRIDE),
-    }[rank]
+        "request": (Overrides(), override),
+        "key": (Overrides(keys={"k": override}), NO_OVERRIDE),
+        "everyone": (Overrides(everyone=override), NO_OVERRIDE),
+        "start": (Overrides(override), NO_OVERRIDE),
+    }[level]
 
 
 @pytest.mark.parametrize("name", ["scenario", "code", "faults", "delay"])
-@pytest.mark.parametrize("highest", range(4), ids=RANKS)
+@pytest.mark.parametrize("highest", range(4), ids=LEVELS)
 def test_precedence_is_request_then_key_then_everyone_then_start(highest: int, name: str) -> None:
     all_values: Mapping[str, Sequence[Any]] = {
         "scenario": list("abcd"),
@@ -258,23 +258,23 @@ def test_precedence_is_request_then_key_then_everyone_then_start(highest: int, n
         "delay": list("1234"),
     }
     values = all_values[name]
-    said = [Override(**{name: value}) if place >= highest else NO_OVERRIDE for place, value in enumerate(values)]
-    request, key, everybody, start = said
-    found = Overrides(start, everybody, {"k": key}).merged("k", request)
+    overrides = [Override(**{name: value}) if place >= highest else NO_OVERRIDE for place, value in enumerate(values)]
+    request, key, everyone, start = overrides
+    found = Overrides(start, everyone, {"k": key}).merged("k", request)
     assert getattr(found, name) == values[highest]
 
 
-@pytest.mark.parametrize("rank", RANKS)
-def test_the_override_of_a_scenario_has_the_lowest_precedence(contract: Contract, rank: str) -> None:
-    said, request = at(rank, Override(delay="7", code=418, faults=(FaultUse("body-is-null"),)))
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_override_of_a_scenario_has_the_lowest_precedence(contract: Contract, level: str) -> None:
+    overrides, request = at(level, Override(delay="7", code=418, faults=(FaultUse("body-is-null"),)))
     simulator = make_app(contract, MockOptions(scenario="brown-out"))[MOCK].simulator
-    start = said.start.merged_over(Override(scenario="brown-out"))
-    simulator.overrides = Overrides(start, said.everyone, said.keys)
+    start = overrides.start.merged_over(Override(scenario="brown-out"))
+    simulator.overrides = Overrides(start, overrides.everyone, overrides.keys)
     found = simulator.resolve("k", request)
     assert (found.delay, found.code, found.fault_names) == ("7", 418, "body-is-null")
 
 
-def test_a_scenario_applies_its_own_override_without_others(contract: Contract) -> None:
+def test_the_override_of_a_scenario_applies_without_others(contract: Contract) -> None:
     simulator = make_app(contract, MockOptions(scenario="brown-out"))[MOCK].simulator
     found = simulator.resolve("k", NO_OVERRIDE)
     assert (found.delay, found.fault_names) == ("0.1~1", "every-fourth-response-is-503")

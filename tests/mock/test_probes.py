@@ -1,4 +1,4 @@
-"""Probes answer at once, wherever a delay comes from."""
+"""A delay from any source applies to /usage and not to probes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 
 from mock_server import UsageMock, make_app
 from mock_server.options import MockOptions
-from tests.support.wire import KEY, Headers, ask
+from tests.support.wire import KEY, Headers, send_request
 from usage_contract import Contract
 
 SOURCES: dict[str, Callable[[UsageMock], None]] = {
-    "everybody": lambda mock: mock.delay(7),
+    "everyone": lambda mock: mock.delay(7),
     "a key": lambda mock: mock.delay(7, mock.api_key),
     "a scenario": lambda mock: mock.use("slow"),
     "a scenario of a key": lambda mock: mock.use("slow", mock.api_key),
@@ -21,7 +21,7 @@ SOURCES: dict[str, Callable[[UsageMock], None]] = {
 
 @pytest.fixture
 def slept() -> list[float]:
-    """The seconds that clients were made to wait."""
+    """The delays of responses, in seconds, which the mock does not sleep."""
     return []
 
 
@@ -38,39 +38,39 @@ def sleeping(slept: list[float]) -> Callable[[float], Awaitable[None]]:
     return sleep
 
 
-def check(mock: UsageMock, slept: list[float], headers: Headers = ()) -> None:
+def assert_only_usage_is_delayed(mock: UsageMock, slept: list[float], headers: Headers = ()) -> None:
     """Assert that a request to /usage is delayed, and that probes are not."""
     headers = [(KEY, mock.api_key), *headers]
     for path in ("/healthz", "/", "/healthz?verbose=1"):
-        assert ask(mock.url, path, headers).status == 200
-        assert ask(mock.url, path, headers, "HEAD").status == 200
+        assert send_request(mock.url, path, headers).status == 200
+        assert send_request(mock.url, path, headers, "HEAD").status == 200
     assert slept == []
-    assert ask(mock.url, "/usage", headers).status == 200
+    assert send_request(mock.url, "/usage", headers).status == 200
     assert len(slept) == 1
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_delay_that_is_switched_on_does_not_delay_probes(mock: UsageMock, slept: list[float], source: str) -> None:
     SOURCES[source](mock)
-    check(mock, slept)
+    assert_only_usage_is_delayed(mock, slept)
 
 
 @pytest.mark.parametrize("preference", ["delay=7", "scenario=slow"])
 def test_a_preferred_delay_does_not_delay_probes(mock: UsageMock, slept: list[float], preference: str) -> None:
-    check(mock, slept, [("Prefer", preference)])
+    assert_only_usage_is_delayed(mock, slept, [("Prefer", preference)])
 
 
 @pytest.mark.parametrize(("delay", "scenario"), [("7", None), (None, "slow")])
-def test_a_delay_of_the_start_does_not_delay_probes(
+def test_a_delay_set_at_start_does_not_delay_probes(
     contract: Contract, slept: list[float], delay: str | None, scenario: str | None
 ) -> None:
     app = make_app(contract, MockOptions(delay=delay, scenario=scenario), sleep=sleeping(slept))
     with UsageMock(app) as mock:
-        check(mock, slept)
+        assert_only_usage_is_delayed(mock, slept)
 
 
-def test_a_journal_names_no_delay_for_a_probe(mock: UsageMock) -> None:
+def test_the_journal_names_no_delay_for_a_probe(mock: UsageMock) -> None:
     mock.delay(7)
     for path in ("/healthz", "/usage"):
-        ask(mock.url, path)
+        send_request(mock.url, path)
     assert [entry.applied for entry in mock.requests] == ["", "delay=7.000000"]

@@ -1,4 +1,4 @@
-"""Hot reload: what changes is served, what is broken is told and waits, what happened so far stays."""
+"""Reloads: changed files are served, invalid ones are reported, and the mock keeps its state."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from mock_server.masking import mask_key
 from mock_server.options import MockOptions
 from mock_server.web.mock import MOCK
 from mock_server.web.routes import Routes
-from tests.support.wire import KEY, Clock, ask, usage
+from tests.support.wire import KEY, Clock, send_request, usage
 from usage_contract import Contract, load
 from usage_contract.contract import folder as documents
 
 ONE = "description: d\nkeys:\n  first-key: {traffic: {a.example: {fetch: {requests: 7}}}}\n  other-key: {}\n"
 
 
-class Lived:
-    """A served app, its files, and a reloader that looks when it is told to."""
+class ReloadableMock:
+    """A mock, its files, and a reloader that a test runs."""
 
     def __init__(self, place: Path) -> None:
-        self.fixtures, self.documents, self.said = place / "fixtures", place / "openapi", list[str]()
+        self.fixtures, self.documents, self.messages = place / "fixtures", place / "openapi", list[str]()
         for name in ("deployments", "scenarios", "faults"):
             (self.fixtures / name).mkdir(parents=True)
         shutil.copytree(documents(), self.documents)
@@ -44,7 +44,7 @@ class Lived:
         options = MockOptions(fixtures=self.fixtures)
         app = make_app(self.load(), options, clock=self.clock)
         self.mock, self.parts, self.simulator = UsageMock(app), app[MOCK], app[MOCK].simulator
-        self.reloader = Reloader(self.parts, self.build, self.say, options, documents=self.documents)
+        self.reloader = Reloader(self.parts, self.build, self.report, options, documents=self.documents)
 
     def load(self) -> Contract:
         return load("documented", self.documents)
@@ -52,45 +52,45 @@ class Lived:
     def build(self) -> tuple[Library, Routes]:
         return read_files(self.load(), MockOptions(fixtures=self.fixtures), self.simulator)
 
-    def say(self, text: str, *, is_error: bool = False) -> None:
-        self.said.append(f"{'error: ' if is_error else ''}{text}")
+    def report(self, text: str, *, is_error: bool = False) -> None:
+        self.messages.append(f"{'error: ' if is_error else ''}{text}")
 
     def write(self, name: str, text: str) -> None:
         (self.fixtures / name).write_text(text)
 
-    def look(self) -> None:
+    def reload(self) -> None:
         self.do(self.reloader.look())
 
-    def do(self, what: Coroutine[Any, Any, None]) -> None:
-        """Run something in the server's loop."""
-        self.mock._do(what)
+    def do(self, operation: Coroutine[Any, Any, None]) -> None:
+        """Run an operation in the event loop of the mock."""
+        self.mock._do(operation)
 
 
 @pytest.fixture
-def lived(tmp_path: Path) -> Iterator[Lived]:
-    lived = Lived(tmp_path)
-    with lived.mock:
-        yield lived
+def served(tmp_path: Path) -> Iterator[ReloadableMock]:
+    served = ReloadableMock(tmp_path)
+    with served.mock:
+        yield served
 
 
-def test_without_a_change_nothing_is_built(lived: Lived) -> None:
-    lived.look()
-    assert lived.said == []
+def test_unchanged_files_are_not_reloaded(served: ReloadableMock) -> None:
+    served.reload()
+    assert served.messages == []
 
 
-def test_a_changed_deployment_is_served(lived: Lived) -> None:
-    lived.write("deployments/default.yaml", ONE.replace("7", "8") + "  new-key: {}\n")
-    lived.look()
-    assert usage(lived.mock.url, "first-key").json["total"] == 8
-    assert usage(lived.mock.url, "new-key").status == 200
-    assert lived.said == ["serving deployments/default.yaml"]
+def test_a_changed_deployment_is_served(served: ReloadableMock) -> None:
+    served.write("deployments/default.yaml", ONE.replace("7", "8") + "  new-key: {}\n")
+    served.reload()
+    assert usage(served.mock.url, "first-key").json["total"] == 8
+    assert usage(served.mock.url, "new-key").status == 200
+    assert served.messages == ["serving deployments/default.yaml"]
 
 
-def test_a_removed_key_is_unknown(lived: Lived) -> None:
-    assert usage(lived.mock.url, "other-key").status == 200
-    lived.write("deployments/default.yaml", ONE.replace("other-key", "third-key"))
-    lived.look()
-    assert usage(lived.mock.url, "other-key").status == 403
+def test_a_removed_key_is_unknown(served: ReloadableMock) -> None:
+    assert usage(served.mock.url, "other-key").status == 200
+    served.write("deployments/default.yaml", ONE.replace("other-key", "third-key"))
+    served.reload()
+    assert usage(served.mock.url, "other-key").status == 403
 
 
 @pytest.mark.parametrize(
@@ -110,133 +110,135 @@ def test_a_removed_key_is_unknown(lived: Lived) -> None:
         ("../openapi/documented.overlay.yaml", "overlay: [\n", "openapi/documented.overlay.yaml:2"),
     ],
 )
-def test_a_broken_file_is_reported_once_and_the_last_valid_one_stays_in_service(
-    lived: Lived, name: str, text: str, place: str
+def test_an_invalid_file_is_reported_once_and_the_last_valid_one_is_served(
+    served: ReloadableMock, name: str, text: str, place: str
 ) -> None:
-    before = usage(lived.mock.url, "first-key")
-    path = lived.fixtures / name
+    before = usage(served.mock.url, "first-key")
+    path = served.fixtures / name
     good = path.read_text() if path.exists() else None
-    lived.write(name, text)
-    lived.look()
-    lived.look()
-    reply = usage(lived.mock.url, "first-key")
-    assert (reply.status, reply.json["total"]) == (200, before.json["total"])
-    assert reply.headers["Mock-Reload"].startswith(f"failed; {place}")
-    assert usage(lived.mock.url, "unknown").headers["Mock-Reload"]
-    assert ask(lived.mock.url, "/nowhere").headers["Mock-Reload"]
-    [told] = lived.said
-    assert told.startswith("error: ")
-    assert lived.parts.reload_error
+    served.write(name, text)
+    served.reload()
+    served.reload()
+    response = usage(served.mock.url, "first-key")
+    assert (response.status, response.json["total"]) == (200, before.json["total"])
+    assert response.headers["Mock-Reload"].startswith(f"failed; {place}")
+    assert usage(served.mock.url, "unknown").headers["Mock-Reload"]
+    assert send_request(served.mock.url, "/nowhere").headers["Mock-Reload"]
+    [message] = served.messages
+    assert message.startswith("error: ")
+    assert served.parts.reload_error
     path.write_text(good) if good is not None else path.unlink()
-    lived.look()
-    assert len(lived.said) == 2
-    assert "Mock-Reload" not in usage(lived.mock.url, "first-key").headers
-    assert lived.parts.reload_error is None
+    served.reload()
+    assert len(served.messages) == 2
+    assert "Mock-Reload" not in usage(served.mock.url, "first-key").headers
+    assert served.parts.reload_error is None
 
 
-def test_removing_a_switched_on_scenario_is_a_problem(lived: Lived) -> None:
-    assert ask(lived.mock.url, headers=[(KEY, "first-key"), ("Prefer", "scenario=idle")]).json["total"] == 0
-    lived.do(lived.simulator.make_key("made", "idle"))
-    (lived.fixtures / "scenarios" / "idle.yaml").unlink()
-    lived.look()
-    assert "'idle' is not a scenario" in lived.said[0]
-    assert usage(lived.mock.url, "made").status == 200
+def test_removing_an_active_scenario_is_reported(served: ReloadableMock) -> None:
+    assert send_request(served.mock.url, headers=[(KEY, "first-key"), ("Prefer", "scenario=idle")]).json["total"] == 0
+    served.do(served.simulator.make_key("made", "idle"))
+    (served.fixtures / "scenarios" / "idle.yaml").unlink()
+    served.reload()
+    assert "'idle' is not a scenario" in served.messages[0]
+    assert usage(served.mock.url, "made").status == 200
 
 
-def test_a_changed_scenario_is_that_of_the_next_request(lived: Lived) -> None:
-    lived.do(lived.simulator.make_key("made", "idle"))
-    assert usage(lived.mock.url, "made").json["total"] == 0
-    lived.write("scenarios/idle.yaml", "description: d\nkey: {traffic: {b.example: {ws: {requests: 3}}}}\n")
-    lived.look()
-    assert usage(lived.mock.url, "made").json["total"] == 3
+def test_a_changed_scenario_applies_to_the_next_request(served: ReloadableMock) -> None:
+    served.do(served.simulator.make_key("made", "idle"))
+    assert usage(served.mock.url, "made").json["total"] == 0
+    served.write("scenarios/idle.yaml", "description: d\nkey: {traffic: {b.example: {ws: {requests: 3}}}}\n")
+    served.reload()
+    assert usage(served.mock.url, "made").json["total"] == 3
 
 
-def test_a_changed_document_is_served(lived: Lived) -> None:
-    path = lived.documents / "openapi.yaml"
+def test_a_changed_document_is_served(served: ReloadableMock) -> None:
+    path = served.documents / "openapi.yaml"
     path.write_text(path.read_text().replace("X-API-Key", "X-Other-Key"))
-    lived.look()
-    assert ask(lived.mock.url, headers=[("X-Other-Key", "first-key")]).status == 200
-    assert usage(lived.mock.url, "first-key").status == 401
+    served.reload()
+    assert send_request(served.mock.url, headers=[("X-Other-Key", "first-key")]).status == 200
+    assert usage(served.mock.url, "first-key").status == 401
 
 
-def test_tokens_that_were_taken_stay_taken_where_the_limit_is_the_same(lived: Lived) -> None:
+def test_a_bucket_keeps_its_tokens_if_its_limit_is_unchanged(served: ReloadableMock) -> None:
     for _ in range(3):
-        usage(lived.mock.url, "first-key")
-    lived.write("deployments/default.yaml", ONE.replace("7", "8"))
-    lived.look()
-    assert usage(lived.mock.url, "first-key").json["rate_limit"]["remaining"] == 6.0
+        usage(served.mock.url, "first-key")
+    served.write("deployments/default.yaml", ONE.replace("7", "8"))
+    served.reload()
+    assert usage(served.mock.url, "first-key").json["rate_limit"]["remaining"] == 6.0
 
 
-def test_a_changed_limit_is_a_new_bucket(lived: Lived) -> None:
-    usage(lived.mock.url, "other-key")
-    lived.write("deployments/default.yaml", ONE.replace("other-key: {}", "other-key: {rate_limit: {rps: 1, burst: 3}}"))
-    lived.look()
-    assert usage(lived.mock.url, "other-key").json["rate_limit"] == {"rps": 1.0, "burst": 3, "remaining": 2.0}
+def test_a_changed_limit_starts_a_new_bucket(served: ReloadableMock) -> None:
+    usage(served.mock.url, "other-key")
+    served.write(
+        "deployments/default.yaml", ONE.replace("other-key: {}", "other-key: {rate_limit: {rps: 1, burst: 3}}")
+    )
+    served.reload()
+    assert usage(served.mock.url, "other-key").json["rate_limit"] == {"rps": 1.0, "burst": 3, "remaining": 2.0}
 
 
-def test_a_changed_bucket_of_a_fault_is_a_new_bucket(lived: Lived) -> None:
+def test_a_changed_bucket_of_a_fault_starts_a_new_bucket(served: ReloadableMock) -> None:
     fault = "description: d\nbreaks: []\nbuckets: [{rps: 0, burst: 3}]\n"
-    lived.write("faults/few.yaml", fault)
-    lived.mock.fail("few")
-    assert [usage(lived.mock.url, "other-key").status for _ in range(4)] == [200, 200, 200, 429]
-    lived.write("faults/few.yaml", fault.replace("3", "1"))
-    lived.look()
-    assert [usage(lived.mock.url, "other-key").status for _ in range(2)] == [200, 429]
+    served.write("faults/few.yaml", fault)
+    served.mock.fail("few")
+    assert [usage(served.mock.url, "other-key").status for _ in range(4)] == [200, 200, 200, 429]
+    served.write("faults/few.yaml", fault.replace("3", "1"))
+    served.reload()
+    assert [usage(served.mock.url, "other-key").status for _ in range(2)] == [200, 429]
 
 
-def test_the_journal_the_time_and_made_keys_stay(lived: Lived) -> None:
-    lived.do(lived.simulator.make_key("made"))
-    usage(lived.mock.url, "made")
-    lived.clock.now += 5
-    lived.write("deployments/default.yaml", ONE.replace("7", "8"))
-    lived.look()
-    assert usage(lived.mock.url, "made").status == 200
-    assert [entry.at for entry in lived.simulator.journal.entries] == [1000.0, 1005.0]
+def test_a_reload_keeps_the_journal_the_time_and_created_keys(served: ReloadableMock) -> None:
+    served.do(served.simulator.make_key("made"))
+    usage(served.mock.url, "made")
+    served.clock.now += 5
+    served.write("deployments/default.yaml", ONE.replace("7", "8"))
+    served.reload()
+    assert usage(served.mock.url, "made").status == 200
+    assert [entry.at for entry in served.simulator.journal.entries] == [1000.0, 1005.0]
 
 
-def test_an_account_with_unchanged_facts_keeps_its_traffic(lived: Lived) -> None:
+def test_an_account_with_unchanged_facts_keeps_its_traffic(served: ReloadableMock) -> None:
     async def record() -> None:
-        await lived.simulator.record("first-key", lived.simulator.library.deployment.keys["first-key"].traffic)
+        await served.simulator.record("first-key", served.simulator.library.deployment.keys["first-key"].traffic)
 
-    lived.do(record())
-    lived.write("deployments/default.yaml", ONE + "  new-key: {}\n")
-    lived.look()
-    assert usage(lived.mock.url, "first-key").json["total"] == 14
+    served.do(record())
+    served.write("deployments/default.yaml", ONE + "  new-key: {}\n")
+    served.reload()
+    assert usage(served.mock.url, "first-key").json["total"] == 14
 
 
 @pytest.mark.parametrize("kind", ["scenarios", "faults"])
-def test_a_folder_with_the_name_of_a_file_is_a_problem_until_it_is_removed(lived: Lived, kind: str) -> None:
-    place = lived.fixtures / kind / "odd.yaml"
+def test_a_folder_with_the_name_of_a_file_is_reported_until_it_is_removed(served: ReloadableMock, kind: str) -> None:
+    place = served.fixtures / kind / "odd.yaml"
     place.mkdir()
-    lived.look()
-    assert lived.parts.reload_error
+    served.reload()
+    assert served.parts.reload_error
     place.rmdir()
-    lived.look()
-    assert lived.parts.reload_error is None
+    served.reload()
+    assert served.parts.reload_error is None
 
 
-def test_hidden_files_of_an_editor_are_ignored(lived: Lived) -> None:
-    (lived.fixtures / "faults" / ".#body-is-null.yaml").symlink_to("somebody@here.1234")
-    lived.look()
-    assert lived.said == []
-    assert ".#body-is-null" not in fault_names(lived.fixtures)
+def test_hidden_files_of_an_editor_are_ignored(served: ReloadableMock) -> None:
+    (served.fixtures / "faults" / ".#body-is-null.yaml").symlink_to("somebody@here.1234")
+    served.reload()
+    assert served.messages == []
+    assert ".#body-is-null" not in fault_names(served.fixtures)
 
 
 @pytest.mark.parametrize("key", ["very-secret", "user:very-secret", "a very-secret", "very/secret~", "a;very-secret"])
-def test_no_key_of_a_broken_deployment_is_disclosed(lived: Lived, key: str) -> None:
-    lived.write("deployments/default.yaml", f"description: d\nkeys: {{'{key}': {{trafic: {{}}}}}}\n")
-    lived.look()
-    reply = usage(lived.mock.url, "first-key")
-    assert "secret" not in f"{lived.said} {lived.parts.reload_error} {reply.headers}"
-    assert f":2 /keys/{mask_key(key)}/trafic: is not a known name" in lived.said[0]
+def test_no_key_of_an_invalid_deployment_is_disclosed(served: ReloadableMock, key: str) -> None:
+    served.write("deployments/default.yaml", f"description: d\nkeys: {{'{key}': {{trafic: {{}}}}}}\n")
+    served.reload()
+    response = usage(served.mock.url, "first-key")
+    assert "secret" not in f"{served.messages} {served.parts.reload_error} {response.headers}"
+    assert f":2 /keys/{mask_key(key)}/trafic: is not a known name" in served.messages[0]
 
 
 @pytest.mark.parametrize("keys", ["{very-secret: {}, very-secret: {}}", "{'a very-secret': {}, 'a very-secret': {}}"])
-def test_no_repeated_key_is_disclosed(lived: Lived, keys: str) -> None:
-    lived.write("deployments/default.yaml", f"description: d\nkeys: {keys}\n")
-    lived.look()
-    assert "secret" not in f"{lived.said} {lived.parts.reload_error}"
-    assert "default.yaml:2: is not valid YAML: found duplicate key …" in lived.said[0]
+def test_no_repeated_key_is_disclosed(served: ReloadableMock, keys: str) -> None:
+    served.write("deployments/default.yaml", f"description: d\nkeys: {keys}\n")
+    served.reload()
+    assert "secret" not in f"{served.messages} {served.parts.reload_error}"
+    assert "default.yaml:2: is not valid YAML: found duplicate key …" in served.messages[0]
 
 
 def test_the_command_serves_changed_files_unless_reload_is_off(tmp_path: Path) -> None:

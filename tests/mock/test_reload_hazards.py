@@ -1,4 +1,4 @@
-"""Files that could wedge reloading: each is reported or refused, and reloading and stopping continue."""
+"""Files that could block a reload: each is reported, and the mock still reloads and stops."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from usage_contract.sources import MAX_BYTES
 
 DEPLOYMENT = "description: d\nkeys:\n  first-key: {traffic: {a.example: {fetch: {requests: 7}}}}\n"
 SCENARIO = "description: d\nkey: {}\n"
-WAIT = 60.0  # seconds: a hundred times what it takes
+WAIT = 60.0  # seconds: a hundred times what a reload takes
 
-# 10 aliases a level: 60 lines stand for 10^12 values.
+# Ten aliases per level: 12 lines expand to 2 * 10^11 values.
 BOMB = "a0: &a0 [0, 0]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
 
 
 class Files:
-    """A fixture folder, and a mock that is built from it."""
+    """A fixture folder, and a mock that serves it."""
 
-    def __init__(self, place: Path) -> None:
-        self.fixtures, self.reports = place / "fixtures", list[str]()
+    def __init__(self, folder: Path) -> None:
+        self.fixtures, self.reports = folder / "fixtures", list[str]()
         for name in ("deployments", "scenarios", "faults"):
             (self.fixtures / name).mkdir(parents=True)
         self.deployment = self.fixtures / "deployments" / "default.yaml"
@@ -58,8 +58,8 @@ class Files:
     def report(self, text: str, **_: bool) -> None:
         self.reports.append(text)
 
-    def look(self) -> None:
-        """Look once, within a bounded time."""
+    def reload(self) -> None:
+        """Reload once, within a bounded time."""
         asyncio.run(asyncio.wait_for(self.reloader.look(), WAIT))
 
 
@@ -107,11 +107,11 @@ def test_a_hazardous_file_is_reported_and_reloading_continues(
     path = files.fixtures / name
     path.unlink(missing_ok=True)
     make(path)
-    files.look()
+    files.reload()
     assert f"{path.name}:1: {HAZARDS[make]}" in files.reports[-1]
     path.unlink()
     files.deployment.write_text(DEPLOYMENT.replace("7", "8"))
-    files.look()
+    files.reload()
     assert files.reports[-1] == "serving deployments/default.yaml"
 
 
@@ -129,7 +129,7 @@ def test_the_description_of_a_hazardous_file_is_not_read(tmp_path: Path) -> None
     assert summary(tmp_path / "odd.yaml") == {}
 
 
-def test_merge_keys_do_not_multiply_a_document_either(tmp_path: Path) -> None:
+def test_merge_keys_that_multiply_a_document_are_rejected(tmp_path: Path) -> None:
     levels = "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 12))
     (tmp_path / "odd.yaml").write_text("a0: &a0 {k: v}\n" + levels)
     with pytest.raises(SourceError, match="multiplies its"):
@@ -147,20 +147,20 @@ def test_a_change_of_equal_size_and_time_is_served(files: Files) -> None:
     os.utime(files.deployment, ns=(before.st_atime_ns, before.st_mtime_ns))
     after = files.deployment.stat()
     assert (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size)
-    files.look()
+    files.reload()
     assert files.reports == ["serving deployments/default.yaml"]
 
 
-def test_a_link_that_leads_nowhere_does_not_hide_other_changes(files: Files) -> None:
+def test_a_dangling_link_does_not_hide_other_changes(files: Files) -> None:
     for number in range(20):  # a folder is listed in any order
         (files.fixtures / "scenarios" / f"odd-{number}.yaml").symlink_to("nowhere")
-    files.look()
+    files.reload()
     (files.fixtures / "scenarios" / "new.yaml").write_text("description: d\n")
-    files.look()
+    files.reload()
     assert len(files.reports) == 2
 
 
-def test_each_reported_change_is_looked_at(files: Files) -> None:
+def test_each_reported_change_causes_a_reload(files: Files) -> None:
     async def changes() -> AsyncGenerator[None, None]:
         for requests in ("8", "9"):
             files.deployment.write_text(DEPLOYMENT.replace("7", requests))
@@ -198,7 +198,7 @@ asyncio.run(main(Files(Path(sys.argv[1]))))
 """
 
 
-def test_a_reader_that_hangs_does_not_delay_the_end(tmp_path: Path) -> None:
+def test_a_reader_that_hangs_does_not_delay_a_stop(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", HANGING, tmp_path], timeout=WAIT, capture_output=True, text=True)
     assert (done.stdout, done.stderr, done.returncode) == ("stopped\n", "", 0)
 
@@ -252,12 +252,12 @@ def test_the_reload_log_and_check_show_the_same_problem_without_a_key(
     files: Files, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     files.deployment.write_text(text)
-    files.look()
+    files.reload()
     assert main(["check", str(files.fixtures)]) == 4
-    complaint = capsys.readouterr().err.splitlines()[0].removeprefix("usage-mock: ")
-    assert files.reports[0].splitlines()[0] == complaint
-    assert DISCLOSING[text] in complaint
-    shown = f"{files.reports} {complaint} {files.app[MOCK].reload_error} {files.app[MOCK].headers}"
+    message = capsys.readouterr().err.splitlines()[0].removeprefix("usage-mock: ")
+    assert files.reports[0].splitlines()[0] == message
+    assert DISCLOSING[text] in message
+    shown = f"{files.reports} {message} {files.app[MOCK].reload_error} {files.app[MOCK].headers}"
     assert SECRET not in shown
     assert "7777777" not in shown
 
@@ -287,13 +287,13 @@ def test_a_watched_folder_reports_a_changed_file_with_and_without_events(tmp_pat
     assert str(tmp_path / "new.yaml") in {path for _, path in changes}
 
 
-def test_a_start_waits_for_no_import_of_watchfiles() -> None:
+def test_a_start_does_not_import_watchfiles() -> None:
     code = "import sys, mock_server.command.serve, mock_server.command.reload; print('watchfiles' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT, check=True)
     assert done.stdout == "False\n"
 
 
-def test_a_reader_that_ends_after_its_mock_was_stopped_raises_nothing() -> None:
+def test_a_reader_that_ends_after_its_mock_raises_no_error() -> None:
     reading, stopped, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:

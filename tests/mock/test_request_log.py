@@ -44,14 +44,14 @@ class Terminal(io.StringIO):
 
 
 class Slow(io.StringIO):
-    """A stream that takes nothing before it is told to go on."""
+    """A stream whose writes block until `resumed` is set."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.goes_on = threading.Event()
+        self.resumed = threading.Event()
 
     def write(self, text: str) -> int:
-        self.goes_on.wait()
+        self.resumed.wait()
         return super().write(text)
 
 
@@ -68,8 +68,8 @@ def add(simulator: Simulator, target: str = "/usage", key: str = "demo-busy", st
     simulator.journal.add(recorded, at=1000.25, seconds=0.0012)
 
 
-def told(simulator: Simulator, show: Format = as_text, count: int = 0) -> list[str]:
-    """Return what a log says of what is added now, and of `count` more requests."""
+def logged_lines(simulator: Simulator, show: Format = as_text, count: int = 0) -> list[str]:
+    """Return the lines that a log writes for `count` requests and one more with status 403."""
     stream = io.StringIO()
     writer = Writer(stream)
     log = RequestLog(simulator, writer, show)
@@ -81,13 +81,13 @@ def told(simulator: Simulator, show: Format = as_text, count: int = 0) -> list[s
     return stream.getvalue().splitlines()
 
 
-def looking(log: RequestLog, simulator: Simulator, times: int, each: int = 1) -> None:
-    """Let a log read the journal `times` times, with some requests before each."""
-    looks = iter(range(times))
+def run_log(log: RequestLog, simulator: Simulator, times: int, each: int = 1) -> None:
+    """Run a log until it has read the journal `times` times, with `each` new requests before each time."""
+    reads = iter(range(times))
 
     async def sleep(seconds: float) -> None:
         if seconds:
-            if next(looks, None) is None:
+            if next(reads, None) is None:
                 raise asyncio.CancelledError
             for _ in range(each):
                 add(simulator)
@@ -97,11 +97,11 @@ def looking(log: RequestLog, simulator: Simulator, times: int, each: int = 1) ->
 
 
 def test_a_log_line_contains_status_reason_and_override(simulator: Simulator) -> None:
-    assert told(simulator) == ["00:16:40 403 GET /usage 1.2 ms unknown-key scenario=heavy key=dem…0fd2c2"]
+    assert logged_lines(simulator) == ["00:16:40 403 GET /usage 1.2 ms unknown-key scenario=heavy key=dem…0fd2c2"]
 
 
-def test_json_is_an_object_a_line(simulator: Simulator) -> None:
-    [line] = told(simulator, as_json)
+def test_json_has_one_object_per_line(simulator: Simulator) -> None:
+    [line] = logged_lines(simulator, as_json)
     assert json.loads(line) == {
         "time": "1970-01-01T00:16:40.250Z",
         "method": "GET",
@@ -114,17 +114,17 @@ def test_json_is_an_object_a_line(simulator: Simulator) -> None:
     }
 
 
-def test_requests_before_the_log_began_are_not_logged(simulator: Simulator) -> None:
+def test_requests_before_the_start_of_the_log_are_not_logged(simulator: Simulator) -> None:
     add(simulator)
-    assert len(told(simulator)) == 1
+    assert len(logged_lines(simulator)) == 1
 
 
 def test_every_request_is_logged_in_order(simulator: Simulator) -> None:
-    assert [line.split()[1] for line in told(simulator, count=240)] == ["200"] * 240 + ["403"]
+    assert [line.split()[1] for line in logged_lines(simulator, count=240)] == ["200"] * 240 + ["403"]
 
 
 def test_entries_that_the_journal_has_dropped_are_counted(simulator: Simulator) -> None:
-    lines = told(simulator, count=300)
+    lines = logged_lines(simulator, count=300)
     assert "51 requests are not shown" in lines[0]
     assert len(lines) == 1 + 250
 
@@ -145,14 +145,14 @@ def test_a_terminal_gets_colours_unless_the_environment_forbids_them(
     assert format_for("text", stream, environment) is show
 
 
-def test_colour_changes_nothing_but_the_colour(simulator: Simulator) -> None:
-    [coloured] = told(simulator, as_coloured_text)
+def test_a_coloured_line_has_the_same_text(simulator: Simulator) -> None:
+    [coloured] = logged_lines(simulator, as_coloured_text)
     assert "\x1b[33m403" in coloured
-    assert [re.sub(r"\x1b\[\d+m", "", coloured)] == told(simulator)
+    assert [re.sub(r"\x1b\[\d+m", "", coloured)] == logged_lines(simulator)
 
 
 @pytest.mark.parametrize("show", [as_text, as_json])
-def test_no_character_of_a_request_steers_the_terminal_or_ends_the_line(simulator: Simulator, show: Format) -> None:
+def test_no_character_of_a_request_controls_the_terminal_or_ends_the_line(simulator: Simulator, show: Format) -> None:
     stream = io.StringIO()
     writer = Writer(stream)
     log = RequestLog(simulator, writer, show)
@@ -167,27 +167,27 @@ def test_no_character_of_a_request_steers_the_terminal_or_ends_the_line(simulato
 
 def test_a_stalled_reader_delays_no_request_and_gets_the_number_of_skipped_lines(simulator: Simulator) -> None:
     reading, writing = os.pipe()
-    with open(reading) as lines, open(writing, "w") as stream:  # noqa: PTH123 - they have no path
+    with open(reading) as lines, open(writing, "w") as stream:  # noqa: PTH123 - file descriptors have no path
         writer = Writer(stream)
         log = RequestLog(simulator, writer, as_text)
-        looking(log, simulator, 300, BATCH)
+        run_log(log, simulator, 300, BATCH)
         log.finish()
         with ThreadPoolExecutor() as pool:
             reader = pool.submit(lines.read)
             writer.close()
             stream.close()
-    told = reader.result().splitlines()
-    missed = [int(line.split()[1]) for line in told if "not shown" in line]
-    assert sum(missed) + len(told) - len(missed) == 300 * BATCH
-    assert len(told) > MAX_WAITING * BATCH
+    lines_read = reader.result().splitlines()
+    missed = [int(line.split()[1]) for line in lines_read if "not shown" in line]
+    assert sum(missed) + len(lines_read) - len(missed) == 300 * BATCH
+    assert len(lines_read) > MAX_WAITING * BATCH
 
 
 def test_lines_without_room_for_a_slow_reader_are_written_later(simulator: Simulator) -> None:
     stream = Slow()
     writer = Writer(stream)
     log = RequestLog(simulator, writer, as_text)
-    looking(log, simulator, MAX_WAITING + 10)
-    stream.goes_on.set()
+    run_log(log, simulator, MAX_WAITING + 10)
+    stream.resumed.set()
     while writer.room < MAX_WAITING:
         pass
     log.finish()
@@ -236,7 +236,7 @@ def test_a_closed_reader_is_not_an_error(simulator: Simulator) -> None:
         stream.close()
 
 
-def test_it_looks_into_the_journal_now_and_then(simulator: Simulator) -> None:
+def test_a_log_reads_the_journal_periodically(simulator: Simulator) -> None:
     stream = io.StringIO()
     writer = Writer(stream)
     log = RequestLog(simulator, writer, as_text)

@@ -1,4 +1,4 @@
-"""Each shipped scenario shows what its description says, and the files of scenarios are validated."""
+"""Each shipped scenario behaves as described, and invalid scenario files are rejected."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mock_server.fixtures.scenarios import load_scenario, scenario_names
 from mock_server.options import MockOptions
 from mock_server.simulation.clock import END_OF_TIME
 from tests.support.control_api import Api
-from tests.support.wire import Clock, Reply, ask, usage
+from tests.support.wire import Clock, Response, send_request, usage
 from usage_contract import Contract
 
 KEY = "demo-busy"
 
 
-class World:
-    """A mock with a clock of its own that notes how long its answers were held back."""
+class ScenarioMock:
+    """A mock with a manual clock, which records the delays of its responses instead of sleeping."""
 
     def __init__(self, contract: Contract) -> None:
         self.clock, self.waits = Clock(), list[float]()
@@ -29,25 +29,25 @@ class World:
     async def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
 
-    def ask(self, times: int = 1) -> list[Reply]:
+    def usage(self, times: int = 1) -> list[Response]:
         return [usage(self.mock.url, KEY) for _ in range(times)]
 
-    def __call__(self, scenario: str) -> None:
+    def use(self, scenario: str) -> None:
         self.mock.use(scenario)
 
 
 @pytest.fixture
-def use(contract: Contract) -> Iterator[World]:
-    world = World(contract)
-    with world.mock:
-        yield world
+def served(contract: Contract) -> Iterator[ScenarioMock]:
+    served = ScenarioMock(contract)
+    with served.mock:
+        yield served
 
 
-def test_ageing(use: World) -> None:
-    use("ageing")
-    [first] = use.ask()
-    use.clock.now += 100
-    [later] = use.ask()
+def test_ageing(served: ScenarioMock) -> None:
+    served.use("ageing")
+    [first] = served.usage()
+    served.clock.now += 100
+    [later] = served.usage()
     assert first.json["total"] == 1000
     assert later.json["total"] == 1000 + 400 + 150 + 50
     assert later.json["fail"] == 10 + 5
@@ -55,90 +55,90 @@ def test_ageing(use: World) -> None:
     assert later.json["by_protocol"] == {"fetch": 1450, "ws": 150, "amqp": 0}
 
 
-def test_all_failed(use: World) -> None:
-    use("all-failed")
-    [reply] = use.ask()
-    assert reply.json["total"] == reply.json["fail"] == 524
-    assert (reply.json["success"], reply.json["success_rate"]) == (0, 0.0)
+def test_all_failed(served: ScenarioMock) -> None:
+    served.use("all-failed")
+    [response] = served.usage()
+    assert response.json["total"] == response.json["fail"] == 524
+    assert (response.json["success"], response.json["success_rate"]) == (0, 0.0)
 
 
-def test_brown_out(use: World) -> None:
-    use("brown-out")
-    assert [reply.status for reply in use.ask(8)] == [200, 200, 200, 503] * 2
-    assert len(use.waits) == 8
-    assert all(seconds > 0 for seconds in use.waits)
+def test_brown_out(served: ScenarioMock) -> None:
+    served.use("brown-out")
+    assert [response.status for response in served.usage(8)] == [200, 200, 200, 503] * 2
+    assert len(served.waits) == 8
+    assert all(seconds > 0 for seconds in served.waits)
 
 
-def test_down(use: World) -> None:
-    use("down")
-    assert [reply.status for reply in use.ask(3)] == [502] * 3
+def test_down(served: ScenarioMock) -> None:
+    served.use("down")
+    assert [response.status for response in served.usage(3)] == [502] * 3
 
 
-def test_fresh(use: World) -> None:
-    use("fresh")
-    [reply] = use.ask()
-    assert (reply.json["total"], reply.json["top_domains"]) == (0, [])
+def test_fresh(served: ScenarioMock) -> None:
+    served.use("fresh")
+    [response] = served.usage()
+    assert (response.json["total"], response.json["top_domains"]) == (0, [])
 
 
-def test_heavy(use: World) -> None:
-    use("heavy")
-    [reply] = use.ask()
-    assert reply.json["total"] > 10**10
-    assert reply.json["rate_limit"]["rps"] == 500.0
+def test_heavy(served: ScenarioMock) -> None:
+    served.use("heavy")
+    [response] = served.usage()
+    assert response.json["total"] > 10**10
+    assert response.json["rate_limit"]["rps"] == 500.0
 
 
-def test_nearly_exhausted(use: World) -> None:
-    use("nearly-exhausted")
-    first, second = use.ask(2)
+def test_nearly_exhausted(served: ScenarioMock) -> None:
+    served.use("nearly-exhausted")
+    first, second = served.usage(2)
     assert (first.status, first.json["rate_limit"]["remaining"]) == (200, 0.0)
     assert (second.status, second.headers["Retry-After"]) == (429, "10")
-    use.clock.now += 10
-    assert [reply.status for reply in use.ask(2)] == [200, 429]
+    served.clock.now += 10
+    assert [response.status for response in served.usage(2)] == [200, 429]
 
 
-def test_revoked(use: World) -> None:
-    [before] = use.ask()
-    use("revoked")
-    [after] = use.ask()
+def test_revoked(served: ScenarioMock) -> None:
+    [before] = served.usage()
+    served.use("revoked")
+    [after] = served.usage()
     assert (before.status, after.status, after.headers["Mock-Reason"]) == (200, 403, "unknown-key")
 
 
-def test_slow(use: World) -> None:
-    use("slow")
-    assert [reply.status for reply in use.ask(10)] == [200] * 10
-    assert len(use.waits) == 10
-    assert min(use.waits) < 0.2 < max(use.waits)
+def test_slow(served: ScenarioMock) -> None:
+    served.use("slow")
+    assert [response.status for response in served.usage(10)] == [200] * 10
+    assert len(served.waits) == 10
+    assert min(served.waits) < 0.2 < max(served.waits)
 
 
-def test_throttled(use: World) -> None:
-    use("throttled")
-    assert [reply.status for reply in use.ask(3)] == [429] * 3
-    use.clock.now += 900
-    assert [reply.status for reply in use.ask()] == [429]
+def test_throttled(served: ScenarioMock) -> None:
+    served.use("throttled")
+    assert [response.status for response in served.usage(3)] == [429] * 3
+    served.clock.now += 900
+    assert [response.status for response in served.usage()] == [429]
 
 
 @pytest.mark.parametrize("name", scenario_names())
-def test_usage_metrics_equal_those_of_the_state_at_any_time(use: World, name: str) -> None:
-    use(name)
-    api, told = Api(use.mock.url), list[object]()
+def test_usage_metrics_equal_those_of_the_state_at_any_time(served: ScenarioMock, name: str) -> None:
+    served.use(name)
+    api, metrics = Api(served.mock.url), list[object]()
     for now in (1000, 0, 1_000_000_000, END_OF_TIME, 0, 1001):
         api.do("PATCH", "/clock", {"now": now, "frozen": True})
-        [reply], state = use.ask(), api.key()
-        assert reply.status in {200, 403, 429, 502, 503}
-        told.append(state["figures"])
-        if reply.status == 200:
-            assert state["figures"] == {figure: reply.json[figure] for figure in state["figures"]}
-    assert told[1] == told[4]
+        [response], state = served.usage(), api.key()
+        assert response.status in {200, 403, 429, 502, 503}
+        metrics.append(state["figures"])
+        if response.status == 200:
+            assert state["figures"] == {figure: response.json[figure] for figure in state["figures"]}
+    assert metrics[1] == metrics[4]
 
 
 @pytest.mark.parametrize("name", scenario_names())
 def test_each_shipped_scenario_has_a_test_and_a_description(name: str) -> None:
-    found: Callable[[World], None] = getattr(sys.modules[__name__], f"test_{name.replace('-', '_')}")
+    found: Callable[[ScenarioMock], None] = getattr(sys.modules[__name__], f"test_{name.replace('-', '_')}")
     assert callable(found)
     assert load_scenario(name).description.endswith(".")
 
 
-def test_a_scenario_whose_fault_is_for_other_keys_is_rejected(contract: Contract, tmp_path: Path) -> None:
+def test_a_scenario_whose_fault_names_an_unknown_key_is_rejected(contract: Contract, tmp_path: Path) -> None:
     for kind, text in (
         ("scenarios", "fault: strange"),
         ("faults", "breaks: []\ndo: [{when: {key: nobodys}, status: 500}]"),
@@ -149,7 +149,7 @@ def test_a_scenario_whose_fault_is_for_other_keys_is_rejected(contract: Contract
     with UsageMock(make_app(contract, MockOptions(fixtures=tmp_path), deployment=load_deployment())) as mock:
         with pytest.raises(FixtureError, match="names a key that default does not have"):
             mock.use("mine")
-        preferring = ask(mock.url, headers=[("X-API-Key", KEY), ("Prefer", "scenario=mine")])
+        preferring = send_request(mock.url, headers=[("X-API-Key", KEY), ("Prefer", "scenario=mine")])
         assert (preferring.status, usage(mock.url, KEY).status) == (400, 200)
 
 
@@ -162,7 +162,7 @@ def test_a_scenario_whose_fault_edits_received_bytes_is_rejected(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("key: {}\n", "'description' is missing"),
         ("description: d\nkeys: {}\n", "did you mean 'key'?"),
@@ -176,9 +176,9 @@ def test_a_scenario_whose_fault_edits_received_bytes_is_rejected(tmp_path: Path)
         ("", "is empty"),
     ],
 )
-def test_an_unusable_file_is_reported_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+def test_an_unusable_file_is_reported_with_its_position(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "scenarios").mkdir()
     (tmp_path / "scenarios" / "mine.yaml").write_text(text)
     with pytest.raises(FixtureError) as caught:
         load_scenario("mine", tmp_path)
-    assert told in str(caught.value)
+    assert message in str(caught.value)

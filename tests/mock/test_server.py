@@ -1,4 +1,4 @@
-"""How it is served and how it stops: TLS, IPv6, answers in flight."""
+"""Serving and stopping: TLS, IPv6, and responses in flight."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mock_server.command.cli import main
 from mock_server.fixtures.deployments import Deployment, Key
 from mock_server.options import MockOptions
 from tests.support.command import serving
-from tests.support.wire import KEY, TIMEOUT, Reply, address, ask, usage
+from tests.support.wire import KEY, TIMEOUT, Response, address, send_request, usage
 from usage_contract import Contract
 
 needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
@@ -79,7 +79,7 @@ def test_health_of_a_mock_with_tls(files: Path, capsys: pytest.CaptureFixture[st
     assert "does not respond" in capsys.readouterr().err
 
 
-def test_the_command_serves_with_ones_own_certificate(files: Path, trusting: ssl.SSLContext) -> None:
+def test_the_command_serves_with_a_given_certificate(files: Path, trusting: ssl.SSLContext) -> None:
     with serving("--tls-cert", str(files / "cert.pem"), "--tls-key", str(files / "plain.key")) as (process, url):
         assert re.fullmatch(r"https://127\.0\.0\.1:\d+", url)
         assert usage_over_tls(url, trusting) == 200
@@ -87,7 +87,7 @@ def test_the_command_serves_with_ones_own_certificate(files: Path, trusting: ssl
         assert process.wait(TIMEOUT) == 0
 
 
-def test_a_hosted_mock_serves_with_ones_own_certificate(files: Path, trusting: ssl.SSLContext) -> None:
+def test_a_hosted_mock_serves_with_a_given_certificate(files: Path, trusting: ssl.SSLContext) -> None:
     with UsageMock(tls_cert=files / "cert.pem", tls_key=files / "plain.key") as mock:
         assert usage_over_tls(mock.url, trusting) == 200
 
@@ -95,7 +95,7 @@ def test_a_hosted_mock_serves_with_ones_own_certificate(files: Path, trusting: s
 def test_a_plaintext_client_does_not_affect_tls_clients(files: Path, trusting: ssl.SSLContext) -> None:
     with UsageMock(tls_cert=files / "cert.pem", tls_key=files / "plain.key") as mock:
         with pytest.raises((http.client.HTTPException, ConnectionError)):
-            ask(mock.url)
+            send_request(mock.url)
         assert usage_over_tls(mock.url, trusting) == 200
 
 
@@ -122,14 +122,14 @@ def test_a_certificate_without_its_key_is_reported_in_one_line(files: Path, caps
 
 @needs_ipv6
 @pytest.mark.parametrize("host", ["::1", "::"])
-def test_it_listens_on_ipv6(host: str) -> None:
+def test_the_mock_listens_on_ipv6(host: str) -> None:
     with UsageMock(host=host) as mock:
         assert mock.url.startswith(f"http://[{host}]:")
         assert usage(mock.url, mock.api_key).status == 200
 
 
-class Gate:
-    """Holds answers back until it is opened, and tells when one has come to it."""
+class Latch:
+    """Delays responses until a test opens it; `reached` is set when a response waits."""
 
     def __init__(self) -> None:
         self.reached: Future[asyncio.AbstractEventLoop] = Future()
@@ -144,14 +144,14 @@ class Gate:
 
 
 @pytest.fixture
-def gate() -> Gate:
-    return Gate()
+def latch() -> Latch:
+    return Latch()
 
 
 @pytest.fixture
-def held(contract: Contract, gate: Gate) -> Iterator[UsageMock]:
-    """A mock whose answers wait at the gate."""
-    app = make_app(contract, MockOptions(delay="1"), deployment=Deployment("d", "", {"k": Key()}), sleep=gate)
+def held(contract: Contract, latch: Latch) -> Iterator[UsageMock]:
+    """A mock whose responses wait at the latch."""
+    app = make_app(contract, MockOptions(delay="1"), deployment=Deployment("d", "", {"k": Key()}), sleep=latch)
     with UsageMock(app, grace=TIMEOUT) as mock:
         yield mock
 
@@ -162,15 +162,15 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def test_a_response_in_flight_is_finished(held: UsageMock, gate: Gate, threads: ThreadPoolExecutor) -> None:
-    answer: Future[Reply] = threads.submit(usage, held.url, "k")
-    gate.reached.result(TIMEOUT)
+def test_a_close_finishes_a_response_in_flight(held: UsageMock, latch: Latch, threads: ThreadPoolExecutor) -> None:
+    response: Future[Response] = threads.submit(usage, held.url, "k")
+    latch.reached.result(TIMEOUT)
     closing: Future[Any] = threads.submit(held.close)
-    while is_open(held.url):  # first of all it lets nobody in any more
+    while is_open(held.url):  # a close first stops accepting connections
         pass
     assert not closing.done()
-    gate.open()
-    assert answer.result(TIMEOUT).status == 200
+    latch.open()
+    assert response.result(TIMEOUT).status == 200
     closing.result(TIMEOUT)
 
 
@@ -182,15 +182,15 @@ def is_open(url: str) -> bool:
     return True
 
 
-def test_a_client_that_has_gone_is_not_waited_for(held: UsageMock, gate: Gate) -> None:
+def test_a_close_does_not_wait_for_a_disconnected_client(held: UsageMock, latch: Latch) -> None:
     with socket.create_connection(address(held.url)) as connection:
         connection.sendall(b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: k\r\n\r\n")
-        gate.reached.result(TIMEOUT)
-    assert ask(held.url, "/__mock__/").status  # by now it has seen that the client went
-    held.close()  # though the gate is shut
+        latch.reached.result(TIMEOUT)
+    assert send_request(held.url, "/__mock__/").status  # the mock has handled the disconnect by now
+    held.close()  # although the latch is closed
 
 
-def test_a_fault_of_the_mock_itself_is_a_500_in_json_and_in_the_log(
+def test_an_internal_error_is_a_500_in_json_and_in_the_log(
     contract: Contract, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(_: float) -> None:
@@ -199,26 +199,26 @@ def test_a_fault_of_the_mock_itself_is_a_500_in_json_and_in_the_log(
     with UsageMock(
         make_app(contract, MockOptions(delay="1"), deployment=Deployment("d", "", {"k": Key()}), sleep=broken)
     ) as mock:
-        reply = usage(mock.url, "k")
-    assert (reply.status, reply.headers["Mock-Reason"]) == (500, "internal-error")
-    assert reply.json == {"detail": "The mock failed; its log has the reason."}
+        response = usage(mock.url, "k")
+    assert (response.status, response.headers["Mock-Reason"]) == (500, "internal-error")
+    assert response.json == {"detail": "The mock failed; its log has the reason."}
     assert "RuntimeError: broken" in caplog.text
 
 
 @pytest.mark.parametrize("fault", ["response-is-never-sent", "body-never-ends"])
-def test_a_client_that_would_wait_for_ever_is_cut_off(fault: str) -> None:
+def test_a_close_cuts_off_a_response_that_never_ends(fault: str) -> None:
     with UsageMock(grace=3600) as mock, socket.create_connection(address(mock.url), TIMEOUT) as connection:
         mock.fail(fault)
         connection.sendall(b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: demo-busy\r\n\r\n")
         while not mock.requests:
             pass
-        mock.close()  # and does not wait for an hour
+        mock.close()  # without a wait for the grace period
 
 
-def test_after_the_grace_the_rest_is_cut_off() -> None:
+def test_a_close_cuts_off_responses_after_the_grace_period() -> None:
     with UsageMock(delay="3600", grace=0) as mock, socket.create_connection(address(mock.url), TIMEOUT) as connection:
         connection.sendall(b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: demo-busy\r\n\r\n")
-        mock.fail("none")  # a round through its loop
+        mock.fail("none")  # one iteration of the mock's event loop
         mock.close()
         assert connection.recv(1) == b""
 
@@ -231,9 +231,9 @@ def test_the_command_finishes_a_response_in_flight_after_a_signal(number: signal
     with serving("--fixtures", str(deployments.parent), "--fault", "drips") as (process, url):
         connection = http.client.HTTPConnection(*address(url), timeout=TIMEOUT)
         connection.request("GET", "/usage", headers={KEY: "k"})
-        answer = connection.getresponse()  # its head is here, its body is not
+        response = connection.getresponse()  # only its head has arrived
         process.send_signal(number)
-        assert json.load(answer)["api_key"] == "k"
+        assert json.load(response)["api_key"] == "k"
         assert process.wait(TIMEOUT) == 0
         connection.close()
 
@@ -243,15 +243,15 @@ def test_an_idle_connection_is_closed_at_once() -> None:
         idle = http.client.HTTPConnection(*address(mock.url))
         idle.request("GET", "/healthz")
         idle.getresponse().read()
-        mock.close()  # and does not wait for an hour
+        mock.close()  # without a wait for the grace period
         assert idle.sock.recv(1) == b""
         idle.close()
 
 
-def test_an_idle_tls_client_does_not_keep_it_from_stopping(files: Path, trusting: ssl.SSLContext) -> None:
+def test_an_idle_tls_client_does_not_delay_a_close(files: Path, trusting: ssl.SSLContext) -> None:
     with UsageMock(tls_cert=files / "cert.pem", tls_key=files / "plain.key", grace=3600) as mock:
         idle = http.client.HTTPSConnection(*address(mock.url), context=trusting, timeout=TIMEOUT)
         idle.request("GET", "/healthz")
         idle.getresponse().read()
-        mock.close()  # and does not wait for its goodbye
+        mock.close()  # without a wait for the close_notify of the client
         idle.close()

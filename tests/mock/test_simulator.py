@@ -1,4 +1,4 @@
-"""The simulator: what is switched on and taken back, reset, time, and that keys do not see each other."""
+"""The simulator: overrides, resets, time, and the isolation of keys."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_recorded_traffic_changes_the_usage_metrics_of_one_key(simulator: Simula
     assert (total(simulator, ONE), total(simulator, OTHER)) == (before[0] + 5, before[1])
 
 
-def test_a_reset_of_a_key_is_its_own(simulator: Simulator) -> None:
+def test_a_reset_of_a_key_does_not_affect_other_keys(simulator: Simulator) -> None:
     before = total(simulator, ONE)
     for key in (ONE, OTHER):
         run(simulator.record(key, TRAFFIC))
@@ -95,7 +95,7 @@ def test_a_reset_of_a_key_is_its_own(simulator: Simulator) -> None:
     assert run(take(simulator, OTHER)) != 9.0
 
 
-def test_a_reset_of_everything_is_the_start(simulator: Simulator) -> None:
+def test_a_full_reset_restores_the_state_of_the_start(simulator: Simulator) -> None:
     before = total(simulator, ONE)
     drawn = [simulator.delay("0..1") for _ in range(3)]
     run(simulator.record(ONE, TRAFFIC))
@@ -112,7 +112,7 @@ def test_a_reset_of_everything_is_the_start(simulator: Simulator) -> None:
     assert [simulator.delay("0..1") for _ in range(3)] == drawn
 
 
-def test_a_made_key_that_is_reset_stays_and_was_never_used(simulator: Simulator) -> None:
+def test_a_created_key_that_is_reset_remains_and_is_unused(simulator: Simulator) -> None:
     run(simulator.make_key("made"))
     run(simulator.record("made", TRAFFIC))
     run(simulator.reset("made"))
@@ -120,13 +120,13 @@ def test_a_made_key_that_is_reset_stays_and_was_never_used(simulator: Simulator)
     assert total(simulator, "made") == 0
 
 
-def test_a_key_can_be_made_in_a_scenario(simulator: Simulator) -> None:
+def test_a_key_can_be_created_in_a_scenario(simulator: Simulator) -> None:
     run(simulator.make_key("made", "all-failed"))
     assert total(simulator, "made") == 524
     assert simulator.keys[-1] == "made"
 
 
-def test_a_new_scenario_restarts_the_account_and_none_restores_it(simulator: Simulator) -> None:
+def test_a_new_scenario_replaces_the_account_and_none_restores_it(simulator: Simulator) -> None:
     before = total(simulator, ONE)
     run(simulator.switch(ONE, scenario="ageing"))
     assert total(simulator, ONE) == 1000
@@ -141,10 +141,10 @@ def test_an_account_ages_when_time_is_advanced(simulator: Simulator) -> None:
     assert total(simulator, ONE) == 1000 + 40 + 15 + 5
 
 
-def test_a_scenario_of_one_request_has_an_account_of_its_own(simulator: Simulator) -> None:
-    guest = simulator.account(ONE, "fresh")
-    assert guest is simulator.account(ONE, "fresh")
-    assert guest is not simulator.account(ONE)
+def test_a_scenario_of_one_request_has_a_separate_account(simulator: Simulator) -> None:
+    account = simulator.account(ONE, "fresh")
+    assert account is simulator.account(ONE, "fresh")
+    assert account is not simulator.account(ONE)
     assert simulator.account(ONE, "revoked") is None
     assert simulator.account("unknown", "fresh") is None
 

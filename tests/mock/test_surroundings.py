@@ -34,7 +34,7 @@ def status(mock):
 def run(
     code: str, environment: Mapping[str, str] | None = None, redirections: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python code in a process of its own, with redirections as a shell writes them."""
+    """Run Python code in a subprocess, with redirections of a shell."""
     command = ["sh", "-c", f'exec "$0" "$@" {redirections}', sys.executable, "-c", USE_A_MOCK + code]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=WAIT, env={**os.environ, **(environment or {})}
@@ -63,15 +63,15 @@ def test_the_command_with_closed_streams_serves_until_it_is_stopped(closed: str)
     command = ["sh", "-c", f'exec "$0" "$@" {closed}', sys.executable, "-m", "mock_server", "--port", str(port)]
     with subprocess.Popen(command) as process:
         try:
-            assert ask_as_soon_as_it_listens(process, port) == 200
+            assert status_once_listening(process, port) == 200
             process.terminate()
             assert process.wait(WAIT) == 0
         finally:
             process.kill()
 
 
-def ask_as_soon_as_it_listens(process: subprocess.Popen[bytes], port: int) -> int:
-    """Return the status of /healthz; a process without standard output cannot say when it listens."""
+def status_once_listening(process: subprocess.Popen[bytes], port: int) -> int:
+    """Return the status of /healthz; a process without standard output cannot report that it listens."""
     while process.poll() is None:
         try:
             with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT)) as connection:
@@ -79,7 +79,7 @@ def ask_as_soon_as_it_listens(process: subprocess.Popen[bytes], port: int) -> in
                 return connection.getresponse().status
         except ConnectionRefusedError:
             time.sleep(0.01)
-    raise AssertionError(f"it ended with exit code {process.returncode}")
+    raise AssertionError(f"the mock exited with code {process.returncode}")
 
 
 @pytest.mark.parametrize(("arguments", "code"), [("--help", 0), ("--prot", 4)])
@@ -100,7 +100,7 @@ def test_help_is_printed_in_any_encoding(encoding: str) -> None:
     assert "\\u" not in printed
 
 
-def test_a_name_that_the_encoding_lacks_is_printed_escaped(tmp_path: Path) -> None:
+def test_a_character_that_the_encoding_lacks_is_printed_escaped(tmp_path: Path) -> None:
     folder = tmp_path / "d\u00e9p\u00f4t\u2026"
     (folder / "deployments").mkdir(parents=True)
     (folder / "deployments" / "default.yaml").write_text("")
@@ -118,7 +118,7 @@ def test_a_key_log_that_cannot_be_written_matters_only_for_tls(path: str) -> Non
     assert (done.stdout, done.stderr) == (f"200 {path}\n", "")
 
 
-def test_a_key_log_that_cannot_be_written_is_a_sentence_where_tls_is_used(tmp_path: Path) -> None:
+def test_a_key_log_that_cannot_be_written_is_reported_if_tls_is_used(tmp_path: Path) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     issued = trustme.CA().issue_cert("localhost")
     issued.cert_chain_pems[0].write_to_path(certificate)
@@ -132,7 +132,7 @@ def test_a_key_log_that_cannot_be_written_is_a_sentence_where_tls_is_used(tmp_pa
     )
 
 
-def test_the_command_reads_no_certificates_of_the_system_and_restores_the_environment(tmp_path: Path) -> None:
+def test_the_command_reads_no_system_certificates_and_restores_the_environment(tmp_path: Path) -> None:
     authorities = tmp_path / "authorities.pem"
     trustme.CA().cert_pem.write_to_path(authorities)
     code = """if True:
@@ -149,7 +149,7 @@ def test_the_command_reads_no_certificates_of_the_system_and_restores_the_enviro
     assert done.stdout == f"0 {authorities} False\n"
 
 
-def test_the_command_loads_no_dates_of_jsonschema_and_lets_later_code_load_them() -> None:
+def test_the_command_loads_no_date_checks_of_jsonschema_and_later_code_can() -> None:
     code = """if True:
         import sys
         from mock_server.command.cli import main
@@ -185,7 +185,7 @@ except OSError as error:
 """
 
 
-def test_greenlets_use_mocks_of_their_own() -> None:
+def test_each_greenlet_can_use_its_own_mock() -> None:
     code = "from gevent import monkey\nmonkey.patch_all()\n" + USE_A_MOCK + GREENLETS
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT)
     assert (done.stderr, done.returncode) == ("", 0)
@@ -214,7 +214,7 @@ with UsageMock() as mock, Patcher() as patcher:
 """
 
 
-def test_the_packaged_files_are_read_where_the_file_system_is_a_fake() -> None:
+def test_the_packaged_files_are_read_despite_a_fake_file_system() -> None:
     done = run(FAKE_FILES)
     assert (done.stderr, done.returncode) == ("", 0)
     assert done.stdout.split() == ["200", "200", "scenario=heavy", "k", "200", *["200"] * 4]

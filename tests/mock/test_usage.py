@@ -1,4 +1,4 @@
-"""GET /usage over real sockets: keys, figures, limits."""
+"""GET /usage over real sockets: keys, usage metrics and rate limits."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from hypothesis import strategies as st
 
 from mock_server import UsageMock, load_deployment, make_app
 from mock_server.options import MockOptions
-from tests.support.wire import KEY, TIMEOUT, Clock, address, ask, send, usage
+from tests.support.wire import KEY, TIMEOUT, Clock, address, send, send_request, usage
 from usage_contract import Contract
 
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=60)
 
 
 def test_a_known_key_gets_its_usage_metrics(unlimited: UsageMock) -> None:
-    reply = usage(unlimited.url, "demo-modest")
-    assert reply.status == 200
-    assert reply.headers["Content-Type"] == "application/json"
-    assert reply.json["api_key"] == "demo-modest"
-    assert reply.json["total"] == 3459
-    assert reply.json["rate_limit"] == {"rps": 10.0, "burst": 10, "remaining": 10.0}
+    response = usage(unlimited.url, "demo-modest")
+    assert response.status == 200
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.json["api_key"] == "demo-modest"
+    assert response.json["total"] == 3459
+    assert response.json["rate_limit"] == {"rps": 10.0, "burst": 10, "remaining": 10.0}
 
 
-def test_a_key_that_was_never_used_has_nothing_but_zeros(unlimited: UsageMock) -> None:
-    figures = usage(unlimited.url, "demo-fresh").json
-    assert [figures[name] for name in ("total", "success", "fail", "bytes_transferred")] == [0, 0, 0, 0]
-    assert figures["success_rate"] == 0.0
-    assert figures["by_protocol"] == {"fetch": 0, "ws": 0, "amqp": 0}
-    assert figures["top_domains"] == []
+def test_the_usage_metrics_of_an_unused_key_are_zero(unlimited: UsageMock) -> None:
+    metrics = usage(unlimited.url, "demo-fresh").json
+    assert [metrics[name] for name in ("total", "success", "fail", "bytes_transferred")] == [0, 0, 0, 0]
+    assert metrics["success_rate"] == 0.0
+    assert metrics["by_protocol"] == {"fetch": 0, "ws": 0, "amqp": 0}
+    assert metrics["top_domains"] == []
 
 
-def test_asking_does_not_move_the_counters(unlimited: UsageMock) -> None:
+def test_a_request_does_not_change_the_counters(unlimited: UsageMock) -> None:
     assert usage(unlimited.url, "demo-busy").body == usage(unlimited.url, "demo-busy").body
 
 
@@ -58,13 +58,13 @@ def test_asking_does_not_move_the_counters(unlimited: UsageMock) -> None:
     ],
     ids=str,
 )
-def test_a_request_without_one_key_in_its_header_is_401(
+def test_a_request_without_exactly_one_key_in_its_header_is_401(
     unlimited: UsageMock, headers: list[tuple[str, str | bytes]]
 ) -> None:
-    reply = ask(unlimited.url, headers=headers)
-    assert reply.status == 401
-    assert reply.json == {"detail": "Missing or invalid API key."}
-    assert reply.headers["WWW-Authenticate"] == 'ApiKey realm="usage"'
+    response = send_request(unlimited.url, headers=headers)
+    assert response.status == 401
+    assert response.json == {"detail": "Missing or invalid API key."}
+    assert response.headers["WWW-Authenticate"] == 'ApiKey realm="usage"'
 
 
 REASONS: dict[str, tuple[str, list[tuple[str, str | bytes]], str]] = {
@@ -90,7 +90,7 @@ REASONS: dict[str, tuple[str, list[tuple[str, str | bytes]], str]] = {
 def test_the_reason_states_why_a_key_is_refused(unlimited: UsageMock, case: str) -> None:
     target, headers, reason = REASONS[case]
     for _ in range(2):
-        assert ask(unlimited.url, target, headers).headers.get("Mock-Reason", "") == reason
+        assert send_request(unlimited.url, target, headers).headers.get("Mock-Reason", "") == reason
 
 
 def test_the_reason_is_the_same_for_a_repeated_request(unlimited: UsageMock) -> None:
@@ -108,7 +108,7 @@ def test_the_reason_is_the_same_for_a_repeated_request(unlimited: UsageMock) -> 
 
 @pytest.mark.parametrize("name", ["api_key", "X-API-Key", "x-api-key", "key"])
 def test_a_key_in_the_query_does_not_authenticate(unlimited: UsageMock, name: str) -> None:
-    assert ask(unlimited.url, f"/usage?{name}=demo-busy").status == 401
+    assert send_request(unlimited.url, f"/usage?{name}=demo-busy").status == 401
 
 
 @pytest.mark.parametrize(
@@ -134,9 +134,9 @@ def test_a_key_in_the_query_does_not_authenticate(unlimited: UsageMock, name: st
     ids=lambda key: repr(key[:20]),
 )
 def test_an_unknown_key_is_403(unlimited: UsageMock, key: bytes) -> None:
-    reply = ask(unlimited.url, headers=[(KEY, key)])
-    assert reply.status == 403
-    assert reply.json == {"detail": "Invalid API key."}
+    response = send_request(unlimited.url, headers=[(KEY, key)])
+    assert response.status == 403
+    assert response.json == {"detail": "Invalid API key."}
 
 
 @settings(derandomize=True, deadline=None)
@@ -146,23 +146,23 @@ def test_only_a_whole_key_is_known(unlimited: UsageMock, key: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["x-api-key", "X-API-KEY", "x-Api-kEy"])
-def test_the_name_of_the_header_has_no_case(unlimited: UsageMock, name: str) -> None:
-    assert ask(unlimited.url, headers=[(name, "demo-busy")]).status == 200
+def test_the_name_of_the_header_is_case_insensitive(unlimited: UsageMock, name: str) -> None:
+    assert send_request(unlimited.url, headers=[(name, "demo-busy")]).status == 200
 
 
 def test_an_unknown_key_can_be_401_with_a_challenge(contract: Contract) -> None:
     with UsageMock(make_app(contract, MockOptions(unknown_key_status=401))) as mock:
-        reply = usage(mock.url, "nobody")
-    assert reply.status == 401
-    assert "WWW-Authenticate" in reply.headers
+        response = usage(mock.url, "nobody")
+    assert response.status == 401
+    assert "WWW-Authenticate" in response.headers
 
 
 def test_no_response_of_usage_may_be_stored(limited: UsageMock) -> None:
-    replies = [usage(limited.url, "demo-busy") for _ in range(11)]
-    replies += [ask(limited.url), usage(limited.url, "nobody")]
-    replies += [usage(limited.url, "demo-fresh", method) for method in ("HEAD", "OPTIONS", "POST")]
-    assert {reply.status for reply in replies} == {200, 204, 401, 403, 405, 429}
-    assert {reply.headers["Cache-Control"] for reply in replies} == {"no-store"}
+    responses = [usage(limited.url, "demo-busy") for _ in range(11)]
+    responses += [send_request(limited.url), usage(limited.url, "nobody")]
+    responses += [usage(limited.url, "demo-fresh", method) for method in ("HEAD", "OPTIONS", "POST")]
+    assert {response.status for response in responses} == {200, 204, 401, 403, 405, 429}
+    assert {response.headers["Cache-Control"] for response in responses} == {"no-store"}
 
 
 def test_each_request_takes_a_token_and_time_restores_them(limited: UsageMock, clock: Clock) -> None:
@@ -184,9 +184,9 @@ def test_head_takes_a_token_and_options_takes_none(limited: UsageMock) -> None:
 
 
 def test_over_the_limit_is_429_with_the_documented_headers(limited: UsageMock) -> None:
-    replies = [usage(limited.url, "demo-busy") for _ in range(11)]
-    assert [reply.status for reply in replies] == [200] * 10 + [429]
-    refused = replies[-1]
+    responses = [usage(limited.url, "demo-busy") for _ in range(11)]
+    assert [response.status for response in responses] == [200] * 10 + [429]
+    refused = responses[-1]
     assert refused.json == {"detail": "Over the key's rate limit."}
     assert refused.headers["Retry-After"] == "1"
     assert refused.headers["X-RateLimit-Limit"] == "10"
@@ -194,36 +194,36 @@ def test_over_the_limit_is_429_with_the_documented_headers(limited: UsageMock) -
 
 
 def test_waiting_for_retry_after_is_enough(limited: UsageMock, clock: Clock) -> None:
-    while (reply := usage(limited.url, "demo-busy")).status == 200:
+    while (response := usage(limited.url, "demo-busy")).status == 200:
         pass
-    clock.now += int(reply.headers["Retry-After"])
+    clock.now += int(response.headers["Retry-After"])
     assert usage(limited.url, "demo-busy").status == 200
 
 
-def test_the_limit_of_one_key_is_not_that_of_another(limited: UsageMock) -> None:
+def test_each_key_has_a_separate_bucket(limited: UsageMock) -> None:
     while usage(limited.url, "demo-busy").status == 200:
         pass
     assert usage(limited.url, "demo-modest").json["rate_limit"]["remaining"] == 9.0
 
 
 def test_a_refused_key_takes_no_token(limited: UsageMock) -> None:
-    ask(limited.url, headers=[(KEY, "demo-busy"), (KEY, "demo-busy")])
+    send_request(limited.url, headers=[(KEY, "demo-busy"), (KEY, "demo-busy")])
     usage(limited.url, "demo-busy ,")
     assert usage(limited.url, "demo-busy").json["rate_limit"]["remaining"] == 9.0
 
 
-def test_without_a_limit_the_bucket_stays_full(unlimited: UsageMock) -> None:
-    replies = [usage(unlimited.url, "demo-busy") for _ in range(30)]
-    assert {(reply.status, reply.json["rate_limit"]["remaining"]) for reply in replies} == {(200, 10.0)}
+def test_the_bucket_stays_full_without_a_limit(unlimited: UsageMock) -> None:
+    responses = [usage(unlimited.url, "demo-busy") for _ in range(30)]
+    assert {(response.status, response.json["rate_limit"]["remaining"]) for response in responses} == {(200, 10.0)}
 
 
 def test_a_bucket_that_never_refills_has_the_longest_retry_after(contract: Contract, deployments: Path) -> None:
     (deployments / "dry.yaml").write_text("description: d\nkeys: {k: {rate_limit: {rps: 0, burst: 1}}}\n")
     with UsageMock(make_app(contract, deployment=load_deployment("dry", deployments.parent))) as mock:
-        replies = [usage(mock.url, "k") for _ in range(2)]
-    assert [reply.status for reply in replies] == [200, 429]
-    assert replies[1].headers["Retry-After"] == str(2**31)
-    assert replies[1].headers["X-RateLimit-Limit"] == "0"
+        responses = [usage(mock.url, "k") for _ in range(2)]
+    assert [response.status for response in responses] == [200, 429]
+    assert responses[1].headers["Retry-After"] == str(2**31)
+    assert responses[1].headers["X-RateLimit-Limit"] == "0"
 
 
 def test_a_fractional_limit_is_returned_with_its_fraction(contract: Contract, deployments: Path) -> None:
@@ -242,6 +242,6 @@ def test_a_key_may_hold_any_visible_character(contract: Contract, deployments: P
         assert usage(mock.url, key).json["api_key"] == key
 
 
-def test_spaces_around_a_key_belong_to_the_message_and_not_to_the_key(unlimited: UsageMock) -> None:
-    reply = send(unlimited.url, b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: \t demo-busy \t\r\n\r\n")
-    assert reply.status == 200
+def test_spaces_around_a_key_are_not_part_of_the_key(unlimited: UsageMock) -> None:
+    response = send(unlimited.url, b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: \t demo-busy \t\r\n\r\n")
+    assert response.status == 200

@@ -1,4 +1,4 @@
-"""The running figures of a key equal those that are counted from scratch."""
+"""Incremental usage counters equal those that are computed from all calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mock_server.fixtures.deployments import PROTOCOLS, Calls, Traffic
 from mock_server.simulation.accounts import TOP_DOMAINS, UsageCounters
 
-Call = tuple[int, str, int, int]  # domain, protocol, requests, failures (more than there are requests are all)
+Call = tuple[int, str, int, int]  # domain, protocol, requests, and failures, of which at most `requests` count
 CALLS = st.tuples(st.integers(0, 40), st.sampled_from(PROTOCOLS), st.integers(0, 30), st.integers(0, 30))
 PIECES = st.lists(st.lists(CALLS, min_size=20, max_size=60), min_size=1, max_size=6)
 
@@ -32,23 +32,23 @@ def all_calls(pieces: list[Traffic]) -> list[tuple[str, str, Calls]]:
 @given(PIECES)
 def test_the_top_domains_are_those_of_sorting_from_scratch(pieces: list[list[Call]]) -> None:
     first, *later = map(traffic, pieces)
-    tally = UsageCounters(first)
+    counters = UsageCounters(first)
     for more in later:
-        tally.record(more)
+        counters.record(more)
     requests: dict[str, int] = {}
     for domain, _, calls in all_calls([first, *later]):
         requests[domain] = requests.get(domain, 0) + calls.requests
     ranked = sorted(((domain, count) for domain, count in requests.items() if count), key=lambda one: (-one[1], one[0]))
-    assert tally.top_domains == ranked[:TOP_DOMAINS]
+    assert counters.top_domains == ranked[:TOP_DOMAINS]
 
 
 @given(PIECES)
 def test_the_totals_are_those_of_all_calls(pieces: list[list[Call]]) -> None:
     first, *later = map(traffic, pieces)
-    tally = UsageCounters(first)
+    counters = UsageCounters(first)
     for more in later:
-        tally.record(more)
+        counters.record(more)
     calls = all_calls([first, *later])
-    assert tally.success + tally.fail == sum(each.requests for _, _, each in calls)
-    assert tally.fail == sum(each.failures for _, _, each in calls)
-    assert sum(tally.by_protocol.values()) == tally.success + tally.fail
+    assert counters.success + counters.fail == sum(each.requests for _, _, each in calls)
+    assert counters.fail == sum(each.failures for _, _, each in calls)
+    assert sum(counters.by_protocol.values()) == counters.success + counters.fail

@@ -1,4 +1,4 @@
-"""The figures of a key against the facts that they come from."""
+"""The usage metrics of a key, compared with the facts of its deployment."""
 
 from __future__ import annotations
 
@@ -60,42 +60,42 @@ def all_calls(key: Key, protocol: str | None = None) -> list[Calls]:
 @steady
 @every_key
 def test_the_total_is_the_sum_over_all_protocols(key: Key) -> None:
-    figures = metrics_of(key)
-    assert figures["total"] == sum(each.requests for each in all_calls(key))
-    assert figures["total"] == sum(figures["by_protocol"].values())
+    metrics = metrics_of(key)
+    assert metrics["total"] == sum(each.requests for each in all_calls(key))
+    assert metrics["total"] == sum(metrics["by_protocol"].values())
 
 
 @steady
 @every_key
 def test_every_protocol_is_counted_also_where_it_was_not_spoken(key: Key) -> None:
-    figures = metrics_of(key)
+    metrics = metrics_of(key)
     for protocol in PROTOCOLS:
-        assert figures["by_protocol"][protocol] == sum(each.requests for each in all_calls(key, protocol))
+        assert metrics["by_protocol"][protocol] == sum(each.requests for each in all_calls(key, protocol))
 
 
 @steady
 @every_key
 def test_success_and_fail_share_the_total(key: Key) -> None:
-    figures = metrics_of(key)
-    assert figures["fail"] == sum(each.failures for each in all_calls(key))
-    assert figures["success"] + figures["fail"] == figures["total"]
+    metrics = metrics_of(key)
+    assert metrics["fail"] == sum(each.failures for each in all_calls(key))
+    assert metrics["success"] + metrics["fail"] == metrics["total"]
 
 
 @steady
 @every_key
 def test_the_success_rate_is_the_percentage_to_two_decimals(key: Key) -> None:
-    figures = metrics_of(key)
-    exact = Fraction(100 * figures["success"], figures["total"]) if figures["total"] else Fraction(0)
-    assert 0 <= figures["success_rate"] <= 100
-    assert figures["success_rate"] == round(figures["success_rate"], 2)
-    assert abs(Fraction(figures["success_rate"]) - exact) <= Fraction(5001, 1_000_000)
+    metrics = metrics_of(key)
+    exact = Fraction(100 * metrics["success"], metrics["total"]) if metrics["total"] else Fraction(0)
+    assert 0 <= metrics["success_rate"] <= 100
+    assert metrics["success_rate"] == round(metrics["success_rate"], 2)
+    assert abs(Fraction(metrics["success_rate"]) - exact) <= Fraction(5001, 1_000_000)
 
 
 @steady
 @every_key
 def test_bytes_are_those_of_http_fetch_only(key: Key) -> None:
-    figures = metrics_of(key)
-    assert figures["bytes_transferred"] == sum(each.bytes for each in all_calls(key, "fetch"))
+    metrics = metrics_of(key)
+    assert metrics["bytes_transferred"] == sum(each.bytes for each in all_calls(key, "fetch"))
 
 
 @steady
@@ -107,33 +107,33 @@ def test_the_top_domains_are_the_twenty_with_the_most_requests_ties_by_name(key:
     assert metrics_of(key)["top_domains"] == expected
 
 
-def answered(contract: Contract, name: str, key: Key) -> Any:
-    """Return the body that a key gets, and check it against the schema of the contract."""
+def documented_body(contract: Contract, name: str, key: Key) -> Any:
+    """Return the body of a response for a key, validated against the schema of the contract."""
     operation = contract.operations["get_usage"]
     body = documented_response(operation, 200, metrics_of(key, name)).body
     assert body.count(REMAINING) == 1
-    figures = json.loads(body.replace(REMAINING, b"1.5"))
+    metrics = json.loads(body.replace(REMAINING, b"1.5"))
     schema = operation.responses["200"].schema
     assert schema is not None
-    Draft202012Validator(schema).validate(figures)
-    return figures
+    Draft202012Validator(schema).validate(metrics)
+    return metrics
 
 
 @steady
 @given(st.text(st.characters(codec="utf-8")), KEYS)
 def test_every_response_conforms_to_the_schema_of_the_document(contract: Contract, name: str, key: Key) -> None:
-    assert answered(contract, name, key)["api_key"] == name
+    assert documented_body(contract, name, key)["api_key"] == name
 
 
 @pytest.mark.parametrize("name", ["demo-busy", "demo-modest", "demo-fresh"])
-def test_the_shipped_keys_fulfil_the_advisory_contract(name: str) -> None:
-    answered(load("advisory"), name, load_deployment().keys[name])
+def test_the_shipped_keys_conform_to_the_advisory_contract(name: str) -> None:
+    documented_body(load("advisory"), name, load_deployment().keys[name])
 
 
-def test_the_members_have_the_order_of_the_document(contract: Contract) -> None:
+def test_members_are_in_the_order_of_the_document(contract: Contract) -> None:
     schema = contract.operations["get_usage"].responses["200"].schema
     assert schema is not None
-    assert list(answered(contract, "k", Key())) == list(schema["properties"])
+    assert list(documented_body(contract, "k", Key())) == list(schema["properties"])
 
 
 def test_a_member_that_the_document_does_not_name_is_not_returned() -> None:

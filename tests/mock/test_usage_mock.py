@@ -1,4 +1,4 @@
-"""UsageMock: what it starts, and that nothing of it stays."""
+"""UsageMock: its start, its methods, and the release of its resources."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from mock_server.simulation.state import MemoryState
 from mock_server.testing.async_usage_mock import DOMAIN, STOPPED
 from mock_server.web.server import CertificateError
 from tests.support.control_api import Api
-from tests.support.wire import TIMEOUT, address, ask, usage
+from tests.support.wire import TIMEOUT, address, send_request, usage
 from usage_contract import Contract, load
 
 OPEN_FILES = Path("/dev/fd")
 
 
-def test_without_an_app_it_serves_the_default_deployment() -> None:
+def test_a_mock_without_an_app_serves_the_default_deployment() -> None:
     with UsageMock() as mock:
         assert mock.keys == ("demo-busy", "demo-modest", "demo-fresh")
         assert [usage(mock.url, key).status for key in mock.keys] == [200, 200, 200]
@@ -40,7 +40,7 @@ def test_two_mocks_have_two_ports_and_two_buckets() -> None:
         assert usage(other.url, "demo-busy").json["rate_limit"]["remaining"] == 9.0
 
 
-def test_its_thread_is_not_a_daemon_and_ends_with_it() -> None:
+def test_the_thread_of_a_mock_is_not_a_daemon_and_ends_at_close() -> None:
     before = set(threading.enumerate())
     with UsageMock():
         [thread] = set(threading.enumerate()) - before
@@ -49,12 +49,12 @@ def test_its_thread_is_not_a_daemon_and_ends_with_it() -> None:
 
 
 @pytest.mark.skipif(not OPEN_FILES.is_dir(), reason="needs a folder of open files")
-def test_it_leaves_no_socket_behind(contract: Contract) -> None:
+def test_a_close_releases_all_sockets(contract: Contract) -> None:
     def serve() -> None:
         with UsageMock(make_app(contract)) as mock:
-            ask(mock.url)
+            send_request(mock.url)
 
-    serve()  # what is imported and cached on first use stays open
+    serve()  # files that are opened and cached on first use stay open
     before = len(list(OPEN_FILES.iterdir()))
     for _ in range(5):
         serve()
@@ -68,7 +68,7 @@ def test_no_socket_listens_after_close() -> None:
         socket.create_connection(address(mock.url))
 
 
-def test_it_may_be_closed_twice_or_before_it_starts() -> None:
+def test_a_mock_may_be_closed_twice_or_before_it_starts() -> None:
     mock = UsageMock()
     mock.close()
     mock.start()
@@ -89,7 +89,7 @@ def test_an_error_at_the_start_is_raised_to_the_caller() -> None:
 
 
 @pytest.mark.parametrize("app", ["default", web.Application()])
-def test_an_app_is_one_of_the_mocks(app: Any) -> None:
+def test_an_app_that_is_not_of_make_app_is_rejected(app: Any) -> None:
     with pytest.raises(TypeError, match="is not an application of make_app"):
         UsageMock(app)
 
@@ -104,16 +104,16 @@ def test_an_app_is_one_of_the_mocks(app: Any) -> None:
     ],
     ids=["silent", "half a line", "idle", "half a body"],
 )
-def test_an_open_connection_does_not_keep_it_from_stopping(contract: Contract, unfinished: bytes) -> None:
+def test_an_open_connection_does_not_delay_a_close(contract: Contract, unfinished: bytes) -> None:
     with UsageMock(make_app(contract), grace=3600) as mock:
         connection = socket.create_connection(address(mock.url))
         connection.sendall(unfinished)
-        ask(mock.url)
-        mock.close()  # and does not wait for an hour
+        send_request(mock.url)
+        mock.close()  # without a wait for the grace period
         connection.close()
 
 
-def test_it_serves_while_the_caller_runs_a_loop_of_its_own() -> None:
+def test_a_mock_serves_a_caller_that_runs_an_event_loop() -> None:
     async def caller() -> int:
         with UsageMock() as mock:
             return (await asyncio.to_thread(usage, mock.url, "demo-busy")).status
@@ -132,13 +132,13 @@ def test_a_created_key_is_not_affected_by_other_keys(hosted: UsageMock) -> None:
     hosted.use("revoked", key=hosted.api_key)
     hosted.fail("connection-is-reset-in-the-body", key="demo-modest")
     hosted.record("shop.example", requests=4, failures=1, bytes=9, key=mine)
-    figures = usage(hosted.url, mine).json
-    assert (figures["total"], figures["success_rate"], figures["bytes_transferred"]) == (4, 75.0, 9)
+    metrics = usage(hosted.url, mine).json
+    assert (metrics["total"], metrics["success_rate"], metrics["bytes_transferred"]) == (4, 75.0, 9)
     assert usage(hosted.url, hosted.api_key).status == 403
     assert [entry.status for entry in hosted.requests_of(mine)] == [200]
 
 
-def test_a_fault_passes_some_requests_and_then_acts_on_some(hosted: UsageMock) -> None:
+def test_a_fault_skips_and_then_changes_the_given_numbers_of_requests(hosted: UsageMock) -> None:
     hosted.fail("content-type-is-text", key="demo-modest", after=1, times=1)
     types = [usage(hosted.url, "demo-modest").headers["Content-Type"] for _ in range(3)]
     assert types == ["application/json", "text/plain; charset=utf-8", "application/json"]
@@ -162,7 +162,7 @@ def test_one_status_can_be_set_for_all_requests(hosted: UsageMock) -> None:
         hosted.answer(777)
 
 
-def test_responses_can_be_held_back(contract: Contract) -> None:
+def test_responses_can_be_delayed(contract: Contract) -> None:
     waited = []
 
     async def sleep(seconds: float) -> None:
@@ -198,12 +198,12 @@ def test_an_unknown_name_is_reported_with_a_suggestion(
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), 1e300])
-def test_time_that_cannot_pass_is_rejected(hosted: UsageMock, seconds: float) -> None:
+def test_an_invalid_number_of_seconds_is_rejected(hosted: UsageMock, seconds: float) -> None:
     with pytest.raises(ValueError, match=r"seconds: .* is not valid; expected 0 to"):
         hosted.advance(seconds)
 
 
-def test_time_ends_where_dates_do(hosted: UsageMock) -> None:
+def test_the_clock_ends_at_the_last_date(hosted: UsageMock) -> None:
     api = Api(hosted.url)
     api.do("PATCH", "/clock", {"now": 10**11, "frozen": True})
     with pytest.raises(ValueError, match="the mock's time ends 100000000000 seconds after 1970"):
@@ -224,13 +224,13 @@ def test_usage_metrics_that_would_not_be_exact_are_rejected(hosted: UsageMock) -
     assert usage(hosted.url, hosted.api_key).status == 200
 
 
-def test_a_revoked_key_counts_nothing(hosted: UsageMock) -> None:
+def test_traffic_of_a_revoked_key_is_rejected(hosted: UsageMock) -> None:
     hosted.use("revoked")
     with pytest.raises(LookupError, match="the key dem…0fd2c2 is revoked by its scenario"):
         hosted.record("d.example")
 
 
-def test_none_takes_a_switch_back(hosted: UsageMock) -> None:
+def test_none_removes_an_override(hosted: UsageMock) -> None:
     hosted.use("revoked")
     hosted.use("fresh", key="demo-busy")
     hosted.fail("body-is-null", key="demo-busy")
@@ -247,7 +247,7 @@ def test_seconds_are_a_number(hosted: UsageMock, value: Any) -> None:
         with pytest.raises(TypeError, match="is not a number of seconds"):
             do(value)
     with pytest.raises(TypeError, match="'1' is not a number of seconds"):
-        hosted.advance("1")  # type: ignore[arg-type]  # it is the mistake
+        hosted.advance("1")  # type: ignore[arg-type]  # the error under test
 
 
 def test_a_fault_name_with_a_request_number_is_rejected_with_the_arguments(hosted: UsageMock) -> None:
@@ -264,7 +264,7 @@ def test_a_fault_acts_on_one_request_from_the_start() -> None:
 
 
 @pytest.mark.parametrize("counts", [{"after": -1}, {"times": 0}, {"after": 1.5}, {"times": True}])
-def test_a_fault_that_would_never_have_its_turn_is_rejected(hosted: UsageMock, counts: Any) -> None:
+def test_a_fault_with_invalid_counts_is_rejected(hosted: UsageMock, counts: Any) -> None:
     with pytest.raises(ValueError, match="is not a whole number from"):
         hosted.fail("body-is-null", **counts)
 
@@ -283,7 +283,7 @@ def test_an_invalid_port_or_time_is_rejected(option: str, value: Any) -> None:
 
 def test_an_unknown_option_is_reported_with_a_suggestion() -> None:
     with pytest.raises(TypeError, match="is not an option; did you mean 'rate_limit'"):
-        UsageMock(rate_limited=False)  # type: ignore[call-arg]  # it is the mistake
+        UsageMock(rate_limited=False)  # type: ignore[call-arg]  # the error under test
 
 
 def test_paths_may_be_texts(tmp_path: Path) -> None:
@@ -295,17 +295,17 @@ def test_paths_may_be_texts(tmp_path: Path) -> None:
         UsageMock(tls_cert=str(tmp_path / "no"), tls_key=str(tmp_path / "no"))
 
 
-def test_traffic_that_cannot_be_is_rejected(hosted: UsageMock) -> None:
+def test_impossible_traffic_is_rejected(hosted: UsageMock) -> None:
     with pytest.raises(ValueError, match="failures <= requests"):
         hosted.record("d.example", requests=1, failures=2)
     with pytest.raises(ValueError, match=r"requests: 1\.5 is not a whole number"):
-        hosted.record("d.example", requests=1.5)  # type: ignore[arg-type]  # it is the mistake
+        hosted.record("d.example", requests=1.5)  # type: ignore[arg-type]  # the error under test
     with pytest.raises(ValueError, match=r"bytes: .* is not a whole number"):
         hosted.record("d.example", bytes=2**60)
 
 
-def test_a_reset_also_forgets_the_memory_of_faults() -> None:
-    with UsageMock(fault="total-is-a-text") as mock:  # one answer in four
+def test_a_reset_clears_the_state_of_faults() -> None:
+    with UsageMock(fault="total-is-a-text") as mock:  # changes one response in four
         made = mock.make_key()
         for _ in range(3):
             usage(mock.url, "demo-modest")
@@ -315,7 +315,7 @@ def test_a_reset_also_forgets_the_memory_of_faults() -> None:
         assert [type(total) for total in totals] == [int, int, int]
 
 
-def test_any_thread_may_use_it(hosted: UsageMock) -> None:
+def test_any_thread_may_use_a_mock(hosted: UsageMock) -> None:
     with ThreadPoolExecutor(8) as pool:
         keys = list(pool.map(lambda _: hosted.make_key(), range(50)))
     assert len(set(keys)) == 50
@@ -343,14 +343,14 @@ def test_a_call_during_close_succeeds_or_raises() -> None:
 def test_an_unfinished_call_raises_at_close() -> None:
     class Stuck(MemoryState):
         async def latest(self) -> None:
-            if asked.is_set():
+            if called.is_set():
                 waiting.set()
                 await asyncio.Event().wait()
 
-    asked, waiting = threading.Event(), threading.Event()
+    called, waiting = threading.Event(), threading.Event()
     app = make_app(load("documented"), state=Stuck())
     with ThreadPoolExecutor(1) as pool, UsageMock(app) as mock:
-        asked.set()
+        called.set()
         stuck = pool.submit(mock.use, "fresh")
         assert waiting.wait(TIMEOUT)
         mock.close()
@@ -358,7 +358,7 @@ def test_an_unfinished_call_raises_at_close() -> None:
             stuck.result(timeout=TIMEOUT)
 
 
-def test_an_app_may_be_given_a_state_in_memory(contract: Contract) -> None:
+def test_an_app_accepts_a_state_in_memory(contract: Contract) -> None:
     with UsageMock(make_app(contract, state=MemoryState())) as mock:
         assert usage(mock.url, mock.api_key).status == 200
 
@@ -395,7 +395,7 @@ def test_a_call_after_the_end_raises() -> None:
             again()
 
 
-def test_in_the_callers_loop_it_is_used_while_it_is_served() -> None:
+def test_an_async_mock_can_be_used_only_while_it_runs() -> None:
     async def caller() -> None:
         mock = AsyncUsageMock()
         with pytest.raises(RuntimeError, match="not running"):
@@ -424,15 +424,15 @@ def test_an_empty_host_is_not_every_address() -> None:
         lambda: Calls(1, 2),
         lambda: Calls(-1),
         lambda: Calls(2**60),
-        lambda: Deployment("mine", "nobody may ask", {}),
+        lambda: Deployment("mine", "A deployment without keys.", {}),
     ],
 )
-def test_facts_that_cannot_be_are_rejected_where_they_are_made(make: Callable[[], object]) -> None:
+def test_constructors_reject_invalid_facts(make: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match=r"not valid|has no keys"):
         make()
 
 
-def test_in_the_callers_loop_it_leaves_no_task() -> None:
+def test_an_async_mock_leaves_no_task() -> None:
     async def caller() -> None:
         before = asyncio.all_tasks()
         async with AsyncUsageMock(delay="3600", grace=0) as mock:
@@ -477,18 +477,18 @@ def test_a_delay_may_be_a_number_from_the_start() -> None:
         assert usage(mock.url, mock.api_key).status == 200
 
 
-def test_a_forced_status_is_taken_back(hosted: UsageMock) -> None:
+def test_a_status_can_be_removed(hosted: UsageMock) -> None:
     hosted.use("throttled")
     hosted.answer(503)
     hosted.answer(None)
     assert usage(hosted.url, hosted.api_key).status == 429
 
 
-def test_traffic_is_of_a_host_name(hosted: UsageMock) -> None:
+def test_the_domain_of_traffic_is_a_host_name(hosted: UsageMock) -> None:
     with pytest.raises(ValueError, match="is not a host name"):
         hosted.record("https://shop.example/")
 
 
-def test_a_domain_is_the_same_in_a_fixture() -> None:
+def test_fixtures_have_the_same_pattern_for_domains() -> None:
     schema = Path(__file__).parents[2] / "fixtures" / "deployment.schema.json"
     assert json.dumps(f"^{DOMAIN}$").rstrip('"') in schema.read_text()

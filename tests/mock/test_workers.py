@@ -1,4 +1,4 @@
-"""The supervisor of several workers: it ends although a worker does not react."""
+"""The supervisor of several workers ends even if a worker does not react."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ workers.MARGIN = 0.1
 sys.exit(workers.supervise(serve, MockOptions(port=0, workers=2, grace=0.1)))
 """
 
-DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+IGNORES_SIGTERM = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
 HANGING = "print('starting', file=sys.stderr, flush=True); signal.pause()"
 
 
 @contextmanager
 def supervisor(before: str) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
-    """Run a supervisor whose workers do something before they listen; give it with a list for its workers."""
+    """Run a supervisor whose workers execute `before` first; yield it with a list for its workers."""
     command = [sys.executable, "-c", CODE.format(before=before)]
     workers: list[psutil.Process] = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -55,7 +55,7 @@ def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_worker_that_does_not_react_is_killed_after_the_grace_period(number: signal.Signals) -> None:
-    with supervisor(DEAF) as (process, workers):
+    with supervisor(IGNORES_SIGTERM) as (process, workers):
         assert process.stdout and process.stderr
         assert process.stdout.readline().startswith("LISTENING ")
         workers += children(process)
@@ -67,13 +67,13 @@ def test_a_worker_that_does_not_react_is_killed_after_the_grace_period(number: s
         assert told == [f"usage-mock: worker {each.pid} did not end within 0.2 s and was killed" for each in workers]
 
 
-def test_a_worker_that_is_stopped_by_a_signal_is_killed_as_well() -> None:
+def test_a_worker_that_is_suspended_by_a_signal_is_killed() -> None:
     with supervisor("pass") as (process, workers):
         assert process.stdout and process.stderr
         process.stdout.readline()
         workers += children(process)
         os.kill(workers[0].pid, signal.SIGSTOP)
-        while workers[0].status() != psutil.STATUS_STOPPED:  # else SIGTERM may be delivered first
+        while workers[0].status() != psutil.STATUS_STOPPED:  # otherwise SIGTERM may be delivered first
             os.sched_yield()
         process.terminate()
         assert process.wait(WAIT) == 0

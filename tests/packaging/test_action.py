@@ -1,4 +1,4 @@
-"""The GitHub Action: its run steps in a shell, as a runner would execute them."""
+"""The GitHub Action: its run steps, executed in a shell like a runner does."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tests.support.readme import CHECKOUT
 ACTION: dict[str, Any] = YAML(typ="safe").load((CHECKOUT / "action.yml").read_text())
 STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
 INSTALL, GATE = (step for step in STEPS if "run" in step)
-SHELL = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c"]  # of GitHub's `shell: bash`
+SHELL = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c"]  # the command of GitHub for `shell: bash`
 EXPRESSION = re.compile(r"\$\{\{ ([\w.-]+) \}\}")
 
 
 @dataclass(frozen=True)
 class Runner:
-    """A runner with an empty repository and a folder for temporary files."""
+    """A runner with a folder for temporary files."""
 
     temporary: Path
 
@@ -41,11 +41,11 @@ class Runner:
         context |= {"steps.python.outputs.python-path": sys.executable, "github.action_path": str(CHECKOUT)}
         own = {name: EXPRESSION.sub(lambda match: context[match[1]], value) for name, value in step["env"].items()}
         files = {"GITHUB_OUTPUT": str(folder / "output"), "GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
-        given = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        given |= {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        inherited |= {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
         runner = {"RUNNER_TEMP": str(self.temporary), "GITHUB_ACTIONS": "true"}
         done = subprocess.run(
-            [*SHELL, step["run"]], cwd=folder, env=given | runner | files | own | environment, check=False
+            [*SHELL, step["run"]], cwd=folder, env=inherited | runner | files | own | environment, check=False
         )
         return done.returncode
 
@@ -60,7 +60,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A repository with pytest's configuration and a package that are not meant for the gate."""
+    """A repository with a pytest configuration and a package that must not affect the gate."""
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
     (tmp_path / "contract_tests").mkdir()
     (tmp_path / "contract_tests" / "__init__.py").touch()
@@ -120,7 +120,7 @@ def test_a_known_deviation_decides_the_exit_code(runner: Runner, repository: Pat
     assert outputs(repository)["exit-code"] == "0"
 
 
-def test_a_run_that_cannot_start_has_outputs_too(runner: Runner, repository: Path) -> None:
+def test_a_run_that_cannot_start_has_outputs(runner: Runner, repository: Path) -> None:
     inputs = {"base-url": "https://staging.example/?$(touch injected)", "report-dir": "pytest.ini"}
     assert runner.run(GATE, repository, inputs, CONTRACT_API_KEY="demo-busy") == 4
     assert outputs(repository) == {
@@ -131,14 +131,14 @@ def test_a_run_that_cannot_start_has_outputs_too(runner: Runner, repository: Pat
     assert not (repository / "injected").exists()
 
 
-def test_the_reports_are_kept_after_a_red_run() -> None:
+def test_the_reports_are_uploaded_after_a_failed_run() -> None:
     (kept,) = (step for step in STEPS if step.get("uses", "").startswith("actions/upload-artifact@"))
     assert kept["if"] == "always()"
     assert kept["with"]["path"] == "${{ inputs.report-dir }}"
 
 
 def test_no_script_contains_an_expression() -> None:
-    """GitHub replaces expressions in a script before the shell parses it: a value could contain a command."""
+    """No script contains an expression, as GitHub replaces it before the shell parses the script."""
     assert [step["run"] for step in (INSTALL, GATE) if "${{" in step["run"]] == []
 
 

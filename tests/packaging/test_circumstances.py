@@ -1,4 +1,4 @@
-"""Circumstances of a run that the gate cannot work in end with exit code 4 and one sentence."""
+"""A run in an environment that the gate does not support ends with exit code 4 and a message."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.gate import Run
 from tests.support.projects import SECRET, run_pytest
 
 RunGate = Callable[..., Run]
-THERE = ("--base-url", "https://127.0.0.1:1", "--api-key", SECRET)
+WITH_TLS = ("--base-url", "https://127.0.0.1:1", "--api-key", SECRET)
 BLOCKS_SOCKETS = """
 import socket
 
@@ -30,7 +30,9 @@ def pytest_runtest_setup(item):
 KNOWS_FORKED = "def pytest_addoption(parser):\n    parser.addoption('--forked', action='store_true', dest='forked')\n"
 
 
-def test_blocked_sockets_are_named(run_gate: RunGate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plugin_that_blocks_sockets_is_reported(
+    run_gate: RunGate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "blocking.py").write_text(BLOCKS_SOCKETS)
     monkeypatch.syspath_prepend(tmp_path)
     with UsageMock() as mock:
@@ -43,7 +45,9 @@ def test_blocked_sockets_are_named(run_gate: RunGate, tmp_path: Path, monkeypatc
     assert "Traceback" not in run.output
 
 
-def test_a_process_for_each_rule_is_refused(run_gate: RunGate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_for_each_rule_is_rejected(
+    run_gate: RunGate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "forking.py").write_text(KNOWS_FORKED)
     monkeypatch.syspath_prepend(tmp_path)
     run = run_gate("-p", "forking", "--forked")
@@ -51,8 +55,8 @@ def test_a_process_for_each_rule_is_refused(run_gate: RunGate, tmp_path: Path, m
     assert "ERROR: --forked: the rules share one process" in run.output
 
 
-def test_a_key_log_that_cannot_be_written_is_named(run_gate: RunGate) -> None:
-    run = run_gate(*THERE, environment={"SSLKEYLOGFILE": "/nowhere/keys.log"})
+def test_a_key_log_that_cannot_be_written_is_reported(run_gate: RunGate) -> None:
+    run = run_gate(*WITH_TLS, environment={"SSLKEYLOGFILE": "/nowhere/keys.log"})
     assert run.code == 4
     assert "ERROR: SSLKEYLOGFILE: /nowhere/keys.log cannot be written: No such file or directory." in run.output
 
@@ -61,14 +65,14 @@ def test_a_key_log_is_not_needed_without_tls(run_gate: RunGate) -> None:
     assert run_gate("-k", "missing_key", environment={"SSLKEYLOGFILE": "/nowhere/keys.log"}).code == 0
 
 
-def test_plugin_autoloading_that_is_off_is_named(tmp_path: Path) -> None:
+def test_disabled_plugin_autoloading_is_reported(tmp_path: Path) -> None:
     run = run_pytest("--pyargs", "contract_tests", folder=tmp_path, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
     assert run.returncode == 4
     assert "ERROR: the gate's plugin is not loaded. Leave pytest's plugin autoloading on" in run.stderr
     assert "Traceback" not in run.stdout + run.stderr
 
 
-def test_a_gate_that_another_package_hides_leaves_no_earlier_report(tmp_path: Path) -> None:
+def test_a_gate_that_another_package_hides_removes_earlier_reports(tmp_path: Path) -> None:
     (tmp_path / "contract_tests").mkdir()
     (tmp_path / "contract_tests" / "__init__.py").touch()
     report = tmp_path / "out" / "contract.html"
@@ -80,7 +84,7 @@ def test_a_gate_that_another_package_hides_leaves_no_earlier_report(tmp_path: Pa
 
 
 @pytest.mark.parametrize("place", ["contract_tests", "contract_tests/test_auth.py::test_missing_key_is_401"])
-def test_another_copy_of_the_gate_is_named_without_the_key(place: str, tmp_path: Path) -> None:
+def test_another_copy_of_the_gate_is_reported_without_the_key(place: str, tmp_path: Path) -> None:
     shutil.copytree(GATE, tmp_path / "contract_tests")
     run = run_pytest(place, "--api-key", SECRET, folder=tmp_path)
     assert run.returncode == 4

@@ -1,4 +1,4 @@
-"""The entry point loads the gate where it is named, and leaves every other pytest run alone."""
+"""The entry point loads the gate if a run names it, and does not affect other pytest runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.readme import CHECKOUT
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project whose own tests live in a package called contract_tests, with an option that is called like ours."""
+    """A project with a package `contract_tests` and an option `--api-key` of its own."""
     own = tmp_path / "contract_tests"
     own.mkdir()
     (own / "__init__.py").touch()
@@ -22,17 +22,17 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("arguments", [["contract_tests"], ["contract_tests/test_own.py"], ["./contract_tests"]])
-def test_a_projects_own_folder_of_that_name_is_its_own(arguments: list[str], project: Path) -> None:
+def test_a_folder_with_the_name_of_the_gate_is_not_the_gate(arguments: list[str], project: Path) -> None:
     run = run_pytest(*arguments, "--api-key=own", folder=project)
     assert "1 passed" in run.stdout, run.stdout + run.stderr
 
 
-def test_an_options_value_of_that_name_is_not_the_gate(project: Path) -> None:
+def test_a_value_of_an_option_with_the_name_of_the_gate_is_not_the_gate(project: Path) -> None:
     run = run_pytest("-k", "contract_tests", "contract_tests", "--api-key=own", folder=project)
     assert "1 passed" in run.stdout, run.stdout + run.stderr
 
 
-def test_pyargs_names_the_gate_also_beside_a_folder_of_that_name(project: Path) -> None:
+def test_pyargs_selects_the_gate_despite_a_folder_with_its_name(project: Path) -> None:
     run = run_pytest("--pyargs", "contract_tests", "--rules", folder=project)
     assert "auth/missing-key-is-401" in run.stdout, run.stdout + run.stderr
 
@@ -50,19 +50,19 @@ def test_the_bare_name_of_an_installed_gate_is_explained_without_the_key(tmp_pat
     assert SECRET not in run.stdout + run.stderr
 
 
-def test_every_rule_is_left_out_where_the_gate_is_not_named() -> None:
+def test_no_rule_is_collected_if_the_gate_is_not_named() -> None:
     run = run_pytest(".", "--collect-only", "-q", "--ignore=tests", folder=CHECKOUT)
     assert "no tests collected" in run.stdout
     assert "error" not in (run.stdout + run.stderr).lower()
 
 
-def test_a_gate_without_its_plugin_is_refused() -> None:
+def test_a_gate_without_its_plugin_is_rejected() -> None:
     run = run_pytest("contract_tests", folder=CHECKOUT, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
     assert run.returncode == 4
     assert "the gate's plugin is not loaded" in run.stdout + run.stderr
 
 
-def test_other_runs_import_nothing_but_two_small_plugins(tmp_path: Path) -> None:
+def test_other_runs_import_two_small_plugins_only(tmp_path: Path) -> None:
     (tmp_path / "test_own.py").write_text(
         "import sys\n"
         "def test_own():\n"
@@ -72,12 +72,12 @@ def test_other_runs_import_nothing_but_two_small_plugins(tmp_path: Path) -> None
     assert "1 passed" in run.stdout, run.stdout + run.stderr
 
 
-SHOWING = {"--debug": ["--debug"], "--pastebin": ["--pastebin=all"]}
+DISCLOSING = {"--debug": ["--debug"], "--pastebin": ["--pastebin=all"]}
 
 
-@pytest.mark.parametrize("option", SHOWING)
-def test_options_that_show_keys_past_redaction_are_refused(option: str, tmp_path: Path) -> None:
-    run = run_pytest("--pyargs", "contract_tests", *SHOWING[option], "--api-key", SECRET, folder=tmp_path)
+@pytest.mark.parametrize("option", DISCLOSING)
+def test_options_that_disclose_keys_despite_redaction_are_rejected(option: str, tmp_path: Path) -> None:
+    run = run_pytest("--pyargs", "contract_tests", *DISCLOSING[option], "--api-key", SECRET, folder=tmp_path)
     assert run.returncode == 4
     assert f"{option} " in run.stderr
     assert SECRET not in run.stdout + run.stderr
@@ -85,7 +85,7 @@ def test_options_that_show_keys_past_redaction_are_refused(option: str, tmp_path
 
 
 @pytest.mark.parametrize("option", ["--api-key", "--api-key-file", "--header"])
-def test_an_empty_value_of_a_secret_option_is_named(option: str, tmp_path: Path) -> None:
+def test_an_empty_value_of_a_secret_option_is_reported(option: str, tmp_path: Path) -> None:
     run = run_pytest("--pyargs", "contract_tests", option, "", "--base-url", "http://127.0.0.1:1", folder=tmp_path)
     assert run.returncode == 4
     assert f"{option}: the value is empty. Is a variable not set?" in run.stdout + run.stderr

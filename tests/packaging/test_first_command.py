@@ -19,7 +19,7 @@ def test_the_first_command_runs_the_main_job_in_a_fresh_clone(tmp_path: Path, mo
     tracked = subprocess.run(
         ["git", "ls-files", "-mo", "--exclude-standard"], cwd=CHECKOUT, capture_output=True, text=True, check=True
     )
-    for name in tracked.stdout.split("\n"):  # what is not committed yet is tried, too
+    for name in tracked.stdout.split("\n"):  # changes that are not committed yet are included
         if (CHECKOUT / name).is_file():
             (clone / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(CHECKOUT / name, clone / name)

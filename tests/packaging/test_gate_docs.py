@@ -1,4 +1,4 @@
-"""The gate's documentation: every block runs, and every option is described."""
+"""The documentation of the gate: every block runs, and every option is described."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_page_about_traffic_runs(staging: str, tmp_path: Path) -> None:
             walkthrough.run(block)
 
 
-def test_the_shown_failure_is_printed_like_this(run_gate: Callable[..., Run]) -> None:
+def test_a_failure_is_printed_as_shown(run_gate: Callable[..., Run]) -> None:
     (shown,) = [block.text for block in blocks(CHECKOUT / "docs" / "gate.md") if block.language == "text"]
     with UsageMock(fault="missing-key-is-403") as mock:
         run = run_gate("--base-url", mock.url, "--rule", "auth/missing-key-is-401", "--api-key", mock.api_key)

@@ -1,4 +1,4 @@
-"""The mock's documentation: every code block of its pages does what the page shows."""
+"""The documentation of the mock: every code block has the result that its page shows."""
 
 from __future__ import annotations
 

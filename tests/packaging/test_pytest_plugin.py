@@ -1,4 +1,4 @@
-"""The pytest plugin in projects of its own: what their tests see, and that nothing of one reaches the next."""
+"""The pytest plugin in other projects: its fixtures, and the isolation of their tests."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ import urllib.request, urllib.error
 def get(mock, key=None):
     request = urllib.request.Request(mock.url + "/usage", headers={"X-API-Key": key or mock.api_key})
     try:
-        with urllib.request.urlopen(request) as answer:
-            return answer.status
+        with urllib.request.urlopen(request) as response:
+            return response.status
     except urllib.error.HTTPError as error:
         with error:
             return error.code
 """
 
 
-def passes(pytester: pytest.Pytester, *options: str, passed: int) -> None:
-    others = ("-p", "no:schemathesis", "-p", "no:hypothesispytest")  # whose start takes seconds
+def assert_passes(pytester: pytest.Pytester, *options: str, passed: int) -> None:
+    others = ("-p", "no:schemathesis", "-p", "no:hypothesispytest")  # their start takes seconds
     done = pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", *others, *options)
     done.assert_outcomes(passed=passed)
 
 
 def test_the_fixture_is_a_mock_with_a_url_and_a_key(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(GET + "def test_it(usage_mock): assert get(usage_mock) == 200")
-    passes(pytester, passed=1)
+    assert_passes(pytester, passed=1)
 
 
-def test_each_test_meets_a_mock_as_it_is_at_the_start(pytester: pytest.Pytester) -> None:
+def test_each_test_starts_with_a_reset_mock(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         GET
         + """
@@ -48,7 +48,7 @@ def test_two(usage_mock):
     assert get(usage_mock) == 200
 """
     )
-    passes(pytester, passed=2)
+    assert_passes(pytester, passed=2)
 
 
 def test_a_server_that_a_fault_stopped_listens_in_the_next_test(pytester: pytest.Pytester) -> None:
@@ -66,10 +66,10 @@ def test_one(usage_mock):
 def test_two(usage_mock): assert get(usage_mock) == 200
 """
     )
-    passes(pytester, passed=2)
+    assert_passes(pytester, passed=2)
 
 
-def test_a_project_chooses_the_deployment_and_the_options(pytester: pytest.Pytester) -> None:
+def test_a_project_can_set_the_deployment_and_the_options(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         """
 import pytest
@@ -88,10 +88,10 @@ def test_it(usage_mock):
     assert (usage_mock.keys, get(usage_mock), get(usage_mock, "nobody")) == (("own-key",), 200, 401)
 """
     )
-    passes(pytester, passed=1)
+    assert_passes(pytester, passed=1)
 
 
-def test_workers_have_a_mock_each(pytester: pytest.Pytester) -> None:
+def test_each_worker_has_its_own_mock(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         GET
         + """
@@ -102,7 +102,7 @@ def test_it(usage_mock, number):
     assert len(usage_mock.requests) == 10
 """
     )
-    passes(pytester, "-n", "2", passed=8)
+    assert_passes(pytester, "-n", "2", passed=8)
 
 
 def test_the_session_leaves_no_thread_and_no_socket(pytester: pytest.Pytester) -> None:
@@ -115,10 +115,10 @@ def pytest_unconfigure(config):
 """
     )
     pytester.makepyfile(GET + "def test_it(usage_mock): assert get(usage_mock) == 200")
-    passes(pytester, passed=1)
+    assert_passes(pytester, passed=1)
 
 
-def test_the_plugin_costs_a_project_nothing_until_it_is_used() -> None:
+def test_the_plugin_imports_no_further_modules_until_it_is_used() -> None:
     code = "import sys, pytest; before = set(sys.modules); import mock_server.testing.pytest_plugin; "
     code += "print(sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

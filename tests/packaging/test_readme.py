@@ -1,4 +1,4 @@
-"""The README does what it shows, and its figures are true."""
+"""The commands of the README have the shown results, and its numbers are current."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RUN_ELSEWHERE = {"text", "yaml"}
 
 @pytest.fixture
 def deployments() -> Iterator[dict[str, str]]:
-    """The deployments of the README, by the URL that it shows; raised limits spare the gate the waiting."""
+    """The deployments of the README by their URLs, with raised rate limits, so that the gate need not wait."""
     shipped = load_deployment()
     keys = {name: replace(key, rate_limit=RateLimit(1000.0, 1000)) for name, key in shipped.keys.items()}
     deployment = replace(shipped, keys=keys)
@@ -48,7 +48,7 @@ def deployments() -> Iterator[dict[str, str]]:
         }
 
 
-def test_sections_have_their_order() -> None:
+def test_sections_are_in_their_order() -> None:
     assert re.findall(r"^## (.*)", README, re.MULTILINE) == SECTIONS
 
 

@@ -1,4 +1,4 @@
-"""An installed package works without the checkout, and installs no file of another package."""
+"""The installed package works without the checkout, and contains no other files."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Installed:
     python: Path
     empty: Path
 
-    def install(self, what: str) -> None:
-        """Install something there."""
-        uv("pip", "install", "--python", str(self.python), what)
+    def install(self, requirement: str) -> None:
+        """Install a requirement into the environment."""
+        uv("pip", "install", "--python", str(self.python), requirement)
 
     def run(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run the environment's Python, isolated from this one."""
@@ -56,14 +56,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     return built
 
 
-def test_the_wheel_holds_our_packages_and_their_data_only(installed: Installed) -> None:
+def test_the_wheel_contains_only_our_packages_and_their_data(installed: Installed) -> None:
     names = zipfile.ZipFile(installed.wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == {"usage_contract", "usage_contract_pytest", "mock_server", "contract_tests"}
     assert {"usage_contract/openapi/openapi.yaml", "mock_server/data/deployments/default.yaml"} <= set(names)
 
 
-def test_the_mock_alone_needs_no_test_framework(installed: Installed) -> None:
+def test_the_mock_needs_no_test_framework(installed: Installed) -> None:
     for module in ("pytest", "hypothesis", "schemathesis", "requests"):
         assert "ModuleNotFoundError" in installed.run("-c", f"import {module}").stderr
 
@@ -80,8 +80,8 @@ def test_the_mock_serves_from_an_empty_folder(installed: Installed) -> None:
     with subprocess.Popen(command, cwd=installed.empty, stdout=subprocess.PIPE, text=True) as mock:
         assert mock.stdout
         url = mock.stdout.readline().removeprefix("LISTENING ").strip()
-        with urllib.request.urlopen(f"{url}/healthz") as answer:
-            assert answer.status == 200
+        with urllib.request.urlopen(f"{url}/healthz") as response:
+            assert response.status == 200
         mock.terminate()
     assert mock.returncode == 0
 
@@ -98,7 +98,7 @@ def test_the_gate_runs_from_an_empty_folder(with_gate: Installed) -> None:
     assert " conforms at level documented" in run.stdout
 
 
-def test_a_project_with_options_of_its_own_is_left_alone(with_gate: Installed) -> None:
+def test_a_project_with_an_equal_option_is_not_affected(with_gate: Installed) -> None:
     (with_gate.empty / "conftest.py").write_text("def pytest_addoption(parser): parser.addoption('--api-key')\n")
     (with_gate.empty / "test_own.py").write_text(
         "def test_own(request): assert request.config.option.api_key == 'own'\n"
@@ -107,7 +107,7 @@ def test_a_project_with_options_of_its_own_is_left_alone(with_gate: Installed) -
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_a_project_with_contract_tests_of_its_own_is_left_alone(with_gate: Installed, tmp_path: Path) -> None:
+def test_a_project_with_a_package_contract_tests_is_not_affected(with_gate: Installed, tmp_path: Path) -> None:
     own = tmp_path / "contract_tests"
     own.mkdir()
     (own / "__init__.py").touch()

@@ -1,4 +1,4 @@
-"""No artefact discloses a key, even of a deployment that repeats keys in its responses."""
+"""No output of a run discloses a key, even if the deployment echoes keys in its responses."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.canary import KEY, OTHER, echo, leaks
-from tests.support.gate import Respond, Run, answer
+from tests.support.gate import Respond, Run, http_response
 
 
-def test_no_key_in_any_artefact_of_a_failing_run(run_gate: Callable[..., Run], serve: Callable[[Respond], str]) -> None:
+def test_no_output_of_a_failing_run_discloses_a_key(
+    run_gate: Callable[..., Run], serve: Callable[[Respond], str]
+) -> None:
     run = run_gate(
         *(
             "--base-url",
@@ -34,38 +36,40 @@ def test_no_key_in_any_artefact_of_a_failing_run(run_gate: Callable[..., Run], s
     assert leaks(run.folder) == []
 
 
-TALKATIVE = {
-    "how fixtures are set up": ("--setup-plan",),
-    "how fixtures are set up, alone": ("--setup-only",),
+VERBOSE = {
+    "the plan of fixtures": ("--setup-plan",),
+    "the set-up of fixtures": ("--setup-only",),
     "plugins": ("--trace-config", "--fixtures-per-test"),
     "a log file": ("--log-file=log.txt", "--log-file-level=DEBUG", "--log-cli-level=DEBUG"),
     "nothing captured": ("-s",),
-    "what is captured, twice": ("--capture=tee-sys", "-rA"),
+    "captured output, twice": ("--capture=tee-sys", "-rA"),
     "each style": ("--tb=long", "-l", "-vvv", "--durations=0"),
     "another style": ("--tb=native", "-l"),
     "a debugger without input": ("--pdb", "-x"),
 }
 
 
-@pytest.mark.parametrize("what", TALKATIVE)
+@pytest.mark.parametrize("case", VERBOSE)
 def test_pytests_own_output_options_disclose_no_key(
-    what: str, run_gate: Callable[..., Run], serve: Callable[[Respond], str]
+    case: str, run_gate: Callable[..., Run], serve: Callable[[Respond], str]
 ) -> None:
     options = ("--base-url", serve(echo_to_some), "--max-rate", "1000", "-k", "test_keys or test_auth or test_schema")
     secrets = ("--api-key", KEY, f"--api-key={OTHER}", "--report-dir", "out")
-    run = run_gate(*options, *secrets, *TALKATIVE[what])
-    assert re.search(r"=+ .* in [0-9.]+s", run.output)  # it went on to its end
+    run = run_gate(*options, *secrets, *VERBOSE[case])
+    assert re.search(r"=+ .* in [0-9.]+s", run.output)  # the run was complete
     assert leaks(run.folder) == []
 
 
 def echo_to_some(head: bytes) -> bytes:
-    """Answer a caller with a key with figures that hold the key, so that the rules go on; echo to others."""
+    """Return usage metrics with a key for a request with a key, so that the run continues; echo other requests."""
     if KEY.encode() in head or OTHER.encode() in head:
-        return answer(f'{{"total": 1, "success": 1, "fail": 0, "api_key": "{KEY}"}}'.encode())
+        return http_response(f'{{"total": 1, "success": 1, "fail": 0, "api_key": "{KEY}"}}'.encode())
     return echo(head).replace(b"200 OK", b"401 Unauthorized", 1)
 
 
-def test_no_key_when_the_gate_itself_fails(run_gate: Callable[..., Run], serve: Callable[[Respond], str]) -> None:
+def test_no_output_of_a_run_that_cannot_be_tested_discloses_a_key(
+    run_gate: Callable[..., Run], serve: Callable[[Respond], str]
+) -> None:
     run = run_gate("--base-url", serve(lambda _: b""), "--full-trace", environment={"CONTRACT_API_KEY": KEY})
     assert run.code == 4
     assert leaks(run.folder) == []

@@ -1,4 +1,4 @@
-"""The matrix: exactly its rules notice each fault, each rule is proven, each correct variant is accepted."""
+"""Each fault breaks exactly the rules that it names, each rule has a fault, and each correct variant is accepted."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 
 from contract_tests.run.rules import rule_ids
 from mock_server.fixtures.faults import load_fault
-from tests.support.proof import BROKEN, CORRECT, assert_accepted, assert_noticed_by_exactly_its_rules
+from tests.support.proof import BROKEN, CORRECT, assert_accepted, assert_breaks_exactly_its_rules
 from tools.rules_document import DOCUMENT, document
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_fault_is_noticed_by_exactly_its_rules(name: str, tmp_path: Path) -> None:
-    assert_noticed_by_exactly_its_rules(name, tmp_path)
+def test_a_fault_breaks_exactly_its_rules(name: str, tmp_path: Path) -> None:
+    assert_breaks_exactly_its_rules(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", CORRECT)
@@ -22,7 +22,7 @@ def test_a_correct_variant_is_accepted(name: str, tmp_path: Path) -> None:
     assert_accepted(name, tmp_path)
 
 
-def test_the_sound_mock_keeps_every_rule(tmp_path: Path) -> None:
+def test_the_mock_without_a_fault_holds_every_rule(tmp_path: Path) -> None:
     assert_accepted(None, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The command that prints mutants which the gate accepts."""
+"""The command that prints the mutants that the gate accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redis servers for the state: a shared one, and ones that a test may end."""
+"""Redis servers for the shared state: one for all tests, and one for each test that stops it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _numbers = count()
 
 @pytest.fixture(scope="session")
 def redis() -> Iterator[Redis]:
-    # A socket's path may have 100 characters, which pytest's own folders come close to.
+    # The path of a socket is limited to about 100 characters, so tmp_path would be too long.
     with tempfile.TemporaryDirectory(prefix="redis") as folder:
         server = Redis(Path(folder))
         server.start()
@@ -27,13 +27,13 @@ def redis() -> Iterator[Redis]:
 
 @pytest.fixture
 def url(redis: Redis) -> str:
-    """A place for a state of its own."""
+    """The URL of a state that no other test uses."""
     return f"{redis.url}#test-{next(_numbers)}"
 
 
 @pytest.fixture
-def lasting() -> Iterator[Redis]:
-    """A server that keeps all that it answered, and that a test may end."""
+def durable() -> Iterator[Redis]:
+    """A server that writes every change to disk, and that a test may stop."""
     with tempfile.TemporaryDirectory(prefix="redis") as folder:
         server = Redis(Path(folder), "--appendonly", "yes", "--appendfsync", "always")
         server.start()

@@ -1,4 +1,4 @@
-"""Many requests at once, on connections that are kept."""
+"""Many concurrent requests on persistent connections."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ CLIENTS = 24  # for each mock
 Statuses = Counter[int]
 
 
-async def fire(
+async def send_load(
     urls: Sequence[str], key: str, until: Callable[[Statuses, int], bool], clients: int = CLIENTS
 ) -> Statuses:
-    """Ask every mock with many clients, each until `until(all statuses, its last)`; count the statuses."""
+    """Return the status counts of many clients of each mock; a client stops at `until(counts, its last status)`."""
     statuses: Statuses = Counter()
-    await asyncio.gather(*(_ask(url, key, until, statuses) for url in urls for _ in range(clients)))
+    await asyncio.gather(*(_send_requests(url, key, until, statuses) for url in urls for _ in range(clients)))
     return statuses
 
 
-async def _ask(url: str, key: str, until: Callable[[Statuses, int], bool], statuses: Statuses) -> None:
+async def _send_requests(url: str, key: str, until: Callable[[Statuses, int], bool], statuses: Statuses) -> None:
     async with _connected(url) as (reader, writer):
         status = 0
         while not until(statuses, status):

@@ -1,4 +1,4 @@
-"""A real Redis or Valkey, which can be killed, stopped and started again."""
+"""A real Redis or Valkey server, which can be killed, suspended and started again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.tiers import REDIS
 
 
 class Redis:
-    """A server on a socket in a folder; what it keeps on disk outlives it."""
+    """A server on a socket in a folder; its files remain when it ends."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         self._command = [str(REDIS), "--port", "0", "--unixsocket", "redis.sock", "--save", "", *options]
@@ -22,16 +22,16 @@ class Redis:
 
     @property
     def pid(self) -> int:
-        """The process's id, once it was started."""
+        """The id of the process, after `start`."""
         return self._process.pid
 
-    def asked(self, command: str) -> int:
-        """Return how often it was asked something."""
+    def calls_of(self, command: str) -> int:
+        """Return the number of calls of a command."""
         with redis.Redis(unix_socket_path=f"{self.folder}/redis.sock") as client:
             return int(client.info("commandstats")[f"cmdstat_{command}"]["calls"])
 
     def start(self) -> None:
-        """Return when it answers."""
+        """Start the server, and return when it accepts connections."""
         self._process = subprocess.Popen(self._command, cwd=self.folder, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout
         log = []
@@ -42,10 +42,10 @@ class Redis:
         pytest.fail(f"redis-server does not start:\n{''.join(log)}")
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Return when it has ended by a signal."""
+        """Send a signal, and return when the server has ended."""
         self.signal(number)
         self._process.communicate()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal to the server."""
         self._process.send_signal(number)

@@ -1,4 +1,4 @@
-"""docs/several-processes.md: every code block does what the page shows."""
+"""Every code block of docs/several-processes.md has the result that the page shows."""
 
 from __future__ import annotations
 

@@ -37,9 +37,9 @@ _names = count()
 
 
 async def results(state: State, buckets: tuple[BucketSpec, BucketSpec], steps: list[Step]) -> list[object]:
-    """Return what a state answers to each step."""
-    ways: dict[object, Callable[..., Coroutine[object, object, object]]] = {
-        "take": lambda number, now, tokens: without_news(state, buckets[number], now, tokens),
+    """Return the result of each step for a state."""
+    operations: dict[object, Callable[..., Coroutine[object, object, object]]] = {
+        "take": lambda number, now, tokens: without_snapshot(state, buckets[number], now, tokens),
         "look": lambda number, now: state.look(buckets[number], now),
         "count": state.count,
         "counted": state.counted,
@@ -47,12 +47,12 @@ async def results(state: State, buckets: tuple[BucketSpec, BucketSpec], steps: l
         "forget": lambda key: state.change(Overrides(), restart=True, key=key),
     }
     try:
-        return [await ways[name](*arguments) for name, *arguments in steps]
+        return [await operations[name](*arguments) for name, *arguments in steps]
     finally:
         await state.close()
 
 
-async def without_news(state: State, bucket: BucketSpec, now: float, tokens: int) -> TakeResult:
+async def without_snapshot(state: State, bucket: BucketSpec, now: float, tokens: int) -> TakeResult:
     return (await state.take(bucket, now, tokens=tokens, account=AccountRef(bucket.name, bucket.key)))._replace(
         snapshot=None
     )
@@ -70,29 +70,29 @@ def test_the_two_states_agree_on_every_token(
 ) -> None:
     one, other = buckets
     if one.name == other.name:
-        buckets = (one, one)  # a name stands for one bucket
+        buckets = (one, one)  # a name identifies one bucket
     shared = RedisState(f"{redis.url}#same-{next(_names)}")
     assert asyncio.run(results(shared, buckets, steps)) == asyncio.run(results(MemoryState(), buckets, steps))
 
 
-def test_traffic_is_recorded_by_one_question_which_opens_the_account(redis: Redis) -> None:
+def test_traffic_is_recorded_by_one_call_that_creates_the_account(redis: Redis) -> None:
     account, bucket = AccountRef("a", "a"), BucketSpec("a", 1, 5, None, "a")
 
     async def recorded() -> tuple[int, AccountSnapshot | None]:
         state = RedisState(f"{redis.url}#same-{next(_names)}")
-        await state.take(bucket, 0, tokens=0, account=AccountRef("b", "b"))  # now the scripts are known
+        await state.take(bucket, 0, tokens=0, account=AccountRef("b", "b"))  # loads the scripts into Redis
         await state.record(AccountRef("b", "b"), 0, {"b.example": {"ws": Calls(1)}})
-        before = redis.asked("evalsha")
+        before = redis.calls_of("evalsha")
         for now in (7.5, 9.0):
             await state.record(account, now, {"a.example": {"ws": Calls(2, 1)}})
-        asked = redis.asked("evalsha") - before
+        calls = redis.calls_of("evalsha") - before
         taken = await state.take(bucket, 10, tokens=0, account=account)
         await state.close()
-        return asked, taken.snapshot
+        return calls, taken.snapshot
 
-    asked, news = asyncio.run(recorded())
-    assert asked == 2
-    assert news and (news.since, news.traffic) == (7.5, {"a.example": {"ws": Calls(4, 2)}})
+    calls, snapshot = asyncio.run(recorded())
+    assert calls == 2
+    assert snapshot and (snapshot.since, snapshot.traffic) == (7.5, {"a.example": {"ws": Calls(4, 2)}})
 
 
 @pytest.mark.parametrize("rps", [1e-9, 0.1, 1 / 3, 9.999999, 123456.789, 1e6])

@@ -16,7 +16,7 @@ from mock_server.options import MockOptions
 from mock_server.shared_state.redis_state import RedisState
 from mock_server.web.mock import MOCK
 from tests.support.control_api import Api
-from tests.support.wire import KEY, Clock, ask, usage
+from tests.support.wire import KEY, Clock, send_request, usage
 from usage_contract import Contract
 
 BUSY, FRESH = list(load_deployment().keys)[:2]
@@ -26,7 +26,7 @@ Pair = tuple[UsageMock, UsageMock]
 
 @pytest.fixture
 def pair(contract: Contract, clock: Clock, url: str) -> Iterator[Pair]:
-    """Two mocks with one state, which have both answered before."""
+    """Two mocks with one state, which both have sent responses before."""
     with ExitStack() as stack:
         one, other = (
             stack.enter_context(UsageMock(make_app(contract, clock=clock, state=RedisState(url)))) for _ in range(2)
@@ -41,7 +41,7 @@ def test_tokens_are_taken_from_one_bucket(pair: Pair) -> None:
     assert usage(other.url, BUSY).json["rate_limit"]["remaining"] == before - 1
 
 
-def test_a_switch_reaches_a_request_with_a_key(pair: Pair) -> None:
+def test_an_override_for_a_key_applies_in_other_processes(pair: Pair) -> None:
     one, other = pair
     one.answer(418, BUSY)
     assert usage(other.url, BUSY).status == 418
@@ -51,10 +51,10 @@ def test_a_switch_reaches_a_request_with_a_key(pair: Pair) -> None:
 def test_an_override_for_all_keys_applies_to_unknown_keys(pair: Pair, headers: list[tuple[str, str]]) -> None:
     one, other = pair
     one.answer(418)
-    assert ask(other.url, headers=headers).status == 418
+    assert send_request(other.url, headers=headers).status == 418
 
 
-def test_after_a_reset_the_fault_of_the_start_waits_for_its_request_again(contract: Contract, url: str) -> None:
+def test_a_reset_restarts_the_count_of_a_fault_set_at_start(contract: Contract, url: str) -> None:
     fault = load_fault("every-fourth-response-is-503")
     for state in (None, RedisState(url)):
         app = make_app(contract, MockOptions(fault=f"{fault.name}@2"), fault=fault, state=state)
@@ -64,7 +64,7 @@ def test_after_a_reset_the_fault_of_the_start_waits_for_its_request_again(contra
                 mock.reset()
 
 
-def test_changes_at_once_are_all_there(pair: Pair) -> None:
+def test_concurrent_changes_are_all_applied(pair: Pair) -> None:
     one, other = pair
     changes = [
         ("/behaviour", {"delay": "0.001"}),
@@ -75,42 +75,42 @@ def test_changes_at_once_are_all_there(pair: Pair) -> None:
     ]
     for _ in range(5):
         with ThreadPoolExecutor(len(changes)) as pool:
-            asked = [pool.submit(Api(one.url).do, "PATCH", *change) for change in changes]
-        assert [each.exception() for each in asked] == [None] * len(changes)
+            submitted = [pool.submit(Api(one.url).do, "PATCH", *change) for change in changes]
+        assert [each.exception() for each in submitted] == [None] * len(changes)
         state = Api(other.url).get("/state")
         assert [state["everybody"][name] for name in ("scenario", "code", "delay")] == ["heavy", 418, "0.001"]
         assert (state["clock"]["now"], state["clock"]["frozen"]) == (1060.0, True)
         one.reset()
 
 
-def test_the_turns_of_another_start_are_not_counted(contract: Contract, url: str) -> None:
+def test_counts_of_another_fault_set_at_start_are_not_shared(contract: Contract, url: str) -> None:
     for name in ("body-is-null", "body-is-empty"):
         app = make_app(contract, MockOptions(fault=f"{name}@2"), fault=load_fault(name), state=RedisState(url))
         with UsageMock(app) as mock:
             assert [len(usage(mock.url, BUSY).body) > 4 for _ in range(3)] == [True, False, True]
 
 
-def test_a_scenario_reaches_all(pair: Pair) -> None:
+def test_a_scenario_applies_in_other_processes(pair: Pair) -> None:
     one, other = pair
     one.use("down")
-    assert ask(other.url, "/usage", [(KEY, BUSY)]).status == 502
+    assert send_request(other.url, "/usage", [(KEY, BUSY)]).status == 502
 
 
-def test_requests_that_a_fault_lets_pass_are_counted_together(pair: Pair) -> None:
+def test_requests_that_a_fault_skips_are_counted_for_all_processes(pair: Pair) -> None:
     one, other = pair
     one.fail("total-is-null", after=2, times=1)
     totals = [usage(mock.url, "demo-modest").json["total"] for mock in (one, other, one, other)]
     assert [total is None for total in totals] == [False, False, True, False]
 
 
-def test_a_key_that_is_made_is_known_to_all(pair: Pair) -> None:
+def test_a_created_key_is_known_to_other_processes(pair: Pair) -> None:
     one, other = pair
     key = one.make_key()
     assert usage(other.url, key).json["total"] == 0
     assert key in other.keys
 
 
-def test_other_processes_see_the_facts_of_a_created_key(pair: Pair) -> None:
+def test_other_processes_know_the_facts_of_a_created_key(pair: Pair) -> None:
     one, other = pair
     key = one.make_key(
         rate_limit={"rps": 0, "burst": 7}, traffic={"a.example": {"ws": {"requests": 5}}}, label="Billing"
@@ -122,19 +122,19 @@ def test_other_processes_see_the_facts_of_a_created_key(pair: Pair) -> None:
     assert usage(other.url, key).json["total"] == 6
 
 
-def test_several_faults_reach_other_processes(pair: Pair) -> None:
+def test_several_faults_apply_in_other_processes(pair: Pair) -> None:
     one, other = pair
     one.fail(["total-is-a-text", "lower-case-fields"])
-    reply = usage(other.url, BUSY)
-    assert (reply.json["total"], "content-type" in list(reply.headers)) == ("many", True)
+    response = usage(other.url, BUSY)
+    assert (response.json["total"], "content-type" in list(response.headers)) == ("many", True)
 
 
-def test_keys_that_are_made_at_once_are_all_there(pair: Pair) -> None:
+def test_keys_that_several_processes_create_are_known_to_all(pair: Pair) -> None:
     made = [mock.make_key() for _ in range(5) for mock in pair]
     assert [usage(mock.url, key).status for key in made for mock in pair] == [200] * 20
 
 
-def test_recorded_traffic_is_in_the_next_response_of_every_process(pair: Pair) -> None:
+def test_the_next_response_of_every_process_includes_recorded_traffic(pair: Pair) -> None:
     one, other = pair
     before = usage(other.url, BUSY).json
     one.record("new.example", "fetch", requests=3, failures=1, bytes=10, key=BUSY)
@@ -151,14 +151,14 @@ def test_the_state_of_any_process_has_the_usage_metrics_of_all(pair: Pair, clock
     clock.now += 100
     for mock in (other, one):
         for number, key in enumerate((BUSY, FRESH)):
-            told = Api(mock.url).key(number)["figures"]
-            assert told == {name: value for name, value in usage(mock.url, key).json.items() if name in told}
+            metrics = Api(mock.url).key(number)["figures"]
+            assert metrics == {name: value for name, value in usage(mock.url, key).json.items() if name in metrics}
     one.reset()
     after = Api(other.url).key()["figures"]
     assert after["total"] == usage(one.url, BUSY).json["total"]
 
 
-def test_looking_at_a_shared_state_opens_no_account(pair: Pair, clock: Clock) -> None:
+def test_reading_a_shared_state_creates_no_account(pair: Pair, clock: Clock) -> None:
     one, other = pair
     one.use("ageing", FRESH)
     assert [Api(mock.url).key(1)["figures"]["total"] for mock in pair] == [1000, 1000]
@@ -193,14 +193,14 @@ def test_an_account_with_changed_facts_restarts(contract: Contract, url: str, is
         assert [usage(mock.url, key).json["total"] for key in mock.keys] == [8, 109]
 
 
-def test_traffic_recorded_by_two_is_counted_once_each(pair: Pair) -> None:
+def test_traffic_recorded_by_two_processes_is_counted_once_each(pair: Pair) -> None:
     before = usage(pair[0].url, BUSY).json["total"]
     for mock in pair:
         mock.record("new.example", "fetch", requests=2, key=BUSY)
     assert [usage(mock.url, BUSY).json["total"] for mock in pair] == [before + 4] * 2
 
 
-def test_time_that_is_frozen_and_moved_is_so_for_all(pair: Pair, clock: Clock) -> None:
+def test_a_frozen_and_advanced_clock_applies_to_all_processes(pair: Pair, clock: Clock) -> None:
     one, other = pair
     one.freeze()
     clock.now += 1000
@@ -222,7 +222,7 @@ def test_a_bucket_refills_by_the_shared_clock(pair: Pair) -> None:
     assert usage(other.url, BUSY).status == 200
 
 
-def test_a_reset_restarts_all_processes(pair: Pair) -> None:
+def test_a_reset_applies_to_all_processes(pair: Pair) -> None:
     one, other = pair
     first = usage(other.url, FRESH).json
     key = one.make_key()
@@ -234,7 +234,7 @@ def test_a_reset_restarts_all_processes(pair: Pair) -> None:
     assert usage(one.url, key).status == 403
 
 
-def test_a_scenario_chosen_again_restarts_all_processes(pair: Pair) -> None:
+def test_a_scenario_that_is_set_again_restarts_accounts_in_all_processes(pair: Pair) -> None:
     one, other = pair
     one.use("fresh", BUSY)
     first = usage(other.url, BUSY).json
@@ -255,7 +255,7 @@ def test_overrides_outlive_the_processes(contract: Contract, url: str) -> None:
 
 
 @pytest.fixture
-def strangers(contract: Contract, url: str, tmp_path: Path) -> Iterator[Pair]:
+def different(contract: Contract, url: str, tmp_path: Path) -> Iterator[Pair]:
     """Two mocks with one state, of which only the first has the scenario and the fault `mine`."""
     for kind, text in (("scenarios", "code: 418"), ("faults", "breaks: []\nreceived: [{op: prepend, text: x}]")):
         (tmp_path / kind).mkdir()
@@ -281,14 +281,14 @@ def strangers(contract: Contract, url: str, tmp_path: Path) -> Iterator[Pair]:
 @pytest.mark.parametrize("kind", ["scenario", "fault"])
 @pytest.mark.parametrize("of_key", [{"key": BUSY}, {}])
 def test_a_missing_scenario_is_reported_until_it_is_switched_off(
-    strangers: Pair, kind: str, of_key: dict[str, str]
+    different: Pair, kind: str, of_key: dict[str, str]
 ) -> None:
-    one, other = strangers
+    one, other = different
     Api(one.url).do("PATCH", "/behaviour", {kind: "mine", **of_key})
     for _ in range(2):
-        reply = usage(other.url, BUSY)
-        assert (reply.status, reply.headers["Mock-Reason"]) == (503, "unknown-name")
-        assert f"'mine' is not a {kind}" in reply.json["detail"]
+        response = usage(other.url, BUSY)
+        assert (response.status, response.headers["Mock-Reason"]) == (503, "unknown-name")
+        assert f"'mine' is not a {kind}" in response.json["detail"]
     api = Api(other.url)
     assert api.key()["in_force"][kind] == "mine"
     assert api.key()["known"] is False
@@ -298,15 +298,15 @@ def test_a_missing_scenario_is_reported_until_it_is_switched_off(
     assert usage(other.url, BUSY).status == 200
 
 
-def test_a_missing_scenario_ends_when_another_process_switches_it_off(strangers: Pair) -> None:
-    one, other = strangers
+def test_a_missing_scenario_ends_when_another_process_switches_it_off(different: Pair) -> None:
+    one, other = different
     one.use("mine")
     assert usage(other.url, BUSY).status == 503
     one.use(None)
     assert usage(other.url, BUSY).status == 200
 
 
-def test_names_keep_states_apart(contract: Contract, clock: Clock, url: str) -> None:
+def test_states_with_different_names_are_separate(contract: Contract, clock: Clock, url: str) -> None:
     with ExitStack() as stack:
         one, other = (
             stack.enter_context(UsageMock(make_app(contract, clock=clock, state=RedisState(each))))

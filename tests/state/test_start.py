@@ -1,4 +1,4 @@
-"""`--state` and `--workers`: what is refused at the start, and how processes come and go behind one port."""
+"""`--state` and `--workers`: rejected options, and the start and end of processes behind one port."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ from tests.support.command import serving
 from tests.support.control_api import Api
 from tests.support.wire import usage
 
-from .load import fire
+from .load import send_load
 from .server import Redis
 from .test_load import BURST
 
-LINUX = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux: it names a process's children")
+LINUX = pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir(), reason="needs Linux, which lists the children of a process"
+)
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
@@ -61,23 +63,23 @@ def test_an_unreachable_state_is_reported_in_one_line(capfd: pytest.CaptureFixtu
 
 
 def test_a_password_is_sent_and_a_wrong_one_is_reported_without_quoting_it(
-    lasting: Redis, capfd: pytest.CaptureFixture[str]
+    durable: Redis, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    lasting.end()
-    secured = Redis(lasting.folder, "--requirepass", "s3cret")
+    durable.end()
+    secured = Redis(durable.folder, "--requirepass", "s3cret")
     secured.start()
     try:
-        right, wrong = (f"unix://:{word}@{lasting.folder}/redis.sock" for word in ("s3cret", "wr0ng"))
+        right, wrong = (f"unix://:{word}@{durable.folder}/redis.sock" for word in ("s3cret", "wr0ng"))
         with serving("--state", right) as (_, url):
             assert usage(url, "demo-busy").status == 200
         assert main(["--port", "0", "--state", wrong]) == 4
     finally:
         secured.end()
-        lasting.start()
+        durable.start()
     assert "wr0ng" not in capfd.readouterr().err
 
 
-def test_a_state_can_use_tls_and_must_be_trusted(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_state_can_use_tls_and_needs_a_trusted_certificate(capfd: pytest.CaptureFixture[str]) -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost")
     with tempfile.TemporaryDirectory(prefix="redis") as folder, socket.create_server(("127.0.0.1", 0)) as free:
@@ -112,13 +114,13 @@ def test_workers_share_one_state(deployments: Path, url: str) -> None:
     options = ["--fixtures", str(deployments.parent), "--state", url, "--log", "none", "--workers", "2"]
     with serving(*options) as (process, base):
         Api(base).do("PATCH", "/clock", {"frozen": True})
-        statuses = asyncio.run(fire([base], "k", lambda statuses, _: statuses.total() >= 2 * BURST, clients=48))
+        statuses = asyncio.run(send_load([base], "k", lambda statuses, _: statuses.total() >= 2 * BURST, clients=48))
         assert statuses == {200: BURST, 429: statuses.total() - BURST}
         assert len(workers_of(process)) == 2
 
 
 @LINUX
-def test_a_worker_that_dies_is_replaced_and_a_stop_leaves_none(url: str) -> None:
+def test_a_worker_that_dies_is_replaced_and_a_stop_ends_all_workers(url: str) -> None:
     with serving("--state", url, "--log", "none", "--workers", "2") as (process, base):
         first, second = workers_of(process)
         os.kill(first, signal.SIGKILL)
@@ -132,24 +134,24 @@ def test_a_worker_that_dies_is_replaced_and_a_stop_leaves_none(url: str) -> None
 
 
 @LINUX
-def test_a_worker_that_dies_while_the_state_is_away_is_replaced_when_it_is_back(lasting: Redis) -> None:
-    with serving("--state", lasting.url, "--log", "none", "--workers", "2") as (process, base):
+def test_a_worker_that_dies_without_the_state_is_replaced_when_the_state_is_available(durable: Redis) -> None:
+    with serving("--state", durable.url, "--log", "none", "--workers", "2") as (process, base):
         first, second = workers_of(process)
-        lasting.end(signal.SIGKILL)
+        durable.end(signal.SIGKILL)
         os.kill(first, signal.SIGKILL)
         assert process.stderr
-        told = [process.stderr.readline() for _ in range(3)]
-        assert "it is replaced" in told[0]
-        assert "cannot be used" in "".join(told)
+        lines = [process.stderr.readline() for _ in range(3)]
+        assert "it is replaced" in lines[0]
+        assert "cannot be used" in "".join(lines)
         assert usage(base, "demo-busy").status == 503
-        lasting.start()
+        durable.start()
         while len(workers_of(process)) < 2:
             assert process.poll() is None
         assert second in workers_of(process)
 
 
 @LINUX
-def test_workers_end_with_a_parent_that_is_killed(url: str) -> None:
+def test_workers_end_when_their_parent_is_killed(url: str) -> None:
     with serving("--state", url, "--log", "none", "--workers", "2") as (process, _):
         pids = [os.pidfd_open(pid) for pid in workers_of(process)]
         process.kill()

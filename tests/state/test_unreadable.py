@@ -1,4 +1,4 @@
-"""Records in the shared state that cannot be read: 503 with the reason, until they are replaced."""
+"""Records of the shared state that cannot be read cause 503 with the reason, until they are replaced."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mock_server import UsageMock, load_deployment, make_app
 from mock_server.shared_state.redis_state import RedisState
 from mock_server.simulation.state import UnreadableStateError
 from tests.support.control_api import Api
-from tests.support.wire import Clock, Reply, ask, usage
+from tests.support.wire import Clock, Response, send_request, usage
 from usage_contract import Contract
 
 from .server import Redis
 
 KEY = next(iter(load_deployment().keys))
-SOUND = {
+VALID = {
     "everyone": {"scenario": None, "code": None, "faults": None, "delay": None},
     "keys": {},
     "created_keys": {},
@@ -27,24 +27,24 @@ SOUND = {
 
 
 def changed(**members: object) -> bytes:
-    """Return a settings record with other members."""
-    return orjson.dumps({**SOUND, **members})
+    """Return a settings record with changed members."""
+    return orjson.dumps({**VALID, **members})
 
 
-def behaving(**members: object) -> bytes:
+def with_overrides(**members: object) -> bytes:
     return changed(everyone={"scenario": None, "code": None, "faults": None, "delay": None, **members})
 
 
 UNREADABLE = {
-    "no JSON": b"{",
-    "no object": b"[]",
-    "a member is missing": orjson.dumps({"everyone": SOUND["everyone"]}),
-    "a member is unknown": behaving(mood="bad"),
-    "a code is a text": behaving(code="503"),
-    "a code is a truth value": behaving(code=True),
-    "a delay is none": behaving(delay="soon"),
-    "a fault is a text": behaving(faults=["body-is-null"]),
-    "a fault has an odd count": behaving(faults=[{"name": "body-is-null", "after": "1"}]),
+    "not JSON": b"{",
+    "not an object": b"[]",
+    "a member is missing": orjson.dumps({"everyone": VALID["everyone"]}),
+    "a member is unknown": with_overrides(mood="bad"),
+    "a code is a text": with_overrides(code="503"),
+    "a code is a truth value": with_overrides(code=True),
+    "a delay is not valid": with_overrides(delay="soon"),
+    "a fault is a text": with_overrides(faults=["body-is-null"]),
+    "a fault has an odd count": with_overrides(faults=[{"name": "body-is-null", "after": "1"}]),
     "created keys are a list": changed(created_keys=["made"]),
     "a fact is unknown": changed(created_keys={"made": {"trafic": {}}}),
     "a clock is a text": changed(clock={"seconds": "now", "frozen_at": None}),
@@ -59,16 +59,16 @@ def mock(contract: Contract, clock: Clock, url: str) -> Iterator[UsageMock]:
 
 
 def write(server: Redis, url: str, record: str, value: bytes) -> None:
-    """Write a record of a state as another program does."""
+    """Write a record of a state like another program does."""
     prefix = f"usage-mock:{{{url.partition('#')[2]}}}:"
     with client_of(server) as client:
         client.set(prefix + "version", "another")
         client.set(prefix + record, value)
 
 
-def is_unreadable(reply: Reply) -> bool:
-    assert reply.json["detail"]
-    return (reply.status, reply.headers["Mock-Reason"]) == (503, "state-unreadable")
+def is_unreadable(response: Response) -> bool:
+    assert response.json["detail"]
+    return (response.status, response.headers["Mock-Reason"]) == (503, "state-unreadable")
 
 
 @pytest.mark.parametrize("case", UNREADABLE)
@@ -76,18 +76,23 @@ def test_settings_that_cannot_be_read_are_a_503_with_the_reason_for_every_reques
     mock: UsageMock, redis: Redis, url: str, case: str
 ) -> None:
     write(redis, url, "settings", UNREADABLE[case])
-    replies = [usage(mock.url, KEY), usage(mock.url, KEY), ask(mock.url), Api(mock.url).ask("GET", "/state")]
-    assert [is_unreadable(reply) for reply in replies] == [True] * 4
-    assert "The record of the overrides in the shared state cannot be read" in replies[0].json["detail"]
-    assert Api(mock.url).ask("GET", "/health").status == 200
-    write(redis, url, "settings", behaving(code=418))
+    responses = [
+        usage(mock.url, KEY),
+        usage(mock.url, KEY),
+        send_request(mock.url),
+        Api(mock.url).request("GET", "/state"),
+    ]
+    assert [is_unreadable(response) for response in responses] == [True] * 4
+    assert "The record of the overrides in the shared state cannot be read" in responses[0].json["detail"]
+    assert Api(mock.url).request("GET", "/health").status == 200
+    write(redis, url, "settings", with_overrides(code=418))
     assert usage(mock.url, KEY).status == 418
 
 
 def test_a_reset_replaces_settings_that_cannot_be_read(mock: UsageMock, redis: Redis, url: str) -> None:
     write(redis, url, "settings", b"{")
-    assert is_unreadable(Api(mock.url).ask("POST", "/reset", {"key": KEY}))
-    assert is_unreadable(Api(mock.url).ask("PATCH", "/behaviour", {"code": 418}))
+    assert is_unreadable(Api(mock.url).request("POST", "/reset", {"key": KEY}))
+    assert is_unreadable(Api(mock.url).request("PATCH", "/behaviour", {"code": 418}))
     Api(mock.url).do("POST", "/reset")
     assert usage(mock.url, KEY).status == 200
 
@@ -111,9 +116,9 @@ def test_an_account_that_cannot_be_read_is_a_503_until_a_reset(
     with client_of(redis) as client:
         [field] = [field for field in map(str, client.hkeys(account)) if field.startswith(beginning)]
         client.hset(account, mapping={field: "odd", "version": "another"})
-    assert ask(mock.url, path, [("X-API-Key", KEY)]).status == 503
+    assert send_request(mock.url, path, [("X-API-Key", KEY)]).status == 503
     Api(mock.url).do("POST", "/reset")
-    assert ask(mock.url, path, [("X-API-Key", KEY)]).status == 200
+    assert send_request(mock.url, path, [("X-API-Key", KEY)]).status == 200
 
 
 def client_of(server: Redis) -> redis.Redis:

@@ -1,4 +1,4 @@
-"""A real browser: where it is, how it is started, and what is measured in its pages."""
+"""A real browser: its path, its options, and measurements in its pages."""
 
 from __future__ import annotations
 
@@ -22,26 +22,27 @@ expect.set_options(timeout=60_000)  # milliseconds; a hundred times what an expe
 WIDE, NARROW = (1280, 900), (360, 740)
 Scheme = Literal["light", "dark"]
 
-# Every text's contrast to what is painted behind it (WCAG 2.2, relative luminance), the worst first.
+# The contrast of each text to its background (WCAG 2.2, relative luminance), in ascending order.
 CONTRASTS = """() => {
   const channel = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4
   const rgb = text => text.match(/[\\d.]+/g).map(Number)
   const luminance = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b)
-  const paper = element => {
+  const background = element => {
     for (let e = element; e; e = e.parentElement) {
       const color = rgb(getComputedStyle(e).backgroundColor)
       if (color.length < 4 || color[3] === 1) return color
     }
   }
   const contrast = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)
-  const told = (element, ink) => [
-    contrast(luminance(rgb(ink)), luminance(paper(element))), element.tagName + ' ' + element.textContent.slice(0, 40)]
+  const measured = (element, ink) => [
+    contrast(luminance(rgb(ink)), luminance(background(element))),
+    element.tagName + ' ' + element.textContent.slice(0, 40)]
   const texts = [...document.body.querySelectorAll('*')].filter(
     e => [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()) && !e.closest('title, desc'))
-  const found = texts.map(e => told(e, getComputedStyle(e)[e.closest('svg') ? 'fill' : 'color']))
+  const found = texts.map(e => measured(e, getComputedStyle(e)[e.closest('svg') ? 'fill' : 'color']))
   const marks = [...document.querySelectorAll('.mark')].map(e => {
     const {stroke, fill} = getComputedStyle(e)
-    return told(e, stroke === 'none' ? fill : stroke)
+    return measured(e, stroke === 'none' ? fill : stroke)
   })
   return {texts: found.sort((a, b) => a[0] - b[0]), marks: marks.sort((a, b) => a[0] - b[0])}
 }"""

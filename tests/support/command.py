@@ -1,4 +1,4 @@
-"""The mock as its command, in a process of its own."""
+"""The command of the mock, in a subprocess."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the command on a free port; give the process and its base URL, and stop it at the end."""
+    """Run the command on a free port; yield the process and its base URL, and terminate it at the end."""
     command = [sys.executable, "-m", "mock_server", "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout

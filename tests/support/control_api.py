@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.support.wire import TIMEOUT, Reply, address
+from tests.support.wire import TIMEOUT, Response, address
 
 JSON = {"Content-Type": "application/json"}
 
@@ -19,33 +19,33 @@ class Api:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def ask(
+    def request(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None, raw: bytes = b""
-    ) -> Reply:
-        """Send one request on a connection of its own; a body that is not raw is sent as JSON."""
+    ) -> Response:
+        """Send one request on a new connection; `body` is sent as JSON, and `raw` as it is."""
         data = raw or (b"" if body is None else json.dumps(body).encode())
         fields = {**(JSON if body is not None else {}), **(headers or {})}
         with contextlib.closing(http.client.HTTPConnection(*address(self.url), timeout=TIMEOUT)) as connection:
             connection.request(method, f"/__mock__{path}", data or None, fields)
-            answer = connection.getresponse()
-            return Reply(answer.status, answer.headers, answer.read())
+            response = connection.getresponse()
+            return Response(response.status, response.headers, response.read())
 
     def get(self, path: str) -> Any:
-        """Return what a GET answers, as JSON."""
-        reply = self.ask("GET", path)
-        assert reply.status == 200, reply.body
-        return reply.json
+        """Return the JSON body of a response to GET, which must have status 200."""
+        response = self.request("GET", path)
+        assert response.status == 200, response.body
+        return response.json
 
     def do(self, method: str, path: str, body: object = None) -> Any:
-        """Change something; return the answer's JSON, or None where there is none."""
-        reply = self.ask(method, path, body)
-        assert reply.status in (200, 201, 204), reply.body
-        return reply.json if reply.body else None
+        """Send a change, which must succeed; return the JSON body of the response, or None if it is empty."""
+        response = self.request(method, path, body)
+        assert response.status in (200, 201, 204), response.body
+        return response.json if response.body else None
 
     def refused(self, method: str, path: str, body: object = None) -> tuple[int, str]:
-        """Return the status and the detail of what is refused."""
-        reply = self.ask(method, path, body)
-        return reply.status, reply.json["detail"]
+        """Send a request that must be rejected; return the status and the detail of the response."""
+        response = self.request(method, path, body)
+        return response.status, response.json["detail"]
 
     def key(self, number: int = 0) -> Any:
         """Return the state of one key."""
@@ -53,15 +53,15 @@ class Api:
 
     @contextlib.contextmanager
     def events(self, query: str = "", headers: Mapping[str, str] | None = None) -> Iterator[Iterator[tuple[str, Any]]]:
-        """Listen to the events: their names and data."""
+        """Yield an iterator over the names and data of the events."""
         with contextlib.closing(http.client.HTTPConnection(*address(self.url), timeout=TIMEOUT)) as connection:
             connection.request("GET", f"/__mock__/events{query}", headers=dict(headers or {}))
             yield _events(connection.getresponse())
 
 
-def _events(answer: http.client.HTTPResponse) -> Iterator[tuple[str, Any]]:
+def _events(response: http.client.HTTPResponse) -> Iterator[tuple[str, Any]]:
     name = ""
-    while line := answer.readline():
+    while line := response.readline():
         field, _, value = line.decode().rstrip("\n").partition(": ")
         if field == "event":
             name = value

@@ -1,4 +1,4 @@
-"""The code blocks of a Markdown document, and a shell that runs them in order as a reader would."""
+"""The code blocks of a Markdown document, and a shell that runs them in order."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def examples(text: str) -> Iterator[Example]:
 def run_page(path: Path, folder: Path, replacements: Mapping[str, str] | None = None) -> None:
     """Run every block of a document in a folder.
 
-    Raises AssertionError, with the place of the block, for the first one that does something else than is shown.
+    Raises AssertionError, with the position of the block, for the first one whose result differs from the document.
     """
     with closing(Walkthrough(folder, replacements)) as walkthrough:
         for block in blocks(path):
@@ -74,11 +74,11 @@ class Walkthrough:
 
     In a shown output, `...` matches any text, whitespace any whitespace, and a duration any duration.
 
-    - `console`: each command must print what is shown. A command that shows `LISTENING` runs until the next one that
-      does; its port is a free one.
-    - `text`: the last server is stopped, and must have written this to standard error.
+    - `console`: each command must print the shown output. A server, which prints `LISTENING`, runs on a free port.
+      It runs until the next server starts.
+    - `text`: the last server is stopped, and must have written this text to standard error.
     - `yaml`, `toml`, `python` and `typescript` with a first line `# PATH` or `// PATH` are written to that file.
-    - `python` without it is run, and `sh` as well; both must succeed.
+    - `python` without such a line is run, as is `sh`; both must succeed.
 
     Any other block fails. `replacements` are made in every command, and undone in its output.
     """
@@ -99,7 +99,7 @@ class Walkthrough:
         self._send(f"trap {shlex.quote(STOP)} EXIT")
 
     def run(self, block: Block) -> None:
-        """Run one block, and compare what it prints with what the document shows."""
+        """Run one block, and compare its output with that in the document."""
         named = FILE.match(block.text)
         if block.language == "console":
             for example in examples(block.text):
@@ -174,14 +174,14 @@ class Walkthrough:
     def _compare(self, name: str, shown: str, printed: str) -> None:
         for text, real in self._replacements.items():
             printed = printed.replace(real, text)
-        checked = _tidy(printed)
-        assert OutputChecker().check_output(_tidy(shown), checked, ELLIPSIS | NORMALIZE_WHITESPACE), (
+        checked = _normalized(printed)
+        assert OutputChecker().check_output(_normalized(shown), checked, ELLIPSIS | NORMALIZE_WHITESPACE), (
             f"{name}\n--- shown\n{shown}\n--- printed\n{checked}"
         )
 
 
-def _tidy(text: str) -> str:
-    """Return a text in which times and durations are alike, and which ends with a newline."""
+def _normalized(text: str) -> str:
+    """Return a text with placeholders for times and durations, and with a newline at its end."""
     return VARYING.sub(lambda found: re.sub(r"[0-9.]+", "N", found[0]), text).rstrip() + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Exchanges for a journal without a server."""
+"""Exchanges for a journal, without a server."""
 
 from __future__ import annotations
 

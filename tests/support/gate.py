@@ -183,6 +183,6 @@ def serve() -> Iterator[Callable[[Respond], str]]:
         yield lambda respond: stack.enter_context(serving(respond))
 
 
-def answer(body: bytes, status: str = "200 OK", fields: str = "Content-Type: application/json") -> bytes:
-    """Return an answer's bytes; the connection is closed after it."""
+def http_response(body: bytes, status: str = "200 OK", fields: str = "Content-Type: application/json") -> bytes:
+    """Return the bytes of a response, after which the connection is closed."""
     return f"HTTP/1.1 {status}\r\n{fields}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body

@@ -1,4 +1,4 @@
-"""Exchanges as HAR 1.2, as a browser or a proxy would have recorded them."""
+"""Exchanges as HAR 1.2, as a browser or a proxy records them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def har(*entries: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def har_of(exchanges: Iterable[Exchange], origin: str) -> dict[str, Any]:
-    """Return the exchanges that have a status, and whose request HAR can express; its bodies are decoded."""
+    """Return a HAR document of the exchanges that HAR can express, with decoded bodies."""
     return har(*(_entry(exchange, origin) for exchange in exchanges if is_expressible(exchange)))
 
 
@@ -34,8 +34,8 @@ def judged_as_har(verdicts: Verdicts, folder: Path) -> tuple[frozenset[str], fro
     """Judge the journal of a run as a HAR file.
 
     Returns:
-        The rules that are broken in the file, and those that are kept in it although the run has found them broken in
-        an exchange that the file contains.
+        The rules that are broken in the file, and the rules that only the run has found broken.
+        Only findings in exchanges that the file contains are considered.
     """
     assert verdicts.scheduler
     settings, operation = verdicts.settings, contract("documented").operation("get_usage")
@@ -61,7 +61,7 @@ def is_of(path: str, exchange: Exchange) -> bool:
 
 
 def is_expressible(exchange: Exchange) -> bool:
-    """Whether a browser or a proxy would record an exchange: a whole response, whose body it can decode."""
+    """Whether a browser or a proxy would record an exchange: its response is complete and can be decoded."""
     request = exchange.request
     is_whole = exchange.status is not None and exchange.ending == "complete" and not exchange.abridged
     is_decoded = is_whole and not exchange.coding_problem and exchange.header("Content-Encoding") != "zstd"

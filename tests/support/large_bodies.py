@@ -1,4 +1,4 @@
-"""Bodies just under the gate's limit, and a deployment that sends them."""
+"""Bodies just below the gate's limit, and a deployment that sends them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from itertools import cycle
 from contract_tests.wire.limits import LARGEST_BODY
 from tests.support.gate import Respond
 
-ROOM = LARGEST_BODY - 2048  # for the members around
+ROOM = LARGEST_BODY - 2048  # for the other members
 WHOLE = {"total": 4711, "success": 4700, "fail": 11, "rate_limit": {"rps": 1000, "burst": 1000, "remaining": 900.5}}
 
 
 def filled(unit: str, start: str = "[", end: str = "]") -> bytes:
-    """Return a JSON text of repeated units, as long as there is room."""
+    """Return a JSON text of repeated units, of almost the largest size."""
     return (start + ",".join([unit] * ((ROOM - len(start + end)) // (len(unit) + 1))) + end).encode()
 
 
@@ -46,7 +46,7 @@ def response(body: bytes, status: bytes = b"200 OK", fields: bytes = b"") -> byt
 
 
 def deployment(*good: bytes) -> Respond:
-    """Return a deployment that gives these responses in turn, and refuses requests without the key."""
+    """Return a deployment that sends these responses in turn, and rejects requests without the main key."""
     refusals = {
         b"401 Unauthorized": b'{"detail": "no", "more": ' + VALUES["objects"] + b"}",
         b"403 Forbidden": b'{"detail": "no", "more": ' + VALUES["texts"] + b"}",

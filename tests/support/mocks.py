@@ -1,4 +1,4 @@
-"""Served mocks: one for everything that keeps no state, one with a clock for what does."""
+"""Fixtures with mocks: one without rate limits for all tests, and one with a manual clock for each test."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def deployment() -> Deployment:
 
 @pytest.fixture(scope="session")
 def unlimited(contract: Contract, deployment: Deployment) -> Iterator[UsageMock]:
+    """A mock without rate limits, which all tests of the session share."""
     with UsageMock(make_app(contract, MockOptions(rate_limit=False), deployment=deployment)) as mock:
         yield mock
 
@@ -37,6 +38,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def limited(contract: Contract, deployment: Deployment, clock: Clock) -> Iterator[UsageMock]:
+    """A mock with rate limits and a manual clock."""
     with UsageMock(make_app(contract, deployment=deployment, clock=clock)) as mock:
         yield mock
 

@@ -1,7 +1,7 @@
 """Mutants of a correct response, and runs of the gate against them.
 
-They are generated from the effective document: each member of the 200's body, at every depth, in turn; each
-documented status, media type and header.
+They are generated from the effective document: one for each member of the body with status 200, at every depth.
+Others change each documented status, media type and header.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from usage_contract import load
 from usage_contract.sources import pointer
 
 CONTRACT = load("documented").operations[OPERATION]
-KEY, FACTS = list(load_deployment().keys.items())[1]  # the key whose small bucket the gate may empty
+KEY, FACTS = list(load_deployment().keys.items())[1]  # the key with a small bucket, which the gate may empty
 DOCUMENT = Path(__file__).parents[2] / "docs" / "mutants.md"
 SURVIVORS = set(re.findall(r"^\| `([^`]+)` \|", DOCUMENT.read_text().partition("\n## ")[0], re.MULTILINE))
 
@@ -54,12 +54,12 @@ CHANGES = {"integer": NUMBER, "number": NUMBER, "string": TEXT, "array": LIST, "
 
 
 def body() -> Any:
-    """Return the key's sound body, with a plausible number of tokens."""
+    """Return a valid body for the key, with a plausible number of tokens."""
     return json.loads(orjson.dumps(Account(KEY, KEY, FACTS, now=0.0).usage_metrics(remaining=9.0)))
 
 
 def members(schema: Mapping[str, Any], value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, Any, Any]]:
-    """Yield the path, schema and value of each documented member, at every depth; of a list the first and last item."""
+    """Yield the path, schema and value of each documented member at every depth, and of the ends of each list."""
     schema = resolved(schema)
     if path:
         yield path, schema, value
@@ -107,7 +107,7 @@ def head_mutants() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 BODY_MUTANTS, HEAD_MUTANTS = dict(body_mutants()), dict(head_mutants())
 MUTANTS = {**BODY_MUTANTS, **HEAD_MUTANTS}
-# Mutants of the body that only requests reveal: the tokens that a bucket really has.
+# Mutants of the body that only further requests reveal, as they concern the actual tokens of a bucket.
 ONLY_FOR_REQUESTS = {
     "/rate_limit/rps a hundredfold",
     "/rate_limit/rps a hundredth",
@@ -130,7 +130,7 @@ def _is_of_the_key(exchange: Exchange) -> bool:
 
 
 def run_against_mutant(name: str, folder: Path) -> Result:
-    """Run the gate against a mutant until a rule notices it."""
+    """Run the gate against a mutant until a rule is broken."""
     (folder / "faults").mkdir()
     mutant = {"description": name, "breaks": [], "do": MUTANTS[name]}
     (folder / "faults" / "mutant.yaml").write_text(json.dumps(mutant))
@@ -138,6 +138,6 @@ def run_against_mutant(name: str, folder: Path) -> Result:
     return run_against(load_fault("mutant", folder), folder, *intrusive, "--exitfirst")
 
 
-def is_let_through(result: Result) -> bool:
-    """Whether the gate is green."""
+def is_accepted(result: Result) -> bool:
+    """Whether the gate accepts a mutant."""
     return not result.having("broken", "gate error") and result.code == 0

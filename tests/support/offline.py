@@ -1,4 +1,4 @@
-"""Exchanges with the sound mock, and mutants of them, for the passive rules."""
+"""Exchanges with the correct mock, and mutants of them, for the passive rules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEYS = tuple(Credential(key.encode(), key) for key in load_deployment().keys)
 
 @cache
 def sound_exchanges() -> tuple[Exchange, ...]:
-    """Return the baseline exchanges of a run against the sound mock, with all keys of its deployment."""
+    """Return the baseline exchanges of a run against the correct mock, with all keys of its deployment."""
     with UsageMock(rate_limit=False) as mock:
         options = settings(mock.url, keys=KEYS, max_rate=10_000.0)
         scheduler = Scheduler(Gate(options, contract("documented")), Transport(options))
@@ -38,7 +38,7 @@ def sound_exchanges() -> tuple[Exchange, ...]:
 
 
 def scheduler_of(exchanges: Sequence[Exchange]) -> RecordedScheduler:
-    """Return a scheduler with exchanges of the sound mock, or mutants of them, of which everything is known."""
+    """Return a scheduler with recorded exchanges of the correct mock, or mutants of them."""
     of_the_mock = settings("http://127.0.0.1:1", keys=KEYS)
     refused = {
         wrong_keys.UNKNOWN: next(each for each in exchanges if each.request.credential == wrong_keys.UNKNOWN),
@@ -48,7 +48,7 @@ def scheduler_of(exchanges: Sequence[Exchange]) -> RecordedScheduler:
 
 
 def patched(exchange: Exchange, patch: Sequence[Mapping[str, Any]]) -> Exchange:
-    """Return an exchange whose JSON body was changed by operations of JSON Patch (RFC 6902): remove and replace."""
+    """Return an exchange with a changed JSON body; the operations of JSON Patch (RFC 6902) are remove and replace."""
     body = json.loads(exchange.payload)
     for operation in patch:
         *path, last = operation["path"].split("/")[1:]

@@ -11,7 +11,7 @@ SECRET = "k3y-0f-a-very-secret-kind"
 
 
 def run_pytest(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest as a project does that only shares our environment."""
+    """Run pytest in a folder, without the pytest options and the gate's variables of this process."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CONTRACT_"))}
     command = [
         str(Path(sys.executable).with_name("pytest")),

@@ -19,7 +19,7 @@ from mock_server.fixtures.faults import FOLDERS, Fault, load_fault
 from tests.support.forked_gate import REPORTS, Job, Outcome, serve_runs
 
 RAISED = RateLimit(rps=50.0, burst=1000)
-STUCK = 600  # seconds of real time for a run that takes one
+STUCK = 600  # seconds of real time; a run takes about one
 # Which runs write reports: all, none, or (some) one in ten, chosen by the fault's name.
 REPORTED = {"all": 1, "some": 10, "none": 0}[os.environ.get("PROOF_REPORTS", "some")]
 
@@ -48,7 +48,7 @@ FORKS.set_forkserver_preload(["tests.support.warm_gate"])
 class Result:
     """The outcome of a run: exit code, output, verdicts, and the number of requests that all rules share.
 
-    `leaks` are the runs of eight characters of any key in its output or its reports. `requests` describe all
+    `leaks` are sequences of eight characters of a key that its output or its reports contain. `requests` describe all
     requests, and `labels` those whose exchanges have findings.
     """
 
@@ -74,10 +74,10 @@ class Result:
 def run_against(fault: Fault | None, folder: Path, *arguments: str, limits: Limits = "raised") -> Result:
     """Run the gate against the default deployment with a fault, and leave its output in a folder.
 
-    Intrusive rules run where a fault is about them: they take as long as all others. The keys' rate limits are
-    raised, but for one whose bucket the gate may empty.
+    Intrusive rules run only for faults that concern them: they take as long as all others. The rate limits of all keys
+    are raised, except that of the key whose bucket the gate may empty.
     """
-    if fault is None or not fault.breaks or OF_INTRUSIVE_RULES & set(fault.breaks) or _is_about_429(fault):
+    if fault is None or not fault.breaks or OF_INTRUSIVE_RULES & set(fault.breaks) or _concerns_429(fault):
         arguments = ("--intrusive", *arguments)
     name = fault.name if fault else ""
     writes_reports = REPORTED > 0 and zlib.crc32(name.encode()) % REPORTED == 0
@@ -105,8 +105,8 @@ def run_job(job: Job, *arguments: str) -> Result:
     )
 
 
-def assert_noticed_by_exactly_its_rules(name: str, folder: Path) -> None:
-    """Fail unless exactly the rules that a fault names notice it, and no output holds a key."""
+def assert_breaks_exactly_its_rules(name: str, folder: Path) -> None:
+    """Fail unless a fault breaks exactly the rules that it names, and no output contains a key."""
     fault = load_fault(name)
     result = run_against(fault, folder)
     assert result.leaks == set()
@@ -115,7 +115,7 @@ def assert_noticed_by_exactly_its_rules(name: str, folder: Path) -> None:
 
 
 def assert_accepted(name: str | None, folder: Path) -> None:
-    """Fail unless the gate accepts a correct variant, or the mock as it is (None), and no output holds a key."""
+    """Fail unless the gate accepts a correct variant, or the mock without one (None), and no output contains a key."""
     result = run_against(load_fault(name) if name else None, folder)
     assert result.leaks == set()
     assert result.having("broken", "gate error") == set(), result.output
@@ -125,7 +125,7 @@ def assert_accepted(name: str | None, folder: Path) -> None:
         assert {verdict.outcome for verdict in result.verdicts} == {"held"}, result.output
 
 
-def _is_about_429(fault: Fault) -> bool:
+def _concerns_429(fault: Fault) -> bool:
     return any(429 in (step.when.status or ()) for step in fault.steps)
 
 

@@ -28,6 +28,6 @@ DECISIVE = ("proof", "browser", "state", "packaging")
 
 
 def missing_tools(tier: str) -> str:
-    """Return why a tier cannot run here, or an empty text."""
+    """Return the reason why a tier cannot run on this machine, or an empty text."""
     missing = [package for package, is_there in TIERS[tier].items() if not is_there]
     return f"tier {tier} needs {' and '.join(missing)} (Debian: apt-get install {' '.join(missing)})" if missing else ""

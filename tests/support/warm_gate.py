@@ -1,7 +1,7 @@
-"""The process that gates are forked from: it has imported, run and compiled all that a gate needs.
+"""The process from which gates are forked: it has imported and compiled all modules that a gate needs.
 
-It has run the gate once against a fault, to a failure and to the end, and once more as its users do: with the plugins
-that pytest loads by itself, and against the embedded mock.
+It has run the gate once against a fault, until the end, and once as users do.
+That second run has the plugins that pytest loads by itself, and the embedded mock.
 """
 
 from __future__ import annotations
@@ -22,5 +22,5 @@ with tempfile.TemporaryDirectory() as folder:
     run_as_users_do(Path(folder))
     os.chdir(HERE)
 time.time = REAL_TIME
-gc.disable()  # a run ends before a collection is worth its time, and a collection would copy shared memory
+gc.disable()  # a run is too short for a collection, which would copy shared memory
 gc.freeze()

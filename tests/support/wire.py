@@ -1,4 +1,4 @@
-"""Real sockets: requests as bytes or in parts, and what came back."""
+"""Requests over real sockets, as bytes or in parts, and their responses."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Headers = Iterable[tuple[str, str | bytes]]
 
 
 @dataclass(frozen=True)
-class Reply:
-    """One HTTP response as it came over the wire."""
+class Response:
+    """An HTTP response as received."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -27,12 +27,12 @@ class Reply:
 
     @property
     def json(self) -> Any:
-        """The body, decoded."""
+        """The body, decoded as JSON."""
         return json.loads(self.body)
 
 
 class Clock:
-    """A clock that stands still until it is told."""
+    """A manual clock: it advances only when a test changes `now`."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
@@ -48,42 +48,42 @@ def address(url: str) -> tuple[str, int]:
     return parts.hostname, parts.port
 
 
-def ask(url: str, path: str = "/usage", headers: Headers = (), method: str = "GET") -> Reply:
-    """Send one well-formed request on a connection of its own."""
+def send_request(url: str, path: str = "/usage", headers: Headers = (), method: str = "GET") -> Response:
+    """Send one well-formed request on a new connection."""
     with contextlib.closing(http.client.HTTPConnection(*address(url), timeout=TIMEOUT)) as connection:
         connection.putrequest(method, path)
         for name, value in headers:
             connection.putheader(name, value)
         connection.endheaders()
-        return _reply(connection.getresponse())
+        return _response(connection.getresponse())
 
 
-def usage(url: str, key: str, method: str = "GET") -> Reply:
-    """Ask for the figures of a key."""
-    return ask(url, headers=[(KEY, key)], method=method)
+def usage(url: str, key: str, method: str = "GET") -> Response:
+    """Send a request to /usage with an API key."""
+    return send_request(url, headers=[(KEY, key)], method=method)
 
 
-def send(url: str, request: bytes) -> Reply:
-    """Send raw bytes and read the first response."""
+def send(url: str, request: bytes) -> Response:
+    """Send raw bytes, and return the first response."""
     with socket.create_connection(address(url), TIMEOUT) as connection:
         connection.sendall(request)
         response = http.client.HTTPResponse(connection)
         response.begin()
         with contextlib.closing(response):
-            return _reply(response)
+            return _response(response)
 
 
-def answer_so_far(url: str, request: bytes) -> bytes:
-    """Send raw bytes that may deserve no answer, and return what the server said until it was free again."""
+def response_bytes(url: str, request: bytes) -> bytes:
+    """Send raw bytes that may get no response, and return the bytes received until the server has handled them."""
     with socket.create_connection(address(url), TIMEOUT) as connection:
         with contextlib.suppress(ConnectionError):
             connection.sendall(request)
-        assert ask(url, "/healthz").status == 200
+        assert send_request(url, "/healthz").status == 200
         connection.setblocking(False)
         with contextlib.suppress(BlockingIOError, ConnectionError):
             return connection.recv(1 << 20)
     return b""
 
 
-def _reply(response: http.client.HTTPResponse) -> Reply:
-    return Reply(response.status, response.headers, response.read())
+def _response(response: http.client.HTTPResponse) -> Response:
+    return Response(response.status, response.headers, response.read())

@@ -1,4 +1,4 @@
-"""One mock for each test, whose time stands still, and its control API."""
+"""The control API of a mock with a manual clock, one for each test."""
 
 from __future__ import annotations
 

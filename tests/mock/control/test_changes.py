@@ -15,10 +15,10 @@ from mock_server import UsageMock
 from mock_server.fixtures.deployments import folder
 from mock_server.masking import mask_key
 from tests.support.control_api import JSON, Api
-from tests.support.wire import KEY, TIMEOUT, Clock, address, ask, usage
+from tests.support.wire import KEY, TIMEOUT, Clock, address, send_request, usage
 
 BUSY, MODEST = "demo-busy", "demo-modest"
-FAULT = "missing-user-agent-is-500"  # and these tests send none
+FAULT = "missing-user-agent-is-500"  # the tests send no User-Agent
 
 
 def total(mock: UsageMock, key: str) -> int:
@@ -28,9 +28,7 @@ def total(mock: UsageMock, key: str) -> int:
 
 
 @pytest.mark.parametrize("name", [BUSY, mask_key(BUSY)])
-def test_a_scenario_is_for_the_key_that_is_named_by_itself_or_by_its_id(
-    api: Api, limited: UsageMock, name: str
-) -> None:
+def test_the_key_of_a_scenario_is_named_by_its_value_or_its_id(api: Api, limited: UsageMock, name: str) -> None:
     api.do("PATCH", "/behaviour", {"key": name, "scenario": "revoked"})
     assert [usage(limited.url, key).status for key in (BUSY, MODEST)] == [403, 200]
 
@@ -40,13 +38,13 @@ def test_an_override_without_a_key_is_for_all_keys(api: Api, limited: UsageMock)
     assert [usage(limited.url, key).status for key in (BUSY, MODEST)] == [503, 503]
 
 
-def test_other_members_of_an_override_stay(api: Api) -> None:
+def test_a_change_keeps_other_members_of_an_override(api: Api) -> None:
     api.do("PATCH", "/behaviour", {"scenario": "heavy", "delay": "0.001"})
     changed = api.do("PATCH", "/behaviour", {"delay": "0.002"})
     assert (changed["scenario"], changed["delay"]) == ("heavy", "0.002")
 
 
-def test_null_takes_back_and_none_overrules(api: Api, limited: UsageMock) -> None:
+def test_null_removes_an_override_and_none_disables_that_of_all_keys(api: Api, limited: UsageMock) -> None:
     api.do("PATCH", "/behaviour", {"scenario": "revoked"})
     api.do("PATCH", "/behaviour", {"key": BUSY, "scenario": "none"})
     assert usage(limited.url, BUSY).status == 200
@@ -56,7 +54,7 @@ def test_null_takes_back_and_none_overrules(api: Api, limited: UsageMock) -> Non
     assert usage(limited.url, BUSY).status == 200
 
 
-def test_a_fault_acts_after_so_many_requests_and_so_often(api: Api, limited: UsageMock) -> None:
+def test_a_fault_skips_and_then_changes_the_given_numbers_of_requests(api: Api, limited: UsageMock) -> None:
     api.do("PATCH", "/behaviour", {"key": BUSY, "fault": FAULT, "after": 1, "times": 1})
     assert [usage(limited.url, BUSY).status for _ in range(3)] == [200, 500, 200]
 
@@ -84,12 +82,12 @@ def test_the_state_contains_the_effective_override_and_its_level(api: Api) -> No
     assert state["keys"][0]["in_force"]["scenario"] is None
 
 
-def test_nothing_that_is_switched_on_meets_the_control_api(api: Api) -> None:
+def test_overrides_do_not_apply_to_the_control_api(api: Api) -> None:
     api.do("PATCH", "/behaviour", {"code": 503, "delay": "3600"})
-    assert api.ask("GET", "/state", headers={"Prefer": "code=500, delay=3600"}).status == 200
+    assert api.request("GET", "/state", headers={"Prefer": "code=500, delay=3600"}).status == 200
 
 
-def test_no_fault_meets_the_control_api(api: Api) -> None:
+def test_faults_do_not_apply_to_the_control_api(api: Api) -> None:
     for name in [each["name"] for each in api.get("/faults")]:
         api.do("PATCH", "/behaviour", {"fault": name})
         assert api.get("/state")["everybody"]["fault"] == name
@@ -112,10 +110,10 @@ def test_a_created_key_is_unused_and_disclosed_once(api: Api, limited: UsageMock
     made = api.do("POST", "/keys")
     assert total(limited, made["key"]) == 0
     assert (api.key(-1)["id"], api.key(-1)["made"]) == (made["id"], True)
-    assert made["key"].encode() not in api.ask("GET", "/state").body
+    assert made["key"].encode() not in api.request("GET", "/state").body
 
 
-def test_a_key_can_be_made_by_name_and_in_a_scenario(api: Api, limited: UsageMock) -> None:
+def test_a_key_can_be_created_with_a_value_and_a_scenario(api: Api, limited: UsageMock) -> None:
     assert api.do("POST", "/keys", {"key": "mine", "scenario": "heavy"})["key"] == "mine"
     assert total(limited, "mine") > 1000
 
@@ -134,8 +132,8 @@ def test_traffic_changes_the_usage_metrics_of_its_key(api: Api, limited: UsageMo
     sent = {"key": MODEST, "domain": "shop.example", "protocol": "fetch", "requests": 5, "failures": 2, "bytes": 700}
     api.do("POST", "/traffic", sent)
     after = usage(limited.url, MODEST).json
-    moved = ("total", "success", "fail", "bytes_transferred")
-    assert [after[name] - before[name] for name in moved] == [5, 3, 2, 700]
+    names = ("total", "success", "fail", "bytes_transferred")
+    assert [after[name] - before[name] for name in names] == [5, 3, 2, 700]
     assert after["by_protocol"]["fetch"] - before["by_protocol"]["fetch"] == 5
     assert total(limited, BUSY) == other
 
@@ -146,7 +144,7 @@ def test_one_request_is_recorded_by_default(api: Api, limited: UsageMock) -> Non
     assert total(limited, BUSY) == before + 1
 
 
-def test_a_list_is_recorded_wholly_or_not_at_all(api: Api, limited: UsageMock) -> None:
+def test_a_list_is_recorded_completely_or_not_at_all(api: Api, limited: UsageMock) -> None:
     before, entry = total(limited, BUSY), {"key": BUSY, "domain": "shop.example"}
     assert api.refused("POST", "/traffic", [entry, {"key": "nobody's", "domain": "shop.example"}])[0] == 404
     assert total(limited, BUSY) == before
@@ -191,19 +189,19 @@ def test_the_clock_is_frozen_advanced_and_resumed(api: Api, limited: UsageMock, 
     assert api.get("/clock")["now"] == 5006
 
 
-def test_a_bucket_fills_by_the_clock(api: Api, limited: UsageMock) -> None:
+def test_an_advance_of_the_clock_fills_a_bucket(api: Api, limited: UsageMock) -> None:
     assert [usage(limited.url, BUSY).status for _ in range(11)][-1] == 429
     api.do("PATCH", "/clock", {"advance": 0.1})
     assert usage(limited.url, BUSY).status == 200
 
 
-def test_time_ends(api: Api) -> None:
+def test_the_clock_ends_at_the_last_date(api: Api) -> None:
     api.do("PATCH", "/clock", {"now": 100_000_000_000})
     assert api.refused("PATCH", "/clock", {"advance": 1})[0] == 409
     assert api.get("/clock")["now"] == 100_000_000_000
 
 
-def test_a_key_alone_is_put_back_to_the_start(api: Api, limited: UsageMock) -> None:
+def test_a_reset_of_one_key_does_not_affect_other_keys(api: Api, limited: UsageMock) -> None:
     for key in (BUSY, MODEST):
         usage(limited.url, key)
         api.do("PATCH", "/behaviour", {"key": key, "code": 503})
@@ -213,7 +211,7 @@ def test_a_key_alone_is_put_back_to_the_start(api: Api, limited: UsageMock) -> N
     assert api.key()["tokens"] == 9
 
 
-def test_everything_is_put_back_to_the_start(api: Api, limited: UsageMock) -> None:
+def test_a_full_reset_restores_the_state_of_the_start(api: Api, limited: UsageMock) -> None:
     start = stable(api.get("/state"))
     api.do("POST", "/keys", {"key": "mine"})
     api.do("PATCH", "/behaviour", {"scenario": "heavy"})
@@ -225,13 +223,13 @@ def test_everything_is_put_back_to_the_start(api: Api, limited: UsageMock) -> No
     assert stable(after) == start
 
 
-def test_a_server_that_a_fault_has_stopped_listens_again(api: Api, limited: UsageMock) -> None:
+def test_a_reset_restarts_a_server_that_a_fault_has_stopped(api: Api, limited: UsageMock) -> None:
     api.do("PATCH", "/behaviour", {"fault": "long-query-stops-the-server"})
     with contextlib.closing(http.client.HTTPConnection(*address(api.url), timeout=TIMEOUT)) as kept:
         kept.request("GET", "/__mock__/health")
         kept.getresponse().read()
         with pytest.raises(ConnectionResetError):
-            ask(limited.url, f"/usage?{'x' * 20_000}", [(KEY, BUSY)])
+            send_request(limited.url, f"/usage?{'x' * 20_000}", [(KEY, BUSY)])
         with pytest.raises(ConnectionRefusedError):
             api.get("/health")
         kept.request("POST", "/__mock__/reset")
@@ -241,7 +239,9 @@ def test_a_server_that_a_fault_has_stopped_listens_again(api: Api, limited: Usag
 
 def test_a_reset_of_a_key_restarts_its_preferred_fault(api: Api, limited: UsageMock) -> None:
     def drifting(key: str) -> object:
-        return ask(limited.url, headers=[(KEY, key), ("Prefer", "fault=usage-requests-count-in-total")]).json["total"]
+        return send_request(limited.url, headers=[(KEY, key), ("Prefer", "fault=usage-requests-count-in-total")]).json[
+            "total"
+        ]
 
     first = {key: [drifting(key), drifting(key)] for key in (BUSY, MODEST)}
     api.do("POST", "/reset", {"key": BUSY})
@@ -250,7 +250,7 @@ def test_a_reset_of_a_key_restarts_its_preferred_fault(api: Api, limited: UsageM
 
 
 def test_an_empty_body_counts_as_missing_with_any_content_type(api: Api) -> None:
-    assert api.ask("POST", "/reset", headers=JSON).status == 204
+    assert api.request("POST", "/reset", headers=JSON).status == 204
 
 
 def stable(state: dict[str, Any]) -> dict[str, Any]:
@@ -285,12 +285,12 @@ WRONG: list[tuple[str, str, object, int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "body", "status", "told"), WRONG)
+@pytest.mark.parametrize(("method", "path", "body", "status", "message"), WRONG)
 def test_every_problem_of_a_body_is_reported(
-    api: Api, method: str, path: str, body: object, status: int, told: str
+    api: Api, method: str, path: str, body: object, status: int, message: str
 ) -> None:
     found, detail = api.refused(method, path, body)
-    assert (found, told in detail) == (status, True), detail
+    assert (found, message in detail) == (status, True), detail
 
 
 def test_a_fault_whose_file_was_removed_is_reported(tmp_path: Path) -> None:
@@ -306,13 +306,13 @@ def test_a_fault_whose_file_was_removed_is_reported(tmp_path: Path) -> None:
 
 
 BODIES = {
-    "no JSON": (b"{", {"Content-Type": "application/json"}, 400),
+    "not JSON": (b"{", {"Content-Type": "application/json"}, 400),
     "not a number": (b'{"advance": NaN}', {"Content-Type": "application/json"}, 400),
-    "no UTF-8": (b'{"now": "\xff"}', {"Content-Type": "application/json"}, 400),
+    "not UTF-8": (b'{"now": "\xff"}', {"Content-Type": "application/json"}, 400),
     "too deep": (b"[" * 100_000, {"Content-Type": "application/json"}, 400),
     "a form": (b"advance=1", {"Content-Type": "application/x-www-form-urlencoded"}, 415),
     "plain text": (b'{"advance": 1}', {"Content-Type": "text/plain"}, 415),
-    "unnamed": (b'{"advance": 1}', {}, 415),
+    "without a type": (b'{"advance": 1}', {}, 415),
     "compressed": (b'{"advance": 1}', {"Content-Type": "application/json", "Content-Encoding": "gzip"}, 415),
     "too long": (b" " * (1 << 20) + b'{"advance": 1}', {"Content-Type": "application/json"}, 413),
 }
@@ -321,16 +321,16 @@ BODIES = {
 @pytest.mark.parametrize("case", BODIES)
 def test_a_body_that_cannot_be_read_changes_nothing(api: Api, case: str) -> None:
     raw, headers, status = BODIES[case]
-    reply = api.ask("PATCH", "/clock", headers=headers, raw=raw)
-    assert (reply.status, bool(reply.json["detail"])) == (status, True)
+    response = api.request("PATCH", "/clock", headers=headers, raw=raw)
+    assert (response.status, bool(response.json["detail"])) == (status, True)
     assert api.get("/clock")["now"] == 1000
 
 
-def test_it_invites_a_body_that_waits(api: Api) -> None:
-    reply = api.ask("PATCH", "/clock", {"advance": 1}, headers={"Expect": "100-continue"})
-    assert reply.json["now"] == 1001
+def test_a_body_after_100_continue_is_accepted(api: Api) -> None:
+    response = api.request("PATCH", "/clock", {"advance": 1}, headers={"Expect": "100-continue"})
+    assert response.json["now"] == 1001
 
 
-def test_the_prefix_without_its_slash_leads_to_the_page(api: Api) -> None:
-    reply = api.ask("GET", "")
-    assert (reply.status, reply.headers["Location"]) == (308, "/__mock__/")
+def test_the_prefix_without_its_slash_redirects_to_the_page(api: Api) -> None:
+    response = api.request("GET", "")
+    assert (response.status, response.headers["Location"]) == (308, "/__mock__/")

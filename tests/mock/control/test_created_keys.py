@@ -1,4 +1,4 @@
-"""Keys that are created at run time or by an option: with the facts that a deployment file can give to a key."""
+"""Keys that are created at run time or by an option can have the same facts as keys of a deployment file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mock_server.fixtures.deployments import FactsError, KeyFacts, folder
 from mock_server.masking import mask_key
 from tests.support.command import serving
 from tests.support.control_api import Api
-from tests.support.wire import KEY, Clock, ask, usage
+from tests.support.wire import KEY, Clock, send_request, usage
 
 FACTS: KeyFacts = {
     "label": "Billing",
@@ -36,7 +36,7 @@ WRONG: dict[str, tuple[KeyFacts, str]] = {
 
 
 def resolved(schema: Any, root: Any) -> Any:
-    """Return a schema without references, titles, descriptions and keywords of our own."""
+    """Return a schema without references, titles, descriptions and extension keywords."""
     if isinstance(schema, list):
         return [resolved(item, root) for item in schema]
     if not isinstance(schema, dict):
@@ -112,14 +112,14 @@ def test_a_key_is_created_with_a_scenario_or_faults(api: Api, limited: UsageMock
     broken = limited.make_key(fault=["total-is-a-text", "lower-case-fields"])
     created = api.do("POST", "/keys", {"fault": "total-is-a-text", "traffic": {"a.example": {"ws": {"requests": 7}}}})
     assert usage(limited.url, heavy).json["total"] > 10**9
-    reply = usage(limited.url, broken)
-    assert (reply.json["total"], "content-type" in list(reply.headers)) == ("many", True)
+    response = usage(limited.url, broken)
+    assert (response.json["total"], "content-type" in list(response.headers)) == ("many", True)
     assert usage(limited.url, created["key"]).json["total"] == "many"
     assert isinstance(usage(limited.url, "demo-busy").json["total"], int)
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_facts_that_no_deployment_has_are_rejected(api: Api, limited: UsageMock, case: str) -> None:
+def test_invalid_facts_are_rejected(api: Api, limited: UsageMock, case: str) -> None:
     facts, problem = WRONG[case]
     status, detail = api.refused("POST", "/keys", {"key": "wrong", **facts})
     assert (status, problem in detail) == (409, True), detail
@@ -141,13 +141,13 @@ def test_the_option_key_adds_unused_keys() -> None:
     with serving("--key", "one", "--key", "demo-busy", "--key", "two") as (_, url):
         assert [usage(url, key).json["total"] for key in ("one", "two")] == [0, 0]
         assert usage(url, "demo-busy").json["total"] == 804982
-        assert ask(url, headers=[(KEY, "three")]).status == 403
+        assert send_request(url, headers=[(KEY, "three")]).status == 403
     with UsageMock(key="one two") as mock:
         assert mock.keys == ("demo-busy", "demo-modest", "demo-fresh", "one", "two")
         mock.reset()
         assert usage(mock.url, "two").status == 200
 
 
-def test_a_key_that_no_header_can_hold_is_rejected_without_a_quotation() -> None:
+def test_a_key_that_no_header_can_contain_is_rejected_without_being_quoted() -> None:
     with pytest.raises(ValueError, match=r"^key: a key is not valid; expected 1 to 256 visible ASCII characters$"):
         UsageMock(key=["my key"])

@@ -1,4 +1,4 @@
-"""The control API's own document: valid, complete, and true of every request that is generated from it."""
+"""The OpenAPI document of the control API is valid and complete, and the control API conforms to it."""
 
 from __future__ import annotations
 
@@ -61,18 +61,18 @@ def test_the_document_is_valid() -> None:
 
 def test_the_document_is_served_as_it_is_written(api: Api) -> None:
     assert api.get("/openapi.json") == document()
-    assert api.ask("GET", "/openapi.yaml").body.startswith(b"openapi: 3.1.0\n")
+    assert api.request("GET", "/openapi.yaml").body.startswith(b"openapi: 3.1.0\n")
 
 
 def test_the_contract_that_the_mock_serves_is_a_document_of_the_control_api(api: Api, contract: Contract) -> None:
-    reply = api.ask("GET", "/contract.yaml")
-    assert reply.headers["Content-Type"] == "application/yaml"
-    assert YAML(typ="safe").load(reply.body) == contract.document
+    response = api.request("GET", "/contract.yaml")
+    assert response.headers["Content-Type"] == "application/yaml"
+    assert YAML(typ="safe").load(response.body) == contract.document
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_contract_of_each_level_is_served(api: Api, level: Level) -> None:
-    assert YAML(typ="safe").load(api.ask("GET", f"/contract.yaml?level={level}").body) == load(level).document
+    assert YAML(typ="safe").load(api.request("GET", f"/contract.yaml?level={level}").body) == load(level).document
 
 
 def test_an_unknown_level_is_rejected_with_a_suggestion(api: Api) -> None:
@@ -80,7 +80,7 @@ def test_an_unknown_level_is_rejected_with_a_suggestion(api: Api) -> None:
     assert (status, "did you mean 'documented'?" in detail) == (422, True)
 
 
-def test_the_documented_operations_are_those_of_the_code() -> None:
+def test_the_document_has_the_operations_of_the_code() -> None:
     assert {each.id for methods in operations().values() for each in methods.values()} == set(OPERATE)
 
 
@@ -111,7 +111,7 @@ VALUES = st.recursive(
 @hypothesis.settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @hypothesis.given(st.sampled_from(METHODS), st.sampled_from(PATHS), VALUES)
 def test_no_body_causes_a_5xx(mock: UsageMock, method: str, path: str, body: object) -> None:
-    assert Api(mock.url).ask(method, path, body).status < 500
+    assert Api(mock.url).request(method, path, body).status < 500
 
 
 @hypothesis.settings(max_examples=150, deadline=None, derandomize=True, database=None)
@@ -122,5 +122,5 @@ def test_no_body_causes_a_5xx(mock: UsageMock, method: str, path: str, body: obj
 )
 def test_no_target_and_no_bytes_cause_a_5xx(mock: UsageMock, method: bytes, rest: bytes, body: bytes) -> None:
     fields = b"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close" % len(body)
-    reply = send(mock.url, b"%b /__mock__/%b HTTP/1.1\r\n%b\r\n\r\n%b" % (method, rest, fields, body))
-    assert reply.status < 500
+    response = send(mock.url, b"%b /__mock__/%b HTTP/1.1\r\n%b\r\n\r\n%b" % (method, rest, fields, body))
+    assert response.status < 500

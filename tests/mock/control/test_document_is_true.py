@@ -1,4 +1,4 @@
-"""The control API's document: valid OpenAPI 3.1 without unknown members, and Schemathesis finds no fault in it."""
+"""The document of the control API is valid OpenAPI 3.1, and Schemathesis finds no deviation from it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ VALUES = {
 
 
 def schemas(node: Any) -> Iterator[dict[str, Any]]:
-    """Yield the schemas of a document, each with all below it."""
+    """Yield the schemas of a document and their subschemas."""
     if isinstance(node, list):
         for each in node:
             yield from schemas(each)
@@ -72,7 +72,7 @@ def unknown_members(whole: Any) -> list[str]:
 
 
 def check(whole: dict[str, Any]) -> None:
-    """Raise what is wrong with a document."""
+    """Raise an error if a document is not valid."""
     openapi_spec_validator.validate(whole)
     for schema in schemas(whole):
         Draft202012Validator.check_schema(schema)
@@ -84,7 +84,7 @@ def test_the_document_is_valid_and_has_no_unknown_members() -> None:
     check(document())
 
 
-def test_no_description_is_cut() -> None:
+def test_no_description_is_truncated() -> None:
     def descriptions(node: Any) -> Iterator[str]:
         if isinstance(node, dict):
             yield from (node[name] for name in ("description", "summary") if isinstance(node.get(name), str))
@@ -96,19 +96,19 @@ def test_no_description_is_cut() -> None:
     assert [text for text in found if text.endswith((",", ";", ":"))] == []
 
 
-CUT = {"type": "string", "description": "Path and query", "with keys masked.": None}
+TRUNCATED = {"type": "string", "description": "Path and query", "with keys masked.": None}
 
 BROKEN: dict[str, Callable[[Any], object]] = {
-    "a cut description": lambda whole: whole["components"]["schemas"].update(Odd=CUT),
-    "a misspelt keyword": lambda whole: whole["components"]["schemas"].update(Odd={"type": "string", "patern": "x"}),
-    "an odd value of a keyword": lambda whole: whole["components"]["schemas"].update(Odd={"type": "text"}),
-    "a reference to nothing": lambda whole: whole["components"]["schemas"].pop("Clock"),
+    "a truncated description": lambda whole: whole["components"]["schemas"].update(Odd=TRUNCATED),
+    "a misspelled keyword": lambda whole: whole["components"]["schemas"].update(Odd={"type": "string", "patern": "x"}),
+    "an invalid value of a keyword": lambda whole: whole["components"]["schemas"].update(Odd={"type": "text"}),
+    "a dangling reference": lambda whole: whole["components"]["schemas"].pop("Clock"),
     "an unknown member of an operation": lambda whole: whole["paths"]["/state"]["get"].update({"and more": None}),
 }
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_the_check_notices(case: str) -> None:
+def test_an_invalid_document_is_rejected(case: str) -> None:
     whole = deepcopy(document())
     BROKEN[case](whole)
     with pytest.raises((AssertionError, SchemaError, OpenAPIValidationError, Unresolvable)):

@@ -17,7 +17,7 @@ from mock_server.simulation.journal import MAX_MESSAGE, MAX_TEXT, Entry
 from mock_server.web import recording
 from mock_server.web.reasons import SENTENCES
 from tests.support.control_api import Api
-from tests.support.wire import KEY, TIMEOUT, address, ask, send, usage
+from tests.support.wire import KEY, TIMEOUT, address, send, send_request, usage
 
 BUSY = "demo-busy"
 HEAD = b"Host: x\r\nConnection: close\r\n"
@@ -32,24 +32,24 @@ def post(url: str, body: bytes, headers: dict[str, str] | None = None, method: s
 
 
 def test_an_entry_has_the_whole_exchange(limited: UsageMock) -> None:
-    reply = ask(limited.url, headers=[(KEY, BUSY), ("X-Trace", "t-17"), ("x-trace", "t-18")])
+    response = send_request(limited.url, headers=[(KEY, BUSY), ("X-Trace", "t-17"), ("x-trace", "t-18")])
     [entry] = limited.requests
     assert entry.request.values("X-Trace") == ["t-17", "t-18"]
     assert entry.request.values("x-api-key") == [BUSY]
-    assert entry.response.body == reply.body
-    assert list(entry.response.headers) == reply.headers.items()
+    assert entry.response.body == response.body
+    assert list(entry.response.headers) == response.headers.items()
     assert entry.request.is_complete and entry.response.is_complete
 
 
-def test_a_repeated_request_has_the_same_exchange_as_a_first_one(limited: UsageMock) -> None:
+def test_repeated_requests_have_complete_exchanges(limited: UsageMock) -> None:
     with contextlib.closing(http.client.HTTPConnection(*address(limited.url), timeout=TIMEOUT)) as connection:
-        replies = []
+        responses = []
         for key in (BUSY, BUSY, "demo-modest", "nobody"):
             connection.request("GET", "/usage", headers={KEY: key, "X-Trace": "t-17"})
             response = connection.getresponse()
-            replies.append((response.getheaders(), response.read()))
+            responses.append((response.getheaders(), response.read()))
     first, *others = limited.requests
-    for entry, (headers, body) in zip((first, *others), replies, strict=True):
+    for entry, (headers, body) in zip((first, *others), responses, strict=True):
         assert (list(entry.response.headers), entry.response.body) == (headers, body)
         assert [name for name, _ in entry.request.headers] == [name for name, _ in first.request.headers]
         assert entry.request.values(KEY) == [entry.key]
@@ -92,10 +92,10 @@ def size(entry: Entry) -> int:
 def test_the_size_of_an_entry_is_bounded(limited: UsageMock) -> None:
     long = "x" * 60_000
     for headers in ([(f"X-{number}", long) for number in range(9)], [(KEY, long)] * 9):
-        ask(limited.url, f"/usage?{long}", headers)
+        send_request(limited.url, f"/usage?{long}", headers)
     limited.fail("body-is-very-large")
     usage(limited.url, BUSY)
-    ask(
+    send_request(
         limited.url,
         "/usage",
         [("Origin", "x"), *[(f"Access-Control-Request-{name}", long) for name in ("Method", "Headers")]],
@@ -125,10 +125,10 @@ def test_the_response_of_a_fault_is_kept_as_it_was_sent(limited: UsageMock, faul
 
 def test_a_refusal_that_a_fault_has_changed_keeps_its_reason_and_its_header_fields(limited: UsageMock) -> None:
     limited.fail("lower-case-fields")
-    reply = ask(limited.url)
+    response = send_request(limited.url)
     [entry] = limited.requests
     assert (entry.status, entry.reason) == (401, "missing-key")
-    assert list(entry.response.headers) == reply.headers.items()
+    assert list(entry.response.headers) == response.headers.items()
 
 
 def test_a_response_to_head_has_no_body(limited: UsageMock) -> None:
@@ -147,17 +147,17 @@ def test_each_reason_has_a_sentence(api: Api, limited: UsageMock) -> None:
         *("key-has-a-scheme", "key-has-spaces", "not-found", "method-not-allowed", "expectation-failed"),
         *("unknown-preference", "code-wanted", "no-token"),
     ]
-    ask(limited.url)
-    ask(limited.url, headers=[("Authorization", "Bearer x")])
-    ask(limited.url, "/usage?key=x")
-    ask(limited.url, headers=[(KEY, BUSY), (KEY, BUSY)])
+    send_request(limited.url)
+    send_request(limited.url, headers=[("Authorization", "Bearer x")])
+    send_request(limited.url, "/usage?key=x")
+    send_request(limited.url, headers=[(KEY, BUSY), (KEY, BUSY)])
     for key in ("nobody", "'x'", "Bearer x", "x y"):
         usage(limited.url, key)
-    ask(limited.url, "/nowhere")
-    ask(limited.url, method="DELETE")
-    ask(limited.url, headers=[("Expect", "x")])
-    ask(limited.url, headers=[("Prefer", "code=1")])
-    ask(limited.url, headers=[("Prefer", "code=503")])
+    send_request(limited.url, "/nowhere")
+    send_request(limited.url, method="DELETE")
+    send_request(limited.url, headers=[("Expect", "x")])
+    send_request(limited.url, headers=[("Prefer", "code=1")])
+    send_request(limited.url, headers=[("Prefer", "code=503")])
     for _ in range(11):
         usage(limited.url, BUSY)
     entries = [entry for entry in api.get("/journal")["entries"] if entry["status"] >= 400]
@@ -180,7 +180,7 @@ def test_keys_are_masked_in_fields_and_bodies(api: Api, limited: UsageMock) -> N
     }
     post(limited.url, body, headers)
     usage(limited.url, made)
-    shown = api.ask("GET", "/journal").body.decode()
+    shown = api.request("GET", "/journal").body.decode()
     assert not any(secret in shown.lower() for secret in (made, other, "unknown-secret"))
     assert f'"api_key\\":\\"{mask_key(made)}' in shown
     fields = {field["name"]: field["value"] for field in api.get("/journal")["entries"][0]["request"]["headers"]}
@@ -202,7 +202,7 @@ def test_a_summary_has_no_messages(api: Api, limited: UsageMock) -> None:
 
 
 REQUESTS: dict[str, tuple[str, list[tuple[str, str]], str, bytes]] = {
-    "a plain request": ("/usage", [(KEY, BUSY)], "GET", b""),
+    "a baseline request": ("/usage", [(KEY, BUSY)], "GET", b""),
     "without a key": ("/usage", [("X-Note", 'it\'s "$HOME" `ls` \\n!')], "GET", b""),
     "a quoted key": ("/usage", [(KEY, f'"{BUSY}"')], "GET", b""),
     "a key as Bearer": ("/usage", [("Authorization", f"Bearer {BUSY}")], "GET", b""),

@@ -1,4 +1,4 @@
-"""Access to the control API: clients that it accepts and rejects."""
+"""Access to the control API: accepted and rejected clients."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.support.control_api import Api
 from tests.support.wire import send
 from usage_contract import Contract
 
-TOKEN = "a token"  # of the tests
-GIVEN = {"Authorization": f"Bearer {TOKEN}"}
+TOKEN = "a token"
+AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def with_token(contract: Contract) -> Iterator[Api]:
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:80", "127.0.0.1", "127.9.9.9:8080", "[::1]:1", "[::ffff:127.0.0.1]"]
 )
-def test_a_name_of_this_machine_is_welcome(api: Api, host: str) -> None:
-    assert api.ask("GET", "/state", headers={"Host": host}).status == 200
+def test_a_loopback_host_is_accepted(api: Api, host: str) -> None:
+    assert api.request("GET", "/state", headers={"Host": host}).status == 200
 
 
 @pytest.mark.parametrize(
@@ -42,21 +42,21 @@ def test_a_name_of_this_machine_is_welcome(api: Api, host: str) -> None:
         *("127.1", "10.0.0.1", "0.0.0.0", "[::]", "[::1", "::1", "localhost:x", "127.0.0.1@rebound.example"),
     ],
 )
-def test_a_name_that_was_made_to_lead_here_is_not(api: Api, host: str) -> None:
+def test_another_host_is_rejected(api: Api, host: str) -> None:
     for path in ("/", "/state", "/openapi.json", "/nowhere"):
-        reply = api.ask("GET", path, headers={"Host": host})
-        assert (reply.status, reply.headers["Mock-Reason"]) == (403, "foreign-host")
+        response = api.request("GET", path, headers={"Host": host})
+        assert (response.status, response.headers["Mock-Reason"]) == (403, "foreign-host")
 
 
 @pytest.mark.parametrize("hosts", [b"", b"Host: localhost\r\nHost: rebound.example\r\n"])
-def test_a_host_that_is_in_doubt_is_not(api: Api, hosts: bytes) -> None:
+def test_a_missing_or_repeated_host_is_rejected(api: Api, hosts: bytes) -> None:
     assert send(api.url, b"GET /__mock__/state HTTP/1.0\r\n" + hosts + b"\r\n").status in (400, 403)
 
 
 @pytest.mark.parametrize(
     ("name", "expected"), [("::1", True), ("::ffff:127.0.0.1", True), ("::ffff:10.0.0.1", False), ("", False)]
 )
-def test_a_socket_is_of_this_machine_or_not(name: str, expected: bool) -> None:
+def test_loopback_addresses_are_recognized(name: str, expected: bool) -> None:
     assert is_loopback(name) is expected
 
 
@@ -76,63 +76,65 @@ def test_a_page_of_another_origin_changes_nothing(api: Api, headers: dict[str, s
         ("DELETE", "/journal", None),
         ("POST", "/reset", None),
     ):
-        reply = api.ask(method, path, body, headers=headers)
-        assert (reply.status, reply.headers["Mock-Reason"]) == (403, "foreign-origin")
+        response = api.request(method, path, body, headers=headers)
+        assert (response.status, response.headers["Mock-Reason"]) == (403, "foreign-origin")
     assert api.get("/clock")["now"] == 1000
 
 
-def test_the_page_itself_may(api: Api) -> None:
+def test_the_console_may_send_changes(api: Api) -> None:
     headers = {"Origin": api.url, "Sec-Fetch-Site": "same-origin"}
-    assert api.ask("PATCH", "/clock", {"advance": 1}, headers=headers).status == 200
+    assert api.request("PATCH", "/clock", {"advance": 1}, headers=headers).status == 200
 
 
-@pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer a tokeñ"])
-def test_a_configured_token_is_required(with_token: Api, given: str | None) -> None:
-    headers = {} if given is None else {"Authorization": given}
+@pytest.mark.parametrize(
+    "authorization", [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer a tokeñ"]
+)
+def test_a_configured_token_is_required(with_token: Api, authorization: str | None) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
     for path in ("/state", "/events", "/nowhere"):
-        reply = with_token.ask("GET", path, headers=headers)
-        assert (reply.status, reply.headers["WWW-Authenticate"]) == (401, 'Bearer realm="control"')
-        assert TOKEN.encode() not in reply.body
+        response = with_token.request("GET", path, headers=headers)
+        assert (response.status, response.headers["WWW-Authenticate"]) == (401, 'Bearer realm="control"')
+        assert TOKEN.encode() not in response.body
 
 
-def test_an_empty_token_admits_no_other_machine() -> None:
+def test_an_empty_token_is_rejected() -> None:
     with pytest.raises(ValueError, match="control_token: is empty"):
         MockOptions(control_token="")
 
 
-def test_with_the_token_any_name_will_do(with_token: Api) -> None:
-    assert with_token.ask("GET", "/state", headers={"Host": "mock.internal", **GIVEN}).status == 200
+def test_a_request_with_the_token_may_have_any_host(with_token: Api) -> None:
+    assert with_token.request("GET", "/state", headers={"Host": "mock.internal", **AUTHORIZED}).status == 200
 
 
 def test_the_page_and_the_document_are_public(with_token: Api) -> None:
     for path in ("/", "/openapi.yaml", "/openapi.json", "/health"):
-        assert with_token.ask("GET", path, headers={"Host": "mock.internal"}).status == 200
+        assert with_token.request("GET", path, headers={"Host": "mock.internal"}).status == 200
 
 
-def test_a_token_does_not_excuse_another_origin(with_token: Api) -> None:
-    headers = {"Origin": "https://elsewhere.example", **GIVEN}
-    assert with_token.ask("POST", "/reset", headers=headers).status == 403
+def test_a_request_of_another_origin_is_rejected_despite_the_token(with_token: Api) -> None:
+    headers = {"Origin": "https://elsewhere.example", **AUTHORIZED}
+    assert with_token.request("POST", "/reset", headers=headers).status == 403
 
 
 def test_another_address_of_the_machine_needs_a_token(contract: Contract) -> None:
     own = own_address()
     assert asyncio.run(status_by(own, make_app(contract), {})) == 403
-    assert asyncio.run(status_by(own, make_app(contract, MockOptions(control_token=TOKEN)), GIVEN)) == 200
+    assert asyncio.run(status_by(own, make_app(contract, MockOptions(control_token=TOKEN)), AUTHORIZED)) == 200
 
 
 def own_address() -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         with contextlib.suppress(OSError):
-            probe.connect(("192.0.2.1", 9))  # nothing is sent: it only chooses an address
+            probe.connect(("192.0.2.1", 9))  # sends nothing, but selects a local address
         address = str(probe.getsockname()[0])
     if is_loopback(address) or address == "0.0.0.0":
-        pytest.skip("this machine has no address but its loopback ones")
+        pytest.skip("this machine has loopback addresses only")
     return address
 
 
 async def status_by(address: str, app: web.Application, headers: dict[str, str]) -> int:
-    """Listen everywhere, and ask for the state by one address and the name localhost."""
+    """Listen on all addresses, and return the status of a request by one address with the host localhost."""
     async with listening(app, MockOptions(host="0.0.0.0", port=0)) as listener:
         api = Api(listener.url.replace("0.0.0.0", address))
-        reply = await asyncio.to_thread(api.ask, "GET", "/state", headers={"Host": "localhost", **headers})
-    return reply.status
+        response = await asyncio.to_thread(api.request, "GET", "/state", headers={"Host": "localhost", **headers})
+    return response.status

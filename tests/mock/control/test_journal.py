@@ -1,4 +1,4 @@
-"""The journal, and the verification of the requests in it."""
+"""The journal, and the verification of its requests."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import pytest
 from mock_server import UsageMock
 from mock_server.masking import mask_key
 from tests.support.control_api import Api
-from tests.support.wire import KEY, ask, send, usage
+from tests.support.wire import KEY, send, send_request, usage
 
 BUSY, MODEST, UNKNOWN = "demo-busy", "demo-modest", "a-strangers-key"
 
 
 @pytest.fixture
-def asked(api: Api, limited: UsageMock) -> Api:
-    """A mock that was asked five times."""
+def recorded(api: Api, limited: UsageMock) -> Api:
+    """The control API of a mock that has received five requests."""
     usage(limited.url, BUSY)
     usage(limited.url, BUSY, "HEAD")
     usage(limited.url, MODEST)
     usage(limited.url, UNKNOWN)
-    ask(limited.url, f"/usage?api_key={BUSY}&page=2")
+    send_request(limited.url, f"/usage?api_key={BUSY}&page=2")
     return api
 
 
@@ -33,7 +33,7 @@ def asked(api: Api, limited: UsageMock) -> Api:
 )
 def test_the_journal_is_readable_after_any_received_bytes(api: Api, limited: UsageMock, request_head: bytes) -> None:
     send(limited.url, request_head + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
-    assert len(api.get("/journal")["entries"]) <= 1  # aiohttp refuses some of them before anybody sees them
+    assert len(api.get("/journal")["entries"]) <= 1  # aiohttp rejects some of them before the mock receives them
 
 
 def numbers(api: Api, query: str) -> list[int]:
@@ -59,33 +59,33 @@ def numbers(api: Api, query: str) -> list[int]:
         (f"key={BUSY}&status=200&limit=1", [2]),
     ],
 )
-def test_the_journal_is_searched(asked: Api, query: str, found: list[int]) -> None:
-    assert numbers(asked, query) == found
+def test_the_journal_is_filtered(recorded: Api, query: str, found: list[int]) -> None:
+    assert numbers(recorded, query) == found
 
 
-def test_no_key_is_shown(asked: Api, limited: UsageMock) -> None:
+def test_the_journal_discloses_no_key(recorded: Api, limited: UsageMock) -> None:
     made = limited.make_key()
     usage(limited.url, made)
-    shown = asked.ask("GET", "/journal").body
+    shown = recorded.request("GET", "/journal").body
     assert not any(key.encode() in shown for key in (made, UNKNOWN))
     assert mask_key(UNKNOWN).encode() in shown
 
 
-def test_the_control_api_is_not_in_the_journal(asked: Api) -> None:
-    asked.get("/state")
-    asked.ask("GET", "/nowhere")
-    assert asked.get("/journal")["number"] == 5
+def test_the_control_api_is_not_in_the_journal(recorded: Api) -> None:
+    recorded.get("/state")
+    recorded.request("GET", "/nowhere")
+    assert recorded.get("/journal")["number"] == 5
 
 
-def test_the_journal_is_cleared_of_one_key_or_of_all(asked: Api) -> None:
-    asked.do("DELETE", f"/journal?key={BUSY}")
-    assert numbers(asked, "") == [3, 4, 5]
-    asked.do("DELETE", "/journal")
-    assert numbers(asked, "") == []
+def test_the_journal_is_cleared_for_one_key_or_for_all(recorded: Api) -> None:
+    recorded.do("DELETE", f"/journal?key={BUSY}")
+    assert numbers(recorded, "") == [3, 4, 5]
+    recorded.do("DELETE", "/journal")
+    assert numbers(recorded, "") == []
 
 
-def test_a_key_in_the_target_is_masked(asked: Api) -> None:
-    assert asked.get("/journal?limit=1")["entries"][0]["target"] == f"/usage?api_key={mask_key(BUSY)}&page=2"
+def test_a_key_in_the_target_is_masked(recorded: Api) -> None:
+    assert recorded.get("/journal?limit=1")["entries"][0]["target"] == f"/usage?api_key={mask_key(BUSY)}&page=2"
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_a_key_in_the_target_is_masked(asked: Api) -> None:
         {"path": "/nowhere", "exactly": 0},
     ],
 )
-def test_sent_requests_are_verified(asked: Api, expectation: dict[str, object]) -> None:
-    assert asked.do("POST", "/verify", expectation)["ok"] is True
+def test_sent_requests_are_verified(recorded: Api, expectation: dict[str, object]) -> None:
+    assert recorded.do("POST", "/verify", expectation)["ok"] is True
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,13 @@ def test_sent_requests_are_verified(asked: Api, expectation: dict[str, object]) 
         {"key": BUSY, "status": 200, "at_least": 3, "at_most": 2},
     ],
 )
-def test_missing_requests_are_a_conflict(asked: Api, expectation: dict[str, object]) -> None:
-    reply = asked.ask("POST", "/verify", expectation)
-    assert (reply.status, reply.json["ok"]) == (409, False)
+def test_missing_requests_are_a_conflict(recorded: Api, expectation: dict[str, object]) -> None:
+    response = recorded.request("POST", "/verify", expectation)
+    assert (response.status, response.json["ok"]) == (409, False)
 
 
-def test_too_few_requests_are_explained_by_the_nearest(asked: Api) -> None:
-    detail = asked.ask("POST", "/verify", {"key": BUSY, "method": "GET", "exactly": 3}).json["detail"]
+def test_too_few_requests_are_explained_by_the_nearest(recorded: Api) -> None:
+    detail = recorded.request("POST", "/verify", {"key": BUSY, "method": "GET", "exactly": 3}).json["detail"]
     key = mask_key(BUSY)
     assert detail.splitlines() == [
         f"Requests with key {key}, method GET: expected exactly 3, found 1.",
@@ -135,16 +135,16 @@ def test_too_few_requests_are_explained_by_the_nearest(asked: Api) -> None:
     ]
 
 
-def test_too_many_requests_are_listed(asked: Api) -> None:
-    refused = asked.ask("POST", "/verify", {"status": 200, "at_most": 1}).json
+def test_too_many_requests_are_listed(recorded: Api) -> None:
+    refused = recorded.request("POST", "/verify", {"status": 200, "at_most": 1}).json
     assert [entry["number"] for entry in refused["nearest"]] == [1, 2, 3]
 
 
-def test_a_full_journal_reports_the_number_of_dropped_requests(asked: Api) -> None:
-    asked.do("DELETE", f"/journal?key={BUSY}")
-    assert "The journal holds 3 of 5 requests." in asked.do("POST", "/verify", {"exactly": 3})["detail"]
+def test_a_full_journal_reports_the_number_of_dropped_requests(recorded: Api) -> None:
+    recorded.do("DELETE", f"/journal?key={BUSY}")
+    assert "The journal holds 3 of 5 requests." in recorded.do("POST", "/verify", {"exactly": 3})["detail"]
 
 
-def test_one_request_is_one(api: Api, limited: UsageMock) -> None:
-    ask(limited.url, headers=[(KEY, BUSY)])
+def test_one_request_matches_once(api: Api, limited: UsageMock) -> None:
+    send_request(limited.url, headers=[(KEY, BUSY)])
     assert api.do("POST", "/verify")["matched"] == 1

@@ -1,4 +1,4 @@
-"""Views of the control API, which disclose no key."""
+"""The views of the control API disclose no key."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from usage_contract import Contract
 
 def test_the_state_identifies_every_key_and_discloses_none(api: Api, limited: UsageMock) -> None:
     made = limited.make_key()
-    reply = api.ask("GET", "/state")
-    assert [key["id"] for key in reply.json["keys"]] == [mask_key(key) for key in limited.keys]
-    assert made.encode() not in reply.body
+    response = api.request("GET", "/state")
+    assert [key["id"] for key in response.json["keys"]] == [mask_key(key) for key in limited.keys]
+    assert made.encode() not in response.body
 
 
 def test_only_a_key_with_a_label_has_a_public_name(api: Api, limited: UsageMock) -> None:
@@ -29,7 +29,7 @@ def test_only_a_key_with_a_label_has_a_public_name(api: Api, limited: UsageMock)
     assert [key["label"] for key in api.get("/state")["keys"]] == ["demo-busy", "demo-modest", "demo-fresh", None]
 
 
-def test_a_bucket_is_seen_draining_and_filling(api: Api, limited: UsageMock, clock: Clock) -> None:
+def test_the_state_contains_the_tokens_of_a_bucket(api: Api, limited: UsageMock, clock: Clock) -> None:
     for _ in range(4):
         usage(limited.url, "demo-busy")
     assert api.key()["tokens"] == 6
@@ -37,7 +37,7 @@ def test_a_bucket_is_seen_draining_and_filling(api: Api, limited: UsageMock, clo
     assert api.key()["tokens"] == 8
 
 
-def test_looking_takes_no_token_and_opens_no_account(api: Api, limited: UsageMock, clock: Clock) -> None:
+def test_reading_the_state_takes_no_token_and_creates_no_account(api: Api, limited: UsageMock, clock: Clock) -> None:
     api.do("PATCH", "/behaviour", {"scenario": "nearly-exhausted"})
     assert api.key()["tokens"] == 1
     clock.now += 1000
@@ -45,7 +45,9 @@ def test_looking_takes_no_token_and_opens_no_account(api: Api, limited: UsageMoc
     assert usage(limited.url, "demo-busy").json["rate_limit"]["remaining"] == 0.0
 
 
-def test_looking_at_the_bucket_of_a_fault_opens_no_account(api: Api, limited: UsageMock, clock: Clock) -> None:
+def test_reading_the_state_creates_no_account_for_the_bucket_of_a_fault(
+    api: Api, limited: UsageMock, clock: Clock
+) -> None:
     api.do("PATCH", "/behaviour", {"scenario": "ageing", "fault": "keys-share-a-bucket"})
     assert api.key()["tokens"] == 10
     clock.now += 100
@@ -53,9 +55,9 @@ def test_looking_at_the_bucket_of_a_fault_opens_no_account(api: Api, limited: Us
 
 
 def test_the_state_has_the_usage_metrics_of_get_usage(api: Api, limited: UsageMock) -> None:
-    told = usage(limited.url, "demo-modest").json
-    assert api.key(1)["figures"] == {name: told[name] for name in ("total", "success", "fail", "bytes_transferred")}
-    assert api.key(1)["limit"] == {name: told["rate_limit"][name] for name in ("rps", "burst")}
+    metrics = usage(limited.url, "demo-modest").json
+    assert api.key(1)["figures"] == {name: metrics[name] for name in ("total", "success", "fail", "bytes_transferred")}
+    assert api.key(1)["limit"] == {name: metrics["rate_limit"][name] for name in ("rps", "burst")}
 
 
 def test_a_revoked_key_has_no_account(api: Api) -> None:
@@ -82,7 +84,7 @@ def test_each_fault_has_the_theme_of_its_file_and_a_file_without_one_is_listed_a
     assert (themes["own"], themes["slow"]) == ("Other", "Speed")
 
 
-def test_the_state_shows_the_label_of_a_key(contract: Contract) -> None:
+def test_the_state_contains_the_label_of_a_key(contract: Contract) -> None:
     deployment = Deployment("d", "d", {"first": Key(label="Billing"), "second": Key()})
     with UsageMock(make_app(contract, deployment=deployment)) as mock:
         assert [key["label"] for key in Api(mock.url).get("/state")["keys"]] == ["Billing", None]
@@ -115,38 +117,38 @@ def test_health_contains_the_version(api: Api) -> None:
 
 
 def test_the_page_runs_only_its_own_scripts(api: Api) -> None:
-    reply = api.ask("GET", "/")
-    assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
-    allowed = reply.headers["Content-Security-Policy"]
-    assert allowed == content_security_policy(reply.body.decode())
+    response = api.request("GET", "/")
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    allowed = response.headers["Content-Security-Policy"]
+    assert allowed == content_security_policy(response.body.decode())
     assert "default-src 'none'" in allowed
     assert "unsafe" not in allowed
 
 
 @pytest.mark.parametrize("path", ["/openapi.yaml", "/openapi.json", "/state", "/", "/metrics"])
 def test_a_response_to_head_is_that_to_get_without_the_body(api: Api, path: str) -> None:
-    head, get = api.ask("HEAD", path), api.ask("GET", path)
+    head, get = api.request("HEAD", path), api.request("GET", path)
     assert (head.status, head.body, head.headers["Content-Type"]) == (200, b"", get.headers["Content-Type"])
 
 
 def test_nothing_is_stored_or_shared_with_other_origins(api: Api) -> None:
     for path in ("/", "/state", "/nowhere", "/openapi.json"):
-        headers = api.ask("GET", path, headers={"Origin": "https://elsewhere.example"}).headers
+        headers = api.request("GET", path, headers={"Origin": "https://elsewhere.example"}).headers
         assert headers["Cache-Control"] == "no-store"
         assert not [name for name in headers if name.lower().startswith("access-control")]
 
 
 def test_a_preflight_gets_no_permission(api: Api) -> None:
-    wanted = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "PATCH"}
-    reply = api.ask("OPTIONS", "/clock", headers=wanted)
-    assert (reply.status, reply.headers["Allow"]) == (204, "GET, PATCH, HEAD, OPTIONS")
-    assert not [name for name in reply.headers if name.lower().startswith("access-control")]
+    headers = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "PATCH"}
+    response = api.request("OPTIONS", "/clock", headers=headers)
+    assert (response.status, response.headers["Allow"]) == (204, "GET, PATCH, HEAD, OPTIONS")
+    assert not [name for name in response.headers if name.lower().startswith("access-control")]
 
 
 def test_metrics_contain_requests_and_tokens(api: Api, limited: UsageMock) -> None:
     usage(limited.url, "demo-busy")
     usage(limited.url, "nobody's")
-    lines = api.ask("GET", "/metrics").body.decode().splitlines()
+    lines = api.request("GET", "/metrics").body.decode().splitlines()
     assert 'usage_mock_requests_total{method="GET",reason="",status="200"} 1.0' in lines
     assert 'usage_mock_requests_total{method="GET",reason="unknown-key",status="403"} 1.0' in lines
     assert f'usage_mock_tokens{{key="{mask_key("demo-busy")}"}} 9.0' in lines

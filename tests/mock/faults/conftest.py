@@ -1,4 +1,4 @@
-"""The default deployment, served under a fault that a test writes."""
+"""The default deployment, served with a fault that a test writes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .served import Serve, Sleep
 
 @pytest.fixture
 def slept() -> list[float]:
-    """The seconds that faults wanted to wait, none of which were waited."""
+    """The delays of faults, in seconds, which the mock does not sleep."""
     return []
 
 
 @pytest.fixture
 def serve(contract: Contract, clock: Clock, slept: list[float], tmp_path: Path) -> Iterator[Serve]:
-    """Serve the default deployment under a fault, given as the YAML of its steps; return the URL."""
+    """Serve the default deployment with a fault, given as the YAML of its steps; return the URL."""
     (tmp_path / "faults").mkdir()
 
     async def no_sleep(seconds: float) -> None:

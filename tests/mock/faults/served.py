@@ -1,4 +1,4 @@
-"""Requests of the tests of faults beside those of `tests.support.wire`, and the shipped files."""
+"""Raw requests for the tests of faults, and the shipped fault files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 BUSY_TOTAL, MODEST_TOTAL = 804982, 3459
 REQUEST = b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: demo-modest\r\n\r\n"
-NO_USAGE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+ROOT_REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = "when: {status: [200]}"
 
 
@@ -25,16 +25,16 @@ def shipped(name: str) -> Fault:
     return load_fault(name)
 
 
-def said(url: str, request: bytes = REQUEST) -> bytes:
-    """Send raw bytes and read until the server closes."""
+def raw_response(url: str, request: bytes = REQUEST) -> bytes:
+    """Send raw bytes, and return all bytes until the server closes the connection."""
     request = request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
     with socket.create_connection(address(url), TIMEOUT) as connection:
         connection.sendall(request)
-        return to_the_end(connection)
+        return read_all(connection)
 
 
-def glance(url: str, *requests: bytes) -> None:
-    """Send raw bytes, each on a connection of its own, and wait until the server is free again after each.
+def send_without_reading(url: str, *requests: bytes) -> None:
+    """Send raw bytes, each on a new connection, and wait until the server has handled them.
 
     The responses are not read.
     """
@@ -42,15 +42,15 @@ def glance(url: str, *requests: bytes) -> None:
         for request in requests:
             with socket.create_connection(address(url), TIMEOUT) as connection:
                 connection.sendall(request)
-                other.sendall(NO_USAGE)
+                other.sendall(ROOT_REQUEST)
                 assert other.recv(1 << 16).startswith(b"HTTP/1.1 ")
 
 
-def to_the_end(connection: socket.socket) -> bytes:
-    """Read until the server closes."""
+def read_all(connection: socket.socket) -> bytes:
+    """Return all bytes until the server closes the connection."""
     return b"".join(iter(lambda: connection.recv(1 << 16), b""))
 
 
-def modest(url: str) -> Any:
-    """Return the figures of the modest key."""
+def modest_metrics(url: str) -> Any:
+    """Return the usage metrics of the key `demo-modest`."""
     return usage(url, "demo-modest").json

@@ -1,4 +1,4 @@
-"""Several faults at once: they are applied in the order given, at every level of precedence."""
+"""Several faults at once are applied in the given order, at every level of precedence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mock_server import UsageMock, load_deployment, make_app
 from mock_server.options import MockOptions
 from tests.support.command import serving
 from tests.support.control_api import Api
-from tests.support.wire import KEY, Reply, ask, usage
+from tests.support.wire import KEY, Response, send_request, usage
 from usage_contract import Contract
 
 FAULTS = {
@@ -43,8 +43,8 @@ def mock(contract: Contract, fixtures: Path) -> Iterator[UsageMock]:
         yield mock
 
 
-def preferring(mock: UsageMock, *names: str) -> Reply:
-    return ask(mock.url, headers=[(KEY, "demo-busy"), ("Prefer", f'fault="{" ".join(names)}"')])
+def preferring(mock: UsageMock, *names: str) -> Response:
+    return send_request(mock.url, headers=[(KEY, "demo-busy"), ("Prefer", f'fault="{" ".join(names)}"')])
 
 
 def test_preferred_faults_are_applied_in_the_order_given(mock: UsageMock) -> None:
@@ -52,7 +52,7 @@ def test_preferred_faults_are_applied_in_the_order_given(mock: UsageMock) -> Non
     assert preferring(mock, "appends-b", "appends-a").body.endswith(b"}ba")
 
 
-def test_a_fault_meets_the_response_of_the_one_before(mock: UsageMock) -> None:
+def test_a_fault_receives_the_response_of_the_previous_fault(mock: UsageMock) -> None:
     assert preferring(mock, "is-503", "marks-503").headers["X-Marked"] == "yes"
     assert "X-Marked" not in preferring(mock, "marks-503", "is-503").headers
 
@@ -62,7 +62,7 @@ def test_as_discards_the_changes_of_earlier_faults(mock: UsageMock) -> None:
     assert preferring(mock, "restarts", "is-503").status == 503
 
 
-def test_the_last_bucket_takes_effect(mock: UsageMock) -> None:
+def test_the_last_bucket_applies(mock: UsageMock) -> None:
     def statuses(*names: str) -> list[int]:
         mock.reset()
         return [preferring(mock, *names).status for _ in range(3)]
@@ -72,11 +72,11 @@ def test_the_last_bucket_takes_effect(mock: UsageMock) -> None:
 
 
 def test_preference_applied_quotes_several_faults(mock: UsageMock) -> None:
-    reply = preferring(mock, "appends-a", "never-acts")
-    assert reply.headers["Preference-Applied"] == 'fault="appends-a never-acts"'
+    response = preferring(mock, "appends-a", "never-acts")
+    assert response.headers["Preference-Applied"] == 'fault="appends-a never-acts"'
 
 
-def test_the_journal_names_the_faults_that_have_acted(mock: UsageMock) -> None:
+def test_the_journal_names_the_faults_that_were_applied(mock: UsageMock) -> None:
     preferring(mock, "appends-a", "never-acts", "is-503")
     preferring(mock, "never-acts", "appends-b")
     preferring(mock, "never-acts")
@@ -84,18 +84,18 @@ def test_the_journal_names_the_faults_that_have_acted(mock: UsageMock) -> None:
 
 
 def test_an_unknown_name_among_several_is_400(mock: UsageMock) -> None:
-    reply = preferring(mock, "appends-a", "apends-b")
-    assert reply.status == 400
-    assert "'apends-b' is not a fault; did you mean 'appends-b'?" in reply.json["detail"]
+    response = preferring(mock, "appends-a", "apends-b")
+    assert response.status == 400
+    assert "'apends-b' is not a fault; did you mean 'appends-b'?" in response.json["detail"]
 
 
-def test_none_is_not_one_of_several(mock: UsageMock) -> None:
+def test_none_cannot_be_combined_with_a_fault(mock: UsageMock) -> None:
     assert preferring(mock, "none", "appends-a").status == 400
 
 
-def test_a_fault_of_received_bytes_is_not_a_preference_among_several_either(mock: UsageMock) -> None:
-    reply = preferring(mock, "appends-a", "rewrites-odd")
-    assert (reply.status, "'rewrites-odd' changes received bytes" in reply.json["detail"]) == (400, True)
+def test_a_fault_that_edits_received_bytes_cannot_be_preferred_with_others(mock: UsageMock) -> None:
+    response = preferring(mock, "appends-a", "rewrites-odd")
+    assert (response.status, "'rewrites-odd' changes received bytes" in response.json["detail"]) == (400, True)
 
 
 @pytest.mark.parametrize("fault", [["appends-a", "appends-b"], "appends-a appends-b"])
@@ -123,7 +123,7 @@ def test_fail_and_the_option_take_a_list_or_a_text(mock: UsageMock, fixtures: Pa
         assert usage(from_start.url, "demo-busy").body.endswith(b"}ab")
 
 
-def test_each_fault_of_the_start_has_its_own_turn(fixtures: Path) -> None:
+def test_each_fault_set_at_start_has_its_own_request_number(fixtures: Path) -> None:
     with UsageMock(fixtures=fixtures, deployment=load_deployment(), fault=["appends-a", "appends-b@2"]) as mock:
         assert [usage(mock.url, "demo-busy").body[-2:] for _ in range(3)] == [b"}a", b"ab", b"}a"]
 
@@ -131,14 +131,14 @@ def test_each_fault_of_the_start_has_its_own_turn(fixtures: Path) -> None:
 def test_a_repeated_option_of_the_command_adds_a_fault() -> None:
     with serving("--fault", "body-has-a-trailing-comma", "--fault", "head-is-405") as (_, url):
         assert usage(url, "demo-modest").body.endswith(b",}")
-        assert ask(url, method="HEAD", headers=[(KEY, "demo-busy")]).status == 405
+        assert send_request(url, method="HEAD", headers=[(KEY, "demo-busy")]).status == 405
 
 
-def test_after_a_fault_has_stopped_the_server_no_fault_responds(mock: UsageMock) -> None:
+def test_no_fault_responds_after_a_fault_has_stopped_the_server(mock: UsageMock) -> None:
     mock.fail(["appends-a", "stops"])
     assert usage(mock.url, "demo-busy").body.endswith(b"}a")
     with suppress(ConnectionError):
-        ask(mock.url, headers=[(KEY, "demo-busy"), ("X-Stop", "1")])
+        send_request(mock.url, headers=[(KEY, "demo-busy"), ("X-Stop", "1")])
     with pytest.raises(ConnectionError):
         usage(mock.url, "demo-busy")
     mock.reset()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from mock_server import UsageMock
-from tests.support.wire import KEY, Reply, ask, send
+from tests.support.wire import KEY, Response, send, send_request
 
 MODEST = (KEY, "demo-modest")
 
@@ -22,43 +22,43 @@ def mock() -> Iterator[UsageMock]:
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST", "DELETE"])
 @pytest.mark.parametrize("headers", [[], [MODEST], [("Origin", "http://a"), ("Access-Control-Request-Method", "GET")]])
 def test_only_get_is_allowed(mock: UsageMock, method: str, headers: list[tuple[str, str]]) -> None:
-    reply = ask(mock.url, "/usage", headers, method)
-    assert (reply.status, reply.headers["Allow"]) == (405, "GET")
-    assert reply.body == (b"" if method == "HEAD" else b'{"detail":"Method Not Allowed"}')
+    response = send_request(mock.url, "/usage", headers, method)
+    assert (response.status, response.headers["Allow"]) == (405, "GET")
+    assert response.body == (b"" if method == "HEAD" else b'{"detail":"Method Not Allowed"}')
 
 
 def test_a_trailing_slash_is_redirected_with_its_query(mock: UsageMock) -> None:
-    reply = ask(mock.url, "/usage/?a=b", [MODEST])
+    response = send_request(mock.url, "/usage/?a=b", [MODEST])
     host = mock.url.removeprefix("http://")
-    assert (reply.status, reply.headers["Location"], reply.body) == (307, f"http://{host}/usage?a=b", b"")
+    assert (response.status, response.headers["Location"], response.body) == (307, f"http://{host}/usage?a=b", b"")
 
 
 @pytest.mark.parametrize(("headers", "status"), [([], 401), ([(KEY, "unknown")], 403)])
 def test_an_error_has_the_text_of_the_guide_and_no_challenge(
     mock: UsageMock, headers: list[tuple[str, str]], status: int
 ) -> None:
-    reply = ask(mock.url, "/usage", headers)
-    assert (reply.status, reply.json) == (status, {"detail": "Invalid or missing API key"})
-    assert "WWW-Authenticate" not in reply.headers
+    response = send_request(mock.url, "/usage", headers)
+    assert (response.status, response.json) == (status, {"detail": "Invalid or missing API key"})
+    assert "WWW-Authenticate" not in response.headers
 
 
-def test_the_first_of_two_key_headers_counts(mock: UsageMock) -> None:
-    assert ask(mock.url, "/usage", [MODEST, (KEY, "unknown")]).json["api_key"] == "demo-modest"
-    assert ask(mock.url, "/usage", [(KEY, "unknown"), MODEST]).status == 403
+def test_the_first_of_two_key_headers_is_used(mock: UsageMock) -> None:
+    assert send_request(mock.url, "/usage", [MODEST, (KEY, "unknown")]).json["api_key"] == "demo-modest"
+    assert send_request(mock.url, "/usage", [(KEY, "unknown"), MODEST]).status == 403
 
 
 def test_the_document_of_the_framework_is_served(mock: UsageMock) -> None:
-    reply = ask(mock.url, "/openapi.json")
-    assert (reply.status, list(json.loads(reply.body)["paths"])) == (200, ["/usage"])
+    response = send_request(mock.url, "/openapi.json")
+    assert (response.status, list(json.loads(response.body)["paths"])) == (200, ["/usage"])
 
 
 @pytest.mark.parametrize("path", ["/usage", "/usage/", "/nowhere", "/openapi.json"])
 @pytest.mark.parametrize("prefer", [b"", b"X-API-Key: demo-modest\r\nPrefer: scenario=throttled\r\n"])
 def test_every_header_name_is_in_lower_case(mock: UsageMock, path: str, prefer: bytes) -> None:
-    reply = names(mock, path, prefer)
-    assert [name for name in reply if name != name.lower()] == []
-    assert "server" in reply
-    assert {"access-control-allow-origin", "cache-control"}.isdisjoint(reply)
+    response = names(mock, path, prefer)
+    assert [name for name in response if name != name.lower()] == []
+    assert "server" in response
+    assert {"access-control-allow-origin", "cache-control"}.isdisjoint(response)
 
 
 def test_lower_case_fields_has_no_exception() -> None:
@@ -73,5 +73,5 @@ def test_lower_case_fields_has_no_exception() -> None:
 def names(mock: UsageMock, path: str, more: bytes) -> list[str]:
     """Return the header names of a response, as received."""
     request = b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%b\r\n" % (path.encode(), more)
-    reply: Reply = send(mock.url, request)
-    return list(reply.headers)
+    response: Response = send(mock.url, request)
+    return list(response.headers)

@@ -1,4 +1,4 @@
-"""The files: what is said of a bad one, and that the shipped ones can be served."""
+"""Fault files: the messages for invalid ones, and the validity of the shipped ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mock_server.masking import mask_key
 from tests.support.wire import Clock
 from usage_contract import Contract
 
-from .served import Serve, glance, modest, said, shipped
+from .served import Serve, modest_metrics, raw_response, send_without_reading, shipped
 
 DOCS = (Path(__file__).parents[3] / "docs" / "faults.md").read_text()
 SCHEMA = json.loads((folder() / "fault.schema.json").read_text())
@@ -26,7 +26,7 @@ THEMES = SCHEMA["properties"]["theme"]["enum"]
 DEPLOYMENT = load_deployment()
 SHIPPED = [path for kind in FOLDERS for path in sorted((folder() / kind).glob("*.yaml"))]
 
-# The YAML below `do:`, and the complaint without the file's name.
+# The YAML below `do:`, and the message without the file's name.
 BAD_STEPS = {
     "{}": "4 /do/0: must not be empty",
     "{pach: []}": "4 /do/0/pach: is not a known name; did you mean 'patch'?",
@@ -55,7 +55,7 @@ BAD_STEPS = {
 }
 
 
-def complaints(tmp_path: Path, text: str) -> list[str]:
+def messages(tmp_path: Path, text: str) -> list[str]:
     path = tmp_path / "faults" / "bad.yaml"
     path.parent.mkdir()
     path.write_text(text)
@@ -65,14 +65,14 @@ def complaints(tmp_path: Path, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("step", BAD_STEPS)
-def test_a_bad_step_is_rejected_with_line_pointer_and_advice(tmp_path: Path, step: str) -> None:
-    found = complaints(tmp_path, f"description: d\nbreaks: []\ndo:\n  - {step}\n")
+def test_an_invalid_step_is_rejected_with_line_pointer_and_advice(tmp_path: Path, step: str) -> None:
+    found = messages(tmp_path, f"description: d\nbreaks: []\ndo:\n  - {step}\n")
     assert BAD_STEPS[step] in found
 
 
 def test_an_id_that_no_rule_can_have_is_rejected(tmp_path: Path) -> None:
-    [complaint] = complaints(tmp_path, "description: d\nbreaks: [Schema]\n")
-    assert complaint.startswith("2 /breaks/0: cannot be used as a name; it is the id of a rule, such as ")
+    [message] = messages(tmp_path, "description: d\nbreaks: [Schema]\n")
+    assert message.startswith("2 /breaks/0: cannot be used as a name; it is the id of a rule, such as ")
 
 
 def test_an_unknown_fault_is_rejected_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,8 +81,8 @@ def test_an_unknown_fault_is_rejected_with_the_nearest_name(capsys: pytest.Captu
 
 
 def test_a_fault_with_an_unknown_key_is_rejected(serve: Serve) -> None:
-    told = f":5 /do/0/when/key: names a key that default does not have; did you mean {mask_key('demo-busy')}?"
-    with pytest.raises(FixtureError, match=re.escape(told)):
+    message = f":5 /do/0/when/key: names a key that default does not have; did you mean {mask_key('demo-busy')}?"
+    with pytest.raises(FixtureError, match=re.escape(message)):
         serve("when: {key: demo-bussy}, status: 500")
     with pytest.raises(FixtureError, match=r":3 /buckets/0/keys/1: .*; name one of its keys"):
         serve(more="buckets: [{keys: [demo-busy, x]}]")
@@ -93,9 +93,9 @@ def test_the_command_checks_faults_as_well(tmp_path: Path, capsys: pytest.Captur
         (tmp_path / kind).mkdir()
         (tmp_path / kind / "one.yaml").write_text(text)
     assert main(["check", str(tmp_path)]) == 4
-    told = capsys.readouterr()
-    assert told.out == "1 of 1 deployments are valid\n0 of 1 faults are valid\n"
-    assert "one.yaml:1: 'breaks' is missing" in told.err
+    output = capsys.readouterr()
+    assert output.out == "1 of 1 deployments are valid\n0 of 1 faults are valid\n"
+    assert "one.yaml:1: 'breaks' is missing" in output.err
 
 
 def test_the_shipped_files_are_valid(capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,7 +103,7 @@ def test_the_shipped_files_are_valid(capsys: pytest.CaptureFixture[str]) -> None
     assert f"{len(SHIPPED)} of {len(SHIPPED)} faults are valid" in capsys.readouterr().out
 
 
-def test_no_name_is_used_twice() -> None:
+def test_names_are_unique() -> None:
     assert len(set(fault_names())) == len(SHIPPED)
 
 
@@ -116,7 +116,7 @@ def test_a_shipped_fault_names_its_rules_and_a_variant_names_none(path: Path) ->
     assert fault.source.data["theme"] in THEMES
 
 
-def test_the_document_describes_each_theme_with_faults_that_have_it() -> None:
+def test_the_document_describes_each_theme_with_matching_faults() -> None:
     rows = re.findall(r"^\| ([A-Z][A-Za-z ]+) \| .* \| (`.*`) \|$", DOCS, re.MULTILINE)
     assert [theme for theme, _ in rows] == THEMES
     for theme, examples in rows:
@@ -124,23 +124,25 @@ def test_the_document_describes_each_theme_with_faults_that_have_it() -> None:
         assert {shipped(name).source.data["theme"] for name in names} == {theme}
 
 
-def taking_no_turns(fault: Fault) -> Fault:
+def without_counts(fault: Fault) -> Fault:
     steps = [replace(step, when=replace(step.when, after=0, first=None, every=1)) for step in fault.steps]
     return replace(fault, steps=tuple(steps))
 
 
 @pytest.mark.parametrize("name", fault_names())
-def test_a_shipped_file_fits_every_response(name: str, contract: Contract, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_shipped_file_can_be_applied_to_every_response(
+    name: str, contract: Contract, caplog: pytest.LogCaptureFixture
+) -> None:
     async def no_sleep(_: float) -> None:
         pass
 
-    app = make_app(contract, deployment=DEPLOYMENT, clock=Clock(), fault=taking_no_turns(shipped(name)), sleep=no_sleep)
+    app = make_app(contract, deployment=DEPLOYMENT, clock=Clock(), fault=without_counts(shipped(name)), sleep=no_sleep)
     with UsageMock(app) as mock:
-        glance(
+        send_without_reading(
             mock.url,
             *(
                 f"{method} /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode()
-                for method in ("GET", "HEAD")  # the second turn of each key
+                for method in ("GET", "HEAD")  # two requests for each key
                 for key in ("demo-busy", "demo-modest", "demo-fresh", "nobody", "")
             ),
         )
@@ -162,5 +164,5 @@ def test_the_document_names_every_member() -> None:
 
 def test_received_bytes_can_be_edited_before_parsing(serve: Serve) -> None:
     url = serve("status: 203", more="received: [{op: replace, pattern: '^GET /nowhere ', with: 'GET /usage '}]")
-    assert said(url, b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 203")
-    assert modest(url)["api_key"] == "demo-modest"
+    assert raw_response(url, b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 203")
+    assert modest_metrics(url)["api_key"] == "demo-modest"

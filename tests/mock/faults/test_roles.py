@@ -1,4 +1,4 @@
-"""Roles: a fault names keys of any deployment, and the shipped files name no others."""
+"""A fault names the keys of any deployment by their roles, and no shipped file names a key."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mock_server import Fault, FixtureError, UsageMock, load_deployment, load_fa
 from mock_server.fixtures.deployments import Calls, Deployment, Key, Rate, RateLimit, folder
 from mock_server.fixtures.faults import FOLDERS, fault_names, for_deployment
 from mock_server.fixtures.roles import FORMS, ROLES, keys_by_role
-from tests.support.wire import KEY, Clock, ask, usage
+from tests.support.wire import KEY, Clock, send_request, usage
 from usage_contract import Contract
 
-from .served import glance, shipped
+from .served import send_without_reading, shipped
 
 USED = Key(
     RateLimit(5, 20),
@@ -52,7 +52,7 @@ def test_the_demo_keys_have_the_roles_that_the_shipped_files_name() -> None:
     }
 
 
-def test_keys_are_ranked_by_their_requests_and_then_by_their_order() -> None:
+def test_keys_are_ordered_by_their_requests_and_then_by_their_position() -> None:
     assert keys_by_role(THREE) == {
         "first key": "never-sent",
         "busiest key": "team-b-90c2",
@@ -69,7 +69,7 @@ def test_a_key_with_traffic_or_growth_is_not_unused(facts: Key) -> None:
 
 
 @pytest.mark.parametrize("name", WITH_ROLES)
-def test_a_shipped_file_fits_a_deployment_with_three_own_keys(
+def test_a_shipped_file_can_be_applied_to_a_deployment_with_three_own_keys(
     name: str, contract: Contract, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def no_sleep(_: float) -> None:
@@ -80,7 +80,7 @@ def test_a_shipped_file_fits_a_deployment_with_three_own_keys(
     app = make_app(contract, deployment=THREE, clock=Clock(), fault=replace(fault, steps=steps), sleep=no_sleep)
     with UsageMock(app) as mock:
         requests = [f"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode() for key in THREE.keys]
-        glance(mock.url, *requests)
+        send_without_reading(mock.url, *requests)
     assert [record.message for record in caplog.records] == []
 
 
@@ -93,7 +93,7 @@ def test_a_shipped_file_is_rejected_only_for_a_role_that_a_deployment_lacks() ->
 
 
 def roles_lacking(faults: dict[str, Fault], deployment: Deployment) -> set[str]:
-    """Return the roles for which a deployment refuses faults."""
+    """Return the missing roles because of which a deployment rejects faults."""
     lacking = set()
     for name, fault in faults.items():
         try:
@@ -157,7 +157,7 @@ def test_a_placeholder_can_name_a_form_of_a_key(tmp_path: Path, text: str, fille
     assert step.changes.headers["set"]["X-Form"] == filled
 
 
-KEY_OF_SIGNS = r"a.b\1(c[d"
+KEY_WITH_SPECIAL_CHARACTERS = r"a.b\1(c[d"
 
 
 def test_a_key_is_not_an_expression_in_a_pattern_or_in_the_text_that_replaces_one(
@@ -169,9 +169,9 @@ def test_a_key_is_not_an_expression_in_a_pattern_or_in_the_text_that_replaces_on
   - when: {request: '^x-api-key: {first key}$'}
     body: [{op: set, text: '<{first key}>'}, {op: replace, pattern: '<{first key}>', with: '[{first key}]'}]""",
     )
-    deployment = Deployment("own", "d", {KEY_OF_SIGNS: Key(), "other": Key()})
+    deployment = Deployment("own", "d", {KEY_WITH_SPECIAL_CHARACTERS: Key(), "other": Key()})
     with UsageMock(make_app(contract, deployment=deployment, fault=fault)) as mock:
-        assert usage(mock.url, KEY_OF_SIGNS).body.decode() == f"[{KEY_OF_SIGNS}]"
+        assert usage(mock.url, KEY_WITH_SPECIAL_CHARACTERS).body.decode() == f"[{KEY_WITH_SPECIAL_CHARACTERS}]"
         assert usage(mock.url, "other").json["total"] == 0
 
 
@@ -208,9 +208,9 @@ def test_a_role_or_form_that_cannot_be_filled_is_rejected_in_one_sentence(
 
 def test_a_lacking_role_is_reported_to_a_client_that_prefers_the_fault(contract: Contract) -> None:
     with UsageMock(make_app(contract, deployment=own(only=USED))) as mock:
-        reply = ask(mock.url, "/usage", [(KEY, "only"), ("Prefer", "fault=body-is-null")])
-    assert reply.status == 400
-    assert "the deployment own has no unused key, which the fault body-is-null needs" in reply.json["detail"]
+        response = send_request(mock.url, "/usage", [(KEY, "only"), ("Prefer", "fault=body-is-null")])
+    assert response.status == 400
+    assert "the deployment own has no unused key, which the fault body-is-null needs" in response.json["detail"]
 
 
 def test_the_document_names_every_role_and_form() -> None:

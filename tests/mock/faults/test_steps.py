@@ -1,4 +1,4 @@
-"""Steps: which requests they are for, and what they change of an answer."""
+"""Steps of a fault: the requests that they match, and their changes of the response."""
 
 from __future__ import annotations
 
@@ -9,21 +9,26 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from tests.support.control_api import Api
-from tests.support.wire import KEY, TIMEOUT, address, answer_so_far, ask, send, usage
+from tests.support.wire import KEY, TIMEOUT, address, response_bytes, send, send_request, usage
 
-from .served import BUSY_TOTAL, MODEST_TOTAL, OK, Serve, modest, said
+from .served import BUSY_TOTAL, MODEST_TOTAL, OK, Serve, modest_metrics, raw_response
 
 
-def test_without_a_condition_a_step_is_for_the_path_usage_alone(serve: Serve) -> None:
+def test_a_step_without_a_condition_matches_the_path_usage_only(serve: Serve) -> None:
     url = serve("status: 418")
-    assert [ask(url, path).status for path in ("/usage", "/usage?x", "/usage/", "/healthz", "/")] == [
+    assert [send_request(url, path).status for path in ("/usage", "/usage?x", "/usage/", "/healthz", "/")] == [
         418, 418, 404, 200, 200,
     ]  # fmt: skip
 
 
-def test_a_path_is_matched_whole_and_as_it_was_received(serve: Serve) -> None:
+def test_a_path_is_matched_completely_and_as_received(serve: Serve) -> None:
     url = serve("when: {path: '/us%61ge|//usage'}, status: 418")
-    assert [ask(url, path).status for path in ("/us%61ge", "//usage?x", "/usage", "/us%61ge/")] == [418, 418, 401, 404]
+    assert [send_request(url, path).status for path in ("/us%61ge", "//usage?x", "/usage", "/us%61ge/")] == [
+        418,
+        418,
+        401,
+        404,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -36,17 +41,17 @@ def test_a_path_is_matched_whole_and_as_it_was_received(serve: Serve) -> None:
         (r"\APOST ", b"POST /usage HTTP/1.1\r\nHost: x\r\n"),
     ],
 )
-def test_a_request_is_matched_as_it_was_received(serve: Serve, pattern: str, request_head: bytes) -> None:
+def test_a_request_is_matched_as_received(serve: Serve, pattern: str, request_head: bytes) -> None:
     url = serve(f"when: {{request: '{pattern}'}}, status: 418")
-    assert b" 418 " in said(url, request_head + b"\r\n").split(b"\r\n")[0]
-    assert ask(url).status == 401
+    assert b" 418 " in raw_response(url, request_head + b"\r\n").split(b"\r\n")[0]
+    assert send_request(url).status == 401
 
 
 def test_a_body_that_arrives_late_is_matched(serve: Serve) -> None:
     url = serve("when: {body: '\"key\": \"(?P<key>.*?)\"'}, as: '{key}'")
     with socket.create_connection(address(url), TIMEOUT) as connection:
         connection.sendall(b"GET /usage HTTP/1.1\r\nHost: x\r\nContent-Length: 22\r\n\r\n")
-        assert ask(url, "/healthz").status == 200
+        assert send_request(url, "/healthz").status == 200
         connection.sendall(b'{"key": "demo-modest"}')
         assert connection.recv(15) == b"HTTP/1.1 200 OK"
 
@@ -54,43 +59,43 @@ def test_a_body_that_arrives_late_is_matched(serve: Serve) -> None:
 def test_a_body_that_cannot_be_matched_is_not_a_server_error(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     url = serve("when: {body: x}, status: 418")
     head = b"POST /usage HTTP/1.1\r\nHost: x\r\n"
-    assert answer_so_far(url, head + b"Content-Length: 9\r\n\r\nabc") == b""
+    assert response_bytes(url, head + b"Content-Length: 9\r\n\r\nabc") == b""
     assert send(url, head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n").status == 400
     assert caplog.records == []
 
 
-def test_a_body_that_is_too_long_to_be_matched_is_rejected_and_written_down(serve: Serve) -> None:
+def test_a_body_that_is_too_long_to_be_matched_is_rejected_and_recorded(serve: Serve) -> None:
     url = serve("when: {body: x}, status: 418")
     head = b"POST /usage HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n"
     assert send(url, head + bytes(1048577)).status == 413
     assert [entry["status"] for entry in Api(url).get("/journal")["entries"]] == [413]
 
 
-def test_a_condition_sees_the_key_and_status_of_the_response_so_far(serve: Serve) -> None:
+def test_a_condition_matches_the_key_and_status_after_earlier_steps(serve: Serve) -> None:
     url = serve(
         "when: {key: demo-busy}, as: demo-modest",
         "when: {key: demo-busy}, status: 418",
         "when: {key: demo-modest, status: [200]}, status: 203",
         "when: {status: [203]}, headers: {set: {X-Seen: 'yes'}}",
     )
-    reply = usage(url, "demo-busy")
-    assert (reply.status, reply.headers["X-Seen"]) == (203, "yes")
+    response = usage(url, "demo-busy")
+    assert (response.status, response.headers["X-Seen"]) == (203, "yes")
 
 
-def test_a_step_counts_the_requests_for_which_all_else_holds(serve: Serve) -> None:
+def test_a_step_counts_the_requests_that_match_its_other_conditions(serve: Serve) -> None:
     url = serve(
         "when: {key: demo-modest, after: 1, first: 4, every: 2}, headers: {add: {X-Odd: '1'}}",
     )
     keys = ["demo-modest", "demo-busy"] * 8
-    seen = [usage(url, key).headers["X-Odd"] for key in keys]
-    assert seen[1::2] == [None] * 8
-    assert seen[::2] == [None, None, "1", None, "1", None, None, None]
+    marks = [usage(url, key).headers["X-Odd"] for key in keys]
+    assert marks[1::2] == [None] * 8
+    assert marks[::2] == [None, None, "1", None, "1", None, None, None]
 
 
 def test_a_response_that_matches_no_step_takes_no_token(serve: Serve) -> None:
     url = serve("when: {request: x-twice}, as: demo-modest")
     for _ in range(3):
-        left = ask(url, headers=[(KEY, "demo-modest"), ("X-Twice", "1")]).json["rate_limit"]["remaining"]
+        left = send_request(url, headers=[(KEY, "demo-modest"), ("X-Twice", "1")]).json["rate_limit"]["remaining"]
     assert left == 7.0
 
 
@@ -107,12 +112,12 @@ def test_a_response_that_matches_no_step_takes_no_token(serve: Serve) -> None:
     ],
 )
 def test_a_patch_changes_the_json_body(serve: Serve, patch: str, pointer: str, value: object) -> None:
-    assert modest(serve(f"{OK}, patch: [{patch}]"))[pointer] == value
+    assert modest_metrics(serve(f"{OK}, patch: [{patch}]"))[pointer] == value
 
 
 def test_a_drift_grows_with_each_response_of_the_step(serve: Serve) -> None:
     url = serve(f"{OK}, patch: [{{op: drift, path: /total, by: -2}}]")
-    assert [modest(url)["total"] - MODEST_TOTAL for _ in range(3)] == [-2, -4, -6]
+    assert [modest_metrics(url)["total"] - MODEST_TOTAL for _ in range(3)] == [-2, -4, -6]
 
 
 @pytest.mark.parametrize(
@@ -139,24 +144,27 @@ def test_edits_of_head_and_message_change_the_sent_bytes(serve: Serve) -> None:
         "head: [{op: replace, pattern: '^Content-Length: .*?$', with: 'content-LENGTH: 99'}]",
         'message: [{op: prepend, text: "HTTP/1.1 103 Early Hints\\r\\n\\r\\n"}, {op: append, text: zz}]',
     )
-    message = said(url)
+    message = raw_response(url)
     assert message.startswith(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n")
     assert message.endswith(b"\r\n\r\nabczz")
     assert b"content-LENGTH: 99" in message
 
 
-def test_another_status_has_its_usual_phrase_or_none(serve: Serve) -> None:
+def test_a_changed_status_has_its_standard_reason_phrase_or_none(serve: Serve) -> None:
     url = serve("when: {first: 1}, status: 503", "when: {after: 1}, status: 999")
-    assert [said(url).split(b"\r\n")[0] for _ in range(2)] == [b"HTTP/1.1 503 Service Unavailable", b"HTTP/1.1 999 "]
+    assert [raw_response(url).split(b"\r\n")[0] for _ in range(2)] == [
+        b"HTTP/1.1 503 Service Unavailable",
+        b"HTTP/1.1 999 ",
+    ]
 
 
-def test_fields_are_removed_and_set_and_added(serve: Serve) -> None:
+def test_header_fields_can_be_removed_set_and_added(serve: Serve) -> None:
     url = serve("headers: {remove: [DATE], set: {content-type: a}, add: {Content-Type: b}}")
     headers = usage(url, "demo-modest").headers
     assert (headers.get_all("Content-Type"), headers["Date"]) == (["a", "b"], None)
 
 
-def test_texts_hold_named_groups_and_dates_and_leave_other_braces_alone(
+def test_texts_can_contain_named_groups_and_dates_and_other_braces_stay(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("time.time", lambda: 1_800_000_000.0)
@@ -169,15 +177,15 @@ def test_texts_hold_named_groups_and_dates_and_leave_other_braces_alone(
     assert late.total_seconds() == 2
 
 
-def test_a_response_is_that_of_another_key(serve: Serve) -> None:
+def test_a_step_can_return_the_response_of_another_key(serve: Serve) -> None:
     url = serve(
         r"when: {request: '\?key=(?P<key>\S+)'}, as: '{key}'",
         "when: {path: /nowhere}, as: demo-busy",
         "when: {key: demo-fresh}, as: ''",
     )
-    assert ask(url, "/usage?key=demo-modest").json["total"] == MODEST_TOTAL
-    assert ask(url, "/nowhere", method="POST").json["total"] == BUSY_TOTAL
-    assert [ask(url, "/usage?key=x").status, usage(url, "demo-fresh").status] == [403, 401]
+    assert send_request(url, "/usage?key=demo-modest").json["total"] == MODEST_TOTAL
+    assert send_request(url, "/nowhere", method="POST").json["total"] == BUSY_TOTAL
+    assert [send_request(url, "/usage?key=x").status, usage(url, "demo-fresh").status] == [403, 401]
 
 
 @pytest.mark.parametrize(
@@ -193,11 +201,11 @@ def test_a_response_is_that_of_another_key(serve: Serve) -> None:
     ],
 )
 def test_a_step_that_cannot_be_applied_is_a_500_with_the_reason(serve: Serve, step: str, problem: str) -> None:
-    reply = usage(serve(step), "demo-modest")
-    assert reply.status == 500
-    assert reply.json["detail"].startswith("The fault cannot be applied: ")
-    assert problem in reply.json["detail"]
+    response = usage(serve(step), "demo-modest")
+    assert response.status == 500
+    assert response.json["detail"].startswith("The fault cannot be applied: ")
+    assert problem in response.json["detail"]
 
 
-def test_a_malformed_request_never_reaches_a_fault(serve: Serve) -> None:
+def test_no_fault_applies_to_a_malformed_request(serve: Serve) -> None:
     assert send(serve("when: {path: '.*'}, status: 418"), b"BREW /usage HTTP/1.1\r\nHost: x\r\n\r\n").status == 400

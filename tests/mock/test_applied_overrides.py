@@ -1,4 +1,4 @@
-"""Entries of the journal: a fault, code, scenario or delay is named only where it changed something."""
+"""A journal entry names a fault, code, scenario or delay only if it changed the exchange."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from mock_server import UsageMock, load_deployment, load_fault, make_app
 from mock_server.options import MockOptions
 from tests.support.control_api import Api
-from tests.support.wire import KEY, ask, send, usage
+from tests.support.wire import KEY, send, send_request, usage
 from usage_contract import Contract
 
 FAULTS = {
@@ -33,8 +33,8 @@ def mock(contract: Contract, tmp_path: Path) -> Iterator[UsageMock]:
         yield mock
 
 
-def acted(mock: UsageMock) -> list[str]:
-    """Return what the journal says to have acted on each exchange."""
+def applied(mock: UsageMock) -> list[str]:
+    """Return the override that the journal names for each exchange."""
     return [entry.applied for entry in mock.requests]
 
 
@@ -43,7 +43,7 @@ def test_a_fault_is_named_only_for_the_requests_that_it_changed(contract: Contra
         mock.fail("body-is-null", after=1, times=2)
         for _ in range(5):
             usage(mock.url, "demo-busy")
-        assert acted(mock) == ["", "fault=body-is-null", "fault=body-is-null", "", ""]
+        assert applied(mock) == ["", "fault=body-is-null", "fault=body-is-null", "", ""]
 
 
 @pytest.mark.parametrize(
@@ -57,60 +57,60 @@ def test_a_fault_is_named_only_for_the_requests_that_it_changed(contract: Contra
         ("does-not-fit", [True, True, True]),
     ],
 )
-def test_a_fault_is_named_where_it_acts_in_any_way(mock: UsageMock, fault: str, named: list[bool]) -> None:
+def test_a_fault_is_named_if_it_changed_the_exchange_in_any_way(mock: UsageMock, fault: str, named: list[bool]) -> None:
     mock.fail(fault)
     for _ in named:
         usage(mock.url, "demo-busy")
-    assert [bool(each) for each in acted(mock)] == named
+    assert [bool(each) for each in applied(mock)] == named
 
 
-def test_a_fault_of_the_start_is_named_from_its_turn_on(contract: Contract) -> None:
+def test_a_fault_set_at_start_is_named_only_for_the_requests_that_it_changed(contract: Contract) -> None:
     fault = load_fault("every-fourth-response-is-503")
     with UsageMock(make_app(contract, fault=fault)) as mock:
         statuses = [usage(mock.url, "demo-busy").status for _ in range(5)]
         assert statuses == [200, 200, 200, 503, 200]
-        assert [bool(each) for each in acted(mock)] == [status == 503 for status in statuses]
+        assert [bool(each) for each in applied(mock)] == [status == 503 for status in statuses]
 
 
 def test_a_bucket_of_a_fault_is_named_for_its_keys_only(mock: UsageMock) -> None:
     mock.fail("few-tokens")
     for key in ("demo-busy", "demo-fresh", "nobody"):
         usage(mock.url, key)
-    assert acted(mock) == ["fault=few-tokens", "", ""]
+    assert applied(mock) == ["fault=few-tokens", "", ""]
 
 
 def test_a_request_whose_bytes_a_fault_has_edited_gets_an_ordinary_response(mock: UsageMock) -> None:
     mock.fail("edits")
     headers = [(KEY, "demo-busy"), ("X-Odd", "yes"), ("Prefer", "fault=none")]
-    assert ask(mock.url, "/usage", headers).status == 200
-    assert acted(mock) == [""]
+    assert send_request(mock.url, "/usage", headers).status == 200
+    assert applied(mock) == [""]
 
 
 def test_a_fault_that_edits_received_bytes_is_named_in_the_responses_it_changed(mock: UsageMock) -> None:
     mock.fail("edits")
     for odd in ("yes", "other"):
-        ask(mock.url, headers=[(KEY, "demo-busy"), ("X-Odd", odd)])
-    assert acted(mock) == ["fault=edits", ""]
+        send_request(mock.url, headers=[(KEY, "demo-busy"), ("X-Odd", odd)])
+    assert applied(mock) == ["fault=edits", ""]
 
 
-def test_a_preferred_code_is_named_where_it_was_returned(mock: UsageMock) -> None:
+def test_a_preferred_code_is_named_if_it_was_returned(mock: UsageMock) -> None:
     mock.answer(503)
-    ask(mock.url)
-    ask(mock.url, "/healthz")
-    ask(mock.url, "/nowhere")
+    send_request(mock.url)
+    send_request(mock.url, "/healthz")
+    send_request(mock.url, "/nowhere")
     send(mock.url, b"PUT /usage HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
-    assert acted(mock) == ["code=503", "", "", ""]
+    assert applied(mock) == ["code=503", "", "", ""]
 
 
 def test_a_scenario_is_named_for_its_path_only(mock: UsageMock) -> None:
     with UsageMock(scenario="heavy") as heavy:
         usage(heavy.url, "demo-busy")
-        ask(heavy.url, "/healthz")
-        assert acted(heavy) == ["scenario=heavy", ""]
+        send_request(heavy.url, "/healthz")
+        assert applied(heavy) == ["scenario=heavy", ""]
 
 
 @pytest.mark.parametrize("key", [None, "demo-busy"])
-def test_the_control_api_counts_down_on_how_many_requests_a_fault_still_acts(key: str | None) -> None:
+def test_the_control_api_reports_to_how_many_requests_a_fault_still_applies(key: str | None) -> None:
     with UsageMock() as mock:
         api, own = Api(mock.url), {} if key is None else {"key": key}
         changed = api.do("PATCH", "/behaviour", {**own, "fault": "body-is-null", "after": 1, "times": 2})
@@ -122,6 +122,6 @@ def test_the_control_api_counts_down_on_how_many_requests_a_fault_still_acts(key
         assert api.do("PATCH", "/behaviour", {**own, "delay": "0"})["left"] == 0
 
 
-def test_a_fault_without_an_end_has_nothing_to_count_down() -> None:
+def test_a_fault_without_a_count_has_no_remaining_count() -> None:
     with UsageMock() as mock:
         assert Api(mock.url).do("PATCH", "/behaviour", {"fault": "body-is-null"})["left"] is None
