@@ -64,11 +64,14 @@ def test_unknown_key_is_refused(gate: Gate, unknown_key_responses: list[Exchange
 def test_unknown_key_from_any_client_is_refused(gate: Gate) -> Probing[None]:
     """A request with an unknown key MUST be rejected, also from a browser and with HTTP/1.0.
 
+    The text `undefined`, and the main key backwards, are such keys.
     A server may refuse HTTP/1.0 with any status other than 200.
     """
-    browser = yield from gate.send(wrong_keys.UNKNOWN, "as a browser sends it", fields=COMPRESSING_BROWSER)
+    browser = yield from gate.send(wrong_keys.UNDEFINED, "as a browser sends it", fields=COMPRESSING_BROWSER)
     yield from gate.accepted([browser], {429, *gate.baseline.refusals(wrong_keys.UNKNOWN)})
-    old = yield from gate.send(wrong_keys.UNKNOWN, "with HTTP/1.0", version="HTTP/1.0", new_connection=True)
+    backwards = wrong_keys.backwards(gate.main)
+    key = backwards if _is_wrong(gate, backwards) else wrong_keys.UNKNOWN
+    old = yield from gate.send(key, "with HTTP/1.0", version="HTTP/1.0", new_connection=True)
     if old.status == 200 or gate.contains_metrics(old):
         yield status_finding(old, "a refusal")
 
@@ -169,9 +172,9 @@ def test_repeated_key_header_is_refused(gate: Gate) -> Probing[None]:
 def test_repeated_wrong_key_is_refused(gate: Gate) -> Probing[None]:
     """A request with two wrong values in two key headers MUST be rejected."""
     exchange = yield from gate.send(
-        wrong_keys.UNKNOWN,
-        "and a second key header with another unknown key",
-        fields=[(gate.key_header, b"nobody-issued-this-either")],
+        wrong_keys.TRUE,
+        "and a second key header with an unknown key",
+        fields=[(gate.key_header, wrong_keys.UNKNOWN.value)],
     )
     yield from _accepted(gate, [exchange])
 
@@ -196,11 +199,21 @@ def unusual_requests(scheduler: Scheduler, gate: Gate) -> list[Exchange]:
             separator=b":\t",
             fields=[*fields["and other credentials"], ("X-Last", "1")],
         ),
+        gate.request(
+            gate.main,
+            "in an upper-case header, after the fields of a browser, and a media type in capitals",
+            key_field=gate.key_header.upper(),
+            key_last=True,
+            fields=[
+                *(field for field in fields["as a script in a web page sends it"] if field[0] != "Accept"),
+                *fields["and a media type in capitals"],
+            ],
+        ),
     ]
     return list(scheduler.fetch(send_in_turn(requests)))
 
 
-@specified("RFC 9110, section 5.1: field names are case-insensitive", needs=NEEDS_VALID_KEY, sends=(0, 5))
+@specified("RFC 9110, section 5.1: field names are case-insensitive", needs=NEEDS_VALID_KEY, sends=(0, 6))
 def test_header_name_is_case_insensitive(gate: Gate, unusual_requests: list[Exchange]) -> Probing[None]:
     """A request with a valid key MUST be accepted regardless of the case of the key header's name."""
     spellings = (gate.key_header.lower(), gate.key_header.title(), gate.key_header.upper())
@@ -210,7 +223,7 @@ def test_header_name_is_case_insensitive(gate: Gate, unusual_requests: list[Exch
     yield from _each_is_accepted(unusual_requests, requests)
 
 
-@documented(f"{HEADER_ONLY}, and 401 and 403 mean that it is missing or invalid", needs=NEEDS_VALID_KEY, sends=(0, 6))
+@documented(f"{HEADER_ONLY}, and 401 and 403 mean that it is missing or invalid", needs=NEEDS_VALID_KEY, sends=(0, 8))
 def test_valid_key_is_sufficient(
     gate: Gate, unusual_requests: list[Exchange], query_response: Exchange
 ) -> Probing[None]:
@@ -244,7 +257,11 @@ def _fields_of_other_clients(gate: Gate) -> dict[str, list[tuple[str, str]]]:
     origin = gate.settings.target.origin
     in_a_page = (*BROWSER_FIELDS, ("Origin", origin), ("Referer", f"{origin}/"))
     configured = {name.lower() for name, _ in gate.settings.headers}  # a gateway may need these as they are
-    clients = {"as a script in a web page sends it": in_a_page, "and other credentials": OTHER_CREDENTIALS}
+    clients: dict[str, Sequence[tuple[str, str]]] = {
+        "as a script in a web page sends it": in_a_page,
+        "and other credentials": OTHER_CREDENTIALS,
+        "and a media type in capitals": [("Accept", "APPLICATION/JSON")],
+    }
     return {
         label: [field for field in fields if field[0].lower() not in configured] for label, fields in clients.items()
     }
@@ -266,7 +283,7 @@ OTHER_CREDENTIALS = (("Authorization", "Bearer of-another-service"), ("Cookie", 
 
 
 @specified(
-    "RFC 9112, section 5 and RFC 9110, section 5.3: white space, order of fields", needs=NEEDS_VALID_KEY, sends=(0, 6)
+    "RFC 9112, section 5 and RFC 9110, section 5.3: white space, order of fields", needs=NEEDS_VALID_KEY, sends=(0, 8)
 )
 def test_key_header_position_does_not_matter(gate: Gate, unusual_requests: list[Exchange]) -> Probing[None]:
     """A request with a valid key MUST be accepted regardless of the key header's position and white space."""
@@ -276,6 +293,12 @@ def test_key_header_position_does_not_matter(gate: Gate, unusual_requests: list[
         gate.request(gate.main, "with the key header first", key_first=True),
         gate.request(
             gate.main, "with the key header in the middle", fields=[("Accept-Language", "en"), ("X-Last", "1")]
+        ),
+        gate.request(
+            gate.main,
+            "with the key header after many others",
+            key_last=True,
+            fields=[field for field in BROWSER_FIELDS if field[0] not in {"Accept", "Cookie"}],
         ),
     ]
     yield from _each_is_accepted(unusual_requests, requests)

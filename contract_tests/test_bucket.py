@@ -394,16 +394,18 @@ def _confirm_first(refills: Sequence[Refill], judge: Callable[[Refill], Finding 
 @bucket_rule(
     f"{AUTHENTICATION_GUIDE}: each key has one rate limit",
     repeats=("bucket/burst-is-not-exceeded",),
-    sends=(0, EMPTYING + TRIES * (EMPTYING + 4)),
+    sends=(0, EMPTYING + TRIES * (EMPTYING + 5)),
 )
 def test_request_details_do_not_change_the_bucket(bucket: Bucket, throttled: object) -> Probing[None]:
-    """A request with a key whose bucket is empty MUST NOT have a full one, regardless of its query and header fields.
+    """A request with a key whose bucket is empty MUST NOT have a full one, regardless of its target and header fields.
 
     The rule fails only after three attempts.
     """
     gate, finding = bucket.gate, None
+    path = gate.path
     ways: dict[str, RequestOptions] = {
         "with a query": {"target": f"{gate.path}?page=2", "key_field": gate.key_header.lower()},
+        "at another spelling of the path": {"target": f"{path[:-1]}%{ord(path[-1]):02x}"},
         "with another address": {"fields": [("X-Forwarded-For", "203.0.113.7"), ("X-Real-IP", "203.0.113.7")]},
         "in HTTP/1.0": {"version": "HTTP/1.0"},
         "from a browser": {"fields": [*BROWSER, ("Accept-Encoding", "gzip"), ("Cookie", "visitor=17")]},

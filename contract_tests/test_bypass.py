@@ -199,12 +199,13 @@ def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
     yield from _disclosing(gate, (yield from send_in_turn(requests)))
 
 
-@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=11)
+@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=13)
 def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> Probing[None]:
     """A response to a request without a key at another spelling of the path MUST NOT contain usage metrics."""
     path = gate.path
     spellings = (
         f"{path}/", f"/{path}", f"{path};x",
+        f"{path}%20", f"{path}%2f",
         f"/.{path}", f"/healthz/..{path}", f"/healthz/..;{path}", f"{path}.json", f"{path}#x",
         path.upper(), f"{path[:-1]}%{ord(path[-1]):02x}", f"{gate.settings.target.origin}{path}",
     )  # fmt: skip
@@ -232,7 +233,7 @@ def test_other_method_needs_a_key(gate: Gate) -> Probing[None]:
     requests = [
         *(
             gate.request(None, "with another method", method=method, new_connection=True)
-            for method in ("HEAD", "PUT", "DELETE", "OPTIONS", "FOO", "QUERY", "get")
+            for method in ("HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "get")
         ),
         gate.request(
             None,

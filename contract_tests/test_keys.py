@@ -320,7 +320,8 @@ def test_cached_response_is_not_shared(gate: Gate) -> Probing[None]:
         yield from findings
         if findings:
             return
-    again = yield from gate.send(gate.main, "at the same target, after clients that were rejected", target=unique)
+    other = gate.keys[:2][-1]  # another key, if there is one: keys/unusual-requests-are-not-mixed-up judges its metrics
+    again = yield from gate.send(other, "at the same target, after clients that were rejected", target=unique)
     if again.status != 200:
-        problem = "the response to a rejected client is sent to the main key"
+        problem = "the response to a rejected client is sent to a valid key"
         yield Finding(problem, again, related=tuple(rejected), expected="200", actual=again.outcome)

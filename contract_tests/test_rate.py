@@ -150,7 +150,7 @@ def test_429_is_complete(gate: Gate, scheduler: Scheduler, journal: tuple[Exchan
 def _has_a_limit(gate: Gate, request: Request) -> bool:
     """Whether a request is for the operation with one valid key: the limits of other callers are not documented."""
     keys_sent = [name.lower() for name, _ in request.fields].count(gate.key_header.lower().encode())
-    return request.credential in gate.keys and keys_sent == 1 and request.method == gate.operation.method
+    return request.credential in gate.keys and keys_sent == 1 and gate.is_operation(request)
 
 
 def _stated_limits(journal: tuple[Exchange, ...], key: Credential | None) -> set[Decimal]:

@@ -25,11 +25,11 @@ INCLUDING_JSON: dict[str, list[tuple[str, str]]] = {
     "a subtype wildcard in capitals with a low weight": [("Accept", "text/html;q=0.9, Application/*;q=0.5")],
     "JSON in the second of three fields": [
         ("Accept", "text/html"),
-        ("Accept", "application/json;q=0.5"),
+        ("Accept", "Application/JSON;q=0.5"),
         ("Accept", "application/xml;q=0.9"),
     ],
 }
-NOT_JSON = (f"text/html, application/xml;q=0.9, {STREAMS}", ";;;q=,/")
+NOT_JSON = f"application/xml, text/html;q=0.9, {STREAMS}"
 ABANDONED = 2  # requests whose clients leave before the response
 OTHER_ORIGIN = "https://other-origin.example"
 FIELDS = (
@@ -61,7 +61,7 @@ PARAMETERS = b"&".join(b"p%d=%d" % (number, number) for number in range(100))
     f"{DOCUMENT}, 200: content application/json; RFC 9110, section 12.5.1",
     needs=NEEDS_READABLE_BODY,
     repeats=["schema/media-type-is-documented", "schema/body-has-the-specified-types"],
-    sends=7,
+    sends=6,
 )
 def test_accept_leads_to_json_or_4xx(gate: Gate) -> Probing[None]:
     """A response MUST be the documented one or a 4xx for any value of `Accept`, and a 200 if that includes JSON."""
@@ -69,13 +69,13 @@ def test_accept_leads_to_json_or_4xx(gate: Gate) -> Probing[None]:
         gate.request(gate.main, "without Accept", without=("Accept",)),
         *(gate.request(gate.main, f"and accepting {what}", fields=fields) for what, fields in INCLUDING_JSON.items()),
     ]
-    others = [gate.request(gate.main, f"and Accept: {accept}", fields=[("Accept", accept)]) for accept in NOT_JSON]
+    other = gate.request(gate.main, f"and Accept: {NOT_JSON}", fields=[("Accept", NOT_JSON)])
     browser = gate.request(gate.main, "as a browser sends it", fields=[*BROWSER, ("Origin", OTHER_ORIGIN)])
-    for exchange in (yield from send_in_turn([*must_be_200, *others, browser])):
+    for exchange in (yield from send_in_turn([*must_be_200, other, browser])):
         request = exchange.request
         accepted = {200} if request in must_be_200 else {200, *CLIENT_ERRORS} - ({406} if request is browser else set())
         if exchange.status not in accepted:
-            yield status_finding(exchange, "200 or 4xx" if request in others else "200")
+            yield status_finding(exchange, "200 or 4xx" if request is other else "200")
         elif exchange.status == 200 and (not exchange.is_json or exchange.json.problem):
             media_type = exchange.excerpt(exchange.header("Content-Type") or "no Content-Type")
             yield Finding("the response is not JSON", exchange, expected="application/json", actual=media_type)
@@ -199,9 +199,9 @@ def test_unexpected_bodies_do_no_harm(gate: Gate) -> Probing[None]:
     requests = [
         gate.request(
             gate.main,
-            "and a chunked body of broken JSON",
+            "and a chunked body of broken JSON, and Upgrade: h2c",
             body=b'5\r\n{"a":\r\n0\r\n\r\n',
-            fields=[*json, ("Transfer-Encoding", "chunked")],
+            fields=[*json, ("Transfer-Encoding", "chunked"), ("Upgrade", "h2c")],
             without=("Content-Length",),
             new_connection=True,
         ),

@@ -29,9 +29,9 @@ class RequestOptions(TypedDict, total=False):
     """The differences from a baseline request.
 
     `fields` replace the default header fields of the same name, and `without` leaves some out. `key_field` is another
-    spelling of the key header, `key_first` puts it before all others, and `separator` stands between its name and the
-    key. `is_baseline` states that every deployment must answer the request like a baseline request.
-    `new_connection` and `pool` choose the connection, see `Request`.
+    spelling of the key header. `key_first` puts it before all others, and `key_last` after them. `separator` stands
+    between its name and the key. `is_baseline` states that every deployment must answer the request like a baseline
+    request. `new_connection` and `pool` choose the connection, see `Request`.
     """
 
     method: str
@@ -46,6 +46,7 @@ class RequestOptions(TypedDict, total=False):
     version: str
     separator: bytes
     key_first: bool
+    key_last: bool
 
 
 @dataclass
@@ -128,8 +129,10 @@ class Gate:
         replaced = {name.lower() for name, _ in own} | {name.lower().encode() for name in options.get("without", ())}
         fields = [(name, value) for name, value in self._default_fields if name.lower() not in replaced]
         if key:
-            place = 0 if options.get("key_first") else len(fields)
-            fields.insert(place, (options.get("key_field", self.key_header).encode(), key.value))
+            key_field = (options.get("key_field", self.key_header).encode(), key.value)
+            fields.insert(0 if options.get("key_first") else len(fields), key_field)
+            if options.get("key_last"):
+                own.append(fields.pop())
         body = options.get("body", b"")
         if body and b"content-length" not in replaced:
             fields.append((b"Content-Length", str(len(body)).encode()))

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from contract_tests.wire.messages import Credential
 
 UNKNOWN = Credential(b"nobody-issued-this-key-0f6b1c", "an unknown key")
+UNDEFINED = Credential(b"undefined", "the text undefined")  # as a program in JavaScript sends a key that it lacks
+TRUE = Credential(b"true", "the text true")
 SHORT_LENGTHS = (8, 16)  # characters: common lengths of the public part of a key
 ACUTE = ("aeiouyAEIOUY", "áéíóúýÁÉÍÓÚÝ")
 CYRILLIC = ("aceopxyABCEHKMOPTX", "асеорхуАВСЕНКМОРТХ")  # noqa: RUF001 - they look alike
@@ -158,6 +160,11 @@ def mixed(one: Credential, another: Credential) -> Credential:
 def shown(text: str) -> Credential:
     """Return a key with the text that a response shows in `api_key`."""
     return Credential(text.encode(), "the text of api_key as a key")
+
+
+def backwards(key: Credential) -> Credential:
+    """Return the key with its characters in the opposite order."""
+    return Credential(key.value[::-1], f"{key.label} backwards", f"$({_piped(key)} | rev)")
 
 
 EDITS = ("changed", "removed", "doubled", "preceded by another")

@@ -145,6 +145,7 @@ do:
         ("{MD5 of {first key}}", "21af6b8b5e2244835679bbdbe0ab03a6"),
         ("{SHA-1 of {first key}}", "9e52503a0984e613e6ed5f6f9a3cf0b93b2d826b"),
         ("{SHA-256 of {first key}}", "be2974546978e3739e6d6da85c4be9f334ce32df2b9fd4b6ff1b55c0d57e9d44"),
+        ("{reverse of {first key}}", "1-yek"),
         ("{first half of {first key}}|{second half of {first key}}", "ke|y-1"),
         ("{all but the first character of second half of {first key}}", "-1"),
         ("{all but the last character of {first key}}", "key-"),
