@@ -45,7 +45,7 @@ def main(words: Collection[str]) -> None:
         found.append(name)
         sys.stdout.write(row(name) + "\n")
         sys.stdout.flush()
-    sys.stdout.write(f"{len(found)} of {len(chosen)} mutants are let through\n")
+    sys.stdout.write(f"{len(found)} of {len(chosen)} mutants are accepted\n")
 
 
 if __name__ == "__main__":

@@ -238,7 +238,7 @@ def test_a_base_path_a_gateway_field_and_the_runs_agent_are_sent(
     assert SECRET not in run.output
 
 
-def test_a_configured_header_replaces_that_of_the_gate(run_gate: RunGate, serve: Callable[[Respond], str]) -> None:
+def test_a_configured_header_replaces_the_default_one(run_gate: RunGate, serve: Callable[[Respond], str]) -> None:
     heads: list[bytes] = []
 
     def respond(head: bytes) -> bytes:

@@ -35,7 +35,7 @@ THROTTLED = http_response(
     b'{"detail": "slow down"}', "429 Too Many Requests", "Content-Type: application/json\r\nRetry-After: 7"
 )
 
-KEEPING = http_response(b"{}").replace(b"Connection: close", b"X-Odd: 1")
+KEPT_OPEN = http_response(b"{}").replace(b"Connection: close", b"X-Odd: 1")
 
 
 @dataclass
@@ -259,7 +259,7 @@ class ClosesOnSecondRequest(socketserver.StreamRequestHandler):
     """A server that reads the second request on a connection, and then closes it without a response."""
 
     def handle(self) -> None:
-        for response in (KEEPING, b""):
+        for response in (KEPT_OPEN, b""):
             while self.rfile.readline() not in {b"\r\n", b""}:
                 pass
             self.wfile.write(response)
@@ -268,11 +268,11 @@ class ClosesOnSecondRequest(socketserver.StreamRequestHandler):
 def test_a_request_is_not_lost_on_an_idle_connection_that_the_server_has_closed() -> None:
     here, there = socket.socketpair()
     connection = Connection(here)
-    there.sendall(KEEPING)
+    there.sendall(KEPT_OPEN)
     request = Request("GET", b"/usage", ())
     assert connection.exchange(request, Timeouts.of(30.0)).status == 200
     assert not connection.is_closed()
-    there.sendall(KEEPING)  # a response that arrives too early is not lost either
+    there.sendall(KEPT_OPEN)  # a response that arrives too early is not lost either
     assert not connection.is_closed()
     assert connection.exchange(request, Timeouts.of(30.0)).status == 200
     there.close()
@@ -281,7 +281,7 @@ def test_a_request_is_not_lost_on_an_idle_connection_that_the_server_has_closed(
 
 
 def test_a_closed_idle_connection_costs_no_request(bench: Callable[..., Bench]) -> None:
-    setup = bench(KEEPING)
+    setup = bench(KEPT_OPEN)
     for _ in range(5):
         setup.send()
         (kept, _), *_ = setup.transport._idle.values()
@@ -314,7 +314,7 @@ def test_a_server_that_accepts_few_connections_stays_usable(
 
 
 def test_a_closed_idle_connection_is_replaced(bench: Callable[..., Bench]) -> None:
-    setup = bench(KEEPING)
+    setup = bench(KEPT_OPEN)
     assert [setup.send().status for _ in range(3)] == [200, 200, 200]
 
 

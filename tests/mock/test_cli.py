@@ -224,7 +224,7 @@ def test_check_reports_problems_of_scenarios_and_of_their_faults(
     assert "late.yaml:2 /delay: 'soon' is not a valid delay" in err
 
 
-def test_check_without_a_folder_checks_that_of_fixtures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_without_a_folder_checks_the_fixtures_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--fixtures", str(tmp_path), "check"]) == 4  # the shipped folder is checked in faults/test_files.py
     assert "holds no fixture file; `usage-mock init DIR` writes one" in capsys.readouterr().err
 
@@ -255,7 +255,7 @@ def test_health_takes_no_argument(capsys: pytest.CaptureFixture[str]) -> None:
     assert "'now': unexpected argument; expected check [DIR] | init DIR | capture | health" in capsys.readouterr().err
 
 
-def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_matches_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"usage-mock {version('usage-contract')}\n"
 

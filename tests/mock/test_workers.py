@@ -63,8 +63,8 @@ def test_a_worker_that_does_not_react_is_killed_after_the_grace_period(number: s
         process.send_signal(number)
         assert process.wait(WAIT) == 0
         assert not any(worker.is_running() for worker in workers)
-        told = process.stderr.read().splitlines()
-        assert told == [f"usage-mock: worker {each.pid} did not end within 0.2 s and was killed" for each in workers]
+        lines = process.stderr.read().splitlines()
+        assert lines == [f"usage-mock: worker {each.pid} did not end within 0.2 s and was killed" for each in workers]
 
 
 def test_a_worker_that_is_suspended_by_a_signal_is_killed() -> None:

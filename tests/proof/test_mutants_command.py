@@ -13,5 +13,5 @@ def test_the_command_prints_a_survivor_with_its_reason_and_counts_other_mutants(
     main(["/fail dropped", "/fail negated"])
     assert capfd.readouterr().out.splitlines() == [
         "| `/fail dropped` | no member is required |",
-        "1 of 2 mutants are let through",
+        "1 of 2 mutants are accepted",
     ]

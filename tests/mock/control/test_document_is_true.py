@@ -137,7 +137,7 @@ def short_streams(monkeypatch: pytest.MonkeyPatch) -> None:
 
 RUNS = {
     "events": ["--include-operation-id", "get_events", "--phases", "coverage"],
-    "all else": ["--exclude-operation-id", "get_events", "--max-examples", "3"],
+    "other operations": ["--exclude-operation-id", "get_events", "--max-examples", "3"],
 }
 
 
