@@ -105,7 +105,7 @@ def test_key_with_one_edit_is_refused(gate: Gate) -> Probing[None]:
     yield from gate.accepted(exchanges, gate.baseline.refusals(wrong_keys.UNKNOWN))
 
 
-@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=9)
+@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=8)
 def test_wildcard_or_injection_is_refused(gate: Gate) -> Probing[None]:
     """A response to a request with a wildcard, a placeholder, an injection or a guess MUST have status 401 or 403.
 

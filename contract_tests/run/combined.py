@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -21,7 +21,6 @@ KINDS: tuple[Kind, ...] = ("header", "query parameter", "cookie")
 MOST_FIELDS = 75
 LONGEST_QUERY = 3500
 LARGEST_HEAD = 7000
-PIECES = 4  # a request that is refused for one of its parts is sent again in as many pieces
 MOST_EXTRA = 40  # requests of a rule: the spare ones, and those that narrow a defect down to a part
 SEPARATELY = 5  # parts that are sent alone, the most usual first, where every piece is refused; 1 of later requests
 
@@ -84,13 +83,13 @@ class Combined:
         """Whether the deployment has refused every piece of an earlier request with parts of this kind."""
         return (self.group, part.kind) in self.gate.refused.kinds
 
-    def split(self, pieces: int) -> Iterator[Combined]:
-        """Yield the parts of each kind; or, where all are of one kind, the parts in as many pieces."""
-        kinds = [parts for kind in KINDS if (parts := self.of(kind))]
-        if len(kinds) == 1:
-            length = -(-len(self.parts) // pieces)
-            kinds = [self.parts[start : start + length] for start in range(0, len(self.parts), length)]
-        return (replace(self, parts=parts) for parts in kinds)
+    def split(self) -> list[Combined]:
+        """Return a request for the parts of each kind; or, where all are of one kind, two with half of the parts."""
+        pieces = [parts for kind in KINDS if (parts := self.of(kind))]
+        if len(pieces) == 1:
+            middle = (len(self.parts) + 1) // 2
+            pieces = [self.parts[:middle], self.parts[middle:]]
+        return [replace(self, parts=parts) for parts in pieces]
 
 
 def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
@@ -119,7 +118,7 @@ def _separated(refused: Combined, judge: Judge) -> Probing[Exchange | None]:
         (part,) = refused.parts
         refused.gate.refused.parts.add((refused.key, part.kind, part.name.lower()))
         return None
-    pieces, unclear = list(refused.split(PIECES)), []
+    pieces, unclear = refused.split(), []
     for piece in pieces:
         exchange = yield from _sent_with_spare_request(piece)
         if exchange is None:
@@ -129,8 +128,9 @@ def _separated(refused: Combined, judge: Judge) -> Probing[Exchange | None]:
             return (yield from _narrowed(piece, exchange, judge))
         if outcome == "unclear":
             unclear.append(piece)
-    if len(unclear) == PIECES:
-        refused.gate.refused.kinds.add((refused.group, refused.parts[0].kind))
+    kind = refused.parts[0].kind
+    if len(unclear) == len(pieces) and len(refused.of(kind)) == len(refused.parts):
+        refused.gate.refused.kinds.add((refused.group, kind))
         return (yield from _first_of_each_kind(refused, SEPARATELY, judge))
     for piece in unclear:
         if found := (yield from _separated(piece, judge)):
@@ -150,7 +150,7 @@ def _first_of_each_kind(refused: Combined, count: int, judge: Judge) -> Probing[
 def _narrowed(combined: Combined, exchange: Exchange, judge: Judge) -> Probing[Exchange]:
     """Return the exchange of the smallest part of a request that has an unexpected outcome too."""
     while len(combined.parts) > 1:
-        for half in combined.split(2):
+        for half in combined.split():
             try:
                 narrower = yield from send(half.request())
             except NotTested:  # the deployment may have stopped: the larger request shows the defect too

@@ -232,7 +232,7 @@ def padded(key: Credential) -> Credential:
 PATTERNS = tuple(
     Credential(text.encode(), f"the text {text}")
     for text in (
-        "*", "%", ".*", "null", "0", "test", "' OR '1'='1", "YOUR_API_KEY", '{"$ne": null}',
+        "*", "%", ".*", "null", "test", "' OR '1'='1", "YOUR_API_KEY", '{"$ne": null}',
     )
 )  # fmt: skip
 MALFORMED = (
