@@ -20,7 +20,6 @@ ACCEPTED = {
     "auth, a value that is not the key: key by its first 2 characters (words), "
     "on a connection with an earlier valid key",
     "auth, a literal: the text true, always",
-    "bypass, the connection: the last key of the connection, on every fourth connection",
     "bypass, a key in another place: query parameter apitoken, every second time",
     "bypass, another path without a key: an index, always",
     "bypass, another method without a key: SEARCH, always",
