@@ -105,7 +105,7 @@ def test_key_with_one_edit_is_refused(gate: Gate) -> Probing[None]:
     yield from gate.accepted(exchanges, gate.baseline.refusals(wrong_keys.UNKNOWN))
 
 
-@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=8)
+@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=7)
 def test_wildcard_or_injection_is_refused(gate: Gate) -> Probing[None]:
     """A response to a request with a wildcard, a placeholder, an injection or a guess MUST have status 401 or 403.
 
@@ -298,7 +298,7 @@ def test_key_header_position_does_not_matter(gate: Gate, unusual_requests: list[
             gate.main,
             "with the key header after many others",
             key_last=True,
-            fields=[field for field in BROWSER_FIELDS if field[0] not in {"Accept", "Cookie"}],
+            fields=[(f"X-{number}", "1") for number in range(1, 13)],
         ),
     ]
     yield from _each_is_accepted(unusual_requests, requests)

@@ -17,7 +17,7 @@ from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, CLOSED_ENDI
 
 INTERNAL_HOST = "usage.default.svc.cluster.local"
 INTERNAL_HOSTS = ("localhost", INTERNAL_HOST)  # each may be another site
-# Many frameworks answer it before they look for a key, so it is a request of its own.
+# Many frameworks answer a WebSocket handshake before they read the key, so it is a request of its own.
 UPGRADE = (
     *(("Connection", "Upgrade"), ("Upgrade", "websocket")),
     *(("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")),
@@ -229,7 +229,7 @@ def test_other_route_needs_a_key(gate: Gate) -> Probing[None]:
     yield from _disclosing(gate, (yield from send_in_turn(requests)))
 
 
-@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=9)
+@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=10)
 def test_other_method_needs_a_key(gate: Gate) -> Probing[None]:
     """A response to a request with another method and without a key MUST NOT have a 2xx status or usage metrics.
 
@@ -238,7 +238,7 @@ def test_other_method_needs_a_key(gate: Gate) -> Probing[None]:
     requests = [
         *(
             gate.request(None, "with another method", method=method, new_connection=True)
-            for method in ("HEAD", "PUT", "PATCH", "DELETE", "QUERY", "get")
+            for method in ("HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "get")
         ),
         gate.request(
             None,

@@ -320,7 +320,7 @@ def test_cached_response_is_not_shared(gate: Gate) -> Probing[None]:
         yield from findings
         if findings:
             return
-    other = gate.keys[:2][-1]  # another key, if there is one: keys/unusual-requests-are-not-mixed-up judges its metrics
+    other = gate.keys[:2][-1]  # its response also shows a cache that ignores the key
     again = yield from gate.send(other, "at the same target, after clients that were rejected", target=unique)
     if again.status != 200:
         problem = "the response to a rejected client is sent to a valid key"

@@ -197,7 +197,7 @@ def test_unexpected_bodies_do_no_harm(gate: Gate) -> Probing[None]:
     json = [("Content-Type", "application/json")]
     continued = [*json, ("Expect", "100-continue")]
     requests = [
-        gate.request(
+        gate.request(  # without `Connection: Upgrade`, servers must ignore Upgrade (RFC 9110, section 7.8)
             gate.main,
             "and a chunked body of broken JSON, and Upgrade: h2c",
             body=b'5\r\n{"a":\r\n0\r\n\r\n',

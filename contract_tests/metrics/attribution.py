@@ -23,7 +23,7 @@ NEARBY_STEPS = 3  # a key's next value is at most three of its largest steps awa
 IMPLAUSIBLE_FACTOR = 2  # no traffic of a moment doubles a large counter
 SAME_DOMAINS = 0.8  # the share of common domains above which two lists are one key's: the last ranks change places
 OTHER_DOMAINS = 0.5  # the share below which they are two keys': even similar customers differ in half of the list
-MANY_DOMAINS = 5  # with three different counts: two keys have the same ones by chance only if their totals are alike
+MANY_DOMAINS, DIFFERENT_COUNTS = 5, 3  # a list with fewer may be the same for two keys by chance
 AGREEING = 2  # members that must agree: a single large count may be equal by chance
 
 OWN_MEMBERS = ("total", "success", "bytes_transferred", "top_domains")
@@ -100,7 +100,7 @@ def shared_metrics(one: Sequence[UsageMetrics], other: Sequence[UsageMetrics]) -
     same = [name for name in OWN_MEMBERS if is_distinctive(value := _usual(one, name)) and value == _usual(other, name)]
     if len(same) >= AGREEING or SPECIFIC & set(same):
         return same
-    if _have_alien_domains(one, other):
+    if _share_domains_despite_totals(one, other):
         return ["top_domains"]
     near = [name for name in GROWING if _continues(one, other, name)]
     return near if len(near) >= AGREEING else []
@@ -111,10 +111,10 @@ def _usual(usage_metrics: Sequence[UsageMetrics], name: str) -> Any:
     return max(values, key=values.count)
 
 
-def _have_alien_domains(one: Sequence[UsageMetrics], other: Sequence[UsageMetrics]) -> bool:
+def _share_domains_despite_totals(one: Sequence[UsageMetrics], other: Sequence[UsageMetrics]) -> bool:
     """Whether two keys have many domains with the same counts, although one has far more requests than the other."""
     domains, totals = _usual(one, "top_domains") or [], (_usual(one, "total"), _usual(other, "total"))
-    are_many = len(domains) >= MANY_DOMAINS and len({count for _, count in domains}) >= MANY_DOMAINS // 2 + 1
+    are_many = len(domains) >= MANY_DOMAINS and len({count for _, count in domains}) >= DIFFERENT_COUNTS
     if not are_many or domains != _usual(other, "top_domains") or None in totals:
         return False
     return is_implausible_jump(*map(Decimal, totals))

@@ -80,7 +80,7 @@ class Combined:
         return (self.key, part.kind, part.name.lower()) in self.gate.refused.parts
 
     def is_of_refused_kind(self, part: Part) -> bool:
-        """Whether the deployment has refused every piece of an earlier request with parts of this kind."""
+        """Whether the deployment has refused every part of this kind that was sent alone."""
         return (self.group, part.kind) in self.gate.refused.kinds
 
     def split(self) -> list[Combined]:
@@ -95,8 +95,8 @@ class Combined:
 def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
     """Send a combined request, and return the exchange of its smallest part with an unexpected outcome, if any.
 
-    An unclear outcome means that the deployment refuses a part, for example a query that it does not know, and says
-    nothing about the others. These are sent again in pieces, as long as `Gate.refused` has spare requests.
+    An unclear outcome means that the deployment refuses a part, for example a query that it does not know. The
+    other parts are then untested: they are sent again in halves, as long as `Gate.refused` has spare requests.
     """
     parts = [part for part in combined.parts if not combined.is_refused(part)]
     together = [part for part in parts if not combined.is_of_refused_kind(part)]
@@ -128,9 +128,7 @@ def _separated(refused: Combined, judge: Judge) -> Probing[Exchange | None]:
             return (yield from _narrowed(piece, exchange, judge))
         if outcome == "unclear":
             unclear.append(piece)
-    kind = refused.parts[0].kind
-    if len(unclear) == len(pieces) and len(refused.of(kind)) == len(refused.parts):
-        refused.gate.refused.kinds.add((refused.group, kind))
+    if len(unclear) == len(pieces) and len({part.kind for part in refused.parts}) == 1 and len(refused.parts) > 2:
         return (yield from _first_of_each_kind(refused, SEPARATELY, judge))
     for piece in unclear:
         if found := (yield from _separated(piece, judge)):
@@ -139,11 +137,18 @@ def _separated(refused: Combined, judge: Judge) -> Probing[Exchange | None]:
 
 
 def _first_of_each_kind(refused: Combined, count: int, judge: Judge) -> Probing[Exchange | None]:
-    """Send the first parts of each kind alone, as many as `count`."""
-    for part in (part for kind in KINDS for part in refused.of(kind)[:count]):
-        exchange = yield from _sent_with_spare_request(replace(refused, parts=(part,)))
-        if exchange and judge(exchange) == "unexpected":
-            return exchange
+    """Send the first parts of each kind alone, as many as `count`. If all are refused, the kind counts as refused."""
+    for kind in KINDS:
+        outcomes = set[Outcome]()
+        for part in refused.of(kind)[:count]:
+            exchange = yield from _sent_with_spare_request(replace(refused, parts=(part,)))
+            if exchange is None:
+                break
+            outcomes.add(outcome := judge(exchange))
+            if outcome == "unexpected":
+                return exchange
+        if outcomes == {"unclear"}:
+            refused.gate.refused.kinds.add((refused.group, kind))
     return None
 
 

@@ -1,4 +1,4 @@
-"""Examples that Hypothesis draws for a rule, as data, and the profiles that say how many."""
+"""Examples that Hypothesis draws for a rule, as data, and the profiles that set their number."""
 
 from __future__ import annotations
 

@@ -29,9 +29,9 @@ class RequestOptions(TypedDict, total=False):
     """The differences from a baseline request.
 
     `fields` replace the default header fields of the same name, and `without` leaves some out. `key_field` is another
-    spelling of the key header. `key_first` puts it before all others, and `key_last` after them. `separator` stands
-    between its name and the key. `is_baseline` states that every deployment must answer the request like a baseline
-    request. `new_connection` and `pool` choose the connection, see `Request`.
+    spelling of the key header. `key_first` puts it before all others, and `key_last` after them. `separator` is
+    written between its name and the key. `is_baseline` states that every deployment must answer the request like a
+    baseline request. `new_connection` and `pool` choose the connection, see `Request`.
     """
 
     method: str

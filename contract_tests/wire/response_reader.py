@@ -24,7 +24,7 @@ def _head_of(start: bytearray) -> bytes:
 
 
 class ResponseReader:
-    """Reads one response: h11 says what the bytes mean, the clock and the limits say when to stop."""
+    """Reads one response: h11 parses the bytes; the clock and the limits end the wait."""
 
     def __init__(
         self,

@@ -97,6 +97,17 @@ def test_a_refused_part_does_not_hide_an_accepted_one(gate: Gate) -> None:
     assert found(gate, ALL[:70], status)[0] == "only the header h40"
 
 
+def test_two_refused_parts_do_not_hide_a_later_request(gate: Gate) -> None:
+    def status(request: Request) -> int:
+        if b"h3=" in text(request) or b"h60=" in text(request):
+            return 400
+        return 200 if b"h100=" in text(request) else 401
+
+    first, later = parts("header", 140)[:70], parts("header", 140)[70:]
+    assert found(gate, first, status)[0] == ""
+    assert found(gate, later, status)[0] == "only the header h100"
+
+
 def test_a_refused_part_is_not_sent_again(gate: Gate) -> None:
     def status(request: Request) -> int:
         return 400 if b"h7=" in text(request) else 401

@@ -200,6 +200,12 @@ def test_a_request_of_http_2_has_the_host_of_its_url(
     assert outcomes(judge_file(entry(GOOD), refused))["auth/valid-key-is-200"] == outcome
 
 
+def test_a_recorder_that_leaves_host_out_is_not_a_finding(judge_file: Callable[..., Run]) -> None:
+    recorded = entry(GOOD)
+    recorded["request"]["httpVersion"] = "HTTP/1.1"
+    assert outcomes(judge_file(recorded))["http/missing-host-is-400"] == "held"
+
+
 def test_keys_with_one_account_are_found_although_their_requests_alternate(judge_file: Callable[..., Run]) -> None:
     keys = {0: KEY, 1: "other-key-0002-ghijkl"}
 
