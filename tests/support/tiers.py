@@ -21,7 +21,7 @@ TIERS = {
     "generators": {"nodejs": NODE is not None, "npm": NPM is not None},
     "image": {name: shutil.which(name) is not None for name in ("buildah", "debootstrap")},
 }
-# What `-m` states for the everyday tests.
+# The expression that `-m` has for the everyday tests.
 EVERYDAY = f"not ({' or '.join(TIERS)})"
 # The tiers that decide whether a change lands (`.ci/run`); the others run in jobs of the workflow, or by hand (image).
 DECISIVE = ("proof", "browser", "state", "packaging")
