@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from contract_tests import judge, read_har
+from contract_tests import TrafficError, judge, read_har
+from contract_tests.reports.model import RuleReport
 from tests.support.gate import Run
 from tests.support.har import KEY, entry, har
 
@@ -29,6 +30,24 @@ GOOD = json.dumps(METRICS)
 FRACTION = json.dumps({**METRICS, "success_rate": 0.9732})
 DETAIL = json.dumps({"detail": "no"})
 RATE_RULE = "consistency/success-rate-is-the-percentage-of-success"
+
+Judged = Mapping[str, RuleReport]
+
+
+@pytest.fixture
+def judge_entries(tmp_path: Path) -> Callable[..., Judged]:
+    """Judge a HAR file with these entries, without a run of the gate; return the rules by id."""
+
+    def judged(*entries: Mapping[str, Any], **options: Any) -> Judged:
+        path = tmp_path / "capture.har"
+        path.write_text(json.dumps(har(*entries)))
+        return {rule.id: rule for rule in judge(read_har(path), **options)}
+
+    return judged
+
+
+def broken(judged: Judged) -> list[str]:
+    return [rule.id for rule in judged.values() if rule.outcome == "broken"]
 
 
 @pytest.fixture
@@ -90,22 +109,22 @@ def test_rules_that_send_requests_are_not_tested_with_that_reason(judge_file: Ca
     assert "without --traffic" in run.output
 
 
-def test_rules_about_what_har_lacks_are_not_tested(judge_file: Callable[..., Run]) -> None:
-    run = judge_file(entry(GOOD, received={"content-encoding": "gzip"}))
+def test_rules_about_what_har_lacks_are_not_tested(judge_entries: Callable[..., Judged]) -> None:
+    judged = judge_entries(entry(GOOD, received={"content-encoding": "gzip"}))
     lacking = {
         "http/status-line-is-well-formed": "bytes of the responses' heads",
         "http/responses-are-complete": "how the responses were delimited",
         "http/content-encoding-matches-the-body": "without their content coding",
         "auth/unknown-key-is-refused": "which keys were never issued",
     }
-    assert {outcomes(run)[rule] for rule in lacking} == {"not tested"}
-    assert [rule for rule, text in lacking.items() if text not in reasons(run)[rule]] == []
+    assert {judged[rule].outcome for rule in lacking} == {"not tested"}
+    assert [rule for rule, text in lacking.items() if text not in judged[rule].reason] == []
 
 
-def test_rules_about_one_run_are_not_tested_in_a_long_recording(judge_file: Callable[..., Run]) -> None:
+def test_rules_about_one_run_are_not_tested_in_a_long_recording(judge_entries: Callable[..., Judged]) -> None:
     rule = "keys/metrics-of-a-key-are-steady"
-    assert outcomes(judge_file(entry(GOOD), entry(GOOD, at=60)))[rule] == "held"
-    assert "longer than a run" in reasons(judge_file(entry(GOOD), entry(GOOD, at=3600)))[rule]
+    assert judge_entries(entry(GOOD), entry(GOOD, at=60))[rule].outcome == "held"
+    assert "longer than a run" in judge_entries(entry(GOOD), entry(GOOD, at=3600))[rule].reason
 
 
 @pytest.mark.parametrize(
@@ -128,17 +147,16 @@ def test_rules_about_one_run_are_not_tested_in_a_long_recording(judge_file: Call
     ids=str,
 )
 def test_entries_without_a_response_of_the_deployment_are_skipped(
-    more: dict[str, Any], judge_file: Callable[..., Run]
+    more: dict[str, Any], judge_entries: Callable[..., Judged]
 ) -> None:
-    status = more.pop("status", 200)
-    run = judge_file(entry(GOOD), entry("broken", status, at=1, **more))
-    assert run.code == 0
-    assert report(run)["requests"] == 1
+    other = entry("broken", at=1, **{"status": 200, **more})
+    assert judge_entries(entry(GOOD), other) == judge_entries(entry(GOOD))
+    assert broken(judge_entries(entry(GOOD), entry("broken", at=1))) != []
 
 
 @pytest.mark.parametrize("status", [403, 429, 502])
-def test_an_error_page_is_not_a_response_of_the_deployment(status: int, judge_file: Callable[..., Run]) -> None:
-    assert judge_file(entry(GOOD), entry(PAGE, status, at=1, received=HTML)).code == 0
+def test_an_error_page_is_not_a_response_of_the_deployment(status: int, judge_entries: Callable[..., Judged]) -> None:
+    assert broken(judge_entries(entry(GOOD), entry(PAGE, status, at=1, received=HTML))) == []
 
 
 @pytest.mark.parametrize(
@@ -155,58 +173,68 @@ def test_an_error_page_is_not_a_response_of_the_deployment(status: int, judge_fi
     ids=str,
 )
 def test_a_rule_that_only_a_response_with_another_possible_cause_breaks_is_not_tested(
-    rule: str, other: dict[str, Any], cause: str, judge_file: Callable[..., Run]
+    rule: str, other: dict[str, Any], cause: str, judge_entries: Callable[..., Judged]
 ) -> None:
     usual = [entry(GOOD), entry(DETAIL, 401, at=1, key="")]
-    assert outcomes(judge_file(*usual))[rule] == "held"
-    run = judge_file(*usual, other)
-    assert (run.code, outcomes(run)[rule]) == (0, "not tested")
-    assert reasons(run)[rule].startswith("1 response with another possible cause would break the rule: ")
-    assert cause in reasons(run)[rule]
-    judged = {each.id: each for each in judge(read_har(run.folder / "capture.har"))}
-    assert judged[rule].reason == reasons(run)[rule]
+    assert judge_entries(*usual)[rule].outcome == "held"
+    judged = judge_entries(*usual, other)
+    assert (broken(judged), judged[rule].outcome) == ([], "not tested")
+    assert judged[rule].reason.startswith("1 response with another possible cause would break the rule: ")
+    assert cause in judged[rule].reason
 
 
-def test_the_responses_with_another_possible_cause_are_counted(judge_file: Callable[..., Run]) -> None:
+def test_a_run_and_judge_give_the_same_outcomes_and_reasons(
+    judge_file: Callable[..., Run], judge_entries: Callable[..., Judged]
+) -> None:
+    entries = entry(GOOD), entry(FRACTION, at=1), entry("", 302, at=2), entry(DETAIL, 401, at=3, key="")
+    run, judged = judge_file(*entries), judge_entries(*entries)
+    assert outcomes(run) == {rule.id: rule.outcome for rule in judged.values()}
+    assert reasons(run) == {rule.id: rule.reason for rule in judged.values()}
+
+
+def test_the_responses_with_another_possible_cause_are_counted(judge_entries: Callable[..., Judged]) -> None:
     others = [entry("", 302, at=1), entry("", 304, at=2), entry(PAGE, 502, at=3, received=HTML)]
-    reason = reasons(judge_file(entry(GOOD), *others))["auth/valid-key-is-200"]
+    reason = judge_entries(entry(GOOD), *others)["auth/valid-key-is-200"].reason
     assert reason.startswith("3 responses with another possible cause would break the rule: a redirect")
     assert reason.count("; ") == 2
 
 
-def test_a_response_to_the_condition_of_a_cache_leaves_every_rule_judged(judge_file: Callable[..., Run]) -> None:
+def test_a_response_to_the_condition_of_a_cache_leaves_every_rule_judged(judge_entries: Callable[..., Judged]) -> None:
     current = entry(GOOD, 304, at=1, sent={"if-none-match": '"1"'})  # a browser adds the body from its cache
-    assert outcomes(judge_file(entry(GOOD), current)) == outcomes(judge_file(entry(GOOD)))
+    judged, usual = judge_entries(entry(GOOD), current), judge_entries(entry(GOOD))
+    assert {rule.id: rule.outcome for rule in judged.values()} == {rule.id: rule.outcome for rule in usual.values()}
 
 
-def test_the_body_that_a_cache_adds_to_a_304_is_not_judged(judge_file: Callable[..., Run]) -> None:
+def test_the_body_that_a_cache_adds_to_a_304_is_not_judged(judge_entries: Callable[..., Judged]) -> None:
     traced = entry("Traceback (most recent call last):", 304, at=1, sent={"if-none-match": '"1"'})
-    assert outcomes(judge_file(entry(GOOD), traced))["errors/responses-do-not-disclose-internals"] == "held"
+    assert judge_entries(entry(GOOD), traced)["errors/responses-do-not-disclose-internals"].outcome == "held"
     traced["response"]["status"] = 500
-    assert outcomes(judge_file(entry(GOOD), traced))["errors/responses-do-not-disclose-internals"] == "broken"
+    assert judge_entries(entry(GOOD), traced)["errors/responses-do-not-disclose-internals"].outcome == "broken"
 
 
-def test_a_valid_key_is_refused_although_another_request_was_in_flight(judge_file: Callable[..., Run]) -> None:
-    run = judge_file(entry(GOOD), entry(DETAIL, 403, at=0.005), entry(GOOD, at=1))
-    assert outcomes(run)["auth/valid-key-is-200"] == "broken"
+def test_a_valid_key_is_refused_although_another_request_was_in_flight(judge_entries: Callable[..., Judged]) -> None:
+    judged = judge_entries(entry(GOOD), entry(DETAIL, 403, at=0.005), entry(GOOD, at=1))
+    assert judged["auth/valid-key-is-200"].outcome == "broken"
 
 
 @pytest.mark.parametrize(("version", "outcome"), [("h2", "broken"), ("HTTP/2.0", "broken"), ("HTTP/1.1", "held")])
 def test_a_request_of_http_2_has_the_host_of_its_url(
-    version: str, outcome: str, judge_file: Callable[..., Run]
+    version: str, outcome: str, judge_entries: Callable[..., Judged]
 ) -> None:
     refused = entry(DETAIL, 400, at=1)  # correct for a request of HTTP/1.1 without Host
     refused["request"]["httpVersion"] = version
-    assert outcomes(judge_file(entry(GOOD), refused))["auth/valid-key-is-200"] == outcome
+    assert judge_entries(entry(GOOD), refused)["auth/valid-key-is-200"].outcome == outcome
 
 
-def test_a_recorder_that_leaves_host_out_is_not_a_finding(judge_file: Callable[..., Run]) -> None:
+def test_a_recorder_that_leaves_host_out_is_not_a_finding(judge_entries: Callable[..., Judged]) -> None:
     recorded = entry(GOOD)
     recorded["request"]["httpVersion"] = "HTTP/1.1"
-    assert outcomes(judge_file(recorded))["http/missing-host-is-400"] == "held"
+    assert judge_entries(recorded)["http/missing-host-is-400"].outcome == "held"
 
 
-def test_keys_with_one_account_are_found_although_their_requests_alternate(judge_file: Callable[..., Run]) -> None:
+def test_keys_with_one_account_are_found_although_their_requests_alternate(
+    judge_entries: Callable[..., Judged],
+) -> None:
     keys = {0: KEY, 1: "other-key-0002-ghijkl"}
 
     def growing(number: int, *, apart: int) -> dict[str, Any]:
@@ -217,24 +245,24 @@ def test_keys_with_one_account_are_found_although_their_requests_alternate(judge
         return entry(body, at=number, key=keys[number % 2])
 
     rule = "keys/metrics-differ-between-keys"
-    assert outcomes(judge_file(*(growing(number, apart=0) for number in range(20))))[rule] == "broken"
-    assert outcomes(judge_file(*(growing(number, apart=5000) for number in range(20))))[rule] == "held"
+    assert judge_entries(*(growing(number, apart=0) for number in range(20)))[rule].outcome == "broken"
+    assert judge_entries(*(growing(number, apart=5000) for number in range(20)))[rule].outcome == "held"
 
 
-def test_a_strong_entity_tag_identifies_one_value_of_recorded_texts(judge_file: Callable[..., Run]) -> None:
+def test_a_strong_entity_tag_identifies_one_value_of_recorded_texts(judge_entries: Callable[..., Judged]) -> None:
     def tagged(body: str, at: float) -> dict[str, Any]:
         return entry(body, at=at, received={"etag": '"1"'})
 
     rule = "cache/strong-etag-identifies-one-body"
     coded = tagged(base64.b64encode(json.dumps(METRICS, ensure_ascii=False, indent=1).encode()).decode(), 1)
     coded["response"]["content"]["encoding"] = "base64"
-    assert outcomes(judge_file(tagged(GOOD, 0), coded))[rule] == "held"
-    assert outcomes(judge_file(tagged(GOOD, 0), tagged(FRACTION, 1)))[rule] == "broken"
+    assert judge_entries(tagged(GOOD, 0), coded)[rule].outcome == "held"
+    assert judge_entries(tagged(GOOD, 0), tagged(FRACTION, 1))[rule].outcome == "broken"
 
 
 @pytest.mark.parametrize("joined", [None, "\n", ", "])
 def test_a_repeated_content_type_is_a_finding_in_each_form_of_recording(
-    joined: str | None, judge_file: Callable[..., Run]
+    joined: str | None, judge_entries: Callable[..., Judged]
 ) -> None:
     repeated = entry(GOOD)
     fields = repeated["response"]["headers"]
@@ -242,15 +270,15 @@ def test_a_repeated_content_type_is_a_finding_in_each_form_of_recording(
         fields.append(dict(fields[0]))
     else:
         fields[0]["value"] = joined.join([fields[0]["value"]] * 2)
-    run = judge_file(repeated)
-    assert outcomes(run)["schema/media-type-is-documented"] == "broken"
-    assert "application/json, application/json" in run.output
+    rule = judge_entries(repeated)["schema/media-type-is-documented"]
+    assert rule.outcome == "broken"
+    assert "application/json, application/json" in str(rule.findings)
 
 
-def test_fields_that_a_recorder_joins_with_a_line_end_are_separate(judge_file: Callable[..., Run]) -> None:
+def test_fields_that_a_recorder_joins_with_a_line_end_are_separate(judge_entries: Callable[..., Judged]) -> None:
     joined = {"cache-control": "max-age=60", "vary": "accept-encoding\nx-api-key"}
-    run = judge_file(entry(GOOD, received=joined))
-    assert outcomes(run)["cache/responses-are-not-shared-by-caches"] == "held"
+    judged = judge_entries(entry(GOOD, received=joined))
+    assert judged["cache/responses-are-not-shared-by-caches"].outcome == "held"
 
 
 @pytest.mark.parametrize(
@@ -265,32 +293,37 @@ def test_fields_that_a_recorder_joins_with_a_line_end_are_separate(judge_file: C
     ids=str,
 )
 def test_a_response_that_does_not_concern_a_valid_key_is_accepted(
-    second: dict[str, Any], judge_file: Callable[..., Run]
+    second: dict[str, Any], judge_entries: Callable[..., Judged]
 ) -> None:
-    assert judge_file(entry(GOOD), entry(DETAIL, **{"at": 1, **second})).code == 0
+    assert broken(judge_entries(entry(GOOD), entry(DETAIL, **{"at": 1, **second}))) == []
 
 
-def test_a_key_is_refused_between_two_accepted_requests(judge_file: Callable[..., Run]) -> None:
-    run = judge_file(entry(GOOD), entry(DETAIL, 403, at=1), entry(GOOD, at=2))
-    assert outcomes(run)["auth/valid-key-is-200"] == "broken"
+def test_a_key_is_refused_between_two_accepted_requests(judge_entries: Callable[..., Judged]) -> None:
+    judged = judge_entries(entry(GOOD), entry(DETAIL, 403, at=1), entry(GOOD, at=2))
+    assert judged["auth/valid-key-is-200"].outcome == "broken"
 
 
-def test_one_missing_body_does_not_switch_off_the_rules_for_other_bodies(judge_file: Callable[..., Run]) -> None:
-    run = judge_file(without_body(), *(entry(FRACTION, at=at) for at in range(1, 4)))
-    assert outcomes(run)[RATE_RULE] == "broken"
+def test_one_missing_body_does_not_switch_off_the_rules_for_other_bodies(judge_entries: Callable[..., Judged]) -> None:
+    judged = judge_entries(without_body(), *(entry(FRACTION, at=at) for at in range(1, 4)))
+    assert judged[RATE_RULE].outcome == "broken"
 
 
-def test_a_query_does_not_hide_a_response(judge_file: Callable[..., Run]) -> None:
+def test_a_query_does_not_hide_a_response(judge_entries: Callable[..., Judged]) -> None:
     busted = [entry(FRACTION, at=at, url=f"https://api.example/usage?_={at}") for at in range(3)]
-    assert outcomes(judge_file(*busted))[RATE_RULE] == "broken"
+    assert judge_entries(*busted)[RATE_RULE].outcome == "broken"
 
 
 @pytest.mark.parametrize(
     "entries",
     [[without_body()], [entry(GOOD, key="")], [entry("<html>", key="", received={"content-type": "text/html"})]],
 )
-def test_nothing_to_judge_is_exit_code_4(entries: list[dict[str, Any]], judge_file: Callable[..., Run]) -> None:
-    run = judge_file(*entries)
+def test_nothing_to_judge_is_an_error(entries: list[dict[str, Any]], judge_entries: Callable[..., Judged]) -> None:
+    with pytest.raises(TrafficError, match="no recorded response can be judged"):
+        judge_entries(*entries)
+
+
+def test_nothing_to_judge_is_exit_code_4(judge_file: Callable[..., Run]) -> None:
+    run = judge_file(without_body())
     assert (run.code, "no recorded response can be judged" in run.output) == (4, True)
 
 
@@ -303,9 +336,11 @@ def test_nothing_to_judge_is_exit_code_4(entries: list[dict[str, Any]], judge_fi
     ],
     ids=str,
 )
-def test_an_invalid_entry_of_another_site_is_skipped(more: dict[str, Any], judge_file: Callable[..., Run]) -> None:
+def test_an_invalid_entry_of_another_site_is_skipped(
+    more: dict[str, Any], judge_entries: Callable[..., Judged]
+) -> None:
     odd = {**entry("x", url="https://cdn.example/y.js"), **more}
-    assert judge_file(entry(GOOD), odd).code == 0
+    assert broken(judge_entries(entry(GOOD), odd)) == []
 
 
 def test_an_invalid_entry_of_the_operation_is_reported(judge_file: Callable[..., Run]) -> None:
@@ -359,46 +394,50 @@ def test_a_deviation_that_a_recording_does_not_show_is_not_stale(
     assert outcomes(run)[RATE_RULE] == "held"
 
 
-def test_a_bot_challenge_is_not_a_response_of_the_deployment(judge_file: Callable[..., Run]) -> None:
+def test_a_bot_challenge_is_not_a_response_of_the_deployment(judge_entries: Callable[..., Judged]) -> None:
     challenge = entry("<html>Just a moment...</html>", 403, at=1, received={"cf-mitigated": "challenge"})
-    assert judge_file(entry(GOOD), challenge).code == 0
+    assert broken(judge_entries(entry(GOOD), challenge)) == []
 
 
-def test_a_refused_key_counts_as_valid_only_if_it_was_given_or_accepted(judge_file: Callable[..., Run]) -> None:
-    refused = entry(DETAIL, 403, at=1, key="har-key-0002-ghijkl")
-    assert judge_file(entry(GOOD), refused).code == 0
-    given = judge_file(entry(GOOD), refused, options=("--api-key", "har-key-0002-ghijkl"))
-    assert outcomes(given)["auth/valid-key-is-200"] == "broken"
+def test_a_refused_key_counts_as_valid_only_if_it_was_given_or_accepted(
+    judge_file: Callable[..., Run], judge_entries: Callable[..., Judged]
+) -> None:
+    key, rule = "har-key-0002-ghijkl", "auth/valid-key-is-200"
+    entries = entry(GOOD), entry(DETAIL, 403, at=1, key=key)
+    assert broken(judge_entries(*entries)) == []
+    assert broken(judge_entries(*entries, keys=[key])) == [rule]
+    assert outcomes(judge_file(*entries, options=("--api-key", key)))[rule] == "broken"
 
 
-def test_refused_requests_alone_are_judged(judge_file: Callable[..., Run]) -> None:
-    run = judge_file(entry('{"error": "no"}', 401, key=""))
-    assert run.code == 1
-    assert outcomes(run)["errors/error-body-is-json-with-a-detail"] == "broken"
-    assert outcomes(run)["schema/body-is-json"] == "not tested"
+def test_refused_requests_alone_are_judged(judge_entries: Callable[..., Judged]) -> None:
+    judged = judge_entries(entry('{"error": "no"}', 401, key=""))
+    assert judged["errors/error-body-is-json-with-a-detail"].outcome == "broken"
+    assert judged["schema/body-is-json"].outcome == "not tested"
 
 
-def test_a_response_without_a_key_is_not_judged_because_captures_lack_secrets(judge_file: Callable[..., Run]) -> None:
-    assert judge_file(entry(GOOD), entry(FRACTION, at=1, key="")).code == 0
+def test_a_response_without_a_key_is_not_judged_because_captures_lack_secrets(
+    judge_entries: Callable[..., Judged],
+) -> None:
+    assert broken(judge_entries(entry(GOOD), entry(FRACTION, at=1, key=""))) == []
 
 
-def test_concurrent_requests_have_no_order(judge_file: Callable[..., Run]) -> None:
+def test_concurrent_requests_have_no_order(judge_entries: Callable[..., Judged]) -> None:
     by_protocol = {**METRICS["by_protocol"], "ws": 429}
     less = json.dumps({**METRICS, "total": 12341, "success": 12010, "by_protocol": by_protocol})
     falling = "consistency/counters-do-not-decrease"
-    assert outcomes(judge_file(entry(GOOD), entry(less, at=0.005)))[falling] == "held"
-    assert outcomes(judge_file(entry(GOOD), entry(less, at=1)))[falling] == "reported"
+    assert judge_entries(entry(GOOD), entry(less, at=0.005))[falling].outcome == "held"
+    assert judge_entries(entry(GOOD), entry(less, at=1))[falling].outcome == "reported"
 
 
-def test_a_single_busy_response_is_judged_with_a_tolerance(judge_file: Callable[..., Run]) -> None:
+def test_a_single_busy_response_is_judged_with_a_tolerance(judge_entries: Callable[..., Judged]) -> None:
     busy = json.dumps({**METRICS, "success": 12013})  # read a moment after total
-    assert judge_file(entry(busy)).code == 0
+    assert broken(judge_entries(entry(busy))) == []
 
 
-def test_a_base64_body_is_decoded(judge_file: Callable[..., Run]) -> None:
+def test_a_base64_body_is_decoded(judge_entries: Callable[..., Judged]) -> None:
     coded = entry(base64.b64encode(GOOD.encode()).decode())
     coded["response"]["content"]["encoding"] = "base64"
-    assert outcomes(judge_file(coded))["schema/body-is-json"] == "held"
+    assert judge_entries(coded)["schema/body-is-json"].outcome == "held"
 
 
 def test_several_deployments_need_a_base_url(judge_file: Callable[..., Run]) -> None:
