@@ -23,12 +23,12 @@ from mock_server.fixtures.deployments import (
     check_facts,
     key_of,
 )
-from mock_server.fixtures.validation import problems
+from mock_server.fixtures.validation import lines, problems
 from mock_server.masking import printable
 from mock_server.simulation.accounts import TOP_DOMAINS, Account
 from mock_server.streams import report
 from usage_contract import load
-from usage_contract.sources import as_yaml, pointer
+from usage_contract.sources import as_yaml
 
 API_KEY = "CONTRACT_API_KEY"
 
@@ -115,8 +115,7 @@ def facts_of(metrics: Any) -> tuple[KeyFacts, list[str]]:
         CaptureError: The usage metrics have another shape, or contradict each other.
     """
     if found := problems(metrics, _SHAPE, SCHEMAS):
-        lines = (" ".join(filter(None, ("the response", pointer(*place), problem))) for place, problem in found)
-        raise CaptureError("\n".join(lines))
+        raise CaptureError("\n".join(lines(found, "the response")))
     if contradictions := list(_contradictions(metrics)):
         raise CaptureError("\n".join(f"the usage metrics contradict each other: {text}" for text in contradictions))
     limit = metrics["rate_limit"]
@@ -126,7 +125,7 @@ def facts_of(metrics: Any) -> tuple[KeyFacts, list[str]]:
     try:
         check_facts(facts)
     except FactsError as error:
-        raise CaptureError("\n".join(f"the response has {line}" for line in str(error).splitlines())) from None
+        raise CaptureError("\n".join(f"the response {line}" for line in str(error).splitlines())) from None
     return facts, list(_notes(metrics, facts))
 
 

@@ -99,14 +99,14 @@ CONTRADICTIONS = {
 }
 
 OTHER_SHAPES = {
-    "the response /total must be a whole number, not text": changed("total", to="many"),
-    "the response 'fail' is missing": {name: value for name, value in SOUND.items() if name != "fail"},
-    "the response /by_protocol/grpc must not be 'grpc'": changed("by_protocol", "grpc", to=1),
-    "the response /top_domains/0/domain cannot be used as a name; it is a host name": changed(
+    "the response /total: must be a whole number, not text": changed("total", to="many"),
+    "the response: 'fail' is missing": {name: value for name, value in SOUND.items() if name != "fail"},
+    "the response /by_protocol/grpc: must not be 'grpc'": changed("by_protocol", "grpc", to=1),
+    "the response /top_domains/0/domain: is not valid; expected a host name": changed(
         "top_domains", 0, "domain", to="http://a.example/"
     ),
-    "the response has /rate_limit/burst must be at least 1, not 0": changed("rate_limit", "burst", to=0),
-    "the response must be a mapping, not a list": [],
+    "the response /rate_limit/burst: must be at least 1, not 0": changed("rate_limit", "burst", to=0),
+    "the response: must be a mapping, not a list": [],
 }
 
 
@@ -225,7 +225,7 @@ PROBLEMS = {
     "connection-closes-without-a-response": "the server has closed the connection without a response",
     "body-is-shorter-than-content-length": "the request failed: ",
     "body-has-a-trailing-comma": "the response is not valid JSON: ",
-    "total-is-a-text": "the response /total must be a whole number, not text",
+    "total-is-a-text": "the response /total: must be a whole number, not text",
     "total-omits-a-protocol": "the usage metrics contradict each other: total is ",
     "echo": "the response has the API key in a domain; nothing is printed",
 }

@@ -109,7 +109,7 @@ def test_the_control_api_takes_a_list_or_a_text(mock: UsageMock, fault: object) 
 
 
 def test_the_control_api_rejects_an_empty_list(mock: UsageMock) -> None:
-    assert Api(mock.url).refused("PATCH", "/behaviour", {"fault": []}) == (422, "body /fault must not be empty")
+    assert Api(mock.url).refused("PATCH", "/behaviour", {"fault": []}) == (422, "body /fault: must not be empty")
     assert Api(mock.url).refused("PATCH", "/behaviour", {"fault": " "})[0] == 422
 
 
