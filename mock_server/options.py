@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, TypedDict, get_args, get_origin, get_type_hints
 
+from mock_server.streams import reason
 from mock_server.suggestions import suggest
 
 PREFIX = "USAGE_MOCK_"
@@ -31,7 +33,7 @@ class OptionError(ValueError):
 
 Reader = Callable[[str], Any]
 
-_SWITCH = {
+SWITCH_VALUES = {
     **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
     **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
 }
@@ -39,9 +41,9 @@ _SWITCH = {
 
 def switch(text: str) -> bool:
     """Return whether a text means on."""
-    if text.strip().lower() not in _SWITCH:
-        raise ValueError(f"{text!r} is not a valid boolean. Recognized values: {', '.join(_SWITCH)}")
-    return _SWITCH[text.strip().lower()]
+    if text.strip().lower() not in SWITCH_VALUES:
+        raise ValueError(f"{text!r} is not valid; expected on or off")
+    return SWITCH_VALUES[text.strip().lower()]
 
 
 def fault(text: str) -> str:
@@ -205,8 +207,7 @@ class MockOptions:
         for option in OPTIONS:
             value, hint = getattr(self, option.attribute), hints[option.attribute]
             if not fits(value, hint):
-                kind = getattr(hint, "__name__", hint)
-                raise TypeError(f"{option.attribute}: {value!r} is not valid; expected {kind}")
+                raise TypeError(f"{option.attribute}: {value!r} is not valid; expected {_described(hint)}")
             if isinstance(value, (str, int, list, tuple)):
                 try:
                     option.read(value)
@@ -280,6 +281,23 @@ def fits(value: object, hint: Any) -> bool:
     return isinstance(value, number) and (hint is bool or not isinstance(value, bool))
 
 
+_KINDS = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a path",
+    Sequence[str]: "a list of texts",
+    NoneType: "None",
+}
+
+
+def _described(hint: Any) -> str:
+    """Return the values in words that have the type of a hint."""
+    kinds = get_args(hint) if get_origin(hint) in (Literal, UnionType) else (hint,)
+    return " or ".join(str(_KINDS.get(kind, kind)) for kind in kinds)
+
+
 # An option, the place where its value is given, and the value.
 _Value = tuple[Option, str, object]
 
@@ -334,8 +352,11 @@ def _file(given: Path | None, problems: list[str]) -> Iterator[_Value]:
     try:
         text = path.read_text("utf-8-sig")
         data = tomllib.loads(text)
-    except (OSError, ValueError) as error:  # ValueError: the text is not UTF-8 or not TOML
-        problems.append(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
+    except OSError as error:
+        problems.append(f"{path}: cannot be read: {reason(error)}")
+        return
+    except ValueError as error:  # the text is not UTF-8 or not TOML
+        problems.append(f"{path}: is not valid TOML: {error}")
         return
     names = [name for name in _BY_NAME if name != "config"]
     for name, value in data.items():

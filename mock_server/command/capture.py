@@ -26,7 +26,7 @@ from mock_server.fixtures.deployments import (
 from mock_server.fixtures.validation import lines, problems
 from mock_server.masking import printable
 from mock_server.simulation.accounts import TOP_DOMAINS, Account
-from mock_server.streams import report
+from mock_server.streams import reason, report
 from usage_contract import load
 from usage_contract.sources import as_yaml
 
@@ -287,8 +287,7 @@ async def _usage_metrics(base_url: str, key: str, timeout: float) -> Any:  # noq
     except (aiohttp.ClientConnectorError, aiohttp.ClientConnectorCertificateError) as error:
         # Their own texts show an object of Python.
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error.certificate_error
-        problem = getattr(cause, "strerror", None) or cause
-        raise CaptureError(f"{error.host} port {error.port} cannot be reached: {problem}") from None
+        raise CaptureError(f"{error.host} port {error.port} cannot be reached: {reason(cause)}") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: the host is not a host name
         raise CaptureError(" ".join(f"the request failed: {error or type(error).__name__}".split())) from None
     try:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from mock_server.options import MockOptions
+from mock_server.streams import reason
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 WATCHED = (*STOPPING, signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else ()
@@ -177,6 +178,6 @@ def _reserved(host: str, port: int) -> Iterator[int]:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         reserved.bind((name, *place))
     except (OSError, ValueError) as error:  # ValueError: the host is not a host name
-        raise OSError(f"cannot listen on {host} port {port}: {getattr(error, 'strerror', None) or error}") from None
+        raise OSError(f"cannot listen on {host} port {port}: {reason(error)}") from None
     with reserved:
         yield int(place[0])

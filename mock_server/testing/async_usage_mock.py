@@ -208,7 +208,7 @@ class AsyncUsageMock(MockView):
         Raises:
             ValueError: The seconds are not valid, or the new time has no date.
         """
-        if not 0 <= _number("time", seconds) <= END_OF_TIME:
+        if not 0 <= _number("seconds", seconds) <= END_OF_TIME:
             raise ValueError(f"seconds: {seconds} is not valid; expected 0 to {END_OF_TIME}")
         await self._simulator.adjust_clock(lambda clock: clock.advance(seconds))
 
