@@ -112,7 +112,7 @@ def check(fixtures: Path | None) -> int:
             sys.stdout.write(f"{len(own) - invalid} of {len(own)} {folders[0]} are valid\n")
     if is_empty:
         raise FixtureError(
-            [SourceError(fixtures or folder(), 1, "", "holds no fixture file", "`usage-mock init DIR` writes one")]
+            [SourceError(fixtures or folder(), 0, "", "has no fixture file", "`usage-mock init DIR` writes one")]
         )
     return code
 

@@ -209,5 +209,5 @@ def test_an_unreadable_file_is_reported_with_its_line(content: bytes, tmp_path: 
 
 
 def test_a_missing_file_is_reported() -> None:
-    with pytest.raises(SourceError, match="/nowhere:1: cannot be read: No such file or directory"):
+    with pytest.raises(SourceError, match="/nowhere: cannot be read: No such file or directory"):
         read(Path("/nowhere"))

@@ -227,7 +227,7 @@ def test_check_reports_problems_of_scenarios_and_of_their_faults(
 
 def test_check_without_a_folder_checks_the_fixtures_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--fixtures", str(tmp_path), "check"]) == 4  # the shipped folder is checked in faults/test_files.py
-    assert "holds no fixture file; `usage-mock init DIR` writes one" in capsys.readouterr().err
+    assert "has no fixture file; `usage-mock init DIR` writes one" in capsys.readouterr().err
 
 
 def test_help_imports_no_slow_modules() -> None:

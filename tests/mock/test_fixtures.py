@@ -121,7 +121,7 @@ def test_a_deployment_is_a_name_and_not_a_path(name: str) -> None:
 
 
 def test_an_empty_folder_of_deployments_is_rejected(deployments: Path) -> None:
-    with pytest.raises(FixtureError, match=r"holds no deployment; add a file NAME\.yaml"):
+    with pytest.raises(FixtureError, match=r"has no deployment; add a file NAME\.yaml"):
         deployment_names(deployments.parent)
 
 
