@@ -76,7 +76,7 @@ def test_the_state_contains_the_effective_override_and_its_level(api: Api) -> No
     api.do("PATCH", "/behaviour", {"delay": "0.001"})
     api.do("PATCH", "/behaviour", {"key": MODEST, "scenario": "down"})
     state = api.get("/state")
-    assert state["everybody"]["delay"] == "0.001"
+    assert state["everyone"]["delay"] == "0.001"
     assert (state["keys"][1]["own"]["scenario"], state["keys"][1]["own"]["delay"]) == ("down", None)
     assert (state["keys"][1]["in_force"]["code"], state["keys"][1]["in_force"]["delay"]) == (502, "0.001")
     assert state["keys"][0]["in_force"]["scenario"] is None
@@ -90,7 +90,7 @@ def test_overrides_do_not_apply_to_the_control_api(api: Api) -> None:
 def test_faults_do_not_apply_to_the_control_api(api: Api) -> None:
     for name in [each["name"] for each in api.get("/faults")]:
         api.do("PATCH", "/behaviour", {"fault": name})
-        assert api.get("/state")["everybody"]["fault"] == name
+        assert api.get("/state")["everyone"]["fault"] == name
 
 
 def test_a_fault_of_received_bytes_leaves_requests_to_the_control_api_unchanged(api: Api) -> None:
