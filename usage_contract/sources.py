@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -32,6 +32,8 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_ALIASED_VALUES = 100_000
 MAX_ALIAS_FACTOR = 10
 
+# The maximum number of problems in one message.
+SHOWN = 20
 
 # The functions behind `os`, which a library that replaces the file system leaves alone.
 _REAL: Any = import_module("nt" if sys.platform == "win32" else "posix")
@@ -69,6 +71,12 @@ class SourceError(Exception):
     def line_suffix(self) -> str:
         """The line after a colon, empty for the file as a whole."""
         return f":{self.line}" if self.line else ""
+
+
+def listed(errors: Sequence[object]) -> str:
+    """Return a line for each of the first SHOWN errors, and the number of the others."""
+    more = [f"... and {len(errors) - SHOWN} more"] if len(errors) > SHOWN else []
+    return "\n".join([*map(str, errors[:SHOWN]), *more])
 
 
 @dataclass(frozen=True)

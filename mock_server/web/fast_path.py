@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE, HttpVersion11
 
 from mock_server.web.aiohttp_adapter import BareResponse
-from mock_server.web.responses import PreparedResponse
+from mock_server.web.responses import PreparedResponse, decode
 from mock_server.web.usage import Usage
 
 # A longer request is never repeated by its bytes: joining the pieces must not cost more than parsing them.
@@ -141,10 +141,7 @@ class FastPath:
 def head_fields(head: bytes) -> tuple[tuple[str, str], ...]:
     """Return the names and the values of the header fields below the first line of a message."""
     lines = (line.partition(b":") for line in head.splitlines()[1:] if line)
-    return tuple(
-        (name.decode("utf-8", "surrogateescape"), value.strip(b" \t").decode("utf-8", "surrogateescape"))
-        for name, _, value in lines
-    )
+    return tuple((decode(name), decode(value.strip(b" \t"))) for name, _, value in lines)
 
 
 def serialize(prepared: PreparedResponse) -> bytes:
