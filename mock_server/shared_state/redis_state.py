@@ -1,4 +1,4 @@
-"""The state of several processes, on one machine or many, in Redis or Valkey."""
+"""The state of several processes in Redis or Valkey."""
 
 from __future__ import annotations
 
