@@ -14,7 +14,8 @@ from typing import Any
 
 import click
 
-from mock_server.options import OPTIONS, SWITCH_VALUES, Option, OptionError, read_options
+from mock_server.command.option_sources import read_options
+from mock_server.options import OPTIONS, SWITCH_VALUES, Option, OptionError
 from mock_server.streams import prepare_streams, report
 from mock_server.suggestions import suggest
 

@@ -8,7 +8,8 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from mock_server.options import OPTIONS, MockOptions, Option, OptionError, UsageMockOptions, read_options
+from mock_server.command.option_sources import read_options
+from mock_server.options import OPTIONS, MockOptions, Option, OptionError, UsageMockOptions
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "mock.md").read_text()
 ROWS = dict(re.findall(r"^\| `(--[^`]*)` (\|.*)\|$", DOCUMENT, re.MULTILINE))
