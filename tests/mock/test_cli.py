@@ -119,8 +119,8 @@ def test_an_invalid_host_is_reported_in_one_line(capfd: pytest.CaptureFixture[st
         (["--port", "http"], "--port: 'http' is not a whole number"),
         (["--port"], "Option '--port' requires an argument."),
         (["--delay", "soon"], "--delay: 'soon' is not a valid delay"),
-        (["--scenario", "hevy"], "'hevy' is not a scenario; did you mean 'heavy'?"),
-        (["--fault", "body-is-nul"], "did you mean 'body-is-null'?"),
+        (["--scenario", "hevy"], "--scenario: 'hevy' is not a scenario; did you mean 'heavy'?"),
+        (["--fault", "body-is-nul"], "--fault: 'body-is-nul' is not a fault; did you mean 'body-is-null'?"),
         (["--fault", "body-is-null@0"], "--fault: 'body-is-null@0' is not valid; expected NAME or NAME@N"),
         (["--fault", "@2"], "--fault: '@2' is not valid; expected NAME or NAME@N"),
         (["--log", "jsno"], "did you mean 'json'?"),
@@ -176,7 +176,7 @@ def test_a_fault_can_apply_to_the_nth_request_only() -> None:
 
 def test_an_unknown_deployment_is_reported_with_the_valid_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--deployment", "defualt"]) == 4
-    assert "'defualt' is not a deployment; did you mean 'default'?" in capsys.readouterr().err
+    assert "--deployment: 'defualt' is not a deployment; did you mean 'default'?" in capsys.readouterr().err
 
 
 def test_an_invalid_fixture_prevents_the_start_with_one_line_per_problem(
