@@ -21,6 +21,9 @@ from mock_server.web.usage import Usage
 # A longer request is never repeated by its bytes: joining the pieces must not cost more than parsing them.
 MAX_REPEAT_BYTES = 16 * 1024
 
+# Any such key in the place of another leaves the rest of a request unchanged.
+_KEY = re.compile(rb"[!-~]{1,1000}")
+
 
 def is_plain(request: web.Request, usage: Usage) -> bool:
     """Return whether a request is a GET of the operation in HTTP/1.1, without a body, a preference or an option.
@@ -148,10 +151,6 @@ def serialize(prepared: PreparedResponse) -> bytes:
     """Return the bytes of a response on a connection that stays open."""
     last_headers = _last_headers(int(time.time()))
     return b"%bContent-Length: %d\r\n%b%b" % (prepared.head, len(prepared.body), last_headers, prepared.body)
-
-
-# Any such key in the place of another leaves the rest of a request unchanged.
-_KEY = re.compile(rb"[!-~]{1,1000}")
 
 
 @lru_cache(maxsize=1)
