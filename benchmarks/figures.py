@@ -1,6 +1,6 @@
-"""Measures the figures of the README: `python benchmarks/figures.py`.
+"""Measures the start of the mock and whole runs of the gate: `python -m benchmarks.figures`.
 
-Each figure comes from a new process, as a user starts it; the best and the worst of three are printed.
+Each figure comes from a new process, as a user starts it. The best and the worst of three are printed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def mock() -> Iterator[tuple[str, float]]:
 
 
 def gate(*arguments: str, code: int = 0) -> Figures:
-    """Run the gate; return its wall seconds, its own seconds and requests, and its peak memory in MB."""
+    """Run the gate; return its wall seconds, its own seconds and requests, and its peak memory in MiB."""
     command = [sys.executable, "-m", "pytest", "contract_tests", "-q", *arguments]
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **KEYS})
@@ -48,7 +48,7 @@ def gate(*arguments: str, code: int = 0) -> Figures:
     wall = time.perf_counter() - started
     assert os.waitstatus_to_exitcode(status) == code, output
     requests, seconds = re.findall(r"(\d+) requests in ([\d.]+) s", output)[0]
-    return {"wall s": wall, "s": float(seconds), "requests": float(requests), "peak MB": usage.ru_maxrss / 1024}
+    return {"wall s": wall, "s": float(seconds), "requests": float(requests), "peak MiB": usage.ru_maxrss / 1024}
 
 
 def embedded() -> Figures:

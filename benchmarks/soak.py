@@ -19,8 +19,8 @@ from contextlib import suppress
 from benchmarks.mock import MOCK, machine, resident, running
 
 CONNECTIONS = 16
-PATIENCE = 10.0  # seconds
-ALLOWED = 10.0  # MiB
+TIMEOUT = 10.0  # seconds
+MAX_GROWTH = 10.0  # MiB
 KEYS = ("demo-busy", "demo-modest", "demo-fresh", "unknown-key", "", "demo-busy2", "é", "*", "x" * 5000)
 PATHS = ("/usage", "/usage", "/usage", "/", "/healthz", "/usage/", "/usage?x=1", "/%00", "/../usage", "/nothing", "*")
 METHODS = ("GET", "GET", "GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "TRACE", "BREW")
@@ -101,7 +101,7 @@ async def send_request(port: int, data: bytes, whole: bool) -> int:
             writer.write(data)
             if not whole:
                 writer.write_eof()
-            line = await asyncio.wait_for(reader.readline(), PATIENCE)
+            line = await asyncio.wait_for(reader.readline(), TIMEOUT)
             found = re.match(rb"HTTP/1\.[01] (\d{3})", line)
             return int(found[1]) if found else 0
         return 0
@@ -146,7 +146,7 @@ def main() -> int:
     print(f"memory: {warm:.1f} MiB after the warm-up, {end:.1f} MiB at the end")
     for line in wrong[:10]:
         print("wrong:", line)
-    return int(bool(wrong) or end - warm > ALLOWED)
+    return int(bool(wrong) or end - warm > MAX_GROWTH)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,18 @@
-"""Options: one list, read by the command line, the environment, a file, UsageMock and make_app alike."""
+"""Options: one list, for the command, the environment, a file, UsageMock and make_app alike."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, TypedDict, get_args, get_origin, get_type_hints
 
 from mock_server.suggestions import suggest
 
 PREFIX = "USAGE_MOCK_"
-
-# Read if the working directory contains it and no other file is given.
-FILE = "usage-mock.toml"
 
 
 class OptionError(ValueError):
@@ -31,7 +29,7 @@ class OptionError(ValueError):
 
 Reader = Callable[[str], Any]
 
-_SWITCH = {
+SWITCH_VALUES = {
     **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
     **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
 }
@@ -39,9 +37,9 @@ _SWITCH = {
 
 def switch(text: str) -> bool:
     """Return whether a text means on."""
-    if text.strip().lower() not in _SWITCH:
-        raise ValueError(f"{text!r} is not a valid boolean. Recognized values: {', '.join(_SWITCH)}")
-    return _SWITCH[text.strip().lower()]
+    if text.strip().lower() not in SWITCH_VALUES:
+        raise ValueError(f"{text!r} is not valid; expected on or off")
+    return SWITCH_VALUES[text.strip().lower()]
 
 
 def fault(text: str) -> str:
@@ -205,8 +203,7 @@ class MockOptions:
         for option in OPTIONS:
             value, hint = getattr(self, option.attribute), hints[option.attribute]
             if not fits(value, hint):
-                kind = getattr(hint, "__name__", hint)
-                raise TypeError(f"{option.attribute}: {value!r} is not valid; expected {kind}")
+                raise TypeError(f"{option.attribute}: {value!r} is not valid; expected {_described(hint)}")
             if isinstance(value, (str, int, list, tuple)):
                 try:
                     option.read(value)
@@ -265,7 +262,6 @@ class UsageMockOptions(TypedDict, total=False):
 
 
 OPTIONS = tuple(Option(option.name, option.default, **option.metadata) for option in fields(MockOptions))
-_BY_NAME = {option.name: option for option in OPTIONS}
 
 
 def fits(value: object, hint: Any) -> bool:
@@ -280,74 +276,18 @@ def fits(value: object, hint: Any) -> bool:
     return isinstance(value, number) and (hint is bool or not isinstance(value, bool))
 
 
-# An option, the place where its value is given, and the value.
-_Value = tuple[Option, str, object]
+_KINDS = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a path",
+    Sequence[str]: "a list of texts",
+    NoneType: "None",
+}
 
 
-def read_options(arguments: Mapping[str, object], environment: Mapping[str, str]) -> MockOptions:
-    """Return the options of the command.
-
-    Precedence: command line > environment > file > default.
-
-    Args:
-        arguments: The options of the command line, by attribute.
-        environment: The environment variables.
-
-    Raises:
-        OptionError: Some options cannot be used; the error has all problems.
-    """
-    problems: list[str] = []
-    by_variable = {option.variable: option for option in OPTIONS}
-    in_environment = []
-    for name, value in sorted(environment.items()):
-        if name in by_variable and value:  # a CI system passes an empty variable for a missing one
-            in_environment.append((by_variable[name], name, value))
-        elif name.startswith(PREFIX) and name not in by_variable:
-            problems.append(f"{name!r} is not a variable of the mock; {suggest(name, by_variable)}")
-    on_command_line = [
-        (option, f"--{option.name}", arguments[option.attribute]) for option in OPTIONS if option.attribute in arguments
-    ]
-    values = _read([*in_environment, *on_command_line], problems)
-    values = _read([*_file(values.get("config"), problems)], problems) | values
-    if problems:
-        raise OptionError(problems)
-    return MockOptions(**values)
-
-
-def _read(values: Iterable[_Value], problems: list[str]) -> dict[str, Any]:
-    """Return the values by attribute; a later one takes precedence."""
-    found: dict[str, Any] = {}
-    for option, place, value in values:
-        try:
-            found[option.attribute] = option.read(value)
-        except ValueError as error:
-            problems.append(f"{place}: {error}")
-    return found
-
-
-def _file(given: Path | None, problems: list[str]) -> Iterator[_Value]:
-    path = given or Path(FILE)
-    if not given and not path.is_file():
-        return
-    import tomllib
-
-    try:
-        text = path.read_text("utf-8-sig")
-        data = tomllib.loads(text)
-    except (OSError, ValueError) as error:  # ValueError: the text is not UTF-8 or not TOML
-        problems.append(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
-        return
-    names = [name for name in _BY_NAME if name != "config"]
-    for name, value in data.items():
-        place = f"{path}:{_line(text, name)}"
-        if name not in names:
-            problems.append(f"{place} {name!r} is not an option; {suggest(name, names)}")
-        elif _BY_NAME[name].reader is Path and isinstance(value, str) and value:
-            yield _BY_NAME[name], f"{place} {name}", path.parent / value
-        else:
-            yield _BY_NAME[name], f"{place} {name}", value
-
-
-def _line(text: str, name: str) -> int:
-    found = re.search(rf"^[ \t]*\[*[ \t]*[\"']?{re.escape(name)}\b", text, re.MULTILINE)
-    return text.count("\n", 0, found.start()) + 1 if found else 1
+def _described(hint: Any) -> str:
+    """Return the values in words that have the type of a hint."""
+    kinds = get_args(hint) if get_origin(hint) in (Literal, UnionType) else (hint,)
+    return " or ".join(str(_KINDS.get(kind, kind)) for kind in kinds)

@@ -39,6 +39,16 @@ def prepare_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it
 
 
+def reason(error: Exception) -> str:
+    """Return the reason of an error in the words of the operating system: those of asyncio repeat the address."""
+    from socket import gaierror  # not needed until the first error
+    from ssl import SSLError
+
+    if isinstance(error, OSError) and error.errno and not isinstance(error, gaierror | SSLError):
+        return os.strerror(error.errno)
+    return getattr(error, "strerror", None) or str(error)
+
+
 def report(text: str) -> int:
     """Print the lines of an error, and return the exit code."""
     for line in text.splitlines():

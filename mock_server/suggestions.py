@@ -8,6 +8,9 @@ from usage_contract.suggestions import closest_match, suggest
 
 __all__ = ["UnknownNameError", "closest_match", "suggest"]
 
+# The operations of the control API that list all names of a kind.
+_LISTS = {kind: f"GET /__mock__/{kind}s lists them" for kind in ("scenario", "fault")}
+
 
 class UnknownNameError(LookupError):
     """A name that does not exist.
@@ -21,6 +24,3 @@ class UnknownNameError(LookupError):
     def __init__(self, kind: str, name: str, names: Iterable[str]) -> None:
         self.kind, self.name, self.names = kind, name, list(names)
         super().__init__(f"{name!r} is not a {kind}; {suggest(name, self.names, _LISTS.get(kind, ''))}")
-
-
-_LISTS = {kind: f"GET /__mock__/{kind}s lists them" for kind in ("scenario", "fault")}

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
-from mock_server.options import read_options
+from mock_server.command.option_sources import read_options
 from tests.support.readme import CHECKOUT
 from tests.test_tiers import jobs, tox
 

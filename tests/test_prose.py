@@ -35,7 +35,7 @@ def test_comments_docstrings_and_messages_of_code_are_checked(
 ) -> None:
     module = tmp_path / "module.py"
     module.write_text(
-        '"""What stands here."""\n\nerror = "that is no port"  # nobody reads this\nmember = "everybody"\n'
+        '"""What stands here."""\n\nerror = "that is no port"  # nobody\nkey = "nobody-issued-this-key-0f6b1c"\n'
     )
     assert main([str(tmp_path)]) == 1
     assert [line.partition(": ")[0] for line in capsys.readouterr().out.splitlines()] == [

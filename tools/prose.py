@@ -34,7 +34,6 @@ ALLOWED = {
 
 # Texts of code that are not prose.
 CODE_ALLOWED = {
-    "everybody": "a member of the control API, which stays compatible",
     "nobody-issued-this-key-0f6b1c": "an API key; a deployment that was tested before knows it in its logs",
 }
 

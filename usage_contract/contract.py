@@ -13,10 +13,8 @@ from usage_contract.levels import Level as Level
 from usage_contract.operations import ContractError, Operation, Problem, Reader, schema_problems
 from usage_contract.origins import Origins
 from usage_contract.overlay import apply_in_place
-from usage_contract.sources import Source, SourceError, own_folder, read_document
+from usage_contract.sources import Source, SourceError, listed, own_folder, read_document
 from usage_contract.suggestions import suggest
-
-SHOWN = 20
 
 
 class DocumentError(ContractError):
@@ -27,10 +25,7 @@ class DocumentError(ContractError):
         super().__init__(*self.errors)
 
     def __str__(self) -> str:
-        lines = [str(error) for error in self.errors[:SHOWN]]
-        if len(self.errors) > SHOWN:
-            lines.append(f"... and {len(self.errors) - SHOWN} more")
-        return "\n".join(lines)
+        return listed(self.errors)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -32,6 +32,8 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_ALIASED_VALUES = 100_000
 MAX_ALIAS_FACTOR = 10
 
+# The maximum number of problems in one message.
+SHOWN = 20
 
 # The functions behind `os`, which a library that replaces the file system leaves alone.
 _REAL: Any = import_module("nt" if sys.platform == "win32" else "posix")
@@ -43,9 +45,14 @@ _OWN = tuple(os.path.join(_ROOT, name) for name in ("usage_contract", "mock_serv
 
 @dataclass(eq=False)
 class SourceError(Exception):
-    """A file that cannot be used as it is: where, what is wrong, and what to do next.
+    """A file that cannot be used as it is.
 
-    `pointer` is a JSON Pointer (RFC 6901) into the file, empty for the file as a whole.
+    Attributes:
+        path: The file or folder.
+        line: The line, from 1; 0 for the file as a whole.
+        pointer: A JSON Pointer (RFC 6901) into the file, empty for the file as a whole.
+        problem: The problem.
+        advice: A hint at the repair.
     """
 
     path: Path
@@ -55,15 +62,26 @@ class SourceError(Exception):
     advice: str = ""
 
     def __str__(self) -> str:
-        where = f"{self.path}:{self.line}"
+        where = f"{self.path}{self.line_suffix}"
         if self.pointer:
             where += f" {self.pointer}"
         return f"{where}: {self.problem}" + (f"; {self.advice}" if self.advice else "")
 
+    @property
+    def line_suffix(self) -> str:
+        """The line after a colon, empty for the file as a whole."""
+        return f":{self.line}" if self.line else ""
+
+
+def listed(errors: Sequence[object]) -> str:
+    """Return a line for each of the first SHOWN errors, and the number of the others."""
+    more = [f"... and {len(errors) - SHOWN} more"] if len(errors) > SHOWN else []
+    return "\n".join([*map(str, errors[:SHOWN]), *more])
+
 
 @dataclass(frozen=True)
 class Source:
-    """A parsed file: `data` is plain JSON values, `line` says where each of them stands."""
+    """A parsed file, with the line of each value."""
 
     path: Path
     data: Any
@@ -117,7 +135,7 @@ def _read(path: Path, compose: Callable[[str], Node | None]) -> Source:
             _check_aliases(path, root)
         data = None if root is None else YAML(typ="safe", pure=True).constructor.construct_document(root)
     except OSError as error:
-        raise SourceError(path, 1, "", f"cannot be read: {error.strerror}") from None
+        raise SourceError(path, 0, "", f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise SourceError(path, line, "", "is not UTF-8 text", "save it as UTF-8") from None
@@ -227,13 +245,13 @@ def _check_status(path: Path, status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(status.st_mode):
-        raise SourceError(path, 1, "", "is not a regular file")
+        raise SourceError(path, 0, "", "is not a regular file")
     if status.st_size > MAX_BYTES:
         raise _too_long(path)
 
 
 def _too_long(path: Path) -> SourceError:
-    return SourceError(path, 1, "", f"is longer than {MAX_BYTES // 1024 // 1024} MiB")
+    return SourceError(path, 0, "", f"is longer than {MAX_BYTES // 1024 // 1024} MiB")
 
 
 def _check_aliases(path: Path, root: Node) -> None:
@@ -255,7 +273,7 @@ def _check_aliases(path: Path, root: Node) -> None:
         waiting += [(node, True), *((child, False) for child in children)]
     if sizes[id(root)] > max(MAX_ALIASED_VALUES, MAX_ALIAS_FACTOR * len(sizes)):
         problem = f"multiplies its {len(sizes)} values to more than {MAX_ALIASED_VALUES} by aliases"
-        raise SourceError(path, 1, "", problem, "repeat fewer aliases")
+        raise SourceError(path, 0, "", problem, "repeat fewer aliases")
 
 
 def _values(node: Node) -> list[Node]:

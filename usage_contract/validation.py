@@ -17,14 +17,12 @@ SAME_VALUE = {"not", "allOf", "anyOf", "oneOf", "if", "then", "else"}
 
 def check(contract: Contract) -> None:
     """Raise DocumentError for an example that is not valid, or a required member that no schema describes."""
-    problems = [*_invalid_examples(contract.document, contract.document, ""), *_unknown_members(contract.document)]
+    document = contract.document
+    problems = [*_invalid_examples(document, document, "")]
+    for at, schema in schemas(document, "", is_map=False):
+        problems += _unknown_in(schema, at, None)
     if problems:
         raise DocumentError(map(contract.located, problems))
-
-
-def _unknown_members(document: Any) -> Iterator[Problem]:
-    for at, schema in schemas(document, "", is_map=False):
-        yield from _unknown_in(schema, at, None)
 
 
 def _unknown_in(schema: Any, at: str, known: dict[str, Any] | None) -> Iterator[Problem]:

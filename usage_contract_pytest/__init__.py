@@ -1,6 +1,6 @@
-"""The pytest11 entry point: silent, and cheap, unless the command line names the gate.
+"""The pytest11 entry point, which loads the gate only if the command line names it.
 
-pytest loads it in every project of an environment, so it imports nothing.
+pytest loads this module in every project of an environment, so it imports nothing of the gate itself.
 It is a separate package, so that a project's own folder `contract_tests` cannot hide it.
 """
 
@@ -17,11 +17,11 @@ import pytest
 GATE = Path(__file__).resolve().parents[1] / "contract_tests"
 NEEDED = ("brotli", "h11", "httplint", "hypothesis", "jinja2", "pytest_base_url", "requests", "schemathesis")
 KEY_OPTIONS = ("--api-key", "--api-key-file")
-SECRET_OPTIONS = (*KEY_OPTIONS, "--header")  # what follows them is never repeated
+SECRET_OPTIONS = (*KEY_OPTIONS, "--header")  # their values are never printed
 
 
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
-    """Load the gate's plugin where one of the arguments is the gate's package, or lies in it."""
+    """Load the gate's plugin if one of the arguments is the gate's package, or a part of it."""
     known = early_config.known_args_namespace
     folder = early_config.invocation_params.dir
     if not any(_is_of_the_gate(place, folder, pyargs=known.pyargs) for place in known.file_or_dir):
@@ -37,13 +37,13 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     _load(early_config, args)
     _refuse_mistyped_secret_option(args)
     _refuse_empty_secret(args)
-    _refuse_what_shows_keys(early_config)
+    _refuse_unredacted_output(early_config)
     if known.pyargs:
         known.file_or_dir[:] = map(_located, known.file_or_dir)
 
 
 def _load(config: pytest.Config, args: list[str]) -> None:
-    """Load the gate's plugin, and from here on report a run that cannot start."""
+    """Load the gate's plugin, which also reports a run that cannot start."""
     config.pluginmanager.import_plugin("contract_tests.run.plugin")
     from contract_tests.run.outputs import watch
 
@@ -51,7 +51,7 @@ def _load(config: pytest.Config, args: list[str]) -> None:
 
 
 def _remove_earlier_reports(args: Sequence[str], folder: Path) -> None:
-    """Remove an earlier run's reports where the gate cannot even be imported to write others."""
+    """Remove the reports of an earlier run if the gate cannot be imported to replace them."""
     for option, value in zip(args, [*args[1:], ""], strict=True):
         name, equals, rest = option.partition("=")
         if name == "--report-dir":
@@ -68,26 +68,26 @@ def _is_of_the_gate(argument: str, folder: Path, *, pyargs: bool) -> bool:
 
 
 def _located(argument: str) -> str:
-    """Return the gate's path for its name: pytest would look into a folder of that name for a conftest.py as well."""
+    """Return the gate's path for its name: pytest would also read the conftest.py of a folder with this name."""
     name, colons, rule = argument.partition("::")
     return f"{GATE}{colons}{rule}" if name == GATE.name else argument
 
 
 def _is_importable() -> bool:
-    """Whether Python finds the gate under its name, and not a project's own package."""
+    """Whether the gate's name imports the gate, and not a package of the project."""
     spec = find_spec(GATE.name)
     return spec is not None and Path(spec.origin or "").resolve() == GATE / "__init__.py"
 
 
 def _refuse_the_bare_name(places: Sequence[str], folder: Path, args: Sequence[str]) -> None:
-    """Stop before argparse would repeat a command line that names an installed gate, key and all."""
+    """Reject the name of an installed gate before argparse prints the command line, which contains a key."""
     has_key = any(argument.split("=")[0] in KEY_OPTIONS for argument in args)
     if has_key and GATE.name in places and not (folder / GATE.name).exists():
         raise pytest.UsageError("this folder has no contract_tests; name the gate by --pyargs contract_tests")
 
 
 def _refuse_another_copy(places: Sequence[str], folder: Path) -> None:
-    """Stop where a checkout is named, and the installed gate is another copy: its options would be unknown."""
+    """Reject a checkout if the installed gate is another copy, because the options would be unknown."""
     for place in places:
         path = (folder / place.split("::")[0]).resolve()
         copies = [each for each in (path, *path.parents) if each.name == GATE.name and _has_rules(each)]
@@ -103,7 +103,7 @@ def _has_rules(folder: Path) -> bool:
 
 
 def _refuse_mistyped_secret_option(args: Sequence[str]) -> None:
-    """Stop before argparse would repeat the command line, key and all, in its own message."""
+    """Reject a misspelled secret option before argparse prints the command line, which contains a key."""
     from difflib import get_close_matches
 
     for argument in args:
@@ -115,16 +115,16 @@ def _refuse_mistyped_secret_option(args: Sequence[str]) -> None:
 
 
 def _refuse_empty_secret(args: Sequence[str]) -> None:
-    """Stop before pytest takes an empty value, as from an unset variable, for a path to collect."""
+    """Reject an empty value, as from an unset variable, before pytest takes it for a path to collect."""
     for option, value in pairwise(args):
         if option in SECRET_OPTIONS and not value:
             raise pytest.UsageError(f"{option}: the value is empty. Is a variable not set?")
 
 
-def _refuse_what_shows_keys(config: pytest.Config) -> None:
-    """Stop before pytest writes what no redaction reaches."""
+def _refuse_unredacted_output(config: pytest.Config) -> None:
+    """Reject options whose output the gate cannot redact."""
     known = config.known_args_namespace
     if known.debug or "PYTEST_DEBUG" in os.environ:
         raise pytest.UsageError("--debug and PYTEST_DEBUG are refused: pytest's own trace would show the keys")
     if getattr(known, "pastebin", None):
-        raise pytest.UsageError("--pastebin is refused: it publishes the output before keys are taken out of it")
+        raise pytest.UsageError("--pastebin is refused: it publishes the output before keys are redacted")

@@ -23,12 +23,12 @@ from mock_server.fixtures.deployments import (
     check_facts,
     key_of,
 )
-from mock_server.fixtures.validation import problems
+from mock_server.fixtures.validation import lines, problems
 from mock_server.masking import printable
 from mock_server.simulation.accounts import TOP_DOMAINS, Account
-from mock_server.streams import report
+from mock_server.streams import reason, report
 from usage_contract import load
-from usage_contract.sources import as_yaml, pointer
+from usage_contract.sources import as_yaml
 
 API_KEY = "CONTRACT_API_KEY"
 
@@ -102,7 +102,8 @@ def capture(base_url: str, environment: Mapping[str, str], timeout: float = TIME
         facts, notes = facts_of(metrics)
         _check_secrecy([host, *facts.get("traffic", {})], key)
     except CaptureError as error:
-        return report("\n".join(f"capture: {_without(key, printable(line))}" for line in str(error).splitlines()))
+        hidden = re.compile(re.escape(key), re.IGNORECASE)
+        return report("\n".join(f"capture: {hidden.sub('…', printable(line))}" for line in str(error).splitlines()))
     data = {"description": f"Usage metrics of one key, captured from {host}.", "keys": {MADE_UP_KEY: facts}}
     sys.stdout.write("".join(f"# {note}\n" for note in notes) + as_yaml(data))
     return 0
@@ -115,8 +116,7 @@ def facts_of(metrics: Any) -> tuple[KeyFacts, list[str]]:
         CaptureError: The usage metrics have another shape, or contradict each other.
     """
     if found := problems(metrics, _SHAPE, SCHEMAS):
-        lines = (" ".join(filter(None, ("the response", pointer(*place), problem))) for place, problem in found)
-        raise CaptureError("\n".join(lines))
+        raise CaptureError("\n".join(lines(found, "the response")))
     if contradictions := list(_contradictions(metrics)):
         raise CaptureError("\n".join(f"the usage metrics contradict each other: {text}" for text in contradictions))
     limit = metrics["rate_limit"]
@@ -126,7 +126,7 @@ def facts_of(metrics: Any) -> tuple[KeyFacts, list[str]]:
     try:
         check_facts(facts)
     except FactsError as error:
-        raise CaptureError("\n".join(f"the response has {line}" for line in str(error).splitlines())) from None
+        raise CaptureError("\n".join(f"the response {line}" for line in str(error).splitlines())) from None
     return facts, list(_notes(metrics, facts))
 
 
@@ -252,12 +252,27 @@ def _host(text: str) -> str:
 
 
 async def _usage_metrics(base_url: str, key: str, timeout: float) -> Any:  # noqa: ASYNC109 - aiohttp measures it
-    """Return the JSON of one response: no redirect is followed, and no request is repeated."""
+    """Return the JSON of one response."""
     operation = load("documented").operation("get_usage")
     assert operation.key_header is not None
-    url, limit = base_url.rstrip("/") + operation.path, aiohttp.ClientTimeout(total=timeout)
-    body, tls = bytearray(), ssl.create_default_context()
-    is_sent = False
+    headers = {operation.key_header: key, "Accept": "application/json"}
+    try:
+        return orjson.loads(await _body(base_url.rstrip("/") + operation.path, headers, timeout))
+    except orjson.JSONDecodeError as error:
+        raise CaptureError(f"the response is not valid JSON: {error}") from None
+    except TimeoutError:
+        raise CaptureError(f"no complete response within {timeout:g} s") from None
+    except (aiohttp.ClientConnectorError, aiohttp.ClientConnectorCertificateError) as error:
+        # Their own texts show an object of Python.
+        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error.certificate_error
+        raise CaptureError(f"{error.host} port {error.port} cannot be reached: {reason(cause)}") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: the host is not a host name
+        raise CaptureError(" ".join(f"the request failed: {error or type(error).__name__}".split())) from None
+
+
+async def _body(url: str, headers: Mapping[str, str], timeout: float) -> bytes:  # noqa: ASYNC109 - as above
+    """Return the body of the response to one request: no redirect is followed, and no request is repeated."""
+    is_sent, body = False, bytearray()
 
     async def send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         """Keep aiohttp from repeating the request after the server has closed the connection."""
@@ -267,35 +282,18 @@ async def _usage_metrics(base_url: str, key: str, timeout: float) -> Any:  # noq
         is_sent = True
         return await handler(request)
 
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=limit, middlewares=[send_once]) as session,
-            session.get(
-                url,
-                headers={operation.key_header: key, "Accept": "application/json"},
-                allow_redirects=False,
-                ssl=tls,
-            ) as response,
-        ):
-            if response.status != 200:
-                raise CaptureError(f"the response has status {response.status}, not 200")
-            async for chunk in response.content.iter_chunked(64 * 1024):
-                body += chunk
-                if len(body) > MAX_BYTES:
-                    raise CaptureError(f"the response is longer than {MAX_BYTES} bytes")
-    except TimeoutError:
-        raise CaptureError(f"no complete response within {timeout:g} s") from None
-    except (aiohttp.ClientConnectorError, aiohttp.ClientConnectorCertificateError) as error:
-        # Their own texts show an object of Python.
-        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error.certificate_error
-        problem = getattr(cause, "strerror", None) or cause
-        raise CaptureError(f"{error.host} port {error.port} cannot be reached: {problem}") from None
-    except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: the host is not a host name
-        raise CaptureError(" ".join(f"the request failed: {error or type(error).__name__}".split())) from None
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise CaptureError(f"the response is not valid JSON: {error}") from None
+    limit, tls = aiohttp.ClientTimeout(total=timeout), ssl.create_default_context()
+    async with (
+        aiohttp.ClientSession(timeout=limit, middlewares=[send_once]) as session,
+        session.get(url, headers=headers, allow_redirects=False, ssl=tls) as response,
+    ):
+        if response.status != 200:
+            raise CaptureError(f"the response has status {response.status}, not 200")
+        async for chunk in response.content.iter_chunked(64 * 1024):
+            body += chunk
+            if len(body) > MAX_BYTES:
+                raise CaptureError(f"the response is longer than {MAX_BYTES} bytes")
+    return bytes(body)
 
 
 def _check_secrecy(names: Iterable[str], key: str) -> None:
@@ -308,7 +306,3 @@ def _check_secrecy(names: Iterable[str], key: str) -> None:
         text = unquote(name).lower()
         if key.lower() in text if len(key) >= LONG_KEY else key.lower() == text:
             raise CaptureError("the response has the API key in a domain; nothing is printed")
-
-
-def _without(key: str, text: str) -> str:
-    return re.sub(re.escape(key), "…", text, flags=re.IGNORECASE)

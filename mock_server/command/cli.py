@@ -14,7 +14,8 @@ from typing import Any
 
 import click
 
-from mock_server.options import OPTIONS, Option, OptionError, read_options
+from mock_server.command.option_sources import read_options
+from mock_server.options import OPTIONS, SWITCH_VALUES, Option, OptionError
 from mock_server.streams import prepare_streams, report
 from mock_server.suggestions import suggest
 
@@ -85,7 +86,9 @@ def _parameter(option: Option) -> click.Option:
 def _run(command: tuple[str, ...], base_url: str | None, **values: Any) -> int:
     given = {name: value for name, value in values.items() if value not in (None, ())}
     name, argument = _parse(command)
-    if (base_url is not None) != (name == "capture"):
+    if name == "capture" and base_url is None:
+        raise OptionError(["capture: --base-url is missing; expected capture --base-url URL"])
+    if name != "capture" and base_url is not None:
         raise OptionError(["--base-url: belongs to the command capture; expected capture --base-url URL"])
     options = read_options(given, os.environ)
     if name == "health":
@@ -115,7 +118,9 @@ def _parse(command: tuple[str, ...]) -> tuple[str, str]:
     """
     name, argument = (*command, "", "")[:2]
     if name and name not in COMMANDS:
-        raise OptionError([f"{name!r}: unknown command; {suggest(name, COMMANDS)}"])
+        is_value = name.lower() in SWITCH_VALUES  # of `--cors off`, as the environment and the file have it
+        hint = "a switch has no value: --NAME or --no-NAME" if is_value else suggest(name, COMMANDS)
+        raise OptionError([f"{name!r}: unknown command; {hint}"])
     if unexpected := command[2 if COMMANDS.get(name) else 1 :]:
         raise OptionError([f"{unexpected[0]!r}: unexpected argument; expected {USAGE}"])
     if not argument and COMMANDS.get(name) == "DIR":

@@ -6,7 +6,7 @@ import ssl
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
 from mock_server.options import MockOptions
-from mock_server.streams import report
+from mock_server.streams import reason, report
 
 PATH = "/__mock__/health"
 TIMEOUT = 5.0  # seconds
@@ -21,7 +21,7 @@ def check_health(options: MockOptions) -> int:
         connection.request("GET", PATH)
         status = connection.getresponse().status
     except (OSError, HTTPException) as error:
-        return report(f"health: {host} port {options.port} does not respond: {error}")
+        return report(f"health: {host} port {options.port} does not respond: {reason(error)}")
     finally:
         connection.close()
     return 0 if status == 200 else report(f"health: {host} port {options.port} returns status {status}")

@@ -104,7 +104,7 @@ class Reloader:
             source = error.errors[0] if isinstance(error, FixtureError | DocumentError) else error
             where = _listed(changed)
             if isinstance(source, SourceError):
-                where = f"{_short(source.path)}:{source.line}"
+                where = f"{_short(source.path)}{source.line_suffix}"
             self._fail(text_of(error), where)
         except Exception as error:
             log.exception("a changed file cannot be served")

@@ -40,6 +40,7 @@ from mock_server.options import MockOptions, OptionError
 from mock_server.simulation.clock import wall_clock
 from mock_server.simulation.state import StateUnavailableError
 from mock_server.streams import report
+from mock_server.suggestions import UnknownNameError
 from mock_server.web.mock import MOCK
 from mock_server.web.routes import Routes
 from mock_server.web.server import CertificateError, listening, new_event_loop, server_context
@@ -112,7 +113,7 @@ def check(fixtures: Path | None) -> int:
             sys.stdout.write(f"{len(own) - invalid} of {len(own)} {folders[0]} are valid\n")
     if is_empty:
         raise FixtureError(
-            [SourceError(fixtures or folder(), 1, "", "holds no fixture file", "`usage-mock init DIR` writes one")]
+            [SourceError(fixtures or folder(), 0, "", "has no fixture file", "`usage-mock init DIR` writes one")]
         )
     return code
 
@@ -130,6 +131,8 @@ def _serve(options: MockOptions) -> int:
         raise OptionError([f"--tls-cert: {error}"]) from None
     except StateUnavailableError as error:
         raise OptionError([f"--state: {error}"]) from None
+    except UnknownNameError as error:  # its kinds are those of the options
+        raise OptionError([f"--{error.kind}: {error}"]) from None
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve_until_signalled(app, options, tls))
     return 0

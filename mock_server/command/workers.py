@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from mock_server.options import MockOptions
+from mock_server.streams import reason
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 WATCHED = (*STOPPING, signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else ()
@@ -125,15 +126,15 @@ class _Workers:
         for pid in self._pids:
             os.kill(pid, signal.SIGTERM)  # one that has ended is there until it is waited for
         deadline = time.monotonic() + seconds
-        while self._forget_ended() and (left := deadline - time.monotonic()) > 0:
+        while self._running() and (left := deadline - time.monotonic()) > 0:
             signal.sigtimedwait({signal.SIGCHLD}, left)
         for pid in self._pids:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             sys.stderr.write(f"usage-mock: worker {pid} did not end within {seconds:g} s and was killed\n")
 
-    def _forget_ended(self) -> list[int]:
-        """Return the running workers."""
+    def _running(self) -> list[int]:
+        """Return the workers that have not ended, and forget the others."""
         self._pids = [pid for pid in self._pids if not os.waitpid(pid, os.WNOHANG)[0]]
         return self._pids
 
@@ -177,6 +178,6 @@ def _reserved(host: str, port: int) -> Iterator[int]:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         reserved.bind((name, *place))
     except (OSError, ValueError) as error:  # ValueError: the host is not a host name
-        raise OSError(f"cannot listen on {host} port {port}: {getattr(error, 'strerror', None) or error}") from None
+        raise OSError(f"cannot listen on {host} port {port}: {reason(error)}") from None
     with reserved:
         yield int(place[0])

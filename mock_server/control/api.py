@@ -99,7 +99,7 @@ def _query(request: web.Request, operation: Operation) -> Mapping[str, Any]:
     query: dict[str, Any] = {}
     for name, value in request.query.items():
         if name in query:
-            raise ControlError(422, "wrong-query", f"The query is wrong: {name} is given twice.")
+            raise ControlError(422, "wrong-query", f"query /{name}: is given twice")
         is_integer = name in operation.integers and re.fullmatch(r"-?\d{1,18}", value, re.ASCII)
         query[name] = int(value) if is_integer else value
     _validate(query, operation.query, "query")
@@ -120,6 +120,8 @@ async def _body(request: web.Request, operation: Operation) -> Any:
         raise ControlError(415, "no-json", detail, headers={"Accept": "application/json"})
     if not text and not operation.needs_body:
         return {}
+    if not text:
+        raise ControlError(400, "malformed-json", "The body is empty; expected JSON.")
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:

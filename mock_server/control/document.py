@@ -14,7 +14,6 @@ from referencing.jsonschema import DRAFT202012
 from mock_server.fixtures import validation
 from mock_server.fixtures.edits import replaced
 from usage_contract import read_document
-from usage_contract.sources import pointer
 
 PATH = Path(__file__).with_name("openapi.yaml")
 
@@ -74,9 +73,8 @@ def operations() -> Mapping[str, Mapping[str, Operation]]:
 
 
 def problems(data: Any, schema: Mapping[str, Any], name: str) -> list[str]:
-    """Return the problems of a body or a query as sentences, whose subject is its name."""
-    found = validation.problems(data, schema, _registry())[:SHOWN]
-    return [f"{name} {pointer(*place)} {text}" if place else f"{name} {text}" for place, text in found]
+    """Return the problems of a body or a query as lines that begin with its name."""
+    return validation.lines(validation.problems(data, schema, _registry())[:SHOWN], name)
 
 
 def _operation(definition: Mapping[str, Any]) -> Operation:

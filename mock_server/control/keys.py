@@ -43,7 +43,7 @@ async def record_traffic(context: Context, call: Call) -> web.Response:
 def _calls(entry: Mapping[str, Any]) -> Calls:
     requests, failures = int(entry.get("requests", 1)), int(entry.get("failures", 0))
     if failures > requests:
-        detail = f"The body is wrong: failures are among the requests; {failures} of {requests} cannot have failed."
+        detail = f"body /failures: must not be above 'requests': {failures} is more than {requests}"
         raise ControlError(409, "too-many-failures", detail)
     return Calls(requests, failures, int(entry.get("bytes", 0)))
 

@@ -63,7 +63,7 @@ async def state_view(context: Context) -> dict[str, Any]:
         "problem": context.mock.reload_error,
         "clock": clock_view(simulator.clock),
         "start": override_view(simulator.overrides.start, counts),
-        "everybody": override_view(simulator.overrides.everyone, counts),
+        "everyone": override_view(simulator.overrides.everyone, counts),
         "keys": [await key_view(simulator, key, counts) for key in simulator.keys],
         "journal": journal_view(simulator.journal),
     }

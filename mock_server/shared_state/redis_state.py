@@ -1,4 +1,4 @@
-"""The state of several processes, on one machine or many, in Redis or Valkey."""
+"""The state of several processes in Redis or Valkey."""
 
 from __future__ import annotations
 
@@ -258,13 +258,16 @@ class _Server:
             log.exception("a command to the shared state has failed")
             answers = [error] * len(commands)
         answers = [_unavailable(answer) if isinstance(answer, Exception) else answer for answer in answers]
-        problem = next((answer for answer in answers if isinstance(answer, Exception)), None)
+        self._log_availability(next((answer for answer in answers if isinstance(answer, Exception)), None))
+        return answers
+
+    def _log_availability(self, problem: Exception | None) -> None:
+        """Log that the server has become unavailable, with the problem, or available (None)."""
         if problem and self._is_away is False:
             log.error("%s", problem)
         if not problem and self._is_away:
             log.warning("the shared state is back")
         self._is_away = problem is not None
-        return answers
 
     async def _execute(self, commands: list[Command]) -> list[Any]:
         connection = self._connection

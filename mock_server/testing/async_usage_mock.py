@@ -13,7 +13,6 @@ from aiohttp import web
 
 from mock_server.app import make_app
 from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, PROTOCOLS, Calls, Deployment, KeyFacts, load_deployment
-from mock_server.fixtures.validation import SURROGATE
 from mock_server.options import MockOptions, UsageMockOptions, texts
 from mock_server.simulation.client_verdict import judge_client
 from mock_server.simulation.clock import END_OF_TIME, MockClock
@@ -26,6 +25,7 @@ from mock_server.web.mock import MOCK, Mock
 from mock_server.web.preferences import parse_code
 from mock_server.web.server import listening, server_context
 from usage_contract import load
+from usage_contract.sources import SURROGATE
 
 NOT_STARTED = "this UsageMock is not running; enter its context first"
 STOPPED = "this UsageMock cannot be restarted; create a new one"
@@ -208,7 +208,7 @@ class AsyncUsageMock(MockView):
         Raises:
             ValueError: The seconds are not valid, or the new time has no date.
         """
-        if not 0 <= _number("time", seconds) <= END_OF_TIME:
+        if not 0 <= _number("seconds", seconds) <= END_OF_TIME:
             raise ValueError(f"seconds: {seconds} is not valid; expected 0 to {END_OF_TIME}")
         await self._simulator.adjust_clock(lambda clock: clock.advance(seconds))
 

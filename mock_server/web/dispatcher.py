@@ -31,7 +31,6 @@ from mock_server.web.usage import NO_PLAN, PLAN, RequestPlan
 # The header that names a misspelled preference.
 IGNORED = "Mock-Ignored"
 
-
 # The prefix of the control API, and the path of its stream of events, which lasts as long as its connection.
 CONTROL_PREFIX = "/__mock__"
 EVENT_STREAM = f"{CONTROL_PREFIX}/events"

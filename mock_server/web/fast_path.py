@@ -15,11 +15,14 @@ from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE, HttpVersion11
 
 from mock_server.web.aiohttp_adapter import BareResponse
-from mock_server.web.responses import PreparedResponse
+from mock_server.web.responses import PreparedResponse, decode
 from mock_server.web.usage import Usage
 
 # A longer request is never repeated by its bytes: joining the pieces must not cost more than parsing them.
 MAX_REPEAT_BYTES = 16 * 1024
+
+# Any such key in the place of another leaves the rest of a request unchanged.
+_KEY = re.compile(rb"[!-~]{1,1000}")
 
 
 def is_plain(request: web.Request, usage: Usage) -> bool:
@@ -141,20 +144,13 @@ class FastPath:
 def head_fields(head: bytes) -> tuple[tuple[str, str], ...]:
     """Return the names and the values of the header fields below the first line of a message."""
     lines = (line.partition(b":") for line in head.splitlines()[1:] if line)
-    return tuple(
-        (name.decode("utf-8", "surrogateescape"), value.strip(b" \t").decode("utf-8", "surrogateescape"))
-        for name, _, value in lines
-    )
+    return tuple((decode(name), decode(value.strip(b" \t"))) for name, _, value in lines)
 
 
 def serialize(prepared: PreparedResponse) -> bytes:
     """Return the bytes of a response on a connection that stays open."""
     last_headers = _last_headers(int(time.time()))
     return b"%bContent-Length: %d\r\n%b%b" % (prepared.head, len(prepared.body), last_headers, prepared.body)
-
-
-# Any such key in the place of another leaves the rest of a request unchanged.
-_KEY = re.compile(rb"[!-~]{1,1000}")
 
 
 @lru_cache(maxsize=1)

@@ -20,7 +20,7 @@ from mock_server.simulation.simulator import Simulator
 from mock_server.web.aiohttp_adapter import ServerConnection
 from mock_server.web.preferences import PREFERENCE_USE
 from mock_server.web.raw_response import RawMessage, RawResponse, Sleep
-from mock_server.web.responses import error_response, reason_phrase, render_exception
+from mock_server.web.responses import decode, error_response, reason_phrase, render_exception
 from mock_server.web.usage import Usage
 
 # A connection that is still open when the server has stopped receives no byte.
@@ -118,7 +118,7 @@ class FaultInjector:
             return None
         if when.status and (await exchange.message()).status not in when.status:
             return None
-        in_body = when.body.search(_text(await received.read())) if when.body else found
+        in_body = when.body.search(decode(await received.read())) if when.body else found
         if not in_body:
             return None
         self._matched[number] += 1
@@ -251,9 +251,5 @@ def _has_circumstances(step: Step, request: web.Request) -> bool:
 def _head(request: web.Request) -> str:
     """Return the request line and the headers of a request in their original spelling."""
     version = f"HTTP/{request.version.major}.{request.version.minor}"
-    headers = [f"{_text(name)}: {_text(value)}" for name, value in request.raw_headers]
+    headers = [f"{decode(name)}: {decode(value)}" for name, value in request.raw_headers]
     return "\n".join([f"{request.method} {request.raw_path} {version}", *headers])
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")

@@ -93,8 +93,9 @@ def preferred_override(preferences: dict[str, str], library: Library, documented
     except (UnknownNameError, DelayError, CodeError) as error:
         raise PreferenceError(f"Prefer: {error}") from None
     except FixtureError as error:  # one line, without the folders of this machine
-        place = f"{error.errors[0].path.name}:{error.errors[0].line}"
-        raise PreferenceError(f"Prefer: {place} cannot be used here: {error.errors[0].problem}") from None
+        first = error.errors[0]
+        place = f"{first.path.name}{first.line_suffix}"
+        raise PreferenceError(f"Prefer: {place} cannot be used here: {first.problem}") from None
     return override
 
 

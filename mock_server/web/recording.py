@@ -12,6 +12,7 @@ from aiohttp import web
 from mock_server.simulation.journal import MAX_MESSAGE, Message
 from mock_server.web.fast_path import PreserializedResponse, RequestTemplate, head_fields
 from mock_server.web.raw_response import RawResponse
+from mock_server.web.responses import decode
 
 # The seconds that a response waits for the body of its request.
 BODY_TIMEOUT = 1.0
@@ -86,7 +87,7 @@ def sent_response(request: web.Request, response: web.StreamResponse) -> SentRes
 
 def build_messages(_: Sequence[str], request: ReceivedRequest, response: SentResponse) -> tuple[Message, Message]:
     """Build the messages of an exchange from `received_request` and `sent_response`."""
-    sent = tuple((_text(name), _text(value)) for name, value in request.fields)
+    sent = tuple((decode(name), decode(value)) for name, value in request.fields)
     received = head_fields(response.head) if isinstance(response.head, bytes) else tuple(response.head.items())
     return Message(sent, *request[1:]), Message(received, *response[1:])
 
@@ -107,7 +108,3 @@ def _cut(head: bytes | Mapping[str, str], body: bytes) -> SentResponse:
     if size > MAX_MESSAGE:
         return SentResponse(b"", b"", is_complete=False)
     return SentResponse(head, body[: MAX_MESSAGE - size], size + len(body) <= MAX_MESSAGE)
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")

@@ -52,6 +52,11 @@ def reason_phrase(status: int) -> str:
     return HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
 
 
+def decode(data: bytes) -> str:
+    """Return bytes of a message as a text; bytes that are not UTF-8 become surrogates."""
+    return data.decode("utf-8", "surrogateescape")
+
+
 def _head(status: int, headers: Mapping[str, str]) -> bytes:
     lines = [f"HTTP/1.1 {status} {reason_phrase(status)}", *(f"{name}: {value}" for name, value in headers.items()), ""]
     return "\r\n".join(lines).encode()

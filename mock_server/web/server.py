@@ -13,6 +13,7 @@ from pathlib import Path
 from aiohttp import web
 
 from mock_server.options import MockOptions
+from mock_server.streams import reason
 from mock_server.web.connection import Connection
 from mock_server.web.dispatcher import DISPATCHER, Dispatcher
 from mock_server.web.mock import MOCK
@@ -73,8 +74,7 @@ class Listener:
                 reuse_port=self._shares_port or None,
             )
         except (OSError, ValueError) as error:  # ValueError: the host is not a host name
-            problem = getattr(error, "strerror", None) or error
-            raise OSError(f"cannot listen on {self._host} port {self._port}: {problem}") from None
+            raise OSError(f"cannot listen on {self._host} port {self._port}: {reason(error)}") from None
         host, self._port = self._socket.sockets[0].getsockname()[:2]
         self.url = f"http{'s' if self._tls else ''}://{f'[{host}]' if ':' in host else host}:{self._port}"
 

@@ -129,7 +129,7 @@ def test_show_reports_documents_that_cannot_be_used(documents: Path, capfdbinary
         (["show", "--level"], "Option '--level' requires an argument."),
         (["sow"], "'sow' is not a command; did you mean 'show'?"),
         (["show", "more"], "Got unexpected extra argument (more)"),
-        (["validate", "nowhere"], "nowhere/openapi.yaml:1: cannot be read: No such file or directory"),
+        (["validate", "nowhere"], "nowhere/openapi.yaml: cannot be read: No such file or directory"),
     ],
 )
 def test_an_invalid_option_is_reported_in_one_line_with_exit_code_4(

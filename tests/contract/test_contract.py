@@ -18,7 +18,7 @@ from tools import contract_examples
 from usage_contract import LEVELS, Contract, ContractError, SourceError, load, read, read_document
 from usage_contract.contract import Level, folder
 
-SOURCES = ("document:", "authentication guide:", "errors guide:", "hope:", "RFC ", "mock:")
+SOURCES = ("document:", "authentication guide:", "errors guide:", "good practice:", "RFC ", "mock:")
 # Names of classes that a generated client already has.
 TAKEN = {*dir(builtins), "Error", "Request", "Response", "Headers", "Client", "Map", "Object", "Date", "Promise"}
 # A path that every JSONPath library understands: no union, no filter and no descendants.
@@ -209,5 +209,5 @@ def test_an_unreadable_file_is_reported_with_its_line(content: bytes, tmp_path: 
 
 
 def test_a_missing_file_is_reported() -> None:
-    with pytest.raises(SourceError, match="/nowhere:1: cannot be read: No such file or directory"):
+    with pytest.raises(SourceError, match="/nowhere: cannot be read: No such file or directory"):
         read(Path("/nowhere"))

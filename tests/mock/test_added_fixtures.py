@@ -79,7 +79,7 @@ def test_a_folder_that_does_not_exist_is_not_replaced_by_the_shipped_one(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*arguments, "--port", "0"]) == 4
-    assert "none-such:1: is not a folder; `usage-mock init DIR` creates one" in capsys.readouterr().err
+    assert "none-such: is not a folder; `usage-mock init DIR` creates one" in capsys.readouterr().err
 
 
 def test_init_writes_a_valid_deployment_and_its_schema(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -202,7 +202,7 @@ def test_the_control_api_reports_the_verdict(limited: UsageMock) -> None:
 
 def test_a_verdict_accepts_a_key_as_its_only_criterion(limited: UsageMock) -> None:
     status, detail = Api(limited.url).refused("POST", "/verify", {"client": "well-behaved", "exactly": 1})
-    assert (status, detail) == (422, "body /exactly is not a known name; valid: client, key")
+    assert (status, detail) == (422, "body /exactly: is not a known name; valid: client, key")
 
 
 def test_a_good_verdict_emits_no_warning(limited: UsageMock) -> None:

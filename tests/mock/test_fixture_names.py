@@ -44,4 +44,4 @@ def test_two_files_with_the_same_name_are_rejected(
 ) -> None:
     (fixtures / kind / "one.yaml").write_text(FILES[kind])
     assert main(["check", str(fixtures)]) == 4
-    assert f"{kind}/one.yaml:1: has the same name as one.yml" in capsys.readouterr().err
+    assert f"{kind}/one.yaml: has the same name as one.yml" in capsys.readouterr().err

@@ -20,7 +20,7 @@ BAD_KEYS = {
     "{trafic: {}}": "3 /keys/k/trafic: is not a known name; did you mean 'traffic'?",
     "{zzz: {}}": "3 /keys/k/zzz: is not a known name; valid: label, rate_limit, traffic, tokens, growth",
     "[1]": "3 /keys/k: must be a mapping, not a list",
-    "null": "3 /keys/k: must be a mapping, not nothing",
+    "null": "3 /keys/k: must be a mapping, not null",
     "{rate_limit: {rps: 10}}": "3 /keys/k/rate_limit: 'burst' is missing",
     "{rate_limit: {rps: .nan, burst: 1}}": "3 /keys/k/rate_limit/rps: must be a finite number",
     "{rate_limit: {rps: .inf, burst: 1}}": "3 /keys/k/rate_limit/rps: must be a finite number",
@@ -37,24 +37,24 @@ BAD_KEYS = {
     "{traffic: {d: {ws: {requests: 1, failures: 2}}}}": "3 /keys/k/traffic/d/ws/failures: must not be above "
     "'requests': 2 is more than 1",
     "{traffic: {d: {ws: {requests: 1e300}}}}": "3 /keys/k/traffic/d/ws/requests: must be at most 1000000000000",
-    "{traffic: {http://d: {ws: {requests: 1}}}}": "3 /keys/k/traffic/http:~1~1d: cannot be used as a name; "
-    "it is a host name without scheme, port or path, and without invisible characters",
+    "{traffic: {http://d: {ws: {requests: 1}}}}": "3 /keys/k/traffic/http:~1~1d: is not valid; expected "
+    "a host name without scheme, port or path, and without invisible characters",
     "{traffic: {1: {ws: {requests: 1}}}}": "3 /keys/k/traffic/1: is a name that YAML reads as a whole number; "
     "put quotes around it",
 }
 
 BAD_FILES = {
     "": "1: is empty",
-    "~": "1: must be a mapping, not nothing",
+    "~": "1: must be a mapping, not null",
     "description: d": "1: 'keys' is missing",
     "description: d\nkeys: {}": "2 /keys: must not be empty",
     "description: 2024-01-01\nkeys: {k: {}}": "1 /description: must be text, not a date",
     "description: ''\nkeys: {k: {}}": "1 /description: must not be empty",
-    "description: d\nkeys: {' k': {}}": "2 /keys/ k: cannot be used as a name; it is visible ASCII characters, "
+    "description: d\nkeys: {' k': {}}": "2 /keys/ k: is not valid; expected visible ASCII characters, "
     "as an HTTP header carries them; spaces only inside",
-    'description: d\nkeys: {"k\\n": {}}': "2 /keys/k\\n: cannot be used as a name; it is visible ASCII "
+    'description: d\nkeys: {"k\\n": {}}': "2 /keys/k\\n: is not valid; expected visible ASCII "
     "characters, as an HTTP header carries them; spaces only inside",
-    'description: d\nkeys: {"k\\e": {}}': "2 /keys/k\\x1b: cannot be used as a name; it is visible ASCII "
+    'description: d\nkeys: {"k\\e": {}}': "2 /keys/k\\x1b: is not valid; expected visible ASCII "
     "characters, as an HTTP header carries them; spaces only inside",
     "a: &a {b: *a}": "1: contains itself; an alias must not refer to one of its own ancestors",
     "description: d\nkeys: !!set {k}": "2 /keys: must be a mapping, not a set",
@@ -121,7 +121,7 @@ def test_a_deployment_is_a_name_and_not_a_path(name: str) -> None:
 
 
 def test_an_empty_folder_of_deployments_is_rejected(deployments: Path) -> None:
-    with pytest.raises(FixtureError, match=r"holds no deployment; add a file NAME\.yaml"):
+    with pytest.raises(FixtureError, match=r"has no deployment; add a file NAME\.yaml"):
         deployment_names(deployments.parent)
 
 

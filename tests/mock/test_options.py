@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 
-from mock_server.options import OPTIONS, MockOptions, Option, OptionError, UsageMockOptions, read_options
+from mock_server.command.option_sources import read_options
+from mock_server.options import OPTIONS, MockOptions, Option, OptionError, UsageMockOptions
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "mock.md").read_text()
 ROWS = dict(re.findall(r"^\| `(--[^`]*)` (\|.*)\|$", DOCUMENT, re.MULTILINE))
@@ -124,7 +125,7 @@ def test_every_problem_is_reported_with_its_position() -> None:
     found = problems({"seed": "-1"}, {"USAGE_MOCK_PROT": "1", "USAGE_MOCK_RATE_LIMIT": "maybe"})
     assert [re.split(r"[;.] ", each)[0] for each in found] == [
         "'USAGE_MOCK_PROT' is not a variable of the mock",
-        "USAGE_MOCK_RATE_LIMIT: 'maybe' is not a valid boolean",
+        "USAGE_MOCK_RATE_LIMIT: 'maybe' is not valid",
         "--seed: '-1' is not a whole number of at least 0",
         "usage-mock.toml:4 'senario' is not an option",
         "usage-mock.toml:6 'hots' is not an option",
@@ -136,12 +137,24 @@ def test_every_problem_is_reported_with_its_position() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("content", [b"port = \n", b"port = 1\nport = 2\n", b"\xff", None])
-def test_a_file_that_cannot_be_read_is_reported(content: bytes | None) -> None:
-    if content is not None:
-        Path("mine.toml").write_bytes(content)
+@pytest.mark.parametrize("content", [b"port = \n", b"port = 1\nport = 2\n", b"\xff"])
+def test_a_file_that_is_not_toml_is_reported(content: bytes) -> None:
+    Path("mine.toml").write_bytes(content)
     [problem] = problems({"config": "mine.toml"}, {})
-    assert problem.startswith("mine.toml: cannot be read: ")
+    assert problem.startswith("mine.toml: is not valid TOML: ")
+
+
+def test_a_file_that_cannot_be_read_is_reported() -> None:
+    assert problems({"config": "mine.toml"}, {}) == ["mine.toml: cannot be read: No such file or directory"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [({"fault": 3}, "a text or a list of texts or None"), ({"unknown_key_status": 404}, "401 or 403")],
+)
+def test_a_wrong_type_is_reported_in_words(values: dict[str, Any], expected: str) -> None:
+    with pytest.raises(TypeError, match=f"is not valid; expected {expected}$"):
+        MockOptions(**values)
 
 
 @pytest.mark.parametrize("value", ["[1]", "{a = 1}", "1979-05-27"])

@@ -108,7 +108,7 @@ def test_a_hazardous_file_is_reported_and_reloading_continues(
     path.unlink(missing_ok=True)
     make(path)
     files.reload()
-    assert f"{path.name}:1: {HAZARDS[make]}" in files.reports[-1]
+    assert f"{path.name}: {HAZARDS[make]}" in files.reports[-1]
     path.unlink()
     files.deployment.write_text(DEPLOYMENT.replace("7", "8"))
     files.reload()
@@ -121,7 +121,7 @@ def test_check_reports_a_hazardous_file(
 ) -> None:
     make(files.fixtures / "scenarios" / "odd.yaml")
     assert main(["check", str(files.fixtures)]) == 4
-    assert f"scenarios/odd.yaml:1: {HAZARDS[make]}" in capsys.readouterr().err
+    assert f"scenarios/odd.yaml: {HAZARDS[make]}" in capsys.readouterr().err
 
 
 def test_the_description_of_a_hazardous_file_is_not_read(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_the_command_serves_a_change_beside_a_fifo_and_stops(tmp_path: Path) -> 
         assert " console: " in process.stderr.readline()
         odd = files.fixtures / "scenarios" / "odd.yaml"
         make_fifo(odd)
-        assert re.search(r"odd\.yaml:1: is not a regular file", process.stderr.readline())
+        assert re.search(r"odd\.yaml: is not a regular file", process.stderr.readline())
         process.stderr.readline()
         odd.unlink()
         assert process.stderr.readline().endswith("serving the previous files\n")

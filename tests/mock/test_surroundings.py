@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from mock_server.options import OptionError, read_options
+from mock_server.command.option_sources import read_options
+from mock_server.options import OptionError
 
 WAIT = 60.0  # seconds: a hundred times what such a process takes
 

@@ -78,7 +78,7 @@ def test_concurrent_changes_are_all_applied(pair: Pair) -> None:
             submitted = [pool.submit(Api(one.url).do, "PATCH", *change) for change in changes]
         assert [each.exception() for each in submitted] == [None] * len(changes)
         state = Api(other.url).get("/state")
-        assert [state["everybody"][name] for name in ("scenario", "code", "delay")] == ["heavy", 418, "0.001"]
+        assert [state["everyone"][name] for name in ("scenario", "code", "delay")] == ["heavy", 418, "0.001"]
         assert (state["clock"]["now"], state["clock"]["frozen"]) == (1060.0, True)
         one.reset()
 
@@ -173,7 +173,7 @@ def test_a_stream_of_events_reports_changes_of_another_process(pair: Pair) -> No
     with Api(other.url).events() as events:
         before = next(events)[1]["keys"][0]["figures"]["total"]
         one.answer(503)
-        assert next(events)[1]["everybody"]["code"] == 503
+        assert next(events)[1]["everyone"]["code"] == 503
         one.record("new.example", key=BUSY)
         assert next(events)[1]["keys"][0]["figures"]["total"] == before + 1
 

@@ -178,7 +178,7 @@ def test_an_error_of_workers_is_reported_once(deployments: Path, url: str) -> No
     )
     assert done.returncode == 4
     assert done.stdout == ""
-    assert done.stderr.count("holds no deployment") == 1
+    assert done.stderr.count("has no deployment") == 1
     assert "a worker exited before it was listening" in done.stderr
 
 

@@ -76,7 +76,7 @@ def test_the_state_contains_the_effective_override_and_its_level(api: Api) -> No
     api.do("PATCH", "/behaviour", {"delay": "0.001"})
     api.do("PATCH", "/behaviour", {"key": MODEST, "scenario": "down"})
     state = api.get("/state")
-    assert state["everybody"]["delay"] == "0.001"
+    assert state["everyone"]["delay"] == "0.001"
     assert (state["keys"][1]["own"]["scenario"], state["keys"][1]["own"]["delay"]) == ("down", None)
     assert (state["keys"][1]["in_force"]["code"], state["keys"][1]["in_force"]["delay"]) == (502, "0.001")
     assert state["keys"][0]["in_force"]["scenario"] is None
@@ -90,7 +90,7 @@ def test_overrides_do_not_apply_to_the_control_api(api: Api) -> None:
 def test_faults_do_not_apply_to_the_control_api(api: Api) -> None:
     for name in [each["name"] for each in api.get("/faults")]:
         api.do("PATCH", "/behaviour", {"fault": name})
-        assert api.get("/state")["everybody"]["fault"] == name
+        assert api.get("/state")["everyone"]["fault"] == name
 
 
 def test_a_fault_of_received_bytes_leaves_requests_to_the_control_api_unchanged(api: Api) -> None:
@@ -262,24 +262,31 @@ WRONG: list[tuple[str, str, object, int, str]] = [
     ("PATCH", "/behaviour", {"fault": "nothing-like-it"}, 404, "is not a fault"),
     ("PATCH", "/behaviour", {"key": "nobody's"}, 404, mask_key(BUSY)),
     ("PATCH", "/behaviour", {"code": 250}, 404, "400 to 599"),
-    ("PATCH", "/behaviour", {"code": 700}, 422, "body /code must be at most 599"),
+    ("PATCH", "/behaviour", {"code": 700}, 422, "body /code: must be at most 599"),
     ("PATCH", "/behaviour", {"delay": "soon"}, 409, "LOW..HIGH"),
     ("PATCH", "/behaviour", {"times": 2}, 422, "times, which needs fault"),
     ("PATCH", "/behaviour", {"scenaro": "heavy"}, 422, "did you mean 'scenario'?"),
     ("POST", "/traffic", {"domain": "shop.example"}, 422, "'key' is missing"),
     ("POST", "/traffic", {"key": BUSY, "domain": "x", "requests": 1, "failures": 2}, 409, "failures"),
-    ("POST", "/traffic", {"key": BUSY, "domain": "x", "failures": 2}, 409, "failures are among the requests"),
-    ("POST", "/traffic", {"key": BUSY, "domain": "x", "protocol": "ws", "bytes": 1}, 422, "/bytes must be at most 0"),
+    (
+        "POST",
+        "/traffic",
+        {"key": BUSY, "domain": "x", "failures": 2},
+        409,
+        "body /failures: must not be above 'requests'",
+    ),
+    ("POST", "/traffic", {"key": BUSY, "domain": "x", "protocol": "ws", "bytes": 1}, 422, "/bytes: must be at most 0"),
     ("POST", "/traffic", {"key": BUSY, "domain": "x", "protocol": "http"}, 422, "fetch, ws, amqp"),
     ("POST", "/traffic", {"key": BUSY, "domain": "x", "bytes": 1.5}, 422, "must be a whole number"),
     ("POST", "/traffic", [], 422, "must not be empty"),
     ("POST", "/traffic", "x", 422, "must be a mapping or a list"),
     ("POST", "/keys", {"key": "a b"}, 422, "visible ASCII characters"),
+    ("PATCH", "/clock", None, 400, "The body is empty; expected JSON."),
     ("PATCH", "/clock", {}, 422, "must not be empty"),
     ("PATCH", "/clock", {"frozen": "yes"}, 422, "must be true or false"),
-    ("GET", "/journal?limit=lots", None, 422, "query /limit must be a whole number"),
+    ("GET", "/journal?limit=lots", None, 422, "query /limit: must be a whole number"),
     ("GET", "/journal?statuss=200", None, 422, "did you mean 'status'?"),
-    ("GET", "/journal?status=200&status=403", None, 422, "twice"),
+    ("GET", "/journal?status=200&status=403", None, 422, "query /status: is given twice"),
     ("GET", "/journall", None, 404, "did you mean '/journal'?"),
     ("DELETE", "/state", None, 405, "GET, HEAD, OPTIONS"),
 ]

@@ -26,7 +26,7 @@ FACTS: KeyFacts = {
 WRONG: dict[str, tuple[KeyFacts, str]] = {
     "more failures than requests": (
         {"traffic": {"a.example": {"ws": {"requests": 1, "failures": 2}}}},
-        "/traffic/a.example/ws/failures must not be above 'requests': 2 is more than 1",
+        "/traffic/a.example/ws/failures: must not be above 'requests': 2 is more than 1",
     ),
     "usage metrics that JSON cannot hold": (
         {"traffic": {f"{number}.example": {"fetch": {"requests": 1, "bytes": 10**15}} for number in range(10)}},
@@ -133,7 +133,7 @@ def test_an_unknown_fact_is_rejected(api: Api, limited: UsageMock) -> None:
     assert (status, "did you mean 'traffic'?" in detail) == (422, True)
     with pytest.raises(TypeError, match=r"'trafic' is not a fact of a key; did you mean 'traffic'\?"):
         limited.make_key(trafic={})  # type: ignore[call-arg]
-    with pytest.raises(FactsError, match="/tokens must be a number, not text"):
+    with pytest.raises(FactsError, match="/tokens: must be a number, not text"):
         limited.make_key(tokens="3")  # type: ignore[arg-type]
 
 

@@ -58,7 +58,7 @@ def test_no_event_is_sent_without_a_change(api: Api) -> None:
         assert next(events)[1]["clock"]["frozen"] is True
         api.do("PATCH", "/behaviour", {"delay": "0.001"})
         name, state = next(events)
-        assert (name, state["everybody"]["delay"]) == ("state", "0.001")
+        assert (name, state["everyone"]["delay"]) == ("state", "0.001")
 
 
 def test_a_stream_continues_after_the_last_received_event(api: Api, limited: UsageMock) -> None:

@@ -105,11 +105,11 @@ def test_the_control_api_takes_a_list_or_a_text(mock: UsageMock, fault: object) 
     assert (changed["fault"], changed["times"], changed["left"]) == ("appends-a appends-b", 1, 1)
     assert usage(mock.url, "demo-busy").body.endswith(b"}ab")
     assert usage(mock.url, "demo-busy").body.endswith(b"}")
-    assert api.get("/state")["everybody"]["left"] == 0
+    assert api.get("/state")["everyone"]["left"] == 0
 
 
 def test_the_control_api_rejects_an_empty_list(mock: UsageMock) -> None:
-    assert Api(mock.url).refused("PATCH", "/behaviour", {"fault": []}) == (422, "body /fault must not be empty")
+    assert Api(mock.url).refused("PATCH", "/behaviour", {"fault": []}) == (422, "body /fault: must not be empty")
     assert Api(mock.url).refused("PATCH", "/behaviour", {"fault": " "})[0] == 422
 
 

@@ -35,7 +35,7 @@ BAD_STEPS = {
     "{patch: [{op: add, path: /a}]}": "4 /do/0/patch/0: 'value' is missing",
     "{patch: [{op: copy, path: /a}]}": "4 /do/0/patch/0: 'from' is missing",
     "{patch: [{op: drift, path: /a}]}": "4 /do/0/patch/0: 'by' is missing",
-    "{patch: [{op: add, path: a, value: 1}]}": "4 /do/0/patch/0/path: cannot be used as a name; it is a JSON Pointer "
+    "{patch: [{op: add, path: a, value: 1}]}": "4 /do/0/patch/0/path: is not valid; expected a JSON Pointer "
     "(RFC 6901), such as /rate_limit/rps; empty for the whole body",
     "{body: [{op: replace, pattern: x}]}": "4 /do/0/body/0: 'with' is missing",
     "{head: [{op: replace, pattern: '(', with: ''}]}": "4 /do/0/head/0/pattern: is not a valid regular expression: "
@@ -72,7 +72,7 @@ def test_an_invalid_step_is_rejected_with_line_pointer_and_advice(tmp_path: Path
 
 def test_an_id_that_no_rule_can_have_is_rejected(tmp_path: Path) -> None:
     [message] = messages(tmp_path, "description: d\nbreaks: [Schema]\n")
-    assert message.startswith("2 /breaks/0: cannot be used as a name; it is the id of a rule, such as ")
+    assert message.startswith("2 /breaks/0: is not valid; expected the id of a rule, such as ")
 
 
 def test_an_unknown_fault_is_rejected_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:

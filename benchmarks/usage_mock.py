@@ -1,4 +1,4 @@
-"""Measures the start and the close of a UsageMock: `python -m benchmarks.hosted`, medians and the worst of 50."""
+"""Measures the start and the close of a UsageMock: `python -m benchmarks.usage_mock`, medians and the worst of 50."""
 
 from __future__ import annotations
 
