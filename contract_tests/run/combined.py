@@ -22,7 +22,6 @@ MOST_FIELDS = 75
 LONGEST_QUERY = 3500
 LARGEST_HEAD = 7000
 MOST_EXTRA = 40  # requests of a rule: the spare ones, and those that narrow a defect down to a part
-SEPARATELY = 5  # parts that are sent alone, the most usual first, where every piece is refused; 1 of later requests
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,6 @@ class Combined:
         """Whether an earlier request has shown that the deployment refuses a part alone."""
         return (self.key, part.kind, part.name.lower()) in self.gate.refused.parts
 
-    def is_of_refused_kind(self, part: Part) -> bool:
-        """Whether the deployment has refused every part of this kind that was sent alone."""
-        return (self.group, part.kind) in self.gate.refused.kinds
-
     def split(self) -> list[Combined]:
         """Return a request for the parts of each kind; or, where all are of one kind, two with half of the parts."""
         pieces = [parts for kind in KINDS if (parts := self.of(kind))]
@@ -98,18 +93,19 @@ def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
     An unclear outcome means that the deployment refuses a part, for example a query that it does not know. The
     other parts are then untested: they are sent again in halves, as long as `Gate.refused` has spare requests.
     """
-    parts = [part for part in combined.parts if not combined.is_refused(part)]
-    together = [part for part in parts if not combined.is_of_refused_kind(part)]
-    rest = [part for part in parts if combined.is_of_refused_kind(part)]
-    if together:
-        whole = replace(combined, parts=tuple(together))
-        exchange = yield from send(whole.request())
+    combined = replace(combined, parts=tuple(part for part in combined.parts if not combined.is_refused(part)))
+    refused_kinds = [kind for kind in KINDS if (combined.group, kind) in combined.gate.refused.kinds]
+    together = replace(combined, parts=tuple(part for part in combined.parts if part.kind not in refused_kinds))
+    if together.parts:
+        exchange = yield from send(together.request())
         outcome = judge(exchange)
         if outcome == "unexpected":
-            return (yield from _narrowed(whole, exchange, judge))
-        if outcome == "unclear" and (found := (yield from _separated(whole, judge))):
+            return (yield from _narrowed(together, exchange, judge))
+        if outcome == "unclear" and (found := (yield from _separated(together, judge))):
             return found
-    return (yield from _first_of_each_kind(replace(combined, parts=tuple(rest)), 1, judge))
+    # Of a kind that is refused, only the most usual part is worth a request.
+    most_usual = tuple(part for kind in refused_kinds for part in combined.of(kind)[:1])
+    return (yield from _found_alone(replace(combined, parts=most_usual), judge))
 
 
 def _separated(refused: Combined, judge: Judge) -> Probing[Exchange | None]:
@@ -129,26 +125,25 @@ def _separated(refused: Combined, judge: Judge) -> Probing[Exchange | None]:
         if outcome == "unclear":
             unclear.append(piece)
     if len(unclear) == len(pieces) and len({part.kind for part in refused.parts}) == 1 and len(refused.parts) > 2:
-        return (yield from _first_of_each_kind(refused, SEPARATELY, judge))
+        return (yield from _found_alone(refused, judge))
     for piece in unclear:
         if found := (yield from _separated(piece, judge)):
             return found
     return None
 
 
-def _first_of_each_kind(refused: Combined, count: int, judge: Judge) -> Probing[Exchange | None]:
-    """Send the first parts of each kind alone, as many as `count`. If all are refused, the kind counts as refused."""
-    for kind in KINDS:
-        outcomes = set[Outcome]()
-        for part in refused.of(kind)[:count]:
-            exchange = yield from _sent_with_spare_request(replace(refused, parts=(part,)))
-            if exchange is None:
-                break
-            outcomes.add(outcome := judge(exchange))
-            if outcome == "unexpected":
-                return exchange
-        if outcomes == {"unclear"}:
-            refused.gate.refused.kinds.add((refused.group, kind))
+def _found_alone(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
+    """Send each part alone while requests are spare; if all are refused, their kinds count as refused."""
+    outcomes = set[Outcome]()
+    for part in combined.parts:
+        exchange = yield from _sent_with_spare_request(replace(combined, parts=(part,)))
+        if exchange is None:
+            break
+        outcomes.add(outcome := judge(exchange))
+        if outcome == "unexpected":
+            return exchange
+    if outcomes == {"unclear"}:
+        combined.gate.refused.kinds |= {(combined.group, part.kind) for part in combined.parts}
     return None
 
 
