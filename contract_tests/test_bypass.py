@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice, product
 
 from contract_tests.run import guessed_names, wrong_keys
-from contract_tests.run.combined import MOST_EXTRA, Combined, Outcome, Part, find, packed
+from contract_tests.run.combined import MOST_EXTRA, Combined, Outcome, find
 from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
 from contract_tests.run.findings import Finding, status_finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, send_in_turn
+from contract_tests.run.request_parts import Part, packed
 from contract_tests.run.rules import HEADER_ONLY, KEY_NEEDED, advisory, documented
 from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, CLOSED_ENDINGS, Credential, Exchange, cookies_set
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from contract_tests.run.combined import MOST_EXTRA, Combined, Outcome, Part, find
+from contract_tests.run.combined import MOST_EXTRA, Combined, Outcome, find
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding, body_findings, status_finding
 from contract_tests.run.gate import BROWSER, OPERATION, Gate, RequestOptions
 from contract_tests.run.probes import Probing, send_beside_abandoned, send_in_turn
+from contract_tests.run.request_parts import Part
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import CLIENT_ERRORS, CLIENT_ERRORS_OR_REDIRECTS, CLOSED_ENDINGS, Exchange
 
@@ -93,7 +94,7 @@ def test_unusual_headers_do_no_harm(gate: Gate) -> Probing[None]:
         fields=[(name, together) for name in FIELDS],
     )
     # A firewall may refuse one of the suspicious values, and hide the harm of the other one.
-    are_separate = exchange.status not in HARMLESS and gate.refused.take(len(SUSPICIOUS))
+    are_separate = exchange.status not in HARMLESS and gate.refused_parts.take_spare_requests(len(SUSPICIOUS))
     for what, value in UNUSUAL_VALUES.items():
         if what not in SUSPICIOUS or are_separate:
             parts = tuple(Part("header", name, value) for name in FIELDS)

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, send
+from contract_tests.run.request_parts import KINDS, Kind, Part
 from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 
-Kind = Literal["header", "query parameter", "cookie"]
 Outcome = Literal["expected", "unexpected", "unclear"]
 Judge = Callable[[Exchange], Outcome]
 
-KINDS: tuple[Kind, ...] = ("header", "query parameter", "cookie")
-# Apache, gunicorn and hyper accept 100 fields, gunicorn a request line of 4,094 bytes, Tomcat and Jetty a head of
-# 8 KiB. The rest is for the fields of a baseline request, and for those that a gateway needs.
-MOST_FIELDS = 75
-LONGEST_QUERY = 3500
-LARGEST_HEAD = 7000
-MOST_EXTRA = 40  # requests of a rule: the spare ones, and those that narrow a defect down to a part
-
-
-@dataclass(frozen=True)
-class Part:
-    """One header field, query parameter or cookie of a combined request."""
-
-    kind: Kind
-    name: str
-    value: str | bytes
-
-    @property
-    def pair(self) -> bytes:
-        """The part as a query and a Cookie header write it."""
-        value = self.value if isinstance(self.value, bytes) else self.value.encode()
-        return self.name.encode() + b"=" + value
+# Requests of a rule beyond its combined ones: the spare ones, and two for each halving of a request with a defect.
+MOST_EXTRA = 40
 
 
 @dataclass(frozen=True)
@@ -74,10 +54,6 @@ class Combined:
         # A server that refuses such a request often closes the connection too.
         return self.gate.request(self.key, label, fields=fields, target=target, new_connection=True)
 
-    def is_refused(self, part: Part) -> bool:
-        """Whether an earlier request has shown that the deployment refuses a part alone."""
-        return (self.key, part.kind, part.name.lower()) in self.gate.refused.parts
-
     def split(self) -> list[Combined]:
         """Return a request for the parts of each kind; or, where all are of one kind, two with half of the parts."""
         pieces = [parts for kind in KINDS if (parts := self.of(kind))]
@@ -91,10 +67,13 @@ def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
     """Send a combined request, and return the exchange of its smallest part with an unexpected outcome, if any.
 
     An unclear outcome means that the deployment refuses a part, for example a query that it does not know. The
-    other parts are then untested: they are sent again in halves, as long as `Gate.refused` has spare requests.
+    other parts are then untested: they are sent again in halves, as long as there are spare requests.
     """
-    combined = replace(combined, parts=tuple(part for part in combined.parts if not combined.is_refused(part)))
-    refused_kinds = [kind for kind in KINDS if (combined.group, kind) in combined.gate.refused.kinds]
+    refused = combined.gate.refused_parts
+    combined = replace(
+        combined, parts=tuple(part for part in combined.parts if not refused.includes(combined.key, part))
+    )
+    refused_kinds = [kind for kind in KINDS if (combined.group, kind) in refused.kinds]
     together = replace(combined, parts=tuple(part for part in combined.parts if part.kind not in refused_kinds))
     if together.parts:
         exchange = yield from send(together.request())
@@ -111,8 +90,7 @@ def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
 def _separated(refused: Combined, judge: Judge) -> Probing[Exchange | None]:
     """Send the parts of a refused request in pieces."""
     if len(refused.parts) == 1:
-        (part,) = refused.parts
-        refused.gate.refused.parts.add((refused.key, part.kind, part.name.lower()))
+        refused.gate.refused_parts.add(refused.key, *refused.parts)
         return None
     pieces, unclear = refused.split(), []
     for piece in pieces:
@@ -143,7 +121,7 @@ def _found_alone(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
         if outcome == "unexpected":
             return exchange
     if outcomes == {"unclear"}:
-        combined.gate.refused.kinds |= {(combined.group, part.kind) for part in combined.parts}
+        combined.gate.refused_parts.kinds |= {(combined.group, part.kind) for part in combined.parts}
     return None
 
 
@@ -165,34 +143,4 @@ def _narrowed(combined: Combined, exchange: Exchange, judge: Judge) -> Probing[E
 
 def _sent_with_spare_request(combined: Combined) -> Probing[Exchange | None]:
     """Send a request if there is a spare one."""
-    return (yield from send(combined.request())) if combined.gate.refused.take() else None
-
-
-def packed(parts: Iterable[Part], requests: int) -> list[tuple[Part, ...]]:
-    """Distribute parts over requests, the first parts to the first request; those that do not fit are left out."""
-    packs = [_Pack() for _ in range(requests)]
-    for part in parts:
-        any(pack.add(part) for pack in packs)
-    return [tuple(pack.parts) for pack in packs if pack.parts]
-
-
-@dataclass
-class _Pack:
-    """The parts of one request, and what they take together: header fields, bytes of the query, bytes of the head."""
-
-    parts: list[Part] = field(default_factory=list)
-    fields: int = 0
-    query: int = 0
-    head: int = 0
-
-    def add(self, part: Part) -> bool:
-        """Add a part if it fits; return whether it does."""
-        size = len(part.pair) + 3  # the separators
-        fields = self.fields + (part.kind == "header")
-        query = self.query + (size if part.kind == "query parameter" else 0)
-        head = self.head + size
-        if fields > MOST_FIELDS or query > LONGEST_QUERY or head > LARGEST_HEAD:
-            return False
-        self.parts.append(part)
-        self.fields, self.query, self.head = fields, query, head
-        return True
+    return (yield from send(combined.request())) if combined.gate.refused_parts.take_spare_requests() else None

@@ -7,19 +7,18 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from contract_tests.metrics.schema import contract
-from contract_tests.run.combined import (
+from contract_tests.run.combined import Combined, Outcome, find
+from contract_tests.run.gate import Gate
+from contract_tests.run.probes import Batch
+from contract_tests.run.request_parts import (
     LARGEST_HEAD,
     LONGEST_QUERY,
     MOST_FIELDS,
-    Combined,
+    SPARE_REQUESTS,
     Kind,
-    Outcome,
     Part,
-    find,
     packed,
 )
-from contract_tests.run.gate import SPARE_REQUESTS, Gate
-from contract_tests.run.probes import Batch
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 from tests.support.transport import settings
@@ -137,7 +136,7 @@ def test_the_most_usual_part_is_sent_alone_if_every_combination_is_rejected(gate
 def test_a_deployment_that_refuses_everything_costs_the_spare_requests_once(gate: Gate) -> None:
     requests = [found(gate, ALL, lambda _: 400)[1] for _ in range(5)]
     assert sum(requests) <= SPARE_REQUESTS + 5
-    assert gate.refused.spare_requests == 0
+    assert gate.refused_parts.spare_requests == 0
 
 
 def test_packed_parts_fit_into_their_requests() -> None:
