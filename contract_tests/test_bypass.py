@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice, product
 
 from contract_tests.run import guessed_names, wrong_keys
-from contract_tests.run.combined import MOST_EXTRA, Combined, Outcome, find
+from contract_tests.run.combined import MOST_EXTRA, Combined, Judgement, find
 from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
 from contract_tests.run.findings import Finding, status_finding
 from contract_tests.run.gate import Gate
@@ -315,10 +315,10 @@ def _find_ways(
     """
     refused = gate.baseline.unknown if key else gate.baseline.missing
 
-    def judge(exchange: Exchange) -> Outcome:
+    def judge(exchange: Exchange) -> Judgement:
         if any(_accepted(gate, [exchange])):
-            return "unexpected"
-        return "expected" if exchange.status in {each.status for each in refused} else "unclear"
+            return "defect"
+        return "kept" if exchange.status in {each.status for each in refused} else "refused"
 
     is_accepted = False
     for parts, label in packs.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from contract_tests.run.combined import MOST_EXTRA, Combined, Outcome, find
+from contract_tests.run.combined import MOST_EXTRA, Combined, Judgement, find
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding, body_findings, status_finding
 from contract_tests.run.gate import BROWSER, OPERATION, Gate, RequestOptions
@@ -121,10 +121,10 @@ def _find_harm(gate: Gate, label: str, single: str, parts: tuple[Part, ...]) -> 
     """
     stopped = CLOSED_ENDINGS if any(what in label for what in SUSPICIOUS) else ()
 
-    def judge(exchange: Exchange) -> Outcome:
+    def judge(exchange: Exchange) -> Judgement:
         if any(_harmed([exchange], stopped)):
-            return "unexpected"
-        return "expected" if exchange.status in HARMLESS else "unclear"
+            return "defect"
+        return "kept" if exchange.status in HARMLESS else "refused"
 
     harmful = yield from find(Combined(gate, label, single, parts, label, gate.main), judge)
     if harmful:

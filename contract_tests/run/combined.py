@@ -12,8 +12,9 @@ from contract_tests.run.request_parts import KINDS, Kind, Part
 from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 
-Outcome = Literal["expected", "unexpected", "unclear"]
-Judge = Callable[[Exchange], Outcome]
+# A request is a "defect", or is "refused" because of one of its parts, so that the others are untested.
+Judgement = Literal["kept", "defect", "refused"]
+Judge = Callable[[Exchange], Judgement]
 
 # Requests of a rule beyond its combined ones: the spare ones, and two for each halving of a request with a defect.
 MOST_EXTRA = 40
@@ -64,10 +65,10 @@ class Combined:
 
 
 def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
-    """Send a combined request, and return the exchange of its smallest part with an unexpected outcome, if any.
+    """Send a combined request, and return the exchange of its smallest part that shows a defect, if any.
 
-    An unclear outcome means that the deployment refuses a part, for example a query that it does not know. The
-    other parts are then untested: they are sent again in halves, as long as there are spare requests.
+    Where the deployment refuses a part, for example a query that it does not know, the other parts are untested. They
+    are sent again in halves, as long as there are spare requests.
     """
     refused = combined.gate.refused_parts
     combined = replace(
@@ -77,10 +78,10 @@ def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
     together = replace(combined, parts=tuple(part for part in combined.parts if part.kind not in refused_kinds))
     if together.parts:
         exchange = yield from send(together.request())
-        outcome = judge(exchange)
-        if outcome == "unexpected":
+        judgement = judge(exchange)
+        if judgement == "defect":
             return (yield from _narrowed(together, exchange, judge))
-        if outcome == "unclear" and (found := (yield from _separated(together, judge))):
+        if judgement == "refused" and (found := (yield from _separated(together, judge))):
             return found
     # Of a kind that is refused, only the most usual part is worth a request.
     most_usual = tuple(part for kind in refused_kinds for part in combined.of(kind)[:1])
@@ -92,19 +93,23 @@ def _separated(refused: Combined, judge: Judge) -> Probing[Exchange | None]:
     if len(refused.parts) == 1:
         refused.gate.refused_parts.add(refused.key, *refused.parts)
         return None
-    pieces, unclear = refused.split(), []
+    pieces, refused_pieces = refused.split(), []
     for piece in pieces:
         exchange = yield from _sent_with_spare_request(piece)
         if exchange is None:
             return None
-        outcome = judge(exchange)
-        if outcome == "unexpected":
+        judgement = judge(exchange)
+        if judgement == "defect":
             return (yield from _narrowed(piece, exchange, judge))
-        if outcome == "unclear":
-            unclear.append(piece)
-    if len(unclear) == len(pieces) and len({part.kind for part in refused.parts}) == 1 and len(refused.parts) > 2:
+        if judgement == "refused":
+            refused_pieces.append(piece)
+    if (
+        len(refused_pieces) == len(pieces)
+        and len({part.kind for part in refused.parts}) == 1
+        and len(refused.parts) > 2
+    ):
         return (yield from _found_alone(refused, judge))
-    for piece in unclear:
+    for piece in refused_pieces:
         if found := (yield from _separated(piece, judge)):
             return found
     return None
@@ -112,28 +117,28 @@ def _separated(refused: Combined, judge: Judge) -> Probing[Exchange | None]:
 
 def _found_alone(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
     """Send each part alone while requests are spare; if all are refused, their kinds count as refused."""
-    outcomes = set[Outcome]()
+    judgements = set[Judgement]()
     for part in combined.parts:
         exchange = yield from _sent_with_spare_request(replace(combined, parts=(part,)))
         if exchange is None:
             break
-        outcomes.add(outcome := judge(exchange))
-        if outcome == "unexpected":
+        judgements.add(judgement := judge(exchange))
+        if judgement == "defect":
             return exchange
-    if outcomes == {"unclear"}:
+    if judgements == {"refused"}:
         combined.gate.refused_parts.kinds |= {(combined.group, part.kind) for part in combined.parts}
     return None
 
 
 def _narrowed(combined: Combined, exchange: Exchange, judge: Judge) -> Probing[Exchange]:
-    """Return the exchange of the smallest part of a request that has an unexpected outcome too."""
+    """Return the exchange of the smallest part of a request that shows a defect too."""
     while len(combined.parts) > 1:
         for half in combined.split():
             try:
                 narrower = yield from send(half.request())
             except NotTested:  # the deployment may have stopped: the larger request shows the defect too
                 return exchange
-            if judge(narrower) == "unexpected":
+            if judge(narrower) == "defect":
                 combined, exchange = half, narrower
                 break
         else:

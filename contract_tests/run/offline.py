@@ -24,7 +24,7 @@ from contract_tests.run.rules import Rule, place, rule_files, rule_from
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.run.verdicts import Verdict, Verdicts
 from contract_tests.traffic.recording import Recorded, Recording, TrafficError, recording_of
-from contract_tests.wire.messages import Exchange, Part
+from contract_tests.wire.messages import Aspect, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.target import Target
 from usage_contract.contract import Level
@@ -94,19 +94,19 @@ def _doubted_in(findings: Iterable[Finding]) -> list[Exchange]:
     return [exchange for exchange in exchanges if exchange.doubt]
 
 
-def rules_for(lacks: Collection[Part]) -> list[Rule]:
-    """Return the rules that can judge recordings without some parts."""
+def rules_for(lacks: Collection[Aspect]) -> list[Rule]:
+    """Return the rules that can judge recordings that lack some aspects."""
     return [rule for rule, _, _ in _rules() if not rule.sends[1] and not set(rule.reads) & set(lacks)]
 
 
 def judge_offline(
-    scheduler: Scheduler, lacks: Collection[Part] = (), doubts: Mapping[str, str] | None = None
+    scheduler: Scheduler, lacks: Collection[Aspect] = (), doubts: Mapping[str, str] | None = None
 ) -> Verdicts:
     """Judge the exchanges of a scheduler that sends nothing.
 
     Args:
         scheduler: The exchanges, and the deployment that they are with.
-        lacks: The parts of the exchanges that are not known.
+        lacks: The aspects of the exchanges that are not known.
         doubts: The reasons why rules are not tested although the exchanges keep them, see `doubts_about`.
     """
     verdicts = Verdicts(scheduler.gate.settings, scheduler=scheduler)
@@ -115,7 +115,7 @@ def judge_offline(
     return verdicts
 
 
-def _each_verdict(verdicts: Verdicts, lacks: Collection[Part], doubts: Mapping[str, str]) -> Iterator[Verdict]:
+def _each_verdict(verdicts: Verdicts, lacks: Collection[Aspect], doubts: Mapping[str, str]) -> Iterator[Verdict]:
     """Yield the verdict on each rule; the rules that repeat a broken one depend on the verdicts so far."""
     shared: dict[str, Any] = {"scheduler": verdicts.scheduler, "request": SimpleNamespace(session=None)}
     fixtures: dict[ModuleType, _Fixtures] = {}
@@ -129,7 +129,7 @@ def _verdict(
     function: RuleFunction,
     fixtures: _Fixtures,
     verdicts: Verdicts,
-    lacks: Collection[Part],
+    lacks: Collection[Aspect],
     doubts: Mapping[str, str],
 ) -> Verdict:
     findings: list[Finding] = []

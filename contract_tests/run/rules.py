@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 import pytest
 
 from contract_tests.run.facts import Fact
-from contract_tests.wire.messages import Part
+from contract_tests.wire.messages import Aspect
 from usage_contract.contract import LEVELS, Level
 from usage_contract.suggestions import closest_match
 
@@ -48,7 +48,7 @@ class Rule:
     `needs` are facts: without one of them the rule is not tested. `repeats` are the ids of rules that find the same
     defect in the same exchanges. This rule is not tested where one of them is broken. An `intrusive` rule can affect
     other users of the deployment. `sends` is how many requests the rule sends: at least, and at most. `reads` are the
-    parts that the rule judges, and that recorded exchanges may lack. A rule that is `over_all` exchanges needs the
+    aspects that the rule judges, and that recorded exchanges may lack. A rule that is `over_all` exchanges needs the
     whole run.
     """
 
@@ -60,7 +60,7 @@ class Rule:
     repeats: tuple[str, ...] = ()
     intrusive: bool = False
     sends: tuple[int, int] = (0, 0)
-    reads: tuple[Part, ...] = ()
+    reads: tuple[Aspect, ...] = ()
     over_all: bool = False
 
     def is_above(self, level: Level) -> bool:
@@ -76,7 +76,7 @@ def rule(
     repeats: Iterable[str] = (),
     intrusive: bool = False,
     sends: int | tuple[int, int] = 0,
-    reads: Iterable[Part] = (),
+    reads: Iterable[Aspect] = (),
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a rule of a test function; see `Rule` for the arguments.
 

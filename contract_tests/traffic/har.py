@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from contract_tests.traffic.recording import Recorded, TrafficError, target_of, with_host
-from contract_tests.wire.messages import Abridged, Exchange, Part, Request
+from contract_tests.wire.messages import Abridged, Aspect, Exchange, Request
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ def _exchange(entry: Mapping[str, Any], request: Request) -> Exchange:
         return Exchange(request)
     fields = [(name, value.encode("latin-1", "replace")) for name, value in _fields(response)]
     codings = {value.strip().lower() for name, value in fields if name.lower() == "content-encoding"}
-    lacks: set[Part] = {"head", "framing"}
+    lacks: set[Aspect] = {"head", "framing"}
     if codings - {b"", b"identity"}:
         lacks.add("coding")
     if not _is_base64(response):

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from contract_tests.traffic.recording import Recorded
-from contract_tests.wire.messages import Abridged, Exchange, Part, Request
+from contract_tests.wire.messages import Abridged, Aspect, Exchange, Request
 
 # The journal keeps the fields of a head, but not its bytes, and a body without its framing.
-LACKS = frozenset[Part]({"head", "framing"})
+LACKS = frozenset[Aspect]({"head", "framing"})
 
 # The mock that has received a request; the entries do not name it.
 MOCK = "http://localhost"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from contract_tests.redaction.redactor import Redactor
 from contract_tests.redaction.spellings import SHORTEST_SECRET
-from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange, Part, Request, name_of_key
+from contract_tests.wire.messages import AUTH_ERRORS, Aspect, Credential, Exchange, Request, name_of_key
 from contract_tests.wire.pages import is_challenge, is_page
 from contract_tests.wire.target import DEFAULT_PORTS, Target
 from usage_contract import Operation
@@ -57,7 +57,7 @@ class Recording:
     """The recorded exchanges with the operation at one deployment, in the order of their requests.
 
     `keys` are the valid API keys, and `refused` are other keys, each with an exchange that shows it. `lacks` are the
-    parts that are not known of some exchange. `secrets` are all recorded keys, also those for other operations.
+    aspects that are not known of some exchange. `secrets` are all recorded keys, also those for other operations.
     Exchanges with a `doubt` are included.
     """
 
@@ -65,7 +65,7 @@ class Recording:
     exchanges: tuple[Exchange, ...]
     keys: tuple[Credential, ...]
     refused: dict[Credential, Exchange]
-    lacks: frozenset[Part]
+    lacks: frozenset[Aspect]
     secrets: tuple[str, ...]
 
 
@@ -161,8 +161,8 @@ def with_host(fields: list[tuple[bytes, bytes]], url: str) -> list[tuple[bytes, 
     return [(b"Host", urlsplit(url).netloc.rpartition("@")[2].encode("utf-8", "replace")), *fields]
 
 
-def _lacks(exchanges: Sequence[Exchange]) -> frozenset[Part]:
-    lacks = frozenset[Part]({"unknown key", *(part for each in exchanges for part in each.lacks)})
+def _lacks(exchanges: Sequence[Exchange]) -> frozenset[Aspect]:
+    lacks = frozenset[Aspect]({"unknown key", *(aspect for each in exchanges for aspect in each.lacks)})
     is_long = exchanges[-1].started - exchanges[0].started > ONE_RUN
     return lacks | {"one run"} if "time" in lacks or is_long else lacks
 

@@ -32,10 +32,10 @@ Pool = Literal["valid keys", "other callers"]  # each has a connection that is k
 Ending = Literal[
     "complete", "closed", "truncated", "reset", "timeout", "deadline", "malformed", "too large", "abandoned"
 ]
-# The parts of exchanges that another program may not have recorded: the bytes of the response's head, how its body was
+# An aspect of exchanges that another program may not have recorded: the bytes of the response's head, how its body was
 # delimited, the body before its content coding was undone, the bytes of a body that is recorded as a text, the time of
 # the request, that a key was never issued, and that all requests belong to one short run.
-Part = Literal["head", "framing", "coding", "bytes", "time", "unknown key", "one run"]
+Aspect = Literal["head", "framing", "coding", "bytes", "time", "unknown key", "one run"]
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Exchange:
         started: The time of the request on the run's monotonic clock, in seconds; `seconds` is the duration.
         redact: Removes the run's secrets from excerpts.
         abridged: Set if only a part is kept. Members that need the rest raise NotTested.
-        lacks: The parts that are not known of an exchange that another program recorded.
+        lacks: The aspects that are not known of an exchange that another program recorded.
         doubt: Why a recorded response may have another cause than the deployment; empty for others.
         is_closed: Whether the server closed the connection after the response; None if nothing waited for that.
         check_time: Raises NotTested once the run's time is over; large bodies are not decoded after that.
@@ -157,7 +157,7 @@ class Exchange:
     seconds: float = 0.0
     redact: Redactor = field(default=Redactor(()), repr=False, compare=False)
     abridged: Abridged | None = None
-    lacks: frozenset[Part] = frozenset()
+    lacks: frozenset[Aspect] = frozenset()
     doubt: str = ""
     is_closed: bool | None = None
     check_time: Callable[[], None] = field(default=_at_any_time, repr=False, compare=False)

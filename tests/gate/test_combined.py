@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from contract_tests.metrics.schema import contract
-from contract_tests.run.combined import Combined, Outcome, find
+from contract_tests.run.combined import Combined, Judgement, find
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Batch
 from contract_tests.run.request_parts import (
@@ -23,7 +23,7 @@ from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 from tests.support.transport import settings
 
-OUTCOMES: dict[int, Outcome] = {200: "unexpected", 401: "expected"}
+JUDGEMENTS: dict[int, Judgement] = {200: "defect", 401: "kept"}
 Status = Callable[[Request], int | None]
 
 
@@ -34,8 +34,8 @@ def parts(kind: Kind, count: int) -> tuple[Part, ...]:
 def found(gate: Gate, combination: Sequence[Part], status: Status) -> tuple[str, int]:
     """Return the label of the request that was found, "" without one, and the number of requests."""
 
-    def judge(exchange: Exchange) -> Outcome:
-        return OUTCOMES.get(exchange.status or 0, "unclear")
+    def judge(exchange: Exchange) -> Judgement:
+        return JUDGEMENTS.get(exchange.status or 0, "refused")
 
     probing = find(Combined(gate, "all", "only the", tuple(combination), "a group"), judge)
     sent = 0
