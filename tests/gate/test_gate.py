@@ -181,9 +181,9 @@ def test_a_refused_connection_is_reported_in_one_line(run_gate: RunGate) -> None
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         run = run_gate("--base-url", url, environment={"CONTRACT_API_KEY": SECRET})
     assert run.code == 4
-    assert (
-        f"{url} could not be tested: no connection to {url.removeprefix('http://')}: Connection refused" in run.output
-    )
+    reason = f"{url} could not be tested: no connection to {url.removeprefix('http://')}: Connection refused"
+    assert reason in run.output.splitlines()
+    assert f"! contract gate: {reason} !" in run.output
 
 
 def test_a_run_that_ended_early_gives_the_reason_beside_its_verdict(
