@@ -26,17 +26,6 @@ UPGRADE = (
 PREFLIGHT = (("Access-Control-Request-Method", "GET"), ("Access-Control-Request-Headers", "x-api-key"))
 OTHER_ROUTES = ("/v1/usage", "/api/usage")
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-# Sent in one field, for servers that look for a part of it.
-AGENTS = (
-    "curl/8.5.0", "python-requests/2.32", "okhttp/4.12", "axios/1.7", "Go-http-client/1.1", "PostmanRuntime/7.39",
-    "Pingdom.com_bot", "UptimeRobot/2.0", "Datadog/Synthetics", "Amazon-Route53-Health-Check-Service", "HAProxy",
-    "Consul Health Check", "Varnish", "Site24x7", "StatusCake", "bingbot/2.0", "Blackbox Exporter/0.25.0",
-)  # fmt: skip
-# Parameters that need another value than 1.
-OTHER_SWITCHES = (
-    "debug=true", "path=/healthz", "auth=none", "format=json", "callback=x", "key=", "api_key=", "token=null",
-    "user=admin", "verbose=true", "utm_source=x",
-)  # fmt: skip
 FALLBACKS = 20  # usual names of each kind, under which a server may look for a key after a wrong one
 OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 Fields = Sequence[tuple[str, str | bytes]]
@@ -174,13 +163,13 @@ def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
             *(("Accept-Encoding", "gzip"), ("Content-Type", "application/grpc"), ("X-Api-Version", "1")),
             ("Authorization", "Bearer null"),
             *(("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT"), ("X-Amz-Date", "20270115T080000Z")),
-            ("User-Agent", " ".join(AGENTS)),
+            ("User-Agent", " ".join(guessed_names.AGENTS)),
             ("Connection", gate.key_header),
             *(("If-None-Match", "*"), ("Range", "bytes=0-9")),
         ],
     }
     parameters = (
-        *(tuple(pair.split("=")) for pair in OTHER_SWITCHES),
+        *(tuple(pair.split("=")) for pair in guessed_names.OTHER_PARAMETERS),
         *product(guessed_names.PARAMETERS, ("1", "true")),
     )
     switches = packed((Part("query parameter", name, value) for name, value in parameters), len(groups))
