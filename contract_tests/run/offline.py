@@ -17,7 +17,7 @@ from contract_tests.reports.model import RuleReport, redacted
 from contract_tests.run.facts import check_facts
 from contract_tests.run.findings import Finding
 from contract_tests.run.gate import OPERATION, Gate
-from contract_tests.run.options import keys_from
+from contract_tests.run.key_sources import keys_from
 from contract_tests.run.recorded import RecordedScheduler, check_doubts, check_recording, reason_of_doubts, settings_of
 from contract_tests.run.report import rule_report
 from contract_tests.run.rules import Rule, place, rule_files, rule_from

@@ -24,7 +24,7 @@ from contract_tests.reports.markdown import markdown
 from contract_tests.reports.model import Report, as_json, redacted
 from contract_tests.run.command_line import last_value, values
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
-from contract_tests.run.options import KEY_FILE, MAIN_KEY, URL
+from contract_tests.run.key_sources import BASE_URL, KEY_FILE, MAIN_KEY
 from contract_tests.wire.target import Target
 
 NAMES = ("contract.json", "contract.md", "contract.html")
@@ -151,7 +151,7 @@ class Outputs:
         )
 
     def _target(self) -> str:
-        url = last_value(self.arguments, "--base-url") or os.environ.get(URL, "")
+        url = last_value(self.arguments, "--base-url") or os.environ.get(BASE_URL, "")
         with suppress(pytest.UsageError):
             return Target.parse("--base-url", url).url
         return ""

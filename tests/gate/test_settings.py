@@ -12,7 +12,7 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract_tests.run.options import keys_from
+from contract_tests.run.key_sources import keys_from
 from contract_tests.wire.target import Target
 from mock_server import UsageMock, load_fault, make_app
 from mock_server.options import MockOptions
