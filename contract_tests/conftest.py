@@ -141,20 +141,22 @@ def auth_errors(scheduler: Scheduler) -> dict[Credential | None, list[Exchange]]
 @pytest.fixture(scope="session")
 def missing_key_responses(scheduler: Scheduler, auth_errors: dict[Credential | None, list[Exchange]]) -> list[Exchange]:
     """Baseline exchanges without a key; NotTested if there are none."""
-    return _some(scheduler, auth_errors[None], "no key")
+    return _not_empty(scheduler, auth_errors, None)
 
 
 @pytest.fixture(scope="session")
 def unknown_key_responses(scheduler: Scheduler, auth_errors: dict[Credential | None, list[Exchange]]) -> list[Exchange]:
     """Baseline exchanges with an unknown key; NotTested if there are none."""
-    return _some(scheduler, auth_errors[wrong_keys.UNKNOWN], wrong_keys.UNKNOWN.label)
+    return _not_empty(scheduler, auth_errors, wrong_keys.UNKNOWN)
 
 
-def _some(scheduler: Scheduler, exchanges: list[Exchange], who: str) -> list[Exchange]:
-    if not exchanges:
-        shortfalls = (shortfall for shortfall in scheduler.shortfalls if f"with {who} " in shortfall)
-        raise NotTested(next(shortfalls, f"no recorded request with {who} was refused"))
-    return exchanges
+def _not_empty(
+    scheduler: Scheduler, auth_errors: dict[Credential | None, list[Exchange]], key: Credential | None
+) -> list[Exchange]:
+    if not auth_errors[key]:
+        reasons = (shortfall.reason for shortfall in scheduler.shortfalls if shortfall.key == key)
+        raise NotTested(next(reasons, f"no recorded request with {key.label if key else 'no key'} was refused"))
+    return auth_errors[key]
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from _pytest.outcomes import Exit  # what pytest.exit raises; pytest exports it 
 
 from contract_tests.run.findings import BrokenPromiseError, Finding, status_finding
 from contract_tests.run.gate import Gate, RequestOptions
-from contract_tests.run.scheduler import Scheduler
+from contract_tests.run.scheduler import Scheduler, Shortfall
 from contract_tests.wire.connection import UnreachableError
 from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
@@ -147,15 +147,15 @@ def _send_first_request_with(scheduler: Scheduler, key: Credential) -> None:
         while exchanges[-1].status in AUTH_ERRORS and len(exchanges) <= CONFIRMATIONS:
             exchanges.append(scheduler.send_baseline(key))
     except NotTested as reason:
-        scheduler.shortfalls.append(f"no request with {key.label} got a response: {reason}")
-        scheduler.wanted.add(reason.wanted)
+        problem = f"no request with {key.label} got a response: {reason}"
+        scheduler.shortfalls.append(Shortfall(key, problem, reason.wanted))
         return
     scheduler.first_with[key] = exchanges
     if all(exchange.status in AUTH_ERRORS for exchange in exchanges):
         scheduler.gate.rejected[key] = exchanges[0]
         variable = key.shell.removeprefix("$")
-        scheduler.shortfalls.append(f"{key.label} ({variable}) was rejected with {exchanges[0].status} and is not used")
-        scheduler.wanted.add(f"a valid {key.label}")
+        problem = f"{key.label} ({variable}) was rejected with {exchanges[0].status} and is not used"
+        scheduler.shortfalls.append(Shortfall(key, problem, f"a valid {key.label}"))
 
 
 def _is_refused_for_its_form(scheduler: Scheduler) -> bool:

@@ -72,7 +72,7 @@ def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None)
         settings=_settings(settings),
         counts={outcome: sum(rule.outcome == outcome for rule in rules) for outcome in OUTCOMES},
         rules=rules,
-        shortfalls=tuple(verdicts.shortfalls),
+        shortfalls=tuple(shortfall.reason for shortfall in verdicts.shortfalls),
         complete_run=complete_run(verdicts),
         timeline=tuple(_timeline(verdicts)),
         comparison=compare(earlier, rules) if earlier else None,

@@ -63,7 +63,7 @@ def _untested(verdicts: Verdicts) -> Iterator[str]:
                 yield from _indented(", ".join(ids))
     if verdicts.unreached:
         yield f"not tested, {counted(len(verdicts.unreached), 'rule')}: the run ended before their turn"
-    yield from (f"not tested: {shortfall}" for shortfall in verdicts.shortfalls)
+    yield from (f"not tested: {shortfall.reason}" for shortfall in verdicts.shortfalls)
 
 
 def _with(verdicts: Verdicts, outcome: Outcome) -> list[Verdict]:
@@ -91,7 +91,7 @@ def _indented(text: str) -> list[str]:
 
 def complete_run(verdicts: Verdicts) -> str:
     """Return the needs of a complete run beyond this one, as a sentence; empty if the user cannot meet them."""
-    wanted = {verdict.wanted for verdict in verdicts.all} | (verdicts.scheduler.wanted if verdicts.scheduler else set())
+    wanted = {verdict.wanted for verdict in verdicts.all} | {shortfall.wanted for shortfall in verdicts.shortfalls}
     if verdicts.complete or not (needs := sorted(wanted - {""})):
         return ""
     seconds = ""

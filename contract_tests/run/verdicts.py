@@ -15,7 +15,7 @@ from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.first_request import NoFirstResponseError
 from contract_tests.run.options import Settings
 from contract_tests.run.rules import Rule
-from contract_tests.run.scheduler import Scheduler
+from contract_tests.run.scheduler import Scheduler, Shortfall
 from contract_tests.wire.messages import Exchange
 from contract_tests.wire.not_tested import NotTested
 
@@ -198,8 +198,8 @@ class Verdicts:
         return not self.counts["not tested"] and not self.shortfalls
 
     @property
-    def shortfalls(self) -> list[str]:
-        """Sentences about baseline requests that were sent less often than planned."""
+    def shortfalls(self) -> list[Shortfall]:
+        """The baseline requests that were sent less often than planned."""
         return self.scheduler.shortfalls if self.scheduler else []
 
     @property
