@@ -91,12 +91,12 @@ def baseline(request: pytest.FixtureRequest, scheduler: Scheduler) -> None:
     """Send the baseline requests that the selected rules need before the first rule runs."""
     if scheduler.is_recorded:
         return
-    request.getfixturevalue("first_ok")
     items = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    needs_auth_errors = any(set(NEEDS_AUTH_ERRORS) & set(rule_of(item).needs) for item in items)
-    for name in ("main_key_responses", "further_keys", "auth_errors", "other_key_responses"):
-        is_needed = name == "further_keys" or (name == "auth_errors" and needs_auth_errors)
-        if is_needed or any(name in item.fixturenames for item in items):
+    needed = {"first_ok", "further_keys", *(name for item in items for name in item.fixturenames)}
+    if any(set(NEEDS_AUTH_ERRORS) & set(rule_of(item).needs) for item in items):
+        needed.add("auth_errors")
+    for name in ("first_ok", "main_key_responses", "further_keys", "auth_errors", "other_key_responses"):
+        if name in needed:
             request.getfixturevalue(name)
     scheduler.shared = scheduler.shared or len(scheduler.journal)
 
