@@ -90,7 +90,7 @@ def test_response_cookie_is_not_accepted(gate: Gate, ok_responses: list[Exchange
     if cookies := cookies_set(ok_responses):
         label = "but with the cookies that responses to valid keys have set"
         exchange = yield from gate.send(None, label, fields=[("Cookie", cookies)])
-        yield from _accepted(gate, [exchange])
+        yield from _wrongly_accepted(gate, [exchange])
 
 
 @documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=4)
@@ -116,7 +116,7 @@ def test_key_in_path_or_body_is_not_accepted(gate: Gate) -> Probing[None]:
             for media_type, body in bodies.items()
         ),
     ]
-    yield from _accepted(gate, (yield from send_in_turn(requests)))
+    yield from _wrongly_accepted(gate, (yield from send_in_turn(requests)))
 
 
 @documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=(5, 9 + MOST_EXTRA))
@@ -180,7 +180,7 @@ def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
     if (yield from _find_ways(gate, packs, "but with the")):
         return
     upgrade = yield from gate.send(None, "but with an upgrade to WebSocket", fields=UPGRADE, new_connection=True)
-    yield from _accepted(gate, [upgrade])
+    yield from _wrongly_accepted(gate, [upgrade])
     rewritten = [("X-Original-URL", gate.path), ("X-Rewrite-URL", gate.path)]
     requests = [
         *(gate.request(None, "at another host", fields=[("Host", host)]) for host in INTERNAL_HOSTS),
@@ -264,7 +264,7 @@ def test_connection_field_does_not_authenticate(gate: Gate) -> Probing[None]:
     """A request with an unknown key MUST be rejected, also if its Connection field names the key header."""
     fields = [("Connection", gate.key_header)]
     exchange = yield from gate.send(wrong_keys.UNKNOWN, "and Connection names the key header", fields=fields)
-    yield from _accepted(gate, [exchange])
+    yield from _wrongly_accepted(gate, [exchange])
 
 
 @documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=1)
@@ -286,7 +286,7 @@ def test_connection_does_not_authenticate(gate: Gate) -> Probing[None]:
         gate.request(wrong_keys.UNKNOWN, "soon after the main key on the same connection", pool="valid keys"),
     ]
     exchanges = yield from send_in_turn(requests)
-    findings = list(gate.accepted(exchanges[1:], gate.baseline.refusals(None, wrong_keys.UNKNOWN)))
+    findings = list(gate.wrongly_accepted(exchanges[1:], gate.baseline.refusals(None, wrong_keys.UNKNOWN)))
     yield from findings
     if findings:
         return
@@ -305,7 +305,7 @@ def _find_ways(
     refused = gate.baseline.unknown if key else gate.baseline.missing
 
     def judge(exchange: Exchange) -> Judgement:
-        if any(_accepted(gate, [exchange])):
+        if any(_wrongly_accepted(gate, [exchange])):
             return "defect"
         return "kept" if exchange.status in {each.status for each in refused} else "refused"
 
@@ -314,18 +314,18 @@ def _find_ways(
         combined = Combined(gate, label, single, parts, "without a valid key", key)
         if accepted := (yield from find(combined, judge)):
             is_accepted = True
-            yield from _accepted(gate, [accepted])
+            yield from _wrongly_accepted(gate, [accepted])
     return is_accepted
 
 
-def _accepted(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
+def _wrongly_accepted(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
     """Yield a finding for each request that is accepted; errors/no-request-causes-5xx reports a 5xx."""
     for exchange in exchanges:
         is_closed = exchange.status is None and exchange.ending in CLOSED_ENDINGS
         is_server_error = (exchange.status or 0) >= 500 and not gate.contains_metrics(exchange)
         if not is_closed and not is_server_error:
             refusals = gate.baseline.refusals(None, wrong_keys.UNKNOWN)
-            yield from gate.accepted([exchange], CLIENT_ERRORS_OR_REDIRECTS | refusals)
+            yield from gate.wrongly_accepted([exchange], CLIENT_ERRORS_OR_REDIRECTS | refusals)
 
 
 def _disclosing(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:

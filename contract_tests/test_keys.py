@@ -155,7 +155,7 @@ def test_concurrent_clients_are_kept_apart(gate: Gate, used_keys: dict[Credentia
     for exchange in (yield from send_concurrently(requests)):
         key = exchange.request.credential
         if key not in gate.keys:
-            yield from gate.accepted([exchange], {429, *gate.baseline.refusals(key)})
+            yield from gate.wrongly_accepted([exchange], {429, *gate.baseline.refusals(key)})
         elif exchange.status not in {200, 429}:
             yield status_finding(exchange, "200 or 429")
         else:
@@ -316,7 +316,7 @@ def test_cached_response_is_not_shared(gate: Gate) -> Probing[None]:
     if gate.contains_metrics(exchange):
         label = "at the path of a style sheet, after the main key"
         stolen = yield from gate.send(None, label, target=sheet)
-        findings = list(gate.accepted([stolen], CLIENT_ERRORS_OR_REDIRECTS))
+        findings = list(gate.wrongly_accepted([stolen], CLIENT_ERRORS_OR_REDIRECTS))
         yield from findings
         if findings:
             return

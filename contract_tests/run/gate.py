@@ -173,7 +173,7 @@ class Gate:
         is_valid = exchange.request.credential in self.keys
         return exchange.request.is_baseline and is_valid and exchange.status != 429
 
-    def accepted(self, exchanges: Iterable[Exchange], refusals: Collection[int]) -> Iterator[Finding]:
+    def wrongly_accepted(self, exchanges: Iterable[Exchange], refusals: Collection[int]) -> Iterator[Finding]:
         """Yield a finding for each exchange that must be refused, and was not.
 
         A refusal has one of the status codes in `refusals`, and no usage metrics.
