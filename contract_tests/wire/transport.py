@@ -146,7 +146,7 @@ class Transport:
         self.sent += len(requests)
         started = self.clock.now()
         room = self.retention.room(len(requests))
-        exchanges = connection.pipeline(requests, self._timeouts(), ahead, room)
+        exchanges = connection.pipeline(requests, self._timeouts(), ahead=ahead, room=room)
         connection.close()
         exchanges = [self._as_evidence(exchange, started) for exchange in exchanges]
         self.journal += exchanges
