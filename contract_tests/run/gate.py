@@ -155,8 +155,8 @@ class Gate:
         A server of several sites may take a request without a Host header for another one.
         """
         request = exchange.request
-        has_host = any(name.lower() == b"host" for name, _ in request.fields)
-        return exchange.status == 200 and has_host and request.credential in self.keys and self.is_operation(request)
+        is_ok = exchange.status == 200 and request.credential in self.keys
+        return is_ok and bool(request.values("Host")) and self.is_operation(request)
 
     def is_operation(self, request: Request) -> bool:
         """Whether a request is for the operation, with any query, header fields and body, also in absolute form."""

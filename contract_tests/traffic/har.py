@@ -118,7 +118,7 @@ def _is_from_the_network(entry: Mapping[str, Any]) -> bool:
 
 def _complete_request(entry: Mapping[str, Any], request: Request) -> Request:
     """Return the request with its method, body and version; the version is unknown if the recorder left Host out."""
-    version = _version(entry["request"]) if any(name.lower() == b"host" for name, _ in request.fields) else ""
+    version = _version(entry["request"]) if request.values("Host") else ""
     return replace(
         request,
         method=_at(entry, str, "request", "method"),

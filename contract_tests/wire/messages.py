@@ -89,13 +89,18 @@ class Request:
 
     def accepts(self, coding: str) -> bool:
         """Whether Accept-Encoding contains a content coding; the gate decodes gzip and deflate in any case."""
-        return any(name.lower() == b"accept-encoding" and coding.encode() in value for name, value in self.fields)
+        return any(coding.encode() in value for value in self.values("Accept-Encoding"))
+
+    def values(self, name: str) -> list[bytes]:
+        """Return the values of every header field of that name, in order."""
+        lower = name.lower().encode()
+        return [value for field_name, value in self.fields if field_name.lower() == lower]
 
     @cached_property
     def refused_codings(self) -> frozenset[str]:
         """The content codings to which Accept-Encoding gives the weight 0 by name (RFC 9110, section 12.5.3)."""
-        values = [value.decode("latin-1").lower() for name, value in self.fields if name.lower() == b"accept-encoding"]
-        return frozenset(REFUSED_CODING.findall(", ".join(values)))
+        accepted = b", ".join(self.values("Accept-Encoding")).decode("latin-1").lower()
+        return frozenset(REFUSED_CODING.findall(accepted))
 
     def separator_of(self, value: bytes) -> bytes:
         """Return the separator of a field's name and this value; only the key may have an unusual one."""

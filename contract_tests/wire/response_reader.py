@@ -170,12 +170,9 @@ class ResponseReader:
             return b""
 
     def _may_be_reused(self) -> bool:
-        closing = any(
-            name.lower() == b"connection" and value.lower() == b"close" for name, value in self.request.fields
-        )
         return (
             self.ending == "complete"
-            and not closing
+            and b"close" not in map(bytes.lower, self.request.values("Connection"))
             and not self.unsent
             and {self.parser.their_state, self.parser.our_state} == {h11.MUST_CLOSE if self._is_1_0 else h11.DONE}
         )
