@@ -16,7 +16,7 @@ from contract_tests.run.gate import BROWSER, Gate
 from contract_tests.run.probes import Probing, send_in_turn
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
-from contract_tests.wire.messages import AUTH_ERRORS, CLIENT_ERRORS, Credential, Exchange, Request
+from contract_tests.wire.messages import AUTH_ERRORS, CLIENT_ERRORS, LATE_ENDINGS, Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 
 INVALID = f"{DOCUMENT}, 401 and 403: invalid API key"
@@ -365,9 +365,7 @@ def _wrongly_accepted(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Fin
 
     It may also end the connection, but not leave it open without a response.
     """
-    answered = (
-        exchange for exchange in exchanges if exchange.status is not None or exchange.ending in {"timeout", "deadline"}
-    )
+    answered = (exchange for exchange in exchanges if exchange.status is not None or exchange.ending in LATE_ENDINGS)
     return gate.wrongly_accepted(answered, CLIENT_ERRORS | gate.baseline.refusals(wrong_keys.UNKNOWN))
 
 

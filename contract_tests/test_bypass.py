@@ -14,7 +14,15 @@ from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, send_in_turn
 from contract_tests.run.request_parts import Part, packed
 from contract_tests.run.rules import HEADER_ONLY, KEY_NEEDED, advisory, documented
-from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, CLOSED_ENDINGS, Credential, Exchange, cookies_set
+from contract_tests.wire.messages import (
+    CLIENT_ERRORS_OR_REDIRECTS,
+    CLOSED_ENDINGS,
+    SERVER_ERRORS,
+    SUCCESSES,
+    Credential,
+    Exchange,
+    cookies_set,
+)
 
 INTERNAL_HOST = "usage.default.svc.cluster.local"
 INTERNAL_HOSTS = ("localhost", INTERNAL_HOST)  # each may be another site
@@ -248,7 +256,7 @@ def test_other_method_needs_a_key(gate: Gate) -> Probing[None]:
         ),
     ]
     for exchange in (yield from send_in_turn(requests)):
-        if 200 <= (exchange.status or 0) < 300:
+        if exchange.status in SUCCESSES:
             if exchange.request.method not in {"OPTIONS", "TRACE"}:
                 yield status_finding(exchange, "any status but 2xx")
             else:
@@ -322,7 +330,7 @@ def _wrongly_accepted(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Fin
     """Yield a finding for each request that is accepted; errors/no-request-causes-5xx reports a 5xx."""
     for exchange in exchanges:
         is_closed = exchange.status is None and exchange.ending in CLOSED_ENDINGS
-        is_server_error = (exchange.status or 0) >= 500 and not gate.contains_metrics(exchange)
+        is_server_error = exchange.status in SERVER_ERRORS and not gate.contains_metrics(exchange)
         if not is_closed and not is_server_error:
             refusals = gate.baseline.refusals(None, wrong_keys.UNKNOWN)
             yield from gate.wrongly_accepted([exchange], CLIENT_ERRORS_OR_REDIRECTS | refusals)

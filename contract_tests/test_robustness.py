@@ -11,7 +11,13 @@ from contract_tests.run.gate import BROWSER, OPERATION, Gate, RequestOptions
 from contract_tests.run.probes import Probing, send_beside_abandoned, send_in_turn
 from contract_tests.run.request_parts import Part
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
-from contract_tests.wire.messages import CLIENT_ERRORS, CLIENT_ERRORS_OR_REDIRECTS, CLOSED_ENDINGS, Exchange
+from contract_tests.wire.messages import (
+    CLIENT_ERRORS,
+    CLIENT_ERRORS_OR_REDIRECTS,
+    CLOSED_ENDINGS,
+    LATE_ENDINGS,
+    Exchange,
+)
 
 REFUSAL = "RFC 9110, section 15.5: a request that cannot be served gets a 4xx; errors guide: no 5xx is documented"
 STREAMS = (
@@ -276,7 +282,7 @@ def test_malformed_requests_do_no_harm(gate: Gate) -> Probing[None]:
     for label, options in malformed.items():
         options["new_connection"] = True
         exchange = yield from gate.send(gate.main, label, **options)
-        is_awaited = exchange.ending in {"timeout", "deadline"}
+        is_awaited = exchange.ending in LATE_ENDINGS
         accepted = {None, 200, 501, 505, *CLIENT_ERRORS, *_accepted_elsewhere(gate, exchange)}
         if is_awaited or exchange.status not in accepted:
             yield status_finding(exchange, "200, 4xx, 501, 505, or a closed connection")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run import wrong_keys
-from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange
+from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.strict_json import member_names
 
@@ -52,7 +52,7 @@ class Baseline:
         return all(map(self._is_refused, exchanges))
 
     def _is_refused(self, exchange: Exchange) -> bool:
-        is_error = exchange.status is not None and not 200 <= exchange.status < 300
+        is_error = exchange.status not in {None, *SUCCESSES}
         return is_error and not contains_metrics(exchange, self.members)
 
 

@@ -22,11 +22,14 @@ SHOWN = 300  # characters of a received text
 SHOWN_OF_A_TARGET = 80  # characters
 LONGEST_CHARACTER = 4  # bytes: RFC 3629
 
+SUCCESSES = frozenset(range(200, 300))
 AUTH_ERRORS = frozenset({401, 403})
 CLIENT_ERRORS = frozenset(range(400, 500))
+SERVER_ERRORS = frozenset(range(500, 1000))  # also statuses that HTTP does not have
 CLIENT_ERRORS_OR_REDIRECTS = CLIENT_ERRORS | frozenset(range(300, 400)) - {304}
 REFUSED_CODING = re.compile(r"(?:^|,)\s*([\w-]+)\s*;\s*q=0(?:\.0*)?\s*(?=,|$)")
 CLOSED_ENDINGS = frozenset({"closed", "reset"})  # the server closed the connection without a response
+LATE_ENDINGS = frozenset({"timeout", "deadline"})  # the response, or the rest of it, did not arrive in time
 
 Pool = Literal["valid keys", "other callers"]  # each has a connection that is kept
 Ending = Literal[

@@ -13,7 +13,7 @@ from itertools import count
 from contract_tests.redaction.redactor import Redactor
 from contract_tests.wire.clock import REAL_TIME, Clock, Timeouts
 from contract_tests.wire.connection import Connection, UnreachableError, connect
-from contract_tests.wire.messages import CLOSED_ENDINGS, Credential, Exchange, Pool, Request
+from contract_tests.wire.messages import CLOSED_ENDINGS, LATE_ENDINGS, Credential, Exchange, Pool, Request
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pacing import Pace, RetryPolicy, retry_after
 from contract_tests.wire.retention import Retention
@@ -319,7 +319,7 @@ class Transport:
         Raises:
             NotTested: The run's time ended while a response was awaited.
         """
-        if exchange.ending in {"timeout", "deadline"}:
+        if exchange.ending in LATE_ENDINGS:
             self.check_time()
             slowest = max((each.seconds for each in self.journal if each.ending == "complete"), default=0.0)
             self.timeouts = Timeouts.of(min(self.settings.timeout, max(AFTER_A_HANG, 2 * slowest)))
