@@ -12,7 +12,7 @@ import pytest
 from contract_tests.run import wrong_keys
 from contract_tests.run.disclosure import disclosed, texts_named
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS
-from contract_tests.run.findings import Finding, body_findings, status_finding
+from contract_tests.run.findings import Finding, body_findings, media_type_finding, status_finding
 from contract_tests.run.gate import BROWSER, OPERATION, Gate
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, ERRORS_GUIDE, advisory, documented
 from contract_tests.run.scheduler import Scheduler
@@ -29,6 +29,7 @@ from contract_tests.wire.messages import (
 )
 from contract_tests.wire.not_tested import NotTested
 
+NOT_JSON = "the media type is not JSON in UTF-8"
 SHORTEST_PART = 8  # characters of a key: a shorter part may be in a response by chance
 
 
@@ -51,7 +52,7 @@ def test_error_body_is_json_with_a_detail(documented_errors: list[Exchange]) -> 
     """A response with status 401 or 403 MUST have a JSON media type, and a JSON body with a `detail` text."""
     for exchange in documented_errors:
         if not (exchange.is_json and exchange.has_true_charset):
-            yield _not_json(exchange)
+            yield media_type_finding(exchange, NOT_JSON)
         elif exchange.json.problem:
             yield Finding(f"the body {exchange.json.problem}", exchange)
         else:
@@ -76,12 +77,7 @@ def test_every_auth_error_has_a_detail(
             if exchange.is_json:
                 yield from body_findings(OPERATION, exchange, "documented")
             else:
-                yield _not_json(exchange)
-
-
-def _not_json(exchange: Exchange) -> Finding:
-    actual = exchange.excerpt(exchange.header("Content-Type") or "no Content-Type")
-    return Finding("the media type is not JSON in UTF-8", exchange, expected="application/json", actual=actual)
+                yield media_type_finding(exchange, NOT_JSON)
 
 
 def _is_unsuspicious(gate: Gate, request: Request) -> bool:

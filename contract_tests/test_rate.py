@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run.facts import having
-from contract_tests.run.findings import Finding, body_findings, header_findings
+from contract_tests.run.findings import Finding, body_findings, header_findings, media_type_finding
 from contract_tests.run.gate import OPERATION, Gate
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, documented
 from contract_tests.run.scheduler import Scheduler
@@ -141,8 +141,7 @@ def test_429_is_complete(gate: Gate, scheduler: Scheduler, journal: tuple[Exchan
         if exchange.coding_problem:
             yield Finding(f"the body {exchange.coding_problem}", exchange)
         if not (exchange.is_json and exchange.has_true_charset) or exchange.json.problem:
-            actual = exchange.excerpt(exchange.header("Content-Type") or "no Content-Type")
-            yield Finding("the body is not JSON", exchange, expected="application/json", actual=actual)
+            yield media_type_finding(exchange, "the body is not JSON")
         else:
             yield from body_findings(OPERATION, exchange, "documented")
 

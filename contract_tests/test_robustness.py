@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from contract_tests.run.combined import MOST_EXTRA, Combined, Judgement, find
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, body_findings, status_finding
+from contract_tests.run.findings import Finding, body_findings, media_type_finding, status_finding
 from contract_tests.run.gate import BROWSER, OPERATION, Gate, RequestOptions
 from contract_tests.run.probes import Probing, send_beside_abandoned, send_in_turn
 from contract_tests.run.request_parts import Part
@@ -84,8 +84,7 @@ def test_accept_leads_to_json_or_4xx(gate: Gate) -> Probing[None]:
         if exchange.status not in accepted:
             yield status_finding(exchange, "200 or 4xx" if request is other else "200")
         elif exchange.status == 200 and (not exchange.is_json or exchange.json.problem):
-            media_type = exchange.excerpt(exchange.header("Content-Type") or "no Content-Type")
-            yield Finding("the response is not JSON", exchange, expected="application/json", actual=media_type)
+            yield media_type_finding(exchange, "the response is not JSON")
         elif exchange.status == 200:
             yield from body_findings(OPERATION, exchange, "specified")
 
