@@ -12,7 +12,7 @@ from operator import itemgetter
 from statistics import median_low
 from typing import Any
 
-from contract_tests.metrics.view import UsageMetrics
+from contract_tests.metrics.view import UsageMetrics, by_key
 from contract_tests.wire.messages import Credential
 
 # The thresholds of all heuristics below, each with its reason.
@@ -63,9 +63,9 @@ class Profile:
 
 def profiles(usage_metrics: Sequence[UsageMetrics], keys: Iterable[Credential]) -> dict[Credential, Profile]:
     """Return the profile of each key that was ever used."""
-    found = {}
+    found, of_each = {}, by_key(usage_metrics)
     for key in keys:
-        of_key = [metrics for metrics in usage_metrics if metrics.exchange.request.credential == key]
+        of_key = of_each[key]
         usual = Counter(filter(None, map(identity, of_key))).most_common(1)
         if usual:
             example = next(metrics for metrics in of_key if identity(metrics) == usual[0][0])
