@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from contract_tests.reports.model import FATAL, ExchangeReport, Report, RuleReport, counted
+from contract_tests.reports.model import FAILURES, FATAL, ExchangeReport, Report, RuleReport, counted
 
 
 def workflow_commands(report: Report) -> Iterator[str]:
@@ -15,7 +15,7 @@ def workflow_commands(report: Report) -> Iterator[str]:
     if not report.green and not report.faults:
         yield annotation("error", "contract gate", _headline(report))
     for outcome, rules in report.groups:
-        if outcome not in {"held", "not tested"}:
+        if outcome in FAILURES:
             severity = "error" if outcome in FATAL else "warning"
             yield from (annotation(severity, rule.id, _failure(rule)) for rule in rules)
     untested = [f"{rule.id}: {rule.problem}" for rule in report.rules if rule.outcome == "not tested"]

@@ -8,11 +8,10 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from contract_tests.reports.deviations import NEXT_STEP, suggested_deviations
-from contract_tests.reports.model import Report
+from contract_tests.reports.model import FAILURES, Report
 from contract_tests.reports.text import MOST_FINDINGS, exchange_lines, finding_lines
 
 LONGEST = 2000  # characters of a finding: a job's summary may have 1 MiB in all
-AT_LENGTH = {"broken", "gate error", "stale deviation", "known deviation", "reported"}
 
 
 def markdown(report: Report) -> str:
@@ -20,7 +19,7 @@ def markdown(report: Report) -> str:
     return _template().render(
         report=report,
         most=MOST_FINDINGS,
-        at_length=AT_LENGTH,
+        failures=FAILURES,
         next_step=NEXT_STEP,
         deviations=suggested_deviations(report),
         versions=", ".join(f"{tool} {version}" for tool, version in report.versions.items()),

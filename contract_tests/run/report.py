@@ -11,6 +11,7 @@ from functools import partial
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.reports.comparison import EarlierReport, compare
 from contract_tests.reports.model import (
+    FAILURES,
     OUTCOMES,
     ExchangeReport,
     FindingReport,
@@ -228,7 +229,7 @@ def _remaining(exchange: Exchange) -> float | None:
 
 def _again(rule: RuleReport, verdicts: Verdicts, ending: Ending) -> str:
     """Return the command that runs a failed rule again: alone, unless it needs the exchanges of the whole run."""
-    if rule.outcome in {"held", "not tested"}:
+    if rule.outcome not in FAILURES:
         return ""
     is_over_all = any(each.over_all for each in verdicts.rules if each.id == rule.id)
     arguments = [str(argument) for argument in ending.arguments]

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import get_args
 
-from contract_tests.reports.model import Outcome, counted
+from contract_tests.reports.model import FAILURES, Outcome, counted
 from contract_tests.run.rules import rule_ids
 from contract_tests.run.verdicts import Verdict, Verdicts
 from contract_tests.wire.pacing import SHARE, VENDOR_RATE
@@ -38,8 +38,7 @@ def summary(verdicts: Verdicts) -> Iterator[str]:
 
 
 def _failures(verdicts: Verdicts) -> Iterator[str]:
-    named: tuple[Outcome, ...] = ("broken", "stale deviation", "gate error", "known deviation", "reported")
-    for outcome in named:
+    for outcome in FAILURES:
         for verdict in _with(verdicts, outcome):
             expiry = f"; {verdicts.expiry(verdict.rule)}" if verdicts.expiry(verdict.rule) else ""
             yield f"{outcome}: {verdict.rule.id} ({verdict.rule.source}){expiry}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from contract_tests.reports.model import Outcome
+from contract_tests.reports.model import ACCEPTED, Outcome
 from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.first_request import NoFirstResponseError
 from contract_tests.run.options import Settings
@@ -28,9 +28,6 @@ WORST_FIRST: tuple[Outcome, ...] = (
     "not tested",
     "held",
 )
-FAILED: tuple[Outcome, ...] = ("broken", "known deviation", "reported")
-ACCEPTED: tuple[Outcome, ...] = ("known deviation", "reported")
-
 # Reported where the first 200 is missing, whichever rule happened to come first.
 FIRST: dict[str, Any] = {
     "id": "auth/valid-key-is-200",
@@ -157,7 +154,7 @@ class Verdicts:
     def broken_among(self, ids: Collection[str]) -> str:
         """Return the first of these rules, or of the rules that they would repeat, that failed; empty without one."""
         repeated = [verdict for verdict in self.all if verdict.rule.id in ids]
-        failed = [verdict.rule.id for verdict in repeated if verdict.outcome in FAILED]
+        failed = [verdict.rule.id for verdict in repeated if verdict.outcome in {"broken", *ACCEPTED}]
         if failed:
             return failed[0]
         untested = [verdict.rule.repeats for verdict in repeated if verdict.outcome == "not tested"]
