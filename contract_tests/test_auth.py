@@ -16,7 +16,15 @@ from contract_tests.run.gate import BROWSER, Gate
 from contract_tests.run.probes import Probing, send_in_turn
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
-from contract_tests.wire.messages import AUTH_ERRORS, CLIENT_ERRORS, LATE_ENDINGS, Credential, Exchange, Request
+from contract_tests.wire.messages import (
+    AUTH_ERRORS,
+    CLIENT_ERRORS,
+    LATE_ENDINGS,
+    UNSUSPICIOUS,
+    Credential,
+    Exchange,
+    Request,
+)
 from contract_tests.wire.not_tested import NotTested
 
 INVALID = f"{DOCUMENT}, 401 and 403: invalid API key"
@@ -340,9 +348,7 @@ def test_public_operation_needs_no_key(gate: Gate) -> Probing[None]:
 def _send_wrong_keys(gate: Gate, keys: Iterable[Credential]) -> Probing[None]:
     """Send a request with each of the wrong keys; a firewall may reject those that look like an attack."""
     requests = [
-        gate.request(key, new_connection=not wrong_keys.UNSUSPICIOUS.fullmatch(key.value))
-        for key in keys
-        if _is_wrong(gate, key)
+        gate.request(key, new_connection=not UNSUSPICIOUS.fullmatch(key.value)) for key in keys if _is_wrong(gate, key)
     ]
     for exchange in (yield from send_in_turn(requests)):
         if not exchange.request.new_connection:

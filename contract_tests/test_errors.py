@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from contract_tests.run import wrong_keys
-from contract_tests.run.disclosure import disclosed, texts_named
+from contract_tests.run.disclosure import disclosed, received_values, texts_named
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS
 from contract_tests.run.findings import Finding, body_findings, media_type_finding, status_finding
 from contract_tests.run.gate import BROWSER, OPERATION, Gate
@@ -22,6 +22,7 @@ from contract_tests.wire.messages import (
     AUTH_ERRORS,
     CLIENT_ERRORS,
     SERVER_ERRORS,
+    UNSUSPICIOUS,
     Credential,
     Exchange,
     Request,
@@ -83,7 +84,7 @@ def test_every_auth_error_has_a_detail(
 def _is_unsuspicious(gate: Gate, request: Request) -> bool:
     """Whether only the deployment itself rejects the request: proxies and firewalls have their own error bodies."""
     key = request.credential
-    is_wrong_key = key is None or (key not in gate.settings.keys and wrong_keys.UNSUSPICIOUS.fullmatch(key.value))
+    is_wrong_key = key is None or (key not in gate.settings.keys and UNSUSPICIOUS.fullmatch(key.value))
     host = (b"Host", gate.settings.target.authority.encode())
     names = Counter(name.lower() for name, _ in request.fields)
     usual = {gate.key_header.lower().encode(), *(name.lower() for name, _ in gate.request(fields=BROWSER).fields)}
@@ -190,7 +191,7 @@ def _place_of(key: bytes, exchange: Exchange) -> str:
 
 def _is_half_disclosed(key: Credential, exchange: Exchange) -> bool:
     """Whether a response contains a distinctive half of the key that its request does not contain."""
-    received, sent = exchange.body + b"\n".join(value for _, value in exchange.fields), wire(exchange.request)
+    received, sent = received_values(exchange), wire(exchange.request)
     length = max(SHORTEST_PART, (len(key.value) + 1) // 2)
     parts = (key.value[start : start + length] for start in range(len(key.value) - length + 1))
     return any(part in received and part not in sent for part in parts)

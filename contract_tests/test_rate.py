@@ -13,12 +13,12 @@ from contract_tests.run.findings import Finding, body_findings, header_findings,
 from contract_tests.run.gate import OPERATION, Gate
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, documented
 from contract_tests.run.scheduler import Scheduler
+from contract_tests.run.token_bucket import REMAINING, ROUNDING
 from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 
 BUCKET = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
 MOST_PROCESSES = 4  # behind one address, each with its own bucket: more of them would not be a limit
-ROUNDING = 1  # token: `remaining` may be rounded
 OFTEN = 3  # times: fewer may be a coincidence
 UNEXPLAINED_PART = 6  # more than one 429 in six such requests: fewer may be due to other users of the key
 HALF_FULL = Decimal("0.5")  # a bucket with as many tokens outlasts the traffic of a second
@@ -60,7 +60,7 @@ def test_remaining_grows_no_faster_than_rps(usage_metrics: list[UsageMetrics]) -
 
 def _of_remaining(problem: str, metrics: UsageMetrics, most: object, *related: Exchange) -> Finding:
     actual = str(metrics.remaining)
-    return Finding(problem, metrics.exchange, related, "/rate_limit/remaining", f"at most {most}", actual)
+    return Finding(problem, metrics.exchange, related, REMAINING, f"at most {most}", actual)
 
 
 def _excess(before: UsageMetrics, after: UsageMetrics) -> Decimal:

@@ -22,7 +22,6 @@ FULL_WIDTH = 0xFEE0  # from an ASCII character to its full-width form, which Uni
 BLANK = Credential(b"   ", "a key of three spaces")  # an empty one, without the white space around a value
 SENDABLE = re.compile(r"[!-~]+")  # texts that can be sent unchanged as the value of a header field
 DIGESTS = {"SHA-256": sha256, "SHA-1": sha1, "MD5": md5}
-UNSUSPICIOUS = re.compile(rb"[\w-]*")  # values that a firewall does not mistake for an attack
 
 
 def changed(key: Credential) -> Iterator[Credential]:

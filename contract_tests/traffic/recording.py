@@ -10,13 +10,12 @@ from urllib.parse import urlsplit
 
 from contract_tests.redaction.redactor import Redactor
 from contract_tests.redaction.spellings import SHORTEST_SECRET
-from contract_tests.wire.messages import AUTH_ERRORS, Aspect, Credential, Exchange, Request, name_of_key
+from contract_tests.wire.messages import AUTH_ERRORS, UNSUSPICIOUS, Aspect, Credential, Exchange, Request, name_of_key
 from contract_tests.wire.pages import is_challenge, is_page
 from contract_tests.wire.target import DEFAULT_PORTS, Target
 from usage_contract import Operation
 
 ONE_RUN = 120.0  # seconds: as long as a run of the gate may take
-UNSUSPICIOUS = re.compile(rb"[\w-]*")  # values that a firewall does not mistake for an attack
 USUAL_VERSIONS = {"HTTP/1.1", ""}
 # Header fields for which neither a deployment nor a proxy refuses a request.
 COMMON_FIELDS = re.compile(
