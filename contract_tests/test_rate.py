@@ -25,7 +25,7 @@ HALF_FULL = Decimal("0.5")  # a bucket with as many tokens outlasts the traffic 
 NEARLY_FULL = Decimal("0.8")  # so full, a bucket is not emptied by other users without a trace in `total`
 FEWEST_OF_HALF = 2  # tokens: one may be gone before the next request
 FEWEST_OF_NEARLY_FULL = 4  # tokens: a few may be gone before the next request
-SOON = 1.0  # seconds: "right after" a response, at the usual pace of the gate
+RIGHT_AFTER = 1.0  # seconds: "right after" a response, at the usual pace of the gate
 AT_ONCE = 0.5  # seconds: an even shorter time, because a single 429 counts here
 
 
@@ -95,7 +95,7 @@ def _repeated_429(problem: str, pairs: Sequence[tuple[Exchange, Exchange]]) -> F
 
 def _leaves_tokens(before: Exchange, after: Exchange) -> bool:
     """Whether a request was sent right after a response with half a bucket or more."""
-    return after.started - before.started < SOON and _is_filled(before, HALF_FULL, FEWEST_OF_HALF)
+    return after.started - before.started < RIGHT_AFTER and _is_filled(before, HALF_FULL, FEWEST_OF_HALF)
 
 
 def _is_unfounded(before: Exchange, throttled: Exchange, after: Exchange) -> bool:

@@ -20,9 +20,9 @@ from contract_tests.wire.messages import Credential
 from contract_tests.wire.target import ConnectionSettings, Target
 from usage_contract.contract import LEVELS, Level
 
-BUDGET, INTRUSIVE_BUDGET = 400, 1000  # requests: emptying buckets takes many
-THOROUGH = 200  # requests more, for what --hypothesis-profile thorough generates
-OWN_FIELDS = {"host", "content-length", "transfer-encoding", "connection"}
+REQUEST_BUDGET, INTRUSIVE_REQUEST_BUDGET = 400, 1000  # requests: emptying buckets takes many
+GENERATED_REQUESTS = 200  # requests more, for what --hypothesis-profile thorough generates
+SET_BY_THE_GATE = {"host", "content-length", "transfer-encoding", "connection"}
 FOR_REQUESTS = (  # options without an effect on recorded traffic
     "--plan",
     "--intrusive",
@@ -74,7 +74,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("--require-complete", "exit with code 4 if a rule was not tested", action="store_true")
     add("--max-rate", "requests a second (default: 0.9 of each key's rate limit)", type=_positive, metavar="N")
     add("--max-time", "seconds for the whole run (default: 120)", type=_positive, metavar="S")
-    budget = f"requests for the whole run (default: {BUDGET}, with --intrusive {INTRUSIVE_BUDGET})"
+    budget = f"requests for the whole run (default: {REQUEST_BUDGET}, with --intrusive {INTRUSIVE_REQUEST_BUDGET})"
     add("--max-requests", budget, type=_count, metavar="N")
     first_byte = "seconds until the first byte of a response (default: 10)"
     add("--answer-timeout", first_byte, type=_patience, metavar="S")
@@ -118,7 +118,7 @@ def header_from(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not TOKEN.fullmatch(name) or not value.strip().isprintable():
         raise pytest.UsageError("--header: give it as 'Name: value'")
-    if name.lower() in OWN_FIELDS:
+    if name.lower() in SET_BY_THE_GATE:
         raise pytest.UsageError(f"--header: {name} is set by the gate itself; a header for a gateway has another name")
     return name, value.strip()
 
@@ -166,7 +166,9 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
     if (key_log := os.environ.get("SSLKEYLOGFILE")) and (ca_file or target.scheme == "https"):
         _check_key_log(key_log)
     intrusive = embedded or option.contract_intrusive
-    budget = (INTRUSIVE_BUDGET if intrusive else BUDGET) + (THOROUGH if option.hypothesis_profile == "thorough" else 0)
+    budget = INTRUSIVE_REQUEST_BUDGET if intrusive else REQUEST_BUDGET
+    if option.hypothesis_profile == "thorough":
+        budget += GENERATED_REQUESTS
     return Settings(
         target=target,
         keys=keys,

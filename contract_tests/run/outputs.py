@@ -27,7 +27,7 @@ from contract_tests.run.first_request import COULD_NOT_BE_TESTED
 from contract_tests.run.key_sources import BASE_URL, KEY_FILE, MAIN_KEY
 from contract_tests.wire.target import Target
 
-NAMES = ("contract.json", "contract.md", "contract.html")
+REPORT_FILES = ("contract.json", "contract.md", "contract.html")
 SENDS_NOTHING = {
     *("--rules", "--rules-json", "--plan", "--collect-only", "--collectonly", "--co"),
     *("-h", "--help", "-V", "--version", "--markers", "--fixtures", "--fixtures-per-test"),
@@ -83,7 +83,7 @@ class Outputs:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for name in NAMES:
+            for name in REPORT_FILES:
                 (self.folder / name).unlink(missing_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
@@ -103,13 +103,13 @@ class Outputs:
     def _texts(self, report: Report) -> Iterator[tuple[Path, str]]:
         if self.folder:
             texts = (as_json(report), markdown(report), page(report))
-            yield from ((self.folder / name, text) for name, text in zip(NAMES, texts, strict=True))
+            yield from ((self.folder / name, text) for name, text in zip(REPORT_FILES, texts, strict=True))
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
             yield Path(summary), markdown(report)
 
     def remove(self) -> None:
         """Remove the report's files, as far as possible: an incomplete report must not remain."""
-        for path in [self.folder / name for name in NAMES] if self.folder else []:
+        for path in [self.folder / name for name in REPORT_FILES] if self.folder else []:
             with suppress(OSError):  # it could not be written, so its removal may fail as well
                 path.unlink()
 

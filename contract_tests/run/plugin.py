@@ -33,7 +33,7 @@ from contract_tests.run.verdicts import Verdicts, verdicts_key
 from contract_tests.wire.not_tested import NotTested
 from usage_contract import __version__
 
-ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+END_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 doubts_key = pytest.StashKey[Mapping[str, str]]()
 reports_key = pytest.StashKey[Reports]()
@@ -103,7 +103,9 @@ def _print_nothing_else(config: pytest.Config) -> None:
 def _end_in_order(config: pytest.Config) -> None:
     """Let SIGTERM and SIGHUP end the run as Ctrl-C does: with the verdicts so far, and the reports."""
     if threading.current_thread() is threading.main_thread():  # only the main thread may handle signals
-        heeded = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP
+        heeded = [
+            number for number in END_SIGNALS if signal.getsignal(number) != signal.SIG_IGN
+        ]  # nohup ignores SIGHUP
         before = {number: signal.signal(number, _stop) for number in heeded}
 
         def restore() -> None:

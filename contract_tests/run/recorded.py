@@ -13,7 +13,7 @@ from contract_tests.run.gate import Gate
 from contract_tests.run.options import Settings
 from contract_tests.run.rules import Rule
 from contract_tests.run.scheduler import Scheduler
-from contract_tests.traffic.recording import PAGE, Recording
+from contract_tests.traffic.recording import PAGE_OF_ANOTHER, Recording
 from contract_tests.wire.messages import Aspect, Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
@@ -73,7 +73,7 @@ def _undoubted(exchanges: Iterable[Exchange]) -> Iterator[Exchange]:
     for exchange in exchanges:
         if not exchange.doubt:
             yield exchange
-        elif exchange.doubt != PAGE:
+        elif exchange.doubt != PAGE_OF_ANOTHER:
             yield replace(exchange, request=replace(exchange.request, is_baseline=False))
 
 

@@ -16,12 +16,12 @@ from contract_tests.reports.deviations import suggested_deviations
 from contract_tests.reports.github import workflow_commands
 from contract_tests.reports.model import Report, redacted
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED, CouldNotBeTestedError
-from contract_tests.run.outputs import NAMES, Outputs
+from contract_tests.run.outputs import REPORT_FILES, Outputs
 from contract_tests.run.report import Ending, report_of
 from contract_tests.run.verdicts import Verdicts
 from contract_tests.wire.messages import Exchange
 
-USUAL = "fE"  # pytest's default for -r
+DEFAULT_REPORTCHARS = "fE"  # pytest's default for -r
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Reports:
         if self.report and os.environ.get("GITHUB_ACTIONS") == "true":
             for line in workflow_commands(self.report):
                 self._write_command(terminalreporter, line)
-        if terminalreporter.config.option.reportchars == USUAL:
+        if terminalreporter.config.option.reportchars == DEFAULT_REPORTCHARS:
             terminalreporter.reportchars = ""  # pytest's own list would scroll the verdict away
         yield
         if self.report and self.report.faults:
@@ -89,7 +89,7 @@ class Reports:
         """Return where the report is, and that it contains the next step; empty if there is neither."""
         suggestion = "with entries for --known-deviations" if suggested_deviations(report) else ""
         if self.outputs.folder:
-            return str(self.outputs.folder / NAMES[-1]) + (f", {suggestion}" if suggestion else "")
+            return str(self.outputs.folder / REPORT_FILES[-1]) + (f", {suggestion}" if suggestion else "")
         return suggestion and f"--report-dir DIR writes one, {suggestion}"
 
     def _write_command(self, terminalreporter: pytest.TerminalReporter, line: str) -> None:

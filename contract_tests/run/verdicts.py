@@ -29,7 +29,7 @@ WORST_FIRST: tuple[Outcome, ...] = (
     "held",
 )
 # Reported where the first 200 is missing, whichever rule happened to come first.
-FIRST: dict[str, Any] = {
+FIRST_REQUEST_RULE: dict[str, Any] = {
     "id": "auth/valid-key-is-200",
     "level": "specified",
     "source": "document, 200: usage metrics for the authenticated API key",
@@ -118,7 +118,7 @@ class Verdicts:
             because, wanted = getattr(error, "because", frozenset[str]()), getattr(error, "wanted", "")
             return Verdict(rule, "not tested", reason=str(error), because=because, wanted=wanted)
         if isinstance(error, BrokenPromiseError):
-            rule = replace(rule, **FIRST) if isinstance(error, NoFirstResponseError) else rule
+            rule = replace(rule, **FIRST_REQUEST_RULE) if isinstance(error, NoFirstResponseError) else rule
             return Verdict(rule, self._failure(rule), error.findings)
         if report.failed:
             return Verdict(rule, "gate error", reason=str(report.longrepr))

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 NOT_FROM_THE_NETWORK = {"Memory Cache", "Disk Cache", "Service Worker", "Inspector Override"}  # of Safari's _fetchType
 NO_BODY = {204, 205, 304}
-NAMES = {dict: "an object", list: "an array", str: "a text", int: "a whole number"}
+TYPE_NAMES = {dict: "an object", list: "an array", str: "a text", int: "a whole number"}
 
 
 class _MalformedError(Exception):
@@ -56,7 +56,7 @@ def _at(value: Any, kind: type[T], *names: str) -> T:
         if value is None:
             raise _MalformedError(f"/{'/'.join(names[:place])} is missing")
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise _MalformedError(f"/{'/'.join(names)} is not {NAMES[kind]}")
+        raise _MalformedError(f"/{'/'.join(names)} is not {TYPE_NAMES[kind]}")
     return value
 
 

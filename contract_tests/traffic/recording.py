@@ -27,7 +27,7 @@ USUAL_VALUE = re.compile(rb"[ -~]{1,500}")
 PLACEHOLDER = re.compile(rb"(?i)\W*(redacted|removed|masked|hidden|filtered|scrubbed|secret|x{3,})?\W*")
 ORDERED = {200, 429}  # statuses of responses that are judged by the order of their requests, if it is known
 # Causes of a response outside the deployment.
-PAGE = "an HTML page may be that of a firewall or a proxy"
+PAGE_OF_ANOTHER = "an HTML page may be that of a firewall or a proxy"
 REDIRECT = "a redirect may be that of a proxy"
 NOT_MODIFIED = "a response 304 may be to a condition of a browser's cache"
 KEY_REMOVED = "a tool may have removed the key of a request"
@@ -221,7 +221,7 @@ def _doubt(exchange: Exchange, *, is_valid: bool, life: tuple[float, float] | No
     """Return why a response may have another cause than the deployment; empty for others."""
     status = exchange.status or 0
     if not exchange.abridged and (is_challenge(exchange) or (status >= 400 and is_page(exchange))):
-        return PAGE
+        return PAGE_OF_ANOTHER
     if not is_valid:
         return KEY_REMOVED if status == 200 else ""
     if 300 <= status < 400:

@@ -20,7 +20,7 @@ from contract_tests.wire.retention import Retention
 from contract_tests.wire.target import ConnectionSettings
 
 AFTER_A_HANG = 3.0  # seconds: a deployment that hung once does not get the full time-out again, if it is not slow
-SOON = 1.0  # seconds: a server that closes an idle connection so soon wanted to close it after its response
+CLOSED_SOON = 1.0  # seconds: a server that closes an idle connection so soon wanted to close it after its response
 LAST_MOMENT = 1.0  # seconds: the time-out of a request that is sent when the run's time is nearly over
 
 
@@ -260,7 +260,7 @@ class Transport:
         if connection is None or not connection.is_closed():
             return connection
         connection.close()
-        if last and self.clock.now() - last.ended < SOON:
+        if last and self.clock.now() - last.ended < CLOSED_SOON:
             self.closed_unannounced.append(last)
         return None
 
