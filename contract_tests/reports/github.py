@@ -12,7 +12,7 @@ def workflow_commands(report: Report) -> Iterator[str]:
 
     Source: GitHub's "Workflow commands for GitHub Actions".
     """
-    if not report.green and not report.faults:
+    if not report.is_green and not report.faults:
         yield annotation("error", "contract gate", _headline(report))
     for outcome, rules in report.groups:
         if outcome in FAILURES:

@@ -62,7 +62,7 @@ def _folded(rules: Iterable[RuleReport]) -> Iterable[tuple[str, list[RuleReport]
 
 
 def _kind(report: Report) -> str:
-    if report.green:
+    if report.is_green:
         return "good" if report.verdict == "conforms" else "partial"
     return "bad" if report.faults else "unknown"
 

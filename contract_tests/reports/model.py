@@ -187,7 +187,7 @@ class Report:
     format: str = field(default=FORMAT, metadata=OURS)
 
     @property
-    def green(self) -> bool:
+    def is_green(self) -> bool:
         """Whether the exit code is 0."""
         return self.exit_code == 0
 

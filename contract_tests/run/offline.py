@@ -20,7 +20,7 @@ from contract_tests.run.gate import OPERATION, Gate
 from contract_tests.run.key_sources import keys_from
 from contract_tests.run.recorded import RecordedScheduler, check_doubts, check_recording, reason_of_doubts, settings_of
 from contract_tests.run.report import rule_report
-from contract_tests.run.rules import Rule, place, rule_files, rule_from
+from contract_tests.run.rules import Rule, rule_files, rule_from
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.run.verdicts import Verdict, Verdicts
 from contract_tests.traffic.recording import Recorded, Recording, TrafficError, recording_of
@@ -96,7 +96,7 @@ def _doubted_in(findings: Iterable[Finding]) -> list[Exchange]:
 
 def rules_for(lacks: Collection[Aspect]) -> list[Rule]:
     """Return the rules that can judge recordings that lack some aspects."""
-    return [rule for rule, _, _ in _rules() if not rule.sends[1] and not set(rule.reads) & set(lacks)]
+    return [rule for rule, _, _ in _rules() if not rule.is_active and not set(rule.reads) & set(lacks)]
 
 
 def judge_offline(
@@ -150,7 +150,7 @@ def _verdict(
 
 @cache
 def _rules() -> tuple[tuple[Rule, RuleFunction, ModuleType], ...]:
-    return tuple(sorted(_rules_of_files(), key=lambda found: place(found[2].__name__.rpartition(".")[2], found[0])))
+    return tuple(sorted(_rules_of_files(), key=lambda found: found[0].order))
 
 
 def _rules_of_files() -> Iterator[tuple[Rule, RuleFunction, ModuleType]]:

@@ -26,7 +26,7 @@ from contract_tests.run.plan import plan
 from contract_tests.run.recorded import check_doubts, check_recording, recording_key
 from contract_tests.run.report import rule_report
 from contract_tests.run.reporting import Reports
-from contract_tests.run.rules import Rule, place, rule_ids, rule_of, unknown_rule
+from contract_tests.run.rules import Rule, rule_ids, rule_of, unknown_rule
 from contract_tests.run.subject import sends_nothing, subject_of
 from contract_tests.run.summary import summary
 from contract_tests.run.verdicts import Verdicts, verdicts_key
@@ -138,21 +138,17 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
     if chosen := session.config.option.contract_rule:
         session.config.hook.pytest_deselected(items=[item for item in items if rule_of(item).id not in chosen])
         items[:] = [item for item in items if rule_of(item).id in chosen]
-    items.sort(key=_place)
+    items.sort(key=lambda item: rule_of(item).order)
     session.config.stash[verdicts_key].rules = list(dict.fromkeys(map(rule_of, items)))
     for item in items:
         names = getattr(item, "fixturenames", [])
         names.sort(key=lambda name: name != "needed_facts")  # before fixtures that send requests
 
 
-def _place(item: pytest.Item) -> tuple[bool, bool, int]:
-    return place(item.path.stem, rule_of(item))
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Sort the rules, also after options such as --ff; list them for --rules, and plan them for --plan."""
-    session.items.sort(key=_place)
+    session.items.sort(key=lambda item: rule_of(item).order)
     option = session.config.option
     terminal = session.config.get_terminal_writer()
     verdicts = session.config.stash[verdicts_key]
@@ -259,7 +255,7 @@ def _exit_code(session: pytest.Session) -> int:
         return pytest.ExitCode.TESTS_FAILED
     if verdicts.counts["gate error"]:
         return pytest.ExitCode.INTERNAL_ERROR
-    return pytest.ExitCode.OK if verdicts.suffice and not session.shouldfail else COULD_NOT_BE_TESTED
+    return pytest.ExitCode.OK if verdicts.is_green and not session.shouldfail else COULD_NOT_BE_TESTED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -92,7 +92,7 @@ def check_doubts(rule: Rule, doubts: Mapping[str, str]) -> None:
 
 def check_recording(rule: Rule, lacks: Collection[Aspect]) -> None:
     """Raise NotTested where a recording that lacks some aspects cannot show whether a promise is kept."""
-    if rule.sends[1]:
+    if rule.is_active:
         raise NotTested("the rule sends requests, and a recording cannot answer them", wanted=OWN_REQUESTS)
     if missing := [aspect for aspect in rule.reads if aspect in lacks]:
         raise NotTested(LACKING[missing[0]], wanted=OWN_REQUESTS)

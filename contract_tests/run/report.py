@@ -87,7 +87,7 @@ def _result(verdicts: Verdicts, ending: Ending) -> Result:
         return "broken"
     if ending.exit_code:
         return "could not be tested"
-    return "conforms" if verdicts.complete else "partial"
+    return "conforms" if verdicts.is_complete else "partial"
 
 
 def _settings(settings: Settings) -> Mapping[str, str | int | float | bool | None]:
@@ -231,7 +231,7 @@ def _again(rule: RuleReport, verdicts: Verdicts, ending: Ending) -> str:
     """Return the command that runs a failed rule again: alone, unless it needs the exchanges of the whole run."""
     if rule.outcome not in FAILURES:
         return ""
-    is_over_all = any(each.over_all for each in verdicts.rules if each.id == rule.id)
+    is_over_all = any(each.is_over_all for each in verdicts.rules if each.id == rule.id)
     arguments = [str(argument) for argument in ending.arguments]
     alone = arguments if is_over_all else [*without_option(arguments, "--rule"), "--rule", rule.id]
     return command(alone, verdicts.settings)

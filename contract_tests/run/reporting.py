@@ -82,10 +82,10 @@ class Reports:
         yield
         if self.report and self.report.faults:
             terminalreporter.write_line(f"run again: {self.report.faults[0].reproduce}")
-        if self.report and (place := self._place(self.report)):
-            terminalreporter.write_line(f"report: {place}")
+        if self.report and (path := self._report_path(self.report)):
+            terminalreporter.write_line(f"report: {path}")
 
-    def _place(self, report: Report) -> str:
+    def _report_path(self, report: Report) -> str:
         """Return where the report is, and that it contains the next step; empty if there is neither."""
         suggestion = "with entries for --known-deviations" if suggested_deviations(report) else ""
         if self.outputs.folder:

@@ -78,7 +78,7 @@ def _result(verdicts: Verdicts) -> str:
         return "could not be tested"
     if verdicts.counts["gate error"]:
         return "was not judged: the gate itself failed"
-    if verdicts.complete:
+    if verdicts.is_complete:
         return "conforms"
     because = ", which --require-complete refuses" if verdicts.settings.require_complete else ""
     return f"conforms as far as it was tested: the result is partial{because}"
@@ -91,7 +91,7 @@ def _indented(text: str) -> list[str]:
 def complete_run(verdicts: Verdicts) -> str:
     """Return the needs of a complete run beyond this one, as a sentence; empty if the user cannot meet them."""
     wanted = {verdict.wanted for verdict in verdicts.all} | {shortfall.wanted for shortfall in verdicts.shortfalls}
-    if verdicts.complete or not (needs := sorted(wanted - {""})):
+    if verdicts.is_complete or not (needs := sorted(wanted - {""})):
         return ""
     seconds = ""
     if len(verdicts.rules) == len(rule_ids()):

@@ -190,7 +190,7 @@ class Verdicts:
         return self.counts["broken"] + self.counts["stale deviation"]
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether every selected rule was tested."""
         return not self.counts["not tested"] and not self.shortfalls
 
@@ -200,10 +200,10 @@ class Verdicts:
         return self.scheduler.shortfalls if self.scheduler else []
 
     @property
-    def suffice(self) -> bool:
-        """Whether a run without a failure may be called green."""
+    def is_green(self) -> bool:
+        """Whether a run without a failure is green: some rule was tested, and all of them with --require-complete."""
         tested = self.counts["held"] + self.counts["reported"] + self.counts["known deviation"]
-        return tested > 0 and (self.complete or not self.settings.require_complete)
+        return tested > 0 and (self.is_complete or not self.settings.require_complete)
 
 
 verdicts_key = pytest.StashKey[Verdicts]()

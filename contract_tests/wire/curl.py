@@ -87,7 +87,7 @@ def _printf(data: bytes, keys: Sequence[Credential] = ()) -> str:
     """Return the printf command that writes the bytes, keys as variables."""
     pieces = re.split(b"(" + b"|".join(re.escape(key.value) for key in keys) + b")", data) if keys else [data]
     shells = {key.value: key.shell for key in keys}
-    form = "".join("%s" if place % 2 else "".join(map(_printf_byte, piece)) for place, piece in enumerate(pieces))
+    form = "".join("%s" if index % 2 else "".join(map(_printf_byte, piece)) for index, piece in enumerate(pieces))
     return " ".join([f"printf '{form}'", *(f'"{shells[piece]}"' for piece in pieces[1::2])])
 
 

@@ -116,9 +116,9 @@ class Transport:
         """
         if not requests:
             return []
-        place = self._reserve(requests)
+        send_time = self._reserve(requests)
         if is_paced:
-            self._wait(place)
+            self._wait(send_time)
         self.close()
         with ExitStack() as opened, ThreadPoolExecutor(len(requests)) as pool:
 
