@@ -25,7 +25,7 @@ from contract_tests.run.outputs import watch
 from contract_tests.run.plan import plan
 from contract_tests.run.recorded import check_doubts, check_recording, recording_key
 from contract_tests.run.report import rule_report
-from contract_tests.run.reporting import Reports
+from contract_tests.run.report_plugin import ReportPlugin
 from contract_tests.run.rules import Rule, rule_ids, rule_of, unknown_rule
 from contract_tests.run.subject import sends_nothing, subject_of
 from contract_tests.run.summary import summary
@@ -36,7 +36,7 @@ from usage_contract import __version__
 END_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 doubts_key = pytest.StashKey[Mapping[str, str]]()
-reports_key = pytest.StashKey[Reports]()
+reports_key = pytest.StashKey[ReportPlugin]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -77,7 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
     verdicts = config.stash[verdicts_key] = Verdicts(settings)
     terminal = config.get_terminal_writer()
     terminal._file = RedactedStream(terminal._file, redact, styled=terminal.hasmarkup)
-    reports = config.stash[reports_key] = Reports(verdicts, redact, outputs)
+    reports = config.stash[reports_key] = ReportPlugin(verdicts, redact, outputs)
     config.pluginmanager.register(reports)
     _end_in_order(config)
 

@@ -1,4 +1,4 @@
-"""The reports of a run, written when it ends in any way."""
+"""The pytest plugin that writes the reports of a run, however it ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEFAULT_REPORTCHARS = "fE"  # pytest's default for -r
 
 
 @dataclass
-class Reports:
+class ReportPlugin:
     """A pytest plugin that writes the reports of one run."""
 
     verdicts: Verdicts
