@@ -125,6 +125,8 @@ def _refuse_what_shows_keys(config: pytest.Config) -> None:
     """Stop before pytest writes what no redaction reaches."""
     known = config.known_args_namespace
     if known.debug or "PYTEST_DEBUG" in os.environ:
-        raise pytest.UsageError("--debug and PYTEST_DEBUG are refused: pytest's own trace would show the keys")
+        raise pytest.UsageError("--debug, PYTEST_DEBUG: pytest's own trace would show the keys. Leave them out")
     if getattr(known, "pastebin", None):
-        raise pytest.UsageError("--pastebin is refused: it publishes the output before keys are taken out of it")
+        raise pytest.UsageError(
+            "--pastebin: it publishes the output before keys are removed from it. Leave the option out"
+        )

@@ -55,7 +55,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """Set the Hypothesis profile before Hypothesis's own plugin loads it."""
     for plugin in ("hypothesispytest", "terminal"):
         if config.pluginmanager.is_blocked(plugin):
-            raise pytest.UsageError(f"-p no:{plugin} is refused: the gate needs that plugin")
+            raise pytest.UsageError(f"-p no:{plugin}: the gate needs that plugin. Leave the option out")
     profile = config.option.hypothesis_profile = config.option.hypothesis_profile or PROFILES[0]
     if profile not in PROFILES:
         raise pytest.UsageError(f"--hypothesis-profile: {profile} is not a profile; choose {' or '.join(PROFILES)}")
@@ -67,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rule: a promise with its level and source, see --rules")
     config.addinivalue_line("markers", "intrusive: a rule that can affect other users of the deployment")
     outputs = watch(config, [*map(str, config.invocation_params.args)])
-    _refuse_what_other_plugins_offer(config.option)
+    _refuse_unsafe_options(config.option)
     _refuse_unknown_rules(config.option.contract_rule)
     if config.option.contract_rules_json:
         _print_nothing_else(config)
@@ -103,9 +103,8 @@ def _print_nothing_else(config: pytest.Config) -> None:
 def _end_in_order(config: pytest.Config) -> None:
     """Let SIGTERM and SIGHUP end the run as Ctrl-C does: with the verdicts so far, and the reports."""
     if threading.current_thread() is threading.main_thread():  # only the main thread may handle signals
-        heeded = [
-            number for number in END_SIGNALS if signal.getsignal(number) != signal.SIG_IGN
-        ]  # nohup ignores SIGHUP
+        # A signal that is ignored remains so: nohup ignores SIGHUP.
+        heeded = [number for number in END_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
         before = {number: signal.signal(number, _stop) for number in heeded}
 
         def restore() -> None:
@@ -119,17 +118,17 @@ def _stop(number: int, _: object) -> NoReturn:
     raise KeyboardInterrupt(f"The run was ended by {signal.Signals(number).name}.")
 
 
-def _refuse_what_other_plugins_offer(option: Any) -> None:
+def _refuse_unsafe_options(option: Any) -> None:
     if sys.flags.optimize:
-        raise pytest.UsageError("-O and PYTHONOPTIMIZE are refused: pytest and the gate need assertions")
+        raise pytest.UsageError("-O, PYTHONOPTIMIZE: pytest and the gate need assertions. Leave them out")
     if getattr(option, "numprocesses", None) or getattr(option, "tx", None):
-        raise pytest.UsageError("-n and --tx are refused: the rules share one request budget; -n0 switches xdist off")
+        raise pytest.UsageError("-n, --tx: the rules share one process. Leave them out, or add -n0")
     if getattr(option, "forked", False):
         raise pytest.UsageError("--forked: the rules share one process. Leave the option out, or add -p no:forked")
     if getattr(option, "reruns", None):
-        raise pytest.UsageError("--reruns is refused: a promise that is sometimes broken is broken")
+        raise pytest.UsageError("--reruns: a promise that is sometimes broken is broken. Leave the option out")
     if option.hypothesis_verbosity in {"verbose", "debug"}:
-        raise pytest.UsageError("--hypothesis-verbosity is refused: Hypothesis would print the keys that it draws")
+        raise pytest.UsageError("--hypothesis-verbosity: Hypothesis would print the keys that it draws. Leave it out")
 
 
 @pytest.hookimpl(trylast=True)
