@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice, product
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, product
 
 from contract_tests.run import guessed_names, wrong_keys
 from contract_tests.run.combined import MOST_EXTRA, Combined, Judgement, find
@@ -43,8 +43,8 @@ Fields = Sequence[tuple[str, str | bytes]]
 def test_key_in_the_query_is_not_accepted(gate: Gate) -> Probing[None]:
     """A request with a valid key only in the query MUST be rejected."""
     parts = [Part("query parameter", name, gate.main.value) for name in (gate.key_header, *guessed_names.queries())]
-    packs = dict.fromkeys(packed(parts, 2), "but with the main key in the query under many names")
-    yield from _find_ways(gate, packs, "but with the main key in the")
+    label = "but with the main key in the query under many names"
+    yield from _find_ways(gate, [(label, pack) for pack in packed(parts, 2) if pack], "but with the main key in the")
 
 
 @documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(6, 6 + MOST_EXTRA))
@@ -63,16 +63,15 @@ def test_key_in_another_header_is_not_accepted(gate: Gate) -> Probing[None]:
         b"ApiKey " + key,
         b"Token " + key,
     )
-    count = len(authorizations)
-    fields = packed((Part("header", name, key) for name in guessed_names.headers(gate.key_header)), count)
-    cookies = packed((Part("cookie", name, key) for name in (gate.key_header, *guessed_names.cookies())), 1)
-    packs = {
-        (Part("header", "Authorization", value), *chain(*fields[at : at + 1], *cookies[at : at + 1])): (
-            "but with the main key in many other headers"
-        )
-        for at, value in enumerate(authorizations)
-    }
-    yield from _find_ways(gate, packs, "but with the main key in the")
+    fields = [Part("header", name, key) for name in guessed_names.headers(gate.key_header)]
+    packs = [
+        (Part("header", "Authorization", value), *pack)
+        for value, pack in zip(authorizations, packed(fields, len(authorizations)), strict=True)
+    ]
+    (cookies,) = packed((Part("cookie", name, key) for name in (gate.key_header, *guessed_names.cookies())), 1)
+    packs[0] = (*packs[0], *cookies)
+    ways = [("but with the main key in many other headers", pack) for pack in packs]
+    yield from _find_ways(gate, ways, "but with the main key in the")
 
 
 @documented(HEADER_ONLY, needs=[UNKNOWN_KEY_REFUSED], sends=(1, 1 + MOST_EXTRA))
@@ -88,8 +87,9 @@ def test_wrong_key_is_not_replaced(gate: Gate) -> Probing[None]:
         *(Part("query parameter", name, key) for name in (gate.key_header, *guessed_names.QUERY_NAMES[:FALLBACKS])),
         *(Part("cookie", name, key) for name in guessed_names.COOKIE_NAMES[:FALLBACKS]),
     ]
-    packs = dict.fromkeys(packed(parts, 1), "and with the main key in the query and in many other headers")
-    yield from _find_ways(gate, packs, "and with the main key in the", wrong_keys.UNKNOWN)
+    label = "and with the main key in the query and in many other headers"
+    ways = [(label, pack) for pack in packed(parts, 1) if pack]
+    yield from _find_ways(gate, ways, "and with the main key in the", wrong_keys.UNKNOWN)
 
 
 @documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(0, 1))
@@ -130,9 +130,38 @@ def test_key_in_path_or_body_is_not_accepted(gate: Gate) -> Probing[None]:
 @documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=(5, 9 + MOST_EXTRA))
 def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
     """A request without a key MUST be rejected regardless of its header fields and its query."""
+    claims = _claims(gate)
+    parameters = (
+        *(tuple(pair.split("=")) for pair in guessed_names.OTHER_PARAMETERS),
+        *product(guessed_names.PARAMETERS, ("1", "true")),
+    )
+    switches = packed((Part("query parameter", name, value) for name, value in parameters), len(claims))
+    ways = [
+        (f"but with {label}", (*(Part("header", name, value) for name, value in fields), *pack))
+        for (label, fields), pack in zip(claims.items(), switches, strict=True)
+    ]
+    if (yield from _find_ways(gate, ways, "but with the")):
+        return
+    upgrade = yield from gate.send(None, "but with an upgrade to WebSocket", fields=UPGRADE, new_connection=True)
+    yield from _wrongly_accepted(gate, [upgrade])
+    rewritten = [("X-Original-URL", gate.path), ("X-Rewrite-URL", gate.path)]
+    requests = [
+        *(gate.request(None, "at another host", fields=[("Host", host)]) for host in INTERNAL_HOSTS),
+        gate.request(
+            None,
+            "but with fields that name the path of the operation",
+            target=gate.settings.target.path + "/healthz",
+            fields=rewritten,
+        ),
+    ]
+    yield from _disclosing(gate, (yield from send_in_turn(requests)))
+
+
+def _claims(gate: Gate) -> dict[str, Fields]:
+    """Return header fields that claim a reason to need no key, by the claim; each group fits into one request."""
     verified = ("X-SSL-Client-Verify", "SSL-Client-Verify", "X-Client-Verify", "X-Forwarded-Client-Cert")
     paths = ("X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Uri", "X-Forwarded-Path", "X-Original-Path")
-    groups: dict[str, Fields] = {
+    return {
         "a loopback address as its origin": [
             ("User-Agent", "kube-probe/1.30"),
             *((name, "localhost" if name.endswith("Host") else "127.0.0.1") for name in guessed_names.ADDRESSES),
@@ -176,30 +205,6 @@ def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
             *(("If-None-Match", "*"), ("Range", "bytes=0-9")),
         ],
     }
-    parameters = (
-        *(tuple(pair.split("=")) for pair in guessed_names.OTHER_PARAMETERS),
-        *product(guessed_names.PARAMETERS, ("1", "true")),
-    )
-    switches = packed((Part("query parameter", name, value) for name, value in parameters), len(groups))
-    packs = {
-        (*(Part("header", name, value) for name, value in fields), *chain(*switches[at : at + 1])): f"but with {label}"
-        for at, (label, fields) in enumerate(groups.items())
-    }
-    if (yield from _find_ways(gate, packs, "but with the")):
-        return
-    upgrade = yield from gate.send(None, "but with an upgrade to WebSocket", fields=UPGRADE, new_connection=True)
-    yield from _wrongly_accepted(gate, [upgrade])
-    rewritten = [("X-Original-URL", gate.path), ("X-Rewrite-URL", gate.path)]
-    requests = [
-        *(gate.request(None, "at another host", fields=[("Host", host)]) for host in INTERNAL_HOSTS),
-        gate.request(
-            None,
-            "but with fields that name the path of the operation",
-            target=gate.settings.target.path + "/healthz",
-            fields=rewritten,
-        ),
-    ]
-    yield from _disclosing(gate, (yield from send_in_turn(requests)))
 
 
 @documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=13)
@@ -304,10 +309,11 @@ def test_connection_does_not_authenticate(gate: Gate) -> Probing[None]:
 
 
 def _find_ways(
-    gate: Gate, packs: Mapping[tuple[Part, ...], str], single: str, key: Credential | None = None
+    gate: Gate, ways: Iterable[tuple[str, tuple[Part, ...]]], single: str, key: Credential | None = None
 ) -> Probing[bool]:
     """Send requests that combine several ways around the key, and yield a finding for one that is accepted.
 
+    Each request has a label and parts; `single` begins the label of a request with one of the parts.
     The key header is missing, or contains a wrong key. Returns whether a request was accepted.
     """
     refused = gate.baseline.unknown if key else gate.baseline.missing
@@ -318,7 +324,7 @@ def _find_ways(
         return "kept" if exchange.status in {each.status for each in refused} else "refused"
 
     is_accepted = False
-    for parts, label in packs.items():
+    for label, parts in ways:
         combined = Combined(gate, label, single, parts, "without a valid key", key)
         if accepted := (yield from find(combined, judge)):
             is_accepted = True

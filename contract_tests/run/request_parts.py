@@ -63,11 +63,11 @@ class RefusedParts:
 
 
 def packed(parts: Iterable[Part], requests: int) -> list[tuple[Part, ...]]:
-    """Distribute parts over requests, the first parts to the first request; those that do not fit are left out."""
+    """Return the parts of each request, the first parts in the first one; those that do not fit are left out."""
     packs = [_Pack() for _ in range(requests)]
     for part in parts:
         any(pack.add(part) for pack in packs)
-    return [tuple(pack.parts) for pack in packs if pack.parts]
+    return [tuple(pack.parts) for pack in packs]
 
 
 @dataclass

@@ -151,7 +151,7 @@ def test_packed_parts_fit_into_their_requests() -> None:
 
 
 def test_a_part_that_is_too_large_is_skipped() -> None:
-    assert packed([Part("query parameter", "q", "k" * LONGEST_QUERY)], 2) == []
+    assert packed([Part("query parameter", "q", "k" * LONGEST_QUERY)], 2) == [(), ()]
 
 
 def test_packing_measures_each_part_once_for_each_request() -> None:
