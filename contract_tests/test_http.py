@@ -27,6 +27,7 @@ from contract_tests.wire.messages import (
 from contract_tests.wire.not_tested import NotTested
 
 DATE_INTERVAL = 2.0  # seconds: Date has whole seconds, so two responses that far apart have different ones
+FIRST_PIECE = 24  # bytes of a request: the rest of its head follows later
 LENGTH_TOLERANCE = 100  # bytes: usage metrics change from one response to the next
 CONTENT_LENGTH = re.compile(rb"(?im)^(content-length:[^\r\n]*)")
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5]\d\d ")
@@ -370,7 +371,7 @@ def test_split_and_pipelined_requests_are_separate(gate: Gate) -> Probing[None]:
 
     The connection may be closed instead, after the first of several.
     """
-    halved = yield from send_pipelined([gate.request(gate.main, "in two pieces")], ahead=24)
+    halved = yield from send_pipelined([gate.request(gate.main, "in two pieces")], ahead=FIRST_PIECE)
     keys = (gate.main, None, wrong_keys.UNKNOWN)
     pipelined = yield from send_pipelined(gate.request(key, "in one piece with others") for key in keys)
     answered = (each for each in pipelined[1:] if each.ending not in CLOSED_ENDINGS)

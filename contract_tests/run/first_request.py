@@ -25,7 +25,7 @@ LOGIN = re.compile(r"log-?in|sign-?in|signon|sso\b|saml|oauth|/auth\b")
 LOGIN_PAGE = re.compile(r"type=.?password|log ?in|sign ?in")
 TLS_PORT = re.compile(r"plain http request was sent to https port|http request to an https server|requires tls")
 TLS_ALERT = b"\x15\x03"  # RFC 8446, section 5.1: a record of type alert
-UNKNOWN_PATH = "missing authentication token"
+UNKNOWN_PATH = "missing authentication token"  # of Amazon API Gateway
 
 
 class CouldNotBeTestedError(Exit):
@@ -60,7 +60,7 @@ def first_response(scheduler: Scheduler, session: pytest.Session) -> Exchange:
     except UnreachableError as error:
         _could_not_be_tested(gate, str(error))
     except RuntimeError as error:
-        if type(error).__module__ == "builtins":
+        if type(error).__module__ == "builtins":  # not the class of a plugin such as pytest-socket
             raise
         _could_not_be_tested(gate, f"a pytest plugin blocks its connections ({type(error).__module__}): {error}")
     except NotTested as reason:

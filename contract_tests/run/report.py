@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
+import pytest
+
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.reports.comparison import EarlierReport, compare
 from contract_tests.reports.model import (
@@ -34,6 +36,11 @@ from contract_tests.wire.not_tested import NotTested
 MOST_FINDINGS = 20  # different findings of a rule
 LONGEST_VALUE = 80  # characters of a value in a pretty-printed body
 SHOWN_FIELDS = {b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language", b"content-type"}
+RESULTS: Mapping[int, Result] = {
+    pytest.ExitCode.TESTS_FAILED: "broken",
+    pytest.ExitCode.INTERRUPTED: "interrupted",
+    pytest.ExitCode.INTERNAL_ERROR: "gate error",
+}
 NOT_REACHED = "the run ended before it"
 
 
@@ -81,13 +88,9 @@ def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None)
 
 
 def _result(verdicts: Verdicts, ending: Ending) -> Result:
-    if ending.exit_code in {2, 3}:  # pytest's own
-        return "interrupted" if ending.exit_code == 2 else "gate error"
-    if ending.exit_code == 1:
-        return "broken"
-    if ending.exit_code:
-        return "could not be tested"
-    return "conforms" if verdicts.is_complete else "partial"
+    if ending.exit_code == pytest.ExitCode.OK:
+        return "conforms" if verdicts.is_complete else "partial"
+    return RESULTS.get(ending.exit_code, "could not be tested")
 
 
 def _settings(settings: Settings) -> Mapping[str, str | int | float | bool | None]:
