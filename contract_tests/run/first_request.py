@@ -99,7 +99,7 @@ def likely_cause(exchange: Exchange, target: Target, path: str) -> str:
     status = exchange.status or 0
     if is_challenge(exchange):
         return "a bot challenge answers in front of the deployment; let the gate's requests pass it"
-    if exchange.start.startswith(TLS_ALERT) or (status == 400 and TLS_PORT.search(text)):
+    if exchange.head.startswith(TLS_ALERT) or (status == 400 and TLS_PORT.search(text)):
         return "this port expects TLS; is it https instead of http?"
     if status in {401, 403} and UNKNOWN_PATH in text:
         return "the API gateway does not know this path; check the path prefix in --base-url"

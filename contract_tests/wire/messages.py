@@ -141,7 +141,7 @@ class Exchange:
         ending: How the response ended; `problem` states the reason.
         received: The number of all bytes.
         extra: The bytes that followed the response.
-        start: The bytes of the head.
+        head: The bytes before the body, up to the first empty line.
         started: The time of the request on the run's monotonic clock, in seconds; `seconds` is the duration.
         redact: Removes the run's secrets from excerpts.
         abridged: Set if only a part is kept. Members that need the rest raise NotTested.
@@ -161,7 +161,7 @@ class Exchange:
     problem: str = ""
     received: int = 0
     extra: bytes = field(default=b"", repr=False)
-    start: bytes = field(default=b"", repr=False)
+    head: bytes = field(default=b"", repr=False)
     started: float = 0.0
     seconds: float = 0.0
     redact: Redactor = field(default=Redactor(()), repr=False, compare=False)
@@ -190,7 +190,7 @@ class Exchange:
     def raw_head(self) -> bytes:
         """The bytes of the head."""
         self._need(head=True)
-        return self.start
+        return self.head
 
     @property
     def raw_body(self) -> bytes:

@@ -72,7 +72,7 @@ class ResponseReader:
             received=self.received,
             seconds=self.clock.now() - self.started,
             extra=self._extra(),
-            start=_head_of(self.start),
+            head=_head_of(self.start),
             abridged=Abridged(self.size, self.digest.hexdigest()) if self.size > len(self.body) else None,
         )
         self.reusable = self._may_be_reused()

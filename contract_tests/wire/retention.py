@@ -33,7 +33,7 @@ class Retention:
 
 
 def _size_of_head(exchange: Exchange) -> int:
-    return len(exchange.start) + sum(len(name) + len(value) + FIELD for name, value in exchange.fields)
+    return len(exchange.head) + sum(len(name) + len(value) + FIELD for name, value in exchange.fields)
 
 
 def _without_large_head(exchange: Exchange) -> Exchange:
@@ -49,7 +49,7 @@ def _without_large_head(exchange: Exchange) -> Exchange:
     return replace(
         exchange,
         fields=tuple(fields),
-        start=exchange.start[:KEPT_OF_A_HEAD],
+        head=exchange.head[:KEPT_OF_A_HEAD],
         extra=exchange.extra[:KEPT_OF_AN_EXTRA],
         abridged=Abridged(exchange.size, exchange.sha256, head=True, extra=len(exchange.extra)),
     )

@@ -87,10 +87,10 @@ def test_small_bodies_are_kept_regardless_of_earlier_ones(transport: Any) -> Non
 
 
 def test_large_heads_are_cut_beyond_the_budget() -> None:
-    large = exchange_with(b"{}", fields=(("X-Long", b"a" * KEPT_OF_A_HEAD), ("X-Short", b"b")), start=b"c" * 99_999)
+    large = exchange_with(b"{}", fields=(("X-Long", b"a" * KEPT_OF_A_HEAD), ("X-Short", b"b")), head=b"c" * 99_999)
     assert Retention().kept(large) is large
     kept = Retention(left=0).kept(large)
-    assert (len(kept.start), kept.fields) == (KEPT_OF_A_HEAD, ())
+    assert (len(kept.head), kept.fields) == (KEPT_OF_A_HEAD, ())
     for need in ("media_type", "raw_head", "json.problem"):
         with pytest.raises(NotTested):
             attrgetter(need)(kept)
@@ -99,7 +99,7 @@ def test_large_heads_are_cut_beyond_the_budget() -> None:
 
 def test_all_bodies_of_an_ordinary_run_are_kept() -> None:
     retention = Retention()
-    exchanges = [exchange_with(b"a" * 1000, fields=(("A", b"b"),) * 20, start=b"c" * 600) for _ in range(1000)]
+    exchanges = [exchange_with(b"a" * 1000, fields=(("A", b"b"),) * 20, head=b"c" * 600) for _ in range(1000)]
     assert all(retention.kept(exchange) is exchange for exchange in exchanges)
     assert retention.left > KEPT_IN_ALL // 2
 
