@@ -30,6 +30,19 @@ from contract_tests.wire.not_tested import NotTested
 INVALID = f"{DOCUMENT}, 401 and 403: invalid API key"
 HEALTH = "get_health"
 COMPRESSING_BROWSER = (*BROWSER, ("Accept-Encoding", "gzip"))
+BROWSER_FIELDS = (
+    *(field for field in BROWSER if field[0] != "Accept"),
+    ("Accept", "application/json, text/plain, */*"),
+    ("Accept-Encoding", "gzip, deflate, br"),
+    ("Cache-Control", "no-cache"),
+    ("Pragma", "no-cache"),
+    ("Cookie", "theme=dark; visitor=17"),
+    ("DNT", "1"),
+    ("Sec-Fetch-Dest", "empty"),
+    ("Sec-Fetch-Mode", "cors"),
+    ("Sec-Fetch-Site", "same-origin"),
+)
+OTHER_CREDENTIALS = (("Authorization", "Bearer of-another-service"), ("Cookie", "session=of-another-service"))
 MOST_SHOWN_KEYS = 3  # texts of api_key that are sent as keys: one for each key that a run commonly has
 
 
@@ -273,21 +286,6 @@ def _fields_of_other_clients(gate: Gate) -> dict[str, list[tuple[str, str]]]:
     return {
         label: [field for field in fields if field[0].lower() not in configured] for label, fields in clients.items()
     }
-
-
-BROWSER_FIELDS = (
-    *(field for field in BROWSER if field[0] != "Accept"),
-    ("Accept", "application/json, text/plain, */*"),
-    ("Accept-Encoding", "gzip, deflate, br"),
-    ("Cache-Control", "no-cache"),
-    ("Pragma", "no-cache"),
-    ("Cookie", "theme=dark; visitor=17"),
-    ("DNT", "1"),
-    ("Sec-Fetch-Dest", "empty"),
-    ("Sec-Fetch-Mode", "cors"),
-    ("Sec-Fetch-Site", "same-origin"),
-)
-OTHER_CREDENTIALS = (("Authorization", "Bearer of-another-service"), ("Cookie", "session=of-another-service"))
 
 
 @specified(

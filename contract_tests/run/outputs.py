@@ -22,7 +22,7 @@ from contract_tests.reports.github import annotation
 from contract_tests.reports.html import page
 from contract_tests.reports.markdown import markdown
 from contract_tests.reports.model import Report, as_json, redacted
-from contract_tests.run.command_line import last_value, values
+from contract_tests.run.command_line import last_value, values_of
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
 from contract_tests.run.key_sources import BASE_URL, KEY_FILE, MAIN_KEY
 from contract_tests.wire.target import Target
@@ -51,16 +51,16 @@ class Outputs:
     written: bool = False
 
     @classmethod
-    def of(cls, arguments: Sequence[str], folder: Path) -> Outputs:
+    def of(cls, arguments: Sequence[str]) -> Outputs:
         """Read the options from the command line, which may be wrong in other respects."""
         report_dir = last_value(arguments, "--report-dir")
         junit = last_value(arguments, "--junitxml", "--junit-xml")
         compared = last_value(arguments, "--compare")
         return cls(
             arguments,
-            (folder / report_dir).absolute() if report_dir else None,
-            (folder / Path(os.path.expandvars(junit)).expanduser()).absolute() if junit else None,
-            folder / compared if compared else None,
+            Path(report_dir).absolute() if report_dir else None,
+            Path(os.path.expandvars(junit)).expanduser().absolute() if junit else None,
+            Path(compared).absolute() if compared else None,
         )
 
     def prepare(self) -> None:
@@ -158,8 +158,8 @@ class Outputs:
 
     def _secrets(self) -> tuple[str, ...]:
         given = [value for name, value in os.environ.items() if name.startswith(MAIN_KEY) and name != KEY_FILE]
-        given += values(self.arguments, "--api-key")
-        given += [value.partition(":")[2].strip() for value in values(self.arguments, "--header")]
+        given += values_of(self.arguments, "--api-key")
+        given += [value.partition(":")[2].strip() for value in values_of(self.arguments, "--header")]
         return tuple(secret for secret in given if len(secret) >= SHORTEST_SECRET)
 
 
@@ -173,7 +173,7 @@ def watch(config: pytest.Config, arguments: Sequence[str]) -> Outputs:
     """
     if outputs_key not in config.stash:
         is_quiet = bool(SENDS_NOTHING & set(arguments))
-        outputs = Outputs([], None, None, written=True) if is_quiet else Outputs.of(arguments, Path.cwd())
+        outputs = Outputs([], None, None, written=True) if is_quiet else Outputs.of(arguments)
         config.stash[outputs_key] = outputs
         # pytest runs this while the error that ended the run passes through it.
         config.add_cleanup(lambda: outputs.report_failed_start(sys.exception()))

@@ -23,7 +23,7 @@ from contract_tests.reports.model import (
     RuleReport,
 )
 from contract_tests.reports.pretty_json import marked
-from contract_tests.run.command_line import command, without_option
+from contract_tests.run.command_line import repeating_command, without_option
 from contract_tests.run.findings import Finding
 from contract_tests.run.options import Settings
 from contract_tests.run.summary import complete_run, summary
@@ -63,7 +63,7 @@ class Ending:
 def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None) -> Report:
     """Build the report of a run that has ended, and compare it with an earlier one."""
     settings = verdicts.settings
-    reproduce = command(ending.arguments, settings)
+    reproduce = repeating_command(ending.arguments, settings)
     rules = tuple(replace(rule, reproduce=_again(rule, verdicts, ending)) for rule in _rules(verdicts))
     return Report(
         verdict=_result(verdicts, ending),
@@ -237,4 +237,4 @@ def _again(rule: RuleReport, verdicts: Verdicts, ending: Ending) -> str:
     is_over_all = any(each.is_over_all for each in verdicts.rules if each.id == rule.id)
     arguments = [str(argument) for argument in ending.arguments]
     alone = arguments if is_over_all else [*without_option(arguments, "--rule"), "--rule", rule.id]
-    return command(alone, verdicts.settings)
+    return repeating_command(alone, verdicts.settings)

@@ -33,7 +33,7 @@ from usage_contract.levels import LEVELS
 
 
 def sends_nothing(option: Any) -> bool:
-    """Whether the options ask for a list of rules, and not for a run."""
+    """Whether the options request a list, and not a run."""
     return bool(option.contract_rules or option.contract_rules_json or option.contract_plan or option.collectonly)
 
 

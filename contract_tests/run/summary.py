@@ -26,7 +26,7 @@ def summary(verdicts: Verdicts) -> Iterator[str]:
     tally = ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome) if counts[outcome])
     yield f"rules: {len(verdicts.rules)} selected; {tally or 'none ran'}"
     if not verdicts.rules:
-        yield "pytest has collected no rules: -k, -m, or python_files and python_functions in its configuration"
+        yield "pytest has collected no rules. Check -k, -m, and python_files and python_functions in its configuration"
     if verdicts.scheduler:
         yield verdicts.scheduler.transport.spent()
     lines = [*_failures(verdicts), *_untested(verdicts)]

@@ -1,4 +1,4 @@
-"""The pace of requests, and how long a 429 asks to wait."""
+"""The pace of requests, and the wait that a 429 requires."""
 
 from __future__ import annotations
 

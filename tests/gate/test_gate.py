@@ -123,7 +123,7 @@ def test_a_configuration_that_hides_the_rules_is_reported(run_gate: RunGate, tmp
     (tmp_path / "pytest.ini").write_text("[pytest]\npython_files = check_*.py\n")
     run = run_gate("-c", "pytest.ini")
     assert run.code == 4
-    assert "pytest has collected no rules: -k, -m, or python_files" in run.output
+    assert "pytest has collected no rules. Check -k, -m, and python_files" in run.output
 
 
 def test_a_second_keys_absence_makes_the_result_partial_and_with_require_complete_red(run_gate: RunGate) -> None:
