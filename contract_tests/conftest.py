@@ -19,7 +19,7 @@ from contract_tests.run.rules import rule_of
 from contract_tests.run.scheduler import Scheduler, clock_key
 from contract_tests.run.verdicts import verdicts_key
 from contract_tests.wire.clock import REAL_TIME
-from contract_tests.wire.messages import Credential, Exchange
+from contract_tests.wire.messages import Credential, Exchange, label_of
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
 
@@ -155,7 +155,7 @@ def _not_empty(
 ) -> list[Exchange]:
     if not auth_errors[key]:
         reasons = (shortfall.reason for shortfall in scheduler.shortfalls if shortfall.key == key)
-        raise NotTested(next(reasons, f"no recorded request with {key.label if key else 'no key'} was refused"))
+        raise NotTested(next(reasons, f"no recorded request with {label_of(key)} was refused"))
     return auth_errors[key]
 
 

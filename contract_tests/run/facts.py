@@ -89,6 +89,7 @@ def objects(value: object) -> Iterator[dict[str, object]]:
             waiting.extend(each)
 
 
+# Functions with names, so that verdicts with facts can be pickled.
 def _valid_key(baseline: Baseline) -> bool:
     return all(each.status == 200 and each.ending == "complete" for each in baseline.valid)
 

@@ -30,7 +30,7 @@ from contract_tests.run.summary import complete_run, summary
 from contract_tests.run.verdicts import Verdict, Verdicts
 from contract_tests.wire.curl import curl_command
 from contract_tests.wire.limits import KEPT
-from contract_tests.wire.messages import Exchange, Request
+from contract_tests.wire.messages import Exchange, Request, label_of
 from contract_tests.wire.not_tested import NotTested
 
 MOST_FINDINGS = 20  # different findings of a rule
@@ -216,7 +216,7 @@ def _timeline(verdicts: Verdicts) -> Iterator[RequestReport]:
             status=exchange.status,
             ending=exchange.ending,
             rule=rules.get(index, ""),
-            key=credential.label if credential else "no key",
+            key=label_of(credential),
             remaining=_remaining(exchange) if credential in verdicts.settings.keys else None,
         )
 

@@ -12,7 +12,7 @@ from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Batch, Probing
 from contract_tests.wire.clock import Clock
-from contract_tests.wire.messages import Credential, Exchange
+from contract_tests.wire.messages import Credential, Exchange, label_of
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
 
@@ -138,8 +138,9 @@ class Scheduler:
             for number in range(times):
                 exchanges.append(self.send_baseline(key, new_connection=number % 4 > 1 or not is_valid))  # noqa: PERF401 - what came before a failure counts
         except NotTested as reason:
-            label = key.label if key else "no key"
-            problem = f"{len(exchanges)} of {times} baseline requests with {label} got a response to judge: {reason}"
+            problem = (
+                f"{len(exchanges)} of {times} baseline requests with {label_of(key)} got a response to judge: {reason}"
+            )
             self.shortfalls.append(Shortfall(key, problem, reason.wanted))
         return exchanges
 

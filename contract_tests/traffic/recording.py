@@ -249,15 +249,9 @@ def _attributed(
         doubt = _doubt(exchange, is_valid=is_valid, life=lives.get(credential))
         is_judged = (exchange.status or 0) > 200 if is_valid else exchange.status in AUTH_ERRORS or doubt == KEY_REMOVED
         is_ok = is_valid and exchange.status == 200 and _is_of(exchange.request, operation) and not exchange.abridged
-        is_usual = _is_usual(exchange.request, operation) and _is_common(exchange.request, operation)
-        is_baseline = is_in_order and (is_ok or (is_judged and is_usual))
+        is_baseline = is_in_order and (is_ok or (is_judged and _is_usual(exchange.request, operation)))
         request = replace(exchange.request, credential=credential, is_baseline=is_baseline)
         yield replace(exchange, request=request, redact=redact, doubt=doubt)
-
-
-def _is_usual(request: Request, operation: Operation) -> bool:
-    """Whether a request is of the operation, without a query, and in a usual version of HTTP."""
-    return _is_of(request, operation) and b"?" not in request.target and request.version in USUAL_VERSIONS
 
 
 def _is_of(request: Request, operation: Operation) -> bool:
@@ -266,14 +260,17 @@ def _is_of(request: Request, operation: Operation) -> bool:
     return request.method == operation.method and len(keys) < 2 and all(key == key.strip() for key in keys)
 
 
-def _is_common(request: Request, operation: Operation) -> bool:
+def _is_usual(request: Request, operation: Operation) -> bool:
     """Whether nothing but its key is a reason to refuse a request, for the deployment or for a proxy."""
     header = (operation.key_header or "").lower()
     fields = [(lower, value) for name, value in request.fields if (lower := name.decode("latin-1").lower()) != header]
     names = [name for name, _ in fields]
     accepted = [value.decode("latin-1") for name, value in fields if name == "accept"]
     return (
-        all(COMMON_FIELDS.fullmatch(name) for name in names)
+        _is_of(request, operation)
+        and b"?" not in request.target
+        and request.version in USUAL_VERSIONS
+        and all(COMMON_FIELDS.fullmatch(name) for name in names)
         and names.count("host") == names.count("user-agent") == 1
         and all(USUAL_VALUE.fullmatch(value) for _, value in fields)
         and all(map(JSON_RANGE.search, accepted))

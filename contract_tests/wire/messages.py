@@ -55,6 +55,11 @@ class Credential:
     shell: str = ""
 
 
+def label_of(key: Credential | None) -> str:
+    """Return the label of a key, or that there is none."""
+    return key.label if key else "no key"
+
+
 def name_of_key(number: int) -> tuple[str, str]:
     """Return the label of a valid key and its shell variable; the main key is number 1."""
     return ("the main key", "$CONTRACT_API_KEY") if number == 1 else (f"key {number}", f"$CONTRACT_API_KEY_{number}")
