@@ -13,7 +13,7 @@ import pytest
 
 from contract_tests.metrics.schema import contract
 from contract_tests.redaction.redactor import Redactor
-from contract_tests.reports.model import RuleReport, redacted
+from contract_tests.reports.model import Outcome, RuleReport, redacted
 from contract_tests.run.facts import check_facts
 from contract_tests.run.findings import Finding
 from contract_tests.run.gate import OPERATION, Gate
@@ -121,31 +121,21 @@ def _each_verdict(verdicts: Verdicts, lacks: Collection[Aspect], doubts: Mapping
     fixtures: dict[ModuleType, _Fixtures] = {}
     for rule, function, module in _rules():
         of_module = fixtures.setdefault(module, _Fixtures(module, shared))
-        yield _verdict(rule, function, of_module, verdicts, lacks, doubts)
-
-
-def _verdict(
-    rule: Rule,
-    function: RuleFunction,
-    fixtures: _Fixtures,
-    verdicts: Verdicts,
-    lacks: Collection[Aspect],
-    doubts: Mapping[str, str],
-) -> Verdict:
-    findings: list[Finding] = []
-    try:
-        check_recording(rule, lacks)
-        verdicts.check_repeats(rule)
-        check_facts(rule.needs, fixtures.scheduler.gate.baseline)
-        findings.extend(function(**fixtures.of(function)))
-        if not findings:
-            check_doubts(rule, doubts)
-    except NotTested as reason:
-        if not findings:
-            return Verdict(rule, "not tested", reason=str(reason), because=reason.because)
-    if not findings:
-        return Verdict(rule, "held")
-    return Verdict(rule, "reported" if rule.is_above(verdicts.settings.level) else "broken", tuple(findings))
+        findings: list[Finding] = []
+        verdict = Verdict(rule, "held")
+        try:
+            check_recording(rule, lacks)
+            verdicts.check_repeats(rule)
+            check_facts(rule.needs, of_module.scheduler.gate.baseline)
+            findings.extend(function(**of_module.of(function)))
+            if not findings:
+                check_doubts(rule, doubts)
+        except NotTested as reason:
+            verdict = Verdict(rule, "not tested", reason=str(reason), because=reason.because)
+        if findings:  # they count even where the rest of the rule could not be tested
+            outcome: Outcome = "reported" if rule.is_above(verdicts.settings.level) else "broken"
+            verdict = Verdict(rule, outcome, tuple(findings))
+        yield verdict
 
 
 @cache
