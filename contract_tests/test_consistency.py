@@ -229,9 +229,9 @@ def test_top_domains_are_sorted(usage_metrics: list[UsageMetrics]) -> Iterator[F
 
 def _unsorted_domains(metrics: UsageMetrics) -> Iterator[Finding]:
     counts = _counts_of_domains(metrics)
-    for place, (count, following) in enumerate(pairwise(counts), 1):
+    for index, (count, following) in enumerate(pairwise(counts), 1):
         if count < following:
-            member, problem = f"top_domains/{place}/requests", "top_domains is not in descending order of requests"
+            member, problem = f"top_domains/{index}/requests", "top_domains is not in descending order of requests"
             yield _wrong(metrics, member, problem, f"at most {count}", following)
             return
 
@@ -249,10 +249,10 @@ def test_top_domains_are_distinct(usage_metrics: list[UsageMetrics]) -> Iterator
 
 def _repeated_domains(metrics: UsageMetrics) -> Iterator[Finding]:
     names = [_normalized(domain) for domain, _ in metrics.top_domains or ()]
-    for place, name in enumerate(names):
-        if name in names[:place]:
+    for index, name in enumerate(names):
+        if name in names[:index]:
             problem = f"top_domains contains '{metrics.exchange.excerpt(name)}' more than once"
-            yield Finding(problem, metrics.exchange, pointer=f"/top_domains/{place}/domain")
+            yield Finding(problem, metrics.exchange, pointer=f"/top_domains/{index}/domain")
 
 
 def _normalized(domain: str) -> str:
@@ -268,9 +268,9 @@ def _normalized(domain: str) -> str:
 def test_top_domains_are_not_urls(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """A `domain` MUST NOT be a URL, because that would disclose paths, queries and the secrets in them."""
     for metrics in having(usage_metrics, "top_domains"):
-        for place, (domain, _) in enumerate(metrics.top_domains or ()):
+        for index, (domain, _) in enumerate(metrics.top_domains or ()):
             if "://" in domain or "?" in domain or "@" in domain:
-                member, actual = f"top_domains/{place}/domain", metrics.exchange.excerpt(domain)
+                member, actual = f"top_domains/{index}/domain", metrics.exchange.excerpt(domain)
                 yield _wrong(metrics, member, "a URL is listed as a domain", "the name of a host", actual)
 
 
@@ -330,9 +330,9 @@ def test_domains_do_not_decrease_alone(usage_metrics: list[UsageMetrics]) -> Ite
             if not _is_later(after, before):
                 continue
             earlier = dict(before.top_domains or ())
-            for place, (domain, count) in enumerate(after.top_domains or ()):
+            for index, (domain, count) in enumerate(after.top_domains or ()):
                 if count < (least := earlier.get(domain, count)):
-                    member, problem = f"top_domains/{place}/requests", "the requests of a domain have decreased"
+                    member, problem = f"top_domains/{index}/requests", "the requests of a domain have decreased"
                     yield replace(
                         _wrong(after, member, problem, f"at least {least}", count), related=(before.exchange,)
                     )

@@ -46,9 +46,9 @@ def test_remaining_grows_no_faster_than_rps(usage_metrics: list[UsageMetrics]) -
     buckets: dict[Credential | None, list[UsageMetrics]] = defaultdict(list)
     for metrics in sorted(having(usage_metrics, "remaining", "rps"), key=lambda each: each.exchange.started):
         last = buckets[metrics.key]
-        fitting = [place for place, before in enumerate(last) if _excess(before, metrics) <= ROUNDING]
+        fitting = [index for index, before in enumerate(last) if _excess(before, metrics) <= ROUNDING]
         if fitting:
-            last[max(fitting, key=lambda place: _excess(last[place], metrics))] = metrics
+            last[max(fitting, key=lambda index: _excess(last[index], metrics))] = metrics
         else:
             last.append(metrics)
         if len(last) > MOST_PROCESSES:

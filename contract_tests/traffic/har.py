@@ -51,10 +51,10 @@ def read_har(path: Path | str) -> list[Recorded]:
 
 
 def _at(value: Any, kind: type[T], *names: str) -> T:
-    for place, name in enumerate(names, 1):
+    for depth, name in enumerate(names, 1):
         value = value.get(name) if isinstance(value, dict) else None
         if value is None:
-            raise _MalformedError(f"/{'/'.join(names[:place])} is missing")
+            raise _MalformedError(f"/{'/'.join(names[:depth])} is missing")
     if not isinstance(value, kind) or isinstance(value, bool):
         raise _MalformedError(f"/{'/'.join(names)} is not {TYPE_NAMES[kind]}")
     return value

@@ -125,8 +125,7 @@ class Transport:
             def open_connection(_: Request) -> Connection:
                 return opened.enter_context(closing(self._open()))
 
-            # All connections are open before the first request: otherwise the first responses might arrive before
-            # the last requests are sent.
+            # All connections are open before the first request, so that no response arrives before the last request.
             try:
                 connections = list(pool.map(open_connection, requests))
             except UnreachableError as error:
