@@ -19,7 +19,7 @@ from contract_tests.run.rules import rule_of
 from contract_tests.run.scheduler import Scheduler, clock_key
 from contract_tests.run.verdicts import verdicts_key
 from contract_tests.wire.clock import REAL_TIME
-from contract_tests.wire.messages import Credential, Exchange
+from contract_tests.wire.messages import Credential, Exchange, label_of
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
 
@@ -91,12 +91,12 @@ def baseline(request: pytest.FixtureRequest, scheduler: Scheduler) -> None:
     """Send the baseline requests that the selected rules need before the first rule runs."""
     if scheduler.is_recorded:
         return
-    request.getfixturevalue("first_ok")
     items = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    needs_auth_errors = any(set(NEEDS_AUTH_ERRORS) & set(rule_of(item).needs) for item in items)
-    for name in ("main_key_responses", "further_keys", "auth_errors", "other_key_responses"):
-        is_needed = name == "further_keys" or (name == "auth_errors" and needs_auth_errors)
-        if is_needed or any(name in item.fixturenames for item in items):
+    needed = {"first_ok", "further_keys", *(name for item in items for name in item.fixturenames)}
+    if any(set(NEEDS_AUTH_ERRORS) & set(rule_of(item).needs) for item in items):
+        needed.add("auth_errors")
+    for name in ("first_ok", "main_key_responses", "further_keys", "auth_errors", "other_key_responses"):
+        if name in needed:
             request.getfixturevalue(name)
     scheduler.shared = scheduler.shared or len(scheduler.journal)
 
@@ -141,20 +141,22 @@ def auth_errors(scheduler: Scheduler) -> dict[Credential | None, list[Exchange]]
 @pytest.fixture(scope="session")
 def missing_key_responses(scheduler: Scheduler, auth_errors: dict[Credential | None, list[Exchange]]) -> list[Exchange]:
     """Baseline exchanges without a key; NotTested if there are none."""
-    return _some(scheduler, auth_errors[None], "no key")
+    return _not_empty(scheduler, auth_errors, None)
 
 
 @pytest.fixture(scope="session")
 def unknown_key_responses(scheduler: Scheduler, auth_errors: dict[Credential | None, list[Exchange]]) -> list[Exchange]:
     """Baseline exchanges with an unknown key; NotTested if there are none."""
-    return _some(scheduler, auth_errors[wrong_keys.UNKNOWN], wrong_keys.UNKNOWN.label)
+    return _not_empty(scheduler, auth_errors, wrong_keys.UNKNOWN)
 
 
-def _some(scheduler: Scheduler, exchanges: list[Exchange], who: str) -> list[Exchange]:
-    if not exchanges:
-        shortfalls = (shortfall for shortfall in scheduler.shortfalls if f"with {who} " in shortfall)
-        raise NotTested(next(shortfalls, f"no recorded request with {who} was refused"))
-    return exchanges
+def _not_empty(
+    scheduler: Scheduler, auth_errors: dict[Credential | None, list[Exchange]], key: Credential | None
+) -> list[Exchange]:
+    if not auth_errors[key]:
+        reasons = (shortfall.reason for shortfall in scheduler.shortfalls if shortfall.key == key)
+        raise NotTested(next(reasons, f"no recorded request with {label_of(key)} was refused"))
+    return auth_errors[key]
 
 
 @pytest.fixture(scope="session")

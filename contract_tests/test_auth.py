@@ -16,19 +16,40 @@ from contract_tests.run.gate import BROWSER, Gate
 from contract_tests.run.probes import Probing, send_in_turn
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
-from contract_tests.wire.messages import AUTH_ERRORS, CLIENT_ERRORS, Credential, Exchange, Request
+from contract_tests.wire.messages import (
+    AUTH_ERRORS,
+    CLIENT_ERRORS,
+    LATE_ENDINGS,
+    UNSUSPICIOUS,
+    Credential,
+    Exchange,
+    Request,
+)
 from contract_tests.wire.not_tested import NotTested
 
 INVALID = f"{DOCUMENT}, 401 and 403: invalid API key"
 HEALTH = "get_health"
 COMPRESSING_BROWSER = (*BROWSER, ("Accept-Encoding", "gzip"))
+BROWSER_FIELDS = (
+    *(field for field in BROWSER if field[0] != "Accept"),
+    ("Accept", "application/json, text/plain, */*"),
+    ("Accept-Encoding", "gzip, deflate, br"),
+    ("Cache-Control", "no-cache"),
+    ("Pragma", "no-cache"),
+    ("Cookie", "theme=dark; visitor=17"),
+    ("DNT", "1"),
+    ("Sec-Fetch-Dest", "empty"),
+    ("Sec-Fetch-Mode", "cors"),
+    ("Sec-Fetch-Site", "same-origin"),
+)
+OTHER_CREDENTIALS = (("Authorization", "Bearer of-another-service"), ("Cookie", "session=of-another-service"))
 MOST_SHOWN_KEYS = 3  # texts of api_key that are sent as keys: one for each key that a run commonly has
 
 
 @specified(f"{DOCUMENT}, 200: usage metrics for the authenticated API key")
 def test_valid_key_is_200(ok_responses: list[Exchange]) -> Iterator[Finding]:
     """A response to a baseline request with a valid key MUST have status 200."""
-    return _rejected(exchange for exchange in ok_responses if exchange.ending != "malformed")
+    return _wrongly_rejected(exchange for exchange in ok_responses if exchange.ending != "malformed")
 
 
 @documented(f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing", sends=1)
@@ -51,13 +72,13 @@ def test_missing_key_is_401(gate: Gate, missing_key_responses: list[Exchange]) -
 def test_empty_key_is_refused(gate: Gate) -> Probing[None]:
     """A response to a request with an empty or blank key MUST have status 401 or 403."""
     exchange = yield from gate.send(wrong_keys.BLANK)
-    yield from gate.accepted([exchange], gate.baseline.refusals(None, wrong_keys.UNKNOWN))
+    yield from gate.wrongly_accepted([exchange], gate.baseline.refusals(None, wrong_keys.UNKNOWN))
 
 
 @documented(INVALID, reads=["unknown key"])
 def test_unknown_key_is_refused(gate: Gate, unknown_key_responses: list[Exchange]) -> Iterator[Finding]:
     """A response to a request with an unknown key MUST have status 401 or 403."""
-    return gate.accepted(unknown_key_responses, AUTH_ERRORS)
+    return gate.wrongly_accepted(unknown_key_responses, AUTH_ERRORS)
 
 
 @documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=2)
@@ -68,7 +89,7 @@ def test_unknown_key_from_any_client_is_refused(gate: Gate) -> Probing[None]:
     A server may refuse HTTP/1.0 with any status other than 200.
     """
     browser = yield from gate.send(wrong_keys.UNDEFINED, "as a browser sends it", fields=COMPRESSING_BROWSER)
-    yield from gate.accepted([browser], {429, *gate.baseline.refusals(wrong_keys.UNKNOWN)})
+    yield from gate.wrongly_accepted([browser], {429, *gate.baseline.refusals(wrong_keys.UNKNOWN)})
     backwards = wrong_keys.backwards(gate.main)
     key = backwards if _is_wrong(gate, backwards) else wrong_keys.UNKNOWN
     old = yield from gate.send(key, "with HTTP/1.0", version="HTTP/1.0", new_connection=True)
@@ -102,7 +123,7 @@ def test_key_with_one_edit_is_refused(gate: Gate) -> Probing[None]:
     strategies = [wrong_keys.edits(gate.main, edit) for edit in wrong_keys.EDITS]
     edited = examples_of_each([strategy.filter(lambda key: _is_wrong(gate, key)) for strategy in strategies])
     exchanges = yield from send_in_turn(gate.request(key) for key in edited)
-    yield from gate.accepted(exchanges, gate.baseline.refusals(wrong_keys.UNKNOWN))
+    yield from gate.wrongly_accepted(exchanges, gate.baseline.refusals(wrong_keys.UNKNOWN))
 
 
 @documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=7)
@@ -165,7 +186,7 @@ def test_repeated_key_header_is_refused(gate: Gate) -> Probing[None]:
             new_connection=True,
         ),
     ]
-    yield from _accepted(gate, (yield from send_in_turn(requests)))
+    yield from _wrongly_accepted(gate, (yield from send_in_turn(requests)))
 
 
 @documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=1)
@@ -176,7 +197,7 @@ def test_repeated_wrong_key_is_refused(gate: Gate) -> Probing[None]:
         "and a second key header with an unknown key",
         fields=[(gate.key_header, wrong_keys.UNKNOWN.value)],
     )
-    yield from _accepted(gate, [exchange])
+    yield from _wrongly_accepted(gate, [exchange])
 
 
 @pytest.fixture(scope="session")
@@ -247,7 +268,7 @@ def _each_is_accepted(combined: Iterable[Exchange], requests: Sequence[Request])
     """
     if all(exchange.status == 200 for exchange in combined):
         return True
-    findings = list(_rejected((yield from send_in_turn(requests))))
+    findings = list(_wrongly_rejected((yield from send_in_turn(requests))))
     yield from findings
     return not findings
 
@@ -265,21 +286,6 @@ def _fields_of_other_clients(gate: Gate) -> dict[str, list[tuple[str, str]]]:
     return {
         label: [field for field in fields if field[0].lower() not in configured] for label, fields in clients.items()
     }
-
-
-BROWSER_FIELDS = (
-    *(field for field in BROWSER if field[0] != "Accept"),
-    ("Accept", "application/json, text/plain, */*"),
-    ("Accept-Encoding", "gzip, deflate, br"),
-    ("Cache-Control", "no-cache"),
-    ("Pragma", "no-cache"),
-    ("Cookie", "theme=dark; visitor=17"),
-    ("DNT", "1"),
-    ("Sec-Fetch-Dest", "empty"),
-    ("Sec-Fetch-Mode", "cors"),
-    ("Sec-Fetch-Site", "same-origin"),
-)
-OTHER_CREDENTIALS = (("Authorization", "Bearer of-another-service"), ("Cookie", "session=of-another-service"))
 
 
 @specified(
@@ -308,7 +314,7 @@ def test_key_header_position_does_not_matter(gate: Gate, unusual_requests: list[
 def test_trailing_space_is_ignored(gate: Gate) -> Probing[None]:
     """A request with a valid key, followed by a space, SHOULD be accepted."""
     followed = Credential(gate.main.value + b" ", f"{gate.main.label} and a space")
-    yield from _rejected([(yield from gate.send(followed, pool="valid keys"))])
+    yield from _wrongly_rejected([(yield from gate.send(followed, pool="valid keys"))])
 
 
 @documented(f"{AUTHENTICATION_GUIDE}: GET / and GET /healthz need no key", sends=2)
@@ -340,15 +346,13 @@ def test_public_operation_needs_no_key(gate: Gate) -> Probing[None]:
 def _send_wrong_keys(gate: Gate, keys: Iterable[Credential]) -> Probing[None]:
     """Send a request with each of the wrong keys; a firewall may reject those that look like an attack."""
     requests = [
-        gate.request(key, new_connection=not wrong_keys.UNSUSPICIOUS.fullmatch(key.value))
-        for key in keys
-        if _is_wrong(gate, key)
+        gate.request(key, new_connection=not UNSUSPICIOUS.fullmatch(key.value)) for key in keys if _is_wrong(gate, key)
     ]
     for exchange in (yield from send_in_turn(requests)):
         if not exchange.request.new_connection:
-            yield from gate.accepted([exchange], gate.baseline.refusals(wrong_keys.UNKNOWN))
+            yield from gate.wrongly_accepted([exchange], gate.baseline.refusals(wrong_keys.UNKNOWN))
         else:
-            yield from _accepted(gate, [exchange])
+            yield from _wrongly_accepted(gate, [exchange])
 
 
 def _is_wrong(gate: Gate, key: Credential) -> bool:
@@ -357,20 +361,18 @@ def _is_wrong(gate: Gate, key: Credential) -> bool:
 
 def _send_malformed(gate: Gate, keys: Iterable[Credential]) -> Probing[None]:
     requests = [gate.request(key, "in a malformed header", new_connection=True) for key in keys]
-    yield from _accepted(gate, (yield from send_in_turn(requests)))
+    yield from _wrongly_accepted(gate, (yield from send_in_turn(requests)))
 
 
-def _accepted(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
+def _wrongly_accepted(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
     """Yield a finding for each request that is not rejected; a server or proxy may do so with any 4xx.
 
     It may also end the connection, but not leave it open without a response.
     """
-    answered = (
-        exchange for exchange in exchanges if exchange.status is not None or exchange.ending in {"timeout", "deadline"}
-    )
-    return gate.accepted(answered, CLIENT_ERRORS | gate.baseline.refusals(wrong_keys.UNKNOWN))
+    answered = (exchange for exchange in exchanges if exchange.status is not None or exchange.ending in LATE_ENDINGS)
+    return gate.wrongly_accepted(answered, CLIENT_ERRORS | gate.baseline.refusals(wrong_keys.UNKNOWN))
 
 
-def _rejected(exchanges: Iterable[Exchange]) -> Iterator[Finding]:
+def _wrongly_rejected(exchanges: Iterable[Exchange]) -> Iterator[Finding]:
     """Yield a finding for each exchange that must have status 200, and has another one."""
     return (status_finding(exchange, "200") for exchange in exchanges if exchange.status != 200)

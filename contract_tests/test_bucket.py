@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -14,99 +13,39 @@ from contract_tests.run import wrong_keys
 from contract_tests.run.facts import NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding
 from contract_tests.run.gate import BROWSER, Gate, RequestOptions
-from contract_tests.run.probes import Probing, confirm, pause, send_concurrently, send_pipelined
+from contract_tests.run.probes import Probing, confirm, send_concurrently
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
 from contract_tests.run.scheduler import Scheduler
-from contract_tests.wire.messages import Credential, Exchange
+from contract_tests.run.token_bucket import (
+    ALLOWANCE,
+    EMPTYING,
+    LARGEST,
+    LONGEST_REFILL,
+    LONGEST_WAIT,
+    MORE,
+    REMAINING,
+    ROUNDING,
+    SLOWEST,
+    SMALL,
+    SMALLEST,
+    TRIES,
+    Bucket,
+    Refill,
+    confirm_first,
+    is_untouched,
+    tokens_finding,
+)
+from contract_tests.wire.messages import Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pacing import stated_wait
 
 bucket_rule = partial(documented, needs=NEEDS_VALID_KEY, intrusive=True)
 LIMIT = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
-RANGES = "schema/body-has-the-documented-ranges"  # without it, `remaining` may be any number
-REMAINING = "/rate_limit/remaining"
-
-SMALL = 40  # tokens: buckets up to this size are emptied for all keys, some of them several times
-LARGEST = 100  # tokens: emptying a larger bucket would be a load test
 KEYS = 3  # at most: the main, the second and the unused key
-TRIES = 3  # times a problem must occur that other users of the key could explain
-MORE = 6  # requests beyond the capacity: a few tokens are refilled during a burst
 BURST = SMALL + MORE  # requests
-WAVE = 16  # requests at the same time, where more than a small bucket holds are sent
-MOST_TIMES = 2  # times the capacity: a large bucket refills while it is emptied
-EMPTYING = MOST_TIMES * (LARGEST + MORE) + WAVE  # requests: the most that emptying one bucket takes
-ROUNDING = 1  # token: `remaining` may be rounded
-LEAST_FALL = 2  # tokens: if fewer are missing after a burst, its requests took none
-SMALLEST = 2  # tokens: a smaller bucket is empty after the request that reads it
-UNEVEN_FALL = 1.5  # tokens: three requests in turn take at least half a token less than one each
-ALLOWANCE = 0.7  # tokens: a small bucket may lack them for the request that reads it, and for rounding
-LONGEST_REFILL = 5.0  # seconds: the longest pause for a bucket to refill
-LONGEST_WAIT = 60.0  # seconds: a longer Retry-After does not describe a bucket that refills in seconds
-HARDLY_HALF = 0.45  # of the capacity: the bucket is read while it refills, before it is half full
-SLOWEST = 0.6  # of the stated rate: a slower refill is another rate
-FULL = 1.3  # times the capacity: after the time of as many tokens, a bucket is full at any rate
 REJECTED_PART = 10  # of the remaining tokens, one in ten may have been taken by other users of the key
 LEAST_LOSS = 4  # tokens: other users of a key may take fewer
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """The bucket of one key: its capacity in tokens and its rate in tokens a second, as stated."""
-
-    gate: Gate
-    key: Credential
-    burst: int
-    rps: float
-
-    def send(self, label: str, key: Credential | None = None) -> Probing[Exchange]:
-        """Send one request without waiting for the pace of its key, and also accept a 429."""
-        (exchange,) = yield from send_concurrently([self.gate.request(key or self.key, label)], is_paced=False)
-        return exchange
-
-    def spend(self, times: int, *further_keys: Credential) -> Probing[list[Exchange]]:
-        """Send `times` requests at the same time, together with one for each further key."""
-        requests = [self.gate.request(key, "in a burst") for key in [self.key] * times + list(further_keys)]
-        size = WAVE if self.burst > SMALL else len(requests)
-        exchanges: list[Exchange] = []
-        while len(exchanges) < len(requests):
-            wave = requests[len(exchanges) :][:size]
-            exchanges += yield from send_concurrently(wave, is_paced=False)
-        return exchanges
-
-    def empty(self) -> Probing[list[Exchange]]:
-        """Send more requests at the same time than the bucket holds; to a large one in waves, up to the first 429."""
-        if self.burst <= SMALL:
-            return (yield from self.spend(self.burst + MORE))
-        exchanges: list[Exchange] = []
-        while len(exchanges) < MOST_TIMES * (self.burst + MORE):
-            exchanges += yield from self.spend(WAVE)
-            if any(exchange.status == 429 for exchange in exchanges):
-                break
-        return exchanges
-
-    @property
-    def sample(self) -> int:
-        """The number of tokens that show whether a burst takes tokens: all of a small bucket."""
-        return min(self.burst, SMALL)
-
-    def spend_in_turn(self, times: int) -> Probing[Sequence[Exchange]]:
-        """Send `times` requests in one write: hardly any time passes between two of them."""
-        return send_pipelined([self.gate.request(self.key, "in one write with equal requests")] * times)
-
-    def refill(self, share: float = 1.0) -> Probing[None]:
-        """Wait until a share of the bucket has been refilled."""
-        return pause(min(share * self.burst / self.rps, LONGEST_REFILL))
-
-    def send_after_waiting(self, throttled: Exchange) -> Probing[Exchange]:
-        """Send a request after the Retry-After of a 429, within reason."""
-        yield from pause(min(stated_wait(throttled), LONGEST_WAIT))
-        return (yield from self.send("after Retry-After"))
-
-    def takes_tokens(self) -> Probing[bool]:
-        """Return whether `remaining` falls from one request to the next."""
-        exchanges = yield from self.spend_in_turn(3)
-        left = [remaining for exchange in exchanges if (remaining := UsageMetrics(exchange).remaining)]
-        return len(left) > 1 and max(left) - min(left) >= len(left) - UNEVEN_FALL
+RANGES = "schema/body-has-the-documented-ranges"  # without it, `remaining` may be any number
 
 
 @pytest.fixture(scope="session")
@@ -172,12 +111,12 @@ def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: S
 
     This is not tested where a request does not take a token.
     """
-    if _is_untouched(emptied) and not (yield from bucket.takes_tokens()):
+    if is_untouched(emptied) and not (yield from bucket.takes_tokens()):
         raise NotTested("a request to this operation does not take a token")
-    finding = _exceeded(bucket, emptied)
+    finding = bucket.exceeded(emptied)
     for each in buckets:
         if each != bucket and not finding:
-            finding = _exceeded(each, (yield from each.empty()))
+            finding = each.exceeded((yield from each.empty()))
     if finding:
         yield finding
 
@@ -188,28 +127,9 @@ def test_stated_limit_is_enforced(bucket: Bucket, emptied: Sequence[Exchange]) -
 
     The guides do not state whether a request to this operation takes one.
     """
-    if _is_untouched(emptied):
+    if is_untouched(emptied):
         problem = f"{len(emptied)} requests at once are accepted, and take no token of {bucket.burst}"
         yield Finding(problem, emptied[-1], pointer=REMAINING)
-
-
-def _is_untouched(emptied: Sequence[Exchange]) -> bool:
-    """Whether all requests of a burst were accepted, and `remaining` stayed the same."""
-    left = [UsageMetrics(exchange).remaining for exchange in emptied if exchange.status == 200]
-    stated = [remaining for remaining in left if remaining is not None]
-    is_unchanged = not stated or (max(stated) - min(stated) < LEAST_FALL and min(stated) >= 1)
-    return len(left) == len(emptied) and is_unchanged
-
-
-def _exceeded(bucket: Bucket, emptied: Sequence[Exchange]) -> Finding | None:
-    accepted = [exchange for exchange in emptied if exchange.status == 200]
-    seconds = max(exchange.ended for exchange in emptied) - min(exchange.started for exchange in emptied)
-    most = bucket.burst + bucket.rps * seconds + ROUNDING
-    if len(accepted) <= most:
-        return None
-    problem = f"more requests are accepted than a bucket of {bucket.burst} tokens can hold"
-    expected, actual = f"at most {most:.1f} requests within {seconds:.2f} s", f"{len(accepted)} of {len(emptied)}"
-    return Finding(problem, accepted[-1], expected=expected, actual=actual)
 
 
 @bucket_rule(f"{ERRORS_GUIDE}: the response over the limit is 429", sends=(0, EMPTYING))
@@ -239,7 +159,7 @@ def test_retry_after_is_sufficient(
     def check(attempt: int) -> Probing[Finding | None]:
         nonlocal throttled_now, after
         if attempt:  # only a bucket that is emptied again shows whether a wait is too short
-            yield from bucket.refill()
+            yield from bucket.await_refill()
             exchanges = yield from bucket.empty()
             throttled_now = next((exchange for exchange in exchanges if exchange.status == 429), after)
             after = yield from bucket.send_after_waiting(throttled_now)
@@ -265,75 +185,16 @@ def _rejected_at_once(bucket: Bucket) -> Probing[Finding | None]:
     return None
 
 
-@dataclass(frozen=True)
-class Refill:
-    """A bucket, the exchanges that emptied it, and an exchange while it refilled."""
-
-    bucket: Bucket
-    spent: Sequence[Exchange]
-    after: Exchange
-
-    @property
-    def due(self) -> float:
-        """The number of tokens that were refilled at least, at the stated rate."""
-        return self.bucket.rps * (self.after.started - max(exchange.ended for exchange in self.spent))
-
-    @property
-    def is_timely(self) -> bool:
-        """Whether the bucket was read before it was full again at any rate."""
-        return self.due <= FULL * self.bucket.burst
-
-    def too_fast(self) -> Finding | None:
-        """Return a finding if there are more tokens than can have been refilled."""
-        rejected = [exchange.started for exchange in self.spent if exchange.status == 429]
-        remaining = UsageMetrics(self.after).remaining
-        if rejected and self.after.status == 429:
-            return None
-        if not rejected or remaining is None:
-            raise NotTested("the bucket could not be emptied again")
-        seconds = self.after.ended - min(rejected)
-        most = self.bucket.rps * seconds + ROUNDING
-        if float(remaining) <= most:
-            return None
-        return self._finding("faster", f"at most {most:.1f} tokens after {seconds:.2f} s")
-
-    def too_slow(self) -> Finding | None:
-        """Return a finding if there are fewer tokens than must have been refilled."""
-        remaining = UsageMetrics(self.after).remaining
-        if self.after.status == 200 and remaining is None:
-            raise NotTested("the response does not state how many tokens remain")
-        if float(remaining or 0) + ALLOWANCE >= SLOWEST * min(self.bucket.burst, self.due):
-            return None
-        return self._finding("slower", f"about {min(self.bucket.burst, self.due):.1f} tokens")
-
-    def _finding(self, how: str, expected: str) -> Finding:
-        problem = f"the bucket refills {how} than at {self.bucket.rps:g} tokens a second, {TRIES} times"
-        return _of_tokens(problem, self.after, expected)
-
-
-def _of_tokens(problem: str, exchange: Exchange, expected: str, *related: Exchange) -> Finding:
-    """Return a finding for a response that states another number of remaining tokens than expected."""
-    actual = f"{UsageMetrics(exchange).remaining or 0} tokens (status {exchange.outcome})"
-    return Finding(problem, exchange, related, REMAINING, expected, actual)
-
-
-def _refill(bucket: Bucket) -> Probing[Refill]:
-    """Empty a bucket, and read it before it is half full."""
-    spent = yield from bucket.empty()
-    yield from bucket.refill(HARDLY_HALF)
-    return Refill(bucket, spent, (yield from bucket.send("while the bucket refills")))
-
-
 @pytest.fixture(scope="session")
 def refills(scheduler: Scheduler, buckets: list[Bucket], throttled: object) -> list[Refill]:
     """The refill of each bucket."""
-    return [scheduler.fetch(_refill(bucket)) for bucket in buckets]
+    return [scheduler.fetch(Refill.of(bucket)) for bucket in buckets]
 
 
 @bucket_rule(LIMIT, repeats=("rate/remaining-is-at-most-burst",), sends=(0, EMPTYING + KEYS * TRIES * (EMPTYING + 1)))
 def test_refills_no_faster_than_rps(refills: list[Refill]) -> Probing[None]:
     """The server MUST NOT refill a bucket faster than `rate_limit.rps`. The rule fails only after three attempts."""
-    yield from _confirm_first(refills, Refill.too_fast)
+    yield from confirm_first(refills, Refill.too_fast)
 
 
 @bucket_rule(
@@ -349,7 +210,7 @@ def test_refills_as_fast_as_stated(
     judged = [refill for refill in all_refills if refill.is_timely]
     if not judged:
         raise NotTested("responses arrive too slowly to observe the refill")
-    yield from _confirm_first(judged, Refill.too_slow)
+    yield from confirm_first(judged, Refill.too_slow)
 
 
 @bucket_rule(
@@ -371,24 +232,7 @@ def test_refills_gradually(refills: list[Refill]) -> Probing[None]:
     judged = [refill for refill in refills if refill.is_timely]
     if not judged:
         raise NotTested("responses arrive too slowly to observe the refill")
-    yield from _confirm_first(judged, _not_gradual)
-
-
-def _not_gradual(refill: Refill) -> Finding | None:
-    finding = refill.too_fast() or (refill.too_slow() if refill.is_timely else None)
-    problem = f"the bucket has too many or too few tokens at {refill.bucket.rps:g} tokens a second, {TRIES} times"
-    return replace(finding, problem=problem) if finding else None
-
-
-def _confirm_first(refills: Sequence[Refill], judge: Callable[[Refill], Finding | None]) -> Probing[None]:
-    """Confirm the problem of the first refill that has one, with further refills of its bucket."""
-
-    def check(refill: Refill, attempt: int) -> Probing[Finding | None]:
-        return judge((yield from _refill(refill.bucket)) if attempt else refill)
-
-    for refill in refills:
-        if (yield from confirm(TRIES, partial(check, refill))):
-            return
+    yield from confirm_first(judged, Refill.not_gradual)
 
 
 @bucket_rule(
@@ -423,7 +267,7 @@ def test_request_details_do_not_change_the_bucket(bucket: Bucket, throttled: obj
             return
         ways = {label: ways[label] for label in full}
         expected = f"about {due:.1f} of {bucket.burst} tokens"
-        finding = _of_tokens("a request with an empty bucket has a full one", next(iter(full.values())), expected)
+        finding = tokens_finding("a request with an empty bucket has a full one", next(iter(full.values())), expected)
     if not finding:
         raise NotTested("responses arrive too slowly to distinguish a full bucket from one that has been refilled")
     yield finding
@@ -451,7 +295,7 @@ def test_available_tokens_are_usable(smallest_bucket: Bucket) -> Probing[None]:
         raise NotTested(f"the bucket refills too slowly: {bucket.rps:g} tokens a second")
 
     def check(_: int) -> Probing[Finding | None]:
-        yield from bucket.refill()
+        yield from bucket.await_refill()
         before = yield from bucket.send("before a burst")
         if before.status == 200 and UsageMetrics(before).remaining is None:
             raise NotTested("the response does not state how many tokens remain")
@@ -459,7 +303,7 @@ def test_available_tokens_are_usable(smallest_bucket: Bucket) -> Probing[None]:
         sent = min(remaining, LARGEST)
         if remaining + ALLOWANCE < SLOWEST * due - ROUNDING:
             problem = f"a refilled bucket has too few tokens, {TRIES} times"
-            return _of_tokens(problem, before, f"about {due:g} of {bucket.burst} tokens")
+            return tokens_finding(problem, before, f"about {due:g} of {bucket.burst} tokens")
         exchanges = yield from bucket.spend(sent)
         rejected = [exchange for exchange in exchanges if exchange.status == 429]
         is_single = before.status == 200 and bucket.burst < SMALLEST  # the request above took the only token
@@ -484,7 +328,7 @@ def test_each_key_has_its_own_bucket(smallest_bucket: Bucket) -> Probing[None]:
     other_keys = [key for key in gate.keys if key != bucket.key] or [gate.second]
 
     def check(attempt: int) -> Probing[Finding | None]:
-        yield from bucket.refill()
+        yield from bucket.await_refill()
         before = yield from send_each("before a burst with another key")
         for _ in range(attempt):  # replicas that take turns, each with its own bucket, are compared in another order
             before = yield from send_each("before a burst with another key")
@@ -505,6 +349,6 @@ def test_each_key_has_its_own_bucket(smallest_bucket: Bucket) -> Probing[None]:
         if before.status == after.status == 200 and one - other < max(LEAST_LOSS, bucket.sample // 2):
             return None
         problem = f"a burst with one key takes tokens of another key, {TRIES} times"
-        return _of_tokens(problem, after, f"about {one} tokens", before)
+        return tokens_finding(problem, after, f"about {one} tokens", before)
 
     yield from confirm(TRIES, check)

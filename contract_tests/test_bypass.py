@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice, product
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, product
 
 from contract_tests.run import guessed_names, wrong_keys
-from contract_tests.run.combined import MOST_EXTRA, Combined, Outcome, Part, find, packed
+from contract_tests.run.combined import MOST_EXTRA, Combined, Judgement, find
 from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
 from contract_tests.run.findings import Finding, status_finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, send_in_turn
+from contract_tests.run.request_parts import Part, packed
 from contract_tests.run.rules import HEADER_ONLY, KEY_NEEDED, advisory, documented
-from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, CLOSED_ENDINGS, Credential, Exchange, cookies_set
+from contract_tests.wire.messages import (
+    CLIENT_ERRORS_OR_REDIRECTS,
+    CLOSED_ENDINGS,
+    SERVER_ERRORS,
+    SUCCESSES,
+    Credential,
+    Exchange,
+    cookies_set,
+)
 
 INTERNAL_HOST = "usage.default.svc.cluster.local"
 INTERNAL_HOSTS = ("localhost", INTERNAL_HOST)  # each may be another site
@@ -25,17 +34,6 @@ UPGRADE = (
 PREFLIGHT = (("Access-Control-Request-Method", "GET"), ("Access-Control-Request-Headers", "x-api-key"))
 OTHER_ROUTES = ("/v1/usage", "/api/usage")
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-# Sent in one field, for servers that look for a part of it.
-AGENTS = (
-    "curl/8.5.0", "python-requests/2.32", "okhttp/4.12", "axios/1.7", "Go-http-client/1.1", "PostmanRuntime/7.39",
-    "Pingdom.com_bot", "UptimeRobot/2.0", "Datadog/Synthetics", "Amazon-Route53-Health-Check-Service", "HAProxy",
-    "Consul Health Check", "Varnish", "Site24x7", "StatusCake", "bingbot/2.0", "Blackbox Exporter/0.25.0",
-)  # fmt: skip
-# Parameters that need another value than 1.
-OTHER_SWITCHES = (
-    "debug=true", "path=/healthz", "auth=none", "format=json", "callback=x", "key=", "api_key=", "token=null",
-    "user=admin", "verbose=true", "utm_source=x",
-)  # fmt: skip
 FALLBACKS = 20  # usual names of each kind, under which a server may look for a key after a wrong one
 OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 Fields = Sequence[tuple[str, str | bytes]]
@@ -45,8 +43,8 @@ Fields = Sequence[tuple[str, str | bytes]]
 def test_key_in_the_query_is_not_accepted(gate: Gate) -> Probing[None]:
     """A request with a valid key only in the query MUST be rejected."""
     parts = [Part("query parameter", name, gate.main.value) for name in (gate.key_header, *guessed_names.queries())]
-    packs = dict.fromkeys(packed(parts, 2), "but with the main key in the query under many names")
-    yield from _find_ways(gate, packs, "but with the main key in the")
+    label = "but with the main key in the query under many names"
+    yield from _find_ways(gate, [(label, pack) for pack in packed(parts, 2) if pack], "but with the main key in the")
 
 
 @documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(6, 6 + MOST_EXTRA))
@@ -65,16 +63,15 @@ def test_key_in_another_header_is_not_accepted(gate: Gate) -> Probing[None]:
         b"ApiKey " + key,
         b"Token " + key,
     )
-    count = len(authorizations)
-    fields = packed((Part("header", name, key) for name in guessed_names.headers(gate.key_header)), count)
-    cookies = packed((Part("cookie", name, key) for name in (gate.key_header, *guessed_names.cookies())), 1)
-    packs = {
-        (Part("header", "Authorization", value), *chain(*fields[at : at + 1], *cookies[at : at + 1])): (
-            "but with the main key in many other headers"
-        )
-        for at, value in enumerate(authorizations)
-    }
-    yield from _find_ways(gate, packs, "but with the main key in the")
+    fields = [Part("header", name, key) for name in guessed_names.headers(gate.key_header)]
+    packs = [
+        (Part("header", "Authorization", value), *pack)
+        for value, pack in zip(authorizations, packed(fields, len(authorizations)), strict=True)
+    ]
+    (cookies,) = packed((Part("cookie", name, key) for name in (gate.key_header, *guessed_names.cookies())), 1)
+    packs[0] = (*packs[0], *cookies)
+    ways = [("but with the main key in many other headers", pack) for pack in packs]
+    yield from _find_ways(gate, ways, "but with the main key in the")
 
 
 @documented(HEADER_ONLY, needs=[UNKNOWN_KEY_REFUSED], sends=(1, 1 + MOST_EXTRA))
@@ -90,8 +87,9 @@ def test_wrong_key_is_not_replaced(gate: Gate) -> Probing[None]:
         *(Part("query parameter", name, key) for name in (gate.key_header, *guessed_names.QUERY_NAMES[:FALLBACKS])),
         *(Part("cookie", name, key) for name in guessed_names.COOKIE_NAMES[:FALLBACKS]),
     ]
-    packs = dict.fromkeys(packed(parts, 1), "and with the main key in the query and in many other headers")
-    yield from _find_ways(gate, packs, "and with the main key in the", wrong_keys.UNKNOWN)
+    label = "and with the main key in the query and in many other headers"
+    ways = [(label, pack) for pack in packed(parts, 1) if pack]
+    yield from _find_ways(gate, ways, "and with the main key in the", wrong_keys.UNKNOWN)
 
 
 @documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(0, 1))
@@ -100,7 +98,7 @@ def test_response_cookie_is_not_accepted(gate: Gate, ok_responses: list[Exchange
     if cookies := cookies_set(ok_responses):
         label = "but with the cookies that responses to valid keys have set"
         exchange = yield from gate.send(None, label, fields=[("Cookie", cookies)])
-        yield from _accepted(gate, [exchange])
+        yield from _wrongly_accepted(gate, [exchange])
 
 
 @documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=4)
@@ -126,15 +124,44 @@ def test_key_in_path_or_body_is_not_accepted(gate: Gate) -> Probing[None]:
             for media_type, body in bodies.items()
         ),
     ]
-    yield from _accepted(gate, (yield from send_in_turn(requests)))
+    yield from _wrongly_accepted(gate, (yield from send_in_turn(requests)))
 
 
 @documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=(5, 9 + MOST_EXTRA))
 def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
     """A request without a key MUST be rejected regardless of its header fields and its query."""
+    claims = _claims(gate)
+    parameters = (
+        *(tuple(pair.split("=")) for pair in guessed_names.OTHER_PARAMETERS),
+        *product(guessed_names.PARAMETERS, ("1", "true")),
+    )
+    switches = packed((Part("query parameter", name, value) for name, value in parameters), len(claims))
+    ways = [
+        (f"but with {label}", (*(Part("header", name, value) for name, value in fields), *pack))
+        for (label, fields), pack in zip(claims.items(), switches, strict=True)
+    ]
+    if (yield from _find_ways(gate, ways, "but with the")):
+        return
+    upgrade = yield from gate.send(None, "but with an upgrade to WebSocket", fields=UPGRADE, new_connection=True)
+    yield from _wrongly_accepted(gate, [upgrade])
+    rewritten = [("X-Original-URL", gate.path), ("X-Rewrite-URL", gate.path)]
+    requests = [
+        *(gate.request(None, "at another host", fields=[("Host", host)]) for host in INTERNAL_HOSTS),
+        gate.request(
+            None,
+            "but with fields that name the path of the operation",
+            target=gate.settings.target.path + "/healthz",
+            fields=rewritten,
+        ),
+    ]
+    yield from _disclosing(gate, (yield from send_in_turn(requests)))
+
+
+def _claims(gate: Gate) -> dict[str, Fields]:
+    """Return header fields that claim a reason to need no key, by the claim; each group fits into one request."""
     verified = ("X-SSL-Client-Verify", "SSL-Client-Verify", "X-Client-Verify", "X-Forwarded-Client-Cert")
     paths = ("X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Uri", "X-Forwarded-Path", "X-Original-Path")
-    groups: dict[str, Fields] = {
+    return {
         "a loopback address as its origin": [
             ("User-Agent", "kube-probe/1.30"),
             *((name, "localhost" if name.endswith("Host") else "127.0.0.1") for name in guessed_names.ADDRESSES),
@@ -173,35 +200,11 @@ def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
             *(("Accept-Encoding", "gzip"), ("Content-Type", "application/grpc"), ("X-Api-Version", "1")),
             ("Authorization", "Bearer null"),
             *(("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT"), ("X-Amz-Date", "20270115T080000Z")),
-            ("User-Agent", " ".join(AGENTS)),
+            ("User-Agent", " ".join(guessed_names.AGENTS)),
             ("Connection", gate.key_header),
             *(("If-None-Match", "*"), ("Range", "bytes=0-9")),
         ],
     }
-    parameters = (
-        *(tuple(pair.split("=")) for pair in OTHER_SWITCHES),
-        *product(guessed_names.PARAMETERS, ("1", "true")),
-    )
-    switches = packed((Part("query parameter", name, value) for name, value in parameters), len(groups))
-    packs = {
-        (*(Part("header", name, value) for name, value in fields), *chain(*switches[at : at + 1])): f"but with {label}"
-        for at, (label, fields) in enumerate(groups.items())
-    }
-    if (yield from _find_ways(gate, packs, "but with the")):
-        return
-    upgrade = yield from gate.send(None, "but with an upgrade to WebSocket", fields=UPGRADE, new_connection=True)
-    yield from _accepted(gate, [upgrade])
-    rewritten = [("X-Original-URL", gate.path), ("X-Rewrite-URL", gate.path)]
-    requests = [
-        *(gate.request(None, "at another host", fields=[("Host", host)]) for host in INTERNAL_HOSTS),
-        gate.request(
-            None,
-            "but with fields that name the path of the operation",
-            target=gate.settings.target.path + "/healthz",
-            fields=rewritten,
-        ),
-    ]
-    yield from _disclosing(gate, (yield from send_in_turn(requests)))
 
 
 @documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=13)
@@ -258,7 +261,7 @@ def test_other_method_needs_a_key(gate: Gate) -> Probing[None]:
         ),
     ]
     for exchange in (yield from send_in_turn(requests)):
-        if 200 <= (exchange.status or 0) < 300:
+        if exchange.status in SUCCESSES:
             if exchange.request.method not in {"OPTIONS", "TRACE"}:
                 yield status_finding(exchange, "any status but 2xx")
             else:
@@ -274,7 +277,7 @@ def test_connection_field_does_not_authenticate(gate: Gate) -> Probing[None]:
     """A request with an unknown key MUST be rejected, also if its Connection field names the key header."""
     fields = [("Connection", gate.key_header)]
     exchange = yield from gate.send(wrong_keys.UNKNOWN, "and Connection names the key header", fields=fields)
-    yield from _accepted(gate, [exchange])
+    yield from _wrongly_accepted(gate, [exchange])
 
 
 @documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=1)
@@ -296,7 +299,7 @@ def test_connection_does_not_authenticate(gate: Gate) -> Probing[None]:
         gate.request(wrong_keys.UNKNOWN, "soon after the main key on the same connection", pool="valid keys"),
     ]
     exchanges = yield from send_in_turn(requests)
-    findings = list(gate.accepted(exchanges[1:], gate.baseline.refusals(None, wrong_keys.UNKNOWN)))
+    findings = list(gate.wrongly_accepted(exchanges[1:], gate.baseline.refusals(None, wrong_keys.UNKNOWN)))
     yield from findings
     if findings:
         return
@@ -306,36 +309,37 @@ def test_connection_does_not_authenticate(gate: Gate) -> Probing[None]:
 
 
 def _find_ways(
-    gate: Gate, packs: Mapping[tuple[Part, ...], str], single: str, key: Credential | None = None
+    gate: Gate, ways: Iterable[tuple[str, tuple[Part, ...]]], single: str, key: Credential | None = None
 ) -> Probing[bool]:
     """Send requests that combine several ways around the key, and yield a finding for one that is accepted.
 
+    Each request has a label and parts; `single` begins the label of a request with one of the parts.
     The key header is missing, or contains a wrong key. Returns whether a request was accepted.
     """
     refused = gate.baseline.unknown if key else gate.baseline.missing
 
-    def judge(exchange: Exchange) -> Outcome:
-        if any(_accepted(gate, [exchange])):
-            return "unexpected"
-        return "expected" if exchange.status in {each.status for each in refused} else "unclear"
+    def judge(exchange: Exchange) -> Judgement:
+        if any(_wrongly_accepted(gate, [exchange])):
+            return "defect"
+        return "kept" if exchange.status in {each.status for each in refused} else "refused"
 
     is_accepted = False
-    for parts, label in packs.items():
+    for label, parts in ways:
         combined = Combined(gate, label, single, parts, "without a valid key", key)
         if accepted := (yield from find(combined, judge)):
             is_accepted = True
-            yield from _accepted(gate, [accepted])
+            yield from _wrongly_accepted(gate, [accepted])
     return is_accepted
 
 
-def _accepted(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
+def _wrongly_accepted(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
     """Yield a finding for each request that is accepted; errors/no-request-causes-5xx reports a 5xx."""
     for exchange in exchanges:
         is_closed = exchange.status is None and exchange.ending in CLOSED_ENDINGS
-        is_server_error = (exchange.status or 0) >= 500 and not gate.contains_metrics(exchange)
+        is_server_error = exchange.status in SERVER_ERRORS and not gate.contains_metrics(exchange)
         if not is_closed and not is_server_error:
             refusals = gate.baseline.refusals(None, wrong_keys.UNKNOWN)
-            yield from gate.accepted([exchange], CLIENT_ERRORS_OR_REDIRECTS | refusals)
+            yield from gate.wrongly_accepted([exchange], CLIENT_ERRORS_OR_REDIRECTS | refusals)
 
 
 def _disclosing(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:

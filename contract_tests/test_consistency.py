@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from contract_tests.metrics.view import UsageMetrics
+from contract_tests.metrics.view import UsageMetrics, by_key
 from contract_tests.run.facts import having
 from contract_tests.run.findings import Finding
 from contract_tests.run.gate import Gate
@@ -40,7 +40,7 @@ def slack(usage_metrics: list[UsageMetrics]) -> int:
     A step of `total` counts as far as `success` and `fail` have it, too: otherwise it is a contradiction of its own.
     """
     steps = [0]
-    for of_key in _by_key(usage_metrics):
+    for of_key in by_key(usage_metrics).values():
         steps += [min(_steps(one, other), default=0) for one, other in pairwise(of_key)]
         if len(of_key) < FEWEST_RESPONSES:  # which do not show how fast the counters change
             steps += [(metrics.total or 0) // UNKNOWN_STEP for metrics in of_key]
@@ -57,16 +57,6 @@ def _steps(one: UsageMetrics, other: UsageMetrics) -> Iterator[int]:
         before, after = ([getattr(each, name) for name in names] for each in (one, other))
         if None not in (*before, *after):
             yield math.ceil(abs(sum(after) - sum(before)) * STEP_TIME / seconds)
-
-
-def _of_key(usage_metrics: list[UsageMetrics], key: Credential | None) -> list[UsageMetrics]:
-    return [metrics for metrics in usage_metrics if metrics.exchange.request.credential == key]
-
-
-def _by_key(usage_metrics: list[UsageMetrics]) -> list[list[UsageMetrics]]:
-    """Return the usage metrics of each key, in their order."""
-    keys = dict.fromkeys(metrics.exchange.request.credential for metrics in usage_metrics)
-    return [_of_key(usage_metrics, key) for key in keys]
 
 
 def _wrong(metrics: UsageMetrics, member: str, problem: str, expected: object, actual: object) -> Finding:
@@ -129,7 +119,7 @@ def test_protocols_add_up_to_total(gate: Gate, usage_metrics: list[UsageMetrics]
     readable = having(usage_metrics, "total", "by_protocol")
     if _counts_itself(readable):
         raise NotTested("total grows with each request to this operation, which belongs to no protocol")
-    if all(len(of_key) == 1 for of_key in _by_key(readable)):
+    if all(len(of_key) == 1 for of_key in by_key(readable).values()):
         raise NotTested("a single response does not show whether total counts requests to this operation")
     for metrics in readable:
         yield from _other_sum_of_protocols(metrics, slack, _documented_protocols(gate))
@@ -151,8 +141,7 @@ def _documented_protocols(gate: Gate) -> frozenset[str]:
 
 def _counts_itself(usage_metrics: list[UsageMetrics]) -> bool:
     """Whether total grew while the protocols did not: then `total` may include requests to this operation."""
-    for key in {metrics.exchange.request.credential for metrics in usage_metrics}:
-        of_key = _of_key(usage_metrics, key)
+    for of_key in by_key(usage_metrics).values():
         grows = all(a.total is not None and b.total is not None and a.total < b.total for a, b in pairwise(of_key))
         sums = {sum((metrics.by_protocol or {}).values()) for metrics in of_key}
         if len(of_key) > 1 and grows and len(sums) == 1:
@@ -214,7 +203,7 @@ def test_fetches_transfer_bytes(usage_metrics: list[UsageMetrics]) -> Iterator[F
 def test_counters_do_not_stick(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`total`, `success`, `fail` and `bytes_transferred` MUST NOT remain at the largest value of an integer type."""
     for name in ("total", "success", "fail", "bytes_transferred"):
-        for of_key in _by_key(usage_metrics):
+        for of_key in by_key(usage_metrics).values():
             values = {getattr(metrics, name) for metrics in of_key}
             if len(of_key) > 1 and len(values) == 1 and values <= LARGEST_INTEGERS:
                 expected = "another count in one of several responses"
@@ -240,9 +229,9 @@ def test_top_domains_are_sorted(usage_metrics: list[UsageMetrics]) -> Iterator[F
 
 def _unsorted_domains(metrics: UsageMetrics) -> Iterator[Finding]:
     counts = _counts_of_domains(metrics)
-    for place, (count, following) in enumerate(pairwise(counts), 1):
+    for index, (count, following) in enumerate(pairwise(counts), 1):
         if count < following:
-            member, problem = f"top_domains/{place}/requests", "top_domains is not in descending order of requests"
+            member, problem = f"top_domains/{index}/requests", "top_domains is not in descending order of requests"
             yield _wrong(metrics, member, problem, f"at most {count}", following)
             return
 
@@ -260,10 +249,10 @@ def test_top_domains_are_distinct(usage_metrics: list[UsageMetrics]) -> Iterator
 
 def _repeated_domains(metrics: UsageMetrics) -> Iterator[Finding]:
     names = [_normalized(domain) for domain, _ in metrics.top_domains or ()]
-    for place, name in enumerate(names):
-        if name in names[:place]:
+    for index, name in enumerate(names):
+        if name in names[:index]:
             problem = f"top_domains contains '{metrics.exchange.excerpt(name)}' more than once"
-            yield Finding(problem, metrics.exchange, pointer=f"/top_domains/{place}/domain")
+            yield Finding(problem, metrics.exchange, pointer=f"/top_domains/{index}/domain")
 
 
 def _normalized(domain: str) -> str:
@@ -279,9 +268,9 @@ def _normalized(domain: str) -> str:
 def test_top_domains_are_not_urls(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """A `domain` MUST NOT be a URL, because that would disclose paths, queries and the secrets in them."""
     for metrics in having(usage_metrics, "top_domains"):
-        for place, (domain, _) in enumerate(metrics.top_domains or ()):
+        for index, (domain, _) in enumerate(metrics.top_domains or ()):
             if "://" in domain or "?" in domain or "@" in domain:
-                member, actual = f"top_domains/{place}/domain", metrics.exchange.excerpt(domain)
+                member, actual = f"top_domains/{index}/domain", metrics.exchange.excerpt(domain)
                 yield _wrong(metrics, member, "a URL is listed as a domain", "the name of a host", actual)
 
 
@@ -316,7 +305,7 @@ def test_counters_do_not_decrease(usage_metrics: list[UsageMetrics]) -> Iterator
     for name in ("total", "success", "fail", "bytes_transferred"):
         last: dict[Credential | None, UsageMetrics] = {}
         for metrics in usage_metrics:
-            key, value = metrics.exchange.request.credential, getattr(metrics, name)
+            key, value = metrics.key, getattr(metrics, name)
             if value is None:
                 continue
             before = last.get(key, metrics)
@@ -336,14 +325,14 @@ def _is_later(metrics: UsageMetrics, before: UsageMetrics) -> bool:
 @advisory(f"{TOP}; counts of one key", repeats=["consistency/counters-do-not-decrease"], reads=["time"])
 def test_domains_do_not_decrease_alone(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """The requests of a domain SHOULD NOT decrease while no other count of the key does."""
-    for of_key in _by_key(having(usage_metrics, "top_domains")):
+    for of_key in by_key(having(usage_metrics, "top_domains")).values():
         for before, after in pairwise(of_key):
             if not _is_later(after, before):
                 continue
             earlier = dict(before.top_domains or ())
-            for place, (domain, count) in enumerate(after.top_domains or ()):
+            for index, (domain, count) in enumerate(after.top_domains or ()):
                 if count < (least := earlier.get(domain, count)):
-                    member, problem = f"top_domains/{place}/requests", "the requests of a domain have decreased"
+                    member, problem = f"top_domains/{index}/requests", "the requests of a domain have decreased"
                     yield replace(
                         _wrong(after, member, problem, f"at least {least}", count), related=(before.exchange,)
                     )
@@ -353,7 +342,7 @@ def test_domains_do_not_decrease_alone(usage_metrics: list[UsageMetrics]) -> Ite
 def test_first_metrics_are_not_zero(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """The first `total` of a key SHOULD NOT be 0 if later ones exceed the number of requests of the run."""
     own = SENDS_PER_RESPONSE * len(gate.baseline_exchanges)
-    for first, *later in _by_key(having(usage_metrics, "total")):
+    for first, *later in by_key(having(usage_metrics, "total")).values():
         totals = [metrics.total or 0 for metrics in later]
         if first.total == 0 and totals and min(totals) > own:
             problem = "only the first total is 0"

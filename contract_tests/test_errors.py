@@ -10,17 +10,27 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from contract_tests.run import wrong_keys
-from contract_tests.run.disclosure import disclosed, texts_named
+from contract_tests.run.disclosure import disclosed, received_values, texts_named
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS
-from contract_tests.run.findings import Finding, body_findings, status_finding
+from contract_tests.run.findings import Finding, body_findings, media_type_finding, status_finding
 from contract_tests.run.gate import BROWSER, OPERATION, Gate
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, ERRORS_GUIDE, advisory, documented
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.connection import wire
 from contract_tests.wire.internals import internals
-from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange, Request, kept_whole
+from contract_tests.wire.messages import (
+    AUTH_ERRORS,
+    CLIENT_ERRORS,
+    SERVER_ERRORS,
+    UNSUSPICIOUS,
+    Credential,
+    Exchange,
+    Request,
+    kept_whole,
+)
 from contract_tests.wire.not_tested import NotTested
 
+NOT_JSON = "the media type is not JSON in UTF-8"
 SHORTEST_PART = 8  # characters of a key: a shorter part may be in a response by chance
 
 
@@ -43,7 +53,7 @@ def test_error_body_is_json_with_a_detail(documented_errors: list[Exchange]) -> 
     """A response with status 401 or 403 MUST have a JSON media type, and a JSON body with a `detail` text."""
     for exchange in documented_errors:
         if not (exchange.is_json and exchange.has_true_charset):
-            yield _not_json(exchange)
+            yield media_type_finding(exchange, NOT_JSON)
         elif exchange.json.problem:
             yield Finding(f"the body {exchange.json.problem}", exchange)
         else:
@@ -68,18 +78,13 @@ def test_every_auth_error_has_a_detail(
             if exchange.is_json:
                 yield from body_findings(OPERATION, exchange, "documented")
             else:
-                yield _not_json(exchange)
-
-
-def _not_json(exchange: Exchange) -> Finding:
-    actual = exchange.excerpt(exchange.header("Content-Type") or "no Content-Type")
-    return Finding("the media type is not JSON in UTF-8", exchange, expected="application/json", actual=actual)
+                yield media_type_finding(exchange, NOT_JSON)
 
 
 def _is_unsuspicious(gate: Gate, request: Request) -> bool:
     """Whether only the deployment itself rejects the request: proxies and firewalls have their own error bodies."""
     key = request.credential
-    is_wrong_key = key is None or (key not in gate.settings.keys and wrong_keys.UNSUSPICIOUS.fullmatch(key.value))
+    is_wrong_key = key is None or (key not in gate.settings.keys and UNSUSPICIOUS.fullmatch(key.value))
     host = (b"Host", gate.settings.target.authority.encode())
     names = Counter(name.lower() for name, _ in request.fields)
     usual = {gate.key_header.lower().encode(), *(name.lower() for name, _ in gate.request(fields=BROWSER).fields)}
@@ -134,7 +139,7 @@ def test_responses_do_not_disclose_keys(
         for key in gate.settings.keys:
             if key in whole:
                 yield Finding(f"the response discloses {key.label}", exchange)
-            elif (exchange.status or 0) >= 400 and _is_half_disclosed(key, exchange):
+            elif exchange.status in CLIENT_ERRORS | SERVER_ERRORS and _is_half_disclosed(key, exchange):
                 yield Finding(f"the response discloses half of {key.label}", exchange)
 
 
@@ -186,7 +191,7 @@ def _place_of(key: bytes, exchange: Exchange) -> str:
 
 def _is_half_disclosed(key: Credential, exchange: Exchange) -> bool:
     """Whether a response contains a distinctive half of the key that its request does not contain."""
-    received, sent = exchange.body + b"\n".join(value for _, value in exchange.fields), wire(exchange.request)
+    received, sent = received_values(exchange), wire(exchange.request)
     length = max(SHORTEST_PART, (len(key.value) + 1) // 2)
     parts = (key.value[start : start + length] for start in range(len(key.value) - length + 1))
     return any(part in received and part not in sent for part in parts)
@@ -207,7 +212,7 @@ def test_no_request_causes_5xx(journal: tuple[Exchange, ...]) -> Iterator[Findin
     501 and 505 are accepted.
     """
     for exchange in journal:
-        if (exchange.status or 0) >= 500 and exchange.status not in {501, 505}:
+        if exchange.status in SERVER_ERRORS - {501, 505}:
             yield status_finding(exchange, "any status but 5xx")
 
 

@@ -9,23 +9,23 @@ from itertools import pairwise
 
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run.facts import having
-from contract_tests.run.findings import Finding, body_findings, header_findings
+from contract_tests.run.findings import Finding, body_findings, header_findings, media_type_finding
 from contract_tests.run.gate import OPERATION, Gate
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, documented
 from contract_tests.run.scheduler import Scheduler
+from contract_tests.run.token_bucket import REMAINING, ROUNDING
 from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 
 BUCKET = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
 MOST_PROCESSES = 4  # behind one address, each with its own bucket: more of them would not be a limit
-ROUNDING = 1  # token: `remaining` may be rounded
 OFTEN = 3  # times: fewer may be a coincidence
 UNEXPLAINED_PART = 6  # more than one 429 in six such requests: fewer may be due to other users of the key
 HALF_FULL = Decimal("0.5")  # a bucket with as many tokens outlasts the traffic of a second
 NEARLY_FULL = Decimal("0.8")  # so full, a bucket is not emptied by other users without a trace in `total`
 FEWEST_OF_HALF = 2  # tokens: one may be gone before the next request
 FEWEST_OF_NEARLY_FULL = 4  # tokens: a few may be gone before the next request
-SOON = 1.0  # seconds: "right after" a response, at the usual pace of the gate
+RIGHT_AFTER = 1.0  # seconds: "right after" a response, at the usual pace of the gate
 AT_ONCE = 0.5  # seconds: an even shorter time, because a single 429 counts here
 
 
@@ -45,10 +45,10 @@ def test_remaining_grows_no_faster_than_rps(usage_metrics: list[UsageMetrics]) -
     """
     buckets: dict[Credential | None, list[UsageMetrics]] = defaultdict(list)
     for metrics in sorted(having(usage_metrics, "remaining", "rps"), key=lambda each: each.exchange.started):
-        last = buckets[metrics.exchange.request.credential]
-        fitting = [place for place, before in enumerate(last) if _excess(before, metrics) <= ROUNDING]
+        last = buckets[metrics.key]
+        fitting = [index for index, before in enumerate(last) if _excess(before, metrics) <= ROUNDING]
         if fitting:
-            last[max(fitting, key=lambda place: _excess(last[place], metrics))] = metrics
+            last[max(fitting, key=lambda index: _excess(last[index], metrics))] = metrics
         else:
             last.append(metrics)
         if len(last) > MOST_PROCESSES:
@@ -60,7 +60,7 @@ def test_remaining_grows_no_faster_than_rps(usage_metrics: list[UsageMetrics]) -
 
 def _of_remaining(problem: str, metrics: UsageMetrics, most: object, *related: Exchange) -> Finding:
     actual = str(metrics.remaining)
-    return Finding(problem, metrics.exchange, related, "/rate_limit/remaining", f"at most {most}", actual)
+    return Finding(problem, metrics.exchange, related, REMAINING, f"at most {most}", actual)
 
 
 def _excess(before: UsageMetrics, after: UsageMetrics) -> Decimal:
@@ -95,7 +95,7 @@ def _repeated_429(problem: str, pairs: Sequence[tuple[Exchange, Exchange]]) -> F
 
 def _leaves_tokens(before: Exchange, after: Exchange) -> bool:
     """Whether a request was sent right after a response with half a bucket or more."""
-    return after.started - before.started < SOON and _is_filled(before, HALF_FULL, FEWEST_OF_HALF)
+    return after.started - before.started < RIGHT_AFTER and _is_filled(before, HALF_FULL, FEWEST_OF_HALF)
 
 
 def _is_unfounded(before: Exchange, throttled: Exchange, after: Exchange) -> bool:
@@ -141,16 +141,15 @@ def test_429_is_complete(gate: Gate, scheduler: Scheduler, journal: tuple[Exchan
         if exchange.coding_problem:
             yield Finding(f"the body {exchange.coding_problem}", exchange)
         if not (exchange.is_json and exchange.has_true_charset) or exchange.json.problem:
-            actual = exchange.excerpt(exchange.header("Content-Type") or "no Content-Type")
-            yield Finding("the body is not JSON", exchange, expected="application/json", actual=actual)
+            yield media_type_finding(exchange, "the body is not JSON")
         else:
             yield from body_findings(OPERATION, exchange, "documented")
 
 
 def _has_a_limit(gate: Gate, request: Request) -> bool:
     """Whether a request is for the operation with one valid key: the limits of other callers are not documented."""
-    keys_sent = [name.lower() for name, _ in request.fields].count(gate.key_header.lower().encode())
-    return request.credential in gate.keys and keys_sent == 1 and gate.is_operation(request)
+    has_one_key = request.credential in gate.keys and len(request.values(gate.key_header)) == 1
+    return has_one_key and gate.is_operation(request)
 
 
 def _stated_limits(journal: tuple[Exchange, ...], key: Credential | None) -> set[Decimal]:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from contract_tests.run.combined import MOST_EXTRA, Combined, Outcome, Part, find
+from contract_tests.run.combined import MOST_EXTRA, Combined, Judgement, find
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, body_findings, status_finding
+from contract_tests.run.findings import Finding, body_findings, media_type_finding, status_finding
 from contract_tests.run.gate import BROWSER, OPERATION, Gate, RequestOptions
 from contract_tests.run.probes import Probing, send_beside_abandoned, send_in_turn
+from contract_tests.run.request_parts import Part
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
-from contract_tests.wire.messages import CLIENT_ERRORS, CLIENT_ERRORS_OR_REDIRECTS, CLOSED_ENDINGS, Exchange
+from contract_tests.wire.messages import (
+    CLIENT_ERRORS,
+    CLIENT_ERRORS_OR_REDIRECTS,
+    CLOSED_ENDINGS,
+    LATE_ENDINGS,
+    Exchange,
+)
 
 REFUSAL = "RFC 9110, section 15.5: a request that cannot be served gets a 4xx; errors guide: no 5xx is documented"
 STREAMS = (
@@ -77,8 +84,7 @@ def test_accept_leads_to_json_or_4xx(gate: Gate) -> Probing[None]:
         if exchange.status not in accepted:
             yield status_finding(exchange, "200 or 4xx" if request is other else "200")
         elif exchange.status == 200 and (not exchange.is_json or exchange.json.problem):
-            media_type = exchange.excerpt(exchange.header("Content-Type") or "no Content-Type")
-            yield Finding("the response is not JSON", exchange, expected="application/json", actual=media_type)
+            yield media_type_finding(exchange, "the response is not JSON")
         elif exchange.status == 200:
             yield from body_findings(OPERATION, exchange, "specified")
 
@@ -93,7 +99,7 @@ def test_unusual_headers_do_no_harm(gate: Gate) -> Probing[None]:
         fields=[(name, together) for name in FIELDS],
     )
     # A firewall may refuse one of the suspicious values, and hide the harm of the other one.
-    are_separate = exchange.status not in HARMLESS and gate.refused.take(len(SUSPICIOUS))
+    are_separate = exchange.status not in HARMLESS and gate.refused_parts.take_spare_requests(len(SUSPICIOUS))
     for what, value in UNUSUAL_VALUES.items():
         if what not in SUSPICIOUS or are_separate:
             parts = tuple(Part("header", name, value) for name in FIELDS)
@@ -120,10 +126,10 @@ def _find_harm(gate: Gate, label: str, single: str, parts: tuple[Part, ...]) -> 
     """
     stopped = CLOSED_ENDINGS if any(what in label for what in SUSPICIOUS) else ()
 
-    def judge(exchange: Exchange) -> Outcome:
+    def judge(exchange: Exchange) -> Judgement:
         if any(_harmed([exchange], stopped)):
-            return "unexpected"
-        return "expected" if exchange.status in HARMLESS else "unclear"
+            return "defect"
+        return "kept" if exchange.status in HARMLESS else "refused"
 
     harmful = yield from find(Combined(gate, label, single, parts, label, gate.main), judge)
     if harmful:
@@ -135,9 +141,10 @@ def _find_harm(gate: Gate, label: str, single: str, parts: tuple[Part, ...]) -> 
 def test_missing_user_agent_is_accepted(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A request with a valid key SHOULD be accepted without `User-Agent`."""
     for exchange in journal:
-        names = {name.lower() for name, _ in exchange.request.fields}
-        is_usual = gate.is_operation(exchange.request) and b"host" in names and b"user-agent" not in names
-        if is_usual and exchange.request.credential in gate.keys and exchange.status in CLIENT_ERRORS - {406, 429}:
+        request = exchange.request
+        lacks_only_the_agent = request.values("Host") and not request.values("User-Agent")
+        is_usual = gate.is_operation(request) and request.credential in gate.keys
+        if is_usual and lacks_only_the_agent and exchange.status in CLIENT_ERRORS - {406, 429}:
             yield status_finding(exchange, "200")
 
 
@@ -274,7 +281,7 @@ def test_malformed_requests_do_no_harm(gate: Gate) -> Probing[None]:
     for label, options in malformed.items():
         options["new_connection"] = True
         exchange = yield from gate.send(gate.main, label, **options)
-        is_awaited = exchange.ending in {"timeout", "deadline"}
+        is_awaited = exchange.ending in LATE_ENDINGS
         accepted = {None, 200, 501, 505, *CLIENT_ERRORS, *_accepted_elsewhere(gate, exchange)}
         if is_awaited or exchange.status not in accepted:
             yield status_finding(exchange, "200, 4xx, 501, 505, or a closed connection")
@@ -284,7 +291,7 @@ def test_malformed_requests_do_no_harm(gate: Gate) -> Probing[None]:
         yield status_finding(after, "200")
         return
     wrong = yield from gate.send(None, "after malformed requests", new_connection=True)
-    yield from gate.accepted([wrong], {429, *gate.baseline.refusals(None)})
+    yield from gate.wrongly_accepted([wrong], {429, *gate.baseline.refusals(None)})
 
 
 def _accepted_elsewhere(gate: Gate, exchange: Exchange) -> Collection[int]:

@@ -14,7 +14,7 @@ from schemathesis.generation import GenerationMode
 
 from contract_tests.run.examples import examples
 from contract_tests.run.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY
-from contract_tests.run.findings import Finding, body_findings, status_finding
+from contract_tests.run.findings import Finding, body_findings, media_type_finding, status_finding
 from contract_tests.run.gate import OPERATION, Gate
 from contract_tests.run.probes import Probing, send_in_turn
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
@@ -173,8 +173,7 @@ def _media_type_findings(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[
     for exchange in exchanges:
         is_documented = len(exchange.values("Content-Type")) == 1 and exchange.media_type == documented
         if not (is_documented and exchange.has_true_charset):
-            actual = exchange.excerpt(exchange.header("Content-Type") or "no Content-Type")
-            yield Finding("Content-Type is not the documented one", exchange, expected=documented, actual=actual)
+            yield media_type_finding(exchange, "Content-Type is not the documented one", documented)
 
 
 def _schema_findings(exchanges: Iterable[Exchange], level: Level) -> Iterator[Finding]:

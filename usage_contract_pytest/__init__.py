@@ -125,6 +125,6 @@ def _refuse_unredacted_output(config: pytest.Config) -> None:
     """Reject options whose output the gate cannot redact."""
     known = config.known_args_namespace
     if known.debug or "PYTEST_DEBUG" in os.environ:
-        raise pytest.UsageError("--debug and PYTEST_DEBUG are refused: pytest's own trace would show the keys")
+        raise pytest.UsageError("--debug, PYTEST_DEBUG: pytest's own trace would show the keys. Leave them out")
     if getattr(known, "pastebin", None):
-        raise pytest.UsageError("--pastebin is refused: it publishes the output before keys are redacted")
+        raise pytest.UsageError("--pastebin: it publishes the output before keys are redacted. Leave the option out")

@@ -12,7 +12,7 @@ from operator import itemgetter
 from statistics import median_low
 from typing import Any
 
-from contract_tests.metrics.view import UsageMetrics
+from contract_tests.metrics.view import UsageMetrics, by_key
 from contract_tests.wire.messages import Credential
 
 # The thresholds of all heuristics below, each with its reason.
@@ -63,9 +63,9 @@ class Profile:
 
 def profiles(usage_metrics: Sequence[UsageMetrics], keys: Iterable[Credential]) -> dict[Credential, Profile]:
     """Return the profile of each key that was ever used."""
-    found = {}
+    found, of_each = {}, by_key(usage_metrics)
     for key in keys:
-        of_key = [metrics for metrics in usage_metrics if metrics.exchange.request.credential == key]
+        of_key = of_each[key]
         usual = Counter(filter(None, map(identity, of_key))).most_common(1)
         if usual:
             example = next(metrics for metrics in of_key if identity(metrics) == usual[0][0])
@@ -131,10 +131,10 @@ def _continues(one: Sequence[UsageMetrics], other: Sequence[UsageMetrics], name:
     )
     step = max((abs(later - earlier) for (_, earlier), (_, later) in pairwise(before)), default=0)
     starts = [started for started, _ in before]
-    following = [(place, value) for started, value in after if (place := bisect_right(starts, started))]
+    following = [(index, value) for started, value in after if (index := bisect_right(starts, started))]
     return bool(following) and all(
-        abs(value - before[place - 1][1]) <= min(NEARBY_STEPS * step * steps, before[place - 1][1] // NEAR)
-        for place, values in groupby(following, key=itemgetter(0))
+        abs(value - before[index - 1][1]) <= min(NEARBY_STEPS * step * steps, before[index - 1][1] // NEAR)
+        for index, values in groupby(following, key=itemgetter(0))
         for steps, (_, value) in enumerate(values, 1)
     )
 
@@ -143,11 +143,11 @@ def transient_changes(
     values: Sequence[tuple[UsageMetrics, Decimal]], differs: Callable[[Decimal, Decimal], bool]
 ) -> Iterator[Change]:
     """Yield each value that differs from an earlier one, while a later value does not."""
-    for place, (metrics, value) in enumerate(values):
-        for _, before in values[:place]:
+    for index, (metrics, value) in enumerate(values):
+        for _, before in values[:index]:
             if not differs(before, value):
                 continue
-            back = next((after for _, after in values[place + 1 :] if not differs(before, after)), None)
+            back = next((after for _, after in values[index + 1 :] if not differs(before, after)), None)
             if back is not None:
                 yield metrics, before, value, back
                 break

@@ -22,7 +22,7 @@ from usage_contract import LEVELS, Contract, load
 from usage_contract.contract import Level
 from usage_contract.sources import pointer
 
-MOST = 200  # items and problems of a body that are checked: far more than usage metrics have
+MOST_CHECKED = 200  # items and problems of a body that are checked: far more than usage metrics have
 SHOWN_MEMBERS = 10  # names: more do not make a finding clearer
 UNCHECKED = "unchecked"
 TYPES = {
@@ -60,7 +60,7 @@ def _first_items(validator: Validator, items: Any, instance: Any, schema: dict[s
     """
     if not isinstance(instance, list):
         return
-    first = instance[:MOST]
+    first = instance[:MOST_CHECKED]
     array = id(items), sha256(repr(first).encode("utf-8", "surrogatepass")).digest()
     if array not in _valid_arrays:
         is_valid = True
@@ -69,8 +69,10 @@ def _first_items(validator: Validator, items: Any, instance: Any, schema: dict[s
             yield error
         if is_valid:
             _valid_arrays.add(array)
-    if len(instance) > MOST:
-        yield ValidationError(f"of {len(instance)} items only the first {MOST} are checked", validator=UNCHECKED)
+    if len(instance) > MOST_CHECKED:
+        yield ValidationError(
+            f"of {len(instance)} items only the first {MOST_CHECKED} are checked", validator=UNCHECKED
+        )
 
 
 _valid_arrays: set[tuple[int, bytes]] = set()  # the schema of the items, which is never freed, and the array's digest
@@ -148,10 +150,11 @@ def _validation(operation: str, exchange: Exchange, level: Level) -> Validation:
     higher = LEVELS[LEVELS.index(level) + 1 :][:1]
     if higher and not _validation(operation, exchange, *higher):
         return Validation()  # a higher level only adds to a lower one
-    errors = list(islice(validator(operation, str(exchange.status), level).iter_errors(exchange.json.value), MOST))
+    found_errors = validator(operation, str(exchange.status), level).iter_errors(exchange.json.value)
+    errors = list(islice(found_errors, MOST_CHECKED))
     unchecked = [error.message for error in errors if error.validator == UNCHECKED]
-    if len(errors) == MOST:
-        unchecked.append(f"only the first {MOST} problems of a body are checked")
+    if len(errors) == MOST_CHECKED:
+        unchecked.append(f"only the first {MOST_CHECKED} problems of a body are checked")
     found = {
         (*error.absolute_path, error.validator): _problem(error, exchange)
         for error in errors

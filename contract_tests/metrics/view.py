@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from contract_tests.wire.messages import Exchange
+from contract_tests.wire.messages import Credential, Exchange
 
 MOST_COUNTS = 1000  # protocols or domains: usage metrics have a handful
 LONGEST_TEXT = 10_000  # characters of a key or a domain
@@ -21,6 +23,7 @@ class UsageMetrics:
 
     def __init__(self, exchange: Exchange, invalid: frozenset[str] = frozenset()) -> None:
         self.exchange = exchange
+        self.key = exchange.request.credential
         body = exchange.exact
         members = {name: value for name, value in body.items() if name not in invalid} if isinstance(body, dict) else {}
         self.api_key = _text(members.get("api_key"))
@@ -36,6 +39,14 @@ class UsageMetrics:
         self.rps = _number(limits.get("rps"))
         self.burst = _number(limits.get("burst"))
         self.remaining = _number(limits.get("remaining"))
+
+
+def by_key(usage_metrics: Iterable[UsageMetrics]) -> defaultdict[Credential | None, list[UsageMetrics]]:
+    """Return the usage metrics in the responses to each key, in their order."""
+    found: defaultdict[Credential | None, list[UsageMetrics]] = defaultdict(list)
+    for metrics in usage_metrics:
+        found[metrics.key].append(metrics)
+    return found
 
 
 def _number(value: Any) -> Decimal | None:

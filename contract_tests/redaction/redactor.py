@@ -69,7 +69,11 @@ def _grown(text: str, at: int, form: str, offset: int, length: int) -> tuple[int
 def lower(text: str) -> str:
     """Return the text in lower case and of the same length: some letters of other scripts would become two."""
     lowered = text.lower()
-    return lowered if len(lowered) == len(text) else "".join(x.lower() if x.isascii() else x for x in text)
+    return (
+        lowered
+        if len(lowered) == len(text)
+        else "".join(letter.lower() if letter.isascii() else letter for letter in text)
+    )
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ def redact_all(redact: Redactor, pairs: Iterable[tuple[str, Any]]) -> list[tuple
 class RedactedStream(io.TextIOBase):
     """A text stream that redacts and escapes what is written to another one.
 
-    `styled` says whether pytest's colours pass.
+    `styled` states whether pytest's colours pass.
     """
 
     def __init__(self, stream: Any, redact: Redactor, *, styled: bool = False) -> None:

@@ -11,7 +11,7 @@ NEXT_STEP = (
     "Owner, ticket and expiry date are left open."
 )
 
-LONGEST = 200  # characters of a reason
+LONGEST_REASON = 200  # characters
 
 
 def suggested_deviations(report: Report) -> str:
@@ -39,7 +39,7 @@ def _reason(rule: RuleReport) -> str:
         f"{each.actual} instead of {each.expected}" for each in rule.findings[:1] if each.actual and each.expected
     ]
     line = " ".join(": ".join([rule.problem, *values]).split())
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]} …"
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]} …"
 
 
 def _text(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from contract_tests.reports.model import FATAL, ExchangeReport, Report, RuleReport, counted
+from contract_tests.reports.model import FAILURES, FATAL, ExchangeReport, Report, RuleReport, counted
 
 
 def workflow_commands(report: Report) -> Iterator[str]:
@@ -12,18 +12,17 @@ def workflow_commands(report: Report) -> Iterator[str]:
 
     Source: GitHub's "Workflow commands for GitHub Actions".
     """
-    if not report.green and not report.faults:
-        yield annotation("error", "contract gate", _headline(report))
+    if not report.is_green and not report.faults:
+        lines = [report.headline, *(_exchange(report.exchange) if report.exchange else ())]
+        yield annotation("error", "contract gate", "\n".join(lines))
     for outcome, rules in report.groups:
-        if outcome not in {"held", "not tested"}:
+        if outcome in FAILURES:
             severity = "error" if outcome in FATAL else "warning"
             yield from (annotation(severity, rule.id, _failure(rule)) for rule in rules)
     untested = [f"{rule.id}: {rule.problem}" for rule in report.rules if rule.outcome == "not tested"]
     if untested and any(rule.outcome != "not tested" for rule in report.rules):
         lines = [f"{counted(len(untested), 'rule')} of {len(report.rules)} not tested", *untested]
-        yield annotation(
-            "notice", "contract gate", "\n".join(lines + [report.complete_run] * bool(report.complete_run))
-        )
+        yield annotation("notice", "contract gate", "\n".join(filter(None, [*lines, report.complete_run])))
 
 
 def annotation(severity: str, title: str, text: str) -> str:
@@ -34,10 +33,6 @@ def annotation(severity: str, title: str, text: str) -> str:
 def _failure(rule: RuleReport) -> str:
     exchanges = [finding.exchange for finding in rule.findings[:1]]
     return "\n".join([rule.promise, rule.problem, *(line for each in exchanges for line in _exchange(each))])
-
-
-def _headline(report: Report) -> str:
-    return "\n".join([report.headline, *(_exchange(report.exchange) if report.exchange else ())])
 
 
 def _exchange(exchange: ExchangeReport) -> tuple[str, str]:

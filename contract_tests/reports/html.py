@@ -10,12 +10,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from contract_tests.reports.deviations import NEXT_STEP, suggested_deviations
-from contract_tests.reports.model import FATAL, Outcome, Report, RuleReport
+from contract_tests.reports.model import FAILURES, FATAL, Outcome, Report, RuleReport
 from contract_tests.reports.text import stated
 from contract_tests.reports.timeline import drawing, duration, kind
 
 FIRST_FAULTS = 3  # rules that are listed at the top and open at once
-QUIET = ("not tested", "held")  # outcomes after the picture
 LEADS: dict[Outcome, str] = {
     "broken": "The deployment breaks these promises.",
     "gate error": "The gate itself failed; these rules were not judged.",
@@ -35,7 +34,7 @@ def page(report: Report) -> str:
         facts=[f"exit code {report.exit_code}", report.tally, report.cost, started],
         kind=_kind(report),
         fatal=FATAL,
-        quiet=QUIET,
+        failures=FAILURES,
         folded=_folded,
         leads=LEADS,
         most=FIRST_FAULTS,
@@ -63,7 +62,7 @@ def _folded(rules: Iterable[RuleReport]) -> Iterable[tuple[str, list[RuleReport]
 
 
 def _kind(report: Report) -> str:
-    if report.green:
+    if report.is_green:
         return "good" if report.verdict == "conforms" else "partial"
     return "bad" if report.faults else "unknown"
 

@@ -8,19 +8,18 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from contract_tests.reports.deviations import NEXT_STEP, suggested_deviations
-from contract_tests.reports.model import Report
-from contract_tests.reports.text import MOST_FINDINGS, exchange_lines, finding_lines
+from contract_tests.reports.model import FAILURES, Report
+from contract_tests.reports.text import FINDINGS_ON_A_SCREEN, exchange_lines, finding_lines
 
-LONGEST = 2000  # characters of a finding: a job's summary may have 1 MiB in all
-AT_LENGTH = {"broken", "gate error", "stale deviation", "known deviation", "reported"}
+LONGEST_FINDING = 2000  # characters of a finding: a job's summary may have 1 MiB in all
 
 
 def markdown(report: Report) -> str:
     """Return the Markdown: the verdict, the next step, each failed rule, and tables of the others."""
     return _template().render(
         report=report,
-        most=MOST_FINDINGS,
-        at_length=AT_LENGTH,
+        most=FINDINGS_ON_A_SCREEN,
+        failures=FAILURES,
         next_step=NEXT_STEP,
         deviations=suggested_deviations(report),
         versions=", ".join(f"{tool} {version}" for tool, version in report.versions.items()),
@@ -37,7 +36,7 @@ def _template() -> Template:
 
 
 def _shortened(text: str) -> str:
-    return text[:LONGEST] + (" …" if len(text) > LONGEST else "")
+    return text[:LONGEST_FINDING] + (" …" if len(text) > LONGEST_FINDING else "")
 
 
 def inline(text: str) -> str:

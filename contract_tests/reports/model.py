@@ -20,8 +20,9 @@ T = TypeVar("T")
 TOOLS = ("usage-contract", "pytest", "hypothesis", "schemathesis", "h11")
 FORMAT = "usage-contract/report/2"
 FATAL: tuple[Outcome, ...] = ("broken", "gate error", "stale deviation")
-REPORTED: tuple[Outcome, ...] = ("known deviation", "reported", "not tested")
-OUTCOMES = (*FATAL, *REPORTED, "held")
+ACCEPTED: tuple[Outcome, ...] = ("known deviation", "reported")
+FAILURES = (*FATAL, *ACCEPTED)
+OUTCOMES = (*FAILURES, "not tested", "held")
 TITLES: Mapping[Result, str] = {
     "conforms": "✓ Conforms",
     "partial": "✓ Conforms, as far as it was tested",
@@ -186,7 +187,7 @@ class Report:
     format: str = field(default=FORMAT, metadata=OURS)
 
     @property
-    def green(self) -> bool:
+    def is_green(self) -> bool:
         """Whether the exit code is 0."""
         return self.exit_code == 0
 

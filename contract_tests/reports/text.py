@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from contract_tests.reports.model import ExchangeReport, FindingReport, RuleReport
 
-MOST_FINDINGS = 3  # of a rule, on a screen
+FINDINGS_ON_A_SCREEN = 3  # of one rule
 INDENT = "    "
 
 
@@ -21,9 +21,9 @@ def _rule_lines(rule: RuleReport) -> Iterator[str]:
     yield f"source: {rule.source} ({rule.level})"
     if rule.deviation:
         yield rule.deviation
-    for finding in rule.findings[:MOST_FINDINGS]:
+    for finding in rule.findings[:FINDINGS_ON_A_SCREEN]:
         yield from finding_lines(finding)
-    if more := rule.more_findings + len(rule.findings[MOST_FINDINGS:]):
+    if more := rule.more_findings + len(rule.findings[FINDINGS_ON_A_SCREEN:]):
         yield f"and {more} more findings"
 
 

@@ -14,7 +14,7 @@ from itertools import count
 
 from contract_tests.reports.model import RequestReport, counted
 
-TOP, PLOT, BUCKET, GAP = 26, 150, 46, 40  # pixels
+TOP, PLOT, MARGIN, BUCKET, GAP = 26, 150, 8, 46, 40  # pixels
 MOST_TICKS = 6
 FASTEST = 0.0001  # seconds: shorter times are drawn there
 
@@ -98,14 +98,14 @@ def drawing(timeline: Sequence[RequestReport]) -> Mapping[str, object]:
     for request in timeline:
         if request.remaining is not None:
             by_key.setdefault(request.key, []).append(request)
-    bottoms = count(TOP + PLOT + 8 + GAP + BUCKET, GAP + BUCKET)
+    bottoms = count(TOP + PLOT + MARGIN + GAP + BUCKET, GAP + BUCKET)
     buckets = [Bucket(key, requests, bottom) for (key, requests), bottom in zip(by_key.items(), bottoms, strict=False)]
     return {
         "scale": Scale.of(timeline),
         "requests": sorted(enumerate(timeline, 1), key=lambda numbered: order.index(kind(numbered[1]))),
         "buckets": buckets,
         "top": TOP,
-        "height": TOP + PLOT + 8 + len(buckets) * (GAP + BUCKET),
+        "height": TOP + PLOT + MARGIN + len(buckets) * (GAP + BUCKET),
         "bucket_height": BUCKET,
         "legend": {name: f"{label}: {counts[name]}" for name, label in KINDS.items() if counts[name]},
         "description": _description(timeline, counts, buckets),

@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, send
+from contract_tests.run.request_parts import KINDS, Kind, Part
 from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 
-Kind = Literal["header", "query parameter", "cookie"]
-Outcome = Literal["expected", "unexpected", "unclear"]
-Judge = Callable[[Exchange], Outcome]
+# A request is a "defect", or is "refused" because of one of its parts, so that the others are untested.
+Judgement = Literal["kept", "defect", "refused"]
+Judge = Callable[[Exchange], Judgement]
 
-KINDS: tuple[Kind, ...] = ("header", "query parameter", "cookie")
-# Apache, gunicorn and hyper accept 100 fields, gunicorn a request line of 4,094 bytes, Tomcat and Jetty a head of
-# 8 KiB. The rest is for the fields of a baseline request, and for those that a gateway needs.
-MOST_FIELDS = 75
-LONGEST_QUERY = 3500
-LARGEST_HEAD = 7000
-MOST_EXTRA = 40  # requests of a rule: the spare ones, and those that narrow a defect down to a part
-SEPARATELY = 5  # parts that are sent alone, the most usual first, where every piece is refused; 1 of later requests
-
-
-@dataclass(frozen=True)
-class Part:
-    """One header field, query parameter or cookie of a combined request."""
-
-    kind: Kind
-    name: str
-    value: str | bytes
-
-    @property
-    def pair(self) -> bytes:
-        """The part as a query and a Cookie header write it."""
-        value = self.value if isinstance(self.value, bytes) else self.value.encode()
-        return self.name.encode() + b"=" + value
+# Requests of a rule beyond its combined ones: the spare ones, and two for each halving of a request with a defect.
+MOST_EXTRA = 40
 
 
 @dataclass(frozen=True)
@@ -75,14 +55,6 @@ class Combined:
         # A server that refuses such a request often closes the connection too.
         return self.gate.request(self.key, label, fields=fields, target=target, new_connection=True)
 
-    def is_refused(self, part: Part) -> bool:
-        """Whether an earlier request has shown that the deployment refuses a part alone."""
-        return (self.key, part.kind, part.name.lower()) in self.gate.refused.parts
-
-    def is_of_refused_kind(self, part: Part) -> bool:
-        """Whether the deployment has refused every part of this kind that was sent alone."""
-        return (self.group, part.kind) in self.gate.refused.kinds
-
     def split(self) -> list[Combined]:
         """Return a request for the parts of each kind; or, where all are of one kind, two with half of the parts."""
         pieces = [parts for kind in KINDS if (parts := self.of(kind))]
@@ -93,74 +65,80 @@ class Combined:
 
 
 def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
-    """Send a combined request, and return the exchange of its smallest part with an unexpected outcome, if any.
+    """Send a combined request, and return the exchange of its smallest part that shows a defect, if any.
 
-    An unclear outcome means that the deployment refuses a part, for example a query that it does not know. The
-    other parts are then untested: they are sent again in halves, as long as `Gate.refused` has spare requests.
+    Where the deployment refuses a part, for example a query that it does not know, the other parts are untested. They
+    are sent again in halves, as long as there are spare requests.
     """
-    parts = [part for part in combined.parts if not combined.is_refused(part)]
-    together = [part for part in parts if not combined.is_of_refused_kind(part)]
-    rest = [part for part in parts if combined.is_of_refused_kind(part)]
-    if together:
-        whole = replace(combined, parts=tuple(together))
-        exchange = yield from send(whole.request())
-        outcome = judge(exchange)
-        if outcome == "unexpected":
-            return (yield from _narrowed(whole, exchange, judge))
-        if outcome == "unclear" and (found := (yield from _separated(whole, judge))):
+    refused = combined.gate.refused_parts
+    combined = replace(
+        combined, parts=tuple(part for part in combined.parts if not refused.includes(combined.key, part))
+    )
+    refused_kinds = [kind for kind in KINDS if (combined.group, kind) in refused.kinds]
+    together = replace(combined, parts=tuple(part for part in combined.parts if part.kind not in refused_kinds))
+    if together.parts:
+        exchange = yield from send(together.request())
+        judgement = judge(exchange)
+        if judgement == "defect":
+            return (yield from _narrowed(together, exchange, judge))
+        if judgement == "refused" and (found := (yield from _separated(together, judge))):
             return found
-    return (yield from _first_of_each_kind(replace(combined, parts=tuple(rest)), 1, judge))
+    # Of a kind that is refused, only the most usual part is worth a request.
+    most_usual = tuple(part for kind in refused_kinds for part in combined.of(kind)[:1])
+    return (yield from _found_alone(replace(combined, parts=most_usual), judge))
 
 
 def _separated(refused: Combined, judge: Judge) -> Probing[Exchange | None]:
     """Send the parts of a refused request in pieces."""
     if len(refused.parts) == 1:
-        (part,) = refused.parts
-        refused.gate.refused.parts.add((refused.key, part.kind, part.name.lower()))
+        refused.gate.refused_parts.add(refused.key, *refused.parts)
         return None
-    pieces, unclear = refused.split(), []
+    pieces, refused_pieces = refused.split(), []
     for piece in pieces:
         exchange = yield from _sent_with_spare_request(piece)
         if exchange is None:
             return None
-        outcome = judge(exchange)
-        if outcome == "unexpected":
+        judgement = judge(exchange)
+        if judgement == "defect":
             return (yield from _narrowed(piece, exchange, judge))
-        if outcome == "unclear":
-            unclear.append(piece)
-    if len(unclear) == len(pieces) and len({part.kind for part in refused.parts}) == 1 and len(refused.parts) > 2:
-        return (yield from _first_of_each_kind(refused, SEPARATELY, judge))
-    for piece in unclear:
+        if judgement == "refused":
+            refused_pieces.append(piece)
+    if (
+        len(refused_pieces) == len(pieces)
+        and len({part.kind for part in refused.parts}) == 1
+        and len(refused.parts) > 2
+    ):
+        return (yield from _found_alone(refused, judge))
+    for piece in refused_pieces:
         if found := (yield from _separated(piece, judge)):
             return found
     return None
 
 
-def _first_of_each_kind(refused: Combined, count: int, judge: Judge) -> Probing[Exchange | None]:
-    """Send the first parts of each kind alone, as many as `count`. If all are refused, the kind counts as refused."""
-    for kind in KINDS:
-        outcomes = set[Outcome]()
-        for part in refused.of(kind)[:count]:
-            exchange = yield from _sent_with_spare_request(replace(refused, parts=(part,)))
-            if exchange is None:
-                break
-            outcomes.add(outcome := judge(exchange))
-            if outcome == "unexpected":
-                return exchange
-        if outcomes == {"unclear"}:
-            refused.gate.refused.kinds.add((refused.group, kind))
+def _found_alone(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
+    """Send each part alone while requests are spare; if all are refused, their kinds count as refused."""
+    judgements = set[Judgement]()
+    for part in combined.parts:
+        exchange = yield from _sent_with_spare_request(replace(combined, parts=(part,)))
+        if exchange is None:
+            break
+        judgements.add(judgement := judge(exchange))
+        if judgement == "defect":
+            return exchange
+    if judgements == {"refused"}:
+        combined.gate.refused_parts.kinds |= {(combined.group, part.kind) for part in combined.parts}
     return None
 
 
 def _narrowed(combined: Combined, exchange: Exchange, judge: Judge) -> Probing[Exchange]:
-    """Return the exchange of the smallest part of a request that has an unexpected outcome too."""
+    """Return the exchange of the smallest part of a request that shows a defect too."""
     while len(combined.parts) > 1:
         for half in combined.split():
             try:
                 narrower = yield from send(half.request())
             except NotTested:  # the deployment may have stopped: the larger request shows the defect too
                 return exchange
-            if judge(narrower) == "unexpected":
+            if judge(narrower) == "defect":
                 combined, exchange = half, narrower
                 break
         else:
@@ -170,34 +148,4 @@ def _narrowed(combined: Combined, exchange: Exchange, judge: Judge) -> Probing[E
 
 def _sent_with_spare_request(combined: Combined) -> Probing[Exchange | None]:
     """Send a request if there is a spare one."""
-    return (yield from send(combined.request())) if combined.gate.refused.take() else None
-
-
-def packed(parts: Iterable[Part], requests: int) -> list[tuple[Part, ...]]:
-    """Distribute parts over requests, the first parts to the first request; those that do not fit are left out."""
-    packs = [_Pack() for _ in range(requests)]
-    for part in parts:
-        any(pack.add(part) for pack in packs)
-    return [tuple(pack.parts) for pack in packs if pack.parts]
-
-
-@dataclass
-class _Pack:
-    """The parts of one request, and what they take together: header fields, bytes of the query, bytes of the head."""
-
-    parts: list[Part] = field(default_factory=list)
-    fields: int = 0
-    query: int = 0
-    head: int = 0
-
-    def add(self, part: Part) -> bool:
-        """Add a part if it fits; return whether it does."""
-        size = len(part.pair) + 3  # the separators
-        fields = self.fields + (part.kind == "header")
-        query = self.query + (size if part.kind == "query parameter" else 0)
-        head = self.head + size
-        if fields > MOST_FIELDS or query > LONGEST_QUERY or head > LARGEST_HEAD:
-            return False
-        self.parts.append(part)
-        self.fields, self.query, self.head = fields, query, head
-        return True
+    return (yield from send(combined.request())) if combined.gate.refused_parts.take_spare_requests() else None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contract_tests.run.options import Settings
 
 
-def values(arguments: Sequence[str], *names: str) -> Iterator[str]:
+def values_of(arguments: Sequence[str], *names: str) -> Iterator[str]:
     """Yield the values of options that may have several names."""
     for index, word in enumerate(arguments):
         name, equals, value = word.partition("=")
@@ -18,7 +18,7 @@ def values(arguments: Sequence[str], *names: str) -> Iterator[str]:
 
 def last_value(arguments: Sequence[str], *names: str) -> str:
     """Return the last value of an option; empty without one."""
-    return ["", *values(arguments, *names)][-1]
+    return ["", *values_of(arguments, *names)][-1]
 
 
 def without_option(arguments: Sequence[str], option: str) -> Iterator[str]:
@@ -31,7 +31,7 @@ def without_option(arguments: Sequence[str], option: str) -> Iterator[str]:
             yield word
 
 
-def command(arguments: Sequence[str], settings: Settings) -> str:
+def repeating_command(arguments: Sequence[str], settings: Settings) -> str:
     """Return the command that repeats the run, without keys, and with the name alone of each --header."""
     words = ["pytest", *_without_secrets([str(argument) for argument in arguments])]
     if not settings.embedded and not any(word.startswith(("--base-url", "--traffic")) for word in words):

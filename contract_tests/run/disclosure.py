@@ -14,9 +14,14 @@ MASKS = ("*", "•", "…", "#", "...")  # stand for the hidden part of a key
 MASK_WORDS = ("xxx", "redacted", "hidden")
 
 
+def received_values(exchange: Exchange) -> bytes:
+    """Return the body of a response, and the values of its header fields."""
+    return exchange.body + b"\n".join(value for _, value in exchange.fields)
+
+
 def disclosed(keys: Iterable[Credential], exchange: Exchange) -> Iterator[Credential]:
     """Yield the keys that a response contains, in any case or encoded, and that its request did not contain."""
-    received = exchange.body + b"\n".join(value for _, value in exchange.fields)
+    received = received_values(exchange)
     sent = wire(exchange.request)
     disclosure = Disclosure(received.decode("utf-8", "backslashreplace"))
     for key in keys:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run import wrong_keys
-from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange
+from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.strict_json import member_names
 
-TWO_KEYS = "two used keys"  # a need that --plan and the summary name
+TWO_KEYS = "two used keys"  # a need that the summary names
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Baseline:
         return all(map(self._is_refused, exchanges))
 
     def _is_refused(self, exchange: Exchange) -> bool:
-        is_error = exchange.status is not None and not 200 <= exchange.status < 300
+        is_error = exchange.status not in {None, *SUCCESSES}
         return is_error and not contains_metrics(exchange, self.members)
 
 
@@ -89,6 +89,7 @@ def objects(value: object) -> Iterator[dict[str, object]]:
             waiting.extend(each)
 
 
+# Functions with names, so that verdicts with facts can be pickled.
 def _valid_key(baseline: Baseline) -> bool:
     return all(each.status == 200 and each.ending == "complete" for each in baseline.valid)
 
@@ -141,13 +142,13 @@ def check_facts(needs: Iterable[Fact], baseline: Baseline) -> None:
 NEEDS_VALID_KEY = (VALID_KEY,)
 NEEDS_READABLE_BODY = (VALID_KEY, READABLE_BODY)
 NEEDS_AUTH_ERRORS = (MISSING_KEY_REFUSED, UNKNOWN_KEY_REFUSED)
-FACTS = (VALID_KEY, READABLE_BODY, MISSING_KEY_REFUSED, UNKNOWN_KEY_REFUSED)
+FACTS = (*NEEDS_READABLE_BODY, *NEEDS_AUTH_ERRORS)
 READING = (*VALID_KEY.reported_by, *READABLE_BODY.reported_by)  # the rules that report why a body cannot be read
 
 
-def having(figures: Sequence[UsageMetrics], *names: str) -> list[UsageMetrics]:
+def having(usage_metrics: Sequence[UsageMetrics], *names: str) -> list[UsageMetrics]:
     """Return the usage metrics that have all the members; NotTested if none has."""
-    found = [each for each in figures if all(getattr(each, name) is not None for name in names)]
+    found = [metrics for metrics in usage_metrics if all(getattr(metrics, name) is not None for name in names)]
     if not found:
         because = (*READING, "schema/body-has-the-documented-ranges", "schema/body-has-every-documented-member")
         raise NotTested(f"no 200 response has a valid {' and '.join(names)}", because=because)

@@ -42,6 +42,12 @@ def status_finding(exchange: Exchange, expected: str) -> Finding:
     return Finding(problem, exchange, expected=expected, actual=exchange.outcome)
 
 
+def media_type_finding(exchange: Exchange, problem: str, expected: str | None = "application/json") -> Finding:
+    """Return the finding for a response with another media type, or another charset, than expected."""
+    actual = exchange.excerpt(exchange.header("Content-Type") or "no Content-Type")
+    return Finding(problem, exchange, expected=expected, actual=actual)
+
+
 def body_findings(operation: str, exchange: Exchange, level: Level) -> Iterator[Finding]:
     """Yield what is wrong with a response body at a level, and was not already wrong at a lower one."""
     return (_finding(problem, exchange) for problem in problems(operation, exchange, level))

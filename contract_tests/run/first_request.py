@@ -12,7 +12,7 @@ from _pytest.outcomes import Exit  # what pytest.exit raises; pytest exports it 
 
 from contract_tests.run.findings import BrokenPromiseError, Finding, status_finding
 from contract_tests.run.gate import Gate, RequestOptions
-from contract_tests.run.scheduler import Scheduler
+from contract_tests.run.scheduler import Scheduler, Shortfall
 from contract_tests.wire.connection import UnreachableError
 from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
@@ -25,11 +25,14 @@ LOGIN = re.compile(r"log-?in|sign-?in|signon|sso\b|saml|oauth|/auth\b")
 LOGIN_PAGE = re.compile(r"type=.?password|log ?in|sign ?in")
 TLS_PORT = re.compile(r"plain http request was sent to https port|http request to an https server|requires tls")
 TLS_ALERT = b"\x15\x03"  # RFC 8446, section 5.1: a record of type alert
-UNKNOWN_PATH = "missing authentication token"
+UNKNOWN_PATH = "missing authentication token"  # of Amazon API Gateway
 
 
 class CouldNotBeTestedError(Exit):
     """The run ends, because the deployment cannot be judged; `exchange` shows the reason."""
+
+    # pytest's last line begins with the name of the exception, and users do not know the modules of the gate.
+    __module__, __qualname__ = "builtins", "contract gate"
 
     def __init__(self, reason: str, exchange: Exchange | None = None) -> None:
         super().__init__(reason, COULD_NOT_BE_TESTED)
@@ -57,7 +60,7 @@ def first_response(scheduler: Scheduler, session: pytest.Session) -> Exchange:
     except UnreachableError as error:
         _could_not_be_tested(gate, str(error))
     except RuntimeError as error:
-        if type(error).__module__ == "builtins":
+        if type(error).__module__ == "builtins":  # not the class of a plugin such as pytest-socket
             raise
         _could_not_be_tested(gate, f"a pytest plugin blocks its connections ({type(error).__module__}): {error}")
     except NotTested as reason:
@@ -96,7 +99,7 @@ def likely_cause(exchange: Exchange, target: Target, path: str) -> str:
     status = exchange.status or 0
     if is_challenge(exchange):
         return "a bot challenge answers in front of the deployment; let the gate's requests pass it"
-    if exchange.start.startswith(TLS_ALERT) or (status == 400 and TLS_PORT.search(text)):
+    if exchange.head.startswith(TLS_ALERT) or (status == 400 and TLS_PORT.search(text)):
         return "this port expects TLS; is it https instead of http?"
     if status in {401, 403} and UNKNOWN_PATH in text:
         return "the API gateway does not know this path; check the path prefix in --base-url"
@@ -144,15 +147,15 @@ def _send_first_request_with(scheduler: Scheduler, key: Credential) -> None:
         while exchanges[-1].status in AUTH_ERRORS and len(exchanges) <= CONFIRMATIONS:
             exchanges.append(scheduler.send_baseline(key))
     except NotTested as reason:
-        scheduler.shortfalls.append(f"no request with {key.label} got a response: {reason}")
-        scheduler.wanted.add(reason.wanted)
+        problem = f"no request with {key.label} got a response: {reason}"
+        scheduler.shortfalls.append(Shortfall(key, problem, reason.wanted))
         return
     scheduler.first_with[key] = exchanges
     if all(exchange.status in AUTH_ERRORS for exchange in exchanges):
         scheduler.gate.rejected[key] = exchanges[0]
         variable = key.shell.removeprefix("$")
-        scheduler.shortfalls.append(f"{key.label} ({variable}) was rejected with {exchanges[0].status} and is not used")
-        scheduler.wanted.add(f"a valid {key.label}")
+        problem = f"{key.label} ({variable}) was rejected with {exchanges[0].status} and is not used"
+        scheduler.shortfalls.append(Shortfall(key, problem, f"a valid {key.label}"))
 
 
 def _is_refused_for_its_form(scheduler: Scheduler) -> bool:

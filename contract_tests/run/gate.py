@@ -12,12 +12,12 @@ from contract_tests.run.facts import TWO_KEYS, Baseline, contains_metrics
 from contract_tests.run.findings import Finding, status_finding
 from contract_tests.run.options import Settings
 from contract_tests.run.probes import Probing, send
+from contract_tests.run.request_parts import RefusedParts
 from contract_tests.wire.messages import AGENT, Credential, Exchange, Pool, Request
 from contract_tests.wire.not_tested import NotTested
 from usage_contract import Contract, Operation, __version__
 
 OPERATION = "get_usage"  # the operation that the rules are about; the document describes the rest of it
-SPARE_REQUESTS = 5  # a run sends at most 250 requests, also where the deployment refuses unusual ones
 BROWSER = (
     ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
     ("Accept", "text/html,*/*;q=0.8"),
@@ -50,38 +50,18 @@ class RequestOptions(TypedDict, total=False):
 
 
 @dataclass
-class Refused:
-    """The parts of combined requests that the deployment refuses, such as a query that it does not know.
-
-    `parts` were refused alone: a key or None, a kind, and a name. `kinds` are groups of requests and kinds of parts.
-    `spare_requests` is how many more requests may be spent on separating refused parts from others.
-    """
-
-    parts: set[tuple[Credential | None, str, str]] = field(default_factory=set)
-    kinds: set[tuple[str, str]] = field(default_factory=set)
-    spare_requests: int = SPARE_REQUESTS
-
-    def take(self, count: int = 1) -> bool:
-        """Take spare requests; False where fewer are left."""
-        if self.spare_requests < count:
-            return False
-        self.spare_requests -= count
-        return True
-
-
-@dataclass
 class Gate:
     """One deployment under test: the settings, the contract, and the facts that the run has found so far.
 
     `rejected` are further keys that this deployment rejects, each with the exchange that shows it. `baseline_exchanges`
-    are the exchanges of the baseline requests. `refused` is knowledge that the rules share.
+    are the exchanges of the baseline requests.
     """
 
     settings: Settings
     contract: Contract
     rejected: dict[Credential, Exchange] = field(default_factory=dict)
     baseline_exchanges: list[Exchange] = field(default_factory=list)
-    refused: Refused = field(default_factory=Refused)
+    refused_parts: RefusedParts = field(default_factory=RefusedParts)
 
     @cached_property
     def operation(self) -> Operation:
@@ -175,8 +155,8 @@ class Gate:
         A server of several sites may take a request without a Host header for another one.
         """
         request = exchange.request
-        has_host = any(name.lower() == b"host" for name, _ in request.fields)
-        return exchange.status == 200 and has_host and request.credential in self.keys and self.is_operation(request)
+        is_ok = exchange.status == 200 and request.credential in self.keys
+        return is_ok and bool(request.values("Host")) and self.is_operation(request)
 
     def is_operation(self, request: Request) -> bool:
         """Whether a request is for the operation, with any query, header fields and body, also in absolute form."""
@@ -193,7 +173,7 @@ class Gate:
         is_valid = exchange.request.credential in self.keys
         return exchange.request.is_baseline and is_valid and exchange.status != 429
 
-    def accepted(self, exchanges: Iterable[Exchange], refusals: Collection[int]) -> Iterator[Finding]:
+    def wrongly_accepted(self, exchanges: Iterable[Exchange], refusals: Collection[int]) -> Iterator[Finding]:
         """Yield a finding for each exchange that must be refused, and was not.
 
         A refusal has one of the status codes in `refusals`, and no usage metrics.

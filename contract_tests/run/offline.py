@@ -13,18 +13,18 @@ import pytest
 
 from contract_tests.metrics.schema import contract
 from contract_tests.redaction.redactor import Redactor
-from contract_tests.reports.model import RuleReport, redacted
+from contract_tests.reports.model import Outcome, RuleReport, redacted
 from contract_tests.run.facts import check_facts
 from contract_tests.run.findings import Finding
 from contract_tests.run.gate import OPERATION, Gate
-from contract_tests.run.options import keys_from
+from contract_tests.run.key_sources import keys_from
 from contract_tests.run.recorded import RecordedScheduler, check_doubts, check_recording, reason_of_doubts, settings_of
 from contract_tests.run.report import rule_report
-from contract_tests.run.rules import Rule, place, rule_files, rule_from
+from contract_tests.run.rules import Rule, rule_files, rule_from
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.run.verdicts import Verdict, Verdicts
 from contract_tests.traffic.recording import Recorded, Recording, TrafficError, recording_of
-from contract_tests.wire.messages import Exchange, Part
+from contract_tests.wire.messages import Aspect, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.target import Target
 from usage_contract.contract import Level
@@ -94,19 +94,19 @@ def _doubted_in(findings: Iterable[Finding]) -> list[Exchange]:
     return [exchange for exchange in exchanges if exchange.doubt]
 
 
-def rules_for(lacks: Collection[Part]) -> list[Rule]:
-    """Return the rules that can judge recordings without some parts."""
-    return [rule for rule, _, _ in _rules() if not rule.sends[1] and not set(rule.reads) & set(lacks)]
+def rules_for(lacks: Collection[Aspect]) -> list[Rule]:
+    """Return the rules that can judge recordings that lack some aspects."""
+    return [rule for rule, _, _ in _rules() if not rule.is_active and not set(rule.reads) & set(lacks)]
 
 
 def judge_offline(
-    scheduler: Scheduler, lacks: Collection[Part] = (), doubts: Mapping[str, str] | None = None
+    scheduler: Scheduler, lacks: Collection[Aspect] = (), doubts: Mapping[str, str] | None = None
 ) -> Verdicts:
     """Judge the exchanges of a scheduler that sends nothing.
 
     Args:
         scheduler: The exchanges, and the deployment that they are with.
-        lacks: The parts of the exchanges that are not known.
+        lacks: The aspects of the exchanges that are not known.
         doubts: The reasons why rules are not tested although the exchanges keep them, see `doubts_about`.
     """
     verdicts = Verdicts(scheduler.gate.settings, scheduler=scheduler)
@@ -115,42 +115,32 @@ def judge_offline(
     return verdicts
 
 
-def _each_verdict(verdicts: Verdicts, lacks: Collection[Part], doubts: Mapping[str, str]) -> Iterator[Verdict]:
+def _each_verdict(verdicts: Verdicts, lacks: Collection[Aspect], doubts: Mapping[str, str]) -> Iterator[Verdict]:
     """Yield the verdict on each rule; the rules that repeat a broken one depend on the verdicts so far."""
     shared: dict[str, Any] = {"scheduler": verdicts.scheduler, "request": SimpleNamespace(session=None)}
     fixtures: dict[ModuleType, _Fixtures] = {}
     for rule, function, module in _rules():
         of_module = fixtures.setdefault(module, _Fixtures(module, shared))
-        yield _verdict(rule, function, of_module, verdicts, lacks, doubts)
-
-
-def _verdict(
-    rule: Rule,
-    function: RuleFunction,
-    fixtures: _Fixtures,
-    verdicts: Verdicts,
-    lacks: Collection[Part],
-    doubts: Mapping[str, str],
-) -> Verdict:
-    findings: list[Finding] = []
-    try:
-        check_recording(rule, lacks)
-        verdicts.check_repeats(rule)
-        check_facts(rule.needs, fixtures.scheduler.gate.baseline)
-        findings.extend(function(**fixtures.of(function)))
-        if not findings:
-            check_doubts(rule, doubts)
-    except NotTested as reason:
-        if not findings:
-            return Verdict(rule, "not tested", reason=str(reason), because=reason.because)
-    if not findings:
-        return Verdict(rule, "held")
-    return Verdict(rule, "reported" if rule.is_above(verdicts.settings.level) else "broken", tuple(findings))
+        findings: list[Finding] = []
+        verdict = Verdict(rule, "held")
+        try:
+            check_recording(rule, lacks)
+            verdicts.check_repeats(rule)
+            check_facts(rule.needs, of_module.scheduler.gate.baseline)
+            findings.extend(function(**of_module.of(function)))
+            if not findings:
+                check_doubts(rule, doubts)
+        except NotTested as reason:
+            verdict = Verdict(rule, "not tested", reason=str(reason), because=reason.because)
+        if findings:  # they count even where the rest of the rule could not be tested
+            outcome: Outcome = "reported" if rule.is_above(verdicts.settings.level) else "broken"
+            verdict = Verdict(rule, outcome, tuple(findings))
+        yield verdict
 
 
 @cache
 def _rules() -> tuple[tuple[Rule, RuleFunction, ModuleType], ...]:
-    return tuple(sorted(_rules_of_files(), key=lambda found: place(found[2].__name__.rpartition(".")[2], found[0])))
+    return tuple(sorted(_rules_of_files(), key=lambda found: found[0].order))
 
 
 def _rules_of_files() -> Iterator[tuple[Rule, RuleFunction, ModuleType]]:

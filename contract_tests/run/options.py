@@ -6,7 +6,7 @@ import os
 import re
 import ssl
 from argparse import ArgumentTypeError
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,13 @@ import pytest
 from contract_tests.redaction.spellings import SHORTEST_SECRET
 from contract_tests.run.deviations import Deviation, read_deviations
 from contract_tests.run.rules import rule_ids
-from contract_tests.wire.messages import Credential, name_of_key
+from contract_tests.wire.messages import Credential
 from contract_tests.wire.target import ConnectionSettings, Target
 from usage_contract.contract import LEVELS, Level
 
-MAIN_KEY = "CONTRACT_API_KEY"
-KEY_FILE = "CONTRACT_API_KEY_FILE"
-URL = "PYTEST_BASE_URL"  # pytest-base-url's
-LIKE_KEY = re.compile(r"CONTRACT_?(API_?)?KEYS?_?(\d+|FILE)?")
-LIKE_URL = re.compile("(CONTRACT|PYTEST)_?(BASE_?)?URL")
-BUDGET, INTRUSIVE_BUDGET = 400, 1000  # requests: emptying buckets takes many
-THOROUGH = 200  # requests more, for what --hypothesis-profile thorough generates
-OWN_FIELDS = {"host", "content-length", "transfer-encoding", "connection"}
+REQUEST_BUDGET, INTRUSIVE_REQUEST_BUDGET = 400, 1000  # requests: emptying buckets takes many
+GENERATED_REQUESTS = 200  # requests more, for what --hypothesis-profile thorough generates
+SET_BY_THE_GATE = {"host", "content-length", "transfer-encoding", "connection"}
 FOR_REQUESTS = (  # options without an effect on recorded traffic
     "--plan",
     "--intrusive",
@@ -40,7 +35,6 @@ FOR_REQUESTS = (  # options without an effect on recorded traffic
     "--ca-file",
     "--proxy",
 )
-KEY_VARIABLE = re.compile(rf"{MAIN_KEY}(_\d+)?|{KEY_FILE}")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -80,7 +74,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("--require-complete", "exit with code 4 if a rule was not tested", action="store_true")
     add("--max-rate", "requests a second (default: 0.9 of each key's rate limit)", type=_positive, metavar="N")
     add("--max-time", "seconds for the whole run (default: 120)", type=_positive, metavar="S")
-    budget = f"requests for the whole run (default: {BUDGET}, with --intrusive {INTRUSIVE_BUDGET})"
+    budget = f"requests for the whole run (default: {REQUEST_BUDGET}, with --intrusive {INTRUSIVE_REQUEST_BUDGET})"
     add("--max-requests", budget, type=_count, metavar="N")
     first_byte = "seconds until the first byte of a response (default: 10)"
     add("--answer-timeout", first_byte, type=_patience, metavar="S")
@@ -119,81 +113,12 @@ def _patience(text: str) -> float:
     return seconds
 
 
-def keys_from(options: Sequence[str], environment: Mapping[str, str], file: str | None) -> tuple[Credential, ...]:
-    """Return the keys of the first source that gives any: options, environment, key file.
-
-    The variables are CONTRACT_API_KEY, CONTRACT_API_KEY_2, CONTRACT_API_KEY_3 and so on. A key file contains one key a
-    line, the main key first. A line that begins with # is a comment.
-    """
-    values = dict(enumerate(options, 1)) or _environment_keys(environment)
-    file = file or environment.get(KEY_FILE)
-    if not values and file:
-        values = dict(enumerate(_key_file(Path(file)), 1))
-    for number, value in values.items():
-        _check_key(number, value)
-    if len(set(values.values())) < len(values):
-        raise pytest.UsageError("the same key is given twice; each key must be different")
-    return tuple(Credential(value.encode(), *name_of_key(number)) for number, value in values.items())
-
-
-def refuse_lost_base_url(environment: Mapping[str, str]) -> None:
-    """Raise UsageError for a key in the environment without a base URL: the embedded mock has keys of its own."""
-    if given := [name for name in environment if KEY_VARIABLE.fullmatch(name)]:
-        raise pytest.UsageError(
-            f"{given[0]}: a key needs a base URL. Give --base-url, or unset the variable to check the embedded mock"
-        )
-
-
-def refuse_misspelt(environment: Mapping[str, str], *, is_remote: bool) -> None:
-    """Raise UsageError for a variable that looks like one for a key or the base URL, and is not."""
-    for name in environment:
-        if not is_remote and name != URL and LIKE_URL.fullmatch(name):
-            raise pytest.UsageError(f"{name} is not a variable of the gate; give --base-url, or {URL}")
-        if is_remote and LIKE_KEY.fullmatch(name) and not KEY_VARIABLE.fullmatch(name):
-            raise pytest.UsageError(
-                f"{name} is not a variable of the gate; keys are in {MAIN_KEY}, {MAIN_KEY}_2 and so on, or {KEY_FILE}"
-            )
-
-
-def _check_key(number: int, value: str) -> None:
-    if not value or not value.isprintable() or not value.isascii() or " " in value:
-        raise pytest.UsageError(
-            f"key {number} is empty, or contains spaces or characters that a header cannot have; in a key file a "
-            "comment is on its own line"
-        )
-    if len(value) < SHORTEST_SECRET:
-        raise pytest.UsageError(
-            f"key {number} has fewer than {SHORTEST_SECRET} characters: it cannot be distinguished from other "
-            "text, and so cannot be redacted"
-        )
-
-
-def _environment_keys(environment: Mapping[str, str]) -> dict[int, str]:
-    """Return the keys by their numbers; the main key is number 1, and numbers may be missing."""
-    numbered = {match[1]: name for name in environment if (match := re.fullmatch(rf"{MAIN_KEY}_(\d+)", name))}
-    further = {number: value for number, name in numbered.items() if (value := environment[name].strip())}
-    if wrong := [numbered[number] for number in further if number != str(int(number)) or int(number) < 2]:
-        raise pytest.UsageError(f"{wrong[0]}: the main key is {MAIN_KEY}, and further ones begin with {MAIN_KEY}_2")
-    main = environment.get(MAIN_KEY, "").strip()  # a secret from a file often ends with a line end
-    if further and not main:
-        raise pytest.UsageError(f"{numbered[min(further, key=int)]} is set, and {MAIN_KEY}, the main key, is not")
-    return {1: main, **{int(number): further[number] for number in sorted(further, key=int)}} if main else {}
-
-
-def _key_file(path: Path) -> list[str]:
-    try:
-        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
-        return [line for line in lines if line and not line.startswith("#")]
-    except (OSError, UnicodeDecodeError) as error:
-        raise pytest.UsageError(f"the key file {path} cannot be read: {error}") from None
-
-
 def header_from(text: str) -> tuple[str, str]:
     """Split one `--header 'Name: value'`; the value may be a secret, and is never printed."""
     name, colon, value = text.partition(":")
     if not colon or not TOKEN.fullmatch(name) or not value.strip().isprintable():
         raise pytest.UsageError("--header: give it as 'Name: value'")
-    if name.lower() in OWN_FIELDS:
+    if name.lower() in SET_BY_THE_GATE:
         raise pytest.UsageError(f"--header: {name} is set by the gate itself; a header for a gateway has another name")
     return name, value.strip()
 
@@ -241,7 +166,9 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
     if (key_log := os.environ.get("SSLKEYLOGFILE")) and (ca_file or target.scheme == "https"):
         _check_key_log(key_log)
     intrusive = embedded or option.contract_intrusive
-    budget = (INTRUSIVE_BUDGET if intrusive else BUDGET) + (THOROUGH if option.hypothesis_profile == "thorough" else 0)
+    budget = INTRUSIVE_REQUEST_BUDGET if intrusive else REQUEST_BUDGET
+    if option.hypothesis_profile == "thorough":
+        budget += GENERATED_REQUESTS
     return Settings(
         target=target,
         keys=keys,

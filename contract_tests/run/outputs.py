@@ -22,12 +22,12 @@ from contract_tests.reports.github import annotation
 from contract_tests.reports.html import page
 from contract_tests.reports.markdown import markdown
 from contract_tests.reports.model import Report, as_json, redacted
-from contract_tests.run.command_line import last_value, values
+from contract_tests.run.command_line import last_value, values_of
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
-from contract_tests.run.options import KEY_FILE, MAIN_KEY, URL
+from contract_tests.run.key_sources import BASE_URL, KEY_FILE, MAIN_KEY
 from contract_tests.wire.target import Target
 
-NAMES = ("contract.json", "contract.md", "contract.html")
+REPORT_FILES = ("contract.json", "contract.md", "contract.html")
 SENDS_NOTHING = {
     *("--rules", "--rules-json", "--plan", "--collect-only", "--collectonly", "--co"),
     *("-h", "--help", "-V", "--version", "--markers", "--fixtures", "--fixtures-per-test"),
@@ -51,16 +51,16 @@ class Outputs:
     written: bool = False
 
     @classmethod
-    def of(cls, arguments: Sequence[str], folder: Path) -> Outputs:
+    def of(cls, arguments: Sequence[str]) -> Outputs:
         """Read the options from the command line, which may be wrong in other respects."""
         report_dir = last_value(arguments, "--report-dir")
         junit = last_value(arguments, "--junitxml", "--junit-xml")
         compared = last_value(arguments, "--compare")
         return cls(
             arguments,
-            (folder / report_dir).absolute() if report_dir else None,
-            (folder / Path(os.path.expandvars(junit)).expanduser()).absolute() if junit else None,
-            folder / compared if compared else None,
+            Path(report_dir).absolute() if report_dir else None,
+            Path(os.path.expandvars(junit)).expanduser().absolute() if junit else None,
+            Path(compared).absolute() if compared else None,
         )
 
     def prepare(self) -> None:
@@ -83,7 +83,7 @@ class Outputs:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for name in NAMES:
+            for name in REPORT_FILES:
                 (self.folder / name).unlink(missing_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
@@ -103,13 +103,13 @@ class Outputs:
     def _texts(self, report: Report) -> Iterator[tuple[Path, str]]:
         if self.folder:
             texts = (as_json(report), markdown(report), page(report))
-            yield from ((self.folder / name, text) for name, text in zip(NAMES, texts, strict=True))
+            yield from ((self.folder / name, text) for name, text in zip(REPORT_FILES, texts, strict=True))
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
             yield Path(summary), markdown(report)
 
     def remove(self) -> None:
         """Remove the report's files, as far as possible: an incomplete report must not remain."""
-        for path in [self.folder / name for name in NAMES] if self.folder else []:
+        for path in [self.folder / name for name in REPORT_FILES] if self.folder else []:
             with suppress(OSError):  # it could not be written, so its removal may fail as well
                 path.unlink()
 
@@ -151,15 +151,15 @@ class Outputs:
         )
 
     def _target(self) -> str:
-        url = last_value(self.arguments, "--base-url") or os.environ.get(URL, "")
+        url = last_value(self.arguments, "--base-url") or os.environ.get(BASE_URL, "")
         with suppress(pytest.UsageError):
             return Target.parse("--base-url", url).url
         return ""
 
     def _secrets(self) -> tuple[str, ...]:
         given = [value for name, value in os.environ.items() if name.startswith(MAIN_KEY) and name != KEY_FILE]
-        given += values(self.arguments, "--api-key")
-        given += [value.partition(":")[2].strip() for value in values(self.arguments, "--header")]
+        given += values_of(self.arguments, "--api-key")
+        given += [value.partition(":")[2].strip() for value in values_of(self.arguments, "--header")]
         return tuple(secret for secret in given if len(secret) >= SHORTEST_SECRET)
 
 
@@ -173,7 +173,7 @@ def watch(config: pytest.Config, arguments: Sequence[str]) -> Outputs:
     """
     if outputs_key not in config.stash:
         is_quiet = bool(SENDS_NOTHING & set(arguments))
-        outputs = Outputs([], None, None, written=True) if is_quiet else Outputs.of(arguments, Path.cwd())
+        outputs = Outputs([], None, None, written=True) if is_quiet else Outputs.of(arguments)
         config.stash[outputs_key] = outputs
         # pytest runs this while the error that ended the run passes through it.
         config.add_cleanup(lambda: outputs.report_failed_start(sys.exception()))

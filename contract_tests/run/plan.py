@@ -30,10 +30,10 @@ def plan(rules: Sequence[Rule], settings: Settings) -> Iterator[str]:
         least, most = rule.sends
         if rule not in allowed:
             yield f"{rule.id}: none without --intrusive"
-        elif most:
+        elif rule.is_active:
             yield f"{rule.id}: {most}" if least == most else f"{rule.id}: at least {least}, at most {most}"
-    least, most = (baseline + sum(rule.sends[place] for rule in allowed) for place in (0, 1))
-    most = min(most, settings.max_requests)
+    least = baseline + sum(rule.sends[0] for rule in allowed)
+    most = min(baseline + sum(rule.sends[1] for rule in allowed), settings.max_requests)
     rate = settings.max_rate or SHARE * VENDOR_RATE
     seconds = f"{least / rate:.0f} to {most / rate:.0f} s at {rate:g} requests a second; without a valid key, more"
     yield f"in total at least {least} and at most {most} requests: {seconds}"

@@ -25,18 +25,18 @@ from contract_tests.run.outputs import watch
 from contract_tests.run.plan import plan
 from contract_tests.run.recorded import check_doubts, check_recording, recording_key
 from contract_tests.run.report import rule_report
-from contract_tests.run.reporting import Reports
-from contract_tests.run.rules import Rule, place, rule_ids, rule_of, unknown_rule
+from contract_tests.run.report_plugin import ReportPlugin
+from contract_tests.run.rules import Rule, rule_ids, rule_of, unknown_rule
 from contract_tests.run.subject import sends_nothing, subject_of
 from contract_tests.run.summary import summary
 from contract_tests.run.verdicts import Verdicts, verdicts_key
 from contract_tests.wire.not_tested import NotTested
 from usage_contract import __version__
 
-ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+END_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 doubts_key = pytest.StashKey[Mapping[str, str]]()
-reports_key = pytest.StashKey[Reports]()
+reports_key = pytest.StashKey[ReportPlugin]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,7 +55,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """Set the Hypothesis profile before Hypothesis's own plugin loads it."""
     for plugin in ("hypothesispytest", "terminal"):
         if config.pluginmanager.is_blocked(plugin):
-            raise pytest.UsageError(f"-p no:{plugin} is refused: the gate needs that plugin")
+            raise pytest.UsageError(f"-p no:{plugin}: the gate needs that plugin. Leave the option out")
     profile = config.option.hypothesis_profile = config.option.hypothesis_profile or PROFILES[0]
     if profile not in PROFILES:
         raise pytest.UsageError(f"--hypothesis-profile: {profile} is not a profile; choose {' or '.join(PROFILES)}")
@@ -67,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rule: a promise with its level and source, see --rules")
     config.addinivalue_line("markers", "intrusive: a rule that can affect other users of the deployment")
     outputs = watch(config, [*map(str, config.invocation_params.args)])
-    _refuse_what_other_plugins_offer(config.option)
+    _refuse_unsafe_options(config.option)
     _refuse_unknown_rules(config.option.contract_rule)
     if config.option.contract_rules_json:
         _print_nothing_else(config)
@@ -77,7 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
     verdicts = config.stash[verdicts_key] = Verdicts(settings)
     terminal = config.get_terminal_writer()
     terminal._file = RedactedStream(terminal._file, redact, styled=terminal.hasmarkup)
-    reports = config.stash[reports_key] = Reports(verdicts, redact, outputs)
+    reports = config.stash[reports_key] = ReportPlugin(verdicts, redact, outputs)
     config.pluginmanager.register(reports)
     _end_in_order(config)
 
@@ -103,7 +103,8 @@ def _print_nothing_else(config: pytest.Config) -> None:
 def _end_in_order(config: pytest.Config) -> None:
     """Let SIGTERM and SIGHUP end the run as Ctrl-C does: with the verdicts so far, and the reports."""
     if threading.current_thread() is threading.main_thread():  # only the main thread may handle signals
-        heeded = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP
+        # A signal that is ignored remains so: nohup ignores SIGHUP.
+        heeded = [number for number in END_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
         before = {number: signal.signal(number, _stop) for number in heeded}
 
         def restore() -> None:
@@ -117,17 +118,17 @@ def _stop(number: int, _: object) -> NoReturn:
     raise KeyboardInterrupt(f"The run was ended by {signal.Signals(number).name}.")
 
 
-def _refuse_what_other_plugins_offer(option: Any) -> None:
+def _refuse_unsafe_options(option: Any) -> None:
     if sys.flags.optimize:
-        raise pytest.UsageError("-O and PYTHONOPTIMIZE are refused: pytest and the gate need assertions")
+        raise pytest.UsageError("-O, PYTHONOPTIMIZE: pytest and the gate need assertions. Leave them out")
     if getattr(option, "numprocesses", None) or getattr(option, "tx", None):
-        raise pytest.UsageError("-n and --tx are refused: the rules share one request budget; -n0 switches xdist off")
+        raise pytest.UsageError("-n, --tx: the rules share one process. Leave them out, or add -n0")
     if getattr(option, "forked", False):
         raise pytest.UsageError("--forked: the rules share one process. Leave the option out, or add -p no:forked")
     if getattr(option, "reruns", None):
-        raise pytest.UsageError("--reruns is refused: a promise that is sometimes broken is broken")
+        raise pytest.UsageError("--reruns: a promise that is sometimes broken is broken. Leave the option out")
     if option.hypothesis_verbosity in {"verbose", "debug"}:
-        raise pytest.UsageError("--hypothesis-verbosity is refused: Hypothesis would print the keys that it draws")
+        raise pytest.UsageError("--hypothesis-verbosity: Hypothesis would print the keys that it draws. Leave it out")
 
 
 @pytest.hookimpl(trylast=True)
@@ -136,21 +137,17 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
     if chosen := session.config.option.contract_rule:
         session.config.hook.pytest_deselected(items=[item for item in items if rule_of(item).id not in chosen])
         items[:] = [item for item in items if rule_of(item).id in chosen]
-    items.sort(key=_place)
+    items.sort(key=lambda item: rule_of(item).order)
     session.config.stash[verdicts_key].rules = list(dict.fromkeys(map(rule_of, items)))
     for item in items:
         names = getattr(item, "fixturenames", [])
         names.sort(key=lambda name: name != "needed_facts")  # before fixtures that send requests
 
 
-def _place(item: pytest.Item) -> tuple[bool, bool, int]:
-    return place(item.path.stem, rule_of(item))
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Sort the rules, also after options such as --ff; list them for --rules, and plan them for --plan."""
-    session.items.sort(key=_place)
+    session.items.sort(key=lambda item: rule_of(item).order)
     option = session.config.option
     terminal = session.config.get_terminal_writer()
     verdicts = session.config.stash[verdicts_key]
@@ -257,7 +254,7 @@ def _exit_code(session: pytest.Session) -> int:
         return pytest.ExitCode.TESTS_FAILED
     if verdicts.counts["gate error"]:
         return pytest.ExitCode.INTERNAL_ERROR
-    return pytest.ExitCode.OK if verdicts.suffice and not session.shouldfail else COULD_NOT_BE_TESTED
+    return pytest.ExitCode.OK if verdicts.is_green and not session.shouldfail else COULD_NOT_BE_TESTED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

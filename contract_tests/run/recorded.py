@@ -13,15 +13,15 @@ from contract_tests.run.gate import Gate
 from contract_tests.run.options import Settings
 from contract_tests.run.rules import Rule
 from contract_tests.run.scheduler import Scheduler
-from contract_tests.traffic.recording import PAGE, Recording
-from contract_tests.wire.messages import Credential, Exchange, Part, Request
+from contract_tests.traffic.recording import PAGE_OF_ANOTHER, Recording
+from contract_tests.wire.messages import Aspect, Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
 from usage_contract.contract import Level
 
 OWN_REQUESTS = "requests of its own (without --traffic)"
 recording_key = pytest.StashKey[Recording | None]()
-LACKING: dict[Part, str] = {
+LACKING: dict[Aspect, str] = {
     "head": "the recording lacks the bytes of the responses' heads",
     "framing": "the recording lacks how the responses were delimited",
     "coding": "the recording contains the bodies without their content coding",
@@ -73,7 +73,7 @@ def _undoubted(exchanges: Iterable[Exchange]) -> Iterator[Exchange]:
     for exchange in exchanges:
         if not exchange.doubt:
             yield exchange
-        elif exchange.doubt != PAGE:
+        elif exchange.doubt != PAGE_OF_ANOTHER:
             yield replace(exchange, request=replace(exchange.request, is_baseline=False))
 
 
@@ -90,9 +90,9 @@ def check_doubts(rule: Rule, doubts: Mapping[str, str]) -> None:
         raise NotTested(reason, wanted=OWN_REQUESTS)
 
 
-def check_recording(rule: Rule, lacks: Collection[Part]) -> None:
-    """Raise NotTested where a recording that lacks some parts cannot show whether a promise is kept."""
-    if rule.sends[1]:
+def check_recording(rule: Rule, lacks: Collection[Aspect]) -> None:
+    """Raise NotTested where a recording that lacks some aspects cannot show whether a promise is kept."""
+    if rule.is_active:
         raise NotTested("the rule sends requests, and a recording cannot answer them", wanted=OWN_REQUESTS)
-    if missing := [part for part in rule.reads if part in lacks]:
+    if missing := [aspect for aspect in rule.reads if aspect in lacks]:
         raise NotTested(LACKING[missing[0]], wanted=OWN_REQUESTS)

@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
+import pytest
+
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.reports.comparison import EarlierReport, compare
 from contract_tests.reports.model import (
+    FAILURES,
     OUTCOMES,
     ExchangeReport,
     FindingReport,
@@ -20,19 +23,24 @@ from contract_tests.reports.model import (
     RuleReport,
 )
 from contract_tests.reports.pretty_json import marked
-from contract_tests.run.command_line import command, without_option
+from contract_tests.run.command_line import repeating_command, without_option
 from contract_tests.run.findings import Finding
 from contract_tests.run.options import Settings
 from contract_tests.run.summary import complete_run, summary
 from contract_tests.run.verdicts import Verdict, Verdicts
 from contract_tests.wire.curl import curl_command
 from contract_tests.wire.limits import KEPT
-from contract_tests.wire.messages import Exchange, Request
+from contract_tests.wire.messages import Exchange, Request, label_of
 from contract_tests.wire.not_tested import NotTested
 
 MOST_FINDINGS = 20  # different findings of a rule
 LONGEST_VALUE = 80  # characters of a value in a pretty-printed body
 SHOWN_FIELDS = {b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language", b"content-type"}
+RESULTS: Mapping[int, Result] = {
+    pytest.ExitCode.TESTS_FAILED: "broken",
+    pytest.ExitCode.INTERRUPTED: "interrupted",
+    pytest.ExitCode.INTERNAL_ERROR: "gate error",
+}
 NOT_REACHED = "the run ended before it"
 
 
@@ -55,7 +63,7 @@ class Ending:
 def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None) -> Report:
     """Build the report of a run that has ended, and compare it with an earlier one."""
     settings = verdicts.settings
-    reproduce = command(ending.arguments, settings)
+    reproduce = repeating_command(ending.arguments, settings)
     rules = tuple(replace(rule, reproduce=_again(rule, verdicts, ending)) for rule in _rules(verdicts))
     return Report(
         verdict=_result(verdicts, ending),
@@ -72,7 +80,7 @@ def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None)
         settings=_settings(settings),
         counts={outcome: sum(rule.outcome == outcome for rule in rules) for outcome in OUTCOMES},
         rules=rules,
-        shortfalls=tuple(verdicts.shortfalls),
+        shortfalls=tuple(shortfall.reason for shortfall in verdicts.shortfalls),
         complete_run=complete_run(verdicts),
         timeline=tuple(_timeline(verdicts)),
         comparison=compare(earlier, rules) if earlier else None,
@@ -80,13 +88,9 @@ def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None)
 
 
 def _result(verdicts: Verdicts, ending: Ending) -> Result:
-    if ending.exit_code in {2, 3}:  # pytest's own
-        return "interrupted" if ending.exit_code == 2 else "gate error"
-    if ending.exit_code == 1:
-        return "broken"
-    if ending.exit_code:
-        return "could not be tested"
-    return "conforms" if verdicts.complete else "partial"
+    if ending.exit_code == pytest.ExitCode.OK:
+        return "conforms" if verdicts.is_complete else "partial"
+    return RESULTS.get(ending.exit_code, "could not be tested")
 
 
 def _settings(settings: Settings) -> Mapping[str, str | int | float | bool | None]:
@@ -212,7 +216,7 @@ def _timeline(verdicts: Verdicts) -> Iterator[RequestReport]:
             status=exchange.status,
             ending=exchange.ending,
             rule=rules.get(index, ""),
-            key=credential.label if credential else "no key",
+            key=label_of(credential),
             remaining=_remaining(exchange) if credential in verdicts.settings.keys else None,
         )
 
@@ -228,9 +232,9 @@ def _remaining(exchange: Exchange) -> float | None:
 
 def _again(rule: RuleReport, verdicts: Verdicts, ending: Ending) -> str:
     """Return the command that runs a failed rule again: alone, unless it needs the exchanges of the whole run."""
-    if rule.outcome in {"held", "not tested"}:
+    if rule.outcome not in FAILURES:
         return ""
-    is_over_all = any(each.over_all for each in verdicts.rules if each.id == rule.id)
+    is_over_all = any(each.is_over_all for each in verdicts.rules if each.id == rule.id)
     arguments = [str(argument) for argument in ending.arguments]
     alone = arguments if is_over_all else [*without_option(arguments, "--rule"), "--rule", rule.id]
-    return command(alone, verdicts.settings)
+    return repeating_command(alone, verdicts.settings)

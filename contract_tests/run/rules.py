@@ -13,22 +13,22 @@ from typing import ParamSpec, TypeVar
 import pytest
 
 from contract_tests.run.facts import Fact
-from contract_tests.wire.messages import Part
+from contract_tests.wire.messages import Aspect
 from usage_contract.contract import LEVELS, Level
 from usage_contract.suggestions import closest_match
 
-ORDER = (
-    "test_auth",
-    "test_bypass",
-    "test_schema",
-    "test_errors",
-    "test_consistency",
-    "test_keys",
-    "test_rate",
-    "test_bucket",
-    "test_http",
-    "test_cache",
-    "test_robustness",
+FAMILIES = (
+    "auth",
+    "bypass",
+    "schema",
+    "errors",
+    "consistency",
+    "keys",
+    "rate",
+    "bucket",
+    "http",
+    "cache",
+    "robustness",
 )
 
 P = ParamSpec("P")
@@ -48,8 +48,8 @@ class Rule:
     `needs` are facts: without one of them the rule is not tested. `repeats` are the ids of rules that find the same
     defect in the same exchanges. This rule is not tested where one of them is broken. An `intrusive` rule can affect
     other users of the deployment. `sends` is how many requests the rule sends: at least, and at most. `reads` are the
-    parts that the rule judges, and that recorded exchanges may lack. A rule that is `over_all` exchanges needs the
-    whole run.
+    aspects that the rule judges, and that recorded exchanges may lack. A rule that `is_over_all` exchanges needs
+    the whole run.
     """
 
     id: str
@@ -60,8 +60,20 @@ class Rule:
     repeats: tuple[str, ...] = ()
     intrusive: bool = False
     sends: tuple[int, int] = (0, 0)
-    reads: tuple[Part, ...] = ()
-    over_all: bool = False
+    reads: tuple[Aspect, ...] = ()
+    is_over_all: bool = False
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the rule may send requests of its own."""
+        return self.sends[1] > 0
+
+    @property
+    def order(self) -> tuple[bool, bool, int]:
+        """The key that sorts rules: first those that others repeat, and last those over all exchanges."""
+        family = self.id.partition("/")[0]
+        number = FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
+        return self.is_over_all, bool(self.needs or self.repeats), number
 
     def is_above(self, level: Level) -> bool:
         """Whether a run at `level` only reports a failure of this rule."""
@@ -76,7 +88,7 @@ def rule(
     repeats: Iterable[str] = (),
     intrusive: bool = False,
     sends: int | tuple[int, int] = 0,
-    reads: Iterable[Part] = (),
+    reads: Iterable[Aspect] = (),
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a rule of a test function; see `Rule` for the arguments.
 
@@ -126,18 +138,12 @@ def rule_of(item: pytest.Item) -> Rule:
 def rule_from(module: str, function: Callable[..., object], mark: pytest.Mark, fixtures: Collection[str]) -> Rule:
     """Build the rule of a function from its names, its docstring, its mark and its fixtures."""
     promise = " ".join((inspect.getdoc(function) or "").split())
-    return Rule(rule_id(module, function.__name__), promise=promise, over_all="journal" in fixtures, **mark.kwargs)
+    return Rule(rule_id(module, function.__name__), promise=promise, is_over_all="journal" in fixtures, **mark.kwargs)
 
 
 def rule_id(module: str, function: str) -> str:
     """Derive a rule's id: `test_auth`, `test_missing_key_is_401` is auth/missing-key-is-401."""
     return f"{module.removeprefix('test_')}/{function.removeprefix('test_').replace('_', '-')}"
-
-
-def place(module: str, rule: Rule) -> tuple[bool, bool, int]:
-    """Return the key that sorts rules: first those that others repeat, and last those over all exchanges."""
-    family = ORDER.index(module) if module in ORDER else len(ORDER)
-    return rule.over_all, bool(rule.needs or rule.repeats), family
 
 
 def rule_files() -> list[Path]:

@@ -12,7 +12,7 @@ from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Batch, Probing
 from contract_tests.wire.clock import Clock
-from contract_tests.wire.messages import Credential, Exchange
+from contract_tests.wire.messages import Credential, Exchange, label_of
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
 
@@ -20,14 +20,25 @@ T = TypeVar("T")
 clock_key = pytest.StashKey[Clock]()  # another clock than the real one
 
 
+@dataclass(frozen=True)
+class Shortfall:
+    """Baseline requests with one key, or without a key, that were not sent as planned.
+
+    `reason` is a sentence. `wanted` is what a run must be given to send them, see `NotTested`.
+    """
+
+    key: Credential | None
+    reason: str
+    wanted: str
+
+
 @dataclass
 class Scheduler:
     """Sends the requests of one run over one transport.
 
     `first_ok` is the first 200 response to the main key. `shared` is how many exchanges were sent for all rules,
-    before the first rule. `first_with` are the first exchanges with each further key. `shortfalls` are sentences about
-    baseline requests that could not be sent, and `wanted` are the options that would change this. `is_recorded` states
-    that the exchanges are those of a recording.
+    before the first rule. `first_with` are the first exchanges with each further key. `is_recorded` states that the
+    exchanges are those of a recording.
     """
 
     gate: Gate
@@ -35,8 +46,7 @@ class Scheduler:
     first_ok: Exchange | None = None
     shared: int = 0
     first_with: dict[Credential, list[Exchange]] = field(default_factory=dict)
-    shortfalls: list[str] = field(default_factory=list)
-    wanted: set[str] = field(default_factory=set)
+    shortfalls: list[Shortfall] = field(default_factory=list)
     is_recorded: bool = False
     _samples: dict[Credential | None, list[Exchange]] = field(default_factory=dict)
 
@@ -128,11 +138,10 @@ class Scheduler:
             for number in range(times):
                 exchanges.append(self.send_baseline(key, new_connection=number % 4 > 1 or not is_valid))  # noqa: PERF401 - what came before a failure counts
         except NotTested as reason:
-            self.wanted.add(reason.wanted)
-            who = key.label if key else "no key"
-            self.shortfalls.append(
-                f"{len(exchanges)} of {times} baseline requests with {who} got a response to judge: {reason}"
+            problem = (
+                f"{len(exchanges)} of {times} baseline requests with {label_of(key)} got a response to judge: {reason}"
             )
+            self.shortfalls.append(Shortfall(key, problem, reason.wanted))
         return exchanges
 
 

@@ -16,17 +16,14 @@ from contract_tests.metrics.schema import contract
 from contract_tests.redaction.escaping import escaped
 from contract_tests.run.examples import PROFILES
 from contract_tests.run.gate import OPERATION
-from contract_tests.run.options import (
-    FOR_REQUESTS,
+from contract_tests.run.key_sources import (
+    BASE_URL,
     MAIN_KEY,
-    Settings,
-    destination,
-    deviations_from,
     keys_from,
-    refuse_lost_base_url,
-    refuse_misspelt,
-    settings_from,
+    refuse_key_without_base_url,
+    refuse_misspelt_variable,
 )
+from contract_tests.run.options import FOR_REQUESTS, Settings, destination, deviations_from, settings_from
 from contract_tests.run.recorded import settings_of
 from contract_tests.traffic.har import read_har
 from contract_tests.traffic.recording import Recording, TrafficError, recording_of
@@ -36,7 +33,7 @@ from usage_contract.levels import LEVELS
 
 
 def sends_nothing(option: Any) -> bool:
-    """Whether the options ask for a list of rules, and not for a run."""
+    """Whether the options request a list, and not a run."""
     return bool(option.contract_rules or option.contract_rules_json or option.contract_plan or option.collectonly)
 
 
@@ -60,7 +57,7 @@ def subject_of(config: pytest.Config) -> tuple[Settings, Recording | None]:
 
 def _settings(config: pytest.Config) -> Settings:
     option, base_url = config.option, config.option.base_url
-    refuse_misspelt(os.environ, is_remote=bool(base_url))
+    refuse_misspelt_variable(os.environ, is_remote=bool(base_url))
     keys = keys_from(option.contract_api_key, os.environ if base_url else {}, option.contract_api_key_file)
     if base_url and not (keys or sends_nothing(option)):
         raise pytest.UsageError(f"no key: set {MAIN_KEY}, or give --api-key-file or --api-key")
@@ -70,7 +67,7 @@ def _settings(config: pytest.Config) -> Settings:
         raise pytest.UsageError("a key without --base-url: the embedded mock has its own keys")
     if sends_nothing(option):
         return settings_from(config, Target.parse("the mock's URL", "http://localhost"), (), embedded=True)
-    refuse_lost_base_url(os.environ)
+    refuse_key_without_base_url(os.environ)
     from contract_tests.run.embedded_mock import start  # imports the mock
 
     with _contract_errors_as_usage_errors():
@@ -92,7 +89,7 @@ def _refuse_options_for_requests(option: Any) -> None:
 def _recorded(option: Any) -> tuple[Settings, Recording]:
     if "" in option.contract_traffic:
         raise pytest.UsageError("--traffic is empty; give the path of a HAR file")
-    refuse_misspelt(os.environ, is_remote=True)
+    refuse_misspelt_variable(os.environ, is_remote=True)
     base = Target.parse("--base-url", option.base_url) if option.base_url else None
     keys = keys_from(option.contract_api_key, os.environ, option.contract_api_key_file)
     operation = contract(option.contract_level).operation(OPERATION)
@@ -123,4 +120,4 @@ def _check_contract() -> None:
 def _is_emptied(arguments: Sequence[str | os.PathLike[str]]) -> bool:
     """Whether a base URL was given, and is empty, as from a variable that is not set."""
     given = ("--base-url", "") in pairwise(arguments) or "--base-url=" in arguments
-    return given or os.environ.get("PYTEST_BASE_URL") == ""
+    return given or os.environ.get(BASE_URL) == ""

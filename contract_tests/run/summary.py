@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import get_args
 
-from contract_tests.reports.model import Outcome, counted
+from contract_tests.reports.model import FAILURES, Outcome, counted
 from contract_tests.run.rules import rule_ids
 from contract_tests.run.verdicts import Verdict, Verdicts
 from contract_tests.wire.pacing import SHARE, VENDOR_RATE
@@ -26,7 +26,7 @@ def summary(verdicts: Verdicts) -> Iterator[str]:
     tally = ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome) if counts[outcome])
     yield f"rules: {len(verdicts.rules)} selected; {tally or 'none ran'}"
     if not verdicts.rules:
-        yield "pytest has collected no rules: -k, -m, or python_files and python_functions in its configuration"
+        yield "pytest has collected no rules. Check -k, -m, and python_files and python_functions in its configuration"
     if verdicts.scheduler:
         yield verdicts.scheduler.transport.spent()
     lines = [*_failures(verdicts), *_untested(verdicts)]
@@ -38,8 +38,7 @@ def summary(verdicts: Verdicts) -> Iterator[str]:
 
 
 def _failures(verdicts: Verdicts) -> Iterator[str]:
-    named: tuple[Outcome, ...] = ("broken", "stale deviation", "gate error", "known deviation", "reported")
-    for outcome in named:
+    for outcome in FAILURES:
         for verdict in _with(verdicts, outcome):
             expiry = f"; {verdicts.expiry(verdict.rule)}" if verdicts.expiry(verdict.rule) else ""
             yield f"{outcome}: {verdict.rule.id} ({verdict.rule.source}){expiry}"
@@ -63,7 +62,7 @@ def _untested(verdicts: Verdicts) -> Iterator[str]:
                 yield from _indented(", ".join(ids))
     if verdicts.unreached:
         yield f"not tested, {counted(len(verdicts.unreached), 'rule')}: the run ended before their turn"
-    yield from (f"not tested: {shortfall}" for shortfall in verdicts.shortfalls)
+    yield from (f"not tested: {shortfall.reason}" for shortfall in verdicts.shortfalls)
 
 
 def _with(verdicts: Verdicts, outcome: Outcome) -> list[Verdict]:
@@ -79,7 +78,7 @@ def _result(verdicts: Verdicts) -> str:
         return "could not be tested"
     if verdicts.counts["gate error"]:
         return "was not judged: the gate itself failed"
-    if verdicts.complete:
+    if verdicts.is_complete:
         return "conforms"
     because = ", which --require-complete refuses" if verdicts.settings.require_complete else ""
     return f"conforms as far as it was tested: the result is partial{because}"
@@ -91,8 +90,8 @@ def _indented(text: str) -> list[str]:
 
 def complete_run(verdicts: Verdicts) -> str:
     """Return the needs of a complete run beyond this one, as a sentence; empty if the user cannot meet them."""
-    wanted = {verdict.wanted for verdict in verdicts.all} | (verdicts.scheduler.wanted if verdicts.scheduler else set())
-    if verdicts.complete or not (needs := sorted(wanted - {""})):
+    wanted = {verdict.wanted for verdict in verdicts.all} | {shortfall.wanted for shortfall in verdicts.shortfalls}
+    if verdicts.is_complete or not (needs := sorted(wanted - {""})):
         return ""
     seconds = ""
     if len(verdicts.rules) == len(rule_ids()):

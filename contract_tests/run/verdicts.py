@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from contract_tests.reports.model import Outcome
+from contract_tests.reports.model import ACCEPTED, Outcome
 from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.first_request import NoFirstResponseError
 from contract_tests.run.options import Settings
 from contract_tests.run.rules import Rule
-from contract_tests.run.scheduler import Scheduler
+from contract_tests.run.scheduler import Scheduler, Shortfall
 from contract_tests.wire.messages import Exchange
 from contract_tests.wire.not_tested import NotTested
 
@@ -28,11 +28,8 @@ WORST_FIRST: tuple[Outcome, ...] = (
     "not tested",
     "held",
 )
-FAILED: tuple[Outcome, ...] = ("broken", "known deviation", "reported")
-ACCEPTED: tuple[Outcome, ...] = ("known deviation", "reported")
-
 # Reported where the first 200 is missing, whichever rule happened to come first.
-FIRST: dict[str, Any] = {
+FIRST_REQUEST_RULE: dict[str, Any] = {
     "id": "auth/valid-key-is-200",
     "level": "specified",
     "source": "document, 200: usage metrics for the authenticated API key",
@@ -121,7 +118,7 @@ class Verdicts:
             because, wanted = getattr(error, "because", frozenset[str]()), getattr(error, "wanted", "")
             return Verdict(rule, "not tested", reason=str(error), because=because, wanted=wanted)
         if isinstance(error, BrokenPromiseError):
-            rule = replace(rule, **FIRST) if isinstance(error, NoFirstResponseError) else rule
+            rule = replace(rule, **FIRST_REQUEST_RULE) if isinstance(error, NoFirstResponseError) else rule
             return Verdict(rule, self._failure(rule), error.findings)
         if report.failed:
             return Verdict(rule, "gate error", reason=str(report.longrepr))
@@ -157,7 +154,7 @@ class Verdicts:
     def broken_among(self, ids: Collection[str]) -> str:
         """Return the first of these rules, or of the rules that they would repeat, that failed; empty without one."""
         repeated = [verdict for verdict in self.all if verdict.rule.id in ids]
-        failed = [verdict.rule.id for verdict in repeated if verdict.outcome in FAILED]
+        failed = [verdict.rule.id for verdict in repeated if verdict.outcome in {"broken", *ACCEPTED}]
         if failed:
             return failed[0]
         untested = [verdict.rule.repeats for verdict in repeated if verdict.outcome == "not tested"]
@@ -193,20 +190,20 @@ class Verdicts:
         return self.counts["broken"] + self.counts["stale deviation"]
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether every selected rule was tested."""
         return not self.counts["not tested"] and not self.shortfalls
 
     @property
-    def shortfalls(self) -> list[str]:
-        """Sentences about baseline requests that were sent less often than planned."""
+    def shortfalls(self) -> list[Shortfall]:
+        """The baseline requests that were sent less often than planned."""
         return self.scheduler.shortfalls if self.scheduler else []
 
     @property
-    def suffice(self) -> bool:
-        """Whether a run without a failure may be called green."""
+    def is_green(self) -> bool:
+        """Whether a run without a failure is green: some rule was tested, and all of them with --require-complete."""
         tested = self.counts["held"] + self.counts["reported"] + self.counts["known deviation"]
-        return tested > 0 and (self.complete or not self.settings.require_complete)
+        return tested > 0 and (self.is_complete or not self.settings.require_complete)
 
 
 verdicts_key = pytest.StashKey[Verdicts]()

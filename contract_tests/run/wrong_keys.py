@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from hashlib import md5, sha1, sha256
 
 from hypothesis import strategies as st
@@ -22,7 +23,16 @@ FULL_WIDTH = 0xFEE0  # from an ASCII character to its full-width form, which Uni
 BLANK = Credential(b"   ", "a key of three spaces")  # an empty one, without the white space around a value
 SENDABLE = re.compile(r"[!-~]+")  # texts that can be sent unchanged as the value of a header field
 DIGESTS = {"SHA-256": sha256, "SHA-1": sha1, "MD5": md5}
-UNSUSPICIOUS = re.compile(rb"[\w-]*")  # values that a firewall does not mistake for an attack
+EDITS = ("changed", "removed", "doubled", "preceded by another")
+PATTERNS = tuple(
+    Credential(text.encode(), f"the text {text}")
+    for text in ("*", "%", ".*", "null", "' OR '1'='1", "YOUR_API_KEY", '{"$ne": null}')
+)
+MALFORMED = (
+    Credential(b"k" * 7500, "a key of 7,500 characters"),
+    Credential("schlüssel-🔑".encode(), "a key in UTF-8"),
+    Credential(b"a\x01\x1f\x7fb", "a key with control bytes"),
+)
 
 
 def changed(key: Credential) -> Iterator[Credential]:
@@ -30,10 +40,10 @@ def changed(key: Credential) -> Iterator[Credential]:
     value = key.value
     places = {"in its middle": len(value) // 2, "at its end": len(value) - 1}
     for where, at in places.items():
-        substitute = _substitute(value[at : at + 1])
-        text = value[:at] + substitute + value[at + 1 :]
-        command = piece(key, 0, at) + substitute.decode() + piece(key, at + 1)
-        yield Credential(text, f"{key.label} with the character {where} changed", command)
+        substitute = "y" if value[at : at + 1] == b"x" else "x"
+        text = value[:at] + substitute.encode() + value[at + 1 :]
+        shell = piece(key, 0, at) + substitute + piece(key, at + 1)
+        yield _variant(key, text, f"with the character {where} changed", shell)
 
 
 def piece(key: Credential, start: int, end: int | None = None) -> str:
@@ -52,84 +62,84 @@ def _with_first(key: Credential, printed: str) -> str:
     return f"$({_piped(key)} | LC_ALL=C awk '{program}'){piece(key, 1)}"
 
 
-def _substitute(character: bytes) -> bytes:
-    return b"y" if character == b"x" else b"x"
-
-
-def near(key: Credential) -> Iterator[Credential]:
-    """Yield values that a careless comparison takes for the key."""
-    value = key.value
+def near(key: Credential) -> list[Credential]:
+    """Return different values that a careless comparison takes for the key."""
+    value, variant = key.value, partial(_variant, key)
     middle = len(value) // 2
     candidates = [
         _cut(key),
-        (value[:middle], "cut to its first half", piece(key, 0, middle)),
-        (value + b"x", "followed by an x", ""),
-        (b"x" + value, "after an x", ""),
-        *((value[:length], f"cut to {length} characters", piece(key, 0, length)) for length in SHORT_LENGTHS),
-        (value[without_prefix(value) :], "without its prefix", piece(key, without_prefix(value))),
+        variant(value[:middle], "cut to its first half", piece(key, 0, middle)),
+        variant(value + b"x", "followed by an x"),
+        variant(b"x" + value, "after an x"),
+        *(variant(value[:length], f"cut to {length} characters", piece(key, 0, length)) for length in SHORT_LENGTHS),
+        variant(value[without_prefix(value) :], "without its prefix", piece(key, without_prefix(value))),
         _in_other_case(key),
-        (
+        variant(
             value[:1].swapcase() + value[1:],
             "with the case of its first character swapped",
             f"$({_piped(key)} | cut -c 1 | tr A-Za-z a-zA-Z)" + piece(key, 1),
         ),
-        (value + b", other", "as the first of a list", ""),
-        (b"other, " + value, "as the last of a list", ""),
-        (value + b" other", "followed by a space and a word", ""),
-        (b'"' + value + b'"', "in quotation marks", ""),
-        (b"Bearer " + value, "after the word Bearer", ""),
-        (
+        variant(value + b", other", "as the first of a list"),
+        variant(b"other, " + value, "as the last of a list"),
+        variant(value + b" other", "followed by a space and a word"),
+        variant(b'"' + value + b'"', "in quotation marks"),
+        variant(b"Bearer " + value, "after the word Bearer"),
+        variant(
             b"%%%02x" % value[0] + value[1:],
             "with its first character percent-encoded",
             _with_first(key, '"%%%02x", i'),
         ),
-        (b"_" * len(value), "replaced by as many underscores", ""),
-        (re.sub(rb"[^A-Za-z0-9]", b"", value), "without its punctuation", f"$({_piped(key)} | tr -cd A-Za-z0-9)"),
-        (
+        variant(b"_" * len(value), "replaced by as many underscores"),
+        variant(
+            re.sub(rb"[^A-Za-z0-9]", b"", value), "without its punctuation", f"$({_piped(key)} | tr -cd A-Za-z0-9)"
+        ),
+        variant(
             re.sub(rb"[^A-Za-z0-9-]", b"_", value.translate(bytes.maketrans(b"-_", b"_-"))),
             "with its hyphens and underscores swapped, and other punctuation replaced by underscores",
             f"$({_piped(key)} | tr -- _- -_ | tr -c A-Za-z0-9- _)",
         ),
-        (value + b":x", "followed by a colon and an x", ""),
-        (value + b";x", "followed by a semicolon and an x", ""),
-        (value + b".x", "followed by a dot and an x", ""),
-        (value + b"=", "followed by an equals sign", ""),
-        (value + b"/", "followed by a slash", ""),
+        variant(value + b":x", "followed by a colon and an x"),
+        variant(value + b";x", "followed by a semicolon and an x"),
+        variant(value + b".x", "followed by a dot and an x"),
+        variant(value + b"=", "followed by an equals sign"),
+        variant(value + b"/", "followed by a slash"),
         *_as_numbers(key),
-        (base64.b64encode(value), "in base64", f"$({_piped(key)} | base64 | tr -d '\\n')"),
+        variant(base64.b64encode(value), "in base64", f"$({_piped(key)} | base64 | tr -d '\\n')"),
         *_hashed(key),
-        (value.hex().encode(), "in hexadecimal", f"$({_piped(key)} | od -An -tx1 | tr -d ' \\n')"),
-        (value + b"'-- ", "followed by an SQL comment", ""),
+        variant(value.hex().encode(), "in hexadecimal", f"$({_piped(key)} | od -An -tx1 | tr -d ' \\n')"),
+        variant(value + b"'-- ", "followed by an SQL comment"),
     ]
-    seen = {value}
-    for text, change, command in candidates:
-        if text and text not in seen:
-            seen.add(text)
-            yield Credential(text, f"{key.label} {change}", command)
+    distinct: dict[bytes, Credential] = {}
+    for candidate in candidates:
+        distinct.setdefault(candidate.value, candidate)
+    return [candidate for text, candidate in distinct.items() if text not in {b"", value}]
 
 
 def of_further_keys(keys: Sequence[Credential]) -> Iterator[Credential]:
     """Yield the first one of further keys in another case, and the last one without its last character."""
-    for key, form in zip((*keys[:1], *keys[-1:]), (_in_other_case, _cut), strict=False):
-        text, change, command = form(key)
-        if text:
-            yield Credential(text, f"{key.label} {change}", command)
+    variants = (*map(_in_other_case, keys[:1]), *map(_cut, keys[-1:]))
+    return (variant for variant in variants if variant.value)
 
 
-def _cut(key: Credential) -> tuple[bytes, str, str]:
-    return key.value[:-1], "without its last character", f"${{{key.shell.removeprefix('$')}%?}}"
+def _variant(key: Credential, value: bytes, change: str, shell: str = "") -> Credential:
+    return Credential(value, f"{key.label} {change}", shell)
 
 
-def _in_other_case(key: Credential) -> tuple[bytes, str, str]:
-    return key.value.swapcase(), "with its case swapped", f"$({_piped(key)} | tr A-Za-z a-zA-Z)"
+def _cut(key: Credential) -> Credential:
+    shell = f"${{{key.shell.removeprefix('$')}%?}}"
+    return _variant(key, key.value[:-1], "without its last character", shell)
 
 
-def _hashed(key: Credential) -> Iterator[tuple[bytes, str, str]]:
+def _in_other_case(key: Credential) -> Credential:
+    return _variant(key, key.value.swapcase(), "with its case swapped", f"$({_piped(key)} | tr A-Za-z a-zA-Z)")
+
+
+def _hashed(key: Credential) -> Iterator[Credential]:
     """Yield the digests under which a server may store the key."""
     for name, algorithm in DIGESTS.items():
         digest = algorithm(key.value, usedforsecurity=False)
-        command = f"$({_piped(key)} | {digest.name}sum | cut -c 1-{2 * digest.digest_size})"
-        yield digest.hexdigest().encode(), f"replaced by its {name}", command
+        shell = f"$({_piped(key)} | {digest.name}sum | cut -c 1-{2 * digest.digest_size})"
+        yield _variant(key, digest.hexdigest().encode(), f"replaced by its {name}", shell)
 
 
 def without_prefix(value: bytes) -> int:
@@ -138,15 +148,15 @@ def without_prefix(value: bytes) -> int:
     return max(half.rfind(b"-"), half.rfind(b"_")) + 1
 
 
-def _as_numbers(key: Credential) -> Iterator[tuple[bytes, str, str]]:
+def _as_numbers(key: Credential) -> Iterator[Credential]:
     """Yield other spellings of the number that a key is, or begins with."""
     value = key.value
     digits = len(value) - len(value.lstrip(b"0123456789"))
     if digits == len(value):
-        yield b"0" + value, "after a leading zero", ""
-        yield value + b".0", "as a decimal", ""
+        yield _variant(key, b"0" + value, "after a leading zero")
+        yield _variant(key, value + b".0", "as a decimal")
     elif digits:
-        yield value[:digits], "cut to the number that it begins with", piece(key, 0, digits)
+        yield _variant(key, value[:digits], "cut to the number that it begins with", piece(key, 0, digits))
 
 
 def mixed(one: Credential, another: Credential) -> Credential:
@@ -164,10 +174,7 @@ def shown(text: str) -> Credential:
 
 def backwards(key: Credential) -> Credential:
     """Return the key with its characters in the opposite order."""
-    return Credential(key.value[::-1], f"{key.label} backwards", f"$({_piped(key)} | rev)")
-
-
-EDITS = ("changed", "removed", "doubled", "preceded by another")
+    return _variant(key, key.value[::-1], "backwards", f"$({_piped(key)} | rev)")
 
 
 @st.composite
@@ -178,13 +185,13 @@ def edits(draw: st.DrawFn, key: Credential, edit: str) -> Credential:
     letters = st.sampled_from("aZ07-").filter(lambda letter: letter.encode() != value[at : at + 1])
     letter = draw(letters) if edit in {"preceded by another", "changed"} else ""
     start, end = piece(key, 0, at), piece(key, at + 1)
-    text, command = {
+    text, shell = {
         "doubled": (value[: at + 1] + value[at:], piece(key, 0, at + 1) + piece(key, at)),
         "preceded by another": (value[:at] + letter.encode() + value[at:], start + letter + piece(key, at)),
         "changed": (value[:at] + letter.encode() + value[at + 1 :], start + letter + end),
         "removed": (value[:at] + value[at + 1 :], start + end),
     }[edit]
-    return Credential(text, f"{key.label} with character {at + 1} {edit}", command)
+    return _variant(key, text, f"with character {at + 1} {edit}", shell)
 
 
 def disguised(key: Credential) -> list[Credential]:
@@ -193,10 +200,10 @@ def disguised(key: Credential) -> list[Credential]:
     They have a character in full width, a NUL byte, or letters that look similar or are equal after folding.
     """
     wide = chr(key.value[0] + FULL_WIDTH).encode()
-    command = _with_first(key, '"%c%c%c", 239, 188 + int((i - 32) / 64), 128 + (i - 32) % 64')  # in UTF-8
+    shell = _with_first(key, '"%c%c%c", 239, 188 + int((i - 32) / 64), 128 + (i - 32) % 64')  # in UTF-8
     return [
-        Credential(wide + key.value[1:], f"{key.label} with its first character in full width", command),
-        Credential(key.value + b"\0x", f"{key.label} and a NUL byte"),
+        _variant(key, wide + key.value[1:], "with its first character in full width", shell),
+        _variant(key, key.value + b"\0x", "and a NUL byte"),
         *_respelt(key, "with accents in Latin-1", *ACUTE, "latin-1"),
         *_respelt(key, "with accents in UTF-8", *ACUTE),
         *_respelt(key, "with Cyrillic letters", *CYRILLIC),
@@ -214,9 +221,7 @@ def _respelt(
     value = b"".join(pairs.get(bytes([code]), bytes([code])) for code in key.value)
     edits = "".join(f'gsub(/{letter.decode()}/, "{_octal(text)}"); ' for letter, text in pairs.items())
     if value != key.value:
-        yield Credential(
-            value, f"{key.label} {change}", f"$({_piped(key)} | LC_ALL=C awk '{{{edits}printf \"%s\", $0}}')"
-        )
+        yield _variant(key, value, change, f"$({_piped(key)} | LC_ALL=C awk '{{{edits}printf \"%s\", $0}}')")
 
 
 def _octal(text: bytes) -> str:
@@ -226,15 +231,4 @@ def _octal(text: bytes) -> str:
 
 def padded(key: Credential) -> Credential:
     """Return the key followed by bytes that only a lenient parser takes for white space."""
-    return Credential(key.value + b"\xa0\x85", f"{key.label} and a non-breaking space and a next-line character")
-
-
-PATTERNS = tuple(
-    Credential(text.encode(), f"the text {text}")
-    for text in ("*", "%", ".*", "null", "' OR '1'='1", "YOUR_API_KEY", '{"$ne": null}')
-)
-MALFORMED = (
-    Credential(b"k" * 7500, "a key of 7,500 characters"),
-    Credential("schlüssel-🔑".encode(), "a key in UTF-8"),
-    Credential(b"a\x01\x1f\x7fb", "a key with control bytes"),
-)
+    return _variant(key, key.value + b"\xa0\x85", "and a non-breaking space and a next-line character")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from contract_tests.traffic.recording import Recorded, target_of, with_host
-from contract_tests.wire.messages import Exchange, Part, Request
+from contract_tests.wire.messages import Aspect, Exchange, Request
 
 if TYPE_CHECKING:
     import httpx
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from schemathesis import Response
 
 # A client returns the decoded body, and neither the bytes of the head nor the time of the request.
-LACKS = frozenset[Part]({"head", "framing", "coding", "time"})
+LACKS = frozenset[Aspect]({"head", "framing", "coding", "time"})
 
 
 def from_requests(response: requests.Response) -> Recorded:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from contract_tests.traffic.recording import Recorded, TrafficError, target_of, with_host
-from contract_tests.wire.messages import Abridged, Exchange, Part, Request
+from contract_tests.wire.messages import Abridged, Aspect, Exchange, Request
 
 T = TypeVar("T")
 
 NOT_FROM_THE_NETWORK = {"Memory Cache", "Disk Cache", "Service Worker", "Inspector Override"}  # of Safari's _fetchType
 NO_BODY = {204, 205, 304}
-NAMES = {dict: "an object", list: "an array", str: "a text", int: "a whole number"}
+TYPE_NAMES = {dict: "an object", list: "an array", str: "a text", int: "a whole number"}
 
 
 class _MalformedError(Exception):
@@ -51,12 +51,12 @@ def read_har(path: Path | str) -> list[Recorded]:
 
 
 def _at(value: Any, kind: type[T], *names: str) -> T:
-    for place, name in enumerate(names, 1):
+    for depth, name in enumerate(names, 1):
         value = value.get(name) if isinstance(value, dict) else None
         if value is None:
-            raise _MalformedError(f"/{'/'.join(names[:place])} is missing")
+            raise _MalformedError(f"/{'/'.join(names[:depth])} is missing")
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise _MalformedError(f"/{'/'.join(names)} is not {NAMES[kind]}")
+        raise _MalformedError(f"/{'/'.join(names)} is not {TYPE_NAMES[kind]}")
     return value
 
 
@@ -79,7 +79,7 @@ def _exchange(entry: Mapping[str, Any], request: Request) -> Exchange:
         return Exchange(request)
     fields = [(name, value.encode("latin-1", "replace")) for name, value in _fields(response)]
     codings = {value.strip().lower() for name, value in fields if name.lower() == "content-encoding"}
-    lacks: set[Part] = {"head", "framing"}
+    lacks: set[Aspect] = {"head", "framing"}
     if codings - {b"", b"identity"}:
         lacks.add("coding")
     if not _is_base64(response):
@@ -118,7 +118,7 @@ def _is_from_the_network(entry: Mapping[str, Any]) -> bool:
 
 def _complete_request(entry: Mapping[str, Any], request: Request) -> Request:
     """Return the request with its method, body and version; the version is unknown if the recorder left Host out."""
-    version = _version(entry["request"]) if any(name.lower() == b"host" for name, _ in request.fields) else ""
+    version = _version(entry["request"]) if request.values("Host") else ""
     return replace(
         request,
         method=_at(entry, str, "request", "method"),

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from contract_tests.traffic.recording import Recorded
-from contract_tests.wire.messages import Abridged, Exchange, Part, Request
+from contract_tests.wire.messages import Abridged, Aspect, Exchange, Request
 
 # The journal keeps the fields of a head, but not its bytes, and a body without its framing.
-LACKS = frozenset[Part]({"head", "framing"})
+LACKS = frozenset[Aspect]({"head", "framing"})
 
 # The mock that has received a request; the entries do not name it.
 MOCK = "http://localhost"
@@ -19,38 +19,48 @@ class Message(Protocol):
     """The header fields and the body of a request or a response."""
 
     @property
-    def headers(self) -> tuple[tuple[str, str], ...]: ...
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The header fields, in order."""
 
     @property
-    def body(self) -> bytes: ...
+    def body(self) -> bytes:
+        """The body, without its framing."""
 
     @property
-    def is_complete(self) -> bool: ...
+    def is_complete(self) -> bool:
+        """Whether all of the message is kept."""
 
 
 class Entry(Protocol):
     """The read members of an entry of `UsageMock.requests`; the gate does not import the mock."""
 
     @property
-    def method(self) -> str: ...
+    def method(self) -> str:
+        """The method of the request."""
 
     @property
-    def target(self) -> str: ...
+    def target(self) -> str:
+        """The target of the request, as it was sent."""
 
     @property
-    def status(self) -> int: ...
+    def status(self) -> int:
+        """The status of the response."""
 
     @property
-    def received(self) -> float: ...
+    def received(self) -> float:
+        """The mock's time of the request, in seconds since the Unix epoch."""
 
     @property
-    def at(self) -> float: ...
+    def at(self) -> float:
+        """The mock's time of the response, in seconds since the Unix epoch."""
 
     @property
-    def request(self) -> Message: ...
+    def request(self) -> Message:
+        """The request."""
 
     @property
-    def response(self) -> Message: ...
+    def response(self) -> Message:
+        """The response, without header fields if a fault has prevented it."""
 
 
 def from_journal(entries: Iterable[Entry]) -> list[Recorded]:

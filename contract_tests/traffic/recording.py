@@ -10,13 +10,12 @@ from urllib.parse import urlsplit
 
 from contract_tests.redaction.redactor import Redactor
 from contract_tests.redaction.spellings import SHORTEST_SECRET
-from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange, Part, Request, name_of_key
+from contract_tests.wire.messages import AUTH_ERRORS, UNSUSPICIOUS, Aspect, Credential, Exchange, Request, name_of_key
 from contract_tests.wire.pages import is_challenge, is_page
 from contract_tests.wire.target import DEFAULT_PORTS, Target
 from usage_contract import Operation
 
 ONE_RUN = 120.0  # seconds: as long as a run of the gate may take
-UNSUSPICIOUS = re.compile(rb"[\w-]*")  # values that a firewall does not mistake for an attack
 USUAL_VERSIONS = {"HTTP/1.1", ""}
 # Header fields for which neither a deployment nor a proxy refuses a request.
 COMMON_FIELDS = re.compile(
@@ -28,7 +27,7 @@ USUAL_VALUE = re.compile(rb"[ -~]{1,500}")
 PLACEHOLDER = re.compile(rb"(?i)\W*(redacted|removed|masked|hidden|filtered|scrubbed|secret|x{3,})?\W*")
 ORDERED = {200, 429}  # statuses of responses that are judged by the order of their requests, if it is known
 # Causes of a response outside the deployment.
-PAGE = "an HTML page may be that of a firewall or a proxy"
+PAGE_OF_ANOTHER = "an HTML page may be that of a firewall or a proxy"
 REDIRECT = "a redirect may be that of a proxy"
 NOT_MODIFIED = "a response 304 may be to a condition of a browser's cache"
 KEY_REMOVED = "a tool may have removed the key of a request"
@@ -57,7 +56,7 @@ class Recording:
     """The recorded exchanges with the operation at one deployment, in the order of their requests.
 
     `keys` are the valid API keys, and `refused` are other keys, each with an exchange that shows it. `lacks` are the
-    parts that are not known of some exchange. `secrets` are all recorded keys, also those for other operations.
+    aspects that are not known of some exchange. `secrets` are all recorded keys, also those for other operations.
     Exchanges with a `doubt` are included.
     """
 
@@ -65,7 +64,7 @@ class Recording:
     exchanges: tuple[Exchange, ...]
     keys: tuple[Credential, ...]
     refused: dict[Credential, Exchange]
-    lacks: frozenset[Part]
+    lacks: frozenset[Aspect]
     secrets: tuple[str, ...]
 
 
@@ -107,8 +106,7 @@ def recording_of(
 
 def _secrets(recorded: Iterable[Recorded], operation: Operation, keys: Iterable[Credential]) -> tuple[str, ...]:
     """Return the given keys and all recorded ones."""
-    header = _key_header(operation)
-    values = [value for each in recorded for value in _key_values(each.exchange.request, header)]
+    values = [value for each in recorded for value in _key_values(each.exchange.request, operation)]
     texts = [value.decode("latin-1") for value in dict.fromkeys((*(key.value for key in keys), *values))]
     return tuple(text for text in texts if len(text) >= SHORTEST_SECRET)
 
@@ -126,21 +124,21 @@ def _exchanges_with_operation(
     if not responses:
         at = f" at {redact(base.url)}" if base else ""
         raise TrafficError(f"{len(recorded)} exchanges are recorded, and none of them is with {operation.path}{at}")
-    target = _only_target(responses, _key_header(operation), redact)
+    target = _only_target(responses, operation, redact)
     return target, sorted((each for at, each in responses if at == target), key=lambda each: each.started)
 
 
 def _is_of_the_deployment(exchange: Exchange) -> bool:
     """Whether a response was recorded, and is not that of a forward proxy or to a preflight."""
-    names = {name.lower() for name, _ in exchange.request.fields}
-    is_preflight = exchange.request.method == "OPTIONS" and b"access-control-request-method" in names
+    request = exchange.request
+    is_preflight = request.method == "OPTIONS" and request.values("Access-Control-Request-Method")
     is_proxy = exchange.status == 407 or exchange.payload.startswith(b"[Fiddler]")
     return exchange.status is not None and not is_preflight and not is_proxy
 
 
-def _only_target(responses: Sequence[tuple[Target, Exchange]], header: bytes, redact: Redactor) -> Target:
+def _only_target(responses: Sequence[tuple[Target, Exchange]], operation: Operation, redact: Redactor) -> Target:
     """Return the deployment of the responses; pages and APIs that need no key are others."""
-    with_key = [target for target, each in responses if each.status == 200 and _key_values(each.request, header)]
+    with_key = [target for target, each in responses if each.status == 200 and _key_values(each.request, operation)]
     answered = with_key or [target for target, each in responses if each.status == 200]
     target, *others = dict.fromkeys(answered or [target for target, _ in responses])
     if others:
@@ -161,8 +159,8 @@ def with_host(fields: list[tuple[bytes, bytes]], url: str) -> list[tuple[bytes, 
     return [(b"Host", urlsplit(url).netloc.rpartition("@")[2].encode("utf-8", "replace")), *fields]
 
 
-def _lacks(exchanges: Sequence[Exchange]) -> frozenset[Part]:
-    lacks = frozenset[Part]({"unknown key", *(part for each in exchanges for part in each.lacks)})
+def _lacks(exchanges: Sequence[Exchange]) -> frozenset[Aspect]:
+    lacks = frozenset[Aspect]({"unknown key", *(aspect for each in exchanges for aspect in each.lacks)})
     is_long = exchanges[-1].started - exchanges[0].started > ONE_RUN
     return lacks | {"one run"} if "time" in lacks or is_long else lacks
 
@@ -181,12 +179,9 @@ def _target(url: str, path: str) -> Target | None:
     )
 
 
-def _key_header(operation: Operation) -> bytes:
-    return (operation.key_header or "").lower().encode()
-
-
-def _key_values(request: Request, header: bytes) -> list[bytes]:
-    values = [value.strip(b" \t") for name, value in request.fields if name.lower() == header]
+def _key_values(request: Request, operation: Operation) -> list[bytes]:
+    """Return the keys in a request, but for placeholders of tools."""
+    values = [value.strip(b" \t") for value in request.values(operation.key_header or "")]
     return [value for value in values if value and not PLACEHOLDER.fullmatch(value)]
 
 
@@ -194,8 +189,7 @@ def _credentials(
     exchanges: Iterable[Exchange], operation: Operation, given: Sequence[Credential]
 ) -> dict[bytes, Credential]:
     """Return the credential of each key that was sent alone; only valid ones have a shell variable."""
-    header = _key_header(operation)
-    alone = [(values[0], each) for each in exchanges if len(values := _key_values(each.request, header)) == 1]
+    alone = [(values[0], each) for each in exchanges if len(values := _key_values(each.request, operation)) == 1]
     accepted = {value for value, each in alone if each.status == 200 and each.request.method == operation.method}
     known = {key.value: key for key in given}
     names = (name for name in map(name_of_key, count(1)) if name not in {(key.label, key.shell) for key in given})
@@ -216,8 +210,9 @@ def _lives(
     exchanges: Sequence[Exchange], operation: Operation, keys: Iterable[Credential]
 ) -> dict[Credential | None, tuple[float, float]]:
     """Return the times of the first and the last 200 response to each key: a key may be new, or be revoked."""
-    header = _key_header(operation)
-    ok = [(_key_values(exchange.request, header), exchange.started) for exchange in exchanges if exchange.status == 200]
+    ok = [
+        (_key_values(exchange.request, operation), exchange.started) for exchange in exchanges if exchange.status == 200
+    ]
     times = {key: [started for values, started in ok if values == [key.value]] for key in keys}
     return {key: (min(of_key), max(of_key)) for key, of_key in times.items() if of_key}
 
@@ -226,7 +221,7 @@ def _doubt(exchange: Exchange, *, is_valid: bool, life: tuple[float, float] | No
     """Return why a response may have another cause than the deployment; empty for others."""
     status = exchange.status or 0
     if not exchange.abridged and (is_challenge(exchange) or (status >= 400 and is_page(exchange))):
-        return PAGE
+        return PAGE_OF_ANOTHER
     if not is_valid:
         return KEY_REMOVED if status == 200 else ""
     if 300 <= status < 400:
@@ -243,10 +238,9 @@ def _attributed(
     redact: Redactor,
 ) -> Iterator[Exchange]:
     """Yield each exchange with its credential and its doubt; baseline requests are usual ones, in a known order."""
-    header = _key_header(operation)
     ends: dict[Credential | None, float] = {}
     for exchange in exchanges:
-        values = _key_values(exchange.request, header)
+        values = _key_values(exchange.request, operation)
         credential = credentials[values[0]] if len(values) == 1 else None
         is_valid = credential is not None and bool(credential.shell)
         starts_later = exchange.started >= ends.get(credential, exchange.started)
@@ -255,34 +249,31 @@ def _attributed(
         doubt = _doubt(exchange, is_valid=is_valid, life=lives.get(credential))
         is_judged = (exchange.status or 0) > 200 if is_valid else exchange.status in AUTH_ERRORS or doubt == KEY_REMOVED
         is_ok = is_valid and exchange.status == 200 and _is_of(exchange.request, operation) and not exchange.abridged
-        is_usual = _is_usual(exchange.request, operation) and _is_common(exchange.request, header)
-        is_baseline = is_in_order and (is_ok or (is_judged and is_usual))
+        is_baseline = is_in_order and (is_ok or (is_judged and _is_usual(exchange.request, operation)))
         request = replace(exchange.request, credential=credential, is_baseline=is_baseline)
         yield replace(exchange, request=request, redact=redact, doubt=doubt)
 
 
-def _is_usual(request: Request, operation: Operation) -> bool:
-    """Whether a request is of the operation, without a query, and in a usual version of HTTP."""
-    return _is_of(request, operation) and b"?" not in request.target and request.version in USUAL_VERSIONS
-
-
 def _is_of(request: Request, operation: Operation) -> bool:
     """Whether a request has the method of the operation, and at most one key, which is not padded."""
-    header = _key_header(operation)
-    keys = [value for name, value in request.fields if name.lower() == header]
+    keys = request.values(operation.key_header or "")
     return request.method == operation.method and len(keys) < 2 and all(key == key.strip() for key in keys)
 
 
-def _is_common(request: Request, header: bytes) -> bool:
+def _is_usual(request: Request, operation: Operation) -> bool:
     """Whether nothing but its key is a reason to refuse a request, for the deployment or for a proxy."""
-    fields = [(name.decode("latin-1").lower(), value) for name, value in request.fields if name.lower() != header]
+    header = (operation.key_header or "").lower()
+    fields = [(lower, value) for name, value in request.fields if (lower := name.decode("latin-1").lower()) != header]
     names = [name for name, _ in fields]
     accepted = [value.decode("latin-1") for name, value in fields if name == "accept"]
     return (
-        all(COMMON_FIELDS.fullmatch(name) for name in names)
+        _is_of(request, operation)
+        and b"?" not in request.target
+        and request.version in USUAL_VERSIONS
+        and all(COMMON_FIELDS.fullmatch(name) for name in names)
         and names.count("host") == names.count("user-agent") == 1
         and all(USUAL_VALUE.fullmatch(value) for _, value in fields)
         and all(map(JSON_RANGE.search, accepted))
-        and all(map(UNSUSPICIOUS.fullmatch, _key_values(request, header)))
+        and all(map(UNSUSPICIOUS.fullmatch, _key_values(request, operation)))
         and not request.body
     )

@@ -82,9 +82,9 @@ class Connection:
 
     def exchange(self, request: Request, timeouts: Timeouts, room: int = LARGEST_BODY) -> Exchange:
         """Send one request and read its response; a failure is an exchange as well."""
-        return self.pipeline([request], timeouts, 0, room)[0]
+        return self.pipeline([request], timeouts, ahead=0, room=room)[0]
 
-    def pipeline(self, requests: Sequence[Request], timeouts: Timeouts, ahead: int, room: int) -> list[Exchange]:
+    def pipeline(self, requests: Sequence[Request], timeouts: Timeouts, *, ahead: int, room: int) -> list[Exchange]:
         """Send requests in one write, and read responses until the connection ends.
 
         `ahead` bytes go first, by themselves. Of a body of more than `room` bytes only the beginning is kept.
@@ -95,7 +95,9 @@ class Connection:
         exchanges: list[Exchange] = []
         early, self.early = self.early, b""
         for number, request in enumerate(requests, 1):
-            reader = ResponseReader(self.sock, self.clock, request, timeouts, started, problem, early, room)
+            reader = ResponseReader(
+                self.sock, self.clock, request, timeouts, started=started, problem=problem, early=early, room=room
+            )
             exchange = reader.exchange()
             early = exchange.extra
             is_last = number == len(requests)

@@ -10,7 +10,9 @@ from contract_tests.wire.target import ConnectionSettings
 
 ADDED_BY_CURL = ("Host", "User-Agent", "Accept")  # header fields that curl adds unless an option removes them
 LONG = 100  # characters: a longer run of one letter is spelt as the command that makes it
-PARTS = re.compile(rb"(?s)([A-Za-z0-9_])\1{99,}|[ -~]+?(?=([A-Za-z0-9_])\2{99}|[^ -~]|\Z)|[^ -~]+")
+MORE = LONG - 1
+# A long run of one letter, printable characters before such a run, or others.
+PARTS = re.compile(rb"(?s)([A-Za-z0-9_])\1{%d,}|[ -~]+?(?=([A-Za-z0-9_])\2{%d}|[^ -~]|\Z)|[^ -~]+" % (MORE, MORE))
 PRINTABLE = re.compile(rb"[ -~]+")
 GLOBBED = re.compile(rb"[\[\]{}]")  # what curl takes for a pattern in a URL
 IN_A_URL = re.compile(rb"/[!\"$-~]*")  # a target that curl sends unchanged within a URL: no fragment, no raw byte
@@ -87,7 +89,7 @@ def _printf(data: bytes, keys: Sequence[Credential] = ()) -> str:
     """Return the printf command that writes the bytes, keys as variables."""
     pieces = re.split(b"(" + b"|".join(re.escape(key.value) for key in keys) + b")", data) if keys else [data]
     shells = {key.value: key.shell for key in keys}
-    form = "".join("%s" if place % 2 else "".join(map(_printf_byte, piece)) for place, piece in enumerate(pieces))
+    form = "".join("%s" if index % 2 else "".join(map(_printf_byte, piece)) for index, piece in enumerate(pieces))
     return " ".join([f"printf '{form}'", *(f'"{shells[piece]}"' for piece in pieces[1::2])])
 
 

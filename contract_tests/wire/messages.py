@@ -22,20 +22,24 @@ SHOWN = 300  # characters of a received text
 SHOWN_OF_A_TARGET = 80  # characters
 LONGEST_CHARACTER = 4  # bytes: RFC 3629
 
+SUCCESSES = frozenset(range(200, 300))
 AUTH_ERRORS = frozenset({401, 403})
 CLIENT_ERRORS = frozenset(range(400, 500))
+SERVER_ERRORS = frozenset(range(500, 1000))  # also statuses that HTTP does not have
 CLIENT_ERRORS_OR_REDIRECTS = CLIENT_ERRORS | frozenset(range(300, 400)) - {304}
+UNSUSPICIOUS = re.compile(rb"[\w-]*")  # values that a firewall does not mistake for an attack
 REFUSED_CODING = re.compile(r"(?:^|,)\s*([\w-]+)\s*;\s*q=0(?:\.0*)?\s*(?=,|$)")
 CLOSED_ENDINGS = frozenset({"closed", "reset"})  # the server closed the connection without a response
+LATE_ENDINGS = frozenset({"timeout", "deadline"})  # the response, or the rest of it, did not arrive in time
 
 Pool = Literal["valid keys", "other callers"]  # each has a connection that is kept
 Ending = Literal[
     "complete", "closed", "truncated", "reset", "timeout", "deadline", "malformed", "too large", "abandoned"
 ]
-# The parts of exchanges that another program may not have recorded: the bytes of the response's head, how its body was
+# An aspect of exchanges that another program may not have recorded: the bytes of the response's head, how its body was
 # delimited, the body before its content coding was undone, the bytes of a body that is recorded as a text, the time of
 # the request, that a key was never issued, and that all requests belong to one short run.
-Part = Literal["head", "framing", "coding", "bytes", "time", "unknown key", "one run"]
+Aspect = Literal["head", "framing", "coding", "bytes", "time", "unknown key", "one run"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,11 @@ class Credential:
     value: bytes = field(repr=False)
     label: str
     shell: str = ""
+
+
+def label_of(key: Credential | None) -> str:
+    """Return the label of a key, or that there is none."""
+    return key.label if key else "no key"
 
 
 def name_of_key(number: int) -> tuple[str, str]:
@@ -89,13 +98,18 @@ class Request:
 
     def accepts(self, coding: str) -> bool:
         """Whether Accept-Encoding contains a content coding; the gate decodes gzip and deflate in any case."""
-        return any(name.lower() == b"accept-encoding" and coding.encode() in value for name, value in self.fields)
+        return any(coding.encode() in value for value in self.values("Accept-Encoding"))
+
+    def values(self, name: str) -> list[bytes]:
+        """Return the values of every header field of that name, in order."""
+        lower = name.lower().encode()
+        return [value for field_name, value in self.fields if field_name.lower() == lower]
 
     @cached_property
     def refused_codings(self) -> frozenset[str]:
         """The content codings to which Accept-Encoding gives the weight 0 by name (RFC 9110, section 12.5.3)."""
-        values = [value.decode("latin-1").lower() for name, value in self.fields if name.lower() == b"accept-encoding"]
-        return frozenset(REFUSED_CODING.findall(", ".join(values)))
+        accepted = b", ".join(self.values("Accept-Encoding")).decode("latin-1").lower()
+        return frozenset(REFUSED_CODING.findall(accepted))
 
     def separator_of(self, value: bytes) -> bytes:
         """Return the separator of a field's name and this value; only the key may have an unusual one."""
@@ -132,11 +146,11 @@ class Exchange:
         ending: How the response ended; `problem` states the reason.
         received: The number of all bytes.
         extra: The bytes that followed the response.
-        start: The bytes of the head.
+        head: The bytes before the body, up to the first empty line.
         started: The time of the request on the run's monotonic clock, in seconds; `seconds` is the duration.
         redact: Removes the run's secrets from excerpts.
         abridged: Set if only a part is kept. Members that need the rest raise NotTested.
-        lacks: The parts that are not known of an exchange that another program recorded.
+        lacks: The aspects that are not known of an exchange that another program recorded.
         doubt: Why a recorded response may have another cause than the deployment; empty for others.
         is_closed: Whether the server closed the connection after the response; None if nothing waited for that.
         check_time: Raises NotTested once the run's time is over; large bodies are not decoded after that.
@@ -152,12 +166,12 @@ class Exchange:
     problem: str = ""
     received: int = 0
     extra: bytes = field(default=b"", repr=False)
-    start: bytes = field(default=b"", repr=False)
+    head: bytes = field(default=b"", repr=False)
     started: float = 0.0
     seconds: float = 0.0
     redact: Redactor = field(default=Redactor(()), repr=False, compare=False)
     abridged: Abridged | None = None
-    lacks: frozenset[Part] = frozenset()
+    lacks: frozenset[Aspect] = frozenset()
     doubt: str = ""
     is_closed: bool | None = None
     check_time: Callable[[], None] = field(default=_at_any_time, repr=False, compare=False)
@@ -181,7 +195,7 @@ class Exchange:
     def raw_head(self) -> bytes:
         """The bytes of the head."""
         self._need(head=True)
-        return self.start
+        return self.head
 
     @property
     def raw_body(self) -> bytes:

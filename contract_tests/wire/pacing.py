@@ -1,4 +1,4 @@
-"""The pace of requests, and how long a 429 asks to wait."""
+"""The pace of requests, and the wait that a 429 requires."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Pacer:
     def __post_init__(self) -> None:
         self._usual = self.rate
 
-    def state(self, rate: float) -> None:
+    def set_rate(self, rate: float) -> None:
         """Use another rate from now on."""
         self.rate = self._usual = rate
 
@@ -107,7 +107,7 @@ class Pace:
         if exchange.status != 429:
             own.speed_up()
         if caller and not self._is_given and (rate := stated_rate(exchange)):
-            own.state(max(SHARE * rate, 0.1))
+            own.set_rate(max(SHARE * rate, 0.1))
             for pacer in (self._all, self._valid_keys):
                 pacer.rate = max(pacer.rate, SHARE * rate)
 

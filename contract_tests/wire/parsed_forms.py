@@ -6,14 +6,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-LARGEST = 256 * 1024  # bytes of bodies in all: a parsed form may take forty times as much
+MOST_BYTES = 256 * 1024  # of bodies in all: a parsed form may take forty times as much
 T = TypeVar("T")
 
 
 class ParsedForms:
     """The forms that were used last, of at most `largest` bytes of bodies."""
 
-    def __init__(self, largest: int = LARGEST) -> None:
+    def __init__(self, largest: int = MOST_BYTES) -> None:
         self.largest = largest
         self._kept: OrderedDict[tuple[Hashable, bytes], Any] = OrderedDict()
         self._size = 0

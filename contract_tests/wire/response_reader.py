@@ -32,6 +32,7 @@ class ResponseReader:
         clock: Clock,
         request: Request,
         timeouts: Timeouts,
+        *,
         started: float,
         problem: str,
         early: bytes,
@@ -59,7 +60,7 @@ class ResponseReader:
     def exchange(self) -> Exchange:
         """Read to the end, or to the first bound that is met."""
         try:
-            while not self._step():
+            while self._step():
                 pass
         except h11.RemoteProtocolError as error:
             self._stop("malformed" if self.received else "closed", str(error))
@@ -71,7 +72,7 @@ class ResponseReader:
             received=self.received,
             seconds=self.clock.now() - self.started,
             extra=self._extra(),
-            start=_head_of(self.start),
+            head=_head_of(self.start),
             abridged=Abridged(self.size, self.digest.hexdigest()) if self.size > len(self.body) else None,
         )
         self.reusable = self._may_be_reused()
@@ -87,20 +88,17 @@ class ResponseReader:
         )
 
     def _step(self) -> bool:
-        """Handle one event; return whether the response is over."""
+        """Handle one event; return whether the response goes on, as the methods for single events do."""
         event = self.parser.next_event()
         if event is h11.NEED_DATA:
-            return not self._receive()
+            return self._receive()
         if isinstance(event, h11.Response):
             self.head = event
-            if len(event.headers) > MOST_FIELDS:
-                self._stop("too large", f"the head has {len(event.headers)} fields")
-                return True
-        elif isinstance(event, h11.InformationalResponse) and event.status_code == 100:
-            return not self._send_body()
-        elif isinstance(event, h11.Data):
-            return not self._add(event.data)
-        return not isinstance(event, h11.Response | h11.Data | h11.InformationalResponse)
+            fields = len(event.headers)
+            return fields <= MOST_FIELDS or self._stop("too large", f"the head has {fields} fields")
+        if isinstance(event, h11.InformationalResponse):
+            return event.status_code != 100 or self._send_body()
+        return isinstance(event, h11.Data) and self._add(event.data)
 
     def _send_body(self) -> bool:
         """Send the body that has awaited this interim response."""
@@ -172,12 +170,9 @@ class ResponseReader:
             return b""
 
     def _may_be_reused(self) -> bool:
-        closing = any(
-            name.lower() == b"connection" and value.lower() == b"close" for name, value in self.request.fields
-        )
         return (
             self.ending == "complete"
-            and not closing
+            and b"close" not in map(bytes.lower, self.request.values("Connection"))
             and not self.unsent
             and {self.parser.their_state, self.parser.our_state} == {h11.MUST_CLOSE if self._is_1_0 else h11.DONE}
         )

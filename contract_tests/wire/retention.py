@@ -8,7 +8,7 @@ from threading import Lock
 from contract_tests.wire.limits import KEPT, LARGEST_BODY
 from contract_tests.wire.messages import Abridged, Exchange
 
-BUDGET = 16 * 1024 * 1024  # bytes
+KEPT_IN_ALL = 16 * 1024 * 1024  # bytes
 FIELD = 200  # bytes: what Python needs for a field besides its name and value
 KEPT_OF_A_HEAD = 16 * 1024  # bytes
 KEPT_OF_AN_EXTRA = 1024  # bytes
@@ -18,7 +18,7 @@ KEPT_OF_AN_EXTRA = 1024  # bytes
 class Retention:
     """Keeps responses whole while the budget lasts; then their beginnings, and the digests of their bodies."""
 
-    left: int = BUDGET
+    left: int = KEPT_IN_ALL
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def room(self, responses: int = 1) -> int:
@@ -33,7 +33,7 @@ class Retention:
 
 
 def _size_of_head(exchange: Exchange) -> int:
-    return len(exchange.start) + sum(len(name) + len(value) + FIELD for name, value in exchange.fields)
+    return len(exchange.head) + sum(len(name) + len(value) + FIELD for name, value in exchange.fields)
 
 
 def _without_large_head(exchange: Exchange) -> Exchange:
@@ -49,7 +49,7 @@ def _without_large_head(exchange: Exchange) -> Exchange:
     return replace(
         exchange,
         fields=tuple(fields),
-        start=exchange.start[:KEPT_OF_A_HEAD],
+        head=exchange.head[:KEPT_OF_A_HEAD],
         extra=exchange.extra[:KEPT_OF_AN_EXTRA],
         abridged=Abridged(exchange.size, exchange.sha256, head=True, extra=len(exchange.extra)),
     )

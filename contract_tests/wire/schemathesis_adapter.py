@@ -14,7 +14,7 @@ from urllib3 import HTTPHeaderDict, HTTPResponse
 from contract_tests.wire.messages import Exchange
 
 # Fields that the gate sets itself, and one that Schemathesis adds to every case and that a firewall may refuse.
-OWN_FIELDS = frozenset(
+NOT_TAKEN_OVER = frozenset(
     {"User-Agent", "Connection", "Accept-Encoding", "Content-Length", "Host", "X-Schemathesis-TestCaseId"}
 )
 
@@ -27,7 +27,7 @@ def prepared_request(case: Case[Any], base_url: str) -> requests.PreparedRequest
 
 def fields_of(request: requests.PreparedRequest) -> list[tuple[str, str]]:
     """Return the header fields of a request without those that the gate sets itself."""
-    return [(name, value) for name, value in request.headers.items() if name not in OWN_FIELDS]
+    return [(name, value) for name, value in request.headers.items() if name not in NOT_TAKEN_OVER]
 
 
 def body_of(request: requests.PreparedRequest) -> bytes:

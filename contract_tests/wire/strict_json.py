@@ -16,7 +16,7 @@ MOST_VALUES = 200_000  # commas and brackets: each value takes a hundred bytes a
 STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 NO_BRACKETS = bytes(byte for byte in range(256) if byte not in STEPS)
-NAMES = re.compile(rb'"([^"\\]{1,100})"[ \t\r\n]*:')
+MEMBER_NAME = re.compile(rb'"([^"\\]{1,100})"[ \t\r\n]*:')
 HALF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -75,7 +75,7 @@ def is_too_large(body: bytes) -> bool:
 
 def member_names(body: bytes) -> set[str]:
     """Return the texts in front of a colon: the member names, also of a text that is too deep or large to be parsed."""
-    return {match[1].decode("utf-8", "replace") for match in NAMES.finditer(body)}
+    return {match[1].decode("utf-8", "replace") for match in MEMBER_NAME.finditer(body)}
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

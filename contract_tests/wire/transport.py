@@ -13,14 +13,14 @@ from itertools import count
 from contract_tests.redaction.redactor import Redactor
 from contract_tests.wire.clock import REAL_TIME, Clock, Timeouts
 from contract_tests.wire.connection import Connection, UnreachableError, connect
-from contract_tests.wire.messages import CLOSED_ENDINGS, Credential, Exchange, Pool, Request
+from contract_tests.wire.messages import CLOSED_ENDINGS, LATE_ENDINGS, Credential, Exchange, Pool, Request
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pacing import Pace, RetryPolicy, retry_after
 from contract_tests.wire.retention import Retention
 from contract_tests.wire.target import ConnectionSettings
 
 AFTER_A_HANG = 3.0  # seconds: a deployment that hung once does not get the full time-out again, if it is not slow
-SOON = 1.0  # seconds: a server that closes an idle connection so soon wanted to close it after its response
+CLOSED_SOON = 1.0  # seconds: a server that closes an idle connection so soon wanted to close it after its response
 LAST_MOMENT = 1.0  # seconds: the time-out of a request that is sent when the run's time is nearly over
 
 
@@ -116,17 +116,16 @@ class Transport:
         """
         if not requests:
             return []
-        place = self._reserve(requests)
+        send_time = self._reserve(requests)
         if is_paced:
-            self._wait(place)
+            self._wait(send_time)
         self.close()
         with ExitStack() as opened, ThreadPoolExecutor(len(requests)) as pool:
 
             def open_connection(_: Request) -> Connection:
                 return opened.enter_context(closing(self._open()))
 
-            # All connections are open before the first request: otherwise the first responses might arrive before
-            # the last requests are sent.
+            # All connections are open before the first request, so that no response arrives before the last request.
             try:
                 connections = list(pool.map(open_connection, requests))
             except UnreachableError as error:
@@ -146,7 +145,7 @@ class Transport:
         self.sent += len(requests)
         started = self.clock.now()
         room = self.retention.room(len(requests))
-        exchanges = connection.pipeline(requests, self._timeouts(), ahead, room)
+        exchanges = connection.pipeline(requests, self._timeouts(), ahead=ahead, room=room)
         connection.close()
         exchanges = [self._as_evidence(exchange, started) for exchange in exchanges]
         self.journal += exchanges
@@ -260,7 +259,7 @@ class Transport:
         if connection is None or not connection.is_closed():
             return connection
         connection.close()
-        if last and self.clock.now() - last.ended < SOON:
+        if last and self.clock.now() - last.ended < CLOSED_SOON:
             self.closed_unannounced.append(last)
         return None
 
@@ -319,7 +318,7 @@ class Transport:
         Raises:
             NotTested: The run's time ended while a response was awaited.
         """
-        if exchange.ending in {"timeout", "deadline"}:
+        if exchange.ending in LATE_ENDINGS:
             self.check_time()
             slowest = max((each.seconds for each in self.journal if each.ending == "complete"), default=0.0)
             self.timeouts = Timeouts.of(min(self.settings.timeout, max(AFTER_A_HANG, 2 * slowest)))

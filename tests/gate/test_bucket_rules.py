@@ -14,6 +14,7 @@ from contract_tests.metrics.schema import contract
 from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.scheduler import Scheduler
+from contract_tests.run.token_bucket import TRIES, Bucket, Refill, confirm_first
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
@@ -60,30 +61,30 @@ def ok(request: Request) -> Exchange:
 @pytest.mark.parametrize("good", [1, 2, 3])
 def test_bucket_is_emptied_only_while_its_refills_have_a_problem(good: int, rules: Any) -> None:
     scheduler, deployment = scheduler_for(ok)
-    bucket = rules.Bucket(scheduler.gate, KEY, burst=10, rps=10.0)
+    bucket = Bucket(scheduler.gate, KEY, burst=10, rps=10.0)
     exchange = ok(scheduler.gate.request(KEY))
     attempts = iter([1, 2, 3])
 
     def judge(_: object) -> Finding | None:
         return None if next(attempts) == good else Finding("the refill is too slow", exchange)
 
-    scheduler.judge(rules._confirm_first([rules.Refill(bucket, [exchange], exchange)], judge))
+    scheduler.judge(confirm_first([Refill(bucket, [exchange], exchange)], judge))
     assert deployment.bursts == good - 1
 
 
 def test_refills_of_further_buckets_are_not_checked_after_a_finding(rules: Any) -> None:
     scheduler, deployment = scheduler_for(ok)
-    bucket = rules.Bucket(scheduler.gate, KEY, burst=10, rps=10.0)
+    bucket = Bucket(scheduler.gate, KEY, burst=10, rps=10.0)
     exchange = ok(scheduler.gate.request(KEY))
-    refills = [rules.Refill(bucket, [exchange], exchange)] * 2
+    refills = [Refill(bucket, [exchange], exchange)] * 2
     with pytest.raises(BrokenPromiseError) as broken:
-        scheduler.judge(rules._confirm_first(refills, lambda _: Finding("the refill is too slow", exchange)))
-    assert (len(broken.value.findings), deployment.bursts) == (1, rules.TRIES - 1)
+        scheduler.judge(confirm_first(refills, lambda _: Finding("the refill is too slow", exchange)))
+    assert (len(broken.value.findings), deployment.bursts) == (1, TRIES - 1)
 
 
 def test_bucket_that_refills_in_minutes_is_not_tested(rules: Any) -> None:
     scheduler, deployment = scheduler_for(ok)
-    bucket = rules.Bucket(scheduler.gate, KEY, burst=10, rps=0.1)
+    bucket = Bucket(scheduler.gate, KEY, burst=10, rps=0.1)
     with pytest.raises(NotTested, match=r"refills too slowly: 0\.1 tokens a second"):
         scheduler.judge(rules.test_available_tokens_are_usable(bucket))
     assert deployment.journal == []
@@ -96,7 +97,7 @@ def test_a_bucket_that_refills_during_a_request_is_not_another_bucket(rules: Any
             return Exchange(request, 429) if is_burst else Exchange(request, 200, payload=FULL, seconds=seconds)
 
         scheduler, _ = scheduler_for(respond)
-        bucket = rules.Bucket(scheduler.gate, KEY, burst=10, rps=10.0)
+        bucket = Bucket(scheduler.gate, KEY, burst=10, rps=10.0)
         scheduler.judge(rules.test_request_details_do_not_change_the_bucket(bucket, None))
 
     with pytest.raises(BrokenPromiseError) as broken:
@@ -115,5 +116,5 @@ def test_emptying_a_bucket_sends_a_bounded_number_of_requests(
     scheduler, deployment = scheduler_for(
         lambda request: Exchange(request, 429) if next(numbers) > throttled_from else ok(request)
     )
-    exchanges = scheduler.fetch(rules.Bucket(scheduler.gate, KEY, burst=burst, rps=10.0).empty())
+    exchanges = scheduler.fetch(Bucket(scheduler.gate, KEY, burst=burst, rps=10.0).empty())
     assert len(exchanges) == len(deployment.journal) == sent

@@ -7,24 +7,23 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from contract_tests.metrics.schema import contract
-from contract_tests.run.combined import (
+from contract_tests.run.combined import Combined, Judgement, find
+from contract_tests.run.gate import Gate
+from contract_tests.run.probes import Batch
+from contract_tests.run.request_parts import (
     LARGEST_HEAD,
     LONGEST_QUERY,
     MOST_FIELDS,
-    Combined,
+    SPARE_REQUESTS,
     Kind,
-    Outcome,
     Part,
-    find,
     packed,
 )
-from contract_tests.run.gate import SPARE_REQUESTS, Gate
-from contract_tests.run.probes import Batch
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 from tests.support.transport import settings
 
-OUTCOMES: dict[int, Outcome] = {200: "unexpected", 401: "expected"}
+JUDGEMENTS: dict[int, Judgement] = {200: "defect", 401: "kept"}
 Status = Callable[[Request], int | None]
 
 
@@ -35,8 +34,8 @@ def parts(kind: Kind, count: int) -> tuple[Part, ...]:
 def found(gate: Gate, combination: Sequence[Part], status: Status) -> tuple[str, int]:
     """Return the label of the request that was found, "" without one, and the number of requests."""
 
-    def judge(exchange: Exchange) -> Outcome:
-        return OUTCOMES.get(exchange.status or 0, "unclear")
+    def judge(exchange: Exchange) -> Judgement:
+        return JUDGEMENTS.get(exchange.status or 0, "refused")
 
     probing = find(Combined(gate, "all", "only the", tuple(combination), "a group"), judge)
     sent = 0
@@ -137,7 +136,7 @@ def test_the_most_usual_part_is_sent_alone_if_every_combination_is_rejected(gate
 def test_a_deployment_that_refuses_everything_costs_the_spare_requests_once(gate: Gate) -> None:
     requests = [found(gate, ALL, lambda _: 400)[1] for _ in range(5)]
     assert sum(requests) <= SPARE_REQUESTS + 5
-    assert gate.refused.spare_requests == 0
+    assert gate.refused_parts.spare_requests == 0
 
 
 def test_packed_parts_fit_into_their_requests() -> None:
@@ -152,7 +151,7 @@ def test_packed_parts_fit_into_their_requests() -> None:
 
 
 def test_a_part_that_is_too_large_is_skipped() -> None:
-    assert packed([Part("query parameter", "q", "k" * LONGEST_QUERY)], 2) == []
+    assert packed([Part("query parameter", "q", "k" * LONGEST_QUERY)], 2) == [(), ()]
 
 
 def test_packing_measures_each_part_once_for_each_request() -> None:

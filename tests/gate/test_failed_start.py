@@ -43,9 +43,9 @@ FAILED_STARTS: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
     ),
     "missing CA": ((*BASE_URL, "--ca-file", "none.pem"), {"CONTRACT_API_KEY": SECRET}, "--ca-file: none.pem"),
     "unknown profile": (("--hypothesis-profile", "quick"), {}, "--hypothesis-profile: quick is not a profile"),
-    "processes": (("-n", "2"), {}, "-n and --tx are refused"),
+    "processes": (("-n", "2"), {}, "-n, --tx: the rules share one process"),
     "missing file": (("nowhere/test_auth.py",), {}, "file or directory not found: nowhere/test_auth.py"),
-    "traced": (("--debug",), {}, "--debug and PYTEST_DEBUG are refused"),
+    "traced": (("--debug",), {}, "--debug, PYTEST_DEBUG: pytest's own trace"),
 }
 
 

@@ -123,7 +123,7 @@ def test_a_configuration_that_hides_the_rules_is_reported(run_gate: RunGate, tmp
     (tmp_path / "pytest.ini").write_text("[pytest]\npython_files = check_*.py\n")
     run = run_gate("-c", "pytest.ini")
     assert run.code == 4
-    assert "pytest has collected no rules: -k, -m, or python_files" in run.output
+    assert "pytest has collected no rules. Check -k, -m, and python_files" in run.output
 
 
 def test_a_second_keys_absence_makes_the_result_partial_and_with_require_complete_red(run_gate: RunGate) -> None:
@@ -181,9 +181,9 @@ def test_a_refused_connection_is_reported_in_one_line(run_gate: RunGate) -> None
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         run = run_gate("--base-url", url, environment={"CONTRACT_API_KEY": SECRET})
     assert run.code == 4
-    assert (
-        f"{url} could not be tested: no connection to {url.removeprefix('http://')}: Connection refused" in run.output
-    )
+    reason = f"{url} could not be tested: no connection to {url.removeprefix('http://')}: Connection refused"
+    assert reason in run.output.splitlines()
+    assert f"! contract gate: {reason} !" in run.output
 
 
 def test_a_run_that_ended_early_gives_the_reason_beside_its_verdict(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contract_tests.run.deviations import read_deviations
-from contract_tests.run.options import keys_from
+from contract_tests.run.key_sources import keys_from
 
 DEVIATION = """[[deviation]]
 rule = "auth/missing-key-is-401"

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract_tests.metrics.schema import MOST, Problem, contract, invalid_members, problems
+from contract_tests.metrics.schema import MOST_CHECKED, Problem, contract, invalid_members, problems
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run.gate import Gate
 from contract_tests.wire.clock import Clock
@@ -27,7 +27,7 @@ from contract_tests.wire.limits import KEPT
 from contract_tests.wire.messages import Abridged, Exchange, Request, kept_whole
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.parsed_forms import ParsedForms
-from contract_tests.wire.retention import BUDGET, KEPT_OF_A_HEAD, Retention
+from contract_tests.wire.retention import KEPT_IN_ALL, KEPT_OF_A_HEAD, Retention
 from contract_tests.wire.strict_json import is_too_large
 from contract_tests.wire.transport import Transport
 from tests.support.gate import Run, serving, serving_with
@@ -87,10 +87,10 @@ def test_small_bodies_are_kept_regardless_of_earlier_ones(transport: Any) -> Non
 
 
 def test_large_heads_are_cut_beyond_the_budget() -> None:
-    large = exchange_with(b"{}", fields=(("X-Long", b"a" * KEPT_OF_A_HEAD), ("X-Short", b"b")), start=b"c" * 99_999)
+    large = exchange_with(b"{}", fields=(("X-Long", b"a" * KEPT_OF_A_HEAD), ("X-Short", b"b")), head=b"c" * 99_999)
     assert Retention().kept(large) is large
     kept = Retention(left=0).kept(large)
-    assert (len(kept.start), kept.fields) == (KEPT_OF_A_HEAD, ())
+    assert (len(kept.head), kept.fields) == (KEPT_OF_A_HEAD, ())
     for need in ("media_type", "raw_head", "json.problem"):
         with pytest.raises(NotTested):
             attrgetter(need)(kept)
@@ -99,9 +99,9 @@ def test_large_heads_are_cut_beyond_the_budget() -> None:
 
 def test_all_bodies_of_an_ordinary_run_are_kept() -> None:
     retention = Retention()
-    exchanges = [exchange_with(b"a" * 1000, fields=(("A", b"b"),) * 20, start=b"c" * 600) for _ in range(1000)]
+    exchanges = [exchange_with(b"a" * 1000, fields=(("A", b"b"),) * 20, head=b"c" * 600) for _ in range(1000)]
     assert all(retention.kept(exchange) is exchange for exchange in exchanges)
-    assert retention.left > BUDGET // 2
+    assert retention.left > KEPT_IN_ALL // 2
 
 
 def test_a_finding_counts_although_other_exchanges_were_not_kept() -> None:
@@ -156,7 +156,7 @@ def test_one_large_body_is_validated_in_seconds(name: str) -> None:
     exchange = exchange_with(usage(member, (VALUES | ROWS)[name]))
     found: list[Problem] = []
     started = os.times().user
-    reason = "more than" if is_too_large(exchange.body) else f"only the first {MOST}"
+    reason = "more than" if is_too_large(exchange.body) else f"only the first {MOST_CHECKED}"
     is_checked = name not in {"top_domains", "wrong rows"} and not is_too_large(exchange.body)
     with nullcontext() if is_checked else pytest.raises(NotTested, match=reason):
         found.extend(problems("get_usage", exchange, "specified"))

@@ -17,7 +17,7 @@ from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.rules import rule_ids
 from contract_tests.run.scheduler import Scheduler
-from contract_tests.run.verdicts import FIRST
+from contract_tests.run.verdicts import FIRST_REQUEST_RULE
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
@@ -43,7 +43,10 @@ def test_rules_name_only_rules() -> None:
 def test_a_missing_first_200_is_reported_by_the_rule_about_valid_keys() -> None:
     rule = import_module("contract_tests.test_auth").test_valid_key_is_200
     (mark,) = [mark for mark in rule.pytestmark if mark.name == "rule"]
-    assert {"id": "auth/valid-key-is-200", "promise": inspect.getdoc(rule)} | mark.kwargs == mark.kwargs | FIRST
+    assert {
+        "id": "auth/valid-key-is-200",
+        "promise": inspect.getdoc(rule),
+    } | mark.kwargs == mark.kwargs | FIRST_REQUEST_RULE
 
 
 def test_findings_count_even_if_a_rule_could_not_be_tested_completely() -> None:

@@ -79,7 +79,7 @@ DISCLOSING = {"--debug": ["--debug"], "--pastebin": ["--pastebin=all"]}
 def test_options_that_disclose_keys_despite_redaction_are_rejected(option: str, tmp_path: Path) -> None:
     run = run_pytest("--pyargs", "contract_tests", *DISCLOSING[option], "--api-key", SECRET, folder=tmp_path)
     assert run.returncode == 4
-    assert f"{option} " in run.stderr
+    assert f"ERROR: {option}" in run.stderr
     assert SECRET not in run.stdout + run.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""The reports of a run, written when it ends in any way."""
+"""The pytest plugin that writes the reports of a run, however it ends."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from contract_tests.reports.deviations import suggested_deviations
 from contract_tests.reports.github import workflow_commands
 from contract_tests.reports.model import Report, redacted
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED, CouldNotBeTestedError
-from contract_tests.run.outputs import NAMES, Outputs
+from contract_tests.run.outputs import REPORT_FILES, Outputs
 from contract_tests.run.report import Ending, report_of
 from contract_tests.run.verdicts import Verdicts
 from contract_tests.wire.messages import Exchange
 
-USUAL = "fE"  # pytest's default for -r
+DEFAULT_REPORTCHARS = "fE"  # pytest's default for -r
 
 
 @dataclass
-class Reports:
+class ReportPlugin:
     """A pytest plugin that writes the reports of one run."""
 
     verdicts: Verdicts
@@ -77,19 +77,19 @@ class Reports:
         if self.report and os.environ.get("GITHUB_ACTIONS") == "true":
             for line in workflow_commands(self.report):
                 self._write_command(terminalreporter, line)
-        if terminalreporter.config.option.reportchars == USUAL:
+        if terminalreporter.config.option.reportchars == DEFAULT_REPORTCHARS:
             terminalreporter.reportchars = ""  # pytest's own list would scroll the verdict away
         yield
         if self.report and self.report.faults:
             terminalreporter.write_line(f"run again: {self.report.faults[0].reproduce}")
-        if self.report and (place := self._place(self.report)):
-            terminalreporter.write_line(f"report: {place}")
+        if self.report and (path := self._report_path(self.report)):
+            terminalreporter.write_line(f"report: {path}")
 
-    def _place(self, report: Report) -> str:
+    def _report_path(self, report: Report) -> str:
         """Return where the report is, and that it contains the next step; empty if there is neither."""
         suggestion = "with entries for --known-deviations" if suggested_deviations(report) else ""
         if self.outputs.folder:
-            return str(self.outputs.folder / NAMES[-1]) + (f", {suggestion}" if suggestion else "")
+            return str(self.outputs.folder / REPORT_FILES[-1]) + (f", {suggestion}" if suggestion else "")
         return suggestion and f"--report-dir DIR writes one, {suggestion}"
 
     def _write_command(self, terminalreporter: pytest.TerminalReporter, line: str) -> None:

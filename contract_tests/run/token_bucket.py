@@ -1,0 +1,190 @@
+"""The token bucket of a key: the requests that empty it, and what its refill shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from contract_tests.metrics.view import UsageMetrics
+from contract_tests.run.findings import Finding
+from contract_tests.run.gate import Gate
+from contract_tests.run.probes import Probing, confirm, pause, send_concurrently, send_pipelined
+from contract_tests.wire.messages import Credential, Exchange
+from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.pacing import stated_wait
+
+REMAINING = "/rate_limit/remaining"
+
+SMALL = 40  # tokens: buckets up to this size are emptied for all keys, some of them several times
+LARGEST = 100  # tokens: emptying a larger bucket would be a load test
+TRIES = 3  # times a problem must occur that other users of the key could explain
+MORE = 6  # requests beyond the capacity: a few tokens are refilled during a burst
+WAVE = 16  # requests at the same time, where more than a small bucket holds are sent
+MOST_TIMES = 2  # times the capacity: a large bucket refills while it is emptied
+EMPTYING = MOST_TIMES * (LARGEST + MORE) + WAVE  # requests: the most that emptying one bucket takes
+ROUNDING = 1  # token: `remaining` may be rounded
+LEAST_FALL = 2  # tokens: if fewer are missing after a burst, its requests took none
+SMALLEST = 2  # tokens: a smaller bucket is empty after the request that reads it
+UNEVEN_FALL = 1.5  # tokens: three requests in turn take at least half a token less than one each
+ALLOWANCE = 0.7  # tokens: a small bucket may lack them for the request that reads it, and for rounding
+LONGEST_REFILL = 5.0  # seconds: the longest pause for a bucket to refill
+LONGEST_WAIT = 60.0  # seconds: a longer Retry-After does not describe a bucket that refills in seconds
+HARDLY_HALF = 0.45  # of the capacity: the bucket is read while it refills, before it is half full
+SLOWEST = 0.6  # of the stated rate: a slower refill is another rate
+FULL = 1.3  # times the capacity: after the time of as many tokens, a bucket is full at any rate
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The bucket of one key: its capacity in tokens and its rate in tokens a second, as stated."""
+
+    gate: Gate
+    key: Credential
+    burst: int
+    rps: float
+
+    def send(self, label: str, key: Credential | None = None) -> Probing[Exchange]:
+        """Send one request without waiting for the pace of its key, and also accept a 429."""
+        (exchange,) = yield from send_concurrently([self.gate.request(key or self.key, label)], is_paced=False)
+        return exchange
+
+    def spend(self, times: int, *further_keys: Credential) -> Probing[list[Exchange]]:
+        """Send `times` requests at the same time, together with one for each further key."""
+        requests = [self.gate.request(key, "in a burst") for key in [self.key] * times + list(further_keys)]
+        size = WAVE if self.burst > SMALL else len(requests)
+        exchanges: list[Exchange] = []
+        while len(exchanges) < len(requests):
+            wave = requests[len(exchanges) :][:size]
+            exchanges += yield from send_concurrently(wave, is_paced=False)
+        return exchanges
+
+    def empty(self) -> Probing[list[Exchange]]:
+        """Send more requests at the same time than the bucket holds; to a large one in waves, up to the first 429."""
+        if self.burst <= SMALL:
+            return (yield from self.spend(self.burst + MORE))
+        exchanges: list[Exchange] = []
+        while len(exchanges) < MOST_TIMES * (self.burst + MORE):
+            exchanges += yield from self.spend(WAVE)
+            if any(exchange.status == 429 for exchange in exchanges):
+                break
+        return exchanges
+
+    @property
+    def sample(self) -> int:
+        """The number of tokens that show whether a burst takes tokens: all of a small bucket."""
+        return min(self.burst, SMALL)
+
+    def spend_in_turn(self, times: int) -> Probing[Sequence[Exchange]]:
+        """Send `times` requests in one write: hardly any time passes between two of them."""
+        return send_pipelined([self.gate.request(self.key, "in one write with equal requests")] * times)
+
+    def await_refill(self, share: float = 1.0) -> Probing[None]:
+        """Wait until a share of the bucket has been refilled."""
+        return pause(min(share * self.burst / self.rps, LONGEST_REFILL))
+
+    def send_after_waiting(self, throttled: Exchange) -> Probing[Exchange]:
+        """Send a request after the Retry-After of a 429, within reason."""
+        yield from pause(min(stated_wait(throttled), LONGEST_WAIT))
+        return (yield from self.send("after Retry-After"))
+
+    def takes_tokens(self) -> Probing[bool]:
+        """Return whether `remaining` falls from one request to the next."""
+        exchanges = yield from self.spend_in_turn(3)
+        left = [remaining for exchange in exchanges if (remaining := UsageMetrics(exchange).remaining)]
+        return len(left) > 1 and max(left) - min(left) >= len(left) - UNEVEN_FALL
+
+    def exceeded(self, emptied: Sequence[Exchange]) -> Finding | None:
+        """Return a finding if a burst was accepted that is larger than the bucket."""
+        accepted = [exchange for exchange in emptied if exchange.status == 200]
+        seconds = max(exchange.ended for exchange in emptied) - min(exchange.started for exchange in emptied)
+        most = self.burst + self.rps * seconds + ROUNDING
+        if len(accepted) <= most:
+            return None
+        problem = f"more requests are accepted than a bucket of {self.burst} tokens can hold"
+        expected, actual = f"at most {most:.1f} requests within {seconds:.2f} s", f"{len(accepted)} of {len(emptied)}"
+        return Finding(problem, accepted[-1], expected=expected, actual=actual)
+
+
+@dataclass(frozen=True)
+class Refill:
+    """A bucket, the exchanges that emptied it, and an exchange while it refilled."""
+
+    bucket: Bucket
+    spent: Sequence[Exchange]
+    after: Exchange
+
+    @classmethod
+    def of(cls, bucket: Bucket) -> Probing[Refill]:
+        """Empty a bucket, and read it before it is half full."""
+        spent = yield from bucket.empty()
+        yield from bucket.await_refill(HARDLY_HALF)
+        return cls(bucket, spent, (yield from bucket.send("while the bucket refills")))
+
+    @property
+    def due(self) -> float:
+        """The number of tokens that were refilled at least, at the stated rate."""
+        return self.bucket.rps * (self.after.started - max(exchange.ended for exchange in self.spent))
+
+    @property
+    def is_timely(self) -> bool:
+        """Whether the bucket was read before it was full again at any rate."""
+        return self.due <= FULL * self.bucket.burst
+
+    def too_fast(self) -> Finding | None:
+        """Return a finding if there are more tokens than can have been refilled."""
+        rejected = [exchange.started for exchange in self.spent if exchange.status == 429]
+        remaining = UsageMetrics(self.after).remaining
+        if rejected and self.after.status == 429:
+            return None
+        if not rejected or remaining is None:
+            raise NotTested("the bucket could not be emptied again")
+        seconds = self.after.ended - min(rejected)
+        most = self.bucket.rps * seconds + ROUNDING
+        if float(remaining) <= most:
+            return None
+        return self._finding("faster", f"at most {most:.1f} tokens after {seconds:.2f} s")
+
+    def too_slow(self) -> Finding | None:
+        """Return a finding if there are fewer tokens than must have been refilled."""
+        remaining = UsageMetrics(self.after).remaining
+        if self.after.status == 200 and remaining is None:
+            raise NotTested("the response does not state how many tokens remain")
+        if float(remaining or 0) + ALLOWANCE >= SLOWEST * min(self.bucket.burst, self.due):
+            return None
+        return self._finding("slower", f"about {min(self.bucket.burst, self.due):.1f} tokens")
+
+    def not_gradual(self) -> Finding | None:
+        """Return a finding if there are more or fewer tokens than must have been refilled."""
+        finding = self.too_fast() or (self.too_slow() if self.is_timely else None)
+        problem = f"the bucket has too many or too few tokens at {self.bucket.rps:g} tokens a second, {TRIES} times"
+        return replace(finding, problem=problem) if finding else None
+
+    def _finding(self, how: str, expected: str) -> Finding:
+        problem = f"the bucket refills {how} than at {self.bucket.rps:g} tokens a second, {TRIES} times"
+        return tokens_finding(problem, self.after, expected)
+
+
+def is_untouched(emptied: Sequence[Exchange]) -> bool:
+    """Whether all requests of a burst were accepted, and `remaining` stayed the same."""
+    left = [UsageMetrics(exchange).remaining for exchange in emptied if exchange.status == 200]
+    stated = [remaining for remaining in left if remaining is not None]
+    is_unchanged = not stated or (max(stated) - min(stated) < LEAST_FALL and min(stated) >= 1)
+    return len(left) == len(emptied) and is_unchanged
+
+
+def tokens_finding(problem: str, exchange: Exchange, expected: str, *related: Exchange) -> Finding:
+    """Return a finding for a response that states another number of remaining tokens than expected."""
+    actual = f"{UsageMetrics(exchange).remaining or 0} tokens (status {exchange.outcome})"
+    return Finding(problem, exchange, related, REMAINING, expected, actual)
+
+
+def confirm_first(refills: Sequence[Refill], judge: Callable[[Refill], Finding | None]) -> Probing[None]:
+    """Confirm the problem of the first refill that has one, with further refills of its bucket."""
+
+    def check(refill: Refill, attempt: int) -> Probing[Finding | None]:
+        return judge((yield from Refill.of(refill.bucket)) if attempt else refill)
+
+    for refill in refills:
+        if (yield from confirm(TRIES, partial(check, refill))):
+            return
