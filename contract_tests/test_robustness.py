@@ -32,7 +32,7 @@ INCLUDING_JSON: dict[str, list[tuple[str, str]]] = {
     "a subtype wildcard in capitals with a low weight": [("Accept", "text/html;q=0.9, Application/*;q=0.5")],
     "JSON in the second of three fields": [
         ("Accept", "text/html"),
-        ("Accept", "Application/JSON;q=0.5"),
+        ("Accept", "application/json;q=0.5"),
         ("Accept", "application/xml;q=0.9"),
     ],
 }
@@ -76,7 +76,9 @@ def test_accept_leads_to_json_or_4xx(gate: Gate) -> Probing[None]:
         gate.request(gate.main, "without Accept", without=("Accept",)),
         *(gate.request(gate.main, f"and accepting {what}", fields=fields) for what, fields in INCLUDING_JSON.items()),
     ]
-    other = gate.request(gate.main, f"and Accept: {NOT_JSON}", fields=[("Accept", NOT_JSON)])
+    other = gate.request(
+        gate.main, f"and Accept: {NOT_JSON}, and UTF-16", fields=[("Accept", NOT_JSON), ("Accept-Charset", "utf-16")]
+    )
     browser = gate.request(gate.main, "as a browser sends it", fields=[*BROWSER, ("Origin", OTHER_ORIGIN)])
     for exchange in (yield from send_in_turn([*must_be_200, other, browser])):
         request = exchange.request
@@ -259,16 +261,17 @@ def test_abandoned_requests_do_no_harm(gate: Gate) -> Probing[None]:
         yield status_finding(exchange, "200")
 
 
-@documented(REFUSAL, needs=(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS), sends=11)
+@documented(REFUSAL, needs=(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS), sends=12)
 def test_malformed_requests_do_no_harm(gate: Gate) -> Probing[None]:
     """A response to a malformed request MUST have status 200, 501, 505 or 4xx, and later ones MUST be as before.
 
     The connection may be closed instead of the response, and an unknown path may be redirected.
     """
-    path = gate.path.encode()
+    path, authority = gate.path.encode(), gate.settings.target.authority
     chunked = [("Content-Length", "45"), ("Transfer-Encoding", "chunked")]
     malformed: dict[str, RequestOptions] = {
         "without Host": {"without": ("Host",)},
+        "with two Host fields": {"fields": [("Host", authority), ("Host", "other.example")]},
         "with a line that is not a header field": {"fields": [("X-Odd", b"1\r\nno field")]},
         "with a length that is not a number": {"fields": [("Content-Length", "many")]},
         "with a length and a chunked body": {"fields": chunked, "body": b"0\r\n\r\n"},

@@ -152,11 +152,11 @@ class Gate:
     def is_ok(self, exchange: Exchange) -> bool:
         """Whether the exchange is a 200 to the operation with a valid key, regardless of the rest of the request.
 
-        A server of several sites may take a request without a Host header for another one.
+        A server of several sites may take a request with no Host header, or with two, for another one.
         """
         request = exchange.request
         is_ok = exchange.status == 200 and request.credential in self.keys
-        return is_ok and bool(request.values("Host")) and self.is_operation(request)
+        return is_ok and len(request.values("Host")) == 1 and self.is_operation(request)
 
     def is_operation(self, request: Request) -> bool:
         """Whether a request is for the operation, with any query, header fields and body, also in absolute form."""

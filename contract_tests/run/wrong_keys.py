@@ -29,7 +29,7 @@ PATTERNS = tuple(
     for text in ("*", "%", ".*", "null", "' OR '1'='1", "YOUR_API_KEY", '{"$ne": null}')
 )
 MALFORMED = (
-    Credential(b"k" * 7500, "a key of 7,500 characters"),
+    Credential(b"%s{0}${x}!" * 750, "a key of 7,500 characters, with placeholders of templates"),
     Credential("schlüssel-🔑".encode(), "a key in UTF-8"),
     Credential(b"a\x01\x1f\x7fb", "a key with control bytes"),
 )

@@ -64,6 +64,7 @@ class ResponseReader:
                 pass
         except h11.RemoteProtocolError as error:
             self._stop("malformed" if self.received else "closed", str(error))
+        extra = self._extra()
         exchange = Exchange(
             self.request,
             payload=bytes(self.body),
@@ -71,11 +72,12 @@ class ResponseReader:
             problem=self.problem,
             received=self.received,
             seconds=self.clock.now() - self.started,
-            extra=self._extra(),
+            extra=extra,
             head=_head_of(self.start),
             abridged=Abridged(self.size, self.digest.hexdigest()) if self.size > len(self.body) else None,
         )
-        self.reusable = self._may_be_reused()
+        has_body = bool(extra) and self.request.method == "HEAD"
+        self.reusable = self._may_be_reused() and not has_body
         if self.head is None:
             return exchange
         raw_fields = self.head.headers.raw_items()

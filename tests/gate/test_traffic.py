@@ -229,7 +229,7 @@ def test_a_request_of_http_2_has_the_host_of_its_url(
 def test_a_recorder_that_leaves_host_out_is_not_a_finding(judge_entries: Callable[..., Judged]) -> None:
     recorded = entry(GOOD)
     recorded["request"]["httpVersion"] = "HTTP/1.1"
-    assert judge_entries(recorded)["http/missing-host-is-400"].outcome == "held"
+    assert judge_entries(recorded)["http/host-is-required-once"].outcome == "held"
 
 
 def test_keys_with_one_account_are_found_although_their_requests_alternate(
