@@ -256,12 +256,8 @@ def _repeated_domains(metrics: UsageMetrics) -> Iterator[Finding]:
 
 
 def _normalized(domain: str) -> str:
-    """Return a domain as DNS compares it: without case, final dot and white space, and in ASCII."""
-    name = domain.strip().lower().rstrip(".")
-    try:
-        return name.encode("idna").decode()
-    except UnicodeError:  # not a name that DNS can have
-        return name
+    """Return a domain as DNS compares it: without case, final dot and white space."""
+    return domain.strip().lower().rstrip(".")
 
 
 @documented(f"{USAGE}.top_domains[].domain")

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contract_tests.run.combined import MOST_EXTRA, Combined, Judgement, find
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding, body_findings, media_type_finding, status_finding
-from contract_tests.run.gate import BROWSER, OPERATION, Gate, RequestOptions
+from contract_tests.run.gate import BROWSER, OPERATION, OTHER_ORIGIN, Gate, RequestOptions
 from contract_tests.run.probes import Probing, send_beside_abandoned, send_in_turn
 from contract_tests.run.request_parts import Part
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
@@ -38,7 +38,6 @@ INCLUDING_JSON: dict[str, list[tuple[str, str]]] = {
 }
 NOT_JSON = f"application/xml, text/html;q=0.9, {STREAMS}"
 ABANDONED = 2  # requests whose clients leave before the response
-OTHER_ORIGIN = "https://other-origin.example"
 FIELDS = (
     "Accept", "Accept-Charset", "Accept-Language", "Accept-Encoding", "Cookie", "Range", "If-Range", "If-Match",
     "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Content-Type", "Authorization", "Forwarded",

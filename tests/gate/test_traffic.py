@@ -232,6 +232,15 @@ def test_a_recorder_that_leaves_host_out_is_not_a_finding(judge_entries: Callabl
     assert judge_entries(recorded)["http/host-is-required-once"].outcome == "held"
 
 
+@pytest.mark.parametrize(("allowed", "outcome"), [("https://app.example", "held"), ("*", "reported")])
+def test_credentials_for_one_origin_are_not_those_for_any_origin(
+    allowed: str, outcome: str, judge_entries: Callable[..., Judged]
+) -> None:
+    cors = {"access-control-allow-origin": allowed, "access-control-allow-credentials": "true"}
+    recorded = entry(GOOD, sent={"origin": "https://app.example"}, received=cors)
+    assert judge_entries(recorded)["http/credentials-are-not-allowed-for-any-origin"].outcome == outcome
+
+
 def test_keys_with_one_account_are_found_although_their_requests_alternate(
     judge_entries: Callable[..., Judged],
 ) -> None:
