@@ -215,9 +215,8 @@ def unusual_requests(scheduler: Scheduler, gate: Gate) -> list[Exchange]:
         ),
         gate.request(
             gate.main,
-            "in a title-case header, in the middle and after a tab, and other credentials",
+            "in a title-case header, in the middle, and other credentials",
             key_field=gate.key_header.title(),  # as the client of Go spells it
-            separator=b":\t",
             fields=[*fields["and other credentials"], ("X-Last", "1")],
         ),
         gate.request(
@@ -289,13 +288,12 @@ def _fields_of_other_clients(gate: Gate) -> dict[str, list[tuple[str, str]]]:
 
 
 @specified(
-    "RFC 9112, section 5 and RFC 9110, section 5.3: white space, order of fields", needs=NEEDS_VALID_KEY, sends=(0, 8)
+    "RFC 9112, section 5 and RFC 9110, section 5.3: white space, order of fields", needs=NEEDS_VALID_KEY, sends=(0, 7)
 )
 def test_key_header_position_does_not_matter(gate: Gate, unusual_requests: list[Exchange]) -> Probing[None]:
-    """A request with a valid key MUST be accepted regardless of the key header's position and white space."""
+    """A request with a valid key MUST be accepted regardless of the key header's position, and without a space."""
     requests = [
         gate.request(gate.main, "without a space after the colon", separator=b":"),
-        gate.request(gate.main, "with a tab after the colon", separator=b":\t"),
         gate.request(gate.main, "with the key header first", key_first=True),
         gate.request(
             gate.main, "with the key header in the middle", fields=[("Accept-Language", "en"), ("X-Last", "1")]
@@ -310,11 +308,11 @@ def test_key_header_position_does_not_matter(gate: Gate, unusual_requests: list[
     yield from _each_is_accepted(unusual_requests, requests)
 
 
-@advisory("RFC 9110, section 5.5: white space after a value; some parsers keep it", needs=NEEDS_VALID_KEY, sends=1)
-def test_trailing_space_is_ignored(gate: Gate) -> Probing[None]:
-    """A request with a valid key, followed by a space, SHOULD be accepted."""
-    followed = Credential(gate.main.value + b" ", f"{gate.main.label} and a space")
-    yield from _wrongly_rejected([(yield from gate.send(followed, pool="valid keys"))])
+@advisory("RFC 9112, section 5.1: white space around a value; some servers keep it", needs=NEEDS_VALID_KEY, sends=1)
+def test_white_space_around_the_key_is_ignored(gate: Gate) -> Probing[None]:
+    """A request with a valid key, after a tab and followed by a space, SHOULD be accepted."""
+    followed = Credential(gate.main.value + b" ", f"{gate.main.label}, after a tab and followed by a space")
+    yield from _wrongly_rejected([(yield from gate.send(followed, separator=b":\t", pool="valid keys"))])
 
 
 @documented(f"{AUTHENTICATION_GUIDE}: GET / and GET /healthz need no key", sends=2)

@@ -31,6 +31,7 @@ from contract_tests.wire.messages import (
 from contract_tests.wire.not_tested import NotTested
 
 NOT_JSON = "the media type is not JSON in UTF-8"
+CORRELATION_FIELDS = {"x-request-id", "x-correlation-id", "request-id"}  # repeat what the client has sent
 SHORTEST_PART = 8  # characters of a key: a shorter part may be in a response by chance
 
 
@@ -180,7 +181,7 @@ def _distinctive_keys(gate: Gate) -> list[Credential]:
 def _place_of(key: bytes, exchange: Exchange) -> str:
     """Return where a response contains a key, or an empty text; the member `api_key` may contain it."""
     for name, value in exchange.fields:
-        if key in value:
+        if key in value and name.lower() not in CORRELATION_FIELDS:
             return name
     may_be_metrics = exchange.status == 200 and exchange.request.method == "GET"
     if key not in exchange.body or (may_be_metrics and not exchange.object):  # then the member of the key is unknown

@@ -36,6 +36,7 @@ HEAD = re.compile(rb"(?s).*?\n\r?\n")
 FOLDED_FIELD = re.compile(rb"(?m)^[!-9;-~]+:[^\r\n]*\r?\n[ \t]+[^\s][^\r\n]*")
 BARE_LF = re.compile(rb"(?<!\r)\n")
 INTERIM_RESPONSE = re.compile(rb"[\r\n]*HTTP/\d\.\d 1\d\d\b")
+HTTP_1 = {"HTTP/1.0", "HTTP/1.1"}
 STANDARD_METHODS = {"HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 
 
@@ -54,7 +55,7 @@ def errors(missing_key_responses: object, journal: tuple[Exchange, ...]) -> list
     """Responses with status 401, 403, 404, 405 or 429 to requests of HTTP/1 without a body."""
     statuses = {*AUTH_ERRORS, 404, 405, 429}
     answered = [each for each in journal if each.status in statuses and not each.request.body]
-    return [exchange for exchange in answered if exchange.request.version in {"HTTP/1.0", "HTTP/1.1"}]
+    return [exchange for exchange in answered if exchange.request.version in HTTP_1]
 
 
 @specified("RFC 9112, section 8: incomplete messages", repeats=["http/responses-are-complete"], reads=["framing"])
@@ -99,9 +100,9 @@ def test_status_line_is_well_formed(
     """A response MUST begin with HTTP/1.1 or HTTP/1.0, a space, three digits, and another space."""
     for exchange in _distinct(*baseline_responses, *other_ok_responses, *errors):
         lines = exchange.raw_head.lstrip(b"\r\n").splitlines() if exchange.status else []
-        if lines and not STATUS_LINE.match(lines[0]):
-            actual = exchange.excerpt(lines[0], 60)
-            yield Finding("the status line is malformed", exchange, expected="HTTP/1.1 200 …", actual=actual)
+        if lines and exchange.request.version in HTTP_1 and not STATUS_LINE.match(lines[0]):
+            problem = "the status line is malformed, or states another version of HTTP"
+            yield Finding(problem, exchange, expected="HTTP/1.1 200 …", actual=exchange.excerpt(lines[0], 60))
 
 
 @specified("RFC 9112, section 6.1: Transfer-Encoding belongs to HTTP/1.1")
@@ -378,10 +379,11 @@ def test_405_names_the_allowed_methods(gate: Gate, journal: tuple[Exchange, ...]
     if not refused:
         raise NotTested("no method was refused with 405")
     for exchange in refused:
-        allow = exchange.header("Allow") or ""
-        if gate.operation.method not in {method.strip().upper() for method in allow.split(",")}:
+        allow = exchange.header("Allow")
+        if gate.operation.method not in {method.strip().upper() for method in (allow or "").split(",")}:
+            problem = "Allow lacks the method" if allow is not None else "there is no Allow header"
             expected = f"{gate.operation.method} and others"
-            yield Finding("Allow lacks the method", exchange, expected=expected, actual=exchange.excerpt(allow))
+            yield Finding(problem, exchange, expected=expected, actual=exchange.excerpt(allow or ""))
 
 
 @documented(f"{DOCUMENT}: GET is the only operation of this path", needs=NEEDS_VALID_KEY, intrusive=True, sends=(1, 5))
@@ -410,7 +412,7 @@ def test_split_and_pipelined_requests_are_separate(gate: Gate) -> Probing[None]:
     """
     halved = yield from send_pipelined([gate.request(gate.main, "in two pieces")], ahead=FIRST_PIECE)
     keys = (gate.main, gate.keys[1] if gate.keys[1:] else wrong_keys.UNKNOWN, None)
-    pipelined = yield from send_pipelined(gate.request(key, "in one piece with others") for key in keys)
+    pipelined = yield from send_pipelined(gate.request(key, "pipelined with others") for key in keys)
     answered = (each for each in pipelined[1:] if each.ending not in CLOSED_ENDINGS)
     for exchange in (*halved, pipelined[0], *answered):
         credential = exchange.request.credential

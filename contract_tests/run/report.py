@@ -74,7 +74,7 @@ def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None)
         target=settings.target.url,
         started=ending.started.isoformat(timespec="seconds"),
         seconds=round(ending.seconds, 3),
-        requests=verdicts.sent,
+        requests=verdicts.requests,
         keys=len(settings.keys),
         reproduce=reproduce,
         settings=_settings(settings),

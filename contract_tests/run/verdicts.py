@@ -89,16 +89,16 @@ class Verdicts:
         return self.scheduler.journal if self.scheduler else []
 
     @property
-    def sent(self) -> int:
-        """The number of exchanges in the journal so far."""
-        return len(self.journal)
+    def requests(self) -> int:
+        """The number of requests, also those repeated on another connection; of a recording, its exchanges."""
+        return (self.scheduler.transport.sent if self.scheduler else 0) or len(self.journal)
 
     def judge(self, rule: Rule, report: pytest.TestReport, call: pytest.CallInfo[None]) -> Verdict | None:
         """Record and return the verdict of one phase of a rule, and adapt the outcome of pytest's report."""
         if report.when == "setup":
             self._since, self._began = self._up_to, call.start
             self._runs[rule.id] += 1
-        self._up_to = self.sent
+        self._up_to = len(self.journal)
         verdict = self._verdict(rule, report, call)
         if verdict is None:
             return None

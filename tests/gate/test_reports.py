@@ -84,6 +84,15 @@ def test_a_successful_run_reports_its_times_statuses_keys_and_tokens(run_gate: R
     assert {request["key"] for request in contents["timeline"]} >= {"the main key", "no key"}
 
 
+def test_the_report_counts_repeated_requests_as_the_summary_does(run_gate: RunGate) -> None:
+    with UsageMock(fault="connection-is-reset-after-two-responses", rate_limit=False) as mock:
+        run = run_gate("--base-url", mock.url, *FEW, environment={"CONTRACT_API_KEY": mock.api_key})
+    summary = re.search(r"(\d+) requests in", run.output)
+    assert summary
+    assert report(run)["requests"] == int(summary[1])
+    assert sum(each["requests"] for each in report(run)["rules"]) < int(summary[1])
+
+
 def test_a_run_that_could_not_be_tested_has_the_reason_as_its_headline(run_gate: RunGate, serve: Serve) -> None:
     run = run_gate("--base-url", serve(lambda _: http_response(b"{}", "401 Unauthorized")), *FEW, environment=MAIN)
     contents = report(run)
