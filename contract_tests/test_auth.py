@@ -20,6 +20,7 @@ from contract_tests.wire.messages import (
     AUTH_ERRORS,
     CLIENT_ERRORS,
     LATE_ENDINGS,
+    SUCCESSES,
     UNSUSPICIOUS,
     Credential,
     Exchange,
@@ -88,7 +89,8 @@ def test_unknown_key_from_any_client_is_refused(gate: Gate) -> Probing[None]:
     The text `undefined`, and the main key backwards, are such keys.
     A server may refuse HTTP/1.0 with any status other than 200.
     """
-    browser = yield from gate.send(wrong_keys.UNDEFINED, "as a browser sends it", fields=COMPRESSING_BROWSER)
+    fields = [*COMPRESSING_BROWSER, ("Origin", gate.settings.target.origin)]
+    browser = yield from gate.send(wrong_keys.UNDEFINED, "as a browser sends it", fields=fields)
     yield from gate.wrongly_accepted([browser], {429, *gate.baseline.refusals(wrong_keys.UNKNOWN)})
     backwards = wrong_keys.backwards(gate.main)
     key = backwards if _is_wrong(gate, backwards) else wrong_keys.UNKNOWN
@@ -198,6 +200,19 @@ def test_repeated_wrong_key_is_refused(gate: Gate) -> Probing[None]:
         fields=[(gate.key_header, wrong_keys.UNKNOWN.value)],
     )
     yield from _wrongly_accepted(gate, [exchange])
+
+
+@documented(f"{INVALID}; RFC 9110, section 2.5: HTTP/1.0 changes the form of messages", needs=NEEDS_VALID_KEY)
+def test_http_1_0_does_not_invalidate_a_key(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response to an HTTP/1.0 request with a valid key MUST NOT have status 401, or a 2xx status other than 200.
+
+    A server may refuse HTTP/1.0 with another status.
+    """
+    for exchange in journal:
+        request = exchange.request
+        is_valid = request.version == "HTTP/1.0" and request.credential in gate.keys and gate.is_operation(request)
+        if is_valid and exchange.status in SUCCESSES - {200} | {401}:
+            yield status_finding(exchange, "200, or a refusal of HTTP/1.0")
 
 
 @pytest.fixture(scope="session")

@@ -172,6 +172,7 @@ def _claims(gate: Gate) -> dict[str, Fields]:
             *((name, "admin") for name in guessed_names.USERS[:66]),
             *((name, "SUCCESS") for name in verified),
             ("Referer", "http://localhost/"),
+            ("Accept", "image/avif, image/png, */*"),
             ("Origin", "http://localhost"),
             ("X-Forwarded-Host", "127.0.0.1"),
         ],

@@ -59,11 +59,15 @@ def errors(missing_key_responses: object, journal: tuple[Exchange, ...]) -> list
 
 
 @specified("RFC 9112, section 8: incomplete messages", repeats=["http/responses-are-complete"], reads=["framing"])
-def test_errors_are_complete(errors: list[Exchange]) -> Iterator[Finding]:
-    """A response with status 401, 403, 404, 405 or 429 MUST be as long as it states."""
-    for exchange in errors:
-        if exchange.ending == "truncated":
-            yield Finding(f"the response is not complete: {exchange.excerpt(exchange.problem)}", exchange)
+def test_other_responses_are_complete(errors: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response to another request MUST be as long as it states, and to an HTTP/1.0 request it MUST be HTTP.
+
+    Its status is 401, 403, 404, 405 or 429, or it is a response to HTTP/1.0.
+    """
+    for exchange in _distinct(*errors, *(each for each in journal if each.request.version == "HTTP/1.0")):
+        if exchange.ending == "truncated" or (exchange.ending == "malformed" and exchange.request.version in HTTP_1):
+            problem = f"{exchange.ending}: {exchange.excerpt(exchange.problem)}"
+            yield Finding(f"the response is not complete ({problem})", exchange)
 
 
 @specified("RFC 9112, section 6.3: the stated length is that of the body", reads=["framing"])
@@ -77,15 +81,23 @@ def test_nothing_follows_a_response(baseline_responses: tuple[Exchange, ...]) ->
     repeats=["http/nothing-follows-a-response"],
     reads=["framing"],
 )
-def test_nothing_follows_an_error(errors: list[Exchange]) -> Iterator[Finding]:
-    """A response with status 401, 403, 404, 405 or 429 MUST NOT be followed by more bytes than its length states."""
-    return _followed(errors)
+def test_nothing_follows_other_responses(
+    other_ok_responses: list[Exchange], errors: list[Exchange]
+) -> Iterator[Finding]:
+    """A response to another request MUST NOT be followed by more bytes than its length states.
+
+    Its status is 200, with a valid key, or 401, 403, 404, 405 or 429.
+    """
+    return _followed(exchange for exchange in (*other_ok_responses, *errors) if not exchange.request.body)
 
 
 @specified("RFC 9112, section 6.2: Content-Length and Transfer-Encoding", reads=["head"])
-def test_length_is_stated_once(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_length_is_stated_once(
+    baseline_responses: tuple[Exchange, ...], other_ok_responses: list[Exchange], errors: list[Exchange]
+) -> Iterator[Finding]:
     """A response MUST NOT state its length twice, by Content-Length or by Transfer-Encoding."""
-    for exchange in baseline_responses:  # in the raw head, because a parser merges two equal lengths
+    # In the raw head, because a parser merges two equal lengths.
+    for exchange in _distinct(*baseline_responses, *other_ok_responses, *errors):
         stated = CONTENT_LENGTH.findall(exchange.raw_head.split(b"\r\n\r\n")[0])
         stated += [b"Transfer-Encoding"] if exchange.header("Transfer-Encoding") else []
         if len(stated) > 1:
@@ -174,9 +186,10 @@ def test_http_1_0_connection_serves_two_requests(gate: Gate) -> Probing[None]:
     )
     if exchange.ending in LATE_ENDINGS:
         yield Finding("no complete response to a request without Host", exchange)
-    for place in ("first", "second"):
+    # With another key, if there is one: a cache may keep responses to HTTP/1.0 for all clients.
+    for place, key in {"first": gate.keys[:2][-1], "second": gate.main}.items():
         label, fields = f"by HTTP/1.0 with keep-alive, the {place} one", [("Connection", "keep-alive")]
-        exchange = yield from gate.send(gate.main, label, fields=fields, version="HTTP/1.0")
+        exchange = yield from gate.send(key, label, fields=fields, version="HTTP/1.0")
         if exchange.ending in LATE_ENDINGS:
             yield Finding(f"no complete response to the {place} request", exchange)
         if exchange.status != 200 or (exchange.header("Connection") or "").lower() != "keep-alive":

@@ -310,7 +310,8 @@ def test_malformed_requests_do_no_harm(gate: Gate) -> Probing[None]:
     if after.status != 200:
         yield status_finding(after, "200")
         return
-    wrong = yield from gate.send(None, "after malformed requests", new_connection=True)
+    closing = [("Connection", "close")]
+    wrong = yield from gate.send(None, "after malformed requests", fields=closing, new_connection=True)
     yield from gate.wrongly_accepted([wrong], {429, *gate.baseline.refusals(None)})
 
 
