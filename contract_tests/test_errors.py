@@ -88,7 +88,8 @@ def _is_unsuspicious(gate: Gate, request: Request) -> bool:
     is_wrong_key = key is None or (key not in gate.settings.keys and UNSUSPICIOUS.fullmatch(key.value))
     host = (b"Host", gate.settings.target.authority.encode())
     names = Counter(name.lower() for name, _ in request.fields)
-    usual = {gate.key_header.lower().encode(), *(name.lower() for name, _ in gate.request(fields=BROWSER).fields)}
+    of_a_browser = (name.lower() for name, _ in gate.request(fields=BROWSER).fields)
+    usual = {gate.key_header.lower().encode(), b"origin", *of_a_browser}
     is_usual_target = (request.method, request.target) == (gate.operation.method, gate.path.encode())
     is_common = names.keys() <= usual and max(names.values()) == 1
     return bool(is_wrong_key and is_usual_target and host in request.fields and not request.body and is_common)

@@ -559,7 +559,7 @@ def test_deflate_has_the_zlib_format(journal: tuple[Exchange, ...]) -> Iterator[
     ],
     reads=["framing"],
 )
-def test_headers_are_well_formed(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_headers_are_well_formed(baseline_responses: tuple[Exchange, ...], journal: object) -> Iterator[Finding]:
     """A response SHOULD have well-formed header fields that do not contradict each other."""
     answered = [exchange for exchange in baseline_responses if exchange.status]
     heads = {(exchange.status, *(name for name, _ in exchange.fields)): exchange for exchange in answered}
