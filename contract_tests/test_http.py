@@ -9,7 +9,7 @@ import pytest
 
 from contract_tests.run import wrong_keys
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, status_finding
+from contract_tests.run.findings import Finding, incomplete_finding, status_finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, pause, send_and_await_close, send_pipelined
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
@@ -42,9 +42,7 @@ def test_responses_are_complete(baseline_responses: tuple[Exchange, ...]) -> Ite
     """A response to a baseline request MUST be HTTP, complete, and within the time-out."""
     for exchange in baseline_responses:
         if exchange.ending != "complete":
-            yield Finding(
-                f"the response is not complete ({exchange.ending}: {exchange.excerpt(exchange.problem)})", exchange
-            )
+            yield incomplete_finding(exchange)
 
 
 @specified("RFC 9112, section 6.3: the stated length is that of the body", reads=["framing"])
