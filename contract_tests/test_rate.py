@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -11,7 +12,7 @@ from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run.facts import having
 from contract_tests.run.findings import Finding, body_findings, header_findings, media_type_finding
 from contract_tests.run.gate import OPERATION, Gate
-from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, documented
+from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.run.token_bucket import REMAINING, ROUNDING
 from contract_tests.wire.messages import Credential, Exchange, Request
@@ -27,6 +28,8 @@ FEWEST_OF_HALF = 2  # tokens: one may be gone before the next request
 FEWEST_OF_NEARLY_FULL = 4  # tokens: a few may be gone before the next request
 RIGHT_AFTER = 1.0  # seconds: "right after" a response, at the usual pace of the gate
 AT_ONCE = 0.5  # seconds: an even shorter time, because a single 429 counts here
+SOME_TOKENS = 3  # tokens: one may be taken by another user of the key, and one may be rounded
+NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?")  # other forms, such as a list with policies, are not documented
 
 
 @documented(BUCKET)
@@ -117,6 +120,61 @@ def _is_filled(exchange: Exchange, share: Decimal, fewest: int) -> bool:
     if metrics.remaining is None or metrics.burst is None:
         return False
     return metrics.remaining >= fewest and metrics.remaining >= share * metrics.burst
+
+
+@advisory(
+    f"{ERRORS_GUIDE}: 429 is for a request over the limit; other users of a key and a limit by address may cause it, too",
+    repeats=["rate/remaining-tokens-are-usable"],
+    reads=["one run", "time"],
+)
+def test_429_follows_an_empty_bucket(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A 429 response SHOULD NOT repeatedly follow a response that states three tokens or more.
+
+    This counts requests that are accepted when they are sent again, and without another request of their key at the
+    same time or in between.
+    """
+    by_key: dict[Credential | None, list[Exchange]] = defaultdict(list)
+    for exchange in sorted(journal, key=lambda each: each.started):
+        by_key[exchange.request.credential].append(exchange)
+    unfounded = [pair for key in gate.keys for pair in _unfounded_pairs(gate, by_key[key])]
+    if len(unfounded) >= OFTEN:
+        yield _repeated_429(f"a 429 while {SOME_TOKENS} tokens or more remain, {len(unfounded)} times", unfounded)
+
+
+def _unfounded_pairs(gate: Gate, of_key: Sequence[Exchange]) -> Iterator[tuple[Exchange, Exchange]]:
+    """Yield each 429 that follows a response with tokens, with that response; `of_key` is in order of the requests."""
+    for before, throttled, again in zip(of_key, of_key[1:], of_key[2:], strict=False):
+        is_repeated = again.request is throttled.request and again.status != 429
+        if throttled.status != 429 or not is_repeated or not _has_a_limit(gate, throttled.request):
+            continue
+        is_alone = before.ended <= throttled.started and not any(
+            before.started < each.ended and each.started < throttled.ended
+            for each in of_key
+            if each is not before and each is not throttled
+        )
+        remaining = UsageMetrics(before).remaining if gate.is_ok(before) else None
+        is_soon = throttled.started - before.started < AT_ONCE
+        if is_alone and is_soon and remaining is not None and remaining >= SOME_TOKENS:
+            yield before, throttled
+
+
+@advisory(f"{ERRORS_GUIDE}: X-RateLimit-Limit and X-RateLimit-Remaining describe the bucket of the key")
+def test_200_fields_agree_with_the_body(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """X-RateLimit-Limit and X-RateLimit-Remaining of a 200 response SHOULD agree with `rate_limit` of its body.
+
+    They may differ by one token. The limit is `rps` or `burst`.
+    """
+    for exchange in ok_responses:
+        if exchange.status != 200 or exchange.ending != "complete":
+            continue
+        metrics = UsageMetrics(exchange)
+        stated = {"X-RateLimit-Limit": (metrics.rps, metrics.burst), "X-RateLimit-Remaining": (metrics.remaining,)}
+        for name, values in stated.items():
+            text = (exchange.header(name) or "").strip()
+            known = [value for value in values if value is not None]
+            if known and NUMBER.fullmatch(text) and all(abs(Decimal(text) - value) > ROUNDING for value in known):
+                expected = " or ".join(map(str, dict.fromkeys(known)))
+                yield Finding(f"{name} differs from the body", exchange, expected=expected, actual=text)
 
 
 @documented(f"{ERRORS_GUIDE}: 429 with Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining and a detail text")

@@ -36,8 +36,25 @@ SENTENCES = {
 }
 # Pieces of responses, from which Hypothesis builds correct, odd and broken ones.
 PIECES = st.sampled_from(
-    [OK, b"HTTP/1.0 204 \r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 1\r\n", b"Content-Length: 2\r\n", b"A:b\r\n"]
-    + [b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"\r\n", b" ", b"{}", b"2\r\n", b"0\r\n", b"\n", b"x"]
+    [
+        OK,
+        b"HTTP/1.0 204 \r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 1\r\n",
+        b"Content-Length: 2\r\n",
+        b"A:b\r\n",
+    ]
+    + [
+        b"Transfer-Encoding: chunked\r\n",
+        b"Connection: close\r\n",
+        b"\r\n",
+        b" ",
+        b"{}",
+        b"2\r\n",
+        b"0\r\n",
+        b"\n",
+        b"x",
+    ]
     + [b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n", b"HTTP/2 200\r\n", b"Content-Length: -1\r\n"]
 )
 
