@@ -126,7 +126,7 @@ def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: S
 
 @advisory(LIMIT, needs=NEEDS_VALID_KEY, intrusive=True, sends=(0, EMPTYING))
 def test_stated_limit_is_enforced(bucket: Bucket, emptied: Sequence[Exchange]) -> Iterator[Finding]:
-    """A burst of more requests than `rate_limit.burst` SHOULD NOT be accepted completely while `remaining` stays the same.
+    """A burst of more requests than `rate_limit.burst` SHOULD NOT be accepted completely, with an equal `remaining`.
 
     The guides do not state whether a request to this operation takes a token.
     """

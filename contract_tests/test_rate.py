@@ -28,7 +28,8 @@ FEWEST_OF_HALF = 2  # tokens: one may be gone before the next request
 FEWEST_OF_NEARLY_FULL = 4  # tokens: a few may be gone before the next request
 RIGHT_AFTER = 1.0  # seconds: "right after" a response, at the usual pace of the gate
 AT_ONCE = 0.5  # seconds: an even shorter time, because a single 429 counts here
-SOME_TOKENS = 3  # tokens: one may be taken by another user of the key, and one may be rounded
+SOME_TOKENS = 3  # tokens: rounding, a request without a response, and a use that `total` does not show yet
+RECENT = 10.0  # seconds: `remaining` of an older response describes another state of the bucket
 NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?")  # other forms, such as a list with policies, are not documented
 
 
@@ -123,39 +124,52 @@ def _is_filled(exchange: Exchange, share: Decimal, fewest: int) -> bool:
 
 
 @advisory(
-    f"{ERRORS_GUIDE}: 429 is for a request over the limit; other users of a key and a limit by address may cause it, too",
-    repeats=["rate/remaining-tokens-are-usable"],
+    f"{ERRORS_GUIDE}: 429 is for a request over the limit; a limit by address may also cause it",
+    repeats=(
+        "rate/remaining-tokens-are-usable",
+        "bucket/available-tokens-are-usable",
+        "bucket/each-key-has-its-own-bucket",
+    ),
     reads=["one run", "time"],
 )
 def test_429_follows_an_empty_bucket(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A 429 response SHOULD NOT repeatedly follow a response that states three tokens or more.
+    """A response SHOULD NOT repeatedly have status 429 while three tokens or more remain.
 
-    This counts requests that are accepted when they are sent again, and without another request of their key at the
-    same time or in between.
+    The tokens are those of the last 200 response, less one for each request with the key since then. The growth of
+    `total` counts as requests of other users.
     """
-    by_key: dict[Credential | None, list[Exchange]] = defaultdict(list)
-    for exchange in sorted(journal, key=lambda each: each.started):
-        by_key[exchange.request.credential].append(exchange)
-    unfounded = [pair for key in gate.keys for pair in _unfounded_pairs(gate, by_key[key])]
-    if len(unfounded) >= OFTEN:
-        yield _repeated_429(f"a 429 while {SOME_TOKENS} tokens or more remain, {len(unfounded)} times", unfounded)
+    pairs = [pair for key in gate.keys for pair in _pairs_with_tokens(gate, journal, key)]
+    if len(pairs) >= OFTEN:
+        yield _repeated_429(f"a 429 while {SOME_TOKENS} tokens or more remain, {len(pairs)} times", pairs)
 
 
-def _unfounded_pairs(gate: Gate, of_key: Sequence[Exchange]) -> Iterator[tuple[Exchange, Exchange]]:
-    """Yield each 429 that follows a response with tokens, with that response; `of_key` is in order of the requests."""
-    for before, throttled, again in zip(of_key, of_key[1:], of_key[2:], strict=False):
-        is_repeated = again.request is throttled.request and again.status != 429
-        if throttled.status != 429 or not is_repeated or not _has_a_limit(gate, throttled.request):
+def _pairs_with_tokens(
+    gate: Gate, journal: tuple[Exchange, ...], key: Credential
+) -> Iterator[tuple[Exchange, Exchange]]:
+    """Yield each 429 to a key that has tokens left, with the last 200 before it."""
+    of_key = sorted((each for each in journal if each.request.credential == key), key=lambda each: each.started)
+    rejected = [each for each in of_key if each.status == 429 and _is_harmless(gate, each.request, of_key)]
+    accepted = [UsageMetrics(each) for each in of_key if rejected and gate.is_ok(each)]
+    stated = [each for each in accepted if each.remaining is not None and each.total is not None]
+    for throttled in rejected:
+        before = next((each for each in reversed(stated) if each.exchange.ended <= throttled.started), None)
+        after = next((each for each in stated if each.exchange.started >= throttled.ended), None)
+        if before is None or after is None or throttled.started - before.exchange.started > RECENT:
             continue
-        is_alone = before.ended <= throttled.started and not any(
-            before.started < each.ended and each.started < throttled.ended
-            for each in of_key
-            if each is not before and each is not throttled
-        )
-        remaining = UsageMetrics(before).remaining if gate.is_ok(before) else None
-        is_soon = throttled.started - before.started < AT_ONCE
-        if is_alone and is_soon and remaining is not None and remaining >= SOME_TOKENS:
-            yield before, throttled
+        since = sum(before.exchange.started < each.ended and each.started < throttled.ended for each in of_key)
+        sent = since - len((before, throttled))
+        of_others = abs((after.total or 0) - (before.total or 0))
+        if (before.remaining or 0) - sent - of_others >= SOME_TOKENS:
+            yield before.exchange, throttled
+
+
+def _is_harmless(gate: Gate, request: Request, of_key: Sequence[Exchange]) -> bool:
+    """Whether a firewall has no reason to reject a request: it is a usual one, or it was accepted when sent again."""
+    usual = gate.request(request.credential)
+    is_usual = (request.target, request.fields, request.body) == (usual.target, usual.fields, usual.body)
+    return gate.is_operation(request) and (
+        is_usual or any(each.request is request and each.status == 200 for each in of_key)
+    )
 
 
 @advisory(f"{ERRORS_GUIDE}: X-RateLimit-Limit and X-RateLimit-Remaining describe the bucket of the key")

@@ -96,7 +96,8 @@ class Bucket:
 
     def accepted_all(self, emptied: Sequence[Exchange]) -> str:
         """Return the beginning of a sentence about a burst that was accepted completely."""
-        return f"{len(emptied)} requests within {_seconds(emptied):.2f} s are all accepted with a stated burst of {self.burst}"
+        size, seconds = len(emptied), _seconds(emptied)
+        return f"all {size} requests within {seconds:.2f} s are accepted with a stated burst of {self.burst}"
 
     def exceeded(self, emptied: Sequence[Exchange]) -> Finding | None:
         """Return a finding if a burst was accepted that is larger than the bucket."""
