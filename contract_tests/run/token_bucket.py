@@ -94,10 +94,13 @@ class Bucket:
         left = [remaining for exchange in exchanges if (remaining := UsageMetrics(exchange).remaining)]
         return len(left) > 1 and max(left) - min(left) >= len(left) - UNEVEN_FALL
 
-    def accepted_all(self, emptied: Sequence[Exchange]) -> str:
-        """Return the beginning of a sentence about a burst that was accepted completely."""
+    def accepted_completely(self, emptied: Sequence[Exchange]) -> str:
+        """Return the sentence for a burst that leaves the bucket untouched: the measurement and its possible causes."""
         size, seconds = len(emptied), _seconds(emptied)
-        return f"all {size} requests within {seconds:.2f} s are accepted with a stated burst of {self.burst}"
+        return (
+            f"all {size} requests within {seconds:.2f} s are accepted, the stated burst is {self.burst}, "
+            "and `remaining` does not fall: a request takes no token, or the bucket holds more than stated"
+        )
 
     def exceeded(self, emptied: Sequence[Exchange]) -> Finding | None:
         """Return a finding if a burst was accepted that is larger than the bucket."""
