@@ -158,9 +158,9 @@ def _pairs_with_tokens(
         if before is None or after is None or throttled.started - before.exchange.started > RECENT:
             continue
         since = sum(before.exchange.started < each.ended and each.started < throttled.ended for each in of_key)
-        sent = since - len((before, throttled))
+        others = since - 2  # without these two; each of them may have taken a token
         of_others = abs((after.total or 0) - (before.total or 0))
-        if (before.remaining or 0) - sent - of_others >= SOME_TOKENS:
+        if (before.remaining or 0) - others - of_others >= SOME_TOKENS:
             yield before.exchange, throttled
 
 
