@@ -17,7 +17,7 @@ from contract_tests.run.gate import BROWSER, OPERATION, Gate
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, ERRORS_GUIDE, advisory, documented
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.connection import wire
-from contract_tests.wire.internals import internals
+from contract_tests.wire.internals import internals, is_loopback, private_addresses, stated_version
 from contract_tests.wire.messages import (
     AUTH_ERRORS,
     CLIENT_ERRORS,
@@ -205,6 +205,35 @@ def test_responses_do_not_disclose_internals(journal: tuple[Exchange, ...]) -> I
     for exchange in kept_whole(journal):
         if match := internals(exchange.body):
             yield Finding(f"the body contains '{exchange.excerpt(match[0], 60)}'", exchange)
+
+
+@advisory('RFC 9110, section 10.2.4: a Server field without "needlessly fine-grained detail"')
+def test_responses_do_not_disclose_versions(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response SHOULD NOT contain the version of software in Server, X-Powered-By or a similar field.
+
+    A major version is accepted.
+    """
+    for exchange in journal:
+        for name, value in exchange.fields:
+            if version := stated_version(name, value):
+                yield Finding(f"{name} contains the version of software", exchange, actual=exchange.excerpt(version))
+
+
+@advisory("RFC 1918 and RFC 4193: an address that is private is of no use to a client, and describes the network")
+def test_responses_do_not_disclose_private_addresses(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A header field of a response SHOULD NOT contain a private address or the name of an internal host.
+
+    The address of the deployment and addresses in the request are accepted.
+    """
+    own = gate.settings.target.host
+    for exchange in journal:
+        sent = wire(exchange.request).lower()
+        for name, value in exchange.fields:
+            for address in private_addresses(name, value):
+                text = address.decode()
+                is_own = text.lower() == own or (is_loopback(text) and is_loopback(own))
+                if not is_own and address.lower() not in sent:
+                    yield Finding(f"{name} contains a private address", exchange, actual=exchange.excerpt(text))
 
 
 @documented(f"{ERRORS_GUIDE}: 502 and 504 are not documented for this operation, nor is any other 5xx")

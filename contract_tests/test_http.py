@@ -9,7 +9,7 @@ import pytest
 
 from contract_tests.run import wrong_keys
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, status_finding
+from contract_tests.run.findings import Finding, incomplete_finding, status_finding
 from contract_tests.run.gate import OTHER_ORIGIN, Gate
 from contract_tests.run.probes import Probing, pause, send_and_await_close, send_pipelined
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
@@ -45,9 +45,7 @@ def test_responses_are_complete(baseline_responses: tuple[Exchange, ...]) -> Ite
     """A response to a baseline request MUST be HTTP, complete, and within the time-out."""
     for exchange in baseline_responses:
         if exchange.ending != "complete":
-            yield Finding(
-                f"the response is not complete ({exchange.ending}: {exchange.excerpt(exchange.problem)})", exchange
-            )
+            yield incomplete_finding(exchange)
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +63,8 @@ def test_other_responses_are_complete(errors: list[Exchange], journal: tuple[Exc
     Its status is 401, 403, 404, 405 or 429, or it is a response to HTTP/1.0.
     """
     for exchange in _distinct(*errors, *(each for each in journal if each.request.version == "HTTP/1.0")):
-        if exchange.ending == "truncated" or (exchange.ending == "malformed" and exchange.request.version in HTTP_1):
-            problem = f"{exchange.ending}: {exchange.excerpt(exchange.problem)}"
-            yield Finding(f"the response is not complete ({problem})", exchange)
+        if exchange.ending in {"truncated", "malformed"}:
+            yield incomplete_finding(exchange)
 
 
 @specified("RFC 9112, section 6.3: the stated length is that of the body", reads=["framing"])
@@ -394,7 +391,7 @@ def test_405_names_the_allowed_methods(gate: Gate, journal: tuple[Exchange, ...]
     for exchange in refused:
         allow = exchange.header("Allow")
         if gate.operation.method not in {method.strip().upper() for method in (allow or "").split(",")}:
-            problem = "Allow lacks the method" if allow is not None else "there is no Allow header"
+            problem = "Allow lacks the method" if allow is not None else "the Allow header is missing"
             expected = f"{gate.operation.method} and others"
             yield Finding(problem, exchange, expected=expected, actual=exchange.excerpt(allow or ""))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -11,7 +12,7 @@ from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run.facts import having
 from contract_tests.run.findings import Finding, body_findings, header_findings, media_type_finding
 from contract_tests.run.gate import OPERATION, Gate
-from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, documented
+from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.run.token_bucket import REMAINING, ROUNDING
 from contract_tests.wire.messages import Credential, Exchange, Request
@@ -27,6 +28,9 @@ FEWEST_OF_HALF = 2  # tokens: one may be gone before the next request
 FEWEST_OF_NEARLY_FULL = 4  # tokens: a few may be gone before the next request
 RIGHT_AFTER = 1.0  # seconds: "right after" a response, at the usual pace of the gate
 AT_ONCE = 0.5  # seconds: an even shorter time, because a single 429 counts here
+SOME_TOKENS = 3  # tokens: rounding, a request without a response, and a use that `total` does not show yet
+RECENT = 10.0  # seconds: `remaining` of an older response describes another state of the bucket
+NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?")  # other forms, such as a list with policies, are not documented
 
 
 @documented(BUCKET)
@@ -117,6 +121,75 @@ def _is_filled(exchange: Exchange, share: Decimal, fewest: int) -> bool:
     if metrics.remaining is None or metrics.burst is None:
         return False
     return metrics.remaining >= fewest and metrics.remaining >= share * metrics.burst
+
+
+@advisory(
+    f"{ERRORS_GUIDE}: 429 is for a request over the limit; a limit by address may also cause it",
+    repeats=(
+        "rate/remaining-tokens-are-usable",
+        "bucket/available-tokens-are-usable",
+        "bucket/each-key-has-its-own-bucket",
+        "bucket/request-details-do-not-change-the-bucket",
+    ),
+    reads=["one run", "time"],
+)
+def test_429_follows_an_empty_bucket(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response SHOULD NOT repeatedly have status 429 while three tokens or more remain.
+
+    The tokens are those of the last 200 response, less one for each request with the key since then. The growth of
+    `total` counts as requests of other users.
+    """
+    pairs = [pair for key in gate.keys for pair in _pairs_with_tokens(gate, journal, key)]
+    if len(pairs) >= OFTEN:
+        yield _repeated_429(f"a 429 while {SOME_TOKENS} tokens or more remain, {len(pairs)} times", pairs)
+
+
+def _pairs_with_tokens(
+    gate: Gate, journal: tuple[Exchange, ...], key: Credential
+) -> Iterator[tuple[Exchange, Exchange]]:
+    """Yield each 429 to a key that has tokens left, with the last 200 before it."""
+    of_key = sorted((each for each in journal if each.request.credential == key), key=lambda each: each.started)
+    rejected = [each for each in of_key if each.status == 429 and _is_harmless(gate, each.request, of_key)]
+    accepted = [UsageMetrics(each) for each in of_key if rejected and gate.is_ok(each)]
+    stated = [each for each in accepted if each.remaining is not None and each.total is not None]
+    for throttled in rejected:
+        before = next((each for each in reversed(stated) if each.exchange.ended <= throttled.started), None)
+        after = next((each for each in stated if each.exchange.started >= throttled.ended), None)
+        if before is None or after is None or throttled.started - before.exchange.started > RECENT:
+            continue
+        since = sum(before.exchange.started < each.ended and each.started < throttled.ended for each in of_key)
+        others = since - 2  # without these two; each of them may have taken a token
+        of_others = abs((after.total or 0) - (before.total or 0))
+        if (before.remaining or 0) - others - of_others >= SOME_TOKENS:
+            yield before.exchange, throttled
+
+
+def _is_harmless(gate: Gate, request: Request, of_key: Sequence[Exchange]) -> bool:
+    """Whether a firewall has no reason to reject a request: it is a usual one, or it was accepted when sent again."""
+    usual = gate.request(request.credential)
+    is_usual = (request.target, request.fields, request.body) == (usual.target, usual.fields, usual.body)
+    return gate.is_operation(request) and (
+        is_usual or any(each.request is request and each.status == 200 for each in of_key)
+    )
+
+
+@advisory(f"{ERRORS_GUIDE}: X-RateLimit-Limit and X-RateLimit-Remaining describe the bucket of the key")
+def test_200_fields_agree_with_the_body(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """X-RateLimit-Limit and X-RateLimit-Remaining of a 200 response SHOULD agree with `rate_limit` of its body.
+
+    They may differ by one token. The limit is `rps` or `burst`.
+    """
+    for exchange in ok_responses:
+        if exchange.status != 200 or exchange.ending != "complete":
+            continue
+        metrics = UsageMetrics(exchange)
+        stated = {"X-RateLimit-Limit": (metrics.rps, metrics.burst), "X-RateLimit-Remaining": (metrics.remaining,)}
+        for name, values in stated.items():
+            text = (exchange.header(name) or "").strip()
+            known = [value for value in values if value is not None]
+            if known and NUMBER.fullmatch(text) and all(abs(Decimal(text) - value) > ROUNDING for value in known):
+                expected = " or ".join(map(str, dict.fromkeys(known)))
+                yield Finding(f"{name} differs from the body", exchange, expected=expected, actual=text)
 
 
 @documented(f"{ERRORS_GUIDE}: 429 with Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining and a detail text")

@@ -14,7 +14,13 @@ from schemathesis.generation import GenerationMode
 
 from contract_tests.run.examples import examples
 from contract_tests.run.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY
-from contract_tests.run.findings import Finding, body_findings, media_type_finding, status_finding
+from contract_tests.run.findings import (
+    Finding,
+    body_findings,
+    incomplete_finding,
+    media_type_finding,
+    status_finding,
+)
 from contract_tests.run.gate import OPERATION, Gate
 from contract_tests.run.probes import Probing, send_in_turn
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
@@ -85,9 +91,9 @@ def test_body_has_every_documented_member(ok_responses: list[Exchange]) -> Itera
 def test_other_responses_are_usage_metrics(gate: Gate, other_ok_responses: list[Exchange]) -> Iterator[Finding]:
     """A 200 response to any other request with a valid key MUST be complete and contain usage metrics as well."""
     for exchange in kept_whole(other_ok_responses):
-        is_complete = exchange.ending == "complete"
-        problem = (exchange.coding_problem or exchange.json.problem) if is_complete else exchange.problem
-        if problem:
+        if exchange.ending != "complete":
+            yield incomplete_finding(exchange)
+        elif problem := exchange.coding_problem or exchange.json.problem:
             yield Finding(f"the body {problem}", exchange)
         yield from _media_type_findings(gate, [exchange])
     yield from _schema_findings(other_ok_responses, "specified")

@@ -48,6 +48,11 @@ def media_type_finding(exchange: Exchange, problem: str, expected: str | None = 
     return Finding(problem, exchange, expected=expected, actual=actual)
 
 
+def incomplete_finding(exchange: Exchange) -> Finding:
+    """Return the finding for a response that ended too early, or that is not valid HTTP."""
+    return Finding(f"the response is not complete ({exchange.ending}: {exchange.excerpt(exchange.problem)})", exchange)
+
+
 def body_findings(operation: str, exchange: Exchange, level: Level) -> Iterator[Finding]:
     """Yield what is wrong with a response body at a level, and was not already wrong at a lower one."""
     return (_finding(problem, exchange) for problem in problems(operation, exchange, level))

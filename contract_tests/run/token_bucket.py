@@ -94,10 +94,18 @@ class Bucket:
         left = [remaining for exchange in exchanges if (remaining := UsageMetrics(exchange).remaining)]
         return len(left) > 1 and max(left) - min(left) >= len(left) - UNEVEN_FALL
 
+    def accepted_completely(self, emptied: Sequence[Exchange]) -> str:
+        """Return the sentence for a burst that leaves the bucket untouched: the measurement and its possible causes."""
+        size, seconds = len(emptied), _seconds(emptied)
+        return (
+            f"all {size} requests within {seconds:.2f} s are accepted, the stated burst is {self.burst}, "
+            "and `remaining` does not fall: a request takes no token, or the bucket holds more than stated"
+        )
+
     def exceeded(self, emptied: Sequence[Exchange]) -> Finding | None:
         """Return a finding if a burst was accepted that is larger than the bucket."""
         accepted = [exchange for exchange in emptied if exchange.status == 200]
-        seconds = max(exchange.ended for exchange in emptied) - min(exchange.started for exchange in emptied)
+        seconds = _seconds(emptied)
         most = self.burst + self.rps * seconds + ROUNDING
         if len(accepted) <= most:
             return None
@@ -163,6 +171,11 @@ class Refill:
     def _finding(self, how: str, expected: str) -> Finding:
         problem = f"the bucket refills {how} than at {self.bucket.rps:g} tokens a second, {TRIES} times"
         return tokens_finding(problem, self.after, expected)
+
+
+def _seconds(burst: Sequence[Exchange]) -> float:
+    """Return the time between the first request of a burst and its last response."""
+    return max(exchange.ended for exchange in burst) - min(exchange.started for exchange in burst)
 
 
 def is_untouched(emptied: Sequence[Exchange]) -> bool:

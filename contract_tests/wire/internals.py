@@ -1,9 +1,14 @@
-"""Internals of a server that a response may disclose: stack traces, its files, complaints of a database."""
+"""Internals of a server that a response may disclose.
+
+In the body: stack traces, files of the server, complaints of a database. In header fields: versions and addresses.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
+from ipaddress import ip_address, ip_network
 
 INTERNALS = re.compile(
     # In JSON there are backslashes before quotation marks, and for the ends of lines. Every repetition has a bound:
@@ -27,3 +32,58 @@ INTERNALS = re.compile(
 def internals(body: bytes) -> re.Match[bytes] | None:
     """Find the first sign of internals in a body, also in the texts of JSON."""
     return INTERNALS.search(body.replace(b"\\n", b"\n").replace(b"\\t", b"\t"))
+
+
+# Fields that name software. Via is not one of them: it has the versions of protocols.
+SOFTWARE_FIELDS = frozenset(
+    {"server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version", "x-generator", "x-powered-cms"}
+    | {"x-owa-version", "microsoftsharepointteamservices"}
+)
+VERSION = re.compile(rb"(?<![\d.])\d{1,9}\.\d{1,9}[\w.-]{0,100}")  # a major version alone is not needlessly detailed
+
+# RFC 1918, RFC 4193 and loopback addresses. Documentation and link-local addresses do not lead to a server.
+PRIVATE_NETWORKS = tuple(
+    map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128"))
+)
+# A number behind the name of a product and a slash is a version.
+IP_ADDRESS = re.compile(
+    rb"(?i)(?<![\w.-])(?<!\w/)(?:\d{1,3}\.){3}\d{1,3}(?!\.?\w)|(?<![\w:.])(?:f[cd][0-9a-f]{2}:|::1)[0-9a-f:]{0,40}(?![\w:])"
+)
+HOST_NAME = re.compile(
+    rb"(?i)(?<![\w.-])(?:localhost|(?:[a-z0-9][\w-]{0,62}\.){1,10}(?:internal|local|localdomain))(?![.-]?\w|\s*=)"
+)
+# Fields about pages that a browser may contact, and about the version of an API.
+OTHER_FIELDS = re.compile(r"(?i)access-control-|content-security-policy|.*version")
+
+
+def stated_version(name: str, value: bytes) -> bytes:
+    """Return the version of software in a header field, if it is more than a major version; empty without one."""
+    match = VERSION.search(value) if name.lower() in SOFTWARE_FIELDS else None
+    return match[0] if match else b""
+
+
+def private_addresses(name: str, value: bytes) -> Iterator[bytes]:
+    """Yield the private and internal addresses in a header field: IP addresses and names of hosts."""
+    if OTHER_FIELDS.match(name):
+        return
+    for match in IP_ADDRESS.finditer(value):
+        if is_private(match[0].decode()):
+            yield match[0]
+    yield from (match[0] for match in HOST_NAME.finditer(value))
+
+
+def is_private(text: str) -> bool:
+    """Whether the text is an IP address of a private network."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return False
+    return any(address in network for network in PRIVATE_NETWORKS)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or by an address."""
+    try:
+        return host.lower() == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

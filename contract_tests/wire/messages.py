@@ -283,7 +283,7 @@ class Exchange:
             if coding == "zstd" and self.is_zstd:
                 return body, ""
             if decode is None or (coding == "br" and not self.request.accepts(coding)):
-                return body, f"content coding '{self.excerpt(coding)}' was not requested"
+                return body, f"has the content coding '{self.excerpt(coding)}', which was not requested"
             body, problem = FORMS.form(coding, body, decode)
             if problem:
                 return body, f"is not the {coding} that Content-Encoding announces: {problem}"

@@ -11,6 +11,7 @@ from itertools import islice
 import h11
 
 from contract_tests.wire.clock import Clock, Timeouts
+from contract_tests.wire.h11_problems import CLOSED_EARLY, sentence
 from contract_tests.wire.limits import KEPT, LARGEST_BODY, LARGEST_HEAD
 from contract_tests.wire.messages import Abridged, Ending, Exchange, Request
 
@@ -63,7 +64,7 @@ class ResponseReader:
             while self._step():
                 pass
         except h11.RemoteProtocolError as error:
-            self._stop("malformed" if self.received else "closed", str(error))
+            self._stop("malformed" if self.received else "closed", sentence(error))
         extra = self._extra()
         exchange = Exchange(
             self.request,
@@ -136,7 +137,7 @@ class ResponseReader:
         if not data and not self.received:
             return self._stop("closed", self.problem or "the connection was closed without a byte")
         if not data and self._lacks_bytes():
-            return self._stop("truncated", "the connection was closed before the end of the response")
+            return self._stop("truncated", CLOSED_EARLY)
         if left <= 0:
             return self._stop("deadline", f"the response was not complete after {self.timeouts.total:g} s")
         self.parser.receive_data(data)

@@ -15,6 +15,7 @@ from mock_server.control.context import ALWAYS, Call, Context, Operate
 from mock_server.control.entry_views import summary_views
 from mock_server.control.views import state_view
 from mock_server.simulation.journal import Entry
+from mock_server.web.responses import SERVER
 
 # The seconds between two checks of one stream.
 PERIOD = 0.2
@@ -25,7 +26,7 @@ BATCH = 100
 # The number of periods without an event after which a comment is sent: it detects a client that has gone.
 QUIET_PERIODS = 75
 
-HEADERS = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no", **ALWAYS}
+HEADERS = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no", "Server": SERVER, **ALWAYS}
 
 
 async def get_events(context: Context, call: Call) -> web.StreamResponse:

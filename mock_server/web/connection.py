@@ -15,7 +15,7 @@ from mock_server.web.aiohttp_adapter import ServerConnection, force_version
 from mock_server.web.dispatcher import EVENT_STREAM, Dispatcher, is_control_path
 from mock_server.web.fast_path import FastPath
 from mock_server.web.raw_response import RawResponse
-from mock_server.web.responses import error_response
+from mock_server.web.responses import SERVER, error_response
 
 # A client can send a long text as its key: such a key is unknown, not malformed.
 MAX_FIELD_BYTES = 64 * 1024
@@ -102,6 +102,8 @@ class Connection(ServerConnection):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send a response."""
+        if isinstance(resp, web.Response):
+            resp.headers.setdefault("Server", SERVER)
         self._is_unending = isinstance(resp, RawResponse) and resp.is_unending
         if self.is_half_closed and self._is_unending and self.transport is not None:
             asyncio.get_running_loop().call_soon(self.transport.close)  # after the beginning of the response

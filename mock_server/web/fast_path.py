@@ -12,10 +12,10 @@ from email.utils import formatdate
 from functools import cached_property, lru_cache
 
 from aiohttp import web
-from aiohttp.http import SERVER_SOFTWARE, HttpVersion11
+from aiohttp.http import HttpVersion11
 
 from mock_server.web.aiohttp_adapter import BareResponse
-from mock_server.web.responses import PreparedResponse, decode
+from mock_server.web.responses import SERVER, PreparedResponse, decode
 from mock_server.web.usage import Usage
 
 # A longer request is never repeated by its bytes: joining the pieces must not cost more than parsing them.
@@ -23,6 +23,8 @@ MAX_REPEAT_BYTES = 16 * 1024
 
 # Any such key in the place of another leaves the rest of a request unchanged.
 _KEY = re.compile(rb"[!-~]{1,1000}")
+
+SERVER_FIELD = f"Server: {SERVER}\r\n".encode("ascii")
 
 
 def is_plain(request: web.Request, usage: Usage) -> bool:
@@ -149,10 +151,10 @@ def head_fields(head: bytes) -> tuple[tuple[str, str], ...]:
 
 def serialize(prepared: PreparedResponse) -> bytes:
     """Return the bytes of a response on a connection that stays open."""
-    last_headers = _last_headers(int(time.time()))
-    return b"%bContent-Length: %d\r\n%b%b" % (prepared.head, len(prepared.body), last_headers, prepared.body)
+    date = _date(int(time.time()))
+    return b"%b%bContent-Length: %d\r\n%b%b" % (prepared.head, SERVER_FIELD, len(prepared.body), date, prepared.body)
 
 
 @lru_cache(maxsize=1)
-def _last_headers(second: int) -> bytes:
-    return f"Date: {formatdate(second, usegmt=True)}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode("ascii")
+def _date(second: int) -> bytes:
+    return f"Date: {formatdate(second, usegmt=True)}\r\n\r\n".encode("ascii")

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from email.utils import formatdate
 
 from aiohttp import web
-from aiohttp.http import SERVER_SOFTWARE, HttpVersion10
+from aiohttp.http import HttpVersion10
 from multidict import CIMultiDict
 
 from mock_server.fixtures.edits import Edit, End, Framing, edited
+from mock_server.web.responses import SERVER
 
 Headers = tuple[tuple[str, str], ...]
 Sleep = Callable[[float], Awaitable[None]]
@@ -55,7 +56,7 @@ class RawMessage:
         """Return the message of an unmodified response, with the headers that aiohttp adds."""
         headers = dict(response.headers)
         headers.setdefault("Date", formatdate(time.time(), usegmt=True))
-        headers.setdefault("Server", SERVER_SOFTWARE)
+        headers.setdefault("Server", SERVER)
         body = response.body if isinstance(response.body, bytes) else b""
         return cls(response.status, response.reason or "", tuple(headers.items()), body)
 

@@ -13,6 +13,9 @@ from usage_contract import ContractError, Operation
 
 JSON = "application/json"
 
+# The Server header: without versions, which RFC 9110, section 10.2.4, discourages.
+SERVER = "usage-mock"
+
 # The header in which the mock gives the reason for an error.
 REASON = "Mock-Reason"
 

@@ -118,3 +118,15 @@ def test_emptying_a_bucket_sends_a_bounded_number_of_requests(
     )
     exchanges = scheduler.fetch(Bucket(scheduler.gate, KEY, burst=burst, rps=10.0).empty())
     assert len(exchanges) == len(deployment.journal) == sent
+
+
+def test_a_burst_that_is_accepted_completely_is_described_by_its_measurement(rules: Any) -> None:
+    gate = scheduler_for(ok)[0].gate
+    emptied = [
+        Exchange(gate.request(KEY), 200, payload=FULL, started=number / 100, seconds=0.1) for number in range(16)
+    ]
+    (finding,) = rules.test_stated_limit_is_enforced(Bucket(gate, KEY, burst=10, rps=10.0), emptied)
+    assert finding.problem == (
+        "all 16 requests within 0.25 s are accepted, the stated burst is 10, and `remaining` does not fall: "
+        "a request takes no token, or the bucket holds more than stated"
+    )

@@ -293,7 +293,7 @@ def test_a_connection_that_ends_is_distinguished_from_one_that_stays_open() -> N
     [
         (b"gzip, zstd", b"zstd", ""),
         (b"zstd", b"gzip, zstd", ""),
-        (b"identity", b"zstd", "content coding 'zstd' was not requested"),
+        (b"identity", b"zstd", "has the content coding 'zstd', which was not requested"),
     ],
 )
 def test_zstd_is_recognized(frame: bytes, accepted: bytes, coding: bytes, problem: str) -> None:
@@ -311,7 +311,9 @@ def test_bytes_that_are_not_zstd_are_a_problem_for_every_accept_encoding(accepte
     assert response.coding_problem.startswith("is not the zstd that Content-Encoding announces")
 
 
-@pytest.mark.parametrize(("accepted", "problem"), [(b"br", ""), (b"identity", "content coding 'br' was not requested")])
+@pytest.mark.parametrize(
+    ("accepted", "problem"), [(b"br", ""), (b"identity", "has the content coding 'br', which was not requested")]
+)
 def test_brotli_is_decoded_if_it_was_requested(accepted: bytes, problem: str) -> None:
     request = Request("GET", b"/", ((b"Accept-Encoding", accepted),))
     response = Exchange(request, 200, fields=(("Content-Encoding", b"br"),), payload=brotli.compress(b"{}"))

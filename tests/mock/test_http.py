@@ -142,6 +142,26 @@ def test_a_malformed_request_is_400_in_json(unlimited: UsageMock, name: str) -> 
     assert response.json == {"detail": "The request is not valid HTTP."}
 
 
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: %b\r\n\r\n" % KEY.encode(),
+        b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: %b\r\nPrefer: fault=total-is-a-text\r\n\r\n" % KEY.encode(),
+        b"GET /unknown HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /__mock__/state HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"OPTIONS /usage HTTP/1.1\r\nHost: x\r\nOrigin: x\r\nAccess-Control-Request-Method: GET\r\n\r\n",
+        MALFORMED["tls"],
+    ],
+)
+def test_every_response_names_the_server_without_a_version(unlimited: UsageMock, request_bytes: bytes) -> None:
+    response = send(unlimited.url, request_bytes)
+    assert [value for name, value in response.headers.items() if name == "Server"] == ["usage-mock"]
+
+
+def test_the_stream_of_events_names_the_server_without_a_version(unlimited: UsageMock) -> None:
+    assert send_request(unlimited.url, "/__mock__/events", method="HEAD").headers["Server"] == "usage-mock"
+
+
 def test_a_message_that_aiohttp_cannot_parse_closes_the_connection(unlimited: UsageMock) -> None:
     with socket.create_connection(address(unlimited.url), TIMEOUT) as connection:
         connection.sendall(b"CONNECT \r\n\r\n")

@@ -1,0 +1,74 @@
+"""Versions of software and private addresses in the header fields of responses."""
+
+from __future__ import annotations
+
+import pytest
+
+from contract_tests.wire.internals import private_addresses, stated_version
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "version"),
+    [
+        ("Server", b"nginx/1.18.0 (Ubuntu)", b"1.18.0"),
+        ("server", b"Apache/2.4.41 (Unix) OpenSSL/1.1.1f", b"2.4.41"),
+        ("Server", b"gunicorn 20.0.4", b"20.0.4"),
+        ("Server", b"Jetty(9.4.43.v20210629)", b"9.4.43.v20210629"),
+        ("X-Powered-By", b"PHP/7.4.3", b"7.4.3"),
+        ("X-AspNet-Version", b"4.0.30319", b"4.0.30319"),
+        ("X-Generator", b"Drupal 10.2 (https://www.drupal.org)", b"10.2"),
+        ("Server", b"nginx", b""),
+        ("Server", b"Apache/2", b""),
+        ("Server", b"ECS (dcb/7F83)", b""),
+        ("X-Powered-By", b"Express", b""),
+        ("Via", b"1.1 varnish, HTTP/2.0 edge", b""),
+        ("X-API-Version", b"1.4.2", b""),
+        ("X-Runtime", b"0.012345", b""),
+    ],
+)
+def test_a_version_is_found_if_it_is_more_than_a_major_one(name: str, value: bytes, version: bytes) -> None:
+    assert stated_version(name, value) == version
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        (b"10.0.3.7:8000", b"10.0.3.7"),
+        (b"http://172.31.255.1/usage", b"172.31.255.1"),
+        (b"by=192.168.0.1;proto=http", b"192.168.0.1"),
+        (b"1.1 127.0.0.1", b"127.0.0.1"),
+        (b"10.0.3.7-16899-1732800000", b"10.0.3.7"),
+        (b"[fd12:3456:789a::7]:3128", b"fd12:3456:789a::7"),
+        (b"[::1]:8000", b"::1"),
+        (b"http://localhost:8000/usage", b"localhost"),
+        (b"ip-10-0-3-7.eu-west-1.compute.internal", b"ip-10-0-3-7.eu-west-1.compute.internal"),
+        (b"usage.default.svc.cluster.local:80", b"usage.default.svc.cluster.local"),
+    ],
+)
+def test_a_private_address_is_found(value: bytes, address: bytes) -> None:
+    assert list(private_addresses("X-Backend", value)) == [address]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X-Client-Address", b"198.51.100.7"),
+        ("X-Client-Address", b"172.32.0.1"),
+        ("X-Client-Address", b"2001:db8::1"),
+        ("X-Client-Address", b"110.0.3.7"),
+        ("X-Build", b"usage/10.4.2.1"),
+        ("X-Build", b"10.4.2.1.7"),
+        ("X-Build", b"v10.4.2.1"),
+        ("X-App-Version", b"10.1.2.3"),
+        ("X-Checksum", b"fd12:34:56"),
+        ("X-Time", b"12:34::15"),
+        ("Location", b"https://internal.example/local.html"),
+        ("Location", b"https://localhost.example/"),
+        ("Location", b"https://a.local.example/"),
+        ("Set-Cookie", b"theme.local=dark"),
+        ("Access-Control-Allow-Origin", b"http://localhost:3000"),
+        ("Content-Security-Policy", b"connect-src http://127.0.0.1:3000"),
+    ],
+)
+def test_another_value_is_not_a_private_address(name: str, value: bytes) -> None:
+    assert list(private_addresses(name, value)) == []
