@@ -62,7 +62,7 @@ LARGE_HEAD = 8000  # bytes
 HOPS = (("Max-Forwards", "10"), ("Priority", "u=3, i"), ("Upgrade-Insecure-Requests", "1"), ("Save-Data", "on"))
 ANY_TAG = (("If-Match", "*"), ("If-None-Match", "*"))
 UNEXPECTED = b"unexpected=1&limit=-1&format=xml&callback=f&fields=total&pretty=1&period=day&page=2"
-PUNCTUATION = b"%27%22%3c%3e%7b%7d%5b%5d%28%29%7c%5c%60%24%23%3b..%2f%0a*"
+PUNCTUATION = b"%27%22%3c%3e%7b%7d%5b%5d%28%29%7c%5c%60%24%23%3b..%2f%0a%25*"
 PARAMETERS = b"&".join(b"p%d=%d" % (number, number) for number in range(100))
 
 
