@@ -129,6 +129,7 @@ def _is_filled(exchange: Exchange, share: Decimal, fewest: int) -> bool:
         "rate/remaining-tokens-are-usable",
         "bucket/available-tokens-are-usable",
         "bucket/each-key-has-its-own-bucket",
+        "bucket/refills-no-faster-than-rps",
         "bucket/request-details-do-not-change-the-bucket",
     ),
     reads=["one run", "time"],
