@@ -15,7 +15,7 @@ from mock_server.fixtures.library import Library
 from mock_server.options import MockOptions, texts
 from mock_server.simulation.clock import MockClock, wall_clock
 from mock_server.simulation.journal import Journal
-from mock_server.simulation.overrides import FaultUse, Override
+from mock_server.simulation.overrides import NONE, FaultUse, Override
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.state import MemoryState, State
 from mock_server.web.dispatcher import DISPATCHER, Dispatcher
@@ -67,7 +67,7 @@ def make_app(
 
         dispatcher_class = SharedDispatcher
     names = texts(options.fault) or ((fault.name,) if fault else ())
-    faults = tuple(map(_use_from_start, names)) or None
+    faults = () if list(names) == [NONE] else tuple(map(_use_from_start, names)) or None
     start, journal = Override(options.scenario, None, faults, options.delay_text), Journal(options.journal)
     simulator = Simulator(library, MockClock(clock), start=start, state=state, journal=journal, seed=options.seed)
     mock = Mock(simulator, build_routes(contract, simulator, options), sleep=sleep, cors=options.cors)

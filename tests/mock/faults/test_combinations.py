@@ -128,6 +128,13 @@ def test_each_fault_set_at_start_has_its_own_request_number(fixtures: Path) -> N
         assert [usage(mock.url, "demo-busy").body[-2:] for _ in range(3)] == [b"}a", b"ab", b"}a"]
 
 
+def test_none_at_the_start_switches_off_the_fault_of_a_scenario() -> None:
+    with UsageMock(scenario="brown-out", delay="none", rate_limit=False) as mock:
+        assert [usage(mock.url, mock.api_key).status for _ in range(4)] == [200, 200, 200, 503]
+    with UsageMock(scenario="brown-out", delay="none", fault="none", rate_limit=False) as mock:
+        assert [usage(mock.url, mock.api_key).status for _ in range(4)] == [200, 200, 200, 200]
+
+
 def test_a_repeated_option_of_the_command_adds_a_fault() -> None:
     with serving("--fault", "body-has-a-trailing-comma", "--fault", "head-is-405") as (_, url):
         assert usage(url, "demo-modest").body.endswith(b",}")
