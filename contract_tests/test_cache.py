@@ -17,6 +17,8 @@ from contract_tests.wire.pacing import is_date, made_at
 
 ENTITY_TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 TARGETED = ("CDN-Cache-Control", "Surrogate-Control")  # take precedence for caches of this kind (RFC 9213)
+PRIVATE = {"private", "no-store", "no-cache"}  # no shared cache serves such a response without asking the server
+CLOCKS_DIFFER = 60  # seconds: between those of an application and of a proxy in front of it
 OLDEST = 60  # seconds: a cache in front of the deployment may keep a response for a moment
 CONTENT_RANGE = re.compile(r"bytes 0-(\d+)/(\d+|\*)")
 
@@ -159,6 +161,46 @@ def test_metrics_are_not_old(gate: Gate, ok_responses: object, journal: tuple[Ex
             yield Finding("Age is that of an old response", exchange, expected=expected, actual=actual)
 
 
+@specified("RFC 9111, section 5.1: Age is a number of whole seconds")
+def test_age_is_in_whole_seconds(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """`Age` MUST consist of digits."""
+    for exchange in journal:
+        for age in exchange.values("Age"):
+            if not (age.isascii() and age.isdecimal()):
+                yield Finding("Age is not a number of seconds", exchange, actual=exchange.excerpt(age))
+
+
+@specified("RFC 9110, section 8.8.2.1: an origin server does not generate a later Last-Modified than Date")
+def test_last_modified_is_not_later_than_date(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """`Last-Modified` MUST NOT be later than `Date`.
+
+    A difference of one minute is accepted, because a proxy may have added `Date`.
+    """
+    for exchange in journal:
+        modified, date = exchange.header("Last-Modified") or "", exchange.header("Date") or ""
+        if is_date(modified) and is_date(date):
+            later = parsedate_to_datetime(modified).timestamp() - made_at(exchange)
+            if later > CLOCKS_DIFFER:
+                expected, actual = f"at most {exchange.excerpt(date)}", exchange.excerpt(modified)
+                yield Finding("Last-Modified is later than Date", exchange, expected=expected, actual=actual)
+
+
+@advisory(
+    "RFC 9111, sections 4.2.2 and 5.2.2: a cache may choose a lifetime for a response that states none",
+    repeats=["cache/responses-are-not-shared-by-caches"],
+)
+def test_caching_is_forbidden(gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A 200 response SHOULD have `Cache-Control` with `no-store`, `no-cache`, `private` or `max-age=0`.
+
+    `Vary` with the name of the key header is accepted as well.
+    """
+    for exchange in filter(gate.is_ok, journal):
+        control, vary = _items(exchange, "Cache-Control"), _items(exchange, "Vary")
+        if not ({*PRIVATE, "max-age=0"} & set(control) or {"*", gate.key_header.lower()} & set(vary)):
+            actual = exchange.excerpt(exchange.header("Cache-Control") or "no Cache-Control")
+            yield Finding("a cache may store the response", exchange, expected="no-store", actual=actual)
+
+
 @documented(f"{DOCUMENT}, 200: metrics for the authenticated key, tokens now; RFC 9111, section 3")
 def test_responses_are_not_shared_by_caches(
     gate: Gate, baseline_responses: tuple[Exchange, ...], journal: tuple[Exchange, ...]
@@ -186,7 +228,7 @@ def _allows_sharing(gate: Gate, exchange: Exchange, field: str) -> bool:
     control, vary = _items(exchange, field), _items(exchange, "Vary")
     if (
         exchange.status not in {200, 429, *AUTH_ERRORS}
-        or {"private", "no-store", "no-cache"} & set(control)
+        or PRIVATE & set(control)
         or {"*", gate.key_header.lower()} & set(vary)
     ):
         return False

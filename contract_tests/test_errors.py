@@ -14,7 +14,7 @@ from contract_tests.run.disclosure import disclosed, received_values, texts_name
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS
 from contract_tests.run.findings import Finding, body_findings, media_type_finding, status_finding
 from contract_tests.run.gate import BROWSER, OPERATION, Gate
-from contract_tests.run.rules import AUTHENTICATION_GUIDE, ERRORS_GUIDE, advisory, documented
+from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.connection import wire
 from contract_tests.wire.internals import internals, is_loopback, private_addresses, stated_version
@@ -80,6 +80,31 @@ def test_every_auth_error_has_a_detail(
                 yield from body_findings(OPERATION, exchange, "documented")
             else:
                 yield media_type_finding(exchange, NOT_JSON)
+
+
+@advisory(
+    f"{ERRORS_GUIDE}: every error body is JSON with a detail text; servers and proxies often have pages of their own"
+)
+def test_other_errors_have_a_detail(missing_key_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response with status 404, 405, 406 or 415 SHOULD have a JSON body with a `detail` text."""
+    for exchange in kept_whole(each for each in journal if each.status in {404, 405, 406, 415}):
+        is_whole = exchange.ending == "complete" and exchange.request.method != "HEAD"
+        if is_whole and not isinstance(exchange.object.get("detail"), str):
+            actual = exchange.excerpt(exchange.beginning) or "an empty body"
+            yield Finding("the body is not JSON with a detail text", exchange, actual=actual)
+
+
+@advisory(
+    f"{DOCUMENT}, 401 and 403: a client that distinguishes them needs the same one each time", reads=["unknown key"]
+)
+def test_unknown_key_status_does_not_vary(documented_errors: list[Exchange]) -> Iterator[Finding]:
+    """Responses to baseline requests with an unknown key SHOULD have the same status."""
+    refused = [each for each in documented_errors if each.request.credential == wrong_keys.UNKNOWN]
+    for exchange in refused[1:]:
+        if exchange.status != refused[0].status:
+            expected, first = str(refused[0].status), (refused[0],)
+            yield Finding("the status varies", exchange, related=first, expected=expected, actual=str(exchange.status))
+            return
 
 
 def _is_unsuspicious(gate: Gate, request: Request) -> bool:

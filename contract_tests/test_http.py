@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from email.utils import formatdate
 
 import pytest
 
@@ -12,6 +14,7 @@ from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEE
 from contract_tests.run.findings import Finding, incomplete_finding, status_finding
 from contract_tests.run.gate import OTHER_ORIGIN, Gate
 from contract_tests.run.probes import Probing, pause, send_and_await_close, send_pipelined
+from contract_tests.run.recorded import OWN_REQUESTS
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.decoding import is_raw_deflate
@@ -26,7 +29,9 @@ from contract_tests.wire.messages import (
     kept_whole,
 )
 from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.pacing import is_date, made_at
 
+CLOCKS_DIFFER = 300  # seconds: between those of the server and of this machine
 DATE_INTERVAL = 2.0  # seconds: Date has whole seconds, so two responses that far apart have different ones
 FIRST_PIECE = 24  # bytes of a request: the rest of its head follows later
 LENGTH_TOLERANCE = 100  # bytes: usage metrics change from one response to the next
@@ -473,6 +478,25 @@ def _duration(exchanges: Sequence[Exchange]) -> float:
     return max(started) - min(started) if started else 0.0
 
 
+@advisory(
+    "RFC 9110, section 6.6.1: Date is the time at which the message was made; this machine's clock may be wrong",
+    repeats=["http/date-advances"],
+)
+def test_date_is_the_current_time(
+    gate: Gate, scheduler: Scheduler, ok_responses: object, journal: tuple[Exchange, ...]
+) -> Iterator[Finding]:
+    """`Date` SHOULD be within five minutes of the time of this machine."""
+    if scheduler.is_recorded:
+        raise NotTested("the exchanges were recorded at another time", wanted=OWN_REQUESTS)
+    now = scheduler.transport.clock.now()
+    for exchange in filter(gate.is_ok, journal):
+        date = exchange.header("Date") or ""
+        ended = time.time() - (now - exchange.ended)
+        if is_date(date) and abs(made_at(exchange) - ended) > CLOCKS_DIFFER:
+            expected = formatdate(ended, usegmt=True)
+            yield Finding("Date is not the current time", exchange, expected=expected, actual=exchange.excerpt(date))
+
+
 @specified("RFC 9110, section 5.6.7: a sender generates dates in the IMF-fixdate form")
 def test_dates_are_imf_fixdates(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """`Date` and `Last-Modified` MUST have the form of `Sun, 06 Nov 1994 08:49:37 GMT`."""
@@ -514,6 +538,18 @@ def test_closing_is_announced(scheduler: Scheduler, journal: object) -> Iterator
         yield Finding("the server closed the connection within a second, and did not announce it", exchange)
 
 
+@advisory("RFC 6265, section 4.1.2: HttpOnly and Secure keep a cookie from scripts and from plain HTTP")
+def test_cookies_are_protected(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A cookie that a response sets SHOULD have `HttpOnly`, and over HTTPS also `Secure`."""
+    needed = {"httponly", "secure"} if gate.settings.target.scheme == "https" else {"httponly"}
+    for exchange in journal:
+        for cookie in exchange.values("Set-Cookie"):
+            name, *attributes = (part.strip() for part in cookie.split(";"))
+            if missing := needed - {attribute.lower() for attribute in attributes}:
+                problem = f"a cookie lacks {' and '.join(sorted(missing))}"
+                yield Finding(problem, exchange, actual=exchange.excerpt(name.partition("=")[0]))
+
+
 @advisory("RFC 9110, section 8.6: a server does not send Content-Length in a response with status 204")
 def test_204_states_no_length(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with status 204 SHOULD NOT have Content-Length."""
@@ -547,6 +583,8 @@ def test_deflate_has_the_zlib_format(journal: tuple[Exchange, ...]) -> Iterator[
     "RFC 9110, 9111 and 9112, as httplint reads them",
     repeats=[
         "auth/valid-key-is-200",
+        "cache/age-is-in-whole-seconds",
+        "cache/last-modified-is-not-later-than-date",
         "http/responses-are-complete",
         "http/content-encoding-matches-the-body",
         "http/length-is-stated-once",

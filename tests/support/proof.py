@@ -42,9 +42,11 @@ OF_INTRUSIVE_RULES = {
 NOT_FOLLOWED_BY_VARIANTS = {
     "auth/repeated-key-header-is-refused",
     "bucket/stated-limit-is-enforced",
+    "cache/caching-is-forbidden",
     "consistency/counters-do-not-decrease",
     "consistency/total-is-success-plus-fail",
     "errors/401-carries-a-challenge",
+    "errors/other-errors-have-a-detail",
     "http/closing-is-announced",
     "http/coding-is-used-only-where-it-is-accepted",
     "http/head-matches-get",
