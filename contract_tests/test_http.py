@@ -211,6 +211,71 @@ def test_absolute_form_is_accepted(gate: Gate) -> Probing[None]:
         yield status_finding(exchange, "200")
 
 
+# These rules run before others with a GET, which a HEAD on the same connection may disturb.
+@pytest.fixture(scope="session")
+def head(scheduler: Scheduler, gate: Gate) -> Exchange:
+    """The exchange of a HEAD with the main key."""
+    return scheduler.fetch(gate.send(gate.main, "by HEAD", method="HEAD"))
+
+
+@specified("RFC 9110, section 9.3.2: HEAD", needs=NEEDS_VALID_KEY, sends=(0, 1))
+def test_head_has_no_body(head: Exchange) -> Iterator[Finding]:
+    """A response to HEAD MUST NOT have a body."""
+    if head.ending == "malformed":
+        yield Finding(f"the response is malformed: {head.excerpt(head.problem)}", head)
+    if head.extra:
+        yield Finding(f"{head.extra_size} bytes follow the head", head)
+
+
+@specified(
+    "RFC 9110, section 8.6: Content-Length in a response to HEAD is that of GET", needs=NEEDS_VALID_KEY, sends=(0, 1)
+)
+def test_head_states_a_possible_length(head: Exchange, main_key_responses: list[Exchange]) -> Iterator[Finding]:
+    """`Content-Length` in a response to HEAD MUST be a possible length of a response to GET.
+
+    Usage metrics change, so any length between half and twice the lengths of other responses is accepted.
+    """
+    yield from _other_length(head, main_key_responses, lambda shortest, longest: (shortest // 2, 2 * longest))
+
+
+@advisory(
+    "RFC 9110, section 8.6: Content-Length in a response to HEAD is that of GET",
+    needs=NEEDS_VALID_KEY,
+    repeats=["http/head-states-a-possible-length"],
+    sends=(0, 1),
+)
+def test_head_states_the_length_of_get(head: Exchange, main_key_responses: list[Exchange]) -> Iterator[Finding]:
+    """`Content-Length` in a response to HEAD SHOULD be the length of a GET, about: usage metrics change."""
+    tolerance = LENGTH_TOLERANCE
+    yield from _other_length(head, main_key_responses, lambda least, most: (least - tolerance, most + tolerance))
+
+
+def _other_length(
+    head: Exchange, responses: list[Exchange], widen: Callable[[int, int], tuple[int, int]]
+) -> Iterator[Finding]:
+    """Yield a finding where HEAD states a length outside of the lengths of GET, widened by a tolerance."""
+    lengths = [exchange.size for exchange in responses if exchange.status == 200]
+    stated = head.header("Content-Length") or ""
+    is_coded = any(each.header("Content-Encoding") for each in (head, *responses))
+    if head.status != 200 or is_coded or not stated.isdecimal():
+        return
+    shortest, longest = widen(min(lengths), max(lengths))
+    if not shortest <= int(stated) <= longest:
+        expected = f"{min(lengths)} to {max(lengths)} bytes, as for GET"
+        yield Finding("Content-Length is not that of GET", head, expected=expected, actual=head.excerpt(stated))
+
+
+@advisory(
+    "RFC 9110, section 9.1: GET and HEAD are supported by all general-purpose servers",
+    needs=NEEDS_VALID_KEY,
+    sends=(0, 1),
+)
+def test_head_matches_get(head: Exchange) -> Iterator[Finding]:
+    """A response to HEAD SHOULD have the status of GET; servers of this kind commonly answer 405."""
+    if head.status != 200:
+        yield status_finding(head, "200")
+
+
 @specified("RFC 9110, section 8.4: Content-Encoding", reads=["coding"])
 def test_content_encoding_matches_the_body(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response body MUST have the coding of Content-Encoding."""
@@ -280,74 +345,10 @@ def test_host_is_required_once(journal: tuple[Exchange, ...]) -> Iterator[Findin
             yield status_finding(exchange, "400")
 
 
-@pytest.fixture(scope="session")
-def head(scheduler: Scheduler, gate: Gate) -> Exchange:
-    """The exchange of a HEAD with the main key."""
-    return scheduler.fetch(gate.send(gate.main, "by HEAD", method="HEAD"))
-
-
-@specified("RFC 9110, section 9.3.2: HEAD", needs=NEEDS_VALID_KEY, sends=(0, 1))
-def test_head_has_no_body(head: Exchange) -> Iterator[Finding]:
-    """A response to HEAD MUST NOT have a body."""
-    if head.ending == "malformed":
-        yield Finding(f"the response is malformed: {head.excerpt(head.problem)}", head)
-    if head.extra:
-        yield Finding(f"{head.extra_size} bytes follow the head", head)
-
-
 @specified("RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5: HEAD, 204 and 304", reads=["framing"])
 def test_204_and_304_have_no_body(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with status 204 or 304 MUST NOT have a body."""
     return _followed(each for each in journal if each.status in {204, 304} and each.request.method != "HEAD")
-
-
-@specified(
-    "RFC 9110, section 8.6: Content-Length in a response to HEAD is that of GET", needs=NEEDS_VALID_KEY, sends=(0, 1)
-)
-def test_head_states_a_possible_length(head: Exchange, main_key_responses: list[Exchange]) -> Iterator[Finding]:
-    """`Content-Length` in a response to HEAD MUST be a possible length of a response to GET.
-
-    Usage metrics change, so any length between half and twice the lengths of other responses is accepted.
-    """
-    yield from _other_length(head, main_key_responses, lambda shortest, longest: (shortest // 2, 2 * longest))
-
-
-@advisory(
-    "RFC 9110, section 8.6: Content-Length in a response to HEAD is that of GET",
-    needs=NEEDS_VALID_KEY,
-    repeats=["http/head-states-a-possible-length"],
-    sends=(0, 1),
-)
-def test_head_states_the_length_of_get(head: Exchange, main_key_responses: list[Exchange]) -> Iterator[Finding]:
-    """`Content-Length` in a response to HEAD SHOULD be the length of a GET, about: usage metrics change."""
-    tolerance = LENGTH_TOLERANCE
-    yield from _other_length(head, main_key_responses, lambda least, most: (least - tolerance, most + tolerance))
-
-
-def _other_length(
-    head: Exchange, responses: list[Exchange], widen: Callable[[int, int], tuple[int, int]]
-) -> Iterator[Finding]:
-    """Yield a finding where HEAD states a length outside of the lengths of GET, widened by a tolerance."""
-    lengths = [exchange.size for exchange in responses if exchange.status == 200]
-    stated = head.header("Content-Length") or ""
-    is_coded = any(each.header("Content-Encoding") for each in (head, *responses))
-    if head.status != 200 or is_coded or not stated.isdecimal():
-        return
-    shortest, longest = widen(min(lengths), max(lengths))
-    if not shortest <= int(stated) <= longest:
-        expected = f"{min(lengths)} to {max(lengths)} bytes, as for GET"
-        yield Finding("Content-Length is not that of GET", head, expected=expected, actual=head.excerpt(stated))
-
-
-@advisory(
-    "RFC 9110, section 9.1: GET and HEAD are supported by all general-purpose servers",
-    needs=NEEDS_VALID_KEY,
-    sends=(0, 1),
-)
-def test_head_matches_get(head: Exchange) -> Iterator[Finding]:
-    """A response to HEAD SHOULD have the status of GET; servers of this kind commonly answer 405."""
-    if head.status != 200:
-        yield status_finding(head, "200")
 
 
 @documented(
