@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -19,6 +20,7 @@ from contract_tests.wire.messages import Credential, Exchange, kept_whole
 from contract_tests.wire.not_tested import NotTested
 
 USAGE = f"{DOCUMENT}, UsageResponse"
+NORMALIZED = re.compile(r"[^\s/:?#@]*[^\s/:?#@.]")
 TOP = f'{USAGE}.top_domains: "Top 20 domains by request count"'
 SLACK_STEPS = 3  # times the largest growth between two responses: traffic varies within a run
 FEWEST_RESPONSES = 3  # of a key: the growth between fewer is not known; a recording may have one
@@ -268,6 +270,17 @@ def test_top_domains_are_not_urls(usage_metrics: list[UsageMetrics]) -> Iterator
             if "://" in domain or "?" in domain or "@" in domain:
                 member, actual = f"top_domains/{index}/domain", metrics.exchange.excerpt(domain)
                 yield _wrong(metrics, member, "a URL is listed as a domain", "the name of a host", actual)
+
+
+@advisory(f"{USAGE}.top_domains[].domain; RFC 3986, section 6.2.2.1: a host is the same in upper and lower case")
+def test_top_domains_are_normalized(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """A `domain` SHOULD be a host name in lower case, without a port, a path, a final dot and white space."""
+    for metrics in having(usage_metrics, "top_domains"):
+        for index, (domain, _) in enumerate(metrics.top_domains or ()):
+            is_address = domain.startswith("[") and domain.endswith("]")  # of IPv6
+            if not (is_address or NORMALIZED.fullmatch(domain)) or domain != domain.lower():
+                member, actual = f"top_domains/{index}/domain", metrics.exchange.excerpt(domain)
+                yield _wrong(metrics, member, "a domain is not normalized", "a host name in lower case", actual)
 
 
 @documented(f"{TOP}; {USAGE}.total")
