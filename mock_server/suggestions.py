@@ -9,7 +9,7 @@ from usage_contract.suggestions import closest_match, suggest
 __all__ = ["UnknownNameError", "closest_match", "suggest"]
 
 # The operations of the control API that list all names of a kind.
-_LISTS = {kind: f"GET /__mock__/{kind}s lists them" for kind in ("scenario", "fault")}
+_LISTS = {kind: f"GET /__mock__/{kind}s of a running mock lists them" for kind in ("scenario", "fault")}
 
 
 class UnknownNameError(LookupError):
