@@ -98,6 +98,17 @@ def test_current_etag_is_200_or_304(
             yield status_finding(exchange, "200, because the entity tag belongs to another key")
 
 
+@specified("RFC 9110, section 13.1.1: If-Match with an asterisk holds for every resource that exists")
+def test_any_entity_tag_matches(gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response to a request with `If-Match: *` MUST NOT have status 412."""
+    for exchange in journal:
+        request = exchange.request
+        is_usual = gate.is_operation(request) and request.credential in gate.keys
+        has_other_condition = request.values("If-None-Match") or request.values("If-Unmodified-Since")
+        if exchange.status == 412 and is_usual and request.values("If-Match") == [b"*"] and not has_other_condition:
+            yield status_finding(exchange, "200")
+
+
 @specified("RFC 9110, section 14.2 and 15.3.7: Range and 206", needs=NEEDS_READABLE_BODY, sends=1)
 def test_partial_response_is_206(gate: Gate) -> Probing[None]:
     """A response to a request with `Range` MUST be the whole body with 200, the named part with 206, or 416."""

@@ -30,7 +30,7 @@ INCLUDING_JSON: dict[str, list[tuple[str, str]]] = {
         ("Accept", "*/*"),
         ("Accept-Encoding", "gzip;q=0, deflate;q=0, br;q=0, zstd;q=0, identity"),
     ],
-    "a subtype wildcard in capitals with a low weight": [("Accept", "text/html;q=0.9, Application/*;q=0.5")],
+    "a subtype wildcard with a weight": [("Accept", "application/*;q=0.8")],
     "JSON in the second of three fields": [
         ("Accept", "text/html"),
         ("Accept", "application/json;q=0.5"),
@@ -60,7 +60,6 @@ HARMLESS = frozenset({200, 206, 304})
 MANY_FIELDS = 100
 LARGE_HEAD = 8000  # bytes
 HOPS = (("Max-Forwards", "10"), ("Priority", "u=3, i"), ("Upgrade-Insecure-Requests", "1"), ("Save-Data", "on"))
-ANY_TAG = (("If-Match", "*"), ("If-None-Match", "*"))
 UNEXPECTED = b"unexpected=1&limit=-1&format=xml&callback=f&fields=total&pretty=1&period=day&page=2"
 PUNCTUATION = b"%27%22%3c%3e%7b%7d%5b%5d%28%29%7c%5c%60%24%23%3b..%2f%0a%25*"
 PARAMETERS = b"&".join(b"p%d=%d" % (number, number) for number in range(100))
@@ -110,7 +109,8 @@ def test_unusual_headers_do_no_harm(gate: Gate) -> Probing[None]:
             if (yield from _find_harm(gate, f"and {what} in every other header", f"and {what} in the", parts)):
                 return
     many = [(f"X-Field-{number}", "1") for number in range(100)]
-    fields = [*ANY_TAG, *many, ("X-Long", "a" * 4500), *HOPS]
+    # The conditions are the first and the last part, so that they are separated where the request is refused.
+    fields = [("If-Match", "*"), *many, ("X-Long", "a" * 4500), *HOPS, ("If-None-Match", "*")]
     parts = tuple(Part("header", name, value) for name, value in fields)
     if (yield from _find_harm(gate, "and many headers", "and the", parts)):
         return
