@@ -272,7 +272,10 @@ def test_top_domains_are_not_urls(usage_metrics: list[UsageMetrics]) -> Iterator
                 yield _wrong(metrics, member, "a URL is listed as a domain", "the name of a host", actual)
 
 
-@advisory(f"{USAGE}.top_domains[].domain; RFC 3986, section 6.2.2.1: a host is the same in upper and lower case")
+@advisory(
+    f"{USAGE}.top_domains[].domain; RFC 3986, section 6.2.2.1: a host is the same in upper and lower case",
+    repeats=["consistency/top-domains-are-distinct", "consistency/top-domains-are-not-urls"],
+)
 def test_top_domains_are_normalized(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """A `domain` SHOULD be a host name in lower case, without a port, a path, a final dot and white space."""
     for metrics in having(usage_metrics, "top_domains"):

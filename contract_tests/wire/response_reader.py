@@ -137,7 +137,7 @@ class ResponseReader:
         if not data and not self.received:
             return self._stop("closed", self.problem or "the connection was closed without a byte")
         if not data and self._lacks_bytes():
-            return self._stop("truncated", CLOSED_EARLY)
+            return self._stop("truncated", CLOSED_EARLY + self._progress())
         if left <= 0:
             return self._stop("deadline", f"the response was not complete after {self.timeouts.total:g} s")
         self.parser.receive_data(data)
@@ -146,7 +146,12 @@ class ResponseReader:
     def _lateness(self, left: float) -> tuple[Ending, str]:
         if self.received and left <= self.timeouts.read:
             return "deadline", f"the response was not complete after {self.timeouts.total:g} s"
-        return "timeout", f"no byte for {self.timeouts.read:g} s"
+        return "timeout", f"no byte for {self.timeouts.read:g} s{self._progress()}"
+
+    def _progress(self) -> str:
+        """Return how much of the body has arrived, where the head states its length."""
+        stated = [value.decode() for name, value in self.head.headers if name == b"content-length"] if self.head else []
+        return f", after {self.size} of {stated[0]} bytes of the body" if stated else ""
 
     def _lacks_bytes(self) -> bool:
         if self.head is None:

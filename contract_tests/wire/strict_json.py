@@ -10,6 +10,8 @@ from decimal import Decimal
 from itertools import accumulate
 from typing import Any, NoReturn
 
+from contract_tests.wire.decoding import GZIP_MEMBER
+
 BOM = b"\xef\xbb\xbf"
 DEEPEST = 512  # levels: RFC 8259, section 9 allows a limit, and ours must not depend on the caller's stack
 MOST_VALUES = 200_000  # commas and brackets: each value takes a hundred bytes and more
@@ -31,10 +33,8 @@ class Document:
 
 def parse(body: bytes) -> Document:
     """Parse a body; the problem is a sentence's end such as "has a byte order mark"."""
-    if not body:
-        return Document(problem="is empty")
-    if body.startswith(BOM):
-        return Document(problem="starts with a byte order mark (RFC 8259, section 8.1)")
+    if problem := _problem_of_the_beginning(body):
+        return Document(problem=problem)
     if (depth := nesting(body)) > DEEPEST:
         return Document(problem=f"is nested too deeply to be read: {depth} levels", is_too_deep=True)
     try:
@@ -53,6 +53,16 @@ def parse(body: bytes) -> Document:
     except ArithmeticError:  # of Decimal
         return Document(problem="has a number with an exponent that no client can read (RFC 8259, section 6)")
     return Document(value)
+
+
+def _problem_of_the_beginning(body: bytes) -> str:
+    if not body:
+        return "is empty"
+    if body.startswith(BOM):
+        return "starts with a byte order mark (RFC 8259, section 8.1)"
+    if body.startswith(GZIP_MEMBER):
+        return "is gzip, and Content-Encoding does not state that (RFC 9110, section 8.4)"
+    return ""
 
 
 def parse_exactly(body: bytes) -> Any:

@@ -132,6 +132,12 @@ def test_the_endings_of_a_response_are_distinguished(how: str, peer: Callable[[P
     assert (response.problem == "") == (ending == "complete")
 
 
+@pytest.mark.parametrize("how", ["hanging up in the body", "stopping in the body"])
+def test_an_incomplete_body_is_reported_with_its_size(how: str, peer: Callable[[Peer], Connection]) -> None:
+    response = exchange(peer(ENDINGS[how][0]), timeouts=BRIEF)
+    assert response.problem.endswith("after 2 of 9 bytes of the body")
+
+
 EXPECTING = replace(
     PLAIN, fields=((b"Host", b"here"), (b"Expect", b"100-continue"), (b"Content-Length", b"4")), body=b"body"
 )

@@ -14,6 +14,7 @@ from contract_tests.wire.strict_json import parse, parse_exactly
 PROBLEMS = {
     b"": "is empty",
     b"\xef\xbb\xbf{}": "byte order mark",
+    b"\x1f\x8b\x08\x00": "is gzip, and Content-Encoding does not state that",
     b'{"a": NaN}': "NaN",
     b"[-Infinity]": "-Infinity",
     b'{"a": 1, "a": 2}': "repeats the member 'a'",
