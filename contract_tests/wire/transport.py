@@ -19,7 +19,8 @@ from contract_tests.wire.pacing import Pace, RetryPolicy, retry_after
 from contract_tests.wire.retention import Retention
 from contract_tests.wire.target import ConnectionSettings
 
-AFTER_A_HANG = 3.0  # seconds: a deployment that hung once does not get the full time-out again, if it is not slow
+AFTER_A_HANG = 3.0  # seconds, divided by the number of hangs: the time-out, unless complete responses were slow
+SHORTEST_TIMEOUT = 0.5  # seconds
 CLOSED_SOON = 1.0  # seconds: a server that closes an idle connection so soon wanted to close it after its response
 LAST_MOMENT = 1.0  # seconds: the time-out of a request that is sent when the run's time is nearly over
 
@@ -51,6 +52,7 @@ class Transport:
         self._redact = Redactor(self.settings.secrets)
         self._pace = Pace(self.settings.keys, self.settings.max_rate)
         self._idle: dict[Pool, tuple[Connection, Exchange]] = {}
+        self._hangs = 0
         self._has_awaited_close = False  # once a run: each time may take seconds
 
     @cached_property
@@ -320,8 +322,10 @@ class Transport:
         """
         if exchange.ending in LATE_ENDINGS:
             self.check_time()
+            self._hangs += 1
             slowest = max((each.seconds for each in self.journal if each.ending == "complete"), default=0.0)
-            self.timeouts = Timeouts.of(min(self.settings.timeout, max(AFTER_A_HANG, 2 * slowest)))
+            needed = max(AFTER_A_HANG / self._hangs, SHORTEST_TIMEOUT, 2 * slowest)
+            self.timeouts = Timeouts.of(min(self.settings.timeout, needed))
         self._pace.learn(exchange)
 
     def _back_off(self, throttled: Exchange) -> None:
