@@ -44,6 +44,7 @@ BROWSER_FIELDS = (
     ("Sec-Fetch-Site", "same-origin"),
 )
 OTHER_CREDENTIALS = (("Authorization", "Bearer of-another-service"), ("Cookie", "session=of-another-service"))
+FEWEST_REJECTIONS = 10  # a firewall may reject a few unusual requests at the end of a run
 MOST_SHOWN_KEYS = 3  # texts of api_key that are sent as keys: one for each key that a run commonly has
 
 
@@ -51,6 +52,22 @@ MOST_SHOWN_KEYS = 3  # texts of api_key that are sent as keys: one for each key 
 def test_valid_key_is_200(ok_responses: list[Exchange]) -> Iterator[Finding]:
     """A response to a baseline request with a valid key MUST have status 200."""
     return _wrongly_rejected(exchange for exchange in ok_responses if exchange.ending != "malformed")
+
+
+@documented(INVALID, repeats=["auth/valid-key-is-200"])
+def test_accepted_key_remains_valid(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A key that was accepted MUST NOT be rejected from some time on.
+
+    It has 401 or 403 in at least ten responses after the last 200.
+    """
+    for key in gate.keys:
+        of_key = [exchange for exchange in journal if exchange.request.credential == key]
+        accepted = [exchange for exchange in of_key if exchange.status == 200]
+        after = of_key[of_key.index(accepted[-1]) :] if accepted else []
+        rejected = [exchange for exchange in after if exchange.status in AUTH_ERRORS]
+        if len(rejected) >= FEWEST_REJECTIONS:
+            problem = f"{key.label} was accepted in {len(accepted)} responses, and rejected after that"
+            yield Finding(problem, rejected[0], related=(accepted[-1],))
 
 
 @documented(f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing", sends=1)
