@@ -200,15 +200,15 @@ def query_response(scheduler: Scheduler) -> Exchange:
     return scheduler.fetch(gate.send(gate.main, "and undocumented query parameters", target=target))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def journal(
     scheduler: Scheduler, main_key_responses: object, other_key_responses: object, auth_errors: object
 ) -> tuple[Exchange, ...]:
-    """Every exchange of the run; rules that use it run last."""
+    """Every exchange of the run so far; rules that use it run last, and may send requests."""
     return tuple(scheduler.journal)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def other_ok_responses(gate: Gate, ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> list[Exchange]:
     """All other exchanges with a valid key whose response is a 200 to the operation, and can be decoded."""
     known = {id(exchange) for exchange in ok_responses}

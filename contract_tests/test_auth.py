@@ -133,7 +133,7 @@ def test_similar_key_is_refused(gate: Gate, ok_responses: list[Exchange]) -> Pro
     )
 
 
-@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], repeats=["auth/similar-key-is-refused"], sends=6)
+@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], repeats=["auth/similar-key-is-refused"], sends=4)
 def test_key_with_one_edit_is_refused(gate: Gate) -> Probing[None]:
     """A response to a request with a valid key of which one character was edited MUST have status 401 or 403.
 
@@ -145,7 +145,7 @@ def test_key_with_one_edit_is_refused(gate: Gate) -> Probing[None]:
     yield from gate.wrongly_accepted(exchanges, gate.baseline.refusals(wrong_keys.UNKNOWN))
 
 
-@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=7)
+@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=8)
 def test_wildcard_or_injection_is_refused(gate: Gate) -> Probing[None]:
     """A response to a request with a wildcard, a placeholder, an injection or a guess MUST have status 401 or 403.
 

@@ -53,7 +53,7 @@ def test_responses_are_complete(baseline_responses: tuple[Exchange, ...]) -> Ite
             yield incomplete_finding(exchange)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def errors(missing_key_responses: object, journal: tuple[Exchange, ...]) -> list[Exchange]:
     """Responses with status 401, 403, 404, 405 or 429 to requests of HTTP/1 without a body."""
     statuses = {*AUTH_ERRORS, 404, 405, 429}
@@ -148,8 +148,10 @@ def test_http_1_0_request_gets_no_interim_response(journal: tuple[Exchange, ...]
 def test_connection_closes_on_request(gate: Gate) -> Probing[None]:
     """The server MUST close the connection after the response to `Connection: close`, or to HTTP/1.0."""
     requests = [
-        gate.request(gate.main, "and Connection: close", fields=[("Connection", "close")]),
-        gate.request(gate.main, "by HTTP/1.0, without keep-alive", version="HTTP/1.0"),
+        gate.request(gate.main, "and Connection: Close", fields=[("Connection", "Close")]),
+        gate.request(
+            gate.main, "by HTTP/1.0, without keep-alive", fields=[("Expect", "100-continue")], version="HTTP/1.0"
+        ),
     ]
     for request in requests:
         exchange = yield from send_and_await_close(request)

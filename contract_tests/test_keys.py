@@ -139,15 +139,15 @@ def _mixed_up(metrics: UsageMetrics, used_keys: Mapping[Credential, Profile]) ->
     OWN,
     needs=[*NEEDS_READABLE_BODY, *NEEDS_AUTH_ERRORS],
     repeats=["keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up"],
-    sends=6,
+    sends=8,
 )
 def test_concurrent_clients_are_kept_apart(gate: Gate, used_keys: dict[Credential, Profile]) -> Probing[None]:
     """A response to one of several concurrent requests MUST be the one for the key of its own request."""
-    label = "at the same time as five other requests"
+    label = "at the same time as seven other requests"
     gzip: RequestOptions = {"fields": [("Accept-Encoding", "gzip")]}  # compressed responses may be stored separately
     requests = [
         *(gate.request(key, label) for key in (gate.main, None, gate.second, wrong_keys.UNKNOWN)),
-        *(gate.request(key, label, **gzip) for key in (gate.main, gate.second)),
+        *(gate.request(key, label, **gzip) for key in (gate.main, gate.second) * 2),
     ]
     for exchange in (yield from send_concurrently(requests)):
         key = exchange.request.credential
@@ -208,10 +208,7 @@ def test_api_key_is_the_one_sent(gate: Gate, usage_metrics: list[UsageMetrics]) 
     first_with: dict[str, UsageMetrics] = {}
     for metrics in having(usage_metrics, "api_key"):
         text, own = metrics.api_key or "", metrics.key
-        may_be_own = own is not None and may_show(text, own)
-        for key in gate.keys:
-            if key != own and not may_be_own and may_show(text, key):
-                yield Finding(f"api_key shows {key.label}", metrics.exchange, pointer="/api_key")
+        yield from _shown_keys(gate, metrics)
         is_start = all(key.value.startswith(text.encode()) for key in gate.keys)
         if own and text and not (is_start or is_masked(text)):
             first = first_with.setdefault(text, metrics).exchange
@@ -219,6 +216,24 @@ def test_api_key_is_the_one_sent(gate: Gate, usage_metrics: list[UsageMetrics]) 
                 yield Finding(
                     "api_key is the same for two keys", metrics.exchange, related=(first,), pointer="/api_key"
                 )
+
+
+@documented(f"{DOCUMENT}, UsageResponse.api_key", repeats=["keys/api-key-is-the-one-sent"])
+def test_api_key_is_the_one_sent_in_other_responses(
+    gate: Gate, other_ok_responses: list[Exchange]
+) -> Iterator[Finding]:
+    """`api_key` in a response to any other request MUST NOT show another key than that of the request."""
+    for exchange in kept_whole(other_ok_responses):
+        yield from _shown_keys(gate, UsageMetrics(exchange))
+
+
+def _shown_keys(gate: Gate, metrics: UsageMetrics) -> Iterator[Finding]:
+    """Yield a finding for each key that `api_key` may show, if it cannot show the key of the request."""
+    text, own = metrics.api_key or "", metrics.key
+    if text and not (own is not None and may_show(text, own)):
+        for key in gate.keys:
+            if key != own and may_show(text, key):
+                yield Finding(f"api_key shows {key.label}", metrics.exchange, pointer="/api_key")
 
 
 @documented(

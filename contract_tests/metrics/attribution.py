@@ -23,6 +23,7 @@ NEARBY_STEPS = 3  # a key's next value is at most three of its largest steps awa
 IMPLAUSIBLE_FACTOR = 2  # no traffic of a moment doubles a large counter
 SAME_DOMAINS = 0.8  # the share of common domains above which two lists are one key's: the last ranks change places
 OTHER_DOMAINS = 0.5  # the share below which they are two keys': even similar customers differ in half of the list
+FEW_DOMAINS = 3  # as many domains with equal counts are not in the list of a key that lacks most of them
 MANY_DOMAINS, DIFFERENT_COUNTS = 5, 3  # a list with fewer may be the same for two keys by chance
 AGREEING = 2  # members that must agree: a single large count may be equal by chance
 
@@ -58,7 +59,14 @@ class Profile:
         }
         if any(getattr(own, name) != getattr(metrics, name) for name in exact):
             return True
+        if metrics.top_domains == self.top_domains and self._has_other_domains(own):
+            return True
         return not _votes(metrics, own, self) and len(_votes(metrics, self, own)) >= AGREEING
+
+    def _has_other_domains(self, other: Profile) -> bool:
+        """Whether this key has several domains, and the other key lacks most of them."""
+        domains = {domain for domain, _ in self.top_domains or ()}
+        return len(domains) >= FEW_DOMAINS and _overlap(domains, other) < OTHER_DOMAINS
 
 
 def profiles(usage_metrics: Sequence[UsageMetrics], keys: Iterable[Credential]) -> dict[Credential, Profile]:

@@ -69,11 +69,15 @@ class Rule:
         return self.sends[1] > 0
 
     @property
-    def order(self) -> tuple[bool, bool, int]:
-        """The key that sorts rules: first those that others repeat, and last those over all exchanges."""
+    def order(self) -> tuple[bool, bool, bool, int]:
+        """The key that sorts rules: first those that others repeat, and last those over all exchanges.
+
+        Of these, the rules that send requests run first, so that the others judge their exchanges, too.
+        """
         family = self.id.partition("/")[0]
         number = FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
-        return self.is_over_all, bool(self.needs or self.repeats), number
+        is_passive = self.is_over_all and not self.is_active
+        return self.is_over_all, is_passive, bool(self.needs or self.repeats), number
 
     def is_above(self, level: Level) -> bool:
         """Whether a run at `level` only reports a failure of this rule."""

@@ -26,7 +26,7 @@ DIGESTS = {"SHA-256": sha256, "SHA-1": sha1, "MD5": md5}
 EDITS = ("changed", "removed", "doubled", "preceded by another")
 PATTERNS = tuple(
     Credential(text.encode(), f"the text {text}")
-    for text in ("*", "%", ".*", "null", "' OR '1'='1", "YOUR_API_KEY", '{"$ne": null}')
+    for text in ("*", "%", "0", "null", "constructor", "' OR '1'='1", "YOUR_API_KEY", '{"$ne": null}')
 )
 MALFORMED = (
     Credential(b"%s{0}${x}!" * 750, "a key of 7,500 characters, with placeholders of templates"),
@@ -80,7 +80,6 @@ def near(key: Credential) -> list[Credential]:
             f"$({_piped(key)} | cut -c 1 | tr A-Za-z a-zA-Z)" + piece(key, 1),
         ),
         variant(value + b", other", "as the first of a list"),
-        variant(b"other, " + value, "as the last of a list"),
         variant(value + b" other", "followed by a space and a word"),
         variant(b'"' + value + b'"', "in quotation marks"),
         variant(b"Bearer " + value, "after the word Bearer"),
