@@ -57,8 +57,19 @@ def test_body_is_json(ok_responses: list[Exchange]) -> Iterator[Finding]:
 
 @specified(f"{DOCUMENT}, 200: content; RFC 9110, section 8.3")
 def test_media_type_is_documented(gate: Gate, ok_responses: list[Exchange]) -> Iterator[Finding]:
-    """A 200 response MUST have one Content-Type, the documented one. A charset, if present, MUST be UTF-8."""
+    """A 200 response MUST have one Content-Type, the documented one. Its charset, if any, MUST be that of the body."""
     yield from _media_type_findings(gate, _complete(ok_responses))
+
+
+@advisory(
+    "RFC 8259, section 11: JSON has no charset parameter; some clients decode the body by it",
+    repeats=["schema/media-type-is-documented", "http/single-fields-are-not-repeated"],
+)
+def test_charset_is_utf_8(ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A JSON response SHOULD NOT state another charset than UTF-8."""
+    for exchange in journal:
+        if exchange.is_json and exchange.charsets not in ([], ["utf-8"], ["utf8"]):
+            yield media_type_finding(exchange, "Content-Type states another charset", "UTF-8")
 
 
 @specified(f"{DOCUMENT}, components.schemas.UsageResponse")
@@ -178,8 +189,10 @@ def _media_type_findings(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[
     documented = gate.operation.responses["200"].media_type
     for exchange in exchanges:
         is_documented = len(exchange.values("Content-Type")) == 1 and exchange.media_type == documented
-        if not (is_documented and exchange.has_true_charset):
+        if not is_documented:
             yield media_type_finding(exchange, "Content-Type is not the documented one", documented)
+        elif not exchange.has_true_charset:
+            yield media_type_finding(exchange, "the body does not have the charset of Content-Type", "UTF-8")
 
 
 def _schema_findings(exchanges: Iterable[Exchange], level: Level) -> Iterator[Finding]:

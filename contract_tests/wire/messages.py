@@ -27,6 +27,7 @@ AUTH_ERRORS = frozenset({401, 403})
 CLIENT_ERRORS = frozenset(range(400, 500))
 SERVER_ERRORS = frozenset(range(500, 1000))  # also statuses that HTTP does not have
 CLIENT_ERRORS_OR_REDIRECTS = CLIENT_ERRORS | frozenset(range(300, 400)) - {304}
+LIKE_ASCII = {"us-ascii", "ascii", "iso-8859-1", "latin1", "windows-1252"}  # charsets in which ASCII is unchanged
 UNSUSPICIOUS = re.compile(rb"[\w-]*")  # values that a firewall does not mistake for an attack
 REFUSED_CODING = re.compile(r"(?:^|,)\s*([\w-]+)\s*;\s*q=0(?:\.0*)?\s*(?=,|$)")
 CLOSED_ENDINGS = frozenset({"closed", "reset"})  # the server closed the connection without a response
@@ -256,11 +257,16 @@ class Exchange:
         return self.media_type == "application/json" or self.media_type.endswith("+json")
 
     @property
-    def has_true_charset(self) -> bool:
-        """Whether Content-Type has no charset, or the only one that JSON allows (RFC 8259, section 8.1)."""
+    def charsets(self) -> list[str]:
+        """The lower-case charset parameters of Content-Type; JSON has none, and each client ignores it or not."""
         parameters = [part.strip() for part in (self.header("Content-Type") or "").lower().split(";")[1:]]
-        named = [part.partition("=")[2].strip('" ') for part in parameters if part.startswith("charset=")]
-        return named in ([], ["utf-8"], ["utf8"])
+        return [part.partition("=")[2].strip('" ') for part in parameters if part.startswith("charset=")]
+
+    @property
+    def has_true_charset(self) -> bool:
+        """Whether a client that reads the body by the charset gets the text that UTF-8 has (RFC 8259, section 8.1)."""
+        is_ascii = len(self.charsets) == 1 and self.charsets[0] in LIKE_ASCII and self.body.isascii()
+        return is_ascii or self.charsets in ([], ["utf-8"], ["utf8"])
 
     @cached_property
     def codings(self) -> tuple[str, ...]:
