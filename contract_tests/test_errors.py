@@ -254,7 +254,8 @@ def test_header_fields_do_not_disclose_internals(journal: tuple[Exchange, ...]) 
         for name, value in exchange.fields:
             match = internals_in_field(name, value)
             if match and match[0] not in sent:
-                yield Finding(f"{name} contains internals of the server", exchange, actual=exchange.excerpt(match[0]))
+                problem = f"{exchange.excerpt(name)} contains internals of the server"
+                yield Finding(problem, exchange, actual=exchange.excerpt(match[0]))
 
 
 @advisory(
@@ -265,11 +266,10 @@ def test_health_check_discloses_nothing_else(gate: Gate, journal: tuple[Exchange
     """A 200 response to the health check SHOULD NOT have other members than `ok`."""
     operation = contract("documented").operations[HEALTH]
     documented_members = (operation.responses["200"].schema or {})["properties"].keys()
-    target = (gate.settings.target.path + operation.path).encode()
-    for exchange in kept_whole(journal):
-        is_served = exchange.status == 200 and exchange.request.target == target and exchange.request.method == "GET"
-        others = sorted(exchange.object.keys() - documented_members) if is_served else []
-        if others:
+    sent = (operation.method, (gate.settings.target.path + operation.path).encode())
+    served = (each for each in journal if each.status == 200 and (each.request.method, each.request.target) == sent)
+    for exchange in kept_whole(served):
+        if others := sorted(exchange.object.keys() - documented_members):
             actual = exchange.excerpt(", ".join(others))
             yield Finding("the health check has other members", exchange, expected="ok", actual=actual)
 
