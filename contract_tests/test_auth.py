@@ -99,6 +99,14 @@ def test_unknown_key_is_refused(gate: Gate, unknown_key_responses: list[Exchange
     return gate.wrongly_accepted(unknown_key_responses, AUTH_ERRORS)
 
 
+@advisory(
+    f"{AUTHENTICATION_GUIDE}: 403 means that the key is invalid; the document allows 401 too", reads=["unknown key"]
+)
+def test_unknown_key_is_403(unknown_key_responses: list[Exchange]) -> Iterator[Finding]:
+    """A response to a request with an unknown key SHOULD have status 403, and not 401."""
+    return (status_finding(exchange, "403") for exchange in unknown_key_responses if exchange.status == 401)
+
+
 @documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=2)
 def test_unknown_key_from_any_client_is_refused(gate: Gate) -> Probing[None]:
     """A request with an unknown key MUST be rejected, also from a browser and with HTTP/1.0.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from email.utils import formatdate, parsedate_to_datetime
 
@@ -21,6 +21,7 @@ PRIVATE = {"private", "no-store", "no-cache"}  # no shared cache serves such a r
 CLOCKS_DIFFER = 60  # seconds: between those of an application and of a proxy in front of it
 OLDEST = 60  # seconds: a cache in front of the deployment may keep a response for a moment
 CONTENT_RANGE = re.compile(r"bytes 0-(\d+)/(\d+|\*)")
+FIRST_TEN_BYTES = b"bytes=0-9"
 
 
 @specified("RFC 9110, sections 13.1.2, 13.1.3 and 15.4.5: conditions and 304", needs=NEEDS_VALID_KEY, sends=2)
@@ -129,7 +130,7 @@ def test_partial_response_is_206(gate: Gate) -> Probing[None]:
 
     If the entity tag in `If-Range` is an unknown one, the response is the whole body (RFC 9110, section 13.1.5).
     """
-    exchange = yield from gate.send(gate.main, "for its first ten bytes", fields=[("Range", "bytes=0-9")])
+    exchange = yield from gate.send(gate.main, "for its first ten bytes", fields=[("Range", FIRST_TEN_BYTES)])
     if exchange.status not in {200, 206, 416}:
         yield status_finding(exchange, "200, 206 or 416")
     elif exchange.status == 206:
@@ -146,7 +147,7 @@ def test_partial_response_is_206(gate: Gate) -> Probing[None]:
             size = f"{exchange.size} bytes"
             yield Finding("the part does not have the size of Content-Range", exchange, expected=part[0], actual=size)
         else:
-            fields = [("Range", "bytes=0-9"), ("If-Range", '"unknown-entity-tag"')]
+            fields = [("Range", FIRST_TEN_BYTES), ("If-Range", '"unknown-entity-tag"')]
             exchange = yield from gate.send(gate.main, "for its first ten bytes, of another version", fields=fields)
             if exchange.status != 200:
                 yield status_finding(exchange, "200")
@@ -164,6 +165,19 @@ def test_parts_are_announced(ok_responses: list[Exchange], journal: tuple[Exchan
         announcing = (exchange, *ok_responses)
         if exchange.status == 206 and not any(each.header("Accept-Ranges") == "bytes" for each in announcing):
             yield Finding("a part is sent, and Accept-Ranges does not announce parts", exchange)
+
+
+@advisory("RFC 9110, section 14.3: a server that supports parts of the resource announces it by Accept-Ranges")
+def test_announced_parts_are_sent(
+    gate: Gate, ok_responses: list[Exchange], journal: tuple[Exchange, ...]
+) -> Iterator[Finding]:
+    """A response to a request for the first ten bytes SHOULD NOT be a 200 if a response has `Accept-Ranges: bytes`."""
+    for exchange in filter(gate.is_ok, journal):
+        request, announcing = exchange.request, (exchange, *ok_responses)
+        is_for_a_part = request.values("Range") == [FIRST_TEN_BYTES] and not request.values("If-Range")
+        if is_for_a_part and any(each.header("Accept-Ranges") == "bytes" for each in announcing):
+            actual = f"200, and {exchange.size} bytes"
+            yield Finding("Accept-Ranges announces parts, and none is sent", exchange, expected="206", actual=actual)
 
 
 @advisory("RFC 9110, section 12.5.5: Vary names the request fields by which a response was selected", reads=["coding"])
@@ -234,6 +248,40 @@ def test_caching_is_forbidden(gate: Gate, ok_responses: object, journal: tuple[E
             yield Finding("a cache may store the response", exchange, expected="no-store", actual=actual)
 
 
+@advisory(
+    f'{DOCUMENT}, UsageResponse.rate_limit.remaining: "Available tokens now"; RFC 9111, section 4.2',
+    repeats=["cache/responses-are-not-shared-by-caches"],
+)
+def test_metrics_have_no_lifetime(gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A 200 response SHOULD NOT have a lifetime of more than one minute, also in the cache of a client."""
+    for exchange in filter(gate.is_ok, journal):
+        if _lifetime(exchange) > OLDEST:
+            yield _lifetime_finding("a cache may serve old usage metrics", exchange)
+
+
+@advisory(
+    f"{DOCUMENT}, 401 and 403: a key that becomes valid is accepted; RFC 6585, section 4: 429 is not stored",
+    repeats=["cache/responses-are-not-shared-by-caches"],
+)
+def test_errors_are_not_stored(
+    gate: Gate, baseline_responses: object, journal: tuple[Exchange, ...]
+) -> Iterator[Finding]:
+    """A response with status 401, 403 or 429 SHOULD NOT have a lifetime, also in the cache of a client.
+
+    A response to a request without a key is accepted if `Vary` names the key header.
+    """
+    for exchange in journal:
+        is_error = exchange.status in {429, *AUTH_ERRORS}
+        is_for_no_key = not exchange.request.credential and gate.key_header.lower() in _items(exchange, "Vary")
+        if is_error and not is_for_no_key and _lifetime(exchange) > 0:
+            yield _lifetime_finding("a cache may serve an error that no longer applies", exchange)
+
+
+def _lifetime_finding(problem: str, exchange: Exchange) -> Finding:
+    actual = ", ".join(f"{name}: {value}" for name in ("Cache-Control", "Expires") if (value := exchange.header(name)))
+    return Finding(problem, exchange, expected="no-store", actual=exchange.excerpt(actual))
+
+
 @documented(f"{DOCUMENT}, 200: metrics for the authenticated key, tokens now; RFC 9111, section 3")
 def test_responses_are_not_shared_by_caches(
     gate: Gate, baseline_responses: tuple[Exchange, ...], journal: tuple[Exchange, ...]
@@ -266,14 +314,28 @@ def _allows_sharing(gate: Gate, exchange: Exchange, field: str) -> bool:
     ):
         return False
     for_shared_caches = [item for item in control if item.startswith("s-maxage")]  # takes precedence over max-age
-    ages = [
-        Decimal(age)
-        for item in for_shared_caches or control
-        if (age := item.partition("=")[2].strip('"')).isdecimal() and item.startswith(("max-age", "s-maxage"))
-    ]
-    if ages or "Expires" not in {name.title() for name, _ in exchange.fields}:
+    ages = _ages(for_shared_caches or control)
+    if ages or not exchange.values("Expires"):
         return any(ages) or ("public" in control and not ages)
-    return _expires_later(exchange)
+    return _seconds_until_expiry(exchange) > 0
+
+
+def _lifetime(exchange: Exchange) -> Decimal:
+    """Return the seconds for which the cache of a client may use a response without asking the server."""
+    control = _items(exchange, "Cache-Control")
+    if {"no-store", "no-cache"} & set(control) or "*" in _items(exchange, "Vary"):
+        return Decimal(0)
+    ages = _ages(item for item in control if item.startswith("max-age"))
+    return ages[0] if ages else _seconds_until_expiry(exchange)
+
+
+def _ages(directives: Iterable[str]) -> list[Decimal]:
+    """Return the seconds of `max-age` and `s-maxage`."""
+    return [
+        Decimal(age)
+        for directive in directives
+        if (age := directive.partition("=")[2].strip('"')).isdecimal() and directive.startswith(("max-age", "s-maxage"))
+    ]
 
 
 def _items(exchange: Exchange, field: str) -> list[str]:
@@ -281,7 +343,7 @@ def _items(exchange: Exchange, field: str) -> list[str]:
     return "".join((exchange.header(field) or "").lower().split()).split(",")
 
 
-def _expires_later(exchange: Exchange) -> bool:
-    """Whether Expires names a later time than Date; a value that is not a date has expired (RFC 9111, section 5.3)."""
+def _seconds_until_expiry(exchange: Exchange) -> Decimal:
+    """Return the seconds from Date to Expires; a value that is not a date has expired (RFC 9111, section 5.3)."""
     expires = exchange.header("Expires") or ""
-    return is_date(expires) and parsedate_to_datetime(expires).timestamp() > made_at(exchange)
+    return Decimal(parsedate_to_datetime(expires).timestamp() - made_at(exchange)) if is_date(expires) else Decimal(0)

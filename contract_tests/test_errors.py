@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
+from contract_tests.metrics.schema import contract
 from contract_tests.run import wrong_keys
 from contract_tests.run.disclosure import disclosed, received_values, texts_named
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS
@@ -16,11 +17,19 @@ from contract_tests.run.findings import Finding, body_findings, media_type_findi
 from contract_tests.run.gate import BROWSER, OPERATION, Gate
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
 from contract_tests.run.scheduler import Scheduler
+from contract_tests.wire.challenges import schemes
 from contract_tests.wire.connection import wire
-from contract_tests.wire.internals import internals, is_loopback, private_addresses, stated_version
+from contract_tests.wire.internals import (
+    internals,
+    internals_in_field,
+    is_loopback,
+    private_addresses,
+    stated_version,
+)
 from contract_tests.wire.messages import (
     AUTH_ERRORS,
     CLIENT_ERRORS,
+    IDENTIFIER_FIELDS,
     SERVER_ERRORS,
     UNSUSPICIOUS,
     Credential,
@@ -31,7 +40,8 @@ from contract_tests.wire.messages import (
 from contract_tests.wire.not_tested import NotTested
 
 NOT_JSON = "the media type is not JSON in UTF-8"
-CORRELATION_FIELDS = {"x-request-id", "x-correlation-id", "request-id"}  # repeat what the client has sent
+OTHER_SCHEMES = {"basic", "digest", "bearer", "negotiate", "ntlm"}  # for credentials in Authorization
+HEALTH = "get_health"
 SHORTEST_PART = 8  # characters of a key: a shorter part may be in a response by chance
 
 
@@ -120,15 +130,19 @@ def _is_unsuspicious(gate: Gate, request: Request) -> bool:
     return bool(is_wrong_key and is_usual_target and host in request.fields and not request.body and is_common)
 
 
-@advisory("RFC 9110, section 11.6.1")
+@advisory("RFC 9110, section 11.6.1: a challenge that applies to the resource")
 def test_401_carries_a_challenge(documented_errors: list[Exchange]) -> Iterator[Finding]:
-    """A response with status 401 SHOULD have a WWW-Authenticate field that names the authentication scheme.
+    """A response with status 401 SHOULD have a WWW-Authenticate field that names a scheme for keys in a header field.
 
-    Many servers omit it.
+    Many servers omit it. Basic, Digest, Bearer, Negotiate and NTLM are other schemes: browsers open a dialog for most.
     """
     for exchange in documented_errors:
-        if exchange.status == 401 and not exchange.header("WWW-Authenticate"):
+        challenge = exchange.header("WWW-Authenticate")
+        if exchange.status == 401 and not challenge:
             yield Finding("a response with status 401 has no WWW-Authenticate field", exchange)
+        elif exchange.status == 401 and challenge and schemes(challenge) <= OTHER_SCHEMES:
+            problem = "WWW-Authenticate names only schemes by which no key is accepted"
+            yield Finding(problem, exchange, actual=exchange.excerpt(challenge))
 
 
 @documented(f"{AUTHENTICATION_GUIDE}: nothing is served without a valid key")
@@ -211,7 +225,7 @@ def _distinctive_keys(gate: Gate) -> list[Credential]:
 def _place_of(key: bytes, exchange: Exchange) -> str:
     """Return where a response contains a key, or an empty text; the member `api_key` may contain it."""
     for name, value in exchange.fields:
-        if key in value and name.lower() not in CORRELATION_FIELDS:
+        if key in value and name.lower() not in IDENTIFIER_FIELDS:
             return name
     may_be_metrics = exchange.status == 200 and exchange.request.method == "GET"
     if key not in exchange.body or (may_be_metrics and not exchange.object):  # then the member of the key is unknown
@@ -234,6 +248,34 @@ def test_responses_do_not_disclose_internals(journal: tuple[Exchange, ...]) -> I
     for exchange in kept_whole(journal):
         if match := internals(exchange.body):
             yield Finding(f"the body contains '{exchange.excerpt(match[0], 60)}'", exchange)
+
+
+@advisory(f"{ERRORS_GUIDE}: the detail is for the client; OWASP API8, security misconfiguration")
+def test_header_fields_do_not_disclose_internals(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A header field of a response SHOULD NOT contain a stack trace, the path of a file of the server, or SQL."""
+    for exchange in journal:
+        sent = wire(exchange.request)
+        for name, value in exchange.fields:
+            match = internals_in_field(name, value)
+            if match and match[0] not in sent:
+                problem = f"{exchange.excerpt(name)} contains internals of the server"
+                yield Finding(problem, exchange, actual=exchange.excerpt(match[0]))
+
+
+@advisory(
+    f'{AUTHENTICATION_GUIDE}: GET /healthz answers {{"ok": true}}, and needs no key',
+    repeats=["bypass/claims-do-not-authenticate"],
+)
+def test_health_check_discloses_nothing_else(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A 200 response to the health check SHOULD NOT have other members than `ok`."""
+    operation = contract("documented").operations[HEALTH]
+    documented_members = (operation.responses["200"].schema or {})["properties"].keys()
+    sent = (operation.method, (gate.settings.target.path + operation.path).encode())
+    served = (each for each in journal if each.status == 200 and (each.request.method, each.request.target) == sent)
+    for exchange in kept_whole(served):
+        if others := sorted(exchange.object.keys() - documented_members):
+            actual = exchange.excerpt(", ".join(others))
+            yield Finding("the health check has other members", exchange, expected="ok", actual=actual)
 
 
 @advisory('RFC 9110, section 10.2.4: a Server field without "needlessly fine-grained detail"')

@@ -22,6 +22,7 @@ from contract_tests.wire.http_lint import complaints, malformed_dates, repeated_
 from contract_tests.wire.messages import (
     AUTH_ERRORS,
     CLOSED_ENDINGS,
+    IDENTIFIER_FIELDS,
     LATE_ENDINGS,
     SERVER_ERRORS,
     SUCCESSES,
@@ -42,7 +43,8 @@ FOLDED_FIELD = re.compile(rb"(?m)^[!-9;-~]+:[^\r\n]*\r?\n[ \t]+[^\s][^\r\n]*")
 BARE_LF = re.compile(rb"(?<!\r)\n")
 INTERIM_RESPONSE = re.compile(rb"[\r\n]*HTTP/\d\.\d 1\d\d\b")
 HTTP_1 = {"HTTP/1.0", "HTTP/1.1"}
-STANDARD_METHODS = {"HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
+WRITE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
+STANDARD_METHODS = {"HEAD", "OPTIONS", *WRITE_METHODS}
 
 
 @specified("RFC 9112, sections 6 to 8: message body length, incomplete messages", reads=["framing"])
@@ -405,10 +407,39 @@ def test_405_names_the_allowed_methods(gate: Gate, journal: tuple[Exchange, ...]
             yield Finding(problem, exchange, expected=expected, actual=exchange.excerpt(allow or ""))
 
 
+@advisory("RFC 9110, section 10.2.1: Allow lists the methods that the resource supports")
+def test_allowed_methods_are_supported(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A request with a method that `Allow` names SHOULD NOT be refused with 405 or 501."""
+    allowing = {
+        (exchange.request.target, method.strip()): exchange
+        for exchange in journal
+        for method in (exchange.header("Allow") or "").split(",")
+    }
+    for exchange in journal:
+        request = exchange.request
+        names_it = allowing.get((request.target, request.method))
+        if names_it and exchange.status in {405, 501} and request.method in STANDARD_METHODS and not request.body:
+            problem = f"Allow names {request.method}, which is not supported"
+            yield Finding(problem, exchange, related=(names_it,), actual=exchange.outcome)
+
+
+@advisory("RFC 9110, section 15.5.6: 405 means that the method is known, and the resource does not support it")
+def test_other_methods_are_405(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response to POST, PUT, PATCH or DELETE SHOULD NOT have status 400 or 404 at the path of the operation.
+
+    401 and 403 are accepted: a server may authenticate the client first.
+    """
+    for exchange in journal:
+        request = exchange.request
+        is_bare = request.target == gate.path.encode() and not request.body
+        if is_bare and request.method in WRITE_METHODS and exchange.status in {400, 404}:
+            yield status_finding(exchange, "405")
+
+
 @documented(f"{DOCUMENT}: GET is the only operation of this path", needs=NEEDS_VALID_KEY, intrusive=True, sends=(1, 5))
 def test_undocumented_method_is_refused(gate: Gate) -> Probing[None]:
     """A request with a write method MUST NOT succeed, even with a valid key."""
-    for method in ("POST", "PUT", "PATCH", "DELETE"):
+    for method in WRITE_METHODS:
         exchange = yield from gate.send(gate.main, f"by {method}", method=method, new_connection=True)
         if exchange.status in SUCCESSES:
             yield status_finding(exchange, "a refusal")
@@ -540,6 +571,41 @@ def test_closing_is_announced(scheduler: Scheduler, journal: object) -> Iterator
     """A response SHOULD have `Connection: close` if the server closes the connection right after it."""
     for exchange in scheduler.transport.closed_unannounced:
         yield Finding("the server closed the connection within a second, and did not announce it", exchange)
+
+
+@advisory("RFC 9112, section 9.3: HTTP implementations SHOULD support persistent connections", reads=["framing"])
+def test_connections_are_kept(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """The server SHOULD NOT end the connection after each 200 response, by `Connection: close` or by HTTP/1.0."""
+    answered = [exchange for exchange in ok_responses if exchange.status == 200]
+    if answered and all(map(_ends_the_connection, answered)):
+        yield Finding("every 200 response ends its connection", answered[0])
+
+
+def _ends_the_connection(exchange: Exchange) -> bool:
+    request = exchange.request
+    if request.version == "HTTP/1.0" or any(b"close" in value.lower() for value in request.values("Connection")):
+        return False
+    is_kept = "keep-alive" in (exchange.header("Connection") or "").lower()
+    return exchange.announces_closing or (exchange.version == "HTTP/1.0" and not is_kept)
+
+
+@advisory("W3C Trace Context, section 3.2.2.3, of a field for the same purpose: an identifier is unique")
+def test_request_identifiers_differ(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response SHOULD NOT have the X-Request-Id, X-Correlation-Id or Request-Id of another response.
+
+    A response to a request with such a field is accepted.
+    """
+    first_with: dict[tuple[str, bytes], Exchange] = {}
+    for exchange in journal:
+        if any(exchange.request.values(name) for name in IDENTIFIER_FIELDS):
+            continue
+        for name, value in exchange.fields:
+            if name.lower() in IDENTIFIER_FIELDS:
+                first = first_with.setdefault((name.lower(), value), exchange)
+                if first is not exchange:
+                    problem = f"two responses have the same {name}"
+                    yield Finding(problem, exchange, related=(first,), actual=exchange.excerpt(value))
+                    return
 
 
 @advisory("RFC 6265, section 4.1.2: HttpOnly and Secure keep a cookie from scripts and from plain HTTP")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator
+from urllib.parse import urlsplit
 
 from contract_tests.run.combined import MOST_EXTRA, Combined, Judgement, find
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
@@ -58,6 +60,9 @@ SUSPICIOUS = {"garbage": CLOSED_ENDINGS, "non-ASCII bytes": CLOSED_ENDINGS}
 HARMLESS = frozenset({200, 206, 304})
 MANY_FIELDS = 100
 LARGE_HEAD = 8000  # bytes
+USUAL_TARGET, USUAL_HEAD, USUAL_FIELDS = 8000, 4000, 50  # bytes, bytes, header fields
+HOST = re.compile(rb"[\w.-]+")
+HOST_FIELDS = {b"x-forwarded-host", b"x-host", b"x-original-host", b"x-forwarded-server", b"forwarded"}
 HOPS = (("Max-Forwards", "10"), ("Priority", "u=3, i"), ("Upgrade-Insecure-Requests", "1"), ("Save-Data", "on"))
 UNEXPECTED = b"unexpected=1&limit=-1&format=xml&callback=f&fields=total&pretty=1&period=day&page=2"
 PUNCTUATION = b"%27%22%3c%3e%7b%7d%5b%5d%28%29%7c%5c%60%24%23%3b..%2f%0a%25*"
@@ -187,15 +192,54 @@ def test_query_does_not_add_headers(gate: Gate) -> Probing[None]:
     Many servers redirect a path that ends in a slash, and repeat the query in `Location`.
     """
     injection = "?q=1%0d%0aX-Injected:%20yes"
-    targets = {
-        "and a line break in the query": f"{gate.path}{injection}%0d%0a%0d%0abody",
-        "at a path that ends in a slash, and a line break in the query": f"{gate.path}/{injection}",
+    forwarded = [("X-Forwarded-Host", urlsplit(OTHER_ORIGIN).netloc)]  # for redirects-do-not-follow-forwarded-hosts
+    targets: dict[str, RequestOptions] = {
+        "and a line break in the query": {"target": f"{gate.path}{injection}%0d%0a%0d%0abody"},
+        "at a path that ends in a slash, and a line break in the query": {
+            "target": f"{gate.path}/{injection}",
+            "fields": forwarded,
+        },
     }
-    for label, target in targets.items():
-        exchange = yield from gate.send(gate.main, label, target=target, new_connection=True)
+    for label, options in targets.items():
+        options["new_connection"] = True
+        exchange = yield from gate.send(gate.main, label, **options)
         if exchange.header("X-Injected") or exchange.ending == "malformed":
             yield Finding("the head of the response contains a line of the query", exchange)
             return
+
+
+@advisory("OWASP Web Security Testing Guide, host header injection: a client chooses the value of such a field")
+def test_redirects_do_not_follow_forwarded_hosts(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A `Location` field SHOULD NOT name a host that only X-Forwarded-Host or the like contains in the request."""
+    for exchange in journal:
+        host = _host_of(exchange.header("Location") or "")
+        if not host or host == gate.settings.target.host:
+            continue
+        for name, value in exchange.request.fields:
+            if name.lower() in HOST_FIELDS and host.encode() in HOST.findall(value.lower()):
+                problem = f"a redirect leads to the host in {name.decode()} of the request"
+                yield Finding(problem, exchange, actual=exchange.excerpt(host))
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # of an address in brackets that is not valid
+        return ""
+
+
+@advisory("RFC 9112, section 3: a request line of 8,000 octets at least; RFC 6585, section 5: 431")
+def test_usual_targets_are_accepted(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A request SHOULD NOT be refused with 414 if its target has less than 8,000 bytes.
+
+    Nor is it refused with 431 if its head has less than 4,000 bytes and at most 50 header fields.
+    """
+    for exchange in journal:
+        request = exchange.request
+        if exchange.status == 414 and len(request.target) < USUAL_TARGET:
+            yield Finding(f"a target of {len(request.target)} bytes is refused", exchange, actual="414")
+        elif exchange.status == 431 and len(request.fields) <= USUAL_FIELDS and _head_size(request) < USUAL_HEAD:
+            yield Finding(f"a head of {_head_size(request)} bytes is refused", exchange, actual="431")
 
 
 @specified(
@@ -332,5 +376,8 @@ def _harmed(exchanges: Iterable[Exchange], stopped: Collection[str] = ()) -> Ite
 
 def _has_oversized_head(request: Request) -> bool:
     """Whether some servers do not read all fields: more than 100, or about 8 KiB, are rarely sent."""
-    size = len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.fields)
-    return len(request.fields) > MANY_FIELDS or size > LARGE_HEAD
+    return len(request.fields) > MANY_FIELDS or _head_size(request) > LARGE_HEAD
+
+
+def _head_size(request: Request) -> int:
+    return len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.fields)

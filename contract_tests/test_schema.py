@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
+from decimal import Decimal
 from typing import Any
 
 import schemathesis
@@ -12,8 +13,10 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import FailureGroup
 from schemathesis.generation import GenerationMode
 
+from contract_tests.metrics.members import is_secret, without_noise
+from contract_tests.metrics.schema import inexact_integers
 from contract_tests.run.examples import examples
-from contract_tests.run.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY
+from contract_tests.run.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY, objects
 from contract_tests.run.findings import (
     Finding,
     body_findings,
@@ -88,6 +91,42 @@ def test_body_has_the_documented_ranges(ok_responses: list[Exchange]) -> Iterato
 def test_body_has_every_documented_member(ok_responses: list[Exchange]) -> Iterator[Finding]:
     """A 200 response SHOULD have every documented member."""
     yield from _schema_findings(ok_responses, "advisory")
+
+
+@advisory(f"{DOCUMENT}, integers in UsageResponse; many clients read 12.0 and 1.2e1 as numbers of another type")
+def test_integers_are_written_as_integers(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """A 200 response SHOULD have integers without a decimal point and without an exponent."""
+    for exchange in kept_whole(_complete(ok_responses)):
+        for place in inexact_integers(OPERATION, exchange):
+            yield Finding(f"{place} is an integer with a decimal point or an exponent", exchange, pointer=place)
+            break
+
+
+@advisory("RFC 8259, section 6: a number as it is meant; IEEE 754 arithmetic leaves digits that are not")
+def test_numbers_have_no_rounding_noise(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """A number in a 200 response SHOULD NOT have fifteen digits or more that stand for a number of few digits."""
+    for exchange in kept_whole(_complete(ok_responses)):
+        numbers = (value for each in objects(exchange.exact) for value in each.values() if isinstance(value, Decimal))
+        for number in numbers:
+            if (meant := without_noise(number)) != number:
+                actual = exchange.excerpt(str(number))
+                yield Finding("a number has rounding noise", exchange, expected=str(meant), actual=actual)
+                break
+
+
+@advisory("OWASP API3, broken object property level authorization: a response has only what its client needs")
+def test_undocumented_members_are_not_secrets(
+    gate: Gate, ok_responses: list[Exchange], other_ok_responses: list[Exchange]
+) -> Iterator[Finding]:
+    """A 200 response SHOULD NOT have undocumented members with the names of secrets or of personal data.
+
+    Only texts and lists are reported.
+    """
+    for exchange in kept_whole(_complete((*ok_responses, *other_ok_responses))):
+        for each in objects(exchange.json.value):
+            for name, value in each.items():
+                if isinstance(value, str | list) and name not in gate.members and is_secret(name):
+                    yield Finding(f"a 200 response has the member {exchange.excerpt(name)}", exchange)
 
 
 @documented(

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cache, lru_cache
 from hashlib import sha256
 from itertools import islice
@@ -143,6 +144,14 @@ def invalid_members(operation: str, exchange: Exchange) -> frozenset[str]:
     if validation.unchecked:
         return frozenset(exchange.object)
     return frozenset(str(place[0]) for place in validation.problems if len(place) > 1)
+
+
+def inexact_integers(operation: str, exchange: Exchange) -> Iterator[str]:
+    """Yield the JSON Pointers of integers in a 200 body that are written with a decimal point or an exponent."""
+    for error in validator(operation, "200", "specified").iter_errors(exchange.exact):
+        value = error.instance
+        if error.validator == "type" and isinstance(value, Decimal) and value == value.to_integral_value():
+            yield exchange.excerpt(pointer(*error.absolute_path))
 
 
 @lru_cache(maxsize=4096)  # several rules check the same responses

@@ -1,6 +1,6 @@
 """Internals of a server that a response may disclose.
 
-In the body: stack traces, files of the server, complaints of a database. In header fields: versions and addresses.
+Stack traces, files of the server and complaints of a database; in header fields also SQL, versions and addresses.
 """
 
 from __future__ import annotations
@@ -32,6 +32,21 @@ INTERNALS = re.compile(
 def internals(body: bytes) -> re.Match[bytes] | None:
     """Find the first sign of internals in a body, also in the texts of JSON."""
     return INTERNALS.search(body.replace(b"\\n", b"\n").replace(b"\\t", b"\t"))
+
+
+# In a header field, where prose is rare: any SQL statement, and any absolute path of a source file.
+FIELD_INTERNALS = re.compile(
+    rb"\b(?:SELECT [^\n]{1,300} FROM|INSERT INTO|DELETE FROM|UPDATE [\w.]{1,100} SET) \w"
+    rb"|(?:^|(?<=[\s\"'=(,;]))/[\w./-]{1,200}\.(?:py|rb|php|go|java|kt|cs|exs?|ts)\b"
+)
+URL_FIELDS = re.compile(
+    r"(?i)(?:(?:content-)?location|link|refresh|(?:x-)?sourcemap|set-cookie|report.*|content-security-policy.*)$"
+)
+
+
+def internals_in_field(name: str, value: bytes) -> re.Match[bytes] | None:
+    """Find a sign of internals in a header field; fields with URLs of the web site have none."""
+    return None if URL_FIELDS.match(name) else internals(value) or FIELD_INTERNALS.search(value)
 
 
 # Fields that name software. Via is not one of them: it has the versions of protocols.

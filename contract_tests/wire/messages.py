@@ -28,6 +28,7 @@ CLIENT_ERRORS = frozenset(range(400, 500))
 SERVER_ERRORS = frozenset(range(500, 1000))  # also statuses that HTTP does not have
 CLIENT_ERRORS_OR_REDIRECTS = CLIENT_ERRORS | frozenset(range(300, 400)) - {304}
 LIKE_ASCII = {"us-ascii", "ascii", "iso-8859-1", "latin1", "windows-1252"}  # charsets in which ASCII is unchanged
+IDENTIFIER_FIELDS = frozenset({"x-request-id", "x-correlation-id", "request-id"})  # may repeat that of the request
 UNSUSPICIOUS = re.compile(rb"[\w-]*")  # values that a firewall does not mistake for an attack
 REFUSED_CODING = re.compile(r"(?:^|,)\s*([\w-]+)\s*;\s*q=0(?:\.0*)?\s*(?=,|$)")
 CLOSED_ENDINGS = frozenset({"closed", "reset"})  # the server closed the connection without a response

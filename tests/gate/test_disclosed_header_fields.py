@@ -1,10 +1,10 @@
-"""Versions of software and private addresses in the header fields of responses."""
+"""Versions of software, private addresses and internals in the header fields of responses."""
 
 from __future__ import annotations
 
 import pytest
 
-from contract_tests.wire.internals import private_addresses, stated_version
+from contract_tests.wire.internals import internals_in_field, private_addresses, stated_version
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,35 @@ def test_a_private_address_is_found(value: bytes, address: bytes) -> None:
 )
 def test_another_value_is_not_a_private_address(name: str, value: bytes) -> None:
     assert list(private_addresses(name, value)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("Server-Timing", b'db;desc="SELECT * FROM usage_rollup"', b"SELECT * FROM u"),
+        ("X-Query", b"UPDATE public.keys SET seen = 1", b"UPDATE public.keys SET s"),
+        ("X-Debug", b"Traceback (most recent call last): KeyError", b"Traceback (most recent call last)"),
+        ("X-Debug", b"usage.get:/srv/api/usage.py:42", b"/usage.py:4"),
+        ("X-Handler", b"get_usage in /app/handlers/usage.py", b"/app/handlers/usage.py"),
+        ("X-Handler", b"/app/usage.go", b"/app/usage.go"),
+    ],
+)
+def test_internals_of_the_server_are_found(name: str, value: bytes, found: bytes) -> None:
+    match = internals_in_field(name, value)
+    assert match and match[0] == found
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Location", b"/srv/www/usage.php"),
+        ("Link", b'</manual/usage.php>; rel="help"'),
+        ("Content-Security-Policy", b"report-uri /reports.php"),
+        ("X-Pingback", b"https://api.example/xmlrpc.php"),
+        ("Server-Timing", b'db;desc="select from";dur=4.1'),
+        ("Cache-Control", b"max-age=0, no-store"),
+        ("X-Powered-By", b"Next.js"),
+    ],
+)
+def test_another_value_does_not_contain_internals(name: str, value: bytes) -> None:
+    assert internals_in_field(name, value) is None

@@ -1,0 +1,28 @@
+"""Names and numbers of members as clients read them."""
+
+from __future__ import annotations
+
+import re
+from decimal import Context, Decimal
+
+NOISY_DIGITS = 15  # a double has 15 to 17 of them
+MEANT = Context(prec=12)  # digits: the noise of a few operations is behind them
+MOST_DIGITS, MOST_DECIMALS = 9, 4  # of a number as it was meant: any other one has more by chance only once in 1,000
+WORD_BORDER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
+SECRET = re.compile(
+    r"(?:^|_)(?:password|passwd|pwd|passphrase|secret|(?<!next_)(?<!page_)token|private_key|credential"
+    r"|e_?mail|phone|ssn|card|iban|cvv|birth_?date|date_of_birth)s?(?:_|$)"
+)
+
+
+def without_noise(number: Decimal) -> Decimal:
+    """Return the number of few digits that a number with rounding noise stands for; any other number as it is."""
+    meant = MEANT.create_decimal(number).normalize(MEANT)
+    _, digits, exponent = meant.as_tuple()
+    is_short = len(digits) <= MOST_DIGITS and isinstance(exponent, int) and exponent >= -MOST_DECIMALS
+    return meant if is_short and len(number.as_tuple().digits) >= NOISY_DIGITS else number
+
+
+def is_secret(name: str) -> bool:
+    """Whether words of a member's name are those of a secret or of personal data."""
+    return SECRET.search(WORD_BORDER.sub("_", name).lower()) is not None
