@@ -147,8 +147,11 @@ def test_partial_response_is_206(gate: Gate) -> Probing[None]:
             size = f"{exchange.size} bytes"
             yield Finding("the part does not have the size of Content-Range", exchange, expected=part[0], actual=size)
         else:
-            fields = [("Range", FIRST_TEN_BYTES), ("If-Range", '"unknown-entity-tag"')]
-            exchange = yield from gate.send(gate.main, "for its first ten bytes, of another version", fields=fields)
+            exchange = yield from gate.send(
+                gate.main,
+                "for its first ten bytes, of another version",
+                fields=[("Range", FIRST_TEN_BYTES), ("If-Range", '"unknown-entity-tag"')],
+            )
             if exchange.status != 200:
                 yield status_finding(exchange, "200")
     elif exchange.status == 200 and exchange.json.problem:

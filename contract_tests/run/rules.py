@@ -26,6 +26,7 @@ FAMILIES = (
     "keys",
     "rate",
     "bucket",
+    "methods",
     "http",
     "cache",
     "robustness",

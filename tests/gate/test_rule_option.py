@@ -30,7 +30,9 @@ def test_an_unknown_id_gets_a_suggestion(name: str, run_gate: RunGate) -> None:
     assert f"ERROR: --rule: {name} is not a rule; {suggestion}" in run.output
 
 
-@pytest.mark.parametrize("id_of_a_rule", [MISSING, "bypass/key-in-the-query-is-not-accepted", "http/head-has-no-body"])
+@pytest.mark.parametrize(
+    "id_of_a_rule", [MISSING, "bypass/key-in-the-query-is-not-accepted", "methods/head-has-no-body"]
+)
 def test_a_single_rule_sends_few_requests(id_of_a_rule: str, run_gate: RunGate) -> None:
     run = run_gate("--rule", id_of_a_rule, "--report-dir", "out")
     assert run.outcomes == {id_of_a_rule: "held"}

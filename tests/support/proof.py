@@ -33,7 +33,7 @@ DEPLOYMENTS: dict[Limits, Deployment] = {"raised": replace(DEPLOYMENT, keys=KEYS
 KEY_RUNS = {key[start : start + 8].lower() for key in DEPLOYMENT.keys for start in range(max(1, len(key) - 7))}
 OF_INTRUSIVE_RULES = {
     *(rule for rule in rule_ids() if rule.startswith("bucket/")),
-    "http/undocumented-method-is-refused",
+    "methods/undocumented-method-is-refused",
     "rate/429-is-complete",
     "rate/remaining-is-at-most-burst",
 }
@@ -51,9 +51,9 @@ NOT_FOLLOWED_BY_VARIANTS = {
     "http/closing-is-announced",
     "http/coding-is-used-only-where-it-is-accepted",
     "http/connections-are-kept",
-    "http/head-matches-get",
+    "methods/head-matches-get",
     "http/headers-are-well-formed",
-    "http/other-methods-are-405",
+    "methods/other-methods-are-405",
     "http/responses-have-a-date",
     "robustness/missing-user-agent-is-accepted",
     "robustness/usual-targets-are-accepted",

@@ -1,0 +1,189 @@
+"""Other methods than GET: HEAD, OPTIONS, and methods that the document does not describe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from contract_tests.run.facts import NEEDS_VALID_KEY
+from contract_tests.run.findings import Finding, status_finding
+from contract_tests.run.gate import Gate
+from contract_tests.run.probes import Probing
+from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
+from contract_tests.run.scheduler import Scheduler
+from contract_tests.wire.messages import LATE_ENDINGS, SERVER_ERRORS, SUCCESSES, Exchange
+from contract_tests.wire.not_tested import NotTested
+
+LENGTH_TOLERANCE = 100  # bytes: usage metrics change from one response to the next
+WRITE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
+STANDARD_METHODS = {"HEAD", "OPTIONS", *WRITE_METHODS}
+MAY_FAIL = "errors guide: no 5xx is documented; 501 is usual for servers without the method (RFC 9110, section 15.6.2)"
+
+
+@documented(MAY_FAIL, needs=NEEDS_VALID_KEY, sends=2)
+def test_options_does_not_fail(gate: Gate) -> Probing[None]:
+    """A response to OPTIONS MUST exist, and MUST NOT have a 5xx status, except 501.
+
+    The next request on the connection MUST get a 200 with usage metrics.
+    """
+    exchange = yield from gate.send(gate.main, "by OPTIONS", method="OPTIONS")
+    yield from _failures(gate, exchange)
+
+
+@documented(
+    "RFC 9110, section 9.3.7: OPTIONS of the whole server; errors guide: no 5xx is documented",
+    needs=NEEDS_VALID_KEY,
+    sends=(0, 1),
+)
+def test_options_of_the_server_do_not_fail(gate: Gate) -> Probing[None]:
+    """A response to `OPTIONS *` MUST NOT have a 5xx status, except 501. The connection may be closed instead."""
+    if gate.settings.proxy:
+        raise NotTested("a proxy would take the request for its own")
+    exchange = yield from gate.send(
+        gate.main, "for the whole server", method="OPTIONS", target="*", new_connection=True
+    )
+    if exchange.ending in LATE_ENDINGS or exchange.status in SERVER_ERRORS - {501}:
+        yield status_finding(exchange, "a status below 500, 501, or a closed connection")
+
+
+@pytest.fixture(scope="session")
+def head(scheduler: Scheduler, gate: Gate) -> Exchange:
+    """The exchange of a HEAD with the main key."""
+    return scheduler.fetch(gate.send(gate.main, "by HEAD", method="HEAD"))
+
+
+@specified("RFC 9110, section 9.3.2: HEAD", needs=NEEDS_VALID_KEY, sends=(0, 1))
+def test_head_has_no_body(head: Exchange) -> Iterator[Finding]:
+    """A response to HEAD MUST NOT have a body."""
+    if head.ending == "malformed":
+        yield Finding(f"the response is malformed: {head.excerpt(head.problem)}", head)
+    if head.extra:
+        yield Finding(f"{head.extra_size} bytes follow the head", head)
+
+
+@specified(
+    "RFC 9110, section 8.6: Content-Length in a response to HEAD is that of GET", needs=NEEDS_VALID_KEY, sends=(0, 1)
+)
+def test_head_states_a_possible_length(head: Exchange, main_key_responses: list[Exchange]) -> Iterator[Finding]:
+    """`Content-Length` in a response to HEAD MUST be a possible length of a response to GET.
+
+    Usage metrics change, so any length between half and twice the lengths of other responses is accepted.
+    """
+    yield from _other_length(head, main_key_responses, lambda shortest, longest: (shortest // 2, 2 * longest))
+
+
+@advisory(
+    "RFC 9110, section 8.6: Content-Length in a response to HEAD is that of GET",
+    needs=NEEDS_VALID_KEY,
+    repeats=["http/head-states-a-possible-length"],
+    sends=(0, 1),
+)
+def test_head_states_the_length_of_get(head: Exchange, main_key_responses: list[Exchange]) -> Iterator[Finding]:
+    """`Content-Length` in a response to HEAD SHOULD be the length of a GET, about: usage metrics change."""
+    tolerance = LENGTH_TOLERANCE
+    yield from _other_length(head, main_key_responses, lambda least, most: (least - tolerance, most + tolerance))
+
+
+def _other_length(
+    head: Exchange, responses: list[Exchange], widen: Callable[[int, int], tuple[int, int]]
+) -> Iterator[Finding]:
+    """Yield a finding where HEAD states a length outside of the lengths of GET, widened by a tolerance."""
+    lengths = [exchange.size for exchange in responses if exchange.status == 200]
+    stated = head.header("Content-Length") or ""
+    is_coded = any(each.header("Content-Encoding") for each in (head, *responses))
+    if head.status != 200 or is_coded or not stated.isdecimal():
+        return
+    shortest, longest = widen(min(lengths), max(lengths))
+    if not shortest <= int(stated) <= longest:
+        expected = f"{min(lengths)} to {max(lengths)} bytes, as for GET"
+        yield Finding("Content-Length is not that of GET", head, expected=expected, actual=head.excerpt(stated))
+
+
+@advisory(
+    "RFC 9110, section 9.1: GET and HEAD are supported by all general-purpose servers",
+    needs=NEEDS_VALID_KEY,
+    sends=(0, 1),
+)
+def test_head_matches_get(head: Exchange) -> Iterator[Finding]:
+    """A response to HEAD SHOULD have the status of GET; servers of this kind commonly answer 405."""
+    if head.status != 200:
+        yield status_finding(head, "200")
+
+
+@documented(MAY_FAIL, needs=NEEDS_VALID_KEY, sends=(1, 2))
+def test_head_does_not_fail(gate: Gate, head: Exchange) -> Probing[None]:
+    """A response to HEAD MUST exist, and MUST NOT have a 5xx status, except 501.
+
+    The next request on the connection MUST get a 200 with usage metrics.
+    """
+    yield from _failures(gate, head)
+
+
+@documented("RFC 9110, section 15.5.6: 405")
+def test_405_names_the_allowed_methods(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response with status 405 MUST name the allowed methods in `Allow`, the documented method among them."""
+    path = gate.path.encode()
+    refused = [each for each in journal if each.status == 405 and each.request.target.partition(b"?")[0] == path]
+    refused = [exchange for exchange in refused if exchange.request.method in STANDARD_METHODS]
+    if not refused:
+        raise NotTested("no method was refused with 405")
+    for exchange in refused:
+        allow = exchange.header("Allow")
+        if gate.operation.method not in {method.strip().upper() for method in (allow or "").split(",")}:
+            problem = "Allow lacks the method" if allow is not None else "the Allow header is missing"
+            expected = f"{gate.operation.method} and others"
+            yield Finding(problem, exchange, expected=expected, actual=exchange.excerpt(allow or ""))
+
+
+@advisory("RFC 9110, section 10.2.1: Allow lists the methods that the resource supports")
+def test_allowed_methods_are_supported(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A request with a method that `Allow` names SHOULD NOT be refused with 405 or 501."""
+    allowing = {
+        (exchange.request.target, method.strip()): exchange
+        for exchange in journal
+        for method in (exchange.header("Allow") or "").split(",")
+    }
+    for exchange in journal:
+        request = exchange.request
+        names_it = allowing.get((request.target, request.method))
+        if names_it and exchange.status in {405, 501} and request.method in STANDARD_METHODS and not request.body:
+            problem = f"Allow names {request.method}, which is not supported"
+            yield Finding(problem, exchange, related=(names_it,), actual=exchange.outcome)
+
+
+@advisory("RFC 9110, section 15.5.6: 405 means that the method is known, and the resource does not support it")
+def test_other_methods_are_405(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response to POST, PUT, PATCH or DELETE SHOULD NOT have status 400 or 404 at the path of the operation.
+
+    401 and 403 are accepted: a server may authenticate the client first.
+    """
+    for exchange in journal:
+        request = exchange.request
+        is_bare = request.target == gate.path.encode() and not request.body
+        if is_bare and request.method in WRITE_METHODS and exchange.status in {400, 404}:
+            yield status_finding(exchange, "405")
+
+
+@documented(f"{DOCUMENT}: GET is the only operation of this path", needs=NEEDS_VALID_KEY, intrusive=True, sends=(1, 5))
+def test_undocumented_method_is_refused(gate: Gate) -> Probing[None]:
+    """A request with a write method MUST NOT succeed, even with a valid key."""
+    for method in WRITE_METHODS:
+        exchange = yield from gate.send(gate.main, f"by {method}", method=method, new_connection=True)
+        if exchange.status in SUCCESSES:
+            yield status_finding(exchange, "a refusal")
+            return
+    after = yield from gate.send(gate.main, "after write methods")
+    if after.status != 200:
+        yield status_finding(after, "200")
+
+
+def _failures(gate: Gate, exchange: Exchange) -> Probing[None]:
+    """Yield a finding if the response is missing or a 5xx, or if the next one on the connection is not as usual."""
+    after = yield from gate.send(gate.main, f"right after {exchange.request.method}")
+    if exchange.status in {None, *SERVER_ERRORS} - {501}:
+        yield status_finding(exchange, "a status below 500, or 501")
+    elif after.status != 200:
+        yield status_finding(after, "200")
+    elif not gate.contains_metrics(after):
+        yield Finding("the response to the next request has no usage metrics", after, related=(exchange,))
