@@ -218,15 +218,6 @@ def test_api_key_is_the_one_sent(gate: Gate, usage_metrics: list[UsageMetrics]) 
                 )
 
 
-@documented(f"{DOCUMENT}, UsageResponse.api_key", repeats=["keys/api-key-is-the-one-sent"])
-def test_api_key_is_the_one_sent_in_other_responses(
-    gate: Gate, other_ok_responses: list[Exchange]
-) -> Iterator[Finding]:
-    """`api_key` in a response to any other request MUST NOT show another key than that of the request."""
-    for exchange in kept_whole(other_ok_responses):
-        yield from _shown_keys(gate, UsageMetrics(exchange))
-
-
 def _shown_keys(gate: Gate, metrics: UsageMetrics) -> Iterator[Finding]:
     """Yield a finding for each key that `api_key` may show, if it cannot show the key of the request."""
     text, own = metrics.api_key or "", metrics.key
@@ -294,6 +285,24 @@ def test_unusual_requests_are_not_mixed_up(
     """
     for exchange in kept_whole(other_ok_responses):
         yield from _mixed_up(UsageMetrics(exchange), used_keys)
+
+
+@documented(
+    f"{DOCUMENT}, UsageResponse.api_key",
+    repeats=[
+        "keys/api-key-is-the-one-sent",
+        "keys/cached-response-is-not-shared",
+        "keys/concurrent-clients-are-kept-apart",
+        "keys/only-the-header-selects-the-key",
+        "keys/unusual-requests-are-not-mixed-up",
+    ],
+)
+def test_api_key_is_the_one_sent_in_other_responses(
+    gate: Gate, other_ok_responses: list[Exchange]
+) -> Iterator[Finding]:
+    """`api_key` in a response to any other request MUST NOT show another key than that of the request."""
+    for exchange in kept_whole(other_ok_responses):
+        yield from _shown_keys(gate, UsageMetrics(exchange))
 
 
 @documented(

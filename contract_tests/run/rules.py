@@ -73,12 +73,13 @@ class Rule:
     def order(self) -> tuple[bool, bool, bool, int]:
         """The key that sorts rules: first those that others repeat, and last those over all exchanges.
 
-        Of these, the rules that send requests run first, so that the others judge their exchanges, too.
+        Of these, the rules that send requests run first, so that the others judge their exchanges, too; but not before
+        rules that they repeat.
         """
         family = self.id.partition("/")[0]
         number = FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
-        is_passive = self.is_over_all and not self.is_active
-        return self.is_over_all, is_passive, bool(self.needs or self.repeats), number
+        judges_others = self.is_over_all and (not self.is_active or bool(self.repeats))
+        return self.is_over_all, judges_others, bool(self.needs or self.repeats), number
 
     def is_above(self, level: Level) -> bool:
         """Whether a run at `level` only reports a failure of this rule."""
