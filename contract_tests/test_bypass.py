@@ -291,20 +291,6 @@ def test_http_1_0_needs_a_key(gate: Gate) -> Probing[None]:
         yield from _disclosing(gate, [exchange])
 
 
-@advisory(
-    "RFC 9112, section 2.2: a bare CR MUST NOT end a line; some parsers of mail, which servers use, disagree",
-    needs=[MISSING_KEY_REFUSED],
-    sends=1,
-)
-def test_bare_cr_does_not_begin_a_header(gate: Gate) -> Probing[None]:
-    """A request with a key header only after a bare CR, in the value of another header, SHOULD be rejected."""
-    value = b"1\r" + gate.key_header.encode() + b": " + gate.main.value
-    exchange = yield from gate.send(
-        None, "but with the main key after a bare CR", fields=[("X-Odd", value)], new_connection=True
-    )
-    yield from _wrongly_accepted(gate, [exchange])
-
-
 @documented(KEY_NEEDED, needs=[*NEEDS_VALID_KEY, MISSING_KEY_REFUSED], sends=3)
 def test_connection_does_not_authenticate(gate: Gate) -> Probing[None]:
     """A request MUST be accepted or rejected by its own key, regardless of earlier requests on the same connection."""

@@ -12,7 +12,7 @@ KEYS_OF_THE_MOCK = 3
 # Baseline requests, for all rules together.
 MAIN_KEY_SAMPLE = 24  # a deployment that fails once in eight responses passes this many with a probability of 4 %
 OTHER_KEY_SAMPLE = 9
-AUTH_ERROR_SAMPLE = 5
+AUTH_ERROR_SAMPLE = 4
 
 
 def plan(rules: Sequence[Rule], settings: Settings) -> Iterator[str]:
