@@ -276,7 +276,7 @@ def test_the_rules_keep_their_order_after_a_failure(run_gate: RunGate, tmp_path:
     cache.mkdir(parents=True)
     last = f"{GATE.relative_to(GATE.parents[1])}/test_errors.py::test_responses_do_not_disclose_internals"
     (cache / "lastfailed").write_text(json.dumps({f"{prefix}{last}": True for prefix in ("", "../")}))
-    chosen = ("-v", "-k", "missing_key or disclose_internals")
+    chosen = ("-v", "-k", "missing_key or responses_do_not_disclose_internals")
     ran = re.findall(r"::(test_\w+) ", run_gate(*chosen, "-p", "cacheprovider", "--ff").output)
     assert ran[-1] == "test_responses_do_not_disclose_internals"
 

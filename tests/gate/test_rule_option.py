@@ -59,7 +59,7 @@ def test_a_rule_over_all_exchanges_is_run_again_with_the_whole_run(
 ) -> None:
     page = b'{"detail": "Traceback (most recent call last)"}'
     url = serve(lambda head: http_response(b"{}") if b"a-key" in head else http_response(page, "401 Unauthorized"))
-    chosen = ("-k", "disclose_internals", "--max-rate", "1000", "--report-dir", "out")
+    chosen = ("-k", "responses_do_not_disclose_internals", "--max-rate", "1000", "--report-dir", "out")
     run = run_gate("--base-url", url, *chosen, environment=MAIN)
     rules = json.loads((run.folder / "out" / "contract.json").read_text())["rules"]
     assert [(rule["outcome"], "--rule" in rule["reproduce"]) for rule in rules] == [("broken", False)]
