@@ -291,20 +291,21 @@ def test_http_1_0_needs_a_key(gate: Gate) -> Probing[None]:
         yield from _disclosing(gate, [exchange])
 
 
-@documented(KEY_NEEDED, needs=[*NEEDS_VALID_KEY, MISSING_KEY_REFUSED], sends=3)
+@documented(KEY_NEEDED, needs=[*NEEDS_VALID_KEY, MISSING_KEY_REFUSED, UNKNOWN_KEY_REFUSED], sends=4)
 def test_connection_does_not_authenticate(gate: Gate) -> Probing[None]:
     """A request MUST be accepted or rejected by its own key, regardless of earlier requests on the same connection."""
     requests = [
         gate.request(gate.main),
         gate.request(None, "right after the main key on the same connection", pool="valid keys"),
+        gate.request(wrong_keys.UNKNOWN, "soon after the main key on the same connection", pool="valid keys"),
     ]
     exchanges = yield from send_in_turn(requests)
-    findings = list(gate.wrongly_accepted(exchanges[1:], gate.baseline.refusals(None)))
+    findings = list(gate.wrongly_accepted(exchanges[1:], gate.baseline.refusals(None, wrong_keys.UNKNOWN)))
     yield from findings
     if findings:
         return
     last = yield from gate.send(
-        gate.main, "right after a request without a key on the same connection", is_baseline=True
+        gate.main, "right after requests without a valid key on the same connection", is_baseline=True
     )
     if last.status != 200:
         yield status_finding(last, "200")
