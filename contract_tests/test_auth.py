@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
 
@@ -13,7 +13,7 @@ from contract_tests.run.examples import examples_of_each
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
 from contract_tests.run.findings import Finding, body_findings, status_finding
 from contract_tests.run.gate import BROWSER, Gate
-from contract_tests.run.probes import Probing, send_in_turn
+from contract_tests.run.probes import Probing, send_concurrently, send_in_turn
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.messages import (
@@ -48,7 +48,7 @@ FEWEST_REJECTIONS = 10  # a firewall may reject a few unusual requests at the en
 ADDRESS, NUMBER = "203.0.113.7", "6f1c2e7a"
 # Fields that browsers, proxies and tracing add: more than some servers have room for.
 FIELDS_ON_THE_WAY = (
-    *(("Forwarded", f"for={ADDRESS}"), ("X-Forwarded-For", ADDRESS), ("X-Real-IP", ADDRESS)),
+    *(("Forwarded", f"for={ADDRESS}"), ("X-Forwarded-For", "2001:db8::7"), ("X-Real-IP", ADDRESS)),
     *(("X-Forwarded-Proto", "https"), ("X-Forwarded-Port", "443"), ("Via", "1.1 proxy.example")),
     *(("X-Request-Id", NUMBER), ("X-Correlation-Id", NUMBER), ("CDN-Loop", "cdn.example")),
     *(("Sec-CH-UA", '"Chromium";v="140"'), ("Sec-CH-UA-Mobile", "?0"), ("Sec-CH-UA-Platform", '"Linux"')),
@@ -90,6 +90,20 @@ def test_missing_key_is_401(gate: Gate, missing_key_responses: list[Exchange]) -
     exchange = yield from gate.send(None, "as a browser sends it", fields=COMPRESSING_BROWSER)
     if exchange.status not in {401, 429}:
         yield status_finding(exchange, "401")
+
+
+@documented(f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing", repeats=["auth/missing-key-is-401"])
+def test_missing_key_is_401_each_time(
+    gate: Gate, missing_key_responses: object, journal: tuple[Exchange, ...]
+) -> Iterator[Finding]:
+    """A response to any request without an API key and without anything unusual MUST have status 401, not another 4xx.
+
+    A limit of requests (429) is accepted.
+    """
+    for exchange in journal:
+        is_missing = exchange.request.credential is None and gate.is_unsuspicious(exchange.request)
+        if is_missing and exchange.status in CLIENT_ERRORS - {401, 429}:
+            yield status_finding(exchange, "401")
 
 
 @documented(
@@ -163,16 +177,16 @@ def test_key_with_one_edit_is_refused(gate: Gate) -> Probing[None]:
     yield from gate.wrongly_accepted(exchanges, gate.baseline.refusals(wrong_keys.UNKNOWN))
 
 
-@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=8)
+@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=9)
 def test_wildcard_or_injection_is_refused(gate: Gate) -> Probing[None]:
     """A response to a request with a wildcard, a placeholder, an injection or a guess MUST have status 401 or 403.
 
     Any 4xx, or a closed connection, is accepted for a value that a firewall may take for an attack.
     """
-    yield from _send_wrong_keys(gate, wrong_keys.PATTERNS)
+    yield from _send_wrong_keys(gate, wrong_keys.PATTERNS, send_concurrently)  # more than a small pool has room for
 
 
-@documented(f"{INVALID}; how a malformed one is refused is open", needs=[UNKNOWN_KEY_REFUSED], sends=(5, 9))
+@documented(f"{INVALID}; how a malformed one is refused is open", needs=[UNKNOWN_KEY_REFUSED], sends=(6, 10))
 def test_malformed_key_is_refused(gate: Gate) -> Probing[None]:
     """A request with a key that is very long, or contains control or non-ASCII bytes, MUST be rejected.
 
@@ -267,7 +281,7 @@ def unusual_requests(scheduler: Scheduler, gate: Gate) -> list[Exchange]:
             gate.main,
             "in a title-case header, in the middle, and other credentials",
             key_field=gate.key_header.title(),  # as the client of Go spells it
-            fields=[*fields["and other credentials"], ("X-Last", "1")],
+            fields=[*fields["and other credentials"], ("Accept", "*/*"), ("X-Last", "1")],
         ),
         gate.request(
             gate.main,
@@ -276,7 +290,7 @@ def unusual_requests(scheduler: Scheduler, gate: Gate) -> list[Exchange]:
             key_last=True,
             fields=[
                 *(field for field in fields["as a script in a web page sends it"] if field[0] != "Accept"),
-                *fields["and a media type in capitals"],
+                *fields["and a media type in capitals with a parameter"],
                 *FIELDS_ON_THE_WAY,
             ],
         ),
@@ -294,7 +308,7 @@ def test_header_name_is_case_insensitive(gate: Gate, unusual_requests: list[Exch
     yield from _each_is_accepted(unusual_requests, requests)
 
 
-@documented(f"{HEADER_ONLY}, and 401 and 403 mean that it is missing or invalid", needs=NEEDS_VALID_KEY, sends=(0, 8))
+@documented(f"{HEADER_ONLY}, and 401 and 403 mean that it is missing or invalid", needs=NEEDS_VALID_KEY, sends=(0, 9))
 def test_valid_key_is_sufficient(
     gate: Gate, unusual_requests: list[Exchange], query_response: Exchange
 ) -> Probing[None]:
@@ -337,7 +351,8 @@ def _fields_of_other_clients(gate: Gate) -> dict[str, list[tuple[str, str]]]:
     clients: dict[str, Sequence[tuple[str, str]]] = {
         "as a script in a web page sends it": in_a_page,
         "and other credentials": OTHER_CREDENTIALS,
-        "and a media type in capitals": [("Accept", "APPLICATION/JSON")],
+        "and a media type in capitals with a parameter": [("Accept", "APPLICATION/JSON; charset=UTF-8")],
+        "and any media type": [("Accept", "*/*")],
     }
     return {
         label: [field for field in fields if field[0].lower() not in configured] for label, fields in clients.items()
@@ -397,12 +412,16 @@ def test_public_operation_needs_no_key(gate: Gate) -> Probing[None]:
         raise NotTested("the deployment does not serve /healthz")
 
 
-def _send_wrong_keys(gate: Gate, keys: Iterable[Credential]) -> Probing[None]:
+def _send_wrong_keys(
+    gate: Gate,
+    keys: Iterable[Credential],
+    send: Callable[[Iterable[Request]], Probing[Sequence[Exchange]]] = send_in_turn,
+) -> Probing[None]:
     """Send a request with each of the wrong keys; a firewall may reject those that look like an attack."""
     requests = [
         gate.request(key, new_connection=not UNSUSPICIOUS.fullmatch(key.value)) for key in keys if _is_wrong(gate, key)
     ]
-    for exchange in (yield from send_in_turn(requests)):
+    for exchange in (yield from send(requests)):
         if not exchange.request.new_connection:
             yield from gate.wrongly_accepted([exchange], gate.baseline.refusals(wrong_keys.UNKNOWN))
         else:

@@ -107,21 +107,32 @@ def test_key_in_path_or_body_is_not_accepted(gate: Gate) -> Probing[None]:
     """A request with a valid key only in the path or in the body MUST be rejected."""
     key, path = gate.main.value, gate.path.encode()
     names = (b"api_key", b"X-API-Key", b"apikey", b"apiKey", b"x-api-key", b"key", b"token", b"access_token")
-    bodies = {
-        "application/json": b"{" + b", ".join(b'"%b": "%b"' % (name, key) for name in names) + b"}",
-        "application/x-www-form-urlencoded": b"&".join(b"%b=%b" % (name, key) for name in names),
-    }
+    json = b"{" + b", ".join(b'"%b": "%b"' % (name, key) for name in names) + b"}"
+    form = b"&".join(b"%b=%b" % (name, key) for name in names)
+    field = gate.key_header.encode()
+    chunked = b"%x\r\n%b\r\n0\r\n%b: %b\r\n\r\n" % (len(form), form, field, key)
     in_the_path = {"at the end of the path": path + b"/" + key, "as a path parameter": path + b";key=" + key}
     elsewhere = [gate.request(None, f"but with the main key {at}", target=target) for at, target in in_the_path.items()]
     in_a_body = [
         gate.request(
             None,
-            f"but with the main key in a body of {media_type}",
-            body=body,
-            fields=[("Content-Type", media_type)],
+            "but with the main key in a body of application/json",
+            body=json,
+            fields=[("Content-Type", "application/json")],
             new_connection=True,
-        )
-        for media_type, body in bodies.items()
+        ),
+        gate.request(
+            None,
+            "but with the main key in a chunked body of application/x-www-form-urlencoded, and in its trailer",
+            body=chunked,
+            fields=[
+                ("Content-Type", "application/x-www-form-urlencoded"),
+                ("Transfer-Encoding", "chunked"),
+                ("Trailer", field),
+            ],
+            without=("Content-Length",),
+            new_connection=True,
+        ),
     ]
     yield from _disclosing(gate, (yield from send_in_turn(elsewhere)))  # another path may have a page of its own
     yield from _wrongly_accepted(gate, (yield from send_in_turn(in_a_body)))

@@ -66,6 +66,21 @@ def test_strong_etag_identifies_one_body(ok_responses: list[Exchange]) -> Iterat
                 return
 
 
+@advisory("RFC 9110, section 8.8.3.3: a strong entity tag distinguishes content codings", reads=["coding"])
+def test_each_coding_has_its_own_etag(
+    gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]
+) -> Iterator[Finding]:
+    """A 200 response with a content coding SHOULD NOT have the strong `ETag` of a response with another coding."""
+    first_with: dict[str, Exchange] = {}
+    for exchange in filter(gate.is_ok, journal):
+        tag = exchange.header("ETag") or ""
+        first = first_with.setdefault(tag, exchange)
+        if tag.startswith('"') and first.codings != exchange.codings:
+            problem = f"two content codings have the strong ETag {exchange.excerpt(tag)}"
+            yield Finding(problem, exchange, related=(first,))
+            return
+
+
 def _have_the_same_body(one: Exchange, other: Exchange) -> bool:
     """Whether two bodies are the same; of recorded texts, whose encoding may be another one, the JSON values count."""
     if "bytes" in one.lacks | other.lacks:

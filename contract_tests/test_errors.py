@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from urllib.parse import unquote_to_bytes
@@ -14,7 +13,7 @@ from contract_tests.run import wrong_keys
 from contract_tests.run.disclosure import disclosed, received_values, texts_named
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS
 from contract_tests.run.findings import Finding, body_findings, media_type_finding, status_finding
-from contract_tests.run.gate import BROWSER, OPERATION, Gate
+from contract_tests.run.gate import OPERATION, Gate
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.challenges import schemes
@@ -31,10 +30,8 @@ from contract_tests.wire.messages import (
     CLIENT_ERRORS,
     IDENTIFIER_FIELDS,
     SERVER_ERRORS,
-    UNSUSPICIOUS,
     Credential,
     Exchange,
-    Request,
     kept_whole,
 )
 from contract_tests.wire.not_tested import NotTested
@@ -85,7 +82,7 @@ def test_every_auth_error_has_a_detail(
         problem = exchange.coding_problem or (exchange.json.problem if exchange.is_json else "")
         if problem and exchange.request.method != "HEAD":
             yield Finding(f"the body {problem}", exchange)
-        elif _is_unsuspicious(gate, exchange.request):
+        elif gate.is_unsuspicious(exchange.request):
             if exchange.is_json:
                 yield from body_findings(OPERATION, exchange, "documented")
             else:
@@ -115,19 +112,6 @@ def test_unknown_key_status_does_not_vary(documented_errors: list[Exchange]) -> 
             expected, first = str(refused[0].status), (refused[0],)
             yield Finding("the status varies", exchange, related=first, expected=expected, actual=str(exchange.status))
             return
-
-
-def _is_unsuspicious(gate: Gate, request: Request) -> bool:
-    """Whether only the deployment itself rejects the request: proxies and firewalls have their own error bodies."""
-    key = request.credential
-    is_wrong_key = key is None or (key not in gate.settings.keys and UNSUSPICIOUS.fullmatch(key.value))
-    host = (b"Host", gate.settings.target.authority.encode())
-    names = Counter(name.lower() for name, _ in request.fields)
-    of_a_browser = (name.lower() for name, _ in gate.request(fields=BROWSER).fields)
-    usual = {gate.key_header.lower().encode(), b"origin", *of_a_browser}
-    is_usual_target = (request.method, request.target) == (gate.operation.method, gate.path.encode())
-    is_common = names.keys() <= usual and max(names.values()) == 1
-    return bool(is_wrong_key and is_usual_target and host in request.fields and not request.body and is_common)
 
 
 @advisory("RFC 9110, section 11.6.1: a challenge that applies to the resource")

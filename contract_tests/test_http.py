@@ -21,6 +21,7 @@ from contract_tests.wire.decoding import is_raw_deflate
 from contract_tests.wire.http_lint import complaints, malformed_dates, repeated_fields
 from contract_tests.wire.messages import (
     AUTH_ERRORS,
+    CLIENT_ERRORS,
     CLOSED_ENDINGS,
     IDENTIFIER_FIELDS,
     LATE_ENDINGS,
@@ -168,6 +169,19 @@ def test_announced_closing_follows(journal: tuple[Exchange, ...]) -> Iterator[Fi
     """The server MUST close the connection after a response with `Connection: close`."""
     for exchange in journal:
         if exchange.announces_closing and exchange.is_closed is False:
+            yield Finding("the connection is still open", exchange)
+
+
+@specified(
+    "RFC 9112, section 9.6: a server that receives the close option closes the connection after its response",
+    repeats=["http/connection-closes-on-request"],
+    reads=["framing"],
+)
+def test_connection_closes_after_an_error(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """The server MUST close the connection after an error, too, if the request has `Connection: close`."""
+    for exchange in journal:
+        is_asked = b"close" in exchange.request.values("Connection")
+        if is_asked and exchange.status in CLIENT_ERRORS and exchange.is_closed is False:
             yield Finding("the connection is still open", exchange)
 
 

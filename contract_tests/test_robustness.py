@@ -10,7 +10,7 @@ from contract_tests.run.combined import MOST_EXTRA, Combined, Judgement, find
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding, body_findings, media_type_finding, status_finding
 from contract_tests.run.gate import BROWSER, OPERATION, OTHER_ORIGIN, Gate, RequestOptions
-from contract_tests.run.probes import Probing, send_beside_abandoned, send_in_turn
+from contract_tests.run.probes import Probing, send_and_await_close, send_beside_abandoned, send_in_turn
 from contract_tests.run.request_parts import Part
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import (
@@ -28,8 +28,8 @@ STREAMS = (
 )
 # Each of these includes application/json (RFC 9110, section 12.5.1), so a response to it is not a 406.
 INCLUDING_JSON: dict[str, list[tuple[str, str]]] = {
-    "any media type, but no content coding": [
-        ("Accept", "*/*"),
+    "a subtype wildcard, but no content coding": [
+        ("Accept", "application/*"),
         ("Accept-Encoding", "gzip;q=0, deflate;q=0, br;q=0, zstd;q=0, identity"),
     ],
     "a subtype wildcard with a weight": [("Accept", "application/*;q=0.8")],
@@ -354,7 +354,7 @@ def test_malformed_requests_do_no_harm(gate: Gate) -> Probing[None]:
         yield status_finding(after, "200")
         return
     closing = [("Connection", "close")]
-    wrong = yield from gate.send(None, "after malformed requests", fields=closing, new_connection=True)
+    wrong = yield from send_and_await_close(gate.request(None, "after malformed requests", fields=closing))
     yield from gate.wrongly_accepted([wrong], {429, *gate.baseline.refusals(None)})
 
 

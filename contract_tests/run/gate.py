@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +14,7 @@ from contract_tests.run.findings import Finding, status_finding
 from contract_tests.run.options import Settings
 from contract_tests.run.probes import Probing, send
 from contract_tests.run.request_parts import RefusedParts
-from contract_tests.wire.messages import AGENT, Credential, Exchange, Pool, Request
+from contract_tests.wire.messages import AGENT, UNSUSPICIOUS, Credential, Exchange, Pool, Request
 from contract_tests.wire.not_tested import NotTested
 from usage_contract import Contract, Operation, __version__
 
@@ -168,6 +169,18 @@ class Gate:
         """Whether a request is for an operation that needs no key."""
         public = {operation.path for operation in self.contract.operations.values() if operation.key_header is None}
         return request.target in {(self.settings.target.path + path).encode() for path in public}
+
+    def is_unsuspicious(self, request: Request) -> bool:
+        """Whether only the deployment itself rejects the request: proxies and firewalls have their own error bodies."""
+        key = request.credential
+        is_wrong_key = key is None or (key not in self.settings.keys and UNSUSPICIOUS.fullmatch(key.value.strip()))
+        host = (b"Host", self.settings.target.authority.encode())
+        names = Counter(name.lower() for name, _ in request.fields)
+        of_a_browser = (name.lower() for name, _ in self.request(fields=BROWSER).fields)
+        usual = {self.key_header.lower().encode(), b"origin", *of_a_browser}
+        is_usual_target = (request.method, request.target) == (self.operation.method, self.path.encode())
+        is_common = names.keys() <= usual and max(names.values()) == 1
+        return bool(is_wrong_key and is_usual_target and host in request.fields and not request.body and is_common)
 
     def must_be_ok(self, exchange: Exchange) -> bool:
         """Whether the response must be a 200 with usage metrics: a baseline request with a valid key."""

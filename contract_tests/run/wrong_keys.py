@@ -26,7 +26,7 @@ DIGESTS = {"SHA-256": sha256, "SHA-1": sha1, "MD5": md5}
 EDITS = ("changed", "removed", "doubled", "preceded by another")
 PATTERNS = tuple(
     Credential(text.encode(), f"the text {text}")
-    for text in ("*", "%", "0", "null", "constructor", "' OR '1'='1", "YOUR_API_KEY", '{"$ne": null}')
+    for text in ("*", "%", ".*", "0", "null", "constructor", "' OR '1'='1", "YOUR_API_KEY", '{"$ne": null}')
 )
 MALFORMED = (
     Credential(b"%s{0}${x}!" * 750, "a key of 7,500 characters, with placeholders of templates"),
@@ -198,11 +198,12 @@ def disguised(key: Credential) -> list[Credential]:
 
     They have a character in full width, a NUL byte, or letters that look similar or are equal after folding.
     """
-    wide = chr(key.value[0] + FULL_WIDTH).encode()
+    wide, middle = chr(key.value[0] + FULL_WIDTH).encode(), len(key.value) // 2
     shell = _with_first(key, '"%c%c%c", 239, 188 + int((i - 32) / 64), 128 + (i - 32) % 64')  # in UTF-8
     return [
         _variant(key, wide + key.value[1:], "with its first character in full width", shell),
         _variant(key, key.value + b"\0x", "and a NUL byte"),
+        _variant(key, key.value[:middle] + b"\xe9" + key.value[middle:], "with a non-ASCII byte in its middle"),
         *_respelt(key, "with accents in Latin-1", *ACUTE, "latin-1"),
         *_respelt(key, "with accents in UTF-8", *ACUTE),
         *_respelt(key, "with Cyrillic letters", *CYRILLIC),
