@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from urllib.parse import unquote_to_bytes
 
@@ -19,6 +20,7 @@ from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.challenges import schemes
 from contract_tests.wire.connection import wire
 from contract_tests.wire.internals import (
+    details_in_field,
     internals,
     internals_in_field,
     is_loopback,
@@ -228,22 +230,33 @@ def _is_half_disclosed(key: Credential, exchange: Exchange) -> bool:
 
 @documented(f"{ERRORS_GUIDE}: the body is a detail text for the client")
 def test_responses_do_not_disclose_internals(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response MUST NOT contain a stack trace, the path of a file of the server, or a database error."""
+    """A response MUST NOT contain a stack trace, the path of a file of the server, or a database error.
+
+    A header field other than a cookie does not contain a token, either, that the request did not contain.
+    """
     for exchange in kept_whole(journal):
         if match := internals(exchange.body):
             yield Finding(f"the body contains '{exchange.excerpt(match[0], 60)}'", exchange)
+        yield from _disclosed_in_fields(exchange, internals_in_field)
 
 
-@advisory(f"{ERRORS_GUIDE}: the detail is for the client; OWASP API8, security misconfiguration")
+@advisory(
+    f"{ERRORS_GUIDE}: the detail is for the client; OWASP API8, security misconfiguration",
+    repeats=["errors/responses-do-not-disclose-internals"],
+)
 def test_header_fields_do_not_disclose_internals(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A header field of a response SHOULD NOT contain a stack trace, the path of a file of the server, or SQL."""
+    """A header field of a response SHOULD NOT contain an SQL statement, or the path of a source file."""
     for exchange in journal:
-        sent = wire(exchange.request)
-        for name, value in exchange.fields:
-            match = internals_in_field(name, value)
-            if match and match[0] not in sent:
-                problem = f"{exchange.excerpt(name)} contains internals of the server"
-                yield Finding(problem, exchange, actual=exchange.excerpt(match[0]))
+        yield from _disclosed_in_fields(exchange, details_in_field)
+
+
+def _disclosed_in_fields(exchange: Exchange, find: Callable[[str, bytes], re.Match[bytes] | None]) -> Iterator[Finding]:
+    sent = wire(exchange.request)
+    for name, value in exchange.fields:
+        match = find(name, value)
+        if match and match[0] not in sent:
+            problem = f"{exchange.excerpt(name)} contains internals of the server"
+            yield Finding(problem, exchange, actual=exchange.excerpt(match[0]))
 
 
 @advisory(

@@ -12,6 +12,7 @@ from contract_tests.metrics.attribution import (
     Change,
     Profile,
     counters,
+    identity,
     is_different,
     is_implausible_jump,
     oscillations,
@@ -26,7 +27,7 @@ from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEE
 from contract_tests.run.findings import Finding, status_finding
 from contract_tests.run.gate import Gate, RequestOptions
 from contract_tests.run.probes import Probing, send_concurrently, send_in_turn
-from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, documented
+from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, advisory, documented
 from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, Credential, Exchange, cookies_set, kept_whole
 from contract_tests.wire.not_tested import NotTested
 from usage_contract.sources import pointer
@@ -68,6 +69,23 @@ def test_responses_are_not_mixed_up(
     """A response to one key MUST NOT contain the usage metrics of another key."""
     for metrics in usage_metrics:
         yield from _mixed_up(metrics, used_keys)
+
+
+@advisory(
+    "RFC 9110, section 8.8.1: one entity tag is for responses of which each may replace the other",
+    repeats=["cache/strong-etag-identifies-one-body"],
+    reads=["one run"],
+)
+def test_each_key_has_its_own_etags(used_keys: object, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """Responses to two keys with different usage metrics SHOULD NOT have the same `ETag`."""
+    first_with: dict[str, UsageMetrics] = {}
+    for metrics in usage_metrics:
+        if tag := metrics.exchange.header("ETag"):
+            first = first_with.setdefault(tag, metrics)
+            if first.key != metrics.key and identity(first) != identity(metrics):
+                problem = f"two keys have the entity tag {metrics.exchange.excerpt(tag)}"
+                yield Finding(problem, metrics.exchange, related=(first.exchange,))
+                return
 
 
 @documented(OWN, repeats=["keys/responses-are-not-mixed-up"], reads=["one run"])

@@ -20,6 +20,7 @@ INTERNALS = re.compile(
     rb'|\bORA-\d{5}|relation \\?"[\w.]{1,200}\\?" does not exist|panic: runtime error'
     rb"|error in your SQL syntax|Unclosed quotation mark after|\bMongo\w{0,20}Error\b|\bE11000 duplicate key"
     rb"|\bSystem\.[\w.]{1,200}Exception\b|:line \d|\*\* \(\w{1,60}Error\)"
+    rb"|Using the URLconf defined in|\bDEBUG = True|Werkzeug [Dd]ebugger|\bRails\.root: |Symfony Exception"
     rb"|\bSELECT [^\n]{1,300} FROM [^\n]{1,300} WHERE \w"
     rb"|\b(?:postgres(?:ql)?|mysql|mariadb|redis|mongodb|amqp)://[^\s/@:]{0,100}:[^\s/@]{1,200}@"
     # The folders of a server, and not those of a web site.
@@ -44,9 +45,18 @@ URL_FIELDS = re.compile(
 )
 
 
+# A token of the server itself; cookies are for the client.
+BEARER_TOKEN = re.compile(rb"(?i:\bbearer) [\w.~+/-]{16,1000}|\beyJ[\w-]{8,1000}\.eyJ[\w-]{8,2000}\.[\w-]{8,1000}")
+
+
 def internals_in_field(name: str, value: bytes) -> re.Match[bytes] | None:
-    """Find a sign of internals in a header field; fields with URLs of the web site have none."""
-    return None if URL_FIELDS.match(name) else internals(value) or FIELD_INTERNALS.search(value)
+    """Find a sign of internals, or a token, in a header field; fields with URLs of the web site have none."""
+    return None if URL_FIELDS.match(name) else internals(value) or BEARER_TOKEN.search(value)
+
+
+def details_in_field(name: str, value: bytes) -> re.Match[bytes] | None:
+    """Find an SQL statement or the path of a source file in a header field, other than one with URLs."""
+    return None if URL_FIELDS.match(name) else FIELD_INTERNALS.search(value)
 
 
 # Fields that name software. Via is not one of them: it has the versions of protocols.

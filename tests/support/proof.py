@@ -55,6 +55,7 @@ NOT_FOLLOWED_BY_VARIANTS = {
     "http/headers-are-well-formed",
     "methods/other-methods-are-405",
     "http/responses-have-a-date",
+    "keys/each-key-has-its-own-etags",
     "robustness/missing-user-agent-is-accepted",
     "robustness/usual-targets-are-accepted",
     "schema/body-has-every-documented-member",
