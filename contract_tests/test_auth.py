@@ -148,7 +148,7 @@ def test_unknown_key_from_any_client_is_refused(gate: Gate) -> Probing[None]:
         yield status_finding(old, "a refusal")
 
 
-@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=(31, 37))
+@documented(INVALID, needs=[UNKNOWN_KEY_REFUSED], sends=(28, 34))
 def test_similar_key_is_refused(gate: Gate, ok_responses: list[Exchange]) -> Probing[None]:
     """A response to a request with a part, an extension or another form of a valid key MUST have status 401 or 403."""
     texts = (UsageMetrics(exchange).api_key or "" for exchange in ok_responses)

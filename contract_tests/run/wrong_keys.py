@@ -74,11 +74,6 @@ def near(key: Credential) -> list[Credential]:
         *(variant(value[:length], f"cut to {length} characters", piece(key, 0, length)) for length in SHORT_LENGTHS),
         variant(value[without_prefix(value) :], "without its prefix", piece(key, without_prefix(value))),
         _in_other_case(key),
-        variant(
-            value[:1].swapcase() + value[1:],
-            "with the case of its first character swapped",
-            f"$({_piped(key)} | cut -c 1 | tr A-Za-z a-zA-Z)" + piece(key, 1),
-        ),
         variant(value + b", other", "as the first of a list"),
         variant(value + b" other", "followed by a space and a word"),
         variant(b'"' + value + b'"', "in quotation marks"),
@@ -88,7 +83,6 @@ def near(key: Credential) -> list[Credential]:
             "with its first character percent-encoded",
             _with_first(key, '"%%%02x", i'),
         ),
-        variant(b"_" * len(value), "replaced by as many underscores"),
         variant(
             re.sub(rb"[^A-Za-z0-9]", b"", value), "without its punctuation", f"$({_piped(key)} | tr -cd A-Za-z0-9)"
         ),
@@ -106,7 +100,6 @@ def near(key: Credential) -> list[Credential]:
         variant(base64.b64encode(value), "in base64", f"$({_piped(key)} | base64 | tr -d '\\n')"),
         *_hashed(key),
         variant(value.hex().encode(), "in hexadecimal", f"$({_piped(key)} | od -An -tx1 | tr -d ' \\n')"),
-        variant(value + b"'-- ", "followed by an SQL comment"),
     ]
     distinct: dict[bytes, Credential] = {}
     for candidate in candidates:
