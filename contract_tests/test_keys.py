@@ -148,7 +148,9 @@ def _mixed_up(metrics: UsageMetrics, used_keys: Mapping[Credential, Profile]) ->
     """Yield a finding if these are the usage metrics of another key than that of their request."""
     own = used_keys.get(metrics.key) if metrics.key else None
     for profile in used_keys.values():
-        if own and profile != own and profile.explains(metrics, own):
+        is_of_an_unused_key = metrics.key is not None and own is None
+        is_anothers = is_of_an_unused_key and profile.identity == identity(metrics)
+        if is_anothers or (own and profile != own and profile.explains(metrics, own)):
             yield Finding(f"the usage metrics are those of {profile.key.label}", metrics.exchange)
             return
 
