@@ -95,7 +95,7 @@ def test_missing_key_is_401(gate: Gate, missing_key_responses: list[Exchange]) -
 @advisory(
     f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing", repeats=["auth/missing-key-is-401"], reads=["head"]
 )
-def test_missing_key_is_401_each_time(
+def test_no_key_is_401_each_time(
     gate: Gate, missing_key_responses: object, journal: tuple[Exchange, ...]
 ) -> Iterator[Finding]:
     """A response to a usual request without an API key SHOULD NOT have another 4xx status between two with 401.

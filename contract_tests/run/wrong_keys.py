@@ -74,6 +74,11 @@ def near(key: Credential) -> list[Credential]:
         *(variant(value[:length], f"cut to {length} characters", piece(key, 0, length)) for length in SHORT_LENGTHS),
         variant(value[without_prefix(value) :], "without its prefix", piece(key, without_prefix(value))),
         _in_other_case(key),
+        variant(
+            value[:1].swapcase() + value[1:],
+            "with the case of its first character swapped",
+            f"$({_piped(key)} | cut -c 1 | tr A-Za-z a-zA-Z)" + piece(key, 1),
+        ),
         variant(value + b", other", "as the first of a list"),
         variant(value + b" other", "followed by a space and a word"),
         variant(b'"' + value + b'"', "in quotation marks"),
@@ -82,9 +87,6 @@ def near(key: Credential) -> list[Credential]:
             b"%%%02x" % value[0] + value[1:],
             "with its first character percent-encoded",
             _with_first(key, '"%%%02x", i'),
-        ),
-        variant(
-            re.sub(rb"[^A-Za-z0-9]", b"", value), "without its punctuation", f"$({_piped(key)} | tr -cd A-Za-z0-9)"
         ),
         variant(
             re.sub(rb"[^A-Za-z0-9-]", b"_", value.translate(bytes.maketrans(b"-_", b"_-"))),

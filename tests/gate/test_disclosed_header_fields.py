@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contract_tests.wire.internals import internals_in_field, private_addresses, stated_version
+from contract_tests.wire.internals import details_in_field, internals_in_field, private_addresses, stated_version
 
 
 @pytest.mark.parametrize(
@@ -77,16 +77,28 @@ def test_another_value_is_not_a_private_address(name: str, value: bytes) -> None
 @pytest.mark.parametrize(
     ("name", "value", "found"),
     [
-        ("Server-Timing", b'db;desc="SELECT * FROM usage_rollup"', b"SELECT * FROM u"),
-        ("X-Query", b"UPDATE public.keys SET seen = 1", b"UPDATE public.keys SET s"),
         ("X-Debug", b"Traceback (most recent call last): KeyError", b"Traceback (most recent call last)"),
         ("X-Debug", b"usage.get:/srv/api/usage.py:42", b"/usage.py:4"),
-        ("X-Handler", b"get_usage in /app/handlers/usage.py", b"/app/handlers/usage.py"),
-        ("X-Handler", b"/app/usage.go", b"/app/usage.go"),
+        ("X-Upstream", b"Bearer c2VydmljZS10b2tlbi0xMjM0", b"Bearer c2VydmljZS10b2tlbi0xMjM0"),
+        ("X-Token", b"eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl", b"eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl"),
     ],
 )
 def test_internals_of_the_server_are_found(name: str, value: bytes, found: bytes) -> None:
     match = internals_in_field(name, value)
+    assert match and match[0] == found
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("Server-Timing", b'db;desc="SELECT * FROM usage_rollup"', b"SELECT * FROM u"),
+        ("X-Query", b"UPDATE public.keys SET seen = 1", b"UPDATE public.keys SET s"),
+        ("X-Handler", b"get_usage in /app/handlers/usage.py", b"/app/handlers/usage.py"),
+        ("X-Handler", b"/app/usage.go", b"/app/usage.go"),
+    ],
+)
+def test_details_of_the_server_are_found(name: str, value: bytes, found: bytes) -> None:
+    match = details_in_field(name, value)
     assert match and match[0] == found
 
 
@@ -100,7 +112,10 @@ def test_internals_of_the_server_are_found(name: str, value: bytes, found: bytes
         ("Server-Timing", b'db;desc="select from";dur=4.1'),
         ("Cache-Control", b"max-age=0, no-store"),
         ("X-Powered-By", b"Next.js"),
+        ("Set-Cookie", b"session=eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl; HttpOnly"),
+        ("WWW-Authenticate", b'Bearer realm="usage"'),
     ],
 )
 def test_another_value_does_not_contain_internals(name: str, value: bytes) -> None:
     assert internals_in_field(name, value) is None
+    assert details_in_field(name, value) is None

@@ -66,7 +66,7 @@ def test_callers_without_a_key_slow_down_once_the_deployment_blocks_them(tmp_pat
         run = run_against(fault, folder, "-m", "not intrusive", limits="as shipped")
         assert run.code == 0, run.output
         seconds.append(float(re.search(r"\d+ requests in ([\d.]+) s", run.output)[1]))  # type: ignore[index]
-    assert seconds[0] + 2 < seconds[1] <= 40
+    assert seconds[0] + 1 < seconds[1] <= 40
 
 
 def test_the_bucket_of_every_key_is_tested(tmp_path: Path) -> None:
@@ -292,10 +292,11 @@ def test_the_same_deployment_gets_the_same_requests_twice(run_gate: RunGate) -> 
             else http_response(b'{"detail": "no"}', "401 Unauthorized")
         )
 
-    with serving(respond, OneThreadServer) as url:  # requests of one rule are sent on several connections
+    in_order = "not concurrent and not wildcard"  # these rules send requests at the same time
+    with serving(respond, OneThreadServer) as url:
         for _ in range(2):
             runs.append([])
-            run_gate("--base-url", url, "-k", "not concurrent", environment={"CONTRACT_API_KEY": "main-key"})
+            run_gate("--base-url", url, "-k", in_order, environment={"CONTRACT_API_KEY": "main-key"})
     assert len(runs[0]) > 80
     assert runs[0] == runs[1]
 
