@@ -295,12 +295,12 @@ def unusual_requests(scheduler: Scheduler, gate: Gate) -> list[Exchange]:
         ),
         gate.request(
             gate.main,
-            "in an upper-case header, after the fields of a browser and others, and a media type in capitals",
+            "in an upper-case header, after the fields of a browser and others, and a media type with a parameter",
             key_field=gate.key_header.upper(),
             key_last=True,
             fields=[
                 *(field for field in fields["as a script in a web page sends it"] if field[0] != "Accept"),
-                *fields["and a media type in capitals with a parameter"],
+                *fields["and a media type with a parameter"],
                 *FIELDS_ON_THE_WAY,
             ],
         ),
@@ -361,7 +361,7 @@ def _fields_of_other_clients(gate: Gate) -> dict[str, list[tuple[str, str]]]:
     clients: dict[str, Sequence[tuple[str, str]]] = {
         "as a script in a web page sends it": in_a_page,
         "and other credentials": OTHER_CREDENTIALS,
-        "and a media type in capitals with a parameter": [("Accept", "APPLICATION/JSON; charset=UTF-8")],
+        "and a media type with a parameter": [("Accept", "application/json; charset=utf-8")],
         "and any media type": [("Accept", "*/*"), ("Accept-Encoding", "zstd")],
     }
     return {

@@ -306,6 +306,17 @@ def test_errors_are_not_stored(
             yield _lifetime_finding("a cache may serve an error that no longer applies", exchange)
 
 
+@advisory("RFC 9111, section 4.2.1: a cache chooses one of two directives that contradict each other")
+def test_cache_directives_agree(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """`Cache-Control` SHOULD NOT have `private` beside `public`, or `no-store` beside a lifetime or `public`."""
+    for exchange in journal:
+        control = _items(exchange, "Cache-Control")
+        forbids_storing = "no-store" in control and ("public" in control or any(_ages(control)))
+        if forbids_storing or {"private", "public"} <= set(control):
+            actual = exchange.excerpt(exchange.header("Cache-Control") or "")
+            yield Finding("directives of Cache-Control contradict each other", exchange, actual=actual)
+
+
 def _lifetime_finding(problem: str, exchange: Exchange) -> Finding:
     actual = ", ".join(f"{name}: {value}" for name in ("Cache-Control", "Expires") if (value := exchange.header(name)))
     return Finding(problem, exchange, expected="no-store", actual=exchange.excerpt(actual))

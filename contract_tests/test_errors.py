@@ -41,6 +41,7 @@ from contract_tests.wire.not_tested import NotTested
 NOT_JSON = "the media type is not JSON in UTF-8"
 OTHER_SCHEMES = {"basic", "digest", "bearer", "negotiate", "ntlm"}  # for credentials in Authorization
 HEALTH = "get_health"
+EXCEPTION = re.compile(r"\b[A-Z]\w{1,60}(?:Error|Exception)\b")
 SHORTEST_PART = 8  # characters of a key: a shorter part may be in a response by chance
 
 
@@ -257,6 +258,20 @@ def _disclosed_in_fields(exchange: Exchange, find: Callable[[str, bytes], re.Mat
         if match and match[0] not in sent:
             problem = f"{exchange.excerpt(name)} contains internals of the server"
             yield Finding(problem, exchange, actual=exchange.excerpt(match[0]))
+
+
+@advisory(
+    f"{ERRORS_GUIDE}: the detail is for the client; the name of an exception is for the developer of the server",
+    repeats=["errors/responses-do-not-disclose-internals"],
+)
+def test_detail_does_not_name_an_exception(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """The `detail` of an error SHOULD NOT contain the name of an exception, such as `KeyError`."""
+    for exchange in journal:
+        detail = exchange.object.get("detail") if (exchange.status or 0) >= 400 and not exchange.abridged else None
+        if isinstance(detail, str) and (name := EXCEPTION.search(detail)):
+            yield Finding(
+                "the detail names an exception", exchange, pointer="/detail", actual=exchange.excerpt(name[0])
+            )
 
 
 @advisory(

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from email.utils import formatdate
+from http import HTTPStatus
 
 import pytest
 
@@ -116,6 +117,18 @@ def test_status_line_is_well_formed(
         if lines and exchange.request.version in HTTP_1 and not STATUS_LINE.match(lines[0]):
             problem = "the status line is malformed, or states another version of HTTP"
             yield Finding(problem, exchange, expected="HTTP/1.1 200 …", actual=exchange.excerpt(lines[0], 60))
+
+
+@advisory("RFC 9112, section 4: the reason phrase describes the status code; some clients show it")
+def test_reason_phrase_fits_the_status(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response SHOULD NOT have the reason phrase of another status code."""
+    phrases = {status.phrase.lower(): status for status in HTTPStatus}
+    for exchange in journal:
+        status = phrases.get(exchange.reason.strip().lower())
+        if exchange.status is not None and status not in {None, exchange.status}:
+            yield Finding(
+                "the reason phrase is that of another status", exchange, actual=exchange.excerpt(exchange.reason)
+            )
 
 
 @specified("RFC 9112, section 6.1: Transfer-Encoding belongs to HTTP/1.1")

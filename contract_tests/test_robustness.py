@@ -34,8 +34,8 @@ INCLUDING_JSON: dict[str, list[tuple[str, str]]] = {
         ("Accept-Encoding", "gzip;q=0, deflate;q=0, br;q=0, zstd;q=0, identity"),
     ],
     "a subtype wildcard with a weight": [("Accept", "application/*;q=0.8")],
-    "JSON as the second of three media types": [
-        ("Accept", "text/html, application/json;q=0.5, application/xml;q=0.9"),
+    "JSON in capitals as the second of three media types": [
+        ("Accept", "text/html, APPLICATION/JSON;q=0.5, application/xml;q=0.9"),
         ("Accept-Language", "*"),
     ],
 }
