@@ -158,7 +158,7 @@ def _mixed_up(metrics: UsageMetrics, used_keys: Mapping[Credential, Profile]) ->
 @documented(
     OWN,
     needs=[*NEEDS_READABLE_BODY, *NEEDS_AUTH_ERRORS],
-    repeats=["keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up"],
+    repeats=["keys/api-key-is-the-one-sent", "keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up"],
     sends=8,
 )
 def test_concurrent_clients_are_kept_apart(gate: Gate, used_keys: dict[Credential, Profile]) -> Probing[None]:
