@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice, product
 
 from contract_tests.run import guessed_names, wrong_keys
@@ -309,14 +310,15 @@ def test_connection_does_not_authenticate(gate: Gate) -> Probing[None]:
     ]
     exchanges = yield from send_in_turn(requests)
     findings = list(gate.wrongly_accepted(exchanges[1:], gate.baseline.refusals(None, wrong_keys.UNKNOWN)))
-    yield from findings
+    for finding in findings:
+        yield replace(finding, earlier=exchanges[: exchanges.index(finding.exchange)])
     if findings:
         return
     last = yield from gate.send(
         gate.main, "right after requests without a valid key on the same connection", is_baseline=True
     )
     if last.status != 200:
-        yield status_finding(last, "200")
+        yield replace(status_finding(last, "200"), earlier=exchanges)
 
 
 def _find_ways(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -184,6 +185,6 @@ def _failures(gate: Gate, exchange: Exchange) -> Probing[None]:
     if exchange.status in {None, *SERVER_ERRORS} - {501}:
         yield status_finding(exchange, "a status below 500, or 501")
     elif after.status != 200:
-        yield status_finding(after, "200")
+        yield replace(status_finding(after, "200"), earlier=(exchange,))
     elif not (after.json.problem or gate.contains_metrics(after)):
-        yield Finding("the response to the next request has no usage metrics", after, related=(exchange,))
+        yield Finding("the response to the next request has no usage metrics", after, earlier=(exchange,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from itertools import cycle
 from urllib.parse import urlsplit
 
@@ -286,7 +287,7 @@ def test_unexpected_bodies_do_no_harm(gate: Gate) -> Probing[None]:
         return
     after = yield from gate.send(gate.main, "right after a GET with a body")
     if after.status != 200:
-        yield status_finding(after, "200")
+        yield replace(status_finding(after, "200"), earlier=exchanges[-1:])
 
 
 @specified("RFC 9112, section 9.3: a server reads the whole body, or closes the connection after its response", sends=2)

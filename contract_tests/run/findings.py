@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from contract_tests.metrics.schema import Problem, header_problems, problems
@@ -16,7 +16,8 @@ class Finding:
 
     `problem` is a sentence without a final period. `related` are further exchanges that the problem needs to be seen.
     `pointer` is the JSON Pointer (RFC 6901) of the member of the body that is wrong. `expected` and `actual` are the
-    two values that differ.
+    two values that differ. `earlier` are the exchanges before it on the same connection, without which the problem may
+    not show: the curl command repeats them first.
     """
 
     problem: str
@@ -25,6 +26,7 @@ class Finding:
     pointer: str | None = None
     expected: str | None = None
     actual: str | None = None
+    earlier: Sequence[Exchange] = ()
 
 
 class BrokenPromiseError(AssertionError):

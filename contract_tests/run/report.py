@@ -28,7 +28,7 @@ from contract_tests.run.findings import Finding
 from contract_tests.run.options import Settings
 from contract_tests.run.summary import complete_run, summary
 from contract_tests.run.verdicts import Verdict, Verdicts
-from contract_tests.wire.curl import curl_command
+from contract_tests.wire.curl import curl_command, curl_commands
 from contract_tests.wire.limits import KEPT
 from contract_tests.wire.messages import Exchange, Request, label_of
 from contract_tests.wire.not_tested import NotTested
@@ -149,7 +149,7 @@ def _findings(findings: Sequence[Finding], settings: Settings) -> list[FindingRe
 def _finding(finding: Finding, count: int, settings: Settings) -> FindingReport:
     return FindingReport(
         problem=finding.problem,
-        exchange=exchange_report(finding.exchange, settings, finding.pointer),
+        exchange=exchange_report(finding.exchange, settings, finding.pointer, finding.earlier),
         related=tuple(exchange_report(exchange, settings) for exchange in finding.related),
         pointer=finding.pointer or "",
         expected=finding.expected or "",
@@ -158,15 +158,20 @@ def _finding(finding: Finding, count: int, settings: Settings) -> FindingReport:
     )
 
 
-def exchange_report(exchange: Exchange, settings: Settings, pointer: str | None = None) -> ExchangeReport:
-    """Return an exchange as texts, all of them bounded and without keys."""
-    request = _without_secrets_of_others(exchange)
+def exchange_report(
+    exchange: Exchange, settings: Settings, pointer: str | None = None, earlier: Sequence[Exchange] = ()
+) -> ExchangeReport:
+    """Return an exchange as texts, all of them bounded and without keys.
+
+    The curl command also repeats the `earlier` exchanges of the same connection.
+    """
+    requests = [_without_secrets_of_others(each) for each in (*earlier, exchange)]
     return ExchangeReport(
-        request=request.described(exchange.redact),
+        request=requests[-1].described(exchange.redact),
         response=_response(exchange),
         location=exchange.excerpt(location[0]) if (location := exchange.kept_values("Location")) else "",
         body=_body(exchange, pointer),
-        curl=curl_command(request, settings),
+        curl=curl_commands(requests, settings),
     )
 
 

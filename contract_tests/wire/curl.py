@@ -18,6 +18,12 @@ GLOBBED = re.compile(rb"[\[\]{}]")  # what curl takes for a pattern in a URL
 IN_A_URL = re.compile(rb"/[!\"$-~]*")  # a target that curl sends unchanged within a URL: no fragment, no raw byte
 
 
+def curl_commands(requests: Sequence[Request], settings: ConnectionSettings) -> str:
+    """Return the command that repeats requests in turn on one connection; only the first may have a body."""
+    first, *others = (curl_command(request, settings) for request in requests)
+    return " --next ".join([first, *(command.removeprefix("curl ") for command in others)])
+
+
 def curl_command(request: Request, settings: ConnectionSettings) -> str:
     """Return the command that repeats a request.
 

@@ -8,6 +8,7 @@ import shutil
 import socketserver
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import find
 from contract_tests.run import wrong_keys
 from contract_tests.wire.connection import wire
 from contract_tests.wire.messages import Credential, Request
-from tests.support.gate import http_response, serving_with
+from tests.support.gate import serving_with
 from tests.support.transport import curl_of
 
 SHELL = shutil.which("dash") or "/bin/sh"
@@ -31,21 +32,29 @@ class Recorder(socketserver.StreamRequestHandler):
     """Records the bytes of each request: its head, and a body by its length."""
 
     received: list[bytes]
+    requests_of_a_connection = 1
 
     def handle(self) -> None:
-        head = b""
-        while (line := self.rfile.readline(1 << 20)) not in {b"\r\n", b""}:
-            head += line
-        length = re.search(rb"(?im)^content-length: *(\d+)", head)
-        self.received.append(head + b"\r\n" + self.rfile.read(int(length[1]) if length else 0))
-        self.wfile.write(http_response(b"{}"))
+        for _ in range(self.requests_of_a_connection):
+            head = b""
+            while (line := self.rfile.readline(1 << 20)) not in {b"\r\n", b""}:
+                head += line
+            length = re.search(rb"(?im)^content-length: *(\d+)", head)
+            self.received.append(head + b"\r\n" + self.rfile.read(int(length[1]) if length else 0))
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+
+@contextmanager
+def recording(**members: object) -> Iterator[tuple[str, list[bytes]]]:
+    received: list[bytes] = []
+    with serving_with(cast("type[Recorder]", type("Bound", (Recorder,), {"received": received, **members}))) as url:
+        yield url, received
 
 
 @pytest.fixture(scope="module")
 def recorder() -> Iterator[tuple[str, list[bytes]]]:
-    received: list[bytes] = []
-    with serving_with(cast("type[Recorder]", type("Bound", (Recorder,), {"received": received}))) as url:
-        yield url, received
+    with recording() as each:
+        yield each
 
 
 def comparable(data: bytes) -> tuple[bytes, list[bytes], bytes]:
@@ -131,6 +140,15 @@ def test_command_sends_the_credential_that_the_gate_sent(name: str, recorder: tu
         run(curl_of(sent, recorder[0]))
     else:
         check(sent, recorder)
+
+
+@pytest.mark.parametrize("body", [b"", BODIES["a request"]])
+def test_command_sends_requests_in_turn_on_one_connection(body: bytes) -> None:
+    with recording(requests_of_a_connection=3) as (url, received):
+        by_head = request(url, MAIN, method="HEAD")
+        sent = [request(url, MAIN, method="POST", body=body), request(url, wrong_keys.UNKNOWN), by_head]
+        run(curl_of(sent, url, MAIN))
+    assert [comparable(data) for data in received] == [comparable(wire(each)) for each in sent]
 
 
 @pytest.mark.parametrize("separator", [b":", b":\t", b": "])

@@ -94,6 +94,16 @@ def test_a_broken_promise_is_reported_with_its_source_and_a_curl_command(
     assert "BREAKS ITS CONTRACT" in run.output
 
 
+def test_the_curl_command_of_a_problem_with_a_connection_repeats_its_earlier_requests(tmp_path: Path) -> None:
+    fault = load_fault("connection-stays-authenticated")
+    run = run_against(fault, tmp_path, "-k", "connection_does_not_authenticate")
+    command = re.search(r"curl: (curl .*)", run.output)[1]  # type: ignore[index]
+    with_key, _, without = command.partition(" --next ")
+    assert '"X-API-Key: $CONTRACT_API_KEY"' in with_key
+    assert "X-API-Key" not in without
+    assert (with_key.count("/usage"), without.count("/usage")) == (1, 1)
+
+
 def test_a_rule_above_the_level_is_reported_and_does_not_fail_the_run(
     run_gate: RunGate, serve: Callable[[Respond], str]
 ) -> None:

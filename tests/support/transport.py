@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from contract_tests.reports.text import exchange_lines
 from contract_tests.run.options import Settings
 from contract_tests.run.report import exchange_report
-from contract_tests.wire.curl import curl_command
+from contract_tests.wire.curl import curl_commands
 from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.target import Target
 
@@ -55,6 +56,7 @@ def transcript(exchange: Exchange) -> str:
     return "\n".join(exchange_lines(report))
 
 
-def curl_of(request: Request, url: str, *keys: Credential) -> str:
-    """Return the curl command of a request to a URL."""
-    return curl_command(request, settings(url, keys=keys))
+def curl_of(requests: Request | Sequence[Request], url: str, *keys: Credential) -> str:
+    """Return the curl command of a request to a URL, or of requests on one connection."""
+    requests = [requests] if isinstance(requests, Request) else requests
+    return curl_commands(requests, settings(url, keys=keys))
