@@ -1,4 +1,4 @@
-"""Every relative link of the documents refers to an existing file and heading."""
+"""Every relative link of the documents refers to an existing file and heading, and every new name exists."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from tests.support.readme import CHECKOUT
 
 PAGES = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md"), *CHECKOUT.glob("openapi/*.md")])
+RULES, RENAMED = CHECKOUT / "docs/rules.md", CHECKOUT / "docs/renamed.md"
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
@@ -38,3 +39,18 @@ def test_links_resolve(page: Path) -> None:
         assert target.exists(), link
         if anchor:
             assert anchor in anchors(target), link
+
+
+@pytest.mark.parametrize(
+    ("heading", "names"),
+    [
+        ("Rules", {heading.strip("`") for heading in re.findall(r"^### (`.*`)", RULES.read_text(), re.MULTILINE)}),
+        ("Faults", {path.stem for path in CHECKOUT.glob("fixtures/faults/*.yaml")}),
+        ("Variants", {path.stem for path in CHECKOUT.glob("fixtures/variants/*.yaml")}),
+    ],
+)
+def test_the_new_names_of_renamed_things_exist(heading: str, names: set[str]) -> None:
+    _, _, part = RENAMED.read_text().partition(f"## {heading}\n")
+    new = re.findall(r"`([^`]+)`(?:, `([^`]+)`)? \|$", part.partition("\n## ")[0], re.MULTILINE)
+    assert new
+    assert {name for row in new for name in row if name} - names == set()
