@@ -194,11 +194,13 @@ def disguised(key: Credential) -> list[Credential]:
     They have a character in full width, a NUL byte, or letters that look similar or are equal after folding.
     """
     wide, middle = chr(key.value[0] + FULL_WIDTH).encode(), len(key.value) // 2
-    shell = _with_first(key, '"%c%c%c", 239, 188 + int((i - 32) / 64), 128 + (i - 32) % 64')  # in UTF-8
+    in_full_width = _with_first(key, '"%c%c%c", 239, 188 + int((i - 32) / 64), 128 + (i - 32) % 64')  # in UTF-8
+    value, shell = key.value[:middle] + b"\xe9" + key.value[middle:], r"$(printf '\351')"
+    with_byte = piece(key, 0, middle) + shell + piece(key, middle)
     return [
-        _variant(key, wide + key.value[1:], "with its first character in full width", shell),
+        _variant(key, wide + key.value[1:], "with its first character in full width", in_full_width),
         _variant(key, key.value + b"\0x", "and a NUL byte"),
-        _variant(key, key.value[:middle] + b"\xe9" + key.value[middle:], "with a non-ASCII byte in its middle"),
+        _variant(key, value, "with a non-ASCII byte in its middle", with_byte),
         *_respelt(key, "with accents in Latin-1", *ACUTE, "latin-1"),
         *_respelt(key, "with accents in UTF-8", *ACUTE),
         *_respelt(key, "with Cyrillic letters", *CYRILLIC),

@@ -23,6 +23,7 @@ from tests.support.transport import curl_of
 SHELL = shutil.which("dash") or "/bin/sh"
 MAIN = Credential(b"s3cr3t-K3y/0f+some=7Q.x", "the main key", "$CONTRACT_API_KEY")
 OTHER = Credential(b"an0ther_k3y(of)this~run", "key 2", "$CONTRACT_API_KEY_2")
+HALVES = [half for key in (MAIN, OTHER) for half in re.findall("." * (len(key.value) // 2), key.value.decode())]
 VARIABLES = {"CONTRACT_API_KEY": MAIN.value.decode(), "CONTRACT_API_KEY_2": OTHER.value.decode()}
 BASHISMS = re.compile(r"\$\{\w+(:\d|~|//)|\$'|<<<|\{1\.\.")
 DEFAULTS = ((b"Host", b"%"), (b"User-Agent", b"gate"), (b"Accept", b"*/*"))
@@ -121,7 +122,7 @@ def check(request: Request, recorder: tuple[str, list[bytes]]) -> None:
     received.clear()
     command = curl_of(request, url, MAIN, OTHER)
     assert not BASHISMS.search(command)
-    assert not any(key.value.decode() in command for key in (MAIN, OTHER))
+    assert not any(half in command for half in HALVES)
     run(command)
     assert [comparable(data) for data in received] == [comparable(wire(request))]
 
