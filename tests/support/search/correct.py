@@ -24,6 +24,8 @@ from tests.support.search.served import (
     Behaviour,
     Change,
     Received,
+    as_it_is,
+    named,
     with_bytes,
     with_fields,
     with_json,
@@ -34,10 +36,6 @@ SEED = 1
 GROUP = "correct"
 ERRORS = (401, 403, 404, 405, 429)
 Body = dict[str, Any]
-
-
-def _unchanged(message: RawMessage, _: Received) -> RawMessage:
-    return message
 
 
 def _of_metrics(edit: Callable[[Body], Body]) -> Change:
@@ -64,13 +62,12 @@ def _of_text(edit: Callable[[Any], str], statuses: tuple[int, ...] = (200, *ERRO
 
 def _fields(statuses: tuple[int, ...] = (), **fields: str | None) -> Change:
     """Return a change of header fields in responses with some statuses, or in all."""
-    named = {name.replace("_", "-"): value for name, value in fields.items() if name != "Vary"}
-    vary = fields.get("Vary")
+    vary = fields.pop("Vary", None)
 
     def change(message: RawMessage, _: Received) -> RawMessage:
         if statuses and message.status not in statuses:
             return message
-        changed = with_fields(message, named)
+        changed = with_fields(message, named(**fields))
         return _varying(changed, vary) if vary else changed
 
     return change
@@ -95,10 +92,9 @@ def _errors(body: Callable[[str], Body], media_type: str = "application/json") -
 
 def _answering(applies: Callable[[Received], bool], status: int, **fields: str | None) -> Change:
     """Return a change of the status of some requests."""
-    named = {name.replace("_", "-"): value for name, value in fields.items()}
 
     def change(message: RawMessage, received: Received) -> RawMessage:
-        return with_fields(with_status(message, status), named) if applies(received) else message
+        return with_fields(with_status(message, status), named(**fields)) if applies(received) else message
 
     return change
 
@@ -298,9 +294,9 @@ def _ranged(message: RawMessage, received: Received) -> RawMessage:
     start, end, size = int(match[1]), min(int(match[2]), len(message.body) - 1), len(message.body)
     if start > end:
         return message
-    named = {"Content-Range": f"bytes {start}-{end}/{size}", "Accept-Ranges": "bytes"}
+    fields = {"Content-Range": f"bytes {start}-{end}/{size}", "Accept-Ranges": "bytes"}
     part = replace(message, status=206, reason="Partial Content", body=message.body[start : end + 1])
-    return with_fields(part, named)
+    return with_fields(part, fields)
 
 
 def _not_acceptable(message: RawMessage, received: Received) -> RawMessage:
@@ -344,7 +340,7 @@ def _each(**values: Change) -> Values:
 # In the order in which a response gets them: metrics, their form, status, fields, codings, framing.
 DIMENSIONS: Mapping[str, Values] = {
     "counters": {
-        "constant": lambda: _unchanged,
+        "constant": lambda: as_it_is,
         "growing with time": _growing(_used(lambda received, _: int(received.now * 3))),
         "growing with each response": _growing(_used(lambda _, count: 2 * count)),
         "counting usage requests": _growing(_used(lambda _, count: count), of_fetch=False),
@@ -352,7 +348,7 @@ DIMENSIONS: Mapping[str, Values] = {
         "restarting": _restarted,
     },
     "rate": _each(
-        as_it_is=_unchanged,
+        as_it_is=as_it_is,
         whole=_rate(round),
         one_decimal=_rate(lambda rate: round(rate, 1)),
         four_decimals=_rate(lambda rate: round(rate, 4)),
@@ -362,7 +358,7 @@ DIMENSIONS: Mapping[str, Values] = {
         missing=_without("success_rate"),
     ),
     "limit": _each(
-        as_it_is=_unchanged,
+        as_it_is=as_it_is,
         whole_tokens=_limit(lambda limit: {**limit, "remaining": int(limit["remaining"])}),
         not_rounded=_limit(lambda limit: {**limit, "remaining": limit["remaining"] * 0.987654321}),
         full=_limit(lambda limit: {**limit, "remaining": limit["burst"]}),
@@ -371,7 +367,7 @@ DIMENSIONS: Mapping[str, Values] = {
         with_more=_limit(lambda limit: {**limit, "window": "1s", "reset": 0.4}),
     ),
     "key": _each(
-        as_it_is=_unchanged,
+        as_it_is=as_it_is,
         masked=_shown(lambda key: key[:3] + "*" * 8),
         masked_in_its_middle=_shown(lambda key: f"{key[:3]}...{key[-2:]}"),
         hashed=_shown(lambda key: sha256(key.encode()).hexdigest()),
@@ -380,7 +376,7 @@ DIMENSIONS: Mapping[str, Values] = {
         missing=_without("api_key"),
     ),
     "members": _each(
-        as_they_are=_unchanged,
+        as_they_are=as_it_is,
         reversed=_of_metrics(lambda body: dict(reversed(body.items()))),
         with_more=_of_metrics(lambda body: {**body, "plan": "pro", "period": {"start": "2027-01-01"}, "x": None}),
         without_amqp=_of_metrics(
@@ -392,7 +388,7 @@ DIMENSIONS: Mapping[str, Values] = {
         international_domains=_domains(lambda row: {**row, "domain": f"bücher-{row['domain']}"}),
     ),
     "text": _each(
-        compact=_unchanged,
+        compact=as_it_is,
         indented=_of_text(partial(json.dumps, indent=2)),
         with_a_line_break=_of_text(lambda value: _compact(value) + "\n"),
         with_spaces=_of_text(lambda value: "\r\n " + json.dumps(value) + " \t\n"),
@@ -403,7 +399,7 @@ DIMENSIONS: Mapping[str, Values] = {
         with_exponents=_spelt(lambda number: f"{number}e0"),
     ),
     "errors": _each(
-        as_they_are=_unchanged,
+        as_they_are=as_it_is,
         with_a_code=_errors(lambda detail: {"code": "refused", "detail": detail, "status": 401}),
         problem_documents=_errors(
             lambda detail: {"type": "about:blank", "title": "Refused", "detail": detail}, "application/problem+json"
@@ -413,14 +409,14 @@ DIMENSIONS: Mapping[str, Values] = {
         in_german=_errors(lambda _: {"detail": "Ungültiger oder fehlender API-Schlüssel 🔑"}),
         long=_errors(lambda detail: {"detail": detail + " See the documentation." * 100}),
     ),
-    "unknown key": _each(is_403=_unchanged, is_401=_unauthorized),
+    "unknown key": _each(is_403=as_it_is, is_401=_unauthorized),
     "HEAD": _each(
-        like_GET=_unchanged,
+        like_GET=as_it_is,
         is_405=_answering(_by_method("HEAD"), 405, Allow="GET"),
         without_a_length=lambda m, r: replace(m, framing="close") if r.method == "HEAD" else m,
     ),
     "OPTIONS": _each(
-        is_204=_unchanged,
+        is_204=as_it_is,
         is_405=_answering(_by_method("OPTIONS"), 405, Allow="GET"),
         is_200=lambda m, r: replace(m, status=200, reason="OK") if _by_method("OPTIONS")(r) else m,
         is_401=_answering(_by_method("OPTIONS"), 401, WWW_Authenticate="ApiKey"),
@@ -439,7 +435,7 @@ DIMENSIONS: Mapping[str, Values] = {
         else m,
     ),
     "other methods": _each(
-        are_405=_unchanged,
+        are_405=as_it_is,
         are_404=_answering(_other_method, 404, Allow=None),
         are_403=_answering(_other_method, 403, Allow=None),
         are_401=_answering(_other_method, 401, Allow=None, WWW_Authenticate="ApiKey"),
@@ -450,7 +446,7 @@ DIMENSIONS: Mapping[str, Values] = {
         else m,
     ),
     "other paths": _each(
-        are_404=_unchanged,
+        are_404=as_it_is,
         are_pages=_page(404, "not found")(_other_path),
         are_401=_answering(_other_path, 401, WWW_Authenticate="ApiKey"),
         are_403=_answering(_other_path, 403),
@@ -458,18 +454,18 @@ DIMENSIONS: Mapping[str, Values] = {
         are_301=_answering(_other_path, 301, Location="/docs"),
     ),
     "overview": _each(
-        is_served=_unchanged,
+        is_served=as_it_is,
         is_404=_answering(lambda received: received.path == "/", 404),
         is_302=_answering(lambda received: received.path == "/", 302, Location="/docs"),
         is_a_page=_page(200, "Usage API")(lambda received: received.path == "/"),
     ),
     "health": _each(
-        is_served=_unchanged,
+        is_served=as_it_is,
         is_404=_answering(lambda received: received.path == "/healthz", 404),
         has_more=lambda m, r: with_json(m, {"ok": True, "version": "2.2.0", "db": "up"}) if r.path == "/healthz" else m,
     ),
     "odd keys": _each(
-        are_403=_unchanged,
+        are_403=as_it_is,
         are_400=_answering(_has_odd_key, 400),
         are_431=_answering(_has_odd_key, 431),
         are_401=_answering(_has_odd_key, 401, WWW_Authenticate="ApiKey"),
@@ -477,30 +473,30 @@ DIMENSIONS: Mapping[str, Values] = {
         close=_closed(_has_odd_key),
     ),
     "queries": _each(
-        are_ignored=_unchanged,
+        are_ignored=as_it_is,
         are_400=_answering(lambda r: bool(r.query) and r.is_valid and r.path == PATH, 400),
         are_422=_answering(lambda r: bool(r.query) and r.is_valid and r.path == PATH, 422),
         long_ones_are_414=_answering(lambda received: len(received.request.raw_path) > 2000, 414),
     ),
     "long fields": _each(
-        are_ignored=_unchanged,
+        are_ignored=as_it_is,
         are_431=_answering(lambda r: any(len(value) > 4000 for value in r.request.headers.values()), 431),
         many_are_400=_answering(lambda r: len(r.request.headers) > 90, 400),
     ),
-    "Accept": {"is ignored": lambda: _unchanged, "may lead to 406": lambda: _not_acceptable},
+    "Accept": {"is ignored": lambda: as_it_is, "may lead to 406": lambda: _not_acceptable},
     "old HTTP": _each(
-        is_served=_unchanged,
+        is_served=as_it_is,
         is_505=_answering(lambda received: received.request.version.minor == 0, 505),
         is_426=_answering(lambda received: received.request.version.minor == 0, 426, Upgrade="HTTP/1.1"),
         is_400=_answering(lambda received: received.request.version.minor == 0, 400),
     ),
     "user agents": _each(
-        are_ignored=_unchanged,
+        are_ignored=as_it_is,
         missing_ones_are_403=_answering(lambda r: not r.header("User-Agent") and r.path == PATH, 403),
         probes_are_403=_answering(lambda r: bool(re.search("probe|HealthCheck|bot", r.header("User-Agent"))), 403),
     ),
     "caching": _each(
-        no_store=_unchanged,
+        no_store=as_it_is,
         unstated=_fields(Cache_Control=None),
         private=_fields(Cache_Control="private"),
         private_for_a_minute=_fields(Cache_Control="private, max-age=60"),
@@ -514,10 +510,10 @@ DIMENSIONS: Mapping[str, Values] = {
         by_anything=_fields(Cache_Control="max-age=5", Vary="*"),
         revalidated=_fields(Cache_Control="public, max-age=0, must-revalidate"),
     ),
-    "tags": _each(none=_unchanged, weak=_tagged("W/"), strong=_tagged("")),
-    "ranges": {"are ignored": lambda: _unchanged, "are 206": lambda: _ranged},
+    "tags": _each(none=as_it_is, weak=_tagged("W/"), strong=_tagged("")),
+    "ranges": {"are ignored": lambda: as_it_is, "are 206": lambda: _ranged},
     "fields": _each(
-        as_they_are=_unchanged,
+        as_they_are=as_it_is,
         nginx=_fields(Server="nginx/1.27.0", Vary="Accept-Encoding"),
         uvicorn=_fields(server="uvicorn"),
         cloudflare=_fields(Server="cloudflare", CF_Ray="8a1b2c3d4e5f-FRA", CF_Cache_Status="DYNAMIC",
@@ -537,33 +533,33 @@ DIMENSIONS: Mapping[str, Values] = {
         languages=_fields(Content_Language="en", Vary="Accept-Language, Accept-Encoding"),
     ),
     "names": _each(
-        as_they_are=_unchanged,
+        as_they_are=as_it_is,
         lower_case=_cased(str.lower),
         upper_case=_cased(str.upper),
         sorted=_ordered(sorted),
         reversed=_ordered(lambda fields: fields[::-1]),
     ),
-    "reasons": _each(usual=_unchanged, empty=_reason(""), one_for_all=_reason("Done")),
+    "reasons": _each(usual=as_it_is, empty=_reason(""), one_for_all=_reason("Done")),
     "coding": _each(
-        none=_unchanged,
+        none=as_it_is,
         gzip=_coded("gzip", gzip.compress),
         brotli=_coded("br", brotli.compress),
         deflate=_coded("deflate", zlib.compress),
     ),
     "challenge": _each(
-        as_it_is=_unchanged,
+        as_it_is=as_it_is,
         missing=_fields((401,), WWW_Authenticate=None),
         bearer=_fields((401,), WWW_Authenticate='Bearer realm="api", error="invalid_token"'),
         several=_fields((401,), WWW_Authenticate='ApiKey realm="a, b", Basic realm="c"'),
     ),
     "connections": {
-        "are kept": lambda: _unchanged,
+        "are kept": lambda: as_it_is,
         "are closed each time": lambda: _every(1),
         "are closed every third time": lambda: _every(3),
         "are announced": lambda: _kept,
     },
     "framing": _each(
-        length=_unchanged,
+        length=as_it_is,
         chunks=_framed("chunked"),
         until_closed=_framed("close"),
         odd_chunks=_odd_chunks,
@@ -592,8 +588,8 @@ class Row:
     @property
     def name(self) -> str:
         usual = [next(iter(values)) for values in DIMENSIONS.values()]
-        named = zip(DIMENSIONS, self.values, usual, strict=True)
-        return f"{GROUP}: " + "; ".join(f"{name} {value}" for name, value, default in named if value != default)
+        of_each = zip(DIMENSIONS, self.values, usual, strict=True)
+        return f"{GROUP}: " + "; ".join(f"{name} {value}" for name, value, default in of_each if value != default)
 
 
 Pair = tuple[int, str, int, str]
@@ -637,7 +633,7 @@ def correct(seed: int = SEED) -> Mapping[str, Mutation]:
 
 def parsed(name: str) -> Mutation:
     """Return the correct deployment with a name, also of another seed."""
-    named = dict(
+    chosen = dict(
         next(
             (dimension, part.removeprefix(f"{dimension} "))
             for dimension in DIMENSIONS
@@ -646,5 +642,5 @@ def parsed(name: str) -> Mutation:
         for part in name.removeprefix(f"{GROUP}: ").split("; ")
         if part
     )
-    row = Row(tuple(named.get(dimension, next(iter(values))) for dimension, values in DIMENSIONS.items()))
+    row = Row(tuple(chosen.get(dimension, next(iter(values))) for dimension, values in DIMENSIONS.items()))
     return Mutation(row.name, GROUP, row.build, is_correct=True)
