@@ -9,9 +9,9 @@ from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run import wrong_keys
 from contract_tests.run.examples import examples_of_each
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
-from contract_tests.run.findings import Finding, body_findings, status_finding
+from contract_tests.run.findings import Finding, body_findings, status_finding, unless_200
 from contract_tests.run.gate import BROWSER, Gate
-from contract_tests.run.probes import Probing, send_concurrently, send_in_turn
+from contract_tests.run.probes import Probing, report, send_concurrently, send_in_turn
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, INVALID_KEY, advisory, documented, specified
 from contract_tests.wire.messages import (
     AUTH_ERRORS,
@@ -32,16 +32,14 @@ MOST_SHOWN_KEYS = 3  # texts of api_key that are sent as keys: one for each key 
 @specified(f"{DOCUMENT}, 200: usage metrics for the authenticated API key")
 def test_valid_key_is_200(ok_responses: list[Exchange]) -> Iterator[Finding]:
     """A response to a baseline request with a valid key MUST have status 200."""
-    whole = (exchange for exchange in ok_responses if exchange.ending != "malformed")
-    return (status_finding(exchange, "200") for exchange in whole if exchange.status != 200)
+    return unless_200(*(exchange for exchange in ok_responses if exchange.ending != "malformed"))
 
 
 @documented(f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing", sends=1)
 def test_missing_key_is_401(gate: Gate, missing_key_responses: list[Exchange]) -> Probing[None]:
     """A response to a request without an API key MUST have status 401."""
-    findings = [status_finding(exchange, "401") for exchange in missing_key_responses if exchange.status != 401]
-    yield from findings
-    if findings:
+    others = (status_finding(exchange, "401") for exchange in missing_key_responses if exchange.status != 401)
+    if (yield from report(others)):
         return
     exchange = yield from gate.send(None, "as a browser sends it", fields=COMPRESSING_BROWSER)
     if exchange.status not in {401, 429}:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import pytest
 
 from contract_tests.run.facts import NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, status_finding
+from contract_tests.run.findings import Finding, status_finding, unless_200
 from contract_tests.run.gate import BROWSER, Gate
-from contract_tests.run.probes import Probing, send_in_turn
+from contract_tests.run.probes import Probing, report, send_in_turn
 from contract_tests.run.rules import HEADER_ONLY, INVALID_KEY, advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.messages import (
@@ -149,9 +149,7 @@ def _each_is_accepted(combined: Iterable[Exchange], requests: Sequence[Request])
     """
     if all(exchange.status == 200 for exchange in combined):
         return True
-    findings = list(_wrongly_rejected((yield from send_in_turn(requests))))
-    yield from findings
-    return not findings
+    return not (yield from report(unless_200(*(yield from send_in_turn(requests)))))
 
 
 def _fields_of_other_clients(gate: Gate) -> dict[str, list[tuple[str, str]]]:
@@ -194,9 +192,4 @@ def test_key_header_position_does_not_matter(gate: Gate, unusual_requests: list[
 def test_white_space_around_the_key_is_ignored(gate: Gate) -> Probing[None]:
     """A request with a valid key, after a tab and followed by a space, SHOULD be accepted."""
     followed = Credential(gate.main.value + b" ", f"{gate.main.label}, after a tab and followed by a space")
-    yield from _wrongly_rejected([(yield from gate.send(followed, separator=b":\t", pool="valid keys"))])
-
-
-def _wrongly_rejected(exchanges: Iterable[Exchange]) -> Iterator[Finding]:
-    """Yield a finding for each exchange that must have status 200, and has another one."""
-    return (status_finding(exchange, "200") for exchange in exchanges if exchange.status != 200)
+    yield from unless_200((yield from gate.send(followed, separator=b":\t", pool="valid keys")))

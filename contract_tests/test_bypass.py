@@ -9,9 +9,9 @@ from itertools import islice, product
 from contract_tests.run import guessed_names, wrong_keys
 from contract_tests.run.combined import MOST_EXTRA, Combined, Judgement, find
 from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
-from contract_tests.run.findings import Finding, status_finding
+from contract_tests.run.findings import Finding, status_finding, unless_200
 from contract_tests.run.gate import Gate
-from contract_tests.run.probes import Probing, send_in_turn
+from contract_tests.run.probes import Probing, report, send_in_turn
 from contract_tests.run.request_parts import Part, packed
 from contract_tests.run.rules import HEADER_ONLY, KEY_NEEDED, advisory, documented
 from contract_tests.wire.messages import (
@@ -308,15 +308,13 @@ def test_connection_does_not_authenticate(gate: Gate) -> Probing[None]:
         gate.request(wrong_keys.UNKNOWN, "soon after the main key on the same connection", pool="valid keys"),
     ]
     exchanges = yield from send_in_turn(requests)
-    findings = list(gate.wrongly_accepted(exchanges[1:], gate.baseline.refusals(None, wrong_keys.UNKNOWN)))
-    yield from findings
-    if findings:
+    refusals = gate.baseline.refusals(None, wrong_keys.UNKNOWN)
+    if (yield from report(gate.wrongly_accepted(exchanges[1:], refusals))):
         return
     last = yield from gate.send(
         gate.main, "right after requests without a valid key on the same connection", is_baseline=True
     )
-    if last.status != 200:
-        yield status_finding(last, "200")
+    yield from unless_200(last)
 
 
 def _find_ways(

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, status_finding
+from contract_tests.run.findings import Finding, status_finding, unless_200
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, send_in_turn
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
@@ -35,9 +35,7 @@ def test_unknown_validator_is_not_304(gate: Gate) -> Probing[None]:
         "if modified since 1985": ("If-Modified-Since", "Tue, 01 Jan 1985 00:00:00 GMT"),
     }
     requests = [gate.request(gate.main, label, fields=[condition]) for label, condition in conditions.items()]
-    for exchange in (yield from send_in_turn(requests)):
-        if exchange.status != 200:
-            yield status_finding(exchange, "200")
+    yield from unless_200(*(yield from send_in_turn(requests)))
 
 
 @specified("RFC 9110, section 8.8.3: ETag")
@@ -180,8 +178,7 @@ def test_if_range_is_respected(gate: Gate, first_bytes: Exchange) -> Probing[Non
     if first_bytes.status == 206:
         fields = [("Range", FIRST_TEN_BYTES), ("If-Range", b'"unknown-entity-tag"')]
         exchange = yield from gate.send(gate.main, "for its first ten bytes, of another version", fields=fields)
-        if exchange.status != 200:
-            yield status_finding(exchange, "200")
+        yield from unless_200(exchange)
 
 
 @advisory(

@@ -10,9 +10,9 @@ import pytest
 
 from contract_tests.run import wrong_keys
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, incomplete_finding, status_finding
+from contract_tests.run.findings import Finding, incomplete_finding, status_finding, unless_200
 from contract_tests.run.gate import Gate
-from contract_tests.run.probes import Probing, send_and_await_close, send_pipelined
+from contract_tests.run.probes import Probing, report, send_and_await_close, send_pipelined
 from contract_tests.run.rules import advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.decoding import is_raw_deflate
@@ -224,8 +224,7 @@ def test_absolute_form_is_accepted(gate: Gate) -> Probing[None]:
     """A response to a target in absolute form SHOULD have status 200."""
     target = gate.settings.target.origin + gate.path
     exchange = yield from gate.send(gate.main, "with a target in absolute form", target=target)
-    if exchange.status != 200:
-        yield status_finding(exchange, "200")
+    yield from unless_200(exchange)
 
 
 @specified("RFC 9110, section 8.4: Content-Encoding", reads=["coding"])
@@ -244,8 +243,7 @@ def test_negotiated_encoding_matches_the_body(gate: Gate) -> Probing[None]:
         accepted = ", ".join([*codings, "identity;q=0.5", "*;q=0"])
         label = f"and Accept-Encoding: {accepted}"
         exchange = yield from gate.send(gate.main, label, fields=[("Accept-Encoding", accepted)])
-        if exchange.status != 200:
-            yield status_finding(exchange, "200")
+        if (yield from report(unless_200(exchange))):
             return
         if problem := exchange.coding_problem or ("" if exchange.is_zstd else exchange.json.problem):
             yield Finding(f"the body {problem}", exchange)

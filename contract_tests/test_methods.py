@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from contract_tests.run.facts import NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, status_finding
+from contract_tests.run.findings import Finding, status_finding, unless_200
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
@@ -107,8 +107,7 @@ def _other_length(
 )
 def test_head_matches_get(head: Exchange) -> Iterator[Finding]:
     """A response to HEAD SHOULD have the status of GET; servers of this kind commonly answer 405."""
-    if head.status != 200:
-        yield status_finding(head, "200")
+    yield from unless_200(head)
 
 
 @documented(MAY_FAIL, needs=NEEDS_VALID_KEY, sends=(1, 2))
@@ -174,8 +173,7 @@ def test_undocumented_method_is_refused(gate: Gate) -> Probing[None]:
             yield status_finding(exchange, "a refusal")
             return
     after = yield from gate.send(gate.main, "after write methods")
-    if after.status != 200:
-        yield status_finding(after, "200")
+    yield from unless_200(after)
 
 
 def _failures(gate: Gate, exchange: Exchange) -> Probing[None]:

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from contract_tests.run.combined import MOST_EXTRA, Combined, Judgement, find
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, body_findings, media_type_finding, status_finding
+from contract_tests.run.findings import Finding, body_findings, media_type_finding, status_finding, unless_200
 from contract_tests.run.gate import BROWSER, OPERATION, OTHER_ORIGIN, Gate, RequestOptions
-from contract_tests.run.probes import Probing, send_and_await_close, send_beside_abandoned, send_in_turn
+from contract_tests.run.probes import Probing, report, send_and_await_close, send_beside_abandoned, send_in_turn
 from contract_tests.run.request_parts import Part
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import (
@@ -285,13 +285,10 @@ def test_unexpected_bodies_do_no_harm(gate: Gate) -> Probing[None]:
     ]
     exchanges = yield from send_in_turn(requests)
     # RFC 9110, section 9.3.1: such a request may be rejected by closing the connection, also after an interim response.
-    findings = list(_harmed(exchanges, {*CLOSED_ENDINGS, "truncated"}))
-    yield from findings
-    if findings:
+    if (yield from report(_harmed(exchanges, {*CLOSED_ENDINGS, "truncated"}))):
         return
     after = yield from gate.send(gate.main, "right after a GET with a body")
-    if after.status != 200:
-        yield status_finding(after, "200")
+    yield from unless_200(after)
 
 
 @specified("RFC 9112, section 9.3: a server reads the whole body, or closes the connection after its response", sends=2)
@@ -357,8 +354,7 @@ def test_malformed_requests_do_no_harm(gate: Gate) -> Probing[None]:
             yield status_finding(exchange, "200, 4xx, 501, 505, or a closed connection")
             return
     after = yield from gate.send(gate.main, "after malformed requests", new_connection=True)
-    if after.status != 200:
-        yield status_finding(after, "200")
+    if (yield from report(unless_200(after))):
         return
     closing = [("Connection", "close")]
     wrong = yield from send_and_await_close(gate.request(None, "after malformed requests", fields=closing))

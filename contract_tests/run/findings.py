@@ -42,6 +42,11 @@ def status_finding(exchange: Exchange, expected: str) -> Finding:
     return Finding(problem, exchange, expected=expected, actual=exchange.outcome)
 
 
+def unless_200(*exchanges: Exchange) -> Iterator[Finding]:
+    """Yield a finding for each exchange that must have status 200, and has another one."""
+    return (status_finding(exchange, "200") for exchange in exchanges if exchange.status != 200)
+
+
 def media_type_finding(exchange: Exchange, problem: str, expected: str | None = "application/json") -> Finding:
     """Return the finding for a response with another media type, or another charset, than expected."""
     actual = exchange.excerpt(exchange.header("Content-Type") or "no Content-Type")
