@@ -201,7 +201,7 @@ def test_repeated_key_header_is_refused(gate: Gate) -> Probing[None]:
             new_connection=True,
         ),
     ]
-    yield from _wrongly_accepted(gate, (yield from send_in_turn(requests)))
+    yield from _not_rejected(gate, (yield from send_in_turn(requests)))
 
 
 @documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], sends=1)
@@ -212,7 +212,7 @@ def test_repeated_wrong_key_is_refused(gate: Gate) -> Probing[None]:
         "and a second key header with an unknown key",
         fields=[(gate.key_header, wrong_keys.UNKNOWN.value)],
     )
-    yield from _wrongly_accepted(gate, [exchange])
+    yield from _not_rejected(gate, [exchange])
 
 
 @documented(f"{AUTHENTICATION_GUIDE}: GET / and GET /healthz need no key", sends=2)
@@ -254,7 +254,7 @@ def _send_wrong_keys(
         if not exchange.request.new_connection:
             yield from gate.wrongly_accepted([exchange], {429, *gate.baseline.refusals(wrong_keys.UNKNOWN)})
         else:
-            yield from _wrongly_accepted(gate, [exchange])
+            yield from _not_rejected(gate, [exchange])
 
 
 def _is_wrong(gate: Gate, key: Credential) -> bool:
@@ -263,10 +263,10 @@ def _is_wrong(gate: Gate, key: Credential) -> bool:
 
 def _send_malformed(gate: Gate, keys: Iterable[Credential]) -> Probing[None]:
     requests = [gate.request(key, "in an unusual header", new_connection=True) for key in keys]
-    yield from _wrongly_accepted(gate, (yield from send_in_turn(requests)))
+    yield from _not_rejected(gate, (yield from send_in_turn(requests)))
 
 
-def _wrongly_accepted(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
+def _not_rejected(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
     """Yield a finding for each request that is not rejected; a server or proxy may do so with any 4xx.
 
     It may also end the connection, but not leave it open without a response.

@@ -98,7 +98,7 @@ def test_response_cookie_is_not_accepted(gate: Gate, ok_responses: list[Exchange
     if cookies := cookies_set(ok_responses):
         label = "but with the cookies that responses to valid keys have set"
         exchange = yield from gate.send(None, label, fields=[("Cookie", cookies)])
-        yield from _wrongly_accepted(gate, [exchange])
+        yield from _bypassing(gate, [exchange])
 
 
 @documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=4)
@@ -132,7 +132,7 @@ def test_key_in_path_or_body_is_not_accepted(gate: Gate) -> Probing[None]:
         ),
     ]
     yield from _disclosing(gate, (yield from send_in_turn(elsewhere)))  # another path may have a page of its own
-    yield from _wrongly_accepted(gate, (yield from send_in_turn(in_a_body)))
+    yield from _bypassing(gate, (yield from send_in_turn(in_a_body)))
 
 
 @documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=(5, 9 + MOST_EXTRA))
@@ -151,7 +151,7 @@ def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
     if (yield from _find_ways(gate, ways, "but with the")):
         return
     upgrade = yield from gate.send(None, "but with an upgrade to WebSocket", fields=UPGRADE, new_connection=True)
-    yield from _wrongly_accepted(gate, [upgrade])
+    yield from _bypassing(gate, [upgrade])
     rewritten = [("X-Original-URL", gate.path), ("X-Rewrite-URL", gate.path)]
     requests = [
         *(gate.request(None, "at another host", fields=[("Host", host)]) for host in INTERNAL_HOSTS),
@@ -286,7 +286,7 @@ def test_connection_field_does_not_authenticate(gate: Gate) -> Probing[None]:
     """A request with an unknown key MUST be rejected, also if its Connection field names the key header."""
     fields = [("Connection", gate.key_header)]
     exchange = yield from gate.send(wrong_keys.UNKNOWN, "and Connection names the key header", fields=fields)
-    yield from _wrongly_accepted(gate, [exchange])
+    yield from _bypassing(gate, [exchange])
 
 
 @documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=1)
@@ -328,7 +328,7 @@ def _find_ways(
     refused = gate.baseline.unknown if key else gate.baseline.missing
 
     def judge(exchange: Exchange) -> Judgement:
-        if any(_wrongly_accepted(gate, [exchange])):
+        if any(_bypassing(gate, [exchange])):
             return "defect"
         return "kept" if exchange.status in {each.status for each in refused} else "refused"
 
@@ -337,11 +337,11 @@ def _find_ways(
         combined = Combined(gate, label, single, parts, "without a valid key", key)
         if accepted := (yield from find(combined, judge)):
             is_accepted = True
-            yield from _wrongly_accepted(gate, [accepted])
+            yield from _bypassing(gate, [accepted])
     return is_accepted
 
 
-def _wrongly_accepted(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
+def _bypassing(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
     """Yield a finding for each request that is accepted; errors/no-request-causes-5xx reports a 5xx."""
     for exchange in exchanges:
         is_closed = exchange.status is None and exchange.ending in CLOSED_ENDINGS
