@@ -69,9 +69,8 @@ def test_http_1_0_does_not_invalidate_a_key(gate: Gate, journal: tuple[Exchange,
     A server may refuse HTTP/1.0 with another status.
     """
     for exchange in journal:
-        request = exchange.request
-        is_valid = request.version == "HTTP/1.0" and request.credential in gate.keys and gate.is_operation(request)
-        if is_valid and exchange.status in SUCCESSES - {200} | {401}:
+        is_old = exchange.request.version == "HTTP/1.0"
+        if is_old and gate.is_authorized(exchange.request) and exchange.status in SUCCESSES - {200} | {401}:
             yield status_finding(exchange, "200, or a refusal of HTTP/1.0")
 
 

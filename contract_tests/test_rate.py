@@ -222,8 +222,7 @@ def test_429_is_complete(gate: Gate, scheduler: Scheduler, journal: tuple[Exchan
 
 def _has_a_limit(gate: Gate, request: Request) -> bool:
     """Whether a request is for the operation with one valid key: the limits of other callers are not documented."""
-    has_one_key = request.credential in gate.keys and len(request.values(gate.key_header)) == 1
-    return has_one_key and gate.is_operation(request)
+    return gate.is_authorized(request) and len(request.values(gate.key_header)) == 1
 
 
 def _stated_limits(journal: tuple[Exchange, ...], key: Credential | None) -> set[Decimal]:

@@ -157,8 +157,11 @@ class Gate:
         A server of several sites may take a request with no Host header, or with two, for another one.
         """
         request = exchange.request
-        is_ok = exchange.status == 200 and request.credential in self.keys
-        return is_ok and len(request.values("Host")) == 1 and self.is_operation(request)
+        return exchange.status == 200 and len(request.values("Host")) == 1 and self.is_authorized(request)
+
+    def is_authorized(self, request: Request) -> bool:
+        """Whether a request is for the operation, and has a valid key in the key header."""
+        return request.credential in self.keys and self.is_operation(request)
 
     def is_operation(self, request: Request) -> bool:
         """Whether a request is for the operation, with any query, header fields and body, also in absolute form."""
