@@ -185,8 +185,7 @@ def ok_responses(gate: Gate, baseline_responses: tuple[Exchange, ...]) -> list[E
 @pytest.fixture(scope="session")
 def usage_metrics(ok_responses: list[Exchange]) -> list[UsageMetrics]:
     """The usage metrics of every 200 response that can be read, without members that are not valid."""
-    whole = [each for each in ok_responses if each.status == 200 and each.ending == "complete"]
-    readable = [exchange for exchange in whole if exchange.object]
+    readable = [exchange for exchange in ok_responses if exchange.is_complete_200 and exchange.object]
     if not readable:
         raise NotTested("no 200 response has a body that can be read", because=READING)
     return [UsageMetrics(exchange, invalid_members(OPERATION, exchange)) for exchange in readable]

@@ -55,8 +55,7 @@ def test_strong_etag_identifies_one_body(ok_responses: list[Exchange]) -> Iterat
     first_with: dict[str, Exchange] = {}
     for exchange in ok_responses:
         tag = exchange.header("ETag") or ""
-        is_whole = exchange.status == 200 and exchange.ending == "complete"
-        if is_whole and tag.startswith('"') and ENTITY_TAG.fullmatch(tag):
+        if exchange.is_complete_200 and tag.startswith('"') and ENTITY_TAG.fullmatch(tag):
             first = first_with.setdefault(tag, exchange)
             if not _have_the_same_body(first, exchange):
                 problem = f"two different bodies have the strong ETag {exchange.excerpt(tag)}"

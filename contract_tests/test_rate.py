@@ -181,7 +181,7 @@ def test_200_fields_agree_with_the_body(ok_responses: list[Exchange]) -> Iterato
     They may differ by one token. The limit is `rps` or `burst`.
     """
     for exchange in ok_responses:
-        if exchange.status != 200 or exchange.ending != "complete":
+        if not exchange.is_complete_200:
             continue
         metrics = UsageMetrics(exchange)
         stated = {"X-RateLimit-Limit": (metrics.rps, metrics.burst), "X-RateLimit-Remaining": (metrics.remaining,)}

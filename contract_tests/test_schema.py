@@ -218,7 +218,7 @@ def _is_negative(case: schemathesis.Case[Any]) -> bool:
 
 def _complete(exchanges: Iterable[Exchange]) -> list[Exchange]:
     """Return the complete 200 responses; NotTested without one."""
-    complete = [exchange for exchange in exchanges if exchange.status == 200 and exchange.ending == "complete"]
+    complete = [exchange for exchange in exchanges if exchange.is_complete_200]
     if not complete:
         raise NotTested("no 200 response is complete", because=VALID_KEY.reported_by)
     return complete

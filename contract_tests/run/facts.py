@@ -91,7 +91,7 @@ def objects(value: object) -> Iterator[dict[str, object]]:
 
 # Functions with names, so that verdicts with facts can be pickled.
 def _valid_key(baseline: Baseline) -> bool:
-    return all(each.status == 200 and each.ending == "complete" for each in baseline.valid)
+    return all(each.is_complete_200 for each in baseline.valid)
 
 
 def _readable_body(baseline: Baseline) -> bool:

@@ -226,6 +226,11 @@ class Exchange:
         """The status, or how the response failed."""
         return str(self.status) if self.status is not None else f"no response ({self.ending})"
 
+    @property
+    def is_complete_200(self) -> bool:
+        """Whether the response is complete, and has status 200."""
+        return self.status == 200 and self.ending == "complete"
+
     def values(self, name: str) -> list[str]:
         """Return the values of every field of that name, in order; NotTested where not all of them were kept."""
         self._need(head=True)
