@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -15,8 +14,8 @@ from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, send_in_turn
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
+from contract_tests.wire.dates import is_date, made_at, timestamp
 from contract_tests.wire.messages import AUTH_ERRORS, Exchange
-from contract_tests.wire.pacing import is_date, made_at
 
 ENTITY_TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 TARGETED = ("CDN-Cache-Control", "Surrogate-Control")  # take precedence for caches of this kind (RFC 9213)
@@ -249,11 +248,10 @@ def test_last_modified_is_not_later_than_date(journal: tuple[Exchange, ...]) -> 
     """
     for exchange in journal:
         modified, date = exchange.header("Last-Modified") or "", exchange.header("Date") or ""
-        if is_date(modified) and is_date(date):
-            later = parsedate_to_datetime(modified).timestamp() - made_at(exchange)
-            if later > CLOCKS_DIFFER:
-                expected, actual = f"at most {exchange.excerpt(date)}", exchange.excerpt(modified)
-                yield Finding("Last-Modified is later than Date", exchange, expected=expected, actual=actual)
+        at = timestamp(modified)
+        if at is not None and is_date(date) and at - made_at(exchange) > CLOCKS_DIFFER:
+            expected, actual = f"at most {exchange.excerpt(date)}", exchange.excerpt(modified)
+            yield Finding("Last-Modified is later than Date", exchange, expected=expected, actual=actual)
 
 
 @advisory(
@@ -380,5 +378,5 @@ def _items(exchange: Exchange, field: str) -> list[str]:
 
 def _seconds_until_expiry(exchange: Exchange) -> Decimal:
     """Return the seconds from Date to Expires; a value that is not a date has expired (RFC 9111, section 5.3)."""
-    expires = exchange.header("Expires") or ""
-    return Decimal(parsedate_to_datetime(expires).timestamp() - made_at(exchange)) if is_date(expires) else Decimal(0)
+    expires = timestamp(exchange.header("Expires") or "")
+    return Decimal(0) if expires is None else Decimal(expires - made_at(exchange))

@@ -12,13 +12,13 @@ from contract_tests.run.probes import Probing, pause
 from contract_tests.run.recorded import OWN_REQUESTS
 from contract_tests.run.rules import advisory, specified
 from contract_tests.run.scheduler import Scheduler
+from contract_tests.wire.dates import is_date, made_at
 from contract_tests.wire.http_lint import complaints, malformed_dates, repeated_fields
 from contract_tests.wire.messages import (
     IDENTIFIER_FIELDS,
     Exchange,
 )
 from contract_tests.wire.not_tested import NotTested
-from contract_tests.wire.pacing import is_date, made_at
 
 CLOCKS_DIFFER = 300  # seconds: between those of the server and of this machine
 DATE_INTERVAL = 2.0  # seconds: Date has whole seconds, so two responses that far apart have different ones
