@@ -16,7 +16,7 @@ from schemathesis.generation import GenerationMode
 from contract_tests.metrics.members import is_secret, without_noise
 from contract_tests.metrics.schema import inexact_integers
 from contract_tests.run.examples import examples
-from contract_tests.run.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY, objects
+from contract_tests.run.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY
 from contract_tests.run.findings import (
     Finding,
     body_findings,
@@ -30,6 +30,7 @@ from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import CLIENT_ERRORS, Exchange, kept_whole
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.schemathesis_adapter import as_response, body_of, fields_of, prepared_request
+from contract_tests.wire.strict_json import objects
 from usage_contract.contract import Level
 
 SHAPE_RULES = (

@@ -6,14 +6,14 @@ deployment that refuses a request without a key, with any status code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run import wrong_keys
 from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
-from contract_tests.wire.strict_json import member_names
+from contract_tests.wire.strict_json import member_names, objects
 
 TWO_KEYS = "two used keys"  # a need that the summary names
 
@@ -75,18 +75,6 @@ def contains_metrics(exchange: Exchange, members: frozenset[str]) -> bool:
     if not exchange.json.is_readable:
         return len(members & member_names(exchange.body)) > 1
     return any(len(members & each.keys()) > 1 for each in objects(exchange.json.value))
-
-
-def objects(value: object) -> Iterator[dict[str, object]]:
-    """Yield every object within a JSON value, without recursion: the value was received."""
-    waiting = [value]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, dict):
-            yield each
-            waiting.extend(each.values())
-        elif isinstance(each, list):
-            waiting.extend(each)
 
 
 # Functions with names, so that verdicts with facts can be pickled.
