@@ -196,18 +196,19 @@ class Exchange:
     @property
     def raw_head(self) -> bytes:
         """The bytes of the head."""
-        self._need(head=True)
+        self.check_kept(head=True)
         return self.head
 
     @property
     def raw_body(self) -> bytes:
         """The bytes of the body as it was sent, all of them."""
-        self._need()
+        self.check_kept()
         if len(self.payload) > KEPT:
             self.check_time()
         return self.payload
 
-    def _need(self, *, head: bool = False) -> None:
+    def check_kept(self, *, head: bool = False) -> None:
+        """Raise NotTested where not all of the response, or of its `head` alone, was kept."""
         if self.abridged and (self.abridged.head or not head):
             raise NotTested(self.abridged.reason.format(self.received))
 
@@ -233,7 +234,7 @@ class Exchange:
 
     def values(self, name: str) -> list[str]:
         """Return the values of every field of that name, in order; NotTested where not all of them were kept."""
-        self._need(head=True)
+        self.check_kept(head=True)
         return self.kept_values(name)
 
     def kept_values(self, name: str) -> list[str]:
@@ -373,7 +374,7 @@ def kept_whole(exchanges: Iterable[Exchange]) -> Iterator[Exchange]:
         else:
             yield exchange
     if abridged:
-        abridged.raw_body  # noqa: B018 - raises
+        abridged.check_kept()
 
 
 def cookies_set(exchanges: Iterable[Exchange]) -> bytes:
