@@ -37,13 +37,13 @@ FEWEST_REJECTIONS = 10  # a firewall may reject a few unusual requests at the en
 ADDRESS, NUMBER = "203.0.113.7", "6f1c2e7a"
 # Fields that browsers, proxies and tracing add: more than some servers have room for.
 FIELDS_ON_THE_WAY = (
-    *(("Forwarded", f"for={ADDRESS}"), ("X-Forwarded-For", "2001:db8::7"), ("X-Real-IP", ADDRESS)),
-    *(("X-Forwarded-Proto", "https"), ("X-Forwarded-Port", "443"), ("Via", "1.1 proxy.example")),
-    *(("X-Request-Id", NUMBER), ("X-Correlation-Id", NUMBER), ("CDN-Loop", "cdn.example")),
-    *(("Sec-CH-UA", '"Chromium";v="140"'), ("Sec-CH-UA-Mobile", "?0"), ("Sec-CH-UA-Platform", '"Linux"')),
-    *(("Accept-Charset", "utf-8"), ("Priority", "u=1, i"), ("Save-Data", "on"), ("Sec-GPC", "1")),
-    *(("traceparent", f"00-{NUMBER * 4}-{NUMBER * 2}-01"), ("baggage", "a=1")),
-)
+    ("Forwarded", f"for={ADDRESS}"), ("X-Forwarded-For", "2001:db8::7"), ("X-Real-IP", ADDRESS),
+    ("X-Forwarded-Proto", "https"), ("X-Forwarded-Port", "443"), ("Via", "1.1 proxy.example"),
+    ("X-Request-Id", NUMBER), ("X-Correlation-Id", NUMBER), ("CDN-Loop", "cdn.example"),
+    ("Sec-CH-UA", '"Chromium";v="140"'), ("Sec-CH-UA-Mobile", "?0"), ("Sec-CH-UA-Platform", '"Linux"'),
+    ("Accept-Charset", "utf-8"), ("Priority", "u=1, i"), ("Save-Data", "on"), ("Sec-GPC", "1"),
+    ("traceparent", f"00-{NUMBER * 4}-{NUMBER * 2}-01"), ("baggage", "a=1"),
+)  # fmt: skip
 
 
 @documented(INVALID_KEY, repeats=["auth/valid-key-is-200"])

@@ -12,7 +12,7 @@ from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_VALID_KEY, UNKNO
 from contract_tests.run.findings import Finding, status_finding, unless_200
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, report, send_in_turn
-from contract_tests.run.request_parts import Part, packed
+from contract_tests.run.request_parts import MOST_FIELDS, Part, packed
 from contract_tests.run.rules import HEADER_ONLY, KEY_NEEDED, advisory, documented
 from contract_tests.wire.messages import (
     CLIENT_ERRORS_OR_REDIRECTS,
@@ -28,13 +28,15 @@ INTERNAL_HOST = "usage.default.svc.cluster.local"
 INTERNAL_HOSTS = ("localhost", INTERNAL_HOST)  # each may be another site
 # Many frameworks answer a WebSocket handshake before they read the key, so it is a request of its own.
 UPGRADE = (
-    *(("Connection", "Upgrade"), ("Upgrade", "websocket")),
-    *(("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")),
-)
+    ("Connection", "Upgrade"), ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+)  # fmt: skip
 PREFLIGHT = (("Access-Control-Request-Method", "GET"), ("Access-Control-Request-Headers", "x-api-key"))
 OTHER_ROUTES = ("/v1/usage", "/metrics")
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 FALLBACKS = 20  # usual names of each kind, under which a server may look for a key after a wrong one
+# As many as a request has room for beside the other fields of their group.
+USERS, SWITCHES = guessed_names.USERS[: MOST_FIELDS - 9], guessed_names.SWITCHES[: MOST_FIELDS - 10]
 OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 Fields = Sequence[tuple[str, str | bytes]]
 
@@ -177,7 +179,7 @@ def _claims(gate: Gate) -> dict[str, Fields]:
         ],
         "the name of a user": [
             ("User-Agent", "ELB-HealthChecker/2.0"),
-            *((name, "admin") for name in guessed_names.USERS[:66]),
+            *((name, "admin") for name in USERS),
             *((name, "SUCCESS") for name in verified),
             ("Referer", "http://localhost/"),
             ("Accept", "image/avif, image/png, */*"),
@@ -190,30 +192,30 @@ def _claims(gate: Gate) -> dict[str, Fields]:
             *((name, "10.0.0.1") for name in guessed_names.ADDRESSES[:6]),
             ("Origin", "null"),
             ("X-Forwarded-Host", INTERNAL_HOST),
-            *((name, "true") for name in guessed_names.SWITCHES[:65]),
+            *((name, "true") for name in SWITCHES),
         ],
         "fields of a CORS preflight, and fields that permit a stale response": [
-            *(("Cache-Control", "max-stale=3600, no-cache"), ("Pragma", "no-cache")),
-            *(("Purpose", "prefetch"), ("Sec-Purpose", "prefetch"), ("X-Requested-With", "XMLHttpRequest")),
-            *(("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Mode", "navigate"), ("DNT", "1")),
-            *(("Origin", gate.settings.target.origin), *PREFLIGHT),
+            ("Cache-Control", "max-stale=3600, no-cache"), ("Pragma", "no-cache"),
+            ("Purpose", "prefetch"), ("Sec-Purpose", "prefetch"), ("X-Requested-With", "XMLHttpRequest"),
+            ("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Mode", "navigate"), ("DNT", "1"),
+            ("Origin", gate.settings.target.origin), *PREFLIGHT,
             ("User-Agent", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"),
             ("Accept", "text/event-stream, application/xml, image/png, application/openmetrics-text"),
         ],
         "fields that name another target, a condition and a range": [
             *((name, "/healthz") for name in paths),
-            *(("X-HTTP-Method-Override", "OPTIONS"), ("X-Forwarded-Method", "OPTIONS")),
-            *(("X-Forwarded-Proto", "https"), ("X-Forwarded-Port", "8080"), ("Via", "1.1 proxy"), ("CDN-Loop", "cdn")),
-            *(("traceparent", TRACE), ("X-Request-Id", "1"), ("Idempotency-Key", "1"), ("Max-Forwards", "0")),
-            *(("Early-Data", "1"), ("TE", "trailers"), ("From", "ops@example.com"), ("Prefer", "respond-async")),
-            *(("Accept-Encoding", "gzip"), ("Content-Type", "application/grpc"), ("X-Api-Version", "1")),
+            ("X-HTTP-Method-Override", "OPTIONS"), ("X-Forwarded-Method", "OPTIONS"),
+            ("X-Forwarded-Proto", "https"), ("X-Forwarded-Port", "8080"), ("Via", "1.1 proxy"), ("CDN-Loop", "cdn"),
+            ("traceparent", TRACE), ("X-Request-Id", "1"), ("Idempotency-Key", "1"), ("Max-Forwards", "0"),
+            ("Early-Data", "1"), ("TE", "trailers"), ("From", "ops@example.com"), ("Prefer", "respond-async"),
+            ("Accept-Encoding", "gzip"), ("Content-Type", "application/grpc"), ("X-Api-Version", "1"),
             ("Authorization", "Bearer null"),
-            *(("If-Modified-Since", "Tue, 19 Jan 2038 03:14:07 GMT"), ("X-Amz-Date", "20270115T080000Z")),
+            ("If-Modified-Since", "Tue, 19 Jan 2038 03:14:07 GMT"), ("X-Amz-Date", "20270115T080000Z"),
             ("User-Agent", " ".join(guessed_names.AGENTS)),
             ("Connection", gate.key_header),
-            *(("If-None-Match", "*"), ("Range", "bytes=0-9")),
+            ("If-None-Match", "*"), ("Range", "bytes=0-9"),
         ],
-    }
+    }  # fmt: skip
 
 
 @documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=11)
