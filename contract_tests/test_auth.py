@@ -10,7 +10,7 @@ from contract_tests.run import wrong_keys
 from contract_tests.run.examples import examples_of_each
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
 from contract_tests.run.findings import Finding, body_findings, status_finding, unless_200
-from contract_tests.run.gate import BROWSER, Gate
+from contract_tests.run.gate import BROWSER, HEALTH, Gate
 from contract_tests.run.probes import Probing, report, send_concurrently, send_in_turn
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, INVALID_KEY, advisory, documented, specified
 from contract_tests.wire.messages import (
@@ -24,7 +24,6 @@ from contract_tests.wire.messages import (
 )
 from contract_tests.wire.not_tested import NotTested
 
-HEALTH = "get_health"
 COMPRESSING_BROWSER = (*BROWSER, ("Accept-Encoding", "gzip"))
 MOST_SHOWN_KEYS = 3  # texts of api_key that are sent as keys: one for each key that a run commonly has
 

@@ -39,7 +39,7 @@ INCLUDING_JSON: dict[str, list[tuple[str, str]]] = {
         ("Accept-Language", "*"),
     ],
 }
-NOT_JSON = f"image/png, application/xml, text/html;q=0.9, {STREAMS}"
+OTHER_MEDIA_TYPES = f"image/png, application/xml, text/html;q=0.9, {STREAMS}"
 ABANDONED = 2  # requests whose clients leave before the response
 FIELDS = (
     "Accept", "Accept-Charset", "Accept-Language", "Accept-Encoding", "Cookie", "Range", "If-Range", "If-Match",
@@ -83,7 +83,9 @@ def test_accept_leads_to_json_or_4xx(gate: Gate) -> Probing[None]:
         *(gate.request(gate.main, f"and accepting {what}", fields=fields) for what, fields in INCLUDING_JSON.items()),
     ]
     other = gate.request(
-        gate.main, f"and Accept: {NOT_JSON}, and UTF-16", fields=[("Accept", NOT_JSON), ("Accept-Charset", "utf-16")]
+        gate.main,
+        f"and Accept: {OTHER_MEDIA_TYPES}, and UTF-16",
+        fields=[("Accept", OTHER_MEDIA_TYPES), ("Accept-Charset", "utf-16")],
     )
     browser = gate.request(gate.main, "as a browser sends it", fields=[*BROWSER, ("Origin", OTHER_ORIGIN)])
     cases = [

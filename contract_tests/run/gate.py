@@ -19,6 +19,7 @@ from contract_tests.wire.not_tested import NotTested
 from usage_contract import Contract, Operation, __version__
 
 OPERATION = "get_usage"  # the operation that the rules are about; the document describes the rest of it
+HEALTH = "get_health"  # the health check, which needs no key
 OTHER_ORIGIN = "https://other-origin.example"  # no page of the deployment
 BROWSER = (
     ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
