@@ -53,6 +53,14 @@ def errors(missing_key_responses: object, journal: tuple[Exchange, ...]) -> list
     return [exchange for exchange in answered if exchange.request.version in HTTP_1]
 
 
+@pytest.fixture
+def heads(
+    baseline_responses: tuple[Exchange, ...], other_ok_responses: list[Exchange], errors: list[Exchange]
+) -> Iterable[Exchange]:
+    """All baseline exchanges, other ones with a 200 to a valid key, and errors, each once."""
+    return _distinct(*baseline_responses, *other_ok_responses, *errors)
+
+
 @specified("RFC 9112, section 8: incomplete messages", repeats=["http/responses-are-complete"], reads=["framing"])
 def test_other_responses_are_complete(errors: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response to another request MUST be as long as it states, and to an HTTP/1.0 request it MUST be HTTP.
@@ -86,12 +94,10 @@ def test_nothing_follows_other_responses(
 
 
 @specified("RFC 9112, section 6.2: Content-Length and Transfer-Encoding", reads=["head"])
-def test_length_is_stated_once(
-    baseline_responses: tuple[Exchange, ...], other_ok_responses: list[Exchange], errors: list[Exchange]
-) -> Iterator[Finding]:
+def test_length_is_stated_once(heads: Iterable[Exchange]) -> Iterator[Finding]:
     """A response MUST NOT state its length twice, by Content-Length or by Transfer-Encoding."""
     # In the raw head, because a parser merges two equal lengths.
-    for exchange in _distinct(*baseline_responses, *other_ok_responses, *errors):
+    for exchange in heads:
         stated = CONTENT_LENGTH.findall(exchange.raw_head.split(b"\r\n\r\n")[0])
         stated += [b"Transfer-Encoding"] if exchange.header("Transfer-Encoding") else []
         if len(stated) > 1:
@@ -100,11 +106,9 @@ def test_length_is_stated_once(
 
 
 @specified("RFC 9112, sections 2.3 and 4: status-line, and its version", reads=["head"])
-def test_status_line_is_well_formed(
-    baseline_responses: tuple[Exchange, ...], other_ok_responses: list[Exchange], errors: list[Exchange]
-) -> Iterator[Finding]:
+def test_status_line_is_well_formed(heads: Iterable[Exchange]) -> Iterator[Finding]:
     """A response MUST begin with HTTP/1.1 or HTTP/1.0, a space, three digits, and another space."""
-    for exchange in _distinct(*baseline_responses, *other_ok_responses, *errors):
+    for exchange in heads:
         lines = exchange.raw_head.lstrip(b"\r\n").splitlines() if exchange.status else []
         if lines and exchange.request.version in HTTP_1 and not STATUS_LINE.match(lines[0]):
             problem = "the status line is malformed, or states another version of HTTP"
@@ -325,11 +329,9 @@ def test_split_and_pipelined_requests_are_separate(gate: Gate) -> Probing[None]:
 
 
 @documented("RFC 9112, section 2.1: every line of a head ends with CRLF", reads=["head"])
-def test_lines_end_with_crlf(
-    baseline_responses: tuple[Exchange, ...], other_ok_responses: list[Exchange], errors: list[Exchange]
-) -> Iterator[Finding]:
+def test_lines_end_with_crlf(heads: Iterable[Exchange]) -> Iterator[Finding]:
     """A response MUST end each line of its head with CRLF: many clients take a bare LF for the end of the message."""
-    for exchange in _distinct(*baseline_responses, *other_ok_responses, *errors):
+    for exchange in heads:
         head = HEAD.match(exchange.raw_head)
         if head and BARE_LF.search(head[0]):
             yield Finding("the head contains a bare LF", exchange, actual=exchange.excerpt(head[0]))
