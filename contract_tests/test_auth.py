@@ -51,9 +51,9 @@ def test_missing_key_is_401(gate: Gate, missing_key_responses: list[Exchange]) -
 def test_no_key_is_401_each_time(
     gate: Gate, missing_key_responses: object, journal: tuple[Exchange, ...]
 ) -> Iterator[Finding]:
-    """A response to a usual request without an API key SHOULD NOT have another 4xx status between two with 401.
+    """A response to a usual request without an API key SHOULD have status 401 each time.
 
-    A limit of requests (429) is accepted.
+    Another 4xx status before a later 401 is reported; a limit of requests (429) is accepted.
     """
     usual = [
         exchange

@@ -48,9 +48,9 @@ FIELDS_ON_THE_WAY = (
 
 @documented(INVALID_KEY, repeats=["auth/valid-key-is-200"])
 def test_accepted_key_remains_valid(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A key that was accepted MUST NOT be rejected from some time on.
+    """The server MUST NOT reject a key that it has accepted before.
 
-    It has 401 or 403 in at least ten responses after the last 200.
+    Only a key with 401 or 403 in ten responses or more after its last 200 is reported.
     """
     for key in gate.keys:
         of_key = [exchange for exchange in journal if exchange.request.credential == key]

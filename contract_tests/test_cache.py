@@ -93,7 +93,10 @@ def _have_the_same_body(one: Exchange, other: Exchange) -> bool:
 def test_current_etag_is_200_or_304(
     gate: Gate, first_ok: Exchange, other_key_responses: list[Exchange]
 ) -> Probing[None]:
-    """A response to a condition with the current `ETag` MUST have status 200 or 304, and only with that tag's key."""
+    """A request whose `If-None-Match` is the current `ETag` MUST get 200 or 304, and 304 only with that tag's key.
+
+    Without a key it is rejected.
+    """
     tag = first_ok.header("ETag")
     if tag is None or not ENTITY_TAG.fullmatch(tag):
         return

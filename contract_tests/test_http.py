@@ -63,7 +63,7 @@ def heads(
 
 @specified("RFC 9112, section 8: incomplete messages", repeats=["http/responses-are-complete"], reads=["framing"])
 def test_other_responses_are_complete(errors: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response to another request MUST be as long as it states, and to an HTTP/1.0 request it MUST be HTTP.
+    """A response to any other request MUST be valid HTTP, and as long as it states.
 
     Its status is 401, 403, 404, 405 or 429, or it is a response to HTTP/1.0.
     """

@@ -105,7 +105,7 @@ def test_integers_are_written_as_integers(ok_responses: list[Exchange]) -> Itera
 
 @advisory("RFC 8259, section 6: a number as it is meant; IEEE 754 arithmetic leaves digits that are not")
 def test_numbers_have_no_rounding_noise(ok_responses: list[Exchange]) -> Iterator[Finding]:
-    """A number in a 200 response SHOULD NOT have fifteen digits or more that stand for a number of few digits."""
+    """A number in a 200 response SHOULD NOT have rounding noise, such as 99.30000000000001."""
     for exchange in kept_whole(_complete(ok_responses)):
         numbers = (value for each in objects(exchange.exact) for value in each.values() if isinstance(value, Decimal))
         for number in numbers:
