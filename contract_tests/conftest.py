@@ -169,7 +169,7 @@ def baseline_responses(
     refused = (each for sample in auth_errors.values() for each in sample)
     exchanges = (*main_key_responses, *other_key_responses, *refused)
     if not exchanges:
-        raise NotTested("no usual request with a valid key is recorded, and none that was refused")
+        raise NotTested("the recording has no usual request that was accepted, and none that was refused")
     return exchanges
 
 

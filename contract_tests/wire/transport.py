@@ -212,7 +212,7 @@ class Transport:
             raise NotTested(f"the deployment is not reachable any more: {self.unreachable_reason}")
         for credential in {request.credential for request in requests}:
             if credential in self.exhausted:
-                raise NotTested(f"{credential.label} is answered 429 however often Retry-After is honoured")
+                raise NotTested(f"every request with {credential.label} gets a 429, also after Retry-After")
             if credential in self.throttled_reason:
                 raise NotTested(self.throttled_reason[credential])
         self._check_budget(len(requests))
