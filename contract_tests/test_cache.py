@@ -334,20 +334,17 @@ def test_responses_are_not_shared_by_caches(
 
 
 def _may_be_shared(gate: Gate, exchange: Exchange) -> bool:
-    return any(
-        _allows_sharing(gate, exchange, name)
-        for name in ("Cache-Control", *TARGETED)
-        if name == "Cache-Control" or exchange.header(name)
-    )
+    is_for_one_key = {"*", gate.key_header.lower()} & set(_items(exchange, "Vary"))
+    if exchange.status not in {200, 429, *AUTH_ERRORS} or is_for_one_key:
+        return False
+    targeted = (name for name in TARGETED if exchange.header(name))
+    return any(_allows_sharing(exchange, name) for name in ("Cache-Control", *targeted))
 
 
-def _allows_sharing(gate: Gate, exchange: Exchange, field: str) -> bool:
-    control, vary = _items(exchange, field), _items(exchange, "Vary")
-    if (
-        exchange.status not in {200, 429, *AUTH_ERRORS}
-        or PRIVATE & set(control)
-        or {"*", gate.key_header.lower()} & set(vary)
-    ):
+def _allows_sharing(exchange: Exchange, field: str) -> bool:
+    """Whether a field permits a shared cache to store the response (RFC 9111, sections 3 and 4.2.1)."""
+    control = _items(exchange, field)
+    if PRIVATE & set(control):
         return False
     for_shared_caches = [item for item in control if item.startswith("s-maxage")]  # takes precedence over max-age
     ages = _ages(for_shared_caches or control)
