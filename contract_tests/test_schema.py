@@ -7,6 +7,7 @@ from copy import deepcopy
 from decimal import Decimal
 from typing import Any
 
+import requests
 import schemathesis
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.config import SchemathesisConfig
@@ -160,8 +161,6 @@ def test_generated_requests_match_the_document(gate: Gate, first_ok: Exchange) -
     A request that does not conform to the document may be rejected with any 4xx.
     """
     first_ok.check_time()  # before Schemathesis takes seconds to read the document
-    load_all_checks()
-    checks: list[Any] = [CHECKS.get_one(name) for name in CHECK_NAMES]
     cases = _generated_cases(gate)
     generated = [prepared_request(case, gate.settings.target.url) for case in cases]
     exchanges = yield from send_in_turn(
@@ -176,19 +175,26 @@ def test_generated_requests_match_the_document(gate: Gate, first_ok: Exchange) -
         )
         for case, request in zip(cases, generated, strict=True)
     )
+    load_all_checks()
+    checks: list[Any] = [CHECKS.get_one(name) for name in CHECK_NAMES]
     for case, request, exchange in zip(cases, generated, exchanges, strict=False):
         if exchange.status is None:
             yield status_finding(exchange, "a response")
-            continue
-        if _is_negative(case):  # Schemathesis judges it by further requests, past the pace and the budget of the run
-            if exchange.status not in {200, *CLIENT_ERRORS}:
-                yield status_finding(exchange, "200 or 4xx")
-            continue
-        try:
-            case.validate_response(as_response(exchange, request), checks=checks)
-        except FailureGroup as group:
-            titles = sorted({str(getattr(failure, "title", failure)) for failure in group.exceptions})
-            yield Finding(f"Schemathesis: {', '.join(titles)}", exchange)
+        elif not _is_negative(case):
+            yield from _failed_checks(case, as_response(exchange, request), checks, exchange)
+        # Schemathesis judges other cases by further requests, past the pace and the budget of the run.
+        elif exchange.status not in {200, *CLIENT_ERRORS}:
+            yield status_finding(exchange, "200 or 4xx")
+
+
+def _failed_checks(
+    case: schemathesis.Case[Any], response: requests.Response, checks: list[Any], exchange: Exchange
+) -> Iterator[Finding]:
+    try:
+        case.validate_response(response, checks=checks)
+    except FailureGroup as group:
+        titles = sorted({str(getattr(failure, "title", failure)) for failure in group.exceptions})
+        yield Finding(f"Schemathesis: {', '.join(titles)}", exchange)
 
 
 def _generated_cases(gate: Gate) -> list[schemathesis.Case[Any]]:
