@@ -1,4 +1,4 @@
-"""Authentication: a request without a key, or with another value in the key header, is rejected."""
+"""Authentication: a valid key is accepted; no key, or another value in its header, is rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Authentication: a valid key in its header is accepted, regardless of the rest of the request."""
+"""Valid keys: one in its header is accepted, now and later, regardless of the rest of the request."""
 
 from __future__ import annotations
 

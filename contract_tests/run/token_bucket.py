@@ -22,9 +22,8 @@ TRIES = 3  # times a problem must occur that other users of the key could explai
 BEYOND_CAPACITY = 6  # requests beyond the capacity: a few tokens are refilled during a burst
 WAVE = 16  # requests at the same time, where more than a small bucket holds are sent
 MOST_TIMES = 2  # times the capacity: a large bucket refills while it is emptied
-MOST_TO_EMPTY = (
-    MOST_TIMES * (LARGEST_BUCKET + BEYOND_CAPACITY) + WAVE
-)  # requests: the most that emptying one bucket takes
+# Requests: the most that emptying one bucket takes.
+MOST_TO_EMPTY = MOST_TIMES * (LARGEST_BUCKET + BEYOND_CAPACITY) + WAVE
 ROUNDING = 1  # token: `remaining` may be rounded
 LEAST_FALL = 2  # tokens: if fewer are missing after a burst, its requests took none
 SMALLEST_READABLE = 2  # tokens: a smaller bucket is empty after the request that reads it

@@ -12,7 +12,7 @@ ADDED_BY_CURL = ("Host", "User-Agent", "Accept")  # header fields that curl adds
 LONG_RUN = 100  # characters: a longer run of one letter is spelt as the command that makes it
 # A long run of one letter, printable characters before such a run, or others.
 PARTS = re.compile(
-    rb"(?s)([A-Za-z0-9_])\1{%d,}|[ -~]+?(?=([A-Za-z0-9_])\2{%d}|[^ -~]|\Z)|[^ -~]+" % ((LONG_RUN - 1,) * 2)
+    rb"(?s)([A-Za-z0-9_])\1{%d,}|[ -~]+?(?=([A-Za-z0-9_])\2{%d}|[^ -~]|\Z)|[^ -~]+" % (LONG_RUN - 1, LONG_RUN - 1)
 )
 PRINTABLE = re.compile(rb"[ -~]+")
 GLOBBED = re.compile(rb"[\[\]{}]")  # what curl takes for a pattern in a URL
