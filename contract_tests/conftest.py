@@ -169,7 +169,7 @@ def baseline_responses(
     refused = (each for sample in auth_errors.values() for each in sample)
     exchanges = (*main_key_responses, *other_key_responses, *refused)
     if not exchanges:
-        raise NotTested("no usual request with a valid key is recorded, and none that was refused")
+        raise NotTested("the recording has no usual request that was accepted, and none that was refused")
     return exchanges
 
 
@@ -185,8 +185,7 @@ def ok_responses(gate: Gate, baseline_responses: tuple[Exchange, ...]) -> list[E
 @pytest.fixture(scope="session")
 def usage_metrics(ok_responses: list[Exchange]) -> list[UsageMetrics]:
     """The usage metrics of every 200 response that can be read, without members that are not valid."""
-    whole = [each for each in ok_responses if each.status == 200 and each.ending == "complete"]
-    readable = [exchange for exchange in whole if exchange.object]
+    readable = [exchange for exchange in ok_responses if exchange.is_complete_200 and exchange.object]
     if not readable:
         raise NotTested("no 200 response has a body that can be read", because=READING)
     return [UsageMetrics(exchange, invalid_members(OPERATION, exchange)) for exchange in readable]

@@ -18,16 +18,16 @@ from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUID
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.run.token_bucket import (
     ALLOWANCE,
-    EMPTYING,
-    LARGEST,
+    BEYOND_CAPACITY,
+    LARGEST_BUCKET,
     LONGEST_REFILL,
     LONGEST_WAIT,
-    MORE,
+    MOST_TO_EMPTY,
     REMAINING,
     ROUNDING,
-    SLOWEST,
-    SMALL,
-    SMALLEST,
+    SLOWEST_REFILL,
+    SMALL_BUCKET,
+    SMALLEST_READABLE,
     TRIES,
     Bucket,
     Refill,
@@ -41,8 +41,8 @@ from contract_tests.wire.pacing import stated_wait
 
 bucket_rule = partial(documented, needs=NEEDS_VALID_KEY, intrusive=True)
 LIMIT = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
-KEYS = 3  # at most: the main, the second and the unused key
-BURST = SMALL + MORE  # requests
+MOST_KEYS = 3  # at most: the main, the second and the unused key
+SMALL_BURST = SMALL_BUCKET + BEYOND_CAPACITY  # requests
 REJECTED_PART = 10  # of the remaining tokens, one in ten may have been taken by other users of the key
 LEAST_LOSS = 4  # tokens: other users of a key may take fewer
 RANGES = "schema/body-has-the-documented-ranges"  # without it, `remaining` may be any number
@@ -72,15 +72,15 @@ def smallest_bucket(stated_buckets: list[Bucket]) -> Bucket:
 @pytest.fixture(scope="session")
 def bucket(smallest_bucket: Bucket) -> Bucket:
     """The smallest bucket; NotTested where it is too large to be emptied."""
-    if smallest_bucket.burst > LARGEST:
-        raise NotTested(f"no key states a burst of {LARGEST} or less")
+    if smallest_bucket.burst > LARGEST_BUCKET:
+        raise NotTested(f"no key states a burst of {LARGEST_BUCKET} or less")
     return smallest_bucket
 
 
 @pytest.fixture(scope="session")
 def buckets(bucket: Bucket, stated_buckets: list[Bucket]) -> list[Bucket]:
     """The small buckets, or a single larger one."""
-    return [each for each in stated_buckets if each.burst <= SMALL] or [bucket]
+    return [each for each in stated_buckets if each.burst <= SMALL_BUCKET] or [bucket]
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +105,7 @@ def recovered(scheduler: Scheduler, bucket: Bucket, throttled: Exchange) -> Exch
     return scheduler.fetch(bucket.send_after_waiting(throttled))
 
 
-@bucket_rule(LIMIT, sends=(0, EMPTYING + KEYS * BURST + 3))
+@bucket_rule(LIMIT, sends=(0, MOST_TO_EMPTY + MOST_KEYS * SMALL_BURST + 3))
 def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: Sequence[Exchange]) -> Probing[None]:
     """The server MUST NOT accept more requests of a key at once than its bucket can hold.
 
@@ -121,7 +121,7 @@ def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: S
         yield finding
 
 
-@advisory(LIMIT, needs=NEEDS_VALID_KEY, intrusive=True, sends=(0, EMPTYING))
+@advisory(LIMIT, needs=NEEDS_VALID_KEY, intrusive=True, sends=(0, MOST_TO_EMPTY))
 def test_stated_limit_is_enforced(bucket: Bucket, emptied: Sequence[Exchange]) -> Iterator[Finding]:
     """A burst of more requests than `rate_limit.burst` SHOULD NOT be accepted completely, with an equal `remaining`.
 
@@ -131,7 +131,7 @@ def test_stated_limit_is_enforced(bucket: Bucket, emptied: Sequence[Exchange]) -
         yield Finding(bucket.accepted_completely(emptied), emptied[-1], pointer=REMAINING)
 
 
-@bucket_rule(f"{ERRORS_GUIDE}: the response over the limit is 429", sends=(0, EMPTYING))
+@bucket_rule(f"{ERRORS_GUIDE}: the response over the limit is 429", sends=(0, MOST_TO_EMPTY))
 def test_over_the_limit_is_429(emptied: Sequence[Exchange]) -> Iterator[Finding]:
     """A response to a request over the limit MUST have status 429."""
     for exchange in emptied:
@@ -140,7 +140,9 @@ def test_over_the_limit_is_429(emptied: Sequence[Exchange]) -> Iterator[Finding]
             yield Finding(problem, exchange, expected="200 or 429", actual=exchange.outcome)
 
 
-@bucket_rule(f"{ERRORS_GUIDE}: Retry-After", sends=(0, (1 + TRIES) * EMPTYING + 1 + (TRIES - 1) * (EMPTYING + 1)))
+@bucket_rule(
+    f"{ERRORS_GUIDE}: Retry-After", sends=(0, (1 + TRIES) * MOST_TO_EMPTY + 1 + (TRIES - 1) * (MOST_TO_EMPTY + 1))
+)
 def test_retry_after_is_sufficient(
     scheduler: Scheduler, bucket: Bucket, throttled: Exchange, recovered: Exchange
 ) -> Probing[None]:
@@ -176,7 +178,7 @@ def test_retry_after_is_sufficient(
 
 def _rejected_at_once(bucket: Bucket) -> Probing[Finding | None]:
     """Return a finding for a 429 right after one whose Retry-After is 0, on the same connection."""
-    exchanges = yield from bucket.spend_in_turn(bucket.burst + MORE)
+    exchanges = yield from bucket.spend_in_turn(bucket.burst + BEYOND_CAPACITY)
     for before, after in pairwise(exchanges):
         if before.status == after.status == 429 and not stated_wait(before):
             problem = f"a 429 right after a 429 with a Retry-After of 0, {TRIES} times"
@@ -190,7 +192,11 @@ def refills(scheduler: Scheduler, buckets: list[Bucket], throttled: object) -> l
     return [scheduler.fetch(Refill.of(bucket)) for bucket in buckets]
 
 
-@bucket_rule(LIMIT, repeats=("rate/remaining-is-at-most-burst",), sends=(0, EMPTYING + KEYS * TRIES * (EMPTYING + 1)))
+@bucket_rule(
+    LIMIT,
+    repeats=("rate/remaining-is-at-most-burst",),
+    sends=(0, MOST_TO_EMPTY + MOST_KEYS * TRIES * (MOST_TO_EMPTY + 1)),
+)
 def test_refills_no_faster_than_rps(refills: list[Refill]) -> Probing[None]:
     """The server MUST NOT refill a bucket faster than `rate_limit.rps`. The rule fails only after three attempts."""
     yield from confirm_first(refills, Refill.too_fast)
@@ -199,7 +205,7 @@ def test_refills_no_faster_than_rps(refills: list[Refill]) -> Probing[None]:
 @bucket_rule(
     f'{DOCUMENT}, UsageResponse.rate_limit.rps: "Allowed requests per second"',
     repeats=(RANGES, "bucket/retry-after-is-sufficient"),
-    sends=(0, EMPTYING + 1 + (KEYS * TRIES + TRIES - 1) * (EMPTYING + 1)),
+    sends=(0, MOST_TO_EMPTY + 1 + (MOST_KEYS * TRIES + TRIES - 1) * (MOST_TO_EMPTY + 1)),
 )
 def test_refills_as_fast_as_stated(
     bucket: Bucket, emptied: Sequence[Exchange], recovered: Exchange, refills: list[Refill]
@@ -221,7 +227,7 @@ def test_refills_as_fast_as_stated(
         "bucket/refills-no-faster-than-rps",
         "bucket/refills-as-fast-as-stated",
     ),
-    sends=(0, EMPTYING + KEYS * TRIES * (EMPTYING + 1)),
+    sends=(0, MOST_TO_EMPTY + MOST_KEYS * TRIES * (MOST_TO_EMPTY + 1)),
 )
 def test_refills_gradually(refills: list[Refill]) -> Probing[None]:
     """The server MUST refill a bucket little by little, not all at once when a window of time ends.
@@ -237,7 +243,7 @@ def test_refills_gradually(refills: list[Refill]) -> Probing[None]:
 @bucket_rule(
     f"{AUTHENTICATION_GUIDE}: each key has one rate limit",
     repeats=("bucket/burst-is-not-exceeded",),
-    sends=(0, EMPTYING + TRIES * (EMPTYING + 5)),
+    sends=(0, MOST_TO_EMPTY + TRIES * (MOST_TO_EMPTY + 5)),
 )
 def test_request_details_do_not_change_the_bucket(bucket: Bucket, throttled: object) -> Probing[None]:
     """A request with a key whose bucket is empty MUST NOT have a full one, regardless of its target and header fields.
@@ -275,13 +281,17 @@ def test_request_details_do_not_change_the_bucket(bucket: Bucket, throttled: obj
 def _is_full(bucket: Bucket, exchange: Exchange, due: float) -> bool:
     """Whether half of the bucket or more is filled beyond the tokens that are due."""
     remaining = float(UsageMetrics(exchange).remaining or 0)
-    return exchange.status == 200 and bucket.burst >= SMALLEST and 2 * (remaining - due) >= bucket.burst - ROUNDING
+    return (
+        exchange.status == 200
+        and bucket.burst >= SMALLEST_READABLE
+        and 2 * (remaining - due) >= bucket.burst - ROUNDING
+    )
 
 
 @bucket_rule(
     f'{DOCUMENT}, UsageResponse.rate_limit.remaining: "Available tokens now"',
     repeats=("bucket/burst-is-not-exceeded", "bucket/retry-after-is-sufficient"),
-    sends=(0, TRIES * (1 + LARGEST)),
+    sends=(0, TRIES * (1 + LARGEST_BUCKET)),
 )
 def test_available_tokens_are_usable(smallest_bucket: Bucket) -> Probing[None]:
     """`rate_limit.remaining` MUST be about the burst after a refill, and as many requests MUST be accepted.
@@ -290,7 +300,7 @@ def test_available_tokens_are_usable(smallest_bucket: Bucket) -> Probing[None]:
     """
     bucket = smallest_bucket
     due = min(bucket.burst, bucket.rps * LONGEST_REFILL)
-    if due < SMALLEST <= bucket.burst:
+    if due < SMALLEST_READABLE <= bucket.burst:
         raise NotTested(f"the bucket refills too slowly: {bucket.rps:g} tokens a second")
 
     def check(_: int) -> Probing[Finding | None]:
@@ -299,13 +309,13 @@ def test_available_tokens_are_usable(smallest_bucket: Bucket) -> Probing[None]:
         if before.status == 200 and UsageMetrics(before).remaining is None:
             raise NotTested("the response does not state how many tokens remain")
         remaining = int(UsageMetrics(before).remaining or 0)
-        sent = min(remaining, LARGEST)
-        if remaining + ALLOWANCE < SLOWEST * due - ROUNDING:
+        sent = min(remaining, LARGEST_BUCKET)
+        if remaining + ALLOWANCE < SLOWEST_REFILL * due - ROUNDING:
             problem = f"a refilled bucket has too few tokens, {TRIES} times"
             return tokens_finding(problem, before, f"about {due:g} of {bucket.burst} tokens")
         exchanges = yield from bucket.spend(sent)
         rejected = [exchange for exchange in exchanges if exchange.status == 429]
-        is_single = before.status == 200 and bucket.burst < SMALLEST  # the request above took the only token
+        is_single = before.status == 200 and bucket.burst < SMALLEST_READABLE  # the request above took the only token
         if is_single or (sent and len(rejected) <= sent // REJECTED_PART):
             return None
         problem = f"{len(rejected)} of {sent} requests are throttled while as many tokens remain, {TRIES} times"
@@ -316,7 +326,7 @@ def test_available_tokens_are_usable(smallest_bucket: Bucket) -> Probing[None]:
 
 @bucket_rule(
     f"{AUTHENTICATION_GUIDE}: each key has its own rate limit",
-    sends=(0, TRIES * (BURST + SMALL + 2 * (KEYS - 1)) + sum(range(TRIES)) * (KEYS - 1)),
+    sends=(0, TRIES * (SMALL_BURST + SMALL_BUCKET + 2 * (MOST_KEYS - 1)) + sum(range(TRIES)) * (MOST_KEYS - 1)),
 )
 def test_each_key_has_its_own_bucket(smallest_bucket: Bucket) -> Probing[None]:
     """A request with one key, or without a valid one, MUST NOT take a token of another key.
@@ -333,7 +343,7 @@ def test_each_key_has_its_own_bucket(smallest_bucket: Bucket) -> Probing[None]:
             before = yield from send_each("before a burst with another key")
         if any(exchange.status == 200 and (UsageMetrics(exchange).remaining or 0) < 1 for exchange in before):
             raise NotTested("the bucket of another key states that less than one token remains")
-        yield from bucket.spend(bucket.sample + MORE, *[wrong_keys.UNKNOWN] * bucket.sample)
+        yield from bucket.spend(bucket.sample + BEYOND_CAPACITY, *[wrong_keys.UNKNOWN] * bucket.sample)
         after = yield from send_each("after a burst with another key")
         return next(filter(None, map(lost_tokens, before, after)), None)
 

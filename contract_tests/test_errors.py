@@ -14,7 +14,7 @@ from contract_tests.run import wrong_keys
 from contract_tests.run.disclosure import disclosed, received_values, texts_named
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS
 from contract_tests.run.findings import Finding, body_findings, media_type_finding, status_finding
-from contract_tests.run.gate import OPERATION, Gate
+from contract_tests.run.gate import HEALTH, OPERATION, Gate
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.challenges import schemes
@@ -40,7 +40,6 @@ from contract_tests.wire.not_tested import NotTested
 
 NOT_JSON = "the media type is not JSON in UTF-8"
 OTHER_SCHEMES = {"basic", "digest", "bearer", "negotiate", "ntlm"}  # for credentials in Authorization
-HEALTH = "get_health"
 EXCEPTION = re.compile(r"\b[A-Z]\w{1,60}(?:Error|Exception)\b")
 SHORTEST_PART = 8  # characters of a key: a shorter part may be in a response by chance
 

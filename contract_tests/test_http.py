@@ -1,40 +1,32 @@
-"""HTTP itself: complete responses, true header fields, methods and connections, as in RFC 9110 and RFC 9112."""
+"""HTTP messages: framing, versions, connections and content codings, as in RFC 9110 and RFC 9112."""
 
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from email.utils import formatdate
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 
 import pytest
 
 from contract_tests.run import wrong_keys
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, incomplete_finding, status_finding
-from contract_tests.run.gate import OTHER_ORIGIN, Gate
-from contract_tests.run.probes import Probing, pause, send_and_await_close, send_pipelined
-from contract_tests.run.recorded import OWN_REQUESTS
+from contract_tests.run.findings import Finding, incomplete_finding, status_finding, unless_200
+from contract_tests.run.gate import Gate
+from contract_tests.run.probes import Probing, report, send_and_await_close, send_pipelined
 from contract_tests.run.rules import advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.decoding import is_raw_deflate
-from contract_tests.wire.http_lint import complaints, malformed_dates, repeated_fields
 from contract_tests.wire.messages import (
     AUTH_ERRORS,
     CLIENT_ERRORS,
     CLOSED_ENDINGS,
-    IDENTIFIER_FIELDS,
     LATE_ENDINGS,
     SUCCESSES,
     Exchange,
     kept_whole,
 )
 from contract_tests.wire.not_tested import NotTested
-from contract_tests.wire.pacing import is_date, made_at
 
-CLOCKS_DIFFER = 300  # seconds: between those of the server and of this machine
-DATE_INTERVAL = 2.0  # seconds: Date has whole seconds, so two responses that far apart have different ones
 FIRST_PIECE = 24  # bytes of a request: the rest of its head follows later
 CONTENT_LENGTH = re.compile(rb"(?im)^(content-length:[^\r\n]*)")
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5]\d\d ")
@@ -61,9 +53,17 @@ def errors(missing_key_responses: object, journal: tuple[Exchange, ...]) -> list
     return [exchange for exchange in answered if exchange.request.version in HTTP_1]
 
 
+@pytest.fixture
+def heads(
+    baseline_responses: tuple[Exchange, ...], other_ok_responses: list[Exchange], errors: list[Exchange]
+) -> Iterable[Exchange]:
+    """All baseline exchanges, other ones with a 200 to a valid key, and errors, each once."""
+    return _distinct(*baseline_responses, *other_ok_responses, *errors)
+
+
 @specified("RFC 9112, section 8: incomplete messages", repeats=["http/responses-are-complete"], reads=["framing"])
 def test_other_responses_are_complete(errors: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response to another request MUST be as long as it states, and to an HTTP/1.0 request it MUST be HTTP.
+    """A response to any other request MUST be valid HTTP, and as long as it states.
 
     Its status is 401, 403, 404, 405 or 429, or it is a response to HTTP/1.0.
     """
@@ -94,12 +94,10 @@ def test_nothing_follows_other_responses(
 
 
 @specified("RFC 9112, section 6.2: Content-Length and Transfer-Encoding", reads=["head"])
-def test_length_is_stated_once(
-    baseline_responses: tuple[Exchange, ...], other_ok_responses: list[Exchange], errors: list[Exchange]
-) -> Iterator[Finding]:
+def test_length_is_stated_once(heads: Iterable[Exchange]) -> Iterator[Finding]:
     """A response MUST NOT state its length twice, by Content-Length or by Transfer-Encoding."""
     # In the raw head, because a parser merges two equal lengths.
-    for exchange in _distinct(*baseline_responses, *other_ok_responses, *errors):
+    for exchange in heads:
         stated = CONTENT_LENGTH.findall(exchange.raw_head.split(b"\r\n\r\n")[0])
         stated += [b"Transfer-Encoding"] if exchange.header("Transfer-Encoding") else []
         if len(stated) > 1:
@@ -108,11 +106,9 @@ def test_length_is_stated_once(
 
 
 @specified("RFC 9112, sections 2.3 and 4: status-line, and its version", reads=["head"])
-def test_status_line_is_well_formed(
-    baseline_responses: tuple[Exchange, ...], other_ok_responses: list[Exchange], errors: list[Exchange]
-) -> Iterator[Finding]:
+def test_status_line_is_well_formed(heads: Iterable[Exchange]) -> Iterator[Finding]:
     """A response MUST begin with HTTP/1.1 or HTTP/1.0, a space, three digits, and another space."""
-    for exchange in _distinct(*baseline_responses, *other_ok_responses, *errors):
+    for exchange in heads:
         lines = exchange.raw_head.lstrip(b"\r\n").splitlines() if exchange.status else []
         if lines and exchange.request.version in HTTP_1 and not STATUS_LINE.match(lines[0]):
             problem = "the status line is malformed, or states another version of HTTP"
@@ -232,8 +228,7 @@ def test_absolute_form_is_accepted(gate: Gate) -> Probing[None]:
     """A response to a target in absolute form SHOULD have status 200."""
     target = gate.settings.target.origin + gate.path
     exchange = yield from gate.send(gate.main, "with a target in absolute form", target=target)
-    if exchange.status != 200:
-        yield status_finding(exchange, "200")
+    yield from unless_200(exchange)
 
 
 @specified("RFC 9110, section 8.4: Content-Encoding", reads=["coding"])
@@ -252,8 +247,7 @@ def test_negotiated_encoding_matches_the_body(gate: Gate) -> Probing[None]:
         accepted = ", ".join([*codings, "identity;q=0.5", "*;q=0"])
         label = f"and Accept-Encoding: {accepted}"
         exchange = yield from gate.send(gate.main, label, fields=[("Accept-Encoding", accepted)])
-        if exchange.status != 200:
-            yield status_finding(exchange, "200")
+        if (yield from report(unless_200(exchange))):
             return
         if problem := exchange.coding_problem or ("" if exchange.is_zstd else exchange.json.problem):
             yield Finding(f"the body {problem}", exchange)
@@ -335,11 +329,9 @@ def test_split_and_pipelined_requests_are_separate(gate: Gate) -> Probing[None]:
 
 
 @documented("RFC 9112, section 2.1: every line of a head ends with CRLF", reads=["head"])
-def test_lines_end_with_crlf(
-    baseline_responses: tuple[Exchange, ...], other_ok_responses: list[Exchange], errors: list[Exchange]
-) -> Iterator[Finding]:
+def test_lines_end_with_crlf(heads: Iterable[Exchange]) -> Iterator[Finding]:
     """A response MUST end each line of its head with CRLF: many clients take a bare LF for the end of the message."""
-    for exchange in _distinct(*baseline_responses, *other_ok_responses, *errors):
+    for exchange in heads:
         head = HEAD.match(exchange.raw_head)
         if head and BARE_LF.search(head[0]):
             yield Finding("the head contains a bare LF", exchange, actual=exchange.excerpt(head[0]))
@@ -351,78 +343,6 @@ def test_header_fields_are_not_folded(journal: tuple[Exchange, ...]) -> Iterator
     for exchange in journal:
         if exchange.status and (folded := FOLDED_FIELD.search(exchange.raw_head)):
             yield Finding("a header field is folded", exchange, actual=exchange.excerpt(folded[0]))
-
-
-@specified("RFC 9110, section 6.6.1: Date is the time at which the message was made", sends=(0, 1))
-def test_date_advances(gate: Gate, first_ok: Exchange, journal: tuple[Exchange, ...]) -> Probing[None]:
-    """`Date` MUST advance: two responses that are two seconds apart MUST NOT have the same one."""
-    dated = [each for each in journal if gate.is_ok(each) and each.header("Date")]
-    if _duration(dated) < DATE_INTERVAL:
-        yield from pause(max(0.0, first_ok.started + DATE_INTERVAL - journal[-1].ended))
-        last = yield from gate.send(gate.main, "two seconds or more after the first one")
-        dated += [last] if gate.is_ok(last) and last.header("Date") else []
-    seconds = _duration(dated)
-    if seconds < DATE_INTERVAL:
-        raise NotTested("no two responses that are two seconds apart have a Date")
-    if len({exchange.header("Date") for exchange in dated}) == 1:
-        actual = dated[-1].excerpt(dated[0].header("Date") or "")
-        yield Finding(f"Date is the same for {seconds:.0f} s", dated[-1], related=(dated[0],), actual=actual)
-
-
-def _duration(exchanges: Sequence[Exchange]) -> float:
-    """Return the seconds between the first and the last request."""
-    started = [exchange.started for exchange in exchanges]
-    return max(started) - min(started) if started else 0.0
-
-
-@advisory(
-    "RFC 9110, section 6.6.1: Date is the time at which the message was made; this machine's clock may be wrong",
-    repeats=["http/date-advances"],
-)
-def test_date_is_the_current_time(
-    gate: Gate, scheduler: Scheduler, ok_responses: object, journal: tuple[Exchange, ...]
-) -> Iterator[Finding]:
-    """`Date` SHOULD be within five minutes of the time of this machine."""
-    if scheduler.is_recorded:
-        raise NotTested("the exchanges were recorded at another time", wanted=OWN_REQUESTS)
-    now = scheduler.transport.clock.now()
-    for exchange in filter(gate.is_ok, journal):
-        date = exchange.header("Date") or ""
-        ended = time.time() - (now - exchange.ended)
-        if is_date(date) and abs(made_at(exchange) - ended) > CLOCKS_DIFFER:
-            expected = formatdate(ended, usegmt=True)
-            yield Finding("Date is not the current time", exchange, expected=expected, actual=exchange.excerpt(date))
-
-
-@specified("RFC 9110, section 5.6.7: a sender generates dates in the IMF-fixdate form")
-def test_dates_are_imf_fixdates(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """`Date` and `Last-Modified` MUST have the form of `Sun, 06 Nov 1994 08:49:37 GMT`."""
-    for exchange in journal:
-        for name, value in malformed_dates(exchange):
-            expected, actual = "Sun, 06 Nov 1994 08:49:37 GMT or the like", exchange.excerpt(value)
-            yield Finding(f"{name} is not an IMF-fixdate", exchange, expected=expected, actual=actual)
-
-
-@specified(
-    "RFC 9110, section 5.3: a field is repeated only if it is a list",
-    repeats=["rate/429-is-complete", "schema/media-type-is-documented"],
-)
-def test_single_fields_are_not_repeated(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response MUST NOT repeat a header field that is not a list, such as `Date`, `Content-Type` or `ETag`."""
-    for exchange in journal:
-        for name, values in repeated_fields(exchange):
-            yield Finding(f"{name} is repeated", exchange, actual=exchange.excerpt(" and ".join(values)))
-
-
-@advisory("Fetch standard, CORS protocol and credentials; the key is sent by the application, not by the browser")
-def test_credentials_are_not_allowed_for_any_origin(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response SHOULD NOT allow pages of any origin to send credentials."""
-    for exchange in journal:
-        foreign = {OTHER_ORIGIN, "null"} & {value.decode("latin-1") for value in exchange.request.values("Origin")}
-        allowed = exchange.header("Access-Control-Allow-Origin") or ""
-        with_credentials = exchange.header("Access-Control-Allow-Credentials") == "true"
-        if with_credentials and allowed in {"*", *foreign}:
-            yield Finding("pages of any origin may send credentials", exchange, actual=exchange.excerpt(allowed))
 
 
 @advisory(
@@ -451,53 +371,6 @@ def _ends_the_connection(exchange: Exchange) -> bool:
     return exchange.announces_closing or (exchange.version == "HTTP/1.0" and not is_kept)
 
 
-@advisory("W3C Trace Context, section 3.2.2.3, of a field for the same purpose: an identifier is unique")
-def test_request_identifiers_differ(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response SHOULD NOT have the X-Request-Id, X-Correlation-Id or Request-Id of another response.
-
-    A response to a request with such a field is accepted.
-    """
-    first_with: dict[tuple[str, bytes], Exchange] = {}
-    for exchange in journal:
-        if any(exchange.request.values(name) for name in IDENTIFIER_FIELDS):
-            continue
-        for name, value in exchange.fields:
-            if name.lower() in IDENTIFIER_FIELDS:
-                first = first_with.setdefault((name.lower(), value), exchange)
-                if first is not exchange:
-                    problem = f"two responses have the same {name}"
-                    yield Finding(problem, exchange, related=(first,), actual=exchange.excerpt(value))
-                    return
-
-
-@advisory("RFC 6265, section 4.1.2: HttpOnly and Secure keep a cookie from scripts and from plain HTTP")
-def test_cookies_are_protected(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A cookie that a response sets SHOULD have `HttpOnly`, and over HTTPS also `Secure`."""
-    needed = {"httponly", "secure"} if gate.settings.target.scheme == "https" else {"httponly"}
-    for exchange in journal:
-        for cookie in exchange.values("Set-Cookie"):
-            name, *attributes = (part.strip() for part in cookie.split(";"))
-            if missing := needed - {attribute.lower() for attribute in attributes}:
-                problem = f"a cookie lacks {' and '.join(sorted(missing))}"
-                yield Finding(problem, exchange, actual=exchange.excerpt(name.partition("=")[0]))
-
-
-@advisory("RFC 9110, section 8.6: a server does not send Content-Length in a response with status 204")
-def test_204_states_no_length(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response with status 204 SHOULD NOT have Content-Length."""
-    for exchange in journal:
-        if exchange.status == 204 and (stated := exchange.header("Content-Length")) is not None:
-            yield Finding("a response without content states a length", exchange, actual=exchange.excerpt(stated))
-
-
-@advisory("RFC 9110, section 6.6.1: a server with a clock sends Date in each response with status 2xx, 3xx or 4xx")
-def test_responses_have_a_date(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response SHOULD have `Date`."""
-    for exchange in baseline_responses:
-        if 200 <= (exchange.status or 0) < 500 and not exchange.values("Date"):
-            yield Finding("the response has no Date", exchange)
-
-
 @advisory(
     "RFC 9110, section 8.4.1.2: the deflate coding has the zlib format",
     repeats=["http/content-encoding-matches-the-body", "http/negotiated-encoding-matches-the-body"],
@@ -509,29 +382,6 @@ def test_deflate_has_the_zlib_format(journal: tuple[Exchange, ...]) -> Iterator[
         coding = (exchange.header("Content-Encoding") or "").strip().lower()
         if coding == "deflate" and exchange.raw_body and is_raw_deflate(exchange.raw_body):
             yield Finding("the body is raw deflate", exchange, expected="the zlib format")
-
-
-@advisory(
-    "RFC 9110, 9111 and 9112, as httplint reads them",
-    repeats=[
-        "auth/valid-key-is-200",
-        "cache/age-is-in-whole-seconds",
-        "cache/last-modified-is-not-later-than-date",
-        "http/responses-are-complete",
-        "http/content-encoding-matches-the-body",
-        "http/length-is-stated-once",
-        "http/nothing-follows-a-response",
-        "schema/body-is-json",
-        "schema/media-type-is-documented",
-    ],
-    reads=["framing"],
-)
-def test_headers_are_well_formed(baseline_responses: tuple[Exchange, ...], journal: object) -> Iterator[Finding]:
-    """A response SHOULD have well-formed header fields that do not contradict each other."""
-    answered = [exchange for exchange in baseline_responses if exchange.status]
-    heads = {(exchange.status, *(name for name, _ in exchange.fields)): exchange for exchange in answered}
-    for exchange in heads.values():
-        yield from (Finding(complaint, exchange) for complaint in complaints(exchange))
 
 
 def _distinct(*exchanges: Exchange) -> Iterable[Exchange]:

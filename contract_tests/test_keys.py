@@ -26,7 +26,7 @@ from contract_tests.run.disclosure import disclosed, is_masked, may_show, texts_
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY, TWO_KEYS, having
 from contract_tests.run.findings import Finding, status_finding
 from contract_tests.run.gate import Gate, RequestOptions
-from contract_tests.run.probes import Probing, send_concurrently, send_in_turn
+from contract_tests.run.probes import Probing, report, send_concurrently, send_in_turn
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, advisory, documented
 from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, Credential, Exchange, cookies_set, kept_whole
 from contract_tests.wire.not_tested import NotTested
@@ -347,22 +347,19 @@ def test_cached_response_is_not_shared(gate: Gate) -> Probing[None]:
     )
     if first.status != 200:
         raise NotTested(f"a request with a query gets the response {first.outcome}")
-    findings = [
+    shared = (
         Finding("the response to the main key is sent to another client", exchange, related=(first,))
         for exchange in rejected
         if exchange.status == 200 or gate.contains_metrics(exchange)
-    ]
-    yield from findings
-    if findings:
+    )
+    if (yield from report(shared)):
         return
     sheet = f"{gate.path}/contract.css"  # many caches store such a path for all clients
     exchange = yield from gate.send(gate.main, "at the path of a style sheet", target=sheet)
     if gate.contains_metrics(exchange):
         label = "at the path of a style sheet, after the main key"
         stolen = yield from gate.send(None, label, target=sheet)
-        findings = list(gate.wrongly_accepted([stolen], CLIENT_ERRORS_OR_REDIRECTS))
-        yield from findings
-        if findings:
+        if (yield from report(gate.wrongly_accepted([stolen], CLIENT_ERRORS_OR_REDIRECTS))):
             return
     other = gate.keys[:2][-1]  # its response also shows a cache that ignores the key
     again = yield from gate.send(other, "at the same target, after clients that were rejected", target=unique)

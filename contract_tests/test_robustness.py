@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
 from itertools import cycle
 from urllib.parse import urlsplit
 
 from contract_tests.run.combined import MOST_EXTRA, Combined, Judgement, find
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, body_findings, media_type_finding, status_finding
+from contract_tests.run.findings import Finding, after, body_findings, media_type_finding, status_finding, unless_200
 from contract_tests.run.gate import BROWSER, OPERATION, OTHER_ORIGIN, Gate, RequestOptions
-from contract_tests.run.probes import Probing, send_and_await_close, send_beside_abandoned, send_in_turn
+from contract_tests.run.probes import Probing, report, send_and_await_close, send_beside_abandoned, send_in_turn
 from contract_tests.run.request_parts import Part
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import (
@@ -40,7 +39,7 @@ INCLUDING_JSON: dict[str, list[tuple[str, str]]] = {
         ("Accept-Language", "*"),
     ],
 }
-NOT_JSON = f"image/png, application/xml, text/html;q=0.9, {STREAMS}"
+OTHER_MEDIA_TYPES = f"image/png, application/xml, text/html;q=0.9, {STREAMS}"
 ABANDONED = 2  # requests whose clients leave before the response
 FIELDS = (
     "Accept", "Accept-Charset", "Accept-Language", "Accept-Encoding", "Cookie", "Range", "If-Range", "If-Match",
@@ -58,7 +57,7 @@ UNUSUAL_VALUES = {
     "120 characters": b"a" * 120,  # together less than the 8 KiB that every server accepts
 }
 # A firewall may take these for an attack, and close the connection without a response.
-SUSPICIOUS = {"garbage": CLOSED_ENDINGS, "non-ASCII bytes": CLOSED_ENDINGS}
+SUSPICIOUS = ("garbage", "non-ASCII bytes")
 HARMLESS = frozenset({200, 206, 304})
 MANY_FIELDS = 100
 LARGE_HEAD = 8000  # bytes
@@ -79,19 +78,25 @@ PARAMETERS = b"&".join(b"p%d=%d" % (number, number) for number in range(100))
 )
 def test_accept_leads_to_json_or_4xx(gate: Gate) -> Probing[None]:
     """A response MUST be the documented one or a 4xx for any value of `Accept`, and a 200 if that includes JSON."""
-    must_be_200 = [
+    including_json = [
         gate.request(gate.main, "without Accept", without=("Accept",)),
         *(gate.request(gate.main, f"and accepting {what}", fields=fields) for what, fields in INCLUDING_JSON.items()),
     ]
     other = gate.request(
-        gate.main, f"and Accept: {NOT_JSON}, and UTF-16", fields=[("Accept", NOT_JSON), ("Accept-Charset", "utf-16")]
+        gate.main,
+        f"and Accept: {OTHER_MEDIA_TYPES}, and UTF-16",
+        fields=[("Accept", OTHER_MEDIA_TYPES), ("Accept-Charset", "utf-16")],
     )
     browser = gate.request(gate.main, "as a browser sends it", fields=[*BROWSER, ("Origin", OTHER_ORIGIN)])
-    for exchange in (yield from send_in_turn([*must_be_200, other, browser])):
-        request = exchange.request
-        accepted = {200} if request in must_be_200 else {200, *CLIENT_ERRORS} - ({406} if request is browser else set())
+    cases = [
+        *((request, {200}, "200") for request in including_json),
+        (other, {200, *CLIENT_ERRORS}, "200 or 4xx"),
+        (browser, {200, *CLIENT_ERRORS} - {406}, "200"),
+    ]
+    exchanges = yield from send_in_turn(request for request, _, _ in cases)
+    for exchange, (_, accepted, expected) in zip(exchanges, cases, strict=False):
         if exchange.status not in accepted:
-            yield status_finding(exchange, "200 or 4xx" if request is other else "200")
+            yield status_finding(exchange, expected)
         elif exchange.status == 200 and (not exchange.is_json or exchange.json.problem):
             yield media_type_finding(exchange, "the response is not JSON")
         elif exchange.status == 200:
@@ -112,7 +117,8 @@ def test_unusual_headers_do_no_harm(gate: Gate) -> Probing[None]:
     for what, value in UNUSUAL_VALUES.items():
         if what not in SUSPICIOUS or are_separate:
             parts = tuple(Part("header", name, value) for name in FIELDS)
-            if (yield from _find_harm(gate, f"and {what} in every other header", f"and {what} in the", parts)):
+            label, stopped = f"and {what} in every other header", CLOSED_ENDINGS if what in SUSPICIOUS else ()
+            if (yield from _find_harm(gate, label, f"and {what} in the", parts, stopped)):
                 return
     many = [(f"X-Field-{number}", "1") for number in range(100)]
     # The conditions are the first and the last part, so that they are separated where the request is refused.
@@ -129,12 +135,13 @@ def test_unusual_headers_do_no_harm(gate: Gate) -> Probing[None]:
     yield from _harmed([exchange])
 
 
-def _find_harm(gate: Gate, label: str, single: str, parts: tuple[Part, ...]) -> Probing[bool]:
+def _find_harm(
+    gate: Gate, label: str, single: str, parts: tuple[Part, ...], stopped: Collection[str] = ()
+) -> Probing[bool]:
     """Send a request with the main key that combines parts, and yield a finding for one that does harm, if any.
 
-    Returns whether one does.
+    `stopped` are endings by which a firewall may refuse the request. Returns whether a part does harm.
     """
-    stopped = CLOSED_ENDINGS if any(what in label for what in SUSPICIOUS) else ()
 
     def judge(exchange: Exchange) -> Judgement:
         if any(_harmed([exchange], stopped)):
@@ -153,8 +160,7 @@ def test_missing_user_agent_is_accepted(gate: Gate, journal: tuple[Exchange, ...
     for exchange in journal:
         request = exchange.request
         lacks_only_the_agent = request.values("Host") and not request.values("User-Agent")
-        is_usual = gate.is_operation(request) and request.credential in gate.keys
-        if is_usual and lacks_only_the_agent and exchange.status in CLIENT_ERRORS - {406, 429}:
+        if gate.is_authorized(request) and lacks_only_the_agent and exchange.status in CLIENT_ERRORS - {406, 429}:
             yield status_finding(exchange, "200")
 
 
@@ -182,9 +188,8 @@ def test_unusual_targets_do_no_harm(gate: Gate) -> Probing[None]:
         for what, target in suspicious.items()
     ]
     for exchange in (yield from send_in_turn(requests)):
-        stopped = CLOSED_ENDINGS if exchange.request.target in suspicious.values() else ()
         if exchange.status not in _accepted_elsewhere(gate, exchange):
-            yield from _harmed([exchange], stopped)
+            yield from _harmed([exchange], CLOSED_ENDINGS)
 
 
 @specified("RFC 9110, section 5.5: a field value contains no line break", needs=NEEDS_VALID_KEY, sends=2)
@@ -281,13 +286,10 @@ def test_unexpected_bodies_do_no_harm(gate: Gate) -> Probing[None]:
     ]
     exchanges = yield from send_in_turn(requests)
     # RFC 9110, section 9.3.1: such a request may be rejected by closing the connection, also after an interim response.
-    findings = list(_harmed(exchanges, {*CLOSED_ENDINGS, "truncated"}))
-    yield from findings
-    if findings:
+    if (yield from report(_harmed(exchanges, {*CLOSED_ENDINGS, "truncated"}))):
         return
-    after = yield from gate.send(gate.main, "right after a GET with a body")
-    if after.status != 200:
-        yield replace(status_finding(after, "200"), earlier=exchanges[-1:])
+    last = yield from gate.send(gate.main, "right after a GET with a body")
+    yield from after(exchanges[-1:], unless_200(last))
 
 
 @specified("RFC 9112, section 9.3: a server reads the whole body, or closes the connection after its response", sends=2)
@@ -352,9 +354,8 @@ def test_malformed_requests_do_no_harm(gate: Gate) -> Probing[None]:
         if is_awaited or exchange.status not in accepted:
             yield status_finding(exchange, "200, 4xx, 501, 505, or a closed connection")
             return
-    after = yield from gate.send(gate.main, "after malformed requests", new_connection=True)
-    if after.status != 200:
-        yield status_finding(after, "200")
+    last = yield from gate.send(gate.main, "after malformed requests", new_connection=True)
+    if (yield from report(unless_200(last))):
         return
     closing = [("Connection", "close")]
     wrong = yield from send_and_await_close(gate.request(None, "after malformed requests", fields=closing))

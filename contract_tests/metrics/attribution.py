@@ -7,8 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import groupby, pairwise
-from operator import itemgetter
+from itertools import pairwise
 from statistics import median_low
 from typing import Any
 
@@ -133,18 +132,23 @@ def _continues(one: Sequence[UsageMetrics], other: Sequence[UsageMetrics], name:
 
     In a recording, the requests with two keys may alternate.
     """
-    before, after = (
-        [(each.exchange.started, value) for each in of if is_distinctive(value := getattr(each, name))]
-        for of in (one, other)
-    )
+    before, after = _distinctive_values(one, name), _distinctive_values(other, name)
     step = max((abs(later - earlier) for (_, earlier), (_, later) in pairwise(before)), default=0)
     starts = [started for started, _ in before]
-    following = [(index, value) for started, value in after if (index := bisect_right(starts, started))]
-    return bool(following) and all(
-        abs(value - before[index - 1][1]) <= min(NEARBY_STEPS * step * steps, before[index - 1][1] // NEAR)
-        for index, values in groupby(following, key=itemgetter(0))
-        for steps, (_, value) in enumerate(values, 1)
-    )
+    steps = Counter[int]()
+    for started, value in after:
+        if place := bisect_right(starts, started):
+            steps[place] += 1
+            last = before[place - 1][1]
+            if abs(value - last) > min(NEARBY_STEPS * step * steps[place], last // NEAR):
+                return False
+    return bool(steps)
+
+
+def _distinctive_values(usage_metrics: Sequence[UsageMetrics], name: str) -> list[tuple[float, int]]:
+    """Return the large values of a counter, each after the time of its request."""
+    values = ((each.exchange.started, getattr(each, name)) for each in usage_metrics)
+    return [(started, value) for started, value in values if is_distinctive(value)]
 
 
 def transient_changes(

@@ -66,7 +66,8 @@ def _counts(value: Any) -> dict[str, int] | None:
     if not isinstance(value, dict) or len(value) > MOST_COUNTS:
         return None
     counts = {name: _count(count) for name, count in value.items() if len(name) <= LONGEST_TEXT}
-    return {n: c for n, c in counts.items() if c is not None} if counts and None not in counts.values() else None
+    known = {name: count for name, count in counts.items() if count is not None}
+    return known if known and len(known) == len(counts) else None
 
 
 def _rows(value: Any) -> list[tuple[str, int]] | None:

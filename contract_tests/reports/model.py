@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from importlib.metadata import version
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from contract_tests.redaction.escaping import escaped
 from contract_tests.redaction.redactor import Redactor
@@ -236,17 +236,14 @@ def counted(number: int, thing: str) -> str:
 
 def redacted(value: T, redact: Redactor) -> T:
     """Return the value with every text in it redacted and escaped, but for members of few fixed values."""
-    return _redacted(value, redact)  # type: ignore[no-any-return]
-
-
-def _redacted(value: Any, redact: Redactor) -> Any:
+    shown: Any = value
     if isinstance(value, str):
-        return escaped(redact(value))
-    if isinstance(value, tuple):
-        return tuple(_redacted(item, redact) for item in value)
-    if isinstance(value, Mapping):
-        return {name: _redacted(item, redact) for name, item in value.items()}
-    if is_dataclass(value) and not isinstance(value, type):
+        shown = escaped(redact(value))
+    elif isinstance(value, tuple):
+        shown = tuple(redacted(item, redact) for item in value)
+    elif isinstance(value, Mapping):
+        shown = {name: redacted(item, redact) for name, item in value.items()}
+    elif is_dataclass(value) and not isinstance(value, type):
         texts = [each.name for each in fields(value) if not each.metadata.get("ours")]
-        return replace(value, **{name: _redacted(getattr(value, name), redact) for name in texts})
-    return value
+        shown = replace(value, **{name: redacted(getattr(value, name), redact) for name in texts})
+    return cast("T", shown)

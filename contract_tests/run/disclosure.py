@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from contract_tests.redaction.spellings import Disclosure
-from contract_tests.run.facts import objects
 from contract_tests.wire.connection import wire
 from contract_tests.wire.messages import Credential, Exchange
+from contract_tests.wire.strict_json import objects
 
 SHORTEST_KEY = 6  # characters: a shorter key may be in a response by chance
 MASKS = ("*", "•", "…", "#", "...")  # stand for the hidden part of a key

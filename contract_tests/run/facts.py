@@ -6,14 +6,14 @@ deployment that refuses a request without a key, with any status code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run import wrong_keys
 from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
-from contract_tests.wire.strict_json import member_names
+from contract_tests.wire.strict_json import member_names, objects
 
 TWO_KEYS = "two used keys"  # a need that the summary names
 
@@ -77,21 +77,9 @@ def contains_metrics(exchange: Exchange, members: frozenset[str]) -> bool:
     return any(len(members & each.keys()) > 1 for each in objects(exchange.json.value))
 
 
-def objects(value: object) -> Iterator[dict[str, object]]:
-    """Yield every object within a JSON value, without recursion: the value was received."""
-    waiting = [value]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, dict):
-            yield each
-            waiting.extend(each.values())
-        elif isinstance(each, list):
-            waiting.extend(each)
-
-
 # Functions with names, so that verdicts with facts can be pickled.
 def _valid_key(baseline: Baseline) -> bool:
-    return all(each.status == 200 and each.ending == "complete" for each in baseline.valid)
+    return all(each.is_complete_200 for each in baseline.valid)
 
 
 def _readable_body(baseline: Baseline) -> bool:

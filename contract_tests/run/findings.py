@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contract_tests.metrics.schema import Problem, header_problems, problems
 from contract_tests.wire.messages import Exchange
@@ -42,6 +42,16 @@ def status_finding(exchange: Exchange, expected: str) -> Finding:
     has_status = exchange.status is not None
     problem = "the status is not the expected one" if has_status else "the request has no response"
     return Finding(problem, exchange, expected=expected, actual=exchange.outcome)
+
+
+def unless_200(*exchanges: Exchange) -> Iterator[Finding]:
+    """Yield a finding for each exchange that must have status 200, and has another one."""
+    return (status_finding(exchange, "200") for exchange in exchanges if exchange.status != 200)
+
+
+def after(earlier: Sequence[Exchange], findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield findings that may show only after earlier exchanges of the same connection."""
+    return (replace(finding, earlier=earlier) for finding in findings)
 
 
 def media_type_finding(exchange: Exchange, problem: str, expected: str | None = "application/json") -> Finding:

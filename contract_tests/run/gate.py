@@ -19,6 +19,7 @@ from contract_tests.wire.not_tested import NotTested
 from usage_contract import Contract, Operation, __version__
 
 OPERATION = "get_usage"  # the operation that the rules are about; the document describes the rest of it
+HEALTH = "get_health"  # the health check, which needs no key
 OTHER_ORIGIN = "https://other-origin.example"  # no page of the deployment
 BROWSER = (
     ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
@@ -157,8 +158,11 @@ class Gate:
         A server of several sites may take a request with no Host header, or with two, for another one.
         """
         request = exchange.request
-        is_ok = exchange.status == 200 and request.credential in self.keys
-        return is_ok and len(request.values("Host")) == 1 and self.is_operation(request)
+        return exchange.status == 200 and len(request.values("Host")) == 1 and self.is_authorized(request)
+
+    def is_authorized(self, request: Request) -> bool:
+        """Whether a request is for the operation, and has a valid key in the key header."""
+        return request.credential in self.keys and self.is_operation(request)
 
     def is_operation(self, request: Request) -> bool:
         """Whether a request is for the operation, with any query, header fields and body, also in absolute form."""

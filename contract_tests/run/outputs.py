@@ -95,8 +95,9 @@ class Outputs:
     def write(self, report: Report, redact: Redactor) -> None:
         """Write the report's files, and GitHub's summary where there is one; OSError where that fails."""
         self.written = True
+        # Once more, because formatting may have completed a secret; a short secret may be in it by chance.
         final = Redactor(tuple(secret if len(secret) >= RUN else "" for secret in redact.secrets))
-        for path, text in [*self._texts(report)]:  # once more: formatting may have completed a secret
+        for path, text in list(self._texts(report)):  # an error in one format leaves none of the files behind
             with path.open("a", encoding="utf-8") as file:
                 file.write(final(text))
 

@@ -69,6 +69,13 @@ def send_beside_abandoned(abandoned: Iterable[Request], request: Request) -> Pro
     return exchange
 
 
+def report(findings: Iterable[Finding]) -> Probing[bool]:
+    """Yield findings; return whether there are any."""
+    found = list(findings)
+    yield from found
+    return bool(found)
+
+
 def pause(seconds: float) -> Probing[None]:
     """Send nothing for some seconds."""
     yield Batch((), pause=seconds)

@@ -32,7 +32,7 @@ class ReportPlugin:
     redact: Redactor
     outputs: Outputs
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    clock: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=time.monotonic)
     reason: str = ""
     exchange: Exchange | None = None
     report: Report | None = None
@@ -57,7 +57,7 @@ class ReportPlugin:
         if isinstance(error := sys.exception(), pytest.UsageError):
             self.reason = f"{self.verdicts.settings.target.url} could not be tested: {error}"
         arguments = session.config.invocation_params.args
-        seconds = time.monotonic() - self.clock
+        seconds = time.monotonic() - self.began
         ending = Ending(
             int(session.exitstatus), self.reason, self.exchange, [*map(str, arguments)], self.started, seconds
         )

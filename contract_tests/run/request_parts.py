@@ -14,7 +14,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 # 8 KiB. The rest is for the fields of a baseline request, and for those that a gateway needs.
 MOST_FIELDS = 75
 LONGEST_QUERY = 3500
-LARGEST_HEAD = 7000
+LARGEST_REQUEST_HEAD = 7000
 SPARE_REQUESTS = 5  # a run sends at most 250 requests, also where the deployment refuses unusual ones
 
 
@@ -85,7 +85,7 @@ class _Pack:
         fields = self.fields + (part.kind == "header")
         query = self.query + (size if part.kind == "query parameter" else 0)
         head = self.head + size
-        if fields > MOST_FIELDS or query > LONGEST_QUERY or head > LARGEST_HEAD:
+        if fields > MOST_FIELDS or query > LONGEST_QUERY or head > LARGEST_REQUEST_HEAD:
             return False
         self.parts.append(part)
         self.fields, self.query, self.head = fields, query, head

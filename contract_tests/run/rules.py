@@ -39,6 +39,7 @@ DOCUMENT = "document"
 AUTHENTICATION_GUIDE = "authentication guide"
 ERRORS_GUIDE = "errors guide"
 HEADER_ONLY = f"{AUTHENTICATION_GUIDE}: a key is taken from the X-API-Key header only"
+INVALID_KEY = f"{DOCUMENT}, 401 and 403: invalid API key"
 KEY_NEEDED = f"{AUTHENTICATION_GUIDE}: every endpoint but GET / and GET /healthz needs a key"
 
 
@@ -148,12 +149,16 @@ def rule_from(module: str, function: Callable[..., object], mark: pytest.Mark, f
 
 
 def rule_id(module: str, function: str) -> str:
-    """Derive a rule's id: `test_auth`, `test_missing_key_is_401` is auth/missing-key-is-401."""
-    return f"{module.removeprefix('test_')}/{function.removeprefix('test_').replace('_', '-')}"
+    """Derive a rule's id: `test_auth`, `test_missing_key_is_401` is auth/missing-key-is-401.
+
+    The family is the first word of the module: `test_http_fields` has rules of the family `http`.
+    """
+    family = module.removeprefix("test_").partition("_")[0]
+    return f"{family}/{function.removeprefix('test_').replace('_', '-')}"
 
 
 def rule_files() -> list[Path]:
-    """Return the files of rules, one for each family."""
+    """Return the files of rules, one or more for each family."""
     return sorted(Path(__file__).parents[1].glob("test_*.py"))
 
 

@@ -12,7 +12,7 @@ from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Batch, Probing
 from contract_tests.wire.clock import Clock
-from contract_tests.wire.messages import Credential, Exchange, label_of
+from contract_tests.wire.messages import Credential, Exchange, Request, label_of
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
 
@@ -100,16 +100,22 @@ class Scheduler:
     def _send(self, batch: Batch, unsent: list[NotTested]) -> Sequence[Exchange]:
         if batch.pause:
             self.transport.pause(batch.pause)
-        if batch.delivery == "concurrent":
-            return self.transport.send_concurrently(batch.requests, is_paced=batch.is_paced)
-        if batch.delivery == "pipelined":
-            return self.transport.send_pipelined(batch.requests, batch.ahead)
-        if batch.delivery == "awaiting close":
-            return [self.transport.send_and_await_close(batch.requests[0])]
-        if batch.delivery == "beside abandoned":
-            return self.transport.send_beside_abandoned(batch.requests)
+        match batch.delivery:
+            case "in turn":
+                return self._send_in_turn(batch.requests, unsent)
+            case "concurrent":
+                return self.transport.send_concurrently(batch.requests, is_paced=batch.is_paced)
+            case "pipelined":
+                return self.transport.send_pipelined(batch.requests, batch.ahead)
+            case "awaiting close":
+                return [self.transport.send_and_await_close(batch.requests[0])]
+            case "beside abandoned":
+                return self.transport.send_beside_abandoned(batch.requests)
+
+    def _send_in_turn(self, requests: Sequence[Request], unsent: list[NotTested]) -> Sequence[Exchange]:
+        """Send requests until one cannot be sent; its reason is added to `unsent`, unless it is the first one."""
         exchanges: list[Exchange] = []
-        for request in batch.requests:
+        for request in requests:
             try:
                 exchanges.append(self.transport.send(request))
             except NotTested as reason:

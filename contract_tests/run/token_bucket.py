@@ -16,23 +16,24 @@ from contract_tests.wire.pacing import stated_wait
 
 REMAINING = "/rate_limit/remaining"
 
-SMALL = 40  # tokens: buckets up to this size are emptied for all keys, some of them several times
-LARGEST = 100  # tokens: emptying a larger bucket would be a load test
+SMALL_BUCKET = 40  # tokens: buckets up to this size are emptied for all keys, some of them several times
+LARGEST_BUCKET = 100  # tokens: emptying a larger bucket would be a load test
 TRIES = 3  # times a problem must occur that other users of the key could explain
-MORE = 6  # requests beyond the capacity: a few tokens are refilled during a burst
+BEYOND_CAPACITY = 6  # requests beyond the capacity: a few tokens are refilled during a burst
 WAVE = 16  # requests at the same time, where more than a small bucket holds are sent
 MOST_TIMES = 2  # times the capacity: a large bucket refills while it is emptied
-EMPTYING = MOST_TIMES * (LARGEST + MORE) + WAVE  # requests: the most that emptying one bucket takes
+# Requests: the most that emptying one bucket takes.
+MOST_TO_EMPTY = MOST_TIMES * (LARGEST_BUCKET + BEYOND_CAPACITY) + WAVE
 ROUNDING = 1  # token: `remaining` may be rounded
 LEAST_FALL = 2  # tokens: if fewer are missing after a burst, its requests took none
-SMALLEST = 2  # tokens: a smaller bucket is empty after the request that reads it
+SMALLEST_READABLE = 2  # tokens: a smaller bucket is empty after the request that reads it
 UNEVEN_FALL = 1.5  # tokens: three requests in turn take at least half a token less than one each
 ALLOWANCE = 0.7  # tokens: a small bucket may lack them for the request that reads it, and for rounding
 LONGEST_REFILL = 5.0  # seconds: the longest pause for a bucket to refill
 LONGEST_WAIT = 60.0  # seconds: a longer Retry-After does not describe a bucket that refills in seconds
 HARDLY_HALF = 0.45  # of the capacity: the bucket is read while it refills, before it is half full
-SLOWEST = 0.6  # of the stated rate: a slower refill is another rate
-FULL = 1.3  # times the capacity: after the time of as many tokens, a bucket is full at any rate
+SLOWEST_REFILL = 0.6  # of the stated rate: a slower refill is another rate
+CERTAINLY_FULL = 1.3  # times the capacity: after the time of as many tokens, a bucket is full at any rate
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Bucket:
     def spend(self, times: int, *further_keys: Credential) -> Probing[list[Exchange]]:
         """Send `times` requests at the same time, together with one for each further key."""
         requests = [self.gate.request(key, "in a burst") for key in [self.key] * times + list(further_keys)]
-        size = WAVE if self.burst > SMALL else len(requests)
+        size = WAVE if self.burst > SMALL_BUCKET else len(requests)
         exchanges: list[Exchange] = []
         while len(exchanges) < len(requests):
             wave = requests[len(exchanges) :][:size]
@@ -61,10 +62,10 @@ class Bucket:
 
     def empty(self) -> Probing[list[Exchange]]:
         """Send more requests at the same time than the bucket holds; to a large one in waves, up to the first 429."""
-        if self.burst <= SMALL:
-            return (yield from self.spend(self.burst + MORE))
+        if self.burst <= SMALL_BUCKET:
+            return (yield from self.spend(self.burst + BEYOND_CAPACITY))
         exchanges: list[Exchange] = []
-        while len(exchanges) < MOST_TIMES * (self.burst + MORE):
+        while len(exchanges) < MOST_TIMES * (self.burst + BEYOND_CAPACITY):
             exchanges += yield from self.spend(WAVE)
             if any(exchange.status == 429 for exchange in exchanges):
                 break
@@ -73,7 +74,7 @@ class Bucket:
     @property
     def sample(self) -> int:
         """The number of tokens that show whether a burst takes tokens: all of a small bucket."""
-        return min(self.burst, SMALL)
+        return min(self.burst, SMALL_BUCKET)
 
     def spend_in_turn(self, times: int) -> Probing[Sequence[Exchange]]:
         """Send `times` requests in one write: hardly any time passes between two of them."""
@@ -137,7 +138,7 @@ class Refill:
     @property
     def is_timely(self) -> bool:
         """Whether the bucket was read before it was full again at any rate."""
-        return self.due <= FULL * self.bucket.burst
+        return self.due <= CERTAINLY_FULL * self.bucket.burst
 
     def too_fast(self) -> Finding | None:
         """Return a finding if there are more tokens than can have been refilled."""
@@ -158,7 +159,7 @@ class Refill:
         remaining = UsageMetrics(self.after).remaining
         if self.after.status == 200 and remaining is None:
             raise NotTested("the response does not state how many tokens remain")
-        if float(remaining or 0) + ALLOWANCE >= SLOWEST * min(self.bucket.burst, self.due):
+        if float(remaining or 0) + ALLOWANCE >= SLOWEST_REFILL * min(self.bucket.burst, self.due):
             return None
         return self._finding("slower", f"about {min(self.bucket.burst, self.due):.1f} tokens")
 

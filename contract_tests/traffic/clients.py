@@ -45,15 +45,15 @@ def _from_prepared(sent: requests.PreparedRequest) -> tuple[str, Request]:
 
 
 def _request(method: str, url: str, fields: Iterable[tuple[str | bytes, str | bytes]], body: bytes) -> Request:
-    sent = [(_bytes(name), _bytes(value)) for name, value in fields]
+    sent = [(_latin_1(name), _latin_1(value)) for name, value in fields]
     return Request(method, target_of(url).encode(), tuple(with_host(sent, url)), body)
 
 
 def _recorded(sent: tuple[str, Request], status: int, fields: Iterable[tuple[str, str]], body: bytes) -> Recorded:
     url, request = sent
-    known = tuple((name, _bytes(value)) for name, value in fields if name.lower() != "content-encoding")
+    known = tuple((name, _latin_1(value)) for name, value in fields if name.lower() != "content-encoding")
     return Recorded(url, Exchange(request, status, fields=known, payload=body, received=len(body), lacks=LACKS))
 
 
-def _bytes(text: str | bytes) -> bytes:
+def _latin_1(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode("latin-1", "replace")

@@ -65,7 +65,7 @@ def _recorded(entry: Any, label: str) -> Recorded:
         url = _at(entry, str, "request", "url")
     except _MalformedError:
         return Recorded("", Exchange(Request("", b"", ())))
-    request = Request("", _bytes(target_of(url)), tuple(_sent_fields(entry, url)), label=label)
+    request = Request("", _utf_8(target_of(url)), tuple(_sent_fields(entry, url)), label=label)
     try:
         return Recorded(url, _exchange(entry, _complete_request(entry, request)))
     except (_MalformedError, ValueError, TypeError, AttributeError) as error:
@@ -122,14 +122,14 @@ def _complete_request(entry: Mapping[str, Any], request: Request) -> Request:
     return replace(
         request,
         method=_at(entry, str, "request", "method"),
-        body=_bytes(str((entry["request"].get("postData") or {}).get("text") or "")),
+        body=_utf_8(str((entry["request"].get("postData") or {}).get("text") or "")),
         version=version if version.startswith("HTTP/") and version[5:6] not in {"2", "3"} else "",
     )
 
 
 def _sent_fields(entry: Mapping[str, Any], url: str) -> list[tuple[bytes, bytes]]:
     """Return the header fields of a request; in HTTP/2, which has no Host, it is that of the URL."""
-    fields = [(_bytes(name), _bytes(value)) for name, value in _fields(entry["request"])]
+    fields = [(_utf_8(name), _utf_8(value)) for name, value in _fields(entry["request"])]
     return fields if _version(entry["request"]).startswith("HTTP/1") else with_host(fields, url)
 
 
@@ -137,7 +137,7 @@ def _version(message: Mapping[str, Any]) -> str:
     return str(message.get("httpVersion") or "").upper()
 
 
-def _bytes(text: str) -> bytes:
+def _utf_8(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 

@@ -70,8 +70,8 @@ def from_journal(entries: Iterable[Entry]) -> list[Recorded]:
 
 def _recorded(entry: Entry) -> Recorded:
     sent, response = entry.request, entry.response
-    fields = tuple((_bytes(name), _bytes(value)) for name, value in sent.headers)
-    request = Request(entry.method, _bytes(entry.target), fields, sent.body, version="")
+    fields = tuple((_received_bytes(name), _received_bytes(value)) for name, value in sent.headers)
+    request = Request(entry.method, _received_bytes(entry.target), fields, sent.body, version="")
     url = entry.target if entry.target.startswith("http") else MOCK + entry.target
     if not response.headers:  # a fault has closed the connection without a response
         return Recorded(url, Exchange(request))
@@ -79,7 +79,7 @@ def _recorded(entry: Entry) -> Recorded:
     exchange = Exchange(
         request,
         entry.status,
-        fields=tuple((name, _bytes(value)) for name, value in response.headers),
+        fields=tuple((name, _received_bytes(value)) for name, value in response.headers),
         payload=response.body,
         received=len(response.body),
         started=entry.received,
@@ -90,5 +90,5 @@ def _recorded(entry: Entry) -> Recorded:
     return Recorded(url, exchange)
 
 
-def _bytes(text: str) -> bytes:
+def _received_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")

@@ -9,10 +9,11 @@ from contract_tests.wire.messages import AGENT, Credential, Request
 from contract_tests.wire.target import ConnectionSettings
 
 ADDED_BY_CURL = ("Host", "User-Agent", "Accept")  # header fields that curl adds unless an option removes them
-LONG = 100  # characters: a longer run of one letter is spelt as the command that makes it
-MORE = LONG - 1
+LONG_RUN = 100  # characters: a longer run of one letter is spelt as the command that makes it
 # A long run of one letter, printable characters before such a run, or others.
-PARTS = re.compile(rb"(?s)([A-Za-z0-9_])\1{%d,}|[ -~]+?(?=([A-Za-z0-9_])\2{%d}|[^ -~]|\Z)|[^ -~]+" % (MORE, MORE))
+PARTS = re.compile(
+    rb"(?s)([A-Za-z0-9_])\1{%d,}|[ -~]+?(?=([A-Za-z0-9_])\2{%d}|[^ -~]|\Z)|[^ -~]+" % (LONG_RUN - 1, LONG_RUN - 1)
+)
 PRINTABLE = re.compile(rb"[ -~]+")
 GLOBBED = re.compile(rb"[\[\]{}]")  # what curl takes for a pattern in a URL
 IN_A_URL = re.compile(rb"/[!\"$-~]*")  # a target that curl sends unchanged within a URL: no fragment, no raw byte
@@ -86,7 +87,7 @@ def _quoted_part(part: bytes) -> str:
     if not PRINTABLE.fullmatch(part):
         return f'"$({_printf(part)})"'
     text = part.decode()
-    if len(text) >= LONG and len(set(text)) == 1:
+    if len(text) >= LONG_RUN and len(set(text)) == 1:
         return f"\"$(printf '%{len(text)}s' '' | tr ' ' {text[0]})\""
     return "'" + text.replace("'", "'\"'\"'").replace("##", "#''#") + "'"  # "##" might begin a CI system's command
 

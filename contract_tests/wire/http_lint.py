@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from email.utils import formatdate, parsedate_to_datetime
 
+from contract_tests.wire.dates import is_imf_fixdate
 from contract_tests.wire.messages import Exchange
 
 DATES = ("Date", "Last-Modified")  # Expires may be anything (RFC 9111, section 5.3), and Retry-After a number
@@ -41,12 +41,3 @@ def malformed_dates(exchange: Exchange) -> Iterator[tuple[str, str]]:
 def repeated_fields(exchange: Exchange) -> Iterator[tuple[str, list[str]]]:
     """Yield the names and values of fields that are not a list, and that a response has more than once."""
     return ((name, values) for name in SINGLE if len(values := exchange.values(name)) > 1)
-
-
-def is_imf_fixdate(text: str) -> bool:
-    """Whether the text is a date in the only form that may be sent (RFC 9110, section 5.6.7)."""
-    text = text.replace(":60 GMT", ":59 GMT")  # a leap second
-    try:
-        return formatdate(parsedate_to_datetime(text).timestamp(), usegmt=True) == text
-    except (ValueError, TypeError, OverflowError):
-        return False

@@ -196,18 +196,19 @@ class Exchange:
     @property
     def raw_head(self) -> bytes:
         """The bytes of the head."""
-        self._need(head=True)
+        self.check_kept(head=True)
         return self.head
 
     @property
     def raw_body(self) -> bytes:
         """The bytes of the body as it was sent, all of them."""
-        self._need()
+        self.check_kept()
         if len(self.payload) > KEPT:
             self.check_time()
         return self.payload
 
-    def _need(self, *, head: bool = False) -> None:
+    def check_kept(self, *, head: bool = False) -> None:
+        """Raise NotTested where not all of the response, or of its `head` alone, was kept."""
         if self.abridged and (self.abridged.head or not head):
             raise NotTested(self.abridged.reason.format(self.received))
 
@@ -226,9 +227,14 @@ class Exchange:
         """The status, or how the response failed."""
         return str(self.status) if self.status is not None else f"no response ({self.ending})"
 
+    @property
+    def is_complete_200(self) -> bool:
+        """Whether the response is complete, and has status 200."""
+        return self.status == 200 and self.ending == "complete"
+
     def values(self, name: str) -> list[str]:
         """Return the values of every field of that name, in order; NotTested where not all of them were kept."""
-        self._need(head=True)
+        self.check_kept(head=True)
         return self.kept_values(name)
 
     def kept_values(self, name: str) -> list[str]:
@@ -368,7 +374,7 @@ def kept_whole(exchanges: Iterable[Exchange]) -> Iterator[Exchange]:
         else:
             yield exchange
     if abridged:
-        abridged.raw_body  # noqa: B018 - raises
+        abridged.check_kept()
 
 
 def cookies_set(exchanges: Iterable[Exchange]) -> bytes:

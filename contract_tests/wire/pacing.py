@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 
+from contract_tests.wire.dates import is_date, made_at, timestamp
 from contract_tests.wire.limits import KEPT
 from contract_tests.wire.messages import Credential, Exchange
 
@@ -143,24 +142,9 @@ def stated_wait(exchange: Exchange) -> float:
         return 1.0
     if text.isdecimal():
         return float(text)
-    return max(0.0, parsedate_to_datetime(text).timestamp() - made_at(exchange))
-
-
-def made_at(exchange: Exchange) -> float:
-    """Return the time of a response's Date, or the current time without one, in seconds since the Unix epoch."""
-    text = (exchange.header("Date") or "").strip()
-    return parsedate_to_datetime(text).timestamp() if is_date(text) else time.time()
+    return max(0.0, (timestamp(text) or 0.0) - made_at(exchange))
 
 
 def is_retry_after(text: str) -> bool:
     """Whether the text is a number of seconds or an HTTP date (RFC 9110, section 10.2.3)."""
     return len(text) < 11 if text.isdecimal() and text.isascii() else is_date(text)
-
-
-def is_date(text: str) -> bool:
-    """Whether the text is an HTTP date (RFC 9110, section 5.6.7)."""
-    try:
-        parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return False
-    return True

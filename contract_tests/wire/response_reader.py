@@ -178,16 +178,17 @@ class ResponseReader:
             return b""
 
     def _may_be_reused(self) -> bool:
+        reusable_state = h11.MUST_CLOSE if self._is_kept_in_http_1_0 else h11.DONE
         return (
             self.ending == "complete"
             and b"close" not in map(bytes.lower, self.request.values("Connection"))
             and not self.unsent
-            and {self.parser.their_state, self.parser.our_state} == {h11.MUST_CLOSE if self._is_1_0 else h11.DONE}
+            and self.parser.their_state == self.parser.our_state == reusable_state
         )
 
     @property
-    def _is_1_0(self) -> bool:
-        """Whether the connection is kept for HTTP/1.0 (RFC 9112, appendix C.2.2), which h11 does not know."""
+    def _is_kept_in_http_1_0(self) -> bool:
+        """Whether the server keeps a connection of HTTP/1.0 (RFC 9112, appendix C.2.2), which h11 does not know."""
         fields = self.head.headers if self.head and self.head.http_version == b"1.0" else ()
         return self.request.version == "HTTP/1.0" and any(
             name == b"connection" and value.lower() == b"keep-alive" for name, value in fields

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import accumulate
@@ -81,6 +82,18 @@ def nesting(body: bytes) -> int:
 def is_too_large(body: bytes) -> bool:
     """Whether the parsed form of a JSON text would take too much memory."""
     return len(body) > MOST_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_VALUES
+
+
+def objects(value: object) -> Iterator[dict[str, object]]:
+    """Yield every object within a JSON value, without recursion: the value was received."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            yield each
+            waiting.extend(each.values())
+        elif isinstance(each, list):
+            waiting.extend(each)
 
 
 def member_names(body: bytes) -> set[str]:

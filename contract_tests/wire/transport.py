@@ -86,24 +86,28 @@ class Transport:
                 self.close()  # an idle connection would keep a server of one thread busy
             exchange = self._send_once(request)
             self._learn(exchange)
-            if exchange.status != 429 or self._is_final(attempt, exchange):
+            if exchange.status != 429:
+                break
+            if request.credential in self.settings.keys:
+                self._note_exhaustion(request.credential, attempt, exchange)
+            elif self._is_final(attempt, exchange):
                 break
             self._back_off(exchange)
         return exchange
 
+    def _note_exhaustion(self, key: Credential, attempt: int, throttled: Exchange) -> None:
+        """Note a valid key that was accepted once, and gets only 429 responses now; `_reserve` refuses it from then."""
+        if attempt >= self.retries.valid_key and any(
+            each.status == 200 and each.request.credential == key for each in self.journal
+        ):
+            self.exhausted[key] = throttled
+
     def _is_final(self, attempt: int, throttled: Exchange) -> bool:
-        """Whether a 429 is the response to judge; for a valid key it never is.
+        """Whether a 429 to a caller without a valid key is the response to judge.
 
         Raises:
             NotTested: The deployment throttles callers that guess keys.
         """
-        key = throttled.request.credential
-        if key in self.settings.keys:
-            if attempt >= self.retries.valid_key and any(
-                each.status == 200 and each.request.credential == key for each in self.journal
-            ):
-                self.exhausted[key] = throttled
-            return False
         is_last = attempt >= self.retries.other_callers or retry_after(throttled) > self.retries.longest_wait
         others = (each for each in self.journal if each.request.credential not in self.settings.keys)
         if is_last and any(each.status != 429 for each in others):
@@ -141,10 +145,7 @@ class Transport:
 
     def send_pipelined(self, requests: Sequence[Request], ahead: int = 0) -> list[Exchange]:
         """Send requests in one write on a new connection, `ahead` bytes before the rest."""
-        self._wait(self._reserve(requests))
-        self.close()
-        connection = self._new_connection()
-        self.sent += len(requests)
+        connection = self._connection_for(requests)
         started = self.clock.now()
         room = self.retention.room(len(requests))
         exchanges = connection.pipeline(requests, self._timeouts(), ahead=ahead, room=room)
@@ -157,10 +158,7 @@ class Transport:
 
     def send_and_await_close(self, request: Request) -> Exchange:
         """Send a request on a new connection, and wait for the server to close that after its response."""
-        self._wait(self._reserve([request]))
-        self.close()
-        connection = self._new_connection()
-        self.sent += 1
+        connection = self._connection_for([request])
         exchange = self._exchange(connection, request)
         exchange = replace(exchange, is_closed=connection.ends(self._timeouts().closing))
         connection.close()
@@ -214,7 +212,7 @@ class Transport:
             raise NotTested(f"the deployment is not reachable any more: {self.unreachable_reason}")
         for credential in {request.credential for request in requests}:
             if credential in self.exhausted:
-                raise NotTested(f"{credential.label} is answered 429 however often Retry-After is honoured")
+                raise NotTested(f"every request with {credential.label} gets a 429, also after Retry-After")
             if credential in self.throttled_reason:
                 raise NotTested(self.throttled_reason[credential])
         self._check_budget(len(requests))
@@ -301,6 +299,14 @@ class Transport:
         except NotTested:
             self.journal.append(unanswered)
             raise
+
+    def _connection_for(self, requests: Sequence[Request]) -> Connection:
+        """Wait for the send time of some requests, and open a connection that they alone use."""
+        self._wait(self._reserve(requests))
+        self.close()
+        connection = self._new_connection()
+        self.sent += len(requests)
+        return connection
 
     def _new_connection(self) -> Connection:
         try:

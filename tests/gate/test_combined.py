@@ -11,7 +11,7 @@ from contract_tests.run.combined import Combined, Judgement, find
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Batch
 from contract_tests.run.request_parts import (
-    LARGEST_HEAD,
+    LARGEST_REQUEST_HEAD,
     LONGEST_QUERY,
     MOST_FIELDS,
     SPARE_REQUESTS,
@@ -146,7 +146,7 @@ def test_packed_parts_fit_into_their_requests() -> None:
         queries = [part for part in pack if part.kind == "query parameter"]
         assert len(pack) - len(queries) <= MOST_FIELDS
         assert sum(len(part.pair) + 1 for part in queries) <= LONGEST_QUERY
-        assert sum(len(part.pair) for part in pack) <= LARGEST_HEAD
+        assert sum(len(part.pair) for part in pack) <= LARGEST_REQUEST_HEAD
     assert packs[0][:MOST_FIELDS] == tuple(many[:MOST_FIELDS])
 
 

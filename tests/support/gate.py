@@ -11,7 +11,7 @@ import threading
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -177,8 +177,6 @@ def serving_with(
 @pytest.fixture
 def serve() -> Iterator[Callable[[Respond], str]]:
     """Serve functions of a request's head, until the test is over; returns base URLs."""
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         yield lambda respond: stack.enter_context(serving(respond))
 

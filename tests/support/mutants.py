@@ -25,8 +25,8 @@ from tests.support.proof import Result, run_against
 from usage_contract import load
 from usage_contract.sources import pointer
 
-CONTRACT = load("documented").operations[OPERATION]
-KEY, FACTS = list(load_deployment().keys.items())[1]  # the key with a small bucket, which the gate may empty
+USAGE = load("documented").operations[OPERATION]
+KEY, ACCOUNT = list(load_deployment().keys.items())[1]  # the key with a small bucket, which the gate may empty
 DOCUMENT = Path(__file__).parents[2] / "docs" / "mutants.md"
 SURVIVORS = set(re.findall(r"^\| `([^`]+)` \|", DOCUMENT.read_text().partition("\n## ")[0], re.MULTILINE))
 
@@ -55,7 +55,7 @@ CHANGES = {"integer": NUMBER, "number": NUMBER, "string": TEXT, "array": LIST, "
 
 def body() -> Any:
     """Return a valid body for the key, with a plausible number of tokens."""
-    return json.loads(orjson.dumps(Account(KEY, KEY, FACTS, now=0.0).usage_metrics(remaining=9.0)))
+    return json.loads(orjson.dumps(Account(KEY, KEY, ACCOUNT, now=0.0).usage_metrics(remaining=9.0)))
 
 
 def members(schema: Mapping[str, Any], value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, Any, Any]]:
@@ -77,7 +77,7 @@ def resolved(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def body_mutants() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Yield each mutant of the body: its name, and the fault's steps."""
-    schema = CONTRACT.responses["200"].schema
+    schema = USAGE.responses["200"].schema
     assert schema
     for path, member, value in members(schema, body()):
         where = pointer(*path)
@@ -91,7 +91,7 @@ def body_mutants() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 def head_mutants() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Yield each mutant of a documented status, its media type and its headers."""
-    for status, response in CONTRACT.responses.items():
+    for status, response in USAGE.responses.items():
         when = {"status": [int(status)]}
         yield f"{status} as 418", [{"when": when, "status": 418}]
         yield f"{status} as 500", [{"when": when, "status": 500}]

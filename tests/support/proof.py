@@ -68,23 +68,15 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.support.warm_gate"])
 
 
-@dataclass(frozen=True)
-class Result:
-    """The outcome of a run: exit code, output, verdicts, and the number of requests that all rules share.
+@dataclass(frozen=True, kw_only=True)
+class Result(Outcome):
+    """The outcome of a run, and its output.
 
-    `leaks` are sequences of eight characters of a key that its output or its reports contain. `requests` describe all
-    requests, and `labels` those whose exchanges have findings.
+    `leaks` are sequences of eight characters of a key that its output or its reports contain.
     """
 
-    code: int
     output: str
-    verdicts: tuple[Verdict, ...]
-    shared: int
     leaks: frozenset[str]
-    labels: frozenset[str]
-    requests: frozenset[str]
-    in_har: frozenset[str]
-    missed_in_har: frozenset[str]
 
     def having(self, *outcomes: str) -> set[str]:
         """Return the ids of the rules with one of these outcomes."""
@@ -116,17 +108,7 @@ def run_job(job: Job, *arguments: str) -> Result:
     assert len(reports) == (3 if job.writes_reports else 0), output
     written = "".join([output, *reports]).lower()
     leaks = frozenset(run for run in KEY_RUNS if run in written)
-    return Result(
-        outcome.code,
-        output,
-        outcome.verdicts,
-        outcome.shared,
-        leaks,
-        outcome.labels,
-        outcome.requests,
-        outcome.in_har,
-        outcome.missed_in_har,
-    )
+    return Result(**vars(outcome), output=output, leaks=leaks)
 
 
 def assert_breaks_exactly_its_rules(name: str, folder: Path) -> None:

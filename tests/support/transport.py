@@ -30,23 +30,8 @@ class ManualClock:
 
 
 def settings(url: str, **changes: Any) -> Settings:
-    base = Settings(
-        target=Target.parse("--base-url", url),
-        keys=(KEY,),
-        level="documented",
-        embedded=False,
-        intrusive=False,
-        require_complete=False,
-        max_rate=None,
-        max_time=120.0,
-        max_requests=1000,
-        timeout=30.0,  # thousands of times what a server on this machine takes
-        ca_file=None,
-        proxy=None,
-        headers=(),
-        deviations={},
-        secrets=(),
-    )
+    target = Target.parse("--base-url", url)
+    base = Settings(target, (KEY,), max_requests=1000, timeout=30.0)  # thousands of times what a local server takes
     return replace(base, **changes)
 
 

@@ -13,419 +13,152 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from hashlib import sha256
 from itertools import combinations
-from typing import Any
 
 import brotli
 
 from mock_server.web.raw_response import RawMessage
-from tests.support.search.mutations import Mutation, is_ok
+from tests.support.search.correct_changes import (
+    announcing_keep_alive,
+    answering,
+    by_method,
+    closing,
+    closing_every,
+    compact_json,
+    compressing,
+    counts_spelt,
+    domain_rows,
+    early_hints,
+    error_bodies,
+    field_order,
+    fields_set,
+    growing,
+    has_odd_key,
+    name_case,
+    not_acceptable,
+    odd_chunks,
+    of_metrics,
+    of_text,
+    of_used_keys,
+    other_method,
+    other_path,
+    page,
+    rate_limit,
+    refused_with_401,
+    restarting,
+    showing_key,
+    success_rate,
+    with_etag,
+    with_framing,
+    with_ranges,
+    with_reason,
+    without_member,
+)
+from tests.support.search.mutations import Mutation
 from tests.support.search.served import (
     PATH,
     Behaviour,
     Change,
     Received,
-    with_bytes,
+    as_it_is,
     with_fields,
     with_json,
-    with_status,
 )
 
 SEED = 1
 GROUP = "correct"
-ERRORS = (401, 403, 404, 405, 429)
-Body = dict[str, Any]
-
-
-def _unchanged(message: RawMessage, _: Received) -> RawMessage:
-    return message
-
-
-def _of_metrics(edit: Callable[[Body], Body]) -> Change:
-    """Return a change of the usage metrics."""
-
-    def change(message: RawMessage, received: Received) -> RawMessage:
-        return with_json(message, edit(json.loads(message.body))) if is_ok(message, received) else message
-
-    return change
-
-
-def _of_text(edit: Callable[[Any], str], statuses: tuple[int, ...] = (200, *ERRORS)) -> Change:
-    """Return a change of the form of JSON bodies."""
-
-    def change(message: RawMessage, _: Received) -> RawMessage:
-        if message.status not in statuses or not message.body or not message.has("Content-Type"):
-            return message
-        if "json" not in dict(message.headers).get("Content-Type", "application/json"):
-            return message
-        return replace(message, body=edit(json.loads(message.body)).encode())
-
-    return change
-
-
-def _fields(statuses: tuple[int, ...] = (), **fields: str | None) -> Change:
-    """Return a change of header fields in responses with some statuses, or in all."""
-    named = {name.replace("_", "-"): value for name, value in fields.items() if name != "Vary"}
-    vary = fields.get("Vary")
-
-    def change(message: RawMessage, _: Received) -> RawMessage:
-        if statuses and message.status not in statuses:
-            return message
-        changed = with_fields(message, named)
-        return _varying(changed, vary) if vary else changed
-
-    return change
-
-
-def _varying(message: RawMessage, names: str) -> RawMessage:
-    """Return a message with a further Vary field: another part of the server may have sent one."""
-    return replace(message, headers=(*message.headers, ("Vary", names)))
-
-
-def _errors(body: Callable[[str], Body], media_type: str = "application/json") -> Change:
-    """Return a change of the bodies of errors, each with its detail."""
-
-    def change(message: RawMessage, _: Received) -> RawMessage:
-        if message.status not in ERRORS:
-            return message
-        detail = str(json.loads(message.body or b"{}").get("detail", "Refused"))
-        return with_json(with_fields(message, {"Content-Type": media_type}), body(detail))
-
-    return change
-
-
-def _answering(applies: Callable[[Received], bool], status: int, **fields: str | None) -> Change:
-    """Return a change of the status of some requests."""
-    named = {name.replace("_", "-"): value for name, value in fields.items()}
-
-    def change(message: RawMessage, received: Received) -> RawMessage:
-        return with_fields(with_status(message, status), named) if applies(received) else message
-
-    return change
-
-
-def _by_method(*methods: str) -> Callable[[Received], bool]:
-    return lambda received: received.method in methods and received.path == PATH
-
-
-def _other_method(received: Received) -> bool:
-    return received.method not in {"GET", "HEAD", "OPTIONS"} and received.path == PATH
-
-
-def _other_path(received: Received) -> bool:
-    return received.path not in {PATH, "/", "/healthz", "*"} and not received.path.startswith("http")
-
-
-def _has_odd_key(received: Received) -> bool:
-    return len(received.key) > 1000 or not received.key.isascii() or not received.key.isprintable()
-
-
-def _unauthorized(message: RawMessage, _: Received) -> RawMessage:
-    challenge = {"WWW-Authenticate": "ApiKey"}
-    return with_fields(with_status(message, 401), challenge) if message.status == 403 else message
-
-
-def _kept(message: RawMessage, received: Received) -> RawMessage:
-    if not received.request.keep_alive or message.framing == "close" or message.end != "keep":
-        return message
-    announced = {"Connection": "keep-alive", "Keep-Alive": "timeout=5, max=100"}
-    return message if message.has("Connection") else with_fields(message, announced)
-
-
-def _page(status: int, text: str) -> Callable[[Callable[[Received], bool]], Change]:
-    def page(applies: Callable[[Received], bool]) -> Change:
-        def change(message: RawMessage, received: Received) -> RawMessage:
-            if not applies(received):
-                return message
-            body = f"<!doctype html><title>{status}</title><p>{text}</p>".encode()
-            return replace(with_fields(with_status(message, status), {"Content-Type": "text/html"}), body=body)
-
-        return change
-
-    return page
-
-
-def _closed(applies: Callable[[Received], bool]) -> Change:
-    def change(message: RawMessage, received: Received) -> RawMessage:
-        return replace(message, message=({"op": "cut", "at": 0},), end="close") if applies(received) else message
-
-    return change
-
-
-def _cased(case: Callable[[str], str]) -> Change:
-    return lambda message, _: replace(message, headers=tuple((case(name), value) for name, value in message.headers))
-
-
-def _ordered(order: Callable[[list[tuple[str, str]]], list[tuple[str, str]]]) -> Change:
-    return lambda message, _: replace(message, headers=tuple(order(list(message.headers))))
-
-
-def _framed(framing: Any) -> Change:
-    return lambda message, _: replace(message, framing=framing)
-
-
-def _odd_chunks(message: RawMessage, received: Received) -> RawMessage:
-    """Send chunks with extensions, capitals and a trailer, where the client may read chunks."""
-    has_body = received.method != "HEAD" and message.status not in {204, 304} and not message.message
-    if received.request.version.minor == 0 or not has_body:
-        return message
-
-    def write(head: bytes, body: bytes) -> bytes:
-        fields = re.sub(
-            rb"(?im)^content-length: \d+\r\n", b"Transfer-Encoding: chunked\r\nTrailer: X-Checksum\r\n", head
-        )
-        return fields + b"%X;name=value\r\n%b\r\n0\r\nX-Checksum: 1\r\n\r\n" % (len(body), body) if body else head
-
-    return with_bytes(message, received, write)
-
-
-def _every(count: int) -> Change:
-    """Close each connection after some requests, and announce it."""
-
-    def change(message: RawMessage, received: Received) -> RawMessage:
-        if received.connection.requests % count or message.end != "keep":
-            return message
-        return replace(with_fields(message, {"Connection": "close"}), end="close")
-
-    return change
-
-
-def _coded(coding: str, compress: Callable[[bytes], bytes]) -> Change:
-    def change(message: RawMessage, received: Received) -> RawMessage:
-        accepted = re.findall(r"([\w*-]+)(?:;q=([\d.]+))?", received.header("Accept-Encoding"))
-        is_accepted = any(name == coding and (weight or "1") not in {"0", "0.0"} for name, weight in accepted)
-        varied = _varying(message, "Accept-Encoding")
-        if not is_accepted or not message.body or message.status in {204, 206, 304} or received.method == "HEAD":
-            return varied
-        return replace(with_fields(varied, {"Content-Encoding": coding}), body=compress(message.body))
-
-    return change
-
-
-def _rate(decimals: Callable[[float], float]) -> Change:
-    def edit(body: Body) -> Body:
-        return {**body, "success_rate": decimals(100 * body["success"] / body["total"]) if body["total"] else 0}
-
-    return _of_metrics(edit)
-
-
-def _limit(edit: Callable[[Body], Body]) -> Change:
-    return _of_metrics(lambda body: {**body, "rate_limit": edit(body["rate_limit"])})
-
-
-def _domains(edit: Callable[[Body], Body]) -> Change:
-    return _of_metrics(lambda body: {**body, "top_domains": [edit(row) for row in body["top_domains"]]})
-
-
-def _without(member: str) -> Change:
-    return _of_metrics(lambda body: {name: value for name, value in body.items() if name != member})
-
-
-def _shown(show: Callable[[str], str]) -> Change:
-    return _of_metrics(lambda body: {**body, "api_key": show(body["api_key"])})
-
-
-def _growing(steps: Callable[[Received, int], int], *, of_fetch: bool = True) -> Callable[[], Change]:
-    """Return what builds counters that grow; `steps` is the number of further successful requests."""
-
-    def build() -> Change:
-        counts: dict[str, int] = {}
-        started: list[float] = []
-
-        def change(message: RawMessage, received: Received) -> RawMessage:
-            if not is_ok(message, received):
-                return message
-            started.append(received.now)
-            counts[received.key] = counts.get(received.key, 0) + 1
-            more = steps(replace(received, now=received.now - started[0]), counts[received.key])
-            body = json.loads(message.body)
-            body["total"] += more
-            body["success"] += more
-            body["success_rate"] = round(100 * body["success"] / body["total"], 2) if body["total"] else 0.0
-            if of_fetch:
-                body["by_protocol"]["fetch"] += more
-                body["bytes_transferred"] += 1500 * more
-                if body["top_domains"]:
-                    body["top_domains"][0]["requests"] += more
-            return with_json(message, body)
-
-        return change
-
-    return build
-
-
-def _used(steps: Callable[[Received, int], int]) -> Callable[[Received, int], int]:
-    """Grow only keys that are in use: the first two."""
-    return lambda received, count: steps(received, count) if received.key in received.keys[:2] else 0
-
-
-def _restarted() -> Change:
-    """Start a new window in the middle of the run: all counters restart at zero."""
-    counts: dict[str, int] = {}
-
-    def change(message: RawMessage, received: Received) -> RawMessage:
-        if not is_ok(message, received):
-            return message
-        counts[received.key] = counts.get(received.key, 0) + 1
-        if counts[received.key] < 6:
-            return message
-        body = json.loads(message.body)
-        zeros = dict.fromkeys(("total", "success", "fail", "bytes_transferred"), 0) | {"success_rate": 0.0}
-        return with_json(
-            message, body | zeros | {"by_protocol": dict.fromkeys(body["by_protocol"], 0), "top_domains": []}
-        )
-
-    return change
-
-
-def _tagged(weak: str) -> Change:
-    def change(message: RawMessage, received: Received) -> RawMessage:
-        if not is_ok(message, received) or received.method != "GET":
-            return message
-        tag = f'{weak}"{sha256(message.body).hexdigest()[:16]}"'
-        tagged = with_fields(message, {"ETag": tag})
-        sent = [item.strip().removeprefix("W/") for item in received.header("If-None-Match").split(",")]
-        if tag.removeprefix("W/") in sent:
-            return replace(with_fields(tagged, {"Content-Type": None}), status=304, reason="Not Modified", body=b"")
-        return tagged
-
-    return change
-
-
-def _ranged(message: RawMessage, received: Received) -> RawMessage:
-    match = re.fullmatch(r"bytes=(\d+)-(\d+)", received.header("Range"))
-    if not is_ok(message, received) or not match or received.method != "GET" or message.has("Content-Encoding"):
-        return message
-    start, end, size = int(match[1]), min(int(match[2]), len(message.body) - 1), len(message.body)
-    if start > end:
-        return message
-    named = {"Content-Range": f"bytes {start}-{end}/{size}", "Accept-Ranges": "bytes"}
-    part = replace(message, status=206, reason="Partial Content", body=message.body[start : end + 1])
-    return with_fields(part, named)
-
-
-def _not_acceptable(message: RawMessage, received: Received) -> RawMessage:
-    accept = received.header("Accept").lower()
-    if "Accept" not in received.request.headers or re.search(r"\*/\*|application/\*|application/json", accept):
-        return message
-    return with_status(message, 406) if received.path == PATH and received.method == "GET" else message
-
-
-def _interim(message: RawMessage, received: Received) -> RawMessage:
-    if received.request.version.minor == 0 or message.message:
-        return message
-    early = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
-    return with_bytes(message, received, lambda head, body: early + head + body)
-
-
-def _reason(text: str) -> Change:
-    return lambda message, _: replace(message, reason=text)
-
-
-def _spelt(number: Callable[[int], str]) -> Change:
-    """Write the counts of usage metrics in another way."""
-    return _of_text(lambda value: re.sub(r"(?<=:)(\d+)(?=[,}])", lambda m: number(int(m[1])), _compact(value)), (200,))
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
-
 
 Values = Mapping[str, Callable[[], Change]]
 
 
-def _same(change: Change) -> Change:
-    return change
-
-
 def _each(**values: Change) -> Values:
-    return {name.replace("_", " "): partial(_same, change) for name, change in values.items()}
+    return {name.replace("_", " "): partial(lambda each: each, change) for name, change in values.items()}
 
 
 # In the order in which a response gets them: metrics, their form, status, fields, codings, framing.
 DIMENSIONS: Mapping[str, Values] = {
     "counters": {
-        "constant": lambda: _unchanged,
-        "growing with time": _growing(_used(lambda received, _: int(received.now * 3))),
-        "growing with each response": _growing(_used(lambda _, count: 2 * count)),
-        "counting usage requests": _growing(_used(lambda _, count: count), of_fetch=False),
-        "of two replicas": _growing(_used(lambda _, count: 2 * count - 3 * (count % 2))),
-        "restarting": _restarted,
+        "constant": lambda: as_it_is,
+        "growing with time": growing(of_used_keys(lambda received, _: int(received.now * 3))),
+        "growing with each response": growing(of_used_keys(lambda _, count: 2 * count)),
+        "counting usage requests": growing(of_used_keys(lambda _, count: count), of_fetch=False),
+        "of two replicas": growing(of_used_keys(lambda _, count: 2 * count - 3 * (count % 2))),
+        "restarting": restarting,
     },
     "rate": _each(
-        as_it_is=_unchanged,
-        whole=_rate(round),
-        one_decimal=_rate(lambda rate: round(rate, 1)),
-        four_decimals=_rate(lambda rate: round(rate, 4)),
-        not_rounded=_rate(lambda rate: rate),
-        rounded_down=_rate(lambda rate: math.floor(rate * 100) / 100),
-        rounded_up=_rate(lambda rate: math.ceil(rate * 10) / 10),
-        missing=_without("success_rate"),
+        as_it_is=as_it_is,
+        whole=success_rate(round),
+        one_decimal=success_rate(lambda rate: round(rate, 1)),
+        four_decimals=success_rate(lambda rate: round(rate, 4)),
+        not_rounded=success_rate(lambda rate: rate),
+        rounded_down=success_rate(lambda rate: math.floor(rate * 100) / 100),
+        rounded_up=success_rate(lambda rate: math.ceil(rate * 10) / 10),
+        missing=without_member("success_rate"),
     ),
     "limit": _each(
-        as_it_is=_unchanged,
-        whole_tokens=_limit(lambda limit: {**limit, "remaining": int(limit["remaining"])}),
-        not_rounded=_limit(lambda limit: {**limit, "remaining": limit["remaining"] * 0.987654321}),
-        full=_limit(lambda limit: {**limit, "remaining": limit["burst"]}),
-        missing=_without("rate_limit"),
-        without_remaining=_limit(lambda limit: {name: limit[name] for name in ("rps", "burst")}),
-        with_more=_limit(lambda limit: {**limit, "window": "1s", "reset": 0.4}),
+        as_it_is=as_it_is,
+        whole_tokens=rate_limit(lambda limit: {**limit, "remaining": int(limit["remaining"])}),
+        not_rounded=rate_limit(lambda limit: {**limit, "remaining": limit["remaining"] * 0.987654321}),
+        full=rate_limit(lambda limit: {**limit, "remaining": limit["burst"]}),
+        missing=without_member("rate_limit"),
+        without_remaining=rate_limit(lambda limit: {name: limit[name] for name in ("rps", "burst")}),
+        with_more=rate_limit(lambda limit: {**limit, "window": "1s", "reset": 0.4}),
     ),
     "key": _each(
-        as_it_is=_unchanged,
-        masked=_shown(lambda key: key[:3] + "*" * 8),
-        masked_in_its_middle=_shown(lambda key: f"{key[:3]}...{key[-2:]}"),
-        hashed=_shown(lambda key: sha256(key.encode()).hexdigest()),
-        hashed_shortly=_shown(lambda key: sha256(key.encode()).hexdigest()[:12]),
-        an_identifier=_shown(lambda key: f"key_{zlib.crc32(key.encode())}"),
-        missing=_without("api_key"),
+        as_it_is=as_it_is,
+        masked=showing_key(lambda key: key[:3] + "*" * 8),
+        masked_in_its_middle=showing_key(lambda key: f"{key[:3]}...{key[-2:]}"),
+        hashed=showing_key(lambda key: sha256(key.encode()).hexdigest()),
+        hashed_shortly=showing_key(lambda key: sha256(key.encode()).hexdigest()[:12]),
+        an_identifier=showing_key(lambda key: f"key_{zlib.crc32(key.encode())}"),
+        missing=without_member("api_key"),
     ),
     "members": _each(
-        as_they_are=_unchanged,
-        reversed=_of_metrics(lambda body: dict(reversed(body.items()))),
-        with_more=_of_metrics(lambda body: {**body, "plan": "pro", "period": {"start": "2027-01-01"}, "x": None}),
-        without_amqp=_of_metrics(
+        as_they_are=as_it_is,
+        reversed=of_metrics(lambda body: dict(reversed(body.items()))),
+        with_more=of_metrics(lambda body: {**body, "plan": "pro", "period": {"start": "2027-01-01"}, "x": None}),
+        without_amqp=of_metrics(
             lambda body: {**body, "by_protocol": {name: body["by_protocol"][name] for name in ("fetch", "ws")}}
         ),
-        without_bytes=_without("bytes_transferred"),
-        rows_with_more=_domains(lambda row: {**row, "share": 0.1}),
-        five_domains=_of_metrics(lambda body: {**body, "top_domains": body["top_domains"][:5]}),
-        international_domains=_domains(lambda row: {**row, "domain": f"bücher-{row['domain']}"}),
+        without_bytes=without_member("bytes_transferred"),
+        rows_with_more=domain_rows(lambda row: {**row, "share": 0.1}),
+        five_domains=of_metrics(lambda body: {**body, "top_domains": body["top_domains"][:5]}),
+        international_domains=domain_rows(lambda row: {**row, "domain": f"bücher-{row['domain']}"}),
     ),
     "text": _each(
-        compact=_unchanged,
-        indented=_of_text(partial(json.dumps, indent=2)),
-        with_a_line_break=_of_text(lambda value: _compact(value) + "\n"),
-        with_spaces=_of_text(lambda value: "\r\n " + json.dumps(value) + " \t\n"),
-        not_escaped=_of_text(lambda value: json.dumps(value, ensure_ascii=False)),
-        slashes_escaped=_of_text(lambda value: _compact(value).replace("/", "\\/")),
-        sorted=_of_text(lambda value: json.dumps(value, sort_keys=True)),
-        with_decimal_points=_spelt(lambda number: f"{number}.0"),
-        with_exponents=_spelt(lambda number: f"{number}e0"),
+        compact=as_it_is,
+        indented=of_text(partial(json.dumps, indent=2)),
+        with_a_line_break=of_text(lambda value: compact_json(value) + "\n"),
+        with_spaces=of_text(lambda value: "\r\n " + json.dumps(value) + " \t\n"),
+        not_escaped=of_text(lambda value: json.dumps(value, ensure_ascii=False)),
+        slashes_escaped=of_text(lambda value: compact_json(value).replace("/", "\\/")),
+        sorted=of_text(lambda value: json.dumps(value, sort_keys=True)),
+        with_decimal_points=counts_spelt(lambda number: f"{number}.0"),
+        with_exponents=counts_spelt(lambda number: f"{number}e0"),
     ),
     "errors": _each(
-        as_they_are=_unchanged,
-        with_a_code=_errors(lambda detail: {"code": "refused", "detail": detail, "status": 401}),
-        problem_documents=_errors(
+        as_they_are=as_it_is,
+        with_a_code=error_bodies(lambda detail: {"code": "refused", "detail": detail, "status": 401}),
+        problem_documents=error_bodies(
             lambda detail: {"type": "about:blank", "title": "Refused", "detail": detail}, "application/problem+json"
         ),
-        with_a_charset=_errors(lambda detail: {"detail": detail}, "application/json; charset=utf-8"),
-        vendor_types=_errors(lambda detail: {"error": True, "detail": detail}, "application/vnd.acme.v1+json"),
-        in_german=_errors(lambda _: {"detail": "Ungültiger oder fehlender API-Schlüssel 🔑"}),
-        long=_errors(lambda detail: {"detail": detail + " See the documentation." * 100}),
+        with_a_charset=error_bodies(lambda detail: {"detail": detail}, "application/json; charset=utf-8"),
+        vendor_types=error_bodies(lambda detail: {"error": True, "detail": detail}, "application/vnd.acme.v1+json"),
+        in_german=error_bodies(lambda _: {"detail": "Ungültiger oder fehlender API-Schlüssel 🔑"}),
+        long=error_bodies(lambda detail: {"detail": detail + " See the documentation." * 100}),
     ),
-    "unknown key": _each(is_403=_unchanged, is_401=_unauthorized),
+    "unknown key": _each(is_403=as_it_is, is_401=refused_with_401),
     "HEAD": _each(
-        like_GET=_unchanged,
-        is_405=_answering(_by_method("HEAD"), 405, Allow="GET"),
+        like_GET=as_it_is,
+        is_405=answering(by_method("HEAD"), 405, Allow="GET"),
         without_a_length=lambda m, r: replace(m, framing="close") if r.method == "HEAD" else m,
     ),
     "OPTIONS": _each(
-        is_204=_unchanged,
-        is_405=_answering(_by_method("OPTIONS"), 405, Allow="GET"),
-        is_200=lambda m, r: replace(m, status=200, reason="OK") if _by_method("OPTIONS")(r) else m,
-        is_401=_answering(_by_method("OPTIONS"), 401, WWW_Authenticate="ApiKey"),
-        is_404=_answering(_by_method("OPTIONS"), 404),
-        is_403=_answering(_by_method("OPTIONS"), 403),
+        is_204=as_it_is,
+        is_405=answering(by_method("OPTIONS"), 405, Allow="GET"),
+        is_200=lambda m, r: replace(m, status=200, reason="OK") if by_method("OPTIONS")(r) else m,
+        is_401=answering(by_method("OPTIONS"), 401, WWW_Authenticate="ApiKey"),
+        is_404=answering(by_method("OPTIONS"), 404),
+        is_403=answering(by_method("OPTIONS"), 403),
         is_a_preflight=lambda m, r: with_fields(
             replace(m, status=200, reason="OK"),
             {
@@ -435,139 +168,139 @@ DIMENSIONS: Mapping[str, Values] = {
                 "Access-Control-Max-Age": "600",
             },
         )
-        if _by_method("OPTIONS")(r)
+        if by_method("OPTIONS")(r)
         else m,
     ),
     "other methods": _each(
-        are_405=_unchanged,
-        are_404=_answering(_other_method, 404, Allow=None),
-        are_403=_answering(_other_method, 403, Allow=None),
-        are_401=_answering(_other_method, 401, Allow=None, WWW_Authenticate="ApiKey"),
-        are_400=_answering(_other_method, 400, Allow=None),
-        are_501=_answering(_other_method, 501, Allow=None),
-        are_405_pages=lambda m, r: with_fields(_page(405, "no")(_other_method)(m, r), {"Allow": "GET, HEAD"})
-        if _other_method(r)
+        are_405=as_it_is,
+        are_404=answering(other_method, 404, Allow=None),
+        are_403=answering(other_method, 403, Allow=None),
+        are_401=answering(other_method, 401, Allow=None, WWW_Authenticate="ApiKey"),
+        are_400=answering(other_method, 400, Allow=None),
+        are_501=answering(other_method, 501, Allow=None),
+        are_405_pages=lambda m, r: with_fields(page(405, "no")(other_method)(m, r), {"Allow": "GET, HEAD"})
+        if other_method(r)
         else m,
     ),
     "other paths": _each(
-        are_404=_unchanged,
-        are_pages=_page(404, "not found")(_other_path),
-        are_401=_answering(_other_path, 401, WWW_Authenticate="ApiKey"),
-        are_403=_answering(_other_path, 403),
-        are_400=_answering(_other_path, 400),
-        are_301=_answering(_other_path, 301, Location="/docs"),
+        are_404=as_it_is,
+        are_pages=page(404, "not found")(other_path),
+        are_401=answering(other_path, 401, WWW_Authenticate="ApiKey"),
+        are_403=answering(other_path, 403),
+        are_400=answering(other_path, 400),
+        are_301=answering(other_path, 301, Location="/docs"),
     ),
     "overview": _each(
-        is_served=_unchanged,
-        is_404=_answering(lambda received: received.path == "/", 404),
-        is_302=_answering(lambda received: received.path == "/", 302, Location="/docs"),
-        is_a_page=_page(200, "Usage API")(lambda received: received.path == "/"),
+        is_served=as_it_is,
+        is_404=answering(lambda received: received.path == "/", 404),
+        is_302=answering(lambda received: received.path == "/", 302, Location="/docs"),
+        is_a_page=page(200, "Usage API")(lambda received: received.path == "/"),
     ),
     "health": _each(
-        is_served=_unchanged,
-        is_404=_answering(lambda received: received.path == "/healthz", 404),
+        is_served=as_it_is,
+        is_404=answering(lambda received: received.path == "/healthz", 404),
         has_more=lambda m, r: with_json(m, {"ok": True, "version": "2.2.0", "db": "up"}) if r.path == "/healthz" else m,
     ),
     "odd keys": _each(
-        are_403=_unchanged,
-        are_400=_answering(_has_odd_key, 400),
-        are_431=_answering(_has_odd_key, 431),
-        are_401=_answering(_has_odd_key, 401, WWW_Authenticate="ApiKey"),
-        are_pages=_page(400, "bad request")(_has_odd_key),
-        close=_closed(_has_odd_key),
+        are_403=as_it_is,
+        are_400=answering(has_odd_key, 400),
+        are_431=answering(has_odd_key, 431),
+        are_401=answering(has_odd_key, 401, WWW_Authenticate="ApiKey"),
+        are_pages=page(400, "bad request")(has_odd_key),
+        close=closing(has_odd_key),
     ),
     "queries": _each(
-        are_ignored=_unchanged,
-        are_400=_answering(lambda r: bool(r.query) and r.is_valid and r.path == PATH, 400),
-        are_422=_answering(lambda r: bool(r.query) and r.is_valid and r.path == PATH, 422),
-        long_ones_are_414=_answering(lambda received: len(received.request.raw_path) > 2000, 414),
+        are_ignored=as_it_is,
+        are_400=answering(lambda r: bool(r.query) and r.is_valid and r.path == PATH, 400),
+        are_422=answering(lambda r: bool(r.query) and r.is_valid and r.path == PATH, 422),
+        long_ones_are_414=answering(lambda received: len(received.request.raw_path) > 2000, 414),
     ),
     "long fields": _each(
-        are_ignored=_unchanged,
-        are_431=_answering(lambda r: any(len(value) > 4000 for value in r.request.headers.values()), 431),
-        many_are_400=_answering(lambda r: len(r.request.headers) > 90, 400),
+        are_ignored=as_it_is,
+        are_431=answering(lambda r: any(len(value) > 4000 for value in r.request.headers.values()), 431),
+        many_are_400=answering(lambda r: len(r.request.headers) > 90, 400),
     ),
-    "Accept": {"is ignored": lambda: _unchanged, "may lead to 406": lambda: _not_acceptable},
+    "Accept": {"is ignored": lambda: as_it_is, "may lead to 406": lambda: not_acceptable},
     "old HTTP": _each(
-        is_served=_unchanged,
-        is_505=_answering(lambda received: received.request.version.minor == 0, 505),
-        is_426=_answering(lambda received: received.request.version.minor == 0, 426, Upgrade="HTTP/1.1"),
-        is_400=_answering(lambda received: received.request.version.minor == 0, 400),
+        is_served=as_it_is,
+        is_505=answering(lambda received: received.request.version.minor == 0, 505),
+        is_426=answering(lambda received: received.request.version.minor == 0, 426, Upgrade="HTTP/1.1"),
+        is_400=answering(lambda received: received.request.version.minor == 0, 400),
     ),
     "user agents": _each(
-        are_ignored=_unchanged,
-        missing_ones_are_403=_answering(lambda r: not r.header("User-Agent") and r.path == PATH, 403),
-        probes_are_403=_answering(lambda r: bool(re.search("probe|HealthCheck|bot", r.header("User-Agent"))), 403),
+        are_ignored=as_it_is,
+        missing_ones_are_403=answering(lambda r: not r.header("User-Agent") and r.path == PATH, 403),
+        probes_are_403=answering(lambda r: bool(re.search("probe|HealthCheck|bot", r.header("User-Agent"))), 403),
     ),
     "caching": _each(
-        no_store=_unchanged,
-        unstated=_fields(Cache_Control=None),
-        private=_fields(Cache_Control="private"),
-        private_for_a_minute=_fields(Cache_Control="private, max-age=60"),
-        no_cache=_fields(Cache_Control="no-cache"),
-        all_directives=_fields(
+        no_store=as_it_is,
+        unstated=fields_set(Cache_Control=None),
+        private=fields_set(Cache_Control="private"),
+        private_for_a_minute=fields_set(Cache_Control="private, max-age=60"),
+        no_cache=fields_set(Cache_Control="no-cache"),
+        all_directives=fields_set(
             Cache_Control="no-store, no-cache, must-revalidate, post-check=0, pre-check=0", Pragma="no-cache",
             Expires="0"
         ),
-        expired=_fields(Cache_Control="max-age=0", Expires="Thu, 01 Jan 1970 00:00:00 GMT"),
-        public_by_key=_fields(Cache_Control="public, max-age=5", Vary="X-API-Key"),
-        by_anything=_fields(Cache_Control="max-age=5", Vary="*"),
-        revalidated=_fields(Cache_Control="public, max-age=0, must-revalidate"),
+        expired=fields_set(Cache_Control="max-age=0", Expires="Thu, 01 Jan 1970 00:00:00 GMT"),
+        public_by_key=fields_set(Cache_Control="public, max-age=5", Vary="X-API-Key"),
+        by_anything=fields_set(Cache_Control="max-age=5", Vary="*"),
+        revalidated=fields_set(Cache_Control="public, max-age=0, must-revalidate"),
     ),
-    "tags": _each(none=_unchanged, weak=_tagged("W/"), strong=_tagged("")),
-    "ranges": {"are ignored": lambda: _unchanged, "are 206": lambda: _ranged},
+    "tags": _each(none=as_it_is, weak=with_etag("W/"), strong=with_etag("")),
+    "ranges": {"are ignored": lambda: as_it_is, "are 206": lambda: with_ranges},
     "fields": _each(
-        as_they_are=_unchanged,
-        nginx=_fields(Server="nginx/1.27.0", Vary="Accept-Encoding"),
-        uvicorn=_fields(server="uvicorn"),
-        cloudflare=_fields(Server="cloudflare", CF_Ray="8a1b2c3d4e5f-FRA", CF_Cache_Status="DYNAMIC",
+        as_they_are=as_it_is,
+        nginx=fields_set(Server="nginx/1.27.0", Vary="Accept-Encoding"),
+        uvicorn=fields_set(server="uvicorn"),
+        cloudflare=fields_set(Server="cloudflare", CF_Ray="8a1b2c3d4e5f-FRA", CF_Cache_Status="DYNAMIC",
         Alt_Svc='h3=":443"; ma=86400', NEL='{"max_age":604800}'),
-        security=_fields(
+        security=fields_set(
             Strict_Transport_Security="max-age=31536000; includeSubDomains", X_Content_Type_Options="nosniff",
             X_Frame_Options="DENY", Referrer_Policy="no-referrer", Content_Security_Policy="default-src 'none'",
         ),
-        cookies=_fields(Set_Cookie="lb=node-3; Path=/; HttpOnly; Secure; SameSite=Lax"),
-        tracing=_fields(X_Request_Id="0af7651916cd43dd", Server_Timing="app;dur=3.2",
+        cookies=fields_set(Set_Cookie="lb=node-3; Path=/; HttpOnly; Secure; SameSite=Lax"),
+        tracing=fields_set(X_Request_Id="0af7651916cd43dd", Server_Timing="app;dur=3.2",
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
-        cors=_fields(Access_Control_Allow_Origin="*", Access_Control_Expose_Headers="X-Request-Id", Vary="Origin"),
-        limits=_fields((200,), X_RateLimit_Limit="10", X_RateLimit_Remaining="9", X_RateLimit_Reset="1"),
-        draft_limits=_fields((200,), RateLimit='"default";r=9;t=1', RateLimit_Policy='"default";q=10;w=1'),
-        via=_fields(Via="1.1 varnish, 1.1 google", Age="0", X_Cache="MISS", X_Served_By="cache-fra-1"),
-        no_date=_fields(Date=None),
-        languages=_fields(Content_Language="en", Vary="Accept-Language, Accept-Encoding"),
+        cors=fields_set(Access_Control_Allow_Origin="*", Access_Control_Expose_Headers="X-Request-Id", Vary="Origin"),
+        limits=fields_set((200,), X_RateLimit_Limit="10", X_RateLimit_Remaining="9", X_RateLimit_Reset="1"),
+        draft_limits=fields_set((200,), RateLimit='"default";r=9;t=1', RateLimit_Policy='"default";q=10;w=1'),
+        via=fields_set(Via="1.1 varnish, 1.1 google", Age="0", X_Cache="MISS", X_Served_By="cache-fra-1"),
+        no_date=fields_set(Date=None),
+        languages=fields_set(Content_Language="en", Vary="Accept-Language, Accept-Encoding"),
     ),
     "names": _each(
-        as_they_are=_unchanged,
-        lower_case=_cased(str.lower),
-        upper_case=_cased(str.upper),
-        sorted=_ordered(sorted),
-        reversed=_ordered(lambda fields: fields[::-1]),
+        as_they_are=as_it_is,
+        lower_case=name_case(str.lower),
+        upper_case=name_case(str.upper),
+        sorted=field_order(sorted),
+        reversed=field_order(lambda fields: fields[::-1]),
     ),
-    "reasons": _each(usual=_unchanged, empty=_reason(""), one_for_all=_reason("Done")),
+    "reasons": _each(usual=as_it_is, empty=with_reason(""), one_for_all=with_reason("Done")),
     "coding": _each(
-        none=_unchanged,
-        gzip=_coded("gzip", gzip.compress),
-        brotli=_coded("br", brotli.compress),
-        deflate=_coded("deflate", zlib.compress),
+        none=as_it_is,
+        gzip=compressing("gzip", gzip.compress),
+        brotli=compressing("br", brotli.compress),
+        deflate=compressing("deflate", zlib.compress),
     ),
     "challenge": _each(
-        as_it_is=_unchanged,
-        missing=_fields((401,), WWW_Authenticate=None),
-        bearer=_fields((401,), WWW_Authenticate='Bearer realm="api", error="invalid_token"'),
-        several=_fields((401,), WWW_Authenticate='ApiKey realm="a, b", Basic realm="c"'),
+        as_it_is=as_it_is,
+        missing=fields_set((401,), WWW_Authenticate=None),
+        bearer=fields_set((401,), WWW_Authenticate='Bearer realm="api", error="invalid_token"'),
+        several=fields_set((401,), WWW_Authenticate='ApiKey realm="a, b", Basic realm="c"'),
     ),
     "connections": {
-        "are kept": lambda: _unchanged,
-        "are closed each time": lambda: _every(1),
-        "are closed every third time": lambda: _every(3),
-        "are announced": lambda: _kept,
+        "are kept": lambda: as_it_is,
+        "are closed each time": lambda: closing_every(1),
+        "are closed every third time": lambda: closing_every(3),
+        "are announced": lambda: announcing_keep_alive,
     },
     "framing": _each(
-        length=_unchanged,
-        chunks=_framed("chunked"),
-        until_closed=_framed("close"),
-        odd_chunks=_odd_chunks,
-        early_hints=_interim,
+        length=as_it_is,
+        chunks=with_framing("chunked"),
+        until_closed=with_framing("close"),
+        odd_chunks=odd_chunks,
+        early_hints=early_hints,
     ),
 }  # fmt: skip
 
@@ -592,8 +325,8 @@ class Row:
     @property
     def name(self) -> str:
         usual = [next(iter(values)) for values in DIMENSIONS.values()]
-        named = zip(DIMENSIONS, self.values, usual, strict=True)
-        return f"{GROUP}: " + "; ".join(f"{name} {value}" for name, value, default in named if value != default)
+        of_each = zip(DIMENSIONS, self.values, usual, strict=True)
+        return f"{GROUP}: " + "; ".join(f"{name} {value}" for name, value, default in of_each if value != default)
 
 
 Pair = tuple[int, str, int, str]
@@ -637,7 +370,7 @@ def correct(seed: int = SEED) -> Mapping[str, Mutation]:
 
 def parsed(name: str) -> Mutation:
     """Return the correct deployment with a name, also of another seed."""
-    named = dict(
+    chosen = dict(
         next(
             (dimension, part.removeprefix(f"{dimension} "))
             for dimension in DIMENSIONS
@@ -646,5 +379,5 @@ def parsed(name: str) -> Mutation:
         for part in name.removeprefix(f"{GROUP}: ").split("; ")
         if part
     )
-    row = Row(tuple(named.get(dimension, next(iter(values))) for dimension, values in DIMENSIONS.items()))
+    row = Row(tuple(chosen.get(dimension, next(iter(values))) for dimension, values in DIMENSIONS.items()))
     return Mutation(row.name, GROUP, row.build, is_correct=True)

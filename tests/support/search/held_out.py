@@ -10,8 +10,10 @@ from hashlib import md5, sha1, sha512
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from tests.support.search.authentication import at_target, by_method, claim, in_cookie, in_header, in_query, loose
+from tests.support.search.authentication import at_target, by_method, claim
+from tests.support.search.comparisons import loose
 from tests.support.search.mutations import ALWAYS, Mutation, admitting
+from tests.support.search.places import in_cookie, in_header, in_query
 from tests.support.search.served import PATH, Admit
 
 

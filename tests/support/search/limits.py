@@ -12,7 +12,7 @@ from typing import Any
 
 from mock_server.web.raw_response import RawMessage
 from tests.support.search.mutations import Mutation, is_ok
-from tests.support.search.served import PATH, Behaviour, Received, with_fields, with_json, with_status
+from tests.support.search.served import PATH, Behaviour, Received, named, with_fields, with_json, with_status
 
 RPS, BURST = 10.0, 10  # as the deployment states them
 
@@ -154,8 +154,7 @@ STATED: dict[str, Callable[[float], float]] = {
 
 
 def _with(**fields: str | None) -> Answer:
-    named = {name.replace("_", "-"): value for name, value in fields.items()}
-    return lambda message, wait: with_fields(documented_429(message, wait), named)
+    return lambda message, wait: with_fields(documented_429(message, wait), named(**fields))
 
 
 def _as_status(status: int) -> Answer:

@@ -379,7 +379,10 @@ def metric_mutations() -> Iterator[Mutation]:
         and not (path in {"by_protocol", "rate_limit", "top_domains/1"} and how == "an object")
         and not (path == "top_domains" and how == "a list")
     }
-    some = {name: OFTEN[name] for name in ("every third time",)} | {"for the second key": LASTING["for the second key"]}
+    some = {
+        "every third time": OFTEN["every third time"],
+        "for the second key": LASTING["for the second key"],
+    }
     states = (
         of_metrics(f"keys, the state of several keys: {name}", "keys, the state of several keys", _remembering(build))
         for name, build in STATES.items()

@@ -81,7 +81,6 @@ THIRD_TIME = counted("every third time", lambda count: count % 3 == 0)
 FIFTH_TIME = counted("every fifth time", lambda count: count % 5 == 0)
 ONCE = counted("once", lambda count: count == 3)
 LATER = counted("from the third time on", lambda count: count > 2)
-FIRST = counted("the first time", lambda count: count == 1)
 REUSED = condition("on a connection with an earlier request", lambda received: received.connection.requests > 1)
 FRESH = condition("on a new connection", lambda received: received.connection.requests == 1)
 AFTER_A_KEY = condition(
@@ -95,6 +94,9 @@ OLD_HTTP = condition("with HTTP/1.0", lambda received: received.request.version.
 MAIN_KEY = condition("for the first key", lambda received: received.key == received.keys[0])
 SECOND_KEY = condition("for the second key", lambda received: received.key == received.keys[1])
 OTHER_KEYS = condition("for all keys but the first", lambda received: received.key in received.keys[1:])
+OK_CONDITIONS = (ALWAYS, SECOND_TIME, FIFTH_TIME, ONCE, SECOND_KEY, WITH_QUERY, WITH_COMPRESSION, OLD_HTTP)
+ERROR_CONDITIONS = (ALWAYS, SECOND_TIME, LATER)
+REFUSALS = (401, 403)
 
 
 def admitting(
@@ -160,3 +162,15 @@ def is_ok(message: RawMessage, received: Received) -> bool:
 def having_status(status: int) -> Callable[[RawMessage, Received], bool]:
     """Return whether a response of the operation has this status."""
     return lambda message, received: message.status == status and received.path == PATH
+
+
+def is_ok_to_get(message: RawMessage, received: Received) -> bool:
+    """Whether a response to GET has usage metrics."""
+    return is_ok(message, received) and received.method == "GET"
+
+
+def changing_refusals(group: str, operator: str, change: Change) -> Iterator[Mutation]:
+    """Yield deployments that change the responses with each status in REFUSALS, which takes the place of {}."""
+    for status in REFUSALS:
+        applies = having_status(status)
+        yield from changing(group.format(status), operator, change, ERROR_CONDITIONS, applies=applies)

@@ -170,6 +170,16 @@ def with_fields(message: RawMessage, fields: Mapping[str, str | None]) -> RawMes
     return replace(message, headers=(*kept, *new))
 
 
+def named(**fields: str | None) -> Mapping[str, str | None]:
+    """Return header fields by their names, in which an underscore stands for a hyphen."""
+    return {name.replace("_", "-"): value for name, value in fields.items()}
+
+
+def setting(fields: Mapping[str, str | None]) -> Change:
+    """Return a change of every response by `with_fields`."""
+    return lambda message, _: with_fields(message, fields)
+
+
 def with_json(message: RawMessage, body: Any) -> RawMessage:
     """Return a message with another JSON body."""
     return replace(message, body=json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode())

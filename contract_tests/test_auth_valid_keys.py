@@ -1,0 +1,194 @@
+"""Valid keys: one in its header is accepted, now and later, regardless of the rest of the request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import pytest
+
+from contract_tests.run.facts import NEEDS_VALID_KEY
+from contract_tests.run.findings import Finding, status_finding, unless_200
+from contract_tests.run.gate import BROWSER, Gate
+from contract_tests.run.probes import Probing, report, send_in_turn
+from contract_tests.run.rules import HEADER_ONLY, INVALID_KEY, advisory, documented, specified
+from contract_tests.run.scheduler import Scheduler
+from contract_tests.wire.messages import (
+    AUTH_ERRORS,
+    SUCCESSES,
+    Credential,
+    Exchange,
+    Request,
+)
+
+BROWSER_FIELDS = (
+    *(field for field in BROWSER if field[0] != "Accept"),
+    ("Accept", "application/json, text/plain, */*"),
+    ("Accept-Encoding", "gzip, deflate, br"),
+    ("Cache-Control", "no-cache"),
+    ("Pragma", "no-cache"),
+    ("Cookie", "theme=dark; visitor=17"),
+    ("DNT", "1"),
+    ("Sec-Fetch-Dest", "empty"),
+    ("Sec-Fetch-Mode", "cors"),
+    ("Sec-Fetch-Site", "same-origin"),
+)
+OTHER_CREDENTIALS = (("Authorization", "Bearer of-another-service"), ("Cookie", "session=of-another-service"))
+FEWEST_REJECTIONS = 10  # a firewall may reject a few unusual requests at the end of a run
+ADDRESS, NUMBER = "203.0.113.7", "6f1c2e7a"
+# Fields that browsers, proxies and tracing add: more than some servers have room for.
+FIELDS_ON_THE_WAY = (
+    ("Forwarded", f"for={ADDRESS}"), ("X-Forwarded-For", "2001:db8::7"), ("X-Real-IP", ADDRESS),
+    ("X-Forwarded-Proto", "https"), ("X-Forwarded-Port", "443"), ("Via", "1.1 proxy.example"),
+    ("X-Request-Id", NUMBER), ("X-Correlation-Id", NUMBER), ("CDN-Loop", "cdn.example"),
+    ("Sec-CH-UA", '"Chromium";v="140"'), ("Sec-CH-UA-Mobile", "?0"), ("Sec-CH-UA-Platform", '"Linux"'),
+    ("Accept-Charset", "utf-8"), ("Priority", "u=1, i"), ("Save-Data", "on"), ("Sec-GPC", "1"),
+    ("traceparent", f"00-{NUMBER * 4}-{NUMBER * 2}-01"), ("baggage", "a=1"),
+)  # fmt: skip
+
+
+@documented(INVALID_KEY, repeats=["auth/valid-key-is-200"])
+def test_accepted_key_remains_valid(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """The server MUST NOT reject a key that it has accepted before.
+
+    Only a key with 401 or 403 in ten responses or more after its last 200 is reported.
+    """
+    for key in gate.keys:
+        of_key = [exchange for exchange in journal if exchange.request.credential == key]
+        accepted = [exchange for exchange in of_key if exchange.status == 200]
+        after = of_key[of_key.index(accepted[-1]) :] if accepted else []
+        rejected = [exchange for exchange in after if exchange.status in AUTH_ERRORS]
+        if len(rejected) >= FEWEST_REJECTIONS:
+            problem = f"{key.label} was accepted in {len(accepted)} responses, and rejected after that"
+            yield Finding(problem, rejected[0], related=(accepted[-1],))
+
+
+@documented(f"{INVALID_KEY}; RFC 9110, section 2.5: HTTP/1.0 changes the form of messages", needs=NEEDS_VALID_KEY)
+def test_http_1_0_does_not_invalidate_a_key(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response to an HTTP/1.0 request with a valid key MUST NOT have status 401, or a 2xx status other than 200.
+
+    A server may refuse HTTP/1.0 with another status.
+    """
+    for exchange in journal:
+        is_old = exchange.request.version == "HTTP/1.0"
+        if is_old and gate.is_authorized(exchange.request) and exchange.status in SUCCESSES - {200} | {401}:
+            yield status_finding(exchange, "200, or a refusal of HTTP/1.0")
+
+
+@pytest.fixture(scope="session")
+def unusual_requests(scheduler: Scheduler, gate: Gate) -> list[Exchange]:
+    """Exchanges with the main key that combine tolerances of several rules, all of which every deployment has."""
+    fields = _fields_of_other_clients(gate)
+    requests = [
+        gate.request(
+            gate.main,
+            "in a lower-case header, first and without a space, as a script in a web page sends it",
+            key_field=gate.key_header.lower(),
+            separator=b":",
+            key_first=True,
+            fields=fields["as a script in a web page sends it"],
+        ),
+        gate.request(
+            gate.main,
+            "in a title-case header, in the middle, and other credentials",
+            key_field=gate.key_header.title(),  # as the client of Go spells it
+            fields=[*fields["and other credentials"], *fields["and any media type"], ("X-Last", "1")],
+        ),
+        gate.request(
+            gate.main,
+            "in an upper-case header, after the fields of a browser and others, and a media type with a parameter",
+            key_field=gate.key_header.upper(),
+            key_last=True,
+            fields=[
+                *(field for field in fields["as a script in a web page sends it"] if field[0] != "Accept"),
+                *fields["and a media type with a parameter"],
+                *FIELDS_ON_THE_WAY,
+            ],
+        ),
+    ]
+    return list(scheduler.fetch(send_in_turn(requests)))
+
+
+@specified("RFC 9110, section 5.1: field names are case-insensitive", needs=NEEDS_VALID_KEY, sends=(0, 6))
+def test_header_name_is_case_insensitive(gate: Gate, unusual_requests: list[Exchange]) -> Probing[None]:
+    """A request with a valid key MUST be accepted regardless of the case of the key header's name."""
+    spellings = (gate.key_header.lower(), gate.key_header.title(), gate.key_header.upper())
+    requests = [
+        gate.request(gate.main, f"in a header spelled {name}", key_field=name, is_baseline=True) for name in spellings
+    ]
+    yield from _each_is_accepted(unusual_requests, requests)
+
+
+@documented(f"{HEADER_ONLY}, and 401 and 403 mean that it is missing or invalid", needs=NEEDS_VALID_KEY, sends=(0, 9))
+def test_valid_key_is_sufficient(
+    gate: Gate, unusual_requests: list[Exchange], query_response: Exchange
+) -> Probing[None]:
+    """A request with a valid key MUST be accepted regardless of its other header fields and its query."""
+    requests = [
+        gate.request(gate.main, label, fields=fields) for label, fields in _fields_of_other_clients(gate).items()
+    ]
+    if not (yield from _each_is_accepted(unusual_requests, requests)):
+        return
+    if query_response.status not in AUTH_ERRORS:
+        return
+    queried = yield from gate.send(gate.main, "and a query", target=f"{gate.path}?verbose=1")  # no firewall rejects it
+    yield from _rejected_key(queried)
+
+
+def _rejected_key(exchange: Exchange) -> Iterator[Finding]:
+    """Yield a finding if a valid key is rejected; a firewall may reject the rest of the request with another status."""
+    if exchange.status in AUTH_ERRORS:
+        expected = "any status but 401 and 403"
+        yield Finding("a valid key is rejected", exchange, expected=expected, actual=exchange.outcome)
+
+
+def _each_is_accepted(combined: Iterable[Exchange], requests: Sequence[Request]) -> Probing[bool]:
+    """Send the requests one by one, unless combined requests have shown that all of them are accepted.
+
+    Returns whether all of them are accepted.
+    """
+    if all(exchange.status == 200 for exchange in combined):
+        return True
+    return not (yield from report(unless_200(*(yield from send_in_turn(requests)))))
+
+
+def _fields_of_other_clients(gate: Gate) -> dict[str, list[tuple[str, str]]]:
+    """Return header fields that clients send beside a valid key."""
+    origin = gate.settings.target.origin
+    in_a_page = (*BROWSER_FIELDS, ("Origin", origin), ("Referer", f"{origin}/"))
+    configured = {name.lower() for name, _ in gate.settings.headers}  # a gateway may need these as they are
+    clients: dict[str, Sequence[tuple[str, str]]] = {
+        "as a script in a web page sends it": in_a_page,
+        "and other credentials": OTHER_CREDENTIALS,
+        "and a media type with a parameter": [("Accept", "application/json; charset=utf-8")],
+        "and any media type": [("Accept", "*/*"), ("Accept-Encoding", "zstd")],
+    }
+    return {
+        label: [field for field in fields if field[0].lower() not in configured] for label, fields in clients.items()
+    }
+
+
+@specified(
+    "RFC 9112, section 5 and RFC 9110, section 5.3: white space, order of fields", needs=NEEDS_VALID_KEY, sends=(0, 7)
+)
+def test_key_header_position_does_not_matter(gate: Gate, unusual_requests: list[Exchange]) -> Probing[None]:
+    """A request with a valid key MUST be accepted regardless of the key header's position, and without a space."""
+    requests = [
+        gate.request(gate.main, "without a space after the colon", separator=b":"),
+        gate.request(gate.main, "with the key header first", key_first=True),
+        gate.request(
+            gate.main, "with the key header in the middle", fields=[("Accept-Language", "en"), ("X-Last", "1")]
+        ),
+    ]
+    is_accepted = yield from _each_is_accepted(unusual_requests, requests)
+    if is_accepted and unusual_requests[-1].status != 200:
+        last = yield from gate.send(
+            gate.main, "with the key header after many others", fields=FIELDS_ON_THE_WAY, key_last=True
+        )
+        yield from _rejected_key(last)
+
+
+@advisory("RFC 9112, section 5.1: white space around a value; some servers keep it", needs=NEEDS_VALID_KEY, sends=1)
+def test_white_space_around_the_key_is_ignored(gate: Gate) -> Probing[None]:
+    """A request with a valid key, after a tab and followed by a space, SHOULD be accepted."""
+    followed = Credential(gate.main.value + b" ", f"{gate.main.label}, after a tab and followed by a space")
+    yield from unless_200((yield from gate.send(followed, separator=b":\t", pool="valid keys")))

@@ -1,0 +1,166 @@
+"""HTTP header fields: dates, cookies, identifiers, and fields that contradict each other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from email.utils import formatdate
+
+from contract_tests.run.findings import Finding
+from contract_tests.run.gate import OTHER_ORIGIN, Gate
+from contract_tests.run.probes import Probing, pause
+from contract_tests.run.recorded import OWN_REQUESTS
+from contract_tests.run.rules import advisory, specified
+from contract_tests.run.scheduler import Scheduler
+from contract_tests.wire.dates import is_date, made_at
+from contract_tests.wire.http_lint import complaints, malformed_dates, repeated_fields
+from contract_tests.wire.messages import (
+    IDENTIFIER_FIELDS,
+    Exchange,
+)
+from contract_tests.wire.not_tested import NotTested
+
+LARGEST_CLOCK_OFFSET = 300  # seconds: between those of the server and of this machine
+DATE_INTERVAL = 2.0  # seconds: Date has whole seconds, so two responses that far apart have different ones
+
+
+@specified("RFC 9110, section 6.6.1: Date is the time at which the message was made", sends=(0, 1))
+def test_date_advances(gate: Gate, first_ok: Exchange, journal: tuple[Exchange, ...]) -> Probing[None]:
+    """`Date` MUST advance: two responses that are two seconds apart MUST NOT have the same one."""
+    dated = [each for each in journal if gate.is_ok(each) and each.header("Date")]
+    if _duration(dated) < DATE_INTERVAL:
+        yield from pause(max(0.0, first_ok.started + DATE_INTERVAL - journal[-1].ended))
+        last = yield from gate.send(gate.main, "two seconds or more after the first one")
+        dated += [last] if gate.is_ok(last) and last.header("Date") else []
+    seconds = _duration(dated)
+    if seconds < DATE_INTERVAL:
+        raise NotTested("no two responses that are two seconds apart have a Date")
+    if len({exchange.header("Date") for exchange in dated}) == 1:
+        actual = dated[-1].excerpt(dated[0].header("Date") or "")
+        yield Finding(f"Date is the same for {seconds:.0f} s", dated[-1], related=(dated[0],), actual=actual)
+
+
+def _duration(exchanges: Sequence[Exchange]) -> float:
+    """Return the seconds between the first and the last request."""
+    started = [exchange.started for exchange in exchanges]
+    return max(started) - min(started) if started else 0.0
+
+
+@advisory(
+    "RFC 9110, section 6.6.1: Date is the time at which the message was made; this machine's clock may be wrong",
+    repeats=["http/date-advances"],
+)
+def test_date_is_the_current_time(
+    gate: Gate, scheduler: Scheduler, ok_responses: object, journal: tuple[Exchange, ...]
+) -> Iterator[Finding]:
+    """`Date` SHOULD be within five minutes of the time of this machine."""
+    if scheduler.is_recorded:
+        raise NotTested("the exchanges were recorded at another time", wanted=OWN_REQUESTS)
+    now = scheduler.transport.clock.now()
+    for exchange in filter(gate.is_ok, journal):
+        date = exchange.header("Date") or ""
+        ended = time.time() - (now - exchange.ended)
+        if is_date(date) and abs(made_at(exchange) - ended) > LARGEST_CLOCK_OFFSET:
+            expected = formatdate(ended, usegmt=True)
+            yield Finding("Date is not the current time", exchange, expected=expected, actual=exchange.excerpt(date))
+
+
+@specified("RFC 9110, section 5.6.7: a sender generates dates in the IMF-fixdate form")
+def test_dates_are_imf_fixdates(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """`Date` and `Last-Modified` MUST have the form of `Sun, 06 Nov 1994 08:49:37 GMT`."""
+    for exchange in journal:
+        for name, value in malformed_dates(exchange):
+            expected, actual = "Sun, 06 Nov 1994 08:49:37 GMT or the like", exchange.excerpt(value)
+            yield Finding(f"{name} is not an IMF-fixdate", exchange, expected=expected, actual=actual)
+
+
+@specified(
+    "RFC 9110, section 5.3: a field is repeated only if it is a list",
+    repeats=["rate/429-is-complete", "schema/media-type-is-documented"],
+)
+def test_single_fields_are_not_repeated(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response MUST NOT repeat a header field that is not a list, such as `Date`, `Content-Type` or `ETag`."""
+    for exchange in journal:
+        for name, values in repeated_fields(exchange):
+            yield Finding(f"{name} is repeated", exchange, actual=exchange.excerpt(" and ".join(values)))
+
+
+@advisory("Fetch standard, CORS protocol and credentials; the key is sent by the application, not by the browser")
+def test_credentials_are_not_allowed_for_any_origin(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response SHOULD NOT allow pages of any origin to send credentials."""
+    for exchange in journal:
+        foreign = {OTHER_ORIGIN, "null"} & {value.decode("latin-1") for value in exchange.request.values("Origin")}
+        allowed = exchange.header("Access-Control-Allow-Origin") or ""
+        with_credentials = exchange.header("Access-Control-Allow-Credentials") == "true"
+        if with_credentials and allowed in {"*", *foreign}:
+            yield Finding("pages of any origin may send credentials", exchange, actual=exchange.excerpt(allowed))
+
+
+@advisory("W3C Trace Context, section 3.2.2.3, of a field for the same purpose: an identifier is unique")
+def test_request_identifiers_differ(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response SHOULD NOT have the X-Request-Id, X-Correlation-Id or Request-Id of another response.
+
+    A response to a request with such a field is accepted.
+    """
+    first_with: dict[tuple[str, bytes], Exchange] = {}
+    for exchange in journal:
+        if any(exchange.request.values(name) for name in IDENTIFIER_FIELDS):
+            continue
+        for name, value in exchange.fields:
+            if name.lower() in IDENTIFIER_FIELDS:
+                first = first_with.setdefault((name.lower(), value), exchange)
+                if first is not exchange:
+                    problem = f"two responses have the same {name}"
+                    yield Finding(problem, exchange, related=(first,), actual=exchange.excerpt(value))
+                    return
+
+
+@advisory("RFC 6265, section 4.1.2: HttpOnly and Secure keep a cookie from scripts and from plain HTTP")
+def test_cookies_are_protected(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A cookie that a response sets SHOULD have `HttpOnly`, and over HTTPS also `Secure`."""
+    needed = {"httponly", "secure"} if gate.settings.target.scheme == "https" else {"httponly"}
+    for exchange in journal:
+        for cookie in exchange.values("Set-Cookie"):
+            name, *attributes = (part.strip() for part in cookie.split(";"))
+            if missing := needed - {attribute.lower() for attribute in attributes}:
+                problem = f"a cookie lacks {' and '.join(sorted(missing))}"
+                yield Finding(problem, exchange, actual=exchange.excerpt(name.partition("=")[0]))
+
+
+@advisory("RFC 9110, section 8.6: a server does not send Content-Length in a response with status 204")
+def test_204_states_no_length(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response with status 204 SHOULD NOT have Content-Length."""
+    for exchange in journal:
+        if exchange.status == 204 and (stated := exchange.header("Content-Length")) is not None:
+            yield Finding("a response without content states a length", exchange, actual=exchange.excerpt(stated))
+
+
+@advisory("RFC 9110, section 6.6.1: a server with a clock sends Date in each response with status 2xx, 3xx or 4xx")
+def test_responses_have_a_date(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response SHOULD have `Date`."""
+    for exchange in baseline_responses:
+        if 200 <= (exchange.status or 0) < 500 and not exchange.values("Date"):
+            yield Finding("the response has no Date", exchange)
+
+
+@advisory(
+    "RFC 9110, 9111 and 9112, as httplint reads them",
+    repeats=[
+        "auth/valid-key-is-200",
+        "cache/age-is-in-whole-seconds",
+        "cache/last-modified-is-not-later-than-date",
+        "http/responses-are-complete",
+        "http/content-encoding-matches-the-body",
+        "http/length-is-stated-once",
+        "http/nothing-follows-a-response",
+        "schema/body-is-json",
+        "schema/media-type-is-documented",
+    ],
+    reads=["framing"],
+)
+def test_headers_are_well_formed(baseline_responses: tuple[Exchange, ...], journal: object) -> Iterator[Finding]:
+    """A response SHOULD have well-formed header fields that do not contradict each other."""
+    answered = [exchange for exchange in baseline_responses if exchange.status]
+    heads = {(exchange.status, *(name for name, _ in exchange.fields)): exchange for exchange in answered}
+    for exchange in heads.values():
+        yield from (Finding(complaint, exchange) for complaint in complaints(exchange))
