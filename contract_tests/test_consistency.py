@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from contract_tests.metrics.view import UsageMetrics, by_key
+from contract_tests.metrics.view import UsageMetrics, by_key, check_several
 from contract_tests.run.facts import having
 from contract_tests.run.findings import Finding
 from contract_tests.run.gate import Gate
@@ -204,6 +204,7 @@ def test_fetches_transfer_bytes(usage_metrics: list[UsageMetrics]) -> Iterator[F
 @documented(f'{USAGE}.total: "Total requests across all protocols"')
 def test_counters_do_not_stick(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`total`, `success`, `fail` and `bytes_transferred` MUST NOT remain at the largest value of an integer type."""
+    check_several(usage_metrics)
     for name in ("total", "success", "fail", "bytes_transferred"):
         for of_key in by_key(usage_metrics).values():
             values = {getattr(metrics, name) for metrics in of_key}
@@ -314,6 +315,7 @@ def test_top_domains_are_not_empty_after_a_fetch(gate: Gate, usage_metrics: list
 @advisory(f"{USAGE}: counts of one key; the document does not state that they are for all time", reads=["time"])
 def test_counters_do_not_decrease(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`total`, `success`, `fail` and `bytes_transferred` SHOULD NOT decrease from one response to the next."""
+    check_several(usage_metrics)
     for name in ("total", "success", "fail", "bytes_transferred"):
         last: dict[Credential | None, UsageMetrics] = {}
         for metrics in usage_metrics:
@@ -337,6 +339,7 @@ def _is_later(metrics: UsageMetrics, before: UsageMetrics) -> bool:
 @advisory(f"{TOP}; counts of one key", repeats=["consistency/counters-do-not-decrease"], reads=["time"])
 def test_domains_do_not_decrease_alone(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """The requests of a domain SHOULD NOT decrease while no other count of the key does."""
+    check_several(usage_metrics)
     for of_key in by_key(having(usage_metrics, "top_domains")).values():
         for before, after in pairwise(of_key):
             if not _is_later(after, before):
@@ -353,6 +356,7 @@ def test_domains_do_not_decrease_alone(usage_metrics: list[UsageMetrics]) -> Ite
 @advisory(f"{USAGE}: usage metrics of one key", reads=["one run"])
 def test_first_metrics_are_not_zero(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """The first `total` of a key SHOULD NOT be 0 if later ones exceed the number of requests of the run."""
+    check_several(usage_metrics)
     own = SENDS_PER_RESPONSE * len(gate.baseline_exchanges)
     for first, *later in by_key(having(usage_metrics, "total")).values():
         totals = [metrics.total or 0 for metrics in later]

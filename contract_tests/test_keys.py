@@ -20,7 +20,7 @@ from contract_tests.metrics.attribution import (
     shared_metrics,
     transient_changes,
 )
-from contract_tests.metrics.view import UsageMetrics, by_key
+from contract_tests.metrics.view import UsageMetrics, by_key, check_several
 from contract_tests.run import wrong_keys
 from contract_tests.run.disclosure import disclosed, is_masked, may_show, texts_named
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY, TWO_KEYS, having
@@ -94,6 +94,7 @@ def test_metrics_of_a_key_are_steady(gate: Gate, usage_metrics: list[UsageMetric
 
     A counter changes if it halves, doubles or swings. A new window changes it once, and a new limit remains.
     """
+    check_several(usage_metrics, 3)
     of_each = by_key(usage_metrics)
     for key in gate.keys:
         of_key = of_each[key]
@@ -112,6 +113,7 @@ def test_first_response_is_like_later_ones(gate: Gate, usage_metrics: list[Usage
 
     One such key is accepted, because its use may explain the difference.
     """
+    check_several(usage_metrics, STEADY_RESPONSES + 1)
     findings, of_each = [], by_key(usage_metrics)
     for key in gate.keys:
         values = counters(of_each[key])["total"]

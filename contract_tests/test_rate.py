@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
 
-from contract_tests.metrics.view import UsageMetrics
+from contract_tests.metrics.view import UsageMetrics, check_several
 from contract_tests.run.facts import having
 from contract_tests.run.findings import Finding, body_findings, header_findings, media_type_finding
 from contract_tests.run.gate import OPERATION, Gate
@@ -47,6 +47,7 @@ def test_remaining_grows_no_faster_than_rps(usage_metrics: list[UsageMetrics]) -
 
     The responses may come from a few processes with a bucket each.
     """
+    check_several(usage_metrics)
     buckets: dict[Credential | None, list[UsageMetrics]] = defaultdict(list)
     for metrics in sorted(having(usage_metrics, "remaining", "rps"), key=lambda each: each.exchange.started):
         last = buckets[metrics.key]

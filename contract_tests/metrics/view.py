@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from contract_tests.wire.messages import Credential, Exchange
+from contract_tests.wire.not_tested import NotTested
 
 MOST_COUNTS = 1000  # protocols or domains: usage metrics have a handful
 LONGEST_TEXT = 10_000  # characters of a key or a domain
@@ -47,6 +48,12 @@ def by_key(usage_metrics: Iterable[UsageMetrics]) -> defaultdict[Credential | No
     for metrics in usage_metrics:
         found[metrics.key].append(metrics)
     return found
+
+
+def check_several(usage_metrics: Iterable[UsageMetrics], least: int = 2) -> None:
+    """Raise NotTested where no key has enough responses to compare, for example with a small --max-requests."""
+    if max(map(len, by_key(usage_metrics).values()), default=0) < least:
+        raise NotTested(f"no key has {least} responses that can be compared")
 
 
 def _number(value: Any) -> Decimal | None:

@@ -94,9 +94,14 @@ def _doubted_in(findings: Iterable[Finding]) -> list[Exchange]:
     return [exchange for exchange in exchanges if exchange.doubt]
 
 
+def all_rules() -> list[Rule]:
+    """Return every rule of the gate, in the order in which they run, also those that a run does not select."""
+    return [rule for rule, _, _ in _rules()]
+
+
 def rules_for(lacks: Collection[Aspect]) -> list[Rule]:
     """Return the rules that can judge recordings that lack some aspects."""
-    return [rule for rule, _, _ in _rules() if not rule.is_active and not set(rule.reads) & set(lacks)]
+    return [rule for rule in all_rules() if not rule.is_active and not set(rule.reads) & set(lacks)]
 
 
 def judge_offline(

@@ -19,7 +19,7 @@ from contract_tests.reports.text import exchange_lines, rule_text
 from contract_tests.run.examples import PROFILES
 from contract_tests.run.findings import BrokenPromiseError
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
-from contract_tests.run.offline import doubts_about
+from contract_tests.run.offline import all_rules, doubts_about
 from contract_tests.run.options import add_options
 from contract_tests.run.outputs import watch
 from contract_tests.run.plan import plan
@@ -138,7 +138,11 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
         session.config.hook.pytest_deselected(items=[item for item in items if rule_of(item).id not in chosen])
         items[:] = [item for item in items if rule_of(item).id in chosen]
     items.sort(key=lambda item: rule_of(item).order)
-    session.config.stash[verdicts_key].rules = list(dict.fromkeys(map(rule_of, items)))
+    verdicts = session.config.stash[verdicts_key]
+    verdicts.rules = list(dict.fromkeys(map(rule_of, items)))
+    selected = {rule.id for rule in verdicts.rules}
+    usual = (rule for rule in all_rules() if rule.is_active and not rule.intrusive)
+    verdicts.unselected = [rule.id for rule in usual if rule.id not in selected]
     for item in items:
         names = getattr(item, "fixturenames", [])
         names.sort(key=lambda name: name != "needed_facts")  # before fixtures that send requests
@@ -187,6 +191,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
         if doubts_key not in config.stash:  # judged once, when the first rule has held
             config.stash[doubts_key] = doubts_about(recording, verdicts.settings.level)
         check_doubts(rule_of(pyfuncitem), config.stash[doubts_key])
+    verdicts.check_whole_run(rule_of(pyfuncitem))
     return True
 
 

@@ -9,6 +9,7 @@ from typing import get_args
 from contract_tests.reports.model import FAILURES, Outcome, counted
 from contract_tests.run.rules import rule_ids
 from contract_tests.run.verdicts import Verdict, Verdicts
+from contract_tests.wire.not_tested import MORE_TIME
 from contract_tests.wire.pacing import SHARE, VENDOR_RATE
 
 COMPLETE, COMPLETE_INTRUSIVE = 238, 320  # paced requests of a run with three keys, for an estimate of its time
@@ -24,7 +25,9 @@ def summary(verdicts: Verdicts) -> Iterator[str]:
     embedded = " (the embedded mock)" if verdicts.settings.embedded else ""
     yield f"{verdicts.settings.target.url}{embedded} {_result(verdicts)} at level {verdicts.settings.level}"
     tally = ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome) if counts[outcome])
-    yield f"rules: {len(verdicts.rules)} selected; {tally or 'none ran'}"
+    selected, known = len(verdicts.rules), len(rule_ids())
+    of_all = f" of {known}" if 0 < selected < known else ""
+    yield f"rules: {selected}{of_all} selected; {tally or 'none ran'}"
     if not verdicts.rules:
         yield "pytest has collected no rules. Check -k, -m, and python_files and python_functions in its configuration"
     if verdicts.scheduler:
@@ -40,8 +43,8 @@ def summary(verdicts: Verdicts) -> Iterator[str]:
 def _failures(verdicts: Verdicts) -> Iterator[str]:
     for outcome in FAILURES:
         for verdict in _with(verdicts, outcome):
-            expiry = f"; {verdicts.expiry(verdict.rule)}" if verdicts.expiry(verdict.rule) else ""
-            yield f"{outcome}: {verdict.rule.id} ({verdict.rule.source}){expiry}"
+            deviation = f"; {text}" if (text := verdicts.deviation(verdict.rule)) else ""
+            yield f"{outcome}: {verdict.rule.id} ({verdict.rule.source}){deviation}"
             if unproven := verdicts.unproven(verdict.rule):
                 yield from _indented(f"not tested because of it: {', '.join(unproven)}")
     for verdict in verdicts.all:
@@ -78,10 +81,12 @@ def _result(verdicts: Verdicts) -> str:
         return "could not be tested"
     if verdicts.counts["gate error"]:
         return "was not judged: the gate itself failed"
+    accepted = verdicts.counts["known deviation"]
+    but_for = f" but for {counted(accepted, 'known deviation')}" if accepted else ""
     if verdicts.is_complete:
-        return "conforms"
+        return f"conforms{but_for}"
     because = ", which --require-complete refuses" if verdicts.settings.require_complete else ""
-    return f"conforms as far as it was tested: the result is partial{because}"
+    return f"conforms{but_for} as far as it was tested: the result is partial{because}"
 
 
 def _indented(text: str) -> list[str]:
@@ -91,13 +96,13 @@ def _indented(text: str) -> list[str]:
 def complete_run(verdicts: Verdicts) -> str:
     """Return the needs of a complete run beyond this one, as a sentence; empty if the user cannot meet them."""
     wanted = {verdict.wanted for verdict in verdicts.all} | {shortfall.wanted for shortfall in verdicts.shortfalls}
-    if verdicts.is_complete or not (needs := sorted(wanted - {""})):
+    is_selection = len(verdicts.rules) < len(rule_ids())
+    needs = sorted({*wanted, "all rules" if is_selection else ""} - {""})
+    if verdicts.is_complete or not needs:
         return ""
     seconds = ""
-    if len(verdicts.rules) == len(rule_ids()):
+    if not is_selection and verdicts.settings.max_rate is None and MORE_TIME not in needs:
         requests = COMPLETE_INTRUSIVE if verdicts.settings.intrusive or "--intrusive" in needs else COMPLETE
-        at_own_pace = (requests - WITHOUT_A_KEY) / (SHARE * VENDOR_RATE)
-        estimate = requests / verdicts.settings.max_rate if verdicts.settings.max_rate else at_own_pace
-        seconds = f": about {estimate:.0f} s"
+        seconds = f": about {(requests - WITHOUT_A_KEY) / (SHARE * VENDOR_RATE):.0f} s"
     listed = " and ".join(filter(None, [", ".join(needs[:-1]), needs[-1]]))
     return f"a complete run needs {listed}{seconds}"

@@ -14,10 +14,10 @@ from contract_tests.reports.model import ACCEPTED, Outcome
 from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.first_request import NoFirstResponseError
 from contract_tests.run.options import Settings
-from contract_tests.run.rules import Rule
+from contract_tests.run.rules import Rule, rule_ids
 from contract_tests.run.scheduler import Scheduler, Shortfall
 from contract_tests.wire.messages import Exchange
-from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.not_tested import MORE_REQUESTS, MORE_TIME, NotTested
 
 WORST_FIRST: tuple[Outcome, ...] = (
     "broken",
@@ -28,6 +28,7 @@ WORST_FIRST: tuple[Outcome, ...] = (
     "not tested",
     "held",
 )
+LIMITS = (MORE_REQUESTS, MORE_TIME)
 # Reported where the first 200 is missing, whichever rule happened to come first.
 FIRST_REQUEST_RULE: dict[str, Any] = {
     "id": "auth/valid-key-is-200",
@@ -66,10 +67,14 @@ class Verdict:
 
 @dataclass
 class Verdicts:
-    """The verdicts of a run, in the order in which the rules ran."""
+    """The verdicts of a run, in the order in which the rules ran.
+
+    `rules` are selected. `unselected` are the ids of other rules whose requests those over all exchanges would judge.
+    """
 
     settings: Settings
     rules: list[Rule] = field(default_factory=list)
+    unselected: list[str] = field(default_factory=list)
     today: date = field(default_factory=date.today)
     scheduler: Scheduler | None = None
     _by_rule: dict[str, Verdict] = field(default_factory=dict)
@@ -151,6 +156,17 @@ class Verdicts:
         if broken := self.broken_among(rule.repeats):
             raise NotTested(f"{broken} is broken, and this rule would find the same defect again", because=[broken])
 
+    def check_whole_run(self, rule: Rule) -> None:
+        """Raise NotTested for a passive rule over all exchanges that holds for a part of the run's exchanges only."""
+        if rule.is_active or not rule.is_over_all or self.scheduler is None or self.scheduler.is_recorded:
+            return
+        if self.unselected:
+            raise NotTested("it judges the exchanges of all rules, and not all are selected")
+        wanted = [verdict.wanted for verdict in self.all] + [shortfall.wanted for shortfall in self.shortfalls]
+        for limit in LIMITS:
+            if limit in wanted:
+                raise NotTested("it judges the exchanges of the whole run, which ended early", wanted=limit)
+
     def broken_among(self, ids: Collection[str]) -> str:
         """Return the first of these rules, or of the rules that they would repeat, that failed; empty without one."""
         repeated = [verdict for verdict in self.all if verdict.rule.id in ids]
@@ -191,8 +207,8 @@ class Verdicts:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every selected rule was tested."""
-        return not self.counts["not tested"] and not self.shortfalls
+        """Whether every rule of the gate was selected and tested."""
+        return len(self.rules) == len(rule_ids()) and not self.counts["not tested"] and not self.shortfalls
 
     @property
     def shortfalls(self) -> list[Shortfall]:

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from _pytest.outcomes import Skipped  # the exception of pytest.skip; pytest exports it untyped
 
+# Values of `NotTested.wanted`.
+MORE_REQUESTS, MORE_TIME = "more --max-requests", "more --max-time"
+
 
 class NotTested(Skipped):
     """The rule could not be tested, for this reason.

@@ -14,7 +14,7 @@ from contract_tests.redaction.redactor import Redactor
 from contract_tests.wire.clock import REAL_TIME, Clock, Timeouts
 from contract_tests.wire.connection import Connection, UnreachableError, connect
 from contract_tests.wire.messages import CLOSED_ENDINGS, LATE_ENDINGS, Credential, Exchange, Pool, Request
-from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.not_tested import MORE_REQUESTS, MORE_TIME, NotTested
 from contract_tests.wire.pacing import Pace, RetryPolicy, retry_after
 from contract_tests.wire.retention import Retention
 from contract_tests.wire.target import ConnectionSettings
@@ -223,12 +223,12 @@ class Transport:
         if left < requests:
             raise NotTested(
                 f"the budget of {self.settings.max_requests} requests (--max-requests) has only {left} left",
-                wanted="more --max-requests",
+                wanted=MORE_REQUESTS,
             )
 
     def _wait(self, until: float) -> None:
         if until > self.ends:
-            raise NotTested(self._over, wanted="more --max-time")
+            raise NotTested(self._over, wanted=MORE_TIME)
         # Also without a wait, a server on this machine gets the time to close an idle connection.
         self.clock.sleep(max(0.0, until - self.clock.now()))
 

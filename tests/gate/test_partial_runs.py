@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from contract_tests.run.offline import all_rules
+from contract_tests.run.rules import rule_ids
 from mock_server import UsageMock
 from tests.gate.test_deviations import EARLIER, listed
 from tests.support.gate import Respond, Run, http_response
@@ -20,7 +22,7 @@ RunGate = Callable[..., Run]
 Serve = Callable[[Respond], str]
 MAIN = {"CONTRACT_API_KEY": "a-key-of-the-tests"}
 FEW = ("-k", "only_the_header or missing_key or over_the_limit", "--max-rate", "1000", "--report-dir", "out")
-NEEDS = "a complete run needs --intrusive and two used keys"
+NEEDS = "a complete run needs --intrusive, all rules and two used keys"
 
 
 def report(run: Run) -> dict[str, Any]:
@@ -60,10 +62,51 @@ def test_require_complete_is_named_as_the_reason(run_partly: Callable[..., Run])
     assert "--require-complete" in report(run)["headline"]
 
 
+def test_a_selection_is_partial_although_each_of_its_rules_was_tested(run_gate: RunGate) -> None:
+    run = run_gate("-k", "missing_key_is_401", "--require-complete", "--report-dir", "out")
+    assert (run.code, report(run)["verdict"]) == (4, "could not be tested")
+    assert f"rules: 1 of {len(rule_ids())} selected; 1 held" in run.output
+    assert "the result is partial, which --require-complete refuses" in run.output
+    assert report(run)["complete_run"] == "a complete run needs all rules"
+
+
 def test_a_complete_run_needs_nothing_more(run_gate: RunGate) -> None:
-    run = run_gate("-k", "missing_key", "--report-dir", "out")
+    run = run_gate("--report-dir", "out")
     assert "a complete run needs" not in run.output
     assert report(run)["complete_run"] == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--rule", "errors/no-request-causes-5xx"), "it judges the exchanges of all rules, and not all are selected"),
+        (("--max-requests", "30"), "it judges the exchanges of the whole run, which ended early"),
+        (("--max-time", "0.5"), "it judges the exchanges of the whole run, which ended early"),
+    ],
+)
+def test_a_rule_over_all_exchanges_does_not_hold_for_some_of_them(
+    arguments: tuple[str, ...], reason: str, run_partly: Callable[..., Run]
+) -> None:
+    run = run_partly(*arguments, "--report-dir", "out")
+    rules = {rule["id"]: rule for rule in report(run)["rules"]}
+    over_all = [rule.id for rule in all_rules() if rule.is_over_all and not rule.is_active and rule.id in rules]
+    assert over_all
+    assert {rules[name]["outcome"] for name in over_all} == {"not tested"}
+    assert rules["errors/no-request-causes-5xx"]["reason"] == reason
+
+
+def test_a_rule_over_all_exchanges_is_broken_by_any_of_them(run_gate: RunGate) -> None:
+    with UsageMock(rate_limit=False, fault="missing-key-is-500") as mock:
+        chosen = ("-k", "no_request_causes_5xx or missing_key_is_401")
+        run = run_gate("--base-url", mock.url, "--api-key", mock.api_key, *chosen)
+    assert run.failed == {"auth/missing-key-is-401", "errors/no-request-causes-5xx"}
+
+
+def test_one_response_of_each_key_is_not_compared(run_partly: Callable[..., Run]) -> None:
+    run = run_partly("--max-requests", "1", "--report-dir", "out")
+    reasons = {rule["id"]: rule["reason"] for rule in report(run)["rules"] if rule["outcome"] == "not tested"}
+    assert reasons["consistency/counters-do-not-decrease"] == "no key has 2 responses that can be compared"
+    assert "keys/first-response-is-like-later-ones" in reasons
 
 
 def test_one_notice_covers_all_rules_that_were_not_tested(run_partly: Callable[..., Run]) -> None:
@@ -98,7 +141,7 @@ def test_the_terminal_and_the_reports_agree_after_an_interrupt(run_gate: RunGate
     document = report(run)
     assert (run.code, document["verdict"], document["exit_code"]) == (2, "interrupted", 2)
     counts = {outcome: number for outcome, number in document["counts"].items() if number}
-    (tally,) = re.findall(r"^rules: (\d+) selected; (.*)$", run.output, re.MULTILINE)
+    (tally,) = re.findall(r"^rules: (\d+) of \d+ selected; (.*)$", run.output, re.MULTILINE)
     assert int(tally[0]) == len(document["rules"]) == sum(counts.values())
     assert {name: int(number) for number, name in re.findall(r"(\d+) ([a-z ]+)", tally[1])} == counts
     assert counts["not tested"] > 0
