@@ -124,7 +124,7 @@ class RequestLog:
         for entry in entries:
             key_in_target = entry.key if entry.key in unquote_plus(entry.target) else ""
             yield {
-                "at": entry.at,
+                "at": entry.received,
                 "method": entry.method,
                 "target": target(entry.target, key_in_target),
                 "status": entry.status,

@@ -64,7 +64,7 @@ def simulator(contract: Contract) -> Simulator:
 def add(simulator: Simulator, target: str = "/usage", key: str = "demo-busy", status: int = 200) -> None:
     applied = Override(scenario="heavy") if status == 403 else NO_OVERRIDE
     reason = "unknown-key" if status == 403 else ""
-    recorded = exchange(target, [key], status, reason=reason, applied=applied)
+    recorded = exchange(target, [key], status, at=1000.25, reason=reason, applied=applied)
     simulator.journal.add(recorded, at=1000.25, seconds=0.0012)
 
 
