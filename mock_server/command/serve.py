@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 import ssl
 import sys
@@ -19,7 +20,7 @@ from aiohttp import web
 from mock_server.app import make_app, read_files, read_library
 from mock_server.command import workers
 from mock_server.command.reload import USER_ERRORS, Reloader
-from mock_server.command.request_log import RequestLog, Writer, format_for
+from mock_server.command.request_log import RequestLog, Writer, WriterHandler, format_for
 from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.deployments import (
     Deployment,
@@ -164,6 +165,8 @@ async def _log_and_reload(app: web.Application, options: MockOptions) -> AsyncIt
 
     async with AsyncExitStack() as stack:
         stack.callback(writer.close)
+        logging.getLogger().addHandler(handler := WriterHandler(writer))
+        stack.callback(logging.getLogger().removeHandler, handler)
         if options.log != "none":
             stack.callback(log.finish)
             await stack.enter_async_context(_running(log.run()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import re
 import signal
@@ -18,7 +20,7 @@ from mock_server.command.cli import main
 from mock_server.masking import mask_key
 from tests.support.command import serving
 from tests.support.control_api import Api
-from tests.support.wire import TIMEOUT, address, send, send_request, usage
+from tests.support.wire import KEY, TIMEOUT, address, send, send_request, usage
 
 VALID = "description: d\nkeys: {k: {}}\n"
 
@@ -266,3 +268,19 @@ def test_the_command_serves_the_files_of_the_package() -> None:
         key = next(iter(load_deployment().keys))
         assert usage(url, key).json["api_key"] == key
         assert address(url)[1] > 0
+
+
+@pytest.mark.parametrize("fault", [None, "does-not-fit"])
+def test_a_signal_stops_a_mock_whose_log_is_not_read(tmp_path: Path, fault: str | None) -> None:
+    (tmp_path / "faults").mkdir()
+    text = "description: d\nbreaks: []\ndo: [{patch: [{op: remove, path: /no-such-member}]}]\n"
+    (tmp_path / "faults" / "does-not-fit.yaml").write_text(text)
+    with serving("--no-rate-limit", "--fixtures", str(tmp_path)) as (process, url):
+        if fault:
+            Api(url).do("PATCH", "/behaviour", {"fault": fault})
+        with contextlib.closing(http.client.HTTPConnection(*address(url), timeout=TIMEOUT)) as connection:
+            for _ in range(2000):  # twice as many lines as a pipe holds
+                connection.request("GET", "/usage", headers={KEY: "demo-busy"})
+                connection.getresponse().read()
+        process.terminate()
+        assert process.wait(TIMEOUT) == 0
