@@ -164,7 +164,8 @@ def test_each_reason_has_a_sentence(api: Api, limited: UsageMock) -> None:
     assert [entry["reason"] for entry in entries] == reasons
     assert [entry["reason"] for entry in entries if not entry["why"].endswith(".")] == []
     assert set(SENTENCES) - set(reasons) == {
-        *("fault-does-not-fit", "request-entity-too-large"),
+        *("fault-does-not-fit", "request-entity-too-large", "internal-error"),
+        *("malformed-request", "target-is-too-long", "field-is-too-long", "too-many-fields"),
         *("state-unavailable", "state-unreadable", "unknown-name"),
     }
 
