@@ -177,7 +177,7 @@ def as_text(members: Members, *, has_colours: bool = False) -> str:
         return f"{time} {paint(_RED, message) if members['level'] == 'error' else message}\n"
     status = paint(_COLOURS.get(members["status"] // 100, _PLAIN), str(members["status"]))
     more = [members["reason"], members["applied"], f"key={members['key']}" if members["key"] else ""]
-    request = printable(f"{members['method']} {members['target']}")
+    request = printable(f"{members['method']} {members['target']}".strip())  # a malformed request has no target
     return " ".join([time, status, request, f"{members['ms']:g} ms", *map(printable, filter(None, more))]) + "\n"
 
 

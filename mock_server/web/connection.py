@@ -102,6 +102,7 @@ class Connection(ServerConnection):
             detail, reason = "The mock failed; its log has the reason.", "internal-error"
         response = error_response(status, detail, reason, headers=self._dispatcher.mock.headers).response()
         response.force_close()
+        self._dispatcher.record_error(request, response, reason)
         return response
 
     async def finish_response(

@@ -19,12 +19,13 @@ from mock_server.fixtures.library import FIXTURE_ERRORS
 from mock_server.simulation.journal import MAX_TEXT
 from mock_server.simulation.overrides import NO_OVERRIDE, NONE, FaultUse, Override
 from mock_server.simulation.state import MemoryState
+from mock_server.web.aiohttp_adapter import UNPARSED
 from mock_server.web.cors import preflight
 from mock_server.web.fast_path import PreserializedResponse, RequestTemplate, is_plain, serialize
 from mock_server.web.mock import Mock
 from mock_server.web.preferences import PreferenceError, ignored_preferences, parse_preferences, preferred_override
 from mock_server.web.raw_response import RawResponse
-from mock_server.web.recording import build_messages, build_repeated, received_request, sent_response
+from mock_server.web.recording import ReceivedRequest, build_messages, build_repeated, received_request, sent_response
 from mock_server.web.responses import REASON, error_response, render_exception
 from mock_server.web.routes import Handler
 from mock_server.web.usage import NO_PLAN, PLAN, RequestPlan
@@ -148,6 +149,16 @@ class Dispatcher:
         sources = await received_request(request, self.mock.sleep), sent_response(request, response)
         exchange = request.method, target, keys, response.status, reason, override, received, *sources, build_messages
         self.simulator.journal.add(exchange, at=at, seconds=seconds)
+
+    def record_error(self, request: web.BaseRequest, response: web.Response, reason: str) -> None:
+        """Record a request that has no ordinary response; neither its header fields nor its body are kept.
+
+        aiohttp does not report the method and the target of a request that it cannot parse.
+        """
+        now, target = self.simulator.clock(), "" if request.method == UNPARSED else request.raw_path[:MAX_TEXT]
+        sources = ReceivedRequest((), b"", is_complete=False), sent_response(request, response)
+        exchange = request.method, target, (), response.status, reason, NO_OVERRIDE, now, *sources, build_messages
+        self.simulator.journal.add(exchange, at=now, seconds=0.0)
 
     @property
     def received_edits(self) -> tuple[Edit, ...]:

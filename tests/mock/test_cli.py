@@ -58,6 +58,7 @@ def test_no_api_key_is_printed() -> None:
         f"console: {url}/__mock__/; 3 keys: demo-busy, demo-modest, demo-fresh",
         "200 GET /usage key=dem…0fd2c2",
         "403 GET /usage unknown-key key=som…a6f2f3",
+        "400 UNKNOWN malformed-request",
     ]
 
 
