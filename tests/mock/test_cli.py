@@ -228,8 +228,14 @@ def test_check_reports_problems_of_scenarios_and_of_their_faults(
     assert "late.yaml:2 /delay: 'soon' is not a valid delay" in err
 
 
+def test_check_without_any_folder_names_the_missing_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check"]) == 4
+    message = "usage-mock: check: a folder is missing; expected check DIR or --fixtures DIR check\n"
+    assert capsys.readouterr() == ("", message)
+
+
 def test_check_without_a_folder_checks_the_fixtures_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--fixtures", str(tmp_path), "check"]) == 4  # the shipped folder is checked in faults/test_files.py
+    assert main(["--fixtures", str(tmp_path), "check"]) == 4
     assert "has no fixture file; `usage-mock init DIR` writes one" in capsys.readouterr().err
 
 
