@@ -64,8 +64,11 @@ class Entry(Protocol):
 
 
 def from_journal(entries: Iterable[Entry]) -> list[Recorded]:
-    """Return the exchanges of entries of the mock's journal, such as `usage_mock.requests`."""
-    return [_recorded(entry) for entry in entries]
+    """Return the exchanges of entries of the mock's journal, such as `usage_mock.requests`.
+
+    A request that the mock could not parse has no target, and is left out.
+    """
+    return [_recorded(entry) for entry in entries if entry.target]
 
 
 def _recorded(entry: Entry) -> Recorded:

@@ -106,7 +106,10 @@ def _run(command: tuple[str, ...], base_url: str | None, **values: Any) -> int:
 
         return init(Path(argument))
     if name == "check":
-        return serve.check(Path(argument) if argument else options.fixture_folder)
+        fixtures = Path(argument) if argument else options.fixture_folder
+        if fixtures is None:
+            raise OptionError(["check: a folder is missing; expected check DIR or --fixtures DIR check"])
+        return serve.check(fixtures)
     return serve.serve(options)
 
 

@@ -122,7 +122,12 @@ class Reloader:
             load = LOADERS.get(path.parent.name)
             if load and path.parent.parent == self._fixtures and path.exists():
                 load(path.stem, self._fixtures)
-        return self._build()
+        library, routes = self._build()
+        if library.deployment.public_keys and not self._mock.simulator.library.deployment.public_keys:
+            # Other programs remove a folder for a moment; its keys must not give way to the shipped ones.
+            hint = "restore it, or restart the mock"
+            raise FixtureError([SourceError(self._fixtures / "deployments", 0, "", "is missing", hint)])
+        return library, routes
 
     def _files(self) -> Files:
         return {

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache, lru_cache, partial
-from logging.handlers import QueueListener
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TextIO
@@ -33,22 +33,17 @@ _COLOURS = {2: "\x1b[32m", 3: "\x1b[36m", 4: "\x1b[33m", 5: "\x1b[31m"}
 _RED, _FAINT, _PLAIN = "\x1b[31m", "\x1b[2m", "\x1b[0m"
 
 
-class _LineHandler(logging.StreamHandler[TextIO]):
-    """Writes complete lines; a stream without a reader is not an error."""
-
-    terminator = ""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
-        """Do nothing."""
-
-
 class Writer:
-    """Writes to a stream in another thread: a terminal that does not read delays no request."""
+    """Writes to a stream in another thread: a terminal that does not read delays no request.
+
+    The thread holds no lock that the end of the process waits for, unlike those of `logging` and of `sys.stderr`.
+    """
 
     def __init__(self, stream: TextIO) -> None:
-        self._queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
-        self._listener = QueueListener(self._queue, _LineHandler(stream))
-        self._listener.start()
+        self._stream = _unshared(stream)
+        self._queue: SimpleQueue[str | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="usage-mock-log", daemon=True)
+        self._thread.start()
 
     @property
     def room(self) -> int:
@@ -57,13 +52,40 @@ class Writer:
 
     def write(self, text: str) -> None:
         """Queue a text."""
-        self._queue.put(logging.makeLogRecord({"msg": text}))
+        self._queue.put(text)
 
     def close(self) -> None:
         """Write the remaining texts, for at most WRITE_TIMEOUT seconds."""
-        stopping = Thread(target=self._listener.stop, daemon=True)
-        stopping.start()
-        stopping.join(WRITE_TIMEOUT)
+        self._queue.put(None)
+        self._thread.join(WRITE_TIMEOUT)
+
+    def _run(self) -> None:
+        for text in iter(self._queue.get, None):
+            with suppress(OSError, ValueError):  # a stream without a reader is not an error
+                self._stream.write(text)
+                self._stream.flush()
+
+
+class WriterHandler(logging.Handler):
+    """Passes the messages of libraries to a writer, because a write to a full pipe would stop the event loop."""
+
+    def __init__(self, writer: Writer) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue a message, unless a slow reader has no room for it."""
+        if self._writer.room:
+            self._writer.write(f"{self.format(record)}\n")
+
+
+def _unshared(stream: TextIO) -> TextIO:
+    """Return another stream to the same file, with locks of its own; a stream in memory stays as it is."""
+    try:
+        descriptor = stream.fileno()
+    except OSError:
+        return stream
+    return open(descriptor, "w", encoding=stream.encoding, errors="backslashreplace", closefd=False)
 
 
 class RequestLog:
@@ -124,7 +146,7 @@ class RequestLog:
         for entry in entries:
             key_in_target = entry.key if entry.key in unquote_plus(entry.target) else ""
             yield {
-                "at": entry.at,
+                "at": entry.received,
                 "method": entry.method,
                 "target": target(entry.target, key_in_target),
                 "status": entry.status,
@@ -155,7 +177,7 @@ def as_text(members: Members, *, has_colours: bool = False) -> str:
         return f"{time} {paint(_RED, message) if members['level'] == 'error' else message}\n"
     status = paint(_COLOURS.get(members["status"] // 100, _PLAIN), str(members["status"]))
     more = [members["reason"], members["applied"], f"key={members['key']}" if members["key"] else ""]
-    request = printable(f"{members['method']} {members['target']}")
+    request = printable(f"{members['method']} {members['target']}".strip())  # a malformed request has no target
     return " ".join([time, status, request, f"{members['ms']:g} ms", *map(printable, filter(None, more))]) + "\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 import ssl
 import sys
@@ -19,7 +20,7 @@ from aiohttp import web
 from mock_server.app import make_app, read_files, read_library
 from mock_server.command import workers
 from mock_server.command.reload import USER_ERRORS, Reloader
-from mock_server.command.request_log import RequestLog, Writer, format_for
+from mock_server.command.request_log import RequestLog, Writer, WriterHandler, format_for
 from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.deployments import (
     Deployment,
@@ -133,17 +134,31 @@ def _serve(options: MockOptions) -> int:
         raise OptionError([f"--state: {error}"]) from None
     except UnknownNameError as error:  # its kinds are those of the options
         raise OptionError([f"--{error.kind}: {error}"]) from None
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner, suppress(asyncio.CancelledError):  # a second signal
         runner.run(serve_until_signalled(app, options, tls))
     return 0
 
 
 async def serve_until_signalled(app: web.Application, options: MockOptions, tls: ssl.SSLContext | None = None) -> None:
-    """Serve an application until SIGINT or SIGTERM; the first line on standard output contains the URL."""
-    stop = asyncio.Event()
+    """Serve an application until SIGINT or SIGTERM; the first line on standard output contains the URL.
+
+    The same signal again ends the grace period. A worker receives SIGINT from the terminal and SIGTERM from its parent.
+
+    Raises:
+        asyncio.CancelledError: A signal has ended the grace period.
+    """
+    stop, task, received = asyncio.Event(), asyncio.current_task(), set[int]()
+    assert task is not None
+
+    def receive(number: int) -> None:
+        if number in received:
+            task.cancel()
+        received.add(number)
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):  # Windows, where SIGINT is a KeyboardInterrupt
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, receive, number)
     async with _log_and_reload(app, options) as log, listening(app, options, tls) as listener:
         sys.stdout.write(f"LISTENING {listener.url}\n")
         sys.stdout.flush()
@@ -164,6 +179,8 @@ async def _log_and_reload(app: web.Application, options: MockOptions) -> AsyncIt
 
     async with AsyncExitStack() as stack:
         stack.callback(writer.close)
+        logging.getLogger().addHandler(handler := WriterHandler(writer))
+        stack.callback(logging.getLogger().removeHandler, handler)
         if options.log != "none":
             stack.callback(log.finish)
             await stack.enter_async_context(_running(log.run()))

@@ -122,16 +122,24 @@ class _Workers:
                 self._missing -= 1
 
     def stop(self, seconds: float) -> None:
-        """Send SIGTERM to all workers, SIGKILL to those that have not ended after `seconds`, and wait for their end."""
-        for pid in self._pids:
-            os.kill(pid, signal.SIGTERM)  # one that has ended is there until it is waited for
+        """Send SIGTERM to all workers, SIGKILL to those that have not ended after `seconds`, and wait for their end.
+
+        A further signal to the parent is passed on, because it ends the grace period of a worker.
+        """
+        self._terminate()
         deadline = time.monotonic() + seconds
         while self._running() and (left := deadline - time.monotonic()) > 0:
-            signal.sigtimedwait({signal.SIGCHLD}, left)
+            received = signal.sigtimedwait(WATCHED, left)
+            if received and received.si_signo in STOPPING:
+                self._terminate()
         for pid in self._pids:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             sys.stderr.write(f"usage-mock: worker {pid} did not end within {seconds:g} s and was killed\n")
+
+    def _terminate(self) -> None:
+        for pid in self._pids:
+            os.kill(pid, signal.SIGTERM)  # one that has ended is there until it is waited for
 
     def _running(self) -> list[int]:
         """Return the workers that have not ended, and forget the others."""

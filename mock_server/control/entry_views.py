@@ -103,7 +103,12 @@ def _text(body: bytes) -> str | None:
 
 
 def _curl(entry: Entry, keys: Sequence[str], base_url: str) -> str:
-    """Return a shell command that repeats a request, with the shell variable USAGE_KEY instead of its key."""
+    """Return a shell command that repeats a request, with the shell variable USAGE_KEY instead of its key.
+
+    It is empty for a request that the mock could not parse.
+    """
+    if not entry.target:
+        return ""
     request = entry.request
     target = _printable(mask_target(entry.target, keys, lambda _: _KEY))
     options = ["curl", *_method(entry.method, has_body=bool(request.body))]

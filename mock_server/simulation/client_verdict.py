@@ -21,6 +21,9 @@ Lapse = Literal["key-in-url", "retried-refusal", "too-early", "wait-does-not-gro
 # The difference between two times that rounding can cause, in seconds.
 ROUNDING = 0.001
 
+# An HTTP date has whole seconds: a client that waits for one can come this much earlier than the seconds after `Date`.
+DATE_RESOLUTION = 1.0
+
 
 class Evidence(NamedTuple):
     """A request that a well-behaved client would not have sent.
@@ -142,19 +145,24 @@ def _note(entry: Entry, client: _Client) -> None:
         client.refused, client.throttled, client.waits = None, None, []
     elif entry.status == 429:
         client.throttled = entry
-    seconds = _retry_after(entry) if entry.status >= 400 else None
-    if seconds is not None and (client.blocked is None or entry.at + seconds >= client.blocked_until):
-        client.blocked, client.blocked_until = entry, entry.at + seconds
+    until = _end_of_retry_after(entry) if entry.status >= 400 else None
+    if until is not None and (client.blocked is None or until >= client.blocked_until):
+        client.blocked, client.blocked_until = entry, until
 
 
-def _retry_after(entry: Entry) -> float | None:
-    """Return the seconds of Retry-After (RFC 9110, section 10.2.3); None without a valid one."""
+def _end_of_retry_after(entry: Entry) -> float | None:
+    """Return the mock's time at which Retry-After is over (RFC 9110, section 10.2.3); None without a valid one.
+
+    A date counts from the `Date` of its response, because both can differ from the mock's clock.
+    """
     values = entry.response.values("Retry-After")
-    if not values or len(values) > 1:
+    if len(values) != 1:
         return None
     if re.fullmatch("[0-9]{1,9}", values[0]):
-        return float(values[0])
+        return entry.at + float(values[0])
+    dates = entry.response.values("Date")
     try:
-        return parsedate_to_datetime(values[0]).timestamp() - entry.at
-    except ValueError:
+        end, date = (parsedate_to_datetime(text).timestamp() for text in (values[0], dates[0] if dates else ""))
+    except (ValueError, OverflowError):
         return None
+    return entry.received + end - date - DATE_RESOLUTION

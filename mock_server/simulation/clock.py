@@ -49,6 +49,10 @@ class MockClock:
         offset = self.offset
         return self.base() + offset.seconds if offset.frozen_at is None else offset.frozen_at
 
+    def after(self, seconds: float) -> float:
+        """Return the time after some real seconds; a frozen clock does not advance."""
+        return self() if self.is_frozen else self() + seconds
+
     @property
     def is_frozen(self) -> bool:
         """Whether the clock is frozen."""

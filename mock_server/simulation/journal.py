@@ -49,7 +49,7 @@ class Entry(NamedTuple):
         target: The request target.
         key: The API key as the client sent it; mask it before it is shown.
         status: The status code of the response.
-        seconds: The real time from the request to the response.
+        seconds: The real time from the request to the response, with its delay also if the client gives up before.
         reason: The value of `Mock-Reason`, empty for a success.
         applied: The overrides that acted on the exchange.
         received: The mock's time at which the request was received, in seconds since the Unix epoch.

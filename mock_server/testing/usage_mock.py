@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
@@ -37,7 +38,7 @@ class UsageMock(MockView):
     """A mock on a free port of 127.0.0.1, in a thread with its own event loop.
 
     Every method may be called from any thread; AsyncUsageMock documents its arguments and errors.
-    The thread is not a daemon: the process can end after the context, or after `close`.
+    A mock that was not closed is closed at the end of the process.
 
     Args:
         app: An application of `make_app`, instead of one with the options.
@@ -50,7 +51,11 @@ class UsageMock(MockView):
         self._stop = asyncio.Event()
         self._ready: Future[asyncio.AbstractEventLoop] = Future()
         self._is_patched = is_patched()
-        self._thread = (NativeThread if self._is_patched else threading.Thread)(target=self._run, name="usage-mock")
+        self._thread: NativeThread | threading.Thread
+        if self._is_patched:
+            self._thread = NativeThread(target=self._run, name="usage-mock")
+        else:
+            self._thread = threading.Thread(target=self._run, name="usage-mock", daemon=True)
         self._lock = threading.Lock()  # a submitted operation ends before the stop; none is submitted after it
         self._is_stopped = False
 
@@ -82,6 +87,8 @@ class UsageMock(MockView):
             raise RuntimeError(self._mock.why_not or STOPPED)
         open_closed_streams()
         self._thread.start()
+        if not self._is_patched:  # the end of a process with gevent waits for no native thread
+            atexit.register(self.close)
         try:
             self._done(self._ready).result()
         except BaseException:
@@ -91,6 +98,7 @@ class UsageMock(MockView):
 
     def close(self) -> None:
         """Stop listening, finish responses in flight and end the thread; a second call does nothing."""
+        atexit.unregister(self.close)
         if not self._thread.is_alive():
             return
         if self._done(self._ready).exception() is None:

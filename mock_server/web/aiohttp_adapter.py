@@ -11,6 +11,12 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 
+# The text of the BadHttpMessage for more than `max_headers` header fields, which has no class of its own.
+TOO_MANY_FIELDS = "Too many headers received"
+
+# The method of a request that aiohttp cannot parse, in the error that it passes on.
+UNPARSED = "UNKNOWN"
+
 # After the grace period, a connection has this many seconds to end by itself.
 CLOSE_TIMEOUT = 0.02
 

@@ -9,9 +9,10 @@ from contextlib import suppress
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError, HttpVersion10, HttpVersion11
+from aiohttp.http_exceptions import LineTooLong
 
 from mock_server.fixtures.edits import Edit, EditError, edited
-from mock_server.web.aiohttp_adapter import ServerConnection, force_version
+from mock_server.web.aiohttp_adapter import TOO_MANY_FIELDS, ServerConnection, force_version
 from mock_server.web.dispatcher import EVENT_STREAM, Dispatcher, is_control_path
 from mock_server.web.fast_path import FastPath
 from mock_server.web.raw_response import RawResponse
@@ -19,6 +20,10 @@ from mock_server.web.responses import SERVER, error_response
 
 # A client can send a long text as its key: such a key is unknown, not malformed.
 MAX_FIELD_BYTES = 64 * 1024
+MAX_FIELDS = 128
+
+# The limit of the request target differs, because aiohttp's error states the limit and not the part of the request.
+MAX_TARGET_BYTES = MAX_FIELD_BYTES - 1
 
 # aiohttp quotes an unknown Expect, and raises UnicodeEncodeError if its bytes are not UTF-8.
 MALFORMED = (HttpProcessingError, web.RequestPayloadError, UnicodeEncodeError)
@@ -43,7 +48,8 @@ class Connection(ServerConnection):
             access_log=None,  # None switches it off
             auto_decompress=False,  # no operation reads a body
             max_field_size=MAX_FIELD_BYTES,
-            max_line_size=MAX_FIELD_BYTES,
+            max_headers=MAX_FIELDS,
+            max_line_size=MAX_TARGET_BYTES,
         )
         self._dispatcher = dispatcher
         self._fast_path = FastPath(dispatcher.answer_repeat)
@@ -90,12 +96,13 @@ class Connection(ServerConnection):
         if isinstance(exc, MALFORMED):  # its text quotes the request, which can contain a key
             if not HttpVersion10 <= request.version <= HttpVersion11:
                 force_version(request)
-            status, detail, reason = 400, "The request is not valid HTTP.", "malformed-request"
+            status, detail, reason = _refusal(exc)
         else:
             super().handle_error(request, status, exc, message)
             detail, reason = "The mock failed; its log has the reason.", "internal-error"
         response = error_response(status, detail, reason, headers=self._dispatcher.mock.headers).response()
         response.force_close()
+        self._dispatcher.record_error(request, response, reason)
         return response
 
     async def finish_response(
@@ -135,3 +142,14 @@ class Connection(ServerConnection):
         if data != received:
             self._dispatcher.edited.add(self)
         return data
+
+
+def _refusal(error: Exception) -> tuple[int, str, str]:
+    """Return the status code, the detail and the reason for a request that the parser has rejected."""
+    if isinstance(error, LineTooLong) and error.args[1] == MAX_TARGET_BYTES:
+        return 414, f"The request target is longer than {MAX_TARGET_BYTES} bytes.", "target-is-too-long"
+    if isinstance(error, LineTooLong):
+        return 431, f"A header field is longer than {MAX_FIELD_BYTES} bytes.", "field-is-too-long"
+    if isinstance(error, HttpProcessingError) and error.message == TOO_MANY_FIELDS:
+        return 431, f"The request has more than {MAX_FIELDS} header fields.", "too-many-fields"
+    return 400, "The request is not valid HTTP.", "malformed-request"

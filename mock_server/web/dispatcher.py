@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -18,12 +19,13 @@ from mock_server.fixtures.library import FIXTURE_ERRORS
 from mock_server.simulation.journal import MAX_TEXT
 from mock_server.simulation.overrides import NO_OVERRIDE, NONE, FaultUse, Override
 from mock_server.simulation.state import MemoryState
+from mock_server.web.aiohttp_adapter import UNPARSED
 from mock_server.web.cors import preflight
 from mock_server.web.fast_path import PreserializedResponse, RequestTemplate, is_plain, serialize
 from mock_server.web.mock import Mock
 from mock_server.web.preferences import PreferenceError, ignored_preferences, parse_preferences, preferred_override
 from mock_server.web.raw_response import RawResponse
-from mock_server.web.recording import build_messages, build_repeated, received_request, sent_response
+from mock_server.web.recording import ReceivedRequest, build_messages, build_repeated, received_request, sent_response
 from mock_server.web.responses import REASON, error_response, render_exception
 from mock_server.web.routes import Handler
 from mock_server.web.usage import NO_PLAN, PLAN, RequestPlan
@@ -85,8 +87,18 @@ class Dispatcher:
         elif is_control_path(request.rel_url.raw_path):
             return await self.control(normalize(request))
         else:
-            override, response = await self._handle(normalize(request), key)
-            reason = response.headers.get(REASON, "") if response.status >= 400 else ""
+            task = asyncio.current_task()
+            assert task is not None
+            self.mock.unrecorded[task] = key
+            try:
+                override, response, delay = await self._handle(normalize(request), key)
+                reason = response.headers.get(REASON, "") if response.status >= 400 else ""
+                await self.record(request, response, reason, override, received=received, started=started, delay=delay)
+            finally:
+                del self.mock.unrecorded[task]
+            if delay:  # last: a client that gives up does not change what the request counts for
+                await self.mock.sleep(delay)
+            return response
         await self.record(request, response, reason, override, received=received, started=started)
         return response
 
@@ -116,6 +128,7 @@ class Dispatcher:
         *,
         received: float,
         started: float,
+        delay: float = 0.0,
     ) -> None:
         """Record an exchange in the journal.
 
@@ -126,8 +139,9 @@ class Dispatcher:
             override: The overrides that acted on the exchange.
             received: The mock's time at which the request was received.
             started: The `time.perf_counter` at that time.
+            delay: The seconds that the response still waits.
         """
-        at, seconds = self.simulator.clock(), time.perf_counter() - started
+        at, seconds = self.simulator.clock.after(delay), time.perf_counter() - started + delay
         keys: Sequence[str] = request.headers.getall(self.mock.routes.usage.key_header, ())
         if sum(map(len, keys)) > MAX_TEXT:
             keys = [", ".join(keys)[:MAX_TEXT]]
@@ -135,6 +149,16 @@ class Dispatcher:
         sources = await received_request(request, self.mock.sleep), sent_response(request, response)
         exchange = request.method, target, keys, response.status, reason, override, received, *sources, build_messages
         self.simulator.journal.add(exchange, at=at, seconds=seconds)
+
+    def record_error(self, request: web.BaseRequest, response: web.Response, reason: str) -> None:
+        """Record a request that has no ordinary response; neither its header fields nor its body are kept.
+
+        aiohttp does not report the method and the target of a request that it cannot parse.
+        """
+        now, target = self.simulator.clock(), "" if request.method == UNPARSED else request.raw_path[:MAX_TEXT]
+        sources = ReceivedRequest((), b"", is_complete=False), sent_response(request, response)
+        exchange = request.method, target, (), response.status, reason, NO_OVERRIDE, now, *sources, build_messages
+        self.simulator.journal.add(exchange, at=now, seconds=0.0)
 
     @property
     def received_edits(self) -> tuple[Edit, ...]:
@@ -157,17 +181,17 @@ class Dispatcher:
             return any(self.simulator.library.fault(use.name).preflight for use in uses)
         return False
 
-    async def _handle(self, request: web.Request, key: str) -> tuple[Override, web.StreamResponse]:
-        """Return what acted on the exchange, and the response."""
+    async def _handle(self, request: web.Request, key: str) -> tuple[Override, web.StreamResponse, float]:
+        """Return what acted on the exchange, the response, and its delay in seconds."""
         if self.mock.cors and (prepared := preflight(request)) and not self._changes_preflight():
-            return NO_OVERRIDE, prepared.response()
+            return NO_OVERRIDE, prepared.response(), 0.0
         if headers := request.headers.getall("Prefer", ()):
             preferences, codes = parse_preferences(headers), self.mock.routes.usage.status_codes
             try:
                 own = preferred_override(preferences, self.simulator.library, codes)
             except PreferenceError as error:
                 prepared = error_response(400, str(error), "unknown-preference", headers=self.mock.headers)
-                return NO_OVERRIDE, prepared.response()
+                return NO_OVERRIDE, prepared.response(), 0.0
             honoured = {"fault"} if own.faults == () else set()
             plan = RequestPlan(self.simulator.resolve(key, own), own.scenario, preferences, honoured)
         else:
@@ -175,13 +199,15 @@ class Dispatcher:
         request[PLAN] = plan
         return await self._apply(plan, request, key)
 
-    async def _apply(self, plan: RequestPlan, request: web.Request, key: str) -> tuple[Override, web.StreamResponse]:
-        """Apply the overrides of a plan; return what acted on the exchange, and the response."""
-        override, honoured = plan.override, plan.honoured
+    async def _apply(
+        self, plan: RequestPlan, request: web.Request, key: str
+    ) -> tuple[Override, web.StreamResponse, float]:
+        """Apply the overrides of a plan; return what acted on the exchange, the response, and its delay in seconds."""
+        override, honoured, delay = plan.override, plan.honoured, 0.0
         if override.delay is not None and request.path not in self.mock.routes.probes:
             honoured.add("delay")
             if override.delay != NONE:
-                await self.mock.sleep(self.simulator.delay(override.delay))
+                delay = self.simulator.delay(override.delay)
         all_uses = override.faults or ()
         uses = tuple([use for use in all_uses if await self._is_turn(use)])
         if uses != all_uses:  # the buckets of the other faults do not act, either
@@ -203,7 +229,7 @@ class Dispatcher:
             faults=tuple(use for use in all_uses if use in acted) or None,
             delay=override.delay if "delay" in honoured else None,
         )
-        return acts, response
+        return acts, response, delay
 
     async def _is_turn(self, use: FaultUse) -> bool:
         """Return whether a fault acts on a request, which counts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -45,6 +46,8 @@ class Mock:
         self.reload_error: str | None = None
         self._reload_place = ""
         self._listeners: list[Closable] = []
+        #: The tasks that handle requests which are not in the journal yet, with the keys of the requests.
+        self.unrecorded: dict[asyncio.Task[object], str] = {}
 
     def add_listener(self, listener: Closable) -> None:
         """Add a socket, which a fault can close and a reset opens again."""
@@ -56,8 +59,14 @@ class Mock:
             listener.close()
 
     async def reset(self, key: str | None = None) -> None:
-        """Reset a key, or everything (None), to the start; a stopped server listens again."""
+        """Reset a key, or everything (None), to the start; a stopped server listens again.
+
+        A request that waits in a fault, or for its body, ends: it would count after the reset.
+        """
         await self.simulator.reset(key)
+        for task, owner in self.unrecorded.items():
+            if key in (None, owner):
+                task.cancel()  # its connection is closed
         self.injectors.forget(key)
         for listener in self._listeners:
             await listener.open()

@@ -75,7 +75,7 @@ async def _received_body(
     return bytes(received[:room]), has_ended and len(received) <= room
 
 
-def sent_response(request: web.Request, response: web.StreamResponse) -> SentResponse:
+def sent_response(request: web.BaseRequest, response: web.StreamResponse) -> SentResponse:
     """Return a response for the journal."""
     if isinstance(response, PreserializedResponse):
         return _cut(*_split(response.data))

@@ -88,7 +88,7 @@ class Listener:
 async def listening(
     app: web.Application, options: MockOptions, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Listener]:
-    """Serve an application of `make_app` while the context lasts.
+    """Serve an application of `make_app` while the context lasts; a cancellation ends the grace period.
 
     Args:
         app: The application.
@@ -115,7 +115,11 @@ async def listening(
             await asyncio.sleep(0)  # requests that have just been received begin
             server.pre_shutdown()
             await app.shutdown()
-            await server.shutdown(options.grace)
+            try:
+                await server.shutdown(options.grace)
+            except asyncio.CancelledError:
+                await server.shutdown(0)
+                raise
     finally:
         await app.cleanup()
 

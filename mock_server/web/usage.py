@@ -136,7 +136,8 @@ class Usage:
         """Return the response with a status code that an override demands."""
         if code == 429:
             account = self.authenticate(keys, scenario)
-            return self._over_limit(RateLimit() if isinstance(account, PreparedResponse) else account.limit, 1)
+            limit = RateLimit() if isinstance(account, PreparedResponse) else account.limit
+            return self._over_limit(limit, 1, "code-wanted")
         if str(code) in self._operation.responses:
             return self._documented_error(code, "code-wanted")
         detail = reason_phrase(code) or "An error that an override demands."
@@ -165,9 +166,9 @@ class Usage:
         rendered = account.derived[self] = response, response.body.split(REMAINING)
         return rendered
 
-    def _build_over_limit(self, limit: RateLimit, retry_after: int) -> PreparedResponse:
+    def _build_over_limit(self, limit: RateLimit, retry_after: int, reason: str = "no-token") -> PreparedResponse:
         values = _limit_values(limit, retry_after)
-        return self._documented_error(429, "no-token", {name: values[name] for name in self._limit_headers})
+        return self._documented_error(429, reason, {name: values[name] for name in self._limit_headers})
 
     def _documented_error(self, status: int, reason: str, more: Mapping[str, str] | None = None) -> PreparedResponse:
         """Build a documented error response; its `detail` is the description of the status code in the document."""

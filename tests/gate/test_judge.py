@@ -16,6 +16,7 @@ import contract_tests
 from contract_tests import TrafficError, from_httpx, from_journal, from_requests, judge
 from mock_server import UsageMock
 from tests.support.readme import CHECKOUT
+from tests.support.wire import send, usage
 
 BROKEN = "success-rate-is-a-fraction"
 RATE_RULE = "consistency/success-rate-is-the-percentage-of-success"
@@ -51,6 +52,13 @@ def test_responses_of_httpx_are_judged_with_findings_and_without_keys(mock: Usag
     assert broken.id == RATE_RULE
     assert broken.findings[0].pointer == "/success_rate"
     assert mock.api_key not in repr(reports)
+
+
+def test_requests_that_the_mock_could_not_parse_are_not_judged(mock: UsageMock) -> None:
+    send(mock.url, b"GET /usage HTTP/1.1\r\n\r\n")
+    usage(mock.url, mock.api_key)
+    assert [entry.status for entry in mock.requests] == [400, 200]
+    assert [recorded.exchange.status for recorded in from_journal(mock.requests)] == [200]
 
 
 def test_the_journal_of_the_mock_is_judged_as_the_responses_are(mock: UsageMock) -> None:

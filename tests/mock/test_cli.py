@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import re
 import signal
@@ -18,7 +20,7 @@ from mock_server.command.cli import main
 from mock_server.masking import mask_key
 from tests.support.command import serving
 from tests.support.control_api import Api
-from tests.support.wire import TIMEOUT, address, send, send_request, usage
+from tests.support.wire import KEY, TIMEOUT, address, send, send_request, usage
 
 VALID = "description: d\nkeys: {k: {}}\n"
 
@@ -56,6 +58,7 @@ def test_no_api_key_is_printed() -> None:
         f"console: {url}/__mock__/; 3 keys: demo-busy, demo-modest, demo-fresh",
         "200 GET /usage key=dem…0fd2c2",
         "403 GET /usage unknown-key key=som…a6f2f3",
+        "400 UNKNOWN malformed-request",
     ]
 
 
@@ -225,8 +228,14 @@ def test_check_reports_problems_of_scenarios_and_of_their_faults(
     assert "late.yaml:2 /delay: 'soon' is not a valid delay" in err
 
 
+def test_check_without_any_folder_names_the_missing_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check"]) == 4
+    message = "usage-mock: check: a folder is missing; expected check DIR or --fixtures DIR check\n"
+    assert capsys.readouterr() == ("", message)
+
+
 def test_check_without_a_folder_checks_the_fixtures_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--fixtures", str(tmp_path), "check"]) == 4  # the shipped folder is checked in faults/test_files.py
+    assert main(["--fixtures", str(tmp_path), "check"]) == 4
     assert "has no fixture file; `usage-mock init DIR` writes one" in capsys.readouterr().err
 
 
@@ -266,3 +275,19 @@ def test_the_command_serves_the_files_of_the_package() -> None:
         key = next(iter(load_deployment().keys))
         assert usage(url, key).json["api_key"] == key
         assert address(url)[1] > 0
+
+
+@pytest.mark.parametrize("fault", [None, "does-not-fit"])
+def test_a_signal_stops_a_mock_whose_log_is_not_read(tmp_path: Path, fault: str | None) -> None:
+    (tmp_path / "faults").mkdir()
+    text = "description: d\nbreaks: []\ndo: [{patch: [{op: remove, path: /no-such-member}]}]\n"
+    (tmp_path / "faults" / "does-not-fit.yaml").write_text(text)
+    with serving("--no-rate-limit", "--fixtures", str(tmp_path)) as (process, url):
+        if fault:
+            Api(url).do("PATCH", "/behaviour", {"fault": fault})
+        with contextlib.closing(http.client.HTTPConnection(*address(url), timeout=TIMEOUT)) as connection:
+            for _ in range(2000):  # twice as many lines as a pipe holds
+                connection.request("GET", "/usage", headers={KEY: "demo-busy"})
+                connection.getresponse().read()
+        process.terminate()
+        assert process.wait(TIMEOUT) == 0

@@ -19,6 +19,7 @@ from tests.support.wire import Clock, send_request, usage
 
 BUSY, MODEST = "demo-busy", "demo-modest"
 NOW = 1_800_000_000.0
+DATE = 1_700_000_000.0  # the mock's clock can differ from that of Date
 
 # A request: its time, the status code, and Retry-After.
 Sent = tuple[float, int, str]
@@ -27,7 +28,7 @@ Sent = tuple[float, int, str]
 def journal_of(sent: Sequence[Sent], key: str = BUSY, capacity: int = 1000) -> Journal:
     journal = Journal(capacity)
     for at, status, retry_after in sent:
-        response = {"Retry-After": retry_after} if retry_after else {}
+        response = {"Date": formatdate(DATE), "Retry-After": retry_after} if retry_after else {}
         journal.add(exchange(keys=[key], status=status, at=NOW + at, response=response), at=NOW + at, seconds=0.0)
     return journal
 
@@ -43,7 +44,9 @@ def lapses(*sent: Sent) -> list[tuple[int, str, bool]]:
         [(0, 429, "1"), (1, 200, "")],
         [(0, 429, "1"), (1, 429, "1"), (3, 429, "1"), (7, 200, "")],
         [(0, 429, "1"), (3, 200, ""), (3, 429, "1"), (4, 200, "")],
-        [(0, 429, formatdate(NOW + 5)), (5, 200, "")],
+        [(0, 429, formatdate(DATE + 5)), (5, 200, "")],
+        [(0, 429, formatdate(DATE + 5)), (4, 200, "")],
+        [(0, 429, formatdate(DATE - 5)), (0, 200, "")],
         [(0, 429, "soon"), (0.1, 200, "")],
         [(0, 401, "")],
         [(0, 500, ""), (0, 500, "")],
@@ -55,7 +58,7 @@ def test_a_client_that_waits_and_backs_off_is_well_behaved(sent: list[Sent]) -> 
 
 def test_a_request_before_the_end_of_retry_after_is_too_early() -> None:
     assert lapses((0, 429, "2"), (1.9, 200, "")) == [(2, "too-early", False)]
-    assert lapses((0, 429, formatdate(NOW + 5)), (4, 200, "")) == [(2, "too-early", False)]
+    assert lapses((0, 429, formatdate(DATE + 5)), (3.9, 200, "")) == [(2, "too-early", False)]
     assert lapses((0, 503, "2"), (1, 200, "")) == [(2, "too-early", False)]
 
 
@@ -156,6 +159,32 @@ def test_an_impatient_client_fails_with_the_evidence(limited: UsageMock, clock: 
     with pytest.raises(AssertionError, match=r"0\.250 s after #11, 0\.750 s before its Retry-After is over") as failure:
         limited.assert_well_behaved()
     assert f"#12 with {mask_key(BUSY)}" in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("variant", "wait", "found"),
+    [
+        ("retry-after-is-a-date", 2, []),
+        ("retry-after-is-a-date", 0.5, ["too-early"]),
+        ("clock-is-two-hours-ahead", 1, []),
+    ],
+)
+def test_a_date_in_retry_after_counts_from_the_date_of_its_response(
+    limited: UsageMock, clock: Clock, variant: str, wait: float, found: list[str]
+) -> None:
+    limited.fail(variant)
+    limited.advance(86400)
+    throttle(limited)
+    clock.now += wait
+    usage(limited.url, BUSY)
+    assert [each["lapse"] for each in Api(limited.url).get("/verdict")["evidence"]] == found
+
+
+def test_a_date_without_the_date_of_its_response_is_not_judged() -> None:
+    journal = Journal()
+    for _ in range(2):
+        journal.add(exchange(status=503, at=NOW, response={"Retry-After": formatdate(NOW + 9)}), at=NOW, seconds=0.0)
+    assert judge_client(journal, [BUSY]).is_well_behaved
 
 
 def test_constant_waits_are_a_warning(limited: UsageMock, clock: Clock) -> None:

@@ -18,6 +18,10 @@ from tests.support.wire import KEY, TIMEOUT, address, response_bytes, send, send
 
 METHODS = ["POST", "PUT", "PATCH", "DELETE", "TRACE", "PURGE", "QUERY", "PROPFIND"]
 
+WITH_TARGET = b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n"
+WITH_FIELD = b"GET /nowhere HTTP/1.1\r\nHost: x\r\n%b: %b\r\n\r\n"
+MANY = b"x\r\nX: "
+
 MALFORMED = {
     "no host": b"GET /usage HTTP/1.1\r\n\r\n",
     "two hosts": b"GET /usage HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
@@ -33,7 +37,6 @@ MALFORMED = {
     "no field name": b"GET /usage HTTP/1.1\r\nHost: x\r\n: c\r\n\r\n",
     "folded field": b"GET /usage HTTP/1.1\r\nHost: x\r\n c\r\n\r\n",
     "null in a field": b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: a\0b\r\n\r\n",
-    "too many fields": b"GET /usage HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 500 + b"\r\n",
     "content length of letters": b"GET /usage HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
     "expectation of bytes": b"GET /usage HTTP/1.1\r\nHost: x\r\nExpect: \x80\r\n\r\n",
     "negative content length": b"GET /usage HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
@@ -140,6 +143,42 @@ def test_a_malformed_request_is_400_in_json(unlimited: UsageMock, name: str) -> 
     assert response.status == 400
     assert response.headers["Content-Type"] == "application/json"
     assert response.json == {"detail": "The request is not valid HTTP."}
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "detail", "reason"),
+    [
+        (WITH_TARGET % (b"x" * 70_000), 414, "The request target is longer than 65535 bytes.", "target-is-too-long"),
+        (
+            WITH_FIELD % (b"X-Long", b"x" * 70_000),
+            431,
+            "A header field is longer than 65536 bytes.",
+            "field-is-too-long",
+        ),
+        (WITH_FIELD % (b"X" * 70_000, b"x"), 431, "A header field is longer than 65536 bytes.", "field-is-too-long"),
+        (
+            WITH_FIELD % (b"X", MANY * 1000),
+            431,
+            "The request has more than 128 header fields.",
+            "too-many-fields",
+        ),
+    ],
+    ids=["target", "value", "name", "fields"],
+)
+def test_a_request_beyond_a_limit_gets_the_limit(
+    unlimited: UsageMock, request_bytes: bytes, status: int, detail: str, reason: str
+) -> None:
+    response = send(unlimited.url, request_bytes)
+    assert (response.status, response.json, response.headers["Mock-Reason"]) == (status, {"detail": detail}, reason)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [WITH_TARGET % (b"x" * 65_000), WITH_FIELD % (b"X", b"x" * 65_000), WITH_FIELD % (b"X", MANY * 126)],
+    ids=["target", "value", "fields"],
+)
+def test_a_request_within_the_limits_is_accepted(unlimited: UsageMock, request_bytes: bytes) -> None:
+    assert send(unlimited.url, request_bytes).status == 404
 
 
 @pytest.mark.parametrize(

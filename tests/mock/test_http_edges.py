@@ -45,7 +45,7 @@ def exchange_half_closed(mock: UsageMock, requests: bytes) -> bytes:
 def test_an_unsupported_version_is_malformed(mock: UsageMock, path: bytes, version: bytes) -> None:
     response = send(mock.url, b"GET %b%b\r\n%b\r\n" % (path, version, FIELDS))
     assert (response.status, response.headers["Mock-Reason"]) == (400, "malformed-request")
-    assert mock.requests == ()
+    assert [entry.reason for entry in mock.requests] == ["malformed-request"]
 
 
 @pytest.mark.parametrize("version", [b" HTTP/0.9", b" HTTP/2.0"])
@@ -191,3 +191,31 @@ def test_an_accepted_domain_is_printable_or_a_private_or_unassigned_character(do
     if re.fullmatch(DOMAIN, domain):
         assert not re.search(r"[\x00-\x20\x7f-\x9f\u2028\u2029]", domain)
         assert len(domain.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "reason"),
+    [
+        (b"GET /usage HTTP/1.1\r\nX-API-Key: demo-busy\r\n\r\n", 400, "malformed-request"),
+        (b"FOO /usage HTTP/1.1\r\n%b\r\n" % FIELDS, 400, "malformed-request"),
+        (b"GET /%b HTTP/1.1\r\n%b\r\n" % (b"x" * 70_000, FIELDS), 414, "target-is-too-long"),
+    ],
+    ids=["no host", "unknown method", "long target"],
+)
+def test_a_rejected_request_is_in_the_journal_and_in_the_metrics(
+    mock: UsageMock, request_bytes: bytes, status: int, reason: str
+) -> None:
+    assert send(mock.url, request_bytes).status == status
+    [entry] = mock.requests_of(reason=reason)
+    assert (entry.method, entry.target, entry.key, entry.status) == ("UNKNOWN", "", "", status)
+    assert (entry.request.headers, entry.request.is_complete) == ((), False)
+    assert json.loads(entry.response.body)["detail"]
+    [view] = Api(mock.url).get("/journal")["entries"]
+    assert (view["curl"], view["why"] != "") == ("", True)
+    count = f'method="UNKNOWN",reason="{reason}",status="{status}"'
+    assert count in send_request(mock.url, "/__mock__/metrics").body.decode()
+
+
+def test_a_request_with_an_unsupported_version_is_in_the_journal(mock: UsageMock) -> None:
+    send(mock.url, b"GET /usage HTTP/0.9\r\n%b\r\n" % FIELDS)
+    assert [(entry.method, entry.target, entry.status) for entry in mock.requests] == [("GET", "/usage", 400)]

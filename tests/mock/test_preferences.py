@@ -286,3 +286,11 @@ def test_none_switches_off_lower_levels(name: str) -> None:
     own = preferred_override({name: NONE}, LIBRARY, CODES)
     found = Overrides(lower).merged("k", own)
     assert getattr(found, "fault_names" if name == "fault" else name) == NONE
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 429, 502, 503])
+def test_a_preferred_code_has_a_reason_of_its_own(code: int) -> None:
+    with UsageMock() as mock:
+        response = preferring(mock, f"code={code}")
+        assert (response.status, response.headers["Mock-Reason"]) == (code, "code-wanted")
+        assert [entry.status for entry in mock.requests_of(reason="code-wanted")] == [code]

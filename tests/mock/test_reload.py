@@ -134,6 +134,20 @@ def test_an_invalid_file_is_reported_once_and_the_last_valid_one_is_served(
     assert served.parts.reload_error is None
 
 
+@pytest.mark.parametrize("name", ["deployments", "."])
+def test_removing_the_folder_of_the_deployments_keeps_the_keys(served: ReloadableMock, name: str) -> None:
+    removed = served.fixtures / name
+    elsewhere = served.fixtures.parent / "elsewhere"
+    removed.rename(elsewhere)
+    served.reload()
+    response = usage(served.mock.url, "first-key")
+    assert (response.status, response.headers["Mock-Reload"].partition(";")[0]) == (200, "failed")
+    assert usage(served.mock.url, "demo-busy").status == 403
+    elsewhere.rename(removed)
+    served.reload()
+    assert "Mock-Reload" not in usage(served.mock.url, "first-key").headers
+
+
 def test_removing_an_active_scenario_is_reported(served: ReloadableMock) -> None:
     assert send_request(served.mock.url, headers=[(KEY, "first-key"), ("Prefer", "scenario=idle")]).json["total"] == 0
     served.do(served.simulator.make_key("made", "idle"))

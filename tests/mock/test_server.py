@@ -28,6 +28,7 @@ from mock_server.command.cli import main
 from mock_server.fixtures.deployments import Deployment, Key
 from mock_server.options import MockOptions
 from tests.support.command import serving
+from tests.support.control_api import Api
 from tests.support.wire import KEY, TIMEOUT, Response, address, send_request, usage
 from usage_contract import Contract
 
@@ -236,6 +237,27 @@ def test_the_command_finishes_a_response_in_flight_after_a_signal(number: signal
         assert json.load(response)["api_key"] == "k"
         assert process.wait(TIMEOUT) == 0
         connection.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_the_grace_period(number: signal.Signals) -> None:
+    with (
+        serving("--delay", "3600", "--grace", "3600") as (process, url),
+        socket.create_connection(address(url), TIMEOUT) as connection,
+    ):
+        connection.sendall(b"GET /usage HTTP/1.1\r\nHost: x\r\nX-API-Key: demo-busy\r\n\r\n")
+        while not Api(url).get("/journal")["entries"]:
+            pass
+        try:
+            process.send_signal(number)
+            while is_open(url):
+                pass
+            assert process.poll() is None
+            process.send_signal(number)
+            assert process.wait(TIMEOUT) == 0
+            assert connection.recv(1) == b""
+        finally:
+            process.kill()
 
 
 def test_an_idle_connection_is_closed_at_once() -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import re
 import socket
+import subprocess
+import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,12 +44,51 @@ def test_two_mocks_have_two_ports_and_two_buckets() -> None:
         assert usage(other.url, "demo-busy").json["rate_limit"]["remaining"] == 9.0
 
 
-def test_the_thread_of_a_mock_is_not_a_daemon_and_ends_at_close() -> None:
+def test_the_thread_of_a_mock_ends_at_close() -> None:
     before = set(threading.enumerate())
     with UsageMock():
-        [thread] = set(threading.enumerate()) - before
-        assert not thread.daemon
+        assert len(set(threading.enumerate()) - before) == 1
     assert set(threading.enumerate()) == before
+
+
+FORGOTTEN = """
+from mock_server import UsageMock
+mock = UsageMock().start()
+raise SystemExit("boom")
+"""
+
+FAILED_SET_UP = """
+import unittest
+from mock_server import UsageMock
+
+class Case(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.mock = UsageMock().start()
+        raise LookupError("boom")
+
+    def test(self):
+        pass
+
+unittest.main()
+"""
+
+
+@pytest.mark.parametrize("code", [FORGOTTEN, FAILED_SET_UP], ids=["script", "unittest"])
+def test_a_process_ends_although_it_has_not_closed_its_mock(code: str) -> None:
+    command = [sys.executable, "-X", "dev", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert (done.returncode, "boom" in done.stderr) == (1, True)
+    assert "Fatal" not in done.stderr
+
+
+def test_a_closed_mock_is_not_kept_until_the_end_of_the_process() -> None:
+    mock = UsageMock().start()
+    mock.close()
+    kept = weakref.ref(mock)
+    del mock
+    gc.collect()
+    assert kept() is None
 
 
 @pytest.mark.skipif(not OPEN_FILES.is_dir(), reason="needs a folder of open files")

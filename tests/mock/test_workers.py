@@ -27,17 +27,23 @@ def serve(port):
         signal.pause()
 
 workers.MARGIN = 0.1
-sys.exit(workers.supervise(serve, MockOptions(port=0, workers=2, grace=0.1)))
+sys.exit(workers.supervise(serve, MockOptions(port=0, workers=2, grace={grace})))
 """
 
 IGNORES_SIGTERM = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+NEEDS_TWO_SIGNALS = """
+    def receive(*_):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        sys.stderr.write("stopping\\n")  # at once, as two workers share the stream
+    signal.signal(signal.SIGTERM, receive)
+"""
 HANGING = "print('starting', file=sys.stderr, flush=True); signal.pause()"
 
 
 @contextmanager
-def supervisor(before: str) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
+def supervisor(before: str, grace: float = 0.1) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
     """Run a supervisor whose workers execute `before` first; yield it with a list for its workers."""
-    command = [sys.executable, "-c", CODE.format(before=before)]
+    command = [sys.executable, "-c", CODE.format(before=before, grace=grace)]
     workers: list[psutil.Process] = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -88,3 +94,14 @@ def test_the_supervisor_ends_while_a_worker_hangs_before_it_listens() -> None:
         process.terminate()
         assert process.wait(WAIT) == 0
         assert not any(worker.is_running() for worker in workers)
+
+
+def test_the_supervisor_passes_a_second_signal_to_its_workers() -> None:
+    with supervisor(NEEDS_TWO_SIGNALS, grace=3600) as (process, workers):
+        assert process.stdout and process.stderr
+        assert process.stdout.readline().startswith("LISTENING ")
+        workers += children(process)
+        process.terminate()
+        assert [process.stderr.readline() for _ in workers] == ["stopping\n"] * 2
+        process.terminate()
+        assert process.wait(WAIT) == 0

@@ -99,7 +99,7 @@ def test_the_command_checks_faults_as_well(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_the_shipped_files_are_valid(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check"]) == 0
+    assert main(["check", str(folder())]) == 0
     assert f"{len(SHIPPED)} of {len(SHIPPED)} faults are valid" in capsys.readouterr().out
 
 
