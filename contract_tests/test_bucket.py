@@ -252,41 +252,47 @@ def test_request_details_do_not_change_the_bucket(bucket: Bucket, throttled: obj
     The rule fails only after three attempts.
     """
     gate, finding = bucket.gate, None
-    path = gate.path
-    ways: dict[str, RequestOptions] = {
-        "with a query": {"target": f"{gate.path}?page=2", "key_field": gate.key_header.lower()},
-        "at another spelling of the path": {"target": f"{path[:-1]}%{ord(path[-1]):02x}"},
-        "with another address": {"fields": [("X-Forwarded-For", "203.0.113.7"), ("X-Real-IP", "203.0.113.7")]},
-        "in HTTP/1.0": {"version": "HTTP/1.0"},
-        "from a browser": {"fields": [*BROWSER, ("Accept-Encoding", "gzip"), ("Cookie", "visitor=17")]},
-    }
-    for _ in range(TRIES):
+    labels = list(_ways(gate, 0))
+    for attempt in range(TRIES):
         spent = yield from bucket.empty()
         rejected = [exchange.started for exchange in spent if exchange.status == 429]
-        each = WAYS // len(ways)
+        each, ways = WAYS // len(labels), _ways(gate, attempt)
         requests = [
-            gate.request(bucket.key, f"{label}, after a burst", **options)
-            for label, options in ways.items()
-            for _ in range(each)
+            gate.request(bucket.key, f"{label}, after a burst", **ways[label]) for label in labels for _ in range(each)
         ]
         exchanges = yield from send_concurrently(requests, is_paced=False)
         due = bucket.rps * (max(exchange.ended for exchange in exchanges) - min(rejected, default=0.0))
         if 2 * due >= bucket.burst:
-            continue  # too late to distinguish a full bucket from one that has been refilled
-        of_way = {label: exchanges[number * each : (number + 1) * each] for number, label in enumerate(ways)}
-        full = [label for label, sent in of_way.items() if any(_is_full(bucket, exchange, due) for exchange in sent)]
-        accepted = [label for label, sent in of_way.items() if all(exchange.status == 200 for exchange in sent)]
-        are_explained = not full and len(accepted) * each <= due + ROUNDING  # by the tokens that are due
-        if not (full or accepted) or (are_explained and each == WAYS):
+            continue  # too late to distinguish another bucket from one that has been refilled
+        of_way = {label: exchanges[number * each : (number + 1) * each] for number, label in enumerate(labels)}
+        accepted = {label: [sent for sent in of_way[label] if sent.status == 200] for label in labels}
+        full = [label for label in labels if any(_is_full(bucket, exchange, due) for exchange in accepted[label])]
+        served = [label for label in labels if len(accepted[label]) > ROUNDING]
+        are_explained = not full and sum(len(accepted[label]) for label in served) <= due + ROUNDING
+        if not (full or served) or (are_explained and each == WAYS):
             return
-        ways = {label: ways[label] for label in full or accepted}  # more of each, so that few ways are not explained
+        labels = full or served  # more requests of each, so that the tokens that are due do not explain them
         if not are_explained:
-            shown = next((exchange for exchange in exchanges if _is_full(bucket, exchange, due)), of_way[min(ways)][0])
             problem = f"a request with an empty bucket {'has a full one' if full else 'is accepted'}"
+            shown = max(accepted[labels[0]], key=lambda exchange: UsageMetrics(exchange).remaining or 0)
             finding = tokens_finding(problem, shown, f"about {due:.1f} of {bucket.burst} tokens")
     if not finding:
         raise NotTested("responses arrive too slowly to distinguish another bucket from one that has been refilled")
     yield finding
+
+
+def _ways(gate: Gate, attempt: int) -> dict[str, RequestOptions]:
+    """Return what may select another bucket: its own one in each attempt, because the last one may be empty."""
+    path, address = gate.path, f"203.0.113.{attempt + 7}"
+    return {
+        "with a query": {"target": f"{path}?page={attempt + 2}", "key_field": gate.key_header.lower()},
+        "at another spelling of the path": {"target": f"{path[:-1]}%{ord(path[-1]):02x}"},
+        "with another address": {"fields": [("X-Forwarded-For", address), ("X-Real-IP", address)]},
+        "in HTTP/1.0": {"version": "HTTP/1.0"},
+        "from a browser": {
+            "fields": [*BROWSER, ("Accept-Encoding", "gzip"), ("Cookie", f"visitor={attempt + 17}")],
+        },
+    }
 
 
 def _is_full(bucket: Bucket, exchange: Exchange, due: float) -> bool:
