@@ -8,14 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mock_server.fixtures.delays import delay
+from mock_server.fixtures.deployments import NONE as NONE
 from mock_server.simulation.clock import NO_OFFSET, ClockOffset
 
 if TYPE_CHECKING:
     from mock_server.fixtures.deployments import KeyFacts
     from mock_server.fixtures.library import Library
-
-# The value that switches a scenario, all faults or a delay off, also where a lower level of precedence sets one.
-NONE = "none"
 
 # The use of a fault that was switched on at run time begins with this text.
 RUNTIME_USE = "use "
