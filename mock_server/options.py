@@ -10,8 +10,6 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, TypedDict, get_args, get_origin, get_type_hints
 
-from mock_server.suggestions import suggest
-
 PREFIX = "USAGE_MOCK_"
 
 
@@ -72,10 +70,11 @@ def integer(low: int, high: int | None = None) -> Reader:
 def choice(*values: object) -> Reader:
     """Return a reader of one of several values."""
     by_text = {str(value): value for value in values}
+    *others, last = by_text
 
     def read(text: str) -> object:
-        if text not in by_text:
-            raise ValueError(f"{text!r} is not a valid value; {suggest(text, by_text)}")
+        if text not in by_text:  # all of them: the closest one can be the wrong one
+            raise ValueError(f"{text!r} is not valid; expected {', '.join(others)} or {last}")
         return by_text[text]
 
     return read

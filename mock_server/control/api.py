@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -124,10 +125,20 @@ async def _body(request: web.Request, operation: Operation) -> Any:
         raise ControlError(400, "malformed-json", "The body is empty; expected JSON.")
     try:
         value = orjson.loads(text)
+        json.loads(text, object_pairs_hook=_check_members)  # of repeated members, orjson returns the last one
     except orjson.JSONDecodeError as error:
         raise ControlError(400, "malformed-json", f"The body is not valid JSON: {error}.") from None
+    except RecursionError:
+        raise ControlError(400, "malformed-json", "The body is nested too deeply.") from None
     _validate(value, operation.body, "body")
     return value
+
+
+def _check_members(members: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in members]
+    for name in names if len(set(names)) < len(names) else ():
+        if names.count(name) > 1:
+            raise ControlError(422, "wrong-body", f"body: {name!r} is given twice")
 
 
 def _validate(value: Any, schema: Mapping[str, Any], name: str) -> None:

@@ -27,9 +27,9 @@ from mock_server.web.server import listening, server_context
 from usage_contract import load
 from usage_contract.sources import SURROGATE
 
-NOT_STARTED = "this UsageMock is not running; enter its context first"
-STOPPED = "this UsageMock cannot be restarted; create a new one"
-FAILED = "this UsageMock could not be started ({}); create a new one"
+NOT_STARTED = "this mock is not running; enter its context first"
+STOPPED = "this mock cannot be restarted; create a new one"
+FAILED = "this mock could not be started ({}); create a new one"
 
 # The pattern of a domain in fixtures/deployment.schema.json.
 DOMAIN = r"[^\s\x00-\x20\x7f-\xa0\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff/:@?#]+"
