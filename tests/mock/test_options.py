@@ -133,7 +133,7 @@ def test_every_problem_is_reported_with_its_position() -> None:
         "usage-mock.toml:5 log: 'jsn' is not valid",
     ]
     assert [re.findall(r"did you mean '(.*?)'", each) for each in found] == [
-        ["USAGE_MOCK_PORT"], [], [], ["scenario"], ["host"], [], ["json"],
+        ["USAGE_MOCK_PORT"], [], [], ["scenario"], ["host"], [], [],
     ]  # fmt: skip
 
 
