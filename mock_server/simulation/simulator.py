@@ -24,10 +24,10 @@ from mock_server.suggestions import closest_match
 class UnknownKeyError(LookupError):
     """The mock does not have a key; the text does not quote it."""
 
-    def __init__(self, key: str, keys: Iterable[str]) -> None:
+    def __init__(self, key: str, keys: Iterable[str], hint: str = "create it first") -> None:
         match = closest_match(str(key), keys)
-        hint = f"; did you mean {mask_key(match)}?" if match else "; create it first"
-        super().__init__(f"the mock does not have this key{hint}")
+        meant = f"did you mean {mask_key(match)}?" if match else hint
+        super().__init__(f"the mock does not have this key; {meant}")
 
 
 class RevokedKeyError(LookupError):
@@ -316,6 +316,17 @@ class Simulator:
         """
         for override in self.overrides.all:
             override.check(library)
+
+    def check_requested(self, key: str) -> None:
+        """Check that the mock has a key, or its id, or a request with it in its journal.
+
+        Raises:
+            UnknownKeyError: It has neither, so that a selection by this key would be empty by mistake.
+        """
+        if not key or self.has(key) or key in map(mask_key, self.keys):
+            return
+        if not any(key in (entry.key, mask_key(entry.key)) for entry in self.journal.entries):
+            raise UnknownKeyError(key, self.keys, "select requests with any other key by headers=…")
 
     def _check_key(self, key: str | None) -> None:
         if key is not None and not self.has(key):

@@ -16,7 +16,7 @@ from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, PROTOCOLS, Calls,
 from mock_server.options import MockOptions, UsageMockOptions, texts
 from mock_server.simulation.client_verdict import judge_client
 from mock_server.simulation.clock import END_OF_TIME, MockClock
-from mock_server.simulation.criteria import OtherCriteria, check_names, criteria_from, differences
+from mock_server.simulation.criteria import OtherCriteria, check_criteria, criteria_from, differences
 from mock_server.simulation.journal import Entry
 from mock_server.simulation.overrides import FaultUse, fault_uses
 from mock_server.simulation.simulator import Simulator
@@ -70,10 +70,14 @@ class MockView:
             criteria: Members of Criteria, such as `headers={"X-Trace": "t-17"}`.
 
         Raises:
-            TypeError: A name is not a criterion.
+            TypeError: A name is not a criterion, or a value has another type.
+            ValueError: No request can meet a criterion.
+            UnknownKeyError: The mock neither has the key, nor has it received a request with it.
         """
-        check_names(criteria)
         wanted = criteria_from({**criteria, **({} if key is None else {"key": key})})
+        check_criteria({**criteria, **wanted})
+        if key is not None:
+            self._app[MOCK].simulator.check_requested(key)
         return tuple(entry for entry in self.requests if not differences(entry, wanted))
 
     def assert_well_behaved(self, key: str | None = None) -> None:
