@@ -50,8 +50,8 @@ def fault(text: str) -> str:
 
 def api_key(text: str) -> str:
     """Return a key that a client can send in a header; the error does not quote it."""
-    if not re.fullmatch(r"[!-~]{1,256}", text):
-        raise ValueError("a key is not valid; expected 1 to 256 visible ASCII characters")
+    if not re.fullmatch(r"[!-~]([ -~]{0,254}[!-~])?", text):
+        raise ValueError("a key is not valid; expected 1 to 256 visible ASCII characters, and spaces only inside")
     return text
 
 
@@ -65,6 +65,22 @@ def integer(low: int, high: int | None = None) -> Reader:
         raise ValueError(f"{text!r} is not a whole number {bounds}")
 
     return read
+
+
+def seconds(high: int) -> Reader:
+    """Return a reader of a number of seconds, with decimals if needed."""
+
+    def read(text: str) -> float:
+        if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) and float(text) <= high:
+            return float(text)
+        raise ValueError(f"{text!r} is not a number of seconds from 0 to {high}")
+
+    return read
+
+
+def seconds_text(delay: float | str) -> str:
+    """Return a delay as a text; it can be a number of seconds."""
+    return delay if isinstance(delay, str) else f"{delay:.6f}".rstrip("0").rstrip(".")
 
 
 def choice(*values: object) -> Reader:
@@ -190,7 +206,7 @@ class MockOptions:
     )
     tls_cert: Path | str | None = _option(None, "FILE", "certificate for HTTPS (PEM)", Path)
     tls_key: Path | str | None = _option(None, "FILE", "private key of the certificate (PEM)", Path)
-    grace: float = _option(5, "SECONDS", "time that a stop waits for unfinished responses", integer(0, 3600))
+    grace: float = _option(5, "SECONDS", "time that a stop waits for unfinished responses", seconds(3600))
     reload: bool = _option(True, "", "serve changed files without a restart", switch)
     log: str = _option(
         "text", "FORMAT", "format of the log on standard error: text, json or none", choice("text", "json", "none")
@@ -230,7 +246,7 @@ class MockOptions:
     @property
     def delay_text(self) -> str | None:
         """The delay as a text."""
-        return self.delay if self.delay is None or isinstance(self.delay, str) else f"{self.delay:.6f}"
+        return None if self.delay is None else seconds_text(self.delay)
 
 
 @cache

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from mock_server.control.context import Call, Context, Operate, json_response
 from mock_server.control.views import fault_counts, override_view
+from mock_server.options import seconds_text
 from mock_server.simulation.overrides import FaultUse, fault_uses
 from mock_server.web.preferences import parse_code
 
@@ -15,6 +16,8 @@ async def change_behaviour(context: Context, call: Call) -> web.Response:
     simulator, body = context.simulator, call.body
     key = context.key(body["key"]) if "key" in body else None
     changes = {name: body[name] for name in ("scenario", "delay") if name in body}
+    if isinstance(delay := body.get("delay"), int | float):
+        changes["delay"] = seconds_text(delay)
     if "code" in body:
         code = body["code"]
         changes["code"] = code and parse_code(f"{code:g}", context.mock.routes.usage.status_codes)

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from mock_server.app import make_app
 from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, PROTOCOLS, Calls, Deployment, KeyFacts, load_deployment
-from mock_server.options import MockOptions, UsageMockOptions, texts
+from mock_server.options import MockOptions, UsageMockOptions, api_key, seconds_text, texts
 from mock_server.simulation.client_verdict import judge_client
 from mock_server.simulation.clock import END_OF_TIME, MockClock
 from mock_server.simulation.criteria import OtherCriteria, check_criteria, criteria_from, differences
@@ -195,8 +195,8 @@ class AsyncUsageMock(MockView):
         None removes the override.
         """
         if seconds is not None and not isinstance(seconds, str):
-            seconds = f"{_number('delay', seconds):.6f}"
-        await self._simulator.switch(key, delay=seconds)
+            _number("delay", seconds)
+        await self._simulator.switch(key, delay=None if seconds is None else seconds_text(seconds))
 
     async def freeze(self) -> None:
         """Freeze the mock's clock."""
@@ -252,22 +252,33 @@ class AsyncUsageMock(MockView):
         )
 
     async def make_key(
-        self, scenario: str | None = None, *, fault: str | Sequence[str] | None = None, **facts: Unpack[KeyFacts]
+        self,
+        scenario: str | None = None,
+        *,
+        key: str | None = None,
+        fault: str | Sequence[str] | None = None,
+        **facts: Unpack[KeyFacts],
     ) -> str:
         """Create a key and return it; a reset of everything removes it.
 
         Args:
             scenario: Its scenario.
+            key: The key; None for a random one. An existing key restarts with the facts.
             fault: The name of its fault, or names in the order in which the faults are applied.
             facts: Its facts, as in a deployment file; without them the key is unused.
 
         Raises:
             FactsError: A deployment file must not have the facts (a ValueError).
+            ValueError: A header cannot contain the key.
         """
+        try:
+            key = f"made-{secrets.token_hex(8)}" if key is None else api_key(_text("key", key))
+        except ValueError as error:
+            raise ValueError(f"key: {error}") from None
         for name in facts:
             if name not in KeyFacts.__annotations__:
                 raise TypeError(f"{name!r} is not a fact of a key; {suggest(name, KeyFacts.__annotations__)}")
-        key, uses = f"made-{secrets.token_hex(8)}", None if fault is None else _fault_uses(fault)
+        uses = None if fault is None else _fault_uses(fault)
         await self._simulator.make_key(key, scenario, faults=uses, facts=facts)
         return key
 
