@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -285,6 +285,9 @@ def fits(value: object, hint: Any) -> bool:
         return value in get_args(hint)
     if get_origin(hint) in (Sequence, tuple):
         return isinstance(value, list | tuple) and all(fits(item, get_args(hint)[0]) for item in value)
+    if get_origin(hint) is Mapping:
+        name, item = get_args(hint)
+        return isinstance(value, dict) and all(fits(key, name) and fits(value[key], item) for key in value)
     if kinds := get_args(hint):
         return any(fits(value, kind) for kind in kinds)
     number = (int, float) if hint is float else hint

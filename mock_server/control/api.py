@@ -20,6 +20,7 @@ from mock_server.fixtures.validation import FixtureError
 from mock_server.simulation.clock import EndOfTimeError
 from mock_server.simulation.simulator import FullError, RevokedKeyError, UnknownKeyError
 from mock_server.suggestions import UnknownNameError, suggest
+from mock_server.web.answers import AnswerError
 from mock_server.web.dispatcher import CONTROL_PREFIX
 from mock_server.web.mock import Mock
 from mock_server.web.preferences import CodeError
@@ -41,6 +42,7 @@ ERRORS: Mapping[type[Exception], tuple[int, str] | tuple[int, str, str]] = {
     UnknownNameError: (404, "unknown-name"),
     FixtureError: (409, "broken-file"),
     CodeError: (404, "unknown-code"),
+    AnswerError: (409, "wrong-answer"),
     DelayError: (409, "wrong-delay"),
     FactsError: (409, "wrong-facts"),
 }

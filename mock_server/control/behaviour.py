@@ -8,7 +8,7 @@ from mock_server.control.context import Call, Context, Operate, json_response
 from mock_server.control.views import fault_counts, override_view
 from mock_server.options import seconds_text
 from mock_server.simulation.overrides import FaultUse, fault_uses
-from mock_server.web.preferences import parse_code
+from mock_server.web.answers import answer_of
 
 
 async def change_behaviour(context: Context, call: Call) -> web.Response:
@@ -18,13 +18,16 @@ async def change_behaviour(context: Context, call: Call) -> web.Response:
     changes = {name: body[name] for name in ("scenario", "delay") if name in body}
     if isinstance(delay := body.get("delay"), int | float):
         changes["delay"] = seconds_text(delay)
+    times = body.get("times")
+    turns = int(body.get("after", 0)), times and int(times)  # JSON Schema accepts 3.0 as an integer
     if "code" in body:
-        code = body["code"]
-        changes["code"] = code and parse_code(f"{code:g}", context.mock.routes.usage.status_codes)
+        code, documented = body["code"], context.mock.routes.usage.status_codes
+        changes["answer"] = code and answer_of(
+            f"{code:g}", documented, after=turns[0], times=turns[1], body=body.get("body"), headers=body.get("headers")
+        )
     if "fault" in body:
-        names, times = body["fault"], body.get("times")  # JSON Schema accepts 3.0 as an integer
-        use = FaultUse("", int(body.get("after", 0)), times and int(times))
-        changes["faults"] = None if names is None else fault_uses(names, use)
+        names = body["fault"]
+        changes["faults"] = None if names is None else fault_uses(names, FaultUse("", *turns))
     await simulator.switch(key, **changes)
     return json_response(override_view(simulator.overrides.override_for(key), await fault_counts(simulator)))
 

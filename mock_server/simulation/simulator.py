@@ -16,7 +16,7 @@ from mock_server.masking import mask_key
 from mock_server.simulation.accounts import Account
 from mock_server.simulation.clock import END_OF_TIME, EndOfTimeError, MockClock
 from mock_server.simulation.journal import Journal
-from mock_server.simulation.overrides import NO_OVERRIDE, NONE, RUNTIME_USE, FaultUse, Override, Overrides
+from mock_server.simulation.overrides import NO_OVERRIDE, NONE, RUNTIME_USE, Answer, FaultUse, Override, Overrides
 from mock_server.simulation.state import BucketSpec, MemoryState, StaleError, State
 from mock_server.suggestions import closest_match
 
@@ -104,7 +104,8 @@ class Simulator:
             return override
         scenario = self.library.scenario(override.active_scenario)
         faults = (FaultUse(scenario.fault, use=f"scenario {scenario.name}"),) if scenario.fault else None
-        return override.merged_over(Override(code=scenario.code, faults=faults, delay=scenario.delay))
+        answer = None if scenario.code is None else Answer(scenario.code)
+        return override.merged_over(Override(answer=answer, faults=faults, delay=scenario.delay))
 
     def effective(self, key: str) -> Override:
         """Return the override of a request without preferences; it is computed once."""
@@ -175,6 +176,8 @@ class Simulator:
         Override(**changes).check(self.library)
         if uses := changes.get("faults"):
             changes["faults"] = _at_run_time(uses)
+        if answer := changes.get("answer"):
+            changes["answer"] = replace(answer, use=_new_use())
         restart = changes.get("scenario") is not None
         await self._change(
             lambda old: old.with_override(key, replace(old.override_for(key), **changes)), key, restart=restart
@@ -376,4 +379,8 @@ class Simulator:
 
 def _at_run_time(uses: Iterable[FaultUse]) -> tuple[FaultUse, ...]:
     """Return uses of faults that are switched on now, each with an identifier that no other use has in any process."""
-    return tuple(replace(use, use=f"{RUNTIME_USE}{secrets.token_hex(8)}", is_unconditional=True) for use in uses)
+    return tuple(replace(use, use=_new_use(), is_unconditional=True) for use in uses)
+
+
+def _new_use() -> str:
+    return f"{RUNTIME_USE}{secrets.token_hex(8)}"

@@ -21,8 +21,8 @@ from mock_server.simulation.journal import Entry
 from mock_server.simulation.overrides import FaultUse, fault_uses
 from mock_server.simulation.simulator import Simulator
 from mock_server.suggestions import UnknownNameError, suggest
+from mock_server.web.answers import Body, Fields, answer_of
 from mock_server.web.mock import MOCK, Mock
-from mock_server.web.preferences import parse_code
 from mock_server.web.server import listening, server_context
 from usage_contract import load
 from usage_contract.sources import SURROGATE
@@ -180,14 +180,39 @@ class AsyncUsageMock(MockView):
             _check_integer(1, times=times)
         await self._simulator.switch(key, faults=None if fault is None else _fault_uses(fault, after, times))
 
-    async def answer(self, code: int | None, key: str | None = None) -> None:
-        """Respond with one status code to every request; None removes the override.
+    async def answer(
+        self,
+        code: int | None,
+        key: str | None = None,
+        *,
+        after: int = 0,
+        times: int | None = None,
+        body: Body = None,
+        headers: Fields = None,
+    ) -> None:
+        """Respond with a status code; None removes the override.
+
+        Args:
+            code: The status code.
+            key: The key; None for all.
+            after: The number of requests that pass first.
+            times: The number of requests that then receive the status code; None for all.
+            body: A text, or a mapping or a list that is sent as JSON; None for the body of the status code.
+            headers: Header fields that replace those of the same name; None for a field to remove.
 
         Raises:
-            ValueError: The status code is neither documented nor 400 to 599.
+            ValueError: The status code is neither documented nor 400 to 599, or another argument is not valid.
         """
-        parsed = None if code is None else parse_code(str(code), self._running.routes.usage.status_codes)
-        await self._simulator.switch(key, code=parsed)
+        _check_integer(0, after=after)
+        if times is not None:
+            _check_integer(1, times=times)
+        if code is None and (after, times, body, headers) != (0, None, None, None):
+            raise ValueError("answer: None removes the override; it has no after, times, body and headers")
+        answer = None
+        if code is not None:
+            codes = self._running.routes.usage.status_codes
+            answer = answer_of(str(code), codes, after=after, times=times, body=body, headers=headers)
+        await self._simulator.switch(key, answer=answer)
 
     async def delay(self, seconds: float | str | None, key: str | None = None) -> None:
         """Delay every response: 0.2, "0.1..0.5" (evenly distributed), "0.1~2" (a long tail), or "none".

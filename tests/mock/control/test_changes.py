@@ -264,7 +264,7 @@ WRONG: list[tuple[str, str, object, int, str]] = [
     ("PATCH", "/behaviour", {"code": 250}, 404, "400 to 599"),
     ("PATCH", "/behaviour", {"code": 700}, 422, "body /code: must be at most 599"),
     ("PATCH", "/behaviour", {"delay": "soon"}, 409, "LOW..HIGH"),
-    ("PATCH", "/behaviour", {"times": 2}, 422, "times, which needs fault"),
+    ("PATCH", "/behaviour", {"times": 2}, 422, "has times, which needs code or fault"),
     ("PATCH", "/behaviour", {"scenaro": "heavy"}, 422, "did you mean 'scenario'?"),
     ("POST", "/traffic", {"domain": "shop.example"}, 422, "'key' is missing"),
     ("POST", "/traffic", {"key": BUSY, "domain": "x", "requests": 1, "failures": 2}, 409, "failures"),
