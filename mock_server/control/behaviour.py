@@ -27,7 +27,8 @@ async def change_behaviour(context: Context, call: Call) -> web.Response:
         )
     if "fault" in body:
         names = body["fault"]
-        changes["faults"] = None if names is None else fault_uses(names, FaultUse("", *turns))
+        template = FaultUse("", *turns, is_unconditional=not body.get("in_turn", False))
+        changes["faults"] = None if names is None else fault_uses(names, template)
     await simulator.switch(key, **changes)
     return json_response(override_view(simulator.overrides.override_for(key), await fault_counts(simulator)))
 

@@ -379,7 +379,7 @@ class Simulator:
 
 def _at_run_time(uses: Iterable[FaultUse]) -> tuple[FaultUse, ...]:
     """Return uses of faults that are switched on now, each with an identifier that no other use has in any process."""
-    return tuple(replace(use, use=_new_use(), is_unconditional=True) for use in uses)
+    return tuple(replace(use, use=_new_use()) for use in uses)
 
 
 def _new_use() -> str:

@@ -163,6 +163,7 @@ class AsyncUsageMock(MockView):
         *,
         after: int = 0,
         times: int | None = None,
+        in_turn: bool = False,
     ) -> None:
         """Switch faults on for one key, or for all; "none" switches them off, None removes the override.
 
@@ -171,14 +172,18 @@ class AsyncUsageMock(MockView):
             key: The key; None for all.
             after: The number of requests that pass before the faults act.
             times: The number of requests on which they act; None for all.
+            in_turn: The conditions `after`, `first`, `every` and `key` of their files apply, counted from now on.
 
         Raises:
+            TypeError: An argument has another type.
             ValueError: A number is not valid.
         """
+        if not isinstance(in_turn, bool):
+            raise TypeError(f"in_turn: {in_turn!r} is not True or False")
         _check_integer(0, after=after)
         if times is not None:
             _check_integer(1, times=times)
-        await self._simulator.switch(key, faults=None if fault is None else _fault_uses(fault, after, times))
+        await self._simulator.switch(key, faults=None if fault is None else _fault_uses(fault, after, times, in_turn))
 
     async def answer(
         self,
@@ -345,9 +350,12 @@ def _text(name: str, value: object) -> str:
     return value
 
 
-def _fault_uses(fault: str | Sequence[str], after: int = 0, times: int | None = None) -> tuple[FaultUse, ...]:
+def _fault_uses(
+    fault: str | Sequence[str], after: int = 0, times: int | None = None, in_turn: bool = False
+) -> tuple[FaultUse, ...]:
     names = texts(fault) if isinstance(fault, str | list | tuple) else [fault]
-    uses = fault_uses([_text("fault", name) for name in names], FaultUse("", after, times))
+    template = FaultUse("", after, times, is_unconditional=not in_turn)
+    uses = fault_uses([_text("fault", name) for name in names], template)
     for use in uses:
         name, at, _ = use.name.partition("@")
         if at:
