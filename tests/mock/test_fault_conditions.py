@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,11 +96,11 @@ def test_counts_of_an_override_for_one_key_include_only_its_requests(mock: Usage
     assert [usage(mock.url, "my-key").status for _ in range(3)] == [200, 202, 200]
 
 
-def in_turn_by_python(mock: UsageMock, fault: str, **options: int) -> None:
+def in_turn_by_python(mock: UsageMock, fault: str, **options: Any) -> None:
     mock.fail(fault, in_turn=True, **options)
 
 
-def in_turn_by_api(mock: UsageMock, fault: str, **options: int) -> None:
+def in_turn_by_api(mock: UsageMock, fault: str, **options: Any) -> None:
     Api(mock.url).do("PATCH", "/behaviour", {"fault": fault, "in_turn": True, **options})
 
 
