@@ -28,6 +28,9 @@ MAX_CHECKED = 20
 # The preferences that the mock knows, with a value for each.
 _KNOWN = {"scenario": "heavy", "code": "503", "fault": "body-is-null", "delay": "0.2"}
 
+# The preferences of other mock servers (Prism), with the one of this mock.
+_FOREIGN = {"example": "scenario", "dynamic": "scenario", "status": "code"}
+
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)')
 _NAMED = re.compile(r"(?:^|,)\s*([a-z-]{3,12})(?=\s*([=:;,]|$))", re.ASCII | re.IGNORECASE)
 
@@ -54,11 +57,11 @@ def parse_preferences(headers: Sequence[str]) -> dict[str, str]:
 
 
 def ignored_preferences(headers: Sequence[str]) -> str:
-    """Return the misspelled preferences in the Prefer headers of a request, each with a suggestion."""
+    """Return the misspelled preferences, and those of other mock servers, in the Prefer headers of a request, each with a suggestion."""
     found = []
     for name, sign in _NAMED.findall(_QUOTED.sub('""', ", ".join(headers)))[:MAX_CHECKED]:
         known = name.lower()
-        if known not in _KNOWN and (match := closest_match(known, _KNOWN)):
+        if known not in _KNOWN and (match := _FOREIGN.get(known) or closest_match(known, _KNOWN)):
             found.append(f"{name}; did you mean {match}?")
         elif known in _KNOWN and sign == ":":
             found.append(f"{name}; write {known}={_KNOWN[known]}")

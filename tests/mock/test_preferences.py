@@ -191,6 +191,8 @@ def test_unknown_preferences_are_not_acknowledged(mock: UsageMock) -> None:
         ("scenaro=heavy", "scenaro; did you mean scenario?"),
         ("code:503", "code; write code=503"),
         ("delay=0, FAULTS=x, Scenario : y", "FAULTS; did you mean fault?, Scenario; write scenario=heavy"),
+        ("example=busy, dynamic=true", "example; did you mean scenario?, dynamic; did you mean scenario?"),
+        ("Status=503, code=200", "Status; did you mean code?"),
         ("respond-async, wait=10, handling=lenient, return=minimal, safe, depth-noroot", None),
         ('x="a, codes=503", codex\xff=1', None),
     ],
