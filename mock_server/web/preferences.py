@@ -57,7 +57,7 @@ def parse_preferences(headers: Sequence[str]) -> dict[str, str]:
 
 
 def ignored_preferences(headers: Sequence[str]) -> str:
-    """Return the misspelled preferences, and those of other mock servers, in the Prefer headers of a request, each with a suggestion."""
+    """Return the preferences in Prefer headers that are misspelled or of other mock servers, each with a suggestion."""
     found = []
     for name, sign in _NAMED.findall(_QUOTED.sub('""', ", ".join(headers)))[:MAX_CHECKED]:
         known = name.lower()
