@@ -9,21 +9,57 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mock_server.app import make_app as make_app
+    from mock_server.fixtures.delays import DelayError as DelayError
+    from mock_server.fixtures.deployments import Calls as Calls
     from mock_server.fixtures.deployments import Deployment as Deployment
+    from mock_server.fixtures.deployments import FactsError as FactsError
+    from mock_server.fixtures.deployments import Key as Key
+    from mock_server.fixtures.deployments import Rate as Rate
+    from mock_server.fixtures.deployments import RateLimit as RateLimit
     from mock_server.fixtures.deployments import load_deployment as load_deployment
     from mock_server.fixtures.faults import Fault as Fault
     from mock_server.fixtures.faults import load_fault as load_fault
     from mock_server.fixtures.validation import FixtureError as FixtureError
     from mock_server.options import MockOptions as MockOptions
+    from mock_server.options import OptionError as OptionError
+    from mock_server.simulation.clock import EndOfTimeError as EndOfTimeError
+    from mock_server.simulation.journal import Entry as Entry
+    from mock_server.simulation.journal import Message as Message
+    from mock_server.simulation.simulator import FullError as FullError
+    from mock_server.simulation.simulator import RevokedKeyError as RevokedKeyError
+    from mock_server.simulation.simulator import UnknownKeyError as UnknownKeyError
+    from mock_server.simulation.state import StateUnavailableError as StateUnavailableError
+    from mock_server.suggestions import UnknownNameError as UnknownNameError
     from mock_server.testing.async_usage_mock import AsyncUsageMock as AsyncUsageMock
     from mock_server.testing.usage_mock import UsageMock as UsageMock
+    from mock_server.web.answers import AnswerError as AnswerError
+    from mock_server.web.preferences import CodeError as CodeError
+    from mock_server.web.server import CertificateError as CertificateError
 
 _HOME = {
+    "AnswerError": "web.answers",
+    "AsyncUsageMock": "testing.async_usage_mock",
+    "Calls": "fixtures.deployments",
+    "CertificateError": "web.server",
+    "CodeError": "web.preferences",
+    "DelayError": "fixtures.delays",
     "Deployment": "fixtures.deployments",
+    "EndOfTimeError": "simulation.clock",
+    "Entry": "simulation.journal",
+    "FactsError": "fixtures.deployments",
     "Fault": "fixtures.faults",
     "FixtureError": "fixtures.validation",
+    "FullError": "simulation.simulator",
+    "Key": "fixtures.deployments",
+    "Message": "simulation.journal",
     "MockOptions": "options",
-    "AsyncUsageMock": "testing.async_usage_mock",
+    "OptionError": "options",
+    "Rate": "fixtures.deployments",
+    "RateLimit": "fixtures.deployments",
+    "RevokedKeyError": "simulation.simulator",
+    "StateUnavailableError": "simulation.state",
+    "UnknownKeyError": "simulation.simulator",
+    "UnknownNameError": "suggestions",
     "UsageMock": "testing.usage_mock",
     "load_deployment": "fixtures.deployments",
     "load_fault": "fixtures.faults",

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, TypedDict, get_args, get_origin, get_type_hints
-
-from mock_server.suggestions import suggest
 
 PREFIX = "USAGE_MOCK_"
 
@@ -52,8 +50,8 @@ def fault(text: str) -> str:
 
 def api_key(text: str) -> str:
     """Return a key that a client can send in a header; the error does not quote it."""
-    if not re.fullmatch(r"[!-~]{1,256}", text):
-        raise ValueError("a key is not valid; expected 1 to 256 visible ASCII characters")
+    if not re.fullmatch(r"[!-~]([ -~]{0,254}[!-~])?", text):
+        raise ValueError("a key is not valid; expected 1 to 256 visible ASCII characters, and spaces only inside")
     return text
 
 
@@ -69,13 +67,30 @@ def integer(low: int, high: int | None = None) -> Reader:
     return read
 
 
+def seconds(high: int) -> Reader:
+    """Return a reader of a number of seconds, with decimals if needed."""
+
+    def read(text: str) -> float:
+        if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) and float(text) <= high:
+            return float(text)
+        raise ValueError(f"{text!r} is not a number of seconds from 0 to {high}")
+
+    return read
+
+
+def seconds_text(delay: float | str) -> str:
+    """Return a delay as a text; it can be a number of seconds."""
+    return delay if isinstance(delay, str) else f"{delay:.6f}".rstrip("0").rstrip(".")
+
+
 def choice(*values: object) -> Reader:
     """Return a reader of one of several values."""
     by_text = {str(value): value for value in values}
+    *others, last = by_text
 
     def read(text: str) -> object:
-        if text not in by_text:
-            raise ValueError(f"{text!r} is not a valid value; {suggest(text, by_text)}")
+        if text not in by_text:  # all of them: the closest one can be the wrong one
+            raise ValueError(f"{text!r} is not valid; expected {', '.join(others)} or {last}")
         return by_text[text]
 
     return read
@@ -191,7 +206,7 @@ class MockOptions:
     )
     tls_cert: Path | str | None = _option(None, "FILE", "certificate for HTTPS (PEM)", Path)
     tls_key: Path | str | None = _option(None, "FILE", "private key of the certificate (PEM)", Path)
-    grace: float = _option(5, "SECONDS", "time that a stop waits for unfinished responses", integer(0, 3600))
+    grace: float = _option(5, "SECONDS", "time that a stop waits for unfinished responses", seconds(3600))
     reload: bool = _option(True, "", "serve changed files without a restart", switch)
     log: str = _option(
         "text", "FORMAT", "format of the log on standard error: text, json or none", choice("text", "json", "none")
@@ -231,7 +246,7 @@ class MockOptions:
     @property
     def delay_text(self) -> str | None:
         """The delay as a text."""
-        return self.delay if self.delay is None or isinstance(self.delay, str) else f"{self.delay:.6f}"
+        return None if self.delay is None else seconds_text(self.delay)
 
 
 @cache
@@ -270,6 +285,9 @@ def fits(value: object, hint: Any) -> bool:
         return value in get_args(hint)
     if get_origin(hint) in (Sequence, tuple):
         return isinstance(value, list | tuple) and all(fits(item, get_args(hint)[0]) for item in value)
+    if get_origin(hint) is Mapping:
+        name, item = get_args(hint)
+        return isinstance(value, dict) and all(fits(key, name) and fits(value[key], item) for key in value)
     if kinds := get_args(hint):
         return any(fits(value, kind) for kind in kinds)
     number = (int, float) if hint is float else hint

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -139,11 +140,16 @@ def _read(path: Path, compose: Callable[[str], Node | None]) -> Source:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise SourceError(path, line, "", "is not UTF-8 text", "save it as UTF-8") from None
+    except DuplicateKeyError as error:
+        assert root is not None  # the parser has ended
+        raise _repeated(path, root, error) from None
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         problem = (error.problem or "cannot be parsed").split("\n")[0]
         raise SourceError(path, line, "", f"is not valid YAML: {problem}") from None
-    except (YAMLError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise SourceError(path, 0, "", "is nested too deeply", "nest fewer values") from None
+    except (YAMLError, ValueError) as error:
         raise SourceError(path, 1, "", f"is not valid YAML: {str(error).splitlines()[0]}") from None
     if root is None:
         raise SourceError(path, 1, "", "is empty")
@@ -155,6 +161,31 @@ def _composed(text: str) -> Node | None:
     """Return the nodes of a YAML document: parsing takes most of the time of reading."""
     root: Node | None = YAML(typ="safe", pure=True).compose(text)
     return root
+
+
+def _repeated(path: Path, root: Node, error: DuplicateKeyError) -> SourceError:
+    """Return the error for a mapping that has a name twice."""
+    place, mapping = next(found for found in _mappings(root) if found[1].start_mark == error.context_mark)
+    names = [name for name, _ in mapping.value]
+    repeated = next(name for name in names if name.start_mark == error.problem_mark)
+    first = next(name for name in names if name.value == repeated.value)
+    line = f"the name of line {first.start_mark.line + 1}" if first is not repeated else "a name in another spelling"
+    at = pointer(*place, *([repeated.value] if isinstance(repeated, ScalarNode) else []))
+    return SourceError(path, repeated.start_mark.line + 1, at, f"repeats {line}", "remove or rename one of them")
+
+
+def _mappings(root: Node) -> Iterator[tuple[tuple[str, ...], MappingNode]]:
+    """Yield each mapping of a document once, with the tokens of its first place."""
+    seen: set[int] = set()
+    waiting: list[tuple[tuple[str, ...], Node]] = [((), root)]
+    while waiting:
+        place, node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, MappingNode):
+            yield place, node
+        waiting += [((*place, token), child) for token, (_, child) in _children(node)]
 
 
 @lru_cache(maxsize=8)

@@ -73,6 +73,9 @@ def _file(given: Path | None, problems: list[str]) -> Iterator[_Value]:
     except OSError as error:
         problems.append(f"{path}: cannot be read: {reason(error)}")
         return
+    except RecursionError:
+        problems.append(f"{path}: is nested too deeply")
+        return
     except ValueError as error:  # the text is not UTF-8 or not TOML
         problems.append(f"{path}: is not valid TOML: {error}")
         return

@@ -8,7 +8,7 @@ import logging
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import wraps
@@ -45,7 +45,7 @@ from mock_server.suggestions import UnknownNameError
 from mock_server.web.mock import MOCK
 from mock_server.web.routes import Routes
 from mock_server.web.server import CertificateError, listening, new_event_loop, server_context
-from usage_contract import SourceError, load
+from usage_contract import load
 
 # The maximum number of keys in a message.
 LISTED = 10
@@ -91,32 +91,54 @@ def serve(options: MockOptions) -> int:
 @_reporting
 def check(fixtures: Path | None) -> int:
     """Validate every file of a fixture folder, name those that shadow shipped ones, and return the exit code."""
-    kinds: list[tuple[tuple[str, ...], Callable[[str, Path | None], object]]] = [
-        (("deployments",), load_deployment),
-        (("scenarios",), load_scenario),
-        (FOLDERS, load_fault),
-    ]
     check_folder(fixtures)
-    deployment_names(fixtures)  # an empty folder of deployments has an error of its own
-    code, is_empty = 0, True
-    for folders, load_one in kinds:
+    names = deployment_names(fixtures)  # an empty folder of deployments has an error of its own
+    libraries: list[Library] = []  # one for each valid deployment
+    for name in names:
+        with suppress(FixtureError):  # reported below
+            libraries.append(Library(load_deployment(name, fixtures), fixtures))
+    kinds: list[tuple[tuple[str, ...], Callable[[str, Path | None], object], Callable[[Library, str], object] | None]]
+    kinds = [
+        (("deployments",), load_deployment, None),
+        (("scenarios",), load_scenario, Library.scenario),
+        (FOLDERS, load_fault, Library.fault),
+    ]
+    code, reported = 0, set[str]()  # a problem of a fault is also one of the scenarios that have it
+    for folders, load_one, bind in kinds:
         own = {path.stem: path for each in folders for path in yaml_files((fixtures or folder()) / each).values()}
         shipped, invalid = fixture_files(None, *folders), 0
         for name, path in sorted(own.items()):
             try:
                 load_one(name, fixtures)
+                if bind is not None:
+                    _bind(name, bind, libraries)
             except FixtureError as error:
-                invalid, code = invalid + 1, report(text_of(error))
+                invalid, text = invalid + 1, text_of(error)
+                code = code if text in reported else report(text)
+                reported.add(text)
             if folders != ("deployments",) and shipped.get(name, path.absolute()) != path.absolute():
                 sys.stdout.write(f"{path} replaces the shipped file {shipped[name].parent.name}/{shipped[name].name}\n")
         if own:
-            is_empty = False
             sys.stdout.write(f"{len(own) - invalid} of {len(own)} {folders[0]} are valid\n")
-    if is_empty:
-        raise FixtureError(
-            [SourceError(fixtures or folder(), 0, "", "has no fixture file", "`usage-mock init DIR` writes one")]
-        )
     return code
+
+
+def _bind(name: str, bind: Callable[[Library, str], object], libraries: Sequence[Library]) -> None:
+    """Bind a scenario or fault to the keys of each deployment, and name the deployments that it does not fit.
+
+    Raises:
+        FixtureError: It fits none of the deployments.
+    """
+    errors: list[FixtureError] = []
+    for library in libraries:
+        try:
+            bind(library, name)
+        except FixtureError as error:
+            errors.append(error)
+    if errors and len(errors) == len(libraries):
+        raise errors[0]
+    for misfit in errors:
+        sys.stdout.write(f"{text_of(misfit)}\n")
 
 
 @_reporting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from mock_server.fixtures.validation import FixtureError
 from mock_server.simulation.clock import EndOfTimeError
 from mock_server.simulation.simulator import FullError, RevokedKeyError, UnknownKeyError
 from mock_server.suggestions import UnknownNameError, suggest
+from mock_server.web.answers import AnswerError
 from mock_server.web.dispatcher import CONTROL_PREFIX
 from mock_server.web.mock import Mock
 from mock_server.web.preferences import CodeError
@@ -40,6 +42,7 @@ ERRORS: Mapping[type[Exception], tuple[int, str] | tuple[int, str, str]] = {
     UnknownNameError: (404, "unknown-name"),
     FixtureError: (409, "broken-file"),
     CodeError: (404, "unknown-code"),
+    AnswerError: (409, "wrong-answer"),
     DelayError: (409, "wrong-delay"),
     FactsError: (409, "wrong-facts"),
 }
@@ -124,10 +127,20 @@ async def _body(request: web.Request, operation: Operation) -> Any:
         raise ControlError(400, "malformed-json", "The body is empty; expected JSON.")
     try:
         value = orjson.loads(text)
+        json.loads(text, object_pairs_hook=_check_members)  # of repeated members, orjson returns the last one
     except orjson.JSONDecodeError as error:
         raise ControlError(400, "malformed-json", f"The body is not valid JSON: {error}.") from None
+    except RecursionError:
+        raise ControlError(400, "malformed-json", "The body is nested too deeply.") from None
     _validate(value, operation.body, "body")
     return value
+
+
+def _check_members(members: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in members]
+    for name in names if len(set(names)) < len(names) else ():
+        if names.count(name) > 1:
+            raise ControlError(422, "wrong-body", f"body: {name!r} is given twice")
 
 
 def _validate(value: Any, schema: Mapping[str, Any], name: str) -> None:

@@ -6,8 +6,9 @@ from aiohttp import web
 
 from mock_server.control.context import Call, Context, Operate, json_response
 from mock_server.control.views import fault_counts, override_view
+from mock_server.options import seconds_text
 from mock_server.simulation.overrides import FaultUse, fault_uses
-from mock_server.web.preferences import parse_code
+from mock_server.web.answers import answer_of
 
 
 async def change_behaviour(context: Context, call: Call) -> web.Response:
@@ -15,13 +16,19 @@ async def change_behaviour(context: Context, call: Call) -> web.Response:
     simulator, body = context.simulator, call.body
     key = context.key(body["key"]) if "key" in body else None
     changes = {name: body[name] for name in ("scenario", "delay") if name in body}
+    if isinstance(delay := body.get("delay"), int | float):
+        changes["delay"] = seconds_text(delay)
+    times = body.get("times")
+    turns = int(body.get("after", 0)), times and int(times)  # JSON Schema accepts 3.0 as an integer
     if "code" in body:
-        code = body["code"]
-        changes["code"] = code and parse_code(f"{code:g}", context.mock.routes.usage.status_codes)
+        code, documented = body["code"], context.mock.routes.usage.status_codes
+        changes["answer"] = code and answer_of(
+            f"{code:g}", documented, after=turns[0], times=turns[1], body=body.get("body"), headers=body.get("headers")
+        )
     if "fault" in body:
-        names, times = body["fault"], body.get("times")  # JSON Schema accepts 3.0 as an integer
-        use = FaultUse("", int(body.get("after", 0)), times and int(times))
-        changes["faults"] = None if names is None else fault_uses(names, use)
+        names = body["fault"]
+        template = FaultUse("", *turns, is_unconditional=not body.get("in_turn", False))
+        changes["faults"] = None if names is None else fault_uses(names, template)
     await simulator.switch(key, **changes)
     return json_response(override_view(simulator.overrides.override_for(key), await fault_counts(simulator)))
 

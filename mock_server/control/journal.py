@@ -53,6 +53,8 @@ async def verify(context: Context, call: Call) -> web.Response:
         verdict = _verdict(context, call.body)
         return json_response(_verdict_view(verdict), 200 if verdict.is_well_behaved else 409)
     journal, criteria = context.simulator.journal, criteria_from(call.body)
+    if "key" in criteria:
+        context.simulator.check_requested(criteria["key"])
     entries = journal.entries
     matches = [entry for entry in entries if not differences(entry, criteria)]
     low, high, expected = _expected_count(call.body)

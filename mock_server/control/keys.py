@@ -20,7 +20,7 @@ async def make_key(context: Context, call: Call) -> web.Response:
     body = dict(call.body)
     key = body.pop("key", "") or f"mock-{secrets.token_hex(8)}"
     scenario, fault = body.pop("scenario", None), body.pop("fault", None)
-    faults = None if fault is None else fault_uses(fault, FaultUse(""))
+    faults = None if fault is None else fault_uses(fault, FaultUse("", is_unconditional=True))
     await context.simulator.make_key(key, scenario, faults=faults, facts=cast(KeyFacts, body))
     return json_response({"key": key, "id": mask_key(key)}, 201)
 

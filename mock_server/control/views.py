@@ -11,18 +11,18 @@ from mock_server.masking import mask_key
 from mock_server.simulation.accounts import Account
 from mock_server.simulation.clock import MockClock, time_text
 from mock_server.simulation.journal import Journal
-from mock_server.simulation.overrides import NO_OVERRIDE, Override
+from mock_server.simulation.overrides import NO_OVERRIDE, Answer, Override
 from mock_server.simulation.simulator import Simulator
 
-# The number of requests that each use of a fault has received.
+# The number of requests that each use of a fault or of a status code has received.
 Counts = Mapping[str, int]
 
 NO_ACCOUNT: dict[str, Any] = {"limit": None, "tokens": None, "figures": None}
 
 
 async def fault_counts(simulator: Simulator) -> Counts:
-    """Return the number of requests that each use of a fault has received, for uses with a limited number."""
-    uses = sorted({use.use for use in simulator.overrides.faults if use.times is not None})
+    """Return the number of requests that each fault and each status code has received, where its number is limited."""
+    uses = sorted({use.use for use in simulator.overrides.turns if use.times is not None})
     return dict(zip(uses, await simulator.state.counted(uses), strict=True))
 
 
@@ -42,8 +42,14 @@ def override_view(override: Override, counts: Counts) -> dict[str, Any]:
         "after": fault.after if fault else None,
         "times": fault.times if fault else None,
         "left": fault.left(counts.get(fault.use, 0)) if fault else None,
+        "answer": answer_view(override.answer, counts) if override.answer else None,
         "delay": override.delay,
     }
+
+
+def answer_view(answer: Answer, counts: Counts) -> dict[str, Any]:
+    """Return an Answer of the document, without the body and the header fields, which could contain a key."""
+    return {"after": answer.after, "times": answer.times, "left": answer.left(counts.get(answer.use, 0))}
 
 
 def journal_view(journal: Journal) -> dict[str, Any]:

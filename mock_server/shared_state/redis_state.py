@@ -20,7 +20,7 @@ from mock_server.fixtures.deployments import Traffic, check_facts, traffic_of
 from mock_server.options import fits
 from mock_server.simulation.bucket import PARTS_PER_TOKEN, TokenBucket, tenths, ticks
 from mock_server.simulation.clock import ClockOffset
-from mock_server.simulation.overrides import NONE, FaultUse, Override, Overrides
+from mock_server.simulation.overrides import NONE, Answer, FaultUse, Override, Overrides
 from mock_server.simulation.state import (
     UNREAD,
     AccountRef,
@@ -354,13 +354,14 @@ def _load(text: bytes) -> Overrides:
 
 def _override(data: dict[str, Any]) -> Override:
     faults = None if data["faults"] is None else tuple(_checked(FaultUse(**use)) for use in data["faults"])
-    found = _checked(Override(**{**data, "faults": faults}))
+    answer = None if data["answer"] is None else _checked(Answer(**data["answer"]))
+    found = _checked(Override(**{**data, "answer": answer, "faults": faults}))
     if found.delay not in (None, NONE):
         delay(found.delay)
     return found
 
 
-T = TypeVar("T", Override, FaultUse, ClockOffset)
+T = TypeVar("T", Override, Answer, FaultUse, ClockOffset)
 
 
 def _checked(read: T) -> T:

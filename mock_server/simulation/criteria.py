@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 from urllib.parse import parse_qs
 
@@ -48,11 +49,76 @@ def criteria_from(values: Mapping[str, Any]) -> Criteria:
     return {name: values[name] for name in NAMES if name in values}  # type: ignore[return-value]
 
 
-def check_names(values: Mapping[str, Any]) -> None:
-    """Raise TypeError for a name that is not a criterion."""
-    for name in values:
+def check_criteria(values: Mapping[str, Any]) -> None:
+    """Check that a request can meet some criteria; otherwise an empty selection would look like a result.
+
+    Raises:
+        TypeError: A name is not a criterion, or a value has another type.
+        ValueError: No request can meet a criterion.
+    """
+    for name, value in values.items():
         if name not in NAMES:
             raise TypeError(f"{name!r} is not a criterion; {suggest(name, NAMES)}")
+        _CHECKS[name](name, value)
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: {value!r} is not a text")
+
+
+def _check_method(name: str, value: str) -> None:
+    _check_text(name, value)
+    if not value:
+        raise ValueError(f"{name}: {value!r} is empty")
+    if value != value.upper():
+        raise ValueError(f"{name}: {value!r} is not in capital letters; expected {value.upper()!r}")
+
+
+def _check_path(name: str, value: str) -> None:
+    _check_text(name, value)
+    if "?" in value:
+        raise ValueError(f"{name}: {value!r} has a query; use the criterion query for it")
+    if not value.startswith("/") and value != "*" and ":" not in value:  # RFC 9112, section 3.2, has other forms
+        raise ValueError(f"{name}: {value!r} does not begin with a slash")
+
+
+def _check_status(name: str, value: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name}: {value!r} is not a whole number")
+    if not 100 <= value <= 999:
+        raise ValueError(f"{name}: {value!r} is not a status code")
+
+
+def _check_mapping(name: str, values: Mapping[str, str | None]) -> None:
+    part = "field" if name == "headers" else "parameter"
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{name}: {values!r} is not a mapping from the name of each {part} to its value")
+    for each, value in values.items():
+        if not isinstance(each, str):
+            raise TypeError(f"{name}: the name {each!r} is not a text")
+        if name == "headers" and not re.fullmatch(r"[!#$%&'*+.^_`|~\w-]+", each, re.ASCII):
+            raise ValueError(f"{name}: {each!r} is not the name of a field")
+        if value is not None and not isinstance(value, str):
+            hint = f"expected {str(value)!r}, or None for a {part} that the request must not have"
+            raise TypeError(f"{name} {each!r}: {value!r} is not a text; {hint}")
+
+
+def _check_body(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, str | list | Mapping):
+        raise TypeError(f"{name}: {value!r} is not a text, a mapping or a list, or None for a request without a body")
+
+
+_CHECKS: Mapping[str, Callable[[str, Any], None]] = {
+    "key": _check_text,
+    "method": _check_method,
+    "path": _check_path,
+    "status": _check_status,
+    "reason": _check_text,
+    "headers": _check_mapping,
+    "query": _check_mapping,
+    "body": _check_body,
+}
 
 
 def differences(entry: Entry, criteria: Criteria) -> list[str]:

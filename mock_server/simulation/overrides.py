@@ -8,21 +8,40 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mock_server.fixtures.delays import delay
+from mock_server.fixtures.deployments import NONE as NONE
 from mock_server.simulation.clock import NO_OFFSET, ClockOffset
 
 if TYPE_CHECKING:
     from mock_server.fixtures.deployments import KeyFacts
     from mock_server.fixtures.library import Library
 
-# The value that switches a scenario, all faults or a delay off, also where a lower level of precedence sets one.
-NONE = "none"
-
 # The use of a fault that was switched on at run time begins with this text.
 RUNTIME_USE = "use "
 
 
+class Turns:
+    """The requests on which a fault or a status code acts."""
+
+    after: int
+    times: int | None
+    use: str
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether requests must be counted."""
+        return bool(self.after or self.times)
+
+    def is_turn(self, count: int) -> bool:
+        """Return whether the count'th request, from 1, is one of them."""
+        return count > self.after and (self.times is None or count <= self.after + self.times)
+
+    def left(self, count: int) -> int | None:
+        """Return how many of them are left after `count` requests; None for all."""
+        return None if self.times is None else min(self.times, max(0, self.after + self.times - count))
+
+
 @dataclass(frozen=True)
-class FaultUse:
+class FaultUse(Turns):
     """A fault in use.
 
     Attributes:
@@ -39,13 +58,26 @@ class FaultUse:
     use: str = ""
     is_unconditional: bool = False
 
-    def is_turn(self, count: int) -> bool:
-        """Return whether the fault acts on the count'th request, from 1."""
-        return count > self.after and (self.times is None or count <= self.after + self.times)
 
-    def left(self, count: int) -> int | None:
-        """Return the number of requests on which the fault still acts after `count` of them; None for all."""
-        return None if self.times is None else min(self.times, max(0, self.after + self.times - count))
+@dataclass(frozen=True)
+class Answer(Turns):
+    """A status code that an override demands.
+
+    Attributes:
+        code: The status code.
+        body: The body; None for that of the status code.
+        headers: Header fields that replace those of the same name; None for a field to remove.
+        after: The number of requests that pass before the status code is returned.
+        times: The number of requests that receive the status code; None for all.
+        use: Distinguishes this answer from another one with the same members.
+    """
+
+    code: int
+    body: str | None = None
+    headers: Mapping[str, str | None] = field(default_factory=dict)
+    after: int = 0
+    times: int | None = None
+    use: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,13 +86,13 @@ class Override:
 
     Attributes:
         scenario: The name of a scenario, or NONE.
-        code: A status code.
+        answer: A status code.
         faults: Faults, in the order in which they are applied; an empty tuple switches faults off.
         delay: A delay as a text, or NONE.
     """
 
     scenario: str | None = None
-    code: int | None = None
+    answer: Answer | None = None
     faults: tuple[FaultUse, ...] | None = None
     delay: str | None = None
 
@@ -70,6 +102,11 @@ class Override:
         fault = f'"{names}"' if names and " " in names else names
         members = {"scenario": self.scenario, "code": self.code, "fault": fault, "delay": self.delay}
         return ", ".join(f"{name}={value}" for name, value in members.items() if value is not None)
+
+    @property
+    def code(self) -> int | None:
+        """The status code."""
+        return None if self.answer is None else self.answer.code
 
     @property
     def fault_names(self) -> str | None:
@@ -155,6 +192,11 @@ class Overrides:
     def faults(self) -> list[FaultUse]:
         """The faults of every level."""
         return [use for override in self.all for use in override.faults or ()]
+
+    @property
+    def turns(self) -> list[Turns]:
+        """The faults and the status codes of every level."""
+        return [*self.faults, *(override.answer for override in self.all if override.answer)]
 
     def override_for(self, key: str | None) -> Override:
         """Return the override of one key, or of everyone (None)."""

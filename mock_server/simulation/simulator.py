@@ -16,7 +16,7 @@ from mock_server.masking import mask_key
 from mock_server.simulation.accounts import Account
 from mock_server.simulation.clock import END_OF_TIME, EndOfTimeError, MockClock
 from mock_server.simulation.journal import Journal
-from mock_server.simulation.overrides import NO_OVERRIDE, NONE, RUNTIME_USE, FaultUse, Override, Overrides
+from mock_server.simulation.overrides import NO_OVERRIDE, NONE, RUNTIME_USE, Answer, FaultUse, Override, Overrides
 from mock_server.simulation.state import BucketSpec, MemoryState, StaleError, State
 from mock_server.suggestions import closest_match
 
@@ -24,10 +24,10 @@ from mock_server.suggestions import closest_match
 class UnknownKeyError(LookupError):
     """The mock does not have a key; the text does not quote it."""
 
-    def __init__(self, key: str, keys: Iterable[str]) -> None:
+    def __init__(self, key: str, keys: Iterable[str], hint: str = "create it first") -> None:
         match = closest_match(str(key), keys)
-        hint = f"; did you mean {mask_key(match)}?" if match else "; create it first"
-        super().__init__(f"the mock does not have this key{hint}")
+        meant = f"did you mean {mask_key(match)}?" if match else hint
+        super().__init__(f"the mock does not have this key; {meant}")
 
 
 class RevokedKeyError(LookupError):
@@ -104,7 +104,8 @@ class Simulator:
             return override
         scenario = self.library.scenario(override.active_scenario)
         faults = (FaultUse(scenario.fault, use=f"scenario {scenario.name}"),) if scenario.fault else None
-        return override.merged_over(Override(code=scenario.code, faults=faults, delay=scenario.delay))
+        answer = None if scenario.code is None else Answer(scenario.code)
+        return override.merged_over(Override(answer=answer, faults=faults, delay=scenario.delay))
 
     def effective(self, key: str) -> Override:
         """Return the override of a request without preferences; it is computed once."""
@@ -175,6 +176,8 @@ class Simulator:
         Override(**changes).check(self.library)
         if uses := changes.get("faults"):
             changes["faults"] = _at_run_time(uses)
+        if answer := changes.get("answer"):
+            changes["answer"] = replace(answer, use=_new_use())
         restart = changes.get("scenario") is not None
         await self._change(
             lambda old: old.with_override(key, replace(old.override_for(key), **changes)), key, restart=restart
@@ -317,6 +320,17 @@ class Simulator:
         for override in self.overrides.all:
             override.check(library)
 
+    def check_requested(self, key: str) -> None:
+        """Check that the mock has a key, or its id, or a request with it in its journal.
+
+        Raises:
+            UnknownKeyError: It has neither, so that a selection by this key would be empty by mistake.
+        """
+        if not key or self.has(key) or key in map(mask_key, self.keys):
+            return
+        if not any(key in (entry.key, mask_key(entry.key)) for entry in self.journal.entries):
+            raise UnknownKeyError(key, self.keys, "select requests with any other key by headers=…")
+
     def _check_key(self, key: str | None) -> None:
         if key is not None and not self.has(key):
             raise UnknownKeyError(key, self.keys)
@@ -365,4 +379,8 @@ class Simulator:
 
 def _at_run_time(uses: Iterable[FaultUse]) -> tuple[FaultUse, ...]:
     """Return uses of faults that are switched on now, each with an identifier that no other use has in any process."""
-    return tuple(replace(use, use=f"{RUNTIME_USE}{secrets.token_hex(8)}", is_unconditional=True) for use in uses)
+    return tuple(replace(use, use=_new_use()) for use in uses)
+
+
+def _new_use() -> str:
+    return f"{RUNTIME_USE}{secrets.token_hex(8)}"

@@ -13,23 +13,23 @@ from aiohttp import web
 
 from mock_server.app import make_app
 from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, PROTOCOLS, Calls, Deployment, KeyFacts, load_deployment
-from mock_server.options import MockOptions, UsageMockOptions, texts
+from mock_server.options import MockOptions, UsageMockOptions, api_key, seconds_text, texts
 from mock_server.simulation.client_verdict import judge_client
 from mock_server.simulation.clock import END_OF_TIME, MockClock
-from mock_server.simulation.criteria import OtherCriteria, check_names, criteria_from, differences
+from mock_server.simulation.criteria import OtherCriteria, check_criteria, criteria_from, differences
 from mock_server.simulation.journal import Entry
 from mock_server.simulation.overrides import FaultUse, fault_uses
 from mock_server.simulation.simulator import Simulator
 from mock_server.suggestions import UnknownNameError, suggest
+from mock_server.web.answers import Body, Fields, answer_of
 from mock_server.web.mock import MOCK, Mock
-from mock_server.web.preferences import parse_code
 from mock_server.web.server import listening, server_context
 from usage_contract import load
 from usage_contract.sources import SURROGATE
 
-NOT_STARTED = "this UsageMock is not running; enter its context first"
-STOPPED = "this UsageMock cannot be restarted; create a new one"
-FAILED = "this UsageMock could not be started ({}); create a new one"
+NOT_STARTED = "this mock is not running; enter its context first"
+STOPPED = "this mock cannot be restarted; create a new one"
+FAILED = "this mock could not be started ({}); create a new one"
 
 # The pattern of a domain in fixtures/deployment.schema.json.
 DOMAIN = r"[^\s\x00-\x20\x7f-\xa0\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff/:@?#]+"
@@ -70,10 +70,14 @@ class MockView:
             criteria: Members of Criteria, such as `headers={"X-Trace": "t-17"}`.
 
         Raises:
-            TypeError: A name is not a criterion.
+            TypeError: A name is not a criterion, or a value has another type.
+            ValueError: No request can meet a criterion.
+            UnknownKeyError: The mock neither has the key, nor has it received a request with it.
         """
-        check_names(criteria)
         wanted = criteria_from({**criteria, **({} if key is None else {"key": key})})
+        check_criteria({**criteria, **wanted})
+        if key is not None:
+            self._app[MOCK].simulator.check_requested(key)
         return tuple(entry for entry in self.requests if not differences(entry, wanted))
 
     def assert_well_behaved(self, key: str | None = None) -> None:
@@ -159,6 +163,7 @@ class AsyncUsageMock(MockView):
         *,
         after: int = 0,
         times: int | None = None,
+        in_turn: bool = False,
     ) -> None:
         """Switch faults on for one key, or for all; "none" switches them off, None removes the override.
 
@@ -167,23 +172,52 @@ class AsyncUsageMock(MockView):
             key: The key; None for all.
             after: The number of requests that pass before the faults act.
             times: The number of requests on which they act; None for all.
+            in_turn: The conditions `after`, `first`, `every` and `key` of their files apply, counted from now on.
 
         Raises:
+            TypeError: An argument has another type.
             ValueError: A number is not valid.
+        """
+        if not isinstance(in_turn, bool):
+            raise TypeError(f"in_turn: {in_turn!r} is not True or False")
+        _check_integer(0, after=after)
+        if times is not None:
+            _check_integer(1, times=times)
+        await self._simulator.switch(key, faults=None if fault is None else _fault_uses(fault, after, times, in_turn))
+
+    async def answer(
+        self,
+        code: int | None,
+        key: str | None = None,
+        *,
+        after: int = 0,
+        times: int | None = None,
+        body: Body = None,
+        headers: Fields = None,
+    ) -> None:
+        """Respond with a status code; None removes the override.
+
+        Args:
+            code: The status code.
+            key: The key; None for all.
+            after: The number of requests that pass first.
+            times: The number of requests that then receive the status code; None for all.
+            body: A text, or a mapping or a list that is sent as JSON; None for the body of the status code.
+            headers: Header fields that replace those of the same name; None for a field to remove.
+
+        Raises:
+            ValueError: The status code is neither documented nor 400 to 599, or another argument is not valid.
         """
         _check_integer(0, after=after)
         if times is not None:
             _check_integer(1, times=times)
-        await self._simulator.switch(key, faults=None if fault is None else _fault_uses(fault, after, times))
-
-    async def answer(self, code: int | None, key: str | None = None) -> None:
-        """Respond with one status code to every request; None removes the override.
-
-        Raises:
-            ValueError: The status code is neither documented nor 400 to 599.
-        """
-        parsed = None if code is None else parse_code(str(code), self._running.routes.usage.status_codes)
-        await self._simulator.switch(key, code=parsed)
+        if code is None and (after, times, body, headers) != (0, None, None, None):
+            raise ValueError("answer: None removes the override; it has no after, times, body and headers")
+        answer = None
+        if code is not None:
+            codes = self._running.routes.usage.status_codes
+            answer = answer_of(str(code), codes, after=after, times=times, body=body, headers=headers)
+        await self._simulator.switch(key, answer=answer)
 
     async def delay(self, seconds: float | str | None, key: str | None = None) -> None:
         """Delay every response: 0.2, "0.1..0.5" (evenly distributed), "0.1~2" (a long tail), or "none".
@@ -191,8 +225,8 @@ class AsyncUsageMock(MockView):
         None removes the override.
         """
         if seconds is not None and not isinstance(seconds, str):
-            seconds = f"{_number('delay', seconds):.6f}"
-        await self._simulator.switch(key, delay=seconds)
+            _number("delay", seconds)
+        await self._simulator.switch(key, delay=None if seconds is None else seconds_text(seconds))
 
     async def freeze(self) -> None:
         """Freeze the mock's clock."""
@@ -248,22 +282,33 @@ class AsyncUsageMock(MockView):
         )
 
     async def make_key(
-        self, scenario: str | None = None, *, fault: str | Sequence[str] | None = None, **facts: Unpack[KeyFacts]
+        self,
+        scenario: str | None = None,
+        *,
+        key: str | None = None,
+        fault: str | Sequence[str] | None = None,
+        **facts: Unpack[KeyFacts],
     ) -> str:
         """Create a key and return it; a reset of everything removes it.
 
         Args:
             scenario: Its scenario.
+            key: The key; None for a random one. An existing key restarts with the facts.
             fault: The name of its fault, or names in the order in which the faults are applied.
             facts: Its facts, as in a deployment file; without them the key is unused.
 
         Raises:
             FactsError: A deployment file must not have the facts (a ValueError).
+            ValueError: A header cannot contain the key.
         """
+        try:
+            key = f"made-{secrets.token_hex(8)}" if key is None else api_key(_text("key", key))
+        except ValueError as error:
+            raise ValueError(f"key: {error}") from None
         for name in facts:
             if name not in KeyFacts.__annotations__:
                 raise TypeError(f"{name!r} is not a fact of a key; {suggest(name, KeyFacts.__annotations__)}")
-        key, uses = f"made-{secrets.token_hex(8)}", None if fault is None else _fault_uses(fault)
+        uses = None if fault is None else _fault_uses(fault)
         await self._simulator.make_key(key, scenario, faults=uses, facts=facts)
         return key
 
@@ -305,9 +350,12 @@ def _text(name: str, value: object) -> str:
     return value
 
 
-def _fault_uses(fault: str | Sequence[str], after: int = 0, times: int | None = None) -> tuple[FaultUse, ...]:
+def _fault_uses(
+    fault: str | Sequence[str], after: int = 0, times: int | None = None, in_turn: bool = False
+) -> tuple[FaultUse, ...]:
     names = texts(fault) if isinstance(fault, str | list | tuple) else [fault]
-    uses = fault_uses([_text("fault", name) for name in names], FaultUse("", after, times))
+    template = FaultUse("", after, times, is_unconditional=not in_turn)
+    uses = fault_uses([_text("fault", name) for name in names], template)
     for use in uses:
         name, at, _ = use.name.partition("@")
         if at:

@@ -29,8 +29,13 @@ def _blocking(
 
     @wraps(method)
     def call(self: UsageMock, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._do(method(self._mock, *args, **kwargs))
+        try:
+            operation = method(self._mock, *args, **kwargs)
+        except TypeError as error:  # a wrong argument: Python names the class of the method
+            raise TypeError(str(error).replace(AsyncUsageMock.__name__, UsageMock.__name__)) from None
+        return self._do(operation)
 
+    call.__qualname__ = f"UsageMock.{method.__name__}"
     return call
 
 

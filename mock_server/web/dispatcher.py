@@ -17,7 +17,7 @@ from yarl import URL
 from mock_server.fixtures.edits import Edit
 from mock_server.fixtures.library import FIXTURE_ERRORS
 from mock_server.simulation.journal import MAX_TEXT
-from mock_server.simulation.overrides import NO_OVERRIDE, NONE, FaultUse, Override
+from mock_server.simulation.overrides import NO_OVERRIDE, NONE, FaultUse, Override, Turns
 from mock_server.simulation.state import MemoryState
 from mock_server.web.aiohttp_adapter import UNPARSED
 from mock_server.web.cors import preflight
@@ -196,6 +196,8 @@ class Dispatcher:
             plan = RequestPlan(self.simulator.resolve(key, own), own.scenario, preferences, honoured)
         else:
             plan = RequestPlan(self.simulator.effective(key))
+        if plan.override.answer and not await self._is_turn(plan.override.answer):
+            plan = replace(plan, override=replace(plan.override, answer=None))
         request[PLAN] = plan
         return await self._apply(plan, request, key)
 
@@ -225,16 +227,15 @@ class Dispatcher:
             response = await self.handle_unmodified(request)
         acts = Override(
             scenario=override.scenario if request.path == self.mock.routes.usage.path else None,
-            code=override.code if "code" in honoured else None,
+            answer=override.answer if "code" in honoured else None,
             faults=tuple(use for use in all_uses if use in acted) or None,
             delay=override.delay if "delay" in honoured else None,
         )
         return acts, response, delay
 
-    async def _is_turn(self, use: FaultUse) -> bool:
-        """Return whether a fault acts on a request, which counts."""
-        is_limited = bool(use.after or use.times)
-        return not is_limited or use.is_turn(await self.simulator.state.count(use.use))
+    async def _is_turn(self, use: Turns) -> bool:
+        """Return whether a fault or a status code acts on a request, which counts."""
+        return not use.is_limited or use.is_turn(await self.simulator.state.count(use.use))
 
     def _with_bucket(
         self, uses: tuple[FaultUse, ...], request: web.Request, response: web.StreamResponse, key: str

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.library import Library
 from mock_server.fixtures.validation import FixtureError
-from mock_server.simulation.overrides import FaultUse, Override, fault_uses
+from mock_server.simulation.overrides import Answer, FaultUse, Override, fault_uses
 from mock_server.suggestions import UnknownNameError, closest_match
 
 CODES = range(400, 600)
@@ -27,6 +27,9 @@ MAX_CHECKED = 20
 
 # The preferences that the mock knows, with a value for each.
 _KNOWN = {"scenario": "heavy", "code": "503", "fault": "body-is-null", "delay": "0.2"}
+
+# The preferences of other mock servers (Prism), with the one of this mock.
+_FOREIGN = {"example": "scenario", "dynamic": "scenario", "status": "code"}
 
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)')
 _NAMED = re.compile(r"(?:^|,)\s*([a-z-]{3,12})(?=\s*([=:;,]|$))", re.ASCII | re.IGNORECASE)
@@ -54,11 +57,11 @@ def parse_preferences(headers: Sequence[str]) -> dict[str, str]:
 
 
 def ignored_preferences(headers: Sequence[str]) -> str:
-    """Return the misspelled preferences in the Prefer headers of a request, each with a suggestion."""
+    """Return the preferences in Prefer headers that are misspelled or of other mock servers, each with a suggestion."""
     found = []
     for name, sign in _NAMED.findall(_QUOTED.sub('""', ", ".join(headers)))[:MAX_CHECKED]:
         known = name.lower()
-        if known not in _KNOWN and (match := closest_match(known, _KNOWN)):
+        if known not in _KNOWN and (match := _FOREIGN.get(known) or closest_match(known, _KNOWN)):
             found.append(f"{name}; did you mean {match}?")
         elif known in _KNOWN and sign == ":":
             found.append(f"{name}; write {known}={_KNOWN[known]}")
@@ -82,7 +85,7 @@ def preferred_override(preferences: dict[str, str], library: Library, documented
     scenario, code, fault, text = (preferences.get(name) for name in ("scenario", "code", "fault", "delay"))
     faults = fault_uses(fault, FaultUse("", use=PREFERENCE_USE, is_unconditional=True)) if fault else None
     try:
-        override = Override(scenario, parse_code(code, documented) if code else None, faults, text)
+        override = Override(scenario, Answer(parse_code(code, documented)) if code else None, faults, text)
         override.check(library)
         for use in faults or ():
             if library.fault(use.name).received:

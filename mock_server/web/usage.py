@@ -17,6 +17,7 @@ from mock_server.simulation.accounts import Account
 from mock_server.simulation.overrides import NO_OVERRIDE, NONE, Override
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.state import MemoryState, TakeResult
+from mock_server.web.answers import changed
 from mock_server.web.cors import CROSS_ORIGIN
 from mock_server.web.reasons import NO_KEY, UNKNOWN_KEY, reason_of_unknown
 from mock_server.web.responses import REASON, PreparedResponse, documented_response, error_response, reason_phrase
@@ -93,7 +94,7 @@ class Usage:
         if prepared.reason == "missing-key":
             prepared = self._refusals[self._place_of_key(request) or "missing-key"]
         plan.honoured.update(self._honoured(keys, plan, prepared))
-        return prepared.response()
+        return changed(prepared, plan.override.answer).response()
 
     async def respond(self, keys: Sequence[str], plan: RequestPlan = NO_PLAN) -> PreparedResponse:
         """Return the response to a request with these keys; only an authenticated request takes a token."""

@@ -245,6 +245,13 @@ def test_a_status_code_and_a_delay_are_switched_on_and_all_off(page: Page, mock:
     assert usage(mock.url, BUSY).status == 200
 
 
+def test_the_remaining_number_of_a_status_code_is_shown(page: Page, mock: UsageMock) -> None:
+    mock.answer(503, times=2)
+    expect(page.locator("#everyone .chips")).to_have_text("code 503, 2 of 2 left")
+    usage(mock.url, BUSY)
+    expect(page.locator("#everyone .chips")).to_have_text("code 503, 1 of 2 left")
+
+
 def test_a_rejected_change_is_reported_and_its_notice_can_be_dismissed(page: Page) -> None:
     page.get_by_label("Another delay").fill("soon")
     page.get_by_role("button", name="Set delay").click()

@@ -189,7 +189,7 @@ def test_a_file_that_is_read_twice_has_equal_values_and_lines_that_are_not_share
 
 
 FILES = {
-    b"a: 1\na: 2\n": (2, "found duplicate key"),
+    b"a: 1\na: 2\n": (2, "repeats the name of line 1"),
     b"a:\n  - [\n": (3, "is not valid YAML"),
     b"a: caf\xe9\n": (1, "is not UTF-8 text"),
     b"": (1, "is empty"),
@@ -204,7 +204,7 @@ def test_an_unreadable_file_is_reported_with_its_line(content: bytes, tmp_path: 
     line, problem = FILES[content]
     with pytest.raises(SourceError) as error:
         read(path)
-    assert str(error.value).startswith(f"{path}:{line}: ")
+    assert str(error.value).startswith(f"{path}:{line}")
     assert problem in str(error.value)
 
 

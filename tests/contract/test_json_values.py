@@ -115,7 +115,7 @@ def test_the_mock_serves_documents_with_ranges_of_status_codes(tmp_path: Path) -
         ("? [a]\n: 1\n", "1: has a name that is not a text"),
         ('a: "\\ud800"\n', "1 /a: contains half of a surrogate pair"),
         ("a: !own 1\n", "1: is not valid YAML: could not determine a constructor for the tag '!own'"),
-        ("200: 1\n'200': 2\n", "2: is not valid YAML: found duplicate key"),
+        ("200: 1\n'200': 2\n", "2 /200: repeats the name of line 1"),
     ],
 )
 def test_a_value_that_json_lacks_is_an_error_with_its_position(text: str, problem: str, tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mock_server import UsageMock
+from tests.support.control_api import Api
 from tests.support.wire import send_request, usage
 
 FAULT = """
@@ -16,6 +18,15 @@ breaks: []
 do:
   - when: { key: other-key, status: [200], after: 1, first: 1, every: 1 }
     status: 202
+"""
+SEQUENCE = """
+description: Two errors, then another one, then success.
+breaks: []
+do:
+  - when: { status: [200], first: 2 }
+    status: 503
+  - when: { status: [200], after: 0, first: 1 }
+    status: 500
 """
 BUCKET = """
 description: One key has a bucket with a single token.
@@ -29,6 +40,7 @@ def fixtures(tmp_path: Path) -> Path:
     for name, text in {
         "deployments/default": "description: d\nkeys: { my-key: {}, other-key: {} }\n",
         "faults/conditional": FAULT,
+        "faults/sequence": SEQUENCE,
         "faults/bucket": BUCKET,
     }.items():
         path = tmp_path / f"{name}.yaml"
@@ -82,3 +94,32 @@ def test_counts_of_an_override_for_one_key_include_only_its_requests(mock: Usage
     mock.fail("conditional", key="my-key", after=1, times=1)
     usage(mock.url, "other-key")
     assert [usage(mock.url, "my-key").status for _ in range(3)] == [200, 202, 200]
+
+
+def in_turn_by_python(mock: UsageMock, fault: str, **options: Any) -> None:
+    mock.fail(fault, in_turn=True, **options)
+
+
+def in_turn_by_api(mock: UsageMock, fault: str, **options: Any) -> None:
+    Api(mock.url).do("PATCH", "/behaviour", {"fault": fault, "in_turn": True, **options})
+
+
+@pytest.mark.parametrize("fail", [in_turn_by_python, in_turn_by_api])
+def test_a_switched_on_sequence_follows_its_turns(mock: UsageMock, fail: Callable[..., None]) -> None:
+    for _ in range(2):  # the second call counts anew
+        fail(mock, "sequence")
+        assert [usage(mock.url, "my-key").status for _ in range(4)] == [503, 503, 500, 200]
+    mock.advance(10)
+    fail(mock, "sequence", after=1, times=3)
+    assert [usage(mock.url, "my-key").status for _ in range(5)] == [200, 503, 503, 500, 200]
+    mock.advance(10)
+    fail(mock, "conditional")
+    assert [usage(mock.url, "my-key").status for _ in range(2)] == [200] * 2
+    assert [usage(mock.url, "other-key").status for _ in range(3)] == [200, 202, 200]
+
+
+def test_in_turn_is_a_truth_value_and_needs_a_fault(mock: UsageMock) -> None:
+    with pytest.raises(TypeError, match="in_turn: 1 is not True or False"):
+        mock.fail("sequence", in_turn=1)  # type: ignore[arg-type]
+    problem = "body: has in_turn, which needs fault"
+    assert Api(mock.url).refused("PATCH", "/behaviour", {"in_turn": True}) == (422, problem)

@@ -79,7 +79,7 @@ def test_an_invalid_file_is_rejected_with_line_pointer_and_advice(deployments: P
     assert messages(deployments, text) == [BAD_FILES[text]]
 
 
-@pytest.mark.parametrize("text", ["description: [", "a: 1\na: 2", "keys: !!python/name:os.system {}", "--- a\n--- b"])
+@pytest.mark.parametrize("text", ["description: [", "keys: !!python/name:os.system {}", "--- a\n--- b"])
 def test_invalid_yaml_is_rejected_in_one_line(deployments: Path, text: str) -> None:
     [message] = messages(deployments, text)
     assert "is not valid YAML" in message
@@ -190,6 +190,7 @@ def test_every_keyword_of_a_schema_has_a_sentence_and_every_sentence_a_keyword()
     found = set[str]().union(*(keywords(schema) for schema in schemas)) - structure
     assert found <= set(SENTENCES)
     assert set(SENTENCES) - found == {
+        "anyOf",
         "oneOf",
         "dependentRequired",
         "maxItems",

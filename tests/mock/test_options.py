@@ -130,10 +130,10 @@ def test_every_problem_is_reported_with_its_position() -> None:
         "usage-mock.toml:4 'senario' is not an option",
         "usage-mock.toml:6 'hots' is not an option",
         "usage-mock.toml:2 port: must be a text or a number",
-        "usage-mock.toml:5 log: 'jsn' is not a valid value",
+        "usage-mock.toml:5 log: 'jsn' is not valid",
     ]
     assert [re.findall(r"did you mean '(.*?)'", each) for each in found] == [
-        ["USAGE_MOCK_PORT"], [], [], ["scenario"], ["host"], [], ["json"],
+        ["USAGE_MOCK_PORT"], [], [], ["scenario"], ["host"], [], [],
     ]  # fmt: skip
 
 

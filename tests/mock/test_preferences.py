@@ -15,7 +15,7 @@ from mock_server import UsageMock, load_deployment, load_fault, make_app
 from mock_server.fixtures.deployments import Calls, Deployment, Key
 from mock_server.fixtures.library import Library
 from mock_server.options import MockOptions
-from mock_server.simulation.overrides import NO_OVERRIDE, NONE, FaultUse, Override, Overrides
+from mock_server.simulation.overrides import NO_OVERRIDE, NONE, Answer, FaultUse, Override, Overrides
 from mock_server.web.connection import MAX_FIELD_BYTES
 from mock_server.web.mock import MOCK
 from mock_server.web.preferences import (
@@ -191,6 +191,8 @@ def test_unknown_preferences_are_not_acknowledged(mock: UsageMock) -> None:
         ("scenaro=heavy", "scenaro; did you mean scenario?"),
         ("code:503", "code; write code=503"),
         ("delay=0, FAULTS=x, Scenario : y", "FAULTS; did you mean fault?, Scenario; write scenario=heavy"),
+        ("example=busy, dynamic=true", "example; did you mean scenario?, dynamic; did you mean scenario?"),
+        ("Status=503, code=200", "Status; did you mean code?"),
         ("respond-async, wait=10, handling=lenient, return=minimal, safe, depth-noroot", None),
         ('x="a, codes=503", codex\xff=1', None),
     ],
@@ -248,12 +250,12 @@ def at(level: str, override: Override) -> tuple[Overrides, Override]:
     }[level]
 
 
-@pytest.mark.parametrize("name", ["scenario", "code", "faults", "delay"])
+@pytest.mark.parametrize("name", ["scenario", "answer", "faults", "delay"])
 @pytest.mark.parametrize("highest", range(4), ids=LEVELS)
 def test_precedence_is_request_then_key_then_everyone_then_start(highest: int, name: str) -> None:
     all_values: Mapping[str, Sequence[Any]] = {
         "scenario": list("abcd"),
-        "code": [500, 501, 502, 503],
+        "answer": [Answer(code) for code in range(500, 504)],
         "faults": [(FaultUse(each),) for each in "abcd"],
         "delay": list("1234"),
     }
@@ -266,7 +268,7 @@ def test_precedence_is_request_then_key_then_everyone_then_start(highest: int, n
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_override_of_a_scenario_has_the_lowest_precedence(contract: Contract, level: str) -> None:
-    overrides, request = at(level, Override(delay="7", code=418, faults=(FaultUse("body-is-null"),)))
+    overrides, request = at(level, Override(delay="7", answer=Answer(418), faults=(FaultUse("body-is-null"),)))
     simulator = make_app(contract, MockOptions(scenario="brown-out"))[MOCK].simulator
     start = overrides.start.merged_over(Override(scenario="brown-out"))
     simulator.overrides = Overrides(start, overrides.everyone, overrides.keys)

@@ -241,7 +241,7 @@ DISCLOSING = {
     f"description: d\nkeys: {{k: {{{SECRET}: {{}}}}}}\n": "is not a known name",
     f"description: d\nkeys: {{k: {{traffic: {{{SECRET}: {{}}}}}}}}\n": "must not be empty",
     f"description: d\nkeys: {{{SECRET}: {{rate_limit: {{rps: -1, burst: 1}}}}}}\n": "must be at least 0",
-    f"description: d\nkeys: {{k: {{}}, '{SECRET}': {{}}, '{SECRET}': {{}}}}\n": "found duplicate key",
+    f"description: d\nkeys: {{k: {{}}, '{SECRET}': {{}}, '{SECRET}': {{}}}}\n": "repeats the name of line 2",
     f"description: d\nkeys: {{k: *{SECRET}}}\n": "is not valid YAML",
     "description: d\nkeys: {7777777: {}}\n": "is a name that YAML reads as a whole number",
 }

@@ -103,6 +103,15 @@ def test_requests_that_a_fault_skips_are_counted_for_all_processes(pair: Pair) -
     assert [total is None for total in totals] == [False, False, True, False]
 
 
+def test_requests_of_a_status_code_are_counted_for_all_processes(pair: Pair) -> None:
+    one, other = pair
+    one.answer(503, after=1, times=2, body={"mine": [1]}, headers={"Retry-After": "3", "Cache-Control": None})
+    found = [usage(mock.url, "demo-modest") for mock in (one, other, other, one)]
+    assert [response.status for response in found] == [200, 503, 503, 200]
+    assert (found[1].json, found[1].headers["Retry-After"]) == ({"mine": [1]}, "3")
+    assert "Cache-Control" not in found[1].headers
+
+
 def test_a_created_key_is_known_to_other_processes(pair: Pair) -> None:
     one, other = pair
     key = one.make_key()

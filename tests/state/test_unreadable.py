@@ -19,7 +19,7 @@ from .server import Redis
 
 KEY = next(iter(load_deployment().keys))
 VALID = {
-    "everyone": {"scenario": None, "code": None, "faults": None, "delay": None},
+    "everyone": {"scenario": None, "answer": None, "faults": None, "delay": None},
     "keys": {},
     "created_keys": {},
     "clock": {"seconds": 0.0, "frozen_at": None},
@@ -32,7 +32,7 @@ def changed(**members: object) -> bytes:
 
 
 def with_overrides(**members: object) -> bytes:
-    return changed(everyone={"scenario": None, "code": None, "faults": None, "delay": None, **members})
+    return changed(everyone={"scenario": None, "answer": None, "faults": None, "delay": None, **members})
 
 
 UNREADABLE = {
@@ -40,8 +40,10 @@ UNREADABLE = {
     "not an object": b"[]",
     "a member is missing": orjson.dumps({"everyone": VALID["everyone"]}),
     "a member is unknown": with_overrides(mood="bad"),
-    "a code is a text": with_overrides(code="503"),
-    "a code is a truth value": with_overrides(code=True),
+    "a code is a text": with_overrides(answer={"code": "503"}),
+    "a code is a truth value": with_overrides(answer={"code": True}),
+    "a code is a number": with_overrides(answer=503),
+    "a header field is a number": with_overrides(answer={"code": 503, "headers": {"X-A": 1}}),
     "a delay is not valid": with_overrides(delay="soon"),
     "a fault is a text": with_overrides(faults=["body-is-null"]),
     "a fault has an odd count": with_overrides(faults=[{"name": "body-is-null", "after": "1"}]),
@@ -85,7 +87,7 @@ def test_settings_that_cannot_be_read_are_a_503_with_the_reason_for_every_reques
     assert [is_unreadable(response) for response in responses] == [True] * 4
     assert "The record of the overrides in the shared state cannot be read" in responses[0].json["detail"]
     assert Api(mock.url).request("GET", "/health").status == 200
-    write(redis, url, "settings", with_overrides(code=418))
+    write(redis, url, "settings", with_overrides(answer={"code": 418}))
     assert usage(mock.url, KEY).status == 418
 
 
