@@ -261,7 +261,7 @@ def _is_wrong(gate: Gate, key: Credential) -> bool:
 
 
 def _send_malformed(gate: Gate, keys: Iterable[Credential]) -> Probing[None]:
-    requests = [gate.request(key, "in an unusual header", new_connection=True) for key in keys]
+    requests = [gate.request(key, "as a malformed key", new_connection=True) for key in keys]
     yield from _not_rejected(gate, (yield from send_in_turn(requests)))
 
 

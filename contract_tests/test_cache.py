@@ -11,7 +11,7 @@ import pytest
 from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding, status_finding, unless_200
 from contract_tests.run.gate import Gate
-from contract_tests.run.probes import Probing, send_in_turn
+from contract_tests.run.probes import Probing, report, send_in_turn
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.dates import is_date, made_at, timestamp
@@ -106,14 +106,23 @@ def test_current_etag_is_200_or_304(
         yield status_finding(exchange, "200 or 304")
         return
     exchange = yield from gate.send(None, label, fields=fields)
-    if exchange.status not in gate.baseline.refusals(None):
-        yield status_finding(exchange, "the status of a response to a request without a key")
+    if (yield from report(gate.wrongly_accepted([exchange], gate.baseline.refusals(None)))):
         return
     tagged = [each for each in other_key_responses if each.status == 200 and each.header("ETag") not in {None, tag}]
     if tagged:
         exchange = yield from gate.send(tagged[0].request.credential, label, fields=fields)
         if exchange.status != 200:
             yield status_finding(exchange, "200, because the entity tag belongs to another key")
+
+
+@specified("RFC 9110, section 15.4.5: a 304 has the ETag that a 200 would have", repeats=["cache/etag-is-well-formed"])
+def test_304_has_the_etag(gate: Gate, ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response with status 304 MUST have an `ETag`, if each 200 response to the same key has one."""
+    without_tags = {each.request.credential for each in ok_responses if each.status == 200 and not each.header("ETag")}
+    for exchange in journal:
+        is_authorized = gate.is_authorized(exchange.request) and exchange.request.credential not in without_tags
+        if exchange.status == 304 and is_authorized and not exchange.header("ETag"):
+            yield Finding("a response with status 304 has no ETag", exchange)
 
 
 @specified("RFC 9110, section 13.1.1: If-Match with an asterisk holds for every resource that exists")

@@ -32,6 +32,7 @@ from contract_tests.wire.messages import (
     CLIENT_ERRORS,
     IDENTIFIER_FIELDS,
     SERVER_ERRORS,
+    UNSUSPICIOUS,
     Credential,
     Exchange,
     kept_whole,
@@ -41,6 +42,7 @@ from contract_tests.wire.not_tested import NotTested
 NOT_JSON = "the media type is not JSON in UTF-8"
 OTHER_SCHEMES = {"basic", "digest", "bearer", "negotiate", "ntlm"}  # for credentials in Authorization
 EXCEPTION = re.compile(r"\b[A-Z]\w{1,60}(?:Error|Exception)\b")
+VARIABLE = re.compile(r"[0-9a-fA-F-]{8,}|\d+")  # identifiers, times, and other numbers
 SHORTEST_PART = 8  # characters of a key: a shorter part may be in a response by chance
 
 
@@ -114,6 +116,41 @@ def test_unknown_key_status_does_not_vary(documented_errors: list[Exchange]) -> 
             expected, first = str(refused[0].status), (refused[0],)
             yield Finding("the status varies", exchange, related=first, expected=expected, actual=str(exchange.status))
             return
+
+
+@advisory("OWASP Authentication Cheat Sheet: a generic message for each wrong credential", reads=["unknown key"])
+def test_detail_does_not_depend_on_the_wrong_key(
+    gate: Gate, documented_errors: list[Exchange], journal: tuple[Exchange, ...]
+) -> Iterator[Finding]:
+    """A response to a wrong key as long as a valid one SHOULD NOT have another `detail` than that to an unknown key.
+
+    Numbers in the texts, such as times and identifiers, may differ.
+    """
+    usual = [each for each in documented_errors if each.request.credential == wrong_keys.UNKNOWN and _detail(each)]
+    if not usual:
+        raise NotTested("no response to an unknown key has a detail")
+    known = {"", *map(_detail, usual)}
+    for exchange in journal:
+        if exchange.status == usual[0].status and _is_similar(exchange, gate) and _detail(exchange) not in known:
+            expected, actual = (exchange.excerpt(str(each.object["detail"])) for each in (usual[0], exchange))
+            problem, first = "detail depends on the wrong key", (usual[0],)
+            yield Finding(problem, exchange, related=first, expected=expected, actual=actual)
+            return
+
+
+def _is_similar(exchange: Exchange, gate: Gate) -> bool:
+    """Whether a request has a wrong key that is as long as a valid one, and that no firewall suspects."""
+    key = exchange.request.credential
+    if key is None or key in gate.keys or not UNSUSPICIOUS.fullmatch(key.value):
+        return False
+    return any(len(key.value) == len(valid.value) for valid in gate.keys)
+
+
+def _detail(exchange: Exchange) -> str:
+    """Return the detail of an error without its numbers and without the key of the request; empty without one."""
+    detail, key = exchange.object.get("detail"), exchange.request.credential
+    text = detail if isinstance(detail, str) else ""
+    return VARIABLE.sub("", text.replace(key.value.decode("latin-1"), "") if key else text)
 
 
 @advisory("RFC 9110, section 11.6.1: a challenge that applies to the resource")

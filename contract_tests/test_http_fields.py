@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from email.utils import formatdate
 
 from contract_tests.run.findings import Finding
-from contract_tests.run.gate import OTHER_ORIGIN, Gate
+from contract_tests.run.gate import OTHER_ORIGIN, SIMILAR_ORIGIN, Gate
 from contract_tests.run.probes import Probing, pause
 from contract_tests.run.recorded import OWN_REQUESTS
 from contract_tests.run.rules import advisory, specified
@@ -100,7 +100,8 @@ def test_single_fields_are_not_repeated(journal: tuple[Exchange, ...]) -> Iterat
 def test_credentials_are_not_allowed_for_any_origin(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response SHOULD NOT allow pages of any origin to send credentials."""
     for exchange in journal:
-        foreign = {OTHER_ORIGIN, "null"} & {value.decode("latin-1") for value in exchange.request.values("Origin")}
+        origins = {value.decode("latin-1") for value in exchange.request.values("Origin")}
+        foreign = {OTHER_ORIGIN, SIMILAR_ORIGIN, "null"} & origins
         allowed = exchange.header("Access-Control-Allow-Origin") or ""
         with_credentials = exchange.header("Access-Control-Allow-Credentials") == "true"
         if with_credentials and allowed in {"*", *foreign}:

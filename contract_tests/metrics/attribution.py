@@ -24,6 +24,7 @@ SAME_DOMAINS = 0.8  # the share of common domains above which two lists are one 
 OTHER_DOMAINS = 0.5  # the share below which they are two keys': even similar customers differ in half of the list
 FEW_DOMAINS = 3  # as many domains with equal counts are not in the list of a key that lacks most of them
 MANY_DOMAINS, DIFFERENT_COUNTS = 5, 3  # a list with fewer may be the same for two keys by chance
+FEW_REQUESTS = 100  # two keys that fetch one page as rarely have the same bytes
 AGREEING = 2  # members that must agree: a single large count may be equal by chance
 
 OWN_MEMBERS = ("total", "success", "bytes_transferred", "top_domains")
@@ -105,6 +106,8 @@ def shared_metrics(one: Sequence[UsageMetrics], other: Sequence[UsageMetrics]) -
     `one` and `other` are the usage metrics of the two keys, in the order of their requests.
     """
     same = [name for name in OWN_MEMBERS if is_distinctive(value := _usual(one, name)) and value == _usual(other, name)]
+    if _usual(one, "total") in range(FEW_REQUESTS):
+        same = [name for name in same if name != "bytes_transferred"]
     if len(same) >= AGREEING or SPECIFIC & set(same):
         return same
     if _share_domains_despite_totals(one, other):

@@ -21,6 +21,7 @@ from usage_contract import Contract, Operation, __version__
 OPERATION = "get_usage"  # the operation that the rules are about; the document describes the rest of it
 HEALTH = "get_health"  # the health check, which needs no key
 OTHER_ORIGIN = "https://other-origin.example"  # no page of the deployment
+SIMILAR_ORIGIN = "https://scraping-api.55-tech.com.other-origin.example"  # begins with the document's server
 BROWSER = (
     ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
     ("Accept", "text/html,*/*;q=0.8"),

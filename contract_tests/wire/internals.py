@@ -17,7 +17,7 @@ INTERNALS = re.compile(
     rb"|\n[ \t\r]{1,100}at [^\n]{1,1000}:\d{1,9}:\d"
     rb"|\[Errno \d{1,9}\]|goroutine \d{1,20} \[|panicked at|\bSQLSTATE|sqlite3\.|psycopg|syntax error at or near"
     rb"|/site-packages/|(?<!/)/\w{1,60}\.(?:py|rb|js|ts|go|php|java|cs|exs?|kt):\d|\.(?:py|rb|php) line \d"
-    rb'|\bORA-\d{5}|relation \\?"[\w.]{1,200}\\?" does not exist|panic: runtime error'
+    rb'|\bORA-\d{5}|\brelation \\?"[\w.]{1,200}\\?"|panic: runtime error'
     rb"|error in your SQL syntax|Unclosed quotation mark after|\bMongo\w{0,20}Error\b|\bE11000 duplicate key"
     rb"|\bSystem\.[\w.]{1,200}Exception\b|:line \d|\*\* \(\w{1,60}Error\)"
     rb"|Using the URLconf defined in|\bDEBUG = True|Werkzeug [Dd]ebugger|\bRails\.root: |Symfony Exception"

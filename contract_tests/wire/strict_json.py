@@ -48,7 +48,7 @@ def parse(body: bytes) -> Document:
     except UnicodeDecodeError as error:
         return Document(problem=f"is not UTF-8 at byte {error.start} (RFC 8259, section 8.1)")
     except json.JSONDecodeError as error:
-        return Document(problem=f"is not JSON: {error.msg} at character {error.pos}")
+        return Document(problem=f"is not JSON: {error.msg.removesuffix(' at')} at character {error.pos}")
     except ValueError as error:
         return Document(problem=str(error))
     except ArithmeticError:  # of Decimal
