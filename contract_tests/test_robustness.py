@@ -65,6 +65,7 @@ USUAL_TARGET, USUAL_HEAD, USUAL_FIELDS = 8000, 4000, 50  # bytes, bytes, header 
 HOST = re.compile(rb"[\w.-]+")
 HOST_FIELDS = {b"x-forwarded-host", b"x-host", b"x-original-host", b"x-forwarded-server", b"forwarded"}
 HOPS = (("Max-Forwards", "10"), ("Priority", "u=3, i"), ("Upgrade-Insecure-Requests", "1"), ("Save-Data", "on"))
+PROXIES = (("Via", "1.1 first-proxy"), ("Via", "1.1 second-proxy"))  # each adds a field of its own
 UNEXPECTED = b"unexpected=1&limit=-1&format=xml&callback=f&fields=total&pretty=1&period=day&page=2"
 PUNCTUATION = b"%27%22%3c%3e%7b%7d%5b%5d%28%29%7c%5c%60%24%23%3b..%2f%0a%25*"
 PARAMETERS = b"&".join(b"p%d=%d" % (number, number) for number in range(100))
@@ -120,9 +121,17 @@ def test_unusual_headers_do_no_harm(gate: Gate) -> Probing[None]:
             label, stopped = f"and {what} in every other header", CLOSED_ENDINGS if what in SUSPICIOUS else ()
             if (yield from _find_harm(gate, label, f"and {what} in the", parts, stopped)):
                 return
-    many = [(f"X-Field-{number}", "1") for number in range(100)]
+    many = [(f"X-Field-{number}", "1") for number in range(98)]
     # The conditions are the first and the last part, so that they are separated where the request is refused.
-    fields = [("If-Match", "*"), ("Range", "items=0-9"), *many, ("X-Long", "a" * 4500), *HOPS, ("If-None-Match", "*")]
+    fields = [
+        ("If-Match", "*"),
+        ("Range", "items=0-9"),
+        *many,
+        ("X-Long", "a" * 4500),
+        *HOPS,
+        *PROXIES,
+        ("If-None-Match", "*"),
+    ]
     parts = tuple(Part("header", name, value) for name, value in fields)
     if (yield from _find_harm(gate, "and many headers", "and the", parts)):
         return
