@@ -196,8 +196,11 @@ class Verdicts:
 
     @property
     def shortfalls(self) -> list[Shortfall]:
-        """The baseline requests that were sent less often than planned."""
-        return self.scheduler.shortfalls if self.scheduler else []
+        """The baseline requests that were sent less often than planned, and the shortfalls of the deployment itself."""
+        if self.scheduler is None:
+            return []
+        of_deployment = (Shortfall(None, problem, "") for problem in self.scheduler.transport.problems)
+        return [*self.scheduler.shortfalls, *of_deployment]
 
     @property
     def is_green(self) -> bool:
