@@ -34,6 +34,7 @@ class Transport:
     `journal` contains every exchange, also those with status 429. `unreachable_reason` is set once no connection can be
     opened, also after some seconds. `interruptions` are sentences about shorter times without a connection. `crashes`
     are requests that were sent twice, both times without a response, and no connection could be opened in between.
+    `silent_addresses` did not answer while another address of the same name did.
     `exhausted` are keys with only 429 responses, each with the last one. `throttled_reason` states for callers
     why they send no more requests. `closed_unannounced` are exchanges after which the server closed the connection,
     and did not announce it.
@@ -46,6 +47,7 @@ class Transport:
     unreachable_reason: str = ""
     interruptions: list[str] = field(default_factory=list)
     crashes: list[Exchange] = field(default_factory=list)
+    silent_addresses: set[str] = field(default_factory=set)
     exhausted: dict[Credential, Exchange] = field(default_factory=dict)
     throttled_reason: dict[Credential | None, str] = field(default_factory=dict)
     closed_unannounced: list[Exchange] = field(default_factory=list)
@@ -77,7 +79,12 @@ class Transport:
     @property
     def problems(self) -> list[str]:
         """Sentences about what was wrong with the deployment at times, without a request that is the cause."""
-        return self.interruptions
+        host = (self.settings.proxy or self.settings.target).host
+        silent = sorted(self.silent_addresses)
+        return [
+            *self.interruptions,
+            *(f"{address}, an address of {host}, did not answer; another address was used" for address in silent),
+        ]
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -363,7 +370,8 @@ class Transport:
                 return connection
 
     def _open(self) -> Connection:
-        return connect(self.settings.target, self.settings.proxy, self._tls, self._timeouts(), self.clock)
+        settings = self.settings
+        return connect(settings.target, settings.proxy, self._tls, self._timeouts(), self.clock, self.silent_addresses)
 
     def _learn(self, exchange: Exchange) -> None:
         """Adapt the pace to a response, and shorten the time-outs after a hang.

@@ -1,7 +1,8 @@
-"""A deployment that is not reachable for some time."""
+"""A deployment that is not reachable for some time, or not at one of its addresses."""
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
@@ -140,3 +141,31 @@ def test_a_restart_beyond_the_end_of_the_run_is_not_waited_for(start: Start) -> 
     with pytest.raises(NotTested, match="--max-time"):
         send(transport)
     assert server.clock.time <= transport.ends
+
+
+@pytest.mark.parametrize(
+    ("error", "tries", "problems"),
+    [
+        (TimeoutError, 1, ["192.0.2.1, an address of 127.0.0.1, did not answer; another address was used"]),
+        (ConnectionRefusedError, 3, []),  # as ::1 of a localhost whose server listens at 127.0.0.1 only
+    ],
+)
+def test_a_silent_address_is_tried_once_and_reported(
+    error: type[OSError], tries: int, problems: list[str], start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, server = start(CLOSED)
+    tried: list[str] = []
+    connect = socket.create_connection
+
+    def create_connection(address: tuple[str, int], seconds: float) -> socket.socket:
+        tried.append(address[0])
+        if address[0] == "192.0.2.1":
+            raise error
+        return connect(address, seconds)
+
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, server.port)) for host in ("192.0.2.1", "127.0.0.1")]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr("socket.create_connection", create_connection)
+    assert [send(transport).status for _ in range(3)] == [200] * 3
+    assert tried.count("192.0.2.1") == tries
+    assert transport.problems == problems
