@@ -14,7 +14,8 @@ from contract_tests.reports.model import ACCEPTED, Outcome
 from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.first_request import NoFirstResponseError
 from contract_tests.run.options import Settings
-from contract_tests.run.rules import Rule
+from contract_tests.run.outage import OutageError
+from contract_tests.run.rules import ERRORS_GUIDE, INVALID_KEY, Rule
 from contract_tests.run.scheduler import Scheduler, Shortfall
 from contract_tests.wire.messages import Exchange
 from contract_tests.wire.not_tested import NotTested
@@ -35,6 +36,21 @@ FIRST_REQUEST_RULE: dict[str, Any] = {
     "source": "document, 200: usage metrics for the authenticated API key",
     "promise": "A response to a baseline request with a valid key MUST have status 200.",
 }
+# Reported where an outage ends the run, whichever rule has noticed it.
+OUTAGE_RULES: tuple[dict[str, Any], ...] = (
+    {
+        "id": "auth/accepted-key-remains-valid",
+        "level": "documented",
+        "source": INVALID_KEY,
+        "promise": "The server MUST NOT reject a key that it has accepted before.",
+    },
+    {
+        "id": "errors/deployment-stays-reachable",
+        "level": "documented",
+        "source": f"{ERRORS_GUIDE}: a request that is refused gets a response",
+        "promise": "The server MUST remain reachable after every request, however unusual the request is.",
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -119,6 +135,8 @@ class Verdicts:
             return Verdict(rule, "not tested", reason=str(error), because=because, wanted=wanted)
         if isinstance(error, BrokenPromiseError):
             rule = replace(rule, **FIRST_REQUEST_RULE) if isinstance(error, NoFirstResponseError) else rule
+            if isinstance(error, OutageError):
+                rule = replace(rule, **next(each for each in OUTAGE_RULES if each["id"] == error.rule))
             return Verdict(rule, self._failure(rule), error.findings)
         if report.failed:
             return Verdict(rule, "gate error", reason=str(report.longrepr))
@@ -178,6 +196,12 @@ class Verdicts:
     def unreached(self) -> list[Rule]:
         """The selected rules that did not run, because the run ended before."""
         return [rule for rule in self.rules if rule.id not in self._by_rule]
+
+    @property
+    def reason_of_ending(self) -> str:
+        """Why rules did not run."""
+        outage = self.scheduler.outage if self.scheduler else ""
+        return f"the run ended, because {outage}" if outage else "the run ended before their turn"
 
     @property
     def counts(self) -> Counter[Outcome]:

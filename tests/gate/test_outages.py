@@ -1,0 +1,128 @@
+"""A deployment that refuses the main key, fails, or is restarted in the middle of a run."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from contract_tests.run.verdicts import OUTAGE_RULES
+from contract_tests.wire import transport
+from contract_tests.wire.connection import Connection, UnreachableError, connect
+from mock_server.fixtures.faults import Fault, load_fault
+from mock_server.web.mock import MOCK
+from tests.support.forked_gate import Job
+from tests.support.proof import DEPLOYMENTS, Result, run_job
+
+KEY, REACHABLE = "auth/accepted-key-remains-valid", "errors/deployment-stays-reachable"
+SILENCE = "message: [{ op: cut, at: 0 }], end: hang"
+STOP = "message: [{ op: cut, at: 0 }], end: stop"
+DOWN = 1.0  # seconds
+UNAVAILABLE = 'status: 503, body: [{ op: set, text: "{}" }]'
+
+
+def fault(folder: Path, when: str, change: str) -> Fault:
+    """Return a fault of one step."""
+    (folder / "faults").mkdir()
+    text = f"description: A fault.\nbreaks: [{KEY}]\ndo: [{{ when: {{ {when} }}, {change} }}]\n"
+    (folder / "faults" / "of-a-test.yaml").write_text(text)
+    return load_fault("of-a-test", folder)
+
+
+def run(folder: Path, fault: Fault) -> Result:
+    (folder / "run").mkdir()
+    return run_job(Job(folder / "run", fault, DEPLOYMENTS["raised"], writes_reports=False, adapt=restarted))
+
+
+def restarted(app: web.Application) -> None:
+    """Refuse connections for a second after a fault has stopped the mock."""
+    injectors, back_at = app[MOCK].injectors, [0.0]
+
+    def stop() -> None:
+        back_at[0] = time.time() + DOWN  # the virtual time
+        for injector in injectors._injectors.values():
+            injector.has_stopped = False
+
+    def connect_unless_down(*arguments: Any) -> Connection:
+        if time.time() < back_at[0]:
+            raise UnreachableError("the connection was refused")
+        return connect(*arguments)
+
+    injectors._stop = stop
+    vars(transport)["connect"] = connect_unless_down
+
+
+@pytest.mark.parametrize(
+    ("when", "change", "rule", "sentence"),
+    [
+        (
+            "status: [200], key: first key, after: 40",
+            "as: not-a-valid-key",
+            KEY,
+            r"every request with the main key gets 403 since request 1\d\d: was it revoked, has it expired",
+        ),
+        (
+            "path: '.*', after: 60",
+            UNAVAILABLE,
+            REACHABLE,
+            "every request gets 503 since request 61: the deployment fails since then",
+        ),
+        (
+            "path: '.*', after: 60",
+            SILENCE,
+            REACHABLE,
+            r"every request gets no response \(timeout\) since request 61: the deployment fails since then",
+        ),
+        (
+            "status: [200], after: 10",
+            UNAVAILABLE,
+            REACHABLE,
+            "every request with the main key gets 503 since request 11: the deployment fails since then",
+        ),
+    ],
+)
+def test_an_outage_is_one_finding_and_ends_the_run(
+    when: str, change: str, rule: str, sentence: str, tmp_path: Path
+) -> None:
+    result = run(tmp_path, fault(tmp_path, when, change))
+    assert result.code == 1
+    assert result.having("broken", "reported") == {rule}
+    assert re.search(f"problem: {sentence}", result.output)
+    assert re.search(f"not tested, \\d+ rules: the run ended, because {sentence}", result.output)
+
+
+@pytest.mark.parametrize("change", [UNAVAILABLE, SILENCE, "as: not-a-valid-key"])
+def test_a_deployment_that_fails_at_times_is_tested_to_the_end(change: str, tmp_path: Path) -> None:
+    result = run(tmp_path, fault(tmp_path, "status: [200], after: 50, every: 2", change))
+    assert result.code == 1
+    assert "the run ended" not in result.output
+
+
+def test_a_restart_is_a_shortfall(tmp_path: Path) -> None:
+    result = run(tmp_path, fault(tmp_path, "path: '.*', after: 60, first: 1", STOP))
+    assert result.having("broken", "reported") == set()
+    assert result.code == 0
+    assert re.search(r"the deployment was not reachable for 1\.5 s after request 61", result.output)
+    assert "the result is partial" in result.output
+
+
+def test_a_request_that_stops_the_server_again_is_the_cause(tmp_path: Path) -> None:
+    result = run(tmp_path, fault(tmp_path, "path: '.*', after: 60, first: 2", STOP))
+    assert REACHABLE in result.having("broken")
+    assert "and gave no response to it again" in result.output
+
+
+@pytest.mark.parametrize("fields", OUTAGE_RULES, ids=lambda fields: fields["id"])
+def test_an_outage_is_reported_as_its_rule_reports_it(fields: dict[str, str]) -> None:
+    family, name = fields["id"].split("/")
+    module = {"auth": "test_auth_valid_keys", "errors": "test_errors"}[family]
+    rule = getattr(import_module(f"contract_tests.{module}"), f"test_{name.replace('-', '_')}")
+    (mark,) = [mark for mark in rule.pytestmark if mark.name == "rule"]
+    assert (mark.kwargs["level"], mark.kwargs["source"]) == (fields["level"], fields["source"])
+    assert (inspect.getdoc(rule) or "").startswith(fields["promise"])
