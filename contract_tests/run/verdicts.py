@@ -29,7 +29,8 @@ WORST_FIRST: tuple[Outcome, ...] = (
     "not tested",
     "held",
 )
-# Reported where the first 200 is missing, whichever rule happened to come first.
+# Reported where the first 200 is missing, whichever rule happened to come first. At the level `specified`, also
+# reported where an outage ends the run: the baseline request that has confirmed it breaks this rule.
 FIRST_REQUEST_RULE: dict[str, Any] = {
     "id": "auth/valid-key-is-200",
     "level": "specified",
@@ -134,9 +135,11 @@ class Verdicts:
             because, wanted = getattr(error, "because", frozenset[str]()), getattr(error, "wanted", "")
             return Verdict(rule, "not tested", reason=str(error), because=because, wanted=wanted)
         if isinstance(error, BrokenPromiseError):
-            rule = replace(rule, **FIRST_REQUEST_RULE) if isinstance(error, NoFirstResponseError) else rule
             if isinstance(error, OutageError):
                 rule = replace(rule, **next(each for each in OUTAGE_RULES if each["id"] == error.rule))
+            is_of_specified_run = isinstance(error, OutageError) and rule.is_above(self.settings.level)
+            if is_of_specified_run or isinstance(error, NoFirstResponseError):
+                rule = replace(rule, **FIRST_REQUEST_RULE)
             return Verdict(rule, self._failure(rule), error.findings)
         if report.failed:
             return Verdict(rule, "gate error", reason=str(report.longrepr))

@@ -35,9 +35,9 @@ def fault(folder: Path, when: str, change: str) -> Fault:
     return load_fault("of-a-test", folder)
 
 
-def run(folder: Path, fault: Fault) -> Result:
+def run(folder: Path, fault: Fault, *arguments: str) -> Result:
     (folder / "run").mkdir()
-    return run_job(Job(folder / "run", fault, DEPLOYMENTS["raised"], writes_reports=False, adapt=restarted))
+    return run_job(Job(folder / "run", fault, DEPLOYMENTS["raised"], writes_reports=False, adapt=restarted), *arguments)
 
 
 def restarted(app: web.Application) -> None:
@@ -95,6 +95,15 @@ def test_an_outage_is_one_finding_and_ends_the_run(
     assert result.having("broken", "reported") == {rule}
     assert re.search(f"problem: {sentence}", result.output)
     assert re.search(f"not tested, \\d+ rules: the run ended, because {sentence}", result.output)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--level=specified",), ("--level=specified", "--rule=auth/similar-key-is-refused")]
+)
+def test_an_outage_fails_a_run_at_the_lowest_level(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    result = run(tmp_path, fault(tmp_path, "path: '.*', after: 40", UNAVAILABLE), *arguments)
+    assert result.code == 1
+    assert result.having("broken", "reported") == {"auth/valid-key-is-200"}
 
 
 @pytest.mark.parametrize("change", [UNAVAILABLE, SILENCE, "as: not-a-valid-key"])
