@@ -12,15 +12,23 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from contract_tests.metrics.schema import contract
+from contract_tests.run.findings import BrokenPromiseError, status_finding
+from contract_tests.run.gate import Gate
+from contract_tests.run.scheduler import MOST_SUSPICIONS, Scheduler
 from contract_tests.run.verdicts import OUTAGE_RULES
 from contract_tests.wire import transport
+from contract_tests.wire.clock import Clock
 from contract_tests.wire.connection import Connection, UnreachableError, connect
+from contract_tests.wire.messages import Exchange
 from mock_server.fixtures.faults import Fault, load_fault
 from mock_server.web.mock import MOCK
 from tests.support.forked_gate import Job
+from tests.support.gate import http_response, serving
 from tests.support.proof import DEPLOYMENTS, Result, run_job
+from tests.support.transport import KEY, ManualClock, settings
 
-KEY, REACHABLE = "auth/accepted-key-remains-valid", "errors/deployment-stays-reachable"
+KEY_RULE, REACHABLE = "auth/accepted-key-remains-valid", "errors/deployment-stays-reachable"
 SILENCE = "message: [{ op: cut, at: 0 }], end: hang"
 STOP = "message: [{ op: cut, at: 0 }], end: stop"
 DOWN = 1.0  # seconds
@@ -30,7 +38,7 @@ UNAVAILABLE = 'status: 503, body: [{ op: set, text: "{}" }]'
 def fault(folder: Path, when: str, change: str) -> Fault:
     """Return a fault of one step."""
     (folder / "faults").mkdir()
-    text = f"description: A fault.\nbreaks: [{KEY}]\ndo: [{{ when: {{ {when} }}, {change} }}]\n"
+    text = f"description: A fault.\nbreaks: [{KEY_RULE}]\ndo: [{{ when: {{ {when} }}, {change} }}]\n"
     (folder / "faults" / "of-a-test.yaml").write_text(text)
     return load_fault("of-a-test", folder)
 
@@ -64,7 +72,7 @@ def restarted(app: web.Application) -> None:
         (
             "status: [200], key: first key, after: 40",
             "as: not-a-valid-key",
-            KEY,
+            KEY_RULE,
             r"every request with the main key gets 403 since request 1\d\d: was it revoked, has it expired",
         ),
         (
@@ -125,6 +133,44 @@ def test_a_request_that_stops_the_server_again_is_the_cause(tmp_path: Path) -> N
     result = run(tmp_path, fault(tmp_path, "path: '.*', after: 60, first: 2", STOP))
     assert REACHABLE in result.having("broken")
     assert "and gave no response to it again" in result.output
+
+
+@pytest.mark.parametrize(
+    ("statuses", "findings"),
+    [
+        ([200, *[403] * 10], 1),
+        ([200, *[401, 403] * 5], 1),
+        ([200, *[403] * 9], 0),
+        ([200, *[403] * 10, 200, *[403] * 9], 0),
+        ([403] * 20, 0),
+    ],
+)
+def test_a_key_is_rejected_that_was_accepted_before(statuses: list[int], findings: int) -> None:
+    gate = Gate(settings("http://127.0.0.1:1"), contract("documented"))
+    journal = tuple(Exchange(gate.request(KEY), status, started=float(at)) for at, status in enumerate(statuses))
+    rule = import_module("contract_tests.test_auth_valid_keys").test_accepted_key_remains_valid
+    assert len(list(rule(gate, journal))) == findings
+
+
+def test_suspicions_of_an_outage_cost_few_requests() -> None:
+    received: list[bytes] = []
+
+    def respond(head: bytes) -> bytes:
+        received.append(head)
+        return http_response(b"{}")
+
+    with serving(respond) as url:
+        clock = ManualClock()
+        gate = Gate(settings(url), contract("documented"))
+        scheduler = Scheduler(gate, transport.Transport(gate.settings, Clock(clock.now, clock.sleep)))
+        for _ in range(2 * MOST_SUSPICIONS):
+            clock.sleep(1.0)
+            failed = Exchange(gate.request(None), 500, started=clock.time)
+            for _ in range(2):  # the response to the first request shows that the deployment is well
+                clock.sleep(0.1)
+                with pytest.raises(BrokenPromiseError, match="the status is not the expected one"):
+                    scheduler.judge([status_finding(failed, "401")])
+    assert len(received) == MOST_SUSPICIONS
 
 
 @pytest.mark.parametrize("fields", OUTAGE_RULES, ids=lambda fields: fields["id"])
