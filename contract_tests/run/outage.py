@@ -1,4 +1,4 @@
-"""An outage: from some request on, the deployment refuses the main key or fails, and rules would only repeat that."""
+"""An outage: from some request on, the deployment refuses a key or fails, and rules would only repeat that."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.gate import Gate
-from contract_tests.wire.messages import AUTH_ERRORS, SERVER_ERRORS, Exchange
+from contract_tests.wire.messages import AUTH_ERRORS, SERVER_ERRORS, Credential, Exchange
 
 Kind = Literal["refusal", "failure"]
 REPORTED_BY: dict[Kind, str] = {
@@ -32,27 +32,38 @@ class OutageError(BrokenPromiseError):
 
 @dataclass(frozen=True)
 class Suspicion:
-    """The kind of outage that may be the cause of a finding, and the exchange of the finding."""
+    """The kind of outage that may be the cause of an exchange, and the key whose requests confirm it."""
 
     gate: Gate
     kind: Kind
+    key: Credential
     exchange: Exchange
 
     @classmethod
     def of(cls, gate: Gate, findings: Iterable[Finding], journal: Sequence[Exchange]) -> Suspicion | None:
         """Return the suspicion that findings raise, unless a later response of the deployment disproves it."""
-        found = [(kind, each.exchange) for each in findings if (kind := kind_of(gate, each.exchange))]
-        if not found:
+        suspicions = [suspicion for each in findings if (suspicion := cls.raised_by(gate, each.exchange))]
+        if not suspicions:
             return None
-        kind, exchange = max(found, key=lambda pair: pair[1].started)
-        keys = [gate.main] if kind == "refusal" else gate.keys
-        later = (each for each in journal if each.started > exchange.started)
+        last = max(suspicions, key=lambda each: each.exchange.started)
+        keys = [last.key] if last.kind == "refusal" else gate.keys
+        later = (each for each in journal if each.started > last.exchange.started)
         is_disproved = any(each.status == 200 and each.request.credential in keys for each in later)
-        return None if is_disproved else cls(gate, kind, exchange)
+        return None if is_disproved else last
+
+    @classmethod
+    def raised_by(cls, gate: Gate, exchange: Exchange) -> Suspicion | None:
+        """Return the suspicion that one exchange raises."""
+        key = exchange.request.credential
+        if key in gate.keys and exchange.status in AUTH_ERRORS:
+            return cls(gate, "refusal", key, exchange)
+        return cls(gate, "failure", gate.main, exchange) if _is_failure(exchange) else None
 
     def is_shown_by(self, exchange: Exchange) -> bool:
         """Whether an exchange has a response of this kind."""
-        return kind_of(self.gate, exchange) == self.kind
+        if self.kind == "failure":
+            return _is_failure(exchange)
+        return exchange.request.credential == self.key and exchange.status in AUTH_ERRORS
 
     def error(self, journal: Sequence[Exchange]) -> OutageError:
         """Return the error for a journal that ends with the confirmation of the suspicion."""
@@ -63,11 +74,9 @@ class Suspicion:
 
     def _first(self, journal: Sequence[Exchange]) -> tuple[int, str]:
         """Return the place of the outage's first exchange, and which requests are concerned."""
-        of_main_key = self._tail(journal, lambda each: each.request.credential == self.gate.main)
+        of_key = self._tail(journal, lambda each: each.request.credential == self.key)
         of_all = self._tail(journal, lambda each: each.ending != "abandoned")
-        if self.kind == "failure" and of_all <= of_main_key:
-            return of_all, ""
-        return of_main_key, f" with {self.gate.main.label}"
+        return (of_all, "") if self.kind == "failure" and of_all <= of_key else (of_key, f" with {self.key.label}")
 
     def _tail(self, journal: Sequence[Exchange], is_considered: Callable[[Exchange], bool]) -> int:
         """Return the place of the first of the last considered exchanges that all have this kind."""
@@ -75,9 +84,6 @@ class Suspicion:
         return list(takewhile(lambda place: self.is_shown_by(journal[place]), reversed(places)))[-1]
 
 
-def kind_of(gate: Gate, exchange: Exchange) -> Kind | None:
-    """Return the kind of outage that an exchange may be a part of."""
-    if exchange.status in AUTH_ERRORS:
-        return "refusal" if exchange.request.credential == gate.main else None
-    is_unanswered = exchange.status is None and exchange.ending != "abandoned"
-    return "failure" if is_unanswered or exchange.status in SERVER_ERRORS else None
+def _is_failure(exchange: Exchange) -> bool:
+    """Whether a request has a 5xx response, or none although the gate has waited for it."""
+    return exchange.status in SERVER_ERRORS or (exchange.status is None and exchange.ending != "abandoned")

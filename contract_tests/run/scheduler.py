@@ -87,7 +87,7 @@ class Scheduler:
         self._suspicions += 1
         if self._suspicions > MOST_SUSPICIONS:
             return
-        request = self.gate.request(self.gate.main, new_connection=True)
+        request = self.gate.request(suspicion.key, new_connection=True)
         try:
             for seconds in CONFIRMING:
                 self.transport.pause(seconds)

@@ -76,6 +76,12 @@ def restarted(app: web.Application) -> None:
             r"every request with the main key gets 403 since request 1\d\d: was it revoked, has it expired",
         ),
         (
+            "status: [200], key: second key, after: 12",
+            "as: not-a-valid-key",
+            KEY_RULE,
+            r"every request with key 2 gets 403 since request 1\d\d: was it revoked, has it expired",
+        ),
+        (
             "path: '.*', after: 60",
             UNAVAILABLE,
             REACHABLE,
