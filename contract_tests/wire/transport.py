@@ -34,10 +34,9 @@ class Transport:
     `journal` contains every exchange, also those with status 429. `unreachable_reason` is set once no connection can be
     opened, also after some seconds. `interruptions` are sentences about shorter times without a connection. `crashes`
     are requests that were sent twice, both times without a response, and no connection could be opened in between.
-    `silent_addresses` did not answer while another address of the same name did.
-    `exhausted` are keys with only 429 responses, each with the last one. `throttled_reason` states for callers
-    why they send no more requests. `closed_unannounced` are exchanges after which the server closed the connection,
-    and did not announce it.
+    `silent_addresses` did not answer while another address of the same name did. `exhausted` are keys with only 429
+    responses, each with the last one. `throttled_reason` states for callers why they send no more requests.
+    `closed_unannounced` are exchanges after which the server closed the connection, and did not announce it.
     """
 
     settings: ConnectionSettings
@@ -358,10 +357,11 @@ class Transport:
             try:
                 connection = self._open()
             except UnreachableError as error:
-                pause *= 2
-                if self.clock.now() + pause > began + RECONNECTING:
+                left = began + RECONNECTING - self.clock.now()
+                if left <= 0:
                     self.unreachable_reason = str(error)
                     raise NotTested(f"the deployment is not reachable any more: {error}") from None
+                pause = min(2 * pause, left)
             else:
                 seconds = self.clock.now() - began
                 self.interruptions.append(
