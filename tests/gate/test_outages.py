@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import time
 from importlib import import_module
@@ -45,7 +46,7 @@ def fault(folder: Path, when: str, change: str) -> Fault:
 
 def run(folder: Path, fault: Fault, *arguments: str) -> Result:
     (folder / "run").mkdir()
-    return run_job(Job(folder / "run", fault, DEPLOYMENTS["raised"], writes_reports=False, adapt=restarted), *arguments)
+    return run_job(Job(folder / "run", fault, DEPLOYMENTS["raised"], writes_reports=True, adapt=restarted), *arguments)
 
 
 def restarted(app: web.Application) -> None:
@@ -133,6 +134,8 @@ def test_a_restart_is_a_shortfall(tmp_path: Path) -> None:
     assert result.code == 0
     assert re.search(r"the deployment was not reachable for 1\.5 s after request 61", result.output)
     assert "the result is partial" in result.output
+    report = json.loads((tmp_path / "run" / "reports" / "contract.json").read_text())
+    assert report["shortfalls"] == ["the deployment was not reachable for 1.5 s after request 61"]
 
 
 def test_a_request_that_stops_the_server_again_is_the_cause(tmp_path: Path) -> None:
