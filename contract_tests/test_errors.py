@@ -368,7 +368,12 @@ def test_no_request_causes_5xx(journal: tuple[Exchange, ...]) -> Iterator[Findin
 
 @documented(f"{ERRORS_GUIDE}: a request that is refused gets a response")
 def test_deployment_stays_reachable(scheduler: Scheduler, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """The server MUST remain reachable after every request, however unusual the request is."""
+    """The server MUST remain reachable after every request, however unusual the request is.
+
+    A restart is accepted: a request without a response is sent again once the server is reachable.
+    """
+    for exchange in scheduler.transport.crashes:
+        yield Finding("the deployment was not reachable after this request, and gave no response to it again", exchange)
     reason, last = scheduler.transport.unreachable_reason, journal[-1]
     if reason and last.status is None:
         yield Finding(f"the deployment was not reachable after this request: {last.excerpt(reason)}", last)

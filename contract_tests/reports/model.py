@@ -160,7 +160,8 @@ class Report:
         exchange: The exchange because of which the run ended early.
         keys: The number of API keys given.
         reproduce: The command that repeats the run, with shell variables for keys.
-        shortfalls: Sentences about requests that were not sent as planned.
+        shortfalls: Sentences about requests that were not sent as planned, also because the deployment was not
+            reachable for some time or at one of its addresses.
         complete_run: The needs of a complete run, as a sentence.
         comparison: The changes since the run whose report `--compare` names.
     """

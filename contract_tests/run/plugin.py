@@ -21,6 +21,7 @@ from contract_tests.run.findings import BrokenPromiseError
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
 from contract_tests.run.offline import all_rules, doubts_about
 from contract_tests.run.options import add_options
+from contract_tests.run.outage import OutageError
 from contract_tests.run.outputs import watch
 from contract_tests.run.plan import plan
 from contract_tests.run.recorded import check_doubts, check_recording, recording_key
@@ -186,7 +187,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
     config, verdicts = pyfuncitem.config, pyfuncitem.config.stash[verdicts_key]
     assert verdicts.scheduler is not None  # a fixture that every rule uses
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    verdicts.scheduler.judge(pyfuncitem.obj(**arguments))
+    try:
+        verdicts.scheduler.judge(pyfuncitem.obj(**arguments))
+    except OutageError as error:
+        pyfuncitem.session.shouldfail = str(error)
+        raise
     if recording := config.stash[recording_key]:
         if doubts_key not in config.stash:  # judged once, when the first rule has held
             config.stash[doubts_key] = doubts_about(recording, verdicts.settings.level)

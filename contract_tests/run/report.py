@@ -41,7 +41,6 @@ RESULTS: Mapping[int, Result] = {
     pytest.ExitCode.INTERRUPTED: "interrupted",
     pytest.ExitCode.INTERNAL_ERROR: "gate error",
 }
-NOT_REACHED = "the run ended before it"
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def _rules(verdicts: Verdicts) -> Iterator[RuleReport]:
     for verdict in verdicts.all:
         yield rule_report(verdict, verdicts)
     for rule in verdicts.unreached:
-        yield RuleReport(rule.id, rule.level, rule.source, rule.promise, "not tested", reason=NOT_REACHED)
+        yield RuleReport(rule.id, rule.level, rule.source, rule.promise, "not tested", reason=verdicts.reason_of_ending)
 
 
 def rule_report(verdict: Verdict, verdicts: Verdicts) -> RuleReport:

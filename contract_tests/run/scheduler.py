@@ -10,6 +10,7 @@ import pytest
 
 from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.gate import Gate
+from contract_tests.run.outage import Suspicion
 from contract_tests.run.probes import Batch, Probing
 from contract_tests.wire.clock import Clock
 from contract_tests.wire.messages import Credential, Exchange, Request, label_of
@@ -18,6 +19,8 @@ from contract_tests.wire.transport import Transport
 
 T = TypeVar("T")
 clock_key = pytest.StashKey[Clock]()  # another clock than the real one
+CONFIRMING = (0.0, 1.0, 2.0)  # seconds before each request that confirms an outage: a deployment may fail at times
+MOST_SUSPICIONS = 5  # of a run: each costs one request where the deployment is well
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Scheduler:
 
     `first_ok` is the first 200 response to the main key. `shared` is how many exchanges were sent for all rules,
     before the first rule. `first_with` are the first exchanges with each further key. `is_recorded` states that the
-    exchanges are those of a recording.
+    exchanges are those of a recording. `outage` is the sentence about an outage that has ended the run.
     """
 
     gate: Gate
@@ -48,6 +51,8 @@ class Scheduler:
     first_with: dict[Credential, list[Exchange]] = field(default_factory=dict)
     shortfalls: list[Shortfall] = field(default_factory=list)
     is_recorded: bool = False
+    outage: str = ""
+    _suspicions: int = 0
     _samples: dict[Credential | None, list[Exchange]] = field(default_factory=dict)
 
     @property
@@ -61,7 +66,8 @@ class Scheduler:
         Findings count even where the rest of the rule could not be tested.
 
         Raises:
-            BrokenPromiseError: The rule has findings.
+            OutageError: The rule has findings, and an outage is the cause.
+            BrokenPromiseError: The rule has other findings.
             NotTested: The rule has none, and could not be tested as a whole.
         """
         findings: list[Finding] = []
@@ -71,7 +77,27 @@ class Scheduler:
             if not findings:
                 raise
         if findings:
+            self._check_outage(findings)
             raise BrokenPromiseError(findings)
+
+    def _check_outage(self, findings: Sequence[Finding]) -> None:
+        """Send baseline requests where an outage may be the cause of findings; raise OutageError if it is."""
+        if self.is_recorded or not (suspicion := Suspicion.of(self.gate, findings, self.journal)):
+            return
+        self._suspicions += 1
+        if self._suspicions > MOST_SUSPICIONS:
+            return
+        request = self.gate.request(suspicion.key, new_connection=True)
+        try:
+            for seconds in CONFIRMING:
+                self.transport.pause(seconds)
+                if not suspicion.is_shown_by(self.transport.send(request)):
+                    return
+        except NotTested:  # the budget or the time is used up: the findings remain those of the rule
+            return
+        error = suspicion.error(self.journal)
+        self.outage = str(error)
+        raise error
 
     def fetch(self, probing: Probing[T]) -> T:
         """Send requests that several rules share, and return what the generator returns."""

@@ -64,7 +64,7 @@ def _untested(verdicts: Verdicts) -> Iterator[str]:
             if len(ids) <= LISTED:
                 yield from _indented(", ".join(ids))
     if verdicts.unreached:
-        yield f"not tested, {counted(len(verdicts.unreached), 'rule')}: the run ended before their turn"
+        yield f"not tested, {counted(len(verdicts.unreached), 'rule')}: {verdicts.reason_of_ending}"
     yield from (f"not tested: {shortfall.reason}" for shortfall in verdicts.shortfalls)
 
 

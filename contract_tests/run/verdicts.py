@@ -14,7 +14,8 @@ from contract_tests.reports.model import ACCEPTED, Outcome
 from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.first_request import NoFirstResponseError
 from contract_tests.run.options import Settings
-from contract_tests.run.rules import Rule, rule_ids
+from contract_tests.run.outage import OutageError
+from contract_tests.run.rules import ERRORS_GUIDE, INVALID_KEY, Rule, rule_ids
 from contract_tests.run.scheduler import Scheduler, Shortfall
 from contract_tests.wire.messages import Exchange
 from contract_tests.wire.not_tested import MORE_REQUESTS, MORE_TIME, NotTested
@@ -29,13 +30,29 @@ WORST_FIRST: tuple[Outcome, ...] = (
     "held",
 )
 LIMITS = (MORE_REQUESTS, MORE_TIME)
-# Reported where the first 200 is missing, whichever rule happened to come first.
+# Reported where the first 200 is missing, whichever rule happened to come first. At the level `specified`, also
+# reported where an outage ends the run: the baseline request that has confirmed it breaks this rule.
 FIRST_REQUEST_RULE: dict[str, Any] = {
     "id": "auth/valid-key-is-200",
     "level": "specified",
     "source": "document, 200: usage metrics for the authenticated API key",
     "promise": "A response to a baseline request with a valid key MUST have status 200.",
 }
+# Reported where an outage ends the run, whichever rule has noticed it.
+OUTAGE_RULES: tuple[dict[str, Any], ...] = (
+    {
+        "id": "auth/accepted-key-remains-valid",
+        "level": "documented",
+        "source": INVALID_KEY,
+        "promise": "The server MUST NOT reject a key that it has accepted before.",
+    },
+    {
+        "id": "errors/deployment-stays-reachable",
+        "level": "documented",
+        "source": f"{ERRORS_GUIDE}: a request that is refused gets a response",
+        "promise": "The server MUST remain reachable after every request, however unusual the request is.",
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -123,7 +140,11 @@ class Verdicts:
             because, wanted = getattr(error, "because", frozenset[str]()), getattr(error, "wanted", "")
             return Verdict(rule, "not tested", reason=str(error), because=because, wanted=wanted)
         if isinstance(error, BrokenPromiseError):
-            rule = replace(rule, **FIRST_REQUEST_RULE) if isinstance(error, NoFirstResponseError) else rule
+            if isinstance(error, OutageError):
+                rule = replace(rule, **next(each for each in OUTAGE_RULES if each["id"] == error.rule))
+            is_of_specified_run = isinstance(error, OutageError) and rule.is_above(self.settings.level)
+            if is_of_specified_run or isinstance(error, NoFirstResponseError):
+                rule = replace(rule, **FIRST_REQUEST_RULE)
             return Verdict(rule, self._failure(rule), error.findings)
         if report.failed:
             return Verdict(rule, "gate error", reason=str(report.longrepr))
@@ -196,6 +217,12 @@ class Verdicts:
         return [rule for rule in self.rules if rule.id not in self._by_rule]
 
     @property
+    def reason_of_ending(self) -> str:
+        """Why rules did not run."""
+        outage = self.scheduler.outage if self.scheduler else ""
+        return f"the run ended, because {outage}" if outage else "the run ended before their turn"
+
+    @property
     def counts(self) -> Counter[Outcome]:
         """The number of rules with each outcome."""
         return Counter([verdict.outcome for verdict in self.all] + ["not tested" for _ in self.unreached])
@@ -212,8 +239,11 @@ class Verdicts:
 
     @property
     def shortfalls(self) -> list[Shortfall]:
-        """The baseline requests that were sent less often than planned."""
-        return self.scheduler.shortfalls if self.scheduler else []
+        """The baseline requests that were sent less often than planned, and the shortfalls of the deployment itself."""
+        if self.scheduler is None:
+            return []
+        of_deployment = (Shortfall(None, problem, "") for problem in self.scheduler.transport.problems)
+        return [*self.scheduler.shortfalls, *of_deployment]
 
     @property
     def is_green(self) -> bool:

@@ -132,15 +132,23 @@ def wire(request: Request, origin: str = "") -> bytes:
 
 
 def connect(
-    target: Target, proxy: Target | None, tls: ssl.SSLContext | None, timeouts: Timeouts, clock: Clock = REAL_TIME
+    target: Target,
+    proxy: Target | None,
+    tls: ssl.SSLContext | None,
+    timeouts: Timeouts,
+    clock: Clock = REAL_TIME,
+    silent: set[str] | None = None,
 ) -> Connection:
     """Open a connection, through the proxy if there is one.
+
+    `silent` are addresses that did not answer in time while another one of the same name did. They are tried last, and
+    further ones are added.
 
     Raises UnreachableError: name, port, proxy or TLS failed.
     """
     first = proxy or target
     try:
-        sock = clock.timed(socket.create_connection((first.host, first.port), timeouts.connect))
+        sock = clock.timed(_open_socket(first, timeouts.connect, set() if silent is None else silent))
     except UnicodeError:
         raise UnreachableError(f"no connection to {first.authority}: it is not a host name") from None
     except OSError as error:
@@ -156,6 +164,22 @@ def connect(
         sock.close()
         raise UnreachableError(f"no TLS with {target.authority}: {_why(error)}") from None
     return Connection(sock, origin=target.origin if proxy and not tls else "", clock=clock)
+
+
+def _open_socket(target: Target, seconds: float, silent: set[str]) -> socket.socket:
+    """Connect to the first address of a host that answers; each may take some seconds."""
+    found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    hosts = sorted(dict.fromkeys(str(address[0]) for *_, address in found), key=lambda host: host in silent)
+    errors: dict[str, OSError] = {}
+    for host in hosts:
+        try:
+            sock = socket.create_connection((host, target.port), seconds)
+        except OSError as error:
+            errors[host] = error
+        else:
+            silent.update(host for host, error in errors.items() if isinstance(error, TimeoutError))
+            return sock
+    raise next(iter(errors.values()))
 
 
 def _tunnel(sock: socket.socket, target: Target, seconds: float, clock: Clock) -> None:

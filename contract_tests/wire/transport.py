@@ -23,6 +23,8 @@ AFTER_A_HANG = 3.0  # seconds, divided by the number of hangs: the time-out, unl
 SHORTEST_TIMEOUT = 0.5  # seconds
 CLOSED_SOON = 1.0  # seconds: a server that closes an idle connection so soon wanted to close it after its response
 LAST_MOMENT = 1.0  # seconds: the time-out of a request that is sent when the run's time is nearly over
+RECONNECTING = 5.0  # seconds during which connections are tried once one has failed: a restart takes less
+FIRST_PAUSE = 0.1  # seconds before the second of these connections; each further pause is twice as long
 
 
 @dataclass
@@ -30,9 +32,11 @@ class Transport:
     """Sends requests to one deployment.
 
     `journal` contains every exchange, also those with status 429. `unreachable_reason` is set once no connection can be
-    opened. `exhausted` are keys with only 429 responses, each with the last one. `throttled_reason` states for callers
-    why they send no more requests. `closed_unannounced` are exchanges after which the server closed the connection,
-    and did not announce it.
+    opened, also after some seconds. `interruptions` are sentences about shorter times without a connection. `crashes`
+    are requests that were sent twice, both times without a response, and no connection could be opened in between.
+    `silent_addresses` did not answer while another address of the same name did. `exhausted` are keys with only 429
+    responses, each with the last one. `throttled_reason` states for callers why they send no more requests.
+    `closed_unannounced` are exchanges after which the server closed the connection, and did not announce it.
     """
 
     settings: ConnectionSettings
@@ -40,6 +44,9 @@ class Transport:
     journal: list[Exchange] = field(default_factory=list)
     sent: int = 0
     unreachable_reason: str = ""
+    interruptions: list[str] = field(default_factory=list)
+    crashes: list[Exchange] = field(default_factory=list)
+    silent_addresses: set[str] = field(default_factory=set)
     exhausted: dict[Credential, Exchange] = field(default_factory=dict)
     throttled_reason: dict[Credential | None, str] = field(default_factory=dict)
     closed_unannounced: list[Exchange] = field(default_factory=list)
@@ -67,6 +74,16 @@ class Transport:
         """Return the number of requests and the seconds of the run so far."""
         seconds = self.settings.max_time - (self.ends - self.clock.now())
         return f"{self.sent} requests in {seconds:.1f} s"
+
+    @property
+    def problems(self) -> list[str]:
+        """Sentences about what was wrong with the deployment at times, without a request that is the cause."""
+        host = (self.settings.proxy or self.settings.target).host
+        silent = sorted(self.silent_addresses)
+        return [
+            *self.interruptions,
+            *(f"{address}, an address of {host}, did not answer; another address was used" for address in silent),
+        ]
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -237,12 +254,9 @@ class Transport:
         connection = kept or self._new_connection()
         self.sent += 1
         exchange = self._exchange(connection, request)
-        if kept and exchange.ending in CLOSED_ENDINGS and exchange.status is None:
-            # The server may close an idle connection at any time (RFC 9112, section 9.3.1).
+        if _is_unanswered(exchange):
             connection.close()
-            connection = self._connect_again(exchange)
-            self.sent += 1
-            exchange = self._exchange(connection, request)
+            connection, exchange = self._send_again(connection, exchange, was_kept=kept is not None)
         if connection.reusable and not request.new_connection:
             self._idle[request.pool] = (connection, exchange)
         else:
@@ -291,14 +305,33 @@ class Transport:
     def _over(self) -> str:
         return f"the {self.settings.max_time:g} s of --max-time are over"
 
-    def _connect_again(self, unanswered: Exchange) -> Connection:
-        """Open another connection; where that fails, the unanswered exchange ends the journal."""
+    def _send_again(self, last: Connection, unanswered: Exchange, *, was_kept: bool) -> tuple[Connection, Exchange]:
+        """Send a request again whose connection was closed without a response, unless the request may be the reason.
+
+        The server may close a kept connection at any time (RFC 9112, section 9.3.1). Where no connection could be
+        opened for some time after that, the server may have been restarted.
+
+        Raises:
+            NotTested: No connection can be opened, or the budget is used up; the unanswered exchange ends the journal.
+        """
+        interruptions = len(self.interruptions)
         try:
             self._check_budget(1)
-            return self._new_connection()
+            connection = self._new_connection()
         except NotTested:
+            if not was_kept:  # the request may be the reason: its rule judges that
+                return last, unanswered
             self.journal.append(unanswered)
             raise
+        was_unreachable = len(self.interruptions) > interruptions
+        if not (was_kept or was_unreachable):
+            connection.close()
+            return last, unanswered
+        self.sent += 1
+        exchange = self._exchange(connection, unanswered.request)
+        if was_unreachable and _is_unanswered(exchange):
+            self.crashes.append(exchange)
+        return connection, exchange
 
     def _connection_for(self, requests: Sequence[Request]) -> Connection:
         """Wait for the send time of some requests, and open a connection that they alone use."""
@@ -311,14 +344,34 @@ class Transport:
     def _new_connection(self) -> Connection:
         try:
             return self._open()
-        except UnreachableError as error:
+        except UnreachableError:
             if not self.journal:
                 raise
-            self.unreachable_reason = str(error)
-            raise NotTested(f"the deployment is not reachable any more: {error}") from None
+        return self._reconnect()
+
+    def _reconnect(self) -> Connection:
+        """Try again for some seconds to open a connection: the deployment may be restarted."""
+        began, pause = self.clock.now(), FIRST_PAUSE
+        while True:
+            self._wait(self.clock.now() + pause)
+            try:
+                connection = self._open()
+            except UnreachableError as error:
+                left = began + RECONNECTING - self.clock.now()
+                if left <= 0:
+                    self.unreachable_reason = str(error)
+                    raise NotTested(f"the deployment is not reachable any more: {error}") from None
+                pause = min(2 * pause, left)
+            else:
+                seconds = self.clock.now() - began
+                self.interruptions.append(
+                    f"the deployment was not reachable for {seconds:.1f} s after request {self.sent}"
+                )
+                return connection
 
     def _open(self) -> Connection:
-        return connect(self.settings.target, self.settings.proxy, self._tls, self._timeouts(), self.clock)
+        settings = self.settings
+        return connect(settings.target, settings.proxy, self._tls, self._timeouts(), self.clock, self.silent_addresses)
 
     def _learn(self, exchange: Exchange) -> None:
         """Adapt the pace to a response, and shorten the time-outs after a hang.
@@ -345,3 +398,8 @@ class Transport:
             )
             raise NotTested(self.throttled_reason[credential])
         self._pace.back_off(credential, self.clock.now() + wait)
+
+
+def _is_unanswered(exchange: Exchange) -> bool:
+    """Whether the server closed the connection without a response."""
+    return exchange.ending in CLOSED_ENDINGS and exchange.status is None

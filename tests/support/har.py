@@ -35,7 +35,8 @@ def judged_as_har(verdicts: Verdicts, folder: Path) -> tuple[frozenset[str], fro
 
     Returns:
         The rules that are broken in the file, and the rules that only the run has found broken.
-        Only findings in exchanges that the file contains are considered.
+        Only findings in exchanges that the file contains are considered. A run confirms an outage by further requests,
+        and a file has too few of them.
     """
     assert verdicts.scheduler
     settings, operation = verdicts.settings, contract("documented").operation("get_usage")
@@ -46,6 +47,7 @@ def judged_as_har(verdicts: Verdicts, folder: Path) -> tuple[frozenset[str], fro
     found = {
         verdict.rule.id
         for verdict in verdicts.all
+        if not verdicts.scheduler.outage
         for finding in verdict.findings
         if verdict.outcome == "broken"
         and is_expressible(finding.exchange)
