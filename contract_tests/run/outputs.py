@@ -24,15 +24,16 @@ from contract_tests.reports.markdown import markdown
 from contract_tests.reports.model import Report, as_json, redacted
 from contract_tests.run.command_line import last_value, values_of
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
-from contract_tests.run.key_sources import BASE_URL, KEY_FILE, MAIN_KEY
+from contract_tests.run.key_sources import BASE_URL, KEY_FILE, MAIN_KEY, keys_in_place_of
 from contract_tests.wire.target import Target
+from usage_contract_pytest import unknown_options
 
 REPORT_FILES = ("contract.json", "contract.md", "contract.html")
 SENDS_NOTHING = {
     *("--rules", "--rules-json", "--plan", "--collect-only", "--collectonly", "--co"),
     *("-h", "--help", "-V", "--version", "--markers", "--fixtures", "--fixtures-per-test"),
 }
-UNKNOWN_ARGUMENTS = re.compile(r"(?s)(?:.*error: )?unrecognized arguments: (?P<words>[^\n]*).*")
+ARGPARSE_ERROR = re.compile(r"(?s)usage: .*?\n[^\n]*?: error: (?P<problem>.*?)(?:\n  [\w ]+: [^\n]*)*")
 
 
 @dataclass
@@ -73,7 +74,7 @@ class Outputs:
         self._clear()
         if problem:
             message = f"--compare: {self.compared} is not a report of the gate (contract.json): {problem}"
-            raise pytest.UsageError(Redactor(self._secrets())(message))
+            raise pytest.UsageError(message)
 
     def _clear(self) -> None:
         if self.junit:
@@ -90,7 +91,7 @@ class Outputs:
         except OSError as error:
             message = f"--report-dir: {self.folder} cannot be written to: {error}"
             self.folder = None
-            raise pytest.UsageError(Redactor(self._secrets())(message)) from None
+            raise pytest.UsageError(message) from None
 
     def write(self, report: Report, redact: Redactor) -> None:
         """Write the report's files, and GitHub's summary where there is one; OSError where that fails."""
@@ -126,10 +127,12 @@ class Outputs:
             ElementTree.ElementTree(suites).write(self.junit, "utf-8", xml_declaration=True)
 
     def report_failed_start(self, error: BaseException | None) -> None:
-        """Report an error that ended the run before its session, to all outputs of a session."""
+        """Report an error that ended the run before its session, to all outputs of a session; redact its message."""
+        redact = Redactor(self._secrets())
+        if isinstance(error, pytest.UsageError):
+            error.args = (redact(_reason(error)),)  # pytest prints it after this
         if error is None or self.written:
             return
-        redact = Redactor(self._secrets())
         report = redacted(self._failed_start(_reason(error)), redact)
         if os.environ.get("GITHUB_ACTIONS") == "true":
             sys.stdout.write(annotation("error", "contract gate", report.headline) + "\n")
@@ -158,10 +161,12 @@ class Outputs:
         return ""
 
     def _secrets(self) -> tuple[str, ...]:
-        given = [value for name, value in os.environ.items() if name.startswith(MAIN_KEY) and name != KEY_FILE]
-        given += values_of(self.arguments, "--api-key")
-        given += [value.partition(":")[2].strip() for value in values_of(self.arguments, "--header")]
-        return tuple(secret for secret in given if len(secret) >= SHORTEST_SECRET)
+        keys = [value for name, value in os.environ.items() if name.startswith(MAIN_KEY) and name != KEY_FILE]
+        files = [os.environ.get(KEY_FILE, ""), *values_of(self.arguments, "--api-key-file")]
+        keys += [key for file in files for key in keys_in_place_of(file)]
+        keys += values_of(self.arguments, "--api-key")
+        keys += [value.partition(":")[2].strip() for value in values_of(self.arguments, "--header")]
+        return tuple(secret for secret in keys if len(secret) >= SHORTEST_SECRET)
 
 
 outputs_key = pytest.StashKey[Outputs]()
@@ -184,7 +189,6 @@ def watch(config: pytest.Config, arguments: Sequence[str]) -> Outputs:
 
 def _reason(error: BaseException) -> str:
     text = str(error) or type(error).__name__
-    if unknown := UNKNOWN_ARGUMENTS.fullmatch(text):
-        options = [word.split("=")[0] for word in unknown["words"].split() if word.startswith("-")]
+    if options := unknown_options(text):
         return f"unrecognized arguments: {' '.join(options)}"
-    return text
+    return usage["problem"] if (usage := ARGPARSE_ERROR.fullmatch(text)) else text

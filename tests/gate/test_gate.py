@@ -214,12 +214,14 @@ def test_the_rules_are_listed_without_a_request(run_gate: RunGate) -> None:
     assert "auth/missing-key-is-401 (documented; authentication guide" in run.output
 
 
-def test_keys_come_from_options_before_the_environment_before_a_file(run_gate: RunGate, tmp_path: Path) -> None:
+def test_keys_come_from_options_before_the_environment_before_the_file_that_it_names(
+    run_gate: RunGate, tmp_path: Path
+) -> None:
     with UsageMock(rate_limit=False) as mock:
         chosen = ("--base-url", mock.url, *FEW)
         assert run_gate(*chosen, "--api-key", "demo-busy", environment={"CONTRACT_API_KEY": "wrong-key"}).code == 0
         (tmp_path / "keys").write_text("demo-busy\n\ndemo-fresh\n")
-        assert run_gate(*chosen, "--api-key-file", "keys", environment={"CONTRACT_API_KEY": "wrong-key"}).code == 4
+        assert run_gate(*chosen, "--api-key-file", "keys", environment={"CONTRACT_API_KEY": "wrong-key"}).code == 0
         assert run_gate(*chosen, environment={"CONTRACT_API_KEY_FILE": "keys"}).code == 0
 
 
