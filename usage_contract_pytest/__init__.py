@@ -70,7 +70,9 @@ def _remove_earlier_reports(args: Sequence[str], folder: Path) -> None:
         name, equals, rest = option.partition("=")
         if name == "--report-dir":
             for report in ("contract.json", "contract.md", "contract.html"):
-                (folder / (rest if equals else value) / report).unlink(missing_ok=True)
+                path = folder / (rest if equals else value) / report
+                if path.is_file():  # and not a device
+                    path.unlink()
 
 
 def _is_of_the_gate(argument: str, folder: Path, *, pyargs: bool) -> bool:

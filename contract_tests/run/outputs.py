@@ -28,6 +28,7 @@ from contract_tests.run.key_sources import BASE_URL, KEY_FILE, MAIN_KEY, keys_in
 from contract_tests.wire.target import Target
 from usage_contract_pytest import unknown_options
 
+SPECIAL_FILES = {"dev", "proc"}  # folders whose files stand for others, such as /dev/stdout for standard output
 REPORT_FILES = ("contract.json", "contract.md", "contract.html")
 SENDS_NOTHING = {
     *("--rules", "--rules-json", "--plan", "--collect-only", "--collectonly", "--co"),
@@ -77,30 +78,58 @@ class Outputs:
             raise pytest.UsageError(message)
 
     def _clear(self) -> None:
-        if self.junit:
-            with suppress(OSError):  # pytest reports it
-                self.junit.unlink()
+        problems = [*self._clear_folder(), *self._clear_junit()]
+        if problems:
+            raise pytest.UsageError(problems[0])
+
+    def _clear_folder(self) -> Iterator[str]:
         if not self.folder:
             return
+        folder, self.folder = self.folder, None
+        paths = [folder / name for name in REPORT_FILES]
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for name in REPORT_FILES:
-                (self.folder / name).unlink(missing_ok=True)
-            with tempfile.TemporaryFile(dir=self.folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            if special := [path for path in paths if path.exists() and not path.is_file()]:
+                yield f"--report-dir: {special[0]} is not a regular file; remove it"
+                return
+            for path in paths:
+                path.unlink(missing_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            message = f"--report-dir: {self.folder} cannot be written to: {error}"
-            self.folder = None
-            raise pytest.UsageError(message) from None
+            yield f"--report-dir: {folder} cannot be written to: {error}"
+        else:
+            self.folder = folder
+
+    def _clear_junit(self) -> Iterator[str]:
+        if not self.junit or SPECIAL_FILES & {*self.junit.parts[1:2]}:
+            return
+        try:
+            self.junit.parent.mkdir(parents=True, exist_ok=True)
+            if self.junit.is_file() or not self.junit.exists():  # and not a device or a pipe
+                self.junit.open("w").close()
+                with suppress(OSError):  # a file in a folder without write permission; it is empty now
+                    self.junit.resolve().unlink()
+        except OSError as error:
+            yield f"--junitxml: {self.junit} cannot be written: {error.strerror}"
+            self.junit = None
 
     def write(self, report: Report, redact: Redactor) -> None:
-        """Write the report's files, and GitHub's summary where there is one; OSError where that fails."""
+        """Write the report's files, and GitHub's summary where there is one.
+
+        Raises:
+            OSError: A file, which is its `filename`, cannot be written. The folder then has no report.
+        """
         self.written = True
         # Once more, because formatting may have completed a secret; a short secret may be in it by chance.
         final = Redactor(tuple(secret if len(secret) >= RUN else "" for secret in redact.secrets))
         for path, text in list(self._texts(report)):  # an error in one format leaves none of the files behind
-            with path.open("a", encoding="utf-8") as file:
-                file.write(final(text))
+            try:
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(final(text))
+            except OSError as error:
+                self._remove()  # an incomplete report must not remain
+                raise OSError(error.errno, error.strerror, str(path)) from None
 
     def _texts(self, report: Report) -> Iterator[tuple[Path, str]]:
         if self.folder:
@@ -109,14 +138,13 @@ class Outputs:
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
             yield Path(summary), markdown(report)
 
-    def remove(self) -> None:
-        """Remove the report's files, as far as possible: an incomplete report must not remain."""
+    def _remove(self) -> None:
         for path in [self.folder / name for name in REPORT_FILES] if self.folder else []:
             with suppress(OSError):  # it could not be written, so its removal may fail as well
                 path.unlink()
 
     def write_junit(self, message: str) -> None:
-        """Write a JUnit file whose only test case is an error; readers take an empty file for a success."""
+        """Write a JUnit file of a run without a session: its only test case is an error."""
         if self.junit:
             counts: dict[str, str] = {"tests": "1", "errors": "1", "failures": "0", "skipped": "0", "time": "0"}
             suites = ElementTree.Element("testsuites")
@@ -138,8 +166,9 @@ class Outputs:
             sys.stdout.write(annotation("error", "contract gate", report.headline) + "\n")
             sys.stdout.flush()
         with suppress(OSError):  # the error itself is printed in any case
-            self.write(report, redact)
             self.write_junit(report.headline)
+        with suppress(OSError):
+            self.write(report, redact)
 
     def _failed_start(self, reason: str) -> Report:
         # Of the command line only the address: a mistyped option may be followed by a key.

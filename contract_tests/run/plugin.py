@@ -19,6 +19,7 @@ from contract_tests.reports.text import exchange_lines, rule_text
 from contract_tests.run.examples import PROFILES
 from contract_tests.run.findings import BrokenPromiseError
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
+from contract_tests.run.junit import take_over
 from contract_tests.run.offline import doubts_about
 from contract_tests.run.options import add_options
 from contract_tests.run.outputs import watch
@@ -77,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
     verdicts = config.stash[verdicts_key] = Verdicts(settings)
     terminal = config.get_terminal_writer()
     terminal._file = RedactedStream(terminal._file, redact, styled=terminal.hasmarkup)
-    reports = config.stash[reports_key] = ReportPlugin(verdicts, redact, outputs)
+    reports = config.stash[reports_key] = ReportPlugin(verdicts, redact, outputs, take_over(config))
     config.pluginmanager.register(reports)
     _end_in_order(config)
 
@@ -270,6 +271,7 @@ def _ending(config: pytest.Config) -> Iterator[str]:
     reports = config.stash[reports_key]
     verdict, *more = summary(config.stash[verdicts_key])
     yield reports.reason or verdict
+    yield from reports.problems
     if reports.report and reports.report.exchange:
         yield from exchange_lines(reports.report.exchange)
     yield from more

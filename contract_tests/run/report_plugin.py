@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from contract_tests.redaction.escaping import escaped
 from contract_tests.redaction.redactor import RedactedStream, Redactor
 from contract_tests.reports.deviations import suggested_deviations
 from contract_tests.reports.github import workflow_commands
 from contract_tests.reports.model import Report, redacted
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED, CouldNotBeTestedError
+from contract_tests.run.junit import JUnitFile
 from contract_tests.run.outputs import REPORT_FILES, Outputs
 from contract_tests.run.report import Ending, report_of
 from contract_tests.run.verdicts import Verdicts
@@ -31,11 +33,14 @@ class ReportPlugin:
     verdicts: Verdicts
     redact: Redactor
     outputs: Outputs
+    junit: JUnitFile | None
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     began: float = field(default_factory=time.monotonic)
     reason: str = ""
     exchange: Exchange | None = None
     report: Report | None = None
+    problems: list[str] = field(default_factory=list)
+    is_written: bool = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -51,25 +56,41 @@ class ReportPlugin:
 
     @pytest.hookimpl(trylast=True)  # after the exit code is set
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the files and GitHub's summary; a run whose files cannot be written is not green."""
+        """Write the files and GitHub's summary; a run whose outputs cannot be written is not green."""
         if self.outputs.written:
             return
         if isinstance(error := sys.exception(), pytest.UsageError):
             self.reason = f"{self.verdicts.settings.target.url} could not be tested: {error}"
+        self._write_junit(session)
         arguments = session.config.invocation_params.args
         seconds = time.monotonic() - self.began
-        ending = Ending(
-            int(session.exitstatus), self.reason, self.exchange, [*map(str, arguments)], self.started, seconds
-        )
+        code = int(session.exitstatus)
+        reason = self.reason or (self._problem if code == COULD_NOT_BE_TESTED else "")
+        ending = Ending(code, reason, self.exchange, [*map(str, arguments)], self.started, seconds)
         self.report = redacted(report_of(self.verdicts, ending, self.outputs.earlier), self.redact)
         try:
             self.outputs.write(self.report, self.redact)
-            if self.reason and not self.verdicts.all:
-                self.outputs.write_junit(self.report.headline)
+            self.is_written = True
         except OSError as error:
-            self.report, self.reason = None, f"The report could not be written: {error}"
-            self.outputs.remove()
-            session.exitstatus = session.exitstatus or COULD_NOT_BE_TESTED
+            self._note(f"{error.filename} could not be written: {error.strerror}", session)
+            self._write_junit(session)
+
+    @property
+    def _problem(self) -> str:
+        return "; ".join(self.problems)
+
+    def _write_junit(self, session: pytest.Session) -> None:
+        if self.junit:
+            try:
+                self.junit.write(escaped(self.redact(self.reason or self._problem)))
+            except OSError as error:
+                self._note(f"--junitxml: {self.junit.logfile} could not be written: {error.strerror}", session)
+
+    def _note(self, problem: str, session: pytest.Session) -> None:
+        """Note that an output could not be written, so that the run is not green."""
+        if problem not in self.problems:
+            self.problems.append(problem)
+        session.exitstatus = session.exitstatus or COULD_NOT_BE_TESTED
 
     @pytest.hookimpl(wrapper=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:
@@ -82,7 +103,7 @@ class ReportPlugin:
         yield
         if self.report and self.report.faults:
             terminalreporter.write_line(f"run again: {self.report.faults[0].reproduce}")
-        if self.report and (path := self._report_path(self.report)):
+        if self.report and self.is_written and (path := self._report_path(self.report)):
             terminalreporter.write_line(f"report: {path}")
 
     def _report_path(self, report: Report) -> str:

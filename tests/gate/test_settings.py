@@ -234,11 +234,14 @@ def test_a_short_header_value_is_not_a_secret_and_stays_in_the_output(run_gate: 
 def test_a_run_that_sends_nothing_does_not_replace_an_earlier_report(
     option: str, run_gate: RunGate, tmp_path: Path
 ) -> None:
-    earlier = tmp_path / "out" / "contract.json"
-    earlier.parent.mkdir()
-    earlier.write_text("an earlier report")
-    assert run_gate(option, "--report-dir", "out", "-k", "missing_key").code == 0
-    assert earlier.read_text() == "an earlier report"
+    earlier = [tmp_path / "out" / "contract.json", tmp_path / "junit.xml"]
+    earlier[0].parent.mkdir()
+    for path in earlier:
+        path.write_text("an earlier report")
+    run = run_gate(option, "--report-dir", "out", "-k", "missing_key")
+    assert run.code == 0
+    assert [path.read_text() for path in earlier] == ["an earlier report", "an earlier report"]
+    assert "generated xml file" not in run.output
 
 
 def test_the_profiles_of_the_gate_are_accepted(run_gate: RunGate) -> None:
