@@ -47,6 +47,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         _remove_earlier_reports(args, folder)
         raise pytest.UsageError(f"the gate needs {', '.join(missing)}: pip install 'usage-contract[gate]'")
+    _open_closed_streams(early_config)
     _load(early_config, args)
     _refuse_mistyped_secret_option(args)
     _refuse_empty_secret(args)
@@ -54,6 +55,19 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     _refuse_unredacted_output(early_config)
     if known.pyargs:
         known.file_or_dir[:] = map(_located, known.file_or_dir)
+
+
+def _open_closed_streams(config: pytest.Config) -> None:
+    """Replace a standard stream that is closed, as by `>&-`, by the null device: pytest itself fails without it."""
+    if sys.__stdout__ and sys.__stderr__:
+        return
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture:
+        capture.stop_global_capturing()  # it would put the closed stream back
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - it is open as long as the process runs
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    if capture:
+        capture.start_global_capturing()
 
 
 def _load(config: pytest.Config, args: list[str]) -> None:

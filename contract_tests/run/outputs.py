@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from contract_tests.redaction.redactor import Redactor
+from contract_tests.redaction.redactor import RedactedStream, Redactor
 from contract_tests.redaction.spellings import RUN, SHORTEST_SECRET
 from contract_tests.reports.comparison import EarlierReport, read_report
 from contract_tests.reports.github import annotation
@@ -163,8 +163,9 @@ class Outputs:
             return
         report = redacted(self._failed_start(_reason(error)), redact)
         if os.environ.get("GITHUB_ACTIONS") == "true":
-            sys.stdout.write(annotation("error", "contract gate", report.headline) + "\n")
-            sys.stdout.flush()
+            stream = RedactedStream(sys.stdout, redact)
+            stream.write_command(annotation("error", "contract gate", report.headline))
+            stream.flush()
         with suppress(OSError):  # the error itself is printed in any case
             self.write_junit(report.headline)
         with suppress(OSError):

@@ -77,8 +77,8 @@ def pytest_configure(config: pytest.Config) -> None:
     redact = Redactor(settings.secrets)
     verdicts = config.stash[verdicts_key] = Verdicts(settings)
     terminal = config.get_terminal_writer()
-    terminal._file = RedactedStream(terminal._file, redact, styled=terminal.hasmarkup)
-    reports = config.stash[reports_key] = ReportPlugin(verdicts, redact, outputs, take_over(config))
+    output = terminal._file = RedactedStream(terminal._file, redact, styled=terminal.hasmarkup)
+    reports = config.stash[reports_key] = ReportPlugin(verdicts, redact, outputs, output, take_over(config))
     config.pluginmanager.register(reports)
     _end_in_order(config)
 

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -33,6 +34,7 @@ class ReportPlugin:
     verdicts: Verdicts
     redact: Redactor
     outputs: Outputs
+    output: RedactedStream
     junit: JUnitFile | None
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     began: float = field(default_factory=time.monotonic)
@@ -54,13 +56,23 @@ class ReportPlugin:
         """Store the error of the gate itself."""
         self.reason = f"The gate itself failed: {excinfo.exconly()}"
 
-    @pytest.hookimpl(trylast=True)  # after the exit code is set
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)  # around the summary, which pytest prints when the session is over
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
+        """Report on standard error that standard output could not be written."""
+        yield
+        self._check_output(session)
+        if self.output.failure:
+            with suppress(OSError):  # standard error may be the same full disk
+                sys.stderr.write(f"ERROR: {self.problems[-1]}\n")
+
+    @pytest.hookimpl(trylast=True, specname="pytest_sessionfinish")  # after the exit code is set
+    def pytest_write_reports(self, session: pytest.Session) -> None:
         """Write the files and GitHub's summary; a run whose outputs cannot be written is not green."""
         if self.outputs.written:
             return
         if isinstance(error := sys.exception(), pytest.UsageError):
             self.reason = f"{self.verdicts.settings.target.url} could not be tested: {error}"
+        self._check_output(session)
         self._write_junit(session)
         arguments = session.config.invocation_params.args
         seconds = time.monotonic() - self.began
@@ -74,6 +86,11 @@ class ReportPlugin:
         except OSError as error:
             self._note(f"{error.filename} could not be written: {error.strerror}", session)
             self._write_junit(session)
+
+    def _check_output(self, session: pytest.Session) -> None:
+        self.output.flush()
+        if self.output.failure:
+            self._note(f"standard output could not be written: {self.output.failure}", session)
 
     @property
     def _problem(self) -> str:
