@@ -25,6 +25,9 @@ LOGIN = re.compile(r"log-?in|sign-?in|signon|sso\b|saml|oauth|/auth\b")
 LOGIN_PAGE = re.compile(r"type=.?password|log ?in|sign ?in")
 TLS_PORT = re.compile(r"plain http request was sent to https port|http request to an https server|requires tls")
 TLS_ALERT = b"\x15\x03"  # RFC 8446, section 5.1: a record of type alert
+# A malformed response of an HTTP server still has a version, a common header field, or a body of JSON.
+LIKE_HTTP = re.compile(rb"(?im)\A\s*(http/|[{\[])|^(content-type|content-length|date|server)\s*:")
+LONGEST_BEGINNING = 60  # characters of a response that is not HTTP
 UNKNOWN_PATH = "missing authentication token"  # of Amazon API Gateway
 
 
@@ -101,6 +104,9 @@ def likely_cause(exchange: Exchange, target: Target, path: str) -> str:
         return "a bot challenge answers in front of the deployment; let the gate's requests pass it"
     if exchange.head.startswith(TLS_ALERT) or (status == 400 and TLS_PORT.search(text)):
         return "this port expects TLS; is it https instead of http?"
+    if exchange.received and exchange.status is None and not LIKE_HTTP.search(exchange.head):
+        begin = exchange.excerpt(exchange.head, longest=LONGEST_BEGINNING)
+        return f"it is not HTTP: it begins with '{begin}'; check host and port"
     if status in {401, 403} and UNKNOWN_PATH in text:
         return "the API gateway does not know this path; check the path prefix in --base-url"
     if status in {301, 302, 303, 307, 308}:

@@ -44,6 +44,11 @@ WRONG_ADDRESSES: dict[str, tuple[bytes, str]] = {
         "400; this port expects TLS; is it https instead of http?",
     ),
     "TLS alert": (b"\x15\x03\x01\x00\x02\x02\x46", "this port expects TLS; is it https instead of http?"),
+    "SSH": (
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        r"no response (truncated); it is not HTTP: it begins with 'SSH-2.0-OpenSSH_9.2\r\n'; check host and port",
+    ),
+    "text": (b"hello\r\n\r\n", r"it is not HTTP: it begins with 'hello\r\n\r\n'; check host and port"),
     "gateway": (
         http_response(
             b'{"message":"Missing Authentication Token"}',

@@ -170,7 +170,8 @@ def test_a_run_without_a_tested_rule_has_exit_code_4(
 
 BROKEN_FIRST_RESPONSES: dict[str, Respond] = {
     "500": lambda _: http_response(b"{}", "500 Oops"),
-    "no HTTP": lambda _: b"hello\r\n\r\n",
+    "a malformed status line": lambda _: b"ICY 200 OK\r\nContent-Type: application/json\r\n\r\n{}",
+    "a body without a head": lambda _: b'{"total": 1}',
     "a head cut short": lambda _: b"HTTP/1.1 200 OK\r\nContent-",
 }
 
