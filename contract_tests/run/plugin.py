@@ -57,6 +57,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     for plugin in ("hypothesispytest", "terminal"):
         if config.pluginmanager.is_blocked(plugin):
             raise pytest.UsageError(f"-p no:{plugin}: the gate needs that plugin. Leave the option out")
+    if config.option.noconftest:
+        raise pytest.UsageError("--noconftest: the gate's conftest.py has what its rules share. Leave the option out")
     profile = config.option.hypothesis_profile = config.option.hypothesis_profile or PROFILES[0]
     if profile not in PROFILES:
         raise pytest.UsageError(f"--hypothesis-profile: {profile} is not a profile; choose {' or '.join(PROFILES)}")

@@ -61,6 +61,7 @@ BAD_OPTIONS = {
     "Leave them out, or add -n0": ("--dist", "load", "--tx", "2*popen"),
     "--hypothesis-verbosity: Hypothesis would print": ("--hypothesis-verbosity", "debug"),
     "-p no:hypothesispytest: the gate needs that plugin": ("-p", "no:hypothesispytest"),
+    "--noconftest: the gate's conftest.py has what its rules share": ("--noconftest",),
     "1e10 is not between 0.1 and 3600 seconds": ("--answer-timeout", "1e10"),
     "--header: Content-Length is set by the gate": (*BASE_URL, "--api-key", SECRET, "--header", "Content-Length: 5"),
     "--header gives X-API-Key; give API keys by": (*BASE_URL, "--api-key", SECRET, "--header", "x-api-key: other"),
