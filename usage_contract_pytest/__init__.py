@@ -28,6 +28,7 @@ GATE_OPTIONS = frozenset(
         *("--report-dir", "--compare", "--proxy"),
     }
 )
+HIDDEN = f"another package contract_tests hides the gate in {GATE}; start pytest in another folder"
 UNRECOGNIZED = re.compile(r"(?s)(?:.*error: )?unrecognized arguments: (?P<words>[^\n]*).*")
 OPTION = re.compile(r"--[a-zA-Z][\w-]*|-[a-zA-Z]")
 
@@ -40,10 +41,12 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
         # pytest runs this while the error that ended the run passes through it.
         early_config.add_cleanup(lambda: _explain_unknown_options(sys.exception(), known.file_or_dir))
         _refuse_another_copy(known.file_or_dir, folder)
+        if known.pyargs:
+            _refuse_a_hidden_gate(known.file_or_dir, args, folder)
         return
     if not _is_importable():
         _remove_earlier_reports(args, folder)
-        raise pytest.UsageError(f"another contract_tests hides the gate in {GATE}; start pytest in another folder")
+        raise pytest.UsageError(HIDDEN)
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         _remove_earlier_reports(args, folder)
         raise pytest.UsageError(f"the gate needs {', '.join(missing)}: pip install 'usage-contract[gate]'")
@@ -141,6 +144,15 @@ def _refuse_another_copy(places: Sequence[str], folder: Path) -> None:
                 f"{copies[0]} is not the installed gate, which is {GATE}. Install this checkout with pip install -e, "
                 "or name the installed gate with --pyargs contract_tests"
             )
+
+
+def _refuse_a_hidden_gate(names: Sequence[str], args: Sequence[str], folder: Path) -> None:
+    """Reject the name of the gate if it is another package, and the run has a deployment or keys for the gate."""
+    is_named = any(re.split("[.:]", name)[0] == GATE.name for name in names)
+    has_base_url = "PYTEST_BASE_URL" in os.environ or any(word.partition("=")[0] == "--base-url" for word in args)
+    if is_named and (has_base_url or any(name.startswith("CONTRACT_API_KEY") for name in os.environ)):
+        _remove_earlier_reports(args, folder)
+        raise pytest.UsageError(HIDDEN)
 
 
 def _has_rules(folder: Path) -> bool:

@@ -43,7 +43,28 @@ def test_pyargs_selects_the_gate_despite_a_folder_with_its_name(project: Path) -
 def test_a_gate_that_another_package_hides_is_reported(project: Path) -> None:
     run = run_pytest(str(CHECKOUT / "contract_tests"), folder=project, PYTHONPATH=str(project))
     assert run.returncode == 4
-    assert "another contract_tests hides the gate" in run.stderr
+    assert "another package contract_tests hides the gate" in run.stderr
+
+
+HIDDEN = {
+    "option": (["--base-url", "http://127.0.0.1:1"], {}),
+    "address": ([], {"PYTEST_BASE_URL": "http://127.0.0.1:1"}),
+    "key": ([], {"CONTRACT_API_KEY_FILE": "keys"}),
+}
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+@pytest.mark.parametrize("name", ["contract_tests", "contract_tests.test_auth"])
+def test_a_package_of_the_project_does_not_pass_for_the_gate(name: str, how: str, project: Path) -> None:
+    options, environment = HIDDEN[how]
+    run = run_pytest("--pyargs", name, *options, folder=project, PYTHONPATH=str(project), **environment)
+    assert run.returncode == 4
+    assert "another package contract_tests hides the gate" in run.stderr
+
+
+def test_a_package_of_the_project_with_the_name_of_the_gate_is_run_by_its_name(project: Path) -> None:
+    run = run_pytest("--pyargs", "contract_tests", "--api-key=own", folder=project, PYTHONPATH=str(project))
+    assert "1 passed" in run.stdout, run.stdout + run.stderr
 
 
 UNNAMED: dict[str, tuple[str, ...]] = {
