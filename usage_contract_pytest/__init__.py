@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
-from itertools import pairwise, takewhile
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ GATE_OPTIONS = frozenset(
     }
 )
 HIDDEN = f"another package contract_tests hides the gate in {GATE}; start pytest in another folder"
+WITH_VALUE = GATE_OPTIONS - {"--rules", "--rules-json", "--plan", "--intrusive", "--require-complete"} | {"--junitxml"}
 UNRECOGNIZED = re.compile(r"(?s)(?:.*error: )?unrecognized arguments: (?P<words>[^\n]*).*")
 OPTION = re.compile(r"--[a-zA-Z][\w-]*|-[a-zA-Z]")
 
@@ -53,7 +54,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     _open_closed_streams(early_config)
     _load(early_config, args)
     _refuse_mistyped_secret_option(args)
-    _refuse_empty_secret(args)
+    _refuse_empty_value(args)
     _refuse_second_value(args, folder, pyargs=known.pyargs)
     _refuse_unredacted_output(early_config)
     if known.pyargs:
@@ -171,10 +172,11 @@ def _refuse_mistyped_secret_option(args: Sequence[str]) -> None:
             raise pytest.UsageError(f"unknown option {option}; did you mean {' or '.join(sorted(near))}?")
 
 
-def _refuse_empty_secret(args: Sequence[str]) -> None:
-    """Reject an empty value, as from an unset variable, before pytest takes it for a path to collect."""
-    for option, value in pairwise(args):
-        if option in SECRET_OPTIONS and not value:
+def _refuse_empty_value(args: Sequence[str]) -> None:
+    """Reject an empty value, as from an unset variable, which would be ignored, or be a path to collect."""
+    for word, value in zip(args, [*args[1:], "a value"], strict=True):
+        option, equals, given = word.partition("=")
+        if option in WITH_VALUE and not (given if equals else value):
             raise pytest.UsageError(f"{option}: the value is empty. Is a variable not set?")
 
 

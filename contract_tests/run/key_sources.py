@@ -17,7 +17,7 @@ MAIN_KEY = "CONTRACT_API_KEY"
 KEY_FILE = "CONTRACT_API_KEY_FILE"
 BASE_URL = "PYTEST_BASE_URL"  # pytest-base-url's
 LIKE_KEY = re.compile(r"CONTRACT_?(API_?)?KEYS?_?(\d+|FILE)?")
-LIKE_URL = re.compile("(CONTRACT|PYTEST)_?(BASE_?)?URL")
+LIKE_URL = re.compile("(CONTRACT|PYTEST)_?(BASE_?)?URL|BASE_URL")
 KEY_VARIABLE = re.compile(rf"{MAIN_KEY}(_\d+)?|{KEY_FILE}")
 
 
@@ -104,7 +104,10 @@ def refuse_misspelt_variable(environment: Mapping[str, str], *, is_remote: bool)
     """Raise UsageError for a variable that looks like one for a key or the base URL, and is not."""
     for name in environment:
         if not is_remote and name != BASE_URL and LIKE_URL.fullmatch(name):
-            raise pytest.UsageError(f"{name} is not a variable of the gate; give --base-url, or {BASE_URL}")
+            raise pytest.UsageError(
+                f"{name} is not a variable of the gate; give --base-url, or {BASE_URL}. "
+                "To check the embedded mock, unset it"
+            )
         if is_remote and LIKE_KEY.fullmatch(name) and not KEY_VARIABLE.fullmatch(name):
             raise pytest.UsageError(
                 f"{name} is not a variable of the gate; keys are in {MAIN_KEY}, {MAIN_KEY}_2 and so on, or {KEY_FILE}"

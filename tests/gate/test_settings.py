@@ -18,6 +18,7 @@ from mock_server import UsageMock, load_fault, make_app
 from mock_server.options import MockOptions
 from tests.support.gate import Run
 from usage_contract import load
+from usage_contract_pytest import WITH_VALUE
 
 RunGate = Callable[..., Run]
 SECRET = "k3y-0f-a-very-secret-kind"
@@ -80,6 +81,14 @@ def test_an_invalid_option_is_reported_in_one_line_without_the_key(message: str,
     assert message in run.output
     assert SECRET not in run.output
     assert "Traceback" not in run.output
+
+
+@pytest.mark.parametrize("option", sorted(WITH_VALUE))
+@pytest.mark.parametrize("join", [False, True])
+def test_an_empty_value_is_reported(option: str, join: bool, run_gate: RunGate) -> None:
+    run = run_gate(*([f"{option}="] if join else [option, ""]), *BASE_URL)
+    assert run.code == 4
+    assert f"{option}: the value is empty. Is a variable not set?" in run.output
 
 
 BAD_URLS = {
@@ -165,7 +174,7 @@ def test_a_variable_of_another_program_is_ignored(run_gate: RunGate) -> None:
     assert "no connection to 127.0.0.1:1" in run.output
 
 
-@pytest.mark.parametrize("name", ["CONTRACT_BASE_URL", "CONTRACT_URL", "PYTEST_BASEURL"])
+@pytest.mark.parametrize("name", ["BASE_URL", "CONTRACT_BASE_URL", "CONTRACT_URL", "PYTEST_BASEURL"])
 def test_a_url_that_would_be_overlooked_is_reported(name: str, run_gate: RunGate) -> None:
     run = run_gate("-k", "missing_key", environment={name: BASE_URL[1]})
     assert run.code == 4

@@ -132,10 +132,3 @@ def test_options_that_disclose_keys_despite_redaction_are_rejected(option: str, 
     assert f"ERROR: {option}" in run.stderr
     assert SECRET not in run.stdout + run.stderr
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("option", ["--api-key", "--api-key-file", "--header"])
-def test_an_empty_value_of_a_secret_option_is_reported(option: str, tmp_path: Path) -> None:
-    run = run_pytest("--pyargs", "contract_tests", option, "", "--base-url", "http://127.0.0.1:1", folder=tmp_path)
-    assert run.returncode == 4
-    assert f"{option}: the value is empty. Is a variable not set?" in run.stdout + run.stderr
