@@ -277,5 +277,7 @@ def _ending(config: pytest.Config) -> Iterator[str]:
     if reports.report and reports.report.exchange:
         yield from exchange_lines(reports.report.exchange)
     yield from more
+    if not (config.stash[verdicts_key].rules or reports.reason):
+        yield "pytest has collected no rules. Check -k, -m, and python_files and python_functions in its configuration"
     if reports.report and reports.report.comparison:
         yield from comparison_lines(reports.report.comparison)

@@ -25,8 +25,6 @@ def summary(verdicts: Verdicts) -> Iterator[str]:
     yield f"{verdicts.settings.target.url}{embedded} {_result(verdicts)} at level {verdicts.settings.level}"
     tally = ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome) if counts[outcome])
     yield f"rules: {len(verdicts.rules)} selected; {tally or 'none ran'}"
-    if not verdicts.rules:
-        yield "pytest has collected no rules. Check -k, -m, and python_files and python_functions in its configuration"
     if verdicts.scheduler:
         yield verdicts.scheduler.transport.spent()
     lines = [*_failures(verdicts), *_untested(verdicts)]

@@ -73,6 +73,7 @@ def test_a_run_that_cannot_start_is_reported_in_every_output(how: str, run_gate:
     github = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "summary.md"}
     run = run_gate(*arguments, "--report-dir", "out", environment=environment | github)
     assert run.code == 4
+    assert "pytest has collected no rules" not in run.output  # which is not the reason
     report = json.loads((tmp_path / "out" / "contract.json").read_text())
     Draft202012Validator(SCHEMA, format_checker=FormatChecker()).validate(report)
     assert (report["verdict"], report["exit_code"]) == ("could not be tested", 4)
