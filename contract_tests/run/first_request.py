@@ -14,7 +14,7 @@ from contract_tests.run.findings import BrokenPromiseError, Finding, status_find
 from contract_tests.run.gate import Gate, RequestOptions
 from contract_tests.run.scheduler import Scheduler, Shortfall
 from contract_tests.wire.connection import UnreachableError
-from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange
+from contract_tests.wire.messages import AUTH_ERRORS, CLOSED_ENDINGS, Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pages import LOOKED_AT, is_challenge, is_page
 from contract_tests.wire.target import Target
@@ -86,12 +86,17 @@ def _report_no_first_200(scheduler: Scheduler, session: pytest.Session, exchange
         problem = "a valid key is refused because of the position or the case of its header"
         raise NoFirstResponseError([Finding(problem, exchange, expected="200", actual=exchange.outcome)])
     if exchange.status in AUTH_ERRORS:
-        reason = f"it refuses the main key with {exchange.status}; is the key this deployment's?"
+        reason = f"it refuses the main key with {exchange.status}; is the key this deployment's?{_quotes(gate.main)}"
         _could_not_be_tested(gate, reason, exchange)
     if exchange.status == 407:
         _could_not_be_tested(gate, "the proxy requires credentials (407), and --proxy takes no password", exchange)
     if not exchange.received:
-        _could_not_be_tested(gate, f"no response: {exchange.problem}")
+        hint = (
+            "; does this port expect https?"
+            if gate.settings.target.scheme == "http" and exchange.ending in CLOSED_ENDINGS
+            else ""
+        )
+        _could_not_be_tested(gate, f"no response: {exchange.problem}{hint}")
     session.shouldfail = "without a first 200 response to the main key nothing else can be tested"
     raise NoFirstResponseError([status_finding(exchange, "200")])
 
@@ -160,8 +165,14 @@ def _send_first_request_with(scheduler: Scheduler, key: Credential) -> None:
     if all(exchange.status in AUTH_ERRORS for exchange in exchanges):
         scheduler.gate.rejected[key] = exchanges[0]
         variable = key.shell.removeprefix("$")
-        problem = f"{key.label} ({variable}) was rejected with {exchanges[0].status} and is not used"
+        problem = f"{key.label} ({variable}) was rejected with {exchanges[0].status} and is not used{_quotes(key)}"
         scheduler.shortfalls.append(Shortfall(key, problem, f"a valid {key.label}"))
+
+
+def _quotes(key: Credential) -> str:
+    """Return that a key begins and ends with a quote, which a file of variables may have added; empty otherwise."""
+    is_quoted = key.value[:1] in {b"'", b'"'} and key.value[:1] == key.value[-1:]
+    return "; it begins and ends with a quote" if is_quoted else ""
 
 
 def _is_refused_for_its_form(scheduler: Scheduler) -> bool:
