@@ -63,7 +63,7 @@ class ReportPlugin:
         self._check_output(session)
         if self.output.failure:
             with suppress(OSError):  # standard error may be the same full disk
-                sys.stderr.write(f"ERROR: {self.problems[-1]}\n")
+                sys.stderr.write(self.redact(f"ERROR: {self._problem}\n"))
 
     @pytest.hookimpl(trylast=True, specname="pytest_sessionfinish")  # after the exit code is set
     def pytest_write_reports(self, session: pytest.Session) -> None:
@@ -73,19 +73,23 @@ class ReportPlugin:
         if isinstance(error := sys.exception(), pytest.UsageError):
             self.reason = f"{self.verdicts.settings.target.url} could not be tested: {error}"
         self._check_output(session)
-        self._write_junit(session)
-        arguments = session.config.invocation_params.args
-        seconds = time.monotonic() - self.began
-        code = int(session.exitstatus)
-        reason = self.reason or (self._problem if code == COULD_NOT_BE_TESTED else "")
-        ending = Ending(code, reason, self.exchange, [*map(str, arguments)], self.started, seconds)
-        self.report = redacted(report_of(self.verdicts, ending, self.outputs.earlier), self.redact)
+        self.report = self._report_of(session)
+        if not self._write_junit(session, self.report):
+            self.report = self._report_of(session)
         try:
             self.outputs.write(self.report, self.redact)
             self.is_written = True
         except OSError as error:
             self._note(f"{error.filename} could not be written: {error.strerror}", session)
-            self._write_junit(session)
+            self._write_junit(session, self._report_of(session))
+
+    def _report_of(self, session: pytest.Session) -> Report:
+        arguments = session.config.invocation_params.args
+        seconds = time.monotonic() - self.began
+        code = int(session.exitstatus)
+        reason = self.reason or (self._problem if code == COULD_NOT_BE_TESTED else "")
+        ending = Ending(code, reason, self.exchange, [*map(str, arguments)], self.started, seconds)
+        return redacted(report_of(self.verdicts, ending, self.outputs.earlier), self.redact)
 
     def _check_output(self, session: pytest.Session) -> None:
         self.output.flush()
@@ -96,12 +100,18 @@ class ReportPlugin:
     def _problem(self) -> str:
         return "; ".join(self.problems)
 
-    def _write_junit(self, session: pytest.Session) -> None:
+    def _write_junit(self, session: pytest.Session, report: Report) -> bool:
+        """Write the JUnit file, with an error where its test cases alone would be a success, and the run is not."""
         if self.junit:
+            is_success = session.exitstatus == pytest.ExitCode.OK
+            is_red = session.exitstatus == pytest.ExitCode.TESTS_FAILED
+            reason = escaped(self.redact(self._problem)) if is_red else "" if is_success else report.headline
             try:
-                self.junit.write(escaped(self.redact(self.reason or self._problem)))
+                self.junit.write(reason)
             except OSError as error:
                 self._note(f"--junitxml: {self.junit.logfile} could not be written: {error.strerror}", session)
+                return False
+        return True
 
     def _note(self, problem: str, session: pytest.Session) -> None:
         """Note that an output could not be written, so that the run is not green."""

@@ -298,6 +298,15 @@ def test_a_pipe_in_place_of_an_output_is_not_removed(run_gate: RunGate, tmp_path
     assert (tmp_path / "contract.md").is_fifo()
 
 
+@pytest.mark.parametrize("chosen", ["no_such_rule", "refills_no_faster"])
+def test_the_junit_file_of_a_run_that_tested_nothing_has_an_error(chosen: str, run_gate: RunGate) -> None:
+    with UsageMock(rate_limit=False) as mock:
+        run = run_gate("--base-url", mock.url, "-k", chosen, environment={"CONTRACT_API_KEY": mock.api_key})
+    assert run.code == 4
+    (error,) = errors_in(run.folder / "junit.xml")
+    assert error.startswith(f"{mock.url} could not be tested")
+
+
 def test_the_junit_file_of_an_interrupted_run_has_an_error(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
     def stop(head: bytes) -> bytes:
         if b"X-API-Key" not in head:
