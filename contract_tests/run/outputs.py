@@ -24,7 +24,7 @@ from contract_tests.reports.markdown import markdown
 from contract_tests.reports.model import Report, as_json, redacted
 from contract_tests.run.command_line import last_value, values_of
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
-from contract_tests.run.key_sources import BASE_URL, KEY_FILE, MAIN_KEY, keys_in_place_of
+from contract_tests.run.key_sources import BASE_URL, KEY_FILE, LIKE_KEY, MAIN_KEY, keys_in_place_of
 from contract_tests.wire.target import Target
 from usage_contract_pytest import unknown_options
 
@@ -191,7 +191,8 @@ class Outputs:
         return ""
 
     def _secrets(self) -> tuple[str, ...]:
-        keys = [value for name, value in os.environ.items() if name.startswith(MAIN_KEY) and name != KEY_FILE]
+        names = [name for name in os.environ if name.startswith(MAIN_KEY) or LIKE_KEY.fullmatch(name)]
+        keys = [os.environ[name] for name in names if name != KEY_FILE]
         files = [os.environ.get(KEY_FILE, ""), *values_of(self.arguments, "--api-key-file")]
         keys += [key for file in files for key in keys_in_place_of(file)]
         keys += values_of(self.arguments, "--api-key")

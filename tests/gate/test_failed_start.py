@@ -39,6 +39,11 @@ FAILED_STARTS: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
         {},
         "--rule: <redacted:1> is not a rule",
     ),
+    "key of a misspelt variable": (
+        (*BASE_URL, "--rule", SECRET),
+        {"CONTRACT_APIKEY": SECRET},
+        "--rule: <redacted:1> is",
+    ),
     "unknown option": ((*BASE_URL, f"--token={SECRET}"), {}, "unrecognized arguments: --token"),
     "mistyped option": ((*BASE_URL, "--api-keys", SECRET), {}, "unknown option --api-keys"),
     "bad address": (
