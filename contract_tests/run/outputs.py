@@ -102,14 +102,13 @@ class Outputs:
             self.folder = folder
 
     def _clear_junit(self) -> Iterator[str]:
-        if not self.junit or SPECIAL_FILES & {*self.junit.parts[1:2]}:
+        if not self.junit:
             return
         try:
             self.junit.parent.mkdir(parents=True, exist_ok=True)
-            if self.junit.is_file() or not self.junit.exists():  # and not a device or a pipe
+            if not self.junit.exists() or _is_removable(self.junit):
                 self.junit.open("w").close()
-                with suppress(OSError):  # a file in a folder without write permission; it is empty now
-                    self.junit.resolve().unlink()
+                self.remove_junit()
         except OSError as error:
             yield f"--junitxml: {self.junit} cannot be written: {error.strerror}"
             self.junit = None
@@ -142,6 +141,12 @@ class Outputs:
         for path in [self.folder / name for name in REPORT_FILES] if self.folder else []:
             with suppress(OSError):  # it could not be written, so its removal may fail as well
                 path.unlink()
+
+    def remove_junit(self) -> None:
+        """Remove the JUnit file, as far as possible: readers take an empty one for a success."""
+        if self.junit and _is_removable(self.junit):
+            with suppress(OSError):  # a file in a folder without write permission
+                self.junit.resolve().unlink()
 
     def write_junit(self, message: str) -> None:
         """Write a JUnit file of a run without a session: its only test case is an error."""
@@ -198,6 +203,11 @@ class Outputs:
         keys += values_of(self.arguments, "--api-key")
         keys += [value.partition(":")[2].strip() for value in values_of(self.arguments, "--header")]
         return tuple(secret for secret in keys if len(secret) >= SHORTEST_SECRET)
+
+
+def _is_removable(path: Path) -> bool:
+    """Whether a file is a regular one, and not a device, a pipe, or a name of standard output."""
+    return path.is_file() and not SPECIAL_FILES & {*path.parts[1:2]}
 
 
 outputs_key = pytest.StashKey[Outputs]()

@@ -109,6 +109,7 @@ class ReportPlugin:
             try:
                 self.junit.write(reason)
             except OSError as error:
+                self.outputs.remove_junit()
                 self._note(f"--junitxml: {self.junit.logfile} could not be written: {error.strerror}", session)
                 return False
         return True

@@ -284,6 +284,22 @@ def test_a_junit_file_on_a_disk_that_fills_makes_the_run_not_green(run_gate: Run
     assert "Traceback" not in run.output
 
 
+def test_no_part_of_a_junit_file_remains_where_the_disk_fills(
+    run_gate: RunGate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "filling.py").write_text(
+        "import resource, signal\n"
+        "def pytest_sessionstart():\n"
+        "    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    run = run_gate("-p", "filling", "-k", "missing_key", "-o", f"junit_suite_name={'x' * 30_000}")
+    assert run.code == 4
+    assert f"--junitxml: {tmp_path}/junit.xml could not be written: File too large" in run.output
+    assert not (tmp_path / "junit.xml").exists()
+
+
 def test_a_pipe_in_place_of_an_output_is_not_removed(run_gate: RunGate, tmp_path: Path) -> None:
     for name in ("pipe.xml", "contract.md"):
         os.mkfifo(tmp_path / name)
