@@ -17,6 +17,7 @@ from contract_tests.wire.connection import UnreachableError
 from contract_tests.wire.messages import AUTH_ERRORS, CLOSED_ENDINGS, Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pages import LOOKED_AT, is_challenge, is_page
+from contract_tests.wire.strict_json import objects
 from contract_tests.wire.target import Target
 
 COULD_NOT_BE_TESTED = 4  # exit code
@@ -28,6 +29,7 @@ TLS_ALERT = b"\x15\x03"  # RFC 8446, section 5.1: a record of type alert
 # A malformed response of an HTTP server still has a version, a common header field, or a body of JSON.
 LIKE_HTTP = re.compile(rb"(?im)\A\s*(http/|[{\[])|^(content-type|content-length|date|server)\s*:")
 LONGEST_BEGINNING = 60  # characters of a response that is not HTTP
+ERROR_MEMBERS = {"error", "detail", "message"}
 UNKNOWN_PATH = "missing authentication token"  # of Amazon API Gateway
 
 
@@ -71,6 +73,9 @@ def first_response(scheduler: Scheduler, session: pytest.Session) -> Exchange:
         _could_not_be_tested(gate, f"it answers 429, and {reason}" if is_throttled else str(reason))
     if exchange.status != 200 or is_page(exchange):
         _report_no_first_200(scheduler, session, exchange)
+    if _is_of_another_api(gate, exchange):
+        problem = "the body of the first response has no documented member; is it another API? Check --base-url"
+        _could_not_be_tested(gate, problem, exchange)
     scheduler.first_ok = exchange
     return exchange
 
@@ -99,6 +104,23 @@ def _report_no_first_200(scheduler: Scheduler, session: pytest.Session, exchange
         _could_not_be_tested(gate, f"no response: {exchange.problem}{hint}")
     session.shouldfail = "without a first 200 response to the main key nothing else can be tested"
     raise NoFirstResponseError([status_finding(exchange, "200")])
+
+
+def _is_of_another_api(gate: Gate, exchange: Exchange) -> bool:
+    """Whether the body is a JSON object without a documented member, at any depth and in any spelling.
+
+    No member is required, so an empty object may be the deployment's. So may one that describes an error.
+    """
+    try:
+        found = {_letters(name) for each in objects(exchange.object) for name in each}
+    except NotTested:  # the body is too large
+        return False
+    own = {_letters(name) for name in gate.members} | ERROR_MEMBERS
+    return bool(found) and not any(name in other for name in own for other in found)
+
+
+def _letters(name: str) -> str:
+    return re.sub("[^a-z]", "", name.lower())
 
 
 def likely_cause(exchange: Exchange, target: Target, path: str) -> str:

@@ -170,6 +170,27 @@ def test_a_connection_that_ends_without_a_byte_suggests_https(
     assert re.search("could not be tested: no response: .*; does this port expect https\\?", run.output)
 
 
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ('{"ok": true, "data": [{"id": 1}]}', 4),
+        ("{}", 0),
+        ('{"id": 1, "total": 1}', 0),
+        ('{"data": {"total": 1}}', 0),
+        ('{"usageTotal": 1}', 0),
+        ('{"error": "not available"}', 0),
+    ],
+)
+def test_an_object_without_a_documented_member_is_of_another_api(
+    body: str, code: int, run_gate: RunGate, serve: Serve
+) -> None:
+    url = serve(lambda _: http_response(body.encode()))
+    run = run_gate("--base-url", url, "-k", "valid_key_is_200", "--max-rate", "1000", environment=MAIN)
+    assert run.code == code
+    expected = "the body of the first response has no documented member; is it another API? Check --base-url"
+    assert (expected in run.output, body in run.output) == (code == 4, code == 4)
+
+
 BROKEN_RESPONSES = {
     "JSON of something else": http_response(b"{", "200 OK"),
     "server error with a page": http_response(PAGE % (b"502", b"Bad Gateway"), "502 Bad Gateway", HTML),
