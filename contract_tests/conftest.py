@@ -10,10 +10,10 @@ import pytest
 from contract_tests.metrics.schema import contract, invalid_members
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run import wrong_keys
-from contract_tests.run.facts import NEEDS_AUTH_ERRORS, READING, check_facts
+from contract_tests.run.facts import READING, check_facts
 from contract_tests.run.first_request import first_response, try_further_keys
 from contract_tests.run.gate import OPERATION, Gate
-from contract_tests.run.plan import AUTH_ERROR_SAMPLE, MAIN_KEY_SAMPLE, OTHER_KEY_SAMPLE
+from contract_tests.run.plan import AUTH_ERROR_SAMPLE, MAIN_KEY_SAMPLE, OTHER_KEY_SAMPLE, shared_fixtures
 from contract_tests.run.recorded import RecordedScheduler, recording_key
 from contract_tests.run.rules import rule_of
 from contract_tests.run.scheduler import Scheduler, clock_key
@@ -91,10 +91,7 @@ def baseline(request: pytest.FixtureRequest, scheduler: Scheduler) -> None:
     """Send the baseline requests that the selected rules need before the first rule runs."""
     if scheduler.is_recorded:
         return
-    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    needed = {"first_ok", "further_keys", *(name for item in items for name in item.fixturenames)}
-    if any(set(NEEDS_AUTH_ERRORS) & set(rule_of(item).needs) for item in items):
-        needed.add("auth_errors")
+    needed = shared_fixtures(request.session.items)
     for name in ("first_ok", "main_key_responses", "further_keys", "auth_errors", "other_key_responses"):
         if name in needed:
             request.getfixturevalue(name)

@@ -7,9 +7,11 @@ It is a separate package, so that a project's own folder `contract_tests` cannot
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
-from itertools import pairwise
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,18 @@ GATE = Path(__file__).resolve().parents[1] / "contract_tests"
 NEEDED = ("brotli", "h11", "httplint", "hypothesis", "jinja2", "pytest_base_url", "requests", "schemathesis")
 KEY_OPTIONS = ("--api-key", "--api-key-file")
 SECRET_OPTIONS = (*KEY_OPTIONS, "--header")  # their values are never printed
+GATE_OPTIONS = frozenset(
+    {
+        *SECRET_OPTIONS,
+        *("--traffic", "--level", "--rules", "--rules-json", "--rule", "--plan", "--known-deviations", "--intrusive"),
+        *("--require-complete", "--max-rate", "--max-time", "--max-requests", "--answer-timeout", "--ca-file"),
+        *("--report-dir", "--compare", "--proxy"),
+    }
+)
+HIDDEN = f"another package contract_tests hides the gate in {GATE}; start pytest in another folder"
+WITH_VALUE = GATE_OPTIONS - {"--rules", "--rules-json", "--plan", "--intrusive", "--require-complete"} | {"--junitxml"}
+UNRECOGNIZED = re.compile(r"(?s)(?:.*error: )?unrecognized arguments: (?P<words>[^\n]*).*")
+OPTION = re.compile(r"--[a-zA-Z][\w-]*|-[a-zA-Z]")
 
 
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
@@ -25,21 +39,39 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     known = early_config.known_args_namespace
     folder = early_config.invocation_params.dir
     if not any(_is_of_the_gate(place, folder, pyargs=known.pyargs) for place in known.file_or_dir):
-        _refuse_the_bare_name(known.file_or_dir, folder, args)
+        # pytest runs this while the error that ended the run passes through it.
+        early_config.add_cleanup(lambda: _explain_unknown_options(sys.exception(), known.file_or_dir))
         _refuse_another_copy(known.file_or_dir, folder)
+        if known.pyargs:
+            _refuse_a_hidden_gate(known.file_or_dir, args, folder)
         return
     if not _is_importable():
         _remove_earlier_reports(args, folder)
-        raise pytest.UsageError(f"another contract_tests hides the gate in {GATE}; start pytest in another folder")
+        raise pytest.UsageError(HIDDEN)
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         _remove_earlier_reports(args, folder)
         raise pytest.UsageError(f"the gate needs {', '.join(missing)}: pip install 'usage-contract[gate]'")
+    _open_closed_streams(early_config)
     _load(early_config, args)
     _refuse_mistyped_secret_option(args)
-    _refuse_empty_secret(args)
+    _refuse_empty_value(args)
+    _refuse_second_value(args, folder, pyargs=known.pyargs)
     _refuse_unredacted_output(early_config)
     if known.pyargs:
         known.file_or_dir[:] = map(_located, known.file_or_dir)
+
+
+def _open_closed_streams(config: pytest.Config) -> None:
+    """Replace a standard stream that is closed, as by `>&-`, by the null device: pytest itself fails without it."""
+    if sys.__stdout__ and sys.__stderr__:
+        return
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture:
+        capture.stop_global_capturing()  # it would put the closed stream back
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - it is open as long as the process runs
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    if capture:
+        capture.start_global_capturing()
 
 
 def _load(config: pytest.Config, args: list[str]) -> None:
@@ -56,7 +88,9 @@ def _remove_earlier_reports(args: Sequence[str], folder: Path) -> None:
         name, equals, rest = option.partition("=")
         if name == "--report-dir":
             for report in ("contract.json", "contract.md", "contract.html"):
-                (folder / (rest if equals else value) / report).unlink(missing_ok=True)
+                path = folder / (rest if equals else value) / report
+                if path.is_file():  # and not a device
+                    path.unlink()
 
 
 def _is_of_the_gate(argument: str, folder: Path, *, pyargs: bool) -> bool:
@@ -79,11 +113,26 @@ def _is_importable() -> bool:
     return spec is not None and Path(spec.origin or "").resolve() == GATE / "__init__.py"
 
 
-def _refuse_the_bare_name(places: Sequence[str], folder: Path, args: Sequence[str]) -> None:
-    """Reject the name of an installed gate before argparse prints the command line, which contains a key."""
-    has_key = any(argument.split("=")[0] in KEY_OPTIONS for argument in args)
-    if has_key and GATE.name in places and not (folder / GATE.name).exists():
-        raise pytest.UsageError("this folder has no contract_tests; name the gate by --pyargs contract_tests")
+def unknown_options(message: str) -> list[str]:
+    """Return the names of the options that pytest's message calls unknown; a word after them may be a key."""
+    unknown = UNRECOGNIZED.fullmatch(message)
+    words = unknown["words"].split() if unknown else []
+    return [name for word in words if OPTION.fullmatch(name := word.partition("=")[0])]
+
+
+def _explain_unknown_options(error: BaseException | None, places: Sequence[str]) -> None:
+    """Replace pytest's message about the gate's options in a run that does not name the gate.
+
+    pytest's own message would print their values, which may be keys.
+    """
+    if not isinstance(error, pytest.UsageError) or not (options := unknown_options(str(error))):
+        return
+    names_gate = any(re.split("[/.:]", place)[0] == GATE.name for place in places)
+    if names_gate or GATE_OPTIONS.intersection(options):
+        error.args = (
+            f"unrecognized arguments: {' '.join(options)}. To run the contract gate, name it by --pyargs "
+            f"{GATE.name}, or a part of it by --pyargs {GATE.name}.test_auth",
+        )
 
 
 def _refuse_another_copy(places: Sequence[str], folder: Path) -> None:
@@ -96,6 +145,15 @@ def _refuse_another_copy(places: Sequence[str], folder: Path) -> None:
                 f"{copies[0]} is not the installed gate, which is {GATE}. Install this checkout with pip install -e, "
                 "or name the installed gate with --pyargs contract_tests"
             )
+
+
+def _refuse_a_hidden_gate(names: Sequence[str], args: Sequence[str], folder: Path) -> None:
+    """Reject the name of the gate if it is another package, and the run has a deployment or keys for the gate."""
+    is_named = any(re.split("[.:]", name)[0] == GATE.name for name in names)
+    has_base_url = "PYTEST_BASE_URL" in os.environ or any(word.partition("=")[0] == "--base-url" for word in args)
+    if is_named and (has_base_url or any(name.startswith("CONTRACT_API_KEY") for name in os.environ)):
+        _remove_earlier_reports(args, folder)
+        raise pytest.UsageError(HIDDEN)
 
 
 def _has_rules(folder: Path) -> bool:
@@ -114,11 +172,25 @@ def _refuse_mistyped_secret_option(args: Sequence[str]) -> None:
             raise pytest.UsageError(f"unknown option {option}; did you mean {' or '.join(sorted(near))}?")
 
 
-def _refuse_empty_secret(args: Sequence[str]) -> None:
-    """Reject an empty value, as from an unset variable, before pytest takes it for a path to collect."""
-    for option, value in pairwise(args):
-        if option in SECRET_OPTIONS and not value:
+def _refuse_empty_value(args: Sequence[str]) -> None:
+    """Reject an empty value, as from an unset variable, which would be ignored, or be a path to collect."""
+    for word, value in zip(args, [*args[1:], "a value"], strict=True):
+        option, equals, given = word.partition("=")
+        if option in WITH_VALUE and not (given if equals else value):
             raise pytest.UsageError(f"{option}: the value is empty. Is a variable not set?")
+
+
+def _refuse_second_value(args: Sequence[str], folder: Path, *, pyargs: bool) -> None:
+    """Reject a second key after an option that takes one, before pytest prints it as a path that it cannot find."""
+    for index, word in enumerate(args):
+        option, equals, _ = word.partition("=")
+        further = args[index + (1 if equals else 2) :] if option in SECRET_OPTIONS else ()
+        for argument in takewhile(lambda each: not each.startswith("-"), further):
+            path = folder / argument.split("::")[0]
+            if not (_is_of_the_gate(argument, folder, pyargs=pyargs) or os.path.lexists(path)):
+                raise pytest.UsageError(
+                    f"{option}: the word after its value is not a file or folder. Repeat the option for each value"
+                )
 
 
 def _refuse_unredacted_output(config: pytest.Config) -> None:

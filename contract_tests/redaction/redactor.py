@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 from contract_tests.redaction.escaping import escaped, unfinished
@@ -176,11 +179,13 @@ def redact_all(redact: Redactor, pairs: Iterable[tuple[str, Any]]) -> list[tuple
 class RedactedStream(io.TextIOBase):
     """A text stream that redacts and escapes what is written to another one.
 
-    `styled` states whether pytest's colours pass.
+    `styled` states whether pytest's colours pass. `failure` is why the other stream could not be written, such as a
+    full disk. From then on everything is dropped.
     """
 
     def __init__(self, stream: Any, redact: Redactor, *, styled: bool = False) -> None:
         self.stream, self.redact, self.styled = stream, redact, styled
+        self.failure = ""
         self._line = ""
 
     def write(self, text: str) -> int:
@@ -194,12 +199,27 @@ class RedactedStream(io.TextIOBase):
         self._pass(self.redact(f"{command}\n"))
 
     def _pass(self, shown: str) -> None:
-        self.stream.write(shown)
+        if not self.failure:
+            with self._dropping_output():
+                self.stream.write(shown)
         self._line = unfinished((self._line + shown).rpartition("\n")[2])
 
     def flush(self) -> None:
         """Flush the other stream."""
-        self.stream.flush()
+        if not self.failure:
+            with self._dropping_output():
+                self.stream.flush()
+
+    @contextmanager
+    def _dropping_output(self) -> Iterator[None]:
+        """Note an error of the other stream, and empty its buffer: Python would fail to flush it at the end."""
+        try:
+            yield
+        except OSError as error:
+            self.failure = error.strerror or str(error)
+            with suppress(OSError), Path(os.devnull).open("w") as nothing:  # a stream without a file has no buffer
+                os.dup2(nothing.fileno(), self.stream.fileno())
+                self.stream.flush()
 
     def isatty(self) -> bool:
         """Whether the other stream is a terminal."""

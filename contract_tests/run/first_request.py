@@ -14,9 +14,10 @@ from contract_tests.run.findings import BrokenPromiseError, Finding, status_find
 from contract_tests.run.gate import Gate, RequestOptions
 from contract_tests.run.scheduler import Scheduler, Shortfall
 from contract_tests.wire.connection import UnreachableError
-from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange
+from contract_tests.wire.messages import AUTH_ERRORS, CLOSED_ENDINGS, Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pages import LOOKED_AT, is_challenge, is_page
+from contract_tests.wire.strict_json import objects
 from contract_tests.wire.target import Target
 
 COULD_NOT_BE_TESTED = 4  # exit code
@@ -25,6 +26,10 @@ LOGIN = re.compile(r"log-?in|sign-?in|signon|sso\b|saml|oauth|/auth\b")
 LOGIN_PAGE = re.compile(r"type=.?password|log ?in|sign ?in")
 TLS_PORT = re.compile(r"plain http request was sent to https port|http request to an https server|requires tls")
 TLS_ALERT = b"\x15\x03"  # RFC 8446, section 5.1: a record of type alert
+# A malformed response of an HTTP server still has a version, a common header field, or a body of JSON.
+LIKE_HTTP = re.compile(rb"(?im)\A\s*(http/|[{\[])|^(content-type|content-length|date|server)\s*:")
+LONGEST_BEGINNING = 60  # characters of a response that is not HTTP
+ERROR_MEMBERS = {"error", "detail", "message"}
 UNKNOWN_PATH = "missing authentication token"  # of Amazon API Gateway
 
 
@@ -68,6 +73,9 @@ def first_response(scheduler: Scheduler, session: pytest.Session) -> Exchange:
         _could_not_be_tested(gate, f"it answers 429, and {reason}" if is_throttled else str(reason))
     if exchange.status != 200 or is_page(exchange):
         _report_no_first_200(scheduler, session, exchange)
+    if _is_of_another_api(gate, exchange):
+        problem = "the body of the first response has no documented member; is it another API? Check --base-url"
+        _could_not_be_tested(gate, problem, exchange)
     scheduler.first_ok = exchange
     return exchange
 
@@ -83,14 +91,36 @@ def _report_no_first_200(scheduler: Scheduler, session: pytest.Session, exchange
         problem = "a valid key is refused because of the position or the case of its header"
         raise NoFirstResponseError([Finding(problem, exchange, expected="200", actual=exchange.outcome)])
     if exchange.status in AUTH_ERRORS:
-        reason = f"it refuses the main key with {exchange.status}; is the key this deployment's?"
+        reason = f"it refuses the main key with {exchange.status}; is the key this deployment's?{_quotes(gate.main)}"
         _could_not_be_tested(gate, reason, exchange)
     if exchange.status == 407:
         _could_not_be_tested(gate, "the proxy requires credentials (407), and --proxy takes no password", exchange)
     if not exchange.received:
-        _could_not_be_tested(gate, f"no response: {exchange.problem}")
+        hint = (
+            "; does this port expect https?"
+            if gate.settings.target.scheme == "http" and exchange.ending in CLOSED_ENDINGS
+            else ""
+        )
+        _could_not_be_tested(gate, f"no response: {exchange.problem}{hint}")
     session.shouldfail = "without a first 200 response to the main key nothing else can be tested"
     raise NoFirstResponseError([status_finding(exchange, "200")])
+
+
+def _is_of_another_api(gate: Gate, exchange: Exchange) -> bool:
+    """Whether the body is a JSON object without a documented member, at any depth and in any spelling.
+
+    No member is required, so an empty object may be the deployment's. So may one that describes an error.
+    """
+    try:
+        found = {_letters(name) for each in objects(exchange.object) for name in each}
+    except NotTested:  # the body is too large
+        return False
+    own = {_letters(name) for name in gate.members} | ERROR_MEMBERS
+    return bool(found) and not any(name in other for name in own for other in found)
+
+
+def _letters(name: str) -> str:
+    return re.sub("[^a-z]", "", name.lower())
 
 
 def likely_cause(exchange: Exchange, target: Target, path: str) -> str:
@@ -101,6 +131,9 @@ def likely_cause(exchange: Exchange, target: Target, path: str) -> str:
         return "a bot challenge answers in front of the deployment; let the gate's requests pass it"
     if exchange.head.startswith(TLS_ALERT) or (status == 400 and TLS_PORT.search(text)):
         return "this port expects TLS; is it https instead of http?"
+    if exchange.received and exchange.status is None and not LIKE_HTTP.search(exchange.head):
+        begin = exchange.excerpt(exchange.head, longest=LONGEST_BEGINNING)
+        return f"it is not HTTP: it begins with '{begin}'; check host and port"
     if status in {401, 403} and UNKNOWN_PATH in text:
         return "the API gateway does not know this path; check the path prefix in --base-url"
     if status in {301, 302, 303, 307, 308}:
@@ -154,8 +187,14 @@ def _send_first_request_with(scheduler: Scheduler, key: Credential) -> None:
     if all(exchange.status in AUTH_ERRORS for exchange in exchanges):
         scheduler.gate.rejected[key] = exchanges[0]
         variable = key.shell.removeprefix("$")
-        problem = f"{key.label} ({variable}) was rejected with {exchanges[0].status} and is not used"
+        problem = f"{key.label} ({variable}) was rejected with {exchanges[0].status} and is not used{_quotes(key)}"
         scheduler.shortfalls.append(Shortfall(key, problem, f"a valid {key.label}"))
+
+
+def _quotes(key: Credential) -> str:
+    """Return that a key begins and ends with a quote, which a file of variables may have added; empty otherwise."""
+    is_quoted = key.value[:1] in {b"'", b'"'} and key.value[:1] == key.value[-1:]
+    return "; it begins and ends with a quote" if is_quoted else ""
 
 
 def _is_refused_for_its_form(scheduler: Scheduler) -> bool:

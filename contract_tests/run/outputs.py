@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from contract_tests.redaction.redactor import Redactor
+from contract_tests.redaction.redactor import RedactedStream, Redactor
 from contract_tests.redaction.spellings import RUN, SHORTEST_SECRET
 from contract_tests.reports.comparison import EarlierReport, read_report
 from contract_tests.reports.github import annotation
@@ -24,15 +24,17 @@ from contract_tests.reports.markdown import markdown
 from contract_tests.reports.model import Report, as_json, redacted
 from contract_tests.run.command_line import last_value, values_of
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
-from contract_tests.run.key_sources import BASE_URL, KEY_FILE, MAIN_KEY
+from contract_tests.run.key_sources import BASE_URL, KEY_FILE, LIKE_KEY, MAIN_KEY, keys_in_place_of
 from contract_tests.wire.target import Target
+from usage_contract_pytest import unknown_options
 
+SPECIAL_FILES = {"dev", "proc"}  # folders whose files stand for others, such as /dev/stdout for standard output
 REPORT_FILES = ("contract.json", "contract.md", "contract.html")
 SENDS_NOTHING = {
     *("--rules", "--rules-json", "--plan", "--collect-only", "--collectonly", "--co"),
     *("-h", "--help", "-V", "--version", "--markers", "--fixtures", "--fixtures-per-test"),
 }
-UNKNOWN_ARGUMENTS = re.compile(r"(?s)(?:.*error: )?unrecognized arguments: (?P<words>[^\n]*).*")
+ARGPARSE_ERROR = re.compile(r"(?s)usage: .*?\n[^\n]*?: error: (?P<problem>.*?)(?:\n  [\w ]+: [^\n]*)*")
 
 
 @dataclass
@@ -73,33 +75,60 @@ class Outputs:
         self._clear()
         if problem:
             message = f"--compare: {self.compared} is not a report of the gate (contract.json): {problem}"
-            raise pytest.UsageError(Redactor(self._secrets())(message))
+            raise pytest.UsageError(message)
 
     def _clear(self) -> None:
-        if self.junit:
-            with suppress(OSError):  # pytest reports it
-                self.junit.unlink()
+        problems = [*self._clear_folder(), *self._clear_junit()]
+        if problems:
+            raise pytest.UsageError(problems[0])
+
+    def _clear_folder(self) -> Iterator[str]:
         if not self.folder:
             return
+        folder, self.folder = self.folder, None
+        paths = [folder / name for name in REPORT_FILES]
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for name in REPORT_FILES:
-                (self.folder / name).unlink(missing_ok=True)
-            with tempfile.TemporaryFile(dir=self.folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            if special := [path for path in paths if path.exists() and not path.is_file()]:
+                yield f"--report-dir: {special[0]} is not a regular file; remove it"
+                return
+            for path in paths:
+                path.unlink(missing_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            message = f"--report-dir: {self.folder} cannot be written to: {error}"
-            self.folder = None
-            raise pytest.UsageError(Redactor(self._secrets())(message)) from None
+            yield f"--report-dir: {folder} cannot be written to: {error}"
+        else:
+            self.folder = folder
+
+    def _clear_junit(self) -> Iterator[str]:
+        if not self.junit:
+            return
+        try:
+            self.junit.parent.mkdir(parents=True, exist_ok=True)
+            if not self.junit.exists() or _is_removable(self.junit):
+                self.junit.open("w").close()
+                self.remove_junit()
+        except OSError as error:
+            yield f"--junitxml: {self.junit} cannot be written: {error.strerror}"
+            self.junit = None
 
     def write(self, report: Report, redact: Redactor) -> None:
-        """Write the report's files, and GitHub's summary where there is one; OSError where that fails."""
+        """Write the report's files, and GitHub's summary where there is one.
+
+        Raises:
+            OSError: A file, which is its `filename`, cannot be written. The folder then has no report.
+        """
         self.written = True
         # Once more, because formatting may have completed a secret; a short secret may be in it by chance.
         final = Redactor(tuple(secret if len(secret) >= RUN else "" for secret in redact.secrets))
         for path, text in list(self._texts(report)):  # an error in one format leaves none of the files behind
-            with path.open("a", encoding="utf-8") as file:
-                file.write(final(text))
+            try:
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(final(text))
+            except OSError as error:
+                self._remove()  # an incomplete report must not remain
+                raise OSError(error.errno, error.strerror, str(path)) from None
 
     def _texts(self, report: Report) -> Iterator[tuple[Path, str]]:
         if self.folder:
@@ -108,14 +137,19 @@ class Outputs:
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
             yield Path(summary), markdown(report)
 
-    def remove(self) -> None:
-        """Remove the report's files, as far as possible: an incomplete report must not remain."""
+    def _remove(self) -> None:
         for path in [self.folder / name for name in REPORT_FILES] if self.folder else []:
             with suppress(OSError):  # it could not be written, so its removal may fail as well
                 path.unlink()
 
+    def remove_junit(self) -> None:
+        """Remove the JUnit file, as far as possible: readers take an empty one for a success."""
+        if self.junit and _is_removable(self.junit):
+            with suppress(OSError):  # a file in a folder without write permission
+                self.junit.resolve().unlink()
+
     def write_junit(self, message: str) -> None:
-        """Write a JUnit file whose only test case is an error; readers take an empty file for a success."""
+        """Write a JUnit file of a run without a session: its only test case is an error."""
         if self.junit:
             counts: dict[str, str] = {"tests": "1", "errors": "1", "failures": "0", "skipped": "0", "time": "0"}
             suites = ElementTree.Element("testsuites")
@@ -126,17 +160,21 @@ class Outputs:
             ElementTree.ElementTree(suites).write(self.junit, "utf-8", xml_declaration=True)
 
     def report_failed_start(self, error: BaseException | None) -> None:
-        """Report an error that ended the run before its session, to all outputs of a session."""
+        """Report an error that ended the run before its session, to all outputs of a session; redact its message."""
+        redact = Redactor(self._secrets())
+        if isinstance(error, pytest.UsageError):
+            error.args = (redact(_reason(error)),)  # pytest prints it after this
         if error is None or self.written:
             return
-        redact = Redactor(self._secrets())
         report = redacted(self._failed_start(_reason(error)), redact)
         if os.environ.get("GITHUB_ACTIONS") == "true":
-            sys.stdout.write(annotation("error", "contract gate", report.headline) + "\n")
-            sys.stdout.flush()
+            stream = RedactedStream(sys.stdout, redact)
+            stream.write_command(annotation("error", "contract gate", report.headline))
+            stream.flush()
         with suppress(OSError):  # the error itself is printed in any case
-            self.write(report, redact)
             self.write_junit(report.headline)
+        with suppress(OSError):
+            self.write(report, redact)
 
     def _failed_start(self, reason: str) -> Report:
         # Of the command line only the address: a mistyped option may be followed by a key.
@@ -158,10 +196,18 @@ class Outputs:
         return ""
 
     def _secrets(self) -> tuple[str, ...]:
-        given = [value for name, value in os.environ.items() if name.startswith(MAIN_KEY) and name != KEY_FILE]
-        given += values_of(self.arguments, "--api-key")
-        given += [value.partition(":")[2].strip() for value in values_of(self.arguments, "--header")]
-        return tuple(secret for secret in given if len(secret) >= SHORTEST_SECRET)
+        names = [name for name in os.environ if name.startswith(MAIN_KEY) or LIKE_KEY.fullmatch(name)]
+        keys = [os.environ[name] for name in names if name != KEY_FILE]
+        files = [os.environ.get(KEY_FILE, ""), *values_of(self.arguments, "--api-key-file")]
+        keys += [key for file in files for key in keys_in_place_of(file)]
+        keys += values_of(self.arguments, "--api-key")
+        keys += [value.partition(":")[2].strip() for value in values_of(self.arguments, "--header")]
+        return tuple(secret for secret in keys if len(secret) >= SHORTEST_SECRET)
+
+
+def _is_removable(path: Path) -> bool:
+    """Whether a file is a regular one, and not a device, a pipe, or a name of standard output."""
+    return path.is_file() and not SPECIAL_FILES & {*path.parts[1:2]}
 
 
 outputs_key = pytest.StashKey[Outputs]()
@@ -184,7 +230,6 @@ def watch(config: pytest.Config, arguments: Sequence[str]) -> Outputs:
 
 def _reason(error: BaseException) -> str:
     text = str(error) or type(error).__name__
-    if unknown := UNKNOWN_ARGUMENTS.fullmatch(text):
-        options = [word.split("=")[0] for word in unknown["words"].split() if word.startswith("-")]
+    if options := unknown_options(text):
         return f"unrecognized arguments: {' '.join(options)}"
-    return text
+    return usage["problem"] if (usage := ARGPARSE_ERROR.fullmatch(text)) else text

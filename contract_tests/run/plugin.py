@@ -19,11 +19,12 @@ from contract_tests.reports.text import exchange_lines, rule_text
 from contract_tests.run.examples import PROFILES
 from contract_tests.run.findings import BrokenPromiseError
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
+from contract_tests.run.junit import take_over
 from contract_tests.run.offline import all_rules, doubts_about
 from contract_tests.run.options import add_options
 from contract_tests.run.outage import OutageError
 from contract_tests.run.outputs import watch
-from contract_tests.run.plan import plan
+from contract_tests.run.plan import plan, shared_fixtures
 from contract_tests.run.recorded import check_doubts, check_recording, recording_key
 from contract_tests.run.report import rule_report
 from contract_tests.run.report_plugin import ReportPlugin
@@ -57,6 +58,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     for plugin in ("hypothesispytest", "terminal"):
         if config.pluginmanager.is_blocked(plugin):
             raise pytest.UsageError(f"-p no:{plugin}: the gate needs that plugin. Leave the option out")
+    if config.option.noconftest:
+        raise pytest.UsageError("--noconftest: the gate's conftest.py has what its rules share. Leave the option out")
     profile = config.option.hypothesis_profile = config.option.hypothesis_profile or PROFILES[0]
     if profile not in PROFILES:
         raise pytest.UsageError(f"--hypothesis-profile: {profile} is not a profile; choose {' or '.join(PROFILES)}")
@@ -77,8 +80,8 @@ def pytest_configure(config: pytest.Config) -> None:
     redact = Redactor(settings.secrets)
     verdicts = config.stash[verdicts_key] = Verdicts(settings)
     terminal = config.get_terminal_writer()
-    terminal._file = RedactedStream(terminal._file, redact, styled=terminal.hasmarkup)
-    reports = config.stash[reports_key] = ReportPlugin(verdicts, redact, outputs)
+    output = terminal._file = RedactedStream(terminal._file, redact, styled=terminal.hasmarkup)
+    reports = config.stash[reports_key] = ReportPlugin(verdicts, redact, outputs, output, take_over(config))
     config.pluginmanager.register(reports)
     _end_in_order(config)
 
@@ -162,7 +165,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         for rule in verdicts.rules:
             terminal.line(f"\n{rule.id} ({rule.level}; {rule.source})\n    {rule.promise}")
     elif option.contract_plan:
-        for line in plan(verdicts.rules, verdicts.settings):
+        for line in plan(verdicts.rules, verdicts.settings, shared_fixtures(session.items)):
             terminal.line(line)
     else:
         return None
@@ -280,8 +283,11 @@ def _ending(config: pytest.Config) -> Iterator[str]:
     reports = config.stash[reports_key]
     verdict, *more = summary(config.stash[verdicts_key])
     yield reports.reason or verdict
+    yield from reports.problems
     if reports.report and reports.report.exchange:
         yield from exchange_lines(reports.report.exchange)
     yield from more
+    if not (config.stash[verdicts_key].rules or reports.reason):
+        yield "pytest has collected no rules. Check -k, -m, and python_files and python_functions in its configuration"
     if reports.report and reports.report.comparison:
         yield from comparison_lines(reports.report.comparison)

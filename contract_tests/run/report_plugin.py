@@ -6,16 +6,19 @@ import os
 import sys
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
 
+from contract_tests.redaction.escaping import escaped
 from contract_tests.redaction.redactor import RedactedStream, Redactor
 from contract_tests.reports.deviations import suggested_deviations
 from contract_tests.reports.github import workflow_commands
 from contract_tests.reports.model import Report, redacted
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED, CouldNotBeTestedError
+from contract_tests.run.junit import JUnitFile
 from contract_tests.run.outputs import REPORT_FILES, Outputs
 from contract_tests.run.report import Ending, report_of
 from contract_tests.run.verdicts import Verdicts
@@ -31,11 +34,15 @@ class ReportPlugin:
     verdicts: Verdicts
     redact: Redactor
     outputs: Outputs
+    output: RedactedStream
+    junit: JUnitFile | None
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     began: float = field(default_factory=time.monotonic)
     reason: str = ""
     exchange: Exchange | None = None
     report: Report | None = None
+    problems: list[str] = field(default_factory=list)
+    is_written: bool = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -49,27 +56,69 @@ class ReportPlugin:
         """Store the error of the gate itself."""
         self.reason = f"The gate itself failed: {excinfo.exconly()}"
 
-    @pytest.hookimpl(trylast=True)  # after the exit code is set
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the files and GitHub's summary; a run whose files cannot be written is not green."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)  # around the summary, which pytest prints when the session is over
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
+        """Report on standard error that standard output could not be written."""
+        yield
+        self._check_output(session)
+        if self.output.failure:
+            with suppress(OSError):  # standard error may be the same full disk
+                sys.stderr.write(self.redact(f"ERROR: {self._problem}\n"))
+
+    @pytest.hookimpl(trylast=True, specname="pytest_sessionfinish")  # after the exit code is set
+    def pytest_write_reports(self, session: pytest.Session) -> None:
+        """Write the files and GitHub's summary; a run whose outputs cannot be written is not green."""
         if self.outputs.written:
             return
         if isinstance(error := sys.exception(), pytest.UsageError):
             self.reason = f"{self.verdicts.settings.target.url} could not be tested: {error}"
-        arguments = session.config.invocation_params.args
-        seconds = time.monotonic() - self.began
-        ending = Ending(
-            int(session.exitstatus), self.reason, self.exchange, [*map(str, arguments)], self.started, seconds
-        )
-        self.report = redacted(report_of(self.verdicts, ending, self.outputs.earlier), self.redact)
+        self._check_output(session)
+        self.report = self._report_of(session)
+        if not self._write_junit(session, self.report):
+            self.report = self._report_of(session)
         try:
             self.outputs.write(self.report, self.redact)
-            if self.reason and not self.verdicts.all:
-                self.outputs.write_junit(self.report.headline)
+            self.is_written = True
         except OSError as error:
-            self.report, self.reason = None, f"The report could not be written: {error}"
-            self.outputs.remove()
-            session.exitstatus = session.exitstatus or COULD_NOT_BE_TESTED
+            self._note(f"{error.filename} could not be written: {error.strerror}", session)
+            self._write_junit(session, self._report_of(session))
+
+    def _report_of(self, session: pytest.Session) -> Report:
+        arguments = session.config.invocation_params.args
+        seconds = time.monotonic() - self.began
+        code = int(session.exitstatus)
+        reason = self.reason or (self._problem if code == COULD_NOT_BE_TESTED else "")
+        ending = Ending(code, reason, self.exchange, [*map(str, arguments)], self.started, seconds)
+        return redacted(report_of(self.verdicts, ending, self.outputs.earlier), self.redact)
+
+    def _check_output(self, session: pytest.Session) -> None:
+        self.output.flush()
+        if self.output.failure:
+            self._note(f"standard output could not be written: {self.output.failure}", session)
+
+    @property
+    def _problem(self) -> str:
+        return "; ".join(self.problems)
+
+    def _write_junit(self, session: pytest.Session, report: Report) -> bool:
+        """Write the JUnit file, with an error where its test cases alone would be a success, and the run is not."""
+        if self.junit:
+            is_success = session.exitstatus == pytest.ExitCode.OK
+            is_red = session.exitstatus == pytest.ExitCode.TESTS_FAILED
+            reason = escaped(self.redact(self._problem)) if is_red else "" if is_success else report.headline
+            try:
+                self.junit.write(reason)
+            except OSError as error:
+                self.outputs.remove_junit()
+                self._note(f"--junitxml: {self.junit.logfile} could not be written: {error.strerror}", session)
+                return False
+        return True
+
+    def _note(self, problem: str, session: pytest.Session) -> None:
+        """Note that an output could not be written, so that the run is not green."""
+        if problem not in self.problems:
+            self.problems.append(problem)
+        session.exitstatus = session.exitstatus or COULD_NOT_BE_TESTED
 
     @pytest.hookimpl(wrapper=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None]:
@@ -82,7 +131,7 @@ class ReportPlugin:
         yield
         if self.report and self.report.faults:
             terminalreporter.write_line(f"run again: {self.report.faults[0].reproduce}")
-        if self.report and (path := self._report_path(self.report)):
+        if self.report and self.is_written and (path := self._report_path(self.report)):
             terminalreporter.write_line(f"report: {path}")
 
     def _report_path(self, report: Report) -> str:

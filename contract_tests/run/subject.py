@@ -87,8 +87,6 @@ def _refuse_options_for_requests(option: Any) -> None:
 
 
 def _recorded(option: Any) -> tuple[Settings, Recording]:
-    if "" in option.contract_traffic:
-        raise pytest.UsageError("--traffic is empty; give the path of a HAR file")
     refuse_misspelt_variable(os.environ, is_remote=True)
     base = Target.parse("--base-url", option.base_url) if option.base_url else None
     keys = keys_from(option.contract_api_key, os.environ, option.contract_api_key_file)

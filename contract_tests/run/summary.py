@@ -28,8 +28,6 @@ def summary(verdicts: Verdicts) -> Iterator[str]:
     selected, known = len(verdicts.rules), len(rule_ids())
     of_all = f" of {known}" if 0 < selected < known else ""
     yield f"rules: {selected}{of_all} selected; {tally or 'none ran'}"
-    if not verdicts.rules:
-        yield "pytest has collected no rules. Check -k, -m, and python_files and python_functions in its configuration"
     if verdicts.scheduler:
         yield verdicts.scheduler.transport.spent()
     lines = [*_failures(verdicts), *_untested(verdicts)]

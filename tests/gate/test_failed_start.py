@@ -29,6 +29,21 @@ FAILED_STARTS: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
     "empty secret": (BASE_URL, {"CONTRACT_API_KEY": ""}, "no key: set CONTRACT_API_KEY"),
     "short secret": (BASE_URL, {"CONTRACT_API_KEY": "k1"}, "key 1 has fewer than 4 characters"),
     "bad option": ((*BASE_URL, "--max-rate", "fast"), {"CONTRACT_API_KEY": SECRET}, "fast is not a positive number"),
+    "key instead of a path": (
+        BASE_URL,
+        {"CONTRACT_API_KEY_FILE": SECRET},
+        "CONTRACT_API_KEY_FILE: the file (not shown",
+    ),
+    "key as another option": (
+        (*BASE_URL, "--api-key-file", "keys.txt", "--rule", SECRET),
+        {},
+        "--rule: <redacted:1> is not a rule",
+    ),
+    "key of a misspelt variable": (
+        (*BASE_URL, "--rule", SECRET),
+        {"CONTRACT_APIKEY": SECRET},
+        "--rule: <redacted:1> is",
+    ),
     "unknown option": ((*BASE_URL, f"--token={SECRET}"), {}, "unrecognized arguments: --token"),
     "mistyped option": ((*BASE_URL, "--api-keys", SECRET), {}, "unknown option --api-keys"),
     "bad address": (
@@ -59,9 +74,11 @@ def write_reports_of_an_earlier_run(folder: Path) -> None:
 def test_a_run_that_cannot_start_is_reported_in_every_output(how: str, run_gate: RunGate, tmp_path: Path) -> None:
     arguments, environment, reason = FAILED_STARTS[how]
     write_reports_of_an_earlier_run(tmp_path)
+    (tmp_path / "keys.txt").write_text(f"{SECRET}\n")
     github = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "summary.md"}
     run = run_gate(*arguments, "--report-dir", "out", environment=environment | github)
     assert run.code == 4
+    assert "pytest has collected no rules" not in run.output  # which is not the reason
     report = json.loads((tmp_path / "out" / "contract.json").read_text())
     Draft202012Validator(SCHEMA, format_checker=FormatChecker()).validate(report)
     assert (report["verdict"], report["exit_code"]) == ("could not be tested", 4)
@@ -76,7 +93,7 @@ def test_a_run_that_cannot_start_is_reported_in_every_output(how: str, run_gate:
     assert "could not be tested" in line
     (error,) = ElementTree.parse(tmp_path / "junit.xml").iter("error")
     assert reason in error.attrib["message"]
-    written = [path.read_text() for path in tmp_path.rglob("*") if path.is_file() and path.name != "output.txt"]
+    written = [path.read_text() for path in tmp_path.rglob("*") if path.is_file() and path.name != "keys.txt"]
     assert not any("an earlier green run" in text or SECRET in text for text in written)
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
+import socketserver
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +15,7 @@ import pytest
 from mock_server import UsageMock, make_app
 from mock_server.fixtures.faults import load_fault
 from mock_server.options import MockOptions
-from tests.support.gate import Respond, Run, http_response
+from tests.support.gate import Respond, Run, http_response, serving_with
 from usage_contract import load
 
 RunGate = Callable[..., Run]
@@ -44,6 +48,11 @@ WRONG_ADDRESSES: dict[str, tuple[bytes, str]] = {
         "400; this port expects TLS; is it https instead of http?",
     ),
     "TLS alert": (b"\x15\x03\x01\x00\x02\x02\x46", "this port expects TLS; is it https instead of http?"),
+    "SSH": (
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        r"no response (truncated); it is not HTTP: it begins with 'SSH-2.0-OpenSSH_9.2\r\n'; check host and port",
+    ),
+    "text": (b"hello\r\n\r\n", r"it is not HTTP: it begins with 'hello\r\n\r\n'; check host and port"),
     "gateway": (
         http_response(
             b'{"message":"Missing Authentication Token"}',
@@ -118,6 +127,68 @@ def test_a_refused_main_key_shows_the_response(status: str, run_gate: RunGate, s
     assert f"response: {status}, application/json, 16 bytes" in run.output
     assert 'body: {"detail": "no"}' in run.output
     assert "curl -isS --path-as-is" in run.output
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_refused_key_in_quotes_is_described(quote: str, run_gate: RunGate, serve: Serve) -> None:
+    environment = {"CONTRACT_API_KEY": f"{quote}{SECRET}{quote}"}
+    run = run_gate("--base-url", serve(lambda _: http_response(b"{}", "403 Forbidden")), environment=environment)
+    assert "is the key this deployment's?; it begins and ends with a quote" in run.output
+    assert SECRET not in run.output
+
+
+def test_a_refused_second_key_in_quotes_is_described(run_gate: RunGate) -> None:
+    keys = {"CONTRACT_API_KEY": "demo-busy", "CONTRACT_API_KEY_2": "'demo-modest'"}
+    with UsageMock(rate_limit=False) as mock:
+        run = run_gate("--base-url", mock.url, "-k", "missing_key", environment=keys)
+    assert f"{REJECTED}; it begins and ends with a quote" in run.output
+
+
+class Resetting(socketserver.BaseRequestHandler):
+    """Resets a connection after its first bytes, as some servers do where they expect TLS."""
+
+    def handle(self) -> None:
+        self.request.recv(65536)
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.request.close()
+
+
+class Closing(socketserver.BaseRequestHandler):
+    """Closes a connection after its first bytes."""
+
+    def handle(self) -> None:
+        self.request.recv(65536)
+
+
+@pytest.mark.parametrize("handler", [Resetting, Closing])
+def test_a_connection_that_ends_without_a_byte_suggests_https(
+    handler: type[socketserver.BaseRequestHandler], run_gate: RunGate
+) -> None:
+    with serving_with(handler) as url:
+        run = run_gate("--base-url", url, environment=MAIN)
+    assert run.code == 4
+    assert re.search("could not be tested: no response: .*; does this port expect https\\?", run.output)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ('{"ok": true, "data": [{"id": 1}]}', 4),
+        ("{}", 0),
+        ('{"id": 1, "total": 1}', 0),
+        ('{"data": {"total": 1}}', 0),
+        ('{"usageTotal": 1}', 0),
+        ('{"error": "not available"}', 0),
+    ],
+)
+def test_an_object_without_a_documented_member_is_of_another_api(
+    body: str, code: int, run_gate: RunGate, serve: Serve
+) -> None:
+    url = serve(lambda _: http_response(body.encode()))
+    run = run_gate("--base-url", url, "-k", "valid_key_is_200", "--max-rate", "1000", environment=MAIN)
+    assert run.code == code
+    expected = "the body of the first response has no documented member; is it another API? Check --base-url"
+    assert (expected in run.output, body in run.output) == (code == 4, code == 4)
 
 
 BROKEN_RESPONSES = {

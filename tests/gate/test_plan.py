@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from mock_server import UsageMock
 from tests.support.gate import Run
 from tests.support.proof import run_against
@@ -34,11 +36,25 @@ def test_a_plan_needs_no_key_and_sends_nothing(run_gate: RunGate) -> None:
     assert run.code == 0
     assert "nothing was sent to http://127.0.0.1:9; a run sends" in run.output
     assert "bucket/burst-is-not-exceeded: none without --intrusive" in run.output
-    assert "50 (24 with the main key, 9 with each of 2 further keys, 4 without a key" in run.output
+    assert "50 (24 with the main key, 9 with key 2, 9 with key 3, 4 without a key, 4 with an unknown key)" in run.output
 
 
 def test_a_plan_counts_the_keys_that_are_given(run_gate: RunGate) -> None:
     with UsageMock() as mock:
         run = run_gate("--plan", "--base-url", mock.url, "--api-key", mock.api_key)
-    assert "9 with each of 0 further keys" in run.output
+    assert "32 (24 with the main key, 4 without a key, 4 with an unknown key)" in run.output
     assert len(mock.requests) == 0
+
+
+@pytest.mark.parametrize(
+    "rule", ["auth/missing-key-is-401", "auth/valid-key-is-200", "keys/only-the-header-selects-the-key"]
+)
+def test_a_plan_of_one_rule_counts_only_its_baseline_requests(rule: str, run_gate: RunGate) -> None:
+    chosen = ("--rule", rule)
+    plan = run_gate(*chosen, "--plan").output
+    total = re.search(r"in total (?:at least (\d+) and at most )?(\d+) requests: (.*) at ", plan)
+    assert total
+    sent = re.search(r"(?m)^(\d+) requests in ", run_gate(*chosen).output)
+    assert sent
+    assert int(total[1] or total[2]) <= int(sent[1]) <= int(total[2])
+    assert not total[3].startswith("0")

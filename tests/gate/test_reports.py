@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -238,15 +239,99 @@ def test_an_unwritable_folder_is_reported_in_one_line_at_the_start(
     assert "collected" not in run.output
 
 
-def test_a_run_fails_if_a_report_cannot_be_written(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
+def errors_in(junit: Path) -> list[str]:
+    """Return the messages of the errors in a JUnit file."""
+    return [error.attrib["message"] for error in ElementTree.parse(junit).iter("error")]
+
+
+@pytest.mark.parametrize(("rule", "code"), [("valid_key_is_200", 4), ("missing_key_is_401", 1)])
+def test_a_run_whose_report_cannot_be_written_keeps_its_verdict_and_is_not_green(
+    rule: str, code: int, run_gate: RunGate, serve: Serve, tmp_path: Path
+) -> None:
+    full = tmp_path / "out" / "contract.html"
+
     def respond(head: bytes) -> bytes:
-        (tmp_path / "out" / "contract.html").mkdir(exist_ok=True)
+        if not full.is_symlink():
+            full.symlink_to("/dev/full")
         return http_response(b"{}")
 
-    run = run_gate("--base-url", serve(respond), *FEW[2:], "-k", "valid_key_is_200", environment=MAIN)
+    run = run_gate("--base-url", serve(respond), *FEW[2:], "-k", rule, environment=MAIN)
+    assert run.code == code
+    problem = f"{full} could not be written: No space left on device"
+    verdict, second = run.output.partition("= contract gate =")[2].splitlines()[1:3]
+    assert (" conforms " in verdict, second) == (code == 4, problem)
+    assert list((tmp_path / "out").iterdir()) == []
+    assert errors_in(tmp_path / "junit.xml") == [problem]
+    assert "report: " not in run.output
+
+
+@pytest.mark.parametrize("place", ["file/junit.xml", "file/below/junit.xml"])
+def test_an_unwritable_junit_file_is_reported_at_the_start(place: str, run_gate: RunGate, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    run = run_gate("--junitxml", place, "--report-dir", "out")
     assert run.code == 4
-    assert "The report could not be written: [Errno 21] Is a directory" in run.output
-    assert "conforms" not in run.output
+    assert f"ERROR: --junitxml: {tmp_path}/{place} cannot be written: " in run.output
+    assert "collected" not in run.output
+    assert "--junitxml: " in report(run)["headline"]
+
+
+def test_a_junit_file_on_a_disk_that_fills_makes_the_run_not_green(run_gate: RunGate) -> None:
+    run = run_gate("--junitxml", "/dev/full", *FEW)
+    assert run.code == 4
+    assert report(run)["exit_code"] == 4
+    assert "--junitxml: /dev/full could not be written: No space left on device" in report(run)["headline"]
+    assert "generated xml file" not in run.output
+    assert "Traceback" not in run.output
+
+
+def test_no_part_of_a_junit_file_remains_where_the_disk_fills(
+    run_gate: RunGate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "filling.py").write_text(
+        "import resource, signal\n"
+        "def pytest_sessionstart():\n"
+        "    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    run = run_gate("-p", "filling", "-k", "missing_key", "-o", f"junit_suite_name={'x' * 30_000}")
+    assert run.code == 4
+    assert f"--junitxml: {tmp_path}/junit.xml could not be written: File too large" in run.output
+    assert not (tmp_path / "junit.xml").exists()
+
+
+def test_a_pipe_in_place_of_an_output_is_not_removed(run_gate: RunGate, tmp_path: Path) -> None:
+    for name in ("pipe.xml", "contract.md"):
+        os.mkfifo(tmp_path / name)
+    reader = os.open(tmp_path / "pipe.xml", os.O_RDONLY | os.O_NONBLOCK)
+    assert run_gate("--junitxml", "pipe.xml", *FEW[:4]).code == 0
+    assert os.read(reader, 5) == b"<?xml"
+    os.close(reader)
+    assert (tmp_path / "pipe.xml").is_fifo()
+    run = run_gate("--report-dir", ".")
+    assert run.code == 4
+    assert f"--report-dir: {tmp_path}/contract.md is not a regular file; remove it" in run.output
+    assert (tmp_path / "contract.md").is_fifo()
+
+
+@pytest.mark.parametrize("chosen", ["no_such_rule", "refills_no_faster"])
+def test_the_junit_file_of_a_run_that_tested_nothing_has_an_error(chosen: str, run_gate: RunGate) -> None:
+    with UsageMock(rate_limit=False) as mock:
+        run = run_gate("--base-url", mock.url, "-k", chosen, environment={"CONTRACT_API_KEY": mock.api_key})
+    assert run.code == 4
+    (error,) = errors_in(run.folder / "junit.xml")
+    assert error.startswith(f"{mock.url} could not be tested")
+
+
+def test_the_junit_file_of_an_interrupted_run_has_an_error(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
+    def stop(head: bytes) -> bytes:
+        if b"X-API-Key" not in head:
+            os.kill(int((tmp_path / "pid").read_text()), signal.SIGINT)
+        return http_response(b"{}")
+
+    run = run_gate("--base-url", serve(stop), "-k", "valid_key_is_200 or missing_key", environment=MAIN)
+    assert run.code == 2
+    assert errors_in(tmp_path / "junit.xml") == ["The run was interrupted."]
 
 
 def test_each_run_replaces_the_report_of_the_previous_run(run_gate: RunGate, serve: Serve) -> None:

@@ -18,6 +18,7 @@ from mock_server import UsageMock, load_fault, make_app
 from mock_server.options import MockOptions
 from tests.support.gate import Run
 from usage_contract import load
+from usage_contract_pytest import WITH_VALUE
 
 RunGate = Callable[..., Run]
 SECRET = "k3y-0f-a-very-secret-kind"
@@ -31,7 +32,24 @@ BAD_OPTIONS = {
     "the same key is given twice": (*BASE_URL, "--api-key", SECRET, "--api-key", SECRET),
     "key 1 is empty, or contains": (*BASE_URL, "--api-key", f"{SECRET}\n"),
     "key 2 has fewer than 4 characters": (*BASE_URL, "--api-key", SECRET, "--api-key", "k1"),
-    "the key file /nowhere cannot be read": (*BASE_URL, "--api-key-file", "/nowhere"),
+    "--api-key-file: the file (not shown here, because the value may be a key) cannot be read: No such file": (
+        *BASE_URL,
+        "--api-key-file",
+        SECRET,
+    ),
+    "--api-key-file: /dev cannot be read: Is a directory": (*BASE_URL, "--api-key-file", "/dev"),
+    "--api-key-file: the file (not shown here": (*BASE_URL, "--api-key-file", f"/{SECRET}/{SECRET * 20}"),
+    "--api-key: the word after its value is not a file": (*BASE_URL, "--api-key", "main-key", SECRET),
+    "--api-key: the word after": (*BASE_URL, "--api-key=main-key", str(HERE), SECRET),
+    "--header: the word after its value is not a file": (*BASE_URL, "--header", "X-Gate: yes", SECRET),
+    "--api-key, --api-key-file: give one of them": (*BASE_URL, "--api-key", SECRET, "--api-key-file", SECRET),
+    "unrecognized arguments: --contract-api-key": (*BASE_URL, "--contract-api-key", SECRET),
+    "unrecognized arguments: --keys": (*BASE_URL, "--keys", SECRET),
+    "--rule: <redacted:1> is not a rule": (*BASE_URL, "--api-key", SECRET, "--rule", SECRET),
+    "--ca-file: <redacted:1> cannot be used": (*BASE_URL, "--api-key", SECRET, "--ca-file", SECRET),
+    "<redacted:1> is not a positive number": (*BASE_URL, "--api-key", SECRET, "--max-rate", SECRET),
+    "--level: invalid choice: '<redacted:1>'": (*BASE_URL, "--header", f"X-Gate: {SECRET}", "--level", SECRET),
+    "known-deviations: <redacted:1>": (*BASE_URL, "--api-key", SECRET, "--known-deviations", SECRET),
     "did you mean --api-key": (*BASE_URL, "--api-keys", SECRET),
     "unknown option -api-key; did you mean --api-key": (*BASE_URL, "-api-key", SECRET),
     "unknown option --headers; did you mean --header": (*BASE_URL, f"--headers=Authorization: Basic {SECRET}"),
@@ -44,6 +62,7 @@ BAD_OPTIONS = {
     "Leave them out, or add -n0": ("--dist", "load", "--tx", "2*popen"),
     "--hypothesis-verbosity: Hypothesis would print": ("--hypothesis-verbosity", "debug"),
     "-p no:hypothesispytest: the gate needs that plugin": ("-p", "no:hypothesispytest"),
+    "--noconftest: the gate's conftest.py has what its rules share": ("--noconftest",),
     "1e10 is not between 0.1 and 3600 seconds": ("--answer-timeout", "1e10"),
     "--header: Content-Length is set by the gate": (*BASE_URL, "--api-key", SECRET, "--header", "Content-Length: 5"),
     "--header gives X-API-Key; give API keys by": (*BASE_URL, "--api-key", SECRET, "--header", "x-api-key: other"),
@@ -62,6 +81,14 @@ def test_an_invalid_option_is_reported_in_one_line_without_the_key(message: str,
     assert message in run.output
     assert SECRET not in run.output
     assert "Traceback" not in run.output
+
+
+@pytest.mark.parametrize("option", sorted(WITH_VALUE))
+@pytest.mark.parametrize("join", [False, True])
+def test_an_empty_value_is_reported(option: str, join: bool, run_gate: RunGate) -> None:
+    run = run_gate(*([f"{option}="] if join else [option, ""]), *BASE_URL)
+    assert run.code == 4
+    assert f"{option}: the value is empty. Is a variable not set?" in run.output
 
 
 BAD_URLS = {
@@ -147,7 +174,7 @@ def test_a_variable_of_another_program_is_ignored(run_gate: RunGate) -> None:
     assert "no connection to 127.0.0.1:1" in run.output
 
 
-@pytest.mark.parametrize("name", ["CONTRACT_BASE_URL", "CONTRACT_URL", "PYTEST_BASEURL"])
+@pytest.mark.parametrize("name", ["BASE_URL", "CONTRACT_BASE_URL", "CONTRACT_URL", "PYTEST_BASEURL"])
 def test_a_url_that_would_be_overlooked_is_reported(name: str, run_gate: RunGate) -> None:
     run = run_gate("-k", "missing_key", environment={name: BASE_URL[1]})
     assert run.code == 4
@@ -217,11 +244,14 @@ def test_a_short_header_value_is_not_a_secret_and_stays_in_the_output(run_gate: 
 def test_a_run_that_sends_nothing_does_not_replace_an_earlier_report(
     option: str, run_gate: RunGate, tmp_path: Path
 ) -> None:
-    earlier = tmp_path / "out" / "contract.json"
-    earlier.parent.mkdir()
-    earlier.write_text("an earlier report")
-    assert run_gate(option, "--report-dir", "out", "-k", "missing_key").code == 0
-    assert earlier.read_text() == "an earlier report"
+    earlier = [tmp_path / "out" / "contract.json", tmp_path / "junit.xml"]
+    earlier[0].parent.mkdir()
+    for path in earlier:
+        path.write_text("an earlier report")
+    run = run_gate(option, "--report-dir", "out", "-k", "missing_key")
+    assert run.code == 0
+    assert [path.read_text() for path in earlier] == ["an earlier report", "an earlier report"]
+    assert "generated xml file" not in run.output
 
 
 def test_the_profiles_of_the_gate_are_accepted(run_gate: RunGate) -> None:

@@ -131,6 +131,20 @@ def test_a_run_that_cannot_start_has_outputs(runner: Runner, repository: Path) -
     assert not (repository / "injected").exists()
 
 
+@pytest.mark.parametrize("option", ["--plan", "--co", "--version"])
+def test_a_run_that_tests_nothing_is_not_green_despite_an_earlier_report(
+    option: str, runner: Runner, repository: Path
+) -> None:
+    earlier = [repository / "contract" / name for name in ("contract.json", "contract.md", "contract.html")]
+    earlier[0].parent.mkdir()
+    for path in earlier:
+        path.write_text('{"verdict": "conforms"}')
+    inputs = {"base-url": "https://staging.example"}
+    assert runner.run(GATE, repository, inputs, CONTRACT_API_KEY="demo-busy", PYTEST_ADDOPTS=option) == 4
+    assert (outputs(repository)["verdict"], outputs(repository)["exit-code"]) == ("could not be tested", "4")
+    assert not any(path.exists() for path in earlier)
+
+
 def test_the_reports_are_uploaded_after_a_failed_run() -> None:
     (kept,) = (step for step in STEPS if step.get("uses", "").startswith("actions/upload-artifact@"))
     assert kept["if"] == "always()"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +74,65 @@ def test_disabled_plugin_autoloading_is_reported(tmp_path: Path) -> None:
     assert run.returncode == 4
     assert "ERROR: the gate's plugin is not loaded. Leave pytest's plugin autoloading on" in run.stderr
     assert "Traceback" not in run.stdout + run.stderr
+
+
+FULL = "No space left on device"
+LOST_OUTPUT = {
+    ">/dev/full": (4, FULL),
+    "-s >/dev/full": (4, FULL),
+    "--base-url http://127.0.0.1:1 --api-key any-key >/dev/full": (4, FULL),
+    ">/dev/full 2>&1": (4, ""),
+    ">&-": (0, ""),
+    "-s >&- 2>&-": (0, ""),
+    "--level no-such-level >&-": (4, "argument --level: invalid choice: 'no-such-level'"),
+}
+
+
+def run_in_shell(command: str, folder: Path, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    pytest_command = f"{Path(sys.executable).with_name('pytest')} -p no:cacheprovider --pyargs contract_tests"
+    script = f"{pytest_command} --report-dir out {command}"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CONTRACT_"))}
+    return subprocess.run(
+        ["bash", "-c", script],
+        cwd=folder,
+        env=inherited,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("how", LOST_OUTPUT)
+def test_a_run_whose_output_is_lost_is_not_red_and_has_reports(how: str, tmp_path: Path) -> None:
+    code, problem = LOST_OUTPUT[how]
+    run = run_in_shell(f"-k missing_key {how}", tmp_path)
+    assert run.returncode == code
+    assert problem in run.stderr
+    assert "Traceback" not in run.stderr
+    assert json.loads((tmp_path / "out" / "contract.json").read_text())["exit_code"] == code
+
+
+@pytest.mark.parametrize("option", ["", "--rules"])
+def test_a_pipe_without_a_reader_is_reported_on_standard_error(option: str, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = run_in_shell(f"-k missing_key {option}", tmp_path, writer)
+    os.close(writer)
+    assert run.returncode == 4
+    assert run.stderr == "ERROR: standard output could not be written: Broken pipe\n"
+    if not option:
+        report = json.loads((tmp_path / "out" / "contract.json").read_text())
+        assert report["headline"] == "standard output could not be written: Broken pipe"
+
+
+def test_a_red_run_whose_output_is_lost_is_red(tmp_path: Path) -> None:
+    with UsageMock(fault="missing-key-is-403", rate_limit=False) as mock:
+        run = run_in_shell(f"-k missing_key --base-url {mock.url} --api-key {mock.api_key} >/dev/full", tmp_path)
+    assert run.returncode == 1
+    assert run.stderr == "ERROR: standard output could not be written: No space left on device\n"
+    report = json.loads((tmp_path / "out" / "contract.json").read_text())
+    assert report["headline"].endswith("BREAKS ITS CONTRACT at level documented")
 
 
 def test_a_gate_that_another_package_hides_removes_earlier_reports(tmp_path: Path) -> None:

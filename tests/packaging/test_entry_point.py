@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from contract_tests.run.options import add_options
 from tests.support.projects import SECRET, run_pytest
 from tests.support.readme import CHECKOUT
+from usage_contract_pytest import GATE_OPTIONS
 
 
 @pytest.fixture
@@ -40,14 +43,61 @@ def test_pyargs_selects_the_gate_despite_a_folder_with_its_name(project: Path) -
 def test_a_gate_that_another_package_hides_is_reported(project: Path) -> None:
     run = run_pytest(str(CHECKOUT / "contract_tests"), folder=project, PYTHONPATH=str(project))
     assert run.returncode == 4
-    assert "another contract_tests hides the gate" in run.stderr
+    assert "another package contract_tests hides the gate" in run.stderr
 
 
-def test_the_bare_name_of_an_installed_gate_is_explained_without_the_key(tmp_path: Path) -> None:
-    run = run_pytest("contract_tests", "--api-key", SECRET, folder=tmp_path)
+HIDDEN = {
+    "option": (["--base-url", "http://127.0.0.1:1"], {}),
+    "address": ([], {"PYTEST_BASE_URL": "http://127.0.0.1:1"}),
+    "key": ([], {"CONTRACT_API_KEY_FILE": "keys"}),
+}
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+@pytest.mark.parametrize("name", ["contract_tests", "contract_tests.test_auth"])
+def test_a_package_of_the_project_does_not_pass_for_the_gate(name: str, how: str, project: Path) -> None:
+    options, environment = HIDDEN[how]
+    run = run_pytest("--pyargs", name, *options, folder=project, PYTHONPATH=str(project), **environment)
     assert run.returncode == 4
-    assert "name the gate by --pyargs contract_tests" in run.stderr
+    assert "another package contract_tests hides the gate" in run.stderr
+
+
+def test_a_package_of_the_project_with_the_name_of_the_gate_is_run_by_its_name(project: Path) -> None:
+    run = run_pytest("--pyargs", "contract_tests", "--api-key=own", folder=project, PYTHONPATH=str(project))
+    assert "1 passed" in run.stdout, run.stdout + run.stderr
+
+
+UNNAMED: dict[str, tuple[str, ...]] = {
+    "bare name": ("contract_tests", "--api-key", SECRET),
+    "file": ("contract_tests/test_auth.py", "--api-key", SECRET),
+    "file by --pyargs": ("--pyargs", "contract_tests/test_auth.py", "--api-key", SECRET),
+    "header": ("contract_tests", "--header", f"X-Gate: {SECRET}"),
+    "mistyped option": ("contract_tests", "--contract-keys", SECRET),
+    "no name": ("--base-url", "http://127.0.0.1:1", "--rule", "auth/missing-key-is-401"),
+}
+
+
+@pytest.mark.parametrize("how", UNNAMED)
+def test_options_of_a_gate_that_is_not_named_are_explained_without_the_key(how: str, tmp_path: Path) -> None:
+    run = run_pytest(*UNNAMED[how], folder=tmp_path)
+    assert run.returncode == 4
+    assert "ERROR: unrecognized arguments: --" in run.stderr
+    assert "name it by --pyargs contract_tests" in run.stderr
     assert SECRET not in run.stdout + run.stderr
+
+
+def test_the_message_about_an_unknown_option_of_another_project_is_unchanged(tmp_path: Path) -> None:
+    run = run_pytest("--no-such-option", "a-value", folder=tmp_path)
+    assert run.returncode == 4
+    assert "unrecognized arguments: --no-such-option" in run.stderr
+    assert "rootdir: " in run.stderr
+    assert "contract_tests" not in run.stderr
+
+
+def test_the_entry_point_knows_every_option_of_the_gate() -> None:
+    group = Mock()
+    add_options(Mock(getgroup=Mock(return_value=group)))
+    assert {call.args[0] for call in group.addoption.call_args_list} == GATE_OPTIONS
 
 
 def test_no_rule_is_collected_if_the_gate_is_not_named() -> None:
@@ -82,10 +132,3 @@ def test_options_that_disclose_keys_despite_redaction_are_rejected(option: str, 
     assert f"ERROR: {option}" in run.stderr
     assert SECRET not in run.stdout + run.stderr
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("option", ["--api-key", "--api-key-file", "--header"])
-def test_an_empty_value_of_a_secret_option_is_reported(option: str, tmp_path: Path) -> None:
-    run = run_pytest("--pyargs", "contract_tests", option, "", "--base-url", "http://127.0.0.1:1", folder=tmp_path)
-    assert run.returncode == 4
-    assert f"{option}: the value is empty. Is a variable not set?" in run.stdout + run.stderr

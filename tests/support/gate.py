@@ -51,7 +51,8 @@ class Run:
 
 
 def _rule(case: ElementTree.Element) -> str:
-    return next(p.attrib["value"] for p in case.iter("property") if p.attrib["name"] == "rule")
+    ids = (p.attrib["value"] for p in case.iter("property") if p.attrib["name"] == "rule")
+    return next(ids, case.attrib["name"])  # the reason of a run that ended early belongs to no rule
 
 
 def run_gate_in(

@@ -1,0 +1,50 @@
+"""pytest's JUnit file, written together with the reports of a run, and with the reason of a run that ended early."""
+
+from __future__ import annotations
+
+import pytest
+from _pytest.junitxml import LogXML, xml_key
+
+
+class JUnitFile(LogXML):
+    """pytest's JUnit file, which is written only by `write`: pytest itself fails where the file cannot be written."""
+
+    is_written = False
+
+    def write(self, reason: str) -> None:
+        """Write the file, with a reason as an error: readers take a file without errors for a success."""
+        self.is_written = False
+        if reason:
+            case = self.node_reporter("contract gate")
+            case.attrs.update(classname="contract_tests", name="contract gate")
+            if not case.nodes:
+                case._add_simple("error", reason, reason)
+        super().pytest_sessionfinish()
+        self.is_written = True
+
+    def pytest_sessionfinish(self) -> None:
+        """Leave the file to `write`."""
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+        """Print the path of a file that was written."""
+        if self.is_written:
+            super().pytest_terminal_summary(terminalreporter, config)
+
+
+def take_over(config: pytest.Config) -> JUnitFile | None:
+    """Replace pytest's plugin for `--junitxml`, if the run has that option."""
+    given = config.stash.get(xml_key, None)
+    if given is None:
+        return None
+    config.pluginmanager.unregister(given)
+    own = config.stash[xml_key] = JUnitFile(
+        given.logfile,
+        given.prefix,
+        given.suite_name,
+        given.logging,
+        given.report_duration,
+        given.family,
+        given.log_passing_tests,
+    )
+    config.pluginmanager.register(own)
+    return own
