@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Literal
@@ -18,7 +18,7 @@ REPORTED_BY: dict[Kind, str] = {
 }
 CAUSE: dict[Kind, str] = {
     "refusal": "was it revoked, has it expired, or is this client blocked?",
-    "failure": "the deployment fails since then",
+    "failure": "the deployment has an outage",
 }
 
 
@@ -40,11 +40,11 @@ class Suspicion:
     exchange: Exchange
 
     @classmethod
-    def of(cls, gate: Gate, findings: Iterable[Finding], journal: Sequence[Exchange]) -> Suspicion | None:
+    def of(cls, gate: Gate, findings: Sequence[Finding], journal: Sequence[Exchange]) -> Suspicion | None:
         """Return the suspicion that findings raise, unless a later response of the deployment disproves it."""
         suspicions = [suspicion for each in findings if (suspicion := cls.raised_by(gate, each.exchange))]
-        if not suspicions:
-            return None
+        if not suspicions or len(suspicions) < len(findings):
+            return None  # a rule's other findings must not be lost
         last = max(suspicions, key=lambda each: each.exchange.started)
         keys = [last.key] if last.kind == "refusal" else gate.keys
         later = (each for each in journal if each.started > last.exchange.started)
@@ -69,7 +69,7 @@ class Suspicion:
         """Return the error for a journal that ends with the confirmation of the suspicion."""
         first, who = self._first(journal)
         outcomes = " or ".join(sorted({each.outcome for each in journal[first:] if self.is_shown_by(each)}))
-        problem = f"every request{who} gets {outcomes} since request {first + 1}: {CAUSE[self.kind]}"
+        problem = f"from request {first + 1} on, every request{who} gets {outcomes}: {CAUSE[self.kind]}"
         return OutageError(Finding(problem, journal[-1], related=(journal[first],)), REPORTED_BY[self.kind])
 
     def _first(self, journal: Sequence[Exchange]) -> tuple[int, str]:

@@ -28,7 +28,7 @@ from contract_tests.run.key_sources import BASE_URL, KEY_FILE, LIKE_KEY, MAIN_KE
 from contract_tests.wire.target import Target
 from usage_contract_pytest import unknown_options
 
-SPECIAL_FILES = {"dev", "proc"}  # folders whose files stand for others, such as /dev/stdout for standard output
+SPECIAL_FILES = ("/dev/std", "/dev/fd/", "/proc/")  # such as /dev/stdout, which is a regular file after a redirection
 REPORT_FILES = ("contract.json", "contract.md", "contract.html")
 SENDS_NOTHING = {
     *("--rules", "--rules-json", "--plan", "--collect-only", "--collectonly", "--co"),
@@ -207,7 +207,7 @@ class Outputs:
 
 def _is_removable(path: Path) -> bool:
     """Whether a file is a regular one, and not a device, a pipe, or a name of standard output."""
-    return path.is_file() and not SPECIAL_FILES & {*path.parts[1:2]}
+    return path.is_file() and not str(path).startswith(SPECIAL_FILES)
 
 
 outputs_key = pytest.StashKey[Outputs]()

@@ -20,7 +20,7 @@ from contract_tests.wire.transport import Transport
 T = TypeVar("T")
 clock_key = pytest.StashKey[Clock]()  # another clock than the real one
 CONFIRMING = (0.0, 1.0, 2.0)  # seconds before each request that confirms an outage: a deployment may fail at times
-MOST_SUSPICIONS = 5  # of a run: each costs one request where the deployment is well
+MOST_SUSPICIONS = 5  # of a run: each costs one request where the deployment works
 
 
 @dataclass(frozen=True)

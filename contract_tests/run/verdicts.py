@@ -182,11 +182,11 @@ class Verdicts:
         if rule.is_active or not rule.is_over_all or self.scheduler is None or self.scheduler.is_recorded:
             return
         if self.unselected:
-            raise NotTested("it judges the exchanges of all rules, and not all are selected")
+            raise NotTested("the rule judges every exchange of a run, and some rules were not selected")
         wanted = [verdict.wanted for verdict in self.all] + [shortfall.wanted for shortfall in self.shortfalls]
         for limit in LIMITS:
             if limit in wanted:
-                raise NotTested("it judges the exchanges of the whole run, which ended early", wanted=limit)
+                raise NotTested("the rule judges every exchange of a run, and this run ended early", wanted=limit)
 
     def broken_among(self, ids: Collection[str]) -> str:
         """Return the first of these rules, or of the rules that they would repeat, that failed; empty without one."""
@@ -220,7 +220,7 @@ class Verdicts:
     def reason_of_ending(self) -> str:
         """Why rules did not run."""
         outage = self.scheduler.outage if self.scheduler else ""
-        return f"the run ended, because {outage}" if outage else "the run ended before their turn"
+        return f"the run ended: {outage}" if outage else "the run ended before their turn"
 
     @property
     def counts(self) -> Counter[Outcome]:

@@ -76,7 +76,11 @@ class WriterHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Queue a message, unless a slow reader has no room for it."""
         if self._writer.room:
-            self._writer.write(f"{self.format(record)}\n")
+            try:
+                text = self.format(record)
+            except (TypeError, ValueError):  # of a library's own mistake, which logging would print
+                text = f"{record.name}: {record.msg!r} could not be formatted"
+            self._writer.write(f"{text}\n")
 
 
 def _unshared(stream: TextIO) -> TextIO:

@@ -137,10 +137,11 @@ async def _body(request: web.Request, operation: Operation) -> Any:
 
 
 def _check_members(members: list[tuple[str, Any]]) -> None:
-    names = [name for name, _ in members]
-    for name in names if len(set(names)) < len(names) else ():
-        if names.count(name) > 1:
+    seen: set[str] = set()
+    for name, _ in members:
+        if name in seen:
             raise ControlError(422, "wrong-body", f"body: {name!r} is given twice")
+        seen.add(name)
 
 
 def _validate(value: Any, schema: Mapping[str, Any], name: str) -> None:

@@ -79,9 +79,12 @@ def test_a_complete_run_needs_nothing_more(run_gate: RunGate) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("--rule", "errors/no-request-causes-5xx"), "it judges the exchanges of all rules, and not all are selected"),
-        (("--max-requests", "30"), "it judges the exchanges of the whole run, which ended early"),
-        (("--max-time", "0.5"), "it judges the exchanges of the whole run, which ended early"),
+        (
+            ("--rule", "errors/no-request-causes-5xx"),
+            "the rule judges every exchange of a run, and some rules were not selected",
+        ),
+        (("--max-requests", "30"), "the rule judges every exchange of a run, and this run ended early"),
+        (("--max-time", "0.5"), "the rule judges every exchange of a run, and this run ended early"),
     ],
 )
 def test_a_rule_over_all_exchanges_does_not_hold_for_some_of_them(
