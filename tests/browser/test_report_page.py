@@ -40,7 +40,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with serving(broken) as url:
         staging = ("--base-url", url, "--max-rate", "1000")
         return {
-            "green": run(folder / "green", "-k", "key"),
+            "green": run(folder / "green"),
             "red": run(folder / "red", *staging, environment={"CONTRACT_API_KEY": "main-key-0001"}),
             "refused": run(folder / "refused", *staging, environment={"CONTRACT_API_KEY": "another-key-0002"}),
         }
