@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -176,6 +177,22 @@ def redact_all(redact: Redactor, pairs: Iterable[tuple[str, Any]]) -> list[tuple
     return [(name, escaped(redact(str(value)))) for name, value in pairs]
 
 
+def drop_output(stream: Any) -> None:
+    """Send the rest of a stream that cannot be written to the null device: Python would fail to flush it at the end."""
+    with suppress(OSError, ValueError), Path(os.devnull).open("w") as nothing:  # a stream without a file has no buffer
+        os.dup2(nothing.fileno(), stream.fileno())
+        stream.flush()
+
+
+def flush_standard_streams() -> None:
+    """Flush standard output and standard error, and drop what cannot be written, so that the exit code stays."""
+    for stream in filter(None, (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            drop_output(stream)
+
+
 class RedactedStream(io.TextIOBase):
     """A text stream that redacts and escapes what is written to another one.
 
@@ -212,14 +229,12 @@ class RedactedStream(io.TextIOBase):
 
     @contextmanager
     def _dropping_output(self) -> Iterator[None]:
-        """Note an error of the other stream, and empty its buffer: Python would fail to flush it at the end."""
+        """Note an error of the other stream, and drop what it has not written."""
         try:
             yield
         except OSError as error:
             self.failure = error.strerror or str(error)
-            with suppress(OSError), Path(os.devnull).open("w") as nothing:  # a stream without a file has no buffer
-                os.dup2(nothing.fileno(), self.stream.fileno())
-                self.stream.flush()
+            drop_output(self.stream)
 
     def isatty(self) -> bool:
         """Whether the other stream is a terminal."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import time
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 import pytest
 
 from contract_tests.redaction.escaping import escaped
-from contract_tests.redaction.redactor import RedactedStream, Redactor
+from contract_tests.redaction.redactor import RedactedStream, Redactor, flush_standard_streams
 from contract_tests.reports.deviations import suggested_deviations
 from contract_tests.reports.github import workflow_commands
 from contract_tests.reports.model import Report, redacted
@@ -64,6 +65,7 @@ class ReportPlugin:
         if self.output.failure:
             with suppress(OSError):  # standard error may be the same full disk
                 sys.stderr.write(self.redact(f"ERROR: {self._problem}\n"))
+            atexit.register(flush_standard_streams)  # a failed flush would replace the exit code by 120
 
     @pytest.hookimpl(trylast=True, specname="pytest_sessionfinish")  # after the exit code is set
     def pytest_write_reports(self, session: pytest.Session) -> None:
