@@ -144,9 +144,7 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
     items.sort(key=lambda item: rule_of(item).order)
     verdicts = session.config.stash[verdicts_key]
     verdicts.rules = list(dict.fromkeys(map(rule_of, items)))
-    selected = {rule.id for rule in verdicts.rules}
-    usual = (rule for rule in all_rules() if rule.is_active and not rule.intrusive)
-    verdicts.unselected = [rule.id for rule in usual if rule.id not in selected]
+    verdicts.known = {rule.id: rule for rule in all_rules()}
     for item in items:
         names = getattr(item, "fixturenames", [])
         names.sort(key=lambda name: name != "needed_facts")  # before fixtures that send requests

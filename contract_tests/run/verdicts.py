@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
@@ -15,7 +15,7 @@ from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.first_request import NoFirstResponseError
 from contract_tests.run.options import Settings
 from contract_tests.run.outage import OutageError
-from contract_tests.run.rules import ERRORS_GUIDE, INVALID_KEY, Rule, rule_ids
+from contract_tests.run.rules import Rule, rule_ids
 from contract_tests.run.scheduler import Scheduler, Shortfall
 from contract_tests.wire.messages import Exchange
 from contract_tests.wire.not_tested import MORE_REQUESTS, MORE_TIME, NotTested
@@ -38,21 +38,6 @@ FIRST_REQUEST_RULE: dict[str, Any] = {
     "source": "document, 200: usage metrics for the authenticated API key",
     "promise": "A response to a baseline request with a valid key MUST have status 200.",
 }
-# Reported where an outage ends the run, whichever rule has noticed it.
-OUTAGE_RULES: tuple[dict[str, Any], ...] = (
-    {
-        "id": "auth/accepted-key-remains-valid",
-        "level": "documented",
-        "source": INVALID_KEY,
-        "promise": "The server MUST NOT reject a key that it has accepted before.",
-    },
-    {
-        "id": "errors/deployment-stays-reachable",
-        "level": "documented",
-        "source": f"{ERRORS_GUIDE}: a request that is refused gets a response",
-        "promise": "The server MUST remain reachable after every request, however unusual the request is.",
-    },
-)
 
 
 @dataclass(frozen=True)
@@ -86,12 +71,12 @@ class Verdict:
 class Verdicts:
     """The verdicts of a run, in the order in which the rules ran.
 
-    `rules` are selected. `unselected` are the ids of other rules whose requests those over all exchanges would judge.
+    `rules` are selected, and `known` are all rules of the gate by their ids.
     """
 
     settings: Settings
     rules: list[Rule] = field(default_factory=list)
-    unselected: list[str] = field(default_factory=list)
+    known: Mapping[str, Rule] = field(default_factory=dict)
     today: date = field(default_factory=date.today)
     scheduler: Scheduler | None = None
     _by_rule: dict[str, Verdict] = field(default_factory=dict)
@@ -141,7 +126,7 @@ class Verdicts:
             return Verdict(rule, "not tested", reason=str(error), because=because, wanted=wanted)
         if isinstance(error, BrokenPromiseError):
             if isinstance(error, OutageError):
-                rule = replace(rule, **next(each for each in OUTAGE_RULES if each["id"] == error.rule))
+                rule = self.known[error.rule]
             is_of_specified_run = isinstance(error, OutageError) and rule.is_above(self.settings.level)
             if is_of_specified_run or isinstance(error, NoFirstResponseError):
                 rule = replace(rule, **FIRST_REQUEST_RULE)
@@ -181,7 +166,8 @@ class Verdicts:
         """Raise NotTested for a passive rule over all exchanges that holds for a part of the run's exchanges only."""
         if rule.is_active or not rule.is_over_all or self.scheduler is None or self.scheduler.is_recorded:
             return
-        if self.unselected:
+        selected = {each.id for each in self.rules}
+        if any(each.is_active and not each.intrusive and each.id not in selected for each in self.known.values()):
             raise NotTested("the rule judges every exchange of a run, and some rules were not selected")
         wanted = [verdict.wanted for verdict in self.all] + [shortfall.wanted for shortfall in self.shortfalls]
         for limit in LIMITS:

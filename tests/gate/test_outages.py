@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import time
@@ -16,8 +15,8 @@ from aiohttp import web
 from contract_tests.metrics.schema import contract
 from contract_tests.run.findings import BrokenPromiseError, status_finding
 from contract_tests.run.gate import Gate
+from contract_tests.run.offline import all_rules
 from contract_tests.run.scheduler import MOST_SUSPICIONS, Scheduler
-from contract_tests.run.verdicts import OUTAGE_RULES
 from contract_tests.wire import transport
 from contract_tests.wire.clock import Clock
 from contract_tests.wire.connection import Connection, UnreachableError, connect
@@ -110,6 +109,9 @@ def test_an_outage_is_one_finding_and_ends_the_run(
     assert result.having("broken", "reported") == {rule}
     assert re.search(f"problem: {sentence}", result.output)
     assert re.search(f"not tested, \\d+ rules: the run ended: {sentence}", result.output)
+    (reported,) = (verdict.rule for verdict in result.verdicts if verdict.outcome == "broken")
+    (known,) = (each for each in all_rules() if each.id == rule)
+    assert (reported.level, reported.source, reported.promise) == (known.level, known.source, known.promise)
 
 
 @pytest.mark.parametrize(
@@ -180,13 +182,3 @@ def test_suspicions_of_an_outage_cost_few_requests() -> None:
                 with pytest.raises(BrokenPromiseError, match="the status is not the expected one"):
                     scheduler.judge([status_finding(failed, "401")])
     assert len(received) == MOST_SUSPICIONS
-
-
-@pytest.mark.parametrize("fields", OUTAGE_RULES, ids=lambda fields: fields["id"])
-def test_an_outage_is_reported_as_its_rule_reports_it(fields: dict[str, str]) -> None:
-    family, name = fields["id"].split("/")
-    module = {"auth": "test_auth_valid_keys", "errors": "test_errors"}[family]
-    rule = getattr(import_module(f"contract_tests.{module}"), f"test_{name.replace('-', '_')}")
-    (mark,) = [mark for mark in rule.pytestmark if mark.name == "rule"]
-    assert (mark.kwargs["level"], mark.kwargs["source"]) == (fields["level"], fields["source"])
-    assert (inspect.getdoc(rule) or "").startswith(fields["promise"])
