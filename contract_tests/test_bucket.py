@@ -30,6 +30,7 @@ from contract_tests.run.token_bucket import (
     SMALLEST_READABLE,
     TRIES,
     Bucket,
+    Evasion,
     Refill,
     confirm_first,
     is_untouched,
@@ -251,39 +252,38 @@ def test_request_details_do_not_change_the_bucket(bucket: Bucket, throttled: obj
 
     The rule fails only after three attempts.
     """
-    gate, confirmed, explained = bucket.gate, 0, 0
-    labels = list(_ways(gate, 0))
+    labels = list(_ways(bucket.gate, 0))
+    evasions: list[Evasion] = []
     for attempt in range(TRIES):
         if attempt:
             yield from bucket.await_refill()  # another bucket may be empty after the last attempt
-        spent = yield from bucket.empty()
-        rejected = [exchange.started for exchange in spent if exchange.status == 429]
-        each, ways = WAYS // len(labels), _ways(gate, attempt)
-        requests = [
-            gate.request(bucket.key, f"{label}, after a burst", **ways[label]) for label in labels for _ in range(each)
-        ]
-        exchanges = yield from send_concurrently(requests, is_paced=False)
-        due = bucket.rps * (max(exchange.ended for exchange in exchanges) - min(rejected, default=0.0))
-        if 2 * due >= bucket.burst:
-            continue  # too late to distinguish another bucket from one that has been refilled
-        of_way = {label: exchanges[number * each : (number + 1) * each] for number, label in enumerate(labels)}
-        accepted = {label: [sent for sent in of_way[label] if sent.status == 200] for label in labels}
-        full = [label for label in labels if any(_is_full(bucket, exchange, due) for exchange in accepted[label])]
-        served = [label for label in labels if len(accepted[label]) > ROUNDING]
-        are_explained = not full and sum(len(accepted[label]) for label in served) <= due + ROUNDING
-        if not (full or served) or (are_explained and each == WAYS):
+        evasion = yield from _send_in_each_way(bucket, labels, attempt)
+        if not evasion.is_timely:
+            continue
+        evasions.append(evasion)
+        if not evasion.suspects or (evasion.is_explained and len(labels) == 1):
             return
-        labels = full or served  # more requests of each, so that the tokens that are due do not explain them
-        explained += are_explained
-        if not are_explained:
-            confirmed += 1
-            problem = f"a request with an empty bucket {'has a full one' if full else 'is accepted'}"
-            shown = max(accepted[labels[0]], key=lambda exchange: UsageMetrics(exchange).remaining or 0)
-            finding = tokens_finding(problem, shown, f"about {due:.1f} of {bucket.burst} tokens")
-    if confirmed and confirmed + explained == TRIES:
-        yield finding
-    elif not explained:
+        labels = evasion.suspects  # more requests of each, so that the tokens that are due do not explain them
+    unexplained = [evasion for evasion in evasions if not evasion.is_explained]
+    if unexplained and len(evasions) == TRIES:
+        yield unexplained[-1].finding()
+    elif len(unexplained) == len(evasions):
         raise NotTested("responses arrive too slowly to distinguish another bucket from one that has been refilled")
+
+
+def _send_in_each_way(bucket: Bucket, labels: Sequence[str], attempt: int) -> Probing[Evasion]:
+    """Empty the bucket, and send as many requests in each of the labelled ways."""
+    rejected = [exchange.started for exchange in (yield from bucket.empty()) if exchange.status == 429]
+    each, ways = WAYS // len(labels), _ways(bucket.gate, attempt)
+    requests = [
+        bucket.gate.request(bucket.key, f"{label}, after a burst", **ways[label])
+        for label in labels
+        for _ in range(each)
+    ]
+    exchanges = yield from send_concurrently(requests, is_paced=False)
+    seconds = max(exchange.ended for exchange in exchanges) - min(rejected, default=0.0)
+    by_label = {label: exchanges[number * each :][:each] for number, label in enumerate(labels)}
+    return Evasion(bucket, by_label, bucket.rps * seconds)
 
 
 def _ways(gate: Gate, attempt: int) -> dict[str, RequestOptions]:
@@ -298,16 +298,6 @@ def _ways(gate: Gate, attempt: int) -> dict[str, RequestOptions]:
             "fields": [*BROWSER, ("Accept-Encoding", "gzip"), ("Cookie", f"visitor={attempt + 17}")],
         },
     }
-
-
-def _is_full(bucket: Bucket, exchange: Exchange, due: float) -> bool:
-    """Whether half of the bucket or more is filled beyond the tokens that are due."""
-    remaining = float(UsageMetrics(exchange).remaining or 0)
-    return (
-        exchange.status == 200
-        and bucket.burst >= SMALLEST_READABLE
-        and 2 * (remaining - due) >= bucket.burst - ROUNDING
-    )
 
 
 @bucket_rule(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -172,6 +172,52 @@ class Refill:
     def _finding(self, how: str, expected: str) -> Finding:
         problem = f"the bucket refills {how} than at {self.bucket.rps:g} tokens a second, {TRIES} times"
         return tokens_finding(problem, self.after, expected)
+
+
+@dataclass(frozen=True)
+class Evasion:
+    """An emptied bucket, and exchanges that may have used another one, by the way in which their requests differ.
+
+    `due` is the number of tokens that can have been refilled until the last of these exchanges ended.
+    """
+
+    bucket: Bucket
+    exchanges: Mapping[str, Sequence[Exchange]]
+    due: float
+
+    @property
+    def is_timely(self) -> bool:
+        """Whether a bucket that has been refilled still differs from one that was never emptied."""
+        return 2 * self.due < self.bucket.burst
+
+    @property
+    def suspects(self) -> list[str]:
+        """The ways whose responses state a full bucket; if there are none, those that served several requests."""
+        accepted = self._accepted
+        full = [label for label, exchanges in accepted.items() if any(map(self._states_full, exchanges))]
+        return full or [label for label, exchanges in accepted.items() if len(exchanges) > ROUNDING]
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether the tokens that are due explain all requests that the suspects served."""
+        suspected = [exchange for label in self.suspects for exchange in self._accepted[label]]
+        return not any(map(self._states_full, suspected)) and len(suspected) <= self.due + ROUNDING
+
+    def finding(self) -> Finding:
+        """Return the finding for the first suspect, with the response that states the most tokens."""
+        shown = max(self._accepted[self.suspects[0]], key=lambda exchange: UsageMetrics(exchange).remaining or 0)
+        problem = f"a request with an empty bucket {'has a full one' if self._states_full(shown) else 'is accepted'}"
+        return tokens_finding(problem, shown, f"about {self.due:.1f} of {self.bucket.burst} tokens")
+
+    @property
+    def _accepted(self) -> dict[str, list[Exchange]]:
+        return {label: [each for each in sent if each.status == 200] for label, sent in self.exchanges.items()}
+
+    def _states_full(self, exchange: Exchange) -> bool:
+        """Whether half of the bucket or more is filled beyond the tokens that are due."""
+        remaining = float(UsageMetrics(exchange).remaining or 0)
+        burst = self.bucket.burst
+        return burst >= SMALLEST_READABLE and 2 * (remaining - self.due) >= burst - ROUNDING
 
 
 def _seconds(burst: Sequence[Exchange]) -> float:
