@@ -8,10 +8,6 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 
 
-def _unchanged(sock: socket.socket) -> socket.socket:
-    return sock
-
-
 @dataclass(frozen=True)
 class Clock:
     """The time of a run, in seconds.
@@ -22,7 +18,7 @@ class Clock:
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    timed: Callable[[socket.socket], socket.socket] = _unchanged
+    timed: Callable[[socket.socket], socket.socket] = lambda sock: sock
 
 
 REAL_TIME = Clock()

@@ -133,10 +133,6 @@ class Abridged:
     reason: str = "not all of a response of {} bytes was kept: the responses were too large"
 
 
-def _at_any_time() -> None:
-    """Let a response be read at any time: it is not one of a run."""
-
-
 @dataclass(frozen=True)
 class Exchange:
     """One request and its response, or the failure to get one.
@@ -155,7 +151,8 @@ class Exchange:
         lacks: The aspects that are not known of an exchange that another program recorded.
         doubt: Why a recorded response may have another cause than the deployment; empty for others.
         is_closed: Whether the server closed the connection after the response; None if nothing waited for that.
-        check_time: Raises NotTested once the run's time is over; large bodies are not decoded after that.
+        check_time: Raises NotTested once the run's time is over; large bodies are not decoded after that. It does
+            nothing for an exchange that is not one of a run.
     """
 
     request: Request
@@ -176,7 +173,7 @@ class Exchange:
     lacks: frozenset[Aspect] = frozenset()
     doubt: str = ""
     is_closed: bool | None = None
-    check_time: Callable[[], None] = field(default=_at_any_time, repr=False, compare=False)
+    check_time: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
     @property
     def size(self) -> int:
