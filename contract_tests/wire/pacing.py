@@ -18,19 +18,6 @@ GUARDING = frozenset({401, 403, 429, 503})  # statuses by which a deployment ans
 RECOVERY = 1.2  # times as fast after each response other than 429, up to the usual pace
 
 
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often a request with status 429 is sent again, and how long a caller without a valid key waits.
-
-    `valid_key` and `other_callers` are attempts. A longer Retry-After than `longest_wait`, in seconds, to a caller
-    without a valid key is meant for callers that guess keys.
-    """
-
-    valid_key: int = 9
-    other_callers: int = 3
-    longest_wait: float = 2.0
-
-
 @dataclass
 class Pacer:
     """Reserves send times: at most `rate` a second, and none before `next_time`."""

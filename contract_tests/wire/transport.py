@@ -15,10 +15,12 @@ from contract_tests.wire.clock import REAL_TIME, Clock, Timeouts
 from contract_tests.wire.connection import Connection, UnreachableError, connect
 from contract_tests.wire.messages import CLOSED_ENDINGS, LATE_ENDINGS, Credential, Exchange, Pool, Request
 from contract_tests.wire.not_tested import MORE_REQUESTS, MORE_TIME, NotTested
-from contract_tests.wire.pacing import Pace, RetryPolicy, retry_after
+from contract_tests.wire.pacing import Pace, retry_after
 from contract_tests.wire.retention import Retention
 from contract_tests.wire.target import ConnectionSettings
 
+ATTEMPTS, ATTEMPTS_WITHOUT_VALID_KEY = 9, 3  # at a request whose responses have status 429
+LONGEST_WAIT_WITHOUT_VALID_KEY = 2.0  # seconds: a longer Retry-After is meant for callers that guess keys
 AFTER_A_HANG = 3.0  # seconds, divided by the number of hangs: the time-out, unless complete responses were slow
 SHORTEST_TIMEOUT = 0.5  # seconds
 CLOSED_SOON = 1.0  # seconds: a server that closes an idle connection so soon wanted to close it after its response
@@ -51,7 +53,6 @@ class Transport:
     throttled_reason: dict[Credential | None, str] = field(default_factory=dict)
     closed_unannounced: list[Exchange] = field(default_factory=list)
     retention: Retention = field(default_factory=Retention)
-    retries: RetryPolicy = field(default_factory=RetryPolicy)
 
     def __post_init__(self) -> None:
         self.timeouts = Timeouts.of(self.settings.timeout)
@@ -114,9 +115,7 @@ class Transport:
 
     def _note_exhaustion(self, key: Credential, attempt: int, throttled: Exchange) -> None:
         """Note a valid key that was accepted once, and gets only 429 responses now; `_reserve` refuses it from then."""
-        if attempt >= self.retries.valid_key and any(
-            each.status == 200 and each.request.credential == key for each in self.journal
-        ):
+        if attempt >= ATTEMPTS and any(each.status == 200 and each.request.credential == key for each in self.journal):
             self.exhausted[key] = throttled
 
     def _is_final(self, attempt: int, throttled: Exchange) -> bool:
@@ -125,11 +124,11 @@ class Transport:
         Raises:
             NotTested: The deployment throttles callers that guess keys.
         """
-        is_last = attempt >= self.retries.other_callers or retry_after(throttled) > self.retries.longest_wait
+        is_last = attempt >= ATTEMPTS_WITHOUT_VALID_KEY or retry_after(throttled) > LONGEST_WAIT_WITHOUT_VALID_KEY
         others = (each for each in self.journal if each.request.credential not in self.settings.keys)
         if is_last and any(each.status != 429 for each in others):
             raise NotTested("callers without a valid key are throttled")
-        return attempt >= self.retries.other_callers
+        return attempt >= ATTEMPTS_WITHOUT_VALID_KEY
 
     def send_concurrently(self, requests: Sequence[Request], *, is_paced: bool = True) -> list[Exchange]:
         """Send requests at the same time, each on its own connection.
