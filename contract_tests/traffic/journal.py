@@ -3,64 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from contract_tests.traffic.recording import Recorded
 from contract_tests.wire.messages import Abridged, Aspect, Exchange, Request
+
+if TYPE_CHECKING:  # at run time the gate does not import the mock for this
+    from mock_server import Entry
 
 # The journal keeps the fields of a head, but not its bytes, and a body without its framing.
 LACKS = frozenset[Aspect]({"head", "framing"})
 
 # The mock that has received a request; the entries do not name it.
 MOCK = "http://localhost"
-
-
-class Message(Protocol):
-    """The header fields and the body of a request or a response."""
-
-    @property
-    def headers(self) -> tuple[tuple[str, str], ...]:
-        """The header fields, in order."""
-
-    @property
-    def body(self) -> bytes:
-        """The body, without its framing."""
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all of the message is kept."""
-
-
-class Entry(Protocol):
-    """The read members of an entry of `UsageMock.requests`; the gate does not import the mock."""
-
-    @property
-    def method(self) -> str:
-        """The method of the request."""
-
-    @property
-    def target(self) -> str:
-        """The target of the request, as it was sent."""
-
-    @property
-    def status(self) -> int:
-        """The status of the response."""
-
-    @property
-    def received(self) -> float:
-        """The mock's time of the request, in seconds since the Unix epoch."""
-
-    @property
-    def at(self) -> float:
-        """The mock's time of the response, in seconds since the Unix epoch."""
-
-    @property
-    def request(self) -> Message:
-        """The request."""
-
-    @property
-    def response(self) -> Message:
-        """The response, without header fields if a fault has prevented it."""
 
 
 def from_journal(entries: Iterable[Entry]) -> list[Recorded]:
