@@ -133,8 +133,7 @@ def _unescaped(match: re.Match[str]) -> str:
     kind, part = str(match.lastgroup), match[str(match.lastgroup)]
     match kind:
         case "utf8":
-            data = bytes.fromhex(re.sub(PERCENT, "", part))
-            return data.decode("utf-8", "surrogateescape") if _is_utf8(data) else data.decode("latin-1")
+            return _utf_8_or_latin_1(bytes.fromhex(re.sub(PERCENT, "", part)))
         case "entity":
             return html.unescape("&" + part)
         case "wide" | "byte" | "braced" | "code":
@@ -150,12 +149,11 @@ def _unescaped(match: re.Match[str]) -> str:
     return ""  # backslashes before any other character
 
 
-def _is_utf8(data: bytes) -> bool:
+def _utf_8_or_latin_1(data: bytes) -> str:
     try:
-        data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError:
-        return False
-    return True
+        return data.decode("latin-1")
 
 
 def _character(code: int) -> str:
@@ -187,10 +185,8 @@ def plain_forms(secret: str) -> Iterator[Form]:
 def coded_forms(secret: str) -> Iterator[Form]:
     """Yield the secret in hexadecimal and base64, of its UTF-8 and its UTF-16, also backwards."""
     for is_plain in (secret, secret[::-1]):
-        for raw, width in (
-            (is_plain.encode(), 1),
-            (is_plain.encode("utf-16-le")[:-1], 2),
-        ):  # big-endian: from its second byte on
+        utf_16 = is_plain.encode("utf-16-le")[:-1]  # also within big-endian text, from its second byte on
+        for raw, width in ((is_plain.encode(), 1), (utf_16, 2)):
             yield from _both_ways(raw.hex(), (RUN * 2 - 1) * width)
             yield from (form for shift in range(3) for form in _base64_forms(raw, shift, width))
 
@@ -220,9 +216,9 @@ class Disclosure:
 
     def forms_of(self, secret: str) -> frozenset[str]:
         """Return the forms of a secret that the text contains."""
-        plain = {text for text in _plain_texts(secret) if any(text in view for view in self._plain)}
-        coded = {text for text, sought in _coded_texts(secret) if any(sought in view for view in self._coded)}
-        return frozenset(plain | coded)
+        plain = (text for text in _plain_texts(secret) if any(text in view for view in self._plain))
+        coded = (text for text in _coded_texts(secret) if any(text in view for view in self._coded))
+        return frozenset((*plain, *coded))
 
 
 def _decoded_or_raw(text: str) -> str:
@@ -238,6 +234,6 @@ def _plain_texts(secret: str) -> tuple[str, ...]:
 
 
 @cache
-def _coded_texts(secret: str) -> tuple[tuple[str, str], ...]:
-    """Return the coded forms of a secret, each with its text as `squeeze` leaves it."""
-    return tuple((form.text, squeeze(form.text.lower())) for form in coded_forms(secret))
+def _coded_texts(secret: str) -> tuple[str, ...]:
+    """Return the coded forms of a secret as `squeeze` leaves them."""
+    return tuple(squeeze(form.text.lower()) for form in coded_forms(secret))
