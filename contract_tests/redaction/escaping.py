@@ -27,7 +27,8 @@ def escaped(text: str, before: str = "", *, styled: bool = False) -> str:
         styled: Whether pytest's colours and its carriage returns remain.
     """
     text = (UNUSUAL_OR_STYLE if styled else UNUSUAL).sub(_escape, text)
-    return COMMAND.sub(_escape_last, before + text)[len(before) :]
+    text = COMMAND.sub(lambda match: f"{match['before']}\\x{ord(match['last']):02x}", before + text)
+    return text[len(before) :]
 
 
 def unfinished(line: str) -> str:
@@ -42,7 +43,3 @@ def _escape(match: re.Match[str]) -> str:
     if len(part) > 1 or part.isprintable() or (part == "\r" and match.re is UNUSUAL_OR_STYLE):
         return part
     return part.encode("unicode_escape").decode()
-
-
-def _escape_last(match: re.Match[str]) -> str:
-    return f"{match['before']}\\x{ord(match['last']):02x}"

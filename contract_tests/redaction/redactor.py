@@ -73,11 +73,9 @@ def _grown(text: str, at: int, form: str, offset: int, length: int) -> tuple[int
 def lower(text: str) -> str:
     """Return the text in lower case and of the same length: some letters of other scripts would become two."""
     lowered = text.lower()
-    return (
-        lowered
-        if len(lowered) == len(text)
-        else "".join(letter.lower() if letter.isascii() else letter for letter in text)
-    )
+    if len(lowered) == len(text):
+        return lowered
+    return "".join(letter.lower() if letter.isascii() else letter for letter in text)
 
 
 @dataclass(frozen=True)
