@@ -29,13 +29,14 @@ class Deviation:
     def __str__(self) -> str:
         return f"known deviation until {self.expires} ({self.owner}, {self.ticket}): {self.reason}"
 
-    def expiry(self) -> str:
-        """Return the sentence for an expired deviation."""
-        return f"its known deviation expired on {self.expires} ({self.owner}, {self.ticket}): {self.reason}"
-
     def has_expired(self, today: date) -> bool:
         """Whether the expiry date has passed."""
         return self.expires < today
+
+    def stated(self, today: date) -> str:
+        """Return the deviation as a sentence, or that it has expired."""
+        expired = f"its known deviation expired on {self.expires} ({self.owner}, {self.ticket}): {self.reason}"
+        return expired if self.has_expired(today) else str(self)
 
 
 def read_deviations(path: Path, rules: Collection[str]) -> dict[str, Deviation]:

@@ -29,7 +29,6 @@ WORST_FIRST: tuple[Outcome, ...] = (
     "not tested",
     "held",
 )
-LIMITS = (MORE_REQUESTS, MORE_TIME)
 # Reported where the first 200 is missing, whichever rule happened to come first. At the level `specified`, also
 # reported where an outage ends the run: the baseline request that has confirmed it breaks this rule.
 FIRST_REQUEST_RULE: dict[str, Any] = {
@@ -112,7 +111,8 @@ class Verdicts:
         self.add(replace(verdict, requests=range(self._since, self._up_to), seconds=call.stop - self._began))
         if verdict.outcome in ACCEPTED:  # pytest itself does this for an expected failure
             report.outcome = "skipped"
-            report.wasxfail = self._pardon(verdict.rule)
+            above_level = f"{verdict.rule.level} rule, not fatal at level {self.settings.level}"
+            report.wasxfail = str(self.settings.deviations.get(verdict.rule.id, above_level))
         worst = self._by_rule[verdict.rule.id]
         if verdict.outcome in {"held", "stale deviation"} and worst.outcome in {"stale deviation", "broken"}:
             report.outcome = "failed"  # as for a strict xfail, and where an earlier run of the rule was broken
@@ -153,10 +153,6 @@ class Verdicts:
             return "known deviation"
         return "reported" if rule.is_above(self.settings.level) else "broken"
 
-    def _pardon(self, rule: Rule) -> str:
-        deviation = self.settings.deviations.get(rule.id)
-        return str(deviation or f"{rule.level} rule, not fatal at level {self.settings.level}")
-
     def check_repeats(self, rule: Rule) -> None:
         """Raise NotTested for a rule that repeats a broken one."""
         if broken := self.broken_among(rule.repeats):
@@ -170,7 +166,7 @@ class Verdicts:
         if any(each.is_active and not each.intrusive and each.id not in selected for each in self.known.values()):
             raise NotTested("the rule judges every exchange of a run, and some rules were not selected")
         wanted = [verdict.wanted for verdict in self.all] + [shortfall.wanted for shortfall in self.shortfalls]
-        for limit in LIMITS:
+        for limit in (MORE_REQUESTS, MORE_TIME):
             if limit in wanted:
                 raise NotTested("the rule judges every exchange of a run, and this run ended early", wanted=limit)
 
@@ -185,12 +181,8 @@ class Verdicts:
 
     def deviation(self, rule: Rule) -> str:
         """Return the known deviation of a rule as a sentence, or that it has expired; empty without one."""
-        return self.expiry(rule) or str(self.settings.deviations.get(rule.id, ""))
-
-    def expiry(self, rule: Rule) -> str:
-        """Return that the known deviation of a rule has expired; empty where it has not."""
         deviation = self.settings.deviations.get(rule.id)
-        return deviation.expiry() if deviation and deviation.has_expired(self.today) else ""
+        return deviation.stated(self.today) if deviation else ""
 
     def unproven(self, rule: Rule) -> list[str]:
         """Return the ids of the rules that were not tested because of an accepted failure of this rule."""
