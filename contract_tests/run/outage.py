@@ -34,7 +34,6 @@ class OutageError(BrokenPromiseError):
 class Suspicion:
     """The kind of outage that may be the cause of an exchange, and the key whose requests confirm it."""
 
-    gate: Gate
     kind: Kind
     key: Credential
     exchange: Exchange
@@ -56,8 +55,8 @@ class Suspicion:
         """Return the suspicion that one exchange raises."""
         key = exchange.request.credential
         if key in gate.keys and exchange.status in AUTH_ERRORS:
-            return cls(gate, "refusal", key, exchange)
-        return cls(gate, "failure", gate.main, exchange) if _is_failure(exchange) else None
+            return cls("refusal", key, exchange)
+        return cls("failure", gate.main, exchange) if _is_failure(exchange) else None
 
     def is_shown_by(self, exchange: Exchange) -> bool:
         """Whether an exchange has a response of this kind."""
