@@ -72,36 +72,31 @@ class Outputs:
             self.earlier = read_report(self.compared.read_text("utf-8-sig")) if self.compared else None
         except (OSError, ValueError) as error:  # reported once the folder is cleared
             problem = getattr(error, "strerror", None) or str(error)
-        self._clear()
+        try:
+            self._clear_junit()
+        finally:  # an error of the folder takes precedence
+            self._clear_folder()
         if problem:
             message = f"--compare: {self.compared} is not a report of the gate (contract.json): {problem}"
             raise pytest.UsageError(message)
 
-    def _clear(self) -> None:
-        problems = [*self._clear_folder(), *self._clear_junit()]
-        if problems:
-            raise pytest.UsageError(problems[0])
-
-    def _clear_folder(self) -> Iterator[str]:
+    def _clear_folder(self) -> None:
         if not self.folder:
             return
-        folder, self.folder = self.folder, None
+        folder, self.folder = self.folder, None  # nothing is written to a folder that cannot be cleared
         paths = [folder / name for name in REPORT_FILES]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if special := [path for path in paths if path.exists() and not path.is_file()]:
-                yield f"--report-dir: {special[0]} is not a regular file; remove it"
-                return
+                raise pytest.UsageError(f"--report-dir: {special[0]} is not a regular file; remove it")
             for path in paths:
                 path.unlink(missing_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
+            tempfile.TemporaryFile(dir=folder).close()
         except OSError as error:
-            yield f"--report-dir: {folder} cannot be written to: {error}"
-        else:
-            self.folder = folder
+            raise pytest.UsageError(f"--report-dir: {folder} cannot be written to: {error}") from None
+        self.folder = folder
 
-    def _clear_junit(self) -> Iterator[str]:
+    def _clear_junit(self) -> None:
         if not self.junit:
             return
         try:
@@ -110,8 +105,8 @@ class Outputs:
                 self.junit.open("w").close()
                 self.remove_junit()
         except OSError as error:
-            yield f"--junitxml: {self.junit} cannot be written: {error.strerror}"
-            self.junit = None
+            path, self.junit = self.junit, None
+            raise pytest.UsageError(f"--junitxml: {path} cannot be written: {error.strerror}") from None
 
     def write(self, report: Report, redact: Redactor) -> None:
         """Write the report's files, and GitHub's summary where there is one.
