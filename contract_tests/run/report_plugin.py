@@ -127,7 +127,8 @@ class ReportPlugin:
         """Print annotations for GitHub, and the path of the report."""
         if self.report and os.environ.get("GITHUB_ACTIONS") == "true":
             for line in workflow_commands(self.report):
-                self._write_command(terminalreporter, line)
+                terminalreporter.ensure_newline()
+                self.output.write_command(line)  # a write by pytest escapes commands
         if terminalreporter.config.option.reportchars == DEFAULT_REPORTCHARS:
             terminalreporter.reportchars = ""  # pytest's own list would scroll the verdict away
         yield
@@ -142,9 +143,3 @@ class ReportPlugin:
         if self.outputs.folder:
             return str(self.outputs.folder / REPORT_FILES[-1]) + (f", {suggestion}" if suggestion else "")
         return suggestion and f"--report-dir DIR writes one, {suggestion}"
-
-    def _write_command(self, terminalreporter: pytest.TerminalReporter, line: str) -> None:
-        stream = terminalreporter.config.get_terminal_writer()._file
-        assert isinstance(stream, RedactedStream)  # its write() escapes commands
-        terminalreporter.ensure_newline()
-        stream.write_command(line)
