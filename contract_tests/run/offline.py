@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -20,7 +19,7 @@ from contract_tests.run.gate import OPERATION, Gate
 from contract_tests.run.key_sources import keys_from
 from contract_tests.run.recorded import RecordedScheduler, check_doubts, check_recording, reason_of_doubts, settings_of
 from contract_tests.run.report import rule_report
-from contract_tests.run.rules import Rule, rule_files, rule_from
+from contract_tests.run.rules import Rule, RuleFunction, all_rules, rule_functions
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.run.verdicts import Verdict, Verdicts
 from contract_tests.traffic.recording import Recorded, Recording, TrafficError, recording_of
@@ -28,8 +27,6 @@ from contract_tests.wire.messages import Aspect, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.target import Target
 from usage_contract.contract import Level
-
-RuleFunction = Any  # of a rule: its parameters are fixtures
 
 
 def judge(
@@ -94,11 +91,6 @@ def _doubted_in(findings: Iterable[Finding]) -> list[Exchange]:
     return [exchange for exchange in exchanges if exchange.doubt]
 
 
-def all_rules() -> list[Rule]:
-    """Return every rule of the gate, in the order in which they run, also those that a run does not select."""
-    return [rule for rule, _, _ in _rules()]
-
-
 def rules_for(lacks: Collection[Aspect]) -> list[Rule]:
     """Return the rules that can judge recordings that lack some aspects."""
     return [rule for rule in all_rules() if not rule.is_active and not set(rule.reads) & set(lacks)]
@@ -124,7 +116,7 @@ def _each_verdict(verdicts: Verdicts, lacks: Collection[Aspect], doubts: Mapping
     """Yield the verdict on each rule; the rules that repeat a broken one depend on the verdicts so far."""
     shared: dict[str, Any] = {"scheduler": verdicts.scheduler, "request": SimpleNamespace(session=None)}
     fixtures: dict[ModuleType, _Fixtures] = {}
-    for rule, function, module in _rules():
+    for rule, function, module in rule_functions():
         of_module = fixtures.setdefault(module, _Fixtures(module, shared))
         findings: list[Finding] = []
         verdict = Verdict(rule, "held")
@@ -141,21 +133,6 @@ def _each_verdict(verdicts: Verdicts, lacks: Collection[Aspect], doubts: Mapping
             outcome: Outcome = "reported" if rule.is_above(verdicts.settings.level) else "broken"
             verdict = Verdict(rule, outcome, tuple(findings))
         yield verdict
-
-
-@cache
-def _rules() -> tuple[tuple[Rule, RuleFunction, ModuleType], ...]:
-    return tuple(sorted(_rules_of_files(), key=lambda found: found[0].order))
-
-
-def _rules_of_files() -> Iterator[tuple[Rule, RuleFunction, ModuleType]]:
-    for file in rule_files():
-        module = import_module(f"contract_tests.{file.stem}")
-        for function in vars(module).values():
-            for mark in getattr(function, "pytestmark", ()):
-                if mark.name == "rule":
-                    fixtures = inspect.signature(function).parameters
-                    yield rule_from(file.stem, function, mark, fixtures), function, module
 
 
 class _Fixtures:

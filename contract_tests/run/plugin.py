@@ -20,7 +20,7 @@ from contract_tests.run.examples import PROFILES
 from contract_tests.run.findings import BrokenPromiseError
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
 from contract_tests.run.junit import take_over
-from contract_tests.run.offline import all_rules, doubts_about
+from contract_tests.run.offline import doubts_about
 from contract_tests.run.options import add_options
 from contract_tests.run.outage import OutageError
 from contract_tests.run.outputs import watch
@@ -28,7 +28,7 @@ from contract_tests.run.plan import plan, shared_fixtures
 from contract_tests.run.recorded import check_doubts, check_recording, recording_key
 from contract_tests.run.report import rule_report
 from contract_tests.run.report_plugin import ReportPlugin
-from contract_tests.run.rules import Rule, rule_ids, rule_of, unknown_rule
+from contract_tests.run.rules import Rule, all_rules, rule_ids, rule_of, unknown_rule
 from contract_tests.run.subject import sends_nothing, subject_of
 from contract_tests.run.summary import summary
 from contract_tests.run.verdicts import Verdicts, verdicts_key
@@ -92,8 +92,7 @@ def pytest_report_header() -> str:
 
 
 def _refuse_unknown_rules(names: Sequence[str]) -> None:
-    rules = rule_ids()
-    if unknown := [unknown_rule(name, rules) for name in names if name not in rules]:
+    if unknown := [unknown_rule(name, rule_ids()) for name in names if name not in rule_ids()]:
         raise pytest.UsageError(f"--rule: {'; '.join(unknown)}")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial, wraps
+from importlib import import_module
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from types import ModuleType
+from typing import Any, ParamSpec, TypeVar
 
 import pytest
 
@@ -34,6 +35,7 @@ FAMILIES = (
 
 P = ParamSpec("P")
 R = TypeVar("R")
+RuleFunction = Any  # of a rule: its parameters are fixtures
 
 DOCUMENT = "document"
 AUTHENTICATION_GUIDE = "authentication guide"
@@ -143,34 +145,41 @@ def rule_of(item: pytest.Item) -> Rule:
 
 
 def rule_from(module: str, function: Callable[..., object], mark: pytest.Mark, fixtures: Collection[str]) -> Rule:
-    """Build the rule of a function from its names, its docstring, its mark and its fixtures."""
-    promise = " ".join((inspect.getdoc(function) or "").split())
-    return Rule(rule_id(module, function.__name__), promise=promise, is_over_all="journal" in fixtures, **mark.kwargs)
+    """Build the rule of a function from its names, its docstring, its mark and its fixtures.
 
-
-def rule_id(module: str, function: str) -> str:
-    """Derive a rule's id: `test_auth`, `test_missing_key_is_401` is auth/missing-key-is-401.
-
-    The family is the first word of the module: `test_http_fields` has rules of the family `http`.
+    `test_auth`, `test_missing_key_is_401` is auth/missing-key-is-401. The family is the first word of the module:
+    `test_http_fields` has rules of the family `http`.
     """
     family = module.removeprefix("test_").partition("_")[0]
-    return f"{family}/{function.removeprefix('test_').replace('_', '-')}"
-
-
-def rule_files() -> list[Path]:
-    """Return the files of rules, one or more for each family."""
-    return sorted(Path(__file__).parents[1].glob("test_*.py"))
+    name = function.__name__.removeprefix("test_").replace("_", "-")
+    promise = " ".join((inspect.getdoc(function) or "").split())
+    return Rule(f"{family}/{name}", promise=promise, is_over_all="journal" in fixtures, **mark.kwargs)
 
 
 @cache
-def rule_ids() -> tuple[str, ...]:
-    """Return the id of every rule of the gate, also of those that a run does not select."""
-    functions = [(file.stem, node) for file in rule_files() for node in ast.parse(file.read_text("utf-8")).body]
-    return tuple(
-        rule_id(module, node.name)
-        for module, node in functions
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
-    )
+def rule_functions() -> tuple[tuple[Rule, RuleFunction, ModuleType], ...]:
+    """Return every rule of the gate with its function and its module, in the order in which they run."""
+    return tuple(sorted(_rule_functions(), key=lambda found: found[0].order))
+
+
+def _rule_functions() -> Iterator[tuple[Rule, RuleFunction, ModuleType]]:
+    for file in sorted(Path(__file__).parents[1].glob("test_*.py")):
+        module = import_module(f"contract_tests.{file.stem}")
+        for function in vars(module).values():
+            for mark in getattr(function, "pytestmark", ()):
+                if mark.name == "rule":
+                    fixtures = inspect.signature(function).parameters
+                    yield rule_from(file.stem, function, mark, fixtures), function, module
+
+
+def all_rules() -> list[Rule]:
+    """Return every rule of the gate, in the order in which they run."""
+    return [rule for rule, _, _ in rule_functions()]
+
+
+def rule_ids() -> list[str]:
+    """Return the id of every rule of the gate."""
+    return [rule.id for rule in all_rules()]
 
 
 def unknown_rule(name: str, rules: Collection[str]) -> str:

@@ -15,7 +15,7 @@ from aiohttp import web
 from contract_tests.metrics.schema import contract
 from contract_tests.run.findings import BrokenPromiseError, status_finding
 from contract_tests.run.gate import Gate
-from contract_tests.run.offline import all_rules
+from contract_tests.run.rules import all_rules
 from contract_tests.run.scheduler import MOST_SUSPICIONS, Scheduler
 from contract_tests.wire import transport
 from contract_tests.wire.clock import Clock

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from contract_tests.run.offline import all_rules
-from contract_tests.run.rules import rule_ids
+from contract_tests.run.rules import all_rules, rule_ids
 from mock_server import UsageMock
 from tests.gate.test_deviations import EARLIER, listed
 from tests.support.gate import Respond, Run, http_response
