@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run import wrong_keys
@@ -41,17 +42,28 @@ class Baseline:
 
     def refusals(self, *credentials: Credential | None) -> frozenset[int]:
         """Return the status codes that refuse these credentials here: 401 and 403, and this deployment's own."""
-        exchanges = [
-            each for credential in credentials for each in (self.missing if credential is None else self.unknown)
-        ]
-        own = {each.status for each in exchanges if each.status is not None and self._is_refused(each)}
+        refused = [self.missing if credential is None else self.unknown for credential in credentials]
+        own = {each.status for each in chain(*refused) if each.status is not None and self._is_refused(each)}
         return AUTH_ERRORS | own
 
-    def are_refused(self, exchanges: Iterable[Exchange]) -> bool:
-        """Whether each of the exchanges ended with a refusal: a status other than 2xx, and no usage metrics."""
-        return all(map(self._is_refused, exchanges))
+    def has_valid_key(self) -> bool:
+        """Whether each request with a valid key was answered 200 with a whole response."""
+        return all(each.is_complete_200 for each in self.valid)
+
+    def has_readable_body(self) -> bool:
+        """Whether each body in response to a valid key can be read as a JSON object."""
+        return all(not each.coding_problem and isinstance(each.json.value, dict) for each in self.valid)
+
+    def refuses_missing_key(self) -> bool:
+        """Whether each request without a key was refused."""
+        return all(map(self._is_refused, self.missing))
+
+    def refuses_unknown_key(self) -> bool:
+        """Whether each request with an unknown key was refused."""
+        return all(map(self._is_refused, self.unknown))
 
     def _is_refused(self, exchange: Exchange) -> bool:
+        """Whether an exchange ended with a refusal: a status other than 2xx, and no usage metrics."""
         is_error = exchange.status not in {None, *SUCCESSES}
         return is_error and not contains_metrics(exchange, self.members)
 
@@ -77,46 +89,29 @@ def contains_metrics(exchange: Exchange, members: frozenset[str]) -> bool:
     return any(len(members & each.keys()) > 1 for each in objects(exchange.json.value))
 
 
-# Functions with names, so that verdicts with facts can be pickled.
-def _valid_key(baseline: Baseline) -> bool:
-    return all(each.is_complete_200 for each in baseline.valid)
-
-
-def _readable_body(baseline: Baseline) -> bool:
-    return all(not each.coding_problem and isinstance(each.json.value, dict) for each in baseline.valid)
-
-
-def _missing_key_refused(baseline: Baseline) -> bool:
-    return baseline.are_refused(baseline.missing)
-
-
-def _unknown_key_refused(baseline: Baseline) -> bool:
-    return baseline.are_refused(baseline.unknown)
-
-
 VALID_KEY = Fact(
     "valid key",
     "a baseline request with a valid key was not answered 200 with a whole response",
     ("auth/valid-key-is-200", "http/responses-are-complete"),
-    _valid_key,
+    Baseline.has_valid_key,
 )
 READABLE_BODY = Fact(
     "readable body",
     "the 200 body of a baseline request cannot be read as a JSON object",
     ("schema/body-is-json", "http/content-encoding-matches-the-body", "schema/body-has-the-specified-types"),
-    _readable_body,
+    Baseline.has_readable_body,
 )
 MISSING_KEY_REFUSED = Fact(
     "missing key refused",
     "a baseline request without a key was not refused",
     ("auth/missing-key-is-401",),
-    _missing_key_refused,
+    Baseline.refuses_missing_key,
 )
 UNKNOWN_KEY_REFUSED = Fact(
     "unknown key refused",
     "a baseline request with an unknown key was not refused",
     ("auth/unknown-key-is-refused",),
-    _unknown_key_refused,
+    Baseline.refuses_unknown_key,
 )
 
 
