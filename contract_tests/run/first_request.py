@@ -96,11 +96,8 @@ def _report_no_first_200(scheduler: Scheduler, session: pytest.Session, exchange
     if exchange.status == 407:
         _could_not_be_tested(gate, "the proxy requires credentials (407), and --proxy takes no password", exchange)
     if not exchange.received:
-        hint = (
-            "; does this port expect https?"
-            if gate.settings.target.scheme == "http" and exchange.ending in CLOSED_ENDINGS
-            else ""
-        )
+        may_expect_tls = gate.settings.target.scheme == "http" and exchange.ending in CLOSED_ENDINGS
+        hint = "; does this port expect https?" if may_expect_tls else ""
         _could_not_be_tested(gate, f"no response: {exchange.problem}{hint}")
     session.shouldfail = "without a first 200 response to the main key nothing else can be tested"
     raise NoFirstResponseError([status_finding(exchange, "200")])
@@ -134,7 +131,7 @@ def likely_cause(exchange: Exchange, target: Target, path: str) -> str:
     if exchange.received and exchange.status is None and not LIKE_HTTP.search(exchange.head):
         begin = exchange.excerpt(exchange.head, longest=LONGEST_BEGINNING)
         return f"it is not HTTP: it begins with '{begin}'; check host and port"
-    if status in {401, 403} and UNKNOWN_PATH in text:
+    if status in AUTH_ERRORS and UNKNOWN_PATH in text:
         return "the API gateway does not know this path; check the path prefix in --base-url"
     if status in {301, 302, 303, 307, 308}:
         return _cause_of_redirect(exchange, target)

@@ -45,7 +45,9 @@ def subject_of(config: pytest.Config) -> tuple[Settings, Recording | None]:
     """
     option = config.option
     if not sends_nothing(option):
-        _check_contract()
+        with _contract_errors_as_usage_errors():
+            for level in LEVELS:  # rules of a level above that of the run are reported as well
+                contract(level)
     if not option.base_url and _is_emptied(config.invocation_params.args):
         raise pytest.UsageError("--base-url is empty; leave it out to check the embedded mock")
     if option.contract_traffic:
@@ -106,13 +108,6 @@ def _contract_errors_as_usage_errors() -> Iterator[None]:
         yield
     except (ContractError, SourceError) as error:
         raise pytest.UsageError(str(error)) from None
-
-
-def _check_contract() -> None:
-    """Read the documents of every level: rules of a level above that of the run are reported as well."""
-    with _contract_errors_as_usage_errors():
-        for level in LEVELS:
-            contract(level)
 
 
 def _is_emptied(arguments: Sequence[str | os.PathLike[str]]) -> bool:
