@@ -33,7 +33,7 @@ def without_option(arguments: Sequence[str], option: str) -> Iterator[str]:
 
 def repeating_command(arguments: Sequence[str], settings: Settings) -> str:
     """Return the command that repeats the run, without keys, and with the name alone of each --header."""
-    words = ["pytest", *_without_secrets([str(argument) for argument in arguments])]
+    words = ["pytest", *_without_secrets(arguments)]
     if not settings.embedded and not any(word.startswith(("--base-url", "--traffic")) for word in words):
         words += ["--base-url", settings.target.url]
     return shlex.join(words)

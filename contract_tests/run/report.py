@@ -62,7 +62,6 @@ class Ending:
 def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None) -> Report:
     """Build the report of a run that has ended, and compare it with an earlier one."""
     settings = verdicts.settings
-    reproduce = repeating_command(ending.arguments, settings)
     rules = tuple(replace(rule, reproduce=_again(rule, verdicts, ending)) for rule in _rules(verdicts))
     return Report(
         verdict=_result(verdicts, ending),
@@ -75,7 +74,7 @@ def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None)
         seconds=round(ending.seconds, 3),
         requests=verdicts.requests,
         keys=len(settings.keys),
-        reproduce=reproduce,
+        reproduce=repeating_command(ending.arguments, settings),
         settings=_settings(settings),
         counts={outcome: sum(rule.outcome == outcome for rule in rules) for outcome in OUTCOMES},
         rules=rules,
@@ -239,6 +238,5 @@ def _again(rule: RuleReport, verdicts: Verdicts, ending: Ending) -> str:
     if rule.outcome not in FAILURES:
         return ""
     is_over_all = any(each.is_over_all for each in verdicts.rules if each.id == rule.id)
-    arguments = [str(argument) for argument in ending.arguments]
-    alone = arguments if is_over_all else [*without_option(arguments, "--rule"), "--rule", rule.id]
-    return repeating_command(alone, verdicts.settings)
+    alone = [*without_option(ending.arguments, "--rule"), "--rule", rule.id]
+    return repeating_command(ending.arguments if is_over_all else alone, verdicts.settings)
