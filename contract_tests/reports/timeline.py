@@ -10,7 +10,6 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 
 from contract_tests.reports.model import RequestReport, counted
 
@@ -98,8 +97,10 @@ def drawing(timeline: Sequence[RequestReport]) -> Mapping[str, object]:
     for request in timeline:
         if request.remaining is not None:
             by_key.setdefault(request.key, []).append(request)
-    bottoms = count(TOP + PLOT + MARGIN + GAP + BUCKET, GAP + BUCKET)
-    buckets = [Bucket(key, requests, bottom) for (key, requests), bottom in zip(by_key.items(), bottoms, strict=False)]
+    buckets = [
+        Bucket(key, requests, TOP + PLOT + MARGIN + number * (GAP + BUCKET))
+        for number, (key, requests) in enumerate(by_key.items(), 1)
+    ]
     return {
         "scale": Scale.of(timeline),
         "requests": sorted(enumerate(timeline, 1), key=lambda numbered: order.index(kind(numbered[1]))),
