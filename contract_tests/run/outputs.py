@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from contract_tests.redaction.redactor import RedactedStream, Redactor
+from contract_tests.redaction.redactor import Redactor
 from contract_tests.redaction.spellings import RUN, SHORTEST_SECRET
+from contract_tests.redaction.streams import RedactedStream
 from contract_tests.reports.comparison import EarlierReport, read_report
 from contract_tests.reports.github import annotation
 from contract_tests.reports.html import page

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 import pytest
 
 from contract_tests.redaction.escaping import escaped
-from contract_tests.redaction.redactor import RedactedStream, Redactor, redact_all
+from contract_tests.redaction.redactor import Redactor, redact_all
+from contract_tests.redaction.streams import RedactedStream
 from contract_tests.reports.comparison import comparison_lines
 from contract_tests.reports.model import redacted
 from contract_tests.reports.text import exchange_lines, rule_text

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 import pytest
 
 from contract_tests.redaction.escaping import escaped
-from contract_tests.redaction.redactor import RedactedStream, Redactor, flush_standard_streams
+from contract_tests.redaction.redactor import Redactor
+from contract_tests.redaction.streams import RedactedStream, flush_standard_streams
 from contract_tests.reports.deviations import suggested_deviations
 from contract_tests.reports.github import workflow_commands
 from contract_tests.reports.model import Report, redacted

@@ -14,7 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from contract_tests.redaction.escaping import escaped
-from contract_tests.redaction.redactor import RedactedStream, Redactor
+from contract_tests.redaction.redactor import Redactor
+from contract_tests.redaction.streams import RedactedStream
 from tests.support.gate import Respond, Run
 
 no_deadline = hypothesis.settings(deadline=None)  # no result depends on the speed of the machine

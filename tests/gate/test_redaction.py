@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract_tests.redaction.redactor import RedactedStream, Redactor
+from contract_tests.redaction.redactor import Redactor
+from contract_tests.redaction.streams import RedactedStream
 
 KEY = "s3cr3t-K3y/0f+someone=7Q"
 FORMS = {
