@@ -261,7 +261,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def _exit_code(session: pytest.Session) -> int:
     """Return the exit code of a run that ended by itself; a plugin that repeats rules does not change it."""
     verdicts = session.config.stash[verdicts_key]
-    if verdicts.fatal:
+    if verdicts.counts["broken"] or verdicts.counts["stale deviation"]:
         return pytest.ExitCode.TESTS_FAILED
     if verdicts.counts["gate error"]:
         return pytest.ExitCode.INTERNAL_ERROR

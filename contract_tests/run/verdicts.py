@@ -206,11 +206,6 @@ class Verdicts:
         return Counter([verdict.outcome for verdict in self.all] + ["not tested" for _ in self.unreached])
 
     @property
-    def fatal(self) -> int:
-        """The number of rules that make the run red."""
-        return self.counts["broken"] + self.counts["stale deviation"]
-
-    @property
     def is_complete(self) -> bool:
         """Whether every rule of the gate was selected and tested."""
         return len(self.rules) == len(rule_ids()) and not self.counts["not tested"] and not self.shortfalls
