@@ -143,13 +143,9 @@ class Transport:
             self._wait(send_time)
         self.close()
         with ExitStack() as opened, ThreadPoolExecutor(len(requests)) as pool:
-
-            def open_connection(_: Request) -> Connection:
-                return opened.enter_context(closing(self._open()))
-
             # All connections are open before the first request, so that no response arrives before the last request.
             try:
-                connections = list(pool.map(open_connection, requests))
+                connections = list(pool.map(lambda _: opened.enter_context(closing(self._open())), requests))
             except UnreachableError as error:
                 raise NotTested(f"{len(requests)} connections cannot be open at once: {error}") from None
             self.sent += len(requests)
