@@ -80,8 +80,6 @@ def _counts(value: Any) -> dict[str, int] | None:
 def _rows(value: Any) -> list[tuple[str, int]] | None:
     if not isinstance(value, list) or len(value) > MOST_COUNTS:
         return None
-    rows = [
-        (_text(row.get("domain")), _count(row.get("requests"))) if isinstance(row, dict) else (None, None)
-        for row in value
-    ]
-    return None if any(None in row for row in rows) else [(str(domain), count or 0) for domain, count in rows]
+    rows = [(_text(row.get("domain")), _count(row.get("requests"))) for row in value if isinstance(row, dict)]
+    known = [(domain, count) for domain, count in rows if domain is not None and count is not None]
+    return known if len(known) == len(value) else None
