@@ -184,9 +184,9 @@ def plain_forms(secret: str) -> Iterator[Form]:
 
 def coded_forms(secret: str) -> Iterator[Form]:
     """Yield the secret in hexadecimal and base64, of its UTF-8 and its UTF-16, also backwards."""
-    for is_plain in (secret, secret[::-1]):
-        utf_16 = is_plain.encode("utf-16-le")[:-1]  # also within big-endian text, from its second byte on
-        for raw, width in ((is_plain.encode(), 1), (utf_16, 2)):
+    for text in (secret, secret[::-1]):
+        utf_16 = text.encode("utf-16-le")[:-1]  # also within big-endian text, from its second byte on
+        for raw, width in ((text.encode(), 1), (utf_16, 2)):
             yield from _both_ways(raw.hex(), (RUN * 2 - 1) * width)
             yield from (form for shift in range(3) for form in _base64_forms(raw, shift, width))
 

@@ -77,7 +77,7 @@ def add_options(parser: pytest.Parser) -> None:
     budget = f"requests for the whole run (default: {REQUEST_BUDGET}, with --intrusive {INTRUSIVE_REQUEST_BUDGET})"
     add("--max-requests", budget, type=_count, metavar="N")
     first_byte = "seconds until the first byte of a response (default: 10)"
-    add("--answer-timeout", first_byte, type=_patience, metavar="S")
+    add("--answer-timeout", first_byte, type=_answer_timeout, metavar="S")
     add_list("--header", "header for every request, such as a gateway needs; its value is redacted", "'NAME: VALUE'")
     add("--ca-file", "certificates of a private CA, in PEM (or CONTRACT_CA_FILE)", metavar="FILE")
     add("--report-dir", "folder for the reports contract.json, contract.md and contract.html", metavar="DIR")
@@ -106,7 +106,7 @@ def _positive(text: str) -> float:
     return number
 
 
-def _patience(text: str) -> float:
+def _answer_timeout(text: str) -> float:
     seconds = _positive(text)
     if not 0.1 <= seconds <= 3600:
         raise ArgumentTypeError(f"{text} is not between 0.1 and 3600 seconds")
