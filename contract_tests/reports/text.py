@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from contract_tests.reports.model import ExchangeReport, FindingReport, RuleReport
 
@@ -30,9 +30,7 @@ def _rule_lines(rule: RuleReport) -> Iterator[str]:
 def finding_lines(finding: FindingReport) -> Iterator[str]:
     """Yield the lines of one finding: the problem, the values that differ, and the exchanges."""
     yield f"problem: {stated(finding)}"
-    for name, value in {"member": finding.pointer, "expected": finding.expected, "actual": finding.actual}.items():
-        if value:
-            yield from _named(name, value)
+    yield from _member_lines({"member": finding.pointer, "expected": finding.expected, "actual": finding.actual})
     for exchange in (finding.exchange, *finding.related):
         yield from exchange_lines(exchange)
 
@@ -43,23 +41,15 @@ def stated(finding: FindingReport) -> str:
 
 
 def exchange_lines(exchange: ExchangeReport) -> Iterator[str]:
-    """Yield the lines of one exchange; empty members are left out."""
-    members = {
-        "request": exchange.request,
-        "response": exchange.response,
-        "location": exchange.location,
-        "body": exchange.body,
-        "curl": exchange.curl,
-    }
+    """Yield the lines of one exchange."""
+    return _member_lines(vars(exchange))
+
+
+def _member_lines(members: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines of the members that are not empty."""
     for name, value in members.items():
-        if value:
-            yield from _named(name, value)
-
-
-def _named(name: str, value: str) -> Iterator[str]:
-    first, *more = value.split("\n")
-    if not more:
-        yield f"{INDENT}{name}: {first}"
-        return
-    yield f"{INDENT}{name}:"
-    yield from (f"{INDENT}{INDENT}{line}" for line in (first, *more))
+        if "\n" in value:
+            yield f"{INDENT}{name}:"
+            yield from (f"{INDENT}{INDENT}{line}" for line in value.split("\n"))
+        elif value:
+            yield f"{INDENT}{name}: {value}"
