@@ -7,9 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
 
-from contract_tests.redaction.escaping import escaped
 from contract_tests.redaction.spellings import (
     RUN,
     Form,
@@ -163,8 +161,3 @@ def _pieces(text: str, hits: list[Hit], longest: int) -> Iterator[str]:
             yield placeholder
         at, last = end, placeholder
     yield text[at:longest]
-
-
-def redact_all(redact: Redactor, pairs: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Redact and escape the values, as texts, of a report's sections or properties."""
-    return [(name, escaped(redact(str(value)))) for name, value in pairs]

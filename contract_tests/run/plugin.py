@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import pytest
 
 from contract_tests.redaction.escaping import escaped
-from contract_tests.redaction.redactor import Redactor, redact_all
+from contract_tests.redaction.redactor import Redactor
 from contract_tests.redaction.streams import RedactedStream
 from contract_tests.reports.comparison import comparison_lines
 from contract_tests.reports.model import redacted
@@ -223,8 +223,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if verdict and (verdict.findings or verdict.outcome == "stale deviation"):
         report.longrepr = rule_text(redacted(rule_report(verdict, verdicts), redact))
     report.longrepr = _redacted(report.longrepr, redact)
-    report.sections = redact_all(redact, report.sections)
-    report.user_properties = redact_all(redact, report.user_properties)
+    report.sections = [(name, escaped(redact(text))) for name, text in report.sections]
+    report.user_properties = [(name, escaped(redact(str(value)))) for name, value in report.user_properties]
     return report
 
 
