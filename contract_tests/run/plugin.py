@@ -29,7 +29,7 @@ from contract_tests.run.plan import plan, shared_fixtures
 from contract_tests.run.recorded import check_doubts, check_recording, recording_key
 from contract_tests.run.report import rule_report
 from contract_tests.run.report_plugin import ReportPlugin
-from contract_tests.run.rules import Rule, all_rules, rule_ids, rule_of, unknown_rule
+from contract_tests.run.rules import Rule, rule_ids, rule_of, unknown_rule
 from contract_tests.run.subject import sends_nothing, subject_of
 from contract_tests.run.summary import summary
 from contract_tests.run.verdicts import Verdicts, verdicts_key
@@ -142,9 +142,7 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
         session.config.hook.pytest_deselected(items=[item for item in items if rule_of(item).id not in chosen])
         items[:] = [item for item in items if rule_of(item).id in chosen]
     items.sort(key=lambda item: rule_of(item).order)
-    verdicts = session.config.stash[verdicts_key]
-    verdicts.rules = list(dict.fromkeys(map(rule_of, items)))
-    verdicts.known = {rule.id: rule for rule in all_rules()}
+    session.config.stash[verdicts_key].rules = list(dict.fromkeys(map(rule_of, items)))
     for item in items:
         names = getattr(item, "fixturenames", [])
         names.sort(key=lambda name: name != "needed_facts")  # before fixtures that send requests

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
@@ -15,7 +15,7 @@ from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.first_request import NoFirstResponseError
 from contract_tests.run.options import Settings
 from contract_tests.run.outage import OutageError
-from contract_tests.run.rules import Rule, rule_ids
+from contract_tests.run.rules import Rule, all_rules, rule_ids
 from contract_tests.run.scheduler import Scheduler, Shortfall
 from contract_tests.wire.messages import Exchange
 from contract_tests.wire.not_tested import MORE_REQUESTS, MORE_TIME, NotTested
@@ -68,14 +68,10 @@ class Verdict:
 
 @dataclass
 class Verdicts:
-    """The verdicts of a run, in the order in which the rules ran.
-
-    `rules` are selected, and `known` are all rules of the gate by their ids.
-    """
+    """The verdicts of a run, in the order in which the rules ran; `rules` are those that are selected."""
 
     settings: Settings
     rules: list[Rule] = field(default_factory=list)
-    known: Mapping[str, Rule] = field(default_factory=dict)
     today: date = field(default_factory=date.today)
     scheduler: Scheduler | None = None
     _by_rule: dict[str, Verdict] = field(default_factory=dict)
@@ -126,7 +122,7 @@ class Verdicts:
             return Verdict(rule, "not tested", reason=str(error), because=because, wanted=wanted)
         if isinstance(error, BrokenPromiseError):
             if isinstance(error, OutageError):
-                rule = self.known[error.rule]
+                rule = next(each for each in all_rules() if each.id == error.rule)
             is_of_specified_run = isinstance(error, OutageError) and rule.is_above(self.settings.level)
             if is_of_specified_run or isinstance(error, NoFirstResponseError):
                 rule = replace(rule, **FIRST_REQUEST_RULE)
@@ -163,7 +159,7 @@ class Verdicts:
         if rule.is_active or not rule.is_over_all or self.scheduler is None or self.scheduler.is_recorded:
             return
         selected = {each.id for each in self.rules}
-        if any(each.is_active and not each.intrusive and each.id not in selected for each in self.known.values()):
+        if any(each.is_active and not each.intrusive and each.id not in selected for each in all_rules()):
             raise NotTested("the rule judges every exchange of a run, and some rules were not selected")
         wanted = [verdict.wanted for verdict in self.all] + [shortfall.wanted for shortfall in self.shortfalls]
         for limit in (MORE_REQUESTS, MORE_TIME):
