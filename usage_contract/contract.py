@@ -12,7 +12,7 @@ from usage_contract.levels import LEVELS as LEVELS
 from usage_contract.levels import Level as Level
 from usage_contract.operations import ContractError, Operation, Problem, Reader, schema_problems
 from usage_contract.origins import Origins
-from usage_contract.overlay import apply_in_place
+from usage_contract.overlay import apply
 from usage_contract.sources import Source, SourceError, listed, own_folder, read_document
 from usage_contract.suggestions import suggest
 
@@ -95,7 +95,7 @@ def _effective(level: Level, source: Source, overlays: Path) -> Contract:
     contract = Contract("specified", document, origins)
     _ = contract.operations  # before an overlay reports that its target is missing
     for name in LEVELS[1 : LEVELS.index(level) + 1]:
-        if errors := apply_in_place(document, read_document(overlays / f"{name}.overlay.yaml"), origins):
+        if errors := apply(document, read_document(overlays / f"{name}.overlay.yaml"), origins):
             raise DocumentError(errors)
         contract = Contract(level, document, origins)
     _ = contract.operations

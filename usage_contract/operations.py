@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-from usage_contract.sources import pointer, pointer_tokens
+from usage_contract.sources import parts, pointer, pointer_tokens, subscript
 from usage_contract.suggestions import suggest
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -361,12 +361,10 @@ def _target(document: Any, reference: str) -> tuple[Any, str]:
         return next(_anchored(document, fragment, ""), (MISSING, ""))
     value = document
     for token in pointer_tokens(fragment):
-        if isinstance(value, dict) and token in value:
-            value = value[token]
-        elif isinstance(value, list) and token.isdecimal() and int(token) < len(value):
-            value = value[int(token)]
-        else:
+        key = subscript(value, token)
+        if key is None:
             return MISSING, ""
+        value = value[key]
     return value, fragment
 
 
@@ -374,9 +372,8 @@ def _anchored(value: Any, anchor: str, at: str) -> Iterator[tuple[Any, str]]:
     """Yield the schemas with an anchor (JSON Schema 2020-12, section 8.2.2)."""
     if isinstance(value, dict) and anchor in (value.get("$anchor"), value.get("$dynamicAnchor")):
         yield value, at
-    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for token, member in members:
-        yield from _anchored(member, anchor, at + pointer(token))
+    for token, part in parts(value):
+        yield from _anchored(part, anchor, at + pointer(token))
 
 
 def _loop(document: Any, at: str, reference: str) -> set[str]:

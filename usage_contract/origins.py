@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from usage_contract.sources import Source, pointer, pointer_tokens
+from usage_contract.sources import Source, parts, pointer, pointer_tokens, subscript
 
 Origin = tuple[Source, str]
 
@@ -14,49 +14,39 @@ class Origins:
 
     def __init__(self) -> None:
         self._root: Origin | None = None
-        self._members: dict[int, dict[str, Origin]] = {}
-        self._items: dict[int, list[Origin]] = {}
+        self._parts: dict[int, Any] = {}  # by the id of an object or an array: its members or its items
 
     def start(self, document: Any, source: Source) -> None:
         """Record a document that a source contains."""
         self._root = (source, "")
         self._add(document, source, "")
 
-    def set_member(self, container: dict[str, Any], name: str, source: Source, at: str) -> None:
-        """Record that a member of an object is the value at a JSON Pointer of a source."""
-        self._members[id(container)][name] = (source, at)
-        self._add(container[name], source, at)
-
-    def set_item(self, container: list[Any], index: int, source: Source, at: str) -> None:
-        """Record that an item of an array is the value at a JSON Pointer of a source; it may be a new last item."""
-        self._items[id(container)][index : index + 1] = [(source, at)]
-        self._add(container[index], source, at)
+    def set(self, container: Any, token: Any, source: Source, at: str) -> None:
+        """Record that a member or an item is the value at a JSON Pointer of a source; it may be a new last item."""
+        if isinstance(container, dict):
+            self._parts[id(container)][token] = (source, at)
+        else:
+            self._parts[id(container)][token : token + 1] = [(source, at)]
+        self._add(container[token], source, at)
 
     def remove(self, container: Any, token: Any) -> None:
         """Forget a member of an object or an item of an array."""
-        if isinstance(container, dict):
-            del self._members[id(container)][token]
-        else:
-            del self._items[id(container)][token]
+        del self._parts[id(container)][token]
 
     def find(self, document: Any, at: str) -> Origin | None:
         """Return the source of the value at a JSON Pointer, or of its nearest ancestor, and its place there."""
         found, value = self._root, document
         for token in pointer_tokens(at):
-            if isinstance(value, dict) and token in value:
-                found, value = self._members[id(value)][token], value[token]
-            elif isinstance(value, list) and token.isdecimal() and int(token) < len(value):
-                found, value = self._items[id(value)][int(token)], value[int(token)]
-            else:
+            key = subscript(value, token)
+            if key is None:
                 break
+            found, value = self._parts[id(value)][key], value[key]
         return found
 
     def _add(self, value: Any, source: Source, at: str) -> None:
         if isinstance(value, dict):
-            self._members[id(value)] = {name: (source, at + pointer(name)) for name in value}
-            for name, member in value.items():
-                self._add(member, source, at + pointer(name))
+            self._parts[id(value)] = {name: (source, at + pointer(name)) for name in value}
         elif isinstance(value, list):
-            self._items[id(value)] = [(source, at + pointer(index)) for index in range(len(value))]
-            for index, item in enumerate(value):
-                self._add(item, source, at + pointer(index))
+            self._parts[id(value)] = [(source, at + pointer(index)) for index in range(len(value))]
+        for token, part in parts(value):
+            self._add(part, source, at + pointer(token))

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -322,6 +322,19 @@ def pointer(*tokens: str | int) -> str:
 def pointer_tokens(text: str) -> list[str]:
     """Split a JSON Pointer into its unescaped tokens."""
     return [token.replace("~1", "/").replace("~0", "~") for token in text.split("/")[1:]]
+
+
+def parts(value: Any) -> Iterable[tuple[Any, Any]]:
+    """Return the members of an object by name, or the items of an array by index; nothing for any other value."""
+    return value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+
+
+def subscript(value: Any, token: str) -> str | int | None:
+    """Return the name or the index in a value that a token of a JSON Pointer means; None where the value lacks it."""
+    if isinstance(value, dict):
+        return token if token in value else None
+    is_index = isinstance(value, list) and token.isdecimal() and int(token) < len(value)
+    return int(token) if is_index else None
 
 
 def _children(node: Node) -> Iterator[tuple[str, tuple[int, Node]]]:

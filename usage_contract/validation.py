@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from usage_contract.contract import Contract, DocumentError
 from usage_contract.operations import DATA, MAPS, Problem, Reader, schemas
-from usage_contract.sources import pointer
+from usage_contract.sources import parts, pointer
 
 # Keywords whose schemas describe the same value as the schema that contains them.
 SAME_VALUE = {"not", "allOf", "anyOf", "oneOf", "if", "then", "else"}
@@ -39,16 +39,15 @@ def _unknown_in(schema: Any, at: str, known: dict[str, Any] | None) -> Iterator[
             yield Problem(at + pointer("required", index), problem, "remove the name, or describe the member")
     for keyword in sorted(SAME_VALUE & schema.keys()):
         part, place = schema[keyword], at + pointer(keyword)
-        parts = {pointer(index): item for index, item in enumerate(part)} if isinstance(part, list) else {"": part}
-        for token, item in parts.items():
-            yield from _unknown_in(item, place + token, known)
+        branches = {pointer(index): item for index, item in enumerate(part)} if isinstance(part, list) else {"": part}
+        for token, branch in branches.items():
+            yield from _unknown_in(branch, place + token, known)
     members = {pointer("properties", name): member for name, member in schema.get("properties", {}).items()}
     for token, member in {**members, "/items": schema.get("items")}.items():
         yield from _unknown_in(member, at + token, None)
 
 
 def _invalid_examples(document: Any, value: Any, at: str, *, is_map: bool = False) -> Iterator[Problem]:
-    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     if isinstance(value, dict) and not is_map and "schema" in value:
         validator = Draft202012Validator(Reader(document).own_schema(value["schema"], at + "/schema"))
         for place, example in _examples(value):
@@ -56,7 +55,7 @@ def _invalid_examples(document: Any, value: Any, at: str, *, is_map: bool = Fals
                 where = at + place + pointer(*error.absolute_path)
                 yield Problem(where, f"is not valid against its schema: {error.message}", "correct the example")
         return
-    for token, member in members:
+    for token, member in parts(value):
         if is_map or not (isinstance(token, str) and (token in DATA or token.startswith("x-"))):
             yield from _invalid_examples(document, member, at + pointer(token), is_map=not is_map and token in MAPS)
 

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from usage_contract import OverlayError, read_document
+from usage_contract.origins import Origins
 from usage_contract.overlay import apply
 
 DOCUMENT: dict[str, Any] = {"info": {"title": "A", "tags": ["x"]}, "paths": {"/a": {"get": {}}, "/b": {"get": {}}}}
 
 
+def applied(overlay: Path, document: dict[str, Any] = DOCUMENT) -> dict[str, Any]:
+    """Return a copy of a document with an overlay, or raise the first error of an action."""
+    result, source, origins = copy.deepcopy(document), read_document(overlay), Origins()
+    origins.start(result, source)
+    for error in apply(result, source, origins):
+        raise error
+    return result
+
+
 def overlaid(folder: Path, actions: str, version: str = "1.0.0") -> dict[str, Any]:
     path = folder / "overlay.yaml"
     path.write_text(f"overlay: {version}\ninfo: {{title: t, version: v}}\nactions:\n{actions}")
-    result: dict[str, Any] = apply(DOCUMENT, read_document(path))
-    return result
+    return applied(path)
 
 
 def test_objects_are_merged_member_by_member(tmp_path: Path) -> None:
@@ -101,14 +111,14 @@ def test_an_invalid_overlay_is_an_error_with_its_position(tmp_path: Path, text: 
     path = tmp_path / "overlay.yaml"
     path.write_text(text)
     with pytest.raises(OverlayError) as error:
-        apply(DOCUMENT, read_document(path))
+        applied(path)
     assert str(error.value).startswith(f"{path}:{INVALID[text]}")
 
 
 def test_extensions_of_an_overlay_and_of_an_action_are_skipped(tmp_path: Path) -> None:
     path = tmp_path / "overlay.yaml"
     path.write_text(f"{HEAD}x-owner: us\nactions:\n- {{target: $.info, x-note: 1, remove: true}}\n")
-    assert "info" not in apply(DOCUMENT, read_document(path))
+    assert "info" not in applied(path)
 
 
 @pytest.mark.parametrize(
@@ -149,18 +159,13 @@ def test_values_of_one_anchor_are_not_shared(tmp_path: Path) -> None:
         "- {target: $.a.z.y, update: 2}\n"
     )
     document = read_document(tmp_path / "document.yaml").data
-    result = apply(document, read_document(tmp_path / "overlay.yaml"))
+    result = applied(tmp_path / "overlay.yaml", document)
     assert result == {"a": {"x": {"y": [1]}, "z": {"y": [1, 2]}}, "b": {"x": {}}, "list": [{"x": {}}]}
 
 
 def test_actions_are_applied_in_order(tmp_path: Path) -> None:
     actions = "- {target: $.info, update: {x: {}}}\n- {target: $.info.x, update: {y: 1}}"
     assert overlaid(tmp_path, actions)["info"]["x"] == {"y": 1}
-
-
-def test_the_document_itself_is_not_changed(tmp_path: Path) -> None:
-    overlaid(tmp_path, "- {target: $.info, remove: true}")
-    assert DOCUMENT["info"]["title"] == "A"
 
 
 @pytest.mark.parametrize(
