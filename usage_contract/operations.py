@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -280,27 +280,39 @@ def _kind(value: Any) -> str:
 
 def schema_problems(document: Any) -> Iterator[Problem]:
     """Yield the problems of the schemas in a document: each must be valid against the meta-schema of JSON Schema."""
-    for at, schema in schemas(document, "", is_map=False):
+    for at, schema in schemas(document):
         for place, message in _invalid_parts(json.dumps(schema)):
             yield Problem(at + pointer(*place), f"is not valid in a schema: {message}", "see JSON Schema 2020-12")
 
 
-def schemas(value: Any, at: str, *, is_map: bool) -> Iterator[tuple[str, Any]]:
-    """Yield the place and the value of each schema in a part of a document, without the schemas in it."""
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from schemas(item, at + pointer(index), is_map=False)
-    for name, member in value.items() if isinstance(value, dict) else ():
-        if _is_skipped(at, name, is_map=is_map):
+def schemas(document: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the place and the value of each schema in a document, without the schemas in it."""
+    return _members(document, lambda at, name, is_map: at == "/components/schemas" or (name == "schema" and not is_map))
+
+
+def _members(
+    value: Any, is_wanted: Callable[[str, str, bool], bool], at: str = "", *, is_map: bool = False
+) -> Iterator[tuple[str, Any]]:
+    """Yield the place and the value of each wanted member in a part of a document, without those in it.
+
+    Args:
+        value: The part.
+        is_wanted: Called with the place of an object, the name of its member, and whether the author chooses its names.
+        at: The place of the part.
+        is_map: The part is an object whose author chooses the names.
+    """
+    is_object = isinstance(value, dict)
+    for token, part in parts(value):
+        if is_object and _is_skipped(at, token, is_map=is_map):
             continue
-        if (name == "schema" and not is_map) or at == "/components/schemas":
-            yield at + pointer(name), member
+        if is_object and is_wanted(at, token, is_map):
+            yield at + pointer(token), part
         else:
-            yield from schemas(member, at + pointer(name), is_map=not is_map and name in MAPS)
+            yield from _members(part, is_wanted, at + pointer(token), is_map=not is_map and token in MAPS)
 
 
 def _is_skipped(at: str, name: str, *, is_map: bool) -> bool:
-    """Whether a member is data or an extension; the names of some maps can be extensions as well."""
+    """Return whether a member is data or an extension; the names of some maps can be extensions as well."""
     if not is_map:
         return name in DATA or name.startswith("x-")
     is_extensible = at != "/components/responses" and at.rpartition("/")[2] in EXTENSIBLE_MAPS
@@ -320,7 +332,8 @@ def _invalid_parts(schema: str) -> list[tuple[tuple[str | int, ...], str]]:
 
 def _reference_problems(document: dict[str, Any]) -> Iterator[Problem]:
     loops: set[str] = set()
-    for at, reference in _references(document, "", is_map=False):
+    # In a map, `$ref` is a name like any other.
+    for at, reference in _members(document, lambda _, name, is_map: name == "$ref" and not is_map):
         if not isinstance(reference, str):
             yield Problem(at, f"must be a text, not {_kind(reference)}", "write a reference such as '#/components/…'")
         elif not reference.startswith("#"):
@@ -336,20 +349,6 @@ def _reference_problems(document: dict[str, Any]) -> Iterator[Problem]:
         elif at not in loops and (loop := _loop(document, at, reference)):
             loops |= loop
             yield Problem(at, f"refers to {reference!r}, which refers back to itself", "replace one of the references")
-
-
-def _references(value: Any, at: str, *, is_map: bool) -> Iterator[tuple[str, Any]]:
-    """Yield the place and the value of each `$ref`; in a map, `$ref` is a name like any other."""
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _references(item, at + pointer(index), is_map=False)
-    for name, member in value.items() if isinstance(value, dict) else ():
-        if _is_skipped(at, name, is_map=is_map):
-            continue
-        if name == "$ref" and not is_map:
-            yield at + pointer(name), member
-        else:
-            yield from _references(member, at + pointer(name), is_map=not is_map and name in MAPS)
 
 
 def _target(document: Any, reference: str) -> tuple[Any, str]:

@@ -19,7 +19,7 @@ def check(contract: Contract) -> None:
     """Raise DocumentError for an example that is not valid, or a required member that no schema describes."""
     document = contract.document
     problems = [*_invalid_examples(document, document, "")]
-    for at, schema in schemas(document, "", is_map=False):
+    for at, schema in schemas(document):
         problems += _unknown_in(schema, at, None)
     if problems:
         raise DocumentError(map(contract.located, problems))
