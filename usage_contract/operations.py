@@ -161,12 +161,12 @@ class Reader:
         target, place = self._resolve(node, at)
         described = self._object(target, place)
         description = ""
-        if target is not MISSING and isinstance(target, dict):
+        if isinstance(target, dict):
             description = self._text(described, "description", place, "every response has a description")
         if node is not target and isinstance(node, dict) and isinstance(node.get("description"), str):
             description = node["description"]  # a reference can override it
         content = {
-            media_type: self._schema(self._object(body, place + pointer("content", media_type)), place, media_type)
+            media_type: self._schema(body, place + pointer("content", media_type))
             for media_type, body in self._object(described.get("content", {}), place + "/content").items()
         }
         headers = {
@@ -177,29 +177,28 @@ class Reader:
 
     def _header(self, node: Any, at: str) -> Mapping[str, Any]:
         target, place = self._resolve(node, at)
-        described = self._object(target, place)
-        return {**described, "schema": self.own_schema(described.get("schema", {}), place + "/schema")}
+        return {**self._object(target, place), "schema": self._schema(target, place)}
 
-    def _schema(self, body: dict[str, Any], at: str, media_type: str) -> Mapping[str, Any]:
-        return self.own_schema(body.get("schema", {}), at + pointer("content", media_type, "schema"))
+    def _schema(self, node: Any, at: str) -> Mapping[str, Any]:
+        """Return the schema of a media type or a header."""
+        return self.own_schema(self._object(node, at).get("schema", {}), at + "/schema")
 
     def own_schema(self, node: Any, at: str) -> Mapping[str, Any]:
         """Return a schema in which its references resolve."""
-        if isinstance(node, bool):
-            return {} if node else {"not": {}}
-        schema, place = self._object(node, at), at
-        siblings = []
+        schema, siblings = self._mapping(node, at), []
         while "$ref" in schema and str(schema["$ref"]).startswith("#"):
             if rest := {name: value for name, value in schema.items() if name != "$ref"}:
                 siblings.append(rest)
-            target, place = self._resolve({"$ref": schema["$ref"]}, place)
-            if isinstance(target, bool):
-                schema = {} if target else {"not": {}}
-                break
-            schema = self._object(target, place)
+            schema = self._mapping(*self._resolve({"$ref": schema["$ref"]}, at))
         if siblings:
             schema = {**schema, "allOf": [*schema.get("allOf", ()), *siblings]}
         return {**schema, **{name: self.document[name] for name in ("components", "paths") if name in self.document}}
+
+    def _mapping(self, schema: Any, at: str) -> dict[str, Any]:
+        """Return a schema as an object, also one that is `true` or `false`."""
+        if isinstance(schema, bool):
+            return {} if schema else {"not": {}}
+        return self._object(schema, at)
 
     def _security(self, node: dict[str, Any], at: str) -> list[Any]:
         """Return the security requirements of the document or of an operation; each scheme must exist."""
@@ -207,31 +206,34 @@ class Reader:
         if not isinstance(requirements, list):
             self._add(at + "/security", f"must be an array, not {_kind(requirements)}", "see Security Requirement")
             return []
-        components = self.document.get("components") if isinstance(self.document, dict) else None
-        schemes = components.get("securitySchemes", {}) if isinstance(components, dict) else {}
+        schemes = self._security_schemes
         for index, requirement in enumerate(requirements):
             place = at + pointer("security", index)
             for name in self._object(requirement, place):
-                if not isinstance(schemes, dict) or name not in schemes:
+                if name not in schemes:
                     problem = f"{name!r} is not a security scheme of the document"
-                    advice = suggest(name, schemes if isinstance(schemes, dict) else ())
-                    self._add(place + pointer(name), problem, f"{advice} (components.securitySchemes)")
+                    self._add(place + pointer(name), problem, f"{suggest(name, schemes)} (components.securitySchemes)")
         return requirements
+
+    @property
+    def _security_schemes(self) -> dict[str, Any]:
+        """The security schemes of the document; empty where it has none, or something else in their place."""
+        components = self.document.get("components") if isinstance(self.document, dict) else None
+        schemes = components.get("securitySchemes") if isinstance(components, dict) else None
+        return schemes if isinstance(schemes, dict) else {}
 
     def _key_header(self, operation: str, security: Any, at: str) -> str | None:
         if not isinstance(security, list) or not security or not isinstance(security[0], dict) or not security[0]:
             return None  # an empty requirement permits requests without a key
-        components = self.document.get("components")
-        known = components.get("securitySchemes") if isinstance(components, dict) else None
-        if not isinstance(known, dict) or not security[0].keys() <= known.keys():
+        known = self._security_schemes
+        if not security[0].keys() <= known.keys():
             return None  # reported where the requirement is read
         schemes = [
             self._object(*self._resolve(known[name], pointer("components", "securitySchemes", name)))
             for name in security[0]
         ]
-        header = schemes[0].get("name") if len(schemes) == 1 else None
-        is_header = len(schemes) == 1 and (schemes[0].get("type"), schemes[0].get("in")) == ("apiKey", "header")
-        if not is_header or not isinstance(header, str):
+        header, *kinds = [schemes[0].get(name) for name in ("name", "type", "in")]
+        if len(schemes) > 1 or kinds != ["apiKey", "header"] or not isinstance(header, str):
             problem = f"{operation}: only one API key in a header is understood, not {security}"
             self._add(at, problem, "use a security scheme with type: apiKey, in: header and a name")
             return None
