@@ -132,9 +132,10 @@ def _read(path: Path, compose: Callable[[str], Node | None]) -> Source:
     try:
         text = read_bytes(path).decode()
         root = compose(text)
-        if root is not None:
-            _check_aliases(path, root)
-        data = None if root is None else YAML(typ="safe", pure=True).constructor.construct_document(root)
+        if root is None:
+            raise SourceError(path, 1, "", "is empty")
+        _check_aliases(path, root)
+        data = YAML(typ="safe", pure=True).constructor.construct_document(root)
     except OSError as error:
         raise SourceError(path, 0, "", f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -151,8 +152,6 @@ def _read(path: Path, compose: Callable[[str], Node | None]) -> Source:
         raise SourceError(path, 0, "", "is nested too deeply", "nest fewer values") from None
     except (YAMLError, ValueError) as error:
         raise SourceError(path, 1, "", f"is not valid YAML: {str(error).splitlines()[0]}") from None
-    if root is None:
-        raise SourceError(path, 1, "", "is empty")
     return Source(path, data, root)
 
 
@@ -165,7 +164,8 @@ def _composed(text: str) -> Node | None:
 
 def _repeated(path: Path, root: Node, error: DuplicateKeyError) -> SourceError:
     """Return the error for a mapping that has a name twice."""
-    place, mapping = next(found for found in _mappings(root) if found[1].start_mark == error.context_mark)
+    mappings = ((place, node) for place, node in _nodes(root) if isinstance(node, MappingNode))
+    place, mapping = next(found for found in mappings if found[1].start_mark == error.context_mark)
     names = [name for name, _ in mapping.value]
     repeated = next(name for name in names if name.start_mark == error.problem_mark)
     first = next(name for name in names if name.value == repeated.value)
@@ -174,37 +174,28 @@ def _repeated(path: Path, root: Node, error: DuplicateKeyError) -> SourceError:
     return SourceError(path, repeated.start_mark.line + 1, at, f"repeats {line}", "remove or rename one of them")
 
 
-def _mappings(root: Node) -> Iterator[tuple[tuple[str, ...], MappingNode]]:
-    """Yield each mapping of a document once, with the tokens of its first place."""
+def _nodes(root: Node) -> Iterator[tuple[tuple[str, ...], Node]]:
+    """Yield each node of a document once, with the tokens of its first place."""
     seen: set[int] = set()
     waiting: list[tuple[tuple[str, ...], Node]] = [((), root)]
     while waiting:
         place, node = waiting.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, MappingNode):
+        if id(node) not in seen:
+            seen.add(id(node))
             yield place, node
-        waiting += [((*place, token), child) for token, (_, child) in _children(node)]
+            waiting += [((*place, token), child) for token, (_, child) in _children(node)]
 
 
 @lru_cache(maxsize=8)
 def _composed_of_texts(text: str) -> Node | None:
     """Return the nodes of a YAML document, in which names and dates are texts as in JSON."""
     root: Node | None = YAML(typ="safe", pure=True).compose(text)
-    seen: set[int] = set()
-    waiting = [root] if root is not None else []
-    while waiting:
-        node = waiting.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        names = [name for name, _ in node.value] if isinstance(node, MappingNode) else []
-        for scalar in [node, *names]:
-            is_name = scalar is not node and scalar.tag != f"{YAML_TAG}merge"
-            if isinstance(scalar, ScalarNode) and (is_name or scalar.tag == f"{YAML_TAG}timestamp"):
-                scalar.tag = f"{YAML_TAG}str"
-        waiting += _values(node)
+    for _, node in _nodes(root) if root is not None else ():
+        if isinstance(node, ScalarNode) and node.tag == f"{YAML_TAG}timestamp":
+            node.tag = f"{YAML_TAG}str"
+        for name, _ in node.value if isinstance(node, MappingNode) else ():
+            if isinstance(name, ScalarNode) and name.tag != f"{YAML_TAG}merge":
+                name.tag = f"{YAML_TAG}str"
     return root
 
 
