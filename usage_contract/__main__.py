@@ -14,6 +14,7 @@ from usage_contract.levels import LEVELS, Level
 from usage_contract.suggestions import suggest
 
 FORMATS = ("yaml", "json")
+PLACE = "folder with openapi.yaml and both overlays, or an OpenAPI file for the shipped overlays"
 
 # The exit code of a command that an error has ended.
 FAILED = 4
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given or (given[0].startswith("-") and given[0] not in {"--help", "--version"}):
         given.insert(0, "show")
     try:
-        code = COMMAND.main(given, prog_name="usage-contract", standalone_mode=False)
+        code = command.main(given, prog_name="usage-contract", standalone_mode=False)
     except click.UsageError as error:
         return _report(error.format_message())
     except SystemExit:  # click ends so where the reader of a pipe has closed it
@@ -45,7 +46,40 @@ class _Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _show(level: Level, output: str, documents: Path | None) -> int:
+def _one_of(kind: str, names: Sequence[str]) -> Callable[[click.Context, click.Parameter, str], str]:
+    def check(_: click.Context, parameter: click.Parameter, value: str) -> str:
+        if value not in names:
+            raise click.UsageError(f"{parameter.opts[0]}: {value!r} is not a {kind}; {suggest(value, names)}")
+        return value
+
+    return check
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["--help"], "max_content_width": 100})
+@click.version_option(package_name="usage-contract", message="%(prog)s %(version)s")
+def command() -> None:
+    """Print or validate the contract. Without a command, `show` runs."""
+
+
+@command.command()
+@click.option(
+    "--level",
+    default="documented",
+    metavar="LEVEL",
+    callback=_one_of("level", LEVELS),
+    help="specified, documented or advisory (default: documented)",
+)
+@click.option(
+    "--format",
+    "output",
+    default="yaml",
+    metavar="FORMAT",
+    callback=_one_of("format", FORMATS),
+    help="yaml or json (default: yaml)",
+)
+@click.option("--documents", type=click.Path(path_type=Path), metavar="PATH", help=PLACE)
+def show(level: Level, output: str, documents: Path | None) -> int:
+    """Print the effective OpenAPI document of a level on standard output."""
     from usage_contract.contract import load
     from usage_contract.sources import as_yaml
 
@@ -57,7 +91,9 @@ def _show(level: Level, output: str, documents: Path | None) -> int:
     return 0
 
 
-def _validate(documents: Path | None) -> int:
+@command.command(help=f"Validate the documents of every level and their examples. PATH is a {PLACE}.")
+@click.argument("documents", required=False, type=click.Path(path_type=Path), metavar="[PATH]")
+def validate(documents: Path | None) -> int:
     from usage_contract.contract import load
     from usage_contract.validation import check
 
@@ -98,54 +134,6 @@ def _report(text: str) -> int:
     for line in text.splitlines():
         click.echo(f"usage-contract: {line}", err=True)
     return FAILED
-
-
-def _one_of(kind: str, names: Sequence[str]) -> Callable[[click.Context, click.Parameter, str], str]:
-    def check(_: click.Context, parameter: click.Parameter, value: str) -> str:
-        if value not in names:
-            raise click.UsageError(f"{parameter.opts[0]}: {value!r} is not a {kind}; {suggest(value, names)}")
-        return value
-
-    return check
-
-
-PLACE = "folder with openapi.yaml and both overlays, or an OpenAPI file for the shipped overlays"
-COMMAND = _Group(
-    "usage-contract",
-    help="Print or validate the contract. Without a command, `show` runs.",
-    context_settings={"help_option_names": ["--help"], "max_content_width": 100},
-    commands=[
-        click.Command(
-            "show",
-            callback=_show,
-            help="Print the effective OpenAPI document of a level on standard output.",
-            params=[
-                click.Option(
-                    ["--level"],
-                    default="documented",
-                    metavar="LEVEL",
-                    callback=_one_of("level", LEVELS),
-                    help="specified, documented or advisory (default: documented)",
-                ),
-                click.Option(
-                    ["--format", "output"],
-                    default="yaml",
-                    metavar="FORMAT",
-                    callback=_one_of("format", FORMATS),
-                    help="yaml or json (default: yaml)",
-                ),
-                click.Option(["--documents"], type=click.Path(path_type=Path), metavar="PATH", help=PLACE),
-            ],
-        ),
-        click.Command(
-            "validate",
-            callback=_validate,
-            help=f"Validate the documents of every level and their examples. PATH is a {PLACE}.",
-            params=[click.Argument(["documents"], required=False, type=click.Path(path_type=Path), metavar="[PATH]")],
-        ),
-    ],
-)
-click.version_option(package_name="usage-contract", message="%(prog)s %(version)s")(COMMAND)
 
 
 if __name__ == "__main__":

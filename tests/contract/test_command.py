@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from tests.support.readme import CHECKOUT
 from usage_contract import LEVELS, __version__, load
-from usage_contract.__main__ import COMMAND as COMMANDS
+from usage_contract.__main__ import command as group
 from usage_contract.__main__ import main
 from usage_contract.contract import folder
 
@@ -165,7 +165,7 @@ def test_an_output_that_cannot_be_written_is_reported() -> None:
 
 def test_every_command_and_option_is_documented() -> None:
     page = (CHECKOUT / "docs" / "contract.md").read_text()
-    for command in COMMANDS.commands.values():
+    for command in group.commands.values():
         assert f"usage-contract {command.name}" in page
         for option in (option for option in command.params if isinstance(option, click.Option)):
             assert option.opts[0] in page
