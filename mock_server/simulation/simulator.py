@@ -13,7 +13,7 @@ from mock_server.fixtures.delays import delay
 from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, Calls, Key, KeyFacts, Traffic, check_facts, key_of
 from mock_server.fixtures.library import Library
 from mock_server.masking import mask_key
-from mock_server.simulation.accounts import Account
+from mock_server.simulation.accounts import Account, UsageCounters
 from mock_server.simulation.clock import END_OF_TIME, EndOfTimeError, MockClock
 from mock_server.simulation.journal import Journal
 from mock_server.simulation.overrides import NO_OVERRIDE, NONE, RUNTIME_USE, Answer, FaultUse, Override, Overrides
@@ -208,8 +208,8 @@ class Simulator:
         override, facts = Override(scenario=scenario, faults=faults and _at_run_time(faults)), facts or {}
         override.check(self.library)
         check_facts(facts)
-        all_calls = [calls for protocols in key_of(facts).traffic.values() for calls in protocols.values()]
-        if max(sum(calls.requests for calls in all_calls), sum(calls.bytes for calls in all_calls)) > MAX_SAFE_INTEGER:
+        counters = UsageCounters(key_of(facts).traffic)
+        if max(counters.total, counters.bytes) > MAX_SAFE_INTEGER:
             raise FullError(key)
         await self._change(
             lambda old: replace(old.with_override(key, override), created_keys={**old.created_keys, key: facts}),
