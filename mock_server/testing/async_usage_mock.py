@@ -16,7 +16,7 @@ from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, PROTOCOLS, Calls,
 from mock_server.options import MockOptions, UsageMockOptions, api_key, seconds_text, texts
 from mock_server.simulation.client_verdict import judge_client
 from mock_server.simulation.clock import END_OF_TIME, MockClock
-from mock_server.simulation.criteria import OtherCriteria, check_criteria, criteria_from, differences
+from mock_server.simulation.criteria import Criteria, OtherCriteria, check_criteria, differences
 from mock_server.simulation.journal import Entry
 from mock_server.simulation.overrides import FaultUse, fault_uses
 from mock_server.simulation.simulator import Simulator
@@ -74,8 +74,8 @@ class MockView:
             ValueError: No request can meet a criterion.
             UnknownKeyError: The mock neither has the key, nor has it received a request with it.
         """
-        wanted = criteria_from({**criteria, **({} if key is None else {"key": key})})
-        check_criteria({**criteria, **wanted})
+        wanted: Criteria = {**criteria} if key is None else {**criteria, "key": key}
+        check_criteria(wanted)
         if key is not None:
             self._app[MOCK].simulator.check_requested(key)
         return tuple(entry for entry in self.requests if not differences(entry, wanted))
@@ -180,9 +180,7 @@ class AsyncUsageMock(MockView):
         """
         if not isinstance(in_turn, bool):
             raise TypeError(f"in_turn: {in_turn!r} is not True or False")
-        _check_integer(0, after=after)
-        if times is not None:
-            _check_integer(1, times=times)
+        _check_turns(after, times)
         await self._simulator.switch(key, faults=None if fault is None else _fault_uses(fault, after, times, in_turn))
 
     async def answer(
@@ -208,9 +206,7 @@ class AsyncUsageMock(MockView):
         Raises:
             ValueError: The status code is neither documented nor 400 to 599, or another argument is not valid.
         """
-        _check_integer(0, after=after)
-        if times is not None:
-            _check_integer(1, times=times)
+        _check_turns(after, times)
         if code is None and (after, times, body, headers) != (0, None, None, None):
             raise ValueError("answer: None removes the override; it has no after, times, body and headers")
         answer = None
@@ -363,6 +359,12 @@ def _fault_uses(
                 f"fault: {use.name!r} is for options only; fail({name!r}, after=2, times=1) acts on request 3"
             )
     return uses
+
+
+def _check_turns(after: int, times: int | None) -> None:
+    _check_integer(0, after=after)
+    if times is not None:
+        _check_integer(1, times=times)
 
 
 def _check_integer(low: int, **numbers: int) -> None:
