@@ -7,7 +7,7 @@ import secrets
 import warnings
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from aiohttp import web
 
@@ -74,7 +74,7 @@ class MockView:
             ValueError: No request can meet a criterion.
             UnknownKeyError: The mock neither has the key, nor has it received a request with it.
         """
-        wanted: Criteria = {**criteria} if key is None else {**criteria, "key": key}
+        wanted = cast(Criteria, criteria if key is None else {**criteria, "key": key})
         check_criteria(wanted)
         if key is not None:
             self._app[MOCK].simulator.check_requested(key)

@@ -24,7 +24,7 @@ class NativeThread:
 
     def start(self) -> None:
         """Run the target in a thread of its own."""
-        self.ident = _original("_thread", "start_new_thread")(self._run, ())
+        self.ident = _original("start_new_thread")(self._run, ())
 
     def is_alive(self) -> bool:
         """Whether the target is running."""
@@ -48,11 +48,11 @@ def wait(future: Future[Any]) -> None:
     """
     from gevent import get_hub  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
-    lock = _original("_thread", "allocate_lock")()
+    lock = _original("allocate_lock")()
     lock.acquire()
     future.add_done_callback(lambda _: lock.release())
     get_hub().threadpool.apply(lock.acquire)
 
 
-def _original(module: str, name: str) -> Any:
-    return sys.modules["gevent.monkey"].get_original(module, name)
+def _original(name: str) -> Any:
+    return sys.modules["gevent.monkey"].get_original("_thread", name)
