@@ -125,8 +125,8 @@ class Reloader:
         library, routes = self._build()
         if library.deployment.public_keys and not self._mock.simulator.library.deployment.public_keys:
             # Other programs remove a folder for a moment; its keys must not give way to the shipped ones.
-            hint = "restore it, or restart the mock"
-            raise FixtureError([SourceError(self._fixtures / "deployments", 0, "", "is missing", hint)])
+            place = self._fixtures / "deployments"
+            raise FixtureError.of_path(place, "is missing", "restore it, or restart the mock")
         return library, routes
 
     def _files(self) -> Files:
