@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mock_server import FixtureError, UsageMock, load_deployment, make_app
-from mock_server.fixtures.scenarios import load_scenario, scenario_names
+from mock_server.fixtures.deployments import fixture_names
+from mock_server.fixtures.scenarios import load_scenario
 from mock_server.options import MockOptions
 from mock_server.simulation.clock import END_OF_TIME
 from tests.support.control_api import Api
@@ -117,7 +118,7 @@ def test_throttled(served: ScenarioMock) -> None:
     assert [response.status for response in served.usage()] == [429]
 
 
-@pytest.mark.parametrize("name", scenario_names())
+@pytest.mark.parametrize("name", fixture_names(None, "scenarios"))
 def test_usage_metrics_equal_those_of_the_state_at_any_time(served: ScenarioMock, name: str) -> None:
     served.use(name)
     api, metrics = Api(served.mock.url), list[object]()
@@ -131,7 +132,7 @@ def test_usage_metrics_equal_those_of_the_state_at_any_time(served: ScenarioMock
     assert metrics[1] == metrics[4]
 
 
-@pytest.mark.parametrize("name", scenario_names())
+@pytest.mark.parametrize("name", fixture_names(None, "scenarios"))
 def test_each_shipped_scenario_has_a_test_and_a_description(name: str) -> None:
     found: Callable[[ScenarioMock], None] = getattr(sys.modules[__name__], f"test_{name.replace('-', '_')}")
     assert callable(found)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from mock_server.fixtures.deployments import fixture_names
 from mock_server.fixtures.faults import fault_names
-from mock_server.fixtures.scenarios import scenario_names
 from tests.support.documents import run_page
 from tests.support.readme import CHECKOUT
 
+SCENARIOS = fixture_names(None, "scenarios")
 FAULTS = (CHECKOUT / "docs" / "faults.md").read_text()
 # docs/several-processes.md needs a Redis server: tests/state/test_page.py runs it.
 PAGES = ["contract.md", "mock.md", "deployments.md", "faults.md", "testing.md", "control-api.md", "other-mocks.md"]
@@ -23,7 +24,7 @@ def test_every_block_has_the_result_that_the_page_shows(page: str, tmp_path: Pat
 
 
 def test_every_fault_and_scenario_in_the_docs_exists() -> None:
-    names = {"fault": [*fault_names(), "NAME"], "scenario": scenario_names()}
+    names = {"fault": [*fault_names(), "NAME"], "scenario": SCENARIOS}
     table = FAULTS[: FAULTS.index("## A fault of your own")]
     used = re.findall(r"`(fault|scenario)=([\w-]+)`", table)
     assert len(used) > 20
@@ -32,4 +33,4 @@ def test_every_fault_and_scenario_in_the_docs_exists() -> None:
 
 def test_the_docs_describe_every_scenario() -> None:
     _, _, section = FAULTS.partition("## Scenarios\n")
-    assert sorted(re.findall(r"^\| `([\w-]+)` \|", section.partition("\n## ")[0], re.MULTILINE)) == scenario_names()
+    assert sorted(re.findall(r"^\| `([\w-]+)` \|", section.partition("\n## ")[0], re.MULTILINE)) == SCENARIOS
