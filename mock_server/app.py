@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 
 from aiohttp import web
@@ -13,7 +13,7 @@ from mock_server.fixtures.deployments import Deployment, Key, check_folder, load
 from mock_server.fixtures.faults import Fault
 from mock_server.fixtures.library import Library
 from mock_server.options import MockOptions, texts
-from mock_server.simulation.clock import MockClock, wall_clock
+from mock_server.simulation.clock import MockClock, Sleep, wall_clock
 from mock_server.simulation.journal import Journal
 from mock_server.simulation.overrides import NONE, FaultUse, Override
 from mock_server.simulation.simulator import Simulator
@@ -33,7 +33,7 @@ def make_app(
     deployment: Deployment | None = None,
     fault: Fault | None = None,
     clock: Callable[[], float] = wall_clock,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    sleep: Sleep = asyncio.sleep,
     state: State | None = None,
 ) -> web.Application:
     """Build the mock of a contract.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache, lru_cache, partial
 from queue import SimpleQueue
@@ -16,11 +16,10 @@ from urllib.parse import unquote_plus
 import orjson
 
 from mock_server.masking import mask_key, mask_target, printable
-from mock_server.simulation.clock import time_text
+from mock_server.simulation.clock import Sleep, time_text
 from mock_server.simulation.journal import Entry
 from mock_server.simulation.simulator import Simulator
 
-Sleep = Callable[[float], Awaitable[None]]
 Members = Mapping[str, Any]
 Format = Callable[[Members], str]
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 # Year 5138: Python has no dates for much later times.
 END_OF_TIME = 100_000_000_000
+
+# Waits for a number of real seconds.
+Sleep = Callable[[float], Awaitable[None]]
 
 _ANCHOR = time.time() - time.monotonic()
 

@@ -12,6 +12,7 @@ from weakref import WeakSet
 from aiohttp import web
 from aiohttp.http import HttpVersion10, HttpVersion11
 from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.typedefs import Handler
 from yarl import URL
 
 from mock_server.fixtures.edits import Edit
@@ -27,7 +28,6 @@ from mock_server.web.preferences import PreferenceError, ignored_preferences, pa
 from mock_server.web.raw_response import RawResponse
 from mock_server.web.recording import ReceivedRequest, build_messages, build_repeated, received_request, sent_response
 from mock_server.web.responses import REASON, error_response, render_exception
-from mock_server.web.routes import Handler
 from mock_server.web.usage import NO_PLAN, PLAN, RequestPlan
 
 # The header that names a misspelled preference.

@@ -15,11 +15,12 @@ from multidict import CIMultiDict
 
 from mock_server.fixtures.edits import EditError, edited, filler, patched, replaced
 from mock_server.fixtures.faults import Changes, Fault, Names, Step
+from mock_server.simulation.clock import Sleep
 from mock_server.simulation.overrides import RUNTIME_USE, FaultUse
 from mock_server.simulation.simulator import Simulator
 from mock_server.web.aiohttp_adapter import ServerConnection
 from mock_server.web.preferences import PREFERENCE_USE
-from mock_server.web.raw_response import RawMessage, RawResponse, Sleep
+from mock_server.web.raw_response import RawMessage, RawResponse
 from mock_server.web.responses import decode, error_response, reason_phrase, render_exception
 from mock_server.web.usage import Usage
 

@@ -9,10 +9,10 @@ from typing import Protocol
 from aiohttp import web
 
 from mock_server.fixtures.library import Library
+from mock_server.simulation.clock import Sleep
 from mock_server.simulation.simulator import Simulator
 from mock_server.web.cors import CROSS_ORIGIN
 from mock_server.web.fault_injector import FaultInjectors
-from mock_server.web.raw_response import Sleep
 from mock_server.web.routes import Routes
 
 # The header in which the mock reports that it serves older files than the present ones.

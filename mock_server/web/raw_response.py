@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 
@@ -15,10 +15,10 @@ from aiohttp.http import HttpVersion10
 from multidict import CIMultiDict
 
 from mock_server.fixtures.edits import Edit, End, Framing, edited
+from mock_server.simulation.clock import Sleep
 from mock_server.web.responses import SERVER
 
 Headers = tuple[tuple[str, str], ...]
-Sleep = Callable[[float], Awaitable[None]]
 
 CHUNK = 100  # bytes
 HANG_POLL_INTERVAL = 0.05  # seconds; aiohttp does not report to a response that its client has closed the connection

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
 from aiohttp import web
 
+from mock_server.simulation.clock import Sleep
 from mock_server.simulation.journal import MAX_MESSAGE, Message
 from mock_server.web.fast_path import PreserializedResponse, RequestTemplate, head_fields
 from mock_server.web.raw_response import RawResponse
@@ -34,7 +35,7 @@ class SentResponse(NamedTuple):
     is_complete: bool
 
 
-async def received_request(request: web.Request, sleep: Callable[[float], Awaitable[None]]) -> ReceivedRequest:
+async def received_request(request: web.Request, sleep: Sleep) -> ReceivedRequest:
     """Return a request for the journal, once its body has arrived, or after BODY_TIMEOUT."""
     sizes = [len(name) + len(value) for name, value in request.raw_headers]
     kept = sum(size <= MAX_MESSAGE for size in accumulate(sizes))
@@ -44,9 +45,7 @@ async def received_request(request: web.Request, sleep: Callable[[float], Awaita
     return ReceivedRequest(request.raw_headers[:kept], body, is_whole and kept == len(sizes))
 
 
-async def _received_body(
-    request: web.Request, room: int, sleep: Callable[[float], Awaitable[None]]
-) -> tuple[bytes, bool]:
+async def _received_body(request: web.Request, room: int, sleep: Sleep) -> tuple[bytes, bool]:
     """Return the body of a request up to `room` bytes, and whether that is all of it."""
     if request.content.at_eof():  # a fault has read it
         body = await request.read()

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from mock_server.options import MockOptions
 from mock_server.simulation.simulator import Simulator
 from mock_server.web.responses import PreparedResponse, documented_response
 from mock_server.web.usage import NO_STORE, Usage
 from usage_contract import Contract, ContractError
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # The operations that the mock simulates, by `operationId`.
 SIMULATED = ("get_usage", "get_health", "get_overview")
