@@ -16,6 +16,7 @@ from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.dates import is_date, made_at, timestamp
 from contract_tests.wire.messages import AUTH_ERRORS, Exchange
+from contract_tests.wire.not_tested import NotApplicable, cases
 
 ENTITY_TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 TARGETED = ("CDN-Cache-Control", "Surrogate-Control")  # take precedence for caches of this kind (RFC 9213)
@@ -24,6 +25,7 @@ CLOCKS_DIFFER = 60  # seconds: between those of an application and of a proxy in
 OLDEST = 60  # seconds: a cache in front of the deployment may keep a response for a moment
 CONTENT_RANGE = re.compile(r"bytes 0-(\d+)/(\d+|\*)")
 FIRST_TEN_BYTES = b"bytes=0-9"
+NO_ETAG, NO_STRONG_ETAG = "no 200 response has an ETag", "no 200 response has a strong ETag"
 
 
 @specified("RFC 9110, sections 13.1.2, 13.1.3 and 15.4.5: conditions and 304", needs=NEEDS_VALID_KEY, sends=2)
@@ -40,7 +42,8 @@ def test_unknown_validator_is_not_304(gate: Gate) -> Probing[None]:
 @specified("RFC 9110, section 8.8.3: ETag")
 def test_etag_is_well_formed(ok_responses: list[Exchange], other_ok_responses: list[Exchange]) -> Iterator[Finding]:
     """`ETag` MUST be in quotation marks, after `W/` if it is weak."""
-    for exchange in (*ok_responses, *other_ok_responses):
+    tagged = [each for each in (*ok_responses, *other_ok_responses) if each.values("ETag")]
+    for exchange in cases(tagged, NO_ETAG):
         for tag in exchange.values("ETag"):
             if not ENTITY_TAG.fullmatch(tag):
                 yield Finding(
@@ -52,14 +55,21 @@ def test_etag_is_well_formed(ok_responses: list[Exchange], other_ok_responses: l
 def test_strong_etag_identifies_one_body(ok_responses: list[Exchange]) -> Iterator[Finding]:
     """A response MUST NOT have the strong `ETag` of a response with another body."""
     first_with: dict[str, Exchange] = {}
-    for exchange in ok_responses:
+    complete = (exchange for exchange in ok_responses if exchange.is_complete_200)
+    for exchange, tag in cases(_strongly_tagged(complete), NO_STRONG_ETAG):
+        first = first_with.setdefault(tag, exchange)
+        if not _have_the_same_body(first, exchange):
+            problem = f"two different bodies have the strong ETag {exchange.excerpt(tag)}"
+            yield Finding(problem, exchange, related=(first,))
+            return
+
+
+def _strongly_tagged(exchanges: Iterable[Exchange]) -> Iterator[tuple[Exchange, str]]:
+    """Yield the exchanges whose response has a strong entity tag, with that tag."""
+    for exchange in exchanges:
         tag = exchange.header("ETag") or ""
-        if exchange.is_complete_200 and tag.startswith('"') and ENTITY_TAG.fullmatch(tag):
-            first = first_with.setdefault(tag, exchange)
-            if not _have_the_same_body(first, exchange):
-                problem = f"two different bodies have the strong ETag {exchange.excerpt(tag)}"
-                yield Finding(problem, exchange, related=(first,))
-                return
+        if tag.startswith('"') and ENTITY_TAG.fullmatch(tag):
+            yield exchange, tag
 
 
 @advisory("RFC 9110, section 8.8.3.3: a strong entity tag distinguishes content codings", reads=["coding"])
@@ -68,10 +78,9 @@ def test_each_coding_has_its_own_etag(
 ) -> Iterator[Finding]:
     """A 200 response with a content coding SHOULD NOT have the strong `ETag` of a response with another coding."""
     first_with: dict[str, Exchange] = {}
-    for exchange in filter(gate.is_ok, journal):
-        tag = exchange.header("ETag") or ""
+    for exchange, tag in cases(_strongly_tagged(filter(gate.is_ok, journal)), NO_STRONG_ETAG):
         first = first_with.setdefault(tag, exchange)
-        if tag.startswith('"') and first.codings != exchange.codings:
+        if first.codings != exchange.codings:
             problem = f"two content codings have the strong ETag {exchange.excerpt(tag)}"
             yield Finding(problem, exchange, related=(first,))
             return
@@ -97,9 +106,9 @@ def test_current_etag_is_200_or_304(
 
     Without a key it is rejected.
     """
-    tag = first_ok.header("ETag")
-    if tag is None or not ENTITY_TAG.fullmatch(tag):
-        return
+    tag = first_ok.header("ETag") or ""
+    if not ENTITY_TAG.fullmatch(tag):
+        raise NotApplicable(NO_ETAG)
     label, fields = "if its entity tag is not that of the first response", [("If-None-Match", tag.encode("latin-1"))]
     exchange = yield from gate.send(gate.main, label, fields=fields)
     if exchange.status not in {200, 304}:
@@ -119,20 +128,20 @@ def test_current_etag_is_200_or_304(
 def test_304_has_the_etag(gate: Gate, ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with status 304 MUST have an `ETag`, if each 200 response to the same key has one."""
     without_tags = {each.request.credential for each in ok_responses if each.status == 200 and not each.header("ETag")}
-    for exchange in journal:
-        is_authorized = gate.is_authorized(exchange.request) and exchange.request.credential not in without_tags
-        if exchange.status == 304 and is_authorized and not exchange.header("ETag"):
+    not_modified = [each for each in journal if each.status == 304 and gate.is_authorized(each.request)]
+    for exchange in cases(not_modified, "no response to a valid key has status 304"):
+        if exchange.request.credential not in without_tags and not exchange.header("ETag"):
             yield Finding("a response with status 304 has no ETag", exchange)
 
 
 @specified("RFC 9110, section 13.1.1: If-Match with an asterisk holds for every resource that exists")
 def test_any_entity_tag_matches(gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response to a request with `If-Match: *` MUST NOT have status 412."""
-    for exchange in journal:
+    for_any_tag = (each for each in journal if each.request.values("If-Match") == [b"*"])
+    for exchange in cases(for_any_tag, "no request has `If-Match: *`"):
         request = exchange.request
         has_other_condition = request.values("If-None-Match") or request.values("If-Unmodified-Since")
-        is_for_any_tag = request.values("If-Match") == [b"*"] and not has_other_condition
-        if exchange.status == 412 and is_for_any_tag and gate.is_authorized(request):
+        if exchange.status == 412 and not has_other_condition and gate.is_authorized(request):
             yield status_finding(exchange, "200")
 
 
@@ -141,9 +150,9 @@ def test_unknown_range_unit_is_ignored(
     gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]
 ) -> Iterator[Finding]:
     """A response to a request for a range of items, not of bytes, SHOULD NOT have status 416."""
-    for exchange in journal:
-        request = exchange.request
-        if exchange.status == 416 and request.values("Range") == [b"items=0-9"] and gate.is_authorized(request):
+    of_items = [each for each in journal if each.request.values("Range") == [b"items=0-9"]]
+    for exchange in cases(of_items, "no request is for a range of items"):
+        if exchange.status == 416 and gate.is_authorized(exchange.request):
             yield status_finding(exchange, "200")
 
 
@@ -184,10 +193,11 @@ def test_partial_response_is_206(first_bytes: Exchange) -> Iterator[Finding]:
 )
 def test_if_range_is_respected(gate: Gate, first_bytes: Exchange) -> Probing[None]:
     """A response to a request for a part of another version SHOULD be the whole body."""
-    if first_bytes.status == 206:
-        fields = [("Range", FIRST_TEN_BYTES), ("If-Range", b'"unknown-entity-tag"')]
-        exchange = yield from gate.send(gate.main, "for its first ten bytes, of another version", fields=fields)
-        yield from unless_200(exchange)
+    if first_bytes.status != 206:
+        raise NotApplicable("a request for a part does not get status 206")
+    fields = [("Range", FIRST_TEN_BYTES), ("If-Range", b'"unknown-entity-tag"')]
+    exchange = yield from gate.send(gate.main, "for its first ten bytes, of another version", fields=fields)
+    yield from unless_200(exchange)
 
 
 @advisory(
@@ -196,9 +206,8 @@ def test_if_range_is_respected(gate: Gate, first_bytes: Exchange) -> Probing[Non
 )
 def test_parts_are_announced(ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response SHOULD NOT have status 206 if the server does not announce parts by Accept-Ranges."""
-    for exchange in journal:
-        announcing = (exchange, *ok_responses)
-        if exchange.status == 206 and not any(each.header("Accept-Ranges") == "bytes" for each in announcing):
+    for exchange in cases((each for each in journal if each.request.values("Range")), "no request is for a part"):
+        if exchange.status == 206 and not _announce_parts(exchange, *ok_responses):
             yield Finding("a part is sent, and Accept-Ranges does not announce parts", exchange)
 
 
@@ -207,12 +216,18 @@ def test_announced_parts_are_sent(
     gate: Gate, ok_responses: list[Exchange], journal: tuple[Exchange, ...]
 ) -> Iterator[Finding]:
     """A response to a request for the first ten bytes SHOULD NOT be a 200 if a response has `Accept-Ranges: bytes`."""
+    if not _announce_parts(*ok_responses, *journal):
+        raise NotApplicable("no response has `Accept-Ranges: bytes`")
     for exchange in filter(gate.is_ok, journal):
-        request, announcing = exchange.request, (exchange, *ok_responses)
+        request = exchange.request
         is_for_a_part = request.values("Range") == [FIRST_TEN_BYTES] and not request.values("If-Range")
-        if is_for_a_part and any(each.header("Accept-Ranges") == "bytes" for each in announcing):
+        if is_for_a_part and _announce_parts(exchange, *ok_responses):
             actual = f"200, and {exchange.size} bytes"
             yield Finding("Accept-Ranges announces parts, and none is sent", exchange, expected="206", actual=actual)
+
+
+def _announce_parts(*exchanges: Exchange) -> bool:
+    return any(exchange.header("Accept-Ranges") == "bytes" for exchange in exchanges)
 
 
 @advisory("RFC 9110, section 12.5.5: Vary names the request fields by which a response was selected", reads=["coding"])
@@ -224,9 +239,8 @@ def test_negotiated_coding_has_vary(
     A response with `no-store` need not.
     """
     usual = set.intersection(*(set(exchange.codings) for exchange in ok_responses))
-    for exchange in journal:
-        if not (gate.is_ok(exchange) and set(exchange.codings) - usual):
-            continue
+    coded = (exchange for exchange in filter(gate.is_ok, journal) if set(exchange.codings) - usual)
+    for exchange in cases(coded, "no 200 response has a content coding that usual ones lack"):
         named = _items(exchange, "Vary")
         if not ({"*", "accept-encoding"} & set(named) or "no-store" in _items(exchange, "Cache-Control")):
             actual = exchange.excerpt(exchange.header("Vary") or "no Vary")
@@ -246,7 +260,7 @@ def test_metrics_are_not_old(gate: Gate, ok_responses: object, journal: tuple[Ex
 @specified("RFC 9111, section 5.1: Age is a number of whole seconds")
 def test_age_is_in_whole_seconds(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """`Age` MUST consist of digits."""
-    for exchange in journal:
+    for exchange in cases((each for each in journal if each.values("Age")), "no response has Age"):
         for age in exchange.values("Age"):
             if not (age.isascii() and age.isdecimal()):
                 yield Finding("Age is not a number of seconds", exchange, actual=exchange.excerpt(age))
@@ -258,7 +272,8 @@ def test_last_modified_is_not_later_than_date(journal: tuple[Exchange, ...]) -> 
 
     A difference of one minute is accepted, because a proxy may have added `Date`.
     """
-    for exchange in journal:
+    dated = (each for each in journal if each.values("Last-Modified"))
+    for exchange in cases(dated, "no response has Last-Modified"):
         modified, date = exchange.header("Last-Modified") or "", exchange.header("Date") or ""
         at = timestamp(modified)
         if at is not None and is_date(date) and at - made_at(exchange) > CLOCKS_DIFFER:
@@ -314,7 +329,8 @@ def test_errors_are_not_stored(
 @advisory("RFC 9111, section 4.2.1: a cache chooses one of two directives that contradict each other")
 def test_cache_directives_agree(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """`Cache-Control` SHOULD NOT have `private` beside `public`, or `no-store` beside a lifetime or `public`."""
-    for exchange in journal:
+    controlled = (each for each in journal if each.values("Cache-Control"))
+    for exchange in cases(controlled, "no response has Cache-Control"):
         control = _items(exchange, "Cache-Control")
         forbids_storing = "no-store" in control and ("public" in control or any(_ages(control)))
         if forbids_storing or {"private", "public"} <= set(control):

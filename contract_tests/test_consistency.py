@@ -12,12 +12,13 @@ from itertools import pairwise
 import pytest
 
 from contract_tests.metrics.view import UsageMetrics, by_key, check_several
+from contract_tests.reports.model import counted
 from contract_tests.run.facts import having
 from contract_tests.run.findings import Finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.rules import DOCUMENT, advisory, documented
 from contract_tests.wire.messages import Credential, Exchange, kept_whole
-from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.not_tested import NotTested, cases
 
 USAGE = f"{DOCUMENT}, UsageResponse"
 NORMALIZED = re.compile(r"[^\s/:?#@]*[^\s/:?#@.]")
@@ -185,8 +186,10 @@ def _rounding(rate: Decimal) -> Decimal:
 @documented(f'{USAGE}.bytes_transferred: "Total response bytes (HTTP fetch only)"')
 def test_no_bytes_without_a_fetch(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`bytes_transferred` MUST be 0 if `by_protocol.fetch` is 0."""
-    for metrics in having(usage_metrics, "bytes_transferred", "by_protocol"):
-        if (metrics.by_protocol or {}).get("fetch") == 0 and metrics.bytes_transferred:
+    stated = having(usage_metrics, "bytes_transferred", "by_protocol")
+    without_a_fetch = (metrics for metrics in stated if (metrics.by_protocol or {}).get("fetch") == 0)
+    for metrics in cases(without_a_fetch, "no response has a `by_protocol.fetch` of 0"):
+        if metrics.bytes_transferred:
             problem = "bytes were transferred without a fetch"
             yield _wrong(metrics, "bytes_transferred", problem, 0, metrics.bytes_transferred)
 
@@ -194,9 +197,11 @@ def test_no_bytes_without_a_fetch(usage_metrics: list[UsageMetrics]) -> Iterator
 @advisory(f'{USAGE}.bytes_transferred: "Total response bytes (HTTP fetch only)"')
 def test_fetches_transfer_bytes(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`bytes_transferred` SHOULD be at least the number of successful fetches after a thousand of them."""
-    for metrics in having(usage_metrics, "bytes_transferred", "by_protocol", "success"):
-        fetched = (metrics.success or 0) - _without_fetches(metrics)  # at least as many
-        if fetched >= MANY_FETCHES and (metrics.bytes_transferred or 0) < fetched:
+    stated = having(usage_metrics, "bytes_transferred", "by_protocol", "success")
+    fetches = ((metrics, (metrics.success or 0) - _without_fetches(metrics)) for metrics in stated)  # at least as many
+    many = (pair for pair in fetches if pair[1] >= MANY_FETCHES)
+    for metrics, fetched in cases(many, f"no response has {MANY_FETCHES} successful fetches"):
+        if (metrics.bytes_transferred or 0) < fetched:
             problem = "successful fetches have transferred less than a byte each"
             yield _wrong(metrics, "bytes_transferred", problem, f"at least {fetched}", metrics.bytes_transferred)
 
@@ -216,17 +221,24 @@ def test_counters_do_not_stick(usage_metrics: list[UsageMetrics]) -> Iterator[Fi
 @documented(f'{USAGE}.total: "Total requests across all protocols"')
 def test_zero_total_means_zero_counts(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """A response with a `total` of 0 MUST have a 0 in every other count, and no entry in `top_domains`."""
-    for metrics in having(usage_metrics, "total"):
+    unused = (metrics for metrics in having(usage_metrics, "total") if metrics.total == 0)
+    for metrics in cases(unused, "no response has a total of 0"):
         for name in ("success", "fail", "bytes_transferred", "top_domains"):
-            if metrics.total == 0 and (value := getattr(metrics, name)):
+            if value := getattr(metrics, name):
                 expected, actual = ("no domain", f"{len(value)} domains") if isinstance(value, list) else (0, value)
                 yield _wrong(metrics, name, f"{name} is not 0 or empty although total is 0", expected, actual)
+
+
+def _with_domains(usage_metrics: list[UsageMetrics], least: int = 1) -> list[UsageMetrics]:
+    """Return the usage metrics that list some domains."""
+    listing = (each for each in having(usage_metrics, "top_domains") if len(each.top_domains or ()) >= least)
+    return cases(listing, f"no response lists {counted(least, 'domain')}")
 
 
 @documented(TOP)
 def test_top_domains_are_sorted(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`top_domains` MUST be in descending order of requests."""
-    for metrics in having(usage_metrics, "top_domains"):
+    for metrics in _with_domains(usage_metrics, 2):
         yield from _unsorted_domains(metrics)
 
 
@@ -246,7 +258,7 @@ def _counts_of_domains(metrics: UsageMetrics) -> list[int]:
 @documented(TOP)
 def test_top_domains_are_distinct(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`top_domains` MUST contain each domain once."""
-    for metrics in having(usage_metrics, "top_domains"):
+    for metrics in _with_domains(usage_metrics, 2):
         yield from _repeated_domains(metrics)
 
 
@@ -266,7 +278,7 @@ def _normalized(domain: str) -> str:
 @documented(f"{USAGE}.top_domains[].domain")
 def test_top_domains_are_not_urls(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """A `domain` MUST NOT be a URL, because that would disclose paths, queries and the secrets in them."""
-    for metrics in having(usage_metrics, "top_domains"):
+    for metrics in _with_domains(usage_metrics):
         for index, (domain, _) in enumerate(metrics.top_domains or ()):
             if "://" in domain or "?" in domain or "@" in domain:
                 member, actual = f"top_domains/{index}/domain", metrics.exchange.excerpt(domain)
@@ -279,7 +291,7 @@ def test_top_domains_are_not_urls(usage_metrics: list[UsageMetrics]) -> Iterator
 )
 def test_top_domains_are_normalized(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """A `domain` SHOULD be a host name in lower case, without a port, a path, a final dot and white space."""
-    for metrics in having(usage_metrics, "top_domains"):
+    for metrics in _with_domains(usage_metrics):
         for index, (domain, _) in enumerate(metrics.top_domains or ()):
             is_address = domain.startswith("[") and domain.endswith("]")  # of IPv6
             if not (is_address or NORMALIZED.fullmatch(domain)) or domain != domain.lower():
@@ -305,9 +317,11 @@ def _domains_above_total(metrics: UsageMetrics, slack: int) -> Iterator[Finding]
 def test_top_domains_are_not_empty_after_a_fetch(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`top_domains` MUST NOT be empty for a key with fetches. Requests of the gate itself may count as fetches."""
     own = SENDS_PER_RESPONSE * len(gate.baseline_exchanges)
-    for metrics in having(usage_metrics, "top_domains", "by_protocol"):
-        fetches = (metrics.by_protocol or {}).get("fetch", 0)
-        if fetches > own and not metrics.top_domains:
+    stated = having(usage_metrics, "top_domains", "by_protocol")
+    fetches_of = ((metrics, (metrics.by_protocol or {}).get("fetch", 0)) for metrics in stated)
+    many = (pair for pair in fetches_of if pair[1] > own)
+    for metrics, fetches in cases(many, "no response has more fetches than the gate may have caused"):
+        if not metrics.top_domains:
             expected = f"a domain after {fetches} fetches"
             yield _wrong(metrics, "top_domains", "top_domains is empty after fetches", expected, "no domain")
 

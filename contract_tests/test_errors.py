@@ -37,13 +37,14 @@ from contract_tests.wire.messages import (
     Exchange,
     kept_whole,
 )
-from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.not_tested import NO_LOCATION, NotTested, cases
 
 NOT_JSON = "the media type is not JSON in UTF-8"
 OTHER_SCHEMES = {"basic", "digest", "bearer", "negotiate", "ntlm"}  # for credentials in Authorization
 EXCEPTION = re.compile(r"\b[A-Z]\w{1,60}(?:Error|Exception)\b")
 VARIABLE = re.compile(r"[0-9a-fA-F-]{8,}|\d+")  # identifiers, times, and other numbers
 LONGEST_DETAIL = 500  # characters that are compared
+OTHER_ERRORS = {404, 405, 406, 415}
 SHORTEST_PART = 8  # characters of a key: a shorter part may be in a response by chance
 
 
@@ -99,7 +100,10 @@ def test_every_auth_error_has_a_detail(
 )
 def test_other_errors_have_a_detail(missing_key_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with status 404, 405, 406 or 415 SHOULD have a JSON body with a `detail` text."""
-    for exchange in kept_whole(each for each in journal if each.status in {404, 405, 406, 415}):
+    errors = cases(
+        (each for each in journal if each.status in OTHER_ERRORS), "no response has one of these status codes"
+    )
+    for exchange in kept_whole(errors):
         is_whole = exchange.ending == "complete" and exchange.request.method != "HEAD"
         if is_whole and not isinstance(exchange.object.get("detail"), str):
             actual = exchange.excerpt(exchange.beginning) or "an empty body"
@@ -165,11 +169,11 @@ def test_401_carries_a_challenge(documented_errors: list[Exchange]) -> Iterator[
 
     Many servers omit it. Basic, Digest, Bearer, Negotiate and NTLM are other schemes: browsers open a dialog for most.
     """
-    for exchange in documented_errors:
+    for exchange in cases((each for each in documented_errors if each.status == 401), "no response has status 401"):
         challenge = exchange.header("WWW-Authenticate")
-        if exchange.status == 401 and not challenge:
+        if not challenge:
             yield Finding("a response with status 401 has no WWW-Authenticate field", exchange)
-        elif exchange.status == 401 and challenge and schemes(challenge) <= OTHER_SCHEMES:
+        elif schemes(challenge) <= OTHER_SCHEMES:
             problem = "WWW-Authenticate names only schemes by which no key is accepted"
             yield Finding(problem, exchange, actual=exchange.excerpt(challenge))
 
@@ -214,7 +218,7 @@ def test_responses_do_not_disclose_keys(
 @documented(f"{AUTHENTICATION_GUIDE}: the key is a secret of its owner; logs and histories keep URLs")
 def test_redirects_do_not_contain_keys(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A `Location` field MUST NOT contain a key that the target of the request did not contain."""
-    for exchange in journal:
+    for exchange in cases((each for each in journal if each.values("Location")), NO_LOCATION):
         location = unquote_to_bytes((exchange.header("Location") or "").encode("latin-1"))
         target = unquote_to_bytes(exchange.request.target)
         for key in _distinctive_keys(gate):
@@ -308,9 +312,10 @@ def _disclosed_in_fields(exchange: Exchange, find: Callable[[str, bytes], re.Mat
 )
 def test_detail_does_not_name_an_exception(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """The `detail` of an error SHOULD NOT contain the name of an exception, such as `KeyError`."""
-    for exchange in journal:
-        detail = exchange.object.get("detail") if (exchange.status or 0) >= 400 and not exchange.abridged else None
-        if isinstance(detail, str) and (name := EXCEPTION.search(detail)):
+    errors = (each for each in journal if (each.status or 0) >= 400 and not each.abridged)
+    detailed = (exchange for exchange in errors if isinstance(exchange.object.get("detail"), str))
+    for exchange in cases(detailed, "no error has a detail"):
+        if name := EXCEPTION.search(str(exchange.object["detail"])):
             yield Finding(
                 "the detail names an exception", exchange, pointer="/detail", actual=exchange.excerpt(name[0])
             )
@@ -326,7 +331,7 @@ def test_health_check_discloses_nothing_else(gate: Gate, journal: tuple[Exchange
     documented_members = (operation.responses["200"].schema or {})["properties"].keys()
     sent = (operation.method, (gate.settings.target.path + operation.path).encode())
     served = (each for each in journal if each.status == 200 and (each.request.method, each.request.target) == sent)
-    for exchange in kept_whole(served):
+    for exchange in kept_whole(cases(served, "the deployment does not serve /healthz")):
         if others := sorted(exchange.object.keys() - documented_members):
             actual = exchange.excerpt(", ".join(others))
             yield Finding("the health check has other members", exchange, expected="ok", actual=actual)

@@ -25,7 +25,7 @@ from contract_tests.wire.messages import (
     Exchange,
     kept_whole,
 )
-from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.not_tested import cases
 
 FIRST_PIECE = 24  # bytes of a request: the rest of its head follows later
 CONTENT_LENGTH = re.compile(rb"(?im)^(content-length:[^\r\n]*)")
@@ -35,6 +35,7 @@ FOLDED_FIELD = re.compile(rb"(?m)^[!-9;-~]+:[^\r\n]*\r?\n[ \t]+[^\s][^\r\n]*")
 BARE_LF = re.compile(rb"(?<!\r)\n")
 INTERIM_RESPONSE = re.compile(rb"[\r\n]*HTTP/\d\.\d 1\d\d\b")
 HTTP_1 = {"HTTP/1.0", "HTTP/1.1"}
+NO_HTTP_1_0 = "no HTTP/1.0 request has a response"
 
 
 @specified("RFC 9112, sections 6 to 8: message body length, incomplete messages", reads=["framing"])
@@ -130,10 +131,8 @@ def test_reason_phrase_fits_the_status(journal: tuple[Exchange, ...]) -> Iterato
 @specified("RFC 9112, section 6.1: Transfer-Encoding belongs to HTTP/1.1")
 def test_http_1_0_response_is_not_chunked(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response to an HTTP/1.0 request MUST NOT have Transfer-Encoding."""
-    answered = [each for each in journal if each.request.version == "HTTP/1.0" and each.status]
-    if not answered:
-        raise NotTested("no HTTP/1.0 request has a response")
-    for exchange in answered:
+    answered = (each for each in journal if each.request.version == "HTTP/1.0" and each.status)
+    for exchange in cases(answered, NO_HTTP_1_0):
         if coding := exchange.header("Transfer-Encoding"):
             yield Finding("an HTTP/1.0 client cannot read Transfer-Encoding", exchange, actual=exchange.excerpt(coding))
 
@@ -141,8 +140,8 @@ def test_http_1_0_response_is_not_chunked(journal: tuple[Exchange, ...]) -> Iter
 @specified("RFC 9110, section 15.2: a server sends no 1xx response to an HTTP/1.0 client", reads=["head"])
 def test_http_1_0_request_gets_no_interim_response(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response to an HTTP/1.0 request MUST NOT be preceded by an interim response."""
-    for exchange in journal:
-        if exchange.request.version == "HTTP/1.0" and INTERIM_RESPONSE.match(exchange.raw_head):
+    for exchange in cases((each for each in journal if each.request.version == "HTTP/1.0"), NO_HTTP_1_0):
+        if INTERIM_RESPONSE.match(exchange.raw_head):
             yield Finding(
                 "an interim response precedes the response", exchange, actual=exchange.excerpt(exchange.raw_head, 60)
             )
@@ -176,8 +175,9 @@ def test_connection_closes_on_request(gate: Gate) -> Probing[None]:
 )
 def test_announced_closing_follows(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """The server MUST close the connection after a response with `Connection: close`."""
-    for exchange in journal:
-        if exchange.announces_closing and exchange.is_closed is False:
+    announcing = (each for each in journal if each.announces_closing and each.is_closed is not None)
+    for exchange in cases(announcing, "no response with `Connection: close` was followed to its end"):
+        if not exchange.is_closed:
             yield Finding("the connection is still open", exchange)
 
 
@@ -188,9 +188,13 @@ def test_announced_closing_follows(journal: tuple[Exchange, ...]) -> Iterator[Fi
 )
 def test_connection_closes_after_an_error(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """The server MUST close the connection after an error, too, if the request has `Connection: close`."""
-    for exchange in journal:
-        is_asked = b"close" in exchange.request.values("Connection")
-        if is_asked and exchange.status in CLIENT_ERRORS and exchange.is_closed is False:
+    errors = (
+        exchange
+        for exchange in journal
+        if b"close" in exchange.request.values("Connection") and exchange.status in CLIENT_ERRORS
+    )
+    for exchange in cases(errors, "no request with `Connection: close` was refused"):
+        if exchange.is_closed is False:
             yield Finding("the connection is still open", exchange)
 
 
@@ -293,16 +297,21 @@ def test_host_is_required_once(journal: tuple[Exchange, ...]) -> Iterator[Findin
 
     Only a 2xx status is reported.
     """
-    for exchange in journal:
-        request = exchange.request
-        if request.version == "HTTP/1.1" and len(request.values("Host")) != 1 and exchange.status in SUCCESSES:
+    without_one = (
+        exchange
+        for exchange in journal
+        if exchange.request.version == "HTTP/1.1" and len(exchange.request.values("Host")) != 1
+    )
+    for exchange in cases(without_one, "every HTTP/1.1 request has one Host header"):
+        if exchange.status in SUCCESSES:
             yield status_finding(exchange, "400")
 
 
 @specified("RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5: HEAD, 204 and 304", reads=["framing"])
 def test_204_and_304_have_no_body(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with status 204 or 304 MUST NOT have a body."""
-    return _followed(each for each in journal if each.status in {204, 304} and each.request.method != "HEAD")
+    bodiless = (each for each in journal if each.status in {204, 304} and each.request.method != "HEAD")
+    return _followed(cases(bodiless, "no response has status 204 or 304"))
 
 
 @specified(
@@ -378,9 +387,9 @@ def _ends_the_connection(exchange: Exchange) -> bool:
 )
 def test_deflate_has_the_zlib_format(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response body with the `deflate` coding SHOULD have the zlib format: not every client reads a raw one."""
-    for exchange in kept_whole(journal):
-        coding = (exchange.header("Content-Encoding") or "").strip().lower()
-        if coding == "deflate" and exchange.raw_body and is_raw_deflate(exchange.raw_body):
+    deflated = (each for each in kept_whole(journal) if each.codings == ("deflate",) and each.raw_body)
+    for exchange in cases(deflated, "no response has the content coding deflate"):
+        if is_raw_deflate(exchange.raw_body):
             yield Finding("the body is raw deflate", exchange, expected="the zlib format")
 
 

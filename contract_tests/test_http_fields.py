@@ -14,11 +14,8 @@ from contract_tests.run.rules import advisory, specified
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.dates import is_date, made_at
 from contract_tests.wire.http_lint import complaints, malformed_dates, repeated_fields
-from contract_tests.wire.messages import (
-    IDENTIFIER_FIELDS,
-    Exchange,
-)
-from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.messages import IDENTIFIER_FIELDS, Exchange
+from contract_tests.wire.not_tested import NO_COOKIE, NotApplicable, NotTested, cases
 
 LARGEST_CLOCK_OFFSET = 300  # seconds: between those of the server and of this machine
 DATE_INTERVAL = 2.0  # seconds: Date has whole seconds, so two responses that far apart have different ones
@@ -38,6 +35,8 @@ def test_date_advances(gate: Gate, first_ok: Exchange, journal: tuple[Exchange, 
         yield from pause(max(0.0, first.ended + DATE_INTERVAL + ROUNDING - journal[-1].ended))
         last = yield from gate.send(gate.main, "two seconds or more after the first one")
         dated += [last] if gate.is_ok(last) and _has_own_date(last) else []
+    if not dated:
+        raise NotApplicable("no 200 response has a Date of its own")
     if _duration(dated) < DATE_INTERVAL:
         raise NotTested("no two responses that are two seconds apart have a Date of their own")
     alike: dict[object, list[Exchange]] = {}
@@ -73,10 +72,11 @@ def test_date_is_the_current_time(
     if scheduler.is_recorded:
         raise NotTested("the exchanges were recorded at another time", wanted=OWN_REQUESTS)
     now = scheduler.transport.clock.now()
-    for exchange in filter(gate.is_ok, journal):
+    dated = (each for each in filter(gate.is_ok, journal) if is_date(each.header("Date") or ""))
+    for exchange in cases(dated, "no 200 response has a valid Date"):
         date = exchange.header("Date") or ""
         ended = time.time() - (now - exchange.ended)
-        if is_date(date) and abs(made_at(exchange) - ended) > LARGEST_CLOCK_OFFSET:
+        if abs(made_at(exchange) - ended) > LARGEST_CLOCK_OFFSET:
             expected = formatdate(ended, usegmt=True)
             yield Finding("Date is not the current time", exchange, expected=expected, actual=exchange.excerpt(date))
 
@@ -84,7 +84,8 @@ def test_date_is_the_current_time(
 @specified("RFC 9110, section 5.6.7: a sender generates dates in the IMF-fixdate form")
 def test_dates_are_imf_fixdates(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """`Date` and `Last-Modified` MUST have the form of `Sun, 06 Nov 1994 08:49:37 GMT`."""
-    for exchange in journal:
+    dated = (each for each in journal if each.values("Date") or each.values("Last-Modified"))
+    for exchange in cases(dated, "no response has Date or Last-Modified"):
         for name, value in malformed_dates(exchange):
             expected, actual = "Sun, 06 Nov 1994 08:49:37 GMT or the like", exchange.excerpt(value)
             yield Finding(f"{name} is not an IMF-fixdate", exchange, expected=expected, actual=actual)
@@ -104,7 +105,7 @@ def test_single_fields_are_not_repeated(journal: tuple[Exchange, ...]) -> Iterat
 @advisory("Fetch standard, CORS protocol and credentials; the key is sent by the application, not by the browser")
 def test_credentials_are_not_allowed_for_any_origin(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response SHOULD NOT allow pages of any origin to send credentials."""
-    for exchange in journal:
+    for exchange in cases((each for each in journal if each.request.values("Origin")), "no request has an Origin"):
         origins = {value.decode("latin-1") for value in exchange.request.values("Origin")}
         foreign = {OTHER_ORIGIN, SIMILAR_ORIGIN, "null"} & origins
         allowed = exchange.header("Access-Control-Allow-Origin") or ""
@@ -120,35 +121,38 @@ def test_request_identifiers_differ(journal: tuple[Exchange, ...]) -> Iterator[F
     A response to a request with such a field is accepted.
     """
     first_with: dict[tuple[str, bytes], Exchange] = {}
-    for exchange in journal:
-        if any(exchange.request.values(name) for name in IDENTIFIER_FIELDS):
-            continue
-        for name, value in exchange.fields:
-            if name.lower() in IDENTIFIER_FIELDS:
-                first = first_with.setdefault((name.lower(), value), exchange)
-                if first is not exchange:
-                    problem = f"two responses have the same {name}"
-                    yield Finding(problem, exchange, related=(first,), actual=exchange.excerpt(value))
-                    return
+    identifiers = (
+        (exchange, name, value)
+        for exchange in journal
+        if not any(exchange.request.values(name) for name in IDENTIFIER_FIELDS)
+        for name, value in exchange.fields
+        if name.lower() in IDENTIFIER_FIELDS
+    )
+    for exchange, name, value in cases(identifiers, "no response has an identifier of its own"):
+        first = first_with.setdefault((name.lower(), value), exchange)
+        if first is not exchange:
+            problem = f"two responses have the same {name}"
+            yield Finding(problem, exchange, related=(first,), actual=exchange.excerpt(value))
+            return
 
 
 @advisory("RFC 6265, section 4.1.2: HttpOnly and Secure keep a cookie from scripts and from plain HTTP")
 def test_cookies_are_protected(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A cookie that a response sets SHOULD have `HttpOnly`, and over HTTPS also `Secure`."""
     needed = {"httponly", "secure"} if gate.settings.target.scheme == "https" else {"httponly"}
-    for exchange in journal:
-        for cookie in exchange.values("Set-Cookie"):
-            name, *attributes = (part.strip() for part in cookie.split(";"))
-            if missing := needed - {attribute.lower() for attribute in attributes}:
-                problem = f"a cookie lacks {' and '.join(sorted(missing))}"
-                yield Finding(problem, exchange, actual=exchange.excerpt(name.partition("=")[0]))
+    cookies = ((exchange, cookie) for exchange in journal for cookie in exchange.values("Set-Cookie"))
+    for exchange, cookie in cases(cookies, NO_COOKIE):
+        name, *attributes = (part.strip() for part in cookie.split(";"))
+        if missing := needed - {attribute.lower() for attribute in attributes}:
+            problem = f"a cookie lacks {' and '.join(sorted(missing))}"
+            yield Finding(problem, exchange, actual=exchange.excerpt(name.partition("=")[0]))
 
 
 @advisory("RFC 9110, section 8.6: a server does not send Content-Length in a response with status 204")
 def test_204_states_no_length(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with status 204 SHOULD NOT have Content-Length."""
-    for exchange in journal:
-        if exchange.status == 204 and (stated := exchange.header("Content-Length")) is not None:
+    for exchange in cases((each for each in journal if each.status == 204), "no response has status 204"):
+        if (stated := exchange.header("Content-Length")) is not None:
             yield Finding("a response without content states a length", exchange, actual=exchange.excerpt(stated))
 
 

@@ -22,6 +22,7 @@ from contract_tests.wire.messages import (
     Exchange,
     Request,
 )
+from contract_tests.wire.not_tested import NO_LOCATION, cases
 
 REFUSAL = "RFC 9110, section 15.5: a request that cannot be served gets a 4xx; errors guide: no 5xx is documented"
 STREAMS = (
@@ -166,10 +167,10 @@ def _find_harm(
 @advisory("RFC 9110, section 10.1.5: User-Agent is not required", needs=NEEDS_VALID_KEY)
 def test_missing_user_agent_is_accepted(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A request with a valid key SHOULD be accepted without `User-Agent`."""
-    for exchange in journal:
-        request = exchange.request
-        lacks_only_the_agent = request.values("Host") and not request.values("User-Agent")
-        if gate.is_authorized(request) and lacks_only_the_agent and exchange.status in CLIENT_ERRORS - {406, 429}:
+    hosted = (each for each in journal if gate.is_authorized(each.request) and each.request.values("Host"))
+    without_agent = (exchange for exchange in hosted if not exchange.request.values("User-Agent"))
+    for exchange in cases(without_agent, "every request with a valid key has a User-Agent"):
+        if exchange.status in CLIENT_ERRORS - {406, 429}:
             yield status_finding(exchange, "200")
 
 
@@ -227,7 +228,7 @@ def test_query_does_not_add_headers(gate: Gate) -> Probing[None]:
 @advisory("OWASP Web Security Testing Guide, host header injection: a client chooses the value of such a field")
 def test_redirects_do_not_follow_forwarded_hosts(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A `Location` field SHOULD NOT name a host that only X-Forwarded-Host or the like contains in the request."""
-    for exchange in journal:
+    for exchange in cases((each for each in journal if each.values("Location")), NO_LOCATION):
         host = _host_of(exchange.header("Location") or "")
         if not host or host == gate.settings.target.host:
             continue

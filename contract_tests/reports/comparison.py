@@ -19,6 +19,7 @@ State = Literal["kept", "broken", "untested"]
 
 STATES: Mapping[Outcome, State] = {
     "held": "kept",
+    "not applicable": "kept",
     "stale deviation": "kept",
     "broken": "broken",
     "known deviation": "broken",

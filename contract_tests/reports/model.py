@@ -13,7 +13,9 @@ from contract_tests.redaction.escaping import escaped
 from contract_tests.redaction.redactor import Redactor
 from usage_contract.contract import Level
 
-Outcome = Literal["held", "broken", "stale deviation", "known deviation", "reported", "not tested", "gate error"]
+Outcome = Literal[
+    "held", "broken", "stale deviation", "known deviation", "reported", "not tested", "not applicable", "gate error"
+]
 Result = Literal["conforms", "partial", "broken", "could not be tested", "gate error", "interrupted"]
 T = TypeVar("T")
 
@@ -22,7 +24,7 @@ FORMAT = "usage-contract/report/2"
 FATAL: tuple[Outcome, ...] = ("broken", "gate error", "stale deviation")
 ACCEPTED: tuple[Outcome, ...] = ("known deviation", "reported")
 FAILURES = (*FATAL, *ACCEPTED)
-OUTCOMES = (*FAILURES, "not tested", "held")
+OUTCOMES = (*FAILURES, "not tested", "not applicable", "held")
 TITLES: Mapping[Result, str] = {
     "conforms": "✓ Conforms",
     "partial": "✓ Conforms, as far as it was tested",
@@ -71,11 +73,11 @@ class FindingReport:
 class RuleReport:
     """One rule and its outcome.
 
-    `reason` states why the rule was not tested, or why the gate failed. `more_findings` is how many findings are left
-    out. `deviation` states who accepts the failure until when. `curl` is the command of the rule's first request.
-    `seconds` is the time that the rule took. `unproven` are the ids of the rules that were not tested because of this
-    accepted failure. `runs` is how often a pytest plugin ran the rule. `reproduce` is the command that runs a failed
-    rule again.
+    `reason` states why the rule was not tested or not applicable, or why the gate failed. `more_findings` is how many
+    findings are left out. `deviation` states who accepts the failure until when. `curl` is the command of the rule's
+    first request. `seconds` is the time that the rule took. `unproven` are the ids of the rules that were not tested
+    because of this accepted failure. `runs` is how often a pytest plugin ran the rule. `reproduce` is the command that
+    runs a failed rule again.
     """
 
     id: str
@@ -104,7 +106,7 @@ class RuleReport:
         """The requests that the rule alone sent, with its time; "shared" if it judged only those of all rules."""
         if self.requests:
             return f"{self.requests} in {self.seconds:.2f} s"
-        return "" if self.outcome in {"not tested", "gate error"} else "shared"
+        return "" if self.outcome in {"not tested", "not applicable", "gate error"} else "shared"
 
     @property
     def cost(self) -> str:

@@ -17,7 +17,7 @@ from contract_tests.run.facts import check_facts
 from contract_tests.run.findings import Finding
 from contract_tests.run.gate import OPERATION, Gate
 from contract_tests.run.key_sources import keys_from
-from contract_tests.run.recorded import RecordedScheduler, check_doubts, check_recording, reason_of_doubts, settings_of
+from contract_tests.run.recorded import RecordedScheduler, check_recording, reason_of_doubts, settings_of
 from contract_tests.run.report import rule_report
 from contract_tests.run.rules import Rule, RuleFunction, all_rules, rule_functions
 from contract_tests.run.scheduler import Scheduler
@@ -45,8 +45,8 @@ def judge(
         level: The level of the contract; a broken rule above it has the outcome "reported".
 
     Returns:
-        One report for each rule: `outcome` is "held", "broken", "reported" or "not tested". `findings` and `reason`
-        are texts without keys.
+        One report for each rule: `outcome` is "held", "broken", "reported", "not tested" or "not applicable".
+        `findings` and `reason` are texts without keys.
 
     Raises:
         TrafficError: A key or the base URL is not valid, no exchange can be judged, or they are with several
@@ -125,13 +125,13 @@ def _each_verdict(verdicts: Verdicts, lacks: Collection[Aspect], doubts: Mapping
             verdicts.check_repeats(rule)
             check_facts(rule.needs, of_module.scheduler.gate.baseline)
             findings.extend(function(**of_module.of(function)))
-            if not findings:
-                check_doubts(rule, doubts)
         except NotTested as reason:
-            verdict = Verdict(rule, "not tested", reason=str(reason), because=reason.because)
+            verdict = Verdict.without_result(rule, reason)
         if findings:  # they count even where the rest of the rule could not be tested
             outcome: Outcome = "reported" if rule.is_above(verdicts.settings.level) else "broken"
             verdict = Verdict(rule, outcome, tuple(findings))
+        elif verdict.outcome != "not tested" and rule.id in doubts:
+            verdict = Verdict(rule, "not tested", reason=doubts[rule.id])
         yield verdict
 
 

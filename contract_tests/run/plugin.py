@@ -33,7 +33,7 @@ from contract_tests.run.rules import Rule, rule_ids, rule_of, unknown_rule
 from contract_tests.run.subject import sends_nothing, subject_of
 from contract_tests.run.summary import summary
 from contract_tests.run.verdicts import Verdicts, verdicts_key
-from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.not_tested import NotApplicable, NotTested
 from usage_contract import __version__
 
 END_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -186,16 +186,21 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
     config, verdicts = pyfuncitem.config, pyfuncitem.config.stash[verdicts_key]
     assert verdicts.scheduler is not None  # a fixture that every rule uses
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    not_applicable = None
     try:
         verdicts.scheduler.judge(pyfuncitem.obj(**arguments))
     except OutageError as error:
         pyfuncitem.session.shouldfail = str(error)
         raise
+    except NotApplicable as reason:
+        not_applicable = reason
     if recording := config.stash[recording_key]:
         if doubts_key not in config.stash:  # judged once, when the first rule has held
             config.stash[doubts_key] = doubts_about(recording, verdicts.settings.level)
         check_doubts(rule_of(pyfuncitem), config.stash[doubts_key])
     verdicts.check_whole_run(rule_of(pyfuncitem))
+    if not_applicable:
+        raise not_applicable
     return True
 
 

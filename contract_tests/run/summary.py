@@ -51,19 +51,25 @@ def _failures(verdicts: Verdicts) -> Iterator[str]:
 
 
 def _untested(verdicts: Verdicts) -> Iterator[str]:
-    by_reason: dict[str, list[str]] = {}
-    for verdict in _with(verdicts, "not tested"):
-        by_reason.setdefault(verdict.reason, []).append(verdict.rule.id)
-    for reason, ids in by_reason.items():
-        if len(ids) == 1:
-            yield f"not tested: {ids[0]}: {reason}"
-        else:
-            yield f"not tested, {len(ids)} rules: {reason}"
-            if len(ids) <= LISTED:
-                yield from _indented(", ".join(ids))
+    yield from _by_reason(verdicts, "not tested")
     if verdicts.unreached:
         yield f"not tested, {counted(len(verdicts.unreached), 'rule')}: {verdicts.reason_of_ending}"
     yield from (f"not tested: {shortfall.reason}" for shortfall in verdicts.shortfalls)
+    if len(verdicts.rules) < len(rule_ids()):  # in a complete run they are many, and the reports list them
+        yield from _by_reason(verdicts, "not applicable")
+
+
+def _by_reason(verdicts: Verdicts, outcome: Outcome) -> Iterator[str]:
+    by_reason: dict[str, list[str]] = {}
+    for verdict in _with(verdicts, outcome):
+        by_reason.setdefault(verdict.reason, []).append(verdict.rule.id)
+    for reason, ids in by_reason.items():
+        if len(ids) == 1:
+            yield f"{outcome}: {ids[0]}: {reason}"
+        else:
+            yield f"{outcome}, {len(ids)} rules: {reason}"
+            if len(ids) <= LISTED:
+                yield from _indented(", ".join(ids))
 
 
 def _with(verdicts: Verdicts, outcome: Outcome) -> list[Verdict]:
@@ -75,7 +81,7 @@ def _result(verdicts: Verdicts) -> str:
         return "BREAKS ITS CONTRACT"
     if verdicts.counts["stale deviation"]:
         return "keeps a promise that is listed as a known deviation"
-    if verdicts.counts["not tested"] == verdicts.counts.total():
+    if verdicts.counts["not tested"] + verdicts.counts["not applicable"] == verdicts.counts.total():
         return "could not be tested"
     if verdicts.counts["gate error"]:
         return "was not judged: the gate itself failed"

@@ -18,7 +18,7 @@ from contract_tests.run.outage import OutageError
 from contract_tests.run.rules import Rule, all_rules, rule_ids
 from contract_tests.run.scheduler import Scheduler, Shortfall
 from contract_tests.wire.messages import Exchange
-from contract_tests.wire.not_tested import MORE_REQUESTS, MORE_TIME, NotTested
+from contract_tests.wire.not_tested import MORE_REQUESTS, MORE_TIME, NotApplicable, NotTested
 
 WORST_FIRST: tuple[Outcome, ...] = (
     "broken",
@@ -28,6 +28,7 @@ WORST_FIRST: tuple[Outcome, ...] = (
     "stale deviation",
     "not tested",
     "held",
+    "not applicable",
 )
 # Reported where the first 200 is missing, whichever rule happened to come first. At the level `specified`, also
 # reported where an outage ends the run: the baseline request that has confirmed it breaks this rule.
@@ -43,9 +44,9 @@ FIRST_REQUEST_RULE: dict[str, Any] = {
 class Verdict:
     """The outcome of one rule, and its cost: the worst of its runs, where a pytest plugin repeats it.
 
-    `reason` states why the rule was not tested, or why the gate failed. `requests` are the exchanges of this rule, as
-    a range of the journal, and `seconds` is the time that it took. `because` are the ids of the rules that report why
-    this one was not tested. `wanted` is what a run must be given to test it.
+    `reason` states why the rule was not tested or not applicable, or why the gate failed. `requests` are the exchanges
+    of this rule, as a range of the journal, and `seconds` is the time that it took. `because` are the ids of the
+    rules that report why this one was not tested. `wanted` is what a run must be given to test it.
     """
 
     rule: Rule
@@ -57,6 +58,13 @@ class Verdict:
     because: frozenset[str] = frozenset()
     wanted: str = ""
     runs: int = 1
+
+    @classmethod
+    def without_result(cls, rule: Rule, reason: BaseException) -> Verdict:
+        """Return the verdict on a rule that was skipped, also by `pytest.skip`."""
+        outcome: Outcome = "not applicable" if isinstance(reason, NotApplicable) else "not tested"
+        because, wanted = getattr(reason, "because", frozenset[str]()), getattr(reason, "wanted", "")
+        return cls(rule, outcome, reason=str(reason), because=because, wanted=wanted)
 
     def worst(self, other: Verdict) -> Verdict:
         """Return the worse of two verdicts on a rule, with the cost of both where one run followed the other."""
@@ -118,8 +126,7 @@ class Verdicts:
     def _verdict(self, rule: Rule, report: pytest.TestReport, call: pytest.CallInfo[None]) -> Verdict | None:
         error = call.excinfo.value if call.excinfo else None
         if report.skipped and error:
-            because, wanted = getattr(error, "because", frozenset[str]()), getattr(error, "wanted", "")
-            return Verdict(rule, "not tested", reason=str(error), because=because, wanted=wanted)
+            return Verdict.without_result(rule, error)
         if isinstance(error, BrokenPromiseError):
             if isinstance(error, OutageError):
                 rule = next(each for each in all_rules() if each.id == error.rule)

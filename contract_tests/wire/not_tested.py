@@ -1,11 +1,15 @@
-"""The exception for a rule that could not be tested."""
+"""The exceptions for a rule that could not be tested, or that has nothing to judge."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 from _pytest.outcomes import Skipped  # the exception of pytest.skip; pytest exports it untyped
 
+T = TypeVar("T")
+
+NO_COOKIE, NO_LOCATION = "no response sets a cookie", "no response has Location"
 # Values of `NotTested.wanted`.
 MORE_REQUESTS, MORE_TIME = "more --max-requests", "more --max-time"
 
@@ -21,3 +25,15 @@ class NotTested(Skipped):
         super().__init__(reason, _use_item_location=True)
         self.because = frozenset(because)
         self.wanted = wanted
+
+
+class NotApplicable(NotTested):
+    """No exchange of the run has the subject of the promise, for example an ETag."""
+
+
+def cases(exchanges: Iterable[T], missing: str) -> list[T]:
+    """Return the cases that a rule judges; NotApplicable if there are none, with the sentence that says so."""
+    found = list(exchanges)
+    if not found:
+        raise NotApplicable(missing)
+    return found

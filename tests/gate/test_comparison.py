@@ -11,8 +11,8 @@ import pytest
 
 from contract_tests.reports.comparison import STATES, EarlierReport, compare, comparison_lines, read_report
 from contract_tests.reports.model import OUTCOMES, Comparison, Outcome, RuleReport
-from tests.gate.test_reports import report
 from tests.support.gate import Respond, Run, http_response
+from tests.support.reports import report
 
 RunGate = Callable[..., Run]
 Serve = Callable[[Respond], str]

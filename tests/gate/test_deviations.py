@@ -18,15 +18,7 @@ from contract_tests.reports.model import ExchangeReport, FindingReport, Report, 
 from contract_tests.run.deviations import read_deviations
 from contract_tests.run.rules import rule_ids
 from tests.support.gate import Respond, Run, http_response
-
-ENTRY = 'rule = "{rule}"\nreason = "the gateway"\nowner = "platform"\nticket = "OPS-1"\nexpires = {expires}\n'
-LATER, EARLIER = "9999-12-31", "2020-01-01"
-
-
-def listed(folder: Path, rule: str, expires: str = LATER) -> str:
-    path = folder / "known.toml"
-    path.write_text("[[deviation]]\n" + ENTRY.format(rule=rule, expires=expires))
-    return str(path)
+from tests.support.reports import EARLIER, ENTRY, LATER, listed
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from contract_tests.run import wrong_keys
 from contract_tests.run.facts import FACTS, MISSING_KEY_REFUSED, READABLE_BODY, UNKNOWN_KEY_REFUSED, VALID_KEY, Baseline
 from contract_tests.wire.messages import Credential, Exchange, Request
 from mock_server import UsageMock
-from tests.gate.test_deviations import listed
 from tests.support.gate import Run
+from tests.support.reports import listed
 
 RunGate = Callable[..., Run]
 MAIN = Credential(b"main-key", "the main key")

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from contract_tests.run.rules import all_rules, rule_ids
 from mock_server import UsageMock
-from tests.gate.test_deviations import EARLIER, listed
 from tests.support.gate import Respond, Run, http_response
+from tests.support.reports import EARLIER, listed, report
 
 RunGate = Callable[..., Run]
 Serve = Callable[[Respond], str]
 MAIN = {"CONTRACT_API_KEY": "a-key-of-the-tests"}
 FEW = ("-k", "only_the_header or missing_key or over_the_limit", "--max-rate", "1000", "--report-dir", "out")
 NEEDS = "a complete run needs --intrusive, all rules and two used keys"
-
-
-def report(run: Run) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((run.folder / "out" / "contract.json").read_text())
-    return document
 
 
 @pytest.fixture

