@@ -103,7 +103,6 @@ class Transport:
             if request.new_connection:
                 self.close()  # an idle connection would keep a server of one thread busy
             exchange = self._send_once(request)
-            self._learn(exchange)
             if exchange.status != 429:
                 break
             if request.credential in self.settings.keys:
@@ -196,8 +195,7 @@ class Transport:
                 raise NotTested(f"{len(requests) + 1} connections cannot be open at once: {error}") from None
             started = self.clock.now()
             for other, request in zip(others, abandoned, strict=True):
-                problem = other.begin(request, self._timeouts())
-                problem = problem or "the gate closed the connection before the response"
+                problem = other.begin(request, self._timeouts()) or "the gate closed the connection before the response"
                 exchange = Exchange(request, ending="abandoned", problem=problem)
                 self.journal.append(self._as_evidence(exchange, started))
             for other in others:
@@ -259,8 +257,7 @@ class Transport:
                 self._has_awaited_close = True
                 exchange = replace(exchange, is_closed=connection.ends(self._timeouts().closing))
             connection.close()
-        self.journal.append(exchange)
-        return exchange
+        return self._recorded(exchange)
 
     def _idle_connection(self, pool: Pool) -> Connection | None:
         """Return the connection that was kept, unless the server has closed it: then no request is lost on it."""
