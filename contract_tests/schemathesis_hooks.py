@@ -19,13 +19,15 @@ from contract_tests.redaction.redactor import Redactor
 from contract_tests.reports.model import redacted
 from contract_tests.reports.text import rule_text
 from contract_tests.run.gate import OPERATION
-from contract_tests.run.offline import judge_recording, rules_for
+from contract_tests.run.offline import judge_recording
 from contract_tests.run.report import rule_report
+from contract_tests.run.rules import all_rules
 from contract_tests.traffic.clients import LACKS, from_schemathesis
 from contract_tests.traffic.recording import Recorded, TrafficError, recording_of
 from usage_contract.contract import Level
 
 LEVEL: Level = "documented"
+NOT_SHOWN = {*LACKS, "unknown key", "one run"}  # aspects that a few responses of a client do not show
 REMEMBERED = 8  # responses: they show which keys are valid, and how fast the counters change
 
 _lock = threading.Lock()
@@ -70,6 +72,6 @@ def _judge(recorded: Recorded) -> dict[str, str]:
     return texts
 
 
-for _rule in rules_for({*LACKS, "unknown key", "one run"}):
-    if not _rule.is_above(LEVEL):
+for _rule in all_rules():
+    if not (_rule.is_active or _rule.is_above(LEVEL) or NOT_SHOWN.intersection(_rule.reads)):
         _register(_rule.id)

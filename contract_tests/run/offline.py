@@ -19,7 +19,7 @@ from contract_tests.run.gate import OPERATION, Gate
 from contract_tests.run.key_sources import keys_from
 from contract_tests.run.recorded import RecordedScheduler, check_recording, reason_of_doubts, settings_of
 from contract_tests.run.report import rule_report
-from contract_tests.run.rules import Rule, RuleFunction, all_rules, rule_functions
+from contract_tests.run.rules import RuleFunction, rule_functions
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.run.verdicts import Verdict, Verdicts
 from contract_tests.traffic.recording import Recorded, Recording, TrafficError, recording_of
@@ -89,11 +89,6 @@ def doubts_about(recording: Recording, level: Level) -> dict[str, str]:
 def _doubted_in(findings: Iterable[Finding]) -> list[Exchange]:
     exchanges = (exchange for finding in findings for exchange in (finding.exchange, *finding.related))
     return [exchange for exchange in exchanges if exchange.doubt]
-
-
-def rules_for(lacks: Collection[Aspect]) -> list[Rule]:
-    """Return the rules that can judge recordings that lack some aspects."""
-    return [rule for rule in all_rules() if not rule.is_active and not set(rule.reads) & set(lacks)]
 
 
 def judge_offline(
