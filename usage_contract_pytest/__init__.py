@@ -77,7 +77,7 @@ def _open_closed_streams(config: pytest.Config) -> None:
 def _load(config: pytest.Config, args: list[str]) -> None:
     """Load the gate's plugin, which also reports a run that cannot start."""
     config.pluginmanager.import_plugin("contract_tests.run.plugin")
-    from contract_tests.run.outputs import watch
+    from contract_tests.run.failed_start import watch
 
     watch(config, args)
 

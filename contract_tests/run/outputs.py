@@ -1,41 +1,27 @@
-"""The files of a run: cleared first, and written even if the run cannot start."""
+"""The files of a run: cleared before it, and written when it has ended."""
 
 from __future__ import annotations
 
 import os
-import re
-import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from contract_tests.redaction.redactor import Redactor
-from contract_tests.redaction.spellings import RUN, SHORTEST_SECRET
-from contract_tests.redaction.streams import RedactedStream
+from contract_tests.redaction.spellings import RUN
 from contract_tests.reports.comparison import EarlierReport, read_report
-from contract_tests.reports.github import annotation
 from contract_tests.reports.html import page
 from contract_tests.reports.markdown import markdown
-from contract_tests.reports.model import Report, as_json, redacted
-from contract_tests.run.command_line import last_value, values_of
-from contract_tests.run.first_request import COULD_NOT_BE_TESTED
-from contract_tests.run.key_sources import BASE_URL, KEY_FILE, LIKE_KEY, MAIN_KEY, keys_in_place_of
-from contract_tests.wire.target import Target
-from usage_contract_pytest import unknown_options
+from contract_tests.reports.model import Report, as_json
+from contract_tests.run.command_line import last_value
 
 SPECIAL_FILES = ("/dev/std", "/dev/fd/", "/proc/")  # such as /dev/stdout, which is a regular file after a redirection
 REPORT_FILES = ("contract.json", "contract.md", "contract.html")
-SENDS_NOTHING = {
-    *("--rules", "--rules-json", "--plan", "--collect-only", "--collectonly", "--co"),
-    *("-h", "--help", "-V", "--version", "--markers", "--fixtures", "--fixtures-per-test"),
-}
-ARGPARSE_ERROR = re.compile(r"(?s)usage: .*?\n[^\n]*?: error: (?P<problem>.*?)(?:\n  [\w ]+: [^\n]*)*")
 
 
 @dataclass
@@ -46,9 +32,8 @@ class Outputs:
     `written` is set as soon as the run has reported its own end.
     """
 
-    arguments: Sequence[str]
-    folder: Path | None
-    junit: Path | None
+    folder: Path | None = None
+    junit: Path | None = None
     compared: Path | None = None
     earlier: EarlierReport | None = None
     written: bool = False
@@ -60,7 +45,6 @@ class Outputs:
         junit = last_value(arguments, "--junitxml", "--junit-xml")
         compared = last_value(arguments, "--compare")
         return cls(
-            arguments,
             Path(report_dir).absolute() if report_dir else None,
             Path(os.path.expandvars(junit)).expanduser().absolute() if junit else None,
             Path(compared).absolute() if compared else None,
@@ -155,77 +139,7 @@ class Outputs:
             self.junit.parent.mkdir(parents=True, exist_ok=True)
             ElementTree.ElementTree(suites).write(self.junit, "utf-8", xml_declaration=True)
 
-    def report_failed_start(self, error: BaseException | None) -> None:
-        """Report an error that ended the run before its session, to all outputs of a session; redact its message."""
-        redact = Redactor(self._secrets())
-        if isinstance(error, pytest.UsageError):
-            error.args = (redact(_reason(error)),)  # pytest prints it after this
-        if error is None or self.written:
-            return
-        report = redacted(self._failed_start(_reason(error)), redact)
-        if os.environ.get("GITHUB_ACTIONS") == "true":
-            stream = RedactedStream(sys.stdout, redact)
-            stream.write_command(annotation("error", "contract gate", report.headline))
-            stream.flush()
-        with suppress(OSError):  # the error itself is printed in any case
-            self.write_junit(report.headline)
-        with suppress(OSError):
-            self.write(report, redact)
-
-    def _failed_start(self, reason: str) -> Report:
-        # Of the command line only the address: a mistyped option may be followed by a key.
-        target = self._target()
-        return Report(
-            verdict="could not be tested",
-            headline=f"{target or 'the deployment'} could not be tested: {reason}",
-            exit_code=COULD_NOT_BE_TESTED,
-            level="documented",
-            target=target,
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
-            reproduce="pytest --pyargs contract_tests" + (f" --base-url {target}" if target else ""),
-        )
-
-    def _target(self) -> str:
-        url = last_value(self.arguments, "--base-url") or os.environ.get(BASE_URL, "")
-        with suppress(pytest.UsageError):
-            return Target.parse("--base-url", url).url
-        return ""
-
-    def _secrets(self) -> tuple[str, ...]:
-        names = [name for name in os.environ if name.startswith(MAIN_KEY) or LIKE_KEY.fullmatch(name)]
-        keys = [os.environ[name] for name in names if name != KEY_FILE]
-        files = [os.environ.get(KEY_FILE, ""), *values_of(self.arguments, "--api-key-file")]
-        keys += [key for file in files for key in keys_in_place_of(file)]
-        keys += values_of(self.arguments, "--api-key")
-        keys += [value.partition(":")[2].strip() for value in values_of(self.arguments, "--header")]
-        return tuple(secret for secret in keys if len(secret) >= SHORTEST_SECRET)
-
 
 def _is_removable(path: Path) -> bool:
     """Whether a file is a regular one, and not a device, a pipe, or a name of standard output."""
     return path.is_file() and not str(path).startswith(SPECIAL_FILES)
-
-
-outputs_key = pytest.StashKey[Outputs]()
-
-
-def watch(config: pytest.Config, arguments: Sequence[str]) -> Outputs:
-    """Clear the outputs of an earlier run, and report from here on a run that cannot start.
-
-    A run that sends nothing leaves an earlier run's outputs alone.
-    """
-    if outputs_key not in config.stash:
-        is_quiet = bool(SENDS_NOTHING & set(arguments))
-        outputs = Outputs([], None, None, written=True) if is_quiet else Outputs.of(arguments)
-        config.stash[outputs_key] = outputs
-        # pytest runs this while the error that ended the run passes through it.
-        config.add_cleanup(lambda: outputs.report_failed_start(sys.exception()))
-        outputs.prepare()
-    return config.stash[outputs_key]
-
-
-def _reason(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
-    if options := unknown_options(text):
-        return f"unrecognized arguments: {' '.join(options)}"
-    return usage["problem"] if (usage := ARGPARSE_ERROR.fullmatch(text)) else text

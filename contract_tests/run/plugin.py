@@ -18,13 +18,13 @@ from contract_tests.reports.comparison import comparison_lines
 from contract_tests.reports.model import redacted
 from contract_tests.reports.text import exchange_lines, rule_text
 from contract_tests.run.examples import PROFILES
+from contract_tests.run.failed_start import watch
 from contract_tests.run.findings import BrokenPromiseError
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED
 from contract_tests.run.junit import take_over
 from contract_tests.run.offline import doubts_about
 from contract_tests.run.options import add_options
 from contract_tests.run.outage import OutageError
-from contract_tests.run.outputs import watch
 from contract_tests.run.plan import plan, shared_fixtures
 from contract_tests.run.recorded import check_doubts, check_recording, recording_key
 from contract_tests.run.report import rule_report
