@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -44,6 +44,10 @@ class Combined:
         """Return the parts of a kind."""
         return tuple(part for part in self.parts if part.kind == kind)
 
+    def only(self, parts: Iterable[Part]) -> Combined:
+        """Return a request with some of the parts."""
+        return replace(self, parts=tuple(parts))
+
     def request(self) -> Request:
         """Build the request."""
         fields = [(part.name, part.value) for part in self.of("header")]
@@ -61,7 +65,7 @@ class Combined:
         if len(pieces) == 1:
             middle = (len(self.parts) + 1) // 2
             pieces = [self.parts[:middle], self.parts[middle:]]
-        return [replace(self, parts=parts) for parts in pieces]
+        return list(map(self.only, pieces))
 
 
 def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
@@ -71,11 +75,9 @@ def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
     are sent again in halves, as long as there are spare requests.
     """
     refused = combined.gate.refused_parts
-    combined = replace(
-        combined, parts=tuple(part for part in combined.parts if not refused.includes(combined.key, part))
-    )
+    combined = combined.only(part for part in combined.parts if not refused.includes(combined.key, part))
     refused_kinds = [kind for kind in KINDS if (combined.group, kind) in refused.kinds]
-    together = replace(combined, parts=tuple(part for part in combined.parts if part.kind not in refused_kinds))
+    together = combined.only(part for part in combined.parts if part.kind not in refused_kinds)
     if together.parts:
         exchange = yield from send(together.request())
         judgement = judge(exchange)
@@ -84,8 +86,8 @@ def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
         if judgement == "refused" and (found := (yield from _separated(together, judge))):
             return found
     # Of a kind that is refused, only the most usual part is worth a request.
-    most_usual = tuple(part for kind in refused_kinds for part in combined.of(kind)[:1])
-    return (yield from _found_alone(replace(combined, parts=most_usual), judge))
+    most_usual = combined.only(part for kind in refused_kinds for part in combined.of(kind)[:1])
+    return (yield from _found_alone(most_usual, judge))
 
 
 def _separated(refused: Combined, judge: Judge) -> Probing[Exchange | None]:
@@ -103,11 +105,8 @@ def _separated(refused: Combined, judge: Judge) -> Probing[Exchange | None]:
             return (yield from _narrowed(piece, exchange, judge))
         if judgement == "refused":
             refused_pieces.append(piece)
-    if (
-        len(refused_pieces) == len(pieces)
-        and len({part.kind for part in refused.parts}) == 1
-        and len(refused.parts) > 2
-    ):
+    is_of_one_kind = len({part.kind for part in refused.parts}) == 1
+    if len(refused_pieces) == len(pieces) and is_of_one_kind and len(refused.parts) > 2:
         return (yield from _found_alone(refused, judge))
     for piece in refused_pieces:
         if found := (yield from _separated(piece, judge)):
@@ -119,7 +118,7 @@ def _found_alone(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
     """Send each part alone while requests are spare; if all are refused, their kinds count as refused."""
     judgements = set[Judgement]()
     for part in combined.parts:
-        exchange = yield from _sent_with_spare_request(replace(combined, parts=(part,)))
+        exchange = yield from _sent_with_spare_request(combined.only([part]))
         if exchange is None:
             break
         judgements.add(judgement := judge(exchange))
