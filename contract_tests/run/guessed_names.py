@@ -36,9 +36,8 @@ def headers(key_header: str) -> list[str]:
     spellings: dict[str, str] = {}
     for name in (*HEADER_NAMES, *composed):
         spellings.setdefault(name.lower(), name)
-    return [
-        name for lower, name in spellings.items() if lower.replace("_", "-") != key_header.lower().replace("_", "-")
-    ]
+    own = key_header.lower().replace("_", "-")
+    return [name for lower, name in spellings.items() if lower.replace("_", "-") != own]
 
 
 def cookies() -> list[str]:

@@ -210,9 +210,7 @@ def _lives(
     exchanges: Sequence[Exchange], operation: Operation, keys: Iterable[Credential]
 ) -> dict[Credential | None, tuple[float, float]]:
     """Return the times of the first and the last 200 response to each key: a key may be new, or be revoked."""
-    ok = [
-        (_key_values(exchange.request, operation), exchange.started) for exchange in exchanges if exchange.status == 200
-    ]
+    ok = [(_key_values(each.request, operation), each.started) for each in exchanges if each.status == 200]
     times = {key: [started for values, started in ok if values == [key.value]] for key in keys}
     return {key: (min(of_key), max(of_key)) for key, of_key in times.items() if of_key}
 
