@@ -28,6 +28,7 @@ UNDOCUMENTED_QUERY = (
     "&fields=*"
 )
 HERE = Path(__file__).resolve().parent
+AuthErrors = dict[Credential | None, list[Exchange]]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -130,26 +131,24 @@ def other_key_responses(scheduler: Scheduler, further_keys: None) -> list[Exchan
 
 
 @pytest.fixture(scope="session")
-def auth_errors(scheduler: Scheduler) -> dict[Credential | None, list[Exchange]]:
+def auth_errors(scheduler: Scheduler) -> AuthErrors:
     """Baseline exchanges without a key, and with an unknown key; there may be none where the run is short."""
     return {key: scheduler.sample(AUTH_ERROR_SAMPLE, key) for key in (None, wrong_keys.UNKNOWN)}
 
 
 @pytest.fixture(scope="session")
-def missing_key_responses(scheduler: Scheduler, auth_errors: dict[Credential | None, list[Exchange]]) -> list[Exchange]:
+def missing_key_responses(scheduler: Scheduler, auth_errors: AuthErrors) -> list[Exchange]:
     """Baseline exchanges without a key; NotTested if there are none."""
     return _not_empty(scheduler, auth_errors, None)
 
 
 @pytest.fixture(scope="session")
-def unknown_key_responses(scheduler: Scheduler, auth_errors: dict[Credential | None, list[Exchange]]) -> list[Exchange]:
+def unknown_key_responses(scheduler: Scheduler, auth_errors: AuthErrors) -> list[Exchange]:
     """Baseline exchanges with an unknown key; NotTested if there are none."""
     return _not_empty(scheduler, auth_errors, wrong_keys.UNKNOWN)
 
 
-def _not_empty(
-    scheduler: Scheduler, auth_errors: dict[Credential | None, list[Exchange]], key: Credential | None
-) -> list[Exchange]:
+def _not_empty(scheduler: Scheduler, auth_errors: AuthErrors, key: Credential | None) -> list[Exchange]:
     if not auth_errors[key]:
         reasons = (shortfall.reason for shortfall in scheduler.shortfalls if shortfall.key == key)
         raise NotTested(next(reasons, f"no recorded request with {label_of(key)} was refused"))
@@ -160,7 +159,7 @@ def _not_empty(
 def baseline_responses(
     main_key_responses: list[Exchange],
     other_key_responses: list[Exchange],
-    auth_errors: dict[Credential | None, list[Exchange]],
+    auth_errors: AuthErrors,
 ) -> tuple[Exchange, ...]:
     """All baseline exchanges; NotTested where a recording has none."""
     refused = (each for sample in auth_errors.values() for each in sample)
