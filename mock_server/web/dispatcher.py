@@ -80,26 +80,24 @@ class Dispatcher:
         keys = request.headers.getall(usage.key_header, ())
         key = keys[0] if len(keys) == 1 else ", ".join(keys)
         override = self.simulator.effective(key)
-        response: web.StreamResponse
         if self._is_unmodified(override) and is_plain(request, usage):
             prepared = await usage.respond(keys)
-            response, reason = PreserializedResponse(prepared, keys, usage), prepared.reason
-        elif is_control_path(request.rel_url.raw_path):
+            plain = PreserializedResponse(prepared, keys, usage)
+            await self.record(request, plain, prepared.reason, override, received=received, started=started)
+            return plain
+        if is_control_path(request.rel_url.raw_path):
             return await self.control(normalize(request))
-        else:
-            task = asyncio.current_task()
-            assert task is not None
-            self.mock.unrecorded[task] = key
-            try:
-                override, response, delay = await self._handle(normalize(request), key)
-                reason = response.headers.get(REASON, "") if response.status >= 400 else ""
-                await self.record(request, response, reason, override, received=received, started=started, delay=delay)
-            finally:
-                del self.mock.unrecorded[task]
-            if delay:  # last: a client that gives up does not change what the request counts for
-                await self.mock.sleep(delay)
-            return response
-        await self.record(request, response, reason, override, received=received, started=started)
+        task = asyncio.current_task()
+        assert task is not None
+        self.mock.unrecorded[task] = key
+        try:
+            override, response, delay = await self._handle(normalize(request), key)
+            reason = response.headers.get(REASON, "") if response.status >= 400 else ""
+            await self.record(request, response, reason, override, received=received, started=started, delay=delay)
+        finally:
+            del self.mock.unrecorded[task]
+        if delay:  # last: a client that gives up does not change what the request counts for
+            await self.mock.sleep(delay)
         return response
 
     def answer_repeat(self, template: RequestTemplate, data: bytes) -> bytes | None:
