@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from urllib.parse import quote, unquote_plus
 
@@ -46,6 +46,17 @@ def mask_target(target: str, keys: Iterable[str], mask: Mask = mask_key) -> str:
     pairs = [_mask_pair(pair, known, mask) for pair in re.split("([&;])", query)]
     shown = _mask_parts(path, known, mask) + mark + "".join(pairs)
     return mask(target) if _contains_key(shown, known) else shown  # a key with a separator in it
+
+
+def printable_target(keys: Iterable[str]) -> Callable[[str, str], str]:
+    """Return a function that masks a request target and the key of its request, as a line of printable characters."""
+    known = tuple(keys)
+
+    @cache  # most targets are equal, and searching them for a thousand keys is slow
+    def masked(target: str, key: str) -> str:
+        return printable(mask_target(target, (*known, key)))
+
+    return lambda target, key: masked(target, key if key in unquote_plus(target) else "")
 
 
 def keys_in(text: str, keys: Iterable[str]) -> list[str]:

@@ -7,15 +7,14 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TextIO
-from urllib.parse import unquote_plus
 
 import orjson
 
-from mock_server.masking import mask_key, mask_target, printable
+from mock_server.masking import mask_key, printable, printable_target
 from mock_server.simulation.clock import Sleep, time_text
 from mock_server.simulation.journal import Entry
 from mock_server.simulation.simulator import Simulator
@@ -140,18 +139,12 @@ class RequestLog:
             self._last = number
 
     def _members(self, entries: Iterable[Entry]) -> Iterator[Members]:
-        known = self._simulator.keys
-
-        @cache  # most targets are equal, and searching them for a thousand keys is slow
-        def target(sent: str, key: str) -> str:
-            return mask_target(sent, (*known, key))
-
+        shown = printable_target(self._simulator.keys)
         for entry in entries:
-            key_in_target = entry.key if entry.key in unquote_plus(entry.target) else ""
             yield {
                 "at": entry.received,
                 "method": entry.method,
-                "target": target(entry.target, key_in_target),
+                "target": shown(entry.target, entry.key),
                 "status": entry.status,
                 "ms": round(entry.seconds * 1000, 2),
                 "key": mask_key(entry.key),

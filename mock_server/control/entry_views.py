@@ -6,13 +6,12 @@ import base64
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
 from typing import Any
 
 from aiohttp import web
 
 from mock_server.control.context import Context
-from mock_server.masking import keys_in, mask_field, mask_key, mask_target, mask_text, printable
+from mock_server.masking import keys_in, mask_field, mask_key, mask_target, mask_text, printable, printable_target
 from mock_server.simulation.clock import time_text
 from mock_server.simulation.journal import Entry, Message
 from mock_server.web.reasons import sentence
@@ -30,14 +29,9 @@ _DEFAULTS = ("User-Agent", "Accept")
 
 def summary_views(context: Context, entries: Iterable[Entry]) -> list[dict[str, Any]]:
     """Return Summaries of the document."""
-    known, header, label = tuple(context.simulator.keys), context.mock.routes.usage.key_header, context.simulator.label
-
-    @cache  # most targets are equal, and searching them for a thousand keys is slow
-    def shown(target: str, key: str) -> str:
-        return printable(mask_target(target, (*known, key)))
-
-    def view(entry: Entry) -> dict[str, Any]:
-        return {
+    shown, key_header = printable_target(context.simulator.keys), context.mock.routes.usage.key_header
+    return [
+        {
             "number": entry.number,
             "received": entry.received,
             "at": entry.at,
@@ -45,15 +39,15 @@ def summary_views(context: Context, entries: Iterable[Entry]) -> list[dict[str, 
             "method": entry.method,
             "target": shown(entry.target, entry.key),
             "key": mask_key(entry.key),
-            "label": label(entry.key),
+            "label": context.simulator.label(entry.key),
             "status": entry.status,
             "seconds": entry.seconds,
             "reason": entry.reason,
-            "why": sentence(entry.reason, header),
+            "why": sentence(entry.reason, key_header),
             "applied": entry.applied,
         }
-
-    return [view(entry) for entry in entries]
+        for entry in entries
+    ]
 
 
 def entry_views(context: Context, entries: Sequence[Entry], request: web.Request) -> list[dict[str, Any]]:
