@@ -217,8 +217,7 @@ def _notes(metrics: Mapping[str, Any], facts: KeyFacts) -> Iterator[str]:
     """
     served = Account("", MADE_UP_KEY, key_of(facts), now=0.0).usage_metrics(remaining=None)
     by_protocol = {**dict.fromkeys(PROTOCOLS, 0), **metrics["by_protocol"]}
-    rows = [row for row in metrics["top_domains"] if row["requests"]]
-    rows = [{"domain": row["domain"], "requests": row["requests"]} for row in rows]
+    rows = [{name: row[name] for name in ("domain", "requests")} for row in metrics["top_domains"] if row["requests"]]
     expected = {**metrics, "by_protocol": by_protocol, "top_domains": _ranked(rows)}
     for name in ("total", "success", "fail", "bytes_transferred", "by_protocol", "top_domains"):
         if served[name] != expected[name]:

@@ -41,6 +41,9 @@ class Criteria(OtherCriteria, total=False):
     key: str
 
 
+# The name of a header field (RFC 9110, section 5.1).
+FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~\w-]+", re.ASCII)
+
 NAMES = ("key", *OtherCriteria.__annotations__)
 
 
@@ -97,7 +100,7 @@ def _check_mapping(name: str, values: Mapping[str, str | None]) -> None:
     for each, value in values.items():
         if not isinstance(each, str):
             raise TypeError(f"{name}: the name {each!r} is not a text")
-        if name == "headers" and not re.fullmatch(r"[!#$%&'*+.^_`|~\w-]+", each, re.ASCII):
+        if name == "headers" and not FIELD_NAME.fullmatch(each):
             raise ValueError(f"{name}: {each!r} is not the name of a field")
         if value is not None and not isinstance(value, str):
             hint = f"expected {str(value)!r}, or None for a {part} that the request must not have"

@@ -9,12 +9,12 @@ from typing import Any
 
 from multidict import CIMultiDict
 
+from mock_server.simulation.criteria import FIELD_NAME
 from mock_server.simulation.overrides import Answer
 from mock_server.web.preferences import parse_code
 from mock_server.web.responses import PreparedResponse
 from usage_contract.sources import SURROGATE
 
-_NAME = re.compile(r"[!#$%&'*+.^_`|~\w-]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 # The fields that state where a body ends.
@@ -99,7 +99,7 @@ def _checked(headers: Mapping[str, str | None]) -> Mapping[str, str | None]:
 
 
 def _problem(name: str, value: str, seen: set[str]) -> str:
-    if not _NAME.fullmatch(name):
+    if not FIELD_NAME.fullmatch(name):
         return f"{name!r} is not the name of a field"
     if name.lower() in _FRAMING:
         return f"{name} follows from the body; a fault file can contradict it"
