@@ -11,7 +11,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, TypeVar
 
-from mock_server.fixtures.deployments import folder, yaml_names
+from mock_server.app import read_files
+from mock_server.fixtures.deployments import KINDS, folder, yaml_names
 from mock_server.fixtures.faults import FOLDERS, load_fault
 from mock_server.fixtures.library import Library
 from mock_server.fixtures.problems import text_of
@@ -22,7 +23,7 @@ from mock_server.options import MockOptions
 from mock_server.suggestions import UnknownNameError
 from mock_server.web.mock import Mock
 from mock_server.web.routes import Routes
-from usage_contract import ContractError, DocumentError, SourceError
+from usage_contract import ContractError, DocumentError, SourceError, load
 from usage_contract.contract import folder as shipped_documents
 
 if TYPE_CHECKING:
@@ -64,25 +65,22 @@ class Reloader:
 
     Args:
         mock: The running mock.
-        build: Reads the files, or raises an error.
+        options: The options of the mock.
         say: Logs a message.
-        options: The options: the fixture folder and the deployment.
         documents: The folder of the OpenAPI documents; None for the shipped one.
     """
 
     def __init__(
         self,
         mock: Mock,
-        build: Callable[[], tuple[Library, Routes]],
-        say: Callable[..., None],
         options: MockOptions,
+        say: Callable[..., None],
         *,
         documents: Path | None = None,
     ) -> None:
-        self._mock, self._build, self._say = mock, build, say
-        self._fixtures, self._deployment = options.fixture_folder or folder(), options.deployment
-        kinds = ("deployments", "scenarios", *FOLDERS)
-        self._folders = [documents or shipped_documents(), *(self._fixtures / kind for kind in kinds)]
+        self._mock, self._options, self._say = mock, options, say
+        self._documents, self._fixtures = documents or shipped_documents(), options.fixture_folder or folder()
+        self._folders = [self._documents, *(self._fixtures / kind for kind in KINDS)]
         self._served = self._tried = self._files()
 
     async def run(self, changes: AsyncGenerator[None, None] | None = None) -> None:
@@ -119,10 +117,10 @@ class Reloader:
 
     def _read(self, changed: Iterable[Path]) -> tuple[Library, Routes]:
         for path in changed:
-            load = LOADERS.get(path.parent.name)
-            if load and path.parent.parent == self._fixtures and path.exists():
-                load(path.stem, self._fixtures)
-        library, routes = self._build()
+            load_one = LOADERS.get(path.parent.name)
+            if load_one and path.parent.parent == self._fixtures and path.exists():
+                load_one(path.stem, self._fixtures)
+        library, routes = read_files(load("documented", self._documents), self._options, self._mock.simulator)
         if library.deployment.public_keys and not self._mock.simulator.library.deployment.public_keys:
             # Other programs remove a folder for a moment; its keys must not give way to the shipped ones.
             place = self._fixtures / "deployments"
@@ -134,7 +132,7 @@ class Reloader:
             path: stamp
             for folder in self._folders
             for path, stamp in _stamps(folder)
-            if path.parent.name != "deployments" or path.stem == self._deployment
+            if path.parent.name != "deployments" or path.stem == self._options.deployment
         }
 
     async def _watched(self) -> AsyncGenerator[None, None]:

@@ -17,7 +17,7 @@ from typing import ParamSpec
 
 from aiohttp import web
 
-from mock_server.app import make_app, read_files, read_library
+from mock_server.app import make_app, read_library
 from mock_server.command import workers
 from mock_server.command.reload import USER_ERRORS, Reloader
 from mock_server.command.request_log import RequestLog, Writer, WriterHandler, format_for
@@ -43,7 +43,6 @@ from mock_server.simulation.state import StateUnavailableError
 from mock_server.streams import report
 from mock_server.suggestions import UnknownNameError
 from mock_server.web.mock import MOCK
-from mock_server.web.routes import Routes
 from mock_server.web.server import CertificateError, listening, new_event_loop, server_context
 from usage_contract import load
 
@@ -196,9 +195,6 @@ async def _log_and_reload(app: web.Application, options: MockOptions) -> AsyncIt
     mock, writer = app[MOCK], Writer(sys.stderr)
     log = RequestLog(mock.simulator, writer, format_for(options.log, sys.stderr))
 
-    def build() -> tuple[Library, Routes]:
-        return read_files(load("documented"), options, mock.simulator)
-
     async with AsyncExitStack() as stack:
         stack.callback(writer.close)
         logging.getLogger().addHandler(handler := WriterHandler(writer))
@@ -207,7 +203,7 @@ async def _log_and_reload(app: web.Application, options: MockOptions) -> AsyncIt
             stack.callback(log.finish)
             await stack.enter_async_context(_running(log.run()))
         if options.reload:
-            await stack.enter_async_context(_running(Reloader(mock, build, log.say, options).run()))
+            await stack.enter_async_context(_running(Reloader(mock, options, log.say).run()))
         yield log
 
 

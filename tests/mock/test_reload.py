@@ -13,15 +13,12 @@ from typing import Any
 import pytest
 
 from mock_server import UsageMock, make_app
-from mock_server.app import read_files
 from mock_server.command.reload import Reloader
 from mock_server.fixtures.deployments import folder
 from mock_server.fixtures.faults import fault_names
-from mock_server.fixtures.library import Library
 from mock_server.masking import mask_key
 from mock_server.options import MockOptions
 from mock_server.web.mock import MOCK
-from mock_server.web.routes import Routes
 from tests.support.wire import KEY, Clock, send_request, usage
 from usage_contract import Contract, load
 from usage_contract.contract import folder as documents
@@ -44,13 +41,10 @@ class ReloadableMock:
         options = MockOptions(fixtures=self.fixtures)
         app = make_app(self.load(), options, clock=self.clock)
         self.mock, self.parts, self.simulator = UsageMock(app), app[MOCK], app[MOCK].simulator
-        self.reloader = Reloader(self.parts, self.build, self.report, options, documents=self.documents)
+        self.reloader = Reloader(self.parts, options, self.report, documents=self.documents)
 
     def load(self) -> Contract:
         return load("documented", self.documents)
-
-    def build(self) -> tuple[Library, Routes]:
-        return read_files(self.load(), MockOptions(fixtures=self.fixtures), self.simulator)
 
     def report(self, text: str, *, is_error: bool = False) -> None:
         self.messages.append(f"{'error: ' if is_error else ''}{text}")

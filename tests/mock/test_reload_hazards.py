@@ -17,14 +17,11 @@ from pathlib import Path
 import pytest
 
 from mock_server import make_app
-from mock_server.app import read_files
 from mock_server.command.cli import main
 from mock_server.command.reload import Reloader, _in_daemon_thread, is_silent, watcher_of
 from mock_server.control.library import summary
-from mock_server.fixtures.library import Library
 from mock_server.options import MockOptions
 from mock_server.web.mock import MOCK
-from mock_server.web.routes import Routes
 from usage_contract import SourceError, load, read
 from usage_contract.sources import MAX_BYTES
 
@@ -47,13 +44,7 @@ class Files:
         self.deployment.write_text(DEPLOYMENT)
         self.app = make_app(load(), MockOptions(fixtures=self.fixtures))
         self.simulator = self.app[MOCK].simulator
-        self.reloader = self.reloader_of(self.build)
-
-    def reloader_of(self, build: Callable[[], tuple[Library, Routes]]) -> Reloader:
-        return Reloader(self.app[MOCK], build, self.report, MockOptions(fixtures=self.fixtures))
-
-    def build(self) -> tuple[Library, Routes]:
-        return read_files(load(), MockOptions(fixtures=self.fixtures), self.simulator)
+        self.reloader = Reloader(self.app[MOCK], MockOptions(fixtures=self.fixtures), self.report)
 
     def report(self, text: str, **_: bool) -> None:
         self.reports.append(text)
@@ -173,6 +164,7 @@ def test_each_reported_change_causes_a_reload(files: Files) -> None:
 HANGING = """
 import asyncio, sys, threading
 from pathlib import Path
+from mock_server.command import reload
 from tests.mock.test_reload_hazards import Files
 
 async def changes():
@@ -181,10 +173,11 @@ async def changes():
 
 async def main(files):
     reading = threading.Event()
-    def build():
+    def hang(*_):
         reading.set()
         threading.Event().wait()
-    task = asyncio.create_task(files.reloader_of(build).run(changes()))
+    reload.read_files = hang
+    task = asyncio.create_task(files.reloader.run(changes()))
     files.deployment.write_text("")
     while not reading.is_set():
         await asyncio.sleep(0)
