@@ -56,10 +56,9 @@ class Contract:
 
     def located(self, problem: Problem) -> SourceError | Problem:
         """Return a problem with the file and the line of its place, where they are known."""
-        origin = self.origins.find(self.document, problem.pointer) if self.origins else None
-        if origin is None:
+        if self.origins is None:
             return problem
-        source, at = origin
+        source, at = self.origins.find(self.document, problem.pointer)
         return SourceError(source.path, source.line(at), problem.pointer, problem.problem, problem.advice)
 
 
@@ -90,8 +89,7 @@ def load(level: Level = "documented", documents: Path | None = None) -> Contract
 
 
 def _effective(level: Level, source: Source, overlays: Path) -> Contract:
-    document, origins = source.data, Origins()
-    origins.start(document, source)
+    document, origins = source.data, Origins(source.data, source)
     contract = Contract("specified", document, origins)
     _ = contract.operations  # before an overlay reports that its target is missing
     for name in LEVELS[1 : LEVELS.index(level) + 1]:

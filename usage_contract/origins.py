@@ -6,19 +6,18 @@ from typing import Any
 
 from usage_contract.sources import Source, parts, pointer, pointer_tokens, subscript
 
-Origin = tuple[Source, str]
-
 
 class Origins:
-    """Remembers the source of each value of one document, by the object or array that contains the value."""
+    """Remembers the source of each value of one document, by the object or array that contains the value.
 
-    def __init__(self) -> None:
-        self._root: Origin | None = None
-        self._parts: dict[int, Any] = {}  # by the id of an object or an array: its members or its items
+    Args:
+        document: The document, which changes afterwards.
+        source: The source of the document as it is now.
+    """
 
-    def start(self, document: Any, source: Source) -> None:
-        """Record a document that a source contains."""
+    def __init__(self, document: Any, source: Source) -> None:
         self._root = (source, "")
+        self._parts: dict[int, Any] = {}  # by the id of an object or an array: its members or its items
         self._add(document, source, "")
 
     def set(self, container: Any, token: Any, source: Source, at: str) -> None:
@@ -33,7 +32,7 @@ class Origins:
         """Forget a member of an object or an item of an array."""
         del self._parts[id(container)][token]
 
-    def find(self, document: Any, at: str) -> Origin | None:
+    def find(self, document: Any, at: str) -> tuple[Source, str]:
         """Return the source of the value at a JSON Pointer, or of its nearest ancestor, and its place there."""
         found, value = self._root, document
         for token in pointer_tokens(at):

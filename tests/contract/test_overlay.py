@@ -17,9 +17,8 @@ DOCUMENT: dict[str, Any] = {"info": {"title": "A", "tags": ["x"]}, "paths": {"/a
 
 def applied(overlay: Path, document: dict[str, Any] = DOCUMENT) -> dict[str, Any]:
     """Return a copy of a document with an overlay, or raise the first error of an action."""
-    result, source, origins = copy.deepcopy(document), read_document(overlay), Origins()
-    origins.start(result, source)
-    for error in apply(result, source, origins):
+    result, source = copy.deepcopy(document), read_document(overlay)
+    for error in apply(result, source, Origins(result, source)):
         raise error
     return result
 
