@@ -58,7 +58,7 @@ class Contract:
         """Return a problem with the file and the line of its place, where they are known."""
         if self.origins is None:
             return problem
-        source, at = self.origins.find(self.document, problem.pointer)
+        source, at = self.origins.find(problem.pointer)
         return SourceError(source.path, source.line(at), problem.pointer, problem.problem, problem.advice)
 
 

@@ -16,7 +16,7 @@ class Origins:
     """
 
     def __init__(self, document: Any, source: Source) -> None:
-        self._root = (source, "")
+        self._document, self._root = document, (source, "")
         self._parts: dict[int, Any] = {}  # by the id of an object or an array: its members or its items
         self._add(document, source, "")
 
@@ -32,9 +32,9 @@ class Origins:
         """Forget a member of an object or an item of an array."""
         del self._parts[id(container)][token]
 
-    def find(self, document: Any, at: str) -> tuple[Source, str]:
+    def find(self, at: str) -> tuple[Source, str]:
         """Return the source of the value at a JSON Pointer, or of its nearest ancestor, and its place there."""
-        found, value = self._root, document
+        found, value = self._root, self._document
         for token in pointer_tokens(at):
             key = subscript(value, token)
             if key is None:
