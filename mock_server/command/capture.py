@@ -85,20 +85,19 @@ class CaptureError(Exception):
     """A deployment that cannot be captured; the text has a line for each problem."""
 
 
-def capture(base_url: str, environment: Mapping[str, str], timeout: float = TIMEOUT) -> int:
+def capture(base_url: str, environment: Mapping[str, str]) -> int:
     """Send one request, print a deployment file with the same usage metrics, and return the exit code.
 
     Args:
         base_url: The base URL of the deployment.
         environment: The environment variables; one of them has the API key.
-        timeout: The seconds for the request and its complete response.
     """
     key = environment.get(API_KEY, "")
     if not re.fullmatch(r"[!-~]([ -~]*[!-~])?", key):
         return report(f"capture: {API_KEY}: is not set to an API key")
     try:
         host = _host(base_url)
-        metrics = asyncio.run(_usage_metrics(base_url, key, timeout))
+        metrics = asyncio.run(_usage_metrics(base_url, key))
         facts, notes = facts_of(metrics)
         _check_secrecy([host, *facts.get("traffic", {})], key)
     except CaptureError as error:
@@ -250,17 +249,17 @@ def _host(text: str) -> str:
     return parts.hostname or ""
 
 
-async def _usage_metrics(base_url: str, key: str, timeout: float) -> Any:  # noqa: ASYNC109 - aiohttp measures it
+async def _usage_metrics(base_url: str, key: str) -> Any:
     """Return the JSON of one response."""
     operation = load("documented").operation("get_usage")
     assert operation.key_header is not None
     headers = {operation.key_header: key, "Accept": "application/json"}
     try:
-        return orjson.loads(await _body(base_url.rstrip("/") + operation.path, headers, timeout))
+        return orjson.loads(await _body(base_url.rstrip("/") + operation.path, headers))
     except orjson.JSONDecodeError as error:
         raise CaptureError(f"the response is not valid JSON: {error}") from None
     except TimeoutError:
-        raise CaptureError(f"no complete response within {timeout:g} s") from None
+        raise CaptureError(f"no complete response within {TIMEOUT:g} s") from None
     except (aiohttp.ClientConnectorError, aiohttp.ClientConnectorCertificateError) as error:
         # Their own texts show an object of Python.
         cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error.certificate_error
@@ -269,7 +268,7 @@ async def _usage_metrics(base_url: str, key: str, timeout: float) -> Any:  # noq
         raise CaptureError(" ".join(f"the request failed: {error or type(error).__name__}".split())) from None
 
 
-async def _body(url: str, headers: Mapping[str, str], timeout: float) -> bytes:  # noqa: ASYNC109 - as above
+async def _body(url: str, headers: Mapping[str, str]) -> bytes:
     """Return the body of the response to one request: no redirect is followed, and no request is repeated."""
     is_sent, body = False, bytearray()
 
@@ -281,7 +280,7 @@ async def _body(url: str, headers: Mapping[str, str], timeout: float) -> bytes: 
         is_sent = True
         return await handler(request)
 
-    limit, tls = aiohttp.ClientTimeout(total=timeout), ssl.create_default_context()
+    limit, tls = aiohttp.ClientTimeout(total=TIMEOUT), ssl.create_default_context()
     async with (
         aiohttp.ClientSession(timeout=limit, middlewares=[send_once]) as session,
         session.get(url, headers=headers, allow_redirects=False, ssl=tls) as response,

@@ -19,7 +19,7 @@ import trustme
 from hypothesis import strategies as st
 
 from mock_server import UsageMock, load_deployment
-from mock_server.command.capture import API_KEY, MADE_UP_KEY, TIMEOUT, CaptureError, capture, facts_of
+from mock_server.command.capture import API_KEY, MADE_UP_KEY, CaptureError, capture, facts_of
 from mock_server.command.cli import main
 from mock_server.fixtures.deployments import Calls, Deployment, Key, RateLimit
 from mock_server.simulation.accounts import Account
@@ -168,9 +168,9 @@ def real(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[UsageMock]
         yield mock
 
 
-def run(capsys: pytest.CaptureFixture[str], url: str, timeout: float = TIMEOUT) -> tuple[int, str, str]:
+def run(capsys: pytest.CaptureFixture[str], url: str) -> tuple[int, str, str]:
     """Return the exit code and the output of the command, which never contains the key."""
-    code = capture(url, os.environ, timeout)
+    code = capture(url, os.environ)
     out, err = capsys.readouterr()
     assert SECRET not in (out + err).lower()
     return code, out, err
@@ -237,9 +237,13 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize("fault", PROBLEMS)
-def test_a_problem_is_reported_without_the_key(real: UsageMock, capsys: pytest.CaptureFixture[str], fault: str) -> None:
+def test_a_problem_is_reported_without_the_key(
+    real: UsageMock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
     real.fail(fault)
-    code, out, err = run(capsys, real.url, 0.2 if "0.2 s" in PROBLEMS[fault] else TIMEOUT)
+    if "0.2 s" in PROBLEMS[fault]:
+        monkeypatch.setattr("mock_server.command.capture.TIMEOUT", 0.2)
+    code, out, err = run(capsys, real.url)
     assert (code, out) == (4, "")
     assert err.startswith(f"usage-mock: capture: {PROBLEMS[fault]}")
     assert len(real.requests) <= 1
