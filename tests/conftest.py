@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
+
+try:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
+except ModuleNotFoundError:
+    pytest.exit("The tests of this project need the packages in tests/requirements.txt: tox installs them", 4)
 
 from tests.support.tiers import EVERYDAY, IN_CI, TIERS, missing_tools
 

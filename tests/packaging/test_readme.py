@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from contract_tests.run.rules import rule_ids
+from contract_tests.run.rules import all_rules, rule_ids
 from mock_server import UsageMock, load_deployment
 from mock_server.fixtures.deployments import RateLimit
+from mock_server.fixtures.faults import load_fault
 from tests.support.documents import Block, Walkthrough, blocks
 from tests.support.proof import BROKEN, CORRECT
 from tests.support.readme import CHECKOUT, README, SHELL
@@ -70,6 +71,12 @@ def test_every_block_has_the_result_that_the_readme_shows(deployments: dict[str,
 
 def test_the_numbers_of_the_readme_are_those_of_the_gate() -> None:
     text = " ".join(README.split())
+    fatal = {rule.id: rule.intrusive for rule in all_rules() if rule.level != "advisory"}
+    broken = [[fatal[rule] for rule in load_fault(name).breaks if rule in fatal] for name in BROKEN]
+    by_default, with_intrusive = sum(not all(each) for each in broken), sum(all(each) for each in broken if each)
     assert f"{len(rule_ids())} rules, each with its source" in text
-    assert f"{len(BROKEN)} broken deployments are rejected" in text
+    assert f"{len(fatal)} of them can fail a run; {len(rule_ids()) - len(fatal)} are about good practice" in text
+    assert f"{len(BROKEN)} broken deployments are found by exactly the rules that they break" in text
+    assert f"{by_default} fail the default run, {with_intrusive} need `--intrusive`" in text
+    assert f"and {sum(not each for each in broken)} break good practice only" in text
     assert f"{len(CORRECT)} unusual but correct ones" in text
