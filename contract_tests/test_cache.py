@@ -138,7 +138,7 @@ def test_304_has_the_etag(gate: Gate, ok_responses: list[Exchange], journal: tup
 def test_any_entity_tag_matches(gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response to a request with `If-Match: *` MUST NOT have status 412."""
     for_any_tag = (each for each in journal if each.request.values("If-Match") == [b"*"])
-    for exchange in cases(for_any_tag, "no request has `If-Match: *`"):
+    for exchange in cases(for_any_tag, "no request has If-Match: *"):
         request = exchange.request
         has_other_condition = request.values("If-None-Match") or request.values("If-Unmodified-Since")
         if exchange.status == 412 and not has_other_condition and gate.is_authorized(request):
@@ -217,7 +217,7 @@ def test_announced_parts_are_sent(
 ) -> Iterator[Finding]:
     """A response to a request for the first ten bytes SHOULD NOT be a 200 if a response has `Accept-Ranges: bytes`."""
     if not _announce_parts(*ok_responses, *journal):
-        raise NotApplicable("no response has `Accept-Ranges: bytes`")
+        raise NotApplicable("no response has Accept-Ranges: bytes")
     for exchange in filter(gate.is_ok, journal):
         request = exchange.request
         is_for_a_part = request.values("Range") == [FIRST_TEN_BYTES] and not request.values("If-Range")

@@ -188,7 +188,7 @@ def test_no_bytes_without_a_fetch(usage_metrics: list[UsageMetrics]) -> Iterator
     """`bytes_transferred` MUST be 0 if `by_protocol.fetch` is 0."""
     stated = having(usage_metrics, "bytes_transferred", "by_protocol")
     without_a_fetch = (metrics for metrics in stated if (metrics.by_protocol or {}).get("fetch") == 0)
-    for metrics in cases(without_a_fetch, "no response has a `by_protocol.fetch` of 0"):
+    for metrics in cases(without_a_fetch, "no response has a by_protocol.fetch of 0"):
         if metrics.bytes_transferred:
             problem = "bytes were transferred without a fetch"
             yield _wrong(metrics, "bytes_transferred", problem, 0, metrics.bytes_transferred)

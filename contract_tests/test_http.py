@@ -176,7 +176,7 @@ def test_connection_closes_on_request(gate: Gate) -> Probing[None]:
 def test_announced_closing_follows(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """The server MUST close the connection after a response with `Connection: close`."""
     announcing = (each for each in journal if each.announces_closing and each.is_closed is not None)
-    for exchange in cases(announcing, "no response with `Connection: close` was followed to its end"):
+    for exchange in cases(announcing, "no response with Connection: close was followed to its end"):
         if not exchange.is_closed:
             yield Finding("the connection is still open", exchange)
 
@@ -193,7 +193,7 @@ def test_connection_closes_after_an_error(journal: tuple[Exchange, ...]) -> Iter
         for exchange in journal
         if b"close" in exchange.request.values("Connection") and exchange.status in CLIENT_ERRORS
     )
-    for exchange in cases(errors, "no request with `Connection: close` was refused"):
+    for exchange in cases(errors, "no request with Connection: close was refused"):
         if exchange.is_closed is False:
             yield Finding("the connection is still open", exchange)
 
