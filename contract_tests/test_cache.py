@@ -11,6 +11,7 @@ import pytest
 from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding, status_finding, unless_200
 from contract_tests.run.gate import Gate
+from contract_tests.run.lengths import other_length, states_a_length, twice_or_half
 from contract_tests.run.probes import Probing, report, send_in_turn
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
@@ -132,6 +133,20 @@ def test_304_has_the_etag(gate: Gate, ok_responses: list[Exchange], journal: tup
     for exchange in cases(not_modified, "no response to a valid key has status 304"):
         if exchange.request.credential not in without_tags and not exchange.header("ETag"):
             yield Finding("a response with status 304 has no ETag", exchange)
+
+
+@specified("RFC 9110, section 8.6: Content-Length in a response with status 304 is that of a 200")
+def test_304_states_a_possible_length(
+    gate: Gate, ok_responses: list[Exchange], journal: tuple[Exchange, ...]
+) -> Iterator[Finding]:
+    """`Content-Length` in a response with status 304 MUST be a possible length of a 200 response.
+
+    Usage metrics change, so any length between half and twice the lengths of other responses is accepted.
+    """
+    not_modified = [each for each in journal if each.status == 304 and gate.is_authorized(each.request)]
+    stating = (each for each in not_modified if states_a_length(each, ok_responses))
+    for exchange in cases(stating, "no response to a valid key has status 304 and a Content-Length to compare"):
+        yield from other_length(exchange, ok_responses, twice_or_half)
 
 
 @specified("RFC 9110, section 13.1.1: If-Match with an asterisk holds for every resource that exists")

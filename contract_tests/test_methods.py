@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from contract_tests.run.facts import NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding, after, status_finding, unless_200
 from contract_tests.run.gate import Gate
+from contract_tests.run.lengths import Widen, other_length, states_a_length, twice_or_half
 from contract_tests.run.probes import Probing
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
@@ -70,7 +71,7 @@ def test_head_states_a_possible_length(head: Exchange, main_key_responses: list[
 
     Usage metrics change, so any length between half and twice the lengths of other responses is accepted.
     """
-    yield from _other_length(head, main_key_responses, lambda shortest, longest: (shortest // 2, 2 * longest))
+    yield from _other_length(head, main_key_responses, twice_or_half)
 
 
 @advisory(
@@ -88,19 +89,11 @@ def test_head_states_the_length_of_get(head: Exchange, main_key_responses: list[
     yield from _other_length(head, main_key_responses, lambda least, most: (least - tolerance, most + tolerance))
 
 
-def _other_length(
-    head: Exchange, responses: list[Exchange], widen: Callable[[int, int], tuple[int, int]]
-) -> Iterator[Finding]:
+def _other_length(head: Exchange, responses: list[Exchange], widen: Widen) -> Iterator[Finding]:
     """Yield a finding where HEAD states a length outside of the lengths of GET, widened by a tolerance."""
-    lengths = [exchange.size for exchange in responses if exchange.status == 200]
-    stated = head.header("Content-Length") or ""
-    is_coded = any(each.header("Content-Encoding") for each in (head, *responses))
-    if head.status != 200 or is_coded or not stated.isdecimal():
+    if head.status != 200 or not states_a_length(head, responses):
         raise NotApplicable("no 200 response to HEAD has a Content-Length that can be compared")
-    shortest, longest = widen(min(lengths), max(lengths))
-    if not shortest <= int(stated) <= longest:
-        expected = f"{min(lengths)} to {max(lengths)} bytes, as for GET"
-        yield Finding("Content-Length is not that of GET", head, expected=expected, actual=head.excerpt(stated))
+    yield from other_length(head, responses, widen)
 
 
 @advisory(

@@ -18,6 +18,7 @@ STRONG_ETAG = "cache/strong-etag-identifies-one-body"
 OF_THE_SHIPPED_MOCK = {
     "bypass/response-cookie-is-not-accepted",
     "cache/304-has-the-etag",
+    "cache/304-states-a-possible-length",
     "cache/age-is-in-whole-seconds",
     "cache/announced-parts-are-sent",
     "cache/current-etag-is-200-or-304",
