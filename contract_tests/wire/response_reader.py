@@ -16,6 +16,7 @@ from contract_tests.wire.limits import KEPT, LARGEST_BODY, LARGEST_HEAD
 from contract_tests.wire.messages import Abridged, Ending, Exchange, Request
 
 MOST_FIELDS = 1000  # Python's own client takes 100
+LATE_CLOSING = 5.0  # seconds: a firewall that refuses a request closes the connection sooner
 
 
 def _head_of(start: bytearray) -> bytes:
@@ -130,18 +131,25 @@ class ResponseReader:
         except TimeoutError:
             return self._stop(*self._lateness(left))
         except OSError as error:
-            return self._stop("reset", str(error.strerror or error))
+            return self._stop_without_response("reset", str(error.strerror or error))
         self.received += len(data)
         if self.head is None:
             self.start += data
         if not data and not self.received:
-            return self._stop("closed", self.problem or "the connection was closed without a byte")
+            return self._stop_without_response("closed", self.problem or "the connection was closed without a byte")
         if not data and self._lacks_bytes():
             return self._stop("truncated", CLOSED_EARLY + self._progress())
         if left <= 0:
             return self._stop("deadline", f"the response was not complete after {self.timeouts.total:g} s")
         self.parser.receive_data(data)
         return True
+
+    def _stop_without_response(self, ending: Ending, problem: str) -> bool:
+        """Stop at a closed connection; a server that closes it only after some seconds has not refused the request."""
+        waited = self.clock.now() - self.started
+        if self.received or waited < LATE_CLOSING:
+            return self._stop(ending, problem)
+        return self._stop("timeout", f"no byte for {waited:.0f} s, and then the connection was closed")
 
     def _lateness(self, left: float) -> tuple[Ending, str]:
         if self.received and left <= self.timeouts.read:
