@@ -19,8 +19,7 @@ LACKS = frozenset[Aspect]({"head", "framing", "coding", "time"})
 
 def from_requests(response: requests.Response) -> Recorded:
     """Return the exchange of a response that requests has received."""
-    names = response.raw.headers if response.raw is not None else ()
-    fields = [(name, value) for name in names for value in response.raw.headers.getlist(name)]
+    fields = list(response.raw.headers.items()) if response.raw is not None else []  # those of one name are not joined
     sent = _from_prepared(response.request)
     return _recorded(sent, response.status_code, fields or response.headers.items(), response.content)
 
