@@ -88,7 +88,7 @@ def _use_from_start(text: str) -> FaultUse:
     if not number:
         return FaultUse(name, use="the start")
     # A shared state outlives the start: another start must not continue the count.
-    return FaultUse(name, int(number) - 1, 1, use=f"the start {text}", is_unconditional=True)
+    return FaultUse(name, after=int(number) - 1, times=1, use=f"the start {text}", is_unconditional=True)
 
 
 def read_files(contract: Contract, options: MockOptions, simulator: Simulator) -> tuple[Library, Routes]:

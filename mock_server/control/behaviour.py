@@ -7,7 +7,7 @@ from aiohttp import web
 from mock_server.control.context import Call, Context, Operate, json_response
 from mock_server.control.views import fault_counts, override_view
 from mock_server.options import seconds_text
-from mock_server.simulation.overrides import FaultUse, fault_uses
+from mock_server.simulation.overrides import fault_uses
 from mock_server.web.answers import answer_of
 
 
@@ -18,17 +18,16 @@ async def change_behaviour(context: Context, call: Call) -> web.Response:
     changes = {name: body[name] for name in ("scenario", "delay") if name in body}
     if isinstance(delay := body.get("delay"), int | float):
         changes["delay"] = seconds_text(delay)
-    times = body.get("times")
-    turns = int(body.get("after", 0)), times and int(times)  # JSON Schema accepts 3.0 as an integer
+    # JSON Schema accepts 3.0 as an integer.
+    turns = {name: int(body[name]) for name in ("after", "times") if body.get(name) is not None}
     if "code" in body:
         code, documented = body["code"], context.mock.routes.usage.status_codes
         changes["answer"] = code and answer_of(
-            f"{code:g}", documented, after=turns[0], times=turns[1], body=body.get("body"), headers=body.get("headers")
+            f"{code:g}", documented, **turns, body=body.get("body"), headers=body.get("headers")
         )
     if "fault" in body:
-        names = body["fault"]
-        template = FaultUse("", *turns, is_unconditional=not body.get("in_turn", False))
-        changes["faults"] = None if names is None else fault_uses(names, template)
+        names, is_unconditional = body["fault"], not body.get("in_turn", False)
+        changes["faults"] = None if names is None else fault_uses(names, **turns, is_unconditional=is_unconditional)
     await simulator.switch(key, **changes)
     return json_response(override_view(simulator.overrides.override_for(key), await fault_counts(simulator)))
 

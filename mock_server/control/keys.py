@@ -12,7 +12,7 @@ from aiohttp import web
 from mock_server.control.context import Call, Context, ControlError, Operate, json_response, no_content
 from mock_server.fixtures.deployments import Calls, KeyFacts, Traffic
 from mock_server.masking import mask_key
-from mock_server.simulation.overrides import FaultUse, fault_uses
+from mock_server.simulation.overrides import fault_uses
 
 
 async def make_key(context: Context, call: Call) -> web.Response:
@@ -20,7 +20,7 @@ async def make_key(context: Context, call: Call) -> web.Response:
     body = dict(call.body)
     key = body.pop("key", "") or f"mock-{secrets.token_hex(8)}"
     scenario, fault = body.pop("scenario", None), body.pop("fault", None)
-    faults = None if fault is None else fault_uses(fault, FaultUse("", is_unconditional=True))
+    faults = None if fault is None else fault_uses(fault, is_unconditional=True)
     await context.simulator.make_key(key, scenario, faults=faults, facts=cast(KeyFacts, body))
     return json_response({"key": key, "id": mask_key(key)}, 201)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mock_server.fixtures.delays import delay
 from mock_server.fixtures.deployments import NONE as NONE
@@ -19,12 +19,19 @@ if TYPE_CHECKING:
 RUNTIME_USE = "use "
 
 
+@dataclass(frozen=True, kw_only=True)
 class Turns:
-    """The requests on which a fault or a status code acts."""
+    """The requests on which a fault or a status code acts.
 
-    after: int
-    times: int | None
-    use: str
+    Attributes:
+        after: The number of requests that pass before.
+        times: The number of requests on which it acts; None for all.
+        use: Distinguishes two uses that are otherwise equal: each has a memory and a count of its own.
+    """
+
+    after: int = 0
+    times: int | None = None
+    use: str = ""
 
     @property
     def is_limited(self) -> bool:
@@ -46,16 +53,10 @@ class FaultUse(Turns):
 
     Attributes:
         name: The name of the fault.
-        after: The number of requests that pass before the fault acts.
-        times: The number of requests on which the fault acts; None for all.
-        use: Distinguishes uses of the same fault; each use has a memory of its own.
         is_unconditional: The fault ignores the turns and keys that its file names.
     """
 
     name: str
-    after: int = 0
-    times: int | None = None
-    use: str = ""
     is_unconditional: bool = False
 
 
@@ -67,17 +68,11 @@ class Answer(Turns):
         code: The status code.
         body: The body; None for that of the status code.
         headers: Header fields that replace those of the same name; None for a field to remove.
-        after: The number of requests that pass before the status code is returned.
-        times: The number of requests that receive the status code; None for all.
-        use: Distinguishes this answer from another one with the same members.
     """
 
     code: int
     body: str | None = None
     headers: Mapping[str, str | None] = field(default_factory=dict)
-    after: int = 0
-    times: int | None = None
-    use: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,15 +142,15 @@ class Override:
 NO_OVERRIDE = Override()
 
 
-def fault_uses(names: str | Iterable[str], template: FaultUse) -> tuple[FaultUse, ...]:
+def fault_uses(names: str | Iterable[str], **members: Any) -> tuple[FaultUse, ...]:
     """Return the uses of faults, each one once.
 
     Args:
         names: The names of the faults, as a list or separated by spaces; NONE alone switches faults off.
-        template: The other members of each use.
+        members: The other members of each use.
     """
     listed = list(dict.fromkeys(names.split() if isinstance(names, str) else names))
-    return () if listed == [NONE] else tuple(replace(template, name=name) for name in listed)
+    return () if listed == [NONE] else tuple(FaultUse(name, **members) for name in listed)
 
 
 @dataclass(frozen=True)

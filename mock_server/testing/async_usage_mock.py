@@ -181,7 +181,8 @@ class AsyncUsageMock(MockView):
         if not isinstance(in_turn, bool):
             raise TypeError(f"in_turn: {in_turn!r} is not True or False")
         _check_turns(after, times)
-        await self._simulator.switch(key, faults=None if fault is None else _fault_uses(fault, after, times, in_turn))
+        turns: dict[str, Any] = {"after": after, "times": times, "is_unconditional": not in_turn}
+        await self._simulator.switch(key, faults=None if fault is None else _fault_uses(fault, **turns))
 
     async def answer(
         self,
@@ -304,7 +305,7 @@ class AsyncUsageMock(MockView):
         for name in facts:
             if name not in KeyFacts.__annotations__:
                 raise TypeError(f"{name!r} is not a fact of a key; {suggest(name, KeyFacts.__annotations__)}")
-        uses = None if fault is None else _fault_uses(fault)
+        uses = None if fault is None else _fault_uses(fault, is_unconditional=True)
         await self._simulator.make_key(key, scenario, faults=uses, facts=facts)
         return key
 
@@ -346,12 +347,9 @@ def _text(name: str, value: object) -> str:
     return value
 
 
-def _fault_uses(
-    fault: str | Sequence[str], after: int = 0, times: int | None = None, in_turn: bool = False
-) -> tuple[FaultUse, ...]:
+def _fault_uses(fault: str | Sequence[str], **members: Any) -> tuple[FaultUse, ...]:
     names = texts(fault) if isinstance(fault, str | list | tuple) else [fault]
-    template = FaultUse("", after, times, is_unconditional=not in_turn)
-    uses = fault_uses([_text("fault", name) for name in names], template)
+    uses = fault_uses([_text("fault", name) for name in names], **members)
     for use in uses:
         name, at, _ = use.name.partition("@")
         if at:

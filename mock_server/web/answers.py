@@ -52,7 +52,7 @@ def answer_of(
         AnswerError: The body or a header field cannot be sent.
         TypeError: A value has another type.
     """
-    return Answer(parse_code(code, documented), _text(body), _checked(headers or {}), after, times)
+    return Answer(parse_code(code, documented), _text(body), _checked(headers or {}), after=after, times=times)
 
 
 def changed(response: PreparedResponse, answer: Answer | None) -> PreparedResponse:
