@@ -100,7 +100,8 @@ def _run(command: tuple[str, ...], base_url: str | None, **values: Any) -> int:
 
         return capture(base_url, os.environ)
     with _lean_imports():
-        from mock_server.command import serve
+        from mock_server.command.check import check
+        from mock_server.command.serve import serve
     if name == "init":
         from mock_server.command.init import init
 
@@ -109,8 +110,8 @@ def _run(command: tuple[str, ...], base_url: str | None, **values: Any) -> int:
         fixtures = Path(argument) if argument else options.fixture_folder
         if fixtures is None:
             raise OptionError(["check: a folder is missing; expected check DIR or --fixtures DIR check"])
-        return serve.check(fixtures)
-    return serve.serve(options)
+        return check(fixtures)
+    return serve(options)
 
 
 def _parse(command: tuple[str, ...]) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from mock_server.app import read_files
+from mock_server.command.errors import USER_ERRORS
 from mock_server.fixtures.deployments import KINDS, folder, yaml_names
 from mock_server.fixtures.faults import FOLDERS, load_fault
 from mock_server.fixtures.library import Library
@@ -20,10 +21,9 @@ from mock_server.fixtures.scenarios import load_scenario
 from mock_server.fixtures.validation import FixtureError
 from mock_server.masking import printable
 from mock_server.options import MockOptions
-from mock_server.suggestions import UnknownNameError
 from mock_server.web.mock import Mock
 from mock_server.web.routes import Routes
-from usage_contract import ContractError, DocumentError, SourceError, load
+from usage_contract import DocumentError, SourceError, load
 from usage_contract.contract import folder as shipped_documents
 
 if TYPE_CHECKING:
@@ -50,9 +50,6 @@ LOADERS: Mapping[str, Callable[[str, Path], object]] = {
     "scenarios": load_scenario,
     **dict.fromkeys(FOLDERS, load_fault),
 }
-
-# Errors whose text is complete: they need no traceback.
-USER_ERRORS = (FixtureError, UnknownNameError, ContractError, SourceError, OSError, UnicodeError)
 
 Files = Mapping[Path, tuple[int, ...]]
 T = TypeVar("T")

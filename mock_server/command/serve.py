@@ -1,4 +1,4 @@
-"""Serving a mock, and checking a fixture folder: the heavy part of the command."""
+"""The command `usage-mock` without a further name: serve a mock until a signal stops it."""
 
 from __future__ import annotations
 
@@ -8,39 +8,23 @@ import logging
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
-from functools import wraps
-from pathlib import Path
-from typing import ParamSpec
 
 from aiohttp import web
 
 from mock_server.app import make_app, read_library
 from mock_server.command import workers
-from mock_server.command.reload import USER_ERRORS, Reloader
+from mock_server.command.errors import reporting
+from mock_server.command.reload import Reloader
 from mock_server.command.request_log import RequestLog, Writer, WriterHandler, format_for
 from mock_server.fixtures.delays import DelayError
-from mock_server.fixtures.deployments import (
-    Deployment,
-    check_folder,
-    deployment_names,
-    fixture_files,
-    folder,
-    load_deployment,
-    yaml_files,
-)
-from mock_server.fixtures.faults import FOLDERS, load_fault
-from mock_server.fixtures.library import Library
-from mock_server.fixtures.problems import text_of
-from mock_server.fixtures.scenarios import load_scenario
-from mock_server.fixtures.validation import FixtureError
+from mock_server.fixtures.deployments import Deployment
 from mock_server.masking import printable
 from mock_server.options import MockOptions, OptionError
 from mock_server.simulation.clock import wall_clock
 from mock_server.simulation.state import StateUnavailableError
-from mock_server.streams import report
 from mock_server.suggestions import UnknownNameError
 from mock_server.web.mock import MOCK
 from mock_server.web.server import CertificateError, listening, new_event_loop, server_context
@@ -49,25 +33,8 @@ from usage_contract import load
 # The maximum number of keys in a message.
 LISTED = 10
 
-P = ParamSpec("P")
 
-
-def _reporting(work: Callable[P, int]) -> Callable[P, int]:
-    """Return work that reports the errors of a user, and returns the exit code."""
-
-    @wraps(work)
-    def run(*args: P.args, **kwargs: P.kwargs) -> int:
-        try:
-            return work(*args, **kwargs)
-        except KeyboardInterrupt:
-            return 0
-        except (OptionError, *USER_ERRORS) as error:
-            return report(text_of(error))
-
-    return run
-
-
-@_reporting
+@reporting
 def serve(options: MockOptions) -> int:
     """Serve a mock until a signal stops it, and return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a signal can come before the event loop handles it
@@ -87,60 +54,7 @@ def serve(options: MockOptions) -> int:
     )
 
 
-@_reporting
-def check(fixtures: Path | None) -> int:
-    """Validate every file of a fixture folder, name those that shadow shipped ones, and return the exit code."""
-    check_folder(fixtures)
-    names = deployment_names(fixtures)  # an empty folder of deployments has an error of its own
-    libraries: list[Library] = []  # one for each valid deployment
-    for name in names:
-        with suppress(FixtureError):  # reported below
-            libraries.append(Library(load_deployment(name, fixtures), fixtures))
-    kinds: list[tuple[tuple[str, ...], Callable[[str, Path | None], object], Callable[[Library, str], object] | None]]
-    kinds = [
-        (("deployments",), load_deployment, None),
-        (("scenarios",), load_scenario, Library.scenario),
-        (FOLDERS, load_fault, Library.fault),
-    ]
-    code, reported = 0, set[str]()  # a problem of a fault is also one of the scenarios that have it
-    for folders, load_one, bind in kinds:
-        own = {path.stem: path for each in folders for path in yaml_files((fixtures or folder()) / each).values()}
-        shipped, invalid = fixture_files(None, *folders), 0
-        for name, path in sorted(own.items()):
-            try:
-                load_one(name, fixtures)
-                if bind is not None:
-                    _bind(name, bind, libraries)
-            except FixtureError as error:
-                invalid, text = invalid + 1, text_of(error)
-                code = code if text in reported else report(text)
-                reported.add(text)
-            if folders != ("deployments",) and shipped.get(name, path.absolute()) != path.absolute():
-                sys.stdout.write(f"{path} replaces the shipped file {shipped[name].parent.name}/{shipped[name].name}\n")
-        if own:
-            sys.stdout.write(f"{len(own) - invalid} of {len(own)} {folders[0]} are valid\n")
-    return code
-
-
-def _bind(name: str, bind: Callable[[Library, str], object], libraries: Sequence[Library]) -> None:
-    """Bind a scenario or fault to the keys of each deployment, and name the deployments that it does not fit.
-
-    Raises:
-        FixtureError: It fits none of the deployments.
-    """
-    errors: list[FixtureError] = []
-    for library in libraries:
-        try:
-            bind(library, name)
-        except FixtureError as error:
-            errors.append(error)
-    if errors and len(errors) == len(libraries):
-        raise errors[0]
-    for misfit in errors:
-        sys.stdout.write(f"{text_of(misfit)}\n")
-
-
-@_reporting
+@reporting
 def _serve(options: MockOptions) -> int:
     tls = None
     try:

@@ -1,0 +1,74 @@
+"""The command `usage-mock check`: validate every file of a fixture folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from mock_server.command.errors import reporting
+from mock_server.fixtures.deployments import (
+    check_folder,
+    deployment_names,
+    fixture_files,
+    folder,
+    load_deployment,
+    yaml_files,
+)
+from mock_server.fixtures.faults import FOLDERS, load_fault
+from mock_server.fixtures.library import Library
+from mock_server.fixtures.problems import text_of
+from mock_server.fixtures.scenarios import load_scenario
+from mock_server.fixtures.validation import FixtureError
+from mock_server.streams import report
+
+
+@reporting
+def check(fixtures: Path | None) -> int:
+    """Validate every file of a fixture folder, name those that shadow shipped ones, and return the exit code."""
+    check_folder(fixtures)
+    names = deployment_names(fixtures)  # an empty folder of deployments has an error of its own
+    libraries: list[Library] = []  # one for each valid deployment
+    for name in names:
+        with suppress(FixtureError):  # reported below
+            libraries.append(Library(load_deployment(name, fixtures), fixtures))
+    checks: Mapping[tuple[str, ...], Callable[[str], object]] = {
+        ("deployments",): lambda name: load_deployment(name, fixtures),
+        ("scenarios",): lambda name: _bind(load_scenario(name, fixtures).name, Library.scenario, libraries),
+        FOLDERS: lambda name: _bind(load_fault(name, fixtures).name, Library.fault, libraries),
+    }
+    code, reported = 0, set[str]()  # a problem of a fault is also one of the scenarios that have it
+    for folders, check_one in checks.items():
+        own = {path.stem: path for each in folders for path in yaml_files((fixtures or folder()) / each).values()}
+        shipped, invalid = fixture_files(None, *folders), 0
+        for name, path in sorted(own.items()):
+            try:
+                check_one(name)
+            except FixtureError as error:
+                invalid, text = invalid + 1, text_of(error)
+                code = code if text in reported else report(text)
+                reported.add(text)
+            if folders != ("deployments",) and shipped.get(name, path.absolute()) != path.absolute():
+                sys.stdout.write(f"{path} replaces the shipped file {shipped[name].parent.name}/{shipped[name].name}\n")
+        if own:
+            sys.stdout.write(f"{len(own) - invalid} of {len(own)} {folders[0]} are valid\n")
+    return code
+
+
+def _bind(name: str, bind: Callable[[Library, str], object], libraries: Sequence[Library]) -> None:
+    """Bind a scenario or fault to the keys of each deployment, and name the deployments that it does not fit.
+
+    Raises:
+        FixtureError: It fits none of the deployments.
+    """
+    errors: list[FixtureError] = []
+    for library in libraries:
+        try:
+            bind(library, name)
+        except FixtureError as error:
+            errors.append(error)
+    if errors and len(errors) == len(libraries):
+        raise errors[0]
+    for misfit in errors:
+        sys.stdout.write(f"{text_of(misfit)}\n")
