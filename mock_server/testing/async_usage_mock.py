@@ -111,13 +111,13 @@ class AsyncUsageMock(MockView):
     """
 
     def __init__(self, app: web.Application | None = None, **options: Unpack[UsageMockArguments]) -> None:
-        settings, deployment = _options(options), options.get("deployment")
+        settings, deployment = _options(options)
         if app is not None and not (isinstance(app, web.Application) and MOCK in app):
             raise TypeError(f"app: {app!r} is not an application of make_app; an option has a name: deployment=…")
         unused = [name for name in options if name not in ("host", "port", "tls_cert", "tls_key", "grace")]
         if app is not None and unused:
             raise TypeError(f"{', '.join(unused)}: an existing application has its options; pass them to make_app")
-        super().__init__(app or _app(settings, deployment if isinstance(deployment, Deployment) else None))
+        super().__init__(app or _app(settings, deployment))
         tls = server_context(*settings.tls_files) if settings.tls_files else None
         self._listener = listening(self._app, settings, tls)
         #: The base URL, such as `http://127.0.0.1:40123`, once the mock runs.
@@ -314,8 +314,8 @@ class AsyncUsageMock(MockView):
         await self._running.reset(key)
 
 
-def _options(options: UsageMockArguments) -> MockOptions:
-    """Return the options; the default port is 0.
+def _options(options: UsageMockArguments) -> tuple[MockOptions, Deployment | None]:
+    """Return the options, whose default port is 0, and the deployment where it is an object.
 
     Raises:
         TypeError: An option is unknown, or has another type.
@@ -326,9 +326,8 @@ def _options(options: UsageMockArguments) -> MockOptions:
         if name not in accepted:
             raise TypeError(f"{name!r} is not an option; {suggest(name, accepted)}")
     values: dict[str, Any] = {"port": 0, **options}
-    if isinstance(values.get("deployment"), Deployment):
-        del values["deployment"]
-    return MockOptions(**values)
+    deployment = values.pop("deployment") if isinstance(values.get("deployment"), Deployment) else None
+    return MockOptions(**values), deployment
 
 
 def _app(options: MockOptions, deployment: Deployment | None) -> web.Application:
