@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from usage_contract.suggestions import closest_match, suggest
+from usage_contract.suggestions import closest_match, first_of, suggest
 
-__all__ = ["UnknownNameError", "closest_match", "suggest"]
+__all__ = ["UnknownNameError", "closest_match", "first_of", "suggest"]
 
 # The operations of the control API that list all names of a kind.
 _LISTS = {kind: f"GET /__mock__/{kind}s of a running mock lists them" for kind in ("scenario", "fault")}

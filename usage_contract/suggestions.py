@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # The maximum number of names in an error without a close match.
 LISTED = 12
@@ -13,10 +13,14 @@ def suggest(name: str, names: Iterable[str], hint: str = "") -> str:
     names = list(names)
     if match := closest_match(name, names):
         return f"did you mean {match!r}?"
-    listed = ", ".join(names[:LISTED]) or "none"
-    if len(names) > LISTED:
-        listed += f" and {len(names) - LISTED} more" + (f" ({hint})" if hint else "")
-    return f"valid: {listed}"
+    more = f" ({hint})" if hint and len(names) > LISTED else ""
+    return f"valid: {first_of(names, LISTED) or 'none'}{more}"
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """Return the first names as a list, with the number of the others."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def closest_match(name: str, names: Iterable[str], *, similarity: float = 0.6) -> str | None:

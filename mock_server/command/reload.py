@@ -21,6 +21,7 @@ from mock_server.fixtures.scenarios import load_scenario
 from mock_server.fixtures.validation import FixtureError
 from mock_server.masking import printable
 from mock_server.options import MockOptions
+from mock_server.suggestions import first_of
 from mock_server.web.mock import Mock
 from mock_server.web.routes import Routes
 from usage_contract import DocumentError, SourceError, load
@@ -189,8 +190,7 @@ def _stamps(folder: Path) -> Iterator[tuple[Path, tuple[int, ...]]]:
 
 
 def _listed(paths: Sequence[Path]) -> str:
-    more = f" and {len(paths) - LISTED} more" if len(paths) > LISTED else ""
-    return ", ".join(map(_short, paths[:LISTED])) + more
+    return first_of([_short(path) for path in paths], LISTED)
 
 
 def _short(path: Path) -> str:

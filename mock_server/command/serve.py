@@ -25,7 +25,7 @@ from mock_server.masking import printable
 from mock_server.options import MockOptions, OptionError
 from mock_server.simulation.clock import wall_clock
 from mock_server.simulation.state import StateUnavailableError
-from mock_server.suggestions import UnknownNameError
+from mock_server.suggestions import UnknownNameError, first_of
 from mock_server.web.mock import MOCK
 from mock_server.web.server import CertificateError, listening, new_event_loop, server_context
 from usage_contract import load
@@ -124,9 +124,8 @@ async def _log_and_reload(app: web.Application, options: MockOptions) -> AsyncIt
 def _summary(url: str, deployment: Deployment) -> str:
     """Return the address of the console and the keys of a mock that has just started, as one line."""
     names = [printable(deployment.shown(key)) for key in deployment.keys]
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     keys = "1 key" if len(names) == 1 else f"{len(names)} keys"
-    return f"console: {url}/__mock__/; {keys}: {', '.join(names[:LISTED])}{more}"
+    return f"console: {url}/__mock__/; {keys}: {first_of(names, LISTED)}"
 
 
 @asynccontextmanager
