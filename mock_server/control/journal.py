@@ -44,21 +44,23 @@ async def clear_journal(context: Context, call: Call) -> web.Response:
 
 async def get_verdict(context: Context, call: Call) -> web.Response:
     """Return the verdict on the clients."""
-    return json_response(_verdict_view(_verdict(context, call.query)))
+    simulator = context.simulator
+    return json_response(_verdict_view(judge_client(simulator.journal, simulator.keys, call.query.get("key"))))
 
 
 async def verify(context: Context, call: Call) -> web.Response:
     """Verify how often a request was sent, or how the client behaves."""
+    simulator, journal = context.simulator, context.simulator.journal
     if "client" in call.body:
-        verdict = _verdict(context, call.body)
+        verdict = judge_client(journal, simulator.keys, call.body.get("key"))
         return json_response(_verdict_view(verdict), 200 if verdict.is_well_behaved else 409)
-    journal, criteria = context.simulator.journal, criteria_from(call.body)
+    criteria = criteria_from(call.body)
     if "key" in criteria:
-        context.simulator.check_requested(criteria["key"])
+        simulator.check_requested(criteria["key"])
     entries = journal.entries
     matches = [entry for entry in entries if not differences(entry, criteria)]
     low, high, expected = _expected_count(call.body)
-    label = ", ".join(_described(criteria, context.simulator.keys))
+    label = ", ".join(_described(criteria, simulator.keys))
     detail = f"{f'Requests with {label}' if label else 'Requests'}: expected {expected}, found {len(matches)}."
     if journal.number > len(entries):
         detail += f" The journal holds {len(entries)} of {journal.number} requests."
@@ -73,10 +75,6 @@ async def verify(context: Context, call: Call) -> web.Response:
         lines = [_line(view, differences(entry, criteria)) for view, entry in zip(views, closest, strict=True)]
         detail = "\n".join([detail, "The closest requests:", *lines])
     return json_response({"ok": False, "matched": len(matches), "detail": detail, "nearest": views}, 409)
-
-
-def _verdict(context: Context, parameters: Mapping[str, Any]) -> ClientVerdict:
-    return judge_client(context.simulator.journal, context.simulator.keys, parameters.get("key"))
 
 
 def _verdict_view(verdict: ClientVerdict) -> dict[str, Any]:
