@@ -14,7 +14,7 @@ from mock_server.control.context import Context
 from mock_server.masking import keys_in, mask_field, mask_key, mask_target, mask_text, printable, printable_target
 from mock_server.simulation.clock import time_text
 from mock_server.simulation.journal import Entry, Message
-from mock_server.web.reasons import sentence
+from mock_server.web.reasons import SENTENCES
 
 # The place of an API key in a text, before it becomes a shell variable: a character for private use.
 _KEY = "\ue000"
@@ -43,7 +43,7 @@ def summary_views(context: Context, entries: Iterable[Entry]) -> list[dict[str, 
             "status": entry.status,
             "seconds": entry.seconds,
             "reason": entry.reason,
-            "why": sentence(entry.reason, key_header),
+            "why": SENTENCES.get(entry.reason, "").format(key_header),
             "applied": entry.applied,
         }
         for entry in entries

@@ -10,7 +10,7 @@ from functools import lru_cache
 NO_KEY = ("missing-key", "key-is-repeated", "key-in-authorization", "key-in-query")
 UNKNOWN_KEY = ("unknown-key", "key-has-a-scheme", "key-is-quoted", "key-has-spaces")
 
-# The sentence for each reason; {} is the name of the header field with the API key.
+# The sentence for each reason, except that of a fault; {} is the name of the header field with the API key.
 SENTENCES: Mapping[str, str] = {
     "missing-key": "The request has no {}, or an empty one.",
     "key-in-authorization": "The request has Authorization instead of {}.",
@@ -40,11 +40,6 @@ SENTENCES: Mapping[str, str] = {
 
 _SCHEME = re.compile(r"(bearer|basic|token|api-?key|x-api-key)[:=]?\s", re.IGNORECASE)
 _QUOTED = re.compile(r"([\"'`]).*\1|[\u2018\u201c].*[\u2019\u201d]", re.DOTALL)
-
-
-def sentence(reason: str, key_header: str) -> str:
-    """Return the sentence for a reason; empty for a reason of a fault."""
-    return SENTENCES.get(reason, "").format(key_header)
 
 
 @lru_cache(maxsize=256)
