@@ -11,11 +11,13 @@ from mock_server.masking import mask_key
 from mock_server.simulation.accounts import Account
 from mock_server.simulation.clock import MockClock, time_text
 from mock_server.simulation.journal import Journal
-from mock_server.simulation.overrides import NO_OVERRIDE, Answer, Override
+from mock_server.simulation.overrides import NO_OVERRIDE, Override, Turns
 from mock_server.simulation.simulator import Simulator
 
 # The number of requests that each use of a fault or of a status code has received.
 Counts = Mapping[str, int]
+
+NO_TURNS: dict[str, Any] = {"after": None, "times": None, "left": None}
 
 NO_ACCOUNT: dict[str, Any] = {"limit": None, "tokens": None, "figures": None}
 
@@ -39,17 +41,15 @@ def override_view(override: Override, counts: Counts) -> dict[str, Any]:
         "scenario": override.scenario,
         "code": override.code,
         "fault": override.fault_names,
-        "after": fault.after if fault else None,
-        "times": fault.times if fault else None,
-        "left": fault.left(counts.get(fault.use, 0)) if fault else None,
-        "answer": answer_view(override.answer, counts) if override.answer else None,
+        **(turns_view(fault, counts) if fault else NO_TURNS),
+        "answer": turns_view(override.answer, counts) if override.answer else None,
         "delay": override.delay,
     }
 
 
-def answer_view(answer: Answer, counts: Counts) -> dict[str, Any]:
-    """Return an Answer of the document, without the body and the header fields, which could contain a key."""
-    return {"after": answer.after, "times": answer.times, "left": answer.left(counts.get(answer.use, 0))}
+def turns_view(turns: Turns, counts: Counts) -> dict[str, Any]:
+    """Return the turns of a fault or of an answer; the body and the header fields of an answer could contain a key."""
+    return {"after": turns.after, "times": turns.times, "left": turns.left(counts.get(turns.use, 0))}
 
 
 def journal_view(journal: Journal) -> dict[str, Any]:
