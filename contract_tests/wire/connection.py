@@ -78,7 +78,7 @@ class Connection:
         `part` is its part of the whole request, for example 0.5 for the first half of its bytes.
         """
         data = wire(request, self.origin)
-        return self._send(data[: int(part * len(data))], timeouts, ahead=0)
+        return self._send(data[: int(part * len(data))], timeouts)
 
     def exchange(self, request: Request, timeouts: Timeouts, room: int = LARGEST_BODY) -> Exchange:
         """Send one request and read its response; a failure is an exchange as well."""
@@ -90,8 +90,12 @@ class Connection:
         `ahead` bytes go first, by themselves. Of a body of more than `room` bytes only the beginning is kept.
         """
         data = b"".join(wire(request, self.origin) for request in requests)
-        started = self.clock.now()
-        problem = self._send(data, timeouts, ahead)
+        problem = ""
+        if ahead:
+            problem = self._send(data[:ahead], timeouts)
+            self.clock.sleep(timeouts.grace)
+        started = self.clock.now()  # after the gate's own pause, which is not a part of the latency
+        problem = problem or self._send(data[ahead:], timeouts)
         exchanges: list[Exchange] = []
         early, self.early = self.early, b""
         for number, request in enumerate(requests, 1):
@@ -107,14 +111,11 @@ class Connection:
                 break
         return exchanges
 
-    def _send(self, data: bytes, timeouts: Timeouts, ahead: int) -> str:
+    def _send(self, data: bytes, timeouts: Timeouts) -> str:
         """Send the bytes; return the reason of a failure, or an empty text."""
         try:
             self.sock.settimeout(timeouts.read)
-            if ahead:
-                self.sock.sendall(data[:ahead])
-                self.clock.sleep(timeouts.grace)
-            self.sock.sendall(data[ahead:])
+            self.sock.sendall(data)
         except OSError as error:
             return f"the request could not be sent: {error.strerror or error}"
         return ""

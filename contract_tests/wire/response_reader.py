@@ -66,6 +66,7 @@ class ResponseReader:
                 pass
         except h11.RemoteProtocolError as error:
             self._stop("malformed" if self.received else "closed", sentence(error))
+        seconds = self.clock.now() - self.started
         extra = self._extra()
         exchange = Exchange(
             self.request,
@@ -73,7 +74,8 @@ class ResponseReader:
             ending=self.ending,
             problem=self.problem,
             received=self.received,
-            seconds=self.clock.now() - self.started,
+            started=self.started,
+            seconds=seconds,
             extra=extra,
             head=_head_of(self.start),
             abridged=Abridged(self.size, self.digest.hexdigest()) if self.size > len(self.body) else None,

@@ -157,11 +157,10 @@ class Transport:
     def send_pipelined(self, requests: Sequence[Request], ahead: int = 0) -> list[Exchange]:
         """Send requests in one write on a new connection, `ahead` bytes before the rest."""
         connection = self._connection_for(requests)
-        started = self.clock.now()
         room = self.retention.room(len(requests))
         exchanges = connection.pipeline(requests, self._timeouts(), ahead=ahead, room=room)
         connection.close()
-        exchanges = [self._as_evidence(exchange, started) for exchange in exchanges]
+        exchanges = [*map(self._as_evidence, exchanges)]
         self.journal += exchanges
         for exchange in exchanges:
             self._learn(exchange)
@@ -195,9 +194,10 @@ class Transport:
                 raise NotTested(f"{len(requests) + 1} connections cannot be open at once: {error}") from None
             started = self.clock.now()
             for other, request in zip(others, abandoned, strict=True):
-                problem = other.begin(request, self._timeouts()) or "the gate closed the connection before the response"
-                exchange = Exchange(request, ending="abandoned", problem=problem)
-                self.journal.append(self._as_evidence(exchange, started))
+                problem = other.begin(request, self._timeouts())
+                problem = problem or "the gate closed the connection before the response"
+                exchange = Exchange(request, ending="abandoned", problem=problem, started=started)
+                self.journal.append(self._as_evidence(exchange))
             for other in others:
                 other.close()
             half.begin(last, self._timeouts(), part=0.5)
@@ -276,13 +276,11 @@ class Transport:
         return exchange
 
     def _exchange(self, connection: Connection, request: Request, room: int | None = None) -> Exchange:
-        started = self.clock.now()
         room = self.retention.room() if room is None else room
-        exchange = connection.exchange(request, self._timeouts(), room)
-        return self._as_evidence(exchange, started)
+        return self._as_evidence(connection.exchange(request, self._timeouts(), room))
 
-    def _as_evidence(self, exchange: Exchange, started: float) -> Exchange:
-        return self.retention.kept(replace(exchange, started=started, redact=self._redact, check_time=self.check_time))
+    def _as_evidence(self, exchange: Exchange) -> Exchange:
+        return self.retention.kept(replace(exchange, redact=self._redact, check_time=self.check_time))
 
     def _timeouts(self) -> Timeouts:
         """Return the time-outs; none of them ends much later than the run."""

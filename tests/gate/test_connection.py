@@ -6,6 +6,7 @@ import gzip
 import socket
 import ssl
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -197,6 +198,31 @@ def test_a_body_after_head_is_recorded(peer: Callable[[Peer], Connection]) -> No
         peer(sending(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"{}")), head, replace(PATIENT, grace=30.0)
     )
     assert (response.ending, response.extra) == ("complete", b"{}")
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "ahead"),
+    [("HEAD", b"", 0), ("GET", b"body", 0), ("GET", b"", 10)],
+    ids=["head", "body", "split"],
+)
+def test_a_wait_of_the_gate_is_not_a_part_of_the_duration(
+    method: str, body: bytes, ahead: int, peer: Callable[[Peer], Connection]
+) -> None:
+    def behave(sock: socket.socket) -> None:
+        received = b""
+        while not received.endswith(b"\r\n\r\n" + body):
+            received += sock.recv(65536)
+        sock.sendall(b"HTTP/1.1 204 No Content\r\n\r\n" if method == "HEAD" else FINAL + b"done")
+        sock.recv(1)
+
+    connection, request = peer(behave), replace(PLAIN, method=method, body=body)
+    began = time.monotonic()
+    (response,) = connection.pipeline([request], replace(PATIENT, grace=0.2), ahead=ahead, room=LARGEST_BODY)
+    took = time.monotonic() - began
+    connection.close()
+    assert response.ending == "complete"
+    assert response.seconds <= took - 0.19
+    assert began <= response.started <= response.ended <= began + took
 
 
 def test_bytes_after_a_response_are_recorded_and_end_the_connection(peer: Callable[[Peer], Connection]) -> None:
