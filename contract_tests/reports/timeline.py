@@ -22,6 +22,7 @@ KINDS = {
     "ok": "2xx",
     "refused": "4xx other than 429",
     "other": "any other status",
+    "abandoned": "abandoned by the gate",
     "waited": "429, waited for",
     "failed": "5xx",
     "lost": "no response, or an incomplete one",
@@ -116,6 +117,8 @@ def drawing(timeline: Sequence[RequestReport]) -> Mapping[str, object]:
 def kind(request: RequestReport) -> str:
     """Return the name of the mark for a response."""
     status = request.status
+    if request.ending == "abandoned":
+        return "abandoned"
     if status is None or request.ending != "complete":
         return "lost"
     if status == 429:

@@ -193,13 +193,14 @@ class Transport:
             except UnreachableError as error:
                 raise NotTested(f"{len(requests) + 1} connections cannot be open at once: {error}") from None
             started = self.clock.now()
-            for other, request in zip(others, abandoned, strict=True):
-                problem = other.begin(request, self._timeouts())
-                problem = problem or "the gate closed the connection before the response"
-                exchange = Exchange(request, ending="abandoned", problem=problem, started=started)
-                self.journal.append(self._as_evidence(exchange))
+            problems = [each.begin(request, self._timeouts()) for each, request in zip(others, abandoned, strict=True)]
             for other in others:
                 other.close()
+            seconds = self.clock.now() - started
+            for request, problem in zip(abandoned, problems, strict=True):
+                problem = problem or "the gate closed the connection before the response"
+                exchange = Exchange(request, ending="abandoned", problem=problem, started=started, seconds=seconds)
+                self.journal.append(self._as_evidence(exchange))
             half.begin(last, self._timeouts(), part=0.5)
             self.clock.sleep(self._timeouts().grace)
             self.sent += len(requests)

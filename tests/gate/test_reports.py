@@ -78,6 +78,17 @@ def test_a_successful_run_reports_its_times_statuses_keys_and_tokens(run_gate: R
     assert {request["key"] for request in contents["timeline"]} >= {"the main key", "no key"}
 
 
+def test_requests_that_the_gate_abandons_are_not_drawn_as_failures(run_gate: RunGate) -> None:
+    run = run_gate("--rule", "robustness/abandoned-requests-do-no-harm", "--report-dir", "out")
+    page = (run.folder / "out" / "contract.html").read_text()
+    assert run.code == 0
+    assert "abandoned by the gate: 2</li>" in page
+    assert ", 2 abandoned by the gate. " in page
+    assert page.count('<use href="#mark-abandoned" class="mark abandoned" x=') == 2
+    assert "no response, or an incomplete one" not in page
+    assert all(request["seconds"] > 0 for request in report(run)["timeline"])
+
+
 def test_the_report_counts_repeated_requests_as_the_summary_does(run_gate: RunGate) -> None:
     with UsageMock(fault="connection-is-reset-after-two-responses", rate_limit=False) as mock:
         run = run_gate("--base-url", mock.url, *FEW, environment={"CONTRACT_API_KEY": mock.api_key})
