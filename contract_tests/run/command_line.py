@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from contract_tests.run.options import Settings
 
+OF_THE_WHOLE_RUN = {"--rule", "--report-dir", "--junitxml", "--junit-xml", "--compare"}  # each has a value
+
 
 def values_of(arguments: Sequence[str], *names: str) -> Iterator[str]:
     """Yield the values of options that may have several names."""
@@ -21,14 +23,15 @@ def last_value(arguments: Sequence[str], *names: str) -> str:
     return ["", *values_of(arguments, *names)][-1]
 
 
-def without_option(arguments: Sequence[str], option: str) -> Iterator[str]:
-    """Yield the words without an option and its values."""
-    words = iter(arguments)
+def command_for_one_rule(rule: str, arguments: Sequence[str], settings: Settings) -> str:
+    """Return the command that runs one rule of a run again; it leaves the reports of the whole run alone."""
+    words, kept = iter(arguments), []
     for word in words:
-        if word == option:
+        if word in OF_THE_WHOLE_RUN:
             next(words, "")
-        elif not word.startswith(f"{option}="):
-            yield word
+        elif word != "--require-complete" and word.partition("=")[0] not in OF_THE_WHOLE_RUN:
+            kept.append(word)
+    return repeating_command([*kept, "--rule", rule], settings)
 
 
 def repeating_command(arguments: Sequence[str], settings: Settings) -> str:

@@ -23,7 +23,7 @@ from contract_tests.reports.model import (
     RuleReport,
 )
 from contract_tests.reports.pretty_json import marked
-from contract_tests.run.command_line import repeating_command, without_option
+from contract_tests.run.command_line import command_for_one_rule, repeating_command
 from contract_tests.run.findings import Finding
 from contract_tests.run.options import Settings
 from contract_tests.run.summary import complete_run, summary
@@ -237,6 +237,6 @@ def _again(rule: RuleReport, verdicts: Verdicts, ending: Ending) -> str:
     """Return the command that runs a failed rule again: alone, unless it needs the exchanges of the whole run."""
     if rule.outcome not in FAILURES:
         return ""
-    is_over_all = any(each.is_over_all for each in verdicts.rules if each.id == rule.id)
-    alone = [*without_option(ending.arguments, "--rule"), "--rule", rule.id]
-    return repeating_command(ending.arguments if is_over_all else alone, verdicts.settings)
+    if any(each.is_over_all for each in verdicts.rules if each.id == rule.id):
+        return repeating_command(ending.arguments, verdicts.settings)
+    return command_for_one_rule(rule.id, ending.arguments, verdicts.settings)

@@ -54,6 +54,22 @@ def test_a_failed_rule_is_suggested_under_run_again(run_gate: RunGate, serve: Ca
         assert f"--rule {MISSING}" in (run.folder / "out" / name).read_text()
 
 
+def test_running_a_rule_again_leaves_the_reports_of_the_whole_run_alone(
+    run_gate: RunGate, serve: Callable[[Respond], str]
+) -> None:
+    environment = MAIN | {"PYTEST_BASE_URL": serve(lambda _: http_response(b"{}"))}
+    chosen = ("--rule", MISSING, "--max-rate=1000", "--require-complete")
+    first = run_gate(*chosen, "--report-dir", "old", "--junitxml", "old.xml", environment=environment)
+    outputs = ("--report-dir=new", "--junit-xml=new.xml", "--compare", "old/contract.json")
+    run = run_gate(*chosen, *outputs, environment=environment)
+    for folder, output in {"old": first, "new": run}.items():
+        report = json.loads((run.folder / folder / "contract.json").read_text())
+        assert f"--report-dir={folder}" in report["reproduce"].replace("dir old", "dir=old")
+        again = report["rules"][0]["reproduce"]
+        assert again.endswith(f" --max-rate=1000 --rule {MISSING} --base-url {environment['PYTEST_BASE_URL']}")
+        assert f"run again: {again}\n" in output.output
+
+
 def test_a_rule_over_all_exchanges_is_run_again_with_the_whole_run(
     run_gate: RunGate, serve: Callable[[Respond], str]
 ) -> None:
