@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from contract_tests.run.plan import AUTH_ERROR_SAMPLE, MAIN_KEY_SAMPLE, OTHER_KEY_SAMPLE
 from mock_server import UsageMock
 from tests.support.gate import Run
 from tests.support.proof import run_against
 
+CHECKOUT = Path(__file__).parents[2]
 RunGate = Callable[..., Run]
 COUNT = re.compile(r"(?m)^(\S+/\S+): (?:at least (\d+), at most )?(\d+)$")
 
@@ -37,6 +39,14 @@ def test_a_plan_needs_no_key_and_sends_nothing(run_gate: RunGate) -> None:
     assert "nothing was sent to http://127.0.0.1:9; a run sends" in run.output
     assert "bucket/burst-is-not-exceeded: none without --intrusive" in run.output
     assert "50 (24 with the main key, 9 with key 2, 9 with key 3, 4 without a key, 4 with an unknown key)" in run.output
+
+
+def test_the_documented_numbers_of_baseline_requests_are_those_of_the_plan() -> None:
+    text = (CHECKOUT / "docs" / "gate.md").read_text()
+    assert (
+        f"In all, a run sends {MAIN_KEY_SAMPLE} with the main key, {OTHER_KEY_SAMPLE} with each further key, "
+        f"{AUTH_ERROR_SAMPLE} without a key, and {AUTH_ERROR_SAMPLE} with an unknown key."
+    ) in text
 
 
 def test_a_plan_counts_the_keys_that_are_given(run_gate: RunGate) -> None:
