@@ -1,7 +1,8 @@
-"""Writes docs/rules.md: `python -m tools.rules_document`."""
+"""Writes docs/rules.md and the usual requests of each rule: `python -m tools.rules_document`."""
 
 from __future__ import annotations
 
+import json
 import tempfile
 import textwrap
 from itertools import groupby
@@ -11,7 +12,9 @@ from contract_tests.run.verdicts import Verdict
 from mock_server.fixtures.faults import fault_names, load_fault
 from tests.support.proof import Result, run_against
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "rules.md"
+CHECKOUT = Path(__file__).parents[1]
+DOCUMENT = CHECKOUT / "docs" / "rules.md"
+TYPICAL = CHECKOUT / "contract_tests" / "run" / "typical_requests.json"
 WIDTH = 140  # characters of a line
 HEAD = """# The rules
 
@@ -25,10 +28,20 @@ All rules share {shared} more. The number for an intrusive rule depends on the b
 """
 
 
-def document() -> str:
-    """Return the text of docs/rules.md."""
+def measured() -> Result:
+    """Return a run of all rules against the mock."""
     with tempfile.TemporaryDirectory() as folder:
-        result = run_against(None, Path(folder))
+        return run_against(None, Path(folder))
+
+
+def typical_requests(result: Result) -> str:
+    """Return the requests of each rule that sends any, as JSON."""
+    requests = {verdict.rule.id: cost for verdict in result.verdicts if (cost := result.cost(verdict))}
+    return json.dumps(requests, indent=1, sort_keys=True) + "\n"
+
+
+def document(result: Result) -> str:
+    """Return the text of docs/rules.md."""
     proofs = {name: load_fault(name).breaks for name in fault_names()}
     parts = [HEAD.format(shared=result.shared)]
     for group, verdicts in groupby(sorted(result.verdicts, key=_id), key=lambda verdict: _id(verdict).split("/")[0]):
@@ -59,4 +72,6 @@ def _wrapped(line: str) -> str:
 
 
 if __name__ == "__main__":
-    DOCUMENT.write_text(document())
+    run = measured()
+    TYPICAL.write_text(typical_requests(run))
+    DOCUMENT.write_text(document(run))

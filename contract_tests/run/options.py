@@ -68,7 +68,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("--rules", "list every rule, and send nothing", action="store_true")
     add("--rules-json", "list every rule as JSON, and send nothing", action="store_true")
     add_list("--rule", "run the rule with this id; repeatable", "ID")
-    add("--plan", "print how many requests each rule sends, and send nothing", action="store_true")
+    add("--plan", "print how many requests each rule usually sends, and send nothing", action="store_true")
     add("--known-deviations", "TOML file of accepted failures, each with an expiry date", metavar="FILE")
     add("--intrusive", "also run the rules that can affect other users of the deployment", action="store_true")
     add("--require-complete", "exit with code 4 if a rule was not tested", action="store_true")

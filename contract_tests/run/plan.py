@@ -1,21 +1,28 @@
-"""The plan of a run: how many requests each rule sends, without sending any."""
+"""The plan of a run: how many requests each rule usually sends, without sending any."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS
 from contract_tests.run.options import Settings
 from contract_tests.run.rules import Rule, rule_of
-from contract_tests.wire.pacing import SHARE, VENDOR_RATE
+from contract_tests.wire.pacing import VENDOR_RATE
 
 KEYS_OF_THE_MOCK = 3
+LIMIT = f"the vendor's limit of {VENDOR_RATE:g} requests a second"
+PACE = 13.5  # requests a second at that limit, which concerns valid keys only
+# The requests of each rule that sends any to the embedded mock; `python -m tools.rules_document` measures them.
+TYPICAL: Mapping[str, int] = json.loads(Path(__file__).with_name("typical_requests.json").read_text())
 # Baseline requests, for all rules together.
 MAIN_KEY_SAMPLE = 24  # a deployment that fails once in eight responses passes this many with a probability of 4 %
 OTHER_KEY_SAMPLE = 9
 AUTH_ERROR_SAMPLE = 4
+ALL_BASELINE_REQUESTS = MAIN_KEY_SAMPLE + 2 * OTHER_KEY_SAMPLE + 2 * AUTH_ERROR_SAMPLE  # with three keys
 
 
 def shared_fixtures(items: Iterable[pytest.Item]) -> set[str]:
@@ -28,31 +35,36 @@ def shared_fixtures(items: Iterable[pytest.Item]) -> set[str]:
 
 
 def plan(rules: Sequence[Rule], settings: Settings, fixtures: Collection[str]) -> Iterator[str]:
-    """Yield the lines of the plan: the baseline requests, the requests of each rule, and the sums.
+    """Yield the lines of the plan: the baseline requests, the usual requests of each rule, and the sum.
 
     `fixtures` are those of the rules, see `shared_fixtures`.
     """
     deployment = "the embedded mock" if settings.embedded else settings.target.url
     samples = dict(_samples((len(settings.keys) or KEYS_OF_THE_MOCK) - 1, fixtures))
     baseline = sum(samples.values())
-    yield f"nothing was sent to {deployment}; a run sends"
+    yield f"nothing was sent to {deployment}; a run usually sends"
     yield f"baseline requests: {baseline} ({', '.join(f'{number} {label}' for label, number in samples.items())})"
-    allowed = [rule for rule in rules if settings.intrusive or not rule.intrusive]
     for rule in rules:
-        least, most = rule.sends
-        if rule not in allowed:
+        if rule.intrusive and not settings.intrusive:
             yield f"{rule.id}: none without --intrusive"
-        elif rule.is_active:
-            yield f"{rule.id}: {_span(least, most)}"
-    least = baseline + sum(rule.sends[0] for rule in allowed)
-    most = min(baseline + sum(rule.sends[1] for rule in allowed), settings.max_requests)
-    rate = settings.max_rate or SHARE * VENDOR_RATE
-    low, high = round(least / rate), round(most / rate)
-    seconds = f"{low} to {high} s" if low < high else f"about {high} s" if high else "less than 1 s"
+        elif rule.id in TYPICAL:
+            yield f"{rule.id}: {TYPICAL[rule.id]}"
+    requests = min(baseline + own_requests(rules, intrusive=settings.intrusive), settings.max_requests)
     yield (
-        f"in total {_span(least, most).replace(',', ' and')} requests: {seconds} at {rate:g} requests a second; "
-        "without a valid key, more"
+        f"in total about {requests} requests, at most {settings.max_requests} (--max-requests): "
+        f"{seconds(requests, settings.max_rate)} at "
+        + (f"--max-rate {settings.max_rate:g}" if settings.max_rate else LIMIT)
     )
+
+
+def own_requests(rules: Iterable[Rule], *, intrusive: bool) -> int:
+    """Return how many requests some rules usually send in addition to the baseline requests."""
+    return sum(TYPICAL.get(rule.id, 0) for rule in rules if intrusive or not rule.intrusive)
+
+
+def seconds(requests: int, max_rate: float | None = None) -> str:
+    """Return the usual time of some requests as text."""
+    return f"about {max(requests / (max_rate or PACE), 1):.0f} s"
 
 
 def _samples(further_keys: int, fixtures: Collection[str]) -> Iterator[tuple[str, int]]:
@@ -63,7 +75,3 @@ def _samples(further_keys: int, fixtures: Collection[str]) -> Iterator[tuple[str
     if "auth_errors" in fixtures:
         yield "without a key", AUTH_ERROR_SAMPLE
         yield "with an unknown key", AUTH_ERROR_SAMPLE
-
-
-def _span(least: int, most: int) -> str:
-    return f"{most}" if least == most else f"at least {least}, at most {most}"

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from typing import get_args
 
 from contract_tests.reports.model import FAILURES, Outcome, counted
-from contract_tests.run.rules import rule_ids
+from contract_tests.run.plan import ALL_BASELINE_REQUESTS, own_requests, seconds
+from contract_tests.run.rules import all_rules, rule_ids
 from contract_tests.run.verdicts import Verdict, Verdicts
 from contract_tests.wire.not_tested import MORE_TIME
-from contract_tests.wire.pacing import SHARE, VENDOR_RATE
 
-COMPLETE, COMPLETE_INTRUSIVE = 238, 320  # paced requests of a run with three keys, for an estimate of its time
-WITHOUT_A_KEY = 93  # of them, sent so fast that they hardly count
 SCREEN = 15  # lines of the summary about single rules: a screen holds as many beside the rest
 LISTED = 40  # rules that were not tested for one reason; the reports list more
 WIDTH = 100  # characters of a line with rule ids
@@ -104,9 +102,9 @@ def complete_run(verdicts: Verdicts) -> str:
     needs = sorted({*wanted, "all rules" if is_selection else ""} - {""})
     if verdicts.is_complete or not needs:
         return ""
-    seconds = ""
+    time = ""
     if not is_selection and verdicts.settings.max_rate is None and MORE_TIME not in needs:
-        requests = COMPLETE_INTRUSIVE if verdicts.settings.intrusive or "--intrusive" in needs else COMPLETE
-        seconds = f": about {(requests - WITHOUT_A_KEY) / (SHARE * VENDOR_RATE):.0f} s"
+        is_intrusive = verdicts.settings.intrusive or "--intrusive" in needs
+        time = f": {seconds(ALL_BASELINE_REQUESTS + own_requests(all_rules(), intrusive=is_intrusive))}"
     listed = " and ".join(filter(None, [", ".join(needs[:-1]), needs[-1]]))
-    return f"a complete run needs {listed}{seconds}"
+    return f"a complete run needs {listed}{time}"

@@ -1,4 +1,4 @@
-"""`--plan` states how many requests each rule sends, and a run sends that number."""
+"""`--plan` states how many requests each rule usually sends, and a run against the mock sends that number."""
 
 from __future__ import annotations
 
@@ -8,35 +8,32 @@ from pathlib import Path
 
 import pytest
 
-from contract_tests.run.plan import AUTH_ERROR_SAMPLE, MAIN_KEY_SAMPLE, OTHER_KEY_SAMPLE
+from contract_tests.run.plan import AUTH_ERROR_SAMPLE, MAIN_KEY_SAMPLE, OTHER_KEY_SAMPLE, PACE, TYPICAL
+from contract_tests.run.rules import all_rules
 from mock_server import UsageMock
 from tests.support.gate import Run
 from tests.support.proof import run_against
 
 CHECKOUT = Path(__file__).parents[2]
 RunGate = Callable[..., Run]
-COUNT = re.compile(r"(?m)^(\S+/\S+): (?:at least (\d+), at most )?(\d+)$")
 
 
-def planned(output: str) -> dict[str, range]:
-    """Return the possible numbers of requests by rule id."""
-    return {name: range(int(first or most), int(most) + 1) for name, first, most in COUNT.findall(output)}
-
-
-def test_each_rule_sends_as_many_requests_as_planned(run_gate: RunGate, tmp_path: Path) -> None:
-    plan = planned(run_gate("--plan").output)
+def test_each_rule_sends_the_planned_number_of_requests_within_its_bounds(run_gate: RunGate, tmp_path: Path) -> None:
     (tmp_path / "proof").mkdir()
     result = run_against(None, tmp_path / "proof")
     sent = {verdict.rule.id: result.cost(verdict) for verdict in result.verdicts}
-    wrong = {rule: count for rule, count in sent.items() if count not in plan.get(rule, range(1))}
-    assert wrong == {}
-    assert len(plan) > 40
+    assert {rule: count for rule, count in sent.items() if count} == TYPICAL, "run python -m tools.rules_document"
+    bounds = {rule.id: rule.sends for rule in all_rules()}
+    assert [rule for rule, count in sent.items() if not bounds[rule][0] <= count <= bounds[rule][1]] == []
+    plan = run_gate("--plan").output
+    assert {rule: int(count) for rule, count in re.findall(r"(?m)^(\S+/\S+): (\d+)$", plan)} == TYPICAL
+    assert f"in total about {result.shared + sum(sent.values())} requests, at most 1000 (--max-requests): " in plan
 
 
 def test_a_plan_needs_no_key_and_sends_nothing(run_gate: RunGate) -> None:
     run = run_gate("--plan", "--base-url", "http://127.0.0.1:9")
     assert run.code == 0
-    assert "nothing was sent to http://127.0.0.1:9; a run sends" in run.output
+    assert "nothing was sent to http://127.0.0.1:9; a run usually sends" in run.output
     assert "bucket/burst-is-not-exceeded: none without --intrusive" in run.output
     assert "50 (24 with the main key, 9 with key 2, 9 with key 3, 4 without a key, 4 with an unknown key)" in run.output
 
@@ -61,10 +58,19 @@ def test_a_plan_counts_the_keys_that_are_given(run_gate: RunGate) -> None:
 )
 def test_a_plan_of_one_rule_counts_only_its_baseline_requests(rule: str, run_gate: RunGate) -> None:
     chosen = ("--rule", rule)
-    plan = run_gate(*chosen, "--plan").output
-    total = re.search(r"in total (?:at least (\d+) and at most )?(\d+) requests: (.*) at ", plan)
-    assert total
+    total = re.search(r"in total about (\d+) requests, ", run_gate(*chosen, "--plan").output)
     sent = re.search(r"(?m)^(\d+) requests in ", run_gate(*chosen).output)
+    assert total
     assert sent
-    assert int(total[1] or total[2]) <= int(sent[1]) <= int(total[2])
-    assert not total[3].startswith("0")
+    assert total[1] == sent[1]
+
+
+def test_a_plan_states_the_time_at_the_given_pace(run_gate: RunGate) -> None:
+    keys = ("--base-url", "http://127.0.0.1:9", "--api-key=key-1", "--api-key=key-2", "--api-key=key-3")
+    usual = run_gate("--plan", *keys).output
+    (requests,) = re.findall(r"in total about (\d+) requests", usual)
+    assert f"about {int(requests) / PACE:.0f} s at the vendor's limit of 10 requests a second" in usual
+    slow = run_gate("--plan", *keys, "--max-rate", "2", "--max-requests", "100").output
+    assert "in total about 100 requests, at most 100 (--max-requests): about 50 s at --max-rate 2" in slow
+    selected = run_gate("--plan", *keys, "--rule", "auth/missing-key-is-401").output
+    assert "about 1 s at the vendor's" in selected
