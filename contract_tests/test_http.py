@@ -10,7 +10,7 @@ import pytest
 
 from contract_tests.run import wrong_keys
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, incomplete_finding, status_finding, unless_200
+from contract_tests.run.findings import Finding, incomplete_finding, one_of, status_finding, unless_200
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, report, send_and_await_close, send_pipelined
 from contract_tests.run.rules import advisory, documented, specified
@@ -333,7 +333,7 @@ def test_split_and_pipelined_requests_are_separate(gate: Gate) -> Probing[None]:
         credential = exchange.request.credential
         expected = {200} if credential in gate.keys else gate.baseline.refusals(credential)
         if exchange.status not in {429, *expected}:
-            yield status_finding(exchange, " or ".join(map(str, sorted(expected))))
+            yield status_finding(exchange, one_of(expected))
             return
 
 

@@ -36,7 +36,9 @@ def _entry(rule: RuleReport) -> str:
 def _reason(rule: RuleReport) -> str:
     """Return the first problem as one line."""
     values = [
-        f"{each.actual} instead of {each.expected}" for each in rule.findings[:1] if each.actual and each.expected
+        f"{each.actual} instead of {each.expected}"
+        for each in rule.findings[:1]
+        if each.actual and each.expected and each.actual not in each.problem
     ]
     line = " ".join(": ".join([rule.problem, *values]).split())
     return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]} …"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from contract_tests.metrics.schema import Problem, header_problems, problems
 from contract_tests.wire.messages import Exchange
 from usage_contract.contract import Level
+
+STATUS_CODES = re.compile(r"\d{3}(, \d{3})*( or \d{3})?")
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,17 @@ class BrokenPromiseError(AssertionError):
 
 def status_finding(exchange: Exchange, expected: str) -> Finding:
     """Return the finding for a response with another status than expected, or for a missing response."""
-    has_status = exchange.status is not None
-    problem = "the status is not the expected one" if has_status else "the request has no response"
+    relation = " instead of" if STATUS_CODES.fullmatch(expected) else ", expected"
+    problem = f"the status is {exchange.status}{relation} {expected}"
+    if exchange.status is None:
+        problem = "the request has no response"
     return Finding(problem, exchange, expected=expected, actual=exchange.outcome)
+
+
+def one_of(statuses: Iterable[int]) -> str:
+    """Return status codes as `401`, or as `401, 403 or 404`."""
+    *others, last = map(str, sorted(statuses))
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def unless_200(*exchanges: Exchange) -> Iterator[Finding]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypedDict, Unpack
 from uuid import uuid4
 
 from contract_tests.run.facts import TWO_KEYS, Baseline, contains_metrics
-from contract_tests.run.findings import Finding, status_finding
+from contract_tests.run.findings import Finding, one_of, status_finding
 from contract_tests.run.options import Settings
 from contract_tests.run.probes import Probing, send
 from contract_tests.run.request_parts import RefusedParts
-from contract_tests.wire.messages import AGENT, UNSUSPICIOUS, Credential, Exchange, Pool, Request
+from contract_tests.wire.messages import AGENT, SUCCESSES, UNSUSPICIOUS, Credential, Exchange, Pool, Request
 from contract_tests.wire.not_tested import NotTested
 from usage_contract import Contract, Operation, __version__
 
@@ -197,10 +197,12 @@ class Gate:
 
         A refusal has one of the status codes in `refusals`, and no usage metrics.
         """
-        expected = ", ".join(map(str, sorted(refusals))) if len(refusals) < 10 else "a refusal"
+        expected = one_of(refusals) if len(refusals) < 10 else "a refusal"
         for exchange in exchanges:
             if exchange.status not in refusals:
-                yield status_finding(exchange, expected)
+                finding = status_finding(exchange, expected)
+                accepted = f"a request without a valid {self.key_header} is accepted: {finding.problem}"
+                yield replace(finding, problem=accepted) if exchange.status in SUCCESSES else finding
             elif self.contains_metrics(exchange):
                 yield Finding("the response to a request that must be refused contains usage metrics", exchange)
 

@@ -179,6 +179,6 @@ def test_suspicions_of_an_outage_cost_few_requests() -> None:
             failed = Exchange(gate.request(None), 500, started=clock.time)
             for _ in range(2):  # the response to the first request shows that the deployment is well
                 clock.sleep(0.1)
-                with pytest.raises(BrokenPromiseError, match="the status is not the expected one"):
+                with pytest.raises(BrokenPromiseError, match="the status is 500 instead of 401"):
                     scheduler.judge([status_finding(failed, "401")])
     assert len(received) == MOST_SUSPICIONS

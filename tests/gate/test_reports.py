@@ -208,7 +208,7 @@ def test_github_gets_annotations_and_a_summary(run_gate: RunGate, serve: Serve) 
     environment = MAIN | {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "summary.md"}
     run = run_gate("--base-url", serve(lambda _: http_response(b"{}")), *FEW[:4], environment=environment)
     assert re.search(
-        r"^::error title=auth/missing-key-is-401::A response .* 401\.%0Athe status is not the expected one%0A",
+        r"^::error title=auth/missing-key-is-401::A response .* 401\.%0Athe status is 200 instead of 401%0A",
         run.output,
         re.MULTILINE,
     )
