@@ -177,6 +177,11 @@ def all_rules() -> list[Rule]:
     return [rule for rule, _, _ in rule_functions()]
 
 
+def rule_named(name: str) -> Rule:
+    """Return the rule of the gate with an id."""
+    return next(rule for rule in all_rules() if rule.id == name)
+
+
 def rule_ids() -> list[str]:
     """Return the id of every rule of the gate."""
     return [rule.id for rule in all_rules()]

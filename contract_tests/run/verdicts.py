@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,7 @@ from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.first_request import NoFirstResponseError
 from contract_tests.run.options import Settings
 from contract_tests.run.outage import OutageError
-from contract_tests.run.rules import Rule, all_rules, rule_ids
+from contract_tests.run.rules import Rule, all_rules, rule_ids, rule_named
 from contract_tests.run.scheduler import Scheduler, Shortfall
 from contract_tests.wire.messages import Exchange
 from contract_tests.wire.not_tested import MORE_REQUESTS, MORE_TIME, NotApplicable, NotTested
@@ -32,12 +31,7 @@ WORST_FIRST: tuple[Outcome, ...] = (
 )
 # Reported where the first 200 is missing, whichever rule happened to come first. At the level `specified`, also
 # reported where an outage ends the run: the baseline request that has confirmed it breaks this rule.
-FIRST_REQUEST_RULE: dict[str, Any] = {
-    "id": "auth/valid-key-is-200",
-    "level": "specified",
-    "source": "document, 200: usage metrics for the authenticated API key",
-    "promise": "A response to a baseline request with a valid key MUST have status 200.",
-}
+FIRST_REQUEST_RULE = "auth/valid-key-is-200"
 
 
 @dataclass(frozen=True)
@@ -129,10 +123,10 @@ class Verdicts:
             return Verdict.without_result(rule, error)
         if isinstance(error, BrokenPromiseError):
             if isinstance(error, OutageError):
-                rule = next(each for each in all_rules() if each.id == error.rule)
+                rule = rule_named(error.rule)
             is_of_specified_run = isinstance(error, OutageError) and rule.is_above(self.settings.level)
             if is_of_specified_run or isinstance(error, NoFirstResponseError):
-                rule = replace(rule, **FIRST_REQUEST_RULE)
+                rule = rule_named(FIRST_REQUEST_RULE)
             return Verdict(rule, self._failure(rule), error.findings)
         if report.failed:
             return Verdict(rule, "gate error", reason=str(report.longrepr))
