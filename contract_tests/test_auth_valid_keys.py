@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 
+from contract_tests.reports.model import counted
 from contract_tests.run.facts import NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding, status_finding, unless_200
 from contract_tests.run.gate import BROWSER, Gate
@@ -59,7 +60,7 @@ def test_accepted_key_remains_valid(gate: Gate, journal: tuple[Exchange, ...]) -
         after = of_key[of_key.index(accepted[-1]) :] if accepted else []
         rejected = [exchange for exchange in after if exchange.status in AUTH_ERRORS]
         if len(rejected) >= FEWEST_REJECTIONS:
-            problem = f"{key.label} was accepted in {len(accepted)} responses, and rejected after that"
+            problem = f"{key.label} was accepted in {counted(len(accepted), 'response')}, and rejected after that"
             yield Finding(problem, rejected[0], related=(accepted[-1],))
 
 

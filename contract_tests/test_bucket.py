@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from contract_tests.metrics.view import UsageMetrics
+from contract_tests.reports.model import counted
 from contract_tests.run import wrong_keys
 from contract_tests.run.facts import NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding
@@ -168,7 +169,7 @@ def test_retry_after_is_sufficient(
             after = yield from bucket.send_after_waiting(throttled_now)
         wait = stated_wait(throttled_now)
         if wait > LONGEST_WAIT:
-            problem = f"Retry-After is too long for {bucket.rps:g} tokens a second"
+            problem = f"Retry-After is too long for an rps of {bucket.rps:g}"
             yield Finding(problem, throttled_now, expected=f"at most {LONGEST_WAIT:g} s", actual=f"{wait:g} s")
         elif after.status != 200:
             problem = f"the request after Retry-After is not accepted, {TRIES} times"
@@ -313,7 +314,7 @@ def test_available_tokens_are_usable(smallest_bucket: Bucket) -> Probing[None]:
     bucket = smallest_bucket
     due = min(bucket.burst, bucket.rps * LONGEST_REFILL)
     if due < SMALLEST_READABLE <= bucket.burst:
-        raise NotTested(f"the bucket refills too slowly: {bucket.rps:g} tokens a second")
+        raise NotTested(f"the bucket refills too slowly: its rps is {bucket.rps:g}")
 
     def check(_: int) -> Probing[Finding | None]:
         yield from bucket.await_refill()
@@ -324,7 +325,7 @@ def test_available_tokens_are_usable(smallest_bucket: Bucket) -> Probing[None]:
         sent = min(remaining, LARGEST_BUCKET)
         if remaining + ALLOWANCE < SLOWEST_REFILL * due - ROUNDING:
             problem = f"a refilled bucket has too few tokens, {TRIES} times"
-            return tokens_finding(problem, before, f"about {due:g} of {bucket.burst} tokens")
+            return tokens_finding(problem, before, f"about {due:g} of {counted(bucket.burst, 'token')}")
         exchanges = yield from bucket.spend(sent)
         rejected = [exchange for exchange in exchanges if exchange.status == 429]
         is_single = before.status == 200 and bucket.burst < SMALLEST_READABLE  # the request above took the only token
@@ -373,6 +374,6 @@ def test_each_key_has_its_own_bucket(smallest_bucket: Bucket) -> Probing[None]:
         if after.status == 200 and one - other < max(LEAST_LOSS, bucket.sample // 2):
             return None
         problem = f"a burst with one key takes tokens of another key, {TRIES} times"
-        return tokens_finding(problem, after, f"about {one} tokens", before)
+        return tokens_finding(problem, after, f"about {counted(one, 'token')}", before)
 
     yield from confirm(TRIES, check)

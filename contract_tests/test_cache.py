@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from contract_tests.reports.model import counted
 from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding, status_finding, unless_200
 from contract_tests.run.gate import Gate
@@ -194,7 +195,7 @@ def test_partial_response_is_206(first_bytes: Exchange) -> Iterator[Finding]:
                 actual=exchange.excerpt(stated),
             )
         elif not exchange.size == int(part[1]) + 1 <= 10:
-            size = f"{exchange.size} bytes"
+            size = counted(exchange.size, "byte")
             yield Finding("the part does not have the size of Content-Range", exchange, expected=part[0], actual=size)
     elif exchange.status == 200 and exchange.json.problem:
         yield Finding(f"the whole body was promised, and it {exchange.json.problem}", exchange)
@@ -237,7 +238,7 @@ def test_announced_parts_are_sent(
         request = exchange.request
         is_for_a_part = request.values("Range") == [FIRST_TEN_BYTES] and not request.values("If-Range")
         if is_for_a_part and _announce_parts(exchange, *ok_responses):
-            actual = f"200, and {exchange.size} bytes"
+            actual = f"200, and {counted(exchange.size, 'byte')}"
             yield Finding("Accept-Ranges announces parts, and none is sent", exchange, expected="206", actual=actual)
 
 

@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 import pytest
 
+from contract_tests.reports.model import counted
 from contract_tests.run import wrong_keys
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding, incomplete_finding, one_of, status_finding, unless_200
@@ -401,4 +402,4 @@ def _distinct(*exchanges: Exchange) -> Iterable[Exchange]:
 def _followed(exchanges: Iterable[Exchange]) -> Iterator[Finding]:
     for exchange in exchanges:
         if exchange.extra:
-            yield Finding(f"{exchange.extra_size} bytes follow the response", exchange)
+            yield Finding(f"the response is followed by {counted(exchange.extra_size, 'byte')}", exchange)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from contract_tests.reports.model import counted
 from contract_tests.run.facts import NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding, after, status_finding, unless_200
 from contract_tests.run.gate import Gate
@@ -60,7 +61,7 @@ def test_head_has_no_body(head: Exchange) -> Iterator[Finding]:
     if head.ending == "malformed":
         yield Finding(f"the response is malformed: {head.excerpt(head.problem)}", head)
     if head.extra:
-        yield Finding(f"{head.extra_size} bytes follow the head", head)
+        yield Finding(f"the head is followed by {counted(head.extra_size, 'byte')}", head)
 
 
 @specified(

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from contract_tests.reports.deviations import NEXT_STEP, suggested_deviations
-from contract_tests.reports.model import FAILURES, FATAL, Outcome, Report, RuleReport
+from contract_tests.reports.model import FAILURES, FATAL, Outcome, Report, RuleReport, counted
 from contract_tests.reports.text import stated
 from contract_tests.reports.timeline import drawing, duration, kind
 
@@ -50,7 +50,7 @@ def page(report: Report) -> str:
 def _template() -> Template:
     loader = PackageLoader("contract_tests.reports", ".")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    environment.filters.update(duration=duration, mark=kind, prose=_prose, stated=stated)
+    environment.filters.update(counted=counted, duration=duration, mark=kind, prose=_prose, stated=stated)
     return environment.get_template("report.html.j2")
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from contract_tests.reports.deviations import NEXT_STEP, suggested_deviations
-from contract_tests.reports.model import FAILURES, Report
+from contract_tests.reports.model import FAILURES, Report, counted
 from contract_tests.reports.text import FINDINGS_ON_A_SCREEN, exchange_lines, finding_lines
 
 LONGEST_FINDING = 2000  # characters of a finding: a job's summary may have 1 MiB in all
@@ -30,7 +30,7 @@ def markdown(report: Report) -> str:
 def _template() -> Template:
     loader = PackageLoader("contract_tests.reports", ".")
     environment = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - not HTML
-    environment.filters.update(inline=inline, fenced=fenced, shortened=_shortened)
+    environment.filters.update(counted=counted, inline=inline, fenced=fenced, shortened=_shortened)
     environment.globals.update(finding_lines=finding_lines, exchange_lines=exchange_lines)
     return environment.get_template("report.md.j2")
 

@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from decimal import Decimal
 from importlib.metadata import version
 from typing import Any, Literal, TypeVar, cast
 
@@ -223,8 +224,8 @@ class Report:
 
     @property
     def cost(self) -> str:
-        """The requests and the time that it took."""
-        return f"{counted(self.requests, 'request')} in {self.seconds:.1f} s"
+        """The requests and the time that they took."""
+        return cost_of_run(self.requests, self.seconds, is_recorded=self.settings.get("recorded") is True)
 
 
 def as_json(report: Report) -> str:
@@ -232,7 +233,14 @@ def as_json(report: Report) -> str:
     return json.dumps(asdict(report), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
-def counted(number: int, thing: str) -> str:
+def cost_of_run(requests: int, seconds: float, *, is_recorded: bool) -> str:
+    """Return the requests of a run and the time that they took; of a recording, its exchanges."""
+    if is_recorded:
+        return f"{counted(requests, 'recorded exchange')}, and no request was sent"
+    return f"{counted(requests, 'request')} in {seconds:.1f} s"
+
+
+def counted(number: float | Decimal, thing: str) -> str:
     """Return `1 request`, `2 requests`."""
     return f"{number} {thing}" + ("" if number == 1 else "s")
 

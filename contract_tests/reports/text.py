@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from contract_tests.reports.model import ExchangeReport, FindingReport, RuleReport
+from contract_tests.reports.model import ExchangeReport, FindingReport, RuleReport, counted
 
 FINDINGS_ON_A_SCREEN = 3  # of one rule
 INDENT = "    "
@@ -24,7 +24,7 @@ def _rule_lines(rule: RuleReport) -> Iterator[str]:
     for finding in rule.findings[:FINDINGS_ON_A_SCREEN]:
         yield from finding_lines(finding)
     if more := rule.more_findings + len(rule.findings[FINDINGS_ON_A_SCREEN:]):
-        yield f"and {more} more findings"
+        yield f"and {counted(more, 'more finding')}"
 
 
 def finding_lines(finding: FindingReport) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from contract_tests.reports.model import counted
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS
 from contract_tests.run.options import Settings
 from contract_tests.run.rules import Rule, rule_of
@@ -51,7 +52,7 @@ def plan(rules: Sequence[Rule], settings: Settings, fixtures: Collection[str]) -
             yield f"{rule.id}: {TYPICAL[rule.id]}"
     requests = min(baseline + own_requests(rules, intrusive=settings.intrusive), settings.max_requests)
     yield (
-        f"in total about {requests} requests, at most {settings.max_requests} (--max-requests): "
+        f"in total about {counted(requests, 'request')}, at most {settings.max_requests} (--max-requests): "
         f"{seconds(requests, settings.max_rate)} at "
         + (f"--max-rate {settings.max_rate:g}" if settings.max_rate else LIMIT)
     )

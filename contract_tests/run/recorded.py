@@ -40,10 +40,6 @@ def settings_of(recording: Recording, level: Level) -> Settings:
 class RecordedTransport(Transport):
     """A transport whose journal is a recording, and that sends nothing."""
 
-    def spent(self) -> str:
-        """Return the number of recorded exchanges."""
-        return f"{len(self.journal)} recorded exchanges, and no request was sent"
-
     def _reserve(self, _: Sequence[Request]) -> float:
         raise NotTested("a recording cannot answer further requests", wanted=OWN_REQUESTS)
 

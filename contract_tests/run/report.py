@@ -21,6 +21,7 @@ from contract_tests.reports.model import (
     RequestReport,
     Result,
     RuleReport,
+    counted,
 )
 from contract_tests.reports.pretty_json import marked
 from contract_tests.run.command_line import command_for_one_rule, repeating_command
@@ -47,8 +48,7 @@ RESULTS: Mapping[int, Result] = {
 class Ending:
     """The end of a run: its exit code, and the reason if it ended early.
 
-    `exchange` shows the reason; `arguments` are pytest's own; `started` is when the run began,
-    and `seconds` is how long it took.
+    `exchange` shows the reason; `arguments` are pytest's own; `started` is when the run began.
     """
 
     exit_code: int
@@ -56,7 +56,6 @@ class Ending:
     exchange: Exchange | None
     arguments: Sequence[str]
     started: datetime
-    seconds: float
 
 
 def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None) -> Report:
@@ -71,11 +70,11 @@ def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None)
         level=settings.level,
         target=settings.target.url,
         started=ending.started.isoformat(timespec="seconds"),
-        seconds=round(ending.seconds, 3),
+        seconds=round(verdicts.seconds, 3),
         requests=verdicts.requests,
         keys=len(settings.keys),
         reproduce=repeating_command(ending.arguments, settings),
-        settings=_settings(settings),
+        settings={**_settings(settings), "recorded": verdicts.is_recorded},
         counts={outcome: sum(rule.outcome == outcome for rule in rules) for outcome in OUTCOMES},
         rules=rules,
         shortfalls=tuple(shortfall.reason for shortfall in verdicts.shortfalls),
@@ -189,7 +188,7 @@ def _response(exchange: Exchange) -> str:
         return f"none ({exchange.ending}{': ' + problem if problem else ''})"
     ending = "" if exchange.ending == "complete" else f", {exchange.ending}: {problem}"
     media_type = exchange.excerpt(", ".join(exchange.kept_values("Content-Type")) or "no Content-Type")
-    cost = f"{exchange.size} bytes in {exchange.seconds * 1000:.0f} ms"
+    cost = f"{counted(exchange.size, 'byte')} in {exchange.seconds * 1000:.0f} ms"
     return f"{exchange.status} {exchange.excerpt(exchange.reason)}, {media_type}, {cost}{ending}"
 
 

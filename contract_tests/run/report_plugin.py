@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-import time
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -39,7 +38,6 @@ class ReportPlugin:
     output: RedactedStream
     junit: JUnitFile | None
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    began: float = field(default_factory=time.monotonic)
     reason: str = ""
     exchange: Exchange | None = None
     report: Report | None = None
@@ -88,10 +86,9 @@ class ReportPlugin:
 
     def _report_of(self, session: pytest.Session) -> Report:
         arguments = session.config.invocation_params.args
-        seconds = time.monotonic() - self.began
         code = int(session.exitstatus)
         reason = self.reason or (self._problem if code == COULD_NOT_BE_TESTED else "")
-        ending = Ending(code, reason, self.exchange, [*map(str, arguments)], self.started, seconds)
+        ending = Ending(code, reason, self.exchange, [*map(str, arguments)], self.started)
         return redacted(report_of(self.verdicts, ending, self.outputs.earlier), self.redact)
 
     def _check_output(self, session: pytest.Session) -> None:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import get_args
 
-from contract_tests.reports.model import FAILURES, Outcome, counted
+from contract_tests.reports.model import FAILURES, Outcome, cost_of_run, counted
 from contract_tests.run.plan import ALL_BASELINE_REQUESTS, own_requests, seconds
 from contract_tests.run.rules import all_rules, rule_ids
 from contract_tests.run.verdicts import Verdict, Verdicts
@@ -27,11 +27,11 @@ def summary(verdicts: Verdicts) -> Iterator[str]:
     of_all = f" of {known}" if 0 < selected < known else ""
     yield f"rules: {selected}{of_all} selected; {tally or 'none ran'}"
     if verdicts.scheduler:
-        yield verdicts.scheduler.transport.spent()
+        yield cost_of_run(verdicts.requests, verdicts.seconds, is_recorded=verdicts.is_recorded)
     lines = [*_failures(verdicts), *_untested(verdicts)]
     yield from lines[:SCREEN]
     if len(lines) > SCREEN:
-        yield f"… and {len(lines) - SCREEN} more lines: --report-dir DIR writes all of them"
+        yield f"… and {counted(len(lines) - SCREEN, 'more line')}: --report-dir DIR writes all of them"
     if needs := complete_run(verdicts):
         yield needs
 

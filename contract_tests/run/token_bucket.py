@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from contract_tests.metrics.view import UsageMetrics
+from contract_tests.reports.model import counted
 from contract_tests.run.findings import Finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.probes import Probing, confirm, pause, send_concurrently, send_pipelined
@@ -110,7 +111,7 @@ class Bucket:
         most = self.burst + self.rps * seconds + ROUNDING
         if len(accepted) <= most:
             return None
-        problem = f"more requests are accepted than a bucket of {self.burst} tokens can hold"
+        problem = f"more requests are accepted than a bucket of {counted(self.burst, 'token')} can hold"
         expected, actual = f"at most {most:.1f} requests within {seconds:.2f} s", f"{len(accepted)} of {len(emptied)}"
         return Finding(problem, accepted[-1], expected=expected, actual=actual)
 
@@ -166,11 +167,11 @@ class Refill:
     def not_gradual(self) -> Finding | None:
         """Return a finding if there are more or fewer tokens than must have been refilled."""
         finding = self.too_fast() or (self.too_slow() if self.is_timely else None)
-        problem = f"the bucket has too many or too few tokens at {self.bucket.rps:g} tokens a second, {TRIES} times"
+        problem = f"the bucket has too many or too few tokens at an rps of {self.bucket.rps:g}, {TRIES} times"
         return replace(finding, problem=problem) if finding else None
 
     def _finding(self, how: str, expected: str) -> Finding:
-        problem = f"the bucket refills {how} than at {self.bucket.rps:g} tokens a second, {TRIES} times"
+        problem = f"the bucket refills {how} than at an rps of {self.bucket.rps:g}, {TRIES} times"
         return tokens_finding(problem, self.after, expected)
 
 
@@ -207,7 +208,7 @@ class Evasion:
         """Return the finding for the first suspect, with the response that states the most tokens."""
         shown = max(self._accepted[self.suspects[0]], key=lambda exchange: UsageMetrics(exchange).remaining or 0)
         problem = f"a request with an empty bucket {'has a full one' if self._states_full(shown) else 'is accepted'}"
-        return tokens_finding(problem, shown, f"about {self.due:.1f} of {self.bucket.burst} tokens")
+        return tokens_finding(problem, shown, f"about {self.due:.1f} of {counted(self.bucket.burst, 'token')}")
 
     @property
     def _accepted(self) -> dict[str, list[Exchange]]:
@@ -235,7 +236,7 @@ def is_untouched(emptied: Sequence[Exchange]) -> bool:
 
 def tokens_finding(problem: str, exchange: Exchange, expected: str, *related: Exchange) -> Finding:
     """Return a finding for a response that states another number of remaining tokens than expected."""
-    actual = f"{UsageMetrics(exchange).remaining or 0} tokens (status {exchange.outcome})"
+    actual = f"{counted(UsageMetrics(exchange).remaining or 0, 'token')} (status {exchange.outcome})"
     return Finding(problem, exchange, related, REMAINING, expected, actual)
 
 

@@ -93,9 +93,20 @@ class Verdicts:
         return self.scheduler.journal if self.scheduler else []
 
     @property
+    def is_recorded(self) -> bool:
+        """Whether the exchanges are those of a recording."""
+        return self.scheduler is not None and self.scheduler.is_recorded
+
+    @property
     def requests(self) -> int:
         """The number of requests, also those repeated on another connection; of a recording, its exchanges."""
         return (self.scheduler.transport.sent if self.scheduler else 0) or len(self.journal)
+
+    @property
+    def seconds(self) -> float:
+        """The seconds from the first request to the end of the last exchange."""
+        began = min((exchange.started for exchange in self.journal), default=0.0)
+        return max((exchange.ended for exchange in self.journal), default=began) - began
 
     def judge(self, rule: Rule, report: pytest.TestReport, call: pytest.CallInfo[None]) -> Verdict | None:
         """Record and return the verdict of one phase of a rule, and adapt the outcome of pytest's report."""
@@ -132,8 +143,7 @@ class Verdicts:
             return Verdict(rule, "gate error", reason=str(report.longrepr))
         if report.when != "call":
             return None
-        is_recorded = self.scheduler is not None and self.scheduler.is_recorded  # which may not show the deviation
-        if (deviation := self.settings.deviations.get(rule.id)) and not is_recorded:
+        if (deviation := self.settings.deviations.get(rule.id)) and not self.is_recorded:  # a recording may not show it
             return Verdict(rule, "stale deviation", reason=f"remove the {deviation}")
         return Verdict(rule, "held")
 
@@ -157,7 +167,7 @@ class Verdicts:
 
     def check_whole_run(self, rule: Rule) -> None:
         """Raise NotTested for a passive rule over all exchanges that holds for a part of the run's exchanges only."""
-        if rule.is_active or not rule.is_over_all or self.scheduler is None or self.scheduler.is_recorded:
+        if rule.is_active or not rule.is_over_all or self.scheduler is None or self.is_recorded:
             return
         selected = {each.id for each in self.rules}
         if any(each.is_active and not each.intrusive and each.id not in selected for each in all_rules()):

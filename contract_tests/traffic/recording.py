@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from contract_tests.redaction.redactor import Redactor
 from contract_tests.redaction.spellings import SHORTEST_SECRET
+from contract_tests.reports.model import counted
 from contract_tests.wire.messages import AUTH_ERRORS, UNSUSPICIOUS, Aspect, Credential, Exchange, Request, name_of_key
 from contract_tests.wire.pages import is_challenge, is_page
 from contract_tests.wire.target import DEFAULT_PORTS, Target
@@ -123,7 +124,9 @@ def _exchanges_with_operation(
     responses = [(target, each.exchange) for target, each in found if _is_of_the_deployment(each.exchange)]
     if not responses:
         at = f" at {redact(base.url)}" if base else ""
-        raise TrafficError(f"{len(recorded)} exchanges are recorded, and none of them is with {operation.path}{at}")
+        raise TrafficError(
+            f"{counted(len(recorded), 'exchange')} recorded, and none of them is with {operation.path}{at}"
+        )
     target = _only_target(responses, operation, redact)
     return target, sorted((each for at, each in responses if at == target), key=lambda each: each.started)
 

@@ -62,7 +62,7 @@ def _inflated(data: bytes, wbits: int) -> tuple[bytes, str]:
             return bytes(body), "it is cut short"
         data = inflater.unused_data
         if wbits not in GZIP or not data.startswith(GZIP_MEMBER):
-            return bytes(body), f"{len(data)} bytes follow its end" if data.strip(b"\0") else ""
+            return bytes(body), "more bytes follow its end" if data.strip(b"\0") else ""
     return bytes(body), f"it has more than {MOST_MEMBERS} members"
 
 

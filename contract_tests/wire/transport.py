@@ -71,11 +71,6 @@ class Transport:
         context.set_alpn_protocols(["http/1.1"])
         return context
 
-    def spent(self) -> str:
-        """Return the number of requests and the seconds of the run so far."""
-        seconds = self.settings.max_time - (self.ends - self.clock.now())
-        return f"{self.sent} requests in {seconds:.1f} s"
-
     @property
     def problems(self) -> list[str]:
         """Sentences about what was wrong with the deployment at times, without a request that is the cause."""
@@ -233,7 +228,7 @@ class Transport:
         left = self.settings.max_requests - self.sent
         if left < requests:
             raise NotTested(
-                f"the budget of {self.settings.max_requests} requests (--max-requests) has only {left} left",
+                f"the request budget (--max-requests {self.settings.max_requests}) has only {left} left",
                 wanted=MORE_REQUESTS,
             )
 

@@ -85,7 +85,7 @@ def test_refills_of_further_buckets_are_not_checked_after_a_finding(rules: Any) 
 def test_bucket_that_refills_in_minutes_is_not_tested(rules: Any) -> None:
     scheduler, deployment = scheduler_for(ok)
     bucket = Bucket(scheduler.gate, KEY, burst=10, rps=0.1)
-    with pytest.raises(NotTested, match=r"refills too slowly: 0\.1 tokens a second"):
+    with pytest.raises(NotTested, match=r"refills too slowly: its rps is 0\.1"):
         scheduler.judge(rules.test_available_tokens_are_usable(bucket))
     assert deployment.journal == []
 

@@ -90,7 +90,7 @@ def test_a_connection_that_a_fault_closes_has_no_response_to_judge(mock: UsageMo
 
 def test_no_exchange_with_the_operation_is_an_error(mock: UsageMock) -> None:
     health = from_requests(requests.get(f"{mock.url}/healthz", timeout=30))
-    with pytest.raises(TrafficError, match="1 exchanges are recorded, and none of them is with /usage"):
+    with pytest.raises(TrafficError, match="1 exchange recorded, and none of them is with /usage"):
         judge([health])
 
 

@@ -73,7 +73,7 @@ def test_a_batch_that_the_budget_ends_is_judged_as_far_as_it_was_sent(scheduler:
     with pytest.raises(BrokenPromiseError):
         sending.judge(rule(is_broken=True))
     sending.transport.sent = 0
-    with pytest.raises(NotTested, match="the budget of 2 requests"):
+    with pytest.raises(NotTested, match="--max-requests 2"):
         sending.judge(rule(is_broken=False))
 
 

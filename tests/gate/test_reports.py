@@ -98,6 +98,15 @@ def test_the_report_counts_repeated_requests_as_the_summary_does(run_gate: RunGa
     assert sum(each["requests"] for each in report(run)["rules"]) < int(summary[1])
 
 
+def test_terminal_and_reports_state_the_same_requests_and_seconds(run_gate: RunGate, serve: Serve) -> None:
+    page = http_response(b"<!doctype html><title>Elsewhere</title>", "200 OK", "Content-Type: text/html")
+    run = run_gate("--base-url", serve(lambda _: page), *FEW, environment=MAIN)
+    (cost,) = re.findall(r"(?m)^1 request in [\d.]+ s$", run.output)
+    html, _, markdown = texts(run)
+    assert cost in html
+    assert inline(cost) in markdown
+
+
 def test_a_run_that_could_not_be_tested_has_the_reason_as_its_headline(run_gate: RunGate, serve: Serve) -> None:
     run = run_gate("--base-url", serve(lambda _: http_response(b"{}", "401 Unauthorized")), *FEW, environment=MAIN)
     contents = report(run)

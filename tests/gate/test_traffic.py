@@ -85,7 +85,9 @@ def test_correct_traffic_has_a_partial_result(judge_file: Callable[..., Run]) ->
     run = judge_file(*(entry(GOOD, at=at, received=encoded) for at in range(4)), entry(DETAIL, 401, key="", at=5))
     assert run.code == 0
     assert report(run)["verdict"] == "partial"
-    assert "5 recorded exchanges, and no request was sent" in run.output
+    cost = "5 recorded exchanges, and no request was sent"
+    assert cost in run.output
+    assert f"<span>{cost}</span>" in (run.folder / "out" / "contract.html").read_text()
     assert {outcomes(run)[rule] for rule in ("schema/body-is-json", RATE_RULE, "auth/valid-key-is-200")} == {"held"}
     assert outcomes(run)["errors/error-body-is-json-with-a-detail"] == "held"
 
@@ -462,9 +464,9 @@ def test_several_deployments_need_a_base_url(judge_file: Callable[..., Run]) -> 
         ("", "is not HAR"),
         ("[]", "is not HAR 1.2: /log is missing"),
         ('{"log": {"entries": 3}}', "is not HAR 1.2: /log/entries is not an array"),
-        ('{"log": {"entries": [{}]}}', "1 exchanges are recorded, and none"),
+        ('{"log": {"entries": [{}]}}', "1 exchange recorded, and none"),
         (json.dumps(har(entry(GOOD, url="https://api.example/other"))), "none of them is with /usage"),
-        (json.dumps(har()), "0 exchanges are recorded, and none"),
+        (json.dumps(har()), "0 exchanges recorded, and none"),
     ],
 )
 def test_a_file_that_cannot_be_judged_is_exit_code_4(

@@ -232,7 +232,7 @@ def test_no_request_is_sent_beyond_the_budget(bench: Callable[..., Bench]) -> No
     setup = bench(http_response(b"{}"), max_requests=2)
     setup.send()
     setup.send()
-    with pytest.raises(NotTested, match=r"the budget of 2 requests \(--max-requests\) has only 0 left"):
+    with pytest.raises(NotTested, match=r"the request budget \(--max-requests 2\) has only 0 left"):
         setup.send()
     assert len(setup.heads) == 2
 
@@ -242,7 +242,7 @@ def test_only_sent_requests_are_counted(bench: Callable[..., Bench]) -> None:
     assert [setup.send().status for _ in range(3)] == [200, 200, 200]
     with pytest.raises(NotTested, match="max-time"):
         setup.send()
-    assert setup.transport.spent().startswith(f"{len(setup.heads)} requests in ")
+    assert setup.transport.sent == len(setup.heads)
 
 
 def test_a_request_that_is_sent_again_must_fit_into_the_budget() -> None:
