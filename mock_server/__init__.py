@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from mock_server.fixtures.validation import FixtureError as FixtureError
     from mock_server.options import MockOptions as MockOptions
     from mock_server.options import OptionError as OptionError
-    from mock_server.simulation.clock import EndOfTimeError as EndOfTimeError
+    from mock_server.simulation.clock import ClockRangeError as ClockRangeError
     from mock_server.simulation.journal import Entry as Entry
     from mock_server.simulation.journal import Message as Message
-    from mock_server.simulation.simulator import FullError as FullError
     from mock_server.simulation.simulator import RevokedKeyError as RevokedKeyError
+    from mock_server.simulation.simulator import TotalRangeError as TotalRangeError
     from mock_server.simulation.simulator import UnknownKeyError as UnknownKeyError
     from mock_server.simulation.state import StateUnavailableError as StateUnavailableError
     from mock_server.suggestions import UnknownNameError as UnknownNameError
     from mock_server.testing.async_usage_mock import AsyncUsageMock as AsyncUsageMock
     from mock_server.testing.usage_mock import UsageMock as UsageMock
-    from mock_server.web.answers import AnswerError as AnswerError
+    from mock_server.web.answers import ResponseError as ResponseError
     from mock_server.web.preferences import CodeError as CodeError
     from mock_server.web.server import CertificateError as CertificateError
 
@@ -45,14 +45,14 @@ _HOME = {
     **dict.fromkeys(("Fault", "load_fault"), "fixtures.faults"),
     "FixtureError": "fixtures.validation",
     **dict.fromkeys(("MockOptions", "OptionError"), "options"),
-    "EndOfTimeError": "simulation.clock",
+    "ClockRangeError": "simulation.clock",
     **dict.fromkeys(("Entry", "Message"), "simulation.journal"),
-    **dict.fromkeys(("FullError", "RevokedKeyError", "UnknownKeyError"), "simulation.simulator"),
+    **dict.fromkeys(("TotalRangeError", "RevokedKeyError", "UnknownKeyError"), "simulation.simulator"),
     "StateUnavailableError": "simulation.state",
     "UnknownNameError": "suggestions",
     "AsyncUsageMock": "testing.async_usage_mock",
     "UsageMock": "testing.usage_mock",
-    "AnswerError": "web.answers",
+    "ResponseError": "web.answers",
     "CodeError": "web.preferences",
     "CertificateError": "web.server",
 }

@@ -9,10 +9,12 @@ from urllib.parse import unquote
 
 import pytest
 
+import mock_server
 from tests.support.readme import CHECKOUT
 
 PAGES = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md"), *CHECKOUT.glob("openapi/*.md")])
 RULES, RENAMED = CHECKOUT / "docs/rules.md", CHECKOUT / "docs/renamed.md"
+REASONS = (CHECKOUT / "docs/mock.md", CHECKOUT / "docs/control-api.md")
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
@@ -47,6 +49,8 @@ def test_links_resolve(page: Path) -> None:
         ("Rules", {heading.strip("`") for heading in re.findall(r"^### (`.*`)", RULES.read_text(), re.MULTILINE)}),
         ("Faults", {path.stem for path in CHECKOUT.glob("fixtures/faults/*.yaml")}),
         ("Variants", {path.stem for path in CHECKOUT.glob("fixtures/variants/*.yaml")}),
+        ("Reasons", {name for page in REASONS for name in re.findall(r"`([a-z-]+)`", page.read_text())}),
+        ("Exceptions", set(mock_server.__all__)),
     ],
 )
 def test_the_new_names_of_renamed_things_exist(heading: str, names: set[str]) -> None:

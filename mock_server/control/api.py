@@ -17,10 +17,10 @@ from mock_server.control.guard import check
 from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.deployments import FactsError
 from mock_server.fixtures.validation import FixtureError
-from mock_server.simulation.clock import EndOfTimeError
-from mock_server.simulation.simulator import FullError, RevokedKeyError, UnknownKeyError
+from mock_server.simulation.clock import ClockRangeError
+from mock_server.simulation.simulator import RevokedKeyError, TotalRangeError, UnknownKeyError
 from mock_server.suggestions import UnknownNameError, suggest
-from mock_server.web.answers import AnswerError
+from mock_server.web.answers import ResponseError
 from mock_server.web.dispatcher import CONTROL_PREFIX
 from mock_server.web.mock import Mock
 from mock_server.web.preferences import CodeError
@@ -33,18 +33,18 @@ OPERATE: Mapping[str, Operate] = {
 
 # The status code and the reason of an error that an operation raises, with a text that replaces that of the error.
 ERRORS: Mapping[type[Exception], tuple[int, str] | tuple[int, str, str]] = {
-    web.HTTPRequestEntityTooLarge: (413, "too-long", "The body is longer than a mebibyte."),
+    web.HTTPRequestEntityTooLarge: (413, "body-is-too-long", "The body is longer than a mebibyte."),
     web.RequestPayloadError: (400, "malformed-request", "The body is not valid HTTP."),
     UnknownKeyError: (404, "unknown-key"),
     RevokedKeyError: (409, "revoked-key"),
-    FullError: (409, "full"),
-    EndOfTimeError: (409, "end-of-time"),
+    TotalRangeError: (409, "total-out-of-range"),
+    ClockRangeError: (409, "clock-out-of-range"),
     UnknownNameError: (404, "unknown-name"),
-    FixtureError: (409, "broken-file"),
+    FixtureError: (409, "invalid-file"),
     CodeError: (404, "unknown-code"),
-    AnswerError: (409, "wrong-answer"),
-    DelayError: (409, "wrong-delay"),
-    FactsError: (409, "wrong-facts"),
+    ResponseError: (409, "invalid-response"),
+    DelayError: (409, "invalid-delay"),
+    FactsError: (409, "invalid-facts"),
 }
 
 
@@ -102,7 +102,7 @@ def _query(request: web.Request, operation: Operation) -> Mapping[str, Any]:
     query: dict[str, Any] = {}
     for name, value in request.query.items():
         if name in query:
-            raise ControlError(422, "wrong-query", f"query /{name}: is given twice")
+            raise ControlError(422, "invalid-query", f"query /{name}: is given twice")
         is_integer = name in operation.integers and re.fullmatch(r"-?\d{1,18}", value, re.ASCII)
         query[name] = int(value) if is_integer else value
     _validate(query, operation.query, "query")
@@ -120,7 +120,7 @@ async def _body(request: web.Request, operation: Operation) -> Any:
     text = await request.read() if is_json or not has_type else b""
     if (has_type and not is_json) or (text and not has_type):
         detail = "A body must be uncompressed JSON with `Content-Type: application/json`."
-        raise ControlError(415, "no-json", detail, headers={"Accept": "application/json"})
+        raise ControlError(415, "unsupported-media-type", detail, headers={"Accept": "application/json"})
     if not text and not operation.needs_body:
         return {}
     if not text:
@@ -140,10 +140,10 @@ def _check_members(members: list[tuple[str, Any]]) -> None:
     seen: set[str] = set()
     for name, _ in members:
         if name in seen:
-            raise ControlError(422, "wrong-body", f"body: {name!r} is given twice")
+            raise ControlError(422, "invalid-body", f"body: {name!r} is given twice")
         seen.add(name)
 
 
 def _validate(value: Any, schema: Mapping[str, Any], name: str) -> None:
     if found := problems(value, schema, name):
-        raise ControlError(422, f"wrong-{name}", "\n".join(found))
+        raise ControlError(422, f"invalid-{name}", "\n".join(found))

@@ -26,7 +26,7 @@ async def change_behaviour(context: Context, call: Call) -> web.Response:
             f"{code:g}", documented, **turns, body=body.get("body"), headers=body.get("headers")
         )
     if "fault" in body:
-        names, is_unconditional = body["fault"], not body.get("in_turn", False)
+        names, is_unconditional = body["fault"], not body.get("file_conditions", False)
         changes["faults"] = None if names is None else fault_uses(names, **turns, is_unconditional=is_unconditional)
     await simulator.switch(key, **changes)
     return json_response(override_view(simulator.overrides.override_for(key), await fault_counts(simulator)))

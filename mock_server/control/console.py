@@ -37,7 +37,7 @@ async def get_contract(context: Context, call: Call) -> web.Response:
         try:
             contract = load(level)
         except (ContractError, SourceError) as error:
-            raise ControlError(409, "broken-document", str(error)) from None
+            raise ControlError(409, "invalid-document", str(error)) from None
     return text_response(as_yaml(contract.document), "application/yaml")
 
 

@@ -43,7 +43,7 @@ def summary_views(context: Context, entries: Iterable[Entry]) -> list[dict[str, 
             "status": entry.status,
             "seconds": entry.seconds,
             "reason": entry.reason,
-            "why": SENTENCES.get(entry.reason, "").format(key_header),
+            "reason_text": SENTENCES.get(entry.reason, "").format(key_header),
             "applied": entry.applied,
         }
         for entry in entries

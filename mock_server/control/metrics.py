@@ -34,18 +34,20 @@ class StateCollector(Collector):
         yield GaugeMetricFamily("usage_mock_clock_seconds", "The mock's clock, Unix time.", state["clock"]["now"])
         yield GaugeMetricFamily("usage_mock_journal_entries", "Requests in the journal.", state["journal"]["kept"])
         yield CounterMetricFamily(
-            "usage_mock_answer_seconds", "Seconds that all responses took together.", self._journal.seconds
+            "usage_mock_response_seconds", "Seconds that all responses took together.", self._journal.seconds
         )
         labels = ("method", "status", "reason")
         requests = CounterMetricFamily("usage_mock_requests", "Requests.", labels=labels)
         for (method, status, reason), count in sorted(self._journal.counts.items()):
             requests.add_metric((method, str(status), reason), count)
         tokens = GaugeMetricFamily("usage_mock_tokens", "Tokens in the bucket of a key.", labels=("key",))
-        calls = GaugeMetricFamily("usage_mock_key_calls", "Requests of a key in GET /usage.", labels=("key", "outcome"))
+        key_requests = GaugeMetricFamily(
+            "usage_mock_key_requests", "Requests of a key in GET /usage.", labels=("key", "outcome")
+        )
         moved = GaugeMetricFamily("usage_mock_key_bytes", "Bytes of a key in GET /usage.", labels=("key",))
-        for key in (key for key in state["keys"] if key["known"]):
+        for key in (key for key in state["keys"] if key["accepted"]):
             tokens.add_metric((key["id"],), key["tokens"])
-            moved.add_metric((key["id"],), key["figures"]["bytes_transferred"])
+            moved.add_metric((key["id"],), key["usage_metrics"]["bytes_transferred"])
             for outcome in ("success", "fail"):
-                calls.add_metric((key["id"], outcome), key["figures"][outcome])
-        yield from (requests, tokens, calls, moved)
+                key_requests.add_metric((key["id"], outcome), key["usage_metrics"][outcome])
+        yield from (requests, tokens, key_requests, moved)

@@ -19,7 +19,7 @@ Counts = Mapping[str, int]
 
 NO_TURNS: dict[str, Any] = {"after": None, "times": None, "left": None}
 
-NO_ACCOUNT: dict[str, Any] = {"limit": None, "tokens": None, "figures": None}
+NO_ACCOUNT: dict[str, Any] = {"rate_limit": None, "tokens": None, "usage_metrics": None}
 
 
 async def fault_counts(simulator: Simulator) -> Counts:
@@ -42,13 +42,13 @@ def override_view(override: Override, counts: Counts) -> dict[str, Any]:
         "code": override.code,
         "fault": override.fault_names,
         **(turns_view(fault, counts) if fault else NO_TURNS),
-        "answer": turns_view(override.answer, counts) if override.answer else None,
+        "code_requests": turns_view(override.answer, counts) if override.answer else None,
         "delay": override.delay,
     }
 
 
 def turns_view(turns: Turns, counts: Counts) -> dict[str, Any]:
-    """Return the turns of a fault or of an answer; the body and the header fields of an answer could contain a key."""
+    """Return the turns of a fault, or of a status code without its body and header fields: they could contain a key."""
     return {"after": turns.after, "times": turns.times, "left": turns.left(counts.get(turns.use, 0))}
 
 
@@ -84,12 +84,12 @@ async def key_view(simulator: Simulator, key: str, counts: Counts) -> dict[str, 
     return {
         "id": mask_key(key),
         "label": simulator.label(key),
-        "public": simulator.label(key) == key,
-        "made": key not in simulator.library.deployment.keys,
-        "known": account is not None,
+        "label_is_key": simulator.label(key) == key,
+        "created": key not in simulator.library.deployment.keys,
+        "accepted": account is not None,
         **(await _account_view(simulator, account, effective) if account else NO_ACCOUNT),
-        "own": override_view(simulator.overrides.keys.get(key, NO_OVERRIDE), counts),
-        "in_force": override_view(effective, counts),
+        "override": override_view(simulator.overrides.keys.get(key, NO_OVERRIDE), counts),
+        "effective": override_view(effective, counts),
     }
 
 
@@ -100,7 +100,7 @@ async def _account_view(simulator: Simulator, account: Account, effective: Overr
     account.grow(now)
     metrics = account.usage_metrics(remaining=None)
     return {
-        "limit": {"rps": account.limit.rps, "burst": account.limit.burst},
+        "rate_limit": {"rps": account.limit.rps, "burst": account.limit.burst},
         "tokens": await simulator.state.look(simulator.bucket(account, effective.faults), now),
-        "figures": {name: metrics[name] for name in ("total", "success", "fail", "bytes_transferred")},
+        "usage_metrics": {name: metrics[name] for name in ("total", "success", "fail", "bytes_transferred")},
     }

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from mock_server.masking import has_key_in_target, mask_key
 from mock_server.simulation.journal import Entry, Journal
 
-Lapse = Literal["key-in-url", "retried-refusal", "too-early", "wait-does-not-grow"]
+Lapse = Literal["key-in-url", "retried-auth-error", "too-early", "no-backoff"]
 
 # The difference between two times that rounding can cause, in seconds.
 ROUNDING = 0.001
@@ -118,7 +118,7 @@ def _lapses(entry: Entry, client: _Client, has_key_in_url: bool) -> Iterator[Evi
     if client.refused and _is_reaction(entry, client.refused):
         number, status = client.refused.number, client.refused.status
         sender = "with the same key" if entry.key else "without a key"
-        yield evidence("retried-refusal", f"#{number} received {status}, and the client tries again {sender}.")
+        yield evidence("retried-auth-error", f"#{number} received {status}, and the client tries again {sender}.")
     if client.blocked and _is_reaction(entry, client.blocked) and entry.received < client.blocked_until - ROUNDING:
         waited, early = entry.received - client.blocked.at, client.blocked_until - entry.received
         problem = f"{waited:.3f} s after #{client.blocked.number}, {early:.3f} s before its Retry-After is over."
@@ -129,7 +129,7 @@ def _lapses(entry: Entry, client: _Client, has_key_in_url: bool) -> Iterator[Evi
         waits = [wait for wait, _ in client.waits]
         if len(waits) > 1 and waits[-1] <= waits[-2] + ROUNDING:
             problem = f"The wait does not grow: {waits[-2]:.3f} s, then {waits[-1]:.3f} s, between consecutive 429s."
-            yield evidence("wait-does-not-grow", problem, is_warning=all(reached for _, reached in client.waits))
+            yield evidence("no-backoff", problem, is_warning=all(reached for _, reached in client.waits))
     _note(entry, client)
 
 

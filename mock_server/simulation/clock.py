@@ -26,7 +26,7 @@ def time_text(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class EndOfTimeError(ValueError):
+class ClockRangeError(ValueError):
     """The clock cannot be set to a time without dates."""
 
 

@@ -14,7 +14,7 @@ from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, Calls, Key, KeyFa
 from mock_server.fixtures.library import Library
 from mock_server.masking import mask_key
 from mock_server.simulation.accounts import Account, UsageCounters
-from mock_server.simulation.clock import END_OF_TIME, EndOfTimeError, MockClock
+from mock_server.simulation.clock import END_OF_TIME, ClockRangeError, MockClock
 from mock_server.simulation.journal import Journal
 from mock_server.simulation.overrides import NO_OVERRIDE, NONE, RUNTIME_USE, Answer, FaultUse, Override, Overrides
 from mock_server.simulation.state import BucketSpec, MemoryState, StaleError, State
@@ -37,7 +37,7 @@ class RevokedKeyError(LookupError):
         super().__init__(f"the key {mask_key(key)} is revoked by its scenario and has no usage metrics")
 
 
-class FullError(ValueError):
+class TotalRangeError(ValueError):
     """The usage metrics of a key would no longer be exact in JSON."""
 
     def __init__(self, key: str) -> None:
@@ -203,14 +203,14 @@ class Simulator:
             UnknownNameError: The fixture folder does not have the scenario or a fault.
             FixtureError: The file of the scenario or a fault cannot be used.
             FactsError: A deployment file must not have the facts.
-            FullError: The usage metrics would exceed the largest exact integer in JSON.
+            TotalRangeError: The usage metrics would exceed the largest exact integer in JSON.
         """
         override, facts = Override(scenario=scenario, faults=faults and _at_run_time(faults)), facts or {}
         override.check(self.library)
         check_facts(facts)
         counters = UsageCounters(key_of(facts).traffic)
         if max(counters.total, counters.bytes) > MAX_SAFE_INTEGER:
-            raise FullError(key)
+            raise TotalRangeError(key)
         await self._change(
             lambda old: replace(old.with_override(key, override), created_keys={**old.created_keys, key: facts}),
             key,
@@ -233,7 +233,7 @@ class Simulator:
         Raises:
             UnknownKeyError: The mock does not have the key.
             RevokedKeyError: The scenario of the key revokes it.
-            FullError: The usage metrics would exceed the largest exact integer in JSON.
+            TotalRangeError: The usage metrics would exceed the largest exact integer in JSON.
         """
         account = self.account(key)
         if account is None:
@@ -242,21 +242,21 @@ class Simulator:
         calls, counters = list(calls), account.counters
         requests = counters.total + sum(call.requests for call in calls)
         if max(requests, counters.bytes + sum(call.bytes for call in calls)) > MAX_SAFE_INTEGER:
-            raise FullError(key)
+            raise TotalRangeError(key)
         return account
 
     async def adjust_clock(self, adjust: Callable[[MockClock], None]) -> None:
         """Freeze, resume, set or advance the clock of every process.
 
         Raises:
-            EndOfTimeError: The new time has no date.
+            ClockRangeError: The new time has no date.
         """
 
         def adjusted(old: Overrides) -> Overrides:
             clock = MockClock(self.clock.base, old.clock)
             adjust(clock)
             if clock() > END_OF_TIME:
-                raise EndOfTimeError(f"the mock's time ends {END_OF_TIME} seconds after 1970")
+                raise ClockRangeError(f"the mock's time ends {END_OF_TIME} seconds after 1970")
             return replace(old, clock=clock.offset)
 
         await self._change(adjusted)

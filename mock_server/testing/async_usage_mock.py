@@ -163,7 +163,7 @@ class AsyncUsageMock(MockView):
         *,
         after: int = 0,
         times: int | None = None,
-        in_turn: bool = False,
+        file_conditions: bool = False,
     ) -> None:
         """Switch faults on for one key, or for all; "none" switches them off, None removes the override.
 
@@ -172,16 +172,16 @@ class AsyncUsageMock(MockView):
             key: The key; None for all.
             after: The number of requests that pass before the faults act.
             times: The number of requests on which they act; None for all.
-            in_turn: The conditions `after`, `first`, `every` and `key` of their files apply, counted from now on.
+            file_conditions: The conditions `after`, `first`, `every` and `key` of their files apply, from now on.
 
         Raises:
             TypeError: An argument has another type.
             ValueError: A number is not valid.
         """
-        if not isinstance(in_turn, bool):
-            raise TypeError(f"in_turn: {in_turn!r} is not True or False")
+        if not isinstance(file_conditions, bool):
+            raise TypeError(f"file_conditions: {file_conditions!r} is not True or False")
         _check_turns(after, times)
-        turns: dict[str, Any] = {"after": after, "times": times, "is_unconditional": not in_turn}
+        turns: dict[str, Any] = {"after": after, "times": times, "is_unconditional": not file_conditions}
         await self._simulator.switch(key, faults=None if fault is None else _fault_uses(fault, **turns))
 
     async def answer(

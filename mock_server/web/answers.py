@@ -24,7 +24,7 @@ Body = str | Mapping[str, Any] | Sequence[Any] | None
 Fields = Mapping[str, str | None] | None
 
 
-class AnswerError(ValueError):
+class ResponseError(ValueError):
     """A body or header fields that cannot be sent."""
 
 
@@ -49,7 +49,7 @@ def answer_of(
 
     Raises:
         CodeError: The status code is neither documented nor 400 to 599.
-        AnswerError: The body or a header field cannot be sent.
+        ResponseError: The body or a header field cannot be sent.
         TypeError: A value has another type.
     """
     return Answer(parse_code(code, documented), _text(body), _checked(headers or {}), after=after, times=times)
@@ -76,10 +76,10 @@ def _text(body: object) -> str | None:
         try:
             body = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         except (ValueError, TypeError, RecursionError) as error:
-            kind = TypeError if isinstance(error, TypeError) else AnswerError
+            kind = TypeError if isinstance(error, TypeError) else ResponseError
             raise kind(f"body: is not JSON: {error}") from None
     if body is not None and SURROGATE.search(body):
-        raise AnswerError("body: is not valid Unicode")
+        raise ResponseError("body: is not valid Unicode")
     return body
 
 
@@ -93,7 +93,7 @@ def _checked(headers: Mapping[str, str | None]) -> Mapping[str, str | None]:
         if value is not None and not isinstance(value, str):
             raise TypeError(f"headers: the value of {name} is {value!r}, not a text; expected {str(value)!r}")
         if problem := _problem(name, value or "", seen):
-            raise AnswerError(f"headers: {problem}")
+            raise ResponseError(f"headers: {problem}")
         seen.add(name.lower())
     return dict(headers)
 

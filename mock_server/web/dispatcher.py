@@ -188,7 +188,7 @@ class Dispatcher:
             try:
                 own = preferred_override(preferences, self.simulator.library, codes)
             except PreferenceError as error:
-                prepared = error_response(400, str(error), "unknown-preference", headers=self.mock.headers)
+                prepared = error_response(400, str(error), "invalid-preference", headers=self.mock.headers)
                 return NO_OVERRIDE, prepared.response(), 0.0
             honoured = {"fault"} if own.faults == () else set()
             plan = RequestPlan(self.simulator.resolve(key, own), own.scenario, preferences, honoured)

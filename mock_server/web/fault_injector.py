@@ -190,7 +190,7 @@ class FaultInjectors:
             return render_exception(error), tuple(uses)
         except EditError as error:
             log.error("the fault cannot be applied: %s", error)  # noqa: TRY400 - the text is complete
-            prepared = error_response(500, f"The fault cannot be applied: {error}.", "fault-does-not-fit")
+            prepared = error_response(500, f"The fault cannot be applied: {error}.", "fault-not-applicable")
             return prepared.response(), tuple(uses)
         return response, tuple(acted)
 

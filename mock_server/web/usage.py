@@ -138,11 +138,11 @@ class Usage:
         if code == 429:
             account = self.authenticate(keys, scenario)
             limit = RateLimit() if isinstance(account, PreparedResponse) else account.limit
-            return self._over_limit(limit, 1, "code-wanted")
+            return self._over_limit(limit, 1, "code-override")
         if str(code) in self._operation.responses:
-            return self._documented_error(code, "code-wanted")
+            return self._documented_error(code, "code-override")
         detail = reason_phrase(code) or "An error that an override demands."
-        return error_response(code, detail, "code-wanted", headers=self._headers)
+        return error_response(code, detail, "code-override", headers=self._headers)
 
     def _place_of_key(self, request: web.Request) -> str:
         """Return the reason that names the place of the key in a request without a key header; empty without a key."""
@@ -167,7 +167,9 @@ class Usage:
         rendered = account.derived[self] = response, response.body.split(REMAINING)
         return rendered
 
-    def _build_over_limit(self, limit: RateLimit, retry_after: int, reason: str = "no-token") -> PreparedResponse:
+    def _build_over_limit(
+        self, limit: RateLimit, retry_after: int, reason: str = "rate-limit-exceeded"
+    ) -> PreparedResponse:
         values = _limit_values(limit, retry_after)
         return self._documented_error(429, reason, {name: values[name] for name in self._limit_headers})
 

@@ -41,7 +41,7 @@ def test_a_page_reads_usage_metrics_and_refusals_with_their_headers(page: Page, 
     assert (missing["status"], missing["headers"]["mock-reason"]) == (401, "missing-key")
     limited.use("throttled")
     refused = fetched(page, limited, **{KEY: "demo-busy"})
-    assert (refused["status"], refused["headers"]["mock-reason"]) == (429, "no-token")
+    assert (refused["status"], refused["headers"]["mock-reason"]) == (429, "rate-limit-exceeded")
     assert refused["headers"]["x-ratelimit-remaining"] == "0"
     assert int(refused["headers"]["retry-after"]) >= 1
     preferred = fetched(page, limited, **{KEY: "demo-busy", "Prefer": "code=403"})

@@ -30,7 +30,7 @@ def test_a_client_in_node_reads_usage_metrics_and_errors() -> None:
     with serving() as (_, url):
         command = [str(NODE), "--input-type=module", "-e", script, url]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == [[200, "demo-busy"], [401, "missing-key"], [429, "code-wanted"]]
+    assert json.loads(done.stdout) == [[200, "demo-busy"], [401, "missing-key"], [429, "code-override"]]
 
 
 def test_the_typescript_of_the_documentation_passes(tmp_path: Path) -> None:

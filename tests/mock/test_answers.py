@@ -105,11 +105,11 @@ def test_the_state_contains_the_remaining_number(mock: UsageMock) -> None:
     found = [api.do("PATCH", "/behaviour", {"code": 503, "after": 1, "times": 2})]
     for _ in range(4):
         statuses(mock, 1)
-        found.append(api.key()["in_force"])
+        found.append(api.key()["effective"])
     assert [each["code"] for each in found] == [503] * 5
-    assert [each["answer"] for each in found] == [{"after": 1, "times": 2, "left": n} for n in (2, 2, 1, 0, 0)]
-    assert api.do("PATCH", "/behaviour", {"code": 503})["answer"] == {"after": 0, "times": None, "left": None}
-    assert api.do("PATCH", "/behaviour", {"code": None})["answer"] is None
+    assert [each["code_requests"] for each in found] == [{"after": 1, "times": 2, "left": n} for n in (2, 2, 1, 0, 0)]
+    assert api.do("PATCH", "/behaviour", {"code": 503})["code_requests"] == {"after": 0, "times": None, "left": None}
+    assert api.do("PATCH", "/behaviour", {"code": None})["code_requests"] is None
 
 
 @both

@@ -117,7 +117,7 @@ def test_the_control_api_reports_to_how_many_requests_a_fault_still_applies(key:
         left = [changed["left"]]
         for _ in range(4):
             usage(mock.url, "demo-busy")
-            left.append(api.key()["in_force"]["left"])
+            left.append(api.key()["effective"]["left"])
         assert left == [2, 2, 1, 0, 0]
         assert api.do("PATCH", "/behaviour", {**own, "delay": "0"})["left"] == 0
 

@@ -68,14 +68,14 @@ def test_the_longest_retry_after_applies() -> None:
 
 
 def test_waits_between_consecutive_429s_must_grow() -> None:
-    assert lapses((0, 429, ""), (2, 429, ""), (4, 429, "")) == [(3, "wait-does-not-grow", False)]
-    assert lapses((0, 429, "2"), (2, 429, "2"), (4, 429, "2")) == [(3, "wait-does-not-grow", True)]
+    assert lapses((0, 429, ""), (2, 429, ""), (4, 429, "")) == [(3, "no-backoff", False)]
+    assert lapses((0, 429, "2"), (2, 429, "2"), (4, 429, "2")) == [(3, "no-backoff", True)]
 
 
 def test_a_refusal_must_not_be_retried_with_the_same_key() -> None:
     assert lapses((0, 401, ""), (9, 401, ""), (99, 200, ""), (99, 200, "")) == [
-        (2, "retried-refusal", False),
-        (3, "retried-refusal", False),
+        (2, "retried-auth-error", False),
+        (3, "retried-auth-error", False),
     ]
 
 
@@ -222,7 +222,7 @@ def test_the_control_api_reports_the_verdict(limited: UsageMock) -> None:
         usage(limited.url, "nobody")
     refused = api.request("POST", "/verify", {"client": "well-behaved"})
     assert (refused.status, refused.json["ok"], refused.json["judged"]) == (409, False, 3)
-    assert [each["lapse"] for each in refused.json["evidence"]] == ["retried-refusal"]
+    assert [each["lapse"] for each in refused.json["evidence"]] == ["retried-auth-error"]
     assert b"nobody" not in refused.body
     assert api.get("/verdict") == refused.json
     assert api.do("POST", "/verify", {"client": "well-behaved", "key": MODEST})["ok"] is True

@@ -55,8 +55,8 @@ def test_a_client_gets_usage_metrics_errors_and_the_limit(client: Client) -> Non
         assert client(url, {}) == (401, "missing-key")
         assert client(url, {KEY: "nobody"}) == (403, "unknown-key")
         mock.use("throttled")
-        assert client(url, {KEY: mock.api_key}) == (429, "no-token")
-        assert client(url, {KEY: mock.api_key, "Prefer": "code=503"}) == (503, "code-wanted")
+        assert client(url, {KEY: mock.api_key}) == (429, "rate-limit-exceeded")
+        assert client(url, {KEY: mock.api_key, "Prefer": "code=503"}) == (503, "code-override")
 
 
 def test_a_client_can_share_its_event_loop_with_the_mock() -> None:

@@ -34,7 +34,7 @@ def control_reasons() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "ControlError":
                 found |= {str(each.value) for each in node.args[1:2] if isinstance(each, ast.Constant)}
-    return found | {"wrong-query", "wrong-body"}  # an f-string
+    return found | {"invalid-query", "invalid-body"}  # an f-string
 
 
 def test_the_page_of_the_mock_lists_its_reasons() -> None:

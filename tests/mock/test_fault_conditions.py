@@ -96,15 +96,15 @@ def test_counts_of_an_override_for_one_key_include_only_its_requests(mock: Usage
     assert [usage(mock.url, "my-key").status for _ in range(3)] == [200, 202, 200]
 
 
-def in_turn_by_python(mock: UsageMock, fault: str, **options: Any) -> None:
-    mock.fail(fault, in_turn=True, **options)
+def conditions_by_python(mock: UsageMock, fault: str, **options: Any) -> None:
+    mock.fail(fault, file_conditions=True, **options)
 
 
-def in_turn_by_api(mock: UsageMock, fault: str, **options: Any) -> None:
-    Api(mock.url).do("PATCH", "/behaviour", {"fault": fault, "in_turn": True, **options})
+def conditions_by_api(mock: UsageMock, fault: str, **options: Any) -> None:
+    Api(mock.url).do("PATCH", "/behaviour", {"fault": fault, "file_conditions": True, **options})
 
 
-@pytest.mark.parametrize("fail", [in_turn_by_python, in_turn_by_api])
+@pytest.mark.parametrize("fail", [conditions_by_python, conditions_by_api])
 def test_a_switched_on_sequence_follows_its_turns(mock: UsageMock, fail: Callable[..., None]) -> None:
     for _ in range(2):  # the second call counts anew
         fail(mock, "sequence")
@@ -118,8 +118,8 @@ def test_a_switched_on_sequence_follows_its_turns(mock: UsageMock, fail: Callabl
     assert [usage(mock.url, "other-key").status for _ in range(3)] == [200, 202, 200]
 
 
-def test_in_turn_is_a_truth_value_and_needs_a_fault(mock: UsageMock) -> None:
-    with pytest.raises(TypeError, match="in_turn: 1 is not True or False"):
-        mock.fail("sequence", in_turn=1)  # type: ignore[arg-type]
-    problem = "body: has in_turn, which needs fault"
-    assert Api(mock.url).refused("PATCH", "/behaviour", {"in_turn": True}) == (422, problem)
+def test_file_conditions_is_a_truth_value_and_needs_a_fault(mock: UsageMock) -> None:
+    with pytest.raises(TypeError, match="file_conditions: 1 is not True or False"):
+        mock.fail("sequence", file_conditions=1)  # type: ignore[arg-type]
+    problem = "body: has file_conditions, which needs fault"
+    assert Api(mock.url).refused("PATCH", "/behaviour", {"file_conditions": True}) == (422, problem)

@@ -211,7 +211,7 @@ def test_a_rejected_request_is_in_the_journal_and_in_the_metrics(
     assert (entry.request.headers, entry.request.is_complete) == ((), False)
     assert json.loads(entry.response.body)["detail"]
     [view] = Api(mock.url).get("/journal")["entries"]
-    assert (view["curl"], view["why"] != "") == ("", True)
+    assert (view["curl"], view["reason_text"] != "") == ("", True)
     count = f'method="UNKNOWN",reason="{reason}",status="{status}"'
     assert count in send_request(mock.url, "/__mock__/metrics").body.decode()
 

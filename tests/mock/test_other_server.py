@@ -30,7 +30,7 @@ def test_aiohttps_own_server_serves_the_application(contract: Contract) -> None:
     assert asyncio.run(responses()) == [
         (200, ""),
         (401, "missing-key"),
-        (503, "code-wanted"),
+        (503, "code-override"),
         (200, ""),
         (404, "not-found"),
         (200, ""),

@@ -221,7 +221,7 @@ def test_a_misspelled_preference_is_ignored_and_named(mock: UsageMock, field: st
 )
 def test_an_unknown_value_is_rejected_with_the_valid_ones(mock: UsageMock, field: str, hints: list[str]) -> None:
     response = preferring(mock, field)
-    assert (response.status, response.headers["Mock-Reason"]) == (400, "unknown-preference")
+    assert (response.status, response.headers["Mock-Reason"]) == (400, "invalid-preference")
     assert [each for each in hints if each not in response.json["detail"]] == []
     assert len(response.json["detail"]) < 1000
 
@@ -230,7 +230,7 @@ def test_a_fault_whose_role_the_deployment_lacks_is_rejected(contract: Contract)
     deployment = Deployment("mine", "d", {"my-secret": Key(traffic={"a.example": {"fetch": Calls(1)}})})
     with UsageMock(make_app(contract, deployment=deployment)) as mock:
         response = preferring(mock, "fault=body-is-null", key="my-secret")
-    assert (response.status, response.headers["Mock-Reason"]) == (400, "unknown-preference")
+    assert (response.status, response.headers["Mock-Reason"]) == (400, "invalid-preference")
     assert "body-is-null.yaml:6 cannot be used here: the deployment mine has no unused key" in response.json["detail"]
     assert "my-secret" not in response.json["detail"]
 
@@ -294,5 +294,5 @@ def test_none_switches_off_lower_levels(name: str) -> None:
 def test_a_preferred_code_has_a_reason_of_its_own(code: int) -> None:
     with UsageMock() as mock:
         response = preferring(mock, f"code={code}")
-        assert (response.status, response.headers["Mock-Reason"]) == (code, "code-wanted")
-        assert [entry.status for entry in mock.requests_of(reason="code-wanted")] == [code]
+        assert (response.status, response.headers["Mock-Reason"]) == (code, "code-override")
+        assert [entry.status for entry in mock.requests_of(reason="code-override")] == [code]

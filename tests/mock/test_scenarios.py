@@ -126,9 +126,9 @@ def test_usage_metrics_equal_those_of_the_state_at_any_time(served: ScenarioMock
         api.do("PATCH", "/clock", {"now": now, "frozen": True})
         [response], state = served.usage(), api.key()
         assert response.status in {200, 403, 429, 502, 503}
-        metrics.append(state["figures"])
+        metrics.append(state["usage_metrics"])
         if response.status == 200:
-            assert state["figures"] == {figure: response.json[figure] for figure in state["figures"]}
+            assert state["usage_metrics"] == {figure: response.json[figure] for figure in state["usage_metrics"]}
     assert metrics[1] == metrics[4]
 
 

@@ -160,31 +160,31 @@ def test_the_state_of_any_process_has_the_usage_metrics_of_all(pair: Pair, clock
     clock.now += 100
     for mock in (other, one):
         for number, key in enumerate((BUSY, FRESH)):
-            metrics = Api(mock.url).key(number)["figures"]
+            metrics = Api(mock.url).key(number)["usage_metrics"]
             assert metrics == {name: value for name, value in usage(mock.url, key).json.items() if name in metrics}
     one.reset()
-    after = Api(other.url).key()["figures"]
+    after = Api(other.url).key()["usage_metrics"]
     assert after["total"] == usage(one.url, BUSY).json["total"]
 
 
 def test_reading_a_shared_state_creates_no_account(pair: Pair, clock: Clock) -> None:
     one, other = pair
     one.use("ageing", FRESH)
-    assert [Api(mock.url).key(1)["figures"]["total"] for mock in pair] == [1000, 1000]
+    assert [Api(mock.url).key(1)["usage_metrics"]["total"] for mock in pair] == [1000, 1000]
     clock.now += 100
     assert usage(other.url, FRESH).json["total"] == 1000
     clock.now += 100
-    assert usage(one.url, FRESH).json["total"] == Api(other.url).key(1)["figures"]["total"] > 1000
+    assert usage(one.url, FRESH).json["total"] == Api(other.url).key(1)["usage_metrics"]["total"] > 1000
 
 
 def test_a_stream_of_events_reports_changes_of_another_process(pair: Pair) -> None:
     one, other = pair
     with Api(other.url).events() as events:
-        before = next(events)[1]["keys"][0]["figures"]["total"]
+        before = next(events)[1]["keys"][0]["usage_metrics"]["total"]
         one.answer(503)
         assert next(events)[1]["everyone"]["code"] == 503
         one.record("new.example", key=BUSY)
-        assert next(events)[1]["keys"][0]["figures"]["total"] == before + 1
+        assert next(events)[1]["keys"][0]["usage_metrics"]["total"] == before + 1
 
 
 @pytest.mark.parametrize("is_shared", [False, True])
@@ -299,10 +299,10 @@ def test_a_missing_scenario_is_reported_until_it_is_switched_off(
         assert (response.status, response.headers["Mock-Reason"]) == (503, "unknown-name")
         assert f"'mine' is not a {kind}" in response.json["detail"]
     api = Api(other.url)
-    assert api.key()["in_force"][kind] == "mine"
-    assert api.key()["known"] is False
+    assert api.key()["effective"][kind] == "mine"
+    assert api.key()["accepted"] is False
     with api.events() as events:
-        assert next(events)[1]["keys"][0]["in_force"][kind] == "mine"
+        assert next(events)[1]["keys"][0]["effective"][kind] == "mine"
     api.do("PATCH", "/behaviour", {kind: None, **of_key})
     assert usage(other.url, BUSY).status == 200
 

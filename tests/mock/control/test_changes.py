@@ -77,9 +77,9 @@ def test_the_state_contains_the_effective_override_and_its_level(api: Api) -> No
     api.do("PATCH", "/behaviour", {"key": MODEST, "scenario": "down"})
     state = api.get("/state")
     assert state["everyone"]["delay"] == "0.001"
-    assert (state["keys"][1]["own"]["scenario"], state["keys"][1]["own"]["delay"]) == ("down", None)
-    assert (state["keys"][1]["in_force"]["code"], state["keys"][1]["in_force"]["delay"]) == (502, "0.001")
-    assert state["keys"][0]["in_force"]["scenario"] is None
+    assert (state["keys"][1]["override"]["scenario"], state["keys"][1]["override"]["delay"]) == ("down", None)
+    assert (state["keys"][1]["effective"]["code"], state["keys"][1]["effective"]["delay"]) == (502, "0.001")
+    assert state["keys"][0]["effective"]["scenario"] is None
 
 
 def test_overrides_do_not_apply_to_the_control_api(api: Api) -> None:
@@ -109,7 +109,7 @@ def test_a_fault_of_received_bytes_leaves_requests_to_the_control_api_unchanged(
 def test_a_created_key_is_unused_and_disclosed_once(api: Api, limited: UsageMock) -> None:
     made = api.do("POST", "/keys")
     assert total(limited, made["key"]) == 0
-    assert (api.key(-1)["id"], api.key(-1)["made"]) == (made["id"], True)
+    assert (api.key(-1)["id"], api.key(-1)["created"]) == (made["id"], True)
     assert made["key"].encode() not in api.request("GET", "/state").body
 
 
@@ -123,7 +123,7 @@ def test_creating_an_existing_key_restarts_it(api: Api, limited: UsageMock) -> N
     before = total(limited, MODEST)
     api.do("PATCH", "/behaviour", changes)
     api.do("POST", "/keys", {"key": MODEST})
-    assert set(api.key(1)["own"].values()) == {None}
+    assert set(api.key(1)["override"].values()) == {None}
     assert total(limited, MODEST) == before
 
 
@@ -162,13 +162,13 @@ def test_usage_metrics_stay_exact(api: Api) -> None:
     entries = [{"key": BUSY, "domain": "shop.example", "bytes": 10**12}] * 1000
     for _ in range(9):
         api.do("POST", "/traffic", entries)
-    before = api.key()["figures"]
+    before = api.key()["usage_metrics"]
     status, detail = api.refused("POST", "/traffic", entries)
     assert (status, detail) == (
         409,
         f"the usage metrics of the key {mask_key(BUSY)} would exceed {2**53}; reset the key",
     )
-    assert api.key()["figures"] == before
+    assert api.key()["usage_metrics"] == before
 
 
 def test_the_clock_is_frozen_advanced_and_resumed(api: Api, limited: UsageMock, clock: Clock) -> None:

@@ -74,7 +74,7 @@ def check_created(url: str, key: str, clock: Clock) -> None:
     clock.now += 0.5
     assert usage(url, key).json["total"] == 14
     [view] = [view for view in Api(url).get("/state")["keys"] if view["id"] == mask_key(key)]
-    assert (view["label"], view["made"], view["limit"]) == ("Billing", True, {"rps": 2.0, "burst": 5})
+    assert (view["label"], view["created"], view["rate_limit"]) == ("Billing", True, {"rps": 2.0, "burst": 5})
 
 
 def test_the_control_api_creates_a_key_with_facts(api: Api, limited: UsageMock, clock: Clock) -> None:

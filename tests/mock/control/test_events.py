@@ -41,7 +41,7 @@ def test_a_new_override_is_an_event(api: Api) -> None:
     with api.events() as events:
         next(events)
         api.do("PATCH", "/behaviour", {"key": BUSY, "code": 503})
-        assert next(events)[1]["keys"][0]["in_force"]["code"] == 503
+        assert next(events)[1]["keys"][0]["effective"]["code"] == 503
 
 
 def test_an_adjusted_clock_is_an_event(api: Api) -> None:

@@ -145,7 +145,7 @@ def test_each_reason_has_a_sentence(api: Api, limited: UsageMock) -> None:
     reasons = [
         *("missing-key", "key-in-authorization", "key-in-query", "key-is-repeated", "unknown-key", "key-is-quoted"),
         *("key-has-a-scheme", "key-has-spaces", "not-found", "method-not-allowed", "expectation-failed"),
-        *("unknown-preference", "code-wanted", "malformed-request", "no-token"),
+        *("invalid-preference", "code-override", "malformed-request", "rate-limit-exceeded"),
     ]
     send_request(limited.url)
     send_request(limited.url, headers=[("Authorization", "Bearer x")])
@@ -163,9 +163,9 @@ def test_each_reason_has_a_sentence(api: Api, limited: UsageMock) -> None:
         usage(limited.url, BUSY)
     entries = [entry for entry in api.get("/journal")["entries"] if entry["status"] >= 400]
     assert [entry["reason"] for entry in entries] == reasons
-    assert [entry["reason"] for entry in entries if not entry["why"].endswith(".")] == []
+    assert [entry["reason"] for entry in entries if not entry["reason_text"].endswith(".")] == []
     assert set(SENTENCES) - set(reasons) == {
-        *("fault-does-not-fit", "request-entity-too-large", "internal-error"),
+        *("fault-not-applicable", "request-entity-too-large", "internal-error"),
         *("target-is-too-long", "field-is-too-long", "too-many-fields"),
         *("state-unavailable", "state-unreadable", "unknown-name"),
     }

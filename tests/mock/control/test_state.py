@@ -56,14 +56,16 @@ def test_reading_the_state_creates_no_account_for_the_bucket_of_a_fault(
 
 def test_the_state_has_the_usage_metrics_of_get_usage(api: Api, limited: UsageMock) -> None:
     metrics = usage(limited.url, "demo-modest").json
-    assert api.key(1)["figures"] == {name: metrics[name] for name in ("total", "success", "fail", "bytes_transferred")}
-    assert api.key(1)["limit"] == {name: metrics["rate_limit"][name] for name in ("rps", "burst")}
+    assert api.key(1)["usage_metrics"] == {
+        name: metrics[name] for name in ("total", "success", "fail", "bytes_transferred")
+    }
+    assert api.key(1)["rate_limit"] == {name: metrics["rate_limit"][name] for name in ("rps", "burst")}
 
 
 def test_a_revoked_key_has_no_account(api: Api) -> None:
     api.do("PATCH", "/behaviour", {"scenario": "revoked"})
     key = api.key()
-    assert (key["known"], key["tokens"], key["limit"], key["figures"]) == (False, None, None, None)
+    assert (key["accepted"], key["tokens"], key["rate_limit"], key["usage_metrics"]) == (False, None, None, None)
 
 
 def test_scenarios_and_faults_are_described(api: Api) -> None:
@@ -152,3 +154,5 @@ def test_metrics_contain_requests_and_tokens(api: Api, limited: UsageMock) -> No
     assert 'usage_mock_requests_total{method="GET",reason="",status="200"} 1.0' in lines
     assert 'usage_mock_requests_total{method="GET",reason="unknown-key",status="403"} 1.0' in lines
     assert f'usage_mock_tokens{{key="{mask_key("demo-busy")}"}} 9.0' in lines
+    assert f'usage_mock_key_requests{{key="{mask_key("demo-busy")}",outcome="fail"}} 14199.0' in lines
+    assert "# TYPE usage_mock_response_seconds_total counter" in lines
