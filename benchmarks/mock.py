@@ -116,7 +116,7 @@ SERVERS = {
     "mock 200": Server(MOCK),
     "mock 401": Server(MOCK, "X-Nothing: 1"),
     "mock 403": Server(MOCK, "X-API-Key: unknown-key"),
-    "mock 429": Server([*MOCK, "--scenario", "throttled"]),
+    "mock 429": Server([*MOCK, "--scenario", "nearly-exhausted"]),
 }
 
 

@@ -196,6 +196,28 @@ def test_constant_waits_are_a_warning(limited: UsageMock, clock: Clock) -> None:
         limited.assert_well_behaved()
 
 
+@pytest.mark.parametrize("scenario", ["throttled", "nearly-exhausted"])
+def test_a_client_that_honours_a_scenario_at_the_limit_is_well_behaved(
+    scenario: str, limited: UsageMock, clock: Clock
+) -> None:
+    limited.use(scenario)
+    while (response := usage(limited.url, BUSY)).status == 200:
+        pass
+    assert int(response.headers["X-RateLimit-Limit"]) > int(response.headers["X-RateLimit-Remaining"]) == 0
+    for factor in (1, 2, 4):
+        clock.now += factor * int(response.headers["Retry-After"] or 0)
+        response = usage(limited.url, BUSY)
+    assert response.status == (429 if scenario == "throttled" else 200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        limited.assert_well_behaved()
+    if scenario == "throttled":
+        clock.now += 0.9
+        usage(limited.url, BUSY)
+        with pytest.raises(AssertionError, match=r"0.100 s before its Retry-After is over"):
+            limited.assert_well_behaved()
+
+
 def test_a_wait_lasts_from_a_response_to_the_next_request(limited: UsageMock) -> None:
     limited.delay("0.01")
     limited.answer(429)

@@ -92,8 +92,8 @@ def test_nearly_exhausted(served: ScenarioMock) -> None:
     served.use("nearly-exhausted")
     first, second = served.usage(2)
     assert (first.status, first.json["rate_limit"]["remaining"]) == (200, 0.0)
-    assert (second.status, second.headers["Retry-After"]) == (429, "10")
-    served.clock.now += 10
+    assert (second.status, second.headers["Retry-After"], second.headers["X-RateLimit-Limit"]) == (429, "1", "1")
+    served.clock.now += 1
     assert [response.status for response in served.usage(2)] == [200, 429]
 
 
@@ -113,9 +113,12 @@ def test_slow(served: ScenarioMock) -> None:
 
 def test_throttled(served: ScenarioMock) -> None:
     served.use("throttled")
-    assert [response.status for response in served.usage(3)] == [429] * 3
+    responses = served.usage(3)
     served.clock.now += 900
-    assert [response.status for response in served.usage()] == [429]
+    names = ("Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining")
+    for response in (*responses, *served.usage()):
+        assert response.status == 429
+        assert [response.headers[name] for name in names] == ["1", "10", "0"]  # the example of the errors guide
 
 
 @pytest.mark.parametrize("name", fixture_names(None, "scenarios"))

@@ -8,9 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from mock_server import UsageMock, make_app
-from mock_server.fixtures.deployments import Deployment, Key
+from mock_server.fixtures.deployments import Deployment, Key, RateLimit
 from mock_server.masking import mask_key
-from mock_server.options import MockOptions
 from tests.support.console import (
     BUSY,
     MODEST,
@@ -61,7 +60,8 @@ def test_requests_drain_a_bucket_and_time_fills_it(page: Page, mock: UsageMock) 
 
 
 def test_between_two_events_a_bucket_fills_by_its_rate(browser: Browser, contract: Contract) -> None:
-    with_stopped_clock = make_app(contract, MockOptions(scenario="throttled"), clock=Clock())
+    slow = Deployment("slow", "One key.", {BUSY: Key(RateLimit(0.001, 10), tokens=0, label=BUSY)})
+    with_stopped_clock = make_app(contract, deployment=slow, clock=Clock())
     with UsageMock(with_stopped_clock) as mock, browser.new_context() as context:
         page = context.new_page()
         page.clock.install()
