@@ -23,10 +23,10 @@ FAILED = 4
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, or 4 for a bad option and for documents that cannot be used."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or (given[0].startswith("-") and given[0] not in {"--help", "--version"}):
+    if given and given[0].startswith("-") and given[0] not in {"--help", "--version"}:
         given.insert(0, "show")
     try:
-        code = command.main(given, prog_name="usage-contract", standalone_mode=False)
+        code = command.main(given or ["--help"], prog_name="usage-contract", standalone_mode=False)
     except click.UsageError as error:
         return _report(error.format_message())
     except SystemExit:  # click ends so where the reader of a pipe has closed it
@@ -58,7 +58,7 @@ def _one_of(kind: str, names: Sequence[str]) -> Callable[[click.Context, click.P
 @click.group(cls=_Group, context_settings={"help_option_names": ["--help"], "max_content_width": 100})
 @click.version_option(package_name="usage-contract", message="%(prog)s %(version)s")
 def command() -> None:
-    """Print or validate the contract. Without a command, `show` runs."""
+    """Print or validate the contract. Options without a command are those of `show`."""
 
 
 @command.command()

@@ -35,7 +35,7 @@ def documents(tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder(), tmp_path / "openapi"))
 
 
-@pytest.mark.parametrize("arguments", [[], ["show"], ["--format", "json"], ["show", "--format", "json"]])
+@pytest.mark.parametrize("arguments", [["show"], ["--format", "json"], ["show", "--format", "json"]])
 @pytest.mark.parametrize("level", LEVELS)
 def test_show_prints_the_effective_document(
     level: str, arguments: list[str], capfdbinary: pytest.CaptureFixture[bytes]
@@ -46,7 +46,7 @@ def test_show_prints_the_effective_document(
 
 def test_show_prints_utf_8_in_any_locale() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
-    printed = subprocess.run([*COMMAND], capture_output=True, check=True, env=environment).stdout
+    printed = subprocess.run([*COMMAND, "show"], capture_output=True, check=True, env=environment).stdout
     assert parsed(printed.decode()) == load("documented").document
 
 
@@ -150,15 +150,17 @@ def test_a_closed_pipe_is_silent(arguments: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_closed_standard_output_is_silent() -> None:
-    done = subprocess.run(["bash", "-c", '"$@" >&-', "bash", *COMMAND], stderr=subprocess.PIPE, text=True, check=False)
+@pytest.mark.parametrize("arguments", [["show"], []])
+def test_a_closed_standard_output_is_silent(arguments: list[str]) -> None:
+    command = ["bash", "-c", '"$@" >&-', "bash", *COMMAND, *arguments]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_an_output_that_cannot_be_written_is_reported() -> None:
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(COMMAND, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run([*COMMAND, "show"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 4
     assert done.stderr == "usage-contract: standard output: cannot be written: No space left on device\n"
 
@@ -175,6 +177,14 @@ def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"usage-contract {__version__}\n"
     assert __version__ == version("usage-contract")
+
+
+def test_the_command_alone_prints_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    alone = capsys.readouterr()
+    assert main(["--help"]) == 0
+    assert alone == capsys.readouterr()
+    assert alone.out.startswith("Usage: usage-contract [OPTIONS] COMMAND")
 
 
 def test_help_lists_the_commands_and_imports_no_yaml_parser() -> None:

@@ -215,7 +215,7 @@ def test_capture_needs_a_base_url(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "usage-mock: capture: --base-url is missing; expected capture --base-url URL\n"
 
 
-@pytest.mark.parametrize("arguments", [["--base-url", "http://a.example"], ["health", "--base-url", "x"]])
+@pytest.mark.parametrize("arguments", [["--base-url", "http://a.example"], ["--base-url", "x", "health"]])
 def test_the_base_url_belongs_to_capture(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 4
     expected = "--base-url: belongs to the command capture; expected capture --base-url URL"

@@ -130,7 +130,12 @@ def test_an_invalid_host_is_reported_in_one_line(capfd: pytest.CaptureFixture[st
         (["--unknown-key-status", "404"], "'404' is not valid; expected 401 or 403"),
         (["chekc"], "'chekc': unknown command; did you mean 'check'?"),
         (["--rate-limit", "off"], "'off': unknown command; a switch has no value: --NAME or --no-NAME"),
-        (["check", "a", "b"], "'b': unexpected argument"),
+        (["check", "a", "b"], "Got unexpected extra argument (b)"),
+        (["check", "--fixtrues", "a"], "No such option '--fixtrues'. Did you mean '--fixtures'?"),
+        (["init"], "Missing argument 'DIR'."),
+        (["init", ""], "DIR: is empty"),
+        (["health", "now"], "Got unexpected extra argument (now)"),
+        (["health", "--port", "http"], "--port: 'http' is not a whole number"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
 )
@@ -230,13 +235,42 @@ def test_check_reports_problems_of_scenarios_and_of_their_faults(
 
 def test_check_without_any_folder_names_the_missing_argument(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == 4
-    message = "usage-mock: check: a folder is missing; expected check DIR or --fixtures DIR check\n"
+    message = "usage-mock: check: a folder is missing; expected check DIR or check --fixtures DIR\n"
     assert capsys.readouterr() == ("", message)
 
 
 def test_check_without_a_folder_checks_the_fixtures_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--fixtures", str(tmp_path), "check"]) == 4
-    assert "has no fixture file; `usage-mock init DIR` writes one" in capsys.readouterr().err
+    for arguments in (["--fixtures", str(tmp_path), "check"], ["check", "--fixtures", str(tmp_path)]):
+        assert main(arguments) == 4
+        assert "has no fixture file; `usage-mock init DIR` writes one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "usage_line", "options"),
+    [
+        ("check", "[OPTIONS] [DIR]", ["config", "fixtures"]),
+        ("init", "[OPTIONS] DIR", []),
+        ("capture", "[OPTIONS]", ["base-url"]),
+        ("health", "[OPTIONS]", ["config", "host", "port", "tls-cert", "tls-key"]),
+    ],
+)
+def test_the_help_of_a_command_has_its_own_options(
+    capsys: pytest.CaptureFixture[str], name: str, usage_line: str, options: list[str]
+) -> None:
+    assert main([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"Usage: usage-mock {name} {usage_line}\n")
+    assert re.findall(r"^  --([a-z-]+)", shown, re.MULTILINE) == [*options, "help"]
+    assert main(["--help"]) == 0
+    assert re.search(rf"^  {name} +[A-Z][^.]+\.$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_an_option_after_the_name_of_a_command_takes_precedence(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving() as (_, url):
+        port = str(address(url)[1])
+        assert main(["--port", "1", "--log", "none", "health", "--grace", "1", "--port", port]) == 0
+        assert main(["--port", port, "health", "--port", "1"]) == 4
+    assert "port 1 does not respond" in capsys.readouterr().err
 
 
 def test_help_imports_no_slow_modules() -> None:
@@ -258,11 +292,6 @@ def test_health_checks_the_mock_with_the_same_host_and_port(capsys: pytest.Captu
         assert capsys.readouterr().err == ""
     assert main(["--port", str(port), "health"]) == 4
     assert f"usage-mock: health: 127.0.0.1 port {port} does not respond: Connection refused" in capsys.readouterr().err
-
-
-def test_health_takes_no_argument(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["health", "now"]) == 4
-    assert "'now': unexpected argument; expected check [DIR] | init DIR | capture | health" in capsys.readouterr().err
 
 
 def test_version_matches_the_package(capsys: pytest.CaptureFixture[str]) -> None:
