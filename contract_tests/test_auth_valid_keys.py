@@ -93,7 +93,11 @@ def unusual_requests(scheduler: Scheduler, gate: Gate) -> list[Exchange]:
             gate.main,
             "in a title-case header, in the middle, and other credentials",
             key_field=gate.key_header.title(),  # as the client of Go spells it
-            fields=[*fields["and other credentials"], *fields["and any media type"], ("X-Last", "1")],
+            fields=[
+                *fields["and other credentials"],
+                *fields["and any media type, and a Content-Type"],
+                ("X-Last", "1"),
+            ],
         ),
         gate.request(
             gate.main,
@@ -162,7 +166,11 @@ def _fields_of_other_clients(gate: Gate) -> dict[str, list[tuple[str, str]]]:
         "as a script in a web page sends it": in_a_page,
         "and other credentials": OTHER_CREDENTIALS,
         "and a media type with a parameter": [("Accept", "application/json; charset=utf-8")],
-        "and any media type": [("Accept", "*/*"), ("Accept-Encoding", "zstd")],
+        "and any media type, and a Content-Type": [
+            ("Accept", "*/*"),
+            ("Accept-Encoding", "zstd"),
+            ("Content-Type", "application/json"),
+        ],
     }
     return {
         label: [field for field in fields if field[0].lower() not in configured] for label, fields in clients.items()

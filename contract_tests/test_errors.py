@@ -172,7 +172,8 @@ def test_401_carries_a_challenge(documented_errors: list[Exchange]) -> Iterator[
     for exchange in cases((each for each in documented_errors if each.status == 401), "no response has status 401"):
         challenge = exchange.header("WWW-Authenticate")
         if not challenge:
-            yield Finding("a response with status 401 has no WWW-Authenticate field", exchange)
+            is_missing = "has no WWW-Authenticate field" if challenge is None else "has an empty WWW-Authenticate field"
+            yield Finding(f"a response with status 401 {is_missing}", exchange)
         elif schemes(challenge) <= OTHER_SCHEMES:
             problem = "WWW-Authenticate names only schemes by which no key is accepted"
             yield Finding(problem, exchange, actual=exchange.excerpt(challenge))

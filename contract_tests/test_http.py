@@ -308,6 +308,19 @@ def test_host_is_required_once(journal: tuple[Exchange, ...]) -> Iterator[Findin
             yield status_finding(exchange, "400")
 
 
+@advisory(
+    "RFC 9112, section 6.3: a server MUST respond with 400 to a request with two different lengths",
+    needs=NEEDS_VALID_KEY,
+    sends=1,
+)
+def test_contradictory_lengths_are_refused(gate: Gate) -> Probing[None]:
+    """A request with two different Content-Length fields SHOULD be refused: an intermediary may use the other one."""
+    fields = [("Content-Length", "0"), ("Content-Length", "1")]
+    exchange = yield from gate.send(gate.main, "and two different lengths", fields=fields, new_connection=True)
+    if exchange.status in SUCCESSES or exchange.ending in LATE_ENDINGS:
+        yield status_finding(exchange, "400")
+
+
 @specified("RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5: HEAD, 204 and 304", reads=["framing"])
 def test_204_and_304_have_no_body(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with status 204 or 304 MUST NOT have a body."""

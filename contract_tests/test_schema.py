@@ -46,6 +46,7 @@ CHECK_NAMES = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
+LARGEST_EXACT_INTEGER = 2**53 - 1
 MOST_CASES = 3  # requests: without parameters in the document, all drawn cases are alike
 
 
@@ -102,6 +103,17 @@ def test_integers_are_written_as_integers(ok_responses: list[Exchange]) -> Itera
         for place in inexact_integers(OPERATION, exchange):
             yield Finding(f"{place} is an integer with a decimal point or an exponent", exchange, pointer=place)
             break
+
+
+@advisory("RFC 8259, section 6: integers up to 2^53 - 1 are interoperable; JavaScript rounds larger ones")
+def test_integers_are_exact_in_javascript(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """An integer in a 200 response SHOULD NOT exceed 9007199254740991."""
+    for exchange in kept_whole(_complete(ok_responses)):
+        for members in objects(exchange.exact):
+            for name, value in members.items():
+                if isinstance(value, int) and abs(value) > LARGEST_EXACT_INTEGER:
+                    actual = exchange.excerpt(str(value))
+                    yield Finding(f"{exchange.excerpt(name)} exceeds 2^53 - 1", exchange, actual=actual)
 
 
 @advisory("RFC 8259, section 6: a number as it is meant; IEEE 754 arithmetic leaves digits that are not")
