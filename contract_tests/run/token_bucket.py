@@ -171,7 +171,7 @@ class Refill:
         return replace(finding, problem=problem) if finding else None
 
     def _finding(self, how: str, expected: str) -> Finding:
-        problem = f"the bucket refills {how} than at an rps of {self.bucket.rps:g}, {TRIES} times"
+        problem = f"by its `remaining`, the bucket refills {how} than at an rps of {self.bucket.rps:g}, {TRIES} times"
         return tokens_finding(problem, self.after, expected)
 
 
