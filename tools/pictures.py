@@ -25,6 +25,7 @@ def take_pictures(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with chromium() as browser:
         with UsageMock() as mock:
+            mock.freeze()  # a bucket stays nearly empty
             mock.use("nearly-exhausted", key="demo-modest")
             for key in (*mock.keys, "", "an-unknown-key"):
                 requests.get(f"{mock.url}/usage", headers={"X-API-Key": key} if key else {}, timeout=TIMEOUT)
