@@ -139,7 +139,7 @@ def test_the_command_reads_no_system_certificates_and_restores_the_environment(t
     code = """if True:
         import os
         from mock_server.command.cli import main
-        main(["check", "/none/such"])
+        main(["--deployment", "none-such"])
         from aiohttp.connector import _SSL_CONTEXT_VERIFIED
         number = _SSL_CONTEXT_VERIFIED.cert_store_stats()["x509_ca"]
         print(number, os.environ["SSL_CERT_FILE"], "SSL_CERT_DIR" in os.environ)
