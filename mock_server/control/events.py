@@ -51,6 +51,8 @@ async def _send_events(context: Context, call: Call, response: web.StreamRespons
         last = int(received)
     while not context.stopping.is_set() and call.request.transport:  # None once the client has gone
         state = await context.broadcast.state(partial(_state, context))
+        if context.stopping.is_set():  # since the state was requested; a write could wait for the client for ever
+            return
         entries = context.simulator.journal.since(last, BATCH)
         events = [*([state.event] if state.version != version else []), *_entry_events(context, entries)]
         version, quiet = state.version, 0 if events else quiet + 1
