@@ -262,8 +262,8 @@ def test_usage_metrics_are_valid_after_any_advance(hosted: UsageMock) -> None:
 
 
 def test_usage_metrics_that_would_not_be_exact_are_rejected(hosted: UsageMock) -> None:
-    with pytest.raises(ValueError, match="would exceed 9007199254740992; reset the key"):
-        hosted.record("d.example", requests=2**53)
+    with pytest.raises(ValueError, match="would exceed 9007199254740991; reset the key"):
+        hosted.record("d.example", requests=2**53 - 1)
     assert usage(hosted.url, hosted.api_key).status == 200
 
 

@@ -30,7 +30,7 @@ WRONG: dict[str, tuple[KeyFacts, str]] = {
     ),
     "usage metrics that JSON cannot hold": (
         {"traffic": {f"{number}.example": {"fetch": {"requests": 1, "bytes": 10**15}} for number in range(10)}},
-        "would exceed 9007199254740992",
+        "would exceed 9007199254740991",
     ),
 }
 
