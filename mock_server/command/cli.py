@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = command.main(arguments, prog_name="usage-mock", standalone_mode=False)
     except click.UsageError as error:
-        return report(error.format_message())
+        of_command = f"{error.ctx.info_name}: " if error.ctx and error.ctx.parent else ""
+        return report(of_command + error.format_message())
     except OptionError as error:
         return report(str(error))
     return int(code or 0)

@@ -118,6 +118,6 @@ def test_init_needs_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     (tmp_path / "file").write_text("")
     assert main(["init", str(tmp_path / "file" / "my")]) == 4
     assert capsys.readouterr().err.splitlines() == [
-        "usage-mock: Missing argument 'DIR'.",
+        "usage-mock: init: Missing argument 'DIR'.",
         f"usage-mock: init: {tmp_path}/file/my/deployments: cannot be written: Not a directory",
     ]
