@@ -162,6 +162,7 @@ class Report:
         headline: The verdict as a sentence.
         exchange: The exchange because of which the run ended early.
         keys: The number of API keys given.
+        is_recorded: Whether the exchanges are recorded ones, so that the run sent no request.
         reproduce: The command that repeats the run, with shell variables for keys.
         shortfalls: Sentences about requests that were not sent as planned, also because the deployment was not
             reachable for some time or at one of its addresses.
@@ -179,6 +180,7 @@ class Report:
     seconds: float = 0.0
     requests: int = 0
     keys: int = 0
+    is_recorded: bool = False
     reproduce: str
     versions: Mapping[str, str] = field(default_factory=versions)
     settings: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
@@ -225,7 +227,7 @@ class Report:
     @property
     def cost(self) -> str:
         """The requests and the time that they took."""
-        return cost_of_run(self.requests, self.seconds, is_recorded=self.settings.get("recorded") is True)
+        return cost_of_run(self.requests, self.seconds, is_recorded=self.is_recorded)
 
 
 def as_json(report: Report) -> str:
