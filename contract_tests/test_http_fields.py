@@ -15,7 +15,7 @@ from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.dates import is_date, made_at
 from contract_tests.wire.http_lint import complaints, malformed_dates, repeated_fields
 from contract_tests.wire.messages import IDENTIFIER_FIELDS, Exchange
-from contract_tests.wire.not_tested import NO_COOKIE, NotApplicable, NotTested, cases
+from contract_tests.wire.not_tested import NO_COOKIE, NotApplicable, NotTested, cases, sent
 
 LARGEST_CLOCK_OFFSET = 300  # seconds: between those of the server and of this machine
 DATE_INTERVAL = 2.0  # seconds: Date has whole seconds, so two responses that far apart have different ones
@@ -105,7 +105,7 @@ def test_single_fields_are_not_repeated(journal: tuple[Exchange, ...]) -> Iterat
 @advisory("Fetch standard, CORS protocol and credentials; the key is sent by the application, not by the browser")
 def test_credentials_are_not_allowed_for_any_origin(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response SHOULD NOT allow pages of any origin to send credentials."""
-    for exchange in cases((each for each in journal if each.request.values("Origin")), "no request has an Origin"):
+    for exchange in sent((each for each in journal if each.request.values("Origin")), "no request has an Origin"):
         origins = {value.decode("latin-1") for value in exchange.request.values("Origin")}
         foreign = {OTHER_ORIGIN, SIMILAR_ORIGIN, "null"} & origins
         allowed = exchange.header("Access-Control-Allow-Origin") or ""

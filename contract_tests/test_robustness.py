@@ -22,7 +22,7 @@ from contract_tests.wire.messages import (
     Exchange,
     Request,
 )
-from contract_tests.wire.not_tested import NO_LOCATION, cases
+from contract_tests.wire.not_tested import NO_LOCATION, cases, sent
 
 REFUSAL = "RFC 9110, section 15.5: a request that cannot be served gets a 4xx; errors guide: no 5xx is documented"
 STREAMS = (
@@ -90,13 +90,13 @@ def test_accept_leads_to_json_or_4xx(gate: Gate) -> Probing[None]:
         fields=[("Accept", OTHER_MEDIA_TYPES), ("Accept-Charset", "utf-16")],
     )
     browser = gate.request(gate.main, "as a browser sends it", fields=[*BROWSER, ("Origin", SIMILAR_ORIGIN)])
-    cases = [
+    requests = [
         *((request, {200}, "200") for request in including_json),
         (other, {200, *CLIENT_ERRORS}, "200 or 4xx"),
         (browser, {200, *CLIENT_ERRORS} - {406}, "200"),
     ]
-    exchanges = yield from send_in_turn(request for request, _, _ in cases)
-    for exchange, (_, accepted, expected) in zip(exchanges, cases, strict=False):
+    exchanges = yield from send_in_turn(request for request, _, _ in requests)
+    for exchange, (_, accepted, expected) in zip(exchanges, requests, strict=False):
         if exchange.status not in accepted:
             yield status_finding(exchange, expected)
         elif exchange.status == 200 and not exchange.is_json:
@@ -171,7 +171,7 @@ def test_missing_user_agent_is_accepted(gate: Gate, journal: tuple[Exchange, ...
     """A request with a valid key SHOULD be accepted without `User-Agent`."""
     hosted = (each for each in journal if gate.is_authorized(each.request) and each.request.values("Host"))
     without_agent = (exchange for exchange in hosted if not exchange.request.values("User-Agent"))
-    for exchange in cases(without_agent, "every request with a valid key has a User-Agent"):
+    for exchange in sent(without_agent, "every request with a valid key has a User-Agent"):
         if exchange.status in CLIENT_ERRORS - {406, 429}:
             yield status_finding(exchange, "200")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from contract_tests.run.findings import Finding
 from contract_tests.wire.messages import Exchange
 
+LENGTH = re.compile(r"[0-9]{1,18}")
 Widen = Callable[[int, int], tuple[int, int]]  # the shortest and the longest body in bytes, with a tolerance
 
 
@@ -18,7 +20,7 @@ def twice_or_half(shortest: int, longest: int) -> tuple[int, int]:
 def states_a_length(exchange: Exchange, responses: Sequence[Exchange]) -> bool:
     """Whether a response has a Content-Length that can be compared with bodies; no content coding may change these."""
     is_coded = any(each.header("Content-Encoding") for each in (exchange, *responses))
-    return not is_coded and (exchange.header("Content-Length") or "").isdecimal()
+    return not is_coded and LENGTH.fullmatch(exchange.header("Content-Length") or "") is not None
 
 
 def other_length(exchange: Exchange, responses: Sequence[Exchange], widen: Widen) -> Iterator[Finding]:

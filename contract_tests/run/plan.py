@@ -15,7 +15,7 @@ from contract_tests.run.rules import Rule, rule_of
 from contract_tests.wire.pacing import VENDOR_RATE
 
 KEYS_OF_THE_MOCK = 3
-LIMIT = f"the vendor's limit of {VENDOR_RATE:g} requests a second"
+LIMIT = f"the vendor's limit of {VENDOR_RATE:g} requests a second for each key"
 PACE = 13.5  # requests a second at that limit, which concerns valid keys only
 # The requests of each rule that sends any to the embedded mock; `python -m tools.rules_document` measures them.
 TYPICAL: Mapping[str, int] = json.loads(Path(__file__).with_name("typical_requests.json").read_text())
@@ -50,9 +50,10 @@ def plan(rules: Sequence[Rule], settings: Settings, fixtures: Collection[str]) -
             yield f"{rule.id}: none without --intrusive"
         elif rule.id in TYPICAL:
             yield f"{rule.id}: {TYPICAL[rule.id]}"
+    about = "about" if len(settings.keys) in {0, KEYS_OF_THE_MOCK} else "at most"  # some rules need several keys
     requests = min(baseline + own_requests(rules, intrusive=settings.intrusive), settings.max_requests)
     yield (
-        f"in total about {counted(requests, 'request')}, at most {settings.max_requests} (--max-requests): "
+        f"in total {about} {counted(requests, 'request')}, at most {settings.max_requests} (--max-requests): "
         f"{seconds(requests, settings.max_rate)} at "
         + (f"--max-rate {settings.max_rate:g}" if settings.max_rate else LIMIT)
     )

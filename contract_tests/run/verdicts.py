@@ -205,7 +205,7 @@ class Verdicts:
     def reason_of_ending(self) -> str:
         """Why rules did not run."""
         outage = self.scheduler.outage if self.scheduler else ""
-        return f"the run ended: {outage}" if outage else "the run ended before their turn"
+        return f"the run ended: {outage}" if outage else "the run ended before"
 
     @property
     def counts(self) -> Counter[Outcome]:

@@ -228,7 +228,8 @@ class Transport:
         left = self.settings.max_requests - self.sent
         if left < requests:
             raise NotTested(
-                f"the request budget (--max-requests {self.settings.max_requests}) has only {left} left",
+                f"the request budget (--max-requests {self.settings.max_requests}) has "
+                f"{left or 'no'} request{'s' if left > 1 else ''} left",
                 wanted=MORE_REQUESTS,
             )
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mock_server import UsageMock
-from tests.support.gate import Run
+from tests.support.gate import Respond, Run, http_response
 from tests.support.reports import listed, rules_of
 
 RunGate = Callable[..., Run]
@@ -88,3 +88,15 @@ def test_one_key_does_not_show_whose_metrics_a_response_has(run_against: Callabl
         name for name, rule in rules.items() if rule["reason"].startswith("api_key does not show the only key")
     } == {"keys/api-key-is-the-one-sent", "keys/api-key-is-the-one-sent-in-other-responses"}
     assert rules["keys/first-response-is-like-later-ones"]["outcome"] == "not tested"
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(404, "not applicable"), (503, "not tested")])
+def test_only_a_missing_health_check_makes_its_rule_inapplicable(
+    status: int, outcome: str, serve: Callable[[Respond], str], run_gate: RunGate
+) -> None:
+    def respond(head: bytes) -> bytes:
+        return http_response(b"{}", f"{status} Error") if head.startswith(b"GET /healthz") else http_response(b"{}")
+
+    rule = "auth/public-operation-needs-no-key"
+    options = ("--api-key", "a-key-of-the-tests", "--rule", rule, "--report-dir", "out")
+    assert rules_of(run_gate("--base-url", serve(respond), *options))[rule]["outcome"] == outcome
