@@ -166,7 +166,7 @@ def test_usage_metrics_stay_exact(api: Api) -> None:
     status, detail = api.refused("POST", "/traffic", entries)
     assert (status, detail) == (
         409,
-        f"the usage metrics of the key {mask_key(BUSY)} would exceed {2**53}; reset the key",
+        f"the usage metrics of the key {mask_key(BUSY)} would exceed {2**53 - 1}; reset the key",
     )
     assert api.key()["usage_metrics"] == before
 
