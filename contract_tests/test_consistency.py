@@ -142,11 +142,10 @@ def _documented_protocols(gate: Gate) -> frozenset[str]:
 
 
 def _counts_itself(usage_metrics: list[UsageMetrics]) -> bool:
-    """Whether total grew while the protocols did not: then `total` may include requests to this operation."""
+    """Whether total grew by more than the protocols each time: then it may include requests to this operation."""
     for of_key in by_key(usage_metrics).values():
-        grows = all(a.total is not None and b.total is not None and a.total < b.total for a, b in pairwise(of_key))
-        sums = {sum((metrics.by_protocol or {}).values()) for metrics in of_key}
-        if len(of_key) > 1 and grows and len(sums) == 1:
+        beyond = [each.total - sum((each.by_protocol or {}).values()) for each in of_key if each.total is not None]
+        if len(beyond) > 1 and all(before < after for before, after in pairwise(beyond)):
             return True
     return False
 
