@@ -1,0 +1,244 @@
+"""Conditional requests and ranges: entity tags, responses with status 304, and parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from contract_tests.reports.model import counted
+from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
+from contract_tests.run.findings import Finding, status_finding, unless_200
+from contract_tests.run.gate import Gate
+from contract_tests.run.lengths import other_length, states_a_length, twice_or_half
+from contract_tests.run.probes import Probing, report, send_in_turn
+from contract_tests.run.rules import advisory, documented, specified
+from contract_tests.run.scheduler import Scheduler
+from contract_tests.wire.messages import Exchange
+from contract_tests.wire.not_tested import NotApplicable, cases, sent
+
+ENTITY_TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+CONTENT_RANGE = re.compile(r"bytes 0-(\d+)/(\d+|\*)")
+FIRST_TEN_BYTES = b"bytes=0-9"
+NO_ETAG, NO_STRONG_ETAG = "no 200 response has an ETag", "no 200 response has a strong ETag"
+
+
+@specified("RFC 9110, sections 13.1.2, 13.1.3 and 15.4.5: conditions and 304", needs=NEEDS_VALID_KEY, sends=2)
+def test_unknown_validator_is_not_304(gate: Gate) -> Probing[None]:
+    """A response to a condition with an unknown entity tag, or a date before HTTP existed, MUST have status 200."""
+    conditions = {
+        "if its entity tag is not an unknown one": ("If-None-Match", '"unknown-entity-tag"'),
+        "if modified since 1985": ("If-Modified-Since", "Tue, 01 Jan 1985 00:00:00 GMT"),
+    }
+    requests = [gate.request(gate.main, label, fields=[condition]) for label, condition in conditions.items()]
+    yield from unless_200(*(yield from send_in_turn(requests)))
+
+
+@specified("RFC 9110, section 8.8.3: ETag")
+def test_etag_is_well_formed(ok_responses: list[Exchange], other_ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """`ETag` MUST be in quotation marks, after `W/` if it is weak."""
+    tagged = [each for each in (*ok_responses, *other_ok_responses) if each.values("ETag")]
+    for exchange in cases(tagged, NO_ETAG):
+        for tag in exchange.values("ETag"):
+            if not ENTITY_TAG.fullmatch(tag):
+                yield Finding(
+                    "ETag is not an entity tag", exchange, expected='"…" or W/"…"', actual=exchange.excerpt(tag)
+                )
+
+
+@specified("RFC 9110, section 8.8.1: a strong validator changes with the body")
+def test_strong_etag_identifies_one_body(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """A response MUST NOT have the strong `ETag` of a response with another body."""
+    first_with: dict[str, Exchange] = {}
+    complete = (exchange for exchange in ok_responses if exchange.is_complete_200)
+    for exchange, tag in cases(_strongly_tagged(complete), NO_STRONG_ETAG):
+        first = first_with.setdefault(tag, exchange)
+        if not _have_the_same_body(first, exchange):
+            problem = f"two different bodies have the strong ETag {exchange.excerpt(tag)}"
+            yield Finding(problem, exchange, related=(first,))
+            return
+
+
+def _strongly_tagged(exchanges: Iterable[Exchange]) -> Iterator[tuple[Exchange, str]]:
+    """Yield the exchanges whose response has a strong entity tag, with that tag."""
+    for exchange in exchanges:
+        tag = exchange.header("ETag") or ""
+        if tag.startswith('"') and ENTITY_TAG.fullmatch(tag):
+            yield exchange, tag
+
+
+@advisory("RFC 9110, section 8.8.3.3: a strong entity tag distinguishes content codings", reads=["coding"])
+def test_each_coding_has_its_own_etag(
+    gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]
+) -> Iterator[Finding]:
+    """A 200 response with a content coding SHOULD NOT have the strong `ETag` of a response with another coding."""
+    first_with: dict[str, Exchange] = {}
+    for exchange, tag in cases(_strongly_tagged(filter(gate.is_ok, journal)), NO_STRONG_ETAG):
+        first = first_with.setdefault(tag, exchange)
+        if first.codings != exchange.codings:
+            problem = f"two content codings have the strong ETag {exchange.excerpt(tag)}"
+            yield Finding(problem, exchange, related=(first,))
+            return
+
+
+def _have_the_same_body(one: Exchange, other: Exchange) -> bool:
+    """Whether two bodies are the same; of recorded texts, whose encoding may be another one, the JSON values count."""
+    if "bytes" in one.lacks | other.lacks:
+        return bool(one.json.value == other.json.value)
+    return one.sha256 == other.sha256
+
+
+@documented(
+    "RFC 9110, section 13.2.1: conditions are evaluated after authorization",
+    needs=(*NEEDS_VALID_KEY, MISSING_KEY_REFUSED),
+    repeats=["cache/unknown-validator-is-not-304"],
+    sends=(0, 3),
+)
+def test_current_etag_is_200_or_304(
+    gate: Gate, first_ok: Exchange, other_key_responses: list[Exchange]
+) -> Probing[None]:
+    """A request whose `If-None-Match` is the current `ETag` MUST get 200 or 304, and 304 only with that tag's key.
+
+    Without a key it is rejected.
+    """
+    tag = first_ok.header("ETag") or ""
+    if not ENTITY_TAG.fullmatch(tag):
+        raise NotApplicable(NO_ETAG)
+    label, fields = "if its entity tag is not that of the first response", [("If-None-Match", tag.encode("latin-1"))]
+    exchange = yield from gate.send(gate.main, label, fields=fields)
+    if exchange.status not in {200, 304}:
+        yield status_finding(exchange, "200 or 304")
+        return
+    exchange = yield from gate.send(None, label, fields=fields)
+    if (yield from report(gate.wrongly_accepted([exchange], gate.baseline.refusals(None)))):
+        return
+    tagged = [each for each in other_key_responses if each.status == 200 and each.header("ETag") not in {None, tag}]
+    if tagged:
+        exchange = yield from gate.send(tagged[0].request.credential, label, fields=fields)
+        if exchange.status != 200:
+            yield status_finding(exchange, "200, because the entity tag belongs to another key")
+
+
+@specified("RFC 9110, section 15.4.5: a 304 has the ETag that a 200 would have", repeats=["cache/etag-is-well-formed"])
+def test_304_has_the_etag(gate: Gate, ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response with status 304 MUST have an `ETag`, if each 200 response to the same key has one."""
+    without_tags = {each.request.credential for each in ok_responses if each.status == 200 and not each.header("ETag")}
+    not_modified = (each for each in journal if each.status == 304 and gate.is_authorized(each.request))
+    tagged = (exchange for exchange in not_modified if exchange.request.credential not in without_tags)
+    for exchange in cases(tagged, "no response with status 304 is to a key whose 200 responses have an ETag"):
+        if not exchange.header("ETag"):
+            yield Finding("a response with status 304 has no ETag", exchange)
+
+
+@specified("RFC 9110, section 8.6: Content-Length in a response with status 304 is that of a 200", reads=["coding"])
+def test_304_states_a_possible_length(
+    gate: Gate, ok_responses: list[Exchange], journal: tuple[Exchange, ...]
+) -> Iterator[Finding]:
+    """`Content-Length` in a response with status 304 MUST be a possible length of a 200 response.
+
+    Usage metrics change, so any length between half and twice the lengths of other responses is accepted.
+    """
+    not_modified = [each for each in journal if each.status == 304 and gate.is_authorized(each.request)]
+    stating = (each for each in not_modified if states_a_length(each, ok_responses))
+    for exchange in cases(stating, "no response to a valid key has status 304 and a Content-Length to compare"):
+        yield from other_length(exchange, ok_responses, twice_or_half)
+
+
+@specified("RFC 9110, section 13.1.1: If-Match with an asterisk holds for every resource that exists")
+def test_any_entity_tag_matches(gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response to a request with `If-Match: *` MUST NOT have status 412."""
+    authorized = (exchange for exchange in journal if gate.is_authorized(exchange.request))
+    for_any_tag = (exchange for exchange in authorized if exchange.request.values("If-Match") == [b"*"])
+    for exchange in sent(for_any_tag, "no request with a valid key has If-Match: *"):
+        request = exchange.request
+        has_other_condition = request.values("If-None-Match") or request.values("If-Unmodified-Since")
+        if exchange.status == 412 and not has_other_condition:
+            yield status_finding(exchange, "200")
+
+
+@advisory("RFC 9110, section 14.2: a server MUST ignore a range unit that it does not know; some frameworks do not")
+def test_unknown_range_unit_is_ignored(
+    gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]
+) -> Iterator[Finding]:
+    """A response to a request for a range of items, not of bytes, SHOULD NOT have status 416."""
+    authorized = (exchange for exchange in journal if gate.is_authorized(exchange.request))
+    of_items = (exchange for exchange in authorized if exchange.request.values("Range") == [b"items=0-9"])
+    for exchange in sent(of_items, "no request with a valid key is for a range of items"):
+        if exchange.status == 416:
+            yield status_finding(exchange, "200")
+
+
+@pytest.fixture(scope="session")
+def first_bytes(scheduler: Scheduler, gate: Gate) -> Exchange:
+    """The exchange of a request for the first ten bytes."""
+    return scheduler.fetch(gate.send(gate.main, "for its first ten bytes", fields=[("Range", FIRST_TEN_BYTES)]))
+
+
+@specified("RFC 9110, section 14.2 and 15.3.7: Range and 206", needs=NEEDS_READABLE_BODY, sends=(0, 1))
+def test_partial_response_is_206(first_bytes: Exchange) -> Iterator[Finding]:
+    """A response to a request with `Range` MUST be the whole body with 200, the named part with 206, or 416."""
+    exchange = first_bytes
+    if exchange.status not in {200, 206, 416}:
+        yield status_finding(exchange, "200, 206 or 416")
+    elif exchange.status == 206:
+        stated = exchange.header("Content-Range") or ""
+        part = CONTENT_RANGE.fullmatch(stated)
+        if not part:
+            yield Finding(
+                "Content-Range does not name the part",
+                exchange,
+                expected="bytes 0-9/…",
+                actual=exchange.excerpt(stated),
+            )
+        elif not exchange.size == int(part[1]) + 1 <= 10:
+            size = counted(exchange.size, "byte")
+            yield Finding("the part does not have the size of Content-Range", exchange, expected=part[0], actual=size)
+    elif exchange.status == 200 and exchange.json.problem:
+        yield Finding(f"the whole body was promised, and it {exchange.json.problem}", exchange)
+
+
+@advisory(
+    "RFC 9110, section 13.1.5: Range is ignored if the condition in If-Range is false; simple servers do not know it",
+    needs=NEEDS_READABLE_BODY,
+    repeats=["cache/partial-response-is-206"],
+    sends=(0, 2),
+)
+def test_if_range_is_respected(gate: Gate, first_bytes: Exchange) -> Probing[None]:
+    """A response to a request for a part of another version SHOULD be the whole body."""
+    if first_bytes.status != 206:
+        raise NotApplicable("a request for a part does not get status 206")
+    fields = [("Range", FIRST_TEN_BYTES), ("If-Range", b'"unknown-entity-tag"')]
+    exchange = yield from gate.send(gate.main, "for its first ten bytes, of another version", fields=fields)
+    yield from unless_200(exchange)
+
+
+@advisory(
+    "RFC 9110, section 14.3: Accept-Ranges; two parts of changing metrics do not form one body",
+    repeats=["cache/partial-response-is-206", "auth/valid-key-is-200"],
+)
+def test_parts_are_announced(ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response SHOULD NOT have status 206 if the server does not announce parts by Accept-Ranges."""
+    partial = (each for each in journal if each.request.values("Range") or each.status == 206)
+    for exchange in sent(partial, "no request is for a part"):
+        if exchange.status == 206 and not _announce_parts(exchange, *ok_responses):
+            yield Finding("a part is sent, and Accept-Ranges does not announce parts", exchange)
+
+
+@advisory("RFC 9110, section 14.3: a server that supports parts of the resource announces it by Accept-Ranges")
+def test_announced_parts_are_sent(
+    gate: Gate, ok_responses: list[Exchange], journal: tuple[Exchange, ...]
+) -> Iterator[Finding]:
+    """A response to a request for the first ten bytes SHOULD NOT be a 200 if a response has `Accept-Ranges: bytes`."""
+    if not _announce_parts(*ok_responses, *journal):
+        raise NotApplicable("no response has Accept-Ranges: bytes")
+    unconditional = (each for each in journal if not each.request.values("If-Range"))
+    of_a_part = (exchange for exchange in unconditional if exchange.request.values("Range") == [FIRST_TEN_BYTES])
+    for exchange in sent(of_a_part, "no request is for the first ten bytes"):
+        if gate.is_ok(exchange) and _announce_parts(exchange, *ok_responses):
+            actual = f"200, and {counted(exchange.size, 'byte')}"
+            yield Finding("Accept-Ranges announces parts, and none is sent", exchange, expected="206", actual=actual)
+
+
+def _announce_parts(*exchanges: Exchange) -> bool:
+    return any(exchange.header("Accept-Ranges") == "bytes" for exchange in exchanges)
