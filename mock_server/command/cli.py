@@ -55,7 +55,7 @@ def _parameter(option: Option, *, hidden: bool = False) -> click.Option:
 
 
 def _parameters(*shown: str) -> list[click.Parameter]:
-    """Return all options, which stand before or after the name of a command, with those to show in its help."""
+    """Return all options, also those that the help of a command hides: each is valid before and after its name."""
     return [_parameter(option, hidden=option.attribute not in shown) for option in OPTIONS]
 
 

@@ -26,7 +26,7 @@ from tests.support.wire import TIMEOUT, send, send_request, usage
 
 def test_a_request_is_shown_with_its_status_and_its_reason(page: Page, mock: UsageMock) -> None:
     send_requests(page, mock, BUSY)
-    send_requests(page, mock, "nobody")
+    send_requests(page, mock, "unknown-key")
     expect(rows(page).first).to_contain_text("403GETThe mock does not have the API key")
     expect(rows(page).last).to_contain_text("200GETdemo-busy")
 
@@ -109,7 +109,7 @@ def test_a_request_can_be_copied_as_a_curl_command(page: Page, mock: UsageMock) 
 
 def test_the_journal_is_filtered_by_key_status_and_text(page: Page, mock: UsageMock) -> None:
     send_requests(page, mock, BUSY, 2)
-    send_requests(page, mock, "nobody")
+    send_requests(page, mock, "unknown-key")
     send_request(mock.url, "/elsewhere")
     expect(rows(page)).to_have_count(4)
     page.get_by_label("Filter by status").select_option("refused")
