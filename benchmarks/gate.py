@@ -53,7 +53,7 @@ class Meter:
 
 
 def _requests(item: pytest.Item) -> int:
-    return item.config.stash[verdicts_key].sent
+    return item.config.stash[verdicts_key].requests
 
 
 def _resident() -> float:
