@@ -65,12 +65,12 @@ def scheduler(pytestconfig: pytest.Config) -> Iterator[Scheduler]:
     """The scheduler that sends all requests of the run."""
     verdicts = pytestconfig.stash[verdicts_key]
     if verdicts.scheduler is None:  # a plugin that repeats the last rule sets this up once more
-        gate = Gate(verdicts.settings, contract(verdicts.settings.level))
+        settings = verdicts.settings
         if recording := pytestconfig.stash[recording_key]:
-            verdicts.scheduler = RecordedScheduler(gate, recording)
+            verdicts.scheduler = RecordedScheduler(settings, recording)
         else:
-            transport = Transport(verdicts.settings, pytestconfig.stash.get(clock_key, REAL_TIME))
-            verdicts.scheduler = Scheduler(gate, transport)
+            transport = Transport(settings, pytestconfig.stash.get(clock_key, REAL_TIME))
+            verdicts.scheduler = Scheduler(Gate(settings, contract(settings.level), transport))
     yield verdicts.scheduler
     verdicts.scheduler.transport.close()
 
@@ -192,7 +192,7 @@ def query_response(scheduler: Scheduler) -> Exchange:
     """The exchange of a request with the main key and with query parameters that the document does not describe."""
     gate = scheduler.gate
     target = f"{gate.path}?{UNDOCUMENTED_QUERY}"
-    return scheduler.fetch(gate.send(gate.main, "and undocumented query parameters", target=target))
+    return gate.send(gate.main, "and undocumented query parameters", target=target)
 
 
 @pytest.fixture

@@ -73,5 +73,5 @@ def _judge(recorded: Recorded) -> dict[str, str]:
 
 
 for _rule in all_rules():
-    if not (_rule.is_active or _rule.is_above(LEVEL) or NOT_SHOWN.intersection(_rule.reads)):
+    if not (_rule.sends_requests or _rule.is_above(LEVEL) or NOT_SHOWN.intersection(_rule.reads)):
         _register(_rule.id)

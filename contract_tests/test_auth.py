@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from contract_tests.metrics.schema import contract
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.run import wrong_keys
 from contract_tests.run.examples import examples_of_each
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
-from contract_tests.run.findings import Finding, body_findings, status_finding, unless_200
+from contract_tests.run.findings import Finding, body_findings, report, status_finding, unless_200
 from contract_tests.run.gate import BROWSER, HEALTH, VISITOR, Gate
-from contract_tests.run.probes import Probing, report, send_concurrently, send_in_turn
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, INVALID_KEY, advisory, documented, specified
 from contract_tests.wire.messages import (
     AUTH_ERRORS,
@@ -31,16 +30,16 @@ MOST_SHOWN_KEYS = 3  # texts of api_key that are sent as keys: one for each key 
 @specified(f"{DOCUMENT}, 200: usage metrics for the authenticated API key")
 def test_valid_key_is_200(ok_responses: list[Exchange]) -> Iterator[Finding]:
     """A response to a baseline request with a valid key MUST have status 200."""
-    return unless_200(*(exchange for exchange in ok_responses if exchange.ending != "malformed"))
+    return unless_200(exchange for exchange in ok_responses if exchange.ending != "malformed")
 
 
-@documented(f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing", sends=1)
-def test_missing_key_is_401(gate: Gate, missing_key_responses: list[Exchange]) -> Probing[None]:
+@documented(f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing", sends_requests=True)
+def test_missing_key_is_401(gate: Gate, missing_key_responses: list[Exchange]) -> Iterator[Finding]:
     """A response to a request without an API key MUST have status 401."""
     others = (status_finding(exchange, "401") for exchange in missing_key_responses if exchange.status != 401)
     if (yield from report(others)):
         return
-    exchange = yield from gate.send(None, "as a browser sends it", fields=[*COMPRESSING_BROWSER, VISITOR])
+    exchange = gate.send(None, "as a browser sends it", fields=[*COMPRESSING_BROWSER, VISITOR])
     if exchange.status not in {401, 429}:
         yield status_finding(exchange, "401")
 
@@ -72,11 +71,11 @@ def test_no_key_is_401_each_time(
 @documented(
     f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing, 403 that it is invalid",
     needs=NEEDS_AUTH_ERRORS,
-    sends=1,
+    sends_requests=True,
 )
-def test_empty_key_is_refused(gate: Gate) -> Probing[None]:
+def test_empty_key_is_refused(gate: Gate) -> Iterator[Finding]:
     """A response to a request with an empty or blank key MUST have status 401 or 403."""
-    exchange = yield from gate.send(wrong_keys.BLANK)
+    exchange = gate.send(wrong_keys.BLANK)
     yield from gate.wrongly_accepted([exchange], gate.baseline.refusals(None, wrong_keys.UNKNOWN))
 
 
@@ -94,63 +93,62 @@ def test_unknown_key_is_403(unknown_key_responses: list[Exchange]) -> Iterator[F
     return (status_finding(exchange, "403") for exchange in unknown_key_responses if exchange.status == 401)
 
 
-@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], sends=2)
-def test_unknown_key_from_any_client_is_refused(gate: Gate) -> Probing[None]:
+@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], sends_requests=True)
+def test_unknown_key_from_any_client_is_refused(gate: Gate) -> Iterator[Finding]:
     """A request with an unknown key MUST be rejected, also from a browser and with HTTP/1.0.
 
     The text `undefined`, and the main key backwards, are such keys.
     A server may refuse HTTP/1.0 with any status other than 200.
     """
     fields = [*COMPRESSING_BROWSER, ("Origin", gate.settings.target.origin)]
-    browser = yield from gate.send(wrong_keys.UNDEFINED, "as a browser sends it", fields=fields)
+    browser = gate.send(wrong_keys.UNDEFINED, "as a browser sends it", fields=fields)
     yield from gate.wrongly_accepted([browser], {429, *gate.baseline.refusals(wrong_keys.UNKNOWN)})
     backwards = wrong_keys.backwards(gate.main)
     key = backwards if _is_wrong(gate, backwards) else wrong_keys.UNKNOWN
-    old = yield from gate.send(key, "with HTTP/1.0", version="HTTP/1.0", new_connection=True)
+    old = gate.send(key, "with HTTP/1.0", version="HTTP/1.0", new_connection=True)
     if old.status == 200 or gate.contains_metrics(old):
         yield status_finding(old, "a refusal")
 
 
-@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], sends=(28, 34))
-def test_similar_key_is_refused(gate: Gate, ok_responses: list[Exchange]) -> Probing[None]:
+@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], sends_requests=True)
+def test_similar_key_is_refused(gate: Gate, ok_responses: list[Exchange]) -> Iterator[Finding]:
     """A response to a request with a part, an extension or another form of a valid key MUST have status 401 or 403."""
     texts = (UsageMetrics(exchange).api_key or "" for exchange in ok_responses)
     shown = sorted({text for text in texts if wrong_keys.SENDABLE.fullmatch(text)})
-    yield from _send_wrong_keys(
-        gate,
-        [
-            *wrong_keys.changed(gate.main),
-            *wrong_keys.of_further_keys(gate.keys[1:]),
-            *((wrong_keys.mixed(*gate.keys[:2]),) if len(gate.keys) > 1 else ()),
-            *wrong_keys.near(gate.main),
-            *map(wrong_keys.shown, shown[:MOST_SHOWN_KEYS]),
-        ],
-    )
+    similar = [
+        *wrong_keys.changed(gate.main),
+        *wrong_keys.of_further_keys(gate.keys[1:]),
+        *((wrong_keys.mixed(*gate.keys[:2]),) if len(gate.keys) > 1 else ()),
+        *wrong_keys.near(gate.main),
+        *map(wrong_keys.shown, shown[:MOST_SHOWN_KEYS]),
+    ]
+    yield from _accepted(gate, gate.send_in_turn(_requests_with(gate, similar)))
 
 
-@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], repeats=["auth/similar-key-is-refused"], sends=4)
-def test_key_with_one_edit_is_refused(gate: Gate) -> Probing[None]:
+@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], repeats=["auth/similar-key-is-refused"], sends_requests=True)
+def test_key_with_one_edit_is_refused(gate: Gate) -> Iterator[Finding]:
     """A response to a request with a valid key of which one character was edited MUST have status 401 or 403.
 
     An edit changes, removes, doubles or inserts a character, at any place.
     """
     strategies = [wrong_keys.edits(gate.main, edit) for edit in wrong_keys.EDITS]
     edited = examples_of_each([strategy.filter(lambda key: _is_wrong(gate, key)) for strategy in strategies])
-    exchanges = yield from send_in_turn(gate.request(key) for key in edited)
+    exchanges = gate.send_in_turn(gate.request(key) for key in edited)
     yield from gate.wrongly_accepted(exchanges, gate.baseline.refusals(wrong_keys.UNKNOWN))
 
 
-@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], sends=9)
-def test_wildcard_or_injection_is_refused(gate: Gate) -> Probing[None]:
+@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], sends_requests=True)
+def test_wildcard_or_injection_is_refused(gate: Gate) -> Iterator[Finding]:
     """A response to a request with a wildcard, a placeholder, an injection or a guess MUST have status 401 or 403.
 
     Any 4xx, or a closed connection, is accepted for a value that a firewall may take for an attack.
     """
-    yield from _send_wrong_keys(gate, wrong_keys.PATTERNS, send_concurrently)  # more than a small pool has room for
+    requests = _requests_with(gate, wrong_keys.PATTERNS)
+    yield from _accepted(gate, gate.transport.send_concurrently(requests))  # more than a small pool has room for
 
 
-@documented(f"{INVALID_KEY}; how a malformed one is refused is open", needs=[UNKNOWN_KEY_REFUSED], sends=(6, 10))
-def test_malformed_key_is_refused(gate: Gate) -> Probing[None]:
+@documented(f"{INVALID_KEY}; how a malformed one is refused is open", needs=[UNKNOWN_KEY_REFUSED], sends_requests=True)
+def test_malformed_key_is_refused(gate: Gate) -> Iterator[Finding]:
     """A request with a key that is very long, or contains control or non-ASCII bytes, MUST be rejected.
 
     A valid key with accents, look-alike letters or other Unicode forms of its letters is such a key.
@@ -162,17 +160,19 @@ def test_malformed_key_is_refused(gate: Gate) -> Probing[None]:
 @advisory(
     f"{INVALID_KEY}; some servers strip more from a value than RFC 9110 calls white space",
     needs=[UNKNOWN_KEY_REFUSED],
-    sends=1,
+    sends_requests=True,
 )
-def test_padded_key_is_refused(gate: Gate) -> Probing[None]:
+def test_padded_key_is_refused(gate: Gate) -> Iterator[Finding]:
     """A request with a valid key, followed by bytes that only look like white space, SHOULD be rejected."""
     yield from _send_malformed(gate, [wrong_keys.padded(gate.main)])
 
 
-@specified("RFC 9112, section 5.1: no space between a field's name and its colon", needs=NEEDS_VALID_KEY, sends=1)
-def test_space_before_the_colon_is_refused(gate: Gate) -> Probing[None]:
+@specified(
+    "RFC 9112, section 5.1: no space between a field's name and its colon", needs=NEEDS_VALID_KEY, sends_requests=True
+)
+def test_space_before_the_colon_is_refused(gate: Gate) -> Iterator[Finding]:
     """A request with a space before the colon of the key header MUST be rejected."""
-    exchange = yield from gate.send(
+    exchange = gate.send(
         gate.main, "and a space before the colon", key_field=f"{gate.key_header} ", new_connection=True
     )
     if exchange.status == 200:
@@ -182,9 +182,9 @@ def test_space_before_the_colon_is_refused(gate: Gate) -> Probing[None]:
 @advisory(
     "RFC 9110, section 5.3: a repeated field is one value, a list, and the list is not a key",
     needs=[UNKNOWN_KEY_REFUSED],
-    sends=2,
+    sends_requests=True,
 )
-def test_repeated_key_header_is_refused(gate: Gate) -> Probing[None]:
+def test_repeated_key_header_is_refused(gate: Gate) -> Iterator[Finding]:
     """A request with a valid key and another value in two key headers SHOULD be rejected."""
     requests = [
         gate.request(
@@ -200,13 +200,13 @@ def test_repeated_key_header_is_refused(gate: Gate) -> Probing[None]:
             new_connection=True,
         ),
     ]
-    yield from _not_rejected(gate, (yield from send_in_turn(requests)))
+    yield from _not_rejected(gate, gate.send_in_turn(requests))
 
 
-@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], sends=1)
-def test_repeated_wrong_key_is_refused(gate: Gate) -> Probing[None]:
+@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], sends_requests=True)
+def test_repeated_wrong_key_is_refused(gate: Gate) -> Iterator[Finding]:
     """A request with two wrong values in two key headers MUST be rejected."""
-    exchange = yield from gate.send(
+    exchange = gate.send(
         wrong_keys.TRUE,
         "and a second key header with an unknown key",
         fields=[(gate.key_header, wrong_keys.UNKNOWN.value)],
@@ -214,8 +214,8 @@ def test_repeated_wrong_key_is_refused(gate: Gate) -> Probing[None]:
     yield from _not_rejected(gate, [exchange])
 
 
-@documented(f"{AUTHENTICATION_GUIDE}: GET / and GET /healthz need no key", sends=2)
-def test_public_operation_needs_no_key(gate: Gate) -> Probing[None]:
+@documented(f"{AUTHENTICATION_GUIDE}: GET / and GET /healthz need no key", sends_requests=True)
+def test_public_operation_needs_no_key(gate: Gate) -> Iterator[Finding]:
     """A request for the overview or the health check MUST NOT be rejected because it has no key.
 
     A health check that the deployment serves returns {"ok": true}.
@@ -223,7 +223,7 @@ def test_public_operation_needs_no_key(gate: Gate) -> Probing[None]:
     public = [operation for operation in contract("documented").operations.values() if operation.key_header is None]
     for operation in public:
         target = gate.settings.target.path + operation.path
-        exchange = yield from gate.send(None, f"at {operation.path}", method=operation.method, target=target)
+        exchange = gate.send(None, f"at {operation.path}", method=operation.method, target=target)
         if exchange.status in AUTH_ERRORS:
             yield Finding(
                 "a request that needs no key is rejected",
@@ -240,16 +240,15 @@ def test_public_operation_needs_no_key(gate: Gate) -> Probing[None]:
             yield from body_findings(operation.id, exchange, "documented")
 
 
-def _send_wrong_keys(
-    gate: Gate,
-    keys: Iterable[Credential],
-    send: Callable[[Iterable[Request]], Probing[Sequence[Exchange]]] = send_in_turn,
-) -> Probing[None]:
-    """Send a request with each of the wrong keys; a firewall may reject those that look like an attack."""
-    requests = [
-        gate.request(key, new_connection=not UNSUSPICIOUS.fullmatch(key.value)) for key in keys if _is_wrong(gate, key)
-    ]
-    for exchange in (yield from send(requests)):
+def _requests_with(gate: Gate, keys: Iterable[Credential]) -> list[Request]:
+    """Return a request with each of the wrong keys."""
+    wrong = (key for key in keys if _is_wrong(gate, key))
+    return [gate.request(key, new_connection=not UNSUSPICIOUS.fullmatch(key.value)) for key in wrong]
+
+
+def _accepted(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
+    """Yield a finding for each wrong key that is not rejected; a firewall may do that with one like an attack."""
+    for exchange in exchanges:
         if not exchange.request.new_connection:
             yield from gate.wrongly_accepted([exchange], {429, *gate.baseline.refusals(wrong_keys.UNKNOWN)})
         else:
@@ -260,9 +259,9 @@ def _is_wrong(gate: Gate, key: Credential) -> bool:
     return all(key.value != valid.value for valid in gate.settings.keys)
 
 
-def _send_malformed(gate: Gate, keys: Iterable[Credential]) -> Probing[None]:
+def _send_malformed(gate: Gate, keys: Iterable[Credential]) -> Iterator[Finding]:
     requests = [gate.request(key, "as a malformed key", new_connection=True) for key in keys]
-    yield from _not_rejected(gate, (yield from send_in_turn(requests)))
+    yield from _not_rejected(gate, gate.send_in_turn(requests))
 
 
 def _not_rejected(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:

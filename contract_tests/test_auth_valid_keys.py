@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 import pytest
 
 from contract_tests.reports.model import counted
 from contract_tests.run.facts import NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, status_finding, unless_200
+from contract_tests.run.findings import Finding, report, status_finding, unless_200
 from contract_tests.run.gate import BROWSER, Gate
-from contract_tests.run.probes import Probing, report, send_in_turn
 from contract_tests.run.rules import HEADER_ONLY, INVALID_KEY, advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.messages import (
@@ -111,32 +110,34 @@ def unusual_requests(scheduler: Scheduler, gate: Gate) -> list[Exchange]:
             ],
         ),
     ]
-    return list(scheduler.fetch(send_in_turn(requests)))
+    return list(scheduler.gate.send_in_turn(requests))
 
 
-@specified("RFC 9110, section 5.1: field names are case-insensitive", needs=NEEDS_VALID_KEY, sends=(0, 6))
-def test_header_name_is_case_insensitive(gate: Gate, unusual_requests: list[Exchange]) -> Probing[None]:
+@specified("RFC 9110, section 5.1: field names are case-insensitive", needs=NEEDS_VALID_KEY, sends_requests=True)
+def test_header_name_is_case_insensitive(gate: Gate, unusual_requests: list[Exchange]) -> Iterator[Finding]:
     """A request with a valid key MUST be accepted regardless of the case of the key header's name."""
     spellings = (gate.key_header.lower(), gate.key_header.title(), gate.key_header.upper())
     requests = [
         gate.request(gate.main, f"in a header spelled {name}", key_field=name, is_baseline=True) for name in spellings
     ]
-    yield from _each_is_accepted(unusual_requests, requests)
+    yield from _each_is_accepted(gate, unusual_requests, requests)
 
 
-@documented(f"{HEADER_ONLY}, and 401 and 403 mean that it is missing or invalid", needs=NEEDS_VALID_KEY, sends=(0, 9))
+@documented(
+    f"{HEADER_ONLY}, and 401 and 403 mean that it is missing or invalid", needs=NEEDS_VALID_KEY, sends_requests=True
+)
 def test_valid_key_is_sufficient(
     gate: Gate, unusual_requests: list[Exchange], query_response: Exchange
-) -> Probing[None]:
+) -> Iterator[Finding]:
     """A request with a valid key MUST be accepted regardless of its other header fields and its query."""
     requests = [
         gate.request(gate.main, label, fields=fields) for label, fields in _fields_of_other_clients(gate).items()
     ]
-    if not (yield from _each_is_accepted(unusual_requests, requests)):
+    if not (yield from _each_is_accepted(gate, unusual_requests, requests)):
         return
     if query_response.status not in AUTH_ERRORS:
         return
-    queried = yield from gate.send(gate.main, "and a query", target=f"{gate.path}?verbose=1")  # no firewall rejects it
+    queried = gate.send(gate.main, "and a query", target=f"{gate.path}?verbose=1")  # no firewall rejects it
     yield from _rejected_key(queried)
 
 
@@ -147,14 +148,16 @@ def _rejected_key(exchange: Exchange) -> Iterator[Finding]:
         yield Finding("a valid key is rejected", exchange, expected=expected, actual=exchange.outcome)
 
 
-def _each_is_accepted(combined: Iterable[Exchange], requests: Sequence[Request]) -> Probing[bool]:
+def _each_is_accepted(
+    gate: Gate, combined: Iterable[Exchange], requests: Sequence[Request]
+) -> Generator[Finding, None, bool]:
     """Send the requests one by one, unless combined requests have shown that all of them are accepted.
 
     Returns whether all of them are accepted.
     """
     if all(exchange.status == 200 for exchange in combined):
         return True
-    return not (yield from report(unless_200(*(yield from send_in_turn(requests)))))
+    return not (yield from report(unless_200(gate.send_in_turn(requests))))
 
 
 def _fields_of_other_clients(gate: Gate) -> dict[str, list[tuple[str, str]]]:
@@ -178,9 +181,11 @@ def _fields_of_other_clients(gate: Gate) -> dict[str, list[tuple[str, str]]]:
 
 
 @specified(
-    "RFC 9112, section 5 and RFC 9110, section 5.3: white space, order of fields", needs=NEEDS_VALID_KEY, sends=(0, 7)
+    "RFC 9112, section 5 and RFC 9110, section 5.3: white space, order of fields",
+    needs=NEEDS_VALID_KEY,
+    sends_requests=True,
 )
-def test_key_header_position_does_not_matter(gate: Gate, unusual_requests: list[Exchange]) -> Probing[None]:
+def test_key_header_position_does_not_matter(gate: Gate, unusual_requests: list[Exchange]) -> Iterator[Finding]:
     """A request with a valid key MUST be accepted regardless of the key header's position, and without a space."""
     requests = [
         gate.request(gate.main, "without a space after the colon", separator=b":"),
@@ -189,16 +194,18 @@ def test_key_header_position_does_not_matter(gate: Gate, unusual_requests: list[
             gate.main, "with the key header in the middle", fields=[("Accept-Language", "en"), ("X-Last", "1")]
         ),
     ]
-    is_accepted = yield from _each_is_accepted(unusual_requests, requests)
+    is_accepted = yield from _each_is_accepted(gate, unusual_requests, requests)
     if is_accepted and unusual_requests[-1].status != 200:
-        last = yield from gate.send(
-            gate.main, "with the key header after many others", fields=FIELDS_ON_THE_WAY, key_last=True
-        )
+        last = gate.send(gate.main, "with the key header after many others", fields=FIELDS_ON_THE_WAY, key_last=True)
         yield from _rejected_key(last)
 
 
-@advisory("RFC 9112, section 5.1: white space around a value; some servers keep it", needs=NEEDS_VALID_KEY, sends=1)
-def test_white_space_around_the_key_is_ignored(gate: Gate) -> Probing[None]:
+@advisory(
+    "RFC 9112, section 5.1: white space around a value; some servers keep it",
+    needs=NEEDS_VALID_KEY,
+    sends_requests=True,
+)
+def test_white_space_around_the_key_is_ignored(gate: Gate) -> Iterator[Finding]:
     """A request with a valid key, after a tab and followed by a space, SHOULD be accepted."""
     followed = Credential(gate.main.value + b" ", f"{gate.main.label}, after a tab and followed by a space")
-    yield from unless_200((yield from gate.send(followed, separator=b":\t", pool="valid keys")))
+    yield from unless_200([gate.send(followed, separator=b":\t", pool="valid keys")])

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import islice, product
 
 from contract_tests.run import guessed_names, wrong_keys
-from contract_tests.run.combined import MOST_EXTRA, Combined, Judgement, find
+from contract_tests.run.combined import Combined, Judgement, find
 from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
-from contract_tests.run.findings import Finding, after, status_finding, unless_200
+from contract_tests.run.findings import Finding, after, report, status_finding, unless_200
 from contract_tests.run.gate import Gate
-from contract_tests.run.probes import Probing, report, send_in_turn
 from contract_tests.run.request_parts import MOST_FIELDS, Part, packed
 from contract_tests.run.rules import HEADER_ONLY, KEY_NEEDED, advisory, documented
 from contract_tests.wire.messages import (
@@ -42,16 +41,16 @@ OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 Fields = Sequence[tuple[str, str | bytes]]
 
 
-@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(2, 2 + MOST_EXTRA))
-def test_key_in_the_query_is_not_accepted(gate: Gate) -> Probing[None]:
+@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends_requests=True)
+def test_key_in_the_query_is_not_accepted(gate: Gate) -> Iterator[Finding]:
     """A request with a valid key only in the query MUST be rejected."""
     parts = [Part("query parameter", name, gate.main.value) for name in (gate.key_header, *guessed_names.queries())]
     label = "but with the main key in the query under many names"
     yield from _find_ways(gate, [(label, pack) for pack in packed(parts, 2) if pack], "but with the main key in the")
 
 
-@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(6, 6 + MOST_EXTRA))
-def test_key_in_another_header_is_not_accepted(gate: Gate) -> Probing[None]:
+@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends_requests=True)
+def test_key_in_another_header_is_not_accepted(gate: Gate) -> Iterator[Finding]:
     """A request with a valid key only in Authorization, a cookie or another header MUST be rejected.
 
     A header whose name differs from the key header's only in `-` and `_` may be accepted.
@@ -77,8 +76,8 @@ def test_key_in_another_header_is_not_accepted(gate: Gate) -> Probing[None]:
     yield from _find_ways(gate, ways, "but with the main key in the")
 
 
-@documented(HEADER_ONLY, needs=[UNKNOWN_KEY_REFUSED], sends=(1, 1 + MOST_EXTRA))
-def test_wrong_key_is_not_replaced(gate: Gate) -> Probing[None]:
+@documented(HEADER_ONLY, needs=[UNKNOWN_KEY_REFUSED], sends_requests=True)
+def test_wrong_key_is_not_replaced(gate: Gate) -> Iterator[Finding]:
     """A request with a wrong key in the key header MUST be rejected, also if a valid key is elsewhere.
 
     The valid key may be in the query, in Authorization, in a cookie or in another header.
@@ -95,19 +94,19 @@ def test_wrong_key_is_not_replaced(gate: Gate) -> Probing[None]:
     yield from _find_ways(gate, ways, "and with the main key in the", wrong_keys.UNKNOWN)
 
 
-@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=(0, 1))
-def test_response_cookie_is_not_accepted(gate: Gate, ok_responses: list[Exchange]) -> Probing[None]:
+@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends_requests=True)
+def test_response_cookie_is_not_accepted(gate: Gate, ok_responses: list[Exchange]) -> Iterator[Finding]:
     """A request with only the cookies that responses to a valid key have set MUST be rejected."""
     cookies = cookies_set(ok_responses)
     if not cookies:
         raise NotApplicable(NO_COOKIE)
     label = "but with the cookies that responses to valid keys have set"
-    exchange = yield from gate.send(None, label, fields=[("Cookie", cookies)])
+    exchange = gate.send(None, label, fields=[("Cookie", cookies)])
     yield from _bypassing(gate, [exchange])
 
 
-@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends=4)
-def test_key_in_path_or_body_is_not_accepted(gate: Gate) -> Probing[None]:
+@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends_requests=True)
+def test_key_in_path_or_body_is_not_accepted(gate: Gate) -> Iterator[Finding]:
     """A request with a valid key only in the path or in the body MUST be rejected."""
     key, path = gate.main.value, gate.path.encode()
     names = (b"api_key", b"X-API-Key", b"apikey", b"apiKey", b"x-api-key", b"key", b"token", b"access_token")
@@ -136,12 +135,12 @@ def test_key_in_path_or_body_is_not_accepted(gate: Gate) -> Probing[None]:
             new_connection=True,
         ),
     ]
-    yield from _disclosing(gate, (yield from send_in_turn(elsewhere)))  # another path may have a page of its own
-    yield from _bypassing(gate, (yield from send_in_turn(in_a_body)))
+    yield from _disclosing(gate, gate.send_in_turn(elsewhere))  # another path may have a page of its own
+    yield from _bypassing(gate, gate.send_in_turn(in_a_body))
 
 
-@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=(5, 9 + MOST_EXTRA))
-def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
+@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends_requests=True)
+def test_claims_do_not_authenticate(gate: Gate) -> Iterator[Finding]:
     """A request without a key MUST be rejected regardless of its header fields and its query."""
     claims = _claims(gate)
     parameters = (
@@ -155,7 +154,7 @@ def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
     ]
     if (yield from _find_ways(gate, ways, "but with the")):
         return
-    upgrade = yield from gate.send(None, "but with an upgrade to WebSocket", fields=UPGRADE, new_connection=True)
+    upgrade = gate.send(None, "but with an upgrade to WebSocket", fields=UPGRADE, new_connection=True)
     yield from _bypassing(gate, [upgrade])
     rewritten = [("X-Original-URL", gate.path), ("X-Rewrite-URL", gate.path)]
     requests = [
@@ -167,7 +166,7 @@ def test_claims_do_not_authenticate(gate: Gate) -> Probing[None]:
             fields=rewritten,
         ),
     ]
-    yield from _disclosing(gate, (yield from send_in_turn(requests)))
+    yield from _disclosing(gate, gate.send_in_turn(requests))
 
 
 def _claims(gate: Gate) -> dict[str, Fields]:
@@ -221,8 +220,8 @@ def _claims(gate: Gate) -> dict[str, Fields]:
     }  # fmt: skip
 
 
-@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=11)
-def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> Probing[None]:
+@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends_requests=True)
+def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> Iterator[Finding]:
     """A response to a request without a key at another spelling of the path MUST NOT contain usage metrics."""
     path = gate.path
     spellings = (
@@ -231,23 +230,23 @@ def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> Probing[None]:
         f"/healthz/..{path}", f"/healthz/..;{path}", f"{path}.json", f"{path}#x",
         path.upper(), f"{path[:-1]}%{ord(path[-1]):02x}", f"{gate.settings.target.origin}{path}",
     )  # fmt: skip
-    exchanges = yield from send_in_turn(
+    exchanges = gate.send_in_turn(
         gate.request(None, "at another spelling of the path", target=spelling, new_connection=True)
         for spelling in spellings
     )
     yield from _disclosing(gate, (exchange for exchange in exchanges if exchange.status == 200))
 
 
-@advisory(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=len(OTHER_ROUTES))
-def test_other_route_needs_a_key(gate: Gate) -> Probing[None]:
+@advisory(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends_requests=True)
+def test_other_route_needs_a_key(gate: Gate) -> Iterator[Finding]:
     """A response to a request without a key at another common route SHOULD NOT contain usage metrics."""
     base = gate.settings.target.path
     requests = [gate.request(None, "at another route", target=f"{base}{route}") for route in OTHER_ROUTES]
-    yield from _disclosing(gate, (yield from send_in_turn(requests)))
+    yield from _disclosing(gate, gate.send_in_turn(requests))
 
 
-@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=7)
-def test_other_method_needs_a_key(gate: Gate) -> Probing[None]:
+@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends_requests=True)
+def test_other_method_needs_a_key(gate: Gate) -> Iterator[Finding]:
     """A response to a request by another method and without a key MUST NOT have a 2xx status or usage metrics.
 
     OPTIONS and TRACE may have a 2xx status. The case of a method matters. Other methods that stand for GET need a key.
@@ -274,7 +273,7 @@ def test_other_method_needs_a_key(gate: Gate) -> Probing[None]:
             new_connection=True,
         ),
     ]
-    for exchange in (yield from send_in_turn(requests)):
+    for exchange in gate.send_in_turn(requests):
         if exchange.status in SUCCESSES:
             if exchange.request.method not in {"OPTIONS", "TRACE"}:
                 yield status_finding(exchange, "any status but 2xx")
@@ -285,46 +284,44 @@ def test_other_method_needs_a_key(gate: Gate) -> Probing[None]:
 @documented(
     f"{KEY_NEEDED}; RFC 9110, section 7.6.1: an intermediary removes the fields that Connection names",
     needs=[UNKNOWN_KEY_REFUSED],
-    sends=1,
+    sends_requests=True,
 )
-def test_connection_field_does_not_authenticate(gate: Gate) -> Probing[None]:
+def test_connection_field_does_not_authenticate(gate: Gate) -> Iterator[Finding]:
     """A request with an unknown key MUST be rejected, also if its Connection field names the key header."""
     fields = [("Connection", gate.key_header)]
-    exchange = yield from gate.send(wrong_keys.UNKNOWN, "and Connection names the key header", fields=fields)
+    exchange = gate.send(wrong_keys.UNKNOWN, "and Connection names the key header", fields=fields)
     yield from _bypassing(gate, [exchange])
 
 
-@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends=1)
-def test_http_1_0_needs_a_key(gate: Gate) -> Probing[None]:
+@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends_requests=True)
+def test_http_1_0_needs_a_key(gate: Gate) -> Iterator[Finding]:
     """A request with HTTP/1.0 and without a key MUST be rejected."""
-    exchange = yield from gate.send(None, "with HTTP/1.0", version="HTTP/1.0", new_connection=True)
+    exchange = gate.send(None, "with HTTP/1.0", version="HTTP/1.0", new_connection=True)
     if exchange.status == 200:
         yield status_finding(exchange, "a refusal")
     else:
         yield from _disclosing(gate, [exchange])
 
 
-@documented(KEY_NEEDED, needs=[*NEEDS_VALID_KEY, MISSING_KEY_REFUSED, UNKNOWN_KEY_REFUSED], sends=4)
-def test_connection_does_not_authenticate(gate: Gate) -> Probing[None]:
+@documented(KEY_NEEDED, needs=[*NEEDS_VALID_KEY, MISSING_KEY_REFUSED, UNKNOWN_KEY_REFUSED], sends_requests=True)
+def test_connection_does_not_authenticate(gate: Gate) -> Iterator[Finding]:
     """A request MUST be accepted or rejected by its own key, regardless of earlier requests on the same connection."""
     requests = [
         gate.request(gate.main),
         gate.request(None, "right after the main key on the same connection", pool="valid keys"),
         gate.request(wrong_keys.UNKNOWN, "soon after the main key on the same connection", pool="valid keys"),
     ]
-    exchanges = yield from send_in_turn(requests)
+    exchanges = list(gate.send_in_turn(requests))
     refusals = gate.baseline.refusals(None, wrong_keys.UNKNOWN)
     if (yield from report(after(exchanges[:1], gate.wrongly_accepted(exchanges[1:], refusals)))):
         return
-    last = yield from gate.send(
-        gate.main, "right after requests without a valid key on the same connection", is_baseline=True
-    )
-    yield from after(exchanges, unless_200(last))
+    last = gate.send(gate.main, "right after requests without a valid key on the same connection", is_baseline=True)
+    yield from after(exchanges, unless_200([last]))
 
 
 def _find_ways(
     gate: Gate, ways: Iterable[tuple[str, tuple[Part, ...]]], single: str, key: Credential | None = None
-) -> Probing[bool]:
+) -> Generator[Finding, None, bool]:
     """Send requests that combine several ways around the key, and yield a finding for one that is accepted.
 
     Each request has a label and parts; `single` begins the label of a request with one of the parts.
@@ -340,7 +337,7 @@ def _find_ways(
     is_accepted = False
     for label, parts in ways:
         combined = Combined(gate, label, single, parts, "without a valid key", key)
-        if accepted := (yield from find(combined, judge)):
+        if accepted := find(combined, judge):
             is_accepted = True
             yield from _bypassing(gate, [accepted])
     return is_accepted

@@ -9,10 +9,9 @@ import pytest
 
 from contract_tests.reports.model import counted
 from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, status_finding, unless_200
+from contract_tests.run.findings import Finding, report, status_finding, unless_200
 from contract_tests.run.gate import Gate
 from contract_tests.run.lengths import other_length, states_a_length, twice_or_half
-from contract_tests.run.probes import Probing, report, send_in_turn
 from contract_tests.run.rules import advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.messages import Exchange
@@ -24,15 +23,17 @@ FIRST_TEN_BYTES = b"bytes=0-9"
 NO_ETAG, NO_STRONG_ETAG = "no 200 response has an ETag", "no 200 response has a strong ETag"
 
 
-@specified("RFC 9110, sections 13.1.2, 13.1.3 and 15.4.5: conditions and 304", needs=NEEDS_VALID_KEY, sends=2)
-def test_unknown_validator_is_not_304(gate: Gate) -> Probing[None]:
+@specified(
+    "RFC 9110, sections 13.1.2, 13.1.3 and 15.4.5: conditions and 304", needs=NEEDS_VALID_KEY, sends_requests=True
+)
+def test_unknown_validator_is_not_304(gate: Gate) -> Iterator[Finding]:
     """A response to a condition with an unknown entity tag, or a date before HTTP existed, MUST have status 200."""
     conditions = {
         "if its entity tag is not an unknown one": ("If-None-Match", '"unknown-entity-tag"'),
         "if modified since 1985": ("If-Modified-Since", "Tue, 01 Jan 1985 00:00:00 GMT"),
     }
     requests = [gate.request(gate.main, label, fields=[condition]) for label, condition in conditions.items()]
-    yield from unless_200(*(yield from send_in_turn(requests)))
+    yield from unless_200(gate.send_in_turn(requests))
 
 
 @specified("RFC 9110, section 8.8.3: ETag")
@@ -93,11 +94,11 @@ def _have_the_same_body(one: Exchange, other: Exchange) -> bool:
     "RFC 9110, section 13.2.1: conditions are evaluated after authorization",
     needs=(*NEEDS_VALID_KEY, MISSING_KEY_REFUSED),
     repeats=["cache/unknown-validator-is-not-304"],
-    sends=(0, 3),
+    sends_requests=True,
 )
 def test_current_etag_is_200_or_304(
     gate: Gate, first_ok: Exchange, other_key_responses: list[Exchange]
-) -> Probing[None]:
+) -> Iterator[Finding]:
     """A request whose `If-None-Match` is the current `ETag` MUST get 200 or 304, and 304 only with that tag's key.
 
     Without a key it is rejected.
@@ -106,16 +107,16 @@ def test_current_etag_is_200_or_304(
     if not ENTITY_TAG.fullmatch(tag):
         raise NotApplicable(NO_ETAG)
     label, fields = "if its entity tag is not that of the first response", [("If-None-Match", tag.encode("latin-1"))]
-    exchange = yield from gate.send(gate.main, label, fields=fields)
+    exchange = gate.send(gate.main, label, fields=fields)
     if exchange.status not in {200, 304}:
         yield status_finding(exchange, "200 or 304")
         return
-    exchange = yield from gate.send(None, label, fields=fields)
+    exchange = gate.send(None, label, fields=fields)
     if (yield from report(gate.wrongly_accepted([exchange], gate.baseline.refusals(None)))):
         return
     tagged = [each for each in other_key_responses if each.status == 200 and each.header("ETag") not in {None, tag}]
     if tagged:
-        exchange = yield from gate.send(tagged[0].request.credential, label, fields=fields)
+        exchange = gate.send(tagged[0].request.credential, label, fields=fields)
         if exchange.status != 200:
             yield status_finding(exchange, "200, because the entity tag belongs to another key")
 
@@ -172,10 +173,10 @@ def test_unknown_range_unit_is_ignored(
 @pytest.fixture(scope="session")
 def first_bytes(scheduler: Scheduler, gate: Gate) -> Exchange:
     """The exchange of a request for the first ten bytes."""
-    return scheduler.fetch(gate.send(gate.main, "for its first ten bytes", fields=[("Range", FIRST_TEN_BYTES)]))
+    return gate.send(gate.main, "for its first ten bytes", fields=[("Range", FIRST_TEN_BYTES)])
 
 
-@specified("RFC 9110, section 14.2 and 15.3.7: Range and 206", needs=NEEDS_READABLE_BODY, sends=(0, 1))
+@specified("RFC 9110, section 14.2 and 15.3.7: Range and 206", needs=NEEDS_READABLE_BODY, sends_requests=True)
 def test_partial_response_is_206(first_bytes: Exchange) -> Iterator[Finding]:
     """A response to a request with `Range` MUST be the whole body with 200, the named part with 206, or 416."""
     exchange = first_bytes
@@ -202,15 +203,15 @@ def test_partial_response_is_206(first_bytes: Exchange) -> Iterator[Finding]:
     "RFC 9110, section 13.1.5: Range is ignored if the condition in If-Range is false; simple servers do not know it",
     needs=NEEDS_READABLE_BODY,
     repeats=["cache/partial-response-is-206"],
-    sends=(0, 2),
+    sends_requests=True,
 )
-def test_if_range_is_respected(gate: Gate, first_bytes: Exchange) -> Probing[None]:
+def test_if_range_is_respected(gate: Gate, first_bytes: Exchange) -> Iterator[Finding]:
     """A response to a request for a part of another version SHOULD be the whole body."""
     if first_bytes.status != 206:
         raise NotApplicable("a request for a part does not get status 206")
     fields = [("Range", FIRST_TEN_BYTES), ("If-Range", b'"unknown-entity-tag"')]
-    exchange = yield from gate.send(gate.main, "for its first ten bytes, of another version", fields=fields)
-    yield from unless_200(exchange)
+    exchange = gate.send(gate.main, "for its first ten bytes, of another version", fields=fields)
+    yield from unless_200([exchange])
 
 
 @advisory(

@@ -11,9 +11,8 @@ import pytest
 from contract_tests.reports.model import counted
 from contract_tests.run import wrong_keys
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, incomplete_finding, one_of, status_finding, unless_200
+from contract_tests.run.findings import Finding, incomplete_finding, one_of, report, status_finding, unless_200
 from contract_tests.run.gate import Gate
-from contract_tests.run.probes import Probing, report, send_and_await_close, send_pipelined
 from contract_tests.run.rules import advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.decoding import is_raw_deflate
@@ -151,16 +150,16 @@ def test_http_1_0_request_gets_no_interim_response(journal: tuple[Exchange, ...]
 @specified(
     "RFC 9112, sections 9.3 and 9.6: the server closes after the last response, in HTTP/1.0 after each",
     needs=NEEDS_VALID_KEY,
-    sends=2,
+    sends_requests=True,
 )
-def test_connection_closes_on_request(gate: Gate) -> Probing[None]:
+def test_connection_closes_on_request(gate: Gate) -> Iterator[Finding]:
     """The server MUST close the connection after the response to `Connection: close`, or to HTTP/1.0."""
     requests = [
         gate.request(gate.main, "and Connection: close", fields=[("Connection", "close")]),
         gate.request(gate.main, "by HTTP/1.0, without keep-alive", version="HTTP/1.0"),
     ]
     for request in requests:
-        exchange = yield from send_and_await_close(request)
+        exchange = gate.transport.send_and_await_close(request)
         if exchange.status not in {200, 429} and request.version != "HTTP/1.0":
             yield status_finding(exchange, "200")
             return
@@ -203,14 +202,14 @@ def test_connection_closes_after_an_error(journal: tuple[Exchange, ...]) -> Iter
 @specified(
     "RFC 9112, appendix C.2.2: Keep-Alive connections of HTTP/1.0; section 3.2: only HTTP/1.1 needs a Host header",
     needs=NEEDS_VALID_KEY,
-    sends=(2, 3),
+    sends_requests=True,
 )
-def test_http_1_0_connection_serves_two_requests(gate: Gate) -> Probing[None]:
+def test_http_1_0_connection_serves_two_requests(gate: Gate) -> Iterator[Finding]:
     """A request with HTTP/1.0 on a connection that the server keeps MUST get a response, or the connection closes.
 
     A request without a Host header, on a connection of its own, is such a request.
     """
-    exchange = yield from gate.send(
+    exchange = gate.send(
         gate.main, "by HTTP/1.0, without Host", without=("Host",), version="HTTP/1.0", new_connection=True
     )
     if exchange.ending in LATE_ENDINGS:
@@ -218,7 +217,7 @@ def test_http_1_0_connection_serves_two_requests(gate: Gate) -> Probing[None]:
     # With another key, if there is one: a cache may keep responses to HTTP/1.0 for all clients.
     for place, key in {"first": gate.keys[:2][-1], "second": gate.main}.items():
         label, fields = f"by HTTP/1.0 with keep-alive, the {place} one", [("Connection", "keep-alive")]
-        exchange = yield from gate.send(key, label, fields=fields, version="HTTP/1.0")
+        exchange = gate.send(key, label, fields=fields, version="HTTP/1.0")
         if exchange.ending in LATE_ENDINGS:
             yield Finding(f"no complete response to the {place} request", exchange)
         if exchange.status != 200 or (exchange.header("Connection") or "").lower() != "keep-alive":
@@ -228,13 +227,13 @@ def test_http_1_0_connection_serves_two_requests(gate: Gate) -> Probing[None]:
 @advisory(
     "RFC 9112, section 3.2.2: a server MUST accept the absolute form; some frameworks do not",
     needs=NEEDS_VALID_KEY,
-    sends=1,
+    sends_requests=True,
 )
-def test_absolute_form_is_accepted(gate: Gate) -> Probing[None]:
+def test_absolute_form_is_accepted(gate: Gate) -> Iterator[Finding]:
     """A response to a target in absolute form SHOULD have status 200."""
     target = gate.settings.target.origin + gate.path
-    exchange = yield from gate.send(gate.main, "with a target in absolute form", target=target)
-    yield from unless_200(exchange)
+    exchange = gate.send(gate.main, "with a target in absolute form", target=target)
+    yield from unless_200([exchange])
 
 
 @specified("RFC 9110, section 8.4: Content-Encoding", reads=["coding"])
@@ -245,15 +244,15 @@ def test_content_encoding_matches_the_body(baseline_responses: tuple[Exchange, .
             yield Finding(f"the body {exchange.coding_problem}", exchange)
 
 
-@specified("RFC 9110, section 8.4: Content-Encoding", needs=NEEDS_READABLE_BODY, sends=(1, 4))
-def test_negotiated_encoding_matches_the_body(gate: Gate) -> Probing[None]:
+@specified("RFC 9110, section 8.4: Content-Encoding", needs=NEEDS_READABLE_BODY, sends_requests=True)
+def test_negotiated_encoding_matches_the_body(gate: Gate) -> Iterator[Finding]:
     """A response to a request with Accept-Encoding MUST have status 200, a true Content-Encoding and a JSON body."""
     codings = ["br", "deflate", "gzip", "zstd"]
     while codings:
         accepted = ", ".join([*codings, "identity;q=0.5", "*;q=0"])
         label = f"and Accept-Encoding: {accepted}"
-        exchange = yield from gate.send(gate.main, label, fields=[("Accept-Encoding", accepted)])
-        if (yield from report(unless_200(exchange))):
+        exchange = gate.send(gate.main, label, fields=[("Accept-Encoding", accepted)])
+        if (yield from report(unless_200([exchange]))):
             return
         if problem := exchange.coding_problem or ("" if exchange.is_zstd else exchange.json.problem):
             yield Finding(f"the body {problem}", exchange)
@@ -312,12 +311,12 @@ def test_host_is_required_once(journal: tuple[Exchange, ...]) -> Iterator[Findin
 @advisory(
     "RFC 9112, section 6.3: a server MUST respond with 400 to a request with two different lengths",
     needs=NEEDS_VALID_KEY,
-    sends=1,
+    sends_requests=True,
 )
-def test_contradictory_lengths_are_refused(gate: Gate) -> Probing[None]:
+def test_contradictory_lengths_are_refused(gate: Gate) -> Iterator[Finding]:
     """A request with two different Content-Length fields SHOULD be refused: an intermediary may use the other one."""
     fields = [("Content-Length", "0"), ("Content-Length", "1")]
-    exchange = yield from gate.send(gate.main, "and two different lengths", fields=fields, new_connection=True)
+    exchange = gate.send(gate.main, "and two different lengths", fields=fields, new_connection=True)
     if exchange.status in SUCCESSES or exchange.ending in LATE_ENDINGS:
         yield status_finding(exchange, "400")
 
@@ -333,16 +332,16 @@ def test_204_and_304_have_no_body(journal: tuple[Exchange, ...]) -> Iterator[Fin
     "RFC 9112, sections 2.2 and 9.3.2: a message is a sequence of octets; responses have the requests' order",
     needs=(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS),
     repeats=["bypass/connection-does-not-authenticate"],
-    sends=4,
+    sends_requests=True,
 )
-def test_split_and_pipelined_requests_are_separate(gate: Gate) -> Probing[None]:
+def test_split_and_pipelined_requests_are_separate(gate: Gate) -> Iterator[Finding]:
     """A request in two pieces MUST get its own response, and so MUST each of several requests in one piece, in order.
 
     The connection may be closed instead, after the first of several.
     """
-    halved = yield from send_pipelined([gate.request(gate.main, "in two pieces")], ahead=FIRST_PIECE)
+    halved = gate.transport.send_pipelined([gate.request(gate.main, "in two pieces")], ahead=FIRST_PIECE)
     keys = (gate.main, gate.keys[1] if gate.keys[1:] else wrong_keys.UNKNOWN, None)
-    pipelined = yield from send_pipelined(gate.request(key, "pipelined with others") for key in keys)
+    pipelined = gate.transport.send_pipelined([gate.request(key, "pipelined with others") for key in keys])
     answered = (each for each in pipelined[1:] if each.ending not in CLOSED_ENDINGS)
     for exchange in (*halved, pipelined[0], *answered):
         credential = exchange.request.credential

@@ -8,7 +8,6 @@ from email.utils import formatdate
 
 from contract_tests.run.findings import Finding
 from contract_tests.run.gate import OTHER_ORIGIN, SIMILAR_ORIGIN, Gate
-from contract_tests.run.probes import Probing, pause
 from contract_tests.run.recorded import OWN_REQUESTS
 from contract_tests.run.rules import advisory, specified
 from contract_tests.run.scheduler import Scheduler
@@ -23,8 +22,8 @@ ROUNDING = 0.1  # seconds: more than the inaccuracy of sums of times
 FROZEN_INTERVAL = 5.0  # seconds: for one key and target, because a gateway may repeat a response for a moment
 
 
-@specified("RFC 9110, section 6.6.1: Date is the time at which the message was made", sends=(0, 1))
-def test_date_advances(gate: Gate, first_ok: Exchange, journal: tuple[Exchange, ...]) -> Probing[None]:
+@specified("RFC 9110, section 6.6.1: Date is the time at which the message was made", sends_requests=True)
+def test_date_advances(gate: Gate, first_ok: Exchange, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """`Date` MUST advance: two responses that are two seconds apart MUST NOT have the same one.
 
     A cache may repeat a response with its `Date`, if `Age` states that.
@@ -32,8 +31,8 @@ def test_date_advances(gate: Gate, first_ok: Exchange, journal: tuple[Exchange, 
     dated = [each for each in journal if gate.is_ok(each) and _has_own_date(each)]
     if _duration(dated) < DATE_INTERVAL:
         first = dated[0] if dated else first_ok
-        yield from pause(max(0.0, first.ended + DATE_INTERVAL + ROUNDING - journal[-1].ended))
-        last = yield from gate.send(gate.main, "two seconds or more after the first one")
+        gate.transport.pause(max(0.0, first.ended + DATE_INTERVAL + ROUNDING - journal[-1].ended))
+        last = gate.send(gate.main, "two seconds or more after the first one")
         dated += [last] if gate.is_ok(last) and _has_own_date(last) else []
     if not dated:
         raise NotApplicable("no 200 response has a Date of its own")

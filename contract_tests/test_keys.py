@@ -24,9 +24,8 @@ from contract_tests.metrics.view import UsageMetrics, by_key, check_several
 from contract_tests.run import wrong_keys
 from contract_tests.run.disclosure import disclosed, is_masked, may_show, texts_named
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY, TWO_KEYS, having
-from contract_tests.run.findings import Finding, status_finding
+from contract_tests.run.findings import Finding, report, status_finding
 from contract_tests.run.gate import Gate, RequestOptions
-from contract_tests.run.probes import Probing, report, send_concurrently, send_in_turn
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, advisory, documented
 from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, Credential, Exchange, cookies_set, kept_whole
 from contract_tests.wire.not_tested import NotTested, cases
@@ -164,9 +163,9 @@ def _mixed_up(metrics: UsageMetrics, used_keys: Mapping[Credential, Profile]) ->
     OWN,
     needs=[*NEEDS_READABLE_BODY, *NEEDS_AUTH_ERRORS],
     repeats=["keys/api-key-is-the-one-sent", "keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up"],
-    sends=8,
+    sends_requests=True,
 )
-def test_concurrent_clients_are_kept_apart(gate: Gate, used_keys: dict[Credential, Profile]) -> Probing[None]:
+def test_concurrent_clients_are_kept_apart(gate: Gate, used_keys: dict[Credential, Profile]) -> Iterator[Finding]:
     """A response to one of several concurrent requests MUST be the one for the key of its own request."""
     label = "at the same time as seven other requests"
     gzip: RequestOptions = {"fields": [("Accept-Encoding", "gzip")]}  # compressed responses may be stored separately
@@ -175,7 +174,7 @@ def test_concurrent_clients_are_kept_apart(gate: Gate, used_keys: dict[Credentia
         *(gate.request(key, label) for key in (*keys, None, wrong_keys.UNKNOWN)),
         *(gate.request(key, label, **gzip) for key in keys),
     ]
-    for exchange in (yield from send_concurrently(requests)):
+    for exchange in gate.transport.send_concurrently(requests):
         key = exchange.request.credential
         if key not in gate.keys:
             yield from gate.wrongly_accepted([exchange], {429, *gate.baseline.refusals(key)})
@@ -191,11 +190,11 @@ def test_concurrent_clients_are_kept_apart(gate: Gate, used_keys: dict[Credentia
     HEADER_ONLY,
     needs=NEEDS_READABLE_BODY,
     repeats=["keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up"],
-    sends=(1, 4),
+    sends_requests=True,
 )
 def test_only_the_header_selects_the_key(
     gate: Gate, ok_responses: list[Exchange], used_keys: dict[Credential, Profile]
-) -> Probing[None]:
+) -> Iterator[Finding]:
     """A response MUST contain the usage metrics of the key in the key header, regardless of a key elsewhere.
 
     Another key may be in the query, in Authorization, in a cookie or in another header field.
@@ -211,11 +210,11 @@ def test_only_the_header_selects_the_key(
     ]
     if cookies := cookies_set(exchange for exchange in ok_responses if exchange.request.credential == gate.second):
         label = "and the cookies that responses to another key have set"
-        exchange = yield from gate.send(gate.main, label, fields=[("Cookie", cookies)])
+        exchange = gate.send(gate.main, label, fields=[("Cookie", cookies)])
         yield from _mixed_up(UsageMetrics(exchange), used_keys)
     target = gate.path.encode() + b"?" + query
     label = "and another key in the query and in other fields"
-    combined = yield from gate.send(gate.main, label, target=target, fields=fields)
+    combined = gate.send(gate.main, label, target=target, fields=fields)
     if combined.status == 200:
         yield from _mixed_up(UsageMetrics(combined), used_keys)
         return
@@ -223,7 +222,7 @@ def test_only_the_header_selects_the_key(
         gate.request(gate.main, "and another key in the query", target=target),
         gate.request(gate.main, "and another key in other fields", fields=fields),
     ]
-    for exchange in (yield from send_in_turn(requests)):
+    for exchange in gate.send_in_turn(requests):
         yield from _mixed_up(UsageMetrics(exchange), used_keys)
 
 
@@ -267,7 +266,7 @@ def _shown_keys(gate: Gate, metrics: UsageMetrics) -> Iterator[Finding]:
     f"{AUTHENTICATION_GUIDE}: the key is a secret of its owner",
     needs=NEEDS_READABLE_BODY,
     repeats=["keys/api-key-is-the-one-sent", "errors/responses-do-not-disclose-keys"],
-    sends=(0, 1),
+    sends_requests=True,
 )
 def test_query_does_not_disclose_keys(
     gate: Gate, ok_responses: list[Exchange], query_response: Exchange, journal: object
@@ -347,12 +346,12 @@ def test_api_key_is_the_one_sent_in_other_responses(
 @documented(
     f"{AUTHENTICATION_GUIDE}: each request is judged by its key; RFC 9111, section 4",
     needs=[*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS],
-    sends=(5, 6),
+    sends_requests=True,
 )
-def test_cached_response_is_not_shared(gate: Gate) -> Probing[None]:
+def test_cached_response_is_not_shared(gate: Gate) -> Iterator[Finding]:
     """A response to one client MUST NOT be sent to another, regardless of the order of their requests."""
     unique = f"{gate.path}?contract=cache"
-    first, *rejected = yield from send_in_turn(
+    first, *rejected = gate.send_in_turn(
         [
             gate.request(gate.main, "at a target of its own", target=unique),
             *(
@@ -371,14 +370,14 @@ def test_cached_response_is_not_shared(gate: Gate) -> Probing[None]:
     if (yield from report(shared)):
         return
     sheet = f"{gate.path}/contract.css"  # many caches store such a path for all clients
-    exchange = yield from gate.send(gate.main, "at the path of a style sheet", target=sheet)
+    exchange = gate.send(gate.main, "at the path of a style sheet", target=sheet)
     if gate.contains_metrics(exchange):
         label = "at the path of a style sheet, after the main key"
-        stolen = yield from gate.send(None, label, target=sheet)
+        stolen = gate.send(None, label, target=sheet)
         if (yield from report(gate.wrongly_accepted([stolen], CLIENT_ERRORS_OR_REDIRECTS))):
             return
     other = gate.keys[:2][-1]  # its response also shows a cache that ignores the key
-    again = yield from gate.send(other, "at the same target, after clients that were rejected", target=unique)
+    again = gate.send(other, "at the same target, after clients that were rejected", target=unique)
     if again.status != 200:
         problem = "the response to a rejected client is sent to a valid key"
         yield Finding(problem, again, related=tuple(rejected), expected="200", actual=again.outcome)

@@ -11,7 +11,6 @@ from contract_tests.run.facts import NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding, after, status_finding, unless_200
 from contract_tests.run.gate import Gate
 from contract_tests.run.lengths import Widen, other_length, states_a_length, twice_or_half
-from contract_tests.run.probes import Probing
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.messages import LATE_ENDINGS, SERVER_ERRORS, SUCCESSES, Exchange
@@ -23,28 +22,26 @@ STANDARD_METHODS = {"HEAD", "OPTIONS", *WRITE_METHODS}
 MAY_FAIL = "errors guide: no 5xx is documented; 501 is usual for servers without the method (RFC 9110, section 15.6.2)"
 
 
-@documented(MAY_FAIL, needs=NEEDS_VALID_KEY, sends=2)
-def test_options_does_not_fail(gate: Gate, first_ok: Exchange) -> Probing[None]:
+@documented(MAY_FAIL, needs=NEEDS_VALID_KEY, sends_requests=True)
+def test_options_does_not_fail(gate: Gate, first_ok: Exchange) -> Iterator[Finding]:
     """A response to OPTIONS MUST exist, and MUST NOT have a 5xx status, except 501.
 
     The next request on the connection MUST get a 200 with usage metrics.
     """
-    exchange = yield from gate.send(gate.main, "by OPTIONS", method="OPTIONS")
+    exchange = gate.send(gate.main, "by OPTIONS", method="OPTIONS")
     yield from _failures(gate, exchange, first_ok)
 
 
 @documented(
     "RFC 9110, section 9.3.7: OPTIONS of the whole server; errors guide: no 5xx is documented",
     needs=NEEDS_VALID_KEY,
-    sends=(0, 1),
+    sends_requests=True,
 )
-def test_options_of_the_server_do_not_fail(gate: Gate) -> Probing[None]:
+def test_options_of_the_server_do_not_fail(gate: Gate) -> Iterator[Finding]:
     """A response to `OPTIONS *` MUST NOT have a 5xx status, except 501. The connection may be closed instead."""
     if gate.settings.proxy:
         raise NotApplicable("the request would be for the proxy, not for the deployment")
-    exchange = yield from gate.send(
-        gate.main, "for the whole server", method="OPTIONS", target="*", new_connection=True
-    )
+    exchange = gate.send(gate.main, "for the whole server", method="OPTIONS", target="*", new_connection=True)
     if exchange.ending in LATE_ENDINGS or exchange.status in SERVER_ERRORS - {501}:
         yield status_finding(exchange, "a status below 500, 501, or a closed connection")
 
@@ -52,10 +49,10 @@ def test_options_of_the_server_do_not_fail(gate: Gate) -> Probing[None]:
 @pytest.fixture(scope="session")
 def head(scheduler: Scheduler, gate: Gate) -> Exchange:
     """The exchange of a HEAD with the main key."""
-    return scheduler.fetch(gate.send(gate.main, "by HEAD", method="HEAD"))
+    return gate.send(gate.main, "by HEAD", method="HEAD")
 
 
-@specified("RFC 9110, section 9.3.2: HEAD", needs=NEEDS_VALID_KEY, sends=(0, 1))
+@specified("RFC 9110, section 9.3.2: HEAD", needs=NEEDS_VALID_KEY, sends_requests=True)
 def test_head_has_no_body(head: Exchange) -> Iterator[Finding]:
     """A response to HEAD MUST NOT have a body."""
     if head.ending == "malformed":
@@ -65,7 +62,9 @@ def test_head_has_no_body(head: Exchange) -> Iterator[Finding]:
 
 
 @specified(
-    "RFC 9110, section 8.6: Content-Length in a response to HEAD is that of GET", needs=NEEDS_VALID_KEY, sends=(0, 1)
+    "RFC 9110, section 8.6: Content-Length in a response to HEAD is that of GET",
+    needs=NEEDS_VALID_KEY,
+    sends_requests=True,
 )
 def test_head_states_a_possible_length(head: Exchange, main_key_responses: list[Exchange]) -> Iterator[Finding]:
     """`Content-Length` in a response to HEAD MUST be a possible length of a response to GET.
@@ -79,7 +78,7 @@ def test_head_states_a_possible_length(head: Exchange, main_key_responses: list[
     "RFC 9110, section 8.6: Content-Length in a response to HEAD is that of GET",
     needs=NEEDS_VALID_KEY,
     repeats=["methods/head-states-a-possible-length"],
-    sends=(0, 1),
+    sends_requests=True,
 )
 def test_head_states_the_length_of_get(head: Exchange, main_key_responses: list[Exchange]) -> Iterator[Finding]:
     """`Content-Length` in a response to HEAD SHOULD be about the length of a response to GET.
@@ -100,15 +99,15 @@ def _other_length(head: Exchange, responses: list[Exchange], widen: Widen) -> It
 @advisory(
     "RFC 9110, section 9.1: GET and HEAD are supported by all general-purpose servers",
     needs=NEEDS_VALID_KEY,
-    sends=(0, 1),
+    sends_requests=True,
 )
 def test_head_matches_get(head: Exchange) -> Iterator[Finding]:
     """A response to HEAD SHOULD have the status of GET; servers of this kind commonly answer 405."""
-    yield from unless_200(head)
+    yield from unless_200([head])
 
 
-@documented(MAY_FAIL, needs=NEEDS_VALID_KEY, sends=(1, 2))
-def test_head_does_not_fail(gate: Gate, head: Exchange, first_ok: Exchange) -> Probing[None]:
+@documented(MAY_FAIL, needs=NEEDS_VALID_KEY, sends_requests=True)
+def test_head_does_not_fail(gate: Gate, head: Exchange, first_ok: Exchange) -> Iterator[Finding]:
     """A response to HEAD MUST exist, and MUST NOT have a 5xx status, except 501.
 
     The next request on the connection MUST get a 200 with usage metrics.
@@ -160,23 +159,25 @@ def test_other_methods_are_405(gate: Gate, journal: tuple[Exchange, ...]) -> Ite
             yield status_finding(exchange, "405")
 
 
-@documented(f"{DOCUMENT}: GET is the only operation of this path", needs=NEEDS_VALID_KEY, intrusive=True, sends=(1, 5))
-def test_undocumented_method_is_refused(gate: Gate) -> Probing[None]:
+@documented(
+    f"{DOCUMENT}: GET is the only operation of this path", needs=NEEDS_VALID_KEY, intrusive=True, sends_requests=True
+)
+def test_undocumented_method_is_refused(gate: Gate) -> Iterator[Finding]:
     """A request with a write method MUST NOT succeed, even with a valid key."""
     for method in WRITE_METHODS:
-        exchange = yield from gate.send(gate.main, f"by {method}", method=method, new_connection=True)
+        exchange = gate.send(gate.main, f"by {method}", method=method, new_connection=True)
         if exchange.status in SUCCESSES:
             yield status_finding(exchange, "a refusal")
             return
-    yield from unless_200((yield from gate.send(gate.main, "after write methods")))
+    yield from unless_200([gate.send(gate.main, "after write methods")])
 
 
-def _failures(gate: Gate, exchange: Exchange, first_ok: Exchange) -> Probing[None]:
+def _failures(gate: Gate, exchange: Exchange, first_ok: Exchange) -> Iterator[Finding]:
     """Yield a finding if the response is missing or a 5xx, or if the next one on the connection is not as usual."""
-    following = yield from gate.send(gate.main, f"right after {exchange.request.method}")
+    following = gate.send(gate.main, f"right after {exchange.request.method}")
     if exchange.status in {None, *SERVER_ERRORS} - {501}:
         yield status_finding(exchange, "a status below 500, or 501")
     elif following.status != 200:
-        yield from after([exchange], unless_200(following))
+        yield from after([exchange], unless_200([following]))
     elif not following.json.problem and first_ok.object and not first_ok.object.keys() & following.object.keys():
         yield Finding("the response to the next request has no usage metrics", following, earlier=[exchange])

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from itertools import cycle
 from urllib.parse import urlsplit
 
-from contract_tests.run.combined import MOST_EXTRA, Combined, Judgement, find
+from contract_tests.run.combined import Combined, Judgement, find
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, after, body_findings, media_type_finding, status_finding, unless_200
+from contract_tests.run.findings import (
+    Finding,
+    after,
+    body_findings,
+    media_type_finding,
+    report,
+    status_finding,
+    unless_200,
+)
 from contract_tests.run.gate import BROWSER, OPERATION, OTHER_ORIGIN, SIMILAR_ORIGIN, Gate, RequestOptions
-from contract_tests.run.probes import Probing, report, send_and_await_close, send_beside_abandoned, send_in_turn
 from contract_tests.run.request_parts import Part
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import (
@@ -76,9 +83,9 @@ PARAMETERS = b"&".join(b"p%d=%d" % (number, number) for number in range(100))
     f"{DOCUMENT}, 200: content application/json; RFC 9110, section 12.5.1",
     needs=NEEDS_READABLE_BODY,
     repeats=["schema/media-type-is-documented", "schema/body-has-the-specified-types"],
-    sends=6,
+    sends_requests=True,
 )
-def test_accept_leads_to_json_or_4xx(gate: Gate) -> Probing[None]:
+def test_accept_leads_to_json_or_4xx(gate: Gate) -> Iterator[Finding]:
     """A response MUST be the documented one or a 4xx for any value of `Accept`, and a 200 if that includes JSON."""
     including_json = [
         gate.request(gate.main, "without Accept", without=("Accept",)),
@@ -95,7 +102,7 @@ def test_accept_leads_to_json_or_4xx(gate: Gate) -> Probing[None]:
         (other, {200, *CLIENT_ERRORS}, "200 or 4xx"),
         (browser, {200, *CLIENT_ERRORS} - {406}, "200"),
     ]
-    exchanges = yield from send_in_turn(request for request, _, _ in requests)
+    exchanges = gate.send_in_turn(request for request, _, _ in requests)
     for exchange, (_, accepted, expected) in zip(exchanges, requests, strict=False):
         if exchange.status not in accepted:
             yield status_finding(exchange, expected)
@@ -107,11 +114,11 @@ def test_accept_leads_to_json_or_4xx(gate: Gate) -> Probing[None]:
             yield from body_findings(OPERATION, exchange, "specified")
 
 
-@documented(REFUSAL, needs=NEEDS_VALID_KEY, sends=(5, 10 + MOST_EXTRA))
-def test_unusual_headers_do_no_harm(gate: Gate) -> Probing[None]:
+@documented(REFUSAL, needs=NEEDS_VALID_KEY, sends_requests=True)
+def test_unusual_headers_do_no_harm(gate: Gate) -> Iterator[Finding]:
     """A response to a request with a valid key MUST have status 200, 206, 304 or 4xx for any other headers."""
     together = b"".join(UNUSUAL_VALUES[what] for what in SUSPICIOUS)
-    exchange = yield from gate.send(
+    exchange = gate.send(
         gate.main,
         f"and {' and '.join(SUSPICIOUS)} in every other header",
         fields=[(name, together) for name in FIELDS],
@@ -139,7 +146,7 @@ def test_unusual_headers_do_no_harm(gate: Gate) -> Probing[None]:
     parts = tuple(Part("header", name, value) for name, value in fields)
     if (yield from _find_harm(gate, "and many headers", "and the", parts)):
         return
-    exchange = yield from gate.send(
+    exchange = gate.send(
         gate.main,
         "and an empty query, a range beyond the end, and hardly another header",
         target=f"{gate.path}?",
@@ -151,7 +158,7 @@ def test_unusual_headers_do_no_harm(gate: Gate) -> Probing[None]:
 
 def _find_harm(
     gate: Gate, label: str, single: str, parts: tuple[Part, ...], stopped: Collection[str] = ()
-) -> Probing[bool]:
+) -> Generator[Finding, None, bool]:
     """Send a request with the main key that combines parts, and yield a finding for one that does harm, if any.
 
     `stopped` are endings by which a firewall may refuse the request. Returns whether a part does harm.
@@ -162,7 +169,7 @@ def _find_harm(
             return "defect"
         return "kept" if exchange.status in HARMLESS else "refused"
 
-    harmful = yield from find(Combined(gate, label, single, parts, label, gate.main), judge)
+    harmful = find(Combined(gate, label, single, parts, label, gate.main), judge)
     if harmful:
         yield from _harmed([harmful], stopped)
     return harmful is not None
@@ -178,8 +185,8 @@ def test_missing_user_agent_is_accepted(gate: Gate, journal: tuple[Exchange, ...
             yield status_finding(exchange, "200")
 
 
-@documented(REFUSAL, needs=NEEDS_VALID_KEY, sends=(4, 4 + MOST_EXTRA))
-def test_unusual_targets_do_no_harm(gate: Gate) -> Probing[None]:
+@documented(REFUSAL, needs=NEEDS_VALID_KEY, sends_requests=True)
+def test_unusual_targets_do_no_harm(gate: Gate) -> Iterator[Finding]:
     """A response to a request with a valid key MUST have status 200, 206, 304 or 4xx for any target.
 
     An unknown path may be redirected.
@@ -201,13 +208,13 @@ def test_unusual_targets_do_no_harm(gate: Gate) -> Probing[None]:
         gate.request(gate.main, f"and {what}", target=target, new_connection=True)
         for what, target in suspicious.items()
     ]
-    for exchange in (yield from send_in_turn(requests)):
+    for exchange in gate.send_in_turn(requests):
         if exchange.status not in _accepted_elsewhere(gate, exchange):
             yield from _harmed([exchange], CLOSED_ENDINGS)
 
 
-@specified("RFC 9110, section 5.5: a field value contains no line break", needs=NEEDS_VALID_KEY, sends=2)
-def test_query_does_not_add_headers(gate: Gate) -> Probing[None]:
+@specified("RFC 9110, section 5.5: a field value contains no line break", needs=NEEDS_VALID_KEY, sends_requests=True)
+def test_query_does_not_add_headers(gate: Gate) -> Iterator[Finding]:
     """A response MUST NOT contain a percent-encoded line break of the query as a line break in its head.
 
     Many servers redirect a path that ends in a slash, and repeat the query in `Location`.
@@ -223,7 +230,7 @@ def test_query_does_not_add_headers(gate: Gate) -> Probing[None]:
     }
     for label, options in targets.items():
         options["new_connection"] = True
-        exchange = yield from gate.send(gate.main, label, **options)
+        exchange = gate.send(gate.main, label, **options)
         if exchange.header("X-Injected") or exchange.ending == "malformed":
             yield Finding("the head of the response contains a line of the query", exchange)
             return
@@ -266,22 +273,20 @@ def test_usual_targets_are_accepted(journal: tuple[Exchange, ...]) -> Iterator[F
 @specified(
     "RFC 9110, section 10.1.1: the server sends 100 or a final status, and does not wait for the content",
     needs=NEEDS_VALID_KEY,
-    sends=1,
+    sends_requests=True,
 )
-def test_expectation_gets_a_response(gate: Gate) -> Probing[None]:
+def test_expectation_gets_a_response(gate: Gate) -> Iterator[Finding]:
     """A request with `Expect: 100-continue` MUST get 100 or a final response before its body is sent.
 
     The connection may be closed instead.
     """
     fields = [("Content-Type", "application/json"), ("Expect", "100-continue")]
-    exchange = yield from gate.send(
-        gate.main, "and Expect: 100-continue", body=b"{}", fields=fields, new_connection=True
-    )
+    exchange = gate.send(gate.main, "and Expect: 100-continue", body=b"{}", fields=fields, new_connection=True)
     yield from _harmed([exchange], {*CLOSED_ENDINGS, "truncated"})
 
 
-@documented(REFUSAL, needs=NEEDS_VALID_KEY, sends=3)
-def test_unexpected_bodies_do_no_harm(gate: Gate) -> Probing[None]:
+@documented(REFUSAL, needs=NEEDS_VALID_KEY, sends_requests=True)
+def test_unexpected_bodies_do_no_harm(gate: Gate) -> Iterator[Finding]:
     """A response to a GET with a body MUST have status 200, 206, 304 or 4xx, and the next request MUST get a 200.
 
     The connection may be closed instead of the first response.
@@ -298,19 +303,22 @@ def test_unexpected_bodies_do_no_harm(gate: Gate) -> Probing[None]:
         ),
         gate.request(gate.main, "and a body that is itself a request", body=_inner(gate), fields=json),
     ]
-    exchanges = yield from send_in_turn(requests)
+    exchanges = list(gate.send_in_turn(requests))
     # RFC 9110, section 9.3.1: such a request may be rejected by closing the connection, also after an interim response.
     if (yield from report(_harmed(exchanges, {*CLOSED_ENDINGS, "truncated"}))):
         return
-    last = yield from gate.send(gate.main, "right after a GET with a body")
-    yield from after(exchanges[-1:], unless_200(last))
+    last = gate.send(gate.main, "right after a GET with a body")
+    yield from after(exchanges[-1:], unless_200([last]))
 
 
-@specified("RFC 9112, section 9.3: a server reads the whole body, or closes the connection after its response", sends=2)
-def test_body_is_not_taken_for_a_request(gate: Gate, journal: tuple[Exchange, ...]) -> Probing[None]:
+@specified(
+    "RFC 9112, section 9.3: a server reads the whole body, or closes the connection after its response",
+    sends_requests=True,
+)
+def test_body_is_not_taken_for_a_request(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """The server MUST NOT take the body of a request for the next request, also if it rejects the request."""
     label, json = "but with a body that is itself a request", [("Content-Type", "application/json")]
-    rejected = yield from send_in_turn(
+    rejected = gate.send_in_turn(
         gate.request(None, label, method=method, body=_inner(gate), fields=json, new_connection=True)
         for method in (gate.operation.method, "POST")
     )
@@ -324,8 +332,8 @@ def _inner(gate: Gate) -> bytes:
     return f"GET {gate.path} HTTP/1.1\r\nHost: {gate.settings.target.authority}\r\n\r\n".encode()
 
 
-@documented(REFUSAL, needs=NEEDS_VALID_KEY, sends=3)
-def test_abandoned_requests_do_no_harm(gate: Gate) -> Probing[None]:
+@documented(REFUSAL, needs=NEEDS_VALID_KEY, sends_requests=True)
+def test_abandoned_requests_do_no_harm(gate: Gate) -> Iterator[Finding]:
     """A response to a request MUST have status 200, also after other clients have left before their responses.
 
     One more client has sent half a request, and keeps its connection open.
@@ -334,13 +342,13 @@ def test_abandoned_requests_do_no_harm(gate: Gate) -> Probing[None]:
     label = "on a connection that the client closes before the response"
     abandoned = [gate.request(key, label, new_connection=True) for _ in range(ABANDONED)]
     request = gate.request(gate.main, "beside clients that have left, and half a request", new_connection=True)
-    exchange = yield from send_beside_abandoned(abandoned, request)
+    exchange = gate.transport.send_beside_abandoned(abandoned, request)
     if exchange.status not in {200, 429}:
         yield status_finding(exchange, "200")
 
 
-@documented(REFUSAL, needs=(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS), sends=12)
-def test_malformed_requests_do_no_harm(gate: Gate) -> Probing[None]:
+@documented(REFUSAL, needs=(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS), sends_requests=True)
+def test_malformed_requests_do_no_harm(gate: Gate) -> Iterator[Finding]:
     """A response to a malformed request MUST have status 200, 501, 505 or 4xx, and later ones MUST be as before.
 
     The connection may be closed instead of the response, and an unknown path may be redirected.
@@ -362,17 +370,17 @@ def test_malformed_requests_do_no_harm(gate: Gate) -> Probing[None]:
     # Two keys in turn: an error must not contain the key of the request before.
     for key, (label, options) in zip(cycle(gate.keys[:2]), malformed.items(), strict=False):
         options["new_connection"] = True
-        exchange = yield from gate.send(key, label, **options)
+        exchange = gate.send(key, label, **options)
         is_awaited = exchange.ending in LATE_ENDINGS
         accepted = {None, 200, 501, 505, *CLIENT_ERRORS, *_accepted_elsewhere(gate, exchange)}
         if is_awaited or exchange.status not in accepted:
             yield status_finding(exchange, "200, 4xx, 501, 505, or a closed connection")
             return
-    last = yield from gate.send(gate.main, "after malformed requests", new_connection=True)
-    if (yield from report(unless_200(last))):
+    last = gate.send(gate.main, "after malformed requests", new_connection=True)
+    if (yield from report(unless_200([last]))):
         return
     closing = [("Connection", "close")]
-    wrong = yield from send_and_await_close(gate.request(None, "after malformed requests", fields=closing))
+    wrong = gate.transport.send_and_await_close(gate.request(None, "after malformed requests", fields=closing))
     yield from gate.wrongly_accepted([wrong], {429, *gate.baseline.refusals(None)})
 
 

@@ -26,7 +26,6 @@ from contract_tests.run.findings import (
     status_finding,
 )
 from contract_tests.run.gate import OPERATION, Gate
-from contract_tests.run.probes import Probing, send_in_turn
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import CLIENT_ERRORS, Exchange, kept_whole
 from contract_tests.wire.not_tested import NotTested
@@ -164,10 +163,8 @@ def test_other_responses_are_usage_metrics(gate: Gate, other_ok_responses: list[
     yield from _schema_findings(other_ok_responses, "documented")
 
 
-@specified(
-    f"{DOCUMENT}, as Schemathesis reads it", needs=NEEDS_READABLE_BODY, repeats=SHAPE_RULES, sends=(2, 2 * MOST_CASES)
-)
-def test_generated_requests_match_the_document(gate: Gate, first_ok: Exchange) -> Probing[None]:
+@specified(f"{DOCUMENT}, as Schemathesis reads it", needs=NEEDS_READABLE_BODY, repeats=SHAPE_RULES, sends_requests=True)
+def test_generated_requests_match_the_document(gate: Gate, first_ok: Exchange) -> Iterator[Finding]:
     """A response to a request that Schemathesis generates from the document MUST match the document.
 
     A request that does not conform to the document may be rejected with any 4xx.
@@ -175,7 +172,7 @@ def test_generated_requests_match_the_document(gate: Gate, first_ok: Exchange) -
     first_ok.check_time()  # before Schemathesis takes seconds to read the document
     cases = _generated_cases(gate)
     generated = [prepared_request(case, gate.settings.target.url) for case in cases]
-    exchanges = yield from send_in_turn(
+    exchanges = gate.send_in_turn(
         gate.request(
             gate.main,
             "as Schemathesis generated it",

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from contract_tests.run.gate import Gate
-from contract_tests.run.probes import Probing, send
 from contract_tests.run.request_parts import KINDS, Kind, Part
 from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested
@@ -15,9 +14,6 @@ from contract_tests.wire.not_tested import NotTested
 # A request is a "defect", or is "refused" because of one of its parts, so that the others are untested.
 Judgement = Literal["kept", "defect", "refused"]
 Judge = Callable[[Exchange], Judgement]
-
-# Requests of a rule beyond its combined ones: the spare ones, and two for each halving of a request with a defect.
-MOST_EXTRA = 40
 
 
 @dataclass(frozen=True)
@@ -59,6 +55,10 @@ class Combined:
         # A server that refuses such a request often closes the connection too.
         return self.gate.request(self.key, label, fields=fields, target=target, new_connection=True)
 
+    def send(self) -> Exchange:
+        """Send the request."""
+        return self.gate.transport.send(self.request())
+
     def split(self) -> list[Combined]:
         """Return a request for the parts of each kind; or, where all are of one kind, two with half of the parts."""
         pieces = [parts for kind in KINDS if (parts := self.of(kind))]
@@ -68,7 +68,7 @@ class Combined:
         return list(map(self.only, pieces))
 
 
-def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
+def find(combined: Combined, judge: Judge) -> Exchange | None:
     """Send a combined request, and return the exchange of its smallest part that shows a defect, if any.
 
     Where the deployment refuses a part, for example a query that it does not know, the other parts are untested. They
@@ -79,46 +79,46 @@ def find(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
     refused_kinds = [kind for kind in KINDS if (combined.group, kind) in refused.kinds]
     together = combined.only(part for part in combined.parts if part.kind not in refused_kinds)
     if together.parts:
-        exchange = yield from send(together.request())
+        exchange = together.send()
         judgement = judge(exchange)
         if judgement == "defect":
-            return (yield from _narrowed(together, exchange, judge))
-        if judgement == "refused" and (found := (yield from _separated(together, judge))):
+            return _narrowed(together, exchange, judge)
+        if judgement == "refused" and (found := _separated(together, judge)):
             return found
     # Of a kind that is refused, only the most usual part is worth a request.
     most_usual = combined.only(part for kind in refused_kinds for part in combined.of(kind)[:1])
-    return (yield from _found_alone(most_usual, judge))
+    return _found_alone(most_usual, judge)
 
 
-def _separated(refused: Combined, judge: Judge) -> Probing[Exchange | None]:
+def _separated(refused: Combined, judge: Judge) -> Exchange | None:
     """Send the parts of a refused request in pieces."""
     if len(refused.parts) == 1:
         refused.gate.refused_parts.add(refused.key, *refused.parts)
         return None
     pieces, refused_pieces = refused.split(), []
     for piece in pieces:
-        exchange = yield from _sent_with_spare_request(piece)
+        exchange = _sent_with_spare_request(piece)
         if exchange is None:
             return None
         judgement = judge(exchange)
         if judgement == "defect":
-            return (yield from _narrowed(piece, exchange, judge))
+            return _narrowed(piece, exchange, judge)
         if judgement == "refused":
             refused_pieces.append(piece)
     is_of_one_kind = len({part.kind for part in refused.parts}) == 1
     if len(refused_pieces) == len(pieces) and is_of_one_kind and len(refused.parts) > 2:
-        return (yield from _found_alone(refused, judge))
+        return _found_alone(refused, judge)
     for piece in refused_pieces:
-        if found := (yield from _separated(piece, judge)):
+        if found := _separated(piece, judge):
             return found
     return None
 
 
-def _found_alone(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
+def _found_alone(combined: Combined, judge: Judge) -> Exchange | None:
     """Send each part alone while requests are spare; if all are refused, their kinds count as refused."""
     judgements = set[Judgement]()
     for part in combined.parts:
-        exchange = yield from _sent_with_spare_request(combined.only([part]))
+        exchange = _sent_with_spare_request(combined.only([part]))
         if exchange is None:
             break
         judgements.add(judgement := judge(exchange))
@@ -129,12 +129,12 @@ def _found_alone(combined: Combined, judge: Judge) -> Probing[Exchange | None]:
     return None
 
 
-def _narrowed(combined: Combined, exchange: Exchange, judge: Judge) -> Probing[Exchange]:
+def _narrowed(combined: Combined, exchange: Exchange, judge: Judge) -> Exchange:
     """Return the exchange of the smallest part of a request that shows a defect too."""
     while len(combined.parts) > 1:
         for half in combined.split():
             try:
-                narrower = yield from send(half.request())
+                narrower = half.send()
             except NotTested:  # the deployment may have stopped: the larger request shows the defect too
                 return exchange
             if judge(narrower) == "defect":
@@ -145,6 +145,6 @@ def _narrowed(combined: Combined, exchange: Exchange, judge: Judge) -> Probing[E
     return exchange
 
 
-def _sent_with_spare_request(combined: Combined) -> Probing[Exchange | None]:
+def _sent_with_spare_request(combined: Combined) -> Exchange | None:
     """Send a request if there is a spare one."""
-    return (yield from send(combined.request())) if combined.gate.refused_parts.take_spare_requests() else None
+    return combined.send() if combined.gate.refused_parts.take_spare_requests() else None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from contract_tests.metrics.schema import Problem, header_problems, problems
 from contract_tests.wire.messages import Exchange
 from usage_contract.contract import Level
 
+TRIES = 3  # times a problem must occur that other users of the deployment could explain
 STATUS_CODES = re.compile(r"\d{3}(, \d{3})*( or \d{3})?")
 
 
@@ -55,7 +56,7 @@ def one_of(statuses: Iterable[int]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def unless_200(*exchanges: Exchange) -> Iterator[Finding]:
+def unless_200(exchanges: Iterable[Exchange]) -> Iterator[Finding]:
     """Yield a finding for each exchange that must have status 200, and has another one."""
     return (status_finding(exchange, "200") for exchange in exchanges if exchange.status != 200)
 
@@ -63,6 +64,31 @@ def unless_200(*exchanges: Exchange) -> Iterator[Finding]:
 def after(earlier: Sequence[Exchange], findings: Iterable[Finding]) -> Iterator[Finding]:
     """Yield findings that may show only after earlier exchanges of the same connection."""
     return (replace(finding, earlier=earlier) for finding in findings)
+
+
+def report(findings: Iterable[Finding]) -> Generator[Finding, None, bool]:
+    """Yield findings, and return whether there are any."""
+    is_any = False
+    for finding in findings:
+        is_any = True
+        yield finding
+    return is_any
+
+
+def confirm(check: Callable[[int], Finding | None]) -> Generator[Finding, None, bool]:
+    """Yield a finding only if every try has one: other users of the deployment may explain a single one.
+
+    `check` receives the number of the try, from 0, and returns its finding, or None where the promise is kept.
+    Returns whether the finding is confirmed.
+    """
+    finding: Finding | None = None
+    for attempt in range(TRIES):
+        finding = check(attempt)
+        if finding is None:
+            return False
+    if finding:
+        yield finding
+    return finding is not None
 
 
 def media_type_finding(exchange: Exchange, problem: str, expected: str | None = "application/json") -> Finding:

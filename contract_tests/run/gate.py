@@ -12,10 +12,10 @@ from uuid import uuid4
 from contract_tests.run.facts import TWO_KEYS, Baseline, contains_metrics
 from contract_tests.run.findings import Finding, one_of, status_finding
 from contract_tests.run.options import Settings
-from contract_tests.run.probes import Probing, send
 from contract_tests.run.request_parts import RefusedParts
 from contract_tests.wire.messages import AGENT, SUCCESSES, UNSUSPICIOUS, Credential, Exchange, Pool, Request
 from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.transport import Transport
 from usage_contract import Contract, Operation, __version__
 
 OPERATION = "get_usage"  # the operation that the rules are about; the document describes the rest of it
@@ -56,7 +56,7 @@ class RequestOptions(TypedDict, total=False):
 
 @dataclass
 class Gate:
-    """One deployment under test: the settings, the contract, and the facts that the run has found so far.
+    """One deployment under test: its settings, its contract, the way to it, and the facts found so far.
 
     `rejected` are further keys that this deployment rejects, each with the exchange that shows it. `baseline_exchanges`
     are the exchanges of the baseline requests.
@@ -64,6 +64,7 @@ class Gate:
 
     settings: Settings
     contract: Contract
+    transport: Transport
     rejected: dict[Credential, Exchange] = field(default_factory=dict)
     baseline_exchanges: list[Exchange] = field(default_factory=list)
     refused_parts: RefusedParts = field(default_factory=RefusedParts)
@@ -135,11 +136,13 @@ class Gate:
             pool=options.get("pool") or ("valid keys" if key in self.settings.keys else "other callers"),
         )
 
-    def send(
-        self, key: Credential | None = None, label: str = "", **options: Unpack[RequestOptions]
-    ) -> Probing[Exchange]:
-        """Build a request, see `request`, have it sent, and return its exchange."""
-        return (yield from send(self.request(key, label, **options)))
+    def send(self, key: Credential | None = None, label: str = "", **options: Unpack[RequestOptions]) -> Exchange:
+        """Build a request, see `request`; send it, and return its exchange."""
+        return self.transport.send(self.request(key, label, **options))
+
+    def send_in_turn(self, requests: Iterable[Request]) -> Iterator[Exchange]:
+        """Send requests one after the other, each when its exchange is asked for."""
+        return map(self.transport.send, requests)
 
     @cached_property
     def _default_fields(self) -> list[tuple[bytes, bytes]]:

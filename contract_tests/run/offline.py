@@ -15,7 +15,7 @@ from contract_tests.redaction.redactor import Redactor
 from contract_tests.reports.model import Outcome, RuleReport, redacted
 from contract_tests.run.facts import check_facts
 from contract_tests.run.findings import Finding
-from contract_tests.run.gate import OPERATION, Gate
+from contract_tests.run.gate import OPERATION
 from contract_tests.run.key_sources import keys_from
 from contract_tests.run.recorded import RecordedScheduler, check_recording, reason_of_doubts, settings_of
 from contract_tests.run.report import rule_report
@@ -68,7 +68,7 @@ def judge(
 
 def judge_recording(recording: Recording, level: Level = "documented") -> Verdicts:
     """Judge a recording by every rule."""
-    scheduler = RecordedScheduler(Gate(settings_of(recording, level), contract(level)), recording)
+    scheduler = RecordedScheduler(settings_of(recording, level), recording)
     return judge_offline(scheduler, recording.lacks, doubts_about(recording, level))
 
 
@@ -80,8 +80,8 @@ def doubts_about(recording: Recording, level: Level) -> dict[str, str]:
     doubted = [exchange for exchange in recording.exchanges if exchange.doubt]
     if not doubted:
         return {}
-    gate = Gate(settings_of(recording, level), contract(level))
-    verdicts = Verdicts(gate.settings, scheduler=RecordedScheduler(gate, recording, with_doubts=True))
+    settings = settings_of(recording, level)
+    verdicts = Verdicts(settings, scheduler=RecordedScheduler(settings, recording, with_doubts=True))
     broken = [verdict for verdict in _each_verdict(verdicts, recording.lacks, {}) if verdict.findings]
     return {verdict.rule.id: reason_of_doubts(_doubted_in(verdict.findings) or doubted) for verdict in broken}
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from contract_tests.metrics.schema import contract
 from contract_tests.reports.model import counted
 from contract_tests.run import wrong_keys
 from contract_tests.run.gate import Gate
@@ -50,8 +51,9 @@ class RecordedScheduler(Scheduler):
     Responses that may have another cause than the deployment are passed over, except in a `with_doubts` scheduler.
     """
 
-    def __init__(self, gate: Gate, recording: Recording, *, with_doubts: bool = False) -> None:
-        super().__init__(gate, RecordedTransport(gate.settings), is_recorded=True)
+    def __init__(self, settings: Settings, recording: Recording, *, with_doubts: bool = False) -> None:
+        gate = Gate(settings, contract(settings.level), RecordedTransport(settings))
+        super().__init__(gate, is_recorded=True)
         self.transport.journal += recording.exchanges if with_doubts else _undoubted(recording.exchanges)
         gate.rejected = dict(recording.refused)
         gate.baseline_exchanges = [exchange for exchange in self.journal if exchange.request.is_baseline]
@@ -88,7 +90,7 @@ def check_doubts(rule: Rule, doubts: Mapping[str, str]) -> None:
 
 def check_recording(rule: Rule, lacks: Collection[Aspect]) -> None:
     """Raise NotTested where a recording that lacks some aspects cannot show whether a promise is kept."""
-    if rule.is_active:
+    if rule.sends_requests:
         raise NotTested("the rule sends requests, and a recording cannot answer them", wanted=OWN_REQUESTS)
     if missing := [aspect for aspect in rule.reads if aspect in lacks]:
         raise NotTested(LACKING[missing[0]], wanted=OWN_REQUESTS)

@@ -51,9 +51,9 @@ class Rule:
 
     `needs` are facts: without one of them the rule is not tested. `repeats` are the ids of rules that find the same
     defect in the same exchanges. This rule is not tested where one of them is broken. An `intrusive` rule can affect
-    other users of the deployment. `sends` is how many requests the rule sends: at least, and at most. `reads` are the
-    aspects that the rule judges, and that recorded exchanges may lack. A rule that `is_over_all` exchanges needs
-    the whole run.
+    other users of the deployment. A rule that `sends_requests` sends some of its own, and a passive rule none. `reads`
+    are the aspects that the rule judges, and that recorded exchanges may lack. A rule that `is_over_all` exchanges
+    needs the whole run.
     """
 
     id: str
@@ -63,14 +63,9 @@ class Rule:
     needs: tuple[Fact, ...] = ()
     repeats: tuple[str, ...] = ()
     intrusive: bool = False
-    sends: tuple[int, int] = (0, 0)
+    sends_requests: bool = False
     reads: tuple[Aspect, ...] = ()
     is_over_all: bool = False
-
-    @property
-    def is_active(self) -> bool:
-        """Whether the rule may send requests of its own."""
-        return self.sends[1] > 0
 
     @property
     def order(self) -> tuple[bool, bool, bool, int]:
@@ -81,7 +76,7 @@ class Rule:
         """
         family = self.id.partition("/")[0]
         number = FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
-        judges_others = self.is_over_all and (not self.is_active or bool(self.repeats))
+        judges_others = self.is_over_all and (not self.sends_requests or bool(self.repeats))
         return self.is_over_all, judges_others, bool(self.needs or self.repeats), number
 
     def is_above(self, level: Level) -> bool:
@@ -96,13 +91,13 @@ def rule(
     needs: Iterable[Fact] = (),
     repeats: Iterable[str] = (),
     intrusive: bool = False,
-    sends: int | tuple[int, int] = 0,
+    sends_requests: bool = False,
     reads: Iterable[Aspect] = (),
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a rule of a test function; see `Rule` for the arguments.
 
-    The function returns an iterator of findings (a passive rule), or a generator that yields batches of requests and
-    findings (an active rule). It becomes an ordinary function, because pytest refuses test functions that yield.
+    The function returns an iterator of findings, often as a generator. It becomes an ordinary function, because pytest
+    refuses test functions that yield.
     """
     mark = pytest.mark.rule(
         level=level,
@@ -110,7 +105,7 @@ def rule(
         needs=tuple(needs),
         repeats=tuple(repeats),
         intrusive=intrusive,
-        sends=sends if isinstance(sends, tuple) else (sends, sends),
+        sends_requests=sends_requests,
         reads=tuple(reads),
     )
 

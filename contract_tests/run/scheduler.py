@@ -1,23 +1,20 @@
-"""The scheduler: it sends the requests of all rules, and collects their findings."""
+"""The scheduler: it sends the requests that rules share, and collects the findings of each rule."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar, cast
 
 import pytest
 
 from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.outage import Suspicion
-from contract_tests.run.probes import Batch, Probing
 from contract_tests.wire.clock import Clock
-from contract_tests.wire.messages import Credential, Exchange, Request, label_of
+from contract_tests.wire.messages import Credential, Exchange, label_of
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
 
-T = TypeVar("T")
 clock_key = pytest.StashKey[Clock]()  # another clock than the real one
 CONFIRMING = (0.0, 1.0, 2.0)  # seconds before each request that confirms an outage: a deployment may fail at times
 MOST_SUSPICIONS = 5  # of a run: each costs one request where the deployment works
@@ -37,7 +34,7 @@ class Shortfall:
 
 @dataclass
 class Scheduler:
-    """Sends the requests of one run over one transport.
+    """One run of the rules.
 
     `first_ok` is the first 200 response to the main key. `shared` is how many exchanges were sent for all rules,
     before the first rule. `first_with` are the first exchanges with each further key. `is_recorded` states that the
@@ -45,7 +42,6 @@ class Scheduler:
     """
 
     gate: Gate
-    transport: Transport
     first_ok: Exchange | None = None
     shared: int = 0
     first_with: dict[Credential, list[Exchange]] = field(default_factory=dict)
@@ -56,12 +52,17 @@ class Scheduler:
     _samples: dict[Credential | None, list[Exchange]] = field(default_factory=dict)
 
     @property
+    def transport(self) -> Transport:
+        """The way to the deployment."""
+        return self.gate.transport
+
+    @property
     def journal(self) -> list[Exchange]:
         """Every exchange of the run so far."""
         return self.transport.journal
 
-    def judge(self, rule: Iterable[Finding] | Probing[None]) -> None:
-        """Send the requests of a rule, and collect its findings.
+    def judge(self, rule: Iterable[Finding]) -> None:
+        """Collect the findings of a rule, which may send requests between them.
 
         Findings count even where the rest of the rule could not be tested.
 
@@ -72,7 +73,8 @@ class Scheduler:
         """
         findings: list[Finding] = []
         try:
-            self._drive(_steps(rule), findings)
+            for finding in rule:
+                findings.append(finding)  # noqa: PERF402 - those before a failure count
         except NotTested:
             if not findings:
                 raise
@@ -99,58 +101,6 @@ class Scheduler:
         self.outage = str(error)
         raise error
 
-    def fetch(self, probing: Probing[T]) -> T:
-        """Send requests that several rules share, and return what the generator returns."""
-        return self._drive(probing, [])
-
-    def _drive(self, probing: Probing[T], findings: list[Finding]) -> T:
-        unsent: list[NotTested] = []
-        try:
-            step = next(probing)
-            while True:
-                if isinstance(step, Finding):
-                    findings.append(step)
-                    step = next(probing)
-                    continue
-                try:
-                    exchanges = self._send(step, unsent)
-                except NotTested as reason:
-                    step = probing.throw(reason)
-                else:
-                    step = probing.send(exchanges)
-        except StopIteration as end:
-            if unsent:
-                raise unsent[0] from None
-            return cast("T", end.value)
-
-    def _send(self, batch: Batch, unsent: list[NotTested]) -> Sequence[Exchange]:
-        if batch.pause:
-            self.transport.pause(batch.pause)
-        match batch.delivery:
-            case "in turn":
-                return self._send_in_turn(batch.requests, unsent)
-            case "concurrent":
-                return self.transport.send_concurrently(batch.requests, is_paced=batch.is_paced)
-            case "pipelined":
-                return self.transport.send_pipelined(batch.requests, batch.ahead)
-            case "awaiting close":
-                return [self.transport.send_and_await_close(batch.requests[0])]
-            case "beside abandoned":
-                return self.transport.send_beside_abandoned(batch.requests)
-
-    def _send_in_turn(self, requests: Sequence[Request], unsent: list[NotTested]) -> Sequence[Exchange]:
-        """Send requests until one cannot be sent; its reason is added to `unsent`, unless it is the first one."""
-        exchanges: list[Exchange] = []
-        for request in requests:
-            try:
-                exchanges.append(self.transport.send(request))
-            except NotTested as reason:
-                if not exchanges:
-                    raise
-                unsent.append(reason)
-                break
-        return exchanges
-
     def send_baseline(self, key: Credential | None, *, new_connection: bool = False) -> Exchange:
         """Send one baseline request."""
         exchange = self.transport.send(self.gate.request(key, new_connection=new_connection))
@@ -175,8 +125,3 @@ class Scheduler:
             )
             self.shortfalls.append(Shortfall(key, problem, reason.wanted))
         return exchanges
-
-
-def _steps(rule: Iterable[Finding] | Probing[None]) -> Probing[None]:
-    """Make a generator that the scheduler can drive of every rule, also of a passive one that returns findings."""
-    yield from rule

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.reports.model import counted
-from contract_tests.run.findings import Finding
+from contract_tests.run.findings import TRIES, Finding, confirm
 from contract_tests.run.gate import Gate
-from contract_tests.run.probes import Probing, confirm, pause, send_concurrently, send_pipelined
 from contract_tests.wire.messages import Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pacing import stated_wait
@@ -19,12 +18,9 @@ REMAINING = "/rate_limit/remaining"
 
 SMALL_BUCKET = 40  # tokens: buckets up to this size are emptied for all keys, some of them several times
 LARGEST_BUCKET = 100  # tokens: emptying a larger bucket would be a load test
-TRIES = 3  # times a problem must occur that other users of the key could explain
 BEYOND_CAPACITY = 6  # requests beyond the capacity: a few tokens are refilled during a burst
 WAVE = 16  # requests at the same time, where more than a small bucket holds are sent
 MOST_TIMES = 2  # times the capacity: a large bucket refills while it is emptied
-# Requests: the most that emptying one bucket takes.
-MOST_TO_EMPTY = MOST_TIMES * (LARGEST_BUCKET + BEYOND_CAPACITY) + WAVE
 ROUNDING = 1  # token: `remaining` may be rounded
 LEAST_FALL = 2  # tokens: if fewer are missing after a burst, its requests took none
 SMALLEST_READABLE = 2  # tokens: a smaller bucket is empty after the request that reads it
@@ -46,28 +42,28 @@ class Bucket:
     burst: int
     rps: float
 
-    def send(self, label: str, key: Credential | None = None) -> Probing[Exchange]:
+    def send(self, label: str, key: Credential | None = None) -> Exchange:
         """Send one request without waiting for the pace of its key, and also accept a 429."""
-        (exchange,) = yield from send_concurrently([self.gate.request(key or self.key, label)], is_paced=False)
+        (exchange,) = self.gate.transport.send_concurrently([self.gate.request(key or self.key, label)], is_paced=False)
         return exchange
 
-    def spend(self, times: int, *further_keys: Credential) -> Probing[list[Exchange]]:
+    def spend(self, times: int, *further_keys: Credential) -> list[Exchange]:
         """Send `times` requests at the same time, together with one for each further key."""
         requests = [self.gate.request(key, "in a burst") for key in [self.key] * times + list(further_keys)]
         size = WAVE if self.burst > SMALL_BUCKET else len(requests)
         exchanges: list[Exchange] = []
         while len(exchanges) < len(requests):
             wave = requests[len(exchanges) :][:size]
-            exchanges += yield from send_concurrently(wave, is_paced=False)
+            exchanges += self.gate.transport.send_concurrently(wave, is_paced=False)
         return exchanges
 
-    def empty(self) -> Probing[list[Exchange]]:
+    def empty(self) -> list[Exchange]:
         """Send more requests at the same time than the bucket holds; to a large one in waves, up to the first 429."""
         if self.burst <= SMALL_BUCKET:
-            return (yield from self.spend(self.burst + BEYOND_CAPACITY))
+            return self.spend(self.burst + BEYOND_CAPACITY)
         exchanges: list[Exchange] = []
         while len(exchanges) < MOST_TIMES * (self.burst + BEYOND_CAPACITY):
-            exchanges += yield from self.spend(WAVE)
+            exchanges += self.spend(WAVE)
             if any(exchange.status == 429 for exchange in exchanges):
                 break
         return exchanges
@@ -77,22 +73,23 @@ class Bucket:
         """The number of tokens that show whether a burst takes tokens: all of a small bucket."""
         return min(self.burst, SMALL_BUCKET)
 
-    def spend_in_turn(self, times: int) -> Probing[Sequence[Exchange]]:
+    def spend_in_turn(self, times: int) -> Sequence[Exchange]:
         """Send `times` requests in one write: hardly any time passes between two of them."""
-        return send_pipelined([self.gate.request(self.key, "in one write with equal requests")] * times)
+        request = self.gate.request(self.key, "in one write with equal requests")
+        return self.gate.transport.send_pipelined([request] * times)
 
-    def await_refill(self, share: float = 1.0) -> Probing[None]:
+    def await_refill(self, share: float = 1.0) -> None:
         """Wait until a share of the bucket has been refilled."""
-        return pause(min(share * self.burst / self.rps, LONGEST_REFILL))
+        self.gate.transport.pause(min(share * self.burst / self.rps, LONGEST_REFILL))
 
-    def send_after_waiting(self, throttled: Exchange) -> Probing[Exchange]:
+    def send_after_waiting(self, throttled: Exchange) -> Exchange:
         """Send a request after the Retry-After of a 429, within reason."""
-        yield from pause(min(stated_wait(throttled), LONGEST_WAIT))
-        return (yield from self.send("after Retry-After"))
+        self.gate.transport.pause(min(stated_wait(throttled), LONGEST_WAIT))
+        return self.send("after Retry-After")
 
-    def takes_tokens(self) -> Probing[bool]:
+    def takes_tokens(self) -> bool:
         """Return whether `remaining` falls from one request to the next."""
-        exchanges = yield from self.spend_in_turn(3)
+        exchanges = self.spend_in_turn(3)
         left = [remaining for exchange in exchanges if (remaining := UsageMetrics(exchange).remaining)]
         return len(left) > 1 and max(left) - min(left) >= len(left) - UNEVEN_FALL
 
@@ -125,11 +122,11 @@ class Refill:
     after: Exchange
 
     @classmethod
-    def of(cls, bucket: Bucket) -> Probing[Refill]:
+    def of(cls, bucket: Bucket) -> Refill:
         """Empty a bucket, and read it before it is half full."""
-        spent = yield from bucket.empty()
-        yield from bucket.await_refill(HARDLY_HALF)
-        return cls(bucket, spent, (yield from bucket.send("while the bucket refills")))
+        spent = bucket.empty()
+        bucket.await_refill(HARDLY_HALF)
+        return cls(bucket, spent, bucket.send("while the bucket refills"))
 
     @property
     def due(self) -> float:
@@ -240,12 +237,12 @@ def tokens_finding(problem: str, exchange: Exchange, expected: str, *related: Ex
     return Finding(problem, exchange, related, REMAINING, expected, actual)
 
 
-def confirm_first(refills: Sequence[Refill], judge: Callable[[Refill], Finding | None]) -> Probing[None]:
+def confirm_first(refills: Sequence[Refill], judge: Callable[[Refill], Finding | None]) -> Iterator[Finding]:
     """Confirm the problem of the first refill that has one, with further refills of its bucket."""
 
-    def check(refill: Refill, attempt: int) -> Probing[Finding | None]:
-        return judge((yield from Refill.of(refill.bucket)) if attempt else refill)
+    def check(refill: Refill, attempt: int) -> Finding | None:
+        return judge(Refill.of(refill.bucket) if attempt else refill)
 
     for refill in refills:
-        if (yield from confirm(TRIES, partial(check, refill))):
+        if (yield from confirm(partial(check, refill))):
             return

@@ -167,10 +167,10 @@ class Verdicts:
 
     def check_whole_run(self, rule: Rule) -> None:
         """Raise NotTested for a passive rule over all exchanges that holds for a part of the run's exchanges only."""
-        if rule.is_active or not rule.is_over_all or self.scheduler is None or self.is_recorded:
+        if rule.sends_requests or not rule.is_over_all or self.scheduler is None or self.is_recorded:
             return
         selected = {each.id for each in self.rules}
-        if any(each.is_active and not each.intrusive and each.id not in selected for each in all_rules()):
+        if any(each.sends_requests and not each.intrusive and each.id not in selected for each in all_rules()):
             raise NotTested("the rule judges every exchange of a run, and some rules were not selected")
         wanted = [verdict.wanted for verdict in self.all] + [shortfall.wanted for shortfall in self.shortfalls]
         for limit in (MORE_REQUESTS, MORE_TIME):

@@ -169,17 +169,16 @@ class Transport:
         connection.close()
         return self._recorded(exchange)
 
-    def send_beside_abandoned(self, requests: Sequence[Request]) -> list[Exchange]:
-        """Send the last request while others are abandoned.
+    def send_beside_abandoned(self, abandoned: Sequence[Request], request: Request) -> Exchange:
+        """Send a request while others are abandoned: the gate closes their connections before their responses.
 
-        The gate closes the connections of the others before their responses.
-        A further connection has sent half of the last request, and remains open.
-        The connection of the last request is the first one: a server of one thread serves it before the others.
+        A further connection has sent half of the request, and remains open.
+        The connection of the request is the first one: a server of one thread serves it before the others.
 
         Raises:
             NotTested: As many connections cannot be open at once.
         """
-        *abandoned, last = requests
+        requests = [*abandoned, request]
         self._wait(self._reserve(requests))
         self.close()
         with ExitStack() as opened:
@@ -188,19 +187,19 @@ class Transport:
             except UnreachableError as error:
                 raise NotTested(f"{len(requests) + 1} connections cannot be open at once: {error}") from None
             started = self.clock.now()
-            problems = [each.begin(request, self._timeouts()) for each, request in zip(others, abandoned, strict=True)]
+            problems = [each.begin(left, self._timeouts()) for each, left in zip(others, abandoned, strict=True)]
             for other in others:
                 other.close()
             seconds = self.clock.now() - started
-            for request, problem in zip(abandoned, problems, strict=True):
+            for left, problem in zip(abandoned, problems, strict=True):
                 problem = problem or "the gate closed the connection before the response"
-                exchange = Exchange(request, ending="abandoned", problem=problem, started=started, seconds=seconds)
+                exchange = Exchange(left, ending="abandoned", problem=problem, started=started, seconds=seconds)
                 self.journal.append(self._as_evidence(exchange))
-            half.begin(last, self._timeouts(), part=0.5)
+            half.begin(request, self._timeouts(), part=0.5)
             self.clock.sleep(self._timeouts().grace)
             self.sent += len(requests)
-            exchange = self._exchange(connection, last)
-        return [self._recorded(exchange)]
+            exchange = self._exchange(connection, request)
+        return self._recorded(exchange)
 
     def _recorded(self, exchange: Exchange) -> Exchange:
         self.journal.append(exchange)

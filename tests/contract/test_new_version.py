@@ -18,7 +18,7 @@ from contract_tests.metrics import schema
 from contract_tests.run.gate import Gate
 from contract_tests.wire.messages import Exchange, Request
 from mock_server import UsageMock, make_app
-from tests.support.transport import settings
+from tests.support.transport import gate_for
 from tests.support.wire import KEY, send_request
 from usage_contract import LEVELS, Contract, ContractError, load
 from usage_contract.__main__ import main
@@ -106,7 +106,7 @@ def gate(decided: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     monkeypatch.setattr(schema, "contract", contracts.__getitem__)
     for cached in (schema.validator, schema._validation):
         cached.cache_clear()
-    yield Gate(settings("http://127.0.0.1:1"), contracts["documented"])
+    yield gate_for()
     for cached in (schema.validator, schema._validation):
         cached.cache_clear()
 

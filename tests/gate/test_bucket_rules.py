@@ -6,19 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import count
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from contract_tests.metrics.schema import contract
-from contract_tests.run.findings import BrokenPromiseError, Finding
-from contract_tests.run.gate import Gate
+from contract_tests.run.findings import TRIES, BrokenPromiseError, Finding
 from contract_tests.run.scheduler import Scheduler
-from contract_tests.run.token_bucket import TRIES, Bucket, Refill, confirm_first
+from contract_tests.run.token_bucket import Bucket, Refill, confirm_first
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.not_tested import NotTested
-from contract_tests.wire.transport import Transport
-from tests.support.transport import KEY, settings
+from tests.support.transport import KEY, gate_for
 
 FULL = b'{"rate_limit": {"remaining": 9}}'
 
@@ -50,8 +47,7 @@ class Deployment:
 
 def scheduler_for(respond: Callable[[Request], Exchange]) -> tuple[Scheduler, Deployment]:
     deployment = Deployment(respond)
-    gate = Gate(settings("http://127.0.0.1:1"), contract("documented"))
-    return Scheduler(gate, cast("Transport", deployment)), deployment
+    return Scheduler(gate_for(transport=deployment)), deployment
 
 
 def ok(request: Request) -> Exchange:
@@ -116,7 +112,7 @@ def test_emptying_a_bucket_sends_a_bounded_number_of_requests(
     scheduler, deployment = scheduler_for(
         lambda request: Exchange(request, 429) if next(numbers) > throttled_from else ok(request)
     )
-    exchanges = scheduler.fetch(Bucket(scheduler.gate, KEY, burst=burst, rps=10.0).empty())
+    exchanges = Bucket(scheduler.gate, KEY, burst=burst, rps=10.0).empty()
     assert len(exchanges) == len(deployment.journal) == sent
 
 

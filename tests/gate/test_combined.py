@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import pytest
 
-from contract_tests.metrics.schema import contract
 from contract_tests.run.combined import Combined, Judgement, find
 from contract_tests.run.gate import Gate
-from contract_tests.run.probes import Batch
 from contract_tests.run.request_parts import (
     LARGEST_REQUEST_HEAD,
     LONGEST_QUERY,
@@ -21,7 +21,8 @@ from contract_tests.run.request_parts import (
 )
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.not_tested import NotTested
-from tests.support.transport import settings
+from contract_tests.wire.transport import Transport
+from tests.support.transport import gate_for
 
 JUDGEMENTS: dict[int, Judgement] = {200: "defect", 401: "kept"}
 Status = Callable[[Request], int | None]
@@ -31,29 +32,35 @@ def parts(kind: Kind, count: int) -> tuple[Part, ...]:
     return tuple(Part(kind, f"{kind[0]}{number}", "1") for number in range(count))
 
 
+@dataclass
+class Deployment:
+    """A transport to a deployment whose status codes a function returns; None means that it has stopped."""
+
+    status: Status
+    sent: int = 0
+
+    def send(self, request: Request) -> Exchange:
+        self.sent += 1
+        if (code := self.status(request)) is None:
+            raise NotTested("stopped")
+        return Exchange(request, code)
+
+
 def found(gate: Gate, combination: Sequence[Part], status: Status) -> tuple[str, int]:
     """Return the label of the request that was found, "" without one, and the number of requests."""
 
     def judge(exchange: Exchange) -> Judgement:
         return JUDGEMENTS.get(exchange.status or 0, "refused")
 
-    probing = find(Combined(gate, "all", "only the", tuple(combination), "a group"), judge)
-    sent = 0
-    try:
-        step = next(probing)
-        while True:
-            assert isinstance(step, Batch)
-            (request,) = step.requests
-            sent += 1
-            code = status(request)
-            step = probing.throw(NotTested("stopped")) if code is None else probing.send([Exchange(request, code)])
-    except StopIteration as end:
-        return end.value.request.label if end.value else "", sent
+    deployment = Deployment(status)
+    gate.transport = cast("Transport", deployment)
+    exchange = find(Combined(gate, "all", "only the", tuple(combination), "a group"), judge)
+    return exchange.request.label if exchange else "", deployment.sent
 
 
 @pytest.fixture
 def gate() -> Gate:
-    return Gate(settings("http://127.0.0.1:9"), contract("documented"))
+    return gate_for()
 
 
 def text(request: Request) -> bytes:

@@ -12,12 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract_tests.metrics.schema import contract
-from contract_tests.run.gate import Gate
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.strict_json import DEEPEST, nesting, parse, parse_exactly
 from tests.support.gate import Respond, Run, http_response
-from tests.support.transport import settings
+from tests.support.transport import gate_for
 
 no_deadline = hypothesis.settings(deadline=None)  # no result depends on the speed of the machine
 METRICS = '{"total": 1, "success": 1}'
@@ -31,9 +29,7 @@ def nested(depth: int, inside: str = "0", opening: str = "[", closing: str = "]"
 
 
 def contains_metrics(body: bytes) -> bool:
-    of_the_tests = settings("http://127.0.0.1:1")
-    gate = Gate(of_the_tests, contract("documented"))
-    return gate.contains_metrics(Exchange(Request("GET", b"/usage", ()), 403, payload=body))
+    return gate_for().contains_metrics(Exchange(Request("GET", b"/usage", ()), 403, payload=body))
 
 
 @pytest.mark.parametrize("depth", [2, 500, DEEPEST, DEEPEST + 1, 100_000])

@@ -6,11 +6,9 @@ from collections.abc import Collection
 
 import pytest
 
-from contract_tests.metrics.schema import contract
 from contract_tests.run.findings import one_of, status_finding
-from contract_tests.run.gate import Gate
 from contract_tests.wire.messages import CLIENT_ERRORS, Exchange, Request
-from tests.support.transport import settings
+from tests.support.transport import gate_for
 
 REQUEST = Request("GET", b"/usage", ())
 
@@ -46,6 +44,5 @@ def test_a_wrong_status_is_stated_with_the_expected_one(expected: str, problem: 
 def test_an_accepted_request_without_a_valid_key_is_reported_as_that(
     status: int, refusals: Collection[int], problem: str
 ) -> None:
-    gate = Gate(settings("http://127.0.0.1:9"), contract("documented"))
-    (finding,) = gate.wrongly_accepted([Exchange(REQUEST, status=status)], refusals)
+    (finding,) = gate_for().wrongly_accepted([Exchange(REQUEST, status=status)], refusals)
     assert finding.problem == problem

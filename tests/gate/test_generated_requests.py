@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import cast
 
 import pytest
 
-from contract_tests.metrics.schema import contract
 from contract_tests.run.findings import BrokenPromiseError, Finding
-from contract_tests.run.gate import Gate
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.messages import Exchange, Request
-from contract_tests.wire.transport import Transport
-from tests.support.transport import settings
+from tests.support.transport import gate_for
 
 JSON = (("Content-Type", b"application/json"),)
 Respond = Callable[[Request], Exchange]
@@ -43,10 +39,10 @@ def judge() -> Judge:
     rule = import_module("contract_tests.test_schema").test_generated_requests_match_the_document
 
     def judged(respond: Respond) -> list[Finding]:
-        gate = Gate(settings("http://127.0.0.1:1/base"), contract("documented"))
         deployment = Deployment(respond)
+        gate = gate_for("http://127.0.0.1:1/base", deployment)
         try:
-            Scheduler(gate, cast("Transport", deployment)).judge(rule(gate, Exchange(gate.request(), 200)))
+            Scheduler(gate).judge(rule(gate, Exchange(gate.request(), 200)))
         except BrokenPromiseError as broken:
             return list(broken.findings)
         finally:

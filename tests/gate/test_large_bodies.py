@@ -18,9 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract_tests.metrics.schema import MOST_CHECKED, Problem, contract, invalid_members, problems
+from contract_tests.metrics.schema import MOST_CHECKED, Problem, invalid_members, problems
 from contract_tests.metrics.view import UsageMetrics
-from contract_tests.run.gate import Gate
 from contract_tests.wire.clock import Clock
 from contract_tests.wire.internals import internals
 from contract_tests.wire.limits import KEPT
@@ -32,7 +31,7 @@ from contract_tests.wire.strict_json import is_too_large
 from contract_tests.wire.transport import Transport
 from tests.support.gate import Run, serving, serving_with
 from tests.support.large_bodies import ROWS, VALUES, response, usage
-from tests.support.transport import ManualClock, settings, transcript
+from tests.support.transport import ManualClock, gate_for, settings, transcript
 
 
 def exchange_with(body: bytes, **changes: Any) -> Exchange:
@@ -130,8 +129,7 @@ def test_parsed_forms_never_exceed_their_share(sizes: list[int]) -> None:
 
 
 def test_a_body_of_too_many_values_is_searched_for_metrics_and_not_parsed() -> None:
-    of_the_tests = settings("http://127.0.0.1:1")
-    gate = Gate(of_the_tests, contract("documented"))
+    gate = gate_for()
     assert gate.contains_metrics(exchange_with(usage("more", VALUES["objects"])))
     assert not gate.contains_metrics(exchange_with(VALUES["objects"]))
     with pytest.raises(NotTested, match="has more than 200000 values"):

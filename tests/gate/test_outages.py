@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from contract_tests.metrics.schema import contract
 from contract_tests.run.findings import BrokenPromiseError, status_finding
-from contract_tests.run.gate import Gate
 from contract_tests.run.rules import all_rules
 from contract_tests.run.scheduler import MOST_SUSPICIONS, Scheduler
 from contract_tests.wire import transport
@@ -26,7 +24,7 @@ from mock_server.web.mock import MOCK
 from tests.support.forked_gate import Job
 from tests.support.gate import http_response, serving
 from tests.support.proof import DEPLOYMENTS, Result, run_job
-from tests.support.transport import KEY, ManualClock, settings
+from tests.support.transport import KEY, ManualClock, gate_for, settings
 
 KEY_RULE, REACHABLE = "auth/accepted-key-remains-valid", "errors/deployment-stays-reachable"
 SILENCE = "message: [{ op: cut, at: 0 }], end: hang"
@@ -157,7 +155,7 @@ def test_a_request_that_stops_the_server_again_is_the_cause(tmp_path: Path) -> N
     ],
 )
 def test_a_key_is_rejected_that_was_accepted_before(statuses: list[int], findings: int) -> None:
-    gate = Gate(settings("http://127.0.0.1:1"), contract("documented"))
+    gate = gate_for()
     journal = tuple(Exchange(gate.request(KEY), status, started=float(at)) for at, status in enumerate(statuses))
     rule = import_module("contract_tests.test_auth_valid_keys").test_accepted_key_remains_valid
     assert len(list(rule(gate, journal))) == findings
@@ -172,8 +170,8 @@ def test_suspicions_of_an_outage_cost_few_requests() -> None:
 
     with serving(respond) as url:
         clock = ManualClock()
-        gate = Gate(settings(url), contract("documented"))
-        scheduler = Scheduler(gate, transport.Transport(gate.settings, Clock(clock.now, clock.sleep)))
+        gate = gate_for(url, transport.Transport(settings(url), Clock(clock.now, clock.sleep)))
+        scheduler = Scheduler(gate)
         for _ in range(2 * MOST_SUSPICIONS):
             clock.sleep(1.0)
             failed = Exchange(gate.request(None), 500, started=clock.time)

@@ -10,12 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract_tests.metrics.schema import contract
-from contract_tests.run.gate import Gate
 from contract_tests.wire.messages import Exchange
-from tests.support.transport import KEY, settings
+from tests.support.transport import KEY, gate_for
 
-GATE = Gate(settings("http://127.0.0.1:1"), contract("documented"))
+GATE = gate_for()
 BURST, RATE = 10, 10.0
 
 

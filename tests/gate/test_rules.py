@@ -9,17 +9,14 @@ from pathlib import Path
 import pytest
 
 import contract_tests
-from contract_tests.metrics.schema import contract
 from contract_tests.run.facts import FACTS
 from contract_tests.run.findings import BrokenPromiseError, Finding
-from contract_tests.run.gate import Gate
 from contract_tests.run.rules import rule_ids, rule_named
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.run.verdicts import FIRST_REQUEST_RULE
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.not_tested import NotTested
-from contract_tests.wire.transport import Transport
-from tests.support.transport import settings
+from tests.support.transport import gate_for
 
 EXCHANGE = Exchange(Request("GET", b"/usage", ()), 200)
 
@@ -43,8 +40,7 @@ def test_a_missing_first_200_is_reported_by_a_rule_of_every_level() -> None:
 
 
 def test_findings_count_even_if_a_rule_could_not_be_tested_completely() -> None:
-    of_the_tests = settings("http://127.0.0.1:1")
-    scheduler = Scheduler(Gate(of_the_tests, contract("documented")), Transport(of_the_tests))
+    scheduler = Scheduler(gate_for())
 
     def rule(findings: list[Finding]) -> Iterator[Finding]:
         yield from findings

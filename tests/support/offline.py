@@ -28,7 +28,7 @@ def sound_exchanges() -> tuple[Exchange, ...]:
     """Return the baseline exchanges of a run against the correct mock, with all keys of its deployment."""
     with UsageMock(rate_limit=False) as mock:
         options = settings(mock.url, keys=KEYS, max_rate=10_000.0)
-        scheduler = Scheduler(Gate(options, contract("documented")), Transport(options))
+        scheduler = Scheduler(Gate(options, contract("documented"), Transport(options)))
         for key, times in {KEYS[0]: MAIN_KEY_SAMPLE, **dict.fromkeys(KEYS[1:], OTHER_KEY_SAMPLE)}.items():
             scheduler.sample(times, key)
         for wrong in (None, wrong_keys.UNKNOWN):
@@ -44,7 +44,7 @@ def scheduler_of(exchanges: Sequence[Exchange]) -> RecordedScheduler:
         wrong_keys.UNKNOWN: next(each for each in exchanges if each.request.credential == wrong_keys.UNKNOWN),
     }
     recording = Recording(of_the_mock.target, tuple(exchanges), KEYS, refused, frozenset(), ())
-    return RecordedScheduler(Gate(of_the_mock, contract("documented")), recording)
+    return RecordedScheduler(of_the_mock, recording)
 
 
 def patched(exchange: Exchange, patch: Sequence[Mapping[str, Any]]) -> Exchange:

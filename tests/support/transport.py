@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
+from contract_tests.metrics.schema import contract
 from contract_tests.reports.text import exchange_lines
+from contract_tests.run.gate import Gate
 from contract_tests.run.options import Settings
 from contract_tests.run.report import exchange_report
 from contract_tests.wire.curl import curl_commands
 from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.target import Target
+from contract_tests.wire.transport import Transport
 
 KEY = Credential(b"main-key", "the main key", "$CONTRACT_API_KEY")
 
@@ -33,6 +36,12 @@ def settings(url: str, **changes: Any) -> Settings:
     target = Target.parse("--base-url", url)
     base = Settings(target, (KEY,), max_requests=1000, timeout=30.0)  # thousands of times what a local server takes
     return replace(base, **changes)
+
+
+def gate_for(url: str = "http://127.0.0.1:1", transport: object = None) -> Gate:
+    """Return a gate for a URL; `transport` replaces the way to it."""
+    options = settings(url)
+    return Gate(options, contract("documented"), cast("Transport", transport) if transport else Transport(options))
 
 
 def transcript(exchange: Exchange) -> str:

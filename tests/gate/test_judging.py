@@ -1,4 +1,4 @@
-"""The rule protocol: rules yield requests and findings, and the scheduler sends and collects."""
+"""How a rule is judged: it sends requests between its findings, and what it found before a failure counts."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ from contextlib import nullcontext
 import pytest
 from hypothesis import strategies as st
 
-from contract_tests.metrics.schema import contract
 from contract_tests.run.examples import examples
-from contract_tests.run.findings import BrokenPromiseError, Finding, status_finding
-from contract_tests.run.gate import Gate
-from contract_tests.run.probes import Probing, confirm, pause, send_concurrently, send_in_turn
+from contract_tests.run.findings import BrokenPromiseError, Finding, confirm, report, status_finding
 from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.clock import Clock
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
 from tests.support.gate import Respond, http_response
-from tests.support.transport import KEY, ManualClock, settings
+from tests.support.transport import KEY, ManualClock, gate_for, settings
 
 Serve = Callable[[Respond], str]
 EXCHANGE = Exchange(Request("GET", b"/usage", ()), 500)
@@ -34,47 +31,45 @@ def scheduler(serve: Serve) -> Iterator[Callable[..., Scheduler]]:
         options = settings(serve(lambda _: http_response(b"{}")), **changes)
         clock = ManualClock()
         transports.append(Transport(options, Clock(clock.now, clock.sleep)))
-        return Scheduler(Gate(options, contract("documented")), transports[-1])
+        return Scheduler(gate_for(options.target.url, transports[-1]))
 
     yield make
     for transport in transports:
         transport.close()
 
 
-def test_a_rule_receives_the_exchanges_of_its_batch(scheduler: Callable[..., Scheduler]) -> None:
-    gate = scheduler().gate
-
-    def rule() -> Probing[None]:
-        exchange = yield from gate.send(KEY, "alone")
-        yield status_finding(exchange, "201")
-        labels = ["first", "second"]
-        exchanges = yield from send_in_turn(gate.request(KEY, label) for label in labels)
-        assert [exchange.request.label for exchange in exchanges] == labels
-        exchanges = yield from send_concurrently(gate.request(KEY, label) for label in labels)
-        assert [exchange.request.label for exchange in exchanges] == labels
-
+def test_a_rule_sends_requests_between_its_findings(scheduler: Callable[..., Scheduler]) -> None:
     sending = scheduler()
     gate = sending.gate
+
+    def rule() -> Iterator[Finding]:
+        yield status_finding(gate.send(KEY, "alone"), "201")
+        labels = ["first", "second"]
+        exchanges = list(gate.send_in_turn(gate.request(KEY, label) for label in labels))
+        assert [exchange.request.label for exchange in exchanges] == labels
+        yield status_finding(exchanges[-1], "202")
+
     with pytest.raises(BrokenPromiseError) as broken:
         sending.judge(rule())
-    assert [(finding.expected, finding.actual) for finding in broken.value.findings] == [("201", "200")]
-    assert len(sending.journal) == 5
+    assert [(finding.expected, finding.actual) for finding in broken.value.findings] == [("201", "200"), ("202", "200")]
+    assert len(sending.journal) == 3
 
 
-def test_a_batch_that_the_budget_ends_is_judged_as_far_as_it_was_sent(scheduler: Callable[..., Scheduler]) -> None:
+def test_requests_in_turn_are_judged_as_far_as_the_budget_lasts(scheduler: Callable[..., Scheduler]) -> None:
     sending = scheduler(max_requests=2)
+    gate = sending.gate
 
-    def rule(is_broken: bool) -> Probing[None]:
-        exchanges = yield from send_in_turn(sending.gate.request(KEY, str(number)) for number in range(3))
-        assert len(exchanges) == 2
-        if is_broken:
-            yield status_finding(exchanges[-1], "201")
+    def rule(expected: str) -> Iterator[Finding]:
+        for exchange in gate.send_in_turn(gate.request(KEY, str(number)) for number in range(3)):
+            if exchange.outcome != expected:
+                yield status_finding(exchange, expected)
 
-    with pytest.raises(BrokenPromiseError):
-        sending.judge(rule(is_broken=True))
+    with pytest.raises(BrokenPromiseError) as broken:
+        sending.judge(rule("201"))
+    assert len(broken.value.findings) == 2
     sending.transport.sent = 0
     with pytest.raises(NotTested, match="--max-requests 2"):
-        sending.judge(rule(is_broken=False))
+        sending.judge(rule("200"))
 
 
 def test_a_rule_may_return_its_findings(scheduler: Callable[..., Scheduler]) -> None:
@@ -83,12 +78,13 @@ def test_a_rule_may_return_its_findings(scheduler: Callable[..., Scheduler]) -> 
     scheduler().judge([])
 
 
-def test_a_pause_sends_nothing_for_its_time(scheduler: Callable[..., Scheduler]) -> None:
-    sending = scheduler()
-    before = sending.transport.clock.now()
-    sending.judge(pause(7.0))
-    assert sending.transport.clock.now() == before + 7.0
-    assert sending.journal == []
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_findings_that_are_reported_are_known_to_the_rule(count: int, scheduler: Callable[..., Scheduler]) -> None:
+    def rule() -> Iterator[Finding]:
+        assert (yield from report([Finding("one", EXCHANGE)] * count)) is (count > 0)
+
+    with pytest.raises(BrokenPromiseError) if count else nullcontext():
+        scheduler().judge(rule())
 
 
 @pytest.mark.parametrize(("findings", "is_broken", "tries"), [("xxx", True, 3), ("x.x", False, 2), (".xx", False, 1)])
@@ -97,13 +93,12 @@ def test_only_a_finding_of_every_try_is_confirmed(
 ) -> None:
     attempts: list[int] = []
 
-    def check(attempt: int) -> Probing[Finding | None]:
+    def check(attempt: int) -> Finding | None:
         attempts.append(attempt)
-        yield from ()
         return Finding(f"try {attempt}", EXCHANGE) if findings[attempt] == "x" else None
 
-    def rule() -> Probing[None]:
-        assert (yield from confirm(3, check)) is is_broken
+    def rule() -> Iterator[Finding]:
+        assert (yield from confirm(check)) is is_broken
 
     with pytest.raises(BrokenPromiseError, match="try 2") if is_broken else nullcontext():
         scheduler().judge(rule())
