@@ -11,7 +11,6 @@ from contract_tests.run.facts import NEEDS_VALID_KEY
 from contract_tests.run.findings import Finding, report, status_finding, unless_200
 from contract_tests.run.gate import BROWSER, Gate
 from contract_tests.run.rules import HEADER_ONLY, INVALID_KEY, advisory, documented, specified
-from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.messages import (
     AUTH_ERRORS,
     SUCCESSES,
@@ -76,7 +75,7 @@ def test_http_1_0_does_not_invalidate_a_key(gate: Gate, journal: tuple[Exchange,
 
 
 @pytest.fixture(scope="session")
-def unusual_requests(scheduler: Scheduler, gate: Gate) -> list[Exchange]:
+def unusual_requests(gate: Gate) -> list[Exchange]:
     """Exchanges with the main key that combine tolerances of several rules, all of which every deployment has."""
     fields = _fields_of_other_clients(gate)
     requests = [
@@ -110,7 +109,7 @@ def unusual_requests(scheduler: Scheduler, gate: Gate) -> list[Exchange]:
             ],
         ),
     ]
-    return list(scheduler.gate.send_in_turn(requests))
+    return list(gate.send_in_turn(requests))
 
 
 @specified("RFC 9110, section 5.1: field names are case-insensitive", needs=NEEDS_VALID_KEY, sends_requests=True)

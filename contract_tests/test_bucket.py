@@ -15,7 +15,6 @@ from contract_tests.run.facts import NEEDS_VALID_KEY
 from contract_tests.run.findings import TRIES, Finding, confirm
 from contract_tests.run.gate import BROWSER, Gate, RequestOptions
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
-from contract_tests.run.scheduler import Scheduler
 from contract_tests.run.token_bucket import (
     ALLOWANCE,
     BEYOND_CAPACITY,
@@ -82,7 +81,7 @@ def buckets(bucket: Bucket, stated_buckets: list[Bucket]) -> list[Bucket]:
 
 
 @pytest.fixture(scope="session")
-def emptied(scheduler: Scheduler, bucket: Bucket) -> Sequence[Exchange]:
+def emptied(bucket: Bucket) -> Sequence[Exchange]:
     """The exchanges of a burst that is larger than the bucket."""
     return bucket.empty()
 
@@ -98,7 +97,7 @@ def throttled(emptied: Sequence[Exchange]) -> Exchange:
 
 
 @pytest.fixture(scope="session")
-def recovered(scheduler: Scheduler, bucket: Bucket, throttled: Exchange) -> Exchange:
+def recovered(bucket: Bucket, throttled: Exchange) -> Exchange:
     """The exchange after the burst and the Retry-After of its 429."""
     return bucket.send_after_waiting(throttled)
 
@@ -139,9 +138,7 @@ def test_over_the_limit_is_429(emptied: Sequence[Exchange]) -> Iterator[Finding]
 
 
 @bucket_rule(f"{ERRORS_GUIDE}: Retry-After", sends_requests=True)
-def test_retry_after_is_sufficient(
-    scheduler: Scheduler, bucket: Bucket, throttled: Exchange, recovered: Exchange
-) -> Iterator[Finding]:
+def test_retry_after_is_sufficient(bucket: Bucket, throttled: Exchange, recovered: Exchange) -> Iterator[Finding]:
     """A request after the time in Retry-After MUST be accepted, and the time MUST be one that a bucket needs.
 
     A request that is not accepted is a failure only where three attempts find it.
@@ -185,7 +182,7 @@ def _rejected_at_once(bucket: Bucket) -> Finding | None:
 
 
 @pytest.fixture(scope="session")
-def refills(scheduler: Scheduler, buckets: list[Bucket], throttled: object) -> list[Refill]:
+def refills(buckets: list[Bucket], throttled: object) -> list[Refill]:
     """The refill of each bucket."""
     return [Refill.of(bucket) for bucket in buckets]
 

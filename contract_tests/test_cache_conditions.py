@@ -13,7 +13,6 @@ from contract_tests.run.findings import Finding, report, status_finding, unless_
 from contract_tests.run.gate import Gate
 from contract_tests.run.lengths import other_length, states_a_length, twice_or_half
 from contract_tests.run.rules import advisory, documented, specified
-from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.messages import Exchange
 from contract_tests.wire.not_tested import NotApplicable, cases, sent
 
@@ -171,7 +170,7 @@ def test_unknown_range_unit_is_ignored(
 
 
 @pytest.fixture(scope="session")
-def first_bytes(scheduler: Scheduler, gate: Gate) -> Exchange:
+def first_bytes(gate: Gate) -> Exchange:
     """The exchange of a request for the first ten bytes."""
     return gate.send(gate.main, "for its first ten bytes", fields=[("Range", FIRST_TEN_BYTES)])
 

@@ -16,7 +16,6 @@ from contract_tests.run.facts import NEEDS_AUTH_ERRORS
 from contract_tests.run.findings import Finding, body_findings, media_type_finding, status_finding
 from contract_tests.run.gate import HEALTH, OPERATION, Gate
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
-from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.challenges import schemes
 from contract_tests.wire.connection import wire
 from contract_tests.wire.internals import (
@@ -380,13 +379,13 @@ def test_no_request_causes_5xx(journal: tuple[Exchange, ...]) -> Iterator[Findin
 
 
 @documented(f"{ERRORS_GUIDE}: a request that is refused gets a response")
-def test_deployment_stays_reachable(scheduler: Scheduler, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_deployment_stays_reachable(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """The server MUST remain reachable after every request, however unusual the request is.
 
     A restart is accepted: a request without a response is sent again once the server is reachable.
     """
-    for exchange in scheduler.transport.crashes:
+    for exchange in gate.transport.crashes:
         yield Finding("the deployment was not reachable after this request, and gave no response to it again", exchange)
-    reason, last = scheduler.transport.unreachable_reason, journal[-1]
+    reason, last = gate.transport.unreachable_reason, journal[-1]
     if reason and last.status is None:
         yield Finding(f"the deployment was not reachable after this request: {last.excerpt(reason)}", last)

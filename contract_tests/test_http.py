@@ -14,7 +14,6 @@ from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEE
 from contract_tests.run.findings import Finding, incomplete_finding, one_of, report, status_finding, unless_200
 from contract_tests.run.gate import Gate
 from contract_tests.run.rules import advisory, documented, specified
-from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.decoding import is_raw_deflate
 from contract_tests.wire.messages import (
     AUTH_ERRORS,
@@ -372,9 +371,9 @@ def test_header_fields_are_not_folded(journal: tuple[Exchange, ...]) -> Iterator
     "RFC 9112, section 9.6: a server that closes a connection sends Connection: close in its last response",
     reads=["framing"],
 )
-def test_closing_is_announced(scheduler: Scheduler, journal: object) -> Iterator[Finding]:
+def test_closing_is_announced(gate: Gate, journal: object) -> Iterator[Finding]:
     """A response SHOULD have `Connection: close` if the server closes the connection right after it."""
-    for exchange in scheduler.transport.closed_unannounced:
+    for exchange in gate.transport.closed_unannounced:
         yield Finding("the server closed the connection within a second, and did not announce it", exchange)
 
 

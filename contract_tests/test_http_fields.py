@@ -10,7 +10,6 @@ from contract_tests.run.findings import Finding
 from contract_tests.run.gate import OTHER_ORIGIN, SIMILAR_ORIGIN, Gate
 from contract_tests.run.recorded import OWN_REQUESTS
 from contract_tests.run.rules import advisory, specified
-from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.dates import is_date, made_at
 from contract_tests.wire.http_lint import complaints, malformed_dates, repeated_fields
 from contract_tests.wire.messages import IDENTIFIER_FIELDS, Exchange
@@ -64,13 +63,11 @@ def _duration(exchanges: Sequence[Exchange]) -> float:
     "RFC 9110, section 6.6.1: Date is the time at which the message was made; this machine's clock may be wrong",
     repeats=["http/date-advances"],
 )
-def test_date_is_the_current_time(
-    gate: Gate, scheduler: Scheduler, ok_responses: object, journal: tuple[Exchange, ...]
-) -> Iterator[Finding]:
+def test_date_is_the_current_time(gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """`Date` SHOULD be within five minutes of the time of this machine."""
-    if scheduler.is_recorded:
+    if gate.transport.is_recorded:
         raise NotTested("the exchanges were recorded at another time", wanted=OWN_REQUESTS)
-    now = scheduler.transport.clock.now()
+    now = gate.transport.clock.now()
     dated = (each for each in filter(gate.is_ok, journal) if is_date(each.header("Date") or ""))
     for exchange in cases(dated, "no 200 response has a valid Date"):
         date = exchange.header("Date") or ""

@@ -12,7 +12,6 @@ from contract_tests.run.findings import Finding, after, status_finding, unless_2
 from contract_tests.run.gate import Gate
 from contract_tests.run.lengths import Widen, other_length, states_a_length, twice_or_half
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
-from contract_tests.run.scheduler import Scheduler
 from contract_tests.wire.messages import LATE_ENDINGS, SERVER_ERRORS, SUCCESSES, Exchange
 from contract_tests.wire.not_tested import NotApplicable, cases, sent
 
@@ -47,7 +46,7 @@ def test_options_of_the_server_do_not_fail(gate: Gate) -> Iterator[Finding]:
 
 
 @pytest.fixture(scope="session")
-def head(scheduler: Scheduler, gate: Gate) -> Exchange:
+def head(gate: Gate) -> Exchange:
     """The exchange of a HEAD with the main key."""
     return gate.send(gate.main, "by HEAD", method="HEAD")
 

@@ -41,6 +41,8 @@ def settings_of(recording: Recording, level: Level) -> Settings:
 class RecordedTransport(Transport):
     """A transport whose journal is a recording, and that sends nothing."""
 
+    is_recorded = True
+
     def _reserve(self, _: Sequence[Request]) -> float:
         raise NotTested("a recording cannot answer further requests", wanted=OWN_REQUESTS)
 
@@ -53,7 +55,7 @@ class RecordedScheduler(Scheduler):
 
     def __init__(self, settings: Settings, recording: Recording, *, with_doubts: bool = False) -> None:
         gate = Gate(settings, contract(settings.level), RecordedTransport(settings))
-        super().__init__(gate, is_recorded=True)
+        super().__init__(gate)
         self.transport.journal += recording.exchanges if with_doubts else _undoubted(recording.exchanges)
         gate.rejected = dict(recording.refused)
         gate.baseline_exchanges = [exchange for exchange in self.journal if exchange.request.is_baseline]

@@ -37,8 +37,8 @@ class Scheduler:
     """One run of the rules.
 
     `first_ok` is the first 200 response to the main key. `shared` is how many exchanges were sent for all rules,
-    before the first rule. `first_with` are the first exchanges with each further key. `is_recorded` states that the
-    exchanges are those of a recording. `outage` is the sentence about an outage that has ended the run.
+    before the first rule. `first_with` are the first exchanges with each further key. `outage` is the sentence about
+    an outage that has ended the run.
     """
 
     gate: Gate
@@ -46,7 +46,6 @@ class Scheduler:
     shared: int = 0
     first_with: dict[Credential, list[Exchange]] = field(default_factory=dict)
     shortfalls: list[Shortfall] = field(default_factory=list)
-    is_recorded: bool = False
     outage: str = ""
     _suspicions: int = 0
     _samples: dict[Credential | None, list[Exchange]] = field(default_factory=dict)
@@ -55,6 +54,11 @@ class Scheduler:
     def transport(self) -> Transport:
         """The way to the deployment."""
         return self.gate.transport
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the exchanges are those of a recording."""
+        return self.transport.is_recorded
 
     @property
     def journal(self) -> list[Exchange]:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import count
+from typing import ClassVar
 
 from contract_tests.redaction.redactor import Redactor
 from contract_tests.wire.clock import REAL_TIME, Clock, Timeouts
@@ -39,7 +40,10 @@ class Transport:
     `silent_addresses` did not answer while another address of the same name did. `exhausted` are keys with only 429
     responses, each with the last one. `throttled_reason` states for callers why they send no more requests.
     `closed_unannounced` are exchanges after which the server closed the connection, and did not announce it.
+    `is_recorded` states that the journal is a recording, and that nothing can be sent.
     """
+
+    is_recorded: ClassVar[bool] = False
 
     settings: ConnectionSettings
     clock: Clock = REAL_TIME
