@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cache, partial, wraps
 from importlib import import_module
@@ -127,44 +127,48 @@ advisory = partial(rule, level="advisory")
 
 @cache
 def rule_of(item: pytest.Item) -> Rule:
-    """Read the rule off a test function; UsageError names what it lacks."""
-    mark = item.get_closest_marker("rule")
-    if not isinstance(item, pytest.Function) or mark is None:
+    """Return the rule of a test function; UsageError names what it lacks."""
+    rule = _rule_from(item.function, item.module) if isinstance(item, pytest.Function) else None
+    if rule is None:
         raise pytest.UsageError(
             f"{item.nodeid} is not a rule; a rule is a function with @documented(source) or the like"
         )
-    rule = rule_from(item.path.stem, item.function, mark, item.fixturenames)
     if not rule.promise:
         raise pytest.UsageError(f"{item.nodeid} is not a rule; a rule has a docstring with its promise")
     return rule
 
 
-def rule_from(module: str, function: Callable[..., object], mark: pytest.Mark, fixtures: Collection[str]) -> Rule:
-    """Build the rule of a function from its names, its docstring, its mark and its fixtures.
+@cache
+def rule_functions() -> tuple[tuple[Rule, RuleFunction, ModuleType], ...]:
+    """Return every rule of the gate with its function and its module, in the order in which they run."""
+    files = sorted(Path(__file__).parents[1].glob("test_*.py"))
+    modules = [import_module(f"contract_tests.{file.stem}") for file in files]
+    functions = [(function, module) for module in modules for function in vars(module).values()]
+    found = [(rule, *place) for place in functions if (rule := _rule_from(*place))]
+    return tuple(sorted(found, key=lambda found: found[0].order))
+
+
+def _rule_from(function: RuleFunction, module: ModuleType) -> Rule | None:
+    """Return the rule of a function, built from its names, its docstring, its mark and its fixtures.
 
     `test_auth`, `test_missing_key_is_401` is auth/missing-key-is-401. The family is the first word of the module:
     `test_http_fields` has rules of the family `http`.
     """
-    family = module.removeprefix("test_").partition("_")[0]
+    mark = next((mark for mark in getattr(function, "pytestmark", ()) if mark.name == "rule"), None)
+    if mark is None:
+        return None
+    family = module.__name__.rpartition(".")[2].removeprefix("test_").partition("_")[0]
     name = function.__name__.removeprefix("test_").replace("_", "-")
     promise = " ".join((inspect.getdoc(function) or "").split())
-    return Rule(f"{family}/{name}", promise=promise, is_over_all="journal" in fixtures, **mark.kwargs)
+    is_over_all = "journal" in _fixtures_of(function, module)
+    return Rule(f"{family}/{name}", promise=promise, is_over_all=is_over_all, **mark.kwargs)
 
 
-@cache
-def rule_functions() -> tuple[tuple[Rule, RuleFunction, ModuleType], ...]:
-    """Return every rule of the gate with its function and its module, in the order in which they run."""
-    return tuple(sorted(_rule_functions(), key=lambda found: found[0].order))
-
-
-def _rule_functions() -> Iterator[tuple[Rule, RuleFunction, ModuleType]]:
-    for file in sorted(Path(__file__).parents[1].glob("test_*.py")):
-        module = import_module(f"contract_tests.{file.stem}")
-        for function in vars(module).values():
-            for mark in getattr(function, "pytestmark", ()):
-                if mark.name == "rule":
-                    fixtures = inspect.signature(function).parameters
-                    yield rule_from(file.stem, function, mark, fixtures), function, module
+def _fixtures_of(function: RuleFunction, module: ModuleType) -> set[str]:
+    """Return the names of the fixtures that a rule or a fixture needs, also through other fixtures."""
+    names = set(inspect.signature(inspect.unwrap(function)).parameters)
+    fixtures = vars(import_module("contract_tests.conftest")) | vars(module)
+    return names.union(*(_fixtures_of(fixtures[name], module) for name in names & fixtures.keys()))
 
 
 def all_rules() -> list[Rule]:
