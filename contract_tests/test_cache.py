@@ -39,7 +39,7 @@ def test_negotiated_coding_has_vary(
 def test_metrics_are_not_old(gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A 200 response MUST NOT have an `Age` of more than one minute."""
     for exchange in journal:
-        age = exchange.header("Age") or ""
+        age = exchange.header("Age")
         if gate.is_ok(exchange) and age.isdecimal() and Decimal(age) > OLDEST:
             expected, actual = f"at most {OLDEST} s", exchange.excerpt(age)
             yield Finding("Age is that of an old response", exchange, expected=expected, actual=actual)
@@ -60,9 +60,9 @@ def test_last_modified_is_not_later_than_date(journal: tuple[Exchange, ...]) -> 
 
     A difference of one minute is accepted, because a proxy may have added `Date`.
     """
-    dated = (each for each in journal if is_date(each.header("Date") or "") and each.values("Last-Modified"))
+    dated = (each for each in journal if is_date(each.header("Date")) and each.values("Last-Modified"))
     for exchange in cases(dated, "no response has both Last-Modified and a valid Date"):
-        modified, date = exchange.header("Last-Modified") or "", exchange.header("Date") or ""
+        modified, date = exchange.header("Last-Modified"), exchange.header("Date")
         at = timestamp(modified)
         if at is not None and at - made_at(exchange) > CLOCKS_DIFFER:
             expected, actual = f"at most {exchange.excerpt(date)}", exchange.excerpt(modified)
@@ -122,7 +122,7 @@ def test_cache_directives_agree(journal: tuple[Exchange, ...]) -> Iterator[Findi
         control = _items(exchange, "Cache-Control")
         forbids_storing = "no-store" in control and ("public" in control or any(_ages(control)))
         if forbids_storing or {"private", "public"} <= set(control):
-            actual = exchange.excerpt(exchange.header("Cache-Control") or "")
+            actual = exchange.excerpt(exchange.header("Cache-Control"))
             yield Finding("directives of Cache-Control contradict each other", exchange, actual=actual)
 
 
@@ -186,10 +186,10 @@ def _ages(directives: Iterable[str]) -> list[Decimal]:
 
 def _items(exchange: Exchange, field: str) -> list[str]:
     """Return the items of a list field in lower case, without white space."""
-    return "".join((exchange.header(field) or "").lower().split()).split(",")
+    return "".join(exchange.header(field).lower().split()).split(",")
 
 
 def _seconds_until_expiry(exchange: Exchange) -> Decimal:
     """Return the seconds from Date to Expires; a value that is not a date has expired (RFC 9111, section 5.3)."""
-    expires = timestamp(exchange.header("Expires") or "")
+    expires = timestamp(exchange.header("Expires"))
     return Decimal(0) if expires is None else Decimal(expires - made_at(exchange))

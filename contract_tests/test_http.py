@@ -219,7 +219,7 @@ def test_http_1_0_connection_serves_two_requests(gate: Gate) -> Iterator[Finding
         exchange = gate.send(key, label, fields=fields, version="HTTP/1.0")
         if exchange.ending in LATE_ENDINGS:
             yield Finding(f"no complete response to the {place} request", exchange)
-        if exchange.status != 200 or (exchange.header("Connection") or "").lower() != "keep-alive":
+        if exchange.status != 200 or exchange.header("Connection").lower() != "keep-alive":
             return
 
 
@@ -256,7 +256,7 @@ def test_negotiated_encoding_matches_the_body(gate: Gate) -> Iterator[Finding]:
         if problem := exchange.coding_problem or ("" if exchange.is_zstd else exchange.json.problem):
             yield Finding(f"the body {problem}", exchange)
             return
-        chosen = (exchange.header("Content-Encoding") or "").strip().lower()
+        chosen = exchange.header("Content-Encoding").strip().lower()
         if chosen not in codings:  # the deployment has no coding that is left
             return
         codings.remove(chosen)
@@ -389,7 +389,7 @@ def _ends_the_connection(exchange: Exchange) -> bool:
     request = exchange.request
     if request.version == "HTTP/1.0" or any(b"close" in value.lower() for value in request.values("Connection")):
         return False
-    is_kept = "keep-alive" in (exchange.header("Connection") or "").lower()
+    is_kept = "keep-alive" in exchange.header("Connection").lower()
     return exchange.announces_closing or (exchange.version == "HTTP/1.0" and not is_kept)
 
 

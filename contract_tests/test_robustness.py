@@ -240,7 +240,7 @@ def test_query_does_not_add_headers(gate: Gate) -> Iterator[Finding]:
 def test_redirects_do_not_follow_forwarded_hosts(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A `Location` field SHOULD NOT name a host that only X-Forwarded-Host or the like contains in the request."""
     for exchange in cases((each for each in journal if each.values("Location")), NO_LOCATION):
-        host = _host_of(exchange.header("Location") or "")
+        host = _host_of(exchange.header("Location"))
         if not host or host == gate.settings.target.host:
             continue
         for name, value in exchange.request.fields:

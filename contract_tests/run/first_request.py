@@ -146,7 +146,7 @@ def likely_cause(exchange: Exchange, target: Target, path: str) -> str:
 
 
 def _cause_of_redirect(exchange: Exchange, target: Target) -> str:
-    location = exchange.header("Location") or ""
+    location = exchange.header("Location")
     with suppress(ValueError):
         parts = urlsplit(location)
         if parts.scheme == "https" and target.scheme == "http" and parts.hostname == target.host:

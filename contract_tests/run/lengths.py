@@ -20,13 +20,13 @@ def twice_or_half(shortest: int, longest: int) -> tuple[int, int]:
 def states_a_length(exchange: Exchange, responses: Sequence[Exchange]) -> bool:
     """Whether a response has a Content-Length that can be compared with bodies; no content coding may change these."""
     is_coded = any(each.header("Content-Encoding") for each in (exchange, *responses))
-    return not is_coded and LENGTH.fullmatch(exchange.header("Content-Length") or "") is not None
+    return not is_coded and LENGTH.fullmatch(exchange.header("Content-Length")) is not None
 
 
 def other_length(exchange: Exchange, responses: Sequence[Exchange], widen: Widen) -> Iterator[Finding]:
     """Yield a finding for a Content-Length that no 200 response could have (RFC 9110, section 8.6)."""
     lengths = [each.size for each in responses if each.status == 200]
-    stated = exchange.header("Content-Length") or ""
+    stated = exchange.header("Content-Length")
     shortest, longest = widen(min(lengths), max(lengths))
     if not shortest <= int(stated) <= longest:
         expected = f"{min(lengths)} to {max(lengths)} bytes, as for GET"

@@ -32,5 +32,5 @@ def is_imf_fixdate(text: str) -> bool:
 
 def made_at(exchange: Exchange) -> float:
     """Return the time of a response's Date, or the current time without one, in seconds since the Unix epoch."""
-    at = timestamp((exchange.header("Date") or "").strip())
+    at = timestamp(exchange.header("Date").strip())
     return time.time() if at is None else at

@@ -239,10 +239,9 @@ class Exchange:
         lower = name.lower()
         return [value.decode("latin-1") for field_name, value in self.fields if field_name.lower() == lower]
 
-    def header(self, name: str) -> str | None:
-        """Return the field's combined value (RFC 9110, section 5.3), or None."""
-        values = self.values(name)
-        return ", ".join(values) if values else None
+    def header(self, name: str) -> str:
+        """Return the field's combined value (RFC 9110, section 5.3), empty without the field."""
+        return ", ".join(self.values(name))
 
     @property
     def announces_closing(self) -> bool:
@@ -253,7 +252,7 @@ class Exchange:
     @property
     def media_type(self) -> str:
         """The lower-case media type without its parameters, or an empty text."""
-        return (self.header("Content-Type") or "").split(";")[0].strip().lower()
+        return self.header("Content-Type").split(";")[0].strip().lower()
 
     @property
     def is_json(self) -> bool:
@@ -263,7 +262,7 @@ class Exchange:
     @property
     def charsets(self) -> list[str]:
         """The lower-case charset parameters of Content-Type; JSON has none, and each client ignores it or not."""
-        parameters = [part.strip() for part in (self.header("Content-Type") or "").lower().split(";")[1:]]
+        parameters = [part.strip() for part in self.header("Content-Type").lower().split(";")[1:]]
         return [part.partition("=")[2].strip('" ') for part in parameters if part.startswith("charset=")]
 
     @property
@@ -275,7 +274,7 @@ class Exchange:
     @cached_property
     def codings(self) -> tuple[str, ...]:
         """The names in Content-Encoding, in order and in lower case, without `identity`."""
-        named = (token.strip().lower() for token in (self.header("Content-Encoding") or "").split(","))
+        named = (token.strip().lower() for token in self.header("Content-Encoding").split(","))
         return tuple(coding for coding in named if coding not in {"", "identity"})
 
     @property

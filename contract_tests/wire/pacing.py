@@ -124,7 +124,7 @@ def retry_after(exchange: Exchange) -> float:
 
 def stated_wait(exchange: Exchange) -> float:
     """Return the seconds of Retry-After; a date counts from the response's Date. Without Retry-After it is 1."""
-    text = (exchange.header("Retry-After") or "").strip()
+    text = exchange.header("Retry-After").strip()
     if not is_retry_after(text):
         return 1.0
     if text.isdecimal():
