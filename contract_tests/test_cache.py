@@ -10,7 +10,7 @@ from contract_tests.run.gate import Gate
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.dates import is_date, made_at, timestamp
 from contract_tests.wire.messages import AUTH_ERRORS, Exchange
-from contract_tests.wire.not_tested import cases
+from contract_tests.wire.not_tested import or_not_applicable
 
 TARGETED = ("CDN-Cache-Control", "Surrogate-Control")  # take precedence for caches of this kind (RFC 9213)
 PRIVATE = {"private", "no-store", "no-cache"}  # no shared cache serves such a response without asking the server
@@ -28,7 +28,7 @@ def test_negotiated_coding_has_vary(
     """
     usual = set.intersection(*(set(exchange.codings) for exchange in ok_responses))
     coded = (exchange for exchange in filter(gate.is_ok, journal) if set(exchange.codings) - usual)
-    for exchange in cases(coded, "no 200 response is compressed only because its request accepts that"):
+    for exchange in or_not_applicable(coded, "no 200 response is compressed only because its request accepts that"):
         named = _items(exchange, "Vary")
         if not ({"*", "accept-encoding"} & set(named) or "no-store" in _items(exchange, "Cache-Control")):
             actual = exchange.excerpt(exchange.header("Vary") or "no Vary")
@@ -48,7 +48,7 @@ def test_metrics_are_not_old(gate: Gate, ok_responses: object, journal: tuple[Ex
 @specified("RFC 9111, section 5.1: Age is a number of whole seconds")
 def test_age_is_in_whole_seconds(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """`Age` MUST consist of digits."""
-    for exchange in cases((each for each in journal if each.values("Age")), "no response has Age"):
+    for exchange in or_not_applicable((each for each in journal if each.values("Age")), "no response has Age"):
         for age in exchange.values("Age"):
             if not (age.isascii() and age.isdecimal()):
                 yield Finding("Age is not a number of seconds", exchange, actual=exchange.excerpt(age))
@@ -61,7 +61,7 @@ def test_last_modified_is_not_later_than_date(journal: tuple[Exchange, ...]) -> 
     A difference of one minute is accepted, because a proxy may have added `Date`.
     """
     dated = (each for each in journal if is_date(each.header("Date")) and each.values("Last-Modified"))
-    for exchange in cases(dated, "no response has both Last-Modified and a valid Date"):
+    for exchange in or_not_applicable(dated, "no response has both Last-Modified and a valid Date"):
         modified, date = exchange.header("Last-Modified"), exchange.header("Date")
         at = timestamp(modified)
         if at is not None and at - made_at(exchange) > CLOCKS_DIFFER:
@@ -118,7 +118,7 @@ def test_errors_are_not_stored(
 def test_cache_directives_agree(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """`Cache-Control` SHOULD NOT have `private` beside `public`, or `no-store` beside a lifetime or `public`."""
     controlled = (each for each in journal if each.values("Cache-Control"))
-    for exchange in cases(controlled, "no response has Cache-Control"):
+    for exchange in or_not_applicable(controlled, "no response has Cache-Control"):
         control = _items(exchange, "Cache-Control")
         forbids_storing = "no-store" in control and ("public" in control or any(_ages(control)))
         if forbids_storing or {"private", "public"} <= set(control):

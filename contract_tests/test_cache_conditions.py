@@ -14,7 +14,7 @@ from contract_tests.run.gate import Gate
 from contract_tests.run.lengths import other_length, states_a_length, twice_or_half
 from contract_tests.run.rules import advisory, documented, specified
 from contract_tests.wire.messages import Exchange
-from contract_tests.wire.not_tested import NotApplicable, cases, sent
+from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
 ENTITY_TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 CONTENT_RANGE = re.compile(r"bytes 0-(\d+)/(\d+|\*)")
@@ -39,7 +39,7 @@ def test_unknown_validator_is_not_304(gate: Gate) -> Iterator[Finding]:
 def test_etag_is_well_formed(ok_responses: list[Exchange], other_ok_responses: list[Exchange]) -> Iterator[Finding]:
     """`ETag` MUST be in quotation marks, after `W/` if it is weak."""
     tagged = [each for each in (*ok_responses, *other_ok_responses) if each.values("ETag")]
-    for exchange in cases(tagged, NO_ETAG):
+    for exchange in or_not_applicable(tagged, NO_ETAG):
         for tag in exchange.values("ETag"):
             if not ENTITY_TAG.fullmatch(tag):
                 yield Finding(
@@ -52,7 +52,7 @@ def test_strong_etag_identifies_one_body(ok_responses: list[Exchange]) -> Iterat
     """A response MUST NOT have the strong `ETag` of a response with another body."""
     first_with: dict[str, Exchange] = {}
     complete = (exchange for exchange in ok_responses if exchange.is_complete_200)
-    for exchange, tag in cases(_strongly_tagged(complete), NO_STRONG_ETAG):
+    for exchange, tag in or_not_applicable(_strongly_tagged(complete), NO_STRONG_ETAG):
         first = first_with.setdefault(tag, exchange)
         if not _have_the_same_body(first, exchange):
             problem = f"two different bodies have the strong ETag {exchange.excerpt(tag)}"
@@ -74,7 +74,7 @@ def test_each_coding_has_its_own_etag(
 ) -> Iterator[Finding]:
     """A 200 response with a content coding SHOULD NOT have the strong `ETag` of a response with another coding."""
     first_with: dict[str, Exchange] = {}
-    for exchange, tag in cases(_strongly_tagged(filter(gate.is_ok, journal)), NO_STRONG_ETAG):
+    for exchange, tag in or_not_applicable(_strongly_tagged(filter(gate.is_ok, journal)), NO_STRONG_ETAG):
         first = first_with.setdefault(tag, exchange)
         if first.codings != exchange.codings:
             problem = f"two content codings have the strong ETag {exchange.excerpt(tag)}"
@@ -126,7 +126,9 @@ def test_304_has_the_etag(gate: Gate, ok_responses: list[Exchange], journal: tup
     without_tags = {each.request.credential for each in ok_responses if each.status == 200 and not each.header("ETag")}
     not_modified = (each for each in journal if each.status == 304 and gate.is_authorized(each.request))
     tagged = (exchange for exchange in not_modified if exchange.request.credential not in without_tags)
-    for exchange in cases(tagged, "no response with status 304 is to a key whose 200 responses have an ETag"):
+    for exchange in or_not_applicable(
+        tagged, "no response with status 304 is to a key whose 200 responses have an ETag"
+    ):
         if not exchange.header("ETag"):
             yield Finding("a response with status 304 has no ETag", exchange)
 
@@ -141,7 +143,9 @@ def test_304_states_a_possible_length(
     """
     not_modified = [each for each in journal if each.status == 304 and gate.is_authorized(each.request)]
     stating = (each for each in not_modified if states_a_length(each, ok_responses))
-    for exchange in cases(stating, "no response to a valid key has status 304 and a Content-Length to compare"):
+    for exchange in or_not_applicable(
+        stating, "no response to a valid key has status 304 and a Content-Length to compare"
+    ):
         yield from other_length(exchange, ok_responses, twice_or_half)
 
 
@@ -150,7 +154,7 @@ def test_any_entity_tag_matches(gate: Gate, ok_responses: object, journal: tuple
     """A response to a request with `If-Match: *` MUST NOT have status 412."""
     authorized = (exchange for exchange in journal if gate.is_authorized(exchange.request))
     for_any_tag = (exchange for exchange in authorized if exchange.request.values("If-Match") == [b"*"])
-    for exchange in sent(for_any_tag, "no request with a valid key has If-Match: *"):
+    for exchange in or_not_tested(for_any_tag, "no request with a valid key has If-Match: *"):
         request = exchange.request
         has_other_condition = request.values("If-None-Match") or request.values("If-Unmodified-Since")
         if exchange.status == 412 and not has_other_condition:
@@ -164,7 +168,7 @@ def test_unknown_range_unit_is_ignored(
     """A response to a request for a range of items, not of bytes, SHOULD NOT have status 416."""
     authorized = (exchange for exchange in journal if gate.is_authorized(exchange.request))
     of_items = (exchange for exchange in authorized if exchange.request.values("Range") == [b"items=0-9"])
-    for exchange in sent(of_items, "no request with a valid key is for a range of items"):
+    for exchange in or_not_tested(of_items, "no request with a valid key is for a range of items"):
         if exchange.status == 416:
             yield status_finding(exchange, "200")
 
@@ -220,7 +224,7 @@ def test_if_range_is_respected(gate: Gate, first_bytes: Exchange) -> Iterator[Fi
 def test_parts_are_announced(ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response SHOULD NOT have status 206 if the server does not announce parts by Accept-Ranges."""
     partial = (each for each in journal if each.request.values("Range") or each.status == 206)
-    for exchange in sent(partial, "no request is for a part"):
+    for exchange in or_not_tested(partial, "no request is for a part"):
         if exchange.status == 206 and not _announce_parts(exchange, *ok_responses):
             yield Finding("a part is sent, and Accept-Ranges does not announce parts", exchange)
 
@@ -234,7 +238,7 @@ def test_announced_parts_are_sent(
         raise NotApplicable("no response has Accept-Ranges: bytes")
     unconditional = (each for each in journal if not each.request.values("If-Range"))
     of_a_part = (exchange for exchange in unconditional if exchange.request.values("Range") == [FIRST_TEN_BYTES])
-    for exchange in sent(of_a_part, "no request is for the first ten bytes"):
+    for exchange in or_not_tested(of_a_part, "no request is for the first ten bytes"):
         if gate.is_ok(exchange) and _announce_parts(exchange, *ok_responses):
             actual = f"200, and {counted(exchange.size, 'byte')}"
             yield Finding("Accept-Ranges announces parts, and none is sent", exchange, expected="206", actual=actual)

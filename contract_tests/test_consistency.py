@@ -17,7 +17,7 @@ from contract_tests.run.findings import Finding
 from contract_tests.run.gate import Gate
 from contract_tests.run.rules import DOCUMENT, advisory, documented
 from contract_tests.wire.messages import Credential, Exchange, kept_whole
-from contract_tests.wire.not_tested import NotTested, cases
+from contract_tests.wire.not_tested import NotTested, or_not_applicable
 
 USAGE = f"{DOCUMENT}, UsageResponse"
 NORMALIZED = re.compile(r"[^\s/:?#@]*[^\s/:?#@.]")
@@ -186,7 +186,7 @@ def test_no_bytes_without_a_fetch(usage_metrics: list[UsageMetrics]) -> Iterator
     """`bytes_transferred` MUST be 0 if `by_protocol.fetch` is 0."""
     stated = having(usage_metrics, "bytes_transferred", "by_protocol")
     without_a_fetch = (metrics for metrics in stated if (metrics.by_protocol or {}).get("fetch") == 0)
-    for metrics in cases(without_a_fetch, "no response has a by_protocol.fetch of 0"):
+    for metrics in or_not_applicable(without_a_fetch, "no response has a by_protocol.fetch of 0"):
         if metrics.bytes_transferred:
             problem = "bytes were transferred without a fetch"
             yield _wrong(metrics, "bytes_transferred", problem, 0, metrics.bytes_transferred)
@@ -198,7 +198,7 @@ def test_fetches_transfer_bytes(usage_metrics: list[UsageMetrics]) -> Iterator[F
     stated = having(usage_metrics, "bytes_transferred", "by_protocol", "success")
     fetches = ((metrics, (metrics.success or 0) - _without_fetches(metrics)) for metrics in stated)  # at least as many
     many = (pair for pair in fetches if pair[1] >= MANY_FETCHES)
-    for metrics, fetched in cases(many, f"no response has at least {MANY_FETCHES} successful fetches"):
+    for metrics, fetched in or_not_applicable(many, f"no response has at least {MANY_FETCHES} successful fetches"):
         if (metrics.bytes_transferred or 0) < fetched:
             problem = "successful fetches have transferred less than a byte each"
             yield _wrong(metrics, "bytes_transferred", problem, f"at least {fetched}", metrics.bytes_transferred)
@@ -220,7 +220,7 @@ def test_counters_do_not_stick(usage_metrics: list[UsageMetrics]) -> Iterator[Fi
 def test_zero_total_means_zero_counts(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """A response with a `total` of 0 MUST have a 0 in every other count, and no entry in `top_domains`."""
     unused = (metrics for metrics in having(usage_metrics, "total") if metrics.total == 0)
-    for metrics in cases(unused, "no response has a total of 0"):
+    for metrics in or_not_applicable(unused, "no response has a total of 0"):
         for name in ("success", "fail", "bytes_transferred", "top_domains"):
             if value := getattr(metrics, name):
                 expected, actual = ("no domain", f"{len(value)} domains") if isinstance(value, list) else (0, value)
@@ -230,7 +230,9 @@ def test_zero_total_means_zero_counts(usage_metrics: list[UsageMetrics]) -> Iter
 def _with_domains(usage_metrics: list[UsageMetrics], least: int = 1) -> list[UsageMetrics]:
     """Return the usage metrics that list some domains."""
     listing = (each for each in having(usage_metrics, "top_domains") if len(each.top_domains or ()) >= least)
-    return cases(listing, "no response lists a domain" if least == 1 else "no response lists several domains")
+    return or_not_applicable(
+        listing, "no response lists a domain" if least == 1 else "no response lists several domains"
+    )
 
 
 @documented(TOP)
@@ -318,7 +320,7 @@ def test_top_domains_are_not_empty_after_a_fetch(gate: Gate, usage_metrics: list
     stated = having(usage_metrics, "top_domains", "by_protocol")
     fetches_of = ((metrics, (metrics.by_protocol or {}).get("fetch", 0)) for metrics in stated)
     many = (pair for pair in fetches_of if pair[1] > own)
-    for metrics, fetches in cases(many, "no response has more fetches than the gate may have caused"):
+    for metrics, fetches in or_not_applicable(many, "no response has more fetches than the gate may have caused"):
         if not metrics.top_domains:
             expected = f"a domain after {fetches} fetches"
             yield _wrong(metrics, "top_domains", "top_domains is empty after fetches", expected, "no domain")

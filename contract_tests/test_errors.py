@@ -36,7 +36,7 @@ from contract_tests.wire.messages import (
     Exchange,
     kept_whole,
 )
-from contract_tests.wire.not_tested import NO_LOCATION, NotTested, cases, sent
+from contract_tests.wire.not_tested import NO_LOCATION, NotTested, or_not_applicable, or_not_tested
 
 NOT_JSON = "the media type is not JSON in UTF-8"
 OTHER_SCHEMES = {"basic", "digest", "bearer", "negotiate", "ntlm"}  # for credentials in Authorization
@@ -99,7 +99,7 @@ def test_every_auth_error_has_a_detail(
 )
 def test_other_errors_have_a_detail(missing_key_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with status 404, 405, 406 or 415 SHOULD have a JSON body with a `detail` text."""
-    errors = cases(
+    errors = or_not_applicable(
         (each for each in journal if each.status in OTHER_ERRORS), "no response has one of these status codes"
     )
     for exchange in kept_whole(errors):
@@ -168,7 +168,9 @@ def test_401_carries_a_challenge(documented_errors: list[Exchange]) -> Iterator[
 
     Many servers omit it. Basic, Digest, Bearer, Negotiate and NTLM are other schemes: browsers open a dialog for most.
     """
-    for exchange in cases((each for each in documented_errors if each.status == 401), "no response has status 401"):
+    for exchange in or_not_applicable(
+        (each for each in documented_errors if each.status == 401), "no response has status 401"
+    ):
         challenge = exchange.header("WWW-Authenticate")
         if not challenge:
             which = "an empty" if exchange.values("WWW-Authenticate") else "no"
@@ -218,7 +220,7 @@ def test_responses_do_not_disclose_keys(
 @documented(f"{AUTHENTICATION_GUIDE}: the key is a secret of its owner; logs and histories keep URLs")
 def test_redirects_do_not_contain_keys(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A `Location` field MUST NOT contain a key that the target of the request did not contain."""
-    for exchange in cases((each for each in journal if each.values("Location")), NO_LOCATION):
+    for exchange in or_not_applicable((each for each in journal if each.values("Location")), NO_LOCATION):
         location = unquote_to_bytes(exchange.header("Location").encode("latin-1"))
         target = unquote_to_bytes(exchange.request.target)
         for key in _distinctive_keys(gate):
@@ -314,7 +316,7 @@ def test_detail_does_not_name_an_exception(journal: tuple[Exchange, ...]) -> Ite
     """The `detail` of an error SHOULD NOT contain the name of an exception, such as `KeyError`."""
     errors = (each for each in journal if (each.status or 0) >= 400 and not each.abridged)
     detailed = (exchange for exchange in errors if isinstance(exchange.object.get("detail"), str))
-    for exchange in cases(detailed, "no error has a detail"):
+    for exchange in or_not_applicable(detailed, "no error has a detail"):
         if name := EXCEPTION.search(str(exchange.object["detail"])):
             yield Finding(
                 "the detail names an exception", exchange, pointer="/detail", actual=exchange.excerpt(name[0])
@@ -330,9 +332,11 @@ def test_health_check_discloses_nothing_else(gate: Gate, journal: tuple[Exchange
     operation = contract("documented").operations[HEALTH]
     documented_members = (operation.responses["200"].schema or {})["properties"].keys()
     line = (operation.method, (gate.settings.target.path + operation.path).encode())
-    checks = sent((each for each in journal if (each.request.method, each.request.target) == line), "no health check")
+    checks = or_not_tested(
+        (each for each in journal if (each.request.method, each.request.target) == line), "no health check"
+    )
     served = (exchange for exchange in checks if exchange.status == 200)
-    for exchange in kept_whole(cases(served, "no health check has a 200 response")):
+    for exchange in kept_whole(or_not_applicable(served, "no health check has a 200 response")):
         if others := sorted(exchange.object.keys() - documented_members):
             actual = exchange.excerpt(", ".join(others))
             yield Finding("the health check has other members", exchange, expected="ok", actual=actual)

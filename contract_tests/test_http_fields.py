@@ -13,7 +13,7 @@ from contract_tests.run.rules import advisory, specified
 from contract_tests.wire.dates import is_date, made_at
 from contract_tests.wire.http_lint import complaints, malformed_dates, repeated_fields
 from contract_tests.wire.messages import IDENTIFIER_FIELDS, Exchange
-from contract_tests.wire.not_tested import NO_COOKIE, NotApplicable, NotTested, cases, sent
+from contract_tests.wire.not_tested import NO_COOKIE, NotApplicable, NotTested, or_not_applicable, or_not_tested
 
 LARGEST_CLOCK_OFFSET = 300  # seconds: between those of the server and of this machine
 DATE_INTERVAL = 2.0  # seconds: Date has whole seconds, so two responses that far apart have different ones
@@ -69,7 +69,7 @@ def test_date_is_the_current_time(gate: Gate, ok_responses: object, journal: tup
         raise NotTested("the exchanges were recorded at another time", wanted=OWN_REQUESTS)
     now = gate.transport.clock.now()
     dated = (each for each in filter(gate.is_ok, journal) if is_date(each.header("Date")))
-    for exchange in cases(dated, "no 200 response has a valid Date"):
+    for exchange in or_not_applicable(dated, "no 200 response has a valid Date"):
         date = exchange.header("Date")
         ended = time.time() - (now - exchange.ended)
         if abs(made_at(exchange) - ended) > LARGEST_CLOCK_OFFSET:
@@ -81,7 +81,7 @@ def test_date_is_the_current_time(gate: Gate, ok_responses: object, journal: tup
 def test_dates_are_imf_fixdates(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """`Date` and `Last-Modified` MUST have the form of `Sun, 06 Nov 1994 08:49:37 GMT`."""
     dated = (each for each in journal if each.values("Date") or each.values("Last-Modified"))
-    for exchange in cases(dated, "no response has Date or Last-Modified"):
+    for exchange in or_not_applicable(dated, "no response has Date or Last-Modified"):
         for name, value in malformed_dates(exchange):
             expected, actual = "Sun, 06 Nov 1994 08:49:37 GMT or the like", exchange.excerpt(value)
             yield Finding(f"{name} is not an IMF-fixdate", exchange, expected=expected, actual=actual)
@@ -101,7 +101,9 @@ def test_single_fields_are_not_repeated(journal: tuple[Exchange, ...]) -> Iterat
 @advisory("Fetch standard, CORS protocol and credentials; the key is sent by the application, not by the browser")
 def test_credentials_are_not_allowed_for_any_origin(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response SHOULD NOT allow pages of any origin to send credentials."""
-    for exchange in sent((each for each in journal if each.request.values("Origin")), "no request has an Origin"):
+    for exchange in or_not_tested(
+        (each for each in journal if each.request.values("Origin")), "no request has an Origin"
+    ):
         origins = {value.decode("latin-1") for value in exchange.request.values("Origin")}
         foreign = {OTHER_ORIGIN, SIMILAR_ORIGIN, "null"} & origins
         allowed = exchange.header("Access-Control-Allow-Origin")
@@ -124,7 +126,7 @@ def test_request_identifiers_differ(journal: tuple[Exchange, ...]) -> Iterator[F
         for name, value in exchange.fields
         if name.lower() in IDENTIFIER_FIELDS
     )
-    for exchange, name, value in cases(identifiers, "no response has an identifier of its own"):
+    for exchange, name, value in or_not_applicable(identifiers, "no response has an identifier of its own"):
         first = first_with.setdefault((name.lower(), value), exchange)
         if first is not exchange:
             problem = f"two responses have the same {name}"
@@ -137,7 +139,7 @@ def test_cookies_are_protected(gate: Gate, journal: tuple[Exchange, ...]) -> Ite
     """A cookie that a response sets SHOULD have `HttpOnly`, and over HTTPS also `Secure`."""
     needed = {"httponly", "secure"} if gate.settings.target.scheme == "https" else {"httponly"}
     cookies = ((exchange, cookie) for exchange in journal for cookie in exchange.values("Set-Cookie"))
-    for exchange, cookie in cases(cookies, NO_COOKIE):
+    for exchange, cookie in or_not_applicable(cookies, NO_COOKIE):
         name, *attributes = (part.strip() for part in cookie.split(";"))
         if missing := needed - {attribute.lower() for attribute in attributes}:
             problem = f"a cookie lacks {' and '.join(sorted(missing))}"
@@ -147,7 +149,7 @@ def test_cookies_are_protected(gate: Gate, journal: tuple[Exchange, ...]) -> Ite
 @advisory("RFC 9110, section 8.6: a server does not send Content-Length in a response with status 204")
 def test_204_states_no_length(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with status 204 SHOULD NOT have Content-Length."""
-    for exchange in cases((each for each in journal if each.status == 204), "no response has status 204"):
+    for exchange in or_not_applicable((each for each in journal if each.status == 204), "no response has status 204"):
         if stated := exchange.header("Content-Length"):
             yield Finding("a response without content states a length", exchange, actual=exchange.excerpt(stated))
 

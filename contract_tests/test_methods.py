@@ -13,7 +13,7 @@ from contract_tests.run.gate import Gate
 from contract_tests.run.lengths import Widen, other_length, states_a_length, twice_or_half
 from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import LATE_ENDINGS, SERVER_ERRORS, SUCCESSES, Exchange
-from contract_tests.wire.not_tested import NotApplicable, cases, sent
+from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
 LENGTH_TOLERANCE = 100  # bytes: usage metrics change from one response to the next
 WRITE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
@@ -120,7 +120,7 @@ def test_405_names_the_allowed_methods(gate: Gate, journal: tuple[Exchange, ...]
     path = gate.path.encode()
     refused = [each for each in journal if each.status == 405 and each.request.target.partition(b"?")[0] == path]
     refused = [exchange for exchange in refused if exchange.request.method in STANDARD_METHODS]
-    for exchange in cases(refused, "no method was refused with 405"):
+    for exchange in or_not_applicable(refused, "no method was refused with 405"):
         allow = exchange.header("Allow")
         if gate.operation.method not in {method.strip().upper() for method in allow.split(",")}:
             problem = "Allow lacks the method" if exchange.values("Allow") else "the Allow header is missing"
@@ -131,7 +131,7 @@ def test_405_names_the_allowed_methods(gate: Gate, journal: tuple[Exchange, ...]
 @advisory("RFC 9110, section 10.2.1: Allow lists the methods that the resource supports")
 def test_allowed_methods_are_supported(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A request with a method that `Allow` names SHOULD NOT be refused with 405 or 501."""
-    naming = cases((each for each in journal if each.values("Allow")), "no response has Allow")
+    naming = or_not_applicable((each for each in journal if each.values("Allow")), "no response has Allow")
     allowing = {
         (exchange.request.target, method.strip()): exchange
         for exchange in naming
@@ -153,7 +153,7 @@ def test_other_methods_are_405(gate: Gate, journal: tuple[Exchange, ...]) -> Ite
     """
     bare = (each for each in journal if each.request.target == gate.path.encode() and not each.request.body)
     writing = (exchange for exchange in bare if exchange.request.method in WRITE_METHODS)
-    for exchange in sent(writing, "no request has one of these methods"):
+    for exchange in or_not_tested(writing, "no request has one of these methods"):
         if exchange.status in {400, 404}:
             yield status_finding(exchange, "405")
 

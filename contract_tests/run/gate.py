@@ -99,6 +99,11 @@ class Gate:
         return self.keys[1]
 
     @property
+    def second_or_main(self) -> Credential:
+        """The second key, or the main key where there is no other."""
+        return self.keys[:2][-1]
+
+    @property
     def path(self) -> str:
         """The operation's path at this deployment."""
         return self.settings.target.path + self.operation.path

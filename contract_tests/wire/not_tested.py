@@ -31,18 +31,18 @@ class NotApplicable(NotTested):
     """No exchange of the run has the subject of the promise, for example an ETag."""
 
 
-def cases(found: Iterable[T], missing: str) -> list[T]:
+def or_not_applicable(cases: Iterable[T], missing: str) -> list[T]:
     """Return the cases that a rule judges; NotApplicable if there are none, with the sentence that says so."""
-    return _some(found, NotApplicable(missing))
+    return _listed(cases, NotApplicable(missing))
 
 
-def sent(exchanges: Iterable[T], missing: str) -> list[T]:
+def or_not_tested(exchanges: Iterable[T], missing: str) -> list[T]:
     """Return the exchanges whose requests a rule needs; NotTested if the run has not sent any of them."""
-    return _some(exchanges, NotTested(missing))
+    return _listed(exchanges, NotTested(missing))
 
 
-def _some(found: Iterable[T], otherwise: NotTested) -> list[T]:
-    listed = list(found)
+def _listed(some: Iterable[T], otherwise: NotTested) -> list[T]:
+    listed = list(some)
     if not listed:
         raise otherwise
     return listed
