@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator, Sequence
 from email.utils import formatdate
 
+import pytest
+
 from contract_tests.run.findings import Finding
 from contract_tests.run.gate import OTHER_ORIGIN, SIMILAR_ORIGIN, Gate
 from contract_tests.run.recorded import OWN_REQUESTS
@@ -21,12 +23,9 @@ ROUNDING = 0.1  # seconds: more than the inaccuracy of sums of times
 FROZEN_INTERVAL = 5.0  # seconds: for one key and target, because a gateway may repeat a response for a moment
 
 
-@specified("RFC 9110, section 6.6.1: Date is the time at which the message was made", sends_requests=True)
-def test_date_advances(gate: Gate, first_ok: Exchange, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """`Date` MUST advance: two responses that are two seconds apart MUST NOT have the same one.
-
-    A cache may repeat a response with its `Date`, if `Age` states that.
-    """
+@pytest.fixture
+def dated(gate: Gate, first_ok: Exchange, journal: tuple[Exchange, ...]) -> list[Exchange]:
+    """200 responses with a Date of their own; two seconds or more pass between the first and the last one."""
     dated = [each for each in journal if gate.is_ok(each) and _has_own_date(each)]
     if _duration(dated) < DATE_INTERVAL:
         first = dated[0] if dated else first_ok
@@ -37,6 +36,15 @@ def test_date_advances(gate: Gate, first_ok: Exchange, journal: tuple[Exchange, 
         raise NotApplicable("no 200 response has a Date of its own")
     if _duration(dated) < DATE_INTERVAL:
         raise NotTested("no two responses that are two seconds apart have a Date of their own")
+    return dated
+
+
+@specified("RFC 9110, section 6.6.1: Date is the time at which the message was made", sends_requests=True)
+def test_date_advances(dated: list[Exchange]) -> Iterator[Finding]:
+    """`Date` MUST advance: two responses that are two seconds apart MUST NOT have the same one.
+
+    A cache may repeat a response with its `Date`, if `Age` states that.
+    """
     alike: dict[object, list[Exchange]] = {}
     for exchange in dated:
         alike.setdefault((exchange.request.credential, exchange.request.target), []).append(exchange)
