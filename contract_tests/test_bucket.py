@@ -139,9 +139,9 @@ def test_over_the_limit_is_429(emptied: Sequence[Exchange]) -> Iterator[Finding]
 
 @bucket_rule(f"{ERRORS_GUIDE}: Retry-After", sends_requests=True)
 def test_retry_after_is_sufficient(bucket: Bucket, throttled: Exchange, recovered: Exchange) -> Iterator[Finding]:
-    """A request after the time in Retry-After MUST be accepted, and the time MUST be one that a bucket needs.
+    """A request after the time in Retry-After MUST be accepted, and the time MUST be at most a minute.
 
-    A request that is not accepted is a failure only where three attempts find it.
+    A request that is rejected is a failure only after three attempts.
     """
     exhausted = list(bucket.gate.transport.exhausted.values())
     for exchange in exhausted:

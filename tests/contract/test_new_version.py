@@ -17,8 +17,9 @@ import pytest
 from contract_tests.metrics import schema
 from contract_tests.run.gate import Gate
 from contract_tests.wire.messages import Exchange, Request
+from contract_tests.wire.transport import Transport
 from mock_server import UsageMock, make_app
-from tests.support.transport import gate_for
+from tests.support.transport import settings
 from tests.support.wire import KEY, send_request
 from usage_contract import LEVELS, Contract, ContractError, load
 from usage_contract.__main__ import main
@@ -106,7 +107,8 @@ def gate(decided: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     monkeypatch.setattr(schema, "contract", contracts.__getitem__)
     for cached in (schema.validator, schema._validation):
         cached.cache_clear()
-    yield gate_for()
+    options = settings("http://127.0.0.1:1")
+    yield Gate(options, contracts["documented"], Transport(options))
     for cached in (schema.validator, schema._validation):
         cached.cache_clear()
 

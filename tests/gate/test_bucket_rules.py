@@ -33,6 +33,7 @@ class Deployment:
     respond: Callable[[Request], Exchange]
     bursts: int = 0
     journal: list[Exchange] = field(default_factory=list)
+    is_recorded: bool = False
 
     def send_concurrently(self, requests: Sequence[Request], *, is_paced: bool) -> list[Exchange]:
         assert not is_paced

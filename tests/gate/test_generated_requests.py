@@ -24,6 +24,7 @@ class Deployment:
 
     respond: Respond
     journal: list[Exchange] = field(default_factory=list)
+    is_recorded: bool = False
 
     def send(self, request: Request) -> Exchange:
         self.journal.append(self.respond(request) if request.label else Exchange(request, 200))
