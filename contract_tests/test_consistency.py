@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 
 import pytest
 
-from contract_tests.metrics.view import UsageMetrics, by_key, check_several
+from contract_tests.metrics.view import Stated, UsageMetrics, by_key, check_several, with_members
 from contract_tests.run.facts import having
 from contract_tests.run.findings import Finding
 from contract_tests.run.gate import Gate
@@ -22,6 +22,7 @@ from contract_tests.wire.not_tested import NotTested, or_not_applicable
 USAGE = f"{DOCUMENT}, UsageResponse"
 NORMALIZED = re.compile(r"[^\s/:?#@]*[^\s/:?#@.]")
 TOP = f'{USAGE}.top_domains: "Top 20 domains by request count"'
+OUTCOMES = ("total", "success", "fail")
 SLACK_STEPS = 3  # times the largest growth between two responses: traffic varies within a run
 FEWEST_RESPONSES = 3  # of a key: the growth between fewer is not known; a recording may have one
 UNKNOWN_STEP = 300  # of a total, a three-hundredth is more than grows while one response is computed
@@ -45,7 +46,7 @@ def slack(usage_metrics: list[UsageMetrics]) -> int:
     for of_key in by_key(usage_metrics).values():
         steps += [min(_steps(one, other), default=0) for one, other in pairwise(of_key)]
         if len(of_key) < FEWEST_RESPONSES:  # which do not show how fast the counters change
-            steps += [(metrics.total or 0) // UNKNOWN_STEP for metrics in of_key]
+            steps += [total // UNKNOWN_STEP for _, total in with_members(of_key, "total")]
     return SLACK_STEPS * max(steps)
 
 
@@ -69,16 +70,14 @@ def _wrong(metrics: UsageMetrics, member: str, problem: str, expected: object, a
 @documented(f'{USAGE}: "Total requests across all protocols", "Successful requests", "Failed requests"')
 def test_success_and_fail_do_not_exceed_total(usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
     """`success` and `fail` together MUST NOT exceed `total`. They may be less while requests are in flight."""
-    for metrics in having(usage_metrics, "total", "success", "fail"):
-        yield from _outcomes_above_total(metrics, slack)
+    yield from _outcomes_above_total(having(usage_metrics, *OUTCOMES), slack)
 
 
-def _outcomes_above_total(metrics: UsageMetrics, slack: int) -> Iterator[Finding]:
-    if metrics.total is None or metrics.success is None or metrics.fail is None:
-        return
-    outcomes = metrics.success + metrics.fail
-    if outcomes > metrics.total + slack:
-        yield _wrong(metrics, "total", "success and fail together exceed total", f"at least {outcomes}", metrics.total)
+def _outcomes_above_total(stated: Iterable[Stated], slack: int) -> Iterator[Finding]:
+    for metrics, total, success, fail in stated:
+        if success + fail > total + slack:
+            problem = "success and fail together exceed total"
+            yield _wrong(metrics, "total", problem, f"at least {success + fail}", total)
 
 
 @advisory(f"{USAGE}: total, success, fail; a request in flight has passed the rate limit")
@@ -87,53 +86,43 @@ def test_few_requests_are_in_flight(usage_metrics: list[UsageMetrics]) -> Iterat
 
     These are the fetches of one minute at the rate limit, and all open sessions of other protocols.
     """
-    for metrics in having(usage_metrics, "total", "success", "fail", "by_protocol", "rps", "burst"):
-        most = (metrics.burst or 0) + LONGEST_FETCH * (metrics.rps or 0) + _without_fetches(metrics)
-        in_flight = _in_flight(metrics)
-        if in_flight > most:
-            expected = f"at most {(metrics.total or 0) - in_flight + most}"
-            yield _wrong(
-                metrics, "total", "more requests lack an outcome than can be in flight", expected, metrics.total
-            )
+    stated = having(usage_metrics, *OUTCOMES, "by_protocol", "rps", "burst")
+    for metrics, total, success, fail, by_protocol, rps, burst in stated:
+        most = burst + LONGEST_FETCH * rps + _without_fetches(by_protocol)
+        if total - success - fail > most:
+            problem = "more requests lack an outcome than can be in flight"
+            yield _wrong(metrics, "total", problem, f"at most {success + fail + most}", total)
 
 
 @advisory(f"{USAGE}: total, success, fail; requests in flight are few")
 def test_total_is_success_plus_fail(usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
     """`total` SHOULD be the sum of `success` and `fail`. The few requests that are in flight may be missing."""
-    for metrics in having(usage_metrics, "total", "success", "fail"):
-        total, in_flight = metrics.total or 0, _in_flight(metrics)
-        if in_flight > max(slack, FEW_IN_FLIGHT, total // IN_FLIGHT_PART):
-            yield _wrong(metrics, "total", "success and fail are far less than total", total - in_flight, total)
+    for metrics, total, success, fail in having(usage_metrics, *OUTCOMES):
+        if total - success - fail > max(slack, FEW_IN_FLIGHT, total // IN_FLIGHT_PART):
+            yield _wrong(metrics, "total", "success and fail are far less than total", success + fail, total)
 
 
-def _in_flight(metrics: UsageMetrics) -> int:
-    """Return the number of requests without an outcome."""
-    return (metrics.total or 0) - (metrics.success or 0) - (metrics.fail or 0)
-
-
-def _without_fetches(metrics: UsageMetrics) -> int:
-    return sum(count for name, count in (metrics.by_protocol or {}).items() if name != "fetch")
+def _without_fetches(by_protocol: dict[str, int]) -> int:
+    return sum(count for name, count in by_protocol.items() if name != "fetch")
 
 
 @documented(f'{USAGE}.total: "Total requests across all protocols"')
 def test_protocols_add_up_to_total(gate: Gate, usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
     """The counts of `by_protocol` MUST add up to `total`. They may be less where a documented protocol is missing."""
-    readable = having(usage_metrics, "total", "by_protocol")
+    stated = having(usage_metrics, "total", "by_protocol")
+    readable = [metrics for metrics, *_ in stated]
     if _counts_itself(readable):
         raise NotTested("total grows with each request to this operation, which belongs to no protocol")
     if all(len(of_key) == 1 for of_key in by_key(readable).values()):
         raise NotTested("a single response does not show whether total counts requests to this operation")
-    for metrics in readable:
-        yield from _other_sum_of_protocols(metrics, slack, _documented_protocols(gate))
+    yield from _other_sum_of_protocols(stated, slack, _documented_protocols(gate))
 
 
-def _other_sum_of_protocols(metrics: UsageMetrics, slack: int, documented: frozenset[str]) -> Iterator[Finding]:
-    if metrics.total is None or metrics.by_protocol is None:
-        return
-    counted = sum(metrics.by_protocol.values())
-    missing = metrics.total - counted
-    if missing < -slack or (missing > slack and documented <= metrics.by_protocol.keys()):
-        yield _wrong(metrics, "total", "the counts of by_protocol do not add up to total", counted, metrics.total)
+def _other_sum_of_protocols(stated: Iterable[Stated], slack: int, documented: frozenset[str]) -> Iterator[Finding]:
+    for metrics, total, by_protocol in stated:
+        counted = sum(by_protocol.values())
+        if counted > total + slack or (total > counted + slack and documented <= by_protocol.keys()):
+            yield _wrong(metrics, "total", "the counts of by_protocol do not add up to total", counted, total)
 
 
 def _documented_protocols(gate: Gate) -> frozenset[str]:
@@ -144,7 +133,7 @@ def _documented_protocols(gate: Gate) -> frozenset[str]:
 def _counts_itself(usage_metrics: list[UsageMetrics]) -> bool:
     """Whether total grew by more than the protocols each time: then it may include requests to this operation."""
     for of_key in by_key(usage_metrics).values():
-        beyond = [each.total - sum((each.by_protocol or {}).values()) for each in of_key if each.total is not None]
+        beyond = [total - sum((each.by_protocol or {}).values()) for each, total in with_members(of_key, "total")]
         if len(beyond) > 1 and all(before < after for before, after in pairwise(beyond)):
             return True
     return False
@@ -157,22 +146,21 @@ def test_success_rate_is_the_percentage_of_success(usage_metrics: list[UsageMetr
     It may be rounded, and is 0 or 100 without requests.
     """
     stated = having(usage_metrics, "success_rate", "success")
-    if all(metrics.total is None and metrics.fail is None for metrics in stated):
+    if all(metrics.total is None and metrics.fail is None for metrics, *_ in stated):
         raise NotTested("neither total nor fail is stated")
-    for metrics in stated:
-        yield from _other_success_rate(metrics, slack)
+    yield from _other_success_rate(stated, slack)
 
 
-def _other_success_rate(metrics: UsageMetrics, slack: int) -> Iterator[Finding]:
-    rate, success, total, fail = metrics.success_rate, metrics.success, metrics.total, metrics.fail
-    if rate is None or success is None or (total is None and fail is None):
-        return
-    wholes = [whole for whole in (total, success + fail if fail is not None else None) if whole]
-    percentages = [Decimal(100) * success / whole for whole in wholes] or [Decimal(0), Decimal(100)]
-    tolerance = _rounding(rate) + Decimal(100) * slack / min(wholes) if wholes else Decimal(0)
-    if all(abs(rate - percentage) > tolerance for percentage in percentages):
-        expected = f"{percentages[0]:.4f}" if wholes else "0 or 100"
-        yield _wrong(metrics, "success_rate", "success_rate is not the percentage of success", expected, rate)
+def _other_success_rate(stated: Iterable[Stated], slack: int) -> Iterator[Finding]:
+    for metrics, rate, success in stated:
+        ended = None if metrics.fail is None else success + metrics.fail
+        known = [whole for whole in (metrics.total, ended) if whole is not None]
+        wholes = [whole for whole in known if whole]
+        percentages = [Decimal(100) * success / whole for whole in wholes] or [Decimal(0), Decimal(100)]
+        tolerance = _rounding(rate) + Decimal(100) * slack / min(wholes) if wholes else Decimal(0)
+        if known and all(abs(rate - percentage) > tolerance for percentage in percentages):
+            expected = f"{percentages[0]:.4f}" if wholes else "0 or 100"
+            yield _wrong(metrics, "success_rate", "success_rate is not the percentage of success", expected, rate)
 
 
 def _rounding(rate: Decimal) -> Decimal:
@@ -185,23 +173,24 @@ def _rounding(rate: Decimal) -> Decimal:
 def test_no_bytes_without_a_fetch(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`bytes_transferred` MUST be 0 if `by_protocol.fetch` is 0."""
     stated = having(usage_metrics, "bytes_transferred", "by_protocol")
-    without_a_fetch = (metrics for metrics in stated if (metrics.by_protocol or {}).get("fetch") == 0)
-    for metrics in or_not_applicable(without_a_fetch, "no response has a by_protocol.fetch of 0"):
-        if metrics.bytes_transferred:
-            problem = "bytes were transferred without a fetch"
-            yield _wrong(metrics, "bytes_transferred", problem, 0, metrics.bytes_transferred)
+    without_a_fetch = ((metrics, size) for metrics, size, counts in stated if counts.get("fetch") == 0)
+    for metrics, size in or_not_applicable(without_a_fetch, "no response has a by_protocol.fetch of 0"):
+        if size:
+            yield _wrong(metrics, "bytes_transferred", "bytes were transferred without a fetch", 0, size)
 
 
 @advisory(f'{USAGE}.bytes_transferred: "Total response bytes (HTTP fetch only)"')
 def test_fetches_transfer_bytes(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`bytes_transferred` SHOULD be at least the number of successful fetches after a thousand of them."""
     stated = having(usage_metrics, "bytes_transferred", "by_protocol", "success")
-    fetches = ((metrics, (metrics.success or 0) - _without_fetches(metrics)) for metrics in stated)  # at least as many
-    many = (pair for pair in fetches if pair[1] >= MANY_FETCHES)
-    for metrics, fetched in or_not_applicable(many, f"no response has at least {MANY_FETCHES} successful fetches"):
-        if (metrics.bytes_transferred or 0) < fetched:
+    fewest = ((metrics, size, success - _without_fetches(counts)) for metrics, size, counts, success in stated)
+    many = (each for each in fewest if each[-1] >= MANY_FETCHES)
+    for metrics, size, fetched in or_not_applicable(
+        many, f"no response has at least {MANY_FETCHES} successful fetches"
+    ):
+        if size < fetched:
             problem = "successful fetches have transferred less than a byte each"
-            yield _wrong(metrics, "bytes_transferred", problem, f"at least {fetched}", metrics.bytes_transferred)
+            yield _wrong(metrics, "bytes_transferred", problem, f"at least {fetched}", size)
 
 
 @documented(f'{USAGE}.total: "Total requests across all protocols"')
@@ -219,7 +208,7 @@ def test_counters_do_not_stick(usage_metrics: list[UsageMetrics]) -> Iterator[Fi
 @documented(f'{USAGE}.total: "Total requests across all protocols"')
 def test_zero_total_means_zero_counts(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """A response with a `total` of 0 MUST have a 0 in every other count, and no entry in `top_domains`."""
-    unused = (metrics for metrics in having(usage_metrics, "total") if metrics.total == 0)
+    unused = (metrics for metrics, total in having(usage_metrics, "total") if total == 0)
     for metrics in or_not_applicable(unused, "no response has a total of 0"):
         for name in ("success", "fail", "bytes_transferred", "top_domains"):
             if value := getattr(metrics, name):
@@ -227,9 +216,9 @@ def test_zero_total_means_zero_counts(usage_metrics: list[UsageMetrics]) -> Iter
                 yield _wrong(metrics, name, f"{name} is not 0 or empty although total is 0", expected, actual)
 
 
-def _with_domains(usage_metrics: list[UsageMetrics], least: int = 1) -> list[UsageMetrics]:
-    """Return the usage metrics that list some domains."""
-    listing = (each for each in having(usage_metrics, "top_domains") if len(each.top_domains or ()) >= least)
+def _with_domains(usage_metrics: list[UsageMetrics], least: int = 1) -> list[Stated]:
+    """Return the usage metrics that list some domains, with these."""
+    listing = (each for each in having(usage_metrics, "top_domains") if len(each[1]) >= least)
     return or_not_applicable(
         listing, "no response lists a domain" if least == 1 else "no response lists several domains"
     )
@@ -238,36 +227,31 @@ def _with_domains(usage_metrics: list[UsageMetrics], least: int = 1) -> list[Usa
 @documented(TOP)
 def test_top_domains_are_sorted(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`top_domains` MUST be in descending order of requests."""
-    for metrics in _with_domains(usage_metrics, 2):
-        yield from _unsorted_domains(metrics)
+    yield from _unsorted_domains(_with_domains(usage_metrics, 2))
 
 
-def _unsorted_domains(metrics: UsageMetrics) -> Iterator[Finding]:
-    counts = _counts_of_domains(metrics)
-    for index, (count, following) in enumerate(pairwise(counts), 1):
-        if count < following:
-            member, problem = f"top_domains/{index}/requests", "top_domains is not in descending order of requests"
-            yield _wrong(metrics, member, problem, f"at most {count}", following)
-            return
-
-
-def _counts_of_domains(metrics: UsageMetrics) -> list[int]:
-    return [count for _, count in metrics.top_domains or ()]
+def _unsorted_domains(stated: Iterable[Stated]) -> Iterator[Finding]:
+    for metrics, domains in stated:
+        for index, ((_, count), (_, following)) in enumerate(pairwise(domains), 1):
+            if count < following:
+                member, problem = f"top_domains/{index}/requests", "top_domains is not in descending order of requests"
+                yield _wrong(metrics, member, problem, f"at most {count}", following)
+                break
 
 
 @documented(TOP)
 def test_top_domains_are_distinct(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`top_domains` MUST contain each domain once."""
-    for metrics in _with_domains(usage_metrics, 2):
-        yield from _repeated_domains(metrics)
+    yield from _repeated_domains(_with_domains(usage_metrics, 2))
 
 
-def _repeated_domains(metrics: UsageMetrics) -> Iterator[Finding]:
-    names = [_normalized(domain) for domain, _ in metrics.top_domains or ()]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            problem = f"top_domains contains '{metrics.exchange.excerpt(name)}' more than once"
-            yield Finding(problem, metrics.exchange, pointer=f"/top_domains/{index}/domain")
+def _repeated_domains(stated: Iterable[Stated]) -> Iterator[Finding]:
+    for metrics, domains in stated:
+        names = [_normalized(domain) for domain, _ in domains]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                problem = f"top_domains contains '{metrics.exchange.excerpt(name)}' more than once"
+                yield Finding(problem, metrics.exchange, pointer=f"/top_domains/{index}/domain")
 
 
 def _normalized(domain: str) -> str:
@@ -278,8 +262,8 @@ def _normalized(domain: str) -> str:
 @documented(f"{USAGE}.top_domains[].domain")
 def test_top_domains_are_not_urls(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """A `domain` MUST NOT be a URL, because that would disclose paths, queries and the secrets in them."""
-    for metrics in _with_domains(usage_metrics):
-        for index, (domain, _) in enumerate(metrics.top_domains or ()):
+    for metrics, domains in _with_domains(usage_metrics):
+        for index, (domain, _) in enumerate(domains):
             if "://" in domain or "?" in domain or "@" in domain:
                 member, actual = f"top_domains/{index}/domain", metrics.exchange.excerpt(domain)
                 yield _wrong(metrics, member, "a URL is listed as a domain", "the name of a host", actual)
@@ -291,8 +275,8 @@ def test_top_domains_are_not_urls(usage_metrics: list[UsageMetrics]) -> Iterator
 )
 def test_top_domains_are_normalized(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """A `domain` SHOULD be a host name in lower case, without a port, a path, a final dot and white space."""
-    for metrics in _with_domains(usage_metrics):
-        for index, (domain, _) in enumerate(metrics.top_domains or ()):
+    for metrics, domains in _with_domains(usage_metrics):
+        for index, (domain, _) in enumerate(domains):
             is_address = domain.startswith("[") and domain.endswith("]")  # of IPv6
             if not (is_address or NORMALIZED.fullmatch(domain)) or domain != domain.lower():
                 member, actual = f"top_domains/{index}/domain", metrics.exchange.excerpt(domain)
@@ -302,15 +286,14 @@ def test_top_domains_are_normalized(usage_metrics: list[UsageMetrics]) -> Iterat
 @documented(f"{TOP}; {USAGE}.total")
 def test_top_domains_do_not_exceed_total(usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
     """`top_domains` together MUST NOT have more requests than `total`."""
-    for metrics in having(usage_metrics, "top_domains", "total"):
-        yield from _domains_above_total(metrics, slack)
+    yield from _domains_above_total(having(usage_metrics, "top_domains", "total"), slack)
 
 
-def _domains_above_total(metrics: UsageMetrics, slack: int) -> Iterator[Finding]:
-    counted = sum(_counts_of_domains(metrics))
-    if metrics.total is not None and counted > metrics.total + slack:
-        problem = "the requests of top_domains exceed total"
-        yield _wrong(metrics, "total", problem, f"at least {counted}", metrics.total)
+def _domains_above_total(stated: Iterable[Stated], slack: int) -> Iterator[Finding]:
+    for metrics, domains, total in stated:
+        counted = sum(count for _, count in domains)
+        if counted > total + slack:
+            yield _wrong(metrics, "total", "the requests of top_domains exceed total", f"at least {counted}", total)
 
 
 @documented(TOP)
@@ -318,10 +301,12 @@ def test_top_domains_are_not_empty_after_a_fetch(gate: Gate, usage_metrics: list
     """`top_domains` MUST NOT be empty for a key with fetches. Requests of the gate itself may count as fetches."""
     own = SENDS_PER_RESPONSE * len(gate.baseline_exchanges)
     stated = having(usage_metrics, "top_domains", "by_protocol")
-    fetches_of = ((metrics, (metrics.by_protocol or {}).get("fetch", 0)) for metrics in stated)
-    many = (pair for pair in fetches_of if pair[1] > own)
-    for metrics, fetches in or_not_applicable(many, "no response has more fetches than the gate may have caused"):
-        if not metrics.top_domains:
+    fetches_of = ((metrics, domains, counts.get("fetch", 0)) for metrics, domains, counts in stated)
+    many = (each for each in fetches_of if each[-1] > own)
+    for metrics, domains, fetches in or_not_applicable(
+        many, "no response has more fetches than the gate may have caused"
+    ):
+        if not domains:
             expected = f"a domain after {fetches} fetches"
             yield _wrong(metrics, "top_domains", "top_domains is empty after fetches", expected, "no domain")
 
@@ -354,13 +339,14 @@ def _is_later(metrics: UsageMetrics, before: UsageMetrics) -> bool:
 def test_domains_do_not_decrease_alone(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """The requests of a domain SHOULD NOT decrease while no other count of the key does."""
     check_several(usage_metrics)
-    for of_key in by_key(having(usage_metrics, "top_domains")).values():
-        for before, after in pairwise(of_key):
+    listing = [metrics for metrics, _ in having(usage_metrics, "top_domains")]
+    for of_key in by_key(listing).values():
+        for (before, earlier), (after, later) in pairwise(with_members(of_key, "top_domains")):
             if not _is_later(after, before):
                 continue
-            earlier = dict(before.top_domains or ())
-            for index, (domain, count) in enumerate(after.top_domains or ()):
-                if count < (least := earlier.get(domain, count)):
+            requests = dict(earlier)
+            for index, (domain, count) in enumerate(later):
+                if count < (least := requests.get(domain, count)):
                     member, problem = f"top_domains/{index}/requests", "the requests of a domain have decreased"
                     yield replace(
                         _wrong(after, member, problem, f"at least {least}", count), related=(before.exchange,)
@@ -372,8 +358,9 @@ def test_first_metrics_are_not_zero(gate: Gate, usage_metrics: list[UsageMetrics
     """The first `total` of a key SHOULD NOT be 0 if later ones exceed the number of requests of the run."""
     check_several(usage_metrics)
     own = SENDS_PER_RESPONSE * len(gate.baseline_exchanges)
-    for first, *later in by_key(having(usage_metrics, "total")).values():
-        totals = [metrics.total or 0 for metrics in later]
+    counting = [metrics for metrics, _ in having(usage_metrics, "total")]
+    for first, *later in by_key(counting).values():
+        totals = [total for _, total in with_members(later, "total")]
         if first.total == 0 and totals and min(totals) > own:
             problem = "only the first total is 0"
             finding = _wrong(first, "total", problem, f"about {min(totals)}, as in later responses", 0)
@@ -399,11 +386,11 @@ def test_other_metrics_are_consistent(
     if not other_ok_responses:
         raise NotTested("no other request has a 200 response")
     counts_itself, documented = _counts_itself(usage_metrics), _documented_protocols(gate)
-    for metrics in map(UsageMetrics, kept_whole(other_ok_responses)):
-        yield from _outcomes_above_total(metrics, slack)
-        yield from _other_success_rate(metrics, slack)
-        yield from _unsorted_domains(metrics)
-        yield from _repeated_domains(metrics)
-        yield from _domains_above_total(metrics, slack)
+    for one in ([UsageMetrics(exchange)] for exchange in kept_whole(other_ok_responses)):
+        yield from _outcomes_above_total(with_members(one, *OUTCOMES), slack)
+        yield from _other_success_rate(with_members(one, "success_rate", "success"), slack)
+        yield from _unsorted_domains(with_members(one, "top_domains"))
+        yield from _repeated_domains(with_members(one, "top_domains"))
+        yield from _domains_above_total(with_members(one, "top_domains", "total"), slack)
         if not counts_itself:
-            yield from _other_sum_of_protocols(metrics, slack, documented)
+            yield from _other_sum_of_protocols(with_members(one, "total", "by_protocol"), slack, documented)

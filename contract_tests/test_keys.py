@@ -20,7 +20,7 @@ from contract_tests.metrics.attribution import (
     shared_metrics,
     transient_changes,
 )
-from contract_tests.metrics.view import UsageMetrics, by_key, check_several
+from contract_tests.metrics.view import Stated, UsageMetrics, by_key, check_several, with_members
 from contract_tests.run import wrong_keys
 from contract_tests.run.disclosure import disclosed, is_masked, may_show, texts_named
 from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY, TWO_KEYS, having
@@ -234,8 +234,8 @@ def test_api_key_is_the_one_sent(gate: Gate, usage_metrics: list[UsageMetrics]) 
     """
     first_with: dict[str, UsageMetrics] = {}
     stated = having(usage_metrics, "api_key")
-    for metrics in stated:
-        text, own = metrics.api_key or "", metrics.key
+    for metrics, text in stated:
+        own = metrics.key
         yield from _shown_keys(gate, metrics)
         is_start = all(key.value.startswith(text.encode()) for key in gate.keys)
         if own and text and not (is_start or is_masked(text)):
@@ -247,9 +247,9 @@ def test_api_key_is_the_one_sent(gate: Gate, usage_metrics: list[UsageMetrics]) 
     _check_further_keys(gate, stated)
 
 
-def _check_further_keys(gate: Gate, usage_metrics: Iterable[UsageMetrics]) -> None:
+def _check_further_keys(gate: Gate, stated: Iterable[Stated]) -> None:
     """Raise NotTested where `api_key` does not show the only key of the run: it may be a label, or another key."""
-    if len(gate.keys) == 1 and any(each.key and not may_show(each.api_key or "", each.key) for each in usage_metrics):
+    if len(gate.keys) == 1 and any(each.key and not may_show(text, each.key) for each, text in stated):
         raise NotTested("api_key does not show the only key of the run, and may be a label", wanted=TWO_KEYS)
 
 
@@ -337,10 +337,9 @@ def test_api_key_is_the_one_sent_in_other_responses(
 ) -> Iterator[Finding]:
     """`api_key` in a response to any other request MUST NOT show another key than that of the request."""
     others = [UsageMetrics(exchange) for exchange in kept_whole(other_ok_responses)]
-    stated = or_not_applicable(
-        (metrics for metrics in others if metrics.api_key), "no other 200 response has an api_key"
-    )
-    for metrics in stated:
+    shown = (each for each in with_members(others, "api_key") if each[1])
+    stated = or_not_applicable(shown, "no other 200 response has an api_key")
+    for metrics, _ in stated:
         yield from _shown_keys(gate, metrics)
     _check_further_keys(gate, stated)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
 
-from contract_tests.metrics.view import UsageMetrics, check_several
+from contract_tests.metrics.view import Stated, UsageMetrics, check_several, with_members
 from contract_tests.run.facts import having
 from contract_tests.run.findings import Finding, body_findings, header_findings, media_type_finding
 from contract_tests.run.gate import OPERATION, Gate
@@ -35,9 +35,9 @@ NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?")  # other forms, such as a list w
 @documented(BUCKET)
 def test_remaining_is_at_most_burst(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`rate_limit.remaining` MUST NOT exceed `rate_limit.burst`, the capacity."""
-    for metrics in having(usage_metrics, "remaining", "burst"):
-        if (metrics.remaining or 0) > (metrics.burst or 0):
-            yield _of_remaining("remaining exceeds burst", metrics, metrics.burst)
+    for metrics, remaining, burst in having(usage_metrics, "remaining", "burst"):
+        if remaining > burst:
+            yield _of_remaining("remaining exceeds burst", metrics, burst)
 
 
 @documented(BUCKET, reads=["time"])
@@ -47,18 +47,19 @@ def test_remaining_grows_no_faster_than_rps(usage_metrics: list[UsageMetrics]) -
     The responses may come from a few processes with a bucket each.
     """
     check_several(usage_metrics)
-    buckets: dict[Credential | None, list[UsageMetrics]] = defaultdict(list)
-    for metrics in sorted(having(usage_metrics, "remaining", "rps"), key=lambda each: each.exchange.started):
+    buckets: dict[Credential | None, list[Stated]] = defaultdict(list)
+    for stated in sorted(having(usage_metrics, "remaining", "rps"), key=lambda each: each[0].exchange.started):
+        metrics, remaining, _ = stated
         last = buckets[metrics.key]
-        fitting = [index for index, before in enumerate(last) if _excess(before, metrics) <= ROUNDING]
+        fitting = [index for index, before in enumerate(last) if _excess(before, stated) <= ROUNDING]
         if fitting:
-            last[max(fitting, key=lambda index: _excess(last[index], metrics))] = metrics
+            last[max(fitting, key=lambda index: _excess(last[index], stated))] = stated
         else:
-            last.append(metrics)
+            last.append(stated)
         if len(last) > MOST_PROCESSES:
             problem = f"remaining grows faster than rps, {MOST_PROCESSES} times"
-            most = f"{(metrics.remaining or 0) - _excess(last[-2], metrics):.1f}"
-            yield _of_remaining(problem, metrics, most, last[-2].exchange)
+            most = f"{remaining - _excess(last[-2], stated):.1f}"
+            yield _of_remaining(problem, metrics, most, last[-2][0].exchange)
             return
 
 
@@ -67,11 +68,11 @@ def _of_remaining(problem: str, metrics: UsageMetrics, most: object, *related: E
     return Finding(problem, metrics.exchange, related, REMAINING, f"at most {most}", actual)
 
 
-def _excess(before: UsageMetrics, after: UsageMetrics) -> Decimal:
+def _excess(before: Stated, after: Stated) -> Decimal:
     """Return the number of tokens beyond those that can have been refilled in the meantime."""
-    seconds = after.exchange.ended - before.exchange.started
-    grown = (after.remaining or Decimal(0)) - (before.remaining or Decimal(0))
-    return grown - (after.rps or Decimal(0)) * Decimal(seconds)
+    (earlier, had, _), (later, has, rps) = before, after
+    refilled = rps * Decimal(later.exchange.ended - earlier.exchange.started)
+    return Decimal(has - had - refilled)
 
 
 @documented(f"{BUCKET}; {ERRORS_GUIDE}: 429 is for a request over the limit", reads=["one run"])
@@ -152,17 +153,17 @@ def _pairs_with_tokens(
     of_key = sorted((each for each in journal if each.request.credential == key), key=lambda each: each.started)
     rejected = [each for each in of_key if each.status == 429 and _is_harmless(gate, each.request, of_key)]
     accepted = [UsageMetrics(each) for each in of_key if rejected and gate.is_ok(each)]
-    stated = [each for each in accepted if each.remaining is not None and each.total is not None]
+    stated = [(metrics.exchange, *values) for metrics, *values in with_members(accepted, "remaining", "total")]
     for throttled in rejected:
-        before = next((each for each in reversed(stated) if each.exchange.ended <= throttled.started), None)
-        after = next((each for each in stated if each.exchange.started >= throttled.ended), None)
-        if before is None or after is None or throttled.started - before.exchange.started > RECENT:
+        before = next((each for each in reversed(stated) if each[0].ended <= throttled.started), None)
+        after = next((each for each in stated if each[0].started >= throttled.ended), None)
+        if before is None or after is None or throttled.started - before[0].started > RECENT:
             continue
-        since = sum(before.exchange.started < each.ended and each.started < throttled.ended for each in of_key)
+        (last, remaining, total), (*_, later_total) = before, after
+        since = sum(last.started < each.ended and each.started < throttled.ended for each in of_key)
         others = since - 2  # without these two; each of them may have taken a token
-        of_others = abs((after.total or 0) - (before.total or 0))
-        if (before.remaining or 0) - others - of_others >= SOME_TOKENS:
-            yield before.exchange, throttled
+        if remaining - others - abs(later_total - total) >= SOME_TOKENS:
+            yield last, throttled
 
 
 def _is_harmless(gate: Gate, request: Request, of_key: Sequence[Exchange]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -40,6 +40,18 @@ class UsageMetrics:
         self.rps = _number(limits.get("rps"))
         self.burst = _number(limits.get("burst"))
         self.remaining = _number(limits.get("remaining"))
+
+
+# Usage metrics, and the values of some of their members.
+Stated = tuple[UsageMetrics, *tuple[Any, ...]]
+
+
+def with_members(usage_metrics: Iterable[UsageMetrics], *names: str) -> Iterator[Stated]:
+    """Yield the usage metrics that have all the members, each with the values of these members."""
+    for metrics in usage_metrics:
+        values = [getattr(metrics, name) for name in names]
+        if None not in values:
+            yield metrics, *values
 
 
 def by_key(usage_metrics: Iterable[UsageMetrics]) -> defaultdict[Credential | None, list[UsageMetrics]]:

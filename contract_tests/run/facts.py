@@ -6,11 +6,11 @@ deployment that refuses a request without a key, with any status code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import chain
 
-from contract_tests.metrics.view import UsageMetrics
+from contract_tests.metrics.view import Stated, UsageMetrics, with_members
 from contract_tests.run import wrong_keys
 from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
@@ -129,9 +129,9 @@ FACTS = (*NEEDS_READABLE_BODY, *NEEDS_AUTH_ERRORS)
 READING = (*VALID_KEY.reported_by, *READABLE_BODY.reported_by)  # the rules that report why a body cannot be read
 
 
-def having(usage_metrics: Sequence[UsageMetrics], *names: str) -> list[UsageMetrics]:
-    """Return the usage metrics that have all the members; NotTested if none has."""
-    found = [metrics for metrics in usage_metrics if all(getattr(metrics, name) is not None for name in names)]
+def having(usage_metrics: Iterable[UsageMetrics], *names: str) -> list[Stated]:
+    """Return the usage metrics that have all the members, with the members' values; NotTested if none has."""
+    found = list(with_members(usage_metrics, *names))
     if not found:
         because = (*READING, "schema/body-has-the-documented-ranges", "schema/body-has-every-documented-member")
         raise NotTested(f"no 200 response has a valid {' and '.join(names)}", because=because)
