@@ -16,8 +16,7 @@ from contract_tests.redaction.spellings import (
     coded_forms,
     decoded,
     plain_forms,
-    squeeze,
-    squeezed,
+    without_separators,
 )
 
 CUT = " …"  # ends a text that was cut
@@ -87,7 +86,8 @@ class Redactor:
     @cached_property
     def _coded(self) -> Needles:
         forms = ((form, placeholder) for secret, placeholder in self._named for form in coded_forms(secret))
-        return Needles((Form(text, form.run), name) for form, name in forms if (text := squeeze(form.text.lower())))
+        compact = ((without_separators(form.text.lower()), form.run, name) for form, name in forms)
+        return Needles((Form(text, run), name) for text, run, name in compact if text)
 
     @property
     def _named(self) -> Iterator[tuple[str, str]]:
@@ -134,9 +134,10 @@ class Redactor:
             return
         if view.below:
             yield from _mapped(view, self._plain.hits(lower(view.text)))
-        if next(self._coded.hits(squeeze(lower(view.text))), None):  # most texts need no way back
-            digits = squeezed(View(lower(view.text), view.tokens, view.below))
-            yield from _mapped(digits, self._coded.hits(digits.text))
+        lowered = View(lower(view.text), view.tokens, view.below)
+        if next(self._coded.hits(without_separators(lowered.text)), None):  # a view is slower to make
+            compact = lowered.without_separators()
+            yield from _mapped(compact, self._coded.hits(compact.text))
 
 
 def _mapped(view: View, hits: Iterable[Hit]) -> Iterator[Hit]:

@@ -84,6 +84,10 @@ class View:
             length, at = length + len(new), end
         return View("".join((*pieces, self.text[at:])), tuple(tokens), self) if tokens else self
 
+    def without_separators(self) -> View:
+        """Return the view with the text that the function `without_separators` returns."""
+        return self.replaced(SEPARATOR, lambda _: "")
+
 
 class NestedTooDeeplyError(Exception):
     """A text is still encoded after `MOST_ROUNDS` rounds; `spans` are the original places of what remains."""
@@ -119,13 +123,8 @@ def _decoded_once(view: View) -> View:
     return view.replaced(ESCAPE if is_folded else ESCAPE_OR_FOLDED, _unescaped)
 
 
-def squeezed(view: View) -> View:
-    """Remove what may separate the digits of hexadecimal or the lines of base64."""
-    return view.replaced(SEPARATOR, lambda _: "")
-
-
-def squeeze(text: str) -> str:
-    """Return the text of `squeezed`, without the way back."""
+def without_separators(text: str) -> str:
+    """Remove separators between the digits of hexadecimal, and between the lines of base64."""
     return text.replace("0x", "").translate(SEPARATORS)
 
 
@@ -206,13 +205,13 @@ def _both_ways(text: str, run: int) -> Iterator[Form]:
     yield Form(text[::-1], run)
 
 
-class Disclosure:
+class SearchedText:
     """A text in which whole secrets are searched, in all their spellings."""
 
     def __init__(self, text: str) -> None:
         views = [_decoded_or_raw(text[at : at + CHUNK + OVERLAP]) for at in range(0, len(text) or 1, CHUNK)]
         self._plain = (text, *views)
-        self._coded = [squeeze(view.lower()) for view in views]
+        self._coded = [without_separators(view.lower()) for view in views]
 
     def forms_of(self, secret: str) -> frozenset[str]:
         """Return the forms of a secret that the text contains."""
@@ -235,5 +234,5 @@ def _plain_texts(secret: str) -> tuple[str, ...]:
 
 @cache
 def _coded_texts(secret: str) -> tuple[str, ...]:
-    """Return the coded forms of a secret as `squeeze` leaves them."""
-    return tuple(squeeze(form.text.lower()) for form in coded_forms(secret))
+    """Return the coded forms of a secret, without separators."""
+    return tuple(without_separators(form.text.lower()) for form in coded_forms(secret))

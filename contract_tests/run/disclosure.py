@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from contract_tests.redaction.spellings import Disclosure
+from contract_tests.redaction.spellings import SearchedText
 from contract_tests.wire.connection import wire
 from contract_tests.wire.messages import Credential, Exchange
 from contract_tests.wire.strict_json import objects
@@ -23,15 +23,15 @@ def disclosed(keys: Iterable[Credential], exchange: Exchange) -> Iterator[Creden
     """Yield the keys that a response contains, in any case or encoded, and that its request did not contain."""
     received = received_values(exchange)
     sent = wire(exchange.request)
-    disclosure = Disclosure(received.decode("utf-8", "backslashreplace"))
+    text = SearchedText(received.decode("utf-8", "backslashreplace"))
     for key in keys:
         if key.value in sent or len(key.value) < SHORTEST_KEY:
             continue
         if key.value.lower() in received.lower() and key.value.lower() not in sent.lower():
             yield key
             continue
-        forms = disclosure.forms_of(key.value.decode())
-        if forms and forms - Disclosure(sent.decode("utf-8", "backslashreplace")).forms_of(key.value.decode()):
+        forms = text.forms_of(key.value.decode())
+        if forms and forms - SearchedText(sent.decode("utf-8", "backslashreplace")).forms_of(key.value.decode()):
             yield key
 
 

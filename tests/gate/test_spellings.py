@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract_tests.redaction.redactor import Redactor
-from contract_tests.redaction.spellings import MOST_ROUNDS, Disclosure, View, decoded, squeezed
+from contract_tests.redaction.spellings import MOST_ROUNDS, SearchedText, View, decoded
 from tests.support.readme import CHECKOUT
 
 no_deadline = hypothesis.settings(deadline=None)  # no result depends on the speed of the machine
@@ -121,8 +121,8 @@ def test_key_is_replaced_in_each_spelling(how: str) -> None:
 def test_disclosed_key_is_found_in_each_spelling(how: str) -> None:
     if how == "in capitals":
         return  # a rule must not take a word in capitals for a key
-    assert Disclosure((PLAIN | CODED)[how](KEY)).forms_of(KEY)
-    assert not Disclosure((PLAIN | CODED)[how]("another-text-altogether-12")).forms_of(KEY)
+    assert SearchedText((PLAIN | CODED)[how](KEY)).forms_of(KEY)
+    assert not SearchedText((PLAIN | CODED)[how]("another-text-altogether-12")).forms_of(KEY)
 
 
 @no_deadline
@@ -149,7 +149,7 @@ def test_ordinary_key_is_replaced_in_any_spelling(key: str, how: str) -> None:
 @no_deadline
 @given(st.text(max_size=60))
 def test_every_view_leads_back_into_the_text(text: str) -> None:
-    view = squeezed(decoded(text))
+    view = decoded(text).without_separators()
     for start in range(len(view.text)):
         first, last = view.original(start, len(view.text))
         assert 0 <= first < last <= len(text)
