@@ -24,7 +24,7 @@ from contract_tests.run.report import rule_report
 from contract_tests.run.rules import all_rules
 from contract_tests.traffic.clients import LACKS, from_schemathesis
 from contract_tests.traffic.recording import Recorded, TrafficError, recording_of
-from usage_contract.contract import Level
+from usage_contract.levels import Level
 
 LEVEL: Level = "documented"
 NOT_SHOWN = {*LACKS, "unknown key", "one run"}  # aspects that a few responses of a client do not show

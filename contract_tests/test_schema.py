@@ -31,7 +31,7 @@ from contract_tests.wire.messages import CLIENT_ERRORS, Exchange, kept_whole
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.schemathesis_adapter import as_response, body_of, fields_of, prepared_request
 from contract_tests.wire.strict_json import objects
-from usage_contract.contract import Level
+from usage_contract.levels import Level
 
 SHAPE_RULES = (
     "schema/media-type-is-documented",

@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from usage_contract.contract import LEVELS, Contract, DocumentError, load
+    from usage_contract.contract import Contract, DocumentError, load
+    from usage_contract.levels import LEVELS
     from usage_contract.operations import ContractError, Operation, Response
     from usage_contract.overlay import OverlayError
     from usage_contract.sources import Source, SourceError, read, read_document
@@ -31,7 +32,8 @@ __all__ = [
 ]
 
 _HOME = {
-    **dict.fromkeys(("LEVELS", "Contract", "DocumentError", "load"), "contract"),
+    **dict.fromkeys(("Contract", "DocumentError", "load"), "contract"),
+    "LEVELS": "levels",
     **dict.fromkeys(("ContractError", "Operation", "Response"), "operations"),
     "OverlayError": "overlay",
     **dict.fromkeys(("Source", "SourceError", "read", "read_document"), "sources"),

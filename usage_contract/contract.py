@@ -8,8 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from usage_contract.levels import LEVELS as LEVELS
-from usage_contract.levels import Level as Level
+from usage_contract.levels import LEVELS, Level
 from usage_contract.operations import ContractError, Operation, Problem, Reader, schema_problems
 from usage_contract.origins import Origins
 from usage_contract.overlay import apply

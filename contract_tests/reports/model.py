@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from contract_tests.redaction.escaping import escaped
 from contract_tests.redaction.redactor import Redactor
-from usage_contract.contract import Level
+from usage_contract.levels import Level
 
 Outcome = Literal[
     "held", "broken", "stale deviation", "known deviation", "reported", "not tested", "not applicable", "gate error"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from contract_tests.metrics.schema import Problem, header_problems, problems
 from contract_tests.wire.messages import Exchange
-from usage_contract.contract import Level
+from usage_contract.levels import Level
 
 TRIES = 3  # times a problem must occur that other users of the deployment could explain
 STATUS_CODES = re.compile(r"\d{3}(, \d{3})*( or \d{3})?")

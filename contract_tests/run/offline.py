@@ -26,7 +26,7 @@ from contract_tests.traffic.recording import Recorded, Recording, TrafficError, 
 from contract_tests.wire.messages import Aspect, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.target import Target
-from usage_contract.contract import Level
+from usage_contract.levels import Level
 
 
 def judge(

@@ -18,7 +18,7 @@ from contract_tests.run.deviations import Deviation, read_deviations
 from contract_tests.run.rules import rule_ids
 from contract_tests.wire.messages import Credential
 from contract_tests.wire.target import ConnectionSettings, Target
-from usage_contract.contract import LEVELS, Level
+from usage_contract.levels import LEVELS, Level
 
 REQUEST_BUDGET, INTRUSIVE_REQUEST_BUDGET = 400, 1000  # requests: emptying buckets takes many
 GENERATED_REQUESTS = 200  # requests more, for what --hypothesis-profile thorough generates

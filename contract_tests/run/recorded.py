@@ -18,7 +18,7 @@ from contract_tests.traffic.recording import PAGE_OF_ANOTHER, Recording
 from contract_tests.wire.messages import Aspect, Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
-from usage_contract.contract import Level
+from usage_contract.levels import Level
 
 OWN_REQUESTS = "requests of its own (without --traffic)"
 recording_key = pytest.StashKey[Recording | None]()

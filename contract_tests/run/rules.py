@@ -15,7 +15,7 @@ import pytest
 
 from contract_tests.run.facts import Fact
 from contract_tests.wire.messages import Aspect
-from usage_contract.contract import LEVELS, Level
+from usage_contract.levels import LEVELS, Level
 from usage_contract.suggestions import closest_match
 
 FAMILIES = (

@@ -16,7 +16,8 @@ from openapi_spec_validator import validate
 
 from tools import contract_examples
 from usage_contract import LEVELS, Contract, ContractError, SourceError, load, read, read_document
-from usage_contract.contract import Level, folder
+from usage_contract.contract import folder
+from usage_contract.levels import Level
 
 SOURCES = ("document:", "authentication guide:", "errors guide:", "good practice:", "RFC ", "mock:")
 # Names of classes that a generated client already has.

@@ -23,7 +23,8 @@ from tests.support.transport import settings
 from tests.support.wire import KEY, send_request
 from usage_contract import LEVELS, Contract, ContractError, load
 from usage_contract.__main__ import main
-from usage_contract.contract import Level, folder
+from usage_contract.contract import folder
+from usage_contract.levels import Level
 
 # The vendor adds an operation and a member, and removes a member.
 NEW_OPERATION = """\

@@ -8,7 +8,7 @@ import pytest
 
 from contract_tests.metrics.schema import Problem, header_problems, problems, validator
 from contract_tests.wire.messages import Exchange, Request
-from usage_contract.contract import Level
+from usage_contract.levels import Level
 
 WS = ("/by_protocol/ws is not valid", "/by_protocol/ws")
 

@@ -14,7 +14,7 @@ import pytest
 from mock_server import UsageMock
 from tests.support.tiers import IN_CI
 from usage_contract import load
-from usage_contract.contract import Level
+from usage_contract.levels import Level
 
 HERE = Path(__file__).parent
 NODE_MODULES = HERE / "node_modules"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.generators.conftest import python_tool, run, succeed, write_level
-from usage_contract.contract import Level
+from usage_contract.levels import Level
 
 KEY = "demo-modest"
 LEVELS: tuple[Level, ...] = ("documented", "advisory")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.generators.conftest import HERE, NODE_MODULES, node_tool, run, succeed, write_level
 from tests.support.tiers import NODE
-from usage_contract.contract import Level
+from usage_contract.levels import Level
 
 KEY = "demo-modest"
 LEVELS: tuple[Level, ...] = ("documented", "advisory")
