@@ -29,7 +29,7 @@ from contract_tests.run.gate import Gate, RequestOptions
 from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, advisory, documented
 from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, Credential, Exchange, cookies_set, kept_whole
 from contract_tests.wire.not_tested import NotTested, or_not_applicable
-from usage_contract.sources import pointer
+from usage_contract.pointers import pointer
 
 OWN = f"{DOCUMENT}, 200: usage metrics for the authenticated API key"
 KEY_LIKE = re.compile(r"(?!(?i:x-api-key)$)(?=.*[0-9_-])[!-~]{8,}")  # not a word, such as a state

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from usage_contract.contract import Contract, DocumentError, load
+    from usage_contract.errors import SourceError
     from usage_contract.levels import LEVELS
     from usage_contract.operations import ContractError, Operation, Response
     from usage_contract.overlay import OverlayError
-    from usage_contract.sources import Source, SourceError, read, read_document
+    from usage_contract.sources import Source, read, read_document
 
     __version__: str
 
@@ -36,7 +37,8 @@ _HOME = {
     "LEVELS": "levels",
     **dict.fromkeys(("ContractError", "Operation", "Response"), "operations"),
     "OverlayError": "overlay",
-    **dict.fromkeys(("Source", "SourceError", "read", "read_document"), "sources"),
+    "SourceError": "errors",
+    **dict.fromkeys(("Source", "read", "read_document"), "sources"),
 }
 
 

@@ -8,11 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from usage_contract.errors import SourceError, listed
+from usage_contract.files import own_folder
 from usage_contract.levels import LEVELS, Level
 from usage_contract.operations import ContractError, Operation, Problem, Reader, schema_problems
 from usage_contract.origins import Origins
 from usage_contract.overlay import apply
-from usage_contract.sources import Source, SourceError, listed, own_folder, read_document
+from usage_contract.sources import Source, read_document
 from usage_contract.suggestions import suggest
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-from usage_contract.sources import parts, pointer, pointer_tokens, subscript
+from usage_contract.pointers import parts, pointer, pointer_tokens, subscript
 from usage_contract.suggestions import suggest
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from usage_contract.sources import Source, parts, pointer, pointer_tokens, subscript
+from usage_contract.pointers import parts, pointer, pointer_tokens, subscript
+from usage_contract.sources import Source
 
 
 class Origins:

@@ -13,8 +13,10 @@ from typing import Any
 
 import jsonpath
 
+from usage_contract.errors import SourceError
 from usage_contract.origins import Origins
-from usage_contract.sources import Source, SourceError, parts, pointer
+from usage_contract.pointers import parts, pointer
+from usage_contract.sources import Source
 from usage_contract.suggestions import suggest
 
 VERSION = re.compile(r"1\.[01]\.[0-9]+")

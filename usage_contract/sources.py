@@ -1,18 +1,13 @@
-"""YAML and JSON files that remember the line of every value."""
+"""YAML and JSON files, with the line of each value."""
 
 from __future__ import annotations
 
-import errno
 import io
 import math
-import os
 import re
-import stat
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,63 +16,18 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from usage_contract.errors import SourceError
+from usage_contract.files import read_bytes
+from usage_contract.pointers import pointer, pointer_tokens
+
 YAML_TAG = "tag:yaml.org,2002:"
 
 # Half of a character outside the Basic Multilingual Plane, which JSON text cannot contain.
 SURROGATE = re.compile("[\\ud800-\\udfff]")
 
-# No document or fixture comes near it, and the parser, which is pure Python, takes minutes for more.
-MAX_BYTES = 16 * 1024 * 1024
-
 # A document whose aliases multiply it beyond both limits is an alias bomb: walking it could take hours.
 MAX_ALIASED_VALUES = 100_000
 MAX_ALIAS_FACTOR = 10
-
-# The maximum number of problems in one message.
-SHOWN = 20
-
-# The functions behind `os`, which a library that replaces the file system leaves alone.
-_REAL: Any = import_module("nt" if sys.platform == "win32" else "posix")
-
-# The folders of the project: in a checkout fixtures and documents lie beside the packages.
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
-_OWN = tuple(os.path.join(_ROOT, name) for name in ("usage_contract", "mock_server", "fixtures", "openapi"))  # noqa: PTH118
-
-
-@dataclass(eq=False)
-class SourceError(Exception):
-    """A file that cannot be used as it is.
-
-    Attributes:
-        path: The file or folder.
-        line: The line, from 1; 0 for the file as a whole.
-        pointer: A JSON Pointer (RFC 6901) into the file, empty for the file as a whole.
-        problem: The problem.
-        advice: A hint at the repair.
-    """
-
-    path: Path
-    line: int
-    pointer: str
-    problem: str
-    advice: str = ""
-
-    def __str__(self) -> str:
-        where = f"{self.path}{self.line_suffix}"
-        if self.pointer:
-            where += f" {self.pointer}"
-        return f"{where}: {self.problem}" + (f"; {self.advice}" if self.advice else "")
-
-    @property
-    def line_suffix(self) -> str:
-        """The line after a colon, empty for the file as a whole."""
-        return f":{self.line}" if self.line else ""
-
-
-def listed(errors: Sequence[object]) -> str:
-    """Return a line for each of the first SHOWN errors, and the number of the others."""
-    more = [f"... and {len(errors) - SHOWN} more"] if len(errors) > SHOWN else []
-    return "\n".join([*map(str, errors[:SHOWN]), *more])
 
 
 @dataclass(frozen=True)
@@ -225,57 +175,6 @@ def as_yaml(value: Any) -> str:
     return text.getvalue()
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the content of a regular file.
-
-    A FIFO or a device is never opened: reading one can block for ever, and opening one can have effects.
-    Raises SourceError for a file that is not regular or too long, and OSError.
-    """
-    system = functions_for(path)
-    _check_status(path, system.stat(path))
-    descriptor = system.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    try:
-        _check_status(path, system.fstat(descriptor))  # the name can lead to another file by now
-        data = b""
-        while part := system.read(descriptor, MAX_BYTES + 1 - len(data)):
-            data += part
-    finally:
-        system.close(descriptor)
-    if len(data) > MAX_BYTES:
-        raise _too_long(path)
-    return data
-
-
-def own_folder(packaged: Path, in_checkout: str) -> Path:
-    """Return a folder of the project: inside the package, or beside the package in a checkout."""
-    try:
-        functions_for(packaged).stat(packaged)
-    except OSError:
-        return packaged.parents[1] / in_checkout
-    return packaged
-
-
-def functions_for(path: Path) -> Any:
-    """Return the functions of the operating system for a path, as the module `os` has them.
-
-    For the project's own files they are the real ones, also where a test has replaced the file system (pyfakefs).
-    """
-    return _REAL if os.path.abspath(path).startswith(_OWN) else os  # noqa: PTH100 - pathlib can be replaced as well
-
-
-def _check_status(path: Path, status: os.stat_result) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if not stat.S_ISREG(status.st_mode):
-        raise SourceError(path, 0, "", "is not a regular file")
-    if status.st_size > MAX_BYTES:
-        raise _too_long(path)
-
-
-def _too_long(path: Path) -> SourceError:
-    return SourceError(path, 0, "", f"is longer than {MAX_BYTES // 1024 // 1024} MiB")
-
-
 def _check_aliases(path: Path, root: Node) -> None:
     """Raise SourceError for a document whose aliases contain themselves or multiply its size; visit each node once."""
     sizes: dict[int, int] = {}  # by node; 0 while the node's descendants are visited
@@ -303,29 +202,6 @@ def _values(node: Node) -> list[Node]:
     if isinstance(node, MappingNode):
         return [child for pair in node.value for child in pair]
     return list(node.value) if isinstance(node, SequenceNode) else []
-
-
-def pointer(*tokens: str | int) -> str:
-    """Build a JSON Pointer (RFC 6901) from its unescaped tokens."""
-    return "".join("/" + str(token).replace("~", "~0").replace("/", "~1") for token in tokens)
-
-
-def pointer_tokens(text: str) -> list[str]:
-    """Split a JSON Pointer into its unescaped tokens."""
-    return [token.replace("~1", "/").replace("~0", "~") for token in text.split("/")[1:]]
-
-
-def parts(value: Any) -> Iterable[tuple[Any, Any]]:
-    """Return the members of an object by name, or the items of an array by index; nothing for any other value."""
-    return value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-
-
-def subscript(value: Any, token: str) -> str | int | None:
-    """Return the name or the index in a value that a token of a JSON Pointer means; None where the value lacks it."""
-    if isinstance(value, dict):
-        return token if token in value else None
-    is_index = isinstance(value, list) and token.isdecimal() and int(token) < len(value)
-    return int(token) if is_index else None
 
 
 def _children(node: Node) -> Iterator[tuple[str, tuple[int, Node]]]:

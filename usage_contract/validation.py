@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from usage_contract.contract import Contract, DocumentError
 from usage_contract.operations import DATA, MAPS, Problem, Reader, schemas
-from usage_contract.sources import parts, pointer
+from usage_contract.pointers import parts, pointer
 
 # Keywords whose schemas describe the same value as the schema that contains them.
 SAME_VALUE = {"not", "allOf", "anyOf", "oneOf", "if", "then", "else"}

@@ -21,7 +21,7 @@ from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pacing import is_retry_after
 from usage_contract import LEVELS, Contract, load
 from usage_contract.levels import Level
-from usage_contract.sources import pointer
+from usage_contract.pointers import pointer
 
 MOST_CHECKED = 200  # items and problems of a body that are checked: far more than usage metrics have
 SHOWN_MEMBERS = 10  # names: more do not make a finding clearer

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from usage_contract.pointers import parts, pointer_tokens
+
 CONTEXT = 4  # lines before and after the marked one
 MARK, BLANK = "> ", "  "
 
@@ -15,7 +17,7 @@ def marked(value: Any, pointer: str, shorten: Callable[[str], str]) -> str:
 
     Where the member is missing, its nearest ancestor is marked. `shorten` bounds the text of each scalar.
     """
-    wanted = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+    wanted = pointer_tokens(pointer)
     lines = list(_lines(value, (), "", shorten))
     depth = max(_agreement(path, wanted) for path, _ in lines)
     place = next(number for number, (path, _) in enumerate(lines) if _agreement(path, wanted) == depth == len(path))
@@ -34,7 +36,7 @@ def _lines(
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     indent = "  " * len(path)
     if isinstance(value, dict | list) and value:
-        items = list(value.items() if isinstance(value, dict) else enumerate(value))
+        items = list(parts(value))
         opening, closing = "{}" if isinstance(value, dict) else "[]"
         yield path, f"{indent}{name}{opening}"
         for number, (key, item) in enumerate(items, 1):

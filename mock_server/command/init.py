@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mock_server.fixtures.deployments import folder
 from mock_server.streams import report
-from usage_contract.sources import read_bytes
+from usage_contract.files import read_bytes
 
 TEMPLATE = Path(__file__).with_name("deployment.yaml")
 SCHEMA = "deployment.schema.json"

@@ -12,7 +12,8 @@ from aiohttp import web
 from mock_server.control.context import Call, Context, ControlError, Operate, json_response, text_response
 from mock_server.control.document import PATH, document
 from usage_contract import ContractError, SourceError, load
-from usage_contract.sources import as_yaml, read_bytes
+from usage_contract.files import read_bytes
+from usage_contract.sources import as_yaml
 
 CONSOLE = Path(__file__).with_name("console.html")
 

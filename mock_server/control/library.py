@@ -19,7 +19,7 @@ from mock_server.fixtures.deployments import fixture_files
 from mock_server.fixtures.faults import FOLDERS
 from mock_server.fixtures.library import Library
 from usage_contract import SourceError
-from usage_contract.sources import read_bytes
+from usage_contract.files import read_bytes
 
 UNREADABLE = "The file cannot be read; switch it on to see the reason."
 

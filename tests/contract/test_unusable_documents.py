@@ -15,7 +15,7 @@ import pytest
 from mock_server import make_app
 from usage_contract import LEVELS, Contract, ContractError, DocumentError, SourceError, load
 from usage_contract.contract import folder
-from usage_contract.sources import pointer
+from usage_contract.pointers import pointer
 
 OK = "#/components/schemas/UsageResponse"
 AT_200 = "/paths/~1usage/get/responses/200"

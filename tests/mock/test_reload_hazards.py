@@ -23,7 +23,7 @@ from mock_server.control.library import summary
 from mock_server.options import MockOptions
 from mock_server.web.mock import MOCK
 from usage_contract import SourceError, load, read
-from usage_contract.sources import MAX_BYTES
+from usage_contract.files import MAX_BYTES
 
 DEPLOYMENT = "description: d\nkeys:\n  first-key: {traffic: {a.example: {fetch: {requests: 7}}}}\n"
 SCENARIO = "description: d\nkey: {}\n"

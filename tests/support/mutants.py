@@ -23,7 +23,7 @@ from mock_server.simulation.accounts import Account
 from tests.support.offline import patched, scheduler_of, sound_exchanges
 from tests.support.proof import Result, run_against
 from usage_contract import load
-from usage_contract.sources import pointer
+from usage_contract.pointers import pointer
 
 USAGE = load("documented").operations[OPERATION]
 KEY, ACCOUNT = list(load_deployment().keys.items())[1]  # the key with a small bucket, which the gate may empty
