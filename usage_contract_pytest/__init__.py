@@ -16,20 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from usage_contract_pytest.arguments import FLAGS, OPTION_NAMES, REPORT_FILES, SECRET_OPTIONS, words
+
 GATE = Path(__file__).resolve().parents[1] / "contract_tests"
 NEEDED = ("brotli", "h11", "httplint", "hypothesis", "jinja2", "pytest_base_url", "requests", "schemathesis")
-KEY_OPTIONS = ("--api-key", "--api-key-file")
-SECRET_OPTIONS = (*KEY_OPTIONS, "--header")  # their values are never printed
-GATE_OPTIONS = frozenset(
-    {
-        *SECRET_OPTIONS,
-        *("--traffic", "--level", "--rules", "--rules-json", "--rule", "--plan", "--known-deviations", "--intrusive"),
-        *("--require-complete", "--max-rate", "--max-time", "--max-requests", "--answer-timeout", "--ca-file"),
-        *("--report-dir", "--compare", "--proxy"),
-    }
-)
 HIDDEN = f"another package contract_tests hides the gate in {GATE}; start pytest in another folder"
-WITH_VALUE = GATE_OPTIONS - {"--rules", "--rules-json", "--plan", "--intrusive", "--require-complete"} | {"--junitxml"}
+WITH_VALUE = OPTION_NAMES - FLAGS | {"--junitxml"}
 UNRECOGNIZED = re.compile(r"(?s)(?:.*error: )?unrecognized arguments: (?P<words>[^\n]*).*")
 OPTION = re.compile(r"--[a-zA-Z][\w-]*|-[a-zA-Z]")
 
@@ -84,11 +76,10 @@ def _load(config: pytest.Config, args: list[str]) -> None:
 
 def _remove_earlier_reports(args: Sequence[str], folder: Path) -> None:
     """Remove the reports of an earlier run if the gate cannot be imported to replace them."""
-    for option, value in zip(args, [*args[1:], ""], strict=True):
-        name, equals, rest = option.partition("=")
-        if name == "--report-dir":
-            for report in ("contract.json", "contract.md", "contract.html"):
-                path = folder / (rest if equals else value) / report
+    for word in words(args):
+        if word.option == "--report-dir":
+            for report in REPORT_FILES:
+                path = folder / (word.value or "") / report
                 if path.is_file():  # and not a device
                     path.unlink()
 
@@ -128,7 +119,7 @@ def _explain_unknown_options(error: BaseException | None, places: Sequence[str])
     if not isinstance(error, pytest.UsageError) or not (options := unknown_options(str(error))):
         return
     names_gate = any(re.split("[/.:]", place)[0] == GATE.name for place in places)
-    if names_gate or GATE_OPTIONS.intersection(options):
+    if names_gate or OPTION_NAMES.intersection(options):
         error.args = (
             f"unrecognized arguments: {' '.join(options)}. To run the contract gate, name it by --pyargs "
             f"{GATE.name}, or a part of it by --pyargs {GATE.name}.test_auth",
@@ -150,7 +141,7 @@ def _refuse_another_copy(places: Sequence[str], folder: Path) -> None:
 def _refuse_a_hidden_gate(names: Sequence[str], args: Sequence[str], folder: Path) -> None:
     """Reject the name of the gate if it is another package, and the run has a deployment or keys for the gate."""
     is_named = any(re.split("[.:]", name)[0] == GATE.name for name in names)
-    has_base_url = "PYTEST_BASE_URL" in os.environ or any(word.partition("=")[0] == "--base-url" for word in args)
+    has_base_url = "PYTEST_BASE_URL" in os.environ or any(word.option == "--base-url" for word in words(args))
     if is_named and (has_base_url or any(name.startswith("CONTRACT_API_KEY") for name in os.environ)):
         _remove_earlier_reports(args, folder)
         raise pytest.UsageError(HIDDEN)
@@ -164,9 +155,9 @@ def _refuse_mistyped_secret_option(args: Sequence[str]) -> None:
     """Reject a misspelled secret option before argparse prints the command line, which contains a key."""
     from difflib import get_close_matches
 
-    for argument in args:
-        option = argument.split("=")[0].split(" ")[0]
-        if option in (*SECRET_OPTIONS, "--no-header") or option[:2] not in {"--", "-a", "-h"}:
+    for word in words(args):
+        option = word.option.split(" ")[0]
+        if option in SECRET_OPTIONS | {"--no-header"} or option[:2] not in {"--", "-a", "-h"}:
             continue
         if near := get_close_matches("--" + option.lstrip("-"), SECRET_OPTIONS, cutoff=0.7):
             raise pytest.UsageError(f"unknown option {option}; did you mean {' or '.join(sorted(near))}?")
@@ -174,22 +165,20 @@ def _refuse_mistyped_secret_option(args: Sequence[str]) -> None:
 
 def _refuse_empty_value(args: Sequence[str]) -> None:
     """Reject an empty value, as from an unset variable, which would be ignored, or be a path to collect."""
-    for word, value in zip(args, [*args[1:], "a value"], strict=True):
-        option, equals, given = word.partition("=")
-        if option in WITH_VALUE and not (given if equals else value):
-            raise pytest.UsageError(f"{option}: the value is empty. Is a variable not set?")
+    for word in words(args):
+        if word.option in WITH_VALUE and word.value == "":
+            raise pytest.UsageError(f"{word.option}: the value is empty. Is a variable not set?")
 
 
 def _refuse_second_value(args: Sequence[str], folder: Path, *, pyargs: bool) -> None:
     """Reject a second key after an option that takes one, before pytest prints it as a path that it cannot find."""
-    for index, word in enumerate(args):
-        option, equals, _ = word.partition("=")
-        further = args[index + (1 if equals else 2) :] if option in SECRET_OPTIONS else ()
+    for word in words(args):
+        further = args[word.end :] if word.option in SECRET_OPTIONS else ()
         for argument in takewhile(lambda each: not each.startswith("-"), further):
             path = folder / argument.split("::")[0]
             if not (_is_of_the_gate(argument, folder, pyargs=pyargs) or os.path.lexists(path)):
                 raise pytest.UsageError(
-                    f"{option}: the word after its value is not a file or folder. Repeat the option for each value"
+                    f"{word.option}: the word after its value is not a file or folder. Repeat the option for each value"
                 )
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from contract_tests.run.options import Settings
+from usage_contract_pytest.arguments import OPTIONS, words
 
-OF_THE_WHOLE_RUN = {"--rule", "--report-dir", "--junitxml", "--junit-xml", "--compare"}  # each has a value
+OF_THE_WHOLE_RUN = {"--junitxml", "--junit-xml", *(option.name for option in OPTIONS if option.of_the_whole_run)}
 
 
 def values_of(arguments: Sequence[str], *names: str) -> Iterator[str]:
     """Yield the values of options that may have several names."""
-    for index, word in enumerate(arguments):
-        name, equals, value = word.partition("=")
-        if name in names:
-            yield value if equals else "".join(arguments[index + 1 : index + 2])
+    return (word.value or "" for word in words(arguments) if word.option in names)
 
 
 def last_value(arguments: Sequence[str], *names: str) -> str:
@@ -25,30 +23,27 @@ def last_value(arguments: Sequence[str], *names: str) -> str:
 
 def command_for_one_rule(rule: str, arguments: Sequence[str], settings: Settings) -> str:
     """Return the command that runs one rule of a run again; it leaves the reports of the whole run alone."""
-    words, kept = iter(arguments), []
-    for word in words:
-        if word in OF_THE_WHOLE_RUN:
-            next(words, "")
-        elif word != "--require-complete" and word.partition("=")[0] not in OF_THE_WHOLE_RUN:
-            kept.append(word)
-    return repeating_command([*kept, "--rule", rule], settings)
+    return repeating_command([*_without(OF_THE_WHOLE_RUN, arguments), "--rule", rule], settings)
 
 
 def repeating_command(arguments: Sequence[str], settings: Settings) -> str:
     """Return the command that repeats the run, without keys, and with the name alone of each --header."""
-    words = ["pytest", *_without_secrets(arguments)]
-    if not settings.embedded and not any(word.startswith(("--base-url", "--traffic")) for word in words):
-        words += ["--base-url", settings.target.url]
-    return shlex.join(words)
+    shown = ["pytest", *_without({"--api-key"}, arguments)]
+    if not settings.embedded and not any(word.startswith(("--base-url", "--traffic")) for word in shown):
+        shown += ["--base-url", settings.target.url]
+    return shlex.join(shown)
 
 
-def _without_secrets(arguments: Sequence[str]) -> Iterator[str]:
-    words = iter(arguments)
-    for word in words:
-        option, equals, value = word.partition("=")
-        if option not in {"--api-key", "--header"}:
-            yield word
-            continue
-        value = value if equals else next(words, "")
-        if option == "--header":
-            yield from (option, value.partition(":")[0] + ": …")
+def _without(options: Collection[str], arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the arguments without some options and their values, and without the value of each header."""
+    end = 0
+    for word in words(arguments):
+        if word.start < end:
+            continue  # the value of the option before it
+        if word.option == "--header":
+            end = word.end
+            yield from ("--header", (word.value or "").partition(":")[0] + ": …")
+        elif word.option in options:
+            end = word.end
+        else:
+            yield arguments[word.start]

@@ -22,9 +22,11 @@ from contract_tests.run.key_sources import BASE_URL, KEY_FILE, LIKE_KEY, MAIN_KE
 from contract_tests.run.outputs import Outputs
 from contract_tests.wire.target import Target
 from usage_contract_pytest import unknown_options
+from usage_contract_pytest.arguments import OPTIONS
 
 SENDS_NOTHING = {
-    *("--rules", "--rules-json", "--plan", "--collect-only", "--collectonly", "--co"),
+    *(option.name for option in OPTIONS if option.is_list),
+    *("--collect-only", "--collectonly", "--co"),
     *("-h", "--help", "-V", "--version", "--markers", "--fixtures", "--fixtures-per-test"),
 }
 ARGPARSE_ERROR = re.compile(r"(?s)usage: .*?\n[^\n]*?: error: (?P<problem>.*?)(?:\n  [\w ]+: [^\n]*)*")

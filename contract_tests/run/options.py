@@ -19,22 +19,11 @@ from contract_tests.run.rules import rule_ids
 from contract_tests.wire.messages import Credential
 from contract_tests.wire.target import ConnectionSettings, Target
 from usage_contract.levels import LEVELS, Level
+from usage_contract_pytest.arguments import FLAGS
 
 REQUEST_BUDGET, INTRUSIVE_REQUEST_BUDGET = 400, 1000  # requests: emptying buckets takes many
 GENERATED_REQUESTS = 200  # requests more, for what --hypothesis-profile thorough generates
 SET_BY_THE_GATE = {"host", "content-length", "transfer-encoding", "connection"}
-FOR_REQUESTS = (  # options without an effect on recorded traffic
-    "--plan",
-    "--intrusive",
-    "--require-complete",
-    "--max-rate",
-    "--max-time",
-    "--max-requests",
-    "--answer-timeout",
-    "--header",
-    "--ca-file",
-    "--proxy",
-)
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -54,7 +43,8 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("contract", "contract gate")
 
     def add(option: str, text: str, **more: Any) -> None:
-        group.addoption(option, dest=destination(option), help=text, **more)
+        action = {"action": "store_true"} if option in FLAGS else {}
+        group.addoption(option, dest=destination(option), help=text, **action, **more)
 
     def add_list(option: str, text: str, metavar: str) -> None:
         add(option, text, action="append", default=[], metavar=metavar)
@@ -65,13 +55,13 @@ def add_options(parser: pytest.Parser) -> None:
     add_list("--traffic", "judge the exchanges in a HAR file, and send nothing; repeatable", "FILE")
     level = "level of the contract; rules above it do not fail the run (default: documented)"
     add("--level", level, choices=LEVELS, default="documented")
-    add("--rules", "list every rule, and send nothing", action="store_true")
-    add("--rules-json", "list every rule as JSON, and send nothing", action="store_true")
+    add("--rules", "list every rule, and send nothing")
+    add("--rules-json", "list every rule as JSON, and send nothing")
     add_list("--rule", "run the rule with this id; repeatable", "ID")
-    add("--plan", "print how many requests each rule usually sends, and send nothing", action="store_true")
+    add("--plan", "print how many requests each rule usually sends, and send nothing")
     add("--known-deviations", "TOML file of accepted failures, each with an expiry date", metavar="FILE")
-    add("--intrusive", "also run the rules that can affect other users of the deployment", action="store_true")
-    add("--require-complete", "exit with code 4 if a rule was not tested", action="store_true")
+    add("--intrusive", "also run the rules that can affect other users of the deployment")
+    add("--require-complete", "exit with code 4 if a rule was not tested")
     add("--max-rate", "requests a second (default: 0.9 of each key's rate limit)", type=_positive, metavar="N")
     add("--max-time", "seconds for the whole run (default: 120)", type=_positive, metavar="S")
     budget = f"requests for the whole run (default: {REQUEST_BUDGET}, with --intrusive {INTRUSIVE_REQUEST_BUDGET})"

@@ -19,9 +19,9 @@ from contract_tests.reports.html import page
 from contract_tests.reports.markdown import markdown
 from contract_tests.reports.model import Report, as_json
 from contract_tests.run.command_line import last_value
+from usage_contract_pytest.arguments import REPORT_FILES
 
 SPECIAL_FILES = ("/dev/std", "/dev/fd/", "/proc/")  # such as /dev/stdout, which is a regular file after a redirection
-REPORT_FILES = ("contract.json", "contract.md", "contract.html")
 
 
 @dataclass

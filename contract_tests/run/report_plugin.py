@@ -20,10 +20,11 @@ from contract_tests.reports.github import workflow_commands
 from contract_tests.reports.model import Report, redacted
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED, CouldNotBeTestedError
 from contract_tests.run.junit import JUnitFile
-from contract_tests.run.outputs import REPORT_FILES, Outputs
+from contract_tests.run.outputs import Outputs
 from contract_tests.run.report import Ending, report_of
 from contract_tests.run.verdicts import Verdicts
 from contract_tests.wire.messages import Exchange
+from usage_contract_pytest.arguments import REPORT_FILES
 
 DEFAULT_REPORTCHARS = "fE"  # pytest's default for -r
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +22,19 @@ from contract_tests.run.key_sources import (
     refuse_key_without_base_url,
     refuse_misspelt_variable,
 )
-from contract_tests.run.options import FOR_REQUESTS, Settings, destination, deviations_from, settings_from
+from contract_tests.run.options import Settings, destination, deviations_from, settings_from
 from contract_tests.run.recorded import settings_of
 from contract_tests.traffic.har import read_har
 from contract_tests.traffic.recording import Recording, TrafficError, recording_of
 from contract_tests.wire.target import Target
 from usage_contract import ContractError, SourceError
 from usage_contract.levels import LEVELS
+from usage_contract_pytest.arguments import OPTIONS, words
 
 
 def sends_nothing(option: Any) -> bool:
     """Whether the options request a list, and not a run."""
-    return bool(option.contract_rules or option.contract_rules_json or option.contract_plan or option.collectonly)
+    return option.collectonly or any(getattr(option, destination(each.name)) for each in OPTIONS if each.is_list)
 
 
 def subject_of(config: pytest.Config) -> tuple[Settings, Recording | None]:
@@ -81,7 +81,7 @@ def _settings(config: pytest.Config) -> Settings:
 
 def _refuse_options_for_requests(option: Any) -> None:
     """Raise UsageError for an option that has no effect on a run over recorded traffic."""
-    given = [name for name in FOR_REQUESTS if getattr(option, destination(name))]
+    given = [each.name for each in OPTIONS if each.for_requests and getattr(option, destination(each.name))]
     if option.hypothesis_profile != PROFILES[0]:
         given.append("--hypothesis-profile")
     if given:
@@ -112,5 +112,5 @@ def _contract_errors_as_usage_errors() -> Iterator[None]:
 
 def _is_emptied(arguments: Sequence[str | os.PathLike[str]]) -> bool:
     """Whether a base URL was given, and is empty, as from a variable that is not set."""
-    given = ("--base-url", "") in pairwise(arguments) or "--base-url=" in arguments
+    given = any(word.option == "--base-url" and word.value == "" for word in words([*map(str, arguments)]))
     return given or os.environ.get(BASE_URL) == ""

@@ -10,7 +10,7 @@ import pytest
 from contract_tests.run.options import add_options
 from tests.support.projects import SECRET, run_pytest
 from tests.support.readme import CHECKOUT
-from usage_contract_pytest import GATE_OPTIONS
+from usage_contract_pytest.arguments import OPTION_NAMES
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_the_message_about_an_unknown_option_of_another_project_is_unchanged(tmp
 def test_the_entry_point_knows_every_option_of_the_gate() -> None:
     group = Mock()
     add_options(Mock(getgroup=Mock(return_value=group)))
-    assert {call.args[0] for call in group.addoption.call_args_list} == GATE_OPTIONS
+    assert {call.args[0] for call in group.addoption.call_args_list} == OPTION_NAMES
 
 
 def test_no_rule_is_collected_if_the_gate_is_not_named() -> None:
