@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config) -> None:
-    """Refuse it for the package's name as well: pytest then reads this file only while it collects."""
+    """Check again after collection: with --pyargs, pytest loads this file too late for `pytest_configure`."""
     if config.option.pyargs and any(argument.split(".")[0].split("::")[0] == HERE.name for argument in config.args):
         _refuse_without_plugin(config)
 

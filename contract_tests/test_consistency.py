@@ -40,7 +40,7 @@ SENDS_PER_RESPONSE = 2  # a throttled request is sent again
 def slack(usage_metrics: list[UsageMetrics]) -> int:
     """The tolerance for counters that are not read at the same moment: 0 for counters that do not change.
 
-    A step of `total` counts as far as `success` and `fail` have it, too: otherwise it is a contradiction of its own.
+    Only growth that both `total` and `success + fail` show counts.
     """
     steps = [0]
     for of_key in by_key(usage_metrics).values():
@@ -51,9 +51,9 @@ def slack(usage_metrics: list[UsageMetrics]) -> int:
 
 
 def _steps(one: UsageMetrics, other: UsageMetrics) -> Iterator[int]:
-    """Yield the change of `total`, and that of `success` and `fail` together, where both responses state them.
+    """Yield the change of `total`, and that of `success + fail`, where both responses state them.
 
-    Where many seconds lie between the responses, it is the change in a few of them.
+    A change over more than `STEP_TIME` seconds counts in proportion.
     """
     seconds = max(other.exchange.started - one.exchange.started, STEP_TIME)
     for names in (("total",), ("success", "fail")):

@@ -131,9 +131,9 @@ def _share_domains_despite_totals(one: Sequence[UsageMetrics], other: Sequence[U
 
 
 def _continues(one: Sequence[UsageMetrics], other: Sequence[UsageMetrics], name: str) -> bool:
-    """Whether the other key's values follow the one's last value before them as the one's values follow each other.
+    """Whether each value of the other key is near to the first key's preceding value.
 
-    In a recording, the requests with two keys may alternate.
+    It is as near as the first key's values are to each other. In a recording, the requests with two keys may alternate.
     """
     before, after = _distinctive_values(one, name), _distinctive_values(other, name)
     step = max((abs(later - earlier) for (_, earlier), (_, later) in pairwise(before)), default=0)

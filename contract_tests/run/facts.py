@@ -116,7 +116,7 @@ UNKNOWN_KEY_REFUSED = Fact(
 
 
 def check_facts(needs: Iterable[Fact], baseline: Baseline) -> None:
-    """Raise NotTested where the deployment lacks one of some facts."""
+    """Raise NotTested for the first fact that does not hold."""
     for fact in needs:
         if not fact.holds(baseline):
             raise NotTested(fact.missing, because=fact.reported_by)

@@ -38,7 +38,7 @@ class RefusedParts:
     """The parts that the deployment refuses, such as a query that it does not know; all rules of a run share them.
 
     Attributes:
-        kinds: The groups of requests and the kinds of their parts of which every part was refused.
+        kinds: The pairs of a group of requests and a kind of part, of which every part was refused.
         spare_requests: How many more requests may be spent on separating refused parts from others.
     """
 

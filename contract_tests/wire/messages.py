@@ -17,7 +17,7 @@ from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.parsed_forms import FORMS
 from contract_tests.wire.strict_json import MOST_VALUES, Document, is_too_large, parse, parse_exactly
 
-AGENT = "usage-contract/"  # how the User-Agent of every request begins that is not about its User-Agent
+AGENT = "usage-contract/"  # the beginning of the gate's own User-Agent
 SHOWN = 300  # characters of a received text
 SHOWN_OF_A_TARGET = 80  # characters
 LONGEST_CHARACTER = 4  # bytes: RFC 3629

@@ -66,7 +66,7 @@ class Pace:
         return self._by_key[credential.value if credential else None]
 
     def reserve(self, callers: Iterable[Credential | None], now: float) -> float:
-        """Reserve a send time for each of some callers, and return the last one."""
+        """Reserve a send time for each caller, and return the last one."""
         return max(
             pacer.reserve(now)
             for caller in callers

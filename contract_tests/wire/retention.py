@@ -22,7 +22,7 @@ class Retention:
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def room(self, responses: int = 1) -> int:
-        """Return the size in bytes up to which each of some bodies is kept whole."""
+        """Return how many bytes of each body are kept."""
         return max(KEPT, min(LARGEST_BODY, self.left // responses))
 
     def kept(self, exchange: Exchange) -> Exchange:

@@ -216,7 +216,7 @@ class Transport:
         self._pace.forget_reservations(self.clock.now())
 
     def _reserve(self, requests: Sequence[Request]) -> float:
-        """Return the send time of the last of some requests."""
+        """Reserve a send time for each request, and return the last one."""
         if self.unreachable_reason:
             raise NotTested(f"the deployment is not reachable any more: {self.unreachable_reason}")
         for credential in {request.credential for request in requests}:
