@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = command.main(given or ["--help"], prog_name="usage-contract", standalone_mode=False)
     except click.UsageError as error:
         return _report(error.format_message())
-    except SystemExit:  # click ends so where the reader of a pipe has closed it
+    except SystemExit:  # click exits like this when the reader of a pipe has closed it
         return 0
     except OSError as error:
         _discard_output()
@@ -124,7 +124,7 @@ def _write(text: str) -> None:
 
 
 def _discard_output() -> None:
-    """Keep the interpreter from writing to standard output at its end."""
+    """Keep the interpreter from writing to standard output when it exits."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)

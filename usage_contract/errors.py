@@ -19,7 +19,7 @@ class SourceError(Exception):
         line: The line, from 1; 0 for the file as a whole.
         pointer: A JSON Pointer (RFC 6901) into the file, empty for the file as a whole.
         problem: The problem.
-        advice: A hint at the repair.
+        advice: How to repair the file.
     """
 
     path: Path

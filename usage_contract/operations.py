@@ -184,7 +184,7 @@ class Reader:
         return self.own_schema(self._object(node, at).get("schema", {}), at + "/schema")
 
     def own_schema(self, node: Any, at: str) -> Mapping[str, Any]:
-        """Return a schema in which its references resolve."""
+        """Return a schema with the parts of the document to which its references lead."""
         schema, siblings = self._mapping(node, at), []
         while "$ref" in schema and str(schema["$ref"]).startswith("#"):
             if rest := {name: value for name, value in schema.items() if name != "$ref"}:
@@ -217,7 +217,7 @@ class Reader:
 
     @property
     def _security_schemes(self) -> dict[str, Any]:
-        """The security schemes of the document; empty where it has none, or something else in their place."""
+        """The security schemes of the document; empty where they are missing or are not an object."""
         components = self.document.get("components") if isinstance(self.document, dict) else None
         schemes = components.get("securitySchemes") if isinstance(components, dict) else None
         return schemes if isinstance(schemes, dict) else {}
@@ -288,14 +288,14 @@ def schema_problems(document: Any) -> Iterator[Problem]:
 
 
 def schemas(document: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the place and the value of each schema in a document, without the schemas in it."""
+    """Yield the place and the value of each outermost schema in a document."""
     return _members(document, lambda at, name, is_map: at == "/components/schemas" or (name == "schema" and not is_map))
 
 
 def _members(
     value: Any, is_wanted: Callable[[str, str, bool], bool], at: str = "", *, is_map: bool = False
 ) -> Iterator[tuple[str, Any]]:
-    """Yield the place and the value of each wanted member in a part of a document, without those in it.
+    """Yield the place and the value of each outermost wanted member in a part of a document.
 
     Args:
         value: The part.
@@ -378,7 +378,7 @@ def _anchored(value: Any, anchor: str, at: str) -> Iterator[tuple[Any, str]]:
 
 
 def _loop(document: Any, at: str, reference: str) -> set[str]:
-    """Return the places of the references from the one at a place back to itself; empty where it ends."""
+    """Return the places of a loop of references through the one at a place; empty without a loop."""
     start, places = at, set[str]()
     while at not in places:
         places.add(at)

@@ -26,7 +26,7 @@ def check(contract: Contract) -> None:
 
 
 def _unknown_in(schema: Any, at: str, known: dict[str, Any] | None) -> Iterator[Problem]:
-    """Yield the required members that the removal of their descriptions has left behind.
+    """Yield the required members that are not described any more, for example after an overlay.
 
     `known` are the properties of a schema for the same value.
     """

@@ -1,4 +1,4 @@
-"""Which key's usage metrics a response contains, judged although counters change between two responses."""
+"""Attribution of usage metrics to keys, although counters change between two responses."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ NEAR = 100  # differing by at most a hundredth is near: a busy key adds less to 
 FAR = 20  # differing by more than a twentieth is far: no traffic within a run explains it
 NEARBY_STEPS = 3  # a key's next value is at most three of its largest steps away: traffic varies within a run
 IMPLAUSIBLE_FACTOR = 2  # no traffic of a moment doubles a large counter
-SAME_DOMAINS = 0.8  # the share of common domains above which two lists are one key's: the last ranks change places
-OTHER_DOMAINS = 0.5  # the share below which they are two keys': even similar customers differ in half of the list
-FEW_DOMAINS = 3  # as many domains with equal counts are not in the list of a key that lacks most of them
+SAME_DOMAINS = 0.8  # of the domains, or more, are common to two lists of one key: the last ranks change places
+OTHER_DOMAINS = 0.5  # of the domains, or fewer, are common to two keys: even similar customers differ in half
+FEW_DOMAINS = 3  # a shorter list does not distinguish two keys
 MANY_DOMAINS, DIFFERENT_COUNTS = 5, 3  # a list with fewer may be the same for two keys by chance
-FEW_REQUESTS = 100  # two keys that fetch one page as rarely have the same bytes
+FEW_REQUESTS = 100  # two keys with fewer may have fetched the same page, and have the same bytes
 AGREEING = 2  # members that must agree: a single large count may be equal by chance
 
 OWN_MEMBERS = ("total", "success", "bytes_transferred", "top_domains")
@@ -101,7 +101,7 @@ def is_distinctive(value: int | list[tuple[str, int]] | None) -> bool:
 
 
 def shared_metrics(one: Sequence[UsageMetrics], other: Sequence[UsageMetrics]) -> list[str]:
-    """Return the members that show that two keys have one account, also if it is in use; empty for a coincidence.
+    """Return the members that show that two keys have one account, even if it is in use; empty for a coincidence.
 
     `one` and `other` are the usage metrics of the two keys, in the order of their requests.
     """
@@ -149,7 +149,7 @@ def _continues(one: Sequence[UsageMetrics], other: Sequence[UsageMetrics], name:
 
 
 def _distinctive_values(usage_metrics: Sequence[UsageMetrics], name: str) -> list[tuple[float, int]]:
-    """Return the large values of a counter, each after the time of its request."""
+    """Return the large values of a counter, each with the time of its request."""
     values = ((each.exchange.started, getattr(each, name)) for each in usage_metrics)
     return [(started, value) for started, value in values if is_distinctive(value)]
 
@@ -169,7 +169,7 @@ def transient_changes(
 
 
 def oscillations(values: Sequence[tuple[UsageMetrics, Decimal]]) -> Iterator[Change]:
-    """Yield each value that is far from the value before it, while the value after it is near to that."""
+    """Yield each value that is far from its predecessor, while its successor is near to that predecessor."""
     for (_, before), (metrics, value), (_, after) in zip(values, values[1:], values[2:], strict=False):
         is_far, is_back = abs(value - before) > before / FAR, abs(after - before) < before / NEAR
         if before >= DISTINCTIVE.start and is_far and is_back:

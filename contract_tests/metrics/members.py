@@ -6,8 +6,8 @@ import re
 from decimal import Context, Decimal
 
 NOISY_DIGITS = 15  # a double has 15 to 17 of them
-MEANT = Context(prec=12)  # digits: the noise of a few operations is behind them
-MOST_DIGITS, MOST_DECIMALS = 9, 4  # of a number as it was meant: any other one has more by chance only once in 1,000
+MEANT = Context(prec=12)  # digits that the rounding noise of a few operations does not reach
+MOST_DIGITS, MOST_DECIMALS = 9, 4  # of a number without noise: only one of 1,000 others is as short by chance
 WORD_BORDER = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 SECRET = re.compile(
     r"(?:^|_)(?:password|passwd|pwd|passphrase|secret|(?<!next_)(?<!page_)token|private_key|credential"
@@ -16,7 +16,7 @@ SECRET = re.compile(
 
 
 def without_noise(number: Decimal) -> Decimal:
-    """Return the number of few digits that a number with rounding noise stands for; any other number as it is."""
+    """Return a number without its rounding noise; a number that has none is returned unchanged."""
     meant = MEANT.create_decimal(number).normalize(MEANT)
     _, digits, exponent = meant.as_tuple()
     is_short = len(digits) <= MOST_DIGITS and isinstance(exponent, int) and exponent >= -MOST_DECIMALS

@@ -55,7 +55,7 @@ def contract(level: Level) -> Contract:
 
 
 def _first_items(validator: Validator, items: Any, instance: Any, schema: dict[str, Any]) -> Iterator[ValidationError]:
-    """Validate the first items of an array, and mark the array where there are more.
+    """Validate the first items of an array, and mark an array that has more.
 
     Most responses repeat an array of an earlier one: an array that was valid is not validated again.
     """

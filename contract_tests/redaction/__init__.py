@@ -1,1 +1,1 @@
-"""Keys removed from everything that the gate writes."""
+"""Redaction of keys in everything that the gate writes."""

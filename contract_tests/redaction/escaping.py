@@ -22,8 +22,8 @@ def escaped(text: str, before: str = "", *, styled: bool = False) -> str:
     """Escape control and format characters, and the last character of each prefix of a CI system's command.
 
     Args:
-        text: Lines, of which only their ends remain as control characters.
-        before: The escaped text to the left of the first line, if that is not a whole one.
+        text: Lines; their line ends are the only control characters that remain.
+        before: The escaped beginning of the first line, if `text` continues a line.
         styled: Whether pytest's colours and its carriage returns remain.
     """
     text = (UNUSUAL_OR_STYLE if styled else UNUSUAL).sub(_escape, text)
@@ -32,7 +32,7 @@ def escaped(text: str, before: str = "", *, styled: bool = False) -> str:
 
 
 def unfinished(line: str) -> str:
-    """Return as much of an unfinished line as decides whether the next text completes a command."""
+    """Return the part of an unfinished line that may begin a command, which the next text completes."""
     if UNDECIDED.fullmatch(line):
         return line[-1:] if line.endswith(":") else ""
     return "x" + line[-LONGEST_NAME:]

@@ -21,10 +21,10 @@ from contract_tests.redaction.spellings import (
 
 CUT = " …"  # ends a text that was cut
 SHORTEST_START = 3  # characters of a secret before a cut: fewer disclose nothing
-WINDOW = 512  # characters: what is read beyond a cut, so that a secret across it is found
+WINDOW = 512  # characters that are read beyond a cut, so that a secret across it is found
 REMEMBERED = 4096  # characters: the longest text whose redacted form is cached
 
-Hit = tuple[int, int, str]  # start, end, and what takes the place of that part
+Hit = tuple[int, int, str]  # start, end, and the replacement
 
 
 class Needles:
@@ -40,7 +40,7 @@ class Needles:
                 self._seeds[text[offset : offset + seed]].append((text, offset, run, placeholder))
 
     def hits(self, text: str) -> Iterator[Hit]:
-        """Yield each part of a lower-case text that betrays a secret."""
+        """Yield each part of a lower-case text that discloses a secret."""
         for seed, places in self._seeds.items():
             at = text.find(seed)
             while at >= 0:
@@ -52,7 +52,7 @@ class Needles:
 
 
 def _grown(text: str, at: int, form: str, offset: int, length: int) -> tuple[int, int]:
-    """Return the longest part of a text around a place that agrees with a form."""
+    """Return the longest range around a place in a text that agrees with a form."""
     before = 0
     while before < min(at, offset) and text[at - before - 1] == form[offset - before - 1]:
         before += 1
@@ -63,7 +63,7 @@ def _grown(text: str, at: int, form: str, offset: int, length: int) -> tuple[int
 
 
 def lower(text: str) -> str:
-    """Return the text in lower case and of the same length: some letters of other scripts would become two."""
+    """Return the text in lower case, or only its ASCII letters where its length would change."""
     lowered = text.lower()
     if len(lowered) == len(text):
         return lowered
@@ -117,7 +117,7 @@ class Redactor:
 
     @cached_property
     def _beginnings(self) -> re.Pattern[str]:
-        """The beginning of a secret where a text was cut."""
+        """The pattern for the beginning of a secret before a cut."""
         starts = {secret[:length] for secret in self.secrets for length in range(SHORTEST_START, RUN)}
         found = "|".join(re.escape(start) for start in sorted(starts, key=len, reverse=True) if start)
         return re.compile(f"(?:{found or '(?!)'})(?= ?…)", re.IGNORECASE)
@@ -150,7 +150,7 @@ def _line_around(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _pieces(text: str, hits: list[Hit], longest: int) -> Iterator[str]:
-    """Yield the parts before a length that are not a hit, and one placeholder for each group of adjacent hits."""
+    """Yield the parts between hits up to a length, and one placeholder for each group of adjacent hits."""
     at, last = 0, ""
     for start, end, placeholder in hits:
         if start >= longest:

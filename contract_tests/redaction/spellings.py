@@ -15,9 +15,9 @@ SHORTEST_SECRET = 4  # characters: a shorter one is in any text by chance
 RUN = 8  # characters: a run of a secret this long, wherever it starts, is found
 BASE64_RUN = 11  # characters: the base64 of eight bytes
 SHORTEST_BASE64 = 6  # characters: a shorter form is found in any text by chance
-SHORTEST_FORM = 4  # characters: decoding may leave less than that of a secret of escapes
+SHORTEST_FORM = 4  # characters: a secret that consists of escapes may be shorter once it is decoded
 MOST_ROUNDS = 30  # an ordinary text is decoded in one or two rounds
-CHUNK, OVERLAP = 65536, 4096  # characters: a large text is decoded in parts, a spelt secret is in one of them
+CHUNK, OVERLAP = 65536, 4096  # characters: a large text is decoded in parts, whose overlap has room for a secret
 PERCENT = "%(?:25)*"  # also encoded again, any number of times
 ESCAPES = (
     rf"(?P<utf8>(?i:{PERCENT}[c-f][0-9a-f](?:{PERCENT}[89ab][0-9a-f]){{1,3}}))"
@@ -32,7 +32,7 @@ ESCAPES = (
 ESCAPE = re.compile(rf"(?=[%&\\\ud800-\udbff])(?:{ESCAPES})")
 ESCAPE_OR_FOLDED = re.compile(rf"(?=[%&\\]|[^\t\n\r -~])(?:{ESCAPES}|(?P<other>[^\t\n\r -~]))")
 KEPT_CONTROLS = set("\t\n\r")
-LETTERS = {"n": "\n", "r": "\r", "t": "\t"}  # of the others nothing remains, like of any other control character
+LETTERS = {"n": "\n", "r": "\r", "t": "\t"}  # the others are removed, like any other control character
 SELECTORS = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 SEPARATORS = {ord(letter): None for letter in " \t\n\r:,;|._=-"}
 SEPARATOR = re.compile(r"0x|[ \t\n\r:,;|._=-]+")
@@ -69,7 +69,7 @@ class View:
         return below_end + position - end, below_end + position - end + 1
 
     def replaced(self, pattern: re.Pattern[str], spelt: Callable[[re.Match[str]], str]) -> View:
-        """Return the view with each match in its other spelling; the same view if that changes nothing."""
+        """Return the view with each match replaced; the same view if that changes nothing."""
         pieces: list[str] = []
         tokens: list[Token] = []
         length = at = 0
@@ -85,12 +85,12 @@ class View:
         return View("".join((*pieces, self.text[at:])), tuple(tokens), self) if tokens else self
 
     def without_separators(self) -> View:
-        """Return the view with the text that the function `without_separators` returns."""
+        """Remove separators as the function `without_separators` does."""
         return self.replaced(SEPARATOR, lambda _: "")
 
 
 class NestedTooDeeplyError(Exception):
-    """A text is still encoded after `MOST_ROUNDS` rounds; `spans` are the original places of what remains."""
+    """A text is still encoded after `MOST_ROUNDS` rounds; `spans` are these places in the original text."""
 
     def __init__(self, spans: list[tuple[int, int]]) -> None:
         super().__init__(f"a text is encoded more than {MOST_ROUNDS} times")
@@ -168,7 +168,7 @@ def _folded(letter: str) -> str:
 
 @dataclass(frozen=True)
 class Form:
-    """One spelling of a secret; `run` characters of it betray the secret."""
+    """One spelling of a secret; `run` characters of it disclose the secret."""
 
     text: str
     run: int
@@ -191,7 +191,7 @@ def coded_forms(secret: str) -> Iterator[Form]:
 
 
 def _base64_forms(raw: bytes, shift: int, width: int) -> Iterator[Form]:
-    """Yield the characters of the base64 that do not depend on what surrounds the secret."""
+    """Yield the base64 of a secret, without the characters that depend on the bytes around it."""
     encoded = base64.b64encode(b"\0" * shift + raw).decode().rstrip("=")
     steady = encoded[-(-shift * 4 // 3) : len(encoded) - (1 if (shift + len(raw)) % 3 else 0)]
     if len(steady) >= SHORTEST_BASE64:

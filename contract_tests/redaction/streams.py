@@ -1,4 +1,4 @@
-"""Standard streams whose text is redacted and escaped, also where they cannot be written."""
+"""Standard streams that redact and escape their text, and drop it once they cannot be written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def drop_output(stream: Any) -> None:
 
 
 def flush_standard_streams() -> None:
-    """Flush standard output and standard error, and drop what cannot be written, so that the exit code stays."""
+    """Flush standard output and standard error, and drop text that cannot be written: the exit code must not change."""
     for stream in filter(None, (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)):
         try:
             stream.flush()
@@ -43,12 +43,12 @@ class RedactedStream(io.TextIOBase):
         self._line = ""
 
     def write(self, text: str) -> int:
-        """Write the text without secrets, and without what a terminal or a CI system would obey."""
+        """Write the text without secrets, and without commands to a terminal or to a CI system."""
         self._pass(escaped(self.redact(text), self._line, styled=self.styled))
         return len(text)
 
     def write_command(self, command: str) -> None:
-        """Write a CI system's command of our own, whose parts are escaped already, on a line of its own."""
+        """Write a command to the CI system on a separate line; its parts are escaped already."""
         self._pass(self.redact(f"{command}\n"))
 
     def _pass(self, shown: str) -> None:

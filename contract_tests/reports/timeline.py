@@ -1,4 +1,4 @@
-"""The picture of a run as numbers and texts: latency and status of each request over time, and the buckets of the keys.
+"""The data of a run's picture: latency and status of each request over time, and the buckets of the keys.
 
 `timeline.html.j2` draws it. Times are percentages of the width, so that the text keeps its size on a narrow screen.
 """
@@ -15,7 +15,7 @@ from contract_tests.reports.model import RequestReport, counted
 
 TOP, PLOT, MARGIN, BUCKET, GAP = 26, 150, 8, 46, 40  # pixels
 MOST_TICKS = 6
-FASTEST = 0.0001  # seconds: shorter times are drawn there
+FASTEST = 0.0001  # seconds: shorter times are drawn in its place
 
 # Each has its own shape: the picture must be readable without colours. Later ones are drawn on top.
 KINDS = {

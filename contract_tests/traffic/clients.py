@@ -19,7 +19,7 @@ LACKS = frozenset[Aspect]({"head", "framing", "coding", "time"})
 
 def from_requests(response: requests.Response) -> Recorded:
     """Return the exchange of a response that requests has received."""
-    fields = list(response.raw.headers.items()) if response.raw is not None else []  # those of one name are not joined
+    fields = list(response.raw.headers.items()) if response.raw is not None else []  # fields of one name are separate
     sent = _from_prepared(response.request)
     return _recorded(sent, response.status_code, fields or response.headers.items(), response.content)
 

@@ -128,7 +128,7 @@ def _complete_request(entry: Mapping[str, Any], request: Request) -> Request:
 
 
 def _sent_fields(entry: Mapping[str, Any], url: str) -> list[tuple[bytes, bytes]]:
-    """Return the header fields of a request; in HTTP/2, which has no Host, it is that of the URL."""
+    """Return the header fields of a request; HTTP/2 has no Host, which is added from the URL."""
     fields = [(_utf_8(name), _utf_8(value)) for name, value in _fields(entry["request"])]
     return fields if _version(entry["request"]).startswith("HTTP/1") else with_host(fields, url)
 

@@ -1,4 +1,4 @@
-"""Exchanges that another program recorded: which of them are with the operation, and which keys are valid."""
+"""Recorded exchanges: the selection of those with the operation, and of the keys that are valid."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Recording:
     """The recorded exchanges with the operation at one deployment, in the order of their requests.
 
     `keys` are the valid API keys, and `refused` are other keys, each with an exchange that shows it. `lacks` are the
-    aspects that are not known of some exchange. `secrets` are all recorded keys, also those for other operations.
+    aspects that at least one exchange lacks. `secrets` are all recorded keys, also those for other operations.
     Exchanges with a `doubt` are included.
     """
 
@@ -140,7 +140,7 @@ def _is_of_the_deployment(exchange: Exchange) -> bool:
 
 
 def _only_target(responses: Sequence[tuple[Target, Exchange]], operation: Operation, redact: Redactor) -> Target:
-    """Return the deployment of the responses; pages and APIs that need no key are others."""
+    """Return the only deployment that accepted a key; pages, and APIs without keys, are not the deployment."""
     with_key = [target for target, each in responses if each.status == 200 and _key_values(each.request, operation)]
     answered = with_key or [target for target, each in responses if each.status == 200]
     target, *others = dict.fromkeys(answered or [target for target, _ in responses])
@@ -156,7 +156,7 @@ def target_of(url: str) -> str:
 
 
 def with_host(fields: list[tuple[bytes, bytes]], url: str) -> list[tuple[bytes, bytes]]:
-    """Return the header fields of a request to a URL with Host, which HTTP/2 lacks, and some clients leave out."""
+    """Return the header fields of a request, with the Host of its URL if it has none, as in HTTP/2."""
     if any(name.lower() == b"host" for name, _ in fields):
         return fields
     return [(b"Host", urlsplit(url).netloc.rpartition("@")[2].encode("utf-8", "replace")), *fields]
@@ -183,7 +183,7 @@ def _target(url: str, path: str) -> Target | None:
 
 
 def _key_values(request: Request, operation: Operation) -> list[bytes]:
-    """Return the keys in a request, but for placeholders of tools."""
+    """Return the keys in a request, without the placeholders that tools put in their place."""
     values = [value.strip(b" \t") for value in request.values(operation.key_header or "")]
     return [value for value in values if value and not PLACEHOLDER.fullmatch(value)]
 
@@ -238,7 +238,7 @@ def _attributed(
     lives: dict[Credential | None, tuple[float, float]],
     redact: Redactor,
 ) -> Iterator[Exchange]:
-    """Yield each exchange with its credential and its doubt; baseline requests are usual ones, in a known order."""
+    """Yield each exchange with its credential and its doubt. A usual request in a known order is a baseline request."""
     ends: dict[Credential | None, float] = {}
     for exchange in exchanges:
         values = _key_values(exchange.request, operation)
@@ -262,7 +262,7 @@ def _is_of(request: Request, operation: Operation) -> bool:
 
 
 def _is_usual(request: Request, operation: Operation) -> bool:
-    """Whether nothing but its key is a reason to refuse a request, for the deployment or for a proxy."""
+    """Whether a deployment or a proxy can have only the key as a reason to refuse a request."""
     header = (operation.key_header or "").lower()
     fields = [(lower, value) for name, value in request.fields if (lower := name.decode("latin-1").lower()) != header]
     names = [name for name, _ in fields]

@@ -26,7 +26,7 @@ REAL_TIME = Clock()
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Bounds in seconds: to connect, to the next byte, for a whole response, for bytes after it, for its end."""
+    """Bounds in seconds: to connect, for the next byte, a whole response, bytes after it, and the connection's end."""
 
     connect: float
     read: float

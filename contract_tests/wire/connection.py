@@ -45,7 +45,7 @@ class Connection:
         self.sock.close()
 
     def ends(self, seconds: float) -> bool:
-        """Whether the other side closes it within some time."""
+        """Whether the server closes it within some seconds."""
         until = self.clock.now() + seconds
         try:
             while (left := until - self.clock.now()) > 0:
@@ -54,12 +54,12 @@ class Connection:
                     return True
         except TimeoutError:
             return False
-        except OSError:  # closed the hard way, by either side
+        except OSError:  # reset, by either side
             return True
         return False
 
     def is_closed(self) -> bool:
-        """Whether the server has closed it while it was idle, without waiting for that."""
+        """Whether the server has closed it while it was idle; return at once."""
         if not select.select([self.sock], [], [], 0)[0]:
             return False
         self.sock.settimeout(0)
@@ -75,7 +75,7 @@ class Connection:
     def begin(self, request: Request, timeouts: Timeouts, part: float = 1.0) -> str:
         """Send the beginning of a request; return the reason of a failure, or an empty text.
 
-        `part` is its part of the whole request, for example 0.5 for the first half of its bytes.
+        `part` is the share of its bytes that is sent, for example 0.5 for the first half.
         """
         data = wire(request, self.origin)
         return self._send(data[: int(part * len(data))], timeouts)
@@ -87,7 +87,7 @@ class Connection:
     def pipeline(self, requests: Sequence[Request], timeouts: Timeouts, *, ahead: int, room: int) -> list[Exchange]:
         """Send requests in one write, and read responses until the connection ends.
 
-        `ahead` bytes go first, by themselves. Of a body of more than `room` bytes only the beginning is kept.
+        The first `ahead` bytes are sent separately. Only the beginning of a body of more than `room` bytes is kept.
         """
         data = b"".join(wire(request, self.origin) for request in requests)
         problem = ""
@@ -142,8 +142,8 @@ def connect(
 ) -> Connection:
     """Open a connection, through the proxy if there is one.
 
-    `silent` are addresses that did not answer in time while another one of the same name did. They are tried last, and
-    further ones are added.
+    `silent` are addresses that did not answer in time while another address of the same host did. They are tried last,
+    and further ones are added.
 
     Raises UnreachableError: name, port, proxy or TLS failed.
     """

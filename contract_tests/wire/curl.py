@@ -9,13 +9,13 @@ from contract_tests.wire.messages import AGENT, Credential, Request
 from contract_tests.wire.target import ConnectionSettings
 
 ADDED_BY_CURL = ("Host", "User-Agent", "Accept")  # header fields that curl adds unless an option removes them
-LONG_RUN = 100  # characters: a longer run of one letter is spelt as the command that makes it
+LONG_RUN = 100  # characters: a longer run of one letter becomes a command that prints it
 # A long run of one letter, printable characters before such a run, or others.
 PARTS = re.compile(
     rb"(?s)([A-Za-z0-9_])\1{%d,}|[ -~]+?(?=([A-Za-z0-9_])\2{%d}|[^ -~]|\Z)|[^ -~]+" % (LONG_RUN - 1, LONG_RUN - 1)
 )
 PRINTABLE = re.compile(rb"[ -~]+")
-GLOBBED = re.compile(rb"[\[\]{}]")  # what curl takes for a pattern in a URL
+GLOBBED = re.compile(rb"[\[\]{}]")  # characters that curl reads as a pattern in a URL
 IN_A_URL = re.compile(rb"/[!\"$-~]*")  # a target that curl sends unchanged within a URL: no fragment, no raw byte
 
 
@@ -28,7 +28,7 @@ def curl_commands(requests: Sequence[Request], settings: ConnectionSettings) -> 
 def curl_command(request: Request, settings: ConnectionSettings) -> str:
     """Return the command that repeats a request.
 
-    An API key becomes a shell variable, wherever it stands. Header fields that curl adds by itself are left out.
+    An API key becomes a shell variable, wherever it occurs. Header fields that curl adds by itself are left out.
     """
     for name, value in request.fields:
         if b"\0" in value:
@@ -66,7 +66,7 @@ def _method_options(request: Request) -> list[str]:
 
 def _field(request: Request, name: bytes, value: bytes, keys: Sequence[Credential]) -> str:
     if not value.strip():
-        return _shell(name + b";")  # how curl spells a field without a value
+        return _shell(name + b";")  # curl's syntax for a field without a value
     start, credential = name + request.separator_of(value), request.credential
     if not credential or value != credential.value or not credential.shell:
         return _shell(start + value, keys)
@@ -76,7 +76,7 @@ def _field(request: Request, name: bytes, value: bytes, keys: Sequence[Credentia
 
 
 def _shell(text: bytes, keys: Sequence[Credential] = ()) -> str:
-    """Quote bytes for a POSIX shell, keys as variables and long runs of a letter as the command that makes them."""
+    """Quote bytes for a POSIX shell. Keys become variables; long runs of a letter become commands that print them."""
     for key in keys:
         if key.value in text:
             return f'"{key.shell}"'.join(_shell(part, keys) if part else "" for part in text.split(key.value))
@@ -93,7 +93,7 @@ def _quoted_part(part: bytes) -> str:
 
 
 def _printf(data: bytes, keys: Sequence[Credential] = ()) -> str:
-    """Return the printf command that writes the bytes, keys as variables."""
+    """Return the printf command that writes the bytes, with keys as variables."""
     pieces = re.split(b"(" + b"|".join(re.escape(key.value) for key in keys) + b")", data) if keys else [data]
     shells = {key.value: key.shell for key in keys}
     form = "".join("%s" if index % 2 else "".join(map(_printf_byte, piece)) for index, piece in enumerate(pieces))

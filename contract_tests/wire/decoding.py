@@ -14,7 +14,7 @@ from contract_tests.wire.limits import KEPT, LARGEST_BODY
 GZIP_MEMBER = b"\x1f\x8b"  # RFC 1952, section 2.2: there may be several
 MOST_MEMBERS = 100
 ZSTD_MAGIC = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")  # RFC 8878, sections 3.1.1 and 3.1.2
-GZIP, DEFLATE = (31,), (15, -15)  # zlib's window bits: gzip; zlib, or the raw deflate that some servers send for it
+GZIP, DEFLATE = (31,), (15, -15)  # zlib's window bits: gzip; zlib, and the raw deflate that some servers send instead
 
 
 def is_raw_deflate(data: bytes) -> bool:
@@ -27,7 +27,7 @@ def is_raw_deflate(data: bytes) -> bool:
 
 
 def is_zstd(data: bytes) -> bool:
-    """Whether bytes begin as a zstd frame does; the gate does not decode it."""
+    """Whether bytes begin like a zstd frame, which the gate does not decode."""
     return ZSTD_MAGIC.match(data) is not None
 
 
@@ -67,7 +67,7 @@ def _inflated(data: bytes, wbits: int) -> tuple[bytes, str]:
 
 
 _gunzip = partial(_inflate, formats=GZIP)
-# The functions that undo a content coding. Each returns the decoded body, and why it is not whole, or an empty text.
+# Functions that undo a content coding. Each returns the decoded body, and why it is incomplete, or an empty text.
 DECODERS: Mapping[str, Callable[[bytes], tuple[bytes, str]]] = {
     "br": _unbrotli,
     "deflate": partial(_inflate, formats=DEFLATE),

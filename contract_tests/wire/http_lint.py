@@ -1,4 +1,4 @@
-"""Complaints of httplint about a response, as far as they matter for a JSON API, and two checks of header fields."""
+"""Complaints of httplint that matter for a JSON API, and two checks of header fields."""
 
 from __future__ import annotations
 

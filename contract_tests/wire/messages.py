@@ -25,10 +25,10 @@ LONGEST_CHARACTER = 4  # bytes: RFC 3629
 SUCCESSES = frozenset(range(200, 300))
 AUTH_ERRORS = frozenset({401, 403})
 CLIENT_ERRORS = frozenset(range(400, 500))
-SERVER_ERRORS = frozenset(range(500, 1000))  # also statuses that HTTP does not have
+SERVER_ERRORS = frozenset(range(500, 1000))  # also statuses that HTTP does not define
 CLIENT_ERRORS_OR_REDIRECTS = CLIENT_ERRORS | frozenset(range(300, 400)) - {304}
 LIKE_ASCII = {"us-ascii", "ascii", "iso-8859-1", "latin1", "windows-1252"}  # charsets in which ASCII is unchanged
-IDENTIFIER_FIELDS = frozenset({"x-request-id", "x-correlation-id", "request-id"})  # may repeat that of the request
+IDENTIFIER_FIELDS = frozenset({"x-request-id", "x-correlation-id", "request-id"})  # a response may repeat the request's
 UNSUSPICIOUS = re.compile(rb"[\w-]*")  # values that a firewall does not mistake for an attack
 REFUSED_CODING = re.compile(r"(?:^|,)\s*([\w-]+)\s*;\s*q=0(?:\.0*)?\s*(?=,|$)")
 CLOSED_ENDINGS = frozenset({"closed", "reset"})  # the server closed the connection without a response
@@ -58,7 +58,7 @@ class Credential:
 
 
 def label_of(key: Credential | None) -> str:
-    """Return the label of a key, or that there is none."""
+    """Return the label of a key, or `no key`."""
     return key.label if key else "no key"
 
 
@@ -122,8 +122,8 @@ class Request:
 class Abridged:
     """The size and the SHA-256 of a body of which only the beginning is kept.
 
-    `head` states that the head was cut as well, and the `extra` bytes that followed the response. The `reason` may
-    contain {} for the number of received bytes.
+    `head` states whether the head, and the bytes that followed the response, were cut as well: `extra` is the number of
+    these bytes. The `reason` may contain {} for the number of received bytes.
     """
 
     size: int
@@ -148,11 +148,11 @@ class Exchange:
         started: The time of the request on the run's monotonic clock, in seconds; `seconds` is the duration.
         redact: Removes the run's secrets from excerpts.
         abridged: Set if only a part is kept. Members that need the rest raise NotTested.
-        lacks: The aspects that are not known of an exchange that another program recorded.
+        lacks: The aspects that are not known of a recorded exchange.
         doubt: Why a recorded response may have another cause than the deployment; empty for others.
         is_closed: Whether the server closed the connection after the response; None if nothing waited for that.
         check_time: Raises NotTested once the run's time is over; large bodies are not decoded after that. It does
-            nothing for an exchange that is not one of a run.
+            nothing for an exchange outside a run.
     """
 
     request: Request
@@ -205,7 +205,7 @@ class Exchange:
         return self.payload
 
     def check_kept(self, *, head: bool = False) -> None:
-        """Raise NotTested where not all of the response, or of its `head` alone, was kept."""
+        """Raise NotTested unless the whole response, or its whole `head`, was kept."""
         if self.abridged and (self.abridged.head or not head):
             raise NotTested(self.abridged.reason.format(self.received))
 
@@ -230,7 +230,7 @@ class Exchange:
         return self.status == 200 and self.ending == "complete"
 
     def values(self, name: str) -> list[str]:
-        """Return the values of every field of that name, in order; NotTested where not all of them were kept."""
+        """Return the values of every field of that name, in order; NotTested unless all of them were kept."""
         self.check_kept(head=True)
         return self.kept_values(name)
 
@@ -261,13 +261,13 @@ class Exchange:
 
     @property
     def charsets(self) -> list[str]:
-        """The lower-case charset parameters of Content-Type; JSON has none, and each client ignores it or not."""
+        """The lower-case charset parameters of Content-Type; JSON has none, and only some clients ignore them."""
         parameters = [part.strip() for part in self.header("Content-Type").lower().split(";")[1:]]
         return [part.partition("=")[2].strip('" ') for part in parameters if part.startswith("charset=")]
 
     @property
     def has_true_charset(self) -> bool:
-        """Whether a client that reads the body by the charset gets the text that UTF-8 has (RFC 8259, section 8.1)."""
+        """Whether the body is the same text in its charset as in UTF-8 (RFC 8259, section 8.1)."""
         is_ascii = len(self.charsets) == 1 and self.charsets[0] in LIKE_ASCII and self.body.isascii()
         return is_ascii or self.charsets in ([], ["utf-8"], ["utf8"])
 
@@ -345,7 +345,7 @@ class Json:
 
     @cached_property
     def problem(self) -> str:
-        """A sentence's end such as "is empty", or an empty text."""
+        """The end of a sentence, such as "is empty", or an empty text."""
         return self.exchange.excerpt(self._document.problem)
 
     @cached_property
@@ -362,7 +362,7 @@ class Json:
 
 
 def kept_whole(exchanges: Iterable[Exchange]) -> Iterator[Exchange]:
-    """Yield the responses of which all is kept; then raise NotTested if there are others."""
+    """Yield the responses that were kept whole; then raise NotTested if there are others."""
     abridged = None
     for exchange in exchanges:
         if exchange.abridged:
@@ -374,6 +374,6 @@ def kept_whole(exchanges: Iterable[Exchange]) -> Iterator[Exchange]:
 
 
 def cookies_set(exchanges: Iterable[Exchange]) -> bytes:
-    """Return the Cookie field with which a browser repeats the cookies of some responses; empty without cookies."""
+    """Return the Cookie field that a browser sends after these responses; empty without cookies."""
     cookies = {line.split(";")[0].strip() for exchange in exchanges for line in exchange.values("Set-Cookie")}
     return "; ".join(sorted(cookies)).encode("latin-1")

@@ -32,12 +32,12 @@ class NotApplicable(NotTested):
 
 
 def or_not_applicable(cases: Iterable[T], missing: str) -> list[T]:
-    """Return the cases that a rule judges; NotApplicable if there are none, with the sentence that says so."""
+    """Return the cases that a rule judges; NotApplicable with the sentence `missing` if there are none."""
     return _listed(cases, NotApplicable(missing))
 
 
 def or_not_tested(exchanges: Iterable[T], missing: str) -> list[T]:
-    """Return the exchanges whose requests a rule needs; NotTested if the run has not sent any of them."""
+    """Return the exchanges that a rule needs; NotTested with the sentence `missing` if there are none."""
     return _listed(exchanges, NotTested(missing))
 
 

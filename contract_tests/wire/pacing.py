@@ -37,7 +37,7 @@ class Pacer:
         self.rate = max(min(self.rate, VENDOR_RATE) / 2, 0.1)
 
     def speed_up(self) -> None:
-        """Return towards the usual rate."""
+        """Raise the rate again, at most to the usual one."""
         self.rate = min(self.rate * RECOVERY, self._usual)
 
     def reserve(self, now: float) -> float:
@@ -79,13 +79,13 @@ class Pace:
             pacer.next_time = min(pacer.next_time, now)
 
     def back_off(self, caller: Credential | None, until: float) -> None:
-        """Send nothing for this caller until some time, and less often after that."""
+        """Send nothing for this caller until a time, and less often after that."""
         own = self._own(caller)
         own.slow_down()
         own.next_time = max(own.next_time, until)
 
     def learn(self, exchange: Exchange) -> None:
-        """Pace the key by the rate that the deployment states, and callers without a valid key once it blocks them."""
+        """Adapt the pace to the rate that the deployment states, and to a guard against callers without a valid key."""
         caller = exchange.request.credential
         if caller not in self._keys:
             self._notice_guard(exchange)

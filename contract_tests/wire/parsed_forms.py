@@ -1,4 +1,4 @@
-"""Parsed and decoded forms of received bodies: the last ones, so that they do not add up over a run."""
+"""A cache of parsed and decoded forms of received bodies, with a bound on its memory."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-MOST_BYTES = 256 * 1024  # of bodies in all: a parsed form may take forty times as much
+MOST_BYTES = 256 * 1024  # of all bodies in it: a parsed form may take forty times as much
 T = TypeVar("T")
 
 
 class ParsedForms:
-    """The forms that were used last, of at most `largest` bytes of bodies."""
+    """The most recently used forms; their bodies have at most `largest` bytes in all."""
 
     def __init__(self, largest: int = MOST_BYTES) -> None:
         self.largest = largest
@@ -19,7 +19,7 @@ class ParsedForms:
         self._size = 0
 
     def form(self, kind: Hashable, body: bytes, compute: Callable[[bytes], T]) -> T:
-        """Return a form of a body, computed where it is not kept; that of a large body is never kept."""
+        """Return a form of a body, and compute it unless it is kept; the form of a large body is never kept."""
         key = (kind, body)
         if key in self._kept:
             self._kept.move_to_end(key)

@@ -15,12 +15,12 @@ from contract_tests.wire.h11_problems import CLOSED_EARLY, sentence
 from contract_tests.wire.limits import KEPT, LARGEST_BODY, LARGEST_HEAD
 from contract_tests.wire.messages import Abridged, Ending, Exchange, Request
 
-MOST_FIELDS = 1000  # Python's own client takes 100
+MOST_FIELDS = 1000  # Python's own client accepts 100
 LATE_CLOSING = 5.0  # seconds: a firewall that refuses a request closes the connection sooner
 
 
 def _head_of(start: bytearray) -> bytes:
-    """Return what was received up to the first empty line, without the body behind it."""
+    """Return the received bytes up to the first empty line."""
     head = re.match(rb"[\r\n]*(?s:.*?)\n\r?\n", start)
     return head[0] if head else bytes(start)
 
@@ -60,7 +60,7 @@ class ResponseReader:
         self.reusable = False
 
     def exchange(self) -> Exchange:
-        """Read to the end, or to the first bound that is met."""
+        """Read until the end of the response, or until the first limit is reached."""
         try:
             while self._step():
                 pass
@@ -94,7 +94,7 @@ class ResponseReader:
         )
 
     def _step(self) -> bool:
-        """Handle one event; return whether the response goes on, as the methods for single events do."""
+        """Handle one event; like the methods for single events, return whether the response continues."""
         event = self.parser.next_event()
         if event is h11.NEED_DATA:
             return self._receive()
@@ -107,7 +107,7 @@ class ResponseReader:
         return isinstance(event, h11.Data) and self._add(event.data)
 
     def _send_body(self) -> bool:
-        """Send the body that has awaited this interim response."""
+        """Send the body, which was held back until this interim response."""
         body, self.unsent = self.unsent, b""
         try:
             self.sock.sendall(body)
@@ -116,7 +116,7 @@ class ResponseReader:
         return True
 
     def _add(self, data: bytes | bytearray) -> bool:
-        """Add to the body, or to its digest alone once the room is used up."""
+        """Add to the body, or only to its digest once the room is used up."""
         self.size += len(data)
         self.digest.update(data)
         if self.size == len(self.body) + len(data):
@@ -174,7 +174,7 @@ class ResponseReader:
         return False
 
     def _extra(self) -> bytes:
-        """Return the bytes that followed the response; wait a moment where a body may have been taken for a request."""
+        """Return the bytes that followed the response; wait a moment where the server may read a body as a request."""
         if self.head is None or self.ending != "complete":
             return b""
         extra = self.parser.trailing_data[0]

@@ -9,7 +9,7 @@ from contract_tests.wire.limits import KEPT, LARGEST_BODY
 from contract_tests.wire.messages import Abridged, Exchange
 
 KEPT_IN_ALL = 16 * 1024 * 1024  # bytes
-FIELD = 200  # bytes: what Python needs for a field besides its name and value
+FIELD = 200  # bytes: Python's overhead for a field
 KEPT_OF_A_HEAD = 16 * 1024  # bytes
 KEPT_OF_AN_EXTRA = 1024  # bytes
 

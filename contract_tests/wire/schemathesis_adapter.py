@@ -37,7 +37,7 @@ def body_of(request: requests.PreparedRequest) -> bytes:
 
 
 def as_response(exchange: Exchange, request: requests.PreparedRequest) -> requests.Response:
-    """Return the response of an exchange, which has a status, as Schemathesis validates it."""
+    """Return the response of an exchange with a status, in the form that Schemathesis validates."""
     coded = {"content-encoding", "content-length"} if exchange.header("Content-Encoding") else set()
     fields = [(name, value.decode("latin-1")) for name, value in exchange.fields if name.lower() not in coded]
     response = requests.Response()

@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 has it: nothing that a lenient parser would forgive."""
+"""JSON as RFC 8259 defines it, without the extensions that lenient parsers accept."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HALF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed body: its value, or the problem that it has; of too deep a text only the member names are known."""
+    """A parsed body: its value, or the problem because of which it has none."""
 
     value: Any = None
     problem: str = ""
@@ -33,7 +33,7 @@ class Document:
 
 
 def parse(body: bytes) -> Document:
-    """Parse a body; the problem is a sentence's end such as "has a byte order mark"."""
+    """Parse a body; the problem is the end of a sentence, such as "has a byte order mark"."""
     if problem := _problem_of_the_beginning(body):
         return Document(problem=problem)
     if (depth := nesting(body)) > DEEPEST:
@@ -67,14 +67,14 @@ def _problem_of_the_beginning(body: bytes) -> str:
 
 
 def parse_exactly(body: bytes) -> Any:
-    """Return the value of a body that `parse` finds no problem in, with exact decimals."""
+    """Return the value of a body that `parse` accepts, with exact decimals."""
     return json.loads(body, parse_float=Decimal)
 
 
 def nesting(body: bytes) -> int:
     """Return the depth of arrays and objects in a JSON text."""
     if body.count(b"[") + body.count(b"{") <= DEEPEST:
-        return 0  # as good as any number that is small enough
+        return 0  # any number that is small enough would do
     brackets = STRINGS.sub(b"", body).translate(None, NO_BRACKETS)
     return max(accumulate(map(STEPS.__getitem__, brackets)), default=0)
 
@@ -97,7 +97,7 @@ def objects(value: object) -> Iterator[dict[str, object]]:
 
 
 def member_names(body: bytes) -> set[str]:
-    """Return the texts in front of a colon: the member names, also of a text that is too deep or large to be parsed."""
+    """Return the strings before colons: the member names, even of a body that is too deep or too large to be parsed."""
     return {match[1].decode("utf-8", "replace") for match in MEMBER_NAME.finditer(body)}
 
 

@@ -35,10 +35,10 @@ class Transport:
     """Sends requests to one deployment.
 
     `journal` contains every exchange, also those with status 429. `unreachable_reason` is set once no connection can be
-    opened, also after some seconds. `interruptions` are sentences about shorter times without a connection. `crashes`
+    opened, even after some seconds. `interruptions` are sentences about shorter times without a connection. `crashes`
     are requests that were sent twice, both times without a response, and no connection could be opened in between.
-    `silent_addresses` did not answer while another address of the same name did. `exhausted` are keys with only 429
-    responses, each with the last one. `throttled_reason` states for callers why they send no more requests.
+    `silent_addresses` did not answer while another address of the same host did. `exhausted` are keys with only 429
+    responses, each with its last one. `throttled_reason` is the reason why a caller sends no more requests.
     `closed_unannounced` are exchanges after which the server closed the connection, and did not announce it.
     `is_recorded` states that the journal is a recording, and that nothing can be sent.
     """
@@ -77,7 +77,7 @@ class Transport:
 
     @property
     def problems(self) -> list[str]:
-        """Sentences about what was wrong with the deployment at times, without a request that is the cause."""
+        """Sentences about temporary problems of the deployment that no request caused."""
         host = (self.settings.proxy or self.settings.target).host
         silent = sorted(self.silent_addresses)
         return [
@@ -132,7 +132,7 @@ class Transport:
         """Send requests at the same time, each on its own connection.
 
         Raises:
-            NotTested: As many connections cannot be open at once.
+            NotTested: The deployment accepts fewer connections at once.
         """
         if not requests:
             return []
@@ -180,7 +180,7 @@ class Transport:
         The connection of the request is the first one: a server of one thread serves it before the others.
 
         Raises:
-            NotTested: As many connections cannot be open at once.
+            NotTested: The deployment accepts fewer connections at once.
         """
         requests = [*abandoned, request]
         self._wait(self._reserve(requests))
@@ -260,7 +260,7 @@ class Transport:
         return self._recorded(exchange)
 
     def _idle_connection(self, pool: Pool) -> Connection | None:
-        """Return the connection that was kept, unless the server has closed it: then no request is lost on it."""
+        """Return the kept connection; None if the server has closed it, so that no request is lost on it."""
         connection, last = self._idle.pop(pool, (None, None))
         if connection is None or not connection.is_closed():
             return connection
@@ -324,7 +324,7 @@ class Transport:
         return connection, exchange
 
     def _connection_for(self, requests: Sequence[Request]) -> Connection:
-        """Wait for the send time of some requests, and open a connection that they alone use."""
+        """Wait for the send time of the requests, and open a connection for them alone."""
         self._wait(self._reserve(requests))
         self.close()
         connection = self._new_connection()
