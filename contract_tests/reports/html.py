@@ -22,8 +22,8 @@ LEADS: dict[Outcome, str] = {
     "known deviation": "Broken; a listed deviation accepts the failure until its expiry date.",
     "reported": "Broken, but above the level of this run: not fatal.",
     "not tested": "These rules were not tested, for these reasons.",
-    "not applicable": "No response of this run has the subject of these promises.",
     "held": "Promises that the deployment kept, by family. “shared” stands for requests that all rules share.",
+    "not applicable": "No response of this run has the subject of these promises.",
 }
 
 

@@ -15,7 +15,7 @@ from contract_tests.redaction.redactor import Redactor
 from usage_contract.levels import Level
 
 Outcome = Literal[
-    "held", "broken", "stale deviation", "known deviation", "reported", "not tested", "not applicable", "gate error"
+    "broken", "gate error", "stale deviation", "known deviation", "reported", "not tested", "held", "not applicable"
 ]
 Result = Literal["conforms", "partial", "broken", "could not be tested", "gate error", "interrupted"]
 T = TypeVar("T")
@@ -25,7 +25,7 @@ FORMAT = "usage-contract/report/2"
 FATAL: tuple[Outcome, ...] = ("broken", "gate error", "stale deviation")
 ACCEPTED: tuple[Outcome, ...] = ("known deviation", "reported")
 FAILURES = (*FATAL, *ACCEPTED)
-OUTCOMES = (*FAILURES, "not tested", "not applicable", "held")
+OUTCOMES: tuple[Outcome, ...] = (*FAILURES, "not tested", "held", "not applicable")  # the worst first
 TITLES: Mapping[Result, str] = {
     "conforms": "✓ Conforms",
     "partial": "✓ Conforms, as far as it was tested",
@@ -222,7 +222,7 @@ class Report:
     @property
     def tally(self) -> str:
         """How many rules have which outcome, the worst first."""
-        return ", ".join(f"{len(rules)} {outcome}" for outcome, rules in self.groups) or "no rule ran"
+        return tally(self.counts) or "no rule ran"
 
     @property
     def cost(self) -> str:
@@ -233,6 +233,11 @@ class Report:
 def as_json(report: Report) -> str:
     """Return the report as JSON; `report.schema.json` beside this file describes it."""
     return json.dumps(asdict(report), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+
+def tally(counts: Mapping[Outcome, int]) -> str:
+    """Return how many rules have which outcome, the worst first; empty without a rule."""
+    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts.get(outcome))
 
 
 def cost_of_run(requests: int, seconds: float, *, is_recorded: bool) -> str:

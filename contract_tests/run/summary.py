@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from typing import get_args
 
-from contract_tests.reports.model import FAILURES, Outcome, cost_of_run, counted
+from contract_tests.reports.model import FAILURES, Outcome, cost_of_run, counted, tally
 from contract_tests.run.plan import ALL_BASELINE_REQUESTS, own_requests, seconds
 from contract_tests.run.rules import all_rules, rule_ids
 from contract_tests.run.verdicts import Verdict, Verdicts
@@ -19,13 +18,11 @@ WIDTH = 100  # characters of a line with rule ids
 
 def summary(verdicts: Verdicts) -> Iterator[str]:
     """Yield the lines that end a run."""
-    counts = verdicts.counts
     embedded = " (the embedded mock)" if verdicts.settings.embedded else ""
     yield f"{verdicts.settings.target.url}{embedded} {_result(verdicts)} at level {verdicts.settings.level}"
-    tally = ", ".join(f"{counts[outcome]} {outcome}" for outcome in get_args(Outcome) if counts[outcome])
     selected, known = len(verdicts.rules), len(rule_ids())
     of_all = f" of {known}" if 0 < selected < known else ""
-    yield f"rules: {selected}{of_all} selected; {tally or 'none ran'}"
+    yield f"rules: {selected}{of_all} selected; {tally(verdicts.counts) or 'none ran'}"
     if verdicts.scheduler:
         yield cost_of_run(verdicts.requests, verdicts.seconds, is_recorded=verdicts.is_recorded)
     lines = [*_failures(verdicts), *_untested(verdicts)]

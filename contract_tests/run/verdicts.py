@@ -9,7 +9,7 @@ from datetime import date
 
 import pytest
 
-from contract_tests.reports.model import ACCEPTED, Outcome
+from contract_tests.reports.model import ACCEPTED, OUTCOMES, Outcome
 from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.first_request import NoFirstResponseError
 from contract_tests.run.options import Settings
@@ -19,16 +19,6 @@ from contract_tests.run.scheduler import Scheduler, Shortfall
 from contract_tests.wire.messages import Exchange
 from contract_tests.wire.not_tested import MORE_REQUESTS, MORE_TIME, NotApplicable, NotTested
 
-WORST_FIRST: tuple[Outcome, ...] = (
-    "broken",
-    "gate error",
-    "known deviation",
-    "reported",
-    "stale deviation",
-    "not tested",
-    "held",
-    "not applicable",
-)
 # Reported where the first 200 is missing, whichever rule happened to come first. At the level `specified`, also
 # reported where an outage ends the run: the baseline request that has confirmed it breaks this rule.
 FIRST_REQUEST_RULE = "auth/valid-key-is-200"
@@ -62,7 +52,9 @@ class Verdict:
 
     def worst(self, other: Verdict) -> Verdict:
         """Return the worse of two verdicts on a rule, with the cost of both where one run followed the other."""
-        worst = min((self, other), key=lambda verdict: WORST_FIRST.index(verdict.outcome))
+        worst, better = sorted((self, other), key=lambda verdict: OUTCOMES.index(verdict.outcome))
+        if worst.outcome == "stale deviation" and better.outcome in ACCEPTED:
+            worst = better  # a deviation that occurs at times is not stale
         follows = self.requests.stop == other.requests.start
         requests = range(self.requests.start, other.requests.stop) if follows else worst.requests
         return replace(worst, requests=requests, seconds=self.seconds + other.seconds)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from contract_tests.reports.model import Outcome
+from contract_tests.run.rules import all_rules
+from contract_tests.run.verdicts import Verdict
 from mock_server import UsageMock
 from tests.support.gate import Run
 
@@ -56,6 +59,25 @@ def test_a_rule_that_is_broken_once_is_broken(
     assert len({rule["id"] for rule in report["rules"]}) == len(report["rules"]) == 1 + bool(also)
     assert all(rule["runs"] > 1 for rule in report["rules"] if rule["id"] == RULE)
     assert len([request for request in report["timeline"] if request["rule"] == ""]) < 60
+
+
+@pytest.mark.parametrize(
+    ("outcome", "other", "worst"),
+    [
+        ("broken", "known deviation", "broken"),
+        ("known deviation", "stale deviation", "known deviation"),
+        ("reported", "stale deviation", "reported"),
+        ("gate error", "stale deviation", "gate error"),
+        ("stale deviation", "not tested", "stale deviation"),
+        ("not tested", "held", "not tested"),
+        ("held", "not applicable", "held"),
+    ],
+)
+def test_the_worst_of_two_runs_counts_and_a_deviation_that_occurs_once_is_not_stale(
+    outcome: Outcome, other: Outcome, worst: Outcome
+) -> None:
+    one, two = (Verdict(all_rules()[0], each) for each in (outcome, other))
+    assert one.worst(two).outcome == two.worst(one).outcome == worst
 
 
 def test_repeated_rules_that_hold_conform(
