@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from decimal import Decimal
 from importlib.metadata import version
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 from contract_tests.redaction.escaping import escaped
 from contract_tests.redaction.redactor import Redactor
@@ -17,7 +17,16 @@ from usage_contract.levels import Level
 Outcome = Literal[
     "broken", "gate error", "stale deviation", "known deviation", "reported", "not tested", "held", "not applicable"
 ]
-Result = Literal["conforms", "partial", "broken", "could not be tested", "gate error", "interrupted"]
+Result = Literal[
+    "conforms",
+    "partial",
+    "incomplete",
+    "could not be tested",
+    "broken",
+    "stale deviation",
+    "gate error",
+    "interrupted",
+]
 T = TypeVar("T")
 
 TOOLS = ("usage-contract", "pytest", "hypothesis", "schemathesis", "h11")
@@ -26,15 +35,38 @@ FATAL: tuple[Outcome, ...] = ("broken", "gate error", "stale deviation")
 ACCEPTED: tuple[Outcome, ...] = ("known deviation", "reported")
 FAILURES = (*FATAL, *ACCEPTED)
 OUTCOMES: tuple[Outcome, ...] = (*FAILURES, "not tested", "held", "not applicable")  # the worst first
-TITLES: Mapping[Result, str] = {
-    "conforms": "✓ Conforms",
-    "partial": "✓ Conforms, as far as it was tested",
-    "broken": "✗ The contract is broken",
-    "could not be tested": "? Could not be tested",
-    "gate error": "! The gate itself failed",
-    "interrupted": "! Interrupted",
-}
 OURS = {"ours": True}  # a member with few fixed values is not redacted: it may contain a short secret by chance
+
+
+class Conclusion(NamedTuple):
+    """The exit code and the words for one result of a run.
+
+    Attributes:
+        exit_code: The exit code; a green run has another one if its reports cannot be written.
+        title: The result in a few words, with a sign beside the colour.
+        sentence: The end of a sentence that starts with the deployment; {but_for} names accepted failures.
+    """
+
+    exit_code: int
+    title: str
+    sentence: str
+
+
+AS_FAR_AS_TESTED = "conforms{but_for} as far as it was tested: the result is partial"
+RESULTS: Mapping[Result, Conclusion] = {
+    "conforms": Conclusion(0, "✓ Conforms", "conforms{but_for}"),
+    "partial": Conclusion(0, "✓ Conforms, as far as it was tested", AS_FAR_AS_TESTED),
+    "incomplete": Conclusion(4, "? Not tested completely", AS_FAR_AS_TESTED + ", which --require-complete refuses"),
+    "could not be tested": Conclusion(4, "? Could not be tested", "could not be tested"),
+    "broken": Conclusion(1, "✗ The contract is broken", "BREAKS ITS CONTRACT"),
+    "stale deviation": Conclusion(
+        1,
+        "✗ Keeps a promise that is listed as a known deviation",
+        "keeps a promise that is listed as a known deviation",
+    ),
+    "gate error": Conclusion(3, "! The gate itself failed", "was not judged: the gate itself failed"),
+    "interrupted": Conclusion(2, "! Interrupted", "was not judged: the run was interrupted"),
+}
 
 
 @dataclass(frozen=True)
@@ -200,7 +232,7 @@ class Report:
     @property
     def title(self) -> str:
         """The verdict in a few words, with a sign beside the colour."""
-        return TITLES[self.verdict]
+        return RESULTS[self.verdict].title
 
     @property
     def faults(self) -> list[RuleReport]:

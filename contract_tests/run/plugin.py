@@ -20,7 +20,6 @@ from contract_tests.reports.text import exchange_lines, rule_text
 from contract_tests.run.examples import PROFILES
 from contract_tests.run.failed_start import watch
 from contract_tests.run.findings import BrokenPromiseError
-from contract_tests.run.first_request import COULD_NOT_BE_TESTED
 from contract_tests.run.junit import take_over
 from contract_tests.run.offline import doubts_about
 from contract_tests.run.options import add_options
@@ -31,7 +30,7 @@ from contract_tests.run.report import rule_report
 from contract_tests.run.report_plugin import ReportPlugin
 from contract_tests.run.rules import Rule, rule_ids, rule_of, unknown_rule
 from contract_tests.run.subject import sends_nothing, subject_of
-from contract_tests.run.summary import summary
+from contract_tests.run.summary import headline, summary
 from contract_tests.run.verdicts import Verdicts, verdicts_key
 from contract_tests.wire.not_tested import NotApplicable, NotTested
 from usage_contract import __version__
@@ -253,22 +252,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Set the exit code: 0 conforms, 1 broken, 3 the gate failed, 4 could not be tested."""
     if sends_nothing(session.config.option):
         return
-    if session.exitstatus in {
-        pytest.ExitCode.OK,
-        pytest.ExitCode.TESTS_FAILED,
-        pytest.ExitCode.NO_TESTS_COLLECTED,
-    }:
-        session.exitstatus = _exit_code(session)
-
-
-def _exit_code(session: pytest.Session) -> int:
-    """Return the exit code of a run that ended by itself; a plugin that repeats rules does not change it."""
-    verdicts = session.config.stash[verdicts_key]
-    if verdicts.counts["broken"] or verdicts.counts["stale deviation"]:
-        return pytest.ExitCode.TESTS_FAILED
-    if verdicts.counts["gate error"]:
-        return pytest.ExitCode.INTERNAL_ERROR
-    return pytest.ExitCode.OK if verdicts.is_green and not session.shouldfail else COULD_NOT_BE_TESTED
+    session.exitstatus = session.config.stash[verdicts_key].end(session)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -282,13 +266,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _ending(config: pytest.Config) -> Iterator[str]:
     reports = config.stash[reports_key]
-    verdict, *more = summary(config.stash[verdicts_key])
-    yield reports.reason or verdict
+    verdicts = config.stash[verdicts_key]
+    yield reports.reason or headline(verdicts)
     yield from reports.problems
     if reports.report and reports.report.exchange:
         yield from exchange_lines(reports.report.exchange)
-    yield from more
-    if not (config.stash[verdicts_key].rules or reports.reason):
+    yield from summary(verdicts)
+    if not (verdicts.rules or reports.reason):
         yield "pytest has collected no rules. Check -k, -m, and python_files and python_functions in its configuration"
     if reports.report and reports.report.comparison:
         yield from comparison_lines(reports.report.comparison)

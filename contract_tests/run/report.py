@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
-import pytest
-
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.reports.comparison import EarlierReport, compare
 from contract_tests.reports.model import (
@@ -19,7 +17,6 @@ from contract_tests.reports.model import (
     FindingReport,
     Report,
     RequestReport,
-    Result,
     RuleReport,
     counted,
 )
@@ -27,7 +24,7 @@ from contract_tests.reports.pretty_json import marked
 from contract_tests.run.command_line import command_for_one_rule, repeating_command
 from contract_tests.run.findings import Finding
 from contract_tests.run.options import Settings
-from contract_tests.run.summary import complete_run, summary
+from contract_tests.run.summary import complete_run, headline
 from contract_tests.run.verdicts import Verdict, Verdicts
 from contract_tests.wire.curl import curl_command, curl_commands
 from contract_tests.wire.limits import KEPT
@@ -37,11 +34,6 @@ from contract_tests.wire.not_tested import NotTested
 MOST_FINDINGS = 20  # different findings of a rule
 LONGEST_VALUE = 80  # characters of a value in a pretty-printed body
 SHOWN_FIELDS = {b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language", b"content-type"}
-RESULTS: Mapping[int, Result] = {
-    pytest.ExitCode.TESTS_FAILED: "broken",
-    pytest.ExitCode.INTERRUPTED: "interrupted",
-    pytest.ExitCode.INTERNAL_ERROR: "gate error",
-}
 
 
 @dataclass(frozen=True)
@@ -63,8 +55,8 @@ def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None)
     settings = verdicts.settings
     rules = tuple(replace(rule, reproduce=_again(rule, verdicts, ending)) for rule in _rules(verdicts))
     return Report(
-        verdict=_result(verdicts, ending),
-        headline=ending.reason or next(summary(verdicts)),
+        verdict=verdicts.result,
+        headline=ending.reason or headline(verdicts),
         exchange=exchange_report(ending.exchange, settings) if ending.exchange else None,
         exit_code=ending.exit_code,
         level=settings.level,
@@ -83,12 +75,6 @@ def report_of(verdicts: Verdicts, ending: Ending, earlier: EarlierReport | None)
         timeline=tuple(_timeline(verdicts)),
         comparison=compare(earlier, rules) if earlier else None,
     )
-
-
-def _result(verdicts: Verdicts, ending: Ending) -> Result:
-    if ending.exit_code == pytest.ExitCode.OK:
-        return "conforms" if verdicts.is_complete else "partial"
-    return RESULTS.get(ending.exit_code, "could not be tested")
 
 
 def _settings(settings: Settings) -> Mapping[str, str | int | float | bool | None]:

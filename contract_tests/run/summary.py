@@ -1,11 +1,11 @@
-"""The summary of a run on the terminal: the verdict, the counts, the failures, and the rules that were not tested."""
+"""The summary of a run on the terminal: the result, the counts, the failures, and the rules that were not tested."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
 
-from contract_tests.reports.model import FAILURES, Outcome, cost_of_run, counted, tally
+from contract_tests.reports.model import FAILURES, RESULTS, Outcome, cost_of_run, counted, tally
 from contract_tests.run.plan import ALL_BASELINE_REQUESTS, own_requests, seconds
 from contract_tests.run.rules import all_rules, rule_ids
 from contract_tests.run.verdicts import Verdict, Verdicts
@@ -16,10 +16,17 @@ LISTED = 40  # rules that were not tested for one reason; the reports list more
 WIDTH = 100  # characters of a line with rule ids
 
 
-def summary(verdicts: Verdicts) -> Iterator[str]:
-    """Yield the lines that end a run."""
+def headline(verdicts: Verdicts) -> str:
+    """Return the result of a run as a sentence."""
     embedded = " (the embedded mock)" if verdicts.settings.embedded else ""
-    yield f"{verdicts.settings.target.url}{embedded} {_result(verdicts)} at level {verdicts.settings.level}"
+    accepted = verdicts.counts["known deviation"]
+    but_for = f" but for {counted(accepted, 'known deviation')}" if accepted else ""
+    result = RESULTS[verdicts.result].sentence.format(but_for=but_for)
+    return f"{verdicts.settings.target.url}{embedded} {result} at level {verdicts.settings.level}"
+
+
+def summary(verdicts: Verdicts) -> Iterator[str]:
+    """Yield the lines that follow the result of a run."""
     selected, known = len(verdicts.rules), len(rule_ids())
     of_all = f" of {known}" if 0 < selected < known else ""
     yield f"rules: {selected}{of_all} selected; {tally(verdicts.counts) or 'none ran'}"
@@ -69,23 +76,6 @@ def _by_reason(verdicts: Verdicts, outcome: Outcome) -> Iterator[str]:
 
 def _with(verdicts: Verdicts, outcome: Outcome) -> list[Verdict]:
     return [verdict for verdict in verdicts.all if verdict.outcome == outcome]
-
-
-def _result(verdicts: Verdicts) -> str:
-    if verdicts.counts["broken"]:
-        return "BREAKS ITS CONTRACT"
-    if verdicts.counts["stale deviation"]:
-        return "keeps a promise that is listed as a known deviation"
-    if verdicts.counts["not tested"] + verdicts.counts["not applicable"] == verdicts.counts.total():
-        return "could not be tested"
-    if verdicts.counts["gate error"]:
-        return "was not judged: the gate itself failed"
-    accepted = verdicts.counts["known deviation"]
-    but_for = f" but for {counted(accepted, 'known deviation')}" if accepted else ""
-    if verdicts.is_complete:
-        return f"conforms{but_for}"
-    because = ", which --require-complete refuses" if verdicts.settings.require_complete else ""
-    return f"conforms{but_for} as far as it was tested: the result is partial{because}"
 
 
 def _indented(text: str) -> list[str]:

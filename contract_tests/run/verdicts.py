@@ -9,7 +9,7 @@ from datetime import date
 
 import pytest
 
-from contract_tests.reports.model import ACCEPTED, OUTCOMES, Outcome
+from contract_tests.reports.model import ACCEPTED, OUTCOMES, RESULTS, Outcome, Result
 from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.first_request import NoFirstResponseError
 from contract_tests.run.options import Settings
@@ -22,6 +22,11 @@ from contract_tests.wire.not_tested import MORE_REQUESTS, MORE_TIME, NotApplicab
 # Reported where the first 200 is missing, whichever rule happened to come first. At the level `specified`, also
 # reported where an outage ends the run: the baseline request that has confirmed it breaks this rule.
 FIRST_REQUEST_RULE = "auth/valid-key-is-200"
+ENDED_BY_ITSELF = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED}
+ENDED_EARLY: dict[int, Result] = {
+    pytest.ExitCode.INTERRUPTED: "interrupted",
+    pytest.ExitCode.INTERNAL_ERROR: "gate error",
+}
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ class Verdicts:
     _since: int = 0
     _up_to: int = 0
     _began: float = 0.0
+    _ended_early: Result | None = None
+    _is_cut_short: bool = False
 
     @property
     def all(self) -> list[Verdict]:
@@ -217,11 +224,32 @@ class Verdicts:
         of_deployment = (Shortfall(None, problem, "") for problem in self.scheduler.transport.problems)
         return [*self.scheduler.shortfalls, *of_deployment]
 
+    def end(self, session: pytest.Session) -> int:
+        """Note how pytest has ended the run, and return the exit code."""
+        if session.exitstatus not in ENDED_BY_ITSELF:
+            self._ended_early = ENDED_EARLY.get(session.exitstatus, "could not be tested")
+            return session.exitstatus
+        self._is_cut_short = bool(session.shouldfail)
+        return RESULTS[self.result].exit_code
+
     @property
-    def is_green(self) -> bool:
-        """Whether a run without a failure is green: some rule was tested, and all of them with --require-complete."""
-        tested = self.counts["held"] + self.counts["reported"] + self.counts["known deviation"]
-        return tested > 0 and (self.is_complete or not self.settings.require_complete)
+    def result(self) -> Result:
+        """The result of the run."""
+        counts = self.counts
+        if self._ended_early:
+            return self._ended_early
+        if counts["broken"]:
+            return "broken"
+        if counts["stale deviation"]:
+            return "stale deviation"
+        if counts["gate error"]:
+            return "gate error"
+        is_tested = counts["held"] or counts["reported"] or counts["known deviation"]
+        if self._is_cut_short or not is_tested:
+            return "could not be tested"
+        if self.is_complete:
+            return "conforms"
+        return "incomplete" if self.settings.require_complete else "partial"
 
 
 verdicts_key = pytest.StashKey[Verdicts]()

@@ -20,7 +20,7 @@ from markdown_it import MarkdownIt
 
 from contract_tests.reports.github import annotation
 from contract_tests.reports.markdown import fenced, inline
-from contract_tests.reports.model import OUTCOMES, TITLES, Outcome, Result
+from contract_tests.reports.model import OUTCOMES, RESULTS, Outcome, Result
 from contract_tests.wire.messages import Ending
 from mock_server import UsageMock
 from tests.support.canary import KEY, OTHER, echo, leaks
@@ -361,7 +361,7 @@ def test_a_run_that_lists_rules_writes_no_report(option: str, run_gate: RunGate)
 
 def test_the_schema_has_every_verdict_outcome_and_ending() -> None:
     properties, definitions = SCHEMA["properties"], SCHEMA["$defs"]
-    assert set(properties["verdict"]["enum"]) == set(get_args(Result)) == set(TITLES)
+    assert set(properties["verdict"]["enum"]) == set(get_args(Result)) == set(RESULTS)
     assert set(definitions["outcome"]["enum"]) == set(OUTCOMES)
     assert get_args(Outcome) == OUTCOMES
     assert set(definitions["request"]["properties"]["ending"]["enum"]) == set(get_args(Ending))
