@@ -67,11 +67,11 @@ def _open_closed_streams(config: pytest.Config) -> None:
 
 
 def _load(config: pytest.Config, args: list[str]) -> None:
-    """Load the gate's plugin, which also reports a run that cannot start."""
+    """Load the gate's plugin, and call the hook that pytest has begun to call already."""
     config.pluginmanager.import_plugin("contract_tests.run.plugin")
-    from contract_tests.run.failed_start import watch
+    from contract_tests.run.plugin import pytest_load_initial_conftests
 
-    watch(config, args)
+    pytest_load_initial_conftests(config, args)
 
 
 def _remove_earlier_reports(args: Sequence[str], folder: Path) -> None:

@@ -33,19 +33,18 @@ ARGPARSE_ERROR = re.compile(r"(?s)usage: .*?\n[^\n]*?: error: (?P<problem>.*?)(?
 outputs_key = pytest.StashKey[Outputs]()
 
 
-def watch(config: pytest.Config, arguments: Sequence[str]) -> Outputs:
+def watch(config: pytest.Config, arguments: Sequence[str]) -> None:
     """Clear the outputs of an earlier run, and report from here on a run that cannot start.
 
     A run that sends nothing leaves an earlier run's outputs alone.
     """
-    if outputs_key not in config.stash:
-        is_quiet = bool(SENDS_NOTHING & set(arguments))
-        outputs = Outputs(written=True) if is_quiet else Outputs.of(arguments)
-        config.stash[outputs_key] = outputs
-        # pytest runs this while the error that ended the run passes through it.
-        config.add_cleanup(lambda: _report(sys.exception(), outputs, arguments))
-        outputs.prepare()
-    return config.stash[outputs_key]
+    if outputs_key in config.stash:  # the command line names the plugin by -p, too
+        return
+    is_quiet = bool(SENDS_NOTHING & set(arguments))
+    outputs = config.stash[outputs_key] = Outputs(written=True) if is_quiet else Outputs.of(arguments)
+    # pytest runs this while the error that ended the run passes through it.
+    config.add_cleanup(lambda: _report(sys.exception(), outputs, arguments))
+    outputs.prepare()
 
 
 def _report(error: BaseException | None, outputs: Outputs, arguments: Sequence[str]) -> None:

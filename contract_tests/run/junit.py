@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import pytest
-from _pytest.junitxml import LogXML, xml_key
+from _pytest.junitxml import LogXML, pytest_unconfigure, xml_key
 
 
 class JUnitFile(LogXML):
     """pytest's JUnit file, which is written only by `write`: pytest itself fails where the file cannot be written."""
 
-    is_written = False
-
     def write(self, reason: str) -> None:
         """Write the file, with a reason as an error: readers take a file without errors for a success."""
-        self.is_written = False
         if reason:
             case = self.node_reporter("contract gate")
             case.attrs.update(classname="contract_tests", name="contract gate")
             if not case.nodes:
                 case._add_simple("error", reason, reason)
         super().pytest_sessionfinish()
-        self.is_written = True
 
     def pytest_sessionfinish(self) -> None:
         """Leave the file to `write`."""
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-        """Print the path of a file that was written."""
-        if self.is_written:
-            super().pytest_terminal_summary(terminalreporter, config)
 
 
 def take_over(config: pytest.Config) -> JUnitFile | None:
@@ -36,7 +27,7 @@ def take_over(config: pytest.Config) -> JUnitFile | None:
     given = config.stash.get(xml_key, None)
     if given is None:
         return None
-    config.pluginmanager.unregister(given)
+    remove(config)
     own = config.stash[xml_key] = JUnitFile(
         given.logfile,
         given.prefix,
@@ -48,3 +39,8 @@ def take_over(config: pytest.Config) -> JUnitFile | None:
     )
     config.pluginmanager.register(own)
     return own
+
+
+def remove(config: pytest.Config) -> None:
+    """Remove the plugin for `--junitxml`, which would print the path of its file."""
+    pytest_unconfigure(config)

@@ -29,7 +29,7 @@ class Outputs:
     """The outputs of a run: the report folder, the JUnit file, GitHub's step summary and log.
 
     `compared` is the file of `--compare`, and `earlier` is its report: it may lie in the folder, which is cleared.
-    `written` is set as soon as the run has reported its own end.
+    `written` is set once the reports are written, and from the start in a run that writes none.
     """
 
     folder: Path | None = None
@@ -99,7 +99,6 @@ class Outputs:
         Raises:
             OSError: A file, which is its `filename`, cannot be written. The folder then has no report.
         """
-        self.written = True
         # Once more, because formatting may have completed a secret; a short secret may be in it by chance.
         final = Redactor(tuple(secret if len(secret) >= RUN else "" for secret in redact.secrets))
         for path, text in list(self._texts(report)):  # an error in one format leaves none of the files behind
@@ -109,6 +108,7 @@ class Outputs:
             except OSError as error:
                 self._remove()  # an incomplete report must not remain
                 raise OSError(error.errno, error.strerror, str(path)) from None
+        self.written = True
 
     def _texts(self, report: Report) -> Iterator[tuple[Path, str]]:
         if self.folder:

@@ -18,7 +18,7 @@ from contract_tests.reports.comparison import comparison_lines
 from contract_tests.reports.model import redacted
 from contract_tests.reports.text import exchange_lines, rule_text
 from contract_tests.run.examples import PROFILES
-from contract_tests.run.failed_start import watch
+from contract_tests.run.failed_start import outputs_key, watch
 from contract_tests.run.findings import BrokenPromiseError
 from contract_tests.run.junit import take_over
 from contract_tests.run.offline import doubts_about
@@ -48,13 +48,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
-    """Clear an earlier run's outputs first; the entry point does so where it has loaded this plugin."""
+    """Clear an earlier run's outputs first."""
     watch(early_config, args)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Set the Hypothesis profile before Hypothesis's own plugin loads it."""
+    """Set options of pytest and Hypothesis before their own plugins read them."""
+    if config.stash[outputs_key].written:
+        config.option.xmlpath = None  # a list leaves the JUnit file of an earlier run alone
     for plugin in ("hypothesispytest", "terminal"):
         if config.pluginmanager.is_blocked(plugin):
             raise pytest.UsageError(f"-p no:{plugin}: the gate needs that plugin. Leave the option out")
@@ -70,7 +72,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Read the settings, and redact all output from here on."""
     config.addinivalue_line("markers", "rule: a promise with its level and source, see --rules")
     config.addinivalue_line("markers", "intrusive: a rule that can affect other users of the deployment")
-    outputs = watch(config, [*map(str, config.invocation_params.args)])
     _refuse_unsafe_options(config.option)
     _refuse_unknown_rules(config.option.contract_rule)
     if config.option.contract_rules_json:
@@ -81,7 +82,9 @@ def pytest_configure(config: pytest.Config) -> None:
     verdicts = config.stash[verdicts_key] = Verdicts(settings)
     terminal = config.get_terminal_writer()
     output = terminal._file = RedactedStream(terminal._file, redact, styled=terminal.hasmarkup)
-    reports = config.stash[reports_key] = ReportPlugin(verdicts, redact, outputs, output, take_over(config))
+    reports = config.stash[reports_key] = ReportPlugin(
+        verdicts, redact, config.stash[outputs_key], output, take_over(config)
+    )
     config.pluginmanager.register(reports)
     _end_in_order(config)
 
@@ -245,14 +248,6 @@ def _redacted(longrepr: Any, redact: Redactor) -> Any:
         path, line, reason = longrepr
         return path, line, escaped(redact(reason))
     return escaped(redact(str(longrepr)))
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Set the exit code: 0 conforms, 1 broken, 3 the gate failed, 4 could not be tested."""
-    if sends_nothing(session.config.option):
-        return
-    session.exitstatus = session.config.stash[verdicts_key].end(session)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

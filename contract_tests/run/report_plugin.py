@@ -19,9 +19,10 @@ from contract_tests.reports.deviations import suggested_deviations
 from contract_tests.reports.github import workflow_commands
 from contract_tests.reports.model import Report, redacted
 from contract_tests.run.first_request import COULD_NOT_BE_TESTED, CouldNotBeTestedError
-from contract_tests.run.junit import JUnitFile
+from contract_tests.run.junit import JUnitFile, remove
 from contract_tests.run.outputs import Outputs
 from contract_tests.run.report import Ending, report_of
+from contract_tests.run.subject import sends_nothing
 from contract_tests.run.verdicts import Verdicts
 from contract_tests.wire.messages import Exchange
 from usage_contract_pytest.arguments import REPORT_FILES
@@ -43,7 +44,6 @@ class ReportPlugin:
     exchange: Exchange | None = None
     report: Report | None = None
     problems: list[str] = field(default_factory=list)
-    is_written: bool = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -67,9 +67,12 @@ class ReportPlugin:
                 sys.stderr.write(self.redact(f"ERROR: {self._problem}\n"))
             atexit.register(flush_standard_streams)  # a failed flush would replace the exit code by 120
 
-    @pytest.hookimpl(trylast=True, specname="pytest_sessionfinish")  # after the exit code is set
+    @pytest.hookimpl(trylast=True, specname="pytest_sessionfinish")
     def pytest_write_reports(self, session: pytest.Session) -> None:
-        """Write the files and GitHub's summary; a run whose outputs cannot be written is not green."""
+        """Set the exit code, and write the reports; a run whose outputs cannot be written is not green."""
+        if sends_nothing(session.config.option):
+            return
+        session.exitstatus = self.verdicts.end(session)
         if self.outputs.written:
             return
         if isinstance(error := sys.exception(), pytest.UsageError):
@@ -80,7 +83,6 @@ class ReportPlugin:
             self.report = self._report_of(session)
         try:
             self.outputs.write(self.report, self.redact)
-            self.is_written = True
         except OSError as error:
             self._note(f"{error.filename} could not be written: {error.strerror}", session)
             self._write_junit(session, self._report_of(session))
@@ -112,6 +114,8 @@ class ReportPlugin:
             except OSError as error:
                 self.outputs.remove_junit()
                 self._note(f"--junitxml: {self.junit.logfile} could not be written: {error.strerror}", session)
+                remove(session.config)
+                self.junit = None
                 return False
         return True
 
@@ -133,7 +137,7 @@ class ReportPlugin:
         yield
         if self.report and self.report.faults:
             terminalreporter.write_line(f"run again: {self.report.faults[0].reproduce}")
-        if self.report and self.is_written and (path := self._report_path(self.report)):
+        if self.report and self.outputs.written and (path := self._report_path(self.report)):
             terminalreporter.write_line(f"report: {path}")
 
     def _report_path(self, report: Report) -> str:

@@ -352,11 +352,13 @@ def test_each_run_replaces_the_report_of_the_previous_run(run_gate: RunGate, ser
     assert report(run_gate("--base-url", serve(lambda _: b""), *FEW, environment=MAIN))["exit_code"] == 4
 
 
-@pytest.mark.parametrize("option", ["--rules", "--collect-only"])
+@pytest.mark.parametrize("option", ["--rules", "--collect-only", "--fixtures"])
 def test_a_run_that_lists_rules_writes_no_report(option: str, run_gate: RunGate) -> None:
     run = run_gate(option, "--report-dir", "out")
     assert run.code == 0
     assert not (run.folder / "out").exists()
+    assert not (run.folder / "junit.xml").exists()
+    assert "generated xml file" not in run.output
 
 
 def test_the_schema_has_every_verdict_outcome_and_ending() -> None:
