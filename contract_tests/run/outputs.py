@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from contract_tests.reports.html import page
 from contract_tests.reports.markdown import markdown
 from contract_tests.reports.model import Report, as_json
 from contract_tests.run.command_line import last_value
+from contract_tests.run.junit import JUnitFile
 from usage_contract_pytest.arguments import REPORT_FILES
 
 SPECIAL_FILES = ("/dev/std", "/dev/fd/", "/proc/")  # such as /dev/stdout, which is a regular file after a redirection
@@ -131,13 +131,9 @@ class Outputs:
     def write_junit(self, message: str) -> None:
         """Write a JUnit file of a run without a session: its only test case is an error."""
         if self.junit:
-            counts: dict[str, str] = {"tests": "1", "errors": "1", "failures": "0", "skipped": "0", "time": "0"}
-            suites = ElementTree.Element("testsuites")
-            suite = ElementTree.SubElement(suites, "testsuite", {"name": "contract gate", **counts})
-            case = ElementTree.SubElement(suite, "testcase", classname="contract_tests", name="contract gate", time="0")
-            ElementTree.SubElement(case, "error", message=message).text = message
-            self.junit.parent.mkdir(parents=True, exist_ok=True)
-            ElementTree.ElementTree(suites).write(self.junit, "utf-8", xml_declaration=True)
+            file = JUnitFile(self.junit, None, "contract gate")
+            file.pytest_sessionstart()
+            file.write(message)
 
 
 def _is_removable(path: Path) -> bool:
