@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 
@@ -39,7 +40,7 @@ from contract_tests.wire.pacing import stated_wait
 
 bucket_rule = partial(documented, needs=NEEDS_VALID_KEY, intrusive=True)
 LIMIT = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
-REJECTED_PART = 10  # of the remaining tokens, one in ten may have been taken by other users of the key
+TAKEN_SHARE = Fraction(1, 10)  # of the remaining tokens: other users of the key may have taken as many
 WAYS = 10  # requests at once, to an empty bucket
 LEAST_LOSS = 4  # tokens: other users of a key may take fewer
 RANGES = "schema/body-has-the-documented-ranges"  # without it, `remaining` may be any number
@@ -321,7 +322,7 @@ def test_available_tokens_are_usable(smallest_bucket: Bucket) -> Iterator[Findin
         exchanges = bucket.spend(sent)
         rejected = [exchange for exchange in exchanges if exchange.status == 429]
         is_single = before.status == 200 and bucket.burst < SMALLEST_READABLE  # the request above took the only token
-        if is_single or (sent and len(rejected) <= sent // REJECTED_PART):
+        if is_single or (sent and len(rejected) <= sent * TAKEN_SHARE):
             return None
         problem = f"{len(rejected)} of {sent} requests are throttled while as many tokens remain, {TRIES} times"
         return Finding(problem, before, tuple(rejected[:1]), REMAINING)

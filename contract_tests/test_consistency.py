@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 
 import pytest
@@ -25,12 +26,12 @@ TOP = f'{USAGE}.top_domains: "Top 20 domains by request count"'
 OUTCOMES = ("total", "success", "fail")
 SLACK_STEPS = 3  # times the largest growth between two responses: traffic varies within a run
 FEWEST_RESPONSES = 3  # of a key: the growth between fewer is not known; a recording may have one
-UNKNOWN_STEP = 300  # of a total, a three-hundredth is more than grows while one response is computed
+UNKNOWN_STEP = Fraction(1, 300)  # of a total: it grows less while one response is computed
 STEP_TIME = 10.0  # seconds: requests of a run are rarely further apart; those of a recording may be
 MANY_FETCHES = 1000  # as many successful fetches have a body among them
 LONGEST_FETCH = 60  # seconds: clients and proxies rarely wait longer
 FEW_IN_FLIGHT = 20  # requests: twice the vendor's default burst
-IN_FLIGHT_PART = 50  # of a large total, a fiftieth may have no outcome: lost clients are never counted as failed
+LOST_SHARE = Fraction(1, 50)  # of a large total, may have no outcome: lost clients are never counted as failed
 MOST_DECIMALS = 6  # of success_rate: a value with more is not rounded further
 LARGEST_INTEGERS = {2**bits - 1 for bits in (31, 32, 63, 64)}
 SENDS_PER_RESPONSE = 2  # a throttled request is sent again
@@ -46,7 +47,7 @@ def slack(usage_metrics: list[UsageMetrics]) -> int:
     for of_key in by_key(usage_metrics).values():
         steps += [min(_steps(one, other), default=0) for one, other in pairwise(of_key)]
         if len(of_key) < FEWEST_RESPONSES:  # which do not show how fast the counters change
-            steps += [total // UNKNOWN_STEP for _, total in with_members(of_key, "total")]
+            steps += [math.floor(total * UNKNOWN_STEP) for _, total in with_members(of_key, "total")]
     return SLACK_STEPS * max(steps)
 
 
@@ -98,7 +99,7 @@ def test_few_requests_are_in_flight(usage_metrics: list[UsageMetrics]) -> Iterat
 def test_total_is_success_plus_fail(usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
     """`total` SHOULD be the sum of `success` and `fail`. The few requests that are in flight may be missing."""
     for metrics, total, success, fail in having(usage_metrics, *OUTCOMES):
-        if total - success - fail > max(slack, FEW_IN_FLIGHT, total // IN_FLIGHT_PART):
+        if total - success - fail > max(slack, FEW_IN_FLIGHT, total * LOST_SHARE):
             yield _wrong(metrics, "total", "success and fail are far less than total", success + fail, total)
 
 

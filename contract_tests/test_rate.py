@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 
 from contract_tests.metrics.view import Stated, UsageMetrics, check_several, with_members
@@ -20,7 +21,7 @@ from contract_tests.wire.not_tested import NotTested, or_not_applicable
 BUCKET = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
 MOST_PROCESSES = 4  # behind one address, each with its own bucket: more of them would not be a limit
 OFTEN = 3  # times: fewer may be a coincidence
-UNEXPLAINED_PART = 6  # more than one 429 in six such requests: fewer may be due to other users of the key
+UNEXPLAINED_SHARE = Fraction(1, 6)  # of such requests: fewer 429 may be due to other users of the key
 HALF_FULL = Decimal("0.5")  # a bucket with as many tokens outlasts the traffic of a second
 NEARLY_FULL = Decimal("0.8")  # so full, a bucket is not emptied by other users without a trace in `total`
 FEWEST_OF_HALF = 2  # tokens: one may be gone before the next request
@@ -87,7 +88,7 @@ def test_remaining_tokens_are_usable(gate: Gate, journal: tuple[Exchange, ...]) 
         rejected = [pair for pair in entitled if pair[1].status == 429]
         if len(unfounded) >= OFTEN:
             yield _repeated_429(f"a 429 with a nearly full bucket, {len(unfounded)} times", unfounded)
-        elif len(rejected) >= OFTEN and UNEXPLAINED_PART * len(rejected) >= len(entitled):
+        elif len(rejected) >= OFTEN and len(rejected) >= len(entitled) * UNEXPLAINED_SHARE:
             problem = f"a 429 after half a bucket or more remained, for {len(rejected)} of {len(entitled)} requests"
             yield _repeated_429(problem, rejected)
 

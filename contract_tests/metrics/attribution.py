@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 from statistics import median_low
 from typing import Any
@@ -16,8 +17,8 @@ from contract_tests.wire.messages import Credential
 
 # The thresholds of all heuristics below, each with its reason.
 DISTINCTIVE = range(1000, 2**53)  # smaller values are equal by chance, and larger ones are saturated counters
-NEAR = 100  # differing by at most a hundredth is near: a busy key adds less to a large counter within a run
-FAR = 20  # differing by more than a twentieth is far: no traffic within a run explains it
+NEAR = Fraction(1, 100)  # of a value, or less, is near: a busy key adds less to a large counter within a run
+FAR = Fraction(1, 20)  # of a value, or more, is far: no traffic within a run explains it
 NEARBY_STEPS = 3  # a key's next value is at most three of its largest steps away: traffic varies within a run
 IMPLAUSIBLE_FACTOR = 2  # no traffic of a moment doubles a large counter
 SAME_DOMAINS = 0.8  # of the domains, or more, are common to two lists of one key: the last ranks change places
@@ -143,7 +144,8 @@ def _continues(one: Sequence[UsageMetrics], other: Sequence[UsageMetrics], name:
         if place := bisect_right(starts, started):
             steps[place] += 1
             last = before[place - 1][1]
-            if abs(value - last) > min(NEARBY_STEPS * step * steps[place], last // NEAR):
+            distance = abs(value - last)
+            if distance > NEARBY_STEPS * step * steps[place] or distance > last * NEAR:
                 return False
     return bool(steps)
 
@@ -171,7 +173,7 @@ def transient_changes(
 def oscillations(values: Sequence[tuple[UsageMetrics, Decimal]]) -> Iterator[Change]:
     """Yield each value that is far from its predecessor, while its successor is near to that predecessor."""
     for (_, before), (metrics, value), (_, after) in zip(values, values[1:], values[2:], strict=False):
-        is_far, is_back = abs(value - before) > before / FAR, abs(after - before) < before / NEAR
+        is_far, is_back = abs(value - before) > int(before) * FAR, abs(after - before) < int(before) * NEAR
         if before >= DISTINCTIVE.start and is_far and is_back:
             yield metrics, before, value, after
 
@@ -211,7 +213,7 @@ def _is_nearer(metrics: UsageMetrics, name: str, candidate: Profile, against: Pr
     value, near, far = (getattr(each, name) for each in (metrics, candidate, against))
     if value is None or near is None or far is None or not is_distinctive(near):
         return False
-    return bool(abs(value - near) <= abs(near) // NEAR and abs(value - far) > abs(far) // FAR)
+    return bool(abs(value - near) <= abs(near) * NEAR and abs(value - far) > abs(far) * FAR)
 
 
 def _overlap(domains: set[str], profile: Profile) -> float:
