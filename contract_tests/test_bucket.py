@@ -149,7 +149,7 @@ def test_retry_after_is_sufficient(bucket: Bucket, throttled: Exchange, recovere
         yield Finding("only 429 responses, also after Retry-After", exchange)
     if exhausted:
         return
-    if stated_wait(throttled) > LONGEST_WAIT:  # at once: nobody can wait for an hour three times
+    if stated_wait(throttled) > LONGEST_WAIT:  # reported at once: three attempts would take hours
         problem = f"Retry-After is too long for an rps of {bucket.rps:g}"
         expected, actual = f"at most {LONGEST_WAIT:g} s", f"{stated_wait(throttled):g} s"
         yield Finding(problem, throttled, expected=expected, actual=actual)

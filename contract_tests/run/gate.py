@@ -100,7 +100,7 @@ class Gate:
 
     @property
     def second_or_main(self) -> Credential:
-        """The second key, or the main key where there is no other."""
+        """The second key, or the main key where only that one is usable."""
         return self.keys[:2][-1]
 
     @property
