@@ -9,15 +9,15 @@ import pytest
 
 from contract_tests.metrics.schema import contract, invalid_members
 from contract_tests.metrics.view import UsageMetrics
-from contract_tests.run import wrong_keys
-from contract_tests.run.facts import READING, check_facts
 from contract_tests.run.first_request import first_response, try_further_keys
-from contract_tests.run.gate import OPERATION, Gate
 from contract_tests.run.plan import AUTH_ERROR_SAMPLE, MAIN_KEY_SAMPLE, OTHER_KEY_SAMPLE, shared_fixtures
-from contract_tests.run.recorded import RecordedScheduler, recording_key
-from contract_tests.run.rules import rule_of
-from contract_tests.run.scheduler import Scheduler, clock_key
+from contract_tests.run.recorded import RecordedRunner, recording_key
+from contract_tests.run.runner import Runner, clock_key
 from contract_tests.run.verdicts import verdicts_key
+from contract_tests.support import wrong_keys
+from contract_tests.support.facts import READING, check_facts
+from contract_tests.support.gate import OPERATION, Gate
+from contract_tests.support.rules import rule_of
 from contract_tests.wire.clock import REAL_TIME
 from contract_tests.wire.messages import Credential, Exchange, label_of
 from contract_tests.wire.not_tested import NotTested
@@ -61,42 +61,42 @@ def _is_loaded(config: pytest.Config) -> bool:
 
 
 @pytest.fixture(scope="session")
-def scheduler(pytestconfig: pytest.Config) -> Iterator[Scheduler]:
-    """The scheduler that sends all requests of the run."""
+def runner(pytestconfig: pytest.Config) -> Iterator[Runner]:
+    """The runner of all rules."""
     verdicts = pytestconfig.stash[verdicts_key]
-    if verdicts.scheduler is None:  # a plugin that repeats the last rule sets this up once more
+    if verdicts.runner is None:  # a plugin that repeats the last rule sets this up once more
         settings = verdicts.settings
         if recording := pytestconfig.stash[recording_key]:
-            verdicts.scheduler = RecordedScheduler(settings, recording)
+            verdicts.runner = RecordedRunner(settings, recording)
         else:
             transport = Transport(settings, pytestconfig.stash.get(clock_key, REAL_TIME))
-            verdicts.scheduler = Scheduler(Gate(settings, contract(settings.level), transport))
-    yield verdicts.scheduler
-    verdicts.scheduler.transport.close()
+            verdicts.runner = Runner(Gate(settings, contract(settings.level), transport))
+    yield verdicts.runner
+    verdicts.runner.transport.close()
 
 
 @pytest.fixture(scope="session")
-def gate(scheduler: Scheduler) -> Gate:
+def gate(runner: Runner) -> Gate:
     """The deployment under test."""
-    return scheduler.gate
+    return runner.gate
 
 
 @pytest.fixture(scope="session")
-def first_ok(scheduler: Scheduler, request: pytest.FixtureRequest) -> Exchange:
+def first_ok(runner: Runner, request: pytest.FixtureRequest) -> Exchange:
     """The first 200 response to the main key; every rule of a run that sends requests needs it."""
-    return first_response(scheduler, request.session)
+    return first_response(runner, request.session)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def baseline(request: pytest.FixtureRequest, scheduler: Scheduler) -> None:
+def baseline(request: pytest.FixtureRequest, runner: Runner) -> None:
     """Send the baseline requests that the selected rules need before the first rule runs."""
-    if scheduler.is_recorded:
+    if runner.is_recorded:
         return
     needed = shared_fixtures(request.session.items)
     for name in ("first_ok", "main_key_responses", "further_keys", "auth_errors", "other_key_responses"):
         if name in needed:
             request.getfixturevalue(name)
-    scheduler.shared = scheduler.shared or len(scheduler.journal)
+    runner.shared = runner.shared or len(runner.journal)
 
 
 @pytest.fixture(autouse=True)
@@ -106,51 +106,51 @@ def needed_facts(request: pytest.FixtureRequest, gate: Gate, baseline: None) -> 
 
 
 @pytest.fixture(scope="session")
-def main_key_responses(scheduler: Scheduler, request: pytest.FixtureRequest) -> list[Exchange]:
+def main_key_responses(runner: Runner, request: pytest.FixtureRequest) -> list[Exchange]:
     """Baseline exchanges with the main key; a recording may have none."""
-    if scheduler.is_recorded:
-        return scheduler.sample(MAIN_KEY_SAMPLE, scheduler.gate.main) if scheduler.gate.keys else []
-    first_ok = first_response(scheduler, request.session)
-    return [first_ok, *scheduler.sample(MAIN_KEY_SAMPLE - 1, scheduler.gate.main)]
+    if runner.is_recorded:
+        return runner.sample(MAIN_KEY_SAMPLE, runner.gate.main) if runner.gate.keys else []
+    first_ok = first_response(runner, request.session)
+    return [first_ok, *runner.sample(MAIN_KEY_SAMPLE - 1, runner.gate.main)]
 
 
 @pytest.fixture(scope="session")
-def further_keys(scheduler: Scheduler) -> None:
+def further_keys(runner: Runner) -> None:
     """The first exchange with each further key, whichever rules are selected."""
-    try_further_keys(scheduler)
+    try_further_keys(runner)
 
 
 @pytest.fixture(scope="session")
-def other_key_responses(scheduler: Scheduler, further_keys: None) -> list[Exchange]:
+def other_key_responses(runner: Runner, further_keys: None) -> list[Exchange]:
     """Baseline exchanges with each further key."""
     exchanges: list[Exchange] = []
-    for key in scheduler.gate.keys[1:]:
-        first_with = scheduler.first_with.get(key, [])
-        exchanges += [*first_with, *scheduler.sample(OTHER_KEY_SAMPLE - len(first_with), key)]
+    for key in runner.gate.keys[1:]:
+        first_with = runner.first_with.get(key, [])
+        exchanges += [*first_with, *runner.sample(OTHER_KEY_SAMPLE - len(first_with), key)]
     return exchanges
 
 
 @pytest.fixture(scope="session")
-def auth_errors(scheduler: Scheduler) -> AuthErrors:
+def auth_errors(runner: Runner) -> AuthErrors:
     """Baseline exchanges without a key, and with an unknown key; there may be none where the run is short."""
-    return {key: scheduler.sample(AUTH_ERROR_SAMPLE, key) for key in (None, wrong_keys.UNKNOWN)}
+    return {key: runner.sample(AUTH_ERROR_SAMPLE, key) for key in (None, wrong_keys.UNKNOWN)}
 
 
 @pytest.fixture(scope="session")
-def missing_key_responses(scheduler: Scheduler, auth_errors: AuthErrors) -> list[Exchange]:
+def missing_key_responses(runner: Runner, auth_errors: AuthErrors) -> list[Exchange]:
     """Baseline exchanges without a key; NotTested if there are none."""
-    return _not_empty(scheduler, auth_errors, None)
+    return _not_empty(runner, auth_errors, None)
 
 
 @pytest.fixture(scope="session")
-def unknown_key_responses(scheduler: Scheduler, auth_errors: AuthErrors) -> list[Exchange]:
+def unknown_key_responses(runner: Runner, auth_errors: AuthErrors) -> list[Exchange]:
     """Baseline exchanges with an unknown key; NotTested if there are none."""
-    return _not_empty(scheduler, auth_errors, wrong_keys.UNKNOWN)
+    return _not_empty(runner, auth_errors, wrong_keys.UNKNOWN)
 
 
-def _not_empty(scheduler: Scheduler, auth_errors: AuthErrors, key: Credential | None) -> list[Exchange]:
+def _not_empty(runner: Runner, auth_errors: AuthErrors, key: Credential | None) -> list[Exchange]:
     if not auth_errors[key]:
-        reasons = (shortfall.reason for shortfall in scheduler.shortfalls if shortfall.key == key)
+        reasons = (shortfall.reason for shortfall in runner.shortfalls if shortfall.key == key)
         raise NotTested(next(reasons, f"no recorded request with {label_of(key)} was refused"))
     return auth_errors[key]
 
@@ -188,19 +188,18 @@ def usage_metrics(ok_responses: list[Exchange]) -> list[UsageMetrics]:
 
 
 @pytest.fixture(scope="session")
-def query_response(scheduler: Scheduler) -> Exchange:
+def query_response(gate: Gate) -> Exchange:
     """The exchange of a request with the main key and with query parameters that the document does not describe."""
-    gate = scheduler.gate
     target = f"{gate.path}?{UNDOCUMENTED_QUERY}"
     return gate.send(gate.main, "and undocumented query parameters", target=target)
 
 
 @pytest.fixture
 def journal(
-    scheduler: Scheduler, main_key_responses: object, other_key_responses: object, auth_errors: object
+    runner: Runner, main_key_responses: object, other_key_responses: object, auth_errors: object
 ) -> tuple[Exchange, ...]:
     """Every exchange of the run so far; rules that use it run last, and may send requests."""
-    return tuple(scheduler.journal)
+    return tuple(runner.journal)
 
 
 @pytest.fixture

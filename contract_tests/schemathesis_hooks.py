@@ -18,10 +18,10 @@ from contract_tests.metrics.schema import contract
 from contract_tests.redaction.redactor import Redactor
 from contract_tests.reports.model import redacted
 from contract_tests.reports.text import rule_text
-from contract_tests.run.gate import OPERATION
 from contract_tests.run.offline import judge_recording
 from contract_tests.run.report import rule_report
-from contract_tests.run.rules import all_rules
+from contract_tests.support.gate import OPERATION
+from contract_tests.support.rules import all_rules
 from contract_tests.traffic.clients import LACKS, from_schemathesis
 from contract_tests.traffic.recording import Recorded, TrafficError, recording_of
 from usage_contract.levels import Level

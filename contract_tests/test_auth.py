@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 
 from contract_tests.metrics.schema import contract
 from contract_tests.metrics.view import UsageMetrics
-from contract_tests.run import wrong_keys
-from contract_tests.run.examples import examples_of_each
-from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
-from contract_tests.run.findings import Finding, body_findings, report, status_finding, unless_200
-from contract_tests.run.gate import BROWSER, HEALTH, VISITOR, Gate
-from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, INVALID_KEY, advisory, documented, specified
+from contract_tests.support import wrong_keys
+from contract_tests.support.examples import examples_of_each
+from contract_tests.support.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
+from contract_tests.support.findings import Finding, body_findings, report, status_finding, unless_200
+from contract_tests.support.gate import BROWSER, HEALTH, VISITOR, Gate
+from contract_tests.support.rules import AUTHENTICATION_GUIDE, DOCUMENT, INVALID_KEY, advisory, documented, specified
 from contract_tests.wire.messages import (
     AUTH_ERRORS,
     CLIENT_ERRORS,

@@ -7,10 +7,10 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 import pytest
 
 from contract_tests.reports.model import counted
-from contract_tests.run.facts import NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, report, status_finding, unless_200
-from contract_tests.run.gate import BROWSER, Gate
-from contract_tests.run.rules import HEADER_ONLY, INVALID_KEY, advisory, documented, specified
+from contract_tests.support.facts import NEEDS_VALID_KEY
+from contract_tests.support.findings import Finding, report, status_finding, unless_200
+from contract_tests.support.gate import BROWSER, Gate
+from contract_tests.support.rules import HEADER_ONLY, INVALID_KEY, advisory, documented, specified
 from contract_tests.wire.messages import (
     AUTH_ERRORS,
     SUCCESSES,

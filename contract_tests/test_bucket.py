@@ -11,12 +11,12 @@ import pytest
 
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.reports.model import counted
-from contract_tests.run import wrong_keys
-from contract_tests.run.facts import NEEDS_VALID_KEY
-from contract_tests.run.findings import TRIES, Finding, confirm
-from contract_tests.run.gate import BROWSER, Gate, RequestOptions
-from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
-from contract_tests.run.token_bucket import (
+from contract_tests.support import wrong_keys
+from contract_tests.support.facts import NEEDS_VALID_KEY
+from contract_tests.support.findings import TRIES, Finding, confirm
+from contract_tests.support.gate import BROWSER, Gate, RequestOptions
+from contract_tests.support.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
+from contract_tests.support.token_bucket import (
     ALLOWANCE,
     BEYOND_CAPACITY,
     LARGEST_BUCKET,

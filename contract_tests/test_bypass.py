@@ -6,13 +6,13 @@ import base64
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import islice, product
 
-from contract_tests.run import guessed_names, wrong_keys
-from contract_tests.run.combined import Combined, Judgement, find
-from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
-from contract_tests.run.findings import Finding, after, report, status_finding, unless_200
-from contract_tests.run.gate import Gate
-from contract_tests.run.request_parts import MOST_FIELDS, Part, packed
-from contract_tests.run.rules import HEADER_ONLY, KEY_NEEDED, advisory, documented
+from contract_tests.support import guessed_names, wrong_keys
+from contract_tests.support.combined import Combined, Judgement, find
+from contract_tests.support.facts import MISSING_KEY_REFUSED, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
+from contract_tests.support.findings import Finding, after, report, status_finding, unless_200
+from contract_tests.support.gate import Gate
+from contract_tests.support.request_parts import MOST_FIELDS, Part, packed
+from contract_tests.support.rules import HEADER_ONLY, KEY_NEEDED, advisory, documented
 from contract_tests.wire.messages import (
     CLIENT_ERRORS_OR_REDIRECTS,
     CLOSED_ENDINGS,

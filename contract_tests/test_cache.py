@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
-from contract_tests.run.findings import Finding
-from contract_tests.run.gate import Gate
-from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
+from contract_tests.support.findings import Finding
+from contract_tests.support.gate import Gate
+from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.dates import is_date, made_at, timestamp
 from contract_tests.wire.messages import AUTH_ERRORS, Exchange
 from contract_tests.wire.not_tested import or_not_applicable

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from contract_tests.reports.model import counted
-from contract_tests.run.facts import MISSING_KEY_REFUSED, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, report, status_finding, unless_200
-from contract_tests.run.gate import Gate
-from contract_tests.run.lengths import other_length, states_a_length, twice_or_half
-from contract_tests.run.rules import advisory, documented, specified
+from contract_tests.support.facts import MISSING_KEY_REFUSED, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
+from contract_tests.support.findings import Finding, report, status_finding, unless_200
+from contract_tests.support.gate import Gate
+from contract_tests.support.lengths import other_length, states_a_length, twice_or_half
+from contract_tests.support.rules import advisory, documented, specified
 from contract_tests.wire.messages import Exchange
 from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 

@@ -13,10 +13,10 @@ from itertools import pairwise
 import pytest
 
 from contract_tests.metrics.view import Stated, UsageMetrics, by_key, check_several, with_members
-from contract_tests.run.facts import having
-from contract_tests.run.findings import Finding
-from contract_tests.run.gate import Gate
-from contract_tests.run.rules import DOCUMENT, advisory, documented
+from contract_tests.support.facts import having
+from contract_tests.support.findings import Finding
+from contract_tests.support.gate import Gate
+from contract_tests.support.rules import DOCUMENT, advisory, documented
 from contract_tests.wire.messages import Credential, Exchange, kept_whole
 from contract_tests.wire.not_tested import NotTested, or_not_applicable
 

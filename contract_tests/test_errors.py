@@ -10,12 +10,12 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from contract_tests.metrics.schema import contract
-from contract_tests.run import wrong_keys
-from contract_tests.run.disclosure import MASKS, disclosed, received_values, texts_named
-from contract_tests.run.facts import NEEDS_AUTH_ERRORS
-from contract_tests.run.findings import Finding, body_findings, media_type_finding, status_finding
-from contract_tests.run.gate import HEALTH, OPERATION, Gate
-from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
+from contract_tests.support import wrong_keys
+from contract_tests.support.disclosure import MASKS, disclosed, received_values, texts_named
+from contract_tests.support.facts import NEEDS_AUTH_ERRORS
+from contract_tests.support.findings import Finding, body_findings, media_type_finding, status_finding
+from contract_tests.support.gate import HEALTH, OPERATION, Gate
+from contract_tests.support.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
 from contract_tests.wire.challenges import schemes
 from contract_tests.wire.connection import wire
 from contract_tests.wire.internals import (

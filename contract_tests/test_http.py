@@ -9,11 +9,11 @@ from http import HTTPStatus
 import pytest
 
 from contract_tests.reports.model import counted
-from contract_tests.run import wrong_keys
-from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, incomplete_finding, one_of, report, status_finding, unless_200
-from contract_tests.run.gate import Gate
-from contract_tests.run.rules import advisory, documented, specified
+from contract_tests.support import wrong_keys
+from contract_tests.support.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
+from contract_tests.support.findings import Finding, incomplete_finding, one_of, report, status_finding, unless_200
+from contract_tests.support.gate import Gate
+from contract_tests.support.rules import advisory, documented, specified
 from contract_tests.wire.decoding import is_raw_deflate
 from contract_tests.wire.messages import (
     AUTH_ERRORS,

@@ -8,10 +8,10 @@ from email.utils import formatdate
 
 import pytest
 
-from contract_tests.run.findings import Finding
-from contract_tests.run.gate import OTHER_ORIGIN, SIMILAR_ORIGIN, Gate
 from contract_tests.run.recorded import OWN_REQUESTS
-from contract_tests.run.rules import advisory, specified
+from contract_tests.support.findings import Finding
+from contract_tests.support.gate import OTHER_ORIGIN, SIMILAR_ORIGIN, Gate
+from contract_tests.support.rules import advisory, specified
 from contract_tests.wire.dates import is_date, made_at
 from contract_tests.wire.http_lint import complaints, malformed_dates, repeated_fields
 from contract_tests.wire.messages import IDENTIFIER_FIELDS, Exchange

@@ -21,12 +21,12 @@ from contract_tests.metrics.attribution import (
     transient_changes,
 )
 from contract_tests.metrics.view import Stated, UsageMetrics, by_key, check_several, with_members
-from contract_tests.run import wrong_keys
-from contract_tests.run.disclosure import disclosed, is_masked, may_show, texts_named
-from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY, TWO_KEYS, having
-from contract_tests.run.findings import Finding, report, status_finding
-from contract_tests.run.gate import Gate, RequestOptions
-from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, advisory, documented
+from contract_tests.support import wrong_keys
+from contract_tests.support.disclosure import disclosed, is_masked, may_show, texts_named
+from contract_tests.support.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY, TWO_KEYS, having
+from contract_tests.support.findings import Finding, report, status_finding
+from contract_tests.support.gate import Gate, RequestOptions
+from contract_tests.support.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, advisory, documented
 from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, Credential, Exchange, cookies_set, kept_whole
 from contract_tests.wire.not_tested import NotTested, or_not_applicable
 from usage_contract.pointers import pointer

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from contract_tests.reports.model import counted
-from contract_tests.run.facts import NEEDS_VALID_KEY
-from contract_tests.run.findings import Finding, after, status_finding, unless_200
-from contract_tests.run.gate import Gate
-from contract_tests.run.lengths import Widen, other_length, states_a_length, twice_or_half
-from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
+from contract_tests.support.facts import NEEDS_VALID_KEY
+from contract_tests.support.findings import Finding, after, status_finding, unless_200
+from contract_tests.support.gate import Gate
+from contract_tests.support.lengths import Widen, other_length, states_a_length, twice_or_half
+from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import LATE_ENDINGS, SERVER_ERRORS, SUCCESSES, Exchange
 from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 

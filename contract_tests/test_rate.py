@@ -10,11 +10,11 @@ from fractions import Fraction
 from itertools import pairwise
 
 from contract_tests.metrics.view import Stated, UsageMetrics, check_several, with_members
-from contract_tests.run.facts import having
-from contract_tests.run.findings import Finding, body_findings, header_findings, media_type_finding
-from contract_tests.run.gate import OPERATION, Gate
-from contract_tests.run.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
-from contract_tests.run.token_bucket import REMAINING, ROUNDING
+from contract_tests.support.facts import having
+from contract_tests.support.findings import Finding, body_findings, header_findings, media_type_finding
+from contract_tests.support.gate import OPERATION, Gate
+from contract_tests.support.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
+from contract_tests.support.token_bucket import REMAINING, ROUNDING
 from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested, or_not_applicable
 

@@ -7,9 +7,9 @@ from collections.abc import Collection, Generator, Iterable, Iterator
 from itertools import cycle
 from urllib.parse import urlsplit
 
-from contract_tests.run.combined import Combined, Judgement, find
-from contract_tests.run.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.run.findings import (
+from contract_tests.support.combined import Combined, Judgement, find
+from contract_tests.support.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
+from contract_tests.support.findings import (
     Finding,
     after,
     body_findings,
@@ -18,9 +18,9 @@ from contract_tests.run.findings import (
     status_finding,
     unless_200,
 )
-from contract_tests.run.gate import BROWSER, OPERATION, OTHER_ORIGIN, SIMILAR_ORIGIN, Gate, RequestOptions
-from contract_tests.run.request_parts import Part
-from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
+from contract_tests.support.gate import BROWSER, OPERATION, OTHER_ORIGIN, SIMILAR_ORIGIN, Gate, RequestOptions
+from contract_tests.support.request_parts import Part
+from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import (
     CLIENT_ERRORS,
     CLIENT_ERRORS_OR_REDIRECTS,

@@ -16,17 +16,17 @@ from schemathesis.generation import GenerationMode
 
 from contract_tests.metrics.members import is_secret, without_noise
 from contract_tests.metrics.schema import inexact_integers
-from contract_tests.run.examples import examples
-from contract_tests.run.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY
-from contract_tests.run.findings import (
+from contract_tests.support.examples import examples
+from contract_tests.support.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY
+from contract_tests.support.findings import (
     Finding,
     body_findings,
     incomplete_finding,
     media_type_finding,
     status_finding,
 )
-from contract_tests.run.gate import OPERATION, Gate
-from contract_tests.run.rules import DOCUMENT, advisory, documented, specified
+from contract_tests.support.gate import OPERATION, Gate
+from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import CLIENT_ERRORS, Exchange, kept_whole
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.schemathesis_adapter import as_response, body_of, fields_of, prepared_request

@@ -1,1 +1,1 @@
-"""A run of the gate: options, rules, verdicts and the pytest plugin."""
+"""A run of the gate: the pytest plugin, options, baseline requests and verdicts."""

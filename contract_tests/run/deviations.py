@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from contract_tests.run.rules import unknown_rule
+from contract_tests.support.rules import unknown_rule
 
 MEMBERS = {"rule": str, "reason": str, "owner": str, "ticket": str, "expires": date}
 

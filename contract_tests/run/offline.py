@@ -13,15 +13,15 @@ import pytest
 from contract_tests.metrics.schema import contract
 from contract_tests.redaction.redactor import Redactor
 from contract_tests.reports.model import Outcome, RuleReport, redacted
-from contract_tests.run.facts import check_facts
-from contract_tests.run.findings import Finding
-from contract_tests.run.gate import OPERATION
 from contract_tests.run.key_sources import keys_from
-from contract_tests.run.recorded import RecordedScheduler, check_recording, reason_of_doubts, settings_of
+from contract_tests.run.recorded import RecordedRunner, check_recording, reason_of_doubts, settings_of
 from contract_tests.run.report import rule_report
-from contract_tests.run.rules import RuleFunction, rule_functions
-from contract_tests.run.scheduler import Scheduler
+from contract_tests.run.runner import Runner
 from contract_tests.run.verdicts import Verdict, Verdicts
+from contract_tests.support.facts import check_facts
+from contract_tests.support.findings import Finding
+from contract_tests.support.gate import OPERATION
+from contract_tests.support.rules import RuleFunction, rule_functions
 from contract_tests.traffic.recording import Recorded, Recording, TrafficError, recording_of
 from contract_tests.wire.messages import Aspect, Exchange
 from contract_tests.wire.not_tested import NotTested
@@ -68,8 +68,8 @@ def judge(
 
 def judge_recording(recording: Recording, level: Level = "documented") -> Verdicts:
     """Judge a recording by every rule."""
-    scheduler = RecordedScheduler(settings_of(recording, level), recording)
-    return judge_offline(scheduler, recording.lacks, doubts_about(recording, level))
+    runner = RecordedRunner(settings_of(recording, level), recording)
+    return judge_offline(runner, recording.lacks, doubts_about(recording, level))
 
 
 def doubts_about(recording: Recording, level: Level) -> dict[str, str]:
@@ -81,7 +81,7 @@ def doubts_about(recording: Recording, level: Level) -> dict[str, str]:
     if not doubted:
         return {}
     settings = settings_of(recording, level)
-    verdicts = Verdicts(settings, scheduler=RecordedScheduler(settings, recording, with_doubts=True))
+    verdicts = Verdicts(settings, runner=RecordedRunner(settings, recording, with_doubts=True))
     broken = [verdict for verdict in _each_verdict(verdicts, recording.lacks, {}) if verdict.findings]
     return {verdict.rule.id: reason_of_doubts(_doubted_in(verdict.findings) or doubted) for verdict in broken}
 
@@ -92,16 +92,16 @@ def _doubted_in(findings: Iterable[Finding]) -> list[Exchange]:
 
 
 def judge_offline(
-    scheduler: Scheduler, lacks: Collection[Aspect] = (), doubts: Mapping[str, str] | None = None
+    runner: RecordedRunner, lacks: Collection[Aspect] = (), doubts: Mapping[str, str] | None = None
 ) -> Verdicts:
-    """Judge the exchanges of a scheduler that sends nothing.
+    """Judge the exchanges of a runner that sends nothing.
 
     Args:
-        scheduler: The exchanges, and the deployment that they are with.
+        runner: The exchanges, and the deployment that they are with.
         lacks: The aspects of the exchanges that are not known.
         doubts: The reasons why rules are not tested although the exchanges keep them, see `doubts_about`.
     """
-    verdicts = Verdicts(scheduler.gate.settings, scheduler=scheduler)
+    verdicts = Verdicts(runner.settings, runner=runner)
     for verdict in _each_verdict(verdicts, lacks, doubts or {}):
         verdicts.add(verdict)
     return verdicts
@@ -109,7 +109,7 @@ def judge_offline(
 
 def _each_verdict(verdicts: Verdicts, lacks: Collection[Aspect], doubts: Mapping[str, str]) -> Iterator[Verdict]:
     """Yield the verdict on each rule; the rules that repeat a broken one depend on the verdicts so far."""
-    shared: dict[str, Any] = {"scheduler": verdicts.scheduler, "request": SimpleNamespace(session=None)}
+    shared: dict[str, Any] = {"runner": verdicts.runner, "request": SimpleNamespace(session=None)}
     fixtures: dict[ModuleType, _Fixtures] = {}
     for rule, function, module in rule_functions():
         of_module = fixtures.setdefault(module, _Fixtures(module, shared))
@@ -118,7 +118,7 @@ def _each_verdict(verdicts: Verdicts, lacks: Collection[Aspect], doubts: Mapping
         try:
             check_recording(rule, lacks)
             verdicts.check_repeats(rule)
-            check_facts(rule.needs, of_module.scheduler.gate.baseline)
+            check_facts(rule.needs, of_module.runner.gate.baseline)
             findings.extend(function(**of_module.of(function)))
         except NotTested as reason:
             verdict = Verdict.without_result(rule, reason)
@@ -131,10 +131,10 @@ def _each_verdict(verdicts: Verdicts, lacks: Collection[Aspect], doubts: Mapping
 
 
 class _Fixtures:
-    """The values of the fixtures of one module, which are pure functions of the scheduler; `shared` are conftest's."""
+    """The values of the fixtures of one module, which are pure functions of the runner; `shared` are conftest's."""
 
     def __init__(self, module: ModuleType, shared: dict[str, Any]) -> None:
-        self.scheduler: Scheduler = shared["scheduler"]
+        self.runner: Runner = shared["runner"]
         self._module, self._shared = module, shared
         self._own: dict[str, Any] = {}
 

@@ -15,7 +15,7 @@ import pytest
 
 from contract_tests.redaction.spellings import SHORTEST_SECRET
 from contract_tests.run.deviations import Deviation, read_deviations
-from contract_tests.run.rules import rule_ids
+from contract_tests.support.rules import rule_ids
 from contract_tests.wire.messages import Credential
 from contract_tests.wire.target import ConnectionSettings, Target
 from usage_contract.levels import LEVELS, Level
@@ -33,7 +33,6 @@ class Settings(ConnectionSettings):
 
     level: Level = "documented"
     embedded: bool = False
-    intrusive: bool = False
     require_complete: bool = False
     deviations: Mapping[str, Deviation] = field(default_factory=dict)
 

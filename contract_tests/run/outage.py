@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Literal
 
-from contract_tests.run.findings import BrokenPromiseError, Finding
-from contract_tests.run.gate import Gate
+from contract_tests.support.findings import BrokenPromiseError, Finding
+from contract_tests.support.gate import Gate
 from contract_tests.wire.messages import AUTH_ERRORS, SERVER_ERRORS, Credential, Exchange
 
 Kind = Literal["refusal", "failure"]

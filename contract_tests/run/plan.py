@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from contract_tests.reports.model import counted
-from contract_tests.run.facts import NEEDS_AUTH_ERRORS
 from contract_tests.run.options import Settings
-from contract_tests.run.rules import Rule, rule_of
+from contract_tests.support.facts import NEEDS_AUTH_ERRORS
+from contract_tests.support.rules import Rule, rule_of
 from contract_tests.wire.pacing import VENDOR_RATE
 
 KEYS_OF_THE_MOCK = 3

@@ -17,9 +17,7 @@ from contract_tests.redaction.streams import RedactedStream
 from contract_tests.reports.comparison import comparison_lines
 from contract_tests.reports.model import redacted
 from contract_tests.reports.text import exchange_lines, rule_text
-from contract_tests.run.examples import PROFILES
 from contract_tests.run.failed_start import outputs_key, watch
-from contract_tests.run.findings import BrokenPromiseError
 from contract_tests.run.junit import take_over
 from contract_tests.run.offline import doubts_about
 from contract_tests.run.options import add_options
@@ -28,10 +26,12 @@ from contract_tests.run.plan import plan, shared_fixtures
 from contract_tests.run.recorded import check_doubts, check_recording, recording_key
 from contract_tests.run.report import rule_report
 from contract_tests.run.report_plugin import ReportPlugin
-from contract_tests.run.rules import Rule, rule_ids, rule_of, unknown_rule
 from contract_tests.run.subject import sends_nothing, subject_of
 from contract_tests.run.summary import headline, summary
 from contract_tests.run.verdicts import Verdicts, verdicts_key
+from contract_tests.support.examples import PROFILES
+from contract_tests.support.findings import BrokenPromiseError
+from contract_tests.support.rules import Rule, rule_ids, rule_of, unknown_rule
 from contract_tests.wire.not_tested import NotApplicable, NotTested
 from usage_contract import __version__
 
@@ -184,13 +184,13 @@ def _described(rule: Rule) -> dict[str, object]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
-    """Run a rule: the scheduler sends the requests that it yields, and collects its findings."""
+    """Run a rule, whose findings become the exception that pytest reports."""
     config, verdicts = pyfuncitem.config, pyfuncitem.config.stash[verdicts_key]
-    assert verdicts.scheduler is not None  # a fixture that every rule uses
+    assert verdicts.runner is not None  # a fixture that every rule uses
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     not_applicable = None
     try:
-        verdicts.scheduler.judge(pyfuncitem.obj(**arguments))
+        verdicts.runner.run(pyfuncitem.obj(**arguments))
     except OutageError as error:
         pyfuncitem.session.shouldfail = str(error)
         raise

@@ -9,11 +9,11 @@ import pytest
 
 from contract_tests.metrics.schema import contract
 from contract_tests.reports.model import counted
-from contract_tests.run import wrong_keys
-from contract_tests.run.gate import Gate
 from contract_tests.run.options import Settings
-from contract_tests.run.rules import Rule
-from contract_tests.run.scheduler import Scheduler
+from contract_tests.run.runner import Runner
+from contract_tests.support import wrong_keys
+from contract_tests.support.gate import Gate
+from contract_tests.support.rules import Rule
 from contract_tests.traffic.recording import PAGE_OF_ANOTHER, Recording
 from contract_tests.wire.messages import Aspect, Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested
@@ -47,13 +47,14 @@ class RecordedTransport(Transport):
         raise NotTested("a recording cannot answer further requests", wanted=OWN_REQUESTS)
 
 
-class RecordedScheduler(Scheduler):
+class RecordedRunner(Runner):
     """Gives rules the exchanges of a recording as those of a run.
 
-    Responses that may have another cause than the deployment are passed over, except in a `with_doubts` scheduler.
+    Responses that may have another cause than the deployment are passed over, except in a `with_doubts` runner.
     """
 
     def __init__(self, settings: Settings, recording: Recording, *, with_doubts: bool = False) -> None:
+        self.settings = settings
         gate = Gate(settings, contract(settings.level), RecordedTransport(settings))
         super().__init__(gate)
         self.transport.journal += recording.exchanges if with_doubts else _undoubted(recording.exchanges)

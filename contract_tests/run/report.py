@@ -22,10 +22,10 @@ from contract_tests.reports.model import (
 )
 from contract_tests.reports.pretty_json import marked
 from contract_tests.run.command_line import command_for_one_rule, repeating_command
-from contract_tests.run.findings import Finding
 from contract_tests.run.options import Settings
 from contract_tests.run.summary import complete_run, headline
 from contract_tests.run.verdicts import Verdict, Verdicts
+from contract_tests.support.findings import Finding
 from contract_tests.wire.curl import curl_command, curl_commands
 from contract_tests.wire.limits import KEPT
 from contract_tests.wire.messages import Exchange, Request, label_of
@@ -190,7 +190,7 @@ def _body(exchange: Exchange, pointer: str | None) -> str:
 
 def _own_requests(verdict: Verdict, verdicts: Verdicts) -> range:
     """Return the places of the exchanges that were sent for this rule alone."""
-    shared = verdicts.scheduler.shared if verdicts.scheduler else 0
+    shared = verdicts.runner.shared if verdicts.runner else 0
     return range(max(verdict.requests.start, shared), max(verdict.requests.stop, shared))
 
 

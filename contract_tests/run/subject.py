@@ -13,8 +13,6 @@ import pytest
 
 from contract_tests.metrics.schema import contract
 from contract_tests.redaction.escaping import escaped
-from contract_tests.run.examples import PROFILES
-from contract_tests.run.gate import OPERATION
 from contract_tests.run.key_sources import (
     BASE_URL,
     MAIN_KEY,
@@ -24,6 +22,8 @@ from contract_tests.run.key_sources import (
 )
 from contract_tests.run.options import Settings, destination, deviations_from, settings_from
 from contract_tests.run.recorded import settings_of
+from contract_tests.support.examples import PROFILES
+from contract_tests.support.gate import OPERATION
 from contract_tests.traffic.har import read_har
 from contract_tests.traffic.recording import Recording, TrafficError, recording_of
 from contract_tests.wire.target import Target

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from contract_tests.reports.model import FAILURES, RESULTS, Outcome, cost_of_run, counted, tally
 from contract_tests.run.plan import ALL_BASELINE_REQUESTS, own_requests, seconds
-from contract_tests.run.rules import all_rules, rule_ids
 from contract_tests.run.verdicts import Verdict, Verdicts
+from contract_tests.support.rules import all_rules, rule_ids
 from contract_tests.wire.not_tested import MORE_TIME
 
 SCREEN = 15  # lines of the summary about single rules: a screen holds as many beside the rest
@@ -30,7 +30,7 @@ def summary(verdicts: Verdicts) -> Iterator[str]:
     selected, known = len(verdicts.rules), len(rule_ids())
     of_all = f" of {known}" if 0 < selected < known else ""
     yield f"rules: {selected}{of_all} selected; {tally(verdicts.counts) or 'none ran'}"
-    if verdicts.scheduler:
+    if verdicts.runner:
         yield cost_of_run(verdicts.requests, verdicts.seconds, is_recorded=verdicts.is_recorded)
     lines = [*_failures(verdicts), *_untested(verdicts)]
     yield from lines[:SCREEN]

@@ -10,12 +10,12 @@ from datetime import date
 import pytest
 
 from contract_tests.reports.model import ACCEPTED, OUTCOMES, RESULTS, Outcome, Result
-from contract_tests.run.findings import BrokenPromiseError, Finding
 from contract_tests.run.first_request import NoFirstResponseError
 from contract_tests.run.options import Settings
 from contract_tests.run.outage import OutageError
-from contract_tests.run.rules import Rule, all_rules, rule_ids, rule_named
-from contract_tests.run.scheduler import Scheduler, Shortfall
+from contract_tests.run.runner import Runner, Shortfall
+from contract_tests.support.findings import BrokenPromiseError, Finding
+from contract_tests.support.rules import Rule, all_rules, rule_ids, rule_named
 from contract_tests.wire.messages import Exchange
 from contract_tests.wire.not_tested import MORE_REQUESTS, MORE_TIME, NotApplicable, NotTested
 
@@ -72,7 +72,7 @@ class Verdicts:
     settings: Settings
     rules: list[Rule] = field(default_factory=list)
     today: date = field(default_factory=date.today)
-    scheduler: Scheduler | None = None
+    runner: Runner | None = None
     _by_rule: dict[str, Verdict] = field(default_factory=dict)
     _runs: Counter[str] = field(default_factory=Counter)
     _since: int = 0
@@ -89,17 +89,17 @@ class Verdicts:
     @property
     def journal(self) -> list[Exchange]:
         """The exchanges of the run so far."""
-        return self.scheduler.journal if self.scheduler else []
+        return self.runner.journal if self.runner else []
 
     @property
     def is_recorded(self) -> bool:
         """Whether the exchanges are those of a recording."""
-        return self.scheduler is not None and self.scheduler.is_recorded
+        return self.runner is not None and self.runner.is_recorded
 
     @property
     def requests(self) -> int:
         """The number of requests, also those repeated on another connection; of a recording, its exchanges."""
-        return (self.scheduler.transport.sent if self.scheduler else 0) or len(self.journal)
+        return (self.runner.transport.sent if self.runner else 0) or len(self.journal)
 
     @property
     def seconds(self) -> float:
@@ -166,7 +166,7 @@ class Verdicts:
 
     def check_whole_run(self, rule: Rule) -> None:
         """Raise NotTested for a passive rule over all exchanges that holds for a part of the run's exchanges only."""
-        if rule.sends_requests or not rule.is_over_all or self.scheduler is None or self.is_recorded:
+        if rule.sends_requests or not rule.is_over_all or self.runner is None or self.is_recorded:
             return
         selected = {each.id for each in self.rules}
         if any(each.sends_requests and not each.intrusive and each.id not in selected for each in all_rules()):
@@ -203,7 +203,7 @@ class Verdicts:
     @property
     def reason_of_ending(self) -> str:
         """Why rules did not run."""
-        outage = self.scheduler.outage if self.scheduler else ""
+        outage = self.runner.outage if self.runner else ""
         return f"the run ended: {outage}" if outage else "the run ended before"
 
     @property
@@ -219,10 +219,10 @@ class Verdicts:
     @property
     def shortfalls(self) -> list[Shortfall]:
         """The baseline requests that were sent less often than planned, and the shortfalls of the deployment itself."""
-        if self.scheduler is None:
+        if self.runner is None:
             return []
-        of_deployment = (Shortfall(None, problem, "") for problem in self.scheduler.transport.problems)
-        return [*self.scheduler.shortfalls, *of_deployment]
+        of_deployment = (Shortfall(None, problem, "") for problem in self.runner.transport.problems)
+        return [*self.runner.shortfalls, *of_deployment]
 
     def end(self, session: pytest.Session) -> int:
         """Note how pytest has ended the run, and return the exit code."""

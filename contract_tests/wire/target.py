@@ -65,7 +65,8 @@ class Target:
 class ConnectionSettings:
     """The settings of the transport; times are in seconds, `max_rate` in requests a second.
 
-    `keys` are valid API keys, the main one first. `secrets` are redacted from everything that is written.
+    `keys` are valid API keys, the main one first. `secrets` are redacted from everything that is written. An
+    `intrusive` run may send requests that affect other users of the deployment.
     """
 
     target: Target
@@ -78,3 +79,4 @@ class ConnectionSettings:
     proxy: Target | None = None
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    intrusive: bool = False

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from contract_tests.metrics import schema
-from contract_tests.run.gate import Gate
+from contract_tests.support.gate import Gate
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.transport import Transport
 from mock_server import UsageMock, make_app

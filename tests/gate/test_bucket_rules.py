@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from contract_tests.run.findings import TRIES, BrokenPromiseError, Finding
-from contract_tests.run.scheduler import Scheduler
-from contract_tests.run.token_bucket import Bucket, Refill, confirm_first
+from contract_tests.run.runner import Runner
+from contract_tests.support.findings import TRIES, BrokenPromiseError, Finding
+from contract_tests.support.token_bucket import Bucket, Refill, confirm_first
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 from tests.support.transport import KEY, gate_for
@@ -46,9 +46,9 @@ class Deployment:
         assert seconds > 0
 
 
-def scheduler_for(respond: Callable[[Request], Exchange]) -> tuple[Scheduler, Deployment]:
+def runner_for(respond: Callable[[Request], Exchange]) -> tuple[Runner, Deployment]:
     deployment = Deployment(respond)
-    return Scheduler(gate_for(transport=deployment)), deployment
+    return Runner(gate_for(transport=deployment)), deployment
 
 
 def ok(request: Request) -> Exchange:
@@ -57,33 +57,33 @@ def ok(request: Request) -> Exchange:
 
 @pytest.mark.parametrize("good", [1, 2, 3])
 def test_bucket_is_emptied_only_while_its_refills_have_a_problem(good: int, rules: Any) -> None:
-    scheduler, deployment = scheduler_for(ok)
-    bucket = Bucket(scheduler.gate, KEY, burst=10, rps=10.0)
-    exchange = ok(scheduler.gate.request(KEY))
+    runner, deployment = runner_for(ok)
+    bucket = Bucket(runner.gate, KEY, burst=10, rps=10.0)
+    exchange = ok(runner.gate.request(KEY))
     attempts = iter([1, 2, 3])
 
     def judge(_: object) -> Finding | None:
         return None if next(attempts) == good else Finding("the refill is too slow", exchange)
 
-    scheduler.judge(confirm_first([Refill(bucket, [exchange], exchange)], judge))
+    runner.run(confirm_first([Refill(bucket, [exchange], exchange)], judge))
     assert deployment.bursts == good - 1
 
 
 def test_refills_of_further_buckets_are_not_checked_after_a_finding(rules: Any) -> None:
-    scheduler, deployment = scheduler_for(ok)
-    bucket = Bucket(scheduler.gate, KEY, burst=10, rps=10.0)
-    exchange = ok(scheduler.gate.request(KEY))
+    runner, deployment = runner_for(ok)
+    bucket = Bucket(runner.gate, KEY, burst=10, rps=10.0)
+    exchange = ok(runner.gate.request(KEY))
     refills = [Refill(bucket, [exchange], exchange)] * 2
     with pytest.raises(BrokenPromiseError) as broken:
-        scheduler.judge(confirm_first(refills, lambda _: Finding("the refill is too slow", exchange)))
+        runner.run(confirm_first(refills, lambda _: Finding("the refill is too slow", exchange)))
     assert (len(broken.value.findings), deployment.bursts) == (1, TRIES - 1)
 
 
 def test_bucket_that_refills_in_minutes_is_not_tested(rules: Any) -> None:
-    scheduler, deployment = scheduler_for(ok)
-    bucket = Bucket(scheduler.gate, KEY, burst=10, rps=0.1)
+    runner, deployment = runner_for(ok)
+    bucket = Bucket(runner.gate, KEY, burst=10, rps=0.1)
     with pytest.raises(NotTested, match=r"refills too slowly: its rps is 0\.1"):
-        scheduler.judge(rules.test_available_tokens_are_usable(bucket))
+        runner.run(rules.test_available_tokens_are_usable(bucket))
     assert deployment.journal == []
 
 
@@ -93,9 +93,9 @@ def test_a_bucket_that_refills_during_a_request_is_not_another_bucket(rules: Any
             is_burst = request.label == "in a burst"
             return Exchange(request, 429) if is_burst else Exchange(request, 200, payload=FULL, seconds=seconds)
 
-        scheduler, _ = scheduler_for(respond)
-        bucket = Bucket(scheduler.gate, KEY, burst=10, rps=10.0)
-        scheduler.judge(rules.test_request_details_do_not_change_the_bucket(bucket, None))
+        runner, _ = runner_for(respond)
+        bucket = Bucket(runner.gate, KEY, burst=10, rps=10.0)
+        runner.run(rules.test_request_details_do_not_change_the_bucket(bucket, None))
 
     with pytest.raises(BrokenPromiseError) as broken:
         judge(0.01)
@@ -110,15 +110,15 @@ def test_emptying_a_bucket_sends_a_bounded_number_of_requests(
     burst: int, throttled_from: int, sent: int, rules: Any
 ) -> None:
     numbers = count(1)
-    scheduler, deployment = scheduler_for(
+    runner, deployment = runner_for(
         lambda request: Exchange(request, 429) if next(numbers) > throttled_from else ok(request)
     )
-    exchanges = Bucket(scheduler.gate, KEY, burst=burst, rps=10.0).empty()
+    exchanges = Bucket(runner.gate, KEY, burst=burst, rps=10.0).empty()
     assert len(exchanges) == len(deployment.journal) == sent
 
 
 def test_a_burst_that_is_accepted_completely_is_described_by_its_measurement(rules: Any) -> None:
-    gate = scheduler_for(ok)[0].gate
+    gate = runner_for(ok)[0].gate
     emptied = [
         Exchange(gate.request(KEY), 200, payload=FULL, started=number / 100, seconds=0.1) for number in range(16)
     ]

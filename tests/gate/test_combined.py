@@ -8,9 +8,9 @@ from typing import cast
 
 import pytest
 
-from contract_tests.run.combined import Combined, Judgement, find
-from contract_tests.run.gate import Gate
-from contract_tests.run.request_parts import (
+from contract_tests.support.combined import Combined, Judgement, find
+from contract_tests.support.gate import Gate
+from contract_tests.support.request_parts import (
     LARGEST_REQUEST_HEAD,
     LONGEST_QUERY,
     MOST_FIELDS,

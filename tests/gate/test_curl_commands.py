@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 from hypothesis import find
 
-from contract_tests.run import wrong_keys
+from contract_tests.support import wrong_keys
 from contract_tests.wire.connection import wire
 from contract_tests.wire.messages import Credential, Request
 from tests.support.gate import serving_with

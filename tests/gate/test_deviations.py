@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from contract_tests.reports.deviations import suggested_deviations
 from contract_tests.reports.model import ExchangeReport, FindingReport, Report, RuleReport
 from contract_tests.run.deviations import read_deviations
-from contract_tests.run.rules import rule_ids
+from contract_tests.support.rules import rule_ids
 from tests.support.gate import Respond, Run, http_response
 from tests.support.reports import EARLIER, ENTRY, LATER, listed
 

@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from contract_tests.run import wrong_keys
-from contract_tests.run.facts import FACTS, MISSING_KEY_REFUSED, READABLE_BODY, UNKNOWN_KEY_REFUSED, VALID_KEY, Baseline
+from contract_tests.support import wrong_keys
+from contract_tests.support.facts import (
+    FACTS,
+    MISSING_KEY_REFUSED,
+    READABLE_BODY,
+    UNKNOWN_KEY_REFUSED,
+    VALID_KEY,
+    Baseline,
+)
 from contract_tests.wire.messages import Credential, Exchange, Request
 from mock_server import UsageMock
 from tests.support.gate import Run

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import pytest
 
-from contract_tests.run.findings import one_of, status_finding
+from contract_tests.support.findings import one_of, status_finding
 from contract_tests.wire.messages import CLIENT_ERRORS, Exchange, Request
 from tests.support.transport import gate_for
 

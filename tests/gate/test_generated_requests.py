@@ -8,8 +8,8 @@ from importlib import import_module
 
 import pytest
 
-from contract_tests.run.findings import BrokenPromiseError, Finding
-from contract_tests.run.scheduler import Scheduler
+from contract_tests.run.runner import Runner
+from contract_tests.support.findings import BrokenPromiseError, Finding
 from contract_tests.wire.messages import Exchange, Request
 from tests.support.transport import gate_for
 
@@ -43,7 +43,7 @@ def judge() -> Judge:
         deployment = Deployment(respond)
         gate = gate_for("http://127.0.0.1:1/base", deployment)
         try:
-            Scheduler(gate).judge(rule(gate, Exchange(gate.request(), 200)))
+            Runner(gate).run(rule(gate, Exchange(gate.request(), 200)))
         except BrokenPromiseError as broken:
             return list(broken.findings)
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contract_tests.run import guessed_names
+from contract_tests.support import guessed_names
 
 
 @pytest.mark.parametrize("key_header", ["X-API-Key", "Api_Key", "X-Auth-Token", "token"])

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from contract_tests.run.findings import BrokenPromiseError, status_finding
-from contract_tests.run.rules import all_rules
-from contract_tests.run.scheduler import MOST_SUSPICIONS, Scheduler
+from contract_tests.run.runner import MOST_SUSPICIONS, Runner
+from contract_tests.support.findings import BrokenPromiseError, status_finding
+from contract_tests.support.rules import all_rules
 from contract_tests.wire import transport
 from contract_tests.wire.clock import Clock
 from contract_tests.wire.connection import Connection, UnreachableError, connect
@@ -171,12 +171,12 @@ def test_suspicions_of_an_outage_cost_few_requests() -> None:
     with serving(respond) as url:
         clock = ManualClock()
         gate = gate_for(url, transport.Transport(settings(url), Clock(clock.now, clock.sleep)))
-        scheduler = Scheduler(gate)
+        runner = Runner(gate)
         for _ in range(2 * MOST_SUSPICIONS):
             clock.sleep(1.0)
             failed = Exchange(gate.request(None), 500, started=clock.time)
             for _ in range(2):  # the response to the first request shows that the deployment is well
                 clock.sleep(0.1)
                 with pytest.raises(BrokenPromiseError, match="the status is 500 instead of 401"):
-                    scheduler.judge([status_finding(failed, "401")])
+                    runner.run([status_finding(failed, "401")])
     assert len(received) == MOST_SUSPICIONS

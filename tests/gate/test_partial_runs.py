@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from contract_tests.run.rules import all_rules, rule_ids
+from contract_tests.support.rules import all_rules, rule_ids
 from mock_server import UsageMock
 from tests.support.gate import Respond, Run, http_response
 from tests.support.reports import EARLIER, listed, report

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contract_tests.run.plan import AUTH_ERROR_SAMPLE, MAIN_KEY_SAMPLE, OTHER_KEY_SAMPLE, PACE, TYPICAL
-from contract_tests.run.rules import all_rules
+from contract_tests.support.rules import all_rules
 from mock_server import UsageMock
 from tests.support.gate import Run
 from tests.support.proof import run_against

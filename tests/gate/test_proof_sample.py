@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contract_tests.run.rules import rule_ids
+from contract_tests.support.rules import rule_ids
 from mock_server.fixtures.faults import load_fault
 from tests.support.proof import assert_accepted, assert_breaks_exactly_its_rules
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from contract_tests.reports.model import Outcome
-from contract_tests.run.rules import all_rules
 from contract_tests.run.verdicts import Verdict
+from contract_tests.support.rules import all_rules
 from mock_server import UsageMock
 from tests.support.gate import Run
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from contract_tests.run.rules import rule_ids
+from contract_tests.support.rules import rule_ids
 from tests.support.gate import Respond, Run, http_response
 
 RunGate = Callable[..., Run]

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import contract_tests
-from contract_tests.run.facts import FACTS
-from contract_tests.run.findings import BrokenPromiseError, Finding
-from contract_tests.run.rules import rule_ids, rule_named
-from contract_tests.run.scheduler import Scheduler
+from contract_tests.run.runner import Runner
 from contract_tests.run.verdicts import FIRST_REQUEST_RULE
+from contract_tests.support.facts import FACTS
+from contract_tests.support.findings import BrokenPromiseError, Finding
+from contract_tests.support.rules import rule_ids, rule_named
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 from tests.support.transport import gate_for
@@ -40,13 +40,13 @@ def test_a_missing_first_200_is_reported_by_a_rule_of_every_level() -> None:
 
 
 def test_findings_count_even_if_a_rule_could_not_be_tested_completely() -> None:
-    scheduler = Scheduler(gate_for())
+    runner = Runner(gate_for())
 
     def rule(findings: list[Finding]) -> Iterator[Finding]:
         yield from findings
         raise NotTested("the budget is spent")
 
     with pytest.raises(BrokenPromiseError, match="it was accepted"):
-        scheduler.judge(rule([Finding("it was accepted", EXCHANGE)]))
+        runner.run(rule([Finding("it was accepted", EXCHANGE)]))
     with pytest.raises(NotTested):
-        scheduler.judge(rule([]))
+        runner.run(rule([]))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from contract_tests.run.rules import rule_ids
+from contract_tests.support.rules import rule_ids
 from mock_server.fixtures.deployments import Deployment, RateLimit
 from tests.support.forked_gate import Job
 from tests.support.proof import DEPLOYMENT, DEPLOYMENTS, run_job

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from contract_tests.run import wrong_keys
+from contract_tests.support import wrong_keys
 from contract_tests.wire.messages import Credential
 from mock_server.fixtures.faults import load_fault
 from tests.support.forked_gate import Job

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from contract_tests.run.deviations import read_deviations
-from contract_tests.run.rules import rule_ids
+from contract_tests.support.rules import rule_ids
 from mock_server import UsageMock, load_deployment
 from mock_server.fixtures.deployments import RateLimit
 from tests.support.documents import Block, Walkthrough, blocks

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from contract_tests.run.rules import all_rules, rule_ids
+from contract_tests.support.rules import all_rules, rule_ids
 from mock_server import UsageMock, load_deployment
 from mock_server.fixtures.deployments import RateLimit
 from mock_server.fixtures.faults import load_fault

@@ -17,7 +17,7 @@ from aiohttp import web
 
 import contract_tests
 from contract_tests.run.plugin import reports_key
-from contract_tests.run.scheduler import clock_key
+from contract_tests.run.runner import clock_key
 from contract_tests.run.verdicts import Verdict, Verdicts, verdicts_key
 from contract_tests.wire.messages import Exchange
 from contract_tests.wire.target import Target
@@ -111,13 +111,13 @@ class JobRunner:
 
     def outcome(self, code: int) -> Outcome:
         """Return the outcome of the run that has ended."""
-        scheduler = self.verdicts.scheduler if self.verdicts else None
+        runner = self.verdicts.runner if self.verdicts else None
         verdicts = tuple(replace(verdict, findings=()) for verdict in self.verdicts.all) if self.verdicts else ()
         findings = [finding for verdict in (self.verdicts.all if self.verdicts else ()) for finding in verdict.findings]
         labels = _described(finding.exchange for finding in findings)
-        requests = _described(scheduler.journal if scheduler else ())
-        outcome = Outcome(code, verdicts, scheduler.shared if scheduler else 0, labels, requests)
-        if not (self.verdicts and self.job and self.job.writes_reports and scheduler and scheduler.first_ok):
+        requests = _described(runner.journal if runner else ())
+        outcome = Outcome(code, verdicts, runner.shared if runner else 0, labels, requests)
+        if not (self.verdicts and self.job and self.job.writes_reports and runner and runner.first_ok):
             return outcome
         in_har, missed = judged_as_har(self.verdicts, self.job.folder)
         return replace(outcome, in_har=in_har, missed_in_har=missed)

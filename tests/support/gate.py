@@ -21,7 +21,7 @@ import pytest
 from aiohttp import web
 
 from contract_tests.run import embedded_mock
-from contract_tests.run.scheduler import clock_key
+from contract_tests.run.runner import clock_key
 from mock_server import make_app
 from tests.support.forked_gate import GATE, clear_environment
 from tests.support.proof import FORKS

@@ -38,16 +38,16 @@ def judged_as_har(verdicts: Verdicts, folder: Path) -> tuple[frozenset[str], fro
         Only findings in exchanges that the file contains are considered. A run confirms an outage by further requests,
         and a file has too few of them.
     """
-    assert verdicts.scheduler
+    assert verdicts.runner
     settings, operation = verdicts.settings, contract("documented").operation("get_usage")
     path = folder / "journal.har"
-    path.write_text(json.dumps(har_of(verdicts.scheduler.journal, settings.target.origin)))
+    path.write_text(json.dumps(har_of(verdicts.runner.journal, settings.target.origin)))
     recording = recording_of(read_har(path), operation, keys=settings.keys, base=settings.target)
     recorded = {verdict.rule.id: verdict.outcome for verdict in judge_recording(recording).all}
     found = {
         verdict.rule.id
         for verdict in verdicts.all
-        if not verdicts.scheduler.outage
+        if not verdicts.runner.outage
         for finding in verdict.findings
         if verdict.outcome == "broken"
         and is_expressible(finding.exchange)

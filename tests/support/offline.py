@@ -9,11 +9,11 @@ from functools import cache
 from typing import Any
 
 from contract_tests.metrics.schema import contract
-from contract_tests.run import wrong_keys
-from contract_tests.run.gate import Gate
 from contract_tests.run.plan import AUTH_ERROR_SAMPLE, MAIN_KEY_SAMPLE, OTHER_KEY_SAMPLE
-from contract_tests.run.recorded import RecordedScheduler
-from contract_tests.run.scheduler import Scheduler
+from contract_tests.run.recorded import RecordedRunner
+from contract_tests.run.runner import Runner
+from contract_tests.support import wrong_keys
+from contract_tests.support.gate import Gate
 from contract_tests.traffic.recording import Recording
 from contract_tests.wire.messages import Credential, Exchange
 from contract_tests.wire.transport import Transport
@@ -28,23 +28,23 @@ def sound_exchanges() -> tuple[Exchange, ...]:
     """Return the baseline exchanges of a run against the correct mock, with all keys of its deployment."""
     with UsageMock(rate_limit=False) as mock:
         options = settings(mock.url, keys=KEYS, max_rate=10_000.0)
-        scheduler = Scheduler(Gate(options, contract("documented"), Transport(options)))
+        runner = Runner(Gate(options, contract("documented"), Transport(options)))
         for key, times in {KEYS[0]: MAIN_KEY_SAMPLE, **dict.fromkeys(KEYS[1:], OTHER_KEY_SAMPLE)}.items():
-            scheduler.sample(times, key)
+            runner.sample(times, key)
         for wrong in (None, wrong_keys.UNKNOWN):
-            scheduler.sample(AUTH_ERROR_SAMPLE, wrong)
-        scheduler.transport.close()
-    return tuple(scheduler.journal)
+            runner.sample(AUTH_ERROR_SAMPLE, wrong)
+        runner.transport.close()
+    return tuple(runner.journal)
 
 
-def scheduler_of(exchanges: Sequence[Exchange]) -> RecordedScheduler:
-    """Return a scheduler with recorded exchanges of the correct mock, or mutants of them."""
+def runner_of(exchanges: Sequence[Exchange]) -> RecordedRunner:
+    """Return a runner with recorded exchanges of the correct mock, or mutants of them."""
     of_the_mock = settings("http://127.0.0.1:1", keys=KEYS)
     refused = {
         wrong_keys.UNKNOWN: next(each for each in exchanges if each.request.credential == wrong_keys.UNKNOWN),
     }
     recording = Recording(of_the_mock.target, tuple(exchanges), KEYS, refused, frozenset(), ())
-    return RecordedScheduler(of_the_mock, recording)
+    return RecordedRunner(of_the_mock, recording)
 
 
 def patched(exchange: Exchange, patch: Sequence[Mapping[str, Any]]) -> Exchange:

@@ -11,8 +11,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
 
-from contract_tests.run.rules import rule_ids
 from contract_tests.run.verdicts import Verdict
+from contract_tests.support.rules import rule_ids
 from mock_server import load_deployment
 from mock_server.fixtures.deployments import Deployment, RateLimit, folder
 from mock_server.fixtures.faults import FOLDERS, Fault, load_fault

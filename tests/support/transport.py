@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from contract_tests.metrics.schema import contract
 from contract_tests.reports.text import exchange_lines
-from contract_tests.run.gate import Gate
 from contract_tests.run.options import Settings
 from contract_tests.run.report import exchange_report
+from contract_tests.support.gate import Gate
 from contract_tests.wire.curl import curl_commands
 from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.target import Target

@@ -16,7 +16,7 @@ from hashlib import md5, sha1, sha256, sha512
 from operator import xor
 from urllib.parse import unquote, unquote_plus
 
-from contract_tests.run.wrong_keys import ACUTE, CYRILLIC, FOLDED
+from contract_tests.support.wrong_keys import ACUTE, CYRILLIC, FOLDED
 from tests.support.search.mutations import (
     AFTER_A_KEY,
     ALWAYS,

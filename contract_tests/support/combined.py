@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from contract_tests.run.gate import Gate
-from contract_tests.run.request_parts import KINDS, Kind, Part
+from contract_tests.support.gate import Gate
+from contract_tests.support.request_parts import KINDS, Kind, Part
 from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 

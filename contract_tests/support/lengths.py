@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from contract_tests.run.findings import Finding
+from contract_tests.support.findings import Finding
 from contract_tests.wire.messages import Exchange
 
 LENGTH = re.compile(r"[0-9]{1,18}")

@@ -8,9 +8,9 @@ from contextlib import nullcontext
 import pytest
 from hypothesis import strategies as st
 
-from contract_tests.run.examples import examples
-from contract_tests.run.findings import BrokenPromiseError, Finding, confirm, report, status_finding
-from contract_tests.run.scheduler import Scheduler
+from contract_tests.run.runner import Runner
+from contract_tests.support.examples import examples
+from contract_tests.support.findings import BrokenPromiseError, Finding, confirm, report, status_finding
 from contract_tests.wire.clock import Clock
 from contract_tests.wire.messages import Exchange, Request
 from contract_tests.wire.not_tested import NotTested
@@ -23,23 +23,23 @@ EXCHANGE = Exchange(Request("GET", b"/usage", ()), 500)
 
 
 @pytest.fixture
-def scheduler(serve: Serve) -> Iterator[Callable[..., Scheduler]]:
-    """Return schedulers for a server that sends 200 for each request."""
+def runner(serve: Serve) -> Iterator[Callable[..., Runner]]:
+    """Return runners for a server that sends 200 for each request."""
     transports: list[Transport] = []
 
-    def make(**changes: object) -> Scheduler:
+    def make(**changes: object) -> Runner:
         options = settings(serve(lambda _: http_response(b"{}")), **changes)
         clock = ManualClock()
         transports.append(Transport(options, Clock(clock.now, clock.sleep)))
-        return Scheduler(gate_for(options.target.url, transports[-1]))
+        return Runner(gate_for(options.target.url, transports[-1]))
 
     yield make
     for transport in transports:
         transport.close()
 
 
-def test_a_rule_sends_requests_between_its_findings(scheduler: Callable[..., Scheduler]) -> None:
-    sending = scheduler()
+def test_a_rule_sends_requests_between_its_findings(runner: Callable[..., Runner]) -> None:
+    sending = runner()
     gate = sending.gate
 
     def rule() -> Iterator[Finding]:
@@ -50,13 +50,13 @@ def test_a_rule_sends_requests_between_its_findings(scheduler: Callable[..., Sch
         yield status_finding(exchanges[-1], "202")
 
     with pytest.raises(BrokenPromiseError) as broken:
-        sending.judge(rule())
+        sending.run(rule())
     assert [(finding.expected, finding.actual) for finding in broken.value.findings] == [("201", "200"), ("202", "200")]
     assert len(sending.journal) == 3
 
 
-def test_requests_in_turn_are_judged_as_far_as_the_budget_lasts(scheduler: Callable[..., Scheduler]) -> None:
-    sending = scheduler(max_requests=2)
+def test_requests_in_turn_are_judged_as_far_as_the_budget_lasts(runner: Callable[..., Runner]) -> None:
+    sending = runner(max_requests=2)
     gate = sending.gate
 
     def rule(expected: str) -> Iterator[Finding]:
@@ -65,31 +65,31 @@ def test_requests_in_turn_are_judged_as_far_as_the_budget_lasts(scheduler: Calla
                 yield status_finding(exchange, expected)
 
     with pytest.raises(BrokenPromiseError) as broken:
-        sending.judge(rule("201"))
+        sending.run(rule("201"))
     assert len(broken.value.findings) == 2
     sending.transport.sent = 0
     with pytest.raises(NotTested, match="--max-requests 2"):
-        sending.judge(rule("200"))
+        sending.run(rule("200"))
 
 
-def test_a_rule_may_return_its_findings(scheduler: Callable[..., Scheduler]) -> None:
+def test_a_rule_may_return_its_findings(runner: Callable[..., Runner]) -> None:
     with pytest.raises(BrokenPromiseError, match="one; two"):
-        scheduler().judge([Finding("one", EXCHANGE), Finding("two", EXCHANGE)])
-    scheduler().judge([])
+        runner().run([Finding("one", EXCHANGE), Finding("two", EXCHANGE)])
+    runner().run([])
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_findings_that_are_reported_are_known_to_the_rule(count: int, scheduler: Callable[..., Scheduler]) -> None:
+def test_findings_that_are_reported_are_known_to_the_rule(count: int, runner: Callable[..., Runner]) -> None:
     def rule() -> Iterator[Finding]:
         assert (yield from report([Finding("one", EXCHANGE)] * count)) is (count > 0)
 
     with pytest.raises(BrokenPromiseError) if count else nullcontext():
-        scheduler().judge(rule())
+        runner().run(rule())
 
 
 @pytest.mark.parametrize(("findings", "is_broken", "tries"), [("xxx", True, 3), ("x.x", False, 2), (".xx", False, 1)])
 def test_only_a_finding_of_every_try_is_confirmed(
-    findings: str, is_broken: bool, tries: int, scheduler: Callable[..., Scheduler]
+    findings: str, is_broken: bool, tries: int, runner: Callable[..., Runner]
 ) -> None:
     attempts: list[int] = []
 
@@ -101,7 +101,7 @@ def test_only_a_finding_of_every_try_is_confirmed(
         assert (yield from confirm(check)) is is_broken
 
     with pytest.raises(BrokenPromiseError, match="try 2") if is_broken else nullcontext():
-        scheduler().judge(rule())
+        runner().run(rule())
     assert attempts == list(range(tries))
 
 

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import pytest
 
-from contract_tests.run.facts import Fact
+from contract_tests.support.facts import Fact
 from contract_tests.wire.messages import Aspect
 from usage_contract.levels import LEVELS, Level
 from usage_contract.suggestions import closest_match

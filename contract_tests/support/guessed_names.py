@@ -8,7 +8,7 @@ from importlib.resources import files
 from itertools import product
 
 _NAMES: dict[str, list[str]] = tomllib.loads(
-    files("contract_tests.run").joinpath("guessed_names.toml").read_text(encoding="utf-8")
+    files("contract_tests.support").joinpath("guessed_names.toml").read_text(encoding="utf-8")
 )
 QUERY_NAMES, HEADER_NAMES, COOKIE_NAMES = _NAMES["query"], _NAMES["headers"], _NAMES["cookies"]
 ADDRESSES, USERS, SWITCHES = _NAMES["addresses"], _NAMES["users"], _NAMES["switches"]

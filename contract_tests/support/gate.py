@@ -9,12 +9,12 @@ from functools import cached_property
 from typing import TypedDict, Unpack
 from uuid import uuid4
 
-from contract_tests.run.facts import TWO_KEYS, Baseline, contains_metrics
-from contract_tests.run.findings import Finding, one_of, status_finding
-from contract_tests.run.options import Settings
-from contract_tests.run.request_parts import RefusedParts
+from contract_tests.support.facts import TWO_KEYS, Baseline, contains_metrics
+from contract_tests.support.findings import Finding, one_of, status_finding
+from contract_tests.support.request_parts import RefusedParts
 from contract_tests.wire.messages import AGENT, SUCCESSES, UNSUSPICIOUS, Credential, Exchange, Pool, Request
 from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.target import ConnectionSettings
 from contract_tests.wire.transport import Transport
 from usage_contract import Contract, Operation, __version__
 
@@ -62,7 +62,7 @@ class Gate:
     are the exchanges of the baseline requests.
     """
 
-    settings: Settings
+    settings: ConnectionSettings
     contract: Contract
     transport: Transport
     rejected: dict[Credential, Exchange] = field(default_factory=dict)

@@ -8,8 +8,8 @@ from functools import partial
 
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.reports.model import counted
-from contract_tests.run.findings import TRIES, Finding, confirm
-from contract_tests.run.gate import Gate
+from contract_tests.support.findings import TRIES, Finding, confirm
+from contract_tests.support.gate import Gate
 from contract_tests.wire.messages import Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pacing import stated_wait

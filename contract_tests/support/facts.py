@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from contract_tests.metrics.view import Stated, UsageMetrics, with_members
-from contract_tests.run import wrong_keys
+from contract_tests.support import wrong_keys
 from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.strict_json import member_names, objects

@@ -1,4 +1,4 @@
-"""The scheduler: it sends the requests that rules share, and collects the findings of each rule."""
+"""The runner: it sends the requests that rules share, runs each rule, and notices an outage."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from contract_tests.run.findings import BrokenPromiseError, Finding
-from contract_tests.run.gate import Gate
 from contract_tests.run.outage import Suspicion
+from contract_tests.support.findings import BrokenPromiseError, Finding
+from contract_tests.support.gate import Gate
 from contract_tests.wire.clock import Clock
 from contract_tests.wire.messages import Credential, Exchange, label_of
 from contract_tests.wire.not_tested import NotTested
@@ -33,8 +33,8 @@ class Shortfall:
 
 
 @dataclass
-class Scheduler:
-    """One run of the rules.
+class Runner:
+    """Runs the rules one after the other.
 
     `first_ok` is the first 200 response to the main key. `shared` is how many exchanges were sent for all rules,
     before the first rule. `first_with` are the first exchanges with each further key. `outage` is the sentence about
@@ -65,8 +65,8 @@ class Scheduler:
         """Every exchange of the run so far."""
         return self.transport.journal
 
-    def judge(self, rule: Iterable[Finding]) -> None:
-        """Collect the findings of a rule, which may send requests between them.
+    def run(self, rule: Iterable[Finding]) -> None:
+        """Run a rule, and collect its findings; it may send requests between them.
 
         Findings count even where the rest of the rule could not be tested.
 
