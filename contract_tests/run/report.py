@@ -125,9 +125,15 @@ def rule_report(verdict: Verdict, verdicts: Verdicts) -> RuleReport:
 def _findings(findings: Sequence[Finding], settings: Settings) -> list[FindingReport]:
     """Return each finding once, with the number of equal ones."""
     equal: dict[Hashable, list[Finding]] = {}
-    for finding in findings:
+    for finding in map(_shown, findings):
         equal.setdefault((finding.problem, finding.pointer, finding.expected, finding.actual), []).append(finding)
     return [_finding(first, len(others) + 1, settings) for first, *others in equal.values()]
+
+
+def _shown(finding: Finding) -> Finding:
+    """Return the finding with excerpts of its two values, which a rule may have left as they were received."""
+    expected, actual = (value and finding.exchange.excerpt(value) for value in (finding.expected, finding.actual))
+    return replace(finding, expected=expected, actual=actual)
 
 
 def _finding(finding: Finding, count: int, settings: Settings) -> FindingReport:

@@ -133,6 +133,12 @@ class Abridged:
     reason: str = "not all of a response of {} bytes was kept: the responses were too large"
 
 
+class Excerpt(str):
+    """A text that `Exchange.excerpt` has returned: escapes and placeholders may make it longer than the limit."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Exchange:
     """One request and its response, or the failure to get one.
@@ -210,9 +216,14 @@ class Exchange:
             raise NotTested(self.abridged.reason.format(self.received))
 
     def excerpt(self, received: str | bytes, longest: int = SHOWN) -> str:
-        """Return the beginning of a text that was received, in one line and without secrets."""
+        """Return the beginning of a text that was received, in one line and without secrets.
+
+        An excerpt is returned as it is.
+        """
+        if isinstance(received, Excerpt):
+            return received
         text = received if isinstance(received, str) else received.decode("utf-8", "backslashreplace")
-        return one_line(self.redact.shortened(text, longest))
+        return Excerpt(one_line(self.redact.shortened(text, longest)))
 
     @property
     def ended(self) -> float:

@@ -13,10 +13,14 @@ from hypothesis import strategies as st
 
 from contract_tests.metrics.schema import header_problems, problems
 from contract_tests.redaction.redactor import CUT, Redactor
+from contract_tests.run.findings import Finding
+from contract_tests.run.report import rule_report
+from contract_tests.run.rules import all_rules
+from contract_tests.run.verdicts import Verdict, Verdicts
 from contract_tests.wire.messages import SHOWN, SHOWN_OF_A_TARGET, Exchange, Request
 from contract_tests.wire.strict_json import parse
 from tests.support.gate import Respond, Run, http_response
-from tests.support.transport import transcript
+from tests.support.transport import settings, transcript
 
 no_deadline = hypothesis.settings(deadline=None)  # no result depends on the speed of the machine
 FILLING = "~"  # a character that no key of these tests contains
@@ -86,6 +90,38 @@ def test_key_across_the_cut_is_replaced_whole(key: str, offset: int) -> None:
     assert shortened.endswith(CUT)
     assert shortened.removesuffix(CUT).replace("<redacted:1>", "").strip(FILLING) == ""
     assert len(shortened) <= SHOWN + len("<redacted:1>" + CUT)
+
+
+@no_deadline
+@given(text=st.text(max_size=SHOWN * 3) | st.binary(max_size=SHOWN * 3), key=keys, offset=offsets)
+def test_an_excerpt_of_an_excerpt_is_the_same(text: str | bytes, key: str, offset: int) -> None:
+    exchange = Exchange(Request("GET", b"/usage", ()), 200, redact=Redactor((key,)))
+    for received in (text, FILLING * offset + key + FILLING * 900, "\x01" * 900):
+        excerpt = exchange.excerpt(received)
+        assert exchange.excerpt(excerpt) == excerpt
+
+
+@no_deadline
+@given(text=st.text(max_size=SHOWN * 3), key=keys, offset=offsets)
+def test_values_that_a_rule_leaves_as_received_are_excerpts_in_the_report(text: str, key: str, offset: int) -> None:
+    exchange = Exchange(Request("GET", b"/usage", ()), 200, redact=Redactor((key,)))
+    verdicts = Verdicts(settings("http://127.0.0.1:1"))
+    for received in (text, FILLING * offset + key + FILLING * 900):
+        verdict, shortened = (
+            Verdict(all_rules()[0], "broken", (Finding("it is wrong", exchange, expected=value, actual=value),))
+            for value in (received, exchange.excerpt(received))
+        )
+        report = rule_report(verdict, verdicts)
+        assert report == rule_report(shortened, verdicts)
+        (finding,) = report.findings
+        assert finding.expected == finding.actual == exchange.excerpt(received)
+
+
+def test_findings_that_differ_beyond_the_cut_are_equal() -> None:
+    exchange = Exchange(Request("GET", b"/usage", ()), 200)
+    findings = tuple(Finding("it is wrong", exchange, actual="a" * SHOWN + end) for end in ("b", "c"))
+    report = rule_report(Verdict(all_rules()[0], "broken", findings), Verdicts(settings("http://127.0.0.1:1")))
+    assert [(finding.count, finding.actual) for finding in report.findings] == [(2, "a" * SHOWN + CUT)]
 
 
 def test_target_is_shown_up_to_its_limit() -> None:
