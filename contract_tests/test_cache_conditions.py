@@ -42,9 +42,7 @@ def test_etag_is_well_formed(ok_responses: list[Exchange], other_ok_responses: l
     for exchange in or_not_applicable(tagged, NO_ETAG):
         for tag in exchange.values("ETag"):
             if not ENTITY_TAG.fullmatch(tag):
-                yield Finding(
-                    "ETag is not an entity tag", exchange, expected='"…" or W/"…"', actual=exchange.excerpt(tag)
-                )
+                yield Finding("ETag is not an entity tag", exchange, expected='"…" or W/"…"', actual=tag)
 
 
 @specified("RFC 9110, section 8.8.1: a strong validator changes with the body")
@@ -193,7 +191,7 @@ def test_partial_response_is_206(first_bytes: Exchange) -> Iterator[Finding]:
                 "Content-Range does not name the part",
                 exchange,
                 expected="bytes 0-9/…",
-                actual=exchange.excerpt(stated),
+                actual=stated,
             )
         elif not exchange.size == int(part[1]) + 1 <= 10:
             size = counted(exchange.size, "byte")

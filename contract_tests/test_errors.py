@@ -105,7 +105,7 @@ def test_other_errors_have_a_detail(missing_key_responses: object, journal: tupl
     for exchange in kept_whole(errors):
         is_whole = exchange.ending == "complete" and exchange.request.method != "HEAD"
         if is_whole and not isinstance(exchange.object.get("detail"), str):
-            actual = exchange.excerpt(exchange.beginning) or "an empty body"
+            actual = exchange.beginning or "an empty body"
             yield Finding("the body is not JSON with a detail text", exchange, actual=actual)
 
 
@@ -177,7 +177,7 @@ def test_401_carries_a_challenge(documented_errors: list[Exchange]) -> Iterator[
             yield Finding(f"a response with status 401 has {which} WWW-Authenticate field", exchange)
         elif schemes(challenge) <= OTHER_SCHEMES:
             problem = "WWW-Authenticate names only schemes by which no key is accepted"
-            yield Finding(problem, exchange, actual=exchange.excerpt(challenge))
+            yield Finding(problem, exchange, actual=challenge)
 
 
 @documented(f"{AUTHENTICATION_GUIDE}: nothing is served without a valid key")
@@ -305,7 +305,7 @@ def _disclosed_in_fields(exchange: Exchange, find: Callable[[str, bytes], re.Mat
         match = find(name, value)
         if match and match[0] not in sent:
             problem = f"{exchange.excerpt(name)} contains internals of the server"
-            yield Finding(problem, exchange, actual=exchange.excerpt(match[0]))
+            yield Finding(problem, exchange, actual=match[0])
 
 
 @advisory(
@@ -318,9 +318,7 @@ def test_detail_does_not_name_an_exception(journal: tuple[Exchange, ...]) -> Ite
     detailed = (exchange for exchange in errors if isinstance(exchange.object.get("detail"), str))
     for exchange in or_not_applicable(detailed, "no error has a detail"):
         if name := EXCEPTION.search(str(exchange.object["detail"])):
-            yield Finding(
-                "the detail names an exception", exchange, pointer="/detail", actual=exchange.excerpt(name[0])
-            )
+            yield Finding("the detail names an exception", exchange, pointer="/detail", actual=name[0])
 
 
 @advisory(
@@ -351,7 +349,7 @@ def test_responses_do_not_disclose_versions(journal: tuple[Exchange, ...]) -> It
     for exchange in journal:
         for name, value in exchange.fields:
             if version := stated_version(name, value):
-                yield Finding(f"{name} contains the version of software", exchange, actual=exchange.excerpt(version))
+                yield Finding(f"{name} contains the version of software", exchange, actual=version)
 
 
 @advisory("RFC 1918 and RFC 4193: an address that is private is of no use to a client, and describes the network")
@@ -368,7 +366,7 @@ def test_responses_do_not_disclose_private_addresses(gate: Gate, journal: tuple[
                 text = address.decode()
                 is_own = text.lower() == own or (is_loopback(text) and is_loopback(own))
                 if not is_own and address.lower() not in sent:
-                    yield Finding(f"{name} contains a private address", exchange, actual=exchange.excerpt(text))
+                    yield Finding(f"{name} contains a private address", exchange, actual=text)
 
 
 @documented(f"{ERRORS_GUIDE}: 502 and 504 are not documented for this operation, nor is any other 5xx")

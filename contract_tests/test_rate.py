@@ -237,4 +237,4 @@ def _other_limit(throttled: Exchange, stated: set[Decimal]) -> Iterator[Finding]
     if stated and text.isdecimal() and all(abs(Decimal(text) - limit) >= 1 for limit in stated):  # it may be rounded
         expected = " or ".join(map(str, sorted(stated)))
         problem = "X-RateLimit-Limit differs from the usage metrics"
-        yield Finding(problem, throttled, expected=expected, actual=throttled.excerpt(text))
+        yield Finding(problem, throttled, expected=expected, actual=text)

@@ -246,7 +246,7 @@ def test_redirects_do_not_follow_forwarded_hosts(gate: Gate, journal: tuple[Exch
         for name, value in exchange.request.fields:
             if name.lower() in HOST_FIELDS and host.encode() in HOST.findall(value.lower()):
                 problem = f"a redirect leads to the host in {name.decode()} of the request"
-                yield Finding(problem, exchange, actual=exchange.excerpt(host))
+                yield Finding(problem, exchange, actual=host)
 
 
 def _host_of(url: str) -> str:

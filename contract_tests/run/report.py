@@ -125,25 +125,26 @@ def rule_report(verdict: Verdict, verdicts: Verdicts) -> RuleReport:
 def _findings(findings: Sequence[Finding], settings: Settings) -> list[FindingReport]:
     """Return each finding once, with the number of equal ones."""
     equal: dict[Hashable, list[Finding]] = {}
-    for finding in map(_shown, findings):
-        equal.setdefault((finding.problem, finding.pointer, finding.expected, finding.actual), []).append(finding)
+    for finding in findings:
+        equal.setdefault((finding.problem, finding.pointer, *_values(finding)), []).append(finding)
     return [_finding(first, len(others) + 1, settings) for first, *others in equal.values()]
 
 
-def _shown(finding: Finding) -> Finding:
-    """Return the finding with excerpts of its two values, which a rule may have left as they were received."""
-    expected, actual = (value and finding.exchange.excerpt(value) for value in (finding.expected, finding.actual))
-    return replace(finding, expected=expected, actual=actual)
+def _values(finding: Finding) -> tuple[str, str]:
+    """Return excerpts of the expected and the actual value, which a rule gives as they were received."""
+    excerpt = finding.exchange.excerpt
+    return excerpt(finding.expected or ""), excerpt(finding.actual or "")
 
 
 def _finding(finding: Finding, count: int, settings: Settings) -> FindingReport:
+    expected, actual = _values(finding)
     return FindingReport(
         problem=finding.problem,
         exchange=exchange_report(finding.exchange, settings, finding.pointer, finding.earlier),
         related=tuple(exchange_report(exchange, settings) for exchange in finding.related),
         pointer=finding.pointer or "",
-        expected=finding.expected or "",
-        actual=finding.actual or "",
+        expected=expected,
+        actual=actual,
         count=count,
     )
 

@@ -20,8 +20,8 @@ class Finding:
 
     `problem` is a sentence without a final period. `related` are further exchanges that the problem needs to be seen.
     `pointer` is the JSON Pointer (RFC 6901) of the member of the body that is wrong. `expected` and `actual` are the
-    two values that differ. `earlier` are the exchanges before it on the same connection, without which the problem may
-    not show: the curl command repeats them first.
+    two values that differ; reports shorten them. `earlier` are the exchanges before it on the same connection, without
+    which the problem may not show: the curl command repeats them first.
     """
 
     problem: str
@@ -29,7 +29,7 @@ class Finding:
     related: tuple[Exchange, ...] = ()
     pointer: str | None = None
     expected: str | None = None
-    actual: str | None = None
+    actual: str | bytes | None = None
     earlier: Sequence[Exchange] = ()
 
 
@@ -93,7 +93,7 @@ def confirm(check: Callable[[int], Finding | None]) -> Generator[Finding, None, 
 
 def media_type_finding(exchange: Exchange, problem: str, expected: str | None = "application/json") -> Finding:
     """Return the finding for a response with another media type, or another charset, than expected."""
-    actual = exchange.excerpt(exchange.header("Content-Type") or "no Content-Type")
+    actual = exchange.header("Content-Type") or "no Content-Type"
     return Finding(problem, exchange, expected=expected, actual=actual)
 
 

@@ -30,4 +30,4 @@ def other_length(exchange: Exchange, responses: Sequence[Exchange], widen: Widen
     shortest, longest = widen(min(lengths), max(lengths))
     if not shortest <= int(stated) <= longest:
         expected = f"{min(lengths)} to {max(lengths)} bytes, as for GET"
-        yield Finding("Content-Length is not that of GET", exchange, expected=expected, actual=exchange.excerpt(stated))
+        yield Finding("Content-Length is not that of GET", exchange, expected=expected, actual=stated)

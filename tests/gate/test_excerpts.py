@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from contract_tests.metrics.schema import header_problems, problems
 from contract_tests.redaction.redactor import CUT, Redactor
-from contract_tests.run.findings import Finding
 from contract_tests.run.report import rule_report
-from contract_tests.run.rules import all_rules
 from contract_tests.run.verdicts import Verdict, Verdicts
+from contract_tests.support.findings import Finding
+from contract_tests.support.rules import all_rules
 from contract_tests.wire.messages import SHOWN, SHOWN_OF_A_TARGET, Exchange, Request
 from contract_tests.wire.strict_json import parse
 from tests.support.gate import Respond, Run, http_response
