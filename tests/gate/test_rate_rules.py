@@ -82,6 +82,23 @@ def test_an_explained_429_is_not_reported(journal: list[Exchange]) -> None:
     assert problems(journal) == []
 
 
+@pytest.mark.parametrize(("remaining", "findings"), [(39, 0), (0, 3)])
+def test_a_429_while_tokens_remain_may_state_another_limit(remaining: int, findings: int) -> None:
+    rate_limit = b'{"total": 7, "rate_limit": {"rps": 40, "burst": 40, "remaining": %d}}' % remaining
+    fields = (
+        *(("Retry-After", b"1"), ("X-RateLimit-Limit", b"10"), ("X-RateLimit-Remaining", b"0")),
+        ("Content-Type", b"application/json"),
+    )
+    journal = [
+        replace(each, payload=rate_limit)
+        if each.status == 200
+        else replace(each, fields=fields, payload=b'{"detail": "Too many requests."}')
+        for each in alternating([200, 429, 200] * 3)
+    ]
+    found = list(import_module("contract_tests.test_rate").test_429_is_complete(GATE, tuple(journal)))
+    assert [finding.problem for finding in found] == ["X-RateLimit-Limit differs from the usage metrics"] * findings
+
+
 TIMES, DELAYS = (st.integers(0, most).map(lambda hundredths: hundredths / 100) for most in (100, 60))
 REQUESTS = st.builds(lambda at, one, other: Sent(at, one, one + other), TIMES, DELAYS, DELAYS)
 A_MINUTE = 60.0  # the bucket is full again
