@@ -96,6 +96,8 @@ class Bucket:
     def accepted_completely(self, emptied: Sequence[Exchange]) -> str:
         """Return the sentence for a burst that leaves the bucket untouched: the measurement and its possible causes."""
         size, seconds = len(emptied), _seconds(emptied)
+        if not self.exceeded(emptied):
+            return f"all {size} requests are accepted, but within {seconds:.2f} s, so the bucket may have been refilled"
         return (
             f"all {size} requests within {seconds:.2f} s are accepted, the stated burst is {self.burst}, "
             "and `remaining` does not fall: a request takes no token, or the bucket holds more than stated"
