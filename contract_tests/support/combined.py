@@ -8,7 +8,7 @@ from typing import Literal
 
 from contract_tests.support.gate import Gate
 from contract_tests.support.request_parts import KINDS, Kind, Part
-from contract_tests.wire.messages import Credential, Exchange, Request
+from contract_tests.wire.messages import LATE_ENDINGS, Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested
 
 # A request is a "defect", or is "refused" because of one of its parts, so that the others are untested.
@@ -51,7 +51,9 @@ class Combined:
             fields.append(("Cookie", b"; ".join(part.pair for part in cookies)))
         query = b"&".join(part.pair for part in self.of("query parameter"))
         target = self.gate.path.encode() + (b"?" + query if query else b"")
-        label = f"{self.single} {self.parts[0].kind} {self.parts[0].name}" if len(self.parts) == 1 else self.label
+        label = self.label if self.parts else "after a request without a response"
+        if len(self.parts) == 1:
+            label = f"{self.single} {self.parts[0].kind} {self.parts[0].name}"
         # A server that refuses such a request often closes the connection too.
         return self.gate.request(self.key, label, fields=fields, target=target, new_connection=True)
 
@@ -130,10 +132,15 @@ def _found_alone(combined: Combined, judge: Judge) -> Exchange | None:
 
 
 def _narrowed(combined: Combined, exchange: Exchange, judge: Judge) -> Exchange:
-    """Return the exchange of the smallest part of a request that shows a defect too."""
+    """Return the exchange of the smallest part of a request that shows a defect too.
+
+    A hang may also delay the requests after it, which are not its cause. So a usual request precedes the next one.
+    """
     while len(combined.parts) > 1:
         for half in combined.split():
             try:
+                if exchange.ending in LATE_ENDINGS and combined.only(()).send().ending in LATE_ENDINGS:
+                    return exchange
                 narrower = half.send()
             except NotTested:  # the deployment may have stopped: the larger request shows the defect too
                 return exchange

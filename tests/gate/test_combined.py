@@ -34,7 +34,7 @@ def parts(kind: Kind, count: int) -> tuple[Part, ...]:
 
 @dataclass
 class Deployment:
-    """A transport to a deployment whose status codes a function returns; None means that it has stopped."""
+    """A transport to a deployment whose status codes a function returns: None where it has stopped, 0 for a hang."""
 
     status: Status
     sent: int = 0
@@ -43,14 +43,14 @@ class Deployment:
         self.sent += 1
         if (code := self.status(request)) is None:
             raise NotTested("stopped")
-        return Exchange(request, code)
+        return Exchange(request, code) if code else Exchange(request, ending="timeout")
 
 
 def found(gate: Gate, combination: Sequence[Part], status: Status) -> tuple[str, int]:
     """Return the label of the request that was found, "" without one, and the number of requests."""
 
     def judge(exchange: Exchange) -> Judgement:
-        return JUDGEMENTS.get(exchange.status or 0, "refused")
+        return "defect" if exchange.ending == "timeout" else JUDGEMENTS.get(exchange.status or 0, "refused")
 
     deployment = Deployment(status)
     gate.transport = cast("Transport", deployment)
@@ -92,6 +92,21 @@ def test_parts_that_are_accepted_only_together_are_found_together(gate: Gate) ->
 def test_a_deployment_that_stops_responding_is_found(gate: Gate) -> None:
     statuses = iter([200, None])
     assert found(gate, ALL, lambda _: next(statuses)) == ("all", 2)
+
+
+def test_a_hang_that_delays_the_next_request_is_narrowed_down_to_its_cause(gate: Gate) -> None:
+    has_hung = False
+
+    def status(request: Request) -> int:
+        nonlocal has_hung
+        delayed, has_hung = has_hung and b"&h" in text(request), b"h40=" in text(request)
+        return 0 if delayed or has_hung else 401
+
+    assert found(gate, ALL[:70], status)[0] == "only the header h40"
+
+
+def test_a_hang_after_which_every_request_hangs_is_reported_as_a_whole(gate: Gate) -> None:
+    assert found(gate, ALL[:70], lambda _: 0) == ("all", 2)
 
 
 def test_a_refused_part_does_not_hide_an_accepted_one(gate: Gate) -> None:
