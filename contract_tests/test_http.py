@@ -390,7 +390,7 @@ def _ends_the_connection(exchange: Exchange) -> bool:
     if request.version == "HTTP/1.0" or any(b"close" in value.lower() for value in request.values("Connection")):
         return False
     is_kept = "keep-alive" in exchange.header("Connection").lower()
-    return exchange.announces_closing or (exchange.version == "HTTP/1.0" and not is_kept)
+    return exchange.announces_closing or (exchange.version == "1.0" and not is_kept)
 
 
 @advisory(
