@@ -114,7 +114,8 @@ class Runner:
     def sample(self, times: int, key: Credential | None = None) -> list[Exchange]:
         """Send baseline requests with one key, once for all rules; `shortfalls` reports if it was less often.
 
-        With a valid key, two requests on one connection and two on one each take turns; without, each has its own.
+        With a valid key, pairs of requests take turns: on the kept connection, and each on a new one. Without one, each
+        request has a new connection.
         """
         if key in self._samples:
             return self._samples[key]

@@ -143,7 +143,7 @@ class Verdicts:
         if report.when != "call":
             return None
         if (deviation := self.settings.deviations.get(rule.id)) and not self.is_recorded:  # a recording may not show it
-            return Verdict(rule, "stale deviation", reason=f"remove the {deviation}")
+            return Verdict(rule, "stale deviation", reason=f"remove its entry from --known-deviations: {deviation}")
         return Verdict(rule, "held")
 
     def add(self, verdict: Verdict) -> None:
