@@ -9,7 +9,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from mock_server.control.api import Control
-from mock_server.fixtures.deployments import Deployment, Key, check_folder, load_deployment
+from mock_server.fixtures.deployments import Deployment, Key, ValidKeys, check_folder, load_deployment
 from mock_server.fixtures.faults import Fault
 from mock_server.fixtures.library import Library
 from mock_server.options import MockOptions, texts
@@ -108,5 +108,6 @@ def read_library(options: MockOptions, deployment: Deployment | None = None) -> 
     """
     check_folder(options.fixture_folder)
     found = deployment or load_deployment(options.deployment, options.fixture_folder)
-    added = {key: Key() for key in texts(options.key) if key not in found.keys}
-    return Library(replace(found, keys={**found.keys, **added}), options.fixture_folder)
+    if added := {key: Key() for key in texts(options.key) if key not in found.keys}:
+        found = replace(found, keys=ValidKeys({**found.keys, **added}))
+    return Library(found, options.fixture_folder)

@@ -39,7 +39,7 @@ BAD_KEYS = {
     "{traffic: {d: {ws: {requests: 1e300}}}}": "3 /keys/k/traffic/d/ws/requests: must be at most 1000000000000",
     "{traffic: {http://d: {ws: {requests: 1}}}}": "3 /keys/k/traffic/http:~1~1d: is not valid; expected "
     "a host name without scheme, port or path, and without invisible characters",
-    "{traffic: {1: {ws: {requests: 1}}}}": "3 /keys/k/traffic/1: is a name that YAML reads as a whole number; "
+    "{traffic: {1: {ws: {requests: 1}}}}": "3 /keys/k/traffic/1: must be text, not a whole number; "
     "put quotes around it",
 }
 

@@ -236,7 +236,7 @@ DISCLOSING = {
     f"description: d\nkeys: {{{SECRET}: {{rate_limit: {{rps: -1, burst: 1}}}}}}\n": "must be at least 0",
     f"description: d\nkeys: {{k: {{}}, '{SECRET}': {{}}, '{SECRET}': {{}}}}\n": "repeats the name of line 2",
     f"description: d\nkeys: {{k: *{SECRET}}}\n": "is not valid YAML",
-    "description: d\nkeys: {7777777: {}}\n": "is a name that YAML reads as a whole number",
+    "description: d\nkeys: {7777777: {}}\n": "must be text, not a whole number",
 }
 
 
