@@ -53,7 +53,7 @@ class ClientVerdict(NamedTuple):
     Attributes:
         evidence: The lapses, in the order of the requests.
         judged: The number of requests that were judged.
-        dropped: The number of requests that the journal no longer has.
+        dropped: The number of such requests that the journal no longer has.
     """
 
     evidence: Sequence[Evidence]
@@ -104,7 +104,7 @@ def judge_client(journal: Journal, keys: Iterable[str], key: str | None = None) 
         for entry in entries
         for each in _lapses(entry, clients[entry.key, entry.target.partition("?")[0]], has_key(entry.target))
     ]
-    return ClientVerdict(evidence, len(entries), journal.dropped)
+    return ClientVerdict(evidence, len(entries), journal.dropped(key))
 
 
 def _lapses(entry: Entry, client: _Client, has_key_in_url: bool) -> Iterator[Evidence]:

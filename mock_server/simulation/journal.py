@@ -7,9 +7,14 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
+from mock_server.masking import mask_key
+
 # The most bytes that an entry keeps of a request and of its response, and the most characters of its target and keys.
 MAX_MESSAGE = 32 * 1024
 MAX_TEXT = 16 * 1024
+
+# The most keys of which the journal counts the dropped requests; all other keys share a count.
+MAX_DROPPED_KEYS = 10_000
 
 
 class Message(NamedTuple):
@@ -97,7 +102,7 @@ class Journal:
         self.seconds = 0.0
         self.number = 0
         self._records: deque[tuple[int, float, Exchange, float]] = deque(maxlen=capacity)
-        self._cleared = 0
+        self._dropped: Counter[str | None] = Counter()  # by key; None for the keys beyond MAX_DROPPED_KEYS
 
     @property
     def entries(self) -> list[Entry]:
@@ -109,10 +114,17 @@ class Journal:
         """The number of entries."""
         return len(self._records)
 
-    @property
-    def dropped(self) -> int:
-        """The number of entries that newer ones have displaced since all entries were cleared."""
-        return self.number - self._cleared - self.kept
+    def dropped(self, key: str | None = None) -> int:
+        """Return how many entries of a key, or its id, newer ones have displaced since they were cleared.
+
+        With None, it is the number for all keys.
+        """
+        if key is None:
+            return self._dropped.total()
+        own = sum(
+            number for each, number in self._dropped.items() if each is not None and key in (each, mask_key(each))
+        )
+        return own or self._dropped[None]
 
     def add(self, exchange: Exchange, *, at: float, seconds: float) -> None:
         """Record an exchange; the entry itself is built when it is read, so that recording costs little.
@@ -126,7 +138,15 @@ class Journal:
         self.number += 1
         self.counts[method, status, reason] += 1
         self.seconds += seconds
-        self._records.append((self.number, at, exchange, seconds))
+        records = self._records
+        if len(records) == self.capacity:
+            keys, dropped = records[0][2][2], self._dropped
+            key = keys[0] if len(keys) == 1 else ", ".join(keys)
+            if key in dropped:
+                dropped[key] += 1
+            else:
+                dropped[key if len(dropped) < MAX_DROPPED_KEYS else None] += 1
+        records.append((self.number, at, exchange, seconds))
 
     def since(self, number: int, limit: int | None = None) -> list[Entry]:
         """Return the entries after the entry with a number, oldest first, and at most `limit` of them."""
@@ -137,7 +157,10 @@ class Journal:
     def clear(self, key: str | None = None) -> None:
         """Remove the entries of one key, or all entries (None); the counts remain."""
         kept = [] if key is None else [record for record in self._records if _entry(record).key != key]
-        self._cleared = self.number if key is None else self._cleared + self.kept - len(kept)
+        if key is None:
+            self._dropped.clear()
+        else:
+            del self._dropped[key]
         self._records.clear()
         self._records.extend(kept)
 

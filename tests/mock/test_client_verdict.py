@@ -12,7 +12,7 @@ import pytest
 from mock_server import AsyncUsageMock, UsageMock
 from mock_server.masking import mask_key
 from mock_server.simulation.client_verdict import judge_client
-from mock_server.simulation.journal import Journal
+from mock_server.simulation.journal import MAX_DROPPED_KEYS, Journal
 from tests.support.control_api import Api
 from tests.support.exchanges import exchange
 from tests.support.wire import Clock, send_request, usage
@@ -130,12 +130,30 @@ def test_dropped_requests_prevent_a_good_verdict() -> None:
 def test_cleared_requests_are_not_dropped() -> None:
     journal = journal_of([(0, 200, "")] * 5, capacity=3)
     journal.clear()
-    assert journal.dropped == 0
+    assert journal.dropped() == 0
     for _ in range(4):
         journal.add(exchange(), at=NOW, seconds=0.0)
-    assert journal.dropped == 1
+    assert journal.dropped() == 1
+    journal.clear(MODEST)
+    assert journal.dropped() == 1
+
+
+def test_dropped_requests_of_another_key_do_not_matter() -> None:
+    journal = journal_of([(0, 200, "")] * 5, capacity=3)
+    journal.add(exchange(keys=[MODEST]), at=NOW, seconds=0.0)
+    for key, dropped in [(MODEST, 0), (mask_key(MODEST), 0), (BUSY, 3), (mask_key(BUSY), 3), (None, 3)]:
+        verdict = judge_client(journal, [BUSY, MODEST], key)
+        assert (verdict.dropped, verdict.is_well_behaved) == (dropped, not dropped)
     journal.clear(BUSY)
-    assert journal.dropped == 1
+    assert judge_client(journal, [BUSY, MODEST]).is_well_behaved
+
+
+def test_the_number_of_dropped_keys_is_bounded() -> None:
+    journal = Journal(1)
+    for number in range(MAX_DROPPED_KEYS + 3):
+        journal.add(exchange(keys=[f"k{number}"]), at=NOW, seconds=0.0)
+    assert journal.dropped() == MAX_DROPPED_KEYS + 2
+    assert (journal.dropped("k0"), journal.dropped("another")) == (1, 2)
 
 
 def throttle(mock: UsageMock) -> None:
