@@ -7,8 +7,8 @@ from __future__ import annotations
 TICKS_PER_SECOND = 1_000_000
 PARTS_PER_TOKEN = 1_000_000
 
-# RFC 9111, section 1.2.2: the largest number of seconds that a recipient has to understand.
-MAX_DELTA_SECONDS = 2**31
+# Clients cannot use much longer waits: timers of JavaScript end at 24 days, and other clients would sleep.
+MAX_RETRY_AFTER = 24 * 60 * 60  # seconds
 
 
 class TokenBucket:
@@ -54,13 +54,14 @@ class TokenBucket:
     def retry_after(self, now: float) -> int:
         """Return the whole seconds, at least 1, after which the bucket holds a token if no client takes one.
 
-        Returns MAX_DELTA_SECONDS for a bucket that does not refill within that time.
+        Returns 1, as the vendor does, for a bucket without a token within MAX_RETRY_AFTER.
         """
         numerator, denominator = self._rate
         if numerator == 0:
-            return MAX_DELTA_SECONDS
+            return 1
         ready = self._since + _ceil_div((PARTS_PER_TOKEN - self._level) * denominator, numerator)
-        return min(max(1, _ceil_div(ready - ticks(now), TICKS_PER_SECOND)), MAX_DELTA_SECONDS)
+        seconds = _ceil_div(ready - ticks(now), TICKS_PER_SECOND)
+        return seconds if 1 <= seconds <= MAX_RETRY_AFTER else 1
 
     def _level_at(self, time: int) -> int:
         numerator, denominator = self._rate

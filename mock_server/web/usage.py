@@ -142,7 +142,9 @@ class Usage:
         if str(code) in self._operation.responses:
             return self._documented_error(code, "code-override")
         detail = reason_phrase(code) or "An error that an override demands."
-        return error_response(code, detail, "code-override", headers=self._headers)
+        # RFC 9110, section 15.5.6 requires Allow; an override applies to GET and HEAD.
+        allow = {"Allow": "OPTIONS"} if code == 405 else {}
+        return error_response(code, detail, "code-override", headers={**self._headers, **allow})
 
     def _place_of_key(self, request: web.Request) -> str:
         """Return the reason that names the place of the key in a request without a key header; empty without a key."""

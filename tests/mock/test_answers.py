@@ -30,6 +30,15 @@ def by_api(mock: UsageMock, code: int, **options: Any) -> None:
     Api(mock.url).do("PATCH", "/behaviour", {"code": code, **options})
 
 
+def test_a_405_has_allow(mock: UsageMock) -> None:
+    mock.answer(405)
+    for response in (usage(mock.url, BUSY), send_request(mock.url, method="HEAD")):
+        assert (response.status, response.headers["Allow"]) == (405, "OPTIONS")
+    assert send_request(mock.url, method="OPTIONS").status == 204
+    mock.answer(404)
+    assert usage(mock.url, BUSY).headers["Allow"] is None
+
+
 both = pytest.mark.parametrize("answer", [by_python, by_api])
 Answer = Callable[..., None]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mock_server.simulation.bucket import MAX_DELTA_SECONDS, TokenBucket
+from mock_server.simulation.bucket import MAX_RETRY_AFTER, TokenBucket
 
 RATES = st.one_of(st.sampled_from([0.0, 0.1, 0.3, 1.0, 10.0]), st.floats(0, 1000, allow_subnormal=False))
 BURSTS = st.integers(1, 50)
@@ -85,7 +85,8 @@ def test_waiting_for_retry_after_always_suffices(rate: float, burst: int, steps:
     now += polled_at
     seconds = bucket.retry_after(now / 1000)
     assert seconds >= 1
-    if seconds < MAX_DELTA_SECONDS:
+    assert seconds <= MAX_RETRY_AFTER
+    if rate * MAX_RETRY_AFTER >= 1:
         assert bucket.take(now / 1000 + seconds) is not None
 
 
@@ -121,11 +122,18 @@ def test_a_bucket_that_nothing_is_taken_from_stays_full(rate: float, burst: int,
 
 
 @pytest.mark.parametrize("rate", [0.0, 5e-324, 1e-12])
-def test_a_tiny_rate_has_the_longest_retry_after(rate: float) -> None:
+def test_a_tiny_rate_has_the_retry_after_of_the_vendor(rate: float) -> None:
     bucket = TokenBucket(rate, 1, now=0.0)
     assert bucket.take(0.0) == 0.0
     assert bucket.take(0.0) is None
-    assert bucket.retry_after(0.0) == MAX_DELTA_SECONDS
+    assert bucket.retry_after(0.0) == 1
+
+
+def test_retry_after_is_at_most_a_day() -> None:
+    for rate, seconds in [(2**-16, 65_536), (2**-17, 1)]:
+        bucket = TokenBucket(rate, 1, now=0.0)
+        bucket.take(0.0)
+        assert bucket.retry_after(0.0) == seconds
 
 
 def test_the_documented_example_leaves_nine_point_three() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mock_server import FixtureError, UsageMock, load_deployment, make_app
+from mock_server import Deployment, FixtureError, Key, RateLimit, UsageMock, load_deployment, make_app
 from mock_server.fixtures.deployments import fixture_names
 from mock_server.fixtures.scenarios import load_scenario
 from mock_server.options import MockOptions
@@ -140,6 +140,18 @@ def test_each_shipped_scenario_has_a_test_and_a_description(name: str) -> None:
     found: Callable[[ScenarioMock], None] = getattr(sys.modules[__name__], f"test_{name.replace('-', '_')}")
     assert callable(found)
     assert load_scenario(name).description.endswith(".")
+
+
+def test_a_scenario_without_a_rate_limit_keeps_that_of_the_key() -> None:
+    mine = Deployment("mine", "d", {"k": Key(RateLimit(20, 5))})
+    with UsageMock(deployment=mine) as mock:
+        mock.use("throttled")
+        assert usage(mock.url, "k").headers["X-RateLimit-Limit"] == "20"
+        assert usage(mock.url, "unknown").headers["X-RateLimit-Limit"] == "10"
+        mock.use("fresh")
+        assert usage(mock.url, "k").json["rate_limit"] == {"rps": 20.0, "burst": 5, "remaining": 4.0}
+        mock.use("heavy")
+        assert usage(mock.url, "k").json["rate_limit"]["rps"] == 500.0
 
 
 def test_a_scenario_whose_fault_names_an_unknown_key_is_rejected(contract: Contract, tmp_path: Path) -> None:
