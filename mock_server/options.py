@@ -282,7 +282,7 @@ OPTIONS = tuple(Option(option.name, option.default, **option.metadata) for optio
 def fits(value: object, hint: Any) -> bool:
     """Return whether a value has the type of a hint; a whole number is a float, and `True` is not a number."""
     if get_origin(hint) is Literal:
-        return value in get_args(hint)
+        return type(value) in map(type, get_args(hint))
     if get_origin(hint) in (Sequence, tuple):
         return isinstance(value, list | tuple) and all(fits(item, get_args(hint)[0]) for item in value)
     if get_origin(hint) is Mapping:

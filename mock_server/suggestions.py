@@ -19,8 +19,10 @@ class UnknownNameError(LookupError):
         kind: The kind of thing, such as "scenario" or "fault".
         name: The unknown name.
         names: The valid names.
+        other_kind: The kind of thing that has this name; empty if none has it.
     """
 
-    def __init__(self, kind: str, name: str, names: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, names: Iterable[str], other_kind: str = "") -> None:
         self.kind, self.name, self.names = kind, name, list(names)
-        super().__init__(f"{name!r} is not a {kind}; {suggest(name, self.names, _LISTS.get(kind, ''))}")
+        hint = f"it is a {other_kind}" if other_kind else suggest(name, self.names, _LISTS.get(kind, ""))
+        super().__init__(f"{name!r} is not a {kind}; {hint}")

@@ -256,6 +256,9 @@ async def _usage_metrics(base_url: str, key: str) -> Any:
     headers = {operation.key_header: key, "Accept": "application/json"}
     try:
         return orjson.loads(await _body(base_url.rstrip("/") + operation.path, headers))
+    except CaptureError as error:
+        is_too_long = base_url.rstrip("/").endswith(operation.path)
+        raise CaptureError(f"{error}; omit {operation.path} from --base-url" if is_too_long else str(error)) from None
     except orjson.JSONDecodeError as error:
         raise CaptureError(f"the response is not valid JSON: {error}") from None
     except TimeoutError:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from mock_server.command.errors import reporting
 from mock_server.fixtures.deployments import (
+    KINDS,
+    SUFFIXES,
     check_folder,
     deployment_names,
     fixture_files,
@@ -22,6 +24,7 @@ from mock_server.fixtures.problems import text_of
 from mock_server.fixtures.scenarios import load_scenario
 from mock_server.fixtures.validation import FixtureError
 from mock_server.streams import report
+from mock_server.suggestions import closest_match
 
 
 @reporting
@@ -53,7 +56,20 @@ def check(fixtures: Path | None) -> int:
                 sys.stdout.write(f"{path} replaces the shipped file {shipped[name].parent.name}/{shipped[name].name}\n")
         if own:
             sys.stdout.write(f"{len(own) - invalid} of {len(own)} {folders[0]} are valid\n")
+    for line in _unread(fixtures or folder()):
+        sys.stdout.write(f"{line}\n")
     return code
+
+
+def _unread(fixtures: Path) -> Iterator[str]:
+    """Yield a line for each file or folder that looks like a fixture and that the mock does not read."""
+    for path in sorted(fixtures.iterdir()):
+        if path.is_dir() and path.name not in KINDS and (match := closest_match(path.name, KINDS)):
+            yield f"{path} is not read; did you mean {match}?"
+        if path.name.endswith(SUFFIXES) and not path.name.startswith("."):
+            yield f"{path} is not read; move it to one of the folders {', '.join(KINDS)}"
+    for path in sorted(path for kind in KINDS for path in (fixtures / kind).glob("*.json")):
+        yield f"{path} is not read; rename it to {path.stem}.yaml"
 
 
 def _bind(name: str, bind: Callable[[Library, str], object], libraries: Sequence[Library]) -> None:

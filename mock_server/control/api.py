@@ -86,7 +86,8 @@ class Control:
                 raise ControlError(
                     308, "slash-missing", f"The path is {CONTROL_PREFIX}/.", headers={"Location": f"{CONTROL_PREFIX}/"}
                 )
-            hint = suggest(path, operations(), f"{CONTROL_PREFIX}/openapi.yaml lists them")
+            names = f"{CONTROL_PREFIX}/openapi.yaml lists them"
+            hint = "did you mean '/journal'?" if path == "/requests" else suggest(path, operations(), names)
             raise ControlError(404, "unknown-path", f"{path} is not a path of {CONTROL_PREFIX}; {hint}")
         allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"])
         if request.method == "OPTIONS":

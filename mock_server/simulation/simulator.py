@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -22,11 +22,20 @@ from mock_server.suggestions import closest_match
 
 
 class UnknownKeyError(LookupError):
-    """The mock does not have a key; the text does not quote it."""
+    """The mock does not have a key; the text does not quote it.
 
-    def __init__(self, key: str, keys: Iterable[str], hint: str = "create it first") -> None:
-        match = closest_match(str(key), keys)
-        meant = f"did you mean {mask_key(match)}?" if match else hint
+    Args:
+        key: The unknown key.
+        keys: The keys of the mock.
+        public_keys: Those that the text may contain.
+        hint: A hint where no key is similar.
+    """
+
+    def __init__(
+        self, key: str, keys: Iterable[str], public_keys: Container[str] = (), hint: str = "create it first"
+    ) -> None:
+        match = closest_match(key, keys)
+        meant = f"did you mean {match if match in public_keys else mask_key(match)}?" if match else hint
         super().__init__(f"the mock does not have this key; {meant}")
 
 
@@ -235,9 +244,10 @@ class Simulator:
             RevokedKeyError: The scenario of the key revokes it.
             TotalRangeError: The usage metrics would exceed the largest exact integer in JSON.
         """
-        account = self.account(key)
+        account = self.account(key) if isinstance(key, str) else None
         if account is None:
-            raise RevokedKeyError(key) if self.has(key) else UnknownKeyError(key, self.keys)
+            self._check_key(key)
+            raise RevokedKeyError(key)
         account.grow(self.clock())
         calls, counters = list(calls), account.counters
         requests = counters.total + sum(call.requests for call in calls)
@@ -329,11 +339,14 @@ class Simulator:
         if not key or self.has(key) or key in map(mask_key, self.keys):
             return
         if not any(key in (entry.key, mask_key(entry.key)) for entry in self.journal.entries):
-            raise UnknownKeyError(key, self.keys, "select requests with any other key by headers=…")
+            hint = "select requests with any other key by headers=…"
+            raise UnknownKeyError(key, self.keys, self.library.deployment.public_keys, hint)
 
     def _check_key(self, key: str | None) -> None:
+        if key is not None and not isinstance(key, str):
+            raise TypeError(f"key: {key!r} is not a text; other arguments have names, such as times=2")
         if key is not None and not self.has(key):
-            raise UnknownKeyError(key, self.keys)
+            raise UnknownKeyError(key, self.keys, self.library.deployment.public_keys)
 
     async def _change(
         self,

@@ -28,7 +28,8 @@ from usage_contract import load
 from usage_contract.sources import SURROGATE
 
 NOT_STARTED = "this mock is not running; enter its context first"
-STOPPED = "this mock cannot be restarted; create a new one"
+STOPPED = "this mock is closed and cannot be restarted; create a new one"
+RUNS = "this mock runs already, at {}"
 FAILED = "this mock could not be started ({}); create a new one"
 
 # The pattern of a domain in fixtures/deployment.schema.json.
@@ -128,7 +129,7 @@ class AsyncUsageMock(MockView):
 
     async def __aenter__(self) -> AsyncUsageMock:
         if self.why_not:
-            raise RuntimeError(self.why_not)
+            raise RuntimeError(RUNS.format(self.url) if self._is_running else self.why_not)
         self.why_not = STOPPED
         try:
             self.url = (await self._listener.__aenter__()).url
@@ -152,8 +153,13 @@ class AsyncUsageMock(MockView):
     def _simulator(self) -> Simulator:
         return self._running.simulator
 
+    def _check_order(self, name: str, value: object, key: object) -> None:
+        if isinstance(value, str) and isinstance(key, str) and self._simulator.has(value) > self._simulator.has(key):
+            raise TypeError(f"{name}: is an API key; the key is the second argument")
+
     async def use(self, scenario: str | None, key: str | None = None) -> None:
         """Switch a scenario on for one key, or for all; "none" switches it off, None removes the override."""
+        self._check_order("scenario", scenario, key)
         await self._simulator.switch(key, scenario=None if scenario is None else _text("scenario", scenario))
 
     async def fail(
@@ -180,6 +186,7 @@ class AsyncUsageMock(MockView):
         """
         if not isinstance(file_conditions, bool):
             raise TypeError(f"file_conditions: {file_conditions!r} is not True or False")
+        self._check_order("fault", fault, key)
         _check_turns(after, times)
         turns: dict[str, Any] = {"after": after, "times": times, "is_unconditional": not file_conditions}
         await self._simulator.switch(key, faults=None if fault is None else _fault_uses(fault, **turns))
@@ -207,6 +214,8 @@ class AsyncUsageMock(MockView):
         Raises:
             ValueError: The status code is neither documented nor 400 to 599, or another argument is not valid.
         """
+        if isinstance(code, str | float | bool):
+            raise TypeError(f"code: {code!r} is not a status code such as 503")
         _check_turns(after, times)
         if code is None and (after, times, body, headers) != (0, None, None, None):
             raise ValueError("answer: None removes the override; it has no after, times, body and headers")
@@ -272,8 +281,10 @@ class AsyncUsageMock(MockView):
         _check_integer(0, requests=requests, failures=failures, bytes=bytes)
         if not re.fullmatch(DOMAIN, _text("domain", domain)) or SURROGATE.search(domain):
             raise ValueError(f"domain: {domain!r} is not a host name; omit scheme, port, path and invisible characters")
-        if failures > requests or (bytes and protocol != "fetch"):
-            raise ValueError("traffic: expected failures <= requests, and bytes for fetch only")
+        if failures > requests:
+            raise ValueError(f"failures: {failures} is more than the {requests} requests")
+        if bytes and protocol != "fetch":
+            raise ValueError(f"bytes: are counted for fetch only, not for {protocol}")
         await self._simulator.record(
             self.api_key if key is None else key, {domain: {protocol: Calls(requests, failures, bytes)}}
         )
@@ -327,6 +338,9 @@ def _options(options: UsageMockArguments) -> tuple[MockOptions, Deployment | Non
             raise TypeError(f"{name!r} is not an option; {suggest(name, accepted)}")
     values: dict[str, Any] = {"port": 0, **options}
     deployment = values.pop("deployment") if isinstance(values.get("deployment"), Deployment) else None
+    if not isinstance(values.get("deployment", ""), str):  # its text could contain keys
+        kind = type(values["deployment"]).__name__
+        raise TypeError(f"deployment: a {kind} is not valid; expected a name or a Deployment")
     return MockOptions(**values), deployment
 
 
@@ -366,8 +380,10 @@ def _check_turns(after: int, times: int | None) -> None:
 
 def _check_integer(low: int, **numbers: int) -> None:
     for name, number in numbers.items():
-        if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= MAX_SAFE_INTEGER:
-            raise ValueError(f"{name}: {number!r} is not a whole number from {low} to {MAX_SAFE_INTEGER}")
+        is_integer = isinstance(number, int) and not isinstance(number, bool)
+        if not is_integer or not low <= number <= MAX_SAFE_INTEGER:
+            problem = f"{name}: {number!r} is not a whole number from {low} to {MAX_SAFE_INTEGER}"
+            raise ValueError(problem) if is_integer else TypeError(problem)
 
 
 def _number(name: str, value: float) -> float:

@@ -14,7 +14,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 from aiohttp import web
 
 from mock_server.streams import open_closed_streams
-from mock_server.testing.async_usage_mock import NOT_STARTED, STOPPED, AsyncUsageMock, MockView, UsageMockArguments
+from mock_server.testing.async_usage_mock import (
+    NOT_STARTED,
+    RUNS,
+    STOPPED,
+    AsyncUsageMock,
+    MockView,
+    UsageMockArguments,
+)
 from mock_server.testing.gevent_threads import NativeThread, is_patched, wait
 from mock_server.web.server import new_event_loop
 
@@ -89,7 +96,7 @@ class UsageMock(MockView):
             OSError: The mock cannot listen on the address.
         """
         if self._thread.ident is not None:
-            raise RuntimeError(self._mock.why_not or STOPPED)
+            raise RuntimeError(RUNS.format(self.url) if self._thread.is_alive() else self._mock.why_not or STOPPED)
         open_closed_streams()
         self._thread.start()
         if not self._is_patched:  # the end of a process with gevent waits for no native thread

@@ -180,9 +180,9 @@ def test_head_has_the_length_of_the_given_body(mock: UsageMock) -> None:
     ("arguments", "error", "problem"),
     [
         ({"times": 0}, ValueError, "times: 0 is not a whole number from 1 to"),
-        ({"times": True}, ValueError, "times: True is not a whole number"),
+        ({"times": True}, TypeError, "times: True is not a whole number"),
         ({"after": -1}, ValueError, "after: -1 is not a whole number from 0 to"),
-        ({"after": None}, ValueError, "after: None is not a whole number"),
+        ({"after": None}, TypeError, "after: None is not a whole number"),
         ({"body": b"x"}, TypeError, "body: b'x' is not a text, a mapping or a list; a fault file can have any bytes"),
         ({"body": 1}, TypeError, "body: 1 is not a text, a mapping or a list"),
         ({"body": {"a": float("nan")}}, ValueError, "body: is not JSON: "),

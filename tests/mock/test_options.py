@@ -150,11 +150,16 @@ def test_a_file_that_cannot_be_read_is_reported() -> None:
 
 @pytest.mark.parametrize(
     ("values", "expected"),
-    [({"fault": 3}, "a text or a list of texts or None"), ({"unknown_key_status": 404}, "401 or 403")],
+    [({"fault": 3}, "a text or a list of texts or None"), ({"unknown_key_status": "401"}, "401 or 403")],
 )
 def test_a_wrong_type_is_reported_in_words(values: dict[str, Any], expected: str) -> None:
     with pytest.raises(TypeError, match=f"is not valid; expected {expected}$"):
         MockOptions(**values)
+
+
+def test_a_wrong_value_is_not_a_wrong_type() -> None:
+    with pytest.raises(ValueError, match=r"^unknown_key_status: '404' is not valid; expected 401 or 403$"):
+        MockOptions(unknown_key_status=404)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", ["[1]", "{a = 1}", "1979-05-27"])

@@ -77,7 +77,7 @@ def test_a_status_may_be_a_member_of_an_enumeration(limited: UsageMock) -> None:
 
 def test_a_misspelled_key_is_rejected_with_a_suggestion(limited: UsageMock) -> None:
     send_request(limited.url, headers=[(KEY, "demo-busy")])
-    with pytest.raises(UnknownKeyError, match=r"the mock does not have this key; did you mean dem…0fd2c2\?$"):
+    with pytest.raises(UnknownKeyError, match=r"the mock does not have this key; did you mean demo-busy\?$"):
         limited.requests_of("demo-bussy")
     with pytest.raises(UnknownKeyError, match=r"the mock does not have this key; select .* by headers=…$"):
         limited.requests_of("entirely different")
@@ -95,6 +95,6 @@ def test_a_key_is_accepted_if_the_mock_has_it_or_has_received_it(limited: UsageM
 def test_verify_rejects_a_key_that_the_mock_neither_has_nor_has_received(limited: UsageMock) -> None:
     api = Api(limited.url)
     status, detail = api.refused("POST", "/verify", {"key": "demo-bussy", "exactly": 0})
-    assert (status, detail) == (404, "the mock does not have this key; did you mean dem…0fd2c2?")
+    assert (status, detail) == (404, "the mock does not have this key; did you mean demo-busy?")
     send_request(limited.url, headers=[(KEY, "demo-bussy")])
     assert api.do("POST", "/verify", {"key": "demo-bussy", "exactly": 1})["ok"]

@@ -191,7 +191,7 @@ def test_each_greenlet_can_use_its_own_mock() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT)
     assert (done.stderr, done.returncode) == ("", 0)
     *over, refused = done.stdout.splitlines()
-    assert over == ["this mock cannot be restarted; create a new one"] * 12
+    assert over == ["this mock is closed and cannot be restarted; create a new one"] * 12
     assert refused.startswith("cannot listen on 256.1.1.1 port 0: ")
 
 

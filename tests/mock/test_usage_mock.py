@@ -224,8 +224,7 @@ def test_responses_can_be_delayed(contract: Contract) -> None:
         (lambda mock: mock.fail("connection-is-rest"), "did you mean 'connection-is-reset-in-the-body'?"),
         (lambda mock: mock.record("d.example", "fetsch"), "did you mean 'fetch'?"),
         (lambda mock: mock.use("fresh", key="nobody"), "the mock does not have this key; create it first"),
-        (lambda mock: mock.use("fresh", key="demo-bsy"), "the mock does not have this key; did you mean dem…0fd2c2?"),
-        (lambda mock: mock.use("fresh", key=5), "the mock does not have this key"),
+        (lambda mock: mock.use("fresh", key="demo-bsy"), "the mock does not have this key; did you mean demo-busy?"),
         (lambda mock: mock.record("d.example", key=""), "the mock does not have this key"),
         (lambda _: UsageMock(deployment="defualt"), "did you mean 'default'?"),
         (lambda _: UsageMock(fault="body-is-nul"), "did you mean 'body-is-null'?"),
@@ -307,7 +306,7 @@ def test_a_fault_acts_on_one_request_from_the_start() -> None:
 
 @pytest.mark.parametrize("counts", [{"after": -1}, {"times": 0}, {"after": 1.5}, {"times": True}])
 def test_a_fault_with_invalid_counts_is_rejected(hosted: UsageMock, counts: Any) -> None:
-    with pytest.raises(ValueError, match="is not a whole number from"):
+    with pytest.raises((ValueError, TypeError), match="is not a whole number from"):
         hosted.fail("body-is-null", **counts)
 
 
@@ -338,9 +337,9 @@ def test_paths_may_be_texts(tmp_path: Path) -> None:
 
 
 def test_impossible_traffic_is_rejected(hosted: UsageMock) -> None:
-    with pytest.raises(ValueError, match="failures <= requests"):
+    with pytest.raises(ValueError, match="failures: 2 is more than the 1 requests"):
         hosted.record("d.example", requests=1, failures=2)
-    with pytest.raises(ValueError, match=r"requests: 1\.5 is not a whole number"):
+    with pytest.raises(TypeError, match=r"requests: 1\.5 is not a whole number"):
         hosted.record("d.example", requests=1.5)  # type: ignore[arg-type]  # the error under test
     with pytest.raises(ValueError, match=r"bytes: .* is not a whole number"):
         hosted.record("d.example", bytes=2**60)
@@ -489,7 +488,7 @@ def kind(name: str, value: object) -> dict[str, Any]:
         ("scenario", 1),
         ("fault", [1]),
         ("deployment", 3),
-        ("unknown_key_status", 404),
+        ("unknown_key_status", "401"),
     ],
 )
 def test_an_option_of_another_type_is_rejected(name: str, value: object) -> None:
