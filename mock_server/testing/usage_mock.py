@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
@@ -13,6 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 from aiohttp import web
 
+from mock_server.simulation.journal import Entry
 from mock_server.streams import open_closed_streams
 from mock_server.testing.async_usage_mock import (
     NOT_STARTED,
@@ -70,12 +72,19 @@ class UsageMock(MockView):
             self._thread = threading.Thread(target=self._run, name="usage-mock", daemon=True)
         self._lock = threading.Lock()  # a submitted operation ends before the stop; none is submitted after it
         self._is_stopped = False
+        self._process = os.getpid()  # a forked process has no thread that serves
 
     @property
     def url(self) -> str:
         """The base URL, such as `http://127.0.0.1:40123`, once the mock runs."""
         self._started_loop()
         return self._mock.url
+
+    @property
+    def requests(self) -> tuple[Entry, ...]:
+        """The journal: the requests since the last reset, oldest first, at most the latest 1,000."""
+        self._check_process()
+        return super().requests
 
     use = _blocking(AsyncUsageMock.use)
     fail = _blocking(AsyncUsageMock.fail)
@@ -96,7 +105,9 @@ class UsageMock(MockView):
             OSError: The mock cannot listen on the address.
         """
         if self._thread.ident is not None:
+            self._check_process()
             raise RuntimeError(RUNS.format(self.url) if self._thread.is_alive() else self._mock.why_not or STOPPED)
+        self._process = os.getpid()
         open_closed_streams()
         self._thread.start()
         if not self._is_patched:  # the end of a process with gevent waits for no native thread
@@ -138,10 +149,16 @@ class UsageMock(MockView):
             raise RuntimeError(STOPPED) from None
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
+        self._check_process()
         loop = self._started_loop()
         if self._is_stopped:
             raise RuntimeError(STOPPED)
         return loop
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            use = f"; requests to {self._mock.url} work" if self._mock.url else ""
+            raise RuntimeError(f"this mock belongs to process {self._process}, and can be used only there{use}")
 
     def _started_loop(self) -> asyncio.AbstractEventLoop:
         if self._thread.ident is None:

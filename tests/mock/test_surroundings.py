@@ -237,3 +237,38 @@ def test_a_fixture_can_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "deployments" / "default.yaml").write_bytes(b"\xef\xbb\xbfdescription: d\nkeys: {k: {}}\n")
     code = f"with UsageMock(fixtures={str(tmp_path)!r}) as mock: print(status(mock))"
     assert run(code).stdout == "200\n"
+
+
+FORK = """
+import os, urllib.request
+from mock_server import UsageMock
+
+mock, other = UsageMock().start(), UsageMock()
+child = os.fork()
+if child == 0:
+    for call in (lambda: mock.use("heavy"), lambda: mock.requests, lambda: mock.requests_of(), mock.start):
+        try:
+            call()
+        except RuntimeError as error:
+            print(error)
+    urllib.request.urlopen(mock.url + "/healthz")
+    print(mock.api_key)
+    with other:
+        other.use("heavy")
+    mock.close()
+else:
+    os.waitpid(child, 0)
+    mock.use("heavy")
+    print(len(mock.requests), os.getpid())
+"""
+
+
+def test_a_forked_process_gets_an_error_instead_of_waiting() -> None:
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=WAIT)
+    assert (done.stderr, done.returncode) == ("", 0)
+    *errors, key, last = done.stdout.splitlines()
+    number, process = last.split()
+    assert (number, key, len(errors)) == ("1", "demo-busy", 4)
+    assert all(
+        each.startswith(f"this mock belongs to process {process}, and can be used only there;") for each in errors
+    )
