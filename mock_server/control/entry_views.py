@@ -44,6 +44,7 @@ def summary_views(context: Context, entries: Iterable[Entry]) -> list[dict[str, 
             "seconds": entry.seconds,
             "reason": entry.reason,
             "reason_text": SENTENCES.get(entry.reason, "").format(key_header),
+            "outcome": entry.outcome,
             "applied": entry.applied,
         }
         for entry in entries

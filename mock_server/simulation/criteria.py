@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from urllib.parse import parse_qs
 
 from mock_server.masking import mask_key
-from mock_server.simulation.journal import Entry
+from mock_server.simulation.journal import OUTCOMES, Entry, Outcome
 from mock_server.suggestions import suggest
 
 
@@ -21,6 +21,7 @@ class OtherCriteria(TypedDict, total=False):
         path: The path without the query.
         status: The status code of the response.
         reason: The value of `Mock-Reason`.
+        outcome: Whether the response was sent: `sent`, `cut`, `not-sent` or `client-gone`.
         headers: The value of each header field by name; None for a field that the request must not have.
         query: The value of each parameter by name; None for a parameter that the request must not have.
         body: The body as a text; a mapping or a list for a body in JSON; None for a request without a body.
@@ -30,6 +31,7 @@ class OtherCriteria(TypedDict, total=False):
     path: str
     status: int
     reason: str
+    outcome: Outcome
     headers: Mapping[str, str | None]
     query: Mapping[str, str | None]
     body: str | Mapping[str, Any] | list[Any] | None
@@ -93,6 +95,12 @@ def _check_status(name: str, value: int) -> None:
         raise ValueError(f"{name}: {value!r} is not a status code")
 
 
+def _check_outcome(name: str, value: str) -> None:
+    _check_text(name, value)
+    if value not in OUTCOMES:
+        raise ValueError(f"{name}: {value!r} is not an outcome; {suggest(value, OUTCOMES)}")
+
+
 def _check_mapping(name: str, values: Mapping[str, str | None]) -> None:
     part = "field" if name == "headers" else "parameter"
     if not isinstance(values, Mapping):
@@ -118,6 +126,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], None]] = {
     "path": _check_path,
     "status": _check_status,
     "reason": _check_text,
+    "outcome": _check_outcome,
     "headers": _check_mapping,
     "query": _check_mapping,
     "body": _check_body,
@@ -132,6 +141,7 @@ def differences(entry: Entry, criteria: Criteria) -> list[str]:
         "path": (entry.target.partition("?")[0],),
         "status": (entry.status,),
         "reason": (entry.reason,),
+        "outcome": (entry.outcome,),
     }
     found = [name for name, accepted in values.items() if name in criteria and criteria[name] not in accepted]  # type: ignore[literal-required]
     if headers := criteria.get("headers"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from mock_server.masking import mask_key
 
@@ -15,6 +15,11 @@ MAX_TEXT = 16 * 1024
 
 # The most keys of which the journal counts the dropped requests; all other keys share a count.
 MAX_DROPPED_KEYS = 10_000
+
+
+# Whether a response was sent completely, in part or not at all, or the client had closed its connection before.
+Outcome = Literal["sent", "cut", "not-sent", "client-gone"]
+OUTCOMES: tuple[str, ...] = get_args(Outcome)
 
 
 class Message(NamedTuple):
@@ -75,6 +80,11 @@ class Entry(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Entry(#{self.number} {self.method} {self.status})"  # the key must not be in the output of a test
+
+    @property
+    def outcome(self) -> Outcome:
+        """Whether the response was sent; a delayed response counts as sent while the client waits for it."""
+        return getattr(self.exchange[8], "outcome", "sent")
 
     @property
     def request(self) -> Message:

@@ -16,6 +16,7 @@ from mock_server.web.aiohttp_adapter import TOO_MANY_FIELDS, ServerConnection, f
 from mock_server.web.dispatcher import EVENT_STREAM, Dispatcher, is_control_path
 from mock_server.web.fast_path import FastPath
 from mock_server.web.raw_response import RawResponse
+from mock_server.web.recording import SENT
 from mock_server.web.responses import SERVER, error_response
 
 # A client can send a long text as its key: such a key is unknown, not malformed.
@@ -116,7 +117,10 @@ class Connection(ServerConnection):
             asyncio.get_running_loop().call_soon(self.transport.close)  # after the beginning of the response
         if self.is_half_closed and not self.has_waiting_requests:
             self.close()
+        sent, is_client_gone = request.get(SENT), self.is_client_gone
         finished = await super().finish_response(request, resp, start_time)
+        if sent is not None and (is_client_gone or finished[1]):
+            sent.outcome = "client-gone"
         self._responses += 1
         self.forget_last_message()
         self._fast_path.learn(resp)

@@ -26,7 +26,14 @@ from mock_server.web.fast_path import PreserializedResponse, RequestTemplate, is
 from mock_server.web.mock import Mock
 from mock_server.web.preferences import PreferenceError, ignored_preferences, parse_preferences, preferred_override
 from mock_server.web.raw_response import RawResponse
-from mock_server.web.recording import ReceivedRequest, build_messages, build_repeated, received_request, sent_response
+from mock_server.web.recording import (
+    SENT,
+    ReceivedRequest,
+    build_messages,
+    build_repeated,
+    received_request,
+    sent_response,
+)
 from mock_server.web.responses import REASON, error_response, render_exception
 from mock_server.web.usage import NO_PLAN, PLAN, RequestPlan
 
@@ -145,6 +152,7 @@ class Dispatcher:
             keys = [", ".join(keys)[:MAX_TEXT]]
         target = request.raw_path[:MAX_TEXT]
         sources = await received_request(request, self.mock.sleep), sent_response(request, response)
+        request[SENT] = sources[1]
         exchange = request.method, target, keys, response.status, reason, override, received, *sources, build_messages
         self.simulator.journal.add(exchange, at=at, seconds=seconds)
 

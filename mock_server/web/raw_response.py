@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 import time
@@ -16,6 +17,7 @@ from multidict import CIMultiDict
 
 from mock_server.fixtures.edits import Edit, End, Framing, edited
 from mock_server.simulation.clock import Sleep
+from mock_server.simulation.journal import Outcome
 from mock_server.web.responses import SERVER
 
 Headers = tuple[tuple[str, str], ...]
@@ -60,6 +62,11 @@ class RawMessage:
         body = response.body if isinstance(response.body, bytes) else b""
         return cls(response.status, response.reason or "", tuple(headers.items()), body)
 
+    @property
+    def may_have_body(self) -> bool:
+        """Whether a response with this status code may have a body."""
+        return self.status not in {204, 304} and self.status >= 200
+
     def has(self, name: str) -> bool:
         """Return whether the message has a header."""
         return any(header.lower() == name.lower() for header, _ in self.headers)
@@ -71,12 +78,11 @@ def serialize_message(message: RawMessage, request: web.Request) -> tuple[bytes,
     Raises:
         EditError: An edit cannot be applied to these bytes.
     """
-    may_have_body = message.status not in {204, 304} and message.status >= 200
     has_length = message.has("Content-Length") or message.has("Transfer-Encoding")
     headers = [*message.headers]
     if message.framing == "chunked":
         headers.append(("Transfer-Encoding", "chunked"))
-    elif message.framing == "length" and may_have_body and not has_length:
+    elif message.framing == "length" and message.may_have_body and not has_length:
         headers.append(("Content-Length", str(len(message.body))))
     if not message.has("Connection"):
         if message.framing == "close" or not request.keep_alive:
@@ -86,7 +92,7 @@ def serialize_message(message: RawMessage, request: web.Request) -> tuple[bytes,
     version = f"HTTP/{request.version.major}.{request.version.minor}"
     lines = [f"{version} {message.status} {message.reason}", *(f"{name}: {value}" for name, value in headers)]
     head = edited(("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape"), message.head)
-    has_body = may_have_body and request.method != "HEAD"
+    has_body = message.may_have_body and request.method != "HEAD"
     body = message.body if has_body else b""
     if message.framing == "chunked" and has_body:
         pieces = [body[start : start + CHUNK] for start in range(0, len(body), CHUNK)]
@@ -114,6 +120,7 @@ class RawResponse(web.StreamResponse):
         head, self._data = serialize_message(message, request)
         self._message_body = self._data[len(head) :]
         self._message, self._sleep, self._stop = message, sleep, stop
+        self._has_body = message.may_have_body and request.method != "HEAD"
         self._stays_open = False
         #: Whether the response lasts until the client closes the connection.
         self.is_unending = message.end in {"hang", "endless"}
@@ -124,6 +131,23 @@ class RawResponse(web.StreamResponse):
         head, body = self._data[: -len(self._message_body) or None], self._message_body
         is_coded = self._message.framing == "chunked" and not self._message.message
         return head, self._message.body if is_coded and body else body
+
+    @property
+    def outcome(self) -> Outcome:
+        """Whether the client can receive the whole response, as its header fields frame it."""
+        head, end, body = self._data.partition(b"\r\n\r\n")
+        if not head:
+            return "not-sent"
+        lengths = re.findall(rb"\r\ncontent-length:[ \t]*([0-9]+)", head, re.IGNORECASE)
+        if not self._has_body:
+            is_whole = bool(end)
+        elif self._message.framing == "chunked":
+            is_whole = body.endswith(b"0\r\n\r\n")
+        elif lengths:
+            is_whole = len(body) >= int(lengths[0])
+        else:
+            is_whole = bool(end) and self._message.end in {"keep", "close"}
+        return "sent" if is_whole else "cut"
 
     @property
     def keep_alive(self) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import NamedTuple
 
 from aiohttp import web
 
 from mock_server.simulation.clock import Sleep
-from mock_server.simulation.journal import MAX_MESSAGE, Message
+from mock_server.simulation.journal import MAX_MESSAGE, Message, Outcome
 from mock_server.web.fast_path import PreserializedResponse, RequestTemplate, head_fields
 from mock_server.web.raw_response import RawResponse
 from mock_server.web.responses import decode
@@ -27,12 +28,21 @@ class ReceivedRequest(NamedTuple):
     is_complete: bool
 
 
-class SentResponse(NamedTuple):
-    """The bytes of the head of a response, or its header fields as aiohttp completes them; and its body."""
+@dataclass(slots=True)
+class SentResponse:
+    """The bytes of the head of a response, or its header fields as aiohttp completes them; and its body.
+
+    The outcome can change until the response is sent.
+    """
 
     head: bytes | Mapping[str, str]
     body: bytes
     is_complete: bool
+    outcome: Outcome = "sent"
+
+
+# The response to a request, as the journal has it.
+SENT = web.RequestKey("sent", SentResponse)
 
 
 async def received_request(request: web.Request, sleep: Sleep) -> ReceivedRequest:
@@ -79,7 +89,7 @@ def sent_response(request: web.BaseRequest, response: web.StreamResponse) -> Sen
     if isinstance(response, PreserializedResponse):
         return _cut(*_split(response.data))
     if isinstance(response, RawResponse):
-        return _cut(*response.sent)
+        return replace(_cut(*response.sent), outcome=response.outcome)
     body = response.body if isinstance(response, web.Response) and request.method != "HEAD" else None
     return _cut(response.headers, body if isinstance(body, bytes) else b"")
 
@@ -88,7 +98,7 @@ def build_messages(_: Sequence[str], request: ReceivedRequest, response: SentRes
     """Build the messages of an exchange from `received_request` and `sent_response`."""
     sent = tuple((decode(name), decode(value)) for name, value in request.fields)
     received = head_fields(response.head) if isinstance(response.head, bytes) else tuple(response.head.items())
-    return Message(sent, *request[1:]), Message(received, *response[1:])
+    return Message(sent, *request[1:]), Message(received, response.body, response.is_complete)
 
 
 def build_repeated(keys: Sequence[str], template: RequestTemplate, response: bytes) -> tuple[Message, Message]:
