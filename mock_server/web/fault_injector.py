@@ -235,6 +235,7 @@ def _change(message: RawMessage, changes: Changes, turn: int) -> RawMessage:
         message=(*message.message, *changes.message),
         framing=changes.framing or message.framing,
         drip=changes.drip or message.drip,
+        drip_body=changes.drip_body or message.drip_body,
         end=changes.end or message.end,
     )
 

@@ -40,6 +40,7 @@ class RawMessage:
         message: Edits of the bytes of the whole message.
         framing: How the end of the body is marked.
         drip: The rate at which the bytes are sent, in bytes a second; 0 sends them at once.
+        drip_body: The rate of the body; 0 for that of the whole message.
         end: The end of the response: the connection stays open, is closed or reset, or hangs.
     """
 
@@ -51,6 +52,7 @@ class RawMessage:
     message: tuple[Edit, ...] = ()
     framing: Framing = "length"
     drip: float = 0.0
+    drip_body: float = 0.0
     end: End = "keep"
 
     @classmethod
@@ -157,10 +159,15 @@ class RawResponse(web.StreamResponse):
     async def prepare(self, request: web.BaseRequest) -> None:
         """Send the response; nothing remains for aiohttp."""
         assert isinstance(request, web.Request)
-        await self._write(request, self._data)
+        drip, drip_body = self._message.drip, self._message.drip_body or self._message.drip
+        if drip_body == drip:
+            await self._write(request, self._data, drip)
+        else:
+            await self._write(request, self._data[: -len(self._message_body) or None], drip)
+            await self._write(request, self._message_body, drip_body)
         end = self._message.end
         while end == "endless" and self._message_body:
-            await self._write(request, self._message_body)
+            await self._write(request, self._message_body, drip_body)
             await asyncio.sleep(0)  # other clients have their turn
         while end == "hang" and request.transport is not None:  # noqa: ASYNC110 - see HANG_POLL_INTERVAL
             await asyncio.sleep(HANG_POLL_INTERVAL)
@@ -175,13 +182,13 @@ class RawResponse(web.StreamResponse):
     async def write_eof(self, data: bytes = b"") -> None:
         """Do nothing: `prepare` has sent the response."""
 
-    async def _write(self, request: web.Request, data: bytes) -> None:
-        size = max(1, int(self._message.drip / DRIP_RATE)) if self._message.drip else max(1, len(data))
+    async def _write(self, request: web.Request, data: bytes, drip: float) -> None:
+        size = max(1, int(drip / DRIP_RATE)) if drip else max(1, len(data))
         for start in range(0, len(data), size):
             if request.transport is None or request.transport.is_closing():
                 raise ConnectionResetError("the client has closed the connection")
             piece = data[start : start + size]
             request.transport.write(piece)
             await request.writer.drain()
-            if self._message.drip:
-                await self._sleep(len(piece) / self._message.drip)
+            if drip:
+                await self._sleep(len(piece) / drip)

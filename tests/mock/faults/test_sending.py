@@ -131,6 +131,13 @@ def test_a_stopped_server_stops_for_all_clients(serve: Serve) -> None:
         socket.create_connection(address(url), TIMEOUT)
 
 
+def test_a_drip_of_the_body_sends_the_head_at_once(serve: Serve, slept: list[float]) -> None:
+    message = raw_response(serve("drip_body: 200"))
+    body = message.partition(b"\r\n\r\n")[2]
+    assert json.loads(body)["total"] == MODEST_TOTAL
+    assert sum(slept) == pytest.approx(len(body) / 200)
+
+
 def test_a_wait_precedes_the_response_and_a_drip_slows_its_body(serve: Serve, slept: list[float]) -> None:
     message = raw_response(serve("wait: 0.5, drip: 200"))
     assert json.loads(message.partition(b"\r\n\r\n")[2])["total"] == MODEST_TOTAL
