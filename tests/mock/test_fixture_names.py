@@ -29,7 +29,7 @@ def fixtures(tmp_path: Path) -> Path:
 
 def test_files_that_end_in_yml_are_read(fixtures: Path) -> None:
     assert list(load_deployment("one", fixtures).keys) == ["k"]
-    assert load_scenario("one", fixtures).key
+    assert load_scenario("one", fixtures).key == {}
     assert load_fault("one", fixtures).breaks == ()
 
 
