@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 
 import pytest
 
@@ -89,6 +90,66 @@ def test_it(usage_mock):
 """
     )
     assert_passes(pytester, passed=1)
+
+
+FOLDERS = {
+    "a/conftest.py": """
+import pytest
+@pytest.fixture(scope="session")
+def usage_mock_options(): return {"unknown_key_status": 401}
+""",
+    "a/test_a.py": GET + "def test_a(usage_mock): assert get(usage_mock, 'nobody') == 401",
+    "b/conftest.py": """
+import pytest
+@pytest.fixture(scope="session")
+def usage_mock_options(): return {"rate_limit": False}
+""",
+    "b/test_b.py": GET
+    + """
+def test_b(usage_mock):
+    assert get(usage_mock, 'nobody') == 403
+    assert [get(usage_mock) for _ in range(12)] == [200] * 12
+""",
+}
+
+
+def write(pytester: pytest.Pytester, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        path = pytester.path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+
+def test_each_folder_has_a_mock_with_its_own_options(pytester: pytest.Pytester) -> None:
+    write(pytester, FOLDERS)
+    write(pytester, {"a/test_later.py": FOLDERS["a/test_a.py"]})
+    assert_passes(pytester, passed=3)
+
+
+def test_a_test_can_have_its_own_options_and_equal_options_share_a_server(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        GET
+        + """
+import pytest
+urls = set()
+@pytest.mark.parametrize("number", range(2))
+@pytest.mark.parametrize("usage_mock_options", [{"unknown_key_status": 401}, {}], ids=["401", "403"])
+def test_it(usage_mock, usage_mock_options, number):
+    assert get(usage_mock, "nobody") == usage_mock_options.get("unknown_key_status", 403)
+    urls.add(usage_mock.url)
+def test_two_servers(): assert len(urls) == 2
+"""
+    )
+    assert_passes(pytester, passed=5)
+
+
+def test_the_server_of_the_session_is_not_used_with_other_options(pytester: pytest.Pytester) -> None:
+    write(pytester, FOLDERS)
+    use = "def test_c(usage_mock_server): pass"
+    write(pytester, {"a/test_c.py": use, "b/test_d.py": use})
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:hypothesispytest")
+    done.assert_outcomes(passed=3, errors=1)
+    done.stdout.fnmatch_lines(["*usage_mock_server: this session has tests with other usage_mock_options*"])
 
 
 def test_each_worker_has_its_own_mock(pytester: pytest.Pytester) -> None:
