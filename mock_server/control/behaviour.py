@@ -8,7 +8,7 @@ from mock_server.control.context import Call, Context, Operate, json_response
 from mock_server.control.views import fault_counts, override_view
 from mock_server.options import seconds_text
 from mock_server.simulation.overrides import fault_uses
-from mock_server.web.answers import answer_of
+from mock_server.web.answers import answer_of, sequence_of
 
 
 async def change_behaviour(context: Context, call: Call) -> web.Response:
@@ -22,9 +22,12 @@ async def change_behaviour(context: Context, call: Call) -> web.Response:
     turns = {name: int(body[name]) for name in ("after", "times") if body.get(name) is not None}
     if "code" in body:
         code, documented = body["code"], context.mock.routes.usage.status_codes
-        changes["answer"] = code and answer_of(
-            f"{code:g}", documented, **turns, body=body.get("body"), headers=body.get("headers")
-        )
+        if isinstance(code, list):
+            changes["answer"] = sequence_of(code, documented, **turns)
+        else:
+            changes["answer"] = code and answer_of(
+                f"{code:g}", documented, **turns, body=body.get("body"), headers=body.get("headers")
+            )
     if "fault" in body:
         names, is_unconditional = body["fault"], not body.get("file_conditions", False)
         changes["faults"] = None if names is None else fault_uses(names, **turns, is_unconditional=is_unconditional)

@@ -11,7 +11,7 @@ from mock_server.masking import mask_key
 from mock_server.simulation.accounts import Account
 from mock_server.simulation.clock import MockClock, time_text
 from mock_server.simulation.journal import Journal
-from mock_server.simulation.overrides import NO_OVERRIDE, Override, Turns
+from mock_server.simulation.overrides import NO_OVERRIDE, Answer, Override, Turns
 from mock_server.simulation.simulator import Simulator
 
 # The number of requests that each use of a fault or of a status code has received.
@@ -39,12 +39,19 @@ def override_view(override: Override, counts: Counts) -> dict[str, Any]:
     fault = override.faults[0] if override.faults else None
     return {
         "scenario": override.scenario,
-        "code": override.code,
+        "code": _code_view(override.answer),
         "fault": override.fault_names,
         **(turns_view(fault, counts) if fault else NO_TURNS),
         "code_requests": turns_view(override.answer, counts) if override.answer else None,
         "delay": override.delay,
     }
+
+
+def _code_view(answer: Answer | None) -> int | None | list[int | str | None]:
+    """Return the status code of an override, or the responses of a sequence."""
+    if answer is None or not answer.is_sequence:
+        return answer and answer.code
+    return [str(each.override) if each.has_more_than_code else each.code for each in answer.sequence]
 
 
 def turns_view(turns: Turns, counts: Counts) -> dict[str, Any]:

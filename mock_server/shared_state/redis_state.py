@@ -354,11 +354,15 @@ def _load(text: bytes) -> Overrides:
 
 def _override(data: dict[str, Any]) -> Override:
     faults = None if data["faults"] is None else tuple(_checked(FaultUse(**use)) for use in data["faults"])
-    answer = None if data["answer"] is None else _checked(Answer(**data["answer"]))
+    answer = None if data["answer"] is None else _answer(data["answer"])
     found = _checked(Override(**{**data, "answer": answer, "faults": faults}))
     if found.delay not in (None, NONE):
         delay(found.delay)
     return found
+
+
+def _answer(data: dict[str, Any]) -> Answer:
+    return _checked(Answer(**{**data, "others": tuple(map(_answer, data.get("others", ())))}))
 
 
 T = TypeVar("T", Override, Answer, FaultUse, ClockOffset)

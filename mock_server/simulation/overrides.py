@@ -62,17 +62,58 @@ class FaultUse(Turns):
 
 @dataclass(frozen=True)
 class Answer(Turns):
-    """A status code that an override demands.
+    """A status code that an override demands, or the first response of a sequence.
 
     Attributes:
-        code: The status code.
+        code: The status code; None for that of the account.
         body: The body; None for that of the status code.
         headers: Header fields that replace those of the same name; None for a field to remove.
+        fault: The names of faults that change this response of a sequence; None for those of the override.
+        delay: The delay of this response of a sequence; None for that of the override.
+        others: The other responses of a sequence, each for one request.
     """
 
-    code: int
+    code: int | None
     body: str | None = None
     headers: Mapping[str, str | None] = field(default_factory=dict)
+    fault: str | None = None
+    delay: str | None = None
+    others: tuple[Answer, ...] = ()
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether it is a sequence of responses, and not a status code."""
+        return bool(self.others) or self.has_more_than_code
+
+    @property
+    def has_more_than_code(self) -> bool:
+        """Whether this response of a sequence has a fault or a delay of its own."""
+        return (self.fault, self.delay) != (None, None)
+
+    @property
+    def sequence(self) -> tuple[Answer, ...]:
+        """The responses."""
+        return self, *self.others
+
+    @property
+    def faults(self) -> tuple[FaultUse, ...] | None:
+        """The faults that change this response."""
+        return None if self.fault is None else fault_uses(self.fault, use=self.use, is_unconditional=True)
+
+    @property
+    def override(self) -> Override:
+        """The override of a request that gets this response."""
+        return Override(answer=None if self.code is None else self, faults=self.faults, delay=self.delay)
+
+    def at(self, count: int) -> Answer | None:
+        """Return the response to the count'th request, from 1; None where it is not one of them."""
+        if not self.is_turn(count):
+            return None
+        return self.sequence[count - self.after - 1] if self.others else self
+
+    def for_use(self, use: str) -> Answer:
+        """Return the same responses with another identifier."""
+        return replace(self, use=use, others=tuple(replace(other, use=use) for other in self.others))
 
 
 @dataclass(frozen=True)
@@ -116,7 +157,7 @@ class Override:
     @property
     def is_passthrough(self) -> bool:
         """Whether the response of the account stays unchanged: no status code, no fault and no delay."""
-        return not self.faults and self.code is None and self.delay in (None, NONE)
+        return not self.faults and self.answer is None and self.delay in (None, NONE)
 
     def check(self, library: Library) -> None:
         """Check the delay, and that a fixture folder has the scenario and the faults.
@@ -132,6 +173,9 @@ class Override:
             library.fault(use.name)
         if self.delay not in (None, NONE):
             delay(self.delay)
+        for each in self.answer.sequence if self.answer else ():
+            if each.fault is not None or each.delay is not None:
+                replace(each.override, answer=None).check(library)
 
     def merged_over(self, lower: Override) -> Override:
         """Return both overrides as one; this one takes precedence."""
@@ -186,12 +230,14 @@ class Overrides:
     @property
     def faults(self) -> list[FaultUse]:
         """The faults of every level."""
-        return [use for override in self.all for use in override.faults or ()]
+        answers = [each for override in self.all if override.answer for each in override.answer.sequence]
+        return [use for each in (*self.all, *answers) for use in each.faults or ()]
 
     @property
     def turns(self) -> list[Turns]:
         """The faults and the status codes of every level."""
-        return [*self.faults, *(override.answer for override in self.all if override.answer)]
+        uses = [use for override in self.all for use in override.faults or ()]
+        return [*uses, *(override.answer for override in self.all if override.answer)]
 
     def override_for(self, key: str | None) -> Override:
         """Return the override of one key, or of everyone (None)."""

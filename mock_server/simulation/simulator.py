@@ -186,7 +186,7 @@ class Simulator:
         if uses := changes.get("faults"):
             changes["faults"] = _at_run_time(uses)
         if answer := changes.get("answer"):
-            changes["answer"] = replace(answer, use=_new_use())
+            changes["answer"] = answer.for_use(_new_use())
         restart = changes.get("scenario") is not None
         await self._change(
             lambda old: old.with_override(key, replace(old.override_for(key), **changes)), key, restart=restart

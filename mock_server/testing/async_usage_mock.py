@@ -21,7 +21,7 @@ from mock_server.simulation.journal import Entry
 from mock_server.simulation.overrides import FaultUse, fault_uses
 from mock_server.simulation.simulator import Simulator
 from mock_server.suggestions import UnknownNameError, suggest
-from mock_server.web.answers import Body, Fields, answer_of
+from mock_server.web.answers import Body, Fields, SequenceItem, answer_of, sequence_of
 from mock_server.web.mock import MOCK, Mock
 from mock_server.web.server import listening, server_context
 from usage_contract import load
@@ -193,7 +193,7 @@ class AsyncUsageMock(MockView):
 
     async def answer(
         self,
-        code: int | None,
+        code: int | Sequence[SequenceItem] | None,
         key: str | None = None,
         *,
         after: int = 0,
@@ -201,10 +201,11 @@ class AsyncUsageMock(MockView):
         body: Body = None,
         headers: Fields = None,
     ) -> None:
-        """Respond with a status code; None removes the override.
+        """Respond with a status code, or with a sequence of responses; None removes the override.
 
         Args:
-            code: The status code.
+            code: The status code; or a list with one response for each request: a status code, the name of a fault,
+                or a mapping with `code`, `body`, `headers`, `fault` and `delay`.
             key: The key; None for all.
             after: The number of requests that pass first.
             times: The number of requests that then receive the status code; None for all.
@@ -219,9 +220,12 @@ class AsyncUsageMock(MockView):
         _check_turns(after, times)
         if code is None and (after, times, body, headers) != (0, None, None, None):
             raise ValueError("answer: None removes the override; it has no after, times, body and headers")
-        answer = None
-        if code is not None:
-            codes = self._running.routes.usage.status_codes
+        answer, codes = None, self._running.routes.usage.status_codes
+        if isinstance(code, list | tuple):
+            if (times, body, headers) != (None, None, None):
+                raise ValueError("answer: a list has one response for each request; it has no times, body and headers")
+            answer = sequence_of(code, codes, after=after)
+        elif code is not None:
             answer = answer_of(str(code), codes, after=after, times=times, body=body, headers=headers)
         await self._simulator.switch(key, answer=answer)
 

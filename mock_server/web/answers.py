@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from multidict import CIMultiDict
 
+from mock_server.options import seconds_text
 from mock_server.simulation.criteria import FIELD_NAME
 from mock_server.simulation.overrides import Answer
+from mock_server.suggestions import suggest
 from mock_server.web.preferences import parse_code
 from mock_server.web.responses import PreparedResponse
 from usage_contract.sources import SURROGATE
@@ -22,6 +25,10 @@ _FRAMING = ("content-length", "transfer-encoding")
 
 Body = str | Mapping[str, Any] | Sequence[Any] | None
 Fields = Mapping[str, str | None] | None
+
+# A status code, the name of a fault, or a mapping with the members of a response.
+SequenceItem = int | str | Mapping[str, Any]
+MEMBERS = ("code", "body", "headers", "fault", "delay")
 
 
 class ResponseError(ValueError):
@@ -53,6 +60,54 @@ def answer_of(
         TypeError: A value has another type.
     """
     return Answer(parse_code(code, documented), _text(body), _checked(headers or {}), after=after, times=times)
+
+
+def sequence_of(items: Sequence[SequenceItem], documented: Sequence[int], *, after: int = 0) -> Answer:
+    """Return the override of a sequence of responses, each for one request.
+
+    Args:
+        items: The responses.
+        documented: The documented status codes.
+        after: The number of requests that pass first.
+
+    Raises:
+        CodeError: A status code is neither documented nor 400 to 599.
+        ResponseError: A response cannot be sent.
+        TypeError: A value has another type.
+    """
+    if not items:
+        raise ResponseError("code: the sequence is empty")
+    first, *others = (_item(number, item, documented) for number, item in enumerate(items, 1))
+    return replace(first, after=after, times=len(items), others=tuple(others))
+
+
+def _item(number: int, item: SequenceItem, documented: Sequence[int]) -> Answer:
+    if isinstance(item, bool) or not isinstance(item, int | float | str | Mapping):
+        raise TypeError(f"response {number}: {item!r} is not a status code, the name of a fault or a mapping")
+    members = {"fault": item} if isinstance(item, str) else item if isinstance(item, Mapping) else {"code": item}
+    for name in members:
+        if name not in MEMBERS:
+            raise TypeError(f"response {number}: {name!r} is not a member; {suggest(str(name), MEMBERS)}")
+    code, fault, delay = (members.get(name) for name in ("code", "fault", "delay"))
+    if code is None and (fault is delay is None or members.get("body") is not None or members.get("headers")):
+        raise ResponseError(f"response {number}: {item!r} has no status code")
+    if code is not None and (not isinstance(code, int | float) or isinstance(code, bool)):
+        raise TypeError(f"response {number}: code: {code!r} is not a status code")
+    names = [fault] if isinstance(fault, str) else fault or []
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"response {number}: fault: {fault!r} is not a name or a list of names")
+    if delay is not None and (not isinstance(delay, int | float | str) or isinstance(delay, bool)):
+        raise TypeError(f"response {number}: delay: {delay!r} is not a number of seconds")
+    try:
+        return Answer(
+            None if code is None else parse_code(f"{code:g}", documented),
+            _text(members.get("body")),
+            _checked(members.get("headers") or {}),
+            None if fault is None else " ".join(names),
+            None if delay is None else seconds_text(delay),
+        )
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"response {number}: {error}") from None
 
 
 def changed(response: PreparedResponse, answer: Answer | None) -> PreparedResponse:

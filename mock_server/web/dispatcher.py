@@ -18,7 +18,7 @@ from yarl import URL
 from mock_server.fixtures.edits import Edit
 from mock_server.fixtures.library import FIXTURE_ERRORS
 from mock_server.simulation.journal import MAX_TEXT
-from mock_server.simulation.overrides import NO_OVERRIDE, NONE, FaultUse, Override, Turns
+from mock_server.simulation.overrides import NO_OVERRIDE, NONE, FaultUse, Override
 from mock_server.simulation.state import MemoryState
 from mock_server.web.aiohttp_adapter import UNPARSED
 from mock_server.web.cors import preflight
@@ -191,6 +191,7 @@ class Dispatcher:
         """Return what acted on the exchange, the response, and its delay in seconds."""
         if self.mock.cors and (prepared := preflight(request)) and not self._changes_preflight():
             return NO_OVERRIDE, prepared.response(), 0.0
+        own = NO_OVERRIDE
         if headers := request.headers.getall("Prefer", ()):
             preferences, codes = parse_preferences(headers), self.mock.routes.usage.status_codes
             try:
@@ -202,8 +203,10 @@ class Dispatcher:
             plan = RequestPlan(self.simulator.resolve(key, own), own.scenario, preferences, honoured)
         else:
             plan = RequestPlan(self.simulator.effective(key))
-        if plan.override.answer and not await self._is_turn(plan.override.answer):
-            plan = replace(plan, override=replace(plan.override, answer=None))
+        if answer := plan.override.answer:
+            response = answer.at(await self.simulator.state.count(answer.use)) if answer.is_limited else answer
+            due = own.merged_over(response.override if response else NO_OVERRIDE)
+            plan = replace(plan, override=due.merged_over(replace(plan.override, answer=None)))
         request[PLAN] = plan
         return await self._apply(plan, request, key)
 
@@ -239,8 +242,8 @@ class Dispatcher:
         )
         return acts, response, delay
 
-    async def _is_turn(self, use: Turns) -> bool:
-        """Return whether a fault or a status code acts on a request, which counts."""
+    async def _is_turn(self, use: FaultUse) -> bool:
+        """Return whether a fault acts on a request, which counts."""
         return not use.is_limited or use.is_turn(await self.simulator.state.count(use.use))
 
     def _with_bucket(

@@ -112,6 +112,14 @@ def test_requests_of_a_status_code_are_counted_for_all_processes(pair: Pair) -> 
     assert "Cache-Control" not in found[1].headers
 
 
+def test_a_sequence_of_responses_is_counted_for_all_processes(pair: Pair) -> None:
+    one, other = pair
+    one.answer([503, {"code": 429, "headers": {"Retry-After": "3"}}, "body-is-empty"])
+    first, second, third, last = (usage(mock.url, BUSY) for mock in (one, other, one, other))
+    assert (first.status, second.status, second.headers["Retry-After"]) == (503, 429, "3")
+    assert (third.body, last.status, bool(last.body)) == (b"", 200, True)
+
+
 def test_a_created_key_is_known_to_other_processes(pair: Pair) -> None:
     one, other = pair
     key = one.make_key()
