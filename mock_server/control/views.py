@@ -47,10 +47,12 @@ def override_view(override: Override, counts: Counts) -> dict[str, Any]:
     }
 
 
-def _code_view(answer: Answer | None) -> int | None | list[int | str | None]:
+def _code_view(answer: Answer | None) -> int | list[int | str | None] | None:
     """Return the status code of an override, or the responses of a sequence."""
-    if answer is None or not answer.is_sequence:
-        return answer and answer.code
+    if answer is None:
+        return None
+    if not answer.is_sequence:
+        return answer.code
     return [str(each.override) if each.has_more_than_code else each.code for each in answer.sequence]
 
 

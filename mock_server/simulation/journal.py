@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Literal, NamedTuple, get_args
 
-from mock_server.masking import mask_key
+from mock_server.masking import mask_key, mask_target, printable
 
 # The most bytes that an entry keeps of a request and of its response, and the most characters of its target and keys.
 MAX_MESSAGE = 32 * 1024
@@ -34,6 +34,10 @@ class Message(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     is_complete: bool = True
+
+    def __repr__(self) -> str:
+        """Return the size of the message; its header fields and its body can contain a key."""
+        return f"Message({len(self.headers)} header fields, {len(self.body)} bytes)"
 
     def values(self, name: str) -> list[str]:
         """Return the values of all header fields with a name, in order."""
@@ -64,6 +68,7 @@ class Entry(NamedTuple):
         applied: The overrides that acted on the exchange.
         received: The mock's time at which the request was received, in seconds since the Unix epoch.
         exchange: The exchange as it was recorded, from which the messages are built.
+        known_keys: Returns the API keys of the mock.
     """
 
     number: int
@@ -77,9 +82,13 @@ class Entry(NamedTuple):
     applied: str
     received: float
     exchange: Exchange
+    known_keys: Callable[[], Iterable[str]] = tuple
 
     def __repr__(self) -> str:
-        return f"Entry(#{self.number} {self.method} {self.status})"  # the key must not be in the output of a test
+        """Return the request and the status without a key, which must not be in the output of a test."""
+        path = mask_target(self.target.partition("?")[0], (*self.known_keys(), self.key))
+        words = (f"#{self.number}", self.method, printable(path), str(self.status), self.reason)
+        return f"Entry({' '.join(filter(None, words))})"
 
     @property
     def outcome(self) -> Outcome:
@@ -107,6 +116,8 @@ class Journal:
 
     def __init__(self, capacity: int = 1000) -> None:
         self.capacity = capacity
+        #: Returns the API keys of the mock, which the text of an entry must not contain.
+        self.known_keys: Callable[[], Iterable[str]] = tuple
         #: The number of requests by method, status code and reason.
         self.counts: Counter[tuple[str, int, str]] = Counter()
         self.seconds = 0.0
@@ -117,7 +128,7 @@ class Journal:
     @property
     def entries(self) -> list[Entry]:
         """The entries that are still in the journal, oldest first."""
-        return [_entry(record) for record in tuple(self._records)]
+        return [self._entry(record) for record in tuple(self._records)]
 
     @property
     def kept(self) -> int:
@@ -162,11 +173,11 @@ class Journal:
         """Return the entries after the entry with a number, oldest first, and at most `limit` of them."""
         last = islice(reversed(self._records), max(0, self.number - number))
         newer = [record for record in last if record[0] > number]
-        return [_entry(record) for record in islice(reversed(newer), limit)]
+        return [self._entry(record) for record in islice(reversed(newer), limit)]
 
     def clear(self, key: str | None = None) -> None:
         """Remove the entries of one key, or all entries (None); the counts remain."""
-        kept = [] if key is None else [record for record in self._records if _entry(record).key != key]
+        kept = [] if key is None else [record for record in self._records if self._entry(record).key != key]
         if key is None:
             self._dropped.clear()
         else:
@@ -174,9 +185,10 @@ class Journal:
         self._records.clear()
         self._records.extend(kept)
 
-
-def _entry(record: tuple[int, float, Exchange, float]) -> Entry:
-    number, at, exchange, seconds = record
-    method, target, keys, status, reason, applied, received, _, _, _ = exchange
-    key = ", ".join(keys)
-    return Entry(number, at, method, target, key, status, seconds, reason, str(applied), received, exchange)
+    def _entry(self, record: tuple[int, float, Exchange, float]) -> Entry:
+        number, at, exchange, seconds = record
+        method, target, keys, status, reason, applied, received, _, _, _ = exchange
+        key, text = ", ".join(keys), str(applied)
+        return Entry(
+            number, at, method, target, key, status, seconds, reason, text, received, exchange, self.known_keys
+        )

@@ -231,7 +231,8 @@ class Overrides:
     def faults(self) -> list[FaultUse]:
         """The faults of every level."""
         answers = [each for override in self.all if override.answer for each in override.answer.sequence]
-        return [use for each in (*self.all, *answers) for use in each.faults or ()]
+        overrides = (*self.all, *(answer.override for answer in answers))
+        return [use for override in overrides for use in override.faults or ()]
 
     @property
     def turns(self) -> list[Turns]:

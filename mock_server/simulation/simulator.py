@@ -79,6 +79,7 @@ class Simulator:
         self.overrides = Overrides(start)
         self.state: State = state or MemoryState()
         self.journal = journal or Journal()
+        self.journal.known_keys = lambda: self.keys
         # By key, and by the scenario of a single request; None for the other requests.
         self._accounts: dict[tuple[str, str | None], Account] = {}
         self._random, self._seed = random.Random(seed), seed  # noqa: S311 - for delays only

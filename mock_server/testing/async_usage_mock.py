@@ -20,6 +20,7 @@ from mock_server.simulation.criteria import Criteria, OtherCriteria, check_crite
 from mock_server.simulation.journal import Entry
 from mock_server.simulation.overrides import FaultUse, fault_uses
 from mock_server.simulation.simulator import Simulator
+from mock_server.simulation.verification import Expectation, verify
 from mock_server.suggestions import UnknownNameError, suggest
 from mock_server.web.answers import Body, Fields, SequenceItem, answer_of, sequence_of
 from mock_server.web.mock import MOCK, Mock
@@ -75,11 +76,45 @@ class MockView:
             ValueError: No request can meet a criterion.
             UnknownKeyError: The mock neither has the key, nor has it received a request with it.
         """
-        wanted = cast(Criteria, criteria if key is None else {**criteria, "key": key})
-        check_criteria(wanted)
-        if key is not None:
-            self._app[MOCK].simulator.check_requested(key)
+        wanted = self._criteria(key, criteria)
         return tuple(entry for entry in self.requests if not differences(entry, wanted))
+
+    def verify(
+        self,
+        key: str | None = None,
+        *,
+        exactly: int | None = None,
+        at_least: int | None = None,
+        at_most: int | None = None,
+        min_gap: float | None = None,
+        **criteria: Unpack[OtherCriteria],
+    ) -> None:
+        """Check how often the mock has received requests that meet all criteria; by default, at least once.
+
+        Args:
+            key: The API key; None for any.
+            exactly: The number of requests.
+            at_least: The lowest number of requests.
+            at_most: The highest number of requests.
+            min_gap: The lowest number of seconds from one of these requests to the next, by the mock's clock.
+            criteria: Members of Criteria, such as `path="/usage"`.
+
+        Raises:
+            AssertionError: The requests are not as expected; the text lists the closest ones, without keys.
+            TypeError: A name is not a criterion, or a value has another type.
+            ValueError: No request can meet a criterion, or a number is not valid.
+            UnknownKeyError: The mock neither has the key, nor has it received a request with it.
+        """
+        __tracebackhide__ = True
+        counts = {"exactly": exactly, "at_least": at_least, "at_most": at_most}
+        _check_integer(0, **{name: number for name, number in counts.items() if number is not None})
+        if min_gap is not None and not 0 <= _number("min_gap", min_gap) <= END_OF_TIME:
+            raise ValueError(f"min_gap: {min_gap} is not valid; expected 0 to {END_OF_TIME}")
+        expectation = Expectation(exactly=exactly, at_least=at_least, at_most=at_most, min_gap=min_gap)
+        simulator = self._app[MOCK].simulator
+        found = verify(simulator.journal, simulator.keys, self._criteria(key, criteria), expectation)
+        if not found.is_ok:
+            raise AssertionError(found.detail)
 
     def assert_well_behaved(self, key: str | None = None) -> None:
         """Check that the client has waited, has backed off and has kept its key out of URLs.
@@ -94,11 +129,19 @@ class MockView:
             UserWarning: The client has always waited for Retry-After, but did not back off.
         """
         simulator = self._app[MOCK].simulator
+        __tracebackhide__ = True
         verdict = judge_client(simulator.journal, simulator.keys, key)
         if not verdict.is_well_behaved:
             raise AssertionError(verdict.text)
         if verdict.evidence:
             warnings.warn(verdict.text, stacklevel=2)
+
+    def _criteria(self, key: str | None, others: OtherCriteria) -> Criteria:
+        wanted = cast(Criteria, others if key is None else {"key": key, **others})
+        check_criteria(wanted)
+        if key is not None:
+            self._app[MOCK].simulator.check_requested(key)
+        return wanted
 
 
 class AsyncUsageMock(MockView):
@@ -204,8 +247,8 @@ class AsyncUsageMock(MockView):
         """Respond with a status code, or with a sequence of responses; None removes the override.
 
         Args:
-            code: The status code; or a list with one response for each request: a status code, the name of a fault,
-                or a mapping with `code`, `body`, `headers`, `fault` and `delay`.
+            code: The status code, or a list with one response for each request. Such a response is a status code, the
+                name of a fault, or a mapping with `code`, `body`, `headers`, `fault` and `delay`.
             key: The key; None for all.
             after: The number of requests that pass first.
             times: The number of requests that then receive the status code; None for all.

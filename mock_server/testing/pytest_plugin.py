@@ -5,7 +5,7 @@ pytest loads the plugin in every project of an environment, so it imports no oth
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,11 @@ import pytest
 
 if TYPE_CHECKING:
     from mock_server.fixtures.deployments import Deployment
+    from mock_server.simulation.journal import Entry
     from mock_server.testing.usage_mock import UsageMock
+
+# The number of requests that the report of a failed test shows.
+SHOWN = 20
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +68,25 @@ def usage_mock(usage_mock_options: dict[str, Any], _usage_mocks: _Mocks) -> Usag
     mock = _usage_mocks.with_options(usage_mock_options)
     mock.reset()
     return mock
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    """Add the latest requests to the report of a failed test."""
+    report = (yield).get_result()
+    values = getattr(item, "funcargs", {})
+    mock = values.get("usage_mock") or values.get("usage_mock_server")
+    if report.when == "call" and report.failed and mock is not None:
+        report.sections.append(("usage_mock: the latest requests", _described(mock.requests, mock.keys)))
+
+
+def _described(entries: Sequence[Entry], keys: Sequence[str]) -> str:
+    from mock_server.simulation.verification import timed_lines
+
+    if not entries:
+        return "The mock has not received a request since the last reset."
+    earlier = [f"{len(entries) - SHOWN} earlier requests, then:"] if len(entries) > SHOWN else []
+    return "\n".join([*earlier, *timed_lines(entries[-SHOWN:], keys)])
 
 
 @pytest.hookimpl(trylast=True)  # after the fixtures of the test

@@ -84,6 +84,7 @@ def sequence_of(items: Sequence[SequenceItem], documented: Sequence[int], *, aft
 def _item(number: int, item: SequenceItem, documented: Sequence[int]) -> Answer:
     if isinstance(item, bool) or not isinstance(item, int | float | str | Mapping):
         raise TypeError(f"response {number}: {item!r} is not a status code, the name of a fault or a mapping")
+    members: Mapping[str, Any]
     members = {"fault": item} if isinstance(item, str) else item if isinstance(item, Mapping) else {"code": item}
     for name in members:
         if name not in MEMBERS:

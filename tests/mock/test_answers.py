@@ -113,7 +113,8 @@ def test_a_preference_takes_precedence_over_a_response_of_a_sequence(mock: Usage
 
 def test_the_state_contains_the_responses_of_a_sequence(mock: UsageMock) -> None:
     api = Api(mock.url)
-    assert api.do("PATCH", "/behaviour", {"code": [503, "body-is-null", 200]})["code"] == [503, "fault=body-is-null", 200]
+    changed = api.do("PATCH", "/behaviour", {"code": [503, "body-is-null", 200]})
+    assert changed["code"] == [503, "fault=body-is-null", 200]
     statuses(mock, 1)
     assert api.key()["effective"]["code_requests"] == {"after": 0, "times": 3, "left": 2}
 

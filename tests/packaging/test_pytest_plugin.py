@@ -152,6 +152,33 @@ def test_the_server_of_the_session_is_not_used_with_other_options(pytester: pyte
     done.stdout.fnmatch_lines(["*usage_mock_server: this session has tests with other usage_mock_options*"])
 
 
+def test_a_failed_test_shows_the_latest_requests_without_keys(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        GET
+        + """
+def test_one(usage_mock):
+    get(usage_mock)
+    get(usage_mock, "wrong-key")
+    assert len(usage_mock.requests_of(status=200)) == 2
+def test_two(usage_mock): usage_mock.verify()
+"""
+    )
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:hypothesispytest")
+    done.assert_outcomes(failed=2)
+    done.stdout.fnmatch_lines(
+        [
+            "E * assert 1 == 2",
+            "E * (Entry(#1 GET /usage 200),)*",
+            "*usage_mock: the latest requests*",
+            "??:??:??.??? #1 GET /usage with dem…0fd2c2: status 200",
+            "??:??:??.??? #2 GET /usage with wro…*: status 403 unknown-key",
+            "E * AssertionError: Requests: expected at least 1, found 0.",
+            "The mock has not received a request since the last reset.",
+        ]
+    )
+    assert "async_usage_mock.py" not in done.stdout.str()
+
+
 def test_each_worker_has_its_own_mock(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         GET

@@ -130,8 +130,8 @@ def test_too_few_requests_are_explained_by_the_nearest(recorded: Api) -> None:
         f"#1 GET /usage with {key}: status 200",
         f"#2 HEAD /usage with {key}: status 200 (different method)",
         f"#3 GET /usage with {mask_key(MODEST)}: status 200 (different key)",
-        f"#4 GET /usage with {mask_key(UNKNOWN)}: status 403 (different key)",
-        f"#5 GET /usage?api_key={key}&page=2 without a key: status 401 (different key)",
+        f"#4 GET /usage with {mask_key(UNKNOWN)}: status 403 unknown-key (different key)",
+        f"#5 GET /usage?api_key={key}&page=2 without a key: status 401 key-in-query (different key)",
     ]
 
 
@@ -142,7 +142,12 @@ def test_too_many_requests_are_listed(recorded: Api) -> None:
 
 def test_a_full_journal_reports_the_number_of_dropped_requests(recorded: Api) -> None:
     recorded.do("DELETE", f"/journal?key={BUSY}")
-    assert "The journal holds 3 of 5 requests." in recorded.do("POST", "/verify", {"exactly": 3})["detail"]
+    assert "dropped" not in recorded.do("POST", "/verify", {"exactly": 3})["detail"]
+    with UsageMock(journal=2) as mock:
+        for _ in range(5):
+            usage(mock.url, BUSY)
+        detail = Api(mock.url).do("POST", "/verify", {"exactly": 2})["detail"]
+    assert detail == "Requests: expected exactly 2, found 2. The journal has dropped 3 earlier requests."
 
 
 def test_one_request_matches_once(api: Api, limited: UsageMock) -> None:
