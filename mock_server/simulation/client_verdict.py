@@ -6,7 +6,7 @@ Source: the errors guide (wait for Retry-After, back off 1, 2, 4 s) and the auth
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -14,7 +14,7 @@ from functools import cache, partial
 from typing import Literal, NamedTuple
 
 from mock_server.masking import has_key_in_target, mask_key
-from mock_server.simulation.journal import Entry, Journal
+from mock_server.simulation.journal import ClientConnection, Entry, Journal
 
 Lapse = Literal["key-in-url", "retried-auth-error", "too-early", "no-backoff"]
 
@@ -23,6 +23,9 @@ ROUNDING = 0.001
 
 # An HTTP date has whole seconds: a client that waits for one can come this much earlier than the seconds after `Date`.
 DATE_RESOLUTION = 1.0
+
+# The number of latest responses to a client that are compared with a request.
+MAX_CONCURRENT = 32
 
 
 class Evidence(NamedTuple):
@@ -81,9 +84,8 @@ class ClientVerdict(NamedTuple):
 class _Client:
     """The responses to a client with one key, from one path, as far as they matter for its next request."""
 
-    refused: Entry | None = None
-    blocked: Entry | None = None
-    blocked_until: float = 0.0
+    refused: deque[Entry] = field(default_factory=lambda: deque(maxlen=MAX_CONCURRENT))
+    blocked: deque[tuple[float, Entry]] = field(default_factory=lambda: deque(maxlen=MAX_CONCURRENT))  # by its end
     throttled: Entry | None = None
     waits: list[tuple[float, bool]] = field(default_factory=list)  # seconds, and whether they reached Retry-After
 
@@ -99,32 +101,52 @@ def judge_client(journal: Journal, keys: Iterable[str], key: str | None = None) 
     entries = [entry for entry in journal.entries if key in (None, entry.key, mask_key(entry.key))]
     clients = defaultdict[tuple[str, str], _Client](_Client)
     has_key = cache(partial(has_key_in_target, keys=tuple(keys)))  # most targets are equal
-    evidence = [
-        each
-        for entry in entries
-        for each in _lapses(entry, clients[entry.key, entry.target.partition("?")[0]], has_key(entry.target))
-    ]
+    last: dict[ClientConnection | None, int] = {}  # the number of the latest request of each connection
+    evidence: list[Evidence] = []
+    for entry in entries:
+        client = clients[entry.key, entry.target.partition("?")[0]]
+        evidence += _lapses(entry, client, last.get(entry.connection), has_key(entry.target))
+        last[entry.connection] = entry.number
     return ClientVerdict(evidence, len(entries), journal.dropped(key))
 
 
-def _lapses(entry: Entry, client: _Client, has_key_in_url: bool) -> Iterator[Evidence]:
-    """Yield the lapses of a request, and note its response."""
+def _lapses(entry: Entry, client: _Client, previous: int | None, has_key_in_url: bool) -> Iterator[Evidence]:
+    """Yield the lapses of a request, and note its response.
+
+    Args:
+        entry: The request.
+        client: The earlier responses.
+        previous: The number of the request before it on the same connection; None for the first one.
+        has_key_in_url: Its URL contains a key.
+    """
+    connection = entry.connection
+    # The client has received the response to the request with this number before it has sent this request.
+    known = entry.number if connection is None else connection.opened if previous is None else previous
+
+    def is_reaction(earlier: Entry) -> bool:
+        """Return whether the client can have received an earlier response: a concurrent request is not a retry."""
+        return known >= earlier.number and entry.received >= earlier.at
 
     def evidence(lapse: Lapse, problem: str, *, is_warning: bool = False) -> Evidence:
         return Evidence(entry.number, entry.key, lapse, is_warning, problem)
 
     if has_key_in_url:
         yield evidence("key-in-url", "The URL contains an API key, which logs and proxies record.")
-    if client.refused and _is_reaction(entry, client.refused):
-        number, status = client.refused.number, client.refused.status
+    if refused := next(filter(is_reaction, reversed(client.refused)), None):
+        number, status = refused.number, refused.status
         sender = "with the same key" if entry.key else "without a key"
         yield evidence("retried-auth-error", f"#{number} received {status}, and the client tries again {sender}.")
-    if client.blocked and _is_reaction(entry, client.blocked) and entry.received < client.blocked_until - ROUNDING:
-        waited, early = entry.received - client.blocked.at, client.blocked_until - entry.received
-        problem = f"{waited:.3f} s after #{client.blocked.number}, {early:.3f} s before its Retry-After is over."
+    until, blocked = max(
+        ((until, earlier) for until, earlier in client.blocked if is_reaction(earlier)),
+        key=lambda each: (each[0], each[1].number),
+        default=(0.0, None),
+    )
+    if blocked and entry.received < until - ROUNDING:
+        waited, early = entry.received - blocked.at, until - entry.received
+        problem = f"{waited:.3f} s after #{blocked.number}, {early:.3f} s before its Retry-After is over."
         yield evidence("too-early", problem)
-    if client.throttled and _is_reaction(entry, client.throttled):
-        has_waited = client.blocked is not None and entry.received >= client.blocked_until - ROUNDING
+    if client.throttled and is_reaction(client.throttled):
+        has_waited = blocked is not None and entry.received >= until - ROUNDING
         client.waits.append((entry.received - client.throttled.at, has_waited))
         waits = [wait for wait, _ in client.waits]
         if len(waits) > 1 and waits[-1] <= waits[-2] + ROUNDING:
@@ -133,21 +155,17 @@ def _lapses(entry: Entry, client: _Client, has_key_in_url: bool) -> Iterator[Evi
     _note(entry, client)
 
 
-def _is_reaction(entry: Entry, earlier: Entry) -> bool:
-    """Return whether a request was received after an earlier response: a concurrent request is not a retry."""
-    return entry.received >= earlier.at
-
-
 def _note(entry: Entry, client: _Client) -> None:
     if entry.status in (401, 403):
-        client.refused = entry
+        client.refused.append(entry)
     if entry.status < 400:
-        client.refused, client.throttled, client.waits = None, None, []
+        client.refused.clear()
+        client.throttled, client.waits = None, []
     elif entry.status == 429:
         client.throttled = entry
     until = _end_of_retry_after(entry) if entry.status >= 400 else None
-    if until is not None and (client.blocked is None or until >= client.blocked_until):
-        client.blocked, client.blocked_until = entry, until
+    if until is not None:
+        client.blocked.append((until, entry))
 
 
 def _end_of_retry_after(entry: Entry) -> float | None:

@@ -44,6 +44,19 @@ class Message(NamedTuple):
         return [value for field, value in self.headers if field.lower() == name.lower()]
 
 
+class ClientConnection:
+    """A connection of a client.
+
+    Attributes:
+        opened: The number of requests in the journal when the connection was opened.
+    """
+
+    __slots__ = ("opened",)
+
+    def __init__(self, opened: int) -> None:
+        self.opened = opened
+
+
 # Builds the request and the response from the API keys and two sources. Most messages are never read.
 Build = Callable[[Sequence[str], Any, Any], tuple[Message, Message]]
 
@@ -94,6 +107,11 @@ class Entry(NamedTuple):
     def outcome(self) -> Outcome:
         """Whether the response was sent; a delayed response counts as sent while the client waits for it."""
         return getattr(self.exchange[8], "outcome", "sent")
+
+    @property
+    def connection(self) -> ClientConnection | None:
+        """The connection of the request."""
+        return getattr(self.exchange[7], "connection", None)
 
     @property
     def request(self) -> Message:

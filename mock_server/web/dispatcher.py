@@ -31,6 +31,7 @@ from mock_server.web.recording import (
     ReceivedRequest,
     build_messages,
     build_repeated,
+    connection_of,
     received_request,
     sent_response,
 )
@@ -162,7 +163,8 @@ class Dispatcher:
         aiohttp does not report the method and the target of a request that it cannot parse.
         """
         now, target = self.simulator.clock(), "" if request.method == UNPARSED else request.raw_path[:MAX_TEXT]
-        sources = ReceivedRequest((), b"", is_complete=False), sent_response(request, response)
+        received = ReceivedRequest((), b"", is_complete=False, connection=connection_of(request))
+        sources = received, sent_response(request, response)
         exchange = request.method, target, (), response.status, reason, NO_OVERRIDE, now, *sources, build_messages
         self.simulator.journal.add(exchange, at=now, seconds=0.0)
 

@@ -14,6 +14,7 @@ from functools import cached_property, lru_cache
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 
+from mock_server.simulation.journal import ClientConnection
 from mock_server.web.aiohttp_adapter import BareResponse
 from mock_server.web.responses import SERVER, PreparedResponse, decode
 from mock_server.web.usage import Usage
@@ -73,8 +74,9 @@ class PreserializedResponse(BareResponse):
 class RequestTemplate:
     """The bytes of a plain request, which recognize the next plain request of its connection."""
 
-    def __init__(self, data: bytes, response: PreserializedResponse) -> None:
+    def __init__(self, data: bytes, response: PreserializedResponse, connection: ClientConnection) -> None:
         self._data, self._api_keys, self.usage = data, response.api_keys, response.usage
+        self.connection = connection
 
     def match(self, data: bytes) -> Sequence[str] | None:
         """Return the keys of a request that has the same bytes except for its key, or None for other bytes."""
@@ -111,10 +113,10 @@ class FastPath:
     `answer` returns None if one is.
     """
 
-    __slots__ = ("_answer", "_received", "_template")
+    __slots__ = ("_answer", "_connection", "_received", "_template")
 
-    def __init__(self, answer: Callable[[RequestTemplate, bytes], bytes | None]) -> None:
-        self._answer = answer
+    def __init__(self, answer: Callable[[RequestTemplate, bytes], bytes | None], connection: ClientConnection) -> None:
+        self._answer, self._connection = answer, connection
         self._received: bytes | None = b""  # since the last response; None for too many bytes or a pipelined request
         self._template: RequestTemplate | None = None
 
@@ -140,7 +142,7 @@ class FastPath:
         data, self._received = self._received, b""
         is_one_request = data is not None and data.startswith(b"GET ") and data.find(b"\r\n\r\n") == len(data) - 4
         if data is not None and is_one_request and isinstance(response, PreserializedResponse):
-            self._template = RequestTemplate(data, response)
+            self._template = RequestTemplate(data, response, self._connection)
 
 
 def head_fields(head: bytes) -> tuple[tuple[str, str], ...]:

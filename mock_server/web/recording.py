@@ -11,7 +11,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from mock_server.simulation.clock import Sleep
-from mock_server.simulation.journal import MAX_MESSAGE, Message, Outcome
+from mock_server.simulation.journal import MAX_MESSAGE, ClientConnection, Message, Outcome
 from mock_server.web.fast_path import PreserializedResponse, RequestTemplate, head_fields
 from mock_server.web.raw_response import RawResponse
 from mock_server.web.responses import decode
@@ -21,11 +21,12 @@ BODY_TIMEOUT = 1.0
 
 
 class ReceivedRequest(NamedTuple):
-    """The header fields and the body of a request, up to MAX_MESSAGE bytes."""
+    """The header fields and the body of a request, up to MAX_MESSAGE bytes, and its connection."""
 
     fields: tuple[tuple[bytes, bytes], ...]
     body: bytes
     is_complete: bool
+    connection: ClientConnection | None
 
 
 @dataclass(slots=True)
@@ -52,7 +53,12 @@ async def received_request(request: web.Request, sleep: Sleep) -> ReceivedReques
     body, is_whole = b"", True
     if request.body_exists:
         body, is_whole = await _received_body(request, MAX_MESSAGE - sum(sizes[:kept]), sleep)
-    return ReceivedRequest(request.raw_headers[:kept], body, is_whole and kept == len(sizes))
+    return ReceivedRequest(request.raw_headers[:kept], body, is_whole and kept == len(sizes), connection_of(request))
+
+
+def connection_of(request: web.BaseRequest) -> ClientConnection | None:
+    """Return the connection of a request; None for a request of aiohttp's own test client."""
+    return getattr(request.protocol, "client", None)
 
 
 async def _received_body(request: web.Request, room: int, sleep: Sleep) -> tuple[bytes, bool]:
@@ -98,7 +104,7 @@ def build_messages(_: Sequence[str], request: ReceivedRequest, response: SentRes
     """Build the messages of an exchange from `received_request` and `sent_response`."""
     sent = tuple((decode(name), decode(value)) for name, value in request.fields)
     received = head_fields(response.head) if isinstance(response.head, bytes) else tuple(response.head.items())
-    return Message(sent, *request[1:]), Message(received, response.body, response.is_complete)
+    return Message(sent, request.body, request.is_complete), Message(received, response.body, response.is_complete)
 
 
 def build_repeated(keys: Sequence[str], template: RequestTemplate, response: bytes) -> tuple[Message, Message]:

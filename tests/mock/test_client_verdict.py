@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack, closing, nullcontext
 from email.utils import formatdate
+from http.client import HTTPConnection
 
 import pytest
 
 from mock_server import AsyncUsageMock, UsageMock
 from mock_server.masking import mask_key
 from mock_server.simulation.client_verdict import judge_client
-from mock_server.simulation.journal import MAX_DROPPED_KEYS, Journal
+from mock_server.simulation.journal import MAX_DROPPED_KEYS, ClientConnection, Journal
 from tests.support.control_api import Api
 from tests.support.exchanges import exchange
-from tests.support.wire import Clock, send_request, usage
+from tests.support.wire import Clock, address, send_request, usage
 
 BUSY, MODEST = "demo-busy", "demo-modest"
 NOW = 1_800_000_000.0
@@ -97,6 +99,67 @@ def test_a_concurrent_request_is_not_a_retry() -> None:
     for received, at in ((0.0, 2.0), (1.0, 3.0)):
         journal.add(exchange(status=429, at=received, response={"Retry-After": "9"}), at=at, seconds=2.0)
     assert judge_client(journal, [BUSY]).is_well_behaved
+
+
+# Requests by the number of their connection; each connection was opened before any of them, unless it is new.
+CONCURRENT: list[tuple[list[tuple[float, int, int]], list[int]]] = [
+    ([(0, 1, 429), (0.002, 2, 429), (0.004, 3, 429)], []),
+    ([(0, 1, 429), (0.002, 2, 429), (1, 1, 200), (1.002, 2, 200)], []),
+    ([(0, 1, 429), (0.002, 2, 429), (0.1, 1, 429), (0.2, 2, 200)], [3, 4]),
+    ([(0, 1, 429), (0.1, 2, 200), (0.2, 2, 200)], [3]),
+    ([(0, 1, 200), (0, 2, 429), (0.1, 1, 200)], []),
+    ([(0, 1, 401), (0, 2, 401), (0, 1, 401)], [3]),
+]
+
+
+@pytest.mark.parametrize(("sent", "found"), CONCURRENT)
+def test_a_request_on_another_connection_is_not_a_retry_until_it_has_had_a_response(
+    sent: list[tuple[float, int, int]], found: list[int]
+) -> None:
+    journal, connections = Journal(), [ClientConnection(0) for _ in range(4)]
+    for at, number, status in sent:
+        response = {"Retry-After": "1"} if status == 429 else {}
+        journal.add(
+            exchange(status=status, at=NOW + at, response=response, connection=connections[number]),
+            at=NOW + at,
+            seconds=0.0,
+        )
+    assert [each.number for each in judge_client(journal, [BUSY]).evidence if each.lapse != "no-backoff"] == found
+
+
+def test_a_request_on_a_new_connection_is_a_retry() -> None:
+    journal = Journal()
+    for at in (0.0, 0.1):
+        connection = ClientConnection(journal.number)
+        journal.add(
+            exchange(status=429, at=at, response={"Retry-After": "1"}, connection=connection), at=at, seconds=0.0
+        )
+    assert [each.lapse for each in judge_client(journal, [BUSY]).evidence] == ["too-early"]
+
+
+@pytest.mark.parametrize(("waits", "passes"), [(True, True), (False, False)])
+def test_a_concurrent_client_is_judged_by_what_each_connection_knows(waits: bool, passes: bool) -> None:
+    with UsageMock() as mock, ExitStack() as exits:
+        key = mock.make_key(rate_limit={"rps": 10, "burst": 4})
+        mock.freeze()
+        connections = [exits.enter_context(closing(HTTPConnection(*address(mock.url), timeout=9))) for _ in range(8)]
+
+        def get(connection: HTTPConnection) -> int:
+            connection.request("GET", "/usage", headers={"X-API-Key": key})
+            response = connection.getresponse()
+            response.read()
+            return response.status
+
+        for connection in connections:
+            connection.connect()
+        Api(mock.url).get("/state")  # the mock has accepted all of them
+        found = list(map(get, connections))
+        assert found == [200] * 4 + [429] * 4
+        if waits:
+            mock.advance(1)
+        assert get(connections[-1]) == (200 if waits else 429)
+        with nullcontext() if passes else pytest.raises(AssertionError, match=r"#9 with made….*before its Retry-After"):
+            mock.assert_well_behaved(key)
 
 
 @pytest.mark.parametrize(

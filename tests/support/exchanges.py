@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 
-from mock_server.simulation.journal import Exchange, Message
+from mock_server.simulation.journal import ClientConnection, Exchange, Message
 
 
 def exchange(
@@ -16,7 +17,8 @@ def exchange(
     reason: str = "",
     applied: object = "",
     response: Mapping[str, str] | None = None,
+    connection: ClientConnection | None = None,
 ) -> Exchange:
     """Return an exchange as the dispatcher records it; `response` has the header fields of the response."""
-    received = Message(tuple((response or {}).items()))
-    return "GET", target, keys, status, reason, applied, at, None, None, lambda *_: (Message(), received)
+    received, source = Message(tuple((response or {}).items())), SimpleNamespace(connection=connection)
+    return "GET", target, keys, status, reason, applied, at, source, None, lambda *_: (Message(), received)
