@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from mock_server.command.option_sources import read_options
-from mock_server.options import OPTIONS, SWITCH_VALUES, MockOptions, Option, OptionError
+from mock_server.options import OPTIONS, SWITCH_VALUES, MockOptions, Option, OptionError, seconds
 from mock_server.streams import prepare_streams, report
 from mock_server.suggestions import suggest
 
@@ -130,22 +130,29 @@ def capture(context: click.Context, /, base_url: str | None, **_: Any) -> int:
     return capture.capture(url, os.environ)
 
 
-@command.command(params=_parameters("config", "host", "port", "tls_cert", "tls_key"))
+_WAIT = click.Option(["--wait"], metavar="SECONDS", default="0", help="time that a mock may take to start")
+
+
+@command.command(params=[_WAIT, *_parameters("config", "host", "port", "tls_cert", "tls_key")])
 @click.pass_context
-def health(context: click.Context, /, **_: Any) -> int:
+def health(context: click.Context, /, wait: str, **_: Any) -> int:
     """Check that a mock with these options is running."""
-    options = _read(context)
+    options = _read(context, "wait")
+    try:
+        limit = seconds(3600)(wait)
+    except ValueError as error:
+        raise OptionError([f"--wait: {error}"]) from None
     from mock_server.command import health
 
-    return health.check_health(options)
+    return health.check_health(options, wait=limit)
 
 
-def _read(context: click.Context) -> MockOptions:
-    """Return the options before and after the name of a command; one after it takes precedence."""
+def _read(context: click.Context, *own: str) -> MockOptions:
+    """Return the options before and after the name of a command, without its own; one after it takes precedence."""
     given: dict[str, Any] = {}
     for level in dict.fromkeys((context.find_root(), context)):
         for name, value in level.params.items():
-            if value not in (None, ()):
+            if value not in (None, ()) and name not in own:
                 given[name] = (*given.get(name, ()), *value) if isinstance(value, tuple) else value
     return read_options(given, os.environ)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
 from mock_server.options import MockOptions
@@ -10,21 +11,35 @@ from mock_server.streams import reason, report
 
 PATH = "/__mock__/health"
 TIMEOUT = 5.0  # seconds
+PAUSE = 0.05  # seconds between two requests
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the address to connect to where all are listened on
 
 
-def check_health(options: MockOptions) -> int:
-    """Request the health of the mock, and return the exit code: 0, or 4 where the response is not 200."""
+def check_health(options: MockOptions, *, wait: float = 0.0) -> int:
+    """Request the health of the mock, and return the exit code: 0, or 4 where the response is not 200.
+
+    Args:
+        options: The options of the mock.
+        wait: The seconds for which the request is repeated until the mock is running.
+    """
+    end = time.monotonic() + wait
+    while (problem := _problem(options)) and time.monotonic() < end:
+        time.sleep(PAUSE)
+    return report(f"health: {problem}") if problem else 0
+
+
+def _problem(options: MockOptions) -> str:
+    """Return why the mock is not healthy; empty where it is."""
     host = LOOPBACK.get(options.host, options.host)
     connection = _connection(host, options)
     try:
         connection.request("GET", PATH)
         status = connection.getresponse().status
     except (OSError, HTTPException) as error:
-        return report(f"health: {host} port {options.port} does not respond: {reason(error)}")
+        return f"{host} port {options.port} does not respond: {reason(error)}"
     finally:
         connection.close()
-    return 0 if status == 200 else report(f"health: {host} port {options.port} returns status {status}")
+    return "" if status == 200 else f"{host} port {options.port} returns status {status}"
 
 
 def _connection(host: str, options: MockOptions) -> HTTPConnection:

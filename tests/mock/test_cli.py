@@ -10,12 +10,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from mock_server import load_deployment
+from mock_server import UsageMock, load_deployment
 from mock_server.command.cli import main
 from mock_server.masking import mask_key
 from tests.support.command import serving
@@ -136,6 +138,7 @@ def test_an_invalid_host_is_reported_in_one_line(capfd: pytest.CaptureFixture[st
         (["init", ""], "DIR: is empty"),
         (["health", "now"], "health: Got unexpected extra argument (now)"),
         (["health", "--port", "http"], "--port: 'http' is not a whole number"),
+        (["health", "--wait", "soon"], "--wait: 'soon' is not a number of seconds from 0 to 3600"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
 )
@@ -251,7 +254,7 @@ def test_check_without_a_folder_checks_the_fixtures_folder(tmp_path: Path, capsy
         ("check", "[OPTIONS] [DIR]", ["config", "fixtures"]),
         ("init", "[OPTIONS] DIR", []),
         ("capture", "[OPTIONS]", ["base-url"]),
-        ("health", "[OPTIONS]", ["config", "host", "port", "tls-cert", "tls-key"]),
+        ("health", "[OPTIONS]", ["wait", "config", "host", "port", "tls-cert", "tls-key"]),
     ],
 )
 def test_the_help_of_a_command_has_its_own_options(
@@ -292,6 +295,23 @@ def test_health_checks_the_mock_with_the_same_host_and_port(capsys: pytest.Captu
         assert capsys.readouterr().err == ""
     assert main(["--port", str(port), "health"]) == 4
     assert f"usage-mock: health: 127.0.0.1 port {port} does not respond: Connection refused" in capsys.readouterr().err
+
+
+def test_health_waits_for_a_mock_that_starts_later(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    mock = UsageMock(port=port)
+    starting = threading.Timer(0.3, mock.start)
+    starting.start()
+    try:
+        assert main(["--port", str(port), "health", "--wait", "60"]) == 0
+    finally:
+        starting.join()
+        mock.close()
+    started = time.monotonic()
+    assert main(["health", "--port", str(port), "--wait", "0.2"]) == 4
+    assert time.monotonic() - started >= 0.2
+    assert "does not respond: Connection refused" in capsys.readouterr().err
 
 
 def test_version_matches_the_package(capsys: pytest.CaptureFixture[str]) -> None:
