@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mock_server.simulation.simulator import TotalRangeError as TotalRangeError
     from mock_server.simulation.simulator import UnknownKeyError as UnknownKeyError
     from mock_server.simulation.state import StateUnavailableError as StateUnavailableError
+    from mock_server.simulation.unused import UnusedOverrideWarning as UnusedOverrideWarning
     from mock_server.suggestions import UnknownNameError as UnknownNameError
     from mock_server.testing.async_usage_mock import AsyncUsageMock as AsyncUsageMock
     from mock_server.testing.usage_mock import UsageMock as UsageMock
@@ -49,6 +50,7 @@ _HOME = {
     **dict.fromkeys(("Entry", "Message"), "simulation.journal"),
     **dict.fromkeys(("TotalRangeError", "RevokedKeyError", "UnknownKeyError"), "simulation.simulator"),
     "StateUnavailableError": "simulation.state",
+    "UnusedOverrideWarning": "simulation.unused",
     "UnknownNameError": "suggestions",
     "AsyncUsageMock": "testing.async_usage_mock",
     "UsageMock": "testing.usage_mock",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
+from collections import Counter
 from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
 from hashlib import sha256
@@ -82,6 +83,8 @@ class Simulator:
         self.journal.known_keys = lambda: self.keys
         # By key, and by the scenario of a single request; None for the other requests.
         self._accounts: dict[tuple[str, str | None], Account] = {}
+        #: The number of exchanges on which each fault and each status code has acted, by its use.
+        self.acted: Counter[str] = Counter()
         self._random, self._seed = random.Random(seed), seed  # noqa: S311 - for delays only
         start.check(library)
 
@@ -192,6 +195,8 @@ class Simulator:
         await self._change(
             lambda old: old.with_override(key, replace(old.override_for(key), **changes)), key, restart=restart
         )
+        uses = {turns.use for turns in self.overrides.turns}
+        self.acted = Counter({use: count for use, count in self.acted.items() if use in uses})
 
     async def make_key(
         self,
@@ -280,6 +285,7 @@ class Simulator:
         if key is None:
             await self._change(lambda _: Overrides(self.overrides.start), restart=True, force=True)
             await self.state.forget_counts()
+            self.acted.clear()
             self._random.seed(self._seed)
         else:
             await self.catch_up()

@@ -18,8 +18,9 @@ from mock_server.simulation.client_verdict import judge_client
 from mock_server.simulation.clock import END_OF_TIME, MockClock
 from mock_server.simulation.criteria import Criteria, OtherCriteria, check_criteria, differences
 from mock_server.simulation.journal import Entry
-from mock_server.simulation.overrides import FaultUse, fault_uses
+from mock_server.simulation.overrides import FaultUse, Override, fault_uses
 from mock_server.simulation.simulator import Simulator
+from mock_server.simulation.unused import UnusedOverrideWarning, unused, unused_overrides
 from mock_server.simulation.verification import Expectation, verify
 from mock_server.suggestions import UnknownNameError, suggest
 from mock_server.web.answers import Body, Fields, SequenceItem, answer_of, sequence_of
@@ -232,7 +233,7 @@ class AsyncUsageMock(MockView):
         self._check_order("fault", fault, key)
         _check_turns(after, times)
         turns: dict[str, Any] = {"after": after, "times": times, "is_unconditional": not file_conditions}
-        await self._simulator.switch(key, faults=None if fault is None else _fault_uses(fault, **turns))
+        await self._replace(key, faults=None if fault is None else _fault_uses(fault, **turns))
 
     async def answer(
         self,
@@ -270,7 +271,7 @@ class AsyncUsageMock(MockView):
             answer = sequence_of(code, codes, after=after)
         elif code is not None:
             answer = answer_of(str(code), codes, after=after, times=times, body=body, headers=headers)
-        await self._simulator.switch(key, answer=answer)
+        await self._replace(key, answer=answer)
 
     async def delay(self, seconds: float | str | None, key: str | None = None) -> None:
         """Delay every response: 0.2, "0.1..0.5" (evenly distributed), "0.1~2" (a long tail), or "none".
@@ -366,6 +367,22 @@ class AsyncUsageMock(MockView):
         uses = None if fault is None else _fault_uses(fault, is_unconditional=True)
         await self._simulator.make_key(key, scenario, faults=uses, facts=facts)
         return key
+
+    async def unused_overrides(self) -> list[str]:
+        """Return a sentence for each call of `fail` and `answer` that has not acted, or on fewer requests than `times`.
+
+        A call that was removed by None or by a reset is not listed.
+        """
+        return await unused_overrides(self._simulator)
+
+    async def _replace(self, key: str | None, **changes: Any) -> None:
+        """Change the override of a key, and warn about a replaced one that is unused."""
+        old = self._simulator.overrides.override_for(key)
+        replaced = Override(**{name: getattr(old, name) for name, value in changes.items() if value is not None})
+        texts = [text async for text in unused(self._simulator, key, replaced)]
+        await self._simulator.switch(key, **changes)
+        for text in texts:
+            warnings.warn(f"{text} before this call replaced it", UnusedOverrideWarning, stacklevel=1)
 
     async def reset(self, key: str | None = None) -> None:
         """Reset one key, or everything, to the start: usage metrics, faults, clock and journal."""

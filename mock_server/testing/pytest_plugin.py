@@ -5,6 +5,7 @@ pytest loads the plugin in every project of an environment, so it imports no oth
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -63,11 +64,15 @@ def usage_mock_server(usage_mock_options: dict[str, Any], _usage_mocks: _Mocks) 
 
 
 @pytest.fixture
-def usage_mock(usage_mock_options: dict[str, Any], _usage_mocks: _Mocks) -> UsageMock:
+def usage_mock(usage_mock_options: dict[str, Any], _usage_mocks: _Mocks) -> Iterator[UsageMock]:
     """A mock of GET /usage on a free port, just reset: `.url`, `.api_key`, `.use(...)`, `.fail(...)`."""
+    from mock_server.simulation.unused import UnusedOverrideWarning
+
     mock = _usage_mocks.with_options(usage_mock_options)
     mock.reset()
-    return mock
+    yield mock
+    for text in mock.unused_overrides():
+        warnings.warn(f"{text} by the end of the test", UnusedOverrideWarning, stacklevel=1)
 
 
 @pytest.hookimpl(hookwrapper=True)

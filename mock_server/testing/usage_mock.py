@@ -95,6 +95,7 @@ class UsageMock(MockView):
     advance = _blocking(AsyncUsageMock.advance)
     record = _blocking(AsyncUsageMock.record)
     make_key = _blocking(AsyncUsageMock.make_key)
+    unused_overrides = _blocking(AsyncUsageMock.unused_overrides)
     reset = _blocking(AsyncUsageMock.reset)
 
     def start(self) -> UsageMock:

@@ -242,6 +242,7 @@ class Dispatcher:
             faults=tuple(use for use in all_uses if use in acted) or None,
             delay=override.delay if "delay" in honoured else None,
         )
+        self.simulator.acted.update({use.use for use in (acts.answer, *(acts.faults or ())) if use})
         return acts, response, delay
 
     async def _is_turn(self, use: FaultUse) -> bool:

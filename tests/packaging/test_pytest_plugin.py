@@ -40,7 +40,9 @@ def test_each_test_starts_with_a_reset_mock(pytester: pytest.Pytester) -> None:
         + """
 def test_one(usage_mock):
     usage_mock.use("revoked", key=usage_mock.api_key)
-    usage_mock.answer(503, usage_mock.make_key())
+    key = usage_mock.make_key()
+    usage_mock.answer(503, key)
+    assert get(usage_mock, key) == 503
     usage_mock.freeze()
     assert get(usage_mock) == 403
 def test_two(usage_mock):
@@ -177,6 +179,16 @@ def test_two(usage_mock): usage_mock.verify()
         ]
     )
     assert "async_usage_mock.py" not in done.stdout.str()
+
+
+def test_an_override_that_has_not_acted_is_a_warning_or_an_error(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(GET + "def test_it(usage_mock): usage_mock.answer([503, 429]); assert get(usage_mock) == 503")
+    options = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:hypothesispytest")
+    done = pytester.runpytest_subprocess(*options)
+    done.assert_outcomes(passed=1, warnings=1)
+    done.stdout.fnmatch_lines(["*answer: the sequence code=503, … was used for 1 of 2 requests by the end of the test"])
+    failing = "error::mock_server.UnusedOverrideWarning"
+    pytester.runpytest_subprocess("-W", failing, *options).assert_outcomes(passed=1, errors=1)
 
 
 def test_each_worker_has_its_own_mock(pytester: pytest.Pytester) -> None:

@@ -1,0 +1,47 @@
+"""Overrides that have not acted: a test that sets one and never meets it does not test what it says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from mock_server.masking import mask_key
+from mock_server.simulation.overrides import Answer, FaultUse, Override
+from mock_server.simulation.simulator import Simulator
+
+
+class UnusedOverrideWarning(UserWarning):
+    """A fault or a status code that has not acted, or on fewer requests than it was switched on for."""
+
+
+async def unused_overrides(simulator: Simulator) -> list[str]:
+    """Return a sentence for each fault and each status code that was switched on at run time and is unused."""
+    overrides = simulator.overrides
+    levels = [(None, overrides.everyone), *overrides.keys.items()]
+    return [text for key, override in levels async for text in unused(simulator, key, override)]
+
+
+async def unused(simulator: Simulator, key: str | None, override: Override) -> AsyncIterator[str]:
+    """Yield a sentence for each fault and status code of the override of a key, or of everyone (None)."""
+    owner = "" if key is None else f" for {mask_key(key)}"
+    if override.answer and (text := await _unused_answer(simulator, override.answer)):
+        yield f"answer{owner}: {text}"
+    for use in override.faults or ():
+        if text := _unused_fault(simulator, use):
+            yield f"fail{owner}: {text}"
+
+
+async def _unused_answer(simulator: Simulator, answer: Answer) -> str:
+    codes = [str(each.override) for each in answer.sequence]
+    name = codes[0] if len(codes) == 1 else f"the sequence {codes[0]}, …"
+    if answer.times is None:
+        return "" if simulator.acted[answer.use] else f"{name} was not used"
+    [count] = await simulator.state.counted([answer.use])
+    left = answer.left(count)
+    return f"{name} was used for {answer.times - left} of {answer.times} requests" if left else ""
+
+
+def _unused_fault(simulator: Simulator, use: FaultUse) -> str:
+    acted = simulator.acted[use.use]
+    if acted >= (use.times or 1):
+        return ""
+    return f"{use.name} has changed {acted} of {use.times} responses" if use.times else f"{use.name} has not acted"

@@ -1,0 +1,74 @@
+"""A call of `fail` or `answer` that has not acted is reported."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from mock_server import UnusedOverrideWarning, UsageMock
+from tests.support.wire import usage
+
+BUSY, FRESH = "demo-busy", "demo-fresh"
+
+
+@pytest.fixture
+def mock() -> Iterator[UsageMock]:
+    with UsageMock(rate_limit=False) as mock:
+        yield mock
+
+
+UNUSED: list[tuple[Callable[[UsageMock], object], list[str]]] = [
+    (lambda mock: mock.answer(503), []),
+    (lambda mock: mock.answer(503, times=1), []),
+    (lambda mock: mock.answer([503, "body-is-empty"]), []),
+    (lambda mock: mock.answer([200, {"delay": 0.001}]), []),
+    (lambda mock: mock.fail("body-is-empty", times=2), []),
+    (lambda mock: mock.fail(["body-is-empty", "lower-case-fields"]), []),
+    (lambda mock: mock.use("down"), []),
+    (lambda mock: mock.answer(503, times=3), ["answer: code=503 was used for 2 of 3 requests"]),
+    (lambda mock: mock.answer(503, FRESH), ["answer for dem…bc9ea6: code=503 was not used"]),
+    (lambda mock: mock.answer(503, after=2), ["answer: code=503 was not used"]),
+    (lambda mock: mock.answer([503, 429, 200]), ["answer: the sequence code=503, … was used for 2 of 3 requests"]),
+    (lambda mock: mock.fail("retry-after-is-2"), ["fail: retry-after-is-2 has not acted"]),
+    (lambda mock: mock.fail("body-is-empty", times=5), ["fail: body-is-empty has changed 2 of 5 responses"]),
+    (lambda mock: mock.make_key(fault="body-is-empty", key="mine"), ["fail for m…3fd305: body-is-empty has not acted"]),
+]
+
+
+@pytest.mark.parametrize(("set_up", "texts"), UNUSED)
+def test_an_override_that_has_not_acted_is_unused(
+    mock: UsageMock, set_up: Callable[[UsageMock], object], texts: list[str]
+) -> None:
+    set_up(mock)
+    for _ in range(2):
+        usage(mock.url, BUSY)
+    assert mock.unused_overrides() == texts
+    mock.reset()
+    assert mock.unused_overrides() == []
+
+
+def test_a_call_that_replaces_an_unused_one_warns(mock: UsageMock) -> None:
+    mock.answer(503, times=2)
+    usage(mock.url, BUSY)
+    with pytest.warns(UnusedOverrideWarning, match="answer: code=503 was used for 1 of 2 requests before this call"):
+        mock.answer(429, times=1)
+    mock.fail("body-is-empty", BUSY)
+    with pytest.warns(UnusedOverrideWarning, match="fail for dem…0fd2c2: body-is-empty has not acted before this"):
+        mock.fail("body-is-null", BUSY)
+
+
+def test_a_call_that_removes_or_follows_a_used_one_does_not_warn(mock: UsageMock) -> None:
+    with warnings.catch_warnings(action="error"):
+        mock.answer(503, times=2)
+        mock.answer(None)
+        mock.answer(503, times=1)
+        usage(mock.url, BUSY)
+        mock.answer(503, times=1)
+        mock.answer(503, FRESH)
+        mock.reset(FRESH)
+        mock.answer(503, FRESH)
+        mock.fail("body-is-empty")
+        mock.reset()
+        mock.fail("body-is-empty")
