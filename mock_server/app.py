@@ -68,7 +68,9 @@ def make_app(
         dispatcher_class = SharedDispatcher
     names = texts(options.fault) or ((fault.name,) if fault else ())
     faults = () if list(names) == [NONE] else tuple(map(_use_from_start, names)) or None
-    start, journal = Override(options.scenario, None, faults, options.delay_text), Journal(options.journal)
+    server = None if options.server is None else FaultUse(options.server, use="the server")
+    start = Override(options.scenario, None, faults, options.delay_text, server)
+    journal = Journal(options.journal)
     simulator = Simulator(library, MockClock(clock), start=start, state=state, journal=journal, seed=options.seed)
     mock = Mock(simulator, build_routes(contract, simulator, options), sleep=sleep, cors=options.cors)
     control = Control(mock, options.control_token)

@@ -184,6 +184,7 @@ class MockOptions:
         fault,
         repeats=True,
     )
+    server: str | None = _option(None, "NAME", "kind of server, which no fault replaces: a file in variants/")
     key: str | Sequence[str] | None = _option(
         None, "KEY", "API key that is added to those of the deployment; repeatable", api_key, repeats=True
     )
@@ -262,6 +263,7 @@ class UsageMockOptions(TypedDict, total=False):
     fixtures: Path | str | None
     scenario: str | None
     fault: str | Sequence[str] | None
+    server: str | None
     key: str | Sequence[str] | None
     delay: float | str | None
     seed: int

@@ -125,12 +125,14 @@ class Override:
         answer: A status code.
         faults: Faults, in the order in which they are applied; an empty tuple switches faults off.
         delay: A delay as a text, or NONE.
+        server: The variant of the whole server, which is applied before the faults; only the start has one.
     """
 
     scenario: str | None = None
     answer: Answer | None = None
     faults: tuple[FaultUse, ...] | None = None
     delay: str | None = None
+    server: FaultUse | None = None
 
     def __str__(self) -> str:
         """Return the members that are set, such as `scenario=heavy, delay=0.2`."""
@@ -150,6 +152,11 @@ class Override:
         return None if self.faults is None else " ".join(use.name for use in self.faults) or NONE
 
     @property
+    def applied(self) -> tuple[FaultUse, ...]:
+        """The variant of the server and the faults, in the order in which they are applied."""
+        return (*((self.server,) if self.server else ()), *(self.faults or ()))
+
+    @property
     def active_scenario(self) -> str | None:
         """The scenario, unless it is switched off."""
         return None if self.scenario == NONE else self.scenario
@@ -157,7 +164,7 @@ class Override:
     @property
     def is_passthrough(self) -> bool:
         """Whether the response of the account stays unchanged: no status code, no fault and no delay."""
-        return not self.faults and self.answer is None and self.delay in (None, NONE)
+        return not self.applied and self.answer is None and self.delay in (None, NONE)
 
     def check(self, library: Library) -> None:
         """Check the delay, and that a fixture folder has the scenario and the faults.
@@ -169,7 +176,7 @@ class Override:
         """
         if self.active_scenario is not None:
             library.scenario(self.active_scenario)
-        for use in self.faults or ():
+        for use in self.applied:
             library.fault(use.name)
         if self.delay not in (None, NONE):
             delay(self.delay)
@@ -232,7 +239,7 @@ class Overrides:
         """The faults of every level."""
         answers = [each for override in self.all if override.answer for each in override.answer.sequence]
         overrides = (*self.all, *(answer.override for answer in answers))
-        return [use for override in overrides for use in override.faults or ()]
+        return [use for override in overrides for use in override.applied]
 
     @property
     def turns(self) -> list[Turns]:

@@ -185,7 +185,7 @@ class Dispatcher:
     def _changes_preflight(self) -> bool:
         """Return whether an active fault applies to CORS preflight requests, which have no API key."""
         with suppress(*FIXTURE_ERRORS):  # other responses report the error
-            uses = self.simulator.effective("").faults or ()
+            uses = self.simulator.effective("").applied
             return any(self.simulator.library.fault(use.name).preflight for use in uses)
         return False
 
@@ -221,9 +221,9 @@ class Dispatcher:
             honoured.add("delay")
             if override.delay != NONE:
                 delay = self.simulator.delay(override.delay)
-        all_uses = override.faults or ()
+        all_uses = override.applied
         uses = tuple([use for use in all_uses if await self._is_turn(use)])
-        if uses != all_uses:  # the buckets of the other faults do not act, either
+        if uses != (override.faults or ()):  # the buckets of the other faults do not act, either
             request[PLAN] = replace(plan, override=replace(override, faults=uses))
         acted: set[FaultUse] = self._have_edited(all_uses, request)
         if uses:
@@ -239,7 +239,7 @@ class Dispatcher:
         acts = Override(
             scenario=override.scenario if request.path == self.mock.routes.usage.path else None,
             answer=override.answer if "code" in honoured else None,
-            faults=tuple(use for use in all_uses if use in acted) or None,
+            faults=tuple(use for use in override.faults or () if use in acted) or None,
             delay=override.delay if "delay" in honoured else None,
         )
         self.simulator.acted.update({use.use for use in (acts.answer, *(acts.faults or ())) if use})
