@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 
 from aiohttp import web
 
 from mock_server.fixtures.library import FIXTURE_ERRORS
 from mock_server.shared_state.redis_state import ANY, REQUIRED_VERSION, RedisState
+from mock_server.simulation.clock import real_seconds
 from mock_server.simulation.overrides import NO_OVERRIDE
 from mock_server.simulation.state import StaleError, StateUnavailableError, UnreadableStateError
 from mock_server.web.dispatcher import CONTROL_PREFIX, Dispatcher, is_control_path, normalize
@@ -39,7 +39,7 @@ class SharedDispatcher(Dispatcher):
         """Respond to one request."""
         if request.rel_url.raw_path == HEALTH:
             return await self.control(normalize(request))
-        started, received = time.perf_counter(), self.simulator.clock()
+        started, received = real_seconds(), self.simulator.clock()
         try:
             if self._needs_only_its_bucket(request):
                 state = self.simulator.state

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 # Year 5138: Python has no dates for much later times.
 END_OF_TIME = 100_000_000_000
@@ -13,12 +14,18 @@ END_OF_TIME = 100_000_000_000
 # Waits for a number of real seconds.
 Sleep = Callable[[float], Awaitable[None]]
 
-_ANCHOR = time.time() - time.monotonic()
+# Libraries that freeze the clock of a test process replace the other functions.
+if hasattr(time, "clock_gettime"):
+    real_seconds: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_MONOTONIC)
+    _anchor = time.clock_gettime(time.CLOCK_REALTIME) - real_seconds()
+else:
+    real_seconds = time.perf_counter
+    _anchor = time.time() - real_seconds()
 
 
 def wall_clock() -> float:
     """Return the seconds since the Unix epoch, by a clock that is never set back while the mock runs."""
-    return _ANCHOR + time.monotonic()
+    return _anchor + real_seconds()
 
 
 def time_text(seconds: float) -> str:

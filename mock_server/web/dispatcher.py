@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +16,7 @@ from yarl import URL
 
 from mock_server.fixtures.edits import Edit
 from mock_server.fixtures.library import FIXTURE_ERRORS
+from mock_server.simulation.clock import real_seconds
 from mock_server.simulation.journal import MAX_TEXT
 from mock_server.simulation.overrides import NO_OVERRIDE, NONE, FaultUse, Override
 from mock_server.simulation.state import MemoryState
@@ -83,7 +83,7 @@ class Dispatcher:
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Respond to one request."""
-        started, received = time.perf_counter(), self.simulator.clock()
+        started, received = real_seconds(), self.simulator.clock()
         usage = self.mock.routes.usage
         keys = request.headers.getall(usage.key_header, ())
         key = keys[0] if len(keys) == 1 else ", ".join(keys)
@@ -110,7 +110,7 @@ class Dispatcher:
 
     def answer_repeat(self, template: RequestTemplate, data: bytes) -> bytes | None:
         """Return the response to received bytes if they repeat a plain request and no override is in force."""
-        started = time.perf_counter()
+        started = real_seconds()
         usage, state = self.mock.routes.usage, self.simulator.state
         keys = template.match(data)
         if template.usage is not usage or keys is None or not isinstance(state, MemoryState):
@@ -122,7 +122,7 @@ class Dispatcher:
         prepared = usage.respond_sync(keys, state, now)
         response, path, reason = serialize(prepared), usage.path or "", prepared.reason
         exchange = "GET", path, keys, prepared.status, reason, override, now, template, response, build_repeated
-        self.simulator.journal.add(exchange, at=now, seconds=time.perf_counter() - started)
+        self.simulator.journal.add(exchange, at=now, seconds=real_seconds() - started)
         return response
 
     async def record(
@@ -144,10 +144,10 @@ class Dispatcher:
             reason: The value of `Mock-Reason`.
             override: The overrides that acted on the exchange.
             received: The mock's time at which the request was received.
-            started: The `time.perf_counter` at that time.
+            started: The `real_seconds` at that time.
             delay: The seconds that the response still waits.
         """
-        at, seconds = self.simulator.clock.after(delay), time.perf_counter() - started + delay
+        at, seconds = self.simulator.clock.after(delay), real_seconds() - started + delay
         keys: Sequence[str] = request.headers.getall(self.mock.routes.usage.key_header, ())
         if sum(map(len, keys)) > MAX_TEXT:
             keys = [", ".join(keys)[:MAX_TEXT]]

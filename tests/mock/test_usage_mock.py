@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -195,6 +196,20 @@ def test_a_frozen_clock_advances_on_request(hosted: UsageMock) -> None:
     assert usage(hosted.url, hosted.api_key).status == 200
     assert usage(hosted.url, hosted.api_key).status == 429
     hosted.resume()
+
+
+@pytest.mark.skipif(not hasattr(time, "clock_gettime"), reason="needs a clock that no library replaces")
+def test_the_mock_follows_the_real_clock_where_a_library_has_frozen_the_one_of_the_process(
+    hosted: UsageMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage(hosted.url, hosted.api_key)
+    for name in ("time", "monotonic", "perf_counter"):
+        monkeypatch.setattr(time, name, lambda: 3e9)
+    usage(hosted.url, hosted.api_key)
+    before, after = hosted.requests
+    assert 0 < after.at - before.at < TIMEOUT
+    assert 0 < after.seconds < TIMEOUT
+    assert after.response.values("Date") == ["Sat, 24 Jan 2065 05:20:00 GMT"]
 
 
 def test_one_status_can_be_set_for_all_requests(hosted: UsageMock) -> None:
