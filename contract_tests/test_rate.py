@@ -199,7 +199,7 @@ def test_200_fields_agree_with_the_body(ok_responses: list[Exchange]) -> Iterato
 def test_429_is_complete(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A 429 response to a valid key MUST have Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining and a `detail`.
 
-    X-RateLimit-Remaining is 0. X-RateLimit-Limit is the limit of the key, unless its bucket is not empty: then the 429
+    X-RateLimit-Remaining is 0. X-RateLimit-Limit is the limit of the key if its bucket is empty. If it is not, the 429
     may be that of another limit, such as one by address.
     """
     of_a_key = (exchange for exchange in journal if _has_a_limit(gate, exchange.request))

@@ -74,7 +74,7 @@ def test_a_short_interval_is_a_failure(sent: UsageMock, verify: Verify) -> None:
     ("expectation", "error", "problem"),
     [
         ({"exactly": -1}, ValueError, "exactly: -1 is not a whole number"),
-        ({"at_most": 1.5}, ValueError, "at_most: 1.5 is not a whole number"),
+        ({"at_most": 1.5}, TypeError, "at_most: 1.5 is not a whole number"),
         ({"min_gap": -1}, ValueError, "min_gap: -1 is not valid; expected 0 to"),
         ({"min_gap": "1"}, TypeError, "min_gap: '1' is not a number of seconds"),
         ({"paht": "/usage"}, TypeError, "'paht' is not a criterion; did you mean 'path'"),
