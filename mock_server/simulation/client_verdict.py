@@ -24,6 +24,9 @@ ROUNDING = 0.001
 # An HTTP date has whole seconds: a client that waits for one can come this much earlier than the seconds after `Date`.
 DATE_RESOLUTION = 1.0
 
+# The number of pieces of evidence in the text of a verdict.
+LISTED = 10
+
 # The number of latest responses to a client that are compared with a request.
 MAX_CONCURRENT = 32
 
@@ -77,7 +80,8 @@ class ClientVerdict(NamedTuple):
             lines = ["The journal has no request to judge."]
         if self.dropped:
             lines.append(f"The journal has dropped {self.dropped} requests, which cannot be judged; raise --journal.")
-        return "\n".join([*lines, *map(str, self.evidence)])
+        more = len(self.evidence) - LISTED
+        return "\n".join([*lines, *map(str, self.evidence[:LISTED]), *([f"… and {more} more"] if more > 0 else [])])
 
 
 @dataclass

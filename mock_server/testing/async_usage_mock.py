@@ -376,9 +376,9 @@ class AsyncUsageMock(MockView):
         return await unused_overrides(self._simulator)
 
     async def _replace(self, key: str | None, **changes: Any) -> None:
-        """Change the override of a key, and warn about a replaced one that is unused."""
+        """Change the override of a key, and warn about an unused one that another one replaces."""
         old = self._simulator.overrides.override_for(key)
-        replaced = Override(**{name: getattr(old, name) for name, value in changes.items() if value is not None})
+        replaced = Override(**{name: getattr(old, name) for name, value in changes.items() if value})
         texts = [text async for text in unused(self._simulator, key, replaced)]
         await self._simulator.switch(key, **changes)
         for text in texts:

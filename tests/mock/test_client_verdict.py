@@ -184,6 +184,13 @@ def test_an_empty_journal_has_no_good_verdict() -> None:
     assert (verdict.is_well_behaved, verdict.text) == (False, "The journal has no request to judge.")
 
 
+def test_the_text_of_a_verdict_lists_the_first_pieces_of_evidence() -> None:
+    verdict = judge_client(journal_of([(0, 403, "")] * 15), [BUSY])
+    assert len(verdict.evidence) == 14
+    assert verdict.text.splitlines()[1].startswith("#2 with dem…0fd2c2: #1 received 403")
+    assert verdict.text.splitlines()[-2:] == [str(verdict.evidence[9]), "… and 4 more"]
+
+
 def test_dropped_requests_prevent_a_good_verdict() -> None:
     verdict = judge_client(journal_of([(0, 200, "")] * 5, capacity=3), [BUSY])
     assert not verdict.is_well_behaved

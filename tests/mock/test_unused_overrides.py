@@ -70,5 +70,7 @@ def test_a_call_that_removes_or_follows_a_used_one_does_not_warn(mock: UsageMock
         mock.reset(FRESH)
         mock.answer(503, FRESH)
         mock.fail("body-is-empty")
+        mock.fail("none")
+        mock.fail("body-is-empty")
         mock.reset()
         mock.fail("body-is-empty")
