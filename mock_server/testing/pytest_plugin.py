@@ -50,6 +50,9 @@ class _Mocks:
         self._started.append((dict(options), mock))
         return mock
 
+    def has_other_options(self, mock: UsageMock, options: dict[str, Any]) -> bool:
+        return any(started != options for started, other in self._started if other is mock)
+
 
 @pytest.fixture(scope="session")
 def _usage_mocks() -> Iterator[_Mocks]:
@@ -98,7 +101,8 @@ def _described(entries: Sequence[Entry], keys: Sequence[str]) -> str:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Fail a test whose `usage_mock_server` was started for tests with other options."""
     values = getattr(item, "funcargs", {})
-    server = values.get("usage_mock_server")
-    if server is not None and values["_usage_mocks"].with_options(values["usage_mock_options"]) is not server:
+    if not {"usage_mock_server", "usage_mock_options", "_usage_mocks"} <= values.keys():
+        return
+    if values["_usage_mocks"].has_other_options(values["usage_mock_server"], values["usage_mock_options"]):
         problem = "usage_mock_server: this session has tests with other usage_mock_options; use usage_mock"
         pytest.fail(problem, pytrace=False)

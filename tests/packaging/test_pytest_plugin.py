@@ -154,6 +154,27 @@ def test_the_server_of_the_session_is_not_used_with_other_options(pytester: pyte
     done.stdout.fnmatch_lines(["*usage_mock_server: this session has tests with other usage_mock_options*"])
 
 
+def test_a_project_can_have_its_own_server_of_the_session(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+import pytest
+from mock_server import UsageMock
+@pytest.fixture(scope="session")
+def usage_mock_server():
+    with UsageMock(unknown_key_status=401) as mock:
+        yield mock
+"""
+    )
+    pytester.makepyfile(
+        GET
+        + """
+def test_one(usage_mock_server): assert get(usage_mock_server, "nobody") == 401
+def test_two(usage_mock_server, usage_mock): assert usage_mock is not usage_mock_server
+"""
+    )
+    assert_passes(pytester, passed=2)
+
+
 def test_a_failed_test_shows_the_latest_requests_without_keys(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         GET
