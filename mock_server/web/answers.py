@@ -97,6 +97,8 @@ def _item(number: int, item: SequenceItem, documented: Sequence[int]) -> Answer:
     names = [fault] if isinstance(fault, str) else fault or []
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"response {number}: fault: {fault!r} is not a name or a list of names")
+    if fault is not None and not " ".join(names).strip():
+        raise ResponseError(f"response {number}: fault: {fault!r} is empty")
     if delay is not None and (not isinstance(delay, int | float | str) or isinstance(delay, bool)):
         raise TypeError(f"response {number}: delay: {delay!r} is not a number of seconds")
     try:

@@ -129,6 +129,8 @@ INVALID_SEQUENCES: list[tuple[list[Any], type[Exception], str, int, str]] = [
     ([{"body": "x"}], ValueError, "response 1: {'body': 'x'} has no status code", 422, "body /code/0: has body, which"),
     ([{"cod": 503}], TypeError, "response 1: 'cod' is not a member; did you mean 'code'?", 422, "body /code/0/cod: is"),
     ([{"code": 503, "delay": "x"}], ValueError, "'x' is not a valid delay", 409, "'x' is not a valid delay"),
+    ([" "], ValueError, "response 1: fault: ' ' is empty", 422, "body /code/0: "),
+    ([{"code": 503, "fault": []}], ValueError, "response 1: fault: [] is empty", 422, "body /code/0/fault: must not"),
     ([{"code": 503, "fault": 5}], TypeError, "response 1: fault: 5 is not a name", 422, "body /code/0/fault: must be"),
 ]
 
