@@ -18,7 +18,7 @@ from mock_server.simulation.client_verdict import judge_client
 from mock_server.simulation.clock import END_OF_TIME, MockClock
 from mock_server.simulation.criteria import Criteria, OtherCriteria, check_criteria, differences
 from mock_server.simulation.journal import Entry
-from mock_server.simulation.overrides import FaultUse, Override, fault_uses
+from mock_server.simulation.overrides import NO_OVERRIDE, FaultUse, Override, fault_uses
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.unused import UnusedOverrideWarning, unused, unused_overrides
 from mock_server.simulation.verification import Expectation, verify
@@ -379,7 +379,7 @@ class AsyncUsageMock(MockView):
         """Change the override of a key, and warn about an unused one that another one replaces."""
         old = self._simulator.overrides.override_for(key)
         replaced = Override(**{name: getattr(old, name) for name, value in changes.items() if value})
-        texts = [text async for text in unused(self._simulator, key, replaced)]
+        texts = [text async for text in unused(self._simulator, key, replaced)] if replaced != NO_OVERRIDE else []
         await self._simulator.switch(key, **changes)
         for text in texts:
             warnings.warn(f"{text} before this call replaced it", UnusedOverrideWarning, stacklevel=1)
