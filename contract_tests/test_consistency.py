@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import pytest
 
+from contract_tests.metrics.members import without_noise
 from contract_tests.metrics.view import Stated, UsageMetrics, by_key, check_several, with_members
 from contract_tests.support.facts import having
 from contract_tests.support.findings import Finding
@@ -165,8 +166,8 @@ def _other_success_rate(stated: Iterable[Stated], slack: int) -> Iterator[Findin
 
 
 def _rounding(rate: Decimal) -> Decimal:
-    """Return one unit of the last decimal of a percentage."""
-    exponent = rate.normalize().as_tuple().exponent
+    """Return one unit of the last decimal of a percentage, without rounding noise."""
+    exponent = without_noise(rate).normalize().as_tuple().exponent
     return Decimal(1).scaleb(max(-MOST_DECIMALS, min(exponent, 0))) if isinstance(exponent, int) else Decimal(1)
 
 
