@@ -96,13 +96,15 @@ def _other_length(head: Exchange, responses: list[Exchange], widen: Widen) -> It
 
 
 @advisory(
-    "RFC 9110, section 9.1: GET and HEAD are supported by all general-purpose servers",
+    "RFC 9110, sections 9.1 and 9.3.2: servers support GET and HEAD, with the same header fields",
     needs=NEEDS_VALID_KEY,
     sends_requests=True,
 )
-def test_head_matches_get(head: Exchange) -> Iterator[Finding]:
-    """A response to HEAD SHOULD have the status of GET; servers of this kind commonly answer 405."""
+def test_head_matches_get(head: Exchange, first_ok: Exchange) -> Iterator[Finding]:
+    """A response to HEAD SHOULD have the status of GET, and a Content-Type; many servers answer 405."""
     yield from unless_200([head])
+    if head.status == 200 and first_ok.values("Content-Type") and not head.values("Content-Type"):
+        yield Finding("HEAD has no Content-Type, and GET has one", head, related=(first_ok,))
 
 
 @documented(MAY_FAIL, needs=NEEDS_VALID_KEY, sends_requests=True)
