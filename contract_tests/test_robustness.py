@@ -323,7 +323,7 @@ def test_body_is_not_taken_for_a_request(gate: Gate, journal: tuple[Exchange, ..
         for method in (gate.operation.method, "POST")
     )
     for exchange in (*journal, *rejected):
-        if exchange.request.body and exchange.extra:
+        if exchange.request.body and exchange.extra.lstrip().startswith(b"HTTP/"):
             yield Finding("the body was taken for a request", exchange, actual=exchange.excerpt(exchange.extra, 60))
 
 
