@@ -365,7 +365,7 @@ def test_each_key_has_its_own_bucket(smallest_bucket: Bucket) -> Iterator[Findin
         one, other = (UsageMetrics(exchange).remaining or 0 for exchange in (before, after))
         if after.status == 200 and one - other < max(LEAST_LOSS, bucket.sample // 2):
             return None
-        problem = f"a burst with one key takes tokens of another key, {TRIES} times"
+        problem = f"requests with one key, or without a valid one, take tokens of another key, {TRIES} times"
         return tokens_finding(problem, after, f"about {counted(one, 'token')}", before)
 
     yield from confirm(check)
