@@ -247,7 +247,7 @@ def _requests_with(gate: Gate, keys: Iterable[Credential]) -> list[Request]:
 
 
 def _accepted(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
-    """Yield a finding for each wrong key that is not rejected; a firewall may do that with one like an attack."""
+    """Yield a finding for each wrong key that is not rejected; one that looks like an attack may meet a firewall."""
     for exchange in exchanges:
         if not exchange.request.new_connection:
             yield from gate.wrongly_accepted([exchange], {429, *gate.baseline.refusals(wrong_keys.UNKNOWN)})

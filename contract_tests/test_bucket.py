@@ -283,7 +283,7 @@ def _send_in_each_way(bucket: Bucket, labels: Sequence[str], attempt: int) -> Ev
 
 
 def _ways(gate: Gate, attempt: int) -> dict[str, RequestOptions]:
-    """Return what may select another bucket, with other values in each attempt: that of the last one may be empty."""
+    """Return what may select another bucket; other values in each attempt, as an earlier one may have emptied it."""
     path, address = gate.path, f"203.0.113.{attempt + 7}"
     return {
         "with a query": {"target": f"{path}?page={attempt + 2}", "key_field": gate.key_header.lower()},

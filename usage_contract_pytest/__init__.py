@@ -67,7 +67,7 @@ def _open_closed_streams(config: pytest.Config) -> None:
 
 
 def _load(config: pytest.Config, args: list[str]) -> None:
-    """Load the gate's plugin, and call the hook that pytest has begun to call already."""
+    """Load the gate's plugin, and call its hook: pytest has already collected the implementations."""
     config.pluginmanager.import_plugin("contract_tests.run.plugin")
     from contract_tests.run.plugin import pytest_load_initial_conftests
 

@@ -11,7 +11,7 @@ REPORT_FILES = ("contract.json", "contract.md", "contract.html")
 
 @dataclass(frozen=True)
 class Option:
-    """An option of the gate; its `add_options` adds the help text and the type."""
+    """An option of the gate; `contract_tests/run/options.py` adds the help text and the type."""
 
     name: str
     is_flag: bool = False  # it has no value

@@ -18,11 +18,11 @@ from contract_tests.wire.messages import Credential
 # The thresholds of all heuristics below, each with its reason.
 DISTINCTIVE = range(1000, 2**53)  # smaller values are equal by chance, and larger ones are saturated counters
 NEAR = Fraction(1, 100)  # of a value, or less, is near: a busy key adds less to a large counter within a run
-FAR = Fraction(1, 20)  # of a value, or more, is far: no traffic within a run explains it
+FAR = Fraction(1, 20)  # of a value: more is far: no traffic within a run explains it
 NEARBY_STEPS = 3  # a key's next value is at most three of its largest steps away: traffic varies within a run
 IMPLAUSIBLE_FACTOR = 2  # no traffic of a moment doubles a large counter
-SAME_DOMAINS = 0.8  # of the domains, or more, are common to two lists of one key: the last ranks change places
-OTHER_DOMAINS = 0.5  # of the domains, or fewer, are common to two keys: even similar customers differ in half
+SAME_DOMAINS = 0.8  # of the domains: more are common to two lists of one key: the last ranks change places
+OTHER_DOMAINS = 0.5  # of the domains: fewer are common to two keys: even similar customers differ in half
 FEW_DOMAINS = 3  # a shorter list does not distinguish two keys
 MANY_DOMAINS, DIFFERENT_COUNTS = 5, 3  # a list with fewer may be the same for two keys by chance
 FEW_REQUESTS = 100  # two keys with fewer may have fetched the same page, and have the same bytes

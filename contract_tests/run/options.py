@@ -19,11 +19,12 @@ from contract_tests.support.rules import rule_ids
 from contract_tests.wire.messages import Credential
 from contract_tests.wire.target import ConnectionSettings, Target
 from usage_contract.levels import LEVELS, Level
-from usage_contract_pytest.arguments import FLAGS
+from usage_contract_pytest.arguments import OPTIONS
 
 REQUEST_BUDGET, INTRUSIVE_REQUEST_BUDGET = 400, 1000  # requests: emptying buckets takes many
 GENERATED_REQUESTS = 200  # requests more, for what --hypothesis-profile thorough generates
 SET_BY_THE_GATE = {"host", "content-length", "transfer-encoding", "connection"}
+IS_FLAG = {option.name: option.is_flag for option in OPTIONS}
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -42,7 +43,7 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("contract", "contract gate")
 
     def add(option: str, text: str, **more: Any) -> None:
-        action = {"action": "store_true"} if option in FLAGS else {}
+        action = {"action": "store_true"} if IS_FLAG[option] else {}
         group.addoption(option, dest=destination(option), help=text, **action, **more)
 
     def add_list(option: str, text: str, metavar: str) -> None:

@@ -55,6 +55,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Set options of pytest and Hypothesis before their own plugins read them."""
+    watch(config, [*map(str, config.invocation_params.args)])  # nothing is left to do, unless a conftest.py loaded this
     if config.stash[outputs_key].written:
         config.option.xmlpath = None  # a list leaves the JUnit file of an earlier run alone
     for plugin in ("hypothesispytest", "terminal"):

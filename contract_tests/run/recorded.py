@@ -16,11 +16,10 @@ from contract_tests.support.gate import Gate
 from contract_tests.support.rules import Rule
 from contract_tests.traffic.recording import PAGE_OF_ANOTHER, Recording
 from contract_tests.wire.messages import Aspect, Credential, Exchange, Request
-from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.not_tested import OWN_REQUESTS, NotTested
 from contract_tests.wire.transport import Transport
 from usage_contract.levels import Level
 
-OWN_REQUESTS = "requests of its own (without --traffic)"
 recording_key = pytest.StashKey[Recording | None]()
 LACKING: dict[Aspect, str] = {
     "head": "the recording lacks the bytes of the responses' heads",

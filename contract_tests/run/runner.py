@@ -114,8 +114,8 @@ class Runner:
     def sample(self, times: int, key: Credential | None = None) -> list[Exchange]:
         """Send baseline requests with one key, once for all rules; `shortfalls` reports if it was less often.
 
-        With a valid key, pairs of requests take turns: on the kept connection, and each on a new one. Without one, each
-        request has a new connection.
+        With a valid key, two requests on the kept connection alternate with two that each open a new one. Without a
+        valid key, each opens a new one.
         """
         if key in self._samples:
             return self._samples[key]

@@ -146,7 +146,7 @@ class Gate:
         return self.transport.send(self.request(key, label, **options))
 
     def send_in_turn(self, requests: Iterable[Request]) -> Iterator[Exchange]:
-        """Send requests one after the other, each when its exchange is asked for."""
+        """Send requests one after the other, each when the caller iterates to it."""
         return map(self.transport.send, requests)
 
     @cached_property

@@ -134,7 +134,7 @@ class Abridged:
 
 
 class Excerpt(str):
-    """A text that `Exchange.excerpt` has returned: escapes and placeholders may make it longer than the limit."""
+    """A text that `Exchange.excerpt` has shortened; a second call returns it unchanged."""
 
     __slots__ = ()
 

@@ -12,6 +12,7 @@ T = TypeVar("T")
 NO_COOKIE, NO_LOCATION = "no response sets a cookie", "no response has Location"
 # Values of `NotTested.wanted`.
 MORE_REQUESTS, MORE_TIME = "more --max-requests", "more --max-time"
+OWN_REQUESTS = "requests of its own (without --traffic)"
 
 
 class NotTested(Skipped):

@@ -5,9 +5,10 @@ pytest loads the plugin in every project of an environment, so it imports no oth
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -44,7 +45,7 @@ class _Mocks:
         from mock_server.testing.usage_mock import UsageMock
 
         for started, mock in self._started:
-            if started == options:
+            if started == options and not mock.is_closed:  # a test may have closed it
                 return mock
         mock = self._exits.enter_context(UsageMock(**options))
         self._started.append((dict(options), mock))
@@ -74,7 +75,7 @@ def usage_mock(usage_mock_options: dict[str, Any], _usage_mocks: _Mocks) -> Iter
     mock = _usage_mocks.with_options(usage_mock_options)
     mock.reset()
     yield mock
-    for text in mock.unused_overrides():
+    for text in [] if mock.is_closed else mock.unused_overrides():
         warnings.warn(f"{text} by the end of the test", UnusedOverrideWarning, stacklevel=1)
 
 
@@ -82,10 +83,15 @@ def usage_mock(usage_mock_options: dict[str, Any], _usage_mocks: _Mocks) -> Iter
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     """Add the latest requests to the report of a failed test."""
     report = (yield).get_result()
+    if report.when != "call" or not report.failed or "mock_server.testing.usage_mock" not in sys.modules:
+        return
+    from mock_server.testing.usage_mock import UsageMock
+
     values = getattr(item, "funcargs", {})
-    mock = values.get("usage_mock") or values.get("usage_mock_server")
-    if report.when == "call" and report.failed and mock is not None:
-        report.sections.append(("usage_mock: the latest requests", _described(mock.requests, mock.keys)))
+    mock = values.get("usage_mock", values.get("usage_mock_server"))
+    if isinstance(mock, UsageMock):  # and not a fixture of the project with this name
+        with suppress(RuntimeError):  # a forked process, or a mock that does not run
+            report.sections.append(("usage_mock: the latest requests", _described(mock.requests, mock.keys)))
 
 
 def _described(entries: Sequence[Entry], keys: Sequence[str]) -> str:

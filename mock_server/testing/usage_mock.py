@@ -81,8 +81,13 @@ class UsageMock(MockView):
         return self._mock.url
 
     @property
+    def is_closed(self) -> bool:
+        """Whether the mock has run and was closed."""
+        return self._is_stopped
+
+    @property
     def requests(self) -> tuple[Entry, ...]:
-        """The journal: the requests since the last reset, oldest first, at most the latest 1,000."""
+        """The journal: the requests since the last reset, oldest first, at most as many as `journal` says."""
         self._check_process()
         return super().requests
 

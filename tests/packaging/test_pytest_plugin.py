@@ -202,6 +202,24 @@ def test_two(usage_mock): usage_mock.verify()
     assert "async_usage_mock.py" not in done.stdout.str()
 
 
+def test_fixtures_of_a_project_with_the_same_names_are_left_alone(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+import pytest
+@pytest.fixture
+def usage_mock(): return {}
+def test_one(usage_mock): assert usage_mock
+""")
+    pytester.runpytest_subprocess().assert_outcomes(failed=1)
+
+
+def test_a_mock_that_a_test_has_closed_is_replaced(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+def test_one(usage_mock): usage_mock.close()
+def test_two(usage_mock): usage_mock.use("heavy")
+""")
+    pytester.runpytest_subprocess("-p", "no:randomly").assert_outcomes(passed=2)
+
+
 def test_an_override_that_has_not_acted_is_a_warning_or_an_error(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(GET + "def test_it(usage_mock): usage_mock.answer([503, 429]); assert get(usage_mock) == 503")
     options = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:hypothesispytest")
