@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any
 
 from mock_server.fixtures.delays import delay
@@ -220,9 +220,21 @@ class Overrides:
     #: A cache of `Simulator.effective`, by key; it lasts as long as these overrides.
     effective: dict[str, Override] = field(default_factory=dict, init=False, compare=False)
 
-    def merged(self, key: str, request: Override = NO_OVERRIDE) -> Override:
-        """Return the override of a request with a key; an empty text means a request without one."""
-        return request.merged_over(self.override_for(key)).merged_over(self.everyone).merged_over(self.start)
+    def merged(self, key: str, request: Override = NO_OVERRIDE, *, due: Override | None = None) -> Override:
+        """Return the override of a request with a key; an empty text means a request without one.
+
+        Args:
+            key: The key.
+            request: The override of the request itself.
+            due: The override of the response that is due, where the answer in force depends on a count.
+                It acts at the level of this answer, so a higher level outranks it.
+        """
+        levels = [request, self.override_for(key), self.everyone, self.start]
+        if due is not None:
+            owner = next(index for index, level in enumerate(levels) if level.answer)
+            levels[owner] = due.merged_over(levels[owner])
+        override = reduce(Override.merged_over, levels)
+        return override if due is None else replace(override, answer=due.answer)
 
     @cached_property
     def is_empty(self) -> bool:

@@ -104,20 +104,28 @@ class Simulator:
 
     # Reading, for each request.
 
-    def resolve(self, key: str, request: Override) -> Override:
+    def resolve(
+        self, key: str, request: Override, *, overrides: Overrides | None = None, due: Override | None = None
+    ) -> Override:
         """Return the override of a request with a key, with the scenario's own status code, fault and delay.
+
+        Args:
+            key: The key.
+            request: The override of the request itself.
+            overrides: The overrides in force when the request was received; None for the latest.
+            due: The override of the response that is due; see `Overrides.merged`.
 
         Raises:
             UnknownNameError: Another process has switched on a scenario or fault that this one does not have.
             FixtureError: The file of the scenario or fault cannot be used.
         """
-        override = self.overrides.merged(key, request)
+        override = (overrides or self.overrides).merged(key, request, due=due)
         override.check(self.library)
         if override.active_scenario is None:
             return override
         scenario = self.library.scenario(override.active_scenario)
         faults = (FaultUse(scenario.fault, use=f"scenario {scenario.name}"),) if scenario.fault else None
-        answer = None if scenario.code is None else Answer(scenario.code)
+        answer = None if scenario.code is None or due is not None else Answer(scenario.code)
         return override.merged_over(Override(answer=answer, faults=faults, delay=scenario.delay))
 
     def effective(self, key: str) -> Override:

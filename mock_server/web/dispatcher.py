@@ -193,7 +193,7 @@ class Dispatcher:
         """Return what acted on the exchange, the response, and its delay in seconds."""
         if self.mock.cors and (prepared := preflight(request)) and not self._changes_preflight():
             return NO_OVERRIDE, prepared.response(), 0.0
-        own = NO_OVERRIDE
+        own, overrides = NO_OVERRIDE, self.simulator.overrides
         if headers := request.headers.getall("Prefer", ()):
             preferences, codes = parse_preferences(headers), self.mock.routes.usage.status_codes
             try:
@@ -205,10 +205,10 @@ class Dispatcher:
             plan = RequestPlan(self.simulator.resolve(key, own), own.scenario, preferences, honoured)
         else:
             plan = RequestPlan(self.simulator.effective(key))
-        if answer := plan.override.answer:
-            response = answer.at(await self.simulator.state.count(answer.use)) if answer.is_limited else answer
-            due = own.merged_over(response.override if response else NO_OVERRIDE)
-            plan = replace(plan, override=due.merged_over(replace(plan.override, answer=None)))
+        if (answer := plan.override.answer) and answer.is_limited:
+            response = answer.at(await self.simulator.state.count(answer.use))
+            due = response.override if response else NO_OVERRIDE
+            plan = replace(plan, override=self.simulator.resolve(key, own, overrides=overrides, due=due))
         request[PLAN] = plan
         return await self._apply(plan, request, key)
 

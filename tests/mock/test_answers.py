@@ -111,6 +111,29 @@ def test_a_preference_takes_precedence_over_a_response_of_a_sequence(mock: Usage
     assert statuses(mock, 2) == [503, 200]
 
 
+def test_an_override_of_a_key_takes_precedence_over_a_response_of_a_sequence_for_all(mock: UsageMock) -> None:
+    slow = {"delay": 60, "fault": "body-is-empty"}  # longer than the time-out of the client
+    changes: list[Callable[[], None]] = [
+        lambda: mock.fail("total-is-a-text", BUSY),
+        lambda: mock.fail("none", BUSY),
+        lambda: mock.answer(503, BUSY),
+    ]
+    for change in changes:
+        mock.reset()
+        mock.answer([slow])
+        mock.delay("none", BUSY)
+        change()
+        assert usage(mock.url, BUSY).body
+        assert "body-is-empty" not in mock.requests[0].applied
+
+
+def test_a_response_of_a_sequence_takes_precedence_over_a_fault_of_its_level_and_below(mock: UsageMock) -> None:
+    mock.fail("total-is-a-text")
+    mock.answer(["body-is-empty"], BUSY)
+    mock.answer(["body-is-empty"])
+    assert [usage(mock.url, key).body for key in (BUSY, MODEST)] == [b"", b""]
+
+
 def test_the_state_contains_the_responses_of_a_sequence(mock: UsageMock) -> None:
     api = Api(mock.url)
     changed = api.do("PATCH", "/behaviour", {"code": [503, "body-is-null", 200]})
