@@ -17,7 +17,7 @@ from mock_server.options import MockOptions, UsageMockOptions, api_key, seconds_
 from mock_server.simulation.client_verdict import judge_client
 from mock_server.simulation.clock import END_OF_TIME, MockClock
 from mock_server.simulation.criteria import Criteria, OtherCriteria, check_criteria, differences
-from mock_server.simulation.journal import Entry
+from mock_server.simulation.journal import Entry, Journal
 from mock_server.simulation.overrides import NO_OVERRIDE, FaultUse, Override, fault_uses
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.unused import UnusedOverrideWarning, unused, unused_overrides
@@ -63,7 +63,7 @@ class MockView:
     @property
     def requests(self) -> tuple[Entry, ...]:
         """The journal: the requests since the last reset, oldest first, at most the latest 1,000."""
-        return tuple(self._app[MOCK].simulator.journal.entries)
+        return tuple(self._journal().entries)
 
     def requests_of(self, key: str | None = None, **criteria: Unpack[OtherCriteria]) -> tuple[Entry, ...]:
         """Return the requests of the journal that meet all criteria.
@@ -113,7 +113,7 @@ class MockView:
             raise ValueError(f"min_gap: {min_gap} is not valid; expected 0 to {END_OF_TIME}")
         expectation = Expectation(exactly=exactly, at_least=at_least, at_most=at_most, min_gap=min_gap)
         simulator = self._app[MOCK].simulator
-        found = verify(simulator.journal, simulator.keys, self._criteria(key, criteria), expectation)
+        found = verify(self._journal(), simulator.keys, self._criteria(key, criteria), expectation)
         if not found.is_ok:
             raise AssertionError(found.detail)
 
@@ -131,11 +131,19 @@ class MockView:
         """
         simulator = self._app[MOCK].simulator
         __tracebackhide__ = True
-        verdict = judge_client(simulator.journal, simulator.keys, key)
+        verdict = judge_client(self._journal(), simulator.keys, key)
         if not verdict.is_well_behaved:
             raise AssertionError(verdict.text)
         if verdict.evidence:
             warnings.warn(verdict.text, stacklevel=2)
+
+    def _journal(self) -> Journal:
+        """Return the journal, whose readers all call this method.
+
+        Raises:
+            RuntimeError: The mock has not been started.
+        """
+        return self._app[MOCK].simulator.journal
 
     def _criteria(self, key: str | None, others: OtherCriteria) -> Criteria:
         wanted = cast(Criteria, others if key is None else {"key": key, **others})
@@ -186,6 +194,11 @@ class AsyncUsageMock(MockView):
     async def __aexit__(self, *_: object) -> None:
         self._is_running = False
         await self._listener.__aexit__(None, None, None)
+
+    def _journal(self) -> Journal:
+        if not self.why_not:
+            raise RuntimeError(NOT_STARTED)
+        return super()._journal()
 
     @property
     def _running(self) -> Mock:

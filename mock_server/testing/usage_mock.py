@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 from aiohttp import web
 
-from mock_server.simulation.journal import Entry
+from mock_server.simulation.journal import Journal
 from mock_server.streams import open_closed_streams
 from mock_server.testing.async_usage_mock import (
     NOT_STARTED,
@@ -85,12 +85,6 @@ class UsageMock(MockView):
         """Whether the mock has run and was closed."""
         return self._is_stopped
 
-    @property
-    def requests(self) -> tuple[Entry, ...]:
-        """The journal: the requests since the last reset, oldest first, at most as many as `journal` says."""
-        self._check_process()
-        return super().requests
-
     use = _blocking(AsyncUsageMock.use)
     fail = _blocking(AsyncUsageMock.fail)
     answer = _blocking(AsyncUsageMock.answer)
@@ -142,8 +136,15 @@ class UsageMock(MockView):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _journal(self) -> Journal:
+        self._check_process()
+        if self._thread.ident is None:
+            raise RuntimeError(NOT_STARTED)
+        return super()._journal()
+
     def _do(self, operation: Coroutine[Any, Any, T]) -> T:
         try:
+            self._check_process()  # before the lock, which the other process can hold
             with self._lock:
                 submitted = asyncio.run_coroutine_threadsafe(operation, self._running_loop())
         except BaseException:

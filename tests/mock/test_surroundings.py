@@ -244,9 +244,12 @@ import os, urllib.request
 from mock_server import UsageMock
 
 mock, other = UsageMock().start(), UsageMock()
+urllib.request.urlopen(mock.url + "/healthz")
+mock._lock.acquire()  # as a call in another thread does
 child = os.fork()
 if child == 0:
-    for call in (lambda: mock.use("heavy"), lambda: mock.requests, lambda: mock.requests_of(), mock.start):
+    reading = (lambda: mock.requests, mock.requests_of, mock.verify, mock.assert_well_behaved)
+    for call in (lambda: mock.use("heavy"), mock.start, *reading):
         try:
             call()
         except RuntimeError as error:
@@ -258,6 +261,7 @@ if child == 0:
     mock.close()
 else:
     os.waitpid(child, 0)
+    mock._lock.release()
     mock.use("heavy")
     print(len(mock.requests), os.getpid())
 """
@@ -268,7 +272,7 @@ def test_a_forked_process_gets_an_error_instead_of_waiting() -> None:
     assert (done.stderr, done.returncode) == ("", 0)
     *errors, key, last = done.stdout.splitlines()
     number, process = last.split()
-    assert (number, key, len(errors)) == ("1", "demo-busy", 4)
+    assert (number, key, len(errors)) == ("2", "demo-busy", 6)
     assert all(
         each.startswith(f"this mock belongs to process {process}, and can be used only there;") for each in errors
     )

@@ -439,8 +439,19 @@ def test_a_mock_that_failed_to_start_repeats_the_reason() -> None:
 
 
 def test_a_call_before_the_start_raises() -> None:
-    with pytest.raises(RuntimeError, match="not running"):
-        UsageMock().use("fresh")
+    mock, in_loop = UsageMock(), AsyncUsageMock()
+    readers = [call for each in (mock, in_loop) for call in (each.requests_of, each.verify, each.assert_well_behaved)]
+    for call in (lambda: mock.use("fresh"), lambda: mock.requests, lambda: in_loop.requests, *readers):
+        with pytest.raises(RuntimeError, match="not running"):
+            call()
+
+
+def test_the_journal_can_be_read_after_the_end() -> None:
+    with UsageMock() as mock:
+        usage(mock.url, mock.api_key)
+    mock.verify(exactly=1)
+    mock.assert_well_behaved()
+    assert len(mock.requests) == len(mock.requests_of()) == 1
 
 
 def test_a_call_after_the_end_raises() -> None:
