@@ -22,6 +22,11 @@ Outcome = Literal["sent", "cut", "not-sent", "client-gone"]
 OUTCOMES: tuple[str, ...] = get_args(Outcome)
 
 
+def counted(number: int, thing: str) -> str:
+    """Return `1 request`, `2 requests`."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
 class Message(NamedTuple):
     """The header fields and the body of a request or a response.
 
@@ -160,9 +165,8 @@ class Journal:
         """
         if key is None:
             return self._dropped.total()
-        own = sum(
-            number for each, number in self._dropped.items() if each is not None and key in (each, mask_key(each))
-        )
+        dropped = list(self._dropped.items())  # at once: the thread of the mock adds to it
+        own = sum(number for each, number in dropped if each is not None and key in (each, mask_key(each)))
         return own or self._dropped[None]
 
     def add(self, exchange: Exchange, *, at: float, seconds: float) -> None:

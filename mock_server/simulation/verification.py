@@ -9,7 +9,7 @@ from typing import NamedTuple, TypedDict
 from mock_server.masking import mask_field, mask_key, mask_text, printable_target
 from mock_server.simulation.clock import time_text
 from mock_server.simulation.criteria import Criteria, differences
-from mock_server.simulation.journal import Entry, Journal
+from mock_server.simulation.journal import Entry, Journal, counted
 
 CLOSEST = 5
 
@@ -58,15 +58,17 @@ def verify(journal: Journal, keys: Sequence[str], criteria: Criteria, expectatio
         criteria: The criteria.
         expectation: The expected number and intervals; without a number, at least one request.
     """
+    low, high, expected = expected_count(expectation)
     entries = journal.entries
     matches = [entry for entry in entries if not differences(entry, criteria)]
-    low, high, expected = _expected_count(expectation)
     label = ", ".join(_described(criteria, keys))
     detail = f"{f'Requests with {label}' if label else 'Requests'}: expected {expected}, found {len(matches)}."
-    if dropped := journal.dropped(criteria.get("key")):
-        detail += f" The journal has dropped {dropped} earlier requests."
+    dropped = journal.dropped(criteria.get("key"))
+    if dropped:
+        detail += f" The journal has dropped {counted(dropped, 'earlier request')}."
     gaps = _short_gaps(matches, expectation.get("min_gap") or 0.0)
-    if not gaps and low <= len(matches) and (high is None or len(matches) <= high):
+    is_below = high is None or (len(matches) <= high and not dropped)  # a dropped request can be one too many
+    if not gaps and low <= len(matches) and is_below:
         return Verification(True, len(matches), (), detail)
     closest = matches[-CLOSEST:]
     if len(matches) < low:  # the latest requests with the fewest differences
@@ -119,7 +121,7 @@ def _described(criteria: Criteria, keys: Sequence[str]) -> Iterator[str]:
             yield f"no {name}" if value is None else f"{name} {mask_text(str(value), keys)}"
 
 
-def _expected_count(expectation: Expectation) -> tuple[int, int | None, str]:
+def expected_count(expectation: Expectation) -> tuple[int, int | None, str]:
     """Return the lowest and the highest (None: any) expected number, and both in words."""
     exactly, low, high = expectation.get("exactly"), expectation.get("at_least"), expectation.get("at_most")
     if exactly is low is high is None:
@@ -128,4 +130,6 @@ def _expected_count(expectation: Expectation) -> tuple[int, int | None, str]:
     words = " and ".join(f"{name} {int(number)}" for name, number in bounds.items() if number is not None)
     lowest = max(number for number in (exactly, low, 0) if number is not None)
     highest = min((number for number in (exactly, high) if number is not None), default=None)
+    if gap := expectation.get("min_gap"):
+        words += f" at intervals of at least {gap:g} s"
     return lowest, highest, words

@@ -21,7 +21,7 @@ from mock_server.simulation.journal import Entry, Journal
 from mock_server.simulation.overrides import NO_OVERRIDE, FaultUse, Override, fault_uses
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.unused import UnusedOverrideWarning, unused, unused_overrides
-from mock_server.simulation.verification import Expectation, verify
+from mock_server.simulation.verification import Expectation, expected_count, verify
 from mock_server.suggestions import UnknownNameError, suggest
 from mock_server.web.answers import Body, Fields, SequenceItem, answer_of, sequence_of
 from mock_server.web.mock import MOCK, Mock
@@ -112,6 +112,9 @@ class MockView:
         if min_gap is not None and not 0 <= _number("min_gap", min_gap) <= END_OF_TIME:
             raise ValueError(f"min_gap: {min_gap} is not valid; expected 0 to {END_OF_TIME}")
         expectation = Expectation(exactly=exactly, at_least=at_least, at_most=at_most, min_gap=min_gap)
+        low, high, expected = expected_count(expectation)
+        if high is not None and low > high:
+            raise ValueError(f"{expected}: no number of requests meets both")
         simulator = self._app[MOCK].simulator
         found = verify(self._journal(), simulator.keys, self._criteria(key, criteria), expectation)
         if not found.is_ok:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from mock_server import UsageMock
+from mock_server.simulation.journal import Journal
+from mock_server.web.recording import build_messages
 from tests.support.control_api import Api
 from tests.support.wire import Clock, send_request, usage
 
@@ -65,7 +67,7 @@ def test_a_wrong_number_lists_the_closest_requests(sent: UsageMock, verify: Veri
 def test_a_short_interval_is_a_failure(sent: UsageMock, verify: Verify) -> None:
     lines = verify(sent, key=BUSY, exactly=3, min_gap=1).splitlines()
     assert lines[:2] == [
-        "Requests with key dem…0fd2c2: expected exactly 3, found 3.",
+        "Requests with key dem…0fd2c2: expected exactly 3 at intervals of at least 1 s, found 3.",
         "#3 was received 0.250 s after #2; expected at least 1 s.",
     ]
 
@@ -75,6 +77,9 @@ def test_a_short_interval_is_a_failure(sent: UsageMock, verify: Verify) -> None:
     [
         ({"exactly": -1}, ValueError, "exactly: -1 is not a whole number"),
         ({"at_most": 1.5}, TypeError, "at_most: 1.5 is not a whole number"),
+        ({"exactly": 1, "at_least": 2}, ValueError, "exactly 1 and at least 2: no number of requests meets both"),
+        ({"exactly": 2, "at_most": 1}, ValueError, "exactly 2 and at most 1: no number"),
+        ({"at_least": 3, "at_most": 1}, ValueError, "at least 3 and at most 1: no number"),
         ({"min_gap": -1}, ValueError, "min_gap: -1 is not valid; expected 0 to"),
         ({"min_gap": "1"}, TypeError, "min_gap: '1' is not a number of seconds"),
         ({"paht": "/usage"}, TypeError, "'paht' is not a criterion; did you mean 'path'"),
@@ -87,6 +92,40 @@ def test_an_expectation_that_is_not_valid_is_rejected(
 ) -> None:
     with pytest.raises(error, match=problem):
         limited.verify(**expectation)
+
+
+@both
+def test_a_full_journal_does_not_show_an_upper_bound(verify: Verify) -> None:
+    with UsageMock(journal=2) as mock:
+        for _ in range(3):
+            usage(mock.url, BUSY)
+        for bound in ({"exactly": 2}, {"at_most": 2}, {"key": BUSY, "at_most": 2}, {"at_least": 1, "at_most": 9}):
+            assert "The journal has dropped 1 earlier request." in verify(mock, **bound)
+        assert verify(mock, at_least=2) == verify(mock) == verify(mock, key=mock.keys[1], exactly=0) == ""
+
+
+def test_the_journal_can_be_read_while_it_drops_requests() -> None:
+    journal = Journal(1)
+    for number in range(2000):
+        journal.add(
+            ("GET", "/usage", (f"key-{number}",), 200, "", None, 0.0, None, None, build_messages), at=0.0, seconds=0.0
+        )
+
+    class Key(str):
+        """A key whose comparison lets the mock drop a request, as its thread can."""
+
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            journal.add(
+                ("GET", "/", (f"{journal.number}",), 200, "", None, 0.0, None, None, build_messages),
+                at=0.0,
+                seconds=0.0,
+            )
+            return str(self) == other
+
+    assert journal.dropped(Key("key-1")) == 1
 
 
 def test_the_text_of_an_entry_has_its_path_and_no_key(limited: UsageMock) -> None:

@@ -146,7 +146,7 @@ def test_a_full_journal_reports_the_number_of_dropped_requests(recorded: Api) ->
     with UsageMock(journal=2) as mock:
         for _ in range(5):
             usage(mock.url, BUSY)
-        detail = Api(mock.url).do("POST", "/verify", {"exactly": 2})["detail"]
+        detail = Api(mock.url).request("POST", "/verify", {"exactly": 2}).json["detail"].splitlines()[0]
     assert detail == "Requests: expected exactly 2, found 2. The journal has dropped 3 earlier requests."
 
 
