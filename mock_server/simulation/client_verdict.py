@@ -14,7 +14,7 @@ from functools import cache, partial
 from typing import Literal, NamedTuple
 
 from mock_server.masking import has_key_in_target, mask_key
-from mock_server.simulation.journal import ClientConnection, Entry, Journal
+from mock_server.simulation.journal import ClientConnection, Entry, Journal, counted
 
 Lapse = Literal["key-in-url", "retried-auth-error", "too-early", "no-backoff"]
 
@@ -79,7 +79,8 @@ class ClientVerdict(NamedTuple):
         if not self.judged:
             lines = ["The journal has no request to judge."]
         if self.dropped:
-            lines.append(f"The journal has dropped {self.dropped} requests, which cannot be judged; raise --journal.")
+            dropped = counted(self.dropped, "request")
+            lines.append(f"The journal has dropped {dropped}, which cannot be judged; raise --journal.")
         more = len(self.evidence) - LISTED
         return "\n".join([*lines, *map(str, self.evidence[:LISTED]), *([f"… and {more} more"] if more > 0 else [])])
 
@@ -89,7 +90,8 @@ class _Client:
     """The responses to a client with one key, from one path, as far as they matter for its next request."""
 
     refused: deque[Entry] = field(default_factory=lambda: deque(maxlen=MAX_CONCURRENT))
-    blocked: deque[tuple[float, Entry]] = field(default_factory=lambda: deque(maxlen=MAX_CONCURRENT))  # by its end
+    # Each with the end of its Retry-After.
+    blocked: deque[tuple[float, Entry]] = field(default_factory=lambda: deque(maxlen=MAX_CONCURRENT))
     throttled: Entry | None = None
     waits: list[tuple[float, bool]] = field(default_factory=list)  # seconds, and whether they reached Retry-After
 

@@ -1,10 +1,11 @@
-"""Overrides that have not acted: a test that sets one and never meets it does not test what it says."""
+"""Overrides that have not acted, so that their test does not show what it claims."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
 from mock_server.masking import mask_key
+from mock_server.simulation.journal import counted
 from mock_server.simulation.overrides import Answer, FaultUse, Override
 from mock_server.simulation.simulator import Simulator
 
@@ -37,11 +38,13 @@ async def _unused_answer(simulator: Simulator, answer: Answer) -> str:
         return "" if simulator.acted[answer.use] else f"{name} was not used"
     [count] = await simulator.state.counted([answer.use])
     left = answer.left(count)
-    return f"{name} was used for {answer.times - left} of {answer.times} requests" if left else ""
+    return f"{name} was used for {answer.times - left} of {counted(answer.times, 'request')}" if left else ""
 
 
 def _unused_fault(simulator: Simulator, use: FaultUse) -> str:
     acted = simulator.acted[use.use]
     if acted >= (use.times or 1):
         return ""
-    return f"{use.name} has changed {acted} of {use.times} responses" if use.times else f"{use.name} has not acted"
+    if not use.times:
+        return f"{use.name} has not acted"
+    return f"{use.name} has changed {acted} of {counted(use.times, 'response')}"

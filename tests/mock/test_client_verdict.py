@@ -195,6 +195,8 @@ def test_dropped_requests_prevent_a_good_verdict() -> None:
     verdict = judge_client(journal_of([(0, 200, "")] * 5, capacity=3), [BUSY])
     assert not verdict.is_well_behaved
     assert "The journal has dropped 2 requests" in verdict.text
+    verdict = judge_client(journal_of([(0, 200, "")] * 4, capacity=3), [BUSY])
+    assert "The journal has dropped 1 request, which" in verdict.text
 
 
 def test_cleared_requests_are_not_dropped() -> None:

@@ -28,6 +28,8 @@ UNUSED: list[tuple[Callable[[UsageMock], object], list[str]]] = [
     (lambda mock: mock.fail(["body-is-empty", "lower-case-fields"]), []),
     (lambda mock: mock.use("down"), []),
     (lambda mock: mock.answer(503, times=3), ["answer: code=503 was used for 2 of 3 requests"]),
+    (lambda mock: mock.answer(503, FRESH, times=1), ["answer for dem…bc9ea6: code=503 was used for 0 of 1 request"]),
+    (lambda mock: mock.fail("retry-after-is-2", times=1), ["fail: retry-after-is-2 has changed 0 of 1 response"]),
     (lambda mock: mock.answer(503, FRESH), ["answer for dem…bc9ea6: code=503 was not used"]),
     (lambda mock: mock.answer(503, after=2), ["answer: code=503 was not used"]),
     (lambda mock: mock.answer([503, 429, 200]), ["answer: the sequence code=503, … was used for 2 of 3 requests"]),
