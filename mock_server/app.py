@@ -9,7 +9,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from mock_server.control.api import Control
-from mock_server.fixtures.deployments import Deployment, Key, ValidKeys, check_folder, load_deployment
+from mock_server.fixtures.deployments import Deployment, Key, ValidKeys, check_folder, fixture_names, load_deployment
 from mock_server.fixtures.faults import Fault
 from mock_server.fixtures.library import Library
 from mock_server.options import MockOptions, texts
@@ -18,6 +18,7 @@ from mock_server.simulation.journal import Journal
 from mock_server.simulation.overrides import NONE, FaultUse, Override
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.state import MemoryState, State
+from mock_server.suggestions import UnknownNameError
 from mock_server.web.dispatcher import DISPATCHER, Dispatcher
 from mock_server.web.mock import MOCK, Mock
 from mock_server.web.routes import Routes, build_routes
@@ -49,7 +50,7 @@ def make_app(
 
     Raises:
         ContractError: The mock cannot simulate the contract.
-        UnknownNameError: The fixture folder does not have a deployment, scenario or fault.
+        UnknownNameError: The fixture folder does not have a deployment, scenario, fault or kind of server.
         FixtureError: A fixture file cannot be used.
         DelayError: The delay is not valid.
         StateUnavailableError: The URL of the state is not valid.
@@ -68,7 +69,7 @@ def make_app(
         dispatcher_class = SharedDispatcher
     names = texts(options.fault) or ((fault.name,) if fault else ())
     faults = () if list(names) == [NONE] else tuple(map(_use_from_start, names)) or None
-    server = None if options.server is None else FaultUse(options.server, use="the server")
+    server = None if options.server is None else FaultUse(_server_name(options), use="the server")
     start = Override(options.scenario, None, faults, options.delay_text, server)
     journal = Journal(options.journal)
     simulator = Simulator(library, MockClock(clock), start=start, state=state, journal=journal, seed=options.seed)
@@ -82,6 +83,15 @@ def make_app(
     app.on_cleanup.append(lambda _: simulator.state.close())
     app.on_shutdown.append(control.stop)
     return app
+
+
+def _server_name(options: MockOptions) -> str:
+    """Return the name of the kind of server, which is a variant."""
+    name, names = options.server or "", fixture_names(options.fixture_folder, "variants")
+    if name not in names:
+        other_kind = "fault" if name in fixture_names(options.fixture_folder, "faults") else ""
+        raise UnknownNameError("server", name, names, other_kind)
+    return name
 
 
 def _use_from_start(text: str) -> FaultUse:
