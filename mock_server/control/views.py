@@ -44,6 +44,7 @@ def override_view(override: Override, counts: Counts) -> dict[str, Any]:
         **(turns_view(fault, counts) if fault else NO_TURNS),
         "code_requests": turns_view(override.answer, counts) if override.answer else None,
         "delay": override.delay,
+        "server": override.server.name if override.server else None,
     }
 
 
@@ -110,6 +111,6 @@ async def _account_view(simulator: Simulator, account: Account, effective: Overr
     metrics = account.usage_metrics(remaining=None)
     return {
         "rate_limit": {"rps": account.limit.rps, "burst": account.limit.burst},
-        "tokens": await simulator.state.look(simulator.bucket(account, effective.faults), now),
+        "tokens": await simulator.state.look(simulator.bucket(account, effective.applied), now),
         "usage_metrics": {name: metrics[name] for name in ("total", "success", "fail", "bytes_transferred")},
     }

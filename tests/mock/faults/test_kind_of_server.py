@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from mock_server import UnknownNameError, UsageMock
+from mock_server.command.cli import main
 from mock_server.command.option_sources import read_options
 from tests.support.control_api import Api
 from tests.support.wire import KEY, send_request, usage
@@ -74,7 +75,25 @@ def test_the_journal_and_the_state_name_overrides_only(mock: UsageMock) -> None:
     assert [Api(mock.url).get("/state")[level]["fault"] for level in ("start", "everyone")] == [None, "body-is-null"]
 
 
+def test_the_state_has_the_kind_of_server_and_its_bucket() -> None:
+    with UsageMock(server="usage-requests-take-no-token") as mock:
+        usage(mock.url, BUSY)
+        state = Api(mock.url).get("/state")
+        own = Api(mock.url).key()
+    shown = (state["start"], state["everyone"], own["override"], own["effective"])
+    kind = "usage-requests-take-no-token"
+    assert [behaviour["server"] for behaviour in shown] == [kind, None, None, kind]
+    assert own["tokens"] > 999_000
+
+
+def test_the_command_names_the_option_of_an_unknown_kind_of_server(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--server", "nope", "--port", "0"]) == 4
+    assert "--server: 'nope' is not a server; " in capsys.readouterr().err
+
+
 def test_an_unknown_kind_of_server_is_rejected_with_a_suggestion() -> None:
-    with pytest.raises(UnknownNameError, match="'fastapi-lik' is not a fault; did you mean 'fastapi-like'"):
+    with pytest.raises(UnknownNameError, match="'fastapi-lik' is not a server; did you mean 'fastapi-like'"):
         UsageMock(server="fastapi-lik")
+    with pytest.raises(UnknownNameError, match="'body-is-empty' is not a server; it is a fault"):
+        UsageMock(server="body-is-empty")
     assert read_options({}, {"USAGE_MOCK_SERVER": "fastapi-like"}).server == "fastapi-like"
