@@ -26,6 +26,9 @@ CHUNK = 100  # bytes
 HANG_POLL_INTERVAL = 0.05  # seconds; aiohttp does not report to a response that its client has closed the connection
 DRIP_RATE = 10  # pieces a second, of at least one byte
 
+# The last chunk, with its extensions and its trailer fields, at the end of a body (RFC 9112, section 7.1).
+LAST_CHUNK = re.compile(rb"(?:\A|\n)0+[ \t]*(?:;[^\n]*)?\r?\n(?:[^\r\n]+\r?\n)*\r?\n\Z")
+
 
 @dataclass(frozen=True)
 class RawMessage:
@@ -137,18 +140,19 @@ class RawResponse(web.StreamResponse):
     @property
     def outcome(self) -> Outcome:
         """Whether the client can receive the whole response, as its header fields frame it."""
-        head, end, body = self._data.partition(b"\r\n\r\n")
+        head, *rest = re.split(rb"\r?\n\r?\n", self._data, maxsplit=1)
         if not head:
             return "not-sent"
-        lengths = re.findall(rb"\r\ncontent-length:[ \t]*([0-9]+)", head, re.IGNORECASE)
+        has_end, body = bool(rest), b"".join(rest)
+        lengths = re.findall(rb"\r?\ncontent-length:[ \t]*([0-9]+)", head, re.IGNORECASE)
         if not self._has_body:
-            is_whole = bool(end)
+            is_whole = has_end
         elif self._message.framing == "chunked":
-            is_whole = body.endswith(b"0\r\n\r\n")
+            is_whole = LAST_CHUNK.search(body) is not None
         elif lengths:
             is_whole = len(body) >= int(lengths[0])
         else:
-            is_whole = bool(end) and self._message.end in {"keep", "close"}
+            is_whole = has_end and self._message.end in {"keep", "close"}
         return "sent" if is_whole else "cut"
 
     @property

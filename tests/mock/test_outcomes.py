@@ -60,6 +60,8 @@ def outcome(mock: UsageMock, expected: str) -> str:
         ("body-is-empty", "sent"),
         ("body-is-null", "sent"),
         ("responses-are-chunked", "sent"),
+        ("chunks-have-extensions", "sent"),
+        ("header-lines-end-with-a-bare-lf", "sent"),
         ("body-ends-with-the-connection", "sent"),
     ],
 )
