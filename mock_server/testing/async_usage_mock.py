@@ -346,9 +346,9 @@ class AsyncUsageMock(MockView):
         if not re.fullmatch(DOMAIN, _text("domain", domain)) or SURROGATE.search(domain):
             raise ValueError(f"domain: {domain!r} is not a host name; omit scheme, port, path and invisible characters")
         if failures > requests:
-            raise ValueError(f"failures: {failures} is more than the {requests} requests")
+            raise ValueError(f"failures: {failures} exceeds requests: {requests}")
         if bytes and protocol != "fetch":
-            raise ValueError(f"bytes: are counted for fetch only, not for {protocol}")
+            raise ValueError(f"bytes: {bytes} is not valid for {protocol}; only fetch counts bytes")
         await self._simulator.record(
             self.api_key if key is None else key, {domain: {protocol: Calls(requests, failures, bytes)}}
         )

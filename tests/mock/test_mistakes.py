@@ -33,10 +33,10 @@ MISTAKES: dict[str, tuple[Callable[[Any], object], type[Exception], str]] = {
     ),
     "code as a text": (lambda mock: mock.answer("503"), TypeError, "code: '503' is not a status code such as 503"),
     "bytes of ws": (
-        lambda mock: mock.record("a.example", "ws", bytes=2), ValueError, "bytes: are counted for fetch only, not for"
+        lambda mock: mock.record("a.example", "ws", bytes=2), ValueError, "bytes: 2 is not valid for ws; only fetch"
     ),
     "failures": (
-        lambda mock: mock.record("a.example", failures=2), ValueError, "failures: 2 is more than the 1 requests"
+        lambda mock: mock.record("a.example", failures=2), ValueError, "failures: 2 exceeds requests: 1"
     ),
     "count as a text": (lambda mock: mock.fail("body-is-empty", after="1"), TypeError, "after: '1' is not a whole"),
     "deployment as a mapping": (

@@ -352,7 +352,7 @@ def test_paths_may_be_texts(tmp_path: Path) -> None:
 
 
 def test_impossible_traffic_is_rejected(hosted: UsageMock) -> None:
-    with pytest.raises(ValueError, match="failures: 2 is more than the 1 requests"):
+    with pytest.raises(ValueError, match="failures: 2 exceeds requests: 1"):
         hosted.record("d.example", requests=1, failures=2)
     with pytest.raises(TypeError, match=r"requests: 1\.5 is not a whole number"):
         hosted.record("d.example", requests=1.5)  # type: ignore[arg-type]  # the error under test
