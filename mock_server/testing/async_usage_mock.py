@@ -6,6 +6,7 @@ import re
 import secrets
 import warnings
 from collections.abc import Sequence
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, Unpack, cast
 
@@ -33,6 +34,9 @@ NOT_STARTED = "this mock is not running; enter its context first"
 STOPPED = "this mock is closed and cannot be restarted; create a new one"
 RUNS = "this mock runs already, at {}"
 FAILED = "this mock could not be started ({}); create a new one"
+
+# Takes the texts of the warnings of a call from another thread, which warns itself; None in the caller's event loop.
+WARNINGS: ContextVar[list[str] | None] = ContextVar("WARNINGS", default=None)
 
 # The pattern of a domain in fixtures/deployment.schema.json.
 DOMAIN = r"[^\s\x00-\x20\x7f-\xa0\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff/:@?#]+"
@@ -397,8 +401,12 @@ class AsyncUsageMock(MockView):
         replaced = Override(**{name: getattr(old, name) for name, value in changes.items() if value})
         texts = [text async for text in unused(self._simulator, key, replaced)] if replaced != NO_OVERRIDE else []
         await self._simulator.switch(key, **changes)
+        texts = [f"{text} before this call replaced it" for text in texts]
+        if (found := WARNINGS.get()) is not None:
+            found += texts
+            return
         for text in texts:
-            warnings.warn(f"{text} before this call replaced it", UnusedOverrideWarning, stacklevel=1)
+            warnings.warn(text, UnusedOverrideWarning, stacklevel=3)  # the caller of the method that calls this one
 
     async def reset(self, key: str | None = None) -> None:
         """Reset one key, or everything, to the start: usage metrics, faults, clock and journal."""

@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import os
 import threading
+import warnings
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
@@ -15,11 +16,13 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 from aiohttp import web
 
 from mock_server.simulation.journal import Journal
+from mock_server.simulation.unused import UnusedOverrideWarning
 from mock_server.streams import open_closed_streams
 from mock_server.testing.async_usage_mock import (
     NOT_STARTED,
     RUNS,
     STOPPED,
+    WARNINGS,
     AsyncUsageMock,
     MockView,
     UsageMockArguments,
@@ -42,7 +45,15 @@ def _blocking(
             operation = method(self._mock, *args, **kwargs)
         except TypeError as error:  # a wrong argument: Python names the class of the method
             raise TypeError(str(error).replace(AsyncUsageMock.__name__, UsageMock.__name__)) from None
-        return self._do(operation)
+        texts: list[str] = []
+        token = WARNINGS.set(texts)  # the loop runs the operation in a copy of this thread's context
+        try:
+            result = self._do(operation)
+        finally:
+            WARNINGS.reset(token)
+        for text in texts:
+            warnings.warn(text, UnusedOverrideWarning, stacklevel=2)
+        return result
 
     call.__qualname__ = f"UsageMock.{method.__name__}"
     return call

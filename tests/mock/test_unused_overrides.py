@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from mock_server import UnusedOverrideWarning, UsageMock
+from mock_server import AsyncUsageMock, UnusedOverrideWarning, UsageMock
 from tests.support.wire import usage
 
 BUSY, FRESH = "demo-busy", "demo-fresh"
@@ -59,6 +61,39 @@ def test_a_call_that_replaces_an_unused_one_warns(mock: UsageMock) -> None:
     mock.fail("body-is-empty", BUSY)
     with pytest.warns(UnusedOverrideWarning, match="fail for dem…0fd2c2: body-is-empty has not acted before this"):
         mock.fail("body-is-null", BUSY)
+
+
+def test_the_warning_names_the_line_and_comes_from_the_thread_of_the_caller(
+    mock: UsageMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mock.fail("body-is-empty")
+    threads: list[int] = []
+    monkeypatch.setattr(warnings, "warn", noting(threads))
+    with pytest.warns(UnusedOverrideWarning) as caught:
+        mock.fail("body-is-null")
+    assert ([each.filename for each in caught], threads) == ([__file__], [threading.get_ident()])
+
+
+def noting(threads: list[int]) -> Callable[..., None]:
+    """Return `warnings.warn`, which first notes the thread."""
+    warn = warnings.warn
+
+    def noted(text: str, category: type[Warning], stacklevel: int) -> None:
+        threads.append(threading.get_ident())
+        warn(text, category, stacklevel + 1)
+
+    return noted
+
+
+def test_the_warning_of_an_async_mock_names_the_line_of_the_caller() -> None:
+    async def caller() -> None:
+        async with AsyncUsageMock() as mock:
+            await mock.answer(503)
+            with pytest.warns(UnusedOverrideWarning) as caught:
+                await mock.answer(429)
+            assert [each.filename for each in caught] == [__file__]
+
+    asyncio.run(caller())
 
 
 def test_a_call_that_removes_or_follows_a_used_one_does_not_warn(mock: UsageMock) -> None:
