@@ -80,7 +80,9 @@ def seconds(high: int) -> Reader:
 
 def seconds_text(delay: float | str) -> str:
     """Return a delay as a text; it can be a number of seconds."""
-    return delay if isinstance(delay, str) else f"{delay:.6f}".rstrip("0").rstrip(".")
+    if isinstance(delay, str | int):  # an integer can be too large for a float
+        return str(delay)
+    return f"{delay:.6f}".rstrip("0").rstrip(".")
 
 
 def choice(*values: object) -> Reader:

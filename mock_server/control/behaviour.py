@@ -23,7 +23,7 @@ async def change_behaviour(context: Context, call: Call) -> web.Response:
     if "code" in body:
         code, documented = body["code"], context.mock.routes.usage.status_codes
         if isinstance(code, list):
-            changes["answer"] = sequence_of(code, documented, **turns)
+            changes["answer"] = sequence_of(code, documented, simulator.library, **turns)
         else:
             changes["answer"] = code and answer_of(
                 f"{code:g}", documented, **turns, body=body.get("body"), headers=body.get("headers")

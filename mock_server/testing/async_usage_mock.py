@@ -279,8 +279,8 @@ class AsyncUsageMock(MockView):
         Raises:
             ValueError: The status code is neither documented nor 400 to 599, or another argument is not valid.
         """
-        if isinstance(code, str | float | bool):
-            raise TypeError(f"code: {code!r} is not a status code such as 503")
+        if code is not None and (isinstance(code, bool) or not isinstance(code, int | list | tuple)):
+            raise TypeError(f"code: {code!r} is not a status code such as 503 or a list of responses")
         _check_turns(after, times)
         if code is None and (after, times, body, headers) != (0, None, None, None):
             raise ValueError("answer: None removes the override; it has no after, times, body and headers")
@@ -288,7 +288,7 @@ class AsyncUsageMock(MockView):
         if isinstance(code, list | tuple):
             if (times, body, headers) != (None, None, None):
                 raise ValueError("answer: a list has one response for each request; it has no times, body and headers")
-            answer = sequence_of(code, codes, after=after)
+            answer = sequence_of(code, codes, self._simulator.library, after=after)
         elif code is not None:
             answer = answer_of(str(code), codes, after=after, times=times, body=body, headers=headers)
         await self._replace(key, answer=answer)

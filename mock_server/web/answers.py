@@ -10,10 +10,11 @@ from typing import Any
 
 from multidict import CIMultiDict
 
+from mock_server.fixtures.library import Library
 from mock_server.options import seconds_text
 from mock_server.simulation.criteria import FIELD_NAME
 from mock_server.simulation.overrides import Answer
-from mock_server.suggestions import suggest
+from mock_server.suggestions import UnknownNameError, suggest
 from mock_server.web.preferences import parse_code
 from mock_server.web.responses import PreparedResponse
 from usage_contract.sources import SURROGATE
@@ -59,29 +60,41 @@ def answer_of(
         ResponseError: The body or a header field cannot be sent.
         TypeError: A value has another type.
     """
-    return Answer(parse_code(code, documented), _text(body), _checked(headers or {}), after=after, times=times)
+    return Answer(
+        parse_code(code, documented),
+        _text(body),
+        _checked({} if headers is None else headers),
+        after=after,
+        times=times,
+    )
 
 
-def sequence_of(items: Sequence[SequenceItem], documented: Sequence[int], *, after: int = 0) -> Answer:
+def sequence_of(
+    items: Sequence[SequenceItem], documented: Sequence[int], library: Library, *, after: int = 0
+) -> Answer:
     """Return the override of a sequence of responses, each for one request.
 
     Args:
         items: The responses.
         documented: The documented status codes.
+        library: The faults.
         after: The number of requests that pass first.
 
     Raises:
         CodeError: A status code is neither documented nor 400 to 599.
-        ResponseError: A response cannot be sent.
+        ResponseError: A response cannot be sent, or a fault would act on every request.
+        UnknownNameError: The fixture folder does not have a fault.
+        FixtureError: The file of a fault cannot be used.
+        DelayError: A delay is not valid.
         TypeError: A value has another type.
     """
     if not items:
         raise ResponseError("code: the sequence is empty")
-    first, *others = (_item(number, item, documented) for number, item in enumerate(items, 1))
+    first, *others = (_item(number, item, documented, library) for number, item in enumerate(items, 1))
     return replace(first, after=after, times=len(items), others=tuple(others))
 
 
-def _item(number: int, item: SequenceItem, documented: Sequence[int]) -> Answer:
+def _item(number: int, item: SequenceItem, documented: Sequence[int], library: Library) -> Answer:
     if isinstance(item, bool) or not isinstance(item, int | float | str | Mapping):
         raise TypeError(f"response {number}: {item!r} is not a status code, the name of a fault or a mapping")
     members: Mapping[str, Any]
@@ -102,15 +115,26 @@ def _item(number: int, item: SequenceItem, documented: Sequence[int]) -> Answer:
     if delay is not None and (not isinstance(delay, int | float | str) or isinstance(delay, bool)):
         raise TypeError(f"response {number}: delay: {delay!r} is not a number of seconds")
     try:
-        return Answer(
-            None if code is None else parse_code(f"{code:g}", documented),
+        answer = Answer(
+            None if code is None else parse_code(str(code) if isinstance(code, int) else f"{code:g}", documented),
             _text(members.get("body")),
-            _checked(members.get("headers") or {}),
+            _checked({} if (headers := members.get("headers")) is None else headers),
             None if fault is None else " ".join(names),
             None if delay is None else seconds_text(delay),
         )
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"response {number}: {error}") from None
+        _check(answer, library)
+    except (ValueError, TypeError, UnknownNameError) as error:
+        error.args = (f"response {number}: {error}",)
+        raise
+    return answer
+
+
+def _check(answer: Answer, library: Library) -> None:
+    """Check the faults and the delay of a response of a sequence."""
+    replace(answer.override, answer=None).check(library)
+    for use in answer.faults or ():
+        if library.fault(use.name).received:
+            raise ResponseError(f"the fault {use.name!r} changes the bytes of every request; switch it on by itself")
 
 
 def changed(response: PreparedResponse, answer: Answer | None) -> PreparedResponse:

@@ -148,12 +148,54 @@ INVALID_SEQUENCES: list[tuple[list[Any], type[Exception], str, int, str]] = [
     ([503, 204], ValueError, "response 2: '204' is not a status code of the mock", 404, "response 2: '204' is not"),
     ([True], TypeError, "response 1: True is not a status code, the name of a fault or a mapping", 422, "body /code/0"),
     ([None], TypeError, "response 1: None is not a status code, ", 422, "body /code/0: "),
-    (["body-is-nul"], LookupError, "'body-is-nul' is not a fault; did you mean", 404, "'body-is-nul' is not a fault"),
+    (
+        ["body-is-nul"],
+        LookupError,
+        "response 1: 'body-is-nul' is not a fault; did you mean",
+        404,
+        "response 1: 'body-is-nul' is not a fault",
+    ),
     ([{"body": "x"}], ValueError, "response 1: {'body': 'x'} has no status code", 422, "body /code/0: has body, which"),
     ([{"cod": 503}], TypeError, "response 1: 'cod' is not a member; did you mean 'code'?", 422, "body /code/0/cod: is"),
-    ([{"code": 503, "delay": "x"}], ValueError, "'x' is not a valid delay", 409, "'x' is not a valid delay"),
+    (
+        [{"code": 503, "delay": "x"}],
+        ValueError,
+        "response 1: 'x' is not a valid delay",
+        409,
+        "response 1: 'x' is not a valid delay",
+    ),
     ([" "], ValueError, "response 1: fault: ' ' is empty", 422, "body /code/0: "),
     ([{"code": 503, "fault": []}], ValueError, "response 1: fault: [] is empty", 422, "body /code/0/fault: must not"),
+    (
+        [{"code": 10**30}],
+        ValueError,
+        "response 1: '1000000000000000000000000000000' is not a",
+        422,
+        "body /code/0/code: ",
+    ),
+    (
+        [503, {"delay": 10**30}],
+        ValueError,
+        "response 2: '1000000000000000000000000000000' is not a",
+        422,
+        "body /code/1",
+    ),
+    (
+        [{"code": 503, "headers": []}],
+        TypeError,
+        "response 1: headers: [] is not a mapping",
+        422,
+        "body /code/0/headers",
+    ),
+    ([200, "nope"], LookupError, "response 2: 'nope' is not a fault", 404, "response 2: 'nope' is not a fault; "),
+    ([200, {"delay": "x"}], ValueError, "response 2: 'x' is not a valid delay", 409, "response 2: 'x' is not a valid"),
+    (
+        [200, "capitalized-key-is-accepted"],
+        ValueError,
+        "response 2: the fault 'capitalized-key-is-accepted' changes the bytes of every request",
+        409,
+        "response 2: the fault 'capitalized-key-is-accepted' changes",
+    ),
     ([{"code": 503, "fault": 5}], TypeError, "response 1: fault: 5 is not a name", 422, "body /code/0/fault: must be"),
 ]
 
@@ -168,6 +210,20 @@ def test_a_sequence_that_cannot_be_sent_is_rejected(
     found, text = Api(mock.url).refused("PATCH", "/behaviour", {"code": sequence})
     assert (found, text[: len(detail)]) == (status, detail)
     assert statuses(mock, 1) == [200]
+
+
+@pytest.mark.parametrize("number", [10**400, {"code": 10**400}, {"delay": 10**400}], ids=["item", "code", "delay"])
+def test_a_number_too_large_for_a_float_is_not_valid(mock: UsageMock, number: Any) -> None:
+    with pytest.raises(ValueError, match="response 1: '10000"):
+        mock.answer([number])
+    with pytest.raises(ValueError, match=r"'10000.*' is not a valid delay"):
+        mock.delay(10**400)
+
+
+@pytest.mark.parametrize("code", [{503}, {"code": 503}, iter([503]), b"503", "503", 503.0, True])
+def test_a_value_that_is_neither_a_status_code_nor_a_list_has_the_wrong_type(mock: UsageMock, code: Any) -> None:
+    with pytest.raises(TypeError, match="is not a status code such as 503 or a list of responses"):
+        mock.answer(code)
 
 
 @pytest.mark.parametrize("options", [{"times": 2}, {"body": "x"}, {"headers": {}}])
@@ -303,6 +359,7 @@ def test_head_has_the_length_of_the_given_body(mock: UsageMock) -> None:
         ({"body": "\ud800"}, ValueError, "body: is not valid Unicode"),
         ({"body": {"a": "\ud800"}}, ValueError, "body: is not valid Unicode"),
         ({"headers": "X-A: b"}, TypeError, "headers: 'X-A: b' is not a mapping from names to values"),
+        ({"headers": []}, TypeError, "headers: [] is not a mapping from names to values"),
         ({"headers": {1: "a"}}, TypeError, "headers: the name 1 is not a text"),
         ({"headers": {"X-A": 7}}, TypeError, "headers: the value of X-A is 7, not a text; expected '7'"),
         ({"headers": {"X A": "b"}}, ValueError, "headers: 'X A' is not the name of a field"),
