@@ -32,13 +32,23 @@ async def unused(simulator: Simulator, key: str | None, override: Override) -> A
 
 
 async def _unused_answer(simulator: Simulator, answer: Answer) -> str:
+    if not answer.is_sequence:
+        return _unused_code(simulator, answer)
     codes = [str(each.override) for each in answer.sequence]
     name = codes[0] if len(codes) == 1 else f"the sequence {codes[0]}, …"
-    if answer.times is None:
-        return "" if simulator.acted[answer.use] else f"{name} was not used"
+    assert answer.times is not None
     [count] = await simulator.state.counted([answer.use])
     left = answer.left(count)
     return f"{name} was used for {answer.times - left} of {counted(answer.times, 'request')}" if left else ""
+
+
+def _unused_code(simulator: Simulator, answer: Answer) -> str:
+    acted, times = simulator.acted[answer.use], answer.times
+    if acted >= (times or 1) or (answer.code == 200 and answer.body is None and not answer.headers):
+        return ""  # a 200 switches off a code of a lower level, and need not act
+    if times is None:
+        return f"{answer.override} was not used"
+    return f"{answer.override} was used for {acted} of {counted(times, 'request')}"
 
 
 def _unused_fault(simulator: Simulator, use: FaultUse) -> str:

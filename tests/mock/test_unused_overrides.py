@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from mock_server import AsyncUsageMock, UnusedOverrideWarning, UsageMock
-from tests.support.wire import usage
+from tests.support.wire import send_request, usage
 
 BUSY, FRESH = "demo-busy", "demo-fresh"
 
@@ -29,6 +29,8 @@ UNUSED: list[tuple[Callable[[UsageMock], object], list[str]]] = [
     (lambda mock: mock.fail("body-is-empty", times=2), []),
     (lambda mock: mock.fail(["body-is-empty", "lower-case-fields"]), []),
     (lambda mock: mock.use("down"), []),
+    (lambda mock: mock.answer(200, FRESH), []),
+    (lambda mock: mock.answer(200, FRESH, body="x"), ["answer for dem…bc9ea6: code=200 was not used"]),
     (lambda mock: mock.answer(503, times=3), ["answer: code=503 was used for 2 of 3 requests"]),
     (lambda mock: mock.answer(503, FRESH, times=1), ["answer for dem…bc9ea6: code=503 was used for 0 of 1 request"]),
     (lambda mock: mock.fail("retry-after-is-2", times=1), ["fail: retry-after-is-2 has changed 0 of 1 response"]),
@@ -51,6 +53,12 @@ def test_an_override_that_has_not_acted_is_unused(
     assert mock.unused_overrides() == texts
     mock.reset()
     assert mock.unused_overrides() == []
+
+
+def test_a_status_code_is_used_only_by_a_request_that_receives_it(mock: UsageMock) -> None:
+    mock.answer(503, times=1)
+    send_request(mock.url, "/healthz")
+    assert mock.unused_overrides() == ["answer: code=503 was used for 0 of 1 request"]
 
 
 def test_a_call_that_replaces_an_unused_one_warns(mock: UsageMock) -> None:
