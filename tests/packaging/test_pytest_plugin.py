@@ -88,7 +88,7 @@ def usage_mock_options(usage_mock_deployment):
         GET
         + """
 def test_it(usage_mock):
-    assert (usage_mock.keys, get(usage_mock), get(usage_mock, "nobody")) == (("own-key",), 200, 401)
+    assert (usage_mock.keys, get(usage_mock), get(usage_mock, "unknown-key")) == (("own-key",), 200, 401)
 """
     )
     assert_passes(pytester, passed=1)
@@ -100,7 +100,7 @@ import pytest
 @pytest.fixture(scope="session")
 def usage_mock_options(): return {"unknown_key_status": 401}
 """,
-    "a/test_a.py": GET + "def test_a(usage_mock): assert get(usage_mock, 'nobody') == 401",
+    "a/test_a.py": GET + "def test_a(usage_mock): assert get(usage_mock, 'unknown-key') == 401",
     "b/conftest.py": """
 import pytest
 @pytest.fixture(scope="session")
@@ -109,7 +109,7 @@ def usage_mock_options(): return {"rate_limit": False}
     "b/test_b.py": GET
     + """
 def test_b(usage_mock):
-    assert get(usage_mock, 'nobody') == 403
+    assert get(usage_mock, 'unknown-key') == 403
     assert [get(usage_mock) for _ in range(12)] == [200] * 12
 """,
 }
@@ -137,7 +137,7 @@ urls = set()
 @pytest.mark.parametrize("number", range(2))
 @pytest.mark.parametrize("usage_mock_options", [{"unknown_key_status": 401}, {}], ids=["401", "403"])
 def test_it(usage_mock, usage_mock_options, number):
-    assert get(usage_mock, "nobody") == usage_mock_options.get("unknown_key_status", 403)
+    assert get(usage_mock, "unknown-key") == usage_mock_options.get("unknown_key_status", 403)
     urls.add(usage_mock.url)
 def test_two_servers(): assert len(urls) == 2
 """
@@ -168,7 +168,7 @@ def usage_mock_server():
     pytester.makepyfile(
         GET
         + """
-def test_one(usage_mock_server): assert get(usage_mock_server, "nobody") == 401
+def test_one(usage_mock_server): assert get(usage_mock_server, "unknown-key") == 401
 def test_two(usage_mock_server, usage_mock): assert usage_mock is not usage_mock_server
 """
     )
