@@ -14,7 +14,7 @@ MAX_MESSAGE = 32 * 1024
 MAX_TEXT = 16 * 1024
 
 # The most keys of which the journal counts the dropped requests; all other keys share a count.
-MAX_DROPPED_KEYS = 10_000
+MAX_DROPPED_KEYS = 1_000
 
 
 # Whether a response was sent completely, in part or not at all, or the client had closed its connection before.
