@@ -95,11 +95,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
 
 
 def _described(entries: Sequence[Entry], keys: Sequence[str]) -> str:
+    from mock_server.simulation.journal import counted
     from mock_server.simulation.verification import timed_lines
 
     if not entries:
         return "The mock has not received a request since the last reset."
-    earlier = [f"{len(entries) - SHOWN} earlier requests, then:"] if len(entries) > SHOWN else []
+    earlier = [f"{counted(len(entries) - SHOWN, 'earlier request')}, then:"] if len(entries) > SHOWN else []
     return "\n".join([*earlier, *timed_lines(entries[-SHOWN:], keys)])
 
 
