@@ -8,22 +8,21 @@ import warnings
 from collections.abc import Sequence
 from contextvars import ContextVar
 from functools import cache
-from typing import Any, Unpack, cast
+from typing import Any, Unpack
 
 from aiohttp import web
 
 from mock_server.app import make_app
-from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, PROTOCOLS, Calls, Deployment, KeyFacts, load_deployment
+from mock_server.fixtures.deployments import PROTOCOLS, Calls, Deployment, KeyFacts, load_deployment
 from mock_server.options import MockOptions, UsageMockOptions, api_key, seconds_text, texts
-from mock_server.simulation.client_verdict import judge_client
-from mock_server.simulation.clock import END_OF_TIME, MockClock
-from mock_server.simulation.criteria import Criteria, OtherCriteria, check_criteria, differences
-from mock_server.simulation.journal import Entry, Journal
+from mock_server.simulation.clock import MockClock
+from mock_server.simulation.journal import Journal
 from mock_server.simulation.overrides import NO_OVERRIDE, FaultUse, Override, fault_uses
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.unused import UnusedOverrideWarning, unused, unused_overrides
-from mock_server.simulation.verification import Expectation, expected_count, verify
 from mock_server.suggestions import UnknownNameError, suggest
+from mock_server.testing.arguments import check_integers, check_number, check_seconds, check_text, check_turns
+from mock_server.testing.mock_view import MockView
 from mock_server.web.answers import Body, Fields, SequenceItem, answer_of, sequence_of
 from mock_server.web.mock import MOCK, Mock
 from mock_server.web.server import listening, server_context
@@ -46,118 +45,6 @@ class UsageMockArguments(UsageMockOptions, total=False):
     """The arguments of UsageMock: `deployment` can also be an object."""
 
     deployment: str | Deployment
-
-
-class MockView:
-    """The keys and the journal of a mock; both outlive the server."""
-
-    def __init__(self, app: web.Application) -> None:
-        self._app = app
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The API keys: those of the deployment in the order of its file, then those created at run time."""
-        return tuple(self._app[MOCK].simulator.keys)
-
-    @property
-    def api_key(self) -> str:
-        """The first API key."""
-        return self.keys[0]
-
-    @property
-    def requests(self) -> tuple[Entry, ...]:
-        """The journal: the requests since the last reset, oldest first, at most the latest 1,000."""
-        return tuple(self._journal().entries)
-
-    def requests_of(self, key: str | None = None, **criteria: Unpack[OtherCriteria]) -> tuple[Entry, ...]:
-        """Return the requests of the journal that meet all criteria.
-
-        Args:
-            key: The API key; None for any.
-            criteria: Members of Criteria, such as `headers={"X-Trace": "t-17"}`.
-
-        Raises:
-            TypeError: A name is not a criterion, or a value has another type.
-            ValueError: No request can meet a criterion.
-            UnknownKeyError: The mock neither has the key, nor has it received a request with it.
-        """
-        wanted = self._criteria(key, criteria)
-        return tuple(entry for entry in self.requests if not differences(entry, wanted))
-
-    def verify(
-        self,
-        key: str | None = None,
-        *,
-        exactly: int | None = None,
-        at_least: int | None = None,
-        at_most: int | None = None,
-        min_gap: float | None = None,
-        **criteria: Unpack[OtherCriteria],
-    ) -> None:
-        """Check how often the mock has received requests that meet all criteria; by default, at least once.
-
-        Args:
-            key: The API key; None for any.
-            exactly: The number of requests.
-            at_least: The lowest number of requests.
-            at_most: The highest number of requests.
-            min_gap: The lowest number of seconds from one of these requests to the next, by the mock's clock.
-            criteria: Members of Criteria, such as `path="/usage"`.
-
-        Raises:
-            AssertionError: The requests are not as expected; the text lists the closest ones, without keys.
-            TypeError: A name is not a criterion, or a value has another type.
-            ValueError: No request can meet a criterion, or a number is not valid.
-            UnknownKeyError: The mock neither has the key, nor has it received a request with it.
-        """
-        __tracebackhide__ = True
-        counts = {"exactly": exactly, "at_least": at_least, "at_most": at_most}
-        _check_integer(0, **{name: number for name, number in counts.items() if number is not None})
-        if min_gap is not None and not 0 <= _number("min_gap", min_gap) <= END_OF_TIME:
-            raise ValueError(f"min_gap: {min_gap} is not valid; expected 0 to {END_OF_TIME}")
-        expectation = Expectation(exactly=exactly, at_least=at_least, at_most=at_most, min_gap=min_gap)
-        low, high, expected = expected_count(expectation)
-        if high is not None and low > high:
-            raise ValueError(f"{expected}: no number of requests meets both")
-        simulator = self._app[MOCK].simulator
-        found = verify(self._journal(), simulator.keys, self._criteria(key, criteria), expectation)
-        if not found.is_ok:
-            raise AssertionError(found.detail)
-
-    def assert_well_behaved(self, key: str | None = None) -> None:
-        """Check that the client has waited, has backed off and has kept its key out of URLs.
-
-        Args:
-            key: The key of the client; None for all requests, each key as a client of its own.
-
-        Raises:
-            AssertionError: The journal shows a lapse, has no request, or has dropped requests.
-
-        Warns:
-            UserWarning: The client has always waited for Retry-After, but did not back off.
-        """
-        simulator = self._app[MOCK].simulator
-        __tracebackhide__ = True
-        verdict = judge_client(self._journal(), simulator.keys, key)
-        if not verdict.is_well_behaved:
-            raise AssertionError(verdict.text)
-        if verdict.evidence:
-            warnings.warn(verdict.text, stacklevel=2)
-
-    def _journal(self) -> Journal:
-        """Return the journal, whose readers all call this method.
-
-        Raises:
-            RuntimeError: The mock has not been started.
-        """
-        return self._app[MOCK].simulator.journal
-
-    def _criteria(self, key: str | None, others: OtherCriteria) -> Criteria:
-        wanted = cast(Criteria, others if key is None else {"key": key, **others})
-        check_criteria(wanted)
-        if key is not None:
-            self._app[MOCK].simulator.check_requested(key)
-        return wanted
 
 
 class AsyncUsageMock(MockView):
@@ -224,7 +111,7 @@ class AsyncUsageMock(MockView):
     async def use(self, scenario: str | None, key: str | None = None) -> None:
         """Switch a scenario on for one key, or for all; "none" switches it off, None removes the override."""
         self._check_order("scenario", scenario, key)
-        await self._simulator.switch(key, scenario=None if scenario is None else _text("scenario", scenario))
+        await self._simulator.switch(key, scenario=None if scenario is None else check_text("scenario", scenario))
 
     async def fail(
         self,
@@ -251,7 +138,7 @@ class AsyncUsageMock(MockView):
         if not isinstance(file_conditions, bool):
             raise TypeError(f"file_conditions: {file_conditions!r} is not True or False")
         self._check_order("fault", fault, key)
-        _check_turns(after, times)
+        check_turns(after, times)
         turns: dict[str, Any] = {"after": after, "times": times, "is_unconditional": not file_conditions}
         await self._replace(key, faults=None if fault is None else _fault_uses(fault, **turns))
 
@@ -281,7 +168,7 @@ class AsyncUsageMock(MockView):
         """
         if code is not None and (isinstance(code, bool) or not isinstance(code, int | list | tuple)):
             raise TypeError(f"code: {code!r} is not a status code such as 503 or a list of responses")
-        _check_turns(after, times)
+        check_turns(after, times)
         if code is None and (after, times, body, headers) != (0, None, None, None):
             raise ValueError("answer: None removes the override; it has no after, times, body and headers")
         answer, codes = None, self._running.routes.usage.status_codes
@@ -299,7 +186,7 @@ class AsyncUsageMock(MockView):
         None removes the override.
         """
         if seconds is not None and not isinstance(seconds, str):
-            _number("delay", seconds)
+            check_number("delay", seconds)
         await self._simulator.switch(key, delay=None if seconds is None else seconds_text(seconds))
 
     async def freeze(self) -> None:
@@ -316,8 +203,7 @@ class AsyncUsageMock(MockView):
         Raises:
             ValueError: The seconds are not valid, or the new time has no date.
         """
-        if not 0 <= _number("seconds", seconds) <= END_OF_TIME:
-            raise ValueError(f"seconds: {seconds} is not valid; expected 0 to {END_OF_TIME}")
+        check_seconds("seconds", seconds)
         await self._simulator.adjust_clock(lambda clock: clock.advance(seconds))
 
     async def record(
@@ -346,8 +232,8 @@ class AsyncUsageMock(MockView):
         """
         if protocol not in PROTOCOLS:
             raise UnknownNameError("protocol", protocol, PROTOCOLS)
-        _check_integer(0, requests=requests, failures=failures, bytes=bytes)
-        if not re.fullmatch(DOMAIN, _text("domain", domain)) or SURROGATE.search(domain):
+        check_integers(0, requests=requests, failures=failures, bytes=bytes)
+        if not re.fullmatch(DOMAIN, check_text("domain", domain)) or SURROGATE.search(domain):
             raise ValueError(f"domain: {domain!r} is not a host name; omit scheme, port, path and invisible characters")
         if failures > requests:
             raise ValueError(f"failures: {failures} exceeds requests: {requests}")
@@ -378,7 +264,7 @@ class AsyncUsageMock(MockView):
             ValueError: A header cannot contain the key.
         """
         try:
-            key = f"made-{secrets.token_hex(8)}" if key is None else api_key(_text("key", key))
+            key = f"made-{secrets.token_hex(8)}" if key is None else api_key(check_text("key", key))
         except ValueError as error:
             raise ValueError(f"key: {error}") from None
         for name in facts:
@@ -442,15 +328,9 @@ def _app(options: MockOptions, deployment: Deployment | None) -> web.Application
 _load_once, _load_deployment_once = cache(load), cache(load_deployment)
 
 
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{name}: {value!r} is not a text")
-    return value
-
-
 def _fault_uses(fault: str | Sequence[str], **members: Any) -> tuple[FaultUse, ...]:
     names = texts(fault) if isinstance(fault, str | list | tuple) else [fault]
-    uses = fault_uses([_text("fault", name) for name in names], **members)
+    uses = fault_uses([check_text("fault", name) for name in names], **members)
     for use in uses:
         name, at, _ = use.name.partition("@")
         if at:
@@ -458,23 +338,3 @@ def _fault_uses(fault: str | Sequence[str], **members: Any) -> tuple[FaultUse, .
                 f"fault: {use.name!r} is for options only; fail({name!r}, after=2, times=1) acts on request 3"
             )
     return uses
-
-
-def _check_turns(after: int, times: int | None) -> None:
-    _check_integer(0, after=after)
-    if times is not None:
-        _check_integer(1, times=times)
-
-
-def _check_integer(low: int, **numbers: int) -> None:
-    for name, number in numbers.items():
-        is_integer = isinstance(number, int) and not isinstance(number, bool)
-        if not is_integer or not low <= number <= MAX_SAFE_INTEGER:
-            problem = f"{name}: {number!r} is not a whole number from {low} to {MAX_SAFE_INTEGER}"
-            raise ValueError(problem) if is_integer else TypeError(problem)
-
-
-def _number(name: str, value: float) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"{name}: {value!r} is not a number of seconds")
-    return value

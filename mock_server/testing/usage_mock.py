@@ -24,10 +24,10 @@ from mock_server.testing.async_usage_mock import (
     STOPPED,
     WARNINGS,
     AsyncUsageMock,
-    MockView,
     UsageMockArguments,
 )
 from mock_server.testing.gevent_threads import NativeThread, is_patched, wait
+from mock_server.testing.mock_view import MockView
 from mock_server.web.server import new_event_loop
 
 P = ParamSpec("P")

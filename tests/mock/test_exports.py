@@ -14,7 +14,7 @@ import pytest
 
 import mock_server
 from mock_server import AsyncUsageMock, UsageMock, load_deployment, load_fault, make_app
-from mock_server.testing.async_usage_mock import MockView
+from mock_server.testing.mock_view import MockView
 
 FUNCTIONS: dict[str, Any] = {
     **{f"{cls.__name__}.{name}": method for cls in (MockView, AsyncUsageMock) for name, method in vars(cls).items()},
