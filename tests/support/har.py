@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from contract_tests.metrics.schema import contract
+from contract_tests.reports.model import RuleReport
 from contract_tests.run.offline import judge_recording
 from contract_tests.run.verdicts import Verdicts
 from contract_tests.traffic.har import read_har
@@ -18,6 +19,22 @@ from contract_tests.wire.messages import Exchange
 
 KEY = "har-key-0001-abcdef"
 BEGAN = 1_800_000_000  # seconds since the Unix epoch
+METRICS: dict[str, Any] = {
+    "api_key": "har-…def",
+    "total": 12342,
+    "success": 12011,
+    "fail": 331,
+    "success_rate": 97.32,
+    "bytes_transferred": 982734111,
+    "rate_limit": {"rps": 10, "burst": 10, "remaining": 9.0},
+    "by_protocol": {"fetch": 11800, "ws": 430, "amqp": 112},
+    "top_domains": [{"domain": "shop.example", "requests": 900}, {"domain": "news.example", "requests": 41}],
+}
+GOOD = json.dumps(METRICS)
+FRACTION = json.dumps({**METRICS, "success_rate": 0.9732})
+DETAIL = json.dumps({"detail": "no"})
+
+Judged = Mapping[str, RuleReport]  # by id
 
 
 def har(*entries: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,6 +72,11 @@ def judged_as_har(verdicts: Verdicts, folder: Path) -> tuple[frozenset[str], fro
     }
     broken = frozenset(rule for rule, outcome in recorded.items() if outcome == "broken")
     return broken, frozenset(rule for rule in found if recorded[rule] == "held")
+
+
+def broken(judged: Judged) -> list[str]:
+    """Return the ids of the broken rules."""
+    return [rule.id for rule in judged.values() if rule.outcome == "broken"]
 
 
 def is_of(path: str, exchange: Exchange) -> bool:
