@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,11 @@ from contract_tests.run.recorded import RecordedRunner, recording_key
 from contract_tests.run.runner import Runner, clock_key
 from contract_tests.run.verdicts import verdicts_key
 from contract_tests.support import wrong_keys
-from contract_tests.support.facts import READING, check_facts
+from contract_tests.support.facts import NEEDS_AUTH_ERRORS, READING, check_facts
 from contract_tests.support.gate import OPERATION, Gate
 from contract_tests.support.rules import rule_of
 from contract_tests.wire.clock import REAL_TIME
-from contract_tests.wire.messages import Credential, Exchange, label_of
+from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange, label_of
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
 
@@ -166,6 +167,20 @@ def baseline_responses(
     exchanges = (*main_key_responses, *other_key_responses, *refused)
     if not exchanges:
         raise NotTested("the recording has no usual request that was accepted, and none that was refused")
+    return exchanges
+
+
+@pytest.fixture(scope="session")
+def documented_errors(auth_errors: AuthErrors) -> list[Exchange]:
+    """The complete baseline exchanges with status 401 or 403; NotTested without any."""
+    exchanges = [
+        exchange
+        for exchange in chain.from_iterable(auth_errors.values())
+        if exchange.status in AUTH_ERRORS and exchange.ending == "complete"
+    ]
+    if not exchanges:
+        reported_by = [rule for fact in NEEDS_AUTH_ERRORS for rule in fact.reported_by]
+        raise NotTested("no baseline request was refused with 401 or 403", because=reported_by)
     return exchanges
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from itertools import chain, takewhile
+from collections.abc import Callable, Iterator
+from itertools import takewhile
 from urllib.parse import unquote_to_bytes
-
-import pytest
 
 from contract_tests.metrics.schema import contract
 from contract_tests.support import wrong_keys
-from contract_tests.support.disclosure import MASKS, disclosed, received_values, texts_named
-from contract_tests.support.facts import NEEDS_AUTH_ERRORS
+from contract_tests.support.disclosure import disclosed, received_values, texts_named
 from contract_tests.support.findings import Finding, body_findings, media_type_finding, status_finding
 from contract_tests.support.gate import HEALTH, OPERATION, Gate
 from contract_tests.support.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
@@ -31,12 +28,11 @@ from contract_tests.wire.messages import (
     CLIENT_ERRORS,
     IDENTIFIER_FIELDS,
     SERVER_ERRORS,
-    UNSUSPICIOUS,
     Credential,
     Exchange,
     kept_whole,
 )
-from contract_tests.wire.not_tested import NO_LOCATION, NotTested, or_not_applicable, or_not_tested
+from contract_tests.wire.not_tested import NO_LOCATION, or_not_applicable, or_not_tested
 
 NOT_JSON = "the media type is not JSON in UTF-8"
 OTHER_SCHEMES = {"basic", "digest", "bearer", "negotiate", "ntlm"}  # for credentials in Authorization
@@ -45,20 +41,6 @@ VARIABLE = re.compile(r"[0-9a-fA-F-]{8,}|\d+")  # identifiers, times, and other 
 LONGEST_DETAIL = 500  # characters that are compared
 OTHER_ERRORS = {404, 405, 406, 415}
 SHORTEST_PART = 8  # characters of a key: a shorter part may be in a response by chance
-
-
-@pytest.fixture(scope="session")
-def documented_errors(auth_errors: Mapping[Credential | None, list[Exchange]]) -> list[Exchange]:
-    """The complete baseline exchanges with status 401 or 403; NotTested without any."""
-    exchanges = [
-        exchange
-        for exchange in chain.from_iterable(auth_errors.values())
-        if exchange.status in AUTH_ERRORS and exchange.ending == "complete"
-    ]
-    if not exchanges:
-        reported_by = [rule for fact in NEEDS_AUTH_ERRORS for rule in fact.reported_by]
-        raise NotTested("no baseline request was refused with 401 or 403", because=reported_by)
-    return exchanges
 
 
 @documented(ERRORS_GUIDE)
@@ -120,46 +102,6 @@ def test_unknown_key_status_does_not_vary(documented_errors: list[Exchange]) -> 
             expected, first = str(refused[0].status), (refused[0],)
             yield Finding("the status varies", exchange, related=first, expected=expected, actual=str(exchange.status))
             return
-
-
-@advisory(
-    "OWASP Authentication Cheat Sheet: a generic message for each wrong credential",
-    repeats=["errors/responses-do-not-disclose-keys"],
-    reads=["unknown key"],
-)
-def test_detail_does_not_depend_on_the_wrong_key(
-    gate: Gate, documented_errors: list[Exchange], journal: tuple[Exchange, ...]
-) -> Iterator[Finding]:
-    """A response to a wrong key as long as a valid one SHOULD NOT have another `detail` than that to an unknown key.
-
-    Numbers in the texts, such as times and identifiers, may differ, and so may masked keys.
-    """
-    usual = [each for each in documented_errors if each.request.credential == wrong_keys.UNKNOWN and _detail(each)]
-    if len(set(map(_detail, usual))) != 1:
-        raise NotTested("the responses to one unknown key do not have the same detail")
-    known = {"", _detail(usual[0])}
-    for exchange in journal:
-        if exchange.status == usual[0].status and _is_similar(exchange, gate) and _detail(exchange) not in known:
-            expected, actual = (str(each.object["detail"]) for each in (usual[0], exchange))
-            problem, first = "detail depends on the wrong key", (usual[0],)
-            yield Finding(problem, exchange, related=first, expected=expected, actual=actual)
-            return
-
-
-def _is_similar(exchange: Exchange, gate: Gate) -> bool:
-    """Whether a request has a wrong key that is as long as a valid one, and that no firewall suspects."""
-    key = exchange.request.credential
-    if key is None or key in gate.keys or not UNSUSPICIOUS.fullmatch(key.value):
-        return False
-    return any(len(key.value) == len(valid.value) for valid in gate.keys)
-
-
-def _detail(exchange: Exchange) -> str:
-    """Return the detail of an error without its numbers and the key of the request, also masked; empty without one."""
-    detail, key = exchange.object.get("detail"), exchange.request.credential
-    text = detail[:LONGEST_DETAIL] if isinstance(detail, str) else ""
-    words = (text.replace(key.value.decode("latin-1"), "") if key else text).split()
-    return VARIABLE.sub("", " ".join(word for word in words if not any(mask in word for mask in MASKS)))
 
 
 @advisory("RFC 9110, section 11.6.1: a challenge that applies to the resource")
@@ -306,19 +248,6 @@ def _disclosed_in_fields(exchange: Exchange, find: Callable[[str, bytes], re.Mat
         if match and match[0] not in sent:
             problem = f"{exchange.excerpt(name)} contains internals of the server"
             yield Finding(problem, exchange, actual=match[0])
-
-
-@advisory(
-    f"{ERRORS_GUIDE}: the detail is for the client; the name of an exception is for the developer of the server",
-    repeats=["errors/responses-do-not-disclose-internals"],
-)
-def test_detail_does_not_name_an_exception(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """The `detail` of an error SHOULD NOT contain the name of an exception, such as `KeyError`."""
-    errors = (each for each in journal if (each.status or 0) >= 400 and not each.abridged)
-    detailed = (exchange for exchange in errors if isinstance(exchange.object.get("detail"), str))
-    for exchange in or_not_applicable(detailed, "no error has a detail"):
-        if name := EXCEPTION.search(str(exchange.object["detail"])):
-            yield Finding("the detail names an exception", exchange, pointer="/detail", actual=name[0])
 
 
 @advisory(

@@ -1,4 +1,4 @@
-"""HTTP messages: framing, versions, connections and content codings, as in RFC 9110 and RFC 9112."""
+"""HTTP messages: framing and content codings, as in RFC 9110 and RFC 9112."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from http import HTTPStatus
 import pytest
 
 from contract_tests.reports.model import counted
-from contract_tests.support import wrong_keys
-from contract_tests.support.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.support.findings import Finding, incomplete_finding, one_of, report, status_finding, unless_200
+from contract_tests.support.facts import NEEDS_READABLE_BODY, NEEDS_VALID_KEY
+from contract_tests.support.findings import Finding, incomplete_finding, report, status_finding, unless_200
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, documented, specified
 from contract_tests.wire.decoding import is_raw_deflate
 from contract_tests.wire.messages import (
     AUTH_ERRORS,
-    CLIENT_ERRORS,
-    CLOSED_ENDINGS,
     LATE_ENDINGS,
     SUCCESSES,
     Exchange,
@@ -26,15 +23,12 @@ from contract_tests.wire.messages import (
 )
 from contract_tests.wire.not_tested import or_not_applicable, or_not_tested
 
-FIRST_PIECE = 24  # bytes of a request: the rest of its head follows later
 CONTENT_LENGTH = re.compile(rb"(?im)^(content-length:[^\r\n]*)")
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5]\d\d ")
 HEAD = re.compile(rb"(?s).*?\n\r?\n")
 FOLDED_FIELD = re.compile(rb"(?m)^[!-9;-~]+:[^\r\n]*\r?\n[ \t]+[^\s][^\r\n]*")
 BARE_LF = re.compile(rb"(?<!\r)\n")
-INTERIM_RESPONSE = re.compile(rb"[\r\n]*HTTP/\d\.\d 1\d\d\b")
 HTTP_1 = {"HTTP/1.0", "HTTP/1.1"}
-NO_HTTP_1_0 = "no HTTP/1.0 request has a response"
 
 
 @specified("RFC 9112, sections 6 to 8: message body length, incomplete messages", reads=["framing"])
@@ -123,104 +117,6 @@ def test_reason_phrase_fits_the_status(journal: tuple[Exchange, ...]) -> Iterato
         status = phrases.get(exchange.reason.strip().lower())
         if exchange.status is not None and status not in {None, exchange.status}:
             yield Finding("the reason phrase is that of another status", exchange, actual=exchange.reason)
-
-
-@specified("RFC 9112, section 6.1: Transfer-Encoding belongs to HTTP/1.1")
-def test_http_1_0_response_is_not_chunked(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response to an HTTP/1.0 request MUST NOT have Transfer-Encoding."""
-    answered = (each for each in journal if each.request.version == "HTTP/1.0" and each.status)
-    for exchange in or_not_tested(answered, NO_HTTP_1_0):
-        if coding := exchange.header("Transfer-Encoding"):
-            yield Finding("an HTTP/1.0 client cannot read Transfer-Encoding", exchange, actual=coding)
-
-
-@specified("RFC 9110, section 15.2: a server sends no 1xx response to an HTTP/1.0 client", reads=["head"])
-def test_http_1_0_request_gets_no_interim_response(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response to an HTTP/1.0 request MUST NOT be preceded by an interim response."""
-    for exchange in or_not_tested((each for each in journal if each.request.version == "HTTP/1.0"), NO_HTTP_1_0):
-        if INTERIM_RESPONSE.match(exchange.raw_head):
-            yield Finding(
-                "an interim response precedes the response", exchange, actual=exchange.excerpt(exchange.raw_head, 60)
-            )
-
-
-@specified(
-    "RFC 9112, sections 9.3 and 9.6: the server closes after the last response, in HTTP/1.0 after each",
-    needs=NEEDS_VALID_KEY,
-    sends_requests=True,
-)
-def test_connection_closes_on_request(gate: Gate) -> Iterator[Finding]:
-    """The server MUST close the connection after the response to `Connection: close`, or to HTTP/1.0."""
-    requests = [
-        gate.request(gate.main, "and Connection: close", fields=[("Connection", "close")]),
-        gate.request(gate.main, "by HTTP/1.0, without keep-alive", version="HTTP/1.0"),
-    ]
-    for request in requests:
-        exchange = gate.transport.send_and_await_close(request)
-        if exchange.status not in {200, 429} and request.version != "HTTP/1.0":
-            yield status_finding(exchange, "200")
-            return
-        if exchange.status == 200 and not exchange.is_closed:
-            yield Finding("the connection is still open", exchange)
-            return
-
-
-@specified(
-    "RFC 9112, section 9.6: a server that sends the close option closes the connection after that response",
-    repeats=["http/connection-closes-on-request"],
-    reads=["framing"],
-)
-def test_announced_closing_follows(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """The server MUST close the connection after a response with `Connection: close`."""
-    announcing = (each for each in journal if each.announces_closing and each.is_closed is not None)
-    for exchange in or_not_applicable(
-        announcing, "the gate did not await the end of a connection whose closing was announced"
-    ):
-        if not exchange.is_closed:
-            yield Finding("the connection is still open", exchange)
-
-
-@specified(
-    "RFC 9112, section 9.6: a server that receives the close option closes the connection after its response",
-    repeats=["http/connection-closes-on-request"],
-    reads=["framing"],
-)
-def test_connection_closes_after_an_error(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """The server MUST close the connection after an error, too, if the request has `Connection: close`."""
-    errors = (
-        exchange
-        for exchange in journal
-        if b"close" in exchange.request.values("Connection") and exchange.status in CLIENT_ERRORS
-    )
-    awaited = (exchange for exchange in errors if exchange.is_closed is not None)
-    for exchange in or_not_tested(awaited, "no request with Connection: close was refused"):
-        if not exchange.is_closed:
-            yield Finding("the connection is still open", exchange)
-
-
-@specified(
-    "RFC 9112, appendix C.2.2: Keep-Alive connections of HTTP/1.0; section 3.2: only HTTP/1.1 needs a Host header",
-    needs=NEEDS_VALID_KEY,
-    sends_requests=True,
-)
-def test_http_1_0_connection_serves_two_requests(gate: Gate) -> Iterator[Finding]:
-    """A request with HTTP/1.0 on a connection that the server keeps MUST get a response, or the connection closes.
-
-    A request without a Host header, on a connection of its own, is such a request.
-    """
-    exchange = gate.send(
-        gate.main, "by HTTP/1.0, without Host", without=("Host",), version="HTTP/1.0", new_connection=True
-    )
-    if exchange.ending in LATE_ENDINGS:
-        yield Finding("no complete response to a request without Host", exchange)
-    # With another key, if there is one: a cache may keep responses to HTTP/1.0 for all clients.
-    for place, key in {"first": gate.second_or_main, "second": gate.main}.items():
-        label, fields = f"by HTTP/1.0 with keep-alive, the {place} one", [("Connection", "keep-alive")]
-        exchange = gate.send(key, label, fields=fields, version="HTTP/1.0")
-        if exchange.ending in LATE_ENDINGS:
-            yield Finding(f"no complete response to the {place} request", exchange)
-        if exchange.status != 200 or exchange.header("Connection").lower() != "keep-alive":
-            return
 
 
 @advisory(
@@ -327,29 +223,6 @@ def test_204_and_304_have_no_body(journal: tuple[Exchange, ...]) -> Iterator[Fin
     return _followed(or_not_applicable(bodiless, "no response has status 204 or 304"))
 
 
-@specified(
-    "RFC 9112, sections 2.2 and 9.3.2: a message is a sequence of octets; responses have the requests' order",
-    needs=(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS),
-    repeats=["bypass/connection-does-not-authenticate"],
-    sends_requests=True,
-)
-def test_split_and_pipelined_requests_are_separate(gate: Gate) -> Iterator[Finding]:
-    """A request in two pieces MUST get its own response, and so MUST each of several requests in one piece, in order.
-
-    The connection may be closed instead, after the first of several.
-    """
-    halved = gate.transport.send_pipelined([gate.request(gate.main, "in two pieces")], ahead=FIRST_PIECE)
-    keys = (gate.main, gate.keys[1] if gate.keys[1:] else wrong_keys.UNKNOWN, None)
-    pipelined = gate.transport.send_pipelined([gate.request(key, "pipelined with others") for key in keys])
-    answered = (each for each in pipelined[1:] if each.ending not in CLOSED_ENDINGS)
-    for exchange in (*halved, pipelined[0], *answered):
-        credential = exchange.request.credential
-        expected = {200} if credential in gate.keys else gate.baseline.refusals(credential)
-        if exchange.status not in {429, *expected}:
-            yield status_finding(exchange, one_of(expected))
-            return
-
-
 @documented("RFC 9112, section 2.1: every line of a head ends with CRLF", reads=["head"])
 def test_lines_end_with_crlf(heads: Iterable[Exchange]) -> Iterator[Finding]:
     """A response MUST end each line of its head with CRLF: many clients take a bare LF for the end of the message."""
@@ -365,32 +238,6 @@ def test_header_fields_are_not_folded(journal: tuple[Exchange, ...]) -> Iterator
     for exchange in journal:
         if exchange.status and (folded := FOLDED_FIELD.search(exchange.raw_head)):
             yield Finding("a header field is folded", exchange, actual=folded[0])
-
-
-@advisory(
-    "RFC 9112, section 9.6: a server that closes a connection sends Connection: close in its last response",
-    reads=["framing"],
-)
-def test_closing_is_announced(gate: Gate, journal: object) -> Iterator[Finding]:
-    """A response SHOULD have `Connection: close` if the server closes the connection right after it."""
-    for exchange in gate.transport.closed_unannounced:
-        yield Finding("the server closed the connection within a second, and did not announce it", exchange)
-
-
-@advisory("RFC 9112, section 9.3: HTTP implementations SHOULD support persistent connections", reads=["framing"])
-def test_connections_are_kept(ok_responses: list[Exchange]) -> Iterator[Finding]:
-    """The server SHOULD NOT end the connection after each 200 response, by `Connection: close` or by HTTP/1.0."""
-    answered = [exchange for exchange in ok_responses if exchange.status == 200]
-    if answered and all(map(_ends_the_connection, answered)):
-        yield Finding("every 200 response ends its connection", answered[0])
-
-
-def _ends_the_connection(exchange: Exchange) -> bool:
-    request = exchange.request
-    if request.version == "HTTP/1.0" or any(b"close" in value.lower() for value in request.values("Connection")):
-        return False
-    is_kept = "keep-alive" in exchange.header("Connection").lower()
-    return exchange.announces_closing or (exchange.version == "1.0" and not is_kept)
 
 
 @advisory(

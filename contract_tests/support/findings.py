@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from contract_tests.metrics.schema import Problem, header_problems, problems
+from contract_tests.metrics.view import UsageMetrics
 from contract_tests.wire.messages import Exchange
 from usage_contract.levels import Level
 
@@ -100,6 +101,11 @@ def media_type_finding(exchange: Exchange, problem: str, expected: str | None = 
 def incomplete_finding(exchange: Exchange) -> Finding:
     """Return the finding for a response that ended too early, or that is not valid HTTP."""
     return Finding(f"the response is not complete ({exchange.ending}: {exchange.excerpt(exchange.problem)})", exchange)
+
+
+def member_finding(metrics: UsageMetrics, member: str, problem: str, expected: object, actual: object) -> Finding:
+    """Return the finding for one member of usage metrics."""
+    return Finding(problem, metrics.exchange, pointer=f"/{member}", expected=str(expected), actual=str(actual))
 
 
 def body_findings(operation: str, exchange: Exchange, level: Level) -> Iterator[Finding]:

@@ -27,6 +27,7 @@ BROWSER = (
     ("Accept", "text/html,*/*;q=0.8"),
     ("Accept-Language", "de-DE,de;q=0.9"),
 )
+SENDS_PER_RESPONSE = 2  # a throttled request is sent again
 VISITOR = ("Cookie", "visitor=17")  # of an earlier visit
 
 
@@ -113,6 +114,11 @@ class Gate:
         """The baseline exchanges; complete when the first rule runs."""
         exchanges = [each for each in self.baseline_exchanges if each.request.credential not in self.rejected]
         return Baseline.of(exchanges, self.members)
+
+    @property
+    def most_counted(self) -> int:
+        """The highest number by which the baseline requests can have raised a counter."""
+        return SENDS_PER_RESPONSE * len(self.baseline_exchanges)
 
     def request(self, key: Credential | None = None, label: str = "", **options: Unpack[RequestOptions]) -> Request:
         """Build a request for the operation; without further arguments it is the baseline request without a key."""

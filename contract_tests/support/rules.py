@@ -38,6 +38,8 @@ R = TypeVar("R")
 RuleFunction = Any  # of a rule: its parameters are fixtures
 
 DOCUMENT = "document"
+USAGE = f"{DOCUMENT}, UsageResponse"
+TOP_DOMAINS = f'{USAGE}.top_domains: "Top 20 domains by request count"'
 AUTHENTICATION_GUIDE = "authentication guide"
 ERRORS_GUIDE = "errors guide"
 HEADER_ONLY = f"{AUTHENTICATION_GUIDE}: a key is taken from the X-API-Key header only"

@@ -1,0 +1,105 @@
+"""The usage metrics of one key agree with those of its earlier responses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+
+from contract_tests.metrics.view import UsageMetrics, by_key, check_several, with_members
+from contract_tests.support.facts import having
+from contract_tests.support.findings import Finding, member_finding
+from contract_tests.support.gate import Gate
+from contract_tests.support.rules import TOP_DOMAINS, USAGE, advisory, documented
+from contract_tests.wire.messages import Credential
+
+LARGEST_INTEGERS = {2**bits - 1 for bits in (31, 32, 63, 64)}
+
+
+@documented(f'{USAGE}.total: "Total requests across all protocols"')
+def test_counters_do_not_stick(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """`total`, `success`, `fail` and `bytes_transferred` MUST NOT remain at the largest value of an integer type."""
+    check_several(usage_metrics)
+    for name in ("total", "success", "fail", "bytes_transferred"):
+        for of_key in by_key(usage_metrics).values():
+            values = {getattr(metrics, name) for metrics in of_key}
+            if len(of_key) > 1 and len(values) == 1 and values <= LARGEST_INTEGERS:
+                expected = "another count in one of several responses"
+                yield member_finding(
+                    of_key[-1], name, f"{name} is the largest value of an integer type", expected, *values
+                )
+
+
+@advisory(f"{USAGE}: counts of one key; the document does not state that they are for all time", reads=["time"])
+def test_counters_do_not_decrease(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """`total`, `success`, `fail` and `bytes_transferred` SHOULD NOT decrease from one response to the next."""
+    check_several(usage_metrics)
+    for name in ("total", "success", "fail", "bytes_transferred"):
+        last: dict[Credential | None, UsageMetrics] = {}
+        for metrics in usage_metrics:
+            key, value = metrics.key, getattr(metrics, name)
+            if value is None:
+                continue
+            before = last.get(key, metrics)
+            last[key] = metrics
+            if not _is_later(metrics, before):
+                continue
+            if value < (value_before := getattr(before, name)):
+                finding = member_finding(metrics, name, f"{name} has decreased", f"at least {value_before}", value)
+                yield replace(finding, related=(before.exchange,))
+
+
+def _is_later(metrics: UsageMetrics, before: UsageMetrics) -> bool:
+    """Whether a request was sent after the response to another one: concurrent requests have no order."""
+    return before.exchange.ended <= metrics.exchange.started
+
+
+@advisory(f"{TOP_DOMAINS}; counts of one key", repeats=["consistency/counters-do-not-decrease"], reads=["time"])
+def test_domains_do_not_decrease_alone(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """The requests of a domain SHOULD NOT decrease while no other count of the key does."""
+    check_several(usage_metrics)
+    listing = [metrics for metrics, _ in having(usage_metrics, "top_domains")]
+    for of_key in by_key(listing).values():
+        for (before, earlier), (after, later) in pairwise(with_members(of_key, "top_domains")):
+            if not _is_later(after, before):
+                continue
+            requests = dict(earlier)
+            for index, (domain, count) in enumerate(later):
+                if count < (least := requests.get(domain, count)):
+                    member, problem = f"top_domains/{index}/requests", "the requests of a domain have decreased"
+                    yield replace(
+                        member_finding(after, member, problem, f"at least {least}", count), related=(before.exchange,)
+                    )
+
+
+@advisory(f"{USAGE}: usage metrics of one key", reads=["one run"])
+def test_first_metrics_are_not_zero(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """The first `total` of a key SHOULD NOT be 0 if later ones exceed the number of requests of the run."""
+    check_several(usage_metrics)
+    own = gate.most_counted
+    counting = [metrics for metrics, _ in having(usage_metrics, "total")]
+    for first, *later in by_key(counting).values():
+        totals = [total for _, total in with_members(later, "total")]
+        if first.total == 0 and totals and min(totals) > own:
+            problem = "only the first total is 0"
+            finding = member_finding(first, "total", problem, f"about {min(totals)}, as in later responses", 0)
+            yield replace(finding, related=(later[0].exchange,))
+
+
+@advisory(f"{TOP_DOMAINS}; clients show the order", reads=["time"])
+def test_equal_counts_keep_their_order(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+    """Domains of `top_domains` with equal counts SHOULD have the same order in the next response."""
+    check_several(usage_metrics)
+    listing = [metrics for metrics, _ in having(usage_metrics, "top_domains")]
+    for of_key in by_key(listing).values():
+        for (before, earlier), (after, later) in pairwise(with_members(of_key, "top_domains")):
+            place = {row: index for index, row in enumerate(earlier)}
+            kept = [row for row in later if row in place]
+            for (domain, count), (following, other) in pairwise(kept):
+                if count == other and place[domain, count] > place[following, other]:
+                    index = later.index((following, other))
+                    finding = member_finding(
+                        after, f"top_domains/{index}", "domains with equal counts change places", domain, following
+                    )
+                    yield replace(finding, related=(before.exchange,))
+                    return

@@ -1,0 +1,130 @@
+"""The text with which an error response explains itself: the member `detail`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import pytest
+
+from contract_tests.support import wrong_keys
+from contract_tests.support.disclosure import MASKS
+from contract_tests.support.findings import Finding
+from contract_tests.support.gate import Gate
+from contract_tests.support.rules import ERRORS_GUIDE, advisory
+from contract_tests.wire.messages import AUTH_ERRORS, UNSUSPICIOUS, Exchange
+from contract_tests.wire.not_tested import NotTested, or_not_applicable
+
+EXCEPTION = re.compile(r"\b[A-Z]\w{1,60}(?:Error|Exception)\b")
+MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>")
+VARIABLE = re.compile(r"[0-9a-fA-F-]{8,}|\d+")  # identifiers, times, and other numbers
+LONGEST_DETAIL = 500  # characters that are compared
+ROUTE = re.compile(rb"(?<=[\"'\s(])/[A-Za-z_][\w{}<>:.-]*(?:/[\w{}<>:.-]*)*")
+MOST_ROUTES = 3  # paths in the body of an error: its own one, and a link or two
+PHRASES = {status.phrase.lower(): status.value for status in HTTPStatus if status >= 400}
+
+
+@pytest.fixture
+def detailed(journal: tuple[Exchange, ...]) -> list[Exchange]:
+    """The errors that have a detail; NotApplicable without any."""
+    errors = (each for each in journal if (each.status or 0) >= 400 and not each.abridged)
+    return list(or_not_applicable((each for each in errors if _text(each)), "no error has a detail"))
+
+
+@advisory(
+    "OWASP Authentication Cheat Sheet: a generic message for each wrong credential",
+    repeats=["errors/responses-do-not-disclose-keys"],
+    reads=["unknown key"],
+)
+def test_detail_does_not_depend_on_the_wrong_key(
+    gate: Gate, documented_errors: list[Exchange], journal: tuple[Exchange, ...]
+) -> Iterator[Finding]:
+    """A response to a wrong key as long as a valid one SHOULD NOT have another `detail` than that to an unknown key.
+
+    Numbers in the texts, such as times and identifiers, may differ, and so may masked keys.
+    """
+    usual = [each for each in documented_errors if each.request.credential == wrong_keys.UNKNOWN and _detail(each)]
+    if len(set(map(_detail, usual))) != 1:
+        raise NotTested("the responses to one unknown key do not have the same detail")
+    known = {"", _detail(usual[0])}
+    for exchange in journal:
+        if exchange.status == usual[0].status and _is_similar(exchange, gate) and _detail(exchange) not in known:
+            expected, actual = (str(each.object["detail"]) for each in (usual[0], exchange))
+            problem, first = "detail depends on the wrong key", (usual[0],)
+            yield Finding(problem, exchange, related=first, expected=expected, actual=actual)
+            return
+
+
+def _is_similar(exchange: Exchange, gate: Gate) -> bool:
+    """Whether a request has a wrong key that is as long as a valid one, and that no firewall suspects."""
+    key = exchange.request.credential
+    if key is None or key in gate.keys or not UNSUSPICIOUS.fullmatch(key.value):
+        return False
+    return any(len(key.value) == len(valid.value) for valid in gate.keys)
+
+
+def _detail(exchange: Exchange) -> str:
+    """Return the detail of an error without its numbers and the key of the request, also masked; empty without one."""
+    text, key = _text(exchange), exchange.request.credential
+    words = (text.replace(key.value.decode("latin-1"), "") if key else text).split()
+    return VARIABLE.sub("", " ".join(word for word in words if not any(mask in word for mask in MASKS)))
+
+
+@advisory(
+    f"{ERRORS_GUIDE}: the detail is for the client; the name of an exception is for the developer of the server",
+    repeats=["errors/responses-do-not-disclose-internals"],
+)
+def test_detail_does_not_name_an_exception(detailed: list[Exchange]) -> Iterator[Finding]:
+    """The `detail` of an error SHOULD NOT contain the name of an exception, such as `KeyError`."""
+    for exchange in detailed:
+        if name := EXCEPTION.search(_text(exchange)):
+            yield Finding("the detail names an exception", exchange, pointer="/detail", actual=name[0])
+
+
+@advisory(f"{ERRORS_GUIDE}: the body is JSON with a detail text; a client shows it as it is")
+def test_detail_is_plain_text(detailed: list[Exchange]) -> Iterator[Finding]:
+    """The `detail` of an error SHOULD NOT contain HTML."""
+    for exchange in detailed:
+        if MARKUP.search(_text(exchange)):
+            yield Finding("the detail contains HTML", exchange, pointer="/detail", actual=_text(exchange))
+
+
+@advisory("RFC 9457, section 3.1.4: detail explains this occurrence of the problem")
+def test_detail_fits_the_status(detailed: list[Exchange]) -> Iterator[Finding]:
+    """The `detail` of an error SHOULD NOT be the reason phrase of another status code."""
+    for exchange in detailed:
+        status = PHRASES.get(_text(exchange).strip(" .!").lower(), exchange.status)
+        if status != exchange.status:
+            problem = f"the detail is the reason phrase of {status}"
+            yield Finding(problem, exchange, pointer="/detail", actual=_text(exchange))
+
+
+@advisory("RFC 9457, section 3.1.4: detail helps the client to correct the problem")
+def test_detail_depends_on_the_error(detailed: list[Exchange]) -> Iterator[Finding]:
+    """The `detail` of a 404 or 405 SHOULD NOT be that of a 401 or 403."""
+    of_keys = {_detail(exchange): exchange for exchange in detailed if exchange.status in AUTH_ERRORS}
+    others = (exchange for exchange in detailed if exchange.status in {404, 405})
+    for exchange in or_not_applicable(others, "no response with status 404 or 405 has a detail"):
+        if refused := of_keys.get(_detail(exchange)):
+            problem = f"the detail is that of a {refused.status}"
+            yield Finding(problem, exchange, related=(refused,), pointer="/detail", actual=_text(exchange))
+            return
+
+
+@advisory("OWASP API9, improper inventory management: routes that a client does not know are not for it")
+def test_errors_do_not_list_routes(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response with status 404 or 405 SHOULD NOT list the routes of the server."""
+    refused = (exchange for exchange in journal if exchange.status in {404, 405} and not exchange.abridged)
+    for exchange in or_not_applicable(refused, "no response has status 404 or 405"):
+        sent = exchange.request.target
+        routes = {route for route in ROUTE.findall(exchange.body) if route not in sent}
+        if len(routes) > MOST_ROUTES:
+            actual = b", ".join(sorted(routes))
+            yield Finding("the body lists routes", exchange, actual=actual)
+
+
+def _text(exchange: Exchange) -> str:
+    """Return the detail of an error, shortened; empty without one."""
+    detail = exchange.object.get("detail")
+    return detail[:LONGEST_DETAIL] if isinstance(detail, str) else ""

@@ -1,0 +1,181 @@
+"""Connections: which requests share one, when it ends, and the versions of HTTP."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from contract_tests.support import wrong_keys
+from contract_tests.support.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY
+from contract_tests.support.findings import Finding, one_of, status_finding
+from contract_tests.support.gate import Gate
+from contract_tests.support.rules import advisory, specified
+from contract_tests.wire.messages import (
+    CLIENT_ERRORS,
+    CLOSED_ENDINGS,
+    LATE_ENDINGS,
+    Exchange,
+)
+from contract_tests.wire.not_tested import or_not_applicable, or_not_tested
+
+FIRST_PIECE = 24  # bytes of a request: the rest of its head follows later
+INTERIM_RESPONSE = re.compile(rb"[\r\n]*HTTP/\d\.\d 1\d\d\b")
+NO_HTTP_1_0 = "no HTTP/1.0 request has a response"
+
+
+@specified("RFC 9112, section 6.1: Transfer-Encoding belongs to HTTP/1.1")
+def test_http_1_0_response_is_not_chunked(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response to an HTTP/1.0 request MUST NOT have Transfer-Encoding."""
+    answered = (each for each in journal if each.request.version == "HTTP/1.0" and each.status)
+    for exchange in or_not_tested(answered, NO_HTTP_1_0):
+        if coding := exchange.header("Transfer-Encoding"):
+            yield Finding("an HTTP/1.0 client cannot read Transfer-Encoding", exchange, actual=coding)
+
+
+@specified("RFC 9110, section 15.2: a server sends no 1xx response to an HTTP/1.0 client", reads=["head"])
+def test_http_1_0_request_gets_no_interim_response(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response to an HTTP/1.0 request MUST NOT be preceded by an interim response."""
+    for exchange in or_not_tested((each for each in journal if each.request.version == "HTTP/1.0"), NO_HTTP_1_0):
+        if INTERIM_RESPONSE.match(exchange.raw_head):
+            yield Finding(
+                "an interim response precedes the response", exchange, actual=exchange.excerpt(exchange.raw_head, 60)
+            )
+
+
+@specified(
+    "RFC 9112, sections 9.3 and 9.6: the server closes after the last response, in HTTP/1.0 after each",
+    needs=NEEDS_VALID_KEY,
+    sends_requests=True,
+)
+def test_connection_closes_on_request(gate: Gate) -> Iterator[Finding]:
+    """The server MUST close the connection after the response to `Connection: close`, or to HTTP/1.0."""
+    requests = [
+        gate.request(gate.main, "and Connection: close", fields=[("Connection", "close")]),
+        gate.request(gate.main, "by HTTP/1.0, without keep-alive", version="HTTP/1.0"),
+    ]
+    for request in requests:
+        exchange = gate.transport.send_and_await_close(request)
+        if exchange.status not in {200, 429} and request.version != "HTTP/1.0":
+            yield status_finding(exchange, "200")
+            return
+        if exchange.status == 200 and not exchange.is_closed:
+            yield Finding("the connection is still open", exchange)
+            return
+
+
+@specified(
+    "RFC 9112, section 9.6: a server that sends the close option closes the connection after that response",
+    repeats=["http/connection-closes-on-request"],
+    reads=["framing"],
+)
+def test_announced_closing_follows(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """The server MUST close the connection after a response with `Connection: close`."""
+    announcing = (each for each in journal if each.announces_closing and each.is_closed is not None)
+    for exchange in or_not_applicable(
+        announcing, "the gate did not await the end of a connection whose closing was announced"
+    ):
+        if not exchange.is_closed:
+            yield Finding("the connection is still open", exchange)
+
+
+@specified(
+    "RFC 9112, section 9.6: a server that receives the close option closes the connection after its response",
+    repeats=["http/connection-closes-on-request"],
+    reads=["framing"],
+)
+def test_connection_closes_after_an_error(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """The server MUST close the connection after an error, too, if the request has `Connection: close`."""
+    errors = (
+        exchange
+        for exchange in journal
+        if b"close" in exchange.request.values("Connection") and exchange.status in CLIENT_ERRORS
+    )
+    awaited = (exchange for exchange in errors if exchange.is_closed is not None)
+    for exchange in or_not_tested(awaited, "no request with Connection: close was refused"):
+        if not exchange.is_closed:
+            yield Finding("the connection is still open", exchange)
+
+
+@specified(
+    "RFC 9112, appendix C.2.2: Keep-Alive connections of HTTP/1.0; section 3.2: only HTTP/1.1 needs a Host header",
+    needs=NEEDS_VALID_KEY,
+    sends_requests=True,
+)
+def test_http_1_0_connection_serves_two_requests(gate: Gate) -> Iterator[Finding]:
+    """A request with HTTP/1.0 on a connection that the server keeps MUST get a response, or the connection closes.
+
+    A request without a Host header, on a connection of its own, is such a request.
+    """
+    exchange = gate.send(
+        gate.main, "by HTTP/1.0, without Host", without=("Host",), version="HTTP/1.0", new_connection=True
+    )
+    if exchange.ending in LATE_ENDINGS:
+        yield Finding("no complete response to a request without Host", exchange)
+    # With another key, if there is one: a cache may keep responses to HTTP/1.0 for all clients.
+    for place, key in {"first": gate.second_or_main, "second": gate.main}.items():
+        label, fields = f"by HTTP/1.0 with keep-alive, the {place} one", [("Connection", "keep-alive")]
+        exchange = gate.send(key, label, fields=fields, version="HTTP/1.0")
+        if exchange.ending in LATE_ENDINGS:
+            yield Finding(f"no complete response to the {place} request", exchange)
+        if exchange.status != 200 or exchange.header("Connection").lower() != "keep-alive":
+            return
+
+
+@specified(
+    "RFC 9112, sections 2.2 and 9.3.2: a message is a sequence of octets; responses have the requests' order",
+    needs=(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS),
+    repeats=["bypass/connection-does-not-authenticate"],
+    sends_requests=True,
+)
+def test_split_and_pipelined_requests_are_separate(gate: Gate) -> Iterator[Finding]:
+    """A request in two pieces MUST get its own response, and so MUST each of several requests in one piece, in order.
+
+    The connection may be closed instead, after the first of several.
+    """
+    halved = gate.transport.send_pipelined([gate.request(gate.main, "in two pieces")], ahead=FIRST_PIECE)
+    keys = (gate.main, gate.keys[1] if gate.keys[1:] else wrong_keys.UNKNOWN, None)
+    pipelined = gate.transport.send_pipelined([gate.request(key, "pipelined with others") for key in keys])
+    answered = (each for each in pipelined[1:] if each.ending not in CLOSED_ENDINGS)
+    for exchange in (*halved, pipelined[0], *answered):
+        credential = exchange.request.credential
+        expected = {200} if credential in gate.keys else gate.baseline.refusals(credential)
+        if exchange.status not in {429, *expected}:
+            yield status_finding(exchange, one_of(expected))
+            return
+
+
+@advisory(
+    "RFC 9112, section 9.6: a server that closes a connection sends Connection: close in its last response",
+    reads=["framing"],
+)
+def test_closing_is_announced(gate: Gate, journal: object) -> Iterator[Finding]:
+    """A response SHOULD have `Connection: close` if the server closes the connection right after it."""
+    for exchange in gate.transport.closed_unannounced:
+        yield Finding("the server closed the connection within a second, and did not announce it", exchange)
+
+
+@advisory("RFC 9112, section 9.3: HTTP implementations SHOULD support persistent connections", reads=["framing"])
+def test_connections_are_kept(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """The server SHOULD NOT end the connection after each 200 response, by `Connection: close` or by HTTP/1.0."""
+    answered = [exchange for exchange in ok_responses if exchange.status == 200]
+    if answered and all(map(_ends_the_connection, answered)):
+        yield Finding("every 200 response ends its connection", answered[0])
+
+
+@advisory(
+    "RFC 9110, section 6.2: a server sends the highest version that it supports, up to that of the request",
+    repeats=["http/connections-are-kept", "http/status-line-is-well-formed"],
+)
+def test_http_1_1_is_supported(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response to an HTTP/1.1 request SHOULD have the version HTTP/1.1."""
+    for exchange in baseline_responses:
+        if exchange.status and exchange.version != "1.1":
+            yield Finding("the response has another version", exchange, expected="1.1", actual=exchange.version)
+
+
+def _ends_the_connection(exchange: Exchange) -> bool:
+    request = exchange.request
+    if request.version == "HTTP/1.0" or any(b"close" in value.lower() for value in request.values("Connection")):
+        return False
+    is_kept = "keep-alive" in exchange.header("Connection").lower()
+    return exchange.announces_closing or (exchange.version == "1.0" and not is_kept)
