@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 
 from mock_server.control import behaviour, clock, console, events, journal, keys, library, state
-from mock_server.control.context import ALWAYS, Call, Context, ControlError, Operate
+from mock_server.control.context import SAME_SITE, Call, Context, ControlError, Operate
 from mock_server.control.document import Operation, operations, problems
 from mock_server.control.guard import check
 from mock_server.fixtures.delays import DelayError
@@ -91,7 +91,7 @@ class Control:
             raise ControlError(404, "unknown-path", f"{path} is not a path of {CONTROL_PREFIX}; {hint}")
         allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"])
         if request.method == "OPTIONS":
-            return web.Response(status=204, headers={"Allow": allowed, **ALWAYS})
+            return web.Response(status=204, headers={"Allow": allowed, **SAME_SITE})
         if operation is None:
             detail = f"{request.method} is not a method of this path; expected {allowed}."
             raise ControlError(405, "method-not-allowed", detail, headers={"Allow": allowed})

@@ -16,16 +16,12 @@ from mock_server.control.broadcast import Broadcast
 from mock_server.masking import mask_key
 from mock_server.simulation.simulator import Simulator
 from mock_server.web.mock import Mock
-from mock_server.web.responses import JSON, error_response
+from mock_server.web.responses import ALWAYS, JSON, error_response
 
 LISTED = 20
 
-# A response is never stored, never interpreted as another type, and never part of a page of another site.
-ALWAYS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+# A response is never part of a page of another site.
+SAME_SITE = {**ALWAYS, "Cross-Origin-Resource-Policy": "same-origin"}
 
 
 class ControlError(Exception):
@@ -44,7 +40,7 @@ class ControlError(Exception):
 
     def response(self) -> web.Response:
         """Return the response."""
-        headers = {**ALWAYS, **(self.headers or {})}
+        headers = {**SAME_SITE, **(self.headers or {})}
         return error_response(self.status, str(self), self.reason, headers=headers).response()
 
 
@@ -107,17 +103,17 @@ Operate = Callable[[Context, Call], Awaitable[web.StreamResponse]]
 
 def json_response(value: Any, status: int = 200) -> web.Response:
     """Return a response with a JSON body."""
-    return web.Response(status=status, headers={"Content-Type": JSON, **ALWAYS}, body=orjson.dumps(value))
+    return web.Response(status=status, headers={"Content-Type": JSON, **SAME_SITE}, body=orjson.dumps(value))
 
 
 def text_response(text: str, content_type: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return a response with a text."""
-    return web.Response(headers={"Content-Type": content_type, **ALWAYS, **(headers or {})}, body=text.encode())
+    return web.Response(headers={"Content-Type": content_type, **SAME_SITE, **(headers or {})}, body=text.encode())
 
 
 def no_content() -> web.Response:
     """Return a response without a body."""
-    return web.Response(status=204, headers=ALWAYS)
+    return web.Response(status=204, headers=SAME_SITE)
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from aiohttp import ClientConnectionError, web
 
-from mock_server.control.context import ALWAYS, Call, Context, Operate
+from mock_server.control.context import SAME_SITE, Call, Context, Operate
 from mock_server.control.entry_views import summary_views
 from mock_server.control.views import state_view
 from mock_server.simulation.journal import Entry
@@ -26,7 +26,7 @@ BATCH = 100
 # The number of periods without an event after which a comment is sent: it detects a client that has gone.
 QUIET_PERIODS = 75
 
-HEADERS = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no", "Server": SERVER, **ALWAYS}
+HEADERS = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no", "Server": SERVER, **SAME_SITE}
 
 
 async def get_events(context: Context, call: Call) -> web.StreamResponse:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from mock_server.web.responses import REASON, PreparedResponse
+from mock_server.web.responses import ALWAYS, REASON, PreparedResponse
 
 _RESPONSE_HEADERS = (
     *("Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining"),
@@ -35,7 +35,7 @@ def preflight(request: web.Request) -> PreparedResponse | None:
         "Access-Control-Allow-Methods": method,
         "Access-Control-Allow-Headers": request.headers.get("Access-Control-Request-Headers") or _REQUEST_HEADERS,
         "Access-Control-Max-Age": str(_MAX_AGE_SECONDS),
-        "Cache-Control": "no-store",
+        **ALWAYS,
         "Vary": "Access-Control-Request-Method, Access-Control-Request-Headers",
     }
     if request.headers.get("Access-Control-Request-Private-Network") == "true":

@@ -16,6 +16,9 @@ JSON = "application/json"
 # The Server header: without versions, which RFC 9110, section 10.2.4, discourages.
 SERVER = "usage-mock"
 
+# Of every response: no cache stores it, and no browser takes it for another type.
+ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
 # The header in which the mock gives the reason for an error.
 REASON = "Mock-Reason"
 
@@ -85,7 +88,7 @@ def documented_response(
         raise ContractError(f"{operation}: the mock would send {status}, the document defines {documented}")
     body = documented_members(response.schema, members, f"{operation} {status}")
     content_type = {"Content-Type": response.media_type or JSON}
-    return PreparedResponse(status, {**content_type, **(headers or {})}, orjson.dumps(body))
+    return PreparedResponse(status, {**content_type, **ALWAYS, **(headers or {})}, orjson.dumps(body))
 
 
 def documented_members(schema: Mapping[str, Any] | None, value: Any, where: str) -> Any:
@@ -121,7 +124,7 @@ def error_response(
         reason: A word for programs, the value of `Mock-Reason`.
         headers: Further headers.
     """
-    always = {"Content-Type": JSON, "Cache-Control": "no-store", REASON: reason}
+    always = {"Content-Type": JSON, **ALWAYS, REASON: reason}
     return PreparedResponse(status, {**always, **(headers or {})}, orjson.dumps({"detail": detail}))
 
 

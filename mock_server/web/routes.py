@@ -11,8 +11,8 @@ from aiohttp.typedefs import Handler
 
 from mock_server.options import MockOptions
 from mock_server.simulation.simulator import Simulator
-from mock_server.web.responses import PreparedResponse, documented_response
-from mock_server.web.usage import NO_STORE, Usage
+from mock_server.web.responses import ALWAYS, PreparedResponse, documented_response
+from mock_server.web.usage import Usage
 from usage_contract import Contract, ContractError
 
 # The operations that the mock simulates, by `operationId`.
@@ -85,7 +85,7 @@ def build_routes(contract: Contract, simulator: Simulator, options: MockOptions)
                 raise ContractError(f"{operation}: the mock cannot serve the path: {error}") from None
             methods_of[operation.path].append(method)
     for path, methods in methods_of.items():
-        allow = {"Allow": ", ".join([*methods, "OPTIONS"]), **NO_STORE}
+        allow = {"Allow": ", ".join([*methods, "OPTIONS"]), **ALWAYS}
         router.add_route("OPTIONS", path, _constant(PreparedResponse(204, allow, b"")))
     probes = frozenset(operation.path for operation in operations.values() if operation.key_header is None)
     return Routes(usage, router, probes, contract)

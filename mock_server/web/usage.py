@@ -23,7 +23,6 @@ from mock_server.web.reasons import NO_KEY, UNKNOWN_KEY, reason_of_unknown
 from mock_server.web.responses import REASON, PreparedResponse, documented_response, error_response, reason_phrase
 from usage_contract import ContractError, Operation
 
-NO_STORE = {"Cache-Control": "no-store"}
 CHALLENGE = {"WWW-Authenticate": 'ApiKey realm="usage"'}
 
 # JSON text never contains a raw NUL, so this marks the place of `rate_limit.remaining` in a rendered body.
@@ -165,7 +164,7 @@ class Usage:
     def _render(self, account: Account) -> tuple[PreparedResponse, list[bytes]]:
         """Return the 200 of an account, and its body before and after `remaining`."""
         metrics = account.usage_metrics(remaining=orjson.Fragment(REMAINING))
-        response = documented_response(self._operation, 200, metrics, headers={**NO_STORE, **self._headers})
+        response = documented_response(self._operation, 200, metrics, headers=self._headers)
         rendered = account.derived[self] = response, response.body.split(REMAINING)
         return rendered
 
@@ -178,9 +177,9 @@ class Usage:
     def _documented_error(self, status: int, reason: str, more: Mapping[str, str] | None = None) -> PreparedResponse:
         """Build a documented error response; its `detail` is the description of the status code in the document."""
         response = self._operation.responses.get(str(status))
-        headers = {**NO_STORE, **CHALLENGE} if status == 401 else NO_STORE
         members = {"detail": response.description if response else ""}
-        headers = {**headers, **self._headers, **(more or {}), REASON: reason}
+        challenge = CHALLENGE if status == 401 else {}
+        headers = {**challenge, **self._headers, **(more or {}), REASON: reason}
         return documented_response(self._operation, status, members, headers=headers)
 
 
