@@ -26,6 +26,7 @@ from contract_tests.wire.not_tested import (
 LARGEST_CLOCK_OFFSET = 300  # seconds: between those of the server and of this machine
 DATE_INTERVAL = 2.0  # seconds: Date has whole seconds, so two responses that far apart have different ones
 ROUNDING = 0.1  # seconds: more than the inaccuracy of sums of times
+LARGEST_BODY = 1 << 16  # bytes
 FROZEN_INTERVAL = 5.0  # seconds: for one key and target, because a gateway may repeat a response for a moment
 
 
@@ -174,6 +175,23 @@ def test_responses_have_a_date(baseline_responses: tuple[Exchange, ...]) -> Iter
     for exchange in baseline_responses:
         if 200 <= (exchange.status or 0) < 500 and not exchange.values("Date"):
             yield Finding("the response has no Date", exchange)
+
+
+@advisory("OWASP REST Security Cheat Sheet, security headers: a browser does not guess another media type")
+def test_media_type_is_not_guessed(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response with a body SHOULD have `X-Content-Type-Options: nosniff`."""
+    for exchange in baseline_responses:
+        if exchange.size and exchange.header("X-Content-Type-Options").lower() != "nosniff":
+            actual = exchange.header("X-Content-Type-Options") or "no X-Content-Type-Options"
+            yield Finding("a browser may guess the media type", exchange, expected="nosniff", actual=actual)
+
+
+@advisory("OWASP API4, unrestricted resource consumption; the documented members take a few kilobytes")
+def test_responses_are_small(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response SHOULD NOT have a body of more than 64 KiB."""
+    for exchange in baseline_responses:
+        if exchange.size > LARGEST_BODY:
+            yield Finding("the body is large", exchange, expected="at most 64 KiB", actual=f"{exchange.size} bytes")
 
 
 @advisory(

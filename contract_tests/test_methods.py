@@ -21,14 +21,32 @@ STANDARD_METHODS = {"HEAD", "OPTIONS", *WRITE_METHODS}
 MAY_FAIL = "errors guide: no 5xx is documented; 501 is usual for servers without the method (RFC 9110, section 15.6.2)"
 
 
+@pytest.fixture(scope="session")
+def options(gate: Gate) -> Exchange:
+    """The exchange of an OPTIONS with the main key."""
+    return gate.send(gate.main, "by OPTIONS", method="OPTIONS")
+
+
 @documented(MAY_FAIL, needs=NEEDS_VALID_KEY, sends_requests=True)
-def test_options_does_not_fail(gate: Gate, first_ok: Exchange) -> Iterator[Finding]:
+def test_options_does_not_fail(gate: Gate, options: Exchange, first_ok: Exchange) -> Iterator[Finding]:
     """A response to OPTIONS MUST exist, and MUST NOT have a 5xx status, except 501.
 
     The next request on the connection MUST get a 200 with usage metrics.
     """
-    exchange = gate.send(gate.main, "by OPTIONS", method="OPTIONS")
-    yield from _failures(gate, exchange, first_ok)
+    yield from _failures(gate, options, first_ok)
+
+
+@advisory(
+    "RFC 9110, section 9.3.7: a successful response to OPTIONS says what the resource supports, such as Allow",
+    needs=NEEDS_VALID_KEY,
+    sends_requests=True,
+)
+def test_options_states_the_methods(options: Exchange) -> Iterator[Finding]:
+    """A successful response to OPTIONS SHOULD have `Allow`."""
+    if options.status not in SUCCESSES:
+        raise NotApplicable("OPTIONS was refused")
+    if not options.values("Allow"):
+        yield Finding("a successful response to OPTIONS has no Allow", options)
 
 
 @documented(
@@ -101,10 +119,12 @@ def _other_length(head: Exchange, responses: list[Exchange], widen: Widen) -> It
     sends_requests=True,
 )
 def test_head_matches_get(head: Exchange, first_ok: Exchange) -> Iterator[Finding]:
-    """A response to HEAD SHOULD have the status of GET, and a Content-Type; many servers answer 405."""
+    """A response to HEAD SHOULD have status, Content-Type and Cache-Control of GET; many servers answer 405."""
     yield from unless_200([head])
-    if head.status == 200 and first_ok.values("Content-Type") and not head.values("Content-Type"):
-        yield Finding("HEAD has no Content-Type, and GET has one", head, related=(first_ok,))
+    for name in ("Content-Type", "Cache-Control") if head.status == 200 else ():
+        if head.header(name) != (expected := first_ok.header(name)):
+            problem, actual = f"{name} is not that of GET", head.header(name)
+            yield Finding(problem, head, related=(first_ok,), expected=expected or "none", actual=actual or "none")
 
 
 @documented(MAY_FAIL, needs=NEEDS_VALID_KEY, sends_requests=True)

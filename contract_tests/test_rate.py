@@ -15,6 +15,7 @@ from contract_tests.support.findings import Finding, body_findings, header_findi
 from contract_tests.support.gate import OPERATION, Gate
 from contract_tests.support.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
 from contract_tests.support.token_bucket import REMAINING, ROUNDING
+from contract_tests.wire.dates import made_at
 from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested, or_not_applicable
 
@@ -30,6 +31,10 @@ RIGHT_AFTER = 1.0  # seconds: "right after" a response, at the usual pace of the
 AT_ONCE = 0.5  # seconds: an even shorter time, because a single 429 counts here
 SOME_TOKENS = 3  # tokens: rounding, a request without a response, and a use that `total` does not show yet
 RECENT = 10.0  # seconds: `remaining` of an older response describes another state of the bucket
+RATE_FIELD = re.compile(r"(?i)(?:x-)?rate-?limit(?:-|$)")
+EPOCH_DIGITS = 10  # of the seconds since 1970
+EPOCH = re.compile(r"[12]\d{9}(?:\d{3})?")  # seconds or milliseconds since 1970
+CLOCKS_DIFFER = 60  # seconds: between those of an application and of a limiter in front of it
 NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?")  # other forms, such as a list with policies, are not documented
 
 
@@ -193,6 +198,49 @@ def test_200_fields_agree_with_the_body(ok_responses: list[Exchange]) -> Iterato
             if known and NUMBER.fullmatch(text) and all(abs(Decimal(text) - value) > ROUNDING for value in known):
                 expected = " or ".join(map(str, dict.fromkeys(known)))
                 yield Finding(f"{name} differs from the body", exchange, expected=expected, actual=text)
+
+
+@advisory(
+    "RFC 9110, section 10.2.3; RFC 6585, section 4: Retry-After is for 503, 429 and redirects; some clients always wait"
+)
+def test_200_has_no_retry_after(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """A 200 response SHOULD NOT have `Retry-After`."""
+    for exchange in ok_responses:
+        if exchange.status == 200 and exchange.values("Retry-After"):
+            actual = exchange.header("Retry-After")
+            yield Finding("a 200 response has Retry-After", exchange, actual=actual)
+
+
+@advisory(
+    f"{ERRORS_GUIDE}: such fields describe the bucket of the key; a client relies on a field that it has received",
+    reads=["one run"],
+)
+def test_every_200_has_the_same_rate_fields(gate: Gate, ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """A 200 response SHOULD have each field about the rate limit that other 200 responses to the same key have."""
+    for key in gate.keys:
+        of_key = [each for each in ok_responses if each.status == 200 and each.request.credential == key]
+        names = {name.lower() for each in of_key for name, _ in each.fields if RATE_FIELD.match(name)}
+        for name in sorted(names):
+            stating = [each for each in of_key if each.values(name)]
+            for exchange in of_key if len(stating) < len(of_key) else ():
+                if exchange not in stating:
+                    yield Finding(f"{name} is missing, and other responses have it", exchange, related=(stating[0],))
+                    return
+
+
+@advisory(
+    "RateLimit header fields for HTTP (draft): the time until the limit is reset; many servers state a date instead"
+)
+def test_reset_is_not_in_the_past(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """X-RateLimit-Reset and RateLimit-Reset SHOULD NOT be a time that is a minute before `Date` or older."""
+    names = ("X-RateLimit-Reset", "RateLimit-Reset")
+    stated = [(each, name) for each in journal for name in names if EPOCH.fullmatch(each.header(name))]
+    for exchange, name in or_not_applicable(stated, f"no response has {' or '.join(names)} as a date"):
+        text = exchange.header(name)
+        seconds = int(text[:EPOCH_DIGITS])  # a longer one is in milliseconds
+        if seconds < made_at(exchange) - CLOCKS_DIFFER:
+            expected = f"at least {made_at(exchange):.0f}"
+            yield Finding(f"{name} is in the past", exchange, expected=expected, actual=text)
 
 
 @documented(f"{ERRORS_GUIDE}: 429 with Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining and a detail text")

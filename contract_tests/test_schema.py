@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from decimal import Decimal
@@ -14,7 +15,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import FailureGroup
 from schemathesis.generation import GenerationMode
 
-from contract_tests.metrics.members import is_secret, without_noise
+from contract_tests.metrics.members import is_secret, is_time, without_noise
 from contract_tests.metrics.schema import inexact_integers
 from contract_tests.support.examples import examples
 from contract_tests.support.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY
@@ -27,6 +28,7 @@ from contract_tests.support.findings import (
 )
 from contract_tests.support.gate import OPERATION, Gate
 from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
+from contract_tests.wire.dates import is_imf_fixdate
 from contract_tests.wire.messages import CLIENT_ERRORS, Exchange, kept_whole
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.schemathesis_adapter import as_response, body_of, fields_of, prepared_request
@@ -46,6 +48,7 @@ CHECK_NAMES = (
     "response_schema_conformance",
 )
 LARGEST_EXACT_INTEGER = 2**53 - 1
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d))?")
 MOST_CASES = 3  # requests: without parameters in the document, all drawn cases are alike
 
 
@@ -140,6 +143,17 @@ def test_undocumented_members_are_not_secrets(
             for name, value in each.items():
                 if isinstance(value, str | list) and name not in gate.members and is_secret(name):
                     yield Finding(f"a 200 response has the member {exchange.excerpt(name)}", exchange)
+
+
+@advisory("RFC 3339, section 5.6: a date and a time that each client reads alike, with an offset from UTC")
+def test_times_have_an_unambiguous_form(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """A text in a 200 response whose member is named as a time SHOULD have the form of RFC 3339, or be an HTTP date."""
+    for exchange in kept_whole(_complete(ok_responses)):
+        for members in objects(exchange.json.value):
+            for name, text in members.items():
+                if isinstance(text, str) and is_time(name) and not (RFC_3339.fullmatch(text) or is_imf_fixdate(text)):
+                    expected = "2026-11-29T13:20:07Z or the like"
+                    yield Finding(f"{exchange.excerpt(name)} is ambiguous", exchange, expected=expected, actual=text)
 
 
 @documented(

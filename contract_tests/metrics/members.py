@@ -13,6 +13,7 @@ SECRET = re.compile(
     r"(?:^|_)(?:password|passwd|pwd|passphrase|secret|(?<!next_)(?<!page_)token|private_key|credential"
     r"|e_?mail|phone|ssn|card|iban|cvv|birth_?date|date_of_birth)s?(?:_|$)"
 )
+TIME = re.compile(r"(?:_(?:at|date|time|timestamp)|^(?:date|timestamp|as_of))$")
 
 
 def without_noise(number: Decimal) -> Decimal:
@@ -26,3 +27,8 @@ def without_noise(number: Decimal) -> Decimal:
 def is_secret(name: str) -> bool:
     """Whether words of a member's name are those of a secret or of personal data."""
     return SECRET.search(WORD_BORDER.sub("_", name).lower()) is not None
+
+
+def is_time(name: str) -> bool:
+    """Whether a member's name is that of a date or of a time."""
+    return TIME.search(WORD_BORDER.sub("_", name).lower()) is not None

@@ -1,4 +1,4 @@
-"""Complaints of httplint that matter for a JSON API, and two checks of header fields."""
+"""Notes of httplint that matter for a JSON API, and two checks of header fields."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ IGNORED = {
     "DATE_INCORRECT",  # the clock of this machine may be the wrong one
     "BAD_DATE_SYNTAX",  # a rule of its own checks DATES, and `Expires: 0` is correct
 }
+WARNINGS = {"FIELD_SECTION_TOO_LARGE", "FIELD_TOO_LARGE", "FIELD_VALUE_ENCODING", "SUNSET_PAST"}
 
 
 def complaints(exchange: Exchange) -> list[str]:
-    """Return the summaries of httplint's findings of level "bad"."""
+    """Return the summaries of httplint's notes of level "bad", and of some warnings."""
     exchange.check_time()
     from httplint import HttpResponseLinter, levels  # slow to import
 
@@ -26,7 +27,8 @@ def complaints(exchange: Exchange) -> list[str]:
     linter.process_headers([(name.encode("latin-1"), value) for name, value in exchange.fields])
     linter.feed_content(exchange.raw_body)
     linter.finish_content(exchange.ending == "complete")
-    bad = [(type(note).__name__, note) for note in linter.notes if note.level == levels.BAD]
+    notes = [(type(note).__name__, note) for note in linter.notes]
+    bad = [(kind, note) for kind, note in notes if note.level == levels.BAD or kind in WARNINGS]
     known = {("SINGLE_HEADER_REPEAT", f"field-{name.lower()}") for name in SINGLE}
     return [
         f"{note.summary} ({kind})" for kind, note in bad if {kind, (kind, note.subject)}.isdisjoint(IGNORED | known)

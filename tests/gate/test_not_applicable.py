@@ -34,7 +34,7 @@ OF_THE_SHIPPED_MOCK = {
     "http/request-identifiers-differ",
     "keys/each-key-has-its-own-etags",
     "rate/200-fields-agree-with-the-body",
-    "robustness/redirects-do-not-follow-forwarded-hosts",
+    "robustness/responses-do-not-follow-forwarded-hosts",
 }
 
 
