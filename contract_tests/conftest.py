@@ -10,9 +10,10 @@ import pytest
 
 from contract_tests.metrics.schema import contract, invalid_members
 from contract_tests.metrics.view import UsageMetrics
+from contract_tests.run.baseline import BaselineSender
 from contract_tests.run.first_request import first_response, try_further_keys
 from contract_tests.run.plan import AUTH_ERROR_SAMPLE, MAIN_KEY_SAMPLE, OTHER_KEY_SAMPLE, shared_fixtures
-from contract_tests.run.recorded import RecordedRunner, recording_key
+from contract_tests.run.recorded import recorded_runner, recording_key
 from contract_tests.run.runner import Runner, clock_key
 from contract_tests.run.verdicts import verdicts_key
 from contract_tests.support import wrong_keys
@@ -68,10 +69,10 @@ def runner(pytestconfig: pytest.Config) -> Iterator[Runner]:
     if verdicts.runner is None:  # a plugin that repeats the last rule sets this up once more
         settings = verdicts.settings
         if recording := pytestconfig.stash[recording_key]:
-            verdicts.runner = RecordedRunner(settings, recording)
+            verdicts.runner = recorded_runner(settings, recording)
         else:
             transport = Transport(settings, pytestconfig.stash.get(clock_key, REAL_TIME))
-            verdicts.runner = Runner(Gate(settings, contract(settings.level), transport))
+            verdicts.runner = Runner(BaselineSender(Gate(settings, contract(settings.level), transport)))
     yield verdicts.runner
     verdicts.runner.transport.close()
 
@@ -85,7 +86,7 @@ def gate(runner: Runner) -> Gate:
 @pytest.fixture(scope="session")
 def first_ok(runner: Runner, request: pytest.FixtureRequest) -> Exchange:
     """The first 200 response to the main key; every rule of a run that sends requests needs it."""
-    return first_response(runner, request.session)
+    return first_response(runner.baseline, request.session)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -110,15 +111,15 @@ def needed_facts(request: pytest.FixtureRequest, gate: Gate, baseline: None) -> 
 def main_key_responses(runner: Runner, request: pytest.FixtureRequest) -> list[Exchange]:
     """Baseline exchanges with the main key; a recording may have none."""
     if runner.is_recorded:
-        return runner.sample(MAIN_KEY_SAMPLE, runner.gate.main) if runner.gate.keys else []
-    first_ok = first_response(runner, request.session)
-    return [first_ok, *runner.sample(MAIN_KEY_SAMPLE - 1, runner.gate.main)]
+        return runner.baseline.sample(MAIN_KEY_SAMPLE, runner.gate.main) if runner.gate.keys else []
+    first_ok = first_response(runner.baseline, request.session)
+    return [first_ok, *runner.baseline.sample(MAIN_KEY_SAMPLE - 1, runner.gate.main)]
 
 
 @pytest.fixture(scope="session")
 def further_keys(runner: Runner) -> None:
     """The first exchange with each further key, whichever rules are selected."""
-    try_further_keys(runner)
+    try_further_keys(runner.baseline)
 
 
 @pytest.fixture(scope="session")
@@ -126,15 +127,15 @@ def other_key_responses(runner: Runner, further_keys: None) -> list[Exchange]:
     """Baseline exchanges with each further key."""
     exchanges: list[Exchange] = []
     for key in runner.gate.keys[1:]:
-        first_with = runner.first_with.get(key, [])
-        exchanges += [*first_with, *runner.sample(OTHER_KEY_SAMPLE - len(first_with), key)]
+        first_with = runner.baseline.first_with.get(key, [])
+        exchanges += [*first_with, *runner.baseline.sample(OTHER_KEY_SAMPLE - len(first_with), key)]
     return exchanges
 
 
 @pytest.fixture(scope="session")
 def auth_errors(runner: Runner) -> AuthErrors:
     """Baseline exchanges without a key, and with an unknown key; there may be none where the run is short."""
-    return {key: runner.sample(AUTH_ERROR_SAMPLE, key) for key in (None, wrong_keys.UNKNOWN)}
+    return {key: runner.baseline.sample(AUTH_ERROR_SAMPLE, key) for key in (None, wrong_keys.UNKNOWN)}
 
 
 @pytest.fixture(scope="session")
@@ -151,7 +152,7 @@ def unknown_key_responses(runner: Runner, auth_errors: AuthErrors) -> list[Excha
 
 def _not_empty(runner: Runner, auth_errors: AuthErrors, key: Credential | None) -> list[Exchange]:
     if not auth_errors[key]:
-        reasons = (shortfall.reason for shortfall in runner.shortfalls if shortfall.key == key)
+        reasons = (shortfall.reason for shortfall in runner.baseline.shortfalls if shortfall.key == key)
         raise NotTested(next(reasons, f"no recorded request with {label_of(key)} was refused"))
     return auth_errors[key]
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from _pytest.outcomes import Exit  # what pytest.exit raises; pytest exports it untyped
 
-from contract_tests.run.runner import Runner, Shortfall
+from contract_tests.run.baseline import BaselineSender, Shortfall
 from contract_tests.support.findings import BrokenPromiseError, Finding, status_finding
 from contract_tests.support.gate import Gate, RequestOptions
 from contract_tests.wire.connection import UnreachableError
@@ -48,20 +48,20 @@ class NoFirstResponseError(BrokenPromiseError):
     """The deployment does not answer the main key with 200, and every rule needs that."""
 
 
-def first_response(runner: Runner, session: pytest.Session) -> Exchange:
+def first_response(sender: BaselineSender, session: pytest.Session) -> Exchange:
     """Return the exchange with the first 200 response to the main key.
 
     Raises:
         CouldNotBeTestedError: The deployment, its address or the main key cannot be used.
         NoFirstResponseError: The deployment does not answer a valid key with 200.
     """
-    if runner.first_ok:
-        return runner.first_ok
-    gate = runner.gate
+    if sender.first_ok:
+        return sender.first_ok
+    gate = sender.gate
     if gate.key_header.lower() in {name.lower() for name, _ in gate.settings.headers}:
         _could_not_be_tested(gate, f"--header gives {gate.key_header}; give API keys by the options for keys")
     try:
-        exchange = runner.send_baseline(gate.main)
+        exchange = sender.send(gate.main)
     except UnreachableError as error:
         _could_not_be_tested(gate, str(error))
     except RuntimeError as error:
@@ -69,24 +69,24 @@ def first_response(runner: Runner, session: pytest.Session) -> Exchange:
             raise
         _could_not_be_tested(gate, f"a pytest plugin blocks its connections ({type(error).__module__}): {error}")
     except NotTested as reason:
-        is_throttled = any(exchange.status == 429 for exchange in runner.journal)
+        is_throttled = any(exchange.status == 429 for exchange in gate.transport.journal)
         _could_not_be_tested(gate, f"it answers 429, and {reason}" if is_throttled else str(reason))
     if exchange.status != 200 or is_page(exchange):
-        _report_no_first_200(runner, session, exchange)
+        _report_no_first_200(sender, session, exchange)
     if _is_of_another_api(gate, exchange):
         problem = "the body of the first response has no documented member; is it another API? Check --base-url"
         _could_not_be_tested(gate, problem, exchange)
-    runner.first_ok = exchange
+    sender.first_ok = exchange
     return exchange
 
 
-def _report_no_first_200(runner: Runner, session: pytest.Session, exchange: Exchange) -> NoReturn:
-    gate = runner.gate
+def _report_no_first_200(sender: BaselineSender, session: pytest.Session, exchange: Exchange) -> NoReturn:
+    gate = sender.gate
     if cause := likely_cause(exchange, gate.settings.target, gate.operation.path):
-        if exchange.status == 404 and _serves_health(runner):
+        if exchange.status == 404 and _serves_health(sender):
             cause = f"{gate.settings.target.url}/healthz is served, and {gate.operation.path} is not"
         _could_not_be_tested(gate, f"the first response is {exchange.outcome}; {cause}", exchange)
-    if exchange.status in AUTH_ERRORS and _is_refused_for_its_form(runner):
+    if exchange.status in AUTH_ERRORS and _is_refused_for_its_form(sender):
         session.shouldfail = "the main key is refused for the form of its header"
         problem = "a valid key is refused because of the position or the case of its header"
         raise NoFirstResponseError([Finding(problem, exchange, expected="200", actual=exchange.outcome)])
@@ -156,36 +156,36 @@ def _cause_of_redirect(exchange: Exchange, target: Target) -> str:
     return "--base-url must be the address that it redirects to"
 
 
-def _serves_health(runner: Runner) -> bool:
-    gate = runner.gate
+def _serves_health(sender: BaselineSender) -> bool:
+    gate = sender.gate
     with suppress(NotTested):
         request = gate.request(None, "at /healthz", target=f"{gate.settings.target.path}/healthz")
-        return runner.transport.send(request).object.get("ok") is True
+        return sender.gate.transport.send(request).object.get("ok") is True
     return False
 
 
-def try_further_keys(runner: Runner) -> None:
+def try_further_keys(sender: BaselineSender) -> None:
     """Send a first request with each further key; a key that is always rejected is not used in the run."""
-    for key in runner.gate.settings.keys[1:]:
-        if key not in runner.first_with:
-            _send_first_request_with(runner, key)
+    for key in sender.gate.settings.keys[1:]:
+        if key not in sender.first_with:
+            _send_first_request_with(sender, key)
 
 
-def _send_first_request_with(runner: Runner, key: Credential) -> None:
+def _send_first_request_with(sender: BaselineSender, key: Credential) -> None:
     try:
-        exchanges = [runner.send_baseline(key)]
+        exchanges = [sender.send(key)]
         while exchanges[-1].status in AUTH_ERRORS and len(exchanges) <= CONFIRMATIONS:
-            exchanges.append(runner.send_baseline(key))
+            exchanges.append(sender.send(key))
     except NotTested as reason:
         problem = f"no request with {key.label} got a response: {reason}"
-        runner.shortfalls.append(Shortfall(key, problem, reason.wanted))
+        sender.shortfalls.append(Shortfall(key, problem, reason.wanted))
         return
-    runner.first_with[key] = exchanges
+    sender.first_with[key] = exchanges
     if all(exchange.status in AUTH_ERRORS for exchange in exchanges):
-        runner.gate.rejected[key] = exchanges[0]
+        sender.gate.rejected[key] = exchanges[0]
         variable = key.shell.removeprefix("$")
         problem = f"{key.label} ({variable}) was rejected with {exchanges[0].status} and is not used{_quotes(key)}"
-        runner.shortfalls.append(Shortfall(key, problem, f"a valid {key.label}"))
+        sender.shortfalls.append(Shortfall(key, problem, f"a valid {key.label}"))
 
 
 def _quotes(key: Credential) -> str:
@@ -194,15 +194,15 @@ def _quotes(key: Credential) -> str:
     return "; it begins and ends with a quote" if is_quoted else ""
 
 
-def _is_refused_for_its_form(runner: Runner) -> bool:
-    gate = runner.gate
+def _is_refused_for_its_form(sender: BaselineSender) -> bool:
+    gate = sender.gate
     forms: tuple[RequestOptions, ...] = (
         {"key_first": True},
         {"key_field": gate.key_header.lower()},
         {"separator": b":"},
     )
     requests = (gate.request(gate.main, "in another form", **form) for form in forms)
-    return any(runner.transport.send(request).status == 200 for request in requests)
+    return any(sender.gate.transport.send(request).status == 200 for request in requests)
 
 
 def _could_not_be_tested(gate: Gate, reason: str, exchange: Exchange | None = None) -> NoReturn:

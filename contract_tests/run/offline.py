@@ -14,7 +14,7 @@ from contract_tests.metrics.schema import contract
 from contract_tests.redaction.redactor import Redactor
 from contract_tests.reports.model import Outcome, RuleReport, redacted
 from contract_tests.run.key_sources import keys_from
-from contract_tests.run.recorded import RecordedRunner, check_recording, reason_of_doubts, settings_of
+from contract_tests.run.recorded import check_recording, reason_of_doubts, recorded_runner, settings_of
 from contract_tests.run.report import rule_report
 from contract_tests.run.runner import Runner
 from contract_tests.run.verdicts import Verdict, Verdicts
@@ -68,8 +68,11 @@ def judge(
 
 def judge_recording(recording: Recording, level: Level = "documented") -> Verdicts:
     """Judge a recording by every rule."""
-    runner = RecordedRunner(settings_of(recording, level), recording)
-    return judge_offline(runner, recording.lacks, doubts_about(recording, level))
+    settings = settings_of(recording, level)
+    verdicts = Verdicts(settings, runner=recorded_runner(settings, recording))
+    for verdict in _each_verdict(verdicts, recording.lacks, doubts_about(recording, level)):
+        verdicts.add(verdict)
+    return verdicts
 
 
 def doubts_about(recording: Recording, level: Level) -> dict[str, str]:
@@ -81,7 +84,7 @@ def doubts_about(recording: Recording, level: Level) -> dict[str, str]:
     if not doubted:
         return {}
     settings = settings_of(recording, level)
-    verdicts = Verdicts(settings, runner=RecordedRunner(settings, recording, with_doubts=True))
+    verdicts = Verdicts(settings, runner=recorded_runner(settings, recording, with_doubts=True))
     broken = [verdict for verdict in _each_verdict(verdicts, recording.lacks, {}) if verdict.findings]
     return {verdict.rule.id: reason_of_doubts(_doubted_in(verdict.findings) or doubted) for verdict in broken}
 
@@ -89,22 +92,6 @@ def doubts_about(recording: Recording, level: Level) -> dict[str, str]:
 def _doubted_in(findings: Iterable[Finding]) -> list[Exchange]:
     exchanges = (exchange for finding in findings for exchange in (finding.exchange, *finding.related))
     return [exchange for exchange in exchanges if exchange.doubt]
-
-
-def judge_offline(
-    runner: RecordedRunner, lacks: Collection[Aspect] = (), doubts: Mapping[str, str] | None = None
-) -> Verdicts:
-    """Judge the exchanges of a runner that sends nothing.
-
-    Args:
-        runner: The exchanges, and the deployment that they are with.
-        lacks: The aspects of the exchanges that are not known.
-        doubts: The reasons why rules are not tested although the exchanges keep them, see `doubts_about`.
-    """
-    verdicts = Verdicts(runner.settings, runner=runner)
-    for verdict in _each_verdict(verdicts, lacks, doubts or {}):
-        verdicts.add(verdict)
-    return verdicts
 
 
 def _each_verdict(verdicts: Verdicts, lacks: Collection[Aspect], doubts: Mapping[str, str]) -> Iterator[Verdict]:

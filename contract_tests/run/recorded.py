@@ -9,6 +9,7 @@ import pytest
 
 from contract_tests.metrics.schema import contract
 from contract_tests.reports.model import counted
+from contract_tests.run.baseline import BaselineSender
 from contract_tests.run.options import Settings
 from contract_tests.run.runner import Runner
 from contract_tests.support import wrong_keys
@@ -46,26 +47,26 @@ class RecordedTransport(Transport):
         raise NotTested("a recording cannot answer further requests", wanted=OWN_REQUESTS)
 
 
-class RecordedRunner(Runner):
-    """Gives rules the exchanges of a recording as those of a run.
-
-    Responses that may have another cause than the deployment are passed over, except in a `with_doubts` runner.
-    """
-
-    def __init__(self, settings: Settings, recording: Recording, *, with_doubts: bool = False) -> None:
-        self.settings = settings
-        gate = Gate(settings, contract(settings.level), RecordedTransport(settings))
-        super().__init__(gate)
-        self.transport.journal += recording.exchanges if with_doubts else _undoubted(recording.exchanges)
-        gate.rejected = dict(recording.refused)
-        gate.baseline_exchanges = [exchange for exchange in self.journal if exchange.request.is_baseline]
-        self.first_with = {key: [] for key in gate.keys}
-        self.shared = len(self.journal)
+class RecordedBaseline(BaselineSender):
+    """The recorded exchanges that are those of baseline requests."""
 
     def sample(self, _: int, key: Credential | None = None) -> list[Exchange]:
         """Return the recorded baseline exchanges with a key, without a key, or with any key that was refused."""
         keys = self.gate.rejected.keys() if key == wrong_keys.UNKNOWN else {key}
         return [exchange for exchange in self.gate.baseline_exchanges if exchange.request.credential in keys]
+
+
+def recorded_runner(settings: Settings, recording: Recording, *, with_doubts: bool = False) -> Runner:
+    """Return a runner that gives rules the exchanges of a recording as those of a run.
+
+    Responses that may have another cause than the deployment are passed over, except `with_doubts`.
+    """
+    gate = Gate(settings, contract(settings.level), RecordedTransport(settings), rejected=dict(recording.refused))
+    journal = gate.transport.journal
+    journal += recording.exchanges if with_doubts else _undoubted(recording.exchanges)
+    gate.baseline_exchanges += (exchange for exchange in journal if exchange.request.is_baseline)
+    baseline = RecordedBaseline(gate, first_with={key: [] for key in gate.keys})
+    return Runner(baseline, shared=len(journal))
 
 
 def _undoubted(exchanges: Iterable[Exchange]) -> Iterator[Exchange]:

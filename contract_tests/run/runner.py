@@ -1,17 +1,18 @@
-"""The runner: it sends the requests that rules share, runs each rule, and notices an outage."""
+"""The runner: it runs each rule, and notices an outage."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 
+from contract_tests.run.baseline import BaselineSender
 from contract_tests.run.outage import Suspicion
 from contract_tests.support.findings import BrokenPromiseError, Finding
 from contract_tests.support.gate import Gate
 from contract_tests.wire.clock import Clock
-from contract_tests.wire.messages import Credential, Exchange, label_of
+from contract_tests.wire.messages import Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.transport import Transport
 
@@ -20,35 +21,23 @@ CONFIRMING = (0.0, 1.0, 2.0)  # seconds before each request that confirms an out
 MOST_SUSPICIONS = 5  # of a run: each costs one request where the deployment works
 
 
-@dataclass(frozen=True)
-class Shortfall:
-    """Baseline requests with one key, or without a key, that were not sent as planned.
-
-    `reason` is a sentence. `wanted` is what a run must be given to send them, see `NotTested`.
-    """
-
-    key: Credential | None
-    reason: str
-    wanted: str
-
-
 @dataclass
 class Runner:
     """Runs the rules one after the other.
 
-    `first_ok` is the first 200 response to the main key. `shared` is how many exchanges were sent for all rules,
-    before the first rule. `first_with` are the first exchanges with each further key. `outage` is the sentence about
-    an outage that has ended the run.
+    `shared` is how many exchanges were sent for all rules, before the first rule. `outage` is the sentence about an
+    outage that has ended the run.
     """
 
-    gate: Gate
-    first_ok: Exchange | None = None
+    baseline: BaselineSender
     shared: int = 0
-    first_with: dict[Credential, list[Exchange]] = field(default_factory=dict)
-    shortfalls: list[Shortfall] = field(default_factory=list)
     outage: str = ""
     _suspicions: int = 0
-    _samples: dict[Credential | None, list[Exchange]] = field(default_factory=dict)
+
+    @property
+    def gate(self) -> Gate:
+        """The deployment under test."""
+        return self.baseline.gate
 
     @property
     def transport(self) -> Transport:
@@ -104,29 +93,3 @@ class Runner:
         error = suspicion.error(self.journal)
         self.outage = str(error)
         raise error
-
-    def send_baseline(self, key: Credential | None, *, new_connection: bool = False) -> Exchange:
-        """Send one baseline request."""
-        exchange = self.transport.send(self.gate.request(key, new_connection=new_connection))
-        self.gate.baseline_exchanges.append(exchange)
-        return exchange
-
-    def sample(self, times: int, key: Credential | None = None) -> list[Exchange]:
-        """Send baseline requests with one key, once for all rules; `shortfalls` reports if it was less often.
-
-        With a valid key, two requests on the kept connection alternate with two that each open a new one. Without a
-        valid key, each opens a new one.
-        """
-        if key in self._samples:
-            return self._samples[key]
-        is_valid = key in self.gate.keys
-        exchanges = self._samples[key] = []
-        try:
-            for number in range(times):
-                exchanges.append(self.send_baseline(key, new_connection=number % 4 > 1 or not is_valid))  # noqa: PERF401 - what came before a failure counts
-        except NotTested as reason:
-            problem = (
-                f"{len(exchanges)} of {times} baseline requests with {label_of(key)} got a response to judge: {reason}"
-            )
-            self.shortfalls.append(Shortfall(key, problem, reason.wanted))
-        return exchanges

@@ -10,10 +10,11 @@ from datetime import date
 import pytest
 
 from contract_tests.reports.model import ACCEPTED, OUTCOMES, RESULTS, Outcome, Result
+from contract_tests.run.baseline import Shortfall
 from contract_tests.run.first_request import NoFirstResponseError
 from contract_tests.run.options import Settings
 from contract_tests.run.outage import OutageError
-from contract_tests.run.runner import Runner, Shortfall
+from contract_tests.run.runner import Runner
 from contract_tests.support.findings import BrokenPromiseError, Finding
 from contract_tests.support.rules import Rule, all_rules, rule_ids, rule_named
 from contract_tests.wire.messages import Exchange
@@ -222,7 +223,7 @@ class Verdicts:
         if self.runner is None:
             return []
         of_deployment = (Shortfall(None, problem, "") for problem in self.runner.transport.problems)
-        return [*self.runner.shortfalls, *of_deployment]
+        return [*self.runner.baseline.shortfalls, *of_deployment]
 
     def end(self, session: pytest.Session) -> int:
         """Note how pytest has ended the run, and return the exit code."""

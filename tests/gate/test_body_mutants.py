@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from contract_tests.run.offline import judge_offline
 from tests.support.mutants import BODY_MUTANTS, ONLY_FOR_REQUESTS, SURVIVORS, is_noticed_offline
-from tests.support.offline import runner_of, sound_exchanges
+from tests.support.offline import judged, sound_exchanges
 
 
 def test_passive_rules_find_no_problem_in_sound_exchanges() -> None:
-    verdicts = judge_offline(runner_of(sound_exchanges())).all
+    verdicts = judged(sound_exchanges()).all
     assert sum(verdict.outcome == "held" for verdict in verdicts) > 50
     assert [verdict for verdict in verdicts if verdict.findings] == []
 

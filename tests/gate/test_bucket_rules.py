@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from contract_tests.run.baseline import BaselineSender
 from contract_tests.run.runner import Runner
 from contract_tests.support.findings import TRIES, BrokenPromiseError, Finding
 from contract_tests.support.token_bucket import Bucket, Refill, confirm_first
@@ -48,7 +49,7 @@ class Deployment:
 
 def runner_for(respond: Callable[[Request], Exchange]) -> tuple[Runner, Deployment]:
     deployment = Deployment(respond)
-    return Runner(gate_for(transport=deployment)), deployment
+    return Runner(BaselineSender(gate_for(transport=deployment))), deployment
 
 
 def ok(request: Request) -> Exchange:

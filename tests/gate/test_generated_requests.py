@@ -8,6 +8,7 @@ from importlib import import_module
 
 import pytest
 
+from contract_tests.run.baseline import BaselineSender
 from contract_tests.run.runner import Runner
 from contract_tests.support.findings import BrokenPromiseError, Finding
 from contract_tests.wire.messages import Exchange, Request
@@ -43,7 +44,7 @@ def judge() -> Judge:
         deployment = Deployment(respond)
         gate = gate_for("http://127.0.0.1:1/base", deployment)
         try:
-            Runner(gate).run(rule(gate, Exchange(gate.request(), 200)))
+            Runner(BaselineSender(gate)).run(rule(gate, Exchange(gate.request(), 200)))
         except BrokenPromiseError as broken:
             return list(broken.findings)
         finally:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from contract_tests.run.baseline import BaselineSender
 from contract_tests.run.runner import MOST_SUSPICIONS, Runner
 from contract_tests.support.findings import BrokenPromiseError, status_finding
 from contract_tests.support.rules import all_rules
@@ -171,7 +172,7 @@ def test_suspicions_of_an_outage_cost_few_requests() -> None:
     with serving(respond) as url:
         clock = ManualClock()
         gate = gate_for(url, transport.Transport(settings(url), Clock(clock.now, clock.sleep)))
-        runner = Runner(gate)
+        runner = Runner(BaselineSender(gate))
         for _ in range(2 * MOST_SUSPICIONS):
             clock.sleep(1.0)
             failed = Exchange(gate.request(None), 500, started=clock.time)

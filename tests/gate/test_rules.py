@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import contract_tests
+from contract_tests.run.baseline import BaselineSender
 from contract_tests.run.runner import Runner
 from contract_tests.run.verdicts import FIRST_REQUEST_RULE
 from contract_tests.support.facts import FACTS
@@ -40,7 +41,7 @@ def test_a_missing_first_200_is_reported_by_a_rule_of_every_level() -> None:
 
 
 def test_findings_count_even_if_a_rule_could_not_be_tested_completely() -> None:
-    runner = Runner(gate_for())
+    runner = Runner(BaselineSender(gate_for()))
 
     def rule(findings: list[Finding]) -> Iterator[Finding]:
         yield from findings

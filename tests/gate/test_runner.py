@@ -8,6 +8,7 @@ from contextlib import nullcontext
 import pytest
 from hypothesis import strategies as st
 
+from contract_tests.run.baseline import BaselineSender
 from contract_tests.run.runner import Runner
 from contract_tests.support.examples import examples
 from contract_tests.support.findings import BrokenPromiseError, Finding, confirm, report, status_finding
@@ -31,7 +32,7 @@ def runner(serve: Serve) -> Iterator[Callable[..., Runner]]:
         options = settings(serve(lambda _: http_response(b"{}")), **changes)
         clock = ManualClock()
         transports.append(Transport(options, Clock(clock.now, clock.sleep)))
-        return Runner(gate_for(options.target.url, transports[-1]))
+        return Runner(BaselineSender(gate_for(options.target.url, transports[-1])))
 
     yield make
     for transport in transports:

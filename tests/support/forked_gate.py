@@ -117,7 +117,7 @@ class JobRunner:
         labels = _described(finding.exchange for finding in findings)
         requests = _described(runner.journal if runner else ())
         outcome = Outcome(code, verdicts, runner.shared if runner else 0, labels, requests)
-        if not (self.verdicts and self.job and self.job.writes_reports and runner and runner.first_ok):
+        if not (self.verdicts and self.job and self.job.writes_reports and runner and runner.baseline.first_ok):
             return outcome
         in_har, missed = judged_as_har(self.verdicts, self.job.folder)
         return replace(outcome, in_har=in_har, missed_in_har=missed)

@@ -14,13 +14,12 @@ from typing import Any
 
 import orjson
 
-from contract_tests.run.offline import judge_offline
 from contract_tests.support.gate import OPERATION
 from contract_tests.wire.messages import Exchange
 from mock_server import load_deployment
 from mock_server.fixtures.faults import load_fault
 from mock_server.simulation.accounts import Account
-from tests.support.offline import patched, runner_of, sound_exchanges
+from tests.support.offline import judged, patched, sound_exchanges
 from tests.support.proof import Result, run_against
 from usage_contract import load
 from usage_contract.pointers import pointer
@@ -121,7 +120,7 @@ def is_noticed_offline(name: str) -> bool:
     """Whether a passive rule finds a mutant of the body in the baseline exchanges."""
     patch = BODY_MUTANTS[name][0]["patch"]
     exchanges = [patched(each, patch) if _is_of_the_key(each) else each for each in sound_exchanges()]
-    return any(verdict.outcome == "broken" for verdict in judge_offline(runner_of(exchanges)).all)
+    return any(verdict.outcome == "broken" for verdict in judged(exchanges).all)
 
 
 def _is_of_the_key(exchange: Exchange) -> bool:

@@ -9,9 +9,10 @@ from functools import cache
 from typing import Any
 
 from contract_tests.metrics.schema import contract
+from contract_tests.run.baseline import BaselineSender
+from contract_tests.run.offline import judge_recording
 from contract_tests.run.plan import AUTH_ERROR_SAMPLE, MAIN_KEY_SAMPLE, OTHER_KEY_SAMPLE
-from contract_tests.run.recorded import RecordedRunner
-from contract_tests.run.runner import Runner
+from contract_tests.run.verdicts import Verdicts
 from contract_tests.support import wrong_keys
 from contract_tests.support.gate import Gate
 from contract_tests.traffic.recording import Recording
@@ -28,23 +29,22 @@ def sound_exchanges() -> tuple[Exchange, ...]:
     """Return the baseline exchanges of a run against the correct mock, with all keys of its deployment."""
     with UsageMock(rate_limit=False) as mock:
         options = settings(mock.url, keys=KEYS, max_rate=10_000.0)
-        runner = Runner(Gate(options, contract("documented"), Transport(options)))
+        baseline = BaselineSender(Gate(options, contract("documented"), Transport(options)))
         for key, times in {KEYS[0]: MAIN_KEY_SAMPLE, **dict.fromkeys(KEYS[1:], OTHER_KEY_SAMPLE)}.items():
-            runner.sample(times, key)
+            baseline.sample(times, key)
         for wrong in (None, wrong_keys.UNKNOWN):
-            runner.sample(AUTH_ERROR_SAMPLE, wrong)
-        runner.transport.close()
-    return tuple(runner.journal)
+            baseline.sample(AUTH_ERROR_SAMPLE, wrong)
+        baseline.gate.transport.close()
+    return tuple(baseline.gate.transport.journal)
 
 
-def runner_of(exchanges: Sequence[Exchange]) -> RecordedRunner:
-    """Return a runner with recorded exchanges of the correct mock, or mutants of them."""
-    of_the_mock = settings("http://127.0.0.1:1", keys=KEYS)
+def judged(exchanges: Sequence[Exchange]) -> Verdicts:
+    """Judge baseline exchanges with the correct mock, or mutants of them."""
     refused = {
         wrong_keys.UNKNOWN: next(each for each in exchanges if each.request.credential == wrong_keys.UNKNOWN),
     }
-    recording = Recording(of_the_mock.target, tuple(exchanges), KEYS, refused, frozenset(), ())
-    return RecordedRunner(of_the_mock, recording)
+    target = settings("http://127.0.0.1:1").target
+    return judge_recording(Recording(target, tuple(exchanges), KEYS, refused, frozenset(), ()))
 
 
 def patched(exchange: Exchange, patch: Sequence[Mapping[str, Any]]) -> Exchange:

@@ -11,12 +11,11 @@ from pathlib import Path
 
 from aiohttp import web
 
-from contract_tests.run.offline import judge_offline
 from contract_tests.wire.messages import Exchange
 from mock_server.fixtures.deployments import Deployment
 from mock_server.web.raw_response import RawMessage
 from tests.support.forked_gate import Job
-from tests.support.offline import runner_of, sound_exchanges
+from tests.support.offline import judged, sound_exchanges
 from tests.support.proof import DEPLOYMENTS, Result, run_job
 from tests.support.search.catalogue import mutations
 from tests.support.search.correct import parsed
@@ -105,5 +104,5 @@ def is_noticed_offline(mutation: Mutation) -> bool:
         turn = Turn(key, counts[key], keys)
         return replace(exchange, payload=json.dumps(metrics(json.loads(exchange.payload), turn)).encode())
 
-    verdicts = judge_offline(runner_of([changed(exchange) for exchange in sound_exchanges()]))
+    verdicts = judged([changed(exchange) for exchange in sound_exchanges()])
     return any(verdict.outcome == "broken" for verdict in verdicts.all)
