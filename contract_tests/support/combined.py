@@ -142,9 +142,10 @@ def _narrowed(combined: Combined, exchange: Exchange, judge: Judge) -> Exchange:
                 if exchange.ending in LATE_ENDINGS and combined.only(()).send().ending in LATE_ENDINGS:
                     return exchange
                 narrower = half.send()
+                is_defect = judge(narrower) == "defect"
             except NotTested:  # the deployment may have stopped: the larger request shows the defect too
                 return exchange
-            if judge(narrower) == "defect":
+            if is_defect:
                 combined, exchange = half, narrower
                 break
         else:

@@ -83,7 +83,13 @@ class Fact:
 
 
 def contains_metrics(exchange: Exchange, members: frozenset[str]) -> bool:
-    """Whether the response body has two or more usage metrics in one object, at any depth."""
+    """Whether the response body has two or more usage metrics in one object, at any depth.
+
+    Of a body that was not kept whole, only the beginning is searched.
+    """
+    if exchange.abridged:
+        begins_as_json = exchange.payload.lstrip().startswith((b"{", b"["))
+        return begins_as_json and len(members & member_names(exchange.payload)) > 1
     if not exchange.json.is_readable:
         return len(members & member_names(exchange.body)) > 1
     return any(len(members & each.keys()) > 1 for each in objects(exchange.json.value))

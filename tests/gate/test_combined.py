@@ -94,6 +94,19 @@ def test_a_deployment_that_stops_responding_is_found(gate: Gate) -> None:
     assert found(gate, ALL, lambda _: next(statuses)) == ("all", 2)
 
 
+def test_a_defect_is_found_although_a_later_response_cannot_be_judged(gate: Gate) -> None:
+    sent: list[Exchange] = []
+
+    def judge(exchange: Exchange) -> Judgement:
+        sent.append(exchange)
+        if len(sent) > 1:
+            raise NotTested("not all of the response was kept")
+        return "defect"
+
+    gate.transport = cast("Transport", Deployment(lambda _: 200))
+    assert find(Combined(gate, "all", "only the", parts("header", 4), "a group"), judge) is sent[0]
+
+
 def test_a_hang_that_delays_the_next_request_is_narrowed_down_to_its_cause(gate: Gate) -> None:
     has_hung = False
 

@@ -128,6 +128,16 @@ def test_parsed_forms_never_exceed_their_share(sizes: list[int]) -> None:
         assert forms._size == sum(len(body) for _, body in forms._kept) <= 10
 
 
+@pytest.mark.parametrize(
+    ("beginning", "is_found"),
+    [(b'{"total": 1, "success": 1,', True), (b'{"help": "', False), (b'<pre>"total": 1', False)],
+)
+def test_the_beginning_of_a_body_is_searched_for_metrics_if_the_rest_was_not_kept(
+    beginning: bytes, is_found: bool
+) -> None:
+    assert gate_for().contains_metrics(exchange_with(beginning, abridged=Abridged(300_000, ""))) == is_found
+
+
 def test_a_body_of_too_many_values_is_searched_for_metrics_and_not_parsed() -> None:
     gate = gate_for()
     assert gate.contains_metrics(exchange_with(usage("more", VALUES["objects"])))
