@@ -10,7 +10,7 @@ from contract_tests.support import guessed_names, wrong_keys
 from contract_tests.support.combined import Combined, Judgement, find
 from contract_tests.support.facts import MISSING_KEY_REFUSED, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
 from contract_tests.support.findings import Finding, after, report, status_finding, unless_200
-from contract_tests.support.gate import Gate
+from contract_tests.support.gate import OVERRIDES, Gate
 from contract_tests.support.request_parts import MOST_FIELDS, Part, packed
 from contract_tests.support.rules import HEADER_ONLY, KEY_NEEDED, advisory, documented
 from contract_tests.wire.messages import (
@@ -37,7 +37,6 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 FALLBACKS = 20  # usual names of each kind, under which a server may look for a key after a wrong one
 # As many as a request has room for beside the other fields of their group.
 USERS, SWITCHES = guessed_names.USERS[: MOST_FIELDS - 9], guessed_names.SWITCHES[: MOST_FIELDS - 10]
-OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 Fields = Sequence[tuple[str, str | bytes]]
 
 

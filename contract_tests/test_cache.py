@@ -35,6 +35,23 @@ def test_negotiated_coding_has_vary(
             yield Finding("Vary does not name Accept-Encoding", exchange, expected="Accept-Encoding", actual=actual)
 
 
+@advisory("Fetch standard, CORS protocol and HTTP caches: Vary names Origin where the allowed origin depends on it")
+def test_allowed_origin_has_vary(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response that allows the origin of its request by name SHOULD name `Origin` in `Vary`.
+
+    A response with `no-store` need not.
+    """
+    allowing = (each for each in journal if _allows_its_origin(each))
+    for exchange in or_not_applicable(allowing, "no response allows the origin of its request by name"):
+        if not ({"*", "origin"} & set(_items(exchange, "Vary")) or "no-store" in _items(exchange, "Cache-Control")):
+            actual = exchange.header("Vary") or "no Vary"
+            yield Finding("Vary does not name Origin", exchange, expected="Origin", actual=actual)
+
+
+def _allows_its_origin(exchange: Exchange) -> bool:
+    return exchange.header("Access-Control-Allow-Origin").encode("latin-1") in exchange.request.values("Origin")
+
+
 @documented(f'{DOCUMENT}, UsageResponse.rate_limit.remaining: "Available tokens now"; RFC 9111, section 5.1')
 def test_metrics_are_not_old(gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A 200 response MUST NOT have an `Age` of more than one minute."""

@@ -20,6 +20,7 @@ from contract_tests.support.rules import TOP_DOMAINS, USAGE, advisory, documente
 from contract_tests.wire.messages import Exchange, kept_whole
 from contract_tests.wire.not_tested import NotTested, or_not_applicable
 
+IPV6_ADDRESS = re.compile(r"\[.*\]|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*")
 NORMALIZED = re.compile(r"[^\s/:?#@]*[^\s/:?#@.]")
 OUTCOMES = ("total", "success", "fail")
 SLACK_STEPS = 3  # times the largest growth between two responses: traffic varies within a run
@@ -259,7 +260,7 @@ def test_top_domains_are_normalized(usage_metrics: list[UsageMetrics]) -> Iterat
     """A `domain` SHOULD be a host name in lower case, without a port, a path, a final dot and white space."""
     for metrics, domains in _with_domains(usage_metrics):
         for index, (domain, _) in enumerate(domains):
-            is_address = domain.startswith("[") and domain.endswith("]")  # of IPv6
+            is_address = IPV6_ADDRESS.fullmatch(domain)
             if not (is_address or NORMALIZED.fullmatch(domain)) or domain != domain.lower():
                 member, actual = f"top_domains/{index}/domain", domain
                 yield member_finding(metrics, member, "a domain is not normalized", "a host name in lower case", actual)

@@ -101,10 +101,10 @@ def test_detail_fits_the_status(detailed: list[Exchange]) -> Iterator[Finding]:
 
 
 @advisory("RFC 9457, section 3.1.4: detail helps the client to correct the problem")
-def test_detail_depends_on_the_error(detailed: list[Exchange]) -> Iterator[Finding]:
-    """The `detail` of a 404 or 405 SHOULD NOT be that of a 401 or 403."""
+def test_detail_depends_on_the_error(gate: Gate, detailed: list[Exchange]) -> Iterator[Finding]:
+    """The `detail` of a 404 or 405 at another path, or to another method, SHOULD NOT be that of a 401 or 403."""
     of_keys = {_detail(exchange): exchange for exchange in detailed if exchange.status in AUTH_ERRORS}
-    others = (exchange for exchange in detailed if exchange.status in {404, 405})
+    others = (each for each in detailed if each.status in {404, 405} and not gate.is_operation(each.request))
     for exchange in or_not_applicable(others, "no response with status 404 or 405 has a detail"):
         if refused := of_keys.get(_detail(exchange)):
             problem = f"the detail is that of a {refused.status}"

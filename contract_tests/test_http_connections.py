@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from contract_tests.support import wrong_keys
 from contract_tests.support.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY
-from contract_tests.support.findings import Finding, one_of, status_finding
+from contract_tests.support.findings import Finding, one_of, status_finding, unless_200
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, specified
 from contract_tests.wire.messages import (
@@ -119,6 +119,17 @@ def test_http_1_0_connection_serves_two_requests(gate: Gate) -> Iterator[Finding
             yield Finding(f"no complete response to the {place} request", exchange)
         if exchange.status != 200 or exchange.header("Connection").lower() != "keep-alive":
             return
+
+
+@advisory(
+    "RFC 9112, section 2.2: a server ignores an empty line before a request; old clients send one after a body",
+    needs=NEEDS_VALID_KEY,
+    sends_requests=True,
+)
+def test_empty_line_before_a_request_is_ignored(gate: Gate) -> Iterator[Finding]:
+    """A response to a request after an empty line SHOULD have status 200."""
+    method = f"\r\n{gate.operation.method}"
+    yield from unless_200([gate.send(gate.main, "after an empty line", method=method, new_connection=True)])
 
 
 @specified(

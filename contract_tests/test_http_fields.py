@@ -186,7 +186,14 @@ def test_media_type_is_not_guessed(baseline_responses: tuple[Exchange, ...]) -> 
             yield Finding("a browser may guess the media type", exchange, expected="nosniff", actual=actual)
 
 
-@advisory("OWASP API4, unrestricted resource consumption; the documented members take a few kilobytes")
+@advisory(
+    "OWASP API4, unrestricted resource consumption; the documented members take a few kilobytes",
+    repeats=[
+        "errors/error-body-is-json-with-a-detail",
+        "http/responses-are-complete",
+        "schema/body-is-json",
+    ],
+)
 def test_responses_are_small(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response SHOULD NOT have a body of more than 64 KiB."""
     for exchange in baseline_responses:

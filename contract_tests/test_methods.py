@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from contract_tests.reports.model import counted
-from contract_tests.support.facts import NEEDS_VALID_KEY
-from contract_tests.support.findings import Finding, after, status_finding, unless_200
-from contract_tests.support.gate import Gate
+from contract_tests.support.facts import MISSING_KEY_REFUSED, NEEDS_VALID_KEY
+from contract_tests.support.findings import Finding, after, one_of, status_finding, unless_200
+from contract_tests.support.gate import OVERRIDES, Gate
 from contract_tests.support.lengths import Widen, other_length, states_a_length, twice_or_half
 from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.messages import LATE_ENDINGS, SERVER_ERRORS, SUCCESSES, Exchange
@@ -134,6 +134,22 @@ def test_head_does_not_fail(gate: Gate, head: Exchange, first_ok: Exchange) -> I
     The next request on the connection MUST get a 200 with usage metrics.
     """
     yield from _failures(gate, head, first_ok)
+
+
+@advisory(
+    "OWASP REST Security Cheat Sheet, restrict HTTP methods; RFC 9110, section 9.1",
+    needs=[MISSING_KEY_REFUSED],
+    sends_requests=True,
+)
+def test_override_fields_have_no_effect(gate: Gate) -> Iterator[Finding]:
+    """A response to GET SHOULD NOT be that to the method in X-HTTP-Method-Override or a similar field.
+
+    The request has no key.
+    """
+    fields = [(name, "DELETE") for name in OVERRIDES]
+    exchange = gate.send(None, "and fields that name DELETE", fields=fields, new_connection=True)
+    if exchange.status in {404, 405, 501, *SUCCESSES} - gate.baseline.refusals(None):
+        yield status_finding(exchange, one_of(gate.baseline.refusals(None)))
 
 
 @documented("RFC 9110, section 15.5.6: 405")

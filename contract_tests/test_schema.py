@@ -16,7 +16,7 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.generation import GenerationMode
 
 from contract_tests.metrics.members import is_secret, is_time, without_noise
-from contract_tests.metrics.schema import inexact_integers
+from contract_tests.metrics.schema import contract, inexact_integers
 from contract_tests.support.examples import examples
 from contract_tests.support.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY
 from contract_tests.support.findings import (
@@ -47,6 +47,7 @@ CHECK_NAMES = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
+PLACEHOLDERS = {"null", "none", "nil", "undefined", "nan"}
 LARGEST_EXACT_INTEGER = 2**53 - 1
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d))?")
 MOST_CASES = 3  # requests: without parameters in the document, all drawn cases are alike
@@ -145,6 +146,16 @@ def test_undocumented_members_are_not_secrets(
                     yield Finding(f"a 200 response has the member {exchange.excerpt(name)}", exchange)
 
 
+@advisory(f"{DOCUMENT}, UsageResponse: texts; JSON has null for a value that is missing")
+def test_texts_are_not_placeholders(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """A text in a 200 response SHOULD NOT be `null`, `None`, `undefined` or `NaN`, which stand for no value."""
+    for exchange in kept_whole(_complete(ok_responses)):
+        for members in objects(exchange.json.value):
+            for name, text in members.items():
+                if isinstance(text, str) and text.lower() in PLACEHOLDERS:
+                    yield Finding(f"{exchange.excerpt(name)} stands for no value", exchange, actual=text)
+
+
 @advisory("RFC 3339, section 5.6: a date and a time that each client reads alike, with an offset from UTC")
 def test_times_have_an_unambiguous_form(ok_responses: list[Exchange]) -> Iterator[Finding]:
     """A text in a 200 response whose member is named as a time SHOULD have the form of RFC 3339, or be an HTTP date."""
@@ -184,7 +195,7 @@ def test_generated_requests_match_the_document(gate: Gate, first_ok: Exchange) -
     A request that does not conform to the document may be rejected with any 4xx.
     """
     first_ok.check_time()  # before Schemathesis takes seconds to read the document
-    cases = _generated_cases(gate)
+    cases = _generated_cases()
     generated = [prepared_request(case, gate.settings.target.url) for case in cases]
     exchanges = gate.send_in_turn(
         gate.request(
@@ -220,7 +231,7 @@ def _failed_checks(
         yield Finding(f"Schemathesis: {', '.join(titles)}", exchange)
 
 
-def _generated_cases(gate: Gate) -> list[schemathesis.Case[Any]]:
+def _generated_cases() -> list[schemathesis.Case[Any]]:
     """Return drawn cases, and those of the coverage phase for header fields and the query.
 
     Other rules send the other cases of that phase: without a key, with an empty one, and with other methods.
@@ -231,7 +242,7 @@ def _generated_cases(gate: Gate) -> list[schemathesis.Case[Any]]:
             "phases": {"coverage": {"unexpected-methods": []}},
         }
     )
-    schema = schemathesis.openapi.from_dict(deepcopy(gate.contract.document), config=config)
+    schema = schemathesis.openapi.from_dict(deepcopy(contract("specified").document), config=config)
     operation = schema.find_operation_by_id(OPERATION)
     covering = schema.iter_coverage_cases(
         operation,

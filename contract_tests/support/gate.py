@@ -27,6 +27,7 @@ BROWSER = (
     ("Accept", "text/html,*/*;q=0.8"),
     ("Accept-Language", "de-DE,de;q=0.9"),
 )
+OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")  # name another method
 SENDS_PER_RESPONSE = 2  # a throttled request is sent again
 VISITOR = ("Cookie", "visitor=17")  # of an earlier visit
 

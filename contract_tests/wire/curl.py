@@ -61,7 +61,11 @@ def _method_options(request: Request) -> list[str]:
     version = ["--http1.0"] if request.version == "HTTP/1.0" else []
     if request.method == "HEAD":
         return [*version, "--head"]
-    return version if request.method == "GET" and not request.body else [*version, "-X", request.method]
+    if request.method == "GET" and not request.body:
+        return version
+    # A printed line break would be lost at the end of a part, and the method ends in a letter.
+    method = request.method if request.method.isalpha() else f'"$({_printf(request.method.encode("latin-1"))})"'
+    return [*version, "-X", method]
 
 
 def _field(request: Request, name: bytes, value: bytes, keys: Sequence[Credential]) -> str:

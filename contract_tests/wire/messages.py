@@ -91,7 +91,7 @@ class Request:
         """Return method, target, credential and purpose, in a line without secrets."""
         who = f"with {self.credential.label}" if self.credential else "without a key"
         target = one_line(redact.shortened(self.target.decode("ascii", "backslashreplace"), SHOWN_OF_A_TARGET))
-        return " ".join(filter(None, [self.method, target, who, self.label]))
+        return " ".join(filter(None, [one_line(self.method), target, who, self.label]))
 
     @property
     def awaits_continue(self) -> bool:

@@ -1,4 +1,4 @@
-"""What can be read from a mock: its keys, and the requests that it has received."""
+"""A view of a mock: its keys, and the requests that it has received."""
 
 from __future__ import annotations
 

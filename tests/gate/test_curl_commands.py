@@ -160,6 +160,12 @@ def test_command_sends_the_separator_that_the_gate_sent(separator: bytes, record
     assert "\t" not in curl_of(sent, recorder[0], MAIN)
 
 
+def test_command_sends_the_empty_line_that_the_gate_sent(recorder: tuple[str, list[bytes]]) -> None:
+    url, received = recorder
+    run(curl_of(request(url, MAIN, method="\r\nGET"), url, MAIN))
+    assert received[-1] == b"\r\n"  # the recorder takes the empty line for the end of a head
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_command_sends_the_target_that_the_gate_sent(name: str, recorder: tuple[str, list[bytes]]) -> None:
     check(request(recorder[0], MAIN, target=TARGETS[name]), recorder)
