@@ -49,7 +49,8 @@ def test_allowed_origin_has_vary(journal: tuple[Exchange, ...]) -> Iterator[Find
 
 
 def _allows_its_origin(exchange: Exchange) -> bool:
-    return exchange.header("Access-Control-Allow-Origin").encode("latin-1") in exchange.request.values("Origin")
+    allowed = exchange.header("Access-Control-Allow-Origin").encode("latin-1")
+    return bool(allowed) and allowed in exchange.request.values("Origin")
 
 
 @documented(f'{DOCUMENT}, UsageResponse.rate_limit.remaining: "Available tokens now"; RFC 9111, section 5.1')
@@ -148,7 +149,7 @@ def _lifetime_finding(problem: str, exchange: Exchange) -> Finding:
     return Finding(problem, exchange, expected="no-store", actual=actual)
 
 
-@documented(f"{DOCUMENT}, 200: metrics for the authenticated key, tokens now; RFC 9111, section 3")
+@documented(f"{DOCUMENT}, 200: metrics for the authenticated key; 401 and 403: for its key; RFC 9111, section 3")
 def test_responses_are_not_shared_by_caches(
     gate: Gate, baseline_responses: tuple[Exchange, ...], journal: tuple[Exchange, ...]
 ) -> Iterator[Finding]:

@@ -219,7 +219,7 @@ def _is_half_disclosed(key: Credential, exchange: Exchange) -> bool:
     return any(part in received and part not in sent for part in parts)
 
 
-@documented(f"{ERRORS_GUIDE}: the body is a detail text for the client")
+@documented(f"{ERRORS_GUIDE}: the body is a detail text for the client; {DOCUMENT}, 200: usage metrics")
 def test_responses_do_not_disclose_internals(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response MUST NOT contain a stack trace, the path of a file of the server, or a database error.
 
@@ -271,14 +271,14 @@ def test_health_check_discloses_nothing_else(gate: Gate, journal: tuple[Exchange
 
 @advisory('RFC 9110, section 10.2.4: a Server field without "needlessly fine-grained detail"')
 def test_responses_do_not_disclose_versions(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response SHOULD NOT contain the version of software in Server, X-Powered-By or a similar field.
+    """A response SHOULD NOT have X-Powered-By, or the version of software in Server or a similar field.
 
     A major version is accepted.
     """
     for exchange in journal:
         for name, value in exchange.fields:
             if version := stated_version(name, value):
-                yield Finding(f"{name} contains the version of software", exchange, actual=version)
+                yield Finding(f"{name} describes the software of the server", exchange, actual=version)
 
 
 @advisory("RFC 1918 and RFC 4193: an address that is private is of no use to a client, and describes the network")

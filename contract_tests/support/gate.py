@@ -37,8 +37,8 @@ class RequestOptions(TypedDict, total=False):
 
     `fields` replace the default header fields of the same name, and `without` leaves some out. `key_field` is another
     spelling of the key header. `key_first` puts it before all others, and `key_last` after them. `separator` is
-    written between its name and the key. `is_baseline` states that every deployment must answer the request like a
-    baseline request. `new_connection` and `pool` choose the connection, see `Request`.
+    written between its name and the key, and `preamble` before the request. `is_baseline` states that every deployment
+    must answer the request like a baseline request. `new_connection` and `pool` choose the connection, see `Request`.
     """
 
     method: str
@@ -52,6 +52,7 @@ class RequestOptions(TypedDict, total=False):
     pool: Pool
     version: str
     separator: bytes
+    preamble: bytes
     key_first: bool
     key_last: bool
 
@@ -144,6 +145,7 @@ class Gate:
             is_baseline=options.get("is_baseline", not label),
             version=options.get("version", "HTTP/1.1"),
             separator=options.get("separator", b": "),
+            preamble=options.get("preamble", b""),
             new_connection=options.get("new_connection", False),
             pool=options.get("pool") or ("valid keys" if key in self.settings.keys else "other callers"),
         )

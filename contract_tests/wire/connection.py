@@ -127,7 +127,8 @@ def wire(request: Request, origin: str = "") -> bytes:
     With an origin a path becomes a target in absolute form, as a proxy needs it.
     """
     target = origin.encode() + request.target if request.target.startswith(b"/") else request.target
-    lines = [b" ".join([request.method.encode("latin-1"), target, request.version.encode()])]
+    line = b" ".join([request.method.encode("latin-1"), target, request.version.encode()])
+    lines = [request.preamble + line]
     lines += [name + request.separator_of(value) + value for name, value in request.fields]
     return b"\r\n".join([*lines, b"", b"" if request.awaits_continue else request.body])
 

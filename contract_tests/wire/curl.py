@@ -61,11 +61,10 @@ def _method_options(request: Request) -> list[str]:
     version = ["--http1.0"] if request.version == "HTTP/1.0" else []
     if request.method == "HEAD":
         return [*version, "--head"]
-    if request.method == "GET" and not request.body:
-        return version
-    # A printed line break would be lost at the end of a part, and the method ends in a letter.
-    method = request.method if request.method.isalpha() else f'"$({_printf(request.method.encode("latin-1"))})"'
-    return [*version, "-X", method]
+    if request.preamble:
+        method = request.preamble + request.method.encode()
+        return [*version, "-X", f'"$({_printf(method)})"']
+    return version if request.method == "GET" and not request.body else [*version, "-X", request.method]
 
 
 def _field(request: Request, name: bytes, value: bytes, keys: Sequence[Credential]) -> str:

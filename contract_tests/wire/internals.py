@@ -82,7 +82,12 @@ OTHER_FIELDS = re.compile(r"(?i)access-control-|content-security-policy|.*versio
 
 
 def stated_version(name: str, value: bytes) -> bytes:
-    """Return the version of software in a header field, if it is more than a major version; empty without one."""
+    """Return the version of software in a header field, if it is more than a major version; empty without one.
+
+    X-Powered-By is returned as a whole: it has no other purpose than to name software.
+    """
+    if name.lower() == "x-powered-by":
+        return value
     match = VERSION.search(value) if name.lower() in SOFTWARE_FIELDS else None
     return match[0] if match else b""
 

@@ -72,7 +72,7 @@ class Request:
     """One request; `target` and `fields` go over the wire byte for byte.
 
     `label` states the purpose. A `new_connection` is used once; otherwise the request is sent on the kept connection
-    of its `pool`.
+    of its `pool`. The `preamble` is sent before the request line.
     """
 
     method: str
@@ -84,6 +84,7 @@ class Request:
     is_baseline: bool = True
     version: str = "HTTP/1.1"
     separator: bytes = b": "
+    preamble: bytes = b""
     new_connection: bool = False
     pool: Pool = "other callers"
 
@@ -91,7 +92,7 @@ class Request:
         """Return method, target, credential and purpose, in a line without secrets."""
         who = f"with {self.credential.label}" if self.credential else "without a key"
         target = one_line(redact.shortened(self.target.decode("ascii", "backslashreplace"), SHOWN_OF_A_TARGET))
-        return " ".join(filter(None, [one_line(self.method), target, who, self.label]))
+        return " ".join(filter(None, [self.method, target, who, self.label]))
 
     @property
     def awaits_continue(self) -> bool:

@@ -162,7 +162,7 @@ def test_command_sends_the_separator_that_the_gate_sent(separator: bytes, record
 
 def test_command_sends_the_empty_line_that_the_gate_sent(recorder: tuple[str, list[bytes]]) -> None:
     url, received = recorder
-    run(curl_of(request(url, MAIN, method="\r\nGET"), url, MAIN))
+    run(curl_of(request(url, MAIN, preamble=b"\r\n"), url, MAIN))
     assert received[-1] == b"\r\n"  # the recorder takes the empty line for the end of a head
 
 
