@@ -16,12 +16,12 @@ from contract_tests.support.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_
 from contract_tests.wire.challenges import schemes
 from contract_tests.wire.connection import wire
 from contract_tests.wire.internals import (
+    described_software,
     details_in_field,
     internals,
     internals_in_field,
     is_loopback,
     private_addresses,
-    stated_version,
 )
 from contract_tests.wire.messages import (
     AUTH_ERRORS,
@@ -277,8 +277,8 @@ def test_responses_do_not_disclose_versions(journal: tuple[Exchange, ...]) -> It
     """
     for exchange in journal:
         for name, value in exchange.fields:
-            if version := stated_version(name, value):
-                yield Finding(f"{name} describes the software of the server", exchange, actual=version)
+            if described := described_software(name, value):
+                yield Finding(f"{name} describes the software of the server", exchange, actual=described)
 
 
 @advisory("RFC 1918 and RFC 4193: an address that is private is of no use to a client, and describes the network")

@@ -81,7 +81,7 @@ HOST_NAME = re.compile(
 OTHER_FIELDS = re.compile(r"(?i)access-control-|content-security-policy|.*version")
 
 
-def stated_version(name: str, value: bytes) -> bytes:
+def described_software(name: str, value: bytes) -> bytes:
     """Return the version of software in a header field, if it is more than a major version; empty without one.
 
     X-Powered-By is returned as a whole: it has no other purpose than to name software.

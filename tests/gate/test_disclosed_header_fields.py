@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import pytest
 
-from contract_tests.wire.internals import details_in_field, internals_in_field, private_addresses, stated_version
+from contract_tests.wire.internals import described_software, details_in_field, internals_in_field, private_addresses
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "version"),
+    ("name", "value", "described"),
     [
         ("Server", b"nginx/1.18.0 (Ubuntu)", b"1.18.0"),
         ("server", b"Apache/2.4.41 (Unix) OpenSSL/1.1.1f", b"2.4.41"),
         ("Server", b"gunicorn 20.0.4", b"20.0.4"),
         ("Server", b"Jetty(9.4.43.v20210629)", b"9.4.43.v20210629"),
-        ("X-Powered-By", b"PHP/7.4.3", b"7.4.3"),
+        ("X-Powered-By", b"PHP/7.4.3", b"PHP/7.4.3"),
         ("X-AspNet-Version", b"4.0.30319", b"4.0.30319"),
         ("X-Generator", b"Drupal 10.2 (https://www.drupal.org)", b"10.2"),
         ("Server", b"nginx", b""),
         ("Server", b"Apache/2", b""),
         ("Server", b"ECS (dcb/7F83)", b""),
-        ("X-Powered-By", b"Express", b""),
+        ("X-Powered-By", b"Express", b"Express"),
         ("Via", b"1.1 varnish, HTTP/2.0 edge", b""),
         ("X-API-Version", b"1.4.2", b""),
         ("X-Runtime", b"0.012345", b""),
     ],
 )
-def test_a_version_is_found_if_it_is_more_than_a_major_one(name: str, value: bytes, version: bytes) -> None:
-    assert stated_version(name, value) == version
+def test_a_version_is_found_if_it_is_more_than_a_major_one(name: str, value: bytes, described: bytes) -> None:
+    assert described_software(name, value) == described
 
 
 @pytest.mark.parametrize(
