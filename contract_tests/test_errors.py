@@ -269,7 +269,7 @@ def test_health_check_discloses_nothing_else(gate: Gate, journal: tuple[Exchange
             yield Finding("the health check has other members", exchange, expected="ok", actual=actual)
 
 
-@advisory('RFC 9110, section 10.2.4: a Server field without "needlessly fine-grained detail"')
+@advisory("RFC 9110, section 10.2.4: no needlessly fine-grained detail; OWASP HTTP Headers Cheat Sheet: X-Powered-By")
 def test_responses_do_not_disclose_versions(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response SHOULD NOT have X-Powered-By, or the version of software in Server or a similar field.
 
