@@ -6,10 +6,12 @@ No other module of the mock uses a private name of aiohttp. An upgrade of aiohtt
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
+from multidict import MutableMultiMapping
 
 # The text of the BadHttpMessage for more than `max_headers` header fields, which has no class of its own.
 TOO_MANY_FIELDS = "Too many headers received"
@@ -137,6 +139,26 @@ def force_version(request: web.BaseRequest) -> None:
     `Request._cache` holds the values of its cached properties. No issue describes this.
     """
     request._cache["version"] = HttpVersion11
+
+
+class StrippedResponse(web.Response):
+    """A response without some header fields, also where aiohttp would add them: Date, Server and Content-Type.
+
+    Extends `StreamResponse._prepare_headers`, where aiohttp adds them: it has no option for this.
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, *, removed: Iterable[str]) -> None:
+        super().__init__(status=status, headers=headers, body=body)
+        self._removed = tuple(removed)
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        self.strip(self.headers)
+
+    def strip(self, headers: MutableMultiMapping[str]) -> None:
+        """Remove the fields from the header fields of a message."""
+        for name in self._removed:
+            headers.popall(name, None)
 
 
 class BareResponse(web.StreamResponse):

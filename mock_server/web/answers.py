@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from aiohttp import web
 from multidict import CIMultiDict
 
 from mock_server.fixtures.library import Library
@@ -15,6 +16,7 @@ from mock_server.options import seconds_text
 from mock_server.simulation.criteria import FIELD_NAME
 from mock_server.simulation.overrides import Answer
 from mock_server.suggestions import UnknownNameError, suggest
+from mock_server.web.aiohttp_adapter import StrippedResponse
 from mock_server.web.preferences import parse_code
 from mock_server.web.responses import PreparedResponse
 from usage_contract.sources import SURROGATE
@@ -137,17 +139,18 @@ def _check(answer: Answer, library: Library) -> None:
             raise ResponseError(f"the fault {use.name!r} changes the bytes of every request; switch it on by itself")
 
 
-def changed(response: PreparedResponse, answer: Answer | None) -> PreparedResponse:
+def changed(response: PreparedResponse, answer: Answer | None) -> web.Response:
     """Return a response with the body and the header fields of an answer, if it has its status code."""
     if answer is None or answer.code != response.status or (answer.body is None and not answer.headers):
-        return response
+        return response.response()
     headers = CIMultiDict(response.headers)
     for name, value in answer.headers.items():
         headers.popall(name, None)
         if value is not None:
             headers[name] = value
     body = response.body if answer.body is None else answer.body.encode()
-    return PreparedResponse(response.status, headers, body)
+    removed = [name for name, value in answer.headers.items() if value is None]
+    return StrippedResponse(response.status, headers, body, removed=removed)
 
 
 def _text(body: object) -> str | None:

@@ -271,8 +271,8 @@ class Dispatcher:
         try:
             response = await self.mock.routes.handle(request)
         except web.HTTPException as error:
-            response = render_exception(error)
-        response.headers.update(self.mock.headers)
+            response = render_exception(error, self.mock.headers)
+        response.headers.update(self.mock.reload_headers)
         _acknowledge(request, response)
         if "Prefer" in request.headers and (names := ignored_preferences(request.headers.getall("Prefer"))):
             response.headers[IGNORED] = names
@@ -289,7 +289,7 @@ def _acknowledge(request: web.Request, response: web.StreamResponse) -> None:
     ]
     if applied:
         response.headers["Preference-Applied"] = ", ".join(applied)
-    else:
+    elif plan.preferences:
         response.headers.pop("Preference-Applied", None)
 
 

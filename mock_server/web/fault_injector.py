@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from weakref import WeakKeyDictionary
@@ -155,10 +155,18 @@ class FaultInjectors:
         simulator: The simulator whose overrides use the faults.
         sleep: Waits for a number of seconds.
         stop: Stops the server.
+        headers: Returns the headers of an error response.
     """
 
-    def __init__(self, simulator: Simulator, *, sleep: Sleep, stop: Callable[[], None]) -> None:
-        self._simulator, self._sleep, self._stop = simulator, sleep, stop
+    def __init__(
+        self,
+        simulator: Simulator,
+        *,
+        sleep: Sleep,
+        stop: Callable[[], None],
+        headers: Callable[[], Mapping[str, str]],
+    ) -> None:
+        self._simulator, self._sleep, self._stop, self._headers = simulator, sleep, stop, headers
         self._injectors: dict[tuple[str, str, str], FaultInjector] = {}
 
     async def respond(
@@ -187,10 +195,11 @@ class FaultInjectors:
                     acted.append(use)
             response = await exchange.response() if exchange.changed is None else raw(exchange.changed)
         except web.HTTPRequestEntityTooLarge as error:
-            return render_exception(error), tuple(uses)
+            return render_exception(error, self._headers()), tuple(uses)
         except EditError as error:
             log.error("the fault cannot be applied: %s", error)  # noqa: TRY400 - the text is complete
-            prepared = error_response(500, f"The fault cannot be applied: {error}.", "fault-not-applicable")
+            detail, headers = f"The fault cannot be applied: {error}.", self._headers()
+            prepared = error_response(500, detail, "fault-not-applicable", headers=headers)
             return prepared.response(), tuple(uses)
         return response, tuple(acted)
 

@@ -41,7 +41,7 @@ class Mock:
 
     def __init__(self, simulator: Simulator, routes: Routes, *, sleep: Sleep, cors: bool) -> None:
         self.simulator, self.routes, self.sleep, self.cors = simulator, routes, sleep, cors
-        self.injectors = FaultInjectors(simulator, sleep=sleep, stop=self.stop_listening)
+        self.injectors = FaultInjectors(simulator, sleep=sleep, stop=self.stop_listening, headers=lambda: self.headers)
         #: Why changed files are not served; None where the present files are.
         self.reload_error: str | None = None
         self._reload_place = ""
@@ -86,10 +86,14 @@ class Mock:
         self.reload_error, self._reload_place = problem, where
 
     @property
+    def reload_headers(self) -> Mapping[str, str]:
+        """The header that reports a reload error, which every response has."""
+        return {RELOAD: f"failed; {self._reload_place}"} if self.reload_error else {}
+
+    @property
     def headers(self) -> Mapping[str, str]:
-        """The headers of every response."""
-        reload = {RELOAD: f"failed; {self._reload_place}"} if self.reload_error else {}
-        return {**(CROSS_ORIGIN if self.cors else {}), **reload}
+        """The headers of every response that no operation has built."""
+        return {**(CROSS_ORIGIN if self.cors else {}), **self.reload_headers}
 
 
 MOCK = web.AppKey("mock", Mock)

@@ -18,6 +18,7 @@ from multidict import CIMultiDict
 from mock_server.fixtures.edits import Edit, End, Framing, edited
 from mock_server.simulation.clock import Sleep
 from mock_server.simulation.journal import Outcome
+from mock_server.web.aiohttp_adapter import StrippedResponse
 from mock_server.web.responses import SERVER
 
 Headers = tuple[tuple[str, str], ...]
@@ -61,9 +62,11 @@ class RawMessage:
     @classmethod
     def of(cls, response: web.Response) -> RawMessage:
         """Return the message of an unmodified response, with the headers that aiohttp adds."""
-        headers = dict(response.headers)
+        headers = CIMultiDict(response.headers)
         headers.setdefault("Date", formatdate(time.time(), usegmt=True))
         headers.setdefault("Server", SERVER)
+        if isinstance(response, StrippedResponse):
+            response.strip(headers)
         body = response.body if isinstance(response.body, bytes) else b""
         return cls(response.status, response.reason or "", tuple(headers.items()), body)
 

@@ -128,8 +128,9 @@ def error_response(
     return PreparedResponse(status, {**always, **(headers or {})}, orjson.dumps({"detail": detail}))
 
 
-def render_exception(error: web.HTTPException) -> web.Response:
-    """Return the response for an error of aiohttp, in the vendor's format."""
+def render_exception(error: web.HTTPException, headers: Mapping[str, str]) -> web.Response:
+    """Return the response for an error of aiohttp, in the vendor's format, with further headers."""
     methods = sorted(error.allowed_methods) if isinstance(error, web.HTTPMethodNotAllowed) else []
     allow = {"Allow": ", ".join(methods)} if methods else {}
-    return error_response(error.status, error.reason, error.reason.lower().replace(" ", "-"), headers=allow).response()
+    reason = error.reason.lower().replace(" ", "-")
+    return error_response(error.status, error.reason, reason, headers={**allow, **headers}).response()

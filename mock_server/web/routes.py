@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler
 
 from mock_server.options import MockOptions
 from mock_server.simulation.simulator import Simulator
+from mock_server.web.cors import CROSS_ORIGIN
 from mock_server.web.responses import ALWAYS, PreparedResponse, documented_response
 from mock_server.web.usage import Usage
 from usage_contract import Contract, ContractError
@@ -60,7 +61,7 @@ def build_routes(contract: Contract, simulator: Simulator, options: MockOptions)
         ContractError: The mock cannot simulate an operation.
     """
     router, methods_of = web.UrlDispatcher(), defaultdict(list)
-    operations = contract.operations
+    operations, cors = contract.operations, CROSS_ORIGIN if options.cors else {}
     usage = Usage(contract.operation("get_usage"), simulator, options)
     handlers: dict[str, Handler] = {"get_usage": usage.handle}
     if "get_health" in operations:
@@ -68,11 +69,13 @@ def build_routes(contract: Contract, simulator: Simulator, options: MockOptions)
         ok = health.responses.get("200")
         properties = ((ok and ok.schema) or {}).get("properties", {})
         constants = {name: member["const"] for name, member in properties.items() if "const" in member}
-        handlers["get_health"] = _constant(documented_response(health, 200, constants))
+        handlers["get_health"] = _constant(documented_response(health, 200, constants, headers=cors))
     if "get_overview" in operations:
         info, paths = contract.document["info"], [str(item) for item in operations.values() if item.id in SIMULATED]
         members = {"title": info["title"], "version": info["version"], "paths": paths, **CONTROL}
-        handlers["get_overview"] = _constant(documented_response(operations["get_overview"], 200, members))
+        handlers["get_overview"] = _constant(
+            documented_response(operations["get_overview"], 200, members, headers=cors)
+        )
     for operation in operations.values():
         if operation.id not in handlers:
             log.warning("%s (%s) is not simulated; it responds like an unknown path", operation, operation.id)
@@ -85,7 +88,7 @@ def build_routes(contract: Contract, simulator: Simulator, options: MockOptions)
                 raise ContractError(f"{operation}: the mock cannot serve the path: {error}") from None
             methods_of[operation.path].append(method)
     for path, methods in methods_of.items():
-        allow = {"Allow": ", ".join([*methods, "OPTIONS"]), **ALWAYS}
+        allow = {"Allow": ", ".join([*methods, "OPTIONS"]), **ALWAYS, **cors}
         router.add_route("OPTIONS", path, _constant(PreparedResponse(204, allow, b"")))
     probes = frozenset(operation.path for operation in operations.values() if operation.key_header is None)
     return Routes(usage, router, probes, contract)

@@ -93,7 +93,7 @@ class Usage:
         if prepared.reason == "missing-key":
             prepared = self._refusals[self._place_of_key(request) or "missing-key"]
         plan.honoured.update(self._honoured(keys, plan, prepared))
-        return changed(prepared, plan.override.answer).response()
+        return changed(prepared, plan.override.answer)
 
     async def respond(self, keys: Sequence[str], plan: RequestPlan = NO_PLAN) -> PreparedResponse:
         """Return the response to a request with these keys; only an authenticated request takes a token."""

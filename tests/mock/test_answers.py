@@ -320,6 +320,38 @@ def test_header_fields_replace_add_and_remove(mock: UsageMock, answer: Answer) -
 
 
 @both
+@pytest.mark.parametrize("fault", ["none", "body-is-null"])
+@pytest.mark.parametrize("value", ["x", None])
+def test_a_header_field_replaces_or_removes_any_field_of_the_response(
+    mock: UsageMock, answer: Answer, fault: str, value: str | None
+) -> None:
+    answer(mock, 429)
+    mock.fail(fault)
+    names = [name for name in usage(mock.url, BUSY).headers if name != "Content-Length"]
+    assert {"Access-Control-Allow-Origin", "Content-Type", "Date", "Server", "Retry-After", "Mock-Reason"} <= {*names}
+    for name in names:
+        answer(mock, 429, headers={name.lower(): value})
+        response = usage(mock.url, BUSY)
+        assert response.headers.get_all(name, []) == ([] if value is None else [value])
+        others = [each for each in response.headers if each.lower() not in (name.lower(), "content-length")]
+        assert others == [each for each in names if each != name]
+
+
+@both
+def test_a_header_field_of_the_dispatcher_can_be_set(mock: UsageMock, answer: Answer) -> None:
+    names = ("Preference-Applied", "Mock-Ignored", "Mock-Reload")
+    answer(mock, 503, headers=dict.fromkeys(names, "x"))
+    response = usage(mock.url, BUSY)
+    assert [response.headers.get_all(name) for name in names] == [["x"]] * 3
+
+
+def test_the_journal_has_no_field_that_an_answer_removes(mock: UsageMock) -> None:
+    mock.answer(503, headers=dict.fromkeys(("Date", "Server", "Content-Type")))
+    assert usage(mock.url, BUSY).status == 503
+    assert {name for name, _ in mock.requests[0].response.headers} & {"Date", "Server", "Content-Type"} == set()
+
+
+@both
 def test_retry_after_and_a_limited_number_act_together(mock: UsageMock, answer: Answer) -> None:
     answer(mock, 503, times=1, headers={"Retry-After": "1"})
     responses = [usage(mock.url, BUSY) for _ in range(2)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mock_server import UsageMock, make_app
@@ -77,6 +79,15 @@ def test_any_page_may_read_every_response(
     assert response.status == status
     assert response.headers.get_all("Access-Control-Allow-Origin") == ["*"]
     assert response.headers.get_all("Access-Control-Expose-Headers") == [READABLE]
+
+
+def test_any_page_may_read_that_a_fault_cannot_be_applied(tmp_path: Path) -> None:
+    (tmp_path / "faults").mkdir()
+    text = "description: d\nbreaks: []\ndo: [{patch: [{op: remove, path: /none-such}]}]\n"
+    (tmp_path / "faults" / "does-not-fit.yaml").write_text(text)
+    with UsageMock(fixtures=tmp_path, fault="does-not-fit") as mock:
+        response = send_request(mock.url, headers=[(KEY, "demo-busy")])
+    assert (response.status, response.headers["Access-Control-Allow-Origin"]) == (500, "*")
 
 
 def test_a_fault_keeps_the_cors_headers(unlimited: UsageMock) -> None:
