@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 
 from mock_server.masking import mask_key
 from mock_server.simulation.journal import counted
@@ -14,41 +14,29 @@ class UnusedOverrideWarning(UserWarning):
     """A fault or a status code that has not acted, or on fewer requests than it was switched on for."""
 
 
-async def unused_overrides(simulator: Simulator) -> list[str]:
+def unused_overrides(simulator: Simulator) -> list[str]:
     """Return a sentence for each fault and each status code that was switched on at run time and is unused."""
     overrides = simulator.overrides
     levels = [(None, overrides.everyone), *overrides.keys.items()]
-    return [text for key, override in levels async for text in unused(simulator, key, override)]
+    return [text for key, override in levels for text in unused(simulator, key, override)]
 
 
-async def unused(simulator: Simulator, key: str | None, override: Override) -> AsyncIterator[str]:
+def unused(simulator: Simulator, key: str | None, override: Override) -> Iterator[str]:
     """Yield a sentence for each fault and status code of the override of a key, or of everyone (None)."""
     owner = "" if key is None else f" for {mask_key(key)}"
-    if override.answer and (text := await _unused_answer(simulator, override.answer)):
+    if override.answer and (text := _unused_answer(simulator, override.answer)):
         yield f"answer{owner}: {text}"
     for use in override.faults or ():
         if text := _unused_fault(simulator, use):
             yield f"fail{owner}: {text}"
 
 
-async def _unused_answer(simulator: Simulator, answer: Answer) -> str:
-    if not answer.is_sequence:
-        return _unused_code(simulator, answer)
-    codes = [str(each.override) for each in answer.sequence]
-    name = codes[0] if len(codes) == 1 else f"the sequence {codes[0]}, …"
-    assert answer.times is not None
-    [count] = await simulator.state.counted([answer.use])
-    left = answer.left(count)
-    return f"{name} was used for {answer.times - left} of {counted(answer.times, 'request')}" if left else ""
-
-
-def _unused_code(simulator: Simulator, answer: Answer) -> str:
+def _unused_answer(simulator: Simulator, answer: Answer) -> str:
     acted, times = simulator.acted[answer.use], answer.times
-    if acted >= (times or 1) or (answer.code == 200 and answer.body is None and not answer.headers):
+    if acted >= (times or 1) or answer == Answer(200, after=answer.after, times=times, use=answer.use):
         return ""  # a 200 switches off a code of a lower level, and need not act
-    if times is None:
-        return f"{answer.override} was not used"
-    return f"{answer.override} was used for {acted} of {counted(times, 'request')}"
+    name = f"the sequence {answer.override}, …" if answer.others else answer.override
+    return f"{name} was not used" if times is None else f"{name} was used for {acted} of {counted(times, 'request')}"
 
 
 def _unused_fault(simulator: Simulator, use: FaultUse) -> str:

@@ -279,13 +279,13 @@ class AsyncUsageMock(MockView):
 
         A call that was removed by None or by a reset is not listed.
         """
-        return await unused_overrides(self._simulator)
+        return unused_overrides(self._simulator)
 
     async def _replace(self, key: str | None, **changes: Any) -> None:
         """Change the override of a key, and warn about an unused one that another one replaces."""
         old = self._simulator.overrides.override_for(key)
         replaced = Override(**{name: getattr(old, name) for name, value in changes.items() if value})
-        texts = [text async for text in unused(self._simulator, key, replaced)] if replaced != NO_OVERRIDE else []
+        texts = list(unused(self._simulator, key, replaced)) if replaced != NO_OVERRIDE else []
         await self._simulator.switch(key, **changes)
         texts = [f"{text} before this call replaced it" for text in texts]
         if (found := WARNINGS.get()) is not None:

@@ -18,7 +18,7 @@ from mock_server.fixtures.edits import Edit
 from mock_server.fixtures.library import FIXTURE_ERRORS
 from mock_server.simulation.clock import real_seconds
 from mock_server.simulation.journal import MAX_TEXT
-from mock_server.simulation.overrides import NO_OVERRIDE, NONE, FaultUse, Override
+from mock_server.simulation.overrides import NO_OVERRIDE, NONE, Answer, FaultUse, Override
 from mock_server.simulation.state import MemoryState
 from mock_server.web.aiohttp_adapter import UNPARSED
 from mock_server.web.cors import preflight
@@ -205,12 +205,19 @@ class Dispatcher:
             plan = RequestPlan(self.simulator.resolve(key, own), own.scenario, preferences, honoured)
         else:
             plan = RequestPlan(self.simulator.effective(key))
+        due: Answer | None = None
         if (answer := plan.override.answer) and answer.is_limited:
-            response = answer.at(await self.simulator.state.count(answer.use))
-            due = response.override if response else NO_OVERRIDE
-            plan = replace(plan, override=self.simulator.resolve(key, own, overrides=overrides, due=due))
+            if self.mock.routes.usage.serves(request):
+                due = answer.at(await self.simulator.state.count(answer.use))
+            override = self.simulator.resolve(key, own, overrides=overrides, due=due.override if due else NO_OVERRIDE)
+            plan = replace(plan, override=override)
         request[PLAN] = plan
-        return await self._apply(plan, request, key)
+        acts, response, delay = await self._apply(plan, request, key)
+        uses = {use.use for use in (acts.answer, *(acts.faults or ())) if use}
+        if due and due.delay is not None and due.delay == acts.delay:
+            uses.add(due.use)
+        self.simulator.acted.update(uses)
+        return acts, response, delay
 
     async def _apply(
         self, plan: RequestPlan, request: web.Request, key: str
@@ -237,12 +244,11 @@ class Dispatcher:
         else:
             response = await self.handle_unmodified(request)
         acts = Override(
-            scenario=override.scenario if request.path == self.mock.routes.usage.path else None,
+            scenario=override.scenario if self.mock.routes.usage.serves(request) else None,
             answer=override.answer if "code" in honoured else None,
             faults=tuple(use for use in override.faults or () if use in acted) or None,
             delay=override.delay if "delay" in honoured else None,
         )
-        self.simulator.acted.update({use.use for use in (acts.answer, *(acts.faults or ())) if use})
         return acts, response, delay
 
     async def _is_turn(self, use: FaultUse) -> bool:
@@ -253,7 +259,7 @@ class Dispatcher:
         self, uses: tuple[FaultUse, ...], request: web.Request, response: web.StreamResponse, key: str
     ) -> Iterator[FaultUse]:
         """Yield the faults on whose buckets a response depends."""
-        if request.path != self.mock.routes.usage.path or response.status not in (200, 429):
+        if not self.mock.routes.usage.serves(request) or response.status not in (200, 429):
             return
         account = self.simulator.account(key, request[PLAN].scenario) if self.simulator.has(key) else None
         if account is not None:

@@ -250,6 +250,17 @@ def test_a_second_call_counts_anew_and_a_reset_ends_it(mock: UsageMock) -> None:
     assert statuses(mock, 1) == [200]
 
 
+@both
+@pytest.mark.parametrize("options", [{}, {"key": BUSY}])
+def test_only_requests_to_the_operation_count(mock: UsageMock, answer: Answer, options: dict[str, Any]) -> None:
+    answer(mock, [503, 429], **options)
+    for path, method in (("/healthz", "GET"), ("/nowhere", "GET"), ("/usage/", "GET"), ("/usage", "POST")):
+        send_request(mock.url, path, [("X-API-Key", BUSY)], method)
+    assert send_request(mock.url, "/%75sage?page=1", [("X-API-Key", BUSY)], "HEAD").status == 503
+    assert statuses(mock, 2) == [429, 200]
+    assert mock.unused_overrides() == []
+
+
 def test_the_journal_names_a_status_code_only_where_it_was_returned(mock: UsageMock) -> None:
     mock.answer(503, times=1)
     statuses(mock, 2)

@@ -102,11 +102,12 @@ def test_a_preferred_code_is_named_if_it_was_returned(mock: UsageMock) -> None:
     assert applied(mock) == ["code=503", "", "", ""]
 
 
-def test_a_scenario_is_named_for_its_path_only(mock: UsageMock) -> None:
+def test_a_scenario_is_named_for_requests_to_its_operation_only(mock: UsageMock) -> None:
     with UsageMock(scenario="heavy") as heavy:
         usage(heavy.url, "demo-busy")
         send_request(heavy.url, "/healthz")
-        assert applied(heavy) == ["scenario=heavy", ""]
+        send_request(heavy.url, method="POST")
+        assert applied(heavy) == ["scenario=heavy", "", ""]
 
 
 @pytest.mark.parametrize("key", [None, "demo-busy"])

@@ -61,6 +61,20 @@ def test_a_status_code_is_used_only_by_a_request_that_receives_it(mock: UsageMoc
     assert mock.unused_overrides() == ["answer: code=503 was used for 0 of 1 request"]
 
 
+def test_a_response_of_a_sequence_is_used_only_by_a_request_that_it_changes(mock: UsageMock) -> None:
+    mock.answer(["retry-after-is-2", 503, {"delay": 0.001}])
+    statuses = [usage(mock.url, BUSY).status for _ in range(3)]
+    assert statuses == [200, 503, 200]
+    assert mock.unused_overrides() == ["answer: the sequence fault=retry-after-is-2, … was used for 2 of 3 requests"]
+
+
+def test_the_delay_of_a_sequence_is_used_only_if_no_other_one_takes_precedence(mock: UsageMock) -> None:
+    mock.delay(0.002, BUSY)
+    mock.answer([{"delay": 0.001}])
+    usage(mock.url, BUSY)
+    assert mock.unused_overrides() == ["answer: delay=0.001 was used for 0 of 1 request"]
+
+
 def test_a_call_that_replaces_an_unused_one_warns(mock: UsageMock) -> None:
     mock.answer(503, times=2)
     usage(mock.url, BUSY)
