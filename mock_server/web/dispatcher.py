@@ -120,7 +120,7 @@ class Dispatcher:
             return None
         now = self.simulator.clock()
         prepared = usage.respond_sync(keys, state, now)
-        response, path, reason = serialize(prepared), usage.path or "", prepared.reason
+        response, path, reason = serialize(prepared), usage.path, prepared.reason
         exchange = "GET", path, keys, prepared.status, reason, override, now, template, response, build_repeated
         self.simulator.journal.add(exchange, at=now, seconds=real_seconds() - started)
         return response

@@ -37,6 +37,7 @@ def is_plain(request: web.Request, usage: Usage) -> bool:
     return (
         request.raw_path == usage.path
         and request.method == "GET"
+        and "GET" in usage.methods
         and request.version == HttpVersion11
         and request.keep_alive
         and not request.body_exists

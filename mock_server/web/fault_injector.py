@@ -114,7 +114,9 @@ class FaultInjector:
     async def _match(self, number: int, step: Step, exchange: FaultExchange) -> Names | None:
         """Return the named groups of the patterns where all conditions of a step hold."""
         when, received = step.when, exchange.received
-        found = when.path.fullmatch(received.raw_path.partition("?")[0]) and when.request.search(_head(received))
+        path = received.raw_path.partition("?")[0]
+        has_path = path == self._usage.path if when.path is None else when.path.fullmatch(path)
+        found = when.request.search(_head(received)) if has_path else None
         if not found or when.key not in (None, exchange.key) or not _has_circumstances(step, received):
             return None
         if when.status and (await exchange.message()).status not in when.status:

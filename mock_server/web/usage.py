@@ -66,8 +66,8 @@ class Usage:
         if operation.key_header is None:
             raise ContractError(f"{operation}: the document requires no API key; the mock has usage metrics by key")
         self.key_header = operation.key_header
-        self.path = operation.path if operation.method == "GET" else None
-        self._methods = ("GET", "HEAD") if operation.method == "GET" else (operation.method,)
+        self.path = operation.path
+        self.methods = ("GET", "HEAD") if operation.method == "GET" else (operation.method,)
         self.status_codes = sorted(int(status) for status in operation.responses if status.isdecimal())
         self._operation, self._simulator = operation, simulator
         self._cost = int(options.rate_limit)  # the number of tokens that a request takes
@@ -89,7 +89,7 @@ class Usage:
 
     def serves(self, request: web.Request) -> bool:
         """Return whether a request is one to the operation."""
-        return request.path == self._operation.path and request.method in self._methods
+        return request.path == self.path and request.method in self.methods
 
     async def handle(self, request: web.Request) -> web.Response:
         """Respond to one request through aiohttp."""

@@ -39,6 +39,17 @@ def test_the_path_comes_from_the_document(contract: Contract) -> None:
         assert send_request(mock.url, "/usage", [("X-API-Key", "demo-busy")]).status == 404
 
 
+def test_a_fault_without_a_path_follows_the_path_of_the_document(contract: Contract) -> None:
+    busy = [("X-API-Key", "demo-busy")]
+    with served(renamed(contract, "/usage", "/figures.v3")) as mock:
+        mock.fail("body-is-null")
+        assert send_request(mock.url, "/figures.v3?page=1", busy).body == b"null"
+        assert send_request(mock.url, "/figures-v3", busy).status == 404
+        mock.answer([503, 503])
+        send_request(mock.url, "/usage", busy)
+        assert [send_request(mock.url, "/figures.v3", busy).status for _ in range(3)] == [503, 503, 200]
+
+
 def test_the_header_of_the_key_comes_from_the_document(contract: Contract) -> None:
     with served(renamed(contract, "X-API-Key", "X-Other")) as mock:
         assert send_request(mock.url, headers=[("X-Other", "demo-busy")]).status == 200
