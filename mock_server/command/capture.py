@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate, pairwise
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -24,7 +24,7 @@ from mock_server.fixtures.deployments import (
     key_of,
 )
 from mock_server.fixtures.validation import lines, problems
-from mock_server.masking import printable
+from mock_server.masking import keys_in, mask_text, printable
 from mock_server.simulation.accounts import TOP_DOMAINS, Account
 from mock_server.streams import reason, report
 from usage_contract import load
@@ -40,9 +40,6 @@ MAX_BYTES = 1024 * 1024
 
 # Requests of domains below the top 20 belong to made-up domains, of which a file has at most this number.
 MAX_OTHERS = 10_000
-
-# A key of this length or more is recognized within any text; a shorter one could be a part of any word.
-LONG_KEY = 6
 
 _COUNT = {"type": "integer", "minimum": 0, "maximum": MAX_SAFE_INTEGER}
 
@@ -101,8 +98,8 @@ def capture(base_url: str, environment: Mapping[str, str]) -> int:
         facts, notes = facts_of(metrics)
         _check_secrecy([host, *facts.get("traffic", {})], key)
     except CaptureError as error:
-        hidden = re.compile(re.escape(key), re.IGNORECASE)
-        return report("\n".join(f"capture: {hidden.sub('…', printable(line))}" for line in str(error).splitlines()))
+        texts = [mask_text(printable(line), [key], lambda _: "…") for line in str(error).splitlines()]
+        return report("\n".join(f"capture: {text}" for text in texts))
     data = {"description": f"Usage metrics of one key, captured from {host}.", "keys": {MADE_UP_KEY: facts}}
     sys.stdout.write("".join(f"# {note}\n" for note in notes) + as_yaml(data))
     return 0
@@ -303,7 +300,5 @@ def _check_secrecy(names: Iterable[str], key: str) -> None:
     Raises:
         CaptureError: One of them contains it.
     """
-    for name in names:
-        text = unquote(name).lower()
-        if key.lower() in text if len(key) >= LONG_KEY else key.lower() == text:
-            raise CaptureError("the response has the API key in a domain; nothing is printed")
+    if any(keys_in(name, [key]) for name in names):
+        raise CaptureError("the response has the API key in a domain; nothing is printed")

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
@@ -27,7 +28,15 @@ from mock_server.command.request_log import (
     as_text,
     format_for,
 )
-from mock_server.masking import mask_target
+from mock_server.masking import (
+    has_key_in_target,
+    keys_in,
+    mask_field,
+    mask_key,
+    mask_target,
+    mask_text,
+    printable_target,
+)
 from mock_server.options import MockOptions
 from mock_server.simulation.overrides import NO_OVERRIDE, Override
 from mock_server.simulation.simulator import Simulator
@@ -266,11 +275,61 @@ def test_a_log_reads_the_journal_periodically(simulator: Simulator) -> None:
         ("/demo%2Dbusy", "/dem…0fd2c2"),
         ("/usage?demo-busy", "/usage?dem…0fd2c2"),
         ("/kiosk?q=k", "/kiosk?q=…8254c3"),
+        ("/kiosk-k?q=kk&r=K", "/kiosk-k?q=kk&r=…86be9a"),
+        ("/DEMO-busy/x", "/DEM…7d3e2c/x"),
+        ("/%44EMO-busy", "/DEM…7d3e2c"),
         ("*", "*"),
     ],
 )
 def test_a_target_is_shown_without_keys(target: str, shown: str) -> None:
     assert mask_target(target, KEYS) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Bearer demo-busy", "Bearer dem…0fd2c2"),
+        ("Bearer DEMO-BUSY.", "Bearer DEM…f49724."),
+        ("/usage/demo%2dbus%59?a", "/usage/dem…7ed35c?a"),
+        ("kk k-1 k2, k", "kk k-1 k2, …8254c3"),
+        ("%6b", "…8254c3"),
+        ("no key", "no key"),
+        ("a%41+bcd b%41+BCD a%61 bcd", "a%…5f4079 b%41+BCD aa…d7af41"),
+    ],
+)
+def test_a_text_is_shown_without_keys_as_a_text_json_or_a_url_spells_them(text: str, shown: str) -> None:
+    assert mask_text(text, [*KEYS, "a%41+bcd", "aa bcd"]) == shown
+
+
+def test_a_long_encoded_key_is_masked_in_no_time() -> None:
+    key = "key " * 4000
+    assert mask_text(f"a%20{key}", [key]) == mask_key(f"a%20{key}")
+    assert mask_text(f"a {key}b", [key]) == f"a {mask_key(key)}b"
+
+
+def in_json(key: str) -> str:
+    return json.dumps(key)[1:-1]
+
+
+def percent_encoded(key: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in key.encode())
+
+
+@pytest.mark.parametrize("key", ["my-secret-key-77", "k 7", "a/b=c?d", "schlüssel"])
+@pytest.mark.parametrize("spell", [str.upper, quote, in_json, percent_encoded])
+def test_every_function_recognizes_a_key_in_any_spelling(key: str, spell: Callable[[str], str]) -> None:
+    spelled = spell(key)
+    assert keys_in(f"a, {spelled}", [key]) == [key]
+    assert has_key_in_target(f"/usage/{spelled}", [key])
+    for shown in (
+        mask_target(f"/usage/{spelled}", [key]),
+        mask_target(f"/usage?a={spelled}", [key]),
+        printable_target(())(f"/usage/{spelled}", key),
+        mask_text(f"a, {spelled}", [key]),
+        mask_field("Accept", f"a, {spelled}", [key]),
+    ):
+        assert spelled not in shown
+        assert keys_in(shown, [key]) == []
 
 
 @given(st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=6), st.text(), st.text())

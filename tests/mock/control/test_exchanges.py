@@ -41,6 +41,16 @@ def test_an_entry_has_the_whole_exchange(limited: UsageMock) -> None:
     assert entry.request.is_complete and entry.response.is_complete
 
 
+@pytest.mark.parametrize(
+    "target", ["/usage/MY-SECRET-KEY-77", "/MY-SECRET-KEY-77?a=MY-SECRET-KEY-77", "/usage?my-Secret-key-77"]
+)
+def test_a_key_in_another_case_is_masked(limited: UsageMock, target: str) -> None:
+    limited.make_key(key="my-secret-key-77")
+    send_request(limited.url, target)
+    [view] = Api(limited.url).get("/journal?number=1")["entries"]
+    assert "secret-key" not in f"{view} {limited.requests}".lower()
+
+
 def test_repeated_requests_have_complete_exchanges(limited: UsageMock) -> None:
     with contextlib.closing(http.client.HTTPConnection(*address(limited.url), timeout=TIMEOUT)) as connection:
         responses = []
