@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import http.server
 import json
 import re
 import signal
@@ -290,11 +291,28 @@ def test_help_imports_no_slow_modules() -> None:
 def test_health_checks_the_mock_with_the_same_host_and_port(capsys: pytest.CaptureFixture[str]) -> None:
     with serving() as (_, url):
         host, port = address(url)
-        for given in (host, "0.0.0.0"):
+        # The control API rejects the last one, which is another name of the same address: 403.
+        for given in (host, "0.0.0.0", "127.1"):
             assert main(["--host", given, "--port", str(port), "health"]) == 0
         assert capsys.readouterr().err == ""
     assert main(["--port", str(port), "health"]) == 4
     assert f"usage-mock: health: 127.0.0.1 port {port} does not respond: Connection refused" in capsys.readouterr().err
+
+
+def test_health_reports_the_status_of_another_server(capsys: pytest.CaptureFixture[str]) -> None:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        assert main(["health", "--port", str(server.server_port)]) == 4
+        thread.join()
+    assert f"health: 127.0.0.1 port {server.server_port} returns status 404" in capsys.readouterr().err
 
 
 def test_health_waits_for_a_mock_that_starts_later(capsys: pytest.CaptureFixture[str]) -> None:
