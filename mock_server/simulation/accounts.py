@@ -14,6 +14,9 @@ from mock_server.simulation.state import AccountRef, AccountSnapshot, BucketSpec
 
 TOP_DOMAINS = 20
 
+# The rounding of products with a float must not exceed a limit that is computed with floats.
+ROUNDING = 1 - 1e-9
+
 
 class UsageCounters:
     """The running totals of one account.
@@ -76,13 +79,15 @@ class Account:
             for domain, rates in key.growth.items()
             for protocol, rate in rates.items()
         ]
+        rates = [rate for _, _, rate, _ in self._growth]
+        self._rates = sum(rate.requests for rate in rates), sum(rate.bytes for rate in rates)
         #: Whether the usage metrics change with time alone.
         self.grows = bool(self._growth)
         #: Values that are derived from the usage metrics, by their owner; a change of the usage metrics clears them.
         self.derived: dict[object, Any] = {}
         self._recorded = self.counters = UsageCounters(key.traffic)
         self._grown: dict[tuple[str, str], Calls] = {}
-        self._age = 0.0  # seconds
+        self._age = self._longest_age = 0.0  # seconds
         self._restart_growth(self._recorded)
 
     def record(self, traffic: Traffic) -> None:
@@ -90,6 +95,7 @@ class Account:
         self._recorded.record(traffic)
         if self.counters is not self._recorded:
             self.counters.record(traffic)
+        self._limit_growth()
         self.derived.clear()
 
     def apply_snapshot(self, snapshot: AccountSnapshot) -> None:
@@ -117,15 +123,15 @@ class Account:
         }
 
     def grow(self, now: float) -> None:
-        """Add the traffic that the fixture's growth has produced until `now`."""
-        age = max(0.0, now - self._since)
+        """Add the traffic that the fixture's growth has produced until `now`, while the usage metrics stay exact."""
+        age = min(max(0.0, now - self._since), self._longest_age)
         if age < self._age:  # the clock was set back
             self._restart_growth(self._recorded)
         self._age = age
         for domain, protocol, rate, failure_share in self._growth:
             before = self._grown.get((domain, protocol), Calls(0))
-            requests = _whole(rate.requests * age)
-            after = Calls(requests, math.floor(requests * failure_share), _whole(rate.bytes * age))
+            requests = math.floor(rate.requests * age)
+            after = Calls(requests, math.floor(requests * failure_share), math.floor(rate.bytes * age))
             if after != before:
                 self._grown[domain, protocol] = after
                 added = (after.requests - before.requests, after.failures - before.failures, after.bytes - before.bytes)
@@ -136,8 +142,13 @@ class Account:
         """Forget all growth; `recorded` are the counters without it."""
         self._recorded, self.counters = recorded, deepcopy(recorded) if self.grows else recorded
         self._grown, self._age = {}, 0.0
+        self._limit_growth()
         self.derived.clear()
 
-
-def _whole(number: float) -> int:
-    return min(MAX_SAFE_INTEGER, math.floor(number))
+    def _limit_growth(self) -> None:
+        """Set the age at which the growth ends, so that every sum is an exact integer in JSON."""
+        recorded = self._recorded.total, self._recorded.bytes
+        room = (
+            max(0, MAX_SAFE_INTEGER - number) / rate for number, rate in zip(recorded, self._rates, strict=True) if rate
+        )
+        self._longest_age = min(room, default=0.0) * ROUNDING

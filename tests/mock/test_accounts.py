@@ -37,11 +37,53 @@ def test_usage_metrics_depend_on_the_present_time_only(rate: Rate, times: list[f
     for now in times:
         moved.grow(now)
     straight = growing_account(rate)
-    straight.grow(times[-1])
     straight.record(RECORDED)
+    straight.grow(times[-1])
     assert metrics(moved) == metrics(straight)
     assert moved.counters.success >= 10
-    assert moved.counters.fail <= 2 + MAX_SAFE_INTEGER
+    assert_exact(moved)
+
+
+def assert_exact(account: Account) -> None:
+    assert max(account.counters.total, account.counters.bytes) <= MAX_SAFE_INTEGER
+    assert account.counters.total == sum(account.counters.by_protocol.values())
+
+
+@given(
+    st.integers(1, 50),
+    st.tuples(st.integers(0, 10**12), st.integers(0, 10**15), st.floats(0, 1e6), st.floats(0, 1e12)),
+    st.lists(st.floats(0, END_OF_TIME), min_size=1, max_size=3),
+    st.integers(0, 10**15),
+)
+@example(2, (0, 0, 1, 1e12), [3 * 3600], 0)
+@example(2, (0, 0, 1, 1e12), [3 * 3600], 10**15)
+@example(40, (0, 10**15, 1e6, 0), [END_OF_TIME], 0)
+def test_the_sums_of_all_domains_stay_exact(
+    domains: int, facts: tuple[int, int, float, float], times: list[float], size: int
+) -> None:
+    requests, total, rate, rate_of_bytes = facts
+    names = [f"d{number}.example" for number in range(domains)]
+    traffic = {name: {"fetch": Calls(requests, 0, total // domains)} for name in names}
+    growth = {name: {"fetch": Rate(rate, rate / 3, rate_of_bytes)} for name in names}
+    account = Account("k", "k", Key(traffic=traffic, growth=growth), now=START)
+    for now in times:
+        account.grow(START + now)
+        assert_exact(account)
+        if account.counters.bytes + size <= MAX_SAFE_INTEGER and account.counters.total < MAX_SAFE_INTEGER:
+            account.record({"a.example": {"fetch": Calls(1, 0, size)}})
+            assert_exact(account)
+        for later in (now, END_OF_TIME):
+            account.grow(START + later)
+            assert_exact(account)
+
+
+def test_growth_ends_before_the_usage_metrics_are_inexact() -> None:
+    key = Key(growth={name: {"fetch": Rate(0, 0, 1e12)} for name in ("a.example", "b.example")})
+    account = Account("k", "k", key, now=START)
+    account.grow(START + 4000)
+    assert account.counters.bytes == 8 * 10**15
+    account.grow(START + 5000)
+    assert 0 <= MAX_SAFE_INTEGER - account.counters.bytes < 10**7
 
 
 @given(st.floats(0.001, 1e6), st.floats(0, 1e6))

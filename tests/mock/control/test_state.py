@@ -9,7 +9,7 @@ import pytest
 from mock_server import UsageMock, load_deployment, make_app
 from mock_server.control.console import content_security_policy
 from mock_server.control.library import UNREADABLE
-from mock_server.fixtures.deployments import Calls, Deployment, Key
+from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, Calls, Deployment, Key, Rate
 from mock_server.masking import mask_key
 from mock_server.options import MockOptions
 from tests.support.control_api import Api
@@ -156,3 +156,12 @@ def test_metrics_contain_requests_and_tokens(api: Api, limited: UsageMock) -> No
     assert f'usage_mock_tokens{{key="{mask_key("demo-busy")}"}} 9.0' in lines
     assert f'usage_mock_key_requests{{key="{mask_key("demo-busy")}",outcome="fail"}} 14199.0' in lines
     assert "# TYPE usage_mock_response_seconds_total counter" in lines
+
+
+def test_many_growing_domains_and_a_late_clock_have_a_state() -> None:
+    growth = {f"d{number}.example": {"fetch": Rate(1e6, 0, 1e12)} for number in range(2100)}
+    with UsageMock(deployment=Deployment("d", "d", {"k": Key(growth=growth)})) as mock:
+        assert usage(mock.url, "k").status == 200  # the account begins
+        mock.advance(10**10)
+        for view in (Api(mock.url).key()["usage_metrics"], usage(mock.url, "k").json):
+            assert MAX_SAFE_INTEGER - 10**8 < view["bytes_transferred"] <= MAX_SAFE_INTEGER
