@@ -150,6 +150,8 @@ class Option(NamedTuple):
             raise ValueError(f"must be {'true or false' if self.is_switch else 'a text or a number'}")
         if value == "":  # an unset variable of a script must not mean every host, or an empty token
             raise ValueError("is empty; omit it for the default")
+        if isinstance(value, float) and not value.is_integer():
+            return self.reader(seconds_text(value))
         return self.reader(str(value))
 
 
@@ -222,7 +224,7 @@ class MockOptions:
             value, hint = getattr(self, option.attribute), hints[option.attribute]
             if not fits(value, hint):
                 raise TypeError(f"{option.attribute}: {value!r} is not valid; expected {_described(hint)}")
-            if isinstance(value, (str, int, list, tuple)):
+            if isinstance(value, (str, int, float, list, tuple)):
                 try:
                     option.read(value)
                 except ValueError as error:

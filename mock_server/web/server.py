@@ -97,10 +97,7 @@ async def listening(
 
     Raises:
         OSError: The mock cannot listen on the address.
-        ValueError: The grace period is not valid.
     """
-    if not options.grace >= 0:  # also excludes NaN
-        raise ValueError(f"grace: {options.grace} is not a time; expected 0 seconds or more")
     app.freeze()
     try:
         await app.startup()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from mock_server import MockOptions, UsageMock
 from mock_server.command.option_sources import read_options
-from mock_server.fixtures.delays import DelayError
+from mock_server.fixtures.delays import DelayError, delay
 from mock_server.fixtures.scenarios import load_scenario
 from tests.support.control_api import Api
 from tests.support.wire import usage
@@ -55,6 +56,23 @@ def test_a_grace_period_is_a_number_of_seconds_everywhere(tmp_path: Path, grace:
     assert read_options({}, {"USAGE_MOCK_GRACE": str(grace)}).grace == seconds
     assert read_options({"config": str(config)}, {}).grace == seconds
     assert MockOptions(grace=float(grace)).grace == seconds
+
+
+@pytest.mark.parametrize("grace", [-1.0, -0.001, 3600.001, 99999.0, math.nan, math.inf, -math.inf, 1e300, -1, 3601])
+@pytest.mark.parametrize("accept", [MockOptions, UsageMock])
+def test_a_number_out_of_range_is_rejected_in_python(accept: Callable[..., object], grace: float) -> None:
+    with pytest.raises(ValueError, match=r"^grace: '.*' is not a number of seconds from 0 to 3600$"):
+        accept(grace=grace)
+
+
+@pytest.mark.parametrize("number", [0.1 + 0.2, 1e-7, 1 / 3])
+def test_a_number_has_any_decimals(tmp_path: Path, number: float) -> None:
+    config = tmp_path / "usage-mock.toml"
+    config.write_text(f"grace = {number}\ndelay = {number}\n")
+    for options in (read_options({"config": str(config)}, {}), MockOptions(grace=number, delay=number)):
+        assert options.grace == pytest.approx(number, abs=1e-6)
+        assert options.delay_text is not None
+        assert delay(options.delay_text).low == pytest.approx(number, abs=1e-6)
 
 
 @pytest.mark.parametrize("grace", ["-1", "3601", "1e3", "nan", "0,5", "", " 1", "٣"])

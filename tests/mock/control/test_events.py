@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import socket
 import threading
 
@@ -99,7 +98,7 @@ def test_the_stream_ends_when_the_mock_closes() -> None:
 
 
 def test_a_listener_that_does_not_read_does_not_prevent_a_close() -> None:
-    mock = UsageMock(grace=math.inf).start()
+    mock = UsageMock(grace=3600).start()
     closing = threading.Thread(target=mock.close)
     with socket.create_connection(address(mock.url), TIMEOUT) as listener:
         for number in range(1000):
