@@ -43,7 +43,7 @@ def make_app(
         contract: The contract.
         options: The options.
         deployment: The deployment, instead of a file of the fixture folder.
-        fault: The fault from the start, instead of a file of the fixture folder.
+        fault: A fault from the start beside those of the options, which can name it as NAME@N.
         clock: Returns seconds since the Unix epoch.
         sleep: Waits for a number of seconds.
         state: The shared state, instead of the one that the options name.
@@ -67,8 +67,10 @@ def make_app(
         from mock_server.shared_state.dispatcher import SharedDispatcher
 
         dispatcher_class = SharedDispatcher
-    names = texts(options.fault) or ((fault.name,) if fault else ())
-    faults = () if list(names) == [NONE] else tuple(map(_use_from_start, names)) or None
+    names = list(texts(options.fault))
+    if fault and fault.name not in (name.partition("@")[0] for name in names):
+        names = [*(name for name in names if name != NONE), fault.name]
+    faults = () if names == [NONE] else tuple(map(_use_from_start, names)) or None
     server = None if options.server is None else FaultUse(_server_name(options), use="the server")
     start = Override(options.scenario, None, faults, options.delay_text, server)
     journal = Journal(options.journal)

@@ -72,6 +72,24 @@ def test_a_fault_set_at_start_is_named_only_for_the_requests_that_it_changed(con
         assert [bool(each) for each in applied(mock)] == [status == 503 for status in statuses]
 
 
+@pytest.mark.parametrize(
+    ("named", "applied_faults"),
+    [
+        (None, ["body-is-null", "body-is-null"]),
+        ("none", ["body-is-null", "body-is-null"]),
+        ("lower-case-fields", ['"lower-case-fields body-is-null"'] * 2),
+        ("body-is-null@2 lower-case-fields", ["lower-case-fields", '"body-is-null lower-case-fields"']),
+    ],
+)
+def test_a_fault_object_acts_beside_the_faults_of_the_options(
+    contract: Contract, named: str | None, applied_faults: list[str]
+) -> None:
+    with UsageMock(make_app(contract, MockOptions(fault=named), fault=load_fault("body-is-null"))) as mock:
+        for _ in applied_faults:
+            usage(mock.url, "demo-fresh")
+        assert applied(mock) == [f"fault={names}" for names in applied_faults]
+
+
 def test_a_bucket_of_a_fault_is_named_for_its_keys_only(mock: UsageMock) -> None:
     mock.fail("few-tokens")
     for key in ("demo-busy", "demo-fresh", "nobody"):
