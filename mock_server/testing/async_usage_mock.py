@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import warnings
 from collections.abc import Sequence
@@ -13,7 +12,15 @@ from typing import Any, Unpack
 from aiohttp import web
 
 from mock_server.app import make_app
-from mock_server.fixtures.deployments import PROTOCOLS, Calls, Deployment, KeyFacts, load_deployment
+from mock_server.fixtures.deployments import (
+    PROTOCOLS,
+    Calls,
+    Deployment,
+    FactsError,
+    KeyFacts,
+    check_facts,
+    load_deployment,
+)
 from mock_server.options import MockOptions, UsageMockOptions, api_key, seconds_text, texts
 from mock_server.simulation.clock import MockClock
 from mock_server.simulation.journal import Journal
@@ -27,7 +34,6 @@ from mock_server.web.answers import Body, Fields, SequenceItem, answer_of, seque
 from mock_server.web.mock import MOCK, Mock
 from mock_server.web.server import listening, server_context
 from usage_contract import load
-from usage_contract.sources import SURROGATE
 
 NOT_STARTED = "this mock is not running; enter its context first"
 STOPPED = "this mock is closed and cannot be restarted; create a new one"
@@ -36,9 +42,6 @@ FAILED = "this mock could not be started ({}); create a new one"
 
 # Takes the texts of the warnings of a call from another thread, which warns itself; None in the caller's event loop.
 WARNINGS: ContextVar[list[str] | None] = ContextVar("WARNINGS", default=None)
-
-# The pattern of a domain in fixtures/deployment.schema.json.
-DOMAIN = r"[^\s\x00-\x20\x7f-\xa0\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff/:@?#]+"
 
 
 class UsageMockArguments(UsageMockOptions, total=False):
@@ -233,8 +236,11 @@ class AsyncUsageMock(MockView):
         if protocol not in PROTOCOLS:
             raise UnknownNameError("protocol", protocol, PROTOCOLS)
         check_integers(0, requests=requests, failures=failures, bytes=bytes)
-        if not re.fullmatch(DOMAIN, check_text("domain", domain)) or SURROGATE.search(domain):
-            raise ValueError(f"domain: {domain!r} is not a host name; omit scheme, port, path and invisible characters")
+        try:
+            check_facts({"traffic": {check_text("domain", domain): {"fetch": {"requests": 0}}}})
+        except FactsError:
+            hint = "omit scheme, port, path and invisible characters"
+            raise ValueError(f"domain: {domain!r} is not a host name of at most 253 characters; {hint}") from None
         if failures > requests:
             raise ValueError(f"failures: {failures} exceeds requests: {requests}")
         if bytes and protocol != "fetch":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 
 from mock_server import UsageMock, make_app
-from mock_server.testing.async_usage_mock import DOMAIN
 from mock_server.web.server import CertificateError
 from tests.support.control_api import Api
 from tests.support.wire import TIMEOUT, usage
@@ -266,8 +264,3 @@ def test_a_status_can_be_removed(hosted: UsageMock) -> None:
 def test_the_domain_of_traffic_is_a_host_name(hosted: UsageMock) -> None:
     with pytest.raises(ValueError, match="is not a host name"):
         hosted.record("https://shop.example/")
-
-
-def test_fixtures_have_the_same_pattern_for_domains() -> None:
-    schema = Path(__file__).parents[2] / "fixtures" / "deployment.schema.json"
-    assert json.dumps(f"^{DOMAIN}$").rstrip('"') in schema.read_text()
