@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from weakref import WeakSet
@@ -24,7 +24,13 @@ from mock_server.web.aiohttp_adapter import UNPARSED
 from mock_server.web.cors import preflight
 from mock_server.web.fast_path import PreserializedResponse, RequestTemplate, is_plain, serialize
 from mock_server.web.mock import Mock
-from mock_server.web.preferences import PreferenceError, ignored_preferences, parse_preferences, preferred_override
+from mock_server.web.preferences import (
+    PreferenceError,
+    applied_preferences,
+    ignored_preferences,
+    parse_preferences,
+    preferred_override,
+)
 from mock_server.web.raw_response import RawResponse
 from mock_server.web.recording import (
     SENT,
@@ -36,7 +42,7 @@ from mock_server.web.recording import (
     sent_response,
 )
 from mock_server.web.responses import REASON, error_response, render_exception
-from mock_server.web.usage import NO_PLAN, PLAN, RequestPlan
+from mock_server.web.usage import PLAN, Handled, RequestPlan
 
 # The header that names a misspelled preference.
 IGNORED = "Mock-Ignored"
@@ -201,8 +207,7 @@ class Dispatcher:
             except PreferenceError as error:
                 prepared = error_response(400, str(error), "invalid-preference", headers=self.mock.headers)
                 return NO_OVERRIDE, prepared.response(), 0.0
-            honoured = {"fault"} if own.faults == () else set()
-            plan = RequestPlan(self.simulator.resolve(key, own), own.scenario, preferences, honoured)
+            plan = RequestPlan(self.simulator.resolve(key, own), own.scenario, preferences)
         else:
             plan = RequestPlan(self.simulator.effective(key))
         due: Answer | None = None
@@ -211,7 +216,6 @@ class Dispatcher:
                 due = answer.at(await self.simulator.state.count(answer.use))
             override = self.simulator.resolve(key, own, overrides=overrides, due=due.override if due else NO_OVERRIDE)
             plan = replace(plan, override=override)
-        request[PLAN] = plan
         acts, response, delay = await self._apply(plan, request, key)
         uses = {use.use for use in (acts.answer, *(acts.faults or ())) if use}
         if due and due.delay is not None and due.delay == acts.delay:
@@ -223,29 +227,33 @@ class Dispatcher:
         self, plan: RequestPlan, request: web.Request, key: str
     ) -> tuple[Override, web.StreamResponse, float]:
         """Apply the overrides of a plan; return what acted on the exchange, the response, and its delay in seconds."""
-        override, honoured, delay = plan.override, plan.honoured, 0.0
+        override, usage, delay = plan.override, self.mock.routes.usage, 0.0
+        honoured = frozenset(["fault"] if override.faults == () else [])
         if override.delay is not None and request.path not in self.mock.routes.probes:
-            honoured.add("delay")
+            honoured |= {"delay"}
             if override.delay != NONE:
                 delay = self.simulator.delay(override.delay)
-        all_uses = override.applied
-        uses = tuple([use for use in all_uses if await self._is_turn(use)])
+        uses = tuple([use for use in override.applied if await self._is_turn(use)])
         if uses != (override.faults or ()):  # the buckets of the other faults do not act, either
-            request[PLAN] = replace(plan, override=replace(override, faults=uses))
-        acted: set[FaultUse] = self._have_edited(all_uses, request)
+            plan = replace(plan, override=replace(override, faults=uses))
+        request[PLAN] = plan
+        acted = self._have_edited(override.applied, request)
+
+        def applied(names: frozenset[str]) -> Mapping[str, str]:
+            return applied_preferences(plan.preferences, honoured | names)
+
+        response: web.StreamResponse
         if uses:
-            honoured.add("fault")  # before the response: a raw response can no longer get the header
-            usage = self.mock.routes.usage
-            response, changing = await self.mock.injectors.respond(uses, request, usage, self.handle_unmodified)
-            if not isinstance(response, RawResponse):
-                honoured.remove("fault")
-                _acknowledge(request, response)
+            handle = self.handle_unmodified
+            response, changing, names = await self.mock.injectors.respond(uses, request, usage, handle, applied)
             acted.update(changing, self._with_bucket(uses, request, response, key))
         else:
-            response = await self.handle_unmodified(request)
+            response, names = await self.handle_unmodified(request)
+        if not isinstance(response, RawResponse):
+            response.headers.update(applied(names))
         acts = Override(
-            scenario=override.scenario if self.mock.routes.usage.serves(request) else None,
-            answer=override.answer if "code" in honoured else None,
+            scenario=override.scenario if usage.serves(request) else None,
+            answer=override.answer if "code" in names else None,
             faults=tuple(use for use in override.faults or () if use in acted) or None,
             delay=override.delay if "delay" in honoured else None,
         )
@@ -272,31 +280,17 @@ class Dispatcher:
         self.edited.discard(request.protocol)
         return {use for use in uses if self.simulator.library.fault(use.name).received}
 
-    async def handle_unmodified(self, request: web.Request) -> web.StreamResponse:
+    async def handle_unmodified(self, request: web.Request) -> Handled:
         """Return the response without a fault, with the headers of every response."""
         try:
-            response = await self.mock.routes.handle(request)
+            handled = await self.mock.routes.handle(request)
         except web.HTTPException as error:
-            response = render_exception(error, self.mock.headers)
-        response.headers.update(self.mock.reload_headers)
-        _acknowledge(request, response)
+            handled = Handled(render_exception(error, self.mock.headers))
+        headers = handled.response.headers
+        headers.update(self.mock.reload_headers)
         if "Prefer" in request.headers and (names := ignored_preferences(request.headers.getall("Prefer"))):
-            response.headers[IGNORED] = names
-        return response
-
-
-def _acknowledge(request: web.Request, response: web.StreamResponse) -> None:
-    """Name the honoured preferences (RFC 7240, section 3)."""
-    plan = request.get(PLAN, NO_PLAN)
-    applied = [
-        f'{name}="{value}"' if " " in value else f"{name}={value}"
-        for name, value in plan.preferences.items()
-        if name in plan.honoured
-    ]
-    if applied:
-        response.headers["Preference-Applied"] = ", ".join(applied)
-    elif plan.preferences:
-        response.headers.pop("Preference-Applied", None)
+            headers[IGNORED] = names
+        return handled
 
 
 DISPATCHER = web.AppKey("dispatcher", Dispatcher)

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
 from mock_server.fixtures.edits import EditError, edited, filler, patched, replaced
@@ -22,7 +22,7 @@ from mock_server.web.aiohttp_adapter import ServerConnection
 from mock_server.web.preferences import PREFERENCE_USE
 from mock_server.web.raw_response import RawMessage, RawResponse
 from mock_server.web.responses import decode, error_response, reason_phrase, render_exception
-from mock_server.web.usage import Usage
+from mock_server.web.usage import Handle, Usage
 
 # A connection that is still open when the server has stopped receives no byte.
 STOPPED = RawMessage(0, "", (), b"", message=({"op": "cut", "at": 0},), end="reset")
@@ -43,7 +43,9 @@ class FaultExchange:
         received: The request as received.
         request: The request as the operation sees it.
         handler: The unmodified handler of the request.
+        applied: Returns the header that names honoured preferences.
         key: The API key that the operation sees.
+        honoured: The names of the members of the override that have acted on the unmodified response.
         unmodified: The unmodified response, once it was requested.
         changed: The changed message, once a step has changed it.
         is_touched: A step of the fault has delayed the exchange or changed its key.
@@ -51,22 +53,26 @@ class FaultExchange:
 
     received: web.Request
     request: web.Request
-    handler: Handler
+    handler: Handle
+    applied: Callable[[frozenset[str]], Mapping[str, str]]
     key: str
+    honoured: frozenset[str] = frozenset()
     unmodified: web.Response | None = None
     changed: RawMessage | None = None
     is_touched: bool = False
 
     async def message(self) -> RawMessage:
-        """Return the message so far."""
-        return self.changed or RawMessage.of(await self.response())
+        """Return the message so far, of which the fault determines every byte."""
+        if self.changed is not None:
+            return self.changed
+        response = await self.response()
+        return RawMessage.of(response, self.applied(self.honoured | {"fault"}))
 
     async def response(self) -> web.Response:
         """Return the unmodified response."""
         if self.unmodified is None:
-            response = await self.handler(self.request)
-            assert isinstance(response, web.Response)
-            self.unmodified = response
+            self.unmodified, honoured = await self.handler(self.request)
+            self.honoured |= honoured
         return self.unmodified
 
     def use_key(self, key: str, usage: Usage) -> None:
@@ -150,6 +156,20 @@ class FaultInjector:
             self._slots.pop(fill(step.forget), None)
 
 
+class Injected(NamedTuple):
+    """The response to a request with faults.
+
+    Attributes:
+        response: The response.
+        acted: The faults that have acted.
+        honoured: The names of the members of the override that have acted on the unmodified response.
+    """
+
+    response: web.StreamResponse
+    acted: tuple[FaultUse, ...]
+    honoured: frozenset[str]
+
+
 class FaultInjectors:
     """The fault injectors in use, each with the memory of one use of a fault.
 
@@ -172,12 +192,25 @@ class FaultInjectors:
         self._injectors: dict[tuple[str, str, str], FaultInjector] = {}
 
     async def respond(
-        self, uses: Sequence[FaultUse], request: web.Request, usage: Usage, handler: Handler
-    ) -> tuple[web.StreamResponse, tuple[FaultUse, ...]]:
-        """Return the response of a handler as faults change it one after the other, and the faults that have acted."""
+        self,
+        uses: Sequence[FaultUse],
+        request: web.Request,
+        usage: Usage,
+        handler: Handle,
+        applied: Callable[[frozenset[str]], Mapping[str, str]],
+    ) -> Injected:
+        """Return the response of a handler as faults change it one after the other.
+
+        Args:
+            uses: The faults.
+            request: The request.
+            usage: The operation that responds to another key.
+            handler: The unmodified handler of the request.
+            applied: Returns the header that names honoured preferences, for a response that a fault changes.
+        """
         # A request cannot be cloned after its body was read.
         key = ", ".join(request.headers.getall(usage.key_header, []))
-        exchange = FaultExchange(request, request.clone(), handler, key)
+        exchange = FaultExchange(request, request.clone(), handler, applied, key)
         injectors = {use: self._injector(use, key, usage) for use in uses}
         acted: list[FaultUse] = []
 
@@ -190,20 +223,20 @@ class FaultInjectors:
             return RawResponse(message, request, sleep=self._sleep, stop=stop)
 
         if any(injector.has_stopped for injector in injectors.values()):
-            return raw(STOPPED), tuple(uses)
+            return Injected(raw(STOPPED), tuple(uses), frozenset())
         try:
             for use, injector in injectors.items():
                 if await injector.apply(exchange):
                     acted.append(use)
             response = await exchange.response() if exchange.changed is None else raw(exchange.changed)
         except web.HTTPRequestEntityTooLarge as error:
-            return render_exception(error, self._headers()), tuple(uses)
+            return Injected(render_exception(error, self._headers()), tuple(uses), exchange.honoured)
         except EditError as error:
             log.error("the fault cannot be applied: %s", error)  # noqa: TRY400 - the text is complete
             detail, headers = f"The fault cannot be applied: {error}.", self._headers()
             prepared = error_response(500, detail, "fault-not-applicable", headers=headers)
-            return prepared.response(), tuple(uses)
-        return response, tuple(acted)
+            return Injected(prepared.response(), tuple(uses), exchange.honoured)
+        return Injected(response, tuple(acted), exchange.honoured)
 
     def _injector(self, use: FaultUse, key: str, usage: Usage) -> FaultInjector:
         """Return the injector of a use of a fault.

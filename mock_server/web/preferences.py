@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.library import Library
@@ -54,6 +54,16 @@ def parse_preferences(headers: Sequence[str]) -> dict[str, str]:
         if name in _KNOWN:
             found.setdefault(name, re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value)
     return found
+
+
+def applied_preferences(preferences: Mapping[str, str], honoured: Container[str]) -> dict[str, str]:
+    """Return the header that names the honoured preferences (RFC 7240, section 3), or nothing without any."""
+    applied = [
+        f'{name}="{value}"' if " " in value else f"{name}={value}"
+        for name, value in preferences.items()
+        if name in honoured
+    ]
+    return {"Preference-Applied": ", ".join(applied)} if applied else {}
 
 
 def ignored_preferences(headers: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 
@@ -60,9 +60,10 @@ class RawMessage:
     end: End = "keep"
 
     @classmethod
-    def of(cls, response: web.Response) -> RawMessage:
-        """Return the message of an unmodified response, with the headers that aiohttp adds."""
+    def of(cls, response: web.Response, more: Mapping[str, str]) -> RawMessage:
+        """Return the message of an unmodified response, with the headers that aiohttp adds and further ones."""
         headers = CIMultiDict(response.headers)
+        headers.update(more)
         headers.setdefault("Date", formatdate(time.time(), usegmt=True))
         headers.setdefault("Server", SERVER)
         if isinstance(response, StrippedResponse):

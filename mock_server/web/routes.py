@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import cast
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -13,7 +14,7 @@ from mock_server.options import MockOptions
 from mock_server.simulation.simulator import Simulator
 from mock_server.web.cors import CROSS_ORIGIN
 from mock_server.web.responses import ALWAYS, PreparedResponse, documented_response
-from mock_server.web.usage import Usage
+from mock_server.web.usage import Handle, Handled, Usage
 from usage_contract import Contract, ContractError
 
 # The operations that the mock simulates, by `operationId`.
@@ -31,7 +32,7 @@ class Routes:
 
     Attributes:
         usage: The operation GET /usage.
-        router: aiohttp's router with all operations.
+        router: aiohttp's router with all operations; each handler is a Handle.
         probes: The paths of operations that need no key; overrides never delay them.
         contract: The contract.
     """
@@ -41,7 +42,7 @@ class Routes:
     probes: frozenset[str]
     contract: Contract
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.Request) -> Handled:
         """Return the response of an operation.
 
         Raises:
@@ -51,7 +52,7 @@ class Routes:
         if request.headers.get("Expect"):
             await match.expect_handler(request)
             await request.writer.drain()
-        return await match.handler(request)
+        return cast(Handled, await match.handler(request))
 
 
 def build_routes(contract: Contract, simulator: Simulator, options: MockOptions) -> Routes:
@@ -63,7 +64,7 @@ def build_routes(contract: Contract, simulator: Simulator, options: MockOptions)
     router, methods_of = web.UrlDispatcher(), defaultdict(list)
     operations, cors = contract.operations, CROSS_ORIGIN if options.cors else {}
     usage = Usage(contract.operation("get_usage"), simulator, options)
-    handlers: dict[str, Handler] = {"get_usage": usage.handle}
+    handlers: dict[str, Handle] = {"get_usage": usage.handle}
     if "get_health" in operations:
         health = operations["get_health"]
         ok = health.responses.get("200")
@@ -83,19 +84,19 @@ def build_routes(contract: Contract, simulator: Simulator, options: MockOptions)
         # HEAD is allowed wherever GET is (RFC 9110, section 9.3.2).
         for method in ("GET", "HEAD") if operation.method == "GET" else (operation.method,):
             try:
-                router.add_route(method, operation.path, handlers[operation.id])
+                router.add_route(method, operation.path, cast(Handler, handlers[operation.id]))
             except ValueError as error:
                 raise ContractError(f"{operation}: the mock cannot serve the path: {error}") from None
             methods_of[operation.path].append(method)
     for path, methods in methods_of.items():
         allow = {"Allow": ", ".join([*methods, "OPTIONS"]), **ALWAYS, **cors}
-        router.add_route("OPTIONS", path, _constant(PreparedResponse(204, allow, b"")))
+        router.add_route("OPTIONS", path, cast(Handler, _constant(PreparedResponse(204, allow, b""))))
     probes = frozenset(operation.path for operation in operations.values() if operation.key_header is None)
     return Routes(usage, router, probes, contract)
 
 
-def _constant(prepared: PreparedResponse) -> Handler:
-    async def handler(_: web.Request) -> web.Response:
-        return prepared.response()
+def _constant(prepared: PreparedResponse) -> Handle:
+    async def handler(_: web.Request) -> Handled:
+        return Handled(prepared.response())
 
     return handler

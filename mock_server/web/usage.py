@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 import orjson
 from aiohttp import web
@@ -37,14 +38,21 @@ class RequestPlan:
         override: The override in effect.
         scenario: The scenario that the request itself prefers; None for the scenario of its key.
         preferences: The preferences of the request that the mock knows.
-        honoured: The names of the members of the override that have acted; a request and its clones share the set.
     """
 
     override: Override = NO_OVERRIDE
     scenario: str | None = None
     preferences: Mapping[str, str] = field(default_factory=dict)
-    honoured: set[str] = field(default_factory=set)
 
+
+class Handled(NamedTuple):
+    """A response without a fault, and the names of the members of the override that have acted on it."""
+
+    response: web.Response
+    honoured: frozenset[str] = frozenset()
+
+
+Handle = Callable[[web.Request], Awaitable[Handled]]
 
 PLAN = web.RequestKey("plan", RequestPlan)
 NO_PLAN = RequestPlan()
@@ -91,14 +99,13 @@ class Usage:
         """Return whether a request is one to the operation."""
         return request.path == self.path and request.method in self.methods
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> Handled:
         """Respond to one request through aiohttp."""
         keys, plan = request.headers.getall(self.key_header, ()), request.get(PLAN, NO_PLAN)
         prepared = await self.respond(keys, plan)
         if prepared.reason == "missing-key":
             prepared = self._refusals[self._place_of_key(request) or "missing-key"]
-        plan.honoured.update(self._honoured(keys, plan, prepared))
-        return changed(prepared, plan.override.answer)
+        return Handled(changed(prepared, plan.override.answer), frozenset(self._honoured(keys, plan, prepared)))
 
     async def respond(self, keys: Sequence[str], plan: RequestPlan = NO_PLAN) -> PreparedResponse:
         """Return the response to a request with these keys; only an authenticated request takes a token."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -296,3 +297,34 @@ def test_a_preferred_code_has_a_reason_of_its_own(code: int) -> None:
         response = preferring(mock, f"code={code}")
         assert (response.status, response.headers["Mock-Reason"]) == (code, "code-override")
         assert [entry.status for entry in mock.requests_of(reason="code-override")] == [code]
+
+
+@pytest.fixture
+def own_faults(tmp_path: Path) -> Iterator[UsageMock]:
+    """A mock with a fault that responds with another key, and a kind of server that changes another path only."""
+    for kind, name, steps in (
+        ("faults", "other-key", "[{as: demo-fresh, headers: {set: {X-Own: a}}}]"),
+        ("variants", "other-path", "[{when: {path: /other}, status: 500}]"),
+    ):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / f"{name}.yaml").write_text(f"description: d\nbreaks: []\ndo: {steps}\n")
+    with UsageMock(fixtures=tmp_path, deployment=load_deployment(), server="other-path") as mock:
+        yield mock
+
+
+@pytest.mark.parametrize(
+    ("preferences", "applied"),
+    [
+        ("fault=none", "fault=none"),
+        ("fault=none, code=503", "fault=none, code=503"),
+        ("fault=other-key, delay=0", "fault=other-key, delay=0"),
+        ("fault=retry-after-is-2", None),
+        ("fault=retry-after-is-2, code=503", "code=503"),
+        ("fault=retry-after-is-2, code=429, scenario=heavy", "fault=retry-after-is-2, code=429"),
+    ],
+)
+def test_a_response_names_the_preferences_that_were_honoured_once(
+    own_faults: UsageMock, preferences: str, applied: str | None
+) -> None:
+    response = send_request(own_faults.url, headers=[(KEY, "demo-busy"), ("Prefer", preferences)])
+    assert response.headers.get_all("Preference-Applied") == (None if applied is None else [applied])

@@ -143,11 +143,10 @@ class SearchDispatcher(Dispatcher):
             received = replace(received, body=await request.read())
         admitted = self._behaviour.admit(received)
         if admitted is None:
-            response = await self.handle_unmodified(clone)
+            handled = await self.handle_unmodified(clone)
         else:
-            response = await usage.handle(clone.clone(headers=CIMultiDict({usage.key_header: admitted})))
-        assert isinstance(response, web.Response)
-        message = self._behaviour.change(RawMessage.of(response), received)
+            handled = await usage.handle(clone.clone(headers=CIMultiDict({usage.key_header: admitted})))
+        message = self._behaviour.change(RawMessage.of(handled.response, {}), received)
         if message.status == 200:
             memory.last_key = admitted or key
         return RawResponse(message, request, sleep=self.mock.sleep, stop=self.mock.stop_listening)
