@@ -26,8 +26,10 @@ from mock_server.app import make_app
 from mock_server.command.serve import serve_until_signalled
 from mock_server.fixtures.deployments import Calls, Deployment, Key, RateLimit, ValidKeys
 from mock_server.options import MockOptions
-from mock_server.simulation.journal import Message
+from mock_server.simulation.journal import Exchange
+from mock_server.simulation.overrides import NO_OVERRIDE
 from mock_server.web.mock import MOCK
+from mock_server.web.recording import ReceivedRequest, SentBytes
 from mock_server.web.server import new_event_loop
 from usage_contract import load as contract
 
@@ -64,9 +66,11 @@ def serve(name: str) -> None:
     """Serve one case."""
     deployment, written, _ = CASES[name]
     app = make_app(contract("documented"), deployment=deployment())
+    request, response = ReceivedRequest((), b"", is_complete=True, connection=None), SentBytes(b"")
     for _ in range(written):
-        exchange = ("GET", "/usage", ("key-0",), 200, "", "", 0.0, None, None, lambda *_: (Message(), Message()))
-        app[MOCK].simulator.journal.add(exchange, at=0.0, seconds=0.0001)
+        app[MOCK].simulator.journal.add(
+            Exchange("GET", "/usage", ("key-0",), 200, "", NO_OVERRIDE, 0.0, 0.0, 0.0001, request, response)
+        )
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve_until_signalled(app, MockOptions(port=0, log="none", reload=False)))
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
 from mock_server.masking import mask_key, mask_target, printable
+from mock_server.simulation.overrides import Override
 
 # The most bytes that an entry keeps of a request and of its response, and the most characters of its target and keys.
 MAX_MESSAGE = 32 * 1024
@@ -62,13 +64,62 @@ class ClientConnection:
         self.opened = opened
 
 
-# Builds the request and the response from the API keys and two sources. Most messages are never read.
-Build = Callable[[Sequence[str], Any, Any], tuple[Message, Message]]
+class RequestSource(Protocol):
+    """A received request, from which the message is built when it is read: most messages are never read."""
 
-# An exchange, as the dispatcher records it: method, target, API keys, status code, reason, override, the mock's time at
-# which the request was received, the sources of both messages, and the function that builds them.
-# A plain tuple costs a fourth of a named one, and most entries are never read.
-Exchange = tuple[str, str, Sequence[str], int, str, object, float, Any, Any, Build]
+    @property
+    def connection(self) -> ClientConnection | None:
+        """The connection of the request."""
+
+    def message(self, keys: Sequence[str]) -> Message:
+        """Return the request with its API keys."""
+
+
+class ResponseSource(Protocol):
+    """A response, from which the message is built when it is read."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """Whether the response was sent."""
+
+    def message(self) -> Message:
+        """Return the response."""
+
+
+@dataclass(slots=True)  # a named tuple costs more
+class Exchange:
+    """A request and its response, as the dispatcher records them.
+
+    Attributes:
+        method: The request method.
+        target: The request target.
+        keys: The API keys as the client sent them.
+        status: The status code of the response.
+        reason: The value of `Mock-Reason`, empty for a success.
+        override: The overrides that acted on the exchange.
+        received: The mock's time at which the request was received, in seconds since the Unix epoch.
+        at: The mock's time of the response, in seconds since the Unix epoch.
+        seconds: The real time from the request to the response, with its delay also if the client gives up before.
+        request: The received request.
+        response: The response.
+    """
+
+    method: str
+    target: str
+    keys: Sequence[str]
+    status: int
+    reason: str
+    override: Override
+    received: float
+    at: float
+    seconds: float
+    request: RequestSource
+    response: ResponseSource
+
+    @property
+    def key(self) -> str:
+        """The API key as the client sent it."""
+        return ", ".join(self.keys)
 
 
 class Entry(NamedTuple):
@@ -83,9 +134,9 @@ class Entry(NamedTuple):
         status: The status code of the response.
         seconds: The real time from the request to the response, with its delay also if the client gives up before.
         reason: The value of `Mock-Reason`, empty for a success.
-        applied: The overrides that acted on the exchange.
+        applied: The overrides that acted on the exchange, in words.
         received: The mock's time at which the request was received, in seconds since the Unix epoch.
-        exchange: The exchange as it was recorded, from which the messages are built.
+        exchange: The exchange as it was recorded.
         known_keys: Returns the API keys of the mock.
     """
 
@@ -111,27 +162,22 @@ class Entry(NamedTuple):
     @property
     def outcome(self) -> Outcome:
         """Whether the response was sent; a delayed response counts as sent while the client waits for it."""
-        return getattr(self.exchange[8], "outcome", "sent")
+        return self.exchange.response.outcome
 
     @property
     def connection(self) -> ClientConnection | None:
         """The connection of the request."""
-        return getattr(self.exchange[7], "connection", None)
+        return self.exchange.request.connection
 
     @property
     def request(self) -> Message:
         """The request."""
-        return self._messages[0]
+        return self.exchange.request.message(self.exchange.keys)
 
     @property
     def response(self) -> Message:
-        """The response, as far as the client has received it."""
-        return self._messages[1]
-
-    @property
-    def _messages(self) -> tuple[Message, Message]:
-        _, _, keys, _, _, _, _, request, response, build = self.exchange
-        return build(keys, request, response)
+        """The response as the mock has prepared it."""
+        return self.exchange.response.message()
 
 
 class Journal:
@@ -145,7 +191,7 @@ class Journal:
         self.counts: Counter[tuple[str, int, str]] = Counter()
         self.seconds = 0.0
         self.number = 0
-        self._records: deque[tuple[int, float, Exchange, float]] = deque(maxlen=capacity)
+        self._records: deque[tuple[int, Exchange]] = deque(maxlen=capacity)  # with their numbers
         self._dropped: Counter[str | None] = Counter()  # by key; None for the keys beyond MAX_DROPPED_KEYS
 
     @property
@@ -169,27 +215,20 @@ class Journal:
         own = sum(number for each, number in dropped if each is not None and key in (each, mask_key(each)))
         return own or self._dropped[None]
 
-    def add(self, exchange: Exchange, *, at: float, seconds: float) -> None:
-        """Record an exchange; the entry itself is built when it is read, so that recording costs little.
-
-        Args:
-            exchange: The exchange.
-            at: The mock's time, in seconds since the Unix epoch.
-            seconds: The real time from the request to the response.
-        """
-        method, status, reason = exchange[0], exchange[3], exchange[4]  # unpacking all members costs more
+    def add(self, exchange: Exchange) -> None:
+        """Record an exchange; its entry is built when it is read, so that recording costs little."""
         self.number += 1
-        self.counts[method, status, reason] += 1
-        self.seconds += seconds
+        self.counts[exchange.method, exchange.status, exchange.reason] += 1
+        self.seconds += exchange.seconds
         records = self._records
         if len(records) == self.capacity:
-            keys, dropped = records[0][2][2], self._dropped
+            keys, dropped = records[0][1].keys, self._dropped  # the property costs more
             key = keys[0] if len(keys) == 1 else ", ".join(keys)
             if key in dropped:
                 dropped[key] += 1
             else:
                 dropped[key if len(dropped) < MAX_DROPPED_KEYS else None] += 1
-        records.append((self.number, at, exchange, seconds))
+        records.append((self.number, exchange))
 
     def since(self, number: int, limit: int | None = None) -> list[Entry]:
         """Return the entries after the entry with a number, oldest first, and at most `limit` of them."""
@@ -199,7 +238,7 @@ class Journal:
 
     def clear(self, key: str | None = None) -> None:
         """Remove the entries of one key, or all entries (None); the counts remain."""
-        kept = [] if key is None else [record for record in self._records if self._entry(record).key != key]
+        kept = [] if key is None else [record for record in self._records if record[1].key != key]
         if key is None:
             self._dropped.clear()
         else:
@@ -207,10 +246,19 @@ class Journal:
         self._records.clear()
         self._records.extend(kept)
 
-    def _entry(self, record: tuple[int, float, Exchange, float]) -> Entry:
-        number, at, exchange, seconds = record
-        method, target, keys, status, reason, applied, received, _, _, _ = exchange
-        key, text = ", ".join(keys), str(applied)
+    def _entry(self, record: tuple[int, Exchange]) -> Entry:
+        number, exchange = record
         return Entry(
-            number, at, method, target, key, status, seconds, reason, text, received, exchange, self.known_keys
+            number=number,
+            at=exchange.at,
+            method=exchange.method,
+            target=exchange.target,
+            key=exchange.key,
+            status=exchange.status,
+            seconds=exchange.seconds,
+            reason=exchange.reason,
+            applied=str(exchange.override),
+            received=exchange.received,
+            exchange=exchange,
+            known_keys=self.known_keys,
         )

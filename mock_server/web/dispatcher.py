@@ -17,7 +17,7 @@ from yarl import URL
 from mock_server.fixtures.edits import Edit
 from mock_server.fixtures.library import FIXTURE_ERRORS
 from mock_server.simulation.clock import real_seconds
-from mock_server.simulation.journal import MAX_TEXT
+from mock_server.simulation.journal import MAX_TEXT, Exchange
 from mock_server.simulation.overrides import NO_OVERRIDE, NONE, Answer, FaultUse, Override
 from mock_server.simulation.state import MemoryState
 from mock_server.web.aiohttp_adapter import UNPARSED
@@ -35,8 +35,7 @@ from mock_server.web.raw_response import RawResponse
 from mock_server.web.recording import (
     SENT,
     ReceivedRequest,
-    build_messages,
-    build_repeated,
+    SentBytes,
     connection_of,
     received_request,
     sent_response,
@@ -117,18 +116,21 @@ class Dispatcher:
     def answer_repeat(self, template: RequestTemplate, data: bytes) -> bytes | None:
         """Return the response to received bytes if they repeat a plain request and no override is in force."""
         started = real_seconds()
-        usage, state = self.mock.routes.usage, self.simulator.state
+        simulator, usage = self.simulator, self.mock.routes.usage
+        state = simulator.state
         keys = template.match(data)
         if template.usage is not usage or keys is None or not isinstance(state, MemoryState):
             return None
-        override = self.simulator.effective(keys[0] if len(keys) == 1 else "")
+        override = simulator.effective(keys[0] if len(keys) == 1 else "")
         if not self._is_unmodified(override):
             return None
-        now = self.simulator.clock()
+        now = simulator.clock()
         prepared = usage.respond_sync(keys, state, now)
-        response, path, reason = serialize(prepared), usage.path, prepared.reason
-        exchange = "GET", path, keys, prepared.status, reason, override, now, template, response, build_repeated
-        self.simulator.journal.add(exchange, at=now, seconds=real_seconds() - started)
+        response, status = serialize(prepared), prepared.status
+        reason, path = prepared.reason if status >= 400 else "", usage.path
+        sent, seconds = SentBytes(response), real_seconds() - started
+        # Positions cost less than names.
+        simulator.journal.add(Exchange("GET", path, keys, status, reason, override, now, now, seconds, template, sent))
         return response
 
     async def record(
@@ -157,11 +159,23 @@ class Dispatcher:
         keys: Sequence[str] = request.headers.getall(self.mock.routes.usage.key_header, ())
         if sum(map(len, keys)) > MAX_TEXT:
             keys = [", ".join(keys)[:MAX_TEXT]]
-        target = request.raw_path[:MAX_TEXT]
-        sources = await received_request(request, self.mock.sleep), sent_response(request, response)
-        request[SENT] = sources[1]
-        exchange = request.method, target, keys, response.status, reason, override, received, *sources, build_messages
-        self.simulator.journal.add(exchange, at=at, seconds=seconds)
+        target, incoming = request.raw_path[:MAX_TEXT], await received_request(request, self.mock.sleep)
+        sent = request[SENT] = sent_response(request, response)
+        self.simulator.journal.add(
+            Exchange(
+                method=request.method,
+                target=target,
+                keys=keys,
+                status=response.status,
+                reason=reason,
+                override=override,
+                received=received,
+                at=at,
+                seconds=seconds,
+                request=incoming,
+                response=sent,
+            )
+        )
 
     def record_error(self, request: web.BaseRequest, response: web.Response, reason: str) -> None:
         """Record a request that has no ordinary response; neither its header fields nor its body are kept.
@@ -169,10 +183,21 @@ class Dispatcher:
         aiohttp does not report the method and the target of a request that it cannot parse.
         """
         now, target = self.simulator.clock(), "" if request.method == UNPARSED else request.raw_path[:MAX_TEXT]
-        received = ReceivedRequest((), b"", is_complete=False, connection=connection_of(request))
-        sources = received, sent_response(request, response)
-        exchange = request.method, target, (), response.status, reason, NO_OVERRIDE, now, *sources, build_messages
-        self.simulator.journal.add(exchange, at=now, seconds=0.0)
+        self.simulator.journal.add(
+            Exchange(
+                method=request.method,
+                target=target,
+                keys=(),
+                status=response.status,
+                reason=reason,
+                override=NO_OVERRIDE,
+                received=now,
+                at=now,
+                seconds=0.0,
+                request=ReceivedRequest((), b"", is_complete=False, connection=connection_of(request)),
+                response=sent_response(request, response),
+            )
+        )
 
     @property
     def received_edits(self) -> tuple[Edit, ...]:

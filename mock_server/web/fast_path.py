@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 
-from mock_server.simulation.journal import ClientConnection
+from mock_server.simulation.journal import ClientConnection, Message
 from mock_server.web.aiohttp_adapter import BareResponse
 from mock_server.web.responses import SERVER, PreparedResponse, decode
 from mock_server.web.usage import Usage
@@ -89,13 +89,13 @@ class RequestTemplate:
         key = data[len(before) : len(data) - len(after)]
         return (key.decode(),) if _KEY.fullmatch(key) else None
 
-    def fields(self, keys: Sequence[str]) -> tuple[tuple[str, str], ...]:
-        """Return the header fields of a request that `match` has recognized, with its keys."""
+    def message(self, keys: Sequence[str]) -> Message:
+        """Return a request that `match` has recognized, with its keys."""
         name = self.usage.key_header.lower()
         own = head_fields(self._data.partition(b"\r\n\r\n")[0])
         if keys == self._api_keys:
-            return own
-        return tuple((field, keys[0] if field.lower() == name else value) for field, value in own)
+            return Message(own)
+        return Message(tuple((field, keys[0] if field.lower() == name else value) for field, value in own))
 
     @cached_property
     def _parts(self) -> tuple[bytes, bytes]:

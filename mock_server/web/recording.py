@@ -1,4 +1,4 @@
-"""The messages of an exchange as the journal keeps them."""
+"""The requests and responses from which the journal builds messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiohttp import web
 
 from mock_server.simulation.clock import Sleep
 from mock_server.simulation.journal import MAX_MESSAGE, ClientConnection, Message, Outcome
-from mock_server.web.fast_path import PreserializedResponse, RequestTemplate, head_fields
+from mock_server.web.fast_path import PreserializedResponse, head_fields
 from mock_server.web.raw_response import RawResponse
 from mock_server.web.responses import decode
 
@@ -28,6 +28,11 @@ class ReceivedRequest(NamedTuple):
     is_complete: bool
     connection: ClientConnection | None
 
+    def message(self, _: Sequence[str]) -> Message:
+        """Return the request."""
+        fields = tuple((decode(name), decode(value)) for name, value in self.fields)
+        return Message(fields, self.body, self.is_complete)
+
 
 @dataclass(slots=True)
 class SentResponse:
@@ -40,6 +45,27 @@ class SentResponse:
     body: bytes
     is_complete: bool
     outcome: Outcome = "sent"
+
+    def message(self) -> Message:
+        """Return the response."""
+        fields = head_fields(self.head) if isinstance(self.head, bytes) else tuple(self.head.items())
+        return Message(fields, self.body, self.is_complete)
+
+
+class SentBytes:
+    """The bytes of a response on the fast path."""
+
+    __slots__ = ("_data",)
+
+    outcome: Outcome = "sent"
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def message(self) -> Message:
+        """Return the response."""
+        head, body = _split(self._data)
+        return Message(head_fields(head), body)
 
 
 # The response to a request, as the journal has it.
@@ -98,19 +124,6 @@ def sent_response(request: web.BaseRequest, response: web.StreamResponse) -> Sen
         return replace(_cut(*response.sent), outcome=response.outcome)
     body = response.body if isinstance(response, web.Response) and request.method != "HEAD" else None
     return _cut(response.headers, body if isinstance(body, bytes) else b"")
-
-
-def build_messages(_: Sequence[str], request: ReceivedRequest, response: SentResponse) -> tuple[Message, Message]:
-    """Build the messages of an exchange from `received_request` and `sent_response`."""
-    sent = tuple((decode(name), decode(value)) for name, value in request.fields)
-    received = head_fields(response.head) if isinstance(response.head, bytes) else tuple(response.head.items())
-    return Message(sent, request.body, request.is_complete), Message(received, response.body, response.is_complete)
-
-
-def build_repeated(keys: Sequence[str], template: RequestTemplate, response: bytes) -> tuple[Message, Message]:
-    """Build the messages of an exchange on the fast path from its template and the bytes of its response."""
-    head, body = _split(response)
-    return Message(template.fields(keys)), Message(head_fields(head), body)
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:

@@ -31,7 +31,7 @@ def journal_of(sent: Sequence[Sent], key: str = BUSY, capacity: int = 1000) -> J
     journal = Journal(capacity)
     for at, status, retry_after in sent:
         response = {"Date": formatdate(DATE), "Retry-After": retry_after} if retry_after else {}
-        journal.add(exchange(keys=[key], status=status, at=NOW + at, response=response), at=NOW + at, seconds=0.0)
+        journal.add(exchange(keys=[key], status=status, at=NOW + at, response=response))
     return journal
 
 
@@ -83,21 +83,21 @@ def test_a_refusal_must_not_be_retried_with_the_same_key() -> None:
 
 def test_each_key_counts_as_a_separate_client() -> None:
     journal = journal_of([(0, 403, "")])
-    journal.add(exchange(keys=[MODEST], status=403, at=NOW), at=NOW, seconds=0.0)
+    journal.add(exchange(keys=[MODEST], status=403, at=NOW))
     assert judge_client(journal, [BUSY]).is_well_behaved
 
 
 def test_refusals_count_for_their_path_only() -> None:
     journal = Journal()
     for target, status in (("/usage", 401), ("/healthz", 200), ("/usage?page=2", 401)):
-        journal.add(exchange(target, [], status, at=NOW), at=NOW, seconds=0.0)
+        journal.add(exchange(target, [], status, at=NOW))
     assert [each.number for each in judge_client(journal, [BUSY]).evidence] == [3]
 
 
 def test_a_concurrent_request_is_not_a_retry() -> None:
     journal = Journal()
     for received, at in ((0.0, 2.0), (1.0, 3.0)):
-        journal.add(exchange(status=429, at=received, response={"Retry-After": "9"}), at=at, seconds=2.0)
+        journal.add(exchange(status=429, at=at, received=received, seconds=2.0, response={"Retry-After": "9"}))
     assert judge_client(journal, [BUSY]).is_well_behaved
 
 
@@ -119,11 +119,7 @@ def test_a_request_on_another_connection_is_not_a_retry_until_it_has_had_a_respo
     journal, connections = Journal(), [ClientConnection(0) for _ in range(4)]
     for at, number, status in sent:
         response = {"Retry-After": "1"} if status == 429 else {}
-        journal.add(
-            exchange(status=status, at=NOW + at, response=response, connection=connections[number]),
-            at=NOW + at,
-            seconds=0.0,
-        )
+        journal.add(exchange(status=status, at=NOW + at, response=response, connection=connections[number]))
     assert [each.number for each in judge_client(journal, [BUSY]).evidence if each.lapse != "no-backoff"] == found
 
 
@@ -131,9 +127,7 @@ def test_a_request_on_a_new_connection_is_a_retry() -> None:
     journal = Journal()
     for at in (0.0, 0.1):
         connection = ClientConnection(journal.number)
-        journal.add(
-            exchange(status=429, at=at, response={"Retry-After": "1"}, connection=connection), at=at, seconds=0.0
-        )
+        journal.add(exchange(status=429, at=at, response={"Retry-After": "1"}, connection=connection))
     assert [each.lapse for each in judge_client(journal, [BUSY]).evidence] == ["too-early"]
 
 
@@ -167,7 +161,7 @@ def test_a_concurrent_client_is_judged_by_what_each_connection_knows(waits: bool
 )
 def test_a_key_in_a_url_is_a_lapse(target: str) -> None:
     journal = Journal()
-    journal.add(exchange(target), at=NOW, seconds=0.0)
+    journal.add(exchange(target))
     [evidence] = judge_client(journal, [BUSY]).evidence
     assert (evidence.lapse, BUSY in evidence.problem) == ("key-in-url", False)
 
@@ -175,7 +169,7 @@ def test_a_key_in_a_url_is_a_lapse(target: str) -> None:
 @pytest.mark.parametrize("target", ["/usage", "/usage?monkey=3", "/usage?page=2&tokens=5"])
 def test_other_parameters_are_not_a_lapse(target: str) -> None:
     journal = Journal()
-    journal.add(exchange(target), at=NOW, seconds=0.0)
+    journal.add(exchange(target))
     assert judge_client(journal, [BUSY]).is_well_behaved
 
 
@@ -204,7 +198,7 @@ def test_cleared_requests_are_not_dropped() -> None:
     journal.clear()
     assert journal.dropped() == 0
     for _ in range(4):
-        journal.add(exchange(), at=NOW, seconds=0.0)
+        journal.add(exchange())
     assert journal.dropped() == 1
     journal.clear(MODEST)
     assert journal.dropped() == 1
@@ -212,7 +206,7 @@ def test_cleared_requests_are_not_dropped() -> None:
 
 def test_dropped_requests_of_another_key_do_not_matter() -> None:
     journal = journal_of([(0, 200, "")] * 5, capacity=3)
-    journal.add(exchange(keys=[MODEST]), at=NOW, seconds=0.0)
+    journal.add(exchange(keys=[MODEST]))
     for key, dropped in [(MODEST, 0), (mask_key(MODEST), 0), (BUSY, 3), (mask_key(BUSY), 3), (None, 3)]:
         verdict = judge_client(journal, [BUSY, MODEST], key)
         assert (verdict.dropped, verdict.is_well_behaved) == (dropped, not dropped)
@@ -223,7 +217,7 @@ def test_dropped_requests_of_another_key_do_not_matter() -> None:
 def test_the_number_of_dropped_keys_is_bounded() -> None:
     journal = Journal(1)
     for number in range(MAX_DROPPED_KEYS + 3):
-        journal.add(exchange(keys=[f"k{number}"]), at=NOW, seconds=0.0)
+        journal.add(exchange(keys=[f"k{number}"]))
     assert journal.dropped() == MAX_DROPPED_KEYS + 2
     assert (journal.dropped("k0"), journal.dropped("another")) == (1, 2)
 
@@ -273,7 +267,7 @@ def test_a_date_in_retry_after_counts_from_the_date_of_its_response(
 def test_a_date_without_the_date_of_its_response_is_not_judged() -> None:
     journal = Journal()
     for _ in range(2):
-        journal.add(exchange(status=503, at=NOW, response={"Retry-After": formatdate(NOW + 9)}), at=NOW, seconds=0.0)
+        journal.add(exchange(status=503, at=NOW, response={"Retry-After": formatdate(NOW + 9)}))
     assert judge_client(journal, [BUSY]).is_well_behaved
 
 

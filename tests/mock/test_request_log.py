@@ -71,10 +71,10 @@ def simulator(contract: Contract) -> Simulator:
 
 
 def add(simulator: Simulator, target: str = "/usage", key: str = "demo-busy", status: int = 200) -> None:
-    applied = Override(scenario="heavy") if status == 403 else NO_OVERRIDE
+    override = Override(scenario="heavy") if status == 403 else NO_OVERRIDE
     reason = "unknown-key" if status == 403 else ""
-    recorded = exchange(target, [key], status, at=1000.25, reason=reason, applied=applied)
-    simulator.journal.add(recorded, at=1000.25, seconds=0.0012)
+    recorded = exchange(target, [key], status, at=1000.25, seconds=0.0012, reason=reason, override=override)
+    simulator.journal.add(recorded)
 
 
 def logged_lines(simulator: Simulator, show: Format = as_text, count: int = 0) -> list[str]:

@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from mock_server.simulation.journal import ClientConnection, Exchange, Message
+from mock_server.simulation.journal import ClientConnection, Exchange, Message, Outcome
+from mock_server.simulation.overrides import NO_OVERRIDE, Override
+
+
+class Request(NamedTuple):
+    connection: ClientConnection | None
+
+    def message(self, _: Sequence[str]) -> Message:
+        return Message()
+
+
+@dataclass
+class Response:
+    headers: Mapping[str, str]
+    outcome: Outcome = "sent"
+
+    def message(self) -> Message:
+        return Message(tuple(self.headers.items()))
 
 
 def exchange(
@@ -14,11 +32,24 @@ def exchange(
     status: int = 200,
     *,
     at: float = 0.0,
+    received: float | None = None,
+    seconds: float = 0.0,
     reason: str = "",
-    applied: object = "",
+    override: Override = NO_OVERRIDE,
     response: Mapping[str, str] | None = None,
     connection: ClientConnection | None = None,
 ) -> Exchange:
     """Return an exchange as the dispatcher records it; `response` has the header fields of the response."""
-    received, source = Message(tuple((response or {}).items())), SimpleNamespace(connection=connection)
-    return "GET", target, keys, status, reason, applied, at, source, None, lambda *_: (Message(), received)
+    return Exchange(
+        method="GET",
+        target=target,
+        keys=keys,
+        status=status,
+        reason=reason,
+        override=override,
+        received=at if received is None else received,
+        at=at,
+        seconds=seconds,
+        request=Request(connection),
+        response=Response(response or {}),
+    )
