@@ -34,11 +34,7 @@ async def get_journal(context: Context, call: Call) -> web.Response:
 
 async def clear_journal(context: Context, call: Call) -> web.Response:
     """Remove the requests with one key, or all requests."""
-    journal, name = context.simulator.journal, call.query.get("key")
-    if name is None:
-        journal.clear()
-    for key in {entry.key for entry in journal.entries if name in (entry.key, mask_key(entry.key))}:
-        journal.clear(key)
+    context.simulator.journal.clear(call.query.get("key"))
     return no_content()
 
 
@@ -68,7 +64,7 @@ async def verify(context: Context, call: Call) -> web.Response:
 
 def _verdict_view(verdict: ClientVerdict) -> dict[str, Any]:
     evidence = [{**each._asdict(), "key": mask_key(each.key)} for each in verdict.evidence]
-    counts = {"judged": verdict.judged, "dropped": verdict.dropped}
+    counts = {"judged": verdict.judged, "dropped": verdict.dropped.number}
     return {"ok": verdict.is_well_behaved, "detail": verdict.text, **counts, "evidence": evidence}
 
 

@@ -14,7 +14,7 @@ from functools import cache, partial
 from typing import Literal, NamedTuple
 
 from mock_server.masking import has_key_in_target, mask_key
-from mock_server.simulation.journal import ClientConnection, Entry, Journal, counted
+from mock_server.simulation.journal import ClientConnection, Dropped, Entry, Journal
 
 Lapse = Literal["key-in-url", "retried-auth-error", "too-early", "no-backoff"]
 
@@ -64,12 +64,12 @@ class ClientVerdict(NamedTuple):
 
     evidence: Sequence[Evidence]
     judged: int
-    dropped: int
+    dropped: Dropped
 
     @property
     def is_well_behaved(self) -> bool:
         """Whether requests were judged, all of them, and none is a lapse; warnings are allowed."""
-        return bool(self.judged and not self.dropped) and all(each.is_warning for each in self.evidence)
+        return bool(self.judged and not self.dropped.number) and all(each.is_warning for each in self.evidence)
 
     @property
     def text(self) -> str:
@@ -78,8 +78,8 @@ class ClientVerdict(NamedTuple):
         lines = [f"Requests judged: {self.judged}; lapses: {lapses}; warnings: {len(self.evidence) - lapses}."]
         if not self.judged:
             lines = ["The journal has no request to judge."]
-        if self.dropped:
-            dropped = counted(self.dropped, "request")
+        if self.dropped.number:
+            dropped = self.dropped.text("request")
             lines.append(f"The journal has dropped {dropped}, which cannot be judged; raise --journal.")
         more = len(self.evidence) - LISTED
         return "\n".join([*lines, *map(str, self.evidence[:LISTED]), *([f"… and {more} more"] if more > 0 else [])])

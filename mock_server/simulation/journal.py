@@ -18,7 +18,6 @@ MAX_TEXT = 16 * 1024
 # The most keys of which the journal counts the dropped requests; all other keys share a count.
 MAX_DROPPED_KEYS = 1_000
 
-
 # Whether a response was sent completely, in part or not at all, or the client had closed its connection before.
 Outcome = Literal["sent", "cut", "not-sent", "client-gone"]
 OUTCOMES: tuple[str, ...] = get_args(Outcome)
@@ -180,6 +179,17 @@ class Entry(NamedTuple):
         return self.exchange.response.message()
 
 
+class Dropped(NamedTuple):
+    """The number of entries that newer ones have displaced; if it is not exact, it is the highest possible one."""
+
+    number: int
+    is_exact: bool = True
+
+    def text(self, thing: str) -> str:
+        """Return `1 request`, or `up to 2 requests`."""
+        return ("" if self.is_exact else "up to ") + counted(self.number, thing)
+
+
 class Journal:
     """The latest requests, at most `capacity`, and the number of requests of each kind."""
 
@@ -204,16 +214,17 @@ class Journal:
         """The number of entries."""
         return len(self._records)
 
-    def dropped(self, key: str | None = None) -> int:
+    def dropped(self, key: str | None = None) -> Dropped:
         """Return how many entries of a key, or its id, newer ones have displaced since they were cleared.
 
         With None, it is the number for all keys.
         """
         if key is None:
-            return self._dropped.total()
-        dropped = list(self._dropped.items())  # at once: the thread of the mock adds to it
-        own = sum(number for each, number in dropped if each is not None and key in (each, mask_key(each)))
-        return own or self._dropped[None]
+            return Dropped(self._dropped.total())
+        dropped = dict(self._dropped)  # at once: the thread of the mock adds to it
+        own = sum(number for each, number in dropped.items() if each is not None and _is_of(key, each))
+        shared = dropped.get(None, 0)
+        return Dropped(own) if own or not shared else Dropped(shared, is_exact=False)
 
     def add(self, exchange: Exchange) -> None:
         """Record an exchange; its entry is built when it is read, so that recording costs little."""
@@ -226,8 +237,8 @@ class Journal:
             key = keys[0] if len(keys) == 1 else ", ".join(keys)
             if key in dropped:
                 dropped[key] += 1
-            else:
-                dropped[key if len(dropped) < MAX_DROPPED_KEYS else None] += 1
+            else:  # once keys share a count, no other key has its own: it can be one of them
+                dropped[None if None in dropped or len(dropped) >= MAX_DROPPED_KEYS else key] += 1
         records.append((self.number, exchange))
 
     def since(self, number: int, limit: int | None = None) -> list[Entry]:
@@ -237,12 +248,14 @@ class Journal:
         return [self._entry(record) for record in islice(reversed(newer), limit)]
 
     def clear(self, key: str | None = None) -> None:
-        """Remove the entries of one key, or all entries (None); the counts remain."""
-        kept = [] if key is None else [record for record in self._records if record[1].key != key]
+        """Remove the entries of one key, or its id, or all entries (None); the counts remain."""
+        kept: list[tuple[int, Exchange]] = []
         if key is None:
             self._dropped.clear()
         else:
-            del self._dropped[key]
+            kept += (record for record in self._records if not _is_of(key, record[1].key))
+            for each in [each for each in self._dropped if each is not None and _is_of(key, each)]:
+                del self._dropped[each]
         self._records.clear()
         self._records.extend(kept)
 
@@ -262,3 +275,8 @@ class Journal:
             exchange=exchange,
             known_keys=self.known_keys,
         )
+
+
+def _is_of(key: str, sent: str) -> bool:
+    """Return whether a key, or an id, is that of a request with the key `sent`."""
+    return key == sent or key == mask_key(sent)

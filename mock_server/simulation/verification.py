@@ -9,7 +9,7 @@ from typing import NamedTuple, TypedDict
 from mock_server.masking import mask_field, mask_key, mask_text, printable_target
 from mock_server.simulation.clock import time_text
 from mock_server.simulation.criteria import Criteria, differences
-from mock_server.simulation.journal import Entry, Journal, counted
+from mock_server.simulation.journal import Entry, Journal
 
 CLOSEST = 5
 
@@ -64,10 +64,10 @@ def verify(journal: Journal, keys: Sequence[str], criteria: Criteria, expectatio
     label = ", ".join(_described(criteria, keys))
     detail = f"{f'Requests with {label}' if label else 'Requests'}: expected {expected}, found {len(matches)}."
     dropped = journal.dropped(criteria.get("key"))
-    if dropped:
-        detail += f" The journal has dropped {counted(dropped, 'earlier request')}."
+    if dropped.number:
+        detail += f" The journal has dropped {dropped.text('earlier request')}."
     gaps = _short_gaps(matches, expectation.get("min_gap") or 0.0)
-    is_below = high is None or (len(matches) <= high and not dropped)  # a dropped request can be one too many
+    is_below = high is None or (len(matches) <= high and not dropped.number)  # a dropped request can be one too many
     if not gaps and low <= len(matches) and is_below:
         return Verification(True, len(matches), (), detail)
     closest = matches[-CLOSEST:]

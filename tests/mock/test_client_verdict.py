@@ -15,6 +15,7 @@ from mock_server import AsyncUsageMock, UsageMock
 from mock_server.masking import mask_key
 from mock_server.simulation.client_verdict import judge_client
 from mock_server.simulation.journal import MAX_DROPPED_KEYS, ClientConnection, Journal
+from mock_server.simulation.verification import verify
 from tests.support.control_api import Api
 from tests.support.exchanges import exchange
 from tests.support.wire import Clock, address, send_request, usage
@@ -196,12 +197,12 @@ def test_dropped_requests_prevent_a_good_verdict() -> None:
 def test_cleared_requests_are_not_dropped() -> None:
     journal = journal_of([(0, 200, "")] * 5, capacity=3)
     journal.clear()
-    assert journal.dropped() == 0
+    assert journal.dropped().number == 0
     for _ in range(4):
         journal.add(exchange())
-    assert journal.dropped() == 1
+    assert journal.dropped().number == 1
     journal.clear(MODEST)
-    assert journal.dropped() == 1
+    assert journal.dropped().number == 1
 
 
 def test_dropped_requests_of_another_key_do_not_matter() -> None:
@@ -209,7 +210,7 @@ def test_dropped_requests_of_another_key_do_not_matter() -> None:
     journal.add(exchange(keys=[MODEST]))
     for key, dropped in [(MODEST, 0), (mask_key(MODEST), 0), (BUSY, 3), (mask_key(BUSY), 3), (None, 3)]:
         verdict = judge_client(journal, [BUSY, MODEST], key)
-        assert (verdict.dropped, verdict.is_well_behaved) == (dropped, not dropped)
+        assert (verdict.dropped.number, verdict.is_well_behaved) == (dropped, not dropped)
     journal.clear(BUSY)
     assert judge_client(journal, [BUSY, MODEST]).is_well_behaved
 
@@ -218,8 +219,31 @@ def test_the_number_of_dropped_keys_is_bounded() -> None:
     journal = Journal(1)
     for number in range(MAX_DROPPED_KEYS + 3):
         journal.add(exchange(keys=[f"k{number}"]))
-    assert journal.dropped() == MAX_DROPPED_KEYS + 2
-    assert (journal.dropped("k0"), journal.dropped("another")) == (1, 2)
+    assert journal.dropped().number == MAX_DROPPED_KEYS + 2
+    assert (journal.dropped("k0"), journal.dropped("another")) == ((1, True), (2, False))
+    assert "The journal has dropped up to 2 requests" in judge_client(journal, [BUSY], "another").text
+    detail = verify(journal, [BUSY], {"key": "another"}, {"exactly": 0}).detail
+    assert detail.endswith("The journal has dropped up to 2 earlier requests.")
+
+
+def test_a_key_that_may_be_counted_with_others_does_not_get_a_count_of_its_own() -> None:
+    journal = Journal(1)
+    for number in range(MAX_DROPPED_KEYS + 2):
+        journal.add(exchange(keys=[f"k{number}"]))
+    journal.clear("k0")
+    for _ in range(2):
+        journal.add(exchange(keys=[f"k{MAX_DROPPED_KEYS}"]))
+    assert journal.dropped("k0") == journal.dropped(f"k{MAX_DROPPED_KEYS}") == (3, False)
+
+
+@pytest.mark.parametrize("key", [BUSY, mask_key(BUSY)])
+def test_a_key_can_be_cleared_after_all_its_requests_were_dropped(key: str) -> None:
+    journal = journal_of([(0, 200, "")] * 5, capacity=3)
+    for _ in range(3):
+        journal.add(exchange(keys=[MODEST]))
+    assert journal.dropped(BUSY).number == 5
+    journal.clear(key)
+    assert (journal.dropped(BUSY), journal.dropped(), journal.kept) == ((0, True), (0, True), 3)
 
 
 def throttle(mock: UsageMock) -> None:

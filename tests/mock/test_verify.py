@@ -119,7 +119,7 @@ def test_the_journal_can_be_read_while_it_drops_requests() -> None:
             journal.add(exchange(keys=[f"{journal.number}"]))
             return str(self) == other
 
-    assert journal.dropped(Key("key-1")) == 1
+    assert journal.dropped(Key("key-1")) == (1, True)
 
 
 def test_the_text_of_an_entry_has_its_path_and_no_key(limited: UsageMock) -> None:

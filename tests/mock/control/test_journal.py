@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 
 from mock_server import UsageMock
@@ -148,6 +150,16 @@ def test_a_full_journal_reports_the_number_of_dropped_requests(recorded: Api) ->
             usage(mock.url, BUSY)
         detail = Api(mock.url).request("POST", "/verify", {"exactly": 2}).json["detail"].splitlines()[0]
     assert detail == "Requests: expected exactly 2, found 2. The journal has dropped 3 earlier requests."
+
+
+def test_clearing_a_key_whose_requests_were_all_dropped_forgets_them() -> None:
+    with UsageMock(journal=2) as mock:
+        for key in (BUSY, BUSY, MODEST, MODEST):
+            usage(mock.url, key)
+        api = Api(mock.url)
+        assert api.get(f"/verdict?key={BUSY}")["dropped"] == 2
+        api.do("DELETE", f"/journal?key={quote(mask_key(BUSY))}")
+        assert [api.get(f"/verdict{query}")["dropped"] for query in ("", f"?key={BUSY}")] == [0, 0]
 
 
 def test_one_request_matches_once(api: Api, limited: UsageMock) -> None:
