@@ -25,8 +25,8 @@ from benchmarks.mock import Sample, cpu_seconds, load, machine, resident, runnin
 from mock_server.app import make_app
 from mock_server.command.serve import serve_until_signalled
 from mock_server.fixtures.deployments import Calls, Deployment, Key, RateLimit, ValidKeys
+from mock_server.journal.exchange import Exchange
 from mock_server.options import MockOptions
-from mock_server.simulation.journal import Exchange
 from mock_server.simulation.overrides import NO_OVERRIDE
 from mock_server.web.mock import MOCK
 from mock_server.web.recording import ReceivedRequest, SentBytes
@@ -68,7 +68,7 @@ def serve(name: str) -> None:
     app = make_app(contract("documented"), deployment=deployment())
     request, response = ReceivedRequest((), b"", is_complete=True, connection=None), SentBytes(b"")
     for _ in range(written):
-        app[MOCK].simulator.journal.add(
+        app[MOCK].journal.add(
             Exchange("GET", "/usage", ("key-0",), 200, "", NO_OVERRIDE, 0.0, 0.0, 0.0001, request, response)
         )
     with asyncio.Runner(loop_factory=new_event_loop) as runner:

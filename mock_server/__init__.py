@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from mock_server.fixtures.faults import Fault as Fault
     from mock_server.fixtures.faults import load_fault as load_fault
     from mock_server.fixtures.validation import FixtureError as FixtureError
+    from mock_server.journal.exchange import Message as Message
+    from mock_server.journal.journal import Entry as Entry
     from mock_server.options import MockOptions as MockOptions
     from mock_server.options import OptionError as OptionError
     from mock_server.simulation.clock import ClockRangeError as ClockRangeError
-    from mock_server.simulation.journal import Entry as Entry
-    from mock_server.simulation.journal import Message as Message
     from mock_server.simulation.simulator import RevokedKeyError as RevokedKeyError
     from mock_server.simulation.simulator import TotalRangeError as TotalRangeError
     from mock_server.simulation.simulator import UnknownKeyError as UnknownKeyError
@@ -47,7 +47,8 @@ _HOME = {
     "FixtureError": "fixtures.validation",
     **dict.fromkeys(("MockOptions", "OptionError"), "options"),
     "ClockRangeError": "simulation.clock",
-    **dict.fromkeys(("Entry", "Message"), "simulation.journal"),
+    "Message": "journal.exchange",
+    "Entry": "journal.journal",
     **dict.fromkeys(("TotalRangeError", "RevokedKeyError", "UnknownKeyError"), "simulation.simulator"),
     "StateUnavailableError": "simulation.state",
     "UnusedOverrideWarning": "simulation.unused",

@@ -12,9 +12,9 @@ from mock_server.control.api import Control
 from mock_server.fixtures.deployments import Deployment, Key, ValidKeys, check_folder, fixture_names, load_deployment
 from mock_server.fixtures.faults import Fault
 from mock_server.fixtures.library import Library
+from mock_server.journal.journal import Journal
 from mock_server.options import MockOptions, texts
 from mock_server.simulation.clock import MockClock, Sleep, wall_clock
-from mock_server.simulation.journal import Journal
 from mock_server.simulation.overrides import NONE, FaultUse, Override
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.state import MemoryState, State
@@ -73,9 +73,9 @@ def make_app(
     faults = () if names == [NONE] else tuple(map(_use_from_start, names)) or None
     server = None if options.server is None else FaultUse(_server_name(options), use="the server")
     start = Override(options.scenario, None, faults, options.delay_text, server)
-    journal = Journal(options.journal)
-    simulator = Simulator(library, MockClock(clock), start=start, state=state, journal=journal, seed=options.seed)
-    mock = Mock(simulator, build_routes(contract, simulator, options), sleep=sleep, cors=options.cors)
+    simulator = Simulator(library, MockClock(clock), start=start, state=state, seed=options.seed)
+    journal = Journal(options.journal, lambda: simulator.keys)
+    mock = Mock(simulator, journal, build_routes(contract, simulator, options), sleep=sleep, cors=options.cors)
     control = Control(mock, options.control_token)
     app = web.Application()
     app[MOCK] = mock

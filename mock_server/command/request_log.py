@@ -14,10 +14,10 @@ from typing import Any, TextIO
 
 import orjson
 
+from mock_server.journal.journal import Entry
 from mock_server.masking import mask_key, printable, printable_target
 from mock_server.simulation.clock import Sleep, time_text
-from mock_server.simulation.journal import Entry
-from mock_server.simulation.simulator import Simulator
+from mock_server.web.mock import Mock
 
 Members = Mapping[str, Any]
 Format = Callable[[Members], str]
@@ -91,17 +91,17 @@ def _unshared(stream: TextIO) -> TextIO:
 
 
 class RequestLog:
-    """Writes the entries of a journal, and messages, in one format.
+    """Writes the entries of the journal, and messages, in one format.
 
     Args:
-        simulator: The simulator with the journal.
+        mock: The mock.
         writer: Writes the lines.
         format_line: Returns the line of an entry or a message.
     """
 
-    def __init__(self, simulator: Simulator, writer: Writer, format_line: Format) -> None:
-        self._simulator, self._writer, self._format = simulator, writer, format_line
-        self._last = simulator.journal.number
+    def __init__(self, mock: Mock, writer: Writer, format_line: Format) -> None:
+        self._simulator, self._journal, self._writer, self._format = mock.simulator, mock.journal, writer, format_line
+        self._last = mock.journal.number
 
     def say(self, text: str, *, is_error: bool = False) -> None:
         """Write a message, which can have several lines."""
@@ -120,11 +120,11 @@ class RequestLog:
         """Write the remaining entries, or their number where a slow reader has no time for them."""
         for _ in self._batches():
             pass
-        self._skip_to(self._simulator.journal.number)
+        self._skip_to(self._journal.number)
 
     def _batches(self) -> Iterator[None]:
         """Write new entries, and yield after each batch; entries that a slow reader has no room for remain."""
-        entries = self._simulator.journal.since(self._last, BATCH * self._writer.room)
+        entries = self._journal.since(self._last, BATCH * self._writer.room)
         for start in range(0, len(entries), BATCH):
             batch = entries[start : start + BATCH]
             self._skip_to(batch[-1].number - len(batch))

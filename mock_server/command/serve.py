@@ -107,7 +107,7 @@ async def serve_until_signalled(app: web.Application, options: MockOptions, tls:
 async def _log_and_reload(app: web.Application, options: MockOptions) -> AsyncIterator[RequestLog]:
     """Log the requests of an application, and reload its files when they change, while the context lasts."""
     mock, writer = app[MOCK], Writer(sys.stderr)
-    log = RequestLog(mock.simulator, writer, format_for(options.log, sys.stderr))
+    log = RequestLog(mock, writer, format_for(options.log, sys.stderr))
 
     async with AsyncExitStack() as stack:
         stack.callback(writer.close)

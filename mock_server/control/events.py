@@ -14,7 +14,7 @@ from aiohttp import ClientConnectionError, web
 from mock_server.control.context import SAME_SITE, Call, Context, Operate
 from mock_server.control.entry_views import summary_views
 from mock_server.control.views import state_view
-from mock_server.simulation.journal import Entry
+from mock_server.journal.journal import Entry
 from mock_server.web.responses import SERVER
 
 # The seconds between two checks of one stream.
@@ -45,7 +45,7 @@ async def get_events(context: Context, call: Call) -> web.StreamResponse:
 
 
 async def _send_events(context: Context, call: Call, response: web.StreamResponse) -> None:
-    last, version, quiet = int(call.query.get("since", context.simulator.journal.number)), 0, 0
+    last, version, quiet = int(call.query.get("since", context.mock.journal.number)), 0, 0
     received = call.request.headers.get("Last-Event-ID", "")
     if received.isascii() and received.isdecimal() and len(received) < 16:
         last = int(received)
@@ -53,7 +53,7 @@ async def _send_events(context: Context, call: Call, response: web.StreamRespons
         state = await context.broadcast.state(partial(_state, context))
         if context.stopping.is_set():  # since the state was requested; a write could wait for the client for ever
             return
-        entries = context.simulator.journal.since(last, BATCH)
+        entries = context.mock.journal.since(last, BATCH)
         events = [*([state.event] if state.version != version else []), *_entry_events(context, entries)]
         version, quiet = state.version, 0 if events else quiet + 1
         if events or quiet % QUIET_PERIODS == 0:
@@ -78,7 +78,7 @@ def _entry_events(context: Context, entries: Sequence[Entry]) -> list[bytes]:
     for view in summary_views(context, [entry for entry in entries if entry.number not in known]):
         known[view["number"]] = _event("request", view, view["number"])
     events = [known[entry.number] for entry in entries]
-    while len(known) > context.simulator.journal.capacity:
+    while len(known) > context.mock.journal.capacity:
         del known[next(iter(known))]
     return events
 

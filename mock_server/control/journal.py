@@ -10,18 +10,18 @@ from aiohttp import web
 from mock_server.control.context import Call, Context, Operate, json_response, no_content
 from mock_server.control.entry_views import entry_views, summary_views
 from mock_server.control.views import journal_view
+from mock_server.journal.client_verdict import ClientVerdict, judge_client
+from mock_server.journal.criteria import criteria_from, differences
+from mock_server.journal.verification import Expectation
+from mock_server.journal.verification import verify as verify_journal
 from mock_server.masking import mask_key
-from mock_server.simulation.client_verdict import ClientVerdict, judge_client
-from mock_server.simulation.criteria import criteria_from, differences
-from mock_server.simulation.verification import Expectation
-from mock_server.simulation.verification import verify as verify_journal
 
 LIMIT = 100
 
 
 async def get_journal(context: Context, call: Call) -> web.Response:
     """Return the latest requests."""
-    query, journal = call.query, context.simulator.journal
+    query, journal = call.query, context.mock.journal
     criteria = criteria_from(query)
     matches = (entry for entry in reversed(journal.since(query.get("since", 0))) if not differences(entry, criteria))
     if (number := query.get("number")) is not None:
@@ -34,25 +34,25 @@ async def get_journal(context: Context, call: Call) -> web.Response:
 
 async def clear_journal(context: Context, call: Call) -> web.Response:
     """Remove the requests with one key, or all requests."""
-    context.simulator.journal.clear(call.query.get("key"))
+    context.mock.journal.clear(call.query.get("key"))
     return no_content()
 
 
 async def get_verdict(context: Context, call: Call) -> web.Response:
     """Return the verdict on the clients."""
-    simulator = context.simulator
-    return json_response(_verdict_view(judge_client(simulator.journal, simulator.keys, call.query.get("key"))))
+    verdict = judge_client(context.mock.journal, context.simulator.keys, call.query.get("key"))
+    return json_response(_verdict_view(verdict))
 
 
 async def verify(context: Context, call: Call) -> web.Response:
     """Verify how often a request was sent, or how the client behaves."""
-    simulator, journal = context.simulator, context.simulator.journal
+    simulator, journal = context.simulator, context.mock.journal
     if "client" in call.body:
         verdict = judge_client(journal, simulator.keys, call.body.get("key"))
         return json_response(_verdict_view(verdict), 200 if verdict.is_well_behaved else 409)
     criteria = criteria_from(call.body)
     if "key" in criteria:
-        simulator.check_requested(criteria["key"])
+        context.mock.check_requested(criteria["key"])
     names = ("exactly", "at_least", "at_most", "min_gap")
     expectation = Expectation(**{name: call.body[name] for name in names if name in call.body})  # type: ignore[typeddict-item]
     found = verify_journal(journal, simulator.keys, criteria, expectation)

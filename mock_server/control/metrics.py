@@ -24,7 +24,7 @@ class StateCollector(Collector):
     """The metrics of one moment."""
 
     def __init__(self, context: Context, state: Mapping[str, Any]) -> None:
-        self._journal, self._state = context.simulator.journal, state
+        self._journal, self._state = context.mock.journal, state
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""

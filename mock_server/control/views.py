@@ -7,10 +7,10 @@ from typing import Any
 
 from mock_server.control.context import Context, own_version
 from mock_server.fixtures.library import FIXTURE_ERRORS
+from mock_server.journal.journal import Journal
 from mock_server.masking import mask_key
 from mock_server.simulation.accounts import Account
 from mock_server.simulation.clock import MockClock, time_text
-from mock_server.simulation.journal import Journal
 from mock_server.simulation.overrides import NO_OVERRIDE, Answer, Override, Turns
 from mock_server.simulation.simulator import Simulator
 
@@ -81,7 +81,7 @@ async def state_view(context: Context) -> dict[str, Any]:
         "start": override_view(simulator.overrides.start, counts),
         "everyone": override_view(simulator.overrides.everyone, counts),
         "keys": [await key_view(simulator, key, counts) for key in simulator.keys],
-        "journal": journal_view(simulator.journal),
+        "journal": journal_view(context.mock.journal),
     }
 
 

@@ -1,1 +1,1 @@
-"""The simulated accounts of a deployment, and everything that changes them. Knows no HTTP."""
+"""The simulated accounts of a deployment, and everything that changes them. It handles no HTTP message."""

@@ -16,7 +16,6 @@ from mock_server.fixtures.library import Library
 from mock_server.masking import mask_key
 from mock_server.simulation.accounts import Account, UsageCounters
 from mock_server.simulation.clock import END_OF_TIME, ClockRangeError, MockClock
-from mock_server.simulation.journal import Journal
 from mock_server.simulation.overrides import NO_OVERRIDE, NONE, RUNTIME_USE, Answer, FaultUse, Override, Overrides
 from mock_server.simulation.state import BucketSpec, MemoryState, StaleError, State
 from mock_server.suggestions import closest_match
@@ -55,14 +54,13 @@ class TotalRangeError(ValueError):
 
 
 class Simulator:
-    """The accounts of a deployment with their overrides, the clock and the journal.
+    """The accounts of a deployment with their overrides, and the clock.
 
     Args:
         library: The fixture files.
         clock: The mock's clock.
         start: The overrides from the start.
         state: The state, where other processes share it.
-        journal: The list of received requests.
         seed: The seed of random delays.
     """
 
@@ -73,14 +71,11 @@ class Simulator:
         *,
         start: Override = NO_OVERRIDE,
         state: State | None = None,
-        journal: Journal | None = None,
         seed: int = 0,
     ) -> None:
         self.library, self.clock = library, clock
         self.overrides = Overrides(start)
         self.state: State = state or MemoryState()
-        self.journal = journal or Journal()
-        self.journal.known_keys = lambda: self.keys
         # By key, and by the scenario of a single request; None for the other requests.
         self._accounts: dict[tuple[str, str | None], Account] = {}
         #: The number of exchanges on which each fault and each status code has acted, by its use.
@@ -286,7 +281,7 @@ class Simulator:
         await self._change(adjusted)
 
     async def reset(self, key: str | None = None) -> None:
-        """Reset a key, or everything (None), to the start, including the clock and the journal.
+        """Reset a key, or everything (None), to the start, including the clock.
 
         A created key stays, with the facts that it was created with; a reset of everything removes it.
         """
@@ -299,7 +294,6 @@ class Simulator:
             await self.catch_up()
             self._check_key(key)
             await self._change(lambda old: old.with_override(key, NO_OVERRIDE), key, restart=True)
-        self.journal.clear(key)
 
     async def catch_up(self) -> None:
         """Apply the changes of other processes."""
@@ -344,18 +338,6 @@ class Simulator:
         """
         for override in self.overrides.all:
             override.check(library)
-
-    def check_requested(self, key: str) -> None:
-        """Check that the mock has a key, or its id, or a request with it in its journal.
-
-        Raises:
-            UnknownKeyError: It has neither, so that a selection by this key would be empty by mistake.
-        """
-        if not key or self.has(key) or key in map(mask_key, self.keys):
-            return
-        if not any(key in (entry.key, mask_key(entry.key)) for entry in self.journal.entries):
-            hint = "select requests with any other key by headers=…"
-            raise UnknownKeyError(key, self.keys, self.library.deployment.public_keys, hint)
 
     def _check_key(self, key: str | None) -> None:
         if key is not None and not isinstance(key, str):

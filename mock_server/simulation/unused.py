@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mock_server.masking import mask_key
-from mock_server.simulation.journal import counted
 from mock_server.simulation.overrides import Answer, FaultUse, Override
 from mock_server.simulation.simulator import Simulator
+from mock_server.wording import counted
 
 
 class UnusedOverrideWarning(UserWarning):

@@ -21,9 +21,9 @@ from mock_server.fixtures.deployments import (
     check_facts,
     load_deployment,
 )
+from mock_server.journal.journal import Journal
 from mock_server.options import MockOptions, UsageMockOptions, api_key, seconds_text, texts
 from mock_server.simulation.clock import MockClock
-from mock_server.simulation.journal import Journal
 from mock_server.simulation.overrides import NO_OVERRIDE, FaultUse, Override, fault_uses
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.unused import UnusedOverrideWarning, unused, unused_overrides

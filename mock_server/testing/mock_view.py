@@ -7,10 +7,10 @@ from typing import Unpack, cast
 
 from aiohttp import web
 
-from mock_server.simulation.client_verdict import judge_client
-from mock_server.simulation.criteria import Criteria, OtherCriteria, check_criteria, differences
-from mock_server.simulation.journal import Entry, Journal
-from mock_server.simulation.verification import Expectation, expected_count, verify
+from mock_server.journal.client_verdict import judge_client
+from mock_server.journal.criteria import Criteria, OtherCriteria, check_criteria, differences
+from mock_server.journal.journal import Entry, Journal
+from mock_server.journal.verification import Expectation, expected_count, verify
 from mock_server.testing.arguments import check_integers, check_seconds
 from mock_server.web.mock import MOCK
 
@@ -117,11 +117,11 @@ class MockView:
         Raises:
             RuntimeError: The mock has not been started.
         """
-        return self._app[MOCK].simulator.journal
+        return self._app[MOCK].journal
 
     def _criteria(self, key: str | None, others: OtherCriteria) -> Criteria:
         wanted = cast(Criteria, others if key is None else {"key": key, **others})
         check_criteria(wanted)
         if key is not None:
-            self._app[MOCK].simulator.check_requested(key)
+            self._app[MOCK].check_requested(key)
         return wanted

@@ -15,7 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from mock_server.fixtures.deployments import Deployment
-    from mock_server.simulation.journal import Entry
+    from mock_server.journal.journal import Entry
     from mock_server.testing.usage_mock import UsageMock
 
 # The number of requests that the report of a failed test shows.
@@ -95,8 +95,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
 
 
 def _described(entries: Sequence[Entry], keys: Sequence[str]) -> str:
-    from mock_server.simulation.journal import counted
-    from mock_server.simulation.verification import timed_lines
+    from mock_server.journal.verification import timed_lines
+    from mock_server.wording import counted
 
     if not entries:
         return "The mock has not received a request since the last reset."

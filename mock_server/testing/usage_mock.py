@@ -15,7 +15,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 from aiohttp import web
 
-from mock_server.simulation.journal import Journal
+from mock_server.journal.journal import Journal
 from mock_server.simulation.unused import UnusedOverrideWarning
 from mock_server.streams import open_closed_streams
 from mock_server.testing.async_usage_mock import (

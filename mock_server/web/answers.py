@@ -12,8 +12,8 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from mock_server.fixtures.library import Library
+from mock_server.journal.criteria import FIELD_NAME
 from mock_server.options import seconds_text
-from mock_server.simulation.criteria import FIELD_NAME
 from mock_server.simulation.overrides import Answer
 from mock_server.suggestions import UnknownNameError, suggest
 from mock_server.web.aiohttp_adapter import StrippedResponse

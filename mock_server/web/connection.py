@@ -12,7 +12,7 @@ from aiohttp.http import HttpProcessingError, HttpVersion10, HttpVersion11
 from aiohttp.http_exceptions import LineTooLong
 
 from mock_server.fixtures.edits import Edit, EditError, edited
-from mock_server.simulation.journal import ClientConnection
+from mock_server.journal.exchange import ClientConnection
 from mock_server.web.aiohttp_adapter import TOO_MANY_FIELDS, ServerConnection, force_version
 from mock_server.web.dispatcher import EVENT_STREAM, Dispatcher, is_control_path
 from mock_server.web.fast_path import FastPath
@@ -55,7 +55,7 @@ class Connection(ServerConnection):
         )
         self._dispatcher = dispatcher
         #: The connection as the journal knows it.
-        self.client = ClientConnection(dispatcher.simulator.journal.number)
+        self.client = ClientConnection(dispatcher.mock.journal.number)
         self._fast_path = FastPath(dispatcher.answer_repeat, self.client)
         self._responses = 0
         self._is_unending = False

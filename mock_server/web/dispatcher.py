@@ -16,8 +16,8 @@ from yarl import URL
 
 from mock_server.fixtures.edits import Edit
 from mock_server.fixtures.library import FIXTURE_ERRORS
+from mock_server.journal.exchange import MAX_TEXT, Exchange
 from mock_server.simulation.clock import real_seconds
-from mock_server.simulation.journal import MAX_TEXT, Exchange
 from mock_server.simulation.overrides import NO_OVERRIDE, NONE, Answer, FaultUse, Override
 from mock_server.simulation.state import MemoryState
 from mock_server.web.aiohttp_adapter import UNPARSED
@@ -130,7 +130,7 @@ class Dispatcher:
         reason, path = prepared.reason if status >= 400 else "", usage.path
         sent, seconds = SentBytes(response), real_seconds() - started
         # Positions cost less than names.
-        simulator.journal.add(Exchange("GET", path, keys, status, reason, override, now, now, seconds, template, sent))
+        self.mock.journal.add(Exchange("GET", path, keys, status, reason, override, now, now, seconds, template, sent))
         return response
 
     async def record(
@@ -161,7 +161,7 @@ class Dispatcher:
             keys = [", ".join(keys)[:MAX_TEXT]]
         target, incoming = request.raw_path[:MAX_TEXT], await received_request(request, self.mock.sleep)
         sent = request[SENT] = sent_response(request, response)
-        self.simulator.journal.add(
+        self.mock.journal.add(
             Exchange(
                 method=request.method,
                 target=target,
@@ -183,7 +183,7 @@ class Dispatcher:
         aiohttp does not report the method and the target of a request that it cannot parse.
         """
         now, target = self.simulator.clock(), "" if request.method == UNPARSED else request.raw_path[:MAX_TEXT]
-        self.simulator.journal.add(
+        self.mock.journal.add(
             Exchange(
                 method=request.method,
                 target=target,

@@ -9,8 +9,10 @@ from typing import Protocol
 from aiohttp import web
 
 from mock_server.fixtures.library import Library
+from mock_server.journal.journal import Journal
+from mock_server.masking import mask_key
 from mock_server.simulation.clock import Sleep
-from mock_server.simulation.simulator import Simulator
+from mock_server.simulation.simulator import Simulator, UnknownKeyError
 from mock_server.web.cors import CROSS_ORIGIN
 from mock_server.web.fault_injector import FaultInjectors
 from mock_server.web.routes import Routes
@@ -34,13 +36,15 @@ class Mock:
 
     Args:
         simulator: The accounts.
+        journal: The received requests.
         routes: The operations of the contract.
         sleep: Waits for a number of seconds.
         cors: Pages of other origins may send requests.
     """
 
-    def __init__(self, simulator: Simulator, routes: Routes, *, sleep: Sleep, cors: bool) -> None:
-        self.simulator, self.routes, self.sleep, self.cors = simulator, routes, sleep, cors
+    def __init__(self, simulator: Simulator, journal: Journal, routes: Routes, *, sleep: Sleep, cors: bool) -> None:
+        self.simulator, self.journal, self.routes = simulator, journal, routes
+        self.sleep, self.cors = sleep, cors
         self.injectors = FaultInjectors(simulator, sleep=sleep, stop=self.stop_listening, headers=lambda: self.headers)
         #: Why changed files are not served; None where the present files are.
         self.reload_error: str | None = None
@@ -59,17 +63,29 @@ class Mock:
             listener.close()
 
     async def reset(self, key: str | None = None) -> None:
-        """Reset a key, or everything (None), to the start; a stopped server listens again.
+        """Reset a key, or everything (None), to the start, with the journal; a stopped server listens again.
 
         A request that waits in a fault, or for its body, ends: it would count after the reset.
         """
         await self.simulator.reset(key)
+        self.journal.clear(key)
         for task, owner in self.unrecorded.items():
             if key in (None, owner):
                 task.cancel()  # its connection is closed
         self.injectors.forget(key)
         for listener in self._listeners:
             await listener.open()
+
+    def check_requested(self, key: str) -> None:
+        """Check that the mock has a key, or its id, or a request with it in its journal.
+
+        Raises:
+            UnknownKeyError: It has neither, so that a selection by this key would be empty by mistake.
+        """
+        simulator = self.simulator
+        if key and not (simulator.has(key) or key in map(mask_key, simulator.keys) or self.journal.has(key)):
+            hint = "select requests with any other key by headers=…"
+            raise UnknownKeyError(key, simulator.keys, simulator.library.deployment.public_keys, hint)
 
     def swap_fixtures(self, library: Library, routes: Routes) -> None:
         """Serve other files. Accounts, overrides and journal stay; faults lose their memory.

@@ -12,10 +12,11 @@ from http.client import HTTPConnection
 import pytest
 
 from mock_server import AsyncUsageMock, UsageMock
+from mock_server.journal.client_verdict import judge_client
+from mock_server.journal.exchange import ClientConnection
+from mock_server.journal.journal import MAX_DROPPED_KEYS, Journal
+from mock_server.journal.verification import verify
 from mock_server.masking import mask_key
-from mock_server.simulation.client_verdict import judge_client
-from mock_server.simulation.journal import MAX_DROPPED_KEYS, ClientConnection, Journal
-from mock_server.simulation.verification import verify
 from tests.support.control_api import Api
 from tests.support.exchanges import exchange
 from tests.support.wire import Clock, address, send_request, usage

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from mock_server import UsageMock
-from mock_server.simulation.journal import Entry
+from mock_server.journal.journal import Entry
 from tests.support.control_api import Api
 from tests.support.wire import send_request, usage
 

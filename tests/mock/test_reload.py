@@ -201,7 +201,7 @@ def test_a_reload_keeps_the_journal_the_time_and_created_keys(served: Reloadable
     served.write("deployments/default.yaml", ONE.replace("7", "8"))
     served.reload()
     assert usage(served.mock.url, "made").status == 200
-    assert [entry.at for entry in served.simulator.journal.entries] == [1000.0, 1005.0]
+    assert [entry.at for entry in served.parts.journal.entries] == [1000.0, 1005.0]
 
 
 def test_an_account_with_unchanged_facts_keeps_its_traffic(served: ReloadableMock) -> None:

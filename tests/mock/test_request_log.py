@@ -39,8 +39,7 @@ from mock_server.masking import (
 )
 from mock_server.options import MockOptions
 from mock_server.simulation.overrides import NO_OVERRIDE, Override
-from mock_server.simulation.simulator import Simulator
-from mock_server.web.mock import MOCK
+from mock_server.web.mock import MOCK, Mock
 from tests.support.exchanges import exchange
 from usage_contract import Contract
 
@@ -65,32 +64,32 @@ class Slow(io.StringIO):
 
 
 @pytest.fixture
-def simulator(contract: Contract) -> Simulator:
+def mock(contract: Contract) -> Mock:
     app = make_app(contract, MockOptions(journal=250), clock=lambda: 1000.25)
-    return app[MOCK].simulator
+    return app[MOCK]
 
 
-def add(simulator: Simulator, target: str = "/usage", key: str = "demo-busy", status: int = 200) -> None:
+def add(mock: Mock, target: str = "/usage", key: str = "demo-busy", status: int = 200) -> None:
     override = Override(scenario="heavy") if status == 403 else NO_OVERRIDE
     reason = "unknown-key" if status == 403 else ""
     recorded = exchange(target, [key], status, at=1000.25, seconds=0.0012, reason=reason, override=override)
-    simulator.journal.add(recorded)
+    mock.journal.add(recorded)
 
 
-def logged_lines(simulator: Simulator, show: Format = as_text, count: int = 0) -> list[str]:
+def logged_lines(mock: Mock, show: Format = as_text, count: int = 0) -> list[str]:
     """Return the lines that a log writes for `count` requests and one more with status 403."""
     stream = io.StringIO()
     writer = Writer(stream)
-    log = RequestLog(simulator, writer, show)
+    log = RequestLog(mock, writer, show)
     for _ in range(count):
-        add(simulator)
-    add(simulator, status=403)
+        add(mock)
+    add(mock, status=403)
     log.finish()
     writer.close()
     return stream.getvalue().splitlines()
 
 
-def run_log(log: RequestLog, simulator: Simulator, times: int, each: int = 1) -> None:
+def run_log(log: RequestLog, mock: Mock, times: int, each: int = 1) -> None:
     """Run a log until it has read the journal `times` times, with `each` new requests before each time."""
     reads = iter(range(times))
 
@@ -99,18 +98,18 @@ def run_log(log: RequestLog, simulator: Simulator, times: int, each: int = 1) ->
             if next(reads, None) is None:
                 raise asyncio.CancelledError
             for _ in range(each):
-                add(simulator)
+                add(mock)
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(log.run(sleep))
 
 
-def test_a_log_line_contains_status_reason_and_override(simulator: Simulator) -> None:
-    assert logged_lines(simulator) == ["00:16:40 403 GET /usage 1.2 ms unknown-key scenario=heavy key=dem…0fd2c2"]
+def test_a_log_line_contains_status_reason_and_override(mock: Mock) -> None:
+    assert logged_lines(mock) == ["00:16:40 403 GET /usage 1.2 ms unknown-key scenario=heavy key=dem…0fd2c2"]
 
 
-def test_json_has_one_object_per_line(simulator: Simulator) -> None:
-    [line] = logged_lines(simulator, as_json)
+def test_json_has_one_object_per_line(mock: Mock) -> None:
+    [line] = logged_lines(mock, as_json)
     assert json.loads(line) == {
         "time": "1970-01-01T00:16:40.250Z",
         "method": "GET",
@@ -123,17 +122,17 @@ def test_json_has_one_object_per_line(simulator: Simulator) -> None:
     }
 
 
-def test_requests_before_the_start_of_the_log_are_not_logged(simulator: Simulator) -> None:
-    add(simulator)
-    assert len(logged_lines(simulator)) == 1
+def test_requests_before_the_start_of_the_log_are_not_logged(mock: Mock) -> None:
+    add(mock)
+    assert len(logged_lines(mock)) == 1
 
 
-def test_every_request_is_logged_in_order(simulator: Simulator) -> None:
-    assert [line.split()[1] for line in logged_lines(simulator, count=240)] == ["200"] * 240 + ["403"]
+def test_every_request_is_logged_in_order(mock: Mock) -> None:
+    assert [line.split()[1] for line in logged_lines(mock, count=240)] == ["200"] * 240 + ["403"]
 
 
-def test_entries_that_the_journal_has_dropped_are_counted(simulator: Simulator) -> None:
-    lines = logged_lines(simulator, count=300)
+def test_entries_that_the_journal_has_dropped_are_counted(mock: Mock) -> None:
+    lines = logged_lines(mock, count=300)
     assert "51 requests are not shown" in lines[0]
     assert len(lines) == 1 + 250
 
@@ -154,18 +153,18 @@ def test_a_terminal_gets_colours_unless_the_environment_forbids_them(
     assert format_for("text", stream, environment) is show
 
 
-def test_a_coloured_line_has_the_same_text(simulator: Simulator) -> None:
-    [coloured] = logged_lines(simulator, as_coloured_text)
+def test_a_coloured_line_has_the_same_text(mock: Mock) -> None:
+    [coloured] = logged_lines(mock, as_coloured_text)
     assert "\x1b[33m403" in coloured
-    assert [re.sub(r"\x1b\[\d+m", "", coloured)] == logged_lines(simulator)
+    assert [re.sub(r"\x1b\[\d+m", "", coloured)] == logged_lines(mock)
 
 
 @pytest.mark.parametrize("show", [as_text, as_json])
-def test_no_character_of_a_request_controls_the_terminal_or_ends_the_line(simulator: Simulator, show: Format) -> None:
+def test_no_character_of_a_request_controls_the_terminal_or_ends_the_line(mock: Mock, show: Format) -> None:
     stream = io.StringIO()
     writer = Writer(stream)
-    log = RequestLog(simulator, writer, show)
-    add(simulator, "/\x1b[2J\r\n\x9b\u2028\udcff", "\x1b]0;\udcff")
+    log = RequestLog(mock, writer, show)
+    add(mock, "/\x1b[2J\r\n\x9b\u2028\udcff", "\x1b]0;\udcff")
     log.say("one\ntwo\x1b", is_error=True)
     log.finish()
     writer.close()
@@ -174,12 +173,12 @@ def test_no_character_of_a_request_controls_the_terminal_or_ends_the_line(simula
     assert all(line.isprintable() for line in lines)
 
 
-def test_a_stalled_reader_delays_no_request_and_gets_the_number_of_skipped_lines(simulator: Simulator) -> None:
+def test_a_stalled_reader_delays_no_request_and_gets_the_number_of_skipped_lines(mock: Mock) -> None:
     reading, writing = os.pipe()
     with open(reading) as lines, open(writing, "w") as stream:  # noqa: PTH123 - file descriptors have no path
         writer = Writer(stream)
-        log = RequestLog(simulator, writer, as_text)
-        run_log(log, simulator, 300, BATCH)
+        log = RequestLog(mock, writer, as_text)
+        run_log(log, mock, 300, BATCH)
         log.finish()
         with ThreadPoolExecutor() as pool:
             reader = pool.submit(lines.read)
@@ -191,11 +190,11 @@ def test_a_stalled_reader_delays_no_request_and_gets_the_number_of_skipped_lines
     assert len(lines_read) > MAX_WAITING * BATCH
 
 
-def test_lines_without_room_for_a_slow_reader_are_written_later(simulator: Simulator) -> None:
+def test_lines_without_room_for_a_slow_reader_are_written_later(mock: Mock) -> None:
     stream = Slow()
     writer = Writer(stream)
-    log = RequestLog(simulator, writer, as_text)
-    run_log(log, simulator, MAX_WAITING + 10)
+    log = RequestLog(mock, writer, as_text)
+    run_log(log, mock, MAX_WAITING + 10)
     stream.resumed.set()
     while writer.room < MAX_WAITING:
         pass
@@ -204,12 +203,12 @@ def test_lines_without_room_for_a_slow_reader_are_written_later(simulator: Simul
     assert len(re.findall("200 GET", stream.getvalue())) == len(stream.getvalue().splitlines()) == MAX_WAITING + 10
 
 
-def test_remaining_lines_are_written_at_the_end(simulator: Simulator) -> None:
+def test_remaining_lines_are_written_at_the_end(mock: Mock) -> None:
     stream = io.StringIO()
     writer = Writer(stream)
-    log = RequestLog(simulator, writer, as_text)
+    log = RequestLog(mock, writer, as_text)
     for _ in range(240):
-        add(simulator)
+        add(mock)
 
     async def sleep(seconds: float) -> None:
         if not seconds:
@@ -222,19 +221,19 @@ def test_remaining_lines_are_written_at_the_end(simulator: Simulator) -> None:
     assert len(stream.getvalue().splitlines()) == 240
 
 
-def test_an_unknown_key_is_never_shown(simulator: Simulator) -> None:
+def test_an_unknown_key_is_never_shown(mock: Mock) -> None:
     stream = io.StringIO()
     writer = Writer(stream)
-    log = RequestLog(simulator, writer, as_text)
+    log = RequestLog(mock, writer, as_text)
     for key in ("other", "prod-secret-77"):
-        add(simulator, "/usage/prod-secret-77?x=prod-secret-77", key)
+        add(mock, "/usage/prod-secret-77?x=prod-secret-77", key)
     log.finish()
     writer.close()
     assert "GET /usage/prod…" in stream.getvalue().splitlines()[1]
     assert "prod-secret-77" not in stream.getvalue().splitlines()[1]
 
 
-def test_a_closed_reader_is_not_an_error(simulator: Simulator) -> None:
+def test_a_closed_reader_is_not_an_error(mock: Mock) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "w") as stream:  # noqa: PTH123 - file descriptors have no path
@@ -244,16 +243,16 @@ def test_a_closed_reader_is_not_an_error(simulator: Simulator) -> None:
         writer.close()
 
 
-def test_a_log_reads_the_journal_periodically(simulator: Simulator) -> None:
+def test_a_log_reads_the_journal_periodically(mock: Mock) -> None:
     stream = io.StringIO()
     writer = Writer(stream)
-    log = RequestLog(simulator, writer, as_text)
+    log = RequestLog(mock, writer, as_text)
     pauses = []
 
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) == 1:
-            add(simulator)
+            add(mock)
         if len(pauses) == 4:
             raise asyncio.CancelledError
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mock_server import UsageMock
-from mock_server.simulation.journal import Journal
+from mock_server.journal.journal import Journal
 from tests.support.control_api import Api
 from tests.support.exchanges import exchange
 from tests.support.wire import Clock, send_request, usage

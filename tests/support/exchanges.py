@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mock_server.simulation.journal import ClientConnection, Exchange, Message, Outcome
+from mock_server.journal.exchange import ClientConnection, Exchange, Message, Outcome
 from mock_server.simulation.overrides import NO_OVERRIDE, Override
 
 

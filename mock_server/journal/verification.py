@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypedDict
 
+from mock_server.journal.criteria import Criteria, differences
+from mock_server.journal.journal import Entry, Journal
 from mock_server.masking import mask_field, mask_key, mask_text, printable_target
 from mock_server.simulation.clock import time_text
-from mock_server.simulation.criteria import Criteria, differences
-from mock_server.simulation.journal import Entry, Journal
 
 CLOSEST = 5
 

@@ -3,122 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import NamedTuple
 
+from mock_server.journal.exchange import ClientConnection, Exchange, Message, Outcome
 from mock_server.masking import mask_key, mask_target, printable
-from mock_server.simulation.overrides import Override
-
-# The most bytes that an entry keeps of a request and of its response, and the most characters of its target and keys.
-MAX_MESSAGE = 32 * 1024
-MAX_TEXT = 16 * 1024
+from mock_server.wording import counted
 
 # The most keys of which the journal counts the dropped requests; all other keys share a count.
 MAX_DROPPED_KEYS = 1_000
-
-# Whether a response was sent completely, in part or not at all, or the client had closed its connection before.
-Outcome = Literal["sent", "cut", "not-sent", "client-gone"]
-OUTCOMES: tuple[str, ...] = get_args(Outcome)
-
-
-def counted(number: int, thing: str) -> str:
-    """Return `1 request`, `2 requests`."""
-    return f"{number} {thing}" + ("" if number == 1 else "s")
-
-
-class Message(NamedTuple):
-    """The header fields and the body of a request or a response.
-
-    Attributes:
-        headers: The names and the values, in order.
-        body: The body as it was sent, with its content coding.
-        is_complete: All of the message is kept.
-    """
-
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-    is_complete: bool = True
-
-    def __repr__(self) -> str:
-        """Return the size of the message; its header fields and its body can contain a key."""
-        return f"Message({len(self.headers)} header fields, {len(self.body)} bytes)"
-
-    def values(self, name: str) -> list[str]:
-        """Return the values of all header fields with a name, in order."""
-        return [value for field, value in self.headers if field.lower() == name.lower()]
-
-
-class ClientConnection:
-    """A connection of a client.
-
-    Attributes:
-        opened: The number of requests in the journal when the connection was opened.
-    """
-
-    __slots__ = ("opened",)
-
-    def __init__(self, opened: int) -> None:
-        self.opened = opened
-
-
-class RequestSource(Protocol):
-    """A received request, from which the message is built when it is read: most messages are never read."""
-
-    @property
-    def connection(self) -> ClientConnection | None:
-        """The connection of the request."""
-
-    def message(self, keys: Sequence[str]) -> Message:
-        """Return the request with its API keys."""
-
-
-class ResponseSource(Protocol):
-    """A response, from which the message is built when it is read."""
-
-    @property
-    def outcome(self) -> Outcome:
-        """Whether the response was sent."""
-
-    def message(self) -> Message:
-        """Return the response."""
-
-
-@dataclass(slots=True)  # a named tuple costs more
-class Exchange:
-    """A request and its response, as the dispatcher records them.
-
-    Attributes:
-        method: The request method.
-        target: The request target.
-        keys: The API keys as the client sent them.
-        status: The status code of the response.
-        reason: The value of `Mock-Reason`, empty for a success.
-        override: The overrides that acted on the exchange.
-        received: The mock's time at which the request was received, in seconds since the Unix epoch.
-        at: The mock's time of the response, in seconds since the Unix epoch.
-        seconds: The real time from the request to the response, with its delay also if the client gives up before.
-        request: The received request.
-        response: The response.
-    """
-
-    method: str
-    target: str
-    keys: Sequence[str]
-    status: int
-    reason: str
-    override: Override
-    received: float
-    at: float
-    seconds: float
-    request: RequestSource
-    response: ResponseSource
-
-    @property
-    def key(self) -> str:
-        """The API key as the client sent it."""
-        return ", ".join(self.keys)
 
 
 class Entry(NamedTuple):
@@ -191,12 +85,15 @@ class Dropped(NamedTuple):
 
 
 class Journal:
-    """The latest requests, at most `capacity`, and the number of requests of each kind."""
+    """The latest requests, and the number of requests of each kind.
 
-    def __init__(self, capacity: int = 1000) -> None:
-        self.capacity = capacity
-        #: Returns the API keys of the mock, which the text of an entry must not contain.
-        self.known_keys: Callable[[], Iterable[str]] = tuple
+    Args:
+        capacity: The highest number of requests.
+        known_keys: Returns the API keys of the mock, which the text of an entry must not contain.
+    """
+
+    def __init__(self, capacity: int = 1000, known_keys: Callable[[], Iterable[str]] = tuple) -> None:
+        self.capacity, self._known_keys = capacity, known_keys
         #: The number of requests by method, status code and reason.
         self.counts: Counter[tuple[str, int, str]] = Counter()
         self.seconds = 0.0
@@ -241,6 +138,10 @@ class Journal:
                 dropped[None if None in dropped or len(dropped) >= MAX_DROPPED_KEYS else key] += 1
         records.append((self.number, exchange))
 
+    def has(self, key: str) -> bool:
+        """Return whether the journal has a request with a key, or with the key of an id."""
+        return any(_is_of(key, exchange.key) for _, exchange in tuple(self._records))
+
     def since(self, number: int, limit: int | None = None) -> list[Entry]:
         """Return the entries after the entry with a number, oldest first, and at most `limit` of them."""
         last = islice(reversed(self._records), max(0, self.number - number))
@@ -273,7 +174,7 @@ class Journal:
             applied=str(exchange.override),
             received=exchange.received,
             exchange=exchange,
-            known_keys=self.known_keys,
+            known_keys=self._known_keys,
         )
 
 
