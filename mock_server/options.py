@@ -166,8 +166,10 @@ def _option(default: Any, metavar: str, text: str, reader: Reader = str, *, repe
 
 @dataclass(frozen=True)
 class MockOptions:
-    """The options of a mock. A new option is a field here and a row in docs/mock.md; everything else is derived.
+    """The options of a mock.
 
+    A new option is a field here, a member of UsageMockOptions for type checkers, and a row in docs/mock.md.
+    Everything else is derived.
     A switch has the name of what is on, so that `--no-NAME` exists: `rate_limit`, not `no_rate_limit`.
 
     Raises:

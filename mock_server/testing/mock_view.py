@@ -33,7 +33,7 @@ class MockView:
 
     @property
     def requests(self) -> tuple[Entry, ...]:
-        """The journal: the requests since the last reset, oldest first, at most the latest 1,000."""
+        """The journal: the requests since the last reset, oldest first, as many as the option `journal` keeps."""
         return tuple(self._journal().entries)
 
     def requests_of(self, key: str | None = None, **criteria: Unpack[OtherCriteria]) -> tuple[Entry, ...]:
