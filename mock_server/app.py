@@ -17,7 +17,7 @@ from mock_server.options import MockOptions, texts
 from mock_server.simulation.clock import MockClock, Sleep, wall_clock
 from mock_server.simulation.overrides import NONE, FaultUse, Override
 from mock_server.simulation.simulator import Simulator
-from mock_server.simulation.state import MemoryState, State
+from mock_server.simulation.state import State
 from mock_server.suggestions import UnknownNameError
 from mock_server.web.dispatcher import DISPATCHER, Dispatcher
 from mock_server.web.mock import MOCK, Mock
@@ -63,7 +63,7 @@ def make_app(
         from mock_server.shared_state.redis_state import RedisState
 
         state = RedisState(options.state, library.deployment.name)
-    if state is not None and not isinstance(state, MemoryState):
+    if state is not None:
         from mock_server.shared_state.dispatcher import SharedDispatcher
 
         dispatcher_class = SharedDispatcher

@@ -7,7 +7,6 @@ from contextlib import suppress
 from aiohttp import web
 
 from mock_server.fixtures.library import FIXTURE_ERRORS
-from mock_server.shared_state.redis_state import ANY, REQUIRED_VERSION, RedisState
 from mock_server.simulation.clock import real_seconds
 from mock_server.simulation.overrides import NO_OVERRIDE
 from mock_server.simulation.state import StaleError, StateUnavailableError, UnreadableStateError
@@ -42,20 +41,16 @@ class SharedDispatcher(Dispatcher):
         started, received = real_seconds(), self.simulator.clock()
         try:
             if self._needs_only_its_bucket(request):
-                state = self.simulator.state
-                assert isinstance(state, RedisState)
-                REQUIRED_VERSION.set(state.version)
                 with suppress(StaleError):
-                    return await super().__call__(request)
+                    return await self.respond(request, self.simulator.state.version)
             try:
                 await self.simulator.catch_up()
             except UnreadableStateError:
                 if (request.method, request.rel_url.raw_path) != RESET:
                     raise
-            REQUIRED_VERSION.set(ANY)
             if is_control_path(request.rel_url.raw_path):  # also while this process lacks a scenario or fault
                 return await self.control(normalize(request))
-            return await super().__call__(request)
+            return await self.respond(request)
         except UnreadableStateError as error:
             reason, detail = "state-unreadable", str(error)
         except StateUnavailableError:
@@ -73,6 +68,7 @@ class SharedDispatcher(Dispatcher):
         if len(keys) != 1 or not is_plain(request, usage):
             return False
         try:
-            return self.simulator.effective(keys[0]).is_passthrough and self.simulator.account(keys[0]) is not None
+            override, account = self.simulator.effective(keys[0]), self.simulator.account(keys[0])
         except FIXTURE_ERRORS:  # the override can be removed already
             return False
+        return self.is_unmodified(override) and account is not None

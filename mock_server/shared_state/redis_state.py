@@ -7,7 +7,6 @@ import logging
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from hashlib import sha1
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_type_hints
@@ -47,9 +46,8 @@ FORMS = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE][#NAME], also rediss://, 
 # The seconds after which a Redis that has not answered counts as unavailable.
 REDIS_TIMEOUT = 1.0
 
-# The version of the overrides that a request requires; ANY for a request that has just read the latest ones.
-ANY = "*"
-REQUIRED_VERSION: ContextVar[str] = ContextVar("REQUIRED_VERSION", default=ANY)
+# In the scripts: any version of the overrides.
+_ANY = "*"
 
 _SCRIPTS = {path.stem: path.read_bytes() for path in (Path(__file__).parent / "lua").glob("*.lua")}
 _HASHES = {name: sha1(text, usedforsecurity=False).hexdigest() for name, text in _SCRIPTS.items()}
@@ -79,16 +77,18 @@ class RedisState:
         self._account = f"{prefix}account:"
         self.version = ""
 
-    async def take(self, bucket: BucketSpec, now: float, *, tokens: int, account: AccountRef) -> TakeResult:
-        """Take tokens from a bucket, unless the overrides have changed since the version that the request requires."""
+    async def take(
+        self, bucket: BucketSpec, now: float, *, tokens: int, account: AccountRef, required: str | None = None
+    ) -> TakeResult:
+        """Take tokens from a bucket, if the latest overrides have the required version."""
         full = bucket.burst if bucket.tokens is None else min(bucket.burst, bucket.tokens)
         mantissa, divisor = bucket.rps.as_integer_ratio()  # the divisor is a power of two
         parts = (bucket.burst * PARTS_PER_TOKEN, round(full * PARTS_PER_TOKEN), tokens * PARTS_PER_TOKEN)
         at, shift = ticks(bucket.refilled_at(now)), divisor.bit_length() - 1
-        arguments = (REQUIRED_VERSION.get(), f"bucket {bucket.name}", at, mantissa, shift, *parts)
+        arguments = (_ANY if required is None else required, f"bucket {bucket.name}", at, mantissa, shift, *parts)
         own_keys = (self._account + bucket.key, self._account + account.key)
         answer = await self._server.ask(_Take((self._version_key, self._accounts), own_keys, arguments))
-        if answer is None:  # the script requires the version
+        if answer is None:
             raise StaleError
         granted, level, since, version = answer
         snapshot = None
@@ -165,7 +165,7 @@ class RedisState:
         if restart and key is not None:
             keys.append(self._account + key)
         forgotten = "all" if restart and key is None else ""
-        known = ANY if force else self.version
+        known = _ANY if force else self.version
         shared = {"everyone": overrides.everyone, "keys": dict(overrides.keys), "clock": overrides.clock}
         dumped = orjson.dumps({**shared, "created_keys": dict(overrides.created_keys)})
         if not await self._server.ask(_script("change", keys, known, version, dumped, forgotten)):

@@ -93,8 +93,22 @@ class State(Protocol):
     Every method can raise StateUnavailableError; `take` and `change` can raise StaleError.
     """
 
-    async def take(self, bucket: BucketSpec, now: float, *, tokens: int, account: AccountRef) -> TakeResult:
-        """Take tokens from a bucket; the first use fills the bucket."""
+    @property
+    def version(self) -> str:
+        """The version of the overrides that this process has read; empty where no other process exists."""
+
+    async def take(
+        self, bucket: BucketSpec, now: float, *, tokens: int, account: AccountRef, required: str | None = None
+    ) -> TakeResult:
+        """Take tokens from a bucket; the first use fills the bucket.
+
+        Args:
+            bucket: The bucket.
+            now: The mock's time, in seconds.
+            tokens: The number of tokens.
+            account: The account that sends the request.
+            required: The version that the latest overrides must have, otherwise StaleError; None for any.
+        """
 
     async def look(self, bucket: BucketSpec, now: float) -> float:
         """Return the tokens of a bucket, without filling an unused one."""
@@ -136,11 +150,21 @@ class State(Protocol):
 class MemoryState:
     """The state of a single process. Accounts keep their traffic themselves."""
 
+    version = ""
+
     def __init__(self) -> None:
         self._buckets: dict[tuple[str, str], TokenBucket] = {}  # by key and name
         self._counts: Counter[str] = Counter()
 
-    async def take(self, bucket: BucketSpec, now: float, *, tokens: int, account: AccountRef) -> TakeResult:  # noqa: ARG002 - no other process changes it
+    async def take(
+        self,
+        bucket: BucketSpec,
+        now: float,
+        *,
+        tokens: int,
+        account: AccountRef,  # noqa: ARG002 - no other process changes it
+        required: str | None = None,  # noqa: ARG002 - no other process changes the overrides
+    ) -> TakeResult:
         """Take tokens from a bucket."""
         return self.take_sync(bucket, now, tokens)
 

@@ -88,13 +88,17 @@ class Dispatcher:
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Respond to one request."""
+        return await self.respond(request)
+
+    async def respond(self, request: web.Request, required: str | None = None) -> web.StreamResponse:
+        """Respond to one request; a plain request passes `required` to `State.take`."""
         started, received = real_seconds(), self.simulator.clock()
         usage = self.mock.routes.usage
         keys = request.headers.getall(usage.key_header, ())
         key = keys[0] if len(keys) == 1 else ", ".join(keys)
         override = self.simulator.effective(key)
-        if self._is_unmodified(override) and is_plain(request, usage):
-            prepared = await usage.respond(keys)
+        if self.is_unmodified(override) and is_plain(request, usage):
+            prepared = await usage.respond(keys, required=required)
             plain = PreserializedResponse(prepared, keys, usage)
             await self.record(request, plain, prepared.reason, override, received=received, started=started)
             return plain
@@ -122,7 +126,7 @@ class Dispatcher:
         if template.usage is not usage or keys is None or not isinstance(state, MemoryState):
             return None
         override = simulator.effective(keys[0] if len(keys) == 1 else "")
-        if not self._is_unmodified(override):
+        if not self.is_unmodified(override):
             return None
         now = simulator.clock()
         prepared = usage.respond_sync(keys, state, now)
@@ -210,7 +214,8 @@ class Dispatcher:
                 edits += self.simulator.library.fault(use.name).received
         return tuple(edits)
 
-    def _is_unmodified(self, override: Override) -> bool:
+    def is_unmodified(self, override: Override) -> bool:
+        """Return whether the response to a plain request with an override is the usual one."""
         return (override is NO_OVERRIDE or override.is_passthrough) and not self.mock.reload_error
 
     def _changes_preflight(self) -> bool:

@@ -107,8 +107,16 @@ class Usage:
             prepared = self._refusals[self._place_of_key(request) or "missing-key"]
         return Handled(changed(prepared, plan.override.answer), frozenset(self._honoured(keys, plan, prepared)))
 
-    async def respond(self, keys: Sequence[str], plan: RequestPlan = NO_PLAN) -> PreparedResponse:
-        """Return the response to a request with these keys; only an authenticated request takes a token."""
+    async def respond(
+        self, keys: Sequence[str], plan: RequestPlan = NO_PLAN, *, required: str | None = None
+    ) -> PreparedResponse:
+        """Return the response to a request with these keys; only an authenticated request takes a token.
+
+        Args:
+            keys: The keys.
+            plan: The overrides of the request.
+            required: The version that the latest overrides must have, otherwise StaleError; None for any.
+        """
         override = plan.override
         if override.code not in (None, 200):
             return self.forced_response(override.code, keys, plan.scenario)
@@ -117,7 +125,8 @@ class Usage:
             return account
         now, cost = self._simulator.clock(), 0 if override.code == 200 else self._cost
         bucket = self._simulator.bucket(account, override.faults)
-        taken = await self._simulator.state.take(bucket, now, tokens=cost, account=account.ref)
+        state, ref = self._simulator.state, account.ref
+        taken = await state.take(bucket, now, tokens=cost, account=ref, required=required)
         if taken.snapshot:
             account.apply_snapshot(taken.snapshot)
         return self.to_response(account, taken, now)
