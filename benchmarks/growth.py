@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks.mock import Sample, cpu_seconds, load, machine, resident, running
 from mock_server.app import make_app
 from mock_server.command.serve import serve_until_signalled
-from mock_server.fixtures.deployments import Calls, Deployment, Key, RateLimit, ValidKeys
+from mock_server.fixtures.deployments import Calls, Deployment, Key, RateLimit
 from mock_server.journal.exchange import Exchange
 from mock_server.options import MockOptions
 from mock_server.simulation.overrides import NO_OVERRIDE
@@ -40,14 +40,14 @@ JOURNAL = 1_000_000
 
 def keys(number: int) -> Deployment:
     """Return a deployment with `number` keys."""
-    return Deployment("generated", "keys", ValidKeys({f"key-{index}": KEY for index in range(number)}))
+    return Deployment.validated("generated", "keys", {f"key-{index}": KEY for index in range(number)})
 
 
 def domains(number: int) -> Deployment:
     """Return a deployment whose first key has used `number` domains."""
     traffic = {f"d{index}.example": {"fetch": Calls(index % 1000, 0, 10)} for index in range(number)}
     busy = replace(KEY, traffic=traffic)
-    return Deployment("generated", "domains", ValidKeys({**keys(10).keys, "key-0": busy}))
+    return Deployment.validated("generated", "domains", {**keys(10).keys, "key-0": busy})
 
 
 # By name: the deployment, the number of requests in the journal, and the number of keys that send requests.

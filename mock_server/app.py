@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 from aiohttp import web
 
 from mock_server.control.api import Control
-from mock_server.fixtures.deployments import Deployment, Key, ValidKeys, check_folder, fixture_names, load_deployment
+from mock_server.fixtures.deployments import Deployment, Key, load_deployment
 from mock_server.fixtures.faults import Fault
+from mock_server.fixtures.files import NONE, check_folder, fixture_names
 from mock_server.fixtures.library import Library
 from mock_server.journal.journal import Journal
 from mock_server.options import MockOptions, texts
 from mock_server.simulation.clock import MockClock, Sleep, wall_clock
-from mock_server.simulation.overrides import NONE, FaultUse, Override
+from mock_server.simulation.overrides import FaultUse, Override
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.state import State
 from mock_server.suggestions import UnknownNameError
@@ -123,5 +123,5 @@ def read_library(options: MockOptions, deployment: Deployment | None = None) -> 
     check_folder(options.fixture_folder)
     found = deployment or load_deployment(options.deployment, options.fixture_folder)
     if added := {key: Key() for key in texts(options.key) if key not in found.keys}:
-        found = replace(found, keys=ValidKeys({**found.keys, **added}))
+        found = Deployment.validated(found.name, found.description, {**found.keys, **added}, found.public_keys)
     return Library(found, options.fixture_folder)

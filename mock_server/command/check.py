@@ -8,17 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from mock_server.command.errors import reporting
-from mock_server.fixtures.deployments import (
-    KINDS,
-    SUFFIXES,
-    check_folder,
-    deployment_names,
-    fixture_files,
-    folder,
-    load_deployment,
-    yaml_files,
-)
+from mock_server.fixtures.deployments import deployment_names, load_deployment
 from mock_server.fixtures.faults import FOLDERS, load_fault
+from mock_server.fixtures.files import KINDS, SUFFIXES, check_folder, fixture_files, shipped_fixtures, yaml_files
 from mock_server.fixtures.library import Library
 from mock_server.fixtures.problems import text_of
 from mock_server.fixtures.scenarios import load_scenario
@@ -31,6 +23,7 @@ from mock_server.suggestions import closest_match
 def check(fixtures: Path | None) -> int:
     """Validate every file of a fixture folder, name those that shadow shipped ones, and return the exit code."""
     check_folder(fixtures)
+    root = fixtures or shipped_fixtures()
     names = deployment_names(fixtures)  # an empty folder of deployments has an error of its own
     libraries: list[Library] = []  # one for each valid deployment
     for name in names:
@@ -43,7 +36,7 @@ def check(fixtures: Path | None) -> int:
     }
     code, reported = 0, set[str]()  # a problem of a fault is also one of the scenarios that have it
     for folders, check_one in checks.items():
-        own = {path.stem: path for each in folders for path in yaml_files((fixtures or folder()) / each).values()}
+        own = {path.stem: path for each in folders for path in yaml_files(root / each).values()}
         shipped, invalid = fixture_files(None, *folders), 0
         for name, path in sorted(own.items()):
             try:
@@ -56,7 +49,7 @@ def check(fixtures: Path | None) -> int:
                 sys.stdout.write(f"{path} replaces the shipped file {shipped[name].parent.name}/{shipped[name].name}\n")
         if own:
             sys.stdout.write(f"{len(own) - invalid} of {len(own)} {folders[0]} are valid\n")
-    for line in _unread(fixtures or folder()):
+    for line in _unread(root):
         sys.stdout.write(f"{line}\n")
     return code
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mock_server.fixtures.deployments import folder
+from mock_server.fixtures.files import shipped_fixtures
 from mock_server.streams import report
 from usage_contract.files import read_bytes
 
@@ -15,7 +15,7 @@ SCHEMA = "deployment.schema.json"
 
 def init(target: Path) -> int:
     """Write a deployment file and its schema to a folder, and return the exit code: 4 if a file exists already."""
-    files = {target / "deployments" / "default.yaml": TEMPLATE, target / SCHEMA: folder() / SCHEMA}
+    files = {target / "deployments" / "default.yaml": TEMPLATE, target / SCHEMA: shipped_fixtures() / SCHEMA}
     if existing := [path for path in files if path.exists()]:
         return report("\n".join(f"init: {path}: exists already; nothing was written" for path in existing))
     try:

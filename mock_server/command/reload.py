@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mock_server.app import read_files
 from mock_server.command.errors import USER_ERRORS
-from mock_server.fixtures.deployments import KINDS, folder, yaml_names
 from mock_server.fixtures.faults import FOLDERS, load_fault
+from mock_server.fixtures.files import KINDS, shipped_fixtures, yaml_names
 from mock_server.fixtures.library import Library
 from mock_server.fixtures.problems import text_of
 from mock_server.fixtures.scenarios import load_scenario
@@ -77,7 +77,7 @@ class Reloader:
         documents: Path | None = None,
     ) -> None:
         self._mock, self._options, self._say = mock, options, say
-        self._documents, self._fixtures = documents or shipped_documents(), options.fixture_folder or folder()
+        self._documents, self._fixtures = documents or shipped_documents(), options.fixture_folder or shipped_fixtures()
         self._folders = [self._documents, *(self._fixtures / kind for kind in KINDS)]
         self._served = self._tried = self._files()
 

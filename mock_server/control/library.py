@@ -15,8 +15,8 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import ScalarEvent
 
 from mock_server.control.context import Call, Context, Operate, json_response
-from mock_server.fixtures.deployments import fixture_files
 from mock_server.fixtures.faults import FOLDERS
+from mock_server.fixtures.files import fixture_files
 from mock_server.fixtures.library import Library
 from usage_contract import SourceError
 from usage_contract.files import read_bytes

@@ -16,10 +16,11 @@ import orjson
 
 from mock_server.fixtures.delays import delay
 from mock_server.fixtures.deployments import Traffic, check_facts, traffic_of
+from mock_server.fixtures.files import NONE
 from mock_server.options import fits
 from mock_server.simulation.bucket import PARTS_PER_TOKEN, TokenBucket, tenths, ticks
 from mock_server.simulation.clock import ClockOffset
-from mock_server.simulation.overrides import NONE, Answer, FaultUse, Override, Overrides
+from mock_server.simulation.overrides import Answer, FaultUse, Override, Overrides
 from mock_server.simulation.state import (
     UNREAD,
     AccountRef,

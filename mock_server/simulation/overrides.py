@@ -8,7 +8,7 @@ from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any
 
 from mock_server.fixtures.delays import delay
-from mock_server.fixtures.deployments import NONE as NONE
+from mock_server.fixtures.files import NONE
 from mock_server.simulation.clock import NO_OFFSET, ClockOffset
 
 if TYPE_CHECKING:

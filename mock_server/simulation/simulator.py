@@ -12,11 +12,12 @@ from typing import Any
 
 from mock_server.fixtures.delays import delay
 from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, Calls, Key, KeyFacts, Traffic, check_facts, key_of
+from mock_server.fixtures.files import NONE
 from mock_server.fixtures.library import Library
 from mock_server.masking import mask_key
 from mock_server.simulation.accounts import Account, UsageCounters
 from mock_server.simulation.clock import END_OF_TIME, ClockRangeError, MockClock
-from mock_server.simulation.overrides import NO_OVERRIDE, NONE, RUNTIME_USE, Answer, FaultUse, Override, Overrides
+from mock_server.simulation.overrides import NO_OVERRIDE, RUNTIME_USE, Answer, FaultUse, Override, Overrides
 from mock_server.simulation.state import BucketSpec, MemoryState, StaleError, State
 from mock_server.suggestions import closest_match
 

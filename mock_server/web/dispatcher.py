@@ -15,10 +15,11 @@ from aiohttp.typedefs import Handler
 from yarl import URL
 
 from mock_server.fixtures.edits import Edit
+from mock_server.fixtures.files import NONE
 from mock_server.fixtures.library import FIXTURE_ERRORS
 from mock_server.journal.exchange import MAX_TEXT, Exchange
 from mock_server.simulation.clock import real_seconds
-from mock_server.simulation.overrides import NO_OVERRIDE, NONE, Answer, FaultUse, Override
+from mock_server.simulation.overrides import NO_OVERRIDE, Answer, FaultUse, Override
 from mock_server.simulation.state import MemoryState
 from mock_server.web.aiohttp_adapter import UNPARSED
 from mock_server.web.cors import preflight

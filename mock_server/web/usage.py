@@ -12,10 +12,11 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from mock_server.fixtures.deployments import Calls, Key, RateLimit
+from mock_server.fixtures.files import NONE
 from mock_server.masking import has_key_in_target
 from mock_server.options import MockOptions
 from mock_server.simulation.accounts import Account
-from mock_server.simulation.overrides import NO_OVERRIDE, NONE, Override
+from mock_server.simulation.overrides import NO_OVERRIDE, Override
 from mock_server.simulation.simulator import Simulator
 from mock_server.simulation.state import MemoryState, TakeResult
 from mock_server.web.answers import changed

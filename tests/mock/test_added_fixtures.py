@@ -9,7 +9,7 @@ import pytest
 from mock_server import UsageMock
 from mock_server.command.cli import main
 from mock_server.command.init import SCHEMA
-from mock_server.fixtures.deployments import folder
+from mock_server.fixtures.files import shipped_fixtures
 from tests.support.control_api import Api
 from tests.support.wire import KEY, send_request, usage
 
@@ -86,7 +86,7 @@ def test_init_writes_a_valid_deployment_and_its_schema(tmp_path: Path, capsys: p
     target = tmp_path / "new" / "my"
     assert main(["init", str(target)]) == 0
     assert capsys.readouterr().out.splitlines() == [f"{target}/deployments/default.yaml", f"{target}/{SCHEMA}"]
-    assert (target / SCHEMA).read_bytes() == (folder() / SCHEMA).read_bytes()
+    assert (target / SCHEMA).read_bytes() == (shipped_fixtures() / SCHEMA).read_bytes()
     assert main(["check", str(target)]) == 0
     assert capsys.readouterr().out == "1 of 1 deployments are valid\n"
     with UsageMock(fixtures=target) as mock:

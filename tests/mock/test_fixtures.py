@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from mock_server import FixtureError, load_deployment
-from mock_server.fixtures.deployments import Calls, RateLimit, deployment_names, folder
+from mock_server.fixtures.deployments import Calls, RateLimit, deployment_names
+from mock_server.fixtures.files import shipped_fixtures
 from mock_server.fixtures.validation import SENTENCES
 
 # YAML below `keys: {k: ...}`, and the message without the file.
@@ -181,12 +182,12 @@ def keywords(schema: Any, *, named: bool = False) -> set[str]:
 
 
 def test_the_schema_of_deployments_is_a_json_schema() -> None:
-    Draft202012Validator.check_schema(json.loads((folder() / "deployment.schema.json").read_text()))
+    Draft202012Validator.check_schema(json.loads((shipped_fixtures() / "deployment.schema.json").read_text()))
 
 
 def test_every_keyword_of_a_schema_has_a_sentence_and_every_sentence_a_keyword() -> None:
     structure = {"$schema", "$ref", "$defs", "title", "description", "properties", "propertyNames", "items", "allOf"}
-    schemas = [json.loads(path.read_text()) for path in folder().glob("*.schema.json")]
+    schemas = [json.loads(path.read_text()) for path in shipped_fixtures().glob("*.schema.json")]
     found = set[str]().union(*(keywords(schema) for schema in schemas)) - structure
     assert found <= set(SENTENCES)
     assert set(SENTENCES) - found == {
@@ -202,11 +203,11 @@ def test_the_shipped_deployments_are_valid() -> None:
 
 
 def test_an_editor_finds_the_schema_of_each_shipped_deployment() -> None:
-    for path in (folder() / "deployments").glob("*.yaml"):
+    for path in (shipped_fixtures() / "deployments").glob("*.yaml"):
         first = path.read_text().splitlines()[0]
         prefix, schema = first.split("=")
         assert prefix == "# yaml-language-server: $schema"
-        assert (path.parent / schema).resolve() == folder() / "deployment.schema.json"
+        assert (path.parent / schema).resolve() == shipped_fixtures() / "deployment.schema.json"
 
 
 def test_the_default_deployment_has_a_busy_a_modest_and_a_fresh_key() -> None:

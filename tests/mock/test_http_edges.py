@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mock_server import FixtureError, UsageMock, load_deployment, make_app
 from mock_server.control.document import document
-from mock_server.fixtures.deployments import folder
+from mock_server.fixtures.files import shipped_fixtures
 from mock_server.options import MockOptions
 from tests.support.control_api import Api
 from tests.support.wire import TIMEOUT, address, send, send_request, usage
@@ -148,7 +148,7 @@ INVISIBLE = "\x00\x1b\x7f\x80\x85\x9b\xa0\u200b\u200e\u2028\u2029\u202e\u2066\uf
 
 
 def schema_pattern() -> str:
-    schema = json.loads((folder() / "deployment.schema.json").read_bytes())
+    schema = json.loads((shipped_fixtures() / "deployment.schema.json").read_bytes())
     patterns = {schema["$defs"][kind]["propertyNames"]["pattern"] for kind in ("traffic", "growth")}
     [pattern] = patterns
     return str(pattern)

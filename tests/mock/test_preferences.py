@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from mock_server import UsageMock, load_deployment, load_fault, make_app
 from mock_server.fixtures.deployments import Calls, Deployment, Key
+from mock_server.fixtures.files import NONE
 from mock_server.fixtures.library import Library
 from mock_server.options import MockOptions
-from mock_server.simulation.overrides import NO_OVERRIDE, NONE, Answer, FaultUse, Override, Overrides
+from mock_server.simulation.overrides import NO_OVERRIDE, Answer, FaultUse, Override, Overrides
 from mock_server.web.connection import MAX_FIELD_BYTES
 from mock_server.web.mock import MOCK
 from mock_server.web.preferences import (

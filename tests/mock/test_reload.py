@@ -14,8 +14,8 @@ import pytest
 
 from mock_server import UsageMock, make_app
 from mock_server.command.reload import Reloader
-from mock_server.fixtures.deployments import folder
 from mock_server.fixtures.faults import fault_names
+from mock_server.fixtures.files import shipped_fixtures
 from mock_server.masking import mask_key
 from mock_server.options import MockOptions
 from mock_server.web.mock import MOCK
@@ -37,7 +37,7 @@ class ReloadableMock:
         self.clock = Clock()
         self.write("deployments/default.yaml", ONE)
         self.write("scenarios/idle.yaml", "description: d\nkey: {}\n")
-        shutil.copy(folder() / "faults" / "body-is-null.yaml", self.fixtures / "faults")
+        shutil.copy(shipped_fixtures() / "faults" / "body-is-null.yaml", self.fixtures / "faults")
         options = MockOptions(fixtures=self.fixtures)
         app = make_app(self.load(), options, clock=self.clock)
         self.mock, self.parts, self.simulator = UsageMock(app), app[MOCK], app[MOCK].simulator

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mock_server import Deployment, FixtureError, Key, RateLimit, UsageMock, load_deployment, make_app
-from mock_server.fixtures.deployments import fixture_names
+from mock_server.fixtures.files import fixture_names
 from mock_server.fixtures.scenarios import load_scenario
 from mock_server.options import MockOptions
 from mock_server.simulation.clock import END_OF_TIME

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from mock_server import make_app
 from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.deployments import Calls
+from mock_server.fixtures.files import NONE
 from mock_server.options import MockOptions
 from mock_server.simulation.bucket import ticks
 from mock_server.simulation.clock import MockClock
-from mock_server.simulation.overrides import NO_OVERRIDE, NONE, FaultUse, Override
+from mock_server.simulation.overrides import NO_OVERRIDE, FaultUse, Override
 from mock_server.simulation.simulator import Simulator, UnknownKeyError
 from mock_server.suggestions import UnknownNameError
 from mock_server.web.mock import MOCK

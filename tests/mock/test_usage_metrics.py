@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from mock_server.fixtures.deployments import PROTOCOLS, Calls, Key, RateLimit, folder, load_deployment
+from mock_server.fixtures.deployments import PROTOCOLS, Calls, Key, RateLimit, load_deployment
+from mock_server.fixtures.files import shipped_fixtures
 from mock_server.simulation.accounts import Account
 from mock_server.web.responses import documented_members, documented_response
 from mock_server.web.usage import REMAINING
@@ -148,6 +149,6 @@ def test_a_member_that_cannot_be_derived_is_rejected_with_its_name() -> None:
 
 def test_the_protocols_of_the_mock_the_document_and_the_fixtures_are_the_same(contract: Contract) -> None:
     described = contract.document["components"]["schemas"]["UsageResponse"]["properties"]["by_protocol"]
-    schema = json.loads((folder() / "deployment.schema.json").read_text())
+    schema = json.loads((shipped_fixtures() / "deployment.schema.json").read_text())
     in_fixtures = schema["$defs"]["traffic"]["additionalProperties"]["properties"]
     assert list(PROTOCOLS) == list(described["properties"]) == list(in_fixtures)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mock_server.fixtures.deployments import fixture_names
 from mock_server.fixtures.faults import fault_names
+from mock_server.fixtures.files import fixture_names
 from tests.support.documents import run_page
 from tests.support.readme import CHECKOUT
 

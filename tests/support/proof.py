@@ -14,8 +14,9 @@ from typing import Literal
 from contract_tests.run.verdicts import Verdict
 from contract_tests.support.rules import rule_ids
 from mock_server import load_deployment
-from mock_server.fixtures.deployments import Deployment, RateLimit, folder
+from mock_server.fixtures.deployments import Deployment, RateLimit
 from mock_server.fixtures.faults import FOLDERS, Fault, load_fault
+from mock_server.fixtures.files import shipped_fixtures
 from tests.support.forked_gate import REPORTS, Job, Outcome, serve_runs
 
 RAISED = RateLimit(rps=50.0, burst=1000)
@@ -65,7 +66,7 @@ NOT_FOLLOWED_BY_VARIANTS = {
     "schema/integers-are-written-as-integers",
 }
 
-BROKEN, CORRECT = (sorted(path.stem for path in (folder() / kind).glob("*.yaml")) for kind in FOLDERS)
+BROKEN, CORRECT = (sorted(path.stem for path in (shipped_fixtures() / kind).glob("*.yaml")) for kind in FOLDERS)
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.support.warm_gate"])

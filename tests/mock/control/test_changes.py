@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mock_server import UsageMock
-from mock_server.fixtures.deployments import folder
+from mock_server.fixtures.files import shipped_fixtures
 from mock_server.masking import mask_key
 from tests.support.control_api import JSON, Api
 from tests.support.wire import KEY, TIMEOUT, Clock, address, send_request, usage
@@ -303,7 +303,7 @@ def test_every_problem_of_a_body_is_reported(
 def test_a_fault_whose_file_was_removed_is_reported(tmp_path: Path) -> None:
     own = tmp_path / "faults" / "body-is-nil.yaml"
     own.parent.mkdir()
-    shutil.copy(folder() / "faults" / "body-is-null.yaml", own)
+    shutil.copy(shipped_fixtures() / "faults" / "body-is-null.yaml", own)
     with UsageMock(fixtures=tmp_path) as mock:
         api = Api(mock.url)
         assert "body-is-nil" in [fault["name"] for fault in api.get("/faults")]

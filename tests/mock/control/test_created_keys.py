@@ -9,7 +9,8 @@ import pytest
 
 from mock_server import UsageMock
 from mock_server.control.document import document
-from mock_server.fixtures.deployments import FactsError, KeyFacts, folder
+from mock_server.fixtures.deployments import FactsError, KeyFacts
+from mock_server.fixtures.files import shipped_fixtures
 from mock_server.masking import mask_key
 from tests.support.command import serving
 from tests.support.control_api import Api
@@ -55,7 +56,7 @@ def resolved(schema: Any, root: Any) -> Any:
 
 
 def test_the_document_allows_what_a_deployment_file_allows() -> None:
-    file = json.loads((folder() / "deployment.schema.json").read_text())
+    file = json.loads((shipped_fixtures() / "deployment.schema.json").read_text())
     in_file = resolved(file["$defs"]["key"], file)["properties"]
     api = resolved(document()["components"]["schemas"]["NewKey"], document())["properties"]
     # propertyNames have a description of their own, and a domain is a text.

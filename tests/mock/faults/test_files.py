@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 
 from mock_server import FixtureError, UsageMock, load_deployment, load_fault, make_app
 from mock_server.command.cli import main
-from mock_server.fixtures.deployments import folder
 from mock_server.fixtures.faults import FOLDERS, Fault, fault_names
+from mock_server.fixtures.files import shipped_fixtures
 from mock_server.masking import mask_key
 from tests.support.wire import Clock
 from usage_contract import Contract
@@ -21,10 +21,10 @@ from usage_contract import Contract
 from .served import Serve, modest_metrics, raw_response, send_without_reading, shipped
 
 DOCS = (Path(__file__).parents[3] / "docs" / "faults.md").read_text()
-SCHEMA = json.loads((folder() / "fault.schema.json").read_text())
+SCHEMA = json.loads((shipped_fixtures() / "fault.schema.json").read_text())
 THEMES = SCHEMA["properties"]["theme"]["enum"]
 DEPLOYMENT = load_deployment()
-SHIPPED = [path for kind in FOLDERS for path in sorted((folder() / kind).glob("*.yaml"))]
+SHIPPED = [path for kind in FOLDERS for path in sorted((shipped_fixtures() / kind).glob("*.yaml"))]
 
 # The YAML below `do:`, and the message without the file's name.
 BAD_STEPS = {
@@ -99,7 +99,7 @@ def test_the_command_checks_faults_as_well(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_the_shipped_files_are_valid(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", str(folder())]) == 0
+    assert main(["check", str(shipped_fixtures())]) == 0
     assert f"{len(SHIPPED)} of {len(SHIPPED)} faults are valid" in capsys.readouterr().out
 
 

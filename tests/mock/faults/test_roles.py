@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from mock_server import Fault, FixtureError, UsageMock, load_deployment, load_fault, make_app
-from mock_server.fixtures.deployments import Calls, Deployment, Key, Rate, RateLimit, folder
+from mock_server.fixtures.deployments import Calls, Deployment, Key, Rate, RateLimit
 from mock_server.fixtures.faults import FOLDERS, fault_names, for_deployment
+from mock_server.fixtures.files import shipped_fixtures
 from mock_server.fixtures.roles import FORMS, ROLES, keys_by_role
 from tests.support.wire import KEY, Clock, send_request, usage
 from usage_contract import Contract
@@ -26,7 +27,7 @@ USED = Key(
     },
 )
 BUSIEST = replace(USED, traffic={**USED.traffic, "api.example": {"amqp": Calls(5000, 100)}})
-SHIPPED = [path for kind in FOLDERS for path in sorted((folder() / kind).glob("*.yaml"))]
+SHIPPED = [path for kind in FOLDERS for path in sorted((shipped_fixtures() / kind).glob("*.yaml"))]
 WITH_ROLES = [path.stem for path in SHIPPED if any(role in path.read_text() for role in ROLES)]
 
 

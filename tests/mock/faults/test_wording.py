@@ -9,16 +9,16 @@ import pytest
 
 from mock_server.control.document import PATH
 from mock_server.control.library import summary
-from mock_server.fixtures.deployments import folder
 from mock_server.fixtures.faults import FOLDERS
+from mock_server.fixtures.files import shipped_fixtures
 from mock_server.fixtures.validation import walk
 from tools.prose import CODE, problems_of_text
 from usage_contract import read
 
-FILES = sorted(path for kind in FOLDERS for path in (folder() / kind).glob("*.yaml"))
+FILES = sorted(path for kind in FOLDERS for path in (shipped_fixtures() / kind).glob("*.yaml"))
 
 # Editors and documentation tools show their texts.
-SCHEMAS = [*sorted(folder().glob("*.schema.json")), PATH]
+SCHEMAS = [*sorted(shipped_fixtures().glob("*.schema.json")), PATH]
 
 
 def test_names_are_short_and_descriptions_are_plain() -> None:
