@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from usage_contract.contract import folder as documents
+from usage_contract.contract import shipped_documents
 
 PACKAGES = {
     "prism": "@stoplight/prism-cli",
@@ -27,7 +27,7 @@ PACKAGES = {
     "mockoon-cli": "@mockoon/cli",
     "wiremock": "wiremock",
 }
-DOCUMENT = documents() / "openapi.yaml"
+DOCUMENT = shipped_documents() / "openapi.yaml"
 START = 40.0  # seconds
 
 

@@ -19,9 +19,9 @@ from mock_server import MockOptions, UsageMock, make_app
 from mock_server.web.routes import CONTROL
 from tests.support.wire import KEY, Clock, Response, send_request
 from usage_contract import Contract, load
-from usage_contract.contract import folder
+from usage_contract.contract import shipped_documents
 
-OVERLAY = folder() / "documented.overlay.yaml"
+OVERLAY = shipped_documents() / "documented.overlay.yaml"
 DEPLOYMENT, EXAMPLE_KEY = "default", "demo-modest"
 MARK = "  # `python -m tools.contract_examples` writes the actions below this line.\n"
 SOURCE = f"mock: the response of the deployment `{DEPLOYMENT}` to"
@@ -45,7 +45,7 @@ def _contract() -> Contract:
     """Return the contract without examples, whose targets can be missing in a new version."""
     with tempfile.TemporaryDirectory() as copy:
         documents = Path(copy) / "openapi"
-        shutil.copytree(folder(), documents)
+        shutil.copytree(shipped_documents(), documents)
         (documents / OVERLAY.name).write_text(OVERLAY.read_text().partition(MARK)[0])
         return load("documented", documents)
 

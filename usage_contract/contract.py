@@ -63,7 +63,7 @@ class Contract:
         return SourceError(source.path, source.line(at), problem.pointer, problem.problem, problem.advice)
 
 
-def folder() -> Path:
+def shipped_documents() -> Path:
     """Return the folder of the documents: inside an installed package, or beside it in a checkout."""
     return own_folder(Path(__file__).with_name("openapi"), "openapi")
 
@@ -80,11 +80,11 @@ def load(level: Level = "documented", documents: Path | None = None) -> Contract
         OverlayError: An overlay is not valid.
         DocumentError: The document cannot be used, or actions of an overlay do not apply.
     """
-    documents = documents or folder()
+    documents = documents or shipped_documents()
     is_file = documents.is_file()
     source = read_document(documents if is_file else documents / "openapi.yaml")
     try:
-        return _effective(level, source, folder() if is_file else documents)
+        return _effective(level, source, shipped_documents() if is_file else documents)
     except RecursionError:
         raise source.error("", "is nested too deeply", "use references instead of nested schemas") from None
 

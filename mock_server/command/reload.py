@@ -25,7 +25,7 @@ from mock_server.suggestions import first_of
 from mock_server.web.mock import Mock
 from mock_server.web.routes import Routes
 from usage_contract import DocumentError, SourceError, load
-from usage_contract.contract import folder as shipped_documents
+from usage_contract.contract import shipped_documents
 
 if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify

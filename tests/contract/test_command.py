@@ -19,7 +19,7 @@ from tests.support.readme import CHECKOUT
 from usage_contract import LEVELS, __version__, load
 from usage_contract.__main__ import command as group
 from usage_contract.__main__ import main
-from usage_contract.contract import folder
+from usage_contract.contract import shipped_documents
 
 COMMAND = [sys.executable, "-m", "usage_contract"]
 
@@ -32,7 +32,7 @@ def parsed(text: str) -> Any:
 @pytest.fixture
 def documents(tmp_path: Path) -> Path:
     """A copy of the shipped documents."""
-    return Path(shutil.copytree(folder(), tmp_path / "openapi"))
+    return Path(shutil.copytree(shipped_documents(), tmp_path / "openapi"))
 
 
 @pytest.mark.parametrize("arguments", [["show"], ["--format", "json"], ["show", "--format", "json"]])

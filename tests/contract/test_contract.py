@@ -16,7 +16,7 @@ from openapi_spec_validator import validate
 
 from tools import contract_examples
 from usage_contract import LEVELS, Contract, ContractError, SourceError, load, read, read_document
-from usage_contract.contract import folder
+from usage_contract.contract import shipped_documents
 from usage_contract.levels import Level
 
 SOURCES = ("document:", "authentication guide:", "errors guide:", "good practice:", "RFC ", "mock:")
@@ -58,8 +58,8 @@ OVERLAY_SCHEMA: dict[str, Any] = {
 
 
 def test_the_vendors_document_is_unchanged() -> None:
-    digest = hashlib.sha256((folder() / "openapi.yaml").read_bytes()).hexdigest()
-    assert digest in (folder() / "README.md").read_text()
+    digest = hashlib.sha256((shipped_documents() / "openapi.yaml").read_bytes()).hexdigest()
+    assert digest in (shipped_documents() / "README.md").read_text()
     assert load("specified").document["info"]["version"] == "2.2.0"
 
 
@@ -70,18 +70,18 @@ def test_every_level_is_valid_openapi(level: Level) -> None:
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_overlays_are_valid_for_other_tools(name: str) -> None:
-    Draft202012Validator(OVERLAY_SCHEMA).validate(read(folder() / f"{name}.overlay.yaml").data)
+    Draft202012Validator(OVERLAY_SCHEMA).validate(read(shipped_documents() / f"{name}.overlay.yaml").data)
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_every_action_states_its_source(name: str) -> None:
-    for action in read(folder() / f"{name}.overlay.yaml").data["actions"]:
+    for action in read(shipped_documents() / f"{name}.overlay.yaml").data["actions"]:
         assert action["description"].startswith(SOURCES), action["description"]
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_every_action_has_one_target(name: str) -> None:
-    for action in read_document(folder() / f"{name}.overlay.yaml").data["actions"]:
+    for action in read_document(shipped_documents() / f"{name}.overlay.yaml").data["actions"]:
         assert re.fullmatch(ONE_TARGET, action["target"]), action["target"]
 
 

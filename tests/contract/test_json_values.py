@@ -9,7 +9,7 @@ import pytest
 
 from mock_server import make_app
 from usage_contract import Contract, SourceError, load, read_document
-from usage_contract.contract import folder
+from usage_contract.contract import shipped_documents
 
 # Extensions, a date as version, a media type without schema, and a percent-encoded reference.
 # Schema names with a space and status codes without quotes are not valid, but common.
@@ -99,7 +99,7 @@ def test_the_siblings_of_a_reference_apply_as_well(tmp_path: Path) -> None:
 
 def test_the_mock_serves_documents_with_ranges_of_status_codes(tmp_path: Path) -> None:
     documents = tmp_path / "openapi"
-    shutil.copytree(folder(), documents)
+    shutil.copytree(shipped_documents(), documents)
     path = documents / "openapi.yaml"
     path.write_text(path.read_text().replace("        '403':\n", "        5XX: {description: Any.}\n        '403':\n"))
     make_app(load("documented", documents))

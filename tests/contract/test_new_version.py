@@ -23,7 +23,7 @@ from tests.support.transport import settings
 from tests.support.wire import KEY, send_request
 from usage_contract import LEVELS, Contract, ContractError, load
 from usage_contract.__main__ import main
-from usage_contract.contract import folder
+from usage_contract.contract import shipped_documents
 from usage_contract.levels import Level
 
 # The vendor adds an operation and a member, and removes a member.
@@ -77,7 +77,7 @@ def replace(path: Path, *changes: tuple[str, str]) -> None:
 @pytest.fixture
 def published(tmp_path: Path) -> Path:
     """The folder of the documents with the vendor's new document, and the overlays of the previous version."""
-    documents = Path(shutil.copytree(folder(), tmp_path / "openapi"))
+    documents = Path(shutil.copytree(shipped_documents(), tmp_path / "openapi"))
     replace(
         documents / "openapi.yaml",
         ("  version: 2.2.0", "  version: 2.3.0"),

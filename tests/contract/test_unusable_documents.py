@@ -14,7 +14,7 @@ import pytest
 
 from mock_server import make_app
 from usage_contract import LEVELS, Contract, ContractError, DocumentError, SourceError, load
-from usage_contract.contract import folder
+from usage_contract.contract import shipped_documents
 from usage_contract.pointers import pointer
 
 OK = "#/components/schemas/UsageResponse"
@@ -92,7 +92,7 @@ CHANGES: dict[str, tuple[str, str, str]] = {
 def changed(parent: Path, old: str, new: str) -> Path:
     """Return a copy of the shipped folder, in which one text of the vendor's document is replaced."""
     documents = parent / "openapi"
-    shutil.copytree(folder(), documents)
+    shutil.copytree(shipped_documents(), documents)
     path = documents / "openapi.yaml"
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new, 1))

@@ -13,7 +13,7 @@ import pytest
 from mock_server.control.document import PATH as CONTROL
 from tests.generators.conftest import node_tool, python_tool, succeed, write_level
 from usage_contract import LEVELS, load, read_document
-from usage_contract.contract import folder
+from usage_contract.contract import shipped_documents
 
 Lint = Callable[[Path], "subprocess.CompletedProcess[str]"]
 
@@ -52,10 +52,10 @@ def test_a_linter_finds_a_missing_description(name: str, tmp_path: Path) -> None
 
 
 def test_another_overlay_engine_creates_the_same_documents(tmp_path: Path) -> None:
-    result = folder() / "openapi.yaml"
+    result = shipped_documents() / "openapi.yaml"
     for level in LEVELS[1:]:
         output = tmp_path / f"{level}.yaml"
-        overlay = folder() / f"{level}.overlay.yaml"
+        overlay = shipped_documents() / f"{level}.overlay.yaml"
         succeed(python_tool("oas-patch", "overlay", result, overlay, "-o", output, folder=tmp_path))
         assert read_document(output).data == load(level).document
         result = output

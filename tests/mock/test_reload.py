@@ -21,7 +21,7 @@ from mock_server.options import MockOptions
 from mock_server.web.mock import MOCK
 from tests.support.wire import KEY, Clock, send_request, usage
 from usage_contract import Contract, load
-from usage_contract.contract import folder as documents
+from usage_contract.contract import shipped_documents
 
 ONE = "description: d\nkeys:\n  first-key: {traffic: {a.example: {fetch: {requests: 7}}}}\n  other-key: {}\n"
 
@@ -33,7 +33,7 @@ class ReloadableMock:
         self.fixtures, self.documents, self.messages = place / "fixtures", place / "openapi", list[str]()
         for name in ("deployments", "scenarios", "faults"):
             (self.fixtures / name).mkdir(parents=True)
-        shutil.copytree(documents(), self.documents)
+        shutil.copytree(shipped_documents(), self.documents)
         self.clock = Clock()
         self.write("deployments/default.yaml", ONE)
         self.write("scenarios/idle.yaml", "description: d\nkey: {}\n")
@@ -98,7 +98,7 @@ def test_a_removed_key_is_unknown(served: ReloadableMock) -> None:
         ("../openapi/openapi.yaml", "openapi: 3.1.0\n", "openapi/openapi.yaml:1"),
         (
             "../openapi/openapi.yaml",
-            (documents() / "openapi.yaml").read_text().replace("schemas/UsageResponse'", "schemas/Nothing'"),
+            (shipped_documents() / "openapi.yaml").read_text().replace("schemas/UsageResponse'", "schemas/Nothing'"),
             "openapi/openapi.yaml:48",
         ),
         ("../openapi/documented.overlay.yaml", "overlay: [\n", "openapi/documented.overlay.yaml:2"),
