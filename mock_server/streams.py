@@ -1,4 +1,4 @@
-"""Standard streams: ones that a parent process has closed, encodings that lack characters, and errors."""
+"""Standard streams: ones that a parent process has closed, and encodings that lack characters."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from typing import Any
 
 # The functions behind `os`, which a library that replaces the file system leaves alone.
 _REAL: Any = import_module("nt" if sys.platform == "win32" else "posix")
-
-# The exit code of a command that an error has ended.
-FAILED = 4
 
 
 def open_closed_streams() -> None:
@@ -37,20 +34,3 @@ def prepare_streams() -> None:
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - until the end
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it
-
-
-def reason(error: Exception) -> str:
-    """Return the reason of an error in the words of the operating system: those of asyncio repeat the address."""
-    from socket import gaierror  # not needed until the first error
-    from ssl import SSLError
-
-    if isinstance(error, OSError) and error.errno and not isinstance(error, gaierror | SSLError):
-        return os.strerror(error.errno)
-    return getattr(error, "strerror", None) or str(error)
-
-
-def report(text: str) -> int:
-    """Print the lines of an error, and return the exit code."""
-    for line in text.splitlines():
-        sys.stderr.write(f"usage-mock: {line}\n")
-    return FAILED

@@ -1,7 +1,8 @@
-"""Errors of files, with their places."""
+"""Errors of files, with their places, and the reasons of errors of the operating system."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,3 +45,13 @@ def listed(errors: Sequence[object]) -> str:
     """Return a line for each of the first SHOWN errors, and the number of the others."""
     more = [f"... and {len(errors) - SHOWN} more"] if len(errors) > SHOWN else []
     return "\n".join([*map(str, errors[:SHOWN]), *more])
+
+
+def reason(error: Exception) -> str:
+    """Return the reason of an error in the words of the operating system: those of asyncio repeat the address."""
+    from socket import gaierror  # not needed until the first error
+    from ssl import SSLError
+
+    if isinstance(error, OSError) and error.errno and not isinstance(error, gaierror | SSLError):
+        return os.strerror(error.errno)
+    return getattr(error, "strerror", None) or str(error)

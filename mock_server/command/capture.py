@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
+from mock_server.command.errors import report
 from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, PROTOCOLS, FactsError, KeyFacts, check_facts, key_of
 from mock_server.fixtures.files import SCHEMAS
 from mock_server.fixtures.validation import lines, problems
 from mock_server.masking import keys_in, mask_text, printable
 from mock_server.simulation.accounts import TOP_DOMAINS, Account
-from mock_server.streams import reason, report
 from usage_contract import load
+from usage_contract.errors import reason
 from usage_contract.sources import as_yaml
 
 API_KEY = "CONTRACT_API_KEY"

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from mock_server.command.errors import reporting
+from mock_server.command.errors import report
+from mock_server.command.user_errors import reporting
 from mock_server.fixtures.deployments import deployment_names, load_deployment
 from mock_server.fixtures.faults import FOLDERS, load_fault
 from mock_server.fixtures.files import KINDS, SUFFIXES, check_folder, fixture_files, shipped_fixtures, yaml_files
@@ -15,7 +16,6 @@ from mock_server.fixtures.library import Library
 from mock_server.fixtures.problems import text_of
 from mock_server.fixtures.scenarios import load_scenario
 from mock_server.fixtures.validation import FixtureError
-from mock_server.streams import report
 from mock_server.suggestions import closest_match
 
 

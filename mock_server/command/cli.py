@@ -14,9 +14,10 @@ from typing import Any
 
 import click
 
+from mock_server.command.errors import report
 from mock_server.command.option_sources import read_options
 from mock_server.options import OPTIONS, SWITCH_VALUES, MockOptions, Option, OptionError, seconds
-from mock_server.streams import prepare_streams, report
+from mock_server.streams import prepare_streams
 from mock_server.suggestions import suggest
 
 

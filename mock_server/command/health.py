@@ -6,8 +6,9 @@ import ssl
 import time
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
+from mock_server.command.errors import report
 from mock_server.options import MockOptions
-from mock_server.streams import reason, report
+from usage_contract.errors import reason
 
 PATH = "/__mock__/health"
 TIMEOUT = 5.0  # seconds

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from mock_server.command.errors import report
 from mock_server.fixtures.files import shipped_fixtures
-from mock_server.streams import report
 from usage_contract.files import read_bytes
 
 TEMPLATE = Path(__file__).with_name("deployment.yaml")

@@ -12,7 +12,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from mock_server.app import read_files
-from mock_server.command.errors import USER_ERRORS
+from mock_server.command.user_errors import USER_ERRORS
 from mock_server.fixtures.faults import FOLDERS, load_fault
 from mock_server.fixtures.files import KINDS, shipped_fixtures, yaml_names
 from mock_server.fixtures.library import Library

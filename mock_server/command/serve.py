@@ -16,9 +16,9 @@ from aiohttp import web
 
 from mock_server.app import make_app, read_library
 from mock_server.command import workers
-from mock_server.command.errors import reporting
 from mock_server.command.reload import Reloader
 from mock_server.command.request_log import RequestLog, Writer, WriterHandler, format_for
+from mock_server.command.user_errors import reporting
 from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.deployments import Deployment
 from mock_server.masking import printable

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from mock_server.options import MockOptions
-from mock_server.streams import reason
+from usage_contract.errors import reason
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 WATCHED = (*STOPPING, signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else ()

@@ -13,10 +13,10 @@ from pathlib import Path
 from aiohttp import web
 
 from mock_server.options import MockOptions
-from mock_server.streams import reason
 from mock_server.web.connection import Connection
 from mock_server.web.dispatcher import DISPATCHER, Dispatcher
 from mock_server.web.mock import MOCK
+from usage_contract.errors import reason
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
