@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
+from http.client import responses as phrases
 from typing import Any
 
 import orjson
@@ -55,7 +55,7 @@ class PreparedResponse:
 
 def reason_phrase(status: int) -> str:
     """Return the standard reason phrase of a status code, or an empty text."""
-    return HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
+    return phrases.get(status, "")
 
 
 def decode(data: bytes) -> str:
