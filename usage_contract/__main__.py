@@ -37,15 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(code or 0)
 
 
-class _Group(click.Group):
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.commands:
-            raise click.UsageError(f"{args[0]!r} is not a command; {suggest(args[0], self.commands)}")
-        return super().resolve_command(ctx, args)
-
-
 def _one_of(kind: str, names: Sequence[str]) -> Callable[[click.Context, click.Parameter, str], str]:
     def check(_: click.Context, parameter: click.Parameter, value: str) -> str:
         if value not in names:
@@ -55,7 +46,7 @@ def _one_of(kind: str, names: Sequence[str]) -> Callable[[click.Context, click.P
     return check
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["--help"], "max_content_width": 100})
+@click.group(context_settings={"help_option_names": ["--help"], "max_content_width": 100})
 @click.version_option(package_name="usage-contract", message="%(prog)s %(version)s")
 def command() -> None:
     """Print or validate the contract. Options without a command are those of `show`."""

@@ -127,7 +127,7 @@ def test_show_reports_documents_that_cannot_be_used(documents: Path, capfdbinary
         (["show", "--format", "xml"], "--format: 'xml' is not a format; valid: yaml, json"),
         (["--levl", "advisory"], "No such option '--levl'."),
         (["show", "--level"], "Option '--level' requires an argument."),
-        (["sow"], "'sow' is not a command; did you mean 'show'?"),
+        (["sow"], "No such command 'sow'. Did you mean 'show'?"),
         (["show", "more"], "Got unexpected extra argument (more)"),
         (["validate", "nowhere"], "nowhere/openapi.yaml: cannot be read: No such file or directory"),
     ],
