@@ -25,7 +25,7 @@ NO_ACCOUNT: dict[str, Any] = {"rate_limit": None, "tokens": None, "usage_metrics
 async def fault_counts(simulator: Simulator) -> Counts:
     """Return the number of requests that each fault and each status code has received, where its number is limited."""
     uses = sorted({use.use for use in simulator.overrides.turns if use.times is not None})
-    return dict(zip(uses, await simulator.state.counted(uses), strict=True))
+    return dict(zip(uses, await simulator.state.counts(uses), strict=True))
 
 
 def clock_view(clock: MockClock) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import orjson
 
-from mock_server.fixtures.delays import delay
+from mock_server.fixtures.delays import parse_delay
 from mock_server.fixtures.deployments import Traffic, check_facts, traffic_of
 from mock_server.fixtures.files import NONE
 from mock_server.options import fits
@@ -116,7 +116,7 @@ class RedisState:
         """Increase a counter and return its value."""
         return int(await self._server.ask(("HINCRBY", self._counts, name, 1)))
 
-    async def counted(self, names: Sequence[str]) -> Sequence[int]:
+    async def counts(self, names: Sequence[str]) -> Sequence[int]:
         """Return the values of counters."""
         if not names:
             return []
@@ -358,7 +358,7 @@ def _override(data: dict[str, Any]) -> Override:
     answer = None if data["answer"] is None else _answer(data["answer"])
     found = _checked(Override(**{**data, "answer": answer, "faults": faults}))
     if found.delay not in (None, NONE):
-        delay(found.delay)
+        parse_delay(found.delay)
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any
 
-from mock_server.fixtures.delays import delay
+from mock_server.fixtures.delays import parse_delay
 from mock_server.fixtures.files import NONE
 from mock_server.simulation.clock import NO_OFFSET, ClockOffset
 
@@ -179,7 +179,7 @@ class Override:
         for use in self.applied:
             library.fault(use.name)
         if self.delay not in (None, NONE):
-            delay(self.delay)
+            parse_delay(self.delay)
         for each in self.answer.sequence if self.answer else ():
             if each.fault is not None or each.delay is not None:
                 replace(each.override, answer=None).check(library)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from mock_server.fixtures.delays import delay
+from mock_server.fixtures.delays import parse_delay
 from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, Calls, Key, KeyFacts, Traffic, check_facts, key_of
 from mock_server.fixtures.files import NONE
 from mock_server.fixtures.library import Library
@@ -152,9 +152,9 @@ class Simulator:
             return self._open(key, key, self.overrides.merged(key).scenario)
         return self._open(f"{key}\0{scenario}", key, scenario)
 
-    def delay(self, text: str) -> float:
+    def draw_delay(self, text: str) -> float:
         """Draw the seconds of a delay."""
-        return delay(text).draw(self._random)
+        return parse_delay(text).draw(self._random)
 
     def bucket(self, account: Account, faults: Iterable[FaultUse] | None) -> BucketSpec:
         """Return the bucket of an account: its own, or the one that the last fault with a bucket gives it."""

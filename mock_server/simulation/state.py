@@ -116,7 +116,7 @@ class State(Protocol):
     async def count(self, name: str) -> int:
         """Increase a counter and return its value."""
 
-    async def counted(self, names: Sequence[str]) -> Sequence[int]:
+    async def counts(self, names: Sequence[str]) -> Sequence[int]:
         """Return the values of counters."""
 
     async def forget_counts(self) -> None:
@@ -187,7 +187,7 @@ class MemoryState:
         self._counts[name] += 1
         return self._counts[name]
 
-    async def counted(self, names: Sequence[str]) -> Sequence[int]:
+    async def counts(self, names: Sequence[str]) -> Sequence[int]:
         """Return the values of counters."""
         return [self._counts[name] for name in names]
 

@@ -263,7 +263,7 @@ class Dispatcher:
         if override.delay is not None and request.path not in self.mock.routes.probes:
             honoured |= {"delay"}
             if override.delay != NONE:
-                delay = self.simulator.delay(override.delay)
+                delay = self.simulator.draw_delay(override.delay)
         uses = tuple([use for use in override.applied if await self._is_turn(use)])
         if uses != (override.faults or ()):  # the buckets of the other faults do not act, either
             plan = replace(plan, override=replace(override, faults=uses))

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.fixtures.delays import LONGEST, Delay, DelayError, delay
+from mock_server.fixtures.delays import LONGEST, Delay, DelayError, parse_delay
 
 DRAWS = 20_000
 
 
 def draws(text: str, seed: int = 1, count: int = DRAWS) -> list[float]:
     chance = random.Random(seed)
-    return [delay(text).draw(chance) for _ in range(count)]
+    return [parse_delay(text).draw(chance) for _ in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def draws(text: str, seed: int = 1, count: int = DRAWS) -> list[float]:
     ],
 )
 def test_a_delay_has_three_forms(text: str, parsed: Delay) -> None:
-    assert delay(text) == parsed
+    assert parse_delay(text) == parsed
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,13 @@ def test_a_delay_has_three_forms(text: str, parsed: Delay) -> None:
 )  # fmt: skip
 def test_an_invalid_delay_is_rejected_with_the_valid_forms(text: str) -> None:
     with pytest.raises(DelayError, match=r"not a valid delay; expected SECONDS \(0\.2\), LOW\.\.HIGH .* or MEDIAN~P99"):
-        delay(text)
+        parse_delay(text)
 
 
 @given(st.text())
 def test_any_text_is_a_delay_within_bounds_or_refused(text: str) -> None:
     try:
-        read = delay(text)
+        read = parse_delay(text)
     except DelayError:
         return
     assert 0 <= read.draw(random.Random(0)) <= LONGEST

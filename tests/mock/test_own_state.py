@@ -39,8 +39,8 @@ class OwnState:
     async def count(self, name: str) -> int:
         return await self._memory.count(name)
 
-    async def counted(self, names: Sequence[str]) -> Sequence[int]:
-        return await self._memory.counted(names)
+    async def counts(self, names: Sequence[str]) -> Sequence[int]:
+        return await self._memory.counts(names)
 
     async def forget_counts(self) -> None:
         await self._memory.forget_counts()

@@ -98,7 +98,7 @@ def test_a_reset_of_a_key_does_not_affect_other_keys(simulator: Simulator) -> No
 
 def test_a_full_reset_restores_the_state_of_the_start(simulator: Simulator) -> None:
     before = total(simulator, ONE)
-    drawn = [simulator.delay("0..1") for _ in range(3)]
+    drawn = [simulator.draw_delay("0..1") for _ in range(3)]
     run(simulator.record(ONE, TRAFFIC))
     run(simulator.make_key("made"))
     run(simulator.switch(scenario="heavy"))
@@ -110,7 +110,7 @@ def test_a_full_reset_restores_the_state_of_the_start(simulator: Simulator) -> N
     assert not simulator.has("made")
     assert simulator.clock() == 1000.0
     assert run(take(simulator, ONE)) == 9.0
-    assert [simulator.delay("0..1") for _ in range(3)] == drawn
+    assert [simulator.draw_delay("0..1") for _ in range(3)] == drawn
 
 
 def test_a_created_key_that_is_reset_remains_and_is_unused(simulator: Simulator) -> None:

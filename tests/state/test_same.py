@@ -26,10 +26,10 @@ TIMES = st.one_of(st.floats(-10, 10), st.floats(0, 4e9))
 take = st.tuples(st.just("take"), st.integers(0, 1), TIMES, st.integers(0, 3))
 look = st.tuples(st.just("look"), st.integers(0, 1), TIMES)
 counting = st.tuples(st.just("count"), KEYS)
-counted = st.tuples(st.just("counted"), st.lists(KEYS))
+counts = st.tuples(st.just("counts"), st.lists(KEYS))
 forget = st.tuples(st.just("forget"), st.one_of(st.none(), KEYS))
 forget_counts = st.just(("forget counts",))
-STEPS = st.lists(st.one_of(take, take, take, look, counting, counted, forget, forget_counts), max_size=30)
+STEPS = st.lists(st.one_of(take, take, take, look, counting, counts, forget, forget_counts), max_size=30)
 
 Step = tuple[object, ...]
 
@@ -42,7 +42,7 @@ async def results(state: State, buckets: tuple[BucketSpec, BucketSpec], steps: l
         "take": lambda number, now, tokens: without_snapshot(state, buckets[number], now, tokens),
         "look": lambda number, now: state.look(buckets[number], now),
         "count": state.count,
-        "counted": state.counted,
+        "counts": state.counts,
         "forget counts": state.forget_counts,
         "forget": lambda key: state.change(Overrides(), restart=True, key=key),
     }
