@@ -57,7 +57,8 @@ class AccountSnapshot(NamedTuple):
     traffic: Traffic
 
 
-class TakeResult(NamedTuple):
+@dataclass(slots=True)  # a named tuple, or a frozen object, costs more
+class TakeResult:
     """The result of taking tokens from a bucket.
 
     Attributes:

@@ -35,7 +35,7 @@ class PreparedResponse:
 
     __slots__ = ("body", "head", "headers", "status")
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, *, head: bytes = b"") -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, head: bytes = b"") -> None:
         self.status, self.headers, self.body = status, headers, body
         self.head = head or _head(status, headers)
 
@@ -46,7 +46,7 @@ class PreparedResponse:
 
     def with_body(self, body: bytes) -> PreparedResponse:
         """Return the same response with another body."""
-        return PreparedResponse(self.status, self.headers, body, head=self.head)
+        return PreparedResponse(self.status, self.headers, body, self.head)  # a name of an argument costs more
 
     def response(self) -> web.Response:
         """Return the aiohttp response to one request."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -53,9 +54,8 @@ async def results(state: State, buckets: tuple[BucketSpec, BucketSpec], steps: l
 
 
 async def without_snapshot(state: State, bucket: BucketSpec, now: float, tokens: int) -> TakeResult:
-    return (await state.take(bucket, now, tokens=tokens, account=AccountRef(bucket.name, bucket.key)))._replace(
-        snapshot=None
-    )
+    taken = await state.take(bucket, now, tokens=tokens, account=AccountRef(bucket.name, bucket.key))
+    return replace(taken, snapshot=None)
 
 
 @settings(derandomize=True, deadline=None, max_examples=300)
