@@ -11,7 +11,7 @@ import pytest
 
 from mock_server import MockOptions, UsageMock
 from mock_server.command.option_sources import read_options
-from mock_server.fixtures.delays import DelayError, delay
+from mock_server.fixtures.delays import DelayError, parse_delay
 from mock_server.fixtures.scenarios import load_scenario
 from tests.support.control_api import Api
 from tests.support.wire import usage
@@ -72,7 +72,7 @@ def test_a_number_has_any_decimals(tmp_path: Path, number: float) -> None:
     for options in (read_options({"config": str(config)}, {}), MockOptions(grace=number, delay=number)):
         assert options.grace == pytest.approx(number, abs=1e-6)
         assert options.delay_text is not None
-        assert delay(options.delay_text).low == pytest.approx(number, abs=1e-6)
+        assert parse_delay(options.delay_text).low == pytest.approx(number, abs=1e-6)
 
 
 @pytest.mark.parametrize("grace", ["-1", "3601", "1e3", "nan", "0,5", "", " 1", "٣"])
