@@ -11,13 +11,7 @@ from contract_tests.support.facts import NEEDS_VALID_KEY
 from contract_tests.support.findings import Finding, report, status_finding, unless_200
 from contract_tests.support.gate import BROWSER, Gate
 from contract_tests.support.rules import HEADER_ONLY, INVALID_KEY, advisory, documented, specified
-from contract_tests.wire.messages import (
-    AUTH_ERRORS,
-    SUCCESSES,
-    Credential,
-    Exchange,
-    Request,
-)
+from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested, or_not_tested
 
 BROWSER_FIELDS = (

@@ -124,6 +124,17 @@ def test_errors_do_not_list_routes(journal: tuple[Exchange, ...]) -> Iterator[Fi
             yield Finding("the body lists routes", exchange, actual=actual)
 
 
+@advisory("RFC 9457, section 3.1.2: the member status is that of the response")
+def test_status_member_is_the_status(detailed: list[Exchange]) -> Iterator[Finding]:
+    """A member `status` of an error that is a number SHOULD be the status of the response."""
+    for exchange in detailed:
+        stated = exchange.object.get("status", exchange.status)
+        if isinstance(stated, int) and stated != exchange.status:
+            expected, actual = str(exchange.status), str(stated)
+            problem = "the member status is that of another response"
+            yield Finding(problem, exchange, pointer="/status", expected=expected, actual=actual)
+
+
 def _text(exchange: Exchange) -> str:
     """Return the detail of an error, shortened; empty without one."""
     detail = exchange.object.get("detail")

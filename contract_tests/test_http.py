@@ -14,13 +14,7 @@ from contract_tests.support.findings import Finding, incomplete_finding, report,
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, documented, specified
 from contract_tests.wire.decoding import is_raw_deflate
-from contract_tests.wire.messages import (
-    AUTH_ERRORS,
-    LATE_ENDINGS,
-    SUCCESSES,
-    Exchange,
-    kept_whole,
-)
+from contract_tests.wire.messages import AUTH_ERRORS, LATE_ENDINGS, SUCCESSES, Exchange, kept_whole
 from contract_tests.wire.not_tested import or_not_applicable, or_not_tested
 
 CONTENT_LENGTH = re.compile(rb"(?im)^(content-length:[^\r\n]*)")
@@ -185,6 +179,26 @@ def test_coding_is_used_only_where_it_is_accepted(baseline_responses: tuple[Exch
         if exchange.request.values("Accept-Encoding") == [b"identity"] and exchange.codings:
             coding = ", ".join(exchange.codings)
             yield Finding("the body has a content coding that the request does not accept", exchange, actual=coding)
+
+
+@advisory("RFC 9110, section 8.4: Content-Encoding does not name identity", reads=["coding"])
+def test_identity_is_not_a_content_coding(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """`Content-Encoding` SHOULD NOT be `identity`."""
+    for exchange in baseline_responses:
+        if "identity" in exchange.header("Content-Encoding").lower():
+            yield Finding("Content-Encoding names identity", exchange, actual=exchange.header("Content-Encoding"))
+
+
+@advisory(
+    "RFC 9112, section 3: a request with an invalid request-line gets 400; servers that read it differently disagree",
+    needs=NEEDS_VALID_KEY,
+    sends_requests=True,
+)
+def test_request_line_with_four_words_is_refused(gate: Gate) -> Iterator[Finding]:
+    """A request whose target contains a space SHOULD NOT get 200."""
+    exchange = gate.send(gate.main, "and a space in the target", target=f"{gate.path} x", new_connection=True)
+    if exchange.status == 200:
+        yield status_finding(exchange, "400")
 
 
 @advisory("RFC 9112, section 3.2: a server MUST respond with 400 to such a request; some frameworks do not")

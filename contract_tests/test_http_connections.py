@@ -10,12 +10,7 @@ from contract_tests.support.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY
 from contract_tests.support.findings import Finding, one_of, status_finding, unless_200
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, specified
-from contract_tests.wire.messages import (
-    CLIENT_ERRORS,
-    CLOSED_ENDINGS,
-    LATE_ENDINGS,
-    Exchange,
-)
+from contract_tests.wire.messages import CLIENT_ERRORS, CLOSED_ENDINGS, LATE_ENDINGS, Exchange
 from contract_tests.wire.not_tested import or_not_applicable, or_not_tested
 
 FIRST_PIECE = 24  # bytes of a request: the rest of its head follows later

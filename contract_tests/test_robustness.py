@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Generator, Iterable, Iterator
 from itertools import cycle
 from urllib.parse import urlsplit
 
 from contract_tests.support.combined import Combined, Judgement, find
-from contract_tests.support.disclosure import received_values
 from contract_tests.support.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
 from contract_tests.support.findings import (
     Finding,
@@ -27,12 +25,10 @@ from contract_tests.wire.messages import (
     CLIENT_ERRORS_OR_REDIRECTS,
     CLOSED_ENDINGS,
     LATE_ENDINGS,
-    SUCCESSES,
     Exchange,
     Request,
-    kept_whole,
 )
-from contract_tests.wire.not_tested import or_not_applicable, or_not_tested
+from contract_tests.wire.not_tested import or_not_tested
 
 REFUSAL = "RFC 9110, section 15.5: a request that cannot be served gets a 4xx; errors guide: no 5xx is documented"
 STREAMS = (
@@ -73,9 +69,6 @@ HARMLESS = frozenset({200, 206, 304})
 MANY_FIELDS = 100
 LARGE_HEAD = 8000  # bytes
 USUAL_TARGET, USUAL_HEAD, USUAL_FIELDS = 8000, 4000, 50  # bytes, bytes, header fields
-HOST = re.compile(rb"[\w-]+(?:\.[\w-]+)+")
-SERVED = SUCCESSES | frozenset(range(300, 400))
-HOST_FIELDS = {b"x-forwarded-host", b"x-host", b"x-original-host", b"x-forwarded-server", b"forwarded"}
 HOPS = (("Max-Forwards", "10"), ("Priority", "u=3, i"), ("Upgrade-Insecure-Requests", "1"), ("Save-Data", "on"))
 PROXIES = (("Via", "1.1 first-proxy"), ("Via", "1.1 second-proxy"))  # each adds a field of its own
 FORWARDED = ("X-Forwarded-Host", urlsplit(OTHER_ORIGIN).netloc)  # for responses-do-not-follow-forwarded-hosts
@@ -239,30 +232,6 @@ def test_query_does_not_add_headers(gate: Gate) -> Iterator[Finding]:
         if exchange.header("X-Injected") or exchange.ending == "malformed":
             yield Finding("the head of the response contains a line of the query", exchange)
             return
-
-
-@advisory("OWASP Web Security Testing Guide, host header injection: a client chooses the value of such a field")
-def test_responses_do_not_follow_forwarded_hosts(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A 2xx or 3xx response SHOULD NOT contain a host that only X-Forwarded-Host or the like names in the request."""
-    forwarded = (each for each in journal if each.status in SERVED and _forwarded_hosts(each.request))
-    for exchange in kept_whole(or_not_applicable(forwarded, "no request with X-Forwarded-Host or the like was served")):
-        received = received_values(exchange).lower()
-        for host, name in _forwarded_hosts(exchange.request).items():
-            if host in received and host != gate.settings.target.host.encode():
-                problem = f"the response contains the host in {name} of the request"
-                yield Finding(problem, exchange, actual=host)
-
-
-def _forwarded_hosts(request: Request) -> dict[bytes, str]:
-    """Return the hosts in fields such as X-Forwarded-Host, and in no other part of the request, with these fields."""
-    others = [value.lower() for name, value in request.fields if name.lower() not in HOST_FIELDS]
-    return {
-        host: name.decode()
-        for name, value in request.fields
-        if name.lower() in HOST_FIELDS
-        for host in HOST.findall(value.lower())
-        if not any(host in text for text in (request.target.lower(), *others))
-    }
 
 
 @advisory("RFC 9112, section 3: a request line of 8,000 octets at least; RFC 6585, section 5: 431")

@@ -33,14 +33,7 @@ from mock_server.web.preferences import (
     preferred_override,
 )
 from mock_server.web.raw_response import RawResponse
-from mock_server.web.recording import (
-    SENT,
-    ReceivedRequest,
-    SentBytes,
-    connection_of,
-    received_request,
-    sent_response,
-)
+from mock_server.web.recording import SENT, ReceivedRequest, SentBytes, connection_of, received_request, sent_response
 from mock_server.web.responses import REASON, error_response, render_exception
 from mock_server.web.usage import PLAN, Handled, RequestPlan
 

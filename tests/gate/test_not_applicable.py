@@ -36,6 +36,7 @@ OF_THE_SHIPPED_MOCK = {
     "keys/each-key-has-its-own-etags",
     "rate/200-fields-agree-with-the-body",
     "rate/reset-is-not-in-the-past",
+    "robustness/redirects-have-a-location",
 }
 
 

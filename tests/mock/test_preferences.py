@@ -20,12 +20,7 @@ from mock_server.options import MockOptions
 from mock_server.simulation.overrides import NO_OVERRIDE, Answer, FaultUse, Override, Overrides
 from mock_server.web.connection import MAX_FIELD_BYTES
 from mock_server.web.mock import MOCK
-from mock_server.web.preferences import (
-    MAX_CHECKED,
-    PreferenceError,
-    parse_preferences,
-    preferred_override,
-)
+from mock_server.web.preferences import MAX_CHECKED, PreferenceError, parse_preferences, preferred_override
 from tests.support.wire import KEY, Response, send, send_request, usage
 from usage_contract import Contract
 

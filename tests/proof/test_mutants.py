@@ -6,14 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.mutants import (
-    HEAD_MUTANTS,
-    MUTANTS,
-    ONLY_FOR_REQUESTS,
-    SURVIVORS,
-    is_accepted,
-    run_against_mutant,
-)
+from tests.support.mutants import HEAD_MUTANTS, MUTANTS, ONLY_FOR_REQUESTS, SURVIVORS, is_accepted, run_against_mutant
 
 
 @pytest.mark.parametrize("name", [*HEAD_MUTANTS, *sorted(ONLY_FOR_REQUESTS)])

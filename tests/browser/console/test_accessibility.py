@@ -11,15 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from mock_server import UsageMock, make_app
 from mock_server.options import MockOptions
 from tests.support.browser import CONTRASTS, NARROW, OVERFLOWING, WIDE, Scheme
-from tests.support.console import (
-    BUSY,
-    HOSTILE,
-    MODEST,
-    OpenPage,
-    pick,
-    rows,
-    send_requests,
-)
+from tests.support.console import BUSY, HOSTILE, MODEST, OpenPage, pick, rows, send_requests
 from tests.support.wire import send, send_request
 from usage_contract import Contract
 

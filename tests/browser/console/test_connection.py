@@ -11,11 +11,7 @@ from mock_server import UsageMock, load_deployment, make_app
 from mock_server.fixtures.library import Library
 from mock_server.options import MockOptions
 from mock_server.web.mock import MOCK
-from tests.support.console import (
-    BUSY,
-    rows,
-    send_requests,
-)
+from tests.support.console import BUSY, rows, send_requests
 from usage_contract import Contract
 
 

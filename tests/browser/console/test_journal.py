@@ -13,14 +13,7 @@ import mock_server.control
 from mock_server import UsageMock
 from mock_server.fixtures.deployments import Deployment, Key
 from mock_server.masking import mask_key
-from tests.support.console import (
-    BUSY,
-    HOSTILE,
-    OpenPage,
-    notice,
-    rows,
-    send_requests,
-)
+from tests.support.console import BUSY, HOSTILE, OpenPage, notice, rows, send_requests
 from tests.support.wire import TIMEOUT, send, send_request, usage
 
 

@@ -10,17 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from mock_server import UsageMock, make_app
 from mock_server.fixtures.deployments import Deployment, Key, RateLimit
 from mock_server.masking import mask_key
-from tests.support.console import (
-    BUSY,
-    MODEST,
-    card,
-    choose,
-    notice,
-    pick,
-    rows,
-    section,
-    send_requests,
-)
+from tests.support.console import BUSY, MODEST, card, choose, notice, pick, rows, section, send_requests
 from tests.support.wire import Clock, usage
 from usage_contract import Contract
 

@@ -20,11 +20,7 @@ from tests.support.search.mutations import (
     changing_refusals,
     is_ok,
 )
-from tests.support.search.served import (
-    Received,
-    with_fields,
-    with_json,
-)
+from tests.support.search.served import Received, with_fields, with_json
 
 Text = Callable[[bytes], bytes]
 TEXTS: dict[str, Text] = {

@@ -26,12 +26,7 @@ from tests.support.search.mutations import (
     condition,
     is_ok,
 )
-from tests.support.search.served import (
-    Behaviour,
-    Received,
-    named,
-    setting,
-)
+from tests.support.search.served import Behaviour, Received, named, setting
 
 # Each of these lets a shared cache store a response and send it to another client (RFC 9111, section 3).
 SHARED: dict[str, Mapping[str, str | None]] = {

@@ -17,13 +17,7 @@ from operator import xor
 from urllib.parse import unquote, unquote_plus
 
 from contract_tests.support.wrong_keys import ACUTE, CYRILLIC, FOLDED
-from tests.support.search.mutations import (
-    AFTER_A_KEY,
-    ALWAYS,
-    SECOND_TIME,
-    Mutation,
-    admitting,
-)
+from tests.support.search.mutations import AFTER_A_KEY, ALWAYS, SECOND_TIME, Mutation, admitting
 from tests.support.search.served import PATH, Admit, Received
 
 Accepts = Callable[[str, str], bool]  # of the received value and a valid key

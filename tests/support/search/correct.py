@@ -54,15 +54,7 @@ from tests.support.search.correct_changes import (
     without_member,
 )
 from tests.support.search.mutations import Mutation
-from tests.support.search.served import (
-    PATH,
-    Behaviour,
-    Change,
-    Received,
-    as_it_is,
-    with_fields,
-    with_json,
-)
+from tests.support.search.served import PATH, Behaviour, Change, Received, as_it_is, with_fields, with_json
 
 SEED = 1
 GROUP = "correct"

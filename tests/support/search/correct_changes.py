@@ -11,16 +11,7 @@ from typing import Any
 
 from mock_server.web.raw_response import RawMessage
 from tests.support.search.mutations import is_ok
-from tests.support.search.served import (
-    PATH,
-    Change,
-    Received,
-    named,
-    with_bytes,
-    with_fields,
-    with_json,
-    with_status,
-)
+from tests.support.search.served import PATH, Change, Received, named, with_bytes, with_fields, with_json, with_status
 
 ERRORS = (401, 403, 404, 405, 429)
 Body = dict[str, Any]

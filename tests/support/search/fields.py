@@ -16,11 +16,7 @@ from tests.support.search.mutations import (
     having_status,
     is_ok,
 )
-from tests.support.search.served import (
-    Received,
-    named,
-    setting,
-)
+from tests.support.search.served import Received, named, setting
 
 # Header fields that break a promise of RFC 9110 in any response.
 FIELDS: dict[str, Mapping[str, str | None]] = {

@@ -9,17 +9,8 @@ from functools import partial
 
 from mock_server.fixtures.edits import End
 from mock_server.web.raw_response import RawMessage
-from tests.support.search.mutations import (
-    OK_CONDITIONS,
-    Mutation,
-    changing,
-    changing_refusals,
-    is_ok_to_get,
-)
-from tests.support.search.served import (
-    Received,
-    with_bytes,
-)
+from tests.support.search.mutations import OK_CONDITIONS, Mutation, changing, changing_refusals, is_ok_to_get
+from tests.support.search.served import Received, with_bytes
 
 Bytes = Callable[[bytes, bytes], bytes]
 

@@ -9,18 +9,8 @@ from functools import partial
 from urllib.parse import unquote
 
 from mock_server.web.raw_response import RawMessage
-from tests.support.search.mutations import (
-    Mutation,
-    is_ok_to_get,
-)
-from tests.support.search.served import (
-    PATH,
-    Behaviour,
-    Change,
-    Received,
-    with_json,
-    with_status,
-)
+from tests.support.search.mutations import Mutation, is_ok_to_get
+from tests.support.search.served import PATH, Behaviour, Change, Received, with_json, with_status
 
 Applies = Callable[[Received], bool]
 

@@ -28,11 +28,7 @@ from tests.support.search.mutations import (
     having_status,
     is_ok,
 )
-from tests.support.search.served import (
-    Received,
-    with_fields,
-    with_status,
-)
+from tests.support.search.served import Received, with_fields, with_status
 
 STATUS_CONDITIONS = (ALWAYS, SECOND_TIME, THIRD_TIME, FIFTH_TIME, ONCE, OTHER_KEYS, REUSED, FRESH)
 

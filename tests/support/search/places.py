@@ -8,12 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qsl, unquote
 
-from tests.support.search.mutations import (
-    ALWAYS,
-    SECOND_TIME,
-    Mutation,
-    admitting,
-)
+from tests.support.search.mutations import ALWAYS, SECOND_TIME, Mutation, admitting
 from tests.support.search.served import PATH, Admit, Received
 
 
