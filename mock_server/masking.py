@@ -92,7 +92,9 @@ def mask_text(text: str, keys: Iterable[str], mask: Mask = mask_key) -> str:
     def masked(match: re.Match[str]) -> str:
         return mask(match[0] if match[0].lower() in literal else unquote(match[0], errors="surrogateescape"))
 
-    return re.sub(pattern, masked, text, flags=re.IGNORECASE)
+    shown = re.sub(pattern, masked, text, flags=re.IGNORECASE)
+    # A key that is encoded twice cannot be replaced alone.
+    return mask(text) if keys_in(shown, [key for key in found if len(key) >= _LONG]) else shown
 
 
 def mask_field(name: str, value: str, keys: Iterable[str], mask: Mask = mask_key) -> str:

@@ -300,6 +300,11 @@ def test_a_text_is_shown_without_keys_as_a_text_json_or_a_url_spells_them(text: 
     assert mask_text(text, [*KEYS, "a%41+bcd", "aa bcd"]) == shown
 
 
+def test_a_text_with_a_key_that_is_encoded_twice_is_masked_as_a_whole() -> None:
+    text = "a=schl%5Cu00fcssel"
+    assert mask_text(text, ["schlüssel"]) == mask_key(text)
+
+
 def test_a_long_encoded_key_is_masked_in_no_time() -> None:
     key = "key " * 4000
     assert mask_text(f"a%20{key}", [key]) == mask_key(f"a%20{key}")
