@@ -26,7 +26,7 @@ from typing import Any
 import pytest
 
 import contract_tests
-from benchmarks.mock import machine
+from benchmarks.measure import machine
 from contract_tests.run.verdicts import verdicts_key
 from mock_server.fixtures.faults import load_fault
 from tests.support.proof import BROKEN, run_against

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import statistics
 import sys
 import tempfile
@@ -19,9 +18,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from benchmarks.mock import Sample, cpu_seconds, load, machine, resident, running
+from benchmarks.measure import Row, Sample, load, medians, publish, ratios, resident, running
 from mock_server.app import make_app
 from mock_server.command.serve import serve_until_signalled
 from mock_server.fixtures.deployments import Calls, Deployment, Key, RateLimit
@@ -99,22 +97,18 @@ def measure(rounds: int, seconds: int, folder: Path) -> dict[str, list[Sample]]:
             load(url, *spread(active, folder), seconds=max(seconds * 3, active // 6_000))
         for _ in range(rounds):
             for name, (url, pid, started) in servers.items():
-                before = cpu_seconds(pid)
-                sample = load(url, *spread(CASES[name][2], folder), seconds=seconds)
-                sample["cpu_us"] = (cpu_seconds(pid) - before) / (sample["rps"] * seconds) * 1e6
+                sample = load(url, *spread(CASES[name][2], folder), seconds=seconds, cpu_us=[pid])
                 found[name].append(sample | {"mib": resident(pid), "start_s": started})
     return found
 
 
-def summary(found: dict[str, list[Sample]]) -> list[dict[str, Any]]:
+def summary(found: dict[str, list[Sample]]) -> list[Row]:
     """Return the medians of each case, and the ratio of its CPU time per request to that of the smallest case."""
     small = next(iter(found.values()))
-    rows = []
-    for name, samples in found.items():
-        ratios = [each["cpu_us"] / other["cpu_us"] for each, other in zip(samples, small, strict=True)]
-        medians = {key: round(statistics.median(each[key] for each in samples), 2) for key in samples[0]}
-        rows.append({"case": name, **medians, "ratio": round(statistics.median(ratios), 2)})
-    return rows
+    return [
+        {"case": name, **medians(samples), "ratio": round(statistics.median(ratios("cpu_us", samples, small)), 2)}
+        for name, samples in found.items()
+    ]
 
 
 def main() -> None:
@@ -130,12 +124,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         rows = summary(measure(options.rounds, options.seconds, Path(folder)))
-    print(machine())
-    print(f"{'case':<28}" + "".join(f"{name:>10}" for name in list(rows[0])[1:]))
-    for row in rows:
-        print(f"{row['case']:<28}" + "".join(f"{value:>10}" for value in list(row.values())[1:]))
-    if options.json:
-        options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+    publish(rows, options.json)
 
 
 if __name__ == "__main__":

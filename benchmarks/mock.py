@@ -10,30 +10,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
-import platform
-import re
 import shutil
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.measure import Row, Sample, load, medians, publish, ratios, resident, running
+
 BODY = b"x" * 918
 KEY = "X-API-Key: demo-busy"
-MIB = 1 << 20
-
-Sample = dict[str, float]
 
 
 def bare() -> None:
@@ -129,59 +120,6 @@ def peers(folder: Path) -> dict[str, Server]:
 
 
 @contextmanager
-def running(command: list[str], port: int = 0) -> Iterator[tuple[str, int]]:
-    """Run a server; yield its base URL and its process id."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    try:
-        if port:
-            threading.Thread(target=process.stdout.read, daemon=True).start()  # a peer writes its log to it
-            wait_for(port)
-        yield f"http://127.0.0.1:{port}" if port else process.stdout.readline().split()[1], process.pid
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def load(url: str, *options: str, seconds: int) -> Sample:
-    """Send requests to /usage by 32 connections; return requests per second and latencies in milliseconds."""
-    wrk = ["wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", *options, f"{url}/usage"]
-    output = subprocess.run(wrk, check=True, capture_output=True, text=True).stdout
-    return {
-        "rps": float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]),  # type: ignore[index]
-        "p50": _milliseconds(re.search(r"50%\s+([\d.]+)(us|ms|s)", output)),
-        "p99": _milliseconds(re.search(r"99%\s+([\d.]+)(us|ms|s)", output)),
-    }
-
-
-def _milliseconds(found: re.Match[str] | None) -> float:
-    assert found is not None
-    return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[found[2]]
-
-
-def wait_for(port: int) -> None:
-    """Wait until a peer listens, at most a minute."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    sys.exit(f"nothing listens on port {port}")
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident(pid: int) -> float:
-    """Return the memory of a process, in MiB."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MIB
-
-
-@contextmanager
 def recording_traffic(url: str) -> Iterator[None]:
     """Record traffic of the key ten times per second, so that its usage metrics change."""
     traffic = b'{"key": "demo-busy", "domain": "d07.example", "protocol": "fetch", "requests": 3, "bytes": 1000}'
@@ -213,32 +151,23 @@ def measure(names: list[str], rounds: int, seconds: int) -> dict[str, list[Sampl
             load(servers[name][0], "-H", header, seconds=1)
         for _ in range(rounds):
             for name, (url, pid) in servers.items():
-                before = cpu_seconds(pid)
                 with recording_traffic(url) if name == "mock 200" else nullcontext():
-                    sample = load(url, "-H", SERVERS[name].header, seconds=seconds)
-                sample["cpu_us"] = (cpu_seconds(pid) - before) / (sample["rps"] * seconds) * 1e6
+                    sample = load(url, "-H", SERVERS[name].header, seconds=seconds, cpu_us=[pid])
                 found[name].append(sample | {"mib": resident(pid)})
     return found
 
 
-def summary(found: dict[str, list[Sample]]) -> list[dict[str, Any]]:
+def summary(found: dict[str, list[Sample]]) -> list[Row]:
     """Return the medians of each server, and the median and range of its ratio to the bare application."""
     rows = []
     for name, samples in found.items():
-        ratios = [each["rps"] / other["rps"] for each, other in zip(samples, found["bare"], strict=True)]
-        medians = {key: round(statistics.median(each[key] for each in samples), 2) for key in samples[0]}
-        row = {"server": name, **medians, "ratio": round(statistics.median(ratios), 2)}
-        rows.append(row | {"from": round(min(ratios), 2), "to": round(max(ratios), 2)})
+        of_rounds = ratios("rps", samples, found["bare"])
+        row = {"server": name, **medians(samples), "ratio": round(statistics.median(of_rounds), 2)}
+        rows.append(row | {"from": round(min(of_rounds), 2), "to": round(max(of_rounds), 2)})
     return rows
 
 
-def machine() -> str:
-    """Return a description of the machine and the versions."""
-    versions = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "uvloop"))
-    return f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, {versions}"
-
-
-def plot(rows: list[dict[str, Any]], file: Path) -> None:
+def plot(rows: list[Row], file: Path) -> None:
     """Draw the ratios and their ranges; the suffix of the file selects the format."""
     from matplotlib.figure import Figure
 
@@ -275,12 +204,7 @@ def main() -> None:
         SERVERS.update(others)
         names += others
     rows = summary(measure(names, options.rounds, options.seconds))
-    print(machine())
-    print(f"{'server':<10}" + "".join(f"{name:>10}" for name in list(rows[0])[1:]))
-    for row in rows:
-        print(f"{row['server']:<10}" + "".join(f"{value:>10}" for value in list(row.values())[1:]))
-    if options.json:
-        options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+    publish(rows, options.json)
     if options.plot:
         plot(rows, options.plot)
 

@@ -16,7 +16,8 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
-from benchmarks.mock import MOCK, machine, resident, running
+from benchmarks.measure import machine, resident, running
+from benchmarks.mock import MOCK
 
 CONNECTIONS = 16
 TIMEOUT = 10.0  # seconds

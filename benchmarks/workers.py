@@ -11,10 +11,9 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.mock import KEY, MOCK, Sample, cpu_seconds, deployed, load, machine, running
+from benchmarks.measure import Sample, load, medians, publish, ratios, running
+from benchmarks.mock import KEY, MOCK, deployed
 from tests.state.server import Redis
-
-SHOWN = ("rps", "p50", "p99", "cpu_us", "redis_us")
 
 
 def children(pid: int) -> list[int]:
@@ -33,11 +32,7 @@ def measure(redis: Redis, rounds: int, seconds: int) -> dict[int, list[Sample]]:
         for _ in range(rounds):
             for number, (url, pid) in servers.items():
                 workers = [pid, *children(pid)]
-                before, of_redis = sum(map(cpu_seconds, workers)), cpu_seconds(redis.pid)
-                sample = load(url, "-H", KEY, seconds=seconds)
-                millions = sample["rps"] * seconds / 1e6
-                sample["cpu_us"] = (sum(map(cpu_seconds, workers)) - before) / millions
-                sample["redis_us"] = (cpu_seconds(redis.pid) - of_redis) / millions
+                sample = load(url, "-H", KEY, seconds=seconds, cpu_us=workers, redis_us=[redis.pid])
                 found[number].append(sample)
     return found
 
@@ -55,14 +50,9 @@ def main() -> None:
             found = measure(redis, options.rounds, options.seconds)
         finally:
             redis.end()
-    print(machine())
-    print(f"{'workers':<10}" + "".join(f"{name:>10}" for name in SHOWN))
-    for number, samples in found.items():
-        print(
-            f"{number:<10}" + "".join(f"{statistics.median(each[name] for each in samples):>10.1f}" for name in SHOWN)
-        )
-    ratios = [two["rps"] / one["rps"] for one, two in zip(found[1], found[2], strict=True)]
-    print(f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    publish([{"workers": number, **medians(samples)} for number, samples in found.items()])
+    of_rounds = ratios("rps", found[2], found[1])
+    print(f"ratio {statistics.median(of_rounds):.2f} ({min(of_rounds):.2f} to {max(of_rounds):.2f})")
 
 
 if __name__ == "__main__":
