@@ -43,7 +43,7 @@ def send_without_reading(url: str, *requests: bytes) -> None:
             with socket.create_connection(address(url), TIMEOUT) as connection:
                 connection.sendall(request)
                 other.sendall(ROOT_REQUEST)
-                assert other.recv(1 << 16).startswith(b"HTTP/1.1 ")
+                assert other.recv(1 << 16).startswith(b"HTTP/1.")
 
 
 def read_all(connection: socket.socket) -> bytes:
