@@ -27,6 +27,7 @@ SMALLEST_READABLE = 2  # tokens: a smaller bucket is empty after the request tha
 UNEVEN_FALL = 1.5  # tokens: three requests in turn take at least half a token less than one each
 ALLOWANCE = 0.7  # tokens: a small bucket may lack them for the request that reads it, and for rounding
 LONGEST_REFILL = 5.0  # seconds: the longest pause for a bucket to refill
+LONGEST_OVERFLOW = 10.0  # seconds: the longest pause for a bucket that may hold more than stated
 LONGEST_WAIT = 60.0  # seconds: a longer Retry-After does not describe a bucket that refills in seconds
 HARDLY_HALF = 0.45  # of the capacity: the bucket is read while it refills, before it is half full
 SLOWEST_REFILL = 0.6  # of the stated rate: a slower refill is another rate
@@ -82,6 +83,10 @@ class Bucket:
         """Wait until a share of the bucket has been refilled."""
         self.gate.transport.pause(min(share * self.burst / self.rps, LONGEST_REFILL))
 
+    def await_overflow(self) -> None:
+        """Wait until the bucket has got more tokens than it can hold, by which a burst exceeds it."""
+        self.gate.transport.pause(min((self.burst + BEYOND_CAPACITY) / self.rps, LONGEST_OVERFLOW))
+
     def send_after_waiting(self, throttled: Exchange) -> Exchange:
         """Send a request after the Retry-After of a 429, within reason."""
         self.gate.transport.pause(min(stated_wait(throttled), LONGEST_WAIT))
@@ -127,6 +132,8 @@ class Refill:
     def of(cls, bucket: Bucket) -> Refill:
         """Empty a bucket, and read it before it is half full."""
         spent = bucket.empty()
+        if bucket.exceeded(spent):  # a window has ended within the burst, so that any number of tokens is left
+            spent = bucket.empty()
         bucket.await_refill(HARDLY_HALF)
         return cls(bucket, spent, bucket.send("while the bucket refills"))
 

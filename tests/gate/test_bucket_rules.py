@@ -56,9 +56,13 @@ def ok(request: Request) -> Exchange:
     return Exchange(request, 200, payload=FULL)
 
 
+def throttle_bursts(request: Request) -> Exchange:
+    return Exchange(request, 429) if request.label == "in a burst" else ok(request)
+
+
 @pytest.mark.parametrize("good", [1, 2, 3])
 def test_bucket_is_emptied_only_while_its_refills_have_a_problem(good: int, rules: Any) -> None:
-    runner, deployment = runner_for(ok)
+    runner, deployment = runner_for(throttle_bursts)
     bucket = Bucket(runner.gate, KEY, burst=10, rps=10.0)
     exchange = ok(runner.gate.request(KEY))
     attempts = iter([1, 2, 3])
@@ -71,7 +75,7 @@ def test_bucket_is_emptied_only_while_its_refills_have_a_problem(good: int, rule
 
 
 def test_refills_of_further_buckets_are_not_checked_after_a_finding(rules: Any) -> None:
-    runner, deployment = runner_for(ok)
+    runner, deployment = runner_for(throttle_bursts)
     bucket = Bucket(runner.gate, KEY, burst=10, rps=10.0)
     exchange = ok(runner.gate.request(KEY))
     refills = [Refill(bucket, [exchange], exchange)] * 2
@@ -128,3 +132,34 @@ def test_a_burst_that_is_accepted_completely_is_described_by_its_measurement(rul
         "all 16 requests within 0.25 s are accepted, the stated burst is 10, and `remaining` does not fall: "
         "a request takes no token, or the bucket holds more than stated"
     )
+
+
+def bursts_of(*accepted: int) -> Callable[[Request], Exchange]:
+    """Respond to bursts of 16 requests: of each, this number is accepted, from the last burst's number on."""
+    numbers = count()
+
+    def respond(request: Request) -> Exchange:
+        burst, number = divmod(next(numbers), 16)
+        if number >= accepted[min(burst, len(accepted) - 1)]:
+            return Exchange(request, 429, started=number / 1000)
+        payload = b'{"rate_limit": {"remaining": %d}}' % (20 - number)
+        return Exchange(request, 200, payload=payload, started=number / 1000)
+
+    return respond
+
+
+@pytest.mark.parametrize(("accepted", "findings", "bursts"), [((16,), 1, 3), ((16, 10), 0, 2), ((10,), 0, 1)])
+def test_a_burst_that_is_too_large_is_a_finding_only_if_it_is_accepted_each_time(
+    accepted: tuple[int, ...], findings: int, bursts: int, rules: Any
+) -> None:
+    runner, deployment = runner_for(bursts_of(*accepted))
+    bucket = Bucket(runner.gate, KEY, burst=10, rps=10.0)
+    found = list(rules.test_burst_is_not_exceeded(bucket, [bucket], bucket.empty()))
+    assert (len(found), deployment.bursts) == (findings, bursts)
+
+
+def test_a_bucket_that_is_refilled_within_a_burst_is_emptied_again() -> None:
+    runner, deployment = runner_for(bursts_of(14, 0))
+    refill = Refill.of(Bucket(runner.gate, KEY, burst=10, rps=10.0))
+    assert {exchange.status for exchange in refill.spent} == {429}
+    assert deployment.bursts == 2
