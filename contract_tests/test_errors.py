@@ -76,8 +76,21 @@ def test_every_auth_error_has_a_detail(
                 yield media_type_finding(exchange, NOT_JSON)
 
 
+@documented(
+    f"{ERRORS_GUIDE}: every error body is JSON; RFC 9110, section 8.3: Content-Type is the media type of the body",
+    repeats=["errors/error-body-is-json-with-a-detail", "errors/every-auth-error-has-a-detail"],
+)
+def test_errors_of_a_json_media_type_are_json(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response with a 4xx status and a JSON media type MUST have a JSON body."""
+    errors = (each for each in journal if each.status in CLIENT_ERRORS and each.is_json and not each.coding_problem)
+    for exchange in kept_whole(or_not_applicable(errors, "no response with a 4xx status has a JSON media type")):
+        if exchange.ending == "complete" and exchange.request.method != "HEAD" and exchange.json.problem:
+            yield Finding(f"the body {exchange.json.problem}", exchange)
+
+
 @advisory(
-    f"{ERRORS_GUIDE}: every error body is JSON with a detail text; servers and proxies often have pages of their own"
+    f"{ERRORS_GUIDE}: every error body is JSON with a detail text; servers and proxies often have pages of their own",
+    repeats=["errors/errors-of-a-json-media-type-are-json"],
 )
 def test_other_errors_have_a_detail(missing_key_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with status 404, 405, 406 or 415 SHOULD have a JSON body with a `detail` text."""

@@ -13,7 +13,7 @@ from contract_tests.support.gate import OTHER_ORIGIN, SIMILAR_ORIGIN, Gate
 from contract_tests.support.rules import advisory, specified
 from contract_tests.wire.dates import is_date, made_at
 from contract_tests.wire.http_lint import complaints, malformed_dates, repeated_fields
-from contract_tests.wire.messages import IDENTIFIER_FIELDS, Exchange
+from contract_tests.wire.messages import AUTH_ERRORS, IDENTIFIER_FIELDS, Exchange
 from contract_tests.wire.not_tested import (
     NO_COOKIE,
     OWN_REQUESTS,
@@ -65,8 +65,8 @@ def test_date_advances(dated: list[Exchange]) -> Iterator[Finding]:
 
 
 def _has_own_date(exchange: Exchange) -> bool:
-    """Whether a response has a Date, and is not the repeated one of a cache."""
-    return bool(exchange.values("Date")) and not exchange.values("Age")
+    """Whether a response has a Date that is a date, and is not the repeated one of a cache."""
+    return is_date(exchange.header("Date")) and not exchange.values("Age")
 
 
 def _duration(exchanges: Sequence[Exchange]) -> float:
@@ -169,12 +169,34 @@ def test_204_states_no_length(journal: tuple[Exchange, ...]) -> Iterator[Finding
             yield Finding("a response without content states a length", exchange, actual=stated)
 
 
-@advisory("RFC 9110, section 6.6.1: a server with a clock sends Date in each response with status 2xx, 3xx or 4xx")
+@specified("RFC 9110, section 6.6.1: a server with a clock sends Date in each response with status 2xx, 3xx or 4xx")
+def test_every_response_has_a_date(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response with status 200, 401 or 403 MUST have `Date` if others have one, because the server has a clock."""
+    documented = [exchange for exchange in baseline_responses if exchange.status in {200, *AUTH_ERRORS}]
+    dated = or_not_applicable((each for each in documented if each.values("Date")), "no such response has Date")
+    for exchange in documented:
+        if not exchange.values("Date"):
+            yield Finding("the response has no Date, and others have one", exchange, related=(dated[0],))
+
+
+@advisory(
+    "RFC 9110, section 6.6.1: a server with a clock sends Date in each response with status 2xx, 3xx or 4xx",
+    repeats=["http/every-response-has-a-date"],
+)
 def test_responses_have_a_date(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response SHOULD have `Date`."""
     for exchange in baseline_responses:
         if 200 <= (exchange.status or 0) < 500 and not exchange.values("Date"):
             yield Finding("the response has no Date", exchange)
+
+
+@specified("RFC 9110, section 7.8: a sender of Upgrade also sends the connection option upgrade")
+def test_upgrade_is_a_connection_option(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response with `Upgrade` MUST name it in `Connection`: some clients fail on `Upgrade` alone."""
+    for exchange in or_not_applicable((each for each in journal if each.values("Upgrade")), "no response has Upgrade"):
+        if "upgrade" not in exchange.header("Connection").lower():
+            actual = exchange.header("Upgrade")
+            yield Finding("Connection does not name Upgrade", exchange, actual=actual)
 
 
 @advisory("OWASP REST Security Cheat Sheet, security headers: a browser does not guess another media type")

@@ -154,19 +154,28 @@ def test_override_fields_have_no_effect(gate: Gate) -> Iterator[Finding]:
 
 @documented("RFC 9110, section 15.5.6: 405")
 def test_405_names_the_allowed_methods(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response with status 405 MUST name the allowed methods in `Allow`, the documented method among them."""
+    """A response with status 405 MUST name the allowed methods in `Allow`.
+
+    The documented method is one of them. A refused POST, PUT, PATCH or DELETE is not.
+    """
     path = gate.path.encode()
     refused = [each for each in journal if each.status == 405 and each.request.target.partition(b"?")[0] == path]
     refused = [exchange for exchange in refused if exchange.request.method in STANDARD_METHODS]
     for exchange in or_not_applicable(refused, "no method was refused with 405"):
         allow = exchange.header("Allow")
-        if gate.operation.method not in {method.strip().upper() for method in allow.split(",")}:
+        allowed = {method.strip().upper() for method in allow.split(",")}
+        if gate.operation.method not in allowed:
             problem = "Allow lacks the method" if exchange.values("Allow") else "the Allow header is missing"
             expected = f"{gate.operation.method} and others"
             yield Finding(problem, exchange, expected=expected, actual=allow)
+        elif exchange.request.method in allowed & set(WRITE_METHODS):
+            yield Finding("Allow names the method that is refused", exchange, actual=allow)
 
 
-@advisory("RFC 9110, section 10.2.1: Allow lists the methods that the resource supports")
+@advisory(
+    "RFC 9110, section 10.2.1: Allow lists the methods that the resource supports",
+    repeats=["methods/405-names-the-allowed-methods"],
+)
 def test_allowed_methods_are_supported(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A request with a method that `Allow` names SHOULD NOT be refused with 405 or 501."""
     naming = or_not_applicable((each for each in journal if each.values("Allow")), "no response has Allow")

@@ -33,6 +33,7 @@ OF_THE_SHIPPED_MOCK = {
     "http/cookies-are-protected",
     "http/deflate-has-the-zlib-format",
     "http/request-identifiers-differ",
+    "http/upgrade-is-a-connection-option",
     "keys/each-key-has-its-own-etags",
     "rate/200-fields-agree-with-the-body",
     "rate/reset-is-not-in-the-past",
