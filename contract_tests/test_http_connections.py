@@ -171,12 +171,13 @@ def test_connections_are_kept(ok_responses: list[Exchange]) -> Iterator[Finding]
 @advisory(
     "RFC 9110, section 6.2: a server sends the highest version that it supports, up to that of the request",
     repeats=["http/connections-are-kept", "http/status-line-is-well-formed"],
+    reads=["head"],
 )
 def test_http_1_1_is_supported(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response to an HTTP/1.1 request SHOULD have the version HTTP/1.1."""
+    """A response to an HTTP/1.1 request SHOULD NOT have the version HTTP/1.0."""
     for exchange in baseline_responses:
-        if exchange.status and exchange.version != "1.1":
-            yield Finding("the response has another version", exchange, expected="1.1", actual=exchange.version)
+        if exchange.request.version == "HTTP/1.1" and exchange.version == "1.0":
+            yield Finding("the response has the version HTTP/1.0", exchange)
 
 
 def _ends_the_connection(exchange: Exchange) -> bool:

@@ -1,4 +1,4 @@
-"""Redirects and links lead to places of the deployment, and not to those that a request names."""
+"""Redirects, links and bodies name places of the deployment, and not those that a request names."""
 
 from __future__ import annotations
 

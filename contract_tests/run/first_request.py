@@ -83,10 +83,10 @@ def first_response(sender: BaselineSender, session: pytest.Session) -> Exchange:
 def _report_no_first_200(sender: BaselineSender, session: pytest.Session, exchange: Exchange) -> NoReturn:
     gate = sender.gate
     if cause := likely_cause(exchange, gate.settings.target, gate.operation.path):
-        if exchange.status == 404 and _serves_health(sender):
+        if exchange.status == 404 and _serves_health(gate):
             cause = f"{gate.settings.target.url}/healthz is served, and {gate.operation.path} is not"
         _could_not_be_tested(gate, f"the first response is {exchange.outcome}; {cause}", exchange)
-    if exchange.status in AUTH_ERRORS and _is_refused_for_its_form(sender):
+    if exchange.status in AUTH_ERRORS and _is_refused_for_its_form(gate):
         session.shouldfail = "the main key is refused for the form of its header"
         problem = "a valid key is refused because of the position or the case of its header"
         raise NoFirstResponseError([Finding(problem, exchange, expected="200", actual=exchange.outcome)])
@@ -156,11 +156,10 @@ def _cause_of_redirect(exchange: Exchange, target: Target) -> str:
     return "--base-url must be the address that it redirects to"
 
 
-def _serves_health(sender: BaselineSender) -> bool:
-    gate = sender.gate
+def _serves_health(gate: Gate) -> bool:
     with suppress(NotTested):
         request = gate.request(None, "at /healthz", target=f"{gate.settings.target.path}/healthz")
-        return sender.gate.transport.send(request).object.get("ok") is True
+        return gate.transport.send(request).object.get("ok") is True
     return False
 
 
@@ -194,15 +193,14 @@ def _quotes(key: Credential) -> str:
     return "; it begins and ends with a quote" if is_quoted else ""
 
 
-def _is_refused_for_its_form(sender: BaselineSender) -> bool:
-    gate = sender.gate
+def _is_refused_for_its_form(gate: Gate) -> bool:
     forms: tuple[RequestOptions, ...] = (
         {"key_first": True},
         {"key_field": gate.key_header.lower()},
         {"separator": b":"},
     )
     requests = (gate.request(gate.main, "in another form", **form) for form in forms)
-    return any(sender.gate.transport.send(request).status == 200 for request in requests)
+    return any(gate.transport.send(request).status == 200 for request in requests)
 
 
 def _could_not_be_tested(gate: Gate, reason: str, exchange: Exchange | None = None) -> NoReturn:

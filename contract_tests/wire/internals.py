@@ -82,9 +82,9 @@ OTHER_FIELDS = re.compile(r"(?i)access-control-|content-security-policy|.*versio
 
 
 def described_software(name: str, value: bytes) -> bytes:
-    """Return the version of software in a header field, if it is more than a major version; empty without one.
+    """Return what a header field states about the server's software, empty if it states little.
 
-    X-Powered-By is returned as a whole: it has no other purpose than to name software.
+    That is a version with more than a major number, or all of X-Powered-By, which has no other purpose.
     """
     if name.lower() == "x-powered-by":
         return value

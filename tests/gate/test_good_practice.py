@@ -1,0 +1,94 @@
+"""Rules about good practice: behaviour that looks similar to a defect and is usual is not reported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.har import GOOD, METRICS, Judged, entry
+
+ORIGIN = "https://app.example"
+
+
+NOSNIFF = {"x-content-type-options": "nosniff"}
+
+
+def with_members(**members: object) -> dict[str, Any]:
+    return entry(json.dumps({**METRICS, **members}), at=1)
+
+
+def error(code: int, detail: str, **members: object) -> dict[str, Any]:
+    """Return a 401 to GET, or a 405 to POST."""
+    body, method = json.dumps({"detail": detail, **members}), "POST" if code == 405 else "GET"
+    return entry(body, code, key="", method=method, at=code)
+
+
+def allowing(allowed: str, at: float, origin: str) -> dict[str, Any]:
+    sent, received = {"Origin": origin}, {"access-control-allow-origin": allowed, "cache-control": "private, no-cache"}
+    return entry(GOOD, at=at, sent=sent, received=received)
+
+
+USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    "HTTP/2 of a browser": ("http/http-1-1-is-supported", [entry(GOOD)]),
+    "a status that is not a number": ("errors/status-member-is-the-status", [error(401, "no key", status=False)]),
+    "nosniff from two servers": (
+        "http/media-type-is-not-guessed",
+        [entry(GOOD, received={"x-content-type-options": "nosniff, nosniff"}, at=1)],
+    ),
+    "one allowed origin": ("cache/allowed-origin-has-vary", [allowing(ORIGIN, at, ORIGIN) for at in (0, 1)]),
+    "a choice that is called none": ("schema/texts-are-not-placeholders", [with_members(throttling="none")]),
+    "a duration": ("schema/times-have-an-unambiguous-form", [with_members(response_time="12 ms", up_to_date="yes")]),
+    "a time of day": ("schema/times-have-an-unambiguous-form", [with_members(reset_time="00:00:00Z")]),
+    "numbers in details": (
+        "errors/detail-depends-on-the-error",
+        [error(401, "Error 401"), error(405, "Error 405")],
+    ),
+    "a reset in milliseconds": (
+        "rate/reset-is-not-in-the-past",
+        [entry(GOOD, received={"x-ratelimit-reset": "1296000000"})],
+    ),
+    "a placeholder in angle brackets": ("errors/detail-is-plain-text", [error(401, "Use Bearer <code>, or <a>.")]),
+    "a link to the documentation": ("errors/errors-do-not-list-routes", [error(405, "See /docs.")]),
+    "an IPv6 address": (
+        "consistency/top-domains-are-normalized",
+        [with_members(top_domains=[{"domain": "2001:db8::17", "requests": 900}])],
+    ),
+}
+SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    "a status of another response": ("errors/status-member-is-the-status", [error(401, "no key", status=500)]),
+    "each origin": (
+        "cache/allowed-origin-has-vary",
+        [allowing(origin, at, origin) for at, origin in enumerate((ORIGIN, "https://b.example"))],
+    ),
+    "None as a text": ("schema/texts-are-not-placeholders", [with_members(throttling="None")]),
+    "an American date": ("schema/times-have-an-unambiguous-form", [with_members(reset_at="11/29/2026 01:20 PM")]),
+    "a reset an hour ago": (
+        "rate/reset-is-not-in-the-past",
+        [entry(GOOD, received={"x-ratelimit-reset": "1799996400", "date": "Fri, 15 Jan 2027 08:00:00 GMT"})],
+    ),
+    "HTML": ("errors/detail-is-plain-text", [error(401, "<p>no key</p>")]),
+    "routes with escaped slashes": (
+        "errors/errors-do-not-list-routes",
+        [entry(r'{"detail": "no", "routes": ["\/a", "\/b", "\/c", "\/d"]}', 405, method="POST")],
+    ),
+    "one detail for all": (
+        "errors/detail-depends-on-the-error",
+        [error(401, "no"), error(405, "no")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_usual_behaviour_is_not_reported(name: str, judge_entries: Callable[..., Judged]) -> None:
+    rule, entries = USUAL[name]
+    judged = judge_entries(entry(GOOD, received=NOSNIFF), *entries)
+    assert judged[rule].outcome in {"held", "not applicable", "not tested"}, judged[rule].findings
+
+
+@pytest.mark.parametrize("name", SIMILAR)
+def test_a_similar_defect_is_reported(name: str, judge_entries: Callable[..., Judged]) -> None:
+    rule, entries = SIMILAR[name]
+    assert judge_entries(entry(GOOD), *entries)[rule].outcome == "reported"
