@@ -192,8 +192,9 @@ def test_responses_have_a_date(baseline_responses: tuple[Exchange, ...]) -> Iter
 
 @specified("RFC 9110, section 7.8: a sender of Upgrade also sends the connection option upgrade")
 def test_upgrade_is_a_connection_option(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response with `Upgrade` MUST name it in `Connection`: some clients fail on `Upgrade` alone."""
-    for exchange in or_not_applicable((each for each in journal if each.values("Upgrade")), "no response has Upgrade"):
+    """A 200 response with `Upgrade` MUST name it in `Connection`: some clients fail on `Upgrade` alone."""
+    offering = (each for each in journal if each.status == 200 and each.values("Upgrade"))
+    for exchange in or_not_applicable(offering, "no 200 response has Upgrade"):
         if "upgrade" not in exchange.header("Connection").lower():
             actual = exchange.header("Upgrade")
             yield Finding("Connection does not name Upgrade", exchange, actual=actual)
