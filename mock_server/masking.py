@@ -20,16 +20,11 @@ _KEY_PARAMETER = re.compile("(x[-_]?)?(api[-_]?)?key|((access|auth|api)[-_]?)?to
 # The scheme of a credential, which is not a part of it.
 _SCHEME = re.compile(r"(?:(?:basic|bearer|token|apikey) +)?", re.IGNORECASE)
 
-# Such a key is spelled alike in a text and in JSON.
-_PLAIN = re.compile(r"[\w.-]+", re.ASCII)
-
-_PART = re.compile(r"[^/?&=;:,@]+")
+# Escapes of JSON without a gap: two of them can be one character.
+_ESCAPES = re.compile(r'(?:\\(?:u[0-9a-f]{4}|["\\/bfnrt]))+')
 
 # A shorter key is recognized only as a complete word: otherwise it could be a part of any word.
 _LONG = 6
-
-# The expression for an encoded key that is longer would take seconds; a key of the mock is not longer.
-_LONGEST = 256
 
 
 @lru_cache(maxsize=256)
@@ -43,13 +38,15 @@ def mask_key(key: str) -> str:
 
 
 def mask_target(target: str, keys: Iterable[str], mask: Mask = mask_key) -> str:
-    """Return a request target without known keys and without the values of sensitive parameters."""
+    """Return a request target without the keys that `keys_in` finds and without the values of sensitive parameters.
+
+    A path segment or a parameter with an encoded key is masked as a whole, and so is a target with a key across them.
+    """
     found = keys_in(target, keys)
     path, mark, query = target.partition("?")
-    pairs = [_mask_pair(pair, found, mask) for pair in re.split("([&;])", query)]
-    shown = _mask_parts(path, found, mask) + mark + "".join(pairs)
-    divided = [key for key in found if not _PART.fullmatch(key)]
-    return mask(target) if keys_in(shown, divided) else shown
+    segments = "/".join(mask_text(segment, found, mask) for segment in path.split("/"))
+    shown = segments + mark + "".join(_mask_pair(pair, found, mask) for pair in re.split("([&;])", query))
+    return mask(found[0]) if keys_in(shown, found) else shown
 
 
 def printable_target(keys: Iterable[str]) -> Callable[[str, str], str]:
@@ -64,41 +61,27 @@ def printable_target(keys: Iterable[str]) -> Callable[[str, str], str]:
 
 
 def keys_in(text: str, keys: Iterable[str]) -> list[str]:
-    """Return the keys that a text contains, in any case and as JSON or a URL spells them.
-
-    Every other function of this module recognizes a key by this one.
-    """
-    lower = text.lower()
-    plain = unquote_plus(lower, errors="surrogateescape").lower()
-    return [
-        key
-        for key in keys
-        if any(spelling in lower or spelling in plain for spelling in _spellings(key))
-        and (len(key) >= _LONG or re.search(_pattern(key.lower(), is_encoded=True), f"{lower} {plain}"))
-    ]
+    """Return the keys in a text, longest first: in any case, and escaped as in JSON or in a URL, at most twice."""
+    forms = _forms(text)
+    return sorted((key for key in keys if key and any(_is_in(key, form) for form in forms)), key=len, reverse=True)
 
 
 def mask_text(text: str, keys: Iterable[str], mask: Mask = mask_key) -> str:
-    """Return a text without the keys that `keys_in` finds."""
-    found = sorted(keys_in(text, keys), key=len, reverse=True)
+    """Return a text without the keys that `keys_in` finds; a text with an encoded key is masked as a whole."""
+    found = keys_in(text, keys)
     if not found:
         return text
-    is_encoded = bool(re.search(r"[%+\\]", text))
-    if is_encoded and len(found[0]) > _LONGEST:
-        return mask(text)
-    pattern = "|".join(_pattern(key, is_encoded=is_encoded) for key in found)
-    literal = {key.lower() for key in found}
 
     def masked(match: re.Match[str]) -> str:
-        return mask(match[0] if match[0].lower() in literal else unquote(match[0], errors="surrogateescape"))
+        assert match.lastindex is not None  # each key is a group
+        return mask(match[0] if match[0] in found else found[match.lastindex - 1])
 
-    shown = re.sub(pattern, masked, text, flags=re.IGNORECASE)
-    # A key that is encoded twice cannot be replaced alone.
-    return mask(text) if keys_in(shown, [key for key in found if len(key) >= _LONG]) else shown
+    shown = re.sub("|".join(f"({_pattern(key)})" for key in found), masked, text, flags=re.IGNORECASE)
+    return mask(found[0]) if keys_in(shown, found) else shown
 
 
 def mask_field(name: str, value: str, keys: Iterable[str], mask: Mask = mask_key) -> str:
-    """Return the value of a header field of a request without known keys, and without any other credential."""
+    """Return the value of a header field without the keys in it; without one, the whole credential is masked."""
     shown = mask_text(value, keys, mask)
     if shown != value or not value or not _SENSITIVE.search(name):
         return shown
@@ -120,39 +103,36 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def _forms(text: str) -> set[str]:
+    """Return a text as it is and decoded, at most twice, in the form in which texts are compared."""
+    forms = {text.casefold()}
+    if "%" in text or "\\" in text:
+        for _ in range(2):
+            from_urls = {unquote(form, errors="surrogateescape") for form in forms}
+            from_json = {_ESCAPES.sub(lambda match: str(json.loads(f'"{match[0]}"')), form) for form in forms}
+            forms |= {form.casefold() for form in from_urls | from_json}
+    return {form.replace("+", " ") for form in forms}
+
+
 @lru_cache(maxsize=4096)
-def _spellings(key: str) -> tuple[str, ...]:
-    """Return a key in lower case as it is in a text and in JSON; nothing for an empty key."""
-    if _PLAIN.fullmatch(key):
-        return (key.lower(),)
-    return (key.lower(), json.dumps(key)[1:-1].lower()) if key else ()
+def _folded(key: str) -> str:
+    """Return a key in the form in which texts are compared: without case, and with a space for a plus sign."""
+    return key.casefold().replace("+", " ")
 
 
-def _pattern(key: str, *, is_encoded: bool) -> str:
-    """Return an expression for a key.
-
-    Args:
-        key: The key.
-        is_encoded: Each character can be escaped as in JSON, or percent-encoded as in a URL.
-    """
-    pattern = "".join(map(_character, key)) if is_encoded else re.escape(key)
-    return pattern if len(key) >= _LONG else rf"(?<![\w-]){pattern}(?![\w-])"
+def _is_in(key: str, form: str) -> bool:
+    folded = _folded(key)
+    return folded in form and (len(key) >= _LONG or bool(re.search(_pattern(folded), form)))
 
 
-@lru_cache(maxsize=1024)
-def _character(char: str) -> str:
-    cases = {char, char.lower(), char.upper()}
-    encoded = {"".join(f"%{byte:02x}" for byte in each.encode("utf-8", "surrogateescape")) for each in cases}
-    forms = {*cases, *encoded, *(json.dumps(each)[1:-1] for each in cases), *("+" if char == " " else "")}
-    return f"(?:{'|'.join(map(re.escape, sorted(forms)))})"
+def _pattern(key: str) -> str:
+    return re.escape(key) if len(key) >= _LONG else rf"(?<![\w-]){re.escape(key)}(?![\w-])"
 
 
 def _mask_pair(pair: str, keys: list[str], mask: Mask) -> str:
     name, equals, value = pair.partition("=")
-    if value and (_SENSITIVE.search(unquote_plus(name)) or keys_in(value, keys)):
-        return _mask_parts(name, keys, mask) + equals + mask(unquote_plus(value))
-    return _mask_parts(pair, keys, mask)
-
-
-def _mask_parts(text: str, keys: list[str], mask: Mask) -> str:
-    return _PART.sub(lambda part: mask(unquote_plus(part[0])) if keys_in(part[0], keys) else part[0], text)
+    shown = mask_text(value, keys, mask)
+    if value and _SENSITIVE.search(unquote_plus(name)):
+        forms = _forms(value)
+        shown = mask(next((key for key in keys if _folded(key) in forms), unquote_plus(value)))
+    return mask_text(name, keys, mask) + equals + shown
