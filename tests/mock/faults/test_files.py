@@ -51,6 +51,12 @@ BAD_STEPS = {
     "{when: {every: 0}, status: 500}": "4 /do/0/when/every: must be at least 1, not 0",
     "{when: {request: '['}, status: 500}": "4 /do/0/when/request: is not a valid regular expression: "
     "unterminated character set at position 0",
+    "{when: {path: 'a{99999999999999}'}, status: 500}": "4 /do/0/when/path: is not a valid regular expression: "
+    "the repetition number is too large",
+    "{when: {body: '(?a)(?u)x'}, status: 500}": "4 /do/0/when/body: is not a valid regular expression: "
+    "ASCII and UNICODE flags are incompatible",
+    r"{body: [{op: lower, pattern: '\u0041'}]}": "4 /do/0/body/0/pattern: is not a valid regular expression: "
+    r"bad escape \u at position 0",
     "{when: {status: 200}, status: 500}": "4 /do/0/when/status: must be a list, not a whole number",
 }
 
@@ -68,6 +74,12 @@ def messages(tmp_path: Path, text: str) -> list[str]:
 def test_an_invalid_step_is_rejected_with_line_pointer_and_advice(tmp_path: Path, step: str) -> None:
     found = messages(tmp_path, f"description: d\nbreaks: []\ndo:\n  - {step}\n")
     assert BAD_STEPS[step] in found
+
+
+def test_a_deeply_nested_expression_is_rejected(tmp_path: Path) -> None:
+    step = f"{{when: {{body: '{'(' * 3000}'}}, status: 500}}"
+    [message] = messages(tmp_path, f"description: d\nbreaks: []\ndo:\n  - {step}\n")
+    assert message.startswith("4 /do/0/when/body: is not a valid regular expression: maximum recursion")
 
 
 def test_an_id_that_no_rule_can_have_is_rejected(tmp_path: Path) -> None:
