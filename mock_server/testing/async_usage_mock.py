@@ -233,7 +233,7 @@ class AsyncUsageMock(MockView):
             ValueError: A value is not valid.
             RevokedKeyError: The scenario of the key revokes it.
         """
-        if protocol not in PROTOCOLS:
+        if check_text("protocol", protocol) not in PROTOCOLS:
             raise UnknownNameError("protocol", protocol, PROTOCOLS)
         check_integers(0, requests=requests, failures=failures, bytes=bytes)
         try:

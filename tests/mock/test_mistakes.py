@@ -23,6 +23,8 @@ MISTAKES: dict[str, tuple[Callable[[Any], object], type[Exception], str]] = {
     "start while running": (lambda mock: mock.start(), RuntimeError, "this mock runs already, at http://127.0.0.1:"),
     "position": (lambda mock: mock.answer(503, 2), TypeError, "key: 2 is not a text; other arguments have names"),
     "key of record": (lambda mock: mock.record("a.example", key=5), TypeError, "key: 5 is not a text"),
+    "protocol": (lambda mock: mock.record("a.example", None), TypeError, "protocol: None is not a text"),
+    "protocol as a list": (lambda mock: mock.record("a.example", ["ws"]), TypeError, "protocol: ['ws'] is not a text"),
     "key first": (lambda mock: mock.use("demo-busy", "heavy"), TypeError, "scenario: is an API key; the key is the"),
     "key before fault": (lambda mock: mock.fail("demo-busy", "throttled"), TypeError, "fault: is an API key; the key"),
     "scenario as a fault": (lambda mock: mock.fail("throttled"), UnknownNameError, "not a fault; it is a scenario"),
