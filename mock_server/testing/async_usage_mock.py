@@ -276,6 +276,8 @@ class AsyncUsageMock(MockView):
         for name in facts:
             if name not in KeyFacts.__annotations__:
                 raise TypeError(f"{name!r} is not a fact of a key; {suggest(name, KeyFacts.__annotations__)}")
+        if scenario is not None:
+            check_text("scenario", scenario)
         uses = None if fault is None else _fault_uses(fault, is_unconditional=True)
         await self._simulator.make_key(key, scenario, faults=uses, facts=facts)
         return key

@@ -25,6 +25,8 @@ MISTAKES: dict[str, tuple[Callable[[Any], object], type[Exception], str]] = {
     "key of record": (lambda mock: mock.record("a.example", key=5), TypeError, "key: 5 is not a text"),
     "protocol": (lambda mock: mock.record("a.example", None), TypeError, "protocol: None is not a text"),
     "protocol as a list": (lambda mock: mock.record("a.example", ["ws"]), TypeError, "protocol: ['ws'] is not a text"),
+    "scenario of a key": (lambda mock: mock.make_key(["heavy"]), TypeError, "scenario: ['heavy'] is not a text"),
+    "number as a scenario": (lambda mock: mock.make_key(5), TypeError, "scenario: 5 is not a text"),
     "key first": (lambda mock: mock.use("demo-busy", "heavy"), TypeError, "scenario: is an API key; the key is the"),
     "key before fault": (lambda mock: mock.fail("demo-busy", "throttled"), TypeError, "fault: is an API key; the key"),
     "scenario as a fault": (lambda mock: mock.fail("throttled"), UnknownNameError, "not a fault; it is a scenario"),
