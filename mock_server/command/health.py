@@ -11,6 +11,7 @@ from mock_server.options import MockOptions
 from usage_contract.errors import reason
 
 PATH = "/__mock__/health"
+SERVER = "usage-mock"  # not imported: the module of the mock that sends it imports aiohttp
 TIMEOUT = 5.0  # seconds
 PAUSE = 0.05  # seconds between two requests
 # A mock that denies access is alive, too: it requires a token, or its host has a name that the control API rejects.
@@ -19,7 +20,9 @@ LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the address to 
 
 
 def check_health(options: MockOptions, *, wait: float = 0.0) -> int:
-    """Request the health of the mock, and return the exit code: 0, or 4 where no mock responds.
+    """Request the health of the mock, and return the exit code: 0, or 4 unless a mock responds.
+
+    A mock is recognized by its header field `Server` or `Mock-Reason`.
 
     Args:
         options: The options of the mock.
@@ -37,12 +40,16 @@ def _problem(options: MockOptions) -> str:
     connection = _connection(host, options)
     try:
         connection.request("GET", PATH)
-        status = connection.getresponse().status
+        response = connection.getresponse()
     except (OSError, HTTPException) as error:
         return f"{host} port {options.port} does not respond: {reason(error)}"
     finally:
         connection.close()
-    return "" if status in ALIVE else f"{host} port {options.port} returns status {status}"
+    if response.status not in ALIVE:
+        return f"{host} port {options.port} returns status {response.status}"
+    is_mock = response.getheader("Server") == SERVER or response.getheader("Mock-Reason") is not None
+    problem = f"is not a usage-mock: status {response.status} without its Server field"
+    return "" if is_mock else f"{host} port {options.port} {problem}"
 
 
 def _connection(host: str, options: MockOptions) -> HTTPConnection:

@@ -299,10 +299,17 @@ def test_health_checks_the_mock_with_the_same_host_and_port(capsys: pytest.Captu
     assert f"usage-mock: health: 127.0.0.1 port {port} does not respond: Connection refused" in capsys.readouterr().err
 
 
-def test_health_reports_the_status_of_another_server(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("status", "problem"),
+    [
+        (404, "returns status 404"),
+        *((status, f"is not a usage-mock: status {status} without its Server field") for status in (200, 401, 403)),
+    ],
+)
+def test_health_reports_another_server(capsys: pytest.CaptureFixture[str], status: int, problem: str) -> None:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_error(404)
+            self.send_error(status)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -312,7 +319,12 @@ def test_health_reports_the_status_of_another_server(capsys: pytest.CaptureFixtu
         thread.start()
         assert main(["health", "--port", str(server.server_port)]) == 4
         thread.join()
-    assert f"health: 127.0.0.1 port {server.server_port} returns status 404" in capsys.readouterr().err
+    assert f"health: 127.0.0.1 port {server.server_port} {problem}" in capsys.readouterr().err
+
+
+def test_health_accepts_a_mock_that_requires_a_token() -> None:
+    with UsageMock(control_token="t-1") as mock:
+        assert main(["health", "--port", str(address(mock.url)[1])]) == 0
 
 
 def test_health_waits_for_a_mock_that_starts_later(capsys: pytest.CaptureFixture[str]) -> None:
