@@ -55,14 +55,13 @@ def api_key(text: str) -> str:
     return text
 
 
-def integer(low: int, high: int | None = None) -> Reader:
+def integer(low: int, high: int = 10**18 - 1) -> Reader:
     """Return a reader of a whole number in ASCII digits."""
 
     def read(text: str) -> int:
-        if re.fullmatch(r"-?[0-9]{1,18}", text) and low <= int(text) and (high is None or int(text) <= high):
+        if re.fullmatch(r"-?[0-9]{1,18}", text) and low <= int(text) <= high:
             return int(text)
-        bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
-        raise ValueError(f"{text!r} is not a whole number {bounds}")
+        raise ValueError(f"{text!r} is not a whole number from {low} to {high}")
 
     return read
 

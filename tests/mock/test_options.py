@@ -126,7 +126,7 @@ def test_every_problem_is_reported_with_its_position() -> None:
     assert [re.split(r"[;.] ", each)[0] for each in found] == [
         "'USAGE_MOCK_PROT' is not a variable of the mock",
         "USAGE_MOCK_RATE_LIMIT: 'maybe' is not valid",
-        "--seed: '-1' is not a whole number of at least 0",
+        "--seed: '-1' is not a whole number from 0 to 999999999999999999",
         "usage-mock.toml:4 'senario' is not an option",
         "usage-mock.toml:6 'hots' is not an option",
         "usage-mock.toml:2 port: must be a text or a number",
