@@ -105,8 +105,10 @@ def _item(number: int, item: SequenceItem, documented: Sequence[int], library: L
         if name not in MEMBERS:
             raise TypeError(f"response {number}: {name!r} is not a member; {suggest(str(name), MEMBERS)}")
     code, fault, delay = (members.get(name) for name in ("code", "fault", "delay"))
-    if code is None and (fault is delay is None or members.get("body") is not None or members.get("headers")):
-        raise ResponseError(f"response {number}: {item!r} has no status code")
+    has_content = members.get("body") is not None or members.get("headers")
+    if code is None and (has_content or fault is delay is None):
+        lacks = "status code" if has_content else "code, fault or delay"
+        raise ResponseError(f"response {number}: {item!r} has no {lacks}")
     if code is not None and (not isinstance(code, int | float) or isinstance(code, bool)):
         raise TypeError(f"response {number}: code: {code!r} is not a status code")
     names = [fault] if isinstance(fault, str) else fault or []

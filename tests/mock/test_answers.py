@@ -155,6 +155,7 @@ INVALID_SEQUENCES: list[tuple[list[Any], type[Exception], str, int, str]] = [
         404,
         "response 1: 'body-is-nul' is not a fault",
     ),
+    ([{}], ValueError, "response 1: {} has no code, fault or delay", 422, "body /code/0: "),
     ([{"body": "x"}], ValueError, "response 1: {'body': 'x'} has no status code", 422, "body /code/0: has body, which"),
     ([{"cod": 503}], TypeError, "response 1: 'cod' is not a member; did you mean 'code'?", 422, "body /code/0/cod: is"),
     (
