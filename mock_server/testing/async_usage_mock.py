@@ -136,12 +136,14 @@ class AsyncUsageMock(MockView):
 
         Raises:
             TypeError: An argument has another type.
-            ValueError: A number is not valid.
+            ValueError: A number is not valid, or None has other arguments.
         """
         if not isinstance(file_conditions, bool):
             raise TypeError(f"file_conditions: {file_conditions!r} is not True or False")
         self._check_order("fault", fault, key)
         check_turns(after, times)
+        if fault is None and (after, times, file_conditions) != (0, None, False):
+            raise ValueError("fail: None removes the override; it has no after, times and file_conditions")
         turns: dict[str, Any] = {"after": after, "times": times, "is_unconditional": not file_conditions}
         await self._replace(key, faults=None if fault is None else _fault_uses(fault, **turns))
 

@@ -166,6 +166,12 @@ def test_a_fault_acts_on_one_request_from_the_start() -> None:
         assert [usage(mock.url, mock.api_key).body == b"null" for _ in range(3)] == [False, True, False]
 
 
+@pytest.mark.parametrize("arguments", [{"times": 3}, {"after": 1}, {"file_conditions": True}])
+def test_no_fault_has_no_other_arguments(hosted: UsageMock, arguments: Any) -> None:
+    with pytest.raises(ValueError, match="fail: None removes the override; it has no after, times and file_conditions"):
+        hosted.fail(None, **arguments)
+
+
 @pytest.mark.parametrize("counts", [{"after": -1}, {"times": 0}, {"after": 1.5}, {"times": True}])
 def test_a_fault_with_invalid_counts_is_rejected(hosted: UsageMock, counts: Any) -> None:
     with pytest.raises((ValueError, TypeError), match="is not a whole number from"):
