@@ -62,7 +62,7 @@ class FaultExchange:
     is_touched: bool = False
 
     async def message(self) -> RawMessage:
-        """Return the message so far, of which the fault determines every byte."""
+        """Return the changed message; before the first change, a raw message with the unmodified response."""
         if self.changed is not None:
             return self.changed
         response = await self.response()
