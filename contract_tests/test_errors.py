@@ -78,10 +78,11 @@ def test_every_auth_error_has_a_detail(
     repeats=["errors/error-body-is-json-with-a-detail", "errors/every-auth-error-has-a-detail"],
 )
 def test_errors_of_a_json_media_type_are_json(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response with a 4xx status and a JSON media type MUST have a JSON body."""
-    errors = (each for each in journal if each.status in CLIENT_ERRORS and each.is_json and not each.coding_problem)
-    for exchange in kept_whole(or_not_applicable(errors, "no response with a 4xx status has a JSON media type")):
-        if exchange.ending == "complete" and exchange.request.method != "HEAD" and exchange.json.problem:
+    """A response with a 4xx status, a JSON media type and a body MUST have a JSON body."""
+    with_a_body = (each for each in journal if each.status in CLIENT_ERRORS and each.is_json and each.size)
+    errors = or_not_applicable(with_a_body, "no response with a 4xx status and a JSON media type has a body")
+    for exchange in kept_whole(errors):
+        if exchange.ending == "complete" and not exchange.coding_problem and exchange.json.problem:
             yield Finding(f"the body {exchange.json.problem}", exchange)
 
 
