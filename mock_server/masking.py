@@ -81,7 +81,16 @@ def mask_text(text: str, keys: Iterable[str], mask: Mask = mask_key) -> str:
 
 
 def mask_field(name: str, value: str, keys: Iterable[str], mask: Mask = mask_key) -> str:
-    """Return the value of a header field without the keys in it; without one, the whole credential is masked."""
+    """Return the value of a header field without the keys in it; without one, the whole credential is masked.
+
+    Of cookies, each value is a credential.
+    """
+    if name.lower() == "cookie" and ";" in value:
+        found = keys_in(value, keys)
+        cookies = re.split("(; *)", value)
+        cookies[::2] = [mask_field(name, cookie, found, mask) for cookie in cookies[::2]]
+        shown = "".join(cookies)
+        return mask(found[0]) if keys_in(shown, found) else shown
     shown = mask_text(value, keys, mask)
     if shown != value or not value or not _SENSITIVE.search(name):
         return shown

@@ -201,6 +201,15 @@ def test_keys_are_masked_in_fields_and_bodies(api: Api, limited: UsageMock) -> N
     assert fields["X-Note"] == f"({mask_key(other)})"
 
 
+@pytest.mark.parametrize("cookies", ["session=a-secret; key={}", "key={}; session=a-secret", "a-secret;{}; "])
+def test_every_cookie_beside_a_known_key_is_masked(api: Api, limited: UsageMock, cookies: str) -> None:
+    send_request(limited.url, headers=[(KEY, BUSY), ("Cookie", cookies.format(BUSY))])
+    entry = entry_of(api)
+    assert mask_key(BUSY) in str(entry)
+    assert BUSY not in str(entry)
+    assert "a-secret" not in str(entry)
+
+
 @pytest.mark.parametrize("body", [b"\xff\xfe", "demo-busy".encode("utf-16"), b"\x00"])
 def test_a_body_that_is_not_a_text_is_not_shown(api: Api, limited: UsageMock, body: bytes) -> None:
     post(limited.url, body)
