@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import shlex
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 import trustme
 
@@ -59,27 +59,25 @@ with UsageMock() as mock:
 
 @pytest.mark.parametrize("closed", CLOSED)
 def test_the_command_with_closed_streams_serves_until_it_is_stopped(closed: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = ["sh", "-c", f'exec "$0" "$@" {closed}', sys.executable, "-m", "mock_server", "--port", str(port)]
+    command = ["sh", "-c", f'exec "$0" "$@" {closed}', sys.executable, "-m", "mock_server", "--port", "0"]
     with subprocess.Popen(command) as process:
         try:
-            assert status_once_listening(process, port) == 200
+            with closing(http.client.HTTPConnection("127.0.0.1", port_of(process), timeout=WAIT)) as connection:
+                connection.request("GET", "/healthz")
+                assert connection.getresponse().status == 200
             process.terminate()
             assert process.wait(WAIT) == 0
         finally:
             process.kill()
 
 
-def status_once_listening(process: subprocess.Popen[bytes], port: int) -> int:
-    """Return the status of /healthz; a process without standard output cannot report that it listens."""
+def port_of(process: subprocess.Popen[bytes]) -> int:
+    """Return the port on which a process listens; one without standard output cannot print it."""
     while process.poll() is None:
-        try:
-            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT)) as connection:
-                connection.request("GET", "/healthz")
-                return connection.getresponse().status
-        except ConnectionRefusedError:
-            time.sleep(0.01)
+        for connection in psutil.Process(process.pid).net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN:
+                return connection.laddr.port
+        time.sleep(0.01)
     raise AssertionError(f"the mock exited with code {process.returncode}")
 
 
