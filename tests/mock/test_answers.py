@@ -249,6 +249,9 @@ def test_no_status_code_has_no_other_arguments(mock: UsageMock, arguments: dict[
     [
         ({"times": 1}, 422, "body: has times, which needs code or fault"),
         ({"after": 1, "delay": 1}, 422, "body: has after, which needs code or fault"),
+        ({"fault": None, "times": 3}, 422, "body: has times, which needs code or fault"),
+        ({"code": None, "after": 1}, 422, "body: has after, which needs code or fault"),
+        ({"fault": None, "file_conditions": True}, 422, "body /fault: must be text or a list, not null"),
         ({"body": "a"}, 422, "body: has body, which needs code"),
         ({"headers": {}, "fault": "body-is-null"}, 422, "body: has headers, which needs code"),
         ({"code": None, "body": "a"}, 422, "body /code: must be a whole number, not null"),
