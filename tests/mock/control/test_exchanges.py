@@ -205,9 +205,8 @@ def test_keys_are_masked_in_fields_and_bodies(api: Api, limited: UsageMock) -> N
 def test_every_cookie_beside_a_known_key_is_masked(api: Api, limited: UsageMock, cookies: str) -> None:
     send_request(limited.url, headers=[(KEY, BUSY), ("Cookie", cookies.format(BUSY))])
     entry = entry_of(api)
-    assert mask_key(BUSY) in str(entry)
-    assert BUSY not in str(entry)
-    assert "a-secret" not in str(entry)
+    shown = f"{entry['request']} {entry['curl']}"
+    assert not any(secret in shown for secret in (BUSY, "a-secret"))
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe", "demo-busy".encode("utf-16"), b"\x00"])
