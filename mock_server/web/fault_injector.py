@@ -265,7 +265,8 @@ class FaultInjectors:
 
 def _change(message: RawMessage, changes: Changes, turn: int) -> RawMessage:
     new, added = changes.headers.get("set", {}), changes.headers.get("add", {})
-    removed = {name.lower() for name in (*changes.headers.get("remove", ()), *new)}
+    of_a_body = ("Content-Type",) if changes.status == 304 else ()  # RFC 9110, section 15.4.5
+    removed = {name.lower() for name in (*changes.headers.get("remove", ()), *new, *of_a_body)}
     kept = tuple((name, value) for name, value in message.headers if name.lower() not in removed)
     body = patched(message.body, changes.patch, turn) if changes.patch else message.body
     status = changes.status or message.status
