@@ -7,18 +7,22 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from contract_tests.metrics.view import UsageMetrics
 from contract_tests.reports.model import counted
 from contract_tests.support.facts import MISSING_KEY_REFUSED, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
 from contract_tests.support.findings import Finding, report, status_finding, unless_200
 from contract_tests.support.gate import Gate
 from contract_tests.support.lengths import other_length, states_a_length, twice_or_half
 from contract_tests.support.rules import advisory, documented, specified
-from contract_tests.wire.messages import Exchange
+from contract_tests.wire.messages import Credential, Exchange, kept_whole
 from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
 ENTITY_TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 CONTENT_RANGE = re.compile(r"bytes 0-(\d+)/(\d+|\*)")
 FIRST_TEN_BYTES = b"bytes=0-9"
+BODY_FIELDS = ("Content-Type", "Content-Encoding", "Content-Language")
+VALIDATORS = ("ETag", "Last-Modified")
+MODIFICATION_INTERVAL = 2.0  # seconds: Last-Modified has whole seconds
 NO_ETAG, NO_STRONG_ETAG = "no 200 response has an ETag", "no 200 response has a strong ETag"
 
 
@@ -116,6 +120,41 @@ def test_current_etag_is_200_or_304(
         exchange = gate.send(tagged[0].request.credential, label, fields=fields)
         if exchange.status != 200:
             yield status_finding(exchange, "200, because the entity tag belongs to another key")
+
+
+@advisory("RFC 9110, section 15.4.5: a 304 has no metadata of the body that its recipient has, such as Content-Type")
+def test_304_has_no_metadata_of_a_body(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response with status 304 SHOULD NOT have Content-Type, Content-Encoding or Content-Language."""
+    not_modified = (exchange for exchange in journal if exchange.status == 304)
+    for exchange in or_not_applicable(not_modified, "no response has status 304"):
+        for name in BODY_FIELDS:
+            if exchange.values(name):
+                yield Finding(f"a 304 response has {name}", exchange, actual=exchange.header(name))
+
+
+@advisory(
+    "RFC 9110, section 8.8: a validator changes with the content; a client keeps old usage metrics otherwise",
+    repeats=["cache/strong-etag-identifies-one-body"],
+    reads=["one run"],
+)
+def test_validators_change_with_the_metrics(
+    ok_responses: list[Exchange], other_ok_responses: list[Exchange]
+) -> Iterator[Finding]:
+    """A 200 response SHOULD NOT have the weak `ETag` or the `Last-Modified` of another one with another `total`.
+
+    `Last-Modified` has whole seconds, so two responses within two seconds may have the same one.
+    """
+    first_with: dict[tuple[str, str, Credential | None], UsageMetrics] = {}
+    responses = kept_whole((*ok_responses, *other_ok_responses))
+    stated = ((each, name) for each in responses for name in VALIDATORS if each.values(name))
+    for exchange, name in or_not_applicable(stated, f"no 200 response has {' or '.join(VALIDATORS)}"):
+        metrics, value = UsageMetrics(exchange), exchange.header(name)
+        first = first_with.setdefault((name, value, metrics.key), metrics)
+        is_later = name == "ETag" or exchange.started - first.exchange.ended > MODIFICATION_INTERVAL
+        if is_later and None is not first.total != metrics.total:
+            problem = f"{name} remains the same, and total changes"
+            yield Finding(problem, exchange, related=(first.exchange,), actual=exchange.excerpt(value))
+            return
 
 
 @specified("RFC 9110, section 15.4.5: a 304 has the ETag that a 200 would have", repeats=["cache/etag-is-well-formed"])

@@ -247,7 +247,10 @@ def test_responses_do_not_disclose_internals(journal: tuple[Exchange, ...]) -> I
     repeats=["errors/responses-do-not-disclose-internals"],
 )
 def test_header_fields_do_not_disclose_internals(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A header field of a response SHOULD NOT contain an SQL statement, or the path of a source file."""
+    """A header field of a response SHOULD NOT contain an SQL statement, or the path of a source file.
+
+    Nor should a response have a field for debugging, such as X-Debug-Token.
+    """
     for exchange in journal:
         yield from _disclosed_in_fields(exchange, details_in_field)
 

@@ -27,6 +27,7 @@ LARGEST_CLOCK_OFFSET = 300  # seconds: between those of the server and of this m
 DATE_INTERVAL = 2.0  # seconds: Date has whole seconds, so two responses that far apart have different ones
 ROUNDING = 0.1  # seconds: more than the inaccuracy of sums of times
 LARGEST_BODY = 1 << 16  # bytes
+OBSOLETE_FIELDS = ("X-XSS-Protection", "Expect-CT", "Public-Key-Pins", "P3P")
 FROZEN_INTERVAL = 5.0  # seconds: for one key and target, because a gateway may repeat a response for a moment
 
 
@@ -127,6 +128,39 @@ def test_credentials_are_not_allowed_for_any_origin(journal: tuple[Exchange, ...
             yield Finding("pages of any origin may send credentials", exchange, actual=allowed)
 
 
+@advisory("Fetch standard, CORS check: a browser accepts one origin or *; null is the origin of any sandboxed page")
+def test_allowed_origin_is_one_origin(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """`Access-Control-Allow-Origin` SHOULD be `*` or one origin, and not `null` or a list.
+
+    The origin of the request is accepted, regardless of its form.
+    """
+    allowing = (each for each in journal if each.values("Access-Control-Allow-Origin"))
+    for exchange in or_not_applicable(allowing, "no response allows an origin"):
+        allowed = exchange.header("Access-Control-Allow-Origin")
+        is_of_request = allowed.encode("latin-1") in exchange.request.values("Origin")
+        if not is_of_request and (allowed == "null" or {",", " "} & set(allowed)):
+            yield Finding("Access-Control-Allow-Origin is not one origin", exchange, actual=allowed)
+
+
+@advisory("OWASP HTTP Headers Cheat Sheet: fields that browsers have removed, because some of them did harm")
+def test_fields_are_not_obsolete(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response SHOULD NOT have `X-XSS-Protection` other than 0, `Expect-CT`, `Public-Key-Pins` or `P3P`."""
+    for exchange in baseline_responses:
+        for name in OBSOLETE_FIELDS:
+            if (value := exchange.header(name)) and (name, value.strip()) != ("X-XSS-Protection", "0"):
+                yield Finding(f"{name} is obsolete", exchange, actual=value)
+
+
+@advisory("RFC 9110, section 6.6.2: a sender names its trailer fields in Trailer, before the body")
+def test_trailer_fields_are_announced(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response with trailer fields SHOULD name them in `Trailer`."""
+    for exchange in or_not_applicable((each for each in journal if each.trailers), "no response has trailer fields"):
+        announced = {name.strip().lower() for name in exchange.header("Trailer").split(",")}
+        for name, _ in exchange.trailers:
+            if name.lower() not in announced:
+                yield Finding(f"Trailer does not name {exchange.excerpt(name)}", exchange)
+
+
 @advisory("W3C Trace Context, section 3.2.2.3, of a field for the same purpose: an identifier is unique")
 def test_request_identifiers_differ(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response SHOULD NOT have the X-Request-Id, X-Correlation-Id or Request-Id of another response.
@@ -149,14 +183,17 @@ def test_request_identifiers_differ(journal: tuple[Exchange, ...]) -> Iterator[F
             return
 
 
-@advisory("RFC 6265, section 4.1.2: HttpOnly and Secure keep a cookie from scripts and from plain HTTP")
+@advisory(
+    "RFC 6265, section 4.1.2: HttpOnly and Secure keep a cookie from scripts and from plain HTTP; "
+    "OWASP Session Management Cheat Sheet: SameSite keeps it from requests of other sites"
+)
 def test_cookies_are_protected(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A cookie that a response sets SHOULD have `HttpOnly`, and over HTTPS also `Secure`."""
-    needed = {"httponly", "secure"} if gate.settings.target.scheme == "https" else {"httponly"}
+    """A cookie that a response sets SHOULD have `HttpOnly` and `SameSite`, and over HTTPS also `Secure`."""
+    needed = {"httponly", "samesite", *(["secure"] if gate.settings.target.scheme == "https" else [])}
     cookies = ((exchange, cookie) for exchange in journal for cookie in exchange.values("Set-Cookie"))
     for exchange, cookie in or_not_applicable(cookies, NO_COOKIE):
         name, *attributes = (part.strip() for part in cookie.split(";"))
-        if missing := needed - {attribute.lower() for attribute in attributes}:
+        if missing := needed - {attribute.partition("=")[0].lower() for attribute in attributes}:
             problem = f"a cookie lacks {' and '.join(sorted(missing))}"
             yield Finding(problem, exchange, actual=name.partition("=")[0])
 

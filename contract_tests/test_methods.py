@@ -152,6 +152,18 @@ def test_override_fields_have_no_effect(gate: Gate) -> Iterator[Finding]:
         yield status_finding(exchange, one_of(gate.baseline.refusals(None)))
 
 
+@advisory(
+    "OWASP Web Security Testing Guide, test HTTP methods: TRACE shows a script the header fields of a request",
+    repeats=["errors/keys-are-not-echoed"],
+)
+def test_trace_is_refused(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response to TRACE SHOULD NOT have a 2xx status."""
+    traces = (exchange for exchange in journal if exchange.request.method == "TRACE")
+    for exchange in or_not_tested(traces, "no request has this method"):
+        if exchange.status in SUCCESSES:
+            yield status_finding(exchange, "405 or 501")
+
+
 @documented("RFC 9110, section 15.5.6: 405")
 def test_405_names_the_allowed_methods(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with status 405 MUST name the allowed methods in `Allow`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from contract_tests.support.token_bucket import REMAINING, ROUNDING
 from contract_tests.wire.dates import made_at
 from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested, or_not_applicable
+from contract_tests.wire.pacing import stated_wait
 
 BUCKET = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
 MOST_PROCESSES = 4  # behind one address, each with its own bucket: more of them would not be a limit
@@ -254,14 +256,7 @@ def test_429_is_complete(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[
     X-RateLimit-Remaining is 0. X-RateLimit-Limit is the limit of the key if its bucket is empty. If it is not, the 429
     may be that of another limit, such as one by address.
     """
-    of_a_key = (exchange for exchange in journal if _has_a_limit(gate, exchange.request))
-    throttled = [exchange for exchange in of_a_key if exchange.status == 429 and not exchange.is_zstd]
-    if not throttled and gate.transport.is_recorded:
-        raise NotTested("no recorded response to a valid key has status 429")
-    if not throttled and gate.settings.intrusive:
-        raise NotTested("no response has status 429; the bursts caused none")
-    if not throttled:
-        raise NotTested("no response has status 429; only --intrusive causes one", wanted="--intrusive")
+    throttled = [exchange for exchange in _throttled(gate, journal) if not exchange.is_zstd]
     limits = {key: _stated_limits(journal, key) for key in {exchange.request.credential for exchange in throttled}}
     of_other_limits = [late for key in gate.keys for _, late in _pairs_with_tokens(gate, journal, key)]
     for exchange in throttled:
@@ -274,6 +269,36 @@ def test_429_is_complete(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[
             yield media_type_finding(exchange, "the body is not JSON")
         else:
             yield from body_findings(OPERATION, exchange, "documented")
+
+
+@advisory(
+    f"{ERRORS_GUIDE}: Retry-After is the time after which to retry; a client that waits longer leaves tokens unused",
+    repeats=["bucket/retry-after-is-sufficient", "rate/429-is-complete"],
+)
+def test_retry_after_is_not_longer_than_a_refill(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """Retry-After SHOULD NOT be longer than an empty bucket of the key takes until it is full, rounded up."""
+    usual = [UsageMetrics(exchange) for exchange in journal if gate.is_ok(exchange)]
+    refills = {
+        metrics.key: math.ceil(burst / rps) for metrics, burst, rps in with_members(usual, "burst", "rps") if rps
+    }
+    for exchange in _throttled(gate, journal):
+        longest = refills.get(exchange.request.credential)
+        if longest is not None and stated_wait(exchange) > longest + 1:
+            expected, actual = f"at most {longest + 1} s", exchange.header("Retry-After")
+            yield Finding("Retry-After is longer than a refill", exchange, expected=expected, actual=actual)
+            return
+
+
+def _throttled(gate: Gate, journal: tuple[Exchange, ...]) -> list[Exchange]:
+    """Return the responses with status 429 to a valid key; NotTested without any."""
+    of_a_key = (exchange for exchange in journal if _has_a_limit(gate, exchange.request))
+    if throttled := [exchange for exchange in of_a_key if exchange.status == 429]:
+        return throttled
+    if gate.transport.is_recorded:
+        raise NotTested("no recorded response to a valid key has status 429")
+    if gate.settings.intrusive:
+        raise NotTested("no response has status 429; the bursts caused none")
+    raise NotTested("no response has status 429; only --intrusive causes one", wanted="--intrusive")
 
 
 def _has_a_limit(gate: Gate, request: Request) -> bool:

@@ -15,8 +15,8 @@ MASK_WORDS = ("xxx", "redacted", "hidden")
 
 
 def received_values(exchange: Exchange) -> bytes:
-    """Return the body of a response, and the values of its header fields."""
-    return exchange.body + b"\n".join(value for _, value in exchange.fields)
+    """Return the body of a response, and the values of its header and trailer fields."""
+    return exchange.body + b"\n".join(value for _, value in (*exchange.fields, *exchange.trailers))
 
 
 def disclosed(keys: Iterable[Credential], exchange: Exchange) -> Iterator[Credential]:

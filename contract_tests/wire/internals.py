@@ -40,6 +40,7 @@ FIELD_INTERNALS = re.compile(
     rb"\b(?:SELECT [^\n]{1,300} FROM|INSERT INTO|DELETE FROM|UPDATE [\w.]{1,100} SET) \w"
     rb"|(?:^|(?<=[\s\"'=(,;]))/[\w./-]{1,200}\.(?:py|rb|php|go|java|kt|cs|exs?|ts)\b"
 )
+DEBUG_FIELDS = re.compile(r"(?i)x-(?:debug|sql|sourcefiles?$)")
 URL_FIELDS = re.compile(
     r"(?i)(?:(?:content-)?location|link|refresh|(?:x-)?sourcemap|set-cookie|report.*|content-security-policy.*)$"
 )
@@ -55,7 +56,12 @@ def internals_in_field(name: str, value: bytes) -> re.Match[bytes] | None:
 
 
 def details_in_field(name: str, value: bytes) -> re.Match[bytes] | None:
-    """Find an SQL statement or the path of a source file in a header field, other than one with URLs."""
+    """Find an SQL statement or the path of a source file in a header field, other than one with URLs.
+
+    A field for debugging consists of such details.
+    """
+    if DEBUG_FIELDS.match(name):
+        return re.match(rb".+", value)
     return None if URL_FIELDS.match(name) else FIELD_INTERNALS.search(value)
 
 

@@ -147,6 +147,7 @@ class Exchange:
     Attributes:
         status: None if no status line arrived.
         fields: The header fields, in order and with the case of their names.
+        trailers: The fields after a chunked body.
         payload: The body as it was sent, before its content coding is undone.
         ending: How the response ended; `problem` states the reason.
         received: The number of all bytes.
@@ -167,6 +168,7 @@ class Exchange:
     reason: str = ""
     version: str = ""
     fields: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
+    trailers: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
     payload: bytes = field(default=b"", repr=False)
     ending: Ending = "complete"
     problem: str = ""

@@ -25,6 +25,11 @@ def _head_of(start: bytearray) -> bytes:
     return head[0] if head else bytes(start)
 
 
+def _fields_of(event: h11.Response | h11.EndOfMessage) -> tuple[tuple[str, bytes], ...]:
+    fields = islice(event.headers.raw_items(), MOST_FIELDS)
+    return tuple((name.decode("latin-1"), value) for name, value in fields)
+
+
 class ResponseReader:
     """Reads one response: h11 parses the bytes; the clock and the limits end the wait."""
 
@@ -46,6 +51,7 @@ class ResponseReader:
         self.problem = problem
         self.ending: Ending = "complete"
         self.head: h11.Response | None = None
+        self.trailers: h11.EndOfMessage | None = None
         self.start = bytearray(early)
         self.body = bytearray()
         self.room, self.size = room, 0
@@ -84,13 +90,13 @@ class ResponseReader:
         self.reusable = self._may_be_reused() and not has_body
         if self.head is None:
             return exchange
-        raw_fields = self.head.headers.raw_items()
         return replace(
             exchange,
             status=self.head.status_code,
             reason=self.head.reason.decode("latin-1"),
             version=self.head.http_version.decode("latin-1"),
-            fields=tuple((name.decode("latin-1"), value) for name, value in islice(raw_fields, MOST_FIELDS)),
+            fields=_fields_of(self.head),
+            trailers=_fields_of(self.trailers) if self.trailers else (),
         )
 
     def _step(self) -> bool:
@@ -104,6 +110,8 @@ class ResponseReader:
             return fields <= MOST_FIELDS or self._stop("too large", f"the head has {fields} fields")
         if isinstance(event, h11.InformationalResponse):
             return event.status_code != 100 or self._send_body()
+        if isinstance(event, h11.EndOfMessage):
+            self.trailers = event
         return isinstance(event, h11.Data) and self._add(event.data)
 
     def _send_body(self) -> bool:

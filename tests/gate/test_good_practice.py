@@ -26,6 +26,12 @@ def error(code: int, detail: str, **members: object) -> dict[str, Any]:
     return entry(body, code, key="", method=method, at=code)
 
 
+def validated(total: int, at: float, **received: str) -> dict[str, Any]:
+    """Return a 200 with a total and a validator."""
+    body = {**METRICS, "total": total, "success": total - METRICS["fail"]}
+    return entry(json.dumps(body), at=at, received=received)
+
+
 def allowing(allowed: str, at: float, origin: str) -> dict[str, Any]:
     sent, received = {"Origin": origin}, {"access-control-allow-origin": allowed, "cache-control": "private, no-cache"}
     return entry(GOOD, at=at, sent=sent, received=received)
@@ -56,6 +62,20 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "consistency/top-domains-are-normalized",
         [with_members(top_domains=[{"domain": "2001:db8::17", "requests": 900}])],
     ),
+    "a weak ETag for equal metrics": (
+        "cache/validators-change-with-the-metrics",
+        [validated(12342, at, etag='W/"1"') for at in (1, 9)],
+    ),
+    "two changes within a second": (
+        "cache/validators-change-with-the-metrics",
+        [validated(12342 + at, at, **{"last-modified": "Fri, 15 Jan 2027 08:00:00 GMT"}) for at in (1, 2)],
+    ),
+    "X-XSS-Protection: 0": ("http/fields-are-not-obsolete", [entry(GOOD, at=1, received={"x-xss-protection": "0"})]),
+    "the origin null": ("http/allowed-origin-is-one-origin", [allowing("null", 1, "null")]),
+    "a cookie for this site": (
+        "http/cookies-are-protected",
+        [entry(GOOD, at=1, received={"set-cookie": "a=b; httponly; samesite=strict; secure"})],
+    ),
 }
 SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "a status of another response": ("errors/status-member-is-the-status", [error(401, "no key", status=500)]),
@@ -64,6 +84,16 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
         [allowing(origin, at, origin) for at, origin in enumerate((ORIGIN, "https://b.example"))],
     ),
     "None as a text": ("schema/texts-are-not-placeholders", [with_members(throttling="None")]),
+    "an old Last-Modified": (
+        "cache/validators-change-with-the-metrics",
+        [validated(12342 + at, at, **{"last-modified": "Fri, 15 Jan 2027 08:00:00 GMT"}) for at in (1, 9)],
+    ),
+    "an XSS filter": ("http/fields-are-not-obsolete", [entry(GOOD, at=1, received={"x-xss-protection": "1"})]),
+    "any origin null": ("http/allowed-origin-is-one-origin", [allowing("null", 1, ORIGIN)]),
+    "a cookie for all sites": (
+        "http/cookies-are-protected",
+        [entry(GOOD, at=1, received={"set-cookie": "a=b; HttpOnly; Secure"})],
+    ),
     "an American date": ("schema/times-have-an-unambiguous-form", [with_members(reset_at="11/29/2026 01:20 PM")]),
     "a reset an hour ago": (
         "rate/reset-is-not-in-the-past",

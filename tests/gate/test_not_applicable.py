@@ -17,6 +17,7 @@ STRONG_ETAG = "cache/strong-etag-identifies-one-body"
 # The shipped mock sends no entity tag, cookie, redirect, part, compressed body, or identifier of a request.
 OF_THE_SHIPPED_MOCK = {
     "bypass/response-cookie-is-not-accepted",
+    "cache/304-has-no-metadata-of-a-body",
     "cache/304-has-the-etag",
     "cache/304-states-a-possible-length",
     "cache/age-is-in-whole-seconds",
@@ -28,11 +29,13 @@ OF_THE_SHIPPED_MOCK = {
     "cache/if-range-is-respected",
     "cache/last-modified-is-not-later-than-date",
     "cache/negotiated-coding-has-vary",
+    "cache/validators-change-with-the-metrics",
     STRONG_ETAG,
     "errors/redirects-do-not-contain-keys",
     "http/cookies-are-protected",
     "http/deflate-has-the-zlib-format",
     "http/request-identifiers-differ",
+    "http/trailer-fields-are-announced",
     "http/upgrade-is-a-connection-option",
     "keys/each-key-has-its-own-etags",
     "rate/200-fields-agree-with-the-body",

@@ -57,6 +57,7 @@ NOT_FOLLOWED_BY_VARIANTS = {
     "http/headers-are-well-formed",
     "http/media-type-is-not-guessed",
     "methods/other-methods-are-405",
+    "methods/trace-is-refused",
     "http/responses-have-a-date",
     "keys/each-key-has-its-own-etags",
     "robustness/missing-user-agent-is-accepted",
