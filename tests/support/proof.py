@@ -36,6 +36,7 @@ OF_INTRUSIVE_RULES = {
     *(rule for rule in rule_ids() if rule.startswith("bucket/")),
     "methods/undocumented-method-is-refused",
     "rate/429-is-complete",
+    "rate/retry-after-is-not-longer-than-a-refill",
     "rate/remaining-is-at-most-burst",
 }
 
