@@ -11,7 +11,7 @@ import pytest
 from contract_tests.support import wrong_keys
 from contract_tests.support.disclosure import MASKS
 from contract_tests.support.findings import Finding
-from contract_tests.support.gate import Gate
+from contract_tests.support.gate import MARKER, Gate
 from contract_tests.support.rules import ERRORS_GUIDE, advisory
 from contract_tests.wire.messages import AUTH_ERRORS, UNSUSPICIOUS, Exchange
 from contract_tests.wire.not_tested import NotTested, or_not_applicable
@@ -31,6 +31,17 @@ def detailed(journal: tuple[Exchange, ...]) -> list[Exchange]:
     """The errors that have a detail; NotApplicable without any."""
     errors = (each for each in journal if (each.status or 0) >= 400 and not each.abridged)
     return list(or_not_applicable((each for each in errors if _text(each)), "no error has a detail"))
+
+
+@advisory(
+    "OWASP Cross Site Scripting Prevention Cheat Sheet: a page contains text of a request only with escaped markup"
+)
+def test_pages_do_not_contain_markup_of_a_request(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response in HTML SHOULD NOT contain markup of the target of its request."""
+    for exchange in journal:
+        is_page = "html" in exchange.header("Content-Type").lower() and not exchange.abridged
+        if is_page and MARKER in exchange.request.target and MARKER in exchange.body:
+            yield Finding("the page contains markup of the request", exchange, actual=MARKER)
 
 
 @advisory(

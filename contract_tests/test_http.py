@@ -53,9 +53,10 @@ def heads(
 def test_other_responses_are_complete(errors: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response to any other request MUST be valid HTTP, and as long as it states.
 
-    Its status is 401, 403, 404, 405 or 429, or it is a response to HTTP/1.0.
+    A response that is too short has status 401, 403, 404, 405 or 429, or is one to HTTP/1.0.
     """
-    for exchange in _distinct(*errors, *(each for each in journal if each.request.version == "HTTP/1.0")):
+    unreadable = (each for each in journal if each.ending == "malformed" and each.raw_head.startswith(b"HTTP/1."))
+    for exchange in _distinct(*errors, *unreadable, *(each for each in journal if each.request.version == "HTTP/1.0")):
         if exchange.ending in {"truncated", "malformed"}:
             yield incomplete_finding(exchange)
 
@@ -91,6 +92,19 @@ def test_length_is_stated_once(heads: Iterable[Exchange]) -> Iterator[Finding]:
         if len(stated) > 1:
             actual = b" and ".join(stated)
             yield Finding("the length of the body is stated twice", exchange, actual=actual)
+
+
+@advisory(
+    "RFC 9112, section 6.3: a server sends messages with a length or chunks; of others, the end may be an interruption",
+    repeats=["http/http-1-1-is-supported", "http/responses-are-complete"],
+    reads=["framing"],
+)
+def test_lengths_are_stated(heads: Iterable[Exchange]) -> Iterator[Finding]:
+    """A response of HTTP/1.1 with a body SHOULD have Content-Length or Transfer-Encoding."""
+    for exchange in heads:
+        is_framed = exchange.values("Content-Length") or exchange.values("Transfer-Encoding")
+        if exchange.size and not is_framed and exchange.version == exchange.request.version[5:] == "1.1":
+            yield Finding("the body ends with the connection", exchange)
 
 
 @specified("RFC 9112, sections 2.3 and 4: status-line, and its version", reads=["head"])
@@ -228,6 +242,16 @@ def test_contradictory_lengths_are_refused(gate: Gate) -> Iterator[Finding]:
     exchange = gate.send(gate.main, "and two different lengths", fields=fields, new_connection=True)
     if exchange.status in SUCCESSES or exchange.ending in LATE_ENDINGS:
         yield status_finding(exchange, "400")
+
+
+@advisory("RFC 9112, section 6.3: a server MUST respond with 400 to an invalid length; some frameworks do not")
+def test_invalid_length_is_refused(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A request with a Content-Length that is not a number SHOULD NOT get a 2xx status."""
+    lengths = ((each, length) for each in journal for length in each.request.values("Content-Length"))
+    invalid = (exchange for exchange, length in lengths if not length.isdigit())
+    for exchange in or_not_tested(invalid, "every Content-Length of a request is a number"):
+        if exchange.status in SUCCESSES:
+            yield status_finding(exchange, "400")
 
 
 @specified("RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5: HEAD, 204 and 304", reads=["framing"])

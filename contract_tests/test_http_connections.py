@@ -173,9 +173,14 @@ def test_connections_are_kept(ok_responses: list[Exchange]) -> Iterator[Finding]
     repeats=["http/connections-are-kept", "http/status-line-is-well-formed"],
     reads=["head"],
 )
-def test_http_1_1_is_supported(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response to an HTTP/1.1 request SHOULD NOT have the version HTTP/1.0."""
-    for exchange in baseline_responses:
+def test_http_1_1_is_supported(
+    baseline_responses: tuple[Exchange, ...], journal: tuple[Exchange, ...]
+) -> Iterator[Finding]:
+    """A response to an HTTP/1.1 request SHOULD NOT have the version HTTP/1.0.
+
+    It is a response to a baseline request, or has status 404 or 405.
+    """
+    for exchange in (*baseline_responses, *(each for each in journal if each.status in {404, 405})):
         if exchange.request.version == "HTTP/1.1" and exchange.version == "1.0":
             yield Finding("the response has the version HTTP/1.0", exchange)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from email.utils import formatdate
 
 import pytest
 
 from contract_tests.support.findings import Finding
-from contract_tests.support.gate import OTHER_ORIGIN, SIMILAR_ORIGIN, Gate
+from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, specified
 from contract_tests.wire.dates import is_date, made_at
 from contract_tests.wire.http_lint import complaints, malformed_dates, repeated_fields
@@ -20,13 +22,14 @@ from contract_tests.wire.not_tested import (
     NotApplicable,
     NotTested,
     or_not_applicable,
-    or_not_tested,
 )
 
 LARGEST_CLOCK_OFFSET = 300  # seconds: between those of the server and of this machine
 DATE_INTERVAL = 2.0  # seconds: Date has whole seconds, so two responses that far apart have different ones
 ROUNDING = 0.1  # seconds: more than the inaccuracy of sums of times
 LARGEST_BODY = 1 << 16  # bytes
+COOKIE_VALUE = re.compile(r'[!#-+\--:<-\[\]-~]*|"[!#-+\--:<-\[\]-~]*"')
+LARGEST_SPREAD = 60  # seconds: between the clocks of the machines behind an address
 OBSOLETE_FIELDS = ("X-XSS-Protection", "Expect-CT", "Public-Key-Pins", "P3P")
 FROZEN_INTERVAL = 5.0  # seconds: for one key and target, because a gateway may repeat a response for a moment
 
@@ -93,6 +96,23 @@ def test_date_is_the_current_time(gate: Gate, ok_responses: object, journal: tup
             yield Finding("Date is not the current time", exchange, expected=expected, actual=date)
 
 
+@advisory(
+    "RFC 9110, section 6.6.1: Date is the best approximation of the time; one address may lead to several machines",
+    repeats=["http/date-advances"],
+    reads=["time"],
+)
+def test_dates_are_of_one_clock(gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """The values of `Date` SHOULD advance with the time, to within a minute."""
+    dated = [each for each in filter(gate.is_ok, journal) if _has_own_date(each)]
+    for exchange in or_not_applicable(dated, "no 200 response has a Date of its own"):
+        first, seconds = dated[0], exchange.ended - dated[0].ended
+        if abs(made_at(exchange) - made_at(first) - seconds) > LARGEST_SPREAD:
+            expected = formatdate(made_at(first) + seconds, usegmt=True)
+            problem, actual = "Date is that of another clock", exchange.header("Date")
+            yield Finding(problem, exchange, related=(first,), expected=expected, actual=actual)
+            return
+
+
 @specified("RFC 9110, section 5.6.7: a sender generates dates in the IMF-fixdate form")
 def test_dates_are_imf_fixdates(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """`Date` and `Last-Modified` MUST have the form of `Sun, 06 Nov 1994 08:49:37 GMT`."""
@@ -112,34 +132,6 @@ def test_single_fields_are_not_repeated(journal: tuple[Exchange, ...]) -> Iterat
     for exchange in journal:
         for name, values in repeated_fields(exchange):
             yield Finding(f"{name} is repeated", exchange, actual=" and ".join(values))
-
-
-@advisory("Fetch standard, CORS protocol and credentials; the key is sent by the application, not by the browser")
-def test_credentials_are_not_allowed_for_any_origin(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response SHOULD NOT allow pages of any origin to send credentials."""
-    for exchange in or_not_tested(
-        (each for each in journal if each.request.values("Origin")), "no request has an Origin"
-    ):
-        origins = {value.decode("latin-1") for value in exchange.request.values("Origin")}
-        foreign = {OTHER_ORIGIN, SIMILAR_ORIGIN, "null"} & origins
-        allowed = exchange.header("Access-Control-Allow-Origin")
-        with_credentials = exchange.header("Access-Control-Allow-Credentials") == "true"
-        if with_credentials and allowed in {"*", *foreign}:
-            yield Finding("pages of any origin may send credentials", exchange, actual=allowed)
-
-
-@advisory("Fetch standard, CORS check: a browser accepts one origin or *; null is the origin of any sandboxed page")
-def test_allowed_origin_is_one_origin(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """`Access-Control-Allow-Origin` SHOULD be `*` or one origin, and not `null` or a list.
-
-    The origin of the request is accepted, regardless of its form.
-    """
-    allowing = (each for each in journal if each.values("Access-Control-Allow-Origin"))
-    for exchange in or_not_applicable(allowing, "no response allows an origin"):
-        allowed = exchange.header("Access-Control-Allow-Origin")
-        is_of_request = allowed.encode("latin-1") in exchange.request.values("Origin")
-        if not is_of_request and (allowed == "null" or {",", " "} & set(allowed)):
-            yield Finding("Access-Control-Allow-Origin is not one origin", exchange, actual=allowed)
 
 
 @advisory("OWASP HTTP Headers Cheat Sheet: fields that browsers have removed, because some of them did harm")
@@ -198,6 +190,21 @@ def test_cookies_are_protected(gate: Gate, journal: tuple[Exchange, ...]) -> Ite
             yield Finding(problem, exchange, actual=name.partition("=")[0])
 
 
+@advisory("RFC 6265, section 4.1.1: the grammar of a cookie, and one field for each name")
+def test_cookies_are_well_formed(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response SHOULD set each cookie once, with a value without quotation marks, commas, semicolons and spaces."""
+    setting = (exchange for exchange in journal if exchange.values("Set-Cookie"))
+    for exchange in or_not_applicable(setting, NO_COOKIE):
+        pairs = [cookie.partition(";")[0].strip().partition("=") for cookie in exchange.values("Set-Cookie")]
+        names = Counter(name for name, _, _ in pairs)
+        for name, _, value in pairs:
+            if not COOKIE_VALUE.fullmatch(value):
+                yield Finding("the value of a cookie is malformed", exchange, actual=name)
+            if names[name] > 1:
+                yield Finding("a cookie is set twice", exchange, actual=name)
+                break
+
+
 @advisory("RFC 9110, section 8.6: a server does not send Content-Length in a response with status 204")
 def test_204_states_no_length(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with status 204 SHOULD NOT have Content-Length."""
@@ -235,6 +242,14 @@ def test_upgrade_is_a_connection_option(journal: tuple[Exchange, ...]) -> Iterat
         if "upgrade" not in exchange.header("Connection").lower():
             actual = exchange.header("Upgrade")
             yield Finding("Connection does not name Upgrade", exchange, actual=actual)
+
+
+@advisory("RFC 9110, section 8.3: a sender of content states its media type; some clients guess another one")
+def test_bodies_have_a_media_type(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response with a body SHOULD have `Content-Type`."""
+    for exchange in journal:
+        if exchange.size and exchange.status and not exchange.values("Content-Type"):
+            yield Finding("the body has no media type", exchange)
 
 
 @advisory("OWASP REST Security Cheat Sheet, security headers: a browser does not guess another media type")

@@ -20,6 +20,7 @@ from usage_contract import Contract, Operation, __version__
 
 OPERATION = "get_usage"  # the operation that the rules are about; the document describes the rest of it
 HEALTH = "get_health"  # the health check, which needs no key
+OTHER_ROUTES = ("/v1/usage", "/metrics", "/actuator/env")  # of another version, and for management
 OTHER_ORIGIN = "https://other-origin.example"  # no page of the deployment
 SIMILAR_ORIGIN = "https://scraping-api.55-tech.com.other-origin.example"  # begins with the document's server
 BROWSER = (
@@ -28,6 +29,7 @@ BROWSER = (
     ("Accept-Language", "de-DE,de;q=0.9"),
 )
 OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")  # name another method
+MARKER = b"<q17>"  # an element that no page has by chance
 SENDS_PER_RESPONSE = 2  # a throttled request is sent again
 VISITOR = ("Cookie", "visitor=17")  # of an earlier visit
 

@@ -13,6 +13,7 @@ SINGLE = (*DATES, "Content-Location", "Content-Range", "Content-Type", "ETag", "
 IGNORED = {
     "DATE_INCORRECT",  # the clock of this machine may be the wrong one
     "BAD_DATE_SYNTAX",  # a rule of its own checks DATES, and `Expires: 0` is correct
+    ("REQUEST_HDR_IN_RESPONSE", "field-pragma"),  # harmless beside Cache-Control, for caches of HTTP/1.0
 }
 WARNINGS = {"FIELD_SECTION_TOO_LARGE", "FIELD_TOO_LARGE", "FIELD_VALUE_ENCODING", "SUNSET_PAST"}
 

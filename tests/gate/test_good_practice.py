@@ -37,6 +37,12 @@ def allowing(allowed: str, at: float, origin: str) -> dict[str, Any]:
     return entry(GOOD, at=at, sent=sent, received=received)
 
 
+def refusing(allowed: str) -> dict[str, Any]:
+    """Return a 401 to a request with an origin."""
+    received = {"access-control-allow-origin": allowed} if allowed else {}
+    return entry('{"detail": "no key"}', 401, key="", at=2, sent={"Origin": ORIGIN}, received=received)
+
+
 USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "HTTP/2 of a browser": ("http/http-1-1-is-supported", [entry(GOOD)]),
     "a status that is not a number": ("errors/status-member-is-the-status", [error(401, "no key", status=False)]),
@@ -70,6 +76,14 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "cache/validators-change-with-the-metrics",
         [validated(12342 + at, at, **{"last-modified": "Fri, 15 Jan 2027 08:00:00 GMT"}) for at in (1, 2)],
     ),
+    "a cookie in quotation marks": (
+        "http/cookies-are-well-formed",
+        [entry(GOOD, at=1, received={"set-cookie": 'a="b"; Path="/"'})],
+    ),
+    "errors for the origins of 200 responses": (
+        "http/errors-allow-the-same-origins",
+        [allowing("*", 1, ORIGIN), refusing("*")],
+    ),
     "X-XSS-Protection: 0": ("http/fields-are-not-obsolete", [entry(GOOD, at=1, received={"x-xss-protection": "0"})]),
     "the origin null": ("http/allowed-origin-is-one-origin", [allowing("null", 1, "null")]),
     "a cookie for this site": (
@@ -87,6 +101,14 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "an old Last-Modified": (
         "cache/validators-change-with-the-metrics",
         [validated(12342 + at, at, **{"last-modified": "Fri, 15 Jan 2027 08:00:00 GMT"}) for at in (1, 9)],
+    ),
+    "a cookie with a comma": (
+        "http/cookies-are-well-formed",
+        [entry(GOOD, at=1, received={"set-cookie": "a=b,c; Path=/"})],
+    ),
+    "errors that a page cannot read": (
+        "http/errors-allow-the-same-origins",
+        [allowing("*", 1, ORIGIN), refusing("")],
     ),
     "an XSS filter": ("http/fields-are-not-obsolete", [entry(GOOD, at=1, received={"x-xss-protection": "1"})]),
     "any origin null": ("http/allowed-origin-is-one-origin", [allowing("null", 1, ORIGIN)]),

@@ -33,6 +33,7 @@ OF_THE_SHIPPED_MOCK = {
     STRONG_ETAG,
     "errors/redirects-do-not-contain-keys",
     "http/cookies-are-protected",
+    "http/cookies-are-well-formed",
     "http/deflate-has-the-zlib-format",
     "http/request-identifiers-differ",
     "http/trailer-fields-are-announced",

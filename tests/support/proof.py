@@ -56,6 +56,7 @@ NOT_FOLLOWED_BY_VARIANTS = {
     "http/connections-are-kept",
     "methods/head-matches-get",
     "http/headers-are-well-formed",
+    "http/lengths-are-stated",
     "http/media-type-is-not-guessed",
     "methods/other-methods-are-405",
     "methods/trace-is-refused",

@@ -1,0 +1,89 @@
+"""Cross-origin resource sharing: which web pages may read the responses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from contract_tests.support.findings import Finding
+from contract_tests.support.gate import OTHER_ORIGIN, SIMILAR_ORIGIN, Gate
+from contract_tests.support.rules import advisory
+from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, Exchange
+from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
+
+ORIGIN = re.compile(rb"null|\w{1,9}://[\w.:-]{1,300}")
+
+
+@pytest.fixture
+def allows_origins(gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]) -> Exchange:
+    """A 200 response that allows its origin; NotApplicable unless each one to a request with an origin does so."""
+    of_pages = [each for each in journal if gate.is_ok(each) and ORIGIN.fullmatch(_origin(each))]
+    if not of_pages or not all(map(_allows_its_origin, of_pages)):
+        raise NotApplicable("not every 200 response allows the origin of its request")
+    return of_pages[0]
+
+
+@advisory(
+    "Fetch standard, CORS check: a page cannot read why its request was refused", repeats=["auth/valid-key-is-200"]
+)
+def test_errors_allow_the_same_origins(
+    gate: Gate, allows_origins: Exchange, journal: tuple[Exchange, ...]
+) -> Iterator[Finding]:
+    """A response with status 401 or 403 SHOULD allow the origin of its request, if each 200 response does so."""
+    refused = [each for each in journal if each.status in AUTH_ERRORS and gate.is_unsuspicious(each.request)]
+    of_pages = (exchange for exchange in refused if exchange.request.values("Origin"))
+    for exchange in or_not_tested(of_pages, "no refused request has an origin"):
+        if not _allows_its_origin(exchange):
+            problem = "the error does not allow the origin that 200 responses allow"
+            yield Finding(problem, exchange, related=(allows_origins,), expected="Access-Control-Allow-Origin")
+
+
+@advisory("Fetch standard, CORS preflight: it has no credentials, and needs a response with a 2xx status")
+def test_preflight_needs_no_key(allows_origins: Exchange, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A CORS preflight SHOULD succeed without a key, if each 200 response allows the origin of its request."""
+    preflights = (each for each in journal if each.request.values("Access-Control-Request-Method"))
+    without_key = (each for each in preflights if each.request.method == "OPTIONS" and not each.request.credential)
+    for exchange in or_not_tested(without_key, "no preflight was sent"):
+        if exchange.status not in SUCCESSES or not _allows_its_origin(exchange):
+            expected = "2xx with Access-Control-Allow-Origin"
+            problem = "the preflight of a request that is allowed fails"
+            yield Finding(problem, exchange, related=(allows_origins,), expected=expected, actual=exchange.outcome)
+
+
+def _origin(exchange: Exchange) -> bytes:
+    return b", ".join(exchange.request.values("Origin"))
+
+
+def _allows_its_origin(exchange: Exchange) -> bool:
+    return exchange.header("Access-Control-Allow-Origin").encode("latin-1") in {b"*", _origin(exchange)}
+
+
+@advisory("Fetch standard, CORS protocol and credentials; the key is sent by the application, not by the browser")
+def test_credentials_are_not_allowed_for_any_origin(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """A response SHOULD NOT allow pages of any origin to send credentials."""
+    for exchange in or_not_tested(
+        (each for each in journal if each.request.values("Origin")), "no request has an Origin"
+    ):
+        origins = {value.decode("latin-1") for value in exchange.request.values("Origin")}
+        foreign = {OTHER_ORIGIN, SIMILAR_ORIGIN, "null"} & origins
+        allowed = exchange.header("Access-Control-Allow-Origin")
+        with_credentials = exchange.header("Access-Control-Allow-Credentials") == "true"
+        if with_credentials and allowed in {"*", *foreign}:
+            yield Finding("pages of any origin may send credentials", exchange, actual=allowed)
+
+
+@advisory("Fetch standard, CORS check: a browser accepts one origin or *; null is the origin of any sandboxed page")
+def test_allowed_origin_is_one_origin(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """`Access-Control-Allow-Origin` SHOULD be `*` or one origin, and not `null` or a list.
+
+    `null` is accepted in a response to a request with that origin.
+    """
+    usual = [each for each in journal if all(map(ORIGIN.fullmatch, each.request.values("Origin")))]
+    allowing = (each for each in usual if each.values("Access-Control-Allow-Origin"))
+    for exchange in or_not_applicable(allowing, "no response allows an origin"):
+        allowed = exchange.header("Access-Control-Allow-Origin")
+        is_null_of_request = allowed == "null" and b"null" in exchange.request.values("Origin")
+        if not is_null_of_request and (allowed == "null" or {",", " "} & set(allowed)):
+            yield Finding("Access-Control-Allow-Origin is not one origin", exchange, actual=allowed)
