@@ -98,7 +98,7 @@ def test_date_is_the_current_time(gate: Gate, ok_responses: object, journal: tup
 
 @advisory(
     "RFC 9110, section 6.6.1: Date is the best approximation of the time; one address may lead to several machines",
-    repeats=["http/date-advances"],
+    repeats=["http/date-advances", "http/date-is-the-current-time"],
     reads=["time"],
 )
 def test_dates_are_of_one_clock(gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
@@ -244,7 +244,10 @@ def test_upgrade_is_a_connection_option(journal: tuple[Exchange, ...]) -> Iterat
             yield Finding("Connection does not name Upgrade", exchange, actual=actual)
 
 
-@advisory("RFC 9110, section 8.3: a sender of content states its media type; some clients guess another one")
+@advisory(
+    "RFC 9110, section 8.3: a sender of content states its media type; some clients guess another one",
+    repeats=["schema/media-type-is-documented", "errors/error-body-is-json-with-a-detail"],
+)
 def test_bodies_have_a_media_type(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response with a body SHOULD have `Content-Type`."""
     for exchange in journal:

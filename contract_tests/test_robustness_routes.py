@@ -28,7 +28,10 @@ def test_other_routes_are_unknown(gate: Gate, journal: tuple[Exchange, ...]) -> 
             yield status_finding(exchange, "404")
 
 
-@advisory("OWASP Web Security Testing Guide, path confusion: a cache stores the response as that of a static file")
+@advisory(
+    "OWASP Web Security Testing Guide, path confusion: a cache stores the response as that of a static file",
+    repeats=["keys/cached-response-is-not-shared"],
+)
 def test_paths_below_the_operation_are_unknown(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response to a request with a valid key SHOULD NOT contain usage metrics if its path continues after a slash."""
     below = f"{gate.path}/".encode()
