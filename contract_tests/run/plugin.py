@@ -201,9 +201,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
         if doubts_key not in config.stash:  # judged once, when the first rule has held
             config.stash[doubts_key] = doubts_about(recording, verdicts.settings.level)
         check_doubts(rule_of(pyfuncitem), config.stash[doubts_key])
-    verdicts.check_whole_run(rule_of(pyfuncitem))
-    if not_applicable:
-        raise not_applicable
+    if unfinished := not_applicable or verdicts.limit_of_run(rule_of(pyfuncitem)):
+        raise unfinished
     return True
 
 

@@ -131,7 +131,8 @@ class Verdicts:
     def _verdict(self, rule: Rule, report: pytest.TestReport, call: pytest.CallInfo[None]) -> Verdict | None:
         error = call.excinfo.value if call.excinfo else None
         if report.skipped and error:
-            return Verdict.without_result(rule, error)
+            of_a_part = self.limit_of_run(rule) if isinstance(error, NotApplicable) else None
+            return Verdict.without_result(rule, of_a_part or error)
         if isinstance(error, BrokenPromiseError):
             if isinstance(error, OutageError):
                 rule = rule_named(error.rule)
@@ -165,17 +166,18 @@ class Verdicts:
         if broken := self.broken_among(rule.repeats):
             raise NotTested(f"{broken} is broken, and this rule would find the same defect again", because=[broken])
 
-    def check_whole_run(self, rule: Rule) -> None:
-        """Raise NotTested for a passive rule over all exchanges that holds for a part of the run's exchanges only."""
+    def limit_of_run(self, rule: Rule) -> NotTested | None:
+        """Return why a passive rule over all exchanges has judged a part of them only; None if it has judged all."""
         if rule.sends_requests or not rule.is_over_all or self.runner is None or self.is_recorded:
-            return
+            return None
         selected = {each.id for each in self.rules}
         if any(each.sends_requests and not each.intrusive and each.id not in selected for each in all_rules()):
-            raise NotTested("the rule judges every exchange of a run, and some rules were not selected")
+            return NotTested("the rule judges every exchange of a run, and some rules were not selected")
         wanted = [verdict.wanted for verdict in self.all] + [shortfall.wanted for shortfall in self.shortfalls]
         for limit in (MORE_REQUESTS, MORE_TIME):
             if limit in wanted:
-                raise NotTested("the rule judges every exchange of a run, and this run ended early", wanted=limit)
+                return NotTested("the rule judges every exchange of a run, and this run ended early", wanted=limit)
+        return None
 
     def broken_among(self, ids: Collection[str]) -> str:
         """Return the first of these rules, or of the rules that they would repeat, that failed; empty without one."""
