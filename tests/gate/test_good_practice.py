@@ -84,6 +84,10 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "http/errors-allow-the-same-origins",
         [allowing("*", 1, ORIGIN), refusing("*")],
     ),
+    "Pragma": (
+        "http/headers-are-well-formed",
+        [entry(GOOD, at=1, received={"pragma": "no-cache", "cache-control": "no-store"})],
+    ),
     "X-XSS-Protection: 0": ("http/fields-are-not-obsolete", [entry(GOOD, at=1, received={"x-xss-protection": "0"})]),
     "the origin null": ("http/allowed-origin-is-one-origin", [allowing("null", 1, "null")]),
     "a cookie for this site": (
