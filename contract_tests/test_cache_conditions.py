@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from contract_tests.metrics.view import UsageMetrics
+from contract_tests.metrics.view import UsageMetrics, with_members
 from contract_tests.reports.model import counted
 from contract_tests.support.facts import MISSING_KEY_REFUSED, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
 from contract_tests.support.findings import Finding, report, status_finding, unless_200
@@ -146,12 +146,13 @@ def test_validators_change_with_the_metrics(
     """
     first_with: dict[tuple[str, str, Credential | None], UsageMetrics] = {}
     responses = kept_whole((*ok_responses, *other_ok_responses))
-    stated = ((each, name) for each in responses for name in VALIDATORS if each.values(name))
-    for exchange, name in or_not_applicable(stated, f"no 200 response has {' or '.join(VALIDATORS)}"):
-        metrics, value = UsageMetrics(exchange), exchange.header(name)
+    validated = with_members(map(UsageMetrics, responses), "total")
+    stated = [(metrics, name) for metrics, _ in validated for name in VALIDATORS if metrics.exchange.values(name)]
+    for metrics, name in or_not_applicable(stated, f"no 200 response has a total and {' or '.join(VALIDATORS)}"):
+        exchange, value = metrics.exchange, metrics.exchange.header(name)
         first = first_with.setdefault((name, value, metrics.key), metrics)
         is_later = name == "ETag" or exchange.started - first.exchange.ended > MODIFICATION_INTERVAL
-        if is_later and None is not first.total != metrics.total:
+        if is_later and first.total != metrics.total:
             problem = f"{name} remains the same, and total changes"
             yield Finding(problem, exchange, related=(first.exchange,), actual=exchange.excerpt(value))
             return
