@@ -148,7 +148,7 @@ def test_validators_change_with_the_metrics(
     responses = kept_whole((*ok_responses, *other_ok_responses))
     validated = with_members(map(UsageMetrics, responses), "total")
     stated = [(metrics, name) for metrics, _ in validated for name in VALIDATORS if metrics.exchange.values(name)]
-    for metrics, name in or_not_applicable(stated, f"no 200 response has a total and {' or '.join(VALIDATORS)}"):
+    for metrics, name in or_not_applicable(stated, f"no 200 response with a total has {' or '.join(VALIDATORS)}"):
         exchange, value = metrics.exchange, metrics.exchange.header(name)
         first = first_with.setdefault((name, value, metrics.key), metrics)
         is_later = name == "ETag" or exchange.started - first.exchange.ended > MODIFICATION_INTERVAL
