@@ -22,7 +22,7 @@ from contract_tests.support.gate import OPERATION, Gate
 from contract_tests.support.rules import rule_of
 from contract_tests.wire.clock import REAL_TIME
 from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange, label_of
-from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.not_tested import NotTested, or_not_tested
 from contract_tests.wire.transport import Transport
 
 UNDOCUMENTED_QUERY = (
@@ -188,10 +188,7 @@ def documented_errors(auth_errors: AuthErrors) -> list[Exchange]:
 @pytest.fixture(scope="session")
 def ok_responses(gate: Gate, baseline_responses: tuple[Exchange, ...]) -> list[Exchange]:
     """The baseline exchanges whose response must be a 200 with usage metrics; NotTested if none is recorded."""
-    exchanges = [exchange for exchange in baseline_responses if gate.must_be_ok(exchange)]
-    if not exchanges:
-        raise NotTested("no request with a valid key is recorded")
-    return exchanges
+    return or_not_tested(filter(gate.must_be_ok, baseline_responses), "no request with a valid key is recorded")
 
 
 @pytest.fixture(scope="session")
@@ -206,8 +203,7 @@ def usage_metrics(ok_responses: list[Exchange]) -> list[UsageMetrics]:
 @pytest.fixture(scope="session")
 def query_response(gate: Gate) -> Exchange:
     """The exchange of a request with the main key and with query parameters that the document does not describe."""
-    target = f"{gate.path}?{UNDOCUMENTED_QUERY}"
-    return gate.send(gate.main, "and undocumented query parameters", target=target)
+    return gate.send(gate.main, "and undocumented query parameters", target=f"{gate.path}?{UNDOCUMENTED_QUERY}")
 
 
 @pytest.fixture
@@ -219,7 +215,13 @@ def journal(
 
 
 @pytest.fixture
-def other_ok_responses(gate: Gate, ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> list[Exchange]:
-    """All other exchanges with a valid key whose response is a 200 to the operation, and can be decoded."""
+def all_ok_responses(gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]) -> list[Exchange]:
+    """Every exchange with a valid key whose response is a 200 to the operation; NotTested without a baseline one."""
+    return list(filter(gate.is_ok, journal))
+
+
+@pytest.fixture
+def other_ok_responses(ok_responses: list[Exchange], all_ok_responses: list[Exchange]) -> list[Exchange]:
+    """Those of all these exchanges that are not baseline exchanges, and that can be decoded."""
     known = {id(exchange) for exchange in ok_responses}
-    return [each for each in journal if gate.is_ok(each) and id(each) not in known and not each.is_zstd]
+    return [each for each in all_ok_responses if id(each) not in known and not each.is_zstd]

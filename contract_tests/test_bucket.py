@@ -13,9 +13,16 @@ from contract_tests.metrics.view import UsageMetrics
 from contract_tests.reports.model import counted
 from contract_tests.support import wrong_keys
 from contract_tests.support.facts import NEEDS_VALID_KEY
-from contract_tests.support.findings import TRIES, Finding, confirm
+from contract_tests.support.findings import TRIES, Finding, confirm, report
 from contract_tests.support.gate import BROWSER, Gate, RequestOptions
-from contract_tests.support.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
+from contract_tests.support.rules import (
+    AUTHENTICATION_GUIDE,
+    DOCUMENT,
+    ERRORS_GUIDE,
+    TOKEN_BUCKET,
+    advisory,
+    documented,
+)
 from contract_tests.support.token_bucket import (
     ALLOWANCE,
     BEYOND_CAPACITY,
@@ -35,11 +42,10 @@ from contract_tests.support.token_bucket import (
     tokens_finding,
 )
 from contract_tests.wire.messages import Exchange
-from contract_tests.wire.not_tested import NotTested
+from contract_tests.wire.not_tested import NotTested, or_not_tested
 from contract_tests.wire.pacing import stated_wait
 
-bucket_rule = partial(documented, needs=NEEDS_VALID_KEY, intrusive=True)
-LIMIT = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
+bucket_rule = partial(documented, needs=NEEDS_VALID_KEY, intrusive=True, sends_requests=True)
 TAKEN_SHARE = Fraction(1, 10)  # of the remaining tokens: other users of the key may have taken as many
 WAYS = 10  # requests at once, to an empty bucket
 LEAST_LOSS = 4  # tokens: other users of a key may take fewer
@@ -56,9 +62,7 @@ def stated_buckets(gate: Gate, main_key_responses: list[Exchange], other_key_res
         burst, rps = next(((burst, rps) for burst, rps in reversed(limits) if None not in (burst, rps)), (None, None))
         if burst and rps and int(burst) > 0 and rps > 0:
             found.append(Bucket(gate, key, int(burst), float(rps)))
-    if not found:
-        raise NotTested("no key states a burst and a rate")
-    return found
+    return or_not_tested(found, "no key states a burst and a rate")
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +107,7 @@ def recovered(bucket: Bucket, throttled: Exchange) -> Exchange:
     return bucket.send_after_waiting(throttled)
 
 
-@bucket_rule(LIMIT, sends_requests=True)
+@bucket_rule(TOKEN_BUCKET)
 def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: Sequence[Exchange]) -> Iterator[Finding]:
     """The server MUST NOT accept more requests of a key at once than its bucket can hold.
 
@@ -123,7 +127,7 @@ def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: S
             return
 
 
-@advisory(LIMIT, needs=NEEDS_VALID_KEY, intrusive=True, sends_requests=True)
+@advisory(TOKEN_BUCKET, needs=NEEDS_VALID_KEY, intrusive=True, sends_requests=True)
 def test_stated_limit_is_enforced(bucket: Bucket, emptied: Sequence[Exchange]) -> Iterator[Finding]:
     """A burst of more requests than `rate_limit.burst` SHOULD NOT be accepted completely, with an equal `remaining`.
 
@@ -135,7 +139,7 @@ def test_stated_limit_is_enforced(bucket: Bucket, emptied: Sequence[Exchange]) -
         yield Finding(bucket.accepted_completely(emptied), emptied[-1], pointer=REMAINING)
 
 
-@bucket_rule(f"{ERRORS_GUIDE}: the response over the limit is 429", sends_requests=True)
+@bucket_rule(f"{ERRORS_GUIDE}: the response over the limit is 429")
 def test_over_the_limit_is_429(emptied: Sequence[Exchange]) -> Iterator[Finding]:
     """A response to a request over the limit MUST have status 429."""
     for exchange in emptied:
@@ -144,16 +148,14 @@ def test_over_the_limit_is_429(emptied: Sequence[Exchange]) -> Iterator[Finding]
             yield Finding(problem, exchange, expected="200 or 429", actual=exchange.outcome)
 
 
-@bucket_rule(f"{ERRORS_GUIDE}: Retry-After", sends_requests=True)
+@bucket_rule(f"{ERRORS_GUIDE}: Retry-After")
 def test_retry_after_is_sufficient(bucket: Bucket, throttled: Exchange, recovered: Exchange) -> Iterator[Finding]:
     """A request after the time in Retry-After MUST be accepted, and the time MUST be at most a minute.
 
     A request that is rejected is a failure only after three attempts.
     """
-    exhausted = list(bucket.gate.transport.exhausted.values())
-    for exchange in exhausted:
-        yield Finding("only 429 responses, also after Retry-After", exchange)
-    if exhausted:
+    exhausted = bucket.gate.transport.exhausted.values()
+    if (yield from report(Finding("only 429 responses, also after Retry-After", exchange) for exchange in exhausted)):
         return
     if stated_wait(throttled) > LONGEST_WAIT:  # reported at once: three attempts would take hours
         problem = f"Retry-After is too long for an rps of {bucket.rps:g}"
@@ -194,11 +196,7 @@ def refills(buckets: list[Bucket], throttled: object) -> list[Refill]:
     return [Refill.of(bucket) for bucket in buckets]
 
 
-@bucket_rule(
-    LIMIT,
-    repeats=("rate/remaining-is-at-most-burst",),
-    sends_requests=True,
-)
+@bucket_rule(TOKEN_BUCKET, repeats=["rate/remaining-is-at-most-burst"])
 def test_refills_no_faster_than_rps(refills: list[Refill]) -> Iterator[Finding]:
     """The server MUST NOT refill a bucket faster than `rate_limit.rps`. The rule fails only after three attempts."""
     yield from confirm_first(refills, Refill.too_fast)
@@ -207,21 +205,16 @@ def test_refills_no_faster_than_rps(refills: list[Refill]) -> Iterator[Finding]:
 @bucket_rule(
     f'{DOCUMENT}, UsageResponse.rate_limit.rps: "Allowed requests per second"',
     repeats=(RANGES, "bucket/retry-after-is-sufficient"),
-    sends_requests=True,
 )
 def test_refills_as_fast_as_stated(
     bucket: Bucket, emptied: Sequence[Exchange], recovered: Exchange, refills: list[Refill]
 ) -> Iterator[Finding]:
     """The server MUST refill a bucket about as fast as `rate_limit.rps`. The rule fails only after three attempts."""
-    all_refills = (Refill(bucket, emptied, recovered), *refills)
-    judged = [refill for refill in all_refills if refill.is_timely]
-    if not judged:
-        raise NotTested("responses arrive too slowly to observe the refill")
-    yield from confirm_first(judged, Refill.too_slow)
+    yield from confirm_first(_timely((Refill(bucket, emptied, recovered), *refills)), Refill.too_slow)
 
 
 @bucket_rule(
-    LIMIT,
+    TOKEN_BUCKET,
     repeats=(
         RANGES,
         "rate/remaining-is-at-most-burst",
@@ -229,24 +222,21 @@ def test_refills_as_fast_as_stated(
         "bucket/refills-no-faster-than-rps",
         "bucket/refills-as-fast-as-stated",
     ),
-    sends_requests=True,
 )
 def test_refills_gradually(refills: list[Refill]) -> Iterator[Finding]:
     """The server MUST refill a bucket little by little, not all at once when a window of time ends.
 
     The rule fails only after three attempts that each find too many or too few tokens.
     """
-    judged = [refill for refill in refills if refill.is_timely]
-    if not judged:
-        raise NotTested("responses arrive too slowly to observe the refill")
-    yield from confirm_first(judged, Refill.not_gradual)
+    yield from confirm_first(_timely(refills), Refill.not_gradual)
 
 
-@bucket_rule(
-    f"{AUTHENTICATION_GUIDE}: each key has one rate limit",
-    repeats=("bucket/burst-is-not-exceeded",),
-    sends_requests=True,
-)
+def _timely(refills: Sequence[Refill]) -> list[Refill]:
+    timely = (refill for refill in refills if refill.is_timely)
+    return or_not_tested(timely, "responses arrive too slowly to observe the refill")
+
+
+@bucket_rule(f"{AUTHENTICATION_GUIDE}: each key has one rate limit", repeats=["bucket/burst-is-not-exceeded"])
 def test_request_details_do_not_change_the_bucket(bucket: Bucket, throttled: object) -> Iterator[Finding]:
     """A request with a key whose bucket is empty MUST be throttled, regardless of its target and header fields.
 
@@ -303,7 +293,6 @@ def _ways(gate: Gate, attempt: int) -> dict[str, RequestOptions]:
 @bucket_rule(
     f'{DOCUMENT}, UsageResponse.rate_limit.remaining: "Available tokens now"',
     repeats=("bucket/burst-is-not-exceeded", "bucket/retry-after-is-sufficient"),
-    sends_requests=True,
 )
 def test_available_tokens_are_usable(smallest_bucket: Bucket) -> Iterator[Finding]:
     """`rate_limit.remaining` MUST be about the burst after a refill, and as many requests MUST be accepted.
@@ -336,10 +325,7 @@ def test_available_tokens_are_usable(smallest_bucket: Bucket) -> Iterator[Findin
     yield from confirm(check)
 
 
-@bucket_rule(
-    f"{AUTHENTICATION_GUIDE}: each key has its own rate limit",
-    sends_requests=True,
-)
+@bucket_rule(f"{AUTHENTICATION_GUIDE}: each key has its own rate limit")
 def test_each_key_has_its_own_bucket(smallest_bucket: Bucket) -> Iterator[Finding]:
     """A request with one key, or without a valid one, MUST NOT take a token of another key.
 

@@ -13,8 +13,8 @@ import pytest
 from contract_tests.support.findings import Finding
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, specified
-from contract_tests.wire.dates import is_date, made_at
-from contract_tests.wire.http_lint import complaints, malformed_dates, repeated_fields
+from contract_tests.wire.dates import is_date, is_imf_fixdate, made_at
+from contract_tests.wire.http_lint import DATES, SINGLE, complaints
 from contract_tests.wire.messages import AUTH_ERRORS, IDENTIFIER_FIELDS, Exchange
 from contract_tests.wire.not_tested import (
     NO_COOKIE,
@@ -63,8 +63,7 @@ def test_date_advances(dated: list[Exchange]) -> Iterator[Finding]:
         seconds = _duration(exchanges)
         if seconds >= shortest and len({exchange.header("Date") for exchange in exchanges}) == 1:
             first, last = exchanges[0], exchanges[-1]
-            actual = last.header("Date")
-            yield Finding(f"Date is the same for {seconds:.0f} s", last, related=(first,), actual=actual)
+            yield Finding(f"Date is the same for {seconds:.0f} s", last, related=(first,), actual=last.header("Date"))
             return
 
 
@@ -82,12 +81,12 @@ def _duration(exchanges: Sequence[Exchange]) -> float:
     "RFC 9110, section 6.6.1: Date is the time at which the message was made; this machine's clock may be wrong",
     repeats=["http/date-advances"],
 )
-def test_date_is_the_current_time(gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_date_is_the_current_time(gate: Gate, all_ok_responses: list[Exchange]) -> Iterator[Finding]:
     """`Date` SHOULD be within five minutes of the time of this machine."""
     if gate.transport.is_recorded:
         raise NotTested("the exchanges were recorded at another time", wanted=OWN_REQUESTS)
     now = gate.transport.clock.now()
-    dated = (each for each in filter(gate.is_ok, journal) if is_date(each.header("Date")))
+    dated = (each for each in all_ok_responses if is_date(each.header("Date")))
     for exchange in or_not_applicable(dated, "no 200 response has a valid Date"):
         date = exchange.header("Date")
         ended = time.time() - (now - exchange.ended)
@@ -101,9 +100,9 @@ def test_date_is_the_current_time(gate: Gate, ok_responses: object, journal: tup
     repeats=["http/date-advances", "http/date-is-the-current-time"],
     reads=["time"],
 )
-def test_dates_are_of_one_clock(gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_dates_are_of_one_clock(all_ok_responses: list[Exchange]) -> Iterator[Finding]:
     """The values of `Date` SHOULD advance with the time, to within a minute."""
-    dated = [each for each in filter(gate.is_ok, journal) if _has_own_date(each)]
+    dated = [each for each in all_ok_responses if _has_own_date(each)]
     for exchange in or_not_applicable(dated, "no 200 response has a Date of its own"):
         first, seconds = dated[0], exchange.ended - dated[0].ended
         if abs(made_at(exchange) - made_at(first) - seconds) > LARGEST_SPREAD:
@@ -116,11 +115,11 @@ def test_dates_are_of_one_clock(gate: Gate, ok_responses: object, journal: tuple
 @specified("RFC 9110, section 5.6.7: a sender generates dates in the IMF-fixdate form")
 def test_dates_are_imf_fixdates(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """`Date` and `Last-Modified` MUST have the form of `Sun, 06 Nov 1994 08:49:37 GMT`."""
-    dated = (each for each in journal if each.values("Date") or each.values("Last-Modified"))
-    for exchange in or_not_applicable(dated, "no response has Date or Last-Modified"):
-        for name, value in malformed_dates(exchange):
-            expected, actual = "Sun, 06 Nov 1994 08:49:37 GMT or the like", value
-            yield Finding(f"{name} is not an IMF-fixdate", exchange, expected=expected, actual=actual)
+    dates = ((each, name, value) for each in journal for name in DATES for value in each.values(name))
+    for exchange, name, value in or_not_applicable(dates, f"no response has {' or '.join(DATES)}"):
+        if not is_imf_fixdate(value):
+            expected = "Sun, 06 Nov 1994 08:49:37 GMT or the like"
+            yield Finding(f"{name} is not an IMF-fixdate", exchange, expected=expected, actual=value)
 
 
 @specified(
@@ -130,8 +129,9 @@ def test_dates_are_imf_fixdates(journal: tuple[Exchange, ...]) -> Iterator[Findi
 def test_single_fields_are_not_repeated(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response MUST NOT repeat a header field that is not a list, such as `Date`, `Content-Type` or `ETag`."""
     for exchange in journal:
-        for name, values in repeated_fields(exchange):
-            yield Finding(f"{name} is repeated", exchange, actual=" and ".join(values))
+        for name in SINGLE:
+            if len(values := exchange.values(name)) > 1:
+                yield Finding(f"{name} is repeated", exchange, actual=" and ".join(values))
 
 
 @advisory("OWASP HTTP Headers Cheat Sheet: fields that browsers have removed, because some of them did harm")
@@ -170,8 +170,7 @@ def test_request_identifiers_differ(journal: tuple[Exchange, ...]) -> Iterator[F
     for exchange, name, value in or_not_applicable(identifiers, "no response has an identifier of its own"):
         first = first_with.setdefault((name.lower(), value), exchange)
         if first is not exchange:
-            problem = f"two responses have the same {name}"
-            yield Finding(problem, exchange, related=(first,), actual=value)
+            yield Finding(f"two responses have the same {name}", exchange, related=(first,), actual=value)
             return
 
 
@@ -186,8 +185,7 @@ def test_cookies_are_protected(gate: Gate, journal: tuple[Exchange, ...]) -> Ite
     for exchange, cookie in or_not_applicable(cookies, NO_COOKIE):
         name, *attributes = (part.strip() for part in cookie.split(";"))
         if missing := needed - {attribute.partition("=")[0].lower() for attribute in attributes}:
-            problem = f"a cookie lacks {' and '.join(sorted(missing))}"
-            yield Finding(problem, exchange, actual=name.partition("=")[0])
+            yield Finding(f"a cookie lacks {' and '.join(sorted(missing))}", exchange, actual=name.partition("=")[0])
 
 
 @advisory("RFC 6265, section 4.1.1: the grammar of a cookie, and one field for each name")
@@ -240,8 +238,7 @@ def test_upgrade_is_a_connection_option(journal: tuple[Exchange, ...]) -> Iterat
     offering = (each for each in journal if each.status == 200 and each.values("Upgrade"))
     for exchange in or_not_applicable(offering, "no 200 response has Upgrade"):
         if "upgrade" not in exchange.header("Connection").lower():
-            actual = exchange.header("Upgrade")
-            yield Finding("Connection does not name Upgrade", exchange, actual=actual)
+            yield Finding("Connection does not name Upgrade", exchange, actual=exchange.header("Upgrade"))
 
 
 @advisory(

@@ -275,12 +275,8 @@ def test_query_does_not_disclose_keys(
 
     An `api_key` member, at any depth, shows the key of the request.
     """
-    findings = [
-        Finding(f"the response discloses {key.label}", query_response)
-        for key in disclosed(gate.settings.keys, query_response)
-    ]
-    yield from findings
-    if findings:
+    keys = disclosed(gate.settings.keys, query_response)
+    if (yield from report(Finding(f"the response discloses {key.label}", query_response) for key in keys)):
         return
     usual = {text for exchange in ok_responses for text in texts_named("api_key", exchange)}
     others = {text for text in texts_named("api_key", query_response) if _may_be_another_key(text, gate.main)} - usual
@@ -289,14 +285,14 @@ def test_query_does_not_disclose_keys(
 
 
 def _may_be_another_key(text: str, own: Credential) -> bool:
-    value = own.value.decode()
+    value = own.text
     is_own = may_show(text, own) or value.startswith(text) or value.endswith(text) or is_masked(text)
     return bool(KEY_LIKE.fullmatch(text)) and not is_own
 
 
 def _is_alike(text: str, key: Credential) -> bool:
     """Whether a text begins like a key, or is as long as a long one; otherwise it may be a name of the account."""
-    value = key.value.decode()
+    value = key.text
     return text[:PREFIX] == value[:PREFIX] or len(text) == len(value) >= LONG_KEY
 
 

@@ -178,8 +178,7 @@ def test_405_names_the_allowed_methods(gate: Gate, journal: tuple[Exchange, ...]
         allowed = {method.strip().upper() for method in allow.split(",")}
         if gate.operation.method not in allowed:
             problem = "Allow lacks the method" if exchange.values("Allow") else "the Allow header is missing"
-            expected = f"{gate.operation.method} and others"
-            yield Finding(problem, exchange, expected=expected, actual=allow)
+            yield Finding(problem, exchange, expected=f"{gate.operation.method} and others", actual=allow)
         elif exchange.request.method in allowed & set(WRITE_METHODS):
             yield Finding("Allow names the method that is refused", exchange, actual=allow)
 

@@ -12,16 +12,15 @@ from itertools import pairwise
 
 from contract_tests.metrics.view import Stated, UsageMetrics, check_several, with_members
 from contract_tests.support.facts import having
-from contract_tests.support.findings import Finding, body_findings, header_findings, media_type_finding
+from contract_tests.support.findings import Finding, header_findings, json_findings
 from contract_tests.support.gate import OPERATION, Gate
-from contract_tests.support.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
+from contract_tests.support.rules import ERRORS_GUIDE, TOKEN_BUCKET, advisory, documented
 from contract_tests.support.token_bucket import REMAINING, ROUNDING
 from contract_tests.wire.dates import made_at
 from contract_tests.wire.messages import Credential, Exchange, Request
 from contract_tests.wire.not_tested import NotTested, or_not_applicable
 from contract_tests.wire.pacing import stated_wait
 
-BUCKET = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
 MOST_PROCESSES = 4  # behind one address, each with its own bucket: more of them would not be a limit
 OFTEN = 3  # times: fewer may be a coincidence
 UNEXPLAINED_SHARE = Fraction(1, 6)  # of such requests: fewer 429 may be due to other users of the key
@@ -41,7 +40,7 @@ CLOCKS_DIFFER = 60  # seconds: between those of an application and of a limiter 
 NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?")  # other forms, such as a list with policies, are not documented
 
 
-@documented(BUCKET)
+@documented(TOKEN_BUCKET)
 def test_remaining_is_at_most_burst(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`rate_limit.remaining` MUST NOT exceed `rate_limit.burst`, the capacity."""
     for metrics, remaining, burst in having(usage_metrics, "remaining", "burst"):
@@ -49,7 +48,7 @@ def test_remaining_is_at_most_burst(usage_metrics: list[UsageMetrics]) -> Iterat
             yield _of_remaining("remaining exceeds burst", metrics, burst)
 
 
-@documented(BUCKET, reads=["time"])
+@documented(TOKEN_BUCKET, reads=["time"])
 def test_remaining_grows_no_faster_than_rps(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
     """`rate_limit.remaining` MUST NOT grow faster between two responses than `rate_limit.rps` allows.
 
@@ -73,8 +72,7 @@ def test_remaining_grows_no_faster_than_rps(usage_metrics: list[UsageMetrics]) -
 
 
 def _of_remaining(problem: str, metrics: UsageMetrics, most: object, *related: Exchange) -> Finding:
-    actual = str(metrics.remaining)
-    return Finding(problem, metrics.exchange, related, REMAINING, f"at most {most}", actual)
+    return Finding(problem, metrics.exchange, related, REMAINING, f"at most {most}", str(metrics.remaining))
 
 
 def _excess(before: Stated, after: Stated) -> Decimal:
@@ -84,7 +82,7 @@ def _excess(before: Stated, after: Stated) -> Decimal:
     return Decimal(has - had - refilled)
 
 
-@documented(f"{BUCKET}; {ERRORS_GUIDE}: 429 is for a request over the limit", reads=["one run"])
+@documented(f"{TOKEN_BUCKET}; {ERRORS_GUIDE}: 429 is for a request over the limit", reads=["one run"])
 def test_remaining_tokens_are_usable(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
     """A response MUST NOT repeatedly have status 429 right after a response that states half a bucket or more."""
     for key in gate.keys:
@@ -210,8 +208,7 @@ def test_200_has_no_retry_after(ok_responses: list[Exchange]) -> Iterator[Findin
     """A 200 response SHOULD NOT have `Retry-After`."""
     for exchange in ok_responses:
         if exchange.status == 200 and exchange.values("Retry-After"):
-            actual = exchange.header("Retry-After")
-            yield Finding("a 200 response has Retry-After", exchange, actual=actual)
+            yield Finding("a 200 response has Retry-After", exchange, actual=exchange.header("Retry-After"))
 
 
 @advisory(
@@ -245,8 +242,7 @@ def test_reset_is_not_in_the_past(journal: tuple[Exchange, ...]) -> Iterator[Fin
         text = exchange.header(name)
         seconds = int(text[:EPOCH_DIGITS])  # a longer one is in milliseconds
         if YEAR_2020 <= seconds < made_at(exchange) - CLOCKS_DIFFER:
-            expected = f"at least {made_at(exchange):.0f}"
-            yield Finding(f"{name} is in the past", exchange, expected=expected, actual=text)
+            yield Finding(f"{name} is in the past", exchange, expected=f"at least {made_at(exchange):.0f}", actual=text)
 
 
 @documented(f"{ERRORS_GUIDE}: 429 with Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining and a detail text")
@@ -265,10 +261,7 @@ def test_429_is_complete(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[
             yield from _other_limit(exchange, limits[exchange.request.credential])
         if exchange.coding_problem:
             yield Finding(f"the body {exchange.coding_problem}", exchange)
-        if not (exchange.is_json and exchange.has_true_charset) or exchange.json.problem:
-            yield media_type_finding(exchange, "the body is not JSON")
-        else:
-            yield from body_findings(OPERATION, exchange, "documented")
+        yield from json_findings(OPERATION, exchange, "documented")
 
 
 @advisory(
@@ -316,5 +309,4 @@ def _other_limit(throttled: Exchange, stated: set[Decimal]) -> Iterator[Finding]
     text = throttled.header("X-RateLimit-Limit")
     if stated and text.isdecimal() and all(abs(Decimal(text) - limit) >= 1 for limit in stated):  # it may be rounded
         expected = " or ".join(map(str, sorted(stated)))
-        problem = "X-RateLimit-Limit differs from the usage metrics"
-        yield Finding(problem, throttled, expected=expected, actual=text)
+        yield Finding("X-RateLimit-Limit differs from the usage metrics", throttled, expected=expected, actual=text)

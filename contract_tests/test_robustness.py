@@ -168,9 +168,7 @@ def _find_harm(
         return "kept" if exchange.status in HARMLESS else "refused"
 
     harmful = find(Combined(gate, label, single, parts, label, gate.main), judge)
-    if harmful:
-        yield from _harmed([harmful], stopped)
-    return harmful is not None
+    return (yield from report(_harmed(filter(None, [harmful]), stopped)))
 
 
 @advisory("RFC 9110, section 10.1.5: User-Agent is not required", needs=NEEDS_VALID_KEY)

@@ -28,8 +28,7 @@ def test_responses_do_not_follow_forwarded_hosts(gate: Gate, journal: tuple[Exch
         received = received_values(exchange).lower()
         for host, name in _forwarded_hosts(exchange.request).items():
             if host in received and host != gate.settings.target.host.encode():
-                problem = f"the response contains the host in {name} of the request"
-                yield Finding(problem, exchange, actual=host)
+                yield Finding(f"the response contains the host in {name} of the request", exchange, actual=host)
 
 
 def _forwarded_hosts(request: Request) -> dict[bytes, str]:

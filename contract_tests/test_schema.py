@@ -112,12 +112,9 @@ def test_integers_are_written_as_integers(ok_responses: list[Exchange]) -> Itera
 @advisory("RFC 8259, section 6: integers up to 2^53 - 1 are interoperable; JavaScript rounds larger ones")
 def test_integers_are_exact_in_javascript(ok_responses: list[Exchange]) -> Iterator[Finding]:
     """An integer in a 200 response SHOULD NOT exceed 9007199254740991."""
-    for exchange in kept_whole(_complete(ok_responses)):
-        for members in objects(exchange.exact):
-            for name, value in members.items():
-                if isinstance(value, int) and abs(value) > LARGEST_EXACT_INTEGER:
-                    actual = str(value)
-                    yield Finding(f"{exchange.excerpt(name)} exceeds 2^53 - 1", exchange, actual=actual)
+    for exchange, name, value in _members(ok_responses):
+        if isinstance(value, int) and abs(value) > LARGEST_EXACT_INTEGER:
+            yield Finding(f"{exchange.excerpt(name)} exceeds 2^53 - 1", exchange, actual=str(value))
 
 
 @advisory("RFC 8259, section 6: a number as it is meant; IEEE 754 arithmetic leaves digits that are not")
@@ -127,8 +124,7 @@ def test_numbers_have_no_rounding_noise(ok_responses: list[Exchange]) -> Iterato
         numbers = (value for each in objects(exchange.exact) for value in each.values() if isinstance(value, Decimal))
         for number in numbers:
             if (meant := without_noise(number)) != number:
-                actual = str(number)
-                yield Finding("a number has rounding noise", exchange, expected=str(meant), actual=actual)
+                yield Finding("a number has rounding noise", exchange, expected=str(meant), actual=str(number))
                 break
 
 
@@ -140,21 +136,17 @@ def test_undocumented_members_are_not_secrets(
 
     Only texts and lists are reported.
     """
-    for exchange in kept_whole(_complete((*ok_responses, *other_ok_responses))):
-        for each in objects(exchange.json.value):
-            for name, value in each.items():
-                if isinstance(value, str | list) and name not in gate.members and is_secret(name):
-                    yield Finding(f"a 200 response has the member {exchange.excerpt(name)}", exchange)
+    for exchange, name, value in _members((*ok_responses, *other_ok_responses)):
+        if isinstance(value, str | list) and name not in gate.members and is_secret(name):
+            yield Finding(f"a 200 response has the member {exchange.excerpt(name)}", exchange)
 
 
 @advisory(f"{DOCUMENT}, UsageResponse: texts; JSON has null for a value that is missing")
 def test_texts_are_not_placeholders(ok_responses: list[Exchange]) -> Iterator[Finding]:
     """A text in a 200 response SHOULD NOT be `null`, `None`, `undefined` or `NaN`, which stand for no value."""
-    for exchange in kept_whole(_complete(ok_responses)):
-        for members in objects(exchange.json.value):
-            for name, text in members.items():
-                if isinstance(text, str) and text in PLACEHOLDERS:
-                    yield Finding(f"{exchange.excerpt(name)} stands for no value", exchange, actual=text)
+    for exchange, name, text in _members(ok_responses):
+        if isinstance(text, str) and text in PLACEHOLDERS:
+            yield Finding(f"{exchange.excerpt(name)} stands for no value", exchange, actual=text)
 
 
 @advisory("RFC 3339, section 5.6: a date and a time that each client reads alike, with an offset from UTC")
@@ -163,14 +155,11 @@ def test_times_have_an_unambiguous_form(ok_responses: list[Exchange]) -> Iterato
 
     It is a text of a member whose name is that of a time.
     """
-    for exchange in kept_whole(_complete(ok_responses)):
-        for members in objects(exchange.json.value):
-            for name, text in members.items():
-                if not (isinstance(text, str) and is_time(name) and DATE.search(text)):
-                    continue
-                if not (RFC_3339.fullmatch(text) or is_imf_fixdate(text)):
-                    expected = "2026-11-29T13:20:07Z or the like"
-                    yield Finding(f"{exchange.excerpt(name)} is ambiguous", exchange, expected=expected, actual=text)
+    expected = "2026-11-29T13:20:07Z or the like"
+    for exchange, name, text in _members(ok_responses):
+        is_date = isinstance(text, str) and is_time(name) and DATE.search(text)
+        if is_date and not (RFC_3339.fullmatch(text) or is_imf_fixdate(text)):
+            yield Finding(f"{exchange.excerpt(name)} is ambiguous", exchange, expected=expected, actual=text)
 
 
 @documented(
@@ -269,6 +258,13 @@ def _complete(exchanges: Iterable[Exchange]) -> list[Exchange]:
     if not complete:
         raise NotTested("no 200 response is complete", because=VALID_KEY.reported_by)
     return complete
+
+
+def _members(exchanges: Iterable[Exchange]) -> Iterator[tuple[Exchange, str, Any]]:
+    """Yield each member of each object in complete 200 bodies, with its exchange; NotTested without such a body."""
+    for exchange in kept_whole(_complete(exchanges)):
+        for members in objects(exchange.exact):
+            yield from ((exchange, name, value) for name, value in members.items())
 
 
 def _media_type_findings(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:

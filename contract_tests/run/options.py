@@ -174,5 +174,5 @@ def settings_from(config: pytest.Config, target: Target, keys: tuple[Credential,
         proxy=None if embedded else proxy,
         headers=headers,
         deviations=deviations_from(option),
-        secrets=(*(key.value.decode() for key in keys), *(v for _, v in headers if len(v) >= SHORTEST_SECRET)),
+        secrets=(*(key.text for key in keys), *(v for _, v in headers if len(v) >= SHORTEST_SECRET)),
     )

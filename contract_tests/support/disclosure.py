@@ -30,14 +30,14 @@ def disclosed(keys: Iterable[Credential], exchange: Exchange) -> Iterator[Creden
         if key.value.lower() in received.lower() and key.value.lower() not in sent.lower():
             yield key
             continue
-        forms = text.forms_of(key.value.decode())
-        if forms and forms - SearchedText(sent.decode("utf-8", "backslashreplace")).forms_of(key.value.decode()):
+        forms = text.forms_of(key.text)
+        if forms and forms - SearchedText(sent.decode("utf-8", "backslashreplace")).forms_of(key.text):
             yield key
 
 
 def may_show(text: str, key: Credential) -> bool:
     """Whether the text is the key, or the key with its middle masked and its start or end visible."""
-    value, visible = key.value.decode(), text
+    value, visible = key.text, text
     for mask in MASKS:
         visible = visible.replace(mask, "\0")
     if "\0" not in visible:

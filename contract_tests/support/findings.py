@@ -82,14 +82,10 @@ def confirm(check: Callable[[int], Finding | None]) -> Generator[Finding, None, 
     `check` receives the number of the try, from 0, and returns its finding, or None where the promise is kept.
     Returns whether the finding is confirmed.
     """
-    finding: Finding | None = None
-    for attempt in range(TRIES):
-        finding = check(attempt)
-        if finding is None:
-            return False
-    if finding:
-        yield finding
-    return finding is not None
+    finding = check(0)
+    for attempt in range(1, TRIES):
+        finding = finding and check(attempt)
+    return (yield from report(filter(None, [finding])))
 
 
 def media_type_finding(exchange: Exchange, problem: str, expected: str | None = "application/json") -> Finding:
@@ -111,6 +107,16 @@ def member_finding(metrics: UsageMetrics, member: str, problem: str, expected: o
 def body_findings(operation: str, exchange: Exchange, level: Level) -> Iterator[Finding]:
     """Yield what is wrong with a response body at a level, and was not already wrong at a lower one."""
     return (_finding(problem, exchange) for problem in problems(operation, exchange, level))
+
+
+def json_findings(operation: str, exchange: Exchange, level: Level) -> Iterator[Finding]:
+    """Yield what is wrong with a response that must be JSON in UTF-8, and valid at a level."""
+    if not (exchange.is_json and exchange.has_true_charset):
+        yield media_type_finding(exchange, "the media type is not JSON in UTF-8")
+    elif exchange.json.problem:
+        yield Finding(f"the body {exchange.json.problem}", exchange)
+    else:
+        yield from body_findings(operation, exchange, level)
 
 
 def header_findings(operation: str, exchange: Exchange) -> Iterator[Finding]:

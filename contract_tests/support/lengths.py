@@ -20,7 +20,8 @@ def twice_or_half(shortest: int, longest: int) -> tuple[int, int]:
 def states_a_length(exchange: Exchange, responses: Sequence[Exchange]) -> bool:
     """Whether a response has a Content-Length that can be compared with bodies; no content coding may change these."""
     is_coded = any(each.header("Content-Encoding") for each in (exchange, *responses))
-    return not is_coded and LENGTH.fullmatch(exchange.header("Content-Length")) is not None
+    has_200 = any(each.status == 200 for each in responses)
+    return has_200 and not is_coded and LENGTH.fullmatch(exchange.header("Content-Length")) is not None
 
 
 def other_length(exchange: Exchange, responses: Sequence[Exchange], widen: Widen) -> Iterator[Finding]:

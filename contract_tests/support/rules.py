@@ -44,6 +44,7 @@ AUTHENTICATION_GUIDE = "authentication guide"
 ERRORS_GUIDE = "errors guide"
 HEADER_ONLY = f"{AUTHENTICATION_GUIDE}: a key is taken from the X-API-Key header only"
 INVALID_KEY = f"{DOCUMENT}, 401 and 403: invalid API key"
+TOKEN_BUCKET = f"{DOCUMENT}, UsageResponse.rate_limit; {AUTHENTICATION_GUIDE}: a token bucket"
 KEY_NEEDED = f"{AUTHENTICATION_GUIDE}: every endpoint but GET / and GET /healthz needs a key"
 
 

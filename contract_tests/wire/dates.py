@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 
 from contract_tests.wire.messages import Exchange
 
 
 def timestamp(text: str) -> float | None:
-    """Return the time of an HTTP date in seconds since the Unix epoch; None for any other text."""
+    """Return the time of an HTTP date, which is in GMT, in seconds since the Unix epoch; None for any other text."""
     try:
-        return parsedate_to_datetime(text).timestamp()
+        date = parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -24,13 +26,15 @@ def is_date(text: str) -> bool:
 def is_imf_fixdate(text: str) -> bool:
     """Whether the text is a date in the only form that may be sent."""
     text = text.replace(":60 GMT", ":59 GMT")  # a leap second
-    try:
-        return formatdate(parsedate_to_datetime(text).timestamp(), usegmt=True) == text
-    except (ValueError, TypeError, OverflowError):
-        return False
+    at = timestamp(text) if text.endswith(" GMT") else None
+    return at is not None and formatdate(at, usegmt=True) == text
 
 
 def made_at(exchange: Exchange) -> float:
-    """Return the time of a response's Date, or the current time without one, in seconds since the Unix epoch."""
+    """Return the time of a response's Date in seconds since the Unix epoch.
+
+    Without Date it is the time of the recorded request, or else the current time.
+    """
     at = timestamp(exchange.header("Date").strip())
-    return time.time() if at is None else at
+    has_time = bool(exchange.lacks) and "time" not in exchange.lacks
+    return at if at is not None else exchange.started if has_time else time.time()

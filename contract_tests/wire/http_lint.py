@@ -1,11 +1,9 @@
-"""Notes of httplint that matter for a JSON API, and two checks of header fields."""
+"""Notes of httplint that matter for a JSON API."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
-from contract_tests.wire.dates import is_imf_fixdate
 from contract_tests.wire.messages import Exchange
 
 DATES = ("Date", "Last-Modified")  # Expires may be anything (RFC 9111, section 5.3), and Retry-After a number
@@ -35,13 +33,3 @@ def complaints(exchange: Exchange) -> list[str]:
     return [
         f"{note.summary} ({kind})" for kind, note in bad if {kind, (kind, note.subject)}.isdisjoint(IGNORED | known)
     ]
-
-
-def malformed_dates(exchange: Exchange) -> Iterator[tuple[str, str]]:
-    """Yield the names and values of date fields that are not an IMF-fixdate."""
-    return ((name, value) for name in DATES for value in exchange.values(name) if not is_imf_fixdate(value))
-
-
-def repeated_fields(exchange: Exchange) -> Iterator[tuple[str, list[str]]]:
-    """Yield the names and values of fields that are not a list, and that a response has more than once."""
-    return ((name, values) for name in SINGLE if len(values := exchange.values(name)) > 1)

@@ -56,6 +56,11 @@ class Credential:
     label: str
     shell: str = ""
 
+    @property
+    def text(self) -> str:
+        """The value as a text; that of a recorded key may have other bytes than UTF-8."""
+        return self.value.decode("utf-8", "backslashreplace")
+
 
 def label_of(key: Credential | None) -> str:
     """Return the label of a key, or `no key`."""

@@ -20,12 +20,12 @@ LATE_CLOSING = 5.0  # seconds: a firewall that refuses a request closes the conn
 
 
 def _head_of(start: bytearray) -> bytes:
-    """Return the received bytes up to the first empty line."""
-    head = re.match(rb"[\r\n]*(?s:.*?)\n\r?\n", start)
+    """Return the received bytes up to the empty line that ends the head; heads of interim responses precede it."""
+    head = re.match(rb"(?s)(?>[\r\n]*HTTP/\d\.\d 1\d\d\b.*?\n\r?\n)*+[\r\n]*.*?\n\r?\n", start)
     return head[0] if head else bytes(start)
 
 
-def _fields_of(event: h11.Response | h11.EndOfMessage) -> tuple[tuple[str, bytes], ...]:
+def _fields_of(event: h11.Response | h11.InformationalResponse | h11.EndOfMessage) -> tuple[tuple[str, bytes], ...]:
     fields = islice(event.headers.raw_items(), MOST_FIELDS)
     return tuple((name.decode("latin-1"), value) for name, value in fields)
 
@@ -50,7 +50,7 @@ class ResponseReader:
         self.received = len(early)
         self.problem = problem
         self.ending: Ending = "complete"
-        self.head: h11.Response | None = None
+        self.head: h11.Response | h11.InformationalResponse | None = None  # the latter switches protocols (101)
         self.trailers: h11.EndOfMessage | None = None
         self.start = bytearray(early)
         self.body = bytearray()
@@ -59,7 +59,10 @@ class ResponseReader:
         self.unsent = request.body if request.awaits_continue else b""
         self.parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD)
         method = "HEAD" if request.method == "HEAD" else "GET"
-        self.parser.send(h11.Request(method=method, target="/", headers=[("Host", "any")]))
+        fields = [("Host", "any")]
+        if b"upgrade" in map(bytes.lower, request.values("Connection")):
+            fields.append(("Upgrade", "any"))  # h11 accepts a 101 only then
+        self.parser.send(h11.Request(method=method, target="/", headers=fields))
         self.parser.send(h11.EndOfMessage())
         if early:
             self.parser.receive_data(early)
@@ -108,6 +111,9 @@ class ResponseReader:
             self.head = event
             fields = len(event.headers)
             return fields <= MOST_FIELDS or self._stop("too large", f"the head has {fields} fields")
+        if isinstance(event, h11.InformationalResponse) and event.status_code == 101:
+            self.head = event
+            return False
         if isinstance(event, h11.InformationalResponse):
             return event.status_code != 100 or self._send_body()
         if isinstance(event, h11.EndOfMessage):

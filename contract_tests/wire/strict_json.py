@@ -40,7 +40,9 @@ def parse(body: bytes) -> Document:
         return Document(problem=f"is nested too deeply to be read: {depth} levels", is_too_deep=True)
     try:
         text = body.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_members, parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(
+            text, object_pairs_hook=_members, parse_constant=_no_constant, parse_float=_finite, parse_int=_whole
+        )
         if HALF_A_PAIR.search(body):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -111,6 +113,13 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"contains {name}, which JSON does not have (RFC 8259, section 6)")
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:  # Python's own text advises to change the interpreter
+        raise ValueError(f"contains a number of {len(text)} digits, which no client can read") from None
 
 
 def _finite(text: str) -> float:

@@ -139,6 +139,41 @@ def test_an_incomplete_body_is_reported_with_its_size(how: str, peer: Callable[[
     assert response.problem.endswith("after 2 of 9 bytes of the body")
 
 
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "ending"),
+    [
+        ([(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")], 101, "complete"),
+        ([(b"Upgrade", b"websocket")], None, "malformed"),  # without the connection option, a server ignores it
+        ([], None, "malformed"),
+    ],
+)
+def test_a_server_switches_protocols_only_on_request(
+    fields: list[tuple[bytes, bytes]], status: int | None, ending: Ending, peer: Callable[[Peer], Connection]
+) -> None:
+    connection = peer(sending(SWITCHING + b"\x81\x02hi", then_wait=True))
+    response = exchange(connection, replace(PLAIN, fields=(*PLAIN.fields, *fields)))
+    assert (response.status, response.ending) == (status, ending)
+    assert not connection.reusable
+
+
+@pytest.mark.parametrize(
+    ("sent", "head"),
+    [
+        (b"HTTP/1.1 103 Early\r\nLink: <a>\r\n\r\nHTTP/1.1 200 OK\r\nX: 1\r\nContent-Length: 0\r\n\r\n", b"X: 1"),
+        (b"HTTP/1.1 100 A\r\n\r\nHTTP/1.1 103 B\r\n\r\nHTTP/1.1 404 C\nX: 1\nContent-Length: 0\n\n", b"X: 1"),
+    ],
+)
+def test_the_head_contains_those_of_interim_responses(
+    sent: bytes, head: bytes, peer: Callable[[Peer], Connection]
+) -> None:
+    response = exchange(peer(sending(sent)))
+    assert response.raw_head.startswith(sent[:20])
+    assert head in response.raw_head
+
+
 EXPECTING = replace(
     PLAIN, fields=((b"Host", b"here"), (b"Expect", b"100-continue"), (b"Content-Length", b"4")), body=b"body"
 )
