@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import islice, product
 
 from contract_tests.support import guessed_names, wrong_keys
-from contract_tests.support.combined import Combined, Judgement, find
+from contract_tests.support.combined import Combined, Judgement, find_defect
 from contract_tests.support.facts import MISSING_KEY_REFUSED, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
 from contract_tests.support.findings import Finding, after, report, status_finding, unless_200
 from contract_tests.support.gate import OTHER_ROUTES, OVERRIDES, Gate
@@ -331,7 +331,7 @@ def _find_ways(
         return "kept" if exchange.status in {each.status for each in refused} else "refused"
 
     requests = (Combined(gate, label, single, parts, "without a valid key", key) for label, parts in ways)
-    accepted = filter(None, (find(request, judge) for request in requests))
+    accepted = filter(None, (find_defect(request, judge) for request in requests))
     return (yield from report(_bypassing(gate, accepted)))
 
 

@@ -42,7 +42,7 @@ def test_allowed_origin_has_vary(journal: tuple[Exchange, ...]) -> Iterator[Find
 
     A response with `no-store` need not. Nor need the responses of a server that allows only one origin.
     """
-    allowing = [each for each in journal if each.request.method == "GET" and _allows_its_origin(each)]
+    allowing = [each for each in journal if each.request.method == "GET" and _names_its_origin(each)]
     several = len({exchange.header("Access-Control-Allow-Origin") for exchange in allowing}) > 1
     for exchange in or_not_applicable(allowing if several else (), "no responses allow several origins by name"):
         if not ({"*", "origin"} & set(_items(exchange, "Vary")) or "no-store" in _items(exchange, "Cache-Control")):
@@ -50,7 +50,7 @@ def test_allowed_origin_has_vary(journal: tuple[Exchange, ...]) -> Iterator[Find
             yield Finding("Vary does not name Origin", exchange, expected="Origin", actual=actual)
 
 
-def _allows_its_origin(exchange: Exchange) -> bool:
+def _names_its_origin(exchange: Exchange) -> bool:
     allowed = exchange.header("Access-Control-Allow-Origin").encode("latin-1")
     return bool(allowed) and allowed in exchange.request.values("Origin")
 

@@ -52,9 +52,10 @@ def dated(gate: Gate, first_ok: Exchange, journal: tuple[Exchange, ...]) -> list
 
 @specified("RFC 9110, section 6.6.1: Date is the time at which the message was made", sends_requests=True)
 def test_date_advances(dated: list[Exchange]) -> Iterator[Finding]:
-    """`Date` MUST advance: two responses that are two seconds apart MUST NOT have the same one.
+    """`Date` MUST advance: responses during two seconds MUST NOT all have the same one.
 
-    A cache may repeat a response with its `Date`, if `Age` states that.
+    Those to one key and target MUST NOT have the same one for five seconds. A cache may repeat a response with its
+    `Date`, if `Age` states that.
     """
     alike: dict[object, list[Exchange]] = {}
     for exchange in dated:
@@ -190,7 +191,7 @@ def test_cookies_are_protected(gate: Gate, journal: tuple[Exchange, ...]) -> Ite
 
 @advisory("RFC 6265, section 4.1.1: the grammar of a cookie, and one field for each name")
 def test_cookies_are_well_formed(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response SHOULD set each cookie once, with a value without quotation marks, commas, semicolons and spaces."""
+    """A response SHOULD set each cookie once, with a value without commas, spaces and inner quotation marks."""
     setting = (exchange for exchange in journal if exchange.values("Set-Cookie"))
     for exchange in or_not_applicable(setting, NO_COOKIE):
         pairs = [cookie.partition(";")[0].strip().partition("=") for cookie in exchange.values("Set-Cookie")]

@@ -102,8 +102,11 @@ def test_head_states_the_length_of_get(head: Exchange, main_key_responses: list[
 
     A difference of a hundred bytes is accepted, because usage metrics change.
     """
-    tolerance = LENGTH_TOLERANCE
-    yield from _other_length(head, main_key_responses, lambda least, most: (least - tolerance, most + tolerance))
+
+    def widen(shortest: int, longest: int) -> tuple[int, int]:
+        return shortest - LENGTH_TOLERANCE, longest + LENGTH_TOLERANCE
+
+    yield from _other_length(head, main_key_responses, widen)
 
 
 def _other_length(head: Exchange, responses: list[Exchange], widen: Widen) -> Iterator[Finding]:

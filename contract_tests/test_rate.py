@@ -269,7 +269,7 @@ def test_429_is_complete(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[
     repeats=["bucket/retry-after-is-sufficient", "rate/429-is-complete"],
 )
 def test_retry_after_is_not_longer_than_a_refill(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """Retry-After SHOULD NOT be longer than an empty bucket of the key takes until it is full, rounded up."""
+    """Retry-After SHOULD be at most a second longer than an empty bucket of the key takes until it is full."""
     usual = [UsageMetrics(exchange) for exchange in journal if gate.is_ok(exchange)]
     refills = {
         metrics.key: math.ceil(burst / rps) for metrics, burst, rps in with_members(usual, "burst", "rps") if rps

@@ -6,7 +6,7 @@ from collections.abc import Collection, Generator, Iterable, Iterator
 from itertools import cycle
 from urllib.parse import urlsplit
 
-from contract_tests.support.combined import Combined, Judgement, find
+from contract_tests.support.combined import Combined, Judgement, find_defect
 from contract_tests.support.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
 from contract_tests.support.findings import (
     Finding,
@@ -113,7 +113,10 @@ def test_accept_leads_to_json_or_4xx(gate: Gate) -> Iterator[Finding]:
 
 @documented(REFUSAL, needs=NEEDS_VALID_KEY, sends_requests=True)
 def test_unusual_headers_do_no_harm(gate: Gate) -> Iterator[Finding]:
-    """A response to a request with a valid key MUST have status 200, 206, 304 or 4xx for any other headers."""
+    """A response to a request with a valid key MUST have status 200, 206, 304 or 4xx for any other headers.
+
+    The status is not 401, because the key is valid.
+    """
     together = b"".join(UNUSUAL_VALUES[what] for what in SUSPICIOUS)
     exchange = gate.send(
         gate.main,
@@ -167,7 +170,7 @@ def _find_harm(
             return "defect"
         return "kept" if exchange.status in HARMLESS else "refused"
 
-    harmful = find(Combined(gate, label, single, parts, label, gate.main), judge)
+    harmful = find_defect(Combined(gate, label, single, parts, label, gate.main), judge)
     return (yield from report(_harmed(filter(None, [harmful]), stopped)))
 
 
@@ -185,7 +188,7 @@ def test_missing_user_agent_is_accepted(gate: Gate, journal: tuple[Exchange, ...
 def test_unusual_targets_do_no_harm(gate: Gate) -> Iterator[Finding]:
     """A response to a request with a valid key MUST have status 200, 206, 304 or 4xx for any target.
 
-    An unknown path may be redirected.
+    The status is not 401, because the key is valid. An unknown path may be redirected.
     """
     path = gate.path.encode()
     queries = (UNEXPECTED, PARAMETERS, b"a;b=%C3%A9", b"q=" + b"a" * 3000)
@@ -266,7 +269,7 @@ def test_expectation_gets_a_response(gate: Gate, first_ok: Exchange) -> Iterator
 def test_unexpected_bodies_do_no_harm(gate: Gate) -> Iterator[Finding]:
     """A response to a GET with a body MUST have status 200, 206, 304 or 4xx, and the next request MUST get a 200.
 
-    The connection may be closed instead of the first response.
+    The status is not 401, because the key is valid. The connection may be closed instead of the first response.
     """
     json = [("Content-Type", "application/json")]
     requests = [
@@ -369,7 +372,7 @@ def _accepted_elsewhere(gate: Gate, exchange: Exchange) -> Collection[int]:
 def _harmed(exchanges: Iterable[Exchange], stopped: Collection[str] = ()) -> Iterator[Finding]:
     """Yield a finding for each other status; `stopped` are endings by which a firewall may refuse the request.
 
-    A 401 means that the key is missing or invalid, and it is valid; a server may have cut an oversized head before it.
+    A 401 is harm, because the key is valid. It is accepted for an oversized head, whose end a server may not read.
     """
     for exchange in exchanges:
         refusals = CLIENT_ERRORS if _has_oversized_head(exchange.request) else CLIENT_ERRORS - {401}

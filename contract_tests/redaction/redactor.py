@@ -74,7 +74,7 @@ def lower(text: str) -> str:
 class Redactor:
     """Replaces every secret, and any run of eight of its characters, by a stable placeholder.
 
-    docs/gate.md lists the spellings in which a secret is found.
+    docs/keys.md lists the spellings in which a secret is found.
     """
 
     secrets: tuple[str, ...]

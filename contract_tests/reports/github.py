@@ -12,7 +12,7 @@ def workflow_commands(report: Report) -> Iterator[str]:
 
     Source: GitHub's "Workflow commands for GitHub Actions".
     """
-    if not report.is_green and not report.faults:
+    if not report.is_green and not report.fatal_rules:
         lines = [report.headline, *(_exchange(report.exchange) if report.exchange else ())]
         yield annotation("error", "contract gate", "\n".join(lines))
     for outcome, rules in report.groups:

@@ -65,7 +65,7 @@ def _folded(rules: Iterable[RuleReport]) -> Iterable[tuple[str, list[RuleReport]
 def _kind(report: Report) -> str:
     if report.is_green:
         return "good" if report.verdict == "conforms" else "partial"
-    return "bad" if report.faults else "unknown"
+    return "bad" if report.fatal_rules else "unknown"
 
 
 def _settings(report: Report) -> Mapping[str, object]:

@@ -35,7 +35,7 @@ FATAL: tuple[Outcome, ...] = ("broken", "gate error", "stale deviation")
 ACCEPTED: tuple[Outcome, ...] = ("known deviation", "reported")
 FAILURES = (*FATAL, *ACCEPTED)
 OUTCOMES: tuple[Outcome, ...] = (*FAILURES, "not tested", "held", "not applicable")  # the worst first
-OURS = {"ours": True}  # a member with few fixed values is not redacted: it may contain a short secret by chance
+NOT_REDACTED = {"is_redacted": False}  # of a member with few fixed values: one may contain a short secret by chance
 
 
 class Conclusion(NamedTuple):
@@ -114,10 +114,10 @@ class RuleReport:
     """
 
     id: str
-    level: Level = field(metadata=OURS)
+    level: Level = field(metadata=NOT_REDACTED)
     source: str
     promise: str
-    outcome: Outcome = field(metadata=OURS)
+    outcome: Outcome = field(metadata=NOT_REDACTED)
     findings: tuple[FindingReport, ...] = ()
     more_findings: int = 0
     reason: str = ""
@@ -159,7 +159,7 @@ class RequestReport:
     at: float
     seconds: float
     status: int | None
-    ending: str = field(metadata=OURS)
+    ending: str = field(metadata=NOT_REDACTED)
     rule: str
     key: str
     remaining: float | None = None
@@ -170,7 +170,7 @@ class Comparison:
     """The ids of the rules whose outcome differs from that in an earlier run; `target` and `started` are that run's."""
 
     target: str
-    started: str = field(metadata=OURS)
+    started: str = field(metadata=NOT_REDACTED)
     newly_broken: tuple[str, ...]
     mended: tuple[str, ...]
     newly_untested: tuple[str, ...]
@@ -202,13 +202,13 @@ class Report:
         comparison: The changes since the run whose report `--compare` names.
     """
 
-    verdict: Result = field(metadata=OURS)
+    verdict: Result = field(metadata=NOT_REDACTED)
     headline: str
     exchange: ExchangeReport | None = None
     exit_code: int
-    level: Level = field(metadata=OURS)
+    level: Level = field(metadata=NOT_REDACTED)
     target: str
-    started: str = field(metadata=OURS)
+    started: str = field(metadata=NOT_REDACTED)
     seconds: float = 0.0
     requests: int = 0
     keys: int = 0
@@ -216,13 +216,13 @@ class Report:
     reproduce: str
     versions: Mapping[str, str] = field(default_factory=versions)
     settings: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
-    counts: Mapping[Outcome, int] = field(default_factory=dict, metadata=OURS)
+    counts: Mapping[Outcome, int] = field(default_factory=dict, metadata=NOT_REDACTED)
     rules: tuple[RuleReport, ...] = ()
     shortfalls: tuple[str, ...] = ()
     complete_run: str = ""
     timeline: tuple[RequestReport, ...] = ()
     comparison: Comparison | None = None
-    format: str = field(default=FORMAT, metadata=OURS)
+    format: str = field(default=FORMAT, metadata=NOT_REDACTED)
 
     @property
     def is_green(self) -> bool:
@@ -235,7 +235,7 @@ class Report:
         return RESULTS[self.verdict].title
 
     @property
-    def faults(self) -> list[RuleReport]:
+    def fatal_rules(self) -> list[RuleReport]:
         """The rules that make the run red, the worst first."""
         return [rule for outcome, rules in self.groups if outcome in FATAL for rule in rules]
 
@@ -294,6 +294,6 @@ def redacted(value: T, redact: Redactor) -> T:
     elif isinstance(value, Mapping):
         shown = {name: redacted(item, redact) for name, item in value.items()}
     elif is_dataclass(value) and not isinstance(value, type):
-        texts = [each.name for each in fields(value) if not each.metadata.get("ours")]
+        texts = [each.name for each in fields(value) if each.metadata.get("is_redacted", True)]
         shown = replace(value, **{name: redacted(getattr(value, name), redact) for name in texts})
     return cast("T", shown)

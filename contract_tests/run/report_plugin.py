@@ -135,8 +135,8 @@ class ReportPlugin:
         if terminalreporter.config.option.reportchars == DEFAULT_REPORTCHARS:
             terminalreporter.reportchars = ""  # pytest's own list would scroll the verdict away
         yield
-        if self.report and self.report.faults:
-            terminalreporter.write_line(f"run again: {self.report.faults[0].reproduce}")
+        if self.report and self.report.fatal_rules:
+            terminalreporter.write_line(f"run again: {self.report.fatal_rules[0].reproduce}")
         if self.report and self.outputs.written and (path := self._report_path(self.report)):
             terminalreporter.write_line(f"report: {path}")
 

@@ -70,7 +70,7 @@ class Combined:
         return list(map(self.only, pieces))
 
 
-def find(combined: Combined, judge: Judge) -> Exchange | None:
+def find_defect(combined: Combined, judge: Judge) -> Exchange | None:
     """Send a combined request, and return the exchange of its smallest part that shows a defect, if any.
 
     Where the deployment refuses a part, for example a query that it does not know, the other parts are untested. They

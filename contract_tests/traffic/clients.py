@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from contract_tests.traffic.recording import Recorded, target_of, with_host
+from contract_tests.traffic.recording import Recorded, request_target, with_host
 from contract_tests.wire.messages import Aspect, Exchange, Request
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _from_prepared(sent: requests.PreparedRequest) -> tuple[str, Request]:
 
 def _request(method: str, url: str, fields: Iterable[tuple[str | bytes, str | bytes]], body: bytes) -> Request:
     sent = [(_latin_1(name), _latin_1(value)) for name, value in fields]
-    return Request(method, target_of(url).encode(), tuple(with_host(sent, url)), body)
+    return Request(method, request_target(url).encode(), tuple(with_host(sent, url)), body)
 
 
 def _recorded(sent: tuple[str, Request], status: int, fields: Iterable[tuple[str, str]], body: bytes) -> Recorded:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from contract_tests.traffic.recording import Recorded, TrafficError, target_of, with_host
+from contract_tests.traffic.recording import Recorded, TrafficError, request_target, with_host
 from contract_tests.wire.messages import Abridged, Aspect, Exchange, Request
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ def _recorded(entry: Any, label: str) -> Recorded:
         url = _at(entry, str, "request", "url")
     except _MalformedError:
         return Recorded("", Exchange(Request("", b"", ())))
-    request = Request("", _utf_8(target_of(url)), tuple(_sent_fields(entry, url)), label=label)
+    request = Request("", _utf_8(request_target(url)), tuple(_sent_fields(entry, url)), label=label)
     try:
         return Recorded(url, _exchange(entry, _complete_request(entry, request)))
     except (_MalformedError, ValueError, TypeError, AttributeError) as error:

@@ -116,9 +116,8 @@ def _exchanges_with_operation(
     recorded: Sequence[Recorded], operation: Operation, base: Target | None, redact: Redactor
 ) -> tuple[Target, list[Exchange]]:
     """Return the deployment, and the exchanges with the operation there, in the order of their requests."""
-    found = [
-        (target, each) for each in recorded if (target := _target(each.url, operation.path)) and base in {None, target}
-    ]
+    located = ((_deployment(each.url, operation.path), each) for each in recorded)
+    found = [(deployment, each) for deployment, each in located if deployment and base in {None, deployment}]
     if problem := next((each.problem for _, each in found if each.problem), ""):
         raise TrafficError(redact(problem))
     responses = [(target, each.exchange) for target, each in found if _is_of_the_deployment(each.exchange)]
@@ -150,7 +149,7 @@ def _only_target(responses: Sequence[tuple[Target, Exchange]], operation: Operat
     return target
 
 
-def target_of(url: str) -> str:
+def request_target(url: str) -> str:
     """Return the path and the query of a URL, as they were sent."""
     return f"/{url.partition('#')[0].partition('://')[2].partition('/')[2]}"
 
@@ -168,7 +167,7 @@ def _lacks(exchanges: Sequence[Exchange]) -> frozenset[Aspect]:
     return lacks | {"one run"} if "time" in lacks or is_long else lacks
 
 
-def _target(url: str, path: str) -> Target | None:
+def _deployment(url: str, path: str) -> Target | None:
     """Return the deployment to which a URL of an operation's path belongs; None for another URL."""
     try:
         parts = urlsplit(url)

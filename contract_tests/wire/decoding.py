@@ -26,7 +26,7 @@ def is_raw_deflate(data: bytes) -> bool:
     return False
 
 
-def is_zstd(data: bytes) -> bool:
+def begins_as_zstd(data: bytes) -> bool:
     """Whether bytes begin like a zstd frame, which the gate does not decode."""
     return ZSTD_MAGIC.match(data) is not None
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from contract_tests.redaction.escaping import one_line
 from contract_tests.redaction.redactor import WINDOW, Redactor
-from contract_tests.wire.decoding import DECODERS, is_zstd
+from contract_tests.wire.decoding import DECODERS, begins_as_zstd
 from contract_tests.wire.limits import KEPT
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.parsed_forms import FORMS
@@ -306,7 +306,7 @@ class Exchange:
         body = self.raw_body
         for coding in reversed(self.codings):
             decode = DECODERS.get(coding)
-            if coding == "zstd" and not is_zstd(body):
+            if coding == "zstd" and not begins_as_zstd(body):
                 return body, "is not the zstd that Content-Encoding announces: it does not begin as a frame does"
             if coding == "zstd" and self.is_zstd:
                 return body, ""

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from contract_tests.support.combined import Combined, Judgement, find
+from contract_tests.support.combined import Combined, Judgement, find_defect
 from contract_tests.support.gate import Gate
 from contract_tests.support.request_parts import (
     LARGEST_REQUEST_HEAD,
@@ -54,7 +54,7 @@ def found(gate: Gate, combination: Sequence[Part], status: Status) -> tuple[str,
 
     deployment = Deployment(status)
     gate.transport = cast("Transport", deployment)
-    exchange = find(Combined(gate, "all", "only the", tuple(combination), "a group"), judge)
+    exchange = find_defect(Combined(gate, "all", "only the", tuple(combination), "a group"), judge)
     return exchange.request.label if exchange else "", deployment.sent
 
 
@@ -104,7 +104,7 @@ def test_a_defect_is_found_although_a_later_response_cannot_be_judged(gate: Gate
         return "defect"
 
     gate.transport = cast("Transport", Deployment(lambda _: 200))
-    assert find(Combined(gate, "all", "only the", parts("header", 4), "a group"), judge) is sent[0]
+    assert find_defect(Combined(gate, "all", "only the", parts("header", 4), "a group"), judge) is sent[0]
 
 
 def test_a_hang_that_delays_the_next_request_is_narrowed_down_to_its_cause(gate: Gate) -> None:
