@@ -221,7 +221,7 @@ def _is_half_disclosed(key: Credential, exchange: Exchange) -> bool:
     """Whether a response contains a distinctive half of the key that its request does not contain."""
     received, sent = received_values(exchange), wire(exchange.request)
     length = max(SHORTEST_PART, (len(key.value) + 1) // 2)
-    first = int(length <= wrong_keys.without_prefix(key.value))  # the first half may be a prefix, which is no secret
+    first = int(length <= wrong_keys.without_prefix(key.value))  # the first half may be a prefix, which is not a secret
     parts = (key.value[start : start + length] for start in range(first, len(key.value) - length + 1))
     return any(part in received and part not in sent for part in parts)
 
