@@ -111,6 +111,14 @@ def test_protocols_add_up_to_total(gate: Gate, usage_metrics: list[UsageMetrics]
     yield from _other_sum_of_protocols(stated, slack, _documented_protocols(gate))
 
 
+def _excess_tokens(stated: Iterable[Stated]) -> Iterator[Finding]:
+    for metrics, remaining, burst in stated:
+        if remaining > burst:
+            yield member_finding(
+                metrics, "rate_limit/remaining", "remaining exceeds burst", f"at most {burst}", remaining
+            )
+
+
 def _other_sum_of_protocols(stated: Iterable[Stated], slack: int, documented: frozenset[str]) -> Iterator[Finding]:
     for metrics, total, by_protocol in stated:
         counted = sum(by_protocol.values())
@@ -316,6 +324,7 @@ def test_top_domains_are_not_empty_after_a_fetch(gate: Gate, usage_metrics: list
         "consistency/top-domains-are-sorted",
         "consistency/top-domains-are-distinct",
         "consistency/top-domains-do-not-exceed-total",
+        "rate/remaining-is-at-most-burst",
     ),
 )
 def test_other_metrics_are_consistent(
@@ -327,6 +336,7 @@ def test_other_metrics_are_consistent(
     for one in ([UsageMetrics(exchange)] for exchange in kept_whole(responses)):
         yield from _outcomes_above_total(with_members(one, *OUTCOMES), slack)
         yield from _other_success_rate(with_members(one, "success_rate", "success"), slack)
+        yield from _excess_tokens(with_members(one, "remaining", "burst"))
         yield from _unsorted_domains(with_members(one, "top_domains"))
         yield from _repeated_domains(with_members(one, "top_domains"))
         yield from _domains_above_total(with_members(one, "top_domains", "total"), slack)

@@ -123,8 +123,9 @@ def test_401_carries_a_challenge(documented_errors: list[Exchange]) -> Iterator[
         if not challenge:
             which = "an empty" if exchange.values("WWW-Authenticate") else "no"
             yield Finding(f"a response with status 401 has {which} WWW-Authenticate field", exchange)
-        elif schemes(challenge) <= OTHER_SCHEMES:
-            yield Finding("WWW-Authenticate names only schemes by which no key is accepted", exchange, actual=challenge)
+        elif others := schemes(challenge) & OTHER_SCHEMES:
+            problem = f"WWW-Authenticate names {' and '.join(sorted(others))}, by which no key is accepted"
+            yield Finding(problem, exchange, actual=challenge)
 
 
 @documented(f"{AUTHENTICATION_GUIDE}: nothing is served without a valid key")

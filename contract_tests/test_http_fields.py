@@ -27,7 +27,8 @@ from contract_tests.wire.not_tested import (
 LARGEST_CLOCK_OFFSET = 300  # seconds: between those of the server and of this machine
 DATE_INTERVAL = 2.0  # seconds: Date has whole seconds, so two responses that far apart have different ones
 ROUNDING = 0.1  # seconds: more than the inaccuracy of sums of times
-LARGEST_BODY = 1 << 16  # bytes
+LARGEST_BODY, LARGEST_HEAD = 1 << 16, 1 << 12  # bytes
+USUAL_NAME = re.compile(r"[a-z0-9.-]+")
 COOKIE_VALUE = re.compile(r'[!#-+\--:<-\[\]-~]*|"[!#-+\--:<-\[\]-~]*"')
 LARGEST_SPREAD = 60  # seconds: between the clocks of the machines behind an address
 OBSOLETE_FIELDS = ("X-XSS-Protection", "Expect-CT", "Public-Key-Pins", "P3P")
@@ -142,6 +143,15 @@ def test_fields_are_not_obsolete(baseline_responses: tuple[Exchange, ...]) -> It
         for name in OBSOLETE_FIELDS:
             if (value := exchange.header(name)) and (name, value.strip()) != ("X-XSS-Protection", "0"):
                 yield Finding(f"{name} is obsolete", exchange, actual=value)
+
+
+@advisory("RFC 9110, section 16.3.2.1: names consist of letters, digits, - and .; some proxies drop others")
+def test_field_names_have_usual_characters(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """The name of a header field SHOULD consist of letters, digits, hyphens and dots."""
+    first_with = {name.lower(): exchange for exchange in journal for name, _ in exchange.fields}
+    for name, exchange in first_with.items():
+        if not USUAL_NAME.fullmatch(name):
+            yield Finding("the name of a field has an unusual character", exchange, actual=name)
 
 
 @advisory("RFC 9110, section 6.6.2: a sender names its trailer fields in Trailer, before the body")
@@ -272,8 +282,13 @@ def test_media_type_is_not_guessed(baseline_responses: tuple[Exchange, ...]) -> 
     ],
 )
 def test_responses_are_small(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
-    """A response SHOULD NOT have a body of more than 64 KiB."""
+    """A response SHOULD NOT have a body of more than 64 KiB, or a head of more than 4 KiB.
+
+    Many proxies reserve 4 KiB for a head.
+    """
     for exchange in baseline_responses:
+        if len(exchange.head) > LARGEST_HEAD:
+            yield Finding("the head is large", exchange, expected="at most 4 KiB", actual=f"{len(exchange.head)} bytes")
         if exchange.size > LARGEST_BODY:
             yield Finding("the body is large", exchange, expected="at most 64 KiB", actual=f"{exchange.size} bytes")
 

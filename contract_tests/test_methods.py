@@ -157,14 +157,14 @@ def test_override_fields_have_no_effect(gate: Gate) -> Iterator[Finding]:
 
 @advisory(
     "OWASP Web Security Testing Guide, test HTTP methods: TRACE shows a script the header fields of a request",
-    repeats=["errors/keys-are-not-echoed"],
+    needs=NEEDS_VALID_KEY,
+    sends_requests=True,
 )
-def test_trace_is_refused(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_trace_is_refused(gate: Gate) -> Iterator[Finding]:
     """A response to TRACE SHOULD NOT have a 2xx status."""
-    traces = (exchange for exchange in journal if exchange.request.method == "TRACE")
-    for exchange in or_not_tested(traces, "no request has this method"):
-        if exchange.status in SUCCESSES:
-            yield status_finding(exchange, "405 or 501")
+    exchange = gate.send(gate.main, "by TRACE", method="TRACE", new_connection=True)
+    if exchange.status in SUCCESSES:
+        yield status_finding(exchange, "405 or 501")
 
 
 @documented("RFC 9110, section 15.5.6: 405")
@@ -204,6 +204,26 @@ def test_allowed_methods_are_supported(journal: tuple[Exchange, ...]) -> Iterato
         if names_it and exchange.status in {405, 501} and request.method in STANDARD_METHODS and not request.body:
             problem = f"Allow names {request.method}, which is not supported"
             yield Finding(problem, exchange, related=(names_it,), actual=exchange.outcome)
+
+
+@advisory(
+    "RFC 9110, section 10.2.1: Allow lists the methods that the resource supports",
+    repeats=["methods/405-names-the-allowed-methods", "methods/allowed-methods-are-supported"],
+)
+def test_allow_fields_agree(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+    """`Allow` SHOULD name the same write methods in each response of the resource."""
+    naming = or_not_applicable((each for each in journal if each.values("Allow")), "no response has Allow")
+    first_of: dict[bytes, Exchange] = {}
+    for exchange in naming:
+        first = first_of.setdefault(exchange.request.target, exchange)
+        if _write_methods(exchange) != _write_methods(first):
+            expected, actual = first.header("Allow"), exchange.header("Allow")
+            yield Finding("Allow names other methods", exchange, related=(first,), expected=expected, actual=actual)
+            return
+
+
+def _write_methods(exchange: Exchange) -> set[str]:
+    return {method.strip() for method in exchange.header("Allow").split(",")} & set(WRITE_METHODS)
 
 
 @advisory("RFC 9110, section 15.5.6: 405 means that the method is known, and the resource does not support it")

@@ -220,7 +220,10 @@ def test_query_does_not_add_headers(gate: Gate) -> Iterator[Finding]:
     """
     injection = "?q=1%0d%0aX-Injected:%20yes"
     targets: dict[str, RequestOptions] = {
-        "and a line break in the query": {"target": f"{gate.path}{injection}%0d%0a%0d%0abody"},
+        "and a line break in the query, and accepting XML only": {
+            "target": f"{gate.path}{injection}%0d%0a%0d%0abody",
+            "fields": [("Accept", "application/xml")],
+        },
         "at a path that ends in a slash, and a line break in the query": {
             "target": f"{gate.path}/{injection}",
             "fields": [FORWARDED],

@@ -47,6 +47,7 @@ CHECK_NAMES = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
+CAMEL_CASE = re.compile(r"[a-z]+[0-9]*[A-Z][A-Za-z0-9]*")
 PLACEHOLDERS = {"null", "None", "undefined", "NaN"}
 LARGEST_EXACT_INTEGER = 2**53 - 1
 DATE = re.compile(r"\d{1,4}[-./]\d\d?[-./]\d{1,4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}|\d{1,2} [A-Za-z]{3,9}")
@@ -139,6 +140,14 @@ def test_undocumented_members_are_not_secrets(
     for exchange, name, value in _members((*ok_responses, *other_ok_responses)):
         if isinstance(value, str | list) and name not in gate.members and is_secret(name):
             yield Finding(f"a 200 response has the member {exchange.excerpt(name)}", exchange)
+
+
+@advisory(f"{DOCUMENT}, UsageResponse: names such as success_rate; API guidelines: one form for all names")
+def test_member_names_have_one_form(ok_responses: list[Exchange]) -> Iterator[Finding]:
+    """The names of members in a 200 response SHOULD NOT be in camel case: the documented ones have underscores."""
+    for exchange, name, _ in _members(ok_responses):
+        if CAMEL_CASE.fullmatch(name):
+            yield Finding("the name of a member is in camel case", exchange, actual=name)
 
 
 @advisory(f"{DOCUMENT}, UsageResponse: texts; JSON has null for a value that is missing")
