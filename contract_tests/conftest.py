@@ -222,6 +222,6 @@ def all_ok_responses(gate: Gate, ok_responses: object, journal: tuple[Exchange, 
 
 @pytest.fixture
 def other_ok_responses(ok_responses: list[Exchange], all_ok_responses: list[Exchange]) -> list[Exchange]:
-    """Those of all these exchanges that are not baseline exchanges, and that can be decoded."""
+    """The same exchanges without the baseline exchanges, and without responses in zstd."""
     known = {id(exchange) for exchange in ok_responses}
     return [each for each in all_ok_responses if id(each) not in known and not each.is_zstd]

@@ -222,7 +222,7 @@ def test_public_operation_needs_no_key(gate: Gate) -> Iterator[Finding]:
     public = [operation for operation in contract("documented").operations.values() if operation.key_header is None]
     for operation in public:
         target = gate.settings.target.path + operation.path
-        # Not the health check: what such a check sends is simpler.
+        # A health check sends no such fields.
         fields = () if operation.id == HEALTH else (("Accept-Encoding", "gzip"), ("Origin", OTHER_ORIGIN))
         exchange = gate.send(None, f"at {operation.path}", method=operation.method, target=target, fields=fields)
         if exchange.status in AUTH_ERRORS:

@@ -114,7 +114,8 @@ def test_unknown_key_status_does_not_vary(documented_errors: list[Exchange]) -> 
 def test_401_carries_a_challenge(documented_errors: list[Exchange]) -> Iterator[Finding]:
     """A response with status 401 SHOULD have a WWW-Authenticate field that names a scheme for keys in a header field.
 
-    Many servers omit it. Basic, Digest, Bearer, Negotiate and NTLM are other schemes: browsers open a dialog for most.
+    Many servers omit it. It should not name Basic, Digest, Negotiate or NTLM, for which browsers open a dialog, or only
+    Bearer.
     """
     for exchange in or_not_applicable(
         (each for each in documented_errors if each.status == 401), "no response has status 401"
@@ -123,7 +124,10 @@ def test_401_carries_a_challenge(documented_errors: list[Exchange]) -> Iterator[
         if not challenge:
             which = "an empty" if exchange.values("WWW-Authenticate") else "no"
             yield Finding(f"a response with status 401 has {which} WWW-Authenticate field", exchange)
-        elif others := schemes(challenge) & OTHER_SCHEMES:
+            continue
+        named = schemes(challenge)
+        # Bearer opens no dialog: beside another scheme it may be for other credentials.
+        if others := named & OTHER_SCHEMES - (set() if named <= OTHER_SCHEMES else {"bearer"}):
             problem = f"WWW-Authenticate names {' and '.join(sorted(others))}, by which no key is accepted"
             yield Finding(problem, exchange, actual=challenge)
 
@@ -222,9 +226,9 @@ def _is_half_disclosed(key: Credential, exchange: Exchange) -> bool:
     """Whether a response contains a distinctive half of the key that its request does not contain."""
     received, sent = received_values(exchange), wire(exchange.request)
     length = max(SHORTEST_PART, (len(key.value) + 1) // 2)
-    first = int(length <= wrong_keys.without_prefix(key.value))  # the first half may be a prefix, which is not a secret
-    parts = (key.value[start : start + length] for start in range(first, len(key.value) - length + 1))
-    return any(part in received and part not in sent for part in parts)
+    prefix = key.value[: wrong_keys.without_prefix(key.value)]  # not a secret
+    parts = (key.value[start : start + length] for start in range(len(key.value) - length + 1))
+    return any(part in received and part not in sent and part not in prefix for part in parts)
 
 
 @documented(f"{ERRORS_GUIDE}: the body is a detail text for the client; {DOCUMENT}, 200: usage metrics")

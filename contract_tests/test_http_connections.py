@@ -177,7 +177,7 @@ def test_http_1_1_is_supported(
 ) -> Iterator[Finding]:
     """A response to an HTTP/1.1 request SHOULD NOT have the version HTTP/1.0.
 
-    It is a response to a baseline request, or has status 404 or 405.
+    Responses to baseline requests, and those with status 404 or 405, are judged.
     """
     for exchange in (*baseline_responses, *(each for each in journal if each.status in {404, 405})):
         if exchange.request.version == "HTTP/1.1" and exchange.version == "1.0":

@@ -21,11 +21,18 @@ def test_other_routes_are_unknown(gate: Gate, journal: tuple[Exchange, ...]) -> 
     targets = {f"{gate.settings.target.path}{route}".encode() for route in OTHER_ROUTES}
     with_keys = (each for each in journal if each.request.credential in gate.keys and each.request.target in targets)
     exchanges = or_not_tested(with_keys, "no request with a valid key was sent to such a route")
-    if {exchange.status for exchange in exchanges} == {200}:
-        raise NotApplicable("the deployment has a 200 response for any path")
+    if any(_is_page(gate, each) for each in journal if each.request.target not in targets):
+        raise NotApplicable("the deployment has pages at unknown paths")
     for exchange in exchanges:
         if exchange.status == 200:
             yield status_finding(exchange, "404")
+
+
+def _is_page(gate: Gate, exchange: Exchange) -> bool:
+    """Whether an unknown path has a 200 response, as that of an application of one page."""
+    request = exchange.request
+    is_unknown = request.method == "GET" and not gate.is_operation(request) and not gate.is_public(request)
+    return is_unknown and exchange.status == 200 and not gate.contains_metrics(exchange)
 
 
 @advisory(

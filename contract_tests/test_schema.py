@@ -144,9 +144,12 @@ def test_undocumented_members_are_not_secrets(
 
 @advisory(f"{DOCUMENT}, UsageResponse: names such as success_rate; API guidelines: one form for all names")
 def test_member_names_have_one_form(ok_responses: list[Exchange]) -> Iterator[Finding]:
-    """The names of members in a 200 response SHOULD NOT be in camel case: the documented ones have underscores."""
-    for exchange, name, _ in _members(ok_responses):
-        if CAMEL_CASE.fullmatch(name):
+    """A 200 response SHOULD NOT have a member whose name is in camel case: the documented names have underscores.
+
+    Names in inner objects are not judged, because they may be data, such as the name of a device.
+    """
+    for exchange in kept_whole(_complete(ok_responses)):
+        for name in filter(CAMEL_CASE.fullmatch, exchange.object):
             yield Finding("the name of a member is in camel case", exchange, actual=name)
 
 

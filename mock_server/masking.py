@@ -83,7 +83,7 @@ def mask_text(text: str, keys: Iterable[str], mask: Mask = mask_key) -> str:
 def mask_field(name: str, value: str, keys: Iterable[str], mask: Mask = mask_key) -> str:
     """Return the value of a header field without the keys in it; without one, the whole credential is masked.
 
-    Of cookies, each value is a credential.
+    The value of each cookie is a credential.
     """
     if name.lower() == "cookie" and ";" in value:
         found = keys_in(value, keys)

@@ -61,7 +61,7 @@ def details_in_field(name: str, value: bytes) -> re.Match[bytes] | None:
     A field for debugging consists of such details.
     """
     if DEBUG_FIELDS.match(name):
-        return re.match(rb".+", value)
+        return re.match(rb"(?i)(?!(?:0|off|false|no|none)\s*$).+", value)
     return None if URL_FIELDS.match(name) else FIELD_INTERNALS.search(value)
 
 

@@ -157,7 +157,7 @@ class Exchange:
         ending: How the response ended; `problem` states the reason.
         received: The number of all bytes.
         extra: The bytes that followed the response.
-        head: The bytes before the body, up to the first empty line.
+        head: The bytes before the body, with the heads of interim responses.
         started: The time of the request on the run's monotonic clock, in seconds; `seconds` is the duration.
         redact: Removes the run's secrets from excerpts.
         abridged: Set if only a part is kept. Members that need the rest raise NotTested.

@@ -21,7 +21,7 @@ LATE_CLOSING = 5.0  # seconds: a firewall that refuses a request closes the conn
 
 def _head_of(start: bytearray) -> bytes:
     """Return the received bytes up to the empty line that ends the head; heads of interim responses precede it."""
-    head = re.match(rb"(?s)(?>[\r\n]*HTTP/\d\.\d 1\d\d\b.*?\n\r?\n)*+[\r\n]*.*?\n\r?\n", start)
+    head = re.match(rb"(?s)(?>[\r\n]*HTTP/\d\.\d 1(?!01)\d\d\b.*?\n\r?\n)*+[\r\n]*.*?\n\r?\n", start)
     return head[0] if head else bytes(start)
 
 

@@ -156,6 +156,7 @@ def test_a_server_switches_protocols_only_on_request(
     connection = peer(sending(SWITCHING + b"\x81\x02hi", then_wait=True))
     response = exchange(connection, replace(PLAIN, fields=(*PLAIN.fields, *fields)))
     assert (response.status, response.ending) == (status, ending)
+    assert response.raw_head == SWITCHING
     assert not connection.reusable
 
 

@@ -72,9 +72,13 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
         "cache/validators-change-with-the-metrics",
         [validated(12342, at, etag='W/"1"') for at in (1, 9)],
     ),
-    "two changes within a second": (
+    "a weak ETag for a moment": (
         "cache/validators-change-with-the-metrics",
-        [validated(12342 + at, at, **{"last-modified": "Fri, 15 Jan 2027 08:00:00 GMT"}) for at in (1, 2)],
+        [validated(12342 + at, at, etag='W/"1"') for at in (1, 2)],
+    ),
+    "a change within the second of Last-Modified": (
+        "cache/validators-change-with-the-metrics",
+        [validated(12342 + at, at, **{"last-modified": "Fri, 15 Jan 2027 08:00:00 GMT"}) for at in (0, 9)],
     ),
     "a cookie in quotation marks": (
         "http/cookies-are-well-formed",
@@ -87,6 +91,34 @@ USUAL: dict[str, tuple[str, list[dict[str, Any]]]] = {
     "Pragma": (
         "http/headers-are-well-formed",
         [entry(GOOD, at=1, received={"pragma": "no-cache", "cache-control": "no-store"})],
+    ),
+    "an origin that no 200 response allows": (
+        "http/errors-allow-the-same-origins",
+        [allowing("https://b.example", 1, "https://b.example"), refusing("")],
+    ),
+    "a cookie that is deleted": (
+        "http/cookies-are-protected",
+        [entry(GOOD, at=1, received={"set-cookie": "a=; Max-Age=0"})],
+    ),
+    "X-XSS-Protection: 0 of two servers": (
+        "http/fields-are-not-obsolete",
+        [entry(GOOD, at=1, received={"x-xss-protection": "0, 0"})],
+    ),
+    "data in camel case": ("schema/member-names-have-one-form", [with_members(by_device={"iPhone": 3})]),
+    "no debugging": (
+        "errors/header-fields-do-not-disclose-internals",
+        [entry(GOOD, at=1, received={"x-debug": "off"})],
+    ),
+    "methods of a servlet": (
+        "methods/allow-fields-agree",
+        [
+            entry("{}", 405, at=1, method="TRACE", received={"allow": "GET, HEAD, POST, PUT, DELETE, OPTIONS"}),
+            entry("", at=2, method="OPTIONS", received={"allow": "GET, HEAD, OPTIONS"}),
+        ],
+    ),
+    "a scheme for other credentials": (
+        "errors/401-carries-a-challenge",
+        [entry('{"detail": "no key"}', 401, key="", at=1, received={"www-authenticate": "ApiKey, Bearer"})],
     ),
     "X-XSS-Protection: 0": ("http/fields-are-not-obsolete", [entry(GOOD, at=1, received={"x-xss-protection": "0"})]),
     "the origin null": ("http/allowed-origin-is-one-origin", [allowing("null", 1, "null")]),
@@ -102,9 +134,13 @@ SIMILAR: dict[str, tuple[str, list[dict[str, Any]]]] = {
         [allowing(origin, at, origin) for at, origin in enumerate((ORIGIN, "https://b.example"))],
     ),
     "None as a text": ("schema/texts-are-not-placeholders", [with_members(throttling="None")]),
+    "an old weak ETag": (
+        "cache/validators-change-with-the-metrics",
+        [validated(12342 + at, at, etag='W/"1"') for at in (1, 9)],
+    ),
     "an old Last-Modified": (
         "cache/validators-change-with-the-metrics",
-        [validated(12342 + at, at, **{"last-modified": "Fri, 15 Jan 2027 08:00:00 GMT"}) for at in (1, 9)],
+        [validated(12342 + at, at, **{"last-modified": "Fri, 15 Jan 2027 08:00:00 GMT"}) for at in (3, 9)],
     ),
     "a cookie with a comma": (
         "http/cookies-are-well-formed",

@@ -50,6 +50,15 @@ def test_a_number_of_many_digits_is_reported_as_a_problem_of_the_body() -> None:
     assert parse(body.encode()).problem == "contains a number of 5000 digits, which no client can read"
 
 
+@pytest.mark.parametrize("limit", ['"rps": 1e-999999, "burst": 10', '"rps": -10, "burst": 10'])
+def test_a_rate_that_fills_no_bucket_is_no_reason_to_report_retry_after(judge_entries: Judge, limit: str) -> None:
+    body = GOOD.replace('"rps": 10, "burst": 10', limit)
+    fields = {"retry-after": "9", "x-ratelimit-limit": "10", "x-ratelimit-remaining": "0"}
+    throttled = entry('{"detail": "wait"}', 429, at=2, received=fields)
+    judged = judge_entries(entry(body), entry(body, at=1), throttled)
+    assert judged["rate/retry-after-is-not-longer-than-a-refill"].outcome == "held"
+
+
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
 def test_an_obsolete_date_is_in_gmt(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", zone)
