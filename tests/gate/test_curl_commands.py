@@ -182,3 +182,34 @@ def test_command_sends_the_body_that_the_gate_sent(name: str, method: str, recor
 def test_command_sends_the_fields_that_the_gate_sent(value: bytes, recorder: tuple[str, list[bytes]]) -> None:
     sent = request(recorder[0], MAIN)
     check(request(recorder[0], MAIN, fields=(*sent.fields, (b"X-One", value), (b"X-API-Key", b"other"))), recorder)
+
+
+def test_curl_never_shows_a_key() -> None:
+    key = Credential(b"the-secret", "the main key", "$CONTRACT_API_KEY")
+    request = Request("POST", b"/u?x='1'", ((b"X-API-Key", key.value), (b"X", b"\xe9'")), b"\x00", key)
+    assert curl_of(request, "http://h", key) == (
+        r"printf '\000' | "
+        'curl -isS --path-as-is -X POST -H "X-API-Key: $CONTRACT_API_KEY" '
+        """-H 'X: '"$(printf '\\351')"''"'"'' -H 'Host:' -H 'User-Agent:' -H 'Accept:' -H 'Content-Type:' """
+        "--data-binary @- "
+        """'http://h/u?x='"'"'1'"'"''"""
+    )
+
+
+def test_curl_names_a_key_by_its_variable_everywhere() -> None:
+    key = Credential(b"the-secret", "the main key", "$CONTRACT_API_KEY")
+    usual = ((b"Host", b"h"), (b"User-Agent", b"usage-contract/1"), (b"Accept", b"a"))
+    fields = (*usual, (b"Cookie", b"k=the-secret"), (b"Empty", b""))
+    request = Request("GET", b"/u?key=the-secret", fields, b"[the-secret]")
+    assert curl_of(request, "http://h", key) == (
+        """curl -isS --path-as-is -X GET -H 'Accept: a' -H 'Cookie: k='"$CONTRACT_API_KEY" -H 'Empty;' """
+        """-H 'Content-Type:' --data-binary '['"$CONTRACT_API_KEY"']' 'http://h/u?key='"$CONTRACT_API_KEY\""""
+    )
+
+
+def test_curl_repeats_the_separator_between_name_and_key() -> None:
+    key = Credential(b"the-secret", "the main key", "$CONTRACT_API_KEY")
+    fields = ((b"Host", b"elsewhere"), (b"User-Agent", b"a"), (b"Accept", b"b"), (b"X-API-Key", key.value))
+    command = curl_of(Request("GET", b"/u", fields, credential=key, separator=b":"), "http://h")
+    assert '-H "X-API-Key:$CONTRACT_API_KEY"' in command
+    assert "-H 'Host: elsewhere'" in command
