@@ -35,7 +35,7 @@ from contract_tests.wire.messages import (
 from contract_tests.wire.not_tested import or_not_applicable, or_not_tested
 
 NOT_JSON = "the media type is not JSON in UTF-8"
-OTHER_SCHEMES = {"basic", "digest", "bearer", "negotiate", "ntlm"}  # for credentials in Authorization
+DIALOG_SCHEMES = {"basic", "digest", "negotiate", "ntlm"}  # for which browsers open a dialog
 OTHER_ERRORS = {404, 405, 406, 415}
 SHORTEST_PART = 8  # characters of a key: a shorter part may be in a response by chance
 
@@ -114,8 +114,8 @@ def test_unknown_key_status_does_not_vary(documented_errors: list[Exchange]) -> 
 def test_401_carries_a_challenge(documented_errors: list[Exchange]) -> Iterator[Finding]:
     """A response with status 401 SHOULD have a WWW-Authenticate field that names a scheme for keys in a header field.
 
-    Many servers omit it. It should not name Basic, Digest, Negotiate or NTLM, for which browsers open a dialog, or only
-    Bearer.
+    Many servers omit it. Basic, Digest, Negotiate and NTLM are other schemes, for which browsers open a dialog. Bearer
+    is accepted beside a scheme for keys.
     """
     for exchange in or_not_applicable(
         (each for each in documented_errors if each.status == 401), "no response has status 401"
@@ -126,8 +126,7 @@ def test_401_carries_a_challenge(documented_errors: list[Exchange]) -> Iterator[
             yield Finding(f"a response with status 401 has {which} WWW-Authenticate field", exchange)
             continue
         named = schemes(challenge)
-        # Bearer opens no dialog: beside another scheme it may be for other credentials.
-        if others := named & OTHER_SCHEMES - (set() if named <= OTHER_SCHEMES else {"bearer"}):
+        if others := named if named == {"bearer"} else named & DIALOG_SCHEMES:
             problem = f"WWW-Authenticate names {' and '.join(sorted(others))}, by which no key is accepted"
             yield Finding(problem, exchange, actual=challenge)
 

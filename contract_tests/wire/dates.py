@@ -30,11 +30,16 @@ def is_imf_fixdate(text: str) -> bool:
     return at is not None and formatdate(at, usegmt=True) == text
 
 
+def has_time(exchange: Exchange) -> bool:
+    """Whether the time of a response is known: by its Date, or because it was recorded."""
+    is_recorded_with_time = bool(exchange.lacks) and "time" not in exchange.lacks
+    return is_date(exchange.header("Date").strip()) or is_recorded_with_time
+
+
 def made_at(exchange: Exchange) -> float:
     """Return the time of a response's Date in seconds since the Unix epoch.
 
     Without Date it is the time of the recorded request, or else the current time.
     """
     at = timestamp(exchange.header("Date").strip())
-    has_time = bool(exchange.lacks) and "time" not in exchange.lacks
-    return at if at is not None else exchange.started if has_time else time.time()
+    return at if at is not None else exchange.started if has_time(exchange) else time.time()
