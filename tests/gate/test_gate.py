@@ -186,7 +186,8 @@ def test_a_refused_connection_is_reported_in_one_line(run_gate: RunGate) -> None
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         run = run_gate("--base-url", url, environment={"CONTRACT_API_KEY": SECRET})
     assert run.code == 4
-    reason = f"{url} could not be tested: no connection to {url.removeprefix('http://')}: Connection refused"
+    problem = f"no connection to {url.removeprefix('http://')}: Connection refused"
+    reason = f"{url} could not be tested: {problem}; does it run, and is the port right?"
     assert reason in run.output.splitlines()
     assert f"! contract gate: {reason} !" in run.output
 
