@@ -21,7 +21,7 @@ from contract_tests.support.facts import NEEDS_AUTH_ERRORS, READING, check_facts
 from contract_tests.support.gate import OPERATION, Gate
 from contract_tests.support.rules import rule_of
 from contract_tests.wire.clock import REAL_TIME
-from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange, label_of
+from contract_tests.wire.messages import AUTH_ERRORS, Credential, Exchange, Exchanges, label_of
 from contract_tests.wire.not_tested import NotTested, or_not_tested
 from contract_tests.wire.transport import Transport
 
@@ -108,7 +108,7 @@ def needed_facts(request: pytest.FixtureRequest, gate: Gate, baseline: None) -> 
 
 
 @pytest.fixture(scope="session")
-def main_key_responses(runner: Runner, request: pytest.FixtureRequest) -> list[Exchange]:
+def main_key_responses(runner: Runner, request: pytest.FixtureRequest) -> Exchanges:
     """Baseline exchanges with the main key; a recording may have none."""
     if runner.is_recorded:
         return runner.baseline.sample(MAIN_KEY_SAMPLE, runner.gate.main) if runner.gate.keys else []
@@ -123,7 +123,7 @@ def further_keys(runner: Runner) -> None:
 
 
 @pytest.fixture(scope="session")
-def other_key_responses(runner: Runner, further_keys: None) -> list[Exchange]:
+def other_key_responses(runner: Runner, further_keys: None) -> Exchanges:
     """Baseline exchanges with each further key."""
     exchanges: list[Exchange] = []
     for key in runner.gate.keys[1:]:
@@ -139,18 +139,18 @@ def auth_errors(runner: Runner) -> AuthErrors:
 
 
 @pytest.fixture(scope="session")
-def missing_key_responses(runner: Runner, auth_errors: AuthErrors) -> list[Exchange]:
+def missing_key_responses(runner: Runner, auth_errors: AuthErrors) -> Exchanges:
     """Baseline exchanges without a key; NotTested if there are none."""
     return _not_empty(runner, auth_errors, None)
 
 
 @pytest.fixture(scope="session")
-def unknown_key_responses(runner: Runner, auth_errors: AuthErrors) -> list[Exchange]:
+def unknown_key_responses(runner: Runner, auth_errors: AuthErrors) -> Exchanges:
     """Baseline exchanges with an unknown key; NotTested if there are none."""
     return _not_empty(runner, auth_errors, wrong_keys.UNKNOWN)
 
 
-def _not_empty(runner: Runner, auth_errors: AuthErrors, key: Credential | None) -> list[Exchange]:
+def _not_empty(runner: Runner, auth_errors: AuthErrors, key: Credential | None) -> Exchanges:
     if not auth_errors[key]:
         reasons = (shortfall.reason for shortfall in runner.baseline.shortfalls if shortfall.key == key)
         raise NotTested(next(reasons, f"no recorded request with {label_of(key)} was refused"))
@@ -159,10 +159,10 @@ def _not_empty(runner: Runner, auth_errors: AuthErrors, key: Credential | None) 
 
 @pytest.fixture(scope="session")
 def baseline_responses(
-    main_key_responses: list[Exchange],
-    other_key_responses: list[Exchange],
+    main_key_responses: Exchanges,
+    other_key_responses: Exchanges,
     auth_errors: AuthErrors,
-) -> tuple[Exchange, ...]:
+) -> Exchanges:
     """All baseline exchanges; NotTested where a recording has none."""
     refused = (each for sample in auth_errors.values() for each in sample)
     exchanges = (*main_key_responses, *other_key_responses, *refused)
@@ -172,7 +172,7 @@ def baseline_responses(
 
 
 @pytest.fixture(scope="session")
-def documented_errors(auth_errors: AuthErrors) -> list[Exchange]:
+def documented_errors(auth_errors: AuthErrors) -> Exchanges:
     """The complete baseline exchanges with status 401 or 403; NotTested without any."""
     exchanges = [
         exchange
@@ -186,13 +186,13 @@ def documented_errors(auth_errors: AuthErrors) -> list[Exchange]:
 
 
 @pytest.fixture(scope="session")
-def ok_responses(gate: Gate, baseline_responses: tuple[Exchange, ...]) -> list[Exchange]:
+def ok_responses(gate: Gate, baseline_responses: Exchanges) -> Exchanges:
     """The baseline exchanges whose response must be a 200 with usage metrics; NotTested if none is recorded."""
     return or_not_tested(filter(gate.must_be_ok, baseline_responses), "no request with a valid key is recorded")
 
 
 @pytest.fixture(scope="session")
-def usage_metrics(ok_responses: list[Exchange]) -> list[UsageMetrics]:
+def usage_metrics(ok_responses: Exchanges) -> list[UsageMetrics]:
     """The usage metrics of every 200 response that can be read, without members that are not valid."""
     readable = [exchange for exchange in ok_responses if exchange.is_complete_200 and exchange.object]
     if not readable:
@@ -207,21 +207,19 @@ def query_response(gate: Gate) -> Exchange:
 
 
 @pytest.fixture
-def journal(
-    runner: Runner, main_key_responses: object, other_key_responses: object, auth_errors: object
-) -> tuple[Exchange, ...]:
+def journal(runner: Runner, main_key_responses: object, other_key_responses: object, auth_errors: object) -> Exchanges:
     """Every exchange of the run so far; rules that use it run last, and may send requests."""
     return tuple(runner.journal)
 
 
 @pytest.fixture
-def all_ok_responses(gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]) -> list[Exchange]:
+def all_ok_responses(gate: Gate, ok_responses: object, journal: Exchanges) -> Exchanges:
     """Every exchange with a valid key whose response is a 200 to the operation; NotTested without a baseline one."""
     return list(filter(gate.is_ok, journal))
 
 
 @pytest.fixture
-def other_ok_responses(ok_responses: list[Exchange], all_ok_responses: list[Exchange]) -> list[Exchange]:
+def other_ok_responses(ok_responses: Exchanges, all_ok_responses: Exchanges) -> Exchanges:
     """The same exchanges without the baseline exchanges, and without responses in zstd."""
     known = {id(exchange) for exchange in ok_responses}
     return [each for each in all_ok_responses if id(each) not in known and not each.is_zstd]

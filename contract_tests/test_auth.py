@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from contract_tests.metrics.schema import contract
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.support import wrong_keys
 from contract_tests.support.examples import examples_of_each
 from contract_tests.support.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
-from contract_tests.support.findings import Finding, body_findings, report, status_finding, unless_200
+from contract_tests.support.findings import Finding, Findings, body_findings, report, status_finding, unless_200
 from contract_tests.support.gate import BROWSER, HEALTH, OTHER_ORIGIN, VISITOR, Gate
 from contract_tests.support.rules import AUTHENTICATION_GUIDE, DOCUMENT, INVALID_KEY, advisory, documented, specified
 from contract_tests.wire.messages import (
@@ -19,6 +19,7 @@ from contract_tests.wire.messages import (
     UNSUSPICIOUS,
     Credential,
     Exchange,
+    Exchanges,
     Request,
 )
 from contract_tests.wire.not_tested import NotApplicable, NotTested
@@ -28,13 +29,13 @@ MOST_SHOWN_KEYS = 3  # texts of api_key that are sent as keys: one for each key 
 
 
 @specified(f"{DOCUMENT}, 200: usage metrics for the authenticated API key")
-def test_valid_key_is_200(ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_valid_key_is_200(ok_responses: Exchanges) -> Findings:
     """A response to a baseline request with a valid key MUST have status 200."""
     return unless_200(exchange for exchange in ok_responses if exchange.ending != "malformed")
 
 
 @documented(f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing", sends_requests=True)
-def test_missing_key_is_401(gate: Gate, missing_key_responses: list[Exchange]) -> Iterator[Finding]:
+def test_missing_key_is_401(gate: Gate, missing_key_responses: Exchanges) -> Findings:
     """A response to a request without an API key MUST have status 401."""
     others = (status_finding(exchange, "401") for exchange in missing_key_responses if exchange.status != 401)
     if (yield from report(others)):
@@ -47,9 +48,7 @@ def test_missing_key_is_401(gate: Gate, missing_key_responses: list[Exchange]) -
 @advisory(
     f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing", repeats=["auth/missing-key-is-401"], reads=["head"]
 )
-def test_no_key_is_401_each_time(
-    gate: Gate, missing_key_responses: object, journal: tuple[Exchange, ...]
-) -> Iterator[Finding]:
+def test_no_key_is_401_each_time(gate: Gate, missing_key_responses: object, journal: Exchanges) -> Findings:
     """A response to a usual request without an API key SHOULD have status 401 each time.
 
     Another 4xx status before a later 401 is reported; a limit of requests (429) is accepted.
@@ -73,13 +72,13 @@ def test_no_key_is_401_each_time(
     needs=NEEDS_AUTH_ERRORS,
     sends_requests=True,
 )
-def test_empty_key_is_refused(gate: Gate) -> Iterator[Finding]:
+def test_empty_key_is_refused(gate: Gate) -> Findings:
     """A response to a request with an empty or blank key MUST have status 401 or 403."""
     yield from gate.wrongly_accepted([gate.send(wrong_keys.BLANK)], gate.baseline.refusals(None, wrong_keys.UNKNOWN))
 
 
 @documented(INVALID_KEY, reads=["unknown key"])
-def test_unknown_key_is_refused(gate: Gate, unknown_key_responses: list[Exchange]) -> Iterator[Finding]:
+def test_unknown_key_is_refused(gate: Gate, unknown_key_responses: Exchanges) -> Findings:
     """A response to a request with an unknown key MUST have status 401 or 403."""
     return gate.wrongly_accepted(unknown_key_responses, AUTH_ERRORS)
 
@@ -87,13 +86,13 @@ def test_unknown_key_is_refused(gate: Gate, unknown_key_responses: list[Exchange
 @advisory(
     f"{AUTHENTICATION_GUIDE}: 403 means that the key is invalid; the document allows 401 too", reads=["unknown key"]
 )
-def test_unknown_key_is_403(unknown_key_responses: list[Exchange]) -> Iterator[Finding]:
+def test_unknown_key_is_403(unknown_key_responses: Exchanges) -> Findings:
     """A response to a request with an unknown key SHOULD have status 403, and not 401."""
     return (status_finding(exchange, "403") for exchange in unknown_key_responses if exchange.status == 401)
 
 
 @documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], sends_requests=True)
-def test_unknown_key_from_any_client_is_refused(gate: Gate) -> Iterator[Finding]:
+def test_unknown_key_from_any_client_is_refused(gate: Gate) -> Findings:
     """A request with an unknown key MUST be rejected, also from a browser and with HTTP/1.0.
 
     The text `undefined`, and the main key backwards, are such keys.
@@ -110,7 +109,7 @@ def test_unknown_key_from_any_client_is_refused(gate: Gate) -> Iterator[Finding]
 
 
 @documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], sends_requests=True)
-def test_similar_key_is_refused(gate: Gate, ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_similar_key_is_refused(gate: Gate, ok_responses: Exchanges) -> Findings:
     """A response to a request with a part, an extension or another form of a valid key MUST have status 401 or 403."""
     texts = (UsageMetrics(exchange).api_key or "" for exchange in ok_responses)
     shown = sorted({text for text in texts if wrong_keys.SENDABLE.fullmatch(text)})
@@ -125,7 +124,7 @@ def test_similar_key_is_refused(gate: Gate, ok_responses: list[Exchange]) -> Ite
 
 
 @documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], repeats=["auth/similar-key-is-refused"], sends_requests=True)
-def test_key_with_one_edit_is_refused(gate: Gate) -> Iterator[Finding]:
+def test_key_with_one_edit_is_refused(gate: Gate) -> Findings:
     """A response to a request with a valid key of which one character was edited MUST have status 401 or 403.
 
     An edit changes, removes, doubles or inserts a character, at any place.
@@ -137,7 +136,7 @@ def test_key_with_one_edit_is_refused(gate: Gate) -> Iterator[Finding]:
 
 
 @documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], sends_requests=True)
-def test_wildcard_or_injection_is_refused(gate: Gate) -> Iterator[Finding]:
+def test_wildcard_or_injection_is_refused(gate: Gate) -> Findings:
     """A response to a request with a wildcard, a placeholder, an injection or a guess MUST have status 401 or 403.
 
     Any 4xx, or a closed connection, is accepted for a value that a firewall may take for an attack.
@@ -147,7 +146,7 @@ def test_wildcard_or_injection_is_refused(gate: Gate) -> Iterator[Finding]:
 
 
 @documented(f"{INVALID_KEY}; how a malformed one is refused is open", needs=[UNKNOWN_KEY_REFUSED], sends_requests=True)
-def test_malformed_key_is_refused(gate: Gate) -> Iterator[Finding]:
+def test_malformed_key_is_refused(gate: Gate) -> Findings:
     """A request with a key that is very long, or contains control or non-ASCII bytes, MUST be rejected.
 
     A valid key with accents, look-alike letters or other Unicode forms of its letters is such a key.
@@ -161,7 +160,7 @@ def test_malformed_key_is_refused(gate: Gate) -> Iterator[Finding]:
     needs=[UNKNOWN_KEY_REFUSED],
     sends_requests=True,
 )
-def test_padded_key_is_refused(gate: Gate) -> Iterator[Finding]:
+def test_padded_key_is_refused(gate: Gate) -> Findings:
     """A request with a valid key, followed by bytes that only look like white space, SHOULD be rejected."""
     yield from _send_malformed(gate, [wrong_keys.padded(gate.main)])
 
@@ -169,7 +168,7 @@ def test_padded_key_is_refused(gate: Gate) -> Iterator[Finding]:
 @specified(
     "RFC 9112, section 5.1: no space between a field's name and its colon", needs=NEEDS_VALID_KEY, sends_requests=True
 )
-def test_space_before_the_colon_is_refused(gate: Gate) -> Iterator[Finding]:
+def test_space_before_the_colon_is_refused(gate: Gate) -> Findings:
     """A request with a space before the colon of the key header MUST be rejected."""
     exchange = gate.send(
         gate.main, "and a space before the colon", key_field=f"{gate.key_header} ", new_connection=True
@@ -183,7 +182,7 @@ def test_space_before_the_colon_is_refused(gate: Gate) -> Iterator[Finding]:
     needs=[UNKNOWN_KEY_REFUSED],
     sends_requests=True,
 )
-def test_repeated_key_header_is_refused(gate: Gate) -> Iterator[Finding]:
+def test_repeated_key_header_is_refused(gate: Gate) -> Findings:
     """A request with a valid key and another value in two key headers SHOULD be rejected."""
     requests = [
         gate.request(
@@ -203,7 +202,7 @@ def test_repeated_key_header_is_refused(gate: Gate) -> Iterator[Finding]:
 
 
 @documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], sends_requests=True)
-def test_repeated_wrong_key_is_refused(gate: Gate) -> Iterator[Finding]:
+def test_repeated_wrong_key_is_refused(gate: Gate) -> Findings:
     """A request with two wrong values in two key headers MUST be rejected."""
     exchange = gate.send(
         wrong_keys.TRUE,
@@ -214,7 +213,7 @@ def test_repeated_wrong_key_is_refused(gate: Gate) -> Iterator[Finding]:
 
 
 @documented(f"{AUTHENTICATION_GUIDE}: GET / and GET /healthz need no key", sends_requests=True)
-def test_public_operation_needs_no_key(gate: Gate) -> Iterator[Finding]:
+def test_public_operation_needs_no_key(gate: Gate) -> Findings:
     """A request for the overview or the health check MUST NOT be rejected because it has no key.
 
     A health check that the deployment serves returns {"ok": true}.
@@ -248,7 +247,7 @@ def _requests_with(gate: Gate, keys: Iterable[Credential]) -> list[Request]:
     return [gate.request(key, new_connection=not UNSUSPICIOUS.fullmatch(key.value)) for key in wrong]
 
 
-def _accepted(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
+def _accepted(gate: Gate, exchanges: Iterable[Exchange]) -> Findings:
     """Yield a finding for each wrong key that is not rejected; one that looks like an attack may meet a firewall."""
     for exchange in exchanges:
         if not exchange.request.new_connection:
@@ -261,12 +260,12 @@ def _is_wrong(gate: Gate, key: Credential) -> bool:
     return all(key.value != valid.value for valid in gate.settings.keys)
 
 
-def _send_malformed(gate: Gate, keys: Iterable[Credential]) -> Iterator[Finding]:
+def _send_malformed(gate: Gate, keys: Iterable[Credential]) -> Findings:
     requests = [gate.request(key, "as a malformed key", new_connection=True) for key in keys]
     yield from _not_rejected(gate, gate.send_in_turn(requests))
 
 
-def _not_rejected(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
+def _not_rejected(gate: Gate, exchanges: Iterable[Exchange]) -> Findings:
     """Yield a finding for each request that is not rejected; a server or proxy may do so with any 4xx.
 
     It may also end the connection, but not leave it open without a response.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 import pytest
 
 from contract_tests.reports.model import counted
 from contract_tests.support.facts import NEEDS_VALID_KEY
-from contract_tests.support.findings import Finding, report, status_finding, unless_200
+from contract_tests.support.findings import Finding, Findings, report, status_finding, unless_200
 from contract_tests.support.gate import BROWSER, Gate
 from contract_tests.support.rules import HEADER_ONLY, INVALID_KEY, advisory, documented, specified
-from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, Credential, Exchange, Request
+from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, Credential, Exchange, Exchanges, Request
 from contract_tests.wire.not_tested import NotTested, or_not_tested
 
 BROWSER_FIELDS = (
@@ -41,7 +41,7 @@ FIELDS_ON_THE_WAY = (
 
 
 @documented(INVALID_KEY, repeats=["auth/valid-key-is-200"])
-def test_accepted_key_remains_valid(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_accepted_key_remains_valid(gate: Gate, journal: Exchanges) -> Findings:
     """The server MUST NOT reject a key that it has accepted before.
 
     Only a key with 401 or 403 in ten responses or more after its last 200 is reported.
@@ -57,7 +57,7 @@ def test_accepted_key_remains_valid(gate: Gate, journal: tuple[Exchange, ...]) -
 
 
 @documented(f"{INVALID_KEY}; RFC 9110, section 2.5: HTTP/1.0 changes the form of messages", needs=NEEDS_VALID_KEY)
-def test_http_1_0_does_not_invalidate_a_key(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_http_1_0_does_not_invalidate_a_key(gate: Gate, journal: Exchanges) -> Findings:
     """A response to an HTTP/1.0 request with a valid key MUST NOT have status 401, or a 2xx status other than 200.
 
     A server may refuse HTTP/1.0 with another status.
@@ -69,7 +69,7 @@ def test_http_1_0_does_not_invalidate_a_key(gate: Gate, journal: tuple[Exchange,
 
 
 @pytest.fixture(scope="session")
-def unusual_requests(gate: Gate) -> list[Exchange]:
+def unusual_requests(gate: Gate) -> Exchanges:
     """Exchanges with the main key that combine tolerances of several rules, all of which every deployment has."""
     fields = _fields_of_other_clients(gate)
     requests = [
@@ -107,7 +107,7 @@ def unusual_requests(gate: Gate) -> list[Exchange]:
 
 
 @specified("RFC 9110, section 5.1: field names are case-insensitive", needs=NEEDS_VALID_KEY, sends_requests=True)
-def test_header_name_is_case_insensitive(gate: Gate, unusual_requests: list[Exchange]) -> Iterator[Finding]:
+def test_header_name_is_case_insensitive(gate: Gate, unusual_requests: Exchanges) -> Findings:
     """A request with a valid key MUST be accepted regardless of the case of the key header's name."""
     spellings = (gate.key_header.lower(), gate.key_header.title(), gate.key_header.upper())
     requests = [
@@ -119,9 +119,7 @@ def test_header_name_is_case_insensitive(gate: Gate, unusual_requests: list[Exch
 @documented(
     f"{HEADER_ONLY}, and 401 and 403 mean that it is missing or invalid", needs=NEEDS_VALID_KEY, sends_requests=True
 )
-def test_valid_key_is_sufficient(
-    gate: Gate, unusual_requests: list[Exchange], query_response: Exchange
-) -> Iterator[Finding]:
+def test_valid_key_is_sufficient(gate: Gate, unusual_requests: Exchanges, query_response: Exchange) -> Findings:
     """A request with a valid key MUST be accepted regardless of its other header fields and its query."""
     requests = [
         gate.request(gate.main, label, fields=fields) for label, fields in _fields_of_other_clients(gate).items()
@@ -134,7 +132,7 @@ def test_valid_key_is_sufficient(
     yield from _rejected_key(queried)
 
 
-def _rejected_key(exchange: Exchange) -> Iterator[Finding]:
+def _rejected_key(exchange: Exchange) -> Findings:
     """Yield a finding if a valid key is rejected; a firewall may reject the rest of the request with another status."""
     if exchange.status in AUTH_ERRORS:
         expected = "any status but 401 and 403"
@@ -178,7 +176,7 @@ def _fields_of_other_clients(gate: Gate) -> dict[str, list[tuple[str, str]]]:
     needs=NEEDS_VALID_KEY,
     sends_requests=True,
 )
-def test_key_header_position_does_not_matter(gate: Gate, unusual_requests: list[Exchange]) -> Iterator[Finding]:
+def test_key_header_position_does_not_matter(gate: Gate, unusual_requests: Exchanges) -> Findings:
     """A request with a valid key MUST be accepted regardless of the key header's position, and without a space."""
     requests = [
         gate.request(gate.main, "without a space after the colon", separator=b":"),
@@ -202,7 +200,7 @@ def test_key_header_position_does_not_matter(gate: Gate, unusual_requests: list[
     needs=NEEDS_VALID_KEY,
     sends_requests=True,
 )
-def test_white_space_around_the_key_is_ignored(gate: Gate) -> Iterator[Finding]:
+def test_white_space_around_the_key_is_ignored(gate: Gate) -> Findings:
     """A request with a valid key, after a tab and followed by a space, SHOULD be accepted."""
     followed = Credential(gate.main.value + b" ", f"{gate.main.label}, after a tab and followed by a space")
     yield from unless_200([gate.send(followed, separator=b":\t", pool="valid keys")])

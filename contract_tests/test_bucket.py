@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
@@ -13,7 +13,7 @@ from contract_tests.metrics.view import UsageMetrics
 from contract_tests.reports.model import counted
 from contract_tests.support import wrong_keys
 from contract_tests.support.facts import NEEDS_VALID_KEY
-from contract_tests.support.findings import TRIES, Finding, confirm, report
+from contract_tests.support.findings import TRIES, Finding, Findings, confirm, report
 from contract_tests.support.gate import BROWSER, Gate, RequestOptions
 from contract_tests.support.rules import (
     AUTHENTICATION_GUIDE,
@@ -41,7 +41,7 @@ from contract_tests.support.token_bucket import (
     is_untouched,
     tokens_finding,
 )
-from contract_tests.wire.messages import Exchange
+from contract_tests.wire.messages import Exchange, Exchanges
 from contract_tests.wire.not_tested import NotTested, or_not_tested
 from contract_tests.wire.pacing import stated_wait
 
@@ -53,7 +53,7 @@ RANGES = "schema/body-has-the-documented-ranges"  # without it, `remaining` may 
 
 
 @pytest.fixture(scope="session")
-def stated_buckets(gate: Gate, main_key_responses: list[Exchange], other_key_responses: list[Exchange]) -> list[Bucket]:
+def stated_buckets(gate: Gate, main_key_responses: Exchanges, other_key_responses: Exchanges) -> list[Bucket]:
     """The buckets that responses state; NotTested without one."""
     found = []
     for key in gate.keys:
@@ -86,13 +86,13 @@ def buckets(bucket: Bucket, stated_buckets: list[Bucket]) -> list[Bucket]:
 
 
 @pytest.fixture(scope="session")
-def emptied(bucket: Bucket) -> Sequence[Exchange]:
+def emptied(bucket: Bucket) -> Exchanges:
     """The exchanges of a burst that is larger than the bucket."""
     return bucket.empty()
 
 
 @pytest.fixture(scope="session")
-def throttled(emptied: Sequence[Exchange]) -> Exchange:
+def throttled(emptied: Exchanges) -> Exchange:
     """The first 429 of the burst; NotTested without one."""
     exchange = next((each for each in emptied if each.status == 429), None)
     if exchange is None:
@@ -108,7 +108,7 @@ def recovered(bucket: Bucket, throttled: Exchange) -> Exchange:
 
 
 @bucket_rule(TOKEN_BUCKET)
-def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: Sequence[Exchange]) -> Iterator[Finding]:
+def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: Exchanges) -> Findings:
     """The server MUST NOT accept more requests of a key at once than its bucket can hold.
 
     This is not tested where a burst is accepted completely and `remaining` does not fall. The rule fails only after
@@ -128,7 +128,7 @@ def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: S
 
 
 @advisory(TOKEN_BUCKET, needs=NEEDS_VALID_KEY, intrusive=True, sends_requests=True)
-def test_stated_limit_is_enforced(bucket: Bucket, emptied: Sequence[Exchange]) -> Iterator[Finding]:
+def test_stated_limit_is_enforced(bucket: Bucket, emptied: Exchanges) -> Findings:
     """A burst of more requests than `rate_limit.burst` SHOULD NOT be accepted completely, with an equal `remaining`.
 
     The guides do not state whether a request to this operation takes a token.
@@ -140,7 +140,7 @@ def test_stated_limit_is_enforced(bucket: Bucket, emptied: Sequence[Exchange]) -
 
 
 @bucket_rule(f"{ERRORS_GUIDE}: the response over the limit is 429")
-def test_over_the_limit_is_429(emptied: Sequence[Exchange]) -> Iterator[Finding]:
+def test_over_the_limit_is_429(emptied: Exchanges) -> Findings:
     """A response to a request over the limit MUST have status 429."""
     for exchange in emptied:
         if exchange.status not in {200, 429}:
@@ -149,7 +149,7 @@ def test_over_the_limit_is_429(emptied: Sequence[Exchange]) -> Iterator[Finding]
 
 
 @bucket_rule(f"{ERRORS_GUIDE}: Retry-After")
-def test_retry_after_is_sufficient(bucket: Bucket, throttled: Exchange, recovered: Exchange) -> Iterator[Finding]:
+def test_retry_after_is_sufficient(bucket: Bucket, throttled: Exchange, recovered: Exchange) -> Findings:
     """A request after the time in Retry-After MUST be accepted, and the time MUST be at most a minute.
 
     A request that is rejected is a failure only after three attempts.
@@ -197,7 +197,7 @@ def refills(buckets: list[Bucket], throttled: object) -> list[Refill]:
 
 
 @bucket_rule(TOKEN_BUCKET, repeats=["rate/remaining-is-at-most-burst"])
-def test_refills_no_faster_than_rps(refills: list[Refill]) -> Iterator[Finding]:
+def test_refills_no_faster_than_rps(refills: list[Refill]) -> Findings:
     """The server MUST NOT refill a bucket faster than `rate_limit.rps`. The rule fails only after three attempts."""
     yield from confirm_first(refills, Refill.too_fast)
 
@@ -207,8 +207,8 @@ def test_refills_no_faster_than_rps(refills: list[Refill]) -> Iterator[Finding]:
     repeats=(RANGES, "bucket/retry-after-is-sufficient"),
 )
 def test_refills_as_fast_as_stated(
-    bucket: Bucket, emptied: Sequence[Exchange], recovered: Exchange, refills: list[Refill]
-) -> Iterator[Finding]:
+    bucket: Bucket, emptied: Exchanges, recovered: Exchange, refills: list[Refill]
+) -> Findings:
     """The server MUST refill a bucket about as fast as `rate_limit.rps`. The rule fails only after three attempts."""
     yield from confirm_first(_timely((Refill(bucket, emptied, recovered), *refills)), Refill.too_slow)
 
@@ -223,7 +223,7 @@ def test_refills_as_fast_as_stated(
         "bucket/refills-as-fast-as-stated",
     ),
 )
-def test_refills_gradually(refills: list[Refill]) -> Iterator[Finding]:
+def test_refills_gradually(refills: list[Refill]) -> Findings:
     """The server MUST refill a bucket little by little, not all at once when a window of time ends.
 
     The rule fails only after three attempts that each find too many or too few tokens.
@@ -237,7 +237,7 @@ def _timely(refills: Sequence[Refill]) -> list[Refill]:
 
 
 @bucket_rule(f"{AUTHENTICATION_GUIDE}: each key has one rate limit", repeats=["bucket/burst-is-not-exceeded"])
-def test_request_details_do_not_change_the_bucket(bucket: Bucket, throttled: object) -> Iterator[Finding]:
+def test_request_details_do_not_change_the_bucket(bucket: Bucket, throttled: object) -> Findings:
     """A request with a key whose bucket is empty MUST be throttled, regardless of its target and header fields.
 
     The rule fails only after three attempts.
@@ -294,7 +294,7 @@ def _ways(gate: Gate, attempt: int) -> dict[str, RequestOptions]:
     f'{DOCUMENT}, UsageResponse.rate_limit.remaining: "Available tokens now"',
     repeats=("bucket/burst-is-not-exceeded", "bucket/retry-after-is-sufficient"),
 )
-def test_available_tokens_are_usable(smallest_bucket: Bucket) -> Iterator[Finding]:
+def test_available_tokens_are_usable(smallest_bucket: Bucket) -> Findings:
     """`rate_limit.remaining` MUST be about the burst after a refill, and as many requests MUST be accepted.
 
     At most 100 requests are sent at once. The rule fails only after three attempts.
@@ -326,7 +326,7 @@ def test_available_tokens_are_usable(smallest_bucket: Bucket) -> Iterator[Findin
 
 
 @bucket_rule(f"{AUTHENTICATION_GUIDE}: each key has its own rate limit")
-def test_each_key_has_its_own_bucket(smallest_bucket: Bucket) -> Iterator[Finding]:
+def test_each_key_has_its_own_bucket(smallest_bucket: Bucket) -> Findings:
     """A request with one key, or without a valid one, MUST NOT take a token of another key.
 
     The rule fails only after three attempts.
@@ -348,7 +348,7 @@ def test_each_key_has_its_own_bucket(smallest_bucket: Bucket) -> Iterator[Findin
         after = send_each("after a burst with another key")
         return next(filter(None, map(lost_tokens, before, after)), None)
 
-    def send_each(label: str) -> list[Exchange]:
+    def send_each(label: str) -> Exchanges:
         return [bucket.send(label, key) for key in other_keys]
 
     def lost_tokens(before: Exchange, after: Exchange) -> Finding | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from itertools import islice, product
 
 from contract_tests.support import guessed_names, wrong_keys
 from contract_tests.support.combined import Combined, Judgement, find_defect
 from contract_tests.support.facts import MISSING_KEY_REFUSED, NEEDS_VALID_KEY, UNKNOWN_KEY_REFUSED
-from contract_tests.support.findings import Finding, after, report, status_finding, unless_200
+from contract_tests.support.findings import Finding, Findings, after, report, status_finding, unless_200
 from contract_tests.support.gate import OTHER_ROUTES, OVERRIDES, Gate
 from contract_tests.support.request_parts import MOST_FIELDS, Part, packed
 from contract_tests.support.rules import HEADER_ONLY, KEY_NEEDED, advisory, documented
@@ -20,6 +20,7 @@ from contract_tests.wire.messages import (
     SUCCESSES,
     Credential,
     Exchange,
+    Exchanges,
     cookies_set,
 )
 from contract_tests.wire.not_tested import NO_COOKIE, NotApplicable
@@ -38,7 +39,7 @@ Fields = Sequence[tuple[str, str | bytes]]
 
 
 @documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends_requests=True)
-def test_key_in_the_query_is_not_accepted(gate: Gate) -> Iterator[Finding]:
+def test_key_in_the_query_is_not_accepted(gate: Gate) -> Findings:
     """A request with a valid key only in the query MUST be rejected."""
     parts = [Part("query parameter", name, gate.main.value) for name in (gate.key_header, *guessed_names.queries())]
     label = "but with the main key in the query under many names"
@@ -46,7 +47,7 @@ def test_key_in_the_query_is_not_accepted(gate: Gate) -> Iterator[Finding]:
 
 
 @documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends_requests=True)
-def test_key_in_another_header_is_not_accepted(gate: Gate) -> Iterator[Finding]:
+def test_key_in_another_header_is_not_accepted(gate: Gate) -> Findings:
     """A request with a valid key only in Authorization, a cookie or another header MUST be rejected.
 
     A header whose name differs from the key header's only in `-` and `_` may be accepted.
@@ -73,7 +74,7 @@ def test_key_in_another_header_is_not_accepted(gate: Gate) -> Iterator[Finding]:
 
 
 @documented(HEADER_ONLY, needs=[UNKNOWN_KEY_REFUSED], sends_requests=True)
-def test_wrong_key_is_not_replaced(gate: Gate) -> Iterator[Finding]:
+def test_wrong_key_is_not_replaced(gate: Gate) -> Findings:
     """A request with a wrong key in the key header MUST be rejected, also if a valid key is elsewhere.
 
     The valid key may be in the query, in Authorization, in a cookie or in another header.
@@ -91,7 +92,7 @@ def test_wrong_key_is_not_replaced(gate: Gate) -> Iterator[Finding]:
 
 
 @documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends_requests=True)
-def test_response_cookie_is_not_accepted(gate: Gate, ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_response_cookie_is_not_accepted(gate: Gate, ok_responses: Exchanges) -> Findings:
     """A request with only the cookies that responses to a valid key have set MUST be rejected."""
     cookies = cookies_set(ok_responses)
     if not cookies:
@@ -101,7 +102,7 @@ def test_response_cookie_is_not_accepted(gate: Gate, ok_responses: list[Exchange
 
 
 @documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends_requests=True)
-def test_key_in_path_or_body_is_not_accepted(gate: Gate) -> Iterator[Finding]:
+def test_key_in_path_or_body_is_not_accepted(gate: Gate) -> Findings:
     """A request with a valid key only in the path or in the body MUST be rejected."""
     key, path = gate.main.value, gate.path.encode()
     names = (b"api_key", b"X-API-Key", b"apikey", b"apiKey", b"x-api-key", b"key", b"token", b"access_token")
@@ -135,7 +136,7 @@ def test_key_in_path_or_body_is_not_accepted(gate: Gate) -> Iterator[Finding]:
 
 
 @documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends_requests=True)
-def test_claims_do_not_authenticate(gate: Gate) -> Iterator[Finding]:
+def test_claims_do_not_authenticate(gate: Gate) -> Findings:
     """A request without a key MUST be rejected regardless of its header fields and its query."""
     claims = _claims(gate)
     parameters = (
@@ -222,7 +223,7 @@ def _claims(gate: Gate) -> dict[str, Fields]:
 
 
 @documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends_requests=True)
-def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> Iterator[Finding]:
+def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> Findings:
     """A response to a request without a key at another spelling of the path MUST NOT contain usage metrics."""
     path = gate.path
     spellings = (
@@ -239,7 +240,7 @@ def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> Iterator[Finding]
 
 
 @advisory(KEY_NEEDED, needs=[*NEEDS_VALID_KEY, MISSING_KEY_REFUSED], sends_requests=True)
-def test_other_route_needs_a_key(gate: Gate) -> Iterator[Finding]:
+def test_other_route_needs_a_key(gate: Gate) -> Findings:
     """A response to a request without a key at another common route SHOULD NOT contain usage metrics."""
     for target in (gate.settings.target.path + route for route in OTHER_ROUTES):
         if gate.send(gate.main, "at another route", target=target).status == 200:
@@ -247,7 +248,7 @@ def test_other_route_needs_a_key(gate: Gate) -> Iterator[Finding]:
 
 
 @documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends_requests=True)
-def test_other_method_needs_a_key(gate: Gate) -> Iterator[Finding]:
+def test_other_method_needs_a_key(gate: Gate) -> Findings:
     """A response to a request by another method and without a key MUST NOT have a 2xx status or usage metrics.
 
     OPTIONS may have a 2xx status. The case of a method matters. Other methods that stand for GET need a key.
@@ -286,14 +287,14 @@ def test_other_method_needs_a_key(gate: Gate) -> Iterator[Finding]:
     needs=[UNKNOWN_KEY_REFUSED],
     sends_requests=True,
 )
-def test_connection_field_does_not_authenticate(gate: Gate) -> Iterator[Finding]:
+def test_connection_field_does_not_authenticate(gate: Gate) -> Findings:
     """A request with an unknown key MUST be rejected, also if its Connection field names the key header."""
     fields = [("Connection", gate.key_header)]
     yield from _bypassing(gate, [gate.send(wrong_keys.UNKNOWN, "and Connection names the key header", fields=fields)])
 
 
 @documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends_requests=True)
-def test_http_1_0_needs_a_key(gate: Gate) -> Iterator[Finding]:
+def test_http_1_0_needs_a_key(gate: Gate) -> Findings:
     """A request with HTTP/1.0 and without a key MUST be rejected."""
     exchange = gate.send(None, "with HTTP/1.0", version="HTTP/1.0", new_connection=True)
     if exchange.status == 200:
@@ -303,7 +304,7 @@ def test_http_1_0_needs_a_key(gate: Gate) -> Iterator[Finding]:
 
 
 @documented(KEY_NEEDED, needs=[*NEEDS_VALID_KEY, MISSING_KEY_REFUSED, UNKNOWN_KEY_REFUSED], sends_requests=True)
-def test_connection_does_not_authenticate(gate: Gate) -> Iterator[Finding]:
+def test_connection_does_not_authenticate(gate: Gate) -> Findings:
     """A request MUST be accepted or rejected by its own key, regardless of earlier requests on the same connection."""
     requests = [
         gate.request(gate.main),
@@ -338,7 +339,7 @@ def _find_ways(
     return (yield from report(_bypassing(gate, accepted)))
 
 
-def _bypassing(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
+def _bypassing(gate: Gate, exchanges: Iterable[Exchange]) -> Findings:
     """Yield a finding for each request that is accepted; errors/no-request-causes-5xx reports a 5xx."""
     for exchange in exchanges:
         is_closed = exchange.status is None and exchange.ending in CLOSED_ENDINGS
@@ -348,7 +349,7 @@ def _bypassing(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
             yield from gate.wrongly_accepted([exchange], CLIENT_ERRORS_OR_REDIRECTS | refusals)
 
 
-def _disclosing(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
+def _disclosing(gate: Gate, exchanges: Iterable[Exchange]) -> Findings:
     for exchange in exchanges:
         if gate.contains_metrics(exchange):
             yield Finding("the response to a request without a key contains usage metrics", exchange)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from decimal import Decimal
 
-from contract_tests.support.findings import Finding
+from contract_tests.support.findings import Finding, Findings
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.dates import is_date, made_at, timestamp
-from contract_tests.wire.messages import AUTH_ERRORS, Exchange
+from contract_tests.wire.messages import AUTH_ERRORS, Exchange, Exchanges
 from contract_tests.wire.not_tested import or_not_applicable
 
 TARGETED = ("CDN-Cache-Control", "Surrogate-Control")  # take precedence for caches of this kind (RFC 9213)
@@ -19,9 +19,7 @@ OLDEST = 60  # seconds: a cache in front of the deployment may keep a response f
 
 
 @advisory("RFC 9110, section 12.5.5: Vary names the request fields by which a response was selected", reads=["coding"])
-def test_negotiated_coding_has_vary(
-    gate: Gate, ok_responses: list[Exchange], journal: tuple[Exchange, ...]
-) -> Iterator[Finding]:
+def test_negotiated_coding_has_vary(gate: Gate, ok_responses: Exchanges, journal: Exchanges) -> Findings:
     """A response with a content coding that usual responses lack SHOULD name `Accept-Encoding` in `Vary`.
 
     A response with `no-store` need not.
@@ -37,7 +35,7 @@ def test_negotiated_coding_has_vary(
 
 
 @advisory("Fetch standard, CORS protocol and HTTP caches: Vary names Origin where the allowed origin depends on it")
-def test_allowed_origin_has_vary(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_allowed_origin_has_vary(journal: Exchanges) -> Findings:
     """A response to GET that allows the origin of its request by name SHOULD name `Origin` in `Vary`.
 
     A response with `no-store` need not. Nor need the responses of a server that allows only one origin.
@@ -56,7 +54,7 @@ def _names_its_origin(exchange: Exchange) -> bool:
 
 
 @documented(f'{DOCUMENT}, UsageResponse.rate_limit.remaining: "Available tokens now"; RFC 9111, section 5.1')
-def test_metrics_are_not_old(all_ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_metrics_are_not_old(all_ok_responses: Exchanges) -> Findings:
     """A 200 response MUST NOT have an `Age` of more than one minute."""
     for exchange in all_ok_responses:
         age = exchange.header("Age")
@@ -65,7 +63,7 @@ def test_metrics_are_not_old(all_ok_responses: list[Exchange]) -> Iterator[Findi
 
 
 @specified("RFC 9111, section 5.1: Age is a number of whole seconds")
-def test_age_is_in_whole_seconds(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_age_is_in_whole_seconds(journal: Exchanges) -> Findings:
     """`Age` MUST consist of digits."""
     for exchange in or_not_applicable((each for each in journal if each.values("Age")), "no response has Age"):
         for age in exchange.values("Age"):
@@ -74,7 +72,7 @@ def test_age_is_in_whole_seconds(journal: tuple[Exchange, ...]) -> Iterator[Find
 
 
 @specified("RFC 9110, section 8.8.2.1: an origin server does not generate a later Last-Modified than Date")
-def test_last_modified_is_not_later_than_date(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_last_modified_is_not_later_than_date(journal: Exchanges) -> Findings:
     """`Last-Modified` MUST NOT be later than `Date`.
 
     A difference of one minute is accepted, because a proxy may have added `Date`.
@@ -91,7 +89,7 @@ def test_last_modified_is_not_later_than_date(journal: tuple[Exchange, ...]) -> 
     "RFC 9111, sections 4.2.2 and 5.2.2: a cache may choose a lifetime for a response that states none",
     repeats=["cache/responses-are-not-shared-by-caches"],
 )
-def test_caching_is_forbidden(gate: Gate, all_ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_caching_is_forbidden(gate: Gate, all_ok_responses: Exchanges) -> Findings:
     """A 200 response SHOULD have `Cache-Control` with `no-store`, `no-cache`, `private` or `max-age=0`.
 
     `Vary` with the name of the key header is accepted as well.
@@ -107,7 +105,7 @@ def test_caching_is_forbidden(gate: Gate, all_ok_responses: list[Exchange]) -> I
     f'{DOCUMENT}, UsageResponse.rate_limit.remaining: "Available tokens now"; RFC 9111, section 4.2',
     repeats=["cache/responses-are-not-shared-by-caches"],
 )
-def test_metrics_have_no_lifetime(all_ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_metrics_have_no_lifetime(all_ok_responses: Exchanges) -> Findings:
     """A 200 response SHOULD NOT have a lifetime of more than one minute, also in the cache of a client."""
     for exchange in all_ok_responses:
         if _lifetime(exchange) > OLDEST:
@@ -118,9 +116,7 @@ def test_metrics_have_no_lifetime(all_ok_responses: list[Exchange]) -> Iterator[
     f"{DOCUMENT}, 401 and 403: a key that becomes valid is accepted; RFC 6585, section 4: 429 is not stored",
     repeats=["cache/responses-are-not-shared-by-caches"],
 )
-def test_errors_are_not_stored(
-    gate: Gate, baseline_responses: object, journal: tuple[Exchange, ...]
-) -> Iterator[Finding]:
+def test_errors_are_not_stored(gate: Gate, baseline_responses: object, journal: Exchanges) -> Findings:
     """A response with status 401, 403 or 429 SHOULD NOT have a lifetime, also in the cache of a client.
 
     A response to a request without a key is accepted if `Vary` names the key header.
@@ -133,7 +129,7 @@ def test_errors_are_not_stored(
 
 
 @advisory("RFC 9111, section 4.2.1: a cache chooses one of two directives that contradict each other")
-def test_cache_directives_agree(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_cache_directives_agree(journal: Exchanges) -> Findings:
     """`Cache-Control` SHOULD NOT have `private` beside `public`, or `no-store` beside a lifetime or `public`."""
     controlled = (each for each in journal if each.values("Cache-Control"))
     for exchange in or_not_applicable(controlled, "no response has Cache-Control"):
@@ -150,9 +146,7 @@ def _lifetime_finding(problem: str, exchange: Exchange) -> Finding:
 
 
 @documented(f"{DOCUMENT}, 200: metrics for the authenticated key; 401, 403: a refusal of one key; RFC 9111, section 3")
-def test_responses_are_not_shared_by_caches(
-    gate: Gate, baseline_responses: tuple[Exchange, ...], journal: tuple[Exchange, ...]
-) -> Iterator[Finding]:
+def test_responses_are_not_shared_by_caches(gate: Gate, baseline_responses: Exchanges, journal: Exchanges) -> Findings:
     """A response with status 200, 401, 403 or 429 MUST NOT allow a shared cache to serve it to another client."""
     others = (each for each in journal if each.status == 429 or gate.is_ok(each))
     for exchange in {id(each): each for each in (*baseline_responses, *others)}.values():

@@ -10,12 +10,12 @@ import pytest
 from contract_tests.metrics.view import UsageMetrics, with_members
 from contract_tests.reports.model import counted
 from contract_tests.support.facts import MISSING_KEY_REFUSED, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.support.findings import Finding, report, status_finding, unless_200
+from contract_tests.support.findings import Finding, Findings, report, status_finding, unless_200
 from contract_tests.support.gate import Gate
 from contract_tests.support.lengths import other_length, states_a_length, twice_or_half
 from contract_tests.support.rules import advisory, documented, specified
 from contract_tests.wire.dates import has_time, made_at, timestamp
-from contract_tests.wire.messages import Credential, Exchange, kept_whole
+from contract_tests.wire.messages import Credential, Exchange, Exchanges, kept_whole
 from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
 ENTITY_TAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"')
@@ -30,7 +30,7 @@ NO_ETAG, NO_STRONG_ETAG = "no 200 response has an ETag", "no 200 response has a 
 @specified(
     "RFC 9110, sections 13.1.2, 13.1.3 and 15.4.5: conditions and 304", needs=NEEDS_VALID_KEY, sends_requests=True
 )
-def test_unknown_validator_is_not_304(gate: Gate, first_ok: Exchange) -> Iterator[Finding]:
+def test_unknown_validator_is_not_304(gate: Gate, first_ok: Exchange) -> Findings:
     """A response to a condition with an unknown entity tag, or a date before HTTP existed, MUST have status 200.
 
     If the request has an entity tag, the date does not matter.
@@ -49,7 +49,7 @@ def test_unknown_validator_is_not_304(gate: Gate, first_ok: Exchange) -> Iterato
 
 
 @specified("RFC 9110, section 8.8.3: ETag")
-def test_etag_is_well_formed(ok_responses: list[Exchange], other_ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_etag_is_well_formed(ok_responses: Exchanges, other_ok_responses: Exchanges) -> Findings:
     """`ETag` MUST be in quotation marks, after `W/` if it is weak."""
     tagged = [each for each in (*ok_responses, *other_ok_responses) if each.values("ETag")]
     for exchange in or_not_applicable(tagged, NO_ETAG):
@@ -59,7 +59,7 @@ def test_etag_is_well_formed(ok_responses: list[Exchange], other_ok_responses: l
 
 
 @specified("RFC 9110, section 8.8.1: a strong validator changes with the body")
-def test_strong_etag_identifies_one_body(ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_strong_etag_identifies_one_body(ok_responses: Exchanges) -> Findings:
     """A response MUST NOT have the strong `ETag` of a response with another body."""
     first_with: dict[str, Exchange] = {}
     complete = (exchange for exchange in ok_responses if exchange.is_complete_200)
@@ -80,7 +80,7 @@ def _strongly_tagged(exchanges: Iterable[Exchange]) -> Iterator[tuple[Exchange, 
 
 
 @advisory("RFC 9110, section 8.8.3.3: a strong entity tag distinguishes content codings", reads=["coding"])
-def test_each_coding_has_its_own_etag(all_ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_each_coding_has_its_own_etag(all_ok_responses: Exchanges) -> Findings:
     """A 200 response with a content coding SHOULD NOT have the strong `ETag` of a response with another coding."""
     first_with: dict[str, Exchange] = {}
     for exchange, tag in or_not_applicable(_strongly_tagged(all_ok_responses), NO_STRONG_ETAG):
@@ -104,9 +104,7 @@ def _have_the_same_body(one: Exchange, other: Exchange) -> bool:
     repeats=["cache/unknown-validator-is-not-304"],
     sends_requests=True,
 )
-def test_current_etag_is_200_or_304(
-    gate: Gate, first_ok: Exchange, other_key_responses: list[Exchange]
-) -> Iterator[Finding]:
+def test_current_etag_is_200_or_304(gate: Gate, first_ok: Exchange, other_key_responses: Exchanges) -> Findings:
     """A request whose `If-None-Match` is the current `ETag` MUST get 200 or 304, and 304 only with that tag's key.
 
     Without a key it is rejected.
@@ -130,7 +128,7 @@ def test_current_etag_is_200_or_304(
 
 
 @advisory("RFC 9110, section 15.4.5: a 304 has no metadata of the body that its recipient has, such as Content-Type")
-def test_304_has_no_metadata_of_a_body(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_304_has_no_metadata_of_a_body(journal: Exchanges) -> Findings:
     """A response with status 304 SHOULD NOT have Content-Type, Content-Encoding or Content-Language."""
     not_modified = (exchange for exchange in journal if exchange.status == 304)
     for exchange in or_not_applicable(not_modified, "no response has status 304"):
@@ -144,9 +142,7 @@ def test_304_has_no_metadata_of_a_body(journal: tuple[Exchange, ...]) -> Iterato
     repeats=["cache/strong-etag-identifies-one-body"],
     reads=["one run"],
 )
-def test_validators_change_with_the_metrics(
-    ok_responses: list[Exchange], other_ok_responses: list[Exchange]
-) -> Iterator[Finding]:
+def test_validators_change_with_the_metrics(ok_responses: Exchanges, other_ok_responses: Exchanges) -> Findings:
     """A 200 response SHOULD NOT have the weak `ETag` or the `Last-Modified` of another one with another `total`.
 
     A weak `ETag` may remain the same for two seconds. `Last-Modified` may be the same if it is less than two seconds
@@ -174,7 +170,7 @@ def _may_stay(modified: str, exchange: Exchange) -> bool:
 
 
 @specified("RFC 9110, section 15.4.5: a 304 has the ETag that a 200 would have", repeats=["cache/etag-is-well-formed"])
-def test_304_has_the_etag(gate: Gate, ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_304_has_the_etag(gate: Gate, ok_responses: Exchanges, journal: Exchanges) -> Findings:
     """A response with status 304 MUST have an `ETag`, if each 200 response to the same key has one."""
     tags = [(each.request.credential, each.header("ETag")) for each in ok_responses if each.status == 200]
     tagging = {key for key, tag in tags if tag} - {key for key, tag in tags if not tag}
@@ -188,9 +184,7 @@ def test_304_has_the_etag(gate: Gate, ok_responses: list[Exchange], journal: tup
 
 
 @specified("RFC 9110, section 8.6: Content-Length in a response with status 304 is that of a 200", reads=["coding"])
-def test_304_states_a_possible_length(
-    gate: Gate, ok_responses: list[Exchange], journal: tuple[Exchange, ...]
-) -> Iterator[Finding]:
+def test_304_states_a_possible_length(gate: Gate, ok_responses: Exchanges, journal: Exchanges) -> Findings:
     """`Content-Length` in a response with status 304 MUST be a possible length of a 200 response.
 
     Usage metrics change, so any length between half and twice the lengths of other responses is accepted.
@@ -204,7 +198,7 @@ def test_304_states_a_possible_length(
 
 
 @specified("RFC 9110, section 13.1.1: If-Match with an asterisk holds for every resource that exists")
-def test_any_entity_tag_matches(gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_any_entity_tag_matches(gate: Gate, ok_responses: object, journal: Exchanges) -> Findings:
     """A response to a request with `If-Match: *` MUST NOT have status 412."""
     authorized = (exchange for exchange in journal if gate.is_authorized(exchange.request))
     for_any_tag = (exchange for exchange in authorized if exchange.request.values("If-Match") == [b"*"])
@@ -216,9 +210,7 @@ def test_any_entity_tag_matches(gate: Gate, ok_responses: object, journal: tuple
 
 
 @advisory("RFC 9110, section 14.2: a server MUST ignore a range unit that it does not know; some frameworks do not")
-def test_unknown_range_unit_is_ignored(
-    gate: Gate, ok_responses: object, journal: tuple[Exchange, ...]
-) -> Iterator[Finding]:
+def test_unknown_range_unit_is_ignored(gate: Gate, ok_responses: object, journal: Exchanges) -> Findings:
     """A response to a request for a range of items, not of bytes, SHOULD NOT have status 416."""
     authorized = (exchange for exchange in journal if gate.is_authorized(exchange.request))
     of_items = (exchange for exchange in authorized if exchange.request.values("Range") == [b"items=0-9"])
@@ -234,7 +226,7 @@ def first_bytes(gate: Gate) -> Exchange:
 
 
 @specified("RFC 9110, section 14.2 and 15.3.7: Range and 206", needs=NEEDS_READABLE_BODY, sends_requests=True)
-def test_partial_response_is_206(first_bytes: Exchange) -> Iterator[Finding]:
+def test_partial_response_is_206(first_bytes: Exchange) -> Findings:
     """A response to a request with `Range` MUST be the whole body with 200, the named part with 206, or 416."""
     exchange = first_bytes
     if exchange.status not in {200, 206, 416}:
@@ -262,7 +254,7 @@ def test_partial_response_is_206(first_bytes: Exchange) -> Iterator[Finding]:
     repeats=["cache/partial-response-is-206"],
     sends_requests=True,
 )
-def test_if_range_is_respected(gate: Gate, first_bytes: Exchange) -> Iterator[Finding]:
+def test_if_range_is_respected(gate: Gate, first_bytes: Exchange) -> Findings:
     """A response to a request for a part of another version SHOULD be the whole body."""
     if first_bytes.status != 206:
         raise NotApplicable("a request for a part does not get status 206")
@@ -274,7 +266,7 @@ def test_if_range_is_respected(gate: Gate, first_bytes: Exchange) -> Iterator[Fi
     "RFC 9110, section 14.3: Accept-Ranges; two parts of changing metrics do not form one body",
     repeats=["cache/partial-response-is-206", "auth/valid-key-is-200"],
 )
-def test_parts_are_announced(ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_parts_are_announced(ok_responses: Exchanges, journal: Exchanges) -> Findings:
     """A response SHOULD NOT have status 206 if the server does not announce parts by Accept-Ranges."""
     partial = (each for each in journal if each.request.values("Range") or each.status == 206)
     for exchange in or_not_tested(partial, "no request is for a part"):
@@ -283,9 +275,7 @@ def test_parts_are_announced(ok_responses: list[Exchange], journal: tuple[Exchan
 
 
 @advisory("RFC 9110, section 14.3: a server that supports parts of the resource announces it by Accept-Ranges")
-def test_announced_parts_are_sent(
-    gate: Gate, ok_responses: list[Exchange], journal: tuple[Exchange, ...]
-) -> Iterator[Finding]:
+def test_announced_parts_are_sent(gate: Gate, ok_responses: Exchanges, journal: Exchanges) -> Findings:
     """A response to a request for the first ten bytes SHOULD NOT be a 200 if a response has `Accept-Ranges: bytes`."""
     if not _announce_parts(*ok_responses, *journal):
         raise NotApplicable("no response has Accept-Ranges: bytes")

@@ -15,10 +15,10 @@ import pytest
 from contract_tests.metrics.members import without_noise
 from contract_tests.metrics.view import Stated, UsageMetrics, by_key, with_members
 from contract_tests.support.facts import having
-from contract_tests.support.findings import Finding, member_finding
+from contract_tests.support.findings import Finding, Findings, member_finding
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import TOP_DOMAINS, USAGE, advisory, documented
-from contract_tests.wire.messages import Exchange, kept_whole
+from contract_tests.wire.messages import Exchanges, kept_whole
 from contract_tests.wire.not_tested import NotTested, or_not_applicable, or_not_tested
 
 NORMALIZED = re.compile(r"[^\s/:?#@]*[^\s/:?#@.]")
@@ -61,12 +61,12 @@ def _steps(one: UsageMetrics, other: UsageMetrics) -> Iterator[int]:
 
 
 @documented(f'{USAGE}: "Total requests across all protocols", "Successful requests", "Failed requests"')
-def test_success_and_fail_do_not_exceed_total(usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
+def test_success_and_fail_do_not_exceed_total(usage_metrics: list[UsageMetrics], slack: int) -> Findings:
     """`success` and `fail` together MUST NOT exceed `total`. They may be less while requests are in flight."""
     yield from _outcomes_above_total(having(usage_metrics, *OUTCOMES), slack)
 
 
-def _outcomes_above_total(stated: Iterable[Stated], slack: int) -> Iterator[Finding]:
+def _outcomes_above_total(stated: Iterable[Stated], slack: int) -> Findings:
     for metrics, total, success, fail in stated:
         if success + fail > total + slack:
             problem = "success and fail together exceed total"
@@ -74,7 +74,7 @@ def _outcomes_above_total(stated: Iterable[Stated], slack: int) -> Iterator[Find
 
 
 @advisory(f"{USAGE}: total, success, fail; a request in flight has passed the rate limit")
-def test_few_requests_are_in_flight(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_few_requests_are_in_flight(usage_metrics: list[UsageMetrics]) -> Findings:
     """`total` SHOULD NOT exceed `success` and `fail` by more than the requests that can be in flight.
 
     These are the fetches of one minute at the rate limit, and all open sessions of other protocols.
@@ -88,7 +88,7 @@ def test_few_requests_are_in_flight(usage_metrics: list[UsageMetrics]) -> Iterat
 
 
 @advisory(f"{USAGE}: total, success, fail; requests in flight are few")
-def test_total_is_success_plus_fail(usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
+def test_total_is_success_plus_fail(usage_metrics: list[UsageMetrics], slack: int) -> Findings:
     """`total` SHOULD be the sum of `success` and `fail`. The few requests that are in flight may be missing."""
     for metrics, total, success, fail in having(usage_metrics, *OUTCOMES):
         if total - success - fail > max(slack, FEW_IN_FLIGHT, total * LOST_SHARE):
@@ -100,7 +100,7 @@ def _without_fetches(by_protocol: dict[str, int]) -> int:
 
 
 @documented(f'{USAGE}.total: "Total requests across all protocols"')
-def test_protocols_add_up_to_total(gate: Gate, usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
+def test_protocols_add_up_to_total(gate: Gate, usage_metrics: list[UsageMetrics], slack: int) -> Findings:
     """The counts of `by_protocol` MUST add up to `total`. They may be less where a documented protocol is missing."""
     stated = having(usage_metrics, "total", "by_protocol")
     readable = [metrics for metrics, *_ in stated]
@@ -111,7 +111,7 @@ def test_protocols_add_up_to_total(gate: Gate, usage_metrics: list[UsageMetrics]
     yield from _other_sum_of_protocols(stated, slack, _documented_protocols(gate))
 
 
-def _excess_tokens(stated: Iterable[Stated]) -> Iterator[Finding]:
+def _excess_tokens(stated: Iterable[Stated]) -> Findings:
     for metrics, remaining, burst in stated:
         if remaining > burst:
             yield member_finding(
@@ -119,7 +119,7 @@ def _excess_tokens(stated: Iterable[Stated]) -> Iterator[Finding]:
             )
 
 
-def _other_sum_of_protocols(stated: Iterable[Stated], slack: int, documented: frozenset[str]) -> Iterator[Finding]:
+def _other_sum_of_protocols(stated: Iterable[Stated], slack: int, documented: frozenset[str]) -> Findings:
     for metrics, total, by_protocol in stated:
         counted = sum(by_protocol.values())
         if counted > total + slack or (total > counted + slack and documented <= by_protocol.keys()):
@@ -141,7 +141,7 @@ def _counts_itself(usage_metrics: list[UsageMetrics]) -> bool:
 
 
 @documented(f'{USAGE}.success_rate: "Success percentage (0-100)"')
-def test_success_rate_is_the_percentage_of_success(usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
+def test_success_rate_is_the_percentage_of_success(usage_metrics: list[UsageMetrics], slack: int) -> Findings:
     """`success_rate` MUST be the percentage of `success` in all requests, or in those that have ended.
 
     It may be rounded, and is 0 or 100 without requests.
@@ -152,7 +152,7 @@ def test_success_rate_is_the_percentage_of_success(usage_metrics: list[UsageMetr
     yield from _other_success_rate(stated, slack)
 
 
-def _other_success_rate(stated: Iterable[Stated], slack: int) -> Iterator[Finding]:
+def _other_success_rate(stated: Iterable[Stated], slack: int) -> Findings:
     for metrics, rate, success in stated:
         ended = None if metrics.fail is None else success + metrics.fail
         known = [whole for whole in (metrics.total, ended) if whole is not None]
@@ -173,7 +173,7 @@ def _rounding(rate: Decimal) -> Decimal:
 
 
 @documented(f'{USAGE}.bytes_transferred: "Total response bytes (HTTP fetch only)"')
-def test_no_bytes_without_a_fetch(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_no_bytes_without_a_fetch(usage_metrics: list[UsageMetrics]) -> Findings:
     """`bytes_transferred` MUST be 0 if `by_protocol.fetch` is 0."""
     stated = having(usage_metrics, "bytes_transferred", "by_protocol")
     without_a_fetch = ((metrics, size) for metrics, size, counts in stated if counts.get("fetch") == 0)
@@ -183,7 +183,7 @@ def test_no_bytes_without_a_fetch(usage_metrics: list[UsageMetrics]) -> Iterator
 
 
 @advisory(f'{USAGE}.bytes_transferred: "Total response bytes (HTTP fetch only)"')
-def test_fetches_transfer_bytes(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_fetches_transfer_bytes(usage_metrics: list[UsageMetrics]) -> Findings:
     """`bytes_transferred` SHOULD be at least the number of successful fetches after a thousand of them."""
     stated = having(usage_metrics, "bytes_transferred", "by_protocol", "success")
     fewest = ((metrics, size, success - _without_fetches(counts)) for metrics, size, counts, success in stated)
@@ -197,7 +197,7 @@ def test_fetches_transfer_bytes(usage_metrics: list[UsageMetrics]) -> Iterator[F
 
 
 @documented(f'{USAGE}.total: "Total requests across all protocols"')
-def test_zero_total_means_zero_counts(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_zero_total_means_zero_counts(usage_metrics: list[UsageMetrics]) -> Findings:
     """A response with a `total` of 0 MUST have a 0 in every other count, and no entry in `top_domains`."""
     unused = (metrics for metrics, total in having(usage_metrics, "total") if total == 0)
     for metrics in or_not_applicable(unused, "no response has a total of 0"):
@@ -216,12 +216,12 @@ def _with_domains(usage_metrics: list[UsageMetrics], least: int = 1) -> list[Sta
 
 
 @documented(TOP_DOMAINS)
-def test_top_domains_are_sorted(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_top_domains_are_sorted(usage_metrics: list[UsageMetrics]) -> Findings:
     """`top_domains` MUST be in descending order of requests."""
     yield from _unsorted_domains(_with_domains(usage_metrics, 2))
 
 
-def _unsorted_domains(stated: Iterable[Stated]) -> Iterator[Finding]:
+def _unsorted_domains(stated: Iterable[Stated]) -> Findings:
     for metrics, domains in stated:
         for index, ((_, count), (_, following)) in enumerate(pairwise(domains), 1):
             if count < following:
@@ -231,12 +231,12 @@ def _unsorted_domains(stated: Iterable[Stated]) -> Iterator[Finding]:
 
 
 @documented(TOP_DOMAINS)
-def test_top_domains_are_distinct(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_top_domains_are_distinct(usage_metrics: list[UsageMetrics]) -> Findings:
     """`top_domains` MUST contain each domain once."""
     yield from _repeated_domains(_with_domains(usage_metrics, 2))
 
 
-def _repeated_domains(stated: Iterable[Stated]) -> Iterator[Finding]:
+def _repeated_domains(stated: Iterable[Stated]) -> Findings:
     for metrics, domains in stated:
         names = [_normalized(domain) for domain, _ in domains]
         for index, name in enumerate(names):
@@ -251,7 +251,7 @@ def _normalized(domain: str) -> str:
 
 
 @documented(f"{USAGE}.top_domains[].domain")
-def test_top_domains_are_not_urls(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_top_domains_are_not_urls(usage_metrics: list[UsageMetrics]) -> Findings:
     """A `domain` MUST NOT be a URL, because that would disclose paths, queries and the secrets in them."""
     for metrics, domains in _with_domains(usage_metrics):
         for index, (domain, _) in enumerate(domains):
@@ -264,7 +264,7 @@ def test_top_domains_are_not_urls(usage_metrics: list[UsageMetrics]) -> Iterator
     f"{USAGE}.top_domains[].domain; RFC 3986, section 6.2.2.1: a host is the same in upper and lower case",
     repeats=["consistency/top-domains-are-distinct", "consistency/top-domains-are-not-urls"],
 )
-def test_top_domains_are_normalized(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_top_domains_are_normalized(usage_metrics: list[UsageMetrics]) -> Findings:
     """A `domain` SHOULD be a host name in lower case, without a port, a path, a final dot and white space.
 
     An IPv6 address is accepted, also in brackets.
@@ -285,12 +285,12 @@ def _is_ipv6_address(domain: str) -> bool:
 
 
 @documented(f"{TOP_DOMAINS}; {USAGE}.total")
-def test_top_domains_do_not_exceed_total(usage_metrics: list[UsageMetrics], slack: int) -> Iterator[Finding]:
+def test_top_domains_do_not_exceed_total(usage_metrics: list[UsageMetrics], slack: int) -> Findings:
     """`top_domains` together MUST NOT have more requests than `total`."""
     yield from _domains_above_total(having(usage_metrics, "top_domains", "total"), slack)
 
 
-def _domains_above_total(stated: Iterable[Stated], slack: int) -> Iterator[Finding]:
+def _domains_above_total(stated: Iterable[Stated], slack: int) -> Findings:
     for metrics, domains, total in stated:
         counted = sum(count for _, count in domains)
         if counted > total + slack:
@@ -300,7 +300,7 @@ def _domains_above_total(stated: Iterable[Stated], slack: int) -> Iterator[Findi
 
 
 @documented(TOP_DOMAINS)
-def test_top_domains_are_not_empty_after_a_fetch(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_top_domains_are_not_empty_after_a_fetch(gate: Gate, usage_metrics: list[UsageMetrics]) -> Findings:
     """`top_domains` MUST NOT be empty for a key with fetches. Requests of the gate itself may count as fetches."""
     own = gate.most_counted
     stated = having(usage_metrics, "top_domains", "by_protocol")
@@ -328,8 +328,8 @@ def test_top_domains_are_not_empty_after_a_fetch(gate: Gate, usage_metrics: list
     ),
 )
 def test_other_metrics_are_consistent(
-    gate: Gate, usage_metrics: list[UsageMetrics], other_ok_responses: list[Exchange], slack: int
-) -> Iterator[Finding]:
+    gate: Gate, usage_metrics: list[UsageMetrics], other_ok_responses: Exchanges, slack: int
+) -> Findings:
     """A 200 response to any other request with a valid key MUST have consistent usage metrics as well."""
     responses = or_not_tested(other_ok_responses, "no other request has a 200 response")
     counts_itself, documented = _counts_itself(usage_metrics), _documented_protocols(gate)

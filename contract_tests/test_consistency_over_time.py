@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 
 from contract_tests.metrics.view import UsageMetrics, by_key, check_several, with_members
 from contract_tests.support.facts import having
-from contract_tests.support.findings import Finding, member_finding
+from contract_tests.support.findings import Findings, member_finding
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import TOP_DOMAINS, USAGE, advisory, documented
 from contract_tests.wire.messages import Credential
@@ -17,7 +16,7 @@ LARGEST_INTEGERS = {2**bits - 1 for bits in (31, 32, 63, 64)}
 
 
 @documented(f'{USAGE}.total: "Total requests across all protocols"')
-def test_counters_do_not_stick(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_counters_do_not_stick(usage_metrics: list[UsageMetrics]) -> Findings:
     """`total`, `success`, `fail` and `bytes_transferred` MUST NOT remain at the largest value of an integer type."""
     check_several(usage_metrics)
     for name in ("total", "success", "fail", "bytes_transferred"):
@@ -31,7 +30,7 @@ def test_counters_do_not_stick(usage_metrics: list[UsageMetrics]) -> Iterator[Fi
 
 
 @advisory(f"{USAGE}: counts of one key; the document does not state that they are for all time", reads=["time"])
-def test_counters_do_not_decrease(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_counters_do_not_decrease(usage_metrics: list[UsageMetrics]) -> Findings:
     """`total`, `success`, `fail` and `bytes_transferred` SHOULD NOT decrease from one response to the next."""
     check_several(usage_metrics)
     for name in ("total", "success", "fail", "bytes_transferred"):
@@ -55,7 +54,7 @@ def _is_later(metrics: UsageMetrics, before: UsageMetrics) -> bool:
 
 
 @advisory(f"{TOP_DOMAINS}; counts of one key", repeats=["consistency/counters-do-not-decrease"], reads=["time"])
-def test_domains_do_not_decrease_alone(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_domains_do_not_decrease_alone(usage_metrics: list[UsageMetrics]) -> Findings:
     """The requests of a domain SHOULD NOT decrease while no other count of the key does."""
     check_several(usage_metrics)
     listing = [metrics for metrics, _ in having(usage_metrics, "top_domains")]
@@ -73,7 +72,7 @@ def test_domains_do_not_decrease_alone(usage_metrics: list[UsageMetrics]) -> Ite
 
 
 @advisory(f"{USAGE}: usage metrics of one key", reads=["one run"])
-def test_first_metrics_are_not_zero(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_first_metrics_are_not_zero(gate: Gate, usage_metrics: list[UsageMetrics]) -> Findings:
     """The first `total` of a key SHOULD NOT be 0 if later ones exceed the number of requests of the run."""
     check_several(usage_metrics)
     own = gate.most_counted
@@ -87,7 +86,7 @@ def test_first_metrics_are_not_zero(gate: Gate, usage_metrics: list[UsageMetrics
 
 
 @advisory(f"{TOP_DOMAINS}; clients show the order", reads=["time"])
-def test_equal_counts_keep_their_order(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_equal_counts_keep_their_order(usage_metrics: list[UsageMetrics]) -> Findings:
     """Domains of `top_domains` with equal counts SHOULD have the same order in the next response."""
     check_several(usage_metrics)
     listing = [metrics for metrics, _ in having(usage_metrics, "top_domains")]

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import takewhile
 from urllib.parse import unquote_to_bytes
 
 from contract_tests.metrics.schema import contract
 from contract_tests.support import wrong_keys
 from contract_tests.support.disclosure import disclosed, received_values, texts_named
-from contract_tests.support.findings import Finding, body_findings, json_findings, media_type_finding, status_finding
+from contract_tests.support.findings import (
+    Finding,
+    Findings,
+    body_findings,
+    json_findings,
+    media_type_finding,
+    status_finding,
+)
 from contract_tests.support.gate import HEALTH, OPERATION, Gate
 from contract_tests.support.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
 from contract_tests.wire.challenges import schemes
@@ -30,6 +37,7 @@ from contract_tests.wire.messages import (
     SERVER_ERRORS,
     Credential,
     Exchange,
+    Exchanges,
     kept_whole,
 )
 from contract_tests.wire.not_tested import or_not_applicable, or_not_tested
@@ -41,16 +49,14 @@ SHORTEST_PART = 8  # characters of a key: a shorter part may be in a response by
 
 
 @documented(ERRORS_GUIDE)
-def test_error_body_is_json_with_a_detail(documented_errors: list[Exchange]) -> Iterator[Finding]:
+def test_error_body_is_json_with_a_detail(documented_errors: Exchanges) -> Findings:
     """A response with status 401 or 403 MUST have a JSON media type, and a JSON body with a `detail` text."""
     for exchange in documented_errors:
         yield from json_findings(OPERATION, exchange, "documented")
 
 
 @documented(ERRORS_GUIDE, repeats=["errors/error-body-is-json-with-a-detail"])
-def test_every_auth_error_has_a_detail(
-    gate: Gate, documented_errors: object, journal: tuple[Exchange, ...]
-) -> Iterator[Finding]:
+def test_every_auth_error_has_a_detail(gate: Gate, documented_errors: object, journal: Exchanges) -> Findings:
     """A response with status 401 or 403 to a wrong or misplaced key MUST have a JSON body with a `detail` text.
 
     A proxy or firewall may reject an unusual request with another body.
@@ -72,7 +78,7 @@ def test_every_auth_error_has_a_detail(
     f"{ERRORS_GUIDE}: every error body is JSON; RFC 9110, section 8.3: Content-Type is the media type of the body",
     repeats=["errors/error-body-is-json-with-a-detail", "errors/every-auth-error-has-a-detail"],
 )
-def test_errors_of_a_json_media_type_are_json(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_errors_of_a_json_media_type_are_json(journal: Exchanges) -> Findings:
     """A response with a 4xx status, a JSON media type and a body MUST have a JSON body."""
     with_a_body = (each for each in journal if each.status in CLIENT_ERRORS and each.is_json and each.size)
     errors = or_not_applicable(with_a_body, "no response with a 4xx status and a JSON media type has a body")
@@ -85,7 +91,7 @@ def test_errors_of_a_json_media_type_are_json(journal: tuple[Exchange, ...]) -> 
     f"{ERRORS_GUIDE}: every error body is JSON with a detail text; servers and proxies often have pages of their own",
     repeats=["errors/errors-of-a-json-media-type-are-json"],
 )
-def test_other_errors_have_a_detail(missing_key_responses: object, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_other_errors_have_a_detail(missing_key_responses: object, journal: Exchanges) -> Findings:
     """A response with status 404, 405, 406 or 415 SHOULD have a JSON body with a `detail` text."""
     errors = or_not_applicable(
         (each for each in journal if each.status in OTHER_ERRORS), "no response has one of these status codes"
@@ -100,7 +106,7 @@ def test_other_errors_have_a_detail(missing_key_responses: object, journal: tupl
 @advisory(
     f"{DOCUMENT}, 401 and 403: a client that distinguishes them needs the same one each time", reads=["unknown key"]
 )
-def test_unknown_key_status_does_not_vary(documented_errors: list[Exchange]) -> Iterator[Finding]:
+def test_unknown_key_status_does_not_vary(documented_errors: Exchanges) -> Findings:
     """Responses to baseline requests with an unknown key SHOULD have the same status."""
     refused = [each for each in documented_errors if each.request.credential == wrong_keys.UNKNOWN]
     for exchange in refused[1:]:
@@ -111,7 +117,7 @@ def test_unknown_key_status_does_not_vary(documented_errors: list[Exchange]) -> 
 
 
 @advisory("RFC 9110, section 11.6.1: a challenge that applies to the resource")
-def test_401_carries_a_challenge(documented_errors: list[Exchange]) -> Iterator[Finding]:
+def test_401_carries_a_challenge(documented_errors: Exchanges) -> Findings:
     """A response with status 401 SHOULD have a WWW-Authenticate field that names a scheme for keys in a header field.
 
     Many servers omit it. Basic, Digest, Negotiate and NTLM are other schemes, for which browsers open a dialog. Bearer
@@ -132,9 +138,7 @@ def test_401_carries_a_challenge(documented_errors: list[Exchange]) -> Iterator[
 
 
 @documented(f"{AUTHENTICATION_GUIDE}: nothing is served without a valid key")
-def test_errors_do_not_disclose_metrics(
-    gate: Gate, missing_key_responses: object, journal: tuple[Exchange, ...]
-) -> Iterator[Finding]:
+def test_errors_do_not_disclose_metrics(gate: Gate, missing_key_responses: object, journal: Exchanges) -> Findings:
     """A response that rejects a request MUST NOT contain usage metrics."""
     valid = gate.keys
     refusals = (
@@ -148,9 +152,7 @@ def test_errors_do_not_disclose_metrics(
 
 
 @documented(f"{AUTHENTICATION_GUIDE}: the key is a secret of its owner")
-def test_responses_do_not_disclose_keys(
-    gate: Gate, baseline_responses: tuple[Exchange, ...], journal: tuple[Exchange, ...]
-) -> Iterator[Finding]:
+def test_responses_do_not_disclose_keys(gate: Gate, baseline_responses: Exchanges, journal: Exchanges) -> Findings:
     """A response MUST NOT contain a key, plain or encoded, that its request did not contain.
 
     A response with a 4xx or 5xx status also does not contain half of such a key.
@@ -169,7 +171,7 @@ def test_responses_do_not_disclose_keys(
 
 
 @documented(f"{AUTHENTICATION_GUIDE}: the key is a secret of its owner; logs and histories keep URLs")
-def test_redirects_do_not_contain_keys(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_redirects_do_not_contain_keys(gate: Gate, journal: Exchanges) -> Findings:
     """A `Location` field MUST NOT contain a key that the target of the request did not contain."""
     located = (exchange for exchange in journal if exchange.values("Location"))
     for exchange in or_not_applicable(located, "no response has Location"):
@@ -184,7 +186,7 @@ def test_redirects_do_not_contain_keys(gate: Gate, journal: tuple[Exchange, ...]
     f"{AUTHENTICATION_GUIDE}: the key is a secret of its owner; logs and caches keep responses longer than keys",
     repeats=["errors/responses-do-not-disclose-keys", "errors/redirects-do-not-contain-keys"],
 )
-def test_keys_are_not_echoed(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_keys_are_not_echoed(gate: Gate, journal: Exchanges) -> Findings:
     """A response SHOULD NOT contain the key of its request, except in an `api_key` member.
 
     This includes header fields, cookies, and a response to TRACE.
@@ -231,7 +233,7 @@ def _is_half_disclosed(key: Credential, exchange: Exchange) -> bool:
 
 
 @documented(f"{ERRORS_GUIDE}: the body is a detail text for the client; {DOCUMENT}, 200: usage metrics")
-def test_responses_do_not_disclose_internals(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_responses_do_not_disclose_internals(journal: Exchanges) -> Findings:
     """A response MUST NOT contain a stack trace, the path of a file of the server, or a database error.
 
     A header field other than a cookie does not contain a token, either, that the request did not contain.
@@ -246,7 +248,7 @@ def test_responses_do_not_disclose_internals(journal: tuple[Exchange, ...]) -> I
     f"{ERRORS_GUIDE}: the detail is for the client; OWASP API8, security misconfiguration",
     repeats=["errors/responses-do-not-disclose-internals"],
 )
-def test_header_fields_do_not_disclose_internals(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_header_fields_do_not_disclose_internals(journal: Exchanges) -> Findings:
     """A header field of a response SHOULD NOT contain an SQL statement, or the path of a source file.
 
     Nor should a response have a field for debugging, such as X-Debug-Token.
@@ -255,7 +257,7 @@ def test_header_fields_do_not_disclose_internals(journal: tuple[Exchange, ...]) 
         yield from _disclosed_in_fields(exchange, details_in_field)
 
 
-def _disclosed_in_fields(exchange: Exchange, find: Callable[[str, bytes], re.Match[bytes] | None]) -> Iterator[Finding]:
+def _disclosed_in_fields(exchange: Exchange, find: Callable[[str, bytes], re.Match[bytes] | None]) -> Findings:
     sent = wire(exchange.request)
     for name, value in exchange.fields:
         match = find(name, value)
@@ -267,7 +269,7 @@ def _disclosed_in_fields(exchange: Exchange, find: Callable[[str, bytes], re.Mat
     f'{AUTHENTICATION_GUIDE}: GET /healthz answers {{"ok": true}}, and needs no key',
     repeats=["bypass/claims-do-not-authenticate"],
 )
-def test_health_check_discloses_nothing_else(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_health_check_discloses_nothing_else(gate: Gate, journal: Exchanges) -> Findings:
     """A 200 response to the health check SHOULD NOT have other members than `ok`."""
     operation = contract("documented").operations[HEALTH]
     documented_members = (operation.responses["200"].schema or {})["properties"].keys()
@@ -282,7 +284,7 @@ def test_health_check_discloses_nothing_else(gate: Gate, journal: tuple[Exchange
 
 
 @advisory("RFC 9110, section 10.2.4: no needlessly fine-grained detail; OWASP HTTP Headers Cheat Sheet: X-Powered-By")
-def test_responses_do_not_disclose_versions(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_responses_do_not_disclose_versions(journal: Exchanges) -> Findings:
     """A response SHOULD NOT have X-Powered-By, or the version of software in Server or a similar field.
 
     A major version in these is accepted.
@@ -294,7 +296,7 @@ def test_responses_do_not_disclose_versions(journal: tuple[Exchange, ...]) -> It
 
 
 @advisory("RFC 1918 and RFC 4193: an address that is private is of no use to a client, and describes the network")
-def test_responses_do_not_disclose_private_addresses(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_responses_do_not_disclose_private_addresses(gate: Gate, journal: Exchanges) -> Findings:
     """A header field of a response SHOULD NOT contain a private address or the name of an internal host.
 
     The address of the deployment and addresses in the request are accepted.
@@ -311,7 +313,7 @@ def test_responses_do_not_disclose_private_addresses(gate: Gate, journal: tuple[
 
 
 @documented(f"{ERRORS_GUIDE}: 502 and 504 are not documented for this operation, nor is any other 5xx")
-def test_no_request_causes_5xx(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_no_request_causes_5xx(journal: Exchanges) -> Findings:
     """A response MUST NOT have a 5xx status, however unusual the request is.
 
     501 and 505 are accepted, and so is any status for a WebSocket handshake: many frameworks fail on one by default.
@@ -322,7 +324,7 @@ def test_no_request_causes_5xx(journal: tuple[Exchange, ...]) -> Iterator[Findin
 
 
 @documented(f"{ERRORS_GUIDE}: a request that is refused gets a response")
-def test_deployment_stays_reachable(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_deployment_stays_reachable(gate: Gate, journal: Exchanges) -> Findings:
     """The server MUST remain reachable after every request, however unusual the request is.
 
     A restart is accepted: a request without a response is sent again once the server is reachable.

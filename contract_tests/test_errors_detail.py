@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from http import HTTPStatus
 
 import pytest
 
 from contract_tests.support import wrong_keys
 from contract_tests.support.disclosure import MASKS
-from contract_tests.support.findings import Finding
+from contract_tests.support.findings import Finding, Findings
 from contract_tests.support.gate import MARKER, Gate
 from contract_tests.support.rules import ERRORS_GUIDE, advisory
-from contract_tests.wire.messages import AUTH_ERRORS, UNSUSPICIOUS, Exchange, kept_whole
+from contract_tests.wire.messages import AUTH_ERRORS, UNSUSPICIOUS, Exchange, Exchanges, kept_whole
 from contract_tests.wire.not_tested import NotTested, or_not_applicable, or_not_tested
 from contract_tests.wire.strict_json import objects
 
@@ -27,7 +26,7 @@ PHRASES = {status.phrase.lower(): status.value for status in HTTPStatus if statu
 
 
 @pytest.fixture
-def detailed(journal: tuple[Exchange, ...]) -> list[Exchange]:
+def detailed(journal: Exchanges) -> Exchanges:
     """The errors that have a detail; NotApplicable without any."""
     errors = (each for each in journal if (each.status or 0) >= 400 and not each.abridged)
     return list(or_not_applicable((each for each in errors if _text(each)), "no error has a detail"))
@@ -36,7 +35,7 @@ def detailed(journal: tuple[Exchange, ...]) -> list[Exchange]:
 @advisory(
     "OWASP Cross Site Scripting Prevention Cheat Sheet: a page contains text of a request only with escaped markup"
 )
-def test_pages_do_not_contain_markup_of_a_request(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_pages_do_not_contain_markup_of_a_request(journal: Exchanges) -> Findings:
     """A response in HTML SHOULD NOT contain markup of the target of its request."""
     marked = (exchange for exchange in journal if MARKER in exchange.request.target)
     for exchange in kept_whole(or_not_tested(marked, "no target contains markup")):
@@ -50,8 +49,8 @@ def test_pages_do_not_contain_markup_of_a_request(journal: tuple[Exchange, ...])
     reads=["unknown key"],
 )
 def test_detail_does_not_depend_on_the_wrong_key(
-    gate: Gate, documented_errors: list[Exchange], journal: tuple[Exchange, ...]
-) -> Iterator[Finding]:
+    gate: Gate, documented_errors: Exchanges, journal: Exchanges
+) -> Findings:
     """A response to a wrong key as long as a valid one SHOULD NOT have another `detail` than that to an unknown key.
 
     Numbers in the texts, such as times and identifiers, may differ, and so may masked keys.
@@ -87,7 +86,7 @@ def _detail(exchange: Exchange) -> str:
     f"{ERRORS_GUIDE}: the detail is for the client; the name of an exception is for the developer of the server",
     repeats=["errors/responses-do-not-disclose-internals"],
 )
-def test_detail_does_not_name_an_exception(detailed: list[Exchange]) -> Iterator[Finding]:
+def test_detail_does_not_name_an_exception(detailed: Exchanges) -> Findings:
     """The `detail` of an error SHOULD NOT contain the name of an exception, such as `KeyError`."""
     for exchange in detailed:
         if name := EXCEPTION.search(_text(exchange)):
@@ -95,7 +94,7 @@ def test_detail_does_not_name_an_exception(detailed: list[Exchange]) -> Iterator
 
 
 @advisory(f"{ERRORS_GUIDE}: the body is JSON with a detail text; a client shows it as it is")
-def test_detail_is_plain_text(detailed: list[Exchange]) -> Iterator[Finding]:
+def test_detail_is_plain_text(detailed: Exchanges) -> Findings:
     """The `detail` of an error SHOULD NOT contain HTML."""
     for exchange in detailed:
         if MARKUP.search(_text(exchange)):
@@ -103,7 +102,7 @@ def test_detail_is_plain_text(detailed: list[Exchange]) -> Iterator[Finding]:
 
 
 @advisory("RFC 9457, section 3.1.4: detail explains this occurrence of the problem")
-def test_detail_fits_the_status(detailed: list[Exchange]) -> Iterator[Finding]:
+def test_detail_fits_the_status(detailed: Exchanges) -> Findings:
     """The `detail` of an error SHOULD NOT be the reason phrase of another status code."""
     for exchange in detailed:
         status = PHRASES.get(_text(exchange).strip(" .!").lower(), exchange.status)
@@ -113,7 +112,7 @@ def test_detail_fits_the_status(detailed: list[Exchange]) -> Iterator[Finding]:
 
 
 @advisory("RFC 9457, section 3.1.4: detail helps the client to correct the problem")
-def test_detail_depends_on_the_error(gate: Gate, detailed: list[Exchange]) -> Iterator[Finding]:
+def test_detail_depends_on_the_error(gate: Gate, detailed: Exchanges) -> Findings:
     """The `detail` of a 404 or 405 at another path, or to another method, SHOULD NOT be that of a 401 or 403."""
     of_keys = {_text(exchange): exchange for exchange in detailed if exchange.status in AUTH_ERRORS}
     others = (each for each in detailed if each.status in {404, 405} and not gate.is_operation(each.request))
@@ -125,7 +124,7 @@ def test_detail_depends_on_the_error(gate: Gate, detailed: list[Exchange]) -> It
 
 
 @advisory("OWASP API9, improper inventory management: routes that a client does not know are not for it")
-def test_errors_do_not_list_routes(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_errors_do_not_list_routes(journal: Exchanges) -> Findings:
     """A response with status 404 or 405 and a JSON body SHOULD NOT list the routes of the server.
 
     Up to three paths that the request does not have are accepted, such as that of the documentation.
@@ -140,7 +139,7 @@ def test_errors_do_not_list_routes(journal: tuple[Exchange, ...]) -> Iterator[Fi
 
 
 @advisory("RFC 9457, section 3.1.2: the member status is that of the response")
-def test_status_member_is_the_status(detailed: list[Exchange]) -> Iterator[Finding]:
+def test_status_member_is_the_status(detailed: Exchanges) -> Findings:
     """A member `status` of an error that is a number SHOULD be the status of the response."""
     for exchange in detailed:
         stated = exchange.object.get("status", exchange.status)

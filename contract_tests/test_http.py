@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from http import HTTPStatus
 
 import pytest
 
 from contract_tests.reports.model import counted
 from contract_tests.support.facts import NEEDS_READABLE_BODY, NEEDS_VALID_KEY
-from contract_tests.support.findings import Finding, incomplete_finding, report, status_finding, unless_200
+from contract_tests.support.findings import Finding, Findings, incomplete_finding, report, status_finding, unless_200
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, documented, specified
 from contract_tests.wire.decoding import is_raw_deflate
-from contract_tests.wire.messages import AUTH_ERRORS, LATE_ENDINGS, SUCCESSES, Exchange, kept_whole
+from contract_tests.wire.messages import AUTH_ERRORS, LATE_ENDINGS, SUCCESSES, Exchange, Exchanges, kept_whole
 from contract_tests.wire.not_tested import or_not_applicable, or_not_tested
 
 LENGTHS = re.compile(rb"\d+(?:, *\d+)*")  # a list of equal lengths is valid (RFC 9110, section 8.6)
@@ -27,7 +27,7 @@ HTTP_1 = {"HTTP/1.0", "HTTP/1.1"}
 
 
 @specified("RFC 9112, sections 6 to 8: message body length, incomplete messages", reads=["framing"])
-def test_responses_are_complete(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_responses_are_complete(baseline_responses: Exchanges) -> Findings:
     """A response to a baseline request MUST be HTTP, complete, and within the time-out."""
     for exchange in baseline_responses:
         if exchange.ending != "complete":
@@ -35,7 +35,7 @@ def test_responses_are_complete(baseline_responses: tuple[Exchange, ...]) -> Ite
 
 
 @pytest.fixture
-def errors(missing_key_responses: object, journal: tuple[Exchange, ...]) -> list[Exchange]:
+def errors(missing_key_responses: object, journal: Exchanges) -> Exchanges:
     """Responses with status 401, 403, 404, 405 or 429 to requests of HTTP/1 without a body."""
     statuses = {*AUTH_ERRORS, 404, 405, 429}
     answered = [each for each in journal if each.status in statuses and not each.request.body]
@@ -43,15 +43,13 @@ def errors(missing_key_responses: object, journal: tuple[Exchange, ...]) -> list
 
 
 @pytest.fixture
-def heads(
-    baseline_responses: tuple[Exchange, ...], other_ok_responses: list[Exchange], errors: list[Exchange]
-) -> Iterable[Exchange]:
+def heads(baseline_responses: Exchanges, other_ok_responses: Exchanges, errors: Exchanges) -> Iterable[Exchange]:
     """All baseline exchanges, other ones with a 200 to a valid key, and errors, each once."""
     return _distinct(*baseline_responses, *other_ok_responses, *errors)
 
 
 @specified("RFC 9112, section 8: incomplete messages", repeats=["http/responses-are-complete"], reads=["framing"])
-def test_other_responses_are_complete(errors: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_other_responses_are_complete(errors: Exchanges, journal: Exchanges) -> Findings:
     """A response to any other request MUST be valid HTTP, and as long as it states.
 
     A shorter response is reported only if its status is 401, 403, 404, 405 or 429, or if its request is HTTP/1.0.
@@ -63,7 +61,7 @@ def test_other_responses_are_complete(errors: list[Exchange], journal: tuple[Exc
 
 
 @specified("RFC 9112, section 6.3: the stated length is that of the body", reads=["framing"])
-def test_nothing_follows_a_response(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_nothing_follows_a_response(baseline_responses: Exchanges) -> Findings:
     """A response MUST NOT be followed by more bytes than its length states."""
     return _followed(baseline_responses)
 
@@ -73,9 +71,7 @@ def test_nothing_follows_a_response(baseline_responses: tuple[Exchange, ...]) ->
     repeats=["http/nothing-follows-a-response"],
     reads=["framing"],
 )
-def test_nothing_follows_other_responses(
-    other_ok_responses: list[Exchange], errors: list[Exchange]
-) -> Iterator[Finding]:
+def test_nothing_follows_other_responses(other_ok_responses: Exchanges, errors: Exchanges) -> Findings:
     """A response to another request MUST NOT be followed by more bytes than its length states.
 
     Its status is 200, with a valid key, or 401, 403, 404, 405 or 429.
@@ -84,7 +80,7 @@ def test_nothing_follows_other_responses(
 
 
 @specified("RFC 9112, section 6.2: Content-Length and Transfer-Encoding", reads=["head"])
-def test_length_is_stated_once(heads: Iterable[Exchange]) -> Iterator[Finding]:
+def test_length_is_stated_once(heads: Iterable[Exchange]) -> Findings:
     """A response MUST NOT state its length twice, by Content-Length or by Transfer-Encoding."""
     # In the raw head, because a parser merges two equal lengths.
     for exchange in heads:
@@ -99,7 +95,7 @@ def test_length_is_stated_once(heads: Iterable[Exchange]) -> Iterator[Finding]:
     repeats=["http/http-1-1-is-supported", "http/responses-are-complete"],
     reads=["framing"],
 )
-def test_lengths_are_stated(heads: Iterable[Exchange]) -> Iterator[Finding]:
+def test_lengths_are_stated(heads: Iterable[Exchange]) -> Findings:
     """A response of HTTP/1.1 with a body SHOULD have Content-Length or Transfer-Encoding."""
     for exchange in heads:
         is_framed = exchange.values("Content-Length") or exchange.values("Transfer-Encoding")
@@ -108,7 +104,7 @@ def test_lengths_are_stated(heads: Iterable[Exchange]) -> Iterator[Finding]:
 
 
 @specified("RFC 9112, sections 2.3 and 4: status-line, and its version", reads=["head"])
-def test_status_line_is_well_formed(heads: Iterable[Exchange]) -> Iterator[Finding]:
+def test_status_line_is_well_formed(heads: Iterable[Exchange]) -> Findings:
     """A response MUST begin with HTTP/1.1 or HTTP/1.0, a space, three digits, and another space."""
     for exchange in heads:
         lines = exchange.raw_head.lstrip(b"\r\n").splitlines() if exchange.status else []
@@ -118,7 +114,7 @@ def test_status_line_is_well_formed(heads: Iterable[Exchange]) -> Iterator[Findi
 
 
 @advisory("RFC 9112, section 4: the reason phrase describes the status code; some clients show it")
-def test_reason_phrase_fits_the_status(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_reason_phrase_fits_the_status(journal: Exchanges) -> Findings:
     """A response SHOULD NOT have the reason phrase of another status code."""
     phrases = {status.phrase.lower(): status for status in HTTPStatus}
     for exchange in journal:
@@ -132,14 +128,14 @@ def test_reason_phrase_fits_the_status(journal: tuple[Exchange, ...]) -> Iterato
     needs=NEEDS_VALID_KEY,
     sends_requests=True,
 )
-def test_absolute_form_is_accepted(gate: Gate) -> Iterator[Finding]:
+def test_absolute_form_is_accepted(gate: Gate) -> Findings:
     """A response to a target in absolute form SHOULD have status 200."""
     exchange = gate.send(gate.main, "with a target in absolute form", target=gate.settings.target.origin + gate.path)
     yield from unless_200([exchange])
 
 
 @specified("RFC 9110, section 8.4: Content-Encoding", reads=["coding"])
-def test_content_encoding_matches_the_body(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_content_encoding_matches_the_body(baseline_responses: Exchanges) -> Findings:
     """A response body MUST have the coding of Content-Encoding."""
     for exchange in baseline_responses:
         if exchange.status is not None and exchange.ending == "complete" and exchange.coding_problem:
@@ -147,7 +143,7 @@ def test_content_encoding_matches_the_body(baseline_responses: tuple[Exchange, .
 
 
 @specified("RFC 9110, section 8.4: Content-Encoding", needs=NEEDS_READABLE_BODY, sends_requests=True)
-def test_negotiated_encoding_matches_the_body(gate: Gate) -> Iterator[Finding]:
+def test_negotiated_encoding_matches_the_body(gate: Gate) -> Findings:
     """A response to a request with Accept-Encoding MUST have status 200, a true Content-Encoding and a JSON body."""
     codings = ["br", "deflate", "gzip", "zstd"]
     while codings:
@@ -168,7 +164,7 @@ def test_negotiated_encoding_matches_the_body(gate: Gate) -> Iterator[Finding]:
     "RFC 9110, section 12.5.3: a content coding with the weight 0 is not acceptable; some servers ignore weights",
     reads=["coding"],
 )
-def test_refused_coding_is_not_used(ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_refused_coding_is_not_used(ok_responses: Exchanges, journal: Exchanges) -> Findings:
     """A response SHOULD NOT have a content coding to which `Accept-Encoding` gives the weight 0.
 
     A deployment may have only one coding for its body. Such a coding is accepted if all responses have it.
@@ -185,7 +181,7 @@ def test_refused_coding_is_not_used(ok_responses: list[Exchange], journal: tuple
     repeats=["http/content-encoding-matches-the-body"],
     reads=["coding"],
 )
-def test_coding_is_used_only_where_it_is_accepted(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_coding_is_used_only_where_it_is_accepted(baseline_responses: Exchanges) -> Findings:
     """A response to a request with `Accept-Encoding: identity` SHOULD NOT have a content coding."""
     for exchange in baseline_responses:
         if exchange.request.values("Accept-Encoding") == [b"identity"] and exchange.codings:
@@ -194,7 +190,7 @@ def test_coding_is_used_only_where_it_is_accepted(baseline_responses: tuple[Exch
 
 
 @advisory("RFC 9110, section 8.4: Content-Encoding does not name identity", reads=["coding"])
-def test_identity_is_not_a_content_coding(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_identity_is_not_a_content_coding(baseline_responses: Exchanges) -> Findings:
     """`Content-Encoding` SHOULD NOT be `identity`."""
     for exchange in baseline_responses:
         if "identity" in exchange.header("Content-Encoding").lower():
@@ -206,7 +202,7 @@ def test_identity_is_not_a_content_coding(baseline_responses: tuple[Exchange, ..
     needs=NEEDS_VALID_KEY,
     sends_requests=True,
 )
-def test_request_line_with_four_words_is_refused(gate: Gate) -> Iterator[Finding]:
+def test_request_line_with_four_words_is_refused(gate: Gate) -> Findings:
     """A request whose target contains a space SHOULD NOT get 200."""
     exchange = gate.send(gate.main, "and a space in the target", target=f"{gate.path} x", new_connection=True)
     if exchange.status == 200:
@@ -214,7 +210,7 @@ def test_request_line_with_four_words_is_refused(gate: Gate) -> Iterator[Finding
 
 
 @advisory("RFC 9112, section 3.2: a server MUST respond with 400 to such a request; some frameworks do not")
-def test_host_is_required_once(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_host_is_required_once(journal: Exchanges) -> Findings:
     """A response to an HTTP/1.1 request without a Host header, or with two, SHOULD have status 400.
 
     Only a 2xx status is reported.
@@ -234,7 +230,7 @@ def test_host_is_required_once(journal: tuple[Exchange, ...]) -> Iterator[Findin
     needs=NEEDS_VALID_KEY,
     sends_requests=True,
 )
-def test_contradictory_lengths_are_refused(gate: Gate) -> Iterator[Finding]:
+def test_contradictory_lengths_are_refused(gate: Gate) -> Findings:
     """A request with two different Content-Length fields SHOULD be refused: an intermediary may use the other one."""
     fields = [("Content-Length", "0"), ("Content-Length", "1")]
     exchange = gate.send(gate.main, "and two different lengths", fields=fields, new_connection=True)
@@ -243,7 +239,7 @@ def test_contradictory_lengths_are_refused(gate: Gate) -> Iterator[Finding]:
 
 
 @advisory("RFC 9112, section 6.3: a server MUST respond with 400 to an invalid length; some frameworks do not")
-def test_invalid_length_is_refused(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_invalid_length_is_refused(journal: Exchanges) -> Findings:
     """A request with a Content-Length that is not a number SHOULD NOT get a 2xx status."""
     lengths = ((each, length) for each in journal for length in each.request.values("Content-Length"))
     invalid = (exchange for exchange, length in lengths if not LENGTHS.fullmatch(length))
@@ -253,14 +249,14 @@ def test_invalid_length_is_refused(journal: tuple[Exchange, ...]) -> Iterator[Fi
 
 
 @specified("RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5: HEAD, 204 and 304", reads=["framing"])
-def test_204_and_304_have_no_body(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_204_and_304_have_no_body(journal: Exchanges) -> Findings:
     """A response with status 204 or 304 MUST NOT have a body."""
     bodiless = (each for each in journal if each.status in {204, 304} and each.request.method != "HEAD")
     return _followed(or_not_applicable(bodiless, "no response has status 204 or 304"))
 
 
 @documented("RFC 9112, section 2.1: every line of a head ends with CRLF", reads=["head"])
-def test_lines_end_with_crlf(heads: Iterable[Exchange]) -> Iterator[Finding]:
+def test_lines_end_with_crlf(heads: Iterable[Exchange]) -> Findings:
     """A response MUST end each line of its head with CRLF: many clients take a bare LF for the end of the message."""
     for exchange in heads:
         head = HEAD.match(exchange.raw_head)
@@ -269,7 +265,7 @@ def test_lines_end_with_crlf(heads: Iterable[Exchange]) -> Iterator[Finding]:
 
 
 @specified("RFC 9112, section 5.2: a sender does not generate line folding", reads=["head"])
-def test_header_fields_are_not_folded(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_header_fields_are_not_folded(journal: Exchanges) -> Findings:
     """A response MUST NOT continue a header field on a second line that begins with a space or a tab."""
     for exchange in journal:
         if exchange.status and (folded := FOLDED_FIELD.search(exchange.raw_head)):
@@ -281,7 +277,7 @@ def test_header_fields_are_not_folded(journal: tuple[Exchange, ...]) -> Iterator
     repeats=["http/content-encoding-matches-the-body", "http/negotiated-encoding-matches-the-body"],
     reads=["coding"],
 )
-def test_deflate_has_the_zlib_format(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_deflate_has_the_zlib_format(journal: Exchanges) -> Findings:
     """A response body with the `deflate` coding SHOULD have the zlib format: not every client reads a raw one."""
     deflated = (each for each in kept_whole(journal) if each.codings == ("deflate",) and each.raw_body)
     for exchange in or_not_applicable(deflated, "no response has the content coding deflate"):
@@ -294,7 +290,7 @@ def _distinct(*exchanges: Exchange) -> Iterable[Exchange]:
     return {id(exchange): exchange for exchange in exchanges}.values()
 
 
-def _followed(exchanges: Iterable[Exchange]) -> Iterator[Finding]:
+def _followed(exchanges: Iterable[Exchange]) -> Findings:
     for exchange in exchanges:
         if exchange.extra:
             yield Finding(f"the response is followed by {counted(exchange.extra_size, 'byte')}", exchange)

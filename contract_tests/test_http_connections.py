@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from contract_tests.support import wrong_keys
 from contract_tests.support.facts import NEEDS_AUTH_ERRORS, NEEDS_VALID_KEY
-from contract_tests.support.findings import Finding, one_of, status_finding, unless_200
+from contract_tests.support.findings import Finding, Findings, one_of, status_finding, unless_200
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, specified
-from contract_tests.wire.messages import CLIENT_ERRORS, CLOSED_ENDINGS, LATE_ENDINGS, Exchange
+from contract_tests.wire.messages import CLIENT_ERRORS, CLOSED_ENDINGS, LATE_ENDINGS, Exchange, Exchanges
 from contract_tests.wire.not_tested import or_not_applicable, or_not_tested
 
 FIRST_PIECE = 24  # bytes of a request: the rest of its head follows later
@@ -19,7 +18,7 @@ NO_HTTP_1_0 = "no HTTP/1.0 request has a response"
 
 
 @specified("RFC 9112, section 6.1: Transfer-Encoding belongs to HTTP/1.1")
-def test_http_1_0_response_is_not_chunked(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_http_1_0_response_is_not_chunked(journal: Exchanges) -> Findings:
     """A response to an HTTP/1.0 request MUST NOT have Transfer-Encoding."""
     answered = (each for each in journal if each.request.version == "HTTP/1.0" and each.status)
     for exchange in or_not_tested(answered, NO_HTTP_1_0):
@@ -28,7 +27,7 @@ def test_http_1_0_response_is_not_chunked(journal: tuple[Exchange, ...]) -> Iter
 
 
 @specified("RFC 9110, section 15.2: a server sends no 1xx response to an HTTP/1.0 client", reads=["head"])
-def test_http_1_0_request_gets_no_interim_response(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_http_1_0_request_gets_no_interim_response(journal: Exchanges) -> Findings:
     """A response to an HTTP/1.0 request MUST NOT be preceded by an interim response."""
     for exchange in or_not_tested((each for each in journal if each.request.version == "HTTP/1.0"), NO_HTTP_1_0):
         if INTERIM_RESPONSE.match(exchange.raw_head):
@@ -42,7 +41,7 @@ def test_http_1_0_request_gets_no_interim_response(journal: tuple[Exchange, ...]
     needs=NEEDS_VALID_KEY,
     sends_requests=True,
 )
-def test_connection_closes_on_request(gate: Gate) -> Iterator[Finding]:
+def test_connection_closes_on_request(gate: Gate) -> Findings:
     """The server MUST close the connection after the response to `Connection: close`, or to HTTP/1.0."""
     requests = [
         gate.request(gate.main, "and Connection: close", fields=[("Connection", "close")]),
@@ -63,7 +62,7 @@ def test_connection_closes_on_request(gate: Gate) -> Iterator[Finding]:
     repeats=["http/connection-closes-on-request"],
     reads=["framing"],
 )
-def test_announced_closing_follows(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_announced_closing_follows(journal: Exchanges) -> Findings:
     """The server MUST close the connection after a response with `Connection: close`."""
     announcing = (each for each in journal if each.announces_closing and each.is_closed is not None)
     for exchange in or_not_applicable(
@@ -78,7 +77,7 @@ def test_announced_closing_follows(journal: tuple[Exchange, ...]) -> Iterator[Fi
     repeats=["http/connection-closes-on-request"],
     reads=["framing"],
 )
-def test_connection_closes_after_an_error(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_connection_closes_after_an_error(journal: Exchanges) -> Findings:
     """The server MUST close the connection after an error, too, if the request has `Connection: close`."""
     errors = (
         exchange
@@ -96,7 +95,7 @@ def test_connection_closes_after_an_error(journal: tuple[Exchange, ...]) -> Iter
     needs=NEEDS_VALID_KEY,
     sends_requests=True,
 )
-def test_http_1_0_connection_serves_two_requests(gate: Gate) -> Iterator[Finding]:
+def test_http_1_0_connection_serves_two_requests(gate: Gate) -> Findings:
     """A request with HTTP/1.0 on a connection that the server keeps MUST get a response, or the connection closes.
 
     A request without a Host header, on a connection of its own, is such a request.
@@ -121,7 +120,7 @@ def test_http_1_0_connection_serves_two_requests(gate: Gate) -> Iterator[Finding
     needs=NEEDS_VALID_KEY,
     sends_requests=True,
 )
-def test_empty_line_before_a_request_is_ignored(gate: Gate) -> Iterator[Finding]:
+def test_empty_line_before_a_request_is_ignored(gate: Gate) -> Findings:
     """A response to a request after an empty line SHOULD have status 200."""
     yield from unless_200([gate.send(gate.main, "after an empty line", preamble=b"\r\n", new_connection=True)])
 
@@ -132,7 +131,7 @@ def test_empty_line_before_a_request_is_ignored(gate: Gate) -> Iterator[Finding]
     repeats=["bypass/connection-does-not-authenticate"],
     sends_requests=True,
 )
-def test_split_and_pipelined_requests_are_separate(gate: Gate) -> Iterator[Finding]:
+def test_split_and_pipelined_requests_are_separate(gate: Gate) -> Findings:
     """A request in two pieces MUST get its own response, and so MUST each of several requests in one piece, in order.
 
     The connection may be closed instead, after the first of several.
@@ -153,14 +152,14 @@ def test_split_and_pipelined_requests_are_separate(gate: Gate) -> Iterator[Findi
     "RFC 9112, section 9.6: a server that closes a connection sends Connection: close in its last response",
     reads=["framing"],
 )
-def test_closing_is_announced(gate: Gate, journal: object) -> Iterator[Finding]:
+def test_closing_is_announced(gate: Gate, journal: object) -> Findings:
     """A response SHOULD have `Connection: close` if the server closes the connection right after it."""
     for exchange in gate.transport.closed_unannounced:
         yield Finding("the server closed the connection within a second, and did not announce it", exchange)
 
 
 @advisory("RFC 9112, section 9.3: HTTP implementations SHOULD support persistent connections", reads=["framing"])
-def test_connections_are_kept(ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_connections_are_kept(ok_responses: Exchanges) -> Findings:
     """The server SHOULD NOT end the connection after each 200 response, by `Connection: close` or by HTTP/1.0."""
     answered = [exchange for exchange in ok_responses if exchange.status == 200]
     if answered and all(map(_ends_the_connection, answered)):
@@ -172,9 +171,7 @@ def test_connections_are_kept(ok_responses: list[Exchange]) -> Iterator[Finding]
     repeats=["http/connections-are-kept", "http/status-line-is-well-formed"],
     reads=["head"],
 )
-def test_http_1_1_is_supported(
-    baseline_responses: tuple[Exchange, ...], journal: tuple[Exchange, ...]
-) -> Iterator[Finding]:
+def test_http_1_1_is_supported(baseline_responses: Exchanges, journal: Exchanges) -> Findings:
     """A response to an HTTP/1.1 request SHOULD NOT have the version HTTP/1.0.
 
     Responses to baseline requests, and those with status 404 or 405, are judged.

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
-from contract_tests.support.findings import Finding
+from contract_tests.support.findings import Finding, Findings
 from contract_tests.support.gate import OTHER_ORIGIN, SIMILAR_ORIGIN, Gate
 from contract_tests.support.rules import advisory
-from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, Exchange
+from contract_tests.wire.messages import AUTH_ERRORS, SUCCESSES, Exchange, Exchanges
 from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
 ORIGIN = re.compile(rb"null|\w{1,9}://[\w.:-]{1,300}")
 
 
 @pytest.fixture
-def allowing(all_ok_responses: list[Exchange]) -> dict[bytes, Exchange]:
+def allowing(all_ok_responses: Exchanges) -> dict[bytes, Exchange]:
     """A 200 response to a request from each origin; NotApplicable unless all of them allow their origin."""
     of_pages = [each for each in all_ok_responses if ORIGIN.fullmatch(_origin(each))]
     if not of_pages or not all(map(_allows_its_origin, of_pages)):
@@ -28,9 +27,7 @@ def allowing(all_ok_responses: list[Exchange]) -> dict[bytes, Exchange]:
 @advisory(
     "Fetch standard, CORS check: a page cannot read why its request was refused", repeats=["auth/valid-key-is-200"]
 )
-def test_errors_allow_the_same_origins(
-    gate: Gate, allowing: dict[bytes, Exchange], journal: tuple[Exchange, ...]
-) -> Iterator[Finding]:
+def test_errors_allow_the_same_origins(gate: Gate, allowing: dict[bytes, Exchange], journal: Exchanges) -> Findings:
     """A response with status 401 or 403 SHOULD allow an origin that 200 responses allow, if each of them does so."""
     refused = [each for each in journal if each.status in AUTH_ERRORS and gate.is_unsuspicious(each.request)]
     of_pages = (exchange for exchange in refused if _origin(exchange) in allowing)
@@ -42,7 +39,7 @@ def test_errors_allow_the_same_origins(
 
 
 @advisory("Fetch standard, CORS preflight: it has no credentials, and needs a response with a 2xx status")
-def test_preflight_needs_no_key(allowing: dict[bytes, Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_preflight_needs_no_key(allowing: dict[bytes, Exchange], journal: Exchanges) -> Findings:
     """A CORS preflight SHOULD succeed without a key, if each 200 response allows the origin of its request."""
     preflights = (each for each in journal if each.request.values("Access-Control-Request-Method"))
     without_key = (each for each in preflights if each.request.method == "OPTIONS" and not each.request.credential)
@@ -62,7 +59,7 @@ def _allows_its_origin(exchange: Exchange) -> bool:
 
 
 @advisory("Fetch standard, CORS protocol and credentials; the key is sent by the application, not by the browser")
-def test_credentials_are_not_allowed_for_any_origin(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_credentials_are_not_allowed_for_any_origin(journal: Exchanges) -> Findings:
     """A response SHOULD NOT allow pages of any origin to send credentials."""
     for exchange in or_not_tested(
         (each for each in journal if each.request.values("Origin")), "no request has an Origin"
@@ -76,7 +73,7 @@ def test_credentials_are_not_allowed_for_any_origin(journal: tuple[Exchange, ...
 
 
 @advisory("Fetch standard, CORS check: a browser accepts one origin or *; null is the origin of any sandboxed page")
-def test_allowed_origin_is_one_origin(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_allowed_origin_is_one_origin(journal: Exchanges) -> Findings:
     """`Access-Control-Allow-Origin` SHOULD be `*` or one origin, and not `null` or a list.
 
     `null` is accepted in a response to a request with that origin.

@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from email.utils import formatdate
 
 import pytest
 
-from contract_tests.support.findings import Finding
+from contract_tests.support.findings import Finding, Findings
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import advisory, specified
 from contract_tests.wire.dates import is_date, is_imf_fixdate, made_at
 from contract_tests.wire.http_lint import DATES, SINGLE, complaints
-from contract_tests.wire.messages import AUTH_ERRORS, IDENTIFIER_FIELDS, Exchange
+from contract_tests.wire.messages import AUTH_ERRORS, IDENTIFIER_FIELDS, Exchange, Exchanges
 from contract_tests.wire.not_tested import (
     NO_COOKIE,
     OWN_REQUESTS,
@@ -36,7 +35,7 @@ FROZEN_INTERVAL = 5.0  # seconds: for one key and target, because a gateway may 
 
 
 @pytest.fixture
-def dated(gate: Gate, first_ok: Exchange, journal: tuple[Exchange, ...]) -> list[Exchange]:
+def dated(gate: Gate, first_ok: Exchange, journal: Exchanges) -> Exchanges:
     """200 responses with a Date of their own; two seconds or more pass between the first and the last one."""
     dated = [each for each in journal if gate.is_ok(each) and _has_own_date(each)]
     if _duration(dated) < DATE_INTERVAL:
@@ -52,7 +51,7 @@ def dated(gate: Gate, first_ok: Exchange, journal: tuple[Exchange, ...]) -> list
 
 
 @specified("RFC 9110, section 6.6.1: Date is the time at which the message was made", sends_requests=True)
-def test_date_advances(dated: list[Exchange]) -> Iterator[Finding]:
+def test_date_advances(dated: Exchanges) -> Findings:
     """`Date` MUST advance: it MUST NOT be the same in all responses of two seconds.
 
     Nor may it be the same in those of five seconds to one key and target. A cache may repeat a response with its
@@ -74,7 +73,7 @@ def _has_own_date(exchange: Exchange) -> bool:
     return is_date(exchange.header("Date")) and not exchange.values("Age")
 
 
-def _duration(exchanges: Sequence[Exchange]) -> float:
+def _duration(exchanges: Exchanges) -> float:
     """Return the seconds from the end of the first exchange to the start of the last one."""
     return exchanges[-1].started - exchanges[0].ended if exchanges else 0.0
 
@@ -83,7 +82,7 @@ def _duration(exchanges: Sequence[Exchange]) -> float:
     "RFC 9110, section 6.6.1: Date is the time at which the message was made; this machine's clock may be wrong",
     repeats=["http/date-advances"],
 )
-def test_date_is_the_current_time(gate: Gate, all_ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_date_is_the_current_time(gate: Gate, all_ok_responses: Exchanges) -> Findings:
     """`Date` SHOULD be within five minutes of the time of this machine."""
     if gate.transport.is_recorded:
         raise NotTested("the exchanges were recorded at another time", wanted=OWN_REQUESTS)
@@ -102,7 +101,7 @@ def test_date_is_the_current_time(gate: Gate, all_ok_responses: list[Exchange]) 
     repeats=["http/date-advances", "http/date-is-the-current-time"],
     reads=["time"],
 )
-def test_dates_are_of_one_clock(all_ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_dates_are_of_one_clock(all_ok_responses: Exchanges) -> Findings:
     """The values of `Date` SHOULD advance with the time, to within a minute."""
     dated = [each for each in all_ok_responses if _has_own_date(each)]
     for exchange in or_not_applicable(dated, "no 200 response has a Date of its own"):
@@ -115,7 +114,7 @@ def test_dates_are_of_one_clock(all_ok_responses: list[Exchange]) -> Iterator[Fi
 
 
 @specified("RFC 9110, section 5.6.7: a sender generates dates in the IMF-fixdate form")
-def test_dates_are_imf_fixdates(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_dates_are_imf_fixdates(journal: Exchanges) -> Findings:
     """`Date` and `Last-Modified` MUST have the form of `Sun, 06 Nov 1994 08:49:37 GMT`."""
     dates = ((each, name, value) for each in journal for name in DATES for value in each.values(name))
     for exchange, name, value in or_not_applicable(dates, f"no response has {' or '.join(DATES)}"):
@@ -128,7 +127,7 @@ def test_dates_are_imf_fixdates(journal: tuple[Exchange, ...]) -> Iterator[Findi
     "RFC 9110, section 5.3: a field is repeated only if it is a list",
     repeats=["rate/429-is-complete", "schema/media-type-is-documented"],
 )
-def test_single_fields_are_not_repeated(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_single_fields_are_not_repeated(journal: Exchanges) -> Findings:
     """A response MUST NOT repeat a header field that is not a list, such as `Date`, `Content-Type` or `ETag`."""
     for exchange in journal:
         for name in SINGLE:
@@ -137,7 +136,7 @@ def test_single_fields_are_not_repeated(journal: tuple[Exchange, ...]) -> Iterat
 
 
 @advisory("OWASP HTTP Headers Cheat Sheet: fields that browsers have removed, because some of them did harm")
-def test_fields_are_not_obsolete(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_fields_are_not_obsolete(baseline_responses: Exchanges) -> Findings:
     """A response SHOULD NOT have `X-XSS-Protection` other than 0, `Expect-CT`, `Public-Key-Pins` or `P3P`."""
     for exchange in baseline_responses:
         for name in OBSOLETE_FIELDS:
@@ -147,7 +146,7 @@ def test_fields_are_not_obsolete(baseline_responses: tuple[Exchange, ...]) -> It
 
 
 @advisory("RFC 9110, section 16.3.2.1: names consist of letters, digits, - and .; some proxies drop others")
-def test_field_names_have_usual_characters(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_field_names_have_usual_characters(journal: Exchanges) -> Findings:
     """The name of a header field SHOULD consist of letters, digits, hyphens and dots."""
     first_with = {name.lower(): exchange for exchange in reversed(journal) for name, _ in exchange.fields}
     for name, exchange in first_with.items():
@@ -156,7 +155,7 @@ def test_field_names_have_usual_characters(journal: tuple[Exchange, ...]) -> Ite
 
 
 @advisory("RFC 9110, section 6.6.2: a sender names its trailer fields in Trailer, before the body")
-def test_trailer_fields_are_announced(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_trailer_fields_are_announced(journal: Exchanges) -> Findings:
     """A response with trailer fields SHOULD name them in `Trailer`."""
     for exchange in or_not_applicable((each for each in journal if each.trailers), "no response has trailer fields"):
         announced = {name.strip().lower() for name in exchange.header("Trailer").split(",")}
@@ -166,7 +165,7 @@ def test_trailer_fields_are_announced(journal: tuple[Exchange, ...]) -> Iterator
 
 
 @advisory("W3C Trace Context, section 3.2.2.3, of a field for the same purpose: an identifier is unique")
-def test_request_identifiers_differ(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_request_identifiers_differ(journal: Exchanges) -> Findings:
     """A response SHOULD NOT have the X-Request-Id, X-Correlation-Id or Request-Id of another response.
 
     A response to a request with such a field is accepted.
@@ -190,7 +189,7 @@ def test_request_identifiers_differ(journal: tuple[Exchange, ...]) -> Iterator[F
     "RFC 6265, section 4.1.2: HttpOnly and Secure keep a cookie from scripts and from plain HTTP; "
     "OWASP Session Management Cheat Sheet: SameSite keeps it from requests of other sites"
 )
-def test_cookies_are_protected(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_cookies_are_protected(gate: Gate, journal: Exchanges) -> Findings:
     """A cookie that a response sets SHOULD have `HttpOnly` and `SameSite`, and over HTTPS also `Secure`.
 
     A cookie without a value is one that the response deletes.
@@ -206,7 +205,7 @@ def test_cookies_are_protected(gate: Gate, journal: tuple[Exchange, ...]) -> Ite
 
 
 @advisory("RFC 6265, section 4.1.1: the grammar of a cookie, and one field for each name")
-def test_cookies_are_well_formed(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_cookies_are_well_formed(journal: Exchanges) -> Findings:
     """A response SHOULD set each cookie once, with a value without commas, spaces and inner quotation marks."""
     setting = (exchange for exchange in journal if exchange.values("Set-Cookie"))
     for exchange in or_not_applicable(setting, NO_COOKIE):
@@ -221,7 +220,7 @@ def test_cookies_are_well_formed(journal: tuple[Exchange, ...]) -> Iterator[Find
 
 
 @advisory("RFC 9110, section 8.6: a server does not send Content-Length in a response with status 204")
-def test_204_states_no_length(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_204_states_no_length(journal: Exchanges) -> Findings:
     """A response with status 204 SHOULD NOT have Content-Length."""
     for exchange in or_not_applicable((each for each in journal if each.status == 204), "no response has status 204"):
         if stated := exchange.header("Content-Length"):
@@ -229,7 +228,7 @@ def test_204_states_no_length(journal: tuple[Exchange, ...]) -> Iterator[Finding
 
 
 @specified("RFC 9110, section 6.6.1: a server with a clock sends Date in each response with status 2xx, 3xx or 4xx")
-def test_every_response_has_a_date(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_every_response_has_a_date(baseline_responses: Exchanges) -> Findings:
     """A response with status 200, 401 or 403 MUST have `Date` if others have one, because the server has a clock."""
     documented = [exchange for exchange in baseline_responses if exchange.status in {200, *AUTH_ERRORS}]
     dated = or_not_applicable((each for each in documented if each.values("Date")), "no such response has Date")
@@ -242,7 +241,7 @@ def test_every_response_has_a_date(baseline_responses: tuple[Exchange, ...]) -> 
     "RFC 9110, section 6.6.1: a server with a clock sends Date in each response with status 2xx, 3xx or 4xx",
     repeats=["http/every-response-has-a-date"],
 )
-def test_responses_have_a_date(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_responses_have_a_date(baseline_responses: Exchanges) -> Findings:
     """A response SHOULD have `Date`."""
     for exchange in baseline_responses:
         if 200 <= (exchange.status or 0) < 500 and not exchange.values("Date"):
@@ -250,7 +249,7 @@ def test_responses_have_a_date(baseline_responses: tuple[Exchange, ...]) -> Iter
 
 
 @specified("RFC 9110, section 7.8: a sender of Upgrade also sends the connection option upgrade")
-def test_upgrade_is_a_connection_option(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_upgrade_is_a_connection_option(journal: Exchanges) -> Findings:
     """A 200 response with `Upgrade` MUST name it in `Connection`: some clients fail on `Upgrade` alone."""
     offering = (each for each in journal if each.status == 200 and each.values("Upgrade"))
     for exchange in or_not_applicable(offering, "no 200 response has Upgrade"):
@@ -262,7 +261,7 @@ def test_upgrade_is_a_connection_option(journal: tuple[Exchange, ...]) -> Iterat
     "RFC 9110, section 8.3: a sender of content states its media type; some clients guess another one",
     repeats=["schema/media-type-is-documented", "errors/error-body-is-json-with-a-detail"],
 )
-def test_bodies_have_a_media_type(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_bodies_have_a_media_type(journal: Exchanges) -> Findings:
     """A response with a body SHOULD have `Content-Type`."""
     for exchange in journal:
         if exchange.size and exchange.status and not exchange.values("Content-Type"):
@@ -270,7 +269,7 @@ def test_bodies_have_a_media_type(journal: tuple[Exchange, ...]) -> Iterator[Fin
 
 
 @advisory("OWASP REST Security Cheat Sheet, security headers: a browser does not guess another media type")
-def test_media_type_is_not_guessed(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_media_type_is_not_guessed(baseline_responses: Exchanges) -> Findings:
     """A response with a body SHOULD have `X-Content-Type-Options: nosniff`."""
     for exchange in baseline_responses:
         first = exchange.header("X-Content-Type-Options").split(",")[0]  # the only one that counts (Fetch standard)
@@ -287,7 +286,7 @@ def test_media_type_is_not_guessed(baseline_responses: tuple[Exchange, ...]) -> 
         "schema/body-is-json",
     ],
 )
-def test_responses_are_small(baseline_responses: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_responses_are_small(baseline_responses: Exchanges) -> Findings:
     """A response SHOULD NOT have a body of more than 64 KiB, or header fields of more than 4 KiB.
 
     Many proxies reserve 4 KiB for a head.
@@ -315,7 +314,7 @@ def test_responses_are_small(baseline_responses: tuple[Exchange, ...]) -> Iterat
     ],
     reads=["framing"],
 )
-def test_headers_are_well_formed(baseline_responses: tuple[Exchange, ...], journal: object) -> Iterator[Finding]:
+def test_headers_are_well_formed(baseline_responses: Exchanges, journal: object) -> Findings:
     """A response SHOULD have well-formed header fields that do not contradict each other."""
     answered = [exchange for exchange in baseline_responses if exchange.status]
     heads = {(exchange.status, *(name for name, _ in exchange.fields)): exchange for exchange in answered}

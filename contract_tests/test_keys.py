@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 
 import pytest
@@ -24,10 +24,17 @@ from contract_tests.metrics.view import Stated, UsageMetrics, by_key, check_seve
 from contract_tests.support import wrong_keys
 from contract_tests.support.disclosure import disclosed, is_masked, may_show, texts_named
 from contract_tests.support.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY, TWO_KEYS, having
-from contract_tests.support.findings import Finding, report, status_finding
+from contract_tests.support.findings import Finding, Findings, report, status_finding
 from contract_tests.support.gate import Gate, RequestOptions
 from contract_tests.support.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, advisory, documented
-from contract_tests.wire.messages import CLIENT_ERRORS_OR_REDIRECTS, Credential, Exchange, cookies_set, kept_whole
+from contract_tests.wire.messages import (
+    CLIENT_ERRORS_OR_REDIRECTS,
+    Credential,
+    Exchange,
+    Exchanges,
+    cookies_set,
+    kept_whole,
+)
 from contract_tests.wire.not_tested import NotTested, or_not_applicable
 from usage_contract.pointers import pointer
 
@@ -51,7 +58,7 @@ def used_keys(gate: Gate, usage_metrics: list[UsageMetrics]) -> dict[Credential,
 @documented(OWN, reads=["one run"])
 def test_metrics_differ_between_keys(
     used_keys: dict[Credential, Profile], usage_metrics: list[UsageMetrics]
-) -> Iterator[Finding]:
+) -> Findings:
     """A response to one used key MUST NOT have a large count, or a list of domains, in common with another key's."""
     of_each = by_key(usage_metrics)
     for keys in combinations(used_keys, 2):
@@ -64,7 +71,7 @@ def test_metrics_differ_between_keys(
 @documented(OWN, repeats=["keys/metrics-differ-between-keys"], reads=["one run"])
 def test_responses_are_not_mixed_up(
     used_keys: dict[Credential, Profile], usage_metrics: list[UsageMetrics]
-) -> Iterator[Finding]:
+) -> Findings:
     """A response to one key MUST NOT contain the usage metrics of another key."""
     for metrics in usage_metrics:
         yield from _mixed_up(metrics, used_keys)
@@ -75,7 +82,7 @@ def test_responses_are_not_mixed_up(
     repeats=["cache/strong-etag-identifies-one-body"],
     reads=["one run"],
 )
-def test_each_key_has_its_own_etags(used_keys: object, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_each_key_has_its_own_etags(used_keys: object, usage_metrics: list[UsageMetrics]) -> Findings:
     """Responses to two keys with different usage metrics SHOULD NOT have the same `ETag`."""
     first_with: dict[str, UsageMetrics] = {}
     tagged = ((metrics, tag) for metrics in usage_metrics if (tag := metrics.exchange.header("ETag")))
@@ -88,7 +95,7 @@ def test_each_key_has_its_own_etags(used_keys: object, usage_metrics: list[Usage
 
 
 @documented(OWN, repeats=["keys/responses-are-not-mixed-up"], reads=["one run"])
-def test_metrics_of_a_key_are_steady(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_metrics_of_a_key_are_steady(gate: Gate, usage_metrics: list[UsageMetrics]) -> Findings:
     """A response MUST NOT contain a counter or a limit that changes and then changes back.
 
     A counter changes if it halves, doubles or swings. A new window changes it once, and a new limit remains.
@@ -107,7 +114,7 @@ def test_metrics_of_a_key_are_steady(gate: Gate, usage_metrics: list[UsageMetric
 
 
 @documented(OWN, repeats=["keys/metrics-of-a-key-are-steady"], reads=["one run"])
-def test_first_response_is_like_later_ones(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_first_response_is_like_later_ones(gate: Gate, usage_metrics: list[UsageMetrics]) -> Findings:
     """The first response for each key MUST NOT report a much smaller `total` than all later responses.
 
     One such key is accepted, because its use may explain the difference.
@@ -137,7 +144,7 @@ def test_first_response_is_like_later_ones(gate: Gate, usage_metrics: list[Usage
         yield from findings
 
 
-def _unsteady(member: str, changes: Iterable[Change], least: int = 1) -> Iterator[Finding]:
+def _unsteady(member: str, changes: Iterable[Change], least: int = 1) -> Findings:
     """Yield a finding for each change of a member, if it has at least as many changes as `least`."""
     findings = []
     for metrics, before, value, after in changes:
@@ -148,7 +155,7 @@ def _unsteady(member: str, changes: Iterable[Change], least: int = 1) -> Iterato
         yield from findings
 
 
-def _mixed_up(metrics: UsageMetrics, used_keys: Mapping[Credential, Profile]) -> Iterator[Finding]:
+def _mixed_up(metrics: UsageMetrics, used_keys: Mapping[Credential, Profile]) -> Findings:
     """Yield a finding if these are the usage metrics of another key than that of their request."""
     own = used_keys.get(metrics.key) if metrics.key else None
     for profile in used_keys.values():
@@ -165,7 +172,7 @@ def _mixed_up(metrics: UsageMetrics, used_keys: Mapping[Credential, Profile]) ->
     repeats=["keys/api-key-is-the-one-sent", "keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up"],
     sends_requests=True,
 )
-def test_concurrent_clients_are_kept_apart(gate: Gate, used_keys: dict[Credential, Profile]) -> Iterator[Finding]:
+def test_concurrent_clients_are_kept_apart(gate: Gate, used_keys: dict[Credential, Profile]) -> Findings:
     """A response to one of several concurrent requests MUST be the one for the key of its own request."""
     label = "at the same time as seven other requests"
     gzip: RequestOptions = {"fields": [("Accept-Encoding", "gzip")]}  # compressed responses may be stored separately
@@ -193,8 +200,8 @@ def test_concurrent_clients_are_kept_apart(gate: Gate, used_keys: dict[Credentia
     sends_requests=True,
 )
 def test_only_the_header_selects_the_key(
-    gate: Gate, ok_responses: list[Exchange], used_keys: dict[Credential, Profile]
-) -> Iterator[Finding]:
+    gate: Gate, ok_responses: Exchanges, used_keys: dict[Credential, Profile]
+) -> Findings:
     """A response MUST contain the usage metrics of the key in the key header, regardless of a key elsewhere.
 
     Another key may be in the query, in Authorization, in a cookie or in another header field.
@@ -227,7 +234,7 @@ def test_only_the_header_selects_the_key(
 
 
 @documented(f"{DOCUMENT}, UsageResponse.api_key; whole or masked is open")
-def test_api_key_is_the_one_sent(gate: Gate, usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_api_key_is_the_one_sent(gate: Gate, usage_metrics: list[UsageMetrics]) -> Findings:
     """`api_key` MUST NOT show another key than that of the request, or the same text for two keys.
 
     A masked text may be the same for two keys.
@@ -253,7 +260,7 @@ def _check_further_keys(gate: Gate, stated: Iterable[Stated]) -> None:
         raise NotTested("api_key does not show the only key of the run, and may be a label", wanted=TWO_KEYS)
 
 
-def _shown_keys(gate: Gate, metrics: UsageMetrics) -> Iterator[Finding]:
+def _shown_keys(gate: Gate, metrics: UsageMetrics) -> Findings:
     """Yield a finding for each key that `api_key` may show, if it cannot show the key of the request."""
     text, own = metrics.api_key or "", metrics.key
     if text and not (own is not None and may_show(text, own)):
@@ -269,8 +276,8 @@ def _shown_keys(gate: Gate, metrics: UsageMetrics) -> Iterator[Finding]:
     sends_requests=True,
 )
 def test_query_does_not_disclose_keys(
-    gate: Gate, ok_responses: list[Exchange], query_response: Exchange, journal: object
-) -> Iterator[Finding]:
+    gate: Gate, ok_responses: Exchanges, query_response: Exchange, journal: object
+) -> Findings:
     """A response to a request with undocumented query parameters MUST NOT contain an API key of another customer.
 
     An `api_key` member, at any depth, shows the key of the request.
@@ -308,8 +315,8 @@ def _is_alike(text: str, key: Credential) -> bool:
     reads=["one run"],
 )
 def test_unusual_requests_are_not_mixed_up(
-    other_ok_responses: list[Exchange], used_keys: dict[Credential, Profile]
-) -> Iterator[Finding]:
+    other_ok_responses: Exchanges, used_keys: dict[Credential, Profile]
+) -> Findings:
     """A response to an unusual request with one key MUST NOT contain the usage metrics of another key.
 
     A request after a 429 is such a request.
@@ -328,9 +335,7 @@ def test_unusual_requests_are_not_mixed_up(
         "keys/unusual-requests-are-not-mixed-up",
     ],
 )
-def test_api_key_is_the_one_sent_in_other_responses(
-    gate: Gate, other_ok_responses: list[Exchange]
-) -> Iterator[Finding]:
+def test_api_key_is_the_one_sent_in_other_responses(gate: Gate, other_ok_responses: Exchanges) -> Findings:
     """`api_key` in a response to any other request MUST NOT show another key than that of the request."""
     others = [UsageMetrics(exchange) for exchange in kept_whole(other_ok_responses)]
     shown = (each for each in with_members(others, "api_key") if each[1])
@@ -345,7 +350,7 @@ def test_api_key_is_the_one_sent_in_other_responses(
     needs=[*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS],
     sends_requests=True,
 )
-def test_cached_response_is_not_shared(gate: Gate) -> Iterator[Finding]:
+def test_cached_response_is_not_shared(gate: Gate) -> Findings:
     """A response to one client MUST NOT be sent to another, regardless of the order of their requests."""
     unique = f"{gate.path}?contract=cache"
     first, *rejected = gate.send_in_turn(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from contract_tests.reports.model import counted
 from contract_tests.support.facts import MISSING_KEY_REFUSED, NEEDS_VALID_KEY
-from contract_tests.support.findings import Finding, after, one_of, status_finding, unless_200
+from contract_tests.support.findings import Finding, Findings, after, one_of, status_finding, unless_200
 from contract_tests.support.gate import OVERRIDES, Gate
 from contract_tests.support.lengths import Widen, other_length, states_a_length, twice_or_half
 from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
-from contract_tests.wire.messages import LATE_ENDINGS, SERVER_ERRORS, SUCCESSES, Exchange
+from contract_tests.wire.messages import LATE_ENDINGS, SERVER_ERRORS, SUCCESSES, Exchange, Exchanges
 from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
 
 LENGTH_TOLERANCE = 100  # bytes: usage metrics change from one response to the next
@@ -28,7 +26,7 @@ def options(gate: Gate) -> Exchange:
 
 
 @documented(MAY_FAIL, needs=NEEDS_VALID_KEY, sends_requests=True)
-def test_options_does_not_fail(gate: Gate, options: Exchange, first_ok: Exchange) -> Iterator[Finding]:
+def test_options_does_not_fail(gate: Gate, options: Exchange, first_ok: Exchange) -> Findings:
     """A response to OPTIONS MUST exist, and MUST NOT have a 5xx status, except 501.
 
     The next request on the connection MUST get a 200 with usage metrics.
@@ -41,7 +39,7 @@ def test_options_does_not_fail(gate: Gate, options: Exchange, first_ok: Exchange
     needs=NEEDS_VALID_KEY,
     sends_requests=True,
 )
-def test_options_states_the_methods(options: Exchange) -> Iterator[Finding]:
+def test_options_states_the_methods(options: Exchange) -> Findings:
     """A successful response to OPTIONS SHOULD have `Allow` or `Access-Control-Allow-Methods`."""
     if options.status not in SUCCESSES:
         raise NotApplicable("OPTIONS was refused")
@@ -54,7 +52,7 @@ def test_options_states_the_methods(options: Exchange) -> Iterator[Finding]:
     needs=NEEDS_VALID_KEY,
     sends_requests=True,
 )
-def test_options_of_the_server_do_not_fail(gate: Gate) -> Iterator[Finding]:
+def test_options_of_the_server_do_not_fail(gate: Gate) -> Findings:
     """A response to `OPTIONS *` MUST NOT have a 5xx status, except 501. The connection may be closed instead."""
     if gate.settings.proxy:
         raise NotApplicable("the request would be for the proxy, not for the deployment")
@@ -70,7 +68,7 @@ def head(gate: Gate) -> Exchange:
 
 
 @specified("RFC 9110, section 9.3.2: HEAD", needs=NEEDS_VALID_KEY, sends_requests=True)
-def test_head_has_no_body(head: Exchange) -> Iterator[Finding]:
+def test_head_has_no_body(head: Exchange) -> Findings:
     """A response to HEAD MUST NOT have a body."""
     if head.ending == "malformed":
         yield Finding(f"the response is malformed: {head.excerpt(head.problem)}", head)
@@ -83,7 +81,7 @@ def test_head_has_no_body(head: Exchange) -> Iterator[Finding]:
     needs=NEEDS_VALID_KEY,
     sends_requests=True,
 )
-def test_head_states_a_possible_length(head: Exchange, main_key_responses: list[Exchange]) -> Iterator[Finding]:
+def test_head_states_a_possible_length(head: Exchange, main_key_responses: Exchanges) -> Findings:
     """`Content-Length` in a response to HEAD MUST be a possible length of a response to GET.
 
     Usage metrics change, so any length between half and twice the lengths of other responses is accepted.
@@ -97,7 +95,7 @@ def test_head_states_a_possible_length(head: Exchange, main_key_responses: list[
     repeats=["methods/head-states-a-possible-length"],
     sends_requests=True,
 )
-def test_head_states_the_length_of_get(head: Exchange, main_key_responses: list[Exchange]) -> Iterator[Finding]:
+def test_head_states_the_length_of_get(head: Exchange, main_key_responses: Exchanges) -> Findings:
     """`Content-Length` in a response to HEAD SHOULD be about the length of a response to GET.
 
     A difference of a hundred bytes is accepted, because usage metrics change.
@@ -109,7 +107,7 @@ def test_head_states_the_length_of_get(head: Exchange, main_key_responses: list[
     yield from _other_length(head, main_key_responses, widen)
 
 
-def _other_length(head: Exchange, responses: list[Exchange], widen: Widen) -> Iterator[Finding]:
+def _other_length(head: Exchange, responses: Exchanges, widen: Widen) -> Findings:
     """Yield a finding where HEAD states a length outside of the lengths of GET, widened by a tolerance."""
     if head.status != 200 or not states_a_length(head, responses):
         raise NotApplicable("no 200 response to HEAD has a Content-Length that can be compared")
@@ -121,7 +119,7 @@ def _other_length(head: Exchange, responses: list[Exchange], widen: Widen) -> It
     needs=NEEDS_VALID_KEY,
     sends_requests=True,
 )
-def test_head_matches_get(head: Exchange, first_ok: Exchange) -> Iterator[Finding]:
+def test_head_matches_get(head: Exchange, first_ok: Exchange) -> Findings:
     """A response to HEAD SHOULD have the status, Content-Type and Cache-Control of GET; many servers answer 405."""
     yield from unless_200([head])
     for name in ("Content-Type", "Cache-Control") if head.status == 200 else ():
@@ -131,7 +129,7 @@ def test_head_matches_get(head: Exchange, first_ok: Exchange) -> Iterator[Findin
 
 
 @documented(MAY_FAIL, needs=NEEDS_VALID_KEY, sends_requests=True)
-def test_head_does_not_fail(gate: Gate, head: Exchange, first_ok: Exchange) -> Iterator[Finding]:
+def test_head_does_not_fail(gate: Gate, head: Exchange, first_ok: Exchange) -> Findings:
     """A response to HEAD MUST exist, and MUST NOT have a 5xx status, except 501.
 
     The next request on the connection MUST get a 200 with usage metrics.
@@ -144,7 +142,7 @@ def test_head_does_not_fail(gate: Gate, head: Exchange, first_ok: Exchange) -> I
     needs=[MISSING_KEY_REFUSED],
     sends_requests=True,
 )
-def test_override_fields_have_no_effect(gate: Gate) -> Iterator[Finding]:
+def test_override_fields_have_no_effect(gate: Gate) -> Findings:
     """A response to GET SHOULD NOT be that to the method in X-HTTP-Method-Override or a similar field.
 
     The request has no key.
@@ -160,7 +158,7 @@ def test_override_fields_have_no_effect(gate: Gate) -> Iterator[Finding]:
     needs=NEEDS_VALID_KEY,
     sends_requests=True,
 )
-def test_trace_is_refused(gate: Gate) -> Iterator[Finding]:
+def test_trace_is_refused(gate: Gate) -> Findings:
     """A response to TRACE SHOULD NOT have a 2xx status."""
     exchange = gate.send(gate.main, "by TRACE", method="TRACE", new_connection=True)
     if exchange.status in SUCCESSES:
@@ -168,7 +166,7 @@ def test_trace_is_refused(gate: Gate) -> Iterator[Finding]:
 
 
 @documented("RFC 9110, section 15.5.6: 405")
-def test_405_names_the_allowed_methods(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_405_names_the_allowed_methods(gate: Gate, journal: Exchanges) -> Findings:
     """A response with status 405 MUST name the allowed methods in `Allow`.
 
     The documented method is one of them. A refused POST, PUT, PATCH or DELETE is not.
@@ -190,7 +188,7 @@ def test_405_names_the_allowed_methods(gate: Gate, journal: tuple[Exchange, ...]
     "RFC 9110, section 10.2.1: Allow lists the methods that the resource supports",
     repeats=["methods/405-names-the-allowed-methods"],
 )
-def test_allowed_methods_are_supported(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_allowed_methods_are_supported(journal: Exchanges) -> Findings:
     """A request with a method that `Allow` names SHOULD NOT be refused with 405 or 501."""
     naming = _naming_methods(journal)
     allowing = {
@@ -210,7 +208,7 @@ def test_allowed_methods_are_supported(journal: tuple[Exchange, ...]) -> Iterato
     "RFC 9110, section 10.2.1: Allow lists the methods that the resource supports",
     repeats=["methods/405-names-the-allowed-methods", "methods/allowed-methods-are-supported"],
 )
-def test_allow_fields_agree(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_allow_fields_agree(journal: Exchanges) -> Findings:
     """`Allow` SHOULD name the same write methods in each response of the resource."""
     first_of: dict[bytes, Exchange] = {}
     for exchange in _naming_methods(journal):
@@ -221,7 +219,7 @@ def test_allow_fields_agree(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
             return
 
 
-def _naming_methods(journal: tuple[Exchange, ...]) -> list[Exchange]:
+def _naming_methods(journal: Exchanges) -> Exchanges:
     """Return the responses with Allow; some servers refuse TRACE themselves, and do not know the resource's methods."""
     naming = (each for each in journal if each.values("Allow") and each.request.method != "TRACE")
     return or_not_applicable(naming, "no response has Allow")
@@ -232,7 +230,7 @@ def _write_methods(exchange: Exchange) -> set[str]:
 
 
 @advisory("RFC 9110, section 15.5.6: 405 means that the method is known, and the resource does not support it")
-def test_other_methods_are_405(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_other_methods_are_405(gate: Gate, journal: Exchanges) -> Findings:
     """A response to POST, PUT, PATCH or DELETE SHOULD NOT have status 400 or 404 at the path of the operation.
 
     401 and 403 are accepted: a server may authenticate the client first.
@@ -247,7 +245,7 @@ def test_other_methods_are_405(gate: Gate, journal: tuple[Exchange, ...]) -> Ite
 @documented(
     f"{DOCUMENT}: GET is the only operation of this path", needs=NEEDS_VALID_KEY, intrusive=True, sends_requests=True
 )
-def test_undocumented_method_is_refused(gate: Gate) -> Iterator[Finding]:
+def test_undocumented_method_is_refused(gate: Gate) -> Findings:
     """A request with a write method MUST NOT succeed, even with a valid key."""
     for method in WRITE_METHODS:
         exchange = gate.send(gate.main, f"by {method}", method=method, new_connection=True)
@@ -257,7 +255,7 @@ def test_undocumented_method_is_refused(gate: Gate) -> Iterator[Finding]:
     yield from unless_200([gate.send(gate.main, "after write methods")])
 
 
-def _failures(gate: Gate, exchange: Exchange, first_ok: Exchange) -> Iterator[Finding]:
+def _failures(gate: Gate, exchange: Exchange, first_ok: Exchange) -> Findings:
     """Yield a finding if the response is missing or a 5xx, or if the next one on the connection is not as usual."""
     following = gate.send(gate.main, f"right after {exchange.request.method}")
     if exchange.status in {None, *SERVER_ERRORS} - {501}:

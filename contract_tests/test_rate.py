@@ -12,12 +12,12 @@ from itertools import pairwise
 
 from contract_tests.metrics.view import Stated, UsageMetrics, check_several, with_members
 from contract_tests.support.facts import having
-from contract_tests.support.findings import Finding, header_findings, json_findings
+from contract_tests.support.findings import Finding, Findings, header_findings, json_findings
 from contract_tests.support.gate import OPERATION, Gate
 from contract_tests.support.rules import ERRORS_GUIDE, TOKEN_BUCKET, advisory, documented
 from contract_tests.support.token_bucket import REMAINING, ROUNDING
 from contract_tests.wire.dates import made_at
-from contract_tests.wire.messages import Credential, Exchange, Request
+from contract_tests.wire.messages import Credential, Exchange, Exchanges, Request
 from contract_tests.wire.not_tested import NotTested, or_not_applicable
 from contract_tests.wire.pacing import stated_wait
 
@@ -41,7 +41,7 @@ NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?")  # other forms, such as a list w
 
 
 @documented(TOKEN_BUCKET)
-def test_remaining_is_at_most_burst(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_remaining_is_at_most_burst(usage_metrics: list[UsageMetrics]) -> Findings:
     """`rate_limit.remaining` MUST NOT exceed `rate_limit.burst`, the capacity."""
     for metrics, remaining, burst in having(usage_metrics, "remaining", "burst"):
         if remaining > burst:
@@ -49,7 +49,7 @@ def test_remaining_is_at_most_burst(usage_metrics: list[UsageMetrics]) -> Iterat
 
 
 @documented(TOKEN_BUCKET, reads=["time"])
-def test_remaining_grows_no_faster_than_rps(usage_metrics: list[UsageMetrics]) -> Iterator[Finding]:
+def test_remaining_grows_no_faster_than_rps(usage_metrics: list[UsageMetrics]) -> Findings:
     """`rate_limit.remaining` MUST NOT grow faster between two responses than `rate_limit.rps` allows.
 
     The responses may come from a few processes with a bucket each.
@@ -83,7 +83,7 @@ def _excess(before: Stated, after: Stated) -> Decimal:
 
 
 @documented(f"{TOKEN_BUCKET}; {ERRORS_GUIDE}: 429 is for a request over the limit", reads=["one run"])
-def test_remaining_tokens_are_usable(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_remaining_tokens_are_usable(gate: Gate, journal: Exchanges) -> Findings:
     """A response MUST NOT repeatedly have status 429 right after a response that states half a bucket or more."""
     for key in gate.keys:
         of_key = [each for each in journal if each.request.credential == key and gate.is_operation(each.request)]
@@ -142,7 +142,7 @@ def _is_filled(exchange: Exchange, share: Decimal, fewest: int) -> bool:
     ),
     reads=["one run", "time"],
 )
-def test_429_follows_an_empty_bucket(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_429_follows_an_empty_bucket(gate: Gate, journal: Exchanges) -> Findings:
     """A response SHOULD NOT repeatedly have status 429 while three tokens or more remain.
 
     The tokens are those of the last 200 response, less one for each request with the key since then. The growth of
@@ -153,9 +153,7 @@ def test_429_follows_an_empty_bucket(gate: Gate, journal: tuple[Exchange, ...]) 
         yield _repeated_429(f"a 429 while {SOME_TOKENS} tokens or more remain, {len(pairs)} times", pairs)
 
 
-def _pairs_with_tokens(
-    gate: Gate, journal: tuple[Exchange, ...], key: Credential
-) -> Iterator[tuple[Exchange, Exchange]]:
+def _pairs_with_tokens(gate: Gate, journal: Exchanges, key: Credential) -> Iterator[tuple[Exchange, Exchange]]:
     """Yield each 429 to a key that has tokens left, with the last 200 before it."""
     of_key = sorted((each for each in journal if each.request.credential == key), key=lambda each: each.started)
     rejected = [each for each in of_key if each.status == 429 and _is_harmless(gate, each.request, of_key)]
@@ -173,7 +171,7 @@ def _pairs_with_tokens(
             yield last, throttled
 
 
-def _is_harmless(gate: Gate, request: Request, of_key: Sequence[Exchange]) -> bool:
+def _is_harmless(gate: Gate, request: Request, of_key: Exchanges) -> bool:
     """Whether a firewall has no reason to reject a request: it is a usual one, or it was accepted when sent again."""
     usual = gate.request(request.credential)
     is_usual = (request.target, request.fields, request.body) == (usual.target, usual.fields, usual.body)
@@ -183,7 +181,7 @@ def _is_harmless(gate: Gate, request: Request, of_key: Sequence[Exchange]) -> bo
 
 
 @advisory(f"{ERRORS_GUIDE}: X-RateLimit-Limit and X-RateLimit-Remaining describe the bucket of the key")
-def test_200_fields_agree_with_the_body(ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_200_fields_agree_with_the_body(ok_responses: Exchanges) -> Findings:
     """X-RateLimit-Limit and X-RateLimit-Remaining of a 200 response SHOULD agree with `rate_limit` of its body.
 
     They may differ by one token. The limit is `rps` or `burst`.
@@ -204,7 +202,7 @@ def test_200_fields_agree_with_the_body(ok_responses: list[Exchange]) -> Iterato
 @advisory(
     "RFC 9110, section 10.2.3; RFC 6585, section 4: Retry-After is for 503, 429 and redirects; some clients always wait"
 )
-def test_200_has_no_retry_after(ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_200_has_no_retry_after(ok_responses: Exchanges) -> Findings:
     """A 200 response SHOULD NOT have `Retry-After`."""
     for exchange in ok_responses:
         if exchange.status == 200 and exchange.values("Retry-After"):
@@ -215,7 +213,7 @@ def test_200_has_no_retry_after(ok_responses: list[Exchange]) -> Iterator[Findin
     f"{ERRORS_GUIDE}: such fields describe the bucket of the key; a client relies on a field that it has received",
     reads=["one run"],
 )
-def test_every_200_has_the_same_rate_fields(gate: Gate, ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_every_200_has_the_same_rate_fields(gate: Gate, ok_responses: Exchanges) -> Findings:
     """A 200 response SHOULD have each field about the rate limit that other 200 responses to the same key have."""
     for key in gate.keys:
         of_key = [each for each in ok_responses if each.status == 200 and each.request.credential == key]
@@ -231,7 +229,7 @@ def test_every_200_has_the_same_rate_fields(gate: Gate, ok_responses: list[Excha
 @advisory(
     "RateLimit header fields for HTTP (draft): the time until the limit is reset; many servers state a date instead"
 )
-def test_reset_is_not_in_the_past(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_reset_is_not_in_the_past(journal: Exchanges) -> Findings:
     """X-RateLimit-Reset and RateLimit-Reset SHOULD NOT be a time from 2020 to a minute before `Date`.
 
     A smaller number may be a duration.
@@ -246,7 +244,7 @@ def test_reset_is_not_in_the_past(journal: tuple[Exchange, ...]) -> Iterator[Fin
 
 
 @documented(f"{ERRORS_GUIDE}: 429 with Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining and a detail text")
-def test_429_is_complete(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_429_is_complete(gate: Gate, journal: Exchanges) -> Findings:
     """A 429 response to a valid key MUST have Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining and a `detail`.
 
     X-RateLimit-Remaining is 0. X-RateLimit-Limit is the limit of the key if its bucket is empty. If it is not, the 429
@@ -268,7 +266,7 @@ def test_429_is_complete(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[
     f"{ERRORS_GUIDE}: Retry-After is the time after which to retry; a client that waits longer leaves tokens unused",
     repeats=["bucket/retry-after-is-sufficient", "rate/429-is-complete"],
 )
-def test_retry_after_is_not_longer_than_a_refill(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_retry_after_is_not_longer_than_a_refill(gate: Gate, journal: Exchanges) -> Findings:
     """Retry-After SHOULD be at most a second longer than an empty bucket of the key takes until it is full.
 
     Fractions of a second are rounded up. A 429 while tokens remain may be that of another limit.
@@ -286,11 +284,11 @@ def test_retry_after_is_not_longer_than_a_refill(gate: Gate, journal: tuple[Exch
             return
 
 
-def _of_other_limits(gate: Gate, journal: tuple[Exchange, ...]) -> list[Exchange]:
+def _of_other_limits(gate: Gate, journal: Exchanges) -> Exchanges:
     return [throttled for key in gate.keys for _, throttled in _pairs_with_tokens(gate, journal, key)]
 
 
-def _throttled(gate: Gate, journal: tuple[Exchange, ...]) -> list[Exchange]:
+def _throttled(gate: Gate, journal: Exchanges) -> Exchanges:
     """Return the responses with status 429 to a valid key; NotTested without any."""
     of_a_key = (exchange for exchange in journal if _has_a_limit(gate, exchange.request))
     if throttled := [exchange for exchange in of_a_key if exchange.status == 429]:
@@ -307,13 +305,13 @@ def _has_a_limit(gate: Gate, request: Request) -> bool:
     return gate.is_authorized(request) and len(request.values(gate.key_header)) == 1
 
 
-def _stated_limits(journal: tuple[Exchange, ...], key: Credential | None) -> set[Decimal]:
+def _stated_limits(journal: Exchanges, key: Credential | None) -> set[Decimal]:
     """Return the values of rps and burst in the usage metrics of a key."""
     of_key = [exchange for exchange in journal if exchange.request.credential == key]
     return {limit for each in map(UsageMetrics, of_key) for limit in (each.rps, each.burst) if limit is not None}
 
 
-def _other_limit(throttled: Exchange, stated: set[Decimal]) -> Iterator[Finding]:
+def _other_limit(throttled: Exchange, stated: set[Decimal]) -> Findings:
     text = throttled.header("X-RateLimit-Limit")
     if stated and text.isdecimal() and all(abs(Decimal(text) - limit) >= 1 for limit in stated):  # it may be rounded
         expected = " or ".join(map(str, sorted(stated)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable
 from itertools import cycle
 from urllib.parse import urlsplit
 
@@ -10,6 +10,7 @@ from contract_tests.support.combined import Combined, Judgement, find_defect
 from contract_tests.support.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY
 from contract_tests.support.findings import (
     Finding,
+    Findings,
     after,
     body_findings,
     media_type_finding,
@@ -26,6 +27,7 @@ from contract_tests.wire.messages import (
     CLOSED_ENDINGS,
     LATE_ENDINGS,
     Exchange,
+    Exchanges,
     Request,
 )
 from contract_tests.wire.not_tested import NotApplicable, or_not_tested
@@ -82,7 +84,7 @@ PARAMETERS = b"&".join(b"p%d=%d" % (number, number) for number in range(100))
     repeats=["schema/media-type-is-documented", "schema/body-has-the-specified-types"],
     sends_requests=True,
 )
-def test_accept_leads_to_json_or_4xx(gate: Gate) -> Iterator[Finding]:
+def test_accept_leads_to_json_or_4xx(gate: Gate) -> Findings:
     """A response MUST be the documented one or a 4xx for any value of `Accept`, and a 200 if that includes JSON."""
     including_json = [
         gate.request(gate.main, "without Accept", without=("Accept",)),
@@ -112,7 +114,7 @@ def test_accept_leads_to_json_or_4xx(gate: Gate) -> Iterator[Finding]:
 
 
 @documented(REFUSAL, needs=NEEDS_VALID_KEY, sends_requests=True)
-def test_unusual_headers_do_no_harm(gate: Gate) -> Iterator[Finding]:
+def test_unusual_headers_do_no_harm(gate: Gate) -> Findings:
     """A response to a request with a valid key MUST have status 200, 206, 304 or 4xx for any other headers.
 
     The status is not 401, because the key is valid.
@@ -175,7 +177,7 @@ def _find_harm(
 
 
 @advisory("RFC 9110, section 10.1.5: User-Agent is not required", needs=NEEDS_VALID_KEY)
-def test_missing_user_agent_is_accepted(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_missing_user_agent_is_accepted(gate: Gate, journal: Exchanges) -> Findings:
     """A request with a valid key SHOULD be accepted without `User-Agent`."""
     hosted = (each for each in journal if gate.is_authorized(each.request) and each.request.values("Host"))
     without_agent = (exchange for exchange in hosted if not exchange.request.values("User-Agent"))
@@ -185,7 +187,7 @@ def test_missing_user_agent_is_accepted(gate: Gate, journal: tuple[Exchange, ...
 
 
 @documented(REFUSAL, needs=NEEDS_VALID_KEY, sends_requests=True)
-def test_unusual_targets_do_no_harm(gate: Gate) -> Iterator[Finding]:
+def test_unusual_targets_do_no_harm(gate: Gate) -> Findings:
     """A response to a request with a valid key MUST have status 200, 206, 304 or 4xx for any target.
 
     The status is not 401, because the key is valid. An unknown path may be redirected.
@@ -213,7 +215,7 @@ def test_unusual_targets_do_no_harm(gate: Gate) -> Iterator[Finding]:
 
 
 @specified("RFC 9110, section 5.5: a field value contains no line break", needs=NEEDS_VALID_KEY, sends_requests=True)
-def test_query_does_not_add_headers(gate: Gate) -> Iterator[Finding]:
+def test_query_does_not_add_headers(gate: Gate) -> Findings:
     """A response MUST NOT contain a percent-encoded line break of the query as a line break in its head.
 
     Many servers redirect a path that ends in a slash, and repeat the query in `Location`.
@@ -238,7 +240,7 @@ def test_query_does_not_add_headers(gate: Gate) -> Iterator[Finding]:
 
 
 @advisory("RFC 9112, section 3: a request line of 8,000 octets at least; RFC 6585, section 5: 431")
-def test_usual_targets_are_accepted(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_usual_targets_are_accepted(journal: Exchanges) -> Findings:
     """A request SHOULD NOT be refused with 414 if its target has less than 8,000 bytes.
 
     Nor is it refused with 431 if its head has less than 4,000 bytes and at most 50 header fields.
@@ -256,7 +258,7 @@ def test_usual_targets_are_accepted(journal: tuple[Exchange, ...]) -> Iterator[F
     needs=NEEDS_VALID_KEY,
     sends_requests=True,
 )
-def test_expectation_gets_a_response(gate: Gate, first_ok: Exchange) -> Iterator[Finding]:
+def test_expectation_gets_a_response(gate: Gate, first_ok: Exchange) -> Findings:
     """A request with `Expect: 100-continue` MUST get 100 or a final response before its body is sent.
 
     The connection may be closed instead. A server of HTTP/1.0 does not know the field.
@@ -269,7 +271,7 @@ def test_expectation_gets_a_response(gate: Gate, first_ok: Exchange) -> Iterator
 
 
 @documented(REFUSAL, needs=NEEDS_VALID_KEY, sends_requests=True)
-def test_unexpected_bodies_do_no_harm(gate: Gate) -> Iterator[Finding]:
+def test_unexpected_bodies_do_no_harm(gate: Gate) -> Findings:
     """A response to a GET with a body MUST have status 200, 206, 304 or 4xx, and the next request MUST get a 200.
 
     The status is not 401, because the key is valid. The connection may be closed instead of the first response.
@@ -298,7 +300,7 @@ def test_unexpected_bodies_do_no_harm(gate: Gate) -> Iterator[Finding]:
     "RFC 9112, section 9.3: a server reads the whole body, or closes the connection after its response",
     sends_requests=True,
 )
-def test_body_is_not_taken_for_a_request(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_body_is_not_taken_for_a_request(gate: Gate, journal: Exchanges) -> Findings:
     """The server MUST NOT take the body of a request for the next request, also if it rejects the request."""
     label, json = "but with a body that is itself a request", [("Content-Type", "application/json")]
     rejected = gate.send_in_turn(
@@ -316,7 +318,7 @@ def _inner(gate: Gate) -> bytes:
 
 
 @documented(REFUSAL, needs=NEEDS_VALID_KEY, sends_requests=True)
-def test_abandoned_requests_do_no_harm(gate: Gate) -> Iterator[Finding]:
+def test_abandoned_requests_do_no_harm(gate: Gate) -> Findings:
     """A response to a request MUST have status 200, also after other clients have left before their responses.
 
     One more client has sent half a request, and keeps its connection open.
@@ -331,7 +333,7 @@ def test_abandoned_requests_do_no_harm(gate: Gate) -> Iterator[Finding]:
 
 
 @documented(REFUSAL, needs=(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS), sends_requests=True)
-def test_malformed_requests_do_no_harm(gate: Gate) -> Iterator[Finding]:
+def test_malformed_requests_do_no_harm(gate: Gate) -> Findings:
     """A response to a malformed request MUST have status 200, 501, 505 or 4xx, and later ones MUST be as before.
 
     The connection may be closed instead of the response, and an unknown path may be redirected.
@@ -372,7 +374,7 @@ def _accepted_elsewhere(gate: Gate, exchange: Exchange) -> Collection[int]:
     return () if gate.is_operation(exchange.request) else CLIENT_ERRORS_OR_REDIRECTS
 
 
-def _harmed(exchanges: Iterable[Exchange], stopped: Collection[str] = ()) -> Iterator[Finding]:
+def _harmed(exchanges: Iterable[Exchange], stopped: Collection[str] = ()) -> Findings:
     """Yield a finding for each other status; `stopped` are endings by which a firewall may refuse the request.
 
     A 401 is harm, because the key is valid. It is accepted for an oversized head, whose end a server may not read.

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from urllib.parse import urlsplit
 
 from contract_tests.support.disclosure import received_values
-from contract_tests.support.findings import Finding
+from contract_tests.support.findings import Finding, Findings
 from contract_tests.support.gate import OTHER_ORIGIN, Gate
 from contract_tests.support.rules import advisory
-from contract_tests.wire.messages import SUCCESSES, Exchange, Request, kept_whole
+from contract_tests.wire.messages import SUCCESSES, Exchanges, Request, kept_whole
 from contract_tests.wire.not_tested import or_not_applicable
 
 HOST = re.compile(rb"[\w-]+(?:\.[\w-]+)+")
@@ -21,7 +20,7 @@ HOST_FIELDS = {b"x-forwarded-host", b"x-host", b"x-original-host", b"x-forwarded
 
 
 @advisory("OWASP Web Security Testing Guide, host header injection: a client chooses the value of such a field")
-def test_responses_do_not_follow_forwarded_hosts(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_responses_do_not_follow_forwarded_hosts(gate: Gate, journal: Exchanges) -> Findings:
     """A 2xx or 3xx response SHOULD NOT contain a host that only X-Forwarded-Host or the like names in the request."""
     forwarded = (each for each in journal if each.status in SERVED and _forwarded_hosts(each.request))
     for exchange in kept_whole(or_not_applicable(forwarded, "no request with X-Forwarded-Host or the like was served")):
@@ -44,7 +43,7 @@ def _forwarded_hosts(request: Request) -> dict[bytes, str]:
 
 
 @advisory("RFC 9110, section 15.4: a redirect names its target in Location")
-def test_redirects_have_a_location(journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_redirects_have_a_location(journal: Exchanges) -> Findings:
     """A response with status 301, 302, 303, 307 or 308 SHOULD have `Location`."""
     for exchange in or_not_applicable((each for each in journal if each.status in REDIRECTS), "no response redirects"):
         if not exchange.values("Location"):
@@ -54,7 +53,7 @@ def test_redirects_have_a_location(journal: tuple[Exchange, ...]) -> Iterator[Fi
 @advisory(
     "OWASP Unvalidated Redirects and Forwards Cheat Sheet: a request does not choose another host", sends_requests=True
 )
-def test_redirects_do_not_lead_to_a_host_in_the_path(gate: Gate) -> Iterator[Finding]:
+def test_redirects_do_not_lead_to_a_host_in_the_path(gate: Gate) -> Findings:
     """A `Location` field SHOULD NOT name a host that is a part of the path of the request.
 
     `//host/path` is a path in a request, and another host in `Location`.

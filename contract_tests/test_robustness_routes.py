@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from contract_tests.support.findings import Finding, status_finding
+from contract_tests.support.findings import Findings, status_finding
 from contract_tests.support.gate import OTHER_ROUTES, Gate
 from contract_tests.support.rules import advisory
-from contract_tests.wire.messages import Exchange
+from contract_tests.wire.messages import Exchange, Exchanges
 from contract_tests.wire.not_tested import NotApplicable, or_not_tested
 
 
@@ -16,7 +14,7 @@ from contract_tests.wire.not_tested import NotApplicable, or_not_tested
     "management endpoints are not for the Internet",
     repeats=["bypass/other-route-needs-a-key"],
 )
-def test_other_routes_are_unknown(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_other_routes_are_unknown(gate: Gate, journal: Exchanges) -> Findings:
     """A request with a valid key at a route of another version, or for management, SHOULD NOT get 200."""
     targets = {f"{gate.settings.target.path}{route}".encode() for route in OTHER_ROUTES}
     with_keys = (each for each in journal if each.request.credential in gate.keys and each.request.target in targets)
@@ -39,7 +37,7 @@ def _is_page(gate: Gate, exchange: Exchange) -> bool:
     "OWASP Web Security Testing Guide, path confusion: a cache stores the response as that of a static file",
     repeats=["keys/cached-response-is-not-shared"],
 )
-def test_paths_below_the_operation_are_unknown(gate: Gate, journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_paths_below_the_operation_are_unknown(gate: Gate, journal: Exchanges) -> Findings:
     """A response to a request with a valid key SHOULD NOT contain usage metrics if its path continues after a slash."""
     below = f"{gate.path}/".encode()
     with_keys = [each for each in journal if each.request.credential in gate.keys]

@@ -21,6 +21,7 @@ from contract_tests.support.examples import examples
 from contract_tests.support.facts import NEEDS_READABLE_BODY, READABLE_BODY, VALID_KEY
 from contract_tests.support.findings import (
     Finding,
+    Findings,
     body_findings,
     incomplete_finding,
     media_type_finding,
@@ -29,7 +30,7 @@ from contract_tests.support.findings import (
 from contract_tests.support.gate import OPERATION, Gate
 from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
 from contract_tests.wire.dates import is_imf_fixdate
-from contract_tests.wire.messages import CLIENT_ERRORS, Exchange, kept_whole
+from contract_tests.wire.messages import CLIENT_ERRORS, Exchange, Exchanges, kept_whole
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.schemathesis_adapter import as_response, body_of, fields_of, prepared_request
 from contract_tests.wire.strict_json import objects
@@ -56,7 +57,7 @@ MOST_CASES = 3  # requests: without parameters in the document, all drawn cases 
 
 
 @specified(f"{DOCUMENT}, 200: content application/json; RFC 8259")
-def test_body_is_json(ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_body_is_json(ok_responses: Exchanges) -> Findings:
     """A 200 response MUST have a body of one well-formed JSON text in UTF-8.
 
     A byte order mark, NaN, a repeated member, or anything after the text is not well-formed.
@@ -67,7 +68,7 @@ def test_body_is_json(ok_responses: list[Exchange]) -> Iterator[Finding]:
 
 
 @specified(f"{DOCUMENT}, 200: content; RFC 9110, section 8.3")
-def test_media_type_is_documented(gate: Gate, ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_media_type_is_documented(gate: Gate, ok_responses: Exchanges) -> Findings:
     """A 200 response MUST have one Content-Type, the documented one. Its charset, if any, MUST be that of the body."""
     yield from _media_type_findings(gate, _complete(ok_responses))
 
@@ -76,7 +77,7 @@ def test_media_type_is_documented(gate: Gate, ok_responses: list[Exchange]) -> I
     "RFC 8259, section 11: JSON has no charset parameter; some clients decode the body by it",
     repeats=["schema/media-type-is-documented", "http/single-fields-are-not-repeated"],
 )
-def test_charset_is_utf_8(ok_responses: list[Exchange], journal: tuple[Exchange, ...]) -> Iterator[Finding]:
+def test_charset_is_utf_8(ok_responses: Exchanges, journal: Exchanges) -> Findings:
     """A JSON response SHOULD NOT state another charset than UTF-8."""
     for exchange in journal:
         if exchange.is_json and exchange.charsets not in ([], ["utf-8"], ["utf8"]):
@@ -84,25 +85,25 @@ def test_charset_is_utf_8(ok_responses: list[Exchange], journal: tuple[Exchange,
 
 
 @specified(f"{DOCUMENT}, components.schemas.UsageResponse")
-def test_body_has_the_specified_types(ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_body_has_the_specified_types(ok_responses: Exchanges) -> Findings:
     """A 200 response MUST be valid against the schema of the vendor's document."""
     yield from _schema_findings(ok_responses, "specified")
 
 
 @documented(f"{DOCUMENT}, the descriptions in UsageResponse; openapi/documented.overlay.yaml")
-def test_body_has_the_documented_ranges(ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_body_has_the_documented_ranges(ok_responses: Exchanges) -> Findings:
     """A 200 response MUST contain usage metrics with values in the documented ranges."""
     yield from _schema_findings(ok_responses, "documented")
 
 
 @advisory("openapi/advisory.overlay.yaml")
-def test_body_has_every_documented_member(ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_body_has_every_documented_member(ok_responses: Exchanges) -> Findings:
     """A 200 response SHOULD have every documented member."""
     yield from _schema_findings(ok_responses, "advisory")
 
 
 @advisory(f"{DOCUMENT}, integers in UsageResponse; many clients read 12.0 and 1.2e1 as numbers of another type")
-def test_integers_are_written_as_integers(ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_integers_are_written_as_integers(ok_responses: Exchanges) -> Findings:
     """A 200 response SHOULD have integers without a decimal point and without an exponent."""
     for exchange in kept_whole(_complete(ok_responses)):
         for place in inexact_integers(OPERATION, exchange):
@@ -111,7 +112,7 @@ def test_integers_are_written_as_integers(ok_responses: list[Exchange]) -> Itera
 
 
 @advisory("RFC 8259, section 6: integers up to 2^53 - 1 are interoperable; JavaScript rounds larger ones")
-def test_integers_are_exact_in_javascript(ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_integers_are_exact_in_javascript(ok_responses: Exchanges) -> Findings:
     """An integer in a 200 response SHOULD NOT exceed 9007199254740991."""
     for exchange, name, value in _members(ok_responses):
         if isinstance(value, int) and abs(value) > LARGEST_EXACT_INTEGER:
@@ -119,7 +120,7 @@ def test_integers_are_exact_in_javascript(ok_responses: list[Exchange]) -> Itera
 
 
 @advisory("RFC 8259, section 6: a number as it is meant; IEEE 754 arithmetic leaves digits that are not")
-def test_numbers_have_no_rounding_noise(ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_numbers_have_no_rounding_noise(ok_responses: Exchanges) -> Findings:
     """A number in a 200 response SHOULD NOT have rounding noise, such as 99.30000000000001."""
     for exchange in kept_whole(_complete(ok_responses)):
         numbers = (value for each in objects(exchange.exact) for value in each.values() if isinstance(value, Decimal))
@@ -131,8 +132,8 @@ def test_numbers_have_no_rounding_noise(ok_responses: list[Exchange]) -> Iterato
 
 @advisory("OWASP API3, broken object property level authorization: a response has only what its client needs")
 def test_undocumented_members_are_not_secrets(
-    gate: Gate, ok_responses: list[Exchange], other_ok_responses: list[Exchange]
-) -> Iterator[Finding]:
+    gate: Gate, ok_responses: Exchanges, other_ok_responses: Exchanges
+) -> Findings:
     """A 200 response SHOULD NOT have undocumented members with the names of secrets or of personal data.
 
     Only texts and lists are reported.
@@ -143,7 +144,7 @@ def test_undocumented_members_are_not_secrets(
 
 
 @advisory(f"{DOCUMENT}, UsageResponse: names such as success_rate; API guidelines: one form for all names")
-def test_member_names_have_one_form(ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_member_names_have_one_form(ok_responses: Exchanges) -> Findings:
     """A 200 response SHOULD NOT have a member whose name is in camel case: the documented names have underscores.
 
     Names in inner objects are not judged, because they may be data, such as the name of a device.
@@ -154,7 +155,7 @@ def test_member_names_have_one_form(ok_responses: list[Exchange]) -> Iterator[Fi
 
 
 @advisory(f"{DOCUMENT}, UsageResponse: texts; JSON has null for a value that is missing")
-def test_texts_are_not_placeholders(ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_texts_are_not_placeholders(ok_responses: Exchanges) -> Findings:
     """A text in a 200 response SHOULD NOT be `null`, `None`, `undefined` or `NaN`, which stand for no value."""
     for exchange, name, text in _members(ok_responses):
         if isinstance(text, str) and text in PLACEHOLDERS:
@@ -162,7 +163,7 @@ def test_texts_are_not_placeholders(ok_responses: list[Exchange]) -> Iterator[Fi
 
 
 @advisory("RFC 3339, section 5.6: a date and a time that each client reads alike, with an offset from UTC")
-def test_times_have_an_unambiguous_form(ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_times_have_an_unambiguous_form(ok_responses: Exchanges) -> Findings:
     """A date in a 200 response SHOULD have the form of RFC 3339, or be an HTTP date.
 
     It is a text of a member whose name is that of a time.
@@ -183,7 +184,7 @@ def test_times_have_an_unambiguous_form(ok_responses: list[Exchange]) -> Iterato
         "robustness/accept-leads-to-json-or-4xx",
     ),
 )
-def test_other_responses_are_usage_metrics(gate: Gate, other_ok_responses: list[Exchange]) -> Iterator[Finding]:
+def test_other_responses_are_usage_metrics(gate: Gate, other_ok_responses: Exchanges) -> Findings:
     """A 200 response to any other request with a valid key MUST be complete and contain usage metrics as well."""
     for exchange in kept_whole(other_ok_responses):
         if exchange.ending != "complete":
@@ -196,7 +197,7 @@ def test_other_responses_are_usage_metrics(gate: Gate, other_ok_responses: list[
 
 
 @specified(f"{DOCUMENT}, as Schemathesis reads it", needs=NEEDS_READABLE_BODY, repeats=SHAPE_RULES, sends_requests=True)
-def test_generated_requests_match_the_document(gate: Gate, first_ok: Exchange) -> Iterator[Finding]:
+def test_generated_requests_match_the_document(gate: Gate, first_ok: Exchange) -> Findings:
     """A response to a request that Schemathesis generates from the document MUST match the document.
 
     A request that does not conform to the document may be rejected with any 4xx.
@@ -230,7 +231,7 @@ def test_generated_requests_match_the_document(gate: Gate, first_ok: Exchange) -
 
 def _failed_checks(
     case: schemathesis.Case[Any], response: requests.Response, checks: list[Any], exchange: Exchange
-) -> Iterator[Finding]:
+) -> Findings:
     try:
         case.validate_response(response, checks=checks)
     except FailureGroup as group:
@@ -264,7 +265,7 @@ def _is_negative(case: schemathesis.Case[Any]) -> bool:
     return case.meta is not None and case.meta.generation.mode == GenerationMode.NEGATIVE
 
 
-def _complete(exchanges: Iterable[Exchange]) -> list[Exchange]:
+def _complete(exchanges: Iterable[Exchange]) -> Exchanges:
     """Return the complete 200 responses; NotTested without one."""
     complete = [exchange for exchange in exchanges if exchange.is_complete_200]
     if not complete:
@@ -279,7 +280,7 @@ def _members(exchanges: Iterable[Exchange]) -> Iterator[tuple[Exchange, str, Any
             yield from ((exchange, name, value) for name, value in members.items())
 
 
-def _media_type_findings(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[Finding]:
+def _media_type_findings(gate: Gate, exchanges: Iterable[Exchange]) -> Findings:
     documented = gate.operation.responses["200"].media_type
     for exchange in exchanges:
         is_documented = len(exchange.values("Content-Type")) == 1 and exchange.media_type == documented
@@ -289,7 +290,7 @@ def _media_type_findings(gate: Gate, exchanges: Iterable[Exchange]) -> Iterator[
             yield media_type_finding(exchange, "the body does not have the charset of Content-Type", "UTF-8")
 
 
-def _schema_findings(exchanges: Iterable[Exchange], level: Level) -> Iterator[Finding]:
+def _schema_findings(exchanges: Iterable[Exchange], level: Level) -> Findings:
     """Yield the findings of a level; NotTested without a body that is JSON."""
     is_readable = False
     for exchange in kept_whole(_complete(exchanges)):

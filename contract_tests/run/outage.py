@@ -9,7 +9,7 @@ from typing import Literal
 
 from contract_tests.support.findings import BrokenPromiseError, Finding
 from contract_tests.support.gate import Gate
-from contract_tests.wire.messages import AUTH_ERRORS, SERVER_ERRORS, Credential, Exchange
+from contract_tests.wire.messages import AUTH_ERRORS, SERVER_ERRORS, Credential, Exchange, Exchanges
 
 Kind = Literal["refusal", "failure"]
 REPORTED_BY: dict[Kind, str] = {
@@ -39,7 +39,7 @@ class Suspicion:
     exchange: Exchange
 
     @classmethod
-    def of(cls, gate: Gate, findings: Sequence[Finding], journal: Sequence[Exchange]) -> Suspicion | None:
+    def of(cls, gate: Gate, findings: Sequence[Finding], journal: Exchanges) -> Suspicion | None:
         """Return the suspicion that findings raise, unless a later response of the deployment disproves it."""
         suspicions = [suspicion for each in findings if (suspicion := cls.raised_by(gate, each.exchange))]
         if not suspicions or len(suspicions) < len(findings):
@@ -64,20 +64,20 @@ class Suspicion:
             return _is_failure(exchange)
         return exchange.request.credential == self.key and exchange.status in AUTH_ERRORS
 
-    def error(self, journal: Sequence[Exchange]) -> OutageError:
+    def error(self, journal: Exchanges) -> OutageError:
         """Return the error for a journal that ends with the confirmation of the suspicion."""
         first, who = self._first(journal)
         outcomes = " or ".join(sorted({each.outcome for each in journal[first:] if self.is_shown_by(each)}))
         problem = f"from request {first + 1} on, every request{who} gets {outcomes}: {CAUSE[self.kind]}"
         return OutageError(Finding(problem, journal[-1], related=(journal[first],)), REPORTED_BY[self.kind])
 
-    def _first(self, journal: Sequence[Exchange]) -> tuple[int, str]:
+    def _first(self, journal: Exchanges) -> tuple[int, str]:
         """Return the place of the outage's first exchange, and which requests are concerned."""
         of_key = self._tail(journal, lambda each: each.request.credential == self.key)
         of_all = self._tail(journal, lambda each: each.ending != "abandoned")
         return (of_all, "") if self.kind == "failure" and of_all <= of_key else (of_key, f" with {self.key.label}")
 
-    def _tail(self, journal: Sequence[Exchange], is_considered: Callable[[Exchange], bool]) -> int:
+    def _tail(self, journal: Exchanges, is_considered: Callable[[Exchange], bool]) -> int:
         """Return the place of the first of the last considered exchanges that all have this kind."""
         places = [place for place, exchange in enumerate(journal) if is_considered(exchange)]
         return list(takewhile(lambda place: self.is_shown_by(journal[place]), reversed(places)))[-1]

@@ -28,7 +28,7 @@ from contract_tests.run.verdicts import Verdict, Verdicts
 from contract_tests.support.findings import Finding
 from contract_tests.wire.curl import curl_command, curl_commands
 from contract_tests.wire.limits import KEPT
-from contract_tests.wire.messages import Exchange, Request, label_of
+from contract_tests.wire.messages import Exchange, Exchanges, Request, label_of
 from contract_tests.wire.not_tested import NotTested
 
 MOST_FINDINGS = 20  # different findings of a rule
@@ -150,7 +150,7 @@ def _finding(finding: Finding, count: int, settings: Settings) -> FindingReport:
 
 
 def exchange_report(
-    exchange: Exchange, settings: Settings, pointer: str | None = None, earlier: Sequence[Exchange] = ()
+    exchange: Exchange, settings: Settings, pointer: str | None = None, earlier: Exchanges = ()
 ) -> ExchangeReport:
     """Return an exchange as texts, all of them bounded and without keys.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from contract_tests.metrics.schema import Problem, header_problems, problems
 from contract_tests.metrics.view import UsageMetrics
-from contract_tests.wire.messages import Exchange
+from contract_tests.wire.messages import Exchange, Exchanges
 from usage_contract.levels import Level
 
 TRIES = 3  # times a problem must occur that other users of the deployment could explain
@@ -31,7 +31,10 @@ class Finding:
     pointer: str | None = None
     expected: str | None = None
     actual: str | bytes | None = None
-    earlier: Sequence[Exchange] = ()
+    earlier: Exchanges = ()
+
+
+Findings = Iterator[Finding]
 
 
 class BrokenPromiseError(AssertionError):
@@ -57,12 +60,12 @@ def one_of(statuses: Iterable[int]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def unless_200(exchanges: Iterable[Exchange]) -> Iterator[Finding]:
+def unless_200(exchanges: Iterable[Exchange]) -> Findings:
     """Yield a finding for each exchange that must have status 200, and has another one."""
     return (status_finding(exchange, "200") for exchange in exchanges if exchange.status != 200)
 
 
-def after(earlier: Sequence[Exchange], findings: Iterable[Finding]) -> Iterator[Finding]:
+def after(earlier: Exchanges, findings: Iterable[Finding]) -> Findings:
     """Yield findings that may show only after earlier exchanges of the same connection."""
     return (replace(finding, earlier=earlier) for finding in findings)
 
@@ -106,12 +109,12 @@ def member_finding(metrics: UsageMetrics, member: str, problem: str, expected: o
     return Finding(problem, metrics.exchange, pointer=f"/{member}", expected=str(expected), actual=str(actual))
 
 
-def body_findings(operation: str, exchange: Exchange, level: Level) -> Iterator[Finding]:
+def body_findings(operation: str, exchange: Exchange, level: Level) -> Findings:
     """Yield what is wrong with a response body at a level, and was not already wrong at a lower one."""
     return (_finding(problem, exchange) for problem in problems(operation, exchange, level))
 
 
-def json_findings(operation: str, exchange: Exchange, level: Level) -> Iterator[Finding]:
+def json_findings(operation: str, exchange: Exchange, level: Level) -> Findings:
     """Yield what is wrong with a response that must be JSON in UTF-8, and valid at a level."""
     if not (exchange.is_json and exchange.has_true_charset):
         yield media_type_finding(exchange, "the media type is not JSON in UTF-8")
@@ -121,7 +124,7 @@ def json_findings(operation: str, exchange: Exchange, level: Level) -> Iterator[
         yield from body_findings(operation, exchange, level)
 
 
-def header_findings(operation: str, exchange: Exchange) -> Iterator[Finding]:
+def header_findings(operation: str, exchange: Exchange) -> Findings:
     """Yield what is wrong with the header fields that the document describes for the status."""
     return (_finding(problem, exchange) for problem in header_problems(operation, exchange))
 

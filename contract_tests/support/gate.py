@@ -10,7 +10,7 @@ from typing import TypedDict, Unpack
 from uuid import uuid4
 
 from contract_tests.support.facts import TWO_KEYS, Baseline, contains_metrics
-from contract_tests.support.findings import Finding, one_of, status_finding
+from contract_tests.support.findings import Finding, Findings, one_of, status_finding
 from contract_tests.support.request_parts import RefusedParts
 from contract_tests.wire.messages import AGENT, SUCCESSES, UNSUSPICIOUS, Credential, Exchange, Pool, Request
 from contract_tests.wire.not_tested import NotTested
@@ -213,7 +213,7 @@ class Gate:
         is_valid = exchange.request.credential in self.keys
         return exchange.request.is_baseline and is_valid and exchange.status != 429
 
-    def wrongly_accepted(self, exchanges: Iterable[Exchange], refusals: Collection[int]) -> Iterator[Finding]:
+    def wrongly_accepted(self, exchanges: Iterable[Exchange], refusals: Collection[int]) -> Findings:
         """Yield a finding for each exchange that must be refused, and was not.
 
         A refusal has one of the status codes in `refusals`, and no usage metrics.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from contract_tests.metrics.view import UsageMetrics
 from contract_tests.reports.model import counted
-from contract_tests.support.findings import TRIES, Finding, confirm
+from contract_tests.support.findings import TRIES, Finding, Findings, confirm
 from contract_tests.support.gate import Gate
-from contract_tests.wire.messages import Credential, Exchange
+from contract_tests.wire.messages import Credential, Exchange, Exchanges
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pacing import stated_wait
 
@@ -74,7 +74,7 @@ class Bucket:
         """The number of tokens that show whether a burst takes tokens: all of a small bucket."""
         return min(self.burst, SMALL_BUCKET)
 
-    def spend_in_turn(self, times: int) -> Sequence[Exchange]:
+    def spend_in_turn(self, times: int) -> Exchanges:
         """Send `times` requests in one write: hardly any time passes between two of them."""
         request = self.gate.request(self.key, "in one write with equal requests")
         return self.gate.transport.send_pipelined([request] * times)
@@ -98,7 +98,7 @@ class Bucket:
         left = [remaining for exchange in exchanges if (remaining := UsageMetrics(exchange).remaining)]
         return len(left) > 1 and max(left) - min(left) >= len(left) - UNEVEN_FALL
 
-    def accepted_completely(self, emptied: Sequence[Exchange]) -> str:
+    def accepted_completely(self, emptied: Exchanges) -> str:
         """Return the sentence for a burst that leaves the bucket untouched: the measurement and its possible causes."""
         size, seconds = len(emptied), _seconds(emptied)
         if not self.exceeded(emptied):
@@ -108,7 +108,7 @@ class Bucket:
             "and `remaining` does not fall: a request takes no token, or the bucket holds more than stated"
         )
 
-    def exceeded(self, emptied: Sequence[Exchange]) -> Finding | None:
+    def exceeded(self, emptied: Exchanges) -> Finding | None:
         """Return a finding if a burst was accepted that is larger than the bucket."""
         accepted = [exchange for exchange in emptied if exchange.status == 200]
         seconds = _seconds(emptied)
@@ -125,7 +125,7 @@ class Refill:
     """A bucket, the exchanges that emptied it, and an exchange while it refilled."""
 
     bucket: Bucket
-    spent: Sequence[Exchange]
+    spent: Exchanges
     after: Exchange
 
     @classmethod
@@ -189,7 +189,7 @@ class Evasion:
     """
 
     bucket: Bucket
-    exchanges: Mapping[str, Sequence[Exchange]]
+    exchanges: Mapping[str, Exchanges]
     due: float
 
     @property
@@ -227,12 +227,12 @@ class Evasion:
         return burst >= SMALLEST_READABLE and 2 * (remaining - self.due) >= burst - ROUNDING
 
 
-def _seconds(burst: Sequence[Exchange]) -> float:
+def _seconds(burst: Exchanges) -> float:
     """Return the time between the first request of a burst and its last response."""
     return max(exchange.ended for exchange in burst) - min(exchange.started for exchange in burst)
 
 
-def is_untouched(emptied: Sequence[Exchange]) -> bool:
+def is_untouched(emptied: Exchanges) -> bool:
     """Whether all requests of a burst were accepted, and `remaining` stayed the same."""
     left = [UsageMetrics(exchange).remaining for exchange in emptied if exchange.status == 200]
     stated = [remaining for remaining in left if remaining is not None]
@@ -246,7 +246,7 @@ def tokens_finding(problem: str, exchange: Exchange, expected: str, *related: Ex
     return Finding(problem, exchange, related, REMAINING, expected, actual)
 
 
-def confirm_first(refills: Sequence[Refill], judge: Callable[[Refill], Finding | None]) -> Iterator[Finding]:
+def confirm_first(refills: Sequence[Refill], judge: Callable[[Refill], Finding | None]) -> Findings:
     """Confirm the problem of the first refill that has one, with further refills of its bucket."""
 
     def check(refill: Refill, attempt: int) -> Finding | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -349,6 +349,9 @@ class Exchange:
     def object(self) -> dict[str, object]:
         """The body's JSON object; empty where the body is anything else."""
         return self.json.value if isinstance(self.json.value, dict) else {}
+
+
+Exchanges = Sequence[Exchange]
 
 
 @dataclass(frozen=True)
