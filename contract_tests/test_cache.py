@@ -8,13 +8,12 @@ from decimal import Decimal
 from contract_tests.support.findings import Finding, Findings
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import DOCUMENT, advisory, documented, specified
-from contract_tests.wire.dates import is_date, made_at, timestamp
+from contract_tests.wire.dates import CLOCKS_DIFFER, is_date, made_at, timestamp
 from contract_tests.wire.messages import AUTH_ERRORS, Exchange, Exchanges
 from contract_tests.wire.not_tested import or_not_applicable
 
 TARGETED = ("CDN-Cache-Control", "Surrogate-Control")  # take precedence for caches of this kind (RFC 9213)
 PRIVATE = {"private", "no-store", "no-cache"}  # no shared cache serves such a response without asking the server
-CLOCKS_DIFFER = 60  # seconds: between those of an application and of a proxy in front of it
 OLDEST = 60  # seconds: a cache in front of the deployment may keep a response for a moment
 
 

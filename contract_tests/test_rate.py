@@ -16,7 +16,7 @@ from contract_tests.support.findings import Finding, Findings, header_findings, 
 from contract_tests.support.gate import OPERATION, Gate
 from contract_tests.support.rules import ERRORS_GUIDE, TOKEN_BUCKET, advisory, documented
 from contract_tests.support.token_bucket import REMAINING, ROUNDING
-from contract_tests.wire.dates import made_at
+from contract_tests.wire.dates import CLOCKS_DIFFER, made_at
 from contract_tests.wire.messages import Credential, Exchange, Exchanges, Request
 from contract_tests.wire.not_tested import NotTested, or_not_applicable
 from contract_tests.wire.pacing import stated_wait
@@ -36,7 +36,6 @@ RATE_FIELD = re.compile(r"(?i)(?:x-)?rate-?limit(?:-|$)")
 EPOCH_DIGITS = 10  # of the seconds since 1970
 EPOCH = re.compile(r"[12]\d{9}(?:\d{3})?")  # seconds or milliseconds since 1970
 YEAR_2020 = 1_577_836_800  # seconds since 1970
-CLOCKS_DIFFER = 60  # seconds: between those of an application and of a limiter in front of it
 NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?")  # other forms, such as a list with policies, are not documented
 
 

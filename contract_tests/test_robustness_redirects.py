@@ -10,11 +10,10 @@ from contract_tests.support.disclosure import received_values
 from contract_tests.support.findings import Finding, Findings
 from contract_tests.support.gate import OTHER_ORIGIN, Gate
 from contract_tests.support.rules import advisory
-from contract_tests.wire.messages import SUCCESSES, Exchanges, Request, kept_whole
+from contract_tests.wire.messages import REDIRECTS, SUCCESSES, Exchanges, Request, kept_whole
 from contract_tests.wire.not_tested import or_not_applicable
 
 HOST = re.compile(rb"[\w-]+(?:\.[\w-]+)+")
-REDIRECTS = {301, 302, 303, 307, 308}
 SERVED = SUCCESSES | frozenset(range(300, 400))
 HOST_FIELDS = {b"x-forwarded-host", b"x-host", b"x-original-host", b"x-forwarded-server", b"forwarded"}
 

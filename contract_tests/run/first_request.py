@@ -14,7 +14,7 @@ from contract_tests.run.baseline import BaselineSender, Shortfall
 from contract_tests.support.findings import BrokenPromiseError, Finding, status_finding
 from contract_tests.support.gate import Gate, RequestOptions
 from contract_tests.wire.connection import UnreachableError
-from contract_tests.wire.messages import AUTH_ERRORS, CLOSED_ENDINGS, Credential, Exchange
+from contract_tests.wire.messages import AUTH_ERRORS, CLOSED_ENDINGS, REDIRECTS, Credential, Exchange
 from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pages import LOOKED_AT, is_challenge, is_page
 from contract_tests.wire.strict_json import objects
@@ -133,7 +133,7 @@ def likely_cause(exchange: Exchange, target: Target, path: str) -> str:
         return f"it is not HTTP: it begins with '{begin}'; check host and port"
     if status in AUTH_ERRORS and UNKNOWN_PATH in text:
         return "the API gateway does not know this path; check the path prefix in --base-url"
-    if status in {301, 302, 303, 307, 308}:
+    if status in REDIRECTS:
         return _cause_of_redirect(exchange, target)
     if status == 404 and target.path.endswith(path):
         return f"--base-url ends in {path} already; leave that out"

@@ -8,6 +8,8 @@ from email.utils import formatdate, parsedate_to_datetime
 
 from contract_tests.wire.messages import Exchange
 
+CLOCKS_DIFFER = 60  # seconds: between those of an application and of a proxy or a limiter in front of it
+
 
 def timestamp(text: str) -> float | None:
     """Return the time of an HTTP date, which is in GMT, in seconds since the Unix epoch; None for any other text."""

@@ -23,6 +23,7 @@ SHOWN_OF_A_TARGET = 80  # characters
 LONGEST_CHARACTER = 4  # bytes: RFC 3629
 
 SUCCESSES = frozenset(range(200, 300))
+REDIRECTS = frozenset({301, 302, 303, 307, 308})  # statuses with the target in Location
 AUTH_ERRORS = frozenset({401, 403})
 CLIENT_ERRORS = frozenset(range(400, 500))
 SERVER_ERRORS = frozenset(range(500, 1000))  # also statuses that HTTP does not define
