@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from ipaddress import IPv6Address
 from itertools import pairwise
 
@@ -18,6 +20,7 @@ from contract_tests.support.facts import having
 from contract_tests.support.findings import Finding, Findings, member_finding
 from contract_tests.support.gate import Gate
 from contract_tests.support.rules import TOP_DOMAINS, USAGE, advisory, documented
+from contract_tests.support.token_bucket import remaining_above_burst
 from contract_tests.wire.messages import Exchanges, kept_whole
 from contract_tests.wire.not_tested import NotTested, or_not_applicable, or_not_tested
 
@@ -63,11 +66,7 @@ def _steps(one: UsageMetrics, other: UsageMetrics) -> Iterator[int]:
 @documented(f'{USAGE}: "Total requests across all protocols", "Successful requests", "Failed requests"')
 def test_success_and_fail_do_not_exceed_total(usage_metrics: list[UsageMetrics], slack: int) -> Findings:
     """`success` and `fail` together MUST NOT exceed `total`. They may be less while requests are in flight."""
-    yield from _outcomes_above_total(having(usage_metrics, *OUTCOMES), slack)
-
-
-def _outcomes_above_total(stated: Iterable[Stated], slack: int) -> Findings:
-    for metrics, total, success, fail in stated:
+    for metrics, total, success, fail in having(usage_metrics, *OUTCOMES):
         if success + fail > total + slack:
             problem = "success and fail together exceed total"
             yield member_finding(metrics, "total", problem, f"at least {success + fail}", total)
@@ -111,14 +110,6 @@ def test_protocols_add_up_to_total(gate: Gate, usage_metrics: list[UsageMetrics]
     yield from _other_sum_of_protocols(stated, slack, _documented_protocols(gate))
 
 
-def _excess_tokens(stated: Iterable[Stated]) -> Findings:
-    for metrics, remaining, burst in stated:
-        if remaining > burst:
-            yield member_finding(
-                metrics, "rate_limit/remaining", "remaining exceeds burst", f"at most {burst}", remaining
-            )
-
-
 def _other_sum_of_protocols(stated: Iterable[Stated], slack: int, documented: frozenset[str]) -> Findings:
     for metrics, total, by_protocol in stated:
         counted = sum(by_protocol.values())
@@ -149,10 +140,6 @@ def test_success_rate_is_the_percentage_of_success(usage_metrics: list[UsageMetr
     stated = having(usage_metrics, "success_rate", "success")
     if all(metrics.total is None and metrics.fail is None for metrics, *_ in stated):
         raise NotTested("neither total nor fail is stated")
-    yield from _other_success_rate(stated, slack)
-
-
-def _other_success_rate(stated: Iterable[Stated], slack: int) -> Findings:
     for metrics, rate, success in stated:
         ended = None if metrics.fail is None else success + metrics.fail
         known = [whole for whole in (metrics.total, ended) if whole is not None]
@@ -161,9 +148,8 @@ def _other_success_rate(stated: Iterable[Stated], slack: int) -> Findings:
         tolerance = _rounding(rate) + Decimal(100) * slack / min(wholes) if wholes else Decimal(0)
         if known and all(abs(rate - percentage) > tolerance for percentage in percentages):
             expected = f"{percentages[0]:.4f}" if wholes else "0 or 100"
-            yield member_finding(
-                metrics, "success_rate", "success_rate is not the percentage of success", expected, rate
-            )
+            problem = "success_rate is not the percentage of success"
+            yield member_finding(metrics, "success_rate", problem, expected, rate)
 
 
 def _rounding(rate: Decimal) -> Decimal:
@@ -188,9 +174,8 @@ def test_fetches_transfer_bytes(usage_metrics: list[UsageMetrics]) -> Findings:
     stated = having(usage_metrics, "bytes_transferred", "by_protocol", "success")
     fewest = ((metrics, size, success - _without_fetches(counts)) for metrics, size, counts, success in stated)
     many = (each for each in fewest if each[-1] >= MANY_FETCHES)
-    for metrics, size, fetched in or_not_applicable(
-        many, f"no response has at least {MANY_FETCHES} successful fetches"
-    ):
+    missing = f"no response has at least {MANY_FETCHES} successful fetches"
+    for metrics, size, fetched in or_not_applicable(many, missing):
         if size < fetched:
             problem = "successful fetches have transferred less than a byte each"
             yield member_finding(metrics, "bytes_transferred", problem, f"at least {fetched}", size)
@@ -210,19 +195,13 @@ def test_zero_total_means_zero_counts(usage_metrics: list[UsageMetrics]) -> Find
 def _with_domains(usage_metrics: list[UsageMetrics], least: int = 1) -> list[Stated]:
     """Return the usage metrics that list some domains, with these."""
     listing = (each for each in having(usage_metrics, "top_domains") if len(each[1]) >= least)
-    return or_not_applicable(
-        listing, "no response lists a domain" if least == 1 else "no response lists several domains"
-    )
+    return or_not_applicable(listing, f"no response lists {'a domain' if least == 1 else 'several domains'}")
 
 
 @documented(TOP_DOMAINS)
 def test_top_domains_are_sorted(usage_metrics: list[UsageMetrics]) -> Findings:
     """`top_domains` MUST be in descending order of requests."""
-    yield from _unsorted_domains(_with_domains(usage_metrics, 2))
-
-
-def _unsorted_domains(stated: Iterable[Stated]) -> Findings:
-    for metrics, domains in stated:
+    for metrics, domains in _with_domains(usage_metrics, 2):
         for index, ((_, count), (_, following)) in enumerate(pairwise(domains), 1):
             if count < following:
                 member, problem = f"top_domains/{index}/requests", "top_domains is not in descending order of requests"
@@ -233,21 +212,12 @@ def _unsorted_domains(stated: Iterable[Stated]) -> Findings:
 @documented(TOP_DOMAINS)
 def test_top_domains_are_distinct(usage_metrics: list[UsageMetrics]) -> Findings:
     """`top_domains` MUST contain each domain once."""
-    yield from _repeated_domains(_with_domains(usage_metrics, 2))
-
-
-def _repeated_domains(stated: Iterable[Stated]) -> Findings:
-    for metrics, domains in stated:
-        names = [_normalized(domain) for domain, _ in domains]
+    for metrics, domains in _with_domains(usage_metrics, 2):
+        names = [domain.strip().lower().rstrip(".") for domain, _ in domains]  # as DNS compares them
         for index, name in enumerate(names):
             if name in names[:index]:
                 problem = f"top_domains contains '{metrics.exchange.excerpt(name)}' more than once"
                 yield Finding(problem, metrics.exchange, pointer=f"/top_domains/{index}/domain")
-
-
-def _normalized(domain: str) -> str:
-    """Return a domain as DNS compares it: without case, final dot and white space."""
-    return domain.strip().lower().rstrip(".")
 
 
 @documented(f"{USAGE}.top_domains[].domain")
@@ -287,16 +257,11 @@ def _is_ipv6_address(domain: str) -> bool:
 @documented(f"{TOP_DOMAINS}; {USAGE}.total")
 def test_top_domains_do_not_exceed_total(usage_metrics: list[UsageMetrics], slack: int) -> Findings:
     """`top_domains` together MUST NOT have more requests than `total`."""
-    yield from _domains_above_total(having(usage_metrics, "top_domains", "total"), slack)
-
-
-def _domains_above_total(stated: Iterable[Stated], slack: int) -> Findings:
-    for metrics, domains, total in stated:
+    for metrics, domains, total in having(usage_metrics, "top_domains", "total"):
         counted = sum(count for _, count in domains)
         if counted > total + slack:
-            yield member_finding(
-                metrics, "total", "the requests of top_domains exceed total", f"at least {counted}", total
-            )
+            problem = "the requests of top_domains exceed total"
+            yield member_finding(metrics, "total", problem, f"at least {counted}", total)
 
 
 @documented(TOP_DOMAINS)
@@ -306,9 +271,8 @@ def test_top_domains_are_not_empty_after_a_fetch(gate: Gate, usage_metrics: list
     stated = having(usage_metrics, "top_domains", "by_protocol")
     fetches_of = ((metrics, domains, counts.get("fetch", 0)) for metrics, domains, counts in stated)
     many = (each for each in fetches_of if each[-1] > own)
-    for metrics, domains, fetches in or_not_applicable(
-        many, "no response has more fetches than the gate may have caused"
-    ):
+    missing = "no response has more fetches than the gate may have caused"
+    for metrics, domains, fetches in or_not_applicable(many, missing):
         if not domains:
             expected = f"a domain after {fetches} fetches"
             yield member_finding(metrics, "top_domains", "top_domains is empty after fetches", expected, "no domain")
@@ -333,12 +297,17 @@ def test_other_metrics_are_consistent(
     """A 200 response to any other request with a valid key MUST have consistent usage metrics as well."""
     responses = or_not_tested(other_ok_responses, "no other request has a 200 response")
     counts_itself, documented = _counts_itself(usage_metrics), _documented_protocols(gate)
+    rules_of_one_response: tuple[Callable[[list[UsageMetrics]], Findings], ...] = (
+        partial(test_success_and_fail_do_not_exceed_total, slack=slack),
+        partial(test_success_rate_is_the_percentage_of_success, slack=slack),
+        test_top_domains_are_sorted,
+        test_top_domains_are_distinct,
+        partial(test_top_domains_do_not_exceed_total, slack=slack),
+    )
     for one in ([UsageMetrics(exchange)] for exchange in kept_whole(responses)):
-        yield from _outcomes_above_total(with_members(one, *OUTCOMES), slack)
-        yield from _other_success_rate(with_members(one, "success_rate", "success"), slack)
-        yield from _excess_tokens(with_members(one, "remaining", "burst"))
-        yield from _unsorted_domains(with_members(one, "top_domains"))
-        yield from _repeated_domains(with_members(one, "top_domains"))
-        yield from _domains_above_total(with_members(one, "top_domains", "total"), slack)
+        for rule in rules_of_one_response:
+            with suppress(NotTested):  # the response lacks a member that the rule judges
+                yield from rule(one)
+        yield from remaining_above_burst(with_members(one, "remaining", "burst"))
         if not counts_itself:
             yield from _other_sum_of_protocols(with_members(one, "total", "by_protocol"), slack, documented)

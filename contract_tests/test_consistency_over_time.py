@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 from contract_tests.metrics.view import UsageMetrics, by_key, check_several, with_members
@@ -24,9 +23,8 @@ def test_counters_do_not_stick(usage_metrics: list[UsageMetrics]) -> Findings:
             values = {getattr(metrics, name) for metrics in of_key}
             if len(of_key) > 1 and len(values) == 1 and values <= LARGEST_INTEGERS:
                 expected = "another count in one of several responses"
-                yield member_finding(
-                    of_key[-1], name, f"{name} is the largest value of an integer type", expected, *values
-                )
+                problem = f"{name} is the largest value of an integer type"
+                yield member_finding(of_key[-1], name, problem, expected, *values)
 
 
 @advisory(f"{USAGE}: counts of one key; the document does not state that they are for all time", reads=["time"])
@@ -44,8 +42,8 @@ def test_counters_do_not_decrease(usage_metrics: list[UsageMetrics]) -> Findings
             if not _is_later(metrics, before):
                 continue
             if value < (value_before := getattr(before, name)):
-                finding = member_finding(metrics, name, f"{name} has decreased", f"at least {value_before}", value)
-                yield replace(finding, related=(before.exchange,))
+                problem, expected = f"{name} has decreased", f"at least {value_before}"
+                yield member_finding(metrics, name, problem, expected, value, before.exchange)
 
 
 def _is_later(metrics: UsageMetrics, before: UsageMetrics) -> bool:
@@ -66,9 +64,7 @@ def test_domains_do_not_decrease_alone(usage_metrics: list[UsageMetrics]) -> Fin
             for index, (domain, count) in enumerate(later):
                 if count < (least := requests.get(domain, count)):
                     member, problem = f"top_domains/{index}/requests", "the requests of a domain have decreased"
-                    yield replace(
-                        member_finding(after, member, problem, f"at least {least}", count), related=(before.exchange,)
-                    )
+                    yield member_finding(after, member, problem, f"at least {least}", count, before.exchange)
 
 
 @advisory(f"{USAGE}: usage metrics of one key", reads=["one run"])
@@ -80,9 +76,8 @@ def test_first_metrics_are_not_zero(gate: Gate, usage_metrics: list[UsageMetrics
     for first, *later in by_key(counting).values():
         totals = [total for _, total in with_members(later, "total")]
         if first.total == 0 and totals and min(totals) > own:
-            problem = "only the first total is 0"
-            finding = member_finding(first, "total", problem, f"about {min(totals)}, as in later responses", 0)
-            yield replace(finding, related=(later[0].exchange,))
+            problem, expected = "only the first total is 0", f"about {min(totals)}, as in later responses"
+            yield member_finding(first, "total", problem, expected, 0, later[0].exchange)
 
 
 @advisory(f"{TOP_DOMAINS}; clients show the order", reads=["time"])
@@ -96,9 +91,9 @@ def test_equal_counts_keep_their_order(usage_metrics: list[UsageMetrics]) -> Fin
             kept = [row for row in later if row in place]
             for (domain, count), (following, other) in pairwise(kept):
                 if count == other and place[domain, count] > place[following, other]:
-                    index = later.index((following, other))
-                    finding = member_finding(
-                        after, f"top_domains/{index}", "domains with equal counts change places", domain, following
+                    member, problem = (
+                        f"top_domains/{later.index((following, other))}",
+                        "domains with equal counts change places",
                     )
-                    yield replace(finding, related=(before.exchange,))
+                    yield member_finding(after, member, problem, domain, following, before.exchange)
                     return

@@ -15,7 +15,7 @@ from contract_tests.support.facts import having
 from contract_tests.support.findings import Finding, Findings, header_findings, json_findings
 from contract_tests.support.gate import OPERATION, Gate
 from contract_tests.support.rules import ERRORS_GUIDE, TOKEN_BUCKET, advisory, documented
-from contract_tests.support.token_bucket import REMAINING, ROUNDING
+from contract_tests.support.token_bucket import REMAINING, ROUNDING, remaining_above_burst
 from contract_tests.wire.dates import CLOCKS_DIFFER, made_at
 from contract_tests.wire.messages import Credential, Exchange, Exchanges, Request
 from contract_tests.wire.not_tested import NotTested, or_not_applicable
@@ -42,9 +42,7 @@ NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?")  # other forms, such as a list w
 @documented(TOKEN_BUCKET)
 def test_remaining_is_at_most_burst(usage_metrics: list[UsageMetrics]) -> Findings:
     """`rate_limit.remaining` MUST NOT exceed `rate_limit.burst`, the capacity."""
-    for metrics, remaining, burst in having(usage_metrics, "remaining", "burst"):
-        if remaining > burst:
-            yield _of_remaining("remaining exceeds burst", metrics, burst)
+    yield from remaining_above_burst(having(usage_metrics, "remaining", "burst"))
 
 
 @documented(TOKEN_BUCKET, reads=["time"])
@@ -65,13 +63,9 @@ def test_remaining_grows_no_faster_than_rps(usage_metrics: list[UsageMetrics]) -
             last.append(stated)
         if len(last) > MOST_PROCESSES:
             problem = f"remaining grows faster than rps, {MOST_PROCESSES} times"
-            most = f"{remaining - _excess(last[-2], stated):.1f}"
-            yield _of_remaining(problem, metrics, most, last[-2][0].exchange)
+            most, before = f"at most {remaining - _excess(last[-2], stated):.1f}", last[-2][0].exchange
+            yield Finding(problem, metrics.exchange, (before,), REMAINING, most, str(remaining))
             return
-
-
-def _of_remaining(problem: str, metrics: UsageMetrics, most: object, *related: Exchange) -> Finding:
-    return Finding(problem, metrics.exchange, related, REMAINING, f"at most {most}", str(metrics.remaining))
 
 
 def _excess(before: Stated, after: Stated) -> Decimal:

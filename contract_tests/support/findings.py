@@ -104,9 +104,11 @@ def incomplete_finding(exchange: Exchange) -> Finding:
     return Finding(f"the response is not complete ({exchange.ending}: {exchange.excerpt(exchange.problem)})", exchange)
 
 
-def member_finding(metrics: UsageMetrics, member: str, problem: str, expected: object, actual: object) -> Finding:
+def member_finding(
+    metrics: UsageMetrics, member: str, problem: str, expected: object, actual: object, *related: Exchange
+) -> Finding:
     """Return the finding for one member of usage metrics."""
-    return Finding(problem, metrics.exchange, pointer=f"/{member}", expected=str(expected), actual=str(actual))
+    return Finding(problem, metrics.exchange, related, f"/{member}", str(expected), str(actual))
 
 
 def body_findings(operation: str, exchange: Exchange, level: Level) -> Findings:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from contract_tests.metrics.view import UsageMetrics
+from contract_tests.metrics.view import Stated, UsageMetrics
 from contract_tests.reports.model import counted
 from contract_tests.support.findings import TRIES, Finding, Findings, confirm
 from contract_tests.support.gate import Gate
@@ -238,6 +238,15 @@ def is_untouched(emptied: Exchanges) -> bool:
     stated = [remaining for remaining in left if remaining is not None]
     is_unchanged = not stated or (max(stated) - min(stated) < LEAST_FALL and min(stated) >= 1)
     return len(left) == len(emptied) and is_unchanged
+
+
+def remaining_above_burst(stated: Iterable[Stated]) -> Findings:
+    """Yield a finding for each `remaining` that exceeds the `burst` stated with it."""
+    for metrics, remaining, burst in stated:
+        if remaining > burst:
+            yield Finding(
+                "remaining exceeds burst", metrics.exchange, (), REMAINING, f"at most {burst}", str(remaining)
+            )
 
 
 def tokens_finding(problem: str, exchange: Exchange, expected: str, *related: Exchange) -> Finding:
