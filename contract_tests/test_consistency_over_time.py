@@ -91,9 +91,7 @@ def test_equal_counts_keep_their_order(usage_metrics: list[UsageMetrics]) -> Fin
             kept = [row for row in later if row in place]
             for (domain, count), (following, other) in pairwise(kept):
                 if count == other and place[domain, count] > place[following, other]:
-                    member, problem = (
-                        f"top_domains/{later.index((following, other))}",
-                        "domains with equal counts change places",
-                    )
+                    problem = "domains with equal counts change places"
+                    member = f"top_domains/{later.index((following, other))}"
                     yield member_finding(after, member, problem, domain, following, before.exchange)
                     return

@@ -21,7 +21,7 @@ from contract_tests.support.findings import (
 from contract_tests.support.gate import HEALTH, OPERATION, Gate
 from contract_tests.support.rules import AUTHENTICATION_GUIDE, DOCUMENT, ERRORS_GUIDE, advisory, documented
 from contract_tests.wire.challenges import schemes
-from contract_tests.wire.connection import wire
+from contract_tests.wire.connection import request_bytes
 from contract_tests.wire.internals import (
     described_software,
     details_in_field,
@@ -225,7 +225,7 @@ def _place_of(key: bytes, exchange: Exchange) -> str:
 
 def _is_half_disclosed(key: Credential, exchange: Exchange) -> bool:
     """Whether a response contains a distinctive half of the key that its request does not contain."""
-    received, sent = received_values(exchange), wire(exchange.request)
+    received, sent = received_values(exchange), request_bytes(exchange.request)
     length = max(SHORTEST_PART, (len(key.value) + 1) // 2)
     prefix = key.value[: wrong_keys.without_prefix(key.value)]  # not a secret
     parts = (key.value[start : start + length] for start in range(len(key.value) - length + 1))
@@ -258,7 +258,7 @@ def test_header_fields_do_not_disclose_internals(journal: Exchanges) -> Findings
 
 
 def _disclosed_in_fields(exchange: Exchange, find: Callable[[str, bytes], re.Match[bytes] | None]) -> Findings:
-    sent = wire(exchange.request)
+    sent = request_bytes(exchange.request)
     for name, value in exchange.fields:
         match = find(name, value)
         if match and match[0] not in sent:
@@ -303,7 +303,7 @@ def test_responses_do_not_disclose_private_addresses(gate: Gate, journal: Exchan
     """
     own = gate.settings.target.host
     for exchange in journal:
-        sent = wire(exchange.request).lower()
+        sent = request_bytes(exchange.request).lower()
         for name, value in exchange.fields:
             for address in private_addresses(name, value):
                 text = address.decode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from contract_tests.redaction.spellings import SearchedText
-from contract_tests.wire.connection import wire
+from contract_tests.wire.connection import request_bytes
 from contract_tests.wire.messages import Credential, Exchange
 from contract_tests.wire.strict_json import objects
 
@@ -22,7 +22,7 @@ def received_values(exchange: Exchange) -> bytes:
 def disclosed(keys: Iterable[Credential], exchange: Exchange) -> Iterator[Credential]:
     """Yield the keys that a response contains, in any case or encoded, and that its request did not contain."""
     received = received_values(exchange)
-    sent = wire(exchange.request)
+    sent = request_bytes(exchange.request)
     text = SearchedText(received.decode("utf-8", "backslashreplace"))
     for key in keys:
         if key.value in sent or len(key.value) < SHORTEST_KEY:

@@ -77,7 +77,7 @@ class Connection:
 
         `part` is the share of its bytes that is sent, for example 0.5 for the first half.
         """
-        data = wire(request, self.origin)
+        data = request_bytes(request, self.origin)
         return self._send(data[: int(part * len(data))], timeouts)
 
     def exchange(self, request: Request, timeouts: Timeouts, room: int = LARGEST_BODY) -> Exchange:
@@ -89,7 +89,7 @@ class Connection:
 
         The first `ahead` bytes are sent separately. Only the beginning of a body of more than `room` bytes is kept.
         """
-        data = b"".join(wire(request, self.origin) for request in requests)
+        data = b"".join(request_bytes(request, self.origin) for request in requests)
         problem = ""
         if ahead:
             problem = self._send(data[:ahead], timeouts)
@@ -121,7 +121,7 @@ class Connection:
         return ""
 
 
-def wire(request: Request, origin: str = "") -> bytes:
+def request_bytes(request: Request, origin: str = "") -> bytes:
     """Return the request's bytes, without a body that awaits an interim response.
 
     With an origin a path becomes a target in absolute form, as a proxy needs it.

@@ -19,7 +19,7 @@ import pytest
 import trustme
 
 from contract_tests.wire.clock import Clock, Timeouts
-from contract_tests.wire.connection import Connection, UnreachableError, connect, wire
+from contract_tests.wire.connection import Connection, UnreachableError, connect, request_bytes
 from contract_tests.wire.limits import LARGEST_BODY
 from contract_tests.wire.messages import Credential, Ending, Exchange, Request
 from contract_tests.wire.target import Target
@@ -76,13 +76,15 @@ def exchange(connection: Connection, request: Request = PLAIN, timeouts: Timeout
 
 def test_odd_requests_are_sent_byte_for_byte() -> None:
     request = Request("gEt", b"/%zz/%75sage?\xff", ((b"x-aPi-KEY", b"\xe9"), (b"x-aPi-KEY", b"again")), b"body")
-    assert wire(request) == b"gEt /%zz/%75sage?\xff HTTP/1.1\r\nx-aPi-KEY: \xe9\r\nx-aPi-KEY: again\r\n\r\nbody"
+    assert (
+        request_bytes(request) == b"gEt /%zz/%75sage?\xff HTTP/1.1\r\nx-aPi-KEY: \xe9\r\nx-aPi-KEY: again\r\n\r\nbody"
+    )
 
 
 def test_a_proxy_gets_the_absolute_form() -> None:
-    assert wire(PLAIN, "http://there").startswith(b"GET http://there/usage HTTP/1.1\r\n")
+    assert request_bytes(PLAIN, "http://there").startswith(b"GET http://there/usage HTTP/1.1\r\n")
     absolute = replace(PLAIN, target=b"http://there/usage")
-    assert wire(absolute, "http://there").startswith(b"GET http://there/usage HTTP/1.1\r\n")
+    assert request_bytes(absolute, "http://there").startswith(b"GET http://there/usage HTTP/1.1\r\n")
     assert "--request-target http://there/usage http://there" in curl_of(absolute, "http://there").replace("'", "")
 
 
@@ -312,7 +314,7 @@ def test_a_wrong_coding_is_a_problem(coding: str, payload: bytes, problem: str) 
 def test_only_the_key_has_another_separator() -> None:
     key = Credential(b"the-secret", "the main key", "$CONTRACT_API_KEY")
     request = Request("GET", b"/", ((b"Host", b"h"), (b"X-API-Key", key.value)), credential=key, separator=b":\t")
-    assert wire(request) == b"GET / HTTP/1.1\r\nHost: h\r\nX-API-Key:\tthe-secret\r\n\r\n"
+    assert request_bytes(request) == b"GET / HTTP/1.1\r\nHost: h\r\nX-API-Key:\tthe-secret\r\n\r\n"
 
 
 def test_a_connection_that_ends_is_distinguished_from_one_that_stays_open() -> None:

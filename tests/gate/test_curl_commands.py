@@ -15,7 +15,7 @@ import pytest
 from hypothesis import find
 
 from contract_tests.support import wrong_keys
-from contract_tests.wire.connection import wire
+from contract_tests.wire.connection import request_bytes
 from contract_tests.wire.messages import Credential, Request
 from tests.support.gate import serving_with
 from tests.support.transport import curl_of
@@ -124,7 +124,7 @@ def check(request: Request, recorder: tuple[str, list[bytes]]) -> None:
     assert not BASHISMS.search(command)
     assert not any(half in command for half in HALVES)
     run(command)
-    assert [comparable(data) for data in received] == [comparable(wire(request))]
+    assert [comparable(data) for data in received] == [comparable(request_bytes(request))]
 
 
 def request(url: str, key: Credential, **changes: object) -> Request:
@@ -149,7 +149,7 @@ def test_command_sends_requests_in_turn_on_one_connection(body: bytes) -> None:
         by_head = request(url, MAIN, method="HEAD")
         sent = [request(url, MAIN, method="POST", body=body), request(url, wrong_keys.UNKNOWN), by_head]
         run(curl_of(sent, url, MAIN))
-    assert [comparable(data) for data in received] == [comparable(wire(each)) for each in sent]
+    assert [comparable(data) for data in received] == [comparable(request_bytes(each)) for each in sent]
 
 
 @pytest.mark.parametrize("separator", [b":", b":\t", b": "])
