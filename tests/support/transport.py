@@ -38,6 +38,19 @@ def settings(url: str, **changes: Any) -> Settings:
     return replace(base, **changes)
 
 
+@dataclass
+class Bench:
+    """A transport to a scripted server, its clock, and the request heads that the server received."""
+
+    transport: Transport
+    clock: ManualClock
+    heads: list[bytes]
+
+    def send(self, key: Credential | None = KEY, **how: Any) -> Exchange:
+        fields = ((b"Host", b"here"), *(((b"X-API-Key", key.value),) if key else ()))
+        return self.transport.send(Request("GET", b"/usage", fields, credential=key), **how)
+
+
 def gate_for(url: str = "http://127.0.0.1:1", transport: object = None) -> Gate:
     """Return a gate for a URL; `transport` replaces the way to it."""
     options = settings(url)
