@@ -11,6 +11,7 @@ SINGLE = (*DATES, "Content-Location", "Content-Range", "Content-Type", "ETag", "
 IGNORED = {
     "DATE_INCORRECT",  # the clock of this machine may be the wrong one
     "BAD_DATE_SYNTAX",  # a rule of its own checks DATES, and `Expires: 0` is correct
+    *("AGE_NOT_INT", "AGE_NEGATIVE", "LM_FUTURE"),  # rules of their own check these
 }
 WARNINGS = {"FIELD_SECTION_TOO_LARGE", "FIELD_TOO_LARGE", "FIELD_VALUE_ENCODING", "SUNSET_PAST"}
 
@@ -23,7 +24,9 @@ def complaints(exchange: Exchange) -> list[str]:
     linter = HttpResponseLinter(start_time=time.time(), no_content=exchange.request.method == "HEAD")
     linter.process_response_topline(exchange.version.encode(), str(exchange.status).encode(), exchange.reason.encode())
     # Pragma belongs to requests; it is common and harmless in responses, beside Cache-Control.
-    fields = [(name.encode("latin-1"), value) for name, value in exchange.fields if name.lower() != "pragma"]
+    # http/length-is-stated-once judges Content-Length beside Transfer-Encoding.
+    omitted = {"pragma", "content-length" if exchange.values("Transfer-Encoding") else ""}
+    fields = [(name.encode("latin-1"), value) for name, value in exchange.fields if name.lower() not in omitted]
     linter.process_headers(fields)
     linter.feed_content(exchange.raw_body)
     linter.finish_content(exchange.ending == "complete")
