@@ -94,7 +94,7 @@ def baseline(request: pytest.FixtureRequest, runner: Runner) -> None:
     """Send the baseline requests that the selected rules need before the first rule runs."""
     if runner.is_recorded:
         return
-    needed = shared_fixtures(request.session.items)
+    needed = shared_fixtures(map(rule_of, request.session.items))
     for name in ("first_ok", "main_key_responses", "further_keys", "auth_errors", "other_key_responses"):
         if name in needed:
             request.getfixturevalue(name)

@@ -35,9 +35,14 @@ def measured() -> Result:
 
 
 def typical_requests(result: Result) -> str:
-    """Return the requests of each rule that sends any, as JSON."""
-    requests = {verdict.rule.id: cost for verdict in result.verdicts if (cost := result.cost(verdict))}
-    return json.dumps(requests, indent=1, sort_keys=True) + "\n"
+    """Return the requests of each rule, and of each fixture that rules share, that sends any, as JSON."""
+    requests = dict(result.of_fixtures)
+    set_up = set[str]()
+    for verdict in result.verdicts:  # the first rule that needs a fixture has set it up
+        of_fixtures = sum(result.of_fixtures.get(name, 0) for name in verdict.rule.fixtures - set_up)
+        requests[verdict.rule.id] = result.cost(verdict) - of_fixtures
+        set_up |= verdict.rule.fixtures
+    return json.dumps({name: sent for name, sent in requests.items() if sent}, indent=1, sort_keys=True) + "\n"
 
 
 def document(result: Result) -> str:

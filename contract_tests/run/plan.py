@@ -6,18 +6,16 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import pytest
-
 from contract_tests.reports.model import counted
 from contract_tests.run.options import Settings
 from contract_tests.support.facts import NEEDS_AUTH_ERRORS
-from contract_tests.support.rules import Rule, rule_of
+from contract_tests.support.rules import Rule
 from contract_tests.wire.pacing import VENDOR_RATE
 
 KEYS_OF_THE_MOCK = 3
 LIMIT = f"the vendor's limit of {VENDOR_RATE:g} requests a second for each key"
 PACE = 13.5  # requests a second at that limit, which concerns valid keys only
-# The requests of each rule that sends any to the embedded mock; `python -m tools.rules_document` measures them.
+# The requests of rules, and of fixtures that they share, to the mock; `python -m tools.rules_document` measures them.
 TYPICAL: Mapping[str, int] = json.loads(Path(__file__).with_name("typical_requests.json").read_text())
 # Baseline requests, for all rules together.
 MAIN_KEY_SAMPLE = 24  # a deployment that fails once in eight responses passes this many with a probability of 4 %
@@ -26,32 +24,29 @@ AUTH_ERROR_SAMPLE = 4
 ALL_BASELINE_REQUESTS = MAIN_KEY_SAMPLE + 2 * OTHER_KEY_SAMPLE + 2 * AUTH_ERROR_SAMPLE  # with three keys
 
 
-def shared_fixtures(items: Iterable[pytest.Item]) -> set[str]:
+def shared_fixtures(rules: Iterable[Rule]) -> set[str]:
     """Return the fixtures that send the baseline requests of some rules, among other names."""
-    functions = [item for item in items if isinstance(item, pytest.Function)]
-    needed = {"first_ok", "further_keys", *(name for item in functions for name in item.fixturenames)}
-    if any(set(NEEDS_AUTH_ERRORS) & set(rule_of(item).needs) for item in functions):
-        needed.add("auth_errors")
+    needed = {"first_ok", "further_keys"}
+    for rule in rules:
+        needed |= rule.fixtures | ({"auth_errors"} if set(NEEDS_AUTH_ERRORS) & set(rule.needs) else set())
     return needed
 
 
-def plan(rules: Sequence[Rule], settings: Settings, fixtures: Collection[str]) -> Iterator[str]:
-    """Yield the lines of the plan: the baseline requests, the usual requests of each rule, and the sum.
-
-    `fixtures` are those of the rules, see `shared_fixtures`.
-    """
+def plan(rules: Sequence[Rule], settings: Settings) -> Iterator[str]:
+    """Yield the lines of the plan: the baseline requests, the usual requests of each rule, and the sum."""
     deployment = "the embedded mock" if settings.embedded else settings.target.url
-    samples = dict(_samples((len(settings.keys) or KEYS_OF_THE_MOCK) - 1, fixtures))
+    samples = dict(_samples((len(settings.keys) or KEYS_OF_THE_MOCK) - 1, shared_fixtures(rules)))
+    own = requests_of(rules, intrusive=settings.intrusive)
     baseline = sum(samples.values())
     yield f"nothing was sent to {deployment}; a run usually sends"
     yield f"baseline requests: {baseline} ({', '.join(f'{number} {label}' for label, number in samples.items())})"
     for rule in rules:
         if rule.intrusive and not settings.intrusive:
             yield f"{rule.id}: none without --intrusive"
-        elif rule.id in TYPICAL:
-            yield f"{rule.id}: {TYPICAL[rule.id]}"
+        elif own[rule.id]:
+            yield f"{rule.id}: {own[rule.id]}"
     about = "about" if len(settings.keys) in {0, KEYS_OF_THE_MOCK} else "at most"  # some rules need several keys
-    requests = min(baseline + own_requests(rules, intrusive=settings.intrusive), settings.max_requests)
+    requests = min(baseline + sum(own.values()), settings.max_requests)
     yield (
         f"in total {about} {counted(requests, 'request')}, at most {settings.max_requests} (--max-requests): "
         f"{seconds(requests, settings.max_rate)} at "
@@ -59,9 +54,18 @@ def plan(rules: Sequence[Rule], settings: Settings, fixtures: Collection[str]) -
     )
 
 
-def own_requests(rules: Iterable[Rule], *, intrusive: bool) -> int:
-    """Return how many requests some rules usually send in addition to the baseline requests."""
-    return sum(TYPICAL.get(rule.id, 0) for rule in rules if intrusive or not rule.intrusive)
+def requests_of(rules: Iterable[Rule], *, intrusive: bool) -> dict[str, int]:
+    """Return how many requests each rule usually sends in addition to the baseline requests.
+
+    Those of a fixture count for the first rule that needs it.
+    """
+    own: dict[str, int] = {}
+    set_up: set[str] = set()
+    for rule in rules:
+        if intrusive or not rule.intrusive:
+            own[rule.id] = sum(TYPICAL.get(name, 0) for name in (rule.id, *(rule.fixtures - set_up)))
+            set_up |= rule.fixtures
+    return own
 
 
 def seconds(requests: int, max_rate: float | None = None) -> str:

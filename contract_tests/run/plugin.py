@@ -22,7 +22,7 @@ from contract_tests.run.junit import take_over
 from contract_tests.run.offline import doubts_about
 from contract_tests.run.options import add_options
 from contract_tests.run.outage import OutageError
-from contract_tests.run.plan import plan, shared_fixtures
+from contract_tests.run.plan import plan
 from contract_tests.run.recorded import check_doubts, check_recording, recording_key
 from contract_tests.run.report import rule_report
 from contract_tests.run.report_plugin import ReportPlugin
@@ -164,7 +164,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         for rule in verdicts.rules:
             terminal.line(f"\n{rule.id} ({rule.level}; {rule.source})\n    {rule.promise}")
     elif option.contract_plan:
-        for line in plan(verdicts.rules, verdicts.settings, shared_fixtures(session.items)):
+        for line in plan(verdicts.rules, verdicts.settings):
             terminal.line(line)
     else:
         return None

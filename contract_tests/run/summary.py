@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from contract_tests.reports.model import FAILURES, RESULTS, Outcome, cost_of_run, counted, tally
-from contract_tests.run.plan import ALL_BASELINE_REQUESTS, own_requests, seconds
+from contract_tests.run.plan import ALL_BASELINE_REQUESTS, requests_of, seconds
 from contract_tests.run.verdicts import Verdict, Verdicts
 from contract_tests.support.rules import all_rules, rule_ids
 from contract_tests.wire.not_tested import MORE_TIME
@@ -92,6 +92,7 @@ def complete_run(verdicts: Verdicts) -> str:
     time = ""
     if not is_selection and verdicts.settings.max_rate is None and MORE_TIME not in needs:
         is_intrusive = verdicts.settings.intrusive or "--intrusive" in needs
-        time = f": {seconds(ALL_BASELINE_REQUESTS + own_requests(all_rules(), intrusive=is_intrusive))}"
+        own = requests_of(all_rules(), intrusive=is_intrusive)
+        time = f": {seconds(ALL_BASELINE_REQUESTS + sum(own.values()))}"
     listed = " and ".join(filter(None, [", ".join(needs[:-1]), needs[-1]]))
     return f"a complete run needs {listed}{time}"

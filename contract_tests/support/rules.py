@@ -55,8 +55,8 @@ class Rule:
     `needs` are facts: without one of them the rule is not tested. `repeats` are the ids of rules that find the same
     defect in the same exchanges. This rule is not tested where one of them is broken. An `intrusive` rule can affect
     other users of the deployment. A rule that `sends_requests` sends some of its own, and a passive rule none. `reads`
-    are the aspects that the rule judges, and that recorded exchanges may lack. A rule that `is_over_all` exchanges
-    needs the whole run.
+    are the aspects that the rule judges, and that recorded exchanges may lack. `fixtures` are those that the rule
+    needs, also through other fixtures.
     """
 
     id: str
@@ -68,7 +68,12 @@ class Rule:
     intrusive: bool = False
     sends_requests: bool = False
     reads: tuple[Aspect, ...] = ()
-    is_over_all: bool = False
+    fixtures: frozenset[str] = frozenset()
+
+    @property
+    def is_over_all(self) -> bool:
+        """Whether the rule is over all exchanges, so that it needs the whole run."""
+        return "journal" in self.fixtures
 
     @property
     def order(self) -> tuple[bool, bool, bool, int]:
@@ -163,13 +168,12 @@ def _rule_from(function: RuleFunction, module: ModuleType) -> Rule | None:
     family = module.__name__.rpartition(".")[2].removeprefix("test_").partition("_")[0]
     name = function.__name__.removeprefix("test_").replace("_", "-")
     promise = " ".join((inspect.getdoc(function) or "").split())
-    is_over_all = "journal" in _fixtures_of(function, module)
-    return Rule(f"{family}/{name}", promise=promise, is_over_all=is_over_all, **mark.kwargs)
+    return Rule(f"{family}/{name}", promise=promise, fixtures=_fixtures_of(function, module), **mark.kwargs)
 
 
-def _fixtures_of(function: RuleFunction, module: ModuleType) -> set[str]:
+def _fixtures_of(function: RuleFunction, module: ModuleType) -> frozenset[str]:
     """Return the names of the fixtures that a rule or a fixture needs, also through other fixtures."""
-    names = set(inspect.signature(inspect.unwrap(function)).parameters)
+    names = frozenset(inspect.signature(inspect.unwrap(function)).parameters)
     fixtures = vars(import_module("contract_tests.conftest")) | vars(module)
     return names.union(*(_fixtures_of(fixtures[name], module) for name in names & fixtures.keys()))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -61,6 +61,7 @@ class Outcome:
 
     `requests` describe all requests of the run, and `labels` those whose exchanges have findings. `in_har` are the
     rules that are broken in a HAR file of the run, and `missed_in_har` those that are broken only in the run itself.
+    `of_fixtures` are the numbers of requests of fixtures that several rules share.
     """
 
     code: int
@@ -68,6 +69,7 @@ class Outcome:
     shared: int
     labels: frozenset[str]
     requests: frozenset[str]
+    of_fixtures: Mapping[str, int]
     in_har: frozenset[str] = frozenset()
     missed_in_har: frozenset[str] = frozenset()
 
@@ -78,6 +80,17 @@ class JobRunner:
     def __init__(self, output: TextIO, job: Job | None = None) -> None:
         self.output, self.job = output, job
         self.verdicts: Verdicts | None = None
+        self.of_fixtures: dict[str, int] = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> Generator[None, object, object]:
+        """Count the requests of a fixture that is set up once, without those of the baseline."""
+        runner = self.verdicts.runner if self.verdicts else None
+        before = len(runner.journal) if runner and runner.shared and fixturedef.scope == "session" else None
+        value = yield
+        if runner and before is not None:
+            self.of_fixtures[fixturedef.argname] = len(runner.journal) - before
+        return value
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -116,7 +129,7 @@ class JobRunner:
         findings = [finding for verdict in (self.verdicts.all if self.verdicts else ()) for finding in verdict.findings]
         labels = _described(finding.exchange for finding in findings)
         requests = _described(runner.journal if runner else ())
-        outcome = Outcome(code, verdicts, runner.shared if runner else 0, labels, requests)
+        outcome = Outcome(code, verdicts, runner.shared if runner else 0, labels, requests, self.of_fixtures)
         if not (self.verdicts and self.job and self.job.writes_reports and runner and runner.baseline.first_ok):
             return outcome
         in_har, missed = judged_as_har(self.verdicts, self.job.folder)
