@@ -84,6 +84,12 @@ def gate(runner: Runner) -> Gate:
 
 
 @pytest.fixture(scope="session")
+def client(gate: Gate) -> Gate:
+    """The same, for a rule that sends requests: recorded traffic has no responses to these."""
+    return gate
+
+
+@pytest.fixture(scope="session")
 def first_ok(runner: Runner, request: pytest.FixtureRequest) -> Exchange:
     """The first 200 response to the main key; every rule of a run that sends requests needs it."""
     return first_response(runner.baseline, request.session)
@@ -159,9 +165,7 @@ def _not_empty(runner: Runner, auth_errors: AuthErrors, key: Credential | None) 
 
 @pytest.fixture(scope="session")
 def baseline_responses(
-    main_key_responses: Exchanges,
-    other_key_responses: Exchanges,
-    auth_errors: AuthErrors,
+    main_key_responses: Exchanges, other_key_responses: Exchanges, auth_errors: AuthErrors
 ) -> Exchanges:
     """All baseline exchanges; NotTested where a recording has none."""
     refused = (each for sample in auth_errors.values() for each in sample)
@@ -201,9 +205,9 @@ def usage_metrics(ok_responses: Exchanges) -> list[UsageMetrics]:
 
 
 @pytest.fixture(scope="session")
-def query_response(gate: Gate) -> Exchange:
+def query_response(client: Gate) -> Exchange:
     """The exchange of a request with the main key and with query parameters that the document does not describe."""
-    return gate.send(gate.main, "and undocumented query parameters", target=f"{gate.path}?{UNDOCUMENTED_QUERY}")
+    return client.send(client.main, "and undocumented query parameters", target=f"{client.path}?{UNDOCUMENTED_QUERY}")
 
 
 @pytest.fixture

@@ -34,13 +34,13 @@ def test_valid_key_is_200(ok_responses: Exchanges) -> Findings:
     return unless_200(exchange for exchange in ok_responses if exchange.ending != "malformed")
 
 
-@documented(f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing", sends_requests=True)
-def test_missing_key_is_401(gate: Gate, missing_key_responses: Exchanges) -> Findings:
+@documented(f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing")
+def test_missing_key_is_401(client: Gate, missing_key_responses: Exchanges) -> Findings:
     """A response to a request without an API key MUST have status 401."""
     others = (status_finding(exchange, "401") for exchange in missing_key_responses if exchange.status != 401)
     if (yield from report(others)):
         return
-    exchange = gate.send(None, "as a browser sends it", fields=[*COMPRESSING_BROWSER, VISITOR])
+    exchange = client.send(None, "as a browser sends it", fields=[*COMPRESSING_BROWSER, VISITOR])
     if exchange.status not in {401, 429}:
         yield status_finding(exchange, "401")
 
@@ -68,13 +68,13 @@ def test_no_key_is_401_each_time(gate: Gate, missing_key_responses: object, jour
 
 
 @documented(
-    f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing, 403 that it is invalid",
-    needs=NEEDS_AUTH_ERRORS,
-    sends_requests=True,
+    f"{AUTHENTICATION_GUIDE}: 401 means that the key is missing, 403 that it is invalid", needs=NEEDS_AUTH_ERRORS
 )
-def test_empty_key_is_refused(gate: Gate) -> Findings:
+def test_empty_key_is_refused(client: Gate) -> Findings:
     """A response to a request with an empty or blank key MUST have status 401 or 403."""
-    yield from gate.wrongly_accepted([gate.send(wrong_keys.BLANK)], gate.baseline.refusals(None, wrong_keys.UNKNOWN))
+    yield from client.wrongly_accepted(
+        [client.send(wrong_keys.BLANK)], client.baseline.refusals(None, wrong_keys.UNKNOWN)
+    )
 
 
 @documented(INVALID_KEY, reads=["unknown key"])
@@ -91,87 +91,83 @@ def test_unknown_key_is_403(unknown_key_responses: Exchanges) -> Findings:
     return (status_finding(exchange, "403") for exchange in unknown_key_responses if exchange.status == 401)
 
 
-@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], sends_requests=True)
-def test_unknown_key_from_any_client_is_refused(gate: Gate) -> Findings:
+@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED])
+def test_unknown_key_from_any_client_is_refused(client: Gate) -> Findings:
     """A request with an unknown key MUST be rejected, also from a browser and with HTTP/1.0.
 
     The text `undefined`, and the main key backwards, are such keys.
     A server may refuse HTTP/1.0 with any status other than 200.
     """
-    fields = [*COMPRESSING_BROWSER, ("Origin", gate.settings.target.origin)]
-    browser = gate.send(wrong_keys.UNDEFINED, "as a browser sends it", fields=fields)
-    yield from gate.wrongly_accepted([browser], {429, *gate.baseline.refusals(wrong_keys.UNKNOWN)})
-    backwards = wrong_keys.backwards(gate.main)
-    key = backwards if _is_wrong(gate, backwards) else wrong_keys.UNKNOWN
-    old = gate.send(key, "with HTTP/1.0", version="HTTP/1.0", new_connection=True)
-    if old.status == 200 or gate.contains_metrics(old):
+    fields = [*COMPRESSING_BROWSER, ("Origin", client.settings.target.origin)]
+    browser = client.send(wrong_keys.UNDEFINED, "as a browser sends it", fields=fields)
+    yield from client.wrongly_accepted([browser], {429, *client.baseline.refusals(wrong_keys.UNKNOWN)})
+    backwards = wrong_keys.backwards(client.main)
+    key = backwards if _is_wrong(client, backwards) else wrong_keys.UNKNOWN
+    old = client.send(key, "with HTTP/1.0", version="HTTP/1.0", new_connection=True)
+    if old.status == 200 or client.contains_metrics(old):
         yield status_finding(old, "a refusal")
 
 
-@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], sends_requests=True)
-def test_similar_key_is_refused(gate: Gate, ok_responses: Exchanges) -> Findings:
+@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED])
+def test_similar_key_is_refused(client: Gate, ok_responses: Exchanges) -> Findings:
     """A response to a request with a part, an extension or another form of a valid key MUST have status 401 or 403."""
     texts = (UsageMetrics(exchange).api_key or "" for exchange in ok_responses)
     shown = sorted({text for text in texts if wrong_keys.SENDABLE.fullmatch(text)})
     similar = [
-        *wrong_keys.changed(gate.main),
-        *wrong_keys.of_further_keys(gate.keys[1:]),
-        *((wrong_keys.mixed(*gate.keys[:2]),) if len(gate.keys) > 1 else ()),
-        *wrong_keys.near(gate.main),
+        *wrong_keys.changed(client.main),
+        *wrong_keys.of_further_keys(client.keys[1:]),
+        *((wrong_keys.mixed(*client.keys[:2]),) if len(client.keys) > 1 else ()),
+        *wrong_keys.near(client.main),
         *map(wrong_keys.shown, shown[:MOST_SHOWN_KEYS]),
     ]
-    yield from _accepted(gate, gate.send_in_turn(_requests_with(gate, similar)))
+    yield from _accepted(client, client.send_in_turn(_requests_with(client, similar)))
 
 
-@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], repeats=["auth/similar-key-is-refused"], sends_requests=True)
-def test_key_with_one_edit_is_refused(gate: Gate) -> Findings:
+@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], repeats=["auth/similar-key-is-refused"])
+def test_key_with_one_edit_is_refused(client: Gate) -> Findings:
     """A response to a request with a valid key of which one character was edited MUST have status 401 or 403.
 
     An edit changes, removes, doubles or inserts a character, at any place.
     """
-    strategies = [wrong_keys.edits(gate.main, edit) for edit in wrong_keys.EDITS]
-    edited = examples_of_each([strategy.filter(lambda key: _is_wrong(gate, key)) for strategy in strategies])
-    exchanges = gate.send_in_turn(gate.request(key) for key in edited)
-    yield from gate.wrongly_accepted(exchanges, gate.baseline.refusals(wrong_keys.UNKNOWN))
+    strategies = [wrong_keys.edits(client.main, edit) for edit in wrong_keys.EDITS]
+    edited = examples_of_each([strategy.filter(lambda key: _is_wrong(client, key)) for strategy in strategies])
+    exchanges = client.send_in_turn(client.request(key) for key in edited)
+    yield from client.wrongly_accepted(exchanges, client.baseline.refusals(wrong_keys.UNKNOWN))
 
 
-@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], sends_requests=True)
-def test_wildcard_or_injection_is_refused(gate: Gate) -> Findings:
+@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED])
+def test_wildcard_or_injection_is_refused(client: Gate) -> Findings:
     """A response to a request with a wildcard, a placeholder, an injection or a guess MUST have status 401 or 403.
 
     Any 4xx, or a closed connection, is accepted for a value that a firewall may take for an attack.
     """
-    requests = _requests_with(gate, wrong_keys.PATTERNS)
-    yield from _accepted(gate, gate.transport.send_concurrently(requests))  # more than a small pool has room for
+    requests = _requests_with(client, wrong_keys.PATTERNS)
+    yield from _accepted(client, client.transport.send_concurrently(requests))  # more than a small pool has room for
 
 
-@documented(f"{INVALID_KEY}; how a malformed one is refused is open", needs=[UNKNOWN_KEY_REFUSED], sends_requests=True)
-def test_malformed_key_is_refused(gate: Gate) -> Findings:
+@documented(f"{INVALID_KEY}; how a malformed one is refused is open", needs=[UNKNOWN_KEY_REFUSED])
+def test_malformed_key_is_refused(client: Gate) -> Findings:
     """A request with a key that is very long, or contains control or non-ASCII bytes, MUST be rejected.
 
     A valid key with accents, look-alike letters or other Unicode forms of its letters is such a key.
     Any 4xx, or a closed connection, is accepted. A response MUST NOT be missing while the connection remains open.
     """
-    yield from _send_malformed(gate, (*wrong_keys.MALFORMED, *wrong_keys.disguised(gate.main)))
+    yield from _send_malformed(client, (*wrong_keys.MALFORMED, *wrong_keys.disguised(client.main)))
 
 
 @advisory(
-    f"{INVALID_KEY}; some servers strip more from a value than RFC 9110 calls white space",
-    needs=[UNKNOWN_KEY_REFUSED],
-    sends_requests=True,
+    f"{INVALID_KEY}; some servers strip more from a value than RFC 9110 calls white space", needs=[UNKNOWN_KEY_REFUSED]
 )
-def test_padded_key_is_refused(gate: Gate) -> Findings:
+def test_padded_key_is_refused(client: Gate) -> Findings:
     """A request with a valid key, followed by bytes that only look like white space, SHOULD be rejected."""
-    yield from _send_malformed(gate, [wrong_keys.padded(gate.main)])
+    yield from _send_malformed(client, [wrong_keys.padded(client.main)])
 
 
-@specified(
-    "RFC 9112, section 5.1: no space between a field's name and its colon", needs=NEEDS_VALID_KEY, sends_requests=True
-)
-def test_space_before_the_colon_is_refused(gate: Gate) -> Findings:
+@specified("RFC 9112, section 5.1: no space between a field's name and its colon", needs=NEEDS_VALID_KEY)
+def test_space_before_the_colon_is_refused(client: Gate) -> Findings:
     """A request with a space before the colon of the key header MUST be rejected."""
-    exchange = gate.send(
-        gate.main, "and a space before the colon", key_field=f"{gate.key_header} ", new_connection=True
+    exchange = client.send(
+        client.main, "and a space before the colon", key_field=f"{client.key_header} ", new_connection=True
     )
     if exchange.status == 200:
         yield status_finding(exchange, "a refusal")
@@ -180,50 +176,49 @@ def test_space_before_the_colon_is_refused(gate: Gate) -> Findings:
 @advisory(
     "RFC 9110, section 5.3: a repeated field is one value, a list, and the list is not a key",
     needs=[UNKNOWN_KEY_REFUSED],
-    sends_requests=True,
 )
-def test_repeated_key_header_is_refused(gate: Gate) -> Findings:
+def test_repeated_key_header_is_refused(client: Gate) -> Findings:
     """A request with a valid key and another value in two key headers SHOULD be rejected."""
     requests = [
-        gate.request(
+        client.request(
             wrong_keys.UNKNOWN,
             "and a second key header with the main key",
-            fields=[(gate.key_header, gate.main.value)],
+            fields=[(client.key_header, client.main.value)],
             new_connection=True,
         ),
-        gate.request(
-            gate.main,
+        client.request(
+            client.main,
             "and a second key header with an unknown key",
-            fields=[(gate.key_header, wrong_keys.UNKNOWN.value)],
+            fields=[(client.key_header, wrong_keys.UNKNOWN.value)],
             new_connection=True,
         ),
     ]
-    yield from _not_rejected(gate, gate.send_in_turn(requests))
+    yield from _not_rejected(client, client.send_in_turn(requests))
 
 
-@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED], sends_requests=True)
-def test_repeated_wrong_key_is_refused(gate: Gate) -> Findings:
+@documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED])
+def test_repeated_wrong_key_is_refused(client: Gate) -> Findings:
     """A request with two wrong values in two key headers MUST be rejected."""
-    exchange = gate.send(
+    exchange = client.send(
         wrong_keys.TRUE,
         "and a second key header with an unknown key",
-        fields=[(gate.key_header, wrong_keys.UNKNOWN.value)],
+        fields=[(client.key_header, wrong_keys.UNKNOWN.value)],
     )
-    yield from _not_rejected(gate, [exchange])
+    yield from _not_rejected(client, [exchange])
 
 
-@documented(f"{AUTHENTICATION_GUIDE}: GET / and GET /healthz need no key", sends_requests=True)
-def test_public_operation_needs_no_key(gate: Gate) -> Findings:
+@documented(f"{AUTHENTICATION_GUIDE}: GET / and GET /healthz need no key")
+def test_public_operation_needs_no_key(client: Gate) -> Findings:
     """A request for the overview or the health check MUST NOT be rejected because it has no key.
 
     A health check that the deployment serves returns {"ok": true}.
     """
     public = [operation for operation in contract("documented").operations.values() if operation.key_header is None]
     for operation in public:
-        target = gate.settings.target.path + operation.path
+        target = client.settings.target.path + operation.path
         # A health check sends no such fields.
         fields = () if operation.id == HEALTH else (("Accept-Encoding", "gzip"), ("Origin", OTHER_ORIGIN))
-        exchange = gate.send(None, f"at {operation.path}", method=operation.method, target=target, fields=fields)
+        exchange = client.send(None, f"at {operation.path}", method=operation.method, target=target, fields=fields)
         if exchange.status in AUTH_ERRORS:
             yield Finding(
                 "a request that needs no key is rejected",

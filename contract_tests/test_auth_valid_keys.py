@@ -69,32 +69,32 @@ def test_http_1_0_does_not_invalidate_a_key(gate: Gate, journal: Exchanges) -> F
 
 
 @pytest.fixture(scope="session")
-def unusual_requests(gate: Gate) -> Exchanges:
+def unusual_requests(client: Gate) -> Exchanges:
     """Exchanges with the main key that combine tolerances of several rules, all of which every deployment has."""
-    fields = _fields_of_other_clients(gate)
+    fields = _fields_of_other_clients(client)
     requests = [
-        gate.request(
-            gate.main,
+        client.request(
+            client.main,
             "in a lower-case header, first and without a space, as a script in a web page sends it",
-            key_field=gate.key_header.lower(),
+            key_field=client.key_header.lower(),
             separator=b":",
             key_first=True,
             fields=fields["as a script in a web page sends it"],
         ),
-        gate.request(
-            gate.main,
+        client.request(
+            client.main,
             "in a title-case header, in the middle, and other credentials",
-            key_field=gate.key_header.title(),  # as the client of Go spells it
+            key_field=client.key_header.title(),  # as the client of Go spells it
             fields=[
                 *fields["and other credentials"],
                 *fields["and any media type, and a Content-Type"],
                 ("X-Last", "1"),
             ],
         ),
-        gate.request(
-            gate.main,
+        client.request(
+            client.main,
             "in an upper-case header, after the fields of a browser and others, and a media type with a parameter",
-            key_field=gate.key_header.upper(),
+            key_field=client.key_header.upper(),
             key_last=True,
             fields=[
                 *(field for field in fields["as a script in a web page sends it"] if field[0] != "Accept"),
@@ -103,32 +103,31 @@ def unusual_requests(gate: Gate) -> Exchanges:
             ],
         ),
     ]
-    return list(gate.send_in_turn(requests))
+    return list(client.send_in_turn(requests))
 
 
-@specified("RFC 9110, section 5.1: field names are case-insensitive", needs=NEEDS_VALID_KEY, sends_requests=True)
-def test_header_name_is_case_insensitive(gate: Gate, unusual_requests: Exchanges) -> Findings:
+@specified("RFC 9110, section 5.1: field names are case-insensitive", needs=NEEDS_VALID_KEY)
+def test_header_name_is_case_insensitive(client: Gate, unusual_requests: Exchanges) -> Findings:
     """A request with a valid key MUST be accepted regardless of the case of the key header's name."""
-    spellings = (gate.key_header.lower(), gate.key_header.title(), gate.key_header.upper())
+    spellings = (client.key_header.lower(), client.key_header.title(), client.key_header.upper())
     requests = [
-        gate.request(gate.main, f"in a header spelled {name}", key_field=name, is_baseline=True) for name in spellings
+        client.request(client.main, f"in a header spelled {name}", key_field=name, is_baseline=True)
+        for name in spellings
     ]
-    yield from _each_is_accepted(gate, unusual_requests, requests)
+    yield from _each_is_accepted(client, unusual_requests, requests)
 
 
-@documented(
-    f"{HEADER_ONLY}, and 401 and 403 mean that it is missing or invalid", needs=NEEDS_VALID_KEY, sends_requests=True
-)
-def test_valid_key_is_sufficient(gate: Gate, unusual_requests: Exchanges, query_response: Exchange) -> Findings:
+@documented(f"{HEADER_ONLY}, and 401 and 403 mean that it is missing or invalid", needs=NEEDS_VALID_KEY)
+def test_valid_key_is_sufficient(client: Gate, unusual_requests: Exchanges, query_response: Exchange) -> Findings:
     """A request with a valid key MUST be accepted regardless of its other header fields and its query."""
     requests = [
-        gate.request(gate.main, label, fields=fields) for label, fields in _fields_of_other_clients(gate).items()
+        client.request(client.main, label, fields=fields) for label, fields in _fields_of_other_clients(client).items()
     ]
-    if not (yield from _each_is_accepted(gate, unusual_requests, requests)):
+    if not (yield from _each_is_accepted(client, unusual_requests, requests)):
         return
     if query_response.status not in AUTH_ERRORS:
         return
-    queried = gate.send(gate.main, "and a query", target=f"{gate.path}?verbose=1")  # no firewall rejects it
+    queried = client.send(client.main, "and a query", target=f"{client.path}?verbose=1")  # no firewall rejects it
     yield from _rejected_key(queried)
 
 
@@ -171,36 +170,32 @@ def _fields_of_other_clients(gate: Gate) -> dict[str, list[tuple[str, str]]]:
     }
 
 
-@specified(
-    "RFC 9112, section 5 and RFC 9110, section 5.3: white space, order of fields",
-    needs=NEEDS_VALID_KEY,
-    sends_requests=True,
-)
-def test_key_header_position_does_not_matter(gate: Gate, unusual_requests: Exchanges) -> Findings:
+@specified("RFC 9112, section 5 and RFC 9110, section 5.3: white space, order of fields", needs=NEEDS_VALID_KEY)
+def test_key_header_position_does_not_matter(client: Gate, unusual_requests: Exchanges) -> Findings:
     """A request with a valid key MUST be accepted regardless of the key header's position, and without a space."""
     requests = [
-        gate.request(gate.main, "without a space after the colon", separator=b":"),
-        gate.request(gate.main, "with the key header first", key_first=True),
-        gate.request(
-            gate.main, "with the key header in the middle", fields=[("Accept-Language", "en"), ("X-Last", "1")]
+        client.request(client.main, "without a space after the colon", separator=b":"),
+        client.request(client.main, "with the key header first", key_first=True),
+        client.request(
+            client.main, "with the key header in the middle", fields=[("Accept-Language", "en"), ("X-Last", "1")]
         ),
     ]
-    is_accepted = yield from _each_is_accepted(gate, unusual_requests, requests)
+    is_accepted = yield from _each_is_accepted(client, unusual_requests, requests)
     if is_accepted and unusual_requests[-1].status != 200:
-        last = gate.send(gate.main, "with the key header after many others", fields=FIELDS_ON_THE_WAY, key_last=True)
+        last = client.send(
+            client.main, "with the key header after many others", fields=FIELDS_ON_THE_WAY, key_last=True
+        )
         if last.status in AUTH_ERRORS:
-            first = gate.send(gate.main, "with the key header before them", fields=FIELDS_ON_THE_WAY, key_first=True)
+            first = client.send(
+                client.main, "with the key header before them", fields=FIELDS_ON_THE_WAY, key_first=True
+            )
             if first.status in AUTH_ERRORS:
                 raise NotTested("a request with many header fields is rejected, wherever the key header is")
         yield from _rejected_key(last)
 
 
-@advisory(
-    "RFC 9112, section 5.1: white space around a value; some servers keep it",
-    needs=NEEDS_VALID_KEY,
-    sends_requests=True,
-)
-def test_white_space_around_the_key_is_ignored(gate: Gate) -> Findings:
+@advisory("RFC 9112, section 5.1: white space around a value; some servers keep it", needs=NEEDS_VALID_KEY)
+def test_white_space_around_the_key_is_ignored(client: Gate) -> Findings:
     """A request with a valid key, after a tab and followed by a space, SHOULD be accepted."""
-    followed = Credential(gate.main.value + b" ", f"{gate.main.label}, after a tab and followed by a space")
-    yield from unless_200([gate.send(followed, separator=b":\t", pool="valid keys")])
+    followed = Credential(client.main.value + b" ", f"{client.main.label}, after a tab and followed by a space")
+    yield from unless_200([client.send(followed, separator=b":\t", pool="valid keys")])

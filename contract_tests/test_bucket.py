@@ -45,7 +45,7 @@ from contract_tests.wire.messages import Exchange, Exchanges
 from contract_tests.wire.not_tested import NotTested, or_not_tested
 from contract_tests.wire.pacing import stated_wait
 
-bucket_rule = partial(documented, needs=NEEDS_VALID_KEY, intrusive=True, sends_requests=True)
+bucket_rule = partial(documented, needs=NEEDS_VALID_KEY, intrusive=True)
 TAKEN_SHARE = Fraction(1, 10)  # of the remaining tokens: other users of the key may have taken as many
 WAYS = 10  # requests at once, to an empty bucket
 LEAST_LOSS = 4  # tokens: other users of a key may take fewer
@@ -53,15 +53,15 @@ RANGES = "schema/body-has-the-documented-ranges"  # without it, `remaining` may 
 
 
 @pytest.fixture(scope="session")
-def stated_buckets(gate: Gate, main_key_responses: Exchanges, other_key_responses: Exchanges) -> list[Bucket]:
+def stated_buckets(client: Gate, main_key_responses: Exchanges, other_key_responses: Exchanges) -> list[Bucket]:
     """The buckets that responses state; NotTested without one."""
     found = []
-    for key in gate.keys:
+    for key in client.keys:
         of_key = [each for each in (*main_key_responses, *other_key_responses) if each.request.credential == key]
         limits = [(each.burst, each.rps) for each in map(UsageMetrics, of_key)]
         burst, rps = next(((burst, rps) for burst, rps in reversed(limits) if None not in (burst, rps)), (None, None))
         if burst and rps and int(burst) > 0 and rps > 0:
-            found.append(Bucket(gate, key, int(burst), float(rps)))
+            found.append(Bucket(client, key, int(burst), float(rps)))
     return or_not_tested(found, "no key states a burst and a rate")
 
 
@@ -127,7 +127,7 @@ def test_burst_is_not_exceeded(bucket: Bucket, buckets: list[Bucket], emptied: E
             return
 
 
-@advisory(TOKEN_BUCKET, needs=NEEDS_VALID_KEY, intrusive=True, sends_requests=True)
+@advisory(TOKEN_BUCKET, needs=NEEDS_VALID_KEY, intrusive=True)
 def test_stated_limit_is_enforced(bucket: Bucket, emptied: Exchanges) -> Findings:
     """A burst of more requests than `rate_limit.burst` SHOULD NOT be accepted completely, with an equal `remaining`.
 
@@ -284,9 +284,7 @@ def _ways(gate: Gate, attempt: int) -> dict[str, RequestOptions]:
         "at another spelling of the path": {"target": f"{path[:-1]}%{ord(path[-1]):02x}"},
         "with another address": {"fields": [("X-Forwarded-For", address), ("X-Real-IP", address)]},
         "in HTTP/1.0": {"version": "HTTP/1.0"},
-        "from a browser": {
-            "fields": [*BROWSER, ("Accept-Encoding", "gzip"), ("Cookie", f"visitor={attempt + 17}")],
-        },
+        "from a browser": {"fields": [*BROWSER, ("Accept-Encoding", "gzip"), ("Cookie", f"visitor={attempt + 17}")]},
     }
 
 

@@ -38,22 +38,22 @@ FALLBACKS = 20  # usual names of each kind, under which a server may look for a 
 Fields = Sequence[tuple[str, str | bytes]]
 
 
-@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends_requests=True)
-def test_key_in_the_query_is_not_accepted(gate: Gate) -> Findings:
+@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED])
+def test_key_in_the_query_is_not_accepted(client: Gate) -> Findings:
     """A request with a valid key only in the query MUST be rejected."""
-    parts = [Part("query parameter", name, gate.main.value) for name in (gate.key_header, *guessed_names.queries())]
+    parts = [Part("query parameter", name, client.main.value) for name in (client.key_header, *guessed_names.queries())]
     label = "but with the main key in the query under many names"
-    yield from _find_ways(gate, [(label, pack) for pack in packed(parts, 2) if pack], "but with the main key in the")
+    yield from _find_ways(client, [(label, pack) for pack in packed(parts, 2) if pack], "but with the main key in the")
 
 
-@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends_requests=True)
-def test_key_in_another_header_is_not_accepted(gate: Gate) -> Findings:
+@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED])
+def test_key_in_another_header_is_not_accepted(client: Gate) -> Findings:
     """A request with a valid key only in Authorization, a cookie or another header MUST be rejected.
 
     A header whose name differs from the key header's only in `-` and `_` may be accepted.
     CGI and WSGI do not distinguish them (RFC 3875, section 4.1.18).
     """
-    key = gate.main.value
+    key = client.main.value
     authorizations = (
         b"Bearer " + key,
         key,
@@ -62,83 +62,82 @@ def test_key_in_another_header_is_not_accepted(gate: Gate) -> Findings:
         b"ApiKey " + key,
         b"Token " + key,
     )
-    fields = [Part("header", name, key) for name in guessed_names.headers(gate.key_header)]
+    fields = [Part("header", name, key) for name in guessed_names.headers(client.key_header)]
     packs = [
         (Part("header", "Authorization", value), *pack)
         for value, pack in zip(authorizations, packed(fields, len(authorizations)), strict=True)
     ]
-    (cookies,) = packed((Part("cookie", name, key) for name in (gate.key_header, *guessed_names.cookies())), 1)
+    (cookies,) = packed((Part("cookie", name, key) for name in (client.key_header, *guessed_names.cookies())), 1)
     packs[0] = (*packs[0], *cookies)
     ways = [("but with the main key in many other headers", pack) for pack in packs]
-    yield from _find_ways(gate, ways, "but with the main key in the")
+    yield from _find_ways(client, ways, "but with the main key in the")
 
 
-@documented(HEADER_ONLY, needs=[UNKNOWN_KEY_REFUSED], sends_requests=True)
-def test_wrong_key_is_not_replaced(gate: Gate) -> Findings:
+@documented(HEADER_ONLY, needs=[UNKNOWN_KEY_REFUSED])
+def test_wrong_key_is_not_replaced(client: Gate) -> Findings:
     """A request with a wrong key in the key header MUST be rejected, also if a valid key is elsewhere.
 
     The valid key may be in the query, in Authorization, in a cookie or in another header.
     """
-    key = gate.main.value
+    key = client.main.value
     parts = [
         Part("header", "Authorization", b"Bearer " + key),
-        *(Part("header", name, key) for name in islice(guessed_names.headers(gate.key_header), FALLBACKS)),
-        *(Part("query parameter", name, key) for name in (gate.key_header, *guessed_names.QUERY_NAMES[:FALLBACKS])),
+        *(Part("header", name, key) for name in islice(guessed_names.headers(client.key_header), FALLBACKS)),
+        *(Part("query parameter", name, key) for name in (client.key_header, *guessed_names.QUERY_NAMES[:FALLBACKS])),
         *(Part("cookie", name, key) for name in guessed_names.COOKIE_NAMES[:FALLBACKS]),
     ]
     label = "and with the main key in the query and in many other headers"
     ways = [(label, pack) for pack in packed(parts, 1) if pack]
-    yield from _find_ways(gate, ways, "and with the main key in the", wrong_keys.UNKNOWN)
+    yield from _find_ways(client, ways, "and with the main key in the", wrong_keys.UNKNOWN)
 
 
-@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends_requests=True)
-def test_response_cookie_is_not_accepted(gate: Gate, ok_responses: Exchanges) -> Findings:
+@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED])
+def test_response_cookie_is_not_accepted(client: Gate, ok_responses: Exchanges) -> Findings:
     """A request with only the cookies that responses to a valid key have set MUST be rejected."""
     cookies = cookies_set(ok_responses)
     if not cookies:
         raise NotApplicable(NO_COOKIE)
     label = "but with the cookies that responses to valid keys have set"
-    yield from _bypassing(gate, [gate.send(None, label, fields=[("Cookie", cookies)])])
+    yield from _bypassing(client, [client.send(None, label, fields=[("Cookie", cookies)])])
 
 
-@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED], sends_requests=True)
-def test_key_in_path_or_body_is_not_accepted(gate: Gate) -> Findings:
+@documented(HEADER_ONLY, needs=[MISSING_KEY_REFUSED])
+def test_key_in_path_or_body_is_not_accepted(client: Gate) -> Findings:
     """A request with a valid key only in the path or in the body MUST be rejected."""
-    key, path = gate.main.value, gate.path.encode()
+    key, path = client.main.value, client.path.encode()
     names = (b"api_key", b"X-API-Key", b"apikey", b"apiKey", b"x-api-key", b"key", b"token", b"access_token")
     json = b"{" + b", ".join(b'"%b": "%b"' % (name, key) for name in names) + b"}"
     form = b"&".join(b"%b=%b" % (name, key) for name in names)
     chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(form), form)
     in_the_path = {"at the end of the path": path + b"/" + key, "as a path parameter": path + b";key=" + key}
-    elsewhere = [gate.request(None, f"but with the main key {at}", target=target) for at, target in in_the_path.items()]
+    elsewhere = [
+        client.request(None, f"but with the main key {at}", target=target) for at, target in in_the_path.items()
+    ]
     in_a_body = [
-        gate.request(
+        client.request(
             None,
             "but with the main key in a body of application/json",
             body=json,
             fields=[("Content-Type", "application/json")],
             new_connection=True,
         ),
-        gate.request(
+        client.request(
             None,
             "but with the main key in a chunked body of application/x-www-form-urlencoded",
             body=chunked,
-            fields=[
-                ("Content-Type", "application/x-www-form-urlencoded"),
-                ("Transfer-Encoding", "chunked"),
-            ],
+            fields=[("Content-Type", "application/x-www-form-urlencoded"), ("Transfer-Encoding", "chunked")],
             without=("Content-Length",),
             new_connection=True,
         ),
     ]
-    yield from _disclosing(gate, gate.send_in_turn(elsewhere))  # another path may have a page of its own
-    yield from _bypassing(gate, gate.send_in_turn(in_a_body))
+    yield from _disclosing(client, client.send_in_turn(elsewhere))  # another path may have a page of its own
+    yield from _bypassing(client, client.send_in_turn(in_a_body))
 
 
-@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends_requests=True)
-def test_claims_do_not_authenticate(gate: Gate) -> Findings:
+@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED])
+def test_claims_do_not_authenticate(client: Gate) -> Findings:
     """A request without a key MUST be rejected regardless of its header fields and its query."""
-    claims = _claims(gate)
+    claims = _claims(client)
     parameters = (
         *(tuple(pair.split("=")) for pair in guessed_names.OTHER_PARAMETERS),
         *product(guessed_names.PARAMETERS, ("1", "true")),
@@ -148,25 +147,25 @@ def test_claims_do_not_authenticate(gate: Gate) -> Findings:
         (f"but with {label}", (*(Part("header", name, value) for name, value in fields), *pack))
         for (label, fields), pack in zip(claims.items(), switches, strict=True)
     ]
-    if (yield from _find_ways(gate, ways, "but with the")):
+    if (yield from _find_ways(client, ways, "but with the")):
         return
-    upgrade = gate.send(None, "but with an upgrade to WebSocket", fields=UPGRADE, new_connection=True)
-    if upgrade.status in {101, *SUCCESSES} or gate.contains_metrics(upgrade):
-        yield from _bypassing(gate, [upgrade])
-    rewritten = [("X-Original-URL", gate.path), ("X-Rewrite-URL", gate.path)]
+    upgrade = client.send(None, "but with an upgrade to WebSocket", fields=UPGRADE, new_connection=True)
+    if upgrade.status in {101, *SUCCESSES} or client.contains_metrics(upgrade):
+        yield from _bypassing(client, [upgrade])
+    rewritten = [("X-Original-URL", client.path), ("X-Rewrite-URL", client.path)]
     requests = [
-        *(gate.request(None, "at another host", fields=[("Host", host)]) for host in INTERNAL_HOSTS),
+        *(client.request(None, "at another host", fields=[("Host", host)]) for host in INTERNAL_HOSTS),
         *(
-            gate.request(
+            client.request(
                 None,
                 "but with fields that name the path of the operation",
-                target=gate.settings.target.path + public,
+                target=client.settings.target.path + public,
                 fields=rewritten,
             )
             for public in ("/", "/healthz")
         ),
     ]
-    yield from _disclosing(gate, gate.send_in_turn(requests))
+    yield from _disclosing(client, client.send_in_turn(requests))
 
 
 def _claims(gate: Gate) -> dict[str, Fields]:
@@ -222,100 +221,101 @@ def _claims(gate: Gate) -> dict[str, Fields]:
     return {claim: fields[:MOST_FIELDS] for claim, fields in claims.items()}
 
 
-@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends_requests=True)
-def test_other_spelling_of_the_path_needs_a_key(gate: Gate) -> Findings:
+@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED])
+def test_other_spelling_of_the_path_needs_a_key(client: Gate) -> Findings:
     """A response to a request without a key at another spelling of the path MUST NOT contain usage metrics."""
-    path = gate.path
+    path = client.path
     spellings = (
         f"{path}/", f"/{path}",
         f"{path}%20", f"{path}%2f",
         f"/healthz/..{path}", f"/healthz/..;{path}", f"{path}.json", f"{path}#x",
-        path.upper(), f"{path[:-1]}%{ord(path[-1]):02x}", f"{gate.settings.target.origin}{path}",
+        path.upper(), f"{path[:-1]}%{ord(path[-1]):02x}", f"{client.settings.target.origin}{path}",
     )  # fmt: skip
-    exchanges = gate.send_in_turn(
-        gate.request(None, "at another spelling of the path", target=spelling, new_connection=True)
+    exchanges = client.send_in_turn(
+        client.request(None, "at another spelling of the path", target=spelling, new_connection=True)
         for spelling in spellings
     )
-    yield from _disclosing(gate, (exchange for exchange in exchanges if exchange.status == 200))
+    yield from _disclosing(client, (exchange for exchange in exchanges if exchange.status == 200))
 
 
-@advisory(KEY_NEEDED, needs=[*NEEDS_VALID_KEY, MISSING_KEY_REFUSED], sends_requests=True)
-def test_other_route_needs_a_key(gate: Gate) -> Findings:
+@advisory(KEY_NEEDED, needs=[*NEEDS_VALID_KEY, MISSING_KEY_REFUSED])
+def test_other_route_needs_a_key(client: Gate) -> Findings:
     """A response to a request without a key at another common route SHOULD NOT contain usage metrics."""
-    for target in (gate.settings.target.path + route for route in OTHER_ROUTES):
-        if gate.send(gate.main, "at another route", target=target).status == 200:
-            yield from _disclosing(gate, [gate.send(None, "at another route", target=target)])
+    for target in (client.settings.target.path + route for route in OTHER_ROUTES):
+        if client.send(client.main, "at another route", target=target).status == 200:
+            yield from _disclosing(client, [client.send(None, "at another route", target=target)])
 
 
-@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends_requests=True)
-def test_other_method_needs_a_key(gate: Gate) -> Findings:
+@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED])
+def test_other_method_needs_a_key(client: Gate) -> Findings:
     """A response to a request by another method and without a key MUST NOT have a 2xx status or usage metrics.
 
     OPTIONS may have a 2xx status. The case of a method matters. Other methods that stand for GET need a key.
     """
     requests = [
         *(
-            gate.request(None, "by another method", method=method, new_connection=True)
+            client.request(None, "by another method", method=method, new_connection=True)
             for method in ("HEAD", "PATCH", "QUERY", "get")
         ),
-        gate.request(
+        client.request(
             None,
             "by another method, which fields and a parameter replace by GET",
             method="POST",
-            target=f"{gate.path}?_method=GET",
+            target=f"{client.path}?_method=GET",
             fields=[(name, "GET") for name in OVERRIDES],
             new_connection=True,
         ),
-        gate.request(
+        client.request(
             None,
             "as a CORS preflight",
             method="OPTIONS",
-            fields=[("Origin", gate.settings.target.origin), *PREFLIGHT],
+            fields=[("Origin", client.settings.target.origin), *PREFLIGHT],
             new_connection=True,
         ),
     ]
-    for exchange in gate.send_in_turn(requests):
+    for exchange in client.send_in_turn(requests):
         if exchange.status in SUCCESSES:
             if exchange.request.method != "OPTIONS":
                 yield status_finding(exchange, "any status but 2xx")
             else:
-                yield from _disclosing(gate, [exchange])
+                yield from _disclosing(client, [exchange])
 
 
 @documented(
     f"{KEY_NEEDED}; RFC 9110, section 7.6.1: an intermediary removes the fields that Connection names",
     needs=[UNKNOWN_KEY_REFUSED],
-    sends_requests=True,
 )
-def test_connection_field_does_not_authenticate(gate: Gate) -> Findings:
+def test_connection_field_does_not_authenticate(client: Gate) -> Findings:
     """A request with an unknown key MUST be rejected, also if its Connection field names the key header."""
-    fields = [("Connection", gate.key_header)]
-    yield from _bypassing(gate, [gate.send(wrong_keys.UNKNOWN, "and Connection names the key header", fields=fields)])
+    fields = [("Connection", client.key_header)]
+    yield from _bypassing(
+        client, [client.send(wrong_keys.UNKNOWN, "and Connection names the key header", fields=fields)]
+    )
 
 
-@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED], sends_requests=True)
-def test_http_1_0_needs_a_key(gate: Gate) -> Findings:
+@documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED])
+def test_http_1_0_needs_a_key(client: Gate) -> Findings:
     """A request with HTTP/1.0 and without a key MUST be rejected."""
-    exchange = gate.send(None, "with HTTP/1.0", version="HTTP/1.0", new_connection=True)
+    exchange = client.send(None, "with HTTP/1.0", version="HTTP/1.0", new_connection=True)
     if exchange.status == 200:
         yield status_finding(exchange, "a refusal")
     else:
-        yield from _disclosing(gate, [exchange])
+        yield from _disclosing(client, [exchange])
 
 
-@documented(KEY_NEEDED, needs=[*NEEDS_VALID_KEY, MISSING_KEY_REFUSED, UNKNOWN_KEY_REFUSED], sends_requests=True)
-def test_connection_does_not_authenticate(gate: Gate) -> Findings:
+@documented(KEY_NEEDED, needs=[*NEEDS_VALID_KEY, MISSING_KEY_REFUSED, UNKNOWN_KEY_REFUSED])
+def test_connection_does_not_authenticate(client: Gate) -> Findings:
     """A request MUST be accepted or rejected by its own key, regardless of earlier requests on the same connection."""
     requests = [
-        gate.request(gate.main),
-        gate.request(None, "right after the main key on the same connection", pool="valid keys"),
-        gate.request(wrong_keys.UNKNOWN, "soon after the main key on the same connection", pool="valid keys"),
+        client.request(client.main),
+        client.request(None, "right after the main key on the same connection", pool="valid keys"),
+        client.request(wrong_keys.UNKNOWN, "soon after the main key on the same connection", pool="valid keys"),
     ]
-    exchanges = list(gate.send_in_turn(requests))
-    refusals = gate.baseline.refusals(None, wrong_keys.UNKNOWN)
-    if (yield from report(after(exchanges[:1], gate.wrongly_accepted(exchanges[1:], refusals)))):
+    exchanges = list(client.send_in_turn(requests))
+    refusals = client.baseline.refusals(None, wrong_keys.UNKNOWN)
+    if (yield from report(after(exchanges[:1], client.wrongly_accepted(exchanges[1:], refusals)))):
         return
-    last = gate.send(gate.main, "right after requests without a valid key on the same connection", is_baseline=True)
+    last = client.send(client.main, "right after requests without a valid key on the same connection", is_baseline=True)
     yield from after(exchanges, unless_200([last]))
 
 

@@ -27,10 +27,8 @@ MOMENT = 2.0  # seconds: the content may change without another weak ETag, or wi
 NO_ETAG, NO_STRONG_ETAG = "no 200 response has an ETag", "no 200 response has a strong ETag"
 
 
-@specified(
-    "RFC 9110, sections 13.1.2, 13.1.3 and 15.4.5: conditions and 304", needs=NEEDS_VALID_KEY, sends_requests=True
-)
-def test_unknown_validator_is_not_304(gate: Gate, first_ok: Exchange) -> Findings:
+@specified("RFC 9110, sections 13.1.2, 13.1.3 and 15.4.5: conditions and 304", needs=NEEDS_VALID_KEY)
+def test_unknown_validator_is_not_304(client: Gate, first_ok: Exchange) -> Findings:
     """A response to a condition with an unknown entity tag, or a date before HTTP existed, MUST have status 200.
 
     If the request has an entity tag, the date does not matter.
@@ -44,8 +42,8 @@ def test_unknown_validator_is_not_304(gate: Gate, first_ok: Exchange) -> Finding
         ],
         "if modified since 1985": [("If-Modified-Since", "Tue, 01 Jan 1985 00:00:00 GMT")],
     }
-    requests = [gate.request(gate.main, label, fields=fields) for label, fields in conditions.items()]
-    yield from unless_200(gate.send_in_turn(requests))
+    requests = [client.request(client.main, label, fields=fields) for label, fields in conditions.items()]
+    yield from unless_200(client.send_in_turn(requests))
 
 
 @specified("RFC 9110, section 8.8.3: ETag")
@@ -102,9 +100,8 @@ def _have_the_same_body(one: Exchange, other: Exchange) -> bool:
     "RFC 9110, section 13.2.1: conditions are evaluated after authorization",
     needs=(*NEEDS_VALID_KEY, MISSING_KEY_REFUSED),
     repeats=["cache/unknown-validator-is-not-304"],
-    sends_requests=True,
 )
-def test_current_etag_is_200_or_304(gate: Gate, first_ok: Exchange, other_key_responses: Exchanges) -> Findings:
+def test_current_etag_is_200_or_304(client: Gate, first_ok: Exchange, other_key_responses: Exchanges) -> Findings:
     """A request whose `If-None-Match` is the current `ETag` MUST get 200 or 304, and 304 only with that tag's key.
 
     Without a key it is rejected.
@@ -113,16 +110,16 @@ def test_current_etag_is_200_or_304(gate: Gate, first_ok: Exchange, other_key_re
     if not ENTITY_TAG.fullmatch(tag):
         raise NotApplicable(NO_ETAG)
     label, fields = "if its entity tag is not that of the first response", [("If-None-Match", tag.encode("latin-1"))]
-    exchange = gate.send(gate.main, label, fields=fields)
+    exchange = client.send(client.main, label, fields=fields)
     if exchange.status not in {200, 304}:
         yield status_finding(exchange, "200 or 304")
         return
-    exchange = gate.send(None, label, fields=fields)
-    if (yield from report(gate.wrongly_accepted([exchange], gate.baseline.refusals(None)))):
+    exchange = client.send(None, label, fields=fields)
+    if (yield from report(client.wrongly_accepted([exchange], client.baseline.refusals(None)))):
         return
     tagged = [each for each in other_key_responses if each.status == 200 and each.header("ETag") not in {"", tag}]
     if tagged:
-        exchange = gate.send(tagged[0].request.credential, label, fields=fields)
+        exchange = client.send(tagged[0].request.credential, label, fields=fields)
         if exchange.status != 200:
             yield status_finding(exchange, "200, because the entity tag belongs to another key")
 
@@ -220,12 +217,12 @@ def test_unknown_range_unit_is_ignored(gate: Gate, ok_responses: object, journal
 
 
 @pytest.fixture(scope="session")
-def first_bytes(gate: Gate) -> Exchange:
+def first_bytes(client: Gate) -> Exchange:
     """The exchange of a request for the first ten bytes."""
-    return gate.send(gate.main, "for its first ten bytes", fields=[("Range", FIRST_TEN_BYTES)])
+    return client.send(client.main, "for its first ten bytes", fields=[("Range", FIRST_TEN_BYTES)])
 
 
-@specified("RFC 9110, section 14.2 and 15.3.7: Range and 206", needs=NEEDS_READABLE_BODY, sends_requests=True)
+@specified("RFC 9110, section 14.2 and 15.3.7: Range and 206", needs=NEEDS_READABLE_BODY)
 def test_partial_response_is_206(first_bytes: Exchange) -> Findings:
     """A response to a request with `Range` MUST be the whole body with 200, the named part with 206, or 416."""
     exchange = first_bytes
@@ -235,12 +232,7 @@ def test_partial_response_is_206(first_bytes: Exchange) -> Findings:
         stated = exchange.header("Content-Range")
         part = CONTENT_RANGE.fullmatch(stated)
         if not part:
-            yield Finding(
-                "Content-Range does not name the part",
-                exchange,
-                expected="bytes 0-9/…",
-                actual=stated,
-            )
+            yield Finding("Content-Range does not name the part", exchange, expected="bytes 0-9/…", actual=stated)
         elif not exchange.size == int(part[1]) + 1 <= 10:
             size = counted(exchange.size, "byte")
             yield Finding("the part does not have the size of Content-Range", exchange, expected=part[0], actual=size)
@@ -252,14 +244,13 @@ def test_partial_response_is_206(first_bytes: Exchange) -> Findings:
     "RFC 9110, section 13.1.5: Range is ignored if the condition in If-Range is false; simple servers do not know it",
     needs=NEEDS_READABLE_BODY,
     repeats=["cache/partial-response-is-206"],
-    sends_requests=True,
 )
-def test_if_range_is_respected(gate: Gate, first_bytes: Exchange) -> Findings:
+def test_if_range_is_respected(client: Gate, first_bytes: Exchange) -> Findings:
     """A response to a request for a part of another version SHOULD be the whole body."""
     if first_bytes.status != 206:
         raise NotApplicable("a request for a part does not get status 206")
     fields = [("Range", FIRST_TEN_BYTES), ("If-Range", b'"unknown-entity-tag"')]
-    yield from unless_200([gate.send(gate.main, "for its first ten bytes, of another version", fields=fields)])
+    yield from unless_200([client.send(client.main, "for its first ten bytes, of another version", fields=fields)])
 
 
 @advisory(

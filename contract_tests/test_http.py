@@ -124,13 +124,13 @@ def test_reason_phrase_fits_the_status(journal: Exchanges) -> Findings:
 
 
 @advisory(
-    "RFC 9112, section 3.2.2: a server MUST accept the absolute form; some frameworks do not",
-    needs=NEEDS_VALID_KEY,
-    sends_requests=True,
+    "RFC 9112, section 3.2.2: a server MUST accept the absolute form; some frameworks do not", needs=NEEDS_VALID_KEY
 )
-def test_absolute_form_is_accepted(gate: Gate) -> Findings:
+def test_absolute_form_is_accepted(client: Gate) -> Findings:
     """A response to a target in absolute form SHOULD have status 200."""
-    exchange = gate.send(gate.main, "with a target in absolute form", target=gate.settings.target.origin + gate.path)
+    exchange = client.send(
+        client.main, "with a target in absolute form", target=client.settings.target.origin + client.path
+    )
     yield from unless_200([exchange])
 
 
@@ -142,13 +142,13 @@ def test_content_encoding_matches_the_body(baseline_responses: Exchanges) -> Fin
             yield Finding(f"the body {exchange.coding_problem}", exchange)
 
 
-@specified("RFC 9110, section 8.4: Content-Encoding", needs=NEEDS_READABLE_BODY, sends_requests=True)
-def test_negotiated_encoding_matches_the_body(gate: Gate) -> Findings:
+@specified("RFC 9110, section 8.4: Content-Encoding", needs=NEEDS_READABLE_BODY)
+def test_negotiated_encoding_matches_the_body(client: Gate) -> Findings:
     """A response to a request with Accept-Encoding MUST have status 200, a true Content-Encoding and a JSON body."""
     codings = ["br", "deflate", "gzip", "zstd"]
     while codings:
         accepted = ", ".join([*codings, "identity;q=0.5", "*;q=0"])
-        exchange = gate.send(gate.main, f"and Accept-Encoding: {accepted}", fields=[("Accept-Encoding", accepted)])
+        exchange = client.send(client.main, f"and Accept-Encoding: {accepted}", fields=[("Accept-Encoding", accepted)])
         if (yield from report(unless_200([exchange]))):
             return
         if problem := exchange.coding_problem or ("" if exchange.is_zstd else exchange.json.problem):
@@ -200,11 +200,10 @@ def test_identity_is_not_a_content_coding(baseline_responses: Exchanges) -> Find
 @advisory(
     "RFC 9112, section 3: a request with an invalid request-line gets 400; servers that read it differently disagree",
     needs=NEEDS_VALID_KEY,
-    sends_requests=True,
 )
-def test_request_line_with_four_words_is_refused(gate: Gate) -> Findings:
+def test_request_line_with_four_words_is_refused(client: Gate) -> Findings:
     """A request whose target contains a space SHOULD NOT get 200."""
-    exchange = gate.send(gate.main, "and a space in the target", target=f"{gate.path} x", new_connection=True)
+    exchange = client.send(client.main, "and a space in the target", target=f"{client.path} x", new_connection=True)
     if exchange.status == 200:
         yield status_finding(exchange, "400")
 
@@ -228,12 +227,11 @@ def test_host_is_required_once(journal: Exchanges) -> Findings:
 @advisory(
     "RFC 9112, section 6.3: a server MUST respond with 400 to a request with two different lengths",
     needs=NEEDS_VALID_KEY,
-    sends_requests=True,
 )
-def test_contradictory_lengths_are_refused(gate: Gate) -> Findings:
+def test_contradictory_lengths_are_refused(client: Gate) -> Findings:
     """A request with two different Content-Length fields SHOULD be refused: an intermediary may use the other one."""
     fields = [("Content-Length", "0"), ("Content-Length", "1")]
-    exchange = gate.send(gate.main, "and two different lengths", fields=fields, new_connection=True)
+    exchange = client.send(client.main, "and two different lengths", fields=fields, new_connection=True)
     if exchange.status in SUCCESSES or exchange.ending in LATE_ENDINGS:
         yield status_finding(exchange, "400")
 

@@ -39,16 +39,15 @@ def test_http_1_0_request_gets_no_interim_response(journal: Exchanges) -> Findin
 @specified(
     "RFC 9112, sections 9.3 and 9.6: the server closes after the last response, in HTTP/1.0 after each",
     needs=NEEDS_VALID_KEY,
-    sends_requests=True,
 )
-def test_connection_closes_on_request(gate: Gate) -> Findings:
+def test_connection_closes_on_request(client: Gate) -> Findings:
     """The server MUST close the connection after the response to `Connection: close`, or to HTTP/1.0."""
     requests = [
-        gate.request(gate.main, "and Connection: close", fields=[("Connection", "close")]),
-        gate.request(gate.main, "by HTTP/1.0, without keep-alive", version="HTTP/1.0"),
+        client.request(client.main, "and Connection: close", fields=[("Connection", "close")]),
+        client.request(client.main, "by HTTP/1.0, without keep-alive", version="HTTP/1.0"),
     ]
     for request in requests:
-        exchange = gate.transport.send_and_await_close(request)
+        exchange = client.transport.send_and_await_close(request)
         if exchange.status not in {200, 429} and request.version != "HTTP/1.0":
             yield status_finding(exchange, "200")
             return
@@ -93,22 +92,21 @@ def test_connection_closes_after_an_error(journal: Exchanges) -> Findings:
 @specified(
     "RFC 9112, appendix C.2.2: Keep-Alive connections of HTTP/1.0; section 3.2: only HTTP/1.1 needs a Host header",
     needs=NEEDS_VALID_KEY,
-    sends_requests=True,
 )
-def test_http_1_0_connection_serves_two_requests(gate: Gate) -> Findings:
+def test_http_1_0_connection_serves_two_requests(client: Gate) -> Findings:
     """A request with HTTP/1.0 on a connection that the server keeps MUST get a response, or the connection closes.
 
     A request without a Host header, on a connection of its own, is such a request.
     """
-    exchange = gate.send(
-        gate.main, "by HTTP/1.0, without Host", without=("Host",), version="HTTP/1.0", new_connection=True
+    exchange = client.send(
+        client.main, "by HTTP/1.0, without Host", without=("Host",), version="HTTP/1.0", new_connection=True
     )
     if exchange.ending in LATE_ENDINGS:
         yield Finding("no complete response to a request without Host", exchange)
     # With another key, if there is one: a cache may keep responses to HTTP/1.0 for all clients.
-    for place, key in {"first": gate.second_or_main, "second": gate.main}.items():
+    for place, key in {"first": client.second_or_main, "second": client.main}.items():
         label, fields = f"by HTTP/1.0 with keep-alive, the {place} one", [("Connection", "keep-alive")]
-        exchange = gate.send(key, label, fields=fields, version="HTTP/1.0")
+        exchange = client.send(key, label, fields=fields, version="HTTP/1.0")
         if exchange.ending in LATE_ENDINGS:
             yield Finding(f"no complete response to the {place} request", exchange)
         if exchange.status != 200 or exchange.header("Connection").lower() != "keep-alive":
@@ -118,31 +116,29 @@ def test_http_1_0_connection_serves_two_requests(gate: Gate) -> Findings:
 @advisory(
     "RFC 9112, section 2.2: a server ignores an empty line before a request; old clients send one after a body",
     needs=NEEDS_VALID_KEY,
-    sends_requests=True,
 )
-def test_empty_line_before_a_request_is_ignored(gate: Gate) -> Findings:
+def test_empty_line_before_a_request_is_ignored(client: Gate) -> Findings:
     """A response to a request after an empty line SHOULD have status 200."""
-    yield from unless_200([gate.send(gate.main, "after an empty line", preamble=b"\r\n", new_connection=True)])
+    yield from unless_200([client.send(client.main, "after an empty line", preamble=b"\r\n", new_connection=True)])
 
 
 @specified(
     "RFC 9112, sections 2.2 and 9.3.2: a message is a sequence of octets; responses have the requests' order",
     needs=(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS),
     repeats=["bypass/connection-does-not-authenticate"],
-    sends_requests=True,
 )
-def test_split_and_pipelined_requests_are_separate(gate: Gate) -> Findings:
+def test_split_and_pipelined_requests_are_separate(client: Gate) -> Findings:
     """A request in two pieces MUST get its own response, and so MUST each of several requests in one piece, in order.
 
     The connection may be closed instead, after the first of several.
     """
-    halved = gate.transport.send_pipelined([gate.request(gate.main, "in two pieces")], ahead=FIRST_PIECE)
-    keys = (gate.main, gate.keys[1] if gate.keys[1:] else wrong_keys.UNKNOWN, None)
-    pipelined = gate.transport.send_pipelined([gate.request(key, "pipelined with others") for key in keys])
+    halved = client.transport.send_pipelined([client.request(client.main, "in two pieces")], ahead=FIRST_PIECE)
+    keys = (client.main, client.keys[1] if client.keys[1:] else wrong_keys.UNKNOWN, None)
+    pipelined = client.transport.send_pipelined([client.request(key, "pipelined with others") for key in keys])
     answered = (each for each in pipelined[1:] if each.ending not in CLOSED_ENDINGS)
     for exchange in (*halved, pipelined[0], *answered):
         credential = exchange.request.credential
-        expected = {200} if credential in gate.keys else gate.baseline.refusals(credential)
+        expected = {200} if credential in client.keys else client.baseline.refusals(credential)
         if exchange.status not in {429, *expected}:
             yield status_finding(exchange, one_of(expected))
             return

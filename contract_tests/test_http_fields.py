@@ -15,13 +15,7 @@ from contract_tests.support.rules import advisory, specified
 from contract_tests.wire.dates import is_date, is_imf_fixdate, made_at
 from contract_tests.wire.http_lint import DATES, SINGLE, complaints
 from contract_tests.wire.messages import AUTH_ERRORS, IDENTIFIER_FIELDS, Exchange, Exchanges
-from contract_tests.wire.not_tested import (
-    NO_COOKIE,
-    OWN_REQUESTS,
-    NotApplicable,
-    NotTested,
-    or_not_applicable,
-)
+from contract_tests.wire.not_tested import NO_COOKIE, OWN_REQUESTS, NotApplicable, NotTested, or_not_applicable
 
 LARGEST_CLOCK_OFFSET = 300  # seconds: between those of the server and of this machine
 DATE_INTERVAL = 2.0  # seconds: Date has whole seconds, so two responses that far apart have different ones
@@ -35,14 +29,14 @@ FROZEN_INTERVAL = 5.0  # seconds: for one key and target, because a gateway may 
 
 
 @pytest.fixture
-def dated(gate: Gate, first_ok: Exchange, journal: Exchanges) -> Exchanges:
+def dated(client: Gate, first_ok: Exchange, journal: Exchanges) -> Exchanges:
     """200 responses with a Date of their own; two seconds or more pass between the first and the last one."""
-    dated = [each for each in journal if gate.is_ok(each) and _has_own_date(each)]
+    dated = [each for each in journal if client.is_ok(each) and _has_own_date(each)]
     if _duration(dated) < DATE_INTERVAL:
         first = dated[0] if dated else first_ok
-        gate.transport.pause(max(0.0, first.ended + DATE_INTERVAL + ROUNDING - journal[-1].ended))
-        last = gate.send(gate.main, "two seconds or more after the first one")
-        dated += [last] if gate.is_ok(last) and _has_own_date(last) else []
+        client.transport.pause(max(0.0, first.ended + DATE_INTERVAL + ROUNDING - journal[-1].ended))
+        last = client.send(client.main, "two seconds or more after the first one")
+        dated += [last] if client.is_ok(last) and _has_own_date(last) else []
     if not dated:
         raise NotApplicable("no 200 response has a Date of its own")
     if _duration(dated) < DATE_INTERVAL:
@@ -50,7 +44,7 @@ def dated(gate: Gate, first_ok: Exchange, journal: Exchanges) -> Exchanges:
     return dated
 
 
-@specified("RFC 9110, section 6.6.1: Date is the time at which the message was made", sends_requests=True)
+@specified("RFC 9110, section 6.6.1: Date is the time at which the message was made")
 def test_date_advances(dated: Exchanges) -> Findings:
     """`Date` MUST advance: it MUST NOT be the same in all responses of two seconds.
 
@@ -280,11 +274,7 @@ def test_media_type_is_not_guessed(baseline_responses: Exchanges) -> Findings:
 
 @advisory(
     "OWASP API4, unrestricted resource consumption; the documented members take a few kilobytes",
-    repeats=[
-        "errors/error-body-is-json-with-a-detail",
-        "http/responses-are-complete",
-        "schema/body-is-json",
-    ],
+    repeats=["errors/error-body-is-json-with-a-detail", "http/responses-are-complete", "schema/body-is-json"],
 )
 def test_responses_are_small(baseline_responses: Exchanges) -> Findings:
     """A response SHOULD NOT have a body of more than 64 KiB, or header fields of more than 4 KiB.

@@ -170,43 +170,41 @@ def _mixed_up(metrics: UsageMetrics, used_keys: Mapping[Credential, Profile]) ->
     OWN,
     needs=[*NEEDS_READABLE_BODY, *NEEDS_AUTH_ERRORS],
     repeats=["keys/api-key-is-the-one-sent", "keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up"],
-    sends_requests=True,
 )
-def test_concurrent_clients_are_kept_apart(gate: Gate, used_keys: dict[Credential, Profile]) -> Findings:
+def test_concurrent_clients_are_kept_apart(client: Gate, used_keys: dict[Credential, Profile]) -> Findings:
     """A response to one of several concurrent requests MUST be the one for the key of its own request."""
     label = "at the same time as seven other requests"
     gzip: RequestOptions = {"fields": [("Accept-Encoding", "gzip")]}  # compressed responses may be stored separately
-    keys = (gate.main, gate.second, gate.keys[-1])
+    keys = (client.main, client.second, client.keys[-1])
     requests = [
-        *(gate.request(key, label) for key in (*keys, None, wrong_keys.UNKNOWN)),
-        *(gate.request(key, label, **gzip) for key in keys),
+        *(client.request(key, label) for key in (*keys, None, wrong_keys.UNKNOWN)),
+        *(client.request(key, label, **gzip) for key in keys),
     ]
-    for exchange in gate.transport.send_concurrently(requests):
+    for exchange in client.transport.send_concurrently(requests):
         key = exchange.request.credential
-        if key not in gate.keys:
-            yield from gate.wrongly_accepted([exchange], {429, *gate.baseline.refusals(key)})
+        if key not in client.keys:
+            yield from client.wrongly_accepted([exchange], {429, *client.baseline.refusals(key)})
         elif exchange.status not in {200, 429}:
             yield status_finding(exchange, "200 or 429")
         else:
             metrics = UsageMetrics(exchange)
             yield from _mixed_up(metrics, used_keys)
-            yield from _shown_keys(gate, metrics)
+            yield from _shown_keys(client, metrics)
 
 
 @documented(
     HEADER_ONLY,
     needs=NEEDS_READABLE_BODY,
     repeats=["keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up"],
-    sends_requests=True,
 )
 def test_only_the_header_selects_the_key(
-    gate: Gate, ok_responses: Exchanges, used_keys: dict[Credential, Profile]
+    client: Gate, ok_responses: Exchanges, used_keys: dict[Credential, Profile]
 ) -> Findings:
     """A response MUST contain the usage metrics of the key in the key header, regardless of a key elsewhere.
 
     Another key may be in the query, in Authorization, in a cookie or in another header field.
     """
-    second = gate.second.value
+    second = client.second.value
     names = (b"api_key", b"key", b"apikey", b"X-API-Key", b"token", b"account", b"user")
     query = b"&".join(name + b"=" + second for name in names)
     fields = [
@@ -215,21 +213,21 @@ def test_only_the_header_selects_the_key(
         ("X-User", second),
         ("X-Account", second),
     ]
-    if cookies := cookies_set(exchange for exchange in ok_responses if exchange.request.credential == gate.second):
+    if cookies := cookies_set(exchange for exchange in ok_responses if exchange.request.credential == client.second):
         label = "and the cookies that responses to another key have set"
-        exchange = gate.send(gate.main, label, fields=[("Cookie", cookies)])
+        exchange = client.send(client.main, label, fields=[("Cookie", cookies)])
         yield from _mixed_up(UsageMetrics(exchange), used_keys)
-    target = gate.path.encode() + b"?" + query
+    target = client.path.encode() + b"?" + query
     label = "and another key in the query and in other fields"
-    combined = gate.send(gate.main, label, target=target, fields=fields)
+    combined = client.send(client.main, label, target=target, fields=fields)
     if combined.status == 200:
         yield from _mixed_up(UsageMetrics(combined), used_keys)
         return
     requests = [
-        gate.request(gate.main, "and another key in the query", target=target),
-        gate.request(gate.main, "and another key in other fields", fields=fields),
+        client.request(client.main, "and another key in the query", target=target),
+        client.request(client.main, "and another key in other fields", fields=fields),
     ]
-    for exchange in gate.send_in_turn(requests):
+    for exchange in client.send_in_turn(requests):
         yield from _mixed_up(UsageMetrics(exchange), used_keys)
 
 
@@ -273,21 +271,20 @@ def _shown_keys(gate: Gate, metrics: UsageMetrics) -> Findings:
     f"{AUTHENTICATION_GUIDE}: the key is a secret of its owner",
     needs=NEEDS_READABLE_BODY,
     repeats=["keys/api-key-is-the-one-sent", "errors/responses-do-not-disclose-keys"],
-    sends_requests=True,
 )
 def test_query_does_not_disclose_keys(
-    gate: Gate, ok_responses: Exchanges, query_response: Exchange, journal: object
+    client: Gate, ok_responses: Exchanges, query_response: Exchange, journal: object
 ) -> Findings:
     """A response to a request with undocumented query parameters MUST NOT contain an API key of another customer.
 
     An `api_key` member, at any depth, shows the key of the request.
     """
-    keys = disclosed(gate.settings.keys, query_response)
+    keys = disclosed(client.settings.keys, query_response)
     if (yield from report(Finding(f"the response discloses {key.label}", query_response) for key in keys)):
         return
     usual = {text for exchange in ok_responses for text in texts_named("api_key", exchange)}
-    others = {text for text in texts_named("api_key", query_response) if _may_be_another_key(text, gate.main)} - usual
-    if len(others) > 1 or any(_is_alike(text, key) for text in others for key in gate.keys):
+    others = {text for text in texts_named("api_key", query_response) if _may_be_another_key(text, client.main)} - usual
+    if len(others) > 1 or any(_is_alike(text, key) for text in others for key in client.keys):
         yield Finding("an api_key member shows another key", query_response)
 
 
@@ -348,16 +345,15 @@ def test_api_key_is_the_one_sent_in_other_responses(gate: Gate, other_ok_respons
 @documented(
     f"{AUTHENTICATION_GUIDE}: each request is judged by its key; RFC 9111, section 4",
     needs=[*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS],
-    sends_requests=True,
 )
-def test_cached_response_is_not_shared(gate: Gate) -> Findings:
+def test_cached_response_is_not_shared(client: Gate) -> Findings:
     """A response to one client MUST NOT be sent to another, regardless of the order of their requests."""
-    unique = f"{gate.path}?contract=cache"
-    first, *rejected = gate.send_in_turn(
+    unique = f"{client.path}?contract=cache"
+    first, *rejected = client.send_in_turn(
         [
-            gate.request(gate.main, "at a target of its own", target=unique),
+            client.request(client.main, "at a target of its own", target=unique),
             *(
-                gate.request(key, "at the target of an earlier request with the main key", target=unique)
+                client.request(key, "at the target of an earlier request with the main key", target=unique)
                 for key in (None, wrong_keys.UNKNOWN)
             ),
         ]
@@ -367,19 +363,19 @@ def test_cached_response_is_not_shared(gate: Gate) -> Findings:
     shared = (
         Finding("the response to the main key is sent to another client", exchange, related=(first,))
         for exchange in rejected
-        if exchange.status == 200 or gate.contains_metrics(exchange)
+        if exchange.status == 200 or client.contains_metrics(exchange)
     )
     if (yield from report(shared)):
         return
-    sheet = f"{gate.path}/contract.css"  # many caches store such a path for all clients
-    exchange = gate.send(gate.main, "at the path of a style sheet", target=sheet)
-    if gate.contains_metrics(exchange):
+    sheet = f"{client.path}/contract.css"  # many caches store such a path for all clients
+    exchange = client.send(client.main, "at the path of a style sheet", target=sheet)
+    if client.contains_metrics(exchange):
         label = "at the path of a style sheet, after the main key"
-        stolen = gate.send(None, label, target=sheet)
-        if (yield from report(gate.wrongly_accepted([stolen], CLIENT_ERRORS_OR_REDIRECTS))):
+        stolen = client.send(None, label, target=sheet)
+        if (yield from report(client.wrongly_accepted([stolen], CLIENT_ERRORS_OR_REDIRECTS))):
             return
-    other = gate.second_or_main  # its response also shows a cache that ignores the key
-    again = gate.send(other, "at the same target, after clients that were rejected", target=unique)
+    other = client.second_or_main  # its response also shows a cache that ignores the key
+    again = client.send(other, "at the same target, after clients that were rejected", target=unique)
     if again.status != 200:
         problem = "the response to a rejected client is sent to a valid key"
         yield Finding(problem, again, related=tuple(rejected), expected="200", actual=again.outcome)

@@ -20,24 +20,23 @@ MAY_FAIL = "errors guide: no 5xx is documented; 501 is usual for servers without
 
 
 @pytest.fixture(scope="session")
-def options(gate: Gate) -> Exchange:
+def options(client: Gate) -> Exchange:
     """The exchange of an OPTIONS with the main key."""
-    return gate.send(gate.main, "by OPTIONS", method="OPTIONS")
+    return client.send(client.main, "by OPTIONS", method="OPTIONS")
 
 
-@documented(MAY_FAIL, needs=NEEDS_VALID_KEY, sends_requests=True)
-def test_options_does_not_fail(gate: Gate, options: Exchange, first_ok: Exchange) -> Findings:
+@documented(MAY_FAIL, needs=NEEDS_VALID_KEY)
+def test_options_does_not_fail(client: Gate, options: Exchange, first_ok: Exchange) -> Findings:
     """A response to OPTIONS MUST exist, and MUST NOT have a 5xx status, except 501.
 
     The next request on the connection MUST get a 200 with usage metrics.
     """
-    yield from _failures(gate, options, first_ok)
+    yield from _failures(client, options, first_ok)
 
 
 @advisory(
     "RFC 9110, section 9.3.7: a response to OPTIONS has fields about what the resource supports, such as Allow",
     needs=NEEDS_VALID_KEY,
-    sends_requests=True,
 )
 def test_options_states_the_methods(options: Exchange) -> Findings:
     """A successful response to OPTIONS SHOULD have `Allow` or `Access-Control-Allow-Methods`."""
@@ -48,26 +47,24 @@ def test_options_states_the_methods(options: Exchange) -> Findings:
 
 
 @documented(
-    "RFC 9110, section 9.3.7: OPTIONS of the whole server; errors guide: no 5xx is documented",
-    needs=NEEDS_VALID_KEY,
-    sends_requests=True,
+    "RFC 9110, section 9.3.7: OPTIONS of the whole server; errors guide: no 5xx is documented", needs=NEEDS_VALID_KEY
 )
-def test_options_of_the_server_do_not_fail(gate: Gate) -> Findings:
+def test_options_of_the_server_do_not_fail(client: Gate) -> Findings:
     """A response to `OPTIONS *` MUST NOT have a 5xx status, except 501. The connection may be closed instead."""
-    if gate.settings.proxy:
+    if client.settings.proxy:
         raise NotApplicable("the request would be for the proxy, not for the deployment")
-    exchange = gate.send(gate.main, "for the whole server", method="OPTIONS", target="*", new_connection=True)
+    exchange = client.send(client.main, "for the whole server", method="OPTIONS", target="*", new_connection=True)
     if exchange.ending in LATE_ENDINGS or exchange.status in SERVER_ERRORS - {501}:
         yield status_finding(exchange, "a status below 500, 501, or a closed connection")
 
 
 @pytest.fixture(scope="session")
-def head(gate: Gate) -> Exchange:
+def head(client: Gate) -> Exchange:
     """The exchange of a HEAD with the main key."""
-    return gate.send(gate.main, "by HEAD", method="HEAD")
+    return client.send(client.main, "by HEAD", method="HEAD")
 
 
-@specified("RFC 9110, section 9.3.2: HEAD", needs=NEEDS_VALID_KEY, sends_requests=True)
+@specified("RFC 9110, section 9.3.2: HEAD", needs=NEEDS_VALID_KEY)
 def test_head_has_no_body(head: Exchange) -> Findings:
     """A response to HEAD MUST NOT have a body."""
     if head.ending == "malformed":
@@ -76,11 +73,7 @@ def test_head_has_no_body(head: Exchange) -> Findings:
         yield Finding(f"the head is followed by {counted(head.extra_size, 'byte')}", head)
 
 
-@specified(
-    "RFC 9110, section 8.6: Content-Length in a response to HEAD is that of GET",
-    needs=NEEDS_VALID_KEY,
-    sends_requests=True,
-)
+@specified("RFC 9110, section 8.6: Content-Length in a response to HEAD is that of GET", needs=NEEDS_VALID_KEY)
 def test_head_states_a_possible_length(head: Exchange, main_key_responses: Exchanges) -> Findings:
     """`Content-Length` in a response to HEAD MUST be a possible length of a response to GET.
 
@@ -93,7 +86,6 @@ def test_head_states_a_possible_length(head: Exchange, main_key_responses: Excha
     "RFC 9110, section 8.6: Content-Length in a response to HEAD is that of GET",
     needs=NEEDS_VALID_KEY,
     repeats=["methods/head-states-a-possible-length"],
-    sends_requests=True,
 )
 def test_head_states_the_length_of_get(head: Exchange, main_key_responses: Exchanges) -> Findings:
     """`Content-Length` in a response to HEAD SHOULD be about the length of a response to GET.
@@ -115,9 +107,7 @@ def _other_length(head: Exchange, responses: Exchanges, widen: Widen) -> Finding
 
 
 @advisory(
-    "RFC 9110, sections 9.1 and 9.3.2: servers support GET and HEAD, with the same header fields",
-    needs=NEEDS_VALID_KEY,
-    sends_requests=True,
+    "RFC 9110, sections 9.1 and 9.3.2: servers support GET and HEAD, with the same header fields", needs=NEEDS_VALID_KEY
 )
 def test_head_matches_get(head: Exchange, first_ok: Exchange) -> Findings:
     """A response to HEAD SHOULD have the status, Content-Type and Cache-Control of GET; many servers answer 405."""
@@ -128,39 +118,34 @@ def test_head_matches_get(head: Exchange, first_ok: Exchange) -> Findings:
             yield Finding(problem, head, related=(first_ok,), expected=expected or "none", actual=actual or "none")
 
 
-@documented(MAY_FAIL, needs=NEEDS_VALID_KEY, sends_requests=True)
-def test_head_does_not_fail(gate: Gate, head: Exchange, first_ok: Exchange) -> Findings:
+@documented(MAY_FAIL, needs=NEEDS_VALID_KEY)
+def test_head_does_not_fail(client: Gate, head: Exchange, first_ok: Exchange) -> Findings:
     """A response to HEAD MUST exist, and MUST NOT have a 5xx status, except 501.
 
     The next request on the connection MUST get a 200 with usage metrics.
     """
-    yield from _failures(gate, head, first_ok)
+    yield from _failures(client, head, first_ok)
 
 
-@advisory(
-    "OWASP REST Security Cheat Sheet, restrict HTTP methods; RFC 9110, section 9.1",
-    needs=[MISSING_KEY_REFUSED],
-    sends_requests=True,
-)
-def test_override_fields_have_no_effect(gate: Gate) -> Findings:
+@advisory("OWASP REST Security Cheat Sheet, restrict HTTP methods; RFC 9110, section 9.1", needs=[MISSING_KEY_REFUSED])
+def test_override_fields_have_no_effect(client: Gate) -> Findings:
     """A response to GET SHOULD NOT be that to the method in X-HTTP-Method-Override or a similar field.
 
     The request has no key.
     """
     fields = [(name, "DELETE") for name in OVERRIDES]
-    exchange = gate.send(None, "and fields that name DELETE", fields=fields, new_connection=True)
-    if exchange.status in {404, 405, 501, *SUCCESSES} - gate.baseline.refusals(None):
-        yield status_finding(exchange, one_of(gate.baseline.refusals(None)))
+    exchange = client.send(None, "and fields that name DELETE", fields=fields, new_connection=True)
+    if exchange.status in {404, 405, 501, *SUCCESSES} - client.baseline.refusals(None):
+        yield status_finding(exchange, one_of(client.baseline.refusals(None)))
 
 
 @advisory(
     "OWASP Web Security Testing Guide, test HTTP methods: TRACE shows a script the header fields of a request",
     needs=NEEDS_VALID_KEY,
-    sends_requests=True,
 )
-def test_trace_is_refused(gate: Gate) -> Findings:
+def test_trace_is_refused(client: Gate) -> Findings:
     """A response to TRACE SHOULD NOT have a 2xx status."""
-    exchange = gate.send(gate.main, "by TRACE", method="TRACE", new_connection=True)
+    exchange = client.send(client.main, "by TRACE", method="TRACE", new_connection=True)
     if exchange.status in SUCCESSES:
         yield status_finding(exchange, "405 or 501")
 
@@ -242,17 +227,15 @@ def test_other_methods_are_405(gate: Gate, journal: Exchanges) -> Findings:
             yield status_finding(exchange, "405")
 
 
-@documented(
-    f"{DOCUMENT}: GET is the only operation of this path", needs=NEEDS_VALID_KEY, intrusive=True, sends_requests=True
-)
-def test_undocumented_method_is_refused(gate: Gate) -> Findings:
+@documented(f"{DOCUMENT}: GET is the only operation of this path", needs=NEEDS_VALID_KEY, intrusive=True)
+def test_undocumented_method_is_refused(client: Gate) -> Findings:
     """A request with a write method MUST NOT succeed, even with a valid key."""
     for method in WRITE_METHODS:
-        exchange = gate.send(gate.main, f"by {method}", method=method, new_connection=True)
+        exchange = client.send(client.main, f"by {method}", method=method, new_connection=True)
         if exchange.status in SUCCESSES:
             yield status_finding(exchange, "a refusal")
             return
-    yield from unless_200([gate.send(gate.main, "after write methods")])
+    yield from unless_200([client.send(client.main, "after write methods")])
 
 
 def _failures(gate: Gate, exchange: Exchange, first_ok: Exchange) -> Findings:

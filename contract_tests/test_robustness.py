@@ -82,27 +82,29 @@ PARAMETERS = b"&".join(b"p%d=%d" % (number, number) for number in range(100))
     f"{DOCUMENT}, 200: content application/json; RFC 9110, section 12.5.1",
     needs=NEEDS_READABLE_BODY,
     repeats=["schema/media-type-is-documented", "schema/body-has-the-specified-types"],
-    sends_requests=True,
 )
-def test_accept_leads_to_json_or_4xx(gate: Gate) -> Findings:
+def test_accept_leads_to_json_or_4xx(client: Gate) -> Findings:
     """A response MUST be the documented one or a 4xx for any value of `Accept`, and a 200 if that includes JSON."""
     including_json = [
-        gate.request(gate.main, "without Accept", without=("Accept",)),
-        *(gate.request(gate.main, f"and accepting {what}", fields=fields) for what, fields in INCLUDING_JSON.items()),
+        client.request(client.main, "without Accept", without=("Accept",)),
+        *(
+            client.request(client.main, f"and accepting {what}", fields=fields)
+            for what, fields in INCLUDING_JSON.items()
+        ),
     ]
-    other = gate.request(
-        gate.main,
+    other = client.request(
+        client.main,
         f"and Accept: {OTHER_MEDIA_TYPES}, and UTF-16",
         fields=[("Accept", OTHER_MEDIA_TYPES), ("Accept-Charset", "utf-16")],
     )
-    browser = gate.request(gate.main, "as a browser sends it", fields=[*BROWSER, ("Origin", SIMILAR_ORIGIN)])
+    browser = client.request(client.main, "as a browser sends it", fields=[*BROWSER, ("Origin", SIMILAR_ORIGIN)])
     requests = [
         *((request, {200}, "200") for request in including_json),
         (other, {200, *CLIENT_ERRORS}, "200 or 4xx"),
         (browser, {200, *CLIENT_ERRORS} - {406}, "200"),
     ]
     for request, accepted, expected in requests:
-        exchange = gate.transport.send(request)
+        exchange = client.transport.send(request)
         if exchange.status not in accepted:
             yield status_finding(exchange, expected)
         elif exchange.status == 200 and not exchange.is_json:
@@ -113,25 +115,25 @@ def test_accept_leads_to_json_or_4xx(gate: Gate) -> Findings:
             yield from body_findings(OPERATION, exchange, "specified")
 
 
-@documented(REFUSAL, needs=NEEDS_VALID_KEY, sends_requests=True)
-def test_unusual_headers_do_no_harm(gate: Gate) -> Findings:
+@documented(REFUSAL, needs=NEEDS_VALID_KEY)
+def test_unusual_headers_do_no_harm(client: Gate) -> Findings:
     """A response to a request with a valid key MUST have status 200, 206, 304 or 4xx for any other headers.
 
     The status is not 401, because the key is valid.
     """
     together = b"".join(UNUSUAL_VALUES[what] for what in SUSPICIOUS)
-    exchange = gate.send(
-        gate.main,
+    exchange = client.send(
+        client.main,
         f"and {' and '.join(SUSPICIOUS)} in every other header",
         fields=[(name, together) for name in FIELDS],
     )
     # A firewall may refuse one of the suspicious values, and hide the harm of the other one.
-    are_separate = exchange.status not in HARMLESS and gate.refused_parts.take_spare_requests(len(SUSPICIOUS))
+    are_separate = exchange.status not in HARMLESS and client.refused_parts.take_spare_requests(len(SUSPICIOUS))
     for what, value in UNUSUAL_VALUES.items():
         if what not in SUSPICIOUS or are_separate:
             parts = tuple(Part("header", name, value) for name in FIELDS)
             label, stopped = f"and {what} in every other header", CLOSED_ENDINGS if what in SUSPICIOUS else ()
-            if (yield from _find_harm(gate, label, f"and {what} in the", parts, stopped)):
+            if (yield from _find_harm(client, label, f"and {what} in the", parts, stopped)):
                 return
     many = [(f"X-Field-{number}", "1") for number in range(100)]
     # The conditions are the first and the last part, so that they are separated where the request is refused.
@@ -147,12 +149,12 @@ def test_unusual_headers_do_no_harm(gate: Gate) -> Findings:
         ("If-None-Match", "*"),
     ]
     parts = tuple(Part("header", name, value) for name, value in fields)
-    if (yield from _find_harm(gate, "and many headers", "and the", parts)):
+    if (yield from _find_harm(client, "and many headers", "and the", parts)):
         return
-    exchange = gate.send(
-        gate.main,
+    exchange = client.send(
+        client.main,
         "and an empty query, a range beyond the end, and hardly another header",
-        target=f"{gate.path}?",
+        target=f"{client.path}?",
         fields=[("Range", "bytes=999999999-")],
         without=("User-Agent", "Accept", "Accept-Encoding"),
     )
@@ -186,19 +188,19 @@ def test_missing_user_agent_is_accepted(gate: Gate, journal: Exchanges) -> Findi
             yield status_finding(exchange, "200")
 
 
-@documented(REFUSAL, needs=NEEDS_VALID_KEY, sends_requests=True)
-def test_unusual_targets_do_no_harm(gate: Gate) -> Findings:
+@documented(REFUSAL, needs=NEEDS_VALID_KEY)
+def test_unusual_targets_do_no_harm(client: Gate) -> Findings:
     """A response to a request with a valid key MUST have status 200, 206, 304 or 4xx for any target.
 
     The status is not 401, because the key is valid. An unknown path may be redirected.
     """
-    path = gate.path.encode()
+    path = client.path.encode()
     queries = (UNEXPECTED, PARAMETERS, b"a;b=%C3%A9", b"q=" + b"a" * 3000)
     parts = tuple(
         Part("query parameter", name.decode(), value)
         for name, _, value in (pair.partition(b"=") for query in queries for pair in query.split(b"&"))
     )
-    if (yield from _find_harm(gate, "and a long query", "and the", parts)):
+    if (yield from _find_harm(client, "and a long query", "and the", parts)):
         return
     suspicious = {
         "a query with empty and repeated parameters": path + b"?&=&&a=1&a=2&%ff=%00&__proto__=1&q=" + PUNCTUATION,
@@ -206,16 +208,16 @@ def test_unusual_targets_do_no_harm(gate: Gate) -> Findings:
         "percent-encoding in the path that is not UTF-8": path + b"/%ff",
     }
     requests = [
-        gate.request(gate.main, f"and {what}", target=target, new_connection=True)
+        client.request(client.main, f"and {what}", target=target, new_connection=True)
         for what, target in suspicious.items()
     ]
-    for exchange in gate.send_in_turn(requests):
-        if exchange.status not in _accepted_elsewhere(gate, exchange):
+    for exchange in client.send_in_turn(requests):
+        if exchange.status not in _accepted_elsewhere(client, exchange):
             yield from _harmed([exchange], CLOSED_ENDINGS)
 
 
-@specified("RFC 9110, section 5.5: a field value contains no line break", needs=NEEDS_VALID_KEY, sends_requests=True)
-def test_query_does_not_add_headers(gate: Gate) -> Findings:
+@specified("RFC 9110, section 5.5: a field value contains no line break", needs=NEEDS_VALID_KEY)
+def test_query_does_not_add_headers(client: Gate) -> Findings:
     """A response MUST NOT contain a percent-encoded line break of the query as a line break in its head.
 
     Many servers redirect a path that ends in a slash, and repeat the query in `Location`.
@@ -223,17 +225,17 @@ def test_query_does_not_add_headers(gate: Gate) -> Findings:
     injection = "?q=1%0d%0aX-Injected:%20yes"
     targets: dict[str, RequestOptions] = {
         "and a line break in the query, and accepting XML only": {
-            "target": f"{gate.path}{injection}%0d%0a%0d%0abody",
+            "target": f"{client.path}{injection}%0d%0a%0d%0abody",
             "fields": [("Accept", "application/xml")],
         },
         "at a path that ends in a slash, and a line break in the query": {
-            "target": f"{gate.path}/{injection}",
+            "target": f"{client.path}/{injection}",
             "fields": [FORWARDED],
         },
     }
     for label, options in targets.items():
         options["new_connection"] = True
-        exchange = gate.send(gate.main, label, **options)
+        exchange = client.send(client.main, label, **options)
         if exchange.header("X-Injected") or exchange.ending == "malformed":
             yield Finding("the head of the response contains a line of the query", exchange)
             return
@@ -256,9 +258,8 @@ def test_usual_targets_are_accepted(journal: Exchanges) -> Findings:
 @specified(
     "RFC 9110, section 10.1.1: the server sends 100 or a final status, and does not wait for the content",
     needs=NEEDS_VALID_KEY,
-    sends_requests=True,
 )
-def test_expectation_gets_a_response(gate: Gate, first_ok: Exchange) -> Findings:
+def test_expectation_gets_a_response(client: Gate, first_ok: Exchange) -> Findings:
     """A request with `Expect: 100-continue` MUST get 100 or a final response before its body is sent.
 
     The connection may be closed instead. A server of HTTP/1.0 does not know the field.
@@ -266,46 +267,43 @@ def test_expectation_gets_a_response(gate: Gate, first_ok: Exchange) -> Findings
     if first_ok.version == "1.0":
         raise NotApplicable("the server sends HTTP/1.0, which has no Expect")
     fields = [("Content-Type", "application/json"), ("Expect", "100-continue")]
-    exchange = gate.send(gate.main, "and Expect: 100-continue", body=b"{}", fields=fields, new_connection=True)
+    exchange = client.send(client.main, "and Expect: 100-continue", body=b"{}", fields=fields, new_connection=True)
     yield from _harmed([exchange], {*CLOSED_ENDINGS, "truncated"})
 
 
-@documented(REFUSAL, needs=NEEDS_VALID_KEY, sends_requests=True)
-def test_unexpected_bodies_do_no_harm(gate: Gate) -> Findings:
+@documented(REFUSAL, needs=NEEDS_VALID_KEY)
+def test_unexpected_bodies_do_no_harm(client: Gate) -> Findings:
     """A response to a GET with a body MUST have status 200, 206, 304 or 4xx, and the next request MUST get a 200.
 
     The status is not 401, because the key is valid. The connection may be closed instead of the first response.
     """
     json = [("Content-Type", "application/json")]
     requests = [
-        gate.request(  # without `Connection: Upgrade`, servers must ignore Upgrade (RFC 9110, section 7.8)
-            gate.main,
+        client.request(  # without `Connection: Upgrade`, servers must ignore Upgrade (RFC 9110, section 7.8)
+            client.main,
             "and a chunked body of broken JSON with a trailer, and Upgrade: h2c",
             body=b'5\r\n{"a":\r\n0\r\nX-Trailer: 1\r\n\r\n',
             fields=[*json, ("Transfer-Encoding", "chunked"), ("Trailer", "X-Trailer"), ("Upgrade", "h2c")],
             without=("Content-Length",),
             new_connection=True,
         ),
-        gate.request(gate.main, "and a body that is itself a request", body=_inner(gate), fields=json),
+        client.request(client.main, "and a body that is itself a request", body=_inner(client), fields=json),
     ]
-    exchanges = list(gate.send_in_turn(requests))
+    exchanges = list(client.send_in_turn(requests))
     # RFC 9110, section 9.3.1: such a request may be rejected by closing the connection, also after an interim response.
     if (yield from report(_harmed(exchanges, {*CLOSED_ENDINGS, "truncated"}))):
         return
-    last = gate.send(gate.main, "right after a GET with a body")
+    last = client.send(client.main, "right after a GET with a body")
     yield from after(exchanges[-1:], unless_200([last]))
 
 
-@specified(
-    "RFC 9112, section 9.3: a server reads the whole body, or closes the connection after its response",
-    sends_requests=True,
-)
-def test_body_is_not_taken_for_a_request(gate: Gate, journal: Exchanges) -> Findings:
+@specified("RFC 9112, section 9.3: a server reads the whole body, or closes the connection after its response")
+def test_body_is_not_taken_for_a_request(client: Gate, journal: Exchanges) -> Findings:
     """The server MUST NOT take the body of a request for the next request, also if it rejects the request."""
     label, json = "but with a body that is itself a request", [("Content-Type", "application/json")]
-    rejected = gate.send_in_turn(
-        gate.request(None, label, method=method, body=_inner(gate), fields=json, new_connection=True)
-        for method in (gate.operation.method, "POST")
+    rejected = client.send_in_turn(
+        client.request(None, label, method=method, body=_inner(client), fields=json, new_connection=True)
+        for method in (client.operation.method, "POST")
     )
     for exchange in (*journal, *rejected):
         if exchange.request.body and exchange.extra.lstrip().startswith(b"HTTP/"):
@@ -317,28 +315,28 @@ def _inner(gate: Gate) -> bytes:
     return f"GET {gate.path} HTTP/1.1\r\nHost: {gate.settings.target.authority}\r\n\r\n".encode()
 
 
-@documented(REFUSAL, needs=NEEDS_VALID_KEY, sends_requests=True)
-def test_abandoned_requests_do_no_harm(gate: Gate) -> Findings:
+@documented(REFUSAL, needs=NEEDS_VALID_KEY)
+def test_abandoned_requests_do_no_harm(client: Gate) -> Findings:
     """A response to a request MUST have status 200, also after other clients have left before their responses.
 
     One more client has sent half a request, and keeps its connection open.
     """
-    key = gate.second_or_main
+    key = client.second_or_main
     label = "on a connection that the client closes before the response"
-    abandoned = [gate.request(key, label, new_connection=True) for _ in range(ABANDONED)]
-    request = gate.request(gate.main, "beside clients that have left, and half a request", new_connection=True)
-    exchange = gate.transport.send_beside_abandoned(abandoned, request)
+    abandoned = [client.request(key, label, new_connection=True) for _ in range(ABANDONED)]
+    request = client.request(client.main, "beside clients that have left, and half a request", new_connection=True)
+    exchange = client.transport.send_beside_abandoned(abandoned, request)
     if exchange.status not in {200, 429}:
         yield status_finding(exchange, "200")
 
 
-@documented(REFUSAL, needs=(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS), sends_requests=True)
-def test_malformed_requests_do_no_harm(gate: Gate) -> Findings:
+@documented(REFUSAL, needs=(*NEEDS_VALID_KEY, *NEEDS_AUTH_ERRORS))
+def test_malformed_requests_do_no_harm(client: Gate) -> Findings:
     """A response to a malformed request MUST have status 200, 501, 505 or 4xx, and later ones MUST be as before.
 
     The connection may be closed instead of the response, and an unknown path may be redirected.
     """
-    path, authority = gate.path.encode(), gate.settings.target.authority
+    path, authority = client.path.encode(), client.settings.target.authority
     chunked = [("Content-Length", "45"), ("Transfer-Encoding", "chunked")]
     malformed: dict[str, RequestOptions] = {
         "without Host": {"without": ("Host",)},
@@ -353,20 +351,20 @@ def test_malformed_requests_do_no_harm(gate: Gate) -> Findings:
         "with broken percent-encoding in the query": {"target": path + b"?%zz&a[]=1"},
     }
     # Two keys in turn: an error must not contain the key of the request before.
-    for key, (label, options) in zip(cycle(gate.keys[:2]), malformed.items(), strict=False):
+    for key, (label, options) in zip(cycle(client.keys[:2]), malformed.items(), strict=False):
         options["new_connection"] = True
-        exchange = gate.send(key, label, **options)
+        exchange = client.send(key, label, **options)
         is_awaited = exchange.ending in LATE_ENDINGS
-        accepted = {None, 200, 501, 505, *CLIENT_ERRORS, *_accepted_elsewhere(gate, exchange)}
+        accepted = {None, 200, 501, 505, *CLIENT_ERRORS, *_accepted_elsewhere(client, exchange)}
         if is_awaited or exchange.status not in accepted:
             yield status_finding(exchange, "200, 4xx, 501, 505, or a closed connection")
             return
-    last = gate.send(gate.main, "after malformed requests", new_connection=True)
+    last = client.send(client.main, "after malformed requests", new_connection=True)
     if (yield from report(unless_200([last]))):
         return
     closing = [("Connection", "close")]
-    wrong = gate.transport.send_and_await_close(gate.request(None, "after malformed requests", fields=closing))
-    yield from gate.wrongly_accepted([wrong], {429, *gate.baseline.refusals(None)})
+    wrong = client.transport.send_and_await_close(client.request(None, "after malformed requests", fields=closing))
+    yield from client.wrongly_accepted([wrong], {429, *client.baseline.refusals(None)})
 
 
 def _accepted_elsewhere(gate: Gate, exchange: Exchange) -> Collection[int]:

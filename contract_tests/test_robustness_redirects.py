@@ -49,17 +49,17 @@ def test_redirects_have_a_location(journal: Exchanges) -> Findings:
             yield Finding("the redirect has no Location", exchange)
 
 
-@advisory(
-    "OWASP Unvalidated Redirects and Forwards Cheat Sheet: a request does not choose another host", sends_requests=True
-)
-def test_redirects_do_not_lead_to_a_host_in_the_path(gate: Gate) -> Findings:
+@advisory("OWASP Unvalidated Redirects and Forwards Cheat Sheet: a request does not choose another host")
+def test_redirects_do_not_lead_to_a_host_in_the_path(client: Gate) -> Findings:
     """A `Location` field SHOULD NOT name a host that is a part of the path of the request.
 
     `//host/path` is a path in a request, and another host in `Location`.
     """
     host = urlsplit(OTHER_ORIGIN).netloc
-    target = f"//{host}{gate.path}/"
-    exchange = gate.send(None, "at a path that begins with two slashes and a host", target=target, new_connection=True)
+    target = f"//{host}{client.path}/"
+    exchange = client.send(
+        None, "at a path that begins with two slashes and a host", target=target, new_connection=True
+    )
     location = exchange.header("Location")
     with suppress(ValueError):  # of an address in brackets that is not valid
         if urlsplit(location).hostname == host:

@@ -178,11 +178,7 @@ def test_times_have_an_unambiguous_form(ok_responses: Exchanges) -> Findings:
 @documented(
     f"{DOCUMENT}, 200: usage metrics, regardless of the rest of the request",
     needs=NEEDS_READABLE_BODY,
-    repeats=(
-        *SHAPE_RULES,
-        "http/negotiated-encoding-matches-the-body",
-        "robustness/accept-leads-to-json-or-4xx",
-    ),
+    repeats=(*SHAPE_RULES, "http/negotiated-encoding-matches-the-body", "robustness/accept-leads-to-json-or-4xx"),
 )
 def test_other_responses_are_usage_metrics(gate: Gate, other_ok_responses: Exchanges) -> Findings:
     """A 200 response to any other request with a valid key MUST be complete and contain usage metrics as well."""
@@ -196,18 +192,18 @@ def test_other_responses_are_usage_metrics(gate: Gate, other_ok_responses: Excha
     yield from _schema_findings(other_ok_responses, "documented")
 
 
-@specified(f"{DOCUMENT}, as Schemathesis reads it", needs=NEEDS_READABLE_BODY, repeats=SHAPE_RULES, sends_requests=True)
-def test_generated_requests_match_the_document(gate: Gate, first_ok: Exchange) -> Findings:
+@specified(f"{DOCUMENT}, as Schemathesis reads it", needs=NEEDS_READABLE_BODY, repeats=SHAPE_RULES)
+def test_generated_requests_match_the_document(client: Gate, first_ok: Exchange) -> Findings:
     """A response to a request that Schemathesis generates from the document MUST match the document.
 
     A request that does not conform to the document may be rejected with any 4xx.
     """
     first_ok.check_time()  # before Schemathesis takes seconds to read the document
     cases = _generated_cases()
-    generated = [prepared_request(case, gate.settings.target.url) for case in cases]
-    exchanges = gate.send_in_turn(
-        gate.request(
-            gate.main,
+    generated = [prepared_request(case, client.settings.target.url) for case in cases]
+    exchanges = client.send_in_turn(
+        client.request(
+            client.main,
             "as Schemathesis generated it",
             method=request.method or "GET",
             target=request.path_url,
@@ -245,10 +241,7 @@ def _generated_cases() -> list[schemathesis.Case[Any]]:
     Other rules send the other cases of that phase: without a key, with an empty one, and with other methods.
     """
     config = SchemathesisConfig.from_dict(
-        {
-            "generation": {"with-security-parameters": False},
-            "phases": {"coverage": {"unexpected-methods": []}},
-        }
+        {"generation": {"with-security-parameters": False}, "phases": {"coverage": {"unexpected-methods": []}}}
     )
     schema = schemathesis.openapi.from_dict(deepcopy(contract("specified").document), config=config)
     operation = schema.find_operation_by_id(OPERATION)

@@ -54,9 +54,8 @@ class Rule:
 
     `needs` are facts: without one of them the rule is not tested. `repeats` are the ids of rules that find the same
     defect in the same exchanges. This rule is not tested where one of them is broken. An `intrusive` rule can affect
-    other users of the deployment. A rule that `sends_requests` sends some of its own, and a passive rule none. `reads`
-    are the aspects that the rule judges, and that recorded exchanges may lack. `fixtures` are those that the rule
-    needs, also through other fixtures.
+    other users of the deployment. `reads` are the aspects that the rule judges, and that recorded exchanges may lack.
+    `fixtures` are those that the rule needs, also through other fixtures.
     """
 
     id: str
@@ -66,9 +65,13 @@ class Rule:
     needs: tuple[Fact, ...] = ()
     repeats: tuple[str, ...] = ()
     intrusive: bool = False
-    sends_requests: bool = False
     reads: tuple[Aspect, ...] = ()
     fixtures: frozenset[str] = frozenset()
+
+    @property
+    def sends_requests(self) -> bool:
+        """Whether the rule sends requests of its own, also by a fixture; a passive rule sends none."""
+        return "client" in self.fixtures
 
     @property
     def is_over_all(self) -> bool:
@@ -99,7 +102,6 @@ def rule(
     needs: Iterable[Fact] = (),
     repeats: Iterable[str] = (),
     intrusive: bool = False,
-    sends_requests: bool = False,
     reads: Iterable[Aspect] = (),
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a rule of a test function; see `Rule` for the arguments.
@@ -113,7 +115,6 @@ def rule(
         needs=tuple(needs),
         repeats=tuple(repeats),
         intrusive=intrusive,
-        sends_requests=sends_requests,
         reads=tuple(reads),
     )
 
