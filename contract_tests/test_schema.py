@@ -8,7 +8,6 @@ from copy import deepcopy
 from decimal import Decimal
 from typing import Any
 
-import requests
 import schemathesis
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.config import SchemathesisConfig
@@ -226,7 +225,7 @@ def test_generated_requests_match_the_document(client: Gate, first_ok: Exchange)
 
 
 def _failed_checks(
-    case: schemathesis.Case[Any], response: requests.Response, checks: list[Any], exchange: Exchange
+    case: schemathesis.Case[Any], response: schemathesis.Response, checks: list[Any], exchange: Exchange
 ) -> Findings:
     try:
         case.validate_response(response, checks=checks)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from io import BytesIO
 from typing import Any
 
 import requests
 from requests.utils import default_headers
-from schemathesis import Case
-from urllib3 import HTTPHeaderDict, HTTPResponse
+from schemathesis import Case, Response
 
 from contract_tests.wire.messages import Exchange
 
@@ -36,23 +33,9 @@ def body_of(request: requests.PreparedRequest) -> bytes:
     return body if isinstance(body, bytes) else str(body).encode()
 
 
-def as_response(exchange: Exchange, request: requests.PreparedRequest) -> requests.Response:
+def as_response(exchange: Exchange, request: requests.PreparedRequest) -> Response:
     """Return the response of an exchange with a status, in the form that Schemathesis validates."""
-    coded = {"content-encoding", "content-length"} if exchange.header("Content-Encoding") else set()
-    fields = [(name, value.decode("latin-1")) for name, value in exchange.fields if name.lower() not in coded]
-    response = requests.Response()
-    response.status_code = exchange.status or 0
-    response.reason = exchange.reason
-    response.url = request.url or ""
-    response.request = request
-    response.elapsed = timedelta(seconds=exchange.seconds)
-    response.raw = HTTPResponse(
-        BytesIO(exchange.body),
-        headers=HTTPHeaderDict(fields),
-        status=response.status_code,
-        version=10 if exchange.version == "1.0" else 11,
-        decode_content=False,
-        preload_content=False,
+    fields = {name: exchange.values(name) for name, _ in exchange.fields}
+    return Response(
+        exchange.status or 0, fields, exchange.body, request, exchange.seconds, verify=True, message=exchange.reason
     )
-    response.headers.update(dict(fields))
-    return response
