@@ -166,9 +166,8 @@ def test_padded_key_is_refused(client: Gate) -> Findings:
 @specified("RFC 9112, section 5.1: no space between a field's name and its colon", needs=NEEDS_VALID_KEY)
 def test_space_before_the_colon_is_refused(client: Gate) -> Findings:
     """A request with a space before the colon of the key header MUST be rejected."""
-    exchange = client.send(
-        client.main, "and a space before the colon", key_field=f"{client.key_header} ", new_connection=True
-    )
+    label, name = "and a space before the colon", f"{client.key_header} "
+    exchange = client.send(client.main, label, key_field=name, new_connection=True)
     if exchange.status == 200:
         yield status_finding(exchange, "a refusal")
 
@@ -179,32 +178,21 @@ def test_space_before_the_colon_is_refused(client: Gate) -> Findings:
 )
 def test_repeated_key_header_is_refused(client: Gate) -> Findings:
     """A request with a valid key and another value in two key headers SHOULD be rejected."""
-    requests = [
-        client.request(
-            wrong_keys.UNKNOWN,
-            "and a second key header with the main key",
-            fields=[(client.key_header, client.main.value)],
-            new_connection=True,
-        ),
-        client.request(
-            client.main,
-            "and a second key header with an unknown key",
-            fields=[(client.key_header, wrong_keys.UNKNOWN.value)],
-            new_connection=True,
-        ),
-    ]
+    pairs = [(wrong_keys.UNKNOWN, client.main), (client.main, wrong_keys.UNKNOWN)]
+    requests = [_with_two_keys(client, *pair, new_connection=True) for pair in pairs]
     yield from _not_rejected(client, client.send_in_turn(requests))
 
 
 @documented(INVALID_KEY, needs=[UNKNOWN_KEY_REFUSED])
 def test_repeated_wrong_key_is_refused(client: Gate) -> Findings:
     """A request with two wrong values in two key headers MUST be rejected."""
-    exchange = client.send(
-        wrong_keys.TRUE,
-        "and a second key header with an unknown key",
-        fields=[(client.key_header, wrong_keys.UNKNOWN.value)],
-    )
-    yield from _not_rejected(client, [exchange])
+    request = _with_two_keys(client, wrong_keys.TRUE, wrong_keys.UNKNOWN)
+    yield from _not_rejected(client, [client.transport.send(request)])
+
+
+def _with_two_keys(gate: Gate, first: Credential, second: Credential, *, new_connection: bool = False) -> Request:
+    label, fields = f"and a second key header with {second.label}", [(gate.key_header, second.value)]
+    return gate.request(first, label, fields=fields, new_connection=new_connection)
 
 
 @documented(f"{AUTHENTICATION_GUIDE}: GET / and GET /healthz need no key")
@@ -220,12 +208,8 @@ def test_public_operation_needs_no_key(client: Gate) -> Findings:
         fields = () if operation.id == HEALTH else (("Accept-Encoding", "gzip"), ("Origin", OTHER_ORIGIN))
         exchange = client.send(None, f"at {operation.path}", method=operation.method, target=target, fields=fields)
         if exchange.status in AUTH_ERRORS:
-            yield Finding(
-                "a request that needs no key is rejected",
-                exchange,
-                expected="any status but 401 and 403",
-                actual=exchange.outcome,
-            )
+            problem, expected = "a request that needs no key is rejected", "any status but 401 and 403"
+            yield Finding(problem, exchange, expected=expected, actual=exchange.outcome)
             return
         if operation.id != HEALTH:
             continue

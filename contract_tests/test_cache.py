@@ -26,11 +26,8 @@ def test_negotiated_coding_has_vary(gate: Gate, ok_responses: Exchanges, journal
     usual = set.intersection(*(set(exchange.codings) for exchange in ok_responses))
     served = (each for each in journal if gate.is_ok(each) or (each.status == 200 and gate.is_public(each.request)))
     coded = (exchange for exchange in served if set(exchange.codings) - usual)
-    for exchange in or_not_applicable(coded, "no 200 response is compressed only because its request accepts that"):
-        named = _items(exchange, "Vary")
-        if not ({"*", "accept-encoding"} & set(named) or "no-store" in _items(exchange, "Cache-Control")):
-            actual = exchange.header("Vary") or "no Vary"
-            yield Finding("Vary does not name Accept-Encoding", exchange, expected="Accept-Encoding", actual=actual)
+    missing = "no 200 response is compressed only because its request accepts that"
+    yield from _not_named_in_vary("Accept-Encoding", or_not_applicable(coded, missing))
 
 
 @advisory("Fetch standard, CORS protocol and HTTP caches: Vary names Origin where the allowed origin depends on it")
@@ -41,10 +38,17 @@ def test_allowed_origin_has_vary(journal: Exchanges) -> Findings:
     """
     allowing = [each for each in journal if each.request.method == "GET" and _names_its_origin(each)]
     several = len({exchange.header("Access-Control-Allow-Origin") for exchange in allowing}) > 1
-    for exchange in or_not_applicable(allowing if several else (), "no responses allow several origins by name"):
-        if not ({"*", "origin"} & set(_items(exchange, "Vary")) or "no-store" in _items(exchange, "Cache-Control")):
+    missing = "no responses allow several origins by name"
+    yield from _not_named_in_vary("Origin", or_not_applicable(allowing if several else (), missing))
+
+
+def _not_named_in_vary(field: str, exchanges: Iterable[Exchange]) -> Findings:
+    """Yield a finding for each response that a cache may store, and whose Vary does not name a request field."""
+    for exchange in exchanges:
+        is_named = {"*", field.lower()} & set(_items(exchange, "Vary"))
+        if not is_named and "no-store" not in _items(exchange, "Cache-Control"):
             actual = exchange.header("Vary") or "no Vary"
-            yield Finding("Vary does not name Origin", exchange, expected="Origin", actual=actual)
+            yield Finding(f"Vary does not name {field}", exchange, expected=field, actual=actual)
 
 
 def _names_its_origin(exchange: Exchange) -> bool:
@@ -152,9 +156,8 @@ def test_responses_are_not_shared_by_caches(gate: Gate, baseline_responses: Exch
         if _may_be_shared(gate, exchange):
             stated = {name: exchange.header(name) for name in ("Cache-Control", *TARGETED, "Vary")}
             actual = ", ".join(f"{name}: {value}" for name, value in stated.items() if value)
-            yield Finding(
-                "a shared cache may store the response", exchange, expected="private or no-store", actual=actual
-            )
+            problem, expected = "a shared cache may store the response", "private or no-store"
+            yield Finding(problem, exchange, expected=expected, actual=actual)
 
 
 def _may_be_shared(gate: Gate, exchange: Exchange) -> bool:
