@@ -182,13 +182,10 @@ def test_key_header_position_does_not_matter(client: Gate, unusual_requests: Exc
     ]
     is_accepted = yield from _each_is_accepted(client, unusual_requests, requests)
     if is_accepted and unusual_requests[-1].status != 200:
-        last = client.send(
-            client.main, "with the key header after many others", fields=FIELDS_ON_THE_WAY, key_last=True
-        )
+        after, before = "with the key header after many others", "with the key header before them"
+        last = client.send(client.main, after, fields=FIELDS_ON_THE_WAY, key_last=True)
         if last.status in AUTH_ERRORS:
-            first = client.send(
-                client.main, "with the key header before them", fields=FIELDS_ON_THE_WAY, key_first=True
-            )
+            first = client.send(client.main, before, fields=FIELDS_ON_THE_WAY, key_first=True)
             if first.status in AUTH_ERRORS:
                 raise NotTested("a request with many header fields is rejected, wherever the key header is")
         yield from _rejected_key(last)

@@ -93,10 +93,8 @@ def test_errors_of_a_json_media_type_are_json(journal: Exchanges) -> Findings:
 )
 def test_other_errors_have_a_detail(missing_key_responses: object, journal: Exchanges) -> Findings:
     """A response with status 404, 405, 406 or 415 SHOULD have a JSON body with a `detail` text."""
-    errors = or_not_applicable(
-        (each for each in journal if each.status in OTHER_ERRORS), "no response has one of these status codes"
-    )
-    for exchange in kept_whole(errors):
+    errors = (each for each in journal if each.status in OTHER_ERRORS)
+    for exchange in kept_whole(or_not_applicable(errors, "no response has one of these status codes")):
         is_whole = exchange.ending == "complete" and exchange.request.method != "HEAD"
         if is_whole and not isinstance(exchange.object.get("detail"), str):
             actual = exchange.beginning or "an empty body"
@@ -123,9 +121,8 @@ def test_401_carries_a_challenge(documented_errors: Exchanges) -> Findings:
     Many servers omit it. Basic, Digest, Negotiate and NTLM are other schemes, for which browsers open a dialog. Bearer
     is accepted beside a scheme for keys.
     """
-    for exchange in or_not_applicable(
-        (each for each in documented_errors if each.status == 401), "no response has status 401"
-    ):
+    refused = (each for each in documented_errors if each.status == 401)
+    for exchange in or_not_applicable(refused, "no response has status 401"):
         challenge = exchange.header("WWW-Authenticate")
         if not challenge:
             which = "an empty" if exchange.values("WWW-Authenticate") else "no"
@@ -274,10 +271,8 @@ def test_health_check_discloses_nothing_else(gate: Gate, journal: Exchanges) -> 
     operation = contract("documented").operations[HEALTH]
     documented_members = (operation.responses["200"].schema or {})["properties"].keys()
     line = (operation.method, (gate.settings.target.path + operation.path).encode())
-    checks = or_not_tested(
-        (each for each in journal if (each.request.method, each.request.target) == line), "no health check"
-    )
-    served = (exchange for exchange in checks if exchange.status == 200)
+    checks = (each for each in journal if (each.request.method, each.request.target) == line)
+    served = (exchange for exchange in or_not_tested(checks, "no health check") if exchange.status == 200)
     for exchange in kept_whole(or_not_applicable(served, "no health check has a 200 response")):
         if others := sorted(exchange.object.keys() - documented_members):
             yield Finding("the health check has other members", exchange, expected="ok", actual=", ".join(others))
@@ -332,12 +327,8 @@ def test_deployment_stays_reachable(gate: Gate, journal: Exchanges) -> Findings:
     for exchange in gate.transport.crashes:
         yield Finding("the deployment was not reachable after this request, and gave no response to it again", exchange)
     reason = gate.transport.unreachable_reason
-    unanswered = [*takewhile(_has_no_response, reversed(journal))]
+    unanswered = [*takewhile(lambda each: each.status is None and each.ending != "abandoned", reversed(journal))]
     if reason and unanswered:
         *others, first = unanswered  # the later ones may have met a server that was stopping
         problem = f"the deployment was not reachable after this request: {first.excerpt(reason)}"
         yield Finding(problem, first, related=tuple(others))
-
-
-def _has_no_response(exchange: Exchange) -> bool:
-    return exchange.status is None and exchange.ending != "abandoned"

@@ -31,9 +31,8 @@ def test_http_1_0_request_gets_no_interim_response(journal: Exchanges) -> Findin
     """A response to an HTTP/1.0 request MUST NOT be preceded by an interim response."""
     for exchange in or_not_tested((each for each in journal if each.request.version == "HTTP/1.0"), NO_HTTP_1_0):
         if INTERIM_RESPONSE.match(exchange.raw_head):
-            yield Finding(
-                "an interim response precedes the response", exchange, actual=exchange.excerpt(exchange.raw_head, 60)
-            )
+            begin = exchange.excerpt(exchange.raw_head, 60)
+            yield Finding("an interim response precedes the response", exchange, actual=begin)
 
 
 @specified(
@@ -64,9 +63,8 @@ def test_connection_closes_on_request(client: Gate) -> Findings:
 def test_announced_closing_follows(journal: Exchanges) -> Findings:
     """The server MUST close the connection after a response with `Connection: close`."""
     announcing = (each for each in journal if each.announces_closing and each.is_closed is not None)
-    for exchange in or_not_applicable(
-        announcing, "the gate did not await the end of a connection whose closing was announced"
-    ):
+    missing = "the gate did not await the end of a connection whose closing was announced"
+    for exchange in or_not_applicable(announcing, missing):
         if not exchange.is_closed:
             yield Finding("the connection is still open", exchange)
 
@@ -98,9 +96,8 @@ def test_http_1_0_connection_serves_two_requests(client: Gate) -> Findings:
 
     A request without a Host header, on a connection of its own, is such a request.
     """
-    exchange = client.send(
-        client.main, "by HTTP/1.0, without Host", without=("Host",), version="HTTP/1.0", new_connection=True
-    )
+    label, version = "by HTTP/1.0, without Host", "HTTP/1.0"
+    exchange = client.send(client.main, label, without=("Host",), version=version, new_connection=True)
     if exchange.ending in LATE_ENDINGS:
         yield Finding("no complete response to a request without Host", exchange)
     # With another key, if there is one: a cache may keep responses to HTTP/1.0 for all clients.

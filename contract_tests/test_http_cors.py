@@ -61,9 +61,8 @@ def _allows_its_origin(exchange: Exchange) -> bool:
 @advisory("Fetch standard, CORS protocol and credentials; the key is sent by the application, not by the browser")
 def test_credentials_are_not_allowed_for_any_origin(journal: Exchanges) -> Findings:
     """A response SHOULD NOT allow pages of any origin to send credentials."""
-    for exchange in or_not_tested(
-        (each for each in journal if each.request.values("Origin")), "no request has an Origin"
-    ):
+    of_pages = (each for each in journal if each.request.values("Origin"))
+    for exchange in or_not_tested(of_pages, "no request has an Origin"):
         origins = {value.decode("latin-1") for value in exchange.request.values("Origin")}
         foreign = {OTHER_ORIGIN, SIMILAR_ORIGIN, "null"} & origins
         allowed = exchange.header("Access-Control-Allow-Origin")

@@ -24,7 +24,7 @@ from contract_tests.metrics.view import Stated, UsageMetrics, by_key, check_seve
 from contract_tests.support import wrong_keys
 from contract_tests.support.disclosure import disclosed, is_masked, may_show, texts_named
 from contract_tests.support.facts import NEEDS_AUTH_ERRORS, NEEDS_READABLE_BODY, NEEDS_VALID_KEY, TWO_KEYS, having
-from contract_tests.support.findings import Finding, Findings, report, status_finding
+from contract_tests.support.findings import Finding, Findings, member_finding, report, status_finding
 from contract_tests.support.gate import Gate, RequestOptions
 from contract_tests.support.rules import AUTHENTICATION_GUIDE, DOCUMENT, HEADER_ONLY, advisory, documented
 from contract_tests.wire.messages import (
@@ -130,16 +130,8 @@ def test_first_response_is_like_later_ones(gate: Gate, usage_metrics: list[Usage
     for key, ((first, total), (second, usual), *later) in judged.items():
         is_steady = not any(is_implausible_jump(usual, value) for _, value in later)
         if is_steady and total < usual and is_implausible_jump(total, usual):
-            findings.append(
-                Finding(
-                    f"/total is much smaller than in all later responses to {key.label}",
-                    first.exchange,
-                    related=(second.exchange,),
-                    pointer="/total",
-                    expected=f"about {usual}",
-                    actual=str(total),
-                )
-            )
+            problem = f"/total is much smaller than in all later responses to {key.label}"
+            findings.append(member_finding(first, "total", problem, f"about {usual}", total, second.exchange))
     if len(findings) > 1:
         yield from findings
 
@@ -246,9 +238,8 @@ def test_api_key_is_the_one_sent(gate: Gate, usage_metrics: list[UsageMetrics]) 
         if own and text and not (is_start or is_masked(text)):
             first = first_with.setdefault(text, metrics).exchange
             if first.request.credential != own:
-                yield Finding(
-                    "api_key is the same for two keys", metrics.exchange, related=(first,), pointer="/api_key"
-                )
+                problem = "api_key is the same for two keys"
+                yield Finding(problem, metrics.exchange, related=(first,), pointer="/api_key")
     _check_further_keys(gate, stated)
 
 

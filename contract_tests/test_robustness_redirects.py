@@ -56,10 +56,8 @@ def test_redirects_do_not_lead_to_a_host_in_the_path(client: Gate) -> Findings:
     `//host/path` is a path in a request, and another host in `Location`.
     """
     host = urlsplit(OTHER_ORIGIN).netloc
-    target = f"//{host}{client.path}/"
-    exchange = client.send(
-        None, "at a path that begins with two slashes and a host", target=target, new_connection=True
-    )
+    label, target = "at a path that begins with two slashes and a host", f"//{host}{client.path}/"
+    exchange = client.send(None, label, target=target, new_connection=True)
     location = exchange.header("Location")
     with suppress(ValueError):  # of an address in brackets that is not valid
         if urlsplit(location).hostname == host:
