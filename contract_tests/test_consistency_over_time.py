@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
-from contract_tests.metrics.view import UsageMetrics, by_key, check_several, with_members
+from contract_tests.metrics.view import Stated, UsageMetrics, by_key, check_several, with_members
 from contract_tests.support.facts import having
 from contract_tests.support.findings import Findings, member_finding
 from contract_tests.support.gate import Gate
@@ -54,17 +55,22 @@ def _is_later(metrics: UsageMetrics, before: UsageMetrics) -> bool:
 @advisory(f"{TOP_DOMAINS}; counts of one key", repeats=["consistency/counters-do-not-decrease"], reads=["time"])
 def test_domains_do_not_decrease_alone(usage_metrics: list[UsageMetrics]) -> Findings:
     """The requests of a domain SHOULD NOT decrease while no other count of the key does."""
+    for (before, earlier), (after, later) in _successive_domains(usage_metrics):
+        if not _is_later(after, before):
+            continue
+        requests = dict(earlier)
+        for index, (domain, count) in enumerate(later):
+            if count < (least := requests.get(domain, count)):
+                member, problem = f"top_domains/{index}/requests", "the requests of a domain have decreased"
+                yield member_finding(after, member, problem, f"at least {least}", count, before.exchange)
+
+
+def _successive_domains(usage_metrics: list[UsageMetrics]) -> Iterator[tuple[Stated, Stated]]:
+    """Yield each two successive responses to a key that list domains, each with these."""
     check_several(usage_metrics)
     listing = [metrics for metrics, _ in having(usage_metrics, "top_domains")]
     for of_key in by_key(listing).values():
-        for (before, earlier), (after, later) in pairwise(with_members(of_key, "top_domains")):
-            if not _is_later(after, before):
-                continue
-            requests = dict(earlier)
-            for index, (domain, count) in enumerate(later):
-                if count < (least := requests.get(domain, count)):
-                    member, problem = f"top_domains/{index}/requests", "the requests of a domain have decreased"
-                    yield member_finding(after, member, problem, f"at least {least}", count, before.exchange)
+        yield from pairwise(with_members(of_key, "top_domains"))
 
 
 @advisory(f"{USAGE}: usage metrics of one key", reads=["one run"])
@@ -83,15 +89,12 @@ def test_first_metrics_are_not_zero(gate: Gate, usage_metrics: list[UsageMetrics
 @advisory(f"{TOP_DOMAINS}; clients show the order", reads=["time"])
 def test_equal_counts_keep_their_order(usage_metrics: list[UsageMetrics]) -> Findings:
     """Domains of `top_domains` with equal counts SHOULD have the same order in the next response."""
-    check_several(usage_metrics)
-    listing = [metrics for metrics, _ in having(usage_metrics, "top_domains")]
-    for of_key in by_key(listing).values():
-        for (before, earlier), (after, later) in pairwise(with_members(of_key, "top_domains")):
-            place = {row: index for index, row in enumerate(earlier)}
-            kept = [row for row in later if row in place]
-            for (domain, count), (following, other) in pairwise(kept):
-                if count == other and place[domain, count] > place[following, other]:
-                    problem = "domains with equal counts change places"
-                    member = f"top_domains/{later.index((following, other))}"
-                    yield member_finding(after, member, problem, domain, following, before.exchange)
-                    return
+    for (before, earlier), (after, later) in _successive_domains(usage_metrics):
+        place = {row: index for index, row in enumerate(earlier)}
+        kept = [row for row in later if row in place]
+        for (domain, count), (following, other) in pairwise(kept):
+            if count == other and place[domain, count] > place[following, other]:
+                member = f"top_domains/{later.index((following, other))}"
+                problem = "domains with equal counts change places"
+                yield member_finding(after, member, problem, domain, following, before.exchange)
+                return
