@@ -283,19 +283,15 @@ def _of_other_limits(gate: Gate, journal: Exchanges) -> Exchanges:
 
 def _throttled(gate: Gate, journal: Exchanges) -> Exchanges:
     """Return the responses with status 429 to a valid key; NotTested without any."""
-    of_a_key = (exchange for exchange in journal if _has_a_limit(gate, exchange.request))
-    if throttled := [exchange for exchange in of_a_key if exchange.status == 429]:
-        return throttled
+    throttled = (each for each in journal if each.status == 429 and gate.is_authorized(each.request))
+    # The limits of a request with several keys are not documented.
+    if of_a_key := [each for each in throttled if len(each.request.values(gate.key_header)) == 1]:
+        return of_a_key
     if gate.transport.is_recorded:
         raise NotTested("no recorded response to a valid key has status 429")
     if gate.settings.intrusive:
         raise NotTested("no response has status 429; the bursts caused none")
     raise NotTested("no response has status 429; only --intrusive causes one", wanted="--intrusive")
-
-
-def _has_a_limit(gate: Gate, request: Request) -> bool:
-    """Whether a request is for the operation with one valid key: the limits of other callers are not documented."""
-    return gate.is_authorized(request) and len(request.values(gate.key_header)) == 1
 
 
 def _stated_limits(journal: Exchanges, key: Credential | None) -> set[Decimal]:

@@ -378,14 +378,12 @@ def _harmed(exchanges: Iterable[Exchange], stopped: Collection[str] = ()) -> Fin
     A 401 is harm, because the key is valid. It is accepted for an oversized head, whose end a server may not read.
     """
     for exchange in exchanges:
-        refusals = CLIENT_ERRORS if _has_oversized_head(exchange.request) else CLIENT_ERRORS - {401}
+        request = exchange.request
+        # Some servers do not read all fields: more than 100, or about 8 KiB, are rarely sent.
+        is_oversized = len(request.fields) > MANY_FIELDS or _head_size(request) > LARGE_HEAD
+        refusals = CLIENT_ERRORS if is_oversized else CLIENT_ERRORS - {401}
         if exchange.status not in HARMLESS | refusals and exchange.ending not in stopped:
             yield status_finding(exchange, "200, 206, 304 or a 4xx other than 401")
-
-
-def _has_oversized_head(request: Request) -> bool:
-    """Whether some servers do not read all fields: more than 100, or about 8 KiB, are rarely sent."""
-    return len(request.fields) > MANY_FIELDS or _head_size(request) > LARGE_HEAD
 
 
 def _head_size(request: Request) -> int:

@@ -60,14 +60,11 @@ class Profile:
         }
         if any(getattr(own, name) != getattr(metrics, name) for name in exact):
             return True
-        if metrics.top_domains == self.top_domains and self._has_other_domains(own):
+        domains = {domain for domain, _ in self.top_domains or ()}
+        has_other_domains = len(domains) >= FEW_DOMAINS and _overlap(domains, own) < OTHER_DOMAINS
+        if metrics.top_domains == self.top_domains and has_other_domains:
             return True
         return not _votes(metrics, own, self) and len(_votes(metrics, self, own)) >= AGREEING
-
-    def _has_other_domains(self, other: Profile) -> bool:
-        """Whether this key has several domains, and the other key lacks most of them."""
-        domains = {domain for domain, _ in self.top_domains or ()}
-        return len(domains) >= FEW_DOMAINS and _overlap(domains, other) < OTHER_DOMAINS
 
 
 def profiles(usage_metrics: Sequence[UsageMetrics], keys: Iterable[Credential]) -> dict[Credential, Profile]:

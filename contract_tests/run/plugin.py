@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, NoReturn
 
 import pytest
@@ -74,7 +74,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rule: a promise with its level and source, see --rules")
     config.addinivalue_line("markers", "intrusive: a rule that can affect other users of the deployment")
     _refuse_unsafe_options(config.option)
-    _refuse_unknown_rules(config.option.contract_rule)
+    if unknown := [unknown_rule(name, rule_ids()) for name in config.option.contract_rule if name not in rule_ids()]:
+        raise pytest.UsageError(f"--rule: {'; '.join(unknown)}")
     if config.option.contract_rules_json:
         _print_nothing_else(config)
     config.option.verify_base_url = False  # the first rule verifies it, over our own transport
@@ -93,11 +94,6 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header() -> str:
     """Return the line that names the version of the gate."""
     return f"contract gate: usage-contract {__version__}"
-
-
-def _refuse_unknown_rules(names: Sequence[str]) -> None:
-    if unknown := [unknown_rule(name, rule_ids()) for name in names if name not in rule_ids()]:
-        raise pytest.UsageError(f"--rule: {'; '.join(unknown)}")
 
 
 def _print_nothing_else(config: pytest.Config) -> None:
