@@ -178,11 +178,8 @@ def baseline_responses(
 @pytest.fixture(scope="session")
 def documented_errors(auth_errors: AuthErrors) -> Exchanges:
     """The complete baseline exchanges with status 401 or 403; NotTested without any."""
-    exchanges = [
-        exchange
-        for exchange in chain.from_iterable(auth_errors.values())
-        if exchange.status in AUTH_ERRORS and exchange.ending == "complete"
-    ]
+    complete = (each for each in chain.from_iterable(auth_errors.values()) if each.ending == "complete")
+    exchanges = [exchange for exchange in complete if exchange.status in AUTH_ERRORS]
     if not exchanges:
         reported_by = [rule for fact in NEEDS_AUTH_ERRORS for rule in fact.reported_by]
         raise NotTested("no baseline request was refused with 401 or 403", because=reported_by)

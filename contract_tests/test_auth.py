@@ -53,13 +53,8 @@ def test_no_key_is_401_each_time(gate: Gate, missing_key_responses: object, jour
 
     Another 4xx status before a later 401 is reported; a limit of requests (429) is accepted.
     """
-    usual = [
-        exchange
-        for exchange in journal
-        if exchange.request.credential is None
-        and exchange.request.version == "HTTP/1.1"
-        and gate.is_unsuspicious(exchange.request)
-    ]
+    without_key = (each for each in journal if each.request.credential is None and each.request.version == "HTTP/1.1")
+    usual = [exchange for exchange in without_key if gate.is_unsuspicious(exchange.request)]
     # A firewall may block a client that guesses keys, and then all of its requests.
     last = max((index for index, exchange in enumerate(usual) if exchange.status == 401), default=0)
     for exchange in usual[:last]:

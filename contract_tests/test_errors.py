@@ -138,11 +138,7 @@ def test_401_carries_a_challenge(documented_errors: Exchanges) -> Findings:
 def test_errors_do_not_disclose_metrics(gate: Gate, missing_key_responses: object, journal: Exchanges) -> Findings:
     """A response that rejects a request MUST NOT contain usage metrics."""
     valid = gate.keys
-    refusals = (
-        exchange
-        for exchange in journal
-        if (exchange.status or 0) >= (400 if exchange.request.credential in valid else 300)
-    )
+    refusals = (each for each in journal if (each.status or 0) >= (400 if each.request.credential in valid else 300))
     for exchange in kept_whole(refusals):
         if gate.contains_metrics(exchange):
             yield Finding("a response that rejects a request contains usage metrics", exchange)

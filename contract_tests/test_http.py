@@ -212,11 +212,8 @@ def test_host_is_required_once(journal: Exchanges) -> Findings:
 
     Only a 2xx status is reported.
     """
-    without_one = (
-        exchange
-        for exchange in journal
-        if exchange.request.version == "HTTP/1.1" and len(exchange.request.values("Host")) != 1
-    )
+    http_1_1 = (exchange for exchange in journal if exchange.request.version == "HTTP/1.1")
+    without_one = (exchange for exchange in http_1_1 if len(exchange.request.values("Host")) != 1)
     for exchange in or_not_tested(without_one, "every HTTP/1.1 request has one Host header"):
         if exchange.status in SUCCESSES:
             yield status_finding(exchange, "400")

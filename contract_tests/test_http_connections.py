@@ -76,12 +76,8 @@ def test_announced_closing_follows(journal: Exchanges) -> Findings:
 )
 def test_connection_closes_after_an_error(journal: Exchanges) -> Findings:
     """The server MUST close the connection after an error, too, if the request has `Connection: close`."""
-    errors = (
-        exchange
-        for exchange in journal
-        if b"close" in exchange.request.values("Connection") and exchange.status in CLIENT_ERRORS
-    )
-    awaited = (exchange for exchange in errors if exchange.is_closed is not None)
+    closing = (each for each in journal if b"close" in each.request.values("Connection"))
+    awaited = (each for each in closing if each.status in CLIENT_ERRORS and each.is_closed is not None)
     for exchange in or_not_tested(awaited, "no request with Connection: close was refused"):
         if not exchange.is_closed:
             yield Finding("the connection is still open", exchange)

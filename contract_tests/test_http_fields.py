@@ -165,13 +165,9 @@ def test_request_identifiers_differ(journal: Exchanges) -> Findings:
     A response to a request with such a field is accepted.
     """
     first_with: dict[tuple[str, bytes], Exchange] = {}
-    identifiers = (
-        (exchange, name, value)
-        for exchange in journal
-        if not any(exchange.request.values(name) for name in IDENTIFIER_FIELDS)
-        for name, value in exchange.fields
-        if name.lower() in IDENTIFIER_FIELDS
-    )
+    own = (each for each in journal if not any(map(each.request.values, IDENTIFIER_FIELDS)))
+    fields = ((exchange, *field) for exchange in own for field in exchange.fields)
+    identifiers = (each for each in fields if each[1].lower() in IDENTIFIER_FIELDS)
     for exchange, name, value in or_not_applicable(identifiers, "no response has an identifier of its own"):
         first = first_with.setdefault((name.lower(), value), exchange)
         if first is not exchange:
