@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import combinations
 
 import pytest
 
 from contract_tests.metrics.attribution import (
     Change,
-    Profile,
+    Profiles,
     counters,
     identity,
     is_different,
@@ -47,7 +47,7 @@ OSCILLATIONS = 3  # a sliding window over uneven traffic may swing twice by chan
 
 
 @pytest.fixture(scope="session")
-def used_keys(gate: Gate, usage_metrics: list[UsageMetrics]) -> dict[Credential, Profile]:
+def used_keys(gate: Gate, usage_metrics: list[UsageMetrics]) -> Profiles:
     """The usual metrics of each key that was ever used; NotTested where fewer than two were."""
     used = profiles(usage_metrics, gate.keys)
     if len(used) < 2:
@@ -56,9 +56,7 @@ def used_keys(gate: Gate, usage_metrics: list[UsageMetrics]) -> dict[Credential,
 
 
 @documented(OWN, reads=["one run"])
-def test_metrics_differ_between_keys(
-    used_keys: dict[Credential, Profile], usage_metrics: list[UsageMetrics]
-) -> Findings:
+def test_metrics_differ_between_keys(used_keys: Profiles, usage_metrics: list[UsageMetrics]) -> Findings:
     """A response to one used key MUST NOT have a large count, or a list of domains, in common with another key's."""
     of_each = by_key(usage_metrics)
     for keys in combinations(used_keys, 2):
@@ -69,9 +67,7 @@ def test_metrics_differ_between_keys(
 
 
 @documented(OWN, repeats=["keys/metrics-differ-between-keys"], reads=["one run"])
-def test_responses_are_not_mixed_up(
-    used_keys: dict[Credential, Profile], usage_metrics: list[UsageMetrics]
-) -> Findings:
+def test_responses_are_not_mixed_up(used_keys: Profiles, usage_metrics: list[UsageMetrics]) -> Findings:
     """A response to one key MUST NOT contain the usage metrics of another key."""
     for metrics in usage_metrics:
         yield from _mixed_up(metrics, used_keys)
@@ -147,7 +143,7 @@ def _unsteady(member: str, changes: Iterable[Change], least: int = 1) -> Finding
         yield from findings
 
 
-def _mixed_up(metrics: UsageMetrics, used_keys: Mapping[Credential, Profile]) -> Findings:
+def _mixed_up(metrics: UsageMetrics, used_keys: Profiles) -> Findings:
     """Yield a finding if these are the usage metrics of another key than that of their request."""
     own = used_keys.get(metrics.key) if metrics.key else None
     for profile in used_keys.values():
@@ -163,7 +159,7 @@ def _mixed_up(metrics: UsageMetrics, used_keys: Mapping[Credential, Profile]) ->
     needs=[*NEEDS_READABLE_BODY, *NEEDS_AUTH_ERRORS],
     repeats=["keys/api-key-is-the-one-sent", "keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up"],
 )
-def test_concurrent_clients_are_kept_apart(client: Gate, used_keys: dict[Credential, Profile]) -> Findings:
+def test_concurrent_clients_are_kept_apart(client: Gate, used_keys: Profiles) -> Findings:
     """A response to one of several concurrent requests MUST be the one for the key of its own request."""
     label = "at the same time as seven other requests"
     gzip: RequestOptions = {"fields": [("Accept-Encoding", "gzip")]}  # compressed responses may be stored separately
@@ -189,9 +185,7 @@ def test_concurrent_clients_are_kept_apart(client: Gate, used_keys: dict[Credent
     needs=NEEDS_READABLE_BODY,
     repeats=["keys/metrics-differ-between-keys", "keys/responses-are-not-mixed-up"],
 )
-def test_only_the_header_selects_the_key(
-    client: Gate, ok_responses: Exchanges, used_keys: dict[Credential, Profile]
-) -> Findings:
+def test_only_the_header_selects_the_key(client: Gate, ok_responses: Exchanges, used_keys: Profiles) -> Findings:
     """A response MUST contain the usage metrics of the key in the key header, regardless of a key elsewhere.
 
     Another key may be in the query, in Authorization, in a cookie or in another header field.
@@ -199,12 +193,8 @@ def test_only_the_header_selects_the_key(
     second = client.second.value
     names = (b"api_key", b"key", b"apikey", b"X-API-Key", b"token", b"account", b"user")
     query = b"&".join(name + b"=" + second for name in names)
-    fields = [
-        ("Authorization", b"Bearer " + second),
-        ("Cookie", b"api_key=" + second),
-        ("X-User", second),
-        ("X-Account", second),
-    ]
+    credentials = [("Authorization", b"Bearer " + second), ("Cookie", b"api_key=" + second)]
+    fields = [*credentials, ("X-User", second), ("X-Account", second)]
     if cookies := cookies_set(exchange for exchange in ok_responses if exchange.request.credential == client.second):
         label = "and the cookies that responses to another key have set"
         exchange = client.send(client.main, label, fields=[("Cookie", cookies)])
@@ -302,9 +292,7 @@ def _is_alike(text: str, key: Credential) -> bool:
     ],
     reads=["one run"],
 )
-def test_unusual_requests_are_not_mixed_up(
-    other_ok_responses: Exchanges, used_keys: dict[Credential, Profile]
-) -> Findings:
+def test_unusual_requests_are_not_mixed_up(other_ok_responses: Exchanges, used_keys: Profiles) -> Findings:
     """A response to an unusual request with one key MUST NOT contain the usage metrics of another key.
 
     A request after a 429 is such a request.

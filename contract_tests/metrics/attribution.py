@@ -67,7 +67,10 @@ class Profile:
         return not _votes(metrics, own, self) and len(_votes(metrics, self, own)) >= AGREEING
 
 
-def profiles(usage_metrics: Sequence[UsageMetrics], keys: Iterable[Credential]) -> dict[Credential, Profile]:
+Profiles = dict[Credential, Profile]
+
+
+def profiles(usage_metrics: Sequence[UsageMetrics], keys: Iterable[Credential]) -> Profiles:
     """Return the profile of each key that was ever used."""
     found, of_each = {}, by_key(usage_metrics)
     for key in keys:
