@@ -18,14 +18,7 @@ Outcome = Literal[
     "broken", "gate error", "stale deviation", "known deviation", "reported", "not tested", "held", "not applicable"
 ]
 Result = Literal[
-    "conforms",
-    "partial",
-    "incomplete",
-    "could not be tested",
-    "broken",
-    "stale deviation",
-    "gate error",
-    "interrupted",
+    "conforms", "partial", "incomplete", "could not be tested", "broken", "stale deviation", "gate error", "interrupted"
 ]
 T = TypeVar("T")
 

@@ -19,19 +19,9 @@ from usage_contract.levels import LEVELS, Level
 from usage_contract.suggestions import closest_match
 
 FAMILIES = (
-    "auth",
-    "bypass",
-    "schema",
-    "errors",
-    "consistency",
-    "keys",
-    "rate",
-    "bucket",
-    "methods",
-    "http",
-    "cache",
-    "robustness",
-)
+    "auth", "bypass", "schema", "errors", "consistency", "keys",
+    "rate", "bucket", "methods", "http", "cache", "robustness",
+)  # fmt: skip
 
 P = ParamSpec("P")
 R = TypeVar("R")
