@@ -153,17 +153,10 @@ def test_claims_do_not_authenticate(client: Gate) -> Findings:
     if upgrade.status in {101, *SUCCESSES} or client.contains_metrics(upgrade):
         yield from _bypassing(client, [upgrade])
     rewritten = [("X-Original-URL", client.path), ("X-Rewrite-URL", client.path)]
+    label, prefix = "but with fields that name the path of the operation", client.settings.target.path
     requests = [
         *(client.request(None, "at another host", fields=[("Host", host)]) for host in INTERNAL_HOSTS),
-        *(
-            client.request(
-                None,
-                "but with fields that name the path of the operation",
-                target=client.settings.target.path + public,
-                fields=rewritten,
-            )
-            for public in ("/", "/healthz")
-        ),
+        *(client.request(None, label, target=prefix + public, fields=rewritten) for public in ("/", "/healthz")),
     ]
     yield from _disclosing(client, client.send_in_turn(requests))
 
@@ -288,9 +281,8 @@ def test_other_method_needs_a_key(client: Gate) -> Findings:
 def test_connection_field_does_not_authenticate(client: Gate) -> Findings:
     """A request with an unknown key MUST be rejected, also if its Connection field names the key header."""
     fields = [("Connection", client.key_header)]
-    yield from _bypassing(
-        client, [client.send(wrong_keys.UNKNOWN, "and Connection names the key header", fields=fields)]
-    )
+    exchange = client.send(wrong_keys.UNKNOWN, "and Connection names the key header", fields=fields)
+    yield from _bypassing(client, [exchange])
 
 
 @documented(KEY_NEEDED, needs=[MISSING_KEY_REFUSED])

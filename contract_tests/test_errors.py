@@ -151,10 +151,8 @@ def test_responses_do_not_disclose_keys(gate: Gate, baseline_responses: Exchange
     A response with a 4xx or 5xx status also does not contain half of such a key.
     """
     baseline = {id(exchange) for exchange in baseline_responses}
-    without_metrics = (
-        exchange for exchange in journal if id(exchange) not in baseline and not _is_metrics(gate, exchange)
-    )
-    for exchange in kept_whole((*baseline_responses, *without_metrics)):
+    others = (each for each in journal if id(each) not in baseline and not _is_metrics(gate, each))
+    for exchange in kept_whole((*baseline_responses, *others)):
         whole = set(disclosed(gate.settings.keys, exchange))
         for key in gate.settings.keys:
             if key in whole:
@@ -185,9 +183,8 @@ def test_keys_are_not_echoed(gate: Gate, journal: Exchanges) -> Findings:
     This includes header fields, cookies, and a response to TRACE.
     """
     for exchange in kept_whole(journal):
-        sent = [
-            key for key in _distinctive_keys(gate) if any(key.value in value for _, value in exchange.request.fields)
-        ]
+        fields = exchange.request.fields
+        sent = [key for key in _distinctive_keys(gate) if any(key.value in value for _, value in fields)]
         if echoed := [(key, place) for key in sent if (place := _place_of(key.value, exchange))]:
             key, place = echoed[0]
             yield Finding(f"{exchange.excerpt(place)} contains {key.label}, as the request did", exchange)

@@ -122,11 +122,8 @@ def test_unusual_headers_do_no_harm(client: Gate) -> Findings:
     The status is not 401, because the key is valid.
     """
     together = b"".join(UNUSUAL_VALUES[what] for what in SUSPICIOUS)
-    exchange = client.send(
-        client.main,
-        f"and {' and '.join(SUSPICIOUS)} in every other header",
-        fields=[(name, together) for name in FIELDS],
-    )
+    label = f"and {' and '.join(SUSPICIOUS)} in every other header"
+    exchange = client.send(client.main, label, fields=[(name, together) for name in FIELDS])
     # A firewall may refuse one of the suspicious values, and hide the harm of the other one.
     are_separate = exchange.status not in HARMLESS and client.refused_parts.take_spare_requests(len(SUSPICIOUS))
     for what, value in UNUSUAL_VALUES.items():

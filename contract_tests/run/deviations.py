@@ -53,9 +53,8 @@ def read_deviations(path: Path, rules: Collection[str]) -> dict[str, Deviation]:
     for number, entry in enumerate(entries, 1):
         problems += [f"entry {number}: {problem}" for problem in _problems(entry, rules)]
     named = [entry.get("rule") for entry in entries]
-    problems += [
-        f"{rule} is listed twice" for rule in sorted({r for r in named if isinstance(r, str) and named.count(r) > 1})
-    ]
+    repeated = {rule for rule in named if isinstance(rule, str) and named.count(rule) > 1}
+    problems += [f"{rule} is listed twice" for rule in sorted(repeated)]
     if problems:
         raise pytest.UsageError(f"--known-deviations: {path}: " + "; ".join(problems))
     return {entry["rule"]: Deviation(**entry) for entry in entries}

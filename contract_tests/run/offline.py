@@ -59,9 +59,8 @@ def judge(
         base = Target.parse("base_url", base_url) if base_url is not None else None
     except pytest.UsageError as error:
         raise TrafficError(str(error)) from None
-    verdicts = judge_recording(
-        recording_of(recorded, contract(level).operations[OPERATION], keys=given, base=base), level
-    )
+    recording = recording_of(recorded, contract(level).operations[OPERATION], keys=given, base=base)
+    verdicts = judge_recording(recording, level)
     redact = Redactor(verdicts.settings.secrets)
     return [redacted(rule_report(verdict, verdicts), redact) for verdict in verdicts.all]
 

@@ -84,9 +84,8 @@ def pytest_configure(config: pytest.Config) -> None:
     verdicts = config.stash[verdicts_key] = Verdicts(settings)
     terminal = config.get_terminal_writer()
     output = terminal._file = RedactedStream(terminal._file, redact, styled=terminal.hasmarkup)
-    reports = config.stash[reports_key] = ReportPlugin(
-        verdicts, redact, config.stash[outputs_key], output, take_over(config)
-    )
+    outputs = config.stash[outputs_key]
+    reports = config.stash[reports_key] = ReportPlugin(verdicts, redact, outputs, output, take_over(config))
     config.pluginmanager.register(reports)
     _end_in_order(config)
 

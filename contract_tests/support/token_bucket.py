@@ -244,9 +244,8 @@ def remaining_above_burst(stated: Iterable[Stated]) -> Findings:
     """Yield a finding for each `remaining` that exceeds the `burst` stated with it."""
     for metrics, remaining, burst in stated:
         if remaining > burst:
-            yield Finding(
-                "remaining exceeds burst", metrics.exchange, (), REMAINING, f"at most {burst}", str(remaining)
-            )
+            problem = "remaining exceeds burst"
+            yield Finding(problem, metrics.exchange, (), REMAINING, f"at most {burst}", str(remaining))
 
 
 def tokens_finding(problem: str, exchange: Exchange, expected: str, *related: Exchange) -> Finding:

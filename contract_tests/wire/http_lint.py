@@ -32,7 +32,5 @@ def complaints(exchange: Exchange) -> list[str]:
     linter.finish_content(exchange.ending == "complete")
     notes = [(type(note).__name__, note) for note in linter.notes]
     bad = [(kind, note) for kind, note in notes if note.level == levels.BAD or kind in WARNINGS]
-    known = {("SINGLE_HEADER_REPEAT", f"field-{name.lower()}") for name in SINGLE}
-    return [
-        f"{note.summary} ({kind})" for kind, note in bad if {kind, (kind, note.subject)}.isdisjoint(IGNORED | known)
-    ]
+    known = IGNORED | {("SINGLE_HEADER_REPEAT", f"field-{name.lower()}") for name in SINGLE}
+    return [f"{note.summary} ({kind})" for kind, note in bad if {kind, (kind, note.subject)}.isdisjoint(known)]

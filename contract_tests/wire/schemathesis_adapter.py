@@ -35,7 +35,5 @@ def body_of(request: requests.PreparedRequest) -> bytes:
 
 def as_response(exchange: Exchange, request: requests.PreparedRequest) -> Response:
     """Return the response of an exchange with a status, in the form that Schemathesis validates."""
-    fields = {name: exchange.values(name) for name, _ in exchange.fields}
-    return Response(
-        exchange.status or 0, fields, exchange.body, request, exchange.seconds, verify=True, message=exchange.reason
-    )
+    status, fields = exchange.status or 0, {name: exchange.values(name) for name, _ in exchange.fields}
+    return Response(status, fields, exchange.body, request, exchange.seconds, verify=True, message=exchange.reason)
