@@ -1,12 +1,67 @@
-"""Other routes than that of the operation: those that a client does not expect have no response with status 200."""
+"""Routes, redirects and hosts: a response is for places of the deployment, not for those that a request names."""
 
 from __future__ import annotations
 
-from contract_tests.support.findings import Findings, status_finding
-from contract_tests.support.gate import OTHER_ROUTES, Gate
+import re
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+from contract_tests.support.disclosure import received_values
+from contract_tests.support.findings import Finding, Findings, status_finding
+from contract_tests.support.gate import OTHER_ORIGIN, OTHER_ROUTES, Gate
 from contract_tests.support.rules import advisory
-from contract_tests.wire.messages import Exchange, Exchanges
-from contract_tests.wire.not_tested import NotApplicable, or_not_tested
+from contract_tests.wire.messages import REDIRECTS, SUCCESSES, Exchange, Exchanges, Request, kept_whole
+from contract_tests.wire.not_tested import NotApplicable, or_not_applicable, or_not_tested
+
+HOST = re.compile(rb"[\w-]+(?:\.[\w-]+)+")
+SERVED = SUCCESSES | frozenset(range(300, 400))
+HOST_FIELDS = {b"x-forwarded-host", b"x-host", b"x-original-host", b"x-forwarded-server", b"forwarded"}
+
+
+@advisory("OWASP Web Security Testing Guide, host header injection: a client chooses the value of such a field")
+def test_responses_do_not_follow_forwarded_hosts(gate: Gate, journal: Exchanges) -> Findings:
+    """A 2xx or 3xx response SHOULD NOT contain a host that only X-Forwarded-Host or the like names in the request."""
+    forwarded = (each for each in journal if each.status in SERVED and _forwarded_hosts(each.request))
+    for exchange in kept_whole(or_not_applicable(forwarded, "no request with X-Forwarded-Host or the like was served")):
+        received = received_values(exchange).lower()
+        for host, name in _forwarded_hosts(exchange.request).items():
+            if host in received and host != gate.settings.target.host.encode():
+                yield Finding(f"the response contains the host in {name} of the request", exchange, actual=host)
+
+
+def _forwarded_hosts(request: Request) -> dict[bytes, str]:
+    """Return the hosts in fields such as X-Forwarded-Host, and in no other part of the request, with these fields."""
+    others = [value.lower() for name, value in request.fields if name.lower() not in HOST_FIELDS]
+    return {
+        host: name.decode()
+        for name, value in request.fields
+        if name.lower() in HOST_FIELDS
+        for host in HOST.findall(value.lower())
+        if not any(host in text for text in (request.target.lower(), *others))
+    }
+
+
+@advisory("RFC 9110, section 15.4: a redirect names its target in Location")
+def test_redirects_have_a_location(journal: Exchanges) -> Findings:
+    """A response with status 301, 302, 303, 307 or 308 SHOULD have `Location`."""
+    for exchange in or_not_applicable((each for each in journal if each.status in REDIRECTS), "no response redirects"):
+        if not exchange.values("Location"):
+            yield Finding("the redirect has no Location", exchange)
+
+
+@advisory("OWASP Unvalidated Redirects and Forwards Cheat Sheet: a request does not choose another host")
+def test_redirects_do_not_lead_to_a_host_in_the_path(client: Gate) -> Findings:
+    """A `Location` field SHOULD NOT name a host that is a part of the path of the request.
+
+    `//host/path` is a path in a request, and another host in `Location`.
+    """
+    host = urlsplit(OTHER_ORIGIN).netloc
+    label, target = "at a path that begins with two slashes and a host", f"//{host}{client.path}/"
+    exchange = client.send(None, label, target=target, new_connection=True)
+    location = exchange.header("Location")
+    with suppress(ValueError):  # of an address in brackets that is not valid
+        if urlsplit(location).hostname == host:
+            yield Finding("the redirect leads to the host in the path", exchange, actual=location)
 
 
 @advisory(
