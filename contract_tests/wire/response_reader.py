@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
 
@@ -30,31 +30,29 @@ def _fields_of(event: h11.Response | h11.InformationalResponse | h11.EndOfMessag
     return tuple((name.decode("latin-1"), value) for name, value in fields)
 
 
+@dataclass
 class ResponseReader:
     """Reads one response: h11 parses the bytes; the clock and the limits end the wait."""
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        clock: Clock,
-        request: Request,
-        timeouts: Timeouts,
-        *,
-        started: float,
-        problem: str,
-        early: bytes,
-        room: int,
-    ) -> None:
-        self.sock, self.clock, self.request, self.timeouts = sock, clock, request, timeouts
-        self.started = started
+    sock: socket.socket
+    clock: Clock
+    request: Request
+    timeouts: Timeouts
+    started: float
+    problem: str
+    early: bytes
+    room: int
+    ending: Ending = "complete"
+    size: int = 0
+    reusable: bool = False
+
+    def __post_init__(self) -> None:
+        request, early = self.request, self.early
         self.received = len(early)
-        self.problem = problem
-        self.ending: Ending = "complete"
         self.head: h11.Response | h11.InformationalResponse | None = None  # the latter switches protocols (101)
         self.trailers: h11.EndOfMessage | None = None
         self.start = bytearray(early)
         self.body = bytearray()
-        self.room, self.size = room, 0
         self.digest = sha256()
         self.unsent = request.body if request.awaits_continue else b""
         self.parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST_HEAD)
@@ -66,7 +64,6 @@ class ResponseReader:
         self.parser.send(h11.EndOfMessage())
         if early:
             self.parser.receive_data(early)
-        self.reusable = False
 
     def exchange(self) -> Exchange:
         """Read until the end of the response, or until the first limit is reached."""
