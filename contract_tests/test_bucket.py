@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from contract_tests.metrics.view import UsageMetrics
+from contract_tests.metrics.view import UsageMetrics, with_members
 from contract_tests.reports.model import counted
 from contract_tests.support import wrong_keys
 from contract_tests.support.facts import NEEDS_VALID_KEY
@@ -55,14 +55,11 @@ RANGES = "schema/body-has-the-documented-ranges"  # without it, `remaining` may 
 @pytest.fixture(scope="session")
 def stated_buckets(client: Gate, main_key_responses: Exchanges, other_key_responses: Exchanges) -> list[Bucket]:
     """The buckets that responses state; NotTested without one."""
-    found = []
-    for key in client.keys:
-        of_key = [each for each in (*main_key_responses, *other_key_responses) if each.request.credential == key]
-        limits = [(each.burst, each.rps) for each in map(UsageMetrics, of_key)]
-        burst, rps = next(((burst, rps) for burst, rps in reversed(limits) if None not in (burst, rps)), (None, None))
-        if burst and rps and int(burst) > 0 and rps > 0:
-            found.append(Bucket(client, key, int(burst), float(rps)))
-    return or_not_tested(found, "no key states a burst and a rate")
+    responses = map(UsageMetrics, (*main_key_responses, *other_key_responses))
+    last = {metrics.key: (burst, rps) for metrics, burst, rps in with_members(responses, "burst", "rps")}
+    stated = ((key, *last[key]) for key in client.keys if key in last)
+    usable = (Bucket(client, key, int(burst), float(rps)) for key, burst, rps in stated if burst >= 1 and rps > 0)
+    return or_not_tested(usable, "no key states a burst and a rate")
 
 
 @pytest.fixture(scope="session")
