@@ -16,16 +16,10 @@ from contract_tests.wire.not_tested import NotTested, or_not_tested
 
 BROWSER_FIELDS = (
     *(field for field in BROWSER if field[0] != "Accept"),
-    ("Accept", "application/json, text/plain, */*"),
-    ("Accept-Encoding", "gzip, deflate, br"),
-    ("Cache-Control", "no-cache"),
-    ("Pragma", "no-cache"),
-    ("Cookie", "theme=dark; visitor=17"),
-    ("DNT", "1"),
-    ("Sec-Fetch-Dest", "empty"),
-    ("Sec-Fetch-Mode", "cors"),
-    ("Sec-Fetch-Site", "same-origin"),
-)
+    ("Accept", "application/json, text/plain, */*"), ("Accept-Encoding", "gzip, deflate, br"),
+    ("Cache-Control", "no-cache"), ("Pragma", "no-cache"), ("Cookie", "theme=dark; visitor=17"), ("DNT", "1"),
+    ("Sec-Fetch-Dest", "empty"), ("Sec-Fetch-Mode", "cors"), ("Sec-Fetch-Site", "same-origin"),
+)  # fmt: skip
 OTHER_CREDENTIALS = (("Authorization", "Bearer of-another-service"), ("Cookie", "session=of-another-service"))
 FEWEST_REJECTIONS = 10  # a firewall may reject a few unusual requests at the end of a run
 ADDRESS, NUMBER = "203.0.113.7", "6f1c2e7a"
