@@ -71,19 +71,14 @@ def _first_items(validator: Validator, items: Any, instance: Any, schema: dict[s
         if is_valid:
             _valid_arrays.add(array)
     if len(instance) > MOST_CHECKED:
-        yield ValidationError(
-            f"of {len(instance)} items only the first {MOST_CHECKED} are checked", validator=UNCHECKED
-        )
+        message = f"of {len(instance)} items only the first {MOST_CHECKED} are checked"
+        yield ValidationError(message, validator=UNCHECKED)
 
 
 _valid_arrays: set[tuple[int, bytes]] = set()  # the schema of the items, which is never freed, and the array's digest
 _items = Draft202012Validator.VALIDATORS["items"]
-BoundedValidator = cast(
-    "type[Validator]",
-    validators.extend(  # type: ignore[no-untyped-call]
-        Draft202012Validator, {"items": _first_items}
-    ),
-)
+_extended = validators.extend(Draft202012Validator, {"items": _first_items})  # type: ignore[no-untyped-call]
+BoundedValidator = cast("type[Validator]", _extended)
 
 
 @cache
