@@ -17,7 +17,6 @@ from contract_tests.wire.pacing import stated_wait
 REMAINING = "/rate_limit/remaining"
 
 SMALL_BUCKET = 40  # tokens: buckets up to this size are emptied for all keys, some of them several times
-LARGEST_BUCKET = 100  # tokens: emptying a larger bucket would be a load test
 BEYOND_CAPACITY = 6  # requests beyond the capacity: a few tokens are refilled during a burst
 WAVE = 16  # requests at the same time, where more than a small bucket holds are sent
 MOST_TIMES = 2  # times the capacity: a large bucket refills while it is emptied

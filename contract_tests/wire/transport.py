@@ -353,10 +353,8 @@ class Transport:
                     raise NotTested(f"the deployment is not reachable any more: {error}") from None
                 pause = min(2 * pause, left)
             else:
-                seconds = self.clock.now() - began
-                self.interruptions.append(
-                    f"the deployment was not reachable for {seconds:.1f} s after request {self.sent}"
-                )
+                lasted = f"{self.clock.now() - began:.1f} s"
+                self.interruptions.append(f"the deployment was not reachable for {lasted} after request {self.sent}")
                 return connection
 
     def _open(self) -> Connection:
