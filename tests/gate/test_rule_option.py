@@ -22,6 +22,11 @@ def test_only_selected_rules_run(run_gate: RunGate) -> None:
     assert run.outcomes == {MISSING: "held", VALID: "held"}
 
 
+def test_header_fields_of_baseline_responses_are_judged_alone(run_gate: RunGate) -> None:
+    run = run_gate("--rule", "http/headers-are-well-formed")
+    assert run.outcomes == {"http/headers-are-well-formed": "held"}
+
+
 @pytest.mark.parametrize("name", ["auth/mising-key-is-401", "test_missing_key_is_401", "nothing-like-it/at-all"])
 def test_an_unknown_id_gets_a_suggestion(name: str, run_gate: RunGate) -> None:
     run = run_gate("--rule", VALID, "--rule", name)
