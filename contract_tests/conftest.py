@@ -98,7 +98,7 @@ def first_ok(runner: Runner, request: pytest.FixtureRequest) -> Exchange:
 @pytest.fixture(scope="session", autouse=True)
 def baseline(request: pytest.FixtureRequest, runner: Runner) -> None:
     """Send the baseline requests that the selected rules need before the first rule runs."""
-    if runner.is_recorded:
+    if runner.transport.is_recorded:
         return
     needed = shared_fixtures(map(rule_of, request.session.items))
     for name in ("first_ok", "main_key_responses", "further_keys", "auth_errors", "other_key_responses"):
@@ -116,7 +116,7 @@ def needed_facts(request: pytest.FixtureRequest, gate: Gate, baseline: None) -> 
 @pytest.fixture(scope="session")
 def main_key_responses(runner: Runner, request: pytest.FixtureRequest) -> Exchanges:
     """Baseline exchanges with the main key; a recording may have none."""
-    if runner.is_recorded:
+    if runner.transport.is_recorded:
         return runner.baseline.sample(MAIN_KEY_SAMPLE, runner.gate.main) if runner.gate.keys else []
     first_ok = first_response(runner.baseline, request.session)
     return [first_ok, *runner.baseline.sample(MAIN_KEY_SAMPLE - 1, runner.gate.main)]

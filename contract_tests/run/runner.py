@@ -45,11 +45,6 @@ class Runner:
         return self.gate.transport
 
     @property
-    def is_recorded(self) -> bool:
-        """Whether the exchanges are those of a recording."""
-        return self.transport.is_recorded
-
-    @property
     def journal(self) -> list[Exchange]:
         """Every exchange of the run so far."""
         return self.transport.journal
@@ -77,7 +72,7 @@ class Runner:
 
     def _check_outage(self, findings: Sequence[Finding]) -> None:
         """Send baseline requests where an outage may be the cause of findings; raise OutageError if it is."""
-        if self.is_recorded or not (suspicion := Suspicion.of(self.gate, findings, self.journal)):
+        if self.transport.is_recorded or not (suspicion := Suspicion.of(self.gate, findings, self.journal)):
             return
         self._suspicions += 1
         if self._suspicions > MOST_SUSPICIONS:

@@ -95,7 +95,7 @@ class Verdicts:
     @property
     def is_recorded(self) -> bool:
         """Whether the exchanges are those of a recording."""
-        return self.runner is not None and self.runner.is_recorded
+        return self.runner is not None and self.runner.transport.is_recorded
 
     @property
     def requests(self) -> int:
