@@ -175,10 +175,9 @@ def test_405_names_the_allowed_methods(gate: Gate, journal: Exchanges) -> Findin
 )
 def test_allowed_methods_are_supported(journal: Exchanges) -> Findings:
     """A request with a method that `Allow` names SHOULD NOT be refused with 405 or 501."""
-    naming = _naming_methods(journal)
     allowing = {
         (exchange.request.target, method.strip()): exchange
-        for exchange in naming
+        for exchange in _naming_methods(journal)
         for method in exchange.header("Allow").split(",")
     }
     for exchange in journal:
