@@ -130,6 +130,22 @@ def test_a_configuration_that_hides_the_rules_is_reported(run_gate: RunGate, tmp
     assert "pytest has collected no rules. Check -k, -m, and python_files" in run.output
 
 
+@pytest.mark.parametrize("mark", ["xfail", "xfail(run=False)"])
+def test_a_mark_of_another_plugin_does_not_hide_a_broken_promise(
+    mark: str, run_gate: RunGate, serve: Callable[[Respond], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "marking.py").write_text(
+        "import pytest\n"
+        "def pytest_collection_modifyitems(items):\n"
+        f"    for item in items: item.add_marker(pytest.mark.{mark})\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    url = serve(lambda _: http_response(b"{}"))
+    run = run_gate("-p", "marking", "--base-url", url, *FEW, environment={"CONTRACT_API_KEY": SECRET})
+    assert run.code == 1
+    assert run.failed == {"auth/missing-key-is-401"}
+
+
 def test_a_second_keys_absence_makes_the_result_partial_and_with_require_complete_red(run_gate: RunGate) -> None:
     with UsageMock(rate_limit=False) as mock:
         arguments = ("--base-url", mock.url, "-k", "only_the_header or missing_key", "--api-key", "demo-busy")
