@@ -224,6 +224,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if verdict and (verdict.findings or verdict.outcome == "stale deviation"):
         report.longrepr = rule_text(redacted(rule_report(verdict, verdicts), redact))
     report.longrepr = _redacted(report.longrepr, redact)
+    if hasattr(report, "wasxfail"):
+        report.wasxfail = escaped(redact(report.wasxfail))
     report.sections = [(name, escaped(redact(text))) for name, text in report.sections]
     report.user_properties = [(name, escaped(redact(str(value)))) for name, value in report.user_properties]
     return report

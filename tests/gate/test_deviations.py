@@ -26,9 +26,11 @@ def run_listed(run_gate: Callable[..., Run], serve: Callable[[Respond], str], tm
     """Run two rules, of which the one about a missing key is broken, with one deviation listed."""
     url = serve(lambda _: http_response(b"{}"))
 
-    def run(rule: str, expires: str = LATER) -> Run:
+    def run(rule: str, expires: str = LATER, reason: str = "the gateway") -> Run:
         few = ("-k", "missing_key or valid_key", "--max-rate", "1000", "--api-key", "main-key")
-        return run_gate("--base-url", url, *few, "--known-deviations", listed(tmp_path, rule, expires))
+        path = Path(listed(tmp_path, rule, expires))
+        path.write_text(path.read_text().replace("the gateway", reason))
+        return run_gate("--base-url", url, *few, "--known-deviations", str(path))
 
     return run
 
@@ -38,6 +40,12 @@ def test_a_known_deviation_is_reported_and_does_not_fail_the_run(run_listed: Cal
     assert run.code == 0
     assert "known deviation: auth/missing-key-is-401" in run.output
     assert run.outcomes["auth/missing-key-is-401"] == "skipped"
+
+
+def test_a_key_in_an_entry_is_redacted_in_the_junit_file(run_listed: Callable[..., Run]) -> None:
+    run = run_listed("auth/missing-key-is-401", reason="the gateway accepts main-key")
+    assert run.code == 0
+    assert "the gateway accepts &lt;redacted:1&gt;" in (run.folder / "junit.xml").read_text()
 
 
 def test_an_expired_entry_fails_the_run(run_listed: Callable[..., Run]) -> None:
