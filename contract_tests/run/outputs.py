@@ -101,21 +101,22 @@ class Outputs:
         """
         # Once more, because formatting may have completed a secret; a short secret may be in it by chance.
         final = Redactor(tuple(secret if len(secret) >= RUN else "" for secret in redact.secrets))
-        for path, text in list(self._texts(report)):  # an error in one format leaves none of the files behind
+        for path, mode, text in list(self._texts(report)):  # an error in one format leaves none of the files behind
             try:
-                with path.open("a", encoding="utf-8") as file:
+                with path.open(mode, encoding="utf-8") as file:
                     file.write(final(text))
             except OSError as error:
                 self._remove()  # an incomplete report must not remain
                 raise OSError(error.errno, error.strerror, str(path)) from None
         self.written = True
 
-    def _texts(self, report: Report) -> Iterator[tuple[Path, str]]:
+    def _texts(self, report: Report) -> Iterator[tuple[Path, str, str]]:
+        """Yield each file with its mode and its text; a report replaces that of a run at the same time."""
         if self.folder:
             texts = (as_json(report), markdown(report), page(report))
-            yield from ((self.folder / name, text) for name, text in zip(REPORT_FILES, texts, strict=True))
+            yield from ((self.folder / name, "w", text) for name, text in zip(REPORT_FILES, texts, strict=True))
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-            yield Path(summary), markdown(report)
+            yield Path(summary), "a", markdown(report)
 
     def _remove(self) -> None:
         for path in [self.folder / name for name in REPORT_FILES] if self.folder else []:

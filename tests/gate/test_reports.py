@@ -352,6 +352,15 @@ def test_each_run_replaces_the_report_of_the_previous_run(run_gate: RunGate, ser
     assert report(run_gate("--base-url", serve(lambda _: b""), *FEW, environment=MAIN))["exit_code"] == 4
 
 
+def test_a_report_replaces_that_of_a_run_at_the_same_time(run_gate: RunGate, serve: Serve, tmp_path: Path) -> None:
+    def respond(_: bytes) -> bytes:
+        (tmp_path / "out" / "contract.json").write_text("{}")
+        return http_response(b"{}")
+
+    run = run_gate("--base-url", serve(respond), *FEW, environment=MAIN)
+    assert report(run)["exit_code"] == run.code == 1
+
+
 @pytest.mark.parametrize("option", ["--rules", "--collect-only", "--fixtures"])
 def test_a_run_that_lists_rules_writes_no_report(option: str, run_gate: RunGate) -> None:
     run = run_gate(option, "--report-dir", "out")
