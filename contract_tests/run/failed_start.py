@@ -27,7 +27,7 @@ from usage_contract_pytest.arguments import OPTIONS
 SENDS_NOTHING = {
     *(option.name for option in OPTIONS if option.is_list),
     *("--collect-only", "--collectonly", "--co"),
-    *("-h", "--help", "-V", "--version", "--markers", "--fixtures", "--fixtures-per-test"),
+    *("-h", "--help", "-V", "--version", "--markers", "--fixtures", "--fixtures-per-test", "--cache-show"),
 }
 ARGPARSE_ERROR = re.compile(r"(?s)usage: .*?\n[^\n]*?: error: (?P<problem>.*?)(?:\n  [\w ]+: [^\n]*)*")
 outputs_key = pytest.StashKey[Outputs]()

@@ -31,10 +31,13 @@ from usage_contract import ContractError, SourceError
 from usage_contract.levels import LEVELS
 from usage_contract_pytest.arguments import OPTIONS, words
 
+LISTS_OF_PYTEST = ("collectonly", "showfixtures", "show_fixtures_per_test", "cacheshow")
+
 
 def sends_nothing(option: Any) -> bool:
     """Whether the options request a list, and not a run."""
-    return option.collectonly or any(getattr(option, destination(each.name)) for each in OPTIONS if each.is_list)
+    own = (destination(each.name) for each in OPTIONS if each.is_list)
+    return any(getattr(option, name, None) for name in (*own, *LISTS_OF_PYTEST))
 
 
 def subject_of(config: pytest.Config) -> tuple[Settings, Recording | None]:

@@ -361,10 +361,11 @@ def test_a_report_replaces_that_of_a_run_at_the_same_time(run_gate: RunGate, ser
     assert report(run)["exit_code"] == run.code == 1
 
 
-@pytest.mark.parametrize("option", ["--rules", "--collect-only", "--fixtures"])
+@pytest.mark.parametrize("option", ["--rules", "--collect-only", "--fixtures", "--fixtures-per-test", "--cache-show"])
 def test_a_run_that_lists_rules_writes_no_report(option: str, run_gate: RunGate) -> None:
-    run = run_gate(option, "--report-dir", "out")
+    run = run_gate("-p", "cacheprovider", option, "--report-dir", "out")
     assert run.code == 0
+    assert "contract gate =" not in run.output
     assert not (run.folder / "out").exists()
     assert not (run.folder / "junit.xml").exists()
     assert "generated xml file" not in run.output
