@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from usage_contract_pytest.arguments import FLAGS, OPTION_NAMES, REPORT_FILES, SECRET_OPTIONS, words
+from usage_contract_pytest.arguments import FLAGS, OPTION_NAMES, REPORT_FILES, SECRET_OPTIONS, expanded, words
 
 GATE = Path(__file__).resolve().parents[1] / "contract_tests"
 NEEDED = ("brotli", "h11", "httplint", "hypothesis", "jinja2", "pytest_base_url", "requests", "schemathesis")
@@ -37,6 +37,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
         if known.pyargs:
             _refuse_a_hidden_gate(known.file_or_dir, args, folder)
         return
+    args[:] = expanded(args)
     if not _is_importable():
         _remove_earlier_reports(args, folder)
         raise pytest.UsageError(HIDDEN)

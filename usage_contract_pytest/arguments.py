@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 REPORT_FILES = ("contract.json", "contract.md", "contract.html")
@@ -59,6 +60,16 @@ class Word(NamedTuple):
     value: str | None
     start: int
     end: int
+
+
+def expanded(arguments: Iterable[str]) -> Iterator[str]:
+    """Yield the words of a command line, with the lines of the file in place of each `@FILE`, as pytest reads them."""
+    for text in arguments:
+        try:
+            lines = Path(text[1:]).read_text().splitlines() if text.startswith("@") else None
+        except (OSError, UnicodeDecodeError):  # pytest reports it
+            lines = None
+        yield from [text] if lines is None else expanded(lines)
 
 
 def words(arguments: Sequence[str]) -> Iterator[Word]:

@@ -25,7 +25,7 @@ from contract_tests.run.report import Ending, report_of
 from contract_tests.run.subject import sends_nothing
 from contract_tests.run.verdicts import Verdicts
 from contract_tests.wire.messages import Exchange
-from usage_contract_pytest.arguments import REPORT_FILES
+from usage_contract_pytest.arguments import REPORT_FILES, expanded
 
 DEFAULT_REPORTCHARS = "fE"  # pytest's default for -r
 
@@ -88,10 +88,10 @@ class ReportPlugin:
             self._write_junit(session, self._report_of(session))
 
     def _report_of(self, session: pytest.Session) -> Report:
-        arguments = session.config.invocation_params.args
+        arguments = expanded(map(str, session.config.invocation_params.args))
         code = int(session.exitstatus)
         reason = self.reason or (self._problem if code == COULD_NOT_BE_TESTED else "")
-        ending = Ending(code, reason, self.exchange, [*map(str, arguments)], self.started)
+        ending = Ending(code, reason, self.exchange, [*arguments], self.started)
         return redacted(report_of(self.verdicts, ending, self.outputs.earlier), self.redact)
 
     def _check_output(self, session: pytest.Session) -> None:
