@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
+from contract_tests.metrics.view import UsageMetrics
 from contract_tests.redaction.redactor import Redactor
-from contract_tests.redaction.spellings import SHORTEST_SECRET
+from contract_tests.redaction.spellings import RUN, SHORTEST_SECRET
 from contract_tests.reports.model import counted
 from contract_tests.wire.messages import AUTH_ERRORS, UNSUSPICIOUS, Aspect, Credential, Exchange, Request, name_of_key
+from contract_tests.wire.not_tested import NotTested
 from contract_tests.wire.pages import is_challenge, is_page
 from contract_tests.wire.target import DEFAULT_PORTS, Target
 from usage_contract import Operation
@@ -57,7 +60,8 @@ class Recording:
     """The recorded exchanges with the operation at one deployment, in the order of their requests.
 
     `keys` are the valid API keys, and `refused` are other keys, each with an exchange that shows it. `lacks` are the
-    aspects that at least one exchange lacks. `secrets` are all recorded keys, also those for other operations.
+    aspects that at least one exchange lacks. `secrets` are all recorded keys, also those for other operations, and the
+    other credentials of requests with the operation.
     Exchanges with a `doubt` are included.
     """
 
@@ -91,6 +95,9 @@ def recording_of(
     secrets = _secrets(recorded, operation, keys)
     redact = Redactor(secrets)
     target, exchanges = _exchanges_with_operation(recorded, operation, base, redact)
+    others = (text for each in exchanges for text in _other_secrets(each, operation) if len(text) >= RUN)
+    secrets = tuple(dict.fromkeys((*secrets, *others)))
+    redact = Redactor(secrets)
     credentials = _credentials(exchanges, operation, keys)
     lives = _lives(exchanges, operation, [each for each in credentials.values() if each not in keys])
     attributed = tuple(_attributed(exchanges, operation, credentials, lives, redact))
@@ -110,6 +117,19 @@ def _secrets(recorded: Iterable[Recorded], operation: Operation, keys: Iterable[
     values = [value for each in recorded for value in _key_values(each.exchange.request, operation)]
     texts = [value.decode("latin-1") for value in dict.fromkeys((*(key.value for key in keys), *values))]
     return tuple(text for text in texts if len(text) >= SHORTEST_SECRET)
+
+
+def _other_secrets(exchange: Exchange, operation: Operation) -> Iterator[str]:
+    """Yield the credentials outside of the key header, which a response may repeat, and a key that a tool removed."""
+    request = exchange.request
+    yield from (value for _, value in parse_qsl(request.target.partition(b"?")[2].decode("latin-1")))
+    for field in request.values("Authorization"):
+        yield field.decode("latin-1").rpartition(" ")[2]
+    for field in request.values("Cookie"):
+        yield from (pair.partition("=")[2].strip() for pair in field.decode("latin-1").split(";"))
+    if not _key_values(request, operation):
+        with suppress(NotTested):  # the body is too large
+            yield UsageMetrics(exchange).api_key or ""
 
 
 def _exchanges_with_operation(

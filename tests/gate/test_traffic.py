@@ -188,3 +188,21 @@ def test_no_recorded_secret_is_in_any_output(judge_file: Callable[..., Run]) -> 
     assert run.code == 1
     written = run.output + "".join(path.read_text() for path in (run.folder / "out").iterdir())
     assert [key for key in (KEY, "key-of-another-path", "key-of-a-cached-entry", "t0p-secret") if key in written] == []
+
+
+REPEATED: dict[str, dict[str, Any]] = {
+    "a query": {"url": "https://api.example/usage?access_token=t0p-secret"},
+    "an authorization": {"sent": {"authorization": "Bearer t0p-secret"}},
+    "a cookie": {"sent": {"cookie": "theme=dark; sid=t0p-secret"}},
+    "a key that a tool removed": {"key": "REDACTED"},
+}
+
+
+@pytest.mark.parametrize("place", REPEATED)
+def test_a_credential_that_a_response_repeats_is_redacted(place: str, judge_file: Callable[..., Run]) -> None:
+    shown = json.dumps({**METRICS, "api_key": "t0p-secret", "debug": "Traceback (most recent call last): t0p-secret"})
+    run = judge_file(entry(GOOD), entry(shown, at=1, **({"key": ""} | REPEATED[place])))
+    assert "broken: errors/responses-do-not-disclose-internals" in run.output
+    written = run.output + "".join(path.read_text() for path in (run.folder / "out").iterdir())
+    assert "<redacted:2>" in run.output
+    assert "t0p-secret" not in written
