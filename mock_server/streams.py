@@ -27,6 +27,27 @@ def open_closed_streams() -> None:
                 _REAL.close(opened)
 
 
+def write_output(text: str) -> None:
+    """Write to standard output at once.
+
+    Raises:
+        OSError: Standard output cannot be written; the text of the error says so.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        raise output_error(error) from None
+
+
+def output_error(error: OSError) -> OSError:
+    """Return an error of standard output with its place, and discard the rest of the output."""
+    null = _REAL.open(os.devnull, os.O_WRONLY)
+    _REAL.dup2(null, sys.stdout.fileno())  # the interpreter would try to write it again when it exits
+    _REAL.close(null)
+    return OSError(f"standard output: cannot be written: {error.strerror}")
+
+
 def prepare_streams() -> None:
     """Let a command write any text to its standard streams, even if they are closed."""
     open_closed_streams()

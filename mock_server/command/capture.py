@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate, pairwise
 from typing import Any
@@ -15,11 +14,13 @@ import aiohttp
 import orjson
 
 from mock_server.command.errors import report
+from mock_server.command.user_errors import reporting
 from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, PROTOCOLS, FactsError, KeyFacts, check_facts, key_of
 from mock_server.fixtures.files import SCHEMAS
 from mock_server.fixtures.validation import lines, problems
 from mock_server.masking import keys_in, mask_text, printable
 from mock_server.simulation.accounts import TOP_DOMAINS, Account
+from mock_server.streams import write_output
 from usage_contract import load
 from usage_contract.errors import reason
 from usage_contract.sources import as_yaml
@@ -76,6 +77,7 @@ class CaptureError(Exception):
     """A deployment that cannot be captured; the text has a line for each problem."""
 
 
+@reporting
 def capture(base_url: str, environment: Mapping[str, str]) -> int:
     """Send one request, print a deployment file with the same usage metrics, and return the exit code.
 
@@ -95,7 +97,7 @@ def capture(base_url: str, environment: Mapping[str, str]) -> int:
         texts = [mask_text(printable(line), [key], lambda _: "…") for line in str(error).splitlines()]
         return report("\n".join(f"capture: {text}" for text in texts))
     data = {"description": f"Usage metrics of one key, captured from {host}.", "keys": {MADE_UP_KEY: facts}}
-    sys.stdout.write("".join(f"# {note}\n" for note in notes) + as_yaml(data))
+    write_output("".join(f"# {note}\n" for note in notes) + as_yaml(data))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from mock_server.fixtures.library import Library
 from mock_server.fixtures.problems import text_of
 from mock_server.fixtures.scenarios import load_scenario
 from mock_server.fixtures.validation import FixtureError
+from mock_server.streams import write_output
 from mock_server.suggestions import closest_match
 
 
@@ -46,11 +46,11 @@ def check(fixtures: Path | None) -> int:
                 code = code if text in reported else report(text)
                 reported.add(text)
             if folders != ("deployments",) and shipped.get(name, path.absolute()) != path.absolute():
-                sys.stdout.write(f"{path} replaces the shipped file {shipped[name].parent.name}/{shipped[name].name}\n")
+                write_output(f"{path} replaces the shipped file {shipped[name].parent.name}/{shipped[name].name}\n")
         if own:
-            sys.stdout.write(f"{len(own) - invalid} of {len(own)} {folders[0]} are valid\n")
+            write_output(f"{len(own) - invalid} of {len(own)} {folders[0]} are valid\n")
     for line in _unread(root):
-        sys.stdout.write(f"{line}\n")
+        write_output(f"{line}\n")
     return code
 
 
@@ -80,4 +80,4 @@ def _bind(name: str, bind: Callable[[Library, str], object], libraries: Sequence
     if errors and len(errors) == len(libraries):
         raise errors[0]
     for misfit in errors:
-        sys.stdout.write(f"{text_of(misfit)}\n")
+        write_output(f"{text_of(misfit)}\n")

@@ -17,7 +17,7 @@ import click
 from mock_server.command.errors import report
 from mock_server.command.option_sources import read_options
 from mock_server.options import OPTIONS, SWITCH_VALUES, MockOptions, Option, OptionError, seconds
-from mock_server.streams import prepare_streams
+from mock_server.streams import output_error, prepare_streams
 from mock_server.suggestions import suggest
 
 
@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return report(of_command + error.format_message())
     except OptionError as error:
         return report(str(error))
+    except OSError as error:  # of the text that click prints; a command reports its own errors
+        return report(str(output_error(error)))
     return int(code or 0)
 
 

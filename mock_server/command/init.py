@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from mock_server.command.errors import report
+from mock_server.command.user_errors import reporting
 from mock_server.fixtures.files import shipped_fixtures
+from mock_server.streams import write_output
 from usage_contract.files import read_bytes
 
 TEMPLATE = Path(__file__).with_name("deployment.yaml")
 SCHEMA = "deployment.schema.json"
 
 
+@reporting
 def init(target: Path) -> int:
     """Write a deployment file and its schema to a folder, and return the exit code: 4 if a file exists already."""
     files = {target / "deployments" / "default.yaml": TEMPLATE, target / SCHEMA: shipped_fixtures() / SCHEMA}
@@ -23,7 +25,7 @@ def init(target: Path) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as file:
                 file.write(read_bytes(source))
-            sys.stdout.write(f"{path}\n")
     except OSError as error:
         return report(f"init: {error.filename}: cannot be written: {error.strerror}")
+    write_output("".join(f"{path}\n" for path in files))
     return 0

@@ -25,6 +25,7 @@ from mock_server.masking import printable
 from mock_server.options import MockOptions, OptionError
 from mock_server.simulation.clock import wall_clock
 from mock_server.simulation.state import StateUnavailableError
+from mock_server.streams import write_output
 from mock_server.suggestions import UnknownNameError, first_of
 from mock_server.web.mock import MOCK
 from mock_server.web.server import CertificateError, listening, new_event_loop, server_context
@@ -95,8 +96,7 @@ async def serve_until_signalled(app: web.Application, options: MockOptions, tls:
         with suppress(NotImplementedError):  # Windows, where SIGINT is a KeyboardInterrupt
             asyncio.get_running_loop().add_signal_handler(number, receive, number)
     async with _log_and_reload(app, options) as log, listening(app, options, tls) as listener:
-        sys.stdout.write(f"LISTENING {listener.url}\n")
-        sys.stdout.flush()
+        write_output(f"LISTENING {listener.url}\n")
         if options.log != "none" and options.workers == 1:
             log.say(_summary(listener.url, app[MOCK].simulator.library.deployment))
         gc.freeze()  # the present objects stay until the end; the garbage collector skips them

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from mock_server.options import MockOptions
+from mock_server.streams import write_output
 from usage_contract.errors import reason
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -54,8 +55,7 @@ def supervise(serve: Callable[[int], int], options: MockOptions, announce: Calla
             line = workers.start()  # alone, so that an error is reported once
             for _ in range(1, options.workers):
                 workers.start()
-            sys.stdout.write(line)
-            sys.stdout.flush()
+            write_output(line)
             if announce is not None:
                 announce(line.split()[1])
             while workers.wait() in {None, signal.SIGCHLD}:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import trustme
 
+from mock_server.command.init import init
 from mock_server.command.option_sources import read_options
 from mock_server.options import OptionError
 
@@ -85,6 +86,17 @@ def port_of(process: subprocess.Popen[bytes]) -> int:
 def test_a_command_that_only_prints_ends_with_closed_streams(arguments: str, code: int) -> None:
     command = ["sh", "-c", f"exec {shlex.quote(sys.executable)} -m mock_server {arguments} >&- 2>&-"]
     assert subprocess.run(command, timeout=WAIT).returncode == code
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "--port 0", "init another", "check folder"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_standard_output_that_cannot_be_written_is_reported(arguments: str, tmp_path: Path) -> None:
+    init(tmp_path / "folder")
+    command = [sys.executable, "-m", "mock_server", *arguments.split()]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=WAIT, cwd=tmp_path)
+    assert done.returncode == 4
+    assert done.stderr == "usage-mock: standard output: cannot be written: No space left on device\n"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-16"])
