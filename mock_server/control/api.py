@@ -17,6 +17,7 @@ from mock_server.control.guard import check
 from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.deployments import FactsError
 from mock_server.fixtures.validation import FixtureError
+from mock_server.journal.verification import BoundsError
 from mock_server.simulation.clock import ClockRangeError
 from mock_server.simulation.simulator import RevokedKeyError, TotalRangeError, UnknownKeyError
 from mock_server.suggestions import UnknownNameError, suggest
@@ -45,6 +46,7 @@ ERRORS: Mapping[type[Exception], tuple[int, str] | tuple[int, str, str]] = {
     ResponseError: (409, "invalid-response"),
     DelayError: (409, "invalid-delay"),
     FactsError: (409, "invalid-facts"),
+    BoundsError: (409, "contradictory-bounds"),
 }
 
 

@@ -33,6 +33,10 @@ class Expectation(TypedDict, total=False):
     min_gap: float | None
 
 
+class BoundsError(ValueError):
+    """No number of requests meets the bounds of an expectation."""
+
+
 class Verification(NamedTuple):
     """The result of a verification.
 
@@ -57,8 +61,13 @@ def verify(journal: Journal, keys: Sequence[str], criteria: Criteria, expectatio
         keys: The keys of the mock, which the text must not contain.
         criteria: The criteria.
         expectation: The expected number and intervals; without a number, at least one request.
+
+    Raises:
+        BoundsError: No number of requests meets the bounds.
     """
-    low, high, expected = expected_count(expectation)
+    low, high, expected = _expected_count(expectation)
+    if high is not None and low > high:
+        raise BoundsError(f"{expected}: no number of requests meets these bounds")
     entries = journal.entries
     matches = [entry for entry in entries if not differences(entry, criteria)]
     label = ", ".join(_described(criteria, keys))
@@ -121,7 +130,7 @@ def _described(criteria: Criteria, keys: Sequence[str]) -> Iterator[str]:
             yield f"no {name}" if value is None else f"{name} {mask_text(str(value), keys)}"
 
 
-def expected_count(expectation: Expectation) -> tuple[int, int | None, str]:
+def _expected_count(expectation: Expectation) -> tuple[int, int | None, str]:
     """Return the lowest and the highest (None: any) expected number, and both in words."""
     exactly, low, high = expectation.get("exactly"), expectation.get("at_least"), expectation.get("at_most")
     if exactly is low is high is None:

@@ -115,12 +115,25 @@ def test_sent_requests_are_verified(recorded: Api, expectation: dict[str, object
         {"key": BUSY, "exactly": 3},
         {"key": BUSY, "at_most": 1},
         {"status": 429, "at_least": 1},
-        {"key": BUSY, "status": 200, "at_least": 3, "at_most": 2},
     ],
 )
 def test_missing_requests_are_a_conflict(recorded: Api, expectation: dict[str, object]) -> None:
     response = recorded.request("POST", "/verify", expectation)
     assert (response.status, response.json["ok"]) == (409, False)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [
+        ({"at_least": 3, "at_most": 2}, "at least 3 and at most 2"),
+        ({"exactly": 3, "at_most": 2}, "exactly 3 and at most 2"),
+        ({"exactly": 0, "at_least": 1}, "exactly 0 and at least 1"),
+    ],
+)
+def test_bounds_that_contradict_each_other_are_no_result(recorded: Api, bounds: dict[str, int], words: str) -> None:
+    response = recorded.request("POST", "/verify", bounds)
+    assert (response.status, response.headers["Mock-Reason"]) == (409, "contradictory-bounds")
+    assert response.json == {"detail": f"{words}: no number of requests meets these bounds"}
 
 
 def test_too_few_requests_are_explained_by_the_nearest(recorded: Api) -> None:
