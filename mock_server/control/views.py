@@ -52,9 +52,9 @@ def _code_view(answer: Answer | None) -> int | list[int | str | None] | None:
     """Return the status code of an override, or the responses of a sequence."""
     if answer is None:
         return None
-    if not answer.is_sequence:
-        return answer.code
-    return [str(each.override) if each.has_more_than_code else each.code for each in answer.sequence]
+    pairs = zip(answer.responses, answer.overrides, strict=True)
+    first, *others = (response.code if response.is_code_only else str(override) for response, override in pairs)
+    return [first, *others] if others or isinstance(first, str) else first
 
 
 def turns_view(turns: Turns, counts: Counts) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from mock_server.fixtures.files import NONE
 from mock_server.options import fits
 from mock_server.simulation.bucket import PARTS_PER_TOKEN, TokenBucket, tenths, ticks
 from mock_server.simulation.clock import ClockOffset
-from mock_server.simulation.overrides import Answer, FaultUse, Override, Overrides
+from mock_server.simulation.overrides import Answer, FaultUse, ForcedResponse, Override, Overrides
 from mock_server.simulation.state import (
     UNREAD,
     AccountRef,
@@ -363,10 +363,11 @@ def _override(data: dict[str, Any]) -> Override:
 
 
 def _answer(data: dict[str, Any]) -> Answer:
-    return _checked(Answer(**{**data, "others": tuple(map(_answer, data.get("others", ())))}))
+    first, *others = (_checked(ForcedResponse(**response)) for response in data["responses"])
+    return _checked(Answer(**{**data, "responses": (first, *others)}))
 
 
-T = TypeVar("T", Override, Answer, FaultUse, ClockOffset)
+T = TypeVar("T", Override, Answer, ForcedResponse, FaultUse, ClockOffset)
 
 
 def _checked(read: T) -> T:

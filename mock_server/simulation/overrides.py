@@ -61,16 +61,15 @@ class FaultUse(Turns):
 
 
 @dataclass(frozen=True)
-class Answer(Turns):
-    """A status code that an override demands, or the first response of a sequence.
+class ForcedResponse:
+    """A response that an override demands.
 
     Attributes:
         code: The status code; None for that of the account.
         body: The body; None for that of the status code.
         headers: Header fields that replace those of the same name; None for a field to remove.
-        fault: The names of faults that change this response of a sequence; None for those of the override.
-        delay: The delay of this response of a sequence; None for that of the override.
-        others: The other responses of a sequence, each for one request.
+        fault: The names of faults that change this response only; None for those of the override.
+        delay: The delay of this response only; None for that of the override.
     """
 
     code: int | None
@@ -78,42 +77,42 @@ class Answer(Turns):
     headers: Mapping[str, str | None] = field(default_factory=dict)
     fault: str | None = None
     delay: str | None = None
-    others: tuple[Answer, ...] = ()
 
     @property
-    def is_sequence(self) -> bool:
-        """Whether it is a sequence of responses, and not a status code."""
-        return bool(self.others) or self.has_more_than_code
+    def is_code_only(self) -> bool:
+        """Whether this response has neither a fault nor a delay of its own."""
+        return self.fault is None and self.delay is None
+
+    def own_override(self, use: str = "") -> Override:
+        """Return the override that acts on this response only: its fault, with an identifier, and its delay."""
+        faults = None if self.fault is None else fault_uses(self.fault, use=use, is_unconditional=True)
+        return Override(faults=faults, delay=self.delay)
+
+
+@dataclass(frozen=True)
+class Answer(Turns):
+    """The responses that an override demands: the same one for each of its requests, or a sequence.
+
+    Attributes:
+        responses: One response, or one for each request.
+    """
+
+    responses: tuple[ForcedResponse, ...]
 
     @property
-    def has_more_than_code(self) -> bool:
-        """Whether this response of a sequence has a fault or a delay of its own."""
-        return (self.fault, self.delay) != (None, None)
+    def overrides(self) -> tuple[Override, ...]:
+        """The overrides of the requests that get these responses."""
+        return tuple(
+            replace(
+                response.own_override(self.use),
+                answer=None if response.code is None else replace(self, responses=(response,)),
+            )
+            for response in self.responses
+        )
 
-    @property
-    def sequence(self) -> tuple[Answer, ...]:
-        """The responses."""
-        return self, *self.others
-
-    @property
-    def faults(self) -> tuple[FaultUse, ...] | None:
-        """The faults that change this response."""
-        return None if self.fault is None else fault_uses(self.fault, use=self.use, is_unconditional=True)
-
-    @property
-    def override(self) -> Override:
-        """The override of a request that gets this response."""
-        return Override(answer=None if self.code is None else self, faults=self.faults, delay=self.delay)
-
-    def at(self, count: int) -> Answer | None:
-        """Return the response to the count'th request, from 1; None where it is not one of them."""
-        if not self.is_turn(count):
-            return None
-        return self.sequence[count - self.after - 1] if self.others else self
-
-    def for_use(self, use: str) -> Answer:
-        """Return the same responses with another identifier."""
-        return replace(self, use=use, others=tuple(replace(other, use=use) for other in self.others))
+    def override_at(self, count: int) -> Override:
+        """Return the override of the count'th request, from 1; an empty one where it is not one of the requests."""
+        return self.overrides[(count - self.after - 1) % len(self.responses)] if self.is_turn(count) else NO_OVERRIDE
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ class Override:
 
     Attributes:
         scenario: The name of a scenario, or NONE.
-        answer: A status code.
+        answer: Responses with a status code; in the override of one request, the response to it.
         faults: Faults, in the order in which they are applied; an empty tuple switches faults off.
         delay: A delay as a text, or NONE.
         server: The variant of the whole server, which is applied before the faults; only the start has one.
@@ -144,7 +143,7 @@ class Override:
     @property
     def code(self) -> int | None:
         """The status code."""
-        return None if self.answer is None else self.answer.code
+        return None if self.answer is None else self.answer.responses[0].code
 
     @property
     def fault_names(self) -> str | None:
@@ -180,9 +179,8 @@ class Override:
             library.fault(use.name)
         if self.delay not in (None, NONE):
             parse_delay(self.delay)
-        for each in self.answer.sequence if self.answer else ():
-            if each.fault is not None or each.delay is not None:
-                replace(each.override, answer=None).check(library)
+        for response in self.answer.responses if self.answer else ():
+            response.own_override().check(library)
 
     def merged_over(self, lower: Override) -> Override:
         """Return both overrides as one; this one takes precedence."""
@@ -249,9 +247,8 @@ class Overrides:
     @property
     def faults(self) -> list[FaultUse]:
         """The faults of every level."""
-        answers = [each for override in self.all if override.answer for each in override.answer.sequence]
-        overrides = (*self.all, *(answer.override for answer in answers))
-        return [use for override in overrides for use in override.applied]
+        of_answers = [each for override in self.all if override.answer for each in override.answer.overrides]
+        return [use for override in (*self.all, *of_answers) for use in override.applied]
 
     @property
     def turns(self) -> list[Turns]:

@@ -17,7 +17,15 @@ from mock_server.fixtures.library import Library
 from mock_server.masking import mask_key
 from mock_server.simulation.accounts import Account, UsageCounters
 from mock_server.simulation.clock import END_OF_TIME, ClockRangeError, MockClock
-from mock_server.simulation.overrides import NO_OVERRIDE, RUNTIME_USE, Answer, FaultUse, Override, Overrides
+from mock_server.simulation.overrides import (
+    NO_OVERRIDE,
+    RUNTIME_USE,
+    Answer,
+    FaultUse,
+    ForcedResponse,
+    Override,
+    Overrides,
+)
 from mock_server.simulation.state import BucketSpec, MemoryState, StaleError, State
 from mock_server.suggestions import closest_match
 
@@ -121,7 +129,8 @@ class Simulator:
             return override
         scenario = self.library.scenario(override.active_scenario)
         faults = (FaultUse(scenario.fault, use=f"scenario {scenario.name}"),) if scenario.fault else None
-        answer = None if scenario.code is None or due is not None else Answer(scenario.code)
+        has_code = scenario.code is not None and due is None
+        answer = Answer((ForcedResponse(scenario.code),)) if has_code else None
         return override.merged_over(Override(answer=answer, faults=faults, delay=scenario.delay))
 
     def effective(self, key: str) -> Override:
@@ -194,7 +203,7 @@ class Simulator:
         if uses := changes.get("faults"):
             changes["faults"] = _at_run_time(uses)
         if answer := changes.get("answer"):
-            changes["answer"] = answer.for_use(_new_use())
+            changes["answer"] = replace(answer, use=_new_use())
         restart = changes.get("scenario") is not None
         await self._change(
             lambda old: old.with_override(key, replace(old.override_for(key), **changes)), key, restart=restart

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mock_server.masking import mask_key
-from mock_server.simulation.overrides import Answer, FaultUse, Override
+from mock_server.simulation.overrides import Answer, FaultUse, ForcedResponse, Override
 from mock_server.simulation.simulator import Simulator
 from mock_server.wording import counted
 
@@ -33,9 +33,10 @@ def unused(simulator: Simulator, key: str | None, override: Override) -> Iterato
 
 def _unused_answer(simulator: Simulator, answer: Answer) -> str:
     acted, times = simulator.acted[answer.use], answer.times
-    if acted >= (times or 1) or answer == Answer(200, after=answer.after, times=times, use=answer.use):
+    if acted >= (times or 1) or answer.responses == (ForcedResponse(200),):
         return ""  # a 200 switches off a code of a lower level, and need not act
-    name = f"the sequence {answer.override}, …" if answer.others else answer.override
+    first, *others = answer.overrides
+    name = f"the sequence {first}, …" if others else first
     return f"{name} was not used" if times is None else f"{name} was used for {acted} of {counted(times, 'request')}"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -14,7 +13,7 @@ from multidict import CIMultiDict
 from mock_server.fixtures.library import Library
 from mock_server.journal.criteria import FIELD_NAME
 from mock_server.options import seconds_text
-from mock_server.simulation.overrides import Answer
+from mock_server.simulation.overrides import Answer, ForcedResponse
 from mock_server.suggestions import UnknownNameError, suggest
 from mock_server.web.aiohttp_adapter import StrippedResponse
 from mock_server.web.preferences import parse_code
@@ -62,13 +61,8 @@ def answer_of(
         ResponseError: The body or a header field cannot be sent.
         TypeError: A value has another type.
     """
-    return Answer(
-        parse_code(code, documented),
-        _text(body),
-        _checked({} if headers is None else headers),
-        after=after,
-        times=times,
-    )
+    response = ForcedResponse(parse_code(code, documented), _text(body), _checked({} if headers is None else headers))
+    return Answer((response,), after=after, times=times)
 
 
 def sequence_of(
@@ -92,11 +86,11 @@ def sequence_of(
     """
     if not items:
         raise ResponseError("code: the sequence is empty")
-    first, *others = (_item(number, item, documented, library) for number, item in enumerate(items, 1))
-    return replace(first, after=after, times=len(items), others=tuple(others))
+    responses = tuple(_item(number, item, documented, library) for number, item in enumerate(items, 1))
+    return Answer(responses, after=after, times=len(items))
 
 
-def _item(number: int, item: SequenceItem, documented: Sequence[int], library: Library) -> Answer:
+def _item(number: int, item: SequenceItem, documented: Sequence[int], library: Library) -> ForcedResponse:
     if isinstance(item, bool) or not isinstance(item, int | float | str | Mapping):
         raise TypeError(f"response {number}: {item!r} is not a status code, the name of a fault or a mapping")
     members: Mapping[str, Any]
@@ -119,39 +113,41 @@ def _item(number: int, item: SequenceItem, documented: Sequence[int], library: L
     if delay is not None and (not isinstance(delay, int | float | str) or isinstance(delay, bool)):
         raise TypeError(f"response {number}: delay: {delay!r} is not a number of seconds")
     try:
-        answer = Answer(
+        response = ForcedResponse(
             None if code is None else parse_code(str(code) if isinstance(code, int) else f"{code:g}", documented),
             _text(members.get("body")),
             _checked({} if (headers := members.get("headers")) is None else headers),
             None if fault is None else " ".join(names),
             None if delay is None else seconds_text(delay),
         )
-        _check(answer, library)
+        _check(response, library)
     except (ValueError, TypeError, UnknownNameError) as error:
         error.args = (f"response {number}: {error}",)
         raise
-    return answer
+    return response
 
 
-def _check(answer: Answer, library: Library) -> None:
+def _check(response: ForcedResponse, library: Library) -> None:
     """Check the faults and the delay of a response of a sequence."""
-    replace(answer.override, answer=None).check(library)
-    for use in answer.faults or ():
+    override = response.own_override()
+    override.check(library)
+    for use in override.applied:
         if library.fault(use.name).received:
             raise ResponseError(f"the fault {use.name!r} changes the bytes of every request; switch it on by itself")
 
 
 def changed(response: PreparedResponse, answer: Answer | None) -> web.Response:
-    """Return a response with the body and the header fields of an answer, if it has its status code."""
-    if answer is None or answer.code != response.status or (answer.body is None and not answer.headers):
+    """Return a response with the body and the header fields that an answer demands, if it has its status code."""
+    forced = answer.responses[0] if answer else None
+    if forced is None or forced.code != response.status or (forced.body is None and not forced.headers):
         return response.response()
     headers = CIMultiDict(response.headers)
-    for name, value in answer.headers.items():
+    for name, value in forced.headers.items():
         headers.popall(name, None)
         if value is not None:
             headers[name] = value
-    body = response.body if answer.body is None else answer.body.encode()
-    removed = [name for name, value in answer.headers.items() if value is None]
+    body = response.body if forced.body is None else forced.body.encode()
+    removed = [name for name, value in forced.headers.items() if value is None]
     return StrippedResponse(response.status, headers, body, removed=removed)
 
 

@@ -19,7 +19,7 @@ from mock_server.fixtures.files import NONE
 from mock_server.fixtures.library import FIXTURE_ERRORS
 from mock_server.journal.exchange import MAX_TEXT, Exchange
 from mock_server.simulation.clock import real_seconds
-from mock_server.simulation.overrides import NO_OVERRIDE, Answer, FaultUse, Override
+from mock_server.simulation.overrides import NO_OVERRIDE, FaultUse, Override
 from mock_server.simulation.state import MemoryState
 from mock_server.web.aiohttp_adapter import UNPARSED
 from mock_server.web.cors import preflight
@@ -234,16 +234,15 @@ class Dispatcher:
             plan = RequestPlan(self.simulator.resolve(key, own), own.scenario, preferences)
         else:
             plan = RequestPlan(self.simulator.effective(key))
-        due: Answer | None = None
+        due = NO_OVERRIDE
         if (answer := plan.override.answer) and answer.is_limited:
             if self.mock.routes.usage.serves(request):
-                due = answer.at(await self.simulator.state.count(answer.use))
-            override = self.simulator.resolve(key, own, overrides=overrides, due=due.override if due else NO_OVERRIDE)
-            plan = replace(plan, override=override)
+                due = answer.override_at(await self.simulator.state.count(answer.use))
+            plan = replace(plan, override=self.simulator.resolve(key, own, overrides=overrides, due=due))
         acts, response, delay = await self._apply(plan, request, key)
         uses = {use.use for use in (acts.answer, *(acts.faults or ())) if use}
-        if due and due.delay is not None and due.delay == acts.delay:
-            uses.add(due.use)
+        if answer and due.delay is not None and due.delay == acts.delay:
+            uses.add(answer.use)
         self.simulator.acted.update(uses)
         return acts, response, delay
 

@@ -8,7 +8,7 @@ from collections.abc import Container, Mapping, Sequence
 from mock_server.fixtures.delays import DelayError
 from mock_server.fixtures.library import Library
 from mock_server.fixtures.validation import FixtureError
-from mock_server.simulation.overrides import Answer, Override, fault_uses
+from mock_server.simulation.overrides import Answer, ForcedResponse, Override, fault_uses
 from mock_server.suggestions import UnknownNameError, closest_match
 
 CODES = range(400, 600)
@@ -95,7 +95,8 @@ def preferred_override(preferences: dict[str, str], library: Library, documented
     scenario, code, fault, text = (preferences.get(name) for name in ("scenario", "code", "fault", "delay"))
     faults = fault_uses(fault, use=PREFERENCE_USE, is_unconditional=True) if fault else None
     try:
-        override = Override(scenario, Answer(parse_code(code, documented)) if code else None, faults, text)
+        answer = Answer((ForcedResponse(parse_code(code, documented)),)) if code else None
+        override = Override(scenario, answer, faults, text)
         override.check(library)
         for use in faults or ():
             if library.fault(use.name).received:

@@ -17,7 +17,7 @@ from mock_server.fixtures.deployments import Calls, Deployment, Key
 from mock_server.fixtures.files import NONE
 from mock_server.fixtures.library import Library
 from mock_server.options import MockOptions
-from mock_server.simulation.overrides import NO_OVERRIDE, Answer, FaultUse, Override, Overrides
+from mock_server.simulation.overrides import NO_OVERRIDE, Answer, FaultUse, ForcedResponse, Override, Overrides
 from mock_server.web.connection import MAX_FIELD_BYTES
 from mock_server.web.mock import MOCK
 from mock_server.web.preferences import MAX_CHECKED, PreferenceError, parse_preferences, preferred_override
@@ -252,7 +252,7 @@ def at(level: str, override: Override) -> tuple[Overrides, Override]:
 def test_precedence_is_request_then_key_then_everyone_then_start(highest: int, name: str) -> None:
     all_values: Mapping[str, Sequence[Any]] = {
         "scenario": list("abcd"),
-        "answer": [Answer(code) for code in range(500, 504)],
+        "answer": [Answer((ForcedResponse(code),)) for code in range(500, 504)],
         "faults": [(FaultUse(each),) for each in "abcd"],
         "delay": list("1234"),
     }
@@ -265,7 +265,8 @@ def test_precedence_is_request_then_key_then_everyone_then_start(highest: int, n
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_override_of_a_scenario_has_the_lowest_precedence(contract: Contract, level: str) -> None:
-    overrides, request = at(level, Override(delay="7", answer=Answer(418), faults=(FaultUse("body-is-null"),)))
+    answer = Answer((ForcedResponse(418),))
+    overrides, request = at(level, Override(delay="7", answer=answer, faults=(FaultUse("body-is-null"),)))
     simulator = make_app(contract, MockOptions(scenario="brown-out"))[MOCK].simulator
     start = overrides.start.merged_over(Override(scenario="brown-out"))
     simulator.overrides = Overrides(start, overrides.everyone, overrides.keys)

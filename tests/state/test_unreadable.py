@@ -40,10 +40,11 @@ UNREADABLE = {
     "not an object": b"[]",
     "a member is missing": orjson.dumps({"everyone": VALID["everyone"]}),
     "a member is unknown": with_overrides(mood="bad"),
-    "a code is a text": with_overrides(answer={"code": "503"}),
-    "a code is a truth value": with_overrides(answer={"code": True}),
+    "a code is a text": with_overrides(answer={"responses": [{"code": "503"}]}),
+    "a code is a truth value": with_overrides(answer={"responses": [{"code": True}]}),
     "a code is a number": with_overrides(answer=503),
-    "a header field is a number": with_overrides(answer={"code": 503, "headers": {"X-A": 1}}),
+    "an answer has no response": with_overrides(answer={"responses": []}),
+    "a header field is a number": with_overrides(answer={"responses": [{"code": 503, "headers": {"X-A": 1}}]}),
     "a delay is not valid": with_overrides(delay="soon"),
     "a fault is a text": with_overrides(faults=["body-is-null"]),
     "a fault has an odd count": with_overrides(faults=[{"name": "body-is-null", "after": "1"}]),
@@ -87,7 +88,7 @@ def test_settings_that_cannot_be_read_are_a_503_with_the_reason_for_every_reques
     assert [is_unreadable(response) for response in responses] == [True] * 4
     assert "The record of the overrides in the shared state cannot be read" in responses[0].json["detail"]
     assert Api(mock.url).request("GET", "/health").status == 200
-    write(redis, url, "settings", with_overrides(answer={"code": 418}))
+    write(redis, url, "settings", with_overrides(answer={"responses": [{"code": 418}]}))
     assert usage(mock.url, KEY).status == 418
 
 
