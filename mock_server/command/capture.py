@@ -64,7 +64,7 @@ _SHAPE: Mapping[str, Any] = {
                 "type": "object",
                 "required": ["domain", "requests"],
                 "properties": {
-                    "domain": {"type": "string", "$ref": "deployment.schema.json#/$defs/traffic/propertyNames"},
+                    "domain": {"$ref": "deployment.schema.json#/$defs/domain"},
                     "requests": _COUNT,
                 },
             },

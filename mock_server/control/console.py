@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 from mock_server.control.context import Call, Context, ControlError, Operate, json_response, text_response
-from mock_server.control.document import PATH, document
+from mock_server.control.document import document, document_as_yaml
 from usage_contract import ContractError, SourceError, load
 from usage_contract.files import read_bytes
 from usage_contract.sources import as_yaml
@@ -28,7 +28,7 @@ async def get_console(_: Context, __: Call) -> web.Response:
 
 async def get_document_as_yaml(_: Context, __: Call) -> web.Response:
     """Return the document as YAML."""
-    return text_response(read_bytes(PATH).decode(), "application/yaml")
+    return text_response(document_as_yaml(), "application/yaml")
 
 
 async def get_contract(context: Context, call: Call) -> web.Response:

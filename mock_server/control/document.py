@@ -13,7 +13,9 @@ from referencing.jsonschema import DRAFT202012
 
 from mock_server.fixtures import validation
 from mock_server.fixtures.edits import replaced
+from mock_server.fixtures.files import schema
 from usage_contract import read_document
+from usage_contract.sources import as_yaml
 
 PATH = Path(__file__).with_name("openapi.yaml")
 
@@ -46,9 +48,25 @@ class Operation:
 
 @cache
 def document() -> dict[str, Any]:
-    """Return the document."""
+    """Return the document, with the facts of a key as a deployment file has them."""
     data: dict[str, Any] = read_document(PATH).data
+    schemas, facts = data["components"]["schemas"], _as_components(schema("deployment.schema.json").contents["$defs"])
+    schemas["NewKey"]["properties"] |= facts.pop("key")["properties"]
+    schemas |= facts
     return data
+
+
+@cache
+def document_as_yaml() -> str:
+    """Return the document as YAML."""
+    return as_yaml(document())
+
+
+def _as_components(part: Any) -> Any:
+    """Return definitions of a JSON Schema as components, without keywords that JSON Schema does not define."""
+    if isinstance(part, dict):
+        return {name: _as_components(value) for name, value in part.items() if not name.startswith("x-")}
+    return part.replace("#/$defs/", "#/components/schemas/") if isinstance(part, str) else part
 
 
 @cache

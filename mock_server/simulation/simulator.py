@@ -15,7 +15,7 @@ from mock_server.fixtures.deployments import MAX_SAFE_INTEGER, Calls, Key, KeyFa
 from mock_server.fixtures.files import NONE
 from mock_server.fixtures.library import Library
 from mock_server.masking import mask_key
-from mock_server.simulation.accounts import Account, UsageCounters
+from mock_server.simulation.accounts import Account
 from mock_server.simulation.clock import END_OF_TIME, ClockRangeError, MockClock
 from mock_server.simulation.overrides import (
     NO_OVERRIDE,
@@ -231,14 +231,10 @@ class Simulator:
             UnknownNameError: The fixture folder does not have the scenario or a fault.
             FixtureError: The file of the scenario or a fault cannot be used.
             FactsError: A deployment file must not have the facts.
-            TotalRangeError: The usage metrics would exceed the largest exact integer in JSON.
         """
         override, facts = Override(scenario=scenario, faults=faults and _at_run_time(faults)), facts or {}
         override.check(self.library)
         check_facts(facts)
-        counters = UsageCounters(key_of(facts).traffic)
-        if max(counters.total, counters.bytes) > MAX_SAFE_INTEGER:
-            raise TotalRangeError(key)
         await self._change(
             lambda old: replace(old.with_override(key, override), created_keys={**old.created_keys, key: facts}),
             key,

@@ -224,7 +224,7 @@ class AsyncUsageMock(MockView):
         """Record traffic of one key.
 
         Args:
-            domain: The host name of the target.
+            domain: The host name or the IP address of the target.
             protocol: "fetch", "ws" or "amqp".
             requests: The number of requests.
             failures: The number of failures among them.
@@ -241,8 +241,9 @@ class AsyncUsageMock(MockView):
         try:
             check_facts({"traffic": {check_text("domain", domain): {"fetch": {"requests": 0}}}})
         except FactsError:
+            problem = "is not a host name or an IP address of at most 253 characters"
             hint = "omit scheme, port, path and invisible characters"
-            raise ValueError(f"domain: {domain!r} is not a host name of at most 253 characters; {hint}") from None
+            raise ValueError(f"domain: {domain!r} {problem}; {hint}") from None
         if failures > requests:
             raise ValueError(f"failures: {failures} exceeds requests: {requests}")
         if bytes and protocol != "fetch":

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from mock_server import FixtureError, load_deployment
 from mock_server.fixtures.deployments import Calls, RateLimit, deployment_names
 from mock_server.fixtures.files import shipped_fixtures
-from mock_server.fixtures.validation import SENTENCES
+from mock_server.fixtures.validation import OWN_KEYWORDS, SENTENCES
 
 # YAML below `keys: {k: ...}`, and the message without the file.
 BAD_KEYS = {
@@ -37,9 +37,9 @@ BAD_KEYS = {
     "valid: requests, failures",
     "{traffic: {d: {ws: {requests: 1, failures: 2}}}}": "3 /keys/k/traffic/d/ws/failures: must not be above "
     "'requests': 2 is more than 1",
-    "{traffic: {d: {ws: {requests: 1e300}}}}": "3 /keys/k/traffic/d/ws/requests: must be at most 1000000000000",
+    "{traffic: {d: {ws: {requests: 1e300}}}}": "3 /keys/k/traffic/d/ws/requests: must be at most 9007199254740991",
     "{traffic: {http://d: {ws: {requests: 1}}}}": "3 /keys/k/traffic/http:~1~1d: is not valid; expected "
-    "a host name without scheme, port or path, and without invisible characters",
+    "a host name or an IP address without scheme, port or path, and without invisible characters",
     "{traffic: {1: {ws: {requests: 1}}}}": "3 /keys/k/traffic/1: must be text, not a whole number; "
     "put quotes around it",
 }
@@ -177,7 +177,7 @@ def keywords(schema: Any, *, named: bool = False) -> set[str]:
     if not isinstance(schema, dict):
         return set()
     here = set() if named else set(schema)
-    names = ("properties", "$defs", "x-not-above")
+    names = ("properties", "$defs", *OWN_KEYWORDS)
     return here.union(*(keywords(value, named=not named and name in names) for name, value in schema.items()))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from mock_server import MockOptions, UsageMock
+from mock_server import Calls, Deployment, FactsError, FixtureError, Key, MockOptions, UsageMock, load_deployment
 from mock_server.command.option_sources import read_options
 from mock_server.fixtures.delays import DelayError, parse_delay
 from mock_server.fixtures.scenarios import load_scenario
@@ -120,3 +120,66 @@ def test_a_key_is_a_text(limited: UsageMock) -> None:
 def test_a_created_key_of_the_deployment_restarts_with_its_facts(limited: UsageMock) -> None:
     limited.make_key(key="demo-busy", traffic={"shop.example": {"fetch": {"requests": 7}}})
     assert usage(limited.url, "demo-busy").json["total"] == 7
+
+
+def by_python(mock: UsageMock, domain: str, calls: Mapping[str, int]) -> None:
+    """Record traffic."""
+    mock.record(domain, key=mock.make_key(), **cast(dict[str, Any], calls))
+
+
+def by_api(mock: UsageMock, domain: str, calls: Mapping[str, int]) -> None:
+    Api(mock.url).do("POST", "/traffic", {"key": mock.make_key(), "domain": domain, **calls})
+
+
+def as_facts(mock: UsageMock, domain: str, calls: Mapping[str, int]) -> None:
+    mock.make_key(traffic={domain: {"fetch": calls}})
+
+
+def as_facts_by_api(mock: UsageMock, domain: str, calls: Mapping[str, int]) -> None:
+    Api(mock.url).do("POST", "/keys", {"traffic": {domain: {"fetch": calls}}})
+
+
+def as_a_deployment(_: UsageMock, domain: str, calls: Mapping[str, int]) -> None:
+    Deployment("mine", "d", {"k": Key(traffic={domain: {"fetch": Calls(**calls)}})})
+
+
+RECORDS = [by_python, by_api, as_facts, as_facts_by_api, as_a_deployment]
+everywhere = pytest.mark.parametrize("record", RECORDS)
+Record = Callable[[UsageMock, str, Mapping[str, int]], None]
+ERRORS = (ValueError, AssertionError)  # an assertion about the status code of the control API
+MOST = 2**53 - 1
+
+
+@everywhere
+@pytest.mark.parametrize("domain", ["a.example", "bücher.example", "203.0.113.7", "2001:db8::17", "[::7]"])
+def test_a_domain_is_a_host_name_or_an_ip_address(limited: UsageMock, record: Record, domain: str) -> None:
+    record(limited, domain, {"requests": 1})
+
+
+@everywhere
+@pytest.mark.parametrize("domain", ["a.example:80", "[::1]:80", "[::1", "::1]", "http://[::1]", "1:80", ""])
+def test_a_domain_has_neither_scheme_nor_port(limited: UsageMock, record: Record, domain: str) -> None:
+    with pytest.raises(ERRORS):
+        record(limited, domain, {"requests": 1})
+
+
+@everywhere
+def test_traffic_has_any_numbers_that_are_exact_in_json(limited: UsageMock, record: Record) -> None:
+    record(limited, "a.example", {"requests": MOST, "failures": MOST, "bytes": MOST})
+    for calls in ({"requests": MOST + 1}, {"requests": 1, "bytes": MOST + 1}):
+        with pytest.raises(ERRORS):
+            record(limited, "a.example", calls)
+
+
+def test_the_totals_of_a_key_are_exact_in_json(limited: UsageMock, tmp_path: Path) -> None:
+    traffic = {f"{name}.example": {"fetch": {"requests": MOST // 2 + 1, "bytes": MOST // 2}} for name in "ab"}
+    problem = f"has {MOST + 1} requests in all; must be at most {MOST}"
+    with pytest.raises(FactsError, match=f"^/traffic: {problem}$"):
+        limited.make_key(traffic=traffic)
+    assert Api(limited.url).refused("POST", "/keys", {"traffic": traffic}) == (409, f"/traffic: {problem}")
+    with pytest.raises(FactsError, match=problem):
+        Deployment("mine", "d", {"k": {"traffic": traffic}})  # type: ignore[dict-item]  # as in a file
+    (tmp_path / "deployments").mkdir()
+    (tmp_path / "deployments" / "mine.yaml").write_text(f"description: d\nkeys: {{k: {{traffic: {traffic}}}}}\n")
+    with pytest.raises(FixtureError, match=rf"mine\.yaml:2 /keys/k/traffic: {problem}"):
+        load_deployment("mine", tmp_path)

@@ -59,9 +59,11 @@ def test_the_document_is_valid() -> None:
     openapi_spec_validator.validate(document())
 
 
-def test_the_document_is_served_as_it_is_written(api: Api) -> None:
+def test_the_document_is_served_in_both_formats(api: Api) -> None:
     assert api.get("/openapi.json") == document()
-    assert api.request("GET", "/openapi.yaml").body.startswith(b"openapi: 3.1.0\n")
+    text = api.request("GET", "/openapi.yaml").body
+    assert text.startswith(b"openapi: 3.1.0\n")
+    assert YAML(typ="safe").load(text) == document()
 
 
 def test_the_contract_that_the_mock_serves_is_a_document_of_the_control_api(api: Api, contract: Contract) -> None:
