@@ -23,7 +23,7 @@ from benchmarks.measure import Row, Sample, load, medians, publish, ratios, resi
 from mock_server.app import make_app
 from mock_server.command.serve import serve_until_signalled
 from mock_server.fixtures.deployments import Calls, Deployment, Key, RateLimit
-from mock_server.journal.exchange import Exchange
+from mock_server.journal.entry import Entry
 from mock_server.options import MockOptions
 from mock_server.simulation.overrides import NO_OVERRIDE
 from mock_server.web.mock import MOCK
@@ -67,7 +67,7 @@ def serve(name: str) -> None:
     request, response = ReceivedRequest((), b"", is_complete=True, connection=None), SentBytes(b"")
     for _ in range(written):
         app[MOCK].journal.add(
-            Exchange("GET", "/usage", ("key-0",), 200, "", NO_OVERRIDE, 0.0, 0.0, 0.0001, request, response)
+            Entry("GET", "/usage", ("key-0",), 200, "", NO_OVERRIDE, 0.0, 0.0, 0.0001, request, response)
         )
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve_until_signalled(app, MockOptions(port=0, log="none", reload=False)))

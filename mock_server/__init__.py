@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from mock_server.fixtures.faults import Fault as Fault
     from mock_server.fixtures.faults import load_fault as load_fault
     from mock_server.fixtures.validation import FixtureError as FixtureError
-    from mock_server.journal.exchange import Message as Message
-    from mock_server.journal.journal import Entry as Entry
+    from mock_server.journal.entry import Entry as Entry
+    from mock_server.journal.entry import Message as Message
     from mock_server.options import MockOptions as MockOptions
     from mock_server.options import OptionError as OptionError
     from mock_server.simulation.clock import ClockRangeError as ClockRangeError
@@ -47,8 +47,8 @@ _HOME = {
     "FixtureError": "fixtures.validation",
     **dict.fromkeys(("MockOptions", "OptionError"), "options"),
     "ClockRangeError": "simulation.clock",
-    "Message": "journal.exchange",
-    "Entry": "journal.journal",
+    "Message": "journal.entry",
+    "Entry": "journal.entry",
     **dict.fromkeys(("TotalRangeError", "RevokedKeyError", "UnknownKeyError"), "simulation.simulator"),
     "StateUnavailableError": "simulation.state",
     "UnusedOverrideWarning": "simulation.unused",

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import orjson
 
-from mock_server.journal.journal import Entry
+from mock_server.journal.entry import Entry
 from mock_server.masking import mask_key, printable, printable_target
 from mock_server.simulation.clock import Sleep, time_text
 from mock_server.web.mock import Mock

@@ -11,8 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from mock_server.control.context import Context
-from mock_server.journal.exchange import Message
-from mock_server.journal.journal import Entry
+from mock_server.journal.entry import Entry, Message
 from mock_server.masking import keys_in, mask_field, mask_key, mask_target, mask_text, printable, printable_target
 from mock_server.simulation.clock import time_text
 from mock_server.web.reasons import SENTENCES

@@ -14,7 +14,7 @@ from aiohttp import ClientConnectionError, web
 from mock_server.control.context import SAME_SITE, Call, Context, Operate
 from mock_server.control.entry_views import summary_views
 from mock_server.control.views import state_view
-from mock_server.journal.journal import Entry
+from mock_server.journal.entry import Entry
 from mock_server.web.responses import SERVER
 
 # The seconds between two checks of one stream.

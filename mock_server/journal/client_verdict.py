@@ -13,8 +13,8 @@ from email.utils import parsedate_to_datetime
 from functools import cache, partial
 from typing import Literal, NamedTuple
 
-from mock_server.journal.exchange import ClientConnection
-from mock_server.journal.journal import Dropped, Entry, Journal
+from mock_server.journal.entry import ClientConnection, Entry
+from mock_server.journal.journal import Dropped, Journal
 from mock_server.masking import has_key_in_target, mask_key
 
 Lapse = Literal["key-in-url", "retried-auth-error", "too-early", "no-backoff"]

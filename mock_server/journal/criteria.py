@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 from urllib.parse import parse_qs
 
-from mock_server.journal.exchange import OUTCOMES, Outcome
-from mock_server.journal.journal import Entry
+from mock_server.journal.entry import OUTCOMES, Entry, Outcome
 from mock_server.masking import mask_key
 from mock_server.suggestions import suggest
 

@@ -9,7 +9,8 @@ from aiohttp import web
 
 from mock_server.journal.client_verdict import judge_client
 from mock_server.journal.criteria import Criteria, OtherCriteria, check_criteria, differences
-from mock_server.journal.journal import Entry, Journal
+from mock_server.journal.entry import Entry
+from mock_server.journal.journal import Journal
 from mock_server.journal.verification import Expectation, verify
 from mock_server.testing.arguments import check_integers, check_seconds
 from mock_server.web.mock import MOCK

@@ -15,7 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from mock_server.fixtures.deployments import Deployment
-    from mock_server.journal.journal import Entry
+    from mock_server.journal.entry import Entry
     from mock_server.testing.usage_mock import UsageMock
 
 # The number of requests that the report of a failed test shows.

@@ -12,7 +12,7 @@ from aiohttp.http import HttpProcessingError, HttpVersion10, HttpVersion11
 from aiohttp.http_exceptions import LineTooLong
 
 from mock_server.fixtures.edits import Edit, EditError, edited
-from mock_server.journal.exchange import ClientConnection
+from mock_server.journal.entry import ClientConnection
 from mock_server.web.aiohttp_adapter import TOO_MANY_FIELDS, ServerConnection, force_version
 from mock_server.web.dispatcher import EVENT_STREAM, Dispatcher, is_control_path
 from mock_server.web.fast_path import FastPath

@@ -17,7 +17,7 @@ from yarl import URL
 from mock_server.fixtures.edits import Edit
 from mock_server.fixtures.files import NONE
 from mock_server.fixtures.library import FIXTURE_ERRORS
-from mock_server.journal.exchange import MAX_TEXT, Exchange
+from mock_server.journal.entry import MAX_TEXT, Entry
 from mock_server.simulation.clock import real_seconds
 from mock_server.simulation.overrides import NO_OVERRIDE, FaultUse, Override
 from mock_server.simulation.state import MemoryState
@@ -128,7 +128,7 @@ class Dispatcher:
         reason, path = prepared.reason if status >= 400 else "", usage.path
         sent, seconds = SentBytes(response), real_seconds() - started
         # Positions cost less than names.
-        self.mock.journal.add(Exchange("GET", path, keys, status, reason, override, now, now, seconds, template, sent))
+        self.mock.journal.add(Entry("GET", path, keys, status, reason, override, now, now, seconds, template, sent))
         return response
 
     async def record(
@@ -160,7 +160,7 @@ class Dispatcher:
         target, incoming = request.raw_path[:MAX_TEXT], await received_request(request, self.mock.sleep)
         sent = request[SENT] = sent_response(request, response)
         self.mock.journal.add(
-            Exchange(
+            Entry(
                 method=request.method,
                 target=target,
                 keys=keys,
@@ -170,8 +170,8 @@ class Dispatcher:
                 received=received,
                 at=at,
                 seconds=seconds,
-                request=incoming,
-                response=sent,
+                request_source=incoming,
+                response_source=sent,
             )
         )
 
@@ -182,7 +182,7 @@ class Dispatcher:
         """
         now, target = self.simulator.clock(), "" if request.method == UNPARSED else request.raw_path[:MAX_TEXT]
         self.mock.journal.add(
-            Exchange(
+            Entry(
                 method=request.method,
                 target=target,
                 keys=(),
@@ -192,8 +192,8 @@ class Dispatcher:
                 received=now,
                 at=now,
                 seconds=0.0,
-                request=ReceivedRequest((), b"", is_complete=False, connection=connection_of(request)),
-                response=sent_response(request, response),
+                request_source=ReceivedRequest((), b"", is_complete=False, connection=connection_of(request)),
+                response_source=sent_response(request, response),
             )
         )
 

@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 
-from mock_server.journal.exchange import ClientConnection, Message
+from mock_server.journal.entry import ClientConnection, Message
 from mock_server.web.aiohttp_adapter import BareResponse
 from mock_server.web.responses import SERVER, PreparedResponse, decode
 from mock_server.web.usage import Usage

@@ -16,7 +16,7 @@ from aiohttp.http import HttpVersion10
 from multidict import CIMultiDict
 
 from mock_server.fixtures.edits import Edit, End, Framing, edited
-from mock_server.journal.exchange import Outcome
+from mock_server.journal.entry import Outcome
 from mock_server.simulation.clock import Sleep
 from mock_server.web.aiohttp_adapter import StrippedResponse
 from mock_server.web.responses import SERVER

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from mock_server.journal.exchange import MAX_MESSAGE, ClientConnection, Message, Outcome
+from mock_server.journal.entry import MAX_MESSAGE, ClientConnection, Message, Outcome
 from mock_server.simulation.clock import Sleep
 from mock_server.web.fast_path import PreserializedResponse, head_fields
 from mock_server.web.raw_response import RawResponse

@@ -13,12 +13,12 @@ import pytest
 
 from mock_server import AsyncUsageMock, UsageMock
 from mock_server.journal.client_verdict import judge_client
-from mock_server.journal.exchange import ClientConnection
+from mock_server.journal.entry import ClientConnection
 from mock_server.journal.journal import MAX_DROPPED_KEYS, Journal
 from mock_server.journal.verification import verify
 from mock_server.masking import mask_key
 from tests.support.control_api import Api
-from tests.support.exchanges import exchange
+from tests.support.entries import entry
 from tests.support.wire import Clock, address, send_request, usage
 
 BUSY, MODEST = "demo-busy", "demo-modest"
@@ -33,7 +33,7 @@ def journal_of(sent: Sequence[Sent], key: str = BUSY, capacity: int = 1000) -> J
     journal = Journal(capacity)
     for at, status, retry_after in sent:
         response = {"Date": formatdate(DATE), "Retry-After": retry_after} if retry_after else {}
-        journal.add(exchange(keys=[key], status=status, at=NOW + at, response=response))
+        journal.add(entry(keys=[key], status=status, at=NOW + at, response=response))
     return journal
 
 
@@ -85,21 +85,21 @@ def test_a_refusal_must_not_be_retried_with_the_same_key() -> None:
 
 def test_each_key_counts_as_a_separate_client() -> None:
     journal = journal_of([(0, 403, "")])
-    journal.add(exchange(keys=[MODEST], status=403, at=NOW))
+    journal.add(entry(keys=[MODEST], status=403, at=NOW))
     assert judge_client(journal, [BUSY]).is_well_behaved
 
 
 def test_refusals_count_for_their_path_only() -> None:
     journal = Journal()
     for target, status in (("/usage", 401), ("/healthz", 200), ("/usage?page=2", 401)):
-        journal.add(exchange(target, [], status, at=NOW))
+        journal.add(entry(target, [], status, at=NOW))
     assert [each.number for each in judge_client(journal, [BUSY]).evidence] == [3]
 
 
 def test_a_concurrent_request_is_not_a_retry() -> None:
     journal = Journal()
     for received, at in ((0.0, 2.0), (1.0, 3.0)):
-        journal.add(exchange(status=429, at=at, received=received, seconds=2.0, response={"Retry-After": "9"}))
+        journal.add(entry(status=429, at=at, received=received, seconds=2.0, response={"Retry-After": "9"}))
     assert judge_client(journal, [BUSY]).is_well_behaved
 
 
@@ -121,7 +121,7 @@ def test_a_request_on_another_connection_is_not_a_retry_until_it_has_had_a_respo
     journal, connections = Journal(), [ClientConnection(0) for _ in range(4)]
     for at, number, status in sent:
         response = {"Retry-After": "1"} if status == 429 else {}
-        journal.add(exchange(status=status, at=NOW + at, response=response, connection=connections[number]))
+        journal.add(entry(status=status, at=NOW + at, response=response, connection=connections[number]))
     assert [each.number for each in judge_client(journal, [BUSY]).evidence if each.lapse != "no-backoff"] == found
 
 
@@ -129,7 +129,7 @@ def test_a_request_on_a_new_connection_is_a_retry() -> None:
     journal = Journal()
     for at in (0.0, 0.1):
         connection = ClientConnection(journal.number)
-        journal.add(exchange(status=429, at=at, response={"Retry-After": "1"}, connection=connection))
+        journal.add(entry(status=429, at=at, response={"Retry-After": "1"}, connection=connection))
     assert [each.lapse for each in judge_client(journal, [BUSY]).evidence] == ["too-early"]
 
 
@@ -163,7 +163,7 @@ def test_a_concurrent_client_is_judged_by_what_each_connection_knows(waits: bool
 )
 def test_a_key_in_a_url_is_a_lapse(target: str) -> None:
     journal = Journal()
-    journal.add(exchange(target))
+    journal.add(entry(target))
     [evidence] = judge_client(journal, [BUSY]).evidence
     assert (evidence.lapse, BUSY in evidence.problem) == ("key-in-url", False)
 
@@ -171,7 +171,7 @@ def test_a_key_in_a_url_is_a_lapse(target: str) -> None:
 @pytest.mark.parametrize("target", ["/usage", "/usage?monkey=3", "/usage?page=2&tokens=5"])
 def test_other_parameters_are_not_a_lapse(target: str) -> None:
     journal = Journal()
-    journal.add(exchange(target))
+    journal.add(entry(target))
     assert judge_client(journal, [BUSY]).is_well_behaved
 
 
@@ -200,7 +200,7 @@ def test_cleared_requests_are_not_dropped() -> None:
     journal.clear()
     assert journal.dropped().number == 0
     for _ in range(4):
-        journal.add(exchange())
+        journal.add(entry())
     assert journal.dropped().number == 1
     journal.clear(MODEST)
     assert journal.dropped().number == 1
@@ -208,7 +208,7 @@ def test_cleared_requests_are_not_dropped() -> None:
 
 def test_dropped_requests_of_another_key_do_not_matter() -> None:
     journal = journal_of([(0, 200, "")] * 5, capacity=3)
-    journal.add(exchange(keys=[MODEST]))
+    journal.add(entry(keys=[MODEST]))
     for key, dropped in [(MODEST, 0), (mask_key(MODEST), 0), (BUSY, 3), (mask_key(BUSY), 3), (None, 3)]:
         verdict = judge_client(journal, [BUSY, MODEST], key)
         assert (verdict.dropped.number, verdict.is_well_behaved) == (dropped, not dropped)
@@ -219,7 +219,7 @@ def test_dropped_requests_of_another_key_do_not_matter() -> None:
 def test_the_number_of_dropped_keys_is_bounded() -> None:
     journal = Journal(1)
     for number in range(MAX_DROPPED_KEYS + 3):
-        journal.add(exchange(keys=[f"k{number}"]))
+        journal.add(entry(keys=[f"k{number}"]))
     assert journal.dropped().number == MAX_DROPPED_KEYS + 2
     assert (journal.dropped("k0"), journal.dropped("another")) == ((1, True), (2, False))
     assert "The journal has dropped up to 2 requests" in judge_client(journal, [BUSY], "another").text
@@ -230,10 +230,10 @@ def test_the_number_of_dropped_keys_is_bounded() -> None:
 def test_a_key_that_may_be_counted_with_others_does_not_get_a_count_of_its_own() -> None:
     journal = Journal(1)
     for number in range(MAX_DROPPED_KEYS + 2):
-        journal.add(exchange(keys=[f"k{number}"]))
+        journal.add(entry(keys=[f"k{number}"]))
     journal.clear("k0")
     for _ in range(2):
-        journal.add(exchange(keys=[f"k{MAX_DROPPED_KEYS}"]))
+        journal.add(entry(keys=[f"k{MAX_DROPPED_KEYS}"]))
     assert journal.dropped("k0") == journal.dropped(f"k{MAX_DROPPED_KEYS}") == (3, False)
 
 
@@ -241,7 +241,7 @@ def test_a_key_that_may_be_counted_with_others_does_not_get_a_count_of_its_own()
 def test_a_key_can_be_cleared_after_all_its_requests_were_dropped(key: str) -> None:
     journal = journal_of([(0, 200, "")] * 5, capacity=3)
     for _ in range(3):
-        journal.add(exchange(keys=[MODEST]))
+        journal.add(entry(keys=[MODEST]))
     assert journal.dropped(BUSY).number == 5
     journal.clear(key)
     assert (journal.dropped(BUSY), journal.dropped(), journal.kept) == ((0, True), (0, True), 3)
@@ -292,7 +292,7 @@ def test_a_date_in_retry_after_counts_from_the_date_of_its_response(
 def test_a_date_without_the_date_of_its_response_is_not_judged() -> None:
     journal = Journal()
     for _ in range(2):
-        journal.add(exchange(status=503, at=NOW, response={"Retry-After": formatdate(NOW + 9)}))
+        journal.add(entry(status=503, at=NOW, response={"Retry-After": formatdate(NOW + 9)}))
     assert judge_client(journal, [BUSY]).is_well_behaved
 
 

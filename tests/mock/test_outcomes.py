@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from mock_server import UsageMock
-from mock_server.journal.journal import Entry
 from tests.support.control_api import Api
 from tests.support.wire import send_request, usage
 
@@ -125,7 +124,3 @@ def test_the_control_api_has_the_outcome(mock: UsageMock) -> None:
 def test_an_unknown_outcome_is_not_a_criterion(mock: UsageMock) -> None:
     with pytest.raises(ValueError, match="outcome: 'snt' is not an outcome; did you mean 'sent'"):
         mock.requests_of(outcome="snt")  # type: ignore[arg-type]
-
-
-def test_an_entry_has_an_outcome_of_its_own() -> None:
-    assert "outcome" not in Entry._fields  # it is known after the entry

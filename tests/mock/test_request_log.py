@@ -39,7 +39,7 @@ from mock_server.masking import (
 from mock_server.options import MockOptions
 from mock_server.simulation.overrides import NO_OVERRIDE, Override
 from mock_server.web.mock import MOCK, Mock
-from tests.support.exchanges import exchange
+from tests.support.entries import entry
 from usage_contract import Contract
 
 KEYS = ("demo-busy", "k", "a/b&c-key")
@@ -71,7 +71,7 @@ def mock(contract: Contract) -> Mock:
 def add(mock: Mock, target: str = "/usage", key: str = "demo-busy", status: int = 200) -> None:
     override = Override(scenario="heavy") if status == 403 else NO_OVERRIDE
     reason = "unknown-key" if status == 403 else ""
-    recorded = exchange(target, [key], status, at=1000.25, seconds=0.0012, reason=reason, override=override)
+    recorded = entry(target, [key], status, at=1000.25, seconds=0.0012, reason=reason, override=override)
     mock.journal.add(recorded)
 
 

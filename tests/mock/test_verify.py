@@ -10,7 +10,7 @@ import pytest
 from mock_server import UsageMock
 from mock_server.journal.journal import Journal
 from tests.support.control_api import Api
-from tests.support.exchanges import exchange
+from tests.support.entries import entry
 from tests.support.wire import Clock, send_request, usage
 
 BUSY, FRESH = "demo-busy", "demo-fresh"
@@ -107,7 +107,7 @@ def test_a_full_journal_does_not_show_an_upper_bound(verify: Verify) -> None:
 def test_the_journal_can_be_read_while_it_drops_requests() -> None:
     journal = Journal(1)
     for number in range(2000):
-        journal.add(exchange(keys=[f"key-{number}"]))
+        journal.add(entry(keys=[f"key-{number}"]))
 
     class Key(str):
         """A key whose comparison lets the mock drop a request, as its thread can."""
@@ -116,7 +116,7 @@ def test_the_journal_can_be_read_while_it_drops_requests() -> None:
         __hash__ = str.__hash__
 
         def __eq__(self, other: object) -> bool:
-            journal.add(exchange(keys=[f"{journal.number}"]))
+            journal.add(entry(keys=[f"{journal.number}"]))
             return str(self) == other
 
     assert journal.dropped(Key("key-1")) == (1, True)

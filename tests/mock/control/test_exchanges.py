@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from mock_server import UsageMock
-from mock_server.journal.exchange import MAX_MESSAGE, MAX_TEXT
-from mock_server.journal.journal import Entry
+from mock_server.journal.entry import MAX_MESSAGE, MAX_TEXT, Entry
 from mock_server.masking import mask_key
 from mock_server.web import recording
 from mock_server.web.reasons import SENTENCES

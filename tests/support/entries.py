@@ -1,4 +1,4 @@
-"""Exchanges for a journal, without a server."""
+"""Entries of a journal, without a server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mock_server.journal.exchange import ClientConnection, Exchange, Message, Outcome
+from mock_server.journal.entry import ClientConnection, Entry, Message, Outcome
 from mock_server.simulation.overrides import NO_OVERRIDE, Override
 
 
@@ -26,7 +26,7 @@ class Response:
         return Message(tuple(self.headers.items()))
 
 
-def exchange(
+def entry(
     target: str = "/usage",
     keys: Sequence[str] = ("demo-busy",),
     status: int = 200,
@@ -38,9 +38,9 @@ def exchange(
     override: Override = NO_OVERRIDE,
     response: Mapping[str, str] | None = None,
     connection: ClientConnection | None = None,
-) -> Exchange:
-    """Return an exchange as the dispatcher records it; `response` has the header fields of the response."""
-    return Exchange(
+) -> Entry:
+    """Return an entry as the dispatcher records it; `response` has the header fields of the response."""
+    return Entry(
         method="GET",
         target=target,
         keys=keys,
@@ -50,6 +50,6 @@ def exchange(
         received=at if received is None else received,
         at=at,
         seconds=seconds,
-        request=Request(connection),
-        response=Response(response or {}),
+        request_source=Request(connection),
+        response_source=Response(response or {}),
     )

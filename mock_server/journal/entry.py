@@ -1,11 +1,12 @@
-"""Exchanges between clients and the mock, as the dispatcher records them."""
+"""Entries of the journal: exchanges between clients and the mock, as the dispatcher records them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, get_args
 
+from mock_server.masking import mask_target, printable
 from mock_server.simulation.overrides import Override
 
 # The most bytes that an entry keeps of a request and of its response, and the most characters of its target and keys.
@@ -74,22 +75,24 @@ class ResponseSource(Protocol):
         """Return the response."""
 
 
-@dataclass(slots=True)  # a named tuple costs more
-class Exchange:
-    """A request and its response, as the dispatcher records them.
+@dataclass(slots=True, eq=False)  # a named tuple, or a frozen object, costs more
+class Entry:
+    """One request and its response.
 
     Attributes:
         method: The request method.
         target: The request target.
-        keys: The API keys as the client sent them.
+        keys: The API keys as the client sent them; mask them before they are shown.
         status: The status code of the response.
         reason: The value of `Mock-Reason`, empty for a success.
         override: The overrides that acted on the exchange.
         received: The mock's time at which the request was received, in seconds since the Unix epoch.
         at: The mock's time of the response, in seconds since the Unix epoch.
         seconds: The real time from the request to the response, with its delay also if the client gives up before.
-        request: The received request.
-        response: The response.
+        request_source: The received request.
+        response_source: The response.
+        number: The number of the request, from 1; the journal sets it.
+        known_keys: Returns the API keys of the mock; the journal sets it.
     """
 
     method: str
@@ -101,10 +104,43 @@ class Exchange:
     received: float
     at: float
     seconds: float
-    request: RequestSource
-    response: ResponseSource
+    request_source: RequestSource
+    response_source: ResponseSource
+    number: int = 0
+    known_keys: Callable[[], Iterable[str]] = tuple
+
+    def __repr__(self) -> str:
+        """Return the request and the status without a key, which must not be in the output of a test."""
+        path = mask_target(self.target.partition("?")[0], (*self.known_keys(), self.key))
+        words = (f"#{self.number}", self.method, printable(path), str(self.status), self.reason)
+        return f"Entry({' '.join(filter(None, words))})"
 
     @property
     def key(self) -> str:
-        """The API key as the client sent it."""
+        """The API key as the client sent it; mask it before it is shown."""
         return ", ".join(self.keys)
+
+    @property
+    def applied(self) -> str:
+        """The overrides that acted on the exchange, in words."""
+        return str(self.override)
+
+    @property
+    def outcome(self) -> Outcome:
+        """Whether the response was sent; a delayed response counts as sent while the client waits for it."""
+        return self.response_source.outcome
+
+    @property
+    def connection(self) -> ClientConnection | None:
+        """The connection of the request."""
+        return self.request_source.connection
+
+    @property
+    def request(self) -> Message:
+        """The request."""
+        return self.request_source.message(self.keys)
+
+    @property
+    def response(self) -> Message:
+        """The response as the mock has prepared it."""
+        return self.response_source.message()
