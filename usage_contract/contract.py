@@ -68,7 +68,7 @@ def shipped_documents() -> Path:
     return own_folder(Path(__file__).with_name("openapi"), "openapi")
 
 
-def load(level: Level = "documented", documents: Path | None = None) -> Contract:
+def load(level: Level = "documented", documents: Path | str | None = None) -> Contract:
     """Load the effective document of a level.
 
     Args:
@@ -76,11 +76,14 @@ def load(level: Level = "documented", documents: Path | None = None) -> Contract
         documents: A folder (default: the shipped one), or an OpenAPI file to which the shipped overlays apply.
 
     Raises:
+        ValueError: The level does not exist.
         SourceError: A file cannot be read.
         OverlayError: An overlay is not valid.
         DocumentError: The document cannot be used, or actions of an overlay do not apply.
     """
-    documents = documents or shipped_documents()
+    if level not in LEVELS:
+        raise ValueError(f"level: {level!r} is not a level; {suggest(level, LEVELS)}")
+    documents = Path(documents or shipped_documents())
     is_file = documents.is_file()
     source = read_document(documents if is_file else documents / "openapi.yaml")
     try:

@@ -63,7 +63,8 @@ class AsyncUsageMock(MockView):
     def __init__(self, app: web.Application | None = None, **options: Unpack[UsageMockArguments]) -> None:
         settings, deployment = _options(options)
         if app is not None and not (isinstance(app, web.Application) and MOCK in app):
-            raise TypeError(f"app: {app!r} is not an application of make_app; an option has a name: deployment=…")
+            kind = type(app).__name__  # its text could contain keys
+            raise TypeError(f"app: a {kind} is not an application of make_app; an option has a name: deployment=…")
         unused = [name for name in options if name not in ("host", "port", "tls_cert", "tls_key", "grace")]
         if app is not None and unused:
             raise TypeError(f"{', '.join(unused)}: an existing application has its options; pass them to make_app")
@@ -172,7 +173,8 @@ class AsyncUsageMock(MockView):
             ValueError: The status code is neither documented nor 400 to 599, or another argument is not valid.
         """
         if code is not None and (isinstance(code, bool) or not isinstance(code, int | list | tuple)):
-            raise TypeError(f"code: {code!r} is not a status code such as 503 or a list of responses")
+            hint = f"; fail({code!r}) switches a fault on" if isinstance(code, str) and not code.isdecimal() else ""
+            raise TypeError(f"code: {code!r} is not a status code such as 503 or a list of responses{hint}")
         check_turns(after, times)
         if code is None and (after, times, body, headers) != (0, None, None, None):
             raise ValueError("answer: None removes the override; it has no after, times, body and headers")

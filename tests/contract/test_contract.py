@@ -212,3 +212,12 @@ def test_an_unreadable_file_is_reported_with_its_line(content: bytes, tmp_path: 
 def test_a_missing_file_is_reported() -> None:
     with pytest.raises(SourceError, match="/nowhere: cannot be read: No such file or directory"):
         read(Path("/nowhere"))
+
+
+def test_a_path_may_be_a_text(contract: Contract) -> None:
+    assert load("documented", str(shipped_documents())).document == contract.document
+
+
+def test_an_unknown_level_is_rejected_with_a_suggestion() -> None:
+    with pytest.raises(ValueError, match=r"^level: 'documentd' is not a level; did you mean 'documented'\?$"):
+        load("documentd")  # type: ignore[arg-type]  # the error under test

@@ -36,6 +36,7 @@ MISTAKES: dict[str, tuple[Callable[[Any], object], type[Exception], str]] = {
         lambda mock: mock.record("a.example", key="demo-bsy"), UnknownKeyError, "did you mean demo-busy?"
     ),
     "code as a text": (lambda mock: mock.answer("503"), TypeError, "code: '503' is not a status code such as 503"),
+    "a fault as a code": (lambda mock: mock.answer("body-is-null"), TypeError, "; fail('body-is-null') switches"),
     "bytes of ws": (
         lambda mock: mock.record("a.example", "ws", bytes=2), ValueError, "bytes: 2 is not valid for ws; only fetch"
     ),

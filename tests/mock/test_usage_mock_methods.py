@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mock_server import UsageMock, make_app
+from mock_server import Deployment, Key, UsageMock, load_deployment, load_fault, make_app
 from mock_server.web.server import CertificateError
 from tests.support.control_api import Api
 from tests.support.wire import TIMEOUT, usage
@@ -190,6 +190,12 @@ def test_an_invalid_port_or_time_is_rejected(option: str, value: Any) -> None:
         pass
 
 
+def test_another_object_than_an_app_is_rejected_without_its_content(contract: Contract) -> None:
+    for app in (Deployment("mine", "d", {"secret-key": Key()}), contract):
+        with pytest.raises(TypeError, match=rf"^app: a {type(app).__name__} is not an application of make_app;"):
+            UsageMock(app)  # type: ignore[arg-type]  # the error under test
+
+
 def test_an_unknown_option_is_reported_with_a_suggestion() -> None:
     with pytest.raises(TypeError, match="is not an option; did you mean 'rate_limit'"):
         UsageMock(rate_limited=False)  # type: ignore[call-arg]  # the error under test
@@ -200,6 +206,8 @@ def test_paths_may_be_texts(tmp_path: Path) -> None:
     (tmp_path / "deployments" / "default.yaml").write_text("description: d\nkeys: {only-key: {}}\n")
     with UsageMock(fixtures=str(tmp_path)) as mock:
         assert mock.keys == ("only-key",)
+    assert list(load_deployment("default", str(tmp_path)).keys) == ["only-key"]
+    assert load_fault("body-is-null", str(tmp_path)) == load_fault("body-is-null")
     with pytest.raises(CertificateError, match="cannot be read"):
         UsageMock(tls_cert=str(tmp_path / "no"), tls_key=str(tmp_path / "no"))
 
