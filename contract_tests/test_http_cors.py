@@ -38,9 +38,12 @@ def test_errors_allow_the_same_origins(gate: Gate, allowing: dict[bytes, Exchang
             yield Finding(problem, exchange, related=related, expected="Access-Control-Allow-Origin")
 
 
-@advisory("Fetch standard, CORS preflight: it has no credentials, and needs a response with a 2xx status")
-def test_preflight_needs_no_key(allowing: dict[bytes, Exchange], journal: Exchanges) -> Findings:
-    """A CORS preflight SHOULD succeed without a key, if each 200 response allows the origin of its request."""
+@advisory("Fetch standard, CORS preflight: it has no credentials, and needs a 2xx status that allows the header fields")
+def test_preflight_succeeds(gate: Gate, allowing: dict[bytes, Exchange], journal: Exchanges) -> Findings:
+    """A CORS preflight SHOULD succeed without a key, and allow the key header.
+
+    That is, if each 200 response allows the origin of its request.
+    """
     preflights = (each for each in journal if each.request.values("Access-Control-Request-Method"))
     without_key = (each for each in preflights if each.request.method == "OPTIONS" and not each.request.credential)
     for exchange in or_not_tested(without_key, "no preflight is among the exchanges"):
@@ -48,10 +51,18 @@ def test_preflight_needs_no_key(allowing: dict[bytes, Exchange], journal: Exchan
             expected, related = "2xx with Access-Control-Allow-Origin", tuple(allowing.values())[:1]
             problem = "the preflight of a request that is allowed fails"
             yield Finding(problem, exchange, related=related, expected=expected, actual=exchange.outcome)
+        elif not {gate.key_header.lower(), "*"} & _allowed_fields(exchange):
+            problem = f"the preflight does not allow the header {gate.key_header}"
+            actual = exchange.header("Access-Control-Allow-Headers") or "no Access-Control-Allow-Headers"
+            yield Finding(problem, exchange, expected=gate.key_header, actual=actual)
 
 
 def _origin(exchange: Exchange) -> bytes:
     return b", ".join(exchange.request.values("Origin"))
+
+
+def _allowed_fields(exchange: Exchange) -> set[str]:
+    return {name.strip().lower() for name in exchange.header("Access-Control-Allow-Headers").split(",")}
 
 
 def _allows_its_origin(exchange: Exchange) -> bool:
