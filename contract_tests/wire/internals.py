@@ -77,11 +77,11 @@ PRIVATE_NETWORKS = tuple(
     map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128"))
 )
 # A number behind the name of a product and a slash is a version.
-IP_ADDRESS = re.compile(
-    rb"(?i)(?<![\w.-])(?<!\w/)(?:\d{1,3}\.){3}\d{1,3}(?!\.?\w)|(?<![\w:.])(?:f[cd][0-9a-f]{2}:|::1)[0-9a-f:]{0,40}(?![\w:])"
-)
-HOST_NAME = re.compile(
-    rb"(?i)(?<![\w.-])(?:localhost|(?:[a-z0-9][\w-]{0,62}\.){1,10}(?:internal|local|localdomain))(?![.-]?\w|\s*=)"
+ADDRESS = re.compile(
+    rb"(?i)(?:(?P<ip>(?<![\w.-])(?<!\w/)(?:\d{1,3}\.){3}\d{1,3}(?!\.?\w)"
+    rb"|(?<![\w:.])(?:f[cd][0-9a-f]{2}:|::1)[0-9a-f:]{0,40}(?![\w:]))"
+    rb"|(?<![\w.-])(?P<name>localhost|(?:[a-z0-9][\w-]{0,62}\.){1,10}(?:internal|local|localdomain))(?![.-]?\w|\s*=))"
+    rb"(?:\]?:(?P<port>\d{1,5})\b)?"
 )
 # Fields about pages that a browser may contact, and about the version of an API.
 OTHER_FIELDS = re.compile(r"(?i)access-control-|content-security-policy|.*version")
@@ -98,14 +98,13 @@ def described_software(name: str, value: bytes) -> bytes:
     return match[0] if match else b""
 
 
-def private_addresses(name: str, value: bytes) -> Iterator[bytes]:
-    """Yield the private and internal addresses in a header field: IP addresses and names of hosts."""
+def private_addresses(name: str, value: bytes) -> Iterator[tuple[str, str]]:
+    """Yield the private IP addresses and internal hosts in a header field, each with its port, or an empty text."""
     if OTHER_FIELDS.match(name):
         return
-    for match in IP_ADDRESS.finditer(value):
-        if is_private(match[0].decode()):
-            yield match[0]
-    yield from (match[0] for match in HOST_NAME.finditer(value))
+    for match in ADDRESS.finditer(value):
+        if match["name"] or is_private(match["ip"].decode()):
+            yield (match["name"] or match["ip"]).decode(), (match["port"] or b"").decode()
 
 
 def is_private(text: str) -> bool:

@@ -33,19 +33,19 @@ def test_a_version_is_found_if_it_is_more_than_a_major_one(name: str, value: byt
 @pytest.mark.parametrize(
     ("value", "address"),
     [
-        (b"10.0.3.7:8000", b"10.0.3.7"),
-        (b"http://172.31.255.1/usage", b"172.31.255.1"),
-        (b"by=192.168.0.1;proto=http", b"192.168.0.1"),
-        (b"1.1 127.0.0.1", b"127.0.0.1"),
-        (b"10.0.3.7-16899-1732800000", b"10.0.3.7"),
-        (b"[fd12:3456:789a::7]:3128", b"fd12:3456:789a::7"),
-        (b"[::1]:8000", b"::1"),
-        (b"http://localhost:8000/usage", b"localhost"),
-        (b"ip-10-0-3-7.eu-west-1.compute.internal", b"ip-10-0-3-7.eu-west-1.compute.internal"),
-        (b"usage.default.svc.cluster.local:80", b"usage.default.svc.cluster.local"),
+        (b"10.0.3.7:8000", ("10.0.3.7", "8000")),
+        (b"http://172.31.255.1/usage", ("172.31.255.1", "")),
+        (b"by=192.168.0.1;proto=http", ("192.168.0.1", "")),
+        (b"1.1 127.0.0.1", ("127.0.0.1", "")),
+        (b"10.0.3.7-16899-1732800000", ("10.0.3.7", "")),
+        (b"[fd12:3456:789a::7]:3128", ("fd12:3456:789a::7", "3128")),
+        (b"[::1]:8000", ("::1", "8000")),
+        (b"http://localhost:8000/usage", ("localhost", "8000")),
+        (b"ip-10-0-3-7.eu-west-1.compute.internal", ("ip-10-0-3-7.eu-west-1.compute.internal", "")),
+        (b"usage.default.svc.cluster.local:80", ("usage.default.svc.cluster.local", "80")),
     ],
 )
-def test_a_private_address_is_found(value: bytes, address: bytes) -> None:
+def test_a_private_address_is_found(value: bytes, address: tuple[str, str]) -> None:
     assert list(private_addresses("X-Backend", value)) == [address]
 
 
