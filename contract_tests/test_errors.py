@@ -115,13 +115,13 @@ def test_unknown_key_status_does_not_vary(documented_errors: Exchanges) -> Findi
 
 
 @advisory("RFC 9110, section 11.6.1: a challenge that applies to the resource")
-def test_401_carries_a_challenge(documented_errors: Exchanges) -> Findings:
+def test_401_carries_a_challenge(gate: Gate, journal: Exchanges) -> Findings:
     """A response with status 401 SHOULD have a WWW-Authenticate field that names a scheme for keys in a header field.
 
     Many servers omit it. Basic, Digest, Negotiate and NTLM are other schemes, for which browsers open a dialog. Bearer
     is accepted beside a scheme for keys.
     """
-    refused = (each for each in documented_errors if each.status == 401)
+    refused = (each for each in journal if each.status == 401 and gate.is_unsuspicious(each.request))
     for exchange in or_not_applicable(refused, "no response has status 401"):
         challenge = exchange.header("WWW-Authenticate")
         if not challenge:
