@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 from urllib.parse import unquote_to_bytes
 
@@ -45,6 +46,7 @@ from contract_tests.wire.not_tested import or_not_applicable, or_not_tested
 NOT_JSON = "the media type is not JSON in UTF-8"
 DIALOG_SCHEMES = {"basic", "digest", "negotiate", "ntlm"}  # for which browsers open a dialog
 OTHER_ERRORS = {404, 405, 406, 415}
+LARGEST_SEARCHED = 1 << 16  # bytes of a body
 SHORTEST_PART = 8  # characters of a key: a shorter part may be in a response by chance
 
 
@@ -285,18 +287,29 @@ def test_responses_do_not_disclose_versions(journal: Exchanges) -> Findings:
 
 @advisory("RFC 1918 and RFC 4193: an address that is private is of no use to a client, and describes the network")
 def test_responses_do_not_disclose_private_addresses(gate: Gate, journal: Exchanges) -> Findings:
-    """A header field of a response SHOULD NOT contain a private address or the name of an internal host.
+    """A response SHOULD NOT contain a private address or the name of an internal host.
 
-    The address of the deployment and addresses in the request are accepted.
+    In a 200 response, header fields and undocumented members are judged. The address of the deployment and addresses
+    in the request are accepted.
     """
     own = gate.settings.target
     for exchange in journal:
         sent = request_bytes(exchange.request).lower()
-        for name, value in exchange.fields:
+        for name, value in (*exchange.fields, *_undocumented_content(gate, exchange)):
             for host, port in private_addresses(name, value):
                 is_own_host = host.lower() == own.host or (is_loopback(host) and is_loopback(own.host))
                 if not (is_own_host and port in {"", str(own.port)}) and host.lower().encode() not in sent:
                     yield Finding(f"{name} contains a private address", exchange, actual=f"{host}:{port}".strip(":"))
+
+
+def _undocumented_content(gate: Gate, exchange: Exchange) -> Iterator[tuple[str, bytes]]:
+    """Yield the body of an error, or the undocumented members of another body, each with a name."""
+    if (exchange.status or 0) >= 400:
+        yield "the body", exchange.body[:LARGEST_SEARCHED]
+        return
+    for name, value in exchange.object.items():
+        if name not in gate.members:
+            yield f"the member {exchange.excerpt(name)}", json.dumps(value).encode()
 
 
 @documented(f"{ERRORS_GUIDE}: 502 and 504 are not documented for this operation, nor is any other 5xx")
