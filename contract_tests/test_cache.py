@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 
@@ -14,6 +15,7 @@ from contract_tests.wire.not_tested import or_not_applicable
 
 TARGETED = ("CDN-Cache-Control", "Surrogate-Control")  # take precedence for caches of this kind (RFC 9213)
 PRIVATE = {"private", "no-store", "no-cache"}  # no shared cache serves such a response without asking the server
+STORED = {"Age": "[1-9]", "X-Cache": r"(?i)\bhit\b"}  # values that state that a cache stored the response
 OLDEST = 60  # seconds: a cache in front of the deployment may keep a response for a moment
 
 
@@ -141,6 +143,16 @@ def test_cache_directives_agree(journal: Exchanges) -> Findings:
         if forbids_storing or {"private", "public"} <= set(control):
             actual = exchange.header("Cache-Control")
             yield Finding("directives of Cache-Control contradict each other", exchange, actual=actual)
+
+
+@advisory("RFC 9111, section 5.2.2.5: a cache MUST NOT store a response with no-store")
+def test_no_store_is_respected(journal: Exchanges) -> Findings:
+    """A response with `no-store` SHOULD NOT come from a cache, which `Age` or a hit in `X-Cache` states."""
+    not_stored = (each for each in journal if "no-store" in _items(each, "Cache-Control"))
+    for exchange in or_not_applicable(not_stored, "no response has no-store"):
+        for name, stored in STORED.items():
+            if re.search(stored, value := exchange.header(name)):
+                yield Finding("a cache stored the response", exchange, actual=f"{name}: {value}")
 
 
 def _lifetime_finding(problem: str, exchange: Exchange) -> Finding:
